@@ -1,0 +1,40 @@
+//! What the pipeline means, as pure functions over plain data.
+//!
+//! One noun per concept: a *source event* (flow complete, or delivery report) is accepted into the *correlation* of its
+//! phonon-uuid; the correlation schedules *deliveries*; a delivery takes *attempts*, each with an *outcome*, until it is
+//! delivered or becomes a *dead letter*. [`decide`] says what happens, [`evolve`] what that changes. Neither does I/O,
+//! reads a clock or draws a random number: time is an argument and jitter is derived, so that a replay agrees.
+
+mod command;
+mod decide;
+mod event;
+mod evolve;
+mod id;
+mod outcome;
+mod retry;
+mod rules;
+mod source;
+mod state;
+mod status;
+mod time;
+
+pub use command::Command;
+pub use decide::decide;
+pub use event::{DeadLetterReason, Event, IgnoreReason, IgnoredRecord, RawRecord, RecordKind};
+pub use evolve::evolve;
+pub use id::{AccountId, DeliveryId, FlowId, PhononUuid, SmsId, WebhookName, owner};
+pub use outcome::{ErrorReason, Outcome, RESPONSE_BYTES_KEPT, StatusType, Verdict};
+pub use retry::RetrySchedule;
+pub use rules::{
+    AccountRules, CorrelationRules, OnReportTimeout, Phase2Order, Phase2Wait, RenderPhase2,
+    RenderUnknown, Rules, WebhookRules,
+};
+pub use source::{DeliveryReport, FlowComplete, Source};
+pub use state::{
+    Collected, Collection, Correlation, Delivery, Due, Flow, FlowIdentity, Phase, State,
+};
+pub use status::{StatusClass, StatusTable};
+pub use time::Timestamp;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,23 @@
+//! What may be asked of a correlation. Every change enters as one of these.
+
+use super::{DeliveryId, DeliveryReport, FlowComplete, Outcome, PhononUuid, Source};
+
+/// One input to [`super::decide`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// A flow complete record came.
+    AcceptFlow(Box<FlowComplete>, Source),
+    /// A delivery report came.
+    AcceptReport(Box<DeliveryReport>, Source),
+    /// An attempt ended.
+    RecordOutcome {
+        /// Whose attempt.
+        delivery: DeliveryId,
+        /// Which one; the first is 1.
+        attempt: u32,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// The time of [`super::State::timer`] has come.
+    FireTimer(PhononUuid),
+}

@@ -1,0 +1,80 @@
+//! What happens when a command meets a state: the seven rules of the two phases.
+
+mod flow;
+mod outcome;
+mod phase2;
+mod report;
+mod timer;
+
+use super::{
+    AccountId, Collection, Command, Correlation, Event, IgnoreReason, IgnoredRecord, RecordKind,
+    Rules, SmsId, Source, State, Timestamp,
+};
+
+/// The facts that `command` makes of `state` at the time `now`. No facts: nothing was due, or the command is stale.
+#[must_use]
+pub fn decide(state: &State, command: &Command, rules: &Rules, now: Timestamp) -> Vec<Event> {
+    match command {
+        Command::AcceptFlow(flow, source) => flow::accept(state, flow, source, rules, now),
+        Command::AcceptReport(report, source) => report::accept(state, report, source, rules, now),
+        Command::RecordOutcome { delivery, attempt, outcome } => {
+            outcome::record(state, *delivery, *attempt, outcome, rules, now)
+        }
+        Command::FireTimer(uuid) => timer::fire(state, uuid, rules, now),
+    }
+}
+
+/// The record that changes nothing, and why.
+fn ignored(
+    kind: RecordKind,
+    account: AccountId,
+    sms: Option<SmsId>,
+    source: &Source,
+    reason: IgnoreReason,
+) -> Event {
+    Event::RecordIgnored(IgnoredRecord {
+        kind,
+        account,
+        sms,
+        reason,
+        source: source.clone(),
+        waited: false,
+    })
+}
+
+/// The end of a correlation, if nothing of it is left once `deliveries_left` deliveries are.
+fn end_if_done(
+    account: AccountId,
+    collection: Collection,
+    deliveries_left: usize,
+    rules: &Rules,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
+    if deliveries_left > 0 {
+        return;
+    }
+    match collection {
+        Collection::Open { .. } => return,
+        Collection::Complete | Collection::NotWanted => events.push(Event::CorrelationEnded),
+        // The time-out itself was the end that was told.
+        Collection::TimedOut => {}
+    }
+    let until = now.plus_ms(rules.correlation.dedup_window_ms);
+    events.push(Event::MarkerKept { account, until });
+}
+
+/// Whether a delivery of phase 1 is unfinished.
+fn phase_one_pending(state: &State) -> bool {
+    state.deliveries.iter().any(|delivery| delivery.phase == super::Phase::One)
+}
+
+/// The account of the flow, once the flow is known.
+fn flow_account(state: &State) -> Option<AccountId> {
+    match &state.correlation {
+        Correlation::Unknown | Correlation::AwaitingFlow(_) => None,
+        Correlation::Open(flow) => Some(flow.identity.account),
+        Correlation::Silent { flow, .. } => Some(flow.account),
+        Correlation::Ended { account, .. } => Some(*account),
+    }
+}

@@ -1,0 +1,121 @@
+//! What an attempt's outcome means for its delivery: delivered, tried again, or given up.
+
+use super::end_if_done;
+use crate::domain::{
+    Correlation, DeadLetterReason, Delivery, DeliveryId, ErrorReason, Event, Outcome, Rules, State,
+    Timestamp, Verdict,
+};
+
+pub(super) fn record(
+    state: &State,
+    id: DeliveryId,
+    attempt: u32,
+    outcome: &Outcome,
+    rules: &Rules,
+    now: Timestamp,
+) -> Vec<Event> {
+    let Some(delivery) = state.delivery(id) else { return Vec::new() };
+    // An outcome that was recorded before, or belongs to an earlier life, is stale.
+    if attempt != delivery.attempts.saturating_add(1) {
+        return Vec::new();
+    }
+    let mut events = Vec::with_capacity(3);
+    let finished = match verdict(delivery, attempt, outcome, rules, now) {
+        Next::Delivered => {
+            events.push(Event::Delivered {
+                delivery: Box::new(delivery.clone()),
+                attempt,
+                outcome: outcome.clone(),
+                at: now,
+            });
+            true
+        }
+        Next::Retry(due) => {
+            events.push(failed(id, attempt, outcome, now, Some(due)));
+            false
+        }
+        Next::GiveUp(reason) => {
+            events.push(failed(id, attempt, outcome, now, None));
+            events.push(Event::DeadLettered {
+                delivery: Box::new(attempted(delivery, attempt, outcome, now)),
+                reason,
+                at: now,
+            });
+            true
+        }
+    };
+    if let (true, Correlation::Open(flow)) = (finished, &state.correlation) {
+        let left = state.deliveries.len().saturating_sub(1);
+        end_if_done(flow.identity.account, flow.collection, left, rules, now, &mut events);
+    }
+    events
+}
+
+enum Next {
+    Delivered,
+    Retry(Timestamp),
+    GiveUp(DeadLetterReason),
+}
+
+fn verdict(
+    delivery: &Delivery,
+    attempt: u32,
+    outcome: &Outcome,
+    rules: &Rules,
+    now: Timestamp,
+) -> Next {
+    let webhook = rules.webhook(&delivery.webhook);
+    match outcome.verdict {
+        Verdict::Delivered => Next::Delivered,
+        Verdict::GiveUp => Next::GiveUp(final_reason(outcome.reason)),
+        Verdict::Retry if attempt >= webhook.attempts_max => {
+            Next::GiveUp(DeadLetterReason::AttemptsExhausted)
+        }
+        Verdict::Retry => {
+            let due = now.plus_ms(webhook.retry.delay_ms(delivery.id, attempt));
+            if due.ms_since(delivery.scheduled_at) > webhook.age_max_ms {
+                Next::GiveUp(DeadLetterReason::AgeExceeded)
+            } else {
+                Next::Retry(due)
+            }
+        }
+    }
+}
+
+fn final_reason(reason: Option<ErrorReason>) -> DeadLetterReason {
+    match reason {
+        Some(ErrorReason::BlockedAddress) => DeadLetterReason::BlockedAddress,
+        Some(ErrorReason::InvalidRequest) => DeadLetterReason::InvalidRequest,
+        Some(ErrorReason::InvalidFlowVar) => DeadLetterReason::InvalidFlowVar,
+        Some(ErrorReason::InvalidResponse) => DeadLetterReason::InvalidResponse,
+        Some(ErrorReason::InvalidResponseMap) => DeadLetterReason::InvalidResponseMap,
+        Some(
+            ErrorReason::AuthenticationFailure
+            | ErrorReason::Timeout
+            | ErrorReason::Unreachable
+            | ErrorReason::Refused,
+        )
+        | None => DeadLetterReason::Refused,
+    }
+}
+
+fn failed(
+    delivery: DeliveryId,
+    attempt: u32,
+    outcome: &Outcome,
+    at: Timestamp,
+    retry_at: Option<Timestamp>,
+) -> Event {
+    Event::AttemptFailed { delivery, attempt, outcome: outcome.clone(), at, retry_at }
+}
+
+/// The delivery with its last attempt, as its dead letter tells it.
+fn attempted(delivery: &Delivery, attempt: u32, outcome: &Outcome, now: Timestamp) -> Delivery {
+    Delivery {
+        attempts: attempt,
+        first_attempt_at: delivery.first_attempt_at.or(Some(now)),
+        last_attempt_at: Some(now),
+        last_outcome: Some(outcome.clone()),
+        ..delivery.clone()
+    }
+}

@@ -1,0 +1,147 @@
+//! Rules 2, 3 and 5: when phase 2 is due, and what it says.
+
+use crate::domain::{
+    Collected, Collection, Delivery, DeliveryId, Due, Event, Flow, Phase, Phase2Order, Phase2Wait,
+    PhononUuid, Rules, SmsId, StatusClass, Timestamp,
+};
+use bytes::Bytes;
+
+/// Schedules what is due of phase 2, and closes the collection when nothing more is awaited.
+pub(super) fn schedule(
+    uuid: &PhononUuid,
+    flow: &Flow,
+    phase_one_pending: bool,
+    rules: &Rules,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
+    let Collection::Open { .. } = flow.collection else { return };
+    let writer = Writer { uuid, flow, phase_one_pending, rules, now };
+    let complete = match rules.correlation.phase2_wait {
+        Phase2Wait::All => writer.all(events),
+        Phase2Wait::Each => writer.each(events),
+    };
+    if complete {
+        events.push(Event::CollectionClosed(Collection::Complete));
+    }
+}
+
+/// Schedules what the report time-out leaves of phase 2, and says how many SMS of the list never got a final status.
+pub(super) fn schedule_what_is_known(
+    uuid: &PhononUuid,
+    flow: &Flow,
+    phase_one_pending: bool,
+    rules: &Rules,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
+    let writer = Writer { uuid, flow, phase_one_pending, rules, now };
+    let entries: Vec<(SmsId, Bytes)> = writer.rest();
+    match rules.correlation.phase2_wait {
+        Phase2Wait::All if entries.is_empty() => {}
+        Phase2Wait::All => writer.push(&entries, events),
+        Phase2Wait::Each => {
+            for entry in entries {
+                writer.push(std::slice::from_ref(&entry), events);
+            }
+        }
+    }
+}
+
+/// The SMS of the flow's list that have no final status.
+pub(super) fn missing(flow: &Flow) -> Vec<SmsId> {
+    let listed = flow.sms.iter().flatten();
+    listed.filter(|sms| final_report(flow, sms).is_none()).cloned().collect()
+}
+
+struct Writer<'a> {
+    uuid: &'a PhononUuid,
+    flow: &'a Flow,
+    phase_one_pending: bool,
+    rules: &'a Rules,
+    now: Timestamp,
+}
+
+impl Writer<'_> {
+    /// One webhook, once every SMS has a final status; without a list, at the first final report.
+    fn all(&self, events: &mut Vec<Event>) -> bool {
+        let reports: Option<Vec<&Collected>> = match &self.flow.sms {
+            Some(list) => list.iter().map(|sms| final_report(self.flow, sms)).collect(),
+            None => finals(self.flow).next().map(|first| vec![first]),
+        };
+        let Some(reports) = reports else { return false };
+        let entries: Vec<_> = reports.into_iter().filter_map(entry).collect();
+        self.push(&entries, events);
+        true
+    }
+
+    /// One webhook per SMS with a final status; without a list there is no end but the time-out.
+    fn each(&self, events: &mut Vec<Event>) -> bool {
+        for report in finals(self.flow).filter(|report| !report.sent) {
+            if let Some(entry) = entry(report) {
+                self.push(&[entry], events);
+            }
+        }
+        self.flow.sms.is_some() && missing(self.flow).is_empty()
+    }
+
+    /// What is left to say at the time-out: reports not sent yet, and that nothing is known of the others.
+    fn rest(&self) -> Vec<(SmsId, Bytes)> {
+        match &self.flow.sms {
+            Some(list) => list.iter().filter_map(|sms| self.known_or_unknown(sms)).collect(),
+            None => {
+                self.flow.reports.iter().filter(|report| !report.sent).filter_map(entry).collect()
+            }
+        }
+    }
+
+    fn known_or_unknown(&self, sms: &SmsId) -> Option<(SmsId, Bytes)> {
+        match self.flow.reports.iter().find(|report| report.sms == *sms) {
+            Some(report) if report.sent => None,
+            Some(report) => entry(report),
+            None => Some((sms.clone(), (self.rules.render_unknown)(sms.as_str()))),
+        }
+    }
+
+    fn push(&self, entries: &[(SmsId, Bytes)], events: &mut Vec<Event>) {
+        let account = self.rules.accounts.get(&self.flow.identity.account);
+        // The account may have lost its default webhook since phase 1 was scheduled; the promise stands.
+        let webhook =
+            account.and_then(|a| a.default_webhook.as_ref()).unwrap_or(&self.flow.webhook);
+        let sms: Vec<SmsId> = entries.iter().map(|(sms, _)| sms.clone()).collect();
+        let details: Vec<Bytes> = entries.iter().map(|(_, body)| body.clone()).collect();
+        let keys = self.flow.keys.as_ref().filter(|_| account.is_none_or(|a| a.attach_flow_keys));
+        // Reports stand in the order in which they came, and the last one is the one that triggered it.
+        let trigger = self.flow.reports.iter().rfind(|report| sms.contains(&report.sms));
+        let waits =
+            self.phase_one_pending && self.rules.correlation.phase2_order == Phase2Order::Strict;
+        let delivery = Delivery {
+            id: DeliveryId::derive(self.uuid, Phase::Two.number(), &sms),
+            phase: Phase::Two,
+            account: self.flow.identity.account,
+            webhook: webhook.clone(),
+            body: (self.rules.render_phase2)(self.uuid.as_str(), &details, keys),
+            source: trigger.map_or(&self.flow.source, |report| &report.source).clone(),
+            scheduled_at: self.now,
+            due: if waits { Due::AfterPhaseOne } else { Due::At(self.now) },
+            attempts: 0,
+            replays: 0,
+            first_attempt_at: None,
+            last_attempt_at: None,
+            last_outcome: None,
+        };
+        events.push(Event::DeliveryScheduled { delivery: Box::new(delivery), sms });
+    }
+}
+
+fn finals(flow: &Flow) -> impl Iterator<Item = &Collected> {
+    flow.reports.iter().filter(|report| report.class == StatusClass::Final)
+}
+
+fn final_report<'a>(flow: &'a Flow, sms: &SmsId) -> Option<&'a Collected> {
+    finals(flow).find(|report| report.sms == *sms)
+}
+
+fn entry(report: &Collected) -> Option<(SmsId, Bytes)> {
+    report.body.as_ref().map(|body| (report.sms.clone(), body.clone()))
+}

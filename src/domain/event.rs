@@ -1,0 +1,261 @@
+//! What happened. Every event is a fact; most are published, and all are what the state is made of.
+
+use super::{
+    AccountId, Collected, Collection, Delivery, DeliveryId, Flow, FlowIdentity, Outcome, Phase,
+    SmsId, Source, Timestamp,
+};
+use bytes::Bytes;
+
+/// One fact about one phonon-uuid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A flow complete record was accepted; its webhooks will be sent.
+    FlowAccepted(Box<Flow>),
+    /// A flow complete record was accepted that sends nothing.
+    FlowSilenced {
+        /// Which record.
+        identity: FlowIdentity,
+        /// Why it sends nothing.
+        reason: IgnoreReason,
+        /// Where it stands.
+        source: Source,
+        /// Then it is forgotten.
+        until: Timestamp,
+    },
+    /// A report counts, instead of an earlier one of the same SMS if there was one.
+    ReportAccepted {
+        /// The report.
+        report: Box<Collected>,
+        /// The status as it came.
+        status: Box<str>,
+        /// Whether the status table knows the word.
+        known: bool,
+    },
+    /// A report that waited for its flow belongs to it now.
+    ReportAdopted {
+        /// Which SMS.
+        sms: SmsId,
+    },
+    /// A record changed nothing.
+    RecordIgnored(IgnoredRecord),
+    /// A record was given up.
+    RecordDeadLettered {
+        /// The record.
+        record: RawRecord,
+        /// Why.
+        reason: DeadLetterReason,
+        /// For people.
+        detail: String,
+    },
+    /// A webhook is to be sent.
+    DeliveryScheduled {
+        /// The new outbox row.
+        delivery: Box<Delivery>,
+        /// The SMS whose reports it carries.
+        sms: Vec<SmsId>,
+    },
+    /// The collection of reports ended.
+    CollectionClosed(Collection),
+    /// An attempt failed; the delivery is tried again unless a dead letter follows.
+    AttemptFailed {
+        /// Whose attempt.
+        delivery: DeliveryId,
+        /// Which one.
+        attempt: u32,
+        /// What came of it.
+        outcome: Outcome,
+        /// When it ended.
+        at: Timestamp,
+        /// When the next one is due; `None` when it was the last.
+        retry_at: Option<Timestamp>,
+    },
+    /// The endpoint took the delivery.
+    Delivered {
+        /// The delivery as it was.
+        delivery: Box<Delivery>,
+        /// Which attempt.
+        attempt: u32,
+        /// What came of it.
+        outcome: Outcome,
+        /// When.
+        at: Timestamp,
+    },
+    /// The delivery was given up.
+    DeadLettered {
+        /// The delivery as it was, with the attempts made.
+        delivery: Box<Delivery>,
+        /// Why.
+        reason: DeadLetterReason,
+        /// When.
+        at: Timestamp,
+    },
+    /// The reports that a flow waited for did not all come in time.
+    ReportTimedOut {
+        /// The SMS of the flow's list that have no final status.
+        missing: Vec<SmsId>,
+    },
+    /// All that was promised is done.
+    CorrelationEnded,
+    /// The marker takes the correlation's place.
+    MarkerKept {
+        /// Whose flow it was.
+        account: AccountId,
+        /// Then it is forgotten.
+        until: Timestamp,
+    },
+    /// The uuid is forgotten.
+    MarkerExpired,
+}
+
+/// A record that changed nothing, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IgnoredRecord {
+    /// Which of the two source events.
+    pub kind: RecordKind,
+    /// Whose it says it is.
+    pub account: AccountId,
+    /// Which SMS, when it is a report.
+    pub sms: Option<SmsId>,
+    /// Why.
+    pub reason: IgnoreReason,
+    /// Where it stands.
+    pub source: Source,
+    /// It had been waiting for its flow until now.
+    pub waited: bool,
+}
+
+/// A record kept whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawRecord {
+    /// Which of the two source events, when that is known.
+    pub kind: Option<RecordKind>,
+    /// Whose it says it is.
+    pub account: Option<AccountId>,
+    /// Which SMS, when it is a report that waited.
+    pub sms: Option<SmsId>,
+    /// Its bytes, when the caller does not hold them.
+    pub payload: Option<Bytes>,
+    /// Where it stands.
+    pub source: Source,
+}
+
+/// Which source event a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// Flow complete.
+    Flow,
+    /// Delivery report.
+    Report,
+}
+
+impl RecordKind {
+    /// The word that events use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Flow => "flow_complete",
+            Self::Report => "delivery_report",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl $name {
+            /// Every reason, for closed label sets.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The word that events, metrics and headers use.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why a record was ignored.
+    IgnoreReason {
+        /// The same decoded content came before.
+        Duplicate = "duplicate",
+        /// An intermediate status after a final one.
+        Regressed = "regressed",
+        /// Other content for the same uuid or SMS.
+        Conflicting = "conflicting",
+        /// The report names another account than its flow.
+        AccountMismatch = "account_mismatch",
+        /// It came after the end.
+        Late = "late",
+        /// The flow's list does not name the SMS.
+        Unlisted = "unlisted",
+        /// The account does not want phase 2.
+        NotifyOff = "notify_off",
+        /// The account has no default webhook.
+        NoDefaultWebhook = "no_default_webhook",
+        /// The flow does not enable its webhooks.
+        WebhookDisabled = "webhook_disabled",
+    }
+}
+
+reasons! {
+    /// Why a delivery or a record was given up.
+    DeadLetterReason {
+        /// `attempts_max` was reached.
+        AttemptsExhausted = "attempts_exhausted",
+        /// `age_max_s` was reached.
+        AgeExceeded = "age_exceeded",
+        /// The endpoint answered with a final status.
+        Refused = "refused",
+        /// The address policy forbids the endpoint's address.
+        BlockedAddress = "blocked_address",
+        /// The request can't be built.
+        InvalidRequest = "invalid_request",
+        /// A mandatory variable has no value.
+        InvalidFlowVar = "invalid_flow_var",
+        /// The answer can't be read as its type.
+        InvalidResponse = "invalid_response",
+        /// A mandatory part of the answer is missing.
+        InvalidResponseMap = "invalid_response_map",
+        /// The endpoint is disabled.
+        EndpointDisabled = "endpoint_disabled",
+        /// The bytes are no source event.
+        Undecodable = "undecodable",
+        /// The schema is not known.
+        UnknownSchema = "unknown_schema",
+        /// The record names no phonon-uuid.
+        NoUuid = "no_uuid",
+        /// The account is not configured.
+        UnknownAccount = "unknown_account",
+        /// The flow complete record never came.
+        FlowMissing = "flow_missing",
+    }
+}
+
+impl Event {
+    /// The phase of the delivery that the event is about.
+    #[must_use]
+    pub fn phase(&self) -> Option<Phase> {
+        match self {
+            Self::DeliveryScheduled { delivery, .. }
+            | Self::Delivered { delivery, .. }
+            | Self::DeadLettered { delivery, .. } => Some(delivery.phase),
+            Self::FlowAccepted(_)
+            | Self::FlowSilenced { .. }
+            | Self::ReportAccepted { .. }
+            | Self::ReportAdopted { .. }
+            | Self::RecordIgnored(_)
+            | Self::RecordDeadLettered { .. }
+            | Self::CollectionClosed(_)
+            | Self::AttemptFailed { .. }
+            | Self::ReportTimedOut { .. }
+            | Self::CorrelationEnded
+            | Self::MarkerKept { .. }
+            | Self::MarkerExpired => None,
+        }
+    }
+}

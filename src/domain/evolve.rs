@@ -1,0 +1,152 @@
+//! What an event changes.
+
+use super::outcome::OUTCOME_BYTES_STORED;
+use super::state::SEEN_MAX;
+use super::{Collected, Correlation, DeliveryId, Due, Event, Flow, Phase, SmsId, State, Timestamp};
+
+/// The state after `event`. It cannot fail: an event that does not fit changes nothing, and restoring agrees with running.
+#[must_use]
+pub fn evolve(mut state: State, event: &Event) -> State {
+    match event {
+        Event::FlowAccepted(flow) => open(&mut state, flow),
+        Event::FlowSilenced { identity, reason, until, .. } => {
+            state.correlation =
+                Correlation::Silent { flow: *identity, reason: *reason, until: *until };
+        }
+        Event::ReportAccepted { report, .. } => accept_report(&mut state, report),
+        Event::ReportAdopted { sms } => adopted(&mut state, sms),
+        Event::RecordIgnored(record) => {
+            if let (true, Some(sms)) = (record.waited, &record.sms) {
+                remove_report(&mut state, |r| r.account == record.account && r.sms == *sms);
+            }
+        }
+        Event::RecordDeadLettered { record, .. } => {
+            if let (Some(account), Some(sms)) = (record.account, &record.sms) {
+                remove_report(&mut state, |r| r.account == account && r.sms == *sms);
+            }
+        }
+        Event::DeliveryScheduled { delivery, sms } => {
+            spend_reports(&mut state, sms);
+            state.deliveries.push(delivery.as_ref().clone());
+        }
+        Event::CollectionClosed(collection) => {
+            if let Correlation::Open(flow) = &mut state.correlation {
+                flow.collection = *collection;
+                for report in &mut flow.reports {
+                    report.body = None;
+                }
+                flow.keys = None;
+            }
+        }
+        Event::AttemptFailed { delivery, attempt, outcome, at, retry_at } => {
+            if let Some(row) = state.deliveries.iter_mut().find(|row| row.id == *delivery) {
+                row.attempts = *attempt;
+                row.first_attempt_at = row.first_attempt_at.or(Some(*at));
+                row.last_attempt_at = Some(*at);
+                row.last_outcome = Some(outcome.truncated_to(OUTCOME_BYTES_STORED));
+                if let Some(due) = retry_at {
+                    row.due = Due::At(*due);
+                }
+            }
+        }
+        Event::Delivered { delivery, at, .. } | Event::DeadLettered { delivery, at, .. } => {
+            finish(&mut state, delivery.id, *at);
+        }
+        Event::MarkerKept { account, until } => {
+            state.correlation = Correlation::Ended { account: *account, until: *until };
+        }
+        Event::MarkerExpired => state.correlation = Correlation::Unknown,
+        Event::ReportTimedOut { .. } | Event::CorrelationEnded => {}
+    }
+    state
+}
+
+/// Reports that waited stay with the flow until each is adopted or ignored.
+fn open(state: &mut State, flow: &Flow) {
+    let waiting = take_waiting(state);
+    let mut flow = flow.clone();
+    flow.reports = waiting;
+    state.correlation = Correlation::Open(flow);
+}
+
+fn take_waiting(state: &mut State) -> Vec<Collected> {
+    match std::mem::take(&mut state.correlation) {
+        Correlation::AwaitingFlow(reports) => reports,
+        other @ (Correlation::Unknown
+        | Correlation::Open(_)
+        | Correlation::Silent { .. }
+        | Correlation::Ended { .. }) => {
+            state.correlation = other;
+            Vec::new()
+        }
+    }
+}
+
+fn reports_mut(state: &mut State) -> Option<&mut Vec<Collected>> {
+    match &mut state.correlation {
+        Correlation::AwaitingFlow(reports) => Some(reports),
+        Correlation::Open(flow) => Some(&mut flow.reports),
+        Correlation::Unknown | Correlation::Silent { .. } | Correlation::Ended { .. } => None,
+    }
+}
+
+fn accept_report(state: &mut State, report: &Collected) {
+    if state.correlation == Correlation::Unknown {
+        state.correlation = Correlation::AwaitingFlow(Vec::new());
+    }
+    let Some(reports) = reports_mut(state) else { return };
+    let mut report = report.clone();
+    // Reports stand in the order in which they came.
+    if let Some(index) =
+        reports.iter().position(|r| r.account == report.account && r.sms == report.sms)
+    {
+        let mut seen = reports.remove(index).seen;
+        seen.append(&mut report.seen);
+        let surplus = seen.len().saturating_sub(SEEN_MAX);
+        seen.drain(..surplus);
+        report.seen = seen;
+    }
+    reports.push(report);
+}
+
+fn adopted(state: &mut State, sms: &SmsId) {
+    if let Correlation::Open(flow) = &mut state.correlation {
+        let account = flow.identity.account;
+        for report in &mut flow.reports {
+            if report.account == account && report.sms == *sms {
+                report.expires_at = None;
+                report.raw = None;
+            }
+        }
+    }
+}
+
+fn remove_report(state: &mut State, which: impl Fn(&Collected) -> bool) {
+    let Some(reports) = reports_mut(state) else { return };
+    reports.retain(|report| !which(report));
+    if state.correlation == Correlation::AwaitingFlow(Vec::new()) {
+        state.correlation = Correlation::Unknown;
+    }
+}
+
+/// What a delivery carries is not kept twice.
+fn spend_reports(state: &mut State, sms: &[SmsId]) {
+    if let Correlation::Open(flow) = &mut state.correlation {
+        for report in flow.reports.iter_mut().filter(|report| sms.contains(&report.sms)) {
+            report.sent = true;
+            report.body = None;
+        }
+    }
+}
+
+fn finish(state: &mut State, id: DeliveryId, at: Timestamp) {
+    let finished = state.deliveries.iter().position(|row| row.id == id);
+    let Some(phase) = finished.map(|index| state.deliveries.remove(index).phase) else { return };
+    if phase == Phase::One {
+        for row in &mut state.deliveries {
+            if row.due == Due::AfterPhaseOne {
+                row.due = Due::At(at);
+            }
+        }
+    }
+}

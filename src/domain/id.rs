@@ -1,0 +1,190 @@
+//! Identifiers, and which partition owns one.
+
+use std::fmt;
+use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3;
+
+/// The id of one execution of a flow; opaque, never empty.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PhononUuid(Arc<str>);
+
+/// The id of one SMS.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SmsId(Arc<str>);
+
+/// The unique name of a configured webhook, which is also its endpoint's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WebhookName(Arc<str>);
+
+macro_rules! text_id {
+    ($name:ident, $bytes_max:expr) => {
+        impl $name {
+            /// More than this is not an id.
+            pub const BYTES_MAX: usize = $bytes_max;
+
+            /// The id that `text` spells, if it is neither empty nor too long.
+            #[must_use]
+            pub fn new(text: &str) -> Option<Self> {
+                (!text.is_empty() && text.len() <= Self::BYTES_MAX).then(|| Self(text.into()))
+            }
+
+            /// The id as it was spelt.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(PhononUuid, 256);
+text_id!(SmsId, 256);
+text_id!(WebhookName, 64);
+
+/// A customer account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(pub i64);
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A flow of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowId(pub i64);
+
+/// The stable id of a delivery, the `webhook-id` that its endpoint sees in every attempt.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryId(u128);
+
+impl DeliveryId {
+    /// The id of the delivery of `phase` for `uuid` about `sms`: the same whenever the same input is seen again.
+    #[must_use]
+    pub fn derive<'a>(
+        uuid: &PhononUuid,
+        phase: u8,
+        sms: impl IntoIterator<Item = &'a SmsId>,
+    ) -> Self {
+        let mut hash = Xxh3::new();
+        let mut part = |bytes: &[u8]| {
+            // Lengths keep ("ab", "c") and ("a", "bc") apart.
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        part(uuid.0.as_bytes());
+        part(&[phase]);
+        for id in sms {
+            part(id.0.as_bytes());
+        }
+        Self(hash.digest128())
+    }
+
+    /// The id as stored.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// The id that was stored as `bytes`.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// The id that `text` shows, as [`fmt::Display`] writes it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = text.strip_prefix("msg_").filter(|hex| hex.len() == 32)?;
+        u128::from_str_radix(hex, 16).ok().map(Self)
+    }
+
+    /// 64 evenly spread bits, from which a retry's jitter is derived.
+    #[must_use]
+    pub fn spread(self) -> u64 {
+        let [_, _, _, _, _, _, _, _, low @ ..] = self.0.to_be_bytes();
+        u64::from_be_bytes(low)
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "msg_{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The partition of `partitions` that owns `key`: Kafka's own default partitioner, `murmur2(key) mod partitions`.
+#[must_use]
+pub fn owner(key: &[u8], partitions: u32) -> u32 {
+    (murmur2(key) & 0x7fff_ffff) % partitions.max(1)
+}
+
+/// MurmurHash2 as the Java client of Apache Kafka computes it (`org.apache.kafka.common.utils.Utils.murmur2`).
+fn murmur2(data: &[u8]) -> u32 {
+    const SEED: u32 = 0x9747_b28c;
+    const M: u32 = 0x5bd1_e995;
+    const R: u32 = 24;
+    let mut h = SEED ^ u32::try_from(data.len()).unwrap_or(u32::MAX);
+    let (words, tail) = data.as_chunks::<4>();
+    for word in words {
+        let mut k = u32::from_le_bytes(*word).wrapping_mul(M);
+        k ^= k >> R;
+        h = h.wrapping_mul(M) ^ k.wrapping_mul(M);
+    }
+    if !tail.is_empty() {
+        for (index, byte) in tail.iter().enumerate() {
+            h ^= u32::from(*byte) << (8 * index);
+        }
+        h = h.wrapping_mul(M);
+    }
+    h ^= h >> 13;
+    h = h.wrapping_mul(M);
+    h ^ (h >> 15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PhononUuid, SmsId, murmur2};
+    use crate::domain::DeliveryId;
+
+    /// The vectors that Apache Kafka publishes in `UtilsTest.testMurmur2`.
+    #[test]
+    fn murmur2_agrees_with_kafkas_own_vectors() {
+        for (text, hash) in [
+            ("21", -973_932_308_i32),
+            ("foobar", -790_332_482),
+            ("a-little-bit-long-string", -985_981_536),
+            ("a-little-bit-longer-string", -1_486_304_829),
+            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+            ("abc", 479_470_107),
+        ] {
+            assert_eq!(murmur2(text.as_bytes()), hash.cast_unsigned(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_delivery_id_depends_on_uuid_phase_and_sms_and_reads_back() {
+        let uuid = PhononUuid::new("u").unwrap();
+        let sms = [SmsId::new("ab").unwrap(), SmsId::new("c").unwrap()];
+        let other = [SmsId::new("a").unwrap(), SmsId::new("bc").unwrap()];
+        let id = DeliveryId::derive(&uuid, 2, &sms);
+        assert_ne!(id, DeliveryId::derive(&uuid, 1, &sms));
+        assert_ne!(id, DeliveryId::derive(&uuid, 2, &other));
+        assert!(!id.to_string().contains('.'));
+        assert_eq!(DeliveryId::parse(&id.to_string()), Some(id));
+        assert_eq!(DeliveryId::from_bytes(id.to_bytes()), id);
+    }
+}

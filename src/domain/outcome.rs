@@ -1,0 +1,148 @@
+//! What came of an attempt: data, never an error.
+
+use bytes::Bytes;
+
+/// So much of an answer is kept with its outcome.
+pub const RESPONSE_BYTES_KEPT: usize = 64 * 1024;
+
+/// So much of an answer is stored with a delivery that waits for its next attempt.
+pub(super) const OUTCOME_BYTES_STORED: usize = 1024;
+
+/// What an attempt means for its delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The endpoint took it.
+    Delivered,
+    /// It may go better later.
+    Retry,
+    /// It will never go better.
+    GiveUp,
+}
+
+/// Why an attempt failed, in the platform's words where it has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ErrorReason {
+    /// The endpoint, or its token server, refused the credentials.
+    AuthenticationFailure,
+    /// The endpoint did not answer in time.
+    Timeout,
+    /// A mandatory variable has no value.
+    InvalidFlowVar,
+    /// The request can't be built.
+    InvalidRequest,
+    /// The answer can't be read as its type, or is no HTTP.
+    InvalidResponse,
+    /// A mandatory part of the answer is missing.
+    InvalidResponseMap,
+    /// No connection could be made, or it broke.
+    Unreachable,
+    /// The address policy forbids the address.
+    BlockedAddress,
+    /// A status that is no success of the webhook.
+    Refused,
+}
+
+impl ErrorReason {
+    /// Every reason, for closed label sets.
+    pub const ALL: [Self; 9] = [
+        Self::AuthenticationFailure,
+        Self::Timeout,
+        Self::InvalidFlowVar,
+        Self::InvalidRequest,
+        Self::InvalidResponse,
+        Self::InvalidResponseMap,
+        Self::Unreachable,
+        Self::BlockedAddress,
+        Self::Refused,
+    ];
+
+    /// The word that events and dead letters use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthenticationFailure => "AUTHENTICATION_FAILURE",
+            Self::Timeout => "TIMEOUT",
+            Self::InvalidFlowVar => "INVALID_FLOW_VAR",
+            Self::InvalidRequest => "INVALID_REQUEST",
+            Self::InvalidResponse => "INVALID_RESPONSE",
+            Self::InvalidResponseMap => "INVALID_RESPONSE_MAP",
+            Self::Unreachable => "UNREACHABLE",
+            Self::BlockedAddress => "BLOCKED_ADDRESS",
+            Self::Refused => "REFUSED",
+        }
+    }
+}
+
+/// The hundred that a status belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusType {
+    /// 1xx
+    Informational,
+    /// 2xx
+    Successful,
+    /// 3xx
+    Redirection,
+    /// 4xx
+    ClientError,
+    /// 5xx and above
+    ServerError,
+}
+
+impl StatusType {
+    /// The type of `status`.
+    #[must_use]
+    pub const fn of(status: u16) -> Self {
+        match status {
+            0..200 => Self::Informational,
+            200..300 => Self::Successful,
+            300..400 => Self::Redirection,
+            400..500 => Self::ClientError,
+            500.. => Self::ServerError,
+        }
+    }
+
+    /// The word that events and dead letters use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Informational => "INFORMATIONAL",
+            Self::Successful => "SUCCESSFUL",
+            Self::Redirection => "REDIRECTION",
+            Self::ClientError => "CLIENT_ERROR",
+            Self::ServerError => "SERVER_ERROR",
+        }
+    }
+}
+
+/// What came of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it means for the delivery.
+    pub verdict: Verdict,
+    /// The answer's status, when there was an answer.
+    pub status: Option<u16>,
+    /// From the start of the attempt to its end, in milliseconds.
+    pub duration_ms: u64,
+    /// The answer's body, at most [`RESPONSE_BYTES_KEPT`].
+    pub response: Bytes,
+    /// The answer was longer than what is kept, or did not end.
+    pub response_truncated: bool,
+    /// Why it failed; `None` when it was delivered.
+    pub reason: Option<ErrorReason>,
+    /// What the error says, for people.
+    pub error: Option<Box<str>>,
+}
+
+impl Outcome {
+    /// The outcome with no more than `bytes` of its answer.
+    #[must_use]
+    pub fn truncated_to(&self, bytes: usize) -> Self {
+        let mut outcome = self.clone();
+        if outcome.response.len() > bytes {
+            // Copied, so that the row does not keep the whole answer's buffer alive.
+            outcome.response = Bytes::copy_from_slice(outcome.response.get(..bytes).unwrap_or(&[]));
+            outcome.response_truncated = true;
+        }
+        outcome
+    }
+}

@@ -1,0 +1,108 @@
+//! What the configuration says, as far as decisions need it.
+
+use super::{AccountId, FlowId, RetrySchedule, StatusTable, WebhookName};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// When phase 2 is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase2Wait {
+    /// One webhook, once every SMS has a final status.
+    All,
+    /// One webhook per SMS.
+    Each,
+}
+
+/// Whether phase 2 waits for the end of phase 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase2Order {
+    /// Phase 2 leaves after phase 1 was delivered or given up.
+    Strict,
+    /// Phase 2 leaves when it is due.
+    Independent,
+}
+
+/// What the report time-out does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnReportTimeout {
+    /// The correlation ends.
+    End,
+    /// Phase 2 is sent with what is known.
+    Notify,
+}
+
+/// How long a correlation waits for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorrelationRules {
+    /// All SMS in one webhook, or each in its own.
+    pub phase2_wait: Phase2Wait,
+    /// Strictly after phase 1, or not.
+    pub phase2_order: Phase2Order,
+    /// What the report time-out does.
+    pub on_report_timeout: OnReportTimeout,
+    /// How long a report waits for its flow complete record.
+    pub correlation_ttl_ms: u64,
+    /// How long a flow waits for its reports.
+    pub report_timeout_ms: u64,
+    /// How long the marker of an ended correlation is kept.
+    pub dedup_window_ms: u64,
+}
+
+/// What an account's settings say.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AccountRules {
+    /// `account.sms.notifyOnDelivery`
+    pub notify_on_delivery: bool,
+    /// `account.sms.notifyOnDelivery.attachflowkeys`
+    pub attach_flow_keys: bool,
+    /// The account's word where neither a flow entry nor the record says whether webhooks are enabled.
+    pub webhook_enabled: Option<bool>,
+    /// The default webhook.
+    pub default_webhook: Option<WebhookName>,
+    /// `[[flow]]` entries: whether the flow enables its webhooks.
+    pub flows: BTreeMap<FlowId, bool>,
+}
+
+/// How often and how long a webhook's deliveries are tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WebhookRules {
+    /// After so many attempts a delivery is given up.
+    pub attempts_max: u32,
+    /// A delivery older than this is given up.
+    pub age_max_ms: u64,
+    /// The intervals between attempts.
+    pub retry: RetrySchedule,
+}
+
+/// Writes the predefined body of phase 2: the uuid, the reports as JSON, and the flow's keys as JSON.
+pub type RenderPhase2 = fn(uuid: &str, sms_details: &[Bytes], keys: Option<&Bytes>) -> Bytes;
+
+/// Writes what phase 2 says of an SMS of which nothing is known.
+pub type RenderUnknown = fn(sms: &str) -> Bytes;
+
+/// Everything of the configuration that a decision depends on.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Waiting times and modes.
+    pub correlation: CorrelationRules,
+    /// Which statuses are final.
+    pub statuses: StatusTable,
+    /// The configured accounts.
+    pub accounts: BTreeMap<AccountId, AccountRules>,
+    /// The configured webhooks.
+    pub webhooks: BTreeMap<WebhookName, WebhookRules>,
+    /// For a delivery whose webhook is not configured any more.
+    pub webhook_defaults: WebhookRules,
+    /// The codec's renderer; it is a pure function.
+    pub render_phase2: RenderPhase2,
+    /// The codec's renderer; it is a pure function.
+    pub render_unknown: RenderUnknown,
+}
+
+impl Rules {
+    /// The rules of `webhook`.
+    #[must_use]
+    pub fn webhook(&self, webhook: &WebhookName) -> &WebhookRules {
+        self.webhooks.get(webhook).unwrap_or(&self.webhook_defaults)
+    }
+}

@@ -1,0 +1,5 @@
+//! Ringback.
+
+pub mod delivery;
+pub mod domain;
+pub mod log;
