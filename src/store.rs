@@ -1,0 +1,154 @@
+//! RocksDB: the state of the partitions that this instance owns, or owned.
+//!
+//! One database per instance and one column family per partition, so that rows, indexes and checkpoint of a partition
+//! are written, flushed and dropped together. Only rows are in the changelog; the indexes are derived from them by
+//! [`Batch::put`] alone, which running and restoring share.
+
+mod batch;
+mod key;
+mod partition;
+
+pub use batch::{Batch, Checkpoint, Tally};
+pub use key::{DueKey, RowKey, TimerKey};
+pub use partition::Partition;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options,
+    WriteBufferManager, WriteOptions,
+};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+type Db = DBWithThreadMode<MultiThreaded>;
+
+const BLOCK_CACHE_BYTES: usize = 48 << 20;
+const WRITE_BUFFERS_BYTES: usize = 64 << 20;
+const WRITE_BUFFER_BYTES: usize = 16 << 20;
+const WAL_BYTES_MAX: u64 = 128 << 20;
+const OPEN_FILES_MAX: i32 = 512;
+
+/// The store can't go on: the process stops, since state on a broken disk is worth nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The directory can't be opened.
+    #[error("the store in {directory} can't be opened; is another instance running there?")]
+    Open {
+        /// `[store] directory`
+        directory: PathBuf,
+        /// What RocksDB says.
+        source: rocksdb::Error,
+    },
+    /// Reading or writing failed.
+    #[error("the store failed")]
+    Io(#[from] rocksdb::Error),
+    /// What was read is not what was written.
+    #[error("the store of partition {partition} is corrupt at {what}")]
+    Corrupt {
+        /// Which partition.
+        partition: u32,
+        /// Which row.
+        what: String,
+    },
+}
+
+/// The state store of an instance.
+pub struct Store {
+    db: Arc<Db>,
+    options: Options,
+    write: Arc<WriteOptions>,
+    write_unlogged: Arc<WriteOptions>,
+}
+
+impl Store {
+    /// Opens or creates the store in `directory`.
+    ///
+    /// # Errors
+    /// When the directory can't be used, or another process holds it.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Open { directory: directory.to_owned(), source };
+        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let options = partition_options(&cache);
+        let mut database = options.clone();
+        database.create_if_missing(true);
+        database.set_max_open_files(OPEN_FILES_MAX);
+        database.set_max_total_wal_size(WAL_BYTES_MAX);
+        database.set_write_buffer_manager(
+            &WriteBufferManager::new_write_buffer_manager_with_cache(
+                WRITE_BUFFERS_BYTES,
+                false,
+                cache.clone(),
+            ),
+        );
+        database.set_max_background_jobs(2);
+        database.set_keep_log_file_num(4);
+        database.set_max_log_file_size(4 << 20);
+        let families = match Db::list_cf(&database, directory) {
+            Ok(names) => names,
+            // A new directory has none; anything else that is wrong shows when it is opened.
+            Err(_) => Vec::new(),
+        };
+        let families =
+            families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
+        let db = Db::open_cf_descriptors(&database, directory, families).map_err(failed)?;
+        let mut write_unlogged = WriteOptions::default();
+        write_unlogged.disable_wal(true);
+        Ok(Self {
+            db: Arc::new(db),
+            options,
+            write: Arc::new(WriteOptions::default()),
+            write_unlogged: Arc::new(write_unlogged),
+        })
+    }
+
+    /// The partition's state, empty if there is none yet.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn partition(&self, number: u32) -> Result<Partition, StoreError> {
+        let name = family_name(number);
+        if self.db.cf_handle(&name).is_none() {
+            self.db.create_cf(&name, &self.options)?;
+        }
+        Ok(Partition::new(
+            self.db.clone(),
+            number,
+            name,
+            self.write.clone(),
+            self.write_unlogged.clone(),
+        ))
+    }
+
+    /// Forgets all of a partition, to be restored from the start.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn wipe(&self, number: u32) -> Result<(), StoreError> {
+        let name = family_name(number);
+        if self.db.cf_handle(&name).is_some() {
+            self.db.drop_cf(&name)?;
+        }
+        Ok(())
+    }
+}
+
+fn family_name(number: u32) -> String {
+    format!("partition-{number}")
+}
+
+fn partition_options(cache: &Cache) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_bloom_filter(10.0, false);
+    table.set_format_version(5);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_max_write_buffer_number(3);
+    options.set_compression_type(rocksdb::DBCompressionType::Lz4);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    // Due indexes are queues: what was taken leaves tombstones, which a scan would otherwise walk again and again.
+    options.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
+    options
+}

@@ -1,0 +1,163 @@
+//! The keys of a partition. The first byte is the kind; a kind is never reused for something else.
+//!
+//! | kind | key | value | in the changelog |
+//! |---|---|---|---|
+//! | `m` | – | input offsets and time of the last commit | yes |
+//! | `s` | uuid | state row | yes |
+//! | `k` | – | checkpoint and tally | no: it says how much of the changelog is in here |
+//! | `t` | due time, uuid | – | no: derived |
+//! | `d` | webhook, `0`, due time, delivery id | uuid | no: derived |
+
+use crate::domain::{DeliveryId, PhononUuid, Timestamp, WebhookName};
+
+const META: u8 = b'm';
+const STATE: u8 = b's';
+const CHECKPOINT: u8 = b'k';
+const TIMER: u8 = b't';
+const DUE: u8 = b'd';
+
+/// The key of a row that the changelog has too; there it is the record's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowKey {
+    /// The partition's meta row.
+    Meta,
+    /// The state of a uuid.
+    State(PhononUuid),
+}
+
+impl RowKey {
+    /// The key of the meta row.
+    pub const META: &'static [u8] = &[META];
+
+    /// Appends the key of the state row of `uuid`.
+    pub fn write_state(uuid: &PhononUuid, out: &mut Vec<u8>) {
+        out.push(STATE);
+        out.extend_from_slice(uuid.as_str().as_bytes());
+    }
+
+    /// Reads a changelog record's key.
+    #[must_use]
+    pub fn parse(key: &[u8]) -> Option<Self> {
+        match key.split_first()? {
+            (&META, []) => Some(Self::Meta),
+            (&STATE, uuid) => Some(Self::State(PhononUuid::new(std::str::from_utf8(uuid).ok()?)?)),
+            _ => None,
+        }
+    }
+}
+
+pub(super) const CHECKPOINT_KEY: &[u8] = &[CHECKPOINT];
+
+/// The place of a uuid's timer in time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimerKey {
+    /// When it is due.
+    pub due: Timestamp,
+    /// Whose it is.
+    pub uuid: PhononUuid,
+}
+
+impl TimerKey {
+    pub(super) fn write(due: Timestamp, uuid: &[u8], out: &mut Vec<u8>) {
+        out.push(TIMER);
+        out.extend_from_slice(&sortable(due));
+        out.extend_from_slice(uuid);
+    }
+
+    pub(super) fn parse(key: &[u8]) -> Option<Self> {
+        let (due, uuid) = key.strip_prefix(&[TIMER])?.split_first_chunk::<8>()?;
+        let uuid = PhononUuid::new(std::str::from_utf8(uuid).ok()?)?;
+        Some(Self { due: from_sortable(*due), uuid })
+    }
+
+    /// All timers from `from` on up to `until`.
+    pub(super) fn range(from: Timestamp, until: Timestamp) -> (Vec<u8>, Vec<u8>) {
+        let bound = |due| {
+            let mut key = Vec::with_capacity(9);
+            Self::write(due, &[], &mut key);
+            key
+        };
+        (bound(from), bound(until.plus_ms(1)))
+    }
+}
+
+/// The place of a delivery in its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DueKey {
+    /// When it may be attempted.
+    pub due: Timestamp,
+    /// Which delivery.
+    pub id: DeliveryId,
+}
+
+impl DueKey {
+    /// The first place of all.
+    #[must_use]
+    pub fn first() -> Self {
+        Self { due: Timestamp::from_ms(i64::MIN), id: DeliveryId::from_bytes([0; 16]) }
+    }
+
+    pub(super) fn write(self, webhook: &WebhookName, out: &mut Vec<u8>) {
+        Self::write_lane(webhook, out);
+        out.extend_from_slice(&sortable(self.due));
+        out.extend_from_slice(&self.id.to_bytes());
+    }
+
+    pub(super) fn write_lane(webhook: &WebhookName, out: &mut Vec<u8>) {
+        out.push(DUE);
+        out.extend_from_slice(webhook.as_str().as_bytes());
+        out.push(0);
+    }
+
+    pub(super) fn parse(key: &[u8]) -> Option<(WebhookName, Self)> {
+        let (rest, id) = key.strip_prefix(&[DUE])?.split_last_chunk::<16>()?;
+        let (webhook, due) = rest.split_last_chunk::<8>()?;
+        let webhook = std::str::from_utf8(webhook.strip_suffix(&[0])?).ok()?;
+        let key = Self { due: from_sortable(*due), id: DeliveryId::from_bytes(*id) };
+        Some((WebhookName::new(webhook)?, key))
+    }
+
+    /// All keys of all lanes.
+    pub(super) fn all() -> (Vec<u8>, Vec<u8>) {
+        (vec![DUE], vec![DUE + 1])
+    }
+}
+
+/// Big-endian with the sign flipped, so that bytes sort as times do.
+fn sortable(time: Timestamp) -> [u8; 8] {
+    (time.as_ms() ^ i64::MIN).to_be_bytes()
+}
+
+fn from_sortable(bytes: [u8; 8]) -> Timestamp {
+    Timestamp::from_ms(i64::from_be_bytes(bytes) ^ i64::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DueKey, RowKey, TimerKey};
+    use crate::domain::{DeliveryId, PhononUuid, Timestamp, WebhookName};
+
+    #[test]
+    fn keys_read_back_and_sort_by_time() {
+        let webhook = WebhookName::new("crm").unwrap();
+        let key = |ms| DueKey { due: Timestamp::from_ms(ms), id: DeliveryId::from_bytes([7; 16]) };
+        let bytes = |ms| {
+            let mut out = Vec::new();
+            key(ms).write(&webhook, &mut out);
+            out
+        };
+        assert!(bytes(-5) < bytes(3) && bytes(3) < bytes(300));
+        assert_eq!(DueKey::parse(&bytes(300)), Some((webhook.clone(), key(300))));
+
+        let uuid = PhononUuid::new("u-1").unwrap();
+        let mut timer = Vec::new();
+        TimerKey::write(Timestamp::from_ms(9), b"u-1", &mut timer);
+        assert_eq!(TimerKey::parse(&timer).map(|key| key.uuid), Some(uuid.clone()));
+
+        let mut row = Vec::new();
+        RowKey::write_state(&uuid, &mut row);
+        assert_eq!(RowKey::parse(&row), Some(RowKey::State(uuid)));
+        assert_eq!(RowKey::parse(RowKey::META), Some(RowKey::Meta));
+        assert_eq!(RowKey::parse(b"x"), None);
+    }
+}

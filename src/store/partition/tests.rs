@@ -1,0 +1,95 @@
+use crate::domain::{
+    AccountId, Correlation, Delivery, DeliveryId, Due, Phase, PhononUuid, Source, State, Timestamp,
+    WebhookName,
+};
+use crate::store::{Batch, Checkpoint, DueKey, Store, Tally};
+use bytes::Bytes;
+
+fn delivery(webhook: &str, n: u8, due: i64) -> Delivery {
+    Delivery {
+        id: DeliveryId::from_bytes([n; 16]),
+        phase: Phase::One,
+        account: AccountId(28),
+        webhook: WebhookName::new(webhook).unwrap(),
+        body: Bytes::from_static(b"{}"),
+        source: Source {
+            topic: "t".into(),
+            partition: 0,
+            offset: 0,
+            timestamp: Timestamp::default(),
+        },
+        scheduled_at: Timestamp::default(),
+        due: Due::At(Timestamp::from_ms(due)),
+        attempts: 0,
+        replays: 0,
+        first_attempt_at: None,
+        last_attempt_at: None,
+        last_outcome: None,
+    }
+}
+
+fn ended(until: i64, deliveries: Vec<Delivery>) -> State {
+    let until = Timestamp::from_ms(until);
+    State { correlation: Correlation::Ended { account: AccountId(28), until }, deliveries }
+}
+
+#[test]
+fn indexes_follow_the_rows_and_lanes_do_not_mix() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let partition = store.partition(3).unwrap();
+    let uuid = |n: u8| PhononUuid::new(&format!("uuid-{n}")).unwrap();
+    let mut batch = Batch::default();
+    let nothing = State::default();
+    let first = ended(1000, vec![delivery("crm", 1, 50), delivery("crm2", 2, 40)]);
+    let second = ended(900, vec![delivery("crm", 3, 10)]);
+    batch.put(&partition, &uuid(1), &nothing, &first, b"one");
+    batch.put(&partition, &uuid(2), &nothing, &second, b"two");
+    partition.commit(&mut batch).unwrap();
+
+    let crm = WebhookName::new("crm").unwrap();
+    let due = |from| partition.due(&crm, from, 10).unwrap();
+    let ids = |from| due(from).iter().map(|(key, _)| key.id.to_bytes()[0]).collect::<Vec<_>>();
+    assert_eq!(ids(DueKey::first()), [3, 1]);
+    assert_eq!(ids(due(DueKey::first())[1].0), [1], "a cursor goes on from its place");
+    assert_eq!(partition.lanes().unwrap().values().map(|lane| lane.0).collect::<Vec<_>>(), [2, 1]);
+    let timers =
+        |until| partition.timers(Timestamp::default(), Timestamp::from_ms(until), 9).unwrap();
+    assert_eq!(timers(899).len(), 0);
+    assert_eq!(timers(900).iter().map(|key| key.uuid.clone()).collect::<Vec<_>>(), [uuid(2)]);
+
+    let later = ended(1000, vec![delivery("crm", 1, 70)]);
+    batch.put(&partition, &uuid(1), &first, &later, b"one, later");
+    batch.put(&partition, &uuid(2), &second, &nothing, b"");
+    partition.commit(&mut batch).unwrap();
+    assert_eq!(due(DueKey::first())[0].0.due, Timestamp::from_ms(70));
+    assert_eq!(ids(DueKey::first()), [1]);
+    assert_eq!(timers(2000).len(), 1);
+    assert_eq!(partition.row(&uuid(1)).unwrap().as_deref(), Some(&b"one, later"[..]));
+    assert_eq!(partition.row(&uuid(2)).unwrap(), None);
+}
+
+#[test]
+fn a_checkpoint_survives_and_a_wiped_partition_is_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint {
+        next_offset: 42,
+        at: Timestamp::from_ms(7),
+        tally: Tally { awaiting_flow: 1, open: 2, silent: 3, ended: 4, held: 5 },
+    };
+    {
+        let store = Store::open(directory.path()).unwrap();
+        let partition = store.partition(0).unwrap();
+        let mut batch = Batch::default();
+        batch.put_checkpoint(&partition, checkpoint);
+        batch.put_meta(&partition, b"meta");
+        partition.commit(&mut batch).unwrap();
+    }
+    let store = Store::open(directory.path()).unwrap();
+    let partition = store.partition(0).unwrap();
+    assert_eq!(partition.checkpoint().unwrap(), checkpoint);
+    assert_eq!(partition.meta().unwrap().as_deref(), Some(&b"meta"[..]));
+    drop(partition);
+    store.wipe(0).unwrap();
+    assert_eq!(store.partition(0).unwrap().checkpoint().unwrap(), Checkpoint::default());
+}
