@@ -1,5 +1,23 @@
 //! Kafka: the consumer, the transaction, the restore, the topics.
+//!
+//! What blocks here never runs on a Tokio worker. Consuming and decoding happen on one thread ([`Reader`]), committing on
+//! the caller's ([`Transactions`]), restoring on threads of its own ([`restore`]).
 
+mod client;
+mod group;
+mod reader;
+mod record;
+mod registry;
+mod restore;
 mod settings;
+mod topics;
+mod transaction;
 
-pub use settings::{KafkaSettings, TopicNames};
+pub use client::{Cluster, LogError};
+pub use reader::{Assignment, Gate, LogEvent, Reader, ReaderHandle, Start};
+pub use record::{FORWARDED_HEADERS, Place, Record, RecordBody, Role, Topics, forward_headers};
+pub use registry::Registry;
+pub use restore::{Restored, RestoreError, Want, restore};
+pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
+pub use topics::{TopicFault, TopicState, create_missing, mend, survey};
+pub use transaction::{Committed, Outgoing, TransactionError, TransactionFault, Transactions};

@@ -33,3 +33,12 @@ pub struct TopicNames {
     /// Forwarded records and operators' commands.
     pub inbox: String,
 }
+
+/// `[schema_registry]`
+#[derive(Clone, Debug)]
+pub struct RegistrySettings {
+    /// Where its API starts.
+    pub url: reqwest::Url,
+    /// User and password of basic authentication.
+    pub credentials: Option<(String, String)>,
+}

@@ -1,0 +1,68 @@
+//! The consumer group's word in a transaction, through librdkafka's own functions.
+//!
+//! This is the one module with unsafe code. rust-rdkafka hides the generation of the group's metadata, and with a generation
+//! below 0 the broker accepts offsets from a member that was never, or is no longer, in the group: unfenced. So metadata
+//! are fetched, checked and handed over in one go.
+#![expect(unsafe_code, reason = "librdkafka's C functions; every pointer lives and dies in this function")]
+
+use rdkafka::TopicPartitionList;
+use rdkafka::bindings as native;
+use rdkafka::types::{RDKafka, RDKafkaErrorCode};
+use std::ffi::CStr;
+
+/// What a transactional call answered.
+#[derive(Debug)]
+pub(super) struct NativeError {
+    pub(super) code: RDKafkaErrorCode,
+    pub(super) text: String,
+    pub(super) fatal: bool,
+    pub(super) retriable: bool,
+    pub(super) abortable: bool,
+}
+
+/// Why offsets were not sent.
+#[derive(Debug)]
+pub(super) enum OffsetsError {
+    /// The consumer is not a member of its group right now.
+    NotMember,
+    /// The call failed.
+    Native(NativeError),
+}
+
+/// Adds `offsets` to the producer's transaction in the name of the consumer's current generation.
+///
+/// # Safety
+/// `producer` and `consumer` must be live handles of librdkafka.
+pub(super) unsafe fn send_offsets(
+    producer: *mut RDKafka,
+    consumer: *mut RDKafka,
+    offsets: &TopicPartitionList,
+    timeout_ms: i32,
+) -> Result<(), OffsetsError> {
+    // SAFETY: the handles are live by this function's contract; metadata and error are destroyed exactly once.
+    unsafe {
+        let metadata = native::rd_kafka_consumer_group_metadata(consumer);
+        if metadata.is_null() {
+            return Err(OffsetsError::NotMember);
+        }
+        let generation = native::rd_kafka_consumer_group_metadata_generation_id(metadata);
+        if generation < 0 {
+            native::rd_kafka_consumer_group_metadata_destroy(metadata);
+            return Err(OffsetsError::NotMember);
+        }
+        let error = native::rd_kafka_send_offsets_to_transaction(producer, offsets.ptr(), metadata, timeout_ms);
+        native::rd_kafka_consumer_group_metadata_destroy(metadata);
+        if error.is_null() {
+            return Ok(());
+        }
+        let described = NativeError {
+            code: native::rd_kafka_error_code(error).into(),
+            text: CStr::from_ptr(native::rd_kafka_error_string(error)).to_string_lossy().into_owned(),
+            fatal: native::rd_kafka_error_is_fatal(error) != 0,
+            retriable: native::rd_kafka_error_is_retriable(error) != 0,
+            abortable: native::rd_kafka_error_txn_requires_abort(error) != 0,
+        };
+        native::rd_kafka_error_destroy(error);
+        Err(OffsetsError::Native(described))
+    }
+}

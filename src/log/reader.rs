@@ -1,0 +1,460 @@
+//! The poll thread: it consumes, decodes, answers rebalances, and does nothing else.
+
+use super::client::{self, LogError};
+use super::record::{Place, Reading, Record, Role, Topics};
+use super::registry::{Registry, SchemaAnswer};
+use super::settings::KafkaSettings;
+use crate::codec::source::Decoder;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Message as _, OwnedMessage};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const BATCH_RECORDS_MAX: usize = 512;
+const BATCH_BYTES_MAX: usize = 1 << 20;
+/// So many batches wait for the engine at most.
+const BATCHES_MAX: usize = 4;
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the reader tells the engine.
+pub enum LogEvent {
+    /// Records, in the order of their partitions. The gate is to be opened once they are done with.
+    Records {
+        /// The assignment that they belong to.
+        epoch: u64,
+        /// The records.
+        records: Vec<Record>,
+    },
+    /// The group has assigned partitions; they are paused until they are started.
+    Assigned(Assignment),
+    /// The group takes all partitions away; it waits until the reply is sent or dropped.
+    Revoked {
+        /// They are another's already.
+        lost: bool,
+        /// The answer.
+        reply: SyncSender<()>,
+    },
+    /// How many records wait in a partition.
+    Lag(Vec<(Place, i64)>),
+    /// The consumer can't go on.
+    Failed(String),
+}
+
+/// Partitions that the group has assigned.
+pub struct Assignment {
+    /// Records of this assignment carry this number.
+    pub epoch: u64,
+    /// The partitions.
+    pub places: Vec<Place>,
+}
+
+/// Where a partition starts.
+pub struct Start {
+    /// Which one.
+    pub place: Place,
+    /// From this offset; `None`: from where the group committed.
+    pub offset: Option<i64>,
+}
+
+enum Control {
+    Start(Vec<Start>),
+    Hold(u64),
+    Close,
+}
+
+type Sink = Arc<dyn Fn(LogEvent) + Send + Sync>;
+
+/// Bounds what the reader has read and the engine has not done.
+pub struct Gate {
+    free: Mutex<usize>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn new() -> Self {
+        Self { free: Mutex::new(BATCHES_MAX), opened: Condvar::new() }
+    }
+
+    /// One batch is done with.
+    pub fn open(&self) {
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.opened.notify_one();
+    }
+
+    fn wait(&self, timeout: Duration) -> bool {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let (free, _) = self
+            .opened
+            .wait_timeout_while(free, timeout, |free| *free == 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        *free > 0
+    }
+
+    fn enter(&self) {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        *free = free.saturating_sub(1);
+    }
+}
+
+/// The engine's side of the reader.
+pub struct ReaderHandle {
+    consumer: Arc<BaseConsumer<Context>>,
+    control: Sender<Control>,
+    epoch: Arc<AtomicU64>,
+    gate: Arc<Gate>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ReaderHandle {
+    /// Starts partitions that are restored.
+    pub fn start(&self, starts: Vec<Start>) {
+        let _ = self.control.send(Control::Start(starts));
+    }
+
+    /// Stops all partitions until they are started again; records read before carry an older number than the one returned.
+    pub fn hold(&self) -> u64 {
+        let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
+        let _ = self.control.send(Control::Hold(epoch));
+        epoch
+    }
+
+    /// Opens the gate for one more batch.
+    pub fn open_gate(&self) {
+        self.gate.open();
+    }
+
+    /// The group's consumer, for its word in a transaction.
+    pub(super) fn native(&self) -> *mut rdkafka::types::RDKafka {
+        self.consumer.client().native_ptr()
+    }
+
+    /// Leaves the group. The revocation that this brings must be answered, so the caller keeps serving events until
+    /// [`ReaderHandle::closed`].
+    pub fn close(&self) {
+        let _ = self.control.send(Control::Close);
+    }
+
+    /// Whether the thread has ended.
+    #[must_use]
+    pub fn closed(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits for the thread; the consumer is dropped here, on a thread that may block.
+    pub fn join(mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Context {
+    sink: Sink,
+    epoch: Arc<AtomicU64>,
+}
+
+impl ClientContext for Context {
+    fn stats(&self, statistics: Statistics) {
+        let lags = statistics.topics.iter().flat_map(|(topic, stats)| {
+            let topic: Arc<str> = topic.as_str().into();
+            stats.partitions.values().filter(|p| p.partition >= 0 && p.consumer_lag >= 0).map(move |p| {
+                (Place { topic: topic.clone(), partition: p.partition }, p.consumer_lag)
+            })
+        });
+        (self.sink)(LogEvent::Lag(lags.collect()));
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "Kafka reports a fault");
+    }
+}
+
+impl ConsumerContext for Context {
+    /// The default would ignore what `assign` answers, and hooks around it lead to assigning twice.
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.assign(consumer, partitions);
+        } else {
+            self.revoke(consumer);
+        }
+    }
+}
+
+impl Context {
+    fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
+        if let Err(error) = consumer.assign(partitions).and_then(|()| consumer.pause(partitions)) {
+            (self.sink)(LogEvent::Failed(format!("the assignment can't be taken: {error}")));
+            return;
+        }
+        let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
+        let places = partitions.elements().iter().map(|p| Place { topic: p.topic().into(), partition: p.partition() });
+        (self.sink)(LogEvent::Assigned(Assignment { epoch, places: places.collect() }));
+    }
+
+    fn revoke(&self, consumer: &BaseConsumer<Self>) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        let (reply, answered) = sync_channel(1);
+        (self.sink)(LogEvent::Revoked { lost: consumer.assignment_lost(), reply });
+        // A dropped reply is an answer too: an unanswered revocation would hang the consumer for ever.
+        let _ = answered.recv();
+        if let Err(error) = consumer.unassign() {
+            (self.sink)(LogEvent::Failed(format!("the partitions can't be given back: {error}")));
+        }
+    }
+}
+
+/// A record that waits for its schema, in a partition that is paused for it.
+struct Held {
+    schema: u32,
+    message: OwnedMessage,
+}
+
+/// The poll thread's state.
+pub struct Reader {
+    consumer: Arc<BaseConsumer<Context>>,
+    topics: Topics,
+    decoder: Decoder,
+    registry: Option<Registry>,
+    answers: Receiver<SchemaAnswer>,
+    control: Receiver<Control>,
+    sink: Sink,
+    shared_epoch: Arc<AtomicU64>,
+    epoch: u64,
+    gate: Arc<Gate>,
+    batch: Vec<Record>,
+    batch_bytes: usize,
+    held: BTreeMap<Place, Held>,
+    starting: Vec<Start>,
+}
+
+impl Reader {
+    /// Joins the group and starts the thread.
+    ///
+    /// # Errors
+    /// When a property of `[kafka.client]` is wrong, or the thread can't be started.
+    pub fn spawn(
+        settings: &KafkaSettings,
+        topics: Topics,
+        registry: Option<Registry>,
+        sink: Sink,
+    ) -> Result<ReaderHandle, LogError> {
+        let epoch = Arc::new(AtomicU64::new(0));
+        let context = Context { sink: sink.clone(), epoch: epoch.clone() };
+        let consumer: BaseConsumer<Context> =
+            client::consumer(settings).create_with_context(context).map_err(LogError::Client)?;
+        let consumer = Arc::new(consumer);
+        let names: Vec<&str> = topics.roles.keys().map(AsRef::as_ref).collect();
+        consumer.subscribe(&names).map_err(LogError::request("the topics can't be subscribed to"))?;
+        let (control, commands) = channel();
+        let (answer, answers) = channel();
+        let gate = Arc::new(Gate::new());
+        let reader = Self {
+            decoder: Decoder::new(registry.is_some()),
+            registry: registry.map(|registry| registry.answering(answer)),
+            consumer: consumer.clone(),
+            topics,
+            answers,
+            control: commands,
+            sink,
+            shared_epoch: epoch.clone(),
+            epoch: 0,
+            gate: gate.clone(),
+            batch: Vec::new(),
+            batch_bytes: 0,
+            held: BTreeMap::new(),
+            starting: Vec::new(),
+        };
+        let thread = std::thread::Builder::new().name("reader".to_owned()).spawn(move || reader.run());
+        let thread = thread.map_err(|error| LogError::Topic { topic: names_of(&consumer), what: error.to_string() })?;
+        Ok(ReaderHandle { consumer, control, epoch, gate, thread: Some(thread) })
+    }
+
+    fn run(mut self) {
+        let mut closing = false;
+        loop {
+            while let Ok(control) = self.control.try_recv() {
+                match control {
+                    Control::Start(starts) => self.starting.extend(starts),
+                    Control::Hold(epoch) => self.hold(epoch),
+                    Control::Close => {
+                        closing = true;
+                        self.consumer.unsubscribe();
+                    }
+                }
+            }
+            self.start();
+            self.take_schemas();
+            if closing && self.consumer.assignment().is_ok_and(|assigned| assigned.count() == 0) {
+                break;
+            }
+            // While the engine is behind, librdkafka's own bounded queue fills up and fetching stops.
+            if self.gate.wait(POLL_TIMEOUT) {
+                self.poll();
+            }
+        }
+    }
+
+    fn poll(&mut self) {
+        // A local handle, so that a message may be borrowed from it while the reader changes.
+        let consumer = self.consumer.clone();
+        let mut timeout = POLL_TIMEOUT;
+        while self.batch.len() < BATCH_RECORDS_MAX && self.batch_bytes < BATCH_BYTES_MAX {
+            let polled = consumer.poll(timeout);
+            self.follow_epoch();
+            match polled {
+                None => break,
+                Some(Ok(message)) => self.take(&message),
+                Some(Err(error)) => {
+                    self.report(error);
+                    break;
+                }
+            }
+            timeout = Duration::ZERO;
+        }
+        self.send();
+    }
+
+    /// What was read for an assignment that has ended since is another's to read.
+    fn follow_epoch(&mut self) {
+        let epoch = self.shared_epoch.load(Ordering::SeqCst);
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            self.batch.clear();
+            self.batch_bytes = 0;
+            self.held.clear();
+            self.starting.clear();
+        }
+    }
+
+    fn take(&mut self, message: &rdkafka::message::BorrowedMessage<'_>) {
+        match self.topics.read(&mut self.decoder, message) {
+            Reading::Done(record) => {
+                self.batch_bytes += record.payload.len();
+                self.batch.push(*record);
+            }
+            Reading::NeedsSchema(schema) => {
+                let place = Place { topic: message.topic().into(), partition: message.partition() };
+                if let Err(error) = self.consumer.pause(&list([&place])) {
+                    (self.sink)(LogEvent::Failed(format!("a partition can't be paused: {error}")));
+                    return;
+                }
+                if let Some(registry) = &self.registry {
+                    registry.ask(schema);
+                }
+                self.held.insert(place, Held { schema, message: message.detach() });
+            }
+        }
+    }
+
+    fn take_schemas(&mut self) {
+        while let Ok(SchemaAnswer { id, schema }) = self.answers.try_recv() {
+            let usable = schema.is_some_and(|text| {
+                let added = self.decoder.add_schema(id, &text);
+                if let Err(error) = &added {
+                    tracing::warn!(schema_id = id, %error, "the registry's schema can't be used");
+                }
+                added.is_ok()
+            });
+            if !usable {
+                self.decoder.reject_schema(id);
+            }
+            self.release(id);
+        }
+    }
+
+    fn release(&mut self, schema: u32) {
+        let ready: Vec<Place> =
+            self.held.iter().filter(|(_, held)| held.schema == schema).map(|(place, _)| place.clone()).collect();
+        for place in ready {
+            let Some(held) = self.held.remove(&place) else { continue };
+            match self.topics.read(&mut self.decoder, &held.message) {
+                Reading::Done(record) => self.batch.push(*record),
+                // It can't be: the schema has just been added or rejected.
+                Reading::NeedsSchema(_) => continue,
+            }
+            self.send();
+            if let Err(error) = self.consumer.resume(&list([&place])) {
+                (self.sink)(LogEvent::Failed(format!("a partition can't be resumed: {error}")));
+            }
+        }
+    }
+
+    fn send(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        self.batch_bytes = 0;
+        self.gate.enter();
+        let records = std::mem::take(&mut self.batch);
+        (self.sink)(LogEvent::Records { epoch: self.epoch, records });
+    }
+
+    fn hold(&mut self, epoch: u64) {
+        if let Err(error) = self.consumer.assignment().and_then(|all| self.consumer.pause(&all)) {
+            (self.sink)(LogEvent::Failed(format!("the partitions can't be paused: {error}")));
+        }
+        self.epoch = epoch;
+        self.batch.clear();
+        self.batch_bytes = 0;
+        self.held.clear();
+        self.starting.clear();
+    }
+
+    /// Seeks and resumes what is restored. A seek is refused while the partition's offset is still being looked up, and is
+    /// tried again then.
+    fn start(&mut self) {
+        let mut waiting = Vec::new();
+        for start in std::mem::take(&mut self.starting) {
+            let Place { topic, partition } = &start.place;
+            if let Some(offset) = start.offset
+                && let Err(error) = self.consumer.seek(topic, *partition, Offset::Offset(offset), SEEK_TIMEOUT)
+            {
+                tracing::debug!(topic = topic.as_ref(), partition, %error, "not ready to seek");
+                waiting.push(start);
+                continue;
+            }
+            if let Err(error) = self.consumer.resume(&list([&start.place])) {
+                (self.sink)(LogEvent::Failed(format!("a partition can't be resumed: {error}")));
+            }
+        }
+        self.starting = waiting;
+    }
+
+    fn report(&self, error: KafkaError) {
+        match error {
+            KafkaError::MessageConsumptionFatal(code) => {
+                (self.sink)(LogEvent::Failed(format!("the consumer was fenced or broke: {code}")));
+            }
+            // Brokers come back, and topics are waited for.
+            other => tracing::warn!(error = %other, "consuming is disturbed"),
+        }
+    }
+}
+
+pub(super) fn list<'a>(places: impl IntoIterator<Item = &'a Place>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for place in places {
+        list.add_partition(&place.topic, place.partition);
+    }
+    list
+}
+
+fn names_of(consumer: &BaseConsumer<Context>) -> String {
+    let topics = consumer.subscription().unwrap_or_default();
+    topics.elements().iter().map(|topic| topic.topic().to_owned()).collect::<Vec<_>>().join(", ")
+}
+
+impl Topics {
+    /// The topics that hold source events.
+    pub fn sources(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.roles.iter().filter(|(_, role)| **role != Role::Inbox).map(|(name, _)| name)
+    }
+}

@@ -1,0 +1,232 @@
+//! A record of an input topic, decoded.
+
+use crate::codec::source::{Bad, Decoded, Decoder};
+use crate::domain::{Command, DeadLetterReason, PhononUuid, RecordKind, Source, Timestamp, owner};
+use bytes::Bytes;
+use rdkafka::message::{BorrowedHeaders, Headers as _, Message};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What an input topic holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Source events of one kind.
+    Source(RecordKind),
+    /// Forwarded records and commands.
+    Inbox,
+}
+
+/// The input topics, and how many partitions own uuids.
+#[derive(Clone, Debug)]
+pub struct Topics {
+    /// Every input topic and its role.
+    pub roles: BTreeMap<Arc<str>, Role>,
+    /// The partitions of the changelog.
+    pub partitions: u32,
+}
+
+/// A partition of an input topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+}
+
+/// One record that was read.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Where it was read, which is what its offset is committed for.
+    pub place: Place,
+    /// Its offset there.
+    pub offset: i64,
+    /// Where it first stood; differs from `place` when it was forwarded.
+    pub source: Source,
+    /// What it says.
+    pub body: RecordBody,
+    /// Its key.
+    pub key: Option<Bytes>,
+    /// Its bytes.
+    pub payload: Bytes,
+}
+
+/// What a record says.
+#[derive(Clone, Debug)]
+pub enum RecordBody {
+    /// A source event.
+    Command {
+        /// Whose it is.
+        uuid: PhononUuid,
+        /// The partition that owns the uuid.
+        owner: u32,
+        /// Which of the two.
+        kind: RecordKind,
+        /// What it asks.
+        command: Box<Command>,
+    },
+    /// Nothing that can be read.
+    Bad(Bad),
+}
+
+/// The headers of a forwarded record: its kind, and where it first stood.
+pub const FORWARDED_HEADERS: [&str; 5] = [
+    "ringback.kind",
+    "ringback.source.topic",
+    "ringback.source.partition",
+    "ringback.source.offset",
+    "ringback.source.timestamp",
+];
+
+/// The headers of a record that is forwarded to its owner.
+#[must_use]
+pub fn forward_headers(kind: RecordKind, source: &Source) -> Vec<(&'static str, String)> {
+    let values = [
+        kind.as_str().to_owned(),
+        source.topic.to_string(),
+        source.partition.to_string(),
+        source.offset.to_string(),
+        source.timestamp.as_ms().to_string(),
+    ];
+    FORWARDED_HEADERS.into_iter().zip(values).collect()
+}
+
+/// What came of reading one record.
+pub(super) enum Reading {
+    /// The record.
+    Done(Box<Record>),
+    /// The schema with this id must be fetched first.
+    NeedsSchema(u32),
+}
+
+impl Topics {
+    /// Reads `message`.
+    pub(super) fn read(&self, decoder: &mut Decoder, message: &impl MessageView) -> Reading {
+        let (topic, role) = self.role(message.topic_name());
+        let place = Place { topic: topic.clone(), partition: message.partition_number() };
+        let here = Source {
+            topic,
+            partition: place.partition,
+            offset: message.offset_number(),
+            timestamp: message.time(),
+        };
+        let (kind, source) = match role {
+            Role::Source(kind) => (Some(kind), here),
+            Role::Inbox => origin(message).map_or((None, here), |(kind, source)| (Some(kind), source)),
+        };
+        let payload = message.bytes();
+        let decoded = match kind {
+            Some(kind) => decoder.decode(kind, payload),
+            None => Decoded::Bad(Bad {
+                reason: DeadLetterReason::Undecodable,
+                detail: "the record in the inbox has no ringback.kind header".to_owned(),
+                account: None,
+            }),
+        };
+        let command = |uuid: &PhononUuid, kind, command| RecordBody::Command {
+            uuid: uuid.clone(),
+            owner: owner(uuid.as_str().as_bytes(), self.partitions),
+            kind,
+            command: Box::new(command),
+        };
+        let body = match decoded {
+            Decoded::Flow(flow) => {
+                command(&flow.uuid.clone(), RecordKind::Flow, Command::AcceptFlow(flow, source.clone()))
+            }
+            Decoded::Report(report) => {
+                command(&report.uuid.clone(), RecordKind::Report, Command::AcceptReport(report, source.clone()))
+            }
+            Decoded::NeedsSchema(id) => return Reading::NeedsSchema(id),
+            Decoded::Bad(bad) => RecordBody::Bad(bad),
+        };
+        Reading::Done(Box::new(Record {
+            offset: message.offset_number(),
+            place,
+            source,
+            body,
+            key: message.key_bytes().map(Bytes::copy_from_slice),
+            payload: Bytes::copy_from_slice(payload),
+        }))
+    }
+
+    fn role(&self, topic: &str) -> (Arc<str>, Role) {
+        match self.roles.get_key_value(topic) {
+            Some((name, role)) => (name.clone(), *role),
+            // Nothing else is subscribed to.
+            None => (topic.into(), Role::Inbox),
+        }
+    }
+}
+
+/// Kind and origin of a forwarded record.
+fn origin(message: &impl MessageView) -> Option<(RecordKind, Source)> {
+    let [kind, topic, partition, offset, timestamp] = FORWARDED_HEADERS.map(|name| message.header(name));
+    let kind = [RecordKind::Flow, RecordKind::Report].into_iter().find(|k| Some(k.as_str()) == kind)?;
+    let source = Source {
+        topic: topic?.into(),
+        partition: partition?.parse().ok()?,
+        offset: offset?.parse().ok()?,
+        timestamp: Timestamp::from_ms(timestamp?.parse().ok()?),
+    };
+    Some((kind, source))
+}
+
+/// What is needed of a message, borrowed or owned.
+pub(super) trait MessageView {
+    fn topic_name(&self) -> &str;
+    fn partition_number(&self) -> i32;
+    fn offset_number(&self) -> i64;
+    fn time(&self) -> Timestamp;
+    fn key_bytes(&self) -> Option<&[u8]>;
+    fn bytes(&self) -> &[u8];
+    fn header(&self, name: &str) -> Option<&str>;
+}
+
+impl<M: Message> MessageView for M
+where
+    M::Headers: HeaderView,
+{
+    fn topic_name(&self) -> &str {
+        self.topic()
+    }
+
+    fn partition_number(&self) -> i32 {
+        self.partition()
+    }
+
+    fn offset_number(&self) -> i64 {
+        self.offset()
+    }
+
+    fn time(&self) -> Timestamp {
+        Timestamp::from_ms(self.timestamp().to_millis().unwrap_or(0))
+    }
+
+    fn key_bytes(&self) -> Option<&[u8]> {
+        self.key()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.payload().unwrap_or(&[])
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers()?.value(name)
+    }
+}
+
+pub(super) trait HeaderView {
+    fn value(&self, name: &str) -> Option<&str>;
+}
+
+impl HeaderView for BorrowedHeaders {
+    fn value(&self, name: &str) -> Option<&str> {
+        self.iter().find(|header| header.key == name).and_then(|header| std::str::from_utf8(header.value?).ok())
+    }
+}
+
+impl HeaderView for rdkafka::message::OwnedHeaders {
+    fn value(&self, name: &str) -> Option<&str> {
+        self.as_borrowed().value(name)
+    }
+}

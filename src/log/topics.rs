@@ -1,0 +1,281 @@
+//! What topics ought to be, what they are, and making the one the other.
+
+use super::client::{self, Cluster, LogError, MESSAGE_BYTES_MAX};
+use super::settings::{KafkaSettings, TopicNames};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const DAY_MS: u64 = 86_400_000;
+/// Tombstones of the changelog stay so long, which bounds how old a store may be to be continued.
+const TOMBSTONES_KEPT_MS: u64 = 7 * DAY_MS;
+
+/// A topic as it is, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicState {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub role: &'static str,
+    /// It is one of ours, which we may create.
+    pub own: bool,
+    /// How many partitions it has; `None`: it does not exist.
+    pub partitions: Option<u32>,
+    /// How many it should have, as far as it matters.
+    pub partitions_wanted: Option<u32>,
+    /// Wanted and real settings.
+    pub settings: Vec<(String, String, Option<String>)>,
+}
+
+/// What is wrong with a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicFault {
+    /// Which topic.
+    pub topic: String,
+    /// What, and what mends it.
+    pub text: String,
+    /// It must be mended before anything runs.
+    pub fatal: bool,
+}
+
+impl TopicState {
+    /// What is wrong with it.
+    #[must_use]
+    pub fn faults(&self) -> Vec<TopicFault> {
+        let fault = |text, fatal| TopicFault { topic: self.name.clone(), text, fatal };
+        let Some(partitions) = self.partitions else {
+            let mend = if self.own { "create it with `ringback topics --create`" } else { "its producer creates it" };
+            return vec![fault(format!("it does not exist: {mend}"), false)];
+        };
+        let mut faults = Vec::new();
+        if let Some(wanted) = self.partitions_wanted.filter(|wanted| *wanted != partitions) {
+            let text = format!(
+                "it has {partitions} partitions and the changelog {wanted}: delete it while no instance runs, and create \
+                 it with `ringback topics --create`"
+            );
+            faults.push(fault(text, true));
+        }
+        for (key, wanted, real) in &self.settings {
+            if !acceptable(key, wanted, real.as_deref()) {
+                let real = real.as_deref().unwrap_or("not set");
+                let text = format!("{key} is {real} and must be {wanted}: run `ringback topics --mend`");
+                faults.push(fault(text, key == "cleanup.policy"));
+            }
+        }
+        faults
+    }
+}
+
+/// A size or a time may be larger than wanted; -1 is without a limit.
+fn acceptable(key: &str, wanted: &str, real: Option<&str>) -> bool {
+    let Some(real) = real else { return false };
+    if key == "cleanup.policy" {
+        return real == wanted;
+    }
+    match (wanted.parse::<i64>(), real.parse::<i64>()) {
+        (Ok(wanted), Ok(real)) => real == -1 || (wanted != -1 && real >= wanted),
+        _ => real == wanted,
+    }
+}
+
+struct Wanted {
+    name: String,
+    role: &'static str,
+    settings: Vec<(&'static str, String)>,
+}
+
+/// The four topics of our own.
+fn own_topics(names: &TopicNames) -> [Wanted; 4] {
+    let bytes = ("max.message.bytes", MESSAGE_BYTES_MAX.to_string());
+    let days = |days: u64| ("retention.ms", (days * DAY_MS).to_string());
+    let delete = ("cleanup.policy", "delete".to_owned());
+    [
+        Wanted {
+            name: names.changelog.clone(),
+            role: "changelog",
+            settings: vec![
+                ("cleanup.policy", "compact".to_owned()),
+                ("delete.retention.ms", TOMBSTONES_KEPT_MS.to_string()),
+                bytes.clone(),
+            ],
+        },
+        Wanted { name: names.inbox.clone(), role: "inbox", settings: vec![delete.clone(), days(7), bytes.clone()] },
+        Wanted { name: names.events.clone(), role: "events", settings: vec![delete.clone(), days(7), bytes.clone()] },
+        Wanted {
+            name: names.dead_letter.clone(),
+            role: "dead letters",
+            settings: vec![delete, ("retention.ms", "-1".to_owned()), bytes],
+        },
+    ]
+}
+
+fn admin(settings: &KafkaSettings) -> Result<AdminClient<DefaultClientContext>, LogError> {
+    client::admin(settings).create().map_err(LogError::Client)
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT))
+}
+
+/// Every topic as it is.
+///
+/// # Errors
+/// When Kafka does not answer.
+pub async fn survey(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<TopicState>, LogError> {
+    let counts = counts(settings).await?;
+    let owned = own_topics(names);
+    let wanted_partitions = counts.get(&names.changelog).copied();
+    let existing: Vec<&str> =
+        owned.iter().map(|topic| topic.name.as_str()).filter(|name| counts.contains_key(*name)).collect();
+    let real = describe(settings, &existing).await?;
+    let mut states: Vec<TopicState> = Vec::new();
+    for (role, list) in [("flow complete", &names.flow_complete), ("delivery reports", &names.delivery_report)] {
+        states.extend(list.iter().map(|name| TopicState {
+            name: name.clone(),
+            role,
+            own: false,
+            partitions: counts.get(name).copied(),
+            partitions_wanted: None,
+            settings: Vec::new(),
+        }));
+    }
+    states.extend(owned.into_iter().map(|topic| {
+        let config = real.get(&topic.name);
+        let entry = |key: &str| config.and_then(|entries| entries.get(key)).cloned();
+        TopicState {
+            partitions: counts.get(&topic.name).copied(),
+            partitions_wanted: if topic.role == "inbox" { wanted_partitions } else { None },
+            settings: topic.settings.into_iter().map(|(key, wanted)| (key.to_owned(), wanted, entry(key))).collect(),
+            name: topic.name,
+            role: topic.role,
+            own: true,
+        }
+    }));
+    Ok(states)
+}
+
+async fn counts(settings: &KafkaSettings) -> Result<BTreeMap<String, u32>, LogError> {
+    let settings = settings.clone();
+    let looked = tokio::task::spawn_blocking(move || Cluster::new(&settings)?.partition_counts(REQUEST_TIMEOUT)).await;
+    looked.unwrap_or_else(|error| {
+        Err(LogError::Topic { topic: "metadata".to_owned(), what: error.to_string() })
+    })
+}
+
+async fn describe(
+    settings: &KafkaSettings,
+    topics: &[&str],
+) -> Result<BTreeMap<String, BTreeMap<String, String>>, LogError> {
+    if topics.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let entries = |resource: ConfigResource| {
+        let pairs = resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?)));
+        pairs.collect::<BTreeMap<_, _>>()
+    };
+    let described = describe_raw(settings, topics).await?;
+    Ok(described.into_iter().map(|(name, resource)| (name, entries(resource))).collect())
+}
+
+async fn describe_raw(settings: &KafkaSettings, topics: &[&str]) -> Result<Vec<(String, ConfigResource)>, LogError> {
+    let specifiers: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let results = admin(settings)?
+        .describe_configs(&specifiers, &options())
+        .await
+        .map_err(LogError::request("the topics' settings can't be read"))?;
+    let named = topics.iter().zip(results).map(|(name, result)| match result {
+        Ok(resource) => Ok(((*name).to_owned(), resource)),
+        Err(code) => Err(LogError::Topic { topic: (*name).to_owned(), what: code.to_string() }),
+    });
+    named.collect()
+}
+
+/// Creates those of our own topics that are missing; the changelog gets as many partitions as the largest input, and the
+/// inbox as many as the changelog. Says which.
+///
+/// # Errors
+/// When Kafka does not answer or refuses.
+pub async fn create_missing(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<String>, LogError> {
+    let counts = counts(settings).await?;
+    let inputs = names.flow_complete.iter().chain(&names.delivery_report);
+    let largest = inputs.filter_map(|name| counts.get(name)).max().copied().unwrap_or(1);
+    let partitions = counts.get(&names.changelog).copied().unwrap_or(largest);
+    let missing: Vec<Wanted> =
+        own_topics(names).into_iter().filter(|topic| !counts.contains_key(&topic.name)).collect();
+    let new: Vec<NewTopic<'_>> = missing
+        .iter()
+        .map(|topic| {
+            let count = i32::try_from(partitions).unwrap_or(1);
+            let fresh = NewTopic::new(&topic.name, count, TopicReplication::Fixed(-1));
+            topic.settings.iter().fold(fresh, |fresh, (key, value)| fresh.set(key, value))
+        })
+        .collect();
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
+    let results = admin(settings)?
+        .create_topics(&new, &options())
+        .await
+        .map_err(LogError::request("the topics can't be created"))?;
+    let mut created = Vec::new();
+    for result in results {
+        match result {
+            Ok(name) => created.push(name),
+            // Another instance was quicker.
+            Err((_, rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) => return Err(LogError::Topic { topic, what: code.to_string() }),
+        }
+    }
+    Ok(created)
+}
+
+/// Alters the settings that are wrong. Says which.
+///
+/// # Errors
+/// When Kafka does not answer or refuses.
+pub async fn mend(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<String>, LogError> {
+    let states = survey(settings, names).await?;
+    let wrong = |state: &&TopicState| {
+        state.own
+            && state.partitions.is_some()
+            && state.settings.iter().any(|(key, wanted, real)| !acceptable(key, wanted, real.as_deref()))
+    };
+    let mut mended = Vec::new();
+    for state in states.iter().filter(wrong) {
+        alter(settings, state).await?;
+        mended.push(state.name.clone());
+    }
+    Ok(mended)
+}
+
+/// Altering replaces all of a topic's own settings, so those that are right are given again.
+async fn alter(settings: &KafkaSettings, state: &TopicState) -> Result<(), LogError> {
+    let described = describe_raw(settings, &[&state.name]).await?;
+    let entries = described.into_iter().flat_map(|(_, resource)| resource.entries);
+    let mut all: BTreeMap<String, String> = entries
+        .filter(|entry| entry.source == ConfigSource::DynamicTopic)
+        .filter_map(|entry| Some((entry.name, entry.value?)))
+        .collect();
+    for (key, wanted, real) in &state.settings {
+        if !acceptable(key, wanted, real.as_deref()) {
+            all.insert(key.clone(), wanted.clone());
+        }
+    }
+    let config = all
+        .iter()
+        .fold(AlterConfig::new(ResourceSpecifier::Topic(&state.name)), |config, (key, value)| config.set(key, value));
+    let results = admin(settings)?
+        .alter_configs([&config], &options())
+        .await
+        .map_err(LogError::request("the topic's settings can't be altered"))?;
+    for result in results {
+        if let Err((_, code)) = result {
+            return Err(LogError::Topic { topic: state.name.clone(), what: code.to_string() });
+        }
+    }
+    Ok(())
+}

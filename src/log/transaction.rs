@@ -1,0 +1,261 @@
+//! One Kafka transaction: changelog, events, dead letters, forwarded records and offsets, together or not at all.
+
+use super::client::{self, LogError};
+use super::group::{self, NativeError, OffsetsError};
+use super::reader::ReaderHandle;
+use super::record::Place;
+use super::settings::KafkaSettings;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::util::Timeout;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
+
+/// What a failed call means, in the order in which it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionFault {
+    /// The producer is of no more use; whether the transaction was committed is not known.
+    Fatal,
+    /// Another producer with the same id has taken over, or the group another member.
+    Fenced,
+    /// The transaction must be aborted, and may be tried again.
+    Abortable,
+    /// The same call may be made again.
+    Retriable,
+}
+
+impl TransactionFault {
+    /// The metric's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fatal => "fatal",
+            Self::Fenced => "fenced",
+            Self::Abortable => "abortable",
+            Self::Retriable => "retriable",
+        }
+    }
+}
+
+/// A transactional call failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{call}: {text}")]
+pub struct TransactionError {
+    /// Which call.
+    pub call: &'static str,
+    /// What to do.
+    pub fault: TransactionFault,
+    /// What librdkafka says.
+    pub text: String,
+}
+
+/// One record that leaves.
+pub struct Outgoing<'a> {
+    /// To which topic.
+    pub topic: &'a str,
+    /// To which partition; `None`: by the key.
+    pub partition: Option<i32>,
+    /// It is a row of the changelog, whose offset counts.
+    pub changelog: bool,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value; `None`: a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// The headers.
+    pub headers: &'a [(&'static str, String)],
+}
+
+/// The offsets of the changelog that a committed transaction wrote: per partition the first one after it.
+#[derive(Debug, Default)]
+pub struct Committed(pub Vec<(i32, i64)>);
+
+/// Remembers the highest changelog offset delivered per partition, plus one; 0: none.
+struct Context {
+    delivered: Vec<AtomicI64>,
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "Kafka reports a fault");
+    }
+}
+
+impl ProducerContext for Context {
+    /// 0, or a changelog partition plus one.
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        // A record that failed fails the commit too.
+        let (Ok(message), Some(index)) = (result, opaque.checked_sub(1)) else { return };
+        if let Some(slot) = self.delivered.get(index) {
+            slot.fetch_max(message.offset() + 1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// The transactional producer of an instance.
+pub struct Transactions {
+    // `ThreadedProducer`, since a bare one can't flush while it aborts unless somebody polls it.
+    producer: ThreadedProducer<Context>,
+    context: Arc<Context>,
+}
+
+impl Transactions {
+    /// Makes the producer and aborts what a predecessor with the same id left open. Blocks.
+    ///
+    /// # Errors
+    /// When a property is wrong, or Kafka does not answer.
+    pub fn open(settings: &KafkaSettings, partitions: u32) -> Result<Self, LogError> {
+        let context = Context { delivered: (0..partitions).map(|_| AtomicI64::new(0)).collect() };
+        let producer: ThreadedProducer<Context> =
+            client::producer(settings).create_with_context(context).map_err(LogError::Client)?;
+        producer
+            .init_transactions(Duration::from_secs(30))
+            .map_err(LogError::request("the transactional producer can't be initialised"))?;
+        let context = producer.client().context().clone();
+        Ok(Self { producer, context })
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// By [`TransactionFault`].
+    pub fn begin(&self) -> Result<(), TransactionError> {
+        for slot in &self.context.delivered {
+            slot.store(0, Ordering::Release);
+        }
+        self.producer.begin_transaction().map_err(|error| fault("begin", &error))
+    }
+
+    /// Adds a record. Waits while the queue is full.
+    ///
+    /// # Errors
+    /// By [`TransactionFault`].
+    pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
+        let opaque = match outgoing.partition {
+            Some(partition) if outgoing.changelog => usize::try_from(partition).unwrap_or(0) + 1,
+            Some(_) | None => 0,
+        };
+        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(outgoing.topic, opaque);
+        record.partition = outgoing.partition;
+        record.key = outgoing.key;
+        record.payload = outgoing.value;
+        if !outgoing.headers.is_empty() {
+            let headers = OwnedHeaders::new_with_capacity(outgoing.headers.len());
+            let add = |headers: OwnedHeaders, (key, value): &(&'static str, String)| {
+                headers.insert(Header { key, value: Some(value.as_bytes()) })
+            };
+            record.headers = Some(outgoing.headers.iter().fold(headers, add));
+        }
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    record = back;
+                    std::thread::sleep(QUEUE_FULL_PAUSE);
+                }
+                Err((error, _)) => return Err(fault("send", &error)),
+            }
+        }
+    }
+
+    /// Adds the inputs' offsets, in the name of the reader's current membership.
+    ///
+    /// # Errors
+    /// By [`TransactionFault`]; a reader that is no member of the group right now must abort.
+    #[expect(unsafe_code, reason = "both handles live as long as what they are borrowed from")]
+    pub fn offsets<'a>(
+        &self,
+        reader: &ReaderHandle,
+        offsets: impl IntoIterator<Item = (&'a Place, i64)>,
+    ) -> Result<(), TransactionError> {
+        let mut list = TopicPartitionList::new();
+        for (place, offset) in offsets {
+            list.add_partition_offset(&place.topic, place.partition, Offset::Offset(offset))
+                .map_err(|error| fault("offsets", &error))?;
+        }
+        if list.count() == 0 {
+            return Ok(());
+        }
+        let timeout_ms = Timeout::from(CALL_TIMEOUT).as_millis();
+        // SAFETY: the producer and the reader's consumer are alive while they are borrowed here.
+        let sent = unsafe { group::send_offsets(self.producer.client().native_ptr(), reader.native(), &list, timeout_ms) };
+        sent.map_err(|error| match error {
+            OffsetsError::NotMember => TransactionError {
+                call: "offsets",
+                fault: TransactionFault::Abortable,
+                text: "the consumer is not a member of its group".to_owned(),
+            },
+            OffsetsError::Native(error) => native_fault("offsets", error),
+        })
+    }
+
+    /// Commits. The same call may be made again after [`TransactionFault::Retriable`], and no other.
+    ///
+    /// # Errors
+    /// By [`TransactionFault`]; only after `Abortable` is it known that nothing was committed.
+    pub fn commit(&self) -> Result<Committed, TransactionError> {
+        self.producer.commit_transaction(CALL_TIMEOUT).map_err(|error| fault("commit", &error))?;
+        let delivered = self.context.delivered.iter().map(|slot| slot.load(Ordering::Acquire));
+        let written = delivered.zip(0_i32..).filter(|(next, _)| *next > 0);
+        Ok(Committed(written.map(|(next, partition)| (partition, next)).collect()))
+    }
+
+    /// Aborts.
+    ///
+    /// # Errors
+    /// By [`TransactionFault`].
+    pub fn abort(&self) -> Result<(), TransactionError> {
+        self.producer.abort_transaction(CALL_TIMEOUT).map_err(|error| fault("abort", &error))
+    }
+}
+
+fn fault(call: &'static str, error: &KafkaError) -> TransactionError {
+    match error {
+        KafkaError::Transaction(error) => native_fault(
+            call,
+            NativeError {
+                code: error.code(),
+                text: error.string(),
+                fatal: error.is_fatal(),
+                retriable: error.is_retriable(),
+                abortable: error.txn_requires_abort(),
+            },
+        ),
+        // The flush before a commit only ran out of time.
+        KafkaError::Flush(_) => {
+            TransactionError { call, fault: TransactionFault::Retriable, text: error.to_string() }
+        }
+        // A record that librdkafka does not even take is no word about the transaction.
+        KafkaError::MessageProduction(code) => {
+            let fault =
+                if is_fenced(*code) { TransactionFault::Fenced } else { TransactionFault::Abortable };
+            TransactionError { call, fault, text: error.to_string() }
+        }
+        other => TransactionError { call, fault: TransactionFault::Fatal, text: other.to_string() },
+    }
+}
+
+fn native_fault(call: &'static str, error: NativeError) -> TransactionError {
+    let fault = if error.fatal {
+        if is_fenced(error.code) { TransactionFault::Fenced } else { TransactionFault::Fatal }
+    } else if error.abortable {
+        TransactionFault::Abortable
+    } else if error.retriable {
+        TransactionFault::Retriable
+    } else {
+        TransactionFault::Fatal
+    };
+    TransactionError { call, fault, text: format!("{} ({:?})", error.text, error.code) }
+}
+
+fn is_fenced(code: RDKafkaErrorCode) -> bool {
+    [RDKafkaErrorCode::Fenced, RDKafkaErrorCode::ProducerFenced, RDKafkaErrorCode::InvalidProducerEpoch]
+        .contains(&code)
+}
