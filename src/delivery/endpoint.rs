@@ -1,0 +1,215 @@
+//! One endpoint's live client: what all attempts share is built once.
+
+use super::signature::sign;
+use super::tls::{TlsError, Trust};
+use super::webhook::{Auth, Webhook};
+use crate::domain::{DeliveryId, ErrorReason, Outcome, RESPONSE_BYTES_KEPT, Verdict};
+use base64::Engine as _;
+use bytes::{Bytes, BytesMut};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::timeout_at;
+
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const AGENT: &str = concat!("Ringback/", env!("CARGO_PKG_VERSION"));
+
+/// Why an endpoint can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// Its certificates.
+    #[error("webhook {0}")]
+    Tls(String, #[source] TlsError),
+    /// Its client.
+    #[error("webhook {0}: the HTTP client can't be built")]
+    Client(String, #[source] reqwest::Error),
+    /// Its credentials.
+    #[error("webhook {0}: the credentials can't be sent as a header")]
+    Credentials(String),
+}
+
+/// A webhook and its connections.
+pub struct Endpoint {
+    webhook: Arc<Webhook>,
+    client: reqwest::Client,
+    /// What every request carries; credentials are marked as sensitive.
+    headers: HeaderMap,
+}
+
+impl Endpoint {
+    /// The client of `webhook`.
+    ///
+    /// # Errors
+    /// When its certificates or credentials can't be used.
+    pub fn new(webhook: Arc<Webhook>, trust: &Trust) -> Result<Self, EndpointError> {
+        let name = || webhook.name.to_string();
+        let tls = trust.config(&webhook).map_err(|error| EndpointError::Tls(name(), error))?;
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(webhook.connect_timeout)
+            .pool_max_idle_per_host(usize::try_from(webhook.limits.in_flight_max.get()).unwrap_or(usize::MAX))
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build()
+            .map_err(|error| EndpointError::Client(name(), error))?;
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        if let Auth::Basic { username, password } = &webhook.auth {
+            let pair = format!("{username}:{}", password.reveal());
+            let value = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
+            let mut value =
+                HeaderValue::try_from(value).map_err(|_| EndpointError::Credentials(name()))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        Ok(Self { webhook, client, headers })
+    }
+
+    /// What the configuration says of it.
+    #[must_use]
+    pub fn webhook(&self) -> &Arc<Webhook> {
+        &self.webhook
+    }
+
+    /// The headers that every request carries, without secrets.
+    pub fn public_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let public = self.headers.iter().filter(|(_, value)| !value.is_sensitive());
+        public.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+    }
+
+    /// Makes one attempt. Whatever happens is an outcome.
+    pub async fn attempt(&self, id: DeliveryId, attempt: u32, body: Bytes, unix_seconds: i64) -> Outcome {
+        let started = Instant::now();
+        let deadline = tokio::time::Instant::from_std(started + self.webhook.request_timeout);
+        let sent = timeout_at(deadline, self.client.execute(self.request(id, attempt, body, unix_seconds))).await;
+        let outcome = match sent {
+            Err(_) => failure(ErrorReason::Timeout, Verdict::Retry, "no answer within request_timeout_ms".to_owned()),
+            Ok(Err(error)) => from_error(&error),
+            Ok(Ok(response)) => self.answered(response, deadline).await,
+        };
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Outcome { duration_ms, ..outcome }
+    }
+
+    fn request(&self, id: DeliveryId, attempt: u32, body: Bytes, unix_seconds: i64) -> reqwest::Request {
+        let mut request = reqwest::Request::new(self.webhook.method.clone(), self.webhook.url.clone());
+        let id_text = id.to_string();
+        let timestamp = unix_seconds.to_string();
+        let headers = request.headers_mut();
+        headers.clone_from(&self.headers);
+        let mut insert = |name: HeaderName, value: String| {
+            // Ids, numbers and base64 are always valid header values.
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
+            }
+        };
+        if !self.webhook.signing_secrets.is_empty() {
+            insert(WEBHOOK_SIGNATURE, sign(&self.webhook.signing_secrets, &id_text, &timestamp, &body));
+        }
+        // One trace per delivery, one span per attempt: the endpoint's own tracing shows retries side by side.
+        let trace = u128::from_be_bytes(id.to_bytes());
+        insert(TRACEPARENT, format!("00-{trace:032x}-{:016x}-01", u64::from(attempt)));
+        insert(WEBHOOK_ID, id_text);
+        insert(WEBHOOK_TIMESTAMP, timestamp);
+        *request.body_mut() = Some(body.into());
+        request
+    }
+
+    /// Once the status is there, the status decides, however the body goes on.
+    async fn answered(&self, mut response: reqwest::Response, deadline: tokio::time::Instant) -> Outcome {
+        let status = response.status();
+        let mut kept = BytesMut::new();
+        let truncated = loop {
+            match timeout_at(deadline, response.chunk()).await {
+                Ok(Ok(None)) => break false,
+                Ok(Ok(Some(chunk))) => {
+                    let room = RESPONSE_BYTES_KEPT - kept.len();
+                    kept.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+                    if chunk.len() > room {
+                        break true;
+                    }
+                }
+                Ok(Err(_)) | Err(_) => break true,
+            }
+        };
+        let (verdict, reason) = self.judge(status);
+        Outcome {
+            verdict,
+            status: Some(status.as_u16()),
+            duration_ms: 0,
+            response: kept.freeze(),
+            response_truncated: truncated,
+            reason,
+            error: None,
+        }
+    }
+
+    fn judge(&self, status: StatusCode) -> (Verdict, Option<ErrorReason>) {
+        if self.webhook.success.contains(status.as_u16()) {
+            return (Verdict::Delivered, None);
+        }
+        let reason = if status == StatusCode::UNAUTHORIZED {
+            ErrorReason::AuthenticationFailure
+        } else {
+            ErrorReason::Refused
+        };
+        let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+        let retry = passing.contains(&status) || status.as_u16() >= 500;
+        (if retry { Verdict::Retry } else { Verdict::GiveUp }, Some(reason))
+    }
+}
+
+fn from_error(error: &reqwest::Error) -> Outcome {
+    let text = chain(error);
+    if error.is_builder() {
+        failure(ErrorReason::InvalidRequest, Verdict::GiveUp, text)
+    } else if error.is_timeout() {
+        failure(ErrorReason::Timeout, Verdict::Retry, text)
+    } else if error.is_connect() || !is_parse(error) {
+        failure(ErrorReason::Unreachable, Verdict::Retry, text)
+    } else {
+        failure(ErrorReason::InvalidResponse, Verdict::Retry, text)
+    }
+}
+
+/// The endpoint answered with something that is no HTTP.
+fn is_parse(error: &reqwest::Error) -> bool {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// What the error and its causes say; without the URL, which may hold a customer's secret.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = if error.is_connect() { "no connection".to_owned() } else { "the request failed".to_owned() };
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn failure(reason: ErrorReason, verdict: Verdict, error: String) -> Outcome {
+    Outcome {
+        verdict,
+        status: None,
+        duration_ms: 0,
+        response: Bytes::new(),
+        response_truncated: false,
+        reason: Some(reason),
+        error: Some(error.into()),
+    }
+}

@@ -1,0 +1,74 @@
+//! Whom TLS trusts. The system's roots are read once and shared by all endpoints.
+
+use super::webhook::{Tls, Webhook};
+use rustls::ClientConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_platform_verifier::Verifier;
+use std::sync::Arc;
+
+/// Why a webhook's certificates can't be used. It names files' roles, never their content.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// `ca_file` or `client_certificate_file`
+    #[error("a certificate can't be read")]
+    Certificate(#[source] rustls::pki_types::pem::Error),
+    /// `client_key_file`
+    #[error("the client's key can't be read")]
+    Key(#[source] rustls::pki_types::pem::Error),
+    /// What rustls says.
+    #[error("TLS can't be set up")]
+    Setup(#[source] rustls::Error),
+}
+
+/// The system's roots, read once.
+pub struct Trust {
+    provider: Arc<CryptoProvider>,
+    system: Arc<Verifier>,
+}
+
+impl Trust {
+    /// Reads the system's roots.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    pub fn new() -> Result<Self, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let system = Arc::new(Verifier::new(provider.clone()).map_err(TlsError::Setup)?);
+        Ok(Self { provider, system })
+    }
+
+    /// The TLS settings of `webhook`.
+    ///
+    /// # Errors
+    /// When one of its certificates can't be used.
+    pub fn config(&self, webhook: &Webhook) -> Result<ClientConfig, TlsError> {
+        let verifier = self.verifier(&webhook.tls)?;
+        let builder = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Setup)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        match &webhook.tls.client_pem {
+            None => Ok(builder.with_no_client_auth()),
+            Some((certificate, key)) => {
+                let key = PrivateKeyDer::from_pem_slice(key.reveal().as_bytes()).map_err(TlsError::Key)?;
+                builder.with_client_auth_cert(certificates(certificate)?, key).map_err(TlsError::Setup)
+            }
+        }
+    }
+
+    fn verifier(&self, tls: &Tls) -> Result<Arc<Verifier>, TlsError> {
+        match &tls.ca_pem {
+            None => Ok(self.system.clone()),
+            Some(pem) => Verifier::new_with_extra_roots(certificates(pem)?, self.provider.clone())
+                .map(Arc::new)
+                .map_err(TlsError::Setup),
+        }
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(TlsError::Certificate)
+}
