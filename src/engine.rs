@@ -1,0 +1,368 @@
+//! The shell: one loop over a closed enum of inputs, which is the only writer of state.
+//!
+//! ```text
+//! inputs ─ Work (decide, evolve; nothing written) ─ transaction ─ store ─ outbox, timers ─ lanes
+//! ```
+//!
+//! Commit first, act after: a lane sees a row only once it is committed to Kafka and written to the store, and it is
+//! read back from there, so that running and recovering are one path.
+
+mod clock;
+mod commit;
+mod config;
+mod input;
+mod mailbox;
+mod outbox;
+mod rebalance;
+mod restore;
+mod report;
+mod task;
+mod work;
+
+pub use clock::now;
+pub use config::{EngineConfig, EngineSettings};
+
+use crate::delivery::{Attempted, Endpoint, Job, Lanes, Watch};
+use crate::domain::{Command, Timestamp, WebhookName};
+use crate::log::{LogError, LogEvent, Reader, ReaderHandle, Record, RecordBody, Registry, Topics, Transactions, forward_headers};
+use crate::store::{Store, StoreError};
+use crate::telemetry::{Health, Metrics};
+use input::Input;
+use mailbox::Mailbox;
+use outbox::{HandLimits, Outbox, Room};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use task::Task;
+use work::{View, Work};
+
+/// A batch of so much is worth gathering for.
+const BUSY_WEIGHT: usize = 64;
+/// A batch of so much is committed at once.
+const BATCH_WEIGHT: usize = 1000;
+const IDLE_WAKE: Duration = Duration::from_secs(1);
+const TIMERS_PER_BATCH: usize = 1000;
+
+/// Why the engine stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store failed or is corrupt.
+    #[error("the store can't be trusted any more")]
+    Store(#[from] StoreError),
+    /// A Kafka client could not be made.
+    #[error("Kafka can't be used")]
+    Log(#[from] LogError),
+    /// The consumer can't go on.
+    #[error("{0}; is another instance running with the same instance_id?")]
+    Consumer(String),
+}
+
+/// What the engine is built of.
+pub struct Parts {
+    /// What changes only with a restart.
+    pub settings: EngineSettings,
+    /// What a reload changes.
+    pub config: Arc<EngineConfig>,
+    /// The state store.
+    pub store: Store,
+    /// The input topics.
+    pub topics: Topics,
+    /// The schema registry, when one is configured.
+    pub registry: Option<Registry>,
+    /// Where HTTP runs.
+    pub runtime: tokio::runtime::Handle,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Tells.
+    pub health: Arc<Health>,
+}
+
+/// Tells the engine from outside.
+#[derive(Clone)]
+pub struct EngineHandle {
+    mailbox: Arc<Mailbox<Input>>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl EngineHandle {
+    /// Drains and stops.
+    pub fn shut_down(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.mailbox.put_urgent(Input::Shutdown);
+    }
+
+    /// Uses a new configuration from now on.
+    pub fn reload(&self, config: Arc<EngineConfig>) {
+        self.mailbox.put_urgent(Input::Reload(config));
+    }
+}
+
+/// The shell's state.
+pub struct Engine {
+    settings: EngineSettings,
+    config: Arc<EngineConfig>,
+    store: Store,
+    reader: ReaderHandle,
+    transactions: Option<Transactions>,
+    lanes: Lanes,
+    mailbox: Arc<Mailbox<Input>>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    /// Records of other assignments are another's to read.
+    epoch: Option<u64>,
+    tasks: BTreeMap<u32, Task>,
+    outbox: Outbox,
+    /// Outcomes that wait until their partition is restored.
+    orphans: Vec<Attempted>,
+    restoring: Option<restore::Restoring>,
+    revoking: Arc<AtomicBool>,
+    stopping: Arc<AtomicBool>,
+    busy: bool,
+    committed_at: Instant,
+    reported_at: Instant,
+    failure: Option<EngineError>,
+}
+
+struct LaneWatch {
+    mailbox: Arc<Mailbox<Input>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Watch for LaneWatch {
+    fn attempted(&self, attempted: Attempted) {
+        self.metrics.attempt(attempted.job.phase, &attempted.outcome);
+        self.mailbox.put(Input::Attempted(attempted), 1);
+    }
+
+    fn rate_limited(&self) {
+        self.metrics.rate_limited();
+    }
+
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+}
+
+impl Engine {
+    /// Makes the producer, joins the group, and is ready to [`Engine::run`]. Blocks.
+    ///
+    /// # Errors
+    /// When Kafka can't be used as it is configured.
+    pub fn new(parts: Parts) -> Result<Self, EngineError> {
+        let Parts { settings, config, store, topics, registry, runtime, metrics, health } = parts;
+        let mailbox = Arc::new(Mailbox::new());
+        let (revoking, stopping) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let transactions = Transactions::open(&settings.kafka, settings.partitions)?;
+        let watch = LaneWatch { mailbox: mailbox.clone(), metrics: metrics.clone() };
+        let in_flight_max = u32::try_from(settings.in_flight_max).unwrap_or(u32::MAX);
+        let lanes = Lanes::new(in_flight_max, Arc::new(watch), runtime);
+        lanes.configure(config.endpoints.iter().cloned());
+        let reader = Reader::spawn(&settings.kafka, topics, registry, sink(mailbox.clone(), revoking.clone()))?;
+        let limits = HandLimits {
+            total: settings.in_flight_max + settings.uncommitted_max,
+            ahead: settings.uncommitted_max.div_ceil(2),
+        };
+        Ok(Self {
+            outbox: Outbox::new(limits),
+            settings,
+            config,
+            store,
+            reader,
+            transactions: Some(transactions),
+            lanes,
+            mailbox,
+            metrics,
+            health,
+            epoch: None,
+            tasks: BTreeMap::new(),
+            orphans: Vec::new(),
+            restoring: None,
+            revoking,
+            stopping,
+            busy: false,
+            committed_at: Instant::now(),
+            reported_at: Instant::now(),
+            failure: None,
+        })
+    }
+
+    /// A handle for those outside.
+    #[must_use]
+    pub fn handle(&self) -> EngineHandle {
+        EngineHandle { mailbox: self.mailbox.clone(), stopping: self.stopping.clone() }
+    }
+
+    /// Runs until it is shut down.
+    ///
+    /// # Errors
+    /// When it can't go on.
+    pub fn run(mut self) -> Result<(), EngineError> {
+        let mut inputs = Vec::new();
+        while !self.reader.closed() {
+            let (weight, deadline) = self.patience();
+            self.mailbox.take(&mut inputs, weight, deadline);
+            self.health.heartbeat();
+            let mut work = Work::default();
+            let turn = self.turn(&mut inputs, &mut work);
+            let turn = turn.and_then(|()| self.finish_turn(work));
+            if let Err(error) = turn {
+                self.failure.get_or_insert(error);
+                // What is left is not ours any more: the revocation that closing brings is only answered.
+                self.abandon();
+                self.reader.close();
+            }
+        }
+        self.reader.join();
+        self.failure.map_or(Ok(()), Err)
+    }
+
+    /// How much to wait for, and until when: a busy engine gathers, an idle one takes what comes.
+    fn patience(&self) -> (usize, Instant) {
+        let now = Instant::now();
+        if self.busy {
+            let weight = BATCH_WEIGHT.min(self.settings.uncommitted_max.div_ceil(2));
+            return (weight, self.committed_at + self.settings.commit_interval());
+        }
+        let timers = self.tasks.values().filter(|task| task.active).filter_map(|task| task.next_timer);
+        let next = timers.chain(self.outbox.next_due()).min();
+        let left = next.map_or(IDLE_WAKE, |due| Duration::from_millis(due.ms_since(clock::now())));
+        (1, now + left.min(IDLE_WAKE))
+    }
+
+    fn turn(&mut self, inputs: &mut Vec<Input>, work: &mut Work) -> Result<(), EngineError> {
+        for input in inputs.drain(..) {
+            match input {
+                Input::Records { epoch, records } => self.records(epoch, &records, work)?,
+                Input::Attempted(attempted) => self.attempted(attempted, work)?,
+                Input::Assigned(assignment) => self.assigned(assignment)?,
+                Input::Revoked { lost, reply } => self.revoked(lost, &reply, work)?,
+                Input::Restored { epoch, restored } => self.restored(epoch, *restored),
+                Input::RestoreFailed { epoch, error } => self.restore_failed(epoch, error)?,
+                Input::Lag(lags) => self.lag(&lags),
+                Input::Reload(config) => self.reload(config),
+                Input::Shutdown => {
+                    self.health.wait(crate::telemetry::Waiting::Shutdown);
+                    self.reader.close();
+                }
+                Input::Failed(what) => return Err(EngineError::Consumer(what)),
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_turn(&mut self, mut work: Work) -> Result<(), EngineError> {
+        if self.failure.is_some() {
+            return Ok(());
+        }
+        self.timers(&mut work)?;
+        self.commit(work)?;
+        self.dispatch()?;
+        self.report();
+        Ok(())
+    }
+
+    fn records(&mut self, epoch: u64, records: &[Record], work: &mut Work) -> Result<(), EngineError> {
+        work.gates += 1;
+        if self.epoch != Some(epoch) {
+            return Ok(());
+        }
+        let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
+        let view = View { rules: &self.config.rules, now: clock::now(), endpoint: &endpoint };
+        for record in records {
+            work.read(record);
+            match &record.body {
+                RecordBody::Command { uuid, owner, kind, command } => {
+                    let here = i64::from(record.place.partition) == i64::from(*owner);
+                    match self.tasks.get(owner).filter(|task| here && task.active) {
+                        Some(task) => {
+                            work.command(&task.partition, uuid, command, Some(&record.payload), &view)?;
+                        }
+                        None => work.forward(record, uuid, *owner, forward_headers(*kind, &record.source)),
+                    }
+                }
+                RecordBody::Bad(bad) => work.bad(record, bad, &view),
+            }
+        }
+        Ok(())
+    }
+
+    fn attempted(&mut self, attempted: Attempted, work: &mut Work) -> Result<(), EngineError> {
+        match self.tasks.get(&attempted.job.partition) {
+            // The partition was taken away: its new owner makes the attempt again.
+            None => Ok(()),
+            Some(task) if !task.active => {
+                self.orphans.push(attempted);
+                Ok(())
+            }
+            Some(task) => {
+                let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
+                let view = View { rules: &self.config.rules, now: clock::now(), endpoint: &endpoint };
+                let command = Command::RecordOutcome {
+                    delivery: attempted.job.id,
+                    attempt: attempted.job.attempt,
+                    outcome: attempted.outcome.clone(),
+                };
+                work.command(&task.partition, &attempted.job.uuid, &command, None, &view)?;
+                work.outcomes.push(attempted);
+                Ok(())
+            }
+        }
+    }
+
+    fn timers(&mut self, work: &mut Work) -> Result<(), EngineError> {
+        let now = clock::now();
+        let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
+        let view = View { rules: &self.config.rules, now, endpoint: &endpoint };
+        for task in self.tasks.values_mut().filter(|task| task.active) {
+            for uuid in task.due_timers(now, TIMERS_PER_BATCH)? {
+                work.command(&task.partition, &uuid.clone(), &Command::FireTimer(uuid), None, &view)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn dispatch(&mut self) -> Result<(), EngineError> {
+        let running = self.tasks.iter().filter(|(_, task)| task.active);
+        let partitions = running.map(|(number, task)| (*number, task.partition.clone())).collect();
+        let in_flight_max = |webhook: &WebhookName| self.lanes.in_flight_max(webhook);
+        let push = |webhook: &WebhookName, jobs: Vec<Job>| {
+            self.lanes.push(webhook, jobs);
+        };
+        let room = Room { partitions: &partitions, in_flight_max: &in_flight_max, push: &push };
+        Ok(self.outbox.dispatch(clock::now(), &room)?)
+    }
+
+    /// Queued jobs go back to the outbox, since their endpoints are replaced; attempts on their way end as they began.
+    fn reload(&mut self, config: Arc<EngineConfig>) {
+        for job in self.lanes.clear() {
+            self.outbox.put_back(job.partition, &job.webhook, crate::store::DueKey { due: job.due, id: job.id });
+        }
+        let endpoints: Vec<Arc<Endpoint>> = config.endpoints.clone();
+        self.lanes.configure(endpoints);
+        self.config = config;
+        self.outbox.wake_all();
+        tracing::info!(
+            accounts = self.config.rules.accounts.len(),
+            webhooks = self.config.endpoints.len(),
+            "the accounts file is in force"
+        );
+    }
+}
+
+fn sink(mailbox: Arc<Mailbox<Input>>, revoking: Arc<AtomicBool>) -> Arc<dyn Fn(LogEvent) + Send + Sync> {
+    Arc::new(move |event| match event {
+        LogEvent::Records { epoch, records } => {
+            let weight = records.len();
+            mailbox.put(Input::Records { epoch, records }, weight);
+        }
+        LogEvent::Assigned(assignment) => mailbox.put_urgent(Input::Assigned(assignment)),
+        LogEvent::Revoked { lost, reply } => {
+            // A commit that is being tried again gives up for it.
+            revoking.store(true, Ordering::SeqCst);
+            mailbox.put_urgent(Input::Revoked { lost, reply });
+        }
+        LogEvent::Lag(lags) => mailbox.put(Input::Lag(lags), 0),
+        LogEvent::Failed(what) => mailbox.put_urgent(Input::Failed(what)),
+    })
+}

@@ -1,0 +1,212 @@
+//! Committing a batch: one transaction, then one write per partition, then what is derived in memory.
+
+use super::work::Work;
+use super::{BUSY_WEIGHT, Engine, EngineError, clock};
+use crate::codec::row::Meta;
+use crate::log::{Committed, TransactionError, TransactionFault, Transactions};
+use crate::store::Batch;
+use crate::telemetry::{TransactionErrorKind, Waiting};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// How the attempt to commit a batch ended.
+enum Ending {
+    /// Committed.
+    Committed(Committed),
+    /// Given up: the partitions are taken away, or the instance stops. Nothing was committed.
+    Abandoned,
+    /// Not known, or the producer is of no more use.
+    Unknown,
+}
+
+impl Engine {
+    pub(super) fn commit(&mut self, mut work: Work) -> Result<(), EngineError> {
+        if work.is_empty() {
+            self.settle(&work);
+            self.busy = false;
+            return Ok(());
+        }
+        let started = Instant::now();
+        let metas = self.metas(&work);
+        let meta_rows = work.seal(&metas);
+        match self.transact(&work) {
+            Ending::Committed(committed) => {
+                self.metrics.transaction(started.elapsed());
+                self.write(&work, &committed, &meta_rows)?;
+                self.advance(&work, metas);
+                self.settle(&work);
+            }
+            Ending::Abandoned => self.settle(&work),
+            Ending::Unknown => {
+                self.settle_gates(&work);
+                self.reset(work.outcomes)?;
+                return Ok(());
+            }
+        }
+        let weight = work.outcomes.len() + work.told.len();
+        self.busy = weight >= BUSY_WEIGHT;
+        self.committed_at = started;
+        Ok(())
+    }
+
+    /// The meta rows of the partitions that the batch touches.
+    fn metas(&self, work: &Work) -> BTreeMap<u32, Meta> {
+        let mut touched: BTreeMap<u32, Meta> = BTreeMap::new();
+        let read = work.offsets.keys().filter_map(|place| u32::try_from(place.partition).ok());
+        for number in read.chain(work.slots().iter().map(|slot| slot.partition)) {
+            let Some(task) = self.tasks.get(&number).filter(|task| task.active) else { continue };
+            touched.entry(number).or_insert_with(|| {
+                let position = |place| work.offsets.get(place).or_else(|| task.positions.get(place));
+                let offsets = task.places.iter().filter_map(|place| {
+                    Some((place.topic.to_string(), place.partition, *position(place)?))
+                });
+                Meta { offsets: offsets.collect(), committed_at: clock::now() }
+            });
+        }
+        touched
+    }
+
+    fn transact(&mut self, work: &Work) -> Ending {
+        loop {
+            let Some(transactions) = &self.transactions else { return Ending::Unknown };
+            let error = match self.attempt(transactions, work) {
+                Ok(committed) => {
+                    self.health.resume(&self.waiting_for_kafka());
+                    return Ending::Committed(committed);
+                }
+                Err(error) => error,
+            };
+            self.metrics.transaction_error(kind(error.fault));
+            tracing::warn!(%error, fault = error.fault.as_str(), "the transaction failed");
+            if error.fault != TransactionFault::Abortable || !self.abort(transactions) {
+                return Ending::Unknown;
+            }
+            if self.revoking.load(Ordering::SeqCst) || self.stopping.load(Ordering::SeqCst) {
+                return Ending::Abandoned;
+            }
+            std::thread::sleep(RETRY_PAUSE);
+        }
+    }
+
+    /// One transaction from begin to commit. Only after an abortable error is it known that it was not committed.
+    fn attempt(&self, transactions: &Transactions, work: &Work) -> Result<Committed, TransactionError> {
+        self.insist(|| transactions.begin())?;
+        for outgoing in work.outgoing(&self.settings.topics) {
+            transactions.send(&outgoing)?;
+        }
+        let offsets = || work.offsets.iter().map(|(place, offset)| (place, *offset));
+        self.insist(|| transactions.offsets(&self.reader, offsets()))?;
+        self.insist(|| transactions.commit())
+    }
+
+    fn abort(&self, transactions: &Transactions) -> bool {
+        match self.insist(|| transactions.abort()) {
+            Ok(()) => true,
+            Err(error) => {
+                self.metrics.transaction_error(kind(error.fault));
+                tracing::warn!(%error, "the transaction can't even be aborted");
+                false
+            }
+        }
+    }
+
+    /// A call that may be made again is made again, and no other call in between.
+    fn insist<T>(&self, call: impl Fn() -> Result<T, TransactionError>) -> Result<T, TransactionError> {
+        loop {
+            match call() {
+                Err(error) if error.fault == TransactionFault::Retriable => {
+                    self.metrics.transaction_error(TransactionErrorKind::Retriable);
+                    self.health.wait(self.waiting_for_kafka());
+                    self.health.heartbeat();
+                    tracing::warn!(%error, "Kafka is slow to answer; asking again");
+                    if self.stopping.load(Ordering::SeqCst) {
+                        return Err(TransactionError { fault: TransactionFault::Fatal, ..error });
+                    }
+                    std::thread::sleep(RETRY_PAUSE);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    pub(super) fn waiting_for_kafka(&self) -> Waiting {
+        Waiting::Kafka(self.settings.kafka.bootstrap_servers.clone())
+    }
+
+    /// One write per partition: rows, indexes, meta row and checkpoint.
+    fn write(
+        &mut self,
+        work: &Work,
+        committed: &Committed,
+        meta_rows: &BTreeMap<u32, Range<usize>>,
+    ) -> Result<(), EngineError> {
+        let mut batches: BTreeMap<u32, Batch> = BTreeMap::new();
+        for slot in work.slots() {
+            let Some(task) = self.tasks.get_mut(&slot.partition) else { continue };
+            let batch = batches.entry(slot.partition).or_default();
+            batch.put(&task.partition, &slot.uuid, &slot.old, &slot.new, work.row(slot));
+            task.change(&slot.old, &slot.new);
+        }
+        for (number, range) in meta_rows {
+            let Some(task) = self.tasks.get_mut(number) else { continue };
+            let batch = batches.entry(*number).or_default();
+            batch.put_meta(&task.partition, work.bytes(range));
+            let written = committed.0.iter().find(|(partition, _)| i64::from(*partition) == i64::from(*number));
+            if let Some((_, next)) = written {
+                task.checkpoint.next_offset = *next;
+            }
+            task.checkpoint.at = clock::now();
+            batch.put_checkpoint(&task.partition, task.checkpoint);
+        }
+        for (number, batch) in &mut batches {
+            if let Some(task) = self.tasks.get(number) {
+                task.partition.commit(batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What memory derives from the committed batch.
+    fn advance(&mut self, work: &Work, metas: BTreeMap<u32, Meta>) {
+        for (number, meta) in metas {
+            if let Some(task) = self.tasks.get_mut(&number) {
+                let positions = meta.offsets.into_iter().map(|(topic, partition, offset)| {
+                    (crate::log::Place { topic: topic.into(), partition }, offset)
+                });
+                task.positions = positions.collect();
+                self.health.progress(i32::try_from(number).unwrap_or(i32::MAX));
+            }
+        }
+        for slot in work.slots() {
+            self.outbox.change(slot.partition, &slot.old, &slot.new);
+        }
+        let now = clock::now();
+        for attempted in &work.outcomes {
+            self.outbox.release(attempted.job.partition, &attempted.job.webhook, attempted.job.id, now);
+        }
+        self.tell(work);
+    }
+
+    fn settle(&self, work: &Work) {
+        self.settle_gates(work);
+    }
+
+    fn settle_gates(&self, work: &Work) {
+        for _ in 0..work.gates {
+            self.reader.open_gate();
+        }
+    }
+}
+
+fn kind(fault: TransactionFault) -> TransactionErrorKind {
+    match fault {
+        TransactionFault::Fatal => TransactionErrorKind::Fatal,
+        TransactionFault::Fenced => TransactionErrorKind::Fenced,
+        TransactionFault::Abortable => TransactionErrorKind::Abortable,
+        TransactionFault::Retriable => TransactionErrorKind::Retriable,
+    }
+}

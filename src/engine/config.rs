@@ -1,0 +1,38 @@
+//! What the engine needs to know of the configuration.
+
+use crate::delivery::Endpoint;
+use crate::domain::Rules;
+use crate::log::{KafkaSettings, TopicNames};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What changes only with a restart.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// `[kafka]`
+    pub kafka: KafkaSettings,
+    /// `[topics]`
+    pub topics: TopicNames,
+    /// The partitions of the changelog.
+    pub partitions: u32,
+    /// What the instance may have unanswered.
+    pub in_flight_max: usize,
+    /// Outcomes that may not be committed yet.
+    pub uncommitted_max: usize,
+}
+
+impl EngineSettings {
+    /// Under load a transaction gathers so long at most.
+    #[must_use]
+    pub fn commit_interval(&self) -> Duration {
+        Duration::from_millis(self.kafka.commit_interval_ms)
+    }
+}
+
+/// What a reload changes, wholly or not at all.
+pub struct EngineConfig {
+    /// What decisions depend on.
+    pub rules: Rules,
+    /// The endpoints.
+    pub endpoints: Vec<Arc<Endpoint>>,
+}

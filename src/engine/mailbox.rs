@@ -1,0 +1,90 @@
+//! The engine's one queue of inputs. It is taken whole, so that a busy engine is not woken per input.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+struct Inner<T> {
+    items: Vec<T>,
+    weight: usize,
+    urgent: bool,
+    /// The taker sleeps until so much is there.
+    wanted: Option<usize>,
+}
+
+/// Many put in, one takes. What it may hold is bounded by those who put in.
+pub(super) struct Mailbox<T> {
+    inner: Mutex<Inner<T>>,
+    filled: Condvar,
+}
+
+impl<T> Mailbox<T> {
+    pub(super) fn new() -> Self {
+        let inner = Inner { items: Vec::new(), weight: 0, urgent: false, wanted: None };
+        Self { inner: Mutex::new(inner), filled: Condvar::new() }
+    }
+
+    /// Puts in something of this weight.
+    pub(super) fn put(&self, item: T, weight: usize) {
+        self.add(item, weight, false);
+    }
+
+    /// Puts in something that wakes the taker whatever it waits for.
+    pub(super) fn put_urgent(&self, item: T) {
+        self.add(item, 0, true);
+    }
+
+    fn add(&self, item: T, weight: usize, urgent: bool) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.items.push(item);
+        inner.weight = inner.weight.saturating_add(weight);
+        inner.urgent |= urgent;
+        if inner.wanted.is_some_and(|wanted| inner.urgent || inner.weight >= wanted) {
+            inner.wanted = None;
+            drop(inner);
+            self.filled.notify_one();
+        }
+    }
+
+    /// Moves everything into `into` once `weight` is there, something is urgent, or `deadline` has passed.
+    pub(super) fn take(&self, into: &mut Vec<T>, weight: usize, deadline: Instant) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        while !inner.urgent && inner.weight < weight {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            inner.wanted = Some(weight);
+            inner = self.filled.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        inner.wanted = None;
+        inner.weight = 0;
+        inner.urgent = false;
+        into.append(&mut inner.items);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Mailbox;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn wakes_at_the_weight_at_once_when_urgent_and_at_the_deadline() {
+        let mailbox = Arc::new(Mailbox::new());
+        let mut taken = Vec::new();
+        mailbox.put(1, 1);
+        mailbox.take(&mut taken, 2, Instant::now());
+        assert_eq!(taken, [1], "the deadline has passed");
+
+        let sender = mailbox.clone();
+        let thread = std::thread::spawn(move || (2..=4).for_each(|n| sender.put(n, 1)));
+        mailbox.take(&mut taken, 3, Instant::now() + Duration::from_secs(60));
+        thread.join().unwrap();
+        assert_eq!(taken, [1, 2, 3, 4]);
+
+        mailbox.put_urgent(5);
+        mailbox.take(&mut taken, 100, Instant::now() + Duration::from_secs(60));
+        assert_eq!(taken.last(), Some(&5));
+    }
+}

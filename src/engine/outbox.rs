@@ -1,0 +1,254 @@
+//! Which rows of the outbox are to be handed to the lanes next, without holding more than a few of them.
+//!
+//! The store holds the rows; here stands, per lane and partition, how many there are and from where on to look. Rows that
+//! were handed out stay *in hand* until their outcome is committed, so that nothing is handed out twice.
+
+use crate::delivery::Job;
+use crate::domain::{DeliveryId, Due, State, Timestamp, WebhookName};
+use crate::store::{DueKey, Partition, StoreError};
+use crate::codec::row;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// A lane's rows in one partition.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    rows: u64,
+    /// Everything before it is in hand or gone.
+    cursor: DueKey,
+}
+
+/// A lane: all rows for one endpoint.
+#[derive(Default)]
+struct Lane {
+    shares: BTreeMap<u32, Share>,
+    in_hand: usize,
+}
+
+/// How much may be in hand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HandLimits {
+    /// Of all lanes together.
+    pub(super) total: usize,
+    /// Beside what a lane may have in flight.
+    pub(super) ahead: usize,
+}
+
+/// The rows that wait, by lane.
+pub(super) struct Outbox {
+    lanes: BTreeMap<WebhookName, Lane>,
+    /// When a lane's share is to be looked at next.
+    due: BTreeSet<(Timestamp, WebhookName, u32)>,
+    in_hand: HashSet<(u32, DeliveryId)>,
+    /// Shares that were due while there was no room for them.
+    starved: BTreeSet<(WebhookName, u32)>,
+    limits: HandLimits,
+}
+
+/// A lane that may be handed jobs.
+pub(super) struct Room<'a> {
+    /// The partitions that are running.
+    pub(super) partitions: &'a BTreeMap<u32, Partition>,
+    /// What a lane may have in flight; `None`: it is not configured.
+    pub(super) in_flight_max: &'a dyn Fn(&WebhookName) -> Option<usize>,
+    /// Takes the jobs of a lane.
+    pub(super) push: &'a dyn Fn(&WebhookName, Vec<Job>),
+}
+
+impl Outbox {
+    pub(super) fn new(limits: HandLimits) -> Self {
+        Self { lanes: BTreeMap::new(), due: BTreeSet::new(), in_hand: HashSet::new(), starved: BTreeSet::new(), limits }
+    }
+
+    /// Takes a restored partition's lanes in.
+    pub(super) fn load(&mut self, partition: u32, lanes: BTreeMap<WebhookName, (u64, DueKey)>) {
+        for (webhook, (rows, cursor)) in lanes {
+            self.due.insert((cursor.due, webhook.clone(), partition));
+            self.lanes.entry(webhook).or_default().shares.insert(partition, Share { rows, cursor });
+        }
+    }
+
+    /// Forgets all partitions and everything in hand.
+    pub(super) fn clear(&mut self) {
+        self.lanes.clear();
+        self.due.clear();
+        self.starved.clear();
+        self.in_hand.clear();
+    }
+
+    /// Forgets the partitions, but not what is in hand.
+    pub(super) fn unload(&mut self) {
+        for lane in self.lanes.values_mut() {
+            lane.shares.clear();
+        }
+        self.due.clear();
+        self.starved.clear();
+    }
+
+    /// Looks at every lane again: the configuration has changed.
+    pub(super) fn wake_all(&mut self) {
+        for (webhook, lane) in &self.lanes {
+            let shares = lane.shares.iter().filter(|(_, share)| share.rows > 0);
+            self.due.extend(shares.map(|(number, share)| (share.cursor.due, webhook.clone(), *number)));
+        }
+    }
+
+    /// Follows a state that was committed.
+    pub(super) fn change(&mut self, partition: u32, old: &State, new: &State) {
+        for (webhook, key) in old.due_keys() {
+            if !new.due_keys().any(|other| other == (webhook, key))
+                && let Some(share) = self.lanes.get_mut(webhook).and_then(|lane| lane.shares.get_mut(&partition))
+            {
+                share.rows = share.rows.saturating_sub(1);
+            }
+        }
+        for (webhook, key) in new.due_keys() {
+            if !old.due_keys().any(|other| other == (webhook, key)) {
+                self.insert(partition, webhook, key);
+            }
+        }
+    }
+
+    fn insert(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
+        let lane = match self.lanes.get_mut(webhook) {
+            Some(lane) => lane,
+            None => self.lanes.entry(webhook.clone()).or_default(),
+        };
+        let share = lane.shares.entry(partition).or_insert(Share { rows: 0, cursor: key });
+        share.rows += 1;
+        // An earlier timer than those seen lowers the cursor; what is in hand is skipped when it is met again.
+        if key < share.cursor {
+            share.cursor = key;
+        }
+        self.due.insert((key.due, webhook.clone(), partition));
+    }
+
+    /// What is in hand no more: its outcome is committed, or it was taken back.
+    pub(super) fn release(&mut self, partition: u32, webhook: &WebhookName, id: DeliveryId, now: Timestamp) {
+        if !self.in_hand.remove(&(partition, id)) {
+            return;
+        }
+        if let Some(lane) = self.lanes.get_mut(webhook) {
+            lane.in_hand = lane.in_hand.saturating_sub(1);
+        }
+        let starved = std::mem::take(&mut self.starved);
+        self.due.extend(starved.into_iter().map(|(webhook, number)| (now, webhook, number)));
+    }
+
+    /// Puts back what a lane gave back unsent: it is looked at again.
+    pub(super) fn put_back(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
+        if self.in_hand.remove(&(partition, key.id))
+            && let Some(lane) = self.lanes.get_mut(webhook)
+        {
+            lane.in_hand = lane.in_hand.saturating_sub(1);
+            if let Some(share) = lane.shares.get_mut(&partition) {
+                share.cursor = share.cursor.min(key);
+                self.due.insert((key.due, webhook.clone(), partition));
+            }
+        }
+    }
+
+    /// When the next row is due.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.due.first().map(|(due, ..)| *due)
+    }
+
+    /// Rows that wait, and rows in hand.
+    pub(super) fn counts(&self) -> (u64, usize) {
+        let rows = self.lanes.values().flat_map(|lane| lane.shares.values()).map(|share| share.rows).sum();
+        (rows, self.in_hand.len())
+    }
+
+    /// The earliest due time that has passed.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        let cursors = self.lanes.values().flat_map(|lane| lane.shares.values());
+        cursors.filter(|share| share.rows > 0).map(|share| share.cursor.due).min()
+    }
+
+    /// Hands out what is due, as far as there is room.
+    pub(super) fn dispatch(&mut self, now: Timestamp, room: &Room<'_>) -> Result<(), StoreError> {
+        while let Some((due, ..)) = self.due.first()
+            && *due <= now
+        {
+            let Some((_, webhook, number)) = self.due.pop_first() else { break };
+            let Some(partition) = room.partitions.get(&number) else { continue };
+            // A lane without a configuration keeps its rows until it has one again.
+            let Some(in_flight_max) = (room.in_flight_max)(&webhook) else { continue };
+            let jobs = self.collect(&webhook, partition, in_flight_max, now)?;
+            if !jobs.is_empty() {
+                (room.push)(&webhook, jobs);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a lane's next rows from the store. A share without room is looked at again once an outcome is committed.
+    fn collect(
+        &mut self,
+        webhook: &WebhookName,
+        partition: &Partition,
+        in_flight_max: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Job>, StoreError> {
+        let number = partition.number();
+        let Some(lane) = self.lanes.get_mut(webhook) else { return Ok(Vec::new()) };
+        let Some(share) = lane.shares.get_mut(&number) else { return Ok(Vec::new()) };
+        let lane_room = (in_flight_max + self.limits.ahead).saturating_sub(lane.in_hand);
+        let room = lane_room.min(self.limits.total.saturating_sub(self.in_hand.len()));
+        if share.rows == 0 {
+            return Ok(Vec::new());
+        }
+        if room == 0 {
+            self.starved.insert((webhook.clone(), number));
+            return Ok(Vec::new());
+        }
+        let found = partition.due(webhook, share.cursor, room + 1)?;
+        let mut jobs = Vec::with_capacity(found.len());
+        let mut next = None;
+        for (key, uuid) in &found {
+            if key.due > now || jobs.len() == room {
+                next = Some(*key);
+                break;
+            }
+            if self.in_hand.contains(&(number, key.id)) {
+                continue;
+            }
+            let stored = partition.row(uuid)?;
+            let corrupt = || StoreError::Corrupt { partition: number, what: format!("the row of {uuid}") };
+            let state = row::decode_state(&stored.ok_or_else(corrupt)?).map_err(|_| corrupt())?;
+            let delivery = state.delivery(key.id).filter(|row| row.due == Due::At(key.due)).ok_or_else(corrupt)?;
+            jobs.push(Job {
+                partition: number,
+                uuid: uuid.clone(),
+                id: delivery.id,
+                phase: delivery.phase,
+                attempt: delivery.attempts.saturating_add(1),
+                body: delivery.body.clone(),
+                webhook: webhook.clone(),
+                due: key.due,
+            });
+        }
+        for job in &jobs {
+            self.in_hand.insert((number, job.id));
+        }
+        lane.in_hand += jobs.len();
+        match (next, found.last()) {
+            (Some(key), _) => {
+                share.cursor = key;
+                if key.due > now {
+                    self.due.insert((key.due, webhook.clone(), number));
+                } else {
+                    self.starved.insert((webhook.clone(), number));
+                }
+            }
+            // Everything seen is in hand. Where the look was cut short it goes on; rows to come are later, or lower the cursor.
+            (None, Some((last, _))) => {
+                share.cursor = *last;
+                if found.len() > room {
+                    self.due.insert((last.due, webhook.clone(), number));
+                }
+            }
+            (None, None) => {}
+        }
+        Ok(jobs)
+    }
+}

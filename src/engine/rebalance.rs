@@ -1,0 +1,263 @@
+//! Partitions come and go.
+
+use super::input::{Input, RestoreFailure, Restored};
+use super::restore::Restoring;
+use super::task::Task;
+use super::work::Work;
+use super::{Engine, EngineError, clock};
+use crate::delivery::Attempted;
+use crate::log::{Assignment, Place, Start, Transactions};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+
+impl Engine {
+    pub(super) fn assigned(&mut self, assignment: Assignment) -> Result<(), EngineError> {
+        self.epoch = Some(assignment.epoch);
+        let inbox = self.settings.topics.inbox.as_str();
+        let owned: Vec<u32> = assignment
+            .places
+            .iter()
+            .filter(|place| place.topic.as_ref() == inbox)
+            .filter_map(|place| u32::try_from(place.partition).ok())
+            .collect();
+        for number in &owned {
+            let belongs = |place: &&Place| i64::from(place.partition) == i64::from(*number);
+            let places = assignment.places.iter().filter(belongs).cloned().collect();
+            let partition = self.store.partition(*number)?;
+            let checkpoint = partition.checkpoint()?;
+            self.tasks.insert(*number, Task::new(partition, checkpoint, places));
+            self.health.assign(signed(*number));
+        }
+        // An input with more partitions than the changelog: its surplus only forwards.
+        let foreign = assignment.places.into_iter().filter(|place| {
+            !owned.iter().any(|number| i64::from(*number) == i64::from(place.partition))
+        });
+        self.reader.start(foreign.map(|place| Start { place, offset: None }).collect());
+        tracing::info!(partitions = ?owned, "partitions assigned; restoring");
+        self.restore(assignment.epoch);
+        Ok(())
+    }
+
+    fn restore(&mut self, epoch: u64) {
+        self.cancel_restore();
+        let tasks = self.tasks.values().filter(|task| !task.active);
+        let wants = tasks.map(|task| (task.partition.clone(), task.checkpoint, task.places.clone())).collect();
+        self.restoring = Some(Restoring::spawn(
+            epoch,
+            self.settings.clone(),
+            wants,
+            self.reader.offsets_client(),
+            self.mailbox.clone(),
+            self.metrics.clone(),
+            self.health.clone(),
+        ));
+    }
+
+    fn cancel_restore(&mut self) {
+        if let Some(restoring) = self.restoring.take() {
+            restoring.cancel();
+        }
+    }
+
+    pub(super) fn restored(&mut self, epoch: u64, restored: Restored) {
+        if self.epoch != Some(epoch) {
+            return;
+        }
+        let Some(task) = self.tasks.get_mut(&restored.partition) else { return };
+        let starts = task.places.iter().map(|place| Start {
+            place: place.clone(),
+            offset: start_offset(place, &restored),
+        });
+        self.reader.start(starts.collect());
+        task.active = true;
+        task.checkpoint = restored.checkpoint;
+        task.positions = restored.positions;
+        task.reset_timers();
+        let rows: u64 = restored.lanes.values().map(|(rows, _)| rows).sum();
+        self.outbox.load(restored.partition, restored.lanes);
+        self.health.restored(signed(restored.partition));
+        tracing::info!(
+            partition = restored.partition,
+            records = restored.records,
+            outbox_rows = rows,
+            "partition restored"
+        );
+        let (ours, rest): (Vec<Attempted>, Vec<Attempted>) =
+            std::mem::take(&mut self.orphans).into_iter().partition(|a| a.job.partition == restored.partition);
+        self.orphans = rest;
+        for attempted in ours {
+            self.mailbox.put(Input::Attempted(attempted), 1);
+        }
+    }
+
+    pub(super) fn restore_failed(&mut self, epoch: u64, error: RestoreFailure) -> Result<(), EngineError> {
+        match error {
+            RestoreFailure::Store(error) => Err(error.into()),
+            RestoreFailure::Passing(text) => {
+                tracing::warn!(error = text, "restoring failed; trying again");
+                if self.epoch == Some(epoch) {
+                    std::thread::sleep(REOPEN_PAUSE);
+                    for task in self.tasks.values_mut().filter(|task| !task.active) {
+                        task.checkpoint = task.partition.checkpoint()?;
+                    }
+                    self.restore(epoch);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// All partitions go: what is on its way gets a moment to end, and everything known is committed.
+    pub(super) fn revoked(
+        &mut self,
+        lost: bool,
+        reply: &SyncSender<()>,
+        work: &mut Work,
+    ) -> Result<(), EngineError> {
+        self.cancel_restore();
+        let unsent = self.lanes.clear();
+        tracing::info!(lost, unsent = unsent.len(), in_flight = self.lanes.in_flight(), "partitions revoked");
+        let mut work = std::mem::take(work);
+        let result = if lost || self.failure.is_some() {
+            Ok(())
+        } else {
+            self.revoking.store(false, Ordering::SeqCst);
+            self.drain(&mut work).and_then(|()| self.commit(work))
+        };
+        self.abandon();
+        self.revoking.store(false, Ordering::SeqCst);
+        let _ = reply.send(());
+        result
+    }
+
+    fn drain(&mut self, work: &mut Work) -> Result<(), EngineError> {
+        let deadline = Instant::now() + DRAIN_TIMEOUT;
+        let mut inputs = Vec::new();
+        let mut others = Vec::new();
+        loop {
+            let drained = self.lanes.in_flight() == 0;
+            let wait = deadline.min(Instant::now() + Duration::from_millis(if drained { 0 } else { 20 }));
+            self.mailbox.take(&mut inputs, 1, wait);
+            for input in inputs.drain(..) {
+                match input {
+                    Input::Attempted(attempted) => self.attempted(attempted, work)?,
+                    // Read after the revocation began, and so another's to read.
+                    Input::Records { .. } => work.gates += 1,
+                    other @ (Input::Assigned(_)
+                    | Input::Revoked { .. }
+                    | Input::Restored { .. }
+                    | Input::RestoreFailed { .. }
+                    | Input::Lag(_)
+                    | Input::Reload(_)
+                    | Input::Shutdown
+                    | Input::Failed(_)) => others.push(other),
+                }
+            }
+            if drained || Instant::now() >= deadline {
+                break;
+            }
+        }
+        for other in others {
+            self.mailbox.put_urgent(other);
+        }
+        Ok(())
+    }
+
+    /// Forgets all partitions; what is in the store stays there.
+    pub(super) fn abandon(&mut self) {
+        self.cancel_restore();
+        let _unsent = self.lanes.clear();
+        self.epoch = None;
+        for (number, task) in std::mem::take(&mut self.tasks) {
+            self.health.unassign(signed(number));
+            for place in &task.places {
+                self.metrics.remove_consumer_lag(&place.topic, place.partition);
+            }
+        }
+        self.outbox.clear();
+        self.orphans.clear();
+        self.busy = false;
+    }
+
+    /// Nobody knows whether the last transaction was committed: a new producer makes sure that it ends, and the changelog
+    /// tells how it ended. Outcomes are kept, since recording one again changes nothing.
+    pub(super) fn reset(&mut self, outcomes: Vec<Attempted>) -> Result<(), EngineError> {
+        self.transactions = None;
+        self.orphans.extend(outcomes);
+        let epoch = self.reader.hold();
+        self.epoch = Some(epoch);
+        for (number, task) in &mut self.tasks {
+            task.active = false;
+            task.checkpoint = task.partition.checkpoint()?;
+            self.health.restoring(signed(*number), 0);
+        }
+        self.outbox.unload();
+        while !self.revoking.load(Ordering::SeqCst) && !self.stopping.load(Ordering::SeqCst) {
+            self.health.heartbeat();
+            match Transactions::open(&self.settings.kafka, self.settings.partitions) {
+                Ok(transactions) => {
+                    self.health.resume(&self.waiting_for_kafka());
+                    self.transactions = Some(transactions);
+                    self.restore(epoch);
+                    break;
+                }
+                Err(error) => {
+                    self.health.wait(self.waiting_for_kafka());
+                    tracing::warn!(error = &error as &dyn std::error::Error, "no new producer yet; trying again");
+                    std::thread::sleep(REOPEN_PAUSE);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn lag(&self, lags: &[(Place, i64)]) {
+        let ours = |place: &Place| self.tasks.values().any(|task| task.places.contains(place));
+        for (place, lag) in lags.iter().filter(|(place, _)| ours(place)) {
+            self.metrics.set_consumer_lag(&place.topic, place.partition, *lag);
+        }
+    }
+
+    /// A revocation may have come while there was no producer.
+    pub(super) fn ensure_transactions(&mut self) -> Result<(), EngineError> {
+        if self.transactions.is_none() {
+            self.transactions = Some(Transactions::open(&self.settings.kafka, self.settings.partitions)?);
+        }
+        Ok(())
+    }
+}
+
+/// Where an input goes on. Group and state agree, unless somebody has moved the group's offsets, or Kafka has forgotten
+/// them: then the earlier one is right, since what was seen before is recognised, and what was not is not lost.
+fn start_offset(place: &Place, restored: &Restored) -> Option<i64> {
+    match (restored.committed.get(place), restored.positions.get(place)) {
+        (_, None) => None,
+        (None, Some(position)) => Some(*position),
+        (Some(committed), Some(position)) if committed == position => None,
+        (Some(committed), Some(position)) => {
+            tracing::warn!(
+                topic = place.topic.as_ref(),
+                partition = place.partition,
+                committed,
+                position,
+                "the group's offset is not the state's; going on from the earlier one"
+            );
+            Some(*committed.min(position))
+        }
+    }
+}
+
+fn signed(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+impl Engine {
+    /// The age of the oldest row that waits though it is due.
+    pub(super) fn oldest_due(&self) -> Option<crate::domain::Timestamp> {
+        self.outbox.oldest().filter(|due| *due <= clock::now())
+    }
+}

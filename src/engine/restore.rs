@@ -1,0 +1,213 @@
+//! The restore of partitions, on a thread of its own: the changelog's rows go into the store by the same road that
+//! running takes.
+
+use super::config::EngineSettings;
+use super::input::{Input, RestoreFailure, Restored};
+use super::mailbox::Mailbox;
+use super::clock;
+use crate::codec::row;
+use crate::domain::State;
+use crate::log::{self, OffsetsClient, Place, RestoreError, Want};
+use crate::store::{Batch, Checkpoint, Partition, RowKey, StoreError};
+use crate::telemetry::{Health, Metrics};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+const BATCH_BYTES: usize = 1 << 20;
+/// Tombstones may be gone from the changelog after this, and what they deleted would come back to life.
+const STORE_AGE_MAX_MS: u64 = 6 * 86_400_000;
+
+/// A restore that is running.
+pub(super) struct Restoring {
+    cancelled: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+type Wanted = Vec<(Partition, Checkpoint, Vec<Place>)>;
+
+impl Restoring {
+    pub(super) fn spawn(
+        epoch: u64,
+        settings: EngineSettings,
+        wanted: Wanted,
+        offsets: OffsetsClient,
+        mailbox: Arc<Mailbox<Input>>,
+        metrics: Arc<Metrics>,
+        health: Arc<Health>,
+    ) -> Self {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let cancel = cancelled.clone();
+        let run = move || {
+            let mut restorer = Restorer { epoch, offsets, mailbox, metrics, health, targets: targets(wanted) };
+            if let Err(failure) = restorer.run(&settings, &cancel) {
+                restorer.mailbox.put_urgent(Input::RestoreFailed { epoch, error: failure });
+            }
+        };
+        let thread = std::thread::Builder::new().name("restore".to_owned()).spawn(run);
+        Self { cancelled, thread: thread.ok() }
+    }
+
+    /// Ends it, and waits until it writes no more.
+    pub(super) fn cancel(mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Target {
+    partition: Partition,
+    checkpoint: Checkpoint,
+    places: Vec<Place>,
+    batch: Batch,
+    /// States that the batch holds and the store does not.
+    pending: BTreeMap<Vec<u8>, State>,
+    records: u64,
+}
+
+fn targets(wanted: Wanted) -> BTreeMap<i32, Target> {
+    let target = |(partition, checkpoint, places): (Partition, Checkpoint, Vec<Place>)| {
+        let number = i32::try_from(partition.number()).unwrap_or(i32::MAX);
+        let batch = Batch::default();
+        (number, Target { partition, checkpoint, places, batch, pending: BTreeMap::new(), records: 0 })
+    };
+    wanted.into_iter().map(target).collect()
+}
+
+struct Restorer {
+    epoch: u64,
+    offsets: OffsetsClient,
+    mailbox: Arc<Mailbox<Input>>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    targets: BTreeMap<i32, Target>,
+}
+
+impl Restorer {
+    fn run(&mut self, settings: &EngineSettings, cancelled: &AtomicBool) -> Result<(), RestoreFailure> {
+        let now = clock::now();
+        let wants: Vec<Want> = self
+            .targets
+            .iter()
+            .map(|(partition, target)| Want {
+                partition: *partition,
+                checkpoint: target.checkpoint.next_offset,
+                stale: target.checkpoint.next_offset > 0
+                    && now.ms_since(target.checkpoint.at) > STORE_AGE_MAX_MS,
+            })
+            .collect();
+        let mut take = |restored: log::Restored<'_>| self.take(restored);
+        match log::restore(&settings.kafka, &settings.topics.changelog, &wants, cancelled, &mut take) {
+            Ok(()) | Err(RestoreError::Cancelled) => Ok(()),
+            Err(RestoreError::Store(failure)) => Err(failure),
+            Err(RestoreError::Log(error)) => Err(RestoreFailure::Passing(chain(&error))),
+        }
+    }
+
+    fn take(&mut self, restored: log::Restored<'_>) -> Result<(), RestoreFailure> {
+        match restored {
+            log::Restored::Wipe(partition) => self.wipe(partition).map_err(RestoreFailure::Store),
+            log::Restored::Row { partition, offset, key, value } => match self.targets.get_mut(&partition) {
+                Some(target) => target.row(offset, key, value).map_err(RestoreFailure::Store),
+                None => Ok(()),
+            },
+            log::Restored::Remaining(partition, left) => {
+                self.health.restoring(partition, u64::try_from(left).unwrap_or(0));
+                Ok(())
+            }
+            log::Restored::End(partition, next_offset) => self.end(partition, next_offset),
+        }
+    }
+
+    fn wipe(&mut self, partition: i32) -> Result<(), StoreError> {
+        let Some(target) = self.targets.get_mut(&partition) else { return Ok(()) };
+        if target.checkpoint.next_offset > 0 {
+            tracing::warn!(partition, "the store does not fit the changelog; restoring from the start");
+        }
+        target.partition.clear()?;
+        target.checkpoint = Checkpoint::default();
+        Ok(())
+    }
+
+    /// The partition's rows are durable before anybody acts on them.
+    fn end(&mut self, number: i32, next_offset: i64) -> Result<(), RestoreFailure> {
+        let Some(mut target) = self.targets.remove(&number) else { return Ok(()) };
+        target.checkpoint.next_offset = next_offset;
+        target.checkpoint.at = clock::now();
+        target.write().map_err(RestoreFailure::Store)?;
+        if target.records > 0 {
+            target.partition.flush().map_err(RestoreFailure::Store)?;
+        }
+        self.metrics.restored(target.records);
+        let committed =
+            self.offsets.committed(&target.places).map_err(|error| RestoreFailure::Passing(chain(&error)))?;
+        let restored = target.finished(committed).map_err(RestoreFailure::Store)?;
+        self.mailbox.put_urgent(Input::Restored { epoch: self.epoch, restored: Box::new(restored) });
+        Ok(())
+    }
+}
+
+impl Target {
+    fn row(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
+        self.records += 1;
+        let corrupt = |what: String| StoreError::Corrupt { partition: self.partition.number(), what };
+        match RowKey::parse(key) {
+            None => return Err(corrupt(format!("the changelog's record {offset}: its key is no row's"))),
+            Some(RowKey::Meta) => {
+                if let Some(value) = value {
+                    self.batch.put_meta(&self.partition, value);
+                }
+            }
+            Some(RowKey::State(uuid)) => {
+                let decode = |bytes: &bytes::Bytes| {
+                    row::decode_state(bytes).map_err(|error| corrupt(format!("the row of {uuid}: {error}")))
+                };
+                let old = match self.pending.remove(key) {
+                    Some(state) => state,
+                    None => self.partition.row(&uuid)?.as_ref().map(decode).transpose()?.unwrap_or_default(),
+                };
+                let bytes = value.map(bytes::Bytes::copy_from_slice);
+                let new = bytes.as_ref().map(decode).transpose()?.unwrap_or_default();
+                self.batch.put(&self.partition, &uuid, &old, &new, value.unwrap_or(&[]));
+                self.checkpoint.tally.change(&old, &new);
+                self.pending.insert(key.to_vec(), new);
+            }
+        }
+        self.checkpoint.next_offset = offset + 1;
+        if self.batch.bytes() > BATCH_BYTES {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    /// Each write carries the checkpoint that it reaches, so that an interrupted restore goes on from there.
+    fn write(&mut self) -> Result<(), StoreError> {
+        self.batch.put_checkpoint(&self.partition, self.checkpoint);
+        self.partition.commit_unlogged(&mut self.batch)?;
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn finished(self, committed: BTreeMap<Place, i64>) -> Result<Restored, StoreError> {
+        let number = self.partition.number();
+        let corrupt = || StoreError::Corrupt { partition: number, what: "its meta row".to_owned() };
+        let meta = self.partition.meta()?.map(|bytes| row::decode_meta(&bytes).map_err(|_| corrupt())).transpose()?;
+        let offsets = meta.into_iter().flat_map(|meta| meta.offsets);
+        Ok(Restored {
+            partition: number,
+            checkpoint: self.checkpoint,
+            lanes: self.partition.lanes()?,
+            positions: offsets.map(|(topic, partition, offset)| (Place { topic: topic.into(), partition }, offset)).collect(),
+            committed,
+            records: self.records,
+        })
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

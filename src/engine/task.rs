@@ -1,0 +1,69 @@
+//! One partition's worth of work: its state, its outbox, its timers.
+
+use crate::domain::{PhononUuid, State, Timestamp};
+use crate::log::Place;
+use crate::store::{Checkpoint, Partition, StoreError};
+use std::collections::BTreeMap;
+
+/// A partition that this instance owns.
+pub(super) struct Task {
+    pub(super) partition: Partition,
+    pub(super) checkpoint: Checkpoint,
+    /// The input offsets that the state stands at.
+    pub(super) positions: BTreeMap<Place, i64>,
+    /// The input partitions that belong to it.
+    pub(super) places: Vec<Place>,
+    /// It is restored.
+    pub(super) active: bool,
+    /// When the next timer is due.
+    pub(super) next_timer: Option<Timestamp>,
+    /// There is no timer before it.
+    timers_from: Timestamp,
+}
+
+impl Task {
+    pub(super) fn new(partition: Partition, checkpoint: Checkpoint, places: Vec<Place>) -> Self {
+        Self {
+            partition,
+            checkpoint,
+            positions: BTreeMap::new(),
+            places,
+            active: false,
+            next_timer: Some(Timestamp::from_ms(0)),
+            timers_from: Timestamp::from_ms(0),
+        }
+    }
+
+    /// Looks for timers from the start again: the partition was restored.
+    pub(super) fn reset_timers(&mut self) {
+        self.next_timer = Some(Timestamp::from_ms(0));
+        self.timers_from = Timestamp::from_ms(0);
+    }
+
+    /// The uuids whose timers are due.
+    pub(super) fn due_timers(&mut self, now: Timestamp, limit: usize) -> Result<Vec<PhononUuid>, StoreError> {
+        if self.next_timer.is_none_or(|due| due > now) {
+            return Ok(Vec::new());
+        }
+        let due = self.partition.timers(self.timers_from, now, limit)?;
+        match due.first() {
+            // They stay due until their commands are committed.
+            Some(first) => self.timers_from = first.due,
+            None => {
+                let next = self.partition.timers(now, Timestamp::from_ms(i64::MAX - 1), 1)?;
+                self.next_timer = next.first().map(|timer| timer.due);
+                self.timers_from = self.next_timer.unwrap_or(now).min(now);
+            }
+        }
+        Ok(due.into_iter().map(|timer| timer.uuid).collect())
+    }
+
+    /// Follows a state that was committed.
+    pub(super) fn change(&mut self, old: &State, new: &State) {
+        self.checkpoint.tally.change(old, new);
+        if let Some(due) = new.timer() {
+            self.next_timer = Some(self.next_timer.map_or(due, |next| next.min(due)));
+            self.timers_from = self.timers_from.min(due);
+        }
+    }
+}

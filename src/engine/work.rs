@@ -1,0 +1,337 @@
+//! A batch: what was decided and is not committed. Nothing of it is written before it is committed as a whole.
+
+use crate::codec::event::{self, EventContext, RequestView};
+use crate::codec::row::{self, Meta};
+use crate::delivery::{Attempted, Endpoint};
+use crate::domain::{
+    AccountId, Command, Correlation, DeadLetterReason, Delivery, Event, PhononUuid, RawRecord, Rules, State, Timestamp,
+    WebhookName, decide, evolve,
+};
+use crate::log::{Outgoing, Place, Record, TopicNames};
+use crate::store::{Partition, RowKey, StoreError};
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Where a record goes.
+#[derive(Clone, Copy)]
+enum Target {
+    Changelog(u32),
+    Events,
+    DeadLetter,
+    Inbox(u32),
+}
+
+/// A record that leaves; its bytes stand in the batch's buffer.
+struct Leaving {
+    target: Target,
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+    headers: Vec<(&'static str, String)>,
+}
+
+/// A uuid's state before and after the batch.
+pub(super) struct Slot {
+    pub(super) partition: u32,
+    pub(super) uuid: PhononUuid,
+    pub(super) old: State,
+    pub(super) new: State,
+    /// Where the new state's row stands in the buffer.
+    pub(super) row: Range<usize>,
+}
+
+/// What a decision may look at.
+pub(super) struct View<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) now: Timestamp,
+    pub(super) endpoint: &'a dyn Fn(&WebhookName) -> Option<Arc<Endpoint>>,
+}
+
+/// A fact that metrics tell once the batch is committed.
+pub(super) enum Told {
+    /// What became of a uuid, with the bytes of its source topic.
+    Event(Event),
+    /// A record was forwarded.
+    Forwarded(Place),
+    /// A record could not be read.
+    Bad(Place, DeadLetterReason),
+}
+
+/// The batch.
+#[derive(Default)]
+pub(super) struct Work {
+    slots: Vec<Slot>,
+    index: HashMap<(u32, PhononUuid), usize>,
+    leaving: Vec<Leaving>,
+    buffer: Vec<u8>,
+    /// The offsets after what was read, by input partition.
+    pub(super) offsets: BTreeMap<Place, i64>,
+    /// The outcomes in it, to be tried again if it can't be committed.
+    pub(super) outcomes: Vec<Attempted>,
+    /// Batches of the reader that are done with once it is committed.
+    pub(super) gates: usize,
+    pub(super) told: Vec<Told>,
+}
+
+impl Work {
+    /// Whether there is nothing to commit.
+    pub(super) fn is_empty(&self) -> bool {
+        self.leaving.is_empty() && self.offsets.is_empty()
+    }
+
+    /// The uuids that it touches.
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// The encoded row of a slot.
+    pub(super) fn row(&self, slot: &Slot) -> &[u8] {
+        self.slice(&slot.row)
+    }
+
+    fn slice(&self, range: &Range<usize>) -> &[u8] {
+        self.buffer.get(range.clone()).unwrap_or(&[])
+    }
+
+    /// The records that leave.
+    pub(super) fn outgoing<'a>(&'a self, topics: &'a TopicNames) -> impl Iterator<Item = Outgoing<'a>> {
+        self.leaving.iter().map(|leaving| {
+            let (topic, partition, changelog) = match leaving.target {
+                Target::Changelog(number) => (&topics.changelog, Some(number), true),
+                Target::Events => (&topics.events, None, false),
+                Target::DeadLetter => (&topics.dead_letter, None, false),
+                Target::Inbox(number) => (&topics.inbox, Some(number), false),
+            };
+            Outgoing {
+                topic,
+                partition: partition.and_then(|number| i32::try_from(number).ok()),
+                changelog,
+                key: leaving.key.as_ref().map(|range| self.slice(range)),
+                value: leaving.value.as_ref().map(|range| self.slice(range)),
+                headers: &leaving.headers,
+            }
+        })
+    }
+
+    /// Notes that a record was read.
+    pub(super) fn read(&mut self, record: &Record) {
+        match self.offsets.get_mut(&record.place) {
+            Some(offset) => *offset = record.offset + 1,
+            None => drop(self.offsets.insert(record.place.clone(), record.offset + 1)),
+        }
+    }
+
+    /// Decides `command`; `raw` is the record that it came in.
+    pub(super) fn command(
+        &mut self,
+        partition: &Partition,
+        uuid: &PhononUuid,
+        command: &Command,
+        raw: Option<&Bytes>,
+        view: &View<'_>,
+    ) -> Result<(), StoreError> {
+        let index = self.slot(partition, uuid)?;
+        let Some(state) = self.slots.get(index).map(|slot| &slot.new) else { return Ok(()) };
+        let events = decide(state, command, view.rules, view.now);
+        let account = account(state, command);
+        for event in events {
+            let Some(slot) = self.slots.get_mut(index) else { break };
+            let before = std::mem::take(&mut slot.new);
+            self.publish(uuid, account, &before, &event, raw, view);
+            let after = evolve(before, &event);
+            if let Some(slot) = self.slots.get_mut(index) {
+                slot.new = after;
+            }
+            self.told.push(Told::Event(event));
+        }
+        Ok(())
+    }
+
+    fn slot(&mut self, partition: &Partition, uuid: &PhononUuid) -> Result<usize, StoreError> {
+        let key = (partition.number(), uuid.clone());
+        if let Some(index) = self.index.get(&key) {
+            return Ok(*index);
+        }
+        let state = match partition.row(uuid)? {
+            None => State::default(),
+            Some(bytes) => row::decode_state(&bytes).map_err(|_| StoreError::Corrupt {
+                partition: partition.number(),
+                what: format!("the row of {uuid}"),
+            })?,
+        };
+        let index = self.slots.len();
+        self.slots.push(Slot {
+            partition: partition.number(),
+            uuid: uuid.clone(),
+            old: state.clone(),
+            new: state,
+            row: 0..0,
+        });
+        self.index.insert(key, index);
+        Ok(index)
+    }
+
+    fn publish(
+        &mut self,
+        uuid: &PhononUuid,
+        account: Option<AccountId>,
+        before: &State,
+        event: &Event,
+        raw: Option<&Bytes>,
+        view: &View<'_>,
+    ) {
+        let key = self.append(uuid.as_str().as_bytes());
+        let start = self.buffer.len();
+        let context = EventContext { uuid: Some(uuid), account, at: view.now };
+        if event::write_event(&mut self.buffer, &context, before, event) {
+            let value = start..self.buffer.len();
+            self.leave(Target::Events, Some(key.clone()), Some(value), Vec::new());
+        }
+        match event {
+            Event::DeadLettered { delivery, reason, .. } => {
+                self.delivery_dead_letter(uuid, key, delivery, *reason, view);
+            }
+            Event::RecordDeadLettered { record, reason, detail } => {
+                let payload = record.payload.as_ref().or(raw);
+                let value = payload.map(|payload| self.append(payload));
+                let headers = event::record_headers(&record.source, *reason, record.account, detail);
+                self.leave(Target::DeadLetter, Some(key), value, headers);
+            }
+            Event::FlowAccepted(_)
+            | Event::FlowSilenced { .. }
+            | Event::ReportAccepted { .. }
+            | Event::ReportAdopted { .. }
+            | Event::RecordIgnored(_)
+            | Event::DeliveryScheduled { .. }
+            | Event::CollectionClosed(_)
+            | Event::AttemptFailed { .. }
+            | Event::Delivered { .. }
+            | Event::ReportTimedOut { .. }
+            | Event::CorrelationEnded
+            | Event::MarkerKept { .. }
+            | Event::MarkerExpired => {}
+        }
+    }
+
+    fn delivery_dead_letter(
+        &mut self,
+        uuid: &PhononUuid,
+        key: Range<usize>,
+        delivery: &Delivery,
+        reason: DeadLetterReason,
+        view: &View<'_>,
+    ) {
+        let endpoint = (view.endpoint)(&delivery.webhook);
+        let headers: Vec<(&str, &str)> = endpoint.iter().flat_map(|endpoint| endpoint.public_headers()).collect();
+        let request = endpoint.as_ref().map(|endpoint| RequestView {
+            method: endpoint.webhook().method.as_str(),
+            url: endpoint.webhook().url.as_str(),
+            headers: &headers,
+        });
+        let start = self.buffer.len();
+        event::write_delivery_dead_letter(&mut self.buffer, uuid, delivery, reason, request.as_ref());
+        let value = start..self.buffer.len();
+        self.leave(Target::DeadLetter, Some(key), Some(value), event::delivery_headers(delivery, reason));
+    }
+
+    /// A record that can't be read: its bytes, as they are, to the dead letters.
+    pub(super) fn bad(&mut self, record: &Record, bad: &crate::codec::source::Bad, view: &View<'_>) {
+        let fact = Event::RecordDeadLettered {
+            record: RawRecord {
+                kind: None,
+                account: bad.account,
+                sms: None,
+                payload: None,
+                source: record.source.clone(),
+            },
+            reason: bad.reason,
+            detail: bad.detail.clone(),
+        };
+        let key = record.key.as_ref().map(|key| self.append(key));
+        let start = self.buffer.len();
+        let context = EventContext { uuid: None, account: bad.account, at: view.now };
+        if event::write_event(&mut self.buffer, &context, &State::default(), &fact) {
+            let value = start..self.buffer.len();
+            self.leave(Target::Events, key.clone(), Some(value), Vec::new());
+        }
+        let value = self.append(&record.payload);
+        let headers = event::record_headers(&record.source, bad.reason, bad.account, &bad.detail);
+        self.leave(Target::DeadLetter, key, Some(value), headers);
+        self.told.push(Told::Bad(record.place.clone(), bad.reason));
+    }
+
+    /// A record that another partition owns.
+    pub(super) fn forward(&mut self, record: &Record, uuid: &PhononUuid, owner: u32, headers: Vec<(&'static str, String)>) {
+        let key = self.append(uuid.as_str().as_bytes());
+        let value = self.append(&record.payload);
+        self.leave(Target::Inbox(owner), Some(key), Some(value), headers);
+        self.told.push(Told::Forwarded(record.place.clone()));
+    }
+
+    /// Adds the changed rows and the partitions' meta rows. Nothing may be decided after it.
+    pub(super) fn seal(&mut self, metas: &BTreeMap<u32, Meta>) -> BTreeMap<u32, Range<usize>> {
+        let mut slots = std::mem::take(&mut self.slots);
+        slots.retain(|slot| slot.old != slot.new);
+        for slot in &mut slots {
+            let start = self.buffer.len();
+            RowKey::write_state(&slot.uuid, &mut self.buffer);
+            let key = start..self.buffer.len();
+            let start = self.buffer.len();
+            if !slot.new.is_empty() {
+                row::encode_state(&slot.new, &mut self.buffer);
+            }
+            slot.row = start..self.buffer.len();
+            let value = (!slot.new.is_empty()).then(|| slot.row.clone());
+            self.leave(Target::Changelog(slot.partition), Some(key), value, Vec::new());
+        }
+        self.slots = slots;
+        let mut rows = BTreeMap::new();
+        for (partition, meta) in metas {
+            let key = self.append(RowKey::META);
+            let start = self.buffer.len();
+            row::encode_meta(meta, &mut self.buffer);
+            let value = start..self.buffer.len();
+            rows.insert(*partition, value.clone());
+            self.leave(Target::Changelog(*partition), Some(key), Some(value), Vec::new());
+        }
+        rows
+    }
+
+    /// The bytes at a place that [`Work::seal`] told.
+    pub(super) fn bytes(&self, range: &Range<usize>) -> &[u8] {
+        self.slice(range)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(bytes);
+        start..self.buffer.len()
+    }
+
+    fn leave(
+        &mut self,
+        target: Target,
+        key: Option<Range<usize>>,
+        value: Option<Range<usize>>,
+        headers: Vec<(&'static str, String)>,
+    ) {
+        self.leaving.push(Leaving { target, key, value, headers });
+    }
+}
+
+/// Whose uuid it is, as far as is known.
+fn account(state: &State, command: &Command) -> Option<AccountId> {
+    match command {
+        Command::AcceptFlow(flow, _) => return Some(flow.account),
+        Command::AcceptReport(report, _) => return Some(report.account),
+        Command::RecordOutcome { .. } | Command::FireTimer(_) => {}
+    }
+    match &state.correlation {
+        Correlation::Unknown => state.deliveries.first().map(|delivery| delivery.account),
+        Correlation::AwaitingFlow(reports) => reports.first().map(|report| report.account),
+        Correlation::Open(flow) => Some(flow.identity.account),
+        Correlation::Silent { flow, .. } => Some(flow.account),
+        Correlation::Ended { account, .. } => Some(*account),
+    }
+}
