@@ -1,0 +1,352 @@
+//! What leaves as JSON: events, and dead letters with their headers.
+//!
+//! Common members of an event, in this order: `type`, `phonon_uuid`, `account_id`, `at`, and where they apply `webhook`,
+//! `webhook_id`, `phase`, `attempt`. Then:
+//!
+//! | type | adds |
+//! |---|---|
+//! | `flow_accepted` | `flow_id`, `sms` (absent when the gateway does not know the list), `source` |
+//! | `report_accepted` | `sms_id`, `status`, `known_status`, `waiting` (for its flow), `source` |
+//! | `record_ignored` | `record` (`flow_complete`, `delivery_report`), `reason`, `sms_id`, `source` |
+//! | `delivery_scheduled` | `due_at` (null: waits for phase 1), `sms`, `source` |
+//! | `attempt_failed` | the outcome, `retry_at` (null: it was the last) |
+//! | `delivered` | `attempts`, the outcome |
+//! | `dead_lettered`, `kind` = `delivery` | `reason`, `attempts`, `replays`, `last_outcome` {the outcome} |
+//! | `dead_lettered`, `kind` = `record` | `reason`, `record`, `sms_id`, `source`, `detail` |
+//! | `report_timed_out` | `missing` (ids of SMS) |
+//! | `correlation_ended` | nothing |
+//!
+//! `source` is {`topic`, `partition`, `offset`}. The outcome's members are domain.md's: `response_status`,
+//! `response_status_code`, `response_status_type`, `response_duration` (seconds), `response_raw`, `response_truncated`,
+//! `response_error`, `error_reason`; those that do not apply are absent. The answer's text is at most 4 KiB in an event, but
+//! whole, as far as it is kept, in `delivered` and in dead letters.
+
+mod dead_letter;
+mod outcome;
+
+#[cfg(test)]
+mod tests;
+
+pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
+
+use super::json::Object;
+use crate::domain::{
+    AccountId, Collected, Correlation, DeadLetterReason, Delivery, DeliveryId, Event, Flow,
+    IgnoreReason, Outcome, PhononUuid, RESPONSE_BYTES_KEPT, RawRecord, RecordKind, SmsId, Source,
+    State, Timestamp,
+};
+use jiff::fmt::temporal::DateTimePrinter;
+use outcome::write_outcome;
+
+/// So much of an answer stands in an event that is not the delivery's last word.
+const RESPONSE_BYTES_IN_EVENT: usize = 4096;
+
+/// What the event itself does not say.
+#[derive(Clone, Copy, Debug)]
+pub struct EventContext<'a> {
+    /// Which correlation.
+    pub uuid: &'a PhononUuid,
+    /// Whose, when the event does not name the account itself.
+    pub account: Option<AccountId>,
+    /// When it happened.
+    pub at: Timestamp,
+}
+
+/// Appends `ts` as RFC 3339 in UTC with milliseconds, such as `2023-10-19T06:25:21.000Z`.
+pub fn write_rfc3339(out: &mut Vec<u8>, ts: Timestamp) {
+    const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+    // "Never" is kept as the largest number of milliseconds, which no calendar shows.
+    let shown = jiff::Timestamp::from_millisecond(ts.as_ms()).unwrap_or(if ts.as_ms() < 0 {
+        jiff::Timestamp::MIN
+    } else {
+        jiff::Timestamp::MAX
+    });
+    let start = out.len();
+    if PRINTER.print_timestamp(&shown, &mut *out).is_err() {
+        out.truncate(start);
+    }
+}
+
+/// `ts` as [`write_rfc3339`] writes it.
+#[must_use]
+pub fn rfc3339(ts: Timestamp) -> String {
+    let mut out = Vec::with_capacity(24);
+    write_rfc3339(&mut out, ts);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Appends the published JSON of `event`, which happened to `state_before`; `false` when nothing is published of it.
+pub fn write_event(
+    out: &mut Vec<u8>,
+    context: &EventContext<'_>,
+    state_before: &State,
+    event: &Event,
+) -> bool {
+    let writer = Writer { context, state_before };
+    match event {
+        Event::FlowAccepted(flow) => writer.flow_accepted(out, flow),
+        Event::FlowSilenced { identity, reason, source, .. } => {
+            let ignored = Ignored { kind: RecordKind::Flow, sms: None, reason: *reason, source };
+            writer.ignored(out, identity.account, &ignored);
+        }
+        Event::ReportAccepted { report, status, known } => {
+            writer.report_accepted(out, report, status, *known);
+        }
+        Event::RecordIgnored(record) => {
+            let ignored = Ignored {
+                kind: record.kind,
+                sms: record.sms.as_ref(),
+                reason: record.reason,
+                source: &record.source,
+            };
+            writer.ignored(out, record.account, &ignored);
+        }
+        Event::RecordDeadLettered { record, reason, detail } => {
+            let uuid = Some(context.uuid);
+            write_record(
+                out,
+                uuid,
+                record.account.or(context.account),
+                context.at,
+                record,
+                *reason,
+                detail,
+            );
+        }
+        Event::DeliveryScheduled { delivery, sms } => writer.scheduled(out, delivery, sms),
+        Event::AttemptFailed { delivery, attempt, outcome, at, retry_at } => {
+            writer.attempt_failed(out, *delivery, *attempt, outcome, *at, *retry_at);
+        }
+        Event::Delivered { delivery, attempt, outcome, at } => {
+            writer.delivered(out, delivery, *attempt, outcome, *at);
+        }
+        Event::DeadLettered { delivery, reason, at } => {
+            writer.dead_lettered(out, delivery, *reason, *at);
+        }
+        Event::ReportTimedOut { missing } => {
+            let mut object = writer.open(out, "report_timed_out", writer.account(), context.at);
+            object.texts("missing", missing.iter().map(SmsId::as_str));
+            object.close();
+        }
+        Event::CorrelationEnded => {
+            writer.open(out, "correlation_ended", writer.account(), context.at).close();
+        }
+        Event::ReportAdopted { .. }
+        | Event::CollectionClosed(_)
+        | Event::MarkerKept { .. }
+        | Event::MarkerExpired => return false,
+    }
+    true
+}
+
+/// Appends the event `dead_lettered` of a record without a phonon-uuid, which belongs to no correlation.
+pub fn write_record_dead_lettered(
+    out: &mut Vec<u8>,
+    at: Timestamp,
+    record: &RawRecord,
+    reason: DeadLetterReason,
+    detail: &str,
+) {
+    write_record(out, None, record.account, at, record, reason, detail);
+}
+
+/// A record that changed nothing.
+struct Ignored<'a> {
+    kind: RecordKind,
+    sms: Option<&'a SmsId>,
+    reason: IgnoreReason,
+    source: &'a Source,
+}
+
+struct Writer<'a> {
+    context: &'a EventContext<'a>,
+    state_before: &'a State,
+}
+
+impl Writer<'_> {
+    fn open<'o>(
+        &self,
+        out: &'o mut Vec<u8>,
+        kind: &str,
+        account: Option<AccountId>,
+        at: Timestamp,
+    ) -> Object<'o> {
+        open(out, kind, Some(self.context.uuid), account, at)
+    }
+
+    /// Whose correlation it is.
+    fn account(&self) -> Option<AccountId> {
+        self.context.account.or(match &self.state_before.correlation {
+            Correlation::Open(flow) => Some(flow.identity.account),
+            Correlation::Silent { flow, .. } => Some(flow.account),
+            Correlation::Ended { account, .. } => Some(*account),
+            Correlation::Unknown | Correlation::AwaitingFlow(_) => None,
+        })
+    }
+
+    fn flow_accepted(&self, out: &mut Vec<u8>, flow: &Flow) {
+        let account = Some(flow.identity.account);
+        let mut object = self.open(out, "flow_accepted", account, self.context.at);
+        object.text("webhook", flow.webhook.as_str());
+        if let Some(id) = flow.identity.flow {
+            object.integer("flow_id", id.0);
+        }
+        if let Some(sms) = &flow.sms {
+            object.texts("sms", sms.iter().map(SmsId::as_str));
+        }
+        source(&mut object, &flow.source);
+        object.close();
+    }
+
+    fn report_accepted(&self, out: &mut Vec<u8>, report: &Collected, status: &str, known: bool) {
+        let mut object = self.open(out, "report_accepted", Some(report.account), self.context.at);
+        object.text("sms_id", report.sms.as_str());
+        object.text("status", status);
+        object.boolean("known_status", known);
+        object.boolean("waiting", report.expires_at.is_some());
+        source(&mut object, &report.source);
+        object.close();
+    }
+
+    fn ignored(&self, out: &mut Vec<u8>, account: AccountId, record: &Ignored<'_>) {
+        let mut object = self.open(out, "record_ignored", Some(account), self.context.at);
+        object.text("record", record.kind.as_str());
+        object.text("reason", record.reason.as_str());
+        if let Some(sms) = record.sms {
+            object.text("sms_id", sms.as_str());
+        }
+        source(&mut object, record.source);
+        object.close();
+    }
+
+    fn scheduled(&self, out: &mut Vec<u8>, delivery: &Delivery, sms: &[SmsId]) {
+        let account = Some(delivery.account);
+        let mut object = self.open(out, "delivery_scheduled", account, self.context.at);
+        about(&mut object, delivery);
+        object.time_or_null("due_at", dead_letter::due_at(delivery));
+        object.texts("sms", sms.iter().map(SmsId::as_str));
+        source(&mut object, &delivery.source);
+        object.close();
+    }
+
+    fn attempt_failed(
+        &self,
+        out: &mut Vec<u8>,
+        id: DeliveryId,
+        attempt: u32,
+        outcome: &Outcome,
+        at: Timestamp,
+        retry_at: Option<Timestamp>,
+    ) {
+        let delivery = self.state_before.delivery(id);
+        let account = delivery.map(|delivery| delivery.account).or_else(|| self.account());
+        let mut object = self.open(out, "attempt_failed", account, at);
+        match delivery {
+            Some(delivery) => about(&mut object, delivery),
+            None => webhook_id(&mut object, id),
+        }
+        object.integer("attempt", i64::from(attempt));
+        write_outcome(&mut object, outcome, RESPONSE_BYTES_IN_EVENT);
+        object.time_or_null("retry_at", retry_at);
+        object.close();
+    }
+
+    fn delivered(
+        &self,
+        out: &mut Vec<u8>,
+        delivery: &Delivery,
+        attempt: u32,
+        outcome: &Outcome,
+        at: Timestamp,
+    ) {
+        let mut object = self.open(out, "delivered", Some(delivery.account), at);
+        about(&mut object, delivery);
+        object.integer("attempt", i64::from(attempt));
+        object.integer("attempts", i64::from(attempt));
+        write_outcome(&mut object, outcome, RESPONSE_BYTES_KEPT);
+        object.close();
+    }
+
+    fn dead_lettered(
+        &self,
+        out: &mut Vec<u8>,
+        delivery: &Delivery,
+        reason: DeadLetterReason,
+        at: Timestamp,
+    ) {
+        let mut object = self.open(out, "dead_lettered", Some(delivery.account), at);
+        about(&mut object, delivery);
+        object.text("kind", "delivery");
+        object.text("reason", reason.as_str());
+        object.integer("attempts", i64::from(delivery.attempts));
+        object.integer("replays", i64::from(delivery.replays));
+        if let Some(outcome) = &delivery.last_outcome {
+            let mut last = object.object("last_outcome");
+            write_outcome(&mut last, outcome, RESPONSE_BYTES_IN_EVENT);
+            last.close();
+        }
+        object.close();
+    }
+}
+
+fn open<'o>(
+    out: &'o mut Vec<u8>,
+    kind: &str,
+    uuid: Option<&PhononUuid>,
+    account: Option<AccountId>,
+    at: Timestamp,
+) -> Object<'o> {
+    let mut object = Object::open(out);
+    object.text("type", kind);
+    if let Some(uuid) = uuid {
+        object.text("phonon_uuid", uuid.as_str());
+    }
+    if let Some(account) = account {
+        object.integer("account_id", account.0);
+    }
+    object.time("at", at);
+    object
+}
+
+fn write_record(
+    out: &mut Vec<u8>,
+    uuid: Option<&PhononUuid>,
+    account: Option<AccountId>,
+    at: Timestamp,
+    record: &RawRecord,
+    reason: DeadLetterReason,
+    detail: &str,
+) {
+    let mut object = open(out, "dead_lettered", uuid, account, at);
+    object.text("kind", "record");
+    object.text("reason", reason.as_str());
+    if let Some(kind) = record.kind {
+        object.text("record", kind.as_str());
+    }
+    if let Some(sms) = &record.sms {
+        object.text("sms_id", sms.as_str());
+    }
+    source(&mut object, &record.source);
+    object.text("detail", detail);
+    object.close();
+}
+
+/// Which delivery an event is about.
+fn about(object: &mut Object<'_>, delivery: &Delivery) {
+    object.text("webhook", delivery.webhook.as_str());
+    webhook_id(object, delivery.id);
+    object.integer("phase", i64::from(delivery.phase.number()));
+}
+
+fn webhook_id(object: &mut Object<'_>, id: DeliveryId) {
+    // Digits and letters: nothing to escape, and nothing to allocate.
+    object.display("webhook_id", &id);
+}
+
+fn source(object: &mut Object<'_>, source: &Source) {
+    let mut place = object.object("source");
+    place.text("topic", &source.topic);
+    place.integer("partition", i64::from(source.partition));
+    place.integer("offset", source.offset);
+    place.close();
+}

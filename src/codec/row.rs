@@ -1,0 +1,133 @@
+//! Stored rows: the same bytes in the store and in the changelog.
+//!
+//! A row is Avro in single-object encoding, by `schemas/state.avsc` or `schemas/meta.avsc`, so that any Avro tool reads the
+//! changelog. It is written and read by hand, since the library's tree of values is too slow for the hot path; the tests prove
+//! that the two agree. A row of a retired schema goes through the library and is resolved into the current schema.
+
+mod read;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use super::schema::{self, Known};
+use crate::domain::{State, Timestamp};
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::writer::datum::GenericDatumWriter;
+use bytes::Bytes;
+use std::sync::LazyLock;
+
+/// The fingerprint of `schemas/state.avsc`. When it changes, the former text goes to `schemas/retired/`.
+const STATE: [u8; 8] = 0xdfb1_191a_b3d9_21ba_u64.to_le_bytes();
+/// The fingerprint of `schemas/meta.avsc`.
+const META: [u8; 8] = 0x1688_22b3_67db_a930_u64.to_le_bytes();
+
+/// Why stored bytes are no row: the store or the changelog is corrupt, or was written by a newer version.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// The two bytes that every row starts with are not there.
+    #[error("the bytes are no Avro single-object encoding")]
+    NotARow,
+    /// Another version, or another program, wrote it.
+    #[error("the row names the schema {0:016x}, which is not known")]
+    UnknownSchema(u64),
+    /// The row is not whole.
+    #[error("the row breaks off")]
+    BreaksOff,
+    /// The row is longer than what it holds.
+    #[error("bytes follow after the end of the row")]
+    Surplus,
+    /// A value is outside of what it may be.
+    #[error("the row's {0} is invalid")]
+    Invalid(&'static str),
+    /// The row of a retired schema can't be brought to the current one.
+    #[error("the row can't be brought to the current schema")]
+    Migration(#[source] Box<apache_avro::Error>),
+}
+
+/// The meta row of a partition: how far its inputs were taken into account.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Meta {
+    /// Topic, partition, and the offset of the first record not taken into account.
+    pub offsets: Vec<(String, i32, i64)>,
+    /// When the row was written.
+    pub committed_at: Timestamp,
+}
+
+/// Appends the row of `state`.
+pub fn encode_state(state: &State, out: &mut Vec<u8>) {
+    head(&STATE, out);
+    write::state(state, out);
+}
+
+/// The state that was stored as `bytes`; bodies stay slices of them.
+///
+/// # Errors
+/// When the bytes are no such row.
+pub fn decode_state(bytes: &Bytes) -> Result<State, RowError> {
+    let datum = current(bytes, &STATE, &STATE_SCHEMA)?;
+    let mut datum = read::Datum::new(&datum);
+    let state = read::state(&mut datum)?;
+    datum.finish()?;
+    Ok(state)
+}
+
+/// Appends the row of `meta`.
+pub fn encode_meta(meta: &Meta, out: &mut Vec<u8>) {
+    head(&META, out);
+    write::meta(meta, out);
+}
+
+/// The meta row that was stored as `bytes`.
+///
+/// # Errors
+/// When the bytes are no such row.
+pub fn decode_meta(bytes: &Bytes) -> Result<Meta, RowError> {
+    let datum = current(bytes, &META, &META_SCHEMA)?;
+    let mut datum = read::Datum::new(&datum);
+    let meta = read::meta(&mut datum)?;
+    datum.finish()?;
+    Ok(meta)
+}
+
+static STATE_SCHEMA: LazyLock<Result<Known, apache_avro::Error>> =
+    LazyLock::new(|| Known::parse(schema::STATE));
+static META_SCHEMA: LazyLock<Result<Known, apache_avro::Error>> =
+    LazyLock::new(|| Known::parse(schema::META));
+
+fn head(fingerprint: &[u8; 8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&schema::SINGLE_OBJECT);
+    out.extend_from_slice(fingerprint);
+}
+
+/// The datum of `row` by the current schema, whose fingerprint is `own`.
+fn current(
+    row: &Bytes,
+    own: &[u8; 8],
+    schema: &LazyLock<Result<Known, apache_avro::Error>>,
+) -> Result<Bytes, RowError> {
+    let (fingerprint, datum) = schema::split_single_object(row).ok_or(RowError::NotARow)?;
+    if fingerprint == *own {
+        return Ok(row.slice_ref(datum));
+    }
+    let unknown = RowError::UnknownSchema(u64::from_le_bytes(fingerprint));
+    let retired = schema::RETIRED_SCHEMAS.iter().find(|known| known.fingerprint == fingerprint);
+    match (retired, &**schema) {
+        (Some(writer), Ok(reader)) => migrate(datum, writer, reader),
+        _ => Err(unknown),
+    }
+}
+
+/// Brings a datum that `writer` wrote to the schema `reader`.
+fn migrate(mut datum: &[u8], writer: &Known, reader: &Known) -> Result<Bytes, RowError> {
+    schema::limit_allocations();
+    let mut resolve = || {
+        let value = GenericDatumReader::builder(&writer.schema)
+            .reader_schema(&reader.schema)
+            .build()?
+            .read_value(&mut datum)?;
+        GenericDatumWriter::builder(&reader.schema).build()?.write_value_to_vec(value)
+    };
+    let resolved = resolve().map_err(|error| RowError::Migration(Box::new(error)))?;
+    Ok(Bytes::from(resolved))
+}

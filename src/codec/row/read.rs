@@ -1,0 +1,284 @@
+//! Rows read back. Lengths are checked against what is there before anything is allocated for them.
+
+use super::{Meta, RowError};
+use crate::domain::{
+    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, Due, ErrorReason, Flow,
+    FlowId, FlowIdentity, IgnoreReason, Outcome, Phase, SmsId, Source, State, StatusClass,
+    Timestamp, Verdict, WebhookName,
+};
+use bytes::Bytes;
+
+type Result<T> = std::result::Result<T, RowError>;
+
+/// The datum of a row, and how far it was read.
+pub(super) struct Datum<'a> {
+    whole: &'a Bytes,
+    rest: &'a [u8],
+}
+
+impl<'a> Datum<'a> {
+    pub(super) fn new(whole: &'a Bytes) -> Self {
+        Self { whole, rest: whole }
+    }
+
+    pub(super) fn finish(&self) -> Result<()> {
+        if self.rest.is_empty() { Ok(()) } else { Err(RowError::Surplus) }
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        let (first, rest) = self.rest.split_first().ok_or(RowError::BreaksOff)?;
+        self.rest = rest;
+        Ok(*first)
+    }
+
+    /// A zig-zag varint.
+    fn long(&mut self) -> Result<i64> {
+        let mut number = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(RowError::Invalid("number"));
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed());
+            }
+        }
+        Err(RowError::Invalid("number"))
+    }
+
+    fn int<T: TryFrom<i64>>(&mut self, what: &'static str) -> Result<T> {
+        T::try_from(self.long()?).map_err(|_| RowError::Invalid(what))
+    }
+
+    fn time(&mut self) -> Result<Timestamp> {
+        self.long().map(Timestamp::from_ms)
+    }
+
+    fn boolean(&mut self) -> Result<bool> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(RowError::Invalid("boolean")),
+        }
+    }
+
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let (fixed, rest) = self.rest.split_first_chunk().ok_or(RowError::BreaksOff)?;
+        self.rest = rest;
+        Ok(*fixed)
+    }
+
+    fn slice(&mut self) -> Result<&'a [u8]> {
+        let length: usize = self.int("length")?;
+        let (slice, rest) = self.rest.split_at_checked(length).ok_or(RowError::BreaksOff)?;
+        self.rest = rest;
+        Ok(slice)
+    }
+
+    fn bytes(&mut self) -> Result<Bytes> {
+        self.slice().map(|slice| self.whole.slice_ref(slice))
+    }
+
+    fn text(&mut self) -> Result<&'a str> {
+        std::str::from_utf8(self.slice()?).map_err(|_| RowError::Invalid("text"))
+    }
+
+    fn optional<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<Option<T>> {
+        match self.long()? {
+            0 => Ok(None),
+            1 => read(self).map(Some),
+            _ => Err(RowError::Invalid("union")),
+        }
+    }
+
+    /// Blocks of items until an empty one; a negative count is followed by the block's size.
+    fn array<T>(&mut self, read: impl Fn(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+        let mut items = Vec::new();
+        loop {
+            let count = self.long()?;
+            if count == 0 {
+                return Ok(items);
+            }
+            if count < 0 {
+                self.long()?;
+            }
+            let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+            // Each item has at least a byte.
+            if count > self.rest.len() {
+                return Err(RowError::BreaksOff);
+            }
+            // Items grow as they are read: a count that lies reserves next to nothing.
+            items.reserve(count.min(16));
+            for _ in 0..count {
+                items.push(read(self)?);
+            }
+        }
+    }
+}
+
+pub(super) fn state(datum: &mut Datum<'_>) -> Result<State> {
+    let correlation = match datum.long()? {
+        0 => Correlation::Unknown,
+        1 => Correlation::AwaitingFlow(datum.array(collected)?),
+        2 => Correlation::Open(flow(datum)?),
+        3 => Correlation::Silent {
+            flow: identity(datum)?,
+            reason: ignore_reason(datum)?,
+            until: datum.time()?,
+        },
+        4 => Correlation::Ended { account: account(datum)?, until: datum.time()? },
+        _ => return Err(RowError::Invalid("correlation")),
+    };
+    Ok(State { correlation, deliveries: datum.array(delivery)? })
+}
+
+pub(super) fn meta(datum: &mut Datum<'_>) -> Result<Meta> {
+    let offset = |datum: &mut Datum<'_>| {
+        Ok((datum.text()?.to_owned(), datum.int("partition")?, datum.long()?))
+    };
+    Ok(Meta { offsets: datum.array(offset)?, committed_at: datum.time()? })
+}
+
+fn collected(datum: &mut Datum<'_>) -> Result<Collected> {
+    Ok(Collected {
+        account: account(datum)?,
+        sms: sms(datum)?,
+        class: match datum.long()? {
+            0 => StatusClass::Intermediate,
+            1 => StatusClass::Final,
+            _ => return Err(RowError::Invalid("class")),
+        },
+        seen: datum.array(|datum| datum.fixed().map(u64::from_be_bytes))?,
+        body: datum.optional(Datum::bytes)?,
+        raw: datum.optional(Datum::bytes)?,
+        sent: datum.boolean()?,
+        source: source(datum)?,
+        expires_at: datum.optional(Datum::time)?,
+    })
+}
+
+fn source(datum: &mut Datum<'_>) -> Result<Source> {
+    Ok(Source {
+        topic: datum.text()?.into(),
+        partition: datum.int("partition")?,
+        offset: datum.long()?,
+        timestamp: datum.time()?,
+    })
+}
+
+fn flow(datum: &mut Datum<'_>) -> Result<Flow> {
+    Ok(Flow {
+        identity: identity(datum)?,
+        accepted_at: datum.time()?,
+        source: source(datum)?,
+        webhook: webhook(datum)?,
+        keys: datum.optional(Datum::bytes)?,
+        sms: datum.optional(|datum| datum.array(sms))?,
+        reports: datum.array(collected)?,
+        collection: collection(datum)?,
+    })
+}
+
+fn collection(datum: &mut Datum<'_>) -> Result<Collection> {
+    match datum.long()? {
+        0 => Ok(Collection::Open { until: datum.time()? }),
+        1 => match datum.long()? {
+            0 => Ok(Collection::Complete),
+            1 => Ok(Collection::TimedOut),
+            2 => Ok(Collection::NotWanted),
+            _ => Err(RowError::Invalid("collection")),
+        },
+        _ => Err(RowError::Invalid("collection")),
+    }
+}
+
+fn identity(datum: &mut Datum<'_>) -> Result<FlowIdentity> {
+    Ok(FlowIdentity {
+        account: account(datum)?,
+        flow: datum.optional(|datum| datum.long().map(FlowId))?,
+        content: datum.fixed().map(u64::from_be_bytes)?,
+    })
+}
+
+fn delivery(datum: &mut Datum<'_>) -> Result<Delivery> {
+    Ok(Delivery {
+        id: datum.fixed().map(DeliveryId::from_bytes)?,
+        phase: match datum.long()? {
+            0 => Phase::One,
+            1 => Phase::Two,
+            _ => return Err(RowError::Invalid("phase")),
+        },
+        account: account(datum)?,
+        webhook: webhook(datum)?,
+        body: datum.bytes()?,
+        source: source(datum)?,
+        scheduled_at: datum.time()?,
+        due: datum.optional(Datum::time)?.map_or(Due::AfterPhaseOne, Due::At),
+        attempts: datum.int("attempts")?,
+        replays: datum.int("replays")?,
+        first_attempt_at: datum.optional(Datum::time)?,
+        last_attempt_at: datum.optional(Datum::time)?,
+        last_outcome: datum.optional(outcome)?,
+    })
+}
+
+fn outcome(datum: &mut Datum<'_>) -> Result<Outcome> {
+    Ok(Outcome {
+        verdict: match datum.long()? {
+            0 => Verdict::Delivered,
+            1 => Verdict::Retry,
+            2 => Verdict::GiveUp,
+            _ => return Err(RowError::Invalid("verdict")),
+        },
+        status: datum.optional(|datum| datum.int("status"))?,
+        duration_ms: datum.long()?.cast_unsigned(),
+        response: datum.bytes()?,
+        response_truncated: datum.boolean()?,
+        reason: datum.optional(error_reason)?,
+        error: datum.optional(|datum| datum.text().map(Into::into))?,
+    })
+}
+
+fn account(datum: &mut Datum<'_>) -> Result<AccountId> {
+    datum.long().map(AccountId)
+}
+
+fn sms(datum: &mut Datum<'_>) -> Result<SmsId> {
+    SmsId::new(datum.text()?).ok_or(RowError::Invalid("sms"))
+}
+
+fn webhook(datum: &mut Datum<'_>) -> Result<WebhookName> {
+    WebhookName::new(datum.text()?).ok_or(RowError::Invalid("webhook"))
+}
+
+fn ignore_reason(datum: &mut Datum<'_>) -> Result<IgnoreReason> {
+    Ok(match datum.long()? {
+        0 => IgnoreReason::Duplicate,
+        1 => IgnoreReason::Regressed,
+        2 => IgnoreReason::Conflicting,
+        3 => IgnoreReason::AccountMismatch,
+        4 => IgnoreReason::Late,
+        5 => IgnoreReason::Unlisted,
+        6 => IgnoreReason::NotifyOff,
+        7 => IgnoreReason::NoDefaultWebhook,
+        8 => IgnoreReason::WebhookDisabled,
+        _ => return Err(RowError::Invalid("reason")),
+    })
+}
+
+fn error_reason(datum: &mut Datum<'_>) -> Result<ErrorReason> {
+    Ok(match datum.long()? {
+        0 => ErrorReason::AuthenticationFailure,
+        1 => ErrorReason::Timeout,
+        2 => ErrorReason::InvalidFlowVar,
+        3 => ErrorReason::InvalidRequest,
+        4 => ErrorReason::InvalidResponse,
+        5 => ErrorReason::InvalidResponseMap,
+        6 => ErrorReason::Unreachable,
+        7 => ErrorReason::BlockedAddress,
+        8 => ErrorReason::Refused,
+        _ => return Err(RowError::Invalid("reason")),
+    })
+}

@@ -1,0 +1,321 @@
+//! Rows round trip, agree with the Avro library in both directions, and refuse what is no row.
+
+use super::{META, Meta, RowError, STATE, decode_meta, decode_state, encode_meta, encode_state};
+use super::{META_SCHEMA, STATE_SCHEMA, migrate};
+use crate::codec::schema::Known;
+use crate::domain::{
+    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, Due, ErrorReason, Flow,
+    FlowId, FlowIdentity, IgnoreReason, Outcome, Phase, SmsId, Source, State, StatusClass,
+    Timestamp, Verdict, WebhookName,
+};
+use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::types::Value;
+use apache_avro::writer::datum::GenericDatumWriter;
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+fn row(state: &State) -> Bytes {
+    let mut out = Vec::new();
+    encode_state(state, &mut out);
+    Bytes::from(out)
+}
+
+fn meta_row(meta: &Meta) -> Bytes {
+    let mut out = Vec::new();
+    encode_meta(meta, &mut out);
+    Bytes::from(out)
+}
+
+fn schema(
+    known: &'static std::sync::LazyLock<Result<Known, apache_avro::Error>>,
+) -> &'static Known {
+    known.as_ref().expect("the embedded schema parses")
+}
+
+/// What the library makes of the datum of `row`, and writes again.
+fn through_library(row: &Bytes, schema: &Schema) -> (Value, Bytes) {
+    let mut datum = &row[10..];
+    let value =
+        GenericDatumReader::builder(schema).build().unwrap().read_value(&mut datum).unwrap();
+    assert!(datum.is_empty(), "the library reads all of it");
+    let written =
+        GenericDatumWriter::builder(schema).build().unwrap().write_value_to_vec(value.clone());
+    let again = [&row[..10], &written.unwrap()].concat();
+    (value, Bytes::from(again))
+}
+
+#[test]
+fn the_fingerprints_are_those_of_the_schemas() {
+    assert_eq!(STATE, schema(&STATE_SCHEMA).fingerprint, "retire the former state.avsc");
+    assert_eq!(META, schema(&META_SCHEMA).fingerprint, "retire the former meta.avsc");
+}
+
+#[test]
+fn a_body_stays_a_slice_of_the_row() {
+    let state = State { correlation: Correlation::Unknown, deliveries: vec![sample_delivery()] };
+    let row = row(&state);
+    let body = decode_state(&row).unwrap().deliveries.remove(0).body;
+    assert!(row.as_ptr_range().contains(&body.as_ptr()));
+}
+
+fn sample_delivery() -> Delivery {
+    Delivery {
+        id: DeliveryId::from_bytes([7; 16]),
+        phase: Phase::Two,
+        account: AccountId(28),
+        webhook: WebhookName::new("crm").unwrap(),
+        body: Bytes::from_static(b"{\"phonon-uuid\":\"u\"}"),
+        source: Source {
+            topic: "flow-complete".into(),
+            partition: 3,
+            offset: 1 << 40,
+            timestamp: Timestamp::from_ms(1_697_700_000_000),
+        },
+        scheduled_at: Timestamp::from_ms(1),
+        due: Due::AfterPhaseOne,
+        attempts: 2,
+        replays: 1,
+        first_attempt_at: Some(Timestamp::from_ms(2)),
+        last_attempt_at: None,
+        last_outcome: Some(Outcome {
+            verdict: Verdict::Retry,
+            status: Some(503),
+            duration_ms: 12,
+            response: Bytes::from_static(b"busy"),
+            response_truncated: true,
+            reason: Some(ErrorReason::Refused),
+            error: Some("the endpoint answered 503".into()),
+        }),
+    }
+}
+
+fn sample() -> State {
+    let report = Collected {
+        account: AccountId(28),
+        sms: SmsId::new("s").unwrap(),
+        class: StatusClass::Final,
+        seen: vec![1, u64::MAX],
+        body: Some(Bytes::from_static(b"{}")),
+        raw: Some(Bytes::from_static(b" {}")),
+        sent: false,
+        source: sample_delivery().source,
+        expires_at: Some(Timestamp::from_ms(9)),
+    };
+    let flow = Flow {
+        identity: FlowIdentity { account: AccountId(28), flow: Some(FlowId(200)), content: 5 },
+        accepted_at: Timestamp::from_ms(3),
+        source: sample_delivery().source,
+        webhook: WebhookName::new("crm").unwrap(),
+        keys: Some(Bytes::from_static(b"[]")),
+        sms: Some(vec![SmsId::new("s").unwrap()]),
+        reports: vec![report],
+        collection: Collection::Open { until: Timestamp::from_ms(4) },
+    };
+    State { correlation: Correlation::Open(flow), deliveries: vec![sample_delivery()] }
+}
+
+#[test]
+fn a_row_cut_anywhere_or_with_bytes_behind_is_refused() {
+    let whole = row(&sample());
+    assert_eq!(decode_state(&whole).unwrap(), sample());
+    for length in 0..whole.len() {
+        assert!(decode_state(&whole.slice(..length)).is_err(), "cut to {length} bytes");
+    }
+    let longer = Bytes::from([&whole[..], &[0]].concat());
+    assert!(matches!(decode_state(&longer), Err(RowError::Surplus)));
+}
+
+#[test]
+fn foreign_bytes_are_refused_by_name() {
+    assert!(matches!(decode_state(&Bytes::from_static(b"{}")), Err(RowError::NotARow)));
+    let foreign = Bytes::from_static(&[0xc3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 5]);
+    assert!(matches!(decode_state(&foreign), Err(RowError::UnknownSchema(1))));
+    let meta = meta_row(&Meta::default());
+    assert!(matches!(decode_state(&meta), Err(RowError::UnknownSchema(_))));
+    // An array that claims 2^62 items.
+    let huge = [&[0xc3, 1][..], &STATE, &[0], &[0xff; 8], &[0x7f]].concat();
+    assert!(matches!(decode_state(&Bytes::from(huge)), Err(RowError::BreaksOff)));
+}
+
+#[test]
+fn blocks_with_a_size_are_read_too() {
+    let state = State { correlation: Correlation::Unknown, deliveries: vec![sample_delivery()] };
+    let plain = row(&state);
+    // A count of -1, then the size of the block; the size is not needed.
+    let sized = [&plain[..11], &[1, 2], &plain[12..]].concat();
+    assert_eq!(decode_state(&Bytes::from(sized)).unwrap(), state);
+}
+
+#[test]
+fn a_row_of_a_retired_schema_is_brought_to_the_current_one() {
+    let old = r#"{"type": "record", "name": "Meta", "namespace": "ringback", "fields": [
+        {"name": "committed_at", "type": "int"},
+        {"name": "offsets", "type": {"type": "array", "items": "ringback.InputOffset"}}]}"#;
+    let offset = r#"{"type": "record", "name": "InputOffset", "fields": [
+        {"name": "partition", "type": "int"}, {"name": "topic", "type": "string"},
+        {"name": "next_offset", "type": "int"}, {"name": "dropped", "type": "string"}]}"#;
+    let old = Known::parse(&old.replace("\"ringback.InputOffset\"", offset)).unwrap();
+    // committed_at 5; one offset: 1, "t", 9, "x".
+    let datum = [10, 2, 2, 2, b't', 18, 2, b'x', 0];
+    let migrated = migrate(&datum, &old, schema(&META_SCHEMA)).unwrap();
+    let row = Bytes::from([&[0xc3, 1][..], &META, &migrated].concat());
+    let meta = Meta { offsets: vec![("t".into(), 1, 9)], committed_at: Timestamp::from_ms(5) };
+    assert_eq!(decode_meta(&row).unwrap(), meta);
+    assert!(migrate(&datum[..3], &old, schema(&META_SCHEMA)).is_err());
+}
+
+prop_compose! {
+    fn source()(topic in "[a-z.-]{0,20}", partition: i32, offset: i64, ts: i64) -> Source {
+        Source { topic: topic.into(), partition, offset, timestamp: Timestamp::from_ms(ts) }
+    }
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    any::<i64>().prop_map(Timestamp::from_ms)
+}
+
+fn sms() -> impl Strategy<Value = SmsId> {
+    "\\PC{1,20}".prop_map(|text| SmsId::new(&text).unwrap())
+}
+
+fn webhook() -> impl Strategy<Value = WebhookName> {
+    "[a-z-]{1,20}".prop_map(|text| WebhookName::new(&text).unwrap())
+}
+
+fn body() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..200).prop_map(Bytes::from)
+}
+
+prop_compose! {
+    fn collected()(
+        account: i64, sms in sms(), last: bool, seen in vec(any::<u64>(), 0..17), body in of(body()),
+        raw in of(body()), sent: bool, source in source(), expires_at in of(time()),
+    ) -> Collected {
+        let class = if last { StatusClass::Final } else { StatusClass::Intermediate };
+        let account = AccountId(account);
+        Collected { account, sms, class, seen, body, raw, sent, source, expires_at }
+    }
+}
+
+prop_compose! {
+    fn identity()(account: i64, flow in of(any::<i64>()), content: u64) -> FlowIdentity {
+        FlowIdentity { account: AccountId(account), flow: flow.map(FlowId), content }
+    }
+}
+
+fn collection() -> impl Strategy<Value = Collection> {
+    prop_oneof![
+        time().prop_map(|until| Collection::Open { until }),
+        Just(Collection::Complete),
+        Just(Collection::TimedOut),
+        Just(Collection::NotWanted),
+    ]
+}
+
+prop_compose! {
+    fn flow()(
+        identity in identity(), accepted_at in time(), source in source(), webhook in webhook(),
+        keys in of(body()), sms in of(vec(sms(), 0..5)), reports in vec(collected(), 0..4),
+        collection in collection(),
+    ) -> Flow {
+        Flow { identity, accepted_at, source, webhook, keys, sms, reports, collection }
+    }
+}
+
+fn correlation() -> impl Strategy<Value = Correlation> {
+    prop_oneof![
+        Just(Correlation::Unknown),
+        vec(collected(), 0..4).prop_map(Correlation::AwaitingFlow),
+        flow().prop_map(Correlation::Open),
+        (identity(), select(IgnoreReason::ALL), time())
+            .prop_map(|(flow, reason, until)| Correlation::Silent { flow, reason, until }),
+        (any::<i64>(), time())
+            .prop_map(|(id, until)| Correlation::Ended { account: AccountId(id), until }),
+    ]
+}
+
+prop_compose! {
+    fn outcome()(
+        verdict in select(vec![Verdict::Delivered, Verdict::Retry, Verdict::GiveUp]),
+        status in of(any::<u16>()), duration_ms: u64, response in body(), response_truncated: bool,
+        reason in of(select(ErrorReason::ALL.to_vec())), error in of("\\PC{0,40}"),
+    ) -> Outcome {
+        let error = error.map(String::into_boxed_str);
+        Outcome { verdict, status, duration_ms, response, response_truncated, reason, error }
+    }
+}
+
+prop_compose! {
+    fn delivery()(
+        id: [u8; 16], phase in select(Phase::ALL.to_vec()), account: i64, webhook in webhook(),
+        body in body(), source in source(), scheduled_at in time(), due in of(time()), lives: (u32, u32),
+        first_attempt_at in of(time()), last_attempt_at in of(time()), last_outcome in of(outcome()),
+    ) -> Delivery {
+        Delivery {
+            id: DeliveryId::from_bytes(id), phase, account: AccountId(account), webhook, body, source,
+            scheduled_at, due: due.map_or(Due::AfterPhaseOne, Due::At), attempts: lives.0,
+            replays: lives.1, first_attempt_at, last_attempt_at, last_outcome,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_state_round_trips_and_the_library_agrees(
+        correlation in correlation(), deliveries in vec(delivery(), 0..4),
+    ) {
+        let state = State { correlation, deliveries };
+        let row = row(&state);
+        prop_assert_eq!(&decode_state(&row).unwrap(), &state);
+        let (_, again) = through_library(&row, &schema(&STATE_SCHEMA).schema);
+        prop_assert_eq!(&again, &row);
+    }
+
+    #[test]
+    fn every_meta_row_round_trips_and_the_library_agrees(
+        offsets in vec(("[a-z]{0,9}", any::<i32>(), any::<i64>()), 0..9), at in time(),
+    ) {
+        let meta = Meta { offsets, committed_at: at };
+        let row = meta_row(&meta);
+        prop_assert_eq!(&decode_meta(&row).unwrap(), &meta);
+        let (_, again) = through_library(&row, &schema(&META_SCHEMA).schema);
+        prop_assert_eq!(&again, &row);
+    }
+
+    #[test]
+    fn corrupt_rows_never_panic(at in 10_usize..400, byte: u8) {
+        let mut bytes = row(&sample()).to_vec();
+        let index = at % bytes.len();
+        bytes[index] = byte;
+        let _ = decode_state(&Bytes::from(bytes));
+    }
+}
+
+#[test]
+fn the_library_names_what_we_number() {
+    let (value, _) = through_library(&row(&sample()), &schema(&STATE_SCHEMA).schema);
+    let text = format!("{value:?}");
+    for symbol in ["\"final\"", "\"two\"", "\"retry\"", "\"REFUSED\""] {
+        assert!(text.contains(symbol), "{symbol} in {text}");
+    }
+    for (index, reason) in IgnoreReason::ALL.iter().enumerate() {
+        let flow = FlowIdentity { account: AccountId(1), flow: None, content: 0 };
+        let until = Timestamp::from_ms(0);
+        let correlation = Correlation::Silent { flow, reason: *reason, until };
+        let state = State { correlation, deliveries: Vec::new() };
+        let (value, _) = through_library(&row(&state), &schema(&STATE_SCHEMA).schema);
+        let symbol = format!("Enum({index}, {:?})", reason.as_str());
+        assert!(format!("{value:?}").contains(&symbol), "{symbol}");
+    }
+    for (index, reason) in ErrorReason::ALL.iter().enumerate() {
+        let mut state = sample();
+        state.deliveries[0].last_outcome.as_mut().unwrap().reason = Some(*reason);
+        let (value, _) = through_library(&row(&state), &schema(&STATE_SCHEMA).schema);
+        let symbol = format!("Enum({index}, {:?})", reason.as_str());
+        assert!(format!("{value:?}").contains(&symbol), "{symbol}");
+    }
+}

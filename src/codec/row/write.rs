@@ -1,0 +1,225 @@
+//! Rows as Avro, field by field in the order of the schema. Enumerations and unions are numbered as the schema lists them.
+
+use super::Meta;
+use crate::domain::{
+    Collected, Collection, Correlation, Delivery, Due, ErrorReason, Flow, FlowIdentity,
+    IgnoreReason, Outcome, Phase, Source, State, StatusClass, Timestamp, Verdict,
+};
+
+pub(super) fn state(state: &State, out: &mut Vec<u8>) {
+    match &state.correlation {
+        Correlation::Unknown => long(0, out),
+        Correlation::AwaitingFlow(reports) => {
+            long(1, out);
+            array(reports, collected, out);
+        }
+        Correlation::Open(open) => {
+            long(2, out);
+            flow(open, out);
+        }
+        Correlation::Silent { flow, reason, until } => {
+            long(3, out);
+            identity(flow, out);
+            long(ignore_reason(*reason), out);
+            time(*until, out);
+        }
+        Correlation::Ended { account, until } => {
+            long(4, out);
+            long(account.0, out);
+            time(*until, out);
+        }
+    }
+    array(&state.deliveries, delivery, out);
+}
+
+pub(super) fn meta(meta: &Meta, out: &mut Vec<u8>) {
+    let offset = |(topic, partition, next): &(String, i32, i64), out: &mut Vec<u8>| {
+        bytes(topic.as_bytes(), out);
+        long(i64::from(*partition), out);
+        long(*next, out);
+    };
+    array(&meta.offsets, offset, out);
+    time(meta.committed_at, out);
+}
+
+fn collected(report: &Collected, out: &mut Vec<u8>) {
+    long(report.account.0, out);
+    bytes(report.sms.as_str().as_bytes(), out);
+    long(status_class(report.class), out);
+    array(&report.seen, |hash, out| out.extend_from_slice(&hash.to_be_bytes()), out);
+    optional(report.body.as_ref(), |body, out| bytes(body, out), out);
+    optional(report.raw.as_ref(), |raw, out| bytes(raw, out), out);
+    boolean(report.sent, out);
+    source(&report.source, out);
+    optional(report.expires_at, time, out);
+}
+
+fn source(source: &Source, out: &mut Vec<u8>) {
+    bytes(source.topic.as_bytes(), out);
+    long(i64::from(source.partition), out);
+    long(source.offset, out);
+    time(source.timestamp, out);
+}
+
+fn flow(flow: &Flow, out: &mut Vec<u8>) {
+    identity(&flow.identity, out);
+    time(flow.accepted_at, out);
+    source(&flow.source, out);
+    bytes(flow.webhook.as_str().as_bytes(), out);
+    optional(flow.keys.as_ref(), |keys, out| bytes(keys, out), out);
+    optional(
+        flow.sms.as_ref(),
+        |list, out| array(list, |sms, out| bytes(sms.as_str().as_bytes(), out), out),
+        out,
+    );
+    array(&flow.reports, collected, out);
+    match flow.collection {
+        Collection::Open { until } => {
+            long(0, out);
+            time(until, out);
+        }
+        Collection::Complete => out.extend([2, 0]),
+        Collection::TimedOut => out.extend([2, 2]),
+        Collection::NotWanted => out.extend([2, 4]),
+    }
+}
+
+fn identity(identity: &FlowIdentity, out: &mut Vec<u8>) {
+    long(identity.account.0, out);
+    optional(identity.flow, |flow, out| long(flow.0, out), out);
+    out.extend_from_slice(&identity.content.to_be_bytes());
+}
+
+fn delivery(delivery: &Delivery, out: &mut Vec<u8>) {
+    out.extend_from_slice(&delivery.id.to_bytes());
+    long(phase(delivery.phase), out);
+    long(delivery.account.0, out);
+    bytes(delivery.webhook.as_str().as_bytes(), out);
+    bytes(&delivery.body, out);
+    source(&delivery.source, out);
+    time(delivery.scheduled_at, out);
+    let due = match delivery.due {
+        Due::At(at) => Some(at),
+        Due::AfterPhaseOne => None,
+    };
+    optional(due, time, out);
+    long(i64::from(delivery.attempts), out);
+    long(i64::from(delivery.replays), out);
+    optional(delivery.first_attempt_at, time, out);
+    optional(delivery.last_attempt_at, time, out);
+    optional(delivery.last_outcome.as_ref(), outcome, out);
+}
+
+fn outcome(outcome: &Outcome, out: &mut Vec<u8>) {
+    long(verdict(outcome.verdict), out);
+    optional(outcome.status, |status, out| long(i64::from(status), out), out);
+    long(outcome.duration_ms.cast_signed(), out);
+    bytes(&outcome.response, out);
+    boolean(outcome.response_truncated, out);
+    optional(outcome.reason, |reason, out| long(error_reason(reason), out), out);
+    optional(outcome.error.as_ref(), |error, out| bytes(error.as_bytes(), out), out);
+}
+
+const fn status_class(class: StatusClass) -> i64 {
+    match class {
+        StatusClass::Intermediate => 0,
+        StatusClass::Final => 1,
+    }
+}
+
+const fn phase(phase: Phase) -> i64 {
+    match phase {
+        Phase::One => 0,
+        Phase::Two => 1,
+    }
+}
+
+const fn verdict(verdict: Verdict) -> i64 {
+    match verdict {
+        Verdict::Delivered => 0,
+        Verdict::Retry => 1,
+        Verdict::GiveUp => 2,
+    }
+}
+
+const fn ignore_reason(reason: IgnoreReason) -> i64 {
+    match reason {
+        IgnoreReason::Duplicate => 0,
+        IgnoreReason::Regressed => 1,
+        IgnoreReason::Conflicting => 2,
+        IgnoreReason::AccountMismatch => 3,
+        IgnoreReason::Late => 4,
+        IgnoreReason::Unlisted => 5,
+        IgnoreReason::NotifyOff => 6,
+        IgnoreReason::NoDefaultWebhook => 7,
+        IgnoreReason::WebhookDisabled => 8,
+    }
+}
+
+const fn error_reason(reason: ErrorReason) -> i64 {
+    match reason {
+        ErrorReason::AuthenticationFailure => 0,
+        ErrorReason::Timeout => 1,
+        ErrorReason::InvalidFlowVar => 2,
+        ErrorReason::InvalidRequest => 3,
+        ErrorReason::InvalidResponse => 4,
+        ErrorReason::InvalidResponseMap => 5,
+        ErrorReason::Unreachable => 6,
+        ErrorReason::BlockedAddress => 7,
+        ErrorReason::Refused => 8,
+    }
+}
+
+fn time(time: Timestamp, out: &mut Vec<u8>) {
+    long(time.as_ms(), out);
+}
+
+fn boolean(value: bool, out: &mut Vec<u8>) {
+    out.push(u8::from(value));
+}
+
+/// A union of null and one type.
+fn optional<T>(value: Option<T>, write: impl Fn(T, &mut Vec<u8>), out: &mut Vec<u8>) {
+    match value {
+        None => out.push(0),
+        Some(value) => {
+            out.push(2);
+            write(value, out);
+        }
+    }
+}
+
+/// One block, and the empty one that ends an array.
+fn array<T>(items: &[T], write: impl Fn(&T, &mut Vec<u8>), out: &mut Vec<u8>) {
+    if !items.is_empty() {
+        length(items.len(), out);
+        for item in items {
+            write(item, out);
+        }
+    }
+    out.push(0);
+}
+
+fn bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    length(bytes.len(), out);
+    out.extend_from_slice(bytes);
+}
+
+fn length(length: usize, out: &mut Vec<u8>) {
+    // No slice is longer than that.
+    long(i64::try_from(length).unwrap_or(i64::MAX), out);
+}
+
+/// A zig-zag varint.
+fn long(number: i64, out: &mut Vec<u8>) {
+    let mut rest = ((number << 1) ^ (number >> 63)).cast_unsigned();
+    loop {
+        let [low, ..] = rest.to_le_bytes();
+        rest >>= 7;
+        if rest == 0 {
+            out.push(low & 0x7f);
+            return;
+        }
+        out.push(low | 0x80);
+    }
+}

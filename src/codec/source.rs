@@ -1,0 +1,291 @@
+//! Records of the input topics become source events.
+//!
+//! Three encodings are told apart per record: Confluent framing (`0x00`, schema id), Avro single-object encoding (`0xC3 0x01`,
+//! fingerprint) and JSON. Avro becomes the JSON of the same shape first, so that one scan checks a record, hashes its content
+//! and copies what is passed on, whatever it came in.
+
+mod flow;
+mod report;
+
+#[cfg(test)]
+mod tests;
+
+use super::avro::{self, Writer};
+use super::scan::{self, Kind, Part};
+use super::{json, schema};
+use crate::domain::{
+    AccountId, DeadLetterReason, DeliveryReport, FlowComplete, FlowId, PhononUuid, RecordKind,
+};
+use std::collections::HashMap;
+
+pub use super::avro::SchemaError;
+
+/// A record larger than this is no source event.
+pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// So many ids that the registry does not know are remembered, so that noise can't fill the memory.
+const REJECTED_IDS_MAX: usize = 10_000;
+
+/// What a record is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// A flow complete record.
+    Flow(Box<FlowComplete>),
+    /// A delivery report.
+    Report(Box<DeliveryReport>),
+    /// The registry has to be asked for the schema with this id; then the record is decoded again.
+    NeedsSchema(u32),
+    /// No source event.
+    Bad(Bad),
+}
+
+/// Why a record is no source event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bad {
+    /// `Undecodable`, `UnknownSchema` or `NoUuid`.
+    pub reason: DeadLetterReason,
+    /// One sentence for the operator; it quotes nothing of the record.
+    pub detail: String,
+    /// Whose record it says it is, as far as that could be read.
+    pub account: Option<AccountId>,
+}
+
+impl Bad {
+    fn undecodable(detail: impl Into<String>) -> Self {
+        Self { reason: DeadLetterReason::Undecodable, detail: detail.into(), account: None }
+    }
+
+    fn unknown_schema(detail: impl Into<String>) -> Self {
+        Self { reason: DeadLetterReason::UnknownSchema, detail: detail.into(), account: None }
+    }
+
+    fn of(self, account: AccountId) -> Self {
+        Self { account: Some(account), ..self }
+    }
+}
+
+/// Decodes records; keeps the registry's schemas and the buffers.
+pub struct Decoder {
+    registry_configured: bool,
+    /// By id; `None` when the registry does not know it.
+    registry: HashMap<u32, Option<Writer>>,
+    rejected: usize,
+    /// The JSON of an Avro record.
+    json: Vec<u8>,
+    /// The record's JSON without white space.
+    compact: Vec<u8>,
+}
+
+impl Decoder {
+    /// A decoder that knows the embedded schemas, and no id of a registry yet.
+    #[must_use]
+    pub fn new(registry_configured: bool) -> Self {
+        schema::limit_allocations();
+        Self {
+            registry_configured,
+            registry: HashMap::new(),
+            rejected: 0,
+            json: Vec::new(),
+            compact: Vec::new(),
+        }
+    }
+
+    /// The registry's schema with the id `id`.
+    ///
+    /// # Errors
+    /// When records of the schema can't be read; the caller then rejects the id.
+    pub fn add_schema(&mut self, id: u32, schema_json: &str) -> Result<(), SchemaError> {
+        let writer = Writer::by_text(schema_json)?;
+        if let Some(None) = self.registry.insert(id, Some(writer)) {
+            self.rejected -= 1;
+        }
+        Ok(())
+    }
+
+    /// The registry does not know the id, or its schema can't be used.
+    pub fn reject_schema(&mut self, id: u32) {
+        if self.rejected >= REJECTED_IDS_MAX {
+            self.registry.retain(|_, writer| writer.is_some());
+            self.rejected = 0;
+        }
+        if self.registry.insert(id, None).is_none_or(|known| known.is_some()) {
+            self.rejected += 1;
+        }
+    }
+
+    /// What `payload`, a record of a topic of `kind`, is.
+    pub fn decode(&mut self, kind: RecordKind, payload: &[u8]) -> Decoded {
+        if payload.len() > RECORD_BYTES_MAX {
+            return Decoded::Bad(Bad::undecodable(format!(
+                "the record is {} bytes long, more than the {RECORD_BYTES_MAX} that a source event may have",
+                payload.len()
+            )));
+        }
+        match payload {
+            [] => Decoded::Bad(Bad::undecodable("the record is empty")),
+            [0, rest @ ..] => self.decode_framed(kind, payload, rest),
+            [0xc3, 0x01, ..] => self.decode_single_object(kind, payload),
+            _ if first_token(payload) == Some(b'{') => {
+                decoded(kind, payload, payload, &mut self.compact)
+            }
+            _ => Decoded::Bad(Bad::undecodable(
+                "the record is neither a JSON object nor Avro with a schema id or a fingerprint",
+            )),
+        }
+    }
+
+    fn decode_framed(&mut self, kind: RecordKind, payload: &[u8], rest: &[u8]) -> Decoded {
+        let Some((id, datum)) = rest.split_first_chunk() else {
+            return Decoded::Bad(Bad::undecodable("the record breaks off in its schema id"));
+        };
+        let id = u32::from_be_bytes(*id);
+        if !self.registry_configured {
+            return Decoded::Bad(Bad::unknown_schema(format!(
+                "the record names the schema id {id}, and no schema registry is configured"
+            )));
+        }
+        match self.registry.get(&id).cloned() {
+            None => Decoded::NeedsSchema(id),
+            Some(None) => Decoded::Bad(Bad::unknown_schema(format!(
+                "the schema registry has no usable schema with the id {id}"
+            ))),
+            Some(Some(writer)) => self.decode_avro(kind, payload, &writer, datum),
+        }
+    }
+
+    fn decode_single_object(&mut self, kind: RecordKind, payload: &[u8]) -> Decoded {
+        let Some((fingerprint, datum)) = schema::split_single_object(payload) else {
+            return Decoded::Bad(Bad::undecodable("the record breaks off in its fingerprint"));
+        };
+        match Writer::by_fingerprint(fingerprint) {
+            Some(writer) => self.decode_avro(kind, payload, &writer, datum),
+            None => Decoded::Bad(Bad::unknown_schema(format!(
+                "the record names a schema by the fingerprint {:016x}, which is not among the embedded schemas",
+                u64::from_le_bytes(fingerprint)
+            ))),
+        }
+    }
+
+    fn decode_avro(
+        &mut self,
+        kind: RecordKind,
+        payload: &[u8],
+        writer: &Writer,
+        datum: &[u8],
+    ) -> Decoded {
+        match writer.to_json(kind, datum, &mut self.json) {
+            Ok(()) => decoded(kind, &self.json, payload, &mut self.compact),
+            Err(fault @ avro::Fault::Unresolvable) => self.unresolvable(kind, writer, datum, fault),
+            Err(fault) => Decoded::Bad(Bad::undecodable(avro_detail(fault))),
+        }
+    }
+
+    /// A writer's schema may lack nothing but the uuid, which has a reason of its own.
+    fn unresolvable(
+        &mut self,
+        kind: RecordKind,
+        writer: &Writer,
+        datum: &[u8],
+        fault: avro::Fault,
+    ) -> Decoded {
+        if writer.to_json_unresolved(datum, &mut self.json).is_ok()
+            && let Decoded::Bad(bad) = decoded(kind, &self.json, &[], &mut self.compact)
+            && bad.reason == DeadLetterReason::NoUuid
+        {
+            return Decoded::Bad(bad);
+        }
+        Decoded::Bad(Bad::undecodable(avro_detail(fault)))
+    }
+}
+
+fn decoded(kind: RecordKind, json: &[u8], payload: &[u8], compact: &mut Vec<u8>) -> Decoded {
+    let decoded = match kind {
+        RecordKind::Flow => flow::decode(json, compact).map(|flow| Decoded::Flow(Box::new(flow))),
+        RecordKind::Report => {
+            report::decode(json, payload, compact).map(|report| Decoded::Report(Box::new(report)))
+        }
+    };
+    decoded.unwrap_or_else(Decoded::Bad)
+}
+
+fn first_token(payload: &[u8]) -> Option<u8> {
+    payload.iter().copied().find(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'))
+}
+
+fn avro_detail(fault: avro::Fault) -> &'static str {
+    match fault {
+        avro::Fault::BreaksOff => "the Avro record breaks off before its end",
+        avro::Fault::Mismatch => "the Avro record is not what its schema says",
+        avro::Fault::Surplus => "bytes follow after the end of the Avro record",
+        avro::Fault::Unresolvable => {
+            "the record's schema can't be resolved to the schema of the source event"
+        }
+        avro::Fault::NoJson => "the Avro record holds a value that JSON can't express",
+    }
+}
+
+fn json_fault(fault: scan::Fault) -> Bad {
+    Bad::undecodable(match fault {
+        scan::Fault::Malformed(at) => format!("the JSON is malformed, or breaks off, at byte {at}"),
+        scan::Fault::NotUtf8(at) => format!("the JSON is not UTF-8 at byte {at}"),
+        scan::Fault::TooDeep => {
+            format!("the JSON is nested deeper than {} levels", scan::DEPTH_MAX)
+        }
+        scan::Fault::Repeated(name) => format!("the JSON has the field {name} more than once"),
+    })
+}
+
+/// The members of a record, in its JSON without white space.
+struct Fields<'c> {
+    compact: &'c [u8],
+}
+
+impl<'c> Fields<'c> {
+    fn text_of(&self, part: &Part) -> &'c [u8] {
+        self.compact.get(part.range.clone()).unwrap_or_default()
+    }
+
+    fn account(&self, part: Option<&Part>) -> Result<AccountId, Bad> {
+        self.integer("accountID", part)?
+            .map(AccountId)
+            .ok_or_else(|| Bad::undecodable("the field accountID is missing"))
+    }
+
+    fn flow(&self, part: Option<&Part>) -> Result<Option<FlowId>, Bad> {
+        Ok(self.integer("flowId", part)?.map(FlowId))
+    }
+
+    /// An integer, or a string of its digits.
+    fn integer(&self, name: &str, part: Option<&Part>) -> Result<Option<i64>, Bad> {
+        let Some(part) = part else { return Ok(None) };
+        let text = self.text_of(part);
+        let number = match part.kind {
+            Kind::Number => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
+            Kind::Text => json::read_string(text)
+                .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+                .and_then(|digits| digits.parse().ok()),
+            Kind::Null | Kind::Boolean(_) | Kind::Array | Kind::Object => None,
+        };
+        number
+            .map(Some)
+            .ok_or_else(|| Bad::undecodable(format!("the field {name} is no integer of 64 bits")))
+    }
+
+    fn uuid(&self, part: Option<&Part>, account: AccountId) -> Result<PhononUuid, Bad> {
+        let no_uuid = |detail: String| Bad {
+            reason: DeadLetterReason::NoUuid,
+            detail,
+            account: Some(account),
+        };
+        let Some(part) = part else {
+            return Err(no_uuid("the field phononUuid is missing".to_owned()));
+        };
+        let text = json::read_string(self.text_of(part)).filter(|_| part.kind == Kind::Text);
+        text.and_then(|text| PhononUuid::new(&text)).ok_or_else(|| {
+            no_uuid(format!(
+                "the field phononUuid is no string of 1 to {} bytes",
+                PhononUuid::BYTES_MAX
+            ))
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! A flow complete record, and the body of its phase 1.
+
+use super::{Bad, Fields, json_fault};
+use crate::codec::json;
+use crate::codec::scan::{self, Kind, Part, Scanned};
+use crate::domain::{FlowComplete, SmsId};
+use bytes::Bytes;
+use std::collections::HashSet;
+
+const FIELDS: [&str; 8] = [
+    "phononUuid",
+    "accountID",
+    "flowId",
+    "webhookEnabled",
+    "callDetails",
+    "keys",
+    "recordingUrls",
+    "sms",
+];
+
+pub(super) fn decode(record: &[u8], compact: &mut Vec<u8>) -> Result<FlowComplete, Bad> {
+    let Scanned { parts, content } = scan::scan(record, &FIELDS, compact).map_err(json_fault)?;
+    let [uuid, account, flow, enabled, calls, keys, recordings, sms] = parts;
+    let fields = Fields { compact };
+    let account = fields.account(account.as_ref())?;
+    let uuid = fields.uuid(uuid.as_ref(), account)?;
+    let rest = || {
+        let flow = fields.flow(flow.as_ref())?;
+        let webhook_enabled = boolean("webhookEnabled", enabled.as_ref())?;
+        let calls = array(&fields, "callDetails", calls.as_ref())?;
+        let keys = array(&fields, "keys", keys.as_ref())?;
+        let recordings = array(&fields, "recordingUrls", recordings.as_ref())?;
+        let sms = sms_list(array(&fields, "sms", sms.as_ref())?)?;
+        let mut body = Vec::with_capacity(
+            80 + uuid.as_str().len()
+                + [calls, keys, recordings]
+                    .iter()
+                    .map(|part| part.map_or(2, <[u8]>::len))
+                    .sum::<usize>(),
+        );
+        body.extend_from_slice(br#"{"callDetails":"#);
+        body.extend_from_slice(calls.unwrap_or(b"[]"));
+        body.extend_from_slice(br#","keys":"#);
+        let keys_start = body.len();
+        body.extend_from_slice(keys.unwrap_or(b"[]"));
+        let keys = keys_start..body.len();
+        body.extend_from_slice(br#","phonon-uuid":"#);
+        json::write_string(&mut body, uuid.as_str());
+        if let Some(recordings) = recordings.filter(|recordings| *recordings != b"[]") {
+            body.extend_from_slice(br#","recordingUrls":"#);
+            body.extend_from_slice(recordings);
+        }
+        body.push(b'}');
+        Ok((flow, webhook_enabled, sms, Bytes::from(body), keys))
+    };
+    let (flow, webhook_enabled, sms, body, keys) = rest().map_err(|bad: Bad| bad.of(account))?;
+    Ok(FlowComplete { uuid, account, flow, webhook_enabled, sms, body, keys, content })
+}
+
+fn boolean(name: &str, part: Option<&Part>) -> Result<Option<bool>, Bad> {
+    match part.map(|part| part.kind) {
+        None => Ok(None),
+        Some(Kind::Boolean(value)) => Ok(Some(value)),
+        Some(Kind::Null | Kind::Number | Kind::Text | Kind::Array | Kind::Object) => {
+            Err(Bad::undecodable(format!("the field {name} is neither true nor false")))
+        }
+    }
+}
+
+fn array<'c>(
+    fields: &Fields<'c>,
+    name: &str,
+    part: Option<&Part>,
+) -> Result<Option<&'c [u8]>, Bad> {
+    match part {
+        Some(part) if part.kind == Kind::Array => Ok(Some(fields.text_of(part))),
+        Some(_) => Err(Bad::undecodable(format!("the field {name} is no array"))),
+        None => Ok(None),
+    }
+}
+
+/// The ids of the SMS, each once, in their order.
+fn sms_list(array: Option<&[u8]>) -> Result<Option<Vec<SmsId>>, Bad> {
+    let Some(array) = array else { return Ok(None) };
+    let fault = || {
+        let max = SmsId::BYTES_MAX;
+        Bad::undecodable(format!("the field sms holds something else than ids of 1 to {max} bytes"))
+    };
+    let items = scan::scalars(array).ok_or_else(fault)?;
+    let mut seen = HashSet::with_capacity(items.len());
+    let mut list = Vec::with_capacity(items.len());
+    for (kind, text) in items {
+        let id = sms_id(kind, text).ok_or_else(fault)?;
+        if seen.insert(id.clone()) {
+            list.push(id);
+        }
+    }
+    Ok(Some(list))
+}
+
+/// The id of an SMS, a string or an integer.
+pub(super) fn sms_id(kind: Kind, text: &[u8]) -> Option<SmsId> {
+    match kind {
+        Kind::Text => SmsId::new(&json::read_string(text)?),
+        Kind::Number => {
+            let integer = text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-');
+            SmsId::new(std::str::from_utf8(text).ok().filter(|_| integer)?)
+        }
+        Kind::Null | Kind::Boolean(_) | Kind::Array | Kind::Object => None,
+    }
+}

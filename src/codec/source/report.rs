@@ -1,0 +1,47 @@
+//! A delivery report, which is passed on whole.
+
+use super::flow::sms_id;
+use super::{Bad, Fields, json_fault};
+use crate::codec::json;
+use crate::codec::scan::{self, Kind, Part, Scanned};
+use crate::domain::{DeliveryReport, SmsId};
+use bytes::Bytes;
+
+const FIELDS: [&str; 5] = ["id", "phononUuid", "flowId", "accountID", "deliveryStatus"];
+
+/// Decodes `record`, the JSON of the record whose bytes are `payload`.
+pub(super) fn decode(
+    record: &[u8],
+    payload: &[u8],
+    compact: &mut Vec<u8>,
+) -> Result<DeliveryReport, Bad> {
+    let Scanned { parts, content } = scan::scan(record, &FIELDS, compact).map_err(json_fault)?;
+    let [id, uuid, flow, account, status] = parts;
+    let fields = Fields { compact };
+    let account = fields.account(account.as_ref())?;
+    let uuid = fields.uuid(uuid.as_ref(), account)?;
+    let rest = || {
+        fields.flow(flow.as_ref())?;
+        Ok((sms(&fields, id.as_ref())?, delivery_status(&fields, status.as_ref())?))
+    };
+    let (sms, status) = rest().map_err(|bad: Bad| bad.of(account))?;
+    let body = Bytes::copy_from_slice(compact);
+    let raw = (body != payload).then(|| Bytes::copy_from_slice(payload));
+    Ok(DeliveryReport { uuid, account, sms, status, body, raw, content })
+}
+
+fn sms(fields: &Fields<'_>, part: Option<&Part>) -> Result<SmsId, Bad> {
+    part.and_then(|part| sms_id(part.kind, fields.text_of(part))).ok_or_else(|| {
+        let max = SmsId::BYTES_MAX;
+        Bad::undecodable(format!("the field id is missing or is no id of 1 to {max} bytes"))
+    })
+}
+
+fn delivery_status(fields: &Fields<'_>, part: Option<&Part>) -> Result<Box<str>, Bad> {
+    let text = part
+        .filter(|part| part.kind == Kind::Text)
+        .and_then(|part| json::read_string(fields.text_of(part)));
+    text.filter(|text| !text.is_empty()).map(|text| text.into_owned().into_boxed_str()).ok_or_else(
+        || Bad::undecodable("the field deliveryStatus is missing or is no string with content"),
+    )
+}
