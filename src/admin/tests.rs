@@ -1,0 +1,1 @@
+//! The API through a real socket.

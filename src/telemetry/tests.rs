@@ -1,0 +1,1 @@
+//! Tests of the metrics as a scraper sees them.
