@@ -21,11 +21,16 @@ const IDLE_MAX: Duration = Duration::from_secs(90);
 pub(super) struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    idle_max: Duration,
 }
 
 impl Bounded {
     pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
+        Self::with_limits(listener, CONNECTIONS_MAX, IDLE_MAX)
+    }
+
+    pub(super) fn with_limits(listener: TcpListener, places: usize, idle_max: Duration) -> Self {
+        Self { listener, places: Arc::new(Semaphore::new(places)), idle_max }
     }
 }
 
@@ -37,8 +42,8 @@ impl Listener for Bounded {
         // The semaphore is never closed; without a place there would merely be no limit.
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        let idle = Box::pin(tokio::time::sleep(IDLE_MAX));
-        (Client { stream, idle, _place: place }, address)
+        let idle = Box::pin(tokio::time::sleep(self.idle_max));
+        (Client { stream, idle, idle_max: self.idle_max, _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -50,6 +55,7 @@ impl Listener for Bounded {
 pub(super) struct Client {
     stream: TcpStream,
     idle: Pin<Box<Sleep>>,
+    idle_max: Duration,
     _place: Option<OwnedSemaphorePermit>,
 }
 
@@ -61,7 +67,8 @@ impl AsyncRead for Client {
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if read.is_ready() {
-            self.idle.as_mut().reset(Instant::now() + IDLE_MAX);
+            let deadline = Instant::now() + self.idle_max;
+            self.idle.as_mut().reset(deadline);
             return read;
         }
         self.idle.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))

@@ -105,6 +105,6 @@ definitions! {
     RESTORE_RECORDS: Counter "ringback_restore_records_total" []
         = "Changelog records read to restore state.";
     RESTORE_REMAINING: Gauge "ringback_restore_remaining" ["partition"]
-        = "Changelog records left until an assigned partition is restored; 0 once it is.";
+        = "Changelog records left until an assigned partition is restored.";
     STORE_BYTES: Gauge "ringback_store_bytes" [] = "Size of the state store on disk.";
 }

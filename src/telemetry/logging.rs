@@ -91,7 +91,10 @@ pub fn init(format: LogFormat) -> Result<(), LoggingError> {
 
 /// What `rust_log` asks for, on top of the defaults.
 fn filter(rust_log: &str) -> Result<EnvFilter, ParseError> {
-    let asked = rust_log.split(',').rev().find_map(|part| part.trim().parse().ok());
+    // The empty word would be a level too.
+    let parts: Vec<&str> =
+        rust_log.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let asked = parts.iter().rev().find_map(|part| part.parse().ok());
     let level: LevelFilter = asked.unwrap_or(DEFAULT_LEVEL);
     // Who asks for less than warnings does not get them from dependencies either.
     let noisy_level = level.min(LevelFilter::WARN);
@@ -99,8 +102,7 @@ fn filter(rust_log: &str) -> Result<EnvFilter, ParseError> {
     let directives: Vec<String> = std::iter::once(level.to_string())
         .chain(noisy)
         // The later directive for a target wins.
-        .chain(rust_log.split(',').map(|part| part.trim().to_owned()))
-        .filter(|part| !part.is_empty())
+        .chain(parts.iter().map(ToString::to_string))
         .collect();
     EnvFilter::builder().parse(directives.join(","))
 }
@@ -127,7 +129,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, LazyLock, Mutex};
 
     #[derive(Clone, Default)]
     struct Buffer(Arc<Mutex<Vec<u8>>>);
@@ -144,6 +146,11 @@ mod tests {
     }
 
     fn logged(json: bool, colours: bool, rust_log: &str, log: impl FnOnce()) -> String {
+        // While there is just one dispatcher, `tracing` asks the thread that happens to run, which may have none. A
+        // second one that stays makes it ask all, so that tests in parallel don't switch each other off.
+        static STAYS: LazyLock<Dispatch> =
+            LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+        LazyLock::force(&STAYS);
         let buffer = Buffer::default();
         let sink = buffer.clone();
         let filter = filter(rust_log).unwrap();
