@@ -1,0 +1,81 @@
+//! The answers.
+
+use super::Admin;
+use crate::telemetry::{Format, PartitionHealth};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use serde_json::json;
+use std::sync::Arc;
+
+const INDEX: &str = concat!(
+    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
+    "<meta name=\"viewport\" content=\"width=device-width\">\n",
+    "<meta name=\"color-scheme\" content=\"light dark\">\n",
+    "<title>Ringback</title>\n</head>\n<body>\n<h1>Ringback ",
+    env!("CARGO_PKG_VERSION"),
+    "</h1>\n<ul>\n",
+    "<li><a href=\"/readyz\">readyz</a>: ready, or for what it waits</li>\n",
+    "<li><a href=\"/livez\">livez</a>: live, or what stands still</li>\n",
+    "<li><a href=\"/api/v1/status\">status</a>: both, and the partitions, as JSON</li>\n",
+    "<li><a href=\"/metrics\">metrics</a>: Prometheus text or OpenMetrics</li>\n",
+    "</ul>\n</body>\n</html>\n",
+);
+
+pub(super) async fn index() -> Html<&'static str> {
+    Html(INDEX)
+}
+
+pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
+    let accept: Vec<&str> =
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = Format::from_accept(Some(&accept.join(",")));
+    admin.health.publish(&admin.metrics);
+    let content_type = [(header::CONTENT_TYPE, format.content_type())];
+    (content_type, [(header::VARY, "accept")], admin.metrics.render(format)).into_response()
+}
+
+pub(super) async fn live(State(admin): State<Arc<Admin>>) -> Response {
+    probe(&admin.health.reasons_not_live())
+}
+
+pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    probe(&admin.health.reasons_not_ready())
+}
+
+/// All is well when there is no reason why it should not be.
+fn probe(reasons: &[String]) -> Response {
+    if reasons.is_empty() {
+        (StatusCode::OK, "ok\n").into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response()
+    }
+}
+
+pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
+    let not_ready = admin.health.reasons_not_ready();
+    let not_live = admin.health.reasons_not_live();
+    let partition = |health: PartitionHealth| {
+        json!({
+            "partition": health.partition,
+            "state": if health.restore_remaining.is_some() { "restoring" } else { "running" },
+            "restore_remaining": health.restore_remaining,
+            "stalled_seconds": health.stalled.as_secs(),
+        })
+    };
+    let partitions = admin.health.partitions().into_iter().map(partition);
+    let body = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": admin.health.uptime().as_secs(),
+        "ready": not_ready.is_empty(),
+        "not_ready": not_ready,
+        "live": not_live.is_empty(),
+        "not_live": not_live,
+        "partitions": partitions.collect::<Vec<_>>(),
+    });
+    ([(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
+
+pub(super) async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, "no such page\n").into_response()
+}

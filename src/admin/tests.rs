@@ -1,0 +1,276 @@
+//! The API through a real socket.
+
+use super::*;
+use crate::telemetry::{STALL_DEADLINE, SourceResult, Waiting};
+use reqwest::{Client, Response, StatusCode, Url};
+use std::time::Instant;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// A running API and a client of it.
+struct Api {
+    base: Url,
+    client: Client,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+}
+
+impl Api {
+    async fn get(&self, path: &str) -> Response {
+        self.client.get(self.base.join(path).unwrap()).send().await.unwrap()
+    }
+
+    async fn get_with(&self, path: &str, header: &str, value: &str) -> Response {
+        let request = self.client.get(self.base.join(path).unwrap()).header(header, value);
+        request.send().await.unwrap()
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// Starts an API, lets `test` use it, and sees that it stops when told to.
+fn with_api<F: Future<Output = ()>>(token: Option<&str>, test: impl FnOnce(Arc<Api>) -> F) {
+    // A second provider is refused, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let metrics = Metrics::new(&["flow-complete".to_owned()]);
+        let health = Health::new(STALL_DEADLINE);
+        let admin = Admin {
+            metrics: Arc::clone(&metrics),
+            health: Arc::clone(&health),
+            token: token.map(|text| Secret::new(text.to_owned())),
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(serve(listener, admin, async { stopped.await.unwrap() }));
+        let client = Client::builder().no_proxy().build().unwrap();
+        test(Arc::new(Api { base, client, metrics, health })).await;
+        stop.send(()).unwrap();
+        let ended = tokio::time::timeout(SHUTDOWN_GRACE * 2, server).await;
+        ended.expect("it stops in time").unwrap().unwrap();
+    });
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+    response.headers().get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+async fn check(response: Response, status: u16, body: &str) {
+    assert_eq!(response.status().as_u16(), status, "{}", response.url());
+    assert_eq!(response.text().await.unwrap(), body);
+}
+
+#[test]
+fn probes_say_what_is_amiss() {
+    with_api(None, |api| async move {
+        check(api.get("/livez").await, 200, "ok\n").await;
+        check(api.get("/readyz").await, 503, "starting\n").await;
+        let kafka = Waiting::Kafka("127.0.0.1:9092".to_owned());
+        api.health.wait_only([kafka.clone(), Waiting::Topic("flow-complete".to_owned())]);
+        let both = "waiting for Kafka at 127.0.0.1:9092\nwaiting for topic flow-complete\n";
+        check(api.get("/readyz").await, 503, both).await;
+        api.health.wait_only([]);
+        check(api.get("/readyz").await, 503, "no partitions assigned\n").await;
+        api.health.assign(3);
+        api.health.restoring(3, 1200);
+        let restoring = "restoring partition 3: 1200 records left\n";
+        check(api.get("/readyz").await, 503, restoring).await;
+        api.health.restored(3);
+        check(api.get("/readyz").await, 200, "ok\n").await;
+    });
+}
+
+#[test]
+fn a_stalled_partition_fails_the_liveness() {
+    with_api(None, |api| async move {
+        let metrics = Metrics::new(&[]);
+        let health = Health::new(Duration::from_millis(20));
+        health.assign(0);
+        health.restored(0);
+        health.work_pending(0, Instant::now());
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/livez", listener.local_addr().unwrap());
+        let admin = Admin { metrics, health: Arc::clone(&health), token: None };
+        let server = tokio::spawn(serve(listener, admin, std::future::pending()));
+        let stalled = "partition 0 has had work for 0 s without making progress\n";
+        check(api.client.get(&url).send().await.unwrap(), 503, stalled).await;
+        health.progress(0);
+        check(api.client.get(&url).send().await.unwrap(), 200, "ok\n").await;
+        server.abort();
+    });
+}
+
+#[test]
+fn metrics_come_in_the_format_asked_for() {
+    with_api(None, |api| async move {
+        api.metrics.source_record("flow-complete", SourceResult::Accepted);
+        api.health.assign(3);
+        let sample = "ringback_source_records_total{result=\"accepted\",topic=\"flow-complete\"} 1";
+
+        let text = api.get("/metrics").await;
+        assert_eq!(text.status(), StatusCode::OK);
+        assert_eq!(header(&text, "content-type"), "text/plain; version=0.0.4; charset=utf-8");
+        let text = text.text().await.unwrap();
+        assert!(text.contains("# TYPE ringback_source_records_total counter"), "{text}");
+        assert!(text.contains(sample) && !text.contains("# EOF"), "{text}");
+        assert!(text.contains("ringback_restore_remaining{partition=\"3\"}"), "{text}");
+
+        let accept = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.3";
+        let open = api.get_with("/metrics", "accept", accept).await;
+        assert_eq!(
+            header(&open, "content-type"),
+            "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        );
+        let open = open.text().await.unwrap();
+        assert!(open.contains("# TYPE ringback_source_records counter"), "{open}");
+        assert!(open.contains(sample) && open.ends_with("# EOF\n"), "{open}");
+    });
+}
+
+#[test]
+fn the_status_is_json() {
+    with_api(None, |api| async move {
+        api.health.wait_only([]);
+        api.health.assign(1);
+        api.health.restored(1);
+        api.health.assign(3);
+        api.health.restoring(3, 7);
+        let response = api.get("/api/v1/status").await;
+        assert_eq!(header(&response, "content-type"), "application/json");
+        let text = response.text().await.unwrap();
+        let mut status: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(status["uptime_seconds"].take().is_u64(), "{text}");
+        assert_eq!(
+            status,
+            serde_json::json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "uptime_seconds": null,
+                "ready": false,
+                "not_ready": ["restoring partition 3: 7 records left"],
+                "live": true,
+                "not_live": [],
+                "partitions": [
+                    {"partition": 1, "state": "running", "restore_remaining": null, "stalled_seconds": 0},
+                    {"partition": 3, "state": "restoring", "restore_remaining": 7, "stalled_seconds": 0},
+                ],
+            })
+        );
+    });
+}
+
+#[test]
+fn the_page_links_to_pages_that_are_there() {
+    with_api(None, |api| async move {
+        let page = api.get("/").await;
+        assert_eq!(header(&page, "content-type"), "text/html; charset=utf-8");
+        let page = page.text().await.unwrap();
+        let links: Vec<&str> =
+            page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(links, ["/readyz", "/livez", "/api/v1/status", "/metrics"]);
+        for link in links {
+            assert_ne!(api.get(link).await.status(), StatusCode::NOT_FOUND, "{link}");
+        }
+        for outside in ["http:", "https:", "<script", "<link", "<img"] {
+            assert!(!page.contains(outside), "no external resources: {outside}");
+        }
+    });
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    with_api(None, |api| async move {
+        check(api.get("/nothing").await, 404, "no such page\n").await;
+        check(api.get("/api/v1/nothing").await, 404, "no such page\n").await;
+        let post = api.client.post(api.base.join("/metrics").unwrap()).send().await.unwrap();
+        assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
+    });
+}
+
+#[test]
+fn every_answer_forbids_what_it_does_not_need() {
+    with_api(Some("t0ken"), |api| async move {
+        for path in ["/", "/livez", "/readyz", "/nothing"] {
+            let response = api.get(path).await;
+            let policy = header(&response, "content-security-policy");
+            assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
+            assert_eq!(header(&response, "x-content-type-options"), "nosniff", "{path}");
+            assert_eq!(header(&response, "x-frame-options"), "DENY", "{path}");
+            assert_eq!(header(&response, "referrer-policy"), "no-referrer", "{path}");
+            assert_eq!(header(&response, "cache-control"), "no-store", "{path}");
+        }
+    });
+}
+
+#[test]
+fn a_token_opens_all_but_the_probes_which_are_open() {
+    with_api(Some("t0ken"), |api| async move {
+        let paths = ["/", "/metrics", "/api/v1/status", "/nothing"];
+        for path in paths {
+            let response = api.get(path).await;
+            assert_eq!(header(&response, "www-authenticate"), "Bearer", "{path}");
+            check(response, 401, "a bearer token is needed\n").await;
+            for wrong in
+                ["Bearer", "Bearer ", "Bearer t0ke", "Bearer t0kenn", "Basic t0ken", "t0ken", ""]
+            {
+                let response = api.get_with(path, "authorization", wrong).await;
+                assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}: {wrong:?}");
+            }
+        }
+        for (path, then) in paths.into_iter().zip([200, 200, 200, 404]) {
+            for right in ["Bearer t0ken", "bearer  t0ken"] {
+                let response = api.get_with(path, "authorization", right).await;
+                assert_eq!(response.status().as_u16(), then, "{path}");
+            }
+        }
+        assert_eq!(api.get("/livez").await.status(), StatusCode::OK);
+        assert_eq!(api.get("/readyz").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    });
+}
+
+#[test]
+fn an_empty_token_admits_nobody() {
+    with_api(Some(""), |api| async move {
+        let response = api.get_with("/metrics", "authorization", "Bearer ").await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    });
+}
+
+#[test]
+fn a_client_that_hangs_does_not_hold_the_shutdown_up() {
+    with_api(None, |api| async move {
+        let address = (api.base.host_str().unwrap().to_owned(), api.base.port().unwrap());
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\nGET /livez HT").await.unwrap();
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        // It outlives the test's API, with half a request sent.
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            drop(client);
+        });
+    });
+}
+
+#[test]
+fn silent_and_surplus_clients_make_room() {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut bounded = listener::Bounded::with_limits(listener, 1, Duration::from_millis(150));
+        let silent = tokio::net::TcpStream::connect(address).await.unwrap();
+        let surplus = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (mut first, _) = axum::serve::Listener::accept(&mut bounded).await;
+        let second = axum::serve::Listener::accept(&mut bounded);
+        let early = tokio::time::timeout(Duration::from_millis(50), second).await;
+        assert!(early.is_err(), "there is one place only");
+        let error = first.read(&mut [0; 1]).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        drop(first);
+        axum::serve::Listener::accept(&mut bounded).await;
+        drop((silent, surplus));
+    });
+}

@@ -1,0 +1,29 @@
+//! What operators see: metrics, logs, health.
+//!
+//! A *metric* is defined once, in `definitions`, and written through one typed call of [`Metrics`] per occurrence; its
+//! label values come from closed sets. [`Health`] is what the engine says of itself: whether it is *ready* (and for what
+//! it waits), and whether it is *live* (its partitions with work make progress). What comes from outside goes into a log
+//! only through [`mask`].
+
+mod definitions;
+mod family;
+mod health;
+mod labels;
+pub mod logging;
+pub mod mask;
+mod metrics;
+mod openmetrics;
+mod render;
+
+pub use definitions::{Definition, Kind};
+pub use health::{Health, PartitionHealth, STALL_DEADLINE, Waiting};
+pub use labels::{
+    CorrelationState, DeliveryResult, EndpointState, OutboxState, SourceResult,
+    TransactionErrorKind,
+};
+pub use logging::LogFormat;
+pub use metrics::Metrics;
+pub use render::Format;
+
+#[cfg(test)]
+mod tests;

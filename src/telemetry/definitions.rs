@@ -1,0 +1,110 @@
+//! Every metric's name, labels and help.
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// It counts observations by size.
+    Histogram,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Definition {
+    /// As Prometheus knows it.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// The labels' names.
+    pub labels: &'static [&'static str],
+    /// For people.
+    pub help: &'static str,
+    /// The upper bounds of a histogram.
+    pub(super) buckets: &'static [f64],
+}
+
+/// An attempt is cut off after 60 s at most.
+const ATTEMPT_SECONDS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0];
+
+/// A first attempt takes parts of a second, retries stretch a delivery to a day and more.
+const LATENCY_SECONDS: &[f64] = &[
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0,
+    86400.0,
+];
+
+/// Commits take milliseconds, or the broker has a problem.
+const TRANSACTION_SECONDS: &[f64] =
+    &[0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+macro_rules! definitions {
+    ($($constant:ident: $kind:ident $name:literal [$($label:literal),*] $(in $buckets:ident)? = $help:literal;)+) => {
+        $(
+            pub(super) const $constant: Definition = Definition {
+                name: $name,
+                kind: Kind::$kind,
+                labels: &[$($label),*],
+                help: $help,
+                buckets: definitions!(@buckets $($buckets)?),
+            };
+        )+
+
+        impl Definition {
+            /// Every metric of the daemon, in the order of the documentation; the process's own come on top.
+            pub const ALL: &'static [Self] = &[$($constant,)+];
+        }
+    };
+    (@buckets) => { &[] };
+    (@buckets $buckets:ident) => { $buckets };
+}
+
+definitions! {
+    BUILD_INFO: Gauge "ringback_build_info" ["version"] = "Always 1; the label is the daemon's version.";
+    READY: Gauge "ringback_ready" [] = "1 while /readyz says so, else 0.";
+    SOURCE_RECORDS: Counter "ringback_source_records_total" ["topic", "result"]
+        = "Records read from the input topics, by what became of them.";
+    REPORTS_IGNORED: Counter "ringback_reports_ignored_total" ["reason"]
+        = "Source records, flow complete or delivery report, that changed nothing, by reason.";
+    UNKNOWN_STATUSES: Counter "ringback_unknown_statuses_total" []
+        = "Delivery reports whose status the status table does not know; it counts as final.";
+    REPORT_TIMEOUTS: Counter "ringback_report_timeouts_total" []
+        = "Flows whose delivery reports did not all come in time.";
+    CORRELATIONS: Gauge "ringback_correlations" ["state"]
+        = "Phonon-uuids that are known here, by what is known of them.";
+    OUTBOX_ROWS: Gauge "ringback_outbox_rows" ["state"]
+        = "Deliveries that are not finished: waiting for their due time, ready, held until phase 1 is over, or in flight.";
+    OUTBOX_OLDEST: Gauge "ringback_outbox_oldest_seconds" []
+        = "Age of the oldest delivery that is not finished; 0 when there is none.";
+    DELIVERIES: Counter "ringback_deliveries_total" ["phase", "result"]
+        = "Deliveries finished, by phase and result.";
+    DELIVERY_LATENCY: Histogram "ringback_delivery_latency_seconds" ["phase"] in LATENCY_SECONDS
+        = "From the source record's time until its webhook was delivered.";
+    ATTEMPTS: Counter "ringback_attempts_total" ["phase", "outcome"]
+        = "HTTP attempts ended, by phase and outcome.";
+    ATTEMPT_DURATION: Histogram "ringback_attempt_duration_seconds" [] in ATTEMPT_SECONDS
+        = "From an attempt's start to its end.";
+    DEAD_LETTERS: Counter "ringback_dead_letters_total" ["reason"]
+        = "Deliveries and records given up, by reason.";
+    RATE_LIMITED: Counter "ringback_rate_limited_total" []
+        = "Times that a rate limit held a delivery back.";
+    ENDPOINTS: Gauge "ringback_endpoints" ["state"]
+        = "Configured endpoints, by their breaker's state, or disabled.";
+    BREAKER_STATE: Gauge "ringback_breaker_state" ["endpoint"]
+        = "Per endpoint, where that is switched on: 0 closed, 1 half open, 2 open, 3 disabled.";
+    TRANSACTION_DURATION: Histogram "ringback_transaction_duration_seconds" [] in TRANSACTION_SECONDS
+        = "From a Kafka transaction's begin until it was committed.";
+    TRANSACTION_ERRORS: Counter "ringback_transaction_errors_total" ["kind"]
+        = "Kafka transactions that failed, by what has to follow.";
+    CONSUMER_LAG: Gauge "ringback_consumer_lag" ["topic", "partition"]
+        = "Records of an assigned partition that are not processed yet.";
+    PARTITION_STALLED: Gauge "ringback_partition_stalled_seconds" ["partition"]
+        = "How long an assigned partition has had work without progress; 0 while it progresses or has none.";
+    RESTORE_RECORDS: Counter "ringback_restore_records_total" []
+        = "Changelog records read to restore state.";
+    RESTORE_REMAINING: Gauge "ringback_restore_remaining" ["partition"]
+        = "Changelog records left until an assigned partition is restored.";
+    STORE_BYTES: Gauge "ringback_store_bytes" [] = "Size of the state store on disk.";
+}

@@ -1,0 +1,104 @@
+//! A metric's children, resolved once, so that an occurrence costs one atomic addition and no hashing of labels.
+
+use super::definitions::{Definition, Kind};
+use super::labels::Label;
+use prometheus::core::{Collector, Metric, MetricVec, MetricVecBuilder};
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
+};
+use std::marker::PhantomData;
+
+/// A metric with one child per value of `L`.
+pub(super) struct Family<L, M> {
+    children: Vec<M>,
+    label: PhantomData<fn(L)>,
+}
+
+impl<L: Label, M: Metric> Family<L, M> {
+    /// The children of `vec`, each made here, so that it shows from the start. `fixed` are the labels before `L`.
+    pub(super) fn resolve<B: MetricVecBuilder<M = M>>(vec: &MetricVec<B>, fixed: &[&str]) -> Self {
+        let child = |words: Vec<_>| {
+            let values: Vec<&str> =
+                fixed.iter().copied().chain(words.iter().map(AsRef::as_ref)).collect();
+            sound(vec.get_metric_with_label_values(&values))
+        };
+        Self { children: L::words().into_iter().map(child).collect(), label: PhantomData }
+    }
+
+    /// The child of `label`, which there always is.
+    pub(super) fn at(&self, label: L) -> Option<&M> {
+        self.children.get(label.index())
+    }
+}
+
+/// Makes metrics of their definitions and registers them.
+pub(super) struct Maker<'a>(pub(super) &'a Registry);
+
+impl Maker<'_> {
+    pub(super) fn counter(&self, definition: &Definition) -> IntCounter {
+        self.register(sound(IntCounter::with_opts(options(definition, Kind::Counter))))
+    }
+
+    pub(super) fn counter_vec(&self, definition: &Definition) -> IntCounterVec {
+        let options = options(definition, Kind::Counter);
+        self.register(sound(IntCounterVec::new(options, definition.labels)))
+    }
+
+    pub(super) fn counters<L: Label>(&self, definition: &Definition) -> Family<L, IntCounter> {
+        Family::resolve(&self.counter_vec(definition), &[])
+    }
+
+    pub(super) fn gauge(&self, definition: &Definition) -> IntGauge {
+        self.register(sound(IntGauge::with_opts(options(definition, Kind::Gauge))))
+    }
+
+    pub(super) fn seconds(&self, definition: &Definition) -> Gauge {
+        self.register(sound(Gauge::with_opts(options(definition, Kind::Gauge))))
+    }
+
+    pub(super) fn gauge_vec(&self, definition: &Definition) -> IntGaugeVec {
+        let options = options(definition, Kind::Gauge);
+        self.register(sound(IntGaugeVec::new(options, definition.labels)))
+    }
+
+    pub(super) fn seconds_vec(&self, definition: &Definition) -> GaugeVec {
+        let options = options(definition, Kind::Gauge);
+        self.register(sound(GaugeVec::new(options, definition.labels)))
+    }
+
+    pub(super) fn gauges<L: Label>(&self, definition: &Definition) -> Family<L, IntGauge> {
+        Family::resolve(&self.gauge_vec(definition), &[])
+    }
+
+    pub(super) fn histogram(&self, definition: &Definition) -> Histogram {
+        self.register(sound(Histogram::with_opts(histogram_options(definition))))
+    }
+
+    pub(super) fn histograms<L: Label>(&self, definition: &Definition) -> Family<L, Histogram> {
+        let options = histogram_options(definition);
+        let vec = self.register(sound(HistogramVec::new(options, definition.labels)));
+        Family::resolve(&vec, &[])
+    }
+
+    /// Puts `collector` among what is gathered.
+    pub(super) fn register<C: Collector + Clone + 'static>(&self, collector: C) -> C {
+        sound(self.0.register(Box::new(collector.clone())));
+        collector
+    }
+}
+
+fn options(definition: &Definition, kind: Kind) -> Opts {
+    debug_assert_eq!(definition.kind, kind, "{}", definition.name);
+    Opts::new(definition.name, definition.help)
+}
+
+fn histogram_options(definition: &Definition) -> HistogramOpts {
+    HistogramOpts::from(options(definition, Kind::Histogram)).buckets(definition.buckets.to_vec())
+}
+
+/// Definitions are constants, so that a faulty one fails every start and every test, never a running daemon.
+#[expect(clippy::expect_used, reason = "the metrics are constants, and every test makes them all")]
+pub(super) fn sound<T>(made: prometheus::Result<T>) -> T {
+    made.expect("the metrics' definitions are sound")
+}

@@ -1,0 +1,351 @@
+//! Readiness and liveness, as the engine writes them and the admin API reads them.
+
+use super::metrics::Metrics;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A partition that has work and makes no progress for so long is not live.
+pub const STALL_DEADLINE: Duration = Duration::from_secs(120);
+
+/// No heartbeat yet.
+const NEVER: u64 = u64::MAX;
+
+/// For what the daemon waits, beside the restore of its partitions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Waiting {
+    /// It has only just started.
+    Start,
+    /// No broker of these answers.
+    Kafka(String),
+    /// The topic does not exist yet.
+    Topic(String),
+    /// It drains, and takes nothing new.
+    Shutdown,
+    /// Something else, in a few words.
+    Other(String),
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start => f.write_str("starting"),
+            Self::Kafka(servers) => write!(f, "waiting for Kafka at {servers}"),
+            Self::Topic(topic) => write!(f, "waiting for topic {topic}"),
+            Self::Shutdown => f.write_str("shutting down"),
+            Self::Other(what) => f.write_str(what),
+        }
+    }
+}
+
+/// How an assigned partition is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionHealth {
+    /// Which one.
+    pub partition: i32,
+    /// Changelog records left; `None` once it is restored.
+    pub restore_remaining: Option<u64>,
+    /// How long it has had work without progress.
+    pub stalled: Duration,
+}
+
+/// The daemon's health.
+///
+/// It is ready when it waits for nothing, has partitions, and all of them are restored. It is live while its engine's
+/// heart beats and every partition that has work makes progress. Waiting for Kafka makes it unready, not dead: a restart
+/// would mend nothing.
+#[derive(Debug)]
+pub struct Health {
+    started: Instant,
+    stall_deadline: Duration,
+    /// Milliseconds from `started` to the last heartbeat.
+    heartbeat_ms: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    waiting: BTreeSet<Waiting>,
+    partitions: BTreeMap<i32, Partition>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Partition {
+    restore_remaining: Option<u64>,
+    progress_at: Instant,
+    pending_since: Option<Instant>,
+}
+
+impl Partition {
+    fn stalled(&self, now: Instant) -> Duration {
+        self.pending_since.map_or(Duration::ZERO, |since| {
+            now.saturating_duration_since(since.max(self.progress_at))
+        })
+    }
+}
+
+impl Health {
+    /// A daemon that is [`Waiting::Start`].
+    #[must_use]
+    pub fn new(stall_deadline: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            stall_deadline,
+            heartbeat_ms: AtomicU64::new(NEVER),
+            state: Mutex::new(State {
+                waiting: BTreeSet::from([Waiting::Start]),
+                partitions: BTreeMap::new(),
+            }),
+        })
+    }
+
+    /// The daemon waits for this from now on.
+    pub fn wait(&self, what: Waiting) {
+        self.state().waiting.insert(what);
+    }
+
+    /// The daemon does not wait for this any more.
+    pub fn resume(&self, what: &Waiting) {
+        self.state().waiting.remove(what);
+    }
+
+    /// The daemon waits for exactly these from now on.
+    pub fn wait_only(&self, what: impl IntoIterator<Item = Waiting>) {
+        self.state().waiting = what.into_iter().collect();
+    }
+
+    /// A partition was assigned; it is not restored until [`Health::restored`]. Says nothing new of one that is assigned.
+    pub fn assign(&self, partition: i32) {
+        let fresh = Partition {
+            restore_remaining: Some(0),
+            progress_at: Instant::now(),
+            pending_since: None,
+        };
+        self.state().partitions.entry(partition).or_insert(fresh);
+    }
+
+    /// A partition was revoked.
+    pub fn unassign(&self, partition: i32) {
+        self.state().partitions.remove(&partition);
+    }
+
+    /// So many changelog records are left of a partition. This is progress.
+    pub fn restoring(&self, partition: i32, remaining: u64) {
+        self.update(partition, |state| {
+            state.restore_remaining = Some(remaining);
+            state.progress_at = Instant::now();
+        });
+    }
+
+    /// A partition is restored.
+    pub fn restored(&self, partition: i32) {
+        self.update(partition, |state| {
+            state.restore_remaining = None;
+            state.progress_at = Instant::now();
+            state.pending_since = None;
+        });
+    }
+
+    /// A partition has done work and, as far as this call knows, has no more; [`Health::work_pending`] follows if it has.
+    pub fn progress(&self, partition: i32) {
+        self.progress_at(partition, Instant::now());
+    }
+
+    fn progress_at(&self, partition: i32, now: Instant) {
+        self.update(partition, |state| {
+            state.progress_at = now;
+            state.pending_since = None;
+        });
+    }
+
+    /// A partition has had work since then that only the daemon can do: rows that a limit or a breaker holds back are
+    /// none. Until its next progress, the earliest call counts.
+    pub fn work_pending(&self, partition: i32, since: Instant) {
+        self.update(partition, |state| {
+            state.pending_since = Some(state.pending_since.map_or(since, |it| it.min(since)));
+        });
+    }
+
+    /// The engine's loop goes round. From the first beat on, it has to go on.
+    pub fn heartbeat(&self) {
+        self.heartbeat_at(Instant::now());
+    }
+
+    fn heartbeat_at(&self, now: Instant) {
+        let ms = now.saturating_duration_since(self.started).as_millis();
+        self.heartbeat_ms.store(u64::try_from(ms).unwrap_or(NEVER - 1), Ordering::Relaxed);
+    }
+
+    /// For what the daemon waits; it is ready when that is nothing.
+    #[must_use]
+    pub fn reasons_not_ready(&self) -> Vec<String> {
+        let state = self.state();
+        let mut reasons: Vec<String> = state.waiting.iter().map(ToString::to_string).collect();
+        // While it waits for something else, that there are no partitions goes without saying.
+        if state.partitions.is_empty() && reasons.is_empty() {
+            reasons.push("no partitions assigned".to_owned());
+        }
+        for (partition, health) in &state.partitions {
+            match health.restore_remaining {
+                None => {}
+                Some(0) => reasons.push(format!("restoring partition {partition}")),
+                Some(left) => {
+                    reasons.push(format!("restoring partition {partition}: {left} records left"));
+                }
+            }
+        }
+        reasons
+    }
+
+    /// What stands still; the daemon is live when that is nothing.
+    #[must_use]
+    pub fn reasons_not_live(&self) -> Vec<String> {
+        self.reasons_not_live_at(Instant::now())
+    }
+
+    fn reasons_not_live_at(&self, now: Instant) -> Vec<String> {
+        let mut reasons = Vec::new();
+        let beat_ms = self.heartbeat_ms.load(Ordering::Relaxed);
+        if beat_ms != NEVER {
+            let uptime = now.saturating_duration_since(self.started);
+            let silent = uptime.saturating_sub(Duration::from_millis(beat_ms));
+            if silent > self.stall_deadline {
+                reasons.push(format!("the engine has stood still for {} s", silent.as_secs()));
+            }
+        }
+        let stalled = self.partitions_at(now).into_iter();
+        reasons.extend(stalled.filter(|health| health.stalled > self.stall_deadline).map(
+            |PartitionHealth { partition, stalled, .. }| {
+                let seconds = stalled.as_secs();
+                format!(
+                    "partition {partition} has had work for {seconds} s without making progress"
+                )
+            },
+        ));
+        reasons
+    }
+
+    /// The assigned partitions.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<PartitionHealth> {
+        self.partitions_at(Instant::now())
+    }
+
+    fn partitions_at(&self, now: Instant) -> Vec<PartitionHealth> {
+        let health = |(partition, state): (&i32, &Partition)| PartitionHealth {
+            partition: *partition,
+            restore_remaining: state.restore_remaining,
+            stalled: state.stalled(now),
+        };
+        self.state().partitions.iter().map(health).collect()
+    }
+
+    /// How long ago the daemon started.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Brings the gauges up to date that say the same. The reader calls it, so that they move though the engine does not.
+    pub fn publish(&self, metrics: &Metrics) {
+        metrics.show_health(self.reasons_not_ready().is_empty(), &self.partitions());
+    }
+
+    /// What is not assigned has no health: a late word about it is dropped.
+    fn update(&self, partition: i32, change: impl FnOnce(&mut Partition)) {
+        if let Some(state) = self.state().partitions.get_mut(&partition) {
+            change(state);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is one assignment or one insertion, so that a panic elsewhere leaves nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(120);
+
+    #[test]
+    fn ready_when_it_waits_for_nothing_and_all_partitions_are_restored() {
+        let health = Health::new(DEADLINE);
+        assert_eq!(health.reasons_not_ready(), ["starting"]);
+        health.resume(&Waiting::Start);
+        assert_eq!(health.reasons_not_ready(), ["no partitions assigned"]);
+        health.wait(Waiting::Topic("flow-complete".to_owned()));
+        health.wait(Waiting::Kafka("127.0.0.1:9092".to_owned()));
+        assert_eq!(
+            health.reasons_not_ready(),
+            ["waiting for Kafka at 127.0.0.1:9092", "waiting for topic flow-complete"]
+        );
+        health.wait_only([]);
+        health.assign(3);
+        health.assign(1);
+        health.restoring(3, 1200);
+        assert_eq!(
+            health.reasons_not_ready(),
+            ["restoring partition 1", "restoring partition 3: 1200 records left"]
+        );
+        health.restored(3);
+        health.restored(1);
+        health.assign(1);
+        assert!(health.reasons_not_ready().is_empty(), "a second assignment changes nothing");
+        health.wait(Waiting::Shutdown);
+        assert_eq!(health.reasons_not_ready(), ["shutting down"]);
+        health.resume(&Waiting::Shutdown);
+        health.unassign(3);
+        health.unassign(1);
+        assert_eq!(health.reasons_not_ready(), ["no partitions assigned"]);
+    }
+
+    #[test]
+    fn live_while_partitions_with_work_progress() {
+        let health = Health::new(DEADLINE);
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        health.assign(0);
+        health.restored(0);
+        assert!(health.reasons_not_live_at(after(10_000)).is_empty(), "no work, no deadline");
+        health.progress_at(0, start);
+        health.work_pending(0, after(10));
+        health.work_pending(0, after(100));
+        assert!(health.reasons_not_live_at(after(130)).is_empty());
+        assert_eq!(
+            health.reasons_not_live_at(after(131)),
+            ["partition 0 has had work for 121 s without making progress"]
+        );
+        assert_eq!(health.partitions_at(after(131))[0].stalled, Duration::from_secs(121));
+        health.progress_at(0, after(131));
+        assert!(health.reasons_not_live_at(after(1000)).is_empty());
+        // Work that has been there for longer than the progress counts from the progress.
+        health.work_pending(0, start);
+        assert!(health.reasons_not_live_at(after(200)).is_empty());
+        assert!(!health.reasons_not_live_at(after(300)).is_empty());
+        health.unassign(0);
+        assert!(health.reasons_not_live_at(after(300)).is_empty(), "what is gone is not stalled");
+        health.work_pending(0, start);
+        assert!(health.partitions().is_empty(), "a late word assigns nothing");
+    }
+
+    #[test]
+    fn live_while_the_engine_beats() {
+        let health = Health::new(DEADLINE);
+        let start = health.started;
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert!(health.reasons_not_live_at(after(10_000)).is_empty(), "it has not begun");
+        health.heartbeat_at(after(10));
+        assert!(health.reasons_not_live_at(after(130)).is_empty());
+        assert_eq!(
+            health.reasons_not_live_at(after(132)),
+            ["the engine has stood still for 122 s"]
+        );
+        health.heartbeat_at(after(132));
+        assert!(health.reasons_not_live_at(after(132)).is_empty());
+    }
+}

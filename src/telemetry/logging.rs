@@ -1,0 +1,217 @@
+//! Structured logs to stderr.
+
+use std::fmt;
+use std::io::IsTerminal as _;
+use std::str::FromStr;
+use tracing::Dispatch;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// What is logged when `RUST_LOG` does not say.
+const DEFAULT_LEVEL: LevelFilter = LevelFilter::INFO;
+
+/// Dependencies that talk much of what concerns nobody. `RUST_LOG` can name them to hear it.
+const NOISY: [&str; 6] = ["h2", "hyper", "librdkafka", "rdkafka", "reqwest", "rustls"];
+
+/// What a line of the log looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// For machines: one object per line.
+    Json,
+}
+
+impl LogFormat {
+    /// Every format.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Text, Self::Json];
+
+    /// The word that the command line uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text names no log format.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a log format is `auto`, `text` or `json`")]
+pub struct LogFormatError;
+
+impl FromStr for LogFormat {
+    type Err = LogFormatError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|format| format.as_str() == text).ok_or(LogFormatError)
+    }
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// `RUST_LOG` is wrong.
+    #[error("RUST_LOG={0:?} is no log filter: write a level, or `target=level`, comma separated")]
+    Filter(String, #[source] ParseError),
+    /// It has been set up before.
+    #[error("logging is set up already")]
+    Twice(#[source] tracing_subscriber::util::TryInitError),
+}
+
+/// Sets up the logs of the process.
+///
+/// # Errors
+/// When `RUST_LOG` can't be read, or at a second call.
+pub fn init(format: LogFormat) -> Result<(), LoggingError> {
+    let terminal = std::io::stderr().is_terminal();
+    let json = match format {
+        LogFormat::Auto => !terminal,
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let rust_log = std::env::var("RUST_LOG").unwrap_or_default();
+    let filter = filter(&rust_log).map_err(|error| LoggingError::Filter(rust_log, error))?;
+    dispatch(json, colours, filter, std::io::stderr).try_init().map_err(LoggingError::Twice)
+}
+
+/// What `rust_log` asks for, on top of the defaults.
+fn filter(rust_log: &str) -> Result<EnvFilter, ParseError> {
+    // The empty word would be a level too.
+    let parts: Vec<&str> =
+        rust_log.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let asked = parts.iter().rev().find_map(|part| part.parse().ok());
+    let level: LevelFilter = asked.unwrap_or(DEFAULT_LEVEL);
+    // Who asks for less than warnings does not get them from dependencies either.
+    let noisy_level = level.min(LevelFilter::WARN);
+    let noisy = NOISY.iter().map(|target| format!("{target}={noisy_level}"));
+    let directives: Vec<String> = std::iter::once(level.to_string())
+        .chain(noisy)
+        // The later directive for a target wins.
+        .chain(parts.iter().map(ToString::to_string))
+        .collect();
+    EnvFilter::builder().parse(directives.join(","))
+}
+
+fn dispatch<W>(json: bool, colours: bool, filter: EnvFilter, writer: W) -> Dispatch
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    if json {
+        Dispatch::new(
+            builder
+                .json()
+                .flatten_event(true)
+                .with_current_span(true)
+                .with_span_list(false)
+                .finish(),
+        )
+    } else {
+        Dispatch::new(builder.with_ansi(colours).finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, LazyLock, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(json: bool, colours: bool, rust_log: &str, log: impl FnOnce()) -> String {
+        // While there is just one dispatcher, `tracing` asks the thread that happens to run, which may have none. A
+        // second one that stays makes it ask all, so that tests in parallel don't switch each other off.
+        static STAYS: LazyLock<Dispatch> =
+            LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+        LazyLock::force(&STAYS);
+        let buffer = Buffer::default();
+        let sink = buffer.clone();
+        let filter = filter(rust_log).unwrap();
+        let dispatch = dispatch(json, colours, filter, move || sink.clone());
+        tracing::dispatcher::with_default(&dispatch, log);
+        let bytes = buffer.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn json_is_one_object_per_line() {
+        let lines = logged(true, false, "", || {
+            tracing::info!(partition = 3, "restored");
+            tracing::warn!("slow");
+            tracing::debug!("too much");
+        });
+        let lines: Vec<serde_json::Value> =
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["message"], "restored");
+        assert_eq!(lines[0]["partition"], 3);
+        assert_eq!(lines[0]["level"], "INFO");
+        assert!(lines[0]["timestamp"].is_string());
+    }
+
+    #[test]
+    fn text_is_coloured_only_where_it_may_be() {
+        let plain = logged(false, false, "", || tracing::info!(partition = 3, "restored"));
+        assert!(plain.contains("restored partition=3") && !plain.contains('\x1b'), "{plain}");
+        let coloured = logged(false, true, "", || tracing::info!("restored"));
+        assert!(coloured.contains('\x1b'), "{coloured}");
+    }
+
+    #[test]
+    fn noisy_dependencies_warn_unless_they_are_named() {
+        let talk = || {
+            tracing::debug!(target: "hyper::proto", "hyper-debug");
+            tracing::warn!(target: "librdkafka", "rdkafka-warn");
+            tracing::error!(target: "rustls", "rustls-error");
+            tracing::debug!("own-debug");
+        };
+        let check = |rust_log: &str, then: &[&str]| {
+            let text = logged(false, false, rust_log, talk);
+            let words = ["hyper-debug", "rdkafka-warn", "rustls-error", "own-debug"];
+            let seen: Vec<&str> = words.into_iter().filter(|word| text.contains(word)).collect();
+            assert_eq!(seen, then, "RUST_LOG={rust_log}");
+        };
+        check("", &["rdkafka-warn", "rustls-error"]);
+        check("debug", &["rdkafka-warn", "rustls-error", "own-debug"]);
+        check("debug,hyper=debug", &["hyper-debug", "rdkafka-warn", "rustls-error", "own-debug"]);
+        check("ringback=debug", &["rdkafka-warn", "rustls-error", "own-debug"]);
+        check("error", &["rustls-error"]);
+        check("off", &[]);
+    }
+
+    #[test]
+    fn formats_and_filters_are_parsed() {
+        for format in LogFormat::ALL {
+            assert_eq!(format.to_string().parse(), Ok(format));
+        }
+        assert_eq!("xml".parse::<LogFormat>(), Err(LogFormatError));
+        assert!(filter("ringback=loud").is_err());
+    }
+}

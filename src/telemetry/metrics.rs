@@ -1,0 +1,306 @@
+//! One typed call per occurrence.
+
+use super::definitions as define;
+use super::family::{Family, Maker, sound};
+use super::health::PartitionHealth;
+use super::labels::{
+    AttemptOutcome, CorrelationState, DeliveryResult, EndpointState, OutboxState, SourceResult,
+    TransactionErrorKind,
+};
+use super::render::Format;
+use crate::domain::{DeadLetterReason, IgnoreReason, Outcome, Phase, Timestamp, WebhookName};
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A topic that was not named at the start.
+const OTHER_TOPIC: &str = "other";
+
+/// No delivery is unfinished.
+const NO_OLDEST: i64 = i64::MAX;
+
+/// Every metric of one daemon.
+pub struct Metrics {
+    registry: Registry,
+    ready: IntGauge,
+    source_topics: Vec<(String, Family<SourceResult, IntCounter>)>,
+    source_records: IntCounterVec,
+    reports_ignored: Family<IgnoreReason, IntCounter>,
+    unknown_statuses: IntCounter,
+    report_timeouts: IntCounter,
+    correlations: Family<CorrelationState, IntGauge>,
+    outbox_rows: Family<OutboxState, IntGauge>,
+    outbox_oldest: Gauge,
+    outbox_oldest_ms: AtomicI64,
+    deliveries: Family<(Phase, DeliveryResult), IntCounter>,
+    delivery_latency: Family<Phase, Histogram>,
+    attempts: Family<(Phase, AttemptOutcome), IntCounter>,
+    attempt_duration: Histogram,
+    dead_letters: Family<DeadLetterReason, IntCounter>,
+    rate_limited: IntCounter,
+    endpoints: Family<EndpointState, IntGauge>,
+    breaker_state: IntGaugeVec,
+    breakers_shown: Mutex<BTreeSet<WebhookName>>,
+    breakers_max: usize,
+    transaction_duration: Histogram,
+    transaction_errors: Family<TransactionErrorKind, IntCounter>,
+    consumer_lag: IntGaugeVec,
+    partition_stalled: GaugeVec,
+    partitions_shown: Mutex<BTreeSet<i32>>,
+    restore_records: IntCounter,
+    restore_remaining: IntGaugeVec,
+    store_bytes: IntGauge,
+}
+
+impl Metrics {
+    /// The metrics of a daemon that reads `topics`; single endpoints are not shown.
+    #[must_use]
+    pub fn new(topics: &[String]) -> Arc<Self> {
+        Self::with_endpoints(topics, 0)
+    }
+
+    /// The metrics of a daemon that reads `topics`, with at most `endpoints_max` endpoints shown one by one.
+    #[must_use]
+    pub fn with_endpoints(topics: &[String], endpoints_max: usize) -> Arc<Self> {
+        let registry = Registry::new();
+        let make = Maker(&registry);
+        let process: Box<dyn prometheus::core::Collector> = Box::new(ProcessCollector::for_self());
+        sound(registry.register(process));
+        let build_info = make.gauge_vec(&define::BUILD_INFO);
+        build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let source_records = make.counter_vec(&define::SOURCE_RECORDS);
+        let of_topic = |topic: &String| (topic.clone(), Family::resolve(&source_records, &[topic]));
+        let metrics = Self {
+            ready: make.gauge(&define::READY),
+            source_topics: topics.iter().map(of_topic).collect(),
+            reports_ignored: make.counters(&define::REPORTS_IGNORED),
+            unknown_statuses: make.counter(&define::UNKNOWN_STATUSES),
+            report_timeouts: make.counter(&define::REPORT_TIMEOUTS),
+            correlations: make.gauges(&define::CORRELATIONS),
+            outbox_rows: make.gauges(&define::OUTBOX_ROWS),
+            outbox_oldest: make.seconds(&define::OUTBOX_OLDEST),
+            outbox_oldest_ms: AtomicI64::new(NO_OLDEST),
+            deliveries: make.counters(&define::DELIVERIES),
+            delivery_latency: make.histograms(&define::DELIVERY_LATENCY),
+            attempts: make.counters(&define::ATTEMPTS),
+            attempt_duration: make.histogram(&define::ATTEMPT_DURATION),
+            dead_letters: make.counters(&define::DEAD_LETTERS),
+            rate_limited: make.counter(&define::RATE_LIMITED),
+            endpoints: make.gauges(&define::ENDPOINTS),
+            breaker_state: make.gauge_vec(&define::BREAKER_STATE),
+            breakers_shown: Mutex::default(),
+            breakers_max: endpoints_max,
+            transaction_duration: make.histogram(&define::TRANSACTION_DURATION),
+            transaction_errors: make.counters(&define::TRANSACTION_ERRORS),
+            consumer_lag: make.gauge_vec(&define::CONSUMER_LAG),
+            partition_stalled: make.seconds_vec(&define::PARTITION_STALLED),
+            partitions_shown: Mutex::default(),
+            restore_records: make.counter(&define::RESTORE_RECORDS),
+            restore_remaining: make.gauge_vec(&define::RESTORE_REMAINING),
+            store_bytes: make.gauge(&define::STORE_BYTES),
+            source_records,
+            registry,
+        };
+        Arc::new(metrics)
+    }
+
+    /// A record of `topic` was processed.
+    pub fn source_record(&self, topic: &str, result: SourceResult) {
+        self.source_records(topic, result, 1);
+    }
+
+    /// `count` records of `topic` were processed, all with the same result.
+    pub fn source_records(&self, topic: &str, result: SourceResult, count: u64) {
+        match self.source_topics.iter().find(|(name, _)| name == topic) {
+            Some((_, family)) => add(family.at(result), count),
+            // Topics are named at the start; this one is counted all the same, under a name from a closed set.
+            None => {
+                self.source_records.with_label_values(&[OTHER_TOPIC, result.as_str()]).inc_by(count)
+            }
+        }
+    }
+
+    /// A source record, of either kind, changed nothing.
+    pub fn record_ignored(&self, reason: IgnoreReason) {
+        add(self.reports_ignored.at(reason), 1);
+    }
+
+    /// A report's status is not in the status table.
+    pub fn unknown_status(&self) {
+        self.unknown_statuses.inc();
+    }
+
+    /// A flow's reports did not all come in time.
+    pub fn report_timeout(&self) {
+        self.report_timeouts.inc();
+    }
+
+    /// There are `change` correlations more (or fewer) in `state`.
+    pub fn correlations_add(&self, state: CorrelationState, change: i64) {
+        shift(self.correlations.at(state), change);
+    }
+
+    /// There are `count` correlations in `state`.
+    pub fn set_correlations(&self, state: CorrelationState, count: i64) {
+        set(self.correlations.at(state), count);
+    }
+
+    /// There are `change` outbox rows more (or fewer) in `state`.
+    pub fn outbox_rows_add(&self, state: OutboxState, change: i64) {
+        shift(self.outbox_rows.at(state), change);
+    }
+
+    /// There are `count` outbox rows in `state`.
+    pub fn set_outbox_rows(&self, state: OutboxState, count: i64) {
+        set(self.outbox_rows.at(state), count);
+    }
+
+    /// The oldest delivery that is not finished was scheduled then. Its age is computed when it is asked for, so that it
+    /// grows though the engine stands still.
+    pub fn set_outbox_oldest(&self, scheduled_at: Option<Timestamp>) {
+        let ms = scheduled_at.map_or(NO_OLDEST, Timestamp::as_ms);
+        self.outbox_oldest_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// A delivery is finished.
+    pub fn delivery(&self, phase: Phase, result: DeliveryResult) {
+        add(self.deliveries.at((phase, result)), 1);
+    }
+
+    /// A delivery was delivered so long after its source record's time.
+    pub fn delivery_latency(&self, phase: Phase, latency: Duration) {
+        if let Some(histogram) = self.delivery_latency.at(phase) {
+            histogram.observe(latency.as_secs_f64());
+        }
+    }
+
+    /// An attempt ended.
+    pub fn attempt(&self, phase: Phase, outcome: &Outcome) {
+        add(self.attempts.at((phase, AttemptOutcome(outcome.reason))), 1);
+        self.attempt_duration.observe(Duration::from_millis(outcome.duration_ms).as_secs_f64());
+    }
+
+    /// A delivery or a record was given up.
+    pub fn dead_letter(&self, reason: DeadLetterReason) {
+        add(self.dead_letters.at(reason), 1);
+    }
+
+    /// A rate limit held a delivery back.
+    pub fn rate_limited(&self) {
+        self.rate_limited.inc();
+    }
+
+    /// There are `count` endpoints in `state`.
+    pub fn set_endpoints(&self, state: EndpointState, count: i64) {
+        set(self.endpoints.at(state), count);
+    }
+
+    /// There are `change` endpoints more (or fewer) in `state`.
+    pub fn endpoints_add(&self, state: EndpointState, change: i64) {
+        shift(self.endpoints.at(state), change);
+    }
+
+    /// An endpoint's state, shown where single endpoints are, and for the first of them only.
+    pub fn set_breaker_state(&self, endpoint: &WebhookName, state: EndpointState) {
+        let mut shown = self.breakers_shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if !shown.contains(endpoint) {
+            if shown.len() >= self.breakers_max {
+                return;
+            }
+            shown.insert(endpoint.clone());
+        }
+        self.breaker_state.with_label_values(&[endpoint.as_str()]).set(state as i64);
+    }
+
+    /// A transaction was committed so long after its begin.
+    pub fn transaction(&self, duration: Duration) {
+        self.transaction_duration.observe(duration.as_secs_f64());
+    }
+
+    /// A transaction failed.
+    pub fn transaction_error(&self, kind: TransactionErrorKind) {
+        add(self.transaction_errors.at(kind), 1);
+    }
+
+    /// So many records of an assigned partition are not processed yet.
+    pub fn set_consumer_lag(&self, topic: &str, partition: i32, lag: i64) {
+        self.consumer_lag.with_label_values(&[topic, &partition.to_string()]).set(lag);
+    }
+
+    /// The partition is not assigned any more.
+    pub fn remove_consumer_lag(&self, topic: &str, partition: i32) {
+        // That it was never shown is no fault.
+        let _ = self.consumer_lag.remove_label_values(&[topic, &partition.to_string()]);
+    }
+
+    /// So many changelog records were read to restore state.
+    pub fn restored(&self, records: u64) {
+        self.restore_records.inc_by(records);
+    }
+
+    /// The state store's size on disk.
+    pub fn set_store_bytes(&self, bytes: u64) {
+        self.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Shows what [`super::Health`] says, of the assigned partitions and of no others.
+    pub(super) fn show_health(&self, ready: bool, partitions: &[PartitionHealth]) {
+        self.ready.set(i64::from(ready));
+        let mut shown = self.partitions_shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let assigned: BTreeSet<i32> = partitions.iter().map(|health| health.partition).collect();
+        for gone in shown.difference(&assigned) {
+            // Both were set below, at an earlier call.
+            let _ = self.partition_stalled.remove_label_values(&[gone.to_string()]);
+            let _ = self.restore_remaining.remove_label_values(&[gone.to_string()]);
+        }
+        for health in partitions {
+            let partition = health.partition.to_string();
+            let remaining = i64::try_from(health.restore_remaining.unwrap_or(0));
+            self.partition_stalled
+                .with_label_values(&[&partition])
+                .set(health.stalled.as_secs_f64());
+            self.restore_remaining
+                .with_label_values(&[&partition])
+                .set(remaining.unwrap_or(i64::MAX));
+        }
+        *shown = assigned;
+    }
+
+    /// All of it, as `format` spells it.
+    #[must_use]
+    pub fn render(&self, format: Format) -> String {
+        let oldest_ms = self.outbox_oldest_ms.load(Ordering::Relaxed);
+        self.outbox_oldest.set(age(oldest_ms, SystemTime::now()).as_secs_f64());
+        format.encode(&self.registry.gather())
+    }
+}
+
+/// How long ago the point in time was; nothing when there is none, or it lies in the future.
+fn age(since_ms: i64, now: SystemTime) -> Duration {
+    let since = u64::try_from(since_ms).unwrap_or(0);
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(Duration::from_millis(since))
+}
+
+fn add(counter: Option<&IntCounter>, count: u64) {
+    if let Some(counter) = counter {
+        counter.inc_by(count);
+    }
+}
+
+fn shift(gauge: Option<&IntGauge>, change: i64) {
+    if let Some(gauge) = gauge {
+        gauge.add(change);
+    }
+}
+
+fn set(gauge: Option<&IntGauge>, value: i64) {
+    if let Some(gauge) = gauge {
+        gauge.set(value);
+    }
+}

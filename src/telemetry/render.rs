@@ -1,0 +1,69 @@
+//! Which of the two text formats a scraper gets.
+
+use super::openmetrics;
+use prometheus::TextEncoder;
+use prometheus::proto::MetricFamily;
+
+/// A format of `/metrics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus's text format.
+    Text,
+    /// OpenMetrics.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The format that an `Accept` header prefers; without a preference the older one, which everything reads.
+    #[must_use]
+    pub fn from_accept(accept: Option<&str>) -> Self {
+        let mut open = 0.0_f32;
+        let mut text = 0.0_f32;
+        for range in accept.unwrap_or_default().split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let media = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let mut quality = 1.0_f32;
+            let mut version = None;
+            for (key, value) in parts.filter_map(|part| part.split_once('=')) {
+                match key.trim().to_ascii_lowercase().as_str() {
+                    "q" => quality = value.trim().parse().unwrap_or(0.0),
+                    "version" => version = Some(value.trim().trim_matches('"')),
+                    _ => {}
+                }
+            }
+            match (media.as_str(), version) {
+                ("application/openmetrics-text", None | Some("1.0.0" | "0.0.1")) => {
+                    open = open.max(quality);
+                }
+                ("text/plain", None | Some("0.0.4")) | ("text/*" | "*/*", None) => {
+                    text = text.max(quality);
+                }
+                _ => {}
+            }
+        }
+        if open > 0.0 && open >= text { Self::OpenMetrics } else { Self::Text }
+    }
+
+    /// The `Content-Type` of the answer.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+
+    pub(super) fn encode(self, families: &[MetricFamily]) -> String {
+        match self {
+            Self::OpenMetrics => openmetrics::encode(families),
+            Self::Text => {
+                let mut text = String::new();
+                match TextEncoder::new().encode_utf8(families, &mut text) {
+                    Ok(()) => text,
+                    // Only an empty or nameless family can fail, and gathering drops those.
+                    Err(error) => format!("# {error}\n"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The metrics as a scraper sees them.
+
+use super::*;
+use crate::domain::{
+    DeadLetterReason, ErrorReason, IgnoreReason, Outcome, Phase, Timestamp, Verdict, WebhookName,
+};
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+fn outcome(reason: Option<ErrorReason>, duration_ms: u64) -> Outcome {
+    Outcome {
+        verdict: if reason.is_none() { Verdict::Delivered } else { Verdict::Retry },
+        status: None,
+        duration_ms,
+        response: bytes::Bytes::new(),
+        response_truncated: false,
+        reason,
+        error: None,
+    }
+}
+
+fn ago(seconds: u64) -> Timestamp {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let then = now - Duration::from_secs(seconds);
+    Timestamp::from_ms(i64::try_from(then.as_millis()).unwrap())
+}
+
+/// Metrics to which everything has happened at least once.
+fn busy() -> (Arc<Metrics>, Arc<Health>) {
+    let topics = ["flow-complete".to_owned(), "reports\"\\\n".to_owned()];
+    let metrics = Metrics::with_endpoints(&topics, 2);
+    metrics.source_record("flow-complete", SourceResult::Accepted);
+    metrics.source_records("flow-complete", SourceResult::Accepted, 41);
+    metrics.source_record("unheard-of", SourceResult::Forwarded);
+    metrics.record_ignored(IgnoreReason::NotifyOff);
+    metrics.unknown_status();
+    metrics.report_timeout();
+    metrics.set_correlations(CorrelationState::Open, 10);
+    metrics.correlations_add(CorrelationState::Open, -3);
+    metrics.set_outbox_rows(OutboxState::InFlight, 5);
+    metrics.outbox_rows_add(OutboxState::InFlight, 2);
+    metrics.set_outbox_oldest(Some(ago(1000)));
+    metrics.delivery(Phase::One, DeliveryResult::Delivered);
+    metrics.delivery(Phase::Two, DeliveryResult::DeadLettered);
+    metrics.delivery_latency(Phase::Two, Duration::from_millis(700));
+    metrics.attempt(Phase::One, &outcome(None, 20));
+    metrics.attempt(Phase::Two, &outcome(Some(ErrorReason::Timeout), 15_000));
+    metrics.dead_letter(DeadLetterReason::FlowMissing);
+    metrics.rate_limited();
+    metrics.set_endpoints(EndpointState::Closed, 3);
+    metrics.endpoints_add(EndpointState::HalfOpen, 1);
+    for (name, state) in [
+        ("crm", EndpointState::Open),
+        ("erp", EndpointState::Disabled),
+        ("one too many", EndpointState::Open),
+    ] {
+        metrics.set_breaker_state(&WebhookName::new(name).unwrap(), state);
+    }
+    metrics.transaction(Duration::from_millis(3));
+    metrics.transaction_error(TransactionErrorKind::Fenced);
+    metrics.set_consumer_lag("flow-complete", 3, 17);
+    metrics.restored(250);
+    metrics.set_store_bytes(4096);
+    let health = Health::new(STALL_DEADLINE);
+    health.assign(3);
+    health.restoring(3, 1200);
+    health.publish(&metrics);
+    (metrics, health)
+}
+
+#[track_caller]
+fn check_lines(rendered: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(rendered.lines().any(|it| it == *line), "missing: {line}\n{rendered}");
+    }
+}
+
+#[test]
+fn an_occurrence_shows_under_its_labels() {
+    let (metrics, _health) = busy();
+    check_lines(
+        &metrics.render(Format::Text),
+        &[
+            "ringback_source_records_total{result=\"accepted\",topic=\"flow-complete\"} 42",
+            "ringback_source_records_total{result=\"ignored\",topic=\"flow-complete\"} 0",
+            "ringback_source_records_total{result=\"forwarded\",topic=\"other\"} 1",
+            "ringback_reports_ignored_total{reason=\"notify_off\"} 1",
+            "ringback_unknown_statuses_total 1",
+            "ringback_report_timeouts_total 1",
+            "ringback_correlations{state=\"open\"} 7",
+            "ringback_correlations{state=\"awaiting_flow\"} 0",
+            "ringback_outbox_rows{state=\"in_flight\"} 7",
+            "ringback_outbox_rows{state=\"held\"} 0",
+            "ringback_deliveries_total{phase=\"1\",result=\"delivered\"} 1",
+            "ringback_deliveries_total{phase=\"2\",result=\"dead_lettered\"} 1",
+            "ringback_deliveries_total{phase=\"2\",result=\"delivered\"} 0",
+            "ringback_delivery_latency_seconds_bucket{phase=\"2\",le=\"0.5\"} 0",
+            "ringback_delivery_latency_seconds_bucket{phase=\"2\",le=\"1\"} 1",
+            "ringback_attempts_total{outcome=\"success\",phase=\"1\"} 1",
+            "ringback_attempts_total{outcome=\"timeout\",phase=\"2\"} 1",
+            "ringback_attempts_total{outcome=\"authentication_failure\",phase=\"2\"} 0",
+            "ringback_attempt_duration_seconds_sum 15.02",
+            "ringback_attempt_duration_seconds_count 2",
+            "ringback_dead_letters_total{reason=\"flow_missing\"} 1",
+            "ringback_rate_limited_total 1",
+            "ringback_endpoints{state=\"closed\"} 3",
+            "ringback_endpoints{state=\"half_open\"} 1",
+            "ringback_breaker_state{endpoint=\"crm\"} 2",
+            "ringback_breaker_state{endpoint=\"erp\"} 3",
+            "ringback_transaction_duration_seconds_count 1",
+            "ringback_transaction_errors_total{kind=\"fenced\"} 1",
+            "ringback_consumer_lag{partition=\"3\",topic=\"flow-complete\"} 17",
+            "ringback_restore_records_total 250",
+            "ringback_restore_remaining{partition=\"3\"} 1200",
+            "ringback_partition_stalled_seconds{partition=\"3\"} 0",
+            "ringback_store_bytes 4096",
+            "ringback_ready 0",
+            concat!("ringback_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        ],
+    );
+}
+
+#[test]
+fn every_definition_shows_in_both_formats() {
+    let (metrics, _health) = busy();
+    let text = metrics.render(Format::Text);
+    let open = metrics.render(Format::OpenMetrics);
+    for Definition { name, kind, help, .. } in Definition::ALL {
+        let kind = format!("{kind:?}").to_lowercase();
+        let family = name.strip_suffix("_total").unwrap_or(name);
+        check_lines(&text, &[&format!("# TYPE {name} {kind}"), &format!("# HELP {name} {help}")]);
+        check_lines(&open, &[&format!("# TYPE {family} {kind}")]);
+    }
+    let own = |text: &str| text.lines().filter(|it| it.starts_with("# TYPE ringback_")).count();
+    assert_eq!(own(&text), Definition::ALL.len(), "nothing is shown that is not defined");
+    assert_eq!(own(&open), Definition::ALL.len(), "nothing is shown that is not defined");
+    assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
+}
+
+#[test]
+fn endpoints_are_opt_in_and_capped() {
+    let (metrics, _health) = busy();
+    assert!(!metrics.render(Format::Text).contains("one too many"));
+    let metrics = Metrics::new(&[]);
+    metrics.set_breaker_state(&WebhookName::new("crm").unwrap(), EndpointState::Open);
+    assert!(!metrics.render(Format::Text).contains("crm"));
+}
+
+#[test]
+fn what_is_not_assigned_is_not_shown() {
+    let (metrics, health) = busy();
+    health.restored(3);
+    health.resume(&Waiting::Start);
+    health.publish(&metrics);
+    check_lines(
+        &metrics.render(Format::Text),
+        &["ringback_ready 1", "ringback_restore_remaining{partition=\"3\"} 0"],
+    );
+    health.unassign(3);
+    health.publish(&metrics);
+    metrics.remove_consumer_lag("flow-complete", 3);
+    metrics.remove_consumer_lag("flow-complete", 4);
+    let text = metrics.render(Format::Text);
+    assert!(!text.contains("partition=\"3\""), "{text}");
+}
+
+#[test]
+fn a_stall_and_an_age_grow_though_nobody_writes() {
+    let (metrics, health) = busy();
+    health.restored(3);
+    health.work_pending(3, Instant::now());
+    std::thread::sleep(Duration::from_millis(5));
+    health.publish(&metrics);
+    let value = |name: &str| -> f64 {
+        let text = metrics.render(Format::Text);
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+    };
+    assert!(value("ringback_partition_stalled_seconds{") >= 0.005);
+    let age = value("ringback_outbox_oldest_seconds ");
+    assert!((1000.0..1060.0).contains(&age), "{age}");
+    metrics.set_outbox_oldest(None);
+    assert!(value("ringback_outbox_oldest_seconds ").abs() < f64::EPSILON);
+    metrics.set_outbox_oldest(Some(Timestamp::from_ms(i64::MAX - 1)));
+    assert!(value("ringback_outbox_oldest_seconds ").abs() < f64::EPSILON, "clocks differ");
+}
+
+#[test]
+fn the_accept_header_chooses() {
+    let check = |accept: &str, then: Format| {
+        assert_eq!(Format::from_accept(Some(accept)), then, "{accept}");
+    };
+    assert_eq!(Format::from_accept(None), Format::Text);
+    check("", Format::Text);
+    check("*/*", Format::Text);
+    check("text/html,application/xhtml+xml,*/*;q=0.8", Format::Text);
+    check("application/openmetrics-text", Format::OpenMetrics);
+    check("Application/OpenMetrics-Text; Version=\"1.0.0\"; charset=utf-8", Format::OpenMetrics);
+    check("application/openmetrics-text;q=0,*/*", Format::Text);
+    check("application/openmetrics-text;version=9.0.0,*/*;q=0.1", Format::Text);
+    check("application/openmetrics-text;q=0.3,text/plain;version=0.0.4;q=0.9", Format::Text);
+    check(
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+         application/openmetrics-text;version=0.0.1;q=0.5,\
+         text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
+         text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+        Format::OpenMetrics,
+    );
+}
+
+#[test]
+fn openmetrics_spells_families_units_bounds_and_escapes() {
+    let (metrics, _health) = busy();
+    let open = metrics.render(Format::OpenMetrics);
+    check_lines(
+        &open,
+        &[
+            "# TYPE ringback_source_records counter",
+            "ringback_source_records_total{result=\"accepted\",topic=\"flow-complete\"} 42",
+            "ringback_source_records_total{result=\"accepted\",topic=\"reports\\\"\\\\\\n\"} 0",
+            "# UNIT ringback_attempt_duration_seconds seconds",
+            "# UNIT ringback_store_bytes bytes",
+            "ringback_attempt_duration_seconds_bucket{le=\"15.0\"} 2",
+            "ringback_attempt_duration_seconds_bucket{le=\"+Inf\"} 2",
+            "ringback_attempt_duration_seconds_count 2",
+        ],
+    );
+    assert!(open.ends_with("\n# EOF\n"));
+}
+
+/// Runs Prometheus's own tool, which the test set-up installs.
+fn promtool(arguments: &[&str], input: &str) -> Output {
+    let mut promtool = Command::new("promtool")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is installed (Debian's package `prometheus`; `make test` installs it)");
+    promtool.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    promtool.wait_with_output().unwrap()
+}
+
+#[test]
+fn promtool_accepts_the_text() {
+    let (metrics, _health) = busy();
+    let text = metrics.render(Format::Text);
+    let output = promtool(&["check", "metrics"], &text);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}\n{text}");
+    let faulty = promtool(&["check", "metrics"], "# TYPE ringback_x counter\nringback_x 1\n");
+    assert!(!faulty.status.success(), "the check sees faults: {faulty:?}");
+}
+
+/// `promtool check metrics` reads no OpenMetrics, but the importer does; it wants a time on each sample.
+#[test]
+fn promtool_parses_the_openmetrics() {
+    let (metrics, _health) = busy();
+    let timed = |line: &str| match line.starts_with('#') {
+        true => format!("{line}\n"),
+        false => format!("{line} 1700000000\n"),
+    };
+    let open: String = metrics.render(Format::OpenMetrics).lines().map(timed).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let import = |text: &str| {
+        std::fs::write(path("metrics"), text).unwrap();
+        let command = ["tsdb", "create-blocks-from", "openmetrics"];
+        promtool(&[&command[..], &[&path("metrics"), &path("blocks")]].concat(), "")
+    };
+    let output = import(&open);
+    assert!(output.status.success(), "{output:?}\n{open}");
+    let faulty = import(&open.replace("# EOF\n", ""));
+    assert!(!faulty.status.success(), "the import sees faults: {faulty:?}");
+}
