@@ -1,5 +1,6 @@
 //! Ringback.
 
+pub mod config;
 pub mod delivery;
 pub mod domain;
 pub mod log;
