@@ -1,0 +1,76 @@
+//! The configuration: parsed once, when the daemon starts or reloads, into values that are valid by existing.
+//!
+//! A file becomes a *document*, a tree that knows the line of each value; environment variables are laid over it; the
+//! *check* walks it along the JSON Schema of the types that it will become and cuts out what is at fault; the rest is
+//! read and checked for what no schema says. So every *fault* of both files is found at once, with its line and its
+//! mend, and none hides another. No fault quotes a value that may be a secret.
+
+mod accounts;
+mod check;
+mod context;
+mod document;
+mod environment;
+mod fault;
+mod retry;
+mod schema;
+mod settings;
+
+pub use accounts::Accounts;
+pub use environment::Variables;
+pub use fault::{Fault, Faults};
+pub use settings::{
+    Breaker, DeliverySettings, HttpSettings, RegistrySettings, Retry, Settings, StoreSettings,
+};
+
+use crate::domain::{RenderPhase2, RenderUnknown, Rules};
+use std::path::Path;
+
+/// Reads the configuration `file`, the environment of this process and the accounts file.
+///
+/// # Errors
+/// With everything that is wrong in any of them.
+pub fn load(file: &Path) -> Result<(Settings, Accounts), Faults> {
+    load_with(file, &environment::of_process())
+}
+
+/// Reads the configuration `file`, the environment `variables` and the accounts file.
+///
+/// # Errors
+/// With everything that is wrong in any of them.
+pub fn load_with(file: &Path, variables: &Variables) -> Result<(Settings, Accounts), Faults> {
+    let (settings, mut faults) = Settings::read(file, variables)?;
+    let (accounts, of_accounts) = Accounts::read(&settings, variables);
+    faults.extend(of_accounts);
+    Faults::or(faults, (settings, accounts))
+}
+
+/// What decisions need of the configuration.
+#[must_use]
+pub fn rules(
+    settings: &Settings,
+    accounts: &Accounts,
+    render_phase2: RenderPhase2,
+    render_unknown: RenderUnknown,
+) -> Rules {
+    let delivery = &settings.delivery;
+    Rules {
+        correlation: settings.correlation.clone(),
+        statuses: settings.statuses.clone(),
+        accounts: accounts.accounts.clone(),
+        webhooks: accounts
+            .webhooks
+            .iter()
+            .map(|(name, (_, rules))| (name.clone(), rules.clone()))
+            .collect(),
+        webhook_defaults: retry::webhook_rules(
+            &delivery.retry,
+            delivery.attempts_max,
+            delivery.age_max,
+        ),
+        render_phase2,
+        render_unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests;

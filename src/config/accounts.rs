@@ -1,0 +1,223 @@
+//! `accounts.toml` as the daemon uses it: accounts, their webhooks and their flows, parsed once.
+
+pub(super) mod file;
+mod tls;
+mod url;
+mod webhook;
+
+use super::check;
+use super::context::{self, Context};
+use super::document::{Document, Node, Place, Value};
+use super::environment::{self, Variables};
+use super::fault::{Fault, Faults};
+use super::schema;
+use super::settings::Settings;
+use crate::delivery::Webhook;
+use crate::domain::{AccountId, AccountRules, FlowId, WebhookName, WebhookRules};
+use file::{AccountEntry, AccountsFile, FlowEntry, WebhookEntry};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// Everything that the accounts file says.
+#[derive(Clone, Debug, Default)]
+pub struct Accounts {
+    /// The accounts, with their flows and their default webhooks.
+    pub accounts: BTreeMap<AccountId, AccountRules>,
+    /// The accounts whose attempts per second are limited.
+    pub account_rates: BTreeMap<AccountId, NonZeroU32>,
+    /// The webhooks: how to call them, and how often.
+    pub webhooks: BTreeMap<WebhookName, (Arc<Webhook>, WebhookRules)>,
+}
+
+impl Accounts {
+    /// Reads the accounts file of `settings`, with secrets of the environment of this process.
+    ///
+    /// # Errors
+    /// With everything that is wrong in it.
+    pub fn load(settings: &Settings) -> Result<Self, Faults> {
+        Self::load_with(settings, &environment::of_process())
+    }
+
+    /// Reads the accounts file of `settings`, with secrets of the environment `variables`.
+    ///
+    /// # Errors
+    /// With everything that is wrong in it.
+    pub fn load_with(settings: &Settings, variables: &Variables) -> Result<Self, Faults> {
+        let (accounts, faults) = Self::read(settings, variables);
+        Faults::or(faults, accounts)
+    }
+
+    /// What can be read, and everything that is wrong with the rest.
+    pub(super) fn read(settings: &Settings, variables: &Variables) -> (Self, Vec<Fault>) {
+        let file = &settings.accounts_file;
+        let mut document = match Document::read(file) {
+            Ok(document) => document,
+            Err(mut fault) => {
+                if fault.line.is_none() {
+                    fault.mend = format!(
+                        "create it, or name another one: `accounts.file` of {}",
+                        settings.file.display()
+                    );
+                }
+                return (Self::default(), vec![fault]);
+            }
+        };
+        let mut faults = Vec::new();
+        flatten_dotted_keys(&mut document, &mut faults);
+        faults.extend(check::prune(&mut document, &schema::of::<AccountsFile>()));
+        let mut context = Context::new(file, variables, faults);
+        let written: AccountsFile = context.typed(&document);
+        let mut reader = Reader {
+            settings,
+            context,
+            read: Self::default(),
+            http_enabled: BTreeMap::new(),
+            lines: BTreeMap::new(),
+        };
+        let place = document.place();
+        for (index, entry) in written.account.iter().enumerate() {
+            reader.account(entry, &place.key("account").item(index));
+        }
+        for (index, entry) in written.webhook.iter().enumerate() {
+            reader.webhook(entry, &place.key("webhook").item(index));
+        }
+        for (index, entry) in written.flow.iter().enumerate() {
+            reader.flow(entry, &place.key("flow").item(index));
+        }
+        (reader.read, reader.context.faults)
+    }
+}
+
+/// `account.sms.notifyOnDelivery = true` without quotes is nested tables for TOML and one setting for the platform.
+fn flatten_dotted_keys(document: &mut Document, faults: &mut Vec<Fault>) {
+    let Some(Node { value: Value::List(accounts), .. }) = document.root.get_mut("account") else {
+        return;
+    };
+    for account in accounts {
+        if let Value::Table(table) = &mut account.value {
+            context::flatten(&document.file, table, |key| key.starts_with("account"), faults);
+        }
+    }
+}
+
+/// Reads entry by entry, accounts first, since the others name them.
+struct Reader<'a> {
+    settings: &'a Settings,
+    context: Context<'a>,
+    read: Accounts,
+    http_enabled: BTreeMap<AccountId, bool>,
+    /// Where each thing that must be unique was first seen.
+    lines: BTreeMap<String, Option<usize>>,
+}
+
+impl Reader<'_> {
+    fn account(&mut self, entry: &AccountEntry, place: &Place<'_>) {
+        // Where an id is missing, the check said so.
+        let Some(id) = entry.id.map(AccountId) else { return };
+        if !self.is_first(&format!("account {id}"), &place.key("id"), "give it another id") {
+            return;
+        }
+        let rules = AccountRules {
+            notify_on_delivery: entry.notify_on_delivery,
+            attach_flow_keys: entry.attach_flow_keys,
+            webhook_enabled: entry.webhook_enabled,
+            default_webhook: None,
+            flows: BTreeMap::new(),
+        };
+        self.read.accounts.insert(id, rules);
+        self.http_enabled.insert(id, entry.http_enabled);
+        if let Some(rate) = NonZeroU32::new(entry.rate_per_second) {
+            self.read.account_rates.insert(id, rate);
+        }
+    }
+
+    fn webhook(&mut self, entry: &WebhookEntry, place: &Place<'_>) {
+        let account = entry.account.map(AccountId);
+        let known = account.is_some_and(|id| self.is_known(id, &place.key("account")));
+        let name = entry.name.as_deref().and_then(|name| self.webhook_name(name, place));
+        // Without its account a webhook's scheme cannot be judged.
+        let http = account.filter(|_| known).and_then(|id| self.http_enabled.get(&id)).copied();
+        let parts = webhook::read(entry, http, self.settings, place, &mut self.context);
+        let (Some(account), Some(name), Some(parts)) = (account, name, parts) else { return };
+        if entry.default && known {
+            self.default_webhook(account, &name, place);
+        }
+        let (webhook, rules) = parts.build(name.clone(), account);
+        self.read.webhooks.insert(name, (Arc::new(webhook), rules));
+    }
+
+    fn default_webhook(&mut self, account: AccountId, name: &WebhookName, place: &Place<'_>) {
+        let Some(rules) = self.read.accounts.get_mut(&account) else { return };
+        match &rules.default_webhook {
+            None => rules.default_webhook = Some(name.clone()),
+            Some(other) => {
+                let problem = format!("webhook {other} is the default of account {account} too");
+                self.context.fault(
+                    &place.key("default"),
+                    problem,
+                    "keep `default = true` at one of them",
+                );
+            }
+        }
+    }
+
+    fn webhook_name(&mut self, text: &str, place: &Place<'_>) -> Option<WebhookName> {
+        let place = place.key("name");
+        let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let name = WebhookName::new(text).filter(|_| text.bytes().all(letters));
+        let Some(name) = name else {
+            self.context.fault(
+                &place,
+                "is not a webhook's name",
+                "use 1 to 64 letters, digits, dots, hyphens and underscores",
+            );
+            return None;
+        };
+        self.is_first(&format!("webhook {text}"), &place, "give it another name").then_some(name)
+    }
+
+    fn flow(&mut self, entry: &FlowEntry, place: &Place<'_>) {
+        let Some(account) = entry.account.map(AccountId) else { return };
+        let known = self.is_known(account, &place.key("account"));
+        let (Some(id), Some(enabled)) = (entry.id, entry.webhook_enabled) else { return };
+        let name = format!("flow {id} of account {account}");
+        if known
+            && self.is_first(&name, &place.key("id"), "remove one of them")
+            && let Some(rules) = self.read.accounts.get_mut(&account)
+        {
+            rules.flows.insert(FlowId(id), enabled);
+        }
+    }
+
+    fn is_known(&mut self, account: AccountId, place: &Place<'_>) -> bool {
+        let known = self.read.accounts.contains_key(&account);
+        if !known {
+            let accounts: Vec<_> =
+                self.read.accounts.keys().take(8).map(ToString::to_string).collect();
+            let mend = match accounts.as_slice() {
+                [] => format!("add an [[account]] with id = {account}"),
+                some => format!(
+                    "add an [[account]] with id = {account}, or name one that is there: {}",
+                    some.join(", ")
+                ),
+            };
+            self.context.fault(place, format!("there is no account {account}"), mend);
+        }
+        known
+    }
+
+    /// Whether `what` was not seen before.
+    fn is_first(&mut self, what: &str, place: &Place<'_>, mend: &str) -> bool {
+        let Some(first) = self.lines.get(what) else {
+            self.lines.insert(what.to_owned(), place.line());
+            return true;
+        };
+        let problem = match first {
+            Some(line) => format!("{what} is already at line {line}"),
+            None => format!("{what} is already there"),
+        };
+        self.context.fault(place, problem, mend);
+        false
+    }
+}

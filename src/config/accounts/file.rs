@@ -1,0 +1,171 @@
+//! `accounts.toml` as it is written. These comments are the schema's descriptions.
+
+use crate::config::context::SecretText;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The accounts of Ringback, their webhooks and their flows.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct AccountsFile {
+    /// Customer accounts.
+    pub(super) account: Vec<AccountEntry>,
+    /// Customers' HTTP targets.
+    pub(super) webhook: Vec<WebhookEntry>,
+    /// Flows of which the platform's record does not say whether they enable webhooks, or says it wrongly.
+    pub(super) flow: Vec<FlowEntry>,
+}
+
+/// A customer account.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct AccountEntry {
+    /// The platform's id of the account.
+    #[schemars(required)]
+    pub(super) id: Option<i64>,
+    /// Phase 2 is sent for this account.
+    #[serde(rename = "account.sms.notifyOnDelivery")]
+    pub(super) notify_on_delivery: bool,
+    /// Phase 2 carries the flow's keys too.
+    #[serde(rename = "account.sms.notifyOnDelivery.attachflowkeys")]
+    pub(super) attach_flow_keys: bool,
+    /// Webhooks of this account may be http:// instead of https://.
+    pub(super) http_enabled: bool,
+    /// Whether flows trigger webhooks of which neither a flow entry nor the record says so.
+    pub(super) webhook_enabled: Option<bool>,
+    /// Attempts per second of the account; 0: no limit.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(super) rate_per_second: u32,
+}
+
+/// A customer's HTTP target.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct WebhookEntry {
+    /// Unique: 1 to 64 letters, digits, dots, hyphens and underscores.
+    #[schemars(required)]
+    pub(super) name: Option<String>,
+    /// For people.
+    #[schemars(length(max = 1000))]
+    pub(super) notes: Option<String>,
+    /// The account whose webhook it is.
+    #[schemars(required)]
+    pub(super) account: Option<i64>,
+    /// The account's default webhook, the target of both phases.
+    pub(super) default: bool,
+    /// https://, or http:// where the account has it enabled; without credentials and without fragment.
+    #[schemars(required, length(min = 1, max = 4096))]
+    pub(super) url: Option<String>,
+    /// How it is called.
+    pub(super) method: MethodName,
+    /// How requests are authorised.
+    pub(super) auth: AuthEntry,
+    /// `whsec_` secrets; each signs, so that a receiver can change from one to the next.
+    pub(super) signing_secrets: Vec<SecretText>,
+    /// Attempts per second; 0: no limit.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(super) rate_per_second: Option<u32>,
+    /// So many attempts may leave at once after a pause; the rate unless set.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) burst: Option<u32>,
+    /// So many requests may be unanswered.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(super) in_flight_max: Option<u32>,
+    /// From the first byte sent to the last byte read.
+    #[schemars(range(min = 1, max = 60000))]
+    pub(super) request_timeout_ms: Option<u64>,
+    /// Another name of request_timeout_ms.
+    #[schemars(range(min = 1, max = 60000))]
+    pub(super) timeout_ms: Option<u64>,
+    /// For name look-up, connect and TLS.
+    #[schemars(range(min = 1, max = 60000))]
+    pub(super) connect_timeout_ms: Option<u64>,
+    /// The statuses that mean delivered; 200 to 299 unless set.
+    #[schemars(length(min = 1), inner(range(min = 100, max = 599)))]
+    pub(super) success_codes: Option<Vec<u16>>,
+    /// PEM: authorities to trust beside the system's.
+    pub(super) ca_file: Option<String>,
+    /// PEM: the certificate to show, with its chain.
+    pub(super) client_certificate_file: Option<String>,
+    /// PEM: the certificate's key.
+    pub(super) client_key_file: Option<String>,
+    /// Where this webhook differs from [delivery] and [delivery.retry].
+    pub(super) retry: RetryEntry,
+}
+
+/// How it is called.
+#[derive(Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(in crate::config) enum MethodName {
+    Get,
+    #[default]
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+    Head,
+}
+
+/// How requests are authorised.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct AuthEntry {
+    /// none, or basic: with username and password.
+    #[serde(rename = "type")]
+    #[schemars(required)]
+    pub(super) kind: Option<AuthKind>,
+    /// The user of basic authentication.
+    pub(super) username: Option<String>,
+    /// The user's password.
+    pub(super) password: Option<SecretText>,
+}
+
+/// How requests are authorised.
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum AuthKind {
+    /// Not at all.
+    None,
+    /// HTTP basic authentication.
+    Basic,
+}
+
+/// Where a webhook differs from the defaults of its deliveries.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct RetryEntry {
+    /// After so many attempts a delivery is given up.
+    #[schemars(range(min = 1, max = 10000))]
+    pub(super) attempts_max: Option<u32>,
+    /// A delivery older than this is given up.
+    #[schemars(range(min = 1, max = 31536000))]
+    pub(super) age_max_s: Option<u64>,
+    /// After the first attempt.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub(super) initial_interval_ms: Option<u64>,
+    /// Each interval is so many times the one before.
+    #[schemars(range(min = 1.0, max = 100.0))]
+    pub(super) multiplier: Option<f64>,
+    /// No interval is longer.
+    #[schemars(range(min = 1, max = 2_592_000_000_u64))]
+    pub(super) interval_max_ms: Option<u64>,
+    /// 0.2 spreads an interval from 80 % to 120 % of itself.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub(super) randomization_factor: Option<f64>,
+}
+
+/// A flow.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct FlowEntry {
+    /// The platform's id of the flow.
+    #[schemars(required)]
+    pub(super) id: Option<i64>,
+    /// The account whose flow it is.
+    #[schemars(required)]
+    pub(super) account: Option<i64>,
+    /// Whether the flow triggers webhooks, whatever its records say.
+    #[schemars(required)]
+    pub(super) webhook_enabled: Option<bool>,
+}

@@ -1,0 +1,241 @@
+//! One `[[webhook]]`.
+
+use super::file::{AuthEntry, AuthKind, MethodName, RetryEntry, WebhookEntry};
+use super::{tls, url};
+use crate::config::context::Context;
+use crate::config::document::Place;
+use crate::config::retry;
+use crate::config::settings::{DeliverySettings, Retry, Settings};
+use crate::delivery::{Auth, Limits, SigningSecret, SuccessCodes, Tls, Webhook};
+use crate::domain::{AccountId, WebhookName, WebhookRules};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// Everything of a webhook but its name and its account.
+pub(super) struct Parts {
+    url: reqwest::Url,
+    method: http::Method,
+    auth: Auth,
+    signing_secrets: Vec<SigningSecret>,
+    success: SuccessCodes,
+    limits: Limits,
+    request_timeout: Duration,
+    connect_timeout: Duration,
+    tls: Tls,
+    rules: WebhookRules,
+}
+
+impl Parts {
+    /// The webhook `name` of `account`.
+    pub(super) fn build(self, name: WebhookName, account: AccountId) -> (Webhook, WebhookRules) {
+        let webhook = Webhook {
+            name,
+            account,
+            url: self.url,
+            method: self.method,
+            auth: self.auth,
+            signing_secrets: self.signing_secrets,
+            success: self.success,
+            limits: self.limits,
+            request_timeout: self.request_timeout,
+            connect_timeout: self.connect_timeout,
+            tls: self.tls,
+        };
+        (webhook, self.rules)
+    }
+}
+
+/// Reads `entry`, every part of it, whatever is wrong with the others. `http_enabled`: what the account says of it.
+pub(super) fn read(
+    entry: &WebhookEntry,
+    http_enabled: Option<bool>,
+    settings: &Settings,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<Parts> {
+    let defaults = &settings.delivery;
+    let url = entry
+        .url
+        .as_deref()
+        .and_then(|text| url::parse(text, http_enabled, &place.key("url"), context));
+    let auth = auth(&entry.auth, &place.key("auth"), context);
+    let signing_secrets = signing_secrets(entry, &place.key("signing_secrets"), context);
+    let request_timeout = request_timeout(entry, defaults, place, context);
+    let limits = limits(entry, defaults, place, context);
+    let tls = tls::read(entry, place, context);
+    let rules = rules(&entry.retry, defaults, &place.key("retry"), context);
+    Some(Parts {
+        url: url?,
+        method: method(entry.method),
+        auth: auth?,
+        signing_secrets,
+        success: entry.success_codes.as_deref().map_or_else(SuccessCodes::default, success),
+        limits,
+        request_timeout,
+        connect_timeout: entry
+            .connect_timeout_ms
+            .map_or(defaults.connect_timeout, Duration::from_millis),
+        tls,
+        rules,
+    })
+}
+
+fn method(name: MethodName) -> http::Method {
+    match name {
+        MethodName::Get => http::Method::GET,
+        MethodName::Post => http::Method::POST,
+        MethodName::Put => http::Method::PUT,
+        MethodName::Patch => http::Method::PATCH,
+        MethodName::Delete => http::Method::DELETE,
+        MethodName::Options => http::Method::OPTIONS,
+        MethodName::Head => http::Method::HEAD,
+    }
+}
+
+fn auth(entry: &AuthEntry, place: &Place<'_>, context: &mut Context<'_>) -> Option<Auth> {
+    let password = entry.password.as_ref().map(|text| context.secret(&place.key("password"), text));
+    match entry.kind {
+        Some(AuthKind::Basic) => {
+            let (Some(username), Some(password)) = (&entry.username, password) else {
+                context.fault(
+                    place,
+                    "basic authentication needs `username` and `password`",
+                    "add both: { type = \"basic\", username = \"…\", password = { env = \"NAME\" } }",
+                );
+                return None;
+            };
+            if username.contains(':') || username.contains(char::is_control) {
+                context.fault(
+                    &place.key("username"),
+                    "has a colon or a control character, which basic authentication cannot carry",
+                    "name the user without it",
+                );
+            }
+            password.map(|password| Auth::Basic { username: username.clone(), password })
+        }
+        Some(AuthKind::None) if entry.username.is_some() || entry.password.is_some() => {
+            context.fault(
+                place,
+                "has a user or a password, and its type is `none`",
+                "write type = \"basic\", or remove them",
+            );
+            None
+        }
+        // A type that is missing or unknown has its fault already.
+        Some(AuthKind::None) | None => Some(Auth::None),
+    }
+}
+
+fn signing_secrets(
+    entry: &WebhookEntry,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Vec<SigningSecret> {
+    let mut secrets = Vec::new();
+    for (index, text) in entry.signing_secrets.iter().enumerate() {
+        let place = place.item(index);
+        let Some(secret) = context.secret(&place, text) else { continue };
+        match SigningSecret::parse(secret.reveal()) {
+            Ok(secret) => secrets.push(secret),
+            Err(error) => {
+                // The error ends with the mend, and never quotes the secret.
+                let text = error.to_string();
+                let (problem, mend) = text.split_once(": ").unwrap_or((&text, ""));
+                context.fault(&place, problem, mend);
+            }
+        }
+    }
+    secrets
+}
+
+fn request_timeout(
+    entry: &WebhookEntry,
+    defaults: &DeliverySettings,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Duration {
+    if entry.request_timeout_ms.is_some() && entry.timeout_ms.is_some() {
+        context.fault(
+            &place.key("timeout_ms"),
+            "is another name of `request_timeout_ms`, which is there too",
+            "keep one of them",
+        );
+    }
+    entry
+        .request_timeout_ms
+        .or(entry.timeout_ms)
+        .map_or(defaults.request_timeout, Duration::from_millis)
+}
+
+fn limits(
+    entry: &WebhookEntry,
+    defaults: &DeliverySettings,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Limits {
+    if entry.burst.is_some()
+        && entry.rate_per_second.is_none()
+        && !place.key("rate_per_second").is_there()
+    {
+        context.fault(
+            &place.key("burst"),
+            "has no meaning without a rate",
+            "set `rate_per_second` too, or remove it",
+        );
+    }
+    let rate_per_second = entry.rate_per_second.and_then(NonZeroU32::new);
+    let burst = entry.burst.and_then(NonZeroU32::new).or(rate_per_second);
+    let in_flight_max = entry.in_flight_max.unwrap_or(defaults.in_flight_max_webhook);
+    Limits {
+        rate_per_second,
+        burst: rate_per_second.and(burst),
+        in_flight_max: NonZeroU32::new(in_flight_max).unwrap_or(NonZeroU32::MIN),
+    }
+}
+
+/// The codes as ranges without gaps.
+fn success(codes: &[u16]) -> SuccessCodes {
+    let mut codes = codes.to_vec();
+    codes.sort_unstable();
+    let mut ranges: Vec<(u16, u16)> = Vec::new();
+    for code in codes {
+        match ranges.last_mut() {
+            Some((_, last)) if code <= last.saturating_add(1) => *last = code,
+            Some(_) | None => ranges.push((code, code)),
+        }
+    }
+    SuccessCodes(ranges)
+}
+
+fn rules(
+    entry: &RetryEntry,
+    defaults: &DeliverySettings,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> WebhookRules {
+    if let (Some(initial), Some(max)) = (entry.initial_interval_ms, entry.interval_max_ms)
+        && initial > max
+    {
+        context.fault(
+            &place.key("interval_max_ms"),
+            "is shorter than `initial_interval_ms`",
+            format!("write {initial} or more"),
+        );
+    }
+    let own = |ms: Option<u64>, default| ms.map_or(default, Duration::from_millis);
+    let retry = Retry {
+        initial_interval: own(entry.initial_interval_ms, defaults.retry.initial_interval),
+        multiplier: entry.multiplier.unwrap_or(defaults.retry.multiplier),
+        // A first interval of its own lifts the common maximum.
+        interval_max: own(
+            entry.interval_max_ms,
+            defaults.retry.interval_max.max(own(entry.initial_interval_ms, Duration::ZERO)),
+        ),
+        randomization_factor: entry
+            .randomization_factor
+            .unwrap_or(defaults.retry.randomization_factor),
+    };
+    let attempts_max = entry.attempts_max.unwrap_or(defaults.attempts_max);
+    let age_max = entry.age_max_s.map_or(defaults.age_max, Duration::from_secs);
+    retry::webhook_rules(&retry, attempts_max, age_max)
+}

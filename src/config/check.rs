@@ -1,0 +1,311 @@
+//! Checks a document against its schema: every unknown key, every wrong type, every value out of bounds, all at once.
+//! What is at fault is cut out, so that the rest can be read and checked further.
+
+use super::document::{self, Document, Node, Origin, Value};
+use super::fault::Fault;
+use serde_json::Value as Json;
+use std::path::Path;
+
+/// Cuts out of `document` what `schema` does not allow, and says what that was.
+pub(super) fn prune(document: &mut Document, schema: &Json) -> Vec<Fault> {
+    let mut check = Check { file: &document.file, root: schema, faults: Vec::new() };
+    check.value(&mut document.root, schema, "");
+    check.faults
+}
+
+struct Check<'a> {
+    file: &'a Path,
+    root: &'a Json,
+    faults: Vec<Fault>,
+}
+
+impl Check<'_> {
+    /// Whether `node` may stay.
+    fn value(&mut self, node: &mut Node, schema: &Json, key: &str) -> bool {
+        let kind = kind(node);
+        let Some(schema) = branch(schema, kind) else {
+            let problem = format!("must be {}, not {}", wanted(schema), article(kind));
+            self.fault(&node.origin, key, problem, "write it so");
+            return false;
+        };
+        match &mut node.value {
+            Value::Scalar(scalar) => match out_of_bounds(scalar, schema) {
+                None => true,
+                Some((problem, mend)) => {
+                    self.fault(&node.origin, key, problem, mend);
+                    false
+                }
+            },
+            Value::List(items) => {
+                self.list(items, &node.origin, schema, key);
+                true
+            }
+            Value::Table(_) => {
+                self.table(node, schema, key);
+                true
+            }
+        }
+    }
+
+    fn list(&mut self, items: &mut Vec<Node>, origin: &Origin, schema: &Json, key: &str) {
+        let length = items.len() as u64;
+        if schema.get("minItems").and_then(Json::as_u64).is_some_and(|least| length < least) {
+            self.fault(origin, key, "is an empty list", "name at least one, or remove the key");
+        }
+        let Some(of_items) = schema.get("items") else { return };
+        let mut index = 0;
+        items.retain_mut(|item| {
+            let key = format!("{key}[{}]", item.label(index));
+            index += 1;
+            self.value(item, of_items, &key)
+        });
+    }
+
+    fn table(&mut self, node: &mut Node, schema: &Json, key: &str) {
+        let origin = node.origin.clone();
+        let Value::Table(table) = &mut node.value else { return };
+        for wanted in schema.get("required").and_then(Json::as_array).into_iter().flatten() {
+            let Some(name) = wanted.as_str() else { continue };
+            if !table.contains_key(name) {
+                let what = schema
+                    .pointer(&format!("/properties/{name}"))
+                    .map_or_else(|| "a value".to_owned(), self::wanted);
+                self.fault(
+                    &origin,
+                    &join(key, name),
+                    "is missing",
+                    format!("add `{name}`: {what}"),
+                );
+            }
+        }
+        table.retain(|name, node| {
+            let full = join(key, name);
+            match property(schema, name) {
+                Some(schema) => self.value(node, schema, &full),
+                None => {
+                    let mend = self.mend_unknown(name, schema, key);
+                    self.fault(&node.origin, &full, "unknown key", mend);
+                    false
+                }
+            }
+        });
+    }
+
+    /// The nearest key of this table, else the table that has this key, else the keys that there are.
+    fn mend_unknown(&self, name: &str, schema: &Json, key: &str) -> String {
+        let known = keys(schema);
+        if let Some(near) = nearest(name, known.iter().copied()) {
+            return format!("did you mean `{near}`?");
+        }
+        let mut elsewhere = Vec::new();
+        tables_with(self.root, name, "", &mut elsewhere);
+        elsewhere.retain(|table| table != key);
+        match elsewhere.first() {
+            Some(table) if table.is_empty() => format!("`{name}` stands outside of all tables"),
+            Some(table) => format!("`{name}` is a key of `{table}`"),
+            None => format!("remove it; known here: {}", known.join(", ")),
+        }
+    }
+
+    fn fault(
+        &mut self,
+        origin: &Origin,
+        key: &str,
+        problem: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
+        self.faults.push(document::fault(self.file, origin, key, problem, mend));
+    }
+}
+
+/// The schema of the key `name` of a table.
+pub(super) fn property<'a>(schema: &'a Json, name: &str) -> Option<&'a Json> {
+    let named = schema.get("properties").and_then(|properties| properties.get(name));
+    match (named, schema.get("additionalProperties")) {
+        (Some(named), _) => Some(named),
+        (None, Some(other @ Json::Object(_))) => Some(other),
+        // A table that lists no keys takes any.
+        (None, None) if schema.get("properties").is_none() => Some(&Json::Bool(true)),
+        (None, _) => None,
+    }
+}
+
+/// The part of `schema` that speaks of values of `kind`.
+pub(super) fn branch<'a>(schema: &'a Json, kind: &str) -> Option<&'a Json> {
+    if let Some(branches) = schema.get("anyOf").and_then(Json::as_array) {
+        return branches.iter().find_map(|one| branch(one, kind));
+    }
+    types(schema)
+        .is_none_or(|types| {
+            types.iter().any(|name| *name == kind || (*name == "number" && kind == "integer"))
+        })
+        .then_some(schema)
+}
+
+/// The keys that a table may have.
+pub(super) fn keys(schema: &Json) -> Vec<&str> {
+    let properties = schema.get("properties").and_then(Json::as_object);
+    properties.into_iter().flatten().map(|(key, _)| key.as_str()).collect()
+}
+
+/// The candidate that `name` most likely means.
+pub(super) fn nearest<'a>(
+    name: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(&name, &candidate.to_lowercase()), candidate))
+        // A third of the letters may be wrong, and one of the shortest names.
+        .filter(|(distance, candidate)| *distance <= 1.max(candidate.len().max(name.len()) / 3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// `name` as a key of `table`.
+pub(super) fn join(table: &str, name: &str) -> String {
+    if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") }
+}
+
+/// In words, what a value must be.
+pub(super) fn wanted(schema: &Json) -> String {
+    if let Some(branches) = schema.get("anyOf").and_then(Json::as_array) {
+        return branches.iter().map(wanted).collect::<Vec<_>>().join(" or ");
+    }
+    let bound = |name| schema.get(name).filter(|bound| bound.is_number());
+    let range = match (bound("minimum"), bound("maximum")) {
+        (Some(least), Some(most)) => format!(" from {least} to {most}"),
+        (Some(least), None) => format!(" of {least} or more"),
+        (None, Some(most)) => format!(" of {most} at most"),
+        (None, None) => String::new(),
+    };
+    if let Some(words) = words(schema) {
+        return format!("one of {}", words.join(", "));
+    }
+    let names = types(schema).unwrap_or_default();
+    let one = |name: &&str| match *name {
+        "integer" => format!("a whole number{range}"),
+        "number" => format!("a number{range}"),
+        "string" => "text".to_owned(),
+        "boolean" => "true or false".to_owned(),
+        "array" => "a list".to_owned(),
+        "object" => match keys(schema).as_slice() {
+            [] => "a table".to_owned(),
+            keys if keys.len() <= 3 => {
+                format!("a table with {}", keys.join(" or "))
+            }
+            _ => "a table".to_owned(),
+        },
+        other => other.to_owned(),
+    };
+    names.iter().map(one).collect::<Vec<_>>().join(" or ")
+}
+
+/// The words of an enumeration.
+fn words(schema: &Json) -> Option<Vec<&str>> {
+    let listed = schema.get("enum").and_then(Json::as_array);
+    if let Some(listed) = listed {
+        return Some(listed.iter().filter_map(Json::as_str).collect());
+    }
+    // With a description for each word, a schema lists them so.
+    let branches = schema.get("oneOf").and_then(Json::as_array)?;
+    branches.iter().map(|branch| branch.get("const").and_then(Json::as_str)).collect()
+}
+
+fn types(schema: &Json) -> Option<Vec<&str>> {
+    match schema.get("type")? {
+        Json::String(one) => Some(vec![one]),
+        Json::Array(several) => Some(several.iter().filter_map(Json::as_str).collect()),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Object(_) => None,
+    }
+}
+
+fn kind(node: &Node) -> &'static str {
+    match &node.value {
+        Value::List(_) => "array",
+        Value::Table(_) => "object",
+        Value::Scalar(scalar) => match scalar {
+            toml::Value::String(_) => "string",
+            toml::Value::Integer(_) => "integer",
+            toml::Value::Float(_) => "number",
+            toml::Value::Boolean(_) => "boolean",
+            toml::Value::Datetime(_) => "date",
+            toml::Value::Array(_) => "array",
+            toml::Value::Table(_) => "object",
+        },
+    }
+}
+
+fn article(kind: &str) -> &str {
+    match kind {
+        "string" => "text",
+        "integer" => "a whole number",
+        "number" => "a number with a fraction",
+        "boolean" => "a truth value",
+        "date" => "a date",
+        "array" => "a list",
+        _ => "a table",
+    }
+}
+
+/// Problem and mend of a scalar that has the right type. A plain text is never quoted: it may be a secret.
+fn out_of_bounds(scalar: &toml::Value, schema: &Json) -> Option<(String, String)> {
+    match scalar {
+        toml::Value::Integer(number) => number_out_of_bounds(*number as f64, number, schema),
+        toml::Value::Float(number) => number_out_of_bounds(*number, number, schema),
+        toml::Value::String(text) => text_out_of_bounds(text, schema),
+        toml::Value::Boolean(_)
+        | toml::Value::Datetime(_)
+        | toml::Value::Array(_)
+        | toml::Value::Table(_) => None,
+    }
+}
+
+fn number_out_of_bounds(
+    number: f64,
+    shown: &dyn std::fmt::Display,
+    schema: &Json,
+) -> Option<(String, String)> {
+    let bound = |name| schema.get(name).and_then(Json::as_f64);
+    let least = bound("minimum").is_none_or(|least| number >= least);
+    let most = bound("maximum").is_none_or(|most| number <= most);
+    let finite = number.is_finite() && least && most;
+    (!finite).then(|| (format!("is {shown}"), format!("write {}", wanted(schema))))
+}
+
+fn text_out_of_bounds(text: &str, schema: &Json) -> Option<(String, String)> {
+    if let Some(words) = words(schema) {
+        if words.contains(&text) {
+            return None;
+        }
+        let mend = match nearest(text, words.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("write {}", wanted(schema)),
+        };
+        return Some((format!("unknown word `{}`", text.escape_debug()), mend));
+    }
+    let length = text.chars().count() as u64;
+    let bound = |name| schema.get(name).and_then(Json::as_u64);
+    if bound("minLength").is_some_and(|least| length < least) {
+        return Some(("is empty".to_owned(), "write a text, or remove the key".to_owned()));
+    }
+    bound("maxLength").filter(|most| length > *most).map(|most| {
+        (format!("has {length} characters"), format!("shorten it to {most} characters"))
+    })
+}
+
+/// The tables that have a key `name`.
+fn tables_with(schema: &Json, name: &str, table: &str, found: &mut Vec<String>) {
+    for part in schema.get("anyOf").and_then(Json::as_array).into_iter().flatten() {
+        tables_with(part, name, table, found);
+    }
+    if let Some(items) = schema.get("items") {
+        tables_with(items, name, table, found);
+    }
+    for (key, below) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
+        if key == name {
+            found.push(table.to_owned());
+        }
+        tables_with(below, name, &join(table, key), found);
+    }
+}

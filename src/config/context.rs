@@ -1,0 +1,215 @@
+//! What reading a file needs beside its text: where relative paths count from, the environment, the faults so far.
+
+use super::document::{self, Document, Node, Place, Value};
+use super::environment::Variables;
+use super::fault::Fault;
+use crate::delivery::Secret;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::{Path, PathBuf};
+
+/// No secret and no certificate bundle is larger.
+const SECRET_BYTES_MAX: u64 = 1 << 20;
+
+/// A secret as a file writes it.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum SecretText {
+    /// Literally.
+    Literal(String),
+    /// As a reference; one of the two.
+    Reference {
+        /// The name of an environment variable.
+        env: Option<String>,
+        /// The path of a file.
+        file: Option<String>,
+    },
+}
+
+impl JsonSchema for SecretText {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                { "type": "string" },
+                {
+                    "type": "object",
+                    "properties": {
+                        "env": {
+                            "type": "string",
+                            "minLength": 1,
+                            "description": "The environment variable that holds the secret."
+                        },
+                        "file": {
+                            "type": "string",
+                            "minLength": 1,
+                            "description":
+                                "The file that holds the secret; one newline at its end does not count."
+                        }
+                    },
+                    "additionalProperties": false
+                }
+            ]
+        })
+    }
+}
+
+/// What reading a file needs beside its text.
+pub(super) struct Context<'a> {
+    base: PathBuf,
+    variables: &'a Variables,
+    /// What was found so far.
+    pub(super) faults: Vec<Fault>,
+}
+
+impl<'a> Context<'a> {
+    /// To read `file`.
+    pub(super) fn new(file: &Path, variables: &'a Variables, faults: Vec<Fault>) -> Self {
+        let base = file.parent().map(Path::to_owned).unwrap_or_default();
+        Self { base, variables, faults }
+    }
+
+    /// Notes a fault of what stands at `place`.
+    pub(super) fn fault(
+        &mut self,
+        place: &Place<'_>,
+        problem: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
+        self.faults.push(place.fault(problem, mend));
+    }
+
+    /// `path`, counted from the file that it stands in.
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.base.join(path)
+    }
+
+    /// The bytes of the file that `path` names.
+    pub(super) fn bytes(&mut self, place: &Place<'_>, path: &str) -> Option<Vec<u8>> {
+        let path = self.path(path);
+        match document::read_bounded(&path, SECRET_BYTES_MAX) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                let problem = format!("cannot read {}: {error}", path.display());
+                self.fault(place, problem, "name a file that this user may read");
+                None
+            }
+        }
+    }
+
+    /// The secret that `text` writes or refers to.
+    pub(super) fn secret(&mut self, place: &Place<'_>, text: &SecretText) -> Option<Secret> {
+        match text {
+            SecretText::Literal(text) => Some(Secret::new(text.clone())),
+            SecretText::Reference { env: Some(name), file: None } => {
+                let found = self.variables.get(name);
+                if found.is_none() {
+                    self.fault(
+                        place,
+                        format!("the environment variable `{name}` is not set"),
+                        "set it, or write { file = \"PATH\" }",
+                    );
+                }
+                found.cloned().map(Secret::new)
+            }
+            SecretText::Reference { env: None, file: Some(path) } => {
+                let bytes = self.bytes(&place.key("file"), path)?;
+                let Ok(text) = String::from_utf8(bytes) else {
+                    self.fault(place, "the file is not UTF-8", "store the secret as text");
+                    return None;
+                };
+                Some(Secret::new(without_newline(&text).to_owned()))
+            }
+            SecretText::Reference { .. } => {
+                self.fault(
+                    place,
+                    "must name either `env` or `file`",
+                    "write { env = \"NAME\" } or { file = \"PATH\" }",
+                );
+                None
+            }
+        }
+    }
+
+    /// `document` as `T`, which has defaults for everything that the check cut out.
+    pub(super) fn typed<T: Default + for<'de> Deserialize<'de>>(
+        &mut self,
+        document: &Document,
+    ) -> T {
+        match serde_path_to_error::deserialize(document.root.to_toml()) {
+            Ok(typed) => typed,
+            // The check knows the same types, so this is a gap between the two.
+            Err(error) => {
+                let mut fault = document.place().fault(
+                    error.inner().message().to_owned(),
+                    "compare with the schema of the file",
+                );
+                fault.key = error.path().to_string();
+                self.faults.push(fault);
+                T::default()
+            }
+        }
+    }
+}
+
+/// Editors end a file with a newline that is no part of the secret.
+fn without_newline(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+/// Lifts the nested tables that TOML makes of unquoted dotted keys back to dotted keys: `a.b = 1` to `"a.b" = 1`.
+/// `below` says which tables to lift; a secret's reference is none.
+pub(super) fn flatten(
+    file: &Path,
+    table: &mut BTreeMap<String, Node>,
+    below: impl Fn(&str) -> bool,
+    faults: &mut Vec<Fault>,
+) {
+    let nested: Vec<String> = table
+        .iter()
+        .filter(|(key, node)| below(key) && is_nested(node))
+        .map(|(key, _)| key.clone())
+        .collect();
+    for key in nested {
+        let Some(node) = table.remove(&key) else { continue };
+        let mut lifted = Vec::new();
+        lift(key, node, &mut lifted);
+        for (key, node) in lifted {
+            match table.entry(key) {
+                Entry::Vacant(entry) => {
+                    entry.insert(node);
+                }
+                Entry::Occupied(entry) => {
+                    let mend = "keep one of the two spellings";
+                    let twice = "stands here twice";
+                    faults.push(document::fault(file, &node.origin, entry.key(), twice, mend));
+                }
+            }
+        }
+    }
+}
+
+fn lift(key: String, node: Node, lifted: &mut Vec<(String, Node)>) {
+    if !is_nested(&node) {
+        lifted.push((key, node));
+        return;
+    }
+    if let Value::Table(table) = node.value {
+        for (name, node) in table {
+            lift(format!("{key}.{name}"), node, lifted);
+        }
+    }
+}
+
+fn is_nested(node: &Node) -> bool {
+    let Value::Table(table) = &node.value else { return false };
+    let mut keys = table.keys().map(String::as_str);
+    !matches!((keys.next(), keys.next()), (Some("env" | "file"), None))
+}

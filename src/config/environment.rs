@@ -1,0 +1,148 @@
+//! Environment variables that override keys of the configuration: `RINGBACK__KAFKA__BOOTSTRAP_SERVERS`.
+
+use super::check;
+use super::document::{self, Document, Node, Origin, Value};
+use super::fault::Fault;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+
+/// The variables of a process, or of a test.
+pub type Variables = BTreeMap<String, String>;
+
+const PREFIX: &str = "RINGBACK__";
+
+/// The variables of this process. One that is not UTF-8 is as good as not set.
+pub(super) fn of_process() -> Variables {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Writes the values of the variables into `document`, typed by `schema`.
+pub(super) fn apply(document: &mut Document, schema: &Json, variables: &Variables) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut seen: BTreeMap<Vec<String>, &str> = BTreeMap::new();
+    for (name, text) in variables {
+        let Some((prefix, rest)) = name.split_at_checked(PREFIX.len()) else { continue };
+        if !prefix.eq_ignore_ascii_case(PREFIX) {
+            continue;
+        }
+        let origin = Origin::Variable(name.clone());
+        let mut add = |key: &str, problem: String, mend: String| {
+            faults.push(document::fault(&document.file, &origin, key, problem, mend));
+        };
+        let target = match find(rest, schema) {
+            Ok(target) => target,
+            Err((key, mend)) => {
+                add(&key, "names no key".to_owned(), mend);
+                continue;
+            }
+        };
+        let key = target.path.join(".");
+        if let Some(other) = seen.insert(target.path.clone(), name) {
+            add(&key, format!("`{other}` sets the same key"), "remove one of them".to_owned());
+            continue;
+        }
+        match typed(text, target.schema, &origin) {
+            Some(node) => put(&mut document.root, &target, node, &origin),
+            None => {
+                let wanted = check::wanted(target.schema);
+                add(&key, format!("is not {wanted}"), "write it so".to_owned());
+            }
+        }
+    }
+    faults
+}
+
+/// The key that a variable names.
+struct Target<'a> {
+    path: Vec<String>,
+    schema: &'a Json,
+    /// From here on the path replaces what the file says, e.g. another way to give a secret.
+    replace_at: Option<usize>,
+}
+
+/// The key that `rest` names, or how far it got and how to mend it.
+fn find<'a>(rest: &str, root: &'a Json) -> Result<Target<'a>, (String, String)> {
+    let rest = rest.to_lowercase();
+    let mut target = Target { path: Vec::new(), schema: root, replace_at: None };
+    let mut parts = rest.split("__");
+    while let Some(part) = parts.next() {
+        if target.schema.get("anyOf").is_some() {
+            target.replace_at = Some(target.path.len());
+        }
+        let table = check::branch(target.schema, "object").unwrap_or(target.schema);
+        if let (None, Some(any)) = (table.get("properties"), table.get("additionalProperties")) {
+            // A property of librdkafka: its dots are underscores in a variable's name.
+            let dotted = std::iter::once(part).chain(parts).collect::<Vec<_>>().join(".");
+            target.path.push(dotted.replace('_', "."));
+            target.schema = any;
+            return Ok(target);
+        }
+        let known = check::keys(table);
+        let found = table.get("properties").and_then(|properties| properties.get(part));
+        let Some(schema) = found else {
+            let key = target.path.join(".");
+            let variable = |key: &str| {
+                let path = target.path.iter().map(String::as_str).chain([key]);
+                format!("{PREFIX}{}", path.collect::<Vec<_>>().join("__").to_uppercase())
+            };
+            let mend = match check::nearest(part, known.iter().copied()) {
+                Some(near) => format!("did you mean `{}`?", variable(near)),
+                None if known.is_empty() => format!("`{key}` has no keys below it"),
+                None => format!("unset it; known here: {}", known.join(", ")),
+            };
+            return Err((check::join(&key, part), mend));
+        };
+        target.path.push(part.to_owned());
+        target.schema = schema;
+    }
+    Ok(target)
+}
+
+/// The value that `text` writes where `schema` rules.
+fn typed(text: &str, schema: &Json, origin: &Origin) -> Option<Node> {
+    let scalar = |value| Some(Node::scalar(origin.clone(), value));
+    let trimmed = text.trim();
+    if let Some(list) = check::branch(schema, "array") {
+        let one = check::branch(schema, "string").is_some() && !trimmed.contains(',');
+        if trimmed.starts_with('[') {
+            return document::parse_value(trimmed, origin);
+        }
+        if !one {
+            let of_items = list.get("items")?;
+            let parts = trimmed.split(',').map(str::trim).filter(|part| !part.is_empty());
+            let items = parts.map(|part| typed(part, of_items, origin)).collect::<Option<_>>()?;
+            return Some(Node { origin: origin.clone(), value: Value::List(items) });
+        }
+    }
+    if check::branch(schema, "string").is_some() {
+        return scalar(toml::Value::String(text.to_owned()));
+    }
+    if check::branch(schema, "boolean").is_some() {
+        return scalar(toml::Value::Boolean(trimmed.to_lowercase().parse().ok()?));
+    }
+    if check::branch(schema, "number").is_some() {
+        return scalar(toml::Value::Float(trimmed.parse().ok()?));
+    }
+    check::branch(schema, "integer")?;
+    scalar(toml::Value::Integer(trimmed.parse().ok()?))
+}
+
+/// Puts `leaf` where `target` points, making the tables on the way.
+fn put(root: &mut Node, target: &Target<'_>, leaf: Node, origin: &Origin) {
+    let Some((last, tables)) = target.path.split_last() else { return };
+    let mut node = root;
+    for (depth, name) in tables.iter().enumerate() {
+        let Value::Table(table) = &mut node.value else { return };
+        let next = table.entry(name.clone()).or_insert_with(|| Node::empty(origin.clone()));
+        if target.replace_at == Some(depth + 1) {
+            *next = Node::empty(origin.clone());
+        }
+        node = next;
+    }
+    // A file that has no table here is told so by the check.
+    if let Value::Table(table) = &mut node.value {
+        table.insert(last.clone(), leaf);
+    }
+}

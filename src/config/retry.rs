@@ -1,0 +1,94 @@
+//! The intervals between attempts, by the `backoff` crate's policy without its jitter: that one is random, ours is
+//! derived from the delivery, so that a replay agrees.
+
+use super::settings::Retry;
+use crate::domain::{RetrySchedule, WebhookRules};
+use backoff::backoff::Backoff as _;
+use backoff::exponential::ExponentialBackoff;
+use std::time::Duration;
+
+/// More intervals than this are not listed; the last one repeats.
+const INTERVALS_MAX: u32 = 1000;
+
+/// How often, how long and at which intervals a webhook's deliveries are tried.
+pub(super) fn webhook_rules(retry: &Retry, attempts_max: u32, age_max: Duration) -> WebhookRules {
+    WebhookRules {
+        attempts_max,
+        age_max_ms: whole_ms(age_max),
+        retry: schedule(retry, attempts_max),
+    }
+}
+
+/// The schedule of `retry`, for so many attempts.
+fn schedule(retry: &Retry, attempts_max: u32) -> RetrySchedule {
+    let mut policy = ExponentialBackoff::<backoff::SystemClock> {
+        // A webhook may lower the maximum below the common first interval.
+        initial_interval: retry.initial_interval.min(retry.interval_max),
+        randomization_factor: 0.0,
+        multiplier: retry.multiplier,
+        max_interval: retry.interval_max,
+        max_elapsed_time: None,
+        ..ExponentialBackoff::default()
+    };
+    policy.reset();
+    let mut intervals_ms: Vec<u64> = Vec::new();
+    for _ in 0..attempts_max.clamp(1, INTERVALS_MAX) {
+        let Some(interval) = policy.next_backoff() else { break };
+        let interval_ms = whole_ms(interval);
+        let repeats = intervals_ms.last() == Some(&interval_ms);
+        if !repeats {
+            intervals_ms.push(interval_ms);
+        }
+        if repeats || interval_ms >= whole_ms(retry.interval_max) {
+            break;
+        }
+    }
+    RetrySchedule { intervals_ms, randomization_factor: retry.randomization_factor }
+}
+
+/// The policy adds up to a nanosecond, so that its rounding must be undone.
+fn whole_ms(interval: Duration) -> u64 {
+    let ms = interval.saturating_add(Duration::from_micros(500)).as_millis();
+    u64::try_from(ms).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Retry, schedule};
+
+    fn intervals(initial_ms: u64, multiplier: f64, max_ms: u64, attempts_max: u32) -> Vec<u64> {
+        let retry = Retry {
+            initial_interval: Duration::from_millis(initial_ms),
+            multiplier,
+            interval_max: Duration::from_millis(max_ms),
+            randomization_factor: 0.2,
+        };
+        let schedule = schedule(&retry, attempts_max);
+        assert!((schedule.randomization_factor - 0.2).abs() < f64::EPSILON);
+        schedule.intervals_ms
+    }
+
+    #[test]
+    fn intervals_grow_to_the_maximum_or_to_the_last_attempt() {
+        for (given, wanted) in [
+            ((5000, 2.0, 60_000, 16), vec![5000, 10_000, 20_000, 40_000, 60_000]),
+            ((5000, 2.0, 60_000, 3), vec![5000, 10_000, 20_000]),
+            ((100, 1.5, 1000, 16), vec![100, 150, 225, 338, 506, 759, 1000]),
+            ((500, 1.0, 60_000, 16), vec![500]),
+            ((5000, 2.0, 1000, 16), vec![1000]),
+            ((1, 2.0, 1, 1), vec![1]),
+            ((1, 2.0, 8, 1000), vec![1, 2, 4, 8]),
+        ] {
+            let (initial, multiplier, max, attempts) = given;
+            assert_eq!(intervals(initial, multiplier, max, attempts), wanted, "{given:?}");
+        }
+        assert!(intervals(1000, 1.0001, 86_400_000, 100_000).len() <= 1000);
+    }
+
+    #[test]
+    fn the_defaults_reach_an_hour() {
+        let defaults = intervals(5000, 2.0, 3_600_000, 16);
+        assert_eq!(defaults.len(), 11);
+        assert_eq!(defaults.last(), Some(&3_600_000));
+    }
+}

@@ -1,0 +1,240 @@
+//! From what `ringback.toml` writes to what the daemon uses.
+
+mod checks;
+
+use super::file::{self, OneOrMore, SettingsFile};
+use super::{Breaker, DeliverySettings, HttpSettings, RegistrySettings, Retry, Settings};
+use super::{Path, StoreSettings};
+use crate::config::check;
+use crate::config::context::{self, Context};
+use crate::config::document::{Document, Node, Place, Value};
+use crate::config::environment::{self, Variables};
+use crate::config::fault::Fault;
+use crate::config::schema;
+use crate::domain::{
+    CorrelationRules, OnReportTimeout, Phase2Order, Phase2Wait, StatusClass, StatusTable,
+};
+use crate::log::{KafkaSettings, TopicNames};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// The settings, and everything that is wrong with them. An `Err` is a file that is no TOML.
+pub(super) fn read(file: &Path, variables: &Variables) -> Result<(Settings, Vec<Fault>), Fault> {
+    let mut document = Document::read(file)?;
+    let schema = schema::of::<SettingsFile>();
+    let mut faults = Vec::new();
+    normalise_client(&mut document, &mut faults);
+    faults.extend(environment::apply(&mut document, &schema, variables));
+    faults.extend(check::prune(&mut document, &schema));
+    client_as_text(&mut document);
+    let mut context = Context::new(file, variables, faults);
+    let written: SettingsFile = context.typed(&document);
+    let settings = settings(file, written, &document.place(), &mut context);
+    Ok((settings, context.faults))
+}
+
+/// `security.protocol = "SSL"` is nested tables for TOML and one property for librdkafka.
+fn normalise_client(document: &mut Document, faults: &mut Vec<Fault>) {
+    let client = document.root.get_mut("kafka").and_then(|kafka| kafka.get_mut("client"));
+    if let Some(Node { value: Value::Table(table), .. }) = client {
+        context::flatten(&document.file, table, |_| true, faults);
+    }
+}
+
+/// librdkafka takes numbers and truth values as text.
+fn client_as_text(document: &mut Document) {
+    let client = document.root.get_mut("kafka").and_then(|kafka| kafka.get_mut("client"));
+    let Some(Node { value: Value::Table(table), .. }) = client else { return };
+    for node in table.values_mut() {
+        if let Value::Scalar(scalar) = &mut node.value
+            && !scalar.is_str()
+        {
+            *scalar = toml::Value::String(scalar.to_string());
+        }
+    }
+}
+
+fn settings(
+    file: &Path,
+    written: SettingsFile,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Settings {
+    let at = |section| place.key(section);
+    Settings {
+        file: file.to_owned(),
+        kafka: kafka(written.kafka, &at("kafka"), context),
+        topics: topics(written.topics, &at("topics"), context),
+        schema_registry: written
+            .schema_registry
+            .and_then(|written| registry(&written, &at("schema_registry"), context)),
+        store: StoreSettings { directory: context.path(&written.store.directory) },
+        http: http(&written.http, &at("http"), context),
+        accounts_file: context.path(&written.accounts.file),
+        correlation: correlation(&written.correlation),
+        statuses: statuses(written.statuses, &at("statuses"), context),
+        delivery: delivery(written.delivery, &at("delivery"), context),
+    }
+}
+
+fn kafka(written: file::Kafka, place: &Place<'_>, context: &mut Context<'_>) -> KafkaSettings {
+    checks::bootstrap_servers(&written.bootstrap_servers, place, context);
+    let mut client = BTreeMap::new();
+    for (name, text) in &written.client.0 {
+        let place = place.key("client").key(name);
+        if checks::client_property(name, &place, context)
+            && let Some(value) = context.secret(&place, text)
+        {
+            client.insert(name.clone(), value.reveal().to_owned());
+        }
+    }
+    KafkaSettings {
+        bootstrap_servers: written.bootstrap_servers,
+        group_id: written.group_id,
+        instance_id: written.instance_id,
+        commit_interval_ms: written.commit_interval_ms,
+        client,
+    }
+}
+
+fn topics(written: file::Topics, place: &Place<'_>, context: &mut Context<'_>) -> TopicNames {
+    let list = |names: OneOrMore| match names {
+        OneOrMore::One(name) => vec![name],
+        OneOrMore::More(names) => names,
+    };
+    if written.encoding == file::Encoding::Avro {
+        let place = place.key("encoding");
+        context.fault(&place, "`avro` is not available yet", "write \"json\", or remove the key");
+    }
+    let names = TopicNames {
+        flow_complete: list(written.flow_complete),
+        delivery_report: list(written.delivery_report),
+        events: written.events,
+        dead_letter: written.dead_letter,
+        changelog: written.changelog,
+        inbox: written.inbox,
+    };
+    checks::topics(&names, place, context);
+    names
+}
+
+fn registry(
+    written: &file::SchemaRegistry,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<RegistrySettings> {
+    let password =
+        written.password.as_ref().and_then(|text| context.secret(&place.key("password"), text));
+    if written.username.is_some() != written.password.is_some() {
+        context.fault(place, "has only one of `username` and `password`", "set both or neither");
+    }
+    let url = checks::registry_url(written.url.as_deref()?, &place.key("url"), context)?;
+    Some(RegistrySettings { url, username: written.username.clone(), password })
+}
+
+fn http(written: &file::Http, place: &Place<'_>, context: &mut Context<'_>) -> HttpSettings {
+    let token = written.token.as_ref().and_then(|text| {
+        let place = place.key("token");
+        let token = context.secret(&place, text)?;
+        checks::token(&token, &place, context);
+        Some(token)
+    });
+    let place = place.key("listen");
+    let listen = written.listen.parse().unwrap_or_else(|_| {
+        context.fault(
+            &place,
+            "is not an address and a port",
+            "write them as in \"127.0.0.1:9464\" or \"[::]:9464\"",
+        );
+        std::net::SocketAddr::from(([127, 0, 0, 1], 9464))
+    });
+    // A token that cannot be read has its own fault.
+    if !listen.ip().to_canonical().is_loopback() && written.token.is_none() {
+        context.fault(
+            &place,
+            format!(
+                "{} can be reached from other hosts, and there is no `http.token`",
+                listen.ip()
+            ),
+            "set token = { env = \"NAME\" } under [http], or listen on 127.0.0.1",
+        );
+    }
+    HttpSettings { listen, token }
+}
+
+fn correlation(written: &file::Correlation) -> CorrelationRules {
+    CorrelationRules {
+        phase2_wait: match written.phase2_wait {
+            file::Wait::All => Phase2Wait::All,
+            file::Wait::Each => Phase2Wait::Each,
+        },
+        phase2_order: match written.phase2_order {
+            file::Order::Strict => Phase2Order::Strict,
+            file::Order::Independent => Phase2Order::Independent,
+        },
+        on_report_timeout: match written.on_report_timeout {
+            file::OnTimeout::End => OnReportTimeout::End,
+            file::OnTimeout::Notify => OnReportTimeout::Notify,
+        },
+        correlation_ttl_ms: written.correlation_ttl_s.saturating_mul(1000),
+        report_timeout_ms: written.report_timeout_s.saturating_mul(1000),
+        dedup_window_ms: written.dedup_window_s.saturating_mul(1000),
+    }
+}
+
+fn statuses(written: file::Statuses, place: &Place<'_>, context: &mut Context<'_>) -> StatusTable {
+    for (index, word) in written.intermediate.iter().enumerate() {
+        if written.last.iter().any(|other| other.eq_ignore_ascii_case(word)) {
+            let place = place.key("intermediate").item(index);
+            let problem = format!("`{word}` is among the final words too");
+            context.fault(&place, problem, "keep it in one of the two lists");
+        }
+    }
+    let last = written.last.into_iter().map(|word| (word, StatusClass::Final));
+    let more = written.intermediate.into_iter().map(|word| (word, StatusClass::Intermediate));
+    StatusTable::new(last.chain(more))
+}
+
+fn delivery(
+    written: file::Delivery,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> DeliverySettings {
+    for (index, text) in written.allow_addresses.iter().enumerate() {
+        checks::cidr(text, &place.key("allow_addresses").item(index), context);
+    }
+    let retry = &written.retry;
+    if retry.initial_interval_ms > retry.interval_max_ms {
+        context.fault(
+            &place.key("retry").key("interval_max_ms"),
+            "is shorter than `initial_interval_ms`",
+            format!("write {} or more", retry.initial_interval_ms),
+        );
+    }
+    DeliverySettings {
+        request_timeout: Duration::from_millis(written.request_timeout_ms),
+        connect_timeout: Duration::from_millis(written.connect_timeout_ms),
+        in_flight_max: written.in_flight_max,
+        in_flight_max_webhook: written.in_flight_max_webhook,
+        uncommitted_max: written.uncommitted_max,
+        rate_per_second: NonZeroU32::new(written.rate_per_second),
+        attempts_max: written.attempts_max,
+        age_max: Duration::from_secs(written.age_max_s),
+        allow_addresses: written.allow_addresses,
+        retry_after_max: Duration::from_secs(written.retry_after_max_s),
+        disable_after: Duration::from_secs(written.disable_after_s),
+        retry: Retry {
+            initial_interval: Duration::from_millis(retry.initial_interval_ms),
+            multiplier: retry.multiplier,
+            interval_max: Duration::from_millis(retry.interval_max_ms),
+            randomization_factor: retry.randomization_factor,
+        },
+        breaker: Breaker {
+            failure_ratio: written.breaker.failure_ratio,
+            window: Duration::from_secs(written.breaker.window_s),
+            attempts_min: written.breaker.attempts_min,
+            open: Duration::from_secs(written.breaker.open_s),
+        },
+    }
+}

@@ -1,0 +1,178 @@
+//! What the schema of `ringback.toml` cannot say.
+
+use crate::config::context::Context;
+use crate::config::document::Place;
+use crate::delivery::Secret;
+use crate::log::TopicNames;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Kafka's own limit.
+const TOPIC_NAME_BYTES_MAX: usize = 249;
+
+/// librdkafka's properties that exactly-once delivery rests on, and what to do instead of setting them.
+const OWNED: [(&str, &str); 11] = [
+    ("bootstrap.servers", "set kafka.bootstrap_servers"),
+    ("metadata.broker.list", "set kafka.bootstrap_servers"),
+    ("group.id", "set kafka.group_id"),
+    ("group.instance.id", "set kafka.instance_id"),
+    ("transactional.id", "set kafka.instance_id"),
+    ("enable.auto.commit", "remove it: offsets are committed with the state"),
+    ("enable.auto.offset.store", "remove it: offsets are committed with the state"),
+    ("enable.idempotence", "remove it: transactions need it on"),
+    ("enable.partition.eof", "remove it: the restore needs it"),
+    ("isolation.level", "remove it: only committed records are read"),
+    ("partition.assignment.strategy", "remove it: tasks move by the one that is built in"),
+];
+
+/// Each server is `host` or `host:port`.
+pub(super) fn bootstrap_servers(servers: &str, place: &Place<'_>, context: &mut Context<'_>) {
+    let good = servers.split(',').all(|server| {
+        let server = server.trim();
+        // Behind the last colon that is outside of an IPv6 address's brackets stands the port.
+        let (host, port) = match server.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            Some(_) | None => (server, None),
+        };
+        let port_good = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+        port_good && !host.is_empty() && !host.contains(char::is_whitespace)
+    });
+    if !good {
+        context.fault(
+            &place.key("bootstrap_servers"),
+            "is not a list of servers",
+            "write host:port, comma separated",
+        );
+    }
+}
+
+/// Whether users may set the property `name`.
+pub(super) fn client_property(name: &str, place: &Place<'_>, context: &mut Context<'_>) -> bool {
+    let owned = OWNED.iter().find(|(owned, _)| name.eq_ignore_ascii_case(owned));
+    if let Some((_, mend)) = owned {
+        context.fault(place, "belongs to the daemon", *mend);
+    }
+    owned.is_none()
+}
+
+/// Kafka takes the names, and no two roles share one.
+pub(super) fn topics(names: &TopicNames, place: &Place<'_>, context: &mut Context<'_>) {
+    let one = |key: &'static str, name| (key, vec![name]);
+    let many = |key: &'static str, names: &'_ [String]| (key, names.to_vec());
+    let roles = [
+        many("flow_complete", &names.flow_complete),
+        many("delivery_report", &names.delivery_report),
+        one("events", names.events.clone()),
+        one("dead_letter", names.dead_letter.clone()),
+        one("changelog", names.changelog.clone()),
+        one("inbox", names.inbox.clone()),
+    ];
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for (key, names) in roles {
+        let place = place.key(key);
+        for name in names {
+            if !is_topic_name(&name) {
+                context.fault(
+                    &place,
+                    "is not a topic's name",
+                    "use 1 to 249 letters, digits, dots, hyphens and underscores",
+                );
+                continue;
+            }
+            match seen.insert(name.clone(), key) {
+                None => {}
+                Some(other) if other == key => {
+                    context.fault(&place, format!("lists `{name}` twice"), "list it once");
+                }
+                Some(other) => {
+                    let problem = format!("`{name}` is the topic of `{other}` too");
+                    context.fault(&place, problem, "give each role a topic of its own");
+                }
+            }
+        }
+    }
+}
+
+fn is_topic_name(name: &str) -> bool {
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !matches!(name, "" | "." | "..")
+        && name.len() <= TOPIC_NAME_BYTES_MAX
+        && name.bytes().all(letters)
+}
+
+/// The address of a registry.
+pub(super) fn registry_url(
+    text: &str,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<reqwest::Url> {
+    let example = "write it as in \"http://127.0.0.1:8081\"";
+    let url = match reqwest::Url::parse(text) {
+        Ok(url) => url,
+        Err(error) => {
+            context.fault(place, format!("is not a URL: {error}"), example);
+            return None;
+        }
+    };
+    if !matches!(url.scheme(), "http" | "https") {
+        context.fault(place, "is neither http nor https", example);
+        return None;
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        context.fault(
+            place,
+            "holds credentials, which would show in logs",
+            "move them to `username` and `password`",
+        );
+        return None;
+    }
+    Some(url)
+}
+
+/// A token that a header can carry.
+pub(super) fn token(token: &Secret, place: &Place<'_>, context: &mut Context<'_>) {
+    let text = token.reveal();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        context.fault(
+            place,
+            "is empty, or has spaces or letters beyond ASCII",
+            "make one, for example with `openssl rand -hex 32`",
+        );
+    }
+}
+
+/// A network, without bits behind the prefix's length.
+pub(super) fn cidr(text: &str, place: &Place<'_>, context: &mut Context<'_>) {
+    let example = "write a network as in \"10.0.0.0/8\" or \"fd00::/8\"";
+    let Some((address, length)) = text.split_once('/') else {
+        let mend = match text.parse::<IpAddr>() {
+            Ok(IpAddr::V4(address)) => format!("write \"{address}/32\""),
+            Ok(IpAddr::V6(address)) => format!("write \"{address}/128\""),
+            Err(_) => example.to_owned(),
+        };
+        context.fault(place, "has no prefix length", mend);
+        return;
+    };
+    let (Ok(address), Ok(length)) = (address.parse::<IpAddr>(), length.parse::<u32>()) else {
+        context.fault(place, "is not a network", example);
+        return;
+    };
+    let network = match address {
+        IpAddr::V4(address) if length <= 32 => {
+            let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
+        }
+        IpAddr::V6(address) if length <= 128 => {
+            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => {
+            context.fault(place, format!("/{length} is longer than an address"), example);
+            return;
+        }
+    };
+    if network != address {
+        let mend = format!("write \"{network}/{length}\"");
+        context.fault(place, format!("has bits behind its first {length}"), mend);
+    }
+}
