@@ -69,3 +69,29 @@ fn flow_avro(json: &str) -> Vec<u8> {
 fn report_avro(json: &str) -> Vec<u8> {
     single_object(schema::DELIVERY_REPORT, json)
 }
+
+#[test]
+#[ignore = "timing"]
+fn timing() {
+    use std::time::Instant;
+    let mut decoder = Decoder::new(false);
+    let flow_c = {
+        let v: serde_json::Value = serde_json::from_str(FLOW).unwrap();
+        serde_json::to_vec(&v).unwrap()
+    };
+    for (name, kind, payload) in [
+        ("flow json", RecordKind::Flow, FLOW.as_bytes().to_vec()),
+        ("flow json compact", RecordKind::Flow, flow_c),
+        ("report json", RecordKind::Report, REPORT.as_bytes().to_vec()),
+        ("flow avro", RecordKind::Flow, flow_avro(FLOW)),
+        ("report avro", RecordKind::Report, report_avro(REPORT)),
+    ] {
+        let n = 100_000;
+        let start = Instant::now();
+        for _ in 0..n {
+            std::hint::black_box(decoder.decode(kind, std::hint::black_box(&payload)));
+        }
+        println!("{name} {} B: {:?}", payload.len(), start.elapsed() / n);
+    }
+    println!("{}", size_of::<Value>());
+}
