@@ -164,7 +164,7 @@ impl<'a> Object<'a> {
     pub(super) fn time(&mut self, name: &str, value: Timestamp) {
         let out = self.name(name);
         out.push(b'"');
-        super::event::write_rfc3339(out, value);
+        super::time::write_rfc3339(out, value);
         out.push(b'"');
     }
 

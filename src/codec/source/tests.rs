@@ -20,24 +20,21 @@ const PHASE_2: &str =
     include_str!("../../../tests/ringback/samples/webhook-phase-2.json").trim_ascii_end();
 
 fn flow(payload: impl AsRef<[u8]>) -> FlowComplete {
-    match Decoder::new(false).decode(RecordKind::Flow, payload.as_ref()) {
-        Decoded::Flow(flow) => *flow,
-        other => panic!("{other:?}"),
-    }
+    let decoded = Decoder::new(false).decode(RecordKind::Flow, payload.as_ref());
+    let Decoded::Flow(flow) = decoded else { panic!("{decoded:?}") };
+    *flow
 }
 
 fn report(payload: impl AsRef<[u8]>) -> DeliveryReport {
-    match Decoder::new(false).decode(RecordKind::Report, payload.as_ref()) {
-        Decoded::Report(report) => *report,
-        other => panic!("{other:?}"),
-    }
+    let decoded = Decoder::new(false).decode(RecordKind::Report, payload.as_ref());
+    let Decoded::Report(report) = decoded else { panic!("{decoded:?}") };
+    *report
 }
 
 fn bad(kind: RecordKind, payload: impl AsRef<[u8]>) -> Bad {
-    match Decoder::new(false).decode(kind, payload.as_ref()) {
-        Decoded::Bad(bad) => bad,
-        other => panic!("{other:?}"),
-    }
+    let decoded = Decoder::new(false).decode(kind, payload.as_ref());
+    let Decoded::Bad(bad) = decoded else { panic!("{decoded:?}") };
+    bad
 }
 
 fn undecodable(kind: RecordKind, payload: impl AsRef<[u8]>) -> String {
@@ -68,30 +65,4 @@ fn flow_avro(json: &str) -> Vec<u8> {
 
 fn report_avro(json: &str) -> Vec<u8> {
     single_object(schema::DELIVERY_REPORT, json)
-}
-
-#[test]
-#[ignore = "timing"]
-fn timing() {
-    use std::time::Instant;
-    let mut decoder = Decoder::new(false);
-    let flow_c = {
-        let v: serde_json::Value = serde_json::from_str(FLOW).unwrap();
-        serde_json::to_vec(&v).unwrap()
-    };
-    for (name, kind, payload) in [
-        ("flow json", RecordKind::Flow, FLOW.as_bytes().to_vec()),
-        ("flow json compact", RecordKind::Flow, flow_c),
-        ("report json", RecordKind::Report, REPORT.as_bytes().to_vec()),
-        ("flow avro", RecordKind::Flow, flow_avro(FLOW)),
-        ("report avro", RecordKind::Report, report_avro(REPORT)),
-    ] {
-        let n = 100_000;
-        let start = Instant::now();
-        for _ in 0..n {
-            std::hint::black_box(decoder.decode(kind, std::hint::black_box(&payload)));
-        }
-        println!("{name} {} B: {:?}", payload.len(), start.elapsed() / n);
-    }
-    println!("{}", size_of::<Value>());
 }
