@@ -19,3 +19,4 @@ mod content;
 mod json;
 mod scan;
 mod schema;
+mod time;

@@ -1,14 +1,18 @@
 //! Avro source records: a datum becomes the JSON text of the same shape, so that everything after is one road.
 
+mod plan;
+
 use super::json;
 use super::schema::{self, Known};
 use crate::domain::RecordKind;
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
-use apache_avro::schema::{Name, RecordSchema};
 use apache_avro::types::Value;
-use std::io::{self, Read};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use plan::{NoJson, Plan};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+/// So many values a record may hold that is resolved to our schema: the library's tree takes some hundred bytes of each.
+const RESOLVED_VALUES_MAX: usize = 250_000;
 
 /// So many schemas of a registry are kept for the life of the process.
 const REGISTRY_SCHEMAS_MAX: usize = 1000;
@@ -36,6 +40,7 @@ pub(super) enum Fault {
     BreaksOff,
     Mismatch,
     Surplus,
+    TooMany,
     Unresolvable,
     NoJson,
 }
@@ -46,7 +51,7 @@ pub(super) struct Writer(&'static Readers);
 
 struct Readers {
     /// As written.
-    plain: GenericDatumReader<'static>,
+    plan: Arc<Plan>,
     /// Resolved to our schema; `None` when that is the same.
     flow: Option<GenericDatumReader<'static>>,
     report: Option<GenericDatumReader<'static>>,
@@ -77,24 +82,22 @@ static BY_FINGERPRINT: LazyLock<Vec<([u8; 8], Readers)>> = LazyLock::new(|| {
 static REGISTRY: Mutex<Vec<(String, &'static Readers)>> = Mutex::new(Vec::new());
 
 impl Readers {
-    fn new(schema: &'static Schema) -> Result<Self, Box<apache_avro::Error>> {
-        let resolving = |own: &'static Schema| -> Result<_, apache_avro::Error> {
+    fn new(schema: &'static Schema) -> Result<Self, SchemaError> {
+        let resolving = |own: &'static Schema| {
             if own == schema {
                 return Ok(None);
             }
-            GenericDatumReader::builder(schema).reader_schema(own).build().map(Some)
+            let reader = GenericDatumReader::builder(schema).reader_schema(own).build();
+            reader.map(Some).map_err(|error| SchemaError::Unparsable(Box::new(error)))
         };
-        let build = || {
-            let (flow, report) = match &*EMBEDDED {
-                Ok(embedded) => {
-                    (resolving(&embedded.flow.schema)?, resolving(&embedded.report.schema)?)
-                }
-                Err(_) => (None, None),
-            };
-            let plain = GenericDatumReader::builder(schema).build()?;
-            Ok(Self { plain, flow, report })
+        let plan = Plan::new(schema)?;
+        let (flow, report) = match &*EMBEDDED {
+            Ok(embedded) => {
+                (resolving(&embedded.flow.schema)?, resolving(&embedded.report.schema)?)
+            }
+            Err(_) => (None, None),
         };
-        build().map_err(Box::new)
+        Ok(Self { plan, flow, report })
     }
 }
 
@@ -115,8 +118,9 @@ impl Writer {
         }
         let schema =
             Schema::parse_str(text).map_err(|error| SchemaError::Unparsable(Box::new(error)))?;
-        bounded(&schema, &mut Names::default())?;
-        let readers = Readers::new(Box::leak(Box::new(schema))).map_err(SchemaError::Unparsable)?;
+        // Before anything is leaked.
+        Plan::new(&schema)?;
+        let readers = Readers::new(Box::leak(Box::new(schema)))?;
         let readers: &'static Readers = Box::leak(Box::new(readers));
         registry.push((text.to_owned(), readers));
         Ok(Self(readers))
@@ -133,17 +137,16 @@ impl Writer {
             RecordKind::Flow => &self.0.flow,
             RecordKind::Report => &self.0.report,
         };
-        let value = match resolving {
-            None => read(&self.0.plain, datum)?,
-            // Whether the datum or its resolution is at fault is worth a second look, as records at fault are rare.
-            Some(reader) => match read(reader, datum) {
-                Err(Fault::Mismatch) => {
-                    read(&self.0.plain, datum)?;
-                    return Err(Fault::Unresolvable);
-                }
-                other => other?,
-            },
+        out.clear();
+        let Some(reader) = resolving else {
+            return match plan::transcode(&self.0.plan, datum, usize::MAX, out)? {
+                NoJson(false) => Ok(()),
+                NoJson(true) => Err(Fault::NoJson),
+            };
         };
+        // The library takes the end of the bytes for a null, and bounds nothing but single allocations: this pass bounds it.
+        plan::transcode(&self.0.plan, datum, RESOLVED_VALUES_MAX, out)?;
+        let value = reader.read_value(&mut &*datum).map_err(|_| Fault::Unresolvable)?;
         out.clear();
         write_value(out, &value)
     }
@@ -151,43 +154,8 @@ impl Writer {
     /// Writes the JSON of `datum` as it was written: what can be told of a record that is no source event.
     pub(super) fn to_json_unresolved(&self, datum: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         out.clear();
-        write_value(out, &read(&self.0.plain, datum)?)
+        plan::transcode(&self.0.plan, datum, RESOLVED_VALUES_MAX, out).map(|_| ())
     }
-}
-
-/// Bytes that remember whether more was wanted than there are: the library takes the end for a null.
-struct Datum<'a> {
-    rest: &'a [u8],
-    broke_off: bool,
-}
-
-impl Read for Datum<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = buffer.len().min(self.rest.len());
-        self.read_exact(buffer.get_mut(..length).unwrap_or_default())?;
-        self.broke_off |= length < buffer.len();
-        Ok(length)
-    }
-
-    fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        let Some((wanted, rest)) = self.rest.split_at_checked(buffer.len()) else {
-            self.broke_off = true;
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        };
-        buffer.copy_from_slice(wanted);
-        self.rest = rest;
-        Ok(())
-    }
-}
-
-fn read(reader: &GenericDatumReader<'_>, datum: &[u8]) -> Result<Value, Fault> {
-    let mut datum = Datum { rest: datum, broke_off: false };
-    let value = reader.read_value(&mut datum);
-    if datum.broke_off {
-        return Err(Fault::BreaksOff);
-    }
-    let value = value.map_err(|_| Fault::Mismatch)?;
-    if datum.rest.is_empty() { Ok(value) } else { Err(Fault::Surplus) }
 }
 
 fn is_null(value: &Value) -> bool {
@@ -262,75 +230,4 @@ fn write_members<'v>(
 
 fn write_shortest(out: &mut Vec<u8>, number: &impl serde::Serialize) -> Result<(), Fault> {
     serde_json::to_writer(out, number).map_err(|_| Fault::NoJson)
-}
-
-/// Names met while a schema is walked.
-#[derive(Default)]
-struct Names {
-    /// Records that enclose the place.
-    enclosing: Vec<Name>,
-    /// Named types whose datum has no bytes.
-    empty: Vec<Name>,
-}
-
-/// Checks that a datum of `schema` can be no larger in memory than its bytes explain; says whether it can have no bytes.
-fn bounded(schema: &Schema, names: &mut Names) -> Result<bool, SchemaError> {
-    match schema {
-        Schema::Null => Ok(true),
-        Schema::Array(array) => nonempty(&array.items, names),
-        Schema::Map(map) => nonempty(&map.types, names),
-        Schema::Union(union) => {
-            for variant in union.variants() {
-                bounded(variant, names)?;
-            }
-            Ok(false)
-        }
-        Schema::Record(record) => bounded_record(record, names),
-        Schema::Ref { name } if names.enclosing.contains(name) => Err(SchemaError::Recursive),
-        Schema::Ref { name } => Ok(names.empty.contains(name)),
-        Schema::Fixed(fixed) => {
-            if fixed.size == 0 {
-                names.empty.push(fixed.name.clone());
-            }
-            Ok(fixed.size == 0)
-        }
-        Schema::Boolean
-        | Schema::Int
-        | Schema::Long
-        | Schema::Float
-        | Schema::Double
-        | Schema::Bytes
-        | Schema::String
-        | Schema::Enum(_)
-        | Schema::Decimal(_)
-        | Schema::BigDecimal
-        | Schema::Uuid(_)
-        | Schema::Date
-        | Schema::TimeMillis
-        | Schema::TimeMicros
-        | Schema::TimestampMillis
-        | Schema::TimestampMicros
-        | Schema::TimestampNanos
-        | Schema::LocalTimestampMillis
-        | Schema::LocalTimestampMicros
-        | Schema::LocalTimestampNanos
-        | Schema::Duration(_) => Ok(false),
-    }
-}
-
-fn nonempty(items: &Schema, names: &mut Names) -> Result<bool, SchemaError> {
-    if bounded(items, names)? { Err(SchemaError::EmptyItems) } else { Ok(false) }
-}
-
-fn bounded_record(record: &RecordSchema, names: &mut Names) -> Result<bool, SchemaError> {
-    names.enclosing.push(record.name.clone());
-    let mut empty = true;
-    for field in &record.fields {
-        empty &= bounded(&field.schema, names)?;
-    }
-    names.enclosing.pop();
-    if empty {
-        names.empty.push(record.name.clone());
-    }
-    Ok(empty)
 }

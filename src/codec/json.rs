@@ -95,7 +95,7 @@ pub(super) fn write_unsigned(out: &mut Vec<u8>, number: u64) {
             break;
         }
     }
-    out.extend_from_slice(digits.last_chunk::<20>().map_or(&[], |all| all.split_at(20 - used).1));
+    out.extend_from_slice(digits.get(digits.len() - used..).unwrap_or_default());
 }
 
 /// Writes `number` in decimal digits.
@@ -164,7 +164,7 @@ impl<'a> Object<'a> {
     pub(super) fn time(&mut self, name: &str, value: Timestamp) {
         let out = self.name(name);
         out.push(b'"');
-        super::event::write_rfc3339(out, value);
+        super::time::write_rfc3339(out, value);
         out.push(b'"');
     }
 

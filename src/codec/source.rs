@@ -217,6 +217,7 @@ fn avro_detail(fault: avro::Fault) -> &'static str {
         avro::Fault::BreaksOff => "the Avro record breaks off before its end",
         avro::Fault::Mismatch => "the Avro record is not what its schema says",
         avro::Fault::Surplus => "bytes follow after the end of the Avro record",
+        avro::Fault::TooMany => "the Avro record holds too many values, or nests them too deep",
         avro::Fault::Unresolvable => {
             "the record's schema can't be resolved to the schema of the source event"
         }

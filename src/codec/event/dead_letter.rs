@@ -1,8 +1,8 @@
 //! A delivery that was given up, whole, and the headers of dead letters.
 
 use super::outcome::write_outcome;
-use super::rfc3339;
 use crate::codec::json::{self, Object};
+use crate::codec::time::rfc3339;
 use crate::domain::{
     AccountId, DeadLetterReason, Delivery, Due, PhononUuid, RESPONSE_BYTES_KEPT, Source, Timestamp,
 };

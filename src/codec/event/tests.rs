@@ -1,1 +1,386 @@
+//! Each event and dead letter, byte for byte: consumers stand on the names.
 
+use super::{
+    EventContext, RequestView, delivery_headers, record_headers, rfc3339,
+    write_delivery_dead_letter, write_event, write_record_dead_lettered,
+};
+use crate::domain::{
+    AccountId, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId, Due,
+    ErrorReason, Event, Flow, FlowId, FlowIdentity, IgnoreReason, IgnoredRecord, Outcome, Phase,
+    PhononUuid, RawRecord, RecordKind, SmsId, Source, State, StatusClass, Timestamp, Verdict,
+    WebhookName,
+};
+use bytes::Bytes;
+
+const AT: Timestamp = Timestamp::from_ms(1_697_696_721_000);
+const LATER: Timestamp = Timestamp::from_ms(1_697_696_726_250);
+const ACCOUNT: AccountId = AccountId(28);
+
+fn uuid() -> PhononUuid {
+    PhononUuid::new("u-1").unwrap()
+}
+
+fn sms(id: &str) -> SmsId {
+    SmsId::new(id).unwrap()
+}
+
+fn source() -> Source {
+    Source { topic: "sms-delivery-report".into(), partition: 3, offset: 42, timestamp: AT }
+}
+
+fn identity() -> FlowIdentity {
+    FlowIdentity { account: ACCOUNT, flow: Some(FlowId(200)), content: 1 }
+}
+
+fn flow() -> Flow {
+    Flow {
+        identity: identity(),
+        accepted_at: AT,
+        source: source(),
+        webhook: WebhookName::new("crm").unwrap(),
+        keys: None,
+        sms: Some(vec![sms("a"), sms("b")]),
+        reports: Vec::new(),
+        collection: Collection::NotWanted,
+    }
+}
+
+fn outcome() -> Outcome {
+    Outcome {
+        verdict: Verdict::Retry,
+        status: Some(503),
+        duration_ms: 1042,
+        response: Bytes::from_static(b"busy \"now\" \xff"),
+        response_truncated: false,
+        reason: Some(ErrorReason::Refused),
+        error: Some("the endpoint answered 503".into()),
+    }
+}
+
+fn delivery() -> Delivery {
+    Delivery {
+        id: DeliveryId::from_bytes([0xab; 16]),
+        phase: Phase::Two,
+        account: ACCOUNT,
+        webhook: WebhookName::new("crm").unwrap(),
+        body: Bytes::from_static("{\"text\":\"फोनन\"}".as_bytes()),
+        source: source(),
+        scheduled_at: AT,
+        due: Due::AfterPhaseOne,
+        attempts: 2,
+        replays: 1,
+        first_attempt_at: Some(AT),
+        last_attempt_at: Some(LATER),
+        last_outcome: Some(outcome()),
+    }
+}
+
+/// The JSON of `event`, which is checked to be JSON.
+fn written(state: &State, event: &Event) -> Option<String> {
+    let uuid = uuid();
+    let context = EventContext { uuid: &uuid, account: None, at: AT };
+    let mut out = b"before".to_vec();
+    let published = write_event(&mut out, &context, state, event);
+    let text = String::from_utf8(out).unwrap().strip_prefix("before").unwrap().to_owned();
+    assert_eq!(published, !text.is_empty());
+    if published {
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    }
+    published.then_some(text)
+}
+
+fn check(event: &Event, expected: &str) {
+    check_in(&State::default(), event, expected);
+}
+
+fn check_in(state: &State, event: &Event, expected: &str) {
+    // The expectation is wrapped for reading.
+    let expected: String = expected.lines().map(str::trim_start).collect();
+    assert_eq!(written(state, event).unwrap(), expected);
+}
+
+#[test]
+fn accepted_records() {
+    check(
+        &Event::FlowAccepted(Box::new(flow())),
+        r#"{"type":"flow_accepted","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z",
+        "webhook":"crm","flow_id":200,"sms":["a","b"],
+        "source":{"topic":"sms-delivery-report","partition":3,"offset":42}}"#,
+    );
+    let report = Collected {
+        account: ACCOUNT,
+        sms: sms("a"),
+        class: StatusClass::Final,
+        seen: vec![1],
+        body: None,
+        raw: None,
+        sent: false,
+        source: source(),
+        expires_at: Some(LATER),
+    };
+    check(
+        &Event::ReportAccepted { report: Box::new(report), status: "ODD\"".into(), known: false },
+        r#"{"type":"report_accepted","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z",
+        "sms_id":"a","status":"ODD\"","known_status":false,"waiting":true,
+        "source":{"topic":"sms-delivery-report","partition":3,"offset":42}}"#,
+    );
+}
+
+#[test]
+fn ignored_records() {
+    check(
+        &Event::RecordIgnored(IgnoredRecord {
+            kind: RecordKind::Report,
+            account: ACCOUNT,
+            sms: Some(sms("a")),
+            reason: IgnoreReason::Duplicate,
+            source: source(),
+            waited: false,
+        }),
+        r#"{"type":"record_ignored","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z",
+        "record":"delivery_report","reason":"duplicate","sms_id":"a",
+        "source":{"topic":"sms-delivery-report","partition":3,"offset":42}}"#,
+    );
+    check(
+        &Event::FlowSilenced {
+            identity: identity(),
+            reason: IgnoreReason::WebhookDisabled,
+            source: source(),
+            until: LATER,
+        },
+        r#"{"type":"record_ignored","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z",
+        "record":"flow_complete","reason":"webhook_disabled",
+        "source":{"topic":"sms-delivery-report","partition":3,"offset":42}}"#,
+    );
+}
+
+#[test]
+fn a_delivery_from_its_schedule_to_its_end() {
+    let event = Event::DeliveryScheduled { delivery: Box::new(delivery()), sms: vec![sms("a")] };
+    check(
+        &event,
+        r#"{"type":"delivery_scheduled","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z",
+        "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,"due_at":null,"sms":["a"],
+        "source":{"topic":"sms-delivery-report","partition":3,"offset":42}}"#,
+    );
+    let state = State { correlation: Correlation::Unknown, deliveries: vec![delivery()] };
+    let failed = Event::AttemptFailed {
+        delivery: delivery().id,
+        attempt: 3,
+        outcome: outcome(),
+        at: LATER,
+        retry_at: Some(AT),
+    };
+    check_in(
+        &state,
+        &failed,
+        "{\"type\":\"attempt_failed\",\"phonon_uuid\":\"u-1\",\"account_id\":28,\"at\":\"2023-10-19T06:25:26.250Z\",
+        \"webhook\":\"crm\",\"webhook_id\":\"msg_abababababababababababababababab\",\"phase\":2,\"attempt\":3,
+        \"response_status\":\"FAILED\",\"response_status_code\":503,\"response_status_type\":\"SERVER_ERROR\",
+        \"response_duration\":1.042,\"response_raw\":\"busy \\\"now\\\" \u{fffd}\",\"response_truncated\":false,
+        \"response_error\":\"the endpoint answered 503\",\"error_reason\":\"REFUSED\",
+        \"retry_at\":\"2023-10-19T06:25:21.000Z\"}",
+    );
+    let success = Outcome {
+        verdict: Verdict::Delivered,
+        status: Some(204),
+        duration_ms: 7,
+        response: Bytes::new(),
+        response_truncated: false,
+        reason: None,
+        error: None,
+    };
+    let delivery = Box::new(delivery());
+    check(
+        &Event::Delivered { delivery, attempt: 3, outcome: success, at: LATER },
+        r#"{"type":"delivered","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:26.250Z",
+        "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,"attempt":3,"attempts":3,
+        "response_status":"SUCCESS","response_status_code":204,"response_status_type":"SUCCESSFUL",
+        "response_duration":0.007,"response_raw":"","response_truncated":false}"#,
+    );
+}
+
+fn unreachable() -> Delivery {
+    let error = Outcome {
+        verdict: Verdict::Retry,
+        status: None,
+        duration_ms: 5000,
+        response: Bytes::new(),
+        response_truncated: false,
+        reason: Some(ErrorReason::Unreachable),
+        error: Some("connection refused".into()),
+    };
+    Delivery { last_outcome: Some(error), ..delivery() }
+}
+
+#[test]
+fn what_is_given_up() {
+    check(
+        &Event::DeadLettered {
+            delivery: Box::new(unreachable()),
+            reason: DeadLetterReason::AttemptsExhausted,
+            at: LATER,
+        },
+        r#"{"type":"dead_lettered","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:26.250Z",
+        "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,
+        "kind":"delivery","reason":"attempts_exhausted","attempts":2,"replays":1,
+        "last_outcome":{"response_status":"FAILED","response_duration":5.000,
+        "response_error":"connection refused","error_reason":"UNREACHABLE"}}"#,
+    );
+    let record = RawRecord {
+        kind: Some(RecordKind::Report),
+        account: Some(ACCOUNT),
+        sms: Some(sms("a")),
+        payload: None,
+        source: source(),
+    };
+    check(
+        &Event::RecordDeadLettered {
+            record,
+            reason: DeadLetterReason::FlowMissing,
+            detail: "it never came".to_owned(),
+        },
+        r#"{"type":"dead_lettered","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z",
+        "kind":"record","reason":"flow_missing","record":"delivery_report","sms_id":"a",
+        "source":{"topic":"sms-delivery-report","partition":3,"offset":42},"detail":"it never came"}"#,
+    );
+    let record =
+        RawRecord { kind: None, account: None, sms: None, payload: None, source: source() };
+    let mut out = Vec::new();
+    write_record_dead_lettered(&mut out, AT, &record, DeadLetterReason::Undecodable, "noise");
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        r#"{"type":"dead_lettered","at":"2023-10-19T06:25:21.000Z","kind":"record","reason":"undecodable","source":{"topic":"sms-delivery-report","partition":3,"offset":42},"detail":"noise"}"#
+    );
+}
+
+#[test]
+fn the_end_of_a_correlation() {
+    let state = State { correlation: Correlation::Open(flow()), deliveries: Vec::new() };
+    check_in(
+        &state,
+        &Event::ReportTimedOut { missing: vec![sms("b")] },
+        r#"{"type":"report_timed_out","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z",
+        "missing":["b"]}"#,
+    );
+    check_in(
+        &state,
+        &Event::CorrelationEnded,
+        r#"{"type":"correlation_ended","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z"}"#,
+    );
+    for internal in [
+        Event::ReportAdopted { sms: sms("a") },
+        Event::CollectionClosed(Collection::Complete),
+        Event::MarkerKept { account: ACCOUNT, until: AT },
+        Event::MarkerExpired,
+    ] {
+        assert_eq!(written(&state, &internal), None);
+    }
+}
+
+#[test]
+fn an_answer_is_bounded_in_a_failed_attempt_and_whole_when_delivered() {
+    // Three bytes a letter, so that the bound falls within one.
+    let response = Bytes::from("फ".repeat(4000));
+    let outcome = Outcome { response, verdict: Verdict::Delivered, ..outcome() };
+    let failed = Event::AttemptFailed {
+        delivery: delivery().id,
+        attempt: 1,
+        outcome: outcome.clone(),
+        at: AT,
+        retry_at: None,
+    };
+    let delivered =
+        Event::Delivered { delivery: Box::new(delivery()), attempt: 1, outcome, at: AT };
+    for (event, letters, truncated) in [(failed, 1365, true), (delivered, 4000, false)] {
+        let json: serde_json::Value =
+            serde_json::from_str(&written(&State::default(), &event).unwrap()).unwrap();
+        assert_eq!(json["response_raw"], "फ".repeat(letters));
+        assert_eq!(json["response_truncated"], truncated);
+    }
+}
+
+#[test]
+fn a_dead_letter_holds_the_whole_delivery() {
+    let view = RequestView {
+        method: "POST",
+        url: "https://crm.example.com/hooks/phonon",
+        headers: &[("content-type", "application/json"), ("x-a", "1"), ("X-A", "2")],
+    };
+    let mut out = Vec::new();
+    let reason = DeadLetterReason::Refused;
+    write_delivery_dead_letter(&mut out, &uuid(), &unreachable(), reason, Some(&view));
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        concat!(
+            r#"{"webhook_id":"msg_abababababababababababababababab","phonon_uuid":"u-1","account_id":28,"#,
+            r#""webhook":"crm","phase":2,"reason":"refused","attempts":2,"replays":1,"#,
+            r#""scheduled_at":"2023-10-19T06:25:21.000Z","first_attempt_at":"2023-10-19T06:25:21.000Z","#,
+            r#""last_attempt_at":"2023-10-19T06:25:26.250Z","request":{"method":"POST","#,
+            r#""url":"https://crm.example.com/hooks/phonon","#,
+            r#""headers":{"content-type":"application/json","x-a":"1, 2"},"#,
+            r#""body":"{\"text\":\"फोनन\"}"},"last_outcome":{"response_status":"FAILED","#,
+            r#""response_duration":5.000,"response_error":"connection refused","error_reason":"UNREACHABLE"}}"#,
+        )
+    );
+    let untried = Delivery { last_outcome: None, first_attempt_at: None, ..delivery() };
+    let mut out = Vec::new();
+    write_delivery_dead_letter(&mut out, &uuid(), &untried, reason, None);
+    let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(json["first_attempt_at"], serde_json::Value::Null);
+    assert_eq!(json["last_outcome"], serde_json::Value::Null);
+    assert_eq!(json["request"], serde_json::json!({ "body": "{\"text\":\"फोनन\"}" }));
+}
+
+#[test]
+fn the_headers_name_where_it_came_from_and_why_it_was_given_up() {
+    let headers = delivery_headers(&delivery(), DeadLetterReason::AgeExceeded);
+    let shown: Vec<String> =
+        headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(
+        shown,
+        [
+            "ringback.kind=delivery",
+            "ringback.reason=age_exceeded",
+            "ringback.source.topic=sms-delivery-report",
+            "ringback.source.partition=3",
+            "ringback.source.offset=42",
+            "ringback.webhook=crm",
+            "ringback.account=28",
+            "ringback.phase=2",
+            "ringback.attempts=2",
+            "ringback.first-attempt-at=2023-10-19T06:25:21.000Z",
+            "ringback.last-attempt-at=2023-10-19T06:25:26.250Z",
+        ]
+    );
+    let headers = record_headers(&source(), DeadLetterReason::NoUuid, Some(ACCOUNT), "why");
+    let shown: Vec<String> =
+        headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(
+        shown,
+        [
+            "ringback.kind=record",
+            "ringback.reason=no_uuid",
+            "ringback.source.topic=sms-delivery-report",
+            "ringback.source.partition=3",
+            "ringback.source.offset=42",
+            "ringback.account=28",
+            "ringback.detail=why",
+        ]
+    );
+    assert_eq!(record_headers(&source(), DeadLetterReason::Undecodable, None, "why").len(), 6);
+}
+
+#[test]
+fn times_are_utc_with_milliseconds_whatever_they_are() {
+    for (ms, text) in [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1, "1970-01-01T00:00:00.001Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (1_709_164_800_000, "2024-02-29T00:00:00.000Z"),
+        (i64::MAX, "9999-12-30T22:00:00.999Z"),
+    ] {
+        assert_eq!(rfc3339(Timestamp::from_ms(ms)), text);
+    }
+    assert!(rfc3339(Timestamp::from_ms(i64::MIN)).starts_with("-009999"));
+}

@@ -20,24 +20,21 @@ const PHASE_2: &str =
     include_str!("../../../tests/ringback/samples/webhook-phase-2.json").trim_ascii_end();
 
 fn flow(payload: impl AsRef<[u8]>) -> FlowComplete {
-    match Decoder::new(false).decode(RecordKind::Flow, payload.as_ref()) {
-        Decoded::Flow(flow) => *flow,
-        other => panic!("{other:?}"),
-    }
+    let decoded = Decoder::new(false).decode(RecordKind::Flow, payload.as_ref());
+    let Decoded::Flow(flow) = decoded else { panic!("{decoded:?}") };
+    *flow
 }
 
 fn report(payload: impl AsRef<[u8]>) -> DeliveryReport {
-    match Decoder::new(false).decode(RecordKind::Report, payload.as_ref()) {
-        Decoded::Report(report) => *report,
-        other => panic!("{other:?}"),
-    }
+    let decoded = Decoder::new(false).decode(RecordKind::Report, payload.as_ref());
+    let Decoded::Report(report) = decoded else { panic!("{decoded:?}") };
+    *report
 }
 
 fn bad(kind: RecordKind, payload: impl AsRef<[u8]>) -> Bad {
-    match Decoder::new(false).decode(kind, payload.as_ref()) {
-        Decoded::Bad(bad) => bad,
-        other => panic!("{other:?}"),
-    }
+    let decoded = Decoder::new(false).decode(kind, payload.as_ref());
+    let Decoded::Bad(bad) = decoded else { panic!("{decoded:?}") };
+    bad
 }
 
 fn undecodable(kind: RecordKind, payload: impl AsRef<[u8]>) -> String {

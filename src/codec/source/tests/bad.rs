@@ -144,6 +144,42 @@ fn ids_that_the_registry_does_not_know_are_forgotten_in_time() {
     assert!(matches!(decoder.decode(FLOW_KIND, &framed), Decoded::Flow(_)));
 }
 
+/// A few bytes may claim much: neither the tree of the library nor the copy may follow.
+#[test]
+fn avro_that_claims_more_than_it_holds_is_undecodable() {
+    let head = &flow_avro(FLOW)[..10];
+    // A uuid "u", account 1, three nulls, then 2^40 legs.
+    let claim = [head, &[2, b'u', 2, 0, 0, 0, 2, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40]].concat();
+    assert!(undecodable(FLOW_KIND, &claim).contains("breaks off"));
+    assert!(
+        undecodable(FLOW_KIND, [head, &[0xfe, 0xff, 0xff, 0xff, 0x0f]].concat())
+            .contains("breaks off")
+    );
+    // A million legs of nothing but nulls, in another version of the schema.
+    let evolved =
+        crate::codec::schema::FLOW_COMPLETE.replace("\"FlowKey\"", "\"Variable\"").replace(
+            r#"{"name": "flowId","#,
+            r#"{"name": "more", "type": "long", "default": 0}, {"name": "flowId","#,
+        );
+    let mut legs = vec![0, 0, 0, 0, 9, 2, b'u', 2, 0, 0, 0, 0, 2, 0x80, 0xb5, 0x18];
+    legs.extend(std::iter::repeat_n(0, 11 * 200_000));
+    legs.extend([0, 0, 0, 0]);
+    let mut decoder = Decoder::new(true);
+    decoder.add_schema(9, &evolved).unwrap();
+    let decoded = decoder.decode(FLOW_KIND, &legs);
+    let Decoded::Bad(bad) = decoded else { panic!("{decoded:?}") };
+    assert!(bad.detail.contains("too many"), "{}", bad.detail);
+}
+
+#[test]
+fn a_number_that_json_has_no_word_for_is_undecodable() {
+    let mut nan =
+        flow_avro(r#"{"phononUuid":"u","accountID":1,"keys":[{"name":"n","value":0.5}]}"#);
+    let place = nan.windows(8).position(|bytes| bytes == 0.5_f64.to_le_bytes()).unwrap();
+    nan[place..place + 8].copy_from_slice(&f64::NAN.to_le_bytes());
+    assert!(undecodable(FLOW_KIND, nan).contains("JSON"));
+}
+
 /// Pieces of JSON, put together at random.
 fn jsonish() -> impl Strategy<Value = String> {
     let piece = prop_oneof![

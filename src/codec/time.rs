@@ -1,0 +1,27 @@
+//! Times as text.
+
+use crate::domain::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
+
+/// Appends `ts` as RFC 3339 in UTC with milliseconds, such as `2023-10-19T06:25:21.000Z`.
+pub fn write_rfc3339(out: &mut Vec<u8>, ts: Timestamp) {
+    const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+    // "Never" is kept as the largest number of milliseconds, which no calendar shows.
+    let shown = jiff::Timestamp::from_millisecond(ts.as_ms()).unwrap_or(if ts.as_ms() < 0 {
+        jiff::Timestamp::MIN
+    } else {
+        jiff::Timestamp::MAX
+    });
+    let start = out.len();
+    if PRINTER.print_timestamp(&shown, &mut *out).is_err() {
+        out.truncate(start);
+    }
+}
+
+/// `ts` as [`write_rfc3339`] writes it.
+#[must_use]
+pub fn rfc3339(ts: Timestamp) -> String {
+    let mut out = Vec::with_capacity(24);
+    write_rfc3339(&mut out, ts);
+    String::from_utf8(out).unwrap_or_default()
+}
