@@ -45,6 +45,10 @@ pub(super) fn apply(document: &mut Document, schema: &Json, variables: &Variable
         }
         match typed(text, target.schema, &origin) {
             Some(node) => put(&mut document.root, &target, node, &origin),
+            None if target.schema.get("properties").is_some() => {
+                let keys = check::keys(target.schema).join(", ");
+                add(&key, "is a table".to_owned(), format!("name one of its keys: {keys}"));
+            }
             None => {
                 let wanted = check::wanted(target.schema);
                 add(&key, format!("is not {wanted}"), "write it so".to_owned());
