@@ -99,8 +99,7 @@ fn faults_name_the_variable() {
         ],
     );
     let wanted = [
-        "environment: RINGBACK__DELIVERY__ATTEMPTS_MAX (delivery.attempts_max): is not a whole number from 1 to 10000; \
-         write it so",
+        "environment: RINGBACK__DELIVERY__ATTEMPTS_MAX (delivery.attempts_max): has another type; write a whole number from 1 to 10000",
         "environment: RINGBACK__KAFKA (kafka): is a table; name one of its keys: bootstrap_servers, client, \
          commit_interval_ms, group_id, instance_id",
         "environment: RINGBACK__KAFKA__BOOTSTRAP_SERVER (kafka.bootstrap_server): names no key; did you mean \
