@@ -24,8 +24,13 @@ impl Check<'_> {
     fn value(&mut self, node: &mut Node, schema: &Json, key: &str) -> bool {
         let kind = kind(node);
         let Some(schema) = branch(schema, kind) else {
-            let problem = format!("must be {}, not {}", wanted(schema), article(kind));
-            self.fault(&node.origin, key, problem, "write it so");
+            let tables = schema.pointer("/items/properties").is_some();
+            let mend = if tables && kind == "object" {
+                format!("write [[{key}]], with two brackets on either side")
+            } else {
+                format!("write {}", wanted(schema))
+            };
+            self.fault(&node.origin, key, format!("is {}", article(kind)), mend);
             return false;
         };
         match &mut node.value {
@@ -53,10 +58,8 @@ impl Check<'_> {
             self.fault(origin, key, "is an empty list", "name at least one, or remove the key");
         }
         let Some(of_items) = schema.get("items") else { return };
-        let mut index = 0;
         items.retain_mut(|item| {
-            let key = format!("{key}[{}]", item.label(index));
-            index += 1;
+            let key = format!("{key}[{}]", item.label());
             self.value(item, of_items, &key)
         });
     }
@@ -227,6 +230,7 @@ fn kind(node: &Node) -> &'static str {
         Value::Scalar(scalar) => match scalar {
             toml::Value::String(_) => "string",
             toml::Value::Integer(_) => "integer",
+            toml::Value::Float(number) if *number == f64::MAX => "huge",
             toml::Value::Float(_) => "number",
             toml::Value::Boolean(_) => "boolean",
             toml::Value::Datetime(_) => "date",
@@ -243,6 +247,7 @@ fn article(kind: &str) -> &str {
         "number" => "a number with a fraction",
         "boolean" => "a truth value",
         "date" => "a date",
+        "huge" => "a number of more than 64 bits",
         "array" => "a list",
         _ => "a table",
     }

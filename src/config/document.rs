@@ -26,6 +26,8 @@ pub(super) struct Node {
     pub(super) origin: Origin,
     /// The value.
     pub(super) value: Value,
+    /// What a person would call an item of a list; it stays when others are cut out.
+    label: Option<String>,
 }
 
 /// TOML's values, with their origins.
@@ -40,14 +42,17 @@ pub(super) enum Value {
 }
 
 impl Node {
-    /// A scalar.
-    pub(super) fn scalar(origin: Origin, value: toml::Value) -> Self {
-        Self { origin, value: Value::Scalar(value) }
+    /// A value.
+    pub(super) fn new(origin: Origin, value: Value) -> Self {
+        Self { origin, value, label: None }
     }
 
-    /// A table without keys.
-    pub(super) fn empty(origin: Origin) -> Self {
-        Self { origin, value: Value::Table(BTreeMap::new()) }
+    /// A list, whose items get their labels here.
+    pub(super) fn list(origin: Origin, mut items: Vec<Self>) -> Self {
+        for (index, item) in items.iter_mut().enumerate() {
+            item.label = Some(item.name().unwrap_or_else(|| format!("#{}", index + 1)));
+        }
+        Self::new(origin, Value::List(items))
     }
 
     /// The entry of a table.
@@ -74,14 +79,17 @@ impl Node {
         }
     }
 
-    /// What a person would call the item at `index` of a list: its name or id, else its number.
-    pub(super) fn label(&self, index: usize) -> String {
-        let known = ["name", "id"].into_iter().find_map(|key| match &self.get(key)?.value {
-            Value::Scalar(toml::Value::String(text)) => Some(text.clone()),
+    /// What a person would call this item of a list.
+    pub(super) fn label(&self) -> &str {
+        self.label.as_deref().unwrap_or("?")
+    }
+
+    fn name(&self) -> Option<String> {
+        ["name", "id"].into_iter().find_map(|key| match &self.get(key)?.value {
+            Value::Scalar(toml::Value::String(text)) => Some(text.chars().take(64).collect()),
             Value::Scalar(toml::Value::Integer(id)) => Some(id.to_string()),
             Value::Scalar(_) | Value::List(_) | Value::Table(_) => None,
-        });
-        known.unwrap_or_else(|| format!("#{}", index + 1))
+        })
     }
 
     /// The plain value, for serde.
@@ -108,18 +116,17 @@ impl Node {
                     })
                     .collect(),
             ),
-            DeValue::Array(items) => Value::List(
-                items
-                    .iter()
-                    .map(|item| {
-                        let line = lines.of(item.span().start);
-                        Self::from_parsed(line, item.get_ref(), lines)
-                    })
-                    .collect(),
-            ),
+            DeValue::Array(items) => {
+                let items = items.iter().map(|item| {
+                    let line = lines.of(item.span().start);
+                    Self::from_parsed(line, item.get_ref(), lines)
+                });
+                return Self::list(Origin::Line(line), items.collect());
+            }
             DeValue::String(text) => Value::Scalar(toml::Value::String(text.to_string())),
             DeValue::Boolean(value) => Value::Scalar(toml::Value::Boolean(*value)),
             DeValue::Datetime(value) => Value::Scalar(toml::Value::Datetime(*value)),
+            // A number that no key takes stands for those that TOML's parser leaves to us.
             DeValue::Integer(number) => Value::Scalar(
                 i64::from_str_radix(number.as_str(), number.radix())
                     .map_or(toml::Value::Float(f64::MAX), toml::Value::Integer),
@@ -128,7 +135,7 @@ impl Node {
                 Value::Scalar(toml::Value::Float(number.as_str().parse().unwrap_or(f64::NAN)))
             }
         };
-        Self { origin: Origin::Line(line), value }
+        Self::new(Origin::Line(line), value)
     }
 }
 
@@ -247,7 +254,7 @@ impl<'a> Place<'a> {
     /// The place of the item at `index` of the list that stands here.
     pub(super) fn item(&self, index: usize) -> Self {
         let node = self.node.and_then(|node| node.items().get(index));
-        let label = node.map_or_else(|| format!("#{}", index + 1), |node| node.label(index));
+        let label = node.map_or("?", Node::label);
         self.below(node, format!("{}[{label}]", self.key))
     }
 

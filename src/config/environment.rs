@@ -45,9 +45,13 @@ pub(super) fn apply(document: &mut Document, schema: &Json, variables: &Variable
         }
         match typed(text, target.schema, &origin) {
             Some(node) => put(&mut document.root, &target, node, &origin),
+            None if target.schema.get("properties").is_some() => {
+                let keys = check::keys(target.schema).join(", ");
+                add(&key, "is a table".to_owned(), format!("name one of its keys: {keys}"));
+            }
             None => {
                 let wanted = check::wanted(target.schema);
-                add(&key, format!("is not {wanted}"), "write it so".to_owned());
+                add(&key, "has another type".to_owned(), format!("write {wanted}"));
             }
         }
     }
@@ -102,7 +106,7 @@ fn find<'a>(rest: &str, root: &'a Json) -> Result<Target<'a>, (String, String)> 
 
 /// The value that `text` writes where `schema` rules.
 fn typed(text: &str, schema: &Json, origin: &Origin) -> Option<Node> {
-    let scalar = |value| Some(Node::scalar(origin.clone(), value));
+    let scalar = |value| Some(Node::new(origin.clone(), Value::Scalar(value)));
     let trimmed = text.trim();
     if let Some(list) = check::branch(schema, "array") {
         let one = check::branch(schema, "string").is_some() && !trimmed.contains(',');
@@ -113,7 +117,7 @@ fn typed(text: &str, schema: &Json, origin: &Origin) -> Option<Node> {
             let of_items = list.get("items")?;
             let parts = trimmed.split(',').map(str::trim).filter(|part| !part.is_empty());
             let items = parts.map(|part| typed(part, of_items, origin)).collect::<Option<_>>()?;
-            return Some(Node { origin: origin.clone(), value: Value::List(items) });
+            return Some(Node::list(origin.clone(), items));
         }
     }
     if check::branch(schema, "string").is_some() {
@@ -135,9 +139,11 @@ fn put(root: &mut Node, target: &Target<'_>, leaf: Node, origin: &Origin) {
     let mut node = root;
     for (depth, name) in tables.iter().enumerate() {
         let Value::Table(table) = &mut node.value else { return };
-        let next = table.entry(name.clone()).or_insert_with(|| Node::empty(origin.clone()));
+        let next = table
+            .entry(name.clone())
+            .or_insert_with(|| Node::new(origin.clone(), Value::Table(BTreeMap::new())));
         if target.replace_at == Some(depth + 1) {
-            *next = Node::empty(origin.clone());
+            *next = Node::new(origin.clone(), Value::Table(BTreeMap::new()));
         }
         node = next;
     }

@@ -20,20 +20,29 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        write!(f, "{}", one_line(&self.file.to_string_lossy()))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
-        write!(f, ": ")?;
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+        for part in [&self.key, &self.problem] {
+            if !part.is_empty() {
+                write!(f, ": {}", one_line(part))?;
+            }
         }
-        write!(f, "{}", self.problem)?;
         if !self.mend.is_empty() {
-            write!(f, "; {}", self.mend)?;
+            write!(f, "; {}", one_line(&self.mend))?;
         }
         Ok(())
     }
+}
+
+/// A quoted key may hold line breaks.
+fn one_line(text: &str) -> String {
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().collect::<String>(),
+        false => c.to_string(),
+    };
+    text.chars().map(escape).collect()
 }
 
 /// Everything that is wrong, in the order of the files; never empty when it is an error.

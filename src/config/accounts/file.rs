@@ -18,49 +18,56 @@ pub(in crate::config) struct AccountsFile {
 
 /// A customer account.
 #[derive(Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(in crate::config) struct AccountEntry {
     /// The platform's id of the account.
     #[schemars(required)]
     pub(super) id: Option<i64>,
     /// Phase 2 is sent for this account.
-    #[serde(rename = "account.sms.notifyOnDelivery")]
+    #[serde(default, rename = "account.sms.notifyOnDelivery")]
     pub(super) notify_on_delivery: bool,
     /// Phase 2 carries the flow's keys too.
-    #[serde(rename = "account.sms.notifyOnDelivery.attachflowkeys")]
+    #[serde(default, rename = "account.sms.notifyOnDelivery.attachflowkeys")]
     pub(super) attach_flow_keys: bool,
     /// Webhooks of this account may be http:// instead of https://.
+    #[serde(default)]
     pub(super) http_enabled: bool,
     /// Whether flows trigger webhooks of which neither a flow entry nor the record says so.
     pub(super) webhook_enabled: Option<bool>,
     /// Attempts per second of the account; 0: no limit.
     #[schemars(range(min = 0, max = 1_000_000))]
+    #[serde(default)]
     pub(super) rate_per_second: u32,
 }
 
 /// A customer's HTTP target.
 #[derive(Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(in crate::config) struct WebhookEntry {
     /// Unique: 1 to 64 letters, digits, dots, hyphens and underscores.
     #[schemars(required)]
     pub(super) name: Option<String>,
     /// For people.
     #[schemars(length(max = 1000))]
+    #[expect(dead_code, reason = "for people; only its length is checked")]
     pub(super) notes: Option<String>,
     /// The account whose webhook it is.
     #[schemars(required)]
     pub(super) account: Option<i64>,
     /// The account's default webhook, the target of both phases.
+    #[serde(default)]
     pub(super) default: bool,
     /// https://, or http:// where the account has it enabled; without credentials and without fragment.
     #[schemars(required, length(min = 1, max = 4096))]
     pub(super) url: Option<String>,
     /// How it is called.
+    #[serde(default)]
     pub(super) method: MethodName,
     /// How requests are authorised.
+    #[serde(default)]
     pub(super) auth: AuthEntry,
     /// `whsec_` secrets; each signs, so that a receiver can change from one to the next.
+    #[serde(default)]
     pub(super) signing_secrets: Vec<SecretText>,
     /// Attempts per second; 0: no limit.
     #[schemars(range(min = 0, max = 1_000_000))]
@@ -90,6 +97,7 @@ pub(in crate::config) struct WebhookEntry {
     /// PEM: the certificate's key.
     pub(super) client_key_file: Option<String>,
     /// Where this webhook differs from [delivery] and [delivery.retry].
+    #[serde(default)]
     pub(super) retry: RetryEntry,
 }
 
@@ -109,7 +117,7 @@ pub(in crate::config) enum MethodName {
 
 /// How requests are authorised.
 #[derive(Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(in crate::config) struct AuthEntry {
     /// none, or basic: with username and password.
     #[serde(rename = "type")]
@@ -157,7 +165,7 @@ pub(in crate::config) struct RetryEntry {
 
 /// A flow.
 #[derive(Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(in crate::config) struct FlowEntry {
     /// The platform's id of the flow.
     #[schemars(required)]

@@ -145,7 +145,7 @@ pub(in crate::config) enum Encoding {
 
 /// Where the schemas of Confluent-framed records are.
 #[derive(Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(in crate::config) struct SchemaRegistry {
     /// The registry's address.
     #[schemars(required)]

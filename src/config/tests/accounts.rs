@@ -1,0 +1,340 @@
+//! `accounts.toml`: what it can say, and what is wrong with it.
+
+use super::{Folder, WHSEC, check};
+use crate::config::Accounts;
+use crate::delivery::Auth;
+use crate::domain::{AccountId, WebhookName};
+use std::time::Duration;
+
+const ACCOUNT: &str = "[[account]]\nid = 1\n";
+
+fn accounts(text: &str) -> Accounts {
+    Folder::new("", text).loaded().1
+}
+
+/// The faults of one webhook with `lines`, which start at line 6.
+#[track_caller]
+fn check_webhook(lines: &str, wanted: &[&str]) {
+    let text = format!("{ACCOUNT}[[webhook]]\nname = \"w\"\naccount = 1\n{lines}");
+    check("", &text, wanted);
+}
+
+#[test]
+fn a_webhook_has_the_defaults_of_the_settings() {
+    let settings =
+        "[delivery]\nrequest_timeout_ms = 7\nattempts_max = 2\nin_flight_max_webhook = 3\n";
+    let text =
+        format!("{ACCOUNT}[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"https://a.b/c\"\n");
+    let (_, accounts) = Folder::new(settings, &text).loaded();
+    let (webhook, rules) = &accounts.webhooks[&WebhookName::new("w").unwrap()];
+    assert_eq!(webhook.method, http::Method::POST);
+    assert!(matches!(webhook.auth, Auth::None));
+    assert_eq!(webhook.success.0, [(200, 299)]);
+    assert_eq!(webhook.request_timeout, Duration::from_millis(7));
+    assert_eq!(webhook.limits.rate_per_second, None);
+    assert_eq!(webhook.limits.burst, None);
+    assert_eq!(webhook.limits.in_flight_max.get(), 3);
+    assert_eq!(rules.attempts_max, 2);
+    assert_eq!(rules.retry.intervals_ms, [5000, 10_000]);
+    let account = &accounts.accounts[&AccountId(1)];
+    assert_eq!(account, &crate::domain::AccountRules::default());
+    assert!(accounts.account_rates.is_empty());
+}
+
+#[test]
+fn a_webhook_can_differ_in_everything() {
+    let text = format!(
+        "{ACCOUNT}http_enabled = true\n[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"http://a.b/c%20d?e={{f}}\"\n\
+         method = \"PUT\"\nauth = {{ type = \"none\" }}\nsigning_secrets = [\"{WHSEC}\", \"{WHSEC}\"]\n\
+         rate_per_second = 5\ntimeout_ms = 60000\nconnect_timeout_ms = 9\nsuccess_codes = [204, 200, 201]\n\
+         retry = {{ age_max_s = 2, initial_interval_ms = 1, multiplier = 3.0, interval_max_ms = 9, \
+         randomization_factor = 0 }}\n",
+    );
+    let accounts = accounts(&text);
+    let (webhook, rules) = &accounts.webhooks[&WebhookName::new("w").unwrap()];
+    assert_eq!(webhook.method, http::Method::PUT);
+    assert_eq!(webhook.signing_secrets.len(), 2);
+    assert_eq!(webhook.limits.burst.unwrap().get(), 5, "the burst is the rate unless set");
+    assert_eq!(webhook.request_timeout, Duration::from_secs(60));
+    assert_eq!(webhook.connect_timeout, Duration::from_millis(9));
+    assert_eq!(webhook.success.0, [(200, 201), (204, 204)]);
+    assert_eq!(rules.age_max_ms, 2000);
+    assert_eq!(rules.retry.intervals_ms, [1, 3, 9]);
+    assert!(rules.retry.randomization_factor.abs() < f64::EPSILON);
+}
+
+#[test]
+fn the_platforms_settings_may_be_written_without_quotes() {
+    let accounts = accounts(
+        "[[account]]\nid = 1\naccount.sms.notifyOnDelivery = true\n[[account]]\nid = 2\n\
+         \"account.sms.notifyOnDelivery\" = true\naccount.sms.notifyOnDelivery.attachflowkeys = true\n",
+    );
+    let flags = |id| {
+        let account = &accounts.accounts[&AccountId(id)];
+        (account.notify_on_delivery, account.attach_flow_keys)
+    };
+    assert_eq!((flags(1), flags(2)), ((true, false), (true, true)));
+    check(
+        "",
+        "[[account]]\nid = 1\naccount.sms.notifyOnDeliver = true\n\"account.sms.notifyOnDelivery\" = true\n\
+         [[account]]\nid = 2\naccount.sms.notifyOnDelivery = true\n\"account.sms.notifyOnDelivery\" = true\n",
+        &[
+            "accounts.toml:3: account[1].account.sms.notifyOnDeliver: unknown key; did you mean \
+             `account.sms.notifyOnDelivery`?",
+            "accounts.toml:7: account.sms.notifyOnDelivery: stands here twice; keep one of the two spellings",
+        ],
+    );
+}
+
+#[test]
+fn a_url_must_be_https_and_complete_and_without_secrets() {
+    for (url, wanted) in [
+        (
+            "http://a.b/",
+            "is http://, and its account does not allow that; write https://, or set http_enabled = true at the \
+             [[account]]",
+        ),
+        ("ftp://a.b/", "is not an https:// URL; write https://, the only scheme beside http://"),
+        (
+            "https://u:hush@a.b/",
+            "holds credentials, which would show in logs; move them to auth = { type = \"basic\", … }",
+        ),
+        (
+            "https://a.b/#c",
+            "has a fragment, which no request carries; remove `#` and what follows it",
+        ),
+        (
+            "a.b/c",
+            "is not a URL: relative URL without a base; write it as in \"https://example.com/hooks/phonon\"",
+        ),
+        (
+            "https://a.b/$Flow.key.x",
+            "bad template of URL: it holds a variable, `$flow.…`; write the whole URL out; variables in a URL are not \
+             available yet",
+        ),
+        (
+            "https://a.b/?c=%callid%",
+            "bad template of URL: it holds a `%` that encodes nothing; write the whole URL out, and %25 for a percent \
+             sign",
+        ),
+        (
+            "https://a.b/{c",
+            "bad template of URL: its braces do not match; write the whole URL out, and %7B and %7D for braces",
+        ),
+    ] {
+        check_webhook(
+            &format!("url = \"{url}\""),
+            &[&format!("accounts.toml:6: webhook[w].url: {wanted}")],
+        );
+    }
+}
+
+#[test]
+fn each_part_of_a_webhook_is_checked() {
+    check_webhook(
+        r#"url = "https://a.b/"
+method = "post"
+auth = { type = "basic", username = "u" }
+signing_secrets = ["hush", "whsec_hush!", "whsec_aHVzaA==", { env = "NOT_SET" }]
+burst = 5
+timeout_ms = 5
+request_timeout_ms = 5
+success_codes = [99, 200]
+ca_file = "missing.pem"
+client_key_file = "client.key"
+retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 1 }
+"#,
+        &[
+            "accounts.toml:7: webhook[w].method: unknown word `post`; did you mean `POST`?",
+            "accounts.toml:8: webhook[w].auth: basic authentication needs `username` and `password`; add both: \
+             { type = \"basic\", username = \"…\", password = { env = \"NAME\" } }",
+            "accounts.toml:9: webhook[w].signing_secrets[#1]: a signing secret starts with `whsec_`; make one with \
+             `ringback secret new`",
+            "accounts.toml:9: webhook[w].signing_secrets[#2]: what follows `whsec_` is not base64; make one with \
+             `ringback secret new`",
+            "accounts.toml:9: webhook[w].signing_secrets[#3]: a signing secret has 24 to 64 bytes, this one has 4; \
+             make one with `ringback secret new`",
+            "accounts.toml:9: webhook[w].signing_secrets[#4]: the environment variable `NOT_SET` is not set; set it, \
+             or write { file = \"PATH\" }",
+            "accounts.toml:10: webhook[w].burst: has no meaning without a rate; set `rate_per_second` too, or remove \
+             it",
+            "accounts.toml:11: webhook[w].timeout_ms: is another name of `request_timeout_ms`, which is there too; \
+             keep one of them",
+            "accounts.toml:13: webhook[w].success_codes[#1]: is 99; write a whole number from 100 to 599",
+            "accounts.toml:14: webhook[w].ca_file: cannot read missing.pem: No such file or directory (os error 2); \
+             name a file that this user may read",
+            "accounts.toml:15: webhook[w].client_key_file: has no certificate; set `client_certificate_file` too, or \
+             remove it",
+            "accounts.toml:16: webhook[w].retry.attempts_max: is 0; write a whole number from 1 to 10000",
+            "accounts.toml:16: webhook[w].retry.max: unknown key; remove it; known here: age_max_s, attempts_max, \
+             initial_interval_ms, interval_max_ms, multiplier, randomization_factor",
+            "accounts.toml:16: webhook[w].retry.interval_max_ms: is shorter than `initial_interval_ms`; write 5 or \
+             more",
+        ],
+    );
+    check_webhook(
+        "url = \"https://a.b/\"\nauth = { type = \"none\", username = \"u\" }\nattempts_max = 5\nsuccess_codes = []\n",
+        &[
+            "accounts.toml:7: webhook[w].auth: has a user or a password, and its type is `none`; write type = \
+             \"basic\", or remove them",
+            "accounts.toml:8: webhook[w].attempts_max: unknown key; `attempts_max` is a key of `webhook.retry`",
+            "accounts.toml:9: webhook[w].success_codes: is an empty list; name at least one, or remove the key",
+        ],
+    );
+    check_webhook(
+        &format!(
+            "url = \"https://a.b/\"\nnotes = \"{}\"\nauth = {{ type = \"bearer\" }}\n",
+            "n".repeat(1001)
+        ),
+        &[
+            "accounts.toml:7: webhook[w].notes: has 1001 characters; shorten it to 1000 characters",
+            "accounts.toml:8: webhook[w].auth.type: unknown word `bearer`; write one of none, basic",
+        ],
+    );
+}
+
+#[test]
+fn certificates_are_read_when_they_are_loaded() {
+    let lines = |ca: &str, certificate: &str, key: &str| {
+        format!(
+            "{ACCOUNT}[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"https://a.b/\"\nca_file = \"{ca}\"\n\
+             client_certificate_file = \"{certificate}\"\nclient_key_file = \"{key}\"\n"
+        )
+    };
+    let folder = |text: &str| {
+        Folder::new("", text)
+            .with("good.pem", include_bytes!("tls/client.pem"))
+            .with("good.key", include_bytes!("tls/client.key"))
+            .with("other.key", include_bytes!("tls/other.key"))
+            .with("text", "hush")
+            .with("odd.pem", "-----BEGIN CERTIFICATE-----\naHVzaA==\n-----END CERTIFICATE-----\n")
+    };
+    folder(&lines("good.pem", "good.pem", "good.key")).loaded();
+    for (text, key, wanted) in [
+        (lines("text", "good.pem", "good.key"), "7: webhook[w].ca_file", "holds no certificate"),
+        (lines("odd.pem", "good.pem", "good.key"), "7: webhook[w].ca_file", "holds a certificate"),
+        (
+            lines("good.pem", "text", "good.key"),
+            "8: webhook[w].client_certificate_file",
+            "holds no certificate",
+        ),
+        (
+            lines("good.pem", "good.pem", "text"),
+            "9: webhook[w].client_key_file",
+            "holds no private",
+        ),
+        (
+            lines("good.pem", "good.pem", "other.key"),
+            "9: webhook[w].client_key_file",
+            "does not serve",
+        ),
+    ] {
+        let faults = folder(&text).faults();
+        let [fault] = faults.as_slice() else { panic!("{faults:?}") };
+        assert!(fault.starts_with(&format!("accounts.toml:{key}: {wanted}")), "{fault}");
+        assert!(!fault.contains("hush"), "{fault}");
+    }
+}
+
+#[test]
+fn entries_agree_with_each_other() {
+    check(
+        "",
+        r#"[[account]]
+id = 1
+[[account]]
+id = 1
+[[webhook]]
+name = "a"
+account = 1
+default = true
+url = "https://a.b/"
+[[webhook]]
+name = "a"
+account = 1
+url = "https://a.b/"
+[[webhook]]
+name = "b"
+account = 1
+default = true
+url = "https://a.b/"
+[[webhook]]
+name = "no good"
+account = 2
+url = "http://a.b/"
+[[webhook]]
+[[flow]]
+id = 5
+account = 3
+webhook_enabled = true
+[[flow]]
+id = 6
+account = 1
+webhook_enabled = true
+[[flow]]
+id = 6
+account = 1
+webhook_enabled = false
+"#,
+        &[
+            "accounts.toml:4: account[1].id: account 1 is already at line 2; give it another id",
+            "accounts.toml:11: webhook[a].name: webhook a is already at line 6; give it another name",
+            "accounts.toml:17: webhook[b].default: webhook a is the default of account 1 too; keep `default = true` at \
+             one of them",
+            "accounts.toml:20: webhook[no good].name: is not a webhook's name; use 1 to 64 letters, digits, dots, \
+             hyphens and underscores",
+            "accounts.toml:21: webhook[no good].account: there is no account 2; add an [[account]] with id = 2, or \
+             name one that is there: 1",
+            "accounts.toml:23: webhook[#5].name: is missing; add `name`: text",
+            "accounts.toml:23: webhook[#5].account: is missing; add `account`: a whole number",
+            "accounts.toml:23: webhook[#5].url: is missing; add `url`: text",
+            "accounts.toml:26: flow[5].account: there is no account 3; add an [[account]] with id = 3, or name one \
+             that is there: 1",
+            "accounts.toml:33: flow[6].id: flow 6 of account 1 is already at line 29; remove one of them",
+        ],
+    );
+}
+
+#[test]
+fn faults_of_both_files_come_at_once_and_none_hides_another() {
+    check(
+        "[kafka]\ngroup_id = 1\n[http]\nlisten = \"0.0.0.0:1\"\n",
+        "[[account]]\nid = 1\nhttp_enabld = true\nrate_per_second = -1\n[[webhook]]\nname = \"w\"\naccount = 1\n\
+         url = \"ftp://x/\"\nmethod = 5\nauth = 1\n[[flow]]\nid = \"x\"\naccount = 9\nwebhook_enabled = 1\n",
+        &[
+            "accounts.toml:3: account[1].http_enabld: unknown key; did you mean `http_enabled`?",
+            "accounts.toml:4: account[1].rate_per_second: is -1; write a whole number from 0 to 1000000",
+            "accounts.toml:8: webhook[w].url: is not an https:// URL; write https://, the only scheme beside http://",
+            "accounts.toml:9: webhook[w].method: is a \
+             whole number; write one of GET, POST, PUT, PATCH, DELETE, OPTIONS, HEAD",
+            "accounts.toml:10: webhook[w].auth: is a whole number; write a table with password or type or username",
+            "accounts.toml:12: flow[x].id: is text; write a whole number",
+            "accounts.toml:13: flow[x].account: there is no account 9; add an [[account]] with id = 9, or name one \
+             that is there: 1",
+            "accounts.toml:14: flow[x].webhook_enabled: is a whole number; write true or false",
+            "ringback.toml:2: kafka.group_id: is a whole number; write text",
+            "ringback.toml:4: http.listen: 0.0.0.0 can be reached from other hosts, and there is no `http.token`; set \
+             token = { env = \"NAME\" } under [http], or listen on 127.0.0.1",
+        ],
+    );
+}
+
+#[test]
+fn a_list_of_tables_has_two_brackets() {
+    check(
+        "",
+        "[account]\nid = 1\n",
+        &[
+            "accounts.toml:1: account: is a table; write [[account]], with two brackets on either side",
+        ],
+    );
+}
+
+#[test]
+fn a_missing_accounts_file_names_the_key_that_names_it() {
+    let folder = Folder::new("[accounts]\nfile = \"none.toml\"\n", "");
+    let faults = folder.faults();
+    let [fault] = faults.as_slice() else { panic!("{faults:?}") };
+    assert!(fault.starts_with("none.toml: cannot be read: "), "{fault}");
+    assert!(fault.contains("`accounts.file` of ringback.toml"), "{fault}");
+}

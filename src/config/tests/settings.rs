@@ -1,0 +1,313 @@
+//! `ringback.toml`: what it can say, and what is wrong with it.
+
+use super::{Folder, check, settings};
+use crate::config::Settings;
+use crate::domain::{OnReportTimeout, Phase2Order, Phase2Wait, StatusClass};
+use std::path::Path;
+use std::time::Duration;
+
+#[test]
+fn every_part_can_be_set() {
+    let folder = Folder::new(
+        r#"
+        [topics]
+        flow_complete = ["a", "b"]
+        [schema_registry]
+        url = "https://registry/"
+        username = "u"
+        password = { file = "secrets/registry" }
+        [store]
+        directory = "/var/lib/ringback"
+        [http]
+        listen = "[::]:9000"
+        token = { env = "TOKEN" }
+        [accounts]
+        file = "secrets/../accounts.toml"
+        [correlation]
+        phase2_wait = "each"
+        phase2_order = "independent"
+        on_report_timeout = "notify"
+        correlation_ttl_s = 1
+        report_timeout_s = 2
+        dedup_window_s = 3
+        [statuses]
+        final = ["GONE", "sent"]
+        intermediate = ["EXPIRED"]
+        [delivery]
+        rate_per_second = 9
+        in_flight_max_webhook = 4
+        allow_addresses = ["127.0.0.0/8", "::1/128", "0.0.0.0/0"]
+        [delivery.breaker]
+        failure_ratio = 1
+        open_s = 1
+        "#,
+        "",
+    );
+    std::fs::create_dir(folder.path("secrets")).unwrap();
+    let folder = folder.with("secrets/registry", "p\r\n").variable("TOKEN", "t");
+    let (settings, _) = folder.loaded();
+    assert_eq!(settings.topics.flow_complete, ["a", "b"]);
+    let registry = settings.schema_registry.unwrap();
+    assert_eq!(registry.username.as_deref(), Some("u"));
+    assert_eq!(registry.password.unwrap().reveal(), "p");
+    assert_eq!(settings.store.directory, Path::new("/var/lib/ringback"));
+    assert_eq!(settings.http.listen.port(), 9000);
+    assert_eq!(settings.http.token.unwrap().reveal(), "t");
+    assert_eq!(settings.accounts_file, folder.path("secrets/../accounts.toml"));
+    assert_eq!(settings.correlation.phase2_wait, Phase2Wait::Each);
+    assert_eq!(settings.correlation.phase2_order, Phase2Order::Independent);
+    assert_eq!(settings.correlation.on_report_timeout, OnReportTimeout::Notify);
+    assert_eq!(settings.correlation.correlation_ttl_ms, 1000);
+    assert_eq!(settings.correlation.report_timeout_ms, 2000);
+    assert_eq!(settings.correlation.dedup_window_ms, 3000);
+    for (word, class) in [
+        ("gone", StatusClass::Final),
+        ("SENT", StatusClass::Final),
+        ("EXPIRED", StatusClass::Intermediate),
+        ("QUEUED", StatusClass::Intermediate),
+    ] {
+        assert_eq!(settings.statuses.class(word), Some(class), "{word}");
+    }
+    assert_eq!(settings.delivery.rate_per_second.unwrap().get(), 9);
+    assert_eq!(settings.delivery.in_flight_max_webhook, 4);
+    assert_eq!(settings.delivery.allow_addresses.len(), 3);
+    assert!((settings.delivery.breaker.failure_ratio - 1.0).abs() < f64::EPSILON);
+    assert_eq!(settings.delivery.breaker.open, Duration::from_secs(1));
+}
+
+#[test]
+fn a_property_of_the_client_may_be_any_scalar_or_secret() {
+    let folder = Folder::new(
+        r#"
+        [kafka.client]
+        "security.protocol" = "SSL"
+        socket.timeout.ms = 5000
+        socket.keepalive.enable = true
+        "retry.ratio" = 0.5
+        "sasl.password" = { file = "password" }
+        ssl.key.password = { env = "KEY" }
+        "#,
+        "",
+    );
+    let (settings, _) = folder.with("password", "p\n").variable("KEY", "k").loaded();
+    let client: Vec<_> = settings.kafka.client.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let wanted = [
+        "retry.ratio=0.5",
+        "sasl.password=p",
+        "security.protocol=SSL",
+        "socket.keepalive.enable=true",
+        "socket.timeout.ms=5000",
+        "ssl.key.password=k",
+    ];
+    assert_eq!(client, wanted);
+}
+
+#[test]
+fn unknown_keys_name_the_nearest_known_one() {
+    check(
+        "kafk = 1\n[kafka]\nbootstrap_server = \"x\"\nattempts_max = 1\nwholly_unknown = 1\n[delivery.rety]\n",
+        "",
+        &[
+            "ringback.toml:1: kafk: unknown key; did you mean `kafka`?",
+            "ringback.toml:3: kafka.bootstrap_server: unknown key; did you mean `bootstrap_servers`?",
+            "ringback.toml:4: kafka.attempts_max: unknown key; `attempts_max` is a key of `delivery`",
+            "ringback.toml:5: kafka.wholly_unknown: unknown key; remove it; known here: bootstrap_servers, client, \
+             commit_interval_ms, group_id, instance_id",
+            "ringback.toml:6: delivery.rety: unknown key; did you mean `retry`?",
+        ],
+    );
+}
+
+#[test]
+fn types_bounds_and_words_are_checked() {
+    check(
+        r#"store = 1
+[kafka]
+group_id = 5
+instance_id = ""
+commit_interval_ms = "100"
+[kafka.client]
+"a" = [1]
+[topics]
+flow_complete = 1
+delivery_report = []
+encoding = "avro"
+[http]
+token = 12345
+[correlation]
+phase2_wait = "al"
+phase2_order = "whatever"
+dedup_window_s = 0
+[delivery]
+request_timeout_ms = 60001
+age_max_s = -1
+attempts_max = 1.5
+allow_addresses = [1, "10.0.0.1/8", "10.0.0.1", "fd00::1", "ten", "10.0.0.0/33", "a/8"]
+[delivery.retry]
+multiplier = 0.5
+randomization_factor = nan
+initial_interval_ms = 10
+interval_max_ms = 9
+"#,
+        "",
+        &[
+            "ringback.toml:1: store: is a whole number; write a table with directory",
+            "ringback.toml:3: kafka.group_id: is a whole number; write text",
+            "ringback.toml:4: kafka.instance_id: is empty; write a text, or remove the key",
+            "ringback.toml:5: kafka.commit_interval_ms: is text; write a whole number from 1 to 10000",
+            "ringback.toml:7: kafka.client.a: is a list; write text or a whole number or a number or true or false or a table",
+            "ringback.toml:9: topics.flow_complete: is a whole number; write text or a list",
+            "ringback.toml:10: topics.delivery_report: is an empty list; name at least one, or remove the key",
+            "ringback.toml:11: topics.encoding: `avro` is not available yet; write \"json\", or remove the key",
+            "ringback.toml:13: http.token: is a whole number; write text or a table with env or file",
+            "ringback.toml:15: correlation.phase2_wait: unknown word `al`; did you mean `all`?",
+            "ringback.toml:16: correlation.phase2_order: unknown word `whatever`; write one of strict, independent",
+            "ringback.toml:17: correlation.dedup_window_s: is 0; write a whole number from 1 to 31536000",
+            "ringback.toml:19: delivery.request_timeout_ms: is 60001; write a whole number from 1 to 60000",
+            "ringback.toml:20: delivery.age_max_s: is -1; write a whole number from 1 to 31536000",
+            "ringback.toml:21: delivery.attempts_max: is a number with a \
+             fraction; write a whole number from 1 to 10000",
+            "ringback.toml:22: delivery.allow_addresses[#1]: is a whole number; write text",
+            "ringback.toml:22: delivery.allow_addresses[#2]: has bits behind its first 8; write \"10.0.0.0/8\"",
+            "ringback.toml:22: delivery.allow_addresses[#3]: has no prefix length; write \"10.0.0.1/32\"",
+            "ringback.toml:22: delivery.allow_addresses[#4]: has no prefix length; write \"fd00::1/128\"",
+            "ringback.toml:22: delivery.allow_addresses[#5]: has no prefix length; write a network as in \
+             \"10.0.0.0/8\" or \"fd00::/8\"",
+            "ringback.toml:22: delivery.allow_addresses[#6]: /33 is longer than an address; write a network as in \
+             \"10.0.0.0/8\" or \"fd00::/8\"",
+            "ringback.toml:22: delivery.allow_addresses[#7]: is not a network; write a network as in \
+             \"10.0.0.0/8\" or \"fd00::/8\"",
+            "ringback.toml:24: delivery.retry.multiplier: is 0.5; write a number from 1.0 to 100.0",
+            "ringback.toml:25: delivery.retry.randomization_factor: is NaN; write a number from 0.0 to 1.0",
+            "ringback.toml:27: delivery.retry.interval_max_ms: is shorter than `initial_interval_ms`; write 10 or more",
+        ],
+    );
+}
+
+#[test]
+fn what_no_schema_says_is_checked_too() {
+    check(
+        r#"[kafka]
+bootstrap_servers = "a:9092,,b:0"
+[kafka.client]
+group.id = "x"
+"enable.auto.commit" = true
+[topics]
+flow_complete = ["a", "a", "no good"]
+events = "ringback.inbox"
+dead_letter = "a"
+[schema_registry]
+url = "http://u:p@registry"
+username = "u"
+[http]
+listen = "0.0.0.0:9464"
+[statuses]
+final = ["A"]
+intermediate = ["a"]
+"#,
+        "",
+        &[
+            "ringback.toml:2: kafka.bootstrap_servers: is not a list of servers; write host:port, comma separated",
+            "ringback.toml:4: kafka.client.group.id: belongs to the daemon; set kafka.group_id",
+            "ringback.toml:5: kafka.client.enable.auto.commit: belongs to the daemon; remove it: offsets are committed \
+             with the state",
+            "ringback.toml:6: topics.inbox: `ringback.inbox` is the topic of `events` too; give each role a topic of \
+             its own",
+            "ringback.toml:7: topics.flow_complete: lists `a` twice; list it once",
+            "ringback.toml:7: topics.flow_complete: is not a topic's name; use 1 to 249 letters, digits, dots, hyphens \
+             and underscores",
+            "ringback.toml:9: topics.dead_letter: `a` is the topic of `flow_complete` too; give each role a topic of \
+             its own",
+            "ringback.toml:10: schema_registry: has only one of `username` and `password`; set both or neither",
+            "ringback.toml:11: schema_registry.url: holds credentials, which would show in logs; move them to \
+             `username` and `password`",
+            "ringback.toml:14: http.listen: 0.0.0.0 can be reached from other hosts, and there is no `http.token`; set \
+             token = { env = \"NAME\" } under [http], or listen on 127.0.0.1",
+            "ringback.toml:17: statuses.intermediate[#1]: `a` is among the final words too; keep it in one of the two \
+             lists",
+        ],
+    );
+    check(
+        "[schema_registry]\n[http]\nlisten = \"localhost:1\"\ntoken = \"with space\"",
+        "",
+        &[
+            "ringback.toml:1: schema_registry.url: is missing; add `url`: text",
+            "ringback.toml:3: http.listen: is not an address and a port; write them as in \"127.0.0.1:9464\" or \
+             \"[::]:9464\"",
+            "ringback.toml:4: http.token: is empty, or has spaces or letters beyond ASCII; make one, for example with \
+             `openssl rand -hex 32`",
+        ],
+    );
+}
+
+#[test]
+fn secrets_that_cannot_be_had_are_faults_of_their_key() {
+    let listen = "[http]\nlisten = \"0.0.0.0:1\"\n";
+    for (token, wanted) in [
+        (
+            "{ env = \"NOT_SET\" }",
+            "ringback.toml:3: http.token: the environment variable `NOT_SET` is not set; set it, or write { file = \
+             \"PATH\" }",
+        ),
+        (
+            "{ file = \"missing\" }",
+            "ringback.toml:3: http.token.file: cannot read missing: No such file or directory (os error 2); name a \
+             file that this user may read",
+        ),
+        (
+            "{ env = \"A\", file = \"b\" }",
+            "ringback.toml:3: http.token: must name either `env` or `file`; write { env = \"NAME\" } or { file = \
+             \"PATH\" }",
+        ),
+        (
+            "{}",
+            "ringback.toml:3: http.token: must name either `env` or `file`; write { env = \"NAME\" } or { file = \
+             \"PATH\" }",
+        ),
+        (
+            "{ envv = \"A\", file = \"b\" }",
+            "ringback.toml:3: http.token.envv: unknown key; did you mean `env`?",
+        ),
+    ] {
+        let faults = Folder::new(&format!("{listen}token = {token}"), "").faults();
+        assert_eq!(faults.first().map(String::as_str), Some(wanted));
+    }
+}
+
+#[test]
+fn numbers_may_be_written_as_toml_allows() {
+    let settings = settings(
+        "[delivery]\nattempts_max = 1_000\nin_flight_max = 0x10\nage_max_s = +5\n[delivery.retry]\nmultiplier = 2\n\
+         randomization_factor = 1e-1\n",
+    );
+    let delivery = settings.delivery;
+    assert_eq!((delivery.attempts_max, delivery.in_flight_max), (1000, 16));
+    assert_eq!(delivery.age_max, Duration::from_secs(5));
+    assert!((delivery.retry.randomization_factor - 0.1).abs() < f64::EPSILON);
+    check(
+        "\"a\\nb\" = 1\n[delivery]\nattempts_max = 99999999999999999999\n",
+        "",
+        &[
+            "ringback.toml:1: a\\nb: unknown key; remove it; known here: accounts, correlation, delivery, http, kafka, \
+             schema_registry, statuses, store, topics",
+            "ringback.toml:3: delivery.attempts_max: is a number of more than 64 bits; write a whole number from 1 to \
+             10000",
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_is_no_toml_has_one_fault_with_its_line() {
+    let faults = Folder::new("[kafka]\npassword = \"hush\n", "").faults();
+    let [fault] = faults.as_slice() else { panic!("{faults:?}") };
+    assert!(fault.starts_with("ringback.toml:2: is not TOML: "), "{fault}");
+    assert!(!fault.contains("hush"), "{fault}");
+    let Err(faults) = Settings::load(Path::new("no/such/ringback.toml")) else { panic!("no file") };
+    assert!(faults.to_string().starts_with("no/such/ringback.toml: cannot be read: "), "{faults}");
+}
+
+#[test]
+fn debug_output_shows_no_secret() {
+    let settings = settings("[http]\ntoken = \"hush\"");
+    assert!(!format!("{settings:?}").contains("hush"));
+}
