@@ -14,8 +14,8 @@ mod input;
 mod mailbox;
 mod outbox;
 mod rebalance;
-mod restore;
 mod report;
+mod restore;
 mod task;
 mod work;
 
@@ -24,7 +24,10 @@ pub use config::{EngineConfig, EngineSettings};
 
 use crate::delivery::{Attempted, Endpoint, Job, Lanes, Watch};
 use crate::domain::{Command, Timestamp, WebhookName};
-use crate::log::{LogError, LogEvent, Reader, ReaderHandle, Record, RecordBody, Registry, Topics, Transactions, forward_headers};
+use crate::log::{
+    LogError, LogEvent, Reader, ReaderHandle, Record, RecordBody, Registry, Topics, Transactions,
+    forward_headers,
+};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Metrics};
 use input::Input;
@@ -152,13 +155,19 @@ impl Engine {
     pub fn new(parts: Parts) -> Result<Self, EngineError> {
         let Parts { settings, config, store, topics, registry, runtime, metrics, health } = parts;
         let mailbox = Arc::new(Mailbox::new());
-        let (revoking, stopping) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (revoking, stopping) =
+            (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let transactions = Transactions::open(&settings.kafka, settings.partitions)?;
         let watch = LaneWatch { mailbox: mailbox.clone(), metrics: metrics.clone() };
         let in_flight_max = u32::try_from(settings.in_flight_max).unwrap_or(u32::MAX);
         let lanes = Lanes::new(in_flight_max, Arc::new(watch), runtime);
         lanes.configure(config.endpoints.iter().cloned());
-        let reader = Reader::spawn(&settings.kafka, topics, registry, sink(mailbox.clone(), revoking.clone()))?;
+        let reader = Reader::spawn(
+            &settings.kafka,
+            topics,
+            registry,
+            sink(mailbox.clone(), revoking.clone()),
+        )?;
         let limits = HandLimits {
             total: settings.in_flight_max + settings.uncommitted_max,
             ahead: settings.uncommitted_max.div_ceil(2),
@@ -224,7 +233,8 @@ impl Engine {
             let weight = BATCH_WEIGHT.min(self.settings.uncommitted_max.div_ceil(2));
             return (weight, self.committed_at + self.settings.commit_interval());
         }
-        let timers = self.tasks.values().filter(|task| task.active).filter_map(|task| task.next_timer);
+        let timers =
+            self.tasks.values().filter(|task| task.active).filter_map(|task| task.next_timer);
         let next = timers.chain(self.outbox.next_due()).min();
         let left = next.map_or(IDLE_WAKE, |due| Duration::from_millis(due.ms_since(clock::now())));
         (1, now + left.min(IDLE_WAKE))
@@ -262,7 +272,12 @@ impl Engine {
         Ok(())
     }
 
-    fn records(&mut self, epoch: u64, records: &[Record], work: &mut Work) -> Result<(), EngineError> {
+    fn records(
+        &mut self,
+        epoch: u64,
+        records: &[Record],
+        work: &mut Work,
+    ) -> Result<(), EngineError> {
         work.gates += 1;
         if self.epoch != Some(epoch) {
             return Ok(());
@@ -276,9 +291,20 @@ impl Engine {
                     let here = i64::from(record.place.partition) == i64::from(*owner);
                     match self.tasks.get(owner).filter(|task| here && task.active) {
                         Some(task) => {
-                            work.command(&task.partition, uuid, command, Some(&record.payload), &view)?;
+                            work.command(
+                                &task.partition,
+                                uuid,
+                                command,
+                                Some(&record.payload),
+                                &view,
+                            )?;
                         }
-                        None => work.forward(record, uuid, *owner, forward_headers(*kind, &record.source)),
+                        None => work.forward(
+                            record,
+                            uuid,
+                            *owner,
+                            forward_headers(*kind, &record.source),
+                        ),
                     }
                 }
                 RecordBody::Bad(bad) => work.bad(record, bad, &view),
@@ -297,7 +323,8 @@ impl Engine {
             }
             Some(task) => {
                 let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
-                let view = View { rules: &self.config.rules, now: clock::now(), endpoint: &endpoint };
+                let view =
+                    View { rules: &self.config.rules, now: clock::now(), endpoint: &endpoint };
                 let command = Command::RecordOutcome {
                     delivery: attempted.job.id,
                     attempt: attempted.job.attempt,
@@ -316,7 +343,13 @@ impl Engine {
         let view = View { rules: &self.config.rules, now, endpoint: &endpoint };
         for task in self.tasks.values_mut().filter(|task| task.active) {
             for uuid in task.due_timers(now, TIMERS_PER_BATCH)? {
-                work.command(&task.partition, &uuid.clone(), &Command::FireTimer(uuid), None, &view)?;
+                work.command(
+                    &task.partition,
+                    &uuid.clone(),
+                    &Command::FireTimer(uuid),
+                    None,
+                    &view,
+                )?;
             }
         }
         Ok(())
@@ -336,7 +369,11 @@ impl Engine {
     /// Queued jobs go back to the outbox, since their endpoints are replaced; attempts on their way end as they began.
     fn reload(&mut self, config: Arc<EngineConfig>) {
         for job in self.lanes.clear() {
-            self.outbox.put_back(job.partition, &job.webhook, crate::store::DueKey { due: job.due, id: job.id });
+            self.outbox.put_back(
+                job.partition,
+                &job.webhook,
+                crate::store::DueKey { due: job.due, id: job.id },
+            );
         }
         let endpoints: Vec<Arc<Endpoint>> = config.endpoints.clone();
         self.lanes.configure(endpoints);
@@ -350,7 +387,10 @@ impl Engine {
     }
 }
 
-fn sink(mailbox: Arc<Mailbox<Input>>, revoking: Arc<AtomicBool>) -> Arc<dyn Fn(LogEvent) + Send + Sync> {
+fn sink(
+    mailbox: Arc<Mailbox<Input>>,
+    revoking: Arc<AtomicBool>,
+) -> Arc<dyn Fn(LogEvent) + Send + Sync> {
     Arc::new(move |event| match event {
         LogEvent::Records { epoch, records } => {
             let weight = records.len();

@@ -14,10 +14,10 @@ mod topics;
 mod transaction;
 
 pub use client::{Cluster, LogError};
-pub use reader::{Assignment, Gate, LogEvent, Reader, ReaderHandle, Start};
+pub use reader::{Assignment, Gate, LogEvent, OffsetsClient, Reader, ReaderHandle, Start};
 pub use record::{FORWARDED_HEADERS, Place, Record, RecordBody, Role, Topics, forward_headers};
 pub use registry::Registry;
-pub use restore::{Restored, RestoreError, Want, restore};
+pub use restore::{RestoreError, Restored, Want, restore};
 pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
 pub use topics::{TopicFault, TopicState, create_missing, mend, survey};
 pub use transaction::{Committed, Outgoing, TransactionError, TransactionFault, Transactions};

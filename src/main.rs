@@ -1,3 +1,11 @@
-//! The thin binary.
+//! The thin binary: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+/// Measured: it takes fewer cycles per webhook than the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    ringback::cli::main()
+}

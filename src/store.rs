@@ -82,11 +82,8 @@ impl Store {
         database.set_max_background_jobs(2);
         database.set_keep_log_file_num(4);
         database.set_max_log_file_size(4 << 20);
-        let families = match Db::list_cf(&database, directory) {
-            Ok(names) => names,
-            // A new directory has none; anything else that is wrong shows when it is opened.
-            Err(_) => Vec::new(),
-        };
+        // A new directory has none; anything else that is wrong shows when it is opened.
+        let families = Db::list_cf(&database, directory).unwrap_or_default();
         let families =
             families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
         let db = Db::open_cf_descriptors(&database, directory, families).map_err(failed)?;
@@ -116,18 +113,6 @@ impl Store {
             self.write.clone(),
             self.write_unlogged.clone(),
         ))
-    }
-
-    /// Forgets all of a partition, to be restored from the start.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn wipe(&self, number: u32) -> Result<(), StoreError> {
-        let name = family_name(number);
-        if self.db.cf_handle(&name).is_some() {
-            self.db.drop_cf(&name)?;
-        }
-        Ok(())
     }
 }
 

@@ -54,7 +54,9 @@ impl Endpoint {
             .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(webhook.connect_timeout)
-            .pool_max_idle_per_host(usize::try_from(webhook.limits.in_flight_max.get()).unwrap_or(usize::MAX))
+            .pool_max_idle_per_host(
+                usize::try_from(webhook.limits.in_flight_max.get()).unwrap_or(usize::MAX),
+            )
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build()
             .map_err(|error| EndpointError::Client(name(), error))?;
@@ -85,12 +87,26 @@ impl Endpoint {
     }
 
     /// Makes one attempt. Whatever happens is an outcome.
-    pub async fn attempt(&self, id: DeliveryId, attempt: u32, body: Bytes, unix_seconds: i64) -> Outcome {
+    pub async fn attempt(
+        &self,
+        id: DeliveryId,
+        attempt: u32,
+        body: Bytes,
+        unix_seconds: i64,
+    ) -> Outcome {
         let started = Instant::now();
         let deadline = tokio::time::Instant::from_std(started + self.webhook.request_timeout);
-        let sent = timeout_at(deadline, self.client.execute(self.request(id, attempt, body, unix_seconds))).await;
+        let sent = timeout_at(
+            deadline,
+            self.client.execute(self.request(id, attempt, body, unix_seconds)),
+        )
+        .await;
         let outcome = match sent {
-            Err(_) => failure(ErrorReason::Timeout, Verdict::Retry, "no answer within request_timeout_ms".to_owned()),
+            Err(_) => failure(
+                ErrorReason::Timeout,
+                Verdict::Retry,
+                "no answer within request_timeout_ms".to_owned(),
+            ),
             Ok(Err(error)) => from_error(&error),
             Ok(Ok(response)) => self.answered(response, deadline).await,
         };
@@ -98,8 +114,15 @@ impl Endpoint {
         Outcome { duration_ms, ..outcome }
     }
 
-    fn request(&self, id: DeliveryId, attempt: u32, body: Bytes, unix_seconds: i64) -> reqwest::Request {
-        let mut request = reqwest::Request::new(self.webhook.method.clone(), self.webhook.url.clone());
+    fn request(
+        &self,
+        id: DeliveryId,
+        attempt: u32,
+        body: Bytes,
+        unix_seconds: i64,
+    ) -> reqwest::Request {
+        let mut request =
+            reqwest::Request::new(self.webhook.method.clone(), self.webhook.url.clone());
         let id_text = id.to_string();
         let timestamp = unix_seconds.to_string();
         let headers = request.headers_mut();
@@ -111,7 +134,10 @@ impl Endpoint {
             }
         };
         if !self.webhook.signing_secrets.is_empty() {
-            insert(WEBHOOK_SIGNATURE, sign(&self.webhook.signing_secrets, &id_text, &timestamp, &body));
+            insert(
+                WEBHOOK_SIGNATURE,
+                sign(&self.webhook.signing_secrets, &id_text, &timestamp, &body),
+            );
         }
         // One trace per delivery, one span per attempt: the endpoint's own tracing shows retries side by side.
         let trace = u128::from_be_bytes(id.to_bytes());
@@ -123,7 +149,11 @@ impl Endpoint {
     }
 
     /// Once the status is there, the status decides, however the body goes on.
-    async fn answered(&self, mut response: reqwest::Response, deadline: tokio::time::Instant) -> Outcome {
+    async fn answered(
+        &self,
+        mut response: reqwest::Response,
+        deadline: tokio::time::Instant,
+    ) -> Outcome {
         let status = response.status();
         let mut kept = BytesMut::new();
         let truncated = loop {
@@ -160,7 +190,8 @@ impl Endpoint {
         } else {
             ErrorReason::Refused
         };
-        let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+        let passing =
+            [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
         let retry = passing.contains(&status) || status.as_u16() >= 500;
         (if retry { Verdict::Retry } else { Verdict::GiveUp }, Some(reason))
     }
@@ -193,7 +224,11 @@ fn is_parse(error: &reqwest::Error) -> bool {
 
 /// What the error and its causes say; without the URL, which may hold a customer's secret.
 fn chain(error: &reqwest::Error) -> String {
-    let mut text = if error.is_connect() { "no connection".to_owned() } else { "the request failed".to_owned() };
+    let mut text = if error.is_connect() {
+        "no connection".to_owned()
+    } else {
+        "the request failed".to_owned()
+    };
     let mut source = error.source();
     while let Some(cause) = source {
         text = format!("{text}: {cause}");

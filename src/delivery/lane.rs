@@ -83,7 +83,8 @@ impl Lanes {
     /// No lanes yet; at most `in_flight_max` requests of all together.
     #[must_use]
     pub fn new(in_flight_max: u32, watch: Arc<dyn Watch>, runtime: tokio::runtime::Handle) -> Self {
-        let slots = Semaphore::new(usize::try_from(in_flight_max).unwrap_or(Semaphore::MAX_PERMITS));
+        let slots =
+            Semaphore::new(usize::try_from(in_flight_max).unwrap_or(Semaphore::MAX_PERMITS));
         let shared = Shared { slots, in_flight: AtomicUsize::new(0), watch };
         Self { lanes: RwLock::default(), shared: Arc::new(shared), runtime }
     }
@@ -91,7 +92,9 @@ impl Lanes {
     /// Puts `endpoints` in the place of those before. Jobs of an endpoint that is gone are dropped, which
     /// [`Lanes::clear`] had better precede.
     pub fn configure(&self, endpoints: impl IntoIterator<Item = Arc<Endpoint>>) {
-        let lanes = endpoints.into_iter().map(|endpoint| (endpoint.webhook().name.clone(), Arc::new(Lane::new(endpoint))));
+        let lanes = endpoints
+            .into_iter()
+            .map(|endpoint| (endpoint.webhook().name.clone(), Arc::new(Lane::new(endpoint))));
         *self.lanes.write().unwrap_or_else(PoisonError::into_inner) = lanes.collect();
     }
 
@@ -99,6 +102,12 @@ impl Lanes {
     #[must_use]
     pub fn endpoint(&self, webhook: &WebhookName) -> Option<Arc<Endpoint>> {
         self.lane(webhook).map(|lane| lane.endpoint.clone())
+    }
+
+    /// What the lane of `webhook` may have unanswered, if it is configured.
+    #[must_use]
+    pub fn in_flight_max(&self, webhook: &WebhookName) -> Option<usize> {
+        self.lane(webhook).map(|lane| lane.workers_max)
     }
 
     fn lane(&self, webhook: &WebhookName) -> Option<Arc<Lane>> {
@@ -139,7 +148,9 @@ impl Lanes {
 impl Lane {
     fn new(endpoint: Arc<Endpoint>) -> Self {
         let limits = endpoint.webhook().limits;
-        let quota = limits.rate_per_second.map(|rate| Quota::per_second(rate).allow_burst(limits.burst.unwrap_or(rate)));
+        let quota = limits
+            .rate_per_second
+            .map(|rate| Quota::per_second(rate).allow_burst(limits.burst.unwrap_or(rate)));
         Self {
             rate: quota.map(RateLimiter::direct),
             workers_max: usize::try_from(limits.in_flight_max.get()).unwrap_or(usize::MAX),
@@ -164,7 +175,8 @@ impl Lane {
             let Some(job) = self.next() else { return };
             shared.in_flight.fetch_add(1, Ordering::AcqRel);
             let unix_seconds = shared.watch.now().as_ms().div_euclid(1000);
-            let outcome = self.endpoint.attempt(job.id, job.attempt, job.body.clone(), unix_seconds).await;
+            let outcome =
+                self.endpoint.attempt(job.id, job.attempt, job.body.clone(), unix_seconds).await;
             // The outcome is told before it stops counting, so that nobody sees neither.
             shared.watch.attempted(Attempted { job, outcome });
             shared.in_flight.fetch_sub(1, Ordering::AcqRel);

@@ -1,10 +1,11 @@
 //! Whom TLS trusts. The system's roots are read once and shared by all endpoints.
 
 use super::webhook::{Tls, Webhook};
-use rustls::ClientConfig;
+use rustls::client::WantsClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ConfigBuilder};
 use rustls_platform_verifier::Verifier;
 use std::sync::Arc;
 
@@ -44,19 +45,35 @@ impl Trust {
     /// # Errors
     /// When one of its certificates can't be used.
     pub fn config(&self, webhook: &Webhook) -> Result<ClientConfig, TlsError> {
-        let verifier = self.verifier(&webhook.tls)?;
-        let builder = ClientConfig::builder_with_provider(self.provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Setup)?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier);
+        let builder = self.builder(self.verifier(&webhook.tls)?)?;
         match &webhook.tls.client_pem {
             None => Ok(builder.with_no_client_auth()),
             Some((certificate, key)) => {
-                let key = PrivateKeyDer::from_pem_slice(key.reveal().as_bytes()).map_err(TlsError::Key)?;
-                builder.with_client_auth_cert(certificates(certificate)?, key).map_err(TlsError::Setup)
+                let key = PrivateKeyDer::from_pem_slice(key.reveal().as_bytes())
+                    .map_err(TlsError::Key)?;
+                builder
+                    .with_client_auth_cert(certificates(certificate)?, key)
+                    .map_err(TlsError::Setup)
             }
         }
+    }
+
+    /// TLS settings that trust the system's roots alone.
+    ///
+    /// # Errors
+    /// When rustls refuses.
+    pub fn plain(&self) -> Result<ClientConfig, TlsError> {
+        Ok(self.builder(self.system.clone())?.with_no_client_auth())
+    }
+
+    fn builder(
+        &self,
+        verifier: Arc<Verifier>,
+    ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
+        let builder = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Setup)?;
+        Ok(builder.dangerous().with_custom_certificate_verifier(verifier))
     }
 
     fn verifier(&self, tls: &Tls) -> Result<Arc<Verifier>, TlsError> {

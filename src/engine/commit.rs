@@ -60,7 +60,8 @@ impl Engine {
         for number in read.chain(work.slots().iter().map(|slot| slot.partition)) {
             let Some(task) = self.tasks.get(&number).filter(|task| task.active) else { continue };
             touched.entry(number).or_insert_with(|| {
-                let position = |place| work.offsets.get(place).or_else(|| task.positions.get(place));
+                let position =
+                    |place| work.offsets.get(place).or_else(|| task.positions.get(place));
                 let offsets = task.places.iter().filter_map(|place| {
                     Some((place.topic.to_string(), place.partition, *position(place)?))
                 });
@@ -93,7 +94,11 @@ impl Engine {
     }
 
     /// One transaction from begin to commit. Only after an abortable error is it known that it was not committed.
-    fn attempt(&self, transactions: &Transactions, work: &Work) -> Result<Committed, TransactionError> {
+    fn attempt(
+        &self,
+        transactions: &Transactions,
+        work: &Work,
+    ) -> Result<Committed, TransactionError> {
         self.insist(|| transactions.begin())?;
         for outgoing in work.outgoing(&self.settings.topics) {
             transactions.send(&outgoing)?;
@@ -115,7 +120,10 @@ impl Engine {
     }
 
     /// A call that may be made again is made again, and no other call in between.
-    fn insist<T>(&self, call: impl Fn() -> Result<T, TransactionError>) -> Result<T, TransactionError> {
+    fn insist<T>(
+        &self,
+        call: impl Fn() -> Result<T, TransactionError>,
+    ) -> Result<T, TransactionError> {
         loop {
             match call() {
                 Err(error) if error.fault == TransactionFault::Retriable => {
@@ -155,7 +163,10 @@ impl Engine {
             let Some(task) = self.tasks.get_mut(number) else { continue };
             let batch = batches.entry(*number).or_default();
             batch.put_meta(&task.partition, work.bytes(range));
-            let written = committed.0.iter().find(|(partition, _)| i64::from(*partition) == i64::from(*number));
+            let written = committed
+                .0
+                .iter()
+                .find(|(partition, _)| i64::from(*partition) == i64::from(*number));
             if let Some((_, next)) = written {
                 task.checkpoint.next_offset = *next;
             }
@@ -186,7 +197,12 @@ impl Engine {
         }
         let now = clock::now();
         for attempted in &work.outcomes {
-            self.outbox.release(attempted.job.partition, &attempted.job.webhook, attempted.job.id, now);
+            self.outbox.release(
+                attempted.job.partition,
+                &attempted.job.webhook,
+                attempted.job.id,
+                now,
+            );
         }
         self.tell(work);
     }

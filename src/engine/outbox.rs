@@ -3,10 +3,10 @@
 //! The store holds the rows; here stands, per lane and partition, how many there are and from where on to look. Rows that
 //! were handed out stay *in hand* until their outcome is committed, so that nothing is handed out twice.
 
+use crate::codec::row;
 use crate::delivery::Job;
 use crate::domain::{DeliveryId, Due, State, Timestamp, WebhookName};
 use crate::store::{DueKey, Partition, StoreError};
-use crate::codec::row;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// A lane's rows in one partition.
@@ -56,7 +56,13 @@ pub(super) struct Room<'a> {
 
 impl Outbox {
     pub(super) fn new(limits: HandLimits) -> Self {
-        Self { lanes: BTreeMap::new(), due: BTreeSet::new(), in_hand: HashSet::new(), starved: BTreeSet::new(), limits }
+        Self {
+            lanes: BTreeMap::new(),
+            due: BTreeSet::new(),
+            in_hand: HashSet::new(),
+            starved: BTreeSet::new(),
+            limits,
+        }
     }
 
     /// Takes a restored partition's lanes in.
@@ -88,7 +94,8 @@ impl Outbox {
     pub(super) fn wake_all(&mut self) {
         for (webhook, lane) in &self.lanes {
             let shares = lane.shares.iter().filter(|(_, share)| share.rows > 0);
-            self.due.extend(shares.map(|(number, share)| (share.cursor.due, webhook.clone(), *number)));
+            self.due
+                .extend(shares.map(|(number, share)| (share.cursor.due, webhook.clone(), *number)));
         }
     }
 
@@ -96,7 +103,8 @@ impl Outbox {
     pub(super) fn change(&mut self, partition: u32, old: &State, new: &State) {
         for (webhook, key) in old.due_keys() {
             if !new.due_keys().any(|other| other == (webhook, key))
-                && let Some(share) = self.lanes.get_mut(webhook).and_then(|lane| lane.shares.get_mut(&partition))
+                && let Some(share) =
+                    self.lanes.get_mut(webhook).and_then(|lane| lane.shares.get_mut(&partition))
             {
                 share.rows = share.rows.saturating_sub(1);
             }
@@ -123,7 +131,13 @@ impl Outbox {
     }
 
     /// What is in hand no more: its outcome is committed, or it was taken back.
-    pub(super) fn release(&mut self, partition: u32, webhook: &WebhookName, id: DeliveryId, now: Timestamp) {
+    pub(super) fn release(
+        &mut self,
+        partition: u32,
+        webhook: &WebhookName,
+        id: DeliveryId,
+        now: Timestamp,
+    ) {
         if !self.in_hand.remove(&(partition, id)) {
             return;
         }
@@ -154,7 +168,8 @@ impl Outbox {
 
     /// Rows that wait, and rows in hand.
     pub(super) fn counts(&self) -> (u64, usize) {
-        let rows = self.lanes.values().flat_map(|lane| lane.shares.values()).map(|share| share.rows).sum();
+        let rows =
+            self.lanes.values().flat_map(|lane| lane.shares.values()).map(|share| share.rows).sum();
         (rows, self.in_hand.len())
     }
 
@@ -213,9 +228,13 @@ impl Outbox {
                 continue;
             }
             let stored = partition.row(uuid)?;
-            let corrupt = || StoreError::Corrupt { partition: number, what: format!("the row of {uuid}") };
+            let corrupt =
+                || StoreError::Corrupt { partition: number, what: format!("the row of {uuid}") };
             let state = row::decode_state(&stored.ok_or_else(corrupt)?).map_err(|_| corrupt())?;
-            let delivery = state.delivery(key.id).filter(|row| row.due == Due::At(key.due)).ok_or_else(corrupt)?;
+            let delivery = state
+                .delivery(key.id)
+                .filter(|row| row.due == Due::At(key.due))
+                .ok_or_else(corrupt)?;
             jobs.push(Job {
                 partition: number,
                 uuid: uuid.clone(),

@@ -45,7 +45,9 @@ impl Engine {
     fn restore(&mut self, epoch: u64) {
         self.cancel_restore();
         let tasks = self.tasks.values().filter(|task| !task.active);
-        let wants = tasks.map(|task| (task.partition.clone(), task.checkpoint, task.places.clone())).collect();
+        let wants = tasks
+            .map(|task| (task.partition.clone(), task.checkpoint, task.places.clone()))
+            .collect();
         self.restoring = Some(Restoring::spawn(
             epoch,
             self.settings.clone(),
@@ -68,10 +70,10 @@ impl Engine {
             return;
         }
         let Some(task) = self.tasks.get_mut(&restored.partition) else { return };
-        let starts = task.places.iter().map(|place| Start {
-            place: place.clone(),
-            offset: start_offset(place, &restored),
-        });
+        let starts = task
+            .places
+            .iter()
+            .map(|place| Start { place: place.clone(), offset: start_offset(place, &restored) });
         self.reader.start(starts.collect());
         task.active = true;
         task.checkpoint = restored.checkpoint;
@@ -86,15 +88,20 @@ impl Engine {
             outbox_rows = rows,
             "partition restored"
         );
-        let (ours, rest): (Vec<Attempted>, Vec<Attempted>) =
-            std::mem::take(&mut self.orphans).into_iter().partition(|a| a.job.partition == restored.partition);
+        let (ours, rest): (Vec<Attempted>, Vec<Attempted>) = std::mem::take(&mut self.orphans)
+            .into_iter()
+            .partition(|a| a.job.partition == restored.partition);
         self.orphans = rest;
         for attempted in ours {
             self.mailbox.put(Input::Attempted(attempted), 1);
         }
     }
 
-    pub(super) fn restore_failed(&mut self, epoch: u64, error: RestoreFailure) -> Result<(), EngineError> {
+    pub(super) fn restore_failed(
+        &mut self,
+        epoch: u64,
+        error: RestoreFailure,
+    ) -> Result<(), EngineError> {
         match error {
             RestoreFailure::Store(error) => Err(error.into()),
             RestoreFailure::Passing(text) => {
@@ -120,7 +127,12 @@ impl Engine {
     ) -> Result<(), EngineError> {
         self.cancel_restore();
         let unsent = self.lanes.clear();
-        tracing::info!(lost, unsent = unsent.len(), in_flight = self.lanes.in_flight(), "partitions revoked");
+        tracing::info!(
+            lost,
+            unsent = unsent.len(),
+            in_flight = self.lanes.in_flight(),
+            "partitions revoked"
+        );
         let mut work = std::mem::take(work);
         let result = if lost || self.failure.is_some() {
             Ok(())
@@ -140,7 +152,8 @@ impl Engine {
         let mut others = Vec::new();
         loop {
             let drained = self.lanes.in_flight() == 0;
-            let wait = deadline.min(Instant::now() + Duration::from_millis(if drained { 0 } else { 20 }));
+            let wait =
+                deadline.min(Instant::now() + Duration::from_millis(if drained { 0 } else { 20 }));
             self.mailbox.take(&mut inputs, 1, wait);
             for input in inputs.drain(..) {
                 match input {
@@ -207,7 +220,10 @@ impl Engine {
                 }
                 Err(error) => {
                     self.health.wait(self.waiting_for_kafka());
-                    tracing::warn!(error = &error as &dyn std::error::Error, "no new producer yet; trying again");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "no new producer yet; trying again"
+                    );
                     std::thread::sleep(REOPEN_PAUSE);
                 }
             }
@@ -220,14 +236,6 @@ impl Engine {
         for (place, lag) in lags.iter().filter(|(place, _)| ours(place)) {
             self.metrics.set_consumer_lag(&place.topic, place.partition, *lag);
         }
-    }
-
-    /// A revocation may have come while there was no producer.
-    pub(super) fn ensure_transactions(&mut self) -> Result<(), EngineError> {
-        if self.transactions.is_none() {
-            self.transactions = Some(Transactions::open(&self.settings.kafka, self.settings.partitions)?);
-        }
-        Ok(())
     }
 }
 

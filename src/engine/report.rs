@@ -1,9 +1,9 @@
 //! What the engine tells about its work, once it is committed.
 
+use super::Engine;
 use super::work::{Told, Work};
-use super::{Engine, clock};
 use crate::domain::{Event, IgnoreReason, IgnoredRecord, RecordKind, Source};
-use crate::telemetry::{CorrelationState, DeliveryResult, OutboxState, SourceResult, mask};
+use crate::telemetry::{CorrelationState, DeliveryResult, OutboxState, SourceResult};
 use std::time::{Duration, Instant};
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -14,7 +14,9 @@ impl Engine {
         for told in &work.told {
             match told {
                 Told::Event(event) => self.tell_event(event),
-                Told::Forwarded(place) => self.metrics.source_record(&place.topic, SourceResult::Forwarded),
+                Told::Forwarded(place) => {
+                    self.metrics.source_record(&place.topic, SourceResult::Forwarded)
+                }
                 Told::Bad(place, reason) => {
                     self.metrics.source_record(&place.topic, SourceResult::DeadLettered);
                     self.metrics.dead_letter(*reason);
@@ -33,7 +35,9 @@ impl Engine {
                     self.metrics.unknown_status();
                 }
             }
-            Event::RecordIgnored(IgnoredRecord { source, reason, waited, .. }) => self.ignored(source, *reason, *waited),
+            Event::RecordIgnored(IgnoredRecord { source, reason, waited, .. }) => {
+                self.ignored(source, *reason, *waited)
+            }
             Event::RecordDeadLettered { record, reason, .. } => {
                 self.metrics.dead_letter(*reason);
                 // A report that waited was counted when it was accepted.
@@ -83,14 +87,20 @@ impl Engine {
         let mut bytes = 0;
         for task in self.tasks.values() {
             let tally = task.checkpoint.tally;
-            for (sum, count) in states.iter_mut().zip([tally.awaiting_flow, tally.open, tally.silent, tally.ended]) {
+            for (sum, count) in
+                states.iter_mut().zip([tally.awaiting_flow, tally.open, tally.silent, tally.ended])
+            {
                 *sum += count;
             }
             held += tally.held;
             bytes += task.partition.bytes();
         }
-        let kinds =
-            [CorrelationState::AwaitingFlow, CorrelationState::Open, CorrelationState::Silent, CorrelationState::Ended];
+        let kinds = [
+            CorrelationState::AwaitingFlow,
+            CorrelationState::Open,
+            CorrelationState::Silent,
+            CorrelationState::Ended,
+        ];
         for (kind, count) in kinds.into_iter().zip(states) {
             self.metrics.set_correlations(kind, signed(count));
         }
@@ -108,15 +118,9 @@ impl Engine {
         }
         self.metrics.set_outbox_oldest(self.oldest_due());
         self.metrics.set_store_bytes(bytes);
-        let _ = clock::now();
     }
 }
 
 fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// What an attempt's error says, without phone numbers.
-pub(super) fn masked(text: &str) -> std::borrow::Cow<'_, str> {
-    mask::text(text)
 }

@@ -1,10 +1,10 @@
 //! The restore of partitions, on a thread of its own: the changelog's rows go into the store by the same road that
 //! running takes.
 
+use super::clock;
 use super::config::EngineSettings;
 use super::input::{Input, RestoreFailure, Restored};
 use super::mailbox::Mailbox;
-use super::clock;
 use crate::codec::row;
 use crate::domain::State;
 use crate::log::{self, OffsetsClient, Place, RestoreError, Want};
@@ -40,7 +40,8 @@ impl Restoring {
         let cancelled = Arc::new(AtomicBool::new(false));
         let cancel = cancelled.clone();
         let run = move || {
-            let mut restorer = Restorer { epoch, offsets, mailbox, metrics, health, targets: targets(wanted) };
+            let mut restorer =
+                Restorer { epoch, offsets, mailbox, metrics, health, targets: targets(wanted) };
             if let Err(failure) = restorer.run(&settings, &cancel) {
                 restorer.mailbox.put_urgent(Input::RestoreFailed { epoch, error: failure });
             }
@@ -72,7 +73,10 @@ fn targets(wanted: Wanted) -> BTreeMap<i32, Target> {
     let target = |(partition, checkpoint, places): (Partition, Checkpoint, Vec<Place>)| {
         let number = i32::try_from(partition.number()).unwrap_or(i32::MAX);
         let batch = Batch::default();
-        (number, Target { partition, checkpoint, places, batch, pending: BTreeMap::new(), records: 0 })
+        (
+            number,
+            Target { partition, checkpoint, places, batch, pending: BTreeMap::new(), records: 0 },
+        )
     };
     wanted.into_iter().map(target).collect()
 }
@@ -87,7 +91,11 @@ struct Restorer {
 }
 
 impl Restorer {
-    fn run(&mut self, settings: &EngineSettings, cancelled: &AtomicBool) -> Result<(), RestoreFailure> {
+    fn run(
+        &mut self,
+        settings: &EngineSettings,
+        cancelled: &AtomicBool,
+    ) -> Result<(), RestoreFailure> {
         let now = clock::now();
         let wants: Vec<Want> = self
             .targets
@@ -100,7 +108,13 @@ impl Restorer {
             })
             .collect();
         let mut take = |restored: log::Restored<'_>| self.take(restored);
-        match log::restore(&settings.kafka, &settings.topics.changelog, &wants, cancelled, &mut take) {
+        match log::restore(
+            &settings.kafka,
+            &settings.topics.changelog,
+            &wants,
+            cancelled,
+            &mut take,
+        ) {
             Ok(()) | Err(RestoreError::Cancelled) => Ok(()),
             Err(RestoreError::Store(failure)) => Err(failure),
             Err(RestoreError::Log(error)) => Err(RestoreFailure::Passing(chain(&error))),
@@ -110,10 +124,12 @@ impl Restorer {
     fn take(&mut self, restored: log::Restored<'_>) -> Result<(), RestoreFailure> {
         match restored {
             log::Restored::Wipe(partition) => self.wipe(partition).map_err(RestoreFailure::Store),
-            log::Restored::Row { partition, offset, key, value } => match self.targets.get_mut(&partition) {
-                Some(target) => target.row(offset, key, value).map_err(RestoreFailure::Store),
-                None => Ok(()),
-            },
+            log::Restored::Row { partition, offset, key, value } => {
+                match self.targets.get_mut(&partition) {
+                    Some(target) => target.row(offset, key, value).map_err(RestoreFailure::Store),
+                    None => Ok(()),
+                }
+            }
             log::Restored::Remaining(partition, left) => {
                 self.health.restoring(partition, u64::try_from(left).unwrap_or(0));
                 Ok(())
@@ -125,7 +141,10 @@ impl Restorer {
     fn wipe(&mut self, partition: i32) -> Result<(), StoreError> {
         let Some(target) = self.targets.get_mut(&partition) else { return Ok(()) };
         if target.checkpoint.next_offset > 0 {
-            tracing::warn!(partition, "the store does not fit the changelog; restoring from the start");
+            tracing::warn!(
+                partition,
+                "the store does not fit the changelog; restoring from the start"
+            );
         }
         target.partition.clear()?;
         target.checkpoint = Checkpoint::default();
@@ -142,10 +161,13 @@ impl Restorer {
             target.partition.flush().map_err(RestoreFailure::Store)?;
         }
         self.metrics.restored(target.records);
-        let committed =
-            self.offsets.committed(&target.places).map_err(|error| RestoreFailure::Passing(chain(&error)))?;
+        let committed = self
+            .offsets
+            .committed(&target.places)
+            .map_err(|error| RestoreFailure::Passing(chain(&error)))?;
         let restored = target.finished(committed).map_err(RestoreFailure::Store)?;
-        self.mailbox.put_urgent(Input::Restored { epoch: self.epoch, restored: Box::new(restored) });
+        self.mailbox
+            .put_urgent(Input::Restored { epoch: self.epoch, restored: Box::new(restored) });
         Ok(())
     }
 }
@@ -153,9 +175,14 @@ impl Restorer {
 impl Target {
     fn row(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
         self.records += 1;
-        let corrupt = |what: String| StoreError::Corrupt { partition: self.partition.number(), what };
+        let corrupt =
+            |what: String| StoreError::Corrupt { partition: self.partition.number(), what };
         match RowKey::parse(key) {
-            None => return Err(corrupt(format!("the changelog's record {offset}: its key is no row's"))),
+            None => {
+                return Err(corrupt(format!(
+                    "the changelog's record {offset}: its key is no row's"
+                )));
+            }
             Some(RowKey::Meta) => {
                 if let Some(value) = value {
                     self.batch.put_meta(&self.partition, value);
@@ -163,11 +190,18 @@ impl Target {
             }
             Some(RowKey::State(uuid)) => {
                 let decode = |bytes: &bytes::Bytes| {
-                    row::decode_state(bytes).map_err(|error| corrupt(format!("the row of {uuid}: {error}")))
+                    row::decode_state(bytes)
+                        .map_err(|error| corrupt(format!("the row of {uuid}: {error}")))
                 };
                 let old = match self.pending.remove(key) {
                     Some(state) => state,
-                    None => self.partition.row(&uuid)?.as_ref().map(decode).transpose()?.unwrap_or_default(),
+                    None => self
+                        .partition
+                        .row(&uuid)?
+                        .as_ref()
+                        .map(decode)
+                        .transpose()?
+                        .unwrap_or_default(),
                 };
                 let bytes = value.map(bytes::Bytes::copy_from_slice);
                 let new = bytes.as_ref().map(decode).transpose()?.unwrap_or_default();
@@ -194,13 +228,21 @@ impl Target {
     fn finished(self, committed: BTreeMap<Place, i64>) -> Result<Restored, StoreError> {
         let number = self.partition.number();
         let corrupt = || StoreError::Corrupt { partition: number, what: "its meta row".to_owned() };
-        let meta = self.partition.meta()?.map(|bytes| row::decode_meta(&bytes).map_err(|_| corrupt())).transpose()?;
+        let meta = self
+            .partition
+            .meta()?
+            .map(|bytes| row::decode_meta(&bytes).map_err(|_| corrupt()))
+            .transpose()?;
         let offsets = meta.into_iter().flat_map(|meta| meta.offsets);
         Ok(Restored {
             partition: number,
             checkpoint: self.checkpoint,
             lanes: self.partition.lanes()?,
-            positions: offsets.map(|(topic, partition, offset)| (Place { topic: topic.into(), partition }, offset)).collect(),
+            positions: offsets
+                .map(|(topic, partition, offset)| {
+                    (Place { topic: topic.into(), partition }, offset)
+                })
+                .collect(),
             committed,
             records: self.records,
         })

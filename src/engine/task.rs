@@ -41,7 +41,11 @@ impl Task {
     }
 
     /// The uuids whose timers are due.
-    pub(super) fn due_timers(&mut self, now: Timestamp, limit: usize) -> Result<Vec<PhononUuid>, StoreError> {
+    pub(super) fn due_timers(
+        &mut self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<PhononUuid>, StoreError> {
         if self.next_timer.is_none_or(|due| due > now) {
             return Ok(Vec::new());
         }

@@ -4,8 +4,8 @@ use crate::codec::event::{self, EventContext, RequestView};
 use crate::codec::row::{self, Meta};
 use crate::delivery::{Attempted, Endpoint};
 use crate::domain::{
-    AccountId, Command, Correlation, DeadLetterReason, Delivery, Event, PhononUuid, RawRecord, Rules, State, Timestamp,
-    WebhookName, decide, evolve,
+    AccountId, Command, Correlation, DeadLetterReason, Delivery, Event, PhononUuid, RawRecord,
+    Rules, State, Timestamp, WebhookName, decide, evolve,
 };
 use crate::log::{Outgoing, Place, Record, TopicNames};
 use crate::store::{Partition, RowKey, StoreError};
@@ -95,7 +95,10 @@ impl Work {
     }
 
     /// The records that leave.
-    pub(super) fn outgoing<'a>(&'a self, topics: &'a TopicNames) -> impl Iterator<Item = Outgoing<'a>> {
+    pub(super) fn outgoing<'a>(
+        &'a self,
+        topics: &'a TopicNames,
+    ) -> impl Iterator<Item = Outgoing<'a>> {
         self.leaving.iter().map(|leaving| {
             let (topic, partition, changelog) = match leaving.target {
                 Target::Changelog(number) => (&topics.changelog, Some(number), true),
@@ -183,7 +186,7 @@ impl Work {
     ) {
         let key = self.append(uuid.as_str().as_bytes());
         let start = self.buffer.len();
-        let context = EventContext { uuid: Some(uuid), account, at: view.now };
+        let context = EventContext { uuid, account, at: view.now };
         if event::write_event(&mut self.buffer, &context, before, event) {
             let value = start..self.buffer.len();
             self.leave(Target::Events, Some(key.clone()), Some(value), Vec::new());
@@ -195,7 +198,8 @@ impl Work {
             Event::RecordDeadLettered { record, reason, detail } => {
                 let payload = record.payload.as_ref().or(raw);
                 let value = payload.map(|payload| self.append(payload));
-                let headers = event::record_headers(&record.source, *reason, record.account, detail);
+                let headers =
+                    event::record_headers(&record.source, *reason, record.account, detail);
                 self.leave(Target::DeadLetter, Some(key), value, headers);
             }
             Event::FlowAccepted(_)
@@ -223,38 +227,55 @@ impl Work {
         view: &View<'_>,
     ) {
         let endpoint = (view.endpoint)(&delivery.webhook);
-        let headers: Vec<(&str, &str)> = endpoint.iter().flat_map(|endpoint| endpoint.public_headers()).collect();
+        let headers: Vec<(&str, &str)> =
+            endpoint.iter().flat_map(|endpoint| endpoint.public_headers()).collect();
         let request = endpoint.as_ref().map(|endpoint| RequestView {
             method: endpoint.webhook().method.as_str(),
             url: endpoint.webhook().url.as_str(),
             headers: &headers,
         });
         let start = self.buffer.len();
-        event::write_delivery_dead_letter(&mut self.buffer, uuid, delivery, reason, request.as_ref());
+        event::write_delivery_dead_letter(
+            &mut self.buffer,
+            uuid,
+            delivery,
+            reason,
+            request.as_ref(),
+        );
         let value = start..self.buffer.len();
-        self.leave(Target::DeadLetter, Some(key), Some(value), event::delivery_headers(delivery, reason));
+        self.leave(
+            Target::DeadLetter,
+            Some(key),
+            Some(value),
+            event::delivery_headers(delivery, reason),
+        );
     }
 
     /// A record that can't be read: its bytes, as they are, to the dead letters.
-    pub(super) fn bad(&mut self, record: &Record, bad: &crate::codec::source::Bad, view: &View<'_>) {
-        let fact = Event::RecordDeadLettered {
-            record: RawRecord {
-                kind: None,
-                account: bad.account,
-                sms: None,
-                payload: None,
-                source: record.source.clone(),
-            },
-            reason: bad.reason,
-            detail: bad.detail.clone(),
+    pub(super) fn bad(
+        &mut self,
+        record: &Record,
+        bad: &crate::codec::source::Bad,
+        view: &View<'_>,
+    ) {
+        let raw = RawRecord {
+            kind: None,
+            account: bad.account,
+            sms: None,
+            payload: None,
+            source: record.source.clone(),
         };
         let key = record.key.as_ref().map(|key| self.append(key));
         let start = self.buffer.len();
-        let context = EventContext { uuid: None, account: bad.account, at: view.now };
-        if event::write_event(&mut self.buffer, &context, &State::default(), &fact) {
-            let value = start..self.buffer.len();
-            self.leave(Target::Events, key.clone(), Some(value), Vec::new());
-        }
+        event::write_record_dead_lettered(
+            &mut self.buffer,
+            view.now,
+            &raw,
+            bad.reason,
+            &bad.detail,
+        );
+        let value = start..self.buffer.len();
+        self.leave(Target::Events, key.clone(), Some(value), Vec::new());
         let value = self.append(&record.payload);
         let headers = event::record_headers(&record.source, bad.reason, bad.account, &bad.detail);
         self.leave(Target::DeadLetter, key, Some(value), headers);
@@ -262,7 +283,13 @@ impl Work {
     }
 
     /// A record that another partition owns.
-    pub(super) fn forward(&mut self, record: &Record, uuid: &PhononUuid, owner: u32, headers: Vec<(&'static str, String)>) {
+    pub(super) fn forward(
+        &mut self,
+        record: &Record,
+        uuid: &PhononUuid,
+        owner: u32,
+        headers: Vec<(&'static str, String)>,
+    ) {
         let key = self.append(uuid.as_str().as_bytes());
         let value = self.append(&record.payload);
         self.leave(Target::Inbox(owner), Some(key), Some(value), headers);

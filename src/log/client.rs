@@ -84,7 +84,11 @@ fn base(settings: &KafkaSettings) -> ClientConfig {
     config
 }
 
-fn overridden(mut config: ClientConfig, settings: &KafkaSettings, foreign: &[&str]) -> ClientConfig {
+fn overridden(
+    mut config: ClientConfig,
+    settings: &KafkaSettings,
+    foreign: &[&str],
+) -> ClientConfig {
     for (key, value) in settings.client.iter().filter(|(key, _)| !is_for(foreign, key)) {
         config.set(key, value);
     }
@@ -190,9 +194,13 @@ impl Cluster {
     /// # Errors
     /// When Kafka can't be reached within `timeout`.
     pub fn partition_counts(&self, timeout: Duration) -> Result<BTreeMap<String, u32>, LogError> {
-        let metadata =
-            self.client.fetch_metadata(None, timeout).map_err(LogError::request("Kafka does not answer"))?;
-        let count = |topic: &rdkafka::metadata::MetadataTopic| u32::try_from(topic.partitions().len()).unwrap_or(0);
+        let metadata = self
+            .client
+            .fetch_metadata(None, timeout)
+            .map_err(LogError::request("Kafka does not answer"))?;
+        let count = |topic: &rdkafka::metadata::MetadataTopic| {
+            u32::try_from(topic.partitions().len()).unwrap_or(0)
+        };
         Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), count(topic))).collect())
     }
 }

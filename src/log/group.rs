@@ -3,7 +3,10 @@
 //! This is the one module with unsafe code. rust-rdkafka hides the generation of the group's metadata, and with a generation
 //! below 0 the broker accepts offsets from a member that was never, or is no longer, in the group: unfenced. So metadata
 //! are fetched, checked and handed over in one go.
-#![expect(unsafe_code, reason = "librdkafka's C functions; every pointer lives and dies in this function")]
+#![expect(
+    unsafe_code,
+    reason = "librdkafka's C functions; every pointer lives and dies in this function"
+)]
 
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as native;
@@ -50,14 +53,21 @@ pub(super) unsafe fn send_offsets(
             native::rd_kafka_consumer_group_metadata_destroy(metadata);
             return Err(OffsetsError::NotMember);
         }
-        let error = native::rd_kafka_send_offsets_to_transaction(producer, offsets.ptr(), metadata, timeout_ms);
+        let error = native::rd_kafka_send_offsets_to_transaction(
+            producer,
+            offsets.ptr(),
+            metadata,
+            timeout_ms,
+        );
         native::rd_kafka_consumer_group_metadata_destroy(metadata);
         if error.is_null() {
             return Ok(());
         }
         let described = NativeError {
             code: native::rd_kafka_error_code(error).into(),
-            text: CStr::from_ptr(native::rd_kafka_error_string(error)).to_string_lossy().into_owned(),
+            text: CStr::from_ptr(native::rd_kafka_error_string(error))
+                .to_string_lossy()
+                .into_owned(),
             fatal: native::rd_kafka_error_is_fatal(error) != 0,
             retriable: native::rd_kafka_error_is_retriable(error) != 0,
             abortable: native::rd_kafka_error_txn_requires_abort(error) != 0,

@@ -22,6 +22,7 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// So many batches wait for the engine at most.
 const BATCHES_MAX: usize = 4;
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the reader tells the engine.
@@ -136,6 +137,12 @@ impl ReaderHandle {
         self.consumer.client().native_ptr()
     }
 
+    /// A client that asks what the group committed.
+    #[must_use]
+    pub fn offsets_client(&self) -> OffsetsClient {
+        OffsetsClient(self.consumer.clone())
+    }
+
     /// Leaves the group. The revocation that this brings must be answered, so the caller keeps serving events until
     /// [`ReaderHandle::closed`].
     pub fn close(&self) {
@@ -156,7 +163,37 @@ impl ReaderHandle {
     }
 }
 
-struct Context {
+/// Asks what the group committed. It blocks, and so has no place on the engine's thread.
+#[derive(Clone)]
+pub struct OffsetsClient(Arc<BaseConsumer<Context>>);
+
+impl OffsetsClient {
+    /// The offsets that the group committed for `places`; those without one are left out. Waits for transactions that
+    /// are still open.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, i64>, LogError> {
+        let asked = self.0.committed_offsets(list(places), COMMITTED_TIMEOUT);
+        let answer = asked.map_err(LogError::request("the group's offsets can't be read"))?;
+        let elements = answer.elements();
+        let known = elements.iter().filter_map(|element| match element.offset() {
+            Offset::Offset(offset) => Some((
+                Place { topic: element.topic().into(), partition: element.partition() },
+                offset,
+            )),
+            Offset::Beginning
+            | Offset::End
+            | Offset::Stored
+            | Offset::Invalid
+            | Offset::OffsetTail(_) => None,
+        });
+        Ok(known.collect())
+    }
+}
+
+/// What librdkafka calls back.
+pub(super) struct Context {
     sink: Sink,
     epoch: Arc<AtomicU64>,
 }
@@ -165,9 +202,9 @@ impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
         let lags = statistics.topics.iter().flat_map(|(topic, stats)| {
             let topic: Arc<str> = topic.as_str().into();
-            stats.partitions.values().filter(|p| p.partition >= 0 && p.consumer_lag >= 0).map(move |p| {
-                (Place { topic: topic.clone(), partition: p.partition }, p.consumer_lag)
-            })
+            stats.partitions.values().filter(|p| p.partition >= 0 && p.consumer_lag >= 0).map(
+                move |p| (Place { topic: topic.clone(), partition: p.partition }, p.consumer_lag),
+            )
         });
         (self.sink)(LogEvent::Lag(lags.collect()));
     }
@@ -179,7 +216,12 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {
     /// The default would ignore what `assign` answers, and hooks around it lead to assigning twice.
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        error: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
         if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             self.assign(consumer, partitions);
         } else {
@@ -195,7 +237,12 @@ impl Context {
             return;
         }
         let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
-        let places = partitions.elements().iter().map(|p| Place { topic: p.topic().into(), partition: p.partition() });
+        let elements = partitions.elements();
+        let place = |p: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| Place {
+            topic: p.topic().into(),
+            partition: p.partition(),
+        };
+        let places = elements.iter().map(place);
         (self.sink)(LogEvent::Assigned(Assignment { epoch, places: places.collect() }));
     }
 
@@ -252,7 +299,9 @@ impl Reader {
             client::consumer(settings).create_with_context(context).map_err(LogError::Client)?;
         let consumer = Arc::new(consumer);
         let names: Vec<&str> = topics.roles.keys().map(AsRef::as_ref).collect();
-        consumer.subscribe(&names).map_err(LogError::request("the topics can't be subscribed to"))?;
+        consumer
+            .subscribe(&names)
+            .map_err(LogError::request("the topics can't be subscribed to"))?;
         let (control, commands) = channel();
         let (answer, answers) = channel();
         let gate = Arc::new(Gate::new());
@@ -272,8 +321,12 @@ impl Reader {
             held: BTreeMap::new(),
             starting: Vec::new(),
         };
-        let thread = std::thread::Builder::new().name("reader".to_owned()).spawn(move || reader.run());
-        let thread = thread.map_err(|error| LogError::Topic { topic: names_of(&consumer), what: error.to_string() })?;
+        let thread =
+            std::thread::Builder::new().name("reader".to_owned()).spawn(move || reader.run());
+        let thread = thread.map_err(|error| LogError::Topic {
+            topic: names_of(&consumer),
+            what: error.to_string(),
+        })?;
         Ok(ReaderHandle { consumer, control, epoch, gate, thread: Some(thread) })
     }
 
@@ -371,8 +424,12 @@ impl Reader {
     }
 
     fn release(&mut self, schema: u32) {
-        let ready: Vec<Place> =
-            self.held.iter().filter(|(_, held)| held.schema == schema).map(|(place, _)| place.clone()).collect();
+        let ready: Vec<Place> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.schema == schema)
+            .map(|(place, _)| place.clone())
+            .collect();
         for place in ready {
             let Some(held) = self.held.remove(&place) else { continue };
             match self.topics.read(&mut self.decoder, &held.message) {
@@ -415,7 +472,8 @@ impl Reader {
         for start in std::mem::take(&mut self.starting) {
             let Place { topic, partition } = &start.place;
             if let Some(offset) = start.offset
-                && let Err(error) = self.consumer.seek(topic, *partition, Offset::Offset(offset), SEEK_TIMEOUT)
+                && let Err(error) =
+                    self.consumer.seek(topic, *partition, Offset::Offset(offset), SEEK_TIMEOUT)
             {
                 tracing::debug!(topic = topic.as_ref(), partition, %error, "not ready to seek");
                 waiting.push(start);
@@ -429,12 +487,11 @@ impl Reader {
     }
 
     fn report(&self, error: KafkaError) {
-        match error {
-            KafkaError::MessageConsumptionFatal(code) => {
-                (self.sink)(LogEvent::Failed(format!("the consumer was fenced or broke: {code}")));
-            }
+        if let KafkaError::MessageConsumptionFatal(code) = error {
+            (self.sink)(LogEvent::Failed(format!("the consumer was fenced or broke: {code}")));
+        } else {
             // Brokers come back, and topics are waited for.
-            other => tracing::warn!(error = %other, "consuming is disturbed"),
+            tracing::warn!(%error, "consuming is disturbed");
         }
     }
 }

@@ -112,7 +112,9 @@ impl Topics {
         };
         let (kind, source) = match role {
             Role::Source(kind) => (Some(kind), here),
-            Role::Inbox => origin(message).map_or((None, here), |(kind, source)| (Some(kind), source)),
+            Role::Inbox => {
+                origin(message).map_or((None, here), |(kind, source)| (Some(kind), source))
+            }
         };
         let payload = message.bytes();
         let decoded = match kind {
@@ -130,12 +132,16 @@ impl Topics {
             command: Box::new(command),
         };
         let body = match decoded {
-            Decoded::Flow(flow) => {
-                command(&flow.uuid.clone(), RecordKind::Flow, Command::AcceptFlow(flow, source.clone()))
-            }
-            Decoded::Report(report) => {
-                command(&report.uuid.clone(), RecordKind::Report, Command::AcceptReport(report, source.clone()))
-            }
+            Decoded::Flow(flow) => command(
+                &flow.uuid.clone(),
+                RecordKind::Flow,
+                Command::AcceptFlow(flow, source.clone()),
+            ),
+            Decoded::Report(report) => command(
+                &report.uuid.clone(),
+                RecordKind::Report,
+                Command::AcceptReport(report, source.clone()),
+            ),
             Decoded::NeedsSchema(id) => return Reading::NeedsSchema(id),
             Decoded::Bad(bad) => RecordBody::Bad(bad),
         };
@@ -160,8 +166,10 @@ impl Topics {
 
 /// Kind and origin of a forwarded record.
 fn origin(message: &impl MessageView) -> Option<(RecordKind, Source)> {
-    let [kind, topic, partition, offset, timestamp] = FORWARDED_HEADERS.map(|name| message.header(name));
-    let kind = [RecordKind::Flow, RecordKind::Report].into_iter().find(|k| Some(k.as_str()) == kind)?;
+    let [kind, topic, partition, offset, timestamp] =
+        FORWARDED_HEADERS.map(|name| message.header(name));
+    let kind =
+        [RecordKind::Flow, RecordKind::Report].into_iter().find(|k| Some(k.as_str()) == kind)?;
     let source = Source {
         topic: topic?.into(),
         partition: partition?.parse().ok()?,
@@ -221,7 +229,9 @@ pub(super) trait HeaderView {
 
 impl HeaderView for BorrowedHeaders {
     fn value(&self, name: &str) -> Option<&str> {
-        self.iter().find(|header| header.key == name).and_then(|header| std::str::from_utf8(header.value?).ok())
+        self.iter()
+            .find(|header| header.key == name)
+            .and_then(|header| std::str::from_utf8(header.value?).ok())
     }
 }
 

@@ -12,11 +12,11 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const SCHEMA_BYTES_MAX: usize = 1 << 20;
 
 /// What the registry said of a schema's id.
-pub struct SchemaAnswer {
+pub(super) struct SchemaAnswer {
     /// The id.
-    pub id: u32,
+    pub(super) id: u32,
     /// The schema; `None`: there is none with this id.
-    pub schema: Option<String>,
+    pub(super) schema: Option<String>,
 }
 
 /// Fetches schemas. An id that the registry does not know is an answer; a registry that can't be reached is asked again
@@ -102,7 +102,11 @@ fn address(settings: &RegistrySettings, path: &str) -> String {
     format!("{}/{path}", settings.url.as_str().trim_end_matches('/'))
 }
 
-fn request(client: &reqwest::Client, settings: &RegistrySettings, url: String) -> reqwest::RequestBuilder {
+fn request(
+    client: &reqwest::Client,
+    settings: &RegistrySettings,
+    url: String,
+) -> reqwest::RequestBuilder {
     let request = client.get(url).timeout(REQUEST_TIMEOUT);
     match &settings.credentials {
         Some((user, password)) => request.basic_auth(user, Some(password)),
@@ -111,9 +115,14 @@ fn request(client: &reqwest::Client, settings: &RegistrySettings, url: String) -
 }
 
 /// The schema of `id`, `None` when there is none; everything that may pass is an error.
-async fn fetch(client: &reqwest::Client, settings: &RegistrySettings, id: u32) -> Result<Option<String>, String> {
+async fn fetch(
+    client: &reqwest::Client,
+    settings: &RegistrySettings,
+    id: u32,
+) -> Result<Option<String>, String> {
     let url = address(settings, &format!("schemas/ids/{id}"));
-    let response = request(client, settings, url).send().await.map_err(|error| error.to_string())?;
+    let response =
+        request(client, settings, url).send().await.map_err(|error| error.to_string())?;
     let status = response.status();
     if status == reqwest::StatusCode::NOT_FOUND {
         return Ok(None);
@@ -125,7 +134,8 @@ async fn fetch(client: &reqwest::Client, settings: &RegistrySettings, id: u32) -
     if bytes.len() > SCHEMA_BYTES_MAX {
         return Ok(None);
     }
-    let body: Body = serde_json::from_slice(&bytes).map_err(|error| format!("its answer is no schema: {error}"))?;
+    let body: Body = serde_json::from_slice(&bytes)
+        .map_err(|error| format!("its answer is no schema: {error}"))?;
     // Avro is the default and is left out of the answer.
     Ok(body.kind.is_none_or(|kind| kind == "AVRO").then_some(body.schema))
 }

@@ -81,7 +81,8 @@ pub fn restore<E>(
     let mut left: BTreeMap<i32, (i64, i64)> = BTreeMap::new();
     for want in wants {
         let (low, high) = ends.get(&want.partition).copied().unwrap_or((0, 0));
-        let sound = !want.stale && (want.checkpoint == 0 || (low..=high).contains(&want.checkpoint));
+        let sound =
+            !want.stale && (want.checkpoint == 0 || (low..=high).contains(&want.checkpoint));
         let from = if sound { want.checkpoint.max(low) } else { low };
         if !sound {
             take(Restored::Wipe(want.partition)).map_err(RestoreError::Store)?;
@@ -120,7 +121,8 @@ pub fn restore<E>(
                 if let Some((from, high)) = left.get_mut(&partition) {
                     *from = message.offset() + 1;
                     if *from % 1024 == 0 {
-                        take(Restored::Remaining(partition, (*high - *from).max(0))).map_err(RestoreError::Store)?;
+                        take(Restored::Remaining(partition, (*high - *from).max(0)))
+                            .map_err(RestoreError::Store)?;
                     }
                 }
             }
@@ -151,8 +153,10 @@ fn ends<E>(
     cancelled: &AtomicBool,
 ) -> Result<BTreeMap<i32, (i64, i64)>, RestoreError<E>> {
     // A read_committed client would be told the last stable offset, and restore too little without a word.
-    let all: BaseConsumer = client::observer(settings, "read_uncommitted").create().map_err(LogError::Client)?;
-    let stable: BaseConsumer = client::observer(settings, "read_committed").create().map_err(LogError::Client)?;
+    let all: BaseConsumer =
+        client::observer(settings, "read_uncommitted").create().map_err(LogError::Client)?;
+    let stable: BaseConsumer =
+        client::observer(settings, "read_committed").create().map_err(LogError::Client)?;
     let watermarks = |client: &BaseConsumer, partition| {
         client
             .fetch_watermarks(changelog, partition, REQUEST_TIMEOUT)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// `[kafka]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KafkaSettings {
     /// `host:port`, comma separated.
     pub bootstrap_servers: String,
@@ -15,6 +15,19 @@ pub struct KafkaSettings {
     pub commit_interval_ms: u64,
     /// `[kafka.client]`: librdkafka's properties, which override the defaults of every client.
     pub client: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for KafkaSettings {
+    /// The client's properties may be secrets, so that only their names show.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaSettings")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("group_id", &self.group_id)
+            .field("instance_id", &self.instance_id)
+            .field("commit_interval_ms", &self.commit_interval_ms)
+            .field("client", &self.client.keys())
+            .finish()
+    }
 }
 
 /// `[topics]`
@@ -35,7 +48,7 @@ pub struct TopicNames {
 }
 
 /// `[schema_registry]`
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RegistrySettings {
     /// Where its API starts.
     pub url: reqwest::Url,

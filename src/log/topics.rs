@@ -3,7 +3,8 @@
 use super::client::{self, Cluster, LogError, MESSAGE_BYTES_MAX};
 use super::settings::{KafkaSettings, TopicNames};
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic,
+    ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use std::collections::BTreeMap;
@@ -48,7 +49,11 @@ impl TopicState {
     pub fn faults(&self) -> Vec<TopicFault> {
         let fault = |text, fatal| TopicFault { topic: self.name.clone(), text, fatal };
         let Some(partitions) = self.partitions else {
-            let mend = if self.own { "create it with `ringback topics --create`" } else { "its producer creates it" };
+            let mend = if self.own {
+                "create it with `ringback topics --create`"
+            } else {
+                "its producer creates it"
+            };
             return vec![fault(format!("it does not exist: {mend}"), false)];
         };
         let mut faults = Vec::new();
@@ -62,7 +67,8 @@ impl TopicState {
         for (key, wanted, real) in &self.settings {
             if !acceptable(key, wanted, real.as_deref()) {
                 let real = real.as_deref().unwrap_or("not set");
-                let text = format!("{key} is {real} and must be {wanted}: run `ringback topics --mend`");
+                let text =
+                    format!("{key} is {real} and must be {wanted}: run `ringback topics --mend`");
                 faults.push(fault(text, key == "cleanup.policy"));
             }
         }
@@ -103,8 +109,16 @@ fn own_topics(names: &TopicNames) -> [Wanted; 4] {
                 bytes.clone(),
             ],
         },
-        Wanted { name: names.inbox.clone(), role: "inbox", settings: vec![delete.clone(), days(7), bytes.clone()] },
-        Wanted { name: names.events.clone(), role: "events", settings: vec![delete.clone(), days(7), bytes.clone()] },
+        Wanted {
+            name: names.inbox.clone(),
+            role: "inbox",
+            settings: vec![delete.clone(), days(7), bytes.clone()],
+        },
+        Wanted {
+            name: names.events.clone(),
+            role: "events",
+            settings: vec![delete.clone(), days(7), bytes.clone()],
+        },
         Wanted {
             name: names.dead_letter.clone(),
             role: "dead letters",
@@ -118,22 +132,32 @@ fn admin(settings: &KafkaSettings) -> Result<AdminClient<DefaultClientContext>, 
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT))
+    AdminOptions::new()
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .operation_timeout(Some(REQUEST_TIMEOUT))
 }
 
 /// Every topic as it is.
 ///
 /// # Errors
 /// When Kafka does not answer.
-pub async fn survey(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<TopicState>, LogError> {
+pub async fn survey(
+    settings: &KafkaSettings,
+    names: &TopicNames,
+) -> Result<Vec<TopicState>, LogError> {
     let counts = counts(settings).await?;
     let owned = own_topics(names);
     let wanted_partitions = counts.get(&names.changelog).copied();
-    let existing: Vec<&str> =
-        owned.iter().map(|topic| topic.name.as_str()).filter(|name| counts.contains_key(*name)).collect();
+    let existing: Vec<&str> = owned
+        .iter()
+        .map(|topic| topic.name.as_str())
+        .filter(|name| counts.contains_key(*name))
+        .collect();
     let real = describe(settings, &existing).await?;
     let mut states: Vec<TopicState> = Vec::new();
-    for (role, list) in [("flow complete", &names.flow_complete), ("delivery reports", &names.delivery_report)] {
+    for (role, list) in
+        [("flow complete", &names.flow_complete), ("delivery reports", &names.delivery_report)]
+    {
         states.extend(list.iter().map(|name| TopicState {
             name: name.clone(),
             role,
@@ -149,7 +173,11 @@ pub async fn survey(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<
         TopicState {
             partitions: counts.get(&topic.name).copied(),
             partitions_wanted: if topic.role == "inbox" { wanted_partitions } else { None },
-            settings: topic.settings.into_iter().map(|(key, wanted)| (key.to_owned(), wanted, entry(key))).collect(),
+            settings: topic
+                .settings
+                .into_iter()
+                .map(|(key, wanted)| (key.to_owned(), wanted, entry(key)))
+                .collect(),
             name: topic.name,
             role: topic.role,
             own: true,
@@ -160,7 +188,10 @@ pub async fn survey(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<
 
 async fn counts(settings: &KafkaSettings) -> Result<BTreeMap<String, u32>, LogError> {
     let settings = settings.clone();
-    let looked = tokio::task::spawn_blocking(move || Cluster::new(&settings)?.partition_counts(REQUEST_TIMEOUT)).await;
+    let looked = tokio::task::spawn_blocking(move || {
+        Cluster::new(&settings)?.partition_counts(REQUEST_TIMEOUT)
+    })
+    .await;
     looked.unwrap_or_else(|error| {
         Err(LogError::Topic { topic: "metadata".to_owned(), what: error.to_string() })
     })
@@ -174,14 +205,18 @@ async fn describe(
         return Ok(BTreeMap::new());
     }
     let entries = |resource: ConfigResource| {
-        let pairs = resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?)));
+        let pairs =
+            resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?)));
         pairs.collect::<BTreeMap<_, _>>()
     };
     let described = describe_raw(settings, topics).await?;
     Ok(described.into_iter().map(|(name, resource)| (name, entries(resource))).collect())
 }
 
-async fn describe_raw(settings: &KafkaSettings, topics: &[&str]) -> Result<Vec<(String, ConfigResource)>, LogError> {
+async fn describe_raw(
+    settings: &KafkaSettings,
+    topics: &[&str],
+) -> Result<Vec<(String, ConfigResource)>, LogError> {
     let specifiers: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
     let results = admin(settings)?
         .describe_configs(&specifiers, &options())
@@ -199,7 +234,10 @@ async fn describe_raw(settings: &KafkaSettings, topics: &[&str]) -> Result<Vec<(
 ///
 /// # Errors
 /// When Kafka does not answer or refuses.
-pub async fn create_missing(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<String>, LogError> {
+pub async fn create_missing(
+    settings: &KafkaSettings,
+    names: &TopicNames,
+) -> Result<Vec<String>, LogError> {
     let counts = counts(settings).await?;
     let inputs = names.flow_complete.iter().chain(&names.delivery_report);
     let largest = inputs.filter_map(|name| counts.get(name)).max().copied().unwrap_or(1);
@@ -242,7 +280,10 @@ pub async fn mend(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<St
     let wrong = |state: &&TopicState| {
         state.own
             && state.partitions.is_some()
-            && state.settings.iter().any(|(key, wanted, real)| !acceptable(key, wanted, real.as_deref()))
+            && state
+                .settings
+                .iter()
+                .any(|(key, wanted, real)| !acceptable(key, wanted, real.as_deref()))
     };
     let mut mended = Vec::new();
     for state in states.iter().filter(wrong) {
@@ -267,7 +308,9 @@ async fn alter(settings: &KafkaSettings, state: &TopicState) -> Result<(), LogEr
     }
     let config = all
         .iter()
-        .fold(AlterConfig::new(ResourceSpecifier::Topic(&state.name)), |config, (key, value)| config.set(key, value));
+        .fold(AlterConfig::new(ResourceSpecifier::Topic(&state.name)), |config, (key, value)| {
+            config.set(key, value)
+        });
     let results = admin(settings)?
         .alter_configs([&config], &options())
         .await

@@ -8,7 +8,6 @@ use super::settings::KafkaSettings;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
-use rdkafka::util::Timeout;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -183,9 +182,16 @@ impl Transactions {
         if list.count() == 0 {
             return Ok(());
         }
-        let timeout_ms = Timeout::from(CALL_TIMEOUT).as_millis();
+        let timeout_ms = i32::try_from(CALL_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the producer and the reader's consumer are alive while they are borrowed here.
-        let sent = unsafe { group::send_offsets(self.producer.client().native_ptr(), reader.native(), &list, timeout_ms) };
+        let sent = unsafe {
+            group::send_offsets(
+                self.producer.client().native_ptr(),
+                reader.native(),
+                &list,
+                timeout_ms,
+            )
+        };
         sent.map_err(|error| match error {
             OffsetsError::NotMember => TransactionError {
                 call: "offsets",
@@ -217,29 +223,31 @@ impl Transactions {
 }
 
 fn fault(call: &'static str, error: &KafkaError) -> TransactionError {
-    match error {
-        KafkaError::Transaction(error) => native_fault(
-            call,
-            NativeError {
-                code: error.code(),
-                text: error.string(),
-                fatal: error.is_fatal(),
-                retriable: error.is_retriable(),
-                abortable: error.txn_requires_abort(),
-            },
-        ),
-        // The flush before a commit only ran out of time.
-        KafkaError::Flush(_) => {
-            TransactionError { call, fault: TransactionFault::Retriable, text: error.to_string() }
-        }
-        // A record that librdkafka does not even take is no word about the transaction.
-        KafkaError::MessageProduction(code) => {
-            let fault =
-                if is_fenced(*code) { TransactionFault::Fenced } else { TransactionFault::Abortable };
-            TransactionError { call, fault, text: error.to_string() }
-        }
-        other => TransactionError { call, fault: TransactionFault::Fatal, text: other.to_string() },
+    let told = |fault| TransactionError { call, fault, text: error.to_string() };
+    if let KafkaError::Transaction(error) = error {
+        let described = NativeError {
+            code: error.code(),
+            text: error.string(),
+            fatal: error.is_fatal(),
+            retriable: error.is_retriable(),
+            abortable: error.txn_requires_abort(),
+        };
+        return native_fault(call, described);
     }
+    if let KafkaError::MessageProduction(code) = error {
+        // A record that librdkafka does not even take is no word about the transaction.
+        return told(if is_fenced(*code) {
+            TransactionFault::Fenced
+        } else {
+            TransactionFault::Abortable
+        });
+    }
+    // The flush before a commit only ran out of time; anything else that is not understood is as bad as can be.
+    told(if matches!(error, KafkaError::Flush(_)) {
+        TransactionFault::Retriable
+    } else {
+        TransactionFault::Fatal
+    })
 }
 
 fn native_fault(call: &'static str, error: NativeError) -> TransactionError {
@@ -256,6 +264,10 @@ fn native_fault(call: &'static str, error: NativeError) -> TransactionError {
 }
 
 fn is_fenced(code: RDKafkaErrorCode) -> bool {
-    [RDKafkaErrorCode::Fenced, RDKafkaErrorCode::ProducerFenced, RDKafkaErrorCode::InvalidProducerEpoch]
-        .contains(&code)
+    [
+        RDKafkaErrorCode::Fenced,
+        RDKafkaErrorCode::ProducerFenced,
+        RDKafkaErrorCode::InvalidProducerEpoch,
+    ]
+    .contains(&code)
 }

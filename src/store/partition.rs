@@ -95,6 +95,17 @@ impl Partition {
         Ok(self.db.write_opt(write, &self.write_unlogged)?)
     }
 
+    /// Forgets everything, to be restored from the start.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn clear(&self) -> Result<(), StoreError> {
+        let family = self.family();
+        // No key is longer than a uuid and its kind, and none begins with 0xff.
+        self.db.delete_range_cf(&family, [0_u8].as_slice(), [0xff_u8].as_slice())?;
+        Ok(self.db.flush_cf(&family)?)
+    }
+
     /// Makes everything written so far durable.
     ///
     /// # Errors

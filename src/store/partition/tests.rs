@@ -70,7 +70,7 @@ fn indexes_follow_the_rows_and_lanes_do_not_mix() {
 }
 
 #[test]
-fn a_checkpoint_survives_and_a_wiped_partition_is_empty() {
+fn a_checkpoint_survives_and_a_cleared_partition_is_empty() {
     let directory = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint {
         next_offset: 42,
@@ -89,7 +89,7 @@ fn a_checkpoint_survives_and_a_wiped_partition_is_empty() {
     let partition = store.partition(0).unwrap();
     assert_eq!(partition.checkpoint().unwrap(), checkpoint);
     assert_eq!(partition.meta().unwrap().as_deref(), Some(&b"meta"[..]));
-    drop(partition);
-    store.wipe(0).unwrap();
+    partition.clear().unwrap();
+    assert_eq!(partition.meta().unwrap(), None);
     assert_eq!(store.partition(0).unwrap().checkpoint().unwrap(), Checkpoint::default());
 }

@@ -1,0 +1,378 @@
+//! Building the daemon from its configuration, and running it until it is told to stop.
+
+use crate::admin::{self, Admin};
+use crate::codec::body;
+use crate::config::{self, Accounts, Faults, Settings};
+use crate::delivery::{Endpoint, EndpointError, TlsError, Trust};
+use crate::domain::RecordKind;
+use crate::engine::{Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Parts};
+use crate::log::{self, Cluster, LogError, Registry, RegistrySettings, Role, TopicFault, Topics};
+use crate::shutdown::{Asked, Signals};
+use crate::store::{Store, StoreError};
+use crate::telemetry::{Health, Metrics, STALL_DEADLINE, Waiting};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+const KAFKA_PAUSE: Duration = Duration::from_secs(1);
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
+/// A drain takes less; what hangs on after it is made again by whoever runs next.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(4500);
+
+/// Why the daemon could not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Configuration(Faults),
+    /// A topic is wrong, and nothing can run before it is mended.
+    #[error("{}", .0.iter().map(|fault| format!("topic {}: {}", fault.topic, fault.text)).collect::<Vec<_>>().join("\n"))]
+    Topics(Vec<TopicFault>),
+    /// A Kafka client can't be made.
+    #[error("[kafka] is wrong")]
+    Kafka(#[source] LogError),
+    /// The address of `[http] listen` can't be used.
+    #[error("http.listen: {0} can't be listened on")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// The store can't be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// TLS can't be set up.
+    #[error("TLS can't be set up")]
+    Tls(#[from] TlsError),
+    /// A webhook can't be called.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The system refuses something.
+    #[error("the system refuses")]
+    System(#[from] std::io::Error),
+    /// The engine stopped.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Told twice to stop.
+    #[error("stopped at once by a second signal")]
+    Impatient,
+}
+
+/// A daemon that is about to run.
+pub struct App {
+    settings: Settings,
+    config: Arc<EngineConfig>,
+    trust: Trust,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    /// An embedded broker knows nothing of topics' settings.
+    check_topics: bool,
+}
+
+impl App {
+    /// Builds what needs no server.
+    ///
+    /// # Errors
+    /// When a webhook's certificates or credentials can't be used.
+    pub fn new(settings: Settings, accounts: &Accounts) -> Result<Self, AppError> {
+        let trust = Trust::new()?;
+        let config = Arc::new(engine_config(&settings, accounts, &trust)?);
+        let topics = &settings.topics;
+        let inputs =
+            topics.flow_complete.iter().chain(&topics.delivery_report).chain([&topics.inbox]);
+        let metrics = Metrics::new(&inputs.cloned().collect::<Vec<_>>());
+        let health = Health::new(STALL_DEADLINE);
+        Ok(Self { settings, config, trust, metrics, health, check_topics: true })
+    }
+
+    /// Takes the broker's topics as they are.
+    #[must_use]
+    pub fn without_topic_checks(mut self) -> Self {
+        self.check_topics = false;
+        self
+    }
+
+    /// The daemon's metrics.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
+    }
+
+    /// The daemon's health.
+    #[must_use]
+    pub fn health(&self) -> Arc<Health> {
+        self.health.clone()
+    }
+
+    /// Runs until a signal, or `stop`, ends it.
+    ///
+    /// # Errors
+    /// When it can't start, or can't go on.
+    pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), AppError> {
+        let mut signals = Signals::new()?;
+        self.serve(stop.clone()).await?;
+        let store = Store::open(&self.settings.store.directory)?;
+        let starting = async {
+            let topics = self.wait_for_topics().await?;
+            self.start(store, topics).await
+        };
+        tokio::pin!(starting);
+        let mut stopped = stop.clone();
+        let (handle, mut ended) = loop {
+            tokio::select! {
+                started = &mut starting => break started?,
+                // Nothing has begun that would have to be ended.
+                asked = signals.next() => if asked == Asked::Stop { return Ok(()) },
+                _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+            }
+        };
+        loop {
+            tokio::select! {
+                result = &mut ended => return result.unwrap_or(Ok(())).map_err(AppError::from),
+                asked = signals.next() => match asked {
+                    Asked::Reload => self.reload(&handle),
+                    Asked::Stop => break,
+                },
+                _ = stopped.wait_for(|stop| *stop) => break,
+            }
+        }
+        self.stop(&handle, ended, signals).await
+    }
+
+    async fn stop(
+        &self,
+        handle: &EngineHandle,
+        ended: oneshot::Receiver<Result<(), EngineError>>,
+        mut signals: Signals,
+    ) -> Result<(), AppError> {
+        tracing::info!("stopping: what is on its way gets a moment to end");
+        self.health.wait(Waiting::Shutdown);
+        handle.shut_down();
+        let impatient = async { while signals.next().await != Asked::Stop {} };
+        tokio::select! {
+            result = ended => result.unwrap_or(Ok(())).map_err(AppError::from),
+            () = impatient => Err(AppError::Impatient),
+            () = tokio::time::sleep(SHUTDOWN_TIMEOUT) => {
+                tracing::warn!("not all could be ended in time; it will be done again after the next start");
+                Ok(())
+            }
+        }
+    }
+
+    async fn serve(&self, mut stop: watch::Receiver<bool>) -> Result<(), AppError> {
+        let address = self.settings.http.listen;
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .map_err(|error| AppError::Listen(address, error))?;
+        let admin = Admin {
+            metrics: self.metrics.clone(),
+            health: self.health.clone(),
+            token: self.settings.http.token.clone(),
+        };
+        tracing::info!(%address, token = admin.token.is_some(), "metrics, health and API are served");
+        let shutdown = async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        tokio::spawn(async move {
+            if let Err(error) = admin::serve(listener, admin, shutdown).await {
+                tracing::error!(%error, "metrics, health and API are served no more");
+            }
+        });
+        Ok(())
+    }
+
+    /// Waits until Kafka answers and the inputs exist; creates our own topics; refuses those that are wrong.
+    async fn wait_for_topics(&self) -> Result<Topics, AppError> {
+        let kafka = Waiting::Kafka(self.settings.kafka.bootstrap_servers.clone());
+        loop {
+            match self.survey().await {
+                Ok(Ok(topics)) => {
+                    self.health.wait_only([]);
+                    return Ok(topics);
+                }
+                Ok(Err(missing)) => {
+                    tracing::info!(topics = ?missing, "waiting for topics that their producers create");
+                    self.health.wait_only(missing.into_iter().map(Waiting::Topic));
+                }
+                Err(AppError::Kafka(error @ LogError::Client(_))) => {
+                    return Err(AppError::Kafka(error));
+                }
+                Err(AppError::Kafka(error)) => {
+                    self.health.wait_only([kafka.clone()]);
+                    tracing::warn!(error = &error as &dyn std::error::Error, "waiting for Kafka");
+                }
+                Err(other) => return Err(other),
+            }
+            tokio::time::sleep(KAFKA_PAUSE).await;
+        }
+    }
+
+    /// The topics, or the inputs that do not exist yet.
+    async fn survey(&self) -> Result<Result<Topics, Vec<String>>, AppError> {
+        let (kafka, names) = (&self.settings.kafka, &self.settings.topics);
+        let counts = counts(&self.settings).await?;
+        let inputs = || names.flow_complete.iter().chain(&names.delivery_report);
+        let missing: Vec<String> =
+            inputs().filter(|name| !counts.contains_key(*name)).cloned().collect();
+        if !missing.is_empty() {
+            return Ok(Err(missing));
+        }
+        if self.check_topics {
+            for topic in log::create_missing(kafka, names).await.map_err(AppError::Kafka)? {
+                tracing::info!(topic, "topic created");
+            }
+            let states = log::survey(kafka, names).await.map_err(AppError::Kafka)?;
+            let (fatal, passing): (Vec<_>, Vec<_>) =
+                states.iter().flat_map(log::TopicState::faults).partition(|fault| fault.fatal);
+            for TopicFault { topic, text, .. } in passing {
+                tracing::warn!(topic, "{text}");
+            }
+            if !fatal.is_empty() {
+                return Err(AppError::Topics(fatal));
+            }
+        }
+        let counts = counts_now(&self.settings, &names.changelog).await?;
+        let kinds = [
+            (&names.flow_complete, RecordKind::Flow),
+            (&names.delivery_report, RecordKind::Report),
+        ];
+        let sources = kinds
+            .into_iter()
+            .flat_map(|(list, kind)| list.iter().map(move |name| (name, Role::Source(kind))));
+        let roles = sources.chain([(&names.inbox, Role::Inbox)]);
+        let roles: BTreeMap<Arc<str>, Role> =
+            roles.map(|(name, role)| (name.as_str().into(), role)).collect();
+        Ok(Ok(Topics { roles, partitions: counts }))
+    }
+
+    async fn start(
+        &self,
+        store: Store,
+        topics: Topics,
+    ) -> Result<(EngineHandle, oneshot::Receiver<Result<(), EngineError>>), AppError> {
+        let runtime = tokio::runtime::Handle::current();
+        let settings = EngineSettings {
+            kafka: self.settings.kafka.clone(),
+            topics: self.settings.topics.clone(),
+            partitions: topics.partitions,
+            in_flight_max: usize::try_from(self.settings.delivery.in_flight_max)
+                .unwrap_or(usize::MAX),
+            uncommitted_max: usize::try_from(self.settings.delivery.uncommitted_max)
+                .unwrap_or(usize::MAX),
+        };
+        let registry = self
+            .settings
+            .schema_registry
+            .as_ref()
+            .map(|settings| self.registry(settings, &runtime));
+        let parts = Parts {
+            settings,
+            config: self.config.clone(),
+            store,
+            topics,
+            registry,
+            runtime,
+            metrics: self.metrics.clone(),
+            health: self.health.clone(),
+        };
+        let (started, start) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        // The engine blocks, and so it has a thread of its own.
+        std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
+            let result = match Engine::new(parts) {
+                Ok(engine) => {
+                    let _ = started.send(Ok(engine.handle()));
+                    engine.run()
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                    Ok(())
+                }
+            };
+            let _ = end.send(result);
+        })?;
+        match start.await {
+            Ok(handle) => Ok((handle?, ended)),
+            Err(_) => Err(AppError::System(std::io::Error::other("the engine's thread ended"))),
+        }
+    }
+
+    fn registry(
+        &self,
+        settings: &config::RegistrySettings,
+        runtime: &tokio::runtime::Handle,
+    ) -> Registry {
+        let health = self.health.clone();
+        let waiting =
+            Waiting::Other(format!("waiting for the schema registry at {}", settings.url));
+        let unreachable =
+            move |is: bool| if is { health.wait(waiting.clone()) } else { health.resume(&waiting) };
+        let client = registry_client(&self.trust);
+        Registry::new(client, registry_settings(settings), runtime.clone(), Arc::new(unreachable))
+    }
+
+    /// Wholly or not at all.
+    fn reload(&self, handle: &EngineHandle) {
+        let loaded = Accounts::load(&self.settings).map_err(AppError::Configuration);
+        match loaded.and_then(|accounts| engine_config(&self.settings, &accounts, &self.trust)) {
+            Ok(config) => handle.reload(Arc::new(config)),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the accounts file is not applied, and what was in force stays so"
+                );
+            }
+        }
+    }
+}
+
+/// The registry's settings as its client wants them.
+#[must_use]
+pub fn registry_settings(settings: &config::RegistrySettings) -> RegistrySettings {
+    let password =
+        || settings.password.as_ref().map_or_else(String::new, |secret| secret.reveal().to_owned());
+    RegistrySettings {
+        url: settings.url.clone(),
+        credentials: settings.username.clone().map(|username| (username, password())),
+    }
+}
+
+/// The client that talks to the schema registry.
+#[must_use]
+pub fn registry_client(trust: &Trust) -> reqwest::Client {
+    let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let with_tls = trust.plain().map(|tls| builder.tls_backend_preconfigured(tls).build());
+    match with_tls {
+        Ok(Ok(client)) => client,
+        // The same settings have built every endpoint's client before.
+        Ok(Err(_)) | Err(_) => reqwest::Client::new(),
+    }
+}
+
+fn engine_config(
+    settings: &Settings,
+    accounts: &Accounts,
+    trust: &Trust,
+) -> Result<EngineConfig, AppError> {
+    let rules = config::rules(settings, accounts, body::render_phase2, body::render_unknown);
+    let endpoints = accounts
+        .webhooks
+        .values()
+        .map(|(webhook, _)| Endpoint::new(webhook.clone(), trust).map(Arc::new));
+    Ok(EngineConfig { rules, endpoints: endpoints.collect::<Result<_, _>>()? })
+}
+
+async fn counts(settings: &Settings) -> Result<BTreeMap<String, u32>, AppError> {
+    let kafka = settings.kafka.clone();
+    let look = move || Cluster::new(&kafka)?.partition_counts(KAFKA_TIMEOUT);
+    let looked = tokio::task::spawn_blocking(look).await;
+    looked.map_err(|error| AppError::System(std::io::Error::other(error)))?.map_err(AppError::Kafka)
+}
+
+/// The partitions of a topic that exists, or is just coming to be known.
+async fn counts_now(settings: &Settings, topic: &str) -> Result<u32, AppError> {
+    loop {
+        if let Some(count) = counts(settings).await?.get(topic).filter(|count| **count > 0) {
+            return Ok(*count);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -1,0 +1,97 @@
+//! The command line. A command is a file: its arguments, and what it does.
+
+mod check;
+mod completions;
+mod demo;
+mod run;
+mod secret;
+mod topics;
+
+use crate::config::{self, Accounts, Faults, Settings};
+use crate::telemetry::{LogFormat, logging};
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Done, or not.
+const FAILED: u8 = 1;
+/// A dependency can't be reached by a one-shot command (`EX_TEMPFAIL`).
+const UNAVAILABLE: u8 = 75;
+/// The configuration is wrong (`EX_CONFIG`).
+const CONFIGURATION: u8 = 78;
+
+/// Delivers two-phase webhooks from Kafka: once when a flow completes, and again when its SMS have their delivery status.
+///
+/// Exactly-once state in Kafka and RocksDB, at-least-once HTTP with a stable webhook-id.
+#[derive(Parser)]
+#[command(
+    name = "ringback",
+    version,
+    max_term_width = 100,
+    after_help = "Example:\n  ringback demo"
+)]
+struct Cli {
+    /// The configuration file
+    #[arg(long, global = true, default_value = "config/ringback.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// How logs are written to stderr: auto is text on a terminal and JSON otherwise
+    #[arg(long, global = true, default_value = "auto", value_name = "auto|text|json")]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Check(check::Arguments),
+    Topics(topics::Arguments),
+    Demo(demo::Arguments),
+    #[command(subcommand)]
+    Secret(secret::Command),
+    Completions(completions::Arguments),
+}
+
+/// Parses the arguments of this process and does what they say.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = logging::init(cli.log_format) {
+        eprintln!("ringback: {error}");
+        return ExitCode::from(FAILED);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("ringback: the system refuses threads: {error}");
+            return ExitCode::from(FAILED);
+        }
+    };
+    let code = match cli.command {
+        Command::Run(_) => runtime.block_on(run::run(&cli.config)),
+        Command::Check(arguments) => runtime.block_on(check::run(&cli.config, &arguments)),
+        Command::Topics(arguments) => runtime.block_on(topics::run(&cli.config, &arguments)),
+        Command::Demo(arguments) => runtime.block_on(demo::run(&arguments)),
+        Command::Secret(command) => secret::run(&command),
+        Command::Completions(arguments) => completions::run::<Cli>(&arguments),
+    };
+    // Attempts that hang must not keep the process: they will be made again.
+    runtime.shutdown_background();
+    code
+}
+
+/// The configuration and the accounts, or every fault on stderr.
+fn load(file: &Path) -> Result<(Settings, Accounts), ExitCode> {
+    config::load(file).map_err(|faults| refuse(&faults))
+}
+
+fn refuse(faults: &Faults) -> ExitCode {
+    eprintln!("{faults}");
+    ExitCode::from(CONFIGURATION)
+}
+
+/// Everything that an error says, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

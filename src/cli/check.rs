@@ -1,0 +1,89 @@
+//! `ringback check`
+
+use super::{CONFIGURATION, UNAVAILABLE, chain, load};
+use crate::app;
+use crate::config::Settings;
+use crate::delivery::{Endpoint, Trust};
+use crate::log::{self, Registry, TopicState};
+use clap::Args;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Checks configuration, accounts and webhooks, and prints every fault
+#[derive(Args)]
+#[command(after_help = "Example:\n  ringback check --config /etc/ringback/ringback.toml --online")]
+pub(super) struct Arguments {
+    /// Also asks Kafka, its topics' settings and the schema registry
+    #[arg(long)]
+    online: bool,
+}
+
+pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
+    let (settings, accounts) = match load(file) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let trust = match Trust::new() {
+        Ok(trust) => trust,
+        Err(error) => {
+            eprintln!("{}", chain(&error));
+            return ExitCode::from(CONFIGURATION);
+        }
+    };
+    let mut faults = 0_usize;
+    for (webhook, _) in accounts.webhooks.values() {
+        if let Err(error) = Endpoint::new(webhook.clone(), &trust) {
+            eprintln!("{}: {}", settings.accounts_file.display(), chain(&error));
+            faults += 1;
+        }
+    }
+    if faults > 0 {
+        return ExitCode::from(CONFIGURATION);
+    }
+    println!(
+        "{}: {} accounts and {} webhooks, nothing wrong",
+        file.display(),
+        accounts.accounts.len(),
+        accounts.webhooks.len()
+    );
+    if arguments.online { online(&settings, &trust).await } else { ExitCode::SUCCESS }
+}
+
+async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    match log::survey(&settings.kafka, &settings.topics).await {
+        Ok(states) => {
+            let faults: Vec<_> = states.iter().flat_map(TopicState::faults).collect();
+            for fault in &faults {
+                eprintln!("topic {}: {}", fault.topic, fault.text);
+            }
+            if faults.is_empty() {
+                println!(
+                    "Kafka at {}: all topics are as they ought to be",
+                    settings.kafka.bootstrap_servers
+                );
+            } else {
+                code = ExitCode::from(CONFIGURATION);
+            }
+        }
+        Err(error) => {
+            eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
+            code = ExitCode::from(UNAVAILABLE);
+        }
+    }
+    if let Some(registry) = &settings.schema_registry {
+        let client = app::registry_client(trust);
+        let runtime = tokio::runtime::Handle::current();
+        let probe =
+            Registry::new(client, app::registry_settings(registry), runtime, Arc::new(|_| {}));
+        match probe.probe().await {
+            Ok(()) => println!("schema registry at {}: it answers", registry.url),
+            Err(error) => {
+                eprintln!("schema registry at {}: {error}", registry.url);
+                code = ExitCode::from(UNAVAILABLE);
+            }
+        }
+    }
+    code
+}

@@ -1,0 +1,18 @@
+//! `ringback completions`
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+use std::process::ExitCode;
+
+/// Prints the completions of a shell
+#[derive(Args)]
+#[command(after_help = "Example:\n  ringback completions bash > /etc/bash_completion.d/ringback")]
+pub(super) struct Arguments {
+    /// Which shell
+    shell: Shell,
+}
+
+pub(super) fn run<C: CommandFactory>(arguments: &Arguments) -> ExitCode {
+    clap_complete::generate(arguments.shell, &mut C::command(), "ringback", &mut std::io::stdout());
+    ExitCode::SUCCESS
+}
