@@ -5,7 +5,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${RINGBACK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ringback}
-standardwebhooks=1.1.0
+standardwebhooks=1.0.1
 build_packages=(clang libclang-dev libssl-dev pkg-config cmake zlib1g-dev g++ make)
 test_packages=(kcat openssl prometheus util-linux python3 python3-venv)
 
