@@ -88,6 +88,7 @@ pub(crate) type Script = dyn Fn(&Received, usize) -> Answer + Send + Sync;
 struct Shared {
     script: Mutex<Arc<Script>>,
     requests: Mutex<Vec<Received>>,
+    attempts: Mutex<BTreeMap<String, usize>>,
     came: Condvar,
 }
 
@@ -103,6 +104,7 @@ impl Receiver {
         let shared = Arc::new(Shared {
             script: Mutex::new(Arc::new(|_: &Received, _: usize| Answer::status(200))),
             requests: Mutex::new(Vec::new()),
+            attempts: Mutex::new(BTreeMap::new()),
             came: Condvar::new(),
         });
         let _inside = runtime().enter();
@@ -189,9 +191,11 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         body,
     };
     let nth = {
-        let mut requests = shared.requests.lock().expect("no panic inside");
-        requests.push(received.clone());
-        requests.iter().filter(|request| request.id() == received.id()).count()
+        let mut attempts = shared.attempts.lock().expect("no panic inside");
+        let nth = attempts.entry(received.id().to_owned()).or_default();
+        *nth += 1;
+        shared.requests.lock().expect("no panic inside").push(received.clone());
+        *nth
     };
     shared.came.notify_all();
     let script = Arc::clone(&shared.script.lock().expect("no panic inside"));
