@@ -39,7 +39,8 @@ fn the_samples_make_the_sample_bodies_and_the_signatures_hold() {
         .delivered(body(samples::PHASE_1))
         .delivered(body(samples::PHASE_2))
         .event("correlation_ended");
-    let outcome = check(&stage, |scene| scene.stage.kafka.produce(&sample_records(scene.stage)), then);
+    let outcome =
+        check(&stage, |scene| scene.stage.kafka.produce(&sample_records(scene.stage)), then);
     assert_eq!(text_of(&outcome, 1), samples::PHASE_1.trim_end());
     assert_eq!(text_of(&outcome, 2), samples::PHASE_2.trim_end());
     signature::verify(signature::SECRET, &outcome.webhooks);
@@ -141,8 +142,7 @@ fn parts_are_passed_on_as_they_were_spelt() {
         .delivered(body(&phase_1))
         .delivered(body(&phase_2))
         .event("correlation_ended");
-    let records =
-        [stage.raw("flow-complete", flow), stage.raw("sms-delivery-report", report)];
+    let records = [stage.raw("flow-complete", flow), stage.raw("sms-delivery-report", report)];
     let outcome = check(&stage, |scene| scene.stage.kafka.produce(&records), then);
     assert_eq!(text_of(&outcome, 1), phase_1);
     assert_eq!(text_of(&outcome, 2), phase_2);

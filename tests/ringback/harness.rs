@@ -10,6 +10,7 @@ pub(crate) mod check;
 pub(crate) mod child;
 pub(crate) mod daemon;
 pub(crate) mod http;
+pub(crate) mod invariants;
 pub(crate) mod kafka;
 pub(crate) mod receiver;
 pub(crate) mod registry;
@@ -23,7 +24,11 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Polls until `probe` has an answer, and panics with `what` when it has none in time.
-pub(crate) fn wait_until<T>(what: &str, timeout: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_until<T>(
+    what: &str,
+    timeout: Duration,
+    mut probe: impl FnMut() -> Option<T>,
+) -> T {
     let deadline = Instant::now() + timeout;
     loop {
         if let Some(answer) = probe() {

@@ -6,5 +6,18 @@
     reason = "a test fails by panicking"
 )]
 
+mod bodies;
+mod correlation;
+mod crashes;
+mod encodings;
 mod harness;
+mod instances;
 mod itself;
+mod operation;
+mod poison;
+mod refusals;
+mod retries;
+mod routing;
+mod settings;
+mod stores;
+mod timeouts;

@@ -66,10 +66,8 @@ fn without_attach_flow_keys_phase_2_has_no_keys() {
     let mut stage = Stage::new("settings-attach-off");
     stage.set_account("account.sms.notifyOnDelivery.attachflowkeys", false);
     let body = with(phase_2(&flow(), &[report()]), "keys", Value::Null);
-    let then = Then::default()
-        .delivered(phase_1(&flow()))
-        .delivered(body)
-        .event("correlation_ended");
+    let then =
+        Then::default().delivered(phase_1(&flow())).delivered(body).event("correlation_ended");
     check(&stage, flow_and_report(flow()), then);
 }
 

@@ -1,6 +1,5 @@
 //! What must hold after any number of crashes, once nothing is left to do.
 
-use super::PATIENCE;
 use super::kafka::Message;
 use super::receiver::Received;
 use super::stage::Stage;
@@ -75,11 +74,6 @@ pub(crate) fn assert_consumed(stage: &Stage) {
             assert_eq!(committed.get(&partition), Some(&end), "{topic} {partition}");
         }
     }
-}
-
-/// Waits until everything is forgotten, then looks whether the changelog agrees.
-pub(crate) fn assert_forgotten(stage: &Stage) {
-    stage.wait_forgotten(PATIENCE);
 }
 
 fn delivered(events: &[Message]) -> Vec<Value> {

@@ -6,7 +6,9 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Headers, Message as _, OwnedHeaders};
+use rdkafka::message::{
+    BorrowedMessage, DeliveryResult, Header, Headers, Message as _, OwnedHeaders,
+};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientContext, types::RDKafkaErrorCode};
@@ -144,8 +146,7 @@ impl Kafka {
         for record in records {
             // The header is something that no daemon may stumble over.
             let headers = OwnedHeaders::new().insert(Header { key: "from", value: Some("tests") });
-            let mut message =
-                BaseRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
+            let mut message = BaseRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
             message.partition = record.partition;
             message.key = record.key.as_deref();
             message.payload = record.value.as_deref();

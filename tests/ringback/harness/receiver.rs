@@ -56,6 +56,7 @@ impl Received {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
     pub(crate) body: String,
     pub(crate) delay: Duration,
 }
@@ -63,7 +64,13 @@ pub(crate) struct Answer {
 impl Answer {
     /// A status and nothing else, at once.
     pub(crate) fn status(status: u16) -> Self {
-        Self { status, body: String::new(), delay: Duration::ZERO }
+        Self { status, headers: Vec::new(), body: String::new(), delay: Duration::ZERO }
+    }
+
+    /// With a header.
+    pub(crate) fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     /// With a body.
@@ -119,7 +126,10 @@ impl Receiver {
     }
 
     /// Answers by `script` from now on.
-    pub(crate) fn script(&self, script: impl Fn(&Received, usize) -> Answer + Send + Sync + 'static) {
+    pub(crate) fn script(
+        &self,
+        script: impl Fn(&Received, usize) -> Answer + Send + Sync + 'static,
+    ) {
         *self.shared.script.lock().expect("no panic inside") = Arc::new(script);
     }
 
@@ -205,7 +215,12 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
 }
 
 fn respond(answer: &Answer) -> Response {
-    let response = Response::builder().status(answer.status);
+    let response = answer
+        .headers
+        .iter()
+        .fold(Response::builder().status(answer.status), |response, (name, value)| {
+            response.header(*name, *value)
+        });
     response.body(Body::from(answer.body.clone())).expect("a valid answer")
 }
 

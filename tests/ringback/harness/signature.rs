@@ -26,9 +26,7 @@ pub(crate) const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 pub(crate) fn complaints(secret: &str, requests: &[Received]) -> Vec<Option<String>> {
     let python = cache().join("venv/bin/python");
     assert!(python.exists(), "{} is missing: run ops/local/setup.sh test", python.display());
-    let case = |request: &Received| {
-        serde_json::json!({"secret": secret, "headers": request.headers, "body": request.text()})
-    };
+    let case = |request: &Received| serde_json::json!({"secret": secret, "headers": request.headers, "body": request.text()});
     let cases = serde_json::Value::Array(requests.iter().map(case).collect());
     let mut program = Command::new(python);
     program.args(["-c", PROGRAM]).stdin(Stdio::piped()).stdout(Stdio::piped());
