@@ -15,17 +15,15 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# Debian starts a service that it installs, unless /usr/sbin/policy-rc.d says no; only Prometheus's tool is wanted.
+# Debian starts a service that it installs, unless policy-rc.d says no; of Prometheus only the tool is wanted.
+policy=/usr/sbin/policy-rc.d
 without_services() {
-    local policy=/usr/sbin/policy-rc.d made='' status=0
     if [ ! -e $policy ]; then
+        trap 'as_root rm -f $policy' EXIT
         printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
         as_root chmod 755 $policy
-        made=yes
     fi
-    "$@" || status=$?
-    if [ -n "$made" ]; then as_root rm -f $policy; fi
-    return $status
+    "$@"
 }
 
 install_packages() {
@@ -65,6 +63,9 @@ main() {
     stamp=$(cat "$here/pom.xml" "$here/setup.sh" | sha256sum | cut -c1-16)
     mkdir -p "$cache"
     if [ -e "$cache/stamp-$what-$stamp" ]; then return; fi
+    # Two work trees may share the cache.
+    exec 9>"$cache/lock"
+    flock 9
     case $what in
         build) install_packages "${build_packages[@]}" ;;
         test)

@@ -104,3 +104,19 @@ fn a_registry_gives_ids_to_schemas() {
     assert_eq!(first, registry.register("itself-value", schema), "{}", registry.url());
     assert_ne!(first, registry.register("itself-value", &newer));
 }
+
+/// What the writer of Avro writes is the sample again when Avro's own reader reads it, whatever the schema's generation.
+#[test]
+fn avro_records_read_back_as_the_samples() {
+    let flow = samples::flow("avro", &["s-1"]);
+    let report = samples::report("avro", "s-1", "DELIVERED");
+    for (name, record) in [("flow-complete", flow), ("sms-delivery-report", report)] {
+        let schema = avro::schema_text(name);
+        let newer = avro::with_field(&schema, "novelty");
+        let extended = samples::with(record.clone(), "novelty", "new".into());
+        assert_eq!(avro::read(&schema, &avro::datum(&schema, &record)), record);
+        assert_eq!(avro::read(&newer, &avro::datum(&newer, &extended)), extended);
+        assert_eq!(avro::single_object(&schema, &record)[..2], [0xc3, 0x01]);
+        assert_eq!(avro::confluent(7, &schema, &record)[..5], [0, 0, 0, 0, 7]);
+    }
+}

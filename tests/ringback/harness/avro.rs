@@ -2,6 +2,7 @@
 
 use apache_avro::Schema;
 use apache_avro::rabin::Rabin;
+use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
 use apache_avro::writer::datum::GenericDatumWriter;
 use serde_json::{Value, json};
@@ -52,6 +53,25 @@ fn untyped(json: &Value) -> Avro {
         Value::Object(fields) => {
             Avro::Map(fields.iter().map(|(name, value)| (name.clone(), untyped(value))).collect())
         }
+    }
+}
+
+/// The record that `datum` holds, as JSON without the fields that are null.
+pub(crate) fn read(schema: &str, datum: &[u8]) -> Value {
+    let schema = Schema::parse_str(schema).expect("a valid schema");
+    let reader = GenericDatumReader::builder(&schema).build().expect("a reader");
+    let value = reader.read_value(&mut &*datum).expect("a datum");
+    without_nulls(Value::try_from(value).expect("JSON can say it"))
+}
+
+fn without_nulls(json: Value) -> Value {
+    match json {
+        Value::Object(fields) => {
+            let present = fields.into_iter().filter(|(_, value)| !value.is_null());
+            present.map(|(name, value)| (name, without_nulls(value))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => json,
     }
 }
 

@@ -22,6 +22,9 @@ pub(crate) struct Kafka {
     bootstrap: String,
 }
 
+/// A topic to create: its name, its number of partitions, its settings.
+pub(crate) type Wanted<'a> = (&'a str, i32, &'a [(&'a str, &'a str)]);
+
 /// A record to produce.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
@@ -105,7 +108,7 @@ impl Kafka {
     }
 
     /// Creates topics, each with its partitions and settings.
-    pub(crate) fn create_topics(&self, topics: &[(&str, i32, &[(&str, &str)])]) {
+    pub(crate) fn create_topics(&self, topics: &[Wanted<'_>]) {
         let new = topics.iter().map(|(name, partitions, settings)| {
             let topic = NewTopic::new(name, *partitions, TopicReplication::Fixed(1));
             settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
@@ -115,6 +118,12 @@ impl Kafka {
         for result in created.expect("the broker answers") {
             result.unwrap_or_else(|(topic, error)| panic!("{topic} was not created: {error}"));
         }
+    }
+
+    /// Deletes topics as far as the broker is there and has them.
+    pub(crate) fn delete_topics(&self, topics: &[&str]) {
+        let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(5)));
+        let _done = runtime().block_on(self.admin().delete_topics(topics, &options));
     }
 
     /// A topic's setting.
@@ -167,7 +176,7 @@ impl Kafka {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !open.is_empty() {
             assert!(Instant::now() < deadline, "the end of {topic} {open:?} does not come");
-            if let Some(ended) = tail.poll(Duration::from_millis(200)) {
+            if let Polled::End(ended) = tail.poll(Duration::from_millis(200)) {
                 open.remove(&ended);
             }
         }
@@ -242,13 +251,19 @@ impl Tail {
             let seen = self.messages.len();
             let topic = &self.topic;
             assert!(Instant::now() < deadline, "{topic}: {what}: in vain; {seen} records seen");
-            while self.poll(Duration::from_millis(20)).is_none() && self.messages.len() == seen {
-                if Instant::now() >= deadline {
-                    break;
-                }
-            }
+            self.catch_up(deadline);
         }
         &self.messages
+    }
+
+    /// Reads what is there, so that a big topic is looked at once and not once per record.
+    fn catch_up(&mut self, deadline: Instant) {
+        while Instant::now() < deadline {
+            match self.poll(Duration::from_millis(20)) {
+                Polled::Record => {}
+                Polled::End(_) | Polled::Nothing => return,
+            }
+        }
     }
 
     /// What was read so far.
@@ -256,16 +271,24 @@ impl Tail {
         &self.messages
     }
 
-    /// Takes the next record, or names the partition whose end was reached.
-    fn poll(&mut self, timeout: Duration) -> Option<i32> {
+    /// Takes the next record.
+    fn poll(&mut self, timeout: Duration) -> Polled {
         match self.consumer.poll(timeout) {
             Some(Ok(message)) => {
                 self.messages.push(Message::of(&message));
-                None
+                Polled::Record
             }
-            Some(Err(KafkaError::PartitionEOF(partition))) => Some(partition),
+            Some(Err(KafkaError::PartitionEOF(partition))) => Polled::End(partition),
             // The broker may be away for a while: the caller's deadline decides.
-            Some(Err(_)) | None => None,
+            Some(Err(_)) | None => Polled::Nothing,
         }
     }
+}
+
+/// What a poll brought.
+enum Polled {
+    Record,
+    /// A partition was read to its end.
+    End(i32),
+    Nothing,
 }

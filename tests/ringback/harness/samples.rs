@@ -8,9 +8,8 @@ pub(crate) const REPORT: &str = include_str!("../samples/sms-delivery-report.jso
 pub(crate) const PHASE_1: &str = include_str!("../samples/webhook-phase-1.json");
 pub(crate) const PHASE_2: &str = include_str!("../samples/webhook-phase-2.json");
 
-/// The ids that the samples hold.
+/// The phonon-uuid that the samples hold.
 pub(crate) const UUID: &str = "bd706f90-aa14-47ea-9844-3d1e1123f4ee";
-pub(crate) const SMS: &str = "290a4138-5729-475f-95e1-9ff30f851d67";
 
 /// The account of the samples.
 pub(crate) const ACCOUNT: i64 = 28;

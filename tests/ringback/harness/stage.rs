@@ -15,12 +15,22 @@ use toml::{Table, Value};
 /// The name of the webhook that every stage starts with.
 pub(crate) const WEBHOOK: &str = "crm";
 
-/// Reports that make a correlation's whole life pass within seconds.
+/// The changelog's settings: compaction really runs while a test does.
 const COMPACTED: &[(&str, &str)] = &[
     ("cleanup.policy", "compact"),
     ("segment.ms", "2000"),
     ("min.cleanable.dirty.ratio", "0.01"),
     ("delete.retention.ms", "604800000"),
+];
+
+/// The kinds of topics, by the key of `[topics]` that names them.
+const TOPICS: [(&str, &str); 6] = [
+    ("flow_complete", "flow-complete"),
+    ("delivery_report", "sms-delivery-report"),
+    ("events", "events"),
+    ("dead_letter", "dead-letter"),
+    ("changelog", "changelog"),
+    ("inbox", "inbox"),
 ];
 
 /// A test's topics, endpoint and configuration. What it sets counts for every daemon that is started afterwards.
@@ -44,19 +54,12 @@ impl Stage {
     /// On a broker, with so many partitions of every topic.
     pub(crate) fn on(kafka: Kafka, name: &str, partitions: i32) -> Self {
         let stage = Self::without_topics(kafka, name);
-        let plain: &[(&str, &str)] = &[];
-        let topic = |kind| stage.topic(kind);
-        let (flows, reports) = (topic("flow-complete"), topic("sms-delivery-report"));
-        let (events, letters) = (topic("events"), topic("dead-letter"));
-        let (changelog, inbox) = (topic("changelog"), topic("inbox"));
-        stage.kafka.create_topics(&[
-            (&flows, partitions, plain),
-            (&reports, partitions, plain),
-            (&events, partitions, plain),
-            (&letters, partitions, plain),
-            (&changelog, partitions, COMPACTED),
-            (&inbox, partitions, plain),
-        ]);
+        let names = TOPICS.map(|(_, kind)| (kind, stage.topic(kind)));
+        let topics = names.each_ref().map(|(kind, name)| {
+            let settings = if *kind == "changelog" { COMPACTED } else { &[] };
+            (name.as_str(), partitions, settings)
+        });
+        stage.kafka.create_topics(&topics);
         stage
     }
 
@@ -84,14 +87,7 @@ impl Stage {
 
     /// Fast timers; everything else is the daemon's default.
     fn defaults(&mut self) {
-        for (key, kind) in [
-            ("flow_complete", "flow-complete"),
-            ("delivery_report", "sms-delivery-report"),
-            ("events", "events"),
-            ("dead_letter", "dead-letter"),
-            ("changelog", "changelog"),
-            ("inbox", "inbox"),
-        ] {
+        for (key, kind) in TOPICS {
             self.set(&format!("topics.{key}"), self.topic(kind));
         }
         self.set("kafka.bootstrap_servers", self.kafka.bootstrap().to_owned());
@@ -251,6 +247,14 @@ impl Stage {
         wait_until("the changelog holds nothing of any uuid", timeout, || {
             changelog::uuids(&self.kafka.read(&self.topic("changelog"))).is_empty().then_some(())
         });
+    }
+}
+
+impl Drop for Stage {
+    /// One broker serves hundreds of tests: what is done with goes.
+    fn drop(&mut self) {
+        let names = TOPICS.map(|(_, kind)| self.topic(kind));
+        self.kafka.delete_topics(&names.each_ref().map(String::as_str));
     }
 }
 
