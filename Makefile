@@ -1,0 +1,32 @@
+# One entrance for people and for CI. Everything that is built or fetched lives in a cache outside the work tree, so that
+# several work trees share RocksDB's one compilation.
+
+SHELL := /bin/bash
+RINGBACK_CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ringback
+CARGO_TARGET_DIR ?= $(RINGBACK_CACHE)/target
+# Each daemon of the tests costs memory and there is one broker for all of them.
+RUST_TEST_THREADS ?= 2
+export RINGBACK_CACHE CARGO_TARGET_DIR RUST_TEST_THREADS
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test bench
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: build ## see it work: a broker, a receiver and the sample flows in one process
+	"$(CARGO_TARGET_DIR)/release/ringback" demo
+
+build: ## the release binary
+	@ops/local/setup.sh build
+	cargo build --release --locked
+
+test: ## everything that CI runs
+	@ops/local/setup.sh test
+	cargo fmt --check
+	cargo clippy --release --locked --all-targets -- -D warnings
+	cargo test --release --locked
+
+bench: ## the benchmarks
+	@ops/local/setup.sh build
+	cargo bench --locked

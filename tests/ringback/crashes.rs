@@ -1,0 +1,89 @@
+//! kill -9 under load, of the daemon and of the broker.
+
+use crate::harness::broker::Broker;
+use crate::harness::daemon::Daemon;
+use crate::harness::receiver::Answer;
+use crate::harness::samples::{Random, flow, report};
+use crate::harness::stage::Stage;
+use crate::harness::{PATIENCE, broker, invariants, receiver};
+use serde_json::Value;
+use std::time::Duration;
+
+const IN_FLIGHT_MAX: usize = 64;
+const UNCOMMITTED_MAX: usize = 200;
+
+/// A stage whose daemon may repeat little, and whose endpoint takes a moment.
+fn loaded(stage: &mut Stage, uuids: &[String]) {
+    let limit = |limit: usize| i64::try_from(limit).expect("small");
+    stage.set("delivery.in_flight_max", limit(IN_FLIGHT_MAX));
+    stage.set("delivery.uncommitted_max", limit(UNCOMMITTED_MAX));
+    stage.set("correlation.dedup_window_s", 3);
+    stage.set_webhook("in_flight_max", limit(IN_FLIGHT_MAX));
+    stage.receiver.script(|_, _| Answer::status(200).after(Duration::from_millis(3)));
+    let flows: Vec<Value> = uuids.iter().map(|uuid| flow(uuid, &["s-1"])).collect();
+    let reports: Vec<Value> = uuids.iter().map(|uuid| report(uuid, "s-1", "DELIVERED")).collect();
+    stage.send_flows(&flows);
+    stage.send_reports(&reports);
+}
+
+#[test]
+fn three_kills_under_load_lose_nothing_and_repeat_little() {
+    const KILLS: usize = 3;
+    let seed = std::env::var("RINGBACK_SEED").ok().and_then(|seed| seed.parse().ok());
+    let low = u64::try_from(receiver::now_ms() % 1_000_000).expect("small");
+    let mut random = Random::seeded(seed.unwrap_or(low));
+    let mut stage = Stage::on(broker::shared(), "crashes-load", 4);
+    let uuids = random.uuids(2000);
+    loaded(&mut stage, &uuids);
+    let mut daemon: Daemon = stage.start();
+    for kill in 0..KILLS as u64 {
+        // Moments of progress, not of the clock: each kill hits a daemon that is at work.
+        let moment = random.within(200 + kill * 1200..1200 + kill * 1200);
+        println!("kill {kill} after {moment} requests");
+        stage.receiver.wait_for(usize::try_from(moment).expect("small"), PATIENCE);
+        daemon.kill();
+        daemon = stage.start();
+    }
+    invariants::wait_delivered(&stage, &uuids, Duration::from_secs(90));
+    let repeats_max = KILLS * (IN_FLIGHT_MAX + UNCOMMITTED_MAX);
+    let repeats = invariants::assert_delivered(&stage, &uuids, repeats_max);
+    println!("{repeats} repeats, at most {repeats_max} are explained");
+    stage.wait_forgotten(PATIENCE);
+    invariants::assert_consumed(&stage);
+    daemon.stop();
+}
+
+/// The outcome of a commit that was under way is unknown: the daemon restores and goes on by itself.
+#[test]
+fn a_broker_killed_under_load_costs_time_only() {
+    let mut own = Broker::start();
+    let mut stage = Stage::on(own.kafka(), "crashes-broker", 2);
+    let uuids = Random::seeded(11).uuids(300);
+    loaded(&mut stage, &uuids);
+    let mut daemon = stage.start();
+    stage.receiver.wait_for(100, PATIENCE);
+    own.kill();
+    daemon.wait_answer("/readyz", 503);
+    own.restart();
+    invariants::wait_delivered(&stage, &uuids, Duration::from_secs(90));
+    invariants::assert_delivered(&stage, &uuids, 2 * (IN_FLIGHT_MAX + UNCOMMITTED_MAX));
+    daemon.wait_ready();
+    daemon.stop();
+}
+
+#[test]
+fn sigterm_under_load_ends_within_five_seconds_and_nothing_is_sent_twice() {
+    let mut stage = Stage::on(broker::shared(), "crashes-sigterm", 4);
+    let uuids = Random::seeded(12).uuids(1000);
+    loaded(&mut stage, &uuids);
+    let mut daemon = stage.start();
+    stage.receiver.wait_for(300, PATIENCE);
+    let took = daemon.stop_within(Duration::from_secs(5));
+    let sent = stage.receiver.requests().len();
+    assert!(sent < 2 * uuids.len(), "it was under load: {sent} sent when it ended after {took:?}");
+    let mut daemon = stage.start();
+    invariants::wait_delivered(&stage, &uuids, Duration::from_secs(60));
+    daemon.stop();
+    invariants::assert_delivered(&stage, &uuids, 0);
+    invariants::assert_attempts_counted(&stage, 0);
+}

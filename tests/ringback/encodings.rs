@@ -1,0 +1,132 @@
+//! JSON and Avro, framed in two ways and written by older and newer schemas, mixed in one partition.
+
+use crate::harness::check::{Scene, Then, check};
+use crate::harness::kafka::Record;
+use crate::harness::samples::{flow, phase_1, phase_2, report, with};
+use crate::harness::stage::Stage;
+use crate::harness::{avro, broker, registry};
+use serde_json::{Value, json};
+
+/// The schema of one topic as three generations of gateways write it, with their ids at the registry.
+struct Generations {
+    schemas: [(u32, String); 3],
+}
+
+impl Generations {
+    /// The committed schema, before it had `dropped`, and after a gateway will have added `added`.
+    fn register(name: &str, dropped: &str, added: &str) -> Self {
+        let current = avro::schema_text(name);
+        let older = avro::without_field(&current, dropped);
+        let newer = avro::with_field(&current, added);
+        let register = |schema: String| (registry::shared().register(name, &schema), schema);
+        Self { schemas: [older, current, newer].map(register) }
+    }
+
+    fn write(&self, generation: usize, record: &Value) -> Vec<u8> {
+        let (id, schema) = &self.schemas[generation];
+        avro::confluent(*id, schema, record)
+    }
+}
+
+fn keyed(stage: &Stage, kind: &str, uuid: &str, value: impl Into<Vec<u8>>) -> Record {
+    Record { key: Some(uuid.into()), ..stage.raw(kind, value) }
+}
+
+#[test]
+fn every_encoding_is_read_and_they_mix_in_one_partition() {
+    let mut stage = Stage::on(broker::shared(), "encodings-mixed", 1);
+    stage.set("schema_registry.url", registry::shared().url());
+    let flows_by = Generations::register("flow-complete", "recordingUrls", "campaign");
+    let reports_by = Generations::register("sms-delivery-report", "errorCode", "operator");
+    let single = |name: &str, record: &Value| avro::single_object(&avro::schema_text(name), record);
+    let uuids = ["json", "single", "older", "current", "newer"];
+    let plain = |uuid: &str| flow(uuid, &["s-1"]);
+    let flow_of = |uuid: &str| match uuid {
+        "older" => with(plain(uuid), "recordingUrls", Value::Null),
+        "newer" => with(plain(uuid), "campaign", json!("spring")),
+        _ => plain(uuid),
+    };
+    let report_of = |uuid: &str| report(uuid, "s-1", "DELIVERED");
+    let mut records = Vec::new();
+    for uuid in uuids {
+        let flow = flow_of(uuid);
+        let bytes = match uuid {
+            "json" => flow.to_string().into_bytes(),
+            "single" => single("flow-complete", &flow),
+            "older" => flows_by.write(0, &flow),
+            "current" => flows_by.write(1, &flow),
+            _ => flows_by.write(2, &flow),
+        };
+        records.push(keyed(&stage, "flow-complete", uuid, bytes));
+    }
+    for uuid in uuids {
+        let report = report_of(uuid);
+        // Another mixture, so that no flow has its report in its own encoding.
+        let bytes = match uuid {
+            "json" => reports_by.write(1, &report),
+            "single" => reports_by.write(0, &report),
+            "older" => reports_by.write(2, &with(report, "operator", json!("op"))),
+            "current" => report.to_string().into_bytes(),
+            _ => single("sms-delivery-report", &report),
+        };
+        records.push(keyed(&stage, "sms-delivery-report", uuid, bytes));
+    }
+    let then = uuids.iter().fold(Then::default(), |then, uuid| {
+        let flow = flow_of(uuid);
+        then.delivered(phase_1(&flow))
+            .delivered(phase_2(&flow, &[report_of(uuid)]))
+            .event("correlation_ended")
+    });
+    check(&stage, |scene| scene.stage.kafka.produce(&records), then);
+}
+
+#[test]
+fn without_a_registry_single_object_encoding_and_json_are_read() {
+    let stage = Stage::new("encodings-no-registry");
+    let flow = flow("embedded", &["s-1"]);
+    let report = report("embedded", "s-1", "DELIVERED");
+    let schema = avro::schema_text("flow-complete");
+    let then = Then::default()
+        .delivered(phase_1(&flow))
+        .delivered(phase_2(&flow, std::slice::from_ref(&report)))
+        .event("correlation_ended");
+    let when = |scene: &mut Scene<'_>| {
+        let bytes = avro::single_object(&schema, &flow);
+        scene.stage.kafka.produce(&[keyed(scene.stage, "flow-complete", "embedded", bytes)]);
+        scene.reports(&[report]);
+    };
+    check(&stage, when, then);
+}
+
+#[test]
+fn the_same_content_in_another_encoding_is_a_duplicate() {
+    let stage = Stage::new("encodings-duplicate");
+    let flow = flow("twice", &["s-1"]);
+    let report = report("twice", "s-1", "DELIVERED");
+    let then = Then::default()
+        .delivered(phase_1(&flow))
+        .delivered(phase_2(&flow, std::slice::from_ref(&report)))
+        .event("record_ignored:duplicate")
+        .event("correlation_ended");
+    let when = |scene: &mut Scene<'_>| {
+        scene.flows(std::slice::from_ref(&flow));
+        let bytes = avro::single_object(&avro::schema_text("flow-complete"), &flow);
+        scene.stage.kafka.produce(&[keyed(scene.stage, "flow-complete", "twice", bytes)]);
+        scene.wait_for("record_ignored:duplicate", 1);
+        scene.reports(&[report]);
+    };
+    check(&stage, when, then);
+}
+
+/// A report that waits is kept as it came, so that its dead letter can be replayed by the same road.
+#[test]
+fn an_avro_report_whose_flow_never_comes_is_kept_as_avro() {
+    let mut stage = Stage::new("encodings-raw");
+    stage.set("correlation.correlation_ttl_s", 1);
+    let report = report("orphan", "s-1", "DELIVERED");
+    let bytes = avro::single_object(&avro::schema_text("sms-delivery-report"), &report);
+    let record = keyed(&stage, "sms-delivery-report", "orphan", bytes.clone());
+    let then = Then::default().dead_letter("flow_missing");
+    let outcome = check(&stage, |scene| scene.stage.kafka.produce(&[record]), then);
+    assert_eq!(outcome.dead_letters[0].value.as_deref(), Some(bytes.as_slice()));
+}

@@ -1,0 +1,52 @@
+//! What the tests stand on: real Kafka, a real registry, a real receiver, and the real binary.
+//!
+//! The cast: a [`stage::Stage`] is one test's place (its topics, group, receiver, configuration); a [`daemon::Daemon`] is
+//! one running instance on it; [`check::check`] plays a scene and compares all that left the daemon with what should have.
+
+pub(crate) mod avro;
+pub(crate) mod broker;
+pub(crate) mod changelog;
+pub(crate) mod check;
+pub(crate) mod child;
+pub(crate) mod daemon;
+pub(crate) mod http;
+pub(crate) mod invariants;
+pub(crate) mod kafka;
+pub(crate) mod receiver;
+pub(crate) mod registry;
+pub(crate) mod samples;
+pub(crate) mod signature;
+pub(crate) mod stage;
+
+use std::time::{Duration, Instant};
+
+/// Long enough for anything that happens at all on a busy machine of two cores; waits end as soon as it has happened.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Polls until `probe` has an answer, and panics with `what` when it has none in time.
+pub(crate) fn wait_until<T>(
+    what: &str,
+    timeout: Duration,
+    mut probe: impl FnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + timeout;
+    loop {
+        if let Some(answer) = probe() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "in vain for {timeout:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The runtime of the receivers and of Kafka's admin client.
+pub(crate) fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime")
+    })
+}

@@ -1,0 +1,128 @@
+//! A single-node Apache Kafka (KRaft): one for the whole run, and own ones for tests that kill theirs.
+
+use super::child::{self, cache, free_port, mortal, run_dir, tail};
+use super::kafka::Kafka;
+use base64::Engine;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// A broker's process and what it takes to start it again.
+pub(crate) struct Broker {
+    port: u16,
+    dir: PathBuf,
+    child: Child,
+}
+
+/// The broker of the whole run.
+pub(crate) fn shared() -> Kafka {
+    static SHARED: OnceLock<Broker> = OnceLock::new();
+    SHARED.get_or_init(Broker::start).kafka()
+}
+
+impl Broker {
+    /// A new broker with empty logs, ready.
+    pub(crate) fn start() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir = run_dir().join(format!("broker-{number}"));
+        std::fs::create_dir_all(&dir).expect("a directory for the broker");
+        let port = free_port();
+        std::fs::write(dir.join("server.properties"), properties(port, free_port(), &dir))
+            .expect("the broker's settings");
+        format_storage(&dir);
+        let broker = Self { port, child: run(&dir), dir };
+        broker.wait_ready();
+        broker
+    }
+
+    /// How clients reach it.
+    pub(crate) fn kafka(&self) -> Kafka {
+        Kafka::at(format!("127.0.0.1:{}", self.port))
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Starts it again on the same logs and port.
+    pub(crate) fn restart(&mut self) {
+        self.child = run(&self.dir);
+        self.wait_ready();
+    }
+
+    fn wait_ready(&self) {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        while !self.kafka().answers(Duration::from_millis(500)) {
+            let log = self.dir.join("broker.log");
+            assert!(Instant::now() < deadline, "Kafka does not start: {}", tail(&log, 40));
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // Either may have happened already.
+        let _ended = self.child.kill().and_then(|()| self.child.wait());
+        let _removed = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Few internal partitions and small index files make start and clean-up quick; the rest makes what takes minutes in
+/// production happen within seconds.
+fn properties(port: u16, controller_port: u16, dir: &std::path::Path) -> String {
+    format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={}
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+message.max.bytes=25165824
+replica.fetch.max.bytes=25165824
+log.cleaner.backoff.ms=500
+log.index.size.max.bytes=1048576
+",
+        dir.join("data").display()
+    )
+}
+
+fn java(heap: &str) -> Command {
+    let libs = cache().join("kafka/libs");
+    assert!(libs.is_dir(), "{} is missing: run ops/local/setup.sh test", libs.display());
+    let mut command = mortal("java");
+    command.args([heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+    command.arg(libs.join("*"));
+    command
+}
+
+fn format_storage(dir: &std::path::Path) {
+    let cluster = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(*b"ringback-cluster");
+    let mut command = java("-Xmx128m");
+    command.args(["kafka.tools.StorageTool", "format", "--standalone", "-t", &cluster, "-c"]);
+    let output = command.arg(dir.join("server.properties")).output().expect("java runs");
+    assert!(output.status.success(), "format: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn run(dir: &std::path::Path) -> Child {
+    let log = std::fs::File::options().append(true).create(true).open(dir.join("broker.log"));
+    let log = log.expect("the broker's log");
+    let mut command = java("-Xmx512m");
+    command.arg("kafka.Kafka").arg(dir.join("server.properties"));
+    command.stdout(log.try_clone().expect("a handle")).stderr(log);
+    child::spawn(command)
+}

@@ -1,0 +1,174 @@
+//! The real binary, running on a stage.
+
+use super::child::{self, free_port, mortal, tail};
+use super::stage::Stage;
+use super::{PATIENCE, http, wait_until};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// A bad configuration's exit code.
+pub(crate) const EX_CONFIG: i32 = 78;
+
+/// One running instance. Dropping it is a SIGKILL.
+pub(crate) struct Daemon {
+    child: Child,
+    port: u16,
+    log: PathBuf,
+}
+
+impl Stage {
+    /// Instance 0, ready.
+    pub(crate) fn start(&self) -> Daemon {
+        self.start_instance(0)
+    }
+
+    /// Instance `number`, ready.
+    pub(crate) fn start_instance(&self, number: u8) -> Daemon {
+        let mut daemon = self.spawn(number);
+        daemon.wait_ready();
+        daemon
+    }
+
+    /// Instance `number`, without waiting for anything.
+    pub(crate) fn spawn(&self, number: u8) -> Daemon {
+        let port = free_port();
+        let config = self.write_config(number, port);
+        let log = self.instance_dir(number).join("stderr.log");
+        let file = std::fs::File::options().append(true).create(true).open(&log);
+        let file = file.expect("the daemon's log");
+        // Another build, such as the one of an image, can stand the same tests.
+        let binary = std::env::var_os("RINGBACK_BIN");
+        let mut command = mortal(binary.unwrap_or(env!("CARGO_BIN_EXE_ringback").into()));
+        command.arg("run").arg("--config").arg(config).env("RUST_LOG", "info,ringback=debug");
+        command.stdout(file.try_clone().expect("a handle")).stderr(file);
+        Daemon { child: child::spawn(command), port, log }
+    }
+
+    /// Starts instance 0 in the expectation that it refuses its configuration, and returns what it says.
+    pub(crate) fn refused(&self) -> String {
+        let mut daemon = self.spawn(0);
+        let status = daemon.wait_exit(PATIENCE);
+        let said = daemon.logged();
+        assert_eq!(status.code(), Some(EX_CONFIG), "a bad configuration: {status}: {said}");
+        said
+    }
+}
+
+impl Daemon {
+    /// Waits until `/readyz` says 200.
+    pub(crate) fn wait_ready(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut last = String::from("nobody listens");
+        loop {
+            match http::get(self.port, "/readyz") {
+                Ok((200, _)) => return,
+                Ok((status, body)) => last = format!("{status} {body}"),
+                Err(_) => {}
+            }
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                panic!("the daemon ended ({status}): {}", tail(&self.log, 40));
+            }
+            assert!(Instant::now() < deadline, "not ready: {last}: {}", tail(&self.log, 40));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// `GET` of its own HTTP.
+    pub(crate) fn get(&self, path: &str) -> std::io::Result<(u16, String)> {
+        http::get(self.port, path)
+    }
+
+    /// `GET` until `path` answers with `status`; returns the body.
+    pub(crate) fn wait_answer(&self, path: &str, status: u16) -> String {
+        wait_until(&format!("{path} answers {status}"), PATIENCE, || {
+            self.get(path).ok().filter(|(got, _)| *got == status).map(|(_, body)| body)
+        })
+    }
+
+    /// The sum of a metric's series that have all these labels; `None` when there is none.
+    pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let (_, text) = self.get("/metrics").expect("/metrics answers");
+        sum(&text, name, labels)
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Sends a signal such as `HUP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        child::signal(&self.child, signal);
+    }
+
+    /// SIGTERM; panics unless it ends with 0 within `timeout`. Returns how long it took.
+    pub(crate) fn stop_within(&mut self, timeout: Duration) -> Duration {
+        let start = Instant::now();
+        self.signal("TERM");
+        let status = self.wait_exit(timeout);
+        let log = tail(&self.log, 40);
+        assert_eq!(status.code(), Some(0), "SIGTERM ends with 0: {status}: {log}");
+        start.elapsed()
+    }
+
+    /// SIGTERM, with time to drain.
+    pub(crate) fn stop(&mut self) {
+        self.stop_within(Duration::from_secs(10));
+    }
+
+    /// Everything that it and earlier lives of the instance wrote to stderr.
+    pub(crate) fn logged(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).expect("a log")).into_owned()
+    }
+
+    fn wait_exit(&mut self, timeout: Duration) -> ExitStatus {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            let late = Instant::now() >= deadline;
+            assert!(!late, "it does not end in {timeout:?}: {}", tail(&self.log, 40));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("-- {}\n{}", self.log.display(), tail(&self.log, 60));
+        }
+        // It may have ended already.
+        let _ended = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+/// Adds up the series of the Prometheus text.
+fn sum(text: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    let wanted: Vec<String> =
+        labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+    let series = text.lines().filter_map(|line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let (found, rest) = series.split_once('{').unwrap_or((series, ""));
+        let fits = found == name && wanted.iter().all(|label| rest.contains(label.as_str()));
+        fits.then(|| value.parse::<f64>().expect("a number"))
+    });
+    series.reduce(|a, b| a + b)
+}
+
+/// Copies a store's directory, which has no deeper levels than RocksDB makes.
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}

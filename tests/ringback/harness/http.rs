@@ -1,0 +1,35 @@
+//! The smallest HTTP client that serves: one request, one connection, HTTP/1.0 so that no answer comes in chunks.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// An answer, or that nobody answered.
+pub(crate) type Answered = std::io::Result<(u16, String)>;
+
+/// `GET`
+pub(crate) fn get(port: u16, path: &str) -> Answered {
+    exchange(port, &format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n"))
+}
+
+/// `POST` of JSON.
+pub(crate) fn post(port: u16, path: &str, body: &str) -> Answered {
+    let head = format!(
+        "POST {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    exchange(port, &(head + body))
+}
+
+fn exchange(port: u16, request: &str) -> Answered {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let broken = || std::io::Error::other(format!("no HTTP: {answer:?}"));
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(broken)?;
+    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).ok_or_else(broken)?;
+    Ok((status, body.to_owned()))
+}

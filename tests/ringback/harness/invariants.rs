@@ -1,0 +1,89 @@
+//! What must hold after any number of crashes, once nothing is left to do.
+
+use super::kafka::Message;
+use super::receiver::Received;
+use super::stage::Stage;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Waits until both phases of every uuid have their `delivered` event.
+pub(crate) fn wait_delivered(stage: &Stage, uuids: &[String], timeout: Duration) {
+    let mut events = stage.events();
+    let wanted = 2 * uuids.len();
+    events.wait(&format!("{wanted} delivered"), timeout, |events| {
+        // Cheap first: the events of a big run are parsed only when there are enough of them.
+        events.len() >= wanted && delivered(events).len() >= wanted
+    });
+}
+
+/// Panics unless both phases of every uuid were delivered, in order, with one event each, and repeated at most
+/// `repeats_max` times, always with the same id and the same body. Returns how many requests were repeats.
+pub(crate) fn assert_delivered(stage: &Stage, uuids: &[String], repeats_max: usize) -> usize {
+    let by_id = stage.receiver.by_id();
+    let mut first: BTreeMap<(String, u8), &Received> = BTreeMap::new();
+    let mut repeats = 0;
+    for (id, requests) in &by_id {
+        let request = &requests[0];
+        repeats += requests.len() - 1;
+        assert!(requests.iter().all(|other| other.body == request.body), "bodies of {id} differ");
+        let other = first.insert((request.uuid(), request.phase()), request);
+        assert!(other.is_none(), "two deliveries of one phase: {request:?} and {other:?}");
+    }
+    assert!(repeats <= repeats_max, "{repeats} repeats, at most {repeats_max} are explained");
+    for uuid in uuids {
+        let at = |phase| {
+            let request = first.get(&(uuid.clone(), phase));
+            request.unwrap_or_else(|| panic!("phase {phase} of {uuid} never came")).at_ms
+        };
+        assert!(at(1) <= at(2), "phase 2 of {uuid} came before phase 1");
+    }
+    assert_eq!(first.len(), 2 * uuids.len(), "nobody else's webhooks came");
+    let events = stage.kafka.read(&stage.topic("events"));
+    let told = delivered(&events);
+    let ids: Vec<&str> = told.iter().filter_map(|event| event["webhook_id"].as_str()).collect();
+    let unique: BTreeSet<&str> = ids.iter().copied().collect();
+    assert_eq!(ids.len(), unique.len(), "one delivered event per delivery");
+    assert_eq!(unique, by_id.keys().map(String::as_str).collect(), "all that came was told");
+    let letters = stage.kafka.read(&stage.topic("dead-letter"));
+    assert!(letters.is_empty(), "nothing was given up: {letters:?}");
+    repeats
+}
+
+/// Panics unless the deliveries' events count the attempts that their endpoint saw. `lost_max` of them may have been lost by
+/// crashes before they were recorded; without a crash no attempt is repeated and no count forgotten.
+pub(crate) fn assert_attempts_counted(stage: &Stage, lost_max: usize) {
+    let events = stage.kafka.read(&stage.topic("events"));
+    let by_id = stage.receiver.by_id();
+    let mut lost = 0;
+    for event in delivered(&events) {
+        let id = event["webhook_id"].as_str().expect("a delivery has an id");
+        let seen = by_id.get(id).map_or(0, Vec::len);
+        let told = event["attempt"].as_u64().and_then(|told| usize::try_from(told).ok());
+        let told = told.expect("a delivered event has its attempt");
+        assert!(seen >= told, "{told} attempts told, {seen} seen: {event}");
+        assert!(lost_max > 0 || seen == told, "{told} attempts told, {seen} seen: {event}");
+        lost += seen - told;
+    }
+    assert!(lost <= lost_max, "{lost} attempts were not counted, at most {lost_max} are explained");
+}
+
+/// Panics unless the offsets committed for the inputs and the inbox are where those topics end.
+pub(crate) fn assert_consumed(stage: &Stage) {
+    for kind in ["flow-complete", "sms-delivery-report"] {
+        let topic = stage.topic(kind);
+        let committed = stage.kafka.committed(&stage.group(), &topic);
+        let mut last: BTreeMap<i32, i64> = BTreeMap::new();
+        for message in stage.kafka.read(&topic) {
+            last.insert(message.partition, message.offset + 1);
+        }
+        for (partition, end) in last {
+            assert_eq!(committed.get(&partition), Some(&end), "{topic} {partition}");
+        }
+    }
+}
+
+fn delivered(events: &[Message]) -> Vec<Value> {
+    let events = events.iter().map(Message::json);
+    events.filter(|event| event["type"] == "delivered").collect()
+}

@@ -1,0 +1,294 @@
+//! Kafka as the tests use it: create topics, produce, read to the end, follow.
+
+use super::runtime;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{
+    BorrowedMessage, DeliveryResult, Header, Headers, Message as _, OwnedHeaders,
+};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::{ClientContext, types::RDKafkaErrorCode};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// A cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Kafka {
+    bootstrap: String,
+}
+
+/// A topic to create: its name, its number of partitions, its settings.
+pub(crate) type Wanted<'a> = (&'a str, i32, &'a [(&'a str, &'a str)]);
+
+/// A record to produce.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) topic: String,
+    /// The partitioner's choice (Java's, by the key) when there is none.
+    pub(crate) partition: Option<i32>,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+}
+
+/// A record as it stands in a topic.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: BTreeMap<String, String>,
+}
+
+impl Message {
+    /// The value as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let value = self.value.as_deref().unwrap_or_default();
+        serde_json::from_slice(value)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(value)))
+    }
+
+    /// A header's value, empty when it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    fn of(message: &BorrowedMessage<'_>) -> Self {
+        let headers = message.headers().map_or_else(BTreeMap::new, |headers| {
+            let text = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or(b"")).into();
+            headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect()
+        });
+        Self {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers,
+        }
+    }
+}
+
+/// A producer's context that does not let a lost record pass.
+struct NoLoss;
+
+impl ClientContext for NoLoss {}
+
+impl ProducerContext for NoLoss {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            // A panic in librdkafka's thread would be lost; the test can't go on without its records anyway.
+            eprintln!("harness: a record could not be produced: {error}");
+            std::process::abort();
+        }
+    }
+}
+
+impl Kafka {
+    /// The cluster at `bootstrap`.
+    pub(crate) fn at(bootstrap: String) -> Self {
+        Self { bootstrap }
+    }
+
+    /// `host:port`
+    pub(crate) fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// Whether it answers within `timeout`.
+    pub(crate) fn answers(&self, timeout: Duration) -> bool {
+        let admin = self.admin();
+        admin.inner().fetch_metadata(None, timeout).is_ok_and(|all| !all.brokers().is_empty())
+    }
+
+    /// Creates topics, each with its partitions and settings.
+    pub(crate) fn create_topics(&self, topics: &[Wanted<'_>]) {
+        let new = topics.iter().map(|(name, partitions, settings)| {
+            let topic = NewTopic::new(name, *partitions, TopicReplication::Fixed(1));
+            settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+        });
+        let new: Vec<NewTopic<'_>> = new.collect();
+        let created = runtime().block_on(self.admin().create_topics(&new, &AdminOptions::new()));
+        for result in created.expect("the broker answers") {
+            result.unwrap_or_else(|(topic, error)| panic!("{topic} was not created: {error}"));
+        }
+    }
+
+    /// Deletes topics as far as the broker is there and has them.
+    pub(crate) fn delete_topics(&self, topics: &[&str]) {
+        let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(5)));
+        let _done = runtime().block_on(self.admin().delete_topics(topics, &options));
+    }
+
+    /// A topic's setting.
+    pub(crate) fn topic_setting(&self, topic: &str, setting: &str) -> Option<String> {
+        let topics = [ResourceSpecifier::Topic(topic)];
+        let described = self.admin();
+        let described = described.describe_configs(&topics, &AdminOptions::new());
+        let described = runtime().block_on(described).expect("the broker answers");
+        let resource = described.into_iter().next()?.ok()?;
+        resource.get(setting).and_then(|entry| entry.value.clone())
+    }
+
+    /// The number of partitions, 0 when there is no such topic.
+    pub(crate) fn partitions(&self, topic: &str) -> i32 {
+        let admin = self.admin();
+        let metadata = admin.inner().fetch_metadata(Some(topic), Duration::from_secs(10));
+        let metadata = metadata.expect("metadata");
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        found.map_or(0, |found| i32::try_from(found.partitions().len()).expect("few"))
+    }
+
+    /// Produces and waits until all of it is written. Records of one partition keep their order.
+    pub(crate) fn produce(&self, records: &[Record]) {
+        let mut config = self.config();
+        config.set("partitioner", "murmur2_random").set("enable.idempotence", "true");
+        config.set("message.max.bytes", "25000000").set("linger.ms", "1");
+        let producer: ThreadedProducer<NoLoss> =
+            config.create_with_context(NoLoss).expect("a producer");
+        for record in records {
+            // The header is something that no daemon may stumble over.
+            let headers = OwnedHeaders::new().insert(Header { key: "from", value: Some("tests") });
+            let mut message = BaseRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
+            message.partition = record.partition;
+            message.key = record.key.as_deref();
+            message.payload = record.value.as_deref();
+            while let Err((error, unsent)) = producer.send(message) {
+                let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+                assert!(full, "{}: {error}", record.topic);
+                std::thread::sleep(Duration::from_millis(5));
+                message = unsent;
+            }
+        }
+        producer.flush(Duration::from_secs(30)).expect("everything is written");
+    }
+
+    /// Everything committed of a topic, by partition and offset.
+    pub(crate) fn read(&self, topic: &str) -> Vec<Message> {
+        let mut tail = self.follow(topic);
+        let mut open: BTreeSet<i32> = (0..self.partitions(topic)).collect();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !open.is_empty() {
+            assert!(Instant::now() < deadline, "the end of {topic} {open:?} does not come");
+            if let Polled::End(ended) = tail.poll(Duration::from_millis(200)) {
+                open.remove(&ended);
+            }
+        }
+        let mut messages = std::mem::take(&mut tail.messages);
+        messages.sort_by_key(|message| (message.partition, message.offset));
+        messages
+    }
+
+    /// Follows a topic from its start, committed records only.
+    pub(crate) fn follow(&self, topic: &str) -> Tail {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let group = format!("tests-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mut config = self.config();
+        // Its own unused group: else rust-rdkafka would serve another queue.
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        config.set("enable.partition.eof", "true").set("isolation.level", "read_committed");
+        config.set("fetch.wait.max.ms", "50");
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        let mut partitions = TopicPartitionList::new();
+        for partition in 0..self.partitions(topic) {
+            let offset = Offset::Beginning;
+            partitions.add_partition_offset(topic, partition, offset).expect("a valid offset");
+        }
+        assert!(partitions.count() > 0, "there is no topic {topic}");
+        consumer.assign(&partitions).expect("assigned");
+        Tail { topic: topic.to_owned(), consumer, messages: Vec::new() }
+    }
+
+    /// The offsets that a group committed, by partition.
+    pub(crate) fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+        let mut config = self.config();
+        config.set("group.id", group).set("isolation.level", "read_committed");
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        let mut partitions = TopicPartitionList::new();
+        partitions.add_partition_range(topic, 0, self.partitions(topic) - 1);
+        let committed = consumer.committed_offsets(partitions, Duration::from_secs(20));
+        let committed = committed.expect("the coordinator answers");
+        let offset = |offset: Offset| offset.to_raw().filter(|raw| *raw >= 0);
+        let of = committed.elements();
+        of.iter().filter_map(|e| Some((e.partition(), offset(e.offset())?))).collect()
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.config().create().expect("an admin client")
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        // Brokers that are killed on purpose are no news.
+        config.set("bootstrap.servers", &self.bootstrap).set("log_level", "2");
+        config
+    }
+}
+
+/// A topic as it grows.
+pub(crate) struct Tail {
+    topic: String,
+    consumer: BaseConsumer,
+    messages: Vec<Message>,
+}
+
+impl Tail {
+    /// Reads on until what was read satisfies `enough`, and panics with `what` when it does not in time.
+    pub(crate) fn wait(
+        &mut self,
+        what: &str,
+        timeout: Duration,
+        enough: impl Fn(&[Message]) -> bool,
+    ) -> &[Message] {
+        let deadline = Instant::now() + timeout;
+        while !enough(&self.messages) {
+            let seen = self.messages.len();
+            let topic = &self.topic;
+            assert!(Instant::now() < deadline, "{topic}: {what}: in vain; {seen} records seen");
+            self.catch_up(deadline);
+        }
+        &self.messages
+    }
+
+    /// Reads what is there, so that a big topic is looked at once and not once per record.
+    fn catch_up(&mut self, deadline: Instant) {
+        while Instant::now() < deadline {
+            match self.poll(Duration::from_millis(20)) {
+                Polled::Record => {}
+                Polled::End(_) | Polled::Nothing => return,
+            }
+        }
+    }
+
+    /// What was read so far.
+    pub(crate) fn seen(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// Takes the next record.
+    fn poll(&mut self, timeout: Duration) -> Polled {
+        match self.consumer.poll(timeout) {
+            Some(Ok(message)) => {
+                self.messages.push(Message::of(&message));
+                Polled::Record
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => Polled::End(partition),
+            // The broker may be away for a while: the caller's deadline decides.
+            Some(Err(_)) | None => Polled::Nothing,
+        }
+    }
+}
+
+/// What a poll brought.
+enum Polled {
+    Record,
+    /// A partition was read to its end.
+    End(i32),
+    Nothing,
+}

@@ -1,0 +1,230 @@
+//! A customer's endpoint: a real HTTP server that records every request and answers by a script.
+
+use super::runtime;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    /// When it had come whole, in Unix milliseconds.
+    pub(crate) at_ms: u128,
+    pub(crate) method: String,
+    pub(crate) path: String,
+    /// Names in lower case.
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Bytes,
+}
+
+impl Received {
+    /// The `webhook-id`.
+    pub(crate) fn id(&self) -> &str {
+        self.header("webhook-id")
+    }
+
+    /// A header's value, empty when it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a body is UTF-8")
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
+    }
+
+    /// The `phonon-uuid` of a predefined body.
+    pub(crate) fn uuid(&self) -> String {
+        self.json()["phonon-uuid"].as_str().expect("a phonon-uuid").to_owned()
+    }
+
+    /// Which of the two predefined bodies it is.
+    pub(crate) fn phase(&self) -> u8 {
+        if self.json().get("smsDetails").is_some() { 2 } else { 1 }
+    }
+}
+
+/// What the endpoint says.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    pub(crate) body: String,
+    pub(crate) delay: Duration,
+}
+
+impl Answer {
+    /// A status and nothing else, at once.
+    pub(crate) fn status(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: String::new(), delay: Duration::ZERO }
+    }
+
+    /// With a header.
+    pub(crate) fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// With a body.
+    pub(crate) fn body(self, body: &str) -> Self {
+        Self { body: body.to_owned(), ..self }
+    }
+
+    /// After a while.
+    pub(crate) fn after(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
+    /// Longer than any client waits.
+    pub(crate) fn never() -> Self {
+        Self::status(200).after(Duration::from_secs(3600))
+    }
+}
+
+/// Answers the nth request (the first is 1) of a `webhook-id`.
+pub(crate) type Script = dyn Fn(&Received, usize) -> Answer + Send + Sync;
+
+struct Shared {
+    script: Mutex<Arc<Script>>,
+    requests: Mutex<Vec<Received>>,
+    attempts: Mutex<BTreeMap<String, usize>>,
+    came: Condvar,
+}
+
+/// The endpoint; it ends with the test's process.
+pub(crate) struct Receiver {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+impl Receiver {
+    /// An endpoint that takes everything.
+    pub(crate) fn start() -> Self {
+        let shared = Arc::new(Shared {
+            script: Mutex::new(Arc::new(|_: &Received, _: usize| Answer::status(200))),
+            requests: Mutex::new(Vec::new()),
+            attempts: Mutex::new(BTreeMap::new()),
+            came: Condvar::new(),
+        });
+        let _inside = runtime().enter();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("a socket for Tokio");
+        let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+        let port = listener.local_addr().expect("an address").port();
+        let app = axum::Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        let serve = async move { axum::serve(listener, app).await };
+        drop(runtime().spawn(serve));
+        Self { port, shared }
+    }
+
+    /// Answers by `script` from now on.
+    pub(crate) fn script(
+        &self,
+        script: impl Fn(&Received, usize) -> Answer + Send + Sync + 'static,
+    ) {
+        *self.shared.script.lock().expect("no panic inside") = Arc::new(script);
+    }
+
+    /// Answers a delivery's attempts by these statuses, the last one for ever.
+    pub(crate) fn statuses(&self, statuses: &'static [u16]) {
+        self.script(move |_, nth| Answer::status(statuses[nth.min(statuses.len()) - 1]));
+    }
+
+    /// Its address.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Every request so far.
+    pub(crate) fn requests(&self) -> Vec<Received> {
+        self.shared.requests.lock().expect("no panic inside").clone()
+    }
+
+    /// The requests so far of each delivery.
+    pub(crate) fn by_id(&self) -> BTreeMap<String, Vec<Received>> {
+        let mut by_id: BTreeMap<String, Vec<Received>> = BTreeMap::new();
+        for request in self.requests() {
+            by_id.entry(request.id().to_owned()).or_default().push(request);
+        }
+        by_id
+    }
+
+    /// Waits for `count` requests in all.
+    pub(crate) fn wait_for(&self, count: usize, timeout: Duration) -> Vec<Received> {
+        self.wait(&format!("{count} requests"), timeout, |requests| requests.len() >= count)
+    }
+
+    /// Waits until the requests satisfy `enough`.
+    pub(crate) fn wait(
+        &self,
+        what: &str,
+        timeout: Duration,
+        enough: impl Fn(&[Received]) -> bool,
+    ) -> Vec<Received> {
+        let deadline = Instant::now() + timeout;
+        let mut requests = self.shared.requests.lock().expect("no panic inside");
+        while !enough(&requests) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let seen = requests.len();
+            if left.is_zero() {
+                // Unlocked first: the failing test still looks at the requests.
+                drop(requests);
+                panic!("the endpoint waits for {what} in vain; {seen} requests came");
+            }
+            let waited = self.shared.came.wait_timeout(requests, left);
+            requests = waited.expect("no panic inside").0;
+        }
+        requests.clone()
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, 64 << 20).await else {
+        // The client went away while it was sending: that is no request.
+        return respond(&Answer::status(400));
+    };
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let received = Received {
+        at_ms: now_ms(),
+        method: parts.method.to_string(),
+        path: parts.uri.to_string(),
+        headers: parts.headers.iter().map(|(name, v)| (name.to_string(), text(v))).collect(),
+        body,
+    };
+    let nth = {
+        let mut attempts = shared.attempts.lock().expect("no panic inside");
+        let nth = attempts.entry(received.id().to_owned()).or_default();
+        *nth += 1;
+        shared.requests.lock().expect("no panic inside").push(received.clone());
+        *nth
+    };
+    shared.came.notify_all();
+    let script = Arc::clone(&shared.script.lock().expect("no panic inside"));
+    let answer = script(&received, nth);
+    tokio::time::sleep(answer.delay).await;
+    respond(&answer)
+}
+
+fn respond(answer: &Answer) -> Response {
+    let response = answer
+        .headers
+        .iter()
+        .fold(Response::builder().status(answer.status), |response, (name, value)| {
+            response.header(*name, *value)
+        });
+    response.body(Body::from(answer.body.clone())).expect("a valid answer")
+}
+
+/// Unix milliseconds.
+pub(crate) fn now_ms() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis()
+}

@@ -1,0 +1,264 @@
+//! One test's place: its own topics and group, its endpoint, its configuration.
+
+use super::broker;
+use super::changelog;
+use super::child::run_dir;
+use super::kafka::{Kafka, Message, Record, Tail};
+use super::receiver::Receiver;
+use super::samples::ACCOUNT;
+use super::wait_until;
+use serde_json::Value as Json;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::{Table, Value};
+
+/// The name of the webhook that every stage starts with.
+pub(crate) const WEBHOOK: &str = "crm";
+
+/// The changelog's settings: compaction really runs while a test does.
+const COMPACTED: &[(&str, &str)] = &[
+    ("cleanup.policy", "compact"),
+    ("segment.ms", "2000"),
+    ("min.cleanable.dirty.ratio", "0.01"),
+    ("delete.retention.ms", "604800000"),
+];
+
+/// The kinds of topics, by the key of `[topics]` that names them.
+const TOPICS: [(&str, &str); 6] = [
+    ("flow_complete", "flow-complete"),
+    ("delivery_report", "sms-delivery-report"),
+    ("events", "events"),
+    ("dead_letter", "dead-letter"),
+    ("changelog", "changelog"),
+    ("inbox", "inbox"),
+];
+
+/// A test's topics, endpoint and configuration. What it sets counts for every daemon that is started afterwards.
+pub(crate) struct Stage {
+    pub(crate) kafka: Kafka,
+    pub(crate) receiver: Receiver,
+    name: String,
+    dir: PathBuf,
+    settings: Table,
+    accounts: Vec<Table>,
+    webhooks: Vec<Table>,
+    flows: Vec<Table>,
+}
+
+impl Stage {
+    /// On the run's broker; two partitions, so that the wrong one exists.
+    pub(crate) fn new(name: &str) -> Self {
+        Self::on(broker::shared(), name, 2)
+    }
+
+    /// On a broker, with so many partitions of every topic.
+    pub(crate) fn on(kafka: Kafka, name: &str, partitions: i32) -> Self {
+        let stage = Self::without_topics(kafka, name);
+        let names = TOPICS.map(|(_, kind)| (kind, stage.topic(kind)));
+        let topics = names.each_ref().map(|(kind, name)| {
+            let settings = if *kind == "changelog" { COMPACTED } else { &[] };
+            (name.as_str(), partitions, settings)
+        });
+        stage.kafka.create_topics(&topics);
+        stage
+    }
+
+    /// Without topics, for tests of what happens then.
+    pub(crate) fn without_topics(kafka: Kafka, name: &str) -> Self {
+        let dir = run_dir().join(name);
+        std::fs::create_dir_all(&dir).expect("a directory for the test");
+        let receiver = Receiver::start();
+        let url = receiver.url("/hooks/phonon");
+        let mut stage = Self {
+            kafka,
+            receiver,
+            name: name.to_owned(),
+            dir,
+            settings: Table::new(),
+            accounts: Vec::new(),
+            webhooks: Vec::new(),
+            flows: Vec::new(),
+        };
+        stage.defaults();
+        stage.add_account(ACCOUNT);
+        stage.add_webhook(WEBHOOK, ACCOUNT, &url);
+        stage
+    }
+
+    /// Fast timers; everything else is the daemon's default.
+    fn defaults(&mut self) {
+        for (key, kind) in TOPICS {
+            self.set(&format!("topics.{key}"), self.topic(kind));
+        }
+        self.set("kafka.bootstrap_servers", self.kafka.bootstrap().to_owned());
+        self.set("kafka.group_id", self.group());
+        let mut client = Table::new();
+        client.insert("session.timeout.ms".into(), Value::Integer(6000));
+        client.insert("transaction.timeout.ms".into(), Value::Integer(5000));
+        self.set("kafka.client", client);
+        self.set("accounts.file", "accounts.toml");
+        self.set("delivery.allow_addresses", vec!["127.0.0.0/8", "::1/128"]);
+        self.set("delivery.retry.initial_interval_ms", 50);
+        self.set("delivery.retry.interval_max_ms", 200);
+        self.set("delivery.retry.randomization_factor", 0.0);
+        // Endpoints that fail on purpose are not to be held back, unless a test wants just that.
+        self.set("delivery.breaker.attempts_min", 100_000);
+    }
+
+    /// The real name of the topic of this kind.
+    pub(crate) fn topic(&self, kind: &str) -> String {
+        format!("{}.{kind}", self.name)
+    }
+
+    /// The consumer group.
+    pub(crate) fn group(&self) -> String {
+        format!("{}.group", self.name)
+    }
+
+    /// Where instance `number` has its configuration and store.
+    pub(crate) fn instance_dir(&self, number: u8) -> PathBuf {
+        self.dir.join(format!("instance-{number}"))
+    }
+
+    /// Sets `section.key` of `ringback.toml`.
+    pub(crate) fn set(&mut self, path: &str, value: impl Into<Value>) {
+        let mut parts: Vec<&str> = path.split('.').collect();
+        let key = parts.pop().expect("a path has a key");
+        let mut table = &mut self.settings;
+        for part in parts {
+            let entry = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
+            table = entry.as_table_mut().expect("a section");
+        }
+        table.insert(key.to_owned(), value.into());
+    }
+
+    /// Another account with everything switched on.
+    pub(crate) fn add_account(&mut self, id: i64) {
+        let mut account = Table::new();
+        account.insert("id".into(), id.into());
+        account.insert("account.sms.notifyOnDelivery".into(), true.into());
+        account.insert("account.sms.notifyOnDelivery.attachflowkeys".into(), true.into());
+        account.insert("http_enabled".into(), true.into());
+        self.accounts.push(account);
+    }
+
+    /// Another default webhook.
+    pub(crate) fn add_webhook(&mut self, name: &str, account: i64, url: &str) {
+        let mut webhook = Table::new();
+        webhook.insert("name".into(), name.into());
+        webhook.insert("account".into(), account.into());
+        webhook.insert("default".into(), true.into());
+        webhook.insert("url".into(), url.into());
+        self.webhooks.push(webhook);
+    }
+
+    /// A `[[flow]]` entry of the samples' account.
+    pub(crate) fn add_flow(&mut self, id: i64, webhook_enabled: bool) {
+        let mut flow = Table::new();
+        flow.insert("id".into(), id.into());
+        flow.insert("account".into(), ACCOUNT.into());
+        flow.insert("webhook_enabled".into(), webhook_enabled.into());
+        self.flows.push(flow);
+    }
+
+    /// Changes the first account.
+    pub(crate) fn set_account(&mut self, key: &str, value: impl Into<Value>) {
+        self.accounts[0].insert(key.to_owned(), value.into());
+    }
+
+    /// Changes the first webhook.
+    pub(crate) fn set_webhook(&mut self, key: &str, value: impl Into<Value>) {
+        self.webhooks[0].insert(key.to_owned(), value.into());
+    }
+
+    /// Takes every webhook away.
+    pub(crate) fn no_webhooks(&mut self) {
+        self.webhooks.clear();
+    }
+
+    /// Writes both files for instance `number` and returns the path of the first.
+    pub(crate) fn write_config(&self, number: u8, http_port: u16) -> PathBuf {
+        let dir = self.instance_dir(number);
+        std::fs::create_dir_all(&dir).expect("a directory for the instance");
+        let mut settings = self.settings.clone();
+        let mut section = |name: &str, key: &str, value: Value| {
+            let section = settings.entry(name).or_insert_with(|| Value::Table(Table::new()));
+            let section = section.as_table_mut().expect("a section");
+            section.entry(key).or_insert(value);
+        };
+        section("kafka", "instance_id", format!("{}-{number}", self.name).into());
+        section("store", "directory", "data".into());
+        section("http", "listen", format!("127.0.0.1:{http_port}").into());
+        write_toml(&dir.join("ringback.toml"), &settings);
+        self.write_accounts(number);
+        dir.join("ringback.toml")
+    }
+
+    /// Writes the accounts file of instance `number` anew, for a reload.
+    pub(crate) fn write_accounts(&self, number: u8) {
+        let mut accounts = Table::new();
+        let entries =
+            [("account", &self.accounts), ("webhook", &self.webhooks), ("flow", &self.flows)];
+        for (name, tables) in entries {
+            if !tables.is_empty() {
+                accounts.insert(name.to_owned(), tables.clone().into());
+            }
+        }
+        write_toml(&self.instance_dir(number).join("accounts.toml"), &accounts);
+    }
+
+    /// A record of the topic of this kind, keyed by its phonon-uuid as the gateways do.
+    pub(crate) fn record(&self, kind: &str, value: &Json) -> Record {
+        let key = value["phononUuid"].as_str().map(|uuid| uuid.as_bytes().to_vec());
+        Record { key, ..self.raw(kind, value.to_string()) }
+    }
+
+    /// A record of any bytes, without a key.
+    pub(crate) fn raw(&self, kind: &str, value: impl Into<Vec<u8>>) -> Record {
+        Record { topic: self.topic(kind), value: Some(value.into()), ..Record::default() }
+    }
+
+    /// Produces flow complete records.
+    pub(crate) fn send_flows(&self, flows: &[Json]) {
+        let records = flows.iter().map(|flow| self.record("flow-complete", flow));
+        self.kafka.produce(&records.collect::<Vec<_>>());
+    }
+
+    /// Produces delivery reports.
+    pub(crate) fn send_reports(&self, reports: &[Json]) {
+        let records = reports.iter().map(|report| self.record("sms-delivery-report", report));
+        self.kafka.produce(&records.collect::<Vec<_>>());
+    }
+
+    /// The events, from the first on.
+    pub(crate) fn events(&self) -> Tail {
+        self.kafka.follow(&self.topic("events"))
+    }
+
+    /// Waits for so many dead letters and returns them.
+    pub(crate) fn dead_letters(&self, count: usize, timeout: Duration) -> Vec<Message> {
+        let mut letters = self.kafka.follow(&self.topic("dead-letter"));
+        let enough = |letters: &[Message]| letters.len() >= count;
+        letters.wait(&format!("{count} dead letters"), timeout, enough).to_vec()
+    }
+
+    /// Waits until the changelog knows of no uuid any more: every marker's window has passed.
+    pub(crate) fn wait_forgotten(&self, timeout: Duration) {
+        wait_until("the changelog holds nothing of any uuid", timeout, || {
+            changelog::uuids(&self.kafka.read(&self.topic("changelog"))).is_empty().then_some(())
+        });
+    }
+}
+
+impl Drop for Stage {
+    /// One broker serves hundreds of tests: what is done with goes.
+    fn drop(&mut self) {
+        let names = TOPICS.map(|(_, kind)| self.topic(kind));
+        self.kafka.delete_topics(&names.each_ref().map(String::as_str));
+    }
+}
+
+fn write_toml(path: &Path, table: &Table) {
+    let text = toml::to_string(table).expect("it can be written as TOML");
+    std::fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}

@@ -1,0 +1,26 @@
+//! The integration tests: the real binary on a real Apache Kafka, a module per capability.
+//!
+//! `RINGBACK_SEED` repeats a random run, `RINGBACK_KEEP` keeps the run's directory with all logs, `RINGBACK_BIN` tests
+//! another build of the daemon. `ops/local/setup.sh test` fetches what runs beside it.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod bodies;
+mod correlation;
+mod crashes;
+mod encodings;
+mod harness;
+mod instances;
+mod itself;
+mod operation;
+mod poison;
+mod refusals;
+mod retries;
+mod routing;
+mod settings;
+mod stores;
+mod timeouts;

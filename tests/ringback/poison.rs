@@ -1,0 +1,115 @@
+//! Records that are none: each becomes a dead letter with its raw bytes, and what stands behind it is delivered.
+
+use crate::harness::check::{Scene, Then, check};
+use crate::harness::kafka::Record;
+use crate::harness::samples::{Random, flow, phase_1, phase_2, report, with};
+use crate::harness::stage::Stage;
+use crate::harness::{avro, broker, registry};
+use serde_json::Value;
+
+/// A bad value and the reasons that fit it.
+type Poison = (Option<Vec<u8>>, &'static [&'static str]);
+
+const MIB: usize = 1 << 20;
+
+fn poisons(kind: &str, good: &Value) -> Vec<Poison> {
+    let schema = avro::schema_text(kind);
+    let whole = avro::single_object(&schema, good);
+    let truncated = whole[..whole.len() / 2].to_vec();
+    let mut stranger = whole;
+    stranger[3] ^= 0xff;
+    let framed = [&[0][..], &424_242_u32.to_be_bytes(), &avro::datum(&schema, good)].concat();
+    let mut random = Random::seeded(7);
+    // It starts like none of the encodings.
+    let mut noise = vec![0xff];
+    while noise.len() < 2 * MIB {
+        noise.extend(random.next().to_le_bytes());
+    }
+    let nameless = with(good.clone(), "phononUuid", Value::Null).to_string().into_bytes();
+    let undecodable: &[_] = &["undecodable"];
+    vec![
+        (Some(truncated), undecodable),
+        (Some(stranger), &["unknown_schema"]),
+        (Some(framed), &["unknown_schema"]),
+        (Some(b"[1, 2, 3]".to_vec()), undecodable),
+        (Some(br#"{"hello": "world"}"#.to_vec()), &["no_uuid", "undecodable"]),
+        (Some(br#"{"phononUuid": "#.to_vec()), undecodable),
+        (Some(nameless), &["no_uuid"]),
+        (Some(noise), undecodable),
+        (Some(Vec::new()), undecodable),
+        (None, undecodable),
+    ]
+}
+
+/// Poisons one input topic, with and without a key, in front of good records.
+fn poisoned(stage: &Stage, kind: &str) {
+    let flow = flow("good", &["s-1"]);
+    let report = report("good", "s-1", "DELIVERED");
+    let good = if kind == "flow-complete" { &flow } else { &report };
+    let poisons = poisons(kind, good);
+    let mut records = Vec::new();
+    for key in [None, Some(b"some-key".to_vec())] {
+        records.extend(poisons.iter().map(|(value, _)| Record {
+            topic: stage.topic(kind),
+            partition: Some(0),
+            key: key.clone(),
+            value: value.clone(),
+        }));
+    }
+    let mut scene = Scene::open(stage);
+    stage.kafka.produce(&records);
+    stage.send_flows(std::slice::from_ref(&flow));
+    stage.send_reports(std::slice::from_ref(&report));
+    scene.wait_for("correlation_ended", 1);
+    let letters = stage.dead_letters(records.len(), crate::harness::PATIENCE);
+    scene.daemon.stop();
+    let bodies: Vec<Value> = stage.receiver.requests().iter().map(|r| r.json()).collect();
+    assert_eq!(bodies, [phase_1(&flow), phase_2(&flow, std::slice::from_ref(&report))]);
+    assert_eq!(stage.kafka.read(&stage.topic("dead-letter")).len(), records.len());
+    for (offset, record) in records.iter().enumerate() {
+        let of = |letter: &&crate::harness::kafka::Message| {
+            letter.header("ringback.source.offset") == offset.to_string()
+        };
+        let letter = letters.iter().find(of).unwrap_or_else(|| panic!("letter of {offset}"));
+        let (value, reasons) = &poisons[offset % poisons.len()];
+        let reason = letter.header("ringback.reason");
+        assert!(reasons.contains(&reason), "record {offset}: {reason} is none of {reasons:?}");
+        let same =
+            letter.value.as_deref().unwrap_or_default() == value.as_deref().unwrap_or_default();
+        assert!(same, "record {offset} ({reason}): other bytes");
+        assert_eq!(letter.key, record.key, "record {offset} ({reason})");
+        assert_eq!(letter.header("ringback.kind"), "record");
+        assert_eq!(letter.header("ringback.source.topic"), stage.topic(kind));
+        assert_eq!(letter.header("ringback.source.partition"), "0");
+    }
+}
+
+#[test]
+fn poisoned_flow_complete_records_are_dead_letters() {
+    poisoned(&Stage::on(broker::shared(), "poison-flows", 1), "flow-complete");
+}
+
+#[test]
+fn poisoned_delivery_reports_are_dead_letters() {
+    poisoned(&Stage::on(broker::shared(), "poison-reports", 1), "sms-delivery-report");
+}
+
+#[test]
+fn an_id_that_the_registry_does_not_know_is_an_unknown_schema() {
+    let mut stage = Stage::new("poison-registry");
+    stage.set("schema_registry.url", registry::shared().url());
+    let bad = [&[0][..], &999_999_u32.to_be_bytes(), b"whatever"].concat();
+    let good = flow("behind", &[]);
+    let then = Then::default()
+        .delivered(phase_1(&good))
+        .dead_letter("unknown_schema")
+        .event("correlation_ended");
+    let when = |scene: &mut Scene<'_>| {
+        let partition = Some(0);
+        let bad = Record { partition, ..scene.stage.raw("flow-complete", bad.clone()) };
+        let good = Record { partition, ..scene.stage.record("flow-complete", &good) };
+        scene.stage.kafka.produce(&[bad, good]);
+    };
+    let outcome = check(&stage, when, then);
+    assert_eq!(outcome.dead_letters[0].value.as_deref(), Some(bad.as_slice()));
+}

@@ -1,0 +1,73 @@
+//! What a daemon refuses to start with: exit code 78 and one clear message.
+
+use crate::harness::broker;
+use crate::harness::samples::flow;
+use crate::harness::stage::Stage;
+
+/// Panics unless the daemon refuses, in one line that names all of `words`.
+fn refuses(stage: &Stage, words: &[&str]) {
+    let said = stage.refused();
+    let clear = said.lines().filter(|line| words.iter().all(|word| line.contains(word)));
+    assert_eq!(clear.count(), 1, "one line names {words:?}: {said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn http_needs_the_accounts_permission() {
+    let mut stage = Stage::without_topics(broker::shared(), "refusals-http");
+    stage.set_account("http_enabled", false);
+    refuses(&stage, &["crm", "http_enabled"]);
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_known_one() {
+    let mut stage = Stage::without_topics(broker::shared(), "refusals-key");
+    stage.set("delivery.retry.initial_intervall_ms", 5);
+    refuses(&stage, &["initial_intervall_ms", "initial_interval_ms"]);
+}
+
+#[test]
+fn a_url_must_be_one() {
+    let mut stage = Stage::without_topics(broker::shared(), "refusals-url");
+    stage.set_webhook("url", "https://exa mple.com:port/hooks");
+    refuses(&stage, &["crm", "url"]);
+}
+
+#[test]
+fn a_file_of_a_secret_must_be_there() {
+    let mut stage = Stage::without_topics(broker::shared(), "refusals-secret");
+    let mut secret = toml::Table::new();
+    secret.insert("file".into(), "/nonexistent/crm-secret".into());
+    stage.set_webhook("signing_secrets", vec![secret]);
+    refuses(&stage, &["crm", "/nonexistent/crm-secret"]);
+}
+
+#[test]
+fn a_variable_of_the_environment_must_be_there() {
+    let mut stage = Stage::without_topics(broker::shared(), "refusals-env");
+    let auth = "type = 'basic'\nusername = 'u'\npassword = { env = 'RINGBACK_TEST_NOT_SET' }";
+    stage.set_webhook("auth", toml::from_str::<toml::Table>(auth).expect("TOML"));
+    refuses(&stage, &["crm", "RINGBACK_TEST_NOT_SET"]);
+}
+
+#[test]
+fn every_fault_is_told_not_only_the_first() {
+    let mut stage = Stage::without_topics(broker::shared(), "refusals-all");
+    stage.set_account("http_enabled", false);
+    stage.set_webhook("method", "YELL");
+    let said = stage.refused();
+    assert!(said.contains("http_enabled") && said.contains("YELL"), "{said}");
+}
+
+#[test]
+fn a_changelog_that_is_not_compacted_is_refused() {
+    let stage = Stage::without_topics(broker::shared(), "refusals-changelog");
+    let plain: &[(&str, &str)] = &[];
+    let names = ["flow-complete", "sms-delivery-report", "changelog"].map(|kind| stage.topic(kind));
+    let topics: Vec<_> = names.iter().map(|name| (name.as_str(), 1, plain)).collect();
+    stage.kafka.create_topics(&topics);
+    stage.send_flows(&[flow("never", &[])]);
+    let said = stage.refused();
+    assert!(said.contains("topics --mend") && said.contains(&names[2]), "{said}");
+    assert!(stage.receiver.requests().is_empty(), "nothing was sent");
+}

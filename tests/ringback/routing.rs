@@ -1,0 +1,56 @@
+//! Records that stand in another partition than their uuid's, or have no key at all.
+
+use crate::harness::kafka::Record;
+use crate::harness::samples::{Random, flow, report};
+use crate::harness::stage::Stage;
+use crate::harness::{PATIENCE, broker, invariants};
+
+const PARTITIONS: i32 = 3;
+
+/// Produces twenty uuids by `place` and expects all of it to be delivered once; returns how many were forwarded.
+fn delivered_however_placed(name: &str, place: impl Fn(Record, &str) -> Record) -> usize {
+    let stage = Stage::on(broker::shared(), name, PARTITIONS);
+    let uuids = Random::seeded(20).uuids(20);
+    let mut records = Vec::new();
+    for uuid in &uuids {
+        let flow = flow(uuid, &["s-1"]);
+        let report = report(uuid, "s-1", "DELIVERED");
+        records.push(place(stage.record("flow-complete", &flow), uuid));
+        records.push(place(stage.record("sms-delivery-report", &report), uuid));
+    }
+    stage.kafka.produce(&records);
+    let mut daemon = stage.start();
+    invariants::wait_delivered(&stage, &uuids, PATIENCE);
+    daemon.stop();
+    invariants::assert_delivered(&stage, &uuids, 0);
+    stage.kafka.read(&stage.topic("inbox")).len()
+}
+
+fn owner(uuid: &str) -> i32 {
+    let partitions = u32::try_from(PARTITIONS).expect("few");
+    i32::try_from(ringback::domain::owner(uuid.as_bytes(), partitions)).expect("few")
+}
+
+#[test]
+fn records_of_the_owners_partition_are_not_forwarded() {
+    // Kafka's own partitioner places them, so that this also compares the two.
+    assert_eq!(delivered_however_placed("routing-java", |record, _| record), 0);
+}
+
+#[test]
+fn records_of_another_partitioner_are_forwarded() {
+    let elsewhere = |record, uuid: &str| {
+        let partition = Some((owner(uuid) + 1) % PARTITIONS);
+        Record { partition, ..record }
+    };
+    assert_eq!(delivered_however_placed("routing-elsewhere", elsewhere), 40);
+}
+
+#[test]
+fn records_without_a_key_are_forwarded() {
+    let keyless = |record, uuid: &str| {
+        let partition = Some((owner(uuid) + 2) % PARTITIONS);
+        Record { key: None, partition, ..record }
+    };
+    assert_eq!(delivered_however_placed("routing-keyless", keyless), 40);
+}
