@@ -182,6 +182,7 @@ impl App {
     /// Waits until Kafka answers and the inputs exist; creates our own topics; refuses those that are wrong.
     async fn wait_for_topics(&self) -> Result<Topics, AppError> {
         let kafka = Waiting::Kafka(self.settings.kafka.bootstrap_servers.clone());
+        self.health.wait_only([kafka.clone()]);
         loop {
             match self.survey().await {
                 Ok(Ok(topics)) => {

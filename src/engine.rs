@@ -249,7 +249,7 @@ impl Engine {
                 Input::Revoked { lost, reply } => self.revoked(lost, &reply, work)?,
                 Input::Restored { epoch, restored } => self.restored(epoch, *restored),
                 Input::RestoreFailed { epoch, error } => self.restore_failed(epoch, error)?,
-                Input::Lag(lags) => self.lag(&lags),
+                Input::Ends(ends) => self.lag(&ends),
                 Input::Reload(config) => self.reload(config),
                 Input::Shutdown => {
                     self.health.wait(crate::telemetry::Waiting::Shutdown);
@@ -402,7 +402,7 @@ fn sink(
             revoking.store(true, Ordering::SeqCst);
             mailbox.put_urgent(Input::Revoked { lost, reply });
         }
-        LogEvent::Lag(lags) => mailbox.put(Input::Lag(lags), 0),
+        LogEvent::Ends(ends) => mailbox.put(Input::Ends(ends), 0),
         LogEvent::Failed(what) => mailbox.put_urgent(Input::Failed(what)),
     })
 }

@@ -23,8 +23,8 @@ pub(super) enum Input {
     Restored { epoch: u64, restored: Box<Restored> },
     /// A restore failed.
     RestoreFailed { epoch: u64, error: RestoreFailure },
-    /// How many records wait.
-    Lag(Vec<(Place, i64)>),
+    /// The first and the end offsets of inputs.
+    Ends(Vec<(Place, i64, i64)>),
     /// The accounts file was read again.
     Reload(Arc<EngineConfig>),
     /// Stop.

@@ -164,7 +164,7 @@ impl Engine {
                     | Input::Revoked { .. }
                     | Input::Restored { .. }
                     | Input::RestoreFailed { .. }
-                    | Input::Lag(_)
+                    | Input::Ends(_)
                     | Input::Reload(_)
                     | Input::Shutdown
                     | Input::Failed(_)) => others.push(other),
@@ -231,10 +231,13 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn lag(&self, lags: &[(Place, i64)]) {
-        let ours = |place: &Place| self.tasks.values().any(|task| task.places.contains(place));
-        for (place, lag) in lags.iter().filter(|(place, _)| ours(place)) {
-            self.metrics.set_consumer_lag(&place.topic, place.partition, *lag);
+    /// How many records of each input are not committed yet.
+    pub(super) fn lag(&self, ends: &[(Place, i64, i64)]) {
+        for (place, first, end) in ends {
+            let ours = |task: &&Task| task.places.contains(place);
+            let Some(task) = self.tasks.values().find(ours) else { continue };
+            let position = task.positions.get(place).unwrap_or(first).max(first);
+            self.metrics.set_consumer_lag(&place.topic, place.partition, (end - position).max(0));
         }
     }
 }

@@ -77,7 +77,7 @@ pub(super) struct Work {
 impl Work {
     /// Whether there is nothing to commit.
     pub(super) fn is_empty(&self) -> bool {
-        self.leaving.is_empty() && self.offsets.is_empty()
+        self.told.is_empty() && self.offsets.is_empty()
     }
 
     /// The uuids that it touches.

@@ -108,7 +108,7 @@ pub(super) fn consumer(settings: &KafkaSettings) -> ClientConfig {
         ("fetch.queue.backoff.ms", "20"),
         ("queued.max.messages.kbytes", "16384"),
         ("queued.min.messages", "20000"),
-        ("statistics.interval.ms", "5000"),
+        ("statistics.interval.ms", "1000"),
     ] {
         config.set(key, value);
     }

@@ -43,8 +43,8 @@ pub enum LogEvent {
         /// The answer.
         reply: SyncSender<()>,
     },
-    /// How many records wait in a partition.
-    Lag(Vec<(Place, i64)>),
+    /// The first and the end offset of partitions, as far as they are known.
+    Ends(Vec<(Place, i64, i64)>),
     /// The consumer can't go on.
     Failed(String),
 }
@@ -200,13 +200,15 @@ pub(super) struct Context {
 
 impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
-        let lags = statistics.topics.iter().flat_map(|(topic, stats)| {
+        let ends = statistics.topics.iter().flat_map(|(topic, stats)| {
             let topic: Arc<str> = topic.as_str().into();
-            stats.partitions.values().filter(|p| p.partition >= 0 && p.consumer_lag >= 0).map(
-                move |p| (Place { topic: topic.clone(), partition: p.partition }, p.consumer_lag),
-            )
+            // librdkafka's own lag counts from offsets that a consumer commits, and here transactions do.
+            let known = stats.partitions.values().filter(|p| p.partition >= 0 && p.ls_offset >= 0);
+            known.map(move |p| {
+                (Place { topic: topic.clone(), partition: p.partition }, p.lo_offset, p.ls_offset)
+            })
         });
-        (self.sink)(LogEvent::Lag(lags.collect()));
+        (self.sink)(LogEvent::Ends(ends.collect()));
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

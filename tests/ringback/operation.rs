@@ -41,6 +41,8 @@ fn metrics_count_the_work_and_promtool_likes_them() {
     let topic = stage.topic("flow-complete");
     let records = scene.daemon.metric("ringback_source_records_total", &[("topic", &topic)]);
     assert_eq!(records, Some(1.0));
+    let lag = || scene.daemon.metric("ringback_consumer_lag", &[("topic", &topic)]);
+    wait_until("nothing is left to read", PATIENCE, || (lag() == Some(0.0)).then_some(()));
     let text = scene.daemon.wait_answer("/metrics", 200);
     for name in METRICS {
         assert!(text.contains(&format!("# TYPE {name} ")), "{name} is missing: {text}");

@@ -158,29 +158,3 @@ fn an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing() {
     let whole = outcome.dead_letters[0].json();
     assert_eq!(whole["last_outcome"]["error_reason"], "TIMEOUT", "{whole}");
 }
-
-#[test]
-fn an_address_that_is_not_allowed_is_never_called() {
-    let mut stage = Stage::new("retries-blocked");
-    stage.set("delivery.allow_addresses", Vec::<String>::new());
-    let then = Then::default().dead_letter("blocked_address").event("correlation_ended");
-    check(&stage, |scene| scene.flows(&[flow("blocked", &[])]), then);
-}
-
-#[test]
-fn retry_after_is_honoured() {
-    let stage = Stage::new("retries-after");
-    // The schedule alone would come back after 50 ms.
-    stage.receiver.script(|_, nth| match nth {
-        1 => Answer::status(429).header("retry-after", "2"),
-        _ => Answer::status(200),
-    });
-    let flow = flow("after", &[]);
-    let then = Then::default()
-        .attempted(phase_1(&flow))
-        .delivered(phase_1(&flow))
-        .event("correlation_ended");
-    let outcome = check(&stage, |scene| scene.flows(&[flow]), then);
-    let waited_ms = outcome.webhooks[1].at_ms - outcome.webhooks[0].at_ms;
-    assert!(waited_ms >= Duration::from_secs(2).as_millis(), "{waited_ms} ms: too early");
-}
