@@ -35,7 +35,8 @@ pub(super) enum BrokerError {
 /// The broker and its producer. Dropping it ends both, and waits for it.
 pub(super) struct Broker {
     servers: String,
-    producer: ThreadedProducer<DefaultProducerContext>,
+    /// `None` only while it ends.
+    producer: Option<ThreadedProducer<DefaultProducerContext>>,
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -56,7 +57,7 @@ impl Broker {
         let servers = start.recv().map_err(io::Error::other)??;
         let mut config = client(&servers);
         let producer = config.set("partitioner", "murmur2_random").create()?;
-        Ok(Self { servers, producer, stopping, thread: Some(thread) })
+        Ok(Self { servers, producer: Some(producer), stopping, thread: Some(thread) })
     }
 
     /// Where it is.
@@ -66,13 +67,16 @@ impl Broker {
 
     /// Produces a source record, as a gateway would.
     pub(super) fn send(&self, topic: &str, key: &str, value: &str) -> Result<(), BrokerError> {
+        let Some(producer) = &self.producer else { return Ok(()) };
         let record = BaseRecord::to(topic).key(key).payload(value);
-        self.producer.send(record).map_err(|(error, _)| error.into())
+        producer.send(record).map_err(|(error, _)| error.into())
     }
 }
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        // It goes first, or it would complain that the broker has gone.
+        self.producer = None;
         self.stopping.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             // A panic there has been told on stderr.

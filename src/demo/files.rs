@@ -20,9 +20,19 @@ impl Folder {
     /// A new directory that only this user may read, since it holds a secret.
     pub(super) fn new() -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt as _;
-        let path = std::env::temp_dir().join(format!("ringback-demo-{}", std::process::id()));
-        fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
+        let mut number = 0;
+        loop {
+            let name = format!("ringback-demo-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Self(path)),
+                // A demo that was killed has left it: in a container, processes often have the same number.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 100 => {
+                    number += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Makes a signing secret, keeps it in a file, and returns its bytes.
@@ -123,6 +133,7 @@ mod tests {
         let file = folder.write_config("127.0.0.1:1", address(2), address(3)).unwrap();
         let (settings, accounts) = config::load_with(&file, &Variables::new()).unwrap();
         assert_eq!(settings.store.directory, folder.0.join("data"));
+        assert_eq!(settings.topics, crate::demo::topics());
         assert_eq!(accounts.webhooks.len(), 2);
         let path = folder.0.clone();
         drop(folder);

@@ -101,7 +101,7 @@ impl Desk {
                 self.screen.block(About::Webhook, &line, &text);
             }
             times => {
-                let again = format!("{MARGIN}the same id and body for the {times}. time");
+                let again = format!("{MARGIN}the same webhook-id and body, now {times} times");
                 self.screen.block(About::Webhook, &line, &again);
             }
         }

@@ -12,6 +12,7 @@
 mod bodies;
 mod correlation;
 mod crashes;
+mod demo;
 mod encodings;
 mod harness;
 mod instances;
