@@ -103,7 +103,7 @@ async fn show(once: bool) -> Result<BTreeSet<Sight>, DemoError> {
         daemon.await?;
     }
     let left = checklist.left();
-    if left.is_empty() {
+    if once && left.is_empty() {
         say("everything has been seen".to_owned());
     }
     Ok(left)
