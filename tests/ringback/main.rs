@@ -10,10 +10,12 @@
 )]
 
 mod bodies;
+mod commands;
 mod correlation;
 mod crashes;
 mod demo;
 mod encodings;
+mod faults;
 mod harness;
 mod instances;
 mod itself;
