@@ -67,7 +67,8 @@ impl Writer<'_> {
     fn all(&self, events: &mut Vec<Event>) -> bool {
         let reports: Option<Vec<&Collected>> = match &self.flow.sms {
             Some(list) => list.iter().map(|sms| final_report(self.flow, sms)).collect(),
-            None => finals(self.flow).next().map(|first| vec![first]),
+            // One may have been sent already, under `each` before the configuration changed.
+            None => finals(self.flow).find(|report| !report.sent).map(|first| vec![first]),
         };
         let Some(reports) = reports else { return false };
         let entries: Vec<_> = reports.into_iter().filter_map(entry).collect();

@@ -45,7 +45,10 @@ fn time_out(
     now: Timestamp,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    if rules.correlation.on_report_timeout == OnReportTimeout::Notify {
+    // An account that stopped notifying in the meantime ignored the reports, and knows of nothing to be told.
+    let account = rules.accounts.get(&flow.identity.account);
+    let wanted = account.is_none_or(|account| account.notify_on_delivery);
+    if wanted && rules.correlation.on_report_timeout == OnReportTimeout::Notify {
         let pending = phase_one_pending(state);
         phase2::schedule_what_is_known(uuid, flow, pending, rules, now, &mut events);
     }
