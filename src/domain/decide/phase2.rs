@@ -78,10 +78,8 @@ impl Writer<'_> {
 
     /// One webhook per SMS with a final status; without a list there is no end but the time-out.
     fn each(&self, events: &mut Vec<Event>) -> bool {
-        for report in finals(self.flow).filter(|report| !report.sent) {
-            if let Some(entry) = entry(report) {
-                self.push(&[entry], events);
-            }
+        for entry in finals(self.flow).filter_map(entry) {
+            self.push(&[entry], events);
         }
         self.flow.sms.is_some() && missing(self.flow).is_empty()
     }
@@ -90,15 +88,12 @@ impl Writer<'_> {
     fn rest(&self) -> Vec<(SmsId, Bytes)> {
         match &self.flow.sms {
             Some(list) => list.iter().filter_map(|sms| self.known_or_unknown(sms)).collect(),
-            None => {
-                self.flow.reports.iter().filter(|report| !report.sent).filter_map(entry).collect()
-            }
+            None => self.flow.reports.iter().filter_map(entry).collect(),
         }
     }
 
     fn known_or_unknown(&self, sms: &SmsId) -> Option<(SmsId, Bytes)> {
         match self.flow.reports.iter().find(|report| report.sms == *sms) {
-            Some(report) if report.sent => None,
             Some(report) => entry(report),
             None => Some((sms.clone(), (self.rules.render_unknown)(sms.as_str()))),
         }
@@ -143,6 +138,7 @@ fn final_report<'a>(flow: &'a Flow, sms: &SmsId) -> Option<&'a Collected> {
     finals(flow).find(|report| report.sms == *sms)
 }
 
+/// What a delivery would carry of the report; nothing when one carries it already.
 fn entry(report: &Collected) -> Option<(SmsId, Bytes)> {
     report.body.as_ref().map(|body| (report.sms.clone(), body.clone()))
 }

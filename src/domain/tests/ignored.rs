@@ -69,6 +69,20 @@ fn another_final_status_of_the_same_sms_is_conflicting_and_the_first_one_is_sent
 }
 
 #[test]
+fn an_unknown_word_after_a_final_status_is_conflicting_as_it_counts_as_final() {
+    check(
+        &rules(),
+        steps![0 => report("a", "DELIVERED"), 1 => report("a", "VANISHED"),
+               2 => report("b", "VANISHED"), 3 => report("b", "SENT")],
+        "0: report a DELIVERED until 1000
+         1: ignored a of 28: conflicting
+         2: report b VANISHED until 1002, unknown word
+         3: ignored b of 28: regressed
+         = waiting: a DELIVERED until 1000, b VANISHED until 1002",
+    );
+}
+
+#[test]
 fn what_each_has_sent_already_is_not_replaced() {
     check(
         &each(),

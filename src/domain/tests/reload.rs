@@ -150,6 +150,25 @@ fn from_each_to_all_without_a_list_no_webhook_is_empty_and_none_is_lost() {
 }
 
 #[test]
+fn from_each_to_all_without_a_list_what_was_sent_is_enough_for_a_regular_end() {
+    check(
+        &each(),
+        steps![0 => flow(), 1 => report("a", "DELIVERED"), 2 => rules(), 3 => delivered(phase_1()),
+               4 => delivered(phase_2("a")), 2000 => timer()],
+        "0: flow, collecting until 2000
+         0: P1 to crm at 0, by #0: flow K
+         1: report a DELIVERED
+         1: P2(a) to crm after P1, by #1: u [a DELIVERED]
+         3: P1 delivered by attempt 1
+         4: P2(a) delivered by attempt 1
+         2000: complete
+         2000: ended
+         2000: marker of 28 until 2500
+         = marker of 28 until 2500",
+    );
+}
+
+#[test]
 fn from_each_to_all_with_a_list_only_the_rest_is_sent() {
     check(
         &each(),

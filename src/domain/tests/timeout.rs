@@ -183,6 +183,22 @@ fn each_without_a_list_ends_regularly_when_any_reported_and_times_out_when_none_
 }
 
 #[test]
+fn each_without_a_list_times_out_when_nothing_final_was_reported() {
+    check(
+        &each(),
+        steps![0 => flow(), 1 => delivered(phase_1()), 2 => report("a", "SENT"), 2000 => timer()],
+        "0: flow, collecting until 2000
+         0: P1 to crm at 0, by #0: flow K
+         1: P1 delivered by attempt 1
+         2: report ~a SENT
+         2000: timed out, missing []
+         2000: over
+         2000: marker of 28 until 2500
+         = marker of 28 until 2500",
+    );
+}
+
+#[test]
 fn notify_under_each_without_a_list_tells_of_the_sms_that_stayed_intermediate() {
     check(
         &notify_at_the_timeout(Phase2Wait::Each),
