@@ -108,6 +108,7 @@ impl App {
     /// When it can't start, or can't go on.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), AppError> {
         let mut signals = Signals::new()?;
+        self.health.wait_only([self.waiting_for_kafka()]);
         self.serve(stop.clone()).await?;
         let store = Store::open(&self.settings.store.directory)?;
         let starting = async {
@@ -126,7 +127,7 @@ impl App {
         };
         loop {
             tokio::select! {
-                result = &mut ended => return result.unwrap_or(Ok(())).map_err(AppError::from),
+                result = &mut ended => return ending(result),
                 asked = signals.next() => match asked {
                     Asked::Reload => self.reload(&handle),
                     Asked::Stop => break,
@@ -148,7 +149,7 @@ impl App {
         handle.shut_down();
         let impatient = async { while signals.next().await != Asked::Stop {} };
         tokio::select! {
-            result = ended => result.unwrap_or(Ok(())).map_err(AppError::from),
+            result = ended => ending(result),
             () = impatient => Err(AppError::Impatient),
             () = tokio::time::sleep(SHUTDOWN_TIMEOUT) => {
                 tracing::warn!("not all could be ended in time; it will be done again after the next start");
@@ -179,10 +180,12 @@ impl App {
         Ok(())
     }
 
+    fn waiting_for_kafka(&self) -> Waiting {
+        Waiting::Kafka(self.settings.kafka.bootstrap_servers.clone())
+    }
+
     /// Waits until Kafka answers and the inputs exist; creates our own topics; refuses those that are wrong.
     async fn wait_for_topics(&self) -> Result<Topics, AppError> {
-        let kafka = Waiting::Kafka(self.settings.kafka.bootstrap_servers.clone());
-        self.health.wait_only([kafka.clone()]);
         loop {
             match self.survey().await {
                 Ok(Ok(topics)) => {
@@ -197,7 +200,7 @@ impl App {
                     return Err(AppError::Kafka(error));
                 }
                 Err(AppError::Kafka(error)) => {
-                    self.health.wait_only([kafka.clone()]);
+                    self.health.wait_only([self.waiting_for_kafka()]);
                     tracing::warn!(error = &error as &dyn std::error::Error, "waiting for Kafka");
                 }
                 Err(other) => return Err(other),
@@ -322,6 +325,16 @@ impl App {
                 );
             }
         }
+    }
+}
+
+/// How the engine's thread ended; one that says nothing has panicked.
+fn ending(
+    result: Result<Result<(), EngineError>, oneshot::error::RecvError>,
+) -> Result<(), AppError> {
+    match result {
+        Ok(ended) => ended.map_err(AppError::from),
+        Err(_) => Err(AppError::System(std::io::Error::other("the engine's thread panicked"))),
     }
 }
 

@@ -25,15 +25,15 @@ pub use config::{EngineConfig, EngineSettings};
 use crate::delivery::{Attempted, Endpoint, Job, Lanes, Watch};
 use crate::domain::{Command, Timestamp, WebhookName};
 use crate::log::{
-    LogError, LogEvent, Reader, ReaderHandle, Record, RecordBody, Registry, Topics, Transactions,
-    forward_headers,
+    LogError, LogEvent, Place, Reader, ReaderHandle, Record, RecordBody, Registry, Topics,
+    Transactions, forward_headers,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Metrics};
 use input::Input;
 use mailbox::Mailbox;
 use outbox::{HandLimits, Outbox, Room};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -59,6 +59,9 @@ pub enum EngineError {
     /// The consumer can't go on.
     #[error("{0}; is another instance running with the same instance_id?")]
     Consumer(String),
+    /// The reader's thread ended though nobody asked.
+    #[error("the reader has ended by itself")]
+    Reader,
 }
 
 /// What the engine is built of.
@@ -121,6 +124,14 @@ pub struct Engine {
     restoring: Option<restore::Restoring>,
     revoking: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
+    /// Inputs that belong to no partition of ours and only forward.
+    foreign: Vec<Place>,
+    /// Topics whose producer was reported to use another partitioner.
+    warned: BTreeSet<Arc<str>>,
+    /// The group waits for an answer.
+    last_try: bool,
+    /// The reader was told to leave.
+    closing: bool,
     busy: bool,
     committed_at: Instant,
     reported_at: Instant,
@@ -157,7 +168,7 @@ impl Engine {
         let mailbox = Arc::new(Mailbox::new());
         let (revoking, stopping) =
             (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let transactions = Transactions::open(&settings.kafka, settings.partitions)?;
+        let transactions = first_transactions(&settings, &health)?;
         let watch = LaneWatch { mailbox: mailbox.clone(), metrics: metrics.clone() };
         let in_flight_max = u32::try_from(settings.in_flight_max).unwrap_or(u32::MAX);
         let lanes = Lanes::new(in_flight_max, Arc::new(watch), runtime);
@@ -189,6 +200,10 @@ impl Engine {
             restoring: None,
             revoking,
             stopping,
+            foreign: Vec::new(),
+            warned: BTreeSet::new(),
+            last_try: false,
+            closing: false,
             busy: false,
             committed_at: Instant::now(),
             reported_at: Instant::now(),
@@ -219,11 +234,19 @@ impl Engine {
                 self.failure.get_or_insert(error);
                 // What is left is not ours any more: the revocation that closing brings is only answered.
                 self.abandon();
-                self.reader.close();
+                self.close();
             }
+        }
+        if !self.closing {
+            self.failure.get_or_insert(EngineError::Reader);
         }
         self.reader.join();
         self.failure.map_or(Ok(()), Err)
+    }
+
+    fn close(&mut self) {
+        self.closing = true;
+        self.reader.close();
     }
 
     /// How much to wait for, and until when: a busy engine gathers, an idle one takes what comes.
@@ -253,7 +276,7 @@ impl Engine {
                 Input::Reload(config) => self.reload(config),
                 Input::Shutdown => {
                     self.health.wait(crate::telemetry::Waiting::Shutdown);
-                    self.reader.close();
+                    self.close();
                 }
                 Input::Failed(what) => return Err(EngineError::Consumer(what)),
             }
@@ -263,6 +286,7 @@ impl Engine {
 
     fn finish_turn(&mut self, mut work: Work) -> Result<(), EngineError> {
         if self.failure.is_some() {
+            self.open_gates(&work);
             return Ok(());
         }
         self.timers(&mut work)?;
@@ -284,6 +308,7 @@ impl Engine {
         }
         let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
         let view = View { rules: &self.config.rules, now: clock::now(), endpoint: &endpoint };
+        let mut misplaced = None;
         for record in records {
             work.read(record);
             match &record.body {
@@ -299,16 +324,30 @@ impl Engine {
                                 &view,
                             )?;
                         }
-                        None => work.forward(
-                            record,
-                            uuid,
-                            *owner,
-                            forward_headers(*kind, &record.source),
-                        ),
+                        None => {
+                            work.forward(
+                                record,
+                                uuid,
+                                *owner,
+                                forward_headers(*kind, &record.source),
+                            );
+                            misplaced = misplaced.or(Some(record));
+                        }
                     }
                 }
                 RecordBody::Bad(bad) => work.bad(record, bad, &view),
             }
+        }
+        if let Some(record) = misplaced
+            && self.warned.insert(record.place.topic.clone())
+        {
+            tracing::warn!(
+                topic = record.place.topic.as_ref(),
+                partition = record.place.partition,
+                offset = record.offset,
+                "records stand in a partition that does not own their uuid and are forwarded, which costs speed: have \
+                 them keyed by phonon-uuid with Kafka's default partitioner"
+            );
         }
         Ok(())
     }
@@ -384,6 +423,31 @@ impl Engine {
             webhooks = self.config.endpoints.len(),
             "the accounts file is in force"
         );
+    }
+}
+
+/// A broker that is away is waited for; a property that is wrong is not.
+fn first_transactions(
+    settings: &EngineSettings,
+    health: &Health,
+) -> Result<Transactions, EngineError> {
+    let waiting = crate::telemetry::Waiting::Kafka(settings.kafka.bootstrap_servers.clone());
+    loop {
+        match Transactions::open(&settings.kafka, settings.partitions) {
+            Ok(transactions) => {
+                health.resume(&waiting);
+                return Ok(transactions);
+            }
+            Err(error @ LogError::Client(_)) => return Err(error.into()),
+            Err(error) => {
+                health.wait(waiting.clone());
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "no transactional producer yet; trying again"
+                );
+                std::thread::sleep(IDLE_WAKE);
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::work::Work;
 use super::{BUSY_WEIGHT, Engine, EngineError, clock};
 use crate::codec::row::Meta;
+use crate::delivery::Attempted;
 use crate::log::{Committed, TransactionError, TransactionFault, Transactions};
 use crate::store::Batch;
 use crate::telemetry::{TransactionErrorKind, Waiting};
@@ -26,29 +27,29 @@ enum Ending {
 impl Engine {
     pub(super) fn commit(&mut self, mut work: Work) -> Result<(), EngineError> {
         if work.is_empty() {
-            self.settle(&work);
+            // Outcomes that were stale are done with all the same.
+            self.release(&work);
+            self.open_gates(&work);
             self.busy = false;
             return Ok(());
         }
         let started = Instant::now();
         let metas = self.metas(&work);
         let meta_rows = work.seal(&metas);
+        for number in metas.keys() {
+            self.health.work_pending(i32::try_from(*number).unwrap_or(i32::MAX), started);
+        }
         match self.transact(&work) {
             Ending::Committed(committed) => {
                 self.metrics.transaction(started.elapsed());
                 self.write(&work, &committed, &meta_rows)?;
                 self.advance(&work, metas);
-                self.settle(&work);
             }
-            Ending::Abandoned => self.settle(&work),
-            Ending::Unknown => {
-                self.settle_gates(&work);
-                self.reset(work.outcomes)?;
-                return Ok(());
-            }
+            Ending::Abandoned => self.quiesce(),
+            Ending::Unknown => self.reset(std::mem::take(&mut work.outcomes))?,
         }
-        let weight = work.outcomes.len() + work.told.len();
-        self.busy = weight >= BUSY_WEIGHT;
+        self.open_gates(&work);
+        self.busy = work.outcomes.len() + work.told.len() >= BUSY_WEIGHT;
         self.committed_at = started;
         Ok(())
     }
@@ -86,7 +87,10 @@ impl Engine {
             if error.fault != TransactionFault::Abortable || !self.abort(transactions) {
                 return Ending::Unknown;
             }
-            if self.revoking.load(Ordering::SeqCst) || self.stopping.load(Ordering::SeqCst) {
+            if self.last_try
+                || self.revoking.load(Ordering::SeqCst)
+                || self.stopping.load(Ordering::SeqCst)
+            {
                 return Ending::Abandoned;
             }
             std::thread::sleep(RETRY_PAUSE);
@@ -195,23 +199,19 @@ impl Engine {
         for slot in work.slots() {
             self.outbox.change(slot.partition, &slot.old, &slot.new);
         }
-        let now = clock::now();
-        for attempted in &work.outcomes {
-            self.outbox.release(
-                attempted.job.partition,
-                &attempted.job.webhook,
-                attempted.job.id,
-                now,
-            );
-        }
+        self.release(work);
         self.tell(work);
     }
 
-    fn settle(&self, work: &Work) {
-        self.settle_gates(work);
+    fn release(&mut self, work: &Work) {
+        let now = clock::now();
+        for Attempted { job, .. } in &work.outcomes {
+            self.outbox.release(job.partition, &job.webhook, job.id, now);
+        }
     }
 
-    fn settle_gates(&self, work: &Work) {
+    /// The reader may go on for as many batches as are done with.
+    pub(super) fn open_gates(&self, work: &Work) {
         for _ in 0..work.gates {
             self.reader.open_gate();
         }

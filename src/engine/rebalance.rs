@@ -6,7 +6,7 @@ use super::task::Task;
 use super::work::Work;
 use super::{Engine, EngineError, clock};
 use crate::delivery::Attempted;
-use crate::log::{Assignment, Place, Start, Transactions};
+use crate::log::{Assignment, From, Place, Start, Transactions};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -33,10 +33,13 @@ impl Engine {
             self.health.assign(signed(*number));
         }
         // An input with more partitions than the changelog: its surplus only forwards.
-        let foreign = assignment.places.into_iter().filter(|place| {
+        let is_foreign = |place: &Place| {
             !owned.iter().any(|number| i64::from(*number) == i64::from(place.partition))
-        });
-        self.reader.start(foreign.map(|place| Start { place, offset: None }).collect());
+        };
+        self.foreign = assignment.places.into_iter().filter(is_foreign).collect();
+        let starts =
+            self.foreign.iter().map(|place| Start { place: place.clone(), from: From::Here });
+        self.reader.start(assignment.epoch, starts.collect());
         tracing::info!(partitions = ?owned, "partitions assigned; restoring");
         self.restore(assignment.epoch);
         Ok(())
@@ -70,11 +73,12 @@ impl Engine {
             return;
         }
         let Some(task) = self.tasks.get_mut(&restored.partition) else { return };
-        let starts = task
-            .places
-            .iter()
-            .map(|place| Start { place: place.clone(), offset: start_offset(place, &restored) });
-        self.reader.start(starts.collect());
+        let starts = task.places.iter().map(|place| Start {
+            place: place.clone(),
+            from: start_from(place, &restored, task.held),
+        });
+        self.reader.start(epoch, starts.collect());
+        task.held = false;
         task.active = true;
         task.checkpoint = restored.checkpoint;
         task.positions = restored.positions;
@@ -135,11 +139,14 @@ impl Engine {
         );
         let mut work = std::mem::take(work);
         let result = if lost || self.failure.is_some() {
+            self.open_gates(&work);
             Ok(())
         } else {
-            self.revoking.store(false, Ordering::SeqCst);
+            // The group waits for the answer, and so there is one try.
+            self.last_try = true;
             self.drain(&mut work).and_then(|()| self.commit(work))
         };
+        self.last_try = false;
         self.abandon();
         self.revoking.store(false, Ordering::SeqCst);
         let _ = reply.send(());
@@ -191,9 +198,19 @@ impl Engine {
                 self.metrics.remove_consumer_lag(&place.topic, place.partition);
             }
         }
+        self.foreign.clear();
         self.outbox.clear();
         self.orphans.clear();
         self.busy = false;
+    }
+
+    /// Records were dropped that nobody has committed: nothing may be committed any more, or their offsets would be
+    /// passed over. The next assignment reads them again.
+    pub(super) fn quiesce(&mut self) {
+        self.epoch = None;
+        for task in self.tasks.values_mut() {
+            task.active = false;
+        }
     }
 
     /// Nobody knows whether the last transaction was committed: a new producer makes sure that it ends, and the changelog
@@ -205,6 +222,7 @@ impl Engine {
         self.epoch = Some(epoch);
         for (number, task) in &mut self.tasks {
             task.active = false;
+            task.held = true;
             task.checkpoint = task.partition.checkpoint()?;
             self.health.restoring(signed(*number), 0);
         }
@@ -215,6 +233,7 @@ impl Engine {
                 Ok(transactions) => {
                     self.health.resume(&self.waiting_for_kafka());
                     self.transactions = Some(transactions);
+                    self.restart_foreign(epoch)?;
                     self.restore(epoch);
                     break;
                 }
@@ -231,6 +250,21 @@ impl Engine {
         Ok(())
     }
 
+    /// Inputs that only forward go back to where the group stands.
+    fn restart_foreign(&self, epoch: u64) -> Result<(), EngineError> {
+        if self.foreign.is_empty() {
+            return Ok(());
+        }
+        let committed = self.reader.offsets_client().committed(&self.foreign)?;
+        let from = |place: &Place| {
+            committed.get(place).map_or(From::Beginning, |offset| From::Offset(*offset))
+        };
+        let starts =
+            self.foreign.iter().map(|place| Start { place: place.clone(), from: from(place) });
+        self.reader.start(epoch, starts.collect());
+        Ok(())
+    }
+
     /// How many records of each input are not committed yet.
     pub(super) fn lag(&self, ends: &[(Place, i64, i64)]) {
         for (place, first, end) in ends {
@@ -244,11 +278,21 @@ impl Engine {
 
 /// Where an input goes on. Group and state agree, unless somebody has moved the group's offsets, or Kafka has forgotten
 /// them: then the earlier one is right, since what was seen before is recognised, and what was not is not lost.
-fn start_offset(place: &Place, restored: &Restored) -> Option<i64> {
+///
+/// An input that was `held` stands behind records that were read and dropped, and so is always sent back.
+fn start_from(place: &Place, restored: &Restored, held: bool) -> From {
     match (restored.committed.get(place), restored.positions.get(place)) {
-        (_, None) => None,
-        (None, Some(position)) => Some(*position),
-        (Some(committed), Some(position)) if committed == position => None,
+        (None, None) if held => From::Beginning,
+        (Some(offset), None) if held => From::Offset(*offset),
+        (_, None) => From::Here,
+        (None, Some(position)) => From::Offset(*position),
+        (Some(committed), Some(position)) if committed == position => {
+            if held {
+                From::Offset(*position)
+            } else {
+                From::Here
+            }
+        }
         (Some(committed), Some(position)) => {
             tracing::warn!(
                 topic = place.topic.as_ref(),
@@ -257,7 +301,7 @@ fn start_offset(place: &Place, restored: &Restored) -> Option<i64> {
                 position,
                 "the group's offset is not the state's; going on from the earlier one"
             );
-            Some(*committed.min(position))
+            From::Offset(*committed.min(position))
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use super::Engine;
 use super::work::{Told, Work};
-use crate::domain::{Event, IgnoreReason, IgnoredRecord, RecordKind, Source};
-use crate::telemetry::{CorrelationState, DeliveryResult, OutboxState, SourceResult};
+use crate::domain::{
+    ErrorReason, Event, IgnoreReason, IgnoredRecord, PhononUuid, RecordKind, Source,
+};
+use crate::telemetry::{CorrelationState, DeliveryResult, OutboxState, SourceResult, mask};
 use std::time::{Duration, Instant};
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -13,7 +15,10 @@ impl Engine {
     pub(super) fn tell(&self, work: &Work) {
         for told in &work.told {
             match told {
-                Told::Event(event) => self.tell_event(event),
+                Told::Event(uuid, event) => {
+                    self.tell_event(event);
+                    log_event(uuid, event);
+                }
                 Told::Forwarded(place) => {
                     self.metrics.source_record(&place.topic, SourceResult::Forwarded)
                 }
@@ -118,6 +123,68 @@ impl Engine {
         }
         self.metrics.set_outbox_oldest(self.oldest_due());
         self.metrics.set_store_bytes(bytes);
+    }
+}
+
+/// A line for what somebody may look for by its uuid; what is usual is told to those who ask for `debug`.
+fn log_event(uuid: &PhononUuid, event: &Event) {
+    let phonon_uuid = uuid.as_str();
+    match event {
+        Event::DeadLettered { delivery, reason, .. } => {
+            let outcome = delivery.last_outcome.as_ref();
+            let error = outcome.and_then(|outcome| outcome.error.as_deref()).map(mask::text);
+            tracing::warn!(
+                phonon_uuid,
+                webhook = delivery.webhook.as_str(),
+                webhook_id = %delivery.id,
+                phase = delivery.phase.number(),
+                attempts = delivery.attempts,
+                reason = reason.as_str(),
+                status = outcome.and_then(|outcome| outcome.status),
+                error = error.as_deref(),
+                "a delivery was given up"
+            );
+        }
+        Event::RecordDeadLettered { record, reason, detail } => {
+            let Source { topic, partition, offset, .. } = &record.source;
+            let (topic, detail) = (topic.as_ref(), mask::text(detail));
+            let (reason, detail) = (reason.as_str(), detail.as_ref());
+            tracing::warn!(
+                phonon_uuid,
+                topic,
+                partition,
+                offset,
+                reason,
+                detail,
+                "a record was given up"
+            );
+        }
+        Event::AttemptFailed { delivery, attempt, outcome, retry_at, .. } => {
+            let error = outcome.error.as_deref().map(mask::text);
+            let (reason, error) = (outcome.reason.map(ErrorReason::as_str), error.as_deref());
+            let (status, again) = (outcome.status, retry_at.is_some());
+            tracing::debug!(phonon_uuid, webhook_id = %delivery, attempt, reason, status, error, again, "an attempt failed");
+        }
+        Event::Delivered { delivery, attempt, outcome, .. } => {
+            let (webhook, phase) = (delivery.webhook.as_str(), delivery.phase.number());
+            let (status, duration_ms) = (outcome.status, outcome.duration_ms);
+            tracing::debug!(phonon_uuid, webhook, webhook_id = %delivery.id, phase, attempt, status, duration_ms, "delivered");
+        }
+        Event::RecordIgnored(record) => {
+            tracing::debug!(phonon_uuid, reason = record.reason.as_str(), "a record was ignored");
+        }
+        Event::ReportTimedOut { missing } => {
+            tracing::info!(phonon_uuid, missing = missing.len(), "reports did not come in time");
+        }
+        Event::FlowAccepted(_)
+        | Event::FlowSilenced { .. }
+        | Event::ReportAccepted { .. }
+        | Event::ReportAdopted { .. }
+        | Event::DeliveryScheduled { .. }
+        | Event::CollectionClosed(_)
+        | Event::CorrelationEnded
+        | Event::MarkerKept { .. }
+        | Event::MarkerExpired => {}
     }
 }
 

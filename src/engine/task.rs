@@ -15,6 +15,8 @@ pub(super) struct Task {
     pub(super) places: Vec<Place>,
     /// It is restored.
     pub(super) active: bool,
+    /// Its inputs were stopped after records that nobody committed.
+    pub(super) held: bool,
     /// When the next timer is due.
     pub(super) next_timer: Option<Timestamp>,
     /// There is no timer before it.
@@ -29,6 +31,7 @@ impl Task {
             positions: BTreeMap::new(),
             places,
             active: false,
+            held: false,
             next_timer: Some(Timestamp::from_ms(0)),
             timers_from: Timestamp::from_ms(0),
         }

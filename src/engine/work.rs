@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
+/// A dead letter holds so much of a record.
+const RAW_BYTES_MAX: usize = 16 << 20;
+
 /// Where a record goes.
 #[derive(Clone, Copy)]
 enum Target {
@@ -50,8 +53,8 @@ pub(super) struct View<'a> {
 
 /// A fact that metrics tell once the batch is committed.
 pub(super) enum Told {
-    /// What became of a uuid, with the bytes of its source topic.
-    Event(Event),
+    /// What became of a uuid.
+    Event(PhononUuid, Event),
     /// A record was forwarded.
     Forwarded(Place),
     /// A record could not be read.
@@ -146,7 +149,7 @@ impl Work {
             if let Some(slot) = self.slots.get_mut(index) {
                 slot.new = after;
             }
-            self.told.push(Told::Event(event));
+            self.told.push(Told::Event(uuid.clone(), event));
         }
         Ok(())
     }
@@ -196,11 +199,9 @@ impl Work {
                 self.delivery_dead_letter(uuid, key, delivery, *reason, view);
             }
             Event::RecordDeadLettered { record, reason, detail } => {
-                let payload = record.payload.as_ref().or(raw);
-                let value = payload.map(|payload| self.append(payload));
                 let headers =
                     event::record_headers(&record.source, *reason, record.account, detail);
-                self.leave(Target::DeadLetter, Some(key), value, headers);
+                self.raw_dead_letter(Some(key), record.payload.as_ref().or(raw), headers);
             }
             Event::FlowAccepted(_)
             | Event::FlowSilenced { .. }
@@ -276,10 +277,25 @@ impl Work {
         );
         let value = start..self.buffer.len();
         self.leave(Target::Events, key.clone(), Some(value), Vec::new());
-        let value = self.append(&record.payload);
         let headers = event::record_headers(&record.source, bad.reason, bad.account, &bad.detail);
-        self.leave(Target::DeadLetter, key, Some(value), headers);
+        self.raw_dead_letter(key, Some(&record.payload), headers);
         self.told.push(Told::Bad(record.place.clone(), bad.reason));
+    }
+
+    /// The record's bytes as they are; only what no dead letter can hold is cut off, and says so.
+    fn raw_dead_letter(
+        &mut self,
+        key: Option<Range<usize>>,
+        payload: Option<&Bytes>,
+        mut headers: Vec<(&'static str, String)>,
+    ) {
+        let payload = payload.map_or(&[][..], |payload| payload);
+        let kept = payload.get(..RAW_BYTES_MAX).unwrap_or(payload);
+        if kept.len() < payload.len() {
+            headers.push(("ringback.truncated-from-bytes", payload.len().to_string()));
+        }
+        let value = self.append(kept);
+        self.leave(Target::DeadLetter, key, Some(value), headers);
     }
 
     /// A record that another partition owns.

@@ -61,12 +61,23 @@ pub struct Assignment {
 pub struct Start {
     /// Which one.
     pub place: Place,
-    /// From this offset; `None`: from where the group committed.
-    pub offset: Option<i64>,
+    /// From where.
+    pub from: From,
+}
+
+/// Where a partition starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// Where it stands: it was just assigned, and starts where the group committed.
+    Here,
+    /// At this offset.
+    Offset(i64),
+    /// At the first record that there is.
+    Beginning,
 }
 
 enum Control {
-    Start(Vec<Start>),
+    Start { epoch: u64, starts: Vec<Start> },
     Hold(u64),
     Close,
 }
@@ -115,9 +126,9 @@ pub struct ReaderHandle {
 }
 
 impl ReaderHandle {
-    /// Starts partitions that are restored.
-    pub fn start(&self, starts: Vec<Start>) {
-        let _ = self.control.send(Control::Start(starts));
+    /// Starts partitions of the assignment `epoch` that are restored.
+    pub fn start(&self, epoch: u64, starts: Vec<Start>) {
+        let _ = self.control.send(Control::Start { epoch, starts });
     }
 
     /// Stops all partitions until they are started again; records read before carry an older number than the one returned.
@@ -196,6 +207,8 @@ impl OffsetsClient {
 pub(super) struct Context {
     sink: Sink,
     epoch: Arc<AtomicU64>,
+    /// The number of the last assignment or revocation that was told; the poll thread alone writes and reads it.
+    told: Arc<AtomicU64>,
 }
 
 impl ClientContext for Context {
@@ -233,12 +246,18 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
+    fn next_epoch(&self) -> u64 {
+        let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
+        self.told.store(epoch, Ordering::SeqCst);
+        epoch
+    }
+
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
         if let Err(error) = consumer.assign(partitions).and_then(|()| consumer.pause(partitions)) {
             (self.sink)(LogEvent::Failed(format!("the assignment can't be taken: {error}")));
             return;
         }
-        let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
+        let epoch = self.next_epoch();
         let elements = partitions.elements();
         let place = |p: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| Place {
             topic: p.topic().into(),
@@ -249,7 +268,7 @@ impl Context {
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>) {
-        self.epoch.fetch_add(1, Ordering::SeqCst);
+        self.next_epoch();
         let (reply, answered) = sync_channel(1);
         (self.sink)(LogEvent::Revoked { lost: consumer.assignment_lost(), reply });
         // A dropped reply is an answer too: an unanswered revocation would hang the consumer for ever.
@@ -275,7 +294,8 @@ pub struct Reader {
     answers: Receiver<SchemaAnswer>,
     control: Receiver<Control>,
     sink: Sink,
-    shared_epoch: Arc<AtomicU64>,
+    told: Arc<AtomicU64>,
+    followed: u64,
     epoch: u64,
     gate: Arc<Gate>,
     batch: Vec<Record>,
@@ -296,7 +316,8 @@ impl Reader {
         sink: Sink,
     ) -> Result<ReaderHandle, LogError> {
         let epoch = Arc::new(AtomicU64::new(0));
-        let context = Context { sink: sink.clone(), epoch: epoch.clone() };
+        let told = Arc::new(AtomicU64::new(0));
+        let context = Context { sink: sink.clone(), epoch: epoch.clone(), told: told.clone() };
         let consumer: BaseConsumer<Context> =
             client::consumer(settings).create_with_context(context).map_err(LogError::Client)?;
         let consumer = Arc::new(consumer);
@@ -315,7 +336,8 @@ impl Reader {
             answers,
             control: commands,
             sink,
-            shared_epoch: epoch.clone(),
+            told,
+            followed: 0,
             epoch: 0,
             gate: gate.clone(),
             batch: Vec::new(),
@@ -337,7 +359,11 @@ impl Reader {
         loop {
             while let Ok(control) = self.control.try_recv() {
                 match control {
-                    Control::Start(starts) => self.starting.extend(starts),
+                    // What was restored for an assignment that has ended must not start another's.
+                    Control::Start { epoch, starts } if epoch == self.epoch => {
+                        self.starting.extend(starts)
+                    }
+                    Control::Start { .. } => {}
                     Control::Hold(epoch) => self.hold(epoch),
                     Control::Close => {
                         closing = true;
@@ -350,8 +376,9 @@ impl Reader {
             if closing && self.consumer.assignment().is_ok_and(|assigned| assigned.count() == 0) {
                 break;
             }
-            // While the engine is behind, librdkafka's own bounded queue fills up and fetching stops.
-            if self.gate.wait(POLL_TIMEOUT) {
+            // While the engine is behind, librdkafka's own bounded queue fills up and fetching stops. Whoever leaves polls
+            // all the same, since the revocation comes by a poll.
+            if self.gate.wait(POLL_TIMEOUT) || closing {
                 self.poll();
             }
         }
@@ -379,14 +406,19 @@ impl Reader {
 
     /// What was read for an assignment that has ended since is another's to read.
     fn follow_epoch(&mut self) {
-        let epoch = self.shared_epoch.load(Ordering::SeqCst);
-        if epoch != self.epoch {
-            self.epoch = epoch;
-            self.batch.clear();
-            self.batch_bytes = 0;
-            self.held.clear();
-            self.starting.clear();
+        let told = self.told.load(Ordering::SeqCst);
+        if told != self.followed {
+            self.followed = told;
+            self.begin(told);
         }
+    }
+
+    fn begin(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        self.batch.clear();
+        self.batch_bytes = 0;
+        self.held.clear();
+        self.starting.clear();
     }
 
     fn take(&mut self, message: &rdkafka::message::BorrowedMessage<'_>) {
@@ -457,14 +489,14 @@ impl Reader {
     }
 
     fn hold(&mut self, epoch: u64) {
+        // A rebalance has come in between, and its assignment is paused anyway.
+        if epoch < self.epoch {
+            return;
+        }
         if let Err(error) = self.consumer.assignment().and_then(|all| self.consumer.pause(&all)) {
             (self.sink)(LogEvent::Failed(format!("the partitions can't be paused: {error}")));
         }
-        self.epoch = epoch;
-        self.batch.clear();
-        self.batch_bytes = 0;
-        self.held.clear();
-        self.starting.clear();
+        self.begin(epoch);
     }
 
     /// Seeks and resumes what is restored. A seek is refused while the partition's offset is still being looked up, and is
@@ -473,9 +505,13 @@ impl Reader {
         let mut waiting = Vec::new();
         for start in std::mem::take(&mut self.starting) {
             let Place { topic, partition } = &start.place;
-            if let Some(offset) = start.offset
-                && let Err(error) =
-                    self.consumer.seek(topic, *partition, Offset::Offset(offset), SEEK_TIMEOUT)
+            let offset = match start.from {
+                From::Here => None,
+                From::Offset(offset) => Some(Offset::Offset(offset)),
+                From::Beginning => Some(Offset::Beginning),
+            };
+            if let Some(offset) = offset
+                && let Err(error) = self.consumer.seek(topic, *partition, offset, SEEK_TIMEOUT)
             {
                 tracing::debug!(topic = topic.as_ref(), partition, %error, "not ready to seek");
                 waiting.push(start);

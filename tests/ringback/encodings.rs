@@ -130,3 +130,51 @@ fn an_avro_report_whose_flow_never_comes_is_kept_as_avro() {
     let outcome = check(&stage, |scene| scene.stage.kafka.produce(&[record]), then);
     assert_eq!(outcome.dead_letters[0].value.as_deref(), Some(bytes.as_slice()));
 }
+
+/// Until somebody listens on the port of the configuration, the registry can't be reached; then all that comes is passed
+/// on to the real one.
+fn pass_on(port: u16) {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = registry::shared().connect();
+            let (mut from, mut to) =
+                (client.try_clone().expect("a handle"), server.try_clone().expect("a handle"));
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            let (mut from, mut to) = (server, client);
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        }
+    });
+}
+
+#[test]
+fn a_registry_that_cannot_be_reached_is_waited_for_and_holds_back_only_its_partition() {
+    let mut stage = Stage::new("encodings-away");
+    let port = crate::harness::child::free_port();
+    stage.set("schema_registry.url", registry::shared().url_at(port));
+    let schema = avro::schema_text("flow-complete");
+    let id = registry::shared().register("encodings-away", &schema);
+    let framed = flow("framed", &[]);
+    let plain = flow("plain", &[]);
+    let at = |partition, record| Record { partition: Some(partition), ..record };
+    let bytes = avro::confluent(id, &schema, &framed);
+    // Both are forwarded or not as their uuids have it; what counts is where they are read.
+    stage.kafka.produce(&[
+        at(0, keyed(&stage, "flow-complete", "framed", bytes)),
+        at(1, keyed(&stage, "flow-complete", "plain", plain.to_string())),
+    ]);
+    let then = Then::default()
+        .delivered(phase_1(&plain))
+        .delivered(phase_1(&framed))
+        .event("correlation_ended")
+        .event("correlation_ended");
+    let play = |scene: &mut Scene<'_>| {
+        scene.wait_for("correlation_ended", 1);
+        assert_eq!(stage.receiver.requests().len(), 1, "one partition waits, the other does not");
+        let says = scene.daemon.wait_answer("/readyz", 503);
+        assert!(says.contains("schema registry"), "{says}");
+        pass_on(port);
+    };
+    let outcome = check(&stage, play, then);
+    assert!(outcome.dead_letters.is_empty(), "an unreachable registry is no bad input");
+}

@@ -10,9 +10,11 @@
 )]
 
 mod bodies;
+mod commands;
 mod correlation;
 mod crashes;
 mod encodings;
+mod faults;
 mod harness;
 mod instances;
 mod itself;

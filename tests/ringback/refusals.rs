@@ -34,6 +34,19 @@ fn a_url_must_be_one() {
 }
 
 #[test]
+fn a_template_in_a_url_is_refused_when_it_is_loaded() {
+    for (name, url) in [
+        ("refusals-variable", "https://crm.example.com/$flow.key.leadid"),
+        ("refusals-token", "https://crm.example.com/%callid%"),
+        ("refusals-brace", "https://crm.example.com/{id"),
+    ] {
+        let mut stage = Stage::without_topics(broker::shared(), name);
+        stage.set_webhook("url", url);
+        refuses(&stage, &["crm", "url", "bad template of URL"]);
+    }
+}
+
+#[test]
 fn a_file_of_a_secret_must_be_there() {
     let mut stage = Stage::without_topics(broker::shared(), "refusals-secret");
     let mut secret = toml::Table::new();

@@ -6,7 +6,6 @@ use crate::harness::samples::{flow, phase_1, phase_2, report};
 use crate::harness::signature;
 use crate::harness::stage::Stage;
 use serde_json::Value;
-use std::time::Duration;
 
 /// A field of an event or a dead letter, wherever the outcome stands in it.
 fn outcome_field<'a>(record: &'a Value, field: &str) -> &'a Value {

@@ -10,6 +10,28 @@ use std::time::{Duration, Instant};
 /// A bad configuration's exit code.
 pub(crate) const EX_CONFIG: i32 = 78;
 
+/// The binary; another build, such as the one of an image, can stand the same tests.
+fn binary() -> std::ffi::OsString {
+    std::env::var_os("RINGBACK_BIN").unwrap_or(env!("CARGO_BIN_EXE_ringback").into())
+}
+
+/// What a one-shot command did.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Runs a one-shot command.
+pub(crate) fn command(arguments: &[&str]) -> Done {
+    let mut command = mortal(binary());
+    command.args(arguments).stdin(std::process::Stdio::null());
+    let output = command.output().expect("the binary runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
 /// One running instance. Dropping it is a SIGKILL.
 pub(crate) struct Daemon {
     child: Child,
@@ -37,12 +59,17 @@ impl Stage {
         let log = self.instance_dir(number).join("stderr.log");
         let file = std::fs::File::options().append(true).create(true).open(&log);
         let file = file.expect("the daemon's log");
-        // Another build, such as the one of an image, can stand the same tests.
-        let binary = std::env::var_os("RINGBACK_BIN");
-        let mut command = mortal(binary.unwrap_or(env!("CARGO_BIN_EXE_ringback").into()));
+        let mut command = mortal(binary());
         command.arg("run").arg("--config").arg(config).env("RUST_LOG", "info,ringback=debug");
         command.stdout(file.try_clone().expect("a handle")).stderr(file);
         Daemon { child: child::spawn(command), port, log }
+    }
+
+    /// Runs a one-shot command with instance 0's configuration.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Done {
+        let config = self.write_config(0, free_port());
+        let config = config.to_str().expect("a plain path");
+        command(&[arguments, &["--config", config]].concat())
     }
 
     /// Starts instance 0 in the expectation that it refuses its configuration, and returns what it says.

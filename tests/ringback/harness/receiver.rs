@@ -67,12 +67,6 @@ impl Answer {
         Self { status, headers: Vec::new(), body: String::new(), delay: Duration::ZERO }
     }
 
-    /// With a header.
-    pub(crate) fn header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.push((name, value));
-        self
-    }
-
     /// With a body.
     pub(crate) fn body(self, body: &str) -> Self {
         Self { body: body.to_owned(), ..self }

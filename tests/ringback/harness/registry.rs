@@ -43,7 +43,17 @@ impl Registry {
 
     /// What goes into the configuration.
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}{API}", self.port)
+        self.url_at(self.port)
+    }
+
+    /// The same behind another port.
+    pub(crate) fn url_at(&self, port: u16) -> String {
+        format!("http://127.0.0.1:{port}{API}")
+    }
+
+    /// A connection to it.
+    pub(crate) fn connect(&self) -> std::net::TcpStream {
+        std::net::TcpStream::connect(("127.0.0.1", self.port)).expect("the registry listens")
     }
 
     /// Registers a schema and returns its id.

@@ -1,0 +1,85 @@
+//! The one-shot commands.
+
+use crate::harness::broker;
+use crate::harness::check::{Then, check};
+use crate::harness::child::free_port;
+use crate::harness::daemon::command;
+use crate::harness::samples::{flow, phase_1};
+use crate::harness::stage::Stage;
+use base64::Engine as _;
+
+const EX_TEMPFAIL: i32 = 75;
+const EX_CONFIG: i32 = 78;
+
+#[test]
+fn check_counts_what_it_finds_and_needs_no_server() {
+    let mut stage = Stage::without_topics(broker::shared(), "commands-check");
+    stage.set("kafka.bootstrap_servers", format!("127.0.0.1:{}", free_port()));
+    let done = stage.command(&["check"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.out.contains("1 accounts and 1 webhooks"), "{done:?}");
+    let done = stage.command(&["check", "--online"]);
+    assert_eq!(done.code, Some(EX_TEMPFAIL), "Kafka is not there: {done:?}");
+}
+
+#[test]
+fn check_online_tells_what_is_wrong_with_topics() {
+    let stage = Stage::without_topics(broker::shared(), "commands-online");
+    let done = stage.command(&["check", "--online"]);
+    assert_eq!(done.code, Some(EX_CONFIG), "{done:?}");
+    for kind in ["flow-complete", "changelog", "inbox", "events", "dead-letter"] {
+        assert!(done.err.contains(&stage.topic(kind)), "{kind}: {done:?}");
+    }
+}
+
+#[test]
+fn topics_are_created_and_mended_and_then_the_daemon_runs() {
+    let stage = Stage::without_topics(broker::shared(), "commands-topics");
+    let names = ["flow-complete", "sms-delivery-report", "changelog"].map(|kind| stage.topic(kind));
+    let plain: &[(&str, &str)] = &[];
+    // A setting that is right, and not the broker's default, must survive the mending of another.
+    let changelog: &[(&str, &str)] = &[("segment.ms", "123456")];
+    stage.kafka.create_topics(&[
+        (names[0].as_str(), 3, plain),
+        (names[1].as_str(), 2, plain),
+        (names[2].as_str(), 3, changelog),
+    ]);
+    let shown = stage.command(&["topics"]);
+    assert_eq!(shown.code, Some(1), "{shown:?}");
+    assert!(shown.out.contains("cleanup.policy is delete and must be compact"), "{shown:?}");
+    assert!(shown.out.contains("missing"), "{shown:?}");
+    let mended = stage.command(&["topics", "--create", "--mend"]);
+    assert_eq!(mended.code, Some(0), "{mended:?}");
+    assert_eq!(stage.kafka.topic_setting(&names[2], "cleanup.policy").as_deref(), Some("compact"));
+    assert_eq!(stage.kafka.topic_setting(&names[2], "segment.ms").as_deref(), Some("123456"));
+    assert_eq!(stage.kafka.partitions(&stage.topic("inbox")), 3, "as many as the changelog");
+    let letters = stage.topic("dead-letter");
+    assert_eq!(stage.kafka.topic_setting(&letters, "retention.ms").as_deref(), Some("-1"));
+    let flow = flow("created", &[]);
+    let then = Then::default().delivered(phase_1(&flow)).event("correlation_ended");
+    check(&stage, |scene| scene.flows(&[flow]), then);
+}
+
+#[test]
+fn a_new_secret_is_one_and_never_the_same() {
+    let [one, other] = [(); 2].map(|()| command(&["secret", "new"]));
+    assert_eq!((one.code, other.code), (Some(0), Some(0)));
+    assert_ne!(one.out, other.out);
+    let encoded = one.out.trim_end().strip_prefix("whsec_").expect("the prefix");
+    let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).expect("base64");
+    assert_eq!(bytes.len(), 32);
+}
+
+#[test]
+fn help_ends_with_an_example_and_wrong_usage_is_2() {
+    for arguments in
+        [&["run"][..], &["check"], &["topics"], &["demo"], &["secret", "new"], &["completions"]]
+    {
+        let done = command(&[arguments, &["--help"]].concat());
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert!(done.out.contains("Example:\n  "), "{arguments:?}: {}", done.out);
+    }
+    assert_eq!(command(&["ruin"]).code, Some(2));
+    let completions = command(&["completions", "bash"]);
+    assert!(completions.out.contains("_ringback"), "{completions:?}");
+}
