@@ -135,7 +135,8 @@ pub(crate) fn lines_with_word(code: &str, wanted: &str) -> Vec<usize> {
         line.match_indices(wanted).any(|(at, found)| {
             let before = line.get(..at).and_then(|text| text.chars().next_back());
             let after = line.get(at + found.len()..).and_then(|text| text.chars().next());
-            !before.is_some_and(word) && !after.is_some_and(word)
+            // A lifetime such as `'static` is another word.
+            !before.is_some_and(|c| word(c) || c == '\'') && !after.is_some_and(word)
         })
     };
     (1..).zip(code.lines()).filter(|(_, line)| alone(line)).map(|(number, _)| number).collect()
@@ -161,5 +162,5 @@ fn items_of_tests_are_not_shipped() {
 
 #[test]
 fn a_word_is_found_alone_only() {
-    assert_eq!(lines_with_word("unsafe_code\nx\n unsafe {", "unsafe"), [3]);
+    assert_eq!(lines_with_word("unsafe_code\n&'unsafe\n unsafe {", "unsafe"), [3]);
 }
