@@ -5,6 +5,8 @@
 //! delivered or becomes a *dead letter*. [`decide`] says what happens, [`evolve`] what that changes. Neither does I/O,
 //! reads a clock or draws a random number: time is an argument and jitter is derived, so that a replay agrees.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod command;
 mod decide;
 mod event;

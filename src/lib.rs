@@ -1,4 +1,77 @@
-//! Ringback.
+//! Ringback delivers a telephony platform's two-phase Omnichannel webhooks from Kafka: once when a flow completes, once
+//! when the delivery status of its SMS is known; in this order, each exactly once in effect.
+//!
+//! # The floors
+//!
+//! A module imports only lower floors, and modules of one floor do not know each other.
+//!
+//! | floor | module | holds |
+//! |---|---|---|
+//! | 0 | [`domain`] | ids, time, commands, events, state; [`domain::decide`] and [`domain::evolve`]; the retry schedule |
+//! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro), stored rows, events, dead letters, bodies |
+//! | 1 | [`telemetry`] | every metric's name and labels, health, logs, what is masked in them |
+//! | 2 | [`store`] | RocksDB: one column family per partition; rows, due index and checkpoint together |
+//! | 2 | [`log`] | Kafka: the poll thread, the transaction, the restore, the topics |
+//! | 2 | [`delivery`] | HTTP: one lane per endpoint, the client, the signature |
+//! | 3 | [`engine`] | the shell: one loop over closed inputs; batch, timers, dispatch, rebalance |
+//! | 4 | [`admin`] | metrics, health and the operators' pages over HTTP |
+//! | 5 | [`config`] | files and environment, parsed once, into the settings of the floors below |
+//! | 5 | [`shutdown`] | signals |
+//! | 6 | [`app`] | builds the daemon of its configuration, runs and drains it |
+//! | 7 | [`demo`] | everything at work in one process |
+//! | 8 | [`cli`] | the commands; `main.rs` calls it and nothing else |
+//!
+//! # The one way through it
+//!
+//! ```text
+//! bytes ─codec→ Command ─decide→ [Event] ─evolve→ State
+//!    └ log: ONE Kafka transaction = changelog + events + dead letters + forwarded records + offsets
+//!       └ store: ONE WriteBatch per partition = rows + indexes + checkpoint
+//!          └ wake (no data) → dispatch re-reads the outbox → delivery → Outcome
+//!             └ Command::RecordOutcome → decide … (the same road)
+//! ```
+//!
+//! To follow a record, read `log/reader.rs`, `codec/source.rs`, `engine/work.rs`, `domain/decide.rs`, `engine/commit.rs`,
+//! `engine/outbox.rs`, `delivery/endpoint.rs`, in this order.
+//!
+//! # Folders
+//!
+//! `schemas/` what records and rows look like · `config/` commented defaults and examples · `benches/` what it costs ·
+//! `tests/ringback/` the real binary on a real Kafka, a module per capability · `tests/tidy/` the architecture, read from
+//! the sources' text · `ops/` everything around the daemon: containers, units, dashboards, runbooks, decisions.
+//!
+//! # What there is not
+//!
+//! The invariants, as absences, each with the test that holds it.
+//!
+//! - No fact or webhook lost, and none repeated but what was in the air, when the daemon is killed:
+//!   `tests/ringback/crashes.rs::three_kills_under_load_lose_nothing_and_repeat_little`.
+//! - No state that only one disk has: `tests/ringback/stores.rs::a_deleted_store_is_restored_from_the_changelog`.
+//! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
+//! - No endpoint that costs the others anything:
+//!   `tests/ringback/retries.rs::an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing`.
+//! - No module that knows a higher floor, or its neighbour: `tests/tidy/floors.rs::modules_know_lower_floors_only`.
+//! - No clock, randomness, I/O, serialisation or log in [`domain`]: `tests/tidy/words.rs::the_core_is_pure`.
+//! - No state that its events do not make, no second phase 1, no delivery that ends twice, no SMS told of twice, no
+//!   correlation that never ends, whatever comes in whatever order:
+//!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`.
+//! - No phase 2 before the end of phase 1, where the order is strict:
+//!   `src/domain/tests/collection.rs::strict_phase_2_leaves_when_phase_1_was_delivered`.
+//! - No outcome that counts twice: `src/domain/tests/attempts.rs::an_outcome_that_is_known_skipped_or_of_nobody_is_stale`.
+//! - No report that shadows another account's:
+//!   `src/domain/tests/waiting.rs::a_report_under_another_account_never_shadows_the_genuine_one`.
+//! - No retry whose jitter differs in a replay:
+//!   `src/domain/retry.rs::delays_stay_within_the_factor_and_are_spread_and_repeatable`.
+//! - No partition that another client's partitioner would choose otherwise:
+//!   `src/domain/id.rs::murmur2_agrees_with_kafkas_own_vectors`.
+//! - No index row that outlives its row, nor one lane's rows in another's:
+//!   `src/store/partition/tests.rs::indexes_follow_the_rows_and_lanes_do_not_mix`.
+//! - No unsafe code but the two places that hand the consumer's membership to librdkafka:
+//!   `tests/tidy/words.rs::unsafe_code_stands_where_it_is_audited`.
+//! - No lint allowed, nothing left to do: `tests/tidy/words.rs::nothing_is_allowed_left_open_or_left_over`.
+//! - No file of more than 500 lines: `tests/tidy/words.rs::files_are_short`; none that does not say what it is for:
+//!   `tests/tidy/words.rs::every_file_says_what_it_is_for`.
+//! - No dependency without a reason: `tests/tidy/documents.rs::every_dependency_says_why_it_is_there`.
 
 pub mod admin;
 pub mod app;

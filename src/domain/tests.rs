@@ -1,1 +1,255 @@
+//! The seven rules of the two phases, by capability: given the rules, when these inputs come, then this happens.
+//!
+//! [`check`] plays inputs at their times and compares every event, a line each, and the state at the end with a text.
+//! The times are small: a report waits 1000 ms for its flow, a flow 2000 ms for its reports, a marker stays 500 ms.
 
+mod attempts;
+mod collection;
+mod ignored;
+mod model;
+mod phase1;
+mod reload;
+mod render;
+mod timeout;
+mod waiting;
+
+use super::{
+    AccountId, AccountRules, Command, CorrelationRules, DeliveryId, DeliveryReport, ErrorReason,
+    Event, FlowComplete, FlowId, OnReportTimeout, Outcome, Phase, Phase2Order, Phase2Wait,
+    PhononUuid, RetrySchedule, Rules, SmsId, Source, State, StatusTable, Timestamp, Verdict,
+    WebhookName, WebhookRules, decide, evolve,
+};
+use bytes::Bytes;
+use render::Renderer;
+use xxhash_rust::xxh3::xxh3_64;
+
+const UUID: &str = "u";
+const OURS: AccountId = AccountId(28);
+const OTHER: AccountId = AccountId(29);
+const STRANGER: AccountId = AccountId(30);
+const FLOW: FlowId = FlowId(200);
+
+/// One input of a check.
+enum Step {
+    Do(Command),
+    /// The configuration is read again.
+    Reload(Rules),
+}
+
+impl From<Command> for Step {
+    fn from(command: Command) -> Self {
+        Self::Do(command)
+    }
+}
+
+impl From<DeliveryReport> for Step {
+    fn from(report: DeliveryReport) -> Self {
+        Self::Do(Command::AcceptReport(Box::new(report), source(0)))
+    }
+}
+
+impl From<FlowComplete> for Step {
+    fn from(flow: FlowComplete) -> Self {
+        Self::Do(Command::AcceptFlow(Box::new(flow), source(0)))
+    }
+}
+
+impl From<Rules> for Step {
+    fn from(rules: Rules) -> Self {
+        Self::Reload(rules)
+    }
+}
+
+/// Plays `when` under `given`, and asserts what happened and what is left.
+#[track_caller]
+fn check(given: &Rules, when: impl IntoIterator<Item = (i64, Step)>, then: &str) {
+    let mut rules = given.clone();
+    let mut state = State::default();
+    let mut renderer = Renderer::default();
+    let mut history: Vec<Event> = Vec::new();
+    for (index, (at, step)) in when.into_iter().enumerate() {
+        let now = Timestamp::from_ms(at);
+        let mut command = match step {
+            Step::Do(command) => command,
+            Step::Reload(changed) => {
+                rules = changed;
+                continue;
+            }
+        };
+        if let Command::AcceptFlow(_, from) | Command::AcceptReport(_, from) = &mut command {
+            *from = source(i64::try_from(index).unwrap());
+        }
+        let events = decide(&state, &command, &rules, now);
+        renderer.events(at, &events);
+        state = events.iter().fold(state, evolve);
+        history.extend(events);
+        if matches!(command, Command::FireTimer(_)) {
+            assert!(state.timer().is_none_or(|due| due > now), "the timer fires for ever");
+        }
+    }
+    let replayed = history.iter().fold(State::default(), evolve);
+    assert_eq!(replayed, state, "replaying the events gives another state");
+    let expected: Vec<&str> = then.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    let happened = renderer.finish(&state);
+    assert_eq!(happened.lines().collect::<Vec<_>>(), expected, "it was:\n{happened}");
+}
+
+/// The inputs of a check: `steps![0 => flow(), 5 => report("a", "SENT")]`.
+macro_rules! steps {
+    ($($at:expr => $step:expr),* $(,)?) => {
+        vec![$(($at, $crate::domain::tests::Step::from($step))),*]
+    };
+}
+use steps;
+
+/// Notifies on delivery, attaches no keys, waits for all SMS, is strict, and ends at the time-out.
+fn rules() -> Rules {
+    let ours = AccountRules {
+        notify_on_delivery: true,
+        webhook_enabled: Some(true),
+        default_webhook: WebhookName::new("crm"),
+        ..AccountRules::default()
+    };
+    let other = AccountRules { default_webhook: WebhookName::new("other"), ..ours.clone() };
+    Rules {
+        correlation: CorrelationRules {
+            phase2_wait: Phase2Wait::All,
+            phase2_order: Phase2Order::Strict,
+            on_report_timeout: OnReportTimeout::End,
+            correlation_ttl_ms: 1000,
+            report_timeout_ms: 2000,
+            dedup_window_ms: 500,
+        },
+        statuses: StatusTable::default(),
+        accounts: [(OURS, ours), (OTHER, other)].into(),
+        webhooks: std::collections::BTreeMap::new(),
+        webhook_defaults: WebhookRules {
+            attempts_max: 3,
+            age_max_ms: 10_000,
+            retry: RetrySchedule { intervals_ms: vec![10, 20], randomization_factor: 0.0 },
+        },
+        render_phase2: |uuid, details, keys| {
+            let details: Vec<_> = details.iter().map(|d| String::from_utf8_lossy(d)).collect();
+            let keys = keys.map(|k| format!(" keys {}", String::from_utf8_lossy(k)));
+            Bytes::from(format!("{uuid} [{}]{}", details.join(", "), keys.unwrap_or_default()))
+        },
+        render_unknown: |sms| Bytes::from(format!("{sms} UNKNOWN")),
+    }
+}
+
+/// The usual rules with something else about account 28.
+fn account(change: impl FnOnce(&mut AccountRules)) -> Rules {
+    let mut rules = rules();
+    rules.accounts.entry(OURS).and_modify(change);
+    rules
+}
+
+/// The usual rules with something else about the correlation.
+fn correlation(change: impl FnOnce(&mut CorrelationRules)) -> Rules {
+    let mut rules = rules();
+    change(&mut rules.correlation);
+    rules
+}
+
+fn each() -> Rules {
+    correlation(|c| c.phase2_wait = Phase2Wait::Each)
+}
+
+fn notify_at_the_timeout(wait: Phase2Wait) -> Rules {
+    correlation(|c| {
+        c.phase2_wait = wait;
+        c.on_report_timeout = OnReportTimeout::Notify;
+    })
+}
+
+fn uuid() -> PhononUuid {
+    PhononUuid::new(UUID).unwrap()
+}
+
+fn sms(text: &str) -> SmsId {
+    SmsId::new(text).unwrap()
+}
+
+fn source(offset: i64) -> Source {
+    Source { topic: "t".into(), partition: 0, offset, timestamp: Timestamp::default() }
+}
+
+/// The record of a flow that sent the SMS of `list`, parted by blanks.
+fn flow_of(list: &str) -> FlowComplete {
+    FlowComplete { sms: Some(list.split_whitespace().map(sms).collect()), ..flow() }
+}
+
+/// The record of a flow whose gateway does not know what it sent.
+fn flow() -> FlowComplete {
+    FlowComplete {
+        uuid: uuid(),
+        account: OURS,
+        flow: Some(FLOW),
+        webhook_enabled: None,
+        sms: None,
+        body: Bytes::from_static(b"flow K"),
+        keys: 5..6,
+        content: 1,
+    }
+}
+
+fn report(id: &str, status: &str) -> DeliveryReport {
+    let body = format!("{id} {status}");
+    DeliveryReport {
+        uuid: uuid(),
+        account: OURS,
+        sms: sms(id),
+        status: status.into(),
+        content: xxh3_64(body.as_bytes()),
+        body: body.into(),
+        raw: None,
+    }
+}
+
+/// The same report under another account's name.
+fn report_of(account: AccountId, id: &str, status: &str) -> DeliveryReport {
+    DeliveryReport { account, ..report(id, status) }
+}
+
+fn timer() -> Command {
+    Command::FireTimer(uuid())
+}
+
+fn phase_1() -> DeliveryId {
+    DeliveryId::derive(&uuid(), Phase::One.number(), [])
+}
+
+/// The phase 2 about the SMS of `list`, parted by blanks.
+fn phase_2(list: &str) -> DeliveryId {
+    let list: Vec<SmsId> = list.split_whitespace().map(sms).collect();
+    DeliveryId::derive(&uuid(), Phase::Two.number(), &list)
+}
+
+fn outcome(verdict: Verdict, reason: Option<ErrorReason>) -> Outcome {
+    Outcome {
+        verdict,
+        status: None,
+        duration_ms: 1,
+        response: Bytes::new(),
+        response_truncated: false,
+        reason,
+        error: None,
+    }
+}
+
+fn delivered(delivery: DeliveryId) -> Command {
+    delivered_at_attempt(delivery, 1)
+}
+
+fn delivered_at_attempt(delivery: DeliveryId, attempt: u32) -> Command {
+    Command::RecordOutcome { delivery, attempt, outcome: outcome(Verdict::Delivered, None) }
+}
+
+fn failed(delivery: DeliveryId, attempt: u32) -> Command {
+    let outcome = outcome(Verdict::Retry, Some(ErrorReason::Timeout));
+    Command::RecordOutcome { delivery, attempt, outcome }
+}
+
+fn given_up(delivery: DeliveryId, attempt: u32, reason: ErrorReason) -> Command {
+    Command::RecordOutcome { delivery, attempt, outcome: outcome(Verdict::GiveUp, Some(reason)) }
+}

@@ -1,18 +1,20 @@
 //! The poll thread: it consumes, decodes, answers rebalances, and does nothing else.
 
+mod callbacks;
+
 use super::client::{self, LogError};
 use super::record::{Place, Reading, Record, Role, Topics};
 use super::registry::{Registry, SchemaAnswer};
 use super::settings::KafkaSettings;
 use crate::codec::source::Decoder;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use callbacks::Context;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Message as _, OwnedMessage};
-use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -200,82 +202,6 @@ impl OffsetsClient {
             | Offset::OffsetTail(_) => None,
         });
         Ok(known.collect())
-    }
-}
-
-/// What librdkafka calls back.
-pub(super) struct Context {
-    sink: Sink,
-    epoch: Arc<AtomicU64>,
-    /// The number of the last assignment or revocation that was told; the poll thread alone writes and reads it.
-    told: Arc<AtomicU64>,
-}
-
-impl ClientContext for Context {
-    fn stats(&self, statistics: Statistics) {
-        let ends = statistics.topics.iter().flat_map(|(topic, stats)| {
-            let topic: Arc<str> = topic.as_str().into();
-            // librdkafka's own lag counts from offsets that a consumer commits, and here transactions do.
-            let known = stats.partitions.values().filter(|p| p.partition >= 0 && p.ls_offset >= 0);
-            known.map(move |p| {
-                (Place { topic: topic.clone(), partition: p.partition }, p.lo_offset, p.ls_offset)
-            })
-        });
-        (self.sink)(LogEvent::Ends(ends.collect()));
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka reports a fault");
-    }
-}
-
-impl ConsumerContext for Context {
-    /// The default would ignore what `assign` answers, and hooks around it lead to assigning twice.
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        error: RDKafkaRespErr,
-        partitions: &mut TopicPartitionList,
-    ) {
-        if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            self.assign(consumer, partitions);
-        } else {
-            self.revoke(consumer);
-        }
-    }
-}
-
-impl Context {
-    fn next_epoch(&self) -> u64 {
-        let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
-        self.told.store(epoch, Ordering::SeqCst);
-        epoch
-    }
-
-    fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
-        if let Err(error) = consumer.assign(partitions).and_then(|()| consumer.pause(partitions)) {
-            (self.sink)(LogEvent::Failed(format!("the assignment can't be taken: {error}")));
-            return;
-        }
-        let epoch = self.next_epoch();
-        let elements = partitions.elements();
-        let place = |p: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| Place {
-            topic: p.topic().into(),
-            partition: p.partition(),
-        };
-        let places = elements.iter().map(place);
-        (self.sink)(LogEvent::Assigned(Assignment { epoch, places: places.collect() }));
-    }
-
-    fn revoke(&self, consumer: &BaseConsumer<Self>) {
-        self.next_epoch();
-        let (reply, answered) = sync_channel(1);
-        (self.sink)(LogEvent::Revoked { lost: consumer.assignment_lost(), reply });
-        // A dropped reply is an answer too: an unanswered revocation would hang the consumer for ever.
-        let _ = answered.recv();
-        if let Err(error) = consumer.unassign() {
-            (self.sink)(LogEvent::Failed(format!("the partitions can't be given back: {error}")));
-        }
     }
 }
 

@@ -67,7 +67,8 @@ impl Writer<'_> {
     fn all(&self, events: &mut Vec<Event>) -> bool {
         let reports: Option<Vec<&Collected>> = match &self.flow.sms {
             Some(list) => list.iter().map(|sms| final_report(self.flow, sms)).collect(),
-            None => finals(self.flow).next().map(|first| vec![first]),
+            // One may have been sent already, under `each` before the configuration changed.
+            None => finals(self.flow).find(|report| !report.sent).map(|first| vec![first]),
         };
         let Some(reports) = reports else { return false };
         let entries: Vec<_> = reports.into_iter().filter_map(entry).collect();
@@ -77,10 +78,8 @@ impl Writer<'_> {
 
     /// One webhook per SMS with a final status; without a list there is no end but the time-out.
     fn each(&self, events: &mut Vec<Event>) -> bool {
-        for report in finals(self.flow).filter(|report| !report.sent) {
-            if let Some(entry) = entry(report) {
-                self.push(&[entry], events);
-            }
+        for entry in finals(self.flow).filter_map(entry) {
+            self.push(&[entry], events);
         }
         self.flow.sms.is_some() && missing(self.flow).is_empty()
     }
@@ -89,15 +88,12 @@ impl Writer<'_> {
     fn rest(&self) -> Vec<(SmsId, Bytes)> {
         match &self.flow.sms {
             Some(list) => list.iter().filter_map(|sms| self.known_or_unknown(sms)).collect(),
-            None => {
-                self.flow.reports.iter().filter(|report| !report.sent).filter_map(entry).collect()
-            }
+            None => self.flow.reports.iter().filter_map(entry).collect(),
         }
     }
 
     fn known_or_unknown(&self, sms: &SmsId) -> Option<(SmsId, Bytes)> {
         match self.flow.reports.iter().find(|report| report.sms == *sms) {
-            Some(report) if report.sent => None,
             Some(report) => entry(report),
             None => Some((sms.clone(), (self.rules.render_unknown)(sms.as_str()))),
         }
@@ -142,6 +138,7 @@ fn final_report<'a>(flow: &'a Flow, sms: &SmsId) -> Option<&'a Collected> {
     finals(flow).find(|report| report.sms == *sms)
 }
 
+/// What a delivery would carry of the report; nothing when one carries it already.
 fn entry(report: &Collected) -> Option<(SmsId, Bytes)> {
     report.body.as_ref().map(|body| (report.sms.clone(), body.clone()))
 }

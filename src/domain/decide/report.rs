@@ -66,7 +66,9 @@ fn against_flow(flow: &Flow, report: &DeliveryReport, class: StatusClass) -> Opt
         Collection::TimedOut => Some(IgnoreReason::Late),
         _ if !listed => Some(IgnoreReason::Unlisted),
         Collection::Open { .. } => against_known(&flow.reports, report, class),
-        Collection::Complete | Collection::NotWanted => {
+        // The list names it, or there is none, so that it was the account that did not want phase 2 when the flow came.
+        Collection::NotWanted => Some(IgnoreReason::NotifyOff),
+        Collection::Complete => {
             Some(against_known(&flow.reports, report, class).unwrap_or(IgnoreReason::Late))
         }
     }

@@ -2,8 +2,8 @@
 
 use super::{end_if_done, phase_one_pending, phase2};
 use crate::domain::{
-    Collected, Collection, Correlation, DeadLetterReason, Event, Flow, OnReportTimeout, Phase2Wait,
-    PhononUuid, RawRecord, RecordKind, Rules, State, StatusClass, Timestamp,
+    Collected, Collection, Correlation, DeadLetterReason, Event, Flow, OnReportTimeout, PhononUuid,
+    RawRecord, RecordKind, Rules, State, StatusClass, Timestamp,
 };
 
 pub(super) fn fire(state: &State, uuid: &PhononUuid, rules: &Rules, now: Timestamp) -> Vec<Event> {
@@ -45,15 +45,17 @@ fn time_out(
     now: Timestamp,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    if rules.correlation.on_report_timeout == OnReportTimeout::Notify {
+    // An account that stopped notifying in the meantime ignored the reports, and knows of nothing to be told.
+    let account = rules.accounts.get(&flow.identity.account);
+    let wanted = account.is_none_or(|account| account.notify_on_delivery);
+    if wanted && rules.correlation.on_report_timeout == OnReportTimeout::Notify {
         let pending = phase_one_pending(state);
         phase2::schedule_what_is_known(uuid, flow, pending, rules, now, &mut events);
     }
     let scheduled = events.len();
-    // Under `each` and without a list nobody could say when it was enough: the time-out is the regular end.
-    let regular = rules.correlation.phase2_wait == Phase2Wait::Each
-        && flow.sms.is_none()
-        && flow.reports.iter().any(|report| report.class == StatusClass::Final);
+    // Without a list nobody could say when `each` had enough: the time-out is the regular end.
+    let regular =
+        flow.sms.is_none() && flow.reports.iter().any(|report| report.class == StatusClass::Final);
     let closed = if regular { Collection::Complete } else { Collection::TimedOut };
     if !regular {
         events.push(Event::ReportTimedOut { missing: phase2::missing(flow) });

@@ -1,3 +1,5 @@
+//! What a partition's rows become in the store, and that indexes follow them.
+
 use crate::domain::{
     AccountId, Correlation, Delivery, DeliveryId, Due, Phase, PhononUuid, Source, State, Timestamp,
     WebhookName,

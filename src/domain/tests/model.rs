@@ -1,0 +1,341 @@
+//! Thousands of random histories of one uuid over a virtual clock, and what must hold in every one of them.
+//!
+//! `RINGBACK_SEED` repeats one run.
+
+use super::{OTHER, OURS, STRANGER, flow, flow_of, outcome, report_of, rules, source, uuid};
+use crate::domain::{
+    AccountRules, Command, Correlation, DeliveryId, Due, Event, FlowComplete, IgnoredRecord,
+    OnReportTimeout, Phase, Phase2Order, Phase2Wait, Rules, SmsId, State, Timestamp, Verdict,
+    WebhookName, decide, evolve,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+const HISTORIES: u64 = 4000;
+const STEPS: usize = 60;
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the one thing that a person says to this test")]
+fn random_histories_keep_the_invariants() {
+    if let Some(seed) = std::env::var("RINGBACK_SEED").ok().and_then(|text| text.parse().ok()) {
+        return run(seed);
+    }
+    for seed in 0..HISTORIES {
+        if std::panic::catch_unwind(|| run(seed)).is_err() {
+            panic!("RINGBACK_SEED={seed} repeats it");
+        }
+    }
+}
+
+fn run(seed: u64) {
+    let mut dice = Dice(seed);
+    let mut world = World::new(&mut dice);
+    for _ in 0..STEPS {
+        world.step(&mut dice);
+    }
+    world.drain();
+}
+
+/// SplitMix64: small, and the same everywhere.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % sides
+    }
+
+    fn one_in(&mut self, sides: u64) -> bool {
+        self.below(sides) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        let index = self.below(of.len() as u64);
+        of[usize::try_from(index).unwrap()]
+    }
+}
+
+fn random_account(dice: &mut Dice) -> AccountRules {
+    AccountRules {
+        notify_on_delivery: !dice.one_in(6),
+        attach_flow_keys: dice.one_in(2),
+        webhook_enabled: dice.pick(&[Some(true), Some(true), Some(true), Some(false), None]),
+        default_webhook: WebhookName::new("crm").filter(|_| !dice.one_in(8)),
+        flows: BTreeMap::new(),
+    }
+}
+
+fn random_rules(dice: &mut Dice) -> Rules {
+    let mut rules = rules();
+    rules.accounts = [OURS, OTHER].map(|id| (id, random_account(dice))).into();
+    rules.correlation.phase2_wait = dice.pick(&[Phase2Wait::All, Phase2Wait::Each]);
+    rules.correlation.phase2_order =
+        dice.pick(&[Phase2Order::Strict, Phase2Order::Strict, Phase2Order::Independent]);
+    rules.correlation.on_report_timeout =
+        dice.pick(&[OnReportTimeout::End, OnReportTimeout::Notify]);
+    rules.webhook_defaults.age_max_ms = dice.pick(&[15, 10_000]);
+    rules
+}
+
+/// What came of the deliveries of one life of the uuid, which ends when the uuid is forgotten.
+#[derive(Default)]
+struct Life {
+    scheduled: BTreeMap<DeliveryId, Phase>,
+    ended: BTreeSet<DeliveryId>,
+    /// The SMS that a phase 2 told of.
+    told: BTreeSet<SmsId>,
+    accepted: bool,
+    closed: bool,
+}
+
+struct World {
+    rules: Rules,
+    state: State,
+    now: i64,
+    life: Life,
+    history: Vec<Event>,
+}
+
+impl World {
+    fn new(dice: &mut Dice) -> Self {
+        let rules = random_rules(dice);
+        let (state, life) = (State::default(), Life::default());
+        Self { rules, state, now: 0, life, history: Vec::new() }
+    }
+
+    fn step(&mut self, dice: &mut Dice) {
+        self.now += dice.pick(&[0, 1, 1, 5, 50, 400]);
+        match dice.below(12) {
+            0 => self.accept_flow(dice),
+            1..6 => self.accept_report(dice),
+            6..9 => self.end_attempt(dice),
+            9 => self.fire(),
+            10 => {
+                self.now = self.now.max(self.state.timer().map_or(self.now, Timestamp::as_ms));
+                self.fire();
+            }
+            _ if dice.one_in(4) => {
+                let account = dice.pick(&[OURS, OTHER]);
+                if dice.one_in(4) {
+                    self.rules.accounts.remove(&account);
+                } else {
+                    self.rules.accounts.insert(account, random_account(dice));
+                }
+                self.rules.correlation.phase2_wait =
+                    dice.pick(&[Phase2Wait::All, Phase2Wait::Each]);
+            }
+            _ => self.stale_outcome(dice),
+        }
+    }
+
+    fn accept_flow(&mut self, dice: &mut Dice) {
+        let record = match dice.below(5) {
+            0 => flow(),
+            1 => flow_of(""),
+            2 => flow_of("a"),
+            3 => flow_of("a b"),
+            _ => flow_of("c a b"),
+        };
+        let record = FlowComplete {
+            account: dice.pick(&[OURS, OURS, OURS, OURS, OTHER, STRANGER]),
+            content: dice.pick(&[1, 1, 2]),
+            ..record
+        };
+        let before = self.waiting();
+        let events = self.play(&Command::AcceptFlow(Box::new(record), source(0)));
+        let heads = events.iter().filter(|event| {
+            matches!(
+                event,
+                Event::FlowAccepted(_)
+                    | Event::FlowSilenced { .. }
+                    | Event::RecordIgnored(IgnoredRecord { waited: false, .. })
+                    | Event::RecordDeadLettered { .. }
+            )
+        });
+        assert_eq!(heads.count(), 1, "a flow record has one fate: {events:?}");
+        let opened =
+            matches!(events.first(), Some(Event::FlowAccepted(_) | Event::FlowSilenced { .. }));
+        let settled = settled(&events);
+        assert_eq!(settled, if opened { before } else { Vec::new() }, "each once: {events:?}");
+    }
+
+    fn accept_report(&mut self, dice: &mut Dice) {
+        let account = dice.pick(&[OURS, OURS, OURS, OURS, OURS, OTHER, STRANGER]);
+        let id = dice.pick(&["a", "b", "c", "x"]);
+        let status = dice.pick(&["QUEUED", "SENT", "DELIVERED", "FAILED", "VANISHED"]);
+        let report = Box::new(report_of(account, id, status));
+        let events = self.play(&Command::AcceptReport(report, source(0)));
+        let fates = events.iter().filter(|event| {
+            matches!(
+                event,
+                Event::ReportAccepted { .. }
+                    | Event::RecordIgnored(IgnoredRecord { waited: false, .. })
+                    | Event::RecordDeadLettered { .. }
+            )
+        });
+        assert_eq!(fates.count(), 1, "a report has one fate: {events:?}");
+    }
+
+    /// An attempt of a row that is due ends somehow.
+    fn end_attempt(&mut self, dice: &mut Dice) {
+        let now = Timestamp::from_ms(self.now);
+        let due = |due: Due| matches!(due, Due::At(at) if at <= now);
+        let Some(row) = self.state.deliveries.iter().find(|row| due(row.due)) else { return };
+        let verdict = dice.pick(&[Verdict::Delivered, Verdict::Retry, Verdict::GiveUp]);
+        self.end(row.id, row.attempts + 1, verdict);
+    }
+
+    fn end(&mut self, delivery: DeliveryId, attempt: u32, verdict: Verdict) {
+        let outcome = outcome(verdict, None);
+        let events = self.play(&Command::RecordOutcome { delivery, attempt, outcome });
+        assert!(!events.is_empty());
+    }
+
+    fn stale_outcome(&mut self, dice: &mut Dice) {
+        let known: Vec<DeliveryId> = self.life.scheduled.keys().copied().collect();
+        if known.is_empty() {
+            return;
+        }
+        let delivery = dice.pick(&known);
+        let made = self.state.delivery(delivery).map_or(0, |row| row.attempts);
+        let attempt = dice.pick(&[made, made + 2]);
+        let before = self.state.clone();
+        let outcome = outcome(Verdict::Delivered, None);
+        let events = self.play(&Command::RecordOutcome { delivery, attempt, outcome });
+        assert!(events.is_empty() && self.state == before, "stale: {events:?}");
+    }
+
+    fn fire(&mut self) {
+        let expired: Vec<_> = self.expired();
+        let events = self.play(&Command::FireTimer(uuid()));
+        assert_eq!(settled(&events), expired, "each that expired, once: {events:?}");
+        let now = Timestamp::from_ms(self.now);
+        assert!(self.state.timer().is_none_or(|due| due > now), "the timer fires for ever");
+    }
+
+    fn play(&mut self, command: &Command) -> Vec<Event> {
+        let now = Timestamp::from_ms(self.now);
+        let events = decide(&self.state, command, &self.rules, now);
+        for event in &events {
+            self.life.observe(event);
+            self.state = evolve(std::mem::take(&mut self.state), event);
+            if *event == Event::MarkerExpired {
+                assert!(self.state.is_empty(), "a forgotten uuid has no state");
+            }
+        }
+        if self.state.is_empty() {
+            self.life = Life::default();
+        }
+        self.history.extend(events.iter().cloned());
+        self.assert_state();
+        events
+    }
+
+    fn assert_state(&self) {
+        let rows = &self.state.deliveries;
+        let pending = rows.iter().any(|row| row.phase == Phase::One);
+        for row in rows {
+            assert!(!self.life.ended.contains(&row.id), "it ended before");
+            let free = matches!(row.due, Due::At(_));
+            if row.phase == Phase::Two && self.rules.correlation.phase2_order == Phase2Order::Strict
+            {
+                assert_ne!(free, pending, "strict phase 2 is due exactly when phase 1 ended");
+            }
+        }
+        let known = matches!(self.state.correlation, Correlation::Open(_));
+        assert!(known || rows.is_empty(), "a delivery outlives its correlation");
+        if let Correlation::AwaitingFlow(reports) = &self.state.correlation {
+            assert!(!reports.is_empty(), "nothing waits, yet something is stored");
+        }
+    }
+
+    fn waiting(&self) -> Vec<SmsId> {
+        self.waiting_where(|_| true)
+    }
+
+    fn expired(&self) -> Vec<SmsId> {
+        let now = Timestamp::from_ms(self.now);
+        self.waiting_where(|expires_at| expires_at.is_some_and(|at| at <= now))
+    }
+
+    fn waiting_where(&self, which: impl Fn(Option<Timestamp>) -> bool) -> Vec<SmsId> {
+        let Correlation::AwaitingFlow(reports) = &self.state.correlation else { return Vec::new() };
+        let reports = reports.iter().filter(|report| which(report.expires_at));
+        let mut waiting: Vec<SmsId> = reports.map(|report| report.sms.clone()).collect();
+        waiting.sort();
+        waiting
+    }
+
+    /// Time passes until nothing is left, and it does not take for ever.
+    fn drain(&mut self) {
+        for _ in 0..100 {
+            if self.state.is_empty() {
+                let replayed = self.history.iter().fold(State::default(), evolve);
+                assert_eq!(replayed, self.state, "replaying gives another state");
+                return;
+            }
+            let row = self.state.deliveries.iter().find(|row| row.due != Due::AfterPhaseOne);
+            if let Some((id, attempt)) = row.map(|row| (row.id, row.attempts + 1)) {
+                self.end(id, attempt, Verdict::Delivered);
+            } else {
+                let timer = self.state.timer().expect("it waits for nothing and is not at its end");
+                self.now = self.now.max(timer.as_ms());
+                self.fire();
+            }
+            let replayed = self.history.iter().fold(State::default(), evolve);
+            assert_eq!(replayed, self.state, "replaying gives another state");
+        }
+        panic!("it never ends: {:?}", self.state);
+    }
+}
+
+/// The SMS of the reports that stopped waiting, once each.
+fn settled(events: &[Event]) -> Vec<SmsId> {
+    let mut settled: Vec<SmsId> = Vec::new();
+    for event in events {
+        if let Event::ReportAdopted { sms } = event {
+            settled.push(sms.clone());
+        } else if let Event::RecordIgnored(IgnoredRecord { waited: true, sms: Some(sms), .. }) =
+            event
+        {
+            settled.push(sms.clone());
+        } else if let Event::RecordDeadLettered { record, .. } = event {
+            settled.extend(record.sms.clone());
+        }
+    }
+    settled.sort();
+    settled
+}
+
+impl Life {
+    fn observe(&mut self, event: &Event) {
+        if let Event::FlowAccepted(_) = event {
+            assert!(!std::mem::replace(&mut self.accepted, true), "a second flow");
+        } else if let Event::CollectionClosed(_) = event {
+            assert!(!std::mem::replace(&mut self.closed, true), "closed twice");
+        } else if let Event::DeliveryScheduled { delivery, sms } = event {
+            assert!(
+                !self.scheduled.values().any(|p| (*p, delivery.phase) == (Phase::One, Phase::One))
+            );
+            let before = self.scheduled.insert(delivery.id, delivery.phase);
+            assert_eq!(before, None, "an id twice");
+            assert_eq!(sms.is_empty(), delivery.phase == Phase::One, "an empty webhook");
+            for sms in sms {
+                assert!(self.told.insert(sms.clone()), "{sms} is told of twice");
+            }
+        } else if let Event::Delivered { delivery, .. } | Event::DeadLettered { delivery, .. } =
+            event
+        {
+            assert!(self.scheduled.contains_key(&delivery.id), "it was never scheduled");
+            assert!(self.ended.insert(delivery.id), "it ended twice");
+        } else if let Event::MarkerKept { .. } = event {
+            assert_eq!(
+                self.ended.len(),
+                self.scheduled.len(),
+                "the end before all deliveries ended"
+            );
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Rule 1 and the settings of accounts and flows.
+
+use super::{
+    FLOW, STRANGER, account, check, delivered, flow, flow_of, phase_1, report, rules, steps, timer,
+};
+use crate::domain::{FlowComplete, Rules};
+
+#[test]
+fn a_flow_schedules_phase_1_at_once_and_to_the_accounts_default_webhook() {
+    check(
+        &rules(),
+        steps![0 => flow_of("a")],
+        "0: flow, collecting until 2000
+         0: P1 to crm at 0, by #0: flow K
+         = collecting until 2000; P1 at 0",
+    );
+}
+
+#[test]
+fn an_account_that_does_not_notify_gets_phase_1_only_and_the_correlation_ends_with_it() {
+    check(
+        &account(|a| a.notify_on_delivery = false),
+        steps![0 => flow_of("a"), 1 => report("a", "DELIVERED"), 2 => delivered(phase_1()),
+               501 => timer(), 502 => timer()],
+        "0: flow, phase 1 only
+         0: P1 to crm at 0, by #0: flow K
+         1: ignored a of 28: notify_off
+         2: P1 delivered by attempt 1
+         2: ended
+         2: marker of 28 until 502
+         501: nothing
+         502: forgotten
+         = unknown",
+    );
+}
+
+#[test]
+fn reports_that_waited_are_ignored_where_the_account_does_not_notify_any_more() {
+    check(
+        &rules(),
+        steps![0 => report("a", "SENT"), 1 => account(|a| a.notify_on_delivery = false),
+               2 => flow_of("a")],
+        "0: report ~a SENT until 1000
+         2: flow, phase 1 only
+         2: P1 to crm at 2, by #2: flow K
+         2: ignored a of 28 after waiting: notify_off
+         = phase 1 only; P1 at 2",
+    );
+}
+
+#[test]
+fn without_a_default_webhook_nothing_is_sent_and_reports_are_ignored_for_that() {
+    check(
+        &account(|a| a.default_webhook = None),
+        steps![0 => report("a", "SENT"), 1 => flow_of("a"), 2 => report("a", "DELIVERED"),
+               3 => flow_of("a"), 2500 => timer(), 2501 => timer()],
+        "0: report ~a SENT until 1000
+         1: silent flow: no_default_webhook until 2501
+         1: ignored a of 28 after waiting: no_default_webhook
+         2: ignored a of 28: no_default_webhook
+         3: ignored flow of 28: duplicate
+         2500: nothing
+         2501: forgotten
+         = unknown",
+    );
+}
+
+#[test]
+fn a_flow_that_does_not_enable_its_webhook_sends_nothing() {
+    check(
+        &account(|a| {
+            a.webhook_enabled = None;
+            a.notify_on_delivery = false;
+        }),
+        steps![1 => flow(), 2 => report("a", "DELIVERED"),
+               3 => FlowComplete { content: 2, ..flow() }],
+        "1: silent flow: webhook_disabled until 2501
+         2: ignored a of 28: webhook_disabled
+         3: ignored flow of 28: conflicting
+         = silent webhook_disabled until 2501",
+    );
+}
+
+/// "Enable webhook" is what a flow's entry says, else the record, else the account, else no.
+#[test]
+fn the_first_word_on_enabling_webhooks_counts() {
+    let given = |entry: Option<bool>, account_word: Option<bool>| -> Rules {
+        account(|a| {
+            a.flows = entry.map(|enabled| (FLOW, enabled)).into_iter().collect();
+            a.webhook_enabled = account_word;
+        })
+    };
+    let (yes, no) = (Some(true), Some(false));
+    for (entry, record, account_word, enabled) in [
+        (yes, no, no, true),
+        (no, yes, yes, false),
+        (None, yes, no, true),
+        (None, no, yes, false),
+        (None, None, yes, true),
+        (None, None, no, false),
+        (None, None, None, false),
+    ] {
+        let flow = FlowComplete { webhook_enabled: record, ..flow_of("") };
+        let then = if enabled {
+            "0: flow, phase 1 only
+             0: P1 to crm at 0, by #0: flow K
+             = phase 1 only; P1 at 0"
+        } else {
+            "0: silent flow: webhook_disabled until 2500
+             = silent webhook_disabled until 2500"
+        };
+        check(&given(entry, account_word), steps![0 => flow], then);
+    }
+}
+
+#[test]
+fn an_entry_for_another_flow_says_nothing() {
+    check(
+        &account(|a| a.flows = [(FLOW, false)].into()),
+        steps![0 => FlowComplete { flow: None, ..flow_of("") }],
+        "0: flow, phase 1 only
+         0: P1 to crm at 0, by #0: flow K
+         = phase 1 only; P1 at 0",
+    );
+}
+
+#[test]
+fn records_of_an_account_that_is_not_configured_become_dead_letters_and_change_nothing() {
+    check(
+        &rules(),
+        steps![0 => FlowComplete { account: STRANGER, ..flow() },
+               1 => super::report_of(STRANGER, "a", "DELIVERED")],
+        "0: dead letter of flow_complete: unknown_account
+         1: dead letter of delivery_report a DELIVERED: unknown_account
+         = unknown",
+    );
+}

@@ -1,0 +1,107 @@
+//! Manifest, links, decisions, and the tests that the map names.
+
+use crate::{File, assert_tidy, file, files, root, sources};
+
+/// Each dependency says why it is there.
+fn reasons(_path: &str, text: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut dependencies = false;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            dependencies = line.trim_end_matches(']').ends_with("dependencies");
+        } else if dependencies && !line.is_empty() && !line.starts_with('#') {
+            let reason = line.rsplit_once(" # ").map_or("", |(_, reason)| reason.trim());
+            if reason.is_empty() {
+                faults.push(format!("`{line}` does not say why it is there"));
+            }
+        }
+    }
+    faults
+}
+
+/// Links to files of the repository lead somewhere.
+fn links(path: &str, text: &str) -> Vec<String> {
+    let folder = root().join(path);
+    let folder = folder.parent().expect("a file stands in a folder");
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let local = targets.filter(|to| !to.contains("://") && !to.starts_with(['#', '<']));
+    let dead = local.filter(|to| {
+        let file = to.split('#').next().unwrap_or_default();
+        // An intra-doc link is rustdoc's business.
+        !to.starts_with("mailto:") && !file.contains("::") && !folder.join(file).exists()
+    });
+    dead.map(|to| format!("`{to}` leads nowhere")).collect()
+}
+
+fn titled(_path: &str, text: &str) -> Vec<String> {
+    let title = text.lines().next().and_then(|line| line.strip_prefix("# "));
+    if title.is_some_and(|title| !title.trim().is_empty()) {
+        Vec::new()
+    } else {
+        vec!["it begins with no title".to_owned()]
+    }
+}
+
+/// Tests that the text names as `path/to/file.rs::name_of_the_test` exist.
+fn named_tests(_path: &str, text: &str) -> Vec<String> {
+    let named = text.split('`').skip(1).step_by(2).filter_map(|code| code.split_once(".rs::"));
+    let gone = named.filter(|(file, name)| {
+        let path = root().join(format!("{file}.rs"));
+        let source = std::fs::read_to_string(path).unwrap_or_default();
+        !source.contains(&format!("#[test]\nfn {name}("))
+            && !source.contains(&format!("#[test]\n    fn {name}("))
+    });
+    gone.map(|(file, name)| format!("there is no test `{name}` in {file}.rs")).collect()
+}
+
+fn markdown() -> Vec<File> {
+    let mut all = files("ops", "md");
+    all.extend(files("schemas", "md"));
+    all.extend(files("config", "md"));
+    for name in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"] {
+        let path = root().join(name);
+        all.extend(path.exists().then(|| file(&path)));
+    }
+    all
+}
+
+#[test]
+fn every_dependency_says_why_it_is_there() {
+    assert_tidy(&[file(&root().join("Cargo.toml"))], reasons);
+    let bare = "[dependencies]\na = \"1\" # why\nb = \"1\"\n[dev-dependencies]\nc = \"1\"\n[profile.x]\nd = 1";
+    assert_eq!(reasons("Cargo.toml", bare).len(), 2);
+}
+
+#[test]
+fn links_lead_somewhere() {
+    assert_tidy(&markdown(), links);
+    assert_tidy(&sources(), |path, text| {
+        let documents = text.lines().filter(|line| line.trim_start().starts_with("//"));
+        links(path, &documents.collect::<Vec<_>>().join("\n"))
+    });
+    assert_eq!(
+        links("README.md", "[a](nowhere.md) [b](Cargo.toml) [c](https://x.org) [d](#e)").len(),
+        1
+    );
+    assert_eq!(links("src/lib.rs", "[a](main.rs#x) [b](../nowhere)").len(), 1);
+}
+
+#[test]
+fn every_decision_has_a_title() {
+    assert_tidy(&files("ops/decisions", "md"), titled);
+    for text in ["", "no title\n", "# \n", "\n# late\n"] {
+        assert_eq!(titled("x", text).len(), 1, "{text:?}");
+    }
+    assert!(titled("x", "# A title\n").is_empty());
+}
+
+#[test]
+fn the_tests_that_the_map_names_exist() {
+    let map = file(&root().join("src/lib.rs"));
+    assert!(map.text.matches(".rs::").count() >= 10, "each invariant names its test");
+    assert_tidy(&[map], named_tests);
+    let here = "`tests/tidy/documents.rs::links_lead_somewhere`";
+    assert!(named_tests("x", here).is_empty());
+    assert_eq!(named_tests("x", "`tests/tidy/documents.rs::nothing`").len(), 1);
+    assert_eq!(named_tests("x", "`tests/nowhere.rs::links_lead_somewhere`").len(), 1);
+}
