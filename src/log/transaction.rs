@@ -4,7 +4,9 @@ use super::client::{self, LogError};
 use super::group::{self, NativeError, OffsetsError};
 use super::reader::ReaderHandle;
 use super::record::Place;
+use super::report;
 use super::settings::KafkaSettings;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
@@ -80,8 +82,12 @@ struct Context {
 }
 
 impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        report::line(level, facility, message);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka reports a fault");
+        report::fault(&error, reason);
     }
 }
 
