@@ -60,6 +60,17 @@ fn topics_are_created_and_mended_and_then_the_daemon_runs() {
     check(&stage, |scene| scene.flows(&[flow]), then);
 }
 
+/// The changelog's partitions are there for good.
+#[test]
+fn a_changelog_is_not_made_before_the_inputs_tell_its_size() {
+    let stage = Stage::without_topics(broker::shared(), "commands-early");
+    let done = stage.command(&["topics", "--create"]);
+    assert_eq!(done.code, Some(EX_TEMPFAIL), "{done:?}");
+    assert!(done.err.contains("create them first"), "{done:?}");
+    let shown = stage.command(&["topics"]);
+    assert!(shown.out.contains("missing"), "nothing was created: {shown:?}");
+}
+
 #[test]
 fn a_new_secret_is_one_and_never_the_same() {
     let [one, other] = [(); 2].map(|()| command(&["secret", "new"]));

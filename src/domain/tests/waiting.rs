@@ -2,9 +2,11 @@
 
 use super::{
     OTHER, check, delivered, each, flow, flow_of, phase_1, phase_2, report, report_of, rules,
-    steps, timer,
+    source, steps, timer,
 };
-use crate::domain::DeliveryReport;
+use crate::domain::{
+    Command, DeadLetterReason, DeliveryReport, Event, State, Timestamp, decide, evolve,
+};
 use bytes::Bytes;
 
 #[test]
@@ -163,4 +165,26 @@ fn a_report_under_another_account_never_shadows_the_genuine_one() {
          5: complete
          = complete: a sent; P1 at 5, P2(a) after P1",
     );
+}
+
+#[test]
+fn reports_that_would_not_fit_into_a_row_together_are_given_up_whole() {
+    let large = |id| {
+        let raw = Some(Bytes::from(vec![b' '; 3 << 20]));
+        Command::AcceptReport(
+            Box::new(DeliveryReport { raw, ..report(id, "DELIVERED") }),
+            source(0),
+        )
+    };
+    let at = Timestamp::from_ms(0);
+    let first = decide(&State::default(), &large("a"), &rules(), at);
+    let state = first.iter().fold(State::default(), evolve);
+    assert!(matches!(first.as_slice(), [Event::ReportAccepted { .. }]), "{first:?}");
+    let second = decide(&state, &large("b"), &rules(), at);
+    let [Event::RecordDeadLettered { record, reason, .. }] = second.as_slice() else {
+        panic!("given up: {second:?}")
+    };
+    assert_eq!(*reason, DeadLetterReason::Undecodable);
+    assert_eq!(record.payload.as_ref().map(Bytes::len), Some(3 << 20));
+    assert_eq!(second.iter().fold(state.clone(), evolve), state);
 }
