@@ -17,16 +17,25 @@ help: ## what can be made
 demo: build ## see it work: a broker, a receiver and the sample flows in one process
 	"$(CARGO_TARGET_DIR)/release/ringback" demo
 
-build: ## the release binary
+# Cargo takes another work tree's artifacts of the same name for this one's, if they are younger than the sources.
+.PHONY: own
+own:
+	@mkdir -p "$(CARGO_TARGET_DIR)"
+	@if [ "$$(cat "$(CARGO_TARGET_DIR)/.work-tree" 2>/dev/null)" != "$(CURDIR)" ]; then \
+		find src tests benches -name '*.rs' -exec touch {} +; \
+		echo "$(CURDIR)" > "$(CARGO_TARGET_DIR)/.work-tree"; \
+	fi
+
+build: own ## the release binary
 	@ops/local/setup.sh build
 	cargo build --release --locked
 
-test: ## everything that CI runs
+test: own ## everything that CI runs
 	@ops/local/setup.sh test
 	cargo fmt --check
 	cargo clippy --release --locked --all-targets -- -D warnings
 	cargo test --release --locked
 
-bench: ## the benchmarks
+bench: own ## the benchmarks
 	@ops/local/setup.sh build
 	cargo bench --locked

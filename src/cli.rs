@@ -12,6 +12,7 @@ use crate::telemetry::{LogFormat, logging};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tracing::level_filters::LevelFilter;
 
 /// Done, or not.
 const FAILED: u8 = 1;
@@ -56,7 +57,10 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = logging::init(cli.log_format) {
+    // The demo talks on stdout, and what goes well there need not be told twice.
+    let quiet = matches!(cli.command, Command::Demo(_));
+    let level = if quiet { LevelFilter::WARN } else { LevelFilter::INFO };
+    if let Err(error) = logging::init(cli.log_format, level) {
         eprintln!("ringback: {error}");
         return ExitCode::from(FAILED);
     }

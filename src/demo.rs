@@ -1,8 +1,207 @@
-//! Everything at work in one process.
+//! Everything at work in one process, without any server.
+//!
+//! The cast: an embedded broker, a receiver that plays the customer, the real daemon between them with a
+//! configuration of real files, and a checklist of what has to be seen. The story: the sample flow and the delivery
+//! report of its SMS become two webhooks; then the flow of an account whose endpoint is out of order becomes attempts
+//! and a dead letter.
 
+mod broker;
+mod checklist;
+mod facts;
+mod files;
+mod pretty;
+mod receiver;
+mod samples;
+mod screen;
+
+use crate::app::{App, AppError};
+use crate::config::{self, Faults, Variables};
+use crate::log::TopicNames;
+use broker::{Broker, BrokerError};
+use checklist::{Checklist, Sight};
+use files::{BAD_ACCOUNT, Folder};
+use samples::Sample;
+use screen::{About, Screen};
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::sync::watch;
 
-/// Runs it.
-pub async fn run(_once: bool) -> ExitCode {
-    ExitCode::SUCCESS
+/// A machine that is busy with something else needs a few seconds.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Between two flows, once the story is told.
+const PAUSE: Duration = Duration::from_secs(5);
+/// An SMS is delivered a moment after its flow has ended.
+const REPORT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why the demo could not be shown.
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    #[error("the system refuses")]
+    System(#[from] io::Error),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error("{0}")]
+    Configuration(Faults),
+    #[error(transparent)]
+    App(#[from] AppError),
+}
+
+/// Shows it until Ctrl-C, or with `once` until everything has been seen. The code is 1 if anything was not.
+pub async fn run(once: bool) -> ExitCode {
+    match show(once).await {
+        Ok(left) if left.is_empty() || !once => ExitCode::SUCCESS,
+        Ok(left) => {
+            for sight in left {
+                eprintln!("ringback: not seen: {sight}");
+            }
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            let mut cause: Option<&dyn std::error::Error> = Some(&error);
+            while let Some(told) = cause {
+                eprintln!("ringback: {told}");
+                cause = told.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What has not been seen when it ends.
+async fn show(once: bool) -> Result<BTreeSet<Sight>, DemoError> {
+    let (screen, checklist) = (Screen::new(), Checklist::new());
+    let folder = Folder::new()?;
+    let secret = folder.write_secret()?;
+    let receiver = receiver::start(&secret, screen, checklist.clone()).await?;
+    let names = topics();
+    let broker = start_broker(&names, screen, checklist.clone())?;
+    let http = free_address()?;
+    let file = folder.write_config(broker.servers(), receiver, http)?;
+    // The variables of this process are meant for its daemon, not for the demo's.
+    let (settings, accounts) =
+        config::load_with(&file, &Variables::new()).map_err(DemoError::Configuration)?;
+    let app = App::new(settings, &accounts)?.without_topic_checks();
+    let say = |text: String| screen.line(About::Demo, &text);
+    say(format!("configuration {}", file.display()));
+    say(format!("receiver http://{receiver}, embedded broker {}", broker.servers()));
+    say(format!("http://{http}/metrics, /livez, /readyz; joining the group takes some 3 s"));
+
+    let (stop, stopped) = watch::channel(false);
+    let daemon = app.run(stopped);
+    tokio::pin!(daemon);
+    let stage = Stage { broker: &broker, names: &names, screen, checklist: &checklist };
+    let told = tokio::select! {
+        // It ends before the story does when it fails, or upon a signal.
+        ended = &mut daemon => { ended?; false }
+        told = stage.tell(once) => { told?; true }
+    };
+    if told {
+        stop.send_replace(true);
+        daemon.await?;
+    }
+    let left = checklist.left();
+    if once && left.is_empty() {
+        say("everything has been seen".to_owned());
+    }
+    Ok(left)
+}
+
+/// The names that a configuration has which does not say.
+fn topics() -> TopicNames {
+    let list = |name: &str| vec![name.to_owned()];
+    TopicNames {
+        flow_complete: list("flow-complete"),
+        delivery_report: list("sms-delivery-report"),
+        events: "ringback.events".to_owned(),
+        dead_letter: "ringback.dead-letter".to_owned(),
+        changelog: "ringback.changelog".to_owned(),
+        inbox: "ringback.inbox".to_owned(),
+    }
+}
+
+fn start_broker(
+    names: &TopicNames,
+    screen: Screen,
+    checklist: Checklist,
+) -> Result<Broker, BrokerError> {
+    let watched = vec![names.events.clone(), names.dead_letter.clone()];
+    let inputs = names.flow_complete.iter().chain(&names.delivery_report);
+    let state = [&names.changelog, &names.inbox];
+    let all = inputs.chain(&watched).chain(state).cloned().collect();
+    let events = names.events.clone();
+    Broker::start(all, watched, move |topic, bytes| {
+        if topic == events {
+            facts::event(bytes, screen, &checklist);
+        } else {
+            facts::dead_letter(bytes, screen, &checklist);
+        }
+    })
+}
+
+/// The daemon binds it a moment later, and is told that it can't in the rare case that another one was quicker.
+fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+struct Stage<'a> {
+    broker: &'a Broker,
+    names: &'a TopicNames,
+    screen: Screen,
+    checklist: &'a Checklist,
+}
+
+impl Stage<'_> {
+    /// Tells the story: with `once` until it has been seen or took too long, otherwise for ever.
+    async fn tell(&self, once: bool) -> Result<(), DemoError> {
+        if once {
+            return match tokio::time::timeout(DEADLINE, self.story()).await {
+                Ok(told) => told,
+                // What is left says why.
+                Err(_) => Ok(()),
+            };
+        }
+        self.story().await?;
+        let text = format!("a fresh flow every {} s; Ctrl-C ends the demo", PAUSE.as_secs());
+        self.screen.line(About::Demo, &text);
+        loop {
+            tokio::time::sleep(PAUSE).await;
+            let refused = || io::Error::other("the system gives no randomness");
+            let sample = Sample::fresh().ok_or_else(refused)?;
+            self.flow(&sample)?;
+            tokio::time::sleep(REPORT_PAUSE).await;
+            self.report(&sample)?;
+        }
+    }
+
+    async fn story(&self) -> Result<(), DemoError> {
+        let sample = Sample::original();
+        self.flow(&sample)?;
+        self.checklist.wait_for(&[Sight::Phase1Arrived, Sight::Phase1Delivered]).await;
+        self.report(&sample)?;
+        self.checklist.wait_for(&[Sight::Phase2Arrived, Sight::Phase2Delivered]).await;
+        let refused = || io::Error::other("the system gives no randomness");
+        let unlucky = Sample::fresh().ok_or_else(refused)?.of_account(BAD_ACCOUNT);
+        self.flow(&unlucky)?;
+        self.checklist.wait().await;
+        Ok(())
+    }
+
+    fn flow(&self, sample: &Sample) -> Result<(), DemoError> {
+        self.send(&self.names.flow_complete, &sample.uuid, &sample.flow)
+    }
+
+    fn report(&self, sample: &Sample) -> Result<(), DemoError> {
+        self.send(&self.names.delivery_report, &sample.uuid, &sample.report)
+    }
+
+    fn send(&self, topics: &[String], uuid: &str, record: &str) -> Result<(), DemoError> {
+        for topic in topics {
+            self.screen.line(About::Record, &format!("{topic:<19} {uuid}"));
+            self.broker.send(topic, uuid, record)?;
+        }
+        Ok(())
+    }
 }

@@ -8,13 +8,16 @@ mod group;
 mod reader;
 mod record;
 mod registry;
+mod report;
 mod restore;
 mod settings;
 mod topics;
 mod transaction;
 
 pub use client::{Cluster, LogError};
-pub use reader::{Assignment, From, Gate, LogEvent, OffsetsClient, Reader, ReaderHandle, Start};
+pub use reader::{
+    Assignment, End, From, Gate, LogEvent, OffsetsClient, Reader, ReaderHandle, Start,
+};
 pub use record::{FORWARDED_HEADERS, Place, Record, RecordBody, Role, Topics, forward_headers};
 pub use registry::Registry;
 pub use restore::{RestoreError, Restored, Want, restore};

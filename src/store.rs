@@ -21,7 +21,8 @@ use std::sync::Arc;
 
 type Db = DBWithThreadMode<MultiThreaded>;
 
-const BLOCK_CACHE_BYTES: usize = 48 << 20;
+/// Of it the write buffers take their share first: a smaller cache than theirs would hold no block, not even indexes and filters.
+const CACHE_BYTES: usize = WRITE_BUFFERS_BYTES + (48 << 20);
 const WRITE_BUFFERS_BYTES: usize = 64 << 20;
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
 const WAL_BYTES_MAX: u64 = 128 << 20;
@@ -66,7 +67,7 @@ impl Store {
     /// When the directory can't be used, or another process holds it.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Open { directory: directory.to_owned(), source };
-        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let cache = Cache::new_lru_cache(CACHE_BYTES);
         let options = partition_options(&cache);
         let mut database = options.clone();
         database.create_if_missing(true);

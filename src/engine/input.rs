@@ -3,7 +3,7 @@
 use super::config::EngineConfig;
 use crate::delivery::Attempted;
 use crate::domain::WebhookName;
-use crate::log::{Assignment, Place, Record};
+use crate::log::{Assignment, End, Place, Record};
 use crate::store::{Checkpoint, DueKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub(super) enum Input {
     Restored { epoch: u64, restored: Box<Restored> },
     /// A restore failed.
     RestoreFailed { epoch: u64, error: RestoreFailure },
-    /// The first and the end offsets of inputs.
-    Ends(Vec<(Place, i64, i64)>),
+    /// How far the inputs go.
+    Ends(Vec<End>),
     /// The accounts file was read again.
     Reload(Arc<EngineConfig>),
     /// Stop.

@@ -6,7 +6,7 @@ use super::task::Task;
 use super::work::Work;
 use super::{Engine, EngineError, clock};
 use crate::delivery::Attempted;
-use crate::log::{Assignment, From, Place, Start, Transactions};
+use crate::log::{Assignment, End, From, Place, Start, Transactions};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -266,12 +266,14 @@ impl Engine {
     }
 
     /// How many records of each input are not committed yet.
-    pub(super) fn lag(&self, ends: &[(Place, i64, i64)]) {
-        for (place, first, end) in ends {
+    pub(super) fn lag(&self, ends: &[End]) {
+        for End { place, first, end, read_up } in ends {
             let ours = |task: &&Task| task.places.contains(place);
             let Some(task) = self.tasks.values().find(ours) else { continue };
             let position = task.positions.get(place).unwrap_or(first).max(first);
-            self.metrics.set_consumer_lag(&place.topic, place.partition, (end - position).max(0));
+            let done = read_up.is_some_and(|read_up| *position >= read_up);
+            let lag = if done { 0 } else { (end - position).max(0) };
+            self.metrics.set_consumer_lag(&place.topic, place.partition, lag);
         }
     }
 }

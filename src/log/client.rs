@@ -1,5 +1,6 @@
 //! The settings of every Kafka client, and what one of them alone can tell.
 
+use super::report::Reports;
 use super::settings::KafkaSettings;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -126,7 +127,7 @@ pub(super) fn consumer(settings: &KafkaSettings) -> ClientConfig {
 }
 
 /// A consumer outside of any group, for restoring and looking.
-pub(super) fn observer(settings: &KafkaSettings, isolation: &str) -> ClientConfig {
+fn observer(settings: &KafkaSettings, isolation: &str) -> ClientConfig {
     let mut config = overridden(base(settings), settings, &PRODUCER_ONLY);
     config.remove("group.instance.id");
     for (key, value) in [
@@ -144,6 +145,14 @@ pub(super) fn observer(settings: &KafkaSettings, isolation: &str) -> ClientConfi
         config.set(key, value);
     }
     config
+}
+
+/// A consumer outside of any group.
+pub(super) type Observer = BaseConsumer<Reports>;
+
+/// A client for restoring and looking.
+pub(super) fn observe(settings: &KafkaSettings, isolation: &str) -> Result<Observer, LogError> {
+    observer(settings, isolation).create_with_context(Reports).map_err(LogError::Client)
 }
 
 /// The transactional producer.
@@ -176,7 +185,7 @@ pub(super) fn admin(settings: &KafkaSettings) -> ClientConfig {
 
 /// What the cluster's metadata says of topics.
 pub struct Cluster {
-    client: BaseConsumer,
+    client: Observer,
 }
 
 impl Cluster {
@@ -185,7 +194,7 @@ impl Cluster {
     /// # Errors
     /// When a property of `[kafka.client]` is wrong.
     pub fn new(settings: &KafkaSettings) -> Result<Self, LogError> {
-        let client = observer(settings, "read_uncommitted").create().map_err(LogError::Client)?;
+        let client = observe(settings, "read_uncommitted")?;
         Ok(Self { client })
     }
 

@@ -1,8 +1,8 @@
-//! The consumer group's word in a transaction, through librdkafka's own functions.
+//! What rust-rdkafka has no way to say, or says too slowly, through librdkafka's own functions.
 //!
-//! This is the one module with unsafe code. rust-rdkafka hides the generation of the group's metadata, and with a generation
-//! below 0 the broker accepts offsets from a member that was never, or is no longer, in the group: unfenced. So metadata
-//! are fetched, checked and handed over in one go.
+//! This is the one module with unsafe code. For the group's word in a transaction, rust-rdkafka hides the generation of the
+//! group's metadata, and with a generation below 0 the broker accepts offsets from a member that was never, or is no longer,
+//! in the group: unfenced. So metadata are fetched, checked and handed over in one go.
 #![expect(
     unsafe_code,
     reason = "librdkafka's C functions; every pointer lives and dies in this function"
@@ -21,6 +21,19 @@ pub(super) struct NativeError {
     pub(super) fatal: bool,
     pub(super) retriable: bool,
     pub(super) abortable: bool,
+}
+
+/// Waits until every record of `producer` was delivered or has failed; `false` when the time ran out before.
+///
+/// rust-rdkafka's own flush polls for a fixed 100 ms before it looks again, and so would its commit; this one is woken. The
+/// delivery reports must be served by another thread meanwhile.
+///
+/// # Safety
+/// `producer` must be a live handle of librdkafka.
+pub(super) unsafe fn flush(producer: *mut RDKafka, timeout_ms: i32) -> bool {
+    // SAFETY: the handle is live by this function's contract.
+    let code = unsafe { native::rd_kafka_flush(producer, timeout_ms) };
+    code == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
 /// Why offsets were not sent.

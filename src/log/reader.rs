@@ -45,10 +45,22 @@ pub enum LogEvent {
         /// The answer.
         reply: SyncSender<()>,
     },
-    /// The first and the end offset of partitions, as far as they are known.
-    Ends(Vec<(Place, i64, i64)>),
+    /// How far partitions go, as far as is known.
+    Ends(Vec<End>),
     /// The consumer can't go on.
     Failed(String),
+}
+
+/// How far a partition goes.
+pub struct End {
+    /// Which one.
+    pub place: Place,
+    /// The first offset that there is.
+    pub first: i64,
+    /// The offset after the last that is readable.
+    pub end: i64,
+    /// Everything up to the end was read, and this is the offset after the last record: markers of transactions come after.
+    pub read_up: Option<i64>,
 }
 
 /// Partitions that the group has assigned.

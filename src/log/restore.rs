@@ -4,7 +4,7 @@ use super::client::{self, LogError};
 use super::reader::list;
 use super::record::Place;
 use super::settings::KafkaSettings;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
@@ -99,8 +99,7 @@ pub fn restore<E>(
     if left.is_empty() {
         return Ok(());
     }
-    let consumer: BaseConsumer =
-        client::observer(settings, "read_committed").create().map_err(LogError::Client)?;
+    let consumer = client::observe(settings, "read_committed")?;
     consumer.assign(&starts).map_err(LogError::request("the changelog can't be assigned"))?;
     let mut progress = Instant::now();
     while !left.is_empty() {
@@ -153,11 +152,9 @@ fn ends<E>(
     cancelled: &AtomicBool,
 ) -> Result<BTreeMap<i32, (i64, i64)>, RestoreError<E>> {
     // A read_committed client would be told the last stable offset, and restore too little without a word.
-    let all: BaseConsumer =
-        client::observer(settings, "read_uncommitted").create().map_err(LogError::Client)?;
-    let stable: BaseConsumer =
-        client::observer(settings, "read_committed").create().map_err(LogError::Client)?;
-    let watermarks = |client: &BaseConsumer, partition| {
+    let all = client::observe(settings, "read_uncommitted")?;
+    let stable = client::observe(settings, "read_committed")?;
+    let watermarks = |client: &client::Observer, partition| {
         client
             .fetch_watermarks(changelog, partition, REQUEST_TIMEOUT)
             .map_err(LogError::request("the changelog's watermarks can't be read"))

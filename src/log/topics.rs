@@ -1,12 +1,13 @@
 //! What topics ought to be, what they are, and making the one the other.
 
 use super::client::{self, Cluster, LogError, MESSAGE_BYTES_MAX};
+use super::report::Reports;
 use super::settings::{KafkaSettings, TopicNames};
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic,
     ResourceSpecifier, TopicReplication,
 };
-use rdkafka::client::DefaultClientContext;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -127,8 +128,8 @@ fn own_topics(names: &TopicNames) -> [Wanted; 4] {
     ]
 }
 
-fn admin(settings: &KafkaSettings) -> Result<AdminClient<DefaultClientContext>, LogError> {
-    client::admin(settings).create().map_err(LogError::Client)
+fn admin(settings: &KafkaSettings) -> Result<AdminClient<Reports>, LogError> {
+    client::admin(settings).create_with_context(Reports).map_err(LogError::Client)
 }
 
 fn options() -> AdminOptions {
@@ -240,8 +241,12 @@ pub async fn create_missing(
 ) -> Result<Vec<String>, LogError> {
     let counts = counts(settings).await?;
     let inputs = names.flow_complete.iter().chain(&names.delivery_report);
-    let largest = inputs.filter_map(|name| counts.get(name)).max().copied().unwrap_or(1);
-    let partitions = counts.get(&names.changelog).copied().unwrap_or(largest);
+    let largest = inputs.filter_map(|name| counts.get(name)).max().copied();
+    // The changelog's partitions are there for good, and so they are not guessed.
+    let Some(partitions) = counts.get(&names.changelog).copied().or(largest) else {
+        let what = "none of the inputs exists yet, and the changelog gets as many partitions as the largest: create them first";
+        return Err(LogError::Topic { topic: names.changelog.clone(), what: what.to_owned() });
+    };
     let missing: Vec<Wanted> =
         own_topics(names).into_iter().filter(|topic| !counts.contains_key(&topic.name)).collect();
     let new: Vec<NewTopic<'_>> = missing

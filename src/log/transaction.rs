@@ -4,7 +4,9 @@ use super::client::{self, LogError};
 use super::group::{self, NativeError, OffsetsError};
 use super::reader::ReaderHandle;
 use super::record::Place;
+use super::report;
 use super::settings::KafkaSettings;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
@@ -80,8 +82,12 @@ struct Context {
 }
 
 impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        report::line(level, facility, message);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka reports a fault");
+        report::fault(&error, reason);
     }
 }
 
@@ -206,7 +212,17 @@ impl Transactions {
     ///
     /// # Errors
     /// By [`TransactionFault`]; only after `Abortable` is it known that nothing was committed.
+    #[expect(unsafe_code, reason = "the handle lives as long as the producer")]
     pub fn commit(&self) -> Result<Committed, TransactionError> {
+        let timeout_ms = i32::try_from(CALL_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the handle is the producer's own.
+        if !unsafe { group::flush(self.producer.client().native_ptr(), timeout_ms) } {
+            return Err(TransactionError {
+                call: "commit",
+                fault: TransactionFault::Retriable,
+                text: "the records are not delivered yet".to_owned(),
+            });
+        }
         self.producer.commit_transaction(CALL_TIMEOUT).map_err(|error| fault("commit", &error))?;
         let delivered = self.context.delivered.iter().map(|slot| slot.load(Ordering::Acquire));
         let written = delivered.zip(0_i32..).filter(|(next, _)| *next > 0);

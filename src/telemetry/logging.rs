@@ -9,9 +9,6 @@ use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// What is logged when `RUST_LOG` does not say.
-const DEFAULT_LEVEL: LevelFilter = LevelFilter::INFO;
-
 /// Dependencies that talk much of what concerns nobody. `RUST_LOG` can name them to hear it.
 const NOISY: [&str; 6] = ["h2", "hyper", "librdkafka", "rdkafka", "reqwest", "rustls"];
 
@@ -72,11 +69,11 @@ pub enum LoggingError {
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Sets up the logs of the process.
+/// Sets up the logs of the process, of `level` unless `RUST_LOG` says otherwise.
 ///
 /// # Errors
 /// When `RUST_LOG` can't be read, or at a second call.
-pub fn init(format: LogFormat) -> Result<(), LoggingError> {
+pub fn init(format: LogFormat, level: LevelFilter) -> Result<(), LoggingError> {
     let terminal = std::io::stderr().is_terminal();
     let json = match format {
         LogFormat::Auto => !terminal,
@@ -85,17 +82,17 @@ pub fn init(format: LogFormat) -> Result<(), LoggingError> {
     };
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let rust_log = std::env::var("RUST_LOG").unwrap_or_default();
-    let filter = filter(&rust_log).map_err(|error| LoggingError::Filter(rust_log, error))?;
+    let filter = filter(&rust_log, level).map_err(|error| LoggingError::Filter(rust_log, error))?;
     dispatch(json, colours, filter, std::io::stderr).try_init().map_err(LoggingError::Twice)
 }
 
 /// What `rust_log` asks for, on top of the defaults.
-fn filter(rust_log: &str) -> Result<EnvFilter, ParseError> {
+fn filter(rust_log: &str, default: LevelFilter) -> Result<EnvFilter, ParseError> {
     // The empty word would be a level too.
     let parts: Vec<&str> =
         rust_log.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     let asked = parts.iter().rev().find_map(|part| part.parse().ok());
-    let level: LevelFilter = asked.unwrap_or(DEFAULT_LEVEL);
+    let level: LevelFilter = asked.unwrap_or(default);
     // Who asks for less than warnings does not get them from dependencies either.
     let noisy_level = level.min(LevelFilter::WARN);
     let noisy = NOISY.iter().map(|target| format!("{target}={noisy_level}"));
@@ -153,7 +150,7 @@ mod tests {
         LazyLock::force(&STAYS);
         let buffer = Buffer::default();
         let sink = buffer.clone();
-        let filter = filter(rust_log).unwrap();
+        let filter = filter(rust_log, LevelFilter::INFO).unwrap();
         let dispatch = dispatch(json, colours, filter, move || sink.clone());
         tracing::dispatcher::with_default(&dispatch, log);
         let bytes = buffer.0.lock().unwrap().clone();
@@ -212,6 +209,6 @@ mod tests {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
         assert_eq!("xml".parse::<LogFormat>(), Err(LogFormatError));
-        assert!(filter("ringback=loud").is_err());
+        assert!(filter("ringback=loud", LevelFilter::INFO).is_err());
     }
 }

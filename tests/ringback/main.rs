@@ -13,6 +13,7 @@ mod bodies;
 mod commands;
 mod correlation;
 mod crashes;
+mod demo;
 mod encodings;
 mod faults;
 mod harness;

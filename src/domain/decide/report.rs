@@ -39,7 +39,34 @@ pub(super) fn accept(
     if let Some(reason) = refusal {
         return ignore(reason);
     }
+    if held_bytes(state).saturating_add(bytes(report)) > REPORTS_BYTES_MAX {
+        return vec![given_up(
+            report,
+            source,
+            DeadLetterReason::Undecodable,
+            format!(
+                "the reports kept of this uuid would be larger than {REPORTS_BYTES_MAX} bytes together"
+            ),
+        )];
+    }
     collect(state, report, class, source, rules, now)
+}
+
+/// What is kept of the reports of one uuid, so that its row, and the webhook that they make, always fit into a record.
+const REPORTS_BYTES_MAX: usize = 4 << 20;
+
+fn bytes(report: &DeliveryReport) -> usize {
+    report.body.len() + report.raw.as_ref().map_or(0, bytes::Bytes::len)
+}
+
+fn held_bytes(state: &State) -> usize {
+    let reports: &[Collected] = match &state.correlation {
+        Correlation::AwaitingFlow(reports) => reports,
+        Correlation::Open(flow) => &flow.reports,
+        Correlation::Unknown | Correlation::Silent { .. } | Correlation::Ended { .. } => &[],
+    };
+    let parts = reports.iter().flat_map(|report| [&report.body, &report.raw]);
+    parts.flatten().map(bytes::Bytes::len).sum()
 }
 
 /// Why the report does not count beside the one known of its SMS.
@@ -129,6 +156,16 @@ fn collect(
 }
 
 fn unknown_account(report: &DeliveryReport, source: &Source) -> Event {
+    let detail = format!("account {} is not in the accounts file", report.account);
+    given_up(report, source, DeadLetterReason::UnknownAccount, detail)
+}
+
+fn given_up(
+    report: &DeliveryReport,
+    source: &Source,
+    reason: DeadLetterReason,
+    detail: String,
+) -> Event {
     Event::RecordDeadLettered {
         record: RawRecord {
             kind: Some(RecordKind::Report),
@@ -138,7 +175,7 @@ fn unknown_account(report: &DeliveryReport, source: &Source) -> Event {
             payload: Some(report.raw.clone().unwrap_or_else(|| report.body.clone())),
             source: source.clone(),
         },
-        reason: DeadLetterReason::UnknownAccount,
-        detail: format!("account {} is not in the accounts file", report.account),
+        reason,
+        detail,
     }
 }

@@ -1,7 +1,9 @@
 //! What librdkafka calls back on the poll thread: statistics, errors and rebalances.
 
-use super::{Assignment, LogEvent, Sink};
+use super::{Assignment, End, LogEvent, Sink};
 use crate::log::record::Place;
+use crate::log::report;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
@@ -24,15 +26,23 @@ impl ClientContext for Context {
             let topic: Arc<str> = topic.as_str().into();
             // librdkafka's own lag counts from offsets that a consumer commits, and here transactions do.
             let known = stats.partitions.values().filter(|p| p.partition >= 0 && p.ls_offset >= 0);
-            known.map(move |p| {
-                (Place { topic: topic.clone(), partition: p.partition }, p.lo_offset, p.ls_offset)
+            known.map(move |p| End {
+                place: Place { topic: topic.clone(), partition: p.partition },
+                first: p.lo_offset,
+                end: p.ls_offset,
+                read_up: (p.next_offset >= p.ls_offset && p.fetchq_cnt == 0)
+                    .then_some(p.app_offset),
             })
         });
         (self.sink)(LogEvent::Ends(ends.collect()));
     }
 
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        report::line(level, facility, message);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka reports a fault");
+        report::fault(&error, reason);
     }
 }
 

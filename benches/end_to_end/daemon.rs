@@ -1,0 +1,151 @@
+//! The real daemon, with the configuration that a part needs.
+
+use crate::child::{self, free_port, mortal, run_dir, tail};
+use crate::http;
+use crate::kafka::Kafka;
+use crate::load::Inputs;
+use std::path::PathBuf;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+/// A daemon's place: its directory and what it is configured with.
+pub(crate) struct Place {
+    name: String,
+    dir: PathBuf,
+    port: u16,
+}
+
+/// A running daemon. Dropping it is a SIGKILL.
+pub(crate) struct Daemon {
+    child: Child,
+    port: u16,
+    log: PathBuf,
+    started: Instant,
+}
+
+impl Place {
+    /// Writes the configuration: everything is the daemon's default but the names, the number in flight and the retries.
+    pub(crate) fn new(
+        kafka: &Kafka,
+        name: &str,
+        inputs: &Inputs,
+        url: &str,
+        in_flight: usize,
+    ) -> Self {
+        let dir = run_dir().join(name);
+        std::fs::create_dir_all(&dir).expect("a directory for the daemon");
+        let port = free_port();
+        let settings = format!(
+            r#"[kafka]
+bootstrap_servers = "{}"
+group_id = "{name}"
+instance_id = "{name}-0"
+[topics]
+flow_complete = "{}"
+delivery_report = "{}"
+events = "{name}.events"
+dead_letter = "{name}.dead-letter"
+changelog = "{name}.changelog"
+inbox = "{name}.inbox"
+[store]
+directory = "data"
+[http]
+listen = "127.0.0.1:{port}"
+[accounts]
+file = "accounts.toml"
+[delivery]
+allow_addresses = ["127.0.0.0/8"]
+[delivery.retry]
+initial_interval_ms = 3600000
+"#,
+            kafka.bootstrap(),
+            inputs.flows,
+            inputs.reports,
+        );
+        let accounts = format!(
+            r#"[[account]]
+id = 28
+"account.sms.notifyOnDelivery" = true
+"account.sms.notifyOnDelivery.attachflowkeys" = true
+http_enabled = true
+[[webhook]]
+name = "crm"
+account = 28
+default = true
+url = "{url}"
+in_flight_max = {in_flight}
+signing_secrets = ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]
+"#
+        );
+        std::fs::write(dir.join("ringback.toml"), settings).expect("the settings");
+        std::fs::write(dir.join("accounts.toml"), accounts).expect("the accounts");
+        Self { name: name.to_owned(), dir, port }
+    }
+
+    /// The changelog's name.
+    pub(crate) fn changelog(&self) -> String {
+        format!("{}.changelog", self.name)
+    }
+
+    /// Deletes the store.
+    pub(crate) fn delete_store(&self) {
+        std::fs::remove_dir_all(self.dir.join("data")).expect("a store");
+    }
+
+    /// Starts the daemon and waits for nothing.
+    pub(crate) fn spawn(&self) -> Daemon {
+        let log = self.dir.join("stderr.log");
+        let file = std::fs::File::options().append(true).create(true).open(&log);
+        let file = file.expect("the daemon's log");
+        let binary = std::env::var_os("RINGBACK_BIN");
+        let mut command = mortal(binary.unwrap_or(env!("CARGO_BIN_EXE_ringback").into()));
+        command.arg("run").arg("--config").arg(self.dir.join("ringback.toml"));
+        command.stdout(file.try_clone().expect("a handle")).stderr(file);
+        let started = Instant::now();
+        Daemon { child: child::spawn(command), port: self.port, log, started }
+    }
+}
+
+impl Daemon {
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until `/readyz` says 200; returns how long that took since the start.
+    pub(crate) fn wait_ready(&mut self, timeout: Duration) -> Duration {
+        while !matches!(http::get(self.port, "/readyz"), Ok((200, _))) {
+            let ended = self.child.try_wait().expect("a child");
+            let late = self.started.elapsed() > timeout;
+            assert!(ended.is_none() && !late, "{ended:?}: {}", tail(&self.log, 40));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.started.elapsed()
+    }
+
+    /// The sum of a metric's series whose labels hold `label`.
+    pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
+        let (_, text) = http::get(self.port, "/metrics").expect("/metrics answers");
+        let series = text.lines().filter_map(|line| line.rsplit_once(' '));
+        let of_it = series
+            .filter(|(series, _)| series.split('{').next() == Some(name) && series.contains(label));
+        of_it.map(|(_, value)| value.parse::<f64>().expect("a number")).sum()
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub(crate) fn stop(mut self) {
+        child::signal(&self.child, "TERM");
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "{status}: {}", tail(&self.log, 40));
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("-- {}\n{}", self.log.display(), tail(&self.log, 60));
+        }
+        // It may have ended already.
+        let _ended = self.child.kill().and_then(|()| self.child.wait());
+    }
+}

@@ -1,0 +1,152 @@
+//! Source records, and how they get into their topics.
+
+use crate::kafka::Kafka;
+use crate::samples::{self, Random};
+use rdkafka::ClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
+use serde_json::json;
+use std::time::Duration;
+
+/// The partitions of every topic.
+pub(crate) const PARTITIONS: i32 = 4;
+
+/// The phonon-uuid and the SMS that the templates hold, as long as those that take their place.
+const UUID: &str = "00000000-0000-4000-8000-000000000001";
+const SMS: &str = "00000000-0000-4000-8000-000000000002";
+
+/// The input topics of a part of the benchmark.
+#[derive(Clone, Debug)]
+pub(crate) struct Inputs {
+    pub(crate) flows: String,
+    pub(crate) reports: String,
+}
+
+impl Inputs {
+    /// Creates them.
+    pub(crate) fn create(kafka: &Kafka, part: &str) -> Self {
+        let inputs = Self { flows: format!("{part}.flows"), reports: format!("{part}.reports") };
+        kafka
+            .create_topics(&[(&inputs.flows, PARTITIONS, &[]), (&inputs.reports, PARTITIONS, &[])]);
+        inputs
+    }
+}
+
+/// The records' texts. Replacing ids in text is cheap, and the producer shares the cores with what is measured.
+pub(crate) struct Templates {
+    flow: String,
+    report: String,
+    small: String,
+}
+
+impl Templates {
+    /// From the samples; a flow record is filled up to 1.5 KB with keys, as flows of some length have them.
+    pub(crate) fn new() -> Self {
+        let mut flow = samples::flow(UUID, &[SMS]);
+        let keys = flow["keys"].as_array_mut().expect("the sample has keys");
+        for number in 0..7 {
+            keys.push(json!({"name": format!("$flow.key.field{number}"), "value": "Thank you for calling"}));
+        }
+        let small = json!({
+            "phononUuid": UUID, "accountID": samples::ACCOUNT, "flowId": 200, "webhookEnabled": true,
+            "callDetails": [{"calleeNumber": "919879072567", "calleeType": "VISITOR", "duration": "15962"}],
+            "sms": [],
+        });
+        let report = samples::report(UUID, SMS, "DELIVERED");
+        Self { flow: flow.to_string(), report: report.to_string(), small: small.to_string() }
+    }
+
+    /// How long a flow record is.
+    pub(crate) fn flow_bytes(&self) -> usize {
+        self.flow.len()
+    }
+
+    /// A flow complete record with one SMS.
+    pub(crate) fn flow(&self, ids: &Ids) -> String {
+        self.flow.replace(UUID, &ids.uuid).replace(SMS, &ids.sms)
+    }
+
+    /// The final report about that SMS.
+    pub(crate) fn report(&self, ids: &Ids) -> String {
+        self.report.replace(UUID, &ids.uuid).replace(SMS, &ids.sms)
+    }
+
+    /// A flow complete record of 200 bytes without SMS.
+    pub(crate) fn small(&self, ids: &Ids) -> String {
+        self.small.replace(UUID, &ids.uuid)
+    }
+}
+
+/// The ids of one flow.
+pub(crate) struct Ids {
+    pub(crate) uuid: String,
+    sms: String,
+}
+
+/// So many of them, the same in every run.
+pub(crate) fn ids(count: usize, seed: u64) -> impl Iterator<Item = Ids> {
+    let mut random = Random::seeded(seed);
+    (0..count).map(move |_| Ids { uuid: random.uuid(), sms: random.uuid() })
+}
+
+struct NoLoss;
+
+impl ClientContext for NoLoss {}
+
+impl ProducerContext for NoLoss {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            // A panic in librdkafka's thread would be lost, and nothing can be measured without the records.
+            eprintln!("a record could not be produced: {error}");
+            std::process::abort();
+        }
+    }
+}
+
+/// A gateway: records keyed by uuid, partitioned as Java's clients do.
+pub(crate) struct Gateway(ThreadedProducer<NoLoss>);
+
+impl Gateway {
+    /// Connects.
+    pub(crate) fn new(kafka: &Kafka, linger_ms: u32) -> Self {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", kafka.bootstrap()).set("partitioner", "murmur2_random");
+        config.set("linger.ms", linger_ms.to_string()).set("compression.type", "lz4");
+        Self(config.create_with_context(NoLoss).expect("a producer"))
+    }
+
+    /// Sends a record.
+    pub(crate) fn send(&self, topic: &str, uuid: &str, record: &str) {
+        let mut message = BaseRecord::<str, str>::to(topic).key(uuid).payload(record);
+        loop {
+            match self.0.send(message) {
+                Ok(()) => return,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
+                    std::thread::sleep(Duration::from_millis(5));
+                    message = unsent;
+                }
+                Err((error, _)) => panic!("{topic}: {error}"),
+            }
+        }
+    }
+
+    /// Waits until all of it is written.
+    pub(crate) fn flush(&self) {
+        self.0.flush(Duration::from_secs(60)).expect("everything is written");
+    }
+}
+
+/// Produces flows and their reports, and waits until they are written.
+pub(crate) fn preload(kafka: &Kafka, inputs: &Inputs, templates: &Templates, flows: usize) {
+    let gateway = Gateway::new(kafka, 20);
+    for ids in ids(flows, 1) {
+        gateway.send(&inputs.flows, &ids.uuid, &templates.flow(&ids));
+        gateway.send(&inputs.reports, &ids.uuid, &templates.report(&ids));
+    }
+    gateway.flush();
+}

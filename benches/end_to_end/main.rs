@@ -1,0 +1,94 @@
+//! The end-to-end benchmark: the real daemon on a real Apache Kafka, beside a loop that only consumes and posts.
+//!
+//! The cast, each a process of its own so that its CPU and memory can be told apart: the *broker*; the *receiver*, which
+//! answers at once; the *bare loop*, which is the floor of any such daemon; the *daemon*. This process produces and measures.
+//!
+//! ```text
+//! cargo bench --bench end_to_end -- [throughput] [latency] [idle] [waiting] [restore]
+//!     [--flows 50000] [--seconds 15] [--rate N] [--waiting 1000000] [--in-flight 64]
+//! ```
+//!
+//! Without a part's name all are run. `RINGBACK_BIN` measures another build of the daemon, `RINGBACK_KEEP` keeps the
+//! run's directory with all logs. `ops/local/setup.sh test` fetches the broker.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a benchmark ends by panicking when its surroundings fail"
+)]
+
+mod bare;
+mod daemon;
+mod load;
+mod parts;
+mod process;
+mod receiver;
+mod table;
+
+#[expect(dead_code, reason = "shared with the tests, which need more of it")]
+#[path = "../../tests/ringback/harness/broker.rs"]
+mod broker;
+#[path = "../../tests/ringback/harness/child.rs"]
+mod child;
+#[expect(dead_code, reason = "shared with the tests, which need more of it")]
+#[path = "../../tests/ringback/harness/http.rs"]
+mod http;
+#[expect(dead_code, reason = "shared with the tests, which need more of it")]
+#[path = "../../tests/ringback/harness/kafka.rs"]
+mod kafka;
+#[expect(dead_code, reason = "shared with the tests, which need more of it")]
+#[path = "../../tests/ringback/harness/samples.rs"]
+mod samples;
+
+use parts::Sizes;
+
+/// What the daemon runs with, so that the bare loop's client is measured under the same allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The runtime of Kafka's admin client.
+fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(2).enable_all().build().expect("a runtime")
+    })
+}
+
+fn main() {
+    // Cargo says `--bench` to every benchmark.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|it| it != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [receiver::MODE] => receiver::run(),
+        [bare::MODE, rest @ ..] => bare::run(rest),
+        words => measure(words),
+    }
+}
+
+fn measure(words: &[&str]) {
+    let mut sizes = Sizes::default();
+    let mut wanted = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut number = || {
+            let next = words.next().and_then(|text| text.parse().ok());
+            next.unwrap_or_else(|| panic!("{word} wants a number"))
+        };
+        match *word {
+            "--flows" => sizes.flows = number(),
+            "--seconds" => sizes.seconds = number(),
+            "--rate" => sizes.rate = Some(number()),
+            "--waiting" => sizes.waiting = number(),
+            "--in-flight" => sizes.in_flight = number(),
+            part if parts::ALL.contains(&part) => wanted.push(part),
+            other => panic!("{other} is none of {:?} nor a size", parts::ALL),
+        }
+    }
+    if wanted.is_empty() {
+        wanted.extend(parts::ALL);
+    }
+    let figures = parts::run(&wanted, &sizes);
+    table::print(&figures);
+}

@@ -1,0 +1,293 @@
+//! What is measured, part by part.
+
+use crate::bare;
+use crate::broker::Broker;
+use crate::daemon::{Daemon, Place};
+use crate::kafka::Kafka;
+use crate::load::{self, Gateway, Inputs, PARTITIONS, Templates};
+use crate::process::{cpu_us, memory_kib, settle, threads_cpu_us};
+use crate::receiver::{Receiver, now_us};
+use crate::table::{Figure, Target};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// The parts' names.
+pub(crate) const ALL: [&str; 5] = ["throughput", "latency", "idle", "waiting", "restore"];
+
+const READY_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How much is done.
+pub(crate) struct Sizes {
+    /// Flows of the throughput's part; two webhooks each.
+    pub(crate) flows: usize,
+    /// How long the latency is measured.
+    pub(crate) seconds: usize,
+    /// Webhooks a second of the latency's part, when it is not half of the measured throughput.
+    pub(crate) rate: Option<usize>,
+    /// Deliveries that wait for an endpoint that is down.
+    pub(crate) waiting: usize,
+    /// Requests in flight.
+    pub(crate) in_flight: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { flows: 50_000, seconds: 15, rate: None, waiting: 1_000_000, in_flight: 64 }
+    }
+}
+
+struct Bench<'a> {
+    kafka: Kafka,
+    receiver: Receiver,
+    templates: Templates,
+    sizes: &'a Sizes,
+    /// Webhooks a second, once they are measured.
+    throughput: Option<f64>,
+    figures: Vec<Figure>,
+}
+
+/// Runs the parts and returns what they measured.
+pub(crate) fn run(wanted: &[&str], sizes: &Sizes) -> Vec<Figure> {
+    let broker = Broker::start();
+    let mut bench = Bench {
+        kafka: broker.kafka(),
+        receiver: Receiver::start(),
+        templates: Templates::new(),
+        sizes,
+        throughput: None,
+        figures: Vec::new(),
+    };
+    let wants = |part| wanted.contains(&part);
+    if wants("throughput") {
+        bench.throughput();
+    }
+    if wants("latency") || wants("idle") {
+        bench.latency_and_idle(wants("latency"), wants("idle"));
+    }
+    if wants("waiting") || wants("restore") {
+        bench.waiting_and_restore(wants("waiting"), wants("restore"));
+    }
+    bench.figures
+}
+
+impl Bench<'_> {
+    fn say(&mut self, figure: Figure) {
+        self.figures.push(figure);
+    }
+
+    fn throughput(&mut self) {
+        let webhooks = self.sizes.flows as u64 * 2;
+        println!(
+            "throughput: {} flows of {} bytes and their reports",
+            self.sizes.flows,
+            self.templates.flow_bytes()
+        );
+        let inputs = Inputs::create(&self.kafka, "throughput");
+        load::preload(&self.kafka, &inputs, &self.templates, self.sizes.flows);
+        let bare_us = self.bare_loop(&inputs, webhooks);
+
+        self.receiver.reset();
+        let url = self.receiver.url();
+        let place = Place::new(&self.kafka, "throughput", &inputs, &url, self.sizes.in_flight);
+        let daemon = place.spawn();
+        let count = self.receiver.wait_for(webhooks, "the daemon");
+        // The last outcomes are to be committed, too.
+        settle(daemon.pid(), Duration::from_secs(30));
+        let per_second = webhooks as f64 / count.span.as_secs_f64();
+        let cpu = cpu_us(daemon.pid()) as f64 / webhooks as f64;
+        for (name, us) in threads_cpu_us(daemon.pid()).into_iter().take(14) {
+            println!("  thread {name:<16} {:>7.2} µs per webhook", us as f64 / webhooks as f64);
+        }
+        let waited = daemon.metric("ringback_source_records_total", "accepted");
+        assert!(waited as u64 == webhooks, "{waited} of {webhooks} records were accepted");
+        let surplus = self.receiver.count().requests - webhooks;
+        assert_eq!(surplus, 0, "webhooks came twice");
+        let peak = memory_kib(daemon.pid(), "VmHWM:") as f64 / 1024.0;
+        self.throughput = Some(per_second);
+        self.say(Figure::new("daemon: throughput", per_second, "/s"));
+        self.say(Figure::new("daemon: CPU per webhook", cpu, "µs"));
+        let ratio =
+            Figure::new("daemon: CPU per webhook, times the bare loop's", cpu / bare_us, "×");
+        self.say(ratio.target(Target::AtMost(3.0)));
+        self.say(Figure::new("daemon: peak memory under load", peak, "MiB"));
+        daemon.stop();
+    }
+
+    /// Returns its CPU time per webhook.
+    fn bare_loop(&mut self, inputs: &Inputs, webhooks: u64) -> f64 {
+        self.receiver.reset();
+        let topics = [inputs.flows.as_str(), inputs.reports.as_str()];
+        let url = self.receiver.url();
+        let mut child = bare::spawn(self.kafka.bootstrap(), &topics, &url, self.sizes.in_flight);
+        let count = self.receiver.wait_for(webhooks, "the bare loop");
+        let cpu = cpu_us(child.id()) as f64 / webhooks as f64;
+        let peak = memory_kib(child.id(), "VmHWM:") as f64 / 1024.0;
+        child.kill().and_then(|()| child.wait()).expect("it runs");
+        let per_second = webhooks as f64 / count.span.as_secs_f64();
+        self.say(Figure::new("bare loop: throughput", per_second, "/s"));
+        self.say(Figure::new("bare loop: CPU per webhook", cpu, "µs"));
+        self.say(Figure::new("bare loop: peak memory", peak, "MiB"));
+        cpu
+    }
+
+    fn latency_and_idle(&mut self, latency: bool, idle: bool) {
+        let inputs = Inputs::create(&self.kafka, "latency");
+        let url = self.receiver.url();
+        let place = Place::new(&self.kafka, "latency", &inputs, &url, self.sizes.in_flight);
+        let mut daemon = place.spawn();
+        daemon.wait_ready(READY_TIMEOUT);
+        if latency {
+            self.latency(&inputs, &daemon);
+        }
+        if idle {
+            println!("idle: 10 s");
+            settle(daemon.pid(), Duration::from_secs(30));
+            let before = cpu_us(daemon.pid());
+            std::thread::sleep(Duration::from_secs(10));
+            let percent = (cpu_us(daemon.pid()) - before) as f64 / 10e6 * 100.0;
+            self.say(Figure::new("idle: CPU, of a core", percent, "%").target(Target::Below(2.0)));
+        }
+        daemon.stop();
+    }
+
+    /// Flows come steadily; the report of each follows a second later, since that is what reports do.
+    fn latency(&mut self, inputs: &Inputs, daemon: &Daemon) {
+        let half = self.throughput.map(|all| all / 2.0);
+        let rate = self.sizes.rate.map(|rate| rate as f64).or(half).unwrap_or(3000.0);
+        let flows = (rate / 2.0 * self.sizes.seconds as f64) as usize;
+        println!("latency: {rate:.0} webhooks/s for {} s", self.sizes.seconds);
+        self.receiver.reset();
+        let before = cpu_us(daemon.pid());
+        let sent = self.steadily(inputs, flows, rate / 2.0);
+        self.receiver.wait_for(flows as u64 * 2, "the daemon at half load");
+        let cpu = (cpu_us(daemon.pid()) - before) as f64 / (flows * 2) as f64;
+        let arrivals = self.receiver.take();
+        let mut latencies: Vec<u64> = sent
+            .iter()
+            .map(|(webhook, at)| arrivals.get(webhook).expect("it came").saturating_sub(*at))
+            .collect();
+        latencies.sort_unstable();
+        let percentile = |of: usize| latencies[(latencies.len() - 1) * of / 1000] as f64 / 1000.0;
+        self.say(Figure::new("half load: webhooks/s", rate, "/s"));
+        self.say(Figure::new("half load: CPU per webhook", cpu, "µs"));
+        self.say(Figure::new("half load: latency p50", percentile(500), "ms"));
+        let p99 = Figure::new("half load: latency p99", percentile(990), "ms");
+        self.say(p99.target(Target::Below(250.0)));
+        self.say(Figure::new("half load: latency p99.9", percentile(999), "ms"));
+    }
+
+    /// Returns when the record of each webhook was sent, which is its timestamp.
+    fn steadily(
+        &self,
+        inputs: &Inputs,
+        flows: usize,
+        per_second: f64,
+    ) -> BTreeMap<(String, u8), u64> {
+        let gateway = Gateway::new(&self.kafka, 0);
+        let mut sent = BTreeMap::new();
+        let mut reports = std::collections::VecDeque::new();
+        let start = Instant::now();
+        let wait_until = |seconds: f64| {
+            let due = Duration::from_secs_f64(seconds);
+            // A sleep per record would itself cost more CPU than the record.
+            if let Some(ahead) = due.checked_sub(start.elapsed()) {
+                std::thread::sleep(ahead.max(Duration::from_millis(2)));
+            }
+        };
+        let report = |(due, ids): (f64, load::Ids), sent: &mut BTreeMap<_, _>| {
+            wait_until(due);
+            let record = self.templates.report(&ids);
+            sent.insert((ids.uuid.clone(), 2), now_us());
+            gateway.send(&inputs.reports, &ids.uuid, &record);
+        };
+        for (number, ids) in load::ids(flows, 2).enumerate() {
+            let due = number as f64 / per_second;
+            while reports.front().is_some_and(|(report_due, _)| *report_due <= due) {
+                report(reports.pop_front().expect("there is one"), &mut sent);
+            }
+            wait_until(due);
+            let record = self.templates.flow(&ids);
+            sent.insert((ids.uuid.clone(), 1), now_us());
+            gateway.send(&inputs.flows, &ids.uuid, &record);
+            reports.push_back((due + 1.0, ids));
+        }
+        for waiting in reports {
+            report(waiting, &mut sent);
+        }
+        gateway.flush();
+        sent
+    }
+
+    fn waiting_and_restore(&mut self, waiting: bool, restore: bool) {
+        let flows = self.sizes.waiting;
+        println!("waiting: {flows} deliveries to an endpoint that refuses connections");
+        let inputs = Inputs::create(&self.kafka, "waiting");
+        // Nobody listens on a port that has just been free.
+        let url = format!("http://127.0.0.1:{}/", crate::child::free_port());
+        let place = Place::new(&self.kafka, "waiting", &inputs, &url, self.sizes.in_flight);
+        let mut daemon = place.spawn();
+        daemon.wait_ready(READY_TIMEOUT);
+        let start = Instant::now();
+        let gateway = Gateway::new(&self.kafka, 20);
+        for ids in load::ids(flows, 3) {
+            gateway.send(&inputs.flows, &ids.uuid, &self.templates.small(&ids));
+        }
+        gateway.flush();
+        let rows = || daemon.metric("ringback_outbox_rows", "state=") as usize;
+        while rows() < flows {
+            assert!(start.elapsed() < Duration::from_secs(900), "only {} deliveries wait", rows());
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        println!("  all accepted after {:.0} s", start.elapsed().as_secs_f64());
+        settle(daemon.pid(), Duration::from_secs(600));
+        println!(
+            "  attempts {}, {:.0} s, CPU {:.0} s",
+            daemon.metric("ringback_attempts_total", ""),
+            start.elapsed().as_secs_f64(),
+            cpu_us(daemon.pid()) as f64 / 1e6
+        );
+        if waiting {
+            self.memory("waiting", &daemon);
+        }
+        daemon.stop();
+        if restore {
+            self.restore(&place);
+        }
+    }
+
+    fn memory(&mut self, part: &str, daemon: &Daemon) {
+        let mib = |field| memory_kib(daemon.pid(), field) as f64 / 1024.0;
+        let (peak, now) = (mib("VmHWM:"), mib("VmRSS:"));
+        let peak = Figure::new(format!("{part}: peak memory"), peak, "MiB");
+        self.say(peak.target(Target::Below(300.0)));
+        self.say(Figure::new(format!("{part}: memory at the end"), now, "MiB"));
+    }
+
+    fn restore(&mut self, place: &Place) {
+        let records = records(&self.kafka, &place.changelog());
+        println!("restore: {records} records of the changelog");
+        place.delete_store();
+        let mut daemon = place.spawn();
+        let took = daemon.wait_ready(Duration::from_secs(600)).as_secs_f64();
+        let read = daemon.metric("ringback_restore_records_total", "");
+        println!("  {read} records in {took:.1} s, start and joining the group included");
+        let rate = Figure::new("restore: records of the changelog", read / took, "/s");
+        self.say(rate.target(Target::AtLeast(100_000.0)));
+        self.memory("restore", &daemon);
+        daemon.stop();
+    }
+}
+
+/// How many offsets a topic has.
+fn records(kafka: &Kafka, topic: &str) -> i64 {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", kafka.bootstrap()).set("group.id", "bench");
+    let consumer: BaseConsumer = config.create().expect("a consumer");
+    let count = |partition| {
+        let ends = consumer.fetch_watermarks(topic, partition, Duration::from_secs(10));
+        ends.map(|(low, high)| high - low).expect("the broker answers")
+    };
+    (0..PARTITIONS).map(count).sum()
+}

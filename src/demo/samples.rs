@@ -1,0 +1,98 @@
+//! The platform's sample records, and the webhooks that they must become.
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+const FLOW: &str = include_str!("../../config/examples/flow-complete.json");
+const REPORT: &str = include_str!("../../config/examples/sms-delivery-report.json");
+const PHASE_1: &str = include_str!("../../config/examples/webhook-phase-1.json");
+const PHASE_2: &str = include_str!("../../config/examples/webhook-phase-2.json");
+const UUID: &str = "bd706f90-aa14-47ea-9844-3d1e1123f4ee";
+const ACCOUNT: &str = "\"accountID\": 28";
+
+/// One execution of a flow: its records, and its webhooks. They differ from the samples in the phonon-uuid at most, and
+/// are spelt like them, since a webhook passes on what came as it was spelt.
+pub(super) struct Sample {
+    pub(super) uuid: String,
+    pub(super) flow: String,
+    pub(super) report: String,
+    pub(super) phase_1: String,
+    pub(super) phase_2: String,
+}
+
+impl Sample {
+    /// The samples themselves.
+    pub(super) fn original() -> Self {
+        Self::of(UUID.to_owned())
+    }
+
+    /// Another execution of the same flow. `None`: the system gives no randomness.
+    pub(super) fn fresh() -> Option<Self> {
+        Some(Self::of(random_uuid()?))
+    }
+
+    fn of(uuid: String) -> Self {
+        let renamed = |text: &str| text.replace(UUID, &uuid);
+        Self {
+            flow: renamed(FLOW),
+            report: renamed(REPORT),
+            phase_1: renamed(PHASE_1.trim_end()),
+            phase_2: renamed(PHASE_2.trim_end()),
+            uuid,
+        }
+    }
+
+    /// The same flow of another account.
+    pub(super) fn of_account(self, id: u32) -> Self {
+        let flow = self.flow.replace(ACCOUNT, &format!("\"accountID\": {id}"));
+        Self { flow, ..self }
+    }
+}
+
+fn random_uuid() -> Option<String> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    let random = u128::from_be_bytes(bytes);
+    // Version 4, variant 1.
+    let bits = random & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let mut text = format!("{bits:032x}");
+    for place in [20, 16, 12, 8] {
+        text.insert(place, '-');
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_are_the_samples_of_the_tests() {
+        for (example, sample) in [
+            (FLOW, include_str!("../../tests/ringback/samples/flow-complete.json")),
+            (REPORT, include_str!("../../tests/ringback/samples/sms-delivery-report.json")),
+            (PHASE_1, include_str!("../../tests/ringback/samples/webhook-phase-1.json")),
+            (PHASE_2, include_str!("../../tests/ringback/samples/webhook-phase-2.json")),
+        ] {
+            assert_eq!(example, sample);
+        }
+    }
+
+    #[test]
+    fn a_fresh_sample_differs_in_its_uuid_alone() {
+        let (original, fresh) = (Sample::original(), Sample::fresh().unwrap());
+        assert_ne!(fresh.uuid, original.uuid);
+        assert_eq!(fresh.uuid.len(), 36);
+        assert_eq!(fresh.uuid.get(14..15), Some("4"));
+        for (one, other) in [
+            (&original.flow, &fresh.flow),
+            (&original.report, &fresh.report),
+            (&original.phase_1, &fresh.phase_1),
+            (&original.phase_2, &fresh.phase_2),
+        ] {
+            assert_ne!(one, other);
+            assert_eq!(one, &other.replace(&fresh.uuid, &original.uuid));
+        }
+        let other = Sample::original().of_account(29);
+        assert!(other.flow.contains("\"accountID\": 29") && other.report == original.report);
+    }
+}

@@ -1,0 +1,54 @@
+//! What librdkafka says, at the level at which somebody wants to hear it.
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// A context that only reports.
+pub(super) struct Reports;
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        fault(&error, reason);
+    }
+}
+
+impl ConsumerContext for Reports {}
+
+/// One of librdkafka's own lines.
+pub(super) fn line(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    // Each broken connection says so many times over; whoever waits for Kafka says it once.
+    let usual = ["FAIL", "ERROR", "CONFWARN", "TERMINATE"].contains(&facility);
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(facility, "{message}");
+        }
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning if !usual => {
+            tracing::warn!(facility, "{message}")
+        }
+        RDKafkaLogLevel::Error
+        | RDKafkaLogLevel::Warning
+        | RDKafkaLogLevel::Notice
+        | RDKafkaLogLevel::Info
+        | RDKafkaLogLevel::Debug => tracing::debug!(facility, "{message}"),
+    }
+}
+
+/// A fault that no call returns.
+pub(super) fn fault(error: &KafkaError, reason: &str) {
+    let away = [
+        RDKafkaErrorCode::AllBrokersDown,
+        RDKafkaErrorCode::BrokerTransportFailure,
+        RDKafkaErrorCode::Resolve,
+    ];
+    if error.rdkafka_error_code().is_some_and(|code| away.contains(&code)) {
+        tracing::debug!(%error, reason, "Kafka is away");
+    } else {
+        tracing::warn!(%error, reason, "Kafka reports a fault");
+    }
+}

@@ -1,0 +1,44 @@
+//! `ringback demo --once`: everything in one process, and nothing around it.
+
+use crate::harness::child::{self, mortal, run_dir};
+use crate::harness::samples::{PHASE_1, PHASE_2};
+use crate::harness::wait_until;
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// White space is how the demo makes a body legible, and is all that it may change.
+fn compact(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
+#[test]
+fn the_demo_shows_both_webhooks_and_a_dead_letter() {
+    let dir = run_dir().join("demo");
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let (out, err) = (dir.join("stdout.log"), dir.join("stderr.log"));
+    let mut command = mortal(env!("CARGO_BIN_EXE_ringback"));
+    command.args(["demo", "--once"]).current_dir(&dir).env("TMPDIR", &dir).env_remove("RUST_LOG");
+    // A setting of somebody's daemon is none of the demo's.
+    command.env("RINGBACK__KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1");
+    command.stdout(std::fs::File::create(&out).expect("a file"));
+    command.stderr(std::fs::File::create(&err).expect("a file"));
+    let mut demo = child::spawn(command);
+    let said = || {
+        let read = |path| String::from_utf8(std::fs::read(path).expect("a log")).expect("UTF-8");
+        (read(&out), read(&err))
+    };
+    let status = wait_until("the demo ends", DEADLINE, || demo.try_wait().expect("a child"));
+    let (shown, complaints) = said();
+    assert_eq!(status.code(), Some(0), "{shown}\n{complaints}");
+    assert!(!complaints.contains("ERROR"), "{complaints}");
+    for body in [PHASE_1, PHASE_2] {
+        assert!(compact(&shown).contains(&compact(body)), "{body} in\n{shown}");
+    }
+    for word in ["signature ok", "attempt_failed", "dead letter", "attempts_exhausted"] {
+        assert!(shown.contains(word), "{word} in\n{shown}");
+    }
+    assert!(!shown.contains("WRONG") && !shown.contains('\x1b'), "{shown}");
+    let left = std::fs::read_dir(&dir).expect("a directory").count();
+    assert_eq!(left, 2, "its own directory is gone, only the logs are left");
+}
