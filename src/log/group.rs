@@ -8,9 +8,10 @@
     reason = "librdkafka's C functions; every pointer lives and dies in this function"
 )]
 
-use rdkafka::TopicPartitionList;
 use rdkafka::bindings as native;
+use rdkafka::client::Client;
 use rdkafka::types::{RDKafka, RDKafkaErrorCode};
+use rdkafka::{ClientContext, TopicPartitionList};
 use std::ffi::CStr;
 
 /// What a transactional call answered.
@@ -27,12 +28,9 @@ pub(super) struct NativeError {
 ///
 /// rust-rdkafka's own flush polls for a fixed 100 ms before it looks again, and so would its commit; this one is woken. The
 /// delivery reports must be served by another thread meanwhile.
-///
-/// # Safety
-/// `producer` must be a live handle of librdkafka.
-pub(super) unsafe fn flush(producer: *mut RDKafka, timeout_ms: i32) -> bool {
-    // SAFETY: the handle is live by this function's contract.
-    let code = unsafe { native::rd_kafka_flush(producer, timeout_ms) };
+pub(super) fn flush<C: ClientContext>(producer: &Client<C>, timeout_ms: i32) -> bool {
+    // SAFETY: the handle is the client's own, and lives as long as it is borrowed here.
+    let code = unsafe { native::rd_kafka_flush(producer.native_ptr(), timeout_ms) };
     code == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 

@@ -212,11 +212,9 @@ impl Transactions {
     ///
     /// # Errors
     /// By [`TransactionFault`]; only after `Abortable` is it known that nothing was committed.
-    #[expect(unsafe_code, reason = "the handle lives as long as the producer")]
     pub fn commit(&self) -> Result<Committed, TransactionError> {
         let timeout_ms = i32::try_from(CALL_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: the handle is the producer's own.
-        if !unsafe { group::flush(self.producer.client().native_ptr(), timeout_ms) } {
+        if !group::flush(self.producer.client(), timeout_ms) {
             return Err(TransactionError {
                 call: "commit",
                 fault: TransactionFault::Retriable,

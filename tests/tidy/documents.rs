@@ -48,10 +48,18 @@ fn named_tests(_path: &str, text: &str) -> Vec<String> {
     let gone = named.filter(|(file, name)| {
         let path = root().join(format!("{file}.rs"));
         let source = std::fs::read_to_string(path).unwrap_or_default();
-        !source.contains(&format!("#[test]\nfn {name}("))
-            && !source.contains(&format!("#[test]\n    fn {name}("))
+        !has_test(&source, name)
     });
     gone.map(|(file, name)| format!("there is no test `{name}` in {file}.rs")).collect()
+}
+
+/// Whether `#[test]` stands among the attributes of the function `name`.
+fn has_test(source: &str, name: &str) -> bool {
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    let start = format!("fn {name}(");
+    let Some(at) = lines.iter().position(|line| line.starts_with(&start)) else { return false };
+    let attributes = lines.iter().take(at).rev().take_while(|line| line.starts_with("#["));
+    attributes.into_iter().any(|line| *line == "#[test]")
 }
 
 fn markdown() -> Vec<File> {
@@ -103,5 +111,6 @@ fn the_tests_that_the_map_names_exist() {
     let here = "`tests/tidy/documents.rs::links_lead_somewhere`";
     assert!(named_tests("x", here).is_empty());
     assert_eq!(named_tests("x", "`tests/tidy/documents.rs::nothing`").len(), 1);
+    assert_eq!(named_tests("x", "`tests/tidy/documents.rs::has_test`").len(), 1, "it is no test");
     assert_eq!(named_tests("x", "`tests/nowhere.rs::links_lead_somewhere`").len(), 1);
 }

@@ -149,6 +149,34 @@ fn a_flow_adopts_what_is_left_when_others_expired() {
     );
 }
 
+/// A row has to fit into a record of Kafka, whatever a gateway sends for one uuid.
+#[test]
+fn what_the_reports_of_one_uuid_hold_is_bounded_before_and_after_the_flow() {
+    use crate::domain::{Command, Event, State, Timestamp, decide, evolve};
+    for flow_first in [false, true] {
+        let (mut state, mut kept) = (State::default(), 0);
+        let mut play = |command: &Command| {
+            let events = decide(&state, command, &rules(), Timestamp::default());
+            state = events.iter().fold(std::mem::take(&mut state), evolve);
+            events
+        };
+        if flow_first {
+            play(&Command::AcceptFlow(Box::new(flow()), super::source(0)));
+        }
+        for n in 0..6 {
+            let large = Bytes::from(vec![b' '; 1 << 20]);
+            let report = DeliveryReport { body: large, ..report(&n.to_string(), "SENT") };
+            let events = play(&Command::AcceptReport(Box::new(report), super::source(0)));
+            match events.as_slice() {
+                [Event::ReportAccepted { .. }] => kept += 1,
+                [Event::RecordDeadLettered { record, .. }] => assert!(record.payload.is_some()),
+                _ => panic!("{events:?}"),
+            }
+        }
+        assert_eq!(kept, 4, "4 MiB are kept, flow first: {flow_first}");
+    }
+}
+
 #[test]
 fn a_report_under_another_account_never_shadows_the_genuine_one() {
     check(
