@@ -121,6 +121,8 @@ pub struct Engine {
     restoring: Option<restore::Restoring>,
     revoking: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
+    /// The last batch's buffer.
+    buffer: Vec<u8>,
     busy: bool,
     committed_at: Instant,
     reported_at: Instant,
@@ -189,6 +191,7 @@ impl Engine {
             restoring: None,
             revoking,
             stopping,
+            buffer: Vec::new(),
             busy: false,
             committed_at: Instant::now(),
             reported_at: Instant::now(),
@@ -212,7 +215,7 @@ impl Engine {
             let (weight, deadline) = self.patience();
             self.mailbox.take(&mut inputs, weight, deadline);
             self.health.heartbeat();
-            let mut work = Work::default();
+            let mut work = Work::reusing(std::mem::take(&mut self.buffer));
             let turn = self.turn(&mut inputs, &mut work);
             let turn = turn.and_then(|()| self.finish_turn(work));
             if let Err(error) = turn {
