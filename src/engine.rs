@@ -132,6 +132,8 @@ pub struct Engine {
     last_try: bool,
     /// The reader was told to leave.
     closing: bool,
+    /// The last batch's buffer.
+    buffer: Vec<u8>,
     busy: bool,
     committed_at: Instant,
     reported_at: Instant,
@@ -204,6 +206,7 @@ impl Engine {
             warned: BTreeSet::new(),
             last_try: false,
             closing: false,
+            buffer: Vec::new(),
             busy: false,
             committed_at: Instant::now(),
             reported_at: Instant::now(),
@@ -227,7 +230,7 @@ impl Engine {
             let (weight, deadline) = self.patience();
             self.mailbox.take(&mut inputs, weight, deadline);
             self.health.heartbeat();
-            let mut work = Work::default();
+            let mut work = Work::reusing(std::mem::take(&mut self.buffer));
             let turn = self.turn(&mut inputs, &mut work);
             let turn = turn.and_then(|()| self.finish_turn(work));
             if let Err(error) = turn {

@@ -12,6 +12,8 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+/// What a row's key and its indexes take beside its value, roughly.
+const INDEXES_BYTES: usize = 300;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// How the attempt to commit a batch ended.
@@ -31,6 +33,7 @@ impl Engine {
             self.release(&work);
             self.open_gates(&work);
             self.busy = false;
+            self.buffer = work.into_buffer();
             return Ok(());
         }
         let started = Instant::now();
@@ -51,6 +54,7 @@ impl Engine {
         self.open_gates(&work);
         self.busy = work.outcomes.len() + work.told.len() >= BUSY_WEIGHT;
         self.committed_at = started;
+        self.buffer = work.into_buffer();
         Ok(())
     }
 
@@ -156,7 +160,14 @@ impl Engine {
         committed: &Committed,
         meta_rows: &BTreeMap<u32, Range<usize>>,
     ) -> Result<(), EngineError> {
-        let mut batches: BTreeMap<u32, Batch> = BTreeMap::new();
+        let mut bytes: BTreeMap<u32, usize> = BTreeMap::new();
+        for slot in work.slots() {
+            *bytes.entry(slot.partition).or_default() += slot.row.len() + INDEXES_BYTES;
+        }
+        let mut batches: BTreeMap<u32, Batch> = bytes
+            .into_iter()
+            .map(|(number, bytes)| (number, Batch::with_capacity(bytes)))
+            .collect();
         for slot in work.slots() {
             let Some(task) = self.tasks.get_mut(&slot.partition) else { continue };
             let batch = batches.entry(slot.partition).or_default();

@@ -77,7 +77,21 @@ pub(super) struct Work {
     pub(super) told: Vec<Told>,
 }
 
+/// A buffer that one batch of large records blew up is not kept.
+const BUFFER_BYTES_KEPT: usize = 16 << 20;
+
 impl Work {
+    /// An empty batch in the buffer of one that is done with: growing a new one costs more than filling it.
+    pub(super) fn reusing(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        Self { buffer, ..Self::default() }
+    }
+
+    /// The buffer, for the next batch.
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        if self.buffer.capacity() > BUFFER_BYTES_KEPT { Vec::new() } else { self.buffer }
+    }
+
     /// Whether there is nothing to commit.
     pub(super) fn is_empty(&self) -> bool {
         self.told.is_empty() && self.offsets.is_empty()

@@ -102,6 +102,12 @@ impl Default for Batch {
 }
 
 impl Batch {
+    /// An empty batch with room for so much, which spares it growing.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { write: WriteBatch::with_capacity_bytes(bytes), ..Self::default() }
+    }
+
     /// Puts the state of `uuid` in the place of the old one: the row, which is `encoded`, and what is derived from it.
     pub fn put(
         &mut self,
