@@ -246,7 +246,10 @@ impl Engine {
     fn turn(&mut self, inputs: &mut Vec<Input>, work: &mut Work) -> Result<(), EngineError> {
         for input in inputs.drain(..) {
             match input {
-                Input::Records { epoch, records } => self.records(epoch, &records, work)?,
+                Input::Records { epoch, records, bytes } => {
+                    work.gate_bytes += bytes;
+                    self.records(epoch, &records, work)?;
+                }
                 Input::Attempted(attempted) => self.attempted(attempted, work)?,
                 Input::Assigned(assignment) => self.assigned(assignment)?,
                 Input::Revoked { lost, reply } => self.revoked(lost, &reply, work)?,
@@ -281,7 +284,6 @@ impl Engine {
         records: &[Record],
         work: &mut Work,
     ) -> Result<(), EngineError> {
-        work.gates += 1;
         if self.epoch != Some(epoch) {
             return Ok(());
         }
@@ -395,9 +397,9 @@ fn sink(
     revoking: Arc<AtomicBool>,
 ) -> Arc<dyn Fn(LogEvent) + Send + Sync> {
     Arc::new(move |event| match event {
-        LogEvent::Records { epoch, records } => {
+        LogEvent::Records { epoch, records, bytes } => {
             let weight = records.len();
-            mailbox.put(Input::Records { epoch, records }, weight);
+            mailbox.put(Input::Records { epoch, records, bytes }, weight);
         }
         LogEvent::Assigned(assignment) => mailbox.put_urgent(Input::Assigned(assignment)),
         LogEvent::Revoked { lost, reply } => {

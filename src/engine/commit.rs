@@ -223,9 +223,7 @@ impl Engine {
     }
 
     fn settle_gates(&self, work: &Work) {
-        for _ in 0..work.gates {
-            self.reader.open_gate();
-        }
+        self.reader.open_gate(work.gate_bytes);
     }
 }
 
