@@ -36,6 +36,6 @@ test: own ## everything that CI runs
 	cargo clippy --release --locked --all-targets -- -D warnings
 	cargo test --release --locked
 
-bench: own ## the benchmarks
-	@ops/local/setup.sh build
-	cargo bench --locked
+bench: own ## the benchmarks: the steps, then the whole on a real Kafka, which takes some minutes
+	@ops/local/setup.sh test
+	cargo bench --locked --bench steps --bench end_to_end

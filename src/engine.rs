@@ -135,6 +135,8 @@ pub struct Engine {
     /// The last batch's buffer.
     buffer: Vec<u8>,
     busy: bool,
+    /// How long a busy engine gathers from one commit's start to the next's.
+    gather: Duration,
     committed_at: Instant,
     reported_at: Instant,
     failure: Option<EngineError>,
@@ -208,6 +210,7 @@ impl Engine {
             closing: false,
             buffer: Vec::new(),
             busy: false,
+            gather: Duration::ZERO,
             committed_at: Instant::now(),
             reported_at: Instant::now(),
             failure: None,
@@ -257,7 +260,7 @@ impl Engine {
         let now = Instant::now();
         if self.busy {
             let weight = BATCH_WEIGHT.min(self.settings.uncommitted_max.div_ceil(2));
-            return (weight, self.committed_at + self.settings.commit_interval());
+            return (weight, self.committed_at + self.gather);
         }
         let timers =
             self.tasks.values().filter(|task| task.active).filter_map(|task| task.next_timer);
@@ -269,7 +272,10 @@ impl Engine {
     fn turn(&mut self, inputs: &mut Vec<Input>, work: &mut Work) -> Result<(), EngineError> {
         for input in inputs.drain(..) {
             match input {
-                Input::Records { epoch, records } => self.records(epoch, &records, work)?,
+                Input::Records { epoch, records, bytes } => {
+                    work.gate_bytes += bytes;
+                    self.records(epoch, &records, work)?;
+                }
                 Input::Attempted(attempted) => self.attempted(attempted, work)?,
                 Input::Assigned(assignment) => self.assigned(assignment)?,
                 Input::Revoked { lost, reply } => self.revoked(lost, &reply, work)?,
@@ -305,7 +311,6 @@ impl Engine {
         records: &[Record],
         work: &mut Work,
     ) -> Result<(), EngineError> {
-        work.gates += 1;
         if self.epoch != Some(epoch) {
             return Ok(());
         }
@@ -459,9 +464,9 @@ fn sink(
     revoking: Arc<AtomicBool>,
 ) -> Arc<dyn Fn(LogEvent) + Send + Sync> {
     Arc::new(move |event| match event {
-        LogEvent::Records { epoch, records } => {
+        LogEvent::Records { epoch, records, bytes } => {
             let weight = records.len();
-            mailbox.put(Input::Records { epoch, records }, weight);
+            mailbox.put(Input::Records { epoch, records, bytes }, weight);
         }
         LogEvent::Assigned(assignment) => mailbox.put_urgent(Input::Assigned(assignment)),
         LogEvent::Revoked { lost, reply } => {

@@ -15,9 +15,7 @@ mod topics;
 mod transaction;
 
 pub use client::{Cluster, LogError};
-pub use reader::{
-    Assignment, End, From, Gate, LogEvent, OffsetsClient, Reader, ReaderHandle, Start,
-};
+pub use reader::{Assignment, End, From, LogEvent, OffsetsClient, Reader, ReaderHandle, Start};
 pub use record::{FORWARDED_HEADERS, Place, Record, RecordBody, Role, Topics, forward_headers};
 pub use registry::Registry;
 pub use restore::{RestoreError, Restored, Want, restore};

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 /// The parts' names.
 pub(crate) const ALL: [&str; 5] = ["throughput", "latency", "idle", "waiting", "restore"];
 
+/// The broker compiles its code and clients make their connections: what comes before is not counted.
+const WARM_UP_SECONDS: usize = 3;
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How much is done.
@@ -156,16 +158,19 @@ impl Bench<'_> {
     fn latency(&mut self, inputs: &Inputs, daemon: &Daemon) {
         let half = self.throughput.map(|all| all / 2.0);
         let rate = self.sizes.rate.map(|rate| rate as f64).or(half).unwrap_or(3000.0);
-        let flows = (rate / 2.0 * self.sizes.seconds as f64) as usize;
+        let seconds = self.sizes.seconds + WARM_UP_SECONDS;
+        let flows = (rate / 2.0 * seconds as f64) as usize;
         println!("latency: {rate:.0} webhooks/s for {} s", self.sizes.seconds);
         self.receiver.reset();
         let before = cpu_us(daemon.pid());
+        let counted_from = now_us() + WARM_UP_SECONDS as u64 * 1_000_000;
         let sent = self.steadily(inputs, flows, rate / 2.0);
         self.receiver.wait_for(flows as u64 * 2, "the daemon at half load");
         let cpu = (cpu_us(daemon.pid()) - before) as f64 / (flows * 2) as f64;
         let arrivals = self.receiver.take();
         let mut latencies: Vec<u64> = sent
             .iter()
+            .filter(|(_, at)| **at >= counted_from)
             .map(|(webhook, at)| arrivals.get(webhook).expect("it came").saturating_sub(*at))
             .collect();
         latencies.sort_unstable();

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// What a row's key and its indexes take beside its value, roughly.
 const INDEXES_BYTES: usize = 300;
+/// A commit's share of a busy engine's time is one in so many, until the commit interval is reached.
+const GATHER_FACTOR: u32 = 4;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// How the attempt to commit a batch ended.
@@ -53,6 +55,8 @@ impl Engine {
         }
         self.open_gates(&work);
         self.busy = work.outcomes.len() + work.told.len() >= BUSY_WEIGHT;
+        // Gathering for a few times what a commit takes costs little more than for the whole interval, and much less time.
+        self.gather = (started.elapsed() * GATHER_FACTOR).min(self.settings.commit_interval());
         self.committed_at = started;
         self.buffer = work.into_buffer();
         Ok(())
@@ -221,11 +225,9 @@ impl Engine {
         }
     }
 
-    /// The reader may go on for as many batches as are done with.
+    /// The reader may go on for as much as is done with.
     pub(super) fn open_gates(&self, work: &Work) {
-        for _ in 0..work.gates {
-            self.reader.open_gate();
-        }
+        self.reader.open_gate(work.gate_bytes);
     }
 }
 

@@ -11,8 +11,8 @@ use std::sync::mpsc::SyncSender;
 
 /// One input of the engine.
 pub(super) enum Input {
-    /// Records were read.
-    Records { epoch: u64, records: Vec<Record> },
+    /// Records were read; the gate is to be opened by `bytes` once they are done with.
+    Records { epoch: u64, records: Vec<Record>, bytes: usize },
     /// An attempt was made.
     Attempted(Attempted),
     /// The group has assigned partitions.

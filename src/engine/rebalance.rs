@@ -166,7 +166,7 @@ impl Engine {
                 match input {
                     Input::Attempted(attempted) => self.attempted(attempted, work)?,
                     // Read after the revocation began, and so another's to read.
-                    Input::Records { .. } => work.gates += 1,
+                    Input::Records { bytes, .. } => work.gate_bytes += bytes,
                     other @ (Input::Assigned(_)
                     | Input::Revoked { .. }
                     | Input::Restored { .. }

@@ -72,8 +72,8 @@ pub(super) struct Work {
     pub(super) offsets: BTreeMap<Place, i64>,
     /// The outcomes in it, to be tried again if it can't be committed.
     pub(super) outcomes: Vec<Attempted>,
-    /// Batches of the reader that are done with once it is committed.
-    pub(super) gates: usize,
+    /// What the reader's gate is opened by once it is committed.
+    pub(super) gate_bytes: usize,
     pub(super) told: Vec<Told>,
 }
 

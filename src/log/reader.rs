@@ -15,14 +15,17 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 const BATCH_RECORDS_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 1 << 20;
-/// So many batches wait for the engine at most.
-const BATCHES_MAX: usize = 4;
+/// So much memory waits for the engine at most, but for the batch that reaches it. It is counted in bytes and not in batches, since
+/// a steady flow makes small ones, and a few of them would shut the gate until the next commit.
+const WAITING_BYTES_MAX: usize = 4 << 20;
+/// What a record takes beside its payload.
+const RECORD_BYTES: usize = 1 << 10;
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,6 +38,8 @@ pub enum LogEvent {
         epoch: u64,
         /// The records.
         records: Vec<Record>,
+        /// What the gate is to be opened by.
+        bytes: usize,
     },
     /// The group has assigned partitions; they are paused until they are started.
     Assigned(Assignment),
@@ -99,34 +104,35 @@ enum Control {
 type Sink = Arc<dyn Fn(LogEvent) + Send + Sync>;
 
 /// Bounds what the reader has read and the engine has not done.
-pub struct Gate {
-    free: Mutex<usize>,
+struct Gate {
+    waiting_bytes: Mutex<usize>,
     opened: Condvar,
 }
 
 impl Gate {
     fn new() -> Self {
-        Self { free: Mutex::new(BATCHES_MAX), opened: Condvar::new() }
+        Self { waiting_bytes: Mutex::new(0), opened: Condvar::new() }
     }
 
-    /// One batch is done with.
-    pub fn open(&self) {
-        *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.waiting_bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So much is done with.
+    fn open(&self, bytes: usize) {
+        let mut waiting = self.lock();
+        *waiting = waiting.saturating_sub(bytes);
         self.opened.notify_one();
     }
 
     fn wait(&self, timeout: Duration) -> bool {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let (free, _) = self
-            .opened
-            .wait_timeout_while(free, timeout, |free| *free == 0)
-            .unwrap_or_else(PoisonError::into_inner);
-        *free > 0
+        let full = |bytes: &mut usize| *bytes >= WAITING_BYTES_MAX;
+        let waited = self.opened.wait_timeout_while(self.lock(), timeout, full);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
-    fn enter(&self) {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        *free = free.saturating_sub(1);
+    fn enter(&self, bytes: usize) {
+        *self.lock() += bytes;
     }
 }
 
@@ -152,9 +158,11 @@ impl ReaderHandle {
         epoch
     }
 
-    /// Opens the gate for one more batch.
-    pub fn open_gate(&self) {
-        self.gate.open();
+    /// Opens the gate for what is done with.
+    pub fn open_gate(&self, bytes: usize) {
+        if bytes > 0 {
+            self.gate.open(bytes);
+        }
     }
 
     /// The group's consumer, for its word in a transaction.
@@ -421,9 +429,10 @@ impl Reader {
             return;
         }
         self.batch_bytes = 0;
-        self.gate.enter();
         let records = std::mem::take(&mut self.batch);
-        (self.sink)(LogEvent::Records { epoch: self.epoch, records });
+        let bytes = records.iter().map(|record| record.payload.len() + RECORD_BYTES).sum();
+        self.gate.enter(bytes);
+        (self.sink)(LogEvent::Records { epoch: self.epoch, records, bytes });
     }
 
     fn hold(&mut self, epoch: u64) {
