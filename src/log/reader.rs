@@ -1,6 +1,7 @@
 //! The poll thread: it consumes, decodes, answers rebalances, and does nothing else.
 
 mod callbacks;
+mod gate;
 
 use super::client::{self, LogError};
 use super::record::{Place, Reading, Record, Role, Topics};
@@ -8,22 +9,20 @@ use super::registry::{Registry, SchemaAnswer};
 use super::settings::KafkaSettings;
 use crate::codec::source::Decoder;
 use callbacks::Context;
+use gate::Gate;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Message as _, OwnedMessage};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 const BATCH_RECORDS_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 1 << 20;
-/// So much memory waits for the engine at most, but for the batch that reaches it. It is counted in bytes and not in batches, since
-/// a steady flow makes small ones, and a few of them would shut the gate until the next commit.
-const WAITING_BYTES_MAX: usize = 4 << 20;
 /// What a record takes beside its payload.
 const RECORD_BYTES: usize = 1 << 10;
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -102,39 +101,6 @@ enum Control {
 }
 
 type Sink = Arc<dyn Fn(LogEvent) + Send + Sync>;
-
-/// Bounds what the reader has read and the engine has not done.
-struct Gate {
-    waiting_bytes: Mutex<usize>,
-    opened: Condvar,
-}
-
-impl Gate {
-    fn new() -> Self {
-        Self { waiting_bytes: Mutex::new(0), opened: Condvar::new() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, usize> {
-        self.waiting_bytes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// So much is done with.
-    fn open(&self, bytes: usize) {
-        let mut waiting = self.lock();
-        *waiting = waiting.saturating_sub(bytes);
-        self.opened.notify_one();
-    }
-
-    fn wait(&self, timeout: Duration) -> bool {
-        let full = |bytes: &mut usize| *bytes >= WAITING_BYTES_MAX;
-        let waited = self.opened.wait_timeout_while(self.lock(), timeout, full);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
-    }
-
-    fn enter(&self, bytes: usize) {
-        *self.lock() += bytes;
-    }
-}
 
 /// The engine's side of the reader.
 pub struct ReaderHandle {
