@@ -1,8 +1,8 @@
 //! What happened. Every event is a fact; most are published, and all are what the state is made of.
 
 use super::{
-    AccountId, Collected, Collection, Delivery, DeliveryId, Flow, FlowIdentity, Outcome, Phase,
-    SmsId, Source, Timestamp,
+    AccountId, Collected, Collection, Delivery, DeliveryId, Flow, FlowIdentity, Outcome, SmsId,
+    Source, Timestamp,
 };
 use bytes::Bytes;
 
@@ -233,29 +233,5 @@ reasons! {
         UnknownAccount = "unknown_account",
         /// The flow complete record never came.
         FlowMissing = "flow_missing",
-    }
-}
-
-impl Event {
-    /// The phase of the delivery that the event is about.
-    #[must_use]
-    pub fn phase(&self) -> Option<Phase> {
-        match self {
-            Self::DeliveryScheduled { delivery, .. }
-            | Self::Delivered { delivery, .. }
-            | Self::DeadLettered { delivery, .. } => Some(delivery.phase),
-            Self::FlowAccepted(_)
-            | Self::FlowSilenced { .. }
-            | Self::ReportAccepted { .. }
-            | Self::ReportAdopted { .. }
-            | Self::RecordIgnored(_)
-            | Self::RecordDeadLettered { .. }
-            | Self::CollectionClosed(_)
-            | Self::AttemptFailed { .. }
-            | Self::ReportTimedOut { .. }
-            | Self::CorrelationEnded
-            | Self::MarkerKept { .. }
-            | Self::MarkerExpired => None,
-        }
     }
 }

@@ -4,7 +4,7 @@ mod callbacks;
 mod gate;
 
 use super::client::{self, LogError};
-use super::record::{Place, Reading, Record, Role, Topics};
+use super::record::{Place, Reading, Record, Topics};
 use super::registry::{Registry, SchemaAnswer};
 use super::settings::KafkaSettings;
 use crate::codec::source::Decoder;
@@ -458,11 +458,4 @@ pub(super) fn list<'a>(places: impl IntoIterator<Item = &'a Place>) -> TopicPart
 fn names_of(consumer: &BaseConsumer<Context>) -> String {
     let topics = consumer.subscription().unwrap_or_default();
     topics.elements().iter().map(|topic| topic.topic().to_owned()).collect::<Vec<_>>().join(", ")
-}
-
-impl Topics {
-    /// The topics that hold source events.
-    pub fn sources(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.roles.iter().filter(|(_, role)| **role != Role::Inbox).map(|(name, _)| name)
-    }
 }
