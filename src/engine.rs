@@ -11,6 +11,7 @@ mod clock;
 mod commit;
 mod config;
 mod input;
+mod intake;
 mod mailbox;
 mod outbox;
 mod rebalance;
@@ -25,12 +26,13 @@ pub use config::{EngineConfig, EngineSettings};
 use crate::delivery::{Attempted, Endpoint, Job, Lanes, Watch};
 use crate::domain::{Command, Timestamp, WebhookName};
 use crate::log::{
-    LogError, LogEvent, Place, Reader, ReaderHandle, Record, RecordBody, Registry, Topics,
-    Transactions, forward_headers,
+    LogError, LogEvent, Place, Reader, ReaderHandle, RecordBody, Registry, Topics, Transactions,
+    forward_headers,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Metrics};
 use input::Input;
+use intake::{Bundle, Intake};
 use mailbox::Mailbox;
 use outbox::{HandLimits, Outbox, Room};
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,6 +121,7 @@ pub struct Engine {
     epoch: Option<u64>,
     tasks: BTreeMap<u32, Task>,
     outbox: Outbox,
+    intake: Intake,
     /// Outcomes that wait until their partition is restored.
     orphans: Vec<Attempted>,
     restoring: Option<restore::Restoring>,
@@ -189,6 +192,7 @@ impl Engine {
         };
         Ok(Self {
             outbox: Outbox::new(limits),
+            intake: Intake::new(),
             settings,
             config,
             store,
@@ -272,10 +276,7 @@ impl Engine {
     fn turn(&mut self, inputs: &mut Vec<Input>, work: &mut Work) -> Result<(), EngineError> {
         for input in inputs.drain(..) {
             match input {
-                Input::Records { epoch, records, bytes } => {
-                    work.gate_bytes += bytes;
-                    self.records(epoch, &records, work)?;
-                }
+                Input::Records(bundle) => self.intake.push(bundle),
                 Input::Attempted(attempted) => self.attempted(attempted, work)?,
                 Input::Assigned(assignment) => self.assigned(assignment)?,
                 Input::Revoked { lost, reply } => self.revoked(lost, &reply, work)?,
@@ -290,6 +291,11 @@ impl Engine {
                 Input::Failed(what) => return Err(EngineError::Consumer(what)),
             }
         }
+        self.intake.allow(&work.outcomes, &self.outbox);
+        while let Some(bundle) = self.intake.next() {
+            work.gate_bytes += bundle.bytes;
+            self.records(&bundle, work)?;
+        }
         Ok(())
     }
 
@@ -301,36 +307,26 @@ impl Engine {
         self.timers(&mut work)?;
         self.commit(work)?;
         self.dispatch()?;
+        self.write_some()?;
         self.report();
         Ok(())
     }
 
-    fn records(
-        &mut self,
-        epoch: u64,
-        records: &[Record],
-        work: &mut Work,
-    ) -> Result<(), EngineError> {
-        if self.epoch != Some(epoch) {
+    fn records(&mut self, bundle: &Bundle, work: &mut Work) -> Result<(), EngineError> {
+        if self.epoch != Some(bundle.epoch) {
             return Ok(());
         }
         let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
         let view = View { rules: &self.config.rules, now: clock::now(), endpoint: &endpoint };
         let mut misplaced = None;
-        for record in records {
+        for record in &bundle.records {
             work.read(record);
             match &record.body {
                 RecordBody::Command { uuid, owner, kind, command } => {
                     let here = i64::from(record.place.partition) == i64::from(*owner);
                     match self.tasks.get(owner).filter(|task| here && task.active) {
                         Some(task) => {
-                            work.command(
-                                &task.partition,
-                                uuid,
-                                command,
-                                Some(&record.payload),
-                                &view,
-                            )?;
+                            work.command(&task.rows, uuid, command, Some(&record.payload), &view)?;
                         }
                         None => {
                             work.forward(
@@ -377,7 +373,7 @@ impl Engine {
                     attempt: attempted.job.attempt,
                     outcome: attempted.outcome.clone(),
                 };
-                work.command(&task.partition, &attempted.job.uuid, &command, None, &view)?;
+                work.command(&task.rows, &attempted.job.uuid, &command, None, &view)?;
                 work.outcomes.push(attempted);
                 Ok(())
             }
@@ -390,13 +386,7 @@ impl Engine {
         let view = View { rules: &self.config.rules, now, endpoint: &endpoint };
         for task in self.tasks.values_mut().filter(|task| task.active) {
             for uuid in task.due_timers(now, TIMERS_PER_BATCH)? {
-                work.command(
-                    &task.partition,
-                    &uuid.clone(),
-                    &Command::FireTimer(uuid),
-                    None,
-                    &view,
-                )?;
+                work.command(&task.rows, &uuid.clone(), &Command::FireTimer(uuid), None, &view)?;
             }
         }
         Ok(())
@@ -404,7 +394,7 @@ impl Engine {
 
     fn dispatch(&mut self) -> Result<(), EngineError> {
         let running = self.tasks.iter().filter(|(_, task)| task.active);
-        let partitions = running.map(|(number, task)| (*number, task.partition.clone())).collect();
+        let partitions = running.map(|(number, task)| (*number, &task.rows)).collect();
         let in_flight_max = |webhook: &WebhookName| self.lanes.in_flight_max(webhook);
         let push = |webhook: &WebhookName, jobs: Vec<Job>| {
             self.lanes.push(webhook, jobs);
@@ -466,7 +456,7 @@ fn sink(
     Arc::new(move |event| match event {
         LogEvent::Records { epoch, records, bytes } => {
             let weight = records.len();
-            mailbox.put(Input::Records { epoch, records, bytes }, weight);
+            mailbox.put(Input::Records(Bundle { epoch, records, bytes }), weight);
         }
         LogEvent::Assigned(assignment) => mailbox.put_urgent(Input::Assigned(assignment)),
         LogEvent::Revoked { lost, reply } => {

@@ -5,12 +5,18 @@
 //! [`Batch::put`] alone, which running and restoring share.
 
 mod batch;
+mod checkpoint;
+mod derived;
 mod key;
 mod partition;
+mod write_back;
 
-pub use batch::{Batch, Checkpoint, Tally};
+pub use batch::Batch;
+pub use checkpoint::{Checkpoint, Tally};
+pub use derived::Derived;
 pub use key::{DueKey, RowKey, TimerKey};
 pub use partition::Partition;
+pub use write_back::WriteBack;
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options,
@@ -22,10 +28,9 @@ use std::sync::Arc;
 type Db = DBWithThreadMode<MultiThreaded>;
 
 /// Of it the write buffers take their share first: a smaller cache than theirs would hold no block, not even indexes and filters.
-const CACHE_BYTES: usize = WRITE_BUFFERS_BYTES + (48 << 20);
-const WRITE_BUFFERS_BYTES: usize = 64 << 20;
-const WRITE_BUFFER_BYTES: usize = 16 << 20;
-const WAL_BYTES_MAX: u64 = 128 << 20;
+const CACHE_BYTES: usize = WRITE_BUFFERS_BYTES + (32 << 20);
+const WRITE_BUFFERS_BYTES: usize = 48 << 20;
+const WRITE_BUFFER_BYTES: usize = 12 << 20;
 const OPEN_FILES_MAX: i32 = 512;
 
 /// The store can't go on: the process stops, since state on a broken disk is worth nothing.
@@ -72,7 +77,6 @@ impl Store {
         let mut database = options.clone();
         database.create_if_missing(true);
         database.set_max_open_files(OPEN_FILES_MAX);
-        database.set_max_total_wal_size(WAL_BYTES_MAX);
         database.set_write_buffer_manager(
             &WriteBufferManager::new_write_buffer_manager_with_cache(
                 WRITE_BUFFERS_BYTES,

@@ -1,19 +1,18 @@
-//! Committing a batch: one transaction, then one write per partition, then what is derived in memory.
+//! Committing a batch: one transaction, then its rows become the state, then what is derived in memory.
 
-use super::work::Work;
+use super::work::{Slot, Work};
 use super::{BUSY_WEIGHT, Engine, EngineError, clock};
 use crate::codec::row::Meta;
 use crate::delivery::Attempted;
 use crate::log::{Committed, TransactionError, TransactionFault, Transactions};
-use crate::store::Batch;
 use crate::telemetry::{TransactionErrorKind, Waiting};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// What a row's key and its indexes take beside its value, roughly.
-const INDEXES_BYTES: usize = 300;
+/// What the rows of all partitions may take in memory, in each of their two generations.
+const GENERATION_BYTES: usize = 12 << 20;
 /// A commit's share of a busy engine's time is one in so many, until the commit interval is reached.
 const GATHER_FACTOR: u32 = 4;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -47,7 +46,7 @@ impl Engine {
         match self.transact(&work) {
             Ending::Committed(committed) => {
                 self.metrics.transaction(started.elapsed());
-                self.write(&work, &committed, &meta_rows)?;
+                self.put(&mut work, &committed, &meta_rows);
                 self.advance(&work, metas);
             }
             Ending::Abandoned => self.quiesce(),
@@ -157,45 +156,44 @@ impl Engine {
         Waiting::Kafka(self.settings.kafka.bootstrap_servers.clone())
     }
 
-    /// One write per partition: rows, indexes, meta row and checkpoint.
-    fn write(
+    /// The committed rows, their indexes and the offsets that they reach, partition by partition.
+    fn put(
         &mut self,
-        work: &Work,
+        work: &mut Work,
         committed: &Committed,
         meta_rows: &BTreeMap<u32, Range<usize>>,
-    ) -> Result<(), EngineError> {
-        let mut bytes: BTreeMap<u32, usize> = BTreeMap::new();
-        for slot in work.slots() {
-            *bytes.entry(slot.partition).or_default() += slot.row.len() + INDEXES_BYTES;
+    ) {
+        for Slot { partition, uuid, old, new, row } in work.take_slots() {
+            let Some(task) = self.tasks.get_mut(&partition) else { continue };
+            self.outbox.change(partition, &old, &new);
+            task.change(&new);
+            task.rows.put(&uuid, &old, new, row.len());
         }
-        let mut batches: BTreeMap<u32, Batch> = bytes
-            .into_iter()
-            .map(|(number, bytes)| (number, Batch::with_capacity(bytes)))
-            .collect();
-        for slot in work.slots() {
-            let Some(task) = self.tasks.get_mut(&slot.partition) else { continue };
-            let batch = batches.entry(slot.partition).or_default();
-            batch.put(&task.partition, &slot.uuid, &slot.old, &slot.new, work.row(slot));
-            task.change(&slot.old, &slot.new);
-        }
+        let now = clock::now();
         for (number, range) in meta_rows {
             let Some(task) = self.tasks.get_mut(number) else { continue };
-            let batch = batches.entry(*number).or_default();
-            batch.put_meta(&task.partition, work.bytes(range));
             let written = committed
                 .0
                 .iter()
                 .find(|(partition, _)| i64::from(*partition) == i64::from(*number));
-            if let Some((_, next)) = written {
-                task.checkpoint.next_offset = *next;
-            }
-            task.checkpoint.at = clock::now();
-            batch.put_checkpoint(&task.partition, task.checkpoint);
+            task.rows.committed(written.map(|(_, next)| *next), work.bytes(range), now);
         }
-        for (number, batch) in &mut batches {
-            if let Some(task) = self.tasks.get(number) {
-                task.partition.commit(batch)?;
-            }
+    }
+
+    /// Writes what has been in memory long enough.
+    pub(super) fn write_some(&mut self) -> Result<(), EngineError> {
+        let now = clock::now();
+        let share = GENERATION_BYTES / self.tasks.len().max(1);
+        for task in self.tasks.values_mut().filter(|task| task.active) {
+            task.rows.write_some(share, now)?;
+        }
+        Ok(())
+    }
+
+    /// Writes everything: the partitions go, or the process ends.
+    pub(super) fn write_all(&mut self) -> Result<(), EngineError> {
+        for task in self.tasks.values_mut().filter(|task| task.active) {
+            task.rows.write_all()?;
         }
         Ok(())
     }
@@ -210,9 +208,6 @@ impl Engine {
                 task.positions = positions.collect();
                 self.health.progress(i32::try_from(number).unwrap_or(i32::MAX));
             }
-        }
-        for slot in work.slots() {
-            self.outbox.change(slot.partition, &slot.old, &slot.new);
         }
         self.release(work);
         self.tell(work);

@@ -1,9 +1,10 @@
 //! Everything that the engine may be told. The enum is closed: there is no other way in.
 
 use super::config::EngineConfig;
+use super::intake::Bundle;
 use crate::delivery::Attempted;
 use crate::domain::WebhookName;
-use crate::log::{Assignment, End, Place, Record};
+use crate::log::{Assignment, End, Place};
 use crate::store::{Checkpoint, DueKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use std::sync::mpsc::SyncSender;
 
 /// One input of the engine.
 pub(super) enum Input {
-    /// Records were read; the gate is to be opened by `bytes` once they are done with.
-    Records { epoch: u64, records: Vec<Record>, bytes: usize },
+    /// Records were read.
+    Records(Bundle),
     /// An attempt was made.
     Attempted(Attempted),
     /// The group has assigned partitions.

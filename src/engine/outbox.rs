@@ -3,10 +3,9 @@
 //! The store holds the rows; here stands, per lane and partition, how many there are and from where on to look. Rows that
 //! were handed out stay *in hand* until their outcome is committed, so that nothing is handed out twice.
 
-use crate::codec::row;
 use crate::delivery::Job;
 use crate::domain::{DeliveryId, Due, State, Timestamp, WebhookName};
-use crate::store::{DueKey, Partition, StoreError};
+use crate::store::{DueKey, StoreError, WriteBack};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// A lane's rows in one partition.
@@ -47,7 +46,7 @@ pub(super) struct Outbox {
 /// A lane that may be handed jobs.
 pub(super) struct Room<'a> {
     /// The partitions that are running.
-    pub(super) partitions: &'a BTreeMap<u32, Partition>,
+    pub(super) partitions: &'a BTreeMap<u32, &'a WriteBack>,
     /// What a lane may have in flight; `None`: it is not configured.
     pub(super) in_flight_max: &'a dyn Fn(&WebhookName) -> Option<usize>,
     /// Takes the jobs of a lane.
@@ -161,6 +160,11 @@ impl Outbox {
         }
     }
 
+    /// The lanes that have more that is due than there is room for.
+    pub(super) fn starved(&self) -> impl Iterator<Item = &WebhookName> {
+        self.starved.iter().map(|(webhook, _)| webhook)
+    }
+
     /// When the next row is due.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         self.due.first().map(|(due, ..)| *due)
@@ -200,7 +204,7 @@ impl Outbox {
     fn collect(
         &mut self,
         webhook: &WebhookName,
-        partition: &Partition,
+        partition: &WriteBack,
         in_flight_max: usize,
         now: Timestamp,
     ) -> Result<Vec<Job>, StoreError> {
@@ -227,14 +231,12 @@ impl Outbox {
             if self.in_hand.contains(&(number, key.id)) {
                 continue;
             }
-            let stored = partition.row(uuid)?;
-            let corrupt =
-                || StoreError::Corrupt { partition: number, what: format!("the row of {uuid}") };
-            let state = row::decode_state(&stored.ok_or_else(corrupt)?).map_err(|_| corrupt())?;
-            let delivery = state
-                .delivery(key.id)
-                .filter(|row| row.due == Due::At(key.due))
-                .ok_or_else(corrupt)?;
+            let state = partition.state(uuid)?;
+            let delivery = state.delivery(key.id).filter(|row| row.due == Due::At(key.due));
+            let delivery = delivery.ok_or_else(|| StoreError::Corrupt {
+                partition: number,
+                what: format!("the row of {uuid}"),
+            })?;
             jobs.push(Job {
                 partition: number,
                 uuid: uuid.clone(),

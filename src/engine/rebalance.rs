@@ -7,6 +7,7 @@ use super::work::Work;
 use super::{Engine, EngineError, clock};
 use crate::delivery::Attempted;
 use crate::log::{Assignment, End, From, Place, Start, Transactions};
+use crate::store::WriteBack;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -28,8 +29,7 @@ impl Engine {
             let belongs = |place: &&Place| i64::from(place.partition) == i64::from(*number);
             let places = assignment.places.iter().filter(belongs).cloned().collect();
             let partition = self.store.partition(*number)?;
-            let checkpoint = partition.checkpoint()?;
-            self.tasks.insert(*number, Task::new(partition, checkpoint, places));
+            self.tasks.insert(*number, Task::new(partition, places));
             self.health.assign(signed(*number));
         }
         // An input with more partitions than the changelog: its surplus only forwards.
@@ -48,9 +48,8 @@ impl Engine {
     fn restore(&mut self, epoch: u64) {
         self.cancel_restore();
         let tasks = self.tasks.values().filter(|task| !task.active);
-        let wants = tasks
-            .map(|task| (task.partition.clone(), task.checkpoint, task.places.clone()))
-            .collect();
+        let wants =
+            tasks.map(|task| (task.rows.partition().clone(), task.places.clone())).collect();
         self.restoring = Some(Restoring::spawn(
             epoch,
             self.settings.clone(),
@@ -80,7 +79,8 @@ impl Engine {
         self.reader.start(epoch, starts.collect());
         task.held = false;
         task.active = true;
-        task.checkpoint = restored.checkpoint;
+        let partition = task.rows.partition().clone();
+        task.rows = WriteBack::new(partition, restored.checkpoint, &restored.lanes);
         task.positions = restored.positions;
         task.reset_timers();
         let rows: u64 = restored.lanes.values().map(|(rows, _)| rows).sum();
@@ -112,9 +112,6 @@ impl Engine {
                 tracing::warn!(error = text, "restoring failed; trying again");
                 if self.epoch == Some(epoch) {
                     std::thread::sleep(REOPEN_PAUSE);
-                    for task in self.tasks.values_mut().filter(|task| !task.active) {
-                        task.checkpoint = task.partition.checkpoint()?;
-                    }
                     self.restore(epoch);
                 }
                 Ok(())
@@ -144,7 +141,7 @@ impl Engine {
         } else {
             // The group waits for the answer, and so there is one try.
             self.last_try = true;
-            self.drain(&mut work).and_then(|()| self.commit(work))
+            self.drain(&mut work).and_then(|()| self.commit(work)).and_then(|()| self.write_all())
         };
         self.last_try = false;
         self.abandon();
@@ -166,7 +163,7 @@ impl Engine {
                 match input {
                     Input::Attempted(attempted) => self.attempted(attempted, work)?,
                     // Read after the revocation began, and so another's to read.
-                    Input::Records { bytes, .. } => work.gate_bytes += bytes,
+                    Input::Records(bundle) => work.gate_bytes += bundle.bytes,
                     other @ (Input::Assigned(_)
                     | Input::Revoked { .. }
                     | Input::Restored { .. }
@@ -199,6 +196,7 @@ impl Engine {
             }
         }
         self.foreign.clear();
+        self.reader.open_gate(self.intake.clear());
         self.outbox.clear();
         self.orphans.clear();
         self.busy = false;
@@ -223,7 +221,6 @@ impl Engine {
         for (number, task) in &mut self.tasks {
             task.active = false;
             task.held = true;
-            task.checkpoint = task.partition.checkpoint()?;
             self.health.restoring(signed(*number), 0);
         }
         self.outbox.unload();

@@ -91,14 +91,14 @@ impl Engine {
         let mut held = 0;
         let mut bytes = 0;
         for task in self.tasks.values() {
-            let tally = task.checkpoint.tally;
+            let tally = task.rows.tally();
             for (sum, count) in
                 states.iter_mut().zip([tally.awaiting_flow, tally.open, tally.silent, tally.ended])
             {
                 *sum += count;
             }
             held += tally.held;
-            bytes += task.partition.bytes();
+            bytes += task.rows.bytes();
         }
         let kinds = [
             CorrelationState::AwaitingFlow,

@@ -6,9 +6,8 @@ use super::config::EngineSettings;
 use super::input::{Input, RestoreFailure, Restored};
 use super::mailbox::Mailbox;
 use crate::codec::row;
-use crate::domain::State;
 use crate::log::{self, OffsetsClient, Place, RestoreError, Want};
-use crate::store::{Batch, Checkpoint, Partition, RowKey, StoreError};
+use crate::store::{Batch, Checkpoint, Derived, Partition, RowKey, StoreError};
 use crate::telemetry::{Health, Metrics};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +24,7 @@ pub(super) struct Restoring {
     thread: Option<JoinHandle<()>>,
 }
 
-type Wanted = Vec<(Partition, Checkpoint, Vec<Place>)>;
+type Wanted = Vec<(Partition, Vec<Place>)>;
 
 impl Restoring {
     pub(super) fn spawn(
@@ -40,10 +39,13 @@ impl Restoring {
         let cancelled = Arc::new(AtomicBool::new(false));
         let cancel = cancelled.clone();
         let run = move || {
-            let mut restorer =
-                Restorer { epoch, offsets, mailbox, metrics, health, targets: targets(wanted) };
-            if let Err(failure) = restorer.run(&settings, &cancel) {
-                restorer.mailbox.put_urgent(Input::RestoreFailed { epoch, error: failure });
+            let run = |mailbox: Arc<Mailbox<Input>>| {
+                let targets = targets(wanted).map_err(RestoreFailure::Store)?;
+                Restorer { epoch, offsets, mailbox, metrics, health, targets }
+                    .run(&settings, &cancel)
+            };
+            if let Err(error) = run(mailbox.clone()) {
+                mailbox.put_urgent(Input::RestoreFailed { epoch, error });
             }
         };
         let thread = std::thread::Builder::new().name("restore".to_owned()).spawn(run);
@@ -64,19 +66,17 @@ struct Target {
     checkpoint: Checkpoint,
     places: Vec<Place>,
     batch: Batch,
-    /// States that the batch holds and the store does not.
-    pending: BTreeMap<Vec<u8>, State>,
+    /// What the batch holds and the store does not.
+    pending: BTreeMap<Vec<u8>, Derived>,
     records: u64,
 }
 
-fn targets(wanted: Wanted) -> BTreeMap<i32, Target> {
-    let target = |(partition, checkpoint, places): (Partition, Checkpoint, Vec<Place>)| {
+fn targets(wanted: Wanted) -> Result<BTreeMap<i32, Target>, StoreError> {
+    let target = |(partition, places): (Partition, Vec<Place>)| {
         let number = i32::try_from(partition.number()).unwrap_or(i32::MAX);
-        let batch = Batch::default();
-        (
-            number,
-            Target { partition, checkpoint, places, batch, pending: BTreeMap::new(), records: 0 },
-        )
+        let checkpoint = partition.checkpoint()?;
+        let (batch, pending) = (Batch::default(), BTreeMap::new());
+        Ok((number, Target { partition, checkpoint, places, batch, pending, records: 0 }))
     };
     wanted.into_iter().map(target).collect()
 }
@@ -189,22 +189,18 @@ impl Target {
                 }
             }
             Some(RowKey::State(uuid)) => {
-                let decode = |bytes: &bytes::Bytes| {
-                    row::decode_state(bytes)
-                        .map_err(|error| corrupt(format!("the row of {uuid}: {error}")))
+                let derived = |bytes: bytes::Bytes| match row::decode_state(&bytes) {
+                    Ok(state) => Ok(Derived::of(&state)),
+                    Err(error) => Err(corrupt(format!("the row of {uuid}: {error}"))),
                 };
                 let old = match self.pending.remove(key) {
-                    Some(state) => state,
-                    None => self
-                        .partition
-                        .row(&uuid)?
-                        .as_ref()
-                        .map(decode)
-                        .transpose()?
-                        .unwrap_or_default(),
+                    Some(old) => old,
+                    None => {
+                        self.partition.row(&uuid)?.map(derived).transpose()?.unwrap_or_default()
+                    }
                 };
                 let bytes = value.map(bytes::Bytes::copy_from_slice);
-                let new = bytes.as_ref().map(decode).transpose()?.unwrap_or_default();
+                let new = bytes.map(derived).transpose()?.unwrap_or_default();
                 self.batch.put(&self.partition, &uuid, &old, &new, value.unwrap_or(&[]));
                 self.checkpoint.tally.change(&old, &new);
                 self.pending.insert(key.to_vec(), new);

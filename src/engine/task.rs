@@ -2,13 +2,12 @@
 
 use crate::domain::{PhononUuid, State, Timestamp};
 use crate::log::Place;
-use crate::store::{Checkpoint, Partition, StoreError};
+use crate::store::{Checkpoint, Partition, StoreError, WriteBack};
 use std::collections::BTreeMap;
 
 /// A partition that this instance owns.
 pub(super) struct Task {
-    pub(super) partition: Partition,
-    pub(super) checkpoint: Checkpoint,
+    pub(super) rows: WriteBack,
     /// The input offsets that the state stands at.
     pub(super) positions: BTreeMap<Place, i64>,
     /// The input partitions that belong to it.
@@ -24,10 +23,10 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(partition: Partition, checkpoint: Checkpoint, places: Vec<Place>) -> Self {
+    /// A task that is to be restored.
+    pub(super) fn new(partition: Partition, places: Vec<Place>) -> Self {
         Self {
-            partition,
-            checkpoint,
+            rows: WriteBack::new(partition, Checkpoint::default(), &BTreeMap::new()),
             positions: BTreeMap::new(),
             places,
             active: false,
@@ -52,12 +51,12 @@ impl Task {
         if self.next_timer.is_none_or(|due| due > now) {
             return Ok(Vec::new());
         }
-        let due = self.partition.timers(self.timers_from, now, limit)?;
+        let due = self.rows.timers(self.timers_from, now, limit)?;
         match due.first() {
             // They stay due until their commands are committed.
             Some(first) => self.timers_from = first.due,
             None => {
-                let next = self.partition.timers(now, Timestamp::from_ms(i64::MAX - 1), 1)?;
+                let next = self.rows.timers(now, Timestamp::from_ms(i64::MAX - 1), 1)?;
                 self.next_timer = next.first().map(|timer| timer.due);
                 self.timers_from = self.next_timer.unwrap_or(now).min(now);
             }
@@ -66,8 +65,7 @@ impl Task {
     }
 
     /// Follows a state that was committed.
-    pub(super) fn change(&mut self, old: &State, new: &State) {
-        self.checkpoint.tally.change(old, new);
+    pub(super) fn change(&mut self, new: &State) {
         if let Some(due) = new.timer() {
             self.next_timer = Some(self.next_timer.map_or(due, |next| next.min(due)));
             self.timers_from = self.timers_from.min(due);

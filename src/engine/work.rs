@@ -8,7 +8,7 @@ use crate::domain::{
     Rules, State, Timestamp, WebhookName, decide, evolve,
 };
 use crate::log::{Outgoing, Place, Record, TopicNames};
-use crate::store::{Partition, RowKey, StoreError};
+use crate::store::{RowKey, StoreError, WriteBack};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -38,7 +38,7 @@ struct Leaving {
 pub(super) struct Slot {
     pub(super) partition: u32,
     pub(super) uuid: PhononUuid,
-    pub(super) old: State,
+    pub(super) old: Arc<State>,
     pub(super) new: State,
     /// Where the new state's row stands in the buffer.
     pub(super) row: Range<usize>,
@@ -102,9 +102,9 @@ impl Work {
         &self.slots
     }
 
-    /// The encoded row of a slot.
-    pub(super) fn row(&self, slot: &Slot) -> &[u8] {
-        self.slice(&slot.row)
+    /// The same, for those who keep them.
+    pub(super) fn take_slots(&mut self) -> Vec<Slot> {
+        std::mem::take(&mut self.slots)
     }
 
     fn slice(&self, range: &Range<usize>) -> &[u8] {
@@ -145,13 +145,13 @@ impl Work {
     /// Decides `command`; `raw` is the record that it came in.
     pub(super) fn command(
         &mut self,
-        partition: &Partition,
+        rows: &WriteBack,
         uuid: &PhononUuid,
         command: &Command,
         raw: Option<&Bytes>,
         view: &View<'_>,
     ) -> Result<(), StoreError> {
-        let index = self.slot(partition, uuid)?;
+        let index = self.slot(rows, uuid)?;
         let Some(state) = self.slots.get(index).map(|slot| &slot.new) else { return Ok(()) };
         let events = decide(state, command, view.rules, view.now);
         let account = account(state, command);
@@ -168,24 +168,18 @@ impl Work {
         Ok(())
     }
 
-    fn slot(&mut self, partition: &Partition, uuid: &PhononUuid) -> Result<usize, StoreError> {
-        let key = (partition.number(), uuid.clone());
+    fn slot(&mut self, rows: &WriteBack, uuid: &PhononUuid) -> Result<usize, StoreError> {
+        let key = (rows.number(), uuid.clone());
         if let Some(index) = self.index.get(&key) {
             return Ok(*index);
         }
-        let state = match partition.row(uuid)? {
-            None => State::default(),
-            Some(bytes) => row::decode_state(&bytes).map_err(|_| StoreError::Corrupt {
-                partition: partition.number(),
-                what: format!("the row of {uuid}"),
-            })?,
-        };
+        let state = rows.state(uuid)?;
         let index = self.slots.len();
         self.slots.push(Slot {
-            partition: partition.number(),
+            partition: rows.number(),
             uuid: uuid.clone(),
-            old: state.clone(),
-            new: state,
+            new: State::clone(&state),
+            old: state,
             row: 0..0,
         });
         self.index.insert(key, index);
@@ -329,7 +323,7 @@ impl Work {
     /// Adds the changed rows and the partitions' meta rows. Nothing may be decided after it.
     pub(super) fn seal(&mut self, metas: &BTreeMap<u32, Meta>) -> BTreeMap<u32, Range<usize>> {
         let mut slots = std::mem::take(&mut self.slots);
-        slots.retain(|slot| slot.old != slot.new);
+        slots.retain(|slot| *slot.old != slot.new);
         for slot in &mut slots {
             let start = self.buffer.len();
             RowKey::write_state(&slot.uuid, &mut self.buffer);

@@ -107,6 +107,9 @@ pub(super) fn consumer(settings: &KafkaSettings) -> ClientConfig {
         ("max.poll.interval.ms", "300000"),
         ("auto.offset.reset", "earliest"),
         ("fetch.queue.backoff.ms", "20"),
+        // Otherwise each record that arrives is an answer of its own: some hundred requests a second, at both ends.
+        ("fetch.min.bytes", "32768"),
+        ("fetch.wait.max.ms", "20"),
         ("queued.max.messages.kbytes", "16384"),
         ("queued.min.messages", "20000"),
         ("statistics.interval.ms", "1000"),
@@ -160,7 +163,8 @@ pub(super) fn producer(settings: &KafkaSettings) -> ClientConfig {
     let mut config = base(settings);
     for (key, value) in [
         ("transaction.timeout.ms", "10000"),
-        ("linger.ms", "2"),
+        // A commit flushes, and that waits for nobody: until then records had better gather than be sent in dribs and drabs.
+        ("linger.ms", "50"),
         ("compression.type", "lz4"),
         // librdkafka's own default is CRC32; Kafka's, and so every consumer's expectation, is murmur2.
         ("partitioner", "murmur2_random"),

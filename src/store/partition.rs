@@ -125,39 +125,27 @@ impl Partition {
             .sum()
     }
 
-    /// The timers due from `from` to `until`, the earliest first, at most `limit`.
-    ///
-    /// # Errors
-    /// When the disk fails.
+    /// The timers due from `from` to `until`, the earliest first.
     pub fn timers(
         &self,
         from: Timestamp,
         until: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<TimerKey>, StoreError> {
+    ) -> impl Iterator<Item = Result<TimerKey, StoreError>> {
         let (lower, upper) = TimerKey::range(from, until);
-        self.iterate(lower, upper)
-            .take(limit)
-            .map(|entry| {
-                let (key, _) = entry?;
-                TimerKey::parse(&key).ok_or_else(|| StoreError::Corrupt {
-                    partition: self.number,
-                    what: "a timer".to_owned(),
-                })
+        self.iterate(lower, upper).map(|entry| {
+            TimerKey::parse(&entry?.0).ok_or_else(|| StoreError::Corrupt {
+                partition: self.number,
+                what: "a timer".to_owned(),
             })
-            .collect()
+        })
     }
 
-    /// The places of a lane from `from` on, the earliest first, at most `limit`, with the uuids whose deliveries they are.
-    ///
-    /// # Errors
-    /// When the disk fails.
+    /// The places of a lane from `from` on, the earliest first, with the uuids whose deliveries they are.
     pub fn due(
         &self,
         webhook: &WebhookName,
         from: DueKey,
-        limit: usize,
-    ) -> Result<Vec<(DueKey, PhononUuid)>, StoreError> {
+    ) -> impl Iterator<Item = Result<(DueKey, PhononUuid), StoreError>> {
         let mut lower = Vec::with_capacity(64);
         from.write(webhook, &mut lower);
         let mut upper = Vec::with_capacity(64);
@@ -165,13 +153,10 @@ impl Partition {
         if let Some(terminator) = upper.last_mut() {
             *terminator += 1;
         }
-        self.iterate(lower, upper)
-            .take(limit)
-            .map(|entry| {
-                let (key, uuid) = entry?;
-                self.parse_due(&key, &uuid).map(|(_, key, uuid)| (key, uuid))
-            })
-            .collect()
+        self.iterate(lower, upper).map(|entry| {
+            let (key, uuid) = entry?;
+            self.parse_due(&key, &uuid).map(|(_, key, uuid)| (key, uuid))
+        })
     }
 
     /// How many deliveries each lane has, and its first place.

@@ -4,7 +4,7 @@ use crate::domain::{
     AccountId, Correlation, Delivery, DeliveryId, Due, Phase, PhononUuid, Source, State, Timestamp,
     WebhookName,
 };
-use crate::store::{Batch, Checkpoint, DueKey, Store, Tally};
+use crate::store::{Batch, Checkpoint, Derived, DueKey, Store, StoreError, Tally};
 use bytes::Bytes;
 
 fn delivery(webhook: &str, n: u8, due: i64) -> Delivery {
@@ -42,25 +42,27 @@ fn indexes_follow_the_rows_and_lanes_do_not_mix() {
     let partition = store.partition(3).unwrap();
     let uuid = |n: u8| PhononUuid::new(&format!("uuid-{n}")).unwrap();
     let mut batch = Batch::default();
-    let nothing = State::default();
-    let first = ended(1000, vec![delivery("crm", 1, 50), delivery("crm2", 2, 40)]);
-    let second = ended(900, vec![delivery("crm", 3, 10)]);
+    let nothing = Derived::default();
+    let first = Derived::of(&ended(1000, vec![delivery("crm", 1, 50), delivery("crm2", 2, 40)]));
+    let second = Derived::of(&ended(900, vec![delivery("crm", 3, 10)]));
     batch.put(&partition, &uuid(1), &nothing, &first, b"one");
     batch.put(&partition, &uuid(2), &nothing, &second, b"two");
     partition.commit(&mut batch).unwrap();
 
     let crm = WebhookName::new("crm").unwrap();
-    let due = |from| partition.due(&crm, from, 10).unwrap();
+    let due = |from| partition.due(&crm, from).collect::<Result<Vec<_>, StoreError>>().unwrap();
     let ids = |from| due(from).iter().map(|(key, _)| key.id.to_bytes()[0]).collect::<Vec<_>>();
     assert_eq!(ids(DueKey::first()), [3, 1]);
     assert_eq!(ids(due(DueKey::first())[1].0), [1], "a cursor goes on from its place");
     assert_eq!(partition.lanes().unwrap().values().map(|lane| lane.0).collect::<Vec<_>>(), [2, 1]);
-    let timers =
-        |until| partition.timers(Timestamp::default(), Timestamp::from_ms(until), 9).unwrap();
+    let timers = |until| {
+        let timers = partition.timers(Timestamp::default(), Timestamp::from_ms(until));
+        timers.collect::<Result<Vec<_>, StoreError>>().unwrap()
+    };
     assert_eq!(timers(899).len(), 0);
     assert_eq!(timers(900).iter().map(|key| key.uuid.clone()).collect::<Vec<_>>(), [uuid(2)]);
 
-    let later = ended(1000, vec![delivery("crm", 1, 70)]);
+    let later = Derived::of(&ended(1000, vec![delivery("crm", 1, 70)]));
     batch.put(&partition, &uuid(1), &first, &later, b"one, later");
     batch.put(&partition, &uuid(2), &second, &nothing, b"");
     partition.commit(&mut batch).unwrap();

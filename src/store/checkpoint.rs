@@ -1,0 +1,84 @@
+//! How much of the changelog a store holds, and a count of what is in it.
+
+use super::derived::{Derived, Stage};
+use crate::domain::Timestamp;
+
+/// How much of the changelog a partition's store holds. Too low is always safe, too high never is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Checkpoint {
+    /// The first offset of the changelog that is not in the store.
+    pub next_offset: i64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// What the store holds.
+    pub tally: Tally,
+}
+
+/// How many uuids stand where; kept as work is done, so that no gauge scans the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Reports that wait for their flow.
+    pub awaiting_flow: u64,
+    /// Flows with webhooks on their way.
+    pub open: u64,
+    /// Flows that send nothing.
+    pub silent: u64,
+    /// Markers.
+    pub ended: u64,
+    /// Deliveries that wait for phase 1.
+    pub held: u64,
+}
+
+impl Tally {
+    /// The tally after a uuid went from `old` to `new`.
+    pub fn change(&mut self, old: &Derived, new: &Derived) {
+        if let Some(count) = self.slot(old.stage) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(count) = self.slot(new.stage) {
+            *count += 1;
+        }
+        self.held = (self.held + new.held).saturating_sub(old.held);
+    }
+
+    fn slot(&mut self, stage: Stage) -> Option<&mut u64> {
+        match stage {
+            Stage::Unknown => None,
+            Stage::AwaitingFlow => Some(&mut self.awaiting_flow),
+            Stage::Open => Some(&mut self.open),
+            Stage::Silent => Some(&mut self.silent),
+            Stage::Ended => Some(&mut self.ended),
+        }
+    }
+
+    fn to_array(self) -> [u64; 5] {
+        [self.awaiting_flow, self.open, self.silent, self.ended, self.held]
+    }
+
+    fn from_array([awaiting_flow, open, silent, ended, held]: [u64; 5]) -> Self {
+        Self { awaiting_flow, open, silent, ended, held }
+    }
+}
+
+impl Checkpoint {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let numbers = [self.next_offset.cast_unsigned(), self.at.as_ms().cast_unsigned()];
+        numbers.into_iter().chain(self.tally.to_array()).flat_map(u64::to_be_bytes).collect()
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let numbers: [u64; 7] = words
+            .iter()
+            .map(|word| u64::from_be_bytes(*word))
+            .collect::<Vec<_>>()
+            .try_into()
+            .ok()?;
+        let [next_offset, at, tally @ ..] = numbers;
+        rest.is_empty().then_some(Self {
+            next_offset: next_offset.cast_signed(),
+            at: Timestamp::from_ms(at.cast_signed()),
+            tally: Tally::from_array(tally),
+        })
+    }
+}

@@ -1,0 +1,60 @@
+//! What the indexes and the tally take from a state.
+
+use super::key::DueKey;
+use crate::domain::{Correlation, Due, State, Timestamp, WebhookName};
+
+/// Where a uuid stands, as the tally counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Stage {
+    #[default]
+    Unknown,
+    AwaitingFlow,
+    Open,
+    Silent,
+    Ended,
+}
+
+/// What the indexes and the tally take from a state; the default is that of a uuid of which nothing is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Derived {
+    pub(super) stage: Stage,
+    /// Deliveries that wait for phase 1.
+    pub(super) held: u64,
+    pub(super) timer: Option<Timestamp>,
+    pub(super) due: Vec<(WebhookName, DueKey)>,
+}
+
+impl Derived {
+    /// What `state` gives.
+    #[must_use]
+    pub fn of(state: &State) -> Self {
+        let held = state.deliveries.iter().filter(|row| row.due == Due::AfterPhaseOne).count();
+        Self {
+            stage: match &state.correlation {
+                Correlation::Unknown => Stage::Unknown,
+                Correlation::AwaitingFlow(_) => Stage::AwaitingFlow,
+                Correlation::Open(_) => Stage::Open,
+                Correlation::Silent { .. } => Stage::Silent,
+                Correlation::Ended { .. } => Stage::Ended,
+            },
+            held: held as u64,
+            timer: state.timer(),
+            due: state.due_keys().map(|(webhook, key)| (webhook.clone(), key)).collect(),
+        }
+    }
+
+    /// Whether there is a row that it was taken from.
+    pub(super) fn is_of_a_row(&self) -> bool {
+        self.stage != Stage::Unknown || self.held > 0 || !self.due.is_empty()
+    }
+}
+
+impl State {
+    /// The places of its deliveries in their lanes; a delivery that waits for phase 1 has none.
+    pub fn due_keys(&self) -> impl Iterator<Item = (&WebhookName, DueKey)> {
+        self.deliveries.iter().filter_map(|row| match row.due {
+            Due::At(due) => Some((&row.webhook, DueKey { due, id: row.id })),
+            Due::AfterPhaseOne => None,
+        })
+    }
+}

@@ -1,0 +1,335 @@
+//! The rows of a partition that changed lately, held in memory before RocksDB.
+//!
+//! Most rows live for a second: they are put, changed three times and done with. So RocksDB is not told of each change but
+//! of what is left after a while, in *generations*: committed rows gather in the young one; once that is full or some
+//! seconds old it becomes the old one, the changelog's offset at that moment is marked, and its rows are written little by
+//! little. A row that changes again moves back to the young one and is never written in between. When the old one is empty,
+//! the mark becomes the checkpoint: what is missing in RocksDB stands behind it in the changelog.
+//!
+//! A uuid is either here, wholly, with its index entries, or in RocksDB, wholly; every read looks here first.
+
+use super::StoreError;
+use super::batch::Batch;
+use super::checkpoint::{Checkpoint, Tally};
+use super::derived::Derived;
+use super::key::{DueKey, TimerKey};
+use super::partition::Partition;
+use crate::codec::row;
+use crate::domain::{PhononUuid, State, Timestamp, WebhookName};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// A generation of this age is written though it is not full.
+const GENERATION_AGE_MS: u64 = 5000;
+/// The old generation is written so many times as fast as the young one fills.
+const PACE: usize = 2;
+/// And by at least so much at a time.
+const STEP_BYTES: usize = 256 << 10;
+/// What a row takes beside its bytes, roughly: the state's parts, and its places in the maps.
+const ROW_BYTES: usize = 700;
+
+struct Row {
+    state: Arc<State>,
+    derived: Derived,
+    /// What RocksDB's row, if there is one, gave to its indexes.
+    stored: Derived,
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct Generation {
+    rows: HashMap<PhononUuid, Row>,
+    bytes: usize,
+}
+
+impl Generation {
+    fn remove(&mut self, uuid: &PhononUuid) -> Option<Row> {
+        let row = self.rows.remove(uuid);
+        self.bytes -= row.as_ref().map_or(0, |row| row.bytes);
+        row
+    }
+
+    fn insert(&mut self, uuid: PhononUuid, row: Row) {
+        self.bytes += row.bytes;
+        self.rows.insert(uuid, row);
+    }
+}
+
+/// A partition with its committed rows; a handle of the engine, which is its one writer.
+pub struct WriteBack {
+    partition: Partition,
+    young: Generation,
+    old: Generation,
+    due: BTreeMap<WebhookName, BTreeMap<DueKey, PhononUuid>>,
+    timers: BTreeSet<TimerKey>,
+    /// How many due entries RocksDB has, by lane: a lane without any need not be looked up there.
+    stored_due: BTreeMap<WebhookName, u64>,
+    /// What is committed.
+    latest: Checkpoint,
+    meta: Vec<u8>,
+    /// What was committed when the old generation was closed, until it is written.
+    mark: Option<Checkpoint>,
+    /// What RocksDB has.
+    stored: Checkpoint,
+    /// When the first commit of the young generation was.
+    young_since: Option<Timestamp>,
+    /// What was put since the last write.
+    added: usize,
+}
+
+impl WriteBack {
+    /// Nothing but what RocksDB has: the checkpoint, and so many due entries by lane.
+    #[must_use]
+    pub fn new(
+        partition: Partition,
+        stored: Checkpoint,
+        lanes: &BTreeMap<WebhookName, (u64, DueKey)>,
+    ) -> Self {
+        Self {
+            partition,
+            young: Generation::default(),
+            old: Generation::default(),
+            due: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            stored_due: lanes.iter().map(|(name, (rows, _))| (name.clone(), *rows)).collect(),
+            latest: stored,
+            meta: Vec::new(),
+            mark: None,
+            stored,
+            young_since: None,
+            added: 0,
+        }
+    }
+
+    /// Which partition it is.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.partition.number()
+    }
+
+    /// The same without what was committed lately: that is for its restore, which begins by forgetting this.
+    #[must_use]
+    pub fn partition(&self) -> &Partition {
+        &self.partition
+    }
+
+    /// How many uuids stand where.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.latest.tally
+    }
+
+    /// Bytes on disk and in memory.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.partition.bytes() + (self.young.bytes + self.old.bytes) as u64
+    }
+
+    fn buffered(&self, uuid: &PhononUuid) -> Option<&Row> {
+        self.young.rows.get(uuid).or_else(|| self.old.rows.get(uuid))
+    }
+
+    /// The state of `uuid`.
+    ///
+    /// # Errors
+    /// When the disk fails, or the row can't be read.
+    pub fn state(&self, uuid: &PhononUuid) -> Result<Arc<State>, StoreError> {
+        if let Some(row) = self.buffered(uuid) {
+            return Ok(row.state.clone());
+        }
+        match self.partition.row(uuid)? {
+            None => Ok(Arc::default()),
+            Some(bytes) => row::decode_state(&bytes).map(Arc::new).map_err(|error| {
+                let what = format!("the row of {uuid}: {error}");
+                StoreError::Corrupt { partition: self.number(), what }
+            }),
+        }
+    }
+
+    /// Puts the committed state `new`, whose row has so many bytes, in the place of `old`.
+    pub fn put(&mut self, uuid: &PhononUuid, old: &State, new: State, bytes: usize) {
+        let derived = Derived::of(&new);
+        let (was, stored) = match self.young.remove(uuid).or_else(|| self.old.remove(uuid)) {
+            Some(row) => {
+                self.unindex(uuid, &row.derived);
+                (row.derived, row.stored)
+            }
+            None => {
+                let stored = Derived::of(old);
+                (stored.clone(), stored)
+            }
+        };
+        self.latest.tally.change(&was, &derived);
+        // What came and went without RocksDB having heard of it.
+        if !derived.is_of_a_row() && !stored.is_of_a_row() {
+            return;
+        }
+        for (webhook, key) in &derived.due {
+            match self.due.get_mut(webhook) {
+                Some(lane) => drop(lane.insert(*key, uuid.clone())),
+                None => drop(self.due.insert(webhook.clone(), [(*key, uuid.clone())].into())),
+            }
+        }
+        if let Some(due) = derived.timer {
+            self.timers.insert(TimerKey { due, uuid: uuid.clone() });
+        }
+        let bytes = bytes + ROW_BYTES;
+        self.added += bytes;
+        self.young.insert(uuid.clone(), Row { state: Arc::new(new), derived, stored, bytes });
+    }
+
+    fn unindex(&mut self, uuid: &PhononUuid, derived: &Derived) {
+        for (webhook, key) in &derived.due {
+            if let Some(lane) = self.due.get_mut(webhook) {
+                lane.remove(key);
+            }
+        }
+        if let Some(due) = derived.timer {
+            self.timers.remove(&TimerKey { due, uuid: uuid.clone() });
+        }
+    }
+
+    /// What was put since the last call is committed, with the partition's meta row and, where rows were written, the offset
+    /// after them in the changelog.
+    pub fn committed(&mut self, next_offset: Option<i64>, meta: &[u8], now: Timestamp) {
+        self.latest.next_offset = next_offset.unwrap_or(self.latest.next_offset);
+        self.latest.at = now;
+        self.meta.clear();
+        self.meta.extend_from_slice(meta);
+        self.young_since.get_or_insert(now);
+    }
+
+    /// Writes some of what is old; `share` is what a generation may take. Never in the midst of a commit.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn write_some(&mut self, share: usize, now: Timestamp) -> Result<(), StoreError> {
+        let full = self.young.bytes >= share;
+        let step = std::mem::take(&mut self.added) * PACE + STEP_BYTES;
+        self.write_old(if full { usize::MAX } else { step })?;
+        let aged = self.young_since.is_some_and(|since| now.ms_since(since) >= GENERATION_AGE_MS);
+        if self.mark.is_none() && (full || aged) {
+            self.age();
+        }
+        Ok(())
+    }
+
+    /// Writes everything.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn write_all(&mut self) -> Result<(), StoreError> {
+        self.write_old(usize::MAX)?;
+        self.age();
+        self.write_old(usize::MAX)
+    }
+
+    fn age(&mut self) {
+        if self.young_since.take().is_some() {
+            self.old = std::mem::take(&mut self.young);
+            self.mark = Some(self.latest);
+        }
+    }
+
+    /// Each write carries the tally of what is then stored, whatever offset the checkpoint has reached.
+    fn write_old(&mut self, budget: usize) -> Result<(), StoreError> {
+        let Some(mark) = self.mark else { return Ok(()) };
+        let mut left = budget;
+        let mut batch = Batch::with_capacity(self.old.bytes.min(budget));
+        let mut encoded = Vec::new();
+        let mut written = std::mem::take(&mut self.old.rows);
+        let some = written.extract_if(|_, row| {
+            let more = left > 0;
+            left = left.saturating_sub(row.bytes);
+            more
+        });
+        for (uuid, row) in some {
+            encoded.clear();
+            if row.derived.is_of_a_row() {
+                row::encode_state(&row.state, &mut encoded);
+            }
+            batch.put(&self.partition, &uuid, &row.stored, &row.derived, &encoded);
+            self.unindex(&uuid, &row.derived);
+            self.old.bytes -= row.bytes;
+            self.stored.tally.change(&row.stored, &row.derived);
+            for (webhook, _) in &row.stored.due {
+                let count = self.stored_due.entry(webhook.clone()).or_default();
+                *count = count.saturating_sub(1);
+            }
+            for (webhook, _) in &row.derived.due {
+                *self.stored_due.entry(webhook.clone()).or_default() += 1;
+            }
+        }
+        self.old.rows = written;
+        if self.old.rows.is_empty() {
+            self.stored = Checkpoint { tally: self.stored.tally, ..mark };
+            self.mark = None;
+            batch.put_meta(&self.partition, &self.meta);
+        }
+        batch.put_checkpoint(&self.partition, self.stored);
+        self.partition.commit_unlogged(&mut batch)
+    }
+
+    /// The timers due from `from` to `until`, the earliest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn timers(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<TimerKey>, StoreError> {
+        let stored = self.partition.timers(from, until);
+        let stored = stored
+            .filter(|timer| timer.as_ref().map_or(true, |t| self.buffered(&t.uuid).is_none()));
+        let here = self.timers.iter().skip_while(|timer| timer.due < from);
+        merge(stored, here.take_while(|timer| timer.due <= until).cloned(), limit)
+    }
+
+    /// The places of a lane from `from` on, the earliest first, at most `limit`, with the uuids whose deliveries they are.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn due(
+        &self,
+        webhook: &WebhookName,
+        from: DueKey,
+        limit: usize,
+    ) -> Result<Vec<(DueKey, PhononUuid)>, StoreError> {
+        let here = self.due.get(webhook).map(|lane| lane.range(from..));
+        let here = here.into_iter().flatten().map(|(key, uuid)| (*key, uuid.clone()));
+        if self.stored_due.get(webhook).is_none_or(|rows| *rows == 0) {
+            return Ok(here.take(limit).collect());
+        }
+        let stored = self.partition.due(webhook, from);
+        let stored =
+            stored.filter(|entry| entry.as_ref().map_or(true, |e| self.buffered(&e.1).is_none()));
+        merge(stored, here, limit)
+    }
+}
+
+/// The first `limit` of two sorted runs.
+fn merge<T: Ord>(
+    stored: impl Iterator<Item = Result<T, StoreError>>,
+    here: impl Iterator<Item = T>,
+    limit: usize,
+) -> Result<Vec<T>, StoreError> {
+    let mut here = here.peekable();
+    let mut merged = Vec::new();
+    for item in stored {
+        let item = item?;
+        while merged.len() < limit
+            && let Some(earlier) = here.next_if(|other| *other < item)
+        {
+            merged.push(earlier);
+        }
+        if merged.len() >= limit {
+            return Ok(merged);
+        }
+        merged.push(item);
+    }
+    let left = limit - merged.len();
+    merged.extend(here.take(left));
+    Ok(merged)
+}
