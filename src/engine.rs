@@ -188,11 +188,11 @@ impl Engine {
         )?;
         let limits = HandLimits {
             total: settings.in_flight_max + settings.uncommitted_max,
-            ahead: settings.uncommitted_max.div_ceil(2),
+            ahead: settings.uncommitted_max,
         };
         Ok(Self {
             outbox: Outbox::new(limits),
-            intake: Intake::new(),
+            intake: Intake::default(),
             settings,
             config,
             store,
@@ -291,7 +291,8 @@ impl Engine {
                 Input::Failed(what) => return Err(EngineError::Consumer(what)),
             }
         }
-        self.intake.allow(&work.outcomes, &self.outbox);
+        let delivered = self.outbox.delivered(&work.outcomes);
+        self.intake.allow(delivered, &self.outbox);
         while let Some(bundle) = self.intake.next() {
             work.gate_bytes += bundle.bytes;
             self.records(&bundle, work)?;

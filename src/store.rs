@@ -5,6 +5,7 @@
 //! [`Batch::put`] alone, which running and restoring share.
 
 mod batch;
+mod bulk;
 mod checkpoint;
 mod derived;
 mod key;
@@ -12,6 +13,7 @@ mod partition;
 mod write_back;
 
 pub use batch::Batch;
+pub use bulk::{BulkLoad, Loaded};
 pub use checkpoint::{Checkpoint, Tally};
 pub use derived::Derived;
 pub use key::{DueKey, RowKey, TimerKey};
@@ -28,9 +30,9 @@ use std::sync::Arc;
 type Db = DBWithThreadMode<MultiThreaded>;
 
 /// Of it the write buffers take their share first: a smaller cache than theirs would hold no block, not even indexes and filters.
-const CACHE_BYTES: usize = WRITE_BUFFERS_BYTES + (32 << 20);
-const WRITE_BUFFERS_BYTES: usize = 48 << 20;
-const WRITE_BUFFER_BYTES: usize = 12 << 20;
+const CACHE_BYTES: usize = WRITE_BUFFERS_BYTES + (24 << 20);
+const WRITE_BUFFERS_BYTES: usize = 40 << 20;
+const WRITE_BUFFER_BYTES: usize = 10 << 20;
 const OPEN_FILES_MAX: i32 = 512;
 
 /// The store can't go on: the process stops, since state on a broken disk is worth nothing.
@@ -43,6 +45,14 @@ pub enum StoreError {
         directory: PathBuf,
         /// What RocksDB says.
         source: rocksdb::Error,
+    },
+    /// There is no room beside it.
+    #[error("{directory} can't be made")]
+    Scratch {
+        /// Where.
+        directory: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// Reading or writing failed.
     #[error("the store failed")]
@@ -60,9 +70,9 @@ pub enum StoreError {
 /// The state store of an instance.
 pub struct Store {
     db: Arc<Db>,
-    options: Options,
-    write: Arc<WriteOptions>,
-    write_unlogged: Arc<WriteOptions>,
+    options: Arc<Options>,
+    unlogged: Arc<WriteOptions>,
+    scratch: Arc<Path>,
 }
 
 impl Store {
@@ -92,13 +102,18 @@ impl Store {
         let families =
             families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
         let db = Db::open_cf_descriptors(&database, directory, families).map_err(failed)?;
-        let mut write_unlogged = WriteOptions::default();
-        write_unlogged.disable_wal(true);
+        let mut unlogged = WriteOptions::default();
+        unlogged.disable_wal(true);
+        // What a load that was broken off has left there is of no use.
+        let scratch = directory.join("scratch");
+        let _ = std::fs::remove_dir_all(&scratch);
+        std::fs::create_dir_all(&scratch)
+            .map_err(|source| StoreError::Scratch { directory: scratch.clone(), source })?;
         Ok(Self {
             db: Arc::new(db),
-            options,
-            write: Arc::new(WriteOptions::default()),
-            write_unlogged: Arc::new(write_unlogged),
+            options: Arc::new(options),
+            unlogged: Arc::new(unlogged),
+            scratch: scratch.into(),
         })
     }
 
@@ -111,13 +126,14 @@ impl Store {
         if self.db.cf_handle(&name).is_none() {
             self.db.create_cf(&name, &self.options)?;
         }
-        Ok(Partition::new(
-            self.db.clone(),
+        Ok(Partition {
+            db: self.db.clone(),
             number,
-            name,
-            self.write.clone(),
-            self.write_unlogged.clone(),
-        ))
+            name: name.into(),
+            options: self.options.clone(),
+            unlogged: self.unlogged.clone(),
+            scratch: self.scratch.clone(),
+        })
     }
 }
 
@@ -137,6 +153,10 @@ fn partition_options(cache: &Cache) -> Options {
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_max_write_buffer_number(3);
     options.set_compression_type(rocksdb::DBCompressionType::Lz4);
+    options.set_level_zero_file_num_compaction_trigger(8);
+    // Most look-ups are of uuids that nobody has heard of.
+    options.set_memtable_prefix_bloom_ratio(0.05);
+    options.set_memtable_whole_key_filtering(true);
     options.set_level_compaction_dynamic_level_bytes(true);
     // Due indexes are queues: what was taken leaves tombstones, which a scan would otherwise walk again and again.
     options.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);

@@ -5,15 +5,8 @@
 //! nobody back.
 
 use super::outbox::Outbox;
-use crate::delivery::Attempted;
-use crate::domain::{Verdict, WebhookName};
 use crate::log::Record;
-use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
-
-/// A lane that delivers less than this in two windows holds nobody back.
-const FAST: usize = 64;
-const WINDOW: Duration = Duration::from_millis(250);
+use std::collections::VecDeque;
 
 /// Records that were read together.
 pub(super) struct Bundle {
@@ -24,65 +17,27 @@ pub(super) struct Bundle {
     pub(super) bytes: usize,
 }
 
-/// What each lane has delivered lately: in this window, and in the one before.
-struct Pace {
-    since: Instant,
-    now: HashMap<WebhookName, usize>,
-    before: HashMap<WebhookName, usize>,
-}
-
-impl Pace {
-    fn count(&mut self, webhook: &WebhookName) {
-        match self.now.get_mut(webhook) {
-            Some(count) => *count += 1,
-            None => drop(self.now.insert(webhook.clone(), 1)),
-        }
-    }
-
-    fn turn(&mut self) {
-        if self.since.elapsed() >= WINDOW {
-            self.since = Instant::now();
-            self.before = std::mem::take(&mut self.now);
-        }
-    }
-
-    fn of(&self, webhook: &WebhookName) -> usize {
-        let count =
-            |window: &HashMap<WebhookName, usize>| window.get(webhook).copied().unwrap_or(0);
-        count(&self.now) + count(&self.before)
-    }
-}
-
 /// The records that wait.
+#[derive(Default)]
 pub(super) struct Intake {
     waiting: VecDeque<Bundle>,
-    pace: Pace,
     /// How many may still be taken before the next commit; below zero for what was taken too much, bundles being taken whole.
     credit: i64,
 }
 
 impl Intake {
-    pub(super) fn new() -> Self {
-        let pace = Pace { since: Instant::now(), now: HashMap::new(), before: HashMap::new() };
-        Self { waiting: VecDeque::new(), pace, credit: 0 }
-    }
-
     pub(super) fn push(&mut self, bundle: Bundle) {
         self.waiting.push_back(bundle);
     }
 
-    /// How much may be taken beside these outcomes.
-    pub(super) fn allow(&mut self, outcomes: &[Attempted], outbox: &Outbox) {
-        let mut delivered = 0;
-        self.pace.turn();
-        for Attempted { job, outcome } in outcomes {
-            if outcome.verdict == Verdict::Delivered {
-                delivered += 1;
-                self.pace.count(&job.webhook);
-            }
-        }
-        let held_back = outbox.starved().any(|webhook| self.pace.of(webhook) >= FAST);
-        self.credit = if held_back { self.credit.min(0) + delivered / 2 } else { i64::MAX };
+    /// How much may be taken beside so many deliveries that succeeded.
+    pub(super) fn allow(&mut self, delivered: usize, outbox: &Outbox) {
+        self.credit = if outbox.is_behind() {
+            // A flow may make two deliveries at once.
+            self.credit.min(0) + i64::try_from(delivered / 2).unwrap_or(i64::MAX)
+        } else {
+            i64::MAX
+        };
     }
 
     /// The next records, as far as they are allowed.

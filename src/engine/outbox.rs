@@ -3,10 +3,11 @@
 //! The store holds the rows; here stands, per lane and partition, how many there are and from where on to look. Rows that
 //! were handed out stay *in hand* until their outcome is committed, so that nothing is handed out twice.
 
-use crate::delivery::Job;
-use crate::domain::{DeliveryId, Due, State, Timestamp, WebhookName};
+use crate::delivery::{Attempted, Job};
+use crate::domain::{DeliveryId, Due, State, Timestamp, Verdict, WebhookName};
 use crate::store::{DueKey, StoreError, WriteBack};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::{Duration, Instant};
 
 /// A lane's rows in one partition.
 #[derive(Clone, Copy, Debug)]
@@ -21,14 +22,35 @@ struct Share {
 struct Lane {
     shares: BTreeMap<u32, Share>,
     in_hand: usize,
+    /// Delivered in this window, and in the one before.
+    delivered: [usize; 2],
 }
+
+impl Lane {
+    fn pace(&self) -> usize {
+        self.delivered.iter().sum()
+    }
+
+    /// Whether it is fast, and yet has more to do than it can in a moment.
+    fn is_behind(&self) -> bool {
+        let rows: u64 = self.shares.values().map(|share| share.rows).sum();
+        let waiting = rows.saturating_sub(self.in_hand as u64);
+        self.pace() >= FAST && waiting > self.pace() as u64 / 4
+    }
+}
+
+/// The window in which a lane's pace is counted.
+const WINDOW: Duration = Duration::from_millis(250);
+/// A lane that delivers less than this in two windows holds nobody back.
+const FAST: usize = 64;
 
 /// How much may be in hand.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HandLimits {
     /// Of all lanes together.
     pub(super) total: usize,
-    /// Beside what a lane may have in flight.
+    /// Of one lane beside what it may have in flight, when it is fast; one that delivers next to nothing gets its
+    /// concurrency once more, and no room that others could use.
     pub(super) ahead: usize,
 }
 
@@ -41,6 +63,7 @@ pub(super) struct Outbox {
     /// Shares that were due while there was no room for them.
     starved: BTreeSet<(WebhookName, u32)>,
     limits: HandLimits,
+    window_since: Instant,
 }
 
 /// A lane that may be handed jobs.
@@ -61,6 +84,7 @@ impl Outbox {
             in_hand: HashSet::new(),
             starved: BTreeSet::new(),
             limits,
+            window_since: Instant::now(),
         }
     }
 
@@ -160,9 +184,30 @@ impl Outbox {
         }
     }
 
-    /// The lanes that have more that is due than there is room for.
-    pub(super) fn starved(&self) -> impl Iterator<Item = &WebhookName> {
-        self.starved.iter().map(|(webhook, _)| webhook)
+    /// Counts what was delivered, for the lanes' pace.
+    pub(super) fn delivered(&mut self, outcomes: &[Attempted]) -> usize {
+        if self.window_since.elapsed() >= WINDOW {
+            self.window_since = Instant::now();
+            for lane in self.lanes.values_mut() {
+                lane.delivered = [0, lane.delivered[0]];
+            }
+        }
+        let mut count = 0;
+        for Attempted { job, outcome } in outcomes {
+            if outcome.verdict == Verdict::Delivered {
+                count += 1;
+                if let Some(lane) = self.lanes.get_mut(&job.webhook) {
+                    lane.delivered[0] += 1;
+                }
+            }
+        }
+        count
+    }
+
+    /// Whether a lane that delivers as fast as it can has more that is due than it can do in a moment.
+    pub(super) fn is_behind(&self) -> bool {
+        let lane = |(webhook, _): &(WebhookName, u32)| self.lanes.get(webhook);
+        self.starved.iter().filter_map(lane).any(Lane::is_behind)
     }
 
     /// When the next row is due.
@@ -210,8 +255,9 @@ impl Outbox {
     ) -> Result<Vec<Job>, StoreError> {
         let number = partition.number();
         let Some(lane) = self.lanes.get_mut(webhook) else { return Ok(Vec::new()) };
+        let ahead = lane.pace().max(in_flight_max).min(self.limits.ahead);
         let Some(share) = lane.shares.get_mut(&number) else { return Ok(Vec::new()) };
-        let lane_room = (in_flight_max + self.limits.ahead).saturating_sub(lane.in_hand);
+        let lane_room = (in_flight_max + ahead).saturating_sub(lane.in_hand);
         let room = lane_room.min(self.limits.total.saturating_sub(self.in_hand.len()));
         if share.rows == 0 {
             return Ok(Vec::new());

@@ -7,7 +7,7 @@ use super::input::{Input, RestoreFailure, Restored};
 use super::mailbox::Mailbox;
 use crate::codec::row;
 use crate::log::{self, OffsetsClient, Place, RestoreError, Want};
-use crate::store::{Batch, Checkpoint, Derived, Partition, RowKey, StoreError};
+use crate::store::{Batch, BulkLoad, Checkpoint, Derived, Loaded, Partition, RowKey, StoreError};
 use crate::telemetry::{Health, Metrics};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 const BATCH_BYTES: usize = 1 << 20;
+/// What all bulk loads together hold in memory.
+const BULK_BYTES: usize = 40 << 20;
 /// Tombstones may be gone from the changelog after this, and what they deleted would come back to life.
 const STORE_AGE_MAX_MS: u64 = 6 * 86_400_000;
 
@@ -65,18 +67,37 @@ struct Target {
     partition: Partition,
     checkpoint: Checkpoint,
     places: Vec<Place>,
-    batch: Batch,
-    /// What the batch holds and the store does not.
-    pending: BTreeMap<Vec<u8>, Derived>,
+    load: Load,
+    /// What a bulk load may hold in memory.
+    bulk_bytes: usize,
     records: u64,
 }
 
+/// How the rows get into the store.
+enum Load {
+    /// All of them, from the start of the changelog.
+    Bulk(BulkLoad),
+    /// Those that the store has not seen, each in the place of what is there.
+    Tail(Tail),
+}
+
+struct Tail {
+    batch: Batch,
+    /// What the batch holds and the store does not.
+    pending: BTreeMap<Vec<u8>, Derived>,
+}
+
 fn targets(wanted: Wanted) -> Result<BTreeMap<i32, Target>, StoreError> {
+    let bulk_bytes = BULK_BYTES / wanted.len().max(1);
     let target = |(partition, places): (Partition, Vec<Place>)| {
         let number = i32::try_from(partition.number()).unwrap_or(i32::MAX);
         let checkpoint = partition.checkpoint()?;
-        let (batch, pending) = (Batch::default(), BTreeMap::new());
-        Ok((number, Target { partition, checkpoint, places, batch, pending, records: 0 }))
+        let load = if checkpoint.next_offset > 0 {
+            Load::Tail(Tail { batch: Batch::default(), pending: BTreeMap::new() })
+        } else {
+            Load::Bulk(BulkLoad::begin(partition.clone(), bulk_bytes)?)
+        };
+        Ok((number, Target { partition, checkpoint, places, load, bulk_bytes, records: 0 }))
     };
     wanted.into_iter().map(target).collect()
 }
@@ -146,26 +167,20 @@ impl Restorer {
                 "the store does not fit the changelog; restoring from the start"
             );
         }
-        target.partition.clear()?;
+        target.load = Load::Bulk(BulkLoad::begin(target.partition.clone(), target.bulk_bytes)?);
         target.checkpoint = Checkpoint::default();
         Ok(())
     }
 
     /// The partition's rows are durable before anybody acts on them.
     fn end(&mut self, number: i32, next_offset: i64) -> Result<(), RestoreFailure> {
-        let Some(mut target) = self.targets.remove(&number) else { return Ok(()) };
-        target.checkpoint.next_offset = next_offset;
-        target.checkpoint.at = clock::now();
-        target.write().map_err(RestoreFailure::Store)?;
-        if target.records > 0 {
-            target.partition.flush().map_err(RestoreFailure::Store)?;
-        }
+        let Some(target) = self.targets.remove(&number) else { return Ok(()) };
         self.metrics.restored(target.records);
         let committed = self
             .offsets
             .committed(&target.places)
             .map_err(|error| RestoreFailure::Passing(chain(&error)))?;
-        let restored = target.finished(committed).map_err(RestoreFailure::Store)?;
+        let restored = target.finished(next_offset, committed).map_err(RestoreFailure::Store)?;
         self.mailbox
             .put_urgent(Input::Restored { epoch: self.epoch, restored: Box::new(restored) });
         Ok(())
@@ -175,73 +190,111 @@ impl Restorer {
 impl Target {
     fn row(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
         self.records += 1;
-        let corrupt =
-            |what: String| StoreError::Corrupt { partition: self.partition.number(), what };
-        match RowKey::parse(key) {
-            None => {
-                return Err(corrupt(format!(
-                    "the changelog's record {offset}: its key is no row's"
-                )));
-            }
-            Some(RowKey::Meta) => {
-                if let Some(value) = value {
-                    self.batch.put_meta(&self.partition, value);
+        let Some(row_key) = RowKey::parse(key) else {
+            return Err(StoreError::Corrupt {
+                partition: self.partition.number(),
+                what: format!("the changelog's record {offset}: its key is no row's"),
+            });
+        };
+        match &mut self.load {
+            Load::Bulk(load) => load.put(key, value),
+            Load::Tail(tail) => {
+                tail.row(&self.partition, &mut self.checkpoint, row_key, key, value)?;
+                self.checkpoint.next_offset = offset + 1;
+                if tail.batch.bytes() > BATCH_BYTES {
+                    tail.write(&self.partition, self.checkpoint)?;
                 }
-            }
-            Some(RowKey::State(uuid)) => {
-                let derived = |bytes: bytes::Bytes| match row::decode_state(&bytes) {
-                    Ok(state) => Ok(Derived::of(&state)),
-                    Err(error) => Err(corrupt(format!("the row of {uuid}: {error}"))),
-                };
-                let old = match self.pending.remove(key) {
-                    Some(old) => old,
-                    None => {
-                        self.partition.row(&uuid)?.map(derived).transpose()?.unwrap_or_default()
-                    }
-                };
-                let bytes = value.map(bytes::Bytes::copy_from_slice);
-                let new = bytes.map(derived).transpose()?.unwrap_or_default();
-                self.batch.put(&self.partition, &uuid, &old, &new, value.unwrap_or(&[]));
-                self.checkpoint.tally.change(&old, &new);
-                self.pending.insert(key.to_vec(), new);
+                Ok(())
             }
         }
-        self.checkpoint.next_offset = offset + 1;
-        if self.batch.bytes() > BATCH_BYTES {
-            self.write()?;
-        }
-        Ok(())
     }
 
-    /// Each write carries the checkpoint that it reaches, so that an interrupted restore goes on from there.
-    fn write(&mut self) -> Result<(), StoreError> {
-        self.batch.put_checkpoint(&self.partition, self.checkpoint);
-        self.partition.commit_unlogged(&mut self.batch)?;
-        self.pending.clear();
-        Ok(())
-    }
-
-    fn finished(self, committed: BTreeMap<Place, i64>) -> Result<Restored, StoreError> {
-        let number = self.partition.number();
+    /// The partition's rows are durable before anybody acts on them.
+    fn finished(
+        self,
+        next_offset: i64,
+        committed: BTreeMap<Place, i64>,
+    ) -> Result<Restored, StoreError> {
+        let Self { partition, mut checkpoint, load, records, .. } = self;
+        let (checkpoint, lanes) = match load {
+            Load::Bulk(load) => {
+                let Loaded { checkpoint, lanes } = load.finish(next_offset, clock::now())?;
+                (checkpoint, lanes)
+            }
+            Load::Tail(mut tail) => {
+                (checkpoint.next_offset, checkpoint.at) = (next_offset, clock::now());
+                tail.write(&partition, checkpoint)?;
+                if records > 0 {
+                    partition.flush()?;
+                }
+                (checkpoint, partition.lanes()?)
+            }
+        };
+        let number = partition.number();
         let corrupt = || StoreError::Corrupt { partition: number, what: "its meta row".to_owned() };
-        let meta = self
-            .partition
+        let meta = partition
             .meta()?
             .map(|bytes| row::decode_meta(&bytes).map_err(|_| corrupt()))
             .transpose()?;
         let offsets = meta.into_iter().flat_map(|meta| meta.offsets);
         Ok(Restored {
             partition: number,
-            checkpoint: self.checkpoint,
-            lanes: self.partition.lanes()?,
+            checkpoint,
+            lanes,
             positions: offsets
                 .map(|(topic, partition, offset)| {
                     (Place { topic: topic.into(), partition }, offset)
                 })
                 .collect(),
             committed,
-            records: self.records,
+            records,
         })
+    }
+}
+
+impl Tail {
+    fn row(
+        &mut self,
+        partition: &Partition,
+        checkpoint: &mut Checkpoint,
+        row_key: RowKey,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), StoreError> {
+        let uuid = match row_key {
+            RowKey::Meta => {
+                if let Some(value) = value {
+                    self.batch.put_meta(partition, value);
+                }
+                return Ok(());
+            }
+            RowKey::State(uuid) => uuid,
+        };
+        let derived = |bytes: bytes::Bytes| match row::decode_state(&bytes) {
+            Ok(state) => Ok(Derived::of(&state)),
+            Err(error) => Err(StoreError::Corrupt {
+                partition: partition.number(),
+                what: format!("the row of {uuid}: {error}"),
+            }),
+        };
+        let old = match self.pending.remove(key) {
+            Some(old) => old,
+            None => partition.row(&uuid)?.map(derived).transpose()?.unwrap_or_default(),
+        };
+        let bytes = value.map(bytes::Bytes::copy_from_slice);
+        let new = bytes.map(derived).transpose()?.unwrap_or_default();
+        self.batch.put(partition, &uuid, &old, &new, value.unwrap_or(&[]));
+        checkpoint.tally.change(&old, &new);
+        self.pending.insert(key.to_vec(), new);
+        Ok(())
+    }
+
+    /// Each write carries the checkpoint that it reaches, so that an interrupted restore goes on from there.
+    fn write(&mut self, partition: &Partition, checkpoint: Checkpoint) -> Result<(), StoreError> {
+        self.batch.put_checkpoint(partition, checkpoint);
+        partition.commit(&mut self.batch)?;
+        self.pending.clear();
+        Ok(())
     }
 }
 

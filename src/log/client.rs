@@ -110,8 +110,8 @@ pub(super) fn consumer(settings: &KafkaSettings) -> ClientConfig {
         // Otherwise each record that arrives is an answer of its own: some hundred requests a second, at both ends.
         ("fetch.min.bytes", "32768"),
         ("fetch.wait.max.ms", "20"),
-        ("queued.max.messages.kbytes", "16384"),
-        ("queued.min.messages", "20000"),
+        ("queued.max.messages.kbytes", "8192"),
+        ("queued.min.messages", "10000"),
         ("statistics.interval.ms", "1000"),
     ] {
         config.set(key, value);
@@ -141,7 +141,7 @@ fn observer(settings: &KafkaSettings, isolation: &str) -> ClientConfig {
         ("enable.partition.eof", "true"),
         ("auto.offset.reset", "error"),
         ("fetch.queue.backoff.ms", "5"),
-        ("queued.max.messages.kbytes", "32768"),
+        ("queued.max.messages.kbytes", "16384"),
         ("queued.min.messages", "100000"),
         ("isolation.level", isolation),
     ] {

@@ -35,6 +35,11 @@ impl RowKey {
         out.extend_from_slice(uuid.as_str().as_bytes());
     }
 
+    /// The keys of all state rows.
+    pub(super) fn states() -> (Vec<u8>, Vec<u8>) {
+        (vec![STATE], vec![STATE + 1])
+    }
+
     /// Reads a changelog record's key.
     #[must_use]
     pub fn parse(key: &[u8]) -> Option<Self> {

@@ -5,32 +5,34 @@ use super::{Batch, Checkpoint, Db, StoreError};
 use crate::domain::{PhononUuid, Timestamp, WebhookName};
 use bytes::Bytes;
 use rocksdb::{
-    BoundColumnFamily, DBIteratorWithThreadMode, IteratorMode, ReadOptions, WriteOptions,
+    BoundColumnFamily, DBIteratorWithThreadMode, IngestExternalFileOptions, IteratorMode, Options,
+    ReadOptions, WriteOptions,
 };
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A handle on one partition of the store. There is one writer of it at a time: its restore, then its engine.
 #[derive(Clone)]
 pub struct Partition {
-    db: Arc<Db>,
-    number: u32,
-    name: Arc<str>,
-    write: Arc<WriteOptions>,
-    write_unlogged: Arc<WriteOptions>,
+    pub(super) db: Arc<Db>,
+    pub(super) number: u32,
+    pub(super) name: Arc<str>,
+    pub(super) options: Arc<Options>,
+    /// Without RocksDB's own log, since the changelog is one.
+    pub(super) unlogged: Arc<WriteOptions>,
+    /// Where files are made that RocksDB takes over.
+    pub(super) scratch: Arc<Path>,
 }
 
-impl Partition {
-    pub(super) fn new(
-        db: Arc<Db>,
-        number: u32,
-        name: String,
-        write: Arc<WriteOptions>,
-        write_unlogged: Arc<WriteOptions>,
-    ) -> Self {
-        Self { db, number, name: name.into(), write, write_unlogged }
-    }
+/// A key and its value.
+type Entry = (Box<[u8]>, Box<[u8]>);
 
+/// Tells the files in the scratch directory apart.
+static FILES: AtomicU64 = AtomicU64::new(0);
+
+impl Partition {
     /// Which partition it is.
     #[must_use]
     pub fn number(&self) -> u32 {
@@ -77,22 +79,41 @@ impl Partition {
         }
     }
 
-    /// Writes the batch and empties it.
+    /// Writes the batch and empties it. After a crash it is there as a whole, with all that was written before it, or not
+    /// at all; once [`Partition::flush`] has ended, it is there.
     ///
     /// # Errors
     /// When the disk fails.
     pub fn commit(&self, batch: &mut Batch) -> Result<(), StoreError> {
         let write = std::mem::take(&mut batch.write);
-        Ok(self.db.write_opt(write, &self.write)?)
+        Ok(self.db.write_opt(write, &self.unlogged)?)
     }
 
-    /// Writes the batch without the log, and empties it; lost on a crash unless [`Partition::flush`] follows.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn commit_unlogged(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        let write = std::mem::take(&mut batch.write);
-        Ok(self.db.write_opt(write, &self.write_unlogged)?)
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// A name for a new file that is to be taken in.
+    pub(super) fn scratch_file(&self) -> PathBuf {
+        self.scratch.join(format!("{}.sst", FILES.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Takes in the file, which then is RocksDB's own.
+    pub(super) fn ingest(
+        &self,
+        options: &IngestExternalFileOptions,
+        file: PathBuf,
+    ) -> Result<(), StoreError> {
+        Ok(self.db.ingest_external_file_cf_opts(&self.family(), options, vec![file])?)
+    }
+
+    /// All state rows, key and value, in the order of their keys; for one who reads them all, and once.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Result<Entry, StoreError>> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        options.set_readahead_size(1 << 20);
+        let (lower, upper) = RowKey::states();
+        self.iterate_by(options, lower, upper).map(|entry| Ok(entry?))
     }
 
     /// Forgets everything, to be restored from the start.
@@ -187,7 +208,15 @@ impl Partition {
     }
 
     fn iterate(&self, lower: Vec<u8>, upper: Vec<u8>) -> DBIteratorWithThreadMode<'_, Db> {
-        let mut options = ReadOptions::default();
+        self.iterate_by(ReadOptions::default(), lower, upper)
+    }
+
+    fn iterate_by(
+        &self,
+        mut options: ReadOptions,
+        lower: Vec<u8>,
+        upper: Vec<u8>,
+    ) -> DBIteratorWithThreadMode<'_, Db> {
         options.set_iterate_lower_bound(lower);
         options.set_iterate_upper_bound(upper);
         self.db.iterator_cf_opt(&self.family(), options, IteratorMode::Start)

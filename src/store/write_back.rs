@@ -235,14 +235,16 @@ impl WriteBack {
     fn write_old(&mut self, budget: usize) -> Result<(), StoreError> {
         let Some(mark) = self.mark else { return Ok(()) };
         let mut left = budget;
-        let mut batch = Batch::with_capacity(self.old.bytes.min(budget));
-        let mut encoded = Vec::new();
-        let mut written = std::mem::take(&mut self.old.rows);
-        let some = written.extract_if(|_, row| {
+        let some = self.old.rows.extract_if(|_, row| {
             let more = left > 0;
             left = left.saturating_sub(row.bytes);
             more
         });
+        // In the order of the keys each finds its place beside the one before.
+        let mut some: Vec<(PhononUuid, Row)> = some.collect();
+        some.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let mut batch = Batch::with_capacity(self.old.bytes.min(budget));
+        let mut encoded = Vec::new();
         for (uuid, row) in some {
             encoded.clear();
             if row.derived.is_of_a_row() {
@@ -260,14 +262,13 @@ impl WriteBack {
                 *self.stored_due.entry(webhook.clone()).or_default() += 1;
             }
         }
-        self.old.rows = written;
         if self.old.rows.is_empty() {
             self.stored = Checkpoint { tally: self.stored.tally, ..mark };
             self.mark = None;
             batch.put_meta(&self.partition, &self.meta);
         }
         batch.put_checkpoint(&self.partition, self.stored);
-        self.partition.commit_unlogged(&mut batch)
+        self.partition.commit(&mut batch)
     }
 
     /// The timers due from `from` to `until`, the earliest first, at most `limit`.

@@ -1,0 +1,165 @@
+//! Filling a partition from nothing: the changelog is read from its start.
+//!
+//! Rows are gathered, the last version of each, sorted and handed to RocksDB as files of its own format, which costs a
+//! fraction of putting them one by one; indexes and tally are made in one scan at the end. There is no checkpoint before
+//! that: a load that is broken off begins again.
+
+use super::checkpoint::{Checkpoint, Tally};
+use super::derived::Derived;
+use super::key::{DueKey, RowKey, TimerKey};
+use super::partition::Partition;
+use super::{Batch, StoreError};
+use crate::codec::row;
+use crate::domain::{Timestamp, WebhookName};
+use bytes::Bytes;
+use rocksdb::{IngestExternalFileOptions, SstFileWriter};
+use std::collections::{BTreeMap, HashMap};
+
+/// What an entry takes in memory beside its bytes, roughly.
+const ENTRY_BYTES: usize = 100;
+
+/// A partition that is being filled.
+pub struct BulkLoad {
+    partition: Partition,
+    /// The last version of each row since the last file; no value: it is gone.
+    rows: HashMap<Box<[u8]>, Option<Box<[u8]>>>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+/// What was loaded.
+pub struct Loaded {
+    /// How far, and how many uuids stand where.
+    pub checkpoint: Checkpoint,
+    /// How many deliveries each lane has, and its first place.
+    pub lanes: BTreeMap<WebhookName, (u64, DueKey)>,
+}
+
+impl BulkLoad {
+    /// Empties the partition and begins; about `bytes_max` are held in memory.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn begin(partition: Partition, bytes_max: usize) -> Result<Self, StoreError> {
+        // What an earlier load left may have been deleted since, and its tombstone compacted away.
+        partition.clear()?;
+        Ok(Self { partition, rows: HashMap::new(), bytes: 0, bytes_max })
+    }
+
+    /// Takes a row, or that it is gone.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn put(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
+        self.bytes += key.len() + value.map_or(0, <[u8]>::len) + ENTRY_BYTES;
+        let value = value.map(Box::from);
+        match self.rows.get_mut(key) {
+            Some(row) => *row = value,
+            None => drop(self.rows.insert(key.into(), value)),
+        }
+        if self.bytes > self.bytes_max { self.write_rows() } else { Ok(()) }
+    }
+
+    fn write_rows(&mut self) -> Result<(), StoreError> {
+        self.bytes = 0;
+        let mut rows: Vec<_> = self.rows.drain().collect();
+        rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        ingest(&self.partition, rows.iter().map(|(key, value)| (&**key, value.as_deref())))
+    }
+
+    /// Makes the indexes; everything below `next_offset` has been put. All of it is durable then.
+    ///
+    /// # Errors
+    /// When the disk fails, or a row can't be read.
+    pub fn finish(mut self, next_offset: i64, now: Timestamp) -> Result<Loaded, StoreError> {
+        self.write_rows()?;
+        let mut indexes = Indexes { load: &self, entries: Vec::new(), bytes: 0 };
+        let (mut tally, mut lanes) = (Tally::default(), BTreeMap::new());
+        for stored in self.partition.rows() {
+            let (key, value) = stored?;
+            let corrupt = |what: &str| StoreError::Corrupt {
+                partition: self.partition.number(),
+                what: format!("the row {}: {what}", key.escape_ascii()),
+            };
+            let Some(RowKey::State(uuid)) = RowKey::parse(&key) else {
+                return Err(corrupt("its key is no uuid's"));
+            };
+            let state = row::decode_state(&Bytes::from(value))
+                .map_err(|error| corrupt(&error.to_string()))?;
+            let derived = Derived::of(&state);
+            tally.change(&Derived::default(), &derived);
+            indexes.add(uuid.as_str().as_bytes(), &derived)?;
+            for (webhook, key) in derived.due {
+                let (rows, first) = lanes.entry(webhook).or_insert((0, key));
+                *rows += 1;
+                *first = key.min(*first);
+            }
+        }
+        indexes.write()?;
+        let checkpoint = Checkpoint { next_offset, at: now, tally };
+        let mut batch = Batch::default();
+        batch.put_checkpoint(&self.partition, checkpoint);
+        self.partition.commit(&mut batch)?;
+        self.partition.flush()?;
+        Ok(Loaded { checkpoint, lanes })
+    }
+}
+
+/// Index entries that wait to be written.
+struct Indexes<'a> {
+    load: &'a BulkLoad,
+    entries: Vec<(Vec<u8>, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Indexes<'_> {
+    fn add(&mut self, uuid: &[u8], derived: &Derived) -> Result<(), StoreError> {
+        if let Some(due) = derived.timer {
+            let mut key = Vec::with_capacity(9 + uuid.len());
+            TimerKey::write(due, uuid, &mut key);
+            self.push(key, Vec::new());
+        }
+        for (webhook, due) in &derived.due {
+            let mut key = Vec::with_capacity(64);
+            due.write(webhook, &mut key);
+            self.push(key, uuid.to_vec());
+        }
+        if self.bytes > self.load.bytes_max { self.write() } else { Ok(()) }
+    }
+
+    fn push(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.bytes += key.len() + value.len() + ENTRY_BYTES;
+        self.entries.push((key, value));
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
+        self.bytes = 0;
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.sort_unstable();
+        ingest(&self.load.partition, entries.iter().map(|(key, value)| (&**key, Some(&**value))))
+    }
+}
+
+/// Hands sorted entries to RocksDB as a file of their own.
+fn ingest<'a>(
+    partition: &Partition,
+    entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+) -> Result<(), StoreError> {
+    let mut entries = entries.peekable();
+    if entries.peek().is_none() {
+        return Ok(());
+    }
+    let file = partition.scratch_file();
+    let mut writer = SstFileWriter::create(partition.options());
+    writer.open(&file)?;
+    for (key, value) in entries {
+        match value {
+            Some(value) => writer.put(key, value)?,
+            None => writer.delete(key)?,
+        }
+    }
+    writer.finish()?;
+    let mut options = IngestExternalFileOptions::default();
+    options.set_move_files(true);
+    partition.ingest(&options, file)
+}
