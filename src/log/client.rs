@@ -110,8 +110,10 @@ pub(super) fn consumer(settings: &KafkaSettings) -> ClientConfig {
         // Otherwise each record that arrives is an answer of its own: some hundred requests a second, at both ends.
         ("fetch.min.bytes", "32768"),
         ("fetch.wait.max.ms", "20"),
-        ("queued.max.messages.kbytes", "8192"),
-        ("queued.min.messages", "10000"),
+        // Of each partition, since each has a queue of its own.
+        ("queued.max.messages.kbytes", "1024"),
+        ("queued.min.messages", "2000"),
+        ("max.partition.fetch.bytes", "262144"),
         ("statistics.interval.ms", "1000"),
     ] {
         config.set(key, value);

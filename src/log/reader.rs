@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod gate;
+mod queues;
 
 use super::client::{self, LogError};
 use super::record::{Place, Reading, Record, Topics};
@@ -10,6 +11,7 @@ use super::settings::KafkaSettings;
 use crate::codec::source::Decoder;
 use callbacks::Context;
 use gate::Gate;
+use queues::{Polled, Queues};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Message as _, OwnedMessage};
@@ -210,8 +212,8 @@ pub struct Reader {
     followed: u64,
     epoch: u64,
     gate: Arc<Gate>,
+    queues: Queues,
     batch: Vec<Record>,
-    batch_bytes: usize,
     held: BTreeMap<Place, Held>,
     starting: Vec<Start>,
 }
@@ -252,8 +254,8 @@ impl Reader {
             followed: 0,
             epoch: 0,
             gate: gate.clone(),
+            queues: Queues::default(),
             batch: Vec::new(),
-            batch_bytes: 0,
             held: BTreeMap::new(),
             starting: Vec::new(),
         };
@@ -299,21 +301,29 @@ impl Reader {
     fn poll(&mut self) {
         // A local handle, so that a message may be borrowed from it while the reader changes.
         let consumer = self.consumer.clone();
-        let mut timeout = POLL_TIMEOUT;
-        while self.batch.len() < BATCH_RECORDS_MAX && self.batch_bytes < BATCH_BYTES_MAX {
-            let polled = consumer.poll(timeout);
-            self.follow_epoch();
-            match polled {
-                None => break,
-                Some(Ok(message)) => self.take(&message),
-                Some(Err(error)) => {
-                    self.report(error);
-                    break;
-                }
-            }
-            timeout = Duration::ZERO;
+        // Rebalances and errors come by the consumer's own queue, records by those of the partitions.
+        let polled = consumer.poll(Duration::ZERO);
+        self.follow_epoch();
+        let stray = polled.and_then(|polled| self.read(polled));
+        self.batch.extend(stray);
+        let mut queues = std::mem::take(&mut self.queues);
+        let mut read = |polled: Polled<'_>| self.read(polled);
+        queues.look(&mut read);
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < BATCH_RECORDS_MAX
+            && bytes < BATCH_BYTES_MAX
+            && let Some(record) = queues.next(&mut read)
+        {
+            bytes += record.payload.len();
+            batch.push(record);
         }
-        self.send();
+        self.batch.append(&mut batch);
+        self.queues = queues;
+        if self.batch.is_empty() {
+            self.queues.wait(POLL_TIMEOUT);
+        } else {
+            self.send();
+        }
     }
 
     /// What was read for an assignment that has ended since is another's to read.
@@ -322,33 +332,44 @@ impl Reader {
         if told != self.followed {
             self.followed = told;
             self.begin(told);
+            match Queues::of(&self.consumer, &self.topics) {
+                Ok(queues) => self.queues = queues,
+                Err(error) => (self.sink)(LogEvent::Failed(format!(
+                    "the partitions' queues can't be read: {error}"
+                ))),
+            }
         }
     }
 
     fn begin(&mut self, epoch: u64) {
         self.epoch = epoch;
         self.batch.clear();
-        self.batch_bytes = 0;
+        self.queues.forget_heads();
         self.held.clear();
         self.starting.clear();
     }
 
-    fn take(&mut self, message: &rdkafka::message::BorrowedMessage<'_>) {
-        match self.topics.read(&mut self.decoder, message) {
-            Reading::Done(record) => {
-                self.batch_bytes += record.payload.len();
-                self.batch.push(*record);
+    fn read(&mut self, polled: Polled<'_>) -> Option<Record> {
+        let message = match polled {
+            Ok(message) => message,
+            Err(error) => {
+                self.report(error);
+                return None;
             }
+        };
+        match self.topics.read(&mut self.decoder, &message) {
+            Reading::Done(record) => Some(*record),
             Reading::NeedsSchema(schema) => {
                 let place = Place { topic: message.topic().into(), partition: message.partition() };
                 if let Err(error) = self.consumer.pause(&list([&place])) {
                     (self.sink)(LogEvent::Failed(format!("a partition can't be paused: {error}")));
-                    return;
+                    return None;
                 }
                 if let Some(registry) = &self.registry {
                     registry.ask(schema);
                 }
                 self.held.insert(place, Held { schema, message: message.detach() });
+                None
             }
         }
     }
@@ -394,7 +415,6 @@ impl Reader {
         if self.batch.is_empty() {
             return;
         }
-        self.batch_bytes = 0;
         let records = std::mem::take(&mut self.batch);
         let bytes = records.iter().map(|record| record.payload.len() + RECORD_BYTES).sum();
         self.gate.enter(bytes);
