@@ -55,6 +55,7 @@
 //!   connection:
 //!   `src/delivery/tests.rs::a_name_is_looked_up_once_per_connection_and_only_what_was_checked_is_called`; no proxy that
 //!   gets around both: `tests/ringback/addresses.rs::a_proxy_of_the_environment_is_not_used`.
+//! - No signature that only our own code can verify: `tests/ringback/bodies.rs::ed25519_keys_sign_beside_a_secret`.
 //! - No module that knows a higher floor, or its neighbour: `tests/tidy/floors.rs::modules_know_lower_floors_only`.
 //! - No clock, randomness, I/O, serialisation or log in [`domain`]: `tests/tidy/words.rs::the_core_is_pure`.
 //! - No state that its events do not make, no second phase 1, no delivery that ends twice, no SMS told of twice, no
