@@ -367,11 +367,14 @@ fn engine_config(
     trust: &Trust,
 ) -> Result<EngineConfig, AppError> {
     let rules = config::rules(settings, accounts, body::render_phase2, body::render_unknown);
-    let endpoints = accounts
-        .webhooks
-        .values()
-        .map(|(webhook, _)| Endpoint::new(webhook.clone(), trust).map(Arc::new));
-    Ok(EngineConfig { rules, endpoints: endpoints.collect::<Result<_, _>>()? })
+    let endpoints = accounts.webhooks.values().map(|(webhook, _)| {
+        let endpoint = Endpoint::new(webhook.clone(), trust, &settings.delivery.addresses)?;
+        if let Some(error) = endpoint.blocked() {
+            tracing::warn!(webhook = %webhook.name, %error, "all deliveries to it will be given up");
+        }
+        Ok(Arc::new(endpoint))
+    });
+    Ok(EngineConfig { rules, endpoints: endpoints.collect::<Result<_, EndpointError>>()? })
 }
 
 async fn counts(settings: &Settings) -> Result<BTreeMap<String, u32>, AppError> {

@@ -12,7 +12,7 @@
 //! | 1 | [`telemetry`] | every metric's name and labels, health, logs, what is masked in them |
 //! | 2 | [`store`] | RocksDB: one column family per partition; rows, due index and checkpoint together |
 //! | 2 | [`log`] | Kafka: the poll thread, the transaction, the restore, the topics |
-//! | 2 | [`delivery`] | HTTP: one lane per endpoint, the client, the signature |
+//! | 2 | [`delivery`] | HTTP: one lane per endpoint, the client, the address policy, the signature |
 //! | 3 | [`engine`] | the shell: one loop over closed inputs; batch, timers, dispatch, rebalance |
 //! | 4 | [`admin`] | metrics, health and the operators' pages over HTTP |
 //! | 5 | [`config`] | files and environment, parsed once, into the settings of the floors below |
@@ -50,6 +50,12 @@
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:
 //!   `tests/ringback/retries.rs::an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing`.
+//! - No call to an address that the policy forbids, however a URL or a look-up spells it:
+//!   `tests/ringback/addresses.rs::an_address_that_is_not_allowed_is_never_called`; no look-up between the check and the
+//!   connection:
+//!   `src/delivery/tests.rs::a_name_is_looked_up_once_per_connection_and_only_what_was_checked_is_called`; no proxy that
+//!   gets around both: `tests/ringback/addresses.rs::a_proxy_of_the_environment_is_not_used`.
+//! - No signature that only our own code can verify: `tests/ringback/bodies.rs::ed25519_keys_sign_beside_a_secret`.
 //! - No module that knows a higher floor, or its neighbour: `tests/tidy/floors.rs::modules_know_lower_floors_only`.
 //! - No clock, randomness, I/O, serialisation or log in [`domain`]: `tests/tidy/words.rs::the_core_is_pure`.
 //! - No state that its events do not make, no second phase 1, no delivery that ends twice, no SMS told of twice, no

@@ -33,9 +33,21 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     };
     let mut faults = 0_usize;
     for (webhook, _) in accounts.webhooks.values() {
-        if let Err(error) = Endpoint::new(webhook.clone(), &trust) {
-            eprintln!("{}: {}", settings.accounts_file.display(), chain(&error));
-            faults += 1;
+        let file = settings.accounts_file.display();
+        match Endpoint::new(webhook.clone(), &trust, &settings.delivery.addresses) {
+            Ok(endpoint) => {
+                // No fault: `allow_addresses` stands in the other file, and need not be the same everywhere.
+                if let Some(blocked) = endpoint.blocked() {
+                    eprintln!(
+                        "{file}: warning: webhook {}: {blocked}; delivery.allow_addresses can open it",
+                        webhook.name
+                    );
+                }
+            }
+            Err(error) => {
+                eprintln!("{file}: {}", chain(&error));
+                faults += 1;
+            }
         }
     }
     if faults > 0 {

@@ -5,7 +5,7 @@ pub(super) mod file;
 
 use super::environment::{self, Variables};
 use super::fault::{Fault, Faults};
-use crate::delivery::Secret;
+use crate::delivery::{AddressPolicy, Secret};
 use crate::domain::{CorrelationRules, StatusTable};
 use crate::log::{KafkaSettings, TopicNames};
 use std::net::SocketAddr;
@@ -84,8 +84,8 @@ pub struct DeliverySettings {
     pub attempts_max: u32,
     /// A delivery older than this is given up.
     pub age_max: Duration,
-    /// CIDRs, each `ADDRESS/LENGTH` without bits behind the length.
-    pub allow_addresses: Vec<String>,
+    /// Which addresses may be called: public ones, and what `allow_addresses` opens.
+    pub addresses: AddressPolicy,
     /// A receiver's `Retry-After` counts up to this.
     pub retry_after_max: Duration,
     /// An endpoint that only failed for so long is disabled.

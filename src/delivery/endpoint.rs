@@ -1,5 +1,7 @@
 //! One endpoint's live client: what all attempts share is built once.
 
+use super::address::{AddressPolicy, BlockedAddress};
+use super::resolver::{self, Resolver};
 use super::signature::sign;
 use super::tls::{TlsError, Trust};
 use super::webhook::{Auth, Webhook};
@@ -8,7 +10,9 @@ use base64::Engine as _;
 use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use reqwest::dns::Resolve;
 use std::error::Error;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
@@ -40,19 +44,42 @@ pub struct Endpoint {
     client: reqwest::Client,
     /// What every request carries; credentials are marked as sensitive.
     headers: HeaderMap,
+    /// The URL's own address, where it names one that is not allowed.
+    blocked: Option<BlockedAddress>,
 }
 
 impl Endpoint {
-    /// The client of `webhook`.
+    /// The client of `webhook`, which calls only what `addresses` allows.
     ///
     /// # Errors
     /// When its certificates or credentials can't be used.
-    pub fn new(webhook: Arc<Webhook>, trust: &Trust) -> Result<Self, EndpointError> {
+    pub fn new(
+        webhook: Arc<Webhook>,
+        trust: &Trust,
+        addresses: &AddressPolicy,
+    ) -> Result<Self, EndpointError> {
+        Self::resolving(webhook, trust, Resolver::new(addresses.clone(), resolver::look_up))
+    }
+
+    /// The client of `webhook`, whose names `resolver` looks up.
+    pub(super) fn resolving<L>(
+        webhook: Arc<Webhook>,
+        trust: &Trust,
+        resolver: Resolver<L>,
+    ) -> Result<Self, EndpointError>
+    where
+        Resolver<L>: Resolve + 'static,
+    {
         let name = || webhook.name.to_string();
+        let literal = literal_address(&webhook.url);
+        let blocked = literal.and_then(|address| resolver.policy().check(address).err());
         let tls = trust.config(&webhook).map_err(|error| EndpointError::Tls(name(), error))?;
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())
+            // A proxy would connect to addresses that nobody has checked.
+            .no_proxy()
+            .dns_resolver(Arc::new(resolver))
             .connect_timeout(webhook.connect_timeout)
             .pool_max_idle_per_host(
                 usize::try_from(webhook.limits.in_flight_max.get()).unwrap_or(usize::MAX),
@@ -71,13 +98,19 @@ impl Endpoint {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        Ok(Self { webhook, client, headers })
+        Ok(Self { webhook, client, headers, blocked })
     }
 
     /// What the configuration says of it.
     #[must_use]
     pub fn webhook(&self) -> &Arc<Webhook> {
         &self.webhook
+    }
+
+    /// Why every attempt is given up before anything is sent, if so.
+    #[must_use]
+    pub fn blocked(&self) -> Option<&BlockedAddress> {
+        self.blocked.as_ref()
     }
 
     /// The headers that every request carries, without secrets.
@@ -94,6 +127,9 @@ impl Endpoint {
         body: Bytes,
         unix_seconds: i64,
     ) -> Outcome {
+        if let Some(blocked) = &self.blocked {
+            return refused(blocked);
+        }
         let started = Instant::now();
         let deadline = tokio::time::Instant::from_std(started + self.webhook.request_timeout);
         let sent = timeout_at(
@@ -197,7 +233,20 @@ impl Endpoint {
     }
 }
 
+/// The address in `url`: the client connects to it without asking the resolver. However it was spelt (decimal, octal,
+/// shortened), a parsed URL has it in the usual form.
+fn literal_address(url: &reqwest::Url) -> Option<IpAddr> {
+    url.host_str()?.trim_matches(['[', ']']).parse().ok()
+}
+
+fn refused(blocked: &BlockedAddress) -> Outcome {
+    failure(ErrorReason::BlockedAddress, Verdict::GiveUp, blocked.to_string())
+}
+
 fn from_error(error: &reqwest::Error) -> Outcome {
+    if let Some(blocked) = causes(error).find_map(|cause| cause.downcast_ref()) {
+        return refused(blocked);
+    }
     let text = chain(error);
     if error.is_builder() {
         failure(ErrorReason::InvalidRequest, Verdict::GiveUp, text)
@@ -212,29 +261,18 @@ fn from_error(error: &reqwest::Error) -> Outcome {
 
 /// The endpoint answered with something that is no HTTP.
 fn is_parse(error: &reqwest::Error) -> bool {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
+    let mut causes = causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>());
+    causes.any(hyper::Error::is_parse)
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
 /// What the error and its causes say; without the URL, which may hold a customer's secret.
 fn chain(error: &reqwest::Error) -> String {
-    let mut text = if error.is_connect() {
-        "no connection".to_owned()
-    } else {
-        "the request failed".to_owned()
-    };
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+    let text = if error.is_connect() { "no connection" } else { "the request failed" };
+    causes(error).fold(text.to_owned(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn failure(reason: ErrorReason, verdict: Verdict, error: String) -> Outcome {

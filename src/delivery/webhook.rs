@@ -1,5 +1,6 @@
 //! A configured webhook, parsed once: everything that an attempt needs and no delivery changes.
 
+use super::secret::SigningSecret;
 use crate::domain::{AccountId, WebhookName};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -104,52 +105,5 @@ impl Secret {
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("***")
-    }
-}
-
-/// A key that signs, by the Standard Webhooks specification.
-#[derive(Clone)]
-pub enum SigningSecret {
-    /// `whsec_…`: HMAC-SHA256, signature scheme `v1`.
-    Symmetric(ring::hmac::Key),
-}
-
-impl std::fmt::Debug for SigningSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// Why a text is no signing secret. It does not quote the text.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum SecretError {
-    /// The prefix tells what kind it is.
-    #[error("a signing secret starts with `whsec_`: make one with `ringback secret new`")]
-    Prefix,
-    /// The rest is base64.
-    #[error("what follows `whsec_` is not base64: make one with `ringback secret new`")]
-    Base64,
-    /// By the specification.
-    #[error(
-        "a signing secret has 24 to 64 bytes, this one has {0}: make one with `ringback secret new`"
-    )]
-    Length(usize),
-}
-
-impl SigningSecret {
-    /// Reads a secret of the Standard Webhooks specification.
-    ///
-    /// # Errors
-    /// When the text is none.
-    pub fn parse(text: &str) -> Result<Self, SecretError> {
-        use base64::Engine as _;
-        let encoded = text.strip_prefix("whsec_").ok_or(SecretError::Prefix)?;
-        let bytes = base64::engine::general_purpose::STANDARD
-            .decode(encoded)
-            .map_err(|_| SecretError::Base64)?;
-        if !(24..=64).contains(&bytes.len()) {
-            return Err(SecretError::Length(bytes.len()));
-        }
-        Ok(Self::Symmetric(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &bytes)))
     }
 }

@@ -84,6 +84,10 @@ listen = "{http}"
 
 [accounts]
 file = "accounts.toml"
+
+[delivery]
+# The demo's own receiver.
+allow_addresses = ["127.0.0.0/8"]
 "#
     )
 }

@@ -1,7 +1,9 @@
 //! The two predefined bodies, byte for byte, and what the requests carry around them.
 
 use crate::harness::check::{Outcome, Then, check};
+use crate::harness::daemon::command;
 use crate::harness::kafka::Record;
+use crate::harness::receiver::Received;
 use crate::harness::samples::{self, with};
 use crate::harness::signature;
 use crate::harness::stage::Stage;
@@ -71,6 +73,29 @@ fn a_rotation_signs_with_every_live_secret() {
     let outcome = check(&stage, |scene| scene.flows(&[flow]), then);
     signature::verify(signature::SECRET, &outcome.webhooks);
     signature::verify(newer, &outcome.webhooks);
+}
+
+/// Keys of `secret new --ed25519` sign beside the secret that they are to replace, and who verifies has no secret.
+#[test]
+fn ed25519_keys_sign_beside_a_secret() {
+    let pairs = [(); 2].map(|()| {
+        let made = command(&["secret", "new", "--ed25519"]);
+        (made.out.trim_end().to_owned(), made.err.trim_end().to_owned())
+    });
+    let [(private, public), (newer_private, newer_public)] = &pairs;
+    let mut stage = Stage::new("bodies-ed25519");
+    stage.set_webhook("signing_secrets", vec![private.as_str(), signature::SECRET, newer_private]);
+    let flow = samples::flow("ed25519", &[]);
+    let then = Then::default().delivered(samples::phase_1(&flow)).event("correlation_ended");
+    let outcome = check(&stage, |scene| scene.flows(&[flow]), then);
+    signature::verify(signature::SECRET, &outcome.webhooks);
+    signature::verify_ed25519(public, &outcome.webhooks);
+    signature::verify_ed25519(newer_public, &outcome.webhooks);
+    let header = outcome.webhooks[0].header("webhook-signature");
+    let schemes: Vec<_> = header.split(' ').filter_map(|one| one.split(',').next()).collect();
+    assert_eq!(schemes, ["v1a", "v1", "v1a"]);
+    let forged = Received { body: "{}".into(), ..outcome.webhooks[0].clone() };
+    assert!(!signature::is_signed_ed25519(public, &forged), "the content counts");
 }
 
 #[test]

@@ -81,6 +81,25 @@ fn a_new_secret_is_one_and_never_the_same() {
     assert_eq!(bytes.len(), 32);
 }
 
+/// What goes to stdout is the secret and nothing else, so that it can go to the secret's file.
+#[test]
+fn a_new_pair_of_keys_is_a_private_line_and_a_public_one() {
+    let [one, other] = [(); 2].map(|()| command(&["secret", "new", "--ed25519"]));
+    assert_eq!((one.code, other.code), (Some(0), Some(0)));
+    assert_ne!(one.out, other.out);
+    let decode = |text: &str, prefix| {
+        let encoded = text.trim_end().strip_prefix(prefix).expect("the prefix");
+        base64::engine::general_purpose::STANDARD.decode(encoded).expect("base64")
+    };
+    let (private, public) = (decode(&one.out, "whsk_"), decode(&one.err, "whpk_"));
+    assert_eq!((private.len(), public.len()), (64, 32));
+    assert_eq!(
+        private[32..],
+        public,
+        "seed and public key, as the reference implementation has it"
+    );
+}
+
 #[test]
 fn help_ends_with_an_example_and_wrong_usage_is_2() {
     for arguments in

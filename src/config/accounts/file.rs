@@ -66,7 +66,7 @@ pub(in crate::config) struct WebhookEntry {
     /// How requests are authorised.
     #[serde(default)]
     pub(super) auth: AuthEntry,
-    /// `whsec_` secrets; each signs, so that a receiver can change from one to the next.
+    /// `whsec_` and `whsk_` secrets; each signs, so that a receiver can change from one to the next.
     #[serde(default)]
     pub(super) signing_secrets: Vec<SecretText>,
     /// Attempts per second; 0: no limit.

@@ -11,6 +11,7 @@ use crate::config::document::{Document, Node, Place, Value};
 use crate::config::environment::{self, Variables};
 use crate::config::fault::Fault;
 use crate::config::schema;
+use crate::delivery::AddressPolicy;
 use crate::domain::{
     CorrelationRules, OnReportTimeout, Phase2Order, Phase2Wait, StatusClass, StatusTable,
 };
@@ -201,9 +202,10 @@ fn delivery(
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> DeliverySettings {
-    for (index, text) in written.allow_addresses.iter().enumerate() {
-        checks::cidr(text, &place.key("allow_addresses").item(index), context);
-    }
+    let opened = written.allow_addresses.iter().enumerate().filter_map(|(index, text)| {
+        checks::cidr(text, &place.key("allow_addresses").item(index), context)
+    });
+    let addresses = AddressPolicy::new(opened);
     let retry = &written.retry;
     if retry.initial_interval_ms > retry.interval_max_ms {
         context.fault(
@@ -221,7 +223,7 @@ fn delivery(
         rate_per_second: NonZeroU32::new(written.rate_per_second),
         attempts_max: written.attempts_max,
         age_max: Duration::from_secs(written.age_max_s),
-        allow_addresses: written.allow_addresses,
+        addresses,
         retry_after_max: Duration::from_secs(written.retry_after_max_s),
         disable_after: Duration::from_secs(written.disable_after_s),
         retry: Retry {

@@ -148,8 +148,8 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
             "accounts.toml:7: webhook[w].method: unknown word `post`; did you mean `POST`?",
             "accounts.toml:8: webhook[w].auth: basic authentication needs `username` and `password`; add both: \
              { type = \"basic\", username = \"…\", password = { env = \"NAME\" } }",
-            "accounts.toml:9: webhook[w].signing_secrets[#1]: a signing secret starts with `whsec_`; make one with \
-             `ringback secret new`",
+            "accounts.toml:9: webhook[w].signing_secrets[#1]: a signing secret starts with `whsec_` or `whsk_`; make \
+             one with `ringback secret new`",
             "accounts.toml:9: webhook[w].signing_secrets[#2]: what follows `whsec_` is not base64; make one with \
              `ringback secret new`",
             "accounts.toml:9: webhook[w].signing_secrets[#3]: a signing secret has 24 to 64 bytes, this one has 4; \

@@ -2,6 +2,7 @@
 
 use super::{Folder, Variables};
 use crate::config::Settings;
+use crate::delivery::AddressPolicy;
 
 fn overridden(settings: &str, variables: &[(&str, &str)]) -> Settings {
     folder(settings, variables).loaded().0
@@ -55,7 +56,8 @@ fn a_clients_property_has_dots_for_underscores_and_overrides_the_file() {
 fn lists_are_toml_or_comma_separated() {
     for text in ["10.0.0.0/8, fd00::/8", r#"["10.0.0.0/8", "fd00::/8"]"#] {
         let settings = overridden("", &[("RINGBACK__DELIVERY__ALLOW_ADDRESSES", text)]);
-        assert_eq!(settings.delivery.allow_addresses, ["10.0.0.0/8", "fd00::/8"]);
+        let opened = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap());
+        assert_eq!(settings.delivery.addresses, AddressPolicy::new(opened));
     }
     for (text, topics) in [("a,b", vec!["a", "b"]), (r#"["a"]"#, vec!["a"]), ("a", vec!["a"])] {
         let settings = overridden("", &[("RINGBACK__TOPICS__FLOW_COMPLETE", text)]);
@@ -65,7 +67,7 @@ fn lists_are_toml_or_comma_separated() {
         "[delivery]\nallow_addresses = [\"10.0.0.0/8\"]",
         &[("RINGBACK__DELIVERY__ALLOW_ADDRESSES", "")],
     );
-    assert!(settings.delivery.allow_addresses.is_empty());
+    assert_eq!(settings.delivery.addresses, AddressPolicy::default());
 }
 
 #[test]

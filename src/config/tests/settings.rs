@@ -2,6 +2,7 @@
 
 use super::{Folder, check, settings};
 use crate::config::Settings;
+use crate::delivery::AddressPolicy;
 use crate::domain::{OnReportTimeout, Phase2Order, Phase2Wait, StatusClass};
 use std::path::Path;
 use std::time::Duration;
@@ -70,7 +71,8 @@ fn every_part_can_be_set() {
     }
     assert_eq!(settings.delivery.rate_per_second.unwrap().get(), 9);
     assert_eq!(settings.delivery.in_flight_max_webhook, 4);
-    assert_eq!(settings.delivery.allow_addresses.len(), 3);
+    let opened = ["127.0.0.0/8", "::1/128", "0.0.0.0/0"].map(|network| network.parse().unwrap());
+    assert_eq!(settings.delivery.addresses, AddressPolicy::new(opened));
     assert!((settings.delivery.breaker.failure_ratio - 1.0).abs() < f64::EPSILON);
     assert_eq!(settings.delivery.breaker.open, Duration::from_secs(1));
 }

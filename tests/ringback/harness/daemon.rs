@@ -61,6 +61,7 @@ impl Stage {
         let file = file.expect("the daemon's log");
         let mut command = mortal(binary());
         command.arg("run").arg("--config").arg(config).env("RUST_LOG", "info,ringback=debug");
+        command.envs(self.variables());
         command.stdout(file.try_clone().expect("a handle")).stderr(file);
         Daemon { child: child::spawn(command), port, log }
     }

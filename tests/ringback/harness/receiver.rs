@@ -132,6 +132,11 @@ impl Receiver {
         self.script(move |_, nth| Answer::status(statuses[nth.min(statuses.len()) - 1]));
     }
 
+    /// Its port of 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its address.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)

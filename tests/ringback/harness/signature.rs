@@ -1,7 +1,10 @@
-//! Signatures, verified by an implementation that is not ours: PyPI's `standardwebhooks`.
+//! Signatures, verified by implementations that are not ours: PyPI's `standardwebhooks`, and OpenSSL for Ed25519, which that
+//! library passes over.
 
-use super::child::cache;
+use super::child::{cache, run_dir};
 use super::receiver::Received;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -44,4 +47,38 @@ pub(crate) fn verify(secret: &str, requests: &[Received]) {
     for (request, complaint) in requests.iter().zip(complaints(secret, requests)) {
         assert_eq!(complaint, None, "the signature of {request:?}");
     }
+}
+
+/// Panics unless every request is signed with the key that `whpk_…` belongs to.
+pub(crate) fn verify_ed25519(public: &str, requests: &[Received]) {
+    assert!(!requests.is_empty(), "nothing to verify");
+    for request in requests {
+        assert!(is_signed_ed25519(public, request), "the signature of {request:?}");
+    }
+}
+
+/// Whether one of the request's `v1a` signatures holds.
+pub(crate) fn is_signed_ed25519(public: &str, request: &Received) -> bool {
+    // What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410).
+    const SPKI: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+    let decode = |text: &str| STANDARD.decode(text).expect("base64");
+    let key = decode(public.strip_prefix("whpk_").expect("a public key"));
+    let id_and_time = [request.id(), ".", request.header("webhook-timestamp"), "."].concat();
+    let dir = tempfile::tempdir_in(run_dir()).expect("a directory");
+    let file = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        path
+    };
+    let key = file("key", &[SPKI, &key].concat());
+    let content = file("content", &[id_and_time.as_bytes(), &request.body].concat());
+    let mut signatures = request.header("webhook-signature").split(' ');
+    signatures.any(|signature| {
+        let Some(signature) = signature.strip_prefix("v1a,") else { return false };
+        let mut openssl = Command::new("openssl");
+        openssl.args(["pkeyutl", "-verify", "-rawin", "-pubin", "-keyform", "DER", "-inkey"]);
+        openssl.arg(&key).arg("-in").arg(&content).arg("-sigfile");
+        openssl.arg(file("signature", &decode(signature)));
+        openssl.output().expect("openssl runs").status.success()
+    })
 }

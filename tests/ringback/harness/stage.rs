@@ -43,6 +43,7 @@ pub(crate) struct Stage {
     accounts: Vec<Table>,
     webhooks: Vec<Table>,
     flows: Vec<Table>,
+    variables: Vec<(String, String)>,
 }
 
 impl Stage {
@@ -78,6 +79,7 @@ impl Stage {
             accounts: Vec::new(),
             webhooks: Vec::new(),
             flows: Vec::new(),
+            variables: Vec::new(),
         };
         stage.defaults();
         stage.add_account(ACCOUNT);
@@ -159,6 +161,16 @@ impl Stage {
         flow.insert("account".into(), ACCOUNT.into());
         flow.insert("webhook_enabled".into(), webhook_enabled.into());
         self.flows.push(flow);
+    }
+
+    /// A variable of the daemon's environment.
+    pub(crate) fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// What [`Stage::set_variable`] was told.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Changes the first account.

@@ -4,8 +4,9 @@ use crate::config::context::Context;
 use crate::config::document::Place;
 use crate::delivery::Secret;
 use crate::log::TopicNames;
+use ipnet::IpNet;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// Kafka's own limit.
 const TOPIC_NAME_BYTES_MAX: usize = 249;
@@ -142,37 +143,28 @@ pub(super) fn token(token: &Secret, place: &Place<'_>, context: &mut Context<'_>
 }
 
 /// A network, without bits behind the prefix's length.
-pub(super) fn cidr(text: &str, place: &Place<'_>, context: &mut Context<'_>) {
+pub(super) fn cidr(text: &str, place: &Place<'_>, context: &mut Context<'_>) -> Option<IpNet> {
     let example = "write a network as in \"10.0.0.0/8\" or \"fd00::/8\"";
     let Some((address, length)) = text.split_once('/') else {
         let mend = match text.parse::<IpAddr>() {
-            Ok(IpAddr::V4(address)) => format!("write \"{address}/32\""),
-            Ok(IpAddr::V6(address)) => format!("write \"{address}/128\""),
+            Ok(address) => format!("write \"{}\"", IpNet::from(address)),
             Err(_) => example.to_owned(),
         };
         context.fault(place, "has no prefix length", mend);
-        return;
+        return None;
     };
-    let (Ok(address), Ok(length)) = (address.parse::<IpAddr>(), length.parse::<u32>()) else {
+    let (Ok(address), Ok(length)) = (address.parse::<IpAddr>(), length.parse::<u8>()) else {
         context.fault(place, "is not a network", example);
-        return;
+        return None;
     };
-    let network = match address {
-        IpAddr::V4(address) if length <= 32 => {
-            let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
-            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
-        }
-        IpAddr::V6(address) if length <= 128 => {
-            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
-        }
-        IpAddr::V4(_) | IpAddr::V6(_) => {
-            context.fault(place, format!("/{length} is longer than an address"), example);
-            return;
-        }
+    let Ok(network) = IpNet::new(address, length) else {
+        context.fault(place, format!("/{length} is longer than an address"), example);
+        return None;
     };
-    if network != address {
-        let mend = format!("write \"{network}/{length}\"");
+    if network != network.trunc() {
+        let mend = format!("write \"{}\"", network.trunc());
         context.fault(place, format!("has bits behind its first {length}"), mend);
+        return None;
     }
+    Some(network)
 }

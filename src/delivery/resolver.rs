@@ -1,0 +1,48 @@
+//! Names become addresses, and the address policy has its say in between.
+//!
+//! The client connects to the very addresses that were checked: a second look-up, which could answer otherwise, does not
+//! happen. A host that is an address already never comes here, so the endpoint checks that one itself.
+
+use super::address::AddressPolicy;
+use reqwest::dns::{Name, Resolve, Resolving};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+
+/// Looks names up, once per connection, and hands on only what the policy allows.
+pub(super) struct Resolver<L> {
+    policy: AddressPolicy,
+    look_up: L,
+}
+
+impl<L> Resolver<L> {
+    /// Names are looked up by `look_up`.
+    pub(super) fn new(policy: AddressPolicy, look_up: L) -> Self {
+        Self { policy, look_up }
+    }
+
+    /// What is allowed.
+    pub(super) fn policy(&self) -> &AddressPolicy {
+        &self.policy
+    }
+}
+
+impl<L, F> Resolve for Resolver<L>
+where
+    L: Fn(String) -> F + Send + Sync,
+    F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+{
+    fn resolve(&self, name: Name) -> Resolving {
+        let looked_up = (self.look_up)(name.as_str().to_owned());
+        let policy = self.policy.clone();
+        Box::pin(async move {
+            let allowed = policy.allowed(looked_up.await?)?;
+            Ok(Box::new(allowed.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
+        })
+    }
+}
+
+/// Asks the system: its hosts file, then DNS. The client puts the URL's port in.
+pub(super) async fn look_up(name: String) -> io::Result<Vec<SocketAddr>> {
+    Ok(tokio::net::lookup_host((name, 0)).await?.collect())
+}

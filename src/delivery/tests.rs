@@ -1,0 +1,170 @@
+//! Endpoints on real sockets, with look-ups that the tests answer.
+
+use super::resolver::Resolver;
+use super::*;
+use crate::domain::{AccountId, DeliveryId, ErrorReason, Outcome, Verdict, WebhookName};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+fn webhook(url: &str) -> Arc<Webhook> {
+    Arc::new(Webhook {
+        name: WebhookName::new("w").unwrap(),
+        account: AccountId(1),
+        url: url.parse().unwrap(),
+        method: http::Method::POST,
+        auth: Auth::None,
+        signing_secrets: Vec::new(),
+        success: SuccessCodes::default(),
+        limits: Limits {
+            rate_per_second: None,
+            burst: None,
+            in_flight_max: NonZeroU32::new(1).unwrap(),
+        },
+        request_timeout: Duration::from_secs(10),
+        connect_timeout: Duration::from_secs(10),
+        tls: Tls::default(),
+    })
+}
+
+fn policy(opened: &[&str]) -> AddressPolicy {
+    AddressPolicy::new(opened.iter().map(|network| network.parse().unwrap()))
+}
+
+async fn attempt(endpoint: &Endpoint) -> Outcome {
+    endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, Bytes::from_static(b"{}"), 1).await
+}
+
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+/// Says 200 on each connection, closes it, and counts.
+fn receiver(address: &str) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(address).unwrap();
+    let address = listener.local_addr().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let connections = count.clone();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            connections.fetch_add(1, Ordering::SeqCst);
+            let mut connection = connection.unwrap();
+            let _read = connection.read(&mut [0; 4096]);
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            connection.write_all(answer).unwrap();
+        }
+    });
+    (address, count)
+}
+
+fn is_blocked(outcome: &Outcome, address: &str) {
+    assert_eq!(outcome.verdict, Verdict::GiveUp, "{outcome:?}");
+    assert_eq!(outcome.reason, Some(ErrorReason::BlockedAddress), "{outcome:?}");
+    let text = format!("the address policy forbids {address}");
+    assert!(outcome.error.as_ref().is_some_and(|error| error.starts_with(&text)), "{outcome:?}");
+}
+
+#[test]
+fn an_address_in_the_url_is_checked_however_it_is_spelt() {
+    let loopback = [
+        "127.0.0.1",
+        "127.1",
+        "127.0.0.1.",
+        "2130706433",
+        "0x7f000001",
+        "017700000001",
+        "0177.0.0.1",
+        "0x7f.0.0.0x1",
+        "%31%32%37.0.0.1",
+        "１２７。０。０。１",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[0:0:0:0:0:FFFF:127.0.0.1]",
+    ];
+    let others = [
+        ("[::1]", "::1"),
+        ("[::127.0.0.1]", "::7f00:1"),
+        ("[64:ff9b::a00:1]", "64:ff9b::a00:1"),
+        ("0", "0.0.0.0"),
+        ("2852039166", "169.254.169.254"),
+        ("[fd00:ec2::254]", "fd00:ec2::254"),
+        ("192.168.257", "192.168.1.1"),
+    ];
+    run(async {
+        let trust = Trust::new().unwrap();
+        // The listener would be called if anything left.
+        let (receiver, connections) = receiver("127.0.0.1:0");
+        for (host, address) in loopback.map(|host| (host, "127.0.0.1")).into_iter().chain(others) {
+            let webhook = webhook(&format!("http://{host}:{}/", receiver.port()));
+            let endpoint = Endpoint::new(webhook, &trust, &AddressPolicy::default()).unwrap();
+            assert!(endpoint.blocked().is_some(), "{host}");
+            is_blocked(&attempt(&endpoint).await, address);
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 0);
+        for host in loopback {
+            let webhook = webhook(&format!("http://{host}:{}/", receiver.port()));
+            let endpoint = Endpoint::new(webhook, &trust, &policy(&["127.0.0.1/32"])).unwrap();
+            let outcome = attempt(&endpoint).await;
+            assert_eq!(outcome.verdict, Verdict::Delivered, "{host}: {outcome:?}");
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), loopback.len());
+    });
+}
+
+/// The name's owner answers as he likes; the connection goes where the check looked, or nowhere.
+#[test]
+fn a_name_is_looked_up_once_per_connection_and_only_what_was_checked_is_called() {
+    run(async {
+        let (forbidden, forbidden_calls) = receiver("127.0.0.1:0");
+        let (allowed, allowed_calls) = receiver(&format!("127.0.0.2:{}", forbidden.port()));
+        let answers = [vec![forbidden, allowed], vec![forbidden], vec![allowed]];
+        let answers = Arc::new(Mutex::new(VecDeque::from(answers)));
+        let left = answers.clone();
+        let look_up = move |name: String| {
+            assert_eq!(name, "hooks.example");
+            let answer = left.lock().unwrap().pop_front();
+            async move { answer.ok_or_else(|| std::io::Error::other("one look-up too many")) }
+        };
+        let resolver = Resolver::new(policy(&["127.0.0.2/32"]), look_up);
+        let webhook = webhook(&format!("http://hooks.example:{}/", allowed.port()));
+        let endpoint = Endpoint::resolving(webhook, &Trust::new().unwrap(), resolver).unwrap();
+        assert_eq!(endpoint.blocked(), None, "a name may be anything");
+        let calls = || {
+            let left = answers.lock().unwrap().len();
+            let calls =
+                [&forbidden_calls, &allowed_calls].map(|calls| calls.load(Ordering::SeqCst));
+            (3 - left, calls)
+        };
+        let outcome = attempt(&endpoint).await;
+        assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
+        assert_eq!(calls(), (1, [0, 1]), "of two addresses the allowed one");
+        is_blocked(&attempt(&endpoint).await, "127.0.0.1");
+        assert_eq!(calls(), (2, [0, 1]), "no address is remembered, and none is called");
+        let outcome = attempt(&endpoint).await;
+        assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
+        assert_eq!(calls(), (3, [0, 2]));
+        let outcome = attempt(&endpoint).await;
+        assert_eq!(outcome.verdict, Verdict::Retry, "a look-up may fail: {outcome:?}");
+        assert_eq!(outcome.reason, Some(ErrorReason::Unreachable), "{outcome:?}");
+    });
+}
+
+#[test]
+fn localhost_is_looked_up_and_blocked() {
+    run(async {
+        let (receiver, connections) = receiver("127.0.0.1:0");
+        let webhook = || webhook(&format!("http://localhost:{}/", receiver.port()));
+        let trust = Trust::new().unwrap();
+        let endpoint = Endpoint::new(webhook(), &trust, &AddressPolicy::default()).unwrap();
+        let outcome = attempt(&endpoint).await;
+        assert_eq!(outcome.reason, Some(ErrorReason::BlockedAddress), "{outcome:?}");
+        assert_eq!(connections.load(Ordering::SeqCst), 0);
+        let endpoint = Endpoint::new(webhook(), &trust, &policy(&["127.0.0.0/8"])).unwrap();
+        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
+    });
+}
