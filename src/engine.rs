@@ -274,12 +274,14 @@ impl Engine {
     }
 
     fn turn(&mut self, inputs: &mut Vec<Input>, work: &mut Work) -> Result<(), EngineError> {
+        let mut revoked = None;
         for input in inputs.drain(..) {
             match input {
                 Input::Records(bundle) => self.intake.push(bundle),
                 Input::Attempted(attempted) => self.attempted(attempted, work)?,
                 Input::Assigned(assignment) => self.assigned(assignment)?,
-                Input::Revoked { lost, reply } => self.revoked(lost, &reply, work)?,
+                // Outcomes that came since are to be committed with the rest: they are known nowhere else.
+                Input::Revoked { lost, reply } => revoked = Some((lost, reply)),
                 Input::Restored { epoch, restored } => self.restored(epoch, *restored),
                 Input::RestoreFailed { epoch, error } => self.restore_failed(epoch, error)?,
                 Input::Ends(ends) => self.lag(&ends),
@@ -290,6 +292,9 @@ impl Engine {
                 }
                 Input::Failed(what) => return Err(EngineError::Consumer(what)),
             }
+        }
+        if let Some((lost, reply)) = revoked {
+            return self.revoked(lost, &reply, work);
         }
         let delivered = self.outbox.delivered(&work.outcomes);
         self.intake.allow(delivered, &self.outbox);

@@ -26,7 +26,7 @@
 //! ```text
 //! bytes ─codec→ Command ─decide→ [Event] ─evolve→ State
 //!    └ log: ONE Kafka transaction = changelog + events + dead letters + forwarded records + offsets
-//!       └ store: ONE WriteBatch per partition = rows + indexes + checkpoint
+//!       └ store: the write-back cache; later ONE WriteBatch = the rows that are left + indexes + checkpoint
 //!          └ wake (no data) → dispatch re-reads the outbox → delivery → Outcome
 //!             └ Command::RecordOutcome → decide … (the same road)
 //! ```
@@ -70,6 +70,10 @@
 //!   `src/domain/retry.rs::delays_stay_within_the_factor_and_are_spread_and_repeatable`.
 //! - No partition that another client's partitioner would choose otherwise:
 //!   `src/domain/id.rs::murmur2_agrees_with_kafkas_own_vectors`.
+//! - No row that is neither in the store nor behind its checkpoint in the changelog:
+//!   `src/store/write_back/tests.rs::reads_agree_wherever_rows_stand_and_a_restart_finds_the_rest_in_the_changelog`.
+//! - No more rows in memory than two generations, whatever is put:
+//!   `src/store/write_back/tests.rs::a_full_generation_is_written_before_another_is_full`.
 //! - No index row that outlives its row, nor one lane's rows in another's:
 //!   `src/store/partition/tests.rs::indexes_follow_the_rows_and_lanes_do_not_mix`.
 //! - No unsafe code but the two places that hand the consumer's membership to librdkafka:

@@ -162,3 +162,6 @@ fn partition_options(cache: &Cache) -> Options {
     options.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
     options
 }
+
+#[cfg(test)]
+mod tests;

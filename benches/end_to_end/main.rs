@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! cargo bench --bench end_to_end -- [throughput] [latency] [idle] [waiting] [restore]
-//!     [--flows 50000] [--seconds 15] [--rate N] [--waiting 1000000] [--in-flight 64]
+//!     [--flows 50000] [--rounds 3] [--seconds 15] [--rate N] [--waiting 1000000] [--in-flight 64]
 //! ```
 //!
 //! Without a part's name all are run. `RINGBACK_BIN` measures another build of the daemon, `RINGBACK_KEEP` keeps the
@@ -78,6 +78,7 @@ fn measure(words: &[&str]) {
         };
         match *word {
             "--flows" => sizes.flows = number(),
+            "--rounds" => sizes.rounds = number(),
             "--seconds" => sizes.seconds = number(),
             "--rate" => sizes.rate = Some(number()),
             "--waiting" => sizes.waiting = number(),

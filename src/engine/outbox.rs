@@ -319,3 +319,6 @@ impl Outbox {
         Ok(jobs)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use super::task::Task;
 use super::work::Work;
 use super::{Engine, EngineError, clock};
 use crate::delivery::Attempted;
-use crate::log::{Assignment, End, From, Place, Start, Transactions};
+use crate::log::{Assignment, End, From, LogError, Place, Start, Transactions};
 use crate::store::WriteBack;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
@@ -226,11 +226,12 @@ impl Engine {
         self.outbox.unload();
         while !self.revoking.load(Ordering::SeqCst) && !self.stopping.load(Ordering::SeqCst) {
             self.health.heartbeat();
-            match Transactions::open(&self.settings.kafka, self.settings.partitions) {
+            let opened = Transactions::open(&self.settings.kafka, self.settings.partitions);
+            // The group's offsets are known only once the producer's leftovers are aborted.
+            match opened.and_then(|opened| self.restart_foreign(epoch).map(|()| opened)) {
                 Ok(transactions) => {
                     self.health.resume(&self.waiting_for_kafka());
                     self.transactions = Some(transactions);
-                    self.restart_foreign(epoch)?;
                     self.restore(epoch);
                     break;
                 }
@@ -248,7 +249,7 @@ impl Engine {
     }
 
     /// Inputs that only forward go back to where the group stands.
-    fn restart_foreign(&self, epoch: u64) -> Result<(), EngineError> {
+    fn restart_foreign(&self, epoch: u64) -> Result<(), LogError> {
         if self.foreign.is_empty() {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod gate;
+mod merge;
 mod queues;
 
 use super::client::{self, LogError};
@@ -11,10 +12,11 @@ use super::settings::KafkaSettings;
 use crate::codec::source::Decoder;
 use callbacks::Context;
 use gate::Gate;
-use queues::{Polled, Queues};
+use merge::Merge;
+use queues::{Bell, Queue};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Message as _, OwnedMessage};
+use rdkafka::message::{BorrowedMessage, Message as _, OwnedMessage};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -212,7 +214,8 @@ pub struct Reader {
     followed: u64,
     epoch: u64,
     gate: Arc<Gate>,
-    queues: Queues,
+    queues: Merge<Queue>,
+    bell: Arc<Bell>,
     batch: Vec<Record>,
     held: BTreeMap<Place, Held>,
     starting: Vec<Start>,
@@ -254,7 +257,8 @@ impl Reader {
             followed: 0,
             epoch: 0,
             gate: gate.clone(),
-            queues: Queues::default(),
+            queues: Merge::default(),
+            bell: Arc::default(),
             batch: Vec::new(),
             held: BTreeMap::new(),
             starting: Vec::new(),
@@ -307,7 +311,8 @@ impl Reader {
         let stray = polled.and_then(|polled| self.read(polled));
         self.batch.extend(stray);
         let mut queues = std::mem::take(&mut self.queues);
-        let mut read = |polled: Polled<'_>| self.read(polled);
+        let mut read =
+            |queue: &Queue| queue.poll(Duration::ZERO).and_then(|polled| self.read(polled));
         queues.look(&mut read);
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < BATCH_RECORDS_MAX
@@ -320,7 +325,7 @@ impl Reader {
         self.batch.append(&mut batch);
         self.queues = queues;
         if self.batch.is_empty() {
-            self.queues.wait(POLL_TIMEOUT);
+            self.bell.wait(POLL_TIMEOUT);
         } else {
             self.send();
         }
@@ -332,8 +337,8 @@ impl Reader {
         if told != self.followed {
             self.followed = told;
             self.begin(told);
-            match Queues::of(&self.consumer, &self.topics) {
-                Ok(queues) => self.queues = queues,
+            match queues::split(&self.consumer, &self.topics, &self.bell) {
+                Ok(queues) => self.queues = Merge::of(queues),
                 Err(error) => (self.sink)(LogEvent::Failed(format!(
                     "the partitions' queues can't be read: {error}"
                 ))),
@@ -344,12 +349,12 @@ impl Reader {
     fn begin(&mut self, epoch: u64) {
         self.epoch = epoch;
         self.batch.clear();
-        self.queues.forget_heads();
+        self.queues.forget();
         self.held.clear();
         self.starting.clear();
     }
 
-    fn read(&mut self, polled: Polled<'_>) -> Option<Record> {
+    fn read(&mut self, polled: Result<BorrowedMessage<'_>, KafkaError>) -> Option<Record> {
         let message = match polled {
             Ok(message) => message,
             Err(error) => {

@@ -334,3 +334,6 @@ fn merge<T: Ord>(
     merged.extend(here.take(left));
     Ok(merged)
 }
+
+#[cfg(test)]
+mod tests;

@@ -140,19 +140,9 @@ impl Metrics {
         self.report_timeouts.inc();
     }
 
-    /// There are `change` correlations more (or fewer) in `state`.
-    pub fn correlations_add(&self, state: CorrelationState, change: i64) {
-        shift(self.correlations.at(state), change);
-    }
-
     /// There are `count` correlations in `state`.
     pub fn set_correlations(&self, state: CorrelationState, count: i64) {
         set(self.correlations.at(state), count);
-    }
-
-    /// There are `change` outbox rows more (or fewer) in `state`.
-    pub fn outbox_rows_add(&self, state: OutboxState, change: i64) {
-        shift(self.outbox_rows.at(state), change);
     }
 
     /// There are `count` outbox rows in `state`.
@@ -198,11 +188,6 @@ impl Metrics {
     /// There are `count` endpoints in `state`.
     pub fn set_endpoints(&self, state: EndpointState, count: i64) {
         set(self.endpoints.at(state), count);
-    }
-
-    /// There are `change` endpoints more (or fewer) in `state`.
-    pub fn endpoints_add(&self, state: EndpointState, change: i64) {
-        shift(self.endpoints.at(state), change);
     }
 
     /// An endpoint's state, shown where single endpoints are, and for the first of them only.
@@ -290,12 +275,6 @@ fn age(since_ms: i64, now: SystemTime) -> Duration {
 fn add(counter: Option<&IntCounter>, count: u64) {
     if let Some(counter) = counter {
         counter.inc_by(count);
-    }
-}
-
-fn shift(gauge: Option<&IntGauge>, change: i64) {
-    if let Some(gauge) = gauge {
-        gauge.add(change);
     }
 }
 

@@ -38,9 +38,7 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     metrics.unknown_status();
     metrics.report_timeout();
     metrics.set_correlations(CorrelationState::Open, 10);
-    metrics.correlations_add(CorrelationState::Open, -3);
     metrics.set_outbox_rows(OutboxState::InFlight, 5);
-    metrics.outbox_rows_add(OutboxState::InFlight, 2);
     metrics.set_outbox_oldest(Some(ago(1000)));
     metrics.delivery(Phase::One, DeliveryResult::Delivered);
     metrics.delivery(Phase::Two, DeliveryResult::DeadLettered);
@@ -50,7 +48,6 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     metrics.dead_letter(DeadLetterReason::FlowMissing);
     metrics.rate_limited();
     metrics.set_endpoints(EndpointState::Closed, 3);
-    metrics.endpoints_add(EndpointState::HalfOpen, 1);
     for (name, state) in [
         ("crm", EndpointState::Open),
         ("erp", EndpointState::Disabled),
@@ -89,9 +86,9 @@ fn an_occurrence_shows_under_its_labels() {
             "ringback_reports_ignored_total{reason=\"notify_off\"} 1",
             "ringback_unknown_statuses_total 1",
             "ringback_report_timeouts_total 1",
-            "ringback_correlations{state=\"open\"} 7",
+            "ringback_correlations{state=\"open\"} 10",
             "ringback_correlations{state=\"awaiting_flow\"} 0",
-            "ringback_outbox_rows{state=\"in_flight\"} 7",
+            "ringback_outbox_rows{state=\"in_flight\"} 5",
             "ringback_outbox_rows{state=\"held\"} 0",
             "ringback_deliveries_total{phase=\"1\",result=\"delivered\"} 1",
             "ringback_deliveries_total{phase=\"2\",result=\"dead_lettered\"} 1",
@@ -106,7 +103,6 @@ fn an_occurrence_shows_under_its_labels() {
             "ringback_dead_letters_total{reason=\"flow_missing\"} 1",
             "ringback_rate_limited_total 1",
             "ringback_endpoints{state=\"closed\"} 3",
-            "ringback_endpoints{state=\"half_open\"} 1",
             "ringback_breaker_state{endpoint=\"crm\"} 2",
             "ringback_breaker_state{endpoint=\"erp\"} 3",
             "ringback_transaction_duration_seconds_count 1",

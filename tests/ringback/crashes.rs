@@ -74,7 +74,7 @@ fn a_broker_killed_under_load_costs_time_only() {
 #[test]
 fn sigterm_under_load_ends_within_five_seconds_and_nothing_is_sent_twice() {
     let mut stage = Stage::on(broker::shared(), "crashes-sigterm", 4);
-    let uuids = Random::seeded(12).uuids(1000);
+    let uuids = Random::seeded(12).uuids(4000);
     loaded(&mut stage, &uuids);
     let mut daemon = stage.start();
     stage.receiver.wait_for(300, PATIENCE);

@@ -1,39 +1,8 @@
 //! What a partition's rows become in the store, and that indexes follow them.
 
-use crate::domain::{
-    AccountId, Correlation, Delivery, DeliveryId, Due, Phase, PhononUuid, Source, State, Timestamp,
-    WebhookName,
-};
+use crate::domain::{PhononUuid, Timestamp, WebhookName};
+use crate::store::tests::{delivery, ended};
 use crate::store::{Batch, Checkpoint, Derived, DueKey, Store, StoreError, Tally};
-use bytes::Bytes;
-
-fn delivery(webhook: &str, n: u8, due: i64) -> Delivery {
-    Delivery {
-        id: DeliveryId::from_bytes([n; 16]),
-        phase: Phase::One,
-        account: AccountId(28),
-        webhook: WebhookName::new(webhook).unwrap(),
-        body: Bytes::from_static(b"{}"),
-        source: Source {
-            topic: "t".into(),
-            partition: 0,
-            offset: 0,
-            timestamp: Timestamp::default(),
-        },
-        scheduled_at: Timestamp::default(),
-        due: Due::At(Timestamp::from_ms(due)),
-        attempts: 0,
-        replays: 0,
-        first_attempt_at: None,
-        last_attempt_at: None,
-        last_outcome: None,
-    }
-}
-
-fn ended(until: i64, deliveries: Vec<Delivery>) -> State {
-    let until = Timestamp::from_ms(until);
-    State { correlation: Correlation::Ended { account: AccountId(28), until }, deliveries }
-}
 
 #[test]
 fn indexes_follow_the_rows_and_lanes_do_not_mix() {

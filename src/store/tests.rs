@@ -1,0 +1,131 @@
+//! What the store's tests are made of, and that a bulk load makes what putting row by row makes.
+
+use super::{Batch, BulkLoad, Checkpoint, Derived, DueKey, Partition, RowKey, Store, TimerKey};
+use crate::codec::row;
+use crate::domain::{
+    AccountId, Correlation, Delivery, DeliveryId, Due, Phase, PhononUuid, Source, State, Timestamp,
+    WebhookName,
+};
+use bytes::Bytes;
+
+/// A delivery of the account 28 that is due then.
+pub(super) fn delivery(webhook: &str, n: u8, due: i64) -> Delivery {
+    Delivery {
+        id: DeliveryId::from_bytes([n; 16]),
+        phase: Phase::One,
+        account: AccountId(28),
+        webhook: WebhookName::new(webhook).unwrap(),
+        body: Bytes::from_static(b"{}"),
+        source: Source {
+            topic: "t".into(),
+            partition: 0,
+            offset: 0,
+            timestamp: Timestamp::default(),
+        },
+        scheduled_at: Timestamp::default(),
+        due: Due::At(Timestamp::from_ms(due)),
+        attempts: 0,
+        replays: 0,
+        first_attempt_at: None,
+        last_attempt_at: None,
+        last_outcome: None,
+    }
+}
+
+/// A state with a timer and these deliveries.
+pub(super) fn ended(until: i64, deliveries: Vec<Delivery>) -> State {
+    let until = Timestamp::from_ms(until);
+    State { correlation: Correlation::Ended { account: AccountId(28), until }, deliveries }
+}
+
+pub(super) fn uuid(n: u64) -> PhononUuid {
+    PhononUuid::new(&format!("uuid-{n}")).unwrap()
+}
+
+/// Numbers that are the same in every run.
+pub(super) struct Dice(pub(super) u64);
+
+impl Dice {
+    /// From 0 to `sides` − 1.
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 33) % sides
+    }
+
+    /// A state of the uuid with this number, with up to two deliveries, or none at all.
+    pub(super) fn state(&mut self, number: u64) -> State {
+        let count = self.roll(3);
+        let deliveries = (0..count).map(|index| {
+            let webhook = if self.roll(2) == 0 { "crm" } else { "crm2" };
+            let due = self.roll(50).cast_signed();
+            let id = (u128::from(number) << 64 | u128::from(index)).to_be_bytes();
+            Delivery { id: DeliveryId::from_bytes(id), ..delivery(webhook, 0, due) }
+        });
+        let deliveries = deliveries.collect();
+        let until = self.roll(90).cast_signed();
+        if self.roll(4) == 0 { State::default() } else { ended(until, deliveries) }
+    }
+}
+
+/// Everything that a partition holds.
+#[derive(Debug, PartialEq)]
+struct Contents {
+    rows: Vec<(Vec<u8>, Vec<u8>)>,
+    due: Vec<DueKey>,
+    timers: Vec<TimerKey>,
+}
+
+fn contents(partition: &Partition) -> Contents {
+    let rows = partition.rows().map(|entry| entry.map(|(k, v)| (k.to_vec(), v.to_vec())));
+    let due = ["crm", "crm2"].into_iter().flat_map(|webhook| {
+        let webhook = WebhookName::new(webhook).unwrap();
+        partition.due(&webhook, DueKey::first()).map(|entry| entry.unwrap().0).collect::<Vec<_>>()
+    });
+    let timers = partition.timers(Timestamp::from_ms(0), Timestamp::from_ms(1000));
+    Contents {
+        rows: rows.collect::<Result<_, _>>().unwrap(),
+        due: due.collect(),
+        timers: timers.collect::<Result<_, _>>().unwrap(),
+    }
+}
+
+#[test]
+fn a_bulk_load_makes_what_putting_row_by_row_makes() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let (one_by_one, bulk) = (store.partition(0).unwrap(), store.partition(1).unwrap());
+    // What a load that was broken off left behind.
+    let mut left = Batch::default();
+    let stray = Derived::of(&ended(5, vec![delivery("crm", 250, 5)]));
+    left.put(&bulk, &uuid(999), &Derived::default(), &stray, b"stray");
+    bulk.commit(&mut left).unwrap();
+    // So small that it takes many files, and versions of a row stand in several of them.
+    let mut load = BulkLoad::begin(bulk.clone(), 2000).unwrap();
+    let mut dice = Dice(7);
+    let mut states = vec![Derived::default(); 100];
+    let mut checkpoint = Checkpoint::default();
+    for _ in 0..1000 {
+        let n = dice.roll(100);
+        let state = dice.state(n);
+        let (mut key, mut encoded) = (Vec::new(), Vec::new());
+        RowKey::write_state(&uuid(n), &mut key);
+        if !state.is_empty() {
+            row::encode_state(&state, &mut encoded);
+        }
+        load.put(&key, (!state.is_empty()).then_some(&encoded)).unwrap();
+        let (old, new) = (&mut states[usize::try_from(n).unwrap()], Derived::of(&state));
+        let mut batch = Batch::default();
+        batch.put(&one_by_one, &uuid(n), old, &new, &encoded);
+        one_by_one.commit(&mut batch).unwrap();
+        checkpoint.tally.change(old, &new);
+        *old = new;
+    }
+    load.put(RowKey::META, Some(b"meta")).unwrap();
+    checkpoint.next_offset = 1234;
+    let loaded = load.finish(1234, Timestamp::default()).unwrap();
+    assert_eq!(contents(&bulk), contents(&one_by_one));
+    assert_eq!(loaded.checkpoint, checkpoint);
+    assert_eq!(loaded.lanes, one_by_one.lanes().unwrap());
+    assert_eq!(bulk.checkpoint().unwrap(), checkpoint);
+    assert_eq!(bulk.meta().unwrap().as_deref(), Some(&b"meta"[..]));
+}

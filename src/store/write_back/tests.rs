@@ -1,0 +1,149 @@
+//! That nobody can tell where a row stands, and that what RocksDB lacks is behind its checkpoint.
+
+use super::WriteBack;
+use crate::domain::{PhononUuid, State, Timestamp, WebhookName};
+use crate::store::tests::{Dice, delivery, ended, uuid};
+use crate::store::{Checkpoint, Derived, DueKey, Partition, Store, Tally, TimerKey};
+use std::collections::BTreeMap;
+
+const UUIDS: u64 = 40;
+
+/// What should be there, and the changelog that it came from.
+#[derive(Default)]
+struct Model {
+    states: BTreeMap<PhononUuid, State>,
+    log: Vec<(PhononUuid, State)>,
+}
+
+impl Model {
+    fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for state in self.states.values() {
+            tally.change(&Derived::default(), &Derived::of(state));
+        }
+        tally
+    }
+
+    fn due(&self, webhook: &WebhookName, from: DueKey) -> Vec<(DueKey, PhononUuid)> {
+        let all = self.states.iter().flat_map(|(uuid, state)| {
+            state.due_keys().map(move |(name, key)| (name.clone(), key, uuid.clone()))
+        });
+        let ours = all.filter(|(name, key, _)| name == webhook && *key >= from);
+        let mut due: Vec<_> = ours.map(|(_, key, uuid)| (key, uuid)).collect();
+        due.sort();
+        due
+    }
+
+    fn timers(&self, from: Timestamp, until: Timestamp) -> Vec<TimerKey> {
+        let timers = self.states.iter().filter_map(|(uuid, state)| {
+            state.timer().map(|due| TimerKey { due, uuid: uuid.clone() })
+        });
+        let mut timers: Vec<_> = timers.filter(|key| (from..=until).contains(&key.due)).collect();
+        timers.sort();
+        timers
+    }
+}
+
+fn check(rows: &WriteBack, model: &Model, dice: &mut Dice) {
+    assert_eq!(rows.tally(), model.tally());
+    for n in 0..UUIDS {
+        let stored = rows.state(&uuid(n)).unwrap();
+        assert_eq!(*stored, model.states.get(&uuid(n)).cloned().unwrap_or_default(), "{n}");
+    }
+    let limit = 1 + usize::try_from(dice.roll(60)).unwrap();
+    let at = Timestamp::from_ms(dice.roll(60).cast_signed());
+    for webhook in ["crm", "crm2"].map(|name| WebhookName::new(name).unwrap()) {
+        let from = DueKey { due: at, ..DueKey::first() };
+        let mut due = model.due(&webhook, from);
+        due.truncate(limit);
+        assert_eq!(rows.due(&webhook, from, limit).unwrap(), due);
+    }
+    let until = at.plus_ms(dice.roll(60));
+    let mut timers = model.timers(at, until);
+    timers.truncate(limit);
+    assert_eq!(rows.timers(at, until, limit).unwrap(), timers);
+}
+
+/// What a start finds: RocksDB, and in the changelog what is behind its checkpoint.
+fn restarted(partition: &Partition, model: &Model) -> WriteBack {
+    let checkpoint = partition.checkpoint().unwrap();
+    let mut rows = WriteBack::new(partition.clone(), checkpoint, &partition.lanes().unwrap());
+    let read = usize::try_from(checkpoint.next_offset).unwrap();
+    for (uuid, state) in &model.log[read..] {
+        let old = rows.state(uuid).unwrap();
+        rows.put(uuid, &old, state.clone(), 10);
+    }
+    rows
+}
+
+#[test]
+fn reads_agree_wherever_rows_stand_and_a_restart_finds_the_rest_in_the_changelog() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    for seed in 0..20 {
+        let partition = store.partition(seed).unwrap();
+        let mut dice = Dice(u64::from(seed) + 1);
+        let mut model = Model::default();
+        let mut rows = WriteBack::new(partition.clone(), Checkpoint::default(), &BTreeMap::new());
+        for step in 0..200_i64 {
+            let now = Timestamp::from_ms(step * 1000);
+            for _ in 0..dice.roll(4) {
+                let number = dice.roll(UUIDS);
+                let (uuid, state) = (uuid(number), dice.state(number));
+                let old = rows.state(&uuid).unwrap();
+                rows.put(&uuid, &old, state.clone(), 10);
+                model.states.insert(uuid.clone(), state.clone());
+                model.log.push((uuid, state));
+            }
+            rows.committed(i64::try_from(model.log.len()).ok(), b"meta", now);
+            check(&rows, &model, &mut dice);
+            match dice.roll(6) {
+                0 => rows.write_all().unwrap(),
+                // A generation that is full at once, and one that only age closes.
+                1 | 2 => rows.write_some(1000, now).unwrap(),
+                3 => rows.write_some(usize::MAX, now).unwrap(),
+                _ => {}
+            }
+            check(&rows, &model, &mut dice);
+            check(&restarted(&partition, &model), &model, &mut dice);
+        }
+        rows.write_all().unwrap();
+        let stored = partition.checkpoint().unwrap();
+        assert_eq!(stored.next_offset, i64::try_from(model.log.len()).unwrap());
+        assert_eq!(stored.tally, model.tally());
+    }
+}
+
+#[test]
+fn what_comes_and_goes_within_a_generation_is_never_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let partition = store.partition(0).unwrap();
+    let mut rows = WriteBack::new(partition.clone(), Checkpoint::default(), &BTreeMap::new());
+    let state = ended(9, vec![delivery("crm", 1, 5)]);
+    rows.put(&uuid(1), &State::default(), state.clone(), 10);
+    rows.committed(Some(1), b"meta", Timestamp::from_ms(0));
+    rows.write_some(usize::MAX, Timestamp::from_ms(0)).unwrap();
+    assert_eq!(partition.row(&uuid(1)).unwrap(), None);
+    rows.put(&uuid(1), &state, State::default(), 0);
+    rows.committed(Some(2), b"meta", Timestamp::from_ms(1));
+    rows.write_all().unwrap();
+    assert_eq!(partition.rows().count(), 0);
+    assert_eq!(partition.checkpoint().unwrap().next_offset, 2);
+}
+
+#[test]
+fn a_full_generation_is_written_before_another_is_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let mut rows =
+        WriteBack::new(store.partition(0).unwrap(), Checkpoint::default(), &BTreeMap::new());
+    let share = 100_000;
+    for n in 0..5000 {
+        rows.put(&uuid(n), &State::default(), ended(9, Vec::new()), 100);
+        rows.committed(None, b"meta", Timestamp::from_ms(0));
+        rows.write_some(share, Timestamp::from_ms(0)).unwrap();
+        let held = rows.young.bytes + rows.old.bytes;
+        assert!(held <= 2 * share + 1000, "{held} bytes are held after {n} rows");
+    }
+}
