@@ -7,6 +7,8 @@ use crate::store::{Checkpoint, Derived, DueKey, Partition, Store, Tally, TimerKe
 use std::collections::BTreeMap;
 
 const UUIDS: u64 = 40;
+/// So much is said of each row that only a few are written at a time.
+const ROW_BYTES: usize = 100_000;
 
 /// What should be there, and the changelog that it came from.
 #[derive(Default)]
@@ -71,7 +73,7 @@ fn restarted(partition: &Partition, model: &Model) -> WriteBack {
     let read = usize::try_from(checkpoint.next_offset).unwrap();
     for (uuid, state) in &model.log[read..] {
         let old = rows.state(uuid).unwrap();
-        rows.put(uuid, &old, state.clone(), 10);
+        rows.put(uuid, &old, state.clone(), ROW_BYTES);
     }
     rows
 }
@@ -91,7 +93,7 @@ fn reads_agree_wherever_rows_stand_and_a_restart_finds_the_rest_in_the_changelog
                 let number = dice.roll(UUIDS);
                 let (uuid, state) = (uuid(number), dice.state(number));
                 let old = rows.state(&uuid).unwrap();
-                rows.put(&uuid, &old, state.clone(), 10);
+                rows.put(&uuid, &old, state.clone(), ROW_BYTES);
                 model.states.insert(uuid.clone(), state.clone());
                 model.log.push((uuid, state));
             }
@@ -100,8 +102,8 @@ fn reads_agree_wherever_rows_stand_and_a_restart_finds_the_rest_in_the_changelog
             match dice.roll(6) {
                 0 => rows.write_all().unwrap(),
                 // A generation that is full at once, and one that only age closes.
-                1 | 2 => rows.write_some(1000, now).unwrap(),
-                3 => rows.write_some(usize::MAX, now).unwrap(),
+                1 => rows.write_some(1000, now).unwrap(),
+                2..=4 => rows.write_some(usize::MAX, now).unwrap(),
                 _ => {}
             }
             check(&rows, &model, &mut dice);
