@@ -31,7 +31,9 @@ pub(crate) fn run(arguments: &[&str]) {
         panic!("the bare loop wants a broker, topics, an address and a number");
     };
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", *bootstrap).set("group.id", "bare-loop");
+    // A group of its own: one that was killed is still a member of its group for a while.
+    let group = format!("bare-loop-{}", std::process::id());
+    config.set("bootstrap.servers", *bootstrap).set("group.id", group);
     config.set("auto.offset.reset", "earliest").set("enable.auto.commit", "false");
     let consumer: BaseConsumer = config.create().expect("a consumer");
     consumer.subscribe(&topics.split(',').collect::<Vec<_>>()).expect("a subscription");

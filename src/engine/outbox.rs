@@ -22,20 +22,30 @@ struct Share {
 struct Lane {
     shares: BTreeMap<u32, Share>,
     in_hand: usize,
-    /// Delivered in this window, and in the one before.
-    delivered: [usize; 2],
+    /// What ended in this window, and in the one before.
+    paces: [Pace; 2],
+}
+
+/// What a lane did in a window.
+#[derive(Clone, Copy, Default)]
+struct Pace {
+    /// Attempts that ended.
+    ended: usize,
+    /// Of these, those that delivered.
+    delivered: usize,
 }
 
 impl Lane {
-    fn pace(&self) -> usize {
-        self.delivered.iter().sum()
+    fn ended(&self) -> usize {
+        self.paces.iter().map(|pace| pace.ended).sum()
     }
 
     /// Whether it is fast, and yet has more to do than it can in a moment.
     fn is_behind(&self) -> bool {
         let rows: u64 = self.shares.values().map(|share| share.rows).sum();
         let waiting = rows.saturating_sub(self.in_hand as u64);
-        self.pace() >= FAST && waiting > self.pace() as u64 / 4
+        let delivered: usize = self.paces.iter().map(|pace| pace.delivered).sum();
+        delivered >= FAST && waiting > delivered as u64 / 4
     }
 }
 
@@ -49,8 +59,8 @@ const FAST: usize = 64;
 pub(super) struct HandLimits {
     /// Of all lanes together.
     pub(super) total: usize,
-    /// Of one lane beside what it may have in flight, when it is fast; one that delivers next to nothing gets its
-    /// concurrency once more, and no room that others could use.
+    /// Of one lane beside what it may have in flight, when its attempts end fast; one that hangs gets its concurrency once
+    /// more, and no room that others could use.
     pub(super) ahead: usize,
 }
 
@@ -184,21 +194,21 @@ impl Outbox {
         }
     }
 
-    /// Counts what was delivered, for the lanes' pace.
+    /// Counts what has ended, for the lanes' pace; returns how many were delivered.
     pub(super) fn delivered(&mut self, outcomes: &[Attempted]) -> usize {
         if self.window_since.elapsed() >= WINDOW {
             self.window_since = Instant::now();
             for lane in self.lanes.values_mut() {
-                lane.delivered = [0, lane.delivered[0]];
+                lane.paces = [Pace::default(), lane.paces[0]];
             }
         }
         let mut count = 0;
         for Attempted { job, outcome } in outcomes {
-            if outcome.verdict == Verdict::Delivered {
-                count += 1;
-                if let Some(lane) = self.lanes.get_mut(&job.webhook) {
-                    lane.delivered[0] += 1;
-                }
+            let delivered = usize::from(outcome.verdict == Verdict::Delivered);
+            count += delivered;
+            if let Some(lane) = self.lanes.get_mut(&job.webhook) {
+                lane.paces[0].ended += 1;
+                lane.paces[0].delivered += delivered;
             }
         }
         count
@@ -255,7 +265,7 @@ impl Outbox {
     ) -> Result<Vec<Job>, StoreError> {
         let number = partition.number();
         let Some(lane) = self.lanes.get_mut(webhook) else { return Ok(Vec::new()) };
-        let ahead = lane.pace().max(in_flight_max).min(self.limits.ahead);
+        let ahead = lane.ended().max(in_flight_max).min(self.limits.ahead);
         let Some(share) = lane.shares.get_mut(&number) else { return Ok(Vec::new()) };
         let lane_room = (in_flight_max + ahead).saturating_sub(lane.in_hand);
         let room = lane_room.min(self.limits.total.saturating_sub(self.in_hand.len()));

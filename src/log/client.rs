@@ -109,7 +109,7 @@ pub(super) fn consumer(settings: &KafkaSettings) -> ClientConfig {
         ("fetch.queue.backoff.ms", "20"),
         // Otherwise each record that arrives is an answer of its own: some hundred requests a second, at both ends.
         ("fetch.min.bytes", "32768"),
-        ("fetch.wait.max.ms", "20"),
+        ("fetch.wait.max.ms", "40"),
         // Of each partition, since each has a queue of its own.
         ("queued.max.messages.kbytes", "1024"),
         ("queued.min.messages", "2000"),

@@ -92,14 +92,17 @@ impl Scene {
 }
 
 #[test]
-fn a_lane_that_delivers_nothing_gets_its_concurrency_twice_and_holds_nobody_back() {
-    let mut scene = Scene::new(500);
-    for _ in 0..50 {
-        let jobs = scene.dispatch();
-        assert_eq!(jobs.len(), 2 * IN_FLIGHT_MAX);
+fn a_lane_that_hangs_gets_its_concurrency_twice_and_one_that_only_fails_holds_nobody_back() {
+    let mut scene = Scene::new(1500);
+    let mut jobs = scene.dispatch();
+    assert_eq!(jobs.len(), 2 * IN_FLIGHT_MAX);
+    assert!(scene.dispatch().is_empty());
+    for _ in 0..10 {
         assert_eq!(scene.end(jobs, Verdict::Retry), 0);
         assert!(!scene.outbox.is_behind());
+        jobs = scene.dispatch();
     }
+    assert_eq!(jobs.len(), IN_FLIGHT_MAX + AHEAD);
 }
 
 #[test]
