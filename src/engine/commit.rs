@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// What the rows of all partitions may take in memory, in each of their two generations.
-const GENERATION_BYTES: usize = 16 << 20;
+const GENERATION_BYTES: usize = 12 << 20;
 /// A commit's share of a busy engine's time is one in so many, until the commit interval is reached.
 const GATHER_FACTOR: u32 = 4;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);

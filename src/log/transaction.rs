@@ -9,14 +9,17 @@ use super::settings::KafkaSettings;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
+/// rust-rdkafka spins for the last millisecond of a poll; so polls are long, and the threaded producer's of 100 ms would cost
+/// an idle daemon a hundredth of a core.
+const POLL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a failed call means, in the order in which it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +109,16 @@ impl ProducerContext for Context {
 
 /// The transactional producer of an instance.
 pub struct Transactions {
-    // `ThreadedProducer`, since a bare one can't flush while it aborts unless somebody polls it.
-    producer: ThreadedProducer<Context>,
+    producer: Arc<BaseProducer<Context>>,
     context: Arc<Context>,
+    /// Ends the thread that polls, since a producer can't flush while it aborts unless somebody does.
+    done: Arc<AtomicBool>,
+}
+
+impl Drop for Transactions {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Transactions {
@@ -118,13 +128,25 @@ impl Transactions {
     /// When a property is wrong, or Kafka does not answer.
     pub fn open(settings: &KafkaSettings, partitions: u32) -> Result<Self, LogError> {
         let context = Context { delivered: (0..partitions).map(|_| AtomicI64::new(0)).collect() };
-        let producer: ThreadedProducer<Context> =
+        let producer: BaseProducer<Context> =
             client::producer(settings).create_with_context(context).map_err(LogError::Client)?;
-        producer
+        let (producer, done) = (Arc::new(producer), Arc::new(AtomicBool::new(false)));
+        let (polled, ended) = (producer.clone(), done.clone());
+        let poll = move || {
+            while !ended.load(Ordering::Relaxed) {
+                polled.poll(POLL_TIMEOUT);
+            }
+        };
+        let context = producer.client().context().clone();
+        let transactions = Self { producer, context, done };
+        std::thread::Builder::new().name("producer".to_owned()).spawn(poll).map_err(|error| {
+            LogError::Topic { topic: settings.instance_id.clone(), what: error.to_string() }
+        })?;
+        transactions
+            .producer
             .init_transactions(Duration::from_secs(30))
             .map_err(LogError::request("the transactional producer can't be initialised"))?;
-        let context = producer.client().context().clone();
-        Ok(Self { producer, context })
+        Ok(transactions)
     }
 
     /// Begins a transaction.
