@@ -180,6 +180,7 @@ impl Stages {
             duration_ms: 12,
             response: Bytes::new(),
             response_truncated: false,
+            retry_after_ms: None,
             reason: None,
             error: None,
         };

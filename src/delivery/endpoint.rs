@@ -212,6 +212,7 @@ impl Endpoint {
             duration_ms: 0,
             response: kept.freeze(),
             response_truncated: truncated,
+            retry_after_ms: None,
             reason,
             error: None,
         }
@@ -282,6 +283,7 @@ fn failure(reason: ErrorReason, verdict: Verdict, error: String) -> Outcome {
         duration_ms: 0,
         response: Bytes::new(),
         response_truncated: false,
+        retry_after_ms: None,
         reason: Some(reason),
         error: Some(error.into()),
     }

@@ -127,6 +127,8 @@ pub struct Outcome {
     pub response: Bytes,
     /// The answer was longer than what is kept, or did not end.
     pub response_truncated: bool,
+    /// How long the endpoint asks to be left alone, before it is clamped; it is not stored.
+    pub retry_after_ms: Option<u64>,
     /// Why it failed; `None` when it was delivered.
     pub reason: Option<ErrorReason>,
     /// What the error says, for people.

@@ -232,6 +232,7 @@ fn outcome(verdict: Verdict, reason: Option<ErrorReason>) -> Outcome {
         duration_ms: 1,
         response: Bytes::new(),
         response_truncated: false,
+        retry_after_ms: None,
         reason,
         error: None,
     }

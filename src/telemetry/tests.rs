@@ -16,6 +16,7 @@ fn outcome(reason: Option<ErrorReason>, duration_ms: u64) -> Outcome {
         duration_ms,
         response: bytes::Bytes::new(),
         response_truncated: false,
+        retry_after_ms: None,
         reason,
         error: None,
     }

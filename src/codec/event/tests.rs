@@ -47,6 +47,7 @@ fn flow() -> Flow {
 
 fn outcome() -> Outcome {
     Outcome {
+        retry_after_ms: None,
         verdict: Verdict::Retry,
         status: Some(503),
         duration_ms: 1042,
@@ -182,6 +183,7 @@ fn a_delivery_from_its_schedule_to_its_end() {
         \"retry_at\":\"2023-10-19T06:25:21.000Z\"}",
     );
     let success = Outcome {
+        retry_after_ms: None,
         verdict: Verdict::Delivered,
         status: Some(204),
         duration_ms: 7,
@@ -202,6 +204,7 @@ fn a_delivery_from_its_schedule_to_its_end() {
 
 fn unreachable() -> Delivery {
     let error = Outcome {
+        retry_after_ms: None,
         verdict: Verdict::Retry,
         status: None,
         duration_ms: 5000,

@@ -236,6 +236,7 @@ fn outcome(datum: &mut Datum<'_>) -> Result<Outcome> {
         duration_ms: datum.long()?.cast_unsigned(),
         response: datum.bytes()?,
         response_truncated: datum.boolean()?,
+        retry_after_ms: None,
         reason: datum.optional(error_reason)?,
         error: datum.optional(|datum| datum.text().map(Into::into))?,
     })

@@ -22,6 +22,7 @@ fn outcome(verdict: Verdict) -> Outcome {
         duration_ms: 1,
         response: Bytes::new(),
         response_truncated: false,
+        retry_after_ms: None,
         reason: None,
         error: None,
     }
