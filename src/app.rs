@@ -261,6 +261,7 @@ impl App {
                 .unwrap_or(usize::MAX),
             uncommitted_max: usize::try_from(self.settings.delivery.uncommitted_max)
                 .unwrap_or(usize::MAX),
+            rate_per_second: self.settings.delivery.rate_per_second,
         };
         let registry = self
             .settings
@@ -374,7 +375,11 @@ fn engine_config(
         }
         Ok(Arc::new(endpoint))
     });
-    Ok(EngineConfig { rules, endpoints: endpoints.collect::<Result<_, EndpointError>>()? })
+    Ok(EngineConfig {
+        rules,
+        endpoints: endpoints.collect::<Result<_, EndpointError>>()?,
+        account_rates: accounts.account_rates.clone(),
+    })
 }
 
 async fn counts(settings: &Settings) -> Result<BTreeMap<String, u32>, AppError> {

@@ -29,6 +29,8 @@ fn webhook(url: &str) -> Arc<Webhook> {
         request_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(10),
         tls: Tls::default(),
+        breaker: BreakerRules::default(),
+        retry_after_max: Duration::from_secs(3600),
     })
 }
 

@@ -92,6 +92,8 @@ definitions! {
         = "Times that a rate limit held a delivery back.";
     ENDPOINTS: Gauge "ringback_endpoints" ["state"]
         = "Configured endpoints, by their breaker's state, or disabled.";
+    ENDPOINT_CHANGES: Counter "ringback_endpoint_changes_total" ["state"]
+        = "Changes of an endpoint's state: of its breaker, held by its own wish, disabled or enabled.";
     BREAKER_STATE: Gauge "ringback_breaker_state" ["endpoint"]
         = "Per endpoint, where that is switched on: 0 closed, 1 half open, 2 open, 3 disabled.";
     TRANSACTION_DURATION: Histogram "ringback_transaction_duration_seconds" [] in TRANSACTION_SECONDS

@@ -167,7 +167,8 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
              remove it",
             "accounts.toml:16: webhook[w].retry.attempts_max: is 0; write a whole number from 1 to 10000",
             "accounts.toml:16: webhook[w].retry.max: unknown key; remove it; known here: age_max_s, attempts_max, \
-             initial_interval_ms, interval_max_ms, multiplier, randomization_factor",
+             disable_after_s, initial_interval_ms, interval_max_ms, multiplier, randomization_factor, \
+             retry_after_max_s",
             "accounts.toml:16: webhook[w].retry.interval_max_ms: is shorter than `initial_interval_ms`; write 5 or \
              more",
         ],

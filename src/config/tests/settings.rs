@@ -283,8 +283,8 @@ fn numbers_may_be_written_as_toml_allows() {
          randomization_factor = 1e-1\n",
     );
     let delivery = settings.delivery;
-    assert_eq!((delivery.attempts_max, delivery.in_flight_max), (1000, 16));
-    assert_eq!(delivery.age_max, Duration::from_secs(5));
+    assert_eq!((delivery.bounds.attempts_max, delivery.in_flight_max), (1000, 16));
+    assert_eq!(delivery.bounds.age_max, Duration::from_secs(5));
     assert!((delivery.retry.randomization_factor - 0.1).abs() < f64::EPSILON);
     check(
         "\"a\\nb\" = 1\n[delivery]\nattempts_max = 99999999999999999999\n",
