@@ -9,6 +9,7 @@ mod address;
 mod endpoint;
 mod lane;
 mod resolver;
+mod retry_after;
 mod secret;
 mod signature;
 mod tls;

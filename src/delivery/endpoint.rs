@@ -2,6 +2,7 @@
 
 use super::address::{AddressPolicy, BlockedAddress};
 use super::resolver::{self, Resolver};
+use super::retry_after::retry_after_ms;
 use super::signature::sign;
 use super::tls::{TlsError, Trust};
 use super::webhook::{Auth, Webhook};
@@ -14,7 +15,7 @@ use reqwest::dns::Resolve;
 use std::error::Error;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::time::timeout_at;
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -191,6 +192,7 @@ impl Endpoint {
         deadline: tokio::time::Instant,
     ) -> Outcome {
         let status = response.status();
+        let retry_after_ms = retry_after_ms(status, response.headers(), SystemTime::now());
         let mut kept = BytesMut::new();
         let truncated = loop {
             match timeout_at(deadline, response.chunk()).await {
@@ -212,7 +214,7 @@ impl Endpoint {
             duration_ms: 0,
             response: kept.freeze(),
             response_truncated: truncated,
-            retry_after_ms: None,
+            retry_after_ms,
             reason,
             error: None,
         }
