@@ -6,8 +6,10 @@
 //! is still a row of the outbox.
 
 mod address;
+mod answer;
 mod endpoint;
 mod lane;
+mod proxy;
 mod resolver;
 mod retry_after;
 mod secret;
@@ -21,6 +23,7 @@ mod tests;
 pub use address::{AddressPolicy, BlockedAddress};
 pub use endpoint::{Endpoint, EndpointError};
 pub use lane::{Attempted, Job, Lanes, Watch};
+pub use proxy::{Proxy, ProxyError};
 pub use secret::{SecretError, SigningSecret};
 pub use signature::sign;
 pub use tls::{TlsError, Trust};

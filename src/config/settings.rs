@@ -5,7 +5,7 @@ pub(super) mod file;
 
 use super::environment::{self, Variables};
 use super::fault::{Fault, Faults};
-use crate::delivery::{AddressPolicy, Secret};
+use crate::delivery::{AddressPolicy, Proxy, Secret};
 use crate::domain::{CorrelationRules, StatusTable};
 use crate::log::{KafkaSettings, TopicNames};
 use std::net::SocketAddr;
@@ -63,6 +63,8 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
     /// The bearer token; there is one whenever `listen` is not loopback.
     pub token: Option<Secret>,
+    /// So many endpoints are shown one by one in the metrics.
+    pub endpoint_labels_max: usize,
 }
 
 /// Limits of the instance, and the defaults of every webhook.
@@ -86,6 +88,8 @@ pub struct DeliverySettings {
     pub age_max: Duration,
     /// Which addresses may be called: public ones, and what `allow_addresses` opens.
     pub addresses: AddressPolicy,
+    /// Through whom webhooks are called, if not directly.
+    pub proxy: Option<Proxy>,
     /// A receiver's `Retry-After` counts up to this.
     pub retry_after_max: Duration,
     /// An endpoint that only failed for so long is disabled.

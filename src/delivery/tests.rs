@@ -29,6 +29,7 @@ fn webhook(url: &str) -> Arc<Webhook> {
         request_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(10),
         tls: Tls::default(),
+        proxy: None,
     })
 }
 

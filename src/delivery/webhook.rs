@@ -1,5 +1,6 @@
 //! A configured webhook, parsed once: everything that an attempt needs and no delivery changes.
 
+use super::proxy::Proxy;
 use super::secret::SigningSecret;
 use crate::domain::{AccountId, WebhookName};
 use std::num::NonZeroU32;
@@ -30,6 +31,8 @@ pub struct Webhook {
     pub connect_timeout: Duration,
     /// Beside the system's roots.
     pub tls: Tls,
+    /// Through whom it is called, if not directly.
+    pub proxy: Option<Proxy>,
 }
 
 /// How requests are authorised.

@@ -6,7 +6,7 @@ use crate::config::context::Context;
 use crate::config::document::Place;
 use crate::config::retry;
 use crate::config::settings::{DeliverySettings, Retry, Settings};
-use crate::delivery::{Auth, Limits, SigningSecret, SuccessCodes, Tls, Webhook};
+use crate::delivery::{Auth, Limits, Proxy, SigningSecret, SuccessCodes, Tls, Webhook};
 use crate::domain::{AccountId, WebhookName, WebhookRules};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -22,6 +22,7 @@ pub(super) struct Parts {
     request_timeout: Duration,
     connect_timeout: Duration,
     tls: Tls,
+    proxy: Option<Proxy>,
     rules: WebhookRules,
 }
 
@@ -40,6 +41,7 @@ impl Parts {
             request_timeout: self.request_timeout,
             connect_timeout: self.connect_timeout,
             tls: self.tls,
+            proxy: self.proxy,
         };
         (webhook, self.rules)
     }
@@ -76,6 +78,7 @@ pub(super) fn read(
             .connect_timeout_ms
             .map_or(defaults.connect_timeout, Duration::from_millis),
         tls,
+        proxy: defaults.proxy.clone(),
         rules,
     })
 }
