@@ -25,6 +25,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// All attempts share an HTTP/2 connection: one that is dead without having been closed would let all of them time out.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Twice and a half of what the client takes unless it is told, since an answer that is refused for its headers is lost.
+const HEADERS_MAX: usize = 256;
 const AGENT: &str = concat!("Ringback/", env!("CARGO_PKG_VERSION"));
 
 /// Why an endpoint can't be used.
@@ -89,6 +91,7 @@ impl Endpoint {
                 usize::try_from(webhook.limits.in_flight_max.get()).unwrap_or(usize::MAX),
             )
             .pool_idle_timeout(IDLE_TIMEOUT)
+            .http1_max_headers(HEADERS_MAX)
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT);
         let no_client = |error| EndpointError::Client(name(), error);
@@ -220,4 +223,22 @@ fn traceparent(id: DeliveryId, attempt: u32, unix_seconds: i64) -> String {
 /// shortened), a parsed URL has it in the usual form.
 fn literal_address(url: &reqwest::Url) -> Option<IpAddr> {
     url.host_str()?.trim_matches(['[', ']']).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::traceparent;
+    use crate::domain::DeliveryId;
+
+    #[test]
+    fn a_traceparent_is_valid_whatever_it_is_made_of() {
+        for (id, attempt, unix_seconds, wanted) in [
+            ([7; 16], 1, 1_800_000_000, "00-07070707070707070707070707070707-6b49d20000000001-01"),
+            ([7; 16], 2, 1_800_000_060, "00-07070707070707070707070707070707-6b49d23c00000002-01"),
+            ([0; 16], 0, 0, "00-00000000000000000000000000000001-0000000000000001-01"),
+            ([255; 16], u32::MAX, -1, "00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-01"),
+        ] {
+            assert_eq!(traceparent(DeliveryId::from_bytes(id), attempt, unix_seconds), wanted);
+        }
+    }
 }
