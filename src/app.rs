@@ -78,7 +78,8 @@ impl App {
         let topics = &settings.topics;
         let inputs =
             topics.flow_complete.iter().chain(&topics.delivery_report).chain([&topics.inbox]);
-        let metrics = Metrics::new(&inputs.cloned().collect::<Vec<_>>());
+        let inputs: Vec<_> = inputs.cloned().collect();
+        let metrics = Metrics::with_endpoints(&inputs, settings.http.endpoint_labels_max);
         let health = Health::new(STALL_DEADLINE);
         Ok(Self { settings, config, trust, metrics, health, check_topics: true })
     }
@@ -353,7 +354,7 @@ pub fn registry_settings(settings: &config::RegistrySettings) -> RegistrySetting
 /// The client that talks to the schema registry.
 #[must_use]
 pub fn registry_client(trust: &Trust) -> reqwest::Client {
-    let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let with_tls = trust.plain().map(|tls| builder.tls_backend_preconfigured(tls).build());
     match with_tls {
         Ok(Ok(client)) => client,

@@ -6,13 +6,16 @@
 //! row of the outbox.
 
 mod address;
+mod answer;
 mod breaker;
 mod concurrency;
 mod endpoint;
 mod lane;
 mod lanes;
+mod proxy;
 mod rate;
 mod resolver;
+mod retry_after;
 mod schedule;
 mod secret;
 mod signature;
@@ -27,6 +30,7 @@ pub use breaker::BreakerState;
 pub use endpoint::{Endpoint, EndpointError};
 pub use lane::{Appetite, Job};
 pub use lanes::{Attempted, Lanes, Unsettled, Watch};
+pub use proxy::{Proxy, ProxyError};
 pub use schedule::InstanceLimits;
 pub use secret::{SecretError, SigningSecret};
 pub use signature::sign;

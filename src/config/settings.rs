@@ -5,7 +5,7 @@ pub(super) mod file;
 
 use super::environment::{self, Variables};
 use super::fault::{Fault, Faults};
-use crate::delivery::{AddressPolicy, BreakerRules, Secret};
+use crate::delivery::{AddressPolicy, BreakerRules, Proxy, Secret};
 use crate::domain::{CorrelationRules, StatusTable};
 use crate::log::{KafkaSettings, TopicNames};
 use std::net::SocketAddr;
@@ -63,6 +63,8 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
     /// The bearer token; there is one whenever `listen` is not loopback.
     pub token: Option<Secret>,
+    /// So many endpoints are shown one by one in the metrics.
+    pub endpoint_labels_max: usize,
 }
 
 /// Limits of the instance, and the defaults of every webhook.
@@ -82,6 +84,8 @@ pub struct DeliverySettings {
     pub rate_per_second: Option<NonZeroU32>,
     /// Which addresses may be called: public ones, and what `allow_addresses` opens.
     pub addresses: AddressPolicy,
+    /// Through whom webhooks are called, if not directly.
+    pub proxy: Option<Proxy>,
     /// How long it is tried.
     pub bounds: Bounds,
     /// The intervals between attempts.

@@ -1,5 +1,6 @@
 //! A configured webhook, parsed once: everything that an attempt needs and no delivery changes.
 
+use super::proxy::Proxy;
 use super::secret::SigningSecret;
 use crate::domain::{AccountId, WebhookName};
 use std::num::NonZeroU32;
@@ -34,6 +35,8 @@ pub struct Webhook {
     pub breaker: BreakerRules,
     /// Its `Retry-After` counts up to this.
     pub retry_after_max: Duration,
+    /// Through whom it is called, if not directly.
+    pub proxy: Option<Proxy>,
 }
 
 /// How requests are authorised.

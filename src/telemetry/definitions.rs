@@ -77,7 +77,7 @@ definitions! {
     OUTBOX_ROWS: Gauge "ringback_outbox_rows" ["state"]
         = "Deliveries that are not finished: waiting for their due time, ready, held until phase 1 is over, or in flight.";
     OUTBOX_OLDEST: Gauge "ringback_outbox_oldest_seconds" []
-        = "Age of the oldest delivery that is not finished; 0 when there is none.";
+        = "How long the delivery has been due that has been due the longest; 0 when none is.";
     DELIVERIES: Counter "ringback_deliveries_total" ["phase", "result"]
         = "Deliveries finished, by phase and result.";
     DELIVERY_LATENCY: Histogram "ringback_delivery_latency_seconds" ["phase"] in LATENCY_SECONDS

@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A topic that was not named at the start.
 const OTHER_TOPIC: &str = "other";
 
-/// No delivery is unfinished.
+/// No delivery is due.
 const NO_OLDEST: i64 = i64::MAX;
 
 /// Every metric of one daemon.
@@ -152,10 +152,10 @@ impl Metrics {
         set(self.outbox_rows.at(state), count);
     }
 
-    /// The oldest delivery that is not finished was scheduled then. Its age is computed when it is asked for, so that it
-    /// grows though the engine stands still.
-    pub fn set_outbox_oldest(&self, scheduled_at: Option<Timestamp>) {
-        let ms = scheduled_at.map_or(NO_OLDEST, Timestamp::as_ms);
+    /// The delivery that has been due the longest is due since then. For how long is computed when it is asked for, so that
+    /// it grows though the engine stands still.
+    pub fn set_outbox_oldest(&self, due_at: Option<Timestamp>) {
+        let ms = due_at.map_or(NO_OLDEST, Timestamp::as_ms);
         self.outbox_oldest_ms.store(ms, Ordering::Relaxed);
     }
 

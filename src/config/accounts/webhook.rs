@@ -6,7 +6,9 @@ use crate::config::context::Context;
 use crate::config::document::Place;
 use crate::config::retry;
 use crate::config::settings::{Bounds, DeliverySettings, Retry, Settings};
-use crate::delivery::{Auth, BreakerRules, Limits, SigningSecret, SuccessCodes, Tls, Webhook};
+use crate::delivery::{
+    Auth, BreakerRules, Limits, Proxy, SigningSecret, SuccessCodes, Tls, Webhook,
+};
 use crate::domain::{AccountId, WebhookName, WebhookRules};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -23,6 +25,7 @@ pub(super) struct Parts {
     connect_timeout: Duration,
     tls: Tls,
     breaker: BreakerRules,
+    proxy: Option<Proxy>,
     rules: WebhookRules,
 }
 
@@ -43,6 +46,7 @@ impl Parts {
             tls: self.tls,
             breaker: self.breaker,
             retry_after_max: Duration::from_millis(self.rules.retry_after_max_ms),
+            proxy: self.proxy,
         };
         (webhook, self.rules)
     }
@@ -80,6 +84,7 @@ pub(super) fn read(
             .map_or(defaults.connect_timeout, Duration::from_millis),
         tls,
         breaker: breaker(&entry.breaker, &defaults.breaker),
+        proxy: defaults.proxy.clone(),
         rules,
     })
 }

@@ -161,7 +161,7 @@ fn http(written: &file::Http, place: &Place<'_>, context: &mut Context<'_>) -> H
             "set token = { env = \"NAME\" } under [http], or listen on 127.0.0.1",
         );
     }
-    HttpSettings { listen, token }
+    HttpSettings { listen, token, endpoint_labels_max: written.endpoint_labels_max }
 }
 
 fn correlation(written: &file::Correlation) -> CorrelationRules {
@@ -206,6 +206,11 @@ fn delivery(
         checks::cidr(text, &place.key("allow_addresses").item(index), context)
     });
     let addresses = AddressPolicy::new(opened);
+    let proxy = written.proxy.as_ref().and_then(|text| {
+        let place = place.key("proxy");
+        let text = context.secret(&place, text)?;
+        checks::proxy(&text, &place, context)
+    });
     let retry = &written.retry;
     if retry.initial_interval_ms > retry.interval_max_ms {
         context.fault(
@@ -222,6 +227,7 @@ fn delivery(
         uncommitted_max: written.uncommitted_max,
         rate_per_second: NonZeroU32::new(written.rate_per_second),
         addresses,
+        proxy,
         bounds: Bounds {
             attempts_max: written.attempts_max,
             age_max: Duration::from_secs(written.age_max_s),

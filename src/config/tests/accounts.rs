@@ -183,6 +183,13 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
         ],
     );
     check_webhook(
+        "url = \"https://a.b/\"\nrequest_timeout_ms = 60001\nconnect_timeout_ms = 60001\n",
+        &[
+            "accounts.toml:7: webhook[w].request_timeout_ms: is 60001; write a whole number from 1 to 60000",
+            "accounts.toml:8: webhook[w].connect_timeout_ms: is 60001; write a whole number from 1 to 60000",
+        ],
+    );
+    check_webhook(
         &format!(
             "url = \"https://a.b/\"\nnotes = \"{}\"\nauth = {{ type = \"bearer\" }}\n",
             "n".repeat(1001)

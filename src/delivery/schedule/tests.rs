@@ -43,6 +43,7 @@ fn webhook(text: &str, rate: Option<u32>, in_flight_max: u32) -> Webhook {
         request_timeout: Duration::from_secs(15),
         connect_timeout: Duration::from_secs(5),
         tls: Tls::default(),
+        proxy: None,
         breaker: BreakerRules {
             failure_ratio: 0.5,
             window: Duration::from_secs(30),
