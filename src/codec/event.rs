@@ -13,6 +13,7 @@
 //! | `delivered` | `attempts`, the outcome |
 //! | `dead_lettered`, `kind` = `delivery` | `reason`, `attempts`, `replays`, `last_outcome` {the outcome} |
 //! | `dead_lettered`, `kind` = `record` | `reason`, `record`, `sms_id`, `source`, `detail` |
+//! | `replayed` | `replays` (how many lives it had before) |
 //! | `report_timed_out` | `missing` (ids of SMS) |
 //! | `correlation_ended` | nothing |
 //!
@@ -23,13 +24,15 @@
 
 mod dead_letter;
 mod outcome;
+mod read;
 
 #[cfg(test)]
 mod tests;
 
 pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
+pub use read::{End, read_end};
 
-pub use super::time::{rfc3339, write_rfc3339};
+pub use super::time::{parse_rfc3339, rfc3339, write_rfc3339};
 
 use super::json::Object;
 use crate::domain::{
@@ -100,6 +103,12 @@ pub fn write_event(
         }
         Event::DeadLettered { delivery, reason, at } => {
             writer.dead_lettered(out, delivery, *reason, *at);
+        }
+        Event::Replayed { delivery } => {
+            let mut object = writer.open(out, "replayed", Some(delivery.account), context.at);
+            about(&mut object, delivery);
+            object.integer("replays", i64::from(delivery.replays));
+            object.close();
         }
         Event::ReportTimedOut { missing } => {
             let mut object = writer.open(out, "report_timed_out", writer.account(), context.at);

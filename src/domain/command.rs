@@ -1,6 +1,6 @@
 //! What may be asked of a correlation. Every change enters as one of these.
 
-use super::{DeliveryId, DeliveryReport, FlowComplete, Outcome, PhononUuid, Source};
+use super::{Delivery, DeliveryId, DeliveryReport, FlowComplete, Outcome, PhononUuid, Source};
 
 /// One input to [`super::decide`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,4 +20,6 @@ pub enum Command {
     },
     /// The time of [`super::State::timer`] has come.
     FireTimer(PhononUuid),
+    /// An operator wants a delivery that was given up to be sent after all: the delivery as its dead letter tells it.
+    Replay(Box<Delivery>),
 }

@@ -1,5 +1,6 @@
 //! A record of an input topic, decoded.
 
+use crate::codec::command::{self, COMMAND_HEADER};
 use crate::codec::source::{Bad, Decoded, Decoder};
 use crate::domain::{Command, DeadLetterReason, PhononUuid, RecordKind, Source, Timestamp, owner};
 use bytes::Bytes;
@@ -54,14 +55,14 @@ pub struct Record {
 /// What a record says.
 #[derive(Clone, Debug)]
 pub enum RecordBody {
-    /// A source event.
+    /// A source event, or an operator's command.
     Command {
         /// Whose it is.
         uuid: PhononUuid,
         /// The partition that owns the uuid.
         owner: u32,
-        /// Which of the two.
-        kind: RecordKind,
+        /// The headers that it is forwarded with, when another partition owns the uuid.
+        forward: Forward,
         /// What it asks.
         command: Box<Command>,
     },
@@ -78,9 +79,22 @@ pub const FORWARDED_HEADERS: [&str; 5] = [
     "ringback.source.timestamp",
 ];
 
+/// What a record is to whom it is forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// A source event of this kind.
+    Record(RecordKind),
+    /// An operator's command.
+    Replay,
+}
+
 /// The headers of a record that is forwarded to its owner.
 #[must_use]
-pub fn forward_headers(kind: RecordKind, source: &Source) -> Vec<(&'static str, String)> {
+pub fn forward_headers(forward: Forward, source: &Source) -> Vec<(&'static str, String)> {
+    let kind = match forward {
+        Forward::Record(kind) => kind,
+        Forward::Replay => return vec![(COMMAND_HEADER, command::REPLAY.to_owned())],
+    };
     let values = [
         kind.as_str().to_owned(),
         source.topic.to_string(),
@@ -117,6 +131,19 @@ impl Topics {
             }
         };
         let payload = message.bytes();
+        let done = |body| {
+            Reading::Done(Box::new(Record {
+                offset: message.offset_number(),
+                place: place.clone(),
+                source: source.clone(),
+                body,
+                key: message.key_bytes().map(Bytes::copy_from_slice),
+                payload: Bytes::copy_from_slice(payload),
+            }))
+        };
+        if let (Role::Inbox, Some(name)) = (role, message.header(COMMAND_HEADER)) {
+            return done(self.command(name, payload));
+        }
         let decoded = match kind {
             Some(kind) => decoder.decode(kind, payload),
             None => Decoded::Bad(Bad {
@@ -128,7 +155,7 @@ impl Topics {
         let command = |uuid: &PhononUuid, kind, command| RecordBody::Command {
             uuid: uuid.clone(),
             owner: owner(uuid.as_str().as_bytes(), self.partitions),
-            kind,
+            forward: Forward::Record(kind),
             command: Box::new(command),
         };
         let body = match decoded {
@@ -145,14 +172,24 @@ impl Topics {
             Decoded::NeedsSchema(id) => return Reading::NeedsSchema(id),
             Decoded::Bad(bad) => RecordBody::Bad(bad),
         };
-        Reading::Done(Box::new(Record {
-            offset: message.offset_number(),
-            place,
-            source,
-            body,
-            key: message.key_bytes().map(Bytes::copy_from_slice),
-            payload: Bytes::copy_from_slice(payload),
-        }))
+        done(body)
+    }
+
+    /// An operator's command. One that can't be read is like any record that can't be.
+    fn command(&self, name: &str, payload: &[u8]) -> RecordBody {
+        match command::read_command(name, payload) {
+            Ok((uuid, command)) => RecordBody::Command {
+                owner: owner(uuid.as_str().as_bytes(), self.partitions),
+                uuid,
+                forward: Forward::Replay,
+                command: Box::new(command),
+            },
+            Err(detail) => RecordBody::Bad(Bad {
+                reason: DeadLetterReason::Undecodable,
+                detail: detail.to_owned(),
+                account: None,
+            }),
+        }
     }
 
     fn role(&self, topic: &str) -> (Arc<str>, Role) {
