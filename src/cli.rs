@@ -5,7 +5,9 @@ mod completions;
 mod demo;
 mod run;
 mod secret;
+mod terminal;
 mod topics;
+mod webhook;
 
 use crate::config::{self, Accounts, Faults, Settings};
 use crate::telemetry::{LogFormat, logging};
@@ -16,6 +18,8 @@ use tracing::level_filters::LevelFilter;
 
 /// Done, or not.
 const FAILED: u8 = 1;
+/// Wrong usage, as clap has it.
+const USAGE: u8 = 2;
 /// A dependency can't be reached by a one-shot command (`EX_TEMPFAIL`).
 const UNAVAILABLE: u8 = 75;
 /// The configuration is wrong (`EX_CONFIG`).
@@ -49,6 +53,8 @@ enum Command {
     Topics(topics::Arguments),
     Demo(demo::Arguments),
     #[command(subcommand)]
+    Webhook(webhook::Command),
+    #[command(subcommand)]
     Secret(secret::Command),
     Completions(completions::Arguments),
 }
@@ -76,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => runtime.block_on(check::run(&cli.config, &arguments)),
         Command::Topics(arguments) => runtime.block_on(topics::run(&cli.config, &arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(&arguments)),
+        Command::Webhook(command) => runtime.block_on(webhook::run(&cli.config, &command)),
         Command::Secret(command) => secret::run(&command),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),
     };

@@ -12,6 +12,7 @@ mod resolver;
 mod secret;
 mod signature;
 mod tls;
+mod trial;
 mod webhook;
 
 #[cfg(test)]
@@ -23,4 +24,5 @@ pub use lane::{Attempted, Job, Lanes, Watch};
 pub use secret::{SecretError, SigningSecret};
 pub use signature::sign;
 pub use tls::{TlsError, Trust};
+pub use trial::{Head, Trial, TrialMessage};
 pub use webhook::{Auth, Limits, Secret, SuccessCodes, Tls, Webhook};

@@ -127,39 +127,50 @@ impl Endpoint {
         body: Bytes,
         unix_seconds: i64,
     ) -> Outcome {
+        // One trace per delivery, one span per attempt: the endpoint's own tracing shows retries side by side.
+        let trace = u128::from_be_bytes(id.to_bytes());
+        let request = self.request(id.to_string(), trace, attempt, body, unix_seconds);
+        self.exchange(request, |_| {}).await
+    }
+
+    /// Sends `request`, and shows the head of its answer to `see_head`.
+    pub(super) async fn exchange(
+        &self,
+        request: reqwest::Request,
+        see_head: impl FnOnce(&reqwest::Response),
+    ) -> Outcome {
         if let Some(blocked) = &self.blocked {
             return refused(blocked);
         }
         let started = Instant::now();
         let deadline = tokio::time::Instant::from_std(started + self.webhook.request_timeout);
-        let sent = timeout_at(
-            deadline,
-            self.client.execute(self.request(id, attempt, body, unix_seconds)),
-        )
-        .await;
-        let outcome = match sent {
+        let outcome = match timeout_at(deadline, self.client.execute(request)).await {
             Err(_) => failure(
                 ErrorReason::Timeout,
                 Verdict::Retry,
                 "no answer within request_timeout_ms".to_owned(),
             ),
             Ok(Err(error)) => from_error(&error),
-            Ok(Ok(response)) => self.answered(response, deadline).await,
+            Ok(Ok(response)) => {
+                see_head(&response);
+                self.answered(response, deadline).await
+            }
         };
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Outcome { duration_ms, ..outcome }
     }
 
-    fn request(
+    /// The request of an attempt of the message `id`, whose attempts have one `trace`.
+    pub(super) fn request(
         &self,
-        id: DeliveryId,
+        id: String,
+        trace: u128,
         attempt: u32,
         body: Bytes,
         unix_seconds: i64,
     ) -> reqwest::Request {
         let mut request =
             reqwest::Request::new(self.webhook.method.clone(), self.webhook.url.clone());
-        let id_text = id.to_string();
         let timestamp = unix_seconds.to_string();
         let headers = request.headers_mut();
         headers.clone_from(&self.headers);
@@ -170,15 +181,10 @@ impl Endpoint {
             }
         };
         if !self.webhook.signing_secrets.is_empty() {
-            insert(
-                WEBHOOK_SIGNATURE,
-                sign(&self.webhook.signing_secrets, &id_text, &timestamp, &body),
-            );
+            insert(WEBHOOK_SIGNATURE, sign(&self.webhook.signing_secrets, &id, &timestamp, &body));
         }
-        // One trace per delivery, one span per attempt: the endpoint's own tracing shows retries side by side.
-        let trace = u128::from_be_bytes(id.to_bytes());
         insert(TRACEPARENT, format!("00-{trace:032x}-{:016x}-01", u64::from(attempt)));
-        insert(WEBHOOK_ID, id_text);
+        insert(WEBHOOK_ID, id);
         insert(WEBHOOK_TIMESTAMP, timestamp);
         *request.body_mut() = Some(body.into());
         request

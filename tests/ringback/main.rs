@@ -28,3 +28,4 @@ mod routing;
 mod settings;
 mod stores;
 mod timeouts;
+mod webhooks;
