@@ -1,7 +1,8 @@
 //! Kafka: the consumer, the transaction, the restore, the topics.
 //!
 //! What blocks here never runs on a Tokio worker. Consuming and decoding happen on one thread ([`Reader`]), committing on
-//! the caller's ([`Transactions`]), restoring on threads of its own ([`restore`]).
+//! the caller's ([`Transactions`]), restoring on threads of its own ([`restore`]). Commands that look read a topic once, to
+//! its end ([`Scanner`]).
 
 mod client;
 mod group;
@@ -10,6 +11,7 @@ mod record;
 mod registry;
 mod report;
 mod restore;
+mod scan;
 mod settings;
 mod topics;
 mod transaction;
@@ -19,6 +21,7 @@ pub use reader::{Assignment, End, From, LogEvent, OffsetsClient, Reader, ReaderH
 pub use record::{FORWARDED_HEADERS, Place, Record, RecordBody, Role, Topics, forward_headers};
 pub use registry::Registry;
 pub use restore::{RestoreError, Restored, Want, restore};
+pub use scan::{ScanFrom, ScanRange, ScanRecord, Scanned, Scanner};
 pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
 pub use topics::{TopicFault, TopicState, create_missing, mend, survey};
 pub use transaction::{Committed, Outgoing, TransactionError, TransactionFault, Transactions};

@@ -132,7 +132,7 @@ pub(super) fn consumer(settings: &KafkaSettings) -> ClientConfig {
 }
 
 /// A consumer outside of any group, for restoring and looking.
-fn observer(settings: &KafkaSettings, isolation: &str) -> ClientConfig {
+pub(super) fn observer(settings: &KafkaSettings, isolation: &str) -> ClientConfig {
     let mut config = overridden(base(settings), settings, &PRODUCER_ONLY);
     config.remove("group.instance.id");
     for (key, value) in [
