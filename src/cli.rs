@@ -7,6 +7,7 @@ mod run;
 mod secret;
 mod terminal;
 mod topics;
+mod trace;
 mod webhook;
 
 use crate::config::{self, Accounts, Faults, Settings};
@@ -52,6 +53,7 @@ enum Command {
     Check(check::Arguments),
     Topics(topics::Arguments),
     Demo(demo::Arguments),
+    Trace(trace::Arguments),
     #[command(subcommand)]
     Webhook(webhook::Command),
     #[command(subcommand)]
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => runtime.block_on(check::run(&cli.config, &arguments)),
         Command::Topics(arguments) => runtime.block_on(topics::run(&cli.config, &arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(&arguments)),
+        Command::Trace(arguments) => runtime.block_on(trace::run(&cli.config, &arguments)),
         Command::Webhook(command) => runtime.block_on(webhook::run(&cli.config, &command)),
         Command::Secret(command) => secret::run(&command),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),

@@ -49,6 +49,8 @@ pub struct Trial {
     pub outcome: Outcome,
     /// How long the name's look-up took; `None` when there was none, as with an address.
     pub look_up: Option<Duration>,
+    /// From the start of the attempt to its end.
+    pub whole: Duration,
 }
 
 /// The head of an answer.
@@ -104,12 +106,13 @@ impl Trial {
             });
         };
         let outcome = endpoint.exchange(request, see_head).await;
+        let whole = started.elapsed();
         let outcome = Outcome {
             response: hidden.bytes(&outcome.response),
             error: outcome.error.map(|error| hidden.text(&error).into()),
             ..outcome
         };
-        Ok(Self { headers, head, outcome, look_up: looked_up.get().copied() })
+        Ok(Self { headers, head, outcome, look_up: looked_up.get().copied(), whole })
     }
 }
 

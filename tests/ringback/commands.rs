@@ -109,6 +109,7 @@ fn help_ends_with_an_example_and_wrong_usage_is_2() {
         &["demo"],
         &["secret", "new"],
         &["completions"],
+        &["trace"],
         &["webhook", "test"],
     ] {
         let done = command(&[arguments, &["--help"]].concat());

@@ -28,4 +28,5 @@ mod routing;
 mod settings;
 mod stores;
 mod timeouts;
+mod trace;
 mod webhooks;

@@ -51,7 +51,7 @@ const REPORT: &str = r#"{
   "phononUuid": "{uuid}",
   "flowId": 0,
   "accountID": {account},
-  "length": 64,
+  "length": 60,
   "cost": {"currency": {"currencyID": 1, "currencyName": "INR"}, "amount": 0.00, "serviceCategory": "test",
    "serviceChargeType": "Unit", "smsUnit": 1},
   "nonEnglishChars": false,

@@ -1,7 +1,7 @@
 //! `ringback webhook test`
 
 use super::{find, sample};
-use crate::cli::terminal::{confirm, printable};
+use crate::cli::terminal::{confirm, one_line, printable};
 use crate::cli::{CONFIGURATION, FAILED, chain, load};
 use crate::codec::event::{outcome_json, rfc3339};
 use crate::delivery::{Trial, TrialMessage, Trust, Webhook};
@@ -167,15 +167,15 @@ impl<'a> Shown<'a> {
             timings: Timings {
                 look_up_seconds: trial.look_up.map(seconds),
                 head_seconds: trial.head.as_ref().map(|head| seconds(head.after)),
-                whole_seconds: seconds(Duration::from_millis(trial.outcome.duration_ms)),
+                whole_seconds: seconds(trial.whole),
             },
         }
     }
 }
 
-/// To the millisecond.
+/// To the microsecond.
 fn seconds(duration: Duration) -> f64 {
-    duration.as_millis() as f64 / 1000.0
+    duration.as_micros() as f64 / 1e6
 }
 
 /// An object; a name that comes twice has its values joined.
@@ -203,7 +203,7 @@ fn print_text(shown: &Shown<'_>, outcome: &Outcome) {
     let Shown { request, answer, timings, .. } = shown;
     println!("> {} {}", request.method, request.url);
     for (name, value) in request.headers {
-        println!("> {name}: {}", printable(value));
+        println!("> {name}: {}", one_line(value));
     }
     println!(">\n{}\n", request.body);
     if let Some(answer) = answer {
@@ -211,7 +211,7 @@ fn print_text(shown: &Shown<'_>, outcome: &Outcome) {
         let from = answer.address.as_ref().map(|address| format!(" from {address}"));
         println!("< {} {status}{}", answer.http_version, from.unwrap_or_default());
         for (name, value) in answer.headers {
-            println!("< {name}: {}", printable(value));
+            println!("< {name}: {}", one_line(value));
         }
         println!("<");
         let body = String::from_utf8_lossy(&outcome.response);
@@ -233,13 +233,16 @@ fn print_text(shown: &Shown<'_>, outcome: &Outcome) {
         println!("  reason   {}", reason.as_str());
     }
     if let Some(error) = &outcome.error {
-        println!("  error    {}", printable(error));
+        println!("  error    {}", one_line(error));
     }
-    if let Some(look_up) = timings.look_up_seconds {
-        println!("  look-up  {look_up:.3} s");
+    let marks = [
+        ("look-up", timings.look_up_seconds),
+        ("head", timings.head_seconds),
+        ("whole", Some(timings.whole_seconds)),
+    ];
+    for (name, seconds) in marks {
+        if let Some(seconds) = seconds {
+            println!("  {name:<7}  {:.1} ms", seconds * 1e3);
+        }
     }
-    if let Some(head) = timings.head_seconds {
-        println!("  head     {head:.3} s, when the status had come");
-    }
-    println!("  whole    {:.3} s", timings.whole_seconds);
 }
