@@ -216,7 +216,13 @@ fn encoded(state: &State) -> Bytes {
 fn rules() -> Rules {
     let webhook = WebhookName::new("crm").expect("a name");
     let retry = RetrySchedule { intervals_ms: vec![5000, 10_000], randomization_factor: 0.2 };
-    let webhook_rules = WebhookRules { attempts_max: 16, age_max_ms: 86_400_000, retry };
+    let webhook_rules = WebhookRules {
+        attempts_max: 16,
+        age_max_ms: 86_400_000,
+        retry,
+        retry_after_max_ms: 3_600_000,
+        disable_after_ms: 432_000_000,
+    };
     let account = AccountRules {
         notify_on_delivery: true,
         attach_flow_keys: true,

@@ -78,7 +78,8 @@ impl App {
         let topics = &settings.topics;
         let inputs =
             topics.flow_complete.iter().chain(&topics.delivery_report).chain([&topics.inbox]);
-        let metrics = Metrics::new(&inputs.cloned().collect::<Vec<_>>());
+        let inputs: Vec<_> = inputs.cloned().collect();
+        let metrics = Metrics::with_endpoints(&inputs, settings.http.endpoint_labels_max);
         let health = Health::new(STALL_DEADLINE);
         Ok(Self { settings, config, trust, metrics, health, check_topics: true })
     }
@@ -261,6 +262,7 @@ impl App {
                 .unwrap_or(usize::MAX),
             uncommitted_max: usize::try_from(self.settings.delivery.uncommitted_max)
                 .unwrap_or(usize::MAX),
+            rate_per_second: self.settings.delivery.rate_per_second,
         };
         let registry = self
             .settings
@@ -352,7 +354,7 @@ pub fn registry_settings(settings: &config::RegistrySettings) -> RegistrySetting
 /// The client that talks to the schema registry.
 #[must_use]
 pub fn registry_client(trust: &Trust) -> reqwest::Client {
-    let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let with_tls = trust.plain().map(|tls| builder.tls_backend_preconfigured(tls).build());
     match with_tls {
         Ok(Ok(client)) => client,
@@ -374,7 +376,11 @@ fn engine_config(
         }
         Ok(Arc::new(endpoint))
     });
-    Ok(EngineConfig { rules, endpoints: endpoints.collect::<Result<_, EndpointError>>()? })
+    Ok(EngineConfig {
+        rules,
+        endpoints: endpoints.collect::<Result<_, EndpointError>>()?,
+        account_rates: accounts.account_rates.clone(),
+    })
 }
 
 async fn counts(settings: &Settings) -> Result<BTreeMap<String, u32>, AppError> {

@@ -11,6 +11,7 @@
 
 pub mod body;
 pub mod event;
+pub mod inbox;
 pub mod row;
 pub mod source;
 

@@ -19,7 +19,7 @@ pub use accounts::Accounts;
 pub use environment::Variables;
 pub use fault::{Fault, Faults};
 pub use settings::{
-    Breaker, DeliverySettings, HttpSettings, RegistrySettings, Retry, Settings, StoreSettings,
+    Bounds, DeliverySettings, HttpSettings, RegistrySettings, Retry, Settings, StoreSettings,
 };
 
 use crate::domain::{RenderPhase2, RenderUnknown, Rules};
@@ -62,11 +62,7 @@ pub fn rules(
             .iter()
             .map(|(name, (_, rules))| (name.clone(), rules.clone()))
             .collect(),
-        webhook_defaults: retry::webhook_rules(
-            &delivery.retry,
-            delivery.attempts_max,
-            delivery.age_max,
-        ),
+        webhook_defaults: retry::webhook_rules(&delivery.retry, &delivery.bounds),
         render_phase2,
         render_unknown,
     }

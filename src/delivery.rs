@@ -1,14 +1,22 @@
 //! HTTP: how a delivery's attempt is made, and what came of it.
 //!
 //! A [`Webhook`] is parsed once from the configuration; an [`Endpoint`] is its live client, which calls only addresses that
-//! the [`AddressPolicy`] allows; [`Lanes`] hold the jobs that the engine has taken from the outbox, and bound how many are
-//! on their way. Nothing here is durable: a job that is lost
-//! is still a row of the outbox.
+//! the [`AddressPolicy`] allows; [`Lanes`] hold the jobs that the engine has taken from the outbox, and let them leave by
+//! what rates, concurrency, breakers and the instance's slots allow. Nothing here is durable: a job that is lost is still a
+//! row of the outbox.
 
 mod address;
+mod answer;
+mod breaker;
+mod concurrency;
 mod endpoint;
 mod lane;
+mod lanes;
+mod proxy;
+mod rate;
 mod resolver;
+mod retry_after;
+mod schedule;
 mod secret;
 mod signature;
 mod tls;
@@ -19,10 +27,14 @@ mod webhook;
 mod tests;
 
 pub use address::{AddressPolicy, BlockedAddress};
+pub use breaker::BreakerState;
 pub use endpoint::{Endpoint, EndpointError};
-pub use lane::{Attempted, Job, Lanes, Watch};
+pub use lane::{Appetite, Job};
+pub use lanes::{Attempted, Lanes, Unsettled, Watch};
+pub use proxy::{Proxy, ProxyError};
+pub use schedule::InstanceLimits;
 pub use secret::{SecretError, SigningSecret};
 pub use signature::sign;
 pub use tls::{TlsError, Trust};
 pub use trial::{Head, Trial, TrialMessage};
-pub use webhook::{Auth, Limits, Secret, SuccessCodes, Tls, Webhook};
+pub use webhook::{Auth, BreakerRules, Limits, Secret, SuccessCodes, Tls, Webhook};

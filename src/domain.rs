@@ -9,6 +9,7 @@
 
 mod command;
 mod decide;
+mod endpoint;
 mod event;
 mod evolve;
 mod id;
@@ -22,6 +23,10 @@ mod time;
 
 pub use command::Command;
 pub use decide::decide;
+pub use endpoint::{
+    DisableCause, Disabled, EndpointCommand, EndpointEvent, EndpointState, decide_endpoint,
+    evolve_endpoint, retry_after_ms,
+};
 pub use event::{DeadLetterReason, Event, IgnoreReason, IgnoredRecord, RawRecord, RecordKind};
 pub use evolve::evolve;
 pub use id::{AccountId, DeliveryId, FlowId, PhononUuid, SmsId, WebhookName, owner};
@@ -33,7 +38,7 @@ pub use rules::{
 };
 pub use source::{DeliveryReport, FlowComplete, Source};
 pub use state::{
-    Collected, Collection, Correlation, Delivery, Due, Flow, FlowIdentity, Phase, State,
+    Class, Collected, Collection, Correlation, Delivery, Due, Flow, FlowIdentity, Phase, State,
 };
 pub use status::{StatusClass, StatusTable};
 pub use time::Timestamp;

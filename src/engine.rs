@@ -10,6 +10,7 @@
 mod clock;
 mod commit;
 mod config;
+mod dispatch;
 mod input;
 mod intake;
 mod mailbox;
@@ -23,8 +24,8 @@ mod work;
 pub use clock::now;
 pub use config::{EngineConfig, EngineSettings};
 
-use crate::delivery::{Attempted, Endpoint, Job, Lanes, Watch};
-use crate::domain::{Command, Timestamp, WebhookName};
+use crate::delivery::{Attempted, BreakerState, Endpoint, InstanceLimits, Job, Lanes, Watch};
+use crate::domain::{Command, EndpointCommand, Timestamp, WebhookName};
 use crate::log::{
     LogError, LogEvent, Place, Reader, ReaderHandle, RecordBody, Registry, Topics, Transactions,
     forward_headers,
@@ -34,7 +35,7 @@ use crate::telemetry::{Health, Metrics};
 use input::Input;
 use intake::{Bundle, Intake};
 use mailbox::Mailbox;
-use outbox::{HandLimits, Outbox, Room};
+use outbox::{Doomed, HandLimits, Outbox};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +49,8 @@ const BUSY_WEIGHT: usize = 64;
 const BATCH_WEIGHT: usize = 1000;
 const IDLE_WAKE: Duration = Duration::from_secs(1);
 const TIMERS_PER_BATCH: usize = 1000;
+/// What rows in hand may take in memory.
+const HAND_BYTES: usize = 32 << 20;
 
 /// Why the engine stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +125,8 @@ pub struct Engine {
     tasks: BTreeMap<u32, Task>,
     outbox: Outbox,
     intake: Intake,
+    /// Rows to be given up, with the next batch.
+    doomed: Vec<Doomed>,
     /// Outcomes that wait until their partition is restored.
     orphans: Vec<Attempted>,
     restoring: Option<restore::Restoring>,
@@ -156,8 +161,16 @@ impl Watch for LaneWatch {
         self.mailbox.put(Input::Attempted(attempted), 1);
     }
 
-    fn rate_limited(&self) {
-        self.metrics.rate_limited();
+    fn returned(&self, jobs: Vec<Job>) {
+        self.mailbox.put(Input::Returned(jobs), 1);
+    }
+
+    fn breaker(&self, webhook: WebhookName, state: BreakerState) {
+        self.mailbox.put(Input::Breaker(webhook, state), 1);
+    }
+
+    fn rate_limited(&self, attempts: u64) {
+        self.metrics.rate_limited(attempts);
     }
 
     fn now(&self) -> Timestamp {
@@ -177,19 +190,20 @@ impl Engine {
             (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let transactions = first_transactions(&settings, &health)?;
         let watch = LaneWatch { mailbox: mailbox.clone(), metrics: metrics.clone() };
-        let in_flight_max = u32::try_from(settings.in_flight_max).unwrap_or(u32::MAX);
-        let lanes = Lanes::new(in_flight_max, Arc::new(watch), runtime);
-        lanes.configure(config.endpoints.iter().cloned());
+        let limits = InstanceLimits {
+            in_flight_max: settings.in_flight_max,
+            uncommitted_max: settings.uncommitted_max,
+            rate_per_second: settings.rate_per_second,
+        };
+        let lanes = Lanes::new(limits, Arc::new(watch), runtime);
+        lanes.configure(config.endpoints.iter().cloned(), &config.account_rates);
         let reader = Reader::spawn(
             &settings.kafka,
             topics,
             registry,
             sink(mailbox.clone(), revoking.clone()),
         )?;
-        let limits = HandLimits {
-            total: settings.in_flight_max + settings.uncommitted_max,
-            ahead: settings.uncommitted_max,
-        };
+        let limits = HandLimits { bytes: HAND_BYTES, ahead: settings.uncommitted_max };
         Ok(Self {
             outbox: Outbox::new(limits),
             intake: Intake::default(),
@@ -204,6 +218,7 @@ impl Engine {
             health,
             epoch: None,
             tasks: BTreeMap::new(),
+            doomed: Vec::new(),
             orphans: Vec::new(),
             restoring: None,
             revoking,
@@ -279,6 +294,11 @@ impl Engine {
             match input {
                 Input::Records(bundle) => self.intake.push(bundle),
                 Input::Attempted(attempted) => self.attempted(attempted, work)?,
+                Input::Returned(jobs) => self.returned(jobs),
+                Input::Breaker(webhook, state) => {
+                    let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
+                    work.breaker(webhook, state, &self.view(&endpoint));
+                }
                 Input::Assigned(assignment) => self.assigned(assignment)?,
                 // Outcomes that came since are to be committed with the rest: they are known nowhere else.
                 Input::Revoked { lost, reply } => revoked = Some((lost, reply)),
@@ -296,7 +316,7 @@ impl Engine {
         if let Some((lost, reply)) = revoked {
             return self.revoked(lost, &reply, work);
         }
-        let delivered = self.outbox.delivered(&work.outcomes);
+        let delivered = self.outbox.ended(&work.outcomes, clock::now());
         self.intake.allow(delivered, &self.outbox);
         while let Some(bundle) = self.intake.next() {
             work.gate_bytes += bundle.bytes;
@@ -311,6 +331,7 @@ impl Engine {
             return Ok(());
         }
         self.timers(&mut work)?;
+        self.give_up(&mut work)?;
         self.commit(work)?;
         self.dispatch()?;
         self.write_some()?;
@@ -318,12 +339,21 @@ impl Engine {
         Ok(())
     }
 
+    fn view<'a>(&'a self, endpoint: &'a dyn Fn(&WebhookName) -> Option<Arc<Endpoint>>) -> View<'a> {
+        View {
+            rules: &self.config.rules,
+            partitions: self.settings.partitions,
+            now: clock::now(),
+            endpoint,
+        }
+    }
+
     fn records(&mut self, bundle: &Bundle, work: &mut Work) -> Result<(), EngineError> {
         if self.epoch != Some(bundle.epoch) {
             return Ok(());
         }
         let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
-        let view = View { rules: &self.config.rules, now: clock::now(), endpoint: &endpoint };
+        let view = self.view(&endpoint);
         let mut misplaced = None;
         for record in &bundle.records {
             work.read(record);
@@ -343,6 +373,13 @@ impl Engine {
                             );
                             misplaced = misplaced.or(Some(record));
                         }
+                    }
+                }
+                RecordBody::Endpoint { webhook, command } => {
+                    let owner = u32::try_from(record.place.partition).ok();
+                    let task = owner.and_then(|owner| self.tasks.get(&owner));
+                    if let Some(task) = task.filter(|task| task.active) {
+                        work.endpoint(&task.rows, webhook, *command, &view);
                     }
                 }
                 RecordBody::Bad(bad) => work.bad(record, bad, &view),
@@ -372,14 +409,20 @@ impl Engine {
             }
             Some(task) => {
                 let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
-                let view =
-                    View { rules: &self.config.rules, now: clock::now(), endpoint: &endpoint };
+                let view = self.view(&endpoint);
                 let command = Command::RecordOutcome {
                     delivery: attempted.job.id,
                     attempt: attempted.job.attempt,
                     outcome: attempted.outcome.clone(),
                 };
-                work.command(&task.rows, &attempted.job.uuid, &command, None, &view)?;
+                let webhook = &attempted.job.webhook;
+                // A stale outcome says nothing of the endpoint either.
+                if work.command(&task.rows, &attempted.job.uuid, &command, None, &view)? {
+                    let delivered_at = self.outbox.delivered_at(webhook);
+                    let outcome = &attempted.outcome;
+                    let command = EndpointCommand::RecordOutcome { outcome, delivered_at };
+                    work.endpoint(&task.rows, webhook, command, &view);
+                }
                 work.outcomes.push(attempted);
                 Ok(())
             }
@@ -389,44 +432,18 @@ impl Engine {
     fn timers(&mut self, work: &mut Work) -> Result<(), EngineError> {
         let now = clock::now();
         let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
-        let view = View { rules: &self.config.rules, now, endpoint: &endpoint };
+        let view = View {
+            rules: &self.config.rules,
+            partitions: self.settings.partitions,
+            now,
+            endpoint: &endpoint,
+        };
         for task in self.tasks.values_mut().filter(|task| task.active) {
             for uuid in task.due_timers(now, TIMERS_PER_BATCH)? {
                 work.command(&task.rows, &uuid.clone(), &Command::FireTimer(uuid), None, &view)?;
             }
         }
         Ok(())
-    }
-
-    fn dispatch(&mut self) -> Result<(), EngineError> {
-        let running = self.tasks.iter().filter(|(_, task)| task.active);
-        let partitions = running.map(|(number, task)| (*number, &task.rows)).collect();
-        let in_flight_max = |webhook: &WebhookName| self.lanes.in_flight_max(webhook);
-        let push = |webhook: &WebhookName, jobs: Vec<Job>| {
-            self.lanes.push(webhook, jobs);
-        };
-        let room = Room { partitions: &partitions, in_flight_max: &in_flight_max, push: &push };
-        Ok(self.outbox.dispatch(clock::now(), &room)?)
-    }
-
-    /// Queued jobs go back to the outbox, since their endpoints are replaced; attempts on their way end as they began.
-    fn reload(&mut self, config: Arc<EngineConfig>) {
-        for job in self.lanes.clear() {
-            self.outbox.put_back(
-                job.partition,
-                &job.webhook,
-                crate::store::DueKey { due: job.due, id: job.id },
-            );
-        }
-        let endpoints: Vec<Arc<Endpoint>> = config.endpoints.clone();
-        self.lanes.configure(endpoints);
-        self.config = config;
-        self.outbox.wake_all();
-        tracing::info!(
-            accounts = self.config.rules.accounts.len(),
-            webhooks = self.config.endpoints.len(),
-            "the accounts file is in force"
-        );
     }
 }
 

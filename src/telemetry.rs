@@ -18,7 +18,7 @@ mod render;
 pub use definitions::{Definition, Kind};
 pub use health::{Health, PartitionHealth, STALL_DEADLINE, Waiting};
 pub use labels::{
-    CorrelationState, DeliveryResult, EndpointState, OutboxState, SourceResult,
+    CorrelationState, DeliveryResult, EndpointChange, EndpointState, OutboxState, SourceResult,
     TransactionErrorKind,
 };
 pub use logging::LogFormat;

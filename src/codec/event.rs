@@ -15,6 +15,10 @@
 //! | `dead_lettered`, `kind` = `record` | `reason`, `record`, `sms_id`, `source`, `detail` |
 //! | `report_timed_out` | `missing` (ids of SMS) |
 //! | `correlation_ended` | nothing |
+//! | `endpoint_held` (no phonon-uuid, as all that follow) | `until`: it asked to be left alone |
+//! | `endpoint_disabled` | `cause` (`gone`, `failing`), `failing_since` |
+//! | `endpoint_enabled` | nothing |
+//! | `breaker_changed` | `state` (`closed`, `half_open`, `open`) |
 //!
 //! `source` is {`topic`, `partition`, `offset`}. The outcome's members are domain.md's: `response_status`,
 //! `response_status_code`, `response_status_type`, `response_duration` (seconds), `response_raw`, `response_truncated`,
@@ -22,10 +26,13 @@
 //! whole, as far as it is kept, in `delivered` and in dead letters.
 
 mod dead_letter;
+mod endpoint;
 mod outcome;
 
 #[cfg(test)]
 mod tests;
+
+pub use endpoint::{write_breaker_event, write_endpoint_event};
 
 pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
 

@@ -1,7 +1,7 @@
 //! Stored rows: the same bytes in the store and in the changelog.
 //!
-//! A row is Avro in single-object encoding, by `schemas/state.avsc` or `schemas/meta.avsc`, so that any Avro tool reads the
-//! changelog. It is written and read by hand, since the library's tree of values is too slow for the hot path; the tests prove
+//! A row is Avro in single-object encoding, by `schemas/state.avsc`, `schemas/meta.avsc` or `schemas/endpoint.avsc`, so that any
+//! Avro tool reads the changelog. It is written and read by hand, since the library's tree of values is too slow for the hot path; the tests prove
 //! that the two agree. A row of a retired schema goes through the library and is resolved into the current schema.
 
 mod read;
@@ -11,7 +11,7 @@ mod write;
 mod tests;
 
 use super::schema::{self, Known};
-use crate::domain::{State, Timestamp};
+use crate::domain::{EndpointState, State, Timestamp};
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::Bytes;
@@ -21,6 +21,8 @@ use std::sync::LazyLock;
 const STATE: [u8; 8] = 0xdfb1_191a_b3d9_21ba_u64.to_le_bytes();
 /// The fingerprint of `schemas/meta.avsc`.
 const META: [u8; 8] = 0x1688_22b3_67db_a930_u64.to_le_bytes();
+/// The fingerprint of `schemas/endpoint.avsc`.
+const ENDPOINT: [u8; 8] = 0x7b00_f2ac_1fed_8b23_u64.to_le_bytes();
 
 /// Why stored bytes are no row: the store or the changelog is corrupt, or was written by a newer version.
 #[derive(Debug, thiserror::Error)]
@@ -90,10 +92,31 @@ pub fn decode_meta(bytes: &Bytes) -> Result<Meta, RowError> {
     Ok(meta)
 }
 
+/// Appends the row of `endpoint`.
+pub fn encode_endpoint(endpoint: &EndpointState, out: &mut Vec<u8>) {
+    head(&ENDPOINT, out);
+    write::endpoint(endpoint, out);
+}
+
+/// The endpoint's row that was stored as `bytes`.
+///
+/// # Errors
+/// When the bytes are no such row.
+pub fn decode_endpoint(bytes: &Bytes) -> Result<EndpointState, RowError> {
+    let datum = current(bytes, &ENDPOINT, &ENDPOINT_SCHEMA)?;
+    let mut datum = read::Datum::new(&datum);
+    let endpoint = read::endpoint(&mut datum)?;
+    datum.finish()?;
+    Ok(endpoint)
+}
+
 static STATE_SCHEMA: LazyLock<Result<Known, apache_avro::Error>> =
     LazyLock::new(|| Known::parse(schema::STATE));
 static META_SCHEMA: LazyLock<Result<Known, apache_avro::Error>> =
     LazyLock::new(|| Known::parse(schema::META));
+
+static ENDPOINT_SCHEMA: LazyLock<Result<Known, apache_avro::Error>> =
+    LazyLock::new(|| Known::parse(schema::ENDPOINT));
 
 fn head(fingerprint: &[u8; 8], out: &mut Vec<u8>) {
     out.extend_from_slice(&schema::SINGLE_OBJECT);

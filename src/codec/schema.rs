@@ -8,6 +8,7 @@ pub(super) const FLOW_COMPLETE: &str = include_str!("../../schemas/flow-complete
 pub(super) const DELIVERY_REPORT: &str = include_str!("../../schemas/sms-delivery-report.avsc");
 pub(super) const STATE: &str = include_str!("../../schemas/state.avsc");
 pub(super) const META: &str = include_str!("../../schemas/meta.avsc");
+pub(super) const ENDPOINT: &str = include_str!("../../schemas/endpoint.avsc");
 
 /// Earlier versions, of all of them: each file of `schemas/retired/`.
 pub(super) const RETIRED: &[&str] = &[];

@@ -1,7 +1,7 @@
 //! The intervals between attempts, by the `backoff` crate's policy without its jitter: that one is random, ours is
 //! derived from the delivery, so that a replay agrees.
 
-use super::settings::Retry;
+use super::settings::{Bounds, Retry};
 use crate::domain::{RetrySchedule, WebhookRules};
 use backoff::backoff::Backoff as _;
 use backoff::exponential::ExponentialBackoff;
@@ -11,11 +11,13 @@ use std::time::Duration;
 const INTERVALS_MAX: u32 = 1000;
 
 /// How often, how long and at which intervals a webhook's deliveries are tried.
-pub(super) fn webhook_rules(retry: &Retry, attempts_max: u32, age_max: Duration) -> WebhookRules {
+pub(super) fn webhook_rules(retry: &Retry, bounds: &Bounds) -> WebhookRules {
     WebhookRules {
-        attempts_max,
-        age_max_ms: whole_ms(age_max),
-        retry: schedule(retry, attempts_max),
+        attempts_max: bounds.attempts_max,
+        age_max_ms: whole_ms(bounds.age_max),
+        retry: schedule(retry, bounds.attempts_max),
+        retry_after_max_ms: whole_ms(bounds.retry_after_max),
+        disable_after_ms: whole_ms(bounds.disable_after),
     }
 }
 

@@ -5,7 +5,7 @@ pub(super) mod file;
 
 use super::environment::{self, Variables};
 use super::fault::{Fault, Faults};
-use crate::delivery::{AddressPolicy, Secret};
+use crate::delivery::{AddressPolicy, BreakerRules, Proxy, Secret};
 use crate::domain::{CorrelationRules, StatusTable};
 use crate::log::{KafkaSettings, TopicNames};
 use std::net::SocketAddr;
@@ -63,6 +63,8 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
     /// The bearer token; there is one whenever `listen` is not loopback.
     pub token: Option<Secret>,
+    /// So many endpoints are shown one by one in the metrics.
+    pub endpoint_labels_max: usize,
 }
 
 /// Limits of the instance, and the defaults of every webhook.
@@ -80,20 +82,29 @@ pub struct DeliverySettings {
     pub uncommitted_max: u32,
     /// Attempts per second of the instance; `None`: no limit.
     pub rate_per_second: Option<NonZeroU32>,
+    /// Which addresses may be called: public ones, and what `allow_addresses` opens.
+    pub addresses: AddressPolicy,
+    /// Through whom webhooks are called, if not directly.
+    pub proxy: Option<Proxy>,
+    /// How long it is tried.
+    pub bounds: Bounds,
+    /// The intervals between attempts.
+    pub retry: Retry,
+    /// When an endpoint is left alone for a while.
+    pub breaker: BreakerRules,
+}
+
+/// How long a delivery, and an endpoint, is tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
     /// After so many attempts a delivery is given up.
     pub attempts_max: u32,
     /// A delivery older than this is given up.
     pub age_max: Duration,
-    /// Which addresses may be called: public ones, and what `allow_addresses` opens.
-    pub addresses: AddressPolicy,
     /// A receiver's `Retry-After` counts up to this.
     pub retry_after_max: Duration,
     /// An endpoint that only failed for so long is disabled.
     pub disable_after: Duration,
-    /// The intervals between attempts.
-    pub retry: Retry,
-    /// When an endpoint is left alone for a while.
-    pub breaker: Breaker,
 }
 
 /// The intervals between attempts.
@@ -107,19 +118,6 @@ pub struct Retry {
     pub interval_max: Duration,
     /// 0.2 spreads an interval from 80 % to 120 % of itself.
     pub randomization_factor: f64,
-}
-
-/// When an endpoint is left alone for a while.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Breaker {
-    /// It opens when this part of the attempts fails.
-    pub failure_ratio: f64,
-    /// Over this time.
-    pub window: Duration,
-    /// And not with fewer attempts than these.
-    pub attempts_min: u32,
-    /// So long it stays open before a probe.
-    pub open: Duration,
 }
 
 impl Settings {

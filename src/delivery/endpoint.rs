@@ -1,27 +1,32 @@
 //! One endpoint's live client: what all attempts share is built once.
 
 use super::address::{AddressPolicy, BlockedAddress};
+use super::answer;
 use super::resolver::{self, Resolver};
 use super::signature::sign;
 use super::tls::{TlsError, Trust};
 use super::webhook::{Auth, Webhook};
-use crate::domain::{DeliveryId, ErrorReason, Outcome, RESPONSE_BYTES_KEPT, Verdict};
+use crate::domain::{DeliveryId, Outcome};
 use base64::Engine as _;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use reqwest::dns::Resolve;
-use std::error::Error;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::dns::{Name, Resolve};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// All attempts share an HTTP/2 connection: one that is dead without having been closed would let all of them time out.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Twice and a half of what the client takes unless it is told, since an answer that is refused for its headers is lost.
+const HEADERS_MAX: usize = 256;
 const AGENT: &str = concat!("Ringback/", env!("CARGO_PKG_VERSION"));
 
 /// Why an endpoint can't be used.
@@ -46,6 +51,8 @@ pub struct Endpoint {
     headers: HeaderMap,
     /// The URL's own address, where it names one that is not allowed.
     blocked: Option<BlockedAddress>,
+    /// The URL's name and who knows its addresses, where a proxy will look it up once more.
+    proxied: Option<(Name, Arc<dyn Resolve>)>,
 }
 
 impl Endpoint {
@@ -74,19 +81,32 @@ impl Endpoint {
         let literal = literal_address(&webhook.url);
         let blocked = literal.and_then(|address| resolver.policy().check(address).err());
         let tls = trust.config(&webhook).map_err(|error| EndpointError::Tls(name(), error))?;
-        let client = reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())
-            // A proxy would connect to addresses that nobody has checked.
+            // What surrounds the daemon configures nothing: a proxy connects to addresses that nobody has checked.
             .no_proxy()
-            .dns_resolver(Arc::new(resolver))
             .connect_timeout(webhook.connect_timeout)
             .pool_max_idle_per_host(
                 usize::try_from(webhook.limits.in_flight_max.get()).unwrap_or(usize::MAX),
             )
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .build()
-            .map_err(|error| EndpointError::Client(name(), error))?;
+            .http1_max_headers(HEADERS_MAX)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .http2_keep_alive_timeout(PING_TIMEOUT);
+        let no_client = |error| EndpointError::Client(name(), error);
+        let (builder, proxied) = match &webhook.proxy {
+            None => (builder.dns_resolver(Arc::new(resolver)), None),
+            // All connections go to the proxy, which the operator chose: the policy says nothing of its own address.
+            Some(proxy) => {
+                let named = webhook.url.host_str().filter(|_| literal.is_none());
+                let named = named.and_then(|host| host.parse::<Name>().ok());
+                let resolver: Arc<dyn Resolve> = Arc::new(resolver.strict());
+                let proxy = proxy.for_client().map_err(no_client)?;
+                (builder.proxy(proxy), named.map(|name| (name, resolver)))
+            }
+        };
+        let client = builder.build().map_err(no_client)?;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
@@ -98,7 +118,7 @@ impl Endpoint {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        Ok(Self { webhook, client, headers, blocked })
+        Ok(Self { webhook, client, headers, blocked, proxied })
     }
 
     /// What the configuration says of it.
@@ -127,9 +147,7 @@ impl Endpoint {
         body: Bytes,
         unix_seconds: i64,
     ) -> Outcome {
-        // One trace per delivery, one span per attempt: the endpoint's own tracing shows retries side by side.
-        let trace = u128::from_be_bytes(id.to_bytes());
-        let request = self.request(id.to_string(), trace, attempt, body, unix_seconds);
+        let request = self.request(id, id.to_string(), attempt, body, unix_seconds);
         self.exchange(request, |_| {}).await
     }
 
@@ -140,31 +158,42 @@ impl Endpoint {
         see_head: impl FnOnce(&reqwest::Response),
     ) -> Outcome {
         if let Some(blocked) = &self.blocked {
-            return refused(blocked);
+            return answer::refused(blocked);
         }
         let started = Instant::now();
-        let deadline = tokio::time::Instant::from_std(started + self.webhook.request_timeout);
-        let outcome = match timeout_at(deadline, self.client.execute(request)).await {
-            Err(_) => failure(
-                ErrorReason::Timeout,
-                Verdict::Retry,
-                "no answer within request_timeout_ms".to_owned(),
-            ),
-            Ok(Err(error)) => from_error(&error),
-            Ok(Ok(response)) => {
-                see_head(&response);
-                self.answered(response, deadline).await
+        let outcome = match self.blocked_behind_proxy().await {
+            Some(blocked) => answer::refused(&blocked),
+            None => {
+                let deadline =
+                    tokio::time::Instant::from_std(started + self.webhook.request_timeout);
+                match timeout_at(deadline, self.client.execute(request)).await {
+                    Err(_) => answer::timed_out(),
+                    Ok(Err(error)) => answer::broken(&error),
+                    Ok(Ok(response)) => {
+                        see_head(&response);
+                        answer::read(&self.webhook, response, deadline).await
+                    }
+                }
             }
         };
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Outcome { duration_ms, ..outcome }
     }
 
-    /// The request of an attempt of the message `id`, whose attempts have one `trace`.
+    /// What the policy says of the name that a proxy is about to be told. A name that can't be looked up here may be known
+    /// to the proxy alone, as where only it may ask the DNS.
+    async fn blocked_behind_proxy(&self) -> Option<BlockedAddress> {
+        let (name, resolver) = self.proxied.as_ref()?;
+        let name: Name = name.as_str().parse().ok()?;
+        let looked_up = timeout(self.webhook.connect_timeout, resolver.resolve(name)).await;
+        looked_up.ok()?.err()?.downcast().ok().map(|blocked| *blocked)
+    }
+
+    /// The request of an attempt; `id_text` is the message's `webhook-id`.
     pub(super) fn request(
         &self,
-        id: String,
-        trace: u128,
+        id: DeliveryId,
+        id_text: String,
         attempt: u32,
         body: Bytes,
         unix_seconds: i64,
@@ -181,63 +210,26 @@ impl Endpoint {
             }
         };
         if !self.webhook.signing_secrets.is_empty() {
-            insert(WEBHOOK_SIGNATURE, sign(&self.webhook.signing_secrets, &id, &timestamp, &body));
+            insert(
+                WEBHOOK_SIGNATURE,
+                sign(&self.webhook.signing_secrets, &id_text, &timestamp, &body),
+            );
         }
-        insert(TRACEPARENT, format!("00-{trace:032x}-{:016x}-01", u64::from(attempt)));
-        insert(WEBHOOK_ID, id);
+        insert(TRACEPARENT, traceparent(id, attempt, unix_seconds));
+        insert(WEBHOOK_ID, id_text);
         insert(WEBHOOK_TIMESTAMP, timestamp);
         *request.body_mut() = Some(body.into());
         request
     }
+}
 
-    /// Once the status is there, the status decides, however the body goes on.
-    async fn answered(
-        &self,
-        mut response: reqwest::Response,
-        deadline: tokio::time::Instant,
-    ) -> Outcome {
-        let status = response.status();
-        let mut kept = BytesMut::new();
-        let truncated = loop {
-            match timeout_at(deadline, response.chunk()).await {
-                Ok(Ok(None)) => break false,
-                Ok(Ok(Some(chunk))) => {
-                    let room = RESPONSE_BYTES_KEPT - kept.len();
-                    kept.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-                    if chunk.len() > room {
-                        break true;
-                    }
-                }
-                Ok(Err(_)) | Err(_) => break true,
-            }
-        };
-        let (verdict, reason) = self.judge(status);
-        Outcome {
-            verdict,
-            status: Some(status.as_u16()),
-            duration_ms: 0,
-            response: kept.freeze(),
-            response_truncated: truncated,
-            retry_after_ms: None,
-            reason,
-            error: None,
-        }
-    }
-
-    fn judge(&self, status: StatusCode) -> (Verdict, Option<ErrorReason>) {
-        if self.webhook.success.contains(status.as_u16()) {
-            return (Verdict::Delivered, None);
-        }
-        let reason = if status == StatusCode::UNAUTHORIZED {
-            ErrorReason::AuthenticationFailure
-        } else {
-            ErrorReason::Refused
-        };
-        let passing =
-            [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
-        let retry = passing.contains(&status) || status.as_u16() >= 500;
-        (if retry { Verdict::Retry } else { Verdict::GiveUp }, Some(reason))
-    }
+/// One trace per delivery, one span per attempt: the endpoint's own tracing shows retries side by side. A replay counts its
+/// attempts from the start, and so the time is in the span too. Neither id is ever all zeros, which W3C forbids.
+fn traceparent(id: DeliveryId, attempt: u32, unix_seconds: i64) -> String {
+    let trace = u128::from_be_bytes(id.to_bytes()).max(1);
+    let [.., a, b, c, d] = unix_seconds.to_be_bytes();
+    let seconds = u32::from_be_bytes([a, b, c, d]);
+    format!("00-{trace:032x}-{seconds:08x}{:08x}-01", attempt.max(1))
 }
 
 /// The address in `url`: the client connects to it without asking the resolver. However it was spelt (decimal, octal,
@@ -246,51 +238,20 @@ fn literal_address(url: &reqwest::Url) -> Option<IpAddr> {
     url.host_str()?.trim_matches(['[', ']']).parse().ok()
 }
 
-fn refused(blocked: &BlockedAddress) -> Outcome {
-    failure(ErrorReason::BlockedAddress, Verdict::GiveUp, blocked.to_string())
-}
+#[cfg(test)]
+mod tests {
+    use super::traceparent;
+    use crate::domain::DeliveryId;
 
-fn from_error(error: &reqwest::Error) -> Outcome {
-    if let Some(blocked) = causes(error).find_map(|cause| cause.downcast_ref()) {
-        return refused(blocked);
-    }
-    let text = chain(error);
-    if error.is_builder() {
-        failure(ErrorReason::InvalidRequest, Verdict::GiveUp, text)
-    } else if error.is_timeout() {
-        failure(ErrorReason::Timeout, Verdict::Retry, text)
-    } else if error.is_connect() || !is_parse(error) {
-        failure(ErrorReason::Unreachable, Verdict::Retry, text)
-    } else {
-        failure(ErrorReason::InvalidResponse, Verdict::Retry, text)
-    }
-}
-
-/// The endpoint answered with something that is no HTTP.
-fn is_parse(error: &reqwest::Error) -> bool {
-    let mut causes = causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>());
-    causes.any(hyper::Error::is_parse)
-}
-
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |cause| (*cause).source())
-}
-
-/// What the error and its causes say; without the URL, which may hold a customer's secret.
-fn chain(error: &reqwest::Error) -> String {
-    let text = if error.is_connect() { "no connection" } else { "the request failed" };
-    causes(error).fold(text.to_owned(), |text, cause| format!("{text}: {cause}"))
-}
-
-fn failure(reason: ErrorReason, verdict: Verdict, error: String) -> Outcome {
-    Outcome {
-        verdict,
-        status: None,
-        duration_ms: 0,
-        response: Bytes::new(),
-        response_truncated: false,
-        retry_after_ms: None,
-        reason: Some(reason),
-        error: Some(error.into()),
+    #[test]
+    fn a_traceparent_is_valid_whatever_it_is_made_of() {
+        for (id, attempt, unix_seconds, wanted) in [
+            ([7; 16], 1, 1_800_000_000, "00-07070707070707070707070707070707-6b49d20000000001-01"),
+            ([7; 16], 2, 1_800_000_060, "00-07070707070707070707070707070707-6b49d23c00000002-01"),
+            ([0; 16], 0, 0, "00-00000000000000000000000000000001-0000000000000001-01"),
+            ([255; 16], u32::MAX, -1, "00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-01"),
+        ] {
+            assert_eq!(traceparent(DeliveryId::from_bytes(id), attempt, unix_seconds), wanted);
+        }
     }
 }

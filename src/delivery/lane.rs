@@ -1,16 +1,21 @@
-//! Lanes: one per endpoint, with the jobs that the engine has taken from the outbox for it.
-//!
-//! A lane's jobs are done by as many workers as its concurrency allows; a worker that finds no job ends. So an idle
-//! endpoint costs nothing, and a busy one needs no wake-up per job.
+//! One endpoint's lane: the jobs that wait for it in memory, and everything that may hold them back but its rate.
 
+use super::breaker::{Breaker, BreakerState, Sign};
+use super::concurrency::Concurrency;
 use super::endpoint::Endpoint;
-use crate::domain::{DeliveryId, Outcome, Phase, PhononUuid, Timestamp, WebhookName};
+use super::rate::{Limit, Rate, Time};
+use crate::domain::{
+    AccountId, Class, DeliveryId, ErrorReason, Outcome, Phase, PhononUuid, Timestamp, Verdict,
+    WebhookName,
+};
 use bytes::Bytes;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use tokio::sync::Semaphore;
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A lane with a rate is handed what it may send in this time.
+const RATE_AHEAD: Duration = Duration::from_millis(500);
 
 /// One attempt to be made.
 #[derive(Clone, Debug)]
@@ -33,182 +38,261 @@ pub struct Job {
     pub due: Timestamp,
 }
 
-/// One attempt that was made.
-#[derive(Debug)]
-pub struct Attempted {
-    /// What was to be done.
-    pub job: Job,
-    /// What came of it.
-    pub outcome: Outcome,
-}
-
-/// What a lane tells its owner.
-pub trait Watch: Send + Sync {
-    /// An attempt was made.
-    fn attempted(&self, attempted: Attempted);
-    /// A rate limit held an attempt back.
-    fn rate_limited(&self);
-    /// The time.
-    fn now(&self) -> Timestamp;
-}
-
-struct Lane {
-    endpoint: Arc<Endpoint>,
-    rate: Option<DefaultDirectRateLimiter>,
-    workers_max: usize,
-    work: Mutex<Work>,
-}
-
-#[derive(Default)]
-struct Work {
-    jobs: VecDeque<Job>,
-    workers: usize,
-}
-
-/// All lanes of an instance.
-pub struct Lanes {
-    lanes: RwLock<BTreeMap<WebhookName, Arc<Lane>>>,
-    shared: Arc<Shared>,
-    runtime: tokio::runtime::Handle,
-}
-
-struct Shared {
-    /// What the whole instance may have unanswered.
-    slots: Semaphore,
-    in_flight: AtomicUsize,
-    watch: Arc<dyn Watch>,
-}
-
-impl Lanes {
-    /// No lanes yet; at most `in_flight_max` requests of all together.
+impl Job {
+    /// Where its delivery waits.
     #[must_use]
-    pub fn new(in_flight_max: u32, watch: Arc<dyn Watch>, runtime: tokio::runtime::Handle) -> Self {
-        let slots =
-            Semaphore::new(usize::try_from(in_flight_max).unwrap_or(Semaphore::MAX_PERMITS));
-        let shared = Shared { slots, in_flight: AtomicUsize::new(0), watch };
-        Self { lanes: RwLock::default(), shared: Arc::new(shared), runtime }
+    pub const fn class(&self) -> Class {
+        if self.attempt <= 1 { Class::First } else { Class::Retry }
     }
+}
 
-    /// Puts `endpoints` in the place of those before. Jobs of an endpoint that is gone are dropped, which
-    /// [`Lanes::clear`] had better precede.
-    pub fn configure(&self, endpoints: impl IntoIterator<Item = Arc<Endpoint>>) {
-        let lanes = endpoints
-            .into_iter()
-            .map(|endpoint| (endpoint.webhook().name.clone(), Arc::new(Lane::new(endpoint))));
-        *self.lanes.write().unwrap_or_else(PoisonError::into_inner) = lanes.collect();
-    }
+/// How much a lane can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appetite {
+    /// There is no such endpoint.
+    Unconfigured,
+    /// Nothing for so long.
+    Held(Duration),
+    /// So many jobs.
+    Hungry {
+        /// First attempts that may be unanswered.
+        first: usize,
+        /// Retries that may be.
+        retry: usize,
+        /// More than this, of both together, it could not send soon, however fast the endpoint is.
+        most: usize,
+    },
+}
 
-    /// The endpoint of `webhook`, if it is configured.
-    #[must_use]
-    pub fn endpoint(&self, webhook: &WebhookName) -> Option<Arc<Endpoint>> {
-        self.lane(webhook).map(|lane| lane.endpoint.clone())
-    }
+/// The slots of the instance that a job takes one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pool {
+    First,
+    Retry,
+    /// Whatever it is, its endpoint hangs.
+    Hanging,
+}
 
-    /// What the lane of `webhook` may have unanswered, if it is configured.
-    #[must_use]
-    pub fn in_flight_max(&self, webhook: &WebhookName) -> Option<usize> {
-        self.lane(webhook).map(|lane| lane.workers_max)
-    }
-
-    fn lane(&self, webhook: &WebhookName) -> Option<Arc<Lane>> {
-        self.lanes.read().unwrap_or_else(PoisonError::into_inner).get(webhook).cloned()
-    }
-
-    /// Hands jobs to a lane; false if there is no such lane.
-    pub fn push(&self, webhook: &WebhookName, jobs: Vec<Job>) -> bool {
-        let Some(lane) = self.lane(webhook) else { return false };
-        let wanted = {
-            let mut work = lane.lock();
-            work.jobs.extend(jobs);
-            let wanted = work.jobs.len().min(lane.workers_max.saturating_sub(work.workers));
-            work.workers += wanted;
-            wanted
-        };
-        for _ in 0..wanted {
-            let (lane, shared) = (lane.clone(), self.shared.clone());
-            self.runtime.spawn(async move { lane.work(&shared).await });
-        }
-        true
-    }
-
-    /// Takes back every job that has not begun.
-    #[must_use]
-    pub fn clear(&self) -> Vec<Job> {
-        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        lanes.values().flat_map(|lane| std::mem::take(&mut lane.lock().jobs)).collect()
-    }
-
-    /// How many requests are unanswered.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.shared.in_flight.load(Ordering::Acquire)
-    }
+pub(super) struct Lane {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) rate: Option<Rate>,
+    /// It stands in the queue of a pool already.
+    pub(super) is_queued: [bool; 3],
+    /// It waits for a token, or for its account's.
+    pub(super) is_waiting: bool,
+    /// It is the first of those that wait for the account's.
+    pub(super) is_called: bool,
+    jobs: [VecDeque<Job>; 2],
+    in_flight: [usize; 2],
+    concurrency: Concurrency,
+    breaker: Breaker,
+    held_until: Option<Instant>,
+    /// What went last, where the two classes share the slots.
+    last: Class,
 }
 
 impl Lane {
-    fn new(endpoint: Arc<Endpoint>) -> Self {
-        let limits = endpoint.webhook().limits;
-        let quota = limits
-            .rate_per_second
-            .map(|rate| Quota::per_second(rate).allow_burst(limits.burst.unwrap_or(rate)));
+    pub(super) fn new(endpoint: Arc<Endpoint>, now: Instant) -> Self {
+        let webhook = endpoint.webhook();
         Self {
-            rate: quota.map(RateLimiter::direct),
-            workers_max: usize::try_from(limits.in_flight_max.get()).unwrap_or(usize::MAX),
-            work: Mutex::default(),
+            concurrency: Concurrency::new(webhook.limits.in_flight_max.get()),
+            breaker: Breaker::new(webhook.breaker.clone(), now),
+            rate: None,
+            is_queued: [false; 3],
+            is_waiting: false,
+            is_called: false,
+            jobs: Default::default(),
+            in_flight: [0; 2],
+            held_until: None,
+            last: Class::Retry,
             endpoint,
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Goes on as `endpoint` says now; what was learnt stays.
+    pub(super) fn follow(&mut self, endpoint: Arc<Endpoint>) {
+        let webhook = endpoint.webhook();
+        self.concurrency.follow(webhook.limits.in_flight_max.get());
+        self.breaker.follow(&webhook.breaker);
+        self.endpoint = endpoint;
     }
 
-    async fn work(&self, shared: &Shared) {
-        loop {
-            // A worker without a job must not use up the rate.
-            if self.is_idle() {
-                return;
-            }
-            self.wait_for_rate(shared).await;
-            // The semaphore is never closed.
-            let Ok(_slot) = shared.slots.acquire().await else { return };
-            let Some(job) = self.next() else { return };
-            shared.in_flight.fetch_add(1, Ordering::AcqRel);
-            let unix_seconds = shared.watch.now().as_ms().div_euclid(1000);
-            let outcome =
-                self.endpoint.attempt(job.id, job.attempt, job.body.clone(), unix_seconds).await;
-            // The outcome is told before it stops counting, so that nobody sees neither.
-            shared.watch.attempted(Attempted { job, outcome });
-            shared.in_flight.fetch_sub(1, Ordering::AcqRel);
+    /// Its limit where the instance has this share of it; an unchanged one keeps its tokens.
+    pub(super) fn share(&mut self, share: f64, time: &Time) {
+        let limits = self.endpoint.webhook().limits;
+        self.rate = limits.rate_per_second.and_then(|rate| {
+            renewed(self.rate.take(), rate, limits.burst.unwrap_or(rate), share, time)
+        });
+    }
+
+    pub(super) fn account(&self) -> AccountId {
+        self.endpoint.webhook().account
+    }
+
+    pub(super) fn breaker(&self) -> BreakerState {
+        self.breaker.state()
+    }
+
+    /// An operator has put it right: nothing that was learnt holds any more.
+    pub(super) fn reset(&mut self, now: Instant) {
+        self.breaker = Breaker::new(self.endpoint.webhook().breaker.clone(), now);
+        self.held_until = None;
+    }
+
+    /// It asked to be left alone for so long.
+    pub(super) fn hold(&mut self, time: Duration, now: Instant) {
+        let until = now + time.min(self.endpoint.webhook().retry_after_max);
+        self.held_until = Some(self.held_until.map_or(until, |held| held.max(until)));
+    }
+
+    /// How long nothing may leave, whatever waits.
+    pub(super) fn wait(&mut self, now: Instant) -> Option<Duration> {
+        let held = self.held_until.map(|until| until.saturating_duration_since(now));
+        let held = held.filter(|left| !left.is_zero());
+        if held.is_none() {
+            self.held_until = None;
+        }
+        self.breaker.wait(now).max(held)
+    }
+
+    pub(super) fn appetite(&mut self, now: Instant) -> Appetite {
+        if let Some(wait) = self.wait(now) {
+            return Appetite::Held(wait);
+        }
+        if self.breaker.state() == BreakerState::HalfOpen {
+            return Appetite::Hungry { first: 1, retry: 1, most: 1 };
+        }
+        let rate = self.rate.as_ref().map(|rate| rate.limit().within(RATE_AHEAD));
+        Appetite::Hungry {
+            first: self.concurrency.limit(),
+            retry: self.concurrency.retries(),
+            most: rate.unwrap_or(usize::MAX),
         }
     }
 
-    /// Whether there is no job, and so one worker less.
-    fn is_idle(&self) -> bool {
-        let mut work = self.lock();
-        let idle = work.jobs.is_empty();
-        if idle {
-            work.workers = work.workers.saturating_sub(1);
+    pub(super) fn push(&mut self, job: Job) {
+        if let Some(jobs) = self.jobs.get_mut(job.class() as usize) {
+            jobs.push_back(job);
         }
-        idle
     }
 
-    /// The next job; without one the worker has ended by the time the lock is free.
-    fn next(&self) -> Option<Job> {
-        let mut work = self.lock();
-        let job = work.jobs.pop_front();
-        if job.is_none() {
-            work.workers = work.workers.saturating_sub(1);
-        }
-        job
+    /// All jobs that have not begun.
+    pub(super) fn take_back(&mut self) -> Vec<Job> {
+        self.jobs.iter_mut().flat_map(std::mem::take).collect()
     }
 
-    async fn wait_for_rate(&self, shared: &Shared) {
-        if let Some(rate) = &self.rate
-            && rate.check().is_err()
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.iter().sum()
+    }
+
+    fn limit(&self) -> usize {
+        let probing = self.breaker.state() == BreakerState::HalfOpen;
+        if probing { 1 } else { self.concurrency.limit() }
+    }
+
+    /// Whether a job of this class waits that could leave now if there were a slot and a token for it.
+    fn may(&self, class: Class) -> bool {
+        let waits = self.jobs.get(class as usize).is_some_and(|jobs| !jobs.is_empty());
+        let of_class = self.in_flight.get(class as usize).copied().unwrap_or(0);
+        let free = self.in_flight() < self.limit();
+        waits && free && (class == Class::First || of_class < self.concurrency.retries())
+    }
+
+    /// The pool whose slots its jobs of this class take.
+    fn pool(&self, class: Class) -> Pool {
+        match class {
+            _ if self.concurrency.is_hanging() => Pool::Hanging,
+            Class::First => Pool::First,
+            Class::Retry => Pool::Retry,
+        }
+    }
+
+    /// The pools for which it has a job that may leave.
+    pub(super) fn pools(&self) -> impl Iterator<Item = Pool> {
+        let classes = Class::ALL.into_iter().filter(|class| self.may(*class));
+        classes.map(|class| self.pool(class))
+    }
+
+    /// Which job would leave next by a slot of `pool`.
+    pub(super) fn candidate(&self, pool: Pool) -> Option<Class> {
+        let other = match self.last {
+            Class::First => Class::Retry,
+            Class::Retry => Class::First,
+        };
+        [other, self.last].into_iter().find(|class| self.pool(*class) == pool && self.may(*class))
+    }
+
+    /// Lets the next job of `class` go; whether it is a probe.
+    pub(super) fn begin(&mut self, class: Class) -> Option<(Job, bool)> {
+        let job = self.jobs.get_mut(class as usize)?.pop_front()?;
+        if let Some(count) = self.in_flight.get_mut(class as usize) {
+            *count += 1;
+        }
+        self.last = class;
+        Some((job, self.breaker.state() == BreakerState::HalfOpen))
+    }
+
+    /// An attempt ended.
+    pub(super) fn ended(&mut self, class: Class, probe: bool, outcome: &Outcome, now: Instant) {
+        let full = self.in_flight() >= self.limit();
+        if let Some(count) = self.in_flight.get_mut(class as usize) {
+            *count = count.saturating_sub(1);
+        }
+        match outcome.reason {
+            Some(ErrorReason::Timeout) => self.concurrency.timed_out(),
+            _ if outcome.verdict == Verdict::Delivered => self.concurrency.answered(full),
+            _ => {}
+        }
+        if let Some(sign) = sign(outcome) {
+            self.breaker.ended(sign, probe, now);
+        }
+        if let (Some(429 | 503), Some(ms)) = (outcome.status, outcome.retry_after_ms)
+            && outcome.verdict == Verdict::Retry
         {
-            shared.watch.rate_limited();
-            rate.until_ready().await;
+            self.hold(Duration::from_millis(ms), now);
         }
     }
+}
+
+/// What `outcome` says of the endpoint; nothing, if the daemon did not ask it.
+fn sign(outcome: &Outcome) -> Option<Sign> {
+    match (outcome.status, outcome.reason) {
+        _ if outcome.verdict == Verdict::Delivered => Some(Sign::Well),
+        (Some(429), _) => Some(Sign::Busy),
+        (Some(500..), _) => Some(Sign::Failing),
+        (Some(_), _) => Some(Sign::Well),
+        (
+            None,
+            Some(
+                ErrorReason::Timeout
+                | ErrorReason::Unreachable
+                | ErrorReason::InvalidResponse
+                | ErrorReason::InvalidResponseMap,
+            ),
+        ) => Some(Sign::Failing),
+        (
+            None,
+            None
+            | Some(
+                ErrorReason::AuthenticationFailure
+                | ErrorReason::InvalidFlowVar
+                | ErrorReason::InvalidRequest
+                | ErrorReason::BlockedAddress
+                | ErrorReason::Refused,
+            ),
+        ) => None,
+    }
+}
+
+/// The limit as it is now; one that did not change keeps its tokens.
+pub(super) fn renewed(
+    former: Option<Rate>,
+    per_second: NonZeroU32,
+    burst: NonZeroU32,
+    share: f64,
+    time: &Time,
+) -> Option<Rate> {
+    let limit = Limit::part(per_second, burst, share)?;
+    let former = former.filter(|rate| rate.limit() == limit);
+    Some(former.unwrap_or_else(|| Rate::starting(limit, time.clone())))
 }

@@ -13,12 +13,19 @@ use std::net::SocketAddr;
 pub(super) struct Resolver<L> {
     policy: AddressPolicy,
     look_up: L,
+    /// One forbidden address is enough to refuse a name.
+    strict: bool,
 }
 
 impl<L> Resolver<L> {
     /// Names are looked up by `look_up`.
     pub(super) fn new(policy: AddressPolicy, look_up: L) -> Self {
-        Self { policy, look_up }
+        Self { policy, look_up, strict: false }
+    }
+
+    /// Refuses a name with any address that is not allowed: where somebody else connects, he may take just that one.
+    pub(super) fn strict(self) -> Self {
+        Self { strict: true, ..self }
     }
 
     /// What is allowed.
@@ -35,8 +42,13 @@ where
     fn resolve(&self, name: Name) -> Resolving {
         let looked_up = (self.look_up)(name.as_str().to_owned());
         let policy = self.policy.clone();
+        let strict = self.strict;
         Box::pin(async move {
-            let allowed = policy.allowed(looked_up.await?)?;
+            let addresses = looked_up.await?;
+            if strict {
+                addresses.iter().try_for_each(|address| policy.check(address.ip()))?;
+            }
+            let allowed = policy.allowed(addresses)?;
             Ok(Box::new(allowed.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
         })
     }

@@ -1,19 +1,26 @@
 //! Endpoints on real sockets, with look-ups that the tests answer.
 
+mod answers;
+mod bodies;
+mod certificates;
+mod connections;
+mod proxies;
+mod server;
+
 use super::resolver::Resolver;
 use super::*;
 use crate::domain::{AccountId, DeliveryId, ErrorReason, Outcome, Verdict, WebhookName};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-fn webhook(url: &str) -> Arc<Webhook> {
-    Arc::new(Webhook {
+fn webhook(url: &str) -> Webhook {
+    Webhook {
         name: WebhookName::new("w").unwrap(),
         account: AccountId(1),
         url: url.parse().unwrap(),
@@ -29,7 +36,21 @@ fn webhook(url: &str) -> Arc<Webhook> {
         request_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(10),
         tls: Tls::default(),
-    })
+        breaker: BreakerRules::default(),
+        retry_after_max: Duration::from_secs(3600),
+        proxy: None,
+    }
+}
+
+/// The system's roots, which take a while to read.
+fn trust() -> &'static Trust {
+    static TRUST: OnceLock<Trust> = OnceLock::new();
+    TRUST.get_or_init(|| Trust::new().unwrap())
+}
+
+/// The client of `webhook`, which may call this host.
+fn endpoint(webhook: Webhook) -> Endpoint {
+    Endpoint::new(Arc::new(webhook), trust(), &policy(&["127.0.0.0/8", "::1/128"])).unwrap()
 }
 
 fn policy(opened: &[&str]) -> AddressPolicy {
@@ -94,21 +115,31 @@ fn an_address_in_the_url_is_checked_however_it_is_spelt() {
         ("2852039166", "169.254.169.254"),
         ("[fd00:ec2::254]", "fd00:ec2::254"),
         ("192.168.257", "192.168.1.1"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("100.64.0.1", "100.64.0.1"),
+        ("172.16.0.1", "172.16.0.1"),
+        ("[fe80::1]", "fe80::1"),
+        ("[fd00::1]", "fd00::1"),
+        ("[64:ff9b:1::7f00:1]", "64:ff9b:1::7f00:1"),
+        ("[2002:7f00:1::1]", "2002:7f00:1::1"),
+        ("[2001:0:102:304::1]", "2001:0:102:304::1"),
+        ("[::ffff:0:127.0.0.1]", "::ffff:0:7f00:1"),
     ];
     run(async {
-        let trust = Trust::new().unwrap();
         // The listener would be called if anything left.
         let (receiver, connections) = receiver("127.0.0.1:0");
         for (host, address) in loopback.map(|host| (host, "127.0.0.1")).into_iter().chain(others) {
             let webhook = webhook(&format!("http://{host}:{}/", receiver.port()));
-            let endpoint = Endpoint::new(webhook, &trust, &AddressPolicy::default()).unwrap();
+            let endpoint =
+                Endpoint::new(Arc::new(webhook), trust(), &AddressPolicy::default()).unwrap();
             assert!(endpoint.blocked().is_some(), "{host}");
             is_blocked(&attempt(&endpoint).await, address);
         }
         assert_eq!(connections.load(Ordering::SeqCst), 0);
         for host in loopback {
             let webhook = webhook(&format!("http://{host}:{}/", receiver.port()));
-            let endpoint = Endpoint::new(webhook, &trust, &policy(&["127.0.0.1/32"])).unwrap();
+            let endpoint =
+                Endpoint::new(Arc::new(webhook), trust(), &policy(&["127.0.0.1/32"])).unwrap();
             let outcome = attempt(&endpoint).await;
             assert_eq!(outcome.verdict, Verdict::Delivered, "{host}: {outcome:?}");
         }
@@ -132,7 +163,7 @@ fn a_name_is_looked_up_once_per_connection_and_only_what_was_checked_is_called()
         };
         let resolver = Resolver::new(policy(&["127.0.0.2/32"]), look_up);
         let webhook = webhook(&format!("http://hooks.example:{}/", allowed.port()));
-        let endpoint = Endpoint::resolving(webhook, &Trust::new().unwrap(), resolver).unwrap();
+        let endpoint = Endpoint::resolving(Arc::new(webhook), trust(), resolver).unwrap();
         assert_eq!(endpoint.blocked(), None, "a name may be anything");
         let calls = || {
             let left = answers.lock().unwrap().len();
@@ -155,16 +186,49 @@ fn a_name_is_looked_up_once_per_connection_and_only_what_was_checked_is_called()
 }
 
 #[test]
+fn a_name_that_has_a_forbidden_address_is_not_called() {
+    let addresses = [
+        "0.0.0.0",
+        "10.0.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "192.168.0.1",
+        "::",
+        "::1",
+        "fe80::1",
+        "fd00:ec2::254",
+        "::ffff:127.0.0.1",
+        "::127.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::1",
+        "2001::7f00:1",
+    ];
+    run(async {
+        let (receiver, connections) = receiver("127.0.0.1:0");
+        for address in addresses {
+            let address: IpAddr = address.parse().unwrap();
+            let look_up = move |_| async move { Ok(vec![SocketAddr::new(address, 0)]) };
+            let resolver = Resolver::new(AddressPolicy::default(), look_up);
+            let webhook = webhook(&format!("http://hooks.example:{}/", receiver.port()));
+            let endpoint = Endpoint::resolving(Arc::new(webhook), trust(), resolver).unwrap();
+            is_blocked(&attempt(&endpoint).await, &address.to_canonical().to_string());
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 0);
+    });
+}
+
+#[test]
 fn localhost_is_looked_up_and_blocked() {
     run(async {
         let (receiver, connections) = receiver("127.0.0.1:0");
         let webhook = || webhook(&format!("http://localhost:{}/", receiver.port()));
-        let trust = Trust::new().unwrap();
-        let endpoint = Endpoint::new(webhook(), &trust, &AddressPolicy::default()).unwrap();
+        let endpoint =
+            Endpoint::new(Arc::new(webhook()), trust(), &AddressPolicy::default()).unwrap();
         let outcome = attempt(&endpoint).await;
         assert_eq!(outcome.reason, Some(ErrorReason::BlockedAddress), "{outcome:?}");
         assert_eq!(connections.load(Ordering::SeqCst), 0);
-        let endpoint = Endpoint::new(webhook(), &trust, &policy(&["127.0.0.0/8"])).unwrap();
+        let endpoint =
+            Endpoint::new(Arc::new(webhook()), trust(), &policy(&["127.0.0.0/8"])).unwrap();
         assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
     });
 }

@@ -6,7 +6,7 @@ use super::endpoint::{Endpoint, EndpointError};
 use super::resolver::{self, Resolver};
 use super::tls::Trust;
 use super::webhook::{Auth, Webhook};
-use crate::domain::Outcome;
+use crate::domain::{DeliveryId, Outcome};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -92,7 +92,8 @@ impl Trial {
         let resolver = Resolver::new(addresses.clone(), look_up);
         let endpoint = Endpoint::resolving(webhook.clone(), trust, resolver)?;
         let TrialMessage { random, body, unix_seconds } = message;
-        let request = endpoint.request(message.id(), *random, 1, body.clone(), *unix_seconds);
+        let id = DeliveryId::from_bytes(random.to_be_bytes());
+        let request = endpoint.request(id, message.id(), 1, body.clone(), *unix_seconds);
         let hidden = Hidden::of(webhook);
         let headers = hidden.headers(request.headers());
         let mut head = None;

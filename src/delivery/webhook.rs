@@ -1,5 +1,6 @@
 //! A configured webhook, parsed once: everything that an attempt needs and no delivery changes.
 
+use super::proxy::Proxy;
 use super::secret::SigningSecret;
 use crate::domain::{AccountId, WebhookName};
 use std::num::NonZeroU32;
@@ -30,6 +31,12 @@ pub struct Webhook {
     pub connect_timeout: Duration,
     /// Beside the system's roots.
     pub tls: Tls,
+    /// When it is left alone for a while.
+    pub breaker: BreakerRules,
+    /// Its `Retry-After` counts up to this.
+    pub retry_after_max: Duration,
+    /// Through whom it is called, if not directly.
+    pub proxy: Option<Proxy>,
 }
 
 impl Webhook {
@@ -67,6 +74,26 @@ pub struct Limits {
     pub burst: Option<NonZeroU32>,
     /// So many requests may be unanswered.
     pub in_flight_max: NonZeroU32,
+}
+
+/// When an endpoint is left alone for a while.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BreakerRules {
+    /// The breaker opens when this part of the attempts fails,
+    pub failure_ratio: f64,
+    /// over this time,
+    pub window: Duration,
+    /// and not with fewer attempts than these.
+    pub attempts_min: u32,
+    /// So long it stays open before a probe.
+    pub open: Duration,
+}
+
+impl Default for BreakerRules {
+    fn default() -> Self {
+        let (window, open) = (Duration::from_secs(30), Duration::from_secs(30));
+        Self { failure_ratio: 0.5, window, attempts_min: 20, open }
+    }
 }
 
 /// The statuses that mean delivered, as inclusive ranges.

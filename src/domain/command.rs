@@ -1,6 +1,8 @@
 //! What may be asked of a correlation. Every change enters as one of these.
 
-use super::{DeliveryId, DeliveryReport, FlowComplete, Outcome, PhononUuid, Source};
+use super::{
+    DeadLetterReason, DeliveryId, DeliveryReport, FlowComplete, Outcome, PhononUuid, Source,
+};
 
 /// One input to [`super::decide`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,13 @@ pub enum Command {
         attempt: u32,
         /// What came of it.
         outcome: Outcome,
+    },
+    /// A delivery is given up without another attempt.
+    GiveUp {
+        /// Which.
+        delivery: DeliveryId,
+        /// Why.
+        reason: DeadLetterReason,
     },
     /// The time of [`super::State::timer`] has come.
     FireTimer(PhononUuid),

@@ -20,6 +20,9 @@ pub fn decide(state: &State, command: &Command, rules: &Rules, now: Timestamp) -
         Command::RecordOutcome { delivery, attempt, outcome } => {
             outcome::record(state, *delivery, *attempt, outcome, rules, now)
         }
+        Command::GiveUp { delivery, reason } => {
+            outcome::give_up(state, *delivery, *reason, rules, now)
+        }
         Command::FireTimer(uuid) => timer::fire(state, uuid, rules, now),
     }
 }

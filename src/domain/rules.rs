@@ -72,6 +72,10 @@ pub struct WebhookRules {
     pub age_max_ms: u64,
     /// The intervals between attempts.
     pub retry: RetrySchedule,
+    /// A `Retry-After` counts up to this.
+    pub retry_after_max_ms: u64,
+    /// An endpoint that only failed for so long is disabled.
+    pub disable_after_ms: u64,
 }
 
 /// Writes the predefined body of phase 2: the uuid, the reports as JSON, and the flow's keys as JSON.

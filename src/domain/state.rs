@@ -186,6 +186,20 @@ pub enum Due {
     AfterPhaseOne,
 }
 
+/// First attempts and retries wait apart and leave by slots of their own, so that neither delays the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Nothing was attempted yet.
+    First,
+    /// An attempt has failed.
+    Retry,
+}
+
+impl Class {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::First, Self::Retry];
+}
+
 /// One webhook message that is not finished: an outbox row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -215,4 +229,12 @@ pub struct Delivery {
     pub last_attempt_at: Option<Timestamp>,
     /// What came of the last attempt.
     pub last_outcome: Option<Outcome>,
+}
+
+impl Delivery {
+    /// Where it waits.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        if self.attempts == 0 { Class::First } else { Class::Retry }
+    }
 }

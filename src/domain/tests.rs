@@ -126,6 +126,8 @@ fn rules() -> Rules {
         webhook_defaults: WebhookRules {
             attempts_max: 3,
             age_max_ms: 10_000,
+            retry_after_max_ms: 1000,
+            disable_after_ms: 5000,
             retry: RetrySchedule { intervals_ms: vec![10, 20], randomization_factor: 0.0 },
         },
         render_phase2: |uuid, details, keys| {

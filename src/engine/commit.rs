@@ -1,6 +1,6 @@
 //! Committing a batch: one transaction, then its rows become the state, then what is derived in memory.
 
-use super::work::{Slot, Work};
+use super::work::{Slot, Told, Work};
 use super::{BUSY_WEIGHT, Engine, EngineError, clock};
 use crate::codec::row::Meta;
 use crate::delivery::Attempted;
@@ -65,7 +65,9 @@ impl Engine {
     fn metas(&self, work: &Work) -> BTreeMap<u32, Meta> {
         let mut touched: BTreeMap<u32, Meta> = BTreeMap::new();
         let read = work.offsets.keys().filter_map(|place| u32::try_from(place.partition).ok());
-        for number in read.chain(work.slots().iter().map(|slot| slot.partition)) {
+        let endpoints = work.endpoints().keys().map(|(number, _)| *number);
+        let slots = work.slots().iter().map(|slot| slot.partition);
+        for number in read.chain(slots).chain(endpoints) {
             let Some(task) = self.tasks.get(&number).filter(|task| task.active) else { continue };
             touched.entry(number).or_insert_with(|| {
                 let position =
@@ -169,6 +171,11 @@ impl Engine {
             task.change(&new);
             task.rows.put(&uuid, &old, new, row.len());
         }
+        for ((partition, webhook), slot) in work.endpoints() {
+            if let Some(task) = self.tasks.get_mut(partition) {
+                task.rows.put_endpoint(webhook, slot.new);
+            }
+        }
         let now = clock::now();
         for (number, range) in meta_rows {
             let Some(task) = self.tasks.get_mut(number) else { continue };
@@ -209,14 +216,21 @@ impl Engine {
                 self.health.progress(i32::try_from(number).unwrap_or(i32::MAX));
             }
         }
+        for told in &work.told {
+            if let Told::Endpoint(webhook, event) = told {
+                self.follow(webhook, event);
+            }
+        }
         self.release(work);
         self.tell(work);
     }
 
     fn release(&mut self, work: &Work) {
-        let now = clock::now();
         for Attempted { job, .. } in &work.outcomes {
-            self.outbox.release(job.partition, &job.webhook, job.id, now);
+            self.outbox.release(job.partition, &job.webhook, job.id, job.class());
+        }
+        for row in &work.doomed {
+            self.outbox.release(row.partition, &row.webhook, row.id, row.class);
         }
     }
 

@@ -1,8 +1,10 @@
 //! What the engine needs to know of the configuration.
 
 use crate::delivery::Endpoint;
-use crate::domain::Rules;
+use crate::domain::{AccountId, Rules};
 use crate::log::{KafkaSettings, TopicNames};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,8 @@ pub struct EngineSettings {
     pub in_flight_max: usize,
     /// Outcomes that may not be committed yet.
     pub uncommitted_max: usize,
+    /// Attempts per second of the instance.
+    pub rate_per_second: Option<NonZeroU32>,
 }
 
 impl EngineSettings {
@@ -35,4 +39,6 @@ pub struct EngineConfig {
     pub rules: Rules,
     /// The endpoints.
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// The accounts whose attempts per second are limited.
+    pub account_rates: BTreeMap<AccountId, NonZeroU32>,
 }

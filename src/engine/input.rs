@@ -2,10 +2,10 @@
 
 use super::config::EngineConfig;
 use super::intake::Bundle;
-use crate::delivery::Attempted;
-use crate::domain::WebhookName;
+use crate::delivery::{Attempted, BreakerState, Job};
+use crate::domain::{EndpointState, WebhookName};
 use crate::log::{Assignment, End, Place};
-use crate::store::{Checkpoint, DueKey};
+use crate::store::{Backlogs, Checkpoint};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -16,6 +16,10 @@ pub(super) enum Input {
     Records(Bundle),
     /// An attempt was made.
     Attempted(Attempted),
+    /// Jobs are not to leave now.
+    Returned(Vec<Job>),
+    /// A breaker has changed.
+    Breaker(WebhookName, BreakerState),
     /// The group has assigned partitions.
     Assigned(Assignment),
     /// The group takes all partitions away.
@@ -46,7 +50,8 @@ pub(super) enum RestoreFailure {
 pub(super) struct Restored {
     pub(super) partition: u32,
     pub(super) checkpoint: Checkpoint,
-    pub(super) lanes: BTreeMap<WebhookName, (u64, DueKey)>,
+    pub(super) backlogs: Backlogs,
+    pub(super) endpoints: BTreeMap<WebhookName, EndpointState>,
     /// The input offsets that the state stands at.
     pub(super) positions: BTreeMap<Place, i64>,
     /// The input offsets that the group committed.

@@ -1,89 +1,76 @@
 //! Which rows of the outbox are to be handed to the lanes next, without holding more than a few of them.
 //!
-//! The store holds the rows; here stands, per lane and partition, how many there are and from where on to look. Rows that
-//! were handed out stay *in hand* until their outcome is committed, so that nothing is handed out twice.
+//! The store holds the rows; here stands, per lane, class and partition, how many there are and from where on to look. Rows
+//! that were handed out stay *in hand* until their outcome is committed, so that nothing is handed out twice. A lane is
+//! looked at when a row of it is due, when what it has in hand ends, or when it may be called again; never because others
+//! are.
 
-use crate::delivery::{Attempted, Job};
-use crate::domain::{DeliveryId, Due, State, Timestamp, Verdict, WebhookName};
-use crate::store::{DueKey, StoreError, WriteBack};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+mod lane;
+
+use crate::delivery::{Appetite, Attempted, Job};
+use crate::domain::{
+    Class, DeadLetterReason, DeliveryId, Due, PhononUuid, State, Timestamp, Verdict, WebhookName,
+};
+use crate::store::{Backlogs, DueKey, StoreError, WriteBack};
+use lane::{Lane, Pace, Share, WINDOW};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// A lane's rows in one partition.
-#[derive(Clone, Copy, Debug)]
-struct Share {
-    rows: u64,
-    /// Everything before it is in hand or gone.
-    cursor: DueKey,
-}
-
-/// A lane: all rows for one endpoint.
-#[derive(Default)]
-struct Lane {
-    shares: BTreeMap<u32, Share>,
-    in_hand: usize,
-    /// What ended in this window, and in the one before.
-    paces: [Pace; 2],
-}
-
-/// What a lane did in a window.
-#[derive(Clone, Copy, Default)]
-struct Pace {
-    /// Attempts that ended.
-    ended: usize,
-    /// Of these, those that delivered.
-    delivered: usize,
-}
-
-impl Lane {
-    fn ended(&self) -> usize {
-        self.paces.iter().map(|pace| pace.ended).sum()
-    }
-
-    /// Whether it is fast, and yet has more to do than it can in a moment.
-    fn is_behind(&self) -> bool {
-        let rows: u64 = self.shares.values().map(|share| share.rows).sum();
-        let waiting = rows.saturating_sub(self.in_hand as u64);
-        let delivered: usize = self.paces.iter().map(|pace| pace.delivered).sum();
-        delivered >= FAST && waiting > delivered as u64 / 4
-    }
-}
-
-/// The window in which a lane's pace is counted.
-const WINDOW: Duration = Duration::from_millis(250);
-/// A lane that delivers less than this in two windows holds nobody back.
-const FAST: usize = 64;
+/// What a row in hand takes beside its body, roughly.
+const ROW_BYTES: usize = 512;
+/// So many rows that are to be given up are taken at a time.
+const DOOMED: usize = 1000;
+/// Dispatching takes no longer than this at a time, so that outcomes need not wait for it.
+const DISPATCH: Duration = Duration::from_millis(20);
 
 /// How much may be in hand.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HandLimits {
-    /// Of all lanes together.
-    pub(super) total: usize,
-    /// Of one lane beside what it may have in flight, when its attempts end fast; one that hangs gets its concurrency once
+    /// Of all lanes together, in bytes; each class of a lane may have one row in spite of it.
+    pub(super) bytes: usize,
+    /// Of one lane beside what it may have unanswered, when its attempts end fast; one that hangs gets its concurrency once
     /// more, and no room that others could use.
     pub(super) ahead: usize,
 }
+
+/// A row that is to be given up without an attempt.
+pub(super) struct Doomed {
+    pub(super) partition: u32,
+    pub(super) uuid: PhononUuid,
+    pub(super) webhook: WebhookName,
+    pub(super) id: DeliveryId,
+    pub(super) class: Class,
+    pub(super) reason: DeadLetterReason,
+}
+
+/// A lane's share of one class in one partition.
+type ShareKey = (WebhookName, u32, Class);
 
 /// The rows that wait, by lane.
 pub(super) struct Outbox {
     lanes: BTreeMap<WebhookName, Lane>,
     /// When a lane's share is to be looked at next.
-    due: BTreeSet<(Timestamp, WebhookName, u32)>,
-    in_hand: HashSet<(u32, DeliveryId)>,
-    /// Shares that were due while there was no room for them.
-    starved: BTreeSet<(WebhookName, u32)>,
+    due: BTreeSet<(Timestamp, ShareKey)>,
+    /// Shares that have got new rows; they are looked at first, however many others are due.
+    touched: BTreeSet<ShareKey>,
+    /// Shares that were due while everything together held too much.
+    crowded: VecDeque<ShareKey>,
+    in_hand: HashMap<(u32, DeliveryId), usize>,
+    bytes: usize,
     limits: HandLimits,
     window_since: Instant,
 }
 
-/// A lane that may be handed jobs.
-pub(super) struct Room<'a> {
-    /// The partitions that are running.
-    pub(super) partitions: &'a BTreeMap<u32, &'a WriteBack>,
-    /// What a lane may have in flight; `None`: it is not configured.
-    pub(super) in_flight_max: &'a dyn Fn(&WebhookName) -> Option<usize>,
+/// Where rows are handed to.
+pub(super) trait Hands {
+    /// The rows of a partition that is running.
+    fn rows(&self, partition: u32) -> Option<&WriteBack>;
+    /// How much the lane of `webhook` can use.
+    fn appetite(&self, webhook: &WebhookName) -> Appetite;
+    /// A delivery is not kept longer than this.
+    fn age_max_ms(&self, webhook: &WebhookName) -> u64;
     /// Takes the jobs of a lane.
-    pub(super) push: &'a dyn Fn(&WebhookName, Vec<Job>),
+    fn push(&self, webhook: &WebhookName, jobs: Vec<Job>);
 }
 
 impl Outbox {
@@ -91,18 +78,22 @@ impl Outbox {
         Self {
             lanes: BTreeMap::new(),
             due: BTreeSet::new(),
-            in_hand: HashSet::new(),
-            starved: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            crowded: VecDeque::new(),
+            in_hand: HashMap::new(),
+            bytes: 0,
             limits,
             window_since: Instant::now(),
         }
     }
 
     /// Takes a restored partition's lanes in.
-    pub(super) fn load(&mut self, partition: u32, lanes: BTreeMap<WebhookName, (u64, DueKey)>) {
-        for (webhook, (rows, cursor)) in lanes {
-            self.due.insert((cursor.due, webhook.clone(), partition));
-            self.lanes.entry(webhook).or_default().shares.insert(partition, Share { rows, cursor });
+    pub(super) fn load(&mut self, partition: u32, backlogs: Backlogs) {
+        for ((webhook, class), (rows, cursor)) in backlogs {
+            self.due.insert((cursor.due, (webhook.clone(), partition, class)));
+            let lane = self.lanes.entry(webhook).or_default();
+            lane.rows += rows;
+            lane.shares.insert((partition, class), Share { rows, cursor });
         }
     }
 
@@ -110,25 +101,34 @@ impl Outbox {
     pub(super) fn clear(&mut self) {
         self.lanes.clear();
         self.due.clear();
-        self.starved.clear();
+        self.touched.clear();
+        self.crowded.clear();
         self.in_hand.clear();
+        self.bytes = 0;
     }
 
     /// Forgets the partitions, but not what is in hand.
     pub(super) fn unload(&mut self) {
         for lane in self.lanes.values_mut() {
             lane.shares.clear();
+            lane.starved.clear();
+            lane.rows = 0;
         }
         self.due.clear();
-        self.starved.clear();
+        self.touched.clear();
+        self.crowded.clear();
     }
 
     /// Looks at every lane again: the configuration has changed.
     pub(super) fn wake_all(&mut self) {
-        for (webhook, lane) in &self.lanes {
-            let shares = lane.shares.iter().filter(|(_, share)| share.rows > 0);
-            self.due
-                .extend(shares.map(|(number, share)| (share.cursor.due, webhook.clone(), *number)));
+        let lanes = self.lanes.iter();
+        self.due.extend(lanes.flat_map(|(webhook, lane)| lane.looks(webhook)));
+    }
+
+    /// Looks at a lane again: something else has changed for it.
+    pub(super) fn wake(&mut self, webhook: &WebhookName) {
+        if let Some(lane) = self.lanes.get(webhook) {
+            self.due.extend(lane.looks(webhook));
         }
     }
 
@@ -136,10 +136,11 @@ impl Outbox {
     pub(super) fn change(&mut self, partition: u32, old: &State, new: &State) {
         for (webhook, key) in old.due_keys() {
             if !new.due_keys().any(|other| other == (webhook, key))
-                && let Some(share) =
-                    self.lanes.get_mut(webhook).and_then(|lane| lane.shares.get_mut(&partition))
+                && let Some(lane) = self.lanes.get_mut(webhook)
+                && let Some(share) = lane.shares.get_mut(&(partition, key.class))
             {
                 share.rows = share.rows.saturating_sub(1);
+                lane.rows = lane.rows.saturating_sub(1);
             }
         }
         for (webhook, key) in new.due_keys() {
@@ -154,48 +155,84 @@ impl Outbox {
             Some(lane) => lane,
             None => self.lanes.entry(webhook.clone()).or_default(),
         };
-        let share = lane.shares.entry(partition).or_insert(Share { rows: 0, cursor: key });
+        let share =
+            lane.shares.entry((partition, key.class)).or_insert(Share { rows: 0, cursor: key });
         share.rows += 1;
+        lane.rows += 1;
         // An earlier timer than those seen lowers the cursor; what is in hand is skipped when it is met again.
         if key < share.cursor {
             share.cursor = key;
         }
-        self.due.insert((key.due, webhook.clone(), partition));
+        let look = (webhook.clone(), partition, key.class);
+        if key.class == Class::First {
+            self.touched.insert(look);
+        } else {
+            self.due.insert((key.due, look));
+        }
     }
 
-    /// What is in hand no more: its outcome is committed, or it was taken back.
+    /// What is in hand no more: its outcome is committed. The lane may be handed something else.
     pub(super) fn release(
         &mut self,
         partition: u32,
         webhook: &WebhookName,
         id: DeliveryId,
-        now: Timestamp,
+        class: Class,
     ) {
-        if !self.in_hand.remove(&(partition, id)) {
+        if !self.drop_hand(partition, webhook, id, class) {
             return;
         }
         if let Some(lane) = self.lanes.get_mut(webhook) {
-            lane.in_hand = lane.in_hand.saturating_sub(1);
+            // In the order in which their rows are due, so that the shares of a lane take turns.
+            let starved = std::mem::take(&mut lane.starved);
+            self.due.extend(starved.into_iter().filter_map(|key| {
+                let share = lane.shares.get(&key)?;
+                Some((share.cursor.due, (webhook.clone(), key.0, key.1)))
+            }));
         }
-        let starved = std::mem::take(&mut self.starved);
-        self.due.extend(starved.into_iter().map(|(webhook, number)| (now, webhook, number)));
+        if self.bytes < self.limits.bytes
+            && let Some(key) = self.crowded.pop_front()
+        {
+            self.touched.insert(key);
+        }
     }
 
     /// Puts back what a lane gave back unsent: it is looked at again.
     pub(super) fn put_back(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
-        if self.in_hand.remove(&(partition, key.id))
-            && let Some(lane) = self.lanes.get_mut(webhook)
-        {
-            lane.in_hand = lane.in_hand.saturating_sub(1);
-            if let Some(share) = lane.shares.get_mut(&partition) {
-                share.cursor = share.cursor.min(key);
-                self.due.insert((key.due, webhook.clone(), partition));
-            }
+        if self.give_back(partition, webhook, key) {
+            self.due.insert((key.due, (webhook.clone(), partition, key.class)));
         }
     }
 
+    fn give_back(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) -> bool {
+        if self.drop_hand(partition, webhook, key.id, key.class)
+            && let Some(lane) = self.lanes.get_mut(webhook)
+            && let Some(share) = lane.shares.get_mut(&(partition, key.class))
+        {
+            share.cursor = share.cursor.min(key);
+            return true;
+        }
+        false
+    }
+
+    fn drop_hand(
+        &mut self,
+        partition: u32,
+        webhook: &WebhookName,
+        id: DeliveryId,
+        class: Class,
+    ) -> bool {
+        let Some(bytes) = self.in_hand.remove(&(partition, id)) else { return false };
+        self.bytes -= bytes;
+        let lane = self.lanes.get_mut(webhook);
+        if let Some(count) = lane.and_then(|lane| lane.in_hand.get_mut(class as usize)) {
+            *count = count.saturating_sub(1);
+        }
+        true
+    }
+
     /// Counts what has ended, for the lanes' pace; returns how many were delivered.
-    pub(super) fn delivered(&mut self, outcomes: &[Attempted]) -> usize {
+    pub(super) fn ended(&mut self, outcomes: &[Attempted], now: Timestamp) -> usize {
         if self.window_since.elapsed() >= WINDOW {
             self.window_since = Instant::now();
             for lane in self.lanes.values_mut() {
@@ -203,33 +240,39 @@ impl Outbox {
             }
         }
         let mut count = 0;
-        for Attempted { job, outcome } in outcomes {
-            let delivered = usize::from(outcome.verdict == Verdict::Delivered);
-            count += delivered;
+        for Attempted { job, outcome, .. } in outcomes {
+            let delivered = outcome.verdict == Verdict::Delivered;
+            count += usize::from(delivered);
             if let Some(lane) = self.lanes.get_mut(&job.webhook) {
                 lane.paces[0].ended += 1;
-                lane.paces[0].delivered += delivered;
+                if delivered {
+                    lane.paces[0].delivered += 1;
+                    lane.delivered_at = Some(now);
+                }
             }
         }
         count
     }
 
+    /// When anything was delivered to the endpoint last, as far as is known.
+    pub(super) fn delivered_at(&self, webhook: &WebhookName) -> Option<Timestamp> {
+        self.lanes.get(webhook)?.delivered_at
+    }
+
     /// Whether a lane that delivers as fast as it can has more that is due than it can do in a moment.
     pub(super) fn is_behind(&self) -> bool {
-        let lane = |(webhook, _): &(WebhookName, u32)| self.lanes.get(webhook);
-        self.starved.iter().filter_map(lane).any(Lane::is_behind)
+        self.lanes.values().any(Lane::is_behind)
     }
 
     /// When the next row is due.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.due.first().map(|(due, ..)| *due)
+        let touched = (!self.touched.is_empty()).then_some(Timestamp::from_ms(0));
+        touched.or_else(|| self.due.first().map(|(due, ..)| *due))
     }
 
     /// Rows that wait, and rows in hand.
     pub(super) fn counts(&self) -> (u64, usize) {
-        let rows =
-            self.lanes.values().flat_map(|lane| lane.shares.values()).map(|share| share.rows).sum();
-        (rows, self.in_hand.len())
+        (self.lanes.values().map(|lane| lane.rows).sum(), self.in_hand.len())
     }
 
     /// The earliest due time that has passed.
@@ -238,95 +281,196 @@ impl Outbox {
         cursors.filter(|share| share.rows > 0).map(|share| share.cursor.due).min()
     }
 
-    /// Hands out what is due, as far as there is room.
-    pub(super) fn dispatch(&mut self, now: Timestamp, room: &Room<'_>) -> Result<(), StoreError> {
+    /// Hands out what is due, as far as there is room; returns what is to be given up instead.
+    pub(super) fn dispatch(
+        &mut self,
+        now: Timestamp,
+        hands: &impl Hands,
+    ) -> Result<Vec<Doomed>, StoreError> {
+        let mut doomed = Vec::new();
+        for key in std::mem::take(&mut self.touched) {
+            self.look(key, now, hands, &mut doomed)?;
+        }
+        let started = Instant::now();
         while let Some((due, ..)) = self.due.first()
             && *due <= now
+            && doomed.len() < DOOMED
+            && started.elapsed() < DISPATCH
         {
-            let Some((_, webhook, number)) = self.due.pop_first() else { break };
-            let Some(partition) = room.partitions.get(&number) else { continue };
-            // A lane without a configuration keeps its rows until it has one again.
-            let Some(in_flight_max) = (room.in_flight_max)(&webhook) else { continue };
-            let jobs = self.collect(&webhook, partition, in_flight_max, now)?;
-            if !jobs.is_empty() {
-                (room.push)(&webhook, jobs);
+            let Some((_, key)) = self.due.pop_first() else { break };
+            self.look(key, now, hands, &mut doomed)?;
+        }
+        Ok(doomed)
+    }
+
+    fn look(
+        &mut self,
+        key: ShareKey,
+        now: Timestamp,
+        hands: &impl Hands,
+        doomed: &mut Vec<Doomed>,
+    ) -> Result<(), StoreError> {
+        let (webhook, number, class) = &key;
+        let Some(rows) = hands.rows(*number) else { return Ok(()) };
+        let Some(lane) = self.lanes.get_mut(webhook) else { return Ok(()) };
+        let Some(share) = lane.shares.get(&(*number, *class)) else { return Ok(()) };
+        if share.rows == 0 {
+            return Ok(());
+        }
+        if share.cursor.due > now {
+            self.due.insert((share.cursor.due, key));
+            return Ok(());
+        }
+        if rows.endpoint(webhook).disabled.is_some() {
+            let found = self.take(&key, rows, now, DOOMED)?;
+            let given_up = |row: Row| row.doomed(DeadLetterReason::EndpointDisabled);
+            doomed.extend(found.into_iter().map(given_up));
+            return Ok(());
+        }
+        let room = match hands.appetite(webhook) {
+            Appetite::Held(wait) => {
+                let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                self.due.insert((now.plus_ms(ms.saturating_add(1)), key));
+                return Ok(());
             }
+            Appetite::Unconfigured => return self.age(key, rows, now, hands, doomed),
+            appetite @ Appetite::Hungry { .. } => lane.room(*class, appetite, self.limits.ahead),
+        };
+        if room == 0 {
+            lane.starved.insert((*number, *class));
+            return Ok(());
+        }
+        let has_some = lane.in_hand.get(*class as usize).is_some_and(|count| *count > 0);
+        let room = match self.limits.bytes.saturating_sub(self.bytes) / ROW_BYTES {
+            0 if has_some => {
+                self.crowded.push_back(key);
+                return Ok(());
+            }
+            rows => room.min(rows.max(1)),
+        };
+        let age_max_ms = hands.age_max_ms(webhook);
+        let mut jobs = Vec::with_capacity(room);
+        for row in self.take(&key, rows, now, room)? {
+            // A first attempt is made however late it is.
+            let is_old = now.ms_since(row.scheduled_at) > age_max_ms;
+            if is_old && *class == Class::Retry {
+                doomed.push(row.doomed(DeadLetterReason::AgeExceeded));
+            } else {
+                jobs.push(row.job);
+            }
+        }
+        if !jobs.is_empty() {
+            hands.push(webhook, jobs);
         }
         Ok(())
     }
 
-    /// Reads a lane's next rows from the store. A share without room is looked at again once an outcome is committed.
-    fn collect(
+    /// A lane without a configuration keeps its rows until it has one again, or they are too old.
+    fn age(
         &mut self,
-        webhook: &WebhookName,
-        partition: &WriteBack,
-        in_flight_max: usize,
+        key: ShareKey,
+        rows: &WriteBack,
         now: Timestamp,
-    ) -> Result<Vec<Job>, StoreError> {
-        let number = partition.number();
+        hands: &impl Hands,
+        doomed: &mut Vec<Doomed>,
+    ) -> Result<(), StoreError> {
+        let age_max_ms = hands.age_max_ms(&key.0);
+        let mut next: Option<Timestamp> = None;
+        for row in self.take(&key, rows, now, DOOMED)? {
+            let until = row.scheduled_at.plus_ms(age_max_ms);
+            if until < now {
+                doomed.push(row.doomed(DeadLetterReason::AgeExceeded));
+            } else {
+                let due = DueKey { class: key.2, due: row.job.due, id: row.job.id };
+                self.give_back(key.1, &key.0, due);
+                next = Some(next.map_or(until, |next| next.min(until)));
+            }
+        }
+        self.due.extend(next.map(|until| (until.plus_ms(1), key)));
+        Ok(())
+    }
+
+    /// Takes up to `room` rows of a share in hand, and sees to it that the rest is looked at in its time.
+    fn take(
+        &mut self,
+        key: &ShareKey,
+        rows: &WriteBack,
+        now: Timestamp,
+        room: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let (webhook, number, class) = key;
         let Some(lane) = self.lanes.get_mut(webhook) else { return Ok(Vec::new()) };
-        let ahead = lane.ended().max(in_flight_max).min(self.limits.ahead);
-        let Some(share) = lane.shares.get_mut(&number) else { return Ok(Vec::new()) };
-        let lane_room = (in_flight_max + ahead).saturating_sub(lane.in_hand);
-        let room = lane_room.min(self.limits.total.saturating_sub(self.in_hand.len()));
-        if share.rows == 0 {
-            return Ok(Vec::new());
-        }
-        if room == 0 {
-            self.starved.insert((webhook.clone(), number));
-            return Ok(Vec::new());
-        }
-        let found = partition.due(webhook, share.cursor, room + 1)?;
-        let mut jobs = Vec::with_capacity(found.len());
+        let Some(share) = lane.shares.get_mut(&(*number, *class)) else { return Ok(Vec::new()) };
+        let found = rows.due(webhook, share.cursor, room + 1)?;
+        let mut taken = Vec::with_capacity(found.len());
         let mut next = None;
-        for (key, uuid) in &found {
-            if key.due > now || jobs.len() == room {
-                next = Some(*key);
+        for (due, uuid) in &found {
+            let is_full =
+                taken.len() == room || (self.bytes >= self.limits.bytes && !taken.is_empty());
+            if due.due > now || is_full {
+                next = Some(*due);
                 break;
             }
-            if self.in_hand.contains(&(number, key.id)) {
+            if self.in_hand.contains_key(&(*number, due.id)) {
                 continue;
             }
-            let state = partition.state(uuid)?;
-            let delivery = state.delivery(key.id).filter(|row| row.due == Due::At(key.due));
+            let state = rows.state(uuid)?;
+            let delivery = state.delivery(due.id).filter(|row| row.due == Due::At(due.due));
             let delivery = delivery.ok_or_else(|| StoreError::Corrupt {
-                partition: number,
+                partition: *number,
                 what: format!("the row of {uuid}"),
             })?;
-            jobs.push(Job {
-                partition: number,
+            let bytes = delivery.body.len() + ROW_BYTES;
+            self.in_hand.insert((*number, due.id), bytes);
+            self.bytes += bytes;
+            let job = Job {
+                partition: *number,
                 uuid: uuid.clone(),
                 id: delivery.id,
                 phase: delivery.phase,
                 attempt: delivery.attempts.saturating_add(1),
                 body: delivery.body.clone(),
                 webhook: webhook.clone(),
-                due: key.due,
-            });
+                due: due.due,
+            };
+            taken.push(Row { job, scheduled_at: delivery.scheduled_at });
         }
-        for job in &jobs {
-            self.in_hand.insert((number, job.id));
+        if let Some(count) = lane.in_hand.get_mut(*class as usize) {
+            *count += taken.len();
         }
-        lane.in_hand += jobs.len();
         match (next, found.last()) {
-            (Some(key), _) => {
-                share.cursor = key;
-                if key.due > now {
-                    self.due.insert((key.due, webhook.clone(), number));
+            (Some(next), _) => {
+                share.cursor = next;
+                if next.due > now {
+                    self.due.insert((next.due, key.clone()));
                 } else {
-                    self.starved.insert((webhook.clone(), number));
+                    lane.starved.insert((*number, *class));
                 }
             }
             // Everything seen is in hand. Where the look was cut short it goes on; rows to come are later, or lower the cursor.
             (None, Some((last, _))) => {
                 share.cursor = *last;
                 if found.len() > room {
-                    self.due.insert((last.due, webhook.clone(), number));
+                    self.due.insert((last.due, key.clone()));
                 }
             }
             (None, None) => {}
         }
-        Ok(jobs)
+        Ok(taken)
+    }
+}
+
+/// A row that was taken in hand.
+struct Row {
+    job: Job,
+    scheduled_at: Timestamp,
+}
+
+impl Row {
+    fn doomed(self, reason: DeadLetterReason) -> Doomed {
+        let class = self.job.class();
+        let Job { partition, uuid, webhook, id, .. } = self.job;
+        Doomed { partition, uuid, webhook, id, class, reason }
     }
 }
 

@@ -40,6 +40,7 @@ impl Engine {
         let starts =
             self.foreign.iter().map(|place| Start { place: place.clone(), from: From::Here });
         self.reader.start(assignment.epoch, starts.collect());
+        self.share();
         tracing::info!(partitions = ?owned, "partitions assigned; restoring");
         self.restore(assignment.epoch);
         Ok(())
@@ -80,11 +81,15 @@ impl Engine {
         task.held = false;
         task.active = true;
         let partition = task.rows.partition().clone();
-        task.rows = WriteBack::new(partition, restored.checkpoint, &restored.lanes);
+        task.rows =
+            WriteBack::new(partition, restored.checkpoint, &restored.backlogs, restored.endpoints);
         task.positions = restored.positions;
         task.reset_timers();
-        let rows: u64 = restored.lanes.values().map(|(rows, _)| rows).sum();
-        self.outbox.load(restored.partition, restored.lanes);
+        let rows: u64 = restored.backlogs.values().map(|(rows, _)| rows).sum();
+        self.outbox.load(restored.partition, restored.backlogs);
+        if let Some(task) = self.tasks.get(&restored.partition) {
+            self.remember(&task.rows);
+        }
         self.health.restored(signed(restored.partition));
         tracing::info!(
             partition = restored.partition,
@@ -164,6 +169,8 @@ impl Engine {
                     Input::Attempted(attempted) => self.attempted(attempted, work)?,
                     // Read after the revocation began, and so another's to read.
                     Input::Records(bundle) => work.gate_bytes += bundle.bytes,
+                    // Rows of partitions that go; breakers are told of when there is something to commit.
+                    Input::Returned(_) | Input::Breaker(..) => {}
                     other @ (Input::Assigned(_)
                     | Input::Revoked { .. }
                     | Input::Restored { .. }
@@ -198,6 +205,8 @@ impl Engine {
         self.foreign.clear();
         self.reader.open_gate(self.intake.clear());
         self.outbox.clear();
+        self.share();
+        self.doomed.clear();
         self.orphans.clear();
         self.busy = false;
     }
@@ -224,6 +233,7 @@ impl Engine {
             self.health.restoring(signed(*number), 0);
         }
         self.outbox.unload();
+        self.doomed.clear();
         while !self.revoking.load(Ordering::SeqCst) && !self.stopping.load(Ordering::SeqCst) {
             self.health.heartbeat();
             let opened = Transactions::open(&self.settings.kafka, self.settings.partitions);

@@ -1,11 +1,16 @@
 //! What the engine tells about its work, once it is committed.
 
 use super::Engine;
-use super::work::{Told, Work};
+use super::work::{Told, Work, shown};
 use crate::domain::{
-    ErrorReason, Event, IgnoreReason, IgnoredRecord, PhononUuid, RecordKind, Source,
+    EndpointEvent, ErrorReason, Event, IgnoreReason, IgnoredRecord, PhononUuid, RecordKind, Source,
+    WebhookName,
 };
-use crate::telemetry::{CorrelationState, DeliveryResult, OutboxState, SourceResult, mask};
+use crate::telemetry::{
+    CorrelationState, DeliveryResult, EndpointChange, EndpointState, OutboxState, SourceResult,
+    mask,
+};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -18,6 +23,12 @@ impl Engine {
                 Told::Event(uuid, event) => {
                     self.tell_event(event);
                     log_event(uuid, event);
+                }
+                Told::Endpoint(webhook, event) => self.tell_endpoint(webhook, event),
+                Told::Breaker(webhook, state) => {
+                    self.metrics.endpoint_change(shown(*state).1);
+                    let (webhook, breaker) = (webhook.as_str(), shown(*state).0.as_str());
+                    tracing::info!(webhook, breaker, "an endpoint's breaker has changed");
                 }
                 Told::Forwarded(place) => {
                     self.metrics.source_record(&place.topic, SourceResult::Forwarded)
@@ -68,6 +79,49 @@ impl Engine {
             | Event::MarkerKept { .. }
             | Event::MarkerExpired => {}
         }
+    }
+
+    fn tell_endpoint(&self, webhook: &WebhookName, event: &EndpointEvent) {
+        let webhook = webhook.as_str();
+        match event {
+            EndpointEvent::Held { until } => {
+                self.metrics.endpoint_change(EndpointChange::Held);
+                let for_ms = until.ms_since(super::clock::now());
+                tracing::info!(webhook, for_ms, "an endpoint asks to be left alone");
+            }
+            EndpointEvent::Disabled { disabled, .. } => {
+                self.metrics.endpoint_change(EndpointChange::Disabled);
+                let cause = disabled.cause.as_str();
+                tracing::warn!(
+                    webhook,
+                    cause,
+                    "an endpoint is disabled and its deliveries are given up; once it is well, run `ringback webhook \
+                     enable` and `ringback dead-letter replay`"
+                );
+            }
+            EndpointEvent::Enabled => {
+                self.metrics.endpoint_change(EndpointChange::Enabled);
+                tracing::info!(webhook, "an endpoint is enabled in a partition");
+            }
+            EndpointEvent::DisabledElsewhere(_)
+            | EndpointEvent::Failing { .. }
+            | EndpointEvent::Recovered => {}
+        }
+    }
+
+    /// The state of every configured endpoint; disabled, if it is in any partition of ours.
+    fn endpoints(&self) -> BTreeMap<WebhookName, EndpointState> {
+        let breakers = self.lanes.breakers().into_iter();
+        let mut states: BTreeMap<WebhookName, EndpointState> =
+            breakers.map(|(webhook, state)| (webhook, shown(state).0)).collect();
+        for task in self.tasks.values() {
+            for (webhook, _) in task.rows.endpoints().iter().filter(|(_, e)| e.disabled.is_some()) {
+                if let Some(state) = states.get_mut(webhook) {
+                    *state = EndpointState::Disabled;
+                }
+            }
+        }
+        states
     }
 
     fn source(&self, source: &Source, result: SourceResult) {
@@ -121,6 +175,7 @@ impl Engine {
         ] {
             self.metrics.set_outbox_rows(state, signed(count));
         }
+        self.metrics.set_endpoints(&self.endpoints());
         self.metrics.set_outbox_oldest(self.oldest_due());
         self.metrics.set_store_bytes(bytes);
     }

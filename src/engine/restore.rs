@@ -216,10 +216,10 @@ impl Target {
         committed: BTreeMap<Place, i64>,
     ) -> Result<Restored, StoreError> {
         let Self { partition, mut checkpoint, load, records, .. } = self;
-        let (checkpoint, lanes) = match load {
+        let (checkpoint, backlogs) = match load {
             Load::Bulk(load) => {
-                let Loaded { checkpoint, lanes } = load.finish(next_offset, clock::now())?;
-                (checkpoint, lanes)
+                let Loaded { checkpoint, backlogs } = load.finish(next_offset, clock::now())?;
+                (checkpoint, backlogs)
             }
             Load::Tail(mut tail) => {
                 (checkpoint.next_offset, checkpoint.at) = (next_offset, clock::now());
@@ -227,7 +227,7 @@ impl Target {
                 if records > 0 {
                     partition.flush()?;
                 }
-                (checkpoint, partition.lanes()?)
+                (checkpoint, partition.backlogs()?)
             }
         };
         let number = partition.number();
@@ -240,7 +240,8 @@ impl Target {
         Ok(Restored {
             partition: number,
             checkpoint,
-            lanes,
+            backlogs,
+            endpoints: partition.endpoints()?,
             positions: offsets
                 .map(|(topic, partition, offset)| {
                     (Place { topic: topic.into(), partition }, offset)
@@ -266,6 +267,10 @@ impl Tail {
                 if let Some(value) = value {
                     self.batch.put_meta(partition, value);
                 }
+                return Ok(());
+            }
+            RowKey::Endpoint(webhook) => {
+                self.batch.put_endpoint(partition, &webhook, value.unwrap_or(&[]));
                 return Ok(());
             }
             RowKey::State(uuid) => uuid,

@@ -2,7 +2,7 @@
 
 use crate::domain::{PhononUuid, State, Timestamp};
 use crate::log::Place;
-use crate::store::{Checkpoint, Partition, StoreError, WriteBack};
+use crate::store::{Backlogs, Checkpoint, Partition, StoreError, WriteBack};
 use std::collections::BTreeMap;
 
 /// A partition that this instance owns.
@@ -26,7 +26,12 @@ impl Task {
     /// A task that is to be restored.
     pub(super) fn new(partition: Partition, places: Vec<Place>) -> Self {
         Self {
-            rows: WriteBack::new(partition, Checkpoint::default(), &BTreeMap::new()),
+            rows: WriteBack::new(
+                partition,
+                Checkpoint::default(),
+                &Backlogs::new(),
+                BTreeMap::new(),
+            ),
             positions: BTreeMap::new(),
             places,
             active: false,

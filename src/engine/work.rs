@@ -1,11 +1,16 @@
 //! A batch: what was decided and is not committed. Nothing of it is written before it is committed as a whole.
 
+mod endpoints;
+
+pub(super) use endpoints::shown;
+
+use super::outbox::Doomed;
 use crate::codec::event::{self, EventContext, RequestView};
 use crate::codec::row::{self, Meta};
-use crate::delivery::{Attempted, Endpoint};
+use crate::delivery::{Attempted, BreakerState, Endpoint};
 use crate::domain::{
-    AccountId, Command, Correlation, DeadLetterReason, Delivery, Event, PhononUuid, RawRecord,
-    Rules, State, Timestamp, WebhookName, decide, evolve,
+    AccountId, Command, Correlation, DeadLetterReason, Delivery, EndpointEvent, EndpointState,
+    Event, PhononUuid, RawRecord, Rules, State, Timestamp, WebhookName, decide, evolve,
 };
 use crate::log::{Outgoing, Place, Record, TopicNames};
 use crate::store::{RowKey, StoreError, WriteBack};
@@ -44,9 +49,17 @@ pub(super) struct Slot {
     pub(super) row: Range<usize>,
 }
 
+/// What is remembered of an endpoint before and after the batch.
+pub(super) struct EndpointSlot {
+    pub(super) old: EndpointState,
+    pub(super) new: EndpointState,
+}
+
 /// What a decision may look at.
 pub(super) struct View<'a> {
     pub(super) rules: &'a Rules,
+    /// How many partitions own uuids.
+    pub(super) partitions: u32,
     pub(super) now: Timestamp,
     pub(super) endpoint: &'a dyn Fn(&WebhookName) -> Option<Arc<Endpoint>>,
 }
@@ -59,6 +72,10 @@ pub(super) enum Told {
     Forwarded(Place),
     /// A record could not be read.
     Bad(Place, DeadLetterReason),
+    /// What became of an endpoint.
+    Endpoint(WebhookName, EndpointEvent),
+    /// A breaker changed.
+    Breaker(WebhookName, BreakerState),
 }
 
 /// The batch.
@@ -66,12 +83,15 @@ pub(super) enum Told {
 pub(super) struct Work {
     slots: Vec<Slot>,
     index: HashMap<(u32, PhononUuid), usize>,
+    endpoints: BTreeMap<(u32, WebhookName), EndpointSlot>,
     leaving: Vec<Leaving>,
     buffer: Vec<u8>,
     /// The offsets after what was read, by input partition.
     pub(super) offsets: BTreeMap<Place, i64>,
     /// The outcomes in it, to be tried again if it can't be committed.
     pub(super) outcomes: Vec<Attempted>,
+    /// The deliveries that are given up in it.
+    pub(super) doomed: Vec<Doomed>,
     /// What the reader's gate is opened by once it is committed.
     pub(super) gate_bytes: usize,
     pub(super) told: Vec<Told>,
@@ -100,6 +120,11 @@ impl Work {
     /// The uuids that it touches.
     pub(super) fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// The endpoints that it touches.
+    pub(super) fn endpoints(&self) -> &BTreeMap<(u32, WebhookName), EndpointSlot> {
+        &self.endpoints
     }
 
     /// The same, for those who keep them.
@@ -142,7 +167,7 @@ impl Work {
         }
     }
 
-    /// Decides `command`; `raw` is the record that it came in.
+    /// Decides `command`, and returns whether that was news; `raw` is the record that it came in.
     pub(super) fn command(
         &mut self,
         rows: &WriteBack,
@@ -150,11 +175,12 @@ impl Work {
         command: &Command,
         raw: Option<&Bytes>,
         view: &View<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let index = self.slot(rows, uuid)?;
-        let Some(state) = self.slots.get(index).map(|slot| &slot.new) else { return Ok(()) };
+        let Some(state) = self.slots.get(index).map(|slot| &slot.new) else { return Ok(false) };
         let events = decide(state, command, view.rules, view.now);
         let account = account(state, command);
+        let is_news = !events.is_empty();
         for event in events {
             let Some(slot) = self.slots.get_mut(index) else { break };
             let before = std::mem::take(&mut slot.new);
@@ -165,7 +191,7 @@ impl Work {
             }
             self.told.push(Told::Event(uuid.clone(), event));
         }
-        Ok(())
+        Ok(is_news)
     }
 
     fn slot(&mut self, rows: &WriteBack, uuid: &PhononUuid) -> Result<usize, StoreError> {
@@ -338,6 +364,20 @@ impl Work {
         }
         self.slots = slots;
         let mut rows = BTreeMap::new();
+        for ((partition, webhook), EndpointSlot { old, new }) in std::mem::take(&mut self.endpoints)
+        {
+            if old == new {
+                continue;
+            }
+            let start = self.buffer.len();
+            RowKey::write_endpoint(&webhook, &mut self.buffer);
+            let key = start..self.buffer.len();
+            let start = self.buffer.len();
+            row::encode_endpoint(&new, &mut self.buffer);
+            let value = (new != EndpointState::default()).then_some(start..self.buffer.len());
+            self.leave(Target::Changelog(partition), Some(key), value, Vec::new());
+            self.endpoints.insert((partition, webhook), EndpointSlot { old, new });
+        }
         for (partition, meta) in metas {
             let key = self.append(RowKey::META);
             let start = self.buffer.len();
@@ -376,7 +416,7 @@ fn account(state: &State, command: &Command) -> Option<AccountId> {
     match command {
         Command::AcceptFlow(flow, _) => return Some(flow.account),
         Command::AcceptReport(report, _) => return Some(report.account),
-        Command::RecordOutcome { .. } | Command::FireTimer(_) => {}
+        Command::RecordOutcome { .. } | Command::GiveUp { .. } | Command::FireTimer(_) => {}
     }
     match &state.correlation {
         Correlation::Unknown => state.deliveries.first().map(|delivery| delivery.account),

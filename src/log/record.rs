@@ -1,7 +1,11 @@
 //! A record of an input topic, decoded.
 
+use crate::codec::inbox;
 use crate::codec::source::{Bad, Decoded, Decoder};
-use crate::domain::{Command, DeadLetterReason, PhononUuid, RecordKind, Source, Timestamp, owner};
+use crate::domain::{
+    Command, DeadLetterReason, EndpointCommand, PhononUuid, RecordKind, Source, Timestamp,
+    WebhookName, owner,
+};
 use bytes::Bytes;
 use rdkafka::message::{BorrowedHeaders, Headers as _, Message};
 use std::collections::BTreeMap;
@@ -65,6 +69,13 @@ pub enum RecordBody {
         /// What it asks.
         command: Box<Command>,
     },
+    /// A command about an endpoint, for the partition that it stands in.
+    Endpoint {
+        /// Which.
+        webhook: WebhookName,
+        /// What is to be done.
+        command: EndpointCommand<'static>,
+    },
     /// Nothing that can be read.
     Bad(Bad),
 }
@@ -117,6 +128,19 @@ impl Topics {
             }
         };
         let payload = message.bytes();
+        let read = |body| Record {
+            offset: message.offset_number(),
+            place: place.clone(),
+            source: source.clone(),
+            body,
+            key: message.key_bytes().map(Bytes::copy_from_slice),
+            payload: Bytes::copy_from_slice(payload),
+        };
+        if role == Role::Inbox
+            && let Some(command) = message.header(inbox::COMMAND_HEADER)
+        {
+            return Reading::Done(Box::new(read(commanded(command, payload))));
+        }
         let decoded = match kind {
             Some(kind) => decoder.decode(kind, payload),
             None => Decoded::Bad(Bad {
@@ -145,14 +169,7 @@ impl Topics {
             Decoded::NeedsSchema(id) => return Reading::NeedsSchema(id),
             Decoded::Bad(bad) => RecordBody::Bad(bad),
         };
-        Reading::Done(Box::new(Record {
-            offset: message.offset_number(),
-            place,
-            source,
-            body,
-            key: message.key_bytes().map(Bytes::copy_from_slice),
-            payload: Bytes::copy_from_slice(payload),
-        }))
+        Reading::Done(Box::new(read(body)))
     }
 
     fn role(&self, topic: &str) -> (Arc<str>, Role) {
@@ -161,6 +178,22 @@ impl Topics {
             // Nothing else is subscribed to.
             None => (topic.into(), Role::Inbox),
         }
+    }
+}
+
+/// What a command in the inbox says.
+fn commanded(command: &str, payload: &[u8]) -> RecordBody {
+    let undecodable = |detail| {
+        RecordBody::Bad(Bad { reason: DeadLetterReason::Undecodable, detail, account: None })
+    };
+    match command {
+        inbox::DISABLE_ENDPOINT | inbox::ENABLE_ENDPOINT => inbox::read_endpoint_command(
+            command, payload,
+        )
+        .map_or_else(undecodable, |(webhook, command)| RecordBody::Endpoint { webhook, command }),
+        _ => undecodable(
+            "the record in the inbox has a ringback.command that is not known".to_owned(),
+        ),
     }
 }
 

@@ -4,7 +4,7 @@ use super::checkpoint::Checkpoint;
 use super::derived::Derived;
 use super::key::{CHECKPOINT_KEY, RowKey, TimerKey};
 use super::partition::Partition;
-use crate::domain::PhononUuid;
+use crate::domain::{PhononUuid, WebhookName};
 use rocksdb::WriteBatch;
 
 /// The changes of one partition, written together or not at all.
@@ -77,6 +77,17 @@ impl Batch {
             self.key.clear();
             key.write(webhook, &mut self.key);
             self.write.put_cf(&family, &self.key, uuid.as_str());
+        }
+    }
+
+    /// Puts what is remembered of an endpoint; no bytes are no row.
+    pub fn put_endpoint(&mut self, partition: &Partition, webhook: &WebhookName, encoded: &[u8]) {
+        self.key.clear();
+        RowKey::write_endpoint(webhook, &mut self.key);
+        if encoded.is_empty() {
+            self.write.delete_cf(&partition.family(), &self.key);
+        } else {
+            self.write.put_cf(&partition.family(), &self.key, encoded);
         }
     }
 

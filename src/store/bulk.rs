@@ -6,14 +6,14 @@
 
 use super::checkpoint::{Checkpoint, Tally};
 use super::derived::Derived;
-use super::key::{DueKey, RowKey, TimerKey};
+use super::key::{Backlogs, RowKey, TimerKey};
 use super::partition::Partition;
 use super::{Batch, StoreError};
 use crate::codec::row;
-use crate::domain::{Timestamp, WebhookName};
+use crate::domain::Timestamp;
 use bytes::Bytes;
 use rocksdb::{IngestExternalFileOptions, SstFileWriter};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// What an entry takes in memory beside its bytes, roughly.
 const ENTRY_BYTES: usize = 100;
@@ -31,8 +31,8 @@ pub struct BulkLoad {
 pub struct Loaded {
     /// How far, and how many uuids stand where.
     pub checkpoint: Checkpoint,
-    /// How many deliveries each lane has, and its first place.
-    pub lanes: BTreeMap<WebhookName, (u64, DueKey)>,
+    /// How many deliveries each lane has.
+    pub backlogs: Backlogs,
 }
 
 impl BulkLoad {
@@ -74,7 +74,7 @@ impl BulkLoad {
     pub fn finish(mut self, next_offset: i64, now: Timestamp) -> Result<Loaded, StoreError> {
         self.write_rows()?;
         let mut indexes = Indexes { load: &self, entries: Vec::new(), bytes: 0 };
-        let (mut tally, mut lanes) = (Tally::default(), BTreeMap::new());
+        let (mut tally, mut backlogs) = (Tally::default(), Backlogs::new());
         for stored in self.partition.rows() {
             let (key, value) = stored?;
             let corrupt = |what: &str| StoreError::Corrupt {
@@ -90,7 +90,7 @@ impl BulkLoad {
             tally.change(&Derived::default(), &derived);
             indexes.add(uuid.as_str().as_bytes(), &derived)?;
             for (webhook, key) in derived.due {
-                let (rows, first) = lanes.entry(webhook).or_insert((0, key));
+                let (rows, first) = backlogs.entry((webhook, key.class)).or_insert((0, key));
                 *rows += 1;
                 *first = key.min(*first);
             }
@@ -101,7 +101,7 @@ impl BulkLoad {
         batch.put_checkpoint(&self.partition, checkpoint);
         self.partition.commit(&mut batch)?;
         self.partition.flush()?;
-        Ok(Loaded { checkpoint, lanes })
+        Ok(Loaded { checkpoint, backlogs })
     }
 }
 

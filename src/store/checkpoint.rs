@@ -60,22 +60,26 @@ impl Tally {
     }
 }
 
+/// How keys, indexes and tally are laid out. A store of another layout is restored from the changelog, whose rows it has.
+const LAYOUT: u64 = 2;
+
 impl Checkpoint {
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let numbers = [self.next_offset.cast_unsigned(), self.at.as_ms().cast_unsigned()];
+        let numbers = [LAYOUT, self.next_offset.cast_unsigned(), self.at.as_ms().cast_unsigned()];
         numbers.into_iter().chain(self.tally.to_array()).flat_map(u64::to_be_bytes).collect()
     }
 
+    /// `None`: another layout.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (words, rest) = bytes.as_chunks::<8>();
-        let numbers: [u64; 7] = words
+        let numbers: [u64; 8] = words
             .iter()
             .map(|word| u64::from_be_bytes(*word))
             .collect::<Vec<_>>()
             .try_into()
             .ok()?;
-        let [next_offset, at, tally @ ..] = numbers;
-        rest.is_empty().then_some(Self {
+        let [layout, next_offset, at, tally @ ..] = numbers;
+        (rest.is_empty() && layout == LAYOUT).then_some(Self {
             next_offset: next_offset.cast_signed(),
             at: Timestamp::from_ms(at.cast_signed()),
             tally: Tally::from_array(tally),

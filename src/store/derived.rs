@@ -53,7 +53,7 @@ impl State {
     /// The places of its deliveries in their lanes; a delivery that waits for phase 1 has none.
     pub fn due_keys(&self) -> impl Iterator<Item = (&WebhookName, DueKey)> {
         self.deliveries.iter().filter_map(|row| match row.due {
-            Due::At(due) => Some((&row.webhook, DueKey { due, id: row.id })),
+            Due::At(due) => Some((&row.webhook, DueKey { class: row.class(), due, id: row.id })),
             Due::AfterPhaseOne => None,
         })
     }

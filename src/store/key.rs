@@ -4,14 +4,17 @@
 //! |---|---|---|---|
 //! | `m` | – | input offsets and time of the last commit | yes |
 //! | `s` | uuid | state row | yes |
+//! | `e` | webhook | endpoint row | yes |
 //! | `k` | – | checkpoint and tally | no: it says how much of the changelog is in here |
 //! | `t` | due time, uuid | – | no: derived |
-//! | `d` | webhook, `0`, due time, delivery id | uuid | no: derived |
+//! | `d` | webhook, `0`, class, due time, delivery id | uuid | no: derived |
 
-use crate::domain::{DeliveryId, PhononUuid, Timestamp, WebhookName};
+use crate::domain::{Class, DeliveryId, PhononUuid, Timestamp, WebhookName};
+use std::collections::BTreeMap;
 
 const META: u8 = b'm';
 const STATE: u8 = b's';
+const ENDPOINT: u8 = b'e';
 const CHECKPOINT: u8 = b'k';
 const TIMER: u8 = b't';
 const DUE: u8 = b'd';
@@ -23,6 +26,8 @@ pub enum RowKey {
     Meta,
     /// The state of a uuid.
     State(PhononUuid),
+    /// What is remembered of an endpoint.
+    Endpoint(WebhookName),
 }
 
 impl RowKey {
@@ -33,6 +38,17 @@ impl RowKey {
     pub fn write_state(uuid: &PhononUuid, out: &mut Vec<u8>) {
         out.push(STATE);
         out.extend_from_slice(uuid.as_str().as_bytes());
+    }
+
+    /// Appends the key of the row of the endpoint `webhook`.
+    pub fn write_endpoint(webhook: &WebhookName, out: &mut Vec<u8>) {
+        out.push(ENDPOINT);
+        out.extend_from_slice(webhook.as_str().as_bytes());
+    }
+
+    /// The keys of all endpoint rows.
+    pub(super) fn endpoints() -> (Vec<u8>, Vec<u8>) {
+        (vec![ENDPOINT], vec![ENDPOINT + 1])
     }
 
     /// The keys of all state rows.
@@ -46,6 +62,9 @@ impl RowKey {
         match key.split_first()? {
             (&META, []) => Some(Self::Meta),
             (&STATE, uuid) => Some(Self::State(PhononUuid::new(std::str::from_utf8(uuid).ok()?)?)),
+            (&ENDPOINT, webhook) => {
+                Some(Self::Endpoint(WebhookName::new(std::str::from_utf8(webhook).ok()?)?))
+            }
             _ => None,
         }
     }
@@ -89,6 +108,8 @@ impl TimerKey {
 /// The place of a delivery in its lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DueKey {
+    /// First attempts stand before all retries.
+    pub class: Class,
     /// When it may be attempted.
     pub due: Timestamp,
     /// Which delivery.
@@ -96,29 +117,37 @@ pub struct DueKey {
 }
 
 impl DueKey {
-    /// The first place of all.
+    /// The first place of all of a class.
     #[must_use]
-    pub fn first() -> Self {
-        Self { due: Timestamp::from_ms(i64::MIN), id: DeliveryId::from_bytes([0; 16]) }
+    pub fn first(class: Class) -> Self {
+        Self { class, due: Timestamp::from_ms(i64::MIN), id: DeliveryId::from_bytes([0; 16]) }
+    }
+
+    /// After the last place of all of a class.
+    pub(super) fn last(class: Class) -> Self {
+        let id = DeliveryId::from_bytes([0xff; 16]);
+        Self { class, due: Timestamp::from_ms(i64::MAX), id }
     }
 
     pub(super) fn write(self, webhook: &WebhookName, out: &mut Vec<u8>) {
-        Self::write_lane(webhook, out);
+        Self::write_lane(webhook, self.class, out);
         out.extend_from_slice(&sortable(self.due));
         out.extend_from_slice(&self.id.to_bytes());
     }
 
-    pub(super) fn write_lane(webhook: &WebhookName, out: &mut Vec<u8>) {
+    pub(super) fn write_lane(webhook: &WebhookName, class: Class, out: &mut Vec<u8>) {
         out.push(DUE);
         out.extend_from_slice(webhook.as_str().as_bytes());
-        out.push(0);
+        out.extend_from_slice(&[0, class as u8]);
     }
 
     pub(super) fn parse(key: &[u8]) -> Option<(WebhookName, Self)> {
         let (rest, id) = key.strip_prefix(&[DUE])?.split_last_chunk::<16>()?;
         let (webhook, due) = rest.split_last_chunk::<8>()?;
-        let webhook = std::str::from_utf8(webhook.strip_suffix(&[0])?).ok()?;
-        let key = Self { due: from_sortable(*due), id: DeliveryId::from_bytes(*id) };
+        let (webhook, [0, class]) = webhook.split_last_chunk()? else { return None };
+        let webhook = std::str::from_utf8(webhook).ok()?;
+        let class = Class::ALL.into_iter().find(|known| *known as u8 == *class)?;
+        let key = Self { class, due: from_sortable(*due), id: DeliveryId::from_bytes(*id) };
         Some((WebhookName::new(webhook)?, key))
     }
 
@@ -127,6 +156,9 @@ impl DueKey {
         (vec![DUE], vec![DUE + 1])
     }
 }
+
+/// How many deliveries each lane has, by class, and the first place.
+pub type Backlogs = BTreeMap<(WebhookName, Class), (u64, DueKey)>;
 
 /// Big-endian with the sign flipped, so that bytes sort as times do.
 fn sortable(time: Timestamp) -> [u8; 8] {
@@ -140,12 +172,13 @@ fn from_sortable(bytes: [u8; 8]) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::{DueKey, RowKey, TimerKey};
-    use crate::domain::{DeliveryId, PhononUuid, Timestamp, WebhookName};
+    use crate::domain::{Class, DeliveryId, PhononUuid, Timestamp, WebhookName};
 
     #[test]
     fn keys_read_back_and_sort_by_time() {
         let webhook = WebhookName::new("crm").unwrap();
-        let key = |ms| DueKey { due: Timestamp::from_ms(ms), id: DeliveryId::from_bytes([7; 16]) };
+        let id = DeliveryId::from_bytes([7; 16]);
+        let key = |ms| DueKey { class: Class::Retry, due: Timestamp::from_ms(ms), id };
         let bytes = |ms| {
             let mut out = Vec::new();
             key(ms).write(&webhook, &mut out);
@@ -163,6 +196,9 @@ mod tests {
         RowKey::write_state(&uuid, &mut row);
         assert_eq!(RowKey::parse(&row), Some(RowKey::State(uuid)));
         assert_eq!(RowKey::parse(RowKey::META), Some(RowKey::Meta));
+        let mut row = Vec::new();
+        RowKey::write_endpoint(&webhook, &mut row);
+        assert_eq!(RowKey::parse(&row), Some(RowKey::Endpoint(webhook)));
         assert_eq!(RowKey::parse(b"x"), None);
     }
 }

@@ -1,8 +1,9 @@
 //! One partition's rows and indexes.
 
-use super::key::{CHECKPOINT_KEY, DueKey, RowKey, TimerKey};
+use super::key::{Backlogs, CHECKPOINT_KEY, DueKey, RowKey, TimerKey};
 use super::{Batch, Checkpoint, Db, StoreError};
-use crate::domain::{PhononUuid, Timestamp, WebhookName};
+use crate::codec::row;
+use crate::domain::{EndpointState, PhononUuid, Timestamp, WebhookName};
 use bytes::Bytes;
 use rocksdb::{
     BoundColumnFamily, DBIteratorWithThreadMode, IngestExternalFileOptions, IteratorMode, Options,
@@ -65,18 +66,33 @@ impl Partition {
         Ok(self.db.get_cf(&self.family(), RowKey::META)?.map(Bytes::from))
     }
 
-    /// How much of the changelog is here.
+    /// How much of the changelog is here; nothing, if it was written by a version that laid it out in another way.
     ///
     /// # Errors
-    /// When the disk fails, or the checkpoint can't be read.
+    /// When the disk fails.
     pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        match self.db.get_pinned_cf(&self.family(), CHECKPOINT_KEY)? {
-            None => Ok(Checkpoint::default()),
-            Some(bytes) => Checkpoint::from_bytes(&bytes).ok_or_else(|| StoreError::Corrupt {
-                partition: self.number,
-                what: "checkpoint".to_owned(),
-            }),
-        }
+        let bytes = self.db.get_pinned_cf(&self.family(), CHECKPOINT_KEY)?;
+        Ok(bytes.and_then(|bytes| Checkpoint::from_bytes(&bytes)).unwrap_or_default())
+    }
+
+    /// What is stored of the endpoints.
+    ///
+    /// # Errors
+    /// When the disk fails, or a row can't be read.
+    pub fn endpoints(&self) -> Result<BTreeMap<WebhookName, EndpointState>, StoreError> {
+        let (lower, upper) = RowKey::endpoints();
+        let endpoint = |entry: Result<Entry, rocksdb::Error>| {
+            let (key, value) = entry?;
+            let row = row::decode_endpoint(&Bytes::from(value));
+            match (RowKey::parse(&key), row) {
+                (Some(RowKey::Endpoint(webhook)), Ok(endpoint)) => Ok((webhook, endpoint)),
+                _ => Err(StoreError::Corrupt {
+                    partition: self.number,
+                    what: format!("the row {}", key.escape_ascii()),
+                }),
+            }
+        };
+        self.iterate(lower, upper).map(endpoint).collect()
     }
 
     /// Writes the batch and empties it. After a crash it is there as a whole, with all that was written before it, or not
@@ -161,7 +177,7 @@ impl Partition {
         })
     }
 
-    /// The places of a lane from `from` on, the earliest first, with the uuids whose deliveries they are.
+    /// The places of a lane's class from `from` on, the earliest first, with the uuids whose deliveries they are.
     pub fn due(
         &self,
         webhook: &WebhookName,
@@ -170,9 +186,9 @@ impl Partition {
         let mut lower = Vec::with_capacity(64);
         from.write(webhook, &mut lower);
         let mut upper = Vec::with_capacity(64);
-        DueKey::write_lane(webhook, &mut upper);
-        if let Some(terminator) = upper.last_mut() {
-            *terminator += 1;
+        DueKey::write_lane(webhook, from.class, &mut upper);
+        if let Some(class) = upper.last_mut() {
+            *class += 1;
         }
         self.iterate(lower, upper).map(|entry| {
             let (key, uuid) = entry?;
@@ -180,19 +196,19 @@ impl Partition {
         })
     }
 
-    /// How many deliveries each lane has, and its first place.
+    /// How many deliveries each lane has, by class, and the first place.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn lanes(&self) -> Result<BTreeMap<WebhookName, (u64, DueKey)>, StoreError> {
+    pub fn backlogs(&self) -> Result<Backlogs, StoreError> {
         let (lower, upper) = DueKey::all();
-        let mut lanes = BTreeMap::new();
+        let mut backlogs = Backlogs::new();
         for entry in self.iterate(lower, upper) {
             let (key, uuid) = entry?;
             let (webhook, key, _) = self.parse_due(&key, &uuid)?;
-            lanes.entry(webhook).or_insert((0, key)).0 += 1;
+            backlogs.entry((webhook, key.class)).or_insert((0, key)).0 += 1;
         }
-        Ok(lanes)
+        Ok(backlogs)
     }
 
     fn parse_due(

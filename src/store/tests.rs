@@ -3,8 +3,8 @@
 use super::{Batch, BulkLoad, Checkpoint, Derived, DueKey, Partition, RowKey, Store, TimerKey};
 use crate::codec::row;
 use crate::domain::{
-    AccountId, Correlation, Delivery, DeliveryId, Due, Phase, PhononUuid, Source, State, Timestamp,
-    WebhookName,
+    AccountId, Class, Correlation, Delivery, DeliveryId, Due, Phase, PhononUuid, Source, State,
+    Timestamp, WebhookName,
 };
 use bytes::Bytes;
 
@@ -59,7 +59,8 @@ impl Dice {
             let webhook = if self.roll(2) == 0 { "crm" } else { "crm2" };
             let due = self.roll(50).cast_signed();
             let id = (u128::from(number) << 64 | u128::from(index)).to_be_bytes();
-            Delivery { id: DeliveryId::from_bytes(id), ..delivery(webhook, 0, due) }
+            let attempts = u32::from(self.roll(2) == 0);
+            Delivery { id: DeliveryId::from_bytes(id), attempts, ..delivery(webhook, 0, due) }
         });
         let deliveries = deliveries.collect();
         let until = self.roll(90).cast_signed();
@@ -77,9 +78,11 @@ struct Contents {
 
 fn contents(partition: &Partition) -> Contents {
     let rows = partition.rows().map(|entry| entry.map(|(k, v)| (k.to_vec(), v.to_vec())));
-    let due = ["crm", "crm2"].into_iter().flat_map(|webhook| {
-        let webhook = WebhookName::new(webhook).unwrap();
-        partition.due(&webhook, DueKey::first()).map(|entry| entry.unwrap().0).collect::<Vec<_>>()
+    let lanes = ["crm", "crm2"].into_iter().flat_map(|name| Class::ALL.map(|class| (name, class)));
+    let due = lanes.flat_map(|(name, class)| {
+        let webhook = WebhookName::new(name).unwrap();
+        let due = partition.due(&webhook, DueKey::first(class));
+        due.map(|entry| entry.unwrap().0).collect::<Vec<_>>()
     });
     let timers = partition.timers(Timestamp::from_ms(0), Timestamp::from_ms(1000));
     Contents {
@@ -125,7 +128,7 @@ fn a_bulk_load_makes_what_putting_row_by_row_makes() {
     let loaded = load.finish(1234, Timestamp::default()).unwrap();
     assert_eq!(contents(&bulk), contents(&one_by_one));
     assert_eq!(loaded.checkpoint, checkpoint);
-    assert_eq!(loaded.lanes, one_by_one.lanes().unwrap());
+    assert_eq!(loaded.backlogs, one_by_one.backlogs().unwrap());
     assert_eq!(bulk.checkpoint().unwrap(), checkpoint);
     assert_eq!(bulk.meta().unwrap().as_deref(), Some(&b"meta"[..]));
 }

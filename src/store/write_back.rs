@@ -12,10 +12,10 @@ use super::StoreError;
 use super::batch::Batch;
 use super::checkpoint::{Checkpoint, Tally};
 use super::derived::Derived;
-use super::key::{DueKey, TimerKey};
+use super::key::{Backlogs, DueKey, TimerKey};
 use super::partition::Partition;
 use crate::codec::row;
-use crate::domain::{PhononUuid, State, Timestamp, WebhookName};
+use crate::domain::{Class, EndpointState, PhononUuid, State, Timestamp, WebhookName};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -60,10 +60,14 @@ pub struct WriteBack {
     partition: Partition,
     young: Generation,
     old: Generation,
-    due: BTreeMap<WebhookName, BTreeMap<DueKey, PhononUuid>>,
+    due: HashMap<WebhookName, BTreeMap<DueKey, PhononUuid>>,
     timers: BTreeSet<TimerKey>,
     /// How many due entries RocksDB has, by lane: a lane without any need not be looked up there.
-    stored_due: BTreeMap<WebhookName, u64>,
+    stored_due: BTreeMap<(WebhookName, Class), u64>,
+    /// What is remembered of endpoints: few, and so all of them.
+    endpoints: BTreeMap<WebhookName, EndpointState>,
+    /// Those that RocksDB does not have so.
+    endpoints_changed: BTreeSet<WebhookName>,
     /// What is committed.
     latest: Checkpoint,
     meta: Vec<u8>,
@@ -78,20 +82,23 @@ pub struct WriteBack {
 }
 
 impl WriteBack {
-    /// Nothing but what RocksDB has: the checkpoint, and so many due entries by lane.
+    /// Nothing but what RocksDB has: the checkpoint, so many due entries by lane, and the endpoints.
     #[must_use]
     pub fn new(
         partition: Partition,
         stored: Checkpoint,
-        lanes: &BTreeMap<WebhookName, (u64, DueKey)>,
+        backlogs: &Backlogs,
+        endpoints: BTreeMap<WebhookName, EndpointState>,
     ) -> Self {
         Self {
             partition,
             young: Generation::default(),
             old: Generation::default(),
-            due: BTreeMap::new(),
+            due: HashMap::new(),
             timers: BTreeSet::new(),
-            stored_due: lanes.iter().map(|(name, (rows, _))| (name.clone(), *rows)).collect(),
+            stored_due: backlogs.iter().map(|(lane, (rows, _))| (lane.clone(), *rows)).collect(),
+            endpoints,
+            endpoints_changed: BTreeSet::new(),
             latest: stored,
             meta: Vec::new(),
             mark: None,
@@ -189,6 +196,28 @@ impl WriteBack {
         }
     }
 
+    /// What is remembered of an endpoint.
+    #[must_use]
+    pub fn endpoint(&self, webhook: &WebhookName) -> EndpointState {
+        self.endpoints.get(webhook).copied().unwrap_or_default()
+    }
+
+    /// Everything that is remembered of endpoints.
+    #[must_use]
+    pub fn endpoints(&self) -> &BTreeMap<WebhookName, EndpointState> {
+        &self.endpoints
+    }
+
+    /// Puts what was committed of an endpoint.
+    pub fn put_endpoint(&mut self, webhook: &WebhookName, endpoint: EndpointState) {
+        if endpoint == EndpointState::default() {
+            self.endpoints.remove(webhook);
+        } else {
+            self.endpoints.insert(webhook.clone(), endpoint);
+        }
+        self.endpoints_changed.insert(webhook.clone());
+    }
+
     /// What was put since the last call is committed, with the partition's meta row and, where rows were written, the offset
     /// after them in the changelog.
     pub fn committed(&mut self, next_offset: Option<i64>, meta: &[u8], now: Timestamp) {
@@ -254,18 +283,25 @@ impl WriteBack {
             self.unindex(&uuid, &row.derived);
             self.old.bytes -= row.bytes;
             self.stored.tally.change(&row.stored, &row.derived);
-            for (webhook, _) in &row.stored.due {
-                let count = self.stored_due.entry(webhook.clone()).or_default();
+            for (webhook, key) in &row.stored.due {
+                let count = self.stored_due.entry((webhook.clone(), key.class)).or_default();
                 *count = count.saturating_sub(1);
             }
-            for (webhook, _) in &row.derived.due {
-                *self.stored_due.entry(webhook.clone()).or_default() += 1;
+            for (webhook, key) in &row.derived.due {
+                *self.stored_due.entry((webhook.clone(), key.class)).or_default() += 1;
             }
         }
         if self.old.rows.is_empty() {
             self.stored = Checkpoint { tally: self.stored.tally, ..mark };
             self.mark = None;
             batch.put_meta(&self.partition, &self.meta);
+            for webhook in std::mem::take(&mut self.endpoints_changed) {
+                encoded.clear();
+                if let Some(endpoint) = self.endpoints.get(&webhook) {
+                    row::encode_endpoint(endpoint, &mut encoded);
+                }
+                batch.put_endpoint(&self.partition, &webhook, &encoded);
+            }
         }
         batch.put_checkpoint(&self.partition, self.stored);
         self.partition.commit(&mut batch)
@@ -288,7 +324,7 @@ impl WriteBack {
         merge(stored, here.take_while(|timer| timer.due <= until).cloned(), limit)
     }
 
-    /// The places of a lane from `from` on, the earliest first, at most `limit`, with the uuids whose deliveries they are.
+    /// The places of a lane's class from `from` on, the earliest first, at most `limit`, with the uuids whose deliveries they are.
     ///
     /// # Errors
     /// When the disk fails.
@@ -298,9 +334,9 @@ impl WriteBack {
         from: DueKey,
         limit: usize,
     ) -> Result<Vec<(DueKey, PhononUuid)>, StoreError> {
-        let here = self.due.get(webhook).map(|lane| lane.range(from..));
+        let here = self.due.get(webhook).map(|lane| lane.range(from..=DueKey::last(from.class)));
         let here = here.into_iter().flatten().map(|(key, uuid)| (*key, uuid.clone()));
-        if self.stored_due.get(webhook).is_none_or(|rows| *rows == 0) {
+        if self.stored_due.get(&(webhook.clone(), from.class)).is_none_or(|rows| *rows == 0) {
             return Ok(here.take(limit).collect());
         }
         let stored = self.partition.due(webhook, from);

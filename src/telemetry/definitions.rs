@@ -77,7 +77,7 @@ definitions! {
     OUTBOX_ROWS: Gauge "ringback_outbox_rows" ["state"]
         = "Deliveries that are not finished: waiting for their due time, ready, held until phase 1 is over, or in flight.";
     OUTBOX_OLDEST: Gauge "ringback_outbox_oldest_seconds" []
-        = "Age of the oldest delivery that is not finished; 0 when there is none.";
+        = "How long the delivery has been due that has been due the longest; 0 when none is.";
     DELIVERIES: Counter "ringback_deliveries_total" ["phase", "result"]
         = "Deliveries finished, by phase and result.";
     DELIVERY_LATENCY: Histogram "ringback_delivery_latency_seconds" ["phase"] in LATENCY_SECONDS
@@ -92,6 +92,8 @@ definitions! {
         = "Times that a rate limit held a delivery back.";
     ENDPOINTS: Gauge "ringback_endpoints" ["state"]
         = "Configured endpoints, by their breaker's state, or disabled.";
+    ENDPOINT_CHANGES: Counter "ringback_endpoint_changes_total" ["state"]
+        = "Changes of an endpoint's state: of its breaker, held by its own wish, disabled or enabled.";
     BREAKER_STATE: Gauge "ringback_breaker_state" ["endpoint"]
         = "Per endpoint, where that is switched on: 0 closed, 1 half open, 2 open, 3 disabled.";
     TRANSACTION_DURATION: Histogram "ringback_transaction_duration_seconds" [] in TRANSACTION_SECONDS

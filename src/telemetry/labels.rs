@@ -127,6 +127,22 @@ labels! {
         Fenced = "fenced",
     }
 
+    /// What has changed of an endpoint.
+    EndpointChange {
+        /// Its breaker lets everything through again.
+        Closed = "closed",
+        /// Its breaker probes.
+        HalfOpen = "half_open",
+        /// Its breaker lets nothing through.
+        Open = "open",
+        /// It asked to be left alone.
+        Held = "held",
+        /// It is disabled.
+        Disabled = "disabled",
+        /// An operator has enabled it.
+        Enabled = "enabled",
+    }
+
     /// How an endpoint is doing.
     EndpointState {
         /// Its breaker lets everything through.

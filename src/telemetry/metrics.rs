@@ -4,8 +4,8 @@ use super::definitions as define;
 use super::family::{Family, Maker, sound};
 use super::health::PartitionHealth;
 use super::labels::{
-    AttemptOutcome, CorrelationState, DeliveryResult, EndpointState, OutboxState, SourceResult,
-    TransactionErrorKind,
+    AttemptOutcome, CorrelationState, DeliveryResult, EndpointChange, EndpointState, OutboxState,
+    SourceResult, TransactionErrorKind,
 };
 use super::render::Format;
 use crate::domain::{DeadLetterReason, IgnoreReason, Outcome, Phase, Timestamp, WebhookName};
@@ -13,7 +13,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A topic that was not named at the start.
 const OTHER_TOPIC: &str = "other";
 
-/// No delivery is unfinished.
+/// No delivery is due.
 const NO_OLDEST: i64 = i64::MAX;
 
 /// Every metric of one daemon.
@@ -44,9 +44,10 @@ pub struct Metrics {
     dead_letters: Family<DeadLetterReason, IntCounter>,
     rate_limited: IntCounter,
     endpoints: Family<EndpointState, IntGauge>,
+    endpoint_changes: Family<EndpointChange, IntCounter>,
     breaker_state: IntGaugeVec,
-    breakers_shown: Mutex<BTreeSet<WebhookName>>,
-    breakers_max: usize,
+    endpoints_shown: Mutex<BTreeSet<WebhookName>>,
+    endpoints_max: usize,
     transaction_duration: Histogram,
     transaction_errors: Family<TransactionErrorKind, IntCounter>,
     consumer_lag: IntGaugeVec,
@@ -92,9 +93,10 @@ impl Metrics {
             dead_letters: make.counters(&define::DEAD_LETTERS),
             rate_limited: make.counter(&define::RATE_LIMITED),
             endpoints: make.gauges(&define::ENDPOINTS),
+            endpoint_changes: make.counters(&define::ENDPOINT_CHANGES),
             breaker_state: make.gauge_vec(&define::BREAKER_STATE),
-            breakers_shown: Mutex::default(),
-            breakers_max: endpoints_max,
+            endpoints_shown: Mutex::default(),
+            endpoints_max,
             transaction_duration: make.histogram(&define::TRANSACTION_DURATION),
             transaction_errors: make.counters(&define::TRANSACTION_ERRORS),
             consumer_lag: make.gauge_vec(&define::CONSUMER_LAG),
@@ -150,10 +152,10 @@ impl Metrics {
         set(self.outbox_rows.at(state), count);
     }
 
-    /// The oldest delivery that is not finished was scheduled then. Its age is computed when it is asked for, so that it
-    /// grows though the engine stands still.
-    pub fn set_outbox_oldest(&self, scheduled_at: Option<Timestamp>) {
-        let ms = scheduled_at.map_or(NO_OLDEST, Timestamp::as_ms);
+    /// The delivery that has been due the longest is due since then. For how long is computed when it is asked for, so that
+    /// it grows though the engine stands still.
+    pub fn set_outbox_oldest(&self, due_at: Option<Timestamp>) {
+        let ms = due_at.map_or(NO_OLDEST, Timestamp::as_ms);
         self.outbox_oldest_ms.store(ms, Ordering::Relaxed);
     }
 
@@ -180,26 +182,39 @@ impl Metrics {
         add(self.dead_letters.at(reason), 1);
     }
 
-    /// A rate limit held a delivery back.
-    pub fn rate_limited(&self) {
-        self.rate_limited.inc();
+    /// Rate limits have held so many attempts back.
+    pub fn rate_limited(&self, attempts: u64) {
+        self.rate_limited.inc_by(attempts);
     }
 
-    /// There are `count` endpoints in `state`.
-    pub fn set_endpoints(&self, state: EndpointState, count: i64) {
-        set(self.endpoints.at(state), count);
+    /// An endpoint has changed.
+    pub fn endpoint_change(&self, change: EndpointChange) {
+        add(self.endpoint_changes.at(change), 1);
     }
 
-    /// An endpoint's state, shown where single endpoints are, and for the first of them only.
-    pub fn set_breaker_state(&self, endpoint: &WebhookName, state: EndpointState) {
-        let mut shown = self.breakers_shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if !shown.contains(endpoint) {
-            if shown.len() >= self.breakers_max {
-                return;
-            }
-            shown.insert(endpoint.clone());
+    /// The states of all endpoints; single ones are shown where that is switched on, and the first of them only.
+    pub fn set_endpoints(&self, states: &BTreeMap<WebhookName, EndpointState>) {
+        for state in EndpointState::ALL {
+            let count = states.values().filter(|other| *other == state).count();
+            set(self.endpoints.at(*state), i64::try_from(count).unwrap_or(i64::MAX));
         }
-        self.breaker_state.with_label_values(&[endpoint.as_str()]).set(state as i64);
+        let mut shown = self.endpoints_shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.retain(|endpoint| {
+            let stays = states.contains_key(endpoint);
+            if !stays {
+                // It was set below, at an earlier call.
+                let _ = self.breaker_state.remove_label_values(&[endpoint.as_str()]);
+            }
+            stays
+        });
+        for (endpoint, state) in states {
+            if shown.len() < self.endpoints_max {
+                shown.insert(endpoint.clone());
+            }
+            if shown.contains(endpoint) {
+                self.breaker_state.with_label_values(&[endpoint.as_str()]).set(*state as i64);
+            }
+        }
     }
 
     /// A transaction was committed so long after its begin.

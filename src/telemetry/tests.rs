@@ -47,15 +47,15 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     metrics.attempt(Phase::One, &outcome(None, 20));
     metrics.attempt(Phase::Two, &outcome(Some(ErrorReason::Timeout), 15_000));
     metrics.dead_letter(DeadLetterReason::FlowMissing);
-    metrics.rate_limited();
-    metrics.set_endpoints(EndpointState::Closed, 3);
-    for (name, state) in [
+    metrics.rate_limited(1);
+    metrics.endpoint_change(EndpointChange::Held);
+    let states = [
         ("crm", EndpointState::Open),
         ("erp", EndpointState::Disabled),
         ("one too many", EndpointState::Open),
-    ] {
-        metrics.set_breaker_state(&WebhookName::new(name).unwrap(), state);
-    }
+    ];
+    let states = states.map(|(name, state)| (WebhookName::new(name).unwrap(), state));
+    metrics.set_endpoints(&states.into());
     metrics.transaction(Duration::from_millis(3));
     metrics.transaction_error(TransactionErrorKind::Fenced);
     metrics.set_consumer_lag("flow-complete", 3, 17);
@@ -103,7 +103,9 @@ fn an_occurrence_shows_under_its_labels() {
             "ringback_attempt_duration_seconds_count 2",
             "ringback_dead_letters_total{reason=\"flow_missing\"} 1",
             "ringback_rate_limited_total 1",
-            "ringback_endpoints{state=\"closed\"} 3",
+            "ringback_endpoints{state=\"closed\"} 0",
+            "ringback_endpoints{state=\"open\"} 2",
+            "ringback_endpoint_changes_total{state=\"held\"} 1",
             "ringback_breaker_state{endpoint=\"crm\"} 2",
             "ringback_breaker_state{endpoint=\"erp\"} 3",
             "ringback_transaction_duration_seconds_count 1",
@@ -141,7 +143,7 @@ fn endpoints_are_opt_in_and_capped() {
     let (metrics, _health) = busy();
     assert!(!metrics.render(Format::Text).contains("one too many"));
     let metrics = Metrics::new(&[]);
-    metrics.set_breaker_state(&WebhookName::new("crm").unwrap(), EndpointState::Open);
+    metrics.set_endpoints(&[(WebhookName::new("crm").unwrap(), EndpointState::Open)].into());
     assert!(!metrics.render(Format::Text).contains("crm"));
 }
 

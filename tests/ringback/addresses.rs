@@ -53,6 +53,12 @@ fn an_address_that_is_not_allowed_is_never_called() {
         "[64:ff9b::127.0.0.1]",
         "0.0.0.0",
         "169.254.169.254",
+        "10.0.0.1",
+        "[fe80::1]",
+        "[fd00:ec2::254]",
+        "[::127.0.0.1]",
+        "[2002:7f00:1::1]",
+        "[2001::7f00:1]",
     ];
     let secret = "/hooks/t0ken?key=t0ken";
     let outcome = refused(stage, &hosts.map(|host| format!("http://{host}:{port}{secret}")));

@@ -75,6 +75,40 @@ fn a_rotation_signs_with_every_live_secret() {
     signature::verify(newer, &outcome.webhooks);
 }
 
+/// A retry is the same message, sent at another time: whoever refuses old time stamps takes it all the same.
+#[test]
+fn each_attempt_has_its_own_time_signature_and_span() {
+    let mut stage = Stage::new("bodies-attempts");
+    stage.set_webhook("signing_secrets", vec![signature::SECRET]);
+    // More than a second, which is the unit of the time stamp.
+    stage.set("delivery.retry.initial_interval_ms", 1100);
+    stage.set("delivery.retry.interval_max_ms", 1100);
+    stage.receiver.statuses(&[500, 200]);
+    let flow = samples::flow("attempts", &[]);
+    let then = Then::default()
+        .attempted(samples::phase_1(&flow))
+        .delivered(samples::phase_1(&flow))
+        .event("correlation_ended");
+    let outcome = check(&stage, |scene| scene.flows(&[flow]), then);
+    signature::verify(signature::SECRET, &outcome.webhooks);
+    let [first, second] = outcome.webhooks.as_slice() else { panic!("two came") };
+    assert_eq!((first.id(), &first.body), (second.id(), &second.body));
+    for header in ["webhook-timestamp", "webhook-signature", "traceparent"] {
+        assert_ne!(first.header(header), second.header(header), "{header}");
+    }
+    let [first, second] = [first, second].map(|request| {
+        let parts: Vec<_> = request.header("traceparent").split('-').collect();
+        let [version, trace, parent, flags] = parts[..] else { panic!("{parts:?}") };
+        assert_eq!((version, flags), ("00", "01"));
+        for (id, length) in [(trace, 32), (parent, 16)] {
+            let digits = id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            assert!(id.len() == length && digits && id.bytes().any(|byte| byte != b'0'), "{id}");
+        }
+        trace
+    });
+    assert_eq!(first, second, "one trace of the delivery");
+}
+
 /// Keys of `secret new --ed25519` sign beside the secret that they are to replace, and who verifies has no secret.
 #[test]
 fn ed25519_keys_sign_beside_a_secret() {

@@ -14,6 +14,7 @@ pub(crate) mod invariants;
 pub(crate) mod kafka;
 pub(crate) mod receiver;
 pub(crate) mod registry;
+pub(crate) mod rude;
 pub(crate) mod samples;
 pub(crate) mod signature;
 pub(crate) mod stage;

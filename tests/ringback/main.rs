@@ -16,6 +16,7 @@ mod correlation;
 mod crashes;
 mod demo;
 mod encodings;
+mod exchanges;
 mod faults;
 mod harness;
 mod instances;

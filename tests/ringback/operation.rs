@@ -8,20 +8,33 @@ use serde_json::json;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// Metrics that a daemon which delivered both phases of a flow must show.
-const METRICS: [&str; 12] = [
+/// The metrics that a daemon shows which has delivered both phases of a flow.
+const METRICS: [&str; 25] = [
+    "ringback_build_info",
+    "ringback_ready",
     "ringback_source_records_total",
+    "ringback_reports_ignored_total",
+    "ringback_unknown_statuses_total",
+    "ringback_report_timeouts_total",
+    "ringback_correlations",
+    "ringback_outbox_rows",
+    "ringback_outbox_oldest_seconds",
     "ringback_deliveries_total",
+    "ringback_delivery_latency_seconds",
     "ringback_attempts_total",
     "ringback_attempt_duration_seconds",
-    "ringback_delivery_latency_seconds",
-    "ringback_outbox_rows",
-    "ringback_correlations",
-    "ringback_reports_ignored_total",
+    "ringback_dead_letters_total",
+    "ringback_rate_limited_total",
+    "ringback_endpoints",
     "ringback_transaction_duration_seconds",
+    "ringback_transaction_errors_total",
     "ringback_consumer_lag",
+    "ringback_partition_stalled_seconds",
+    "ringback_restore_records_total",
+    "ringback_restore_remaining",
     "ringback_store_bytes",
     "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
 ];
 
 #[test]
@@ -45,7 +58,9 @@ fn metrics_count_the_work_and_promtool_likes_them() {
     wait_until("nothing is left to read", PATIENCE, || (lag() == Some(0.0)).then_some(()));
     let text = scene.daemon.wait_answer("/metrics", 200);
     for name in METRICS {
-        assert!(text.contains(&format!("# TYPE {name} ")), "{name} is missing: {text}");
+        for comment in ["HELP", "TYPE"] {
+            assert!(text.contains(&format!("# {comment} {name} ")), "{name} is missing: {text}");
+        }
     }
     let mut promtool = Command::new("promtool");
     promtool.args(["check", "metrics"]).stdin(Stdio::piped());
@@ -56,7 +71,7 @@ fn metrics_count_the_work_and_promtool_likes_them() {
     drop(input);
     let output = promtool.wait_with_output().expect("it ends");
     let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "promtool: {complaints}");
+    assert!(output.status.success() && complaints.is_empty(), "promtool: {complaints}");
     scene.daemon.stop();
 }
 

@@ -2,9 +2,9 @@
 
 use super::{Meta, RowError};
 use crate::domain::{
-    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, Due, ErrorReason, Flow,
-    FlowId, FlowIdentity, IgnoreReason, Outcome, Phase, SmsId, Source, State, StatusClass,
-    Timestamp, Verdict, WebhookName,
+    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
+    Due, EndpointState, ErrorReason, Flow, FlowId, FlowIdentity, IgnoreReason, Outcome, Phase,
+    SmsId, Source, State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use bytes::Bytes;
 
@@ -139,6 +139,24 @@ pub(super) fn meta(datum: &mut Datum<'_>) -> Result<Meta> {
         Ok((datum.text()?.to_owned(), datum.int("partition")?, datum.long()?))
     };
     Ok(Meta { offsets: datum.array(offset)?, committed_at: datum.time()? })
+}
+
+pub(super) fn endpoint(datum: &mut Datum<'_>) -> Result<EndpointState> {
+    let disabled = |datum: &mut Datum<'_>| {
+        Ok(Disabled {
+            at: datum.time()?,
+            cause: match datum.long()? {
+                0 => DisableCause::Gone,
+                1 => DisableCause::Failing,
+                _ => return Err(RowError::Invalid("cause")),
+            },
+        })
+    };
+    Ok(EndpointState {
+        failing_since: datum.optional(Datum::time)?,
+        held_until: datum.optional(Datum::time)?,
+        disabled: datum.optional(disabled)?,
+    })
 }
 
 fn collected(datum: &mut Datum<'_>) -> Result<Collected> {

@@ -1,12 +1,13 @@
 //! Rows round trip, agree with the Avro library in both directions, and refuse what is no row.
 
+use super::{ENDPOINT, ENDPOINT_SCHEMA, META_SCHEMA, STATE_SCHEMA, migrate};
 use super::{META, Meta, RowError, STATE, decode_meta, decode_state, encode_meta, encode_state};
-use super::{META_SCHEMA, STATE_SCHEMA, migrate};
+use super::{decode_endpoint, encode_endpoint};
 use crate::codec::schema::Known;
 use crate::domain::{
-    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, Due, ErrorReason, Flow,
-    FlowId, FlowIdentity, IgnoreReason, Outcome, Phase, SmsId, Source, State, StatusClass,
-    Timestamp, Verdict, WebhookName,
+    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
+    Due, EndpointState, ErrorReason, Flow, FlowId, FlowIdentity, IgnoreReason, Outcome, Phase,
+    SmsId, Source, State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
@@ -51,6 +52,7 @@ fn through_library(row: &Bytes, schema: &Schema) -> (Value, Bytes) {
 #[test]
 fn the_fingerprints_are_those_of_the_schemas() {
     assert_eq!(STATE, schema(&STATE_SCHEMA).fingerprint, "retire the former state.avsc");
+    assert_eq!(ENDPOINT, schema(&ENDPOINT_SCHEMA).fingerprint, "retire the former endpoint.avsc");
     assert_eq!(META, schema(&META_SCHEMA).fingerprint, "retire the former meta.avsc");
 }
 
@@ -285,6 +287,30 @@ proptest! {
         prop_assert_eq!(&decode_meta(&row).unwrap(), &meta);
         let (_, again) = through_library(&row, &schema(&META_SCHEMA).schema);
         prop_assert_eq!(&again, &row);
+    }
+
+    #[test]
+    fn every_endpoint_row_round_trips_and_the_library_agrees(
+        failing in of(any::<i64>()), held in of(any::<i64>()),
+        disabled in of((any::<i64>(), select(DisableCause::ALL.to_vec()))),
+    ) {
+        let time = Timestamp::from_ms;
+        let endpoint = EndpointState {
+            failing_since: failing.map(time),
+            held_until: held.map(time),
+            disabled: disabled.map(|(at, cause)| Disabled { at: time(at), cause }),
+        };
+        let mut row = Vec::new();
+        encode_endpoint(&endpoint, &mut row);
+        let row = Bytes::from(row);
+        prop_assert_eq!(decode_endpoint(&row).unwrap(), endpoint);
+        let (value, again) = through_library(&row, &schema(&ENDPOINT_SCHEMA).schema);
+        prop_assert_eq!(&again, &row);
+        if let Some(disabled) = endpoint.disabled {
+            let symbol = disabled.cause.as_str();
+            let named = format!("{value:?}").contains(symbol);
+            prop_assert!(named);
+        }
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use super::Meta;
 use crate::domain::{
-    Collected, Collection, Correlation, Delivery, Due, ErrorReason, Flow, FlowIdentity,
-    IgnoreReason, Outcome, Phase, Source, State, StatusClass, Timestamp, Verdict,
+    Collected, Collection, Correlation, Delivery, DisableCause, Disabled, Due, EndpointState,
+    ErrorReason, Flow, FlowIdentity, IgnoreReason, Outcome, Phase, Source, State, StatusClass,
+    Timestamp, Verdict,
 };
 
 pub(super) fn state(state: &State, out: &mut Vec<u8>) {
@@ -40,6 +41,22 @@ pub(super) fn meta(meta: &Meta, out: &mut Vec<u8>) {
     };
     array(&meta.offsets, offset, out);
     time(meta.committed_at, out);
+}
+
+pub(super) fn endpoint(endpoint: &EndpointState, out: &mut Vec<u8>) {
+    optional(endpoint.failing_since, time, out);
+    optional(endpoint.held_until, time, out);
+    let disabled = |disabled: Disabled, out: &mut Vec<u8>| {
+        time(disabled.at, out);
+        long(
+            match disabled.cause {
+                DisableCause::Gone => 0,
+                DisableCause::Failing => 1,
+            },
+            out,
+        );
+    };
+    optional(endpoint.disabled, disabled, out);
 }
 
 fn collected(report: &Collected, out: &mut Vec<u8>) {

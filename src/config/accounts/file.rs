@@ -99,6 +99,9 @@ pub(in crate::config) struct WebhookEntry {
     /// Where this webhook differs from [delivery] and [delivery.retry].
     #[serde(default)]
     pub(super) retry: RetryEntry,
+    /// Where this webhook differs from [delivery.breaker].
+    #[serde(default)]
+    pub(super) breaker: BreakerEntry,
 }
 
 /// How it is called.
@@ -161,6 +164,30 @@ pub(in crate::config) struct RetryEntry {
     /// 0.2 spreads an interval from 80 % to 120 % of itself.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub(super) randomization_factor: Option<f64>,
+    /// A receiver's Retry-After counts up to this.
+    #[schemars(range(min = 1, max = 2592000))]
+    pub(super) retry_after_max_s: Option<u64>,
+    /// An endpoint that only failed for so long is disabled.
+    #[schemars(range(min = 1, max = 31536000))]
+    pub(super) disable_after_s: Option<u64>,
+}
+
+/// Where a webhook's breaker differs from the others'.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct BreakerEntry {
+    /// It opens when this part of the attempts fails.
+    #[schemars(range(min = 0.01, max = 1.0))]
+    pub(super) failure_ratio: Option<f64>,
+    /// Over this time.
+    #[schemars(range(min = 1, max = 3600))]
+    pub(super) window_s: Option<u64>,
+    /// And not with fewer attempts than these.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) attempts_min: Option<u32>,
+    /// So long it stays open before a probe.
+    #[schemars(range(min = 1, max = 86400))]
+    pub(super) open_s: Option<u64>,
 }
 
 /// A flow.

@@ -1,12 +1,14 @@
 //! One `[[webhook]]`.
 
-use super::file::{AuthEntry, AuthKind, MethodName, RetryEntry, WebhookEntry};
+use super::file::{AuthEntry, AuthKind, BreakerEntry, MethodName, RetryEntry, WebhookEntry};
 use super::{tls, url};
 use crate::config::context::Context;
 use crate::config::document::Place;
 use crate::config::retry;
-use crate::config::settings::{DeliverySettings, Retry, Settings};
-use crate::delivery::{Auth, Limits, SigningSecret, SuccessCodes, Tls, Webhook};
+use crate::config::settings::{Bounds, DeliverySettings, Retry, Settings};
+use crate::delivery::{
+    Auth, BreakerRules, Limits, Proxy, SigningSecret, SuccessCodes, Tls, Webhook,
+};
 use crate::domain::{AccountId, WebhookName, WebhookRules};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -22,6 +24,8 @@ pub(super) struct Parts {
     request_timeout: Duration,
     connect_timeout: Duration,
     tls: Tls,
+    breaker: BreakerRules,
+    proxy: Option<Proxy>,
     rules: WebhookRules,
 }
 
@@ -40,6 +44,9 @@ impl Parts {
             request_timeout: self.request_timeout,
             connect_timeout: self.connect_timeout,
             tls: self.tls,
+            breaker: self.breaker,
+            retry_after_max: Duration::from_millis(self.rules.retry_after_max_ms),
+            proxy: self.proxy,
         };
         (webhook, self.rules)
     }
@@ -76,6 +83,8 @@ pub(super) fn read(
             .connect_timeout_ms
             .map_or(defaults.connect_timeout, Duration::from_millis),
         tls,
+        breaker: breaker(&entry.breaker, &defaults.breaker),
+        proxy: defaults.proxy.clone(),
         rules,
     })
 }
@@ -235,7 +244,21 @@ fn rules(
             .randomization_factor
             .unwrap_or(defaults.retry.randomization_factor),
     };
-    let attempts_max = entry.attempts_max.unwrap_or(defaults.attempts_max);
-    let age_max = entry.age_max_s.map_or(defaults.age_max, Duration::from_secs);
-    retry::webhook_rules(&retry, attempts_max, age_max)
+    let seconds = |s: Option<u64>, default| s.map_or(default, Duration::from_secs);
+    let bounds = Bounds {
+        attempts_max: entry.attempts_max.unwrap_or(defaults.bounds.attempts_max),
+        age_max: seconds(entry.age_max_s, defaults.bounds.age_max),
+        retry_after_max: seconds(entry.retry_after_max_s, defaults.bounds.retry_after_max),
+        disable_after: seconds(entry.disable_after_s, defaults.bounds.disable_after),
+    };
+    retry::webhook_rules(&retry, &bounds)
+}
+
+fn breaker(entry: &BreakerEntry, defaults: &BreakerRules) -> BreakerRules {
+    BreakerRules {
+        failure_ratio: entry.failure_ratio.unwrap_or(defaults.failure_ratio),
+        window: entry.window_s.map_or(defaults.window, Duration::from_secs),
+        attempts_min: entry.attempts_min.unwrap_or(defaults.attempts_min),
+        open: entry.open_s.map_or(defaults.open, Duration::from_secs),
+    }
 }

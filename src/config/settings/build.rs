@@ -3,7 +3,7 @@
 mod checks;
 
 use super::file::{self, OneOrMore, SettingsFile};
-use super::{Breaker, DeliverySettings, HttpSettings, RegistrySettings, Retry, Settings};
+use super::{Bounds, DeliverySettings, HttpSettings, RegistrySettings, Retry, Settings};
 use super::{Path, StoreSettings};
 use crate::config::check;
 use crate::config::context::{self, Context};
@@ -11,7 +11,7 @@ use crate::config::document::{Document, Node, Place, Value};
 use crate::config::environment::{self, Variables};
 use crate::config::fault::Fault;
 use crate::config::schema;
-use crate::delivery::AddressPolicy;
+use crate::delivery::{AddressPolicy, BreakerRules};
 use crate::domain::{
     CorrelationRules, OnReportTimeout, Phase2Order, Phase2Wait, StatusClass, StatusTable,
 };
@@ -161,7 +161,7 @@ fn http(written: &file::Http, place: &Place<'_>, context: &mut Context<'_>) -> H
             "set token = { env = \"NAME\" } under [http], or listen on 127.0.0.1",
         );
     }
-    HttpSettings { listen, token }
+    HttpSettings { listen, token, endpoint_labels_max: written.endpoint_labels_max }
 }
 
 fn correlation(written: &file::Correlation) -> CorrelationRules {
@@ -206,6 +206,11 @@ fn delivery(
         checks::cidr(text, &place.key("allow_addresses").item(index), context)
     });
     let addresses = AddressPolicy::new(opened);
+    let proxy = written.proxy.as_ref().and_then(|text| {
+        let place = place.key("proxy");
+        let text = context.secret(&place, text)?;
+        checks::proxy(&text, &place, context)
+    });
     let retry = &written.retry;
     if retry.initial_interval_ms > retry.interval_max_ms {
         context.fault(
@@ -221,18 +226,21 @@ fn delivery(
         in_flight_max_webhook: written.in_flight_max_webhook,
         uncommitted_max: written.uncommitted_max,
         rate_per_second: NonZeroU32::new(written.rate_per_second),
-        attempts_max: written.attempts_max,
-        age_max: Duration::from_secs(written.age_max_s),
         addresses,
-        retry_after_max: Duration::from_secs(written.retry_after_max_s),
-        disable_after: Duration::from_secs(written.disable_after_s),
+        proxy,
+        bounds: Bounds {
+            attempts_max: written.attempts_max,
+            age_max: Duration::from_secs(written.age_max_s),
+            retry_after_max: Duration::from_secs(written.retry_after_max_s),
+            disable_after: Duration::from_secs(written.disable_after_s),
+        },
         retry: Retry {
             initial_interval: Duration::from_millis(retry.initial_interval_ms),
             multiplier: retry.multiplier,
             interval_max: Duration::from_millis(retry.interval_max_ms),
             randomization_factor: retry.randomization_factor,
         },
-        breaker: Breaker {
+        breaker: BreakerRules {
             failure_ratio: written.breaker.failure_ratio,
             window: Duration::from_secs(written.breaker.window_s),
             attempts_min: written.breaker.attempts_min,

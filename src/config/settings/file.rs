@@ -179,11 +179,14 @@ pub(in crate::config) struct Http {
     pub(super) listen: String,
     /// The bearer token for everything but /livez and /readyz.
     pub(super) token: Option<SecretText>,
+    /// So many endpoints are shown one by one in the metrics, by the label `endpoint`; 0: none.
+    #[schemars(range(min = 0, max = 10000))]
+    pub(super) endpoint_labels_max: usize,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9464".to_owned(), token: None }
+        Self { listen: "127.0.0.1:9464".to_owned(), token: None, endpoint_labels_max: 0 }
     }
 }
 
@@ -307,6 +310,9 @@ pub(in crate::config) struct Delivery {
     pub(super) age_max_s: u64,
     /// CIDRs that may be called in spite of the address policy.
     pub(super) allow_addresses: Vec<String>,
+    /// http://host:port or http://user:password@host:port: webhooks are called through this proxy. It looks names up
+    /// itself, and must refuse addresses that are not to be called.
+    pub(super) proxy: Option<SecretText>,
     /// A receiver's Retry-After counts up to this.
     #[schemars(range(min = 1, max = 2592000))]
     pub(super) retry_after_max_s: u64,
@@ -331,6 +337,7 @@ impl Default for Delivery {
             attempts_max: 16,
             age_max_s: 86_400,
             allow_addresses: Vec::new(),
+            proxy: None,
             retry_after_max_s: 3600,
             disable_after_s: 432_000,
             retry: RetrySection::default(),

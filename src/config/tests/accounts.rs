@@ -167,7 +167,8 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
              remove it",
             "accounts.toml:16: webhook[w].retry.attempts_max: is 0; write a whole number from 1 to 10000",
             "accounts.toml:16: webhook[w].retry.max: unknown key; remove it; known here: age_max_s, attempts_max, \
-             initial_interval_ms, interval_max_ms, multiplier, randomization_factor",
+             disable_after_s, initial_interval_ms, interval_max_ms, multiplier, randomization_factor, \
+             retry_after_max_s",
             "accounts.toml:16: webhook[w].retry.interval_max_ms: is shorter than `initial_interval_ms`; write 5 or \
              more",
         ],
@@ -179,6 +180,13 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
              \"basic\", or remove them",
             "accounts.toml:8: webhook[w].attempts_max: unknown key; `attempts_max` is a key of `webhook.retry`",
             "accounts.toml:9: webhook[w].success_codes: is an empty list; name at least one, or remove the key",
+        ],
+    );
+    check_webhook(
+        "url = \"https://a.b/\"\nrequest_timeout_ms = 60001\nconnect_timeout_ms = 60001\n",
+        &[
+            "accounts.toml:7: webhook[w].request_timeout_ms: is 60001; write a whole number from 1 to 60000",
+            "accounts.toml:8: webhook[w].connect_timeout_ms: is 60001; write a whole number from 1 to 60000",
         ],
     );
     check_webhook(

@@ -22,6 +22,7 @@ fn every_part_can_be_set() {
         [http]
         listen = "[::]:9000"
         token = { env = "TOKEN" }
+        endpoint_labels_max = 100
         [accounts]
         file = "secrets/../accounts.toml"
         [correlation]
@@ -38,6 +39,7 @@ fn every_part_can_be_set() {
         rate_per_second = 9
         in_flight_max_webhook = 4
         allow_addresses = ["127.0.0.0/8", "::1/128", "0.0.0.0/0"]
+        proxy = "http://u:hush@proxy:3128"
         [delivery.breaker]
         failure_ratio = 1
         open_s = 1
@@ -69,6 +71,8 @@ fn every_part_can_be_set() {
     ] {
         assert_eq!(settings.statuses.class(word), Some(class), "{word}");
     }
+    assert_eq!(settings.http.endpoint_labels_max, 100);
+    assert_eq!(format!("{:?}", settings.delivery.proxy), "Some(http://proxy:3128)");
     assert_eq!(settings.delivery.rate_per_second.unwrap().get(), 9);
     assert_eq!(settings.delivery.in_flight_max_webhook, 4);
     let opened = ["127.0.0.0/8", "::1/128", "0.0.0.0/0"].map(|network| network.parse().unwrap());
@@ -206,6 +210,8 @@ listen = "0.0.0.0:9464"
 [statuses]
 final = ["A"]
 intermediate = ["a"]
+[delivery]
+proxy = "socks5://u:hush@proxy"
 "#,
         "",
         &[
@@ -227,6 +233,8 @@ intermediate = ["a"]
              token = { env = \"NAME\" } under [http], or listen on 127.0.0.1",
             "ringback.toml:17: statuses.intermediate[#1]: `a` is among the final words too; keep it in one of the two \
              lists",
+            "ringback.toml:19: delivery.proxy: is not an http:// proxy, the only kind there is; write it as in \
+             \"http://proxy.example:3128\"",
         ],
     );
     check(
@@ -283,8 +291,8 @@ fn numbers_may_be_written_as_toml_allows() {
          randomization_factor = 1e-1\n",
     );
     let delivery = settings.delivery;
-    assert_eq!((delivery.attempts_max, delivery.in_flight_max), (1000, 16));
-    assert_eq!(delivery.age_max, Duration::from_secs(5));
+    assert_eq!((delivery.bounds.attempts_max, delivery.in_flight_max), (1000, 16));
+    assert_eq!(delivery.bounds.age_max, Duration::from_secs(5));
     assert!((delivery.retry.randomization_factor - 0.1).abs() < f64::EPSILON);
     check(
         "\"a\\nb\" = 1\n[delivery]\nattempts_max = 99999999999999999999\n",

@@ -44,11 +44,33 @@ pub(super) fn record(
             true
         }
     };
-    if let (true, Correlation::Open(flow)) = (finished, &state.correlation) {
-        let left = state.deliveries.len().saturating_sub(1);
-        end_if_done(flow.identity.account, flow.collection, left, rules, now, &mut events);
+    if finished {
+        end(state, rules, now, &mut events);
     }
     events
+}
+
+/// A delivery is given up as it stands.
+pub(super) fn give_up(
+    state: &State,
+    id: DeliveryId,
+    reason: DeadLetterReason,
+    rules: &Rules,
+    now: Timestamp,
+) -> Vec<Event> {
+    let Some(delivery) = state.delivery(id) else { return Vec::new() };
+    let delivery = Box::new(delivery.clone());
+    let mut events = vec![Event::DeadLettered { delivery, reason, at: now }];
+    end(state, rules, now, &mut events);
+    events
+}
+
+/// The end of the correlation, if the delivery that has ended was all that it waited for.
+fn end(state: &State, rules: &Rules, now: Timestamp, events: &mut Vec<Event>) {
+    if let Correlation::Open(flow) = &state.correlation {
+        let left = state.deliveries.len().saturating_sub(1);
+        end_if_done(flow.identity.account, flow.collection, left, rules, now, events);
+    }
 }
 
 enum Next {

@@ -1,13 +1,13 @@
 //! How much a lane is handed, and when the intake waits for it.
 
-use super::{HandLimits, Outbox, Room};
-use crate::delivery::{Attempted, Job};
+use super::{HandLimits, Hands, Outbox};
+use crate::delivery::{Appetite, Attempted, Job, Unsettled};
 use crate::domain::{
     AccountId, Correlation, Delivery, DeliveryId, Due, Outcome, Phase, PhononUuid, Source, State,
     Timestamp, Verdict, WebhookName,
 };
 use crate::engine::intake::{Bundle, Intake};
-use crate::store::{Checkpoint, Store, WriteBack};
+use crate::store::{Backlogs, Checkpoint, Store, WriteBack};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -28,6 +28,30 @@ fn outcome(verdict: Verdict) -> Outcome {
     }
 }
 
+/// Hands that are always hungry, and keep what they are given.
+struct Taken<'a> {
+    rows: &'a WriteBack,
+    jobs: RefCell<Vec<Job>>,
+}
+
+impl Hands for Taken<'_> {
+    fn rows(&self, _: u32) -> Option<&WriteBack> {
+        Some(self.rows)
+    }
+
+    fn appetite(&self, _: &WebhookName) -> Appetite {
+        Appetite::Hungry { first: IN_FLIGHT_MAX, retry: IN_FLIGHT_MAX, most: usize::MAX }
+    }
+
+    fn age_max_ms(&self, _: &WebhookName) -> u64 {
+        1000
+    }
+
+    fn push(&self, _: &WebhookName, jobs: Vec<Job>) {
+        self.jobs.borrow_mut().extend(jobs);
+    }
+}
+
 /// One lane with so many rows that are due.
 struct Scene {
     _directory: tempfile::TempDir,
@@ -39,8 +63,9 @@ impl Scene {
     fn new(count: u32) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let partition = Store::open(directory.path()).unwrap().partition(0).unwrap();
-        let mut rows = WriteBack::new(partition, Checkpoint::default(), &BTreeMap::new());
-        let mut outbox = Outbox::new(HandLimits { total: 1000, ahead: AHEAD });
+        let backlogs = Backlogs::new();
+        let mut rows = WriteBack::new(partition, Checkpoint::default(), &backlogs, BTreeMap::new());
+        let mut outbox = Outbox::new(HandLimits { bytes: 1 << 20, ahead: AHEAD });
         let source =
             Source { topic: "t".into(), partition: 0, offset: 0, timestamp: Timestamp::default() };
         let delivery = |n: u32| Delivery {
@@ -71,22 +96,20 @@ impl Scene {
     }
 
     fn dispatch(&mut self) -> Vec<Job> {
-        let jobs = RefCell::new(Vec::new());
-        let partitions = BTreeMap::from([(0, &self.rows)]);
-        let push = |_: &WebhookName, more: Vec<Job>| jobs.borrow_mut().extend(more);
-        let room =
-            Room { partitions: &partitions, in_flight_max: &|_| Some(IN_FLIGHT_MAX), push: &push };
-        self.outbox.dispatch(Timestamp::from_ms(1), &room).unwrap();
-        jobs.into_inner()
+        let hands = Taken { rows: &self.rows, jobs: RefCell::default() };
+        let doomed = self.outbox.dispatch(Timestamp::from_ms(1), &hands).unwrap();
+        assert_eq!(doomed.len(), 0);
+        hands.jobs.into_inner()
     }
 
     /// The jobs end so, and their outcomes are committed.
     fn end(&mut self, jobs: Vec<Job>, verdict: Verdict) -> usize {
-        let ended = |job| Attempted { job, outcome: outcome(verdict) };
+        let ended =
+            |job| Attempted { job, outcome: outcome(verdict), unsettled: Unsettled::default() };
         let ended: Vec<Attempted> = jobs.into_iter().map(ended).collect();
-        let delivered = self.outbox.delivered(&ended);
+        let delivered = self.outbox.ended(&ended, Timestamp::from_ms(1));
         for Attempted { job, .. } in &ended {
-            self.outbox.release(0, &job.webhook, job.id, Timestamp::from_ms(1));
+            self.outbox.release(0, &job.webhook, job.id, job.class());
         }
         delivered
     }

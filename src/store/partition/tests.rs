@@ -1,6 +1,6 @@
 //! What a partition's rows become in the store, and that indexes follow them.
 
-use crate::domain::{PhononUuid, Timestamp, WebhookName};
+use crate::domain::{Class, PhononUuid, Timestamp, WebhookName};
 use crate::store::tests::{delivery, ended};
 use crate::store::{Batch, Checkpoint, Derived, DueKey, Store, StoreError, Tally};
 
@@ -21,9 +21,12 @@ fn indexes_follow_the_rows_and_lanes_do_not_mix() {
     let crm = WebhookName::new("crm").unwrap();
     let due = |from| partition.due(&crm, from).collect::<Result<Vec<_>, StoreError>>().unwrap();
     let ids = |from| due(from).iter().map(|(key, _)| key.id.to_bytes()[0]).collect::<Vec<_>>();
-    assert_eq!(ids(DueKey::first()), [3, 1]);
-    assert_eq!(ids(due(DueKey::first())[1].0), [1], "a cursor goes on from its place");
-    assert_eq!(partition.lanes().unwrap().values().map(|lane| lane.0).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(ids(DueKey::first(Class::First)), [3, 1]);
+    assert_eq!(ids(due(DueKey::first(Class::First))[1].0), [1], "a cursor goes on from its place");
+    assert_eq!(
+        partition.backlogs().unwrap().values().map(|lane| lane.0).collect::<Vec<_>>(),
+        [2, 1]
+    );
     let timers = |until| {
         let timers = partition.timers(Timestamp::default(), Timestamp::from_ms(until));
         timers.collect::<Result<Vec<_>, StoreError>>().unwrap()
@@ -35,8 +38,8 @@ fn indexes_follow_the_rows_and_lanes_do_not_mix() {
     batch.put(&partition, &uuid(1), &first, &later, b"one, later");
     batch.put(&partition, &uuid(2), &second, &nothing, b"");
     partition.commit(&mut batch).unwrap();
-    assert_eq!(due(DueKey::first())[0].0.due, Timestamp::from_ms(70));
-    assert_eq!(ids(DueKey::first()), [1]);
+    assert_eq!(due(DueKey::first(Class::First))[0].0.due, Timestamp::from_ms(70));
+    assert_eq!(ids(DueKey::first(Class::First)), [1]);
     assert_eq!(timers(2000).len(), 1);
     assert_eq!(partition.row(&uuid(1)).unwrap().as_deref(), Some(&b"one, later"[..]));
     assert_eq!(partition.row(&uuid(2)).unwrap(), None);

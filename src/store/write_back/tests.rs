@@ -1,9 +1,9 @@
 //! That nobody can tell where a row stands, and that what RocksDB lacks is behind its checkpoint.
 
 use super::WriteBack;
-use crate::domain::{PhononUuid, State, Timestamp, WebhookName};
+use crate::domain::{Class, EndpointState, PhononUuid, State, Timestamp, WebhookName};
 use crate::store::tests::{Dice, delivery, ended, uuid};
-use crate::store::{Checkpoint, Derived, DueKey, Partition, Store, Tally, TimerKey};
+use crate::store::{Backlogs, Checkpoint, Derived, DueKey, Partition, Store, Tally, TimerKey};
 use std::collections::BTreeMap;
 
 const UUIDS: u64 = 40;
@@ -14,7 +14,18 @@ const ROW_BYTES: usize = 100_000;
 #[derive(Default)]
 struct Model {
     states: BTreeMap<PhononUuid, State>,
-    log: Vec<(PhononUuid, State)>,
+    endpoints: BTreeMap<WebhookName, EndpointState>,
+    log: Vec<Change>,
+}
+
+/// A record of the changelog.
+enum Change {
+    State(PhononUuid, State),
+    Endpoint(WebhookName, EndpointState),
+}
+
+fn webhook(name: &str) -> WebhookName {
+    WebhookName::new(name).unwrap()
 }
 
 impl Model {
@@ -30,7 +41,8 @@ impl Model {
         let all = self.states.iter().flat_map(|(uuid, state)| {
             state.due_keys().map(move |(name, key)| (name.clone(), key, uuid.clone()))
         });
-        let ours = all.filter(|(name, key, _)| name == webhook && *key >= from);
+        let ours =
+            all.filter(|(name, key, _)| name == webhook && key.class == from.class && *key >= from);
         let mut due: Vec<_> = ours.map(|(_, key, uuid)| (key, uuid)).collect();
         due.sort();
         due
@@ -54,11 +66,15 @@ fn check(rows: &WriteBack, model: &Model, dice: &mut Dice) {
     }
     let limit = 1 + usize::try_from(dice.roll(60)).unwrap();
     let at = Timestamp::from_ms(dice.roll(60).cast_signed());
-    for webhook in ["crm", "crm2"].map(|name| WebhookName::new(name).unwrap()) {
-        let from = DueKey { due: at, ..DueKey::first() };
-        let mut due = model.due(&webhook, from);
-        due.truncate(limit);
-        assert_eq!(rows.due(&webhook, from, limit).unwrap(), due);
+    for webhook in ["crm", "crm2"].map(webhook) {
+        for class in Class::ALL {
+            let from = DueKey { due: at, ..DueKey::first(class) };
+            let mut due = model.due(&webhook, from);
+            due.truncate(limit);
+            assert_eq!(rows.due(&webhook, from, limit).unwrap(), due);
+        }
+        let endpoint = model.endpoints.get(&webhook).copied().unwrap_or_default();
+        assert_eq!(rows.endpoint(&webhook), endpoint);
     }
     let until = at.plus_ms(dice.roll(60));
     let mut timers = model.timers(at, until);
@@ -66,14 +82,26 @@ fn check(rows: &WriteBack, model: &Model, dice: &mut Dice) {
     assert_eq!(rows.timers(at, until, limit).unwrap(), timers);
 }
 
+fn empty(partition: &Partition) -> WriteBack {
+    let backlogs = Backlogs::new();
+    WriteBack::new(partition.clone(), Checkpoint::default(), &backlogs, BTreeMap::new())
+}
+
 /// What a start finds: RocksDB, and in the changelog what is behind its checkpoint.
 fn restarted(partition: &Partition, model: &Model) -> WriteBack {
     let checkpoint = partition.checkpoint().unwrap();
-    let mut rows = WriteBack::new(partition.clone(), checkpoint, &partition.lanes().unwrap());
+    let endpoints = partition.endpoints().unwrap();
+    let backlogs = partition.backlogs().unwrap();
+    let mut rows = WriteBack::new(partition.clone(), checkpoint, &backlogs, endpoints);
     let read = usize::try_from(checkpoint.next_offset).unwrap();
-    for (uuid, state) in &model.log[read..] {
-        let old = rows.state(uuid).unwrap();
-        rows.put(uuid, &old, state.clone(), ROW_BYTES);
+    for change in &model.log[read..] {
+        match change {
+            Change::State(uuid, state) => {
+                let old = rows.state(uuid).unwrap();
+                rows.put(uuid, &old, state.clone(), ROW_BYTES);
+            }
+            Change::Endpoint(webhook, endpoint) => rows.put_endpoint(webhook, *endpoint),
+        }
     }
     rows
 }
@@ -86,7 +114,7 @@ fn reads_agree_wherever_rows_stand_and_a_restart_finds_the_rest_in_the_changelog
         let partition = store.partition(seed).unwrap();
         let mut dice = Dice(u64::from(seed) + 1);
         let mut model = Model::default();
-        let mut rows = WriteBack::new(partition.clone(), Checkpoint::default(), &BTreeMap::new());
+        let mut rows = empty(&partition);
         for step in 0..200_i64 {
             let now = Timestamp::from_ms(step * 1000);
             for _ in 0..dice.roll(4) {
@@ -95,7 +123,15 @@ fn reads_agree_wherever_rows_stand_and_a_restart_finds_the_rest_in_the_changelog
                 let old = rows.state(&uuid).unwrap();
                 rows.put(&uuid, &old, state.clone(), ROW_BYTES);
                 model.states.insert(uuid.clone(), state.clone());
-                model.log.push((uuid, state));
+                model.log.push(Change::State(uuid, state));
+            }
+            if dice.roll(3) == 0 {
+                let webhook = webhook(if dice.roll(2) == 0 { "crm" } else { "crm2" });
+                let held_until = (dice.roll(2) == 0).then_some(now);
+                let endpoint = EndpointState { held_until, ..EndpointState::default() };
+                rows.put_endpoint(&webhook, endpoint);
+                model.endpoints.insert(webhook.clone(), endpoint);
+                model.log.push(Change::Endpoint(webhook, endpoint));
             }
             rows.committed(i64::try_from(model.log.len()).ok(), b"meta", now);
             check(&rows, &model, &mut dice);
@@ -121,7 +157,7 @@ fn what_comes_and_goes_within_a_generation_is_never_written() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let partition = store.partition(0).unwrap();
-    let mut rows = WriteBack::new(partition.clone(), Checkpoint::default(), &BTreeMap::new());
+    let mut rows = empty(&partition);
     let state = ended(9, vec![delivery("crm", 1, 5)]);
     rows.put(&uuid(1), &State::default(), state.clone(), 10);
     rows.committed(Some(1), b"meta", Timestamp::from_ms(0));
@@ -138,8 +174,7 @@ fn what_comes_and_goes_within_a_generation_is_never_written() {
 fn a_full_generation_is_written_before_another_is_full() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
-    let mut rows =
-        WriteBack::new(store.partition(0).unwrap(), Checkpoint::default(), &BTreeMap::new());
+    let mut rows = empty(&store.partition(0).unwrap());
     let share = 100_000;
     for n in 0..5000 {
         rows.put(&uuid(n), &State::default(), ended(9, Vec::new()), 100);

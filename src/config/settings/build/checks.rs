@@ -2,7 +2,7 @@
 
 use crate::config::context::Context;
 use crate::config::document::Place;
-use crate::delivery::Secret;
+use crate::delivery::{Proxy, Secret};
 use crate::log::TopicNames;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -139,6 +139,20 @@ pub(super) fn token(token: &Secret, place: &Place<'_>, context: &mut Context<'_>
             "is empty, or has spaces or letters beyond ASCII",
             "make one, for example with `openssl rand -hex 32`",
         );
+    }
+}
+
+/// A proxy. Its fault does not quote it, since a password may stand in it.
+pub(super) fn proxy(text: &Secret, place: &Place<'_>, context: &mut Context<'_>) -> Option<Proxy> {
+    match Proxy::parse(text.reveal()) {
+        Ok(proxy) => Some(proxy),
+        Err(error) => {
+            // The error ends with the mend.
+            let text = error.to_string();
+            let (problem, mend) = text.split_once(": ").unwrap_or((&text, ""));
+            context.fault(place, problem, mend);
+            None
+        }
     }
 }
 

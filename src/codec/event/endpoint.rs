@@ -1,0 +1,60 @@
+//! What happens to an endpoint. These events belong to no phonon-uuid; their key is the webhook's name.
+
+use super::super::json::Object;
+use super::open;
+use crate::domain::{AccountId, EndpointEvent, Timestamp, WebhookName};
+
+/// Appends the published JSON of `event`; `false` when nothing is published of it.
+pub fn write_endpoint_event(
+    out: &mut Vec<u8>,
+    webhook: &WebhookName,
+    account: Option<AccountId>,
+    at: Timestamp,
+    event: &EndpointEvent,
+) -> bool {
+    let begin = |out, kind| begin(out, kind, webhook, account, at);
+    match event {
+        EndpointEvent::Held { until } => {
+            let mut object = begin(out, "endpoint_held");
+            object.time("until", *until);
+            object.close();
+        }
+        EndpointEvent::Disabled { disabled, failing_since } => {
+            let mut object = begin(out, "endpoint_disabled");
+            object.text("cause", disabled.cause.as_str());
+            object.time_or_null("failing_since", *failing_since);
+            object.close();
+        }
+        EndpointEvent::Enabled => begin(out, "endpoint_enabled").close(),
+        // The first is told by each attempt, the last by the partition that has learnt it.
+        EndpointEvent::Failing { .. }
+        | EndpointEvent::Recovered
+        | EndpointEvent::DisabledElsewhere(_) => return false,
+    }
+    true
+}
+
+/// Appends the event that a breaker is `state` now.
+pub fn write_breaker_event(
+    out: &mut Vec<u8>,
+    webhook: &WebhookName,
+    account: Option<AccountId>,
+    at: Timestamp,
+    state: &str,
+) {
+    let mut object = begin(out, "breaker_changed", webhook, account, at);
+    object.text("state", state);
+    object.close();
+}
+
+fn begin<'o>(
+    out: &'o mut Vec<u8>,
+    kind: &str,
+    webhook: &WebhookName,
+    account: Option<AccountId>,
+    at: Timestamp,
+) -> Object<'o> {
+    let mut object = open(out, kind, None, account, at);
+    object.text("webhook", webhook.as_str());
+    object
+}

@@ -1,0 +1,124 @@
+//! What came of an exchange: an answer, as far as it was read, or none.
+
+use super::address::BlockedAddress;
+use super::retry_after::retry_after_ms;
+use super::webhook::Webhook;
+use crate::domain::{ErrorReason, Outcome, RESPONSE_BYTES_KEPT, Verdict};
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use std::error::Error;
+use std::time::SystemTime;
+use tokio::time::{Instant, timeout_at};
+
+/// Reads the answer to a request of `webhook`. Once the status is there, the status decides, however the body goes on: what
+/// is beyond the limit or the deadline is not waited for, and the connection on which it would come is given up.
+pub(super) async fn read(
+    webhook: &Webhook,
+    mut response: reqwest::Response,
+    deadline: Instant,
+) -> Outcome {
+    let status = response.status();
+    let retry_after_ms = retry_after_ms(status, response.headers(), SystemTime::now());
+    let mut kept = BytesMut::new();
+    let truncated = loop {
+        // A chunk is counted as it is unpacked, so that a small answer can't become a large one.
+        match timeout_at(deadline, response.chunk()).await {
+            Ok(Ok(None)) => break false,
+            Ok(Ok(Some(chunk))) => {
+                let room = RESPONSE_BYTES_KEPT - kept.len();
+                kept.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+                if chunk.len() > room {
+                    break true;
+                }
+            }
+            Ok(Err(_)) | Err(_) => break true,
+        }
+    };
+    let (verdict, reason) = judge(webhook, status);
+    Outcome {
+        verdict,
+        status: Some(status.as_u16()),
+        duration_ms: 0,
+        response: kept.freeze(),
+        response_truncated: truncated,
+        retry_after_ms,
+        reason,
+        error: None,
+    }
+}
+
+fn judge(webhook: &Webhook, status: StatusCode) -> (Verdict, Option<ErrorReason>) {
+    if webhook.success.contains(status.as_u16()) {
+        return (Verdict::Delivered, None);
+    }
+    if webhook.proxy.is_some() && status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        // It is the operator's proxy that says so: the endpoint was not reached, and none of its deliveries may be lost.
+        return (Verdict::Retry, Some(ErrorReason::Unreachable));
+    }
+    let reason = if status == StatusCode::UNAUTHORIZED {
+        ErrorReason::AuthenticationFailure
+    } else {
+        ErrorReason::Refused
+    };
+    let passing =
+        [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+    let retry = passing.contains(&status) || status.as_u16() >= 500;
+    (if retry { Verdict::Retry } else { Verdict::GiveUp }, Some(reason))
+}
+
+/// Nothing was sent, since the address policy forbids it.
+pub(super) fn refused(blocked: &BlockedAddress) -> Outcome {
+    none(ErrorReason::BlockedAddress, Verdict::GiveUp, blocked.to_string())
+}
+
+/// The deadline came before the status.
+pub(super) fn timed_out() -> Outcome {
+    let error = "no answer within request_timeout_ms".to_owned();
+    none(ErrorReason::Timeout, Verdict::Retry, error)
+}
+
+/// The exchange broke before there was a status.
+pub(super) fn broken(error: &reqwest::Error) -> Outcome {
+    if let Some(blocked) = causes(error).find_map(|cause| cause.downcast_ref()) {
+        return refused(blocked);
+    }
+    let text = chain(error);
+    if error.is_builder() {
+        none(ErrorReason::InvalidRequest, Verdict::GiveUp, text)
+    } else if error.is_timeout() {
+        none(ErrorReason::Timeout, Verdict::Retry, text)
+    } else if error.is_connect() || !is_parse(error) {
+        none(ErrorReason::Unreachable, Verdict::Retry, text)
+    } else {
+        none(ErrorReason::InvalidResponse, Verdict::Retry, text)
+    }
+}
+
+/// The endpoint answered with something that is no HTTP.
+fn is_parse(error: &reqwest::Error) -> bool {
+    let mut causes = causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>());
+    causes.any(hyper::Error::is_parse)
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
+}
+
+/// What the error and its causes say; without the URL, which may hold a customer's secret.
+fn chain(error: &reqwest::Error) -> String {
+    let text = if error.is_connect() { "no connection" } else { "the request failed" };
+    causes(error).fold(text.to_owned(), |text, cause| format!("{text}: {cause}"))
+}
+
+fn none(reason: ErrorReason, verdict: Verdict, error: String) -> Outcome {
+    Outcome {
+        verdict,
+        status: None,
+        duration_ms: 0,
+        response: Bytes::new(),
+        response_truncated: false,
+        retry_after_ms: None,
+        reason: Some(reason),
+        error: Some(error.into()),
+    }
+}

@@ -1,0 +1,194 @@
+//! The breaker of an endpoint: after too many failures it is left alone for a while, then probed with single attempts.
+
+use super::webhook::BreakerRules;
+use std::time::{Duration, Instant};
+
+/// The window is counted in so many parts, the oldest of which is forgotten at a time.
+const PARTS: u32 = 10;
+
+/// What the breaker lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Everything.
+    Closed,
+    /// One attempt at a time, to see whether the endpoint is well again.
+    HalfOpen,
+    /// Nothing.
+    Open,
+}
+
+/// What an attempt says of its endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It works, whatever it thinks of the delivery.
+    Well,
+    /// It does not.
+    Failing,
+    /// It wants less.
+    Busy,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Part {
+    number: u64,
+    attempts: u32,
+    failures: u32,
+}
+
+pub(super) struct Breaker {
+    rules: BreakerRules,
+    state: BreakerState,
+    base: Instant,
+    parts: [Part; PARTS as usize],
+    /// When it may be probed.
+    until: Instant,
+}
+
+impl Breaker {
+    pub(super) fn new(rules: BreakerRules, now: Instant) -> Self {
+        let parts = [Part::default(); PARTS as usize];
+        Self { rules, state: BreakerState::Closed, base: now, parts, until: now }
+    }
+
+    /// Goes on by other rules.
+    pub(super) fn follow(&mut self, rules: &BreakerRules) {
+        if self.rules != *rules {
+            self.rules = rules.clone();
+            self.parts = Default::default();
+        }
+    }
+
+    pub(super) fn state(&self) -> BreakerState {
+        self.state
+    }
+
+    /// How long nothing is let through; a breaker whose time is over is half open from now on.
+    pub(super) fn wait(&mut self, now: Instant) -> Option<Duration> {
+        if self.state == BreakerState::Open {
+            let left = self.until.saturating_duration_since(now);
+            if !left.is_zero() {
+                return Some(left);
+            }
+            self.state = BreakerState::HalfOpen;
+        }
+        None
+    }
+
+    /// An attempt ended; `probe`: it began while the breaker was half open.
+    pub(super) fn ended(&mut self, sign: Sign, probe: bool, now: Instant) {
+        match (self.state, sign) {
+            (BreakerState::Closed, Sign::Well | Sign::Failing) => {
+                if self.count(sign, now) {
+                    self.open(now);
+                }
+            }
+            (BreakerState::HalfOpen, Sign::Failing) if probe => self.open(now),
+            (BreakerState::HalfOpen, Sign::Well | Sign::Busy) if probe => {
+                self.state = BreakerState::Closed;
+                self.parts = Default::default();
+            }
+            // What began before it opened says nothing new.
+            (BreakerState::Closed, Sign::Busy)
+            | (BreakerState::HalfOpen | BreakerState::Open, _) => {}
+        }
+    }
+
+    fn open(&mut self, now: Instant) {
+        self.state = BreakerState::Open;
+        self.until = now + self.rules.open;
+    }
+
+    /// Whether that was one failure too many.
+    fn count(&mut self, sign: Sign, now: Instant) -> bool {
+        let length = (self.rules.window / PARTS).max(Duration::from_millis(1));
+        let number = now.saturating_duration_since(self.base).as_nanos() / length.as_nanos();
+        let number = u64::try_from(number).unwrap_or(u64::MAX);
+        let index = usize::try_from(number % u64::from(PARTS)).unwrap_or(0);
+        if let Some(part) = self.parts.get_mut(index) {
+            if part.number != number {
+                *part = Part { number, ..Part::default() };
+            }
+            part.attempts += 1;
+            part.failures += u32::from(sign == Sign::Failing);
+        }
+        let live = |part: &&Part| number - part.number < u64::from(PARTS);
+        let (attempts, failures) = self
+            .parts
+            .iter()
+            .filter(live)
+            .fold((0, 0), |(a, f), part| (a + part.attempts, f + part.failures));
+        sign == Sign::Failing
+            && attempts >= self.rules.attempts_min
+            && f64::from(failures) >= self.rules.failure_ratio * f64::from(attempts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Breaker, BreakerState, Sign};
+    use crate::delivery::BreakerRules;
+    use std::time::{Duration, Instant};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn breaker(now: Instant) -> Breaker {
+        let rules = BreakerRules {
+            failure_ratio: 0.5,
+            window: 10 * SECOND,
+            attempts_min: 4,
+            open: 5 * SECOND,
+        };
+        Breaker::new(rules, now)
+    }
+
+    #[test]
+    fn it_opens_at_the_ratio_probes_and_closes() {
+        let start = Instant::now();
+        let mut breaker = breaker(start);
+        for sign in [Sign::Well, Sign::Busy, Sign::Well, Sign::Failing] {
+            breaker.ended(sign, false, start);
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed, "too few attempts, and too few failures");
+        breaker.ended(Sign::Failing, false, start);
+        assert_eq!(breaker.state(), BreakerState::Open);
+        assert_eq!(breaker.wait(start), Some(5 * SECOND));
+        breaker.ended(Sign::Well, false, start);
+        assert_eq!(breaker.state(), BreakerState::Open, "an attempt of before is no probe");
+        assert_eq!(breaker.wait(start + 5 * SECOND), None);
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        breaker.ended(Sign::Failing, true, start + 6 * SECOND);
+        assert_eq!(breaker.wait(start + 6 * SECOND), Some(5 * SECOND));
+        assert_eq!(breaker.wait(start + 11 * SECOND), None);
+        breaker.ended(Sign::Well, true, start + 11 * SECOND);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        for _ in 0..3 {
+            breaker.ended(Sign::Failing, false, start + 11 * SECOND);
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed, "it has forgotten why it was open");
+    }
+
+    #[test]
+    fn what_is_older_than_the_window_does_not_count() {
+        let start = Instant::now();
+        let mut breaker = breaker(start);
+        for second in 0..30 {
+            for _ in 0..3 {
+                breaker.ended(Sign::Failing, false, start + 11 * second * SECOND);
+            }
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[test]
+    fn rules_that_stay_the_same_forget_nothing() {
+        let start = Instant::now();
+        let mut breaker = breaker(start);
+        for _ in 0..3 {
+            breaker.ended(Sign::Failing, false, start);
+            let rules = breaker.rules.clone();
+            breaker.follow(&rules);
+        }
+        breaker.ended(Sign::Failing, false, start);
+        assert_eq!(breaker.state(), BreakerState::Open);
+    }
+}

@@ -1,0 +1,257 @@
+//! All lanes of an instance: jobs in, attempts made, outcomes out.
+//!
+//! An attempt is made by a task, which takes the next job that may leave when it has ended, whosever it is; so an idle
+//! daemon has no task, and a busy one needs no wake-up per job.
+
+use super::breaker::BreakerState;
+use super::endpoint::Endpoint;
+use super::lane::{Appetite, Job};
+use super::schedule::{InstanceLimits, Schedule, Ticket};
+use crate::domain::{AccountId, Outcome, Timestamp, WebhookName};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// One attempt that was made.
+#[derive(Debug)]
+pub struct Attempted {
+    /// What was to be done.
+    pub job: Job,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Kept until the outcome is committed, or nobody's any more.
+    pub unsettled: Unsettled,
+}
+
+/// Counts among the outcomes that are not committed, until it is dropped.
+#[derive(Default)]
+pub struct Unsettled(Weak<Shared>);
+
+impl std::fmt::Debug for Unsettled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unsettled")
+    }
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.act(|schedule, _| schedule.settled());
+        }
+    }
+}
+
+/// What the lanes tell their owner.
+pub trait Watch: Send + Sync {
+    /// An attempt was made.
+    fn attempted(&self, attempted: Attempted);
+    /// These jobs are not to leave now.
+    fn returned(&self, jobs: Vec<Job>);
+    /// A breaker has changed.
+    fn breaker(&self, webhook: WebhookName, state: BreakerState);
+    /// Rate limits have held so many attempts back.
+    fn rate_limited(&self, attempts: u64);
+    /// The time.
+    fn now(&self) -> Timestamp;
+}
+
+/// All lanes of an instance.
+pub struct Lanes {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    schedule: Mutex<Schedule>,
+    in_flight: AtomicUsize,
+    watch: Arc<dyn Watch>,
+    runtime: tokio::runtime::Handle,
+    /// The alarm is to be set earlier.
+    earlier: Arc<Notify>,
+    this: Weak<Shared>,
+}
+
+impl Lanes {
+    /// No lanes yet.
+    #[must_use]
+    pub fn new(
+        limits: InstanceLimits,
+        watch: Arc<dyn Watch>,
+        runtime: tokio::runtime::Handle,
+    ) -> Self {
+        let shared = Arc::new_cyclic(|this| Shared {
+            schedule: Mutex::new(Schedule::new(limits, Instant::now())),
+            in_flight: AtomicUsize::new(0),
+            watch,
+            runtime: runtime.clone(),
+            earlier: Arc::default(),
+            this: this.clone(),
+        });
+        runtime.spawn(wake(Arc::downgrade(&shared)));
+        Self { shared }
+    }
+
+    /// Puts `endpoints` in the place of those before; a lane whose endpoint stays keeps what it has learnt.
+    pub fn configure(
+        &self,
+        endpoints: impl IntoIterator<Item = Arc<Endpoint>>,
+        account_rates: &BTreeMap<AccountId, NonZeroU32>,
+    ) {
+        self.shared.act(|schedule, now| schedule.configure(endpoints, account_rates, now));
+    }
+
+    /// This instance owns `owned` of `all` partitions, and so much of what endpoints and accounts allow.
+    pub fn set_share(&self, owned: usize, all: u32) {
+        let owned = u32::try_from(owned).unwrap_or(u32::MAX);
+        let share = f64::from(owned) / f64::from(all.max(1));
+        self.shared.act(|schedule, now| schedule.set_share(share.min(1.0), now));
+    }
+
+    /// The endpoint of `webhook`, if it is configured.
+    #[must_use]
+    pub fn endpoint(&self, webhook: &WebhookName) -> Option<Arc<Endpoint>> {
+        self.shared.lock().lane(webhook).map(|lane| lane.endpoint.clone())
+    }
+
+    /// How much the lane of `webhook` can use.
+    #[must_use]
+    pub fn appetite(&self, webhook: &WebhookName) -> Appetite {
+        self.shared.act(|schedule, now| schedule.appetite(webhook, now))
+    }
+
+    /// Hands jobs to a lane. Those that it can't take come back by [`Watch::returned`].
+    pub fn push(&self, webhook: &WebhookName, jobs: Vec<Job>) {
+        self.shared.act(|schedule, now| schedule.push(webhook, jobs, now));
+    }
+
+    /// Takes back every job that has not begun.
+    #[must_use]
+    pub fn clear(&self) -> Vec<Job> {
+        self.shared.lock().take_back()
+    }
+
+    /// The jobs of `webhook` that have not begun come back by [`Watch::returned`].
+    pub fn take_back(&self, webhook: &WebhookName) {
+        self.shared.act(|schedule, _| schedule.take_back_of(webhook));
+    }
+
+    /// The endpoint has asked to be left alone for so long.
+    pub fn hold(&self, webhook: &WebhookName, time: Duration) {
+        self.shared.act(|schedule, now| schedule.hold(webhook, time, now));
+    }
+
+    /// An operator has put the endpoint right.
+    pub fn reset(&self, webhook: &WebhookName) {
+        self.shared.act(|schedule, now| schedule.reset(webhook, now));
+    }
+
+    /// How many requests are unanswered.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.shared.in_flight.load(Ordering::Acquire)
+    }
+
+    /// The breaker of every endpoint.
+    #[must_use]
+    pub fn breakers(&self) -> Vec<(WebhookName, BreakerState)> {
+        self.shared.lock().breakers()
+    }
+}
+
+impl Drop for Lanes {
+    fn drop(&mut self) {
+        self.shared.earlier.notify_one();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something to the schedule, and lets leave what may leave then.
+    fn act<T>(&self, act: impl FnOnce(&mut Schedule, Instant) -> T) -> T {
+        let (done, first) = self.act_and_take(act);
+        if let (Some(ticket), Some(this)) = (first, self.this.upgrade()) {
+            self.runtime.spawn(this.run(ticket));
+        }
+        done
+    }
+
+    /// The same, but the first job is the caller's.
+    fn act_and_take<T>(
+        &self,
+        act: impl FnOnce(&mut Schedule, Instant) -> T,
+    ) -> (T, Option<Ticket>) {
+        let now = Instant::now();
+        let mut schedule = self.lock();
+        let alarm = schedule.alarm();
+        let done = act(&mut schedule, now);
+        let first = schedule.next(now);
+        let mut others = Vec::new();
+        while let Some(ticket) = first.as_ref().and_then(|_| schedule.next(now)) {
+            others.push(ticket);
+        }
+        self.in_flight.fetch_add(usize::from(first.is_some()) + others.len(), Ordering::AcqRel);
+        let earlier = match (schedule.alarm(), alarm) {
+            (Some(is), Some(was)) => is < was,
+            (is, was) => is.is_some() && was.is_none(),
+        };
+        let returned = std::mem::take(&mut schedule.returned);
+        let changes = std::mem::take(&mut schedule.changes);
+        let rate_limited = std::mem::take(&mut schedule.rate_limited);
+        drop(schedule);
+        if earlier {
+            self.earlier.notify_one();
+        }
+        for (webhook, state) in changes {
+            self.watch.breaker(webhook, state);
+        }
+        if !returned.is_empty() {
+            self.watch.returned(returned);
+        }
+        if rate_limited > 0 {
+            self.watch.rate_limited(rate_limited);
+        }
+        if let Some(this) = self.this.upgrade() {
+            for ticket in others {
+                self.runtime.spawn(this.clone().run(ticket));
+            }
+        }
+        (done, first)
+    }
+
+    /// Makes attempts for as long as there is one to make.
+    async fn run(self: Arc<Self>, ticket: Ticket) {
+        let mut next = Some(ticket);
+        while let Some(ticket) = next {
+            let ended = ticket.ended();
+            let Ticket { job, endpoint, .. } = ticket;
+            let unix_seconds = self.watch.now().as_ms().div_euclid(1000);
+            let outcome =
+                endpoint.attempt(job.id, job.attempt, job.body.clone(), unix_seconds).await;
+            ((), next) = self.act_and_take(|schedule, now| schedule.ended(&ended, &outcome, now));
+            // The outcome is told before it stops counting, so that nobody sees neither.
+            let unsettled = Unsettled(self.this.clone());
+            self.watch.attempted(Attempted { job, outcome, unsettled });
+            self.in_flight.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// Wakes those whose time has come, for as long as there are lanes.
+async fn wake(shared: Weak<Shared>) {
+    loop {
+        let Some(this) = shared.upgrade() else { return };
+        this.act(Schedule::wake);
+        let (alarm, earlier) = (this.lock().alarm(), this.earlier.clone());
+        drop(this);
+        match alarm {
+            // Whichever comes first.
+            Some(at) => drop(tokio::time::timeout_at(at.into(), earlier.notified()).await),
+            None => earlier.notified().await,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The operator's proxy, through which endpoints are called where he configures one.
+//!
+//! Every connection goes to the proxy, which connects to the endpoint: over TLS through a tunnel that it can't look into,
+//! otherwise with requests that it forwards. It looks the endpoint's name up itself, so that which address is called in the
+//! end is its duty; what can be checked here is checked before it hears of anything.
+
+use super::webhook::Secret;
+
+/// A proxy; its credentials never show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proxy {
+    url: Secret,
+    /// Host and port, for people.
+    shown: String,
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+/// Why a text is no proxy. It does not quote the text, which may hold a password.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ProxyError {
+    /// It can't be read.
+    #[error("is not a URL: write it as in \"http://user:password@proxy.example:3128\"")]
+    Url,
+    /// TLS to the proxy would show it the webhooks' client certificates; SOCKS is not built in.
+    #[error(
+        "is not an http:// proxy, the only kind there is: write it as in \"http://proxy.example:3128\""
+    )]
+    Scheme,
+    /// A proxy has none.
+    #[error("has a path, a query or a fragment: remove what follows the port")]
+    Path,
+}
+
+impl Proxy {
+    /// Reads `http://host:port`, with `user:password@` or without; percent encoding is allowed in both.
+    ///
+    /// # Errors
+    /// When the text is no such URL.
+    pub fn parse(text: &str) -> Result<Self, ProxyError> {
+        let url = reqwest::Url::parse(text).map_err(|_| ProxyError::Url)?;
+        if url.scheme() != "http" {
+            return Err(ProxyError::Scheme);
+        }
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+            return Err(ProxyError::Url);
+        };
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+            return Err(ProxyError::Path);
+        }
+        let shown = format!("http://{host}:{port}");
+        Ok(Self { url: Secret::new(url.into()), shown })
+    }
+
+    /// As the client wants it: for every request, whatever the environment says.
+    pub(super) fn for_client(&self) -> reqwest::Result<reqwest::Proxy> {
+        reqwest::Proxy::all(self.url.reveal())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Proxy, ProxyError};
+
+    #[test]
+    fn credentials_do_not_show() {
+        for (text, shown) in [
+            ("http://proxy.example:3128", "http://proxy.example:3128"),
+            ("http://user:hu%40sh@10.0.0.1/", "http://10.0.0.1:80"),
+            ("http://hush@[::1]:1", "http://[::1]:1"),
+        ] {
+            assert_eq!(format!("{:?}", Proxy::parse(text).unwrap()), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_no_proxy_is_refused_without_being_quoted() {
+        for (text, error) in [
+            ("hush", ProxyError::Url),
+            ("http://", ProxyError::Url),
+            ("proxy.example:3128", ProxyError::Scheme),
+            ("https://u:hush@proxy.example", ProxyError::Scheme),
+            ("socks5://u:hush@proxy.example", ProxyError::Scheme),
+            ("http://proxy.example/hush", ProxyError::Path),
+            ("http://proxy.example?hush", ProxyError::Path),
+        ] {
+            assert_eq!(Proxy::parse(text).unwrap_err(), error, "{text}");
+            assert!(error.to_string().contains(": "), "problem and mend: {error}");
+        }
+    }
+}

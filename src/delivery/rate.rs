@@ -1,0 +1,202 @@
+//! Rate limits: `governor`'s GCRA, of which a token can be given back.
+//!
+//! A job may need a token of its endpoint, of its account and of the instance. If one of them has none, the tokens taken
+//! before go back, so that nobody pays for a job that did not leave.
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{NotKeyed, StateStore};
+use governor::{Quota, RateLimiter};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The time that all limits of an instance go by; it stands still while a job is looked for.
+#[derive(Clone, Debug)]
+pub(super) struct Time {
+    base: Instant,
+    nanos: Arc<AtomicU64>,
+}
+
+impl Time {
+    pub(super) fn starting(base: Instant) -> Self {
+        Self { base, nanos: Arc::default() }
+    }
+
+    pub(super) fn set(&self, now: Instant) {
+        let nanos = now.saturating_duration_since(self.base).as_nanos();
+        self.nanos.store(u64::try_from(nanos).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+impl Clock for Time {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.nanos.load(Ordering::Relaxed))
+    }
+}
+
+/// The limiter's state, and the one before. There is one user of it at a time, who holds the lanes' lock.
+#[derive(Clone, Debug, Default)]
+struct Tokens {
+    now: Arc<AtomicU64>,
+    before: Arc<AtomicU64>,
+}
+
+impl StateStore for Tokens {
+    type Key = NotKeyed;
+
+    fn measure_and_replace<T, F, E>(&self, _: &NotKeyed, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let now = self.now.load(Ordering::Relaxed);
+        let (answer, next) = measure(Some(now.into()))?;
+        self.before.store(now, Ordering::Relaxed);
+        self.now.store(next.into(), Ordering::Relaxed);
+        Ok(answer)
+    }
+}
+
+/// How much may leave.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Limit {
+    per_second: f64,
+    burst: NonZeroU32,
+}
+
+impl Limit {
+    /// The part `share` of a limit; `None`: nothing may leave. Bursts are rounded down, so that the parts of all instances
+    /// are never more than the whole, save that nobody can send less than one.
+    pub(super) fn part(per_second: NonZeroU32, burst: NonZeroU32, share: f64) -> Option<Self> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a part of a u32 is one"
+        )]
+        let part = (f64::from(burst.get()) * share) as u32;
+        let limit = Self {
+            per_second: f64::from(per_second.get()) * share,
+            burst: NonZeroU32::new(part).unwrap_or(NonZeroU32::MIN),
+        };
+        (share > 0.0).then_some(limit)
+    }
+
+    /// From one token to the next.
+    pub(super) fn period(self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.per_second).max(Duration::from_nanos(1))
+    }
+
+    /// What it lets through in `time`, from a full burst on.
+    pub(super) fn within(self, time: Duration) -> usize {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a float cast saturates, and neither is negative"
+        )]
+        let steady = (self.per_second * time.as_secs_f64()).ceil() as usize;
+        steady.saturating_add(usize::try_from(self.burst.get()).unwrap_or(usize::MAX))
+    }
+}
+
+/// One limit at work.
+pub(super) struct Rate {
+    limit: Limit,
+    limiter: RateLimiter<NotKeyed, Tokens, Time, NoOpMiddleware<Duration>>,
+    tokens: Tokens,
+    time: Time,
+}
+
+impl Rate {
+    /// Without a token to begin with: whoever had the limit before may have used them up.
+    pub(super) fn starting(limit: Limit, time: Time) -> Self {
+        let period = limit.period();
+        // There is no quota of a period of nothing alone.
+        let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MAX));
+        let tokens = Tokens::default();
+        let spent = period.saturating_mul(limit.burst.get()).as_nanos();
+        tokens.now.store(u64::try_from(spent).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let quota = quota.allow_burst(limit.burst);
+        let limiter = RateLimiter::new(quota, tokens.clone(), time.clone());
+        Self { limit, limiter, tokens, time }
+    }
+
+    pub(super) fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// Takes a token, or says how long there is none.
+    pub(super) fn take(&self) -> Result<(), Duration> {
+        self.limiter.check().map_err(|not_until| not_until.wait_time_from(self.time.now()))
+    }
+
+    /// Gives back the token that was taken last.
+    pub(super) fn give_back(&self) {
+        self.tokens.now.store(self.tokens.before.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Limit, Rate, Time};
+    use std::num::NonZeroU32;
+    use std::time::{Duration, Instant};
+
+    fn number(n: u32) -> NonZeroU32 {
+        NonZeroU32::new(n).unwrap()
+    }
+
+    /// When the limits of instances that own so much let a job pass, each as fast as it can, in milliseconds.
+    fn passes(shares: &[f64], for_ms: u64) -> Vec<u64> {
+        let base = Instant::now();
+        let time = Time::starting(base);
+        let limit = |share: &f64| Limit::part(number(20), number(5), *share).unwrap();
+        let rates = shares.iter().map(|share| Rate::starting(limit(share), time.clone()));
+        let rates: Vec<Rate> = rates.collect();
+        let mut passed = Vec::new();
+        for ms in 0..for_ms {
+            time.set(base + Duration::from_millis(ms));
+            // A pause in the middle, after which there is a burst.
+            for rate in rates.iter().filter(|_| !(4000..5000).contains(&ms)) {
+                while rate.take().is_ok() {
+                    passed.push(ms);
+                }
+            }
+        }
+        passed
+    }
+
+    #[test]
+    fn one_instance_and_three_stay_below_the_limit_in_every_window_and_use_it() {
+        for shares in [&[1.0][..], &[0.5, 0.25, 0.25], &[10.0 / 12.0, 1.0 / 12.0, 1.0 / 12.0]] {
+            let passed = passes(shares, 10_000);
+            for (first, start) in passed.iter().enumerate() {
+                for (last, end) in passed.iter().enumerate().skip(first) {
+                    let limit = 5 + (end - start) * 20 / 1000;
+                    let count = u64::try_from(last - first + 1).unwrap();
+                    assert!(count <= limit + 1, "{count} from {start} to {end} of {shares:?}");
+                }
+            }
+            // Nine seconds are used, of which the first begins without a token.
+            assert!(passed.len() >= 9 * 20 * 95 / 100, "{} of {shares:?}", passed.len());
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_given_back_was_never_taken() {
+        let base = Instant::now();
+        let time = Time::starting(base);
+        let rate = Rate::starting(Limit::part(number(1), number(1), 1.0).unwrap(), time.clone());
+        assert_eq!(rate.take(), Err(Duration::from_secs(1)));
+        time.set(base + Duration::from_secs(1));
+        for _ in 0..3 {
+            assert_eq!(rate.take(), Ok(()));
+            rate.give_back();
+        }
+        assert_eq!(rate.take(), Ok(()));
+        assert_eq!(rate.take(), Err(Duration::from_secs(1)));
+    }
+}

@@ -1,0 +1,448 @@
+//! Which job leaves next: everything that the lanes share.
+//!
+//! A lane that has a job which may leave stands in the queue of the pool whose slot the job needs; the pools are served in
+//! turn, and so are the lanes of each. What a lane lacks decides where it waits instead: for a slot in the queue, for a token
+//! of its own by a timer, for one of its account in the account's queue. So nothing is ever looked through.
+
+use super::breaker::BreakerState;
+use super::endpoint::Endpoint;
+use super::lane::{Appetite, Job, Lane, Pool, renewed};
+use super::rate::{Rate, Time};
+use crate::domain::{AccountId, Class, Outcome, WebhookName};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What the lanes of an instance share.
+#[derive(Clone, Copy, Debug)]
+pub struct InstanceLimits {
+    /// So many requests may be unanswered.
+    pub in_flight_max: usize,
+    /// So many outcomes may wait for their commit, beside those.
+    pub uncommitted_max: usize,
+    /// Attempts per second of this instance.
+    pub rate_per_second: Option<NonZeroU32>,
+}
+
+/// How many slots each pool may use: first attempts leave an eighth to others, retries a half, hanging endpoints three
+/// quarters.
+fn slots(in_flight_max: usize) -> [usize; 3] {
+    [in_flight_max - in_flight_max / 8, in_flight_max / 2, in_flight_max / 4]
+        .map(|some| some.max(1))
+}
+
+/// Of so many turns retries have the first one.
+const TURNS: usize = 4;
+
+/// A job that may leave now.
+pub(super) struct Ticket {
+    pub(super) job: Job,
+    pub(super) endpoint: Arc<Endpoint>,
+    pool: Pool,
+    probe: bool,
+}
+
+struct Account {
+    per_second: NonZeroU32,
+    rate: Option<Rate>,
+    /// Lanes that wait for a token of it.
+    waiting: VecDeque<WebhookName>,
+    /// A timer is set for the first of them.
+    is_armed: bool,
+}
+
+impl Account {
+    /// Takes a token, if it is not for those who wait already; `is_called`: the lane is the first of these.
+    fn take(&self, is_called: bool) -> Result<(), Duration> {
+        match &self.rate {
+            Some(_) if !is_called && !self.waiting.is_empty() => Err(Duration::ZERO),
+            Some(rate) => rate.take(),
+            None => Ok(()),
+        }
+    }
+
+    fn new(per_second: NonZeroU32, rate: Option<Rate>) -> Self {
+        Self { per_second, rate, waiting: VecDeque::new(), is_armed: false }
+    }
+}
+
+/// Who waits for a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sleeper {
+    Lane(WebhookName),
+    Account(AccountId),
+    Instance,
+}
+
+/// What became of asking a lane.
+enum Asked {
+    Leaves(Box<Ticket>),
+    /// It waits elsewhere.
+    Waits,
+    /// Nobody may leave.
+    InstanceWaits,
+}
+
+pub(super) struct Schedule {
+    limits: InstanceLimits,
+    slots: [usize; 3],
+    used: [usize; 3],
+    /// Requests unanswered, and outcomes that are not committed.
+    unsettled: usize,
+    lanes: HashMap<WebhookName, Lane>,
+    accounts: HashMap<AccountId, Account>,
+    rate: Option<Rate>,
+    instance_waits: bool,
+    queues: [VecDeque<WebhookName>; 3],
+    timers: BTreeSet<(Instant, Sleeper)>,
+    time: Time,
+    share: f64,
+    turn: usize,
+    /// Attempts that a rate limit has held back since the last look.
+    pub(super) rate_limited: u64,
+    /// Jobs that are not to leave now, since the last look.
+    pub(super) returned: Vec<Job>,
+    /// Breakers that have changed since the last look.
+    pub(super) changes: Vec<(WebhookName, BreakerState)>,
+}
+
+impl Schedule {
+    pub(super) fn new(limits: InstanceLimits, now: Instant) -> Self {
+        let time = Time::starting(now);
+        Self {
+            slots: slots(limits.in_flight_max),
+            used: [0; 3],
+            unsettled: 0,
+            lanes: HashMap::new(),
+            accounts: HashMap::new(),
+            rate: limits.rate_per_second.and_then(|rate| renewed(None, rate, rate, 1.0, &time)),
+            instance_waits: false,
+            queues: Default::default(),
+            timers: BTreeSet::new(),
+            share: 0.0,
+            turn: 0,
+            rate_limited: 0,
+            returned: Vec::new(),
+            changes: Vec::new(),
+            time,
+            limits,
+        }
+    }
+
+    /// Puts `endpoints` in the place of those before; a lane whose endpoint stays keeps what it has learnt. The jobs of one
+    /// that is gone come back.
+    pub(super) fn configure(
+        &mut self,
+        endpoints: impl IntoIterator<Item = Arc<Endpoint>>,
+        account_rates: &BTreeMap<AccountId, NonZeroU32>,
+        now: Instant,
+    ) {
+        let mut former = std::mem::take(&mut self.lanes);
+        for endpoint in endpoints {
+            let name = endpoint.webhook().name.clone();
+            let lane = match former.remove(&name) {
+                Some(mut lane) => {
+                    lane.follow(endpoint);
+                    lane
+                }
+                None => Lane::new(endpoint, now),
+            };
+            self.lanes.insert(name, lane);
+        }
+        let mut accounts = std::mem::take(&mut self.accounts);
+        for (id, per_second) in account_rates {
+            let rate = accounts.remove(id).and_then(|account| account.rate);
+            self.accounts.insert(*id, Account::new(*per_second, rate));
+        }
+        self.set_share(self.share, now);
+        self.returned.extend(former.values_mut().flat_map(Lane::take_back));
+    }
+
+    /// This instance owns so much of all partitions, and may use as much of what endpoints and accounts allow.
+    pub(super) fn set_share(&mut self, share: f64, now: Instant) {
+        self.share = share;
+        self.time.set(now);
+        for lane in self.lanes.values_mut() {
+            lane.share(share, &self.time);
+            lane.is_waiting = false;
+        }
+        for account in self.accounts.values_mut() {
+            let rate = account.per_second;
+            account.rate = renewed(account.rate.take(), rate, rate, share, &self.time);
+            account.waiting.clear();
+            account.is_armed = false;
+        }
+        // Whoever waited for a token is asked again.
+        self.timers.clear();
+        self.instance_waits = false;
+        let names: Vec<WebhookName> = self.lanes.keys().cloned().collect();
+        for name in names {
+            self.offer(&name);
+        }
+    }
+
+    pub(super) fn lane(&self, webhook: &WebhookName) -> Option<&Lane> {
+        self.lanes.get(webhook)
+    }
+
+    pub(super) fn appetite(&mut self, webhook: &WebhookName, now: Instant) -> Appetite {
+        self.lane_mut(webhook, |lane| lane.appetite(now)).unwrap_or(Appetite::Unconfigured)
+    }
+
+    /// Does something to a lane that may change its breaker.
+    fn lane_mut<T>(
+        &mut self,
+        webhook: &WebhookName,
+        act: impl FnOnce(&mut Lane) -> T,
+    ) -> Option<T> {
+        let lane = self.lanes.get_mut(webhook)?;
+        let before = lane.breaker();
+        let done = act(lane);
+        if lane.breaker() != before {
+            self.changes.push((webhook.clone(), lane.breaker()));
+        }
+        Some(done)
+    }
+
+    /// Takes jobs in; those that can't leave, since their lane has just closed, come back.
+    pub(super) fn push(&mut self, webhook: &WebhookName, jobs: Vec<Job>, now: Instant) {
+        let open = |lane: &mut Lane| lane.wait(now).is_none();
+        if !self.lane_mut(webhook, open).unwrap_or(false) {
+            self.returned.extend(jobs);
+            return;
+        }
+        if let Some(lane) = self.lanes.get_mut(webhook) {
+            for job in jobs {
+                lane.push(job);
+            }
+        }
+        self.offer(webhook);
+    }
+
+    /// Every job that has not begun comes back.
+    pub(super) fn take_back(&mut self) -> Vec<Job> {
+        self.lanes.values_mut().flat_map(Lane::take_back).collect()
+    }
+
+    /// Every job of a lane that has not begun comes back.
+    pub(super) fn take_back_of(&mut self, webhook: &WebhookName) {
+        if let Some(lane) = self.lanes.get_mut(webhook) {
+            self.returned.extend(lane.take_back());
+        }
+    }
+
+    pub(super) fn reset(&mut self, webhook: &WebhookName, now: Instant) {
+        self.lane_mut(webhook, |lane| lane.reset(now));
+    }
+
+    pub(super) fn hold(&mut self, webhook: &WebhookName, time: Duration, now: Instant) {
+        self.lane_mut(webhook, |lane| lane.hold(time, now));
+    }
+
+    /// Lets a lane stand where its next jobs would leave from.
+    fn offer(&mut self, webhook: &WebhookName) {
+        let Some(lane) = self.lanes.get_mut(webhook) else { return };
+        if lane.is_waiting {
+            return;
+        }
+        let pools: Vec<Pool> = lane.pools().collect();
+        for pool in pools {
+            let index = pool as usize;
+            if let (Some(is_queued), Some(queue)) =
+                (lane.is_queued.get_mut(index), self.queues.get_mut(index))
+                && !std::mem::replace(is_queued, true)
+            {
+                queue.push_back(webhook.clone());
+            }
+        }
+    }
+
+    /// The next job that may leave.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Ticket> {
+        self.time.set(now);
+        while !self.instance_waits && self.is_free() {
+            let pool = self.next_pool()?;
+            let index = pool as usize;
+            let webhook = self.queues.get_mut(index)?.pop_front()?;
+            let Some(lane) = self.lanes.get_mut(&webhook) else { continue };
+            if let Some(is_queued) = lane.is_queued.get_mut(index) {
+                *is_queued = false;
+            }
+            match self.ask(&webhook, pool, now) {
+                Asked::Leaves(ticket) => {
+                    self.turn = (self.turn + 1) % TURNS;
+                    self.offer(&webhook);
+                    return Some(*ticket);
+                }
+                Asked::Waits => {}
+                Asked::InstanceWaits => {
+                    self.offer(&webhook);
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    fn is_free(&self) -> bool {
+        self.used.iter().sum::<usize>() < self.limits.in_flight_max
+            && self.unsettled < self.limits.in_flight_max + self.limits.uncommitted_max
+    }
+
+    /// The pool whose turn it is, of those with a free slot and somebody who wants it.
+    fn next_pool(&self) -> Option<Pool> {
+        let order = match self.turn {
+            0 => [Pool::Retry, Pool::First, Pool::Hanging],
+            1 => [Pool::Hanging, Pool::First, Pool::Retry],
+            _ => [Pool::First, Pool::Retry, Pool::Hanging],
+        };
+        order.into_iter().find(|pool| {
+            let index = *pool as usize;
+            self.queues.get(index).is_some_and(|queue| !queue.is_empty())
+                && self.used.get(index) < self.slots.get(index)
+        })
+    }
+
+    fn ask(&mut self, webhook: &WebhookName, pool: Pool, now: Instant) -> Asked {
+        let Some(lane) = self.lanes.get_mut(webhook) else { return Asked::Waits };
+        // It stands in the queue of another pool too, and was asked from there.
+        if lane.is_waiting {
+            return Asked::Waits;
+        }
+        if lane.wait(now).is_some() {
+            self.returned.extend(lane.take_back());
+            return Asked::Waits;
+        }
+        let Some(class) = lane.candidate(pool) else { return Asked::Waits };
+        if let Some(Err(wait)) = lane.rate.as_ref().map(Rate::take) {
+            lane.is_waiting = true;
+            self.rate_limited += 1;
+            self.timers.insert((now + wait, Sleeper::Lane(webhook.clone())));
+            return Asked::Waits;
+        }
+        let id = lane.account();
+        let is_called = std::mem::take(&mut lane.is_called);
+        if let Some(account) = self.accounts.get_mut(&id)
+            && let Some(wait) = account.take(is_called).err()
+        {
+            if let Some(rate) = &lane.rate {
+                rate.give_back();
+            }
+            lane.is_waiting = true;
+            account.waiting.push_back(webhook.clone());
+            self.rate_limited += 1;
+            if !std::mem::replace(&mut account.is_armed, true) {
+                self.timers.insert((now + wait, Sleeper::Account(id)));
+            }
+            return Asked::Waits;
+        }
+        if let Some(Err(wait)) = self.rate.as_ref().map(Rate::take) {
+            let account = self.accounts.get(&id).and_then(|account| account.rate.as_ref());
+            for rate in [lane.rate.as_ref(), account].into_iter().flatten() {
+                rate.give_back();
+            }
+            self.instance_waits = true;
+            self.rate_limited += 1;
+            self.timers.insert((now + wait, Sleeper::Instance));
+            return Asked::InstanceWaits;
+        }
+        let Some((job, probe)) = lane.begin(class) else { return Asked::Waits };
+        if let Some(used) = self.used.get_mut(pool as usize) {
+            *used += 1;
+        }
+        self.unsettled += 1;
+        Asked::Leaves(Box::new(Ticket { job, endpoint: lane.endpoint.clone(), pool, probe }))
+    }
+
+    /// An attempt ended. The lane's other jobs come back if it is to be left alone.
+    pub(super) fn ended(&mut self, ended: &Ended, outcome: &Outcome, now: Instant) {
+        if let Some(used) = self.used.get_mut(ended.pool as usize) {
+            *used = used.saturating_sub(1);
+        }
+        let closed = self.lane_mut(&ended.webhook, |lane| {
+            lane.ended(ended.class, ended.probe, outcome, now);
+            lane.wait(now).is_some()
+        });
+        if closed == Some(true) {
+            self.take_back_of(&ended.webhook);
+        } else {
+            self.offer(&ended.webhook);
+        }
+    }
+
+    /// An outcome is committed, or nobody's any more.
+    pub(super) fn settled(&mut self) {
+        self.unsettled = self.unsettled.saturating_sub(1);
+    }
+
+    /// Lets those go on whose time has come.
+    pub(super) fn wake(&mut self, now: Instant) {
+        while let Some((at, _)) = self.timers.first()
+            && *at <= now
+            && let Some((_, sleeper)) = self.timers.pop_first()
+        {
+            match sleeper {
+                Sleeper::Lane(webhook) => self.resume(&webhook),
+                Sleeper::Account(id) => self.call(id, now),
+                Sleeper::Instance => self.instance_waits = false,
+            }
+        }
+    }
+
+    fn resume(&mut self, webhook: &WebhookName) {
+        if let Some(lane) = self.lanes.get_mut(webhook) {
+            lane.is_waiting = false;
+            self.offer(webhook);
+        }
+    }
+
+    /// The first lane that waits for the account's token is asked again; the next one when there may be another token.
+    fn call(&mut self, id: AccountId, now: Instant) {
+        let Some(account) = self.accounts.get_mut(&id) else { return };
+        let next = account.waiting.pop_front();
+        account.is_armed = !account.waiting.is_empty();
+        if account.is_armed {
+            let period = account.rate.as_ref().map_or(Duration::ZERO, |rate| rate.limit().period());
+            self.timers.insert((now + period, Sleeper::Account(id)));
+        }
+        if let Some(lane) = next.as_ref().and_then(|webhook| self.lanes.get_mut(webhook)) {
+            lane.is_called = true;
+        }
+        if let Some(webhook) = next {
+            self.resume(&webhook);
+        }
+    }
+
+    /// When to wake next.
+    pub(super) fn alarm(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Every lane's breaker.
+    pub(super) fn breakers(&self) -> Vec<(WebhookName, BreakerState)> {
+        self.lanes.iter().map(|(webhook, lane)| (webhook.clone(), lane.breaker())).collect()
+    }
+}
+
+/// What is left of a ticket once its job is told of.
+pub(super) struct Ended {
+    webhook: WebhookName,
+    class: Class,
+    pool: Pool,
+    probe: bool,
+}
+
+impl Ticket {
+    pub(super) fn ended(&self) -> Ended {
+        Ended {
+            webhook: self.job.webhook.clone(),
+            class: self.job.class(),
+            pool: self.pool,
+            probe: self.probe,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,365 @@
+//! Which job leaves when, by a clock of the tests.
+
+use super::{InstanceLimits, Schedule, Ticket};
+use crate::delivery::lane::{Appetite, Job};
+use crate::delivery::{
+    AddressPolicy, Auth, BreakerRules, BreakerState, Endpoint, Limits, SuccessCodes, Tls, Trust,
+    Webhook,
+};
+use crate::domain::{
+    AccountId, DeliveryId, ErrorReason, Outcome, Phase, PhononUuid, Timestamp, Verdict, WebhookName,
+};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const MS: Duration = Duration::from_millis(1);
+const ACCOUNT: AccountId = AccountId(1);
+
+fn number(n: u32) -> NonZeroU32 {
+    NonZeroU32::new(n).unwrap()
+}
+
+fn name(text: &str) -> WebhookName {
+    WebhookName::new(text).unwrap()
+}
+
+fn webhook(text: &str, rate: Option<u32>, in_flight_max: u32) -> Webhook {
+    Webhook {
+        name: name(text),
+        account: ACCOUNT,
+        url: "https://example.com/".parse().unwrap(),
+        method: http::Method::POST,
+        auth: Auth::None,
+        signing_secrets: Vec::new(),
+        success: SuccessCodes::default(),
+        limits: Limits {
+            rate_per_second: rate.map(number),
+            burst: rate.map(|_| number(1)),
+            in_flight_max: number(in_flight_max),
+        },
+        request_timeout: Duration::from_secs(15),
+        connect_timeout: Duration::from_secs(5),
+        tls: Tls::default(),
+        proxy: None,
+        breaker: BreakerRules {
+            failure_ratio: 0.5,
+            window: Duration::from_secs(30),
+            attempts_min: 4,
+            open: Duration::from_secs(30),
+        },
+        retry_after_max: Duration::from_secs(3600),
+    }
+}
+
+fn endpoint(webhook: Webhook) -> Arc<Endpoint> {
+    let trust = Trust::new().unwrap();
+    let policy = AddressPolicy::new(std::iter::empty());
+    Arc::new(Endpoint::new(Arc::new(webhook), &trust, &policy).unwrap())
+}
+
+fn outcome(status: Option<u16>) -> Outcome {
+    let delivered = status.is_some_and(|status| status < 300);
+    Outcome {
+        verdict: if delivered { Verdict::Delivered } else { Verdict::Retry },
+        status,
+        duration_ms: 1,
+        response: Bytes::new(),
+        response_truncated: false,
+        retry_after_ms: None,
+        reason: match status {
+            None => Some(ErrorReason::Timeout),
+            Some(_) => (!delivered).then_some(ErrorReason::Refused),
+        },
+        error: None,
+    }
+}
+
+/// A schedule and its clock.
+struct Scene {
+    schedule: Schedule,
+    now: Instant,
+    jobs: u128,
+}
+
+impl Scene {
+    fn new(limits: InstanceLimits, webhooks: Vec<Webhook>, account_rate: Option<u32>) -> Self {
+        let now = Instant::now();
+        let mut schedule = Schedule::new(limits, now);
+        let rates: BTreeMap<_, _> =
+            account_rate.into_iter().map(|rate| (ACCOUNT, number(rate))).collect();
+        schedule.configure(webhooks.into_iter().map(endpoint), &rates, now);
+        schedule.set_share(1.0, now);
+        Self { schedule, now, jobs: 0 }
+    }
+
+    fn push(&mut self, webhook: &str, attempt: u32, count: usize) {
+        let job = |id: u128| Job {
+            partition: 0,
+            uuid: PhononUuid::new("u").unwrap(),
+            id: DeliveryId::from_bytes(id.to_be_bytes()),
+            phase: Phase::One,
+            attempt,
+            body: Bytes::new(),
+            webhook: name(webhook),
+            due: Timestamp::default(),
+        };
+        let first = self.jobs;
+        self.jobs += count as u128;
+        self.schedule.push(&name(webhook), (first..self.jobs).map(job).collect(), self.now);
+    }
+
+    fn all(&mut self) -> Vec<Ticket> {
+        std::iter::from_fn(|| self.schedule.next(self.now)).collect()
+    }
+
+    fn end(&mut self, ticket: &Ticket, outcome: &Outcome) {
+        self.schedule.ended(&ticket.ended(), outcome, self.now);
+        self.schedule.settled();
+    }
+
+    /// Answers everything at once, for so long; how many of each webhook left.
+    fn run(&mut self, time: Duration, status: u16) -> BTreeMap<String, usize> {
+        let mut left = BTreeMap::new();
+        let end = self.now + time;
+        while self.now < end {
+            self.schedule.wake(self.now);
+            let mut tickets = self.all();
+            while let Some(ticket) = tickets.pop() {
+                *left.entry(ticket.job.webhook.to_string()).or_default() += 1;
+                self.end(&ticket, &outcome(Some(status)));
+                tickets.extend(self.all());
+            }
+            self.now += MS;
+        }
+        left
+    }
+
+    fn appetite(&mut self, webhook: &str) -> Appetite {
+        self.schedule.appetite(&name(webhook), self.now)
+    }
+}
+
+fn limits(in_flight_max: usize) -> InstanceLimits {
+    InstanceLimits { in_flight_max, uncommitted_max: 1000, rate_per_second: None }
+}
+
+fn of<'a>(tickets: &'a [Ticket], webhook: &str) -> impl Iterator<Item = &'a Ticket> {
+    let name = name(webhook);
+    tickets.iter().filter(move |ticket| ticket.job.webhook == name)
+}
+
+#[test]
+fn lanes_take_turns() {
+    let webhooks = ["a", "b", "c"].map(|name| webhook(name, None, 100));
+    let mut scene = Scene::new(limits(7), webhooks.into(), None);
+    scene.push("a", 1, 50);
+    scene.push("b", 1, 50);
+    scene.push("c", 1, 50);
+    let tickets = scene.all();
+    let counts = ["a", "b", "c"].map(|name| of(&tickets, name).count());
+    assert_eq!(counts.iter().sum::<usize>(), 7);
+    assert!(counts.iter().all(|count| (2..=3).contains(count)), "{counts:?}");
+}
+
+#[test]
+fn a_lane_starts_low_and_grows_to_its_maximum() {
+    let mut scene = Scene::new(limits(1000), vec![webhook("a", None, 32)], None);
+    scene.push("a", 1, 500);
+    let mut tickets = scene.all();
+    assert_eq!(tickets.len(), 4);
+    for _ in 0..100 {
+        let ticket = tickets.remove(0);
+        scene.end(&ticket, &outcome(Some(200)));
+        tickets.extend(scene.all());
+    }
+    assert_eq!(tickets.len(), 32);
+}
+
+#[test]
+fn retries_leave_slots_to_first_attempts_of_their_lane_and_of_others() {
+    let webhooks = ["a", "b", "c"].map(|name| webhook(name, None, 4));
+    let mut scene = Scene::new(limits(8), webhooks.into(), None);
+    scene.push("a", 2, 100);
+    scene.push("b", 2, 100);
+    let storm = scene.all();
+    assert_eq!(storm.len(), 4, "half of the instance's slots");
+    assert!(of(&storm, "a").count() <= 3, "not all of the lane's");
+    scene.push("a", 1, 1);
+    scene.push("c", 1, 1);
+    let fresh = scene.all();
+    assert_eq!((of(&fresh, "a").count(), of(&fresh, "c").count()), (1, 1));
+}
+
+#[test]
+fn hanging_endpoints_share_a_quarter_of_the_slots() {
+    let hanging: Vec<String> = (0..40).map(|n| format!("hanging-{n}")).collect();
+    let mut webhooks: Vec<Webhook> = hanging.iter().map(|name| webhook(name, None, 32)).collect();
+    for webhook in &mut webhooks {
+        webhook.breaker.attempts_min = 1000;
+    }
+    webhooks.push(webhook("well", None, 32));
+    let mut scene = Scene::new(limits(64), webhooks, None);
+    for name in &hanging {
+        scene.push(name, 1, 10);
+    }
+    // Each is found out by some time-outs.
+    for _ in 0..10 {
+        let tickets = scene.all();
+        for ticket in &tickets {
+            scene.end(ticket, &outcome(None));
+        }
+        if tickets.len() <= 16 {
+            break;
+        }
+        for name in &hanging {
+            scene.push(name, 1, 4);
+        }
+    }
+    let stuck = scene.all();
+    assert_eq!(stuck.len(), 16);
+    scene.push("well", 1, 100);
+    let well = scene.all();
+    assert_eq!(well.len(), 4);
+    scene.end(&stuck[0], &outcome(None));
+    assert_eq!(scene.all().len(), 1, "one that hung has made room for another");
+}
+
+#[test]
+fn the_breaker_gives_back_what_waits_probes_singly_and_closes() {
+    let mut scene = Scene::new(limits(100), vec![webhook("a", None, 8)], None);
+    scene.push("a", 1, 20);
+    let tickets = scene.all();
+    assert_eq!(tickets.len(), 4);
+    for ticket in &tickets {
+        scene.end(ticket, &outcome(Some(500)));
+    }
+    assert_eq!(scene.schedule.returned.len(), 16);
+    assert_eq!(std::mem::take(&mut scene.schedule.changes), [(name("a"), BreakerState::Open)]);
+    assert_eq!(scene.appetite("a"), Appetite::Held(Duration::from_secs(30)));
+    scene.push("a", 1, 1);
+    assert_eq!((scene.all().len(), scene.schedule.returned.len()), (0, 17));
+    scene.now += Duration::from_secs(30);
+    assert_eq!(scene.appetite("a"), Appetite::Hungry { first: 1, retry: 1, most: 1 });
+    scene.push("a", 1, 1);
+    scene.push("a", 2, 1);
+    let probe = scene.all();
+    assert_eq!(probe.len(), 1);
+    scene.end(&probe[0], &outcome(Some(200)));
+    let changes = [(name("a"), BreakerState::HalfOpen), (name("a"), BreakerState::Closed)];
+    assert_eq!(std::mem::take(&mut scene.schedule.changes), changes);
+    assert_eq!(scene.all().len(), 1, "the other one leaves at once");
+}
+
+#[test]
+fn refusals_and_429_open_no_breaker() {
+    let mut scene = Scene::new(limits(100), vec![webhook("a", None, 8)], None);
+    for status in [400, 404, 429].repeat(20) {
+        scene.push("a", 1, 1);
+        let ticket = scene.all().remove(0);
+        scene.end(&ticket, &outcome(Some(status)));
+    }
+    assert!(scene.schedule.changes.is_empty());
+}
+
+#[test]
+fn retry_after_holds_the_whole_lane_and_is_clamped() {
+    let mut scene = Scene::new(limits(100), vec![webhook("a", None, 8)], None);
+    scene.push("a", 1, 20);
+    let tickets = scene.all();
+    let asks = |ms| Outcome { retry_after_ms: Some(ms), ..outcome(Some(429)) };
+    scene.end(&tickets[0], &asks(2000));
+    assert_eq!(scene.appetite("a"), Appetite::Held(Duration::from_secs(2)));
+    scene.end(&tickets[1], &outcome(Some(200)));
+    scene.end(&tickets[2], &asks(1000));
+    assert_eq!(scene.appetite("a"), Appetite::Held(Duration::from_secs(2)), "the longest holds");
+    assert_eq!(scene.schedule.returned.len(), 16);
+    scene.end(&tickets[3], &asks(10 * 86_400_000));
+    assert_eq!(scene.appetite("a"), Appetite::Held(Duration::from_secs(3600)));
+    scene.schedule.reset(&name("a"), scene.now);
+    assert!(matches!(scene.appetite("a"), Appetite::Hungry { .. }));
+}
+
+#[test]
+fn rates_of_endpoint_account_and_instance_all_hold_and_are_fair() {
+    let webhooks = || vec![webhook("a", Some(20), 8), webhook("b", None, 8), webhook("c", None, 8)];
+    let second = Duration::from_secs(10);
+    for (account, instance, expected) in [
+        (None, None, [186..201, 1000..1001, 1000..1001]),
+        // The first waits for its own token, and then for its turn at the account's.
+        (Some(90), None, [110..201, 340..400, 340..400]),
+        (None, Some(30), [93..107, 93..107, 93..107]),
+        (Some(60), Some(30), [93..107, 93..107, 93..107]),
+    ] {
+        let limits = InstanceLimits { rate_per_second: instance.map(number), ..limits(100) };
+        let mut scene = Scene::new(limits, webhooks(), account);
+        for name in ["a", "b", "c"] {
+            scene.push(name, 1, 1000);
+        }
+        let left = scene.run(second, 200);
+        for (name, range) in ["a", "b", "c"].into_iter().zip(expected) {
+            let found = left.get(name).copied().unwrap_or(0);
+            assert!(
+                range.contains(&found),
+                "{found} of {name} by {account:?}, {instance:?}: {left:?}"
+            );
+        }
+        let all: usize = left.values().sum();
+        let most = [account, instance].into_iter().flatten().min();
+        // After a burst that is not there at the start.
+        assert!(most.is_none_or(|most| all <= 10 * most as usize + 1), "{all} of {most:?}");
+    }
+}
+
+#[test]
+fn an_instance_without_partitions_sends_nothing_and_a_new_share_holds_at_once() {
+    let mut scene = Scene::new(limits(100), vec![webhook("a", Some(100), 8)], None);
+    scene.push("a", 1, 1000);
+    let whole = scene.run(Duration::from_secs(2), 200);
+    assert!((190..=200).contains(&whole["a"]), "{whole:?}");
+    scene.schedule.set_share(0.25, scene.now);
+    let quarter = scene.run(Duration::from_secs(2), 200);
+    assert!((48..=50).contains(&quarter["a"]), "{quarter:?}");
+}
+
+#[test]
+fn outcomes_that_are_not_committed_hold_back_further_attempts() {
+    let limits = InstanceLimits { in_flight_max: 4, uncommitted_max: 6, rate_per_second: None };
+    let mut scene = Scene::new(limits, vec![webhook("a", None, 4)], None);
+    scene.push("a", 1, 100);
+    let mut made = 0;
+    loop {
+        let tickets = scene.all();
+        if tickets.is_empty() {
+            break;
+        }
+        made += tickets.len();
+        for ticket in tickets {
+            scene.schedule.ended(&ticket.ended(), &outcome(Some(200)), scene.now);
+        }
+    }
+    assert_eq!(made, 10);
+    scene.schedule.settled();
+    assert_eq!(scene.all().len(), 1);
+}
+
+#[test]
+fn a_reload_keeps_what_was_learnt_and_gives_back_the_jobs_of_those_that_are_gone() {
+    let mut scene =
+        Scene::new(limits(100), vec![webhook("a", None, 8), webhook("b", None, 8)], None);
+    scene.push("a", 1, 4);
+    let tickets = scene.all();
+    for ticket in &tickets {
+        scene.end(ticket, &outcome(None));
+    }
+    scene.push("b", 1, 6);
+    assert_eq!(scene.all().len(), 4);
+    scene.schedule.returned.clear();
+    let now = scene.now;
+    scene.schedule.configure([endpoint(webhook("a", None, 8))], &BTreeMap::new(), now);
+    assert_eq!(scene.schedule.returned.len(), 2);
+    assert_eq!(scene.appetite("b"), Appetite::Unconfigured);
+    assert!(matches!(scene.appetite("a"), Appetite::Held(_)), "its breaker is still open");
+}

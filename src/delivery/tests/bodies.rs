@@ -1,0 +1,151 @@
+//! How much of an answer is read, and for how long.
+
+use super::answers::outcome;
+use super::server::{Server, drip, raw, request, says};
+use super::{attempt, endpoint, run, webhook};
+use crate::delivery::Webhook;
+use crate::domain::{Outcome, RESPONSE_BYTES_KEPT, Verdict};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::Write as _;
+use std::time::Duration;
+
+const GZIP: &str = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n";
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn quick(server: &Server) -> Outcome {
+    let outcome = outcome(server, Duration::from_secs(10));
+    assert_eq!((outcome.status, outcome.verdict), (Some(200), Verdict::Delivered), "{outcome:?}");
+    assert!(outcome.duration_ms < 5000, "it waits for nothing: {outcome:?}");
+    outcome
+}
+
+#[test]
+fn an_answer_is_kept_up_to_its_limit() {
+    for (length, kept, truncated) in [
+        (RESPONSE_BYTES_KEPT - 1, RESPONSE_BYTES_KEPT - 1, false),
+        (RESPONSE_BYTES_KEPT, RESPONSE_BYTES_KEPT, false),
+        (RESPONSE_BYTES_KEPT + 1, RESPONSE_BYTES_KEPT, true),
+    ] {
+        let body = "x".repeat(length);
+        let outcome = quick(&says(format!("HTTP/1.1 200 OK\r\n\r\n{body}")));
+        assert_eq!((outcome.response.len(), outcome.response_truncated), (kept, truncated));
+    }
+}
+
+#[test]
+fn an_endless_answer_is_cut_and_its_connection_closed() {
+    let server = raw(|mut connection| {
+        request(&mut connection);
+        connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        drip(&mut connection, &[b'x'; 65_536], Duration::ZERO);
+    });
+    let endpoint = endpoint(webhook(&server.url()));
+    run(async {
+        for connections in 1..=2 {
+            let outcome = attempt(&endpoint).await;
+            assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
+            assert_eq!(outcome.response.len(), RESPONSE_BYTES_KEPT);
+            assert!(outcome.response_truncated && outcome.duration_ms < 5000);
+            assert_eq!(server.connections(), connections, "who was cut off is not called again");
+            // Closing it takes the runtime.
+            while !server.has_ended() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_dripping_answer_is_cut_at_the_deadline_and_the_status_counts() {
+    let server = raw(|mut connection| {
+        request(&mut connection);
+        connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").unwrap();
+        drip(&mut connection, b"x", Duration::from_millis(10));
+    });
+    let outcome = outcome(&server, Duration::from_millis(300));
+    assert_eq!((outcome.status, outcome.verdict), (Some(200), Verdict::Delivered), "{outcome:?}");
+    assert!(outcome.response_truncated && !outcome.response.is_empty(), "{outcome:?}");
+    assert!((300..5000).contains(&outcome.duration_ms), "{outcome:?}");
+    server.wait_ended();
+}
+
+#[test]
+fn gzip_is_asked_for_and_unpacked() {
+    let server = raw(|mut connection| {
+        let request = request(&mut connection).unwrap();
+        assert!(request.contains("accept-encoding: gzip\r\n"), "{request}");
+        connection.write_all(&[format!("{GZIP}\r\n").as_bytes(), &gzip(b"ok")].concat()).unwrap();
+    });
+    let outcome = quick(&server);
+    assert_eq!((outcome.response.as_ref(), outcome.response_truncated), (&b"ok"[..], false));
+    // What nobody asked for is kept as it came.
+    for encoding in ["br", "deflate", "zstd", "gzip, gzip", "compress"] {
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-encoding: {encoding}\r\n\r\nsqueezed");
+        assert_eq!(quick(&says(answer)).response, "squeezed", "{encoding}");
+    }
+    let outcome = quick(&says(format!("{GZIP}content-length: 0\r\n\r\n")));
+    assert!(outcome.response.is_empty() && !outcome.response_truncated, "{outcome:?}");
+}
+
+#[test]
+fn what_unpacks_to_more_than_the_limit_is_cut() {
+    // 256 MiB in 256 KiB.
+    let bomb = gzip(&vec![b'x'; 256 << 20]);
+    assert!(bomb.len() < 300_000, "{}", bomb.len());
+    for rest in [format!("content-length: {}\r\n\r\n", bomb.len()), "\r\n".to_owned()] {
+        let outcome = quick(&says([(GZIP.to_owned() + &rest).as_bytes(), &bomb].concat()));
+        assert!(outcome.response_truncated);
+        assert_eq!(outcome.response.len(), RESPONSE_BYTES_KEPT);
+        assert!(outcome.response.iter().all(|byte| *byte == b'x'));
+    }
+}
+
+#[test]
+fn packed_answers_without_end_are_cut_and_their_connections_closed() {
+    // Zeros without end, and blocks that hold nothing without end.
+    for content in [&[0; 65_536][..], &[]] {
+        let server = raw(move |mut connection| {
+            request(&mut connection);
+            connection.write_all(format!("{GZIP}\r\n").as_bytes()).unwrap();
+            let mut encoder = GzEncoder::new(connection, Compression::fast());
+            while encoder.write_all(content).and_then(|()| encoder.flush()).is_ok() {}
+            // What is left of the stream nobody wants.
+            let _ = encoder.try_finish();
+        });
+        let outcome = outcome(&server, Duration::from_millis(500));
+        assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
+        assert!(outcome.response_truncated && outcome.duration_ms < 5000, "{outcome:?}");
+        assert_eq!(outcome.response.is_empty(), content.is_empty());
+        server.wait_ended();
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_unpacked_is_cut_and_the_status_counts() {
+    let whole = gzip(&[b'x'; 100_000]);
+    for packed in [b"no gzip at all".as_slice(), whole.get(..whole.len() / 2).unwrap()] {
+        let outcome = quick(&says([format!("{GZIP}\r\n").as_bytes(), packed].concat()));
+        assert!(outcome.response_truncated, "{outcome:?}");
+    }
+    let trailing = [format!("{GZIP}\r\n").as_bytes(), &gzip(b"ok"), b"more"].concat();
+    assert_eq!(quick(&says(trailing)).response, "ok");
+}
+
+#[test]
+fn an_answer_to_head_has_no_body_whatever_it_says() {
+    let webhook = |url: &str| Webhook { method: http::Method::HEAD, ..webhook(url) };
+    for head in [format!("{GZIP}content-length: 500\r\n\r\n"), GZIP.to_owned() + "\r\n"] {
+        let server = says(head);
+        run(async {
+            let outcome = attempt(&endpoint(webhook(&server.url()))).await;
+            assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
+            assert!(outcome.response.is_empty() && !outcome.response_truncated, "{outcome:?}");
+        });
+    }
+}

@@ -1,0 +1,205 @@
+//! How attempts share connections, and how long one may take to come about.
+
+use super::certificates::Authority;
+use super::server::{Server, raw, raw_at, request, says, tls};
+use super::{attempt, endpoint, run, webhook};
+use crate::delivery::{Endpoint, Tls, Webhook};
+use crate::domain::{ErrorReason, Outcome, RESPONSE_BYTES_KEPT, Verdict};
+use bytes::Bytes;
+use std::future::poll_fn;
+use std::io::Write as _;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_rustls::server::TlsStream;
+
+fn keeping_alive(address: &str) -> Server {
+    raw_at(address, |mut connection| {
+        while request(&mut connection).is_some() {
+            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+        }
+    })
+}
+
+#[track_caller]
+fn is_delivered(outcome: &Outcome) {
+    assert_eq!((outcome.verdict, outcome.status), (Verdict::Delivered, Some(200)), "{outcome:?}");
+}
+
+#[test]
+fn attempts_share_a_connection_and_endpoints_do_not() {
+    let server = keeping_alive("127.0.0.1:0");
+    let endpoints = [(); 2].map(|()| endpoint(webhook(&server.url())));
+    run(async {
+        for (number, endpoint) in (1..).zip(&endpoints) {
+            for _ in 0..20 {
+                is_delivered(&attempt(endpoint).await);
+                assert_eq!(server.connections(), number);
+            }
+        }
+    });
+}
+
+#[test]
+fn an_endpoint_may_have_an_ipv6_address() {
+    let server = keeping_alive("[::1]:0");
+    run(async { is_delivered(&attempt(&endpoint(webhook(&server.url()))).await) });
+}
+
+/// An endpoint of HTTP/2, `serve`d, whose attempts have so long.
+async fn http2<F>(
+    serve: impl Fn(TlsStream<TcpStream>) -> F + Clone + Send + 'static,
+    timeout: Duration,
+) -> (Server, Arc<Endpoint>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let authority = Authority::new();
+    let identity = authority.identity("127.0.0.1").speaking(&["h2", "http/1.1"]);
+    let server = tls(&identity, serve).await;
+    let mut webhook = webhook(&format!("https://{}/", server.address));
+    webhook.tls = Tls { ca_pem: authority.pem(), client_pem: None };
+    webhook.request_timeout = timeout;
+    webhook.limits.in_flight_max = NonZeroU32::new(8).unwrap();
+    (server, Arc::new(endpoint(webhook)))
+}
+
+/// Takes the requests of a connection, of which `endless` ones never end to be answered.
+pub(super) async fn answer(
+    connection: TlsStream<TcpStream>,
+    endless: usize,
+    cut: Arc<AtomicUsize>,
+) {
+    let mut connection = h2::server::handshake(connection).await.unwrap();
+    let mut number = 0;
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        assert_eq!(
+            (request.method(), request.version()),
+            (&http::Method::POST, http::Version::HTTP_2)
+        );
+        number += 1;
+        let mut body = respond.send_response(http::Response::new(()), false).unwrap();
+        if number > endless {
+            body.send_data(Bytes::from_static(b"ok"), true).unwrap();
+            continue;
+        }
+        let cut = cut.clone();
+        tokio::spawn(async move {
+            body.reserve_capacity(16_384);
+            while let Some(Ok(room)) = poll_fn(|context| body.poll_capacity(context)).await {
+                if body.send_data(Bytes::from(vec![b'x'; room]), false).is_err() {
+                    break;
+                }
+                body.reserve_capacity(16_384);
+            }
+            cut.fetch_add(1, Ordering::SeqCst);
+        });
+    }
+}
+
+#[test]
+fn attempts_share_a_connection_of_http2() {
+    run(async {
+        let serve = |connection| answer(connection, 0, Arc::default());
+        let (server, endpoint) = http2(serve, Duration::from_secs(10)).await;
+        is_delivered(&attempt(&endpoint).await);
+        let mut attempts = JoinSet::new();
+        for _ in 0..16 {
+            let endpoint = endpoint.clone();
+            attempts.spawn(async move { attempt(&endpoint).await });
+        }
+        while let Some(outcome) = attempts.join_next().await {
+            let outcome = outcome.unwrap();
+            is_delivered(&outcome);
+            assert_eq!(outcome.response, "ok");
+        }
+        assert_eq!(server.connections(), 1);
+    });
+}
+
+#[test]
+fn an_endless_answer_of_http2_is_reset_and_the_connection_kept() {
+    run(async {
+        let cut = Arc::new(AtomicUsize::new(0));
+        let counted = cut.clone();
+        let serve = move |connection| answer(connection, 2, counted.clone());
+        let (server, endpoint) = http2(serve, Duration::from_secs(10)).await;
+        for _ in 0..2 {
+            let outcome = attempt(&endpoint).await;
+            is_delivered(&outcome);
+            assert!(outcome.response_truncated && outcome.duration_ms < 5000);
+            assert_eq!(outcome.response.len(), RESPONSE_BYTES_KEPT);
+        }
+        is_delivered(&attempt(&endpoint).await);
+        assert_eq!(server.connections(), 1);
+        while cut.load(Ordering::SeqCst) < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+}
+
+/// The first connection answers once, and then nothing any more, not even that it is gone.
+#[test]
+fn a_dead_connection_of_http2_is_found_out() {
+    run(async {
+        let connections = Arc::new(AtomicUsize::new(0));
+        let serve = move |connection| {
+            let first = connections.fetch_add(1, Ordering::SeqCst) == 0;
+            async move {
+                if !first {
+                    return answer(connection, 0, Arc::default()).await;
+                }
+                let mut connection = h2::server::handshake(connection).await.unwrap();
+                let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+                respond.send_response(http::Response::new(()), true).unwrap();
+                let _second = connection.accept().await;
+                std::future::pending().await
+            }
+        };
+        let (server, endpoint) = http2(serve, Duration::from_secs(50)).await;
+        is_delivered(&attempt(&endpoint).await);
+        let outcome = attempt(&endpoint).await;
+        assert_eq!(outcome.reason, Some(ErrorReason::Timeout), "{outcome:?}");
+        assert!(outcome.duration_ms < 30_000, "long before its own deadline: {outcome:?}");
+        is_delivered(&attempt(&endpoint).await);
+        assert_eq!(server.connections(), 2);
+    });
+}
+
+#[track_caller]
+fn times_out(outcome: &Outcome) {
+    assert_eq!((outcome.verdict, outcome.status), (Verdict::Retry, None), "{outcome:?}");
+    assert_eq!(outcome.reason, Some(ErrorReason::Timeout), "{outcome:?}");
+    assert!((200..5000).contains(&outcome.duration_ms), "{outcome:?}");
+}
+
+#[test]
+fn a_connection_that_does_not_come_about_is_a_time_out() {
+    let connect_timeout = Duration::from_millis(200);
+    run(async {
+        // Whose queue is full of one connection, and whom no other reaches.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let full = listener.local_addr().unwrap();
+        let _queued = TcpStream::connect(full).await.unwrap();
+        let url = format!("http://{full}/");
+        times_out(&attempt(&endpoint(Webhook { connect_timeout, ..webhook(&url) })).await);
+        // Who takes the connection and then speaks no TLS.
+        let silent = raw(|connection| {
+            let _ = connection.set_read_timeout(None);
+            let _ = std::io::copy(&mut &connection, &mut std::io::sink());
+        });
+        let url = format!("https://{}/", silent.address);
+        times_out(&attempt(&endpoint(Webhook { connect_timeout, ..webhook(&url) })).await);
+        silent.wait_ended();
+        // Who speaks something else.
+        let plain = says("");
+        let url = format!("https://{}/", plain.address);
+        let outcome = attempt(&endpoint(Webhook { connect_timeout, ..webhook(&url) })).await;
+        assert!(outcome.status.is_none() && outcome.verdict == Verdict::Retry, "{outcome:?}");
+    });
+}

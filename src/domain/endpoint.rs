@@ -1,0 +1,197 @@
+//! What is remembered of an endpoint beside its deliveries: that it asked to be left alone, that it only fails, that it is
+//! disabled.
+//!
+//! Each partition keeps its own copy, which moves with it to another instance. Limits, concurrency and breaker are not
+//! remembered: they are found out again in seconds.
+
+use super::{ErrorReason, Outcome, Timestamp, Verdict, WebhookRules};
+
+/// What a partition remembers of an endpoint; the default is nothing, of which there is no row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct EndpointState {
+    /// Since then nothing was delivered, though it was tried.
+    pub failing_since: Option<Timestamp>,
+    /// It asked to be left alone until then.
+    pub held_until: Option<Timestamp>,
+    /// Its deliveries are given up until an operator enables it.
+    pub disabled: Option<Disabled>,
+}
+
+/// That an endpoint is disabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disabled {
+    /// Since when.
+    pub at: Timestamp,
+    /// Why.
+    pub cause: DisableCause,
+}
+
+/// Why an endpoint is disabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DisableCause {
+    /// It answered 410.
+    Gone,
+    /// Nothing but failures for `disable_after_s`.
+    Failing,
+}
+
+impl DisableCause {
+    /// Every cause.
+    pub const ALL: [Self; 2] = [Self::Gone, Self::Failing];
+
+    /// The word that events use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Failing => "failing",
+        }
+    }
+
+    /// The cause that `word` names.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == word)
+    }
+}
+
+/// One input to [`decide_endpoint`].
+#[derive(Clone, Copy, Debug)]
+pub enum EndpointCommand<'a> {
+    /// An attempt ended.
+    RecordOutcome {
+        /// What came of it.
+        outcome: &'a Outcome,
+        /// When anything was delivered to the endpoint last, out of whatever partition.
+        delivered_at: Option<Timestamp>,
+    },
+    /// Another partition has learnt that it is disabled.
+    Disable(Disabled),
+    /// An operator enables it.
+    Enable,
+}
+
+/// One fact about one endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointEvent {
+    /// Something failed, the first time since something was delivered.
+    Failing {
+        /// When.
+        since: Timestamp,
+    },
+    /// Something was delivered again.
+    Recovered,
+    /// It asked to be left alone.
+    Held {
+        /// Until then.
+        until: Timestamp,
+    },
+    /// Its deliveries are given up from now on.
+    Disabled {
+        /// Since when, and why.
+        disabled: Disabled,
+        /// Since when nothing was delivered.
+        failing_since: Option<Timestamp>,
+    },
+    /// Another partition told it.
+    DisabledElsewhere(Disabled),
+    /// An operator put it back to work.
+    Enabled,
+}
+
+/// The facts that `command` makes of `state` at the time `now`.
+#[must_use]
+pub fn decide_endpoint(
+    state: &EndpointState,
+    command: EndpointCommand<'_>,
+    rules: &WebhookRules,
+    now: Timestamp,
+) -> Vec<EndpointEvent> {
+    match command {
+        EndpointCommand::RecordOutcome { outcome, .. } if outcome.verdict == Verdict::Delivered => {
+            recovered(state, now)
+        }
+        EndpointCommand::RecordOutcome { outcome, delivered_at } => {
+            failed(state, outcome, delivered_at, rules, now)
+        }
+        EndpointCommand::Disable(disabled) if state.disabled.is_none() => {
+            vec![EndpointEvent::DisabledElsewhere(disabled)]
+        }
+        EndpointCommand::Enable if *state != EndpointState::default() => {
+            vec![EndpointEvent::Enabled]
+        }
+        EndpointCommand::Disable(_) | EndpointCommand::Enable => Vec::new(),
+    }
+}
+
+fn recovered(state: &EndpointState, now: Timestamp) -> Vec<EndpointEvent> {
+    let past = state.held_until.is_some_and(|until| until <= now);
+    let news = state.disabled.is_none() && (state.failing_since.is_some() || past);
+    if news { vec![EndpointEvent::Recovered] } else { Vec::new() }
+}
+
+fn failed(
+    state: &EndpointState,
+    outcome: &Outcome,
+    delivered_at: Option<Timestamp>,
+    rules: &WebhookRules,
+    now: Timestamp,
+) -> Vec<EndpointEvent> {
+    let mut events = Vec::new();
+    if state.disabled.is_some() || !asked(outcome) {
+        return events;
+    }
+    // What other partitions delivered meanwhile counts too.
+    let since = state.failing_since.filter(|since| delivered_at.is_none_or(|at| at <= *since));
+    if since.is_none() {
+        events.push(EndpointEvent::Failing { since: now });
+    }
+    let cause = if outcome.status == Some(410) {
+        Some(DisableCause::Gone)
+    } else {
+        let failing = |since: Timestamp| now.ms_since(since) >= rules.disable_after_ms;
+        since.is_some_and(failing).then_some(DisableCause::Failing)
+    };
+    if let Some(cause) = cause {
+        let disabled = Disabled { at: now, cause };
+        events.push(EndpointEvent::Disabled { disabled, failing_since: since.or(Some(now)) });
+        return events;
+    }
+    let until = retry_after_ms(outcome, rules).map(|ms| now.plus_ms(ms));
+    if let Some(until) = until.filter(|until| state.held_until.is_none_or(|held| held < *until)) {
+        events.push(EndpointEvent::Held { until });
+    }
+    events
+}
+
+/// Whether the endpoint, and not the daemon itself, is the reason of the failure.
+fn asked(outcome: &Outcome) -> bool {
+    !matches!(
+        outcome.reason,
+        Some(
+            ErrorReason::BlockedAddress | ErrorReason::InvalidRequest | ErrorReason::InvalidFlowVar
+        )
+    )
+}
+
+/// How long the endpoint is to be left alone for `outcome`, if it asked for it.
+#[must_use]
+pub fn retry_after_ms(outcome: &Outcome, rules: &WebhookRules) -> Option<u64> {
+    let asks = matches!(outcome.status, Some(429 | 503)) && outcome.verdict == Verdict::Retry;
+    outcome.retry_after_ms.filter(|_| asks).map(|ms| ms.min(rules.retry_after_max_ms))
+}
+
+/// The state after `event`.
+#[must_use]
+pub fn evolve_endpoint(state: EndpointState, event: &EndpointEvent) -> EndpointState {
+    match event {
+        EndpointEvent::Failing { since } => EndpointState { failing_since: Some(*since), ..state },
+        // A hold that is not over was asked for after what was delivered had been sent.
+        EndpointEvent::Recovered => EndpointState { failing_since: None, ..state },
+        EndpointEvent::Held { until } => EndpointState { held_until: Some(*until), ..state },
+        EndpointEvent::Disabled { disabled, .. } | EndpointEvent::DisabledElsewhere(disabled) => {
+            EndpointState { disabled: Some(*disabled), held_until: None, ..state }
+        }
+        EndpointEvent::Enabled => EndpointState::default(),
+    }
+}

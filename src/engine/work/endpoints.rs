@@ -1,0 +1,91 @@
+//! What a batch decides of endpoints.
+
+use super::{EndpointSlot, Range, Target, Told, View, Work};
+use crate::codec::{event, inbox};
+use crate::delivery::BreakerState;
+use crate::domain::{
+    AccountId, Disabled, EndpointCommand, EndpointEvent, WebhookName, decide_endpoint,
+    evolve_endpoint,
+};
+use crate::store::WriteBack;
+use crate::telemetry::{EndpointChange, EndpointState};
+
+impl Work {
+    /// Decides `command` about the endpoint `webhook`, as far as this partition is concerned.
+    pub(in crate::engine) fn endpoint(
+        &mut self,
+        rows: &WriteBack,
+        webhook: &WebhookName,
+        command: EndpointCommand<'_>,
+        view: &View<'_>,
+    ) {
+        let key = (rows.number(), webhook.clone());
+        let slot = self.endpoints.get(&key);
+        let state = slot.map_or_else(|| rows.endpoint(webhook), |slot| slot.new);
+        let events = decide_endpoint(&state, command, view.rules.webhook(webhook), view.now);
+        let account = account(webhook, view);
+        for event in events {
+            let written = |out: &mut Vec<u8>| {
+                event::write_endpoint_event(out, webhook, account, view.now, &event)
+            };
+            self.tell_of(webhook, written);
+            if let EndpointEvent::Disabled { disabled, .. } = &event {
+                self.tell_others(rows.number(), webhook, disabled, view.partitions);
+            }
+            let slot = self.endpoints.entry(key.clone());
+            let slot = slot.or_insert(EndpointSlot { old: state, new: state });
+            slot.new = evolve_endpoint(slot.new, &event);
+            self.told.push(Told::Endpoint(webhook.clone(), event));
+        }
+    }
+
+    /// Tells that a breaker has changed.
+    pub(in crate::engine) fn breaker(
+        &mut self,
+        webhook: WebhookName,
+        state: BreakerState,
+        view: &View<'_>,
+    ) {
+        let account = account(&webhook, view);
+        let word = shown(state).0.as_str();
+        self.tell_of(&webhook, |out| {
+            event::write_breaker_event(out, &webhook, account, view.now, word);
+            true
+        });
+        self.told.push(Told::Breaker(webhook, state));
+    }
+
+    fn tell_of(&mut self, webhook: &WebhookName, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+        let key = self.append(webhook.as_str().as_bytes());
+        let start = self.buffer.len();
+        if write(&mut self.buffer) {
+            let value: Range<usize> = start..self.buffer.len();
+            self.leave(Target::Events, Some(key), Some(value), Vec::new());
+        }
+    }
+
+    /// Each partition gives up its own rows, whoever owns it.
+    fn tell_others(&mut self, own: u32, webhook: &WebhookName, disabled: &Disabled, all: u32) {
+        let key = self.append(webhook.as_str().as_bytes());
+        let start = self.buffer.len();
+        inbox::write_disable_endpoint(&mut self.buffer, webhook, disabled);
+        let value = start..self.buffer.len();
+        for partition in (0..all).filter(|partition| *partition != own) {
+            let headers = vec![(inbox::COMMAND_HEADER, inbox::DISABLE_ENDPOINT.to_owned())];
+            self.leave(Target::Inbox(partition), Some(key.clone()), Some(value.clone()), headers);
+        }
+    }
+}
+
+fn account(webhook: &WebhookName, view: &View<'_>) -> Option<AccountId> {
+    (view.endpoint)(webhook).map(|endpoint| endpoint.webhook().account)
+}
+
+/// As metrics and events name it: the state, and the change to it.
+pub(in crate::engine) fn shown(state: BreakerState) -> (EndpointState, EndpointChange) {
+    match state {
+        BreakerState::Closed => (EndpointState::Closed, EndpointChange::Closed),
+        BreakerState::HalfOpen => (EndpointState::HalfOpen, EndpointChange::HalfOpen),
+        BreakerState::Open => (EndpointState::Open, EndpointChange::Open),
+    }
+}

@@ -1,0 +1,191 @@
+//! What the events tell of exchanges with endpoints that behave badly, or unusually.
+
+use crate::harness::check::{Scene, Then, check};
+use crate::harness::child::run_dir;
+use crate::harness::rude::{self, Words};
+use crate::harness::samples::{ACCOUNT, flow, phase_1, with};
+use crate::harness::stage::Stage;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+/// So much of an answer is kept.
+const KEPT: usize = 65_536;
+
+/// Plays a flow to each webhook, which has one attempt, and returns what the events tell of these. The first webhook is the
+/// stage's own, which may have been changed before.
+fn events(stage: &mut Stage, urls: &[(&str, String)]) -> BTreeMap<String, Value> {
+    stage.set("delivery.attempts_max", 1);
+    stage.set("delivery.request_timeout_ms", 2000);
+    let flows = (ACCOUNT..).zip(urls).map(|(account, (name, url))| {
+        if account == ACCOUNT {
+            stage.set_webhook("url", url.as_str());
+        } else {
+            stage.add_account(account);
+            stage.add_webhook(name, account, url);
+        }
+        with(flow(name, &[]), "accountID", json!(account))
+    });
+    let flows: Vec<Value> = flows.collect();
+    let mut scene = Scene::open(stage);
+    scene.flows(&flows);
+    scene.wait_for("correlation_ended", urls.len());
+    scene.daemon.stop();
+    let all = stage.kafka.read(&stage.topic("events")).into_iter().map(|event| event.json());
+    let attempts =
+        all.filter(|event| event["type"] == "delivered" || event["type"] == "attempt_failed");
+    let by_name =
+        attempts.map(|event| (event["phonon_uuid"].as_str().expect("text").to_owned(), event));
+    let by_name: BTreeMap<_, _> = by_name.collect();
+    assert_eq!(by_name.len(), urls.len(), "one attempt each: {by_name:#?}");
+    by_name
+}
+
+/// Panics unless the event has these members, and not those that are null.
+#[track_caller]
+fn tells(event: &Value, members: &Value) {
+    for (name, value) in members.as_object().expect("an object") {
+        assert_eq!(&event[name], value, "{name}: {event}");
+    }
+    let took = event["response_duration"].as_f64().expect("seconds");
+    assert!((0.0..10.0).contains(&took), "{event}");
+}
+
+fn plain(words: Words) -> String {
+    format!("http://127.0.0.1:{}/", rude::start(words))
+}
+
+/// The same bytes again and again.
+fn again(head: &str, bytes: &[u8], pause: Duration) -> Words {
+    Words { first: head.into(), then: Some((bytes.to_vec(), pause)) }
+}
+
+fn bomb() -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(&vec![b'x'; 64 << 20]).expect("memory");
+    let packed = encoder.finish().expect("memory");
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        packed.len()
+    );
+    [head.as_bytes(), &packed].concat()
+}
+
+const PAUSE: Duration = Duration::from_millis(50);
+
+#[test]
+fn what_was_taken_is_told_with_its_answer() {
+    let mut stage = Stage::new("exchanges-taken");
+    let ok = "HTTP/1.1 200 OK\r\n\r\n";
+    let (port, authority) = rude::start_tls(Words::only(ok.to_owned() + "ok"));
+    let directory = tempfile::tempdir_in(run_dir()).expect("a directory");
+    let ca_file = directory.path().join("ca.pem");
+    std::fs::write(&ca_file, authority).expect("a file");
+    stage.set_webhook("ca_file", ca_file.to_str().expect("a plain path"));
+    let urls = [
+        ("own-authority", format!("https://127.0.0.1:{port}/")),
+        ("hints", plain(Words::only(format!("HTTP/1.1 103 X\r\n\r\n{ok}ok")))),
+        ("nothing", plain(Words::only("HTTP/1.1 204 No Content\r\n\r\n"))),
+        ("dripping", plain(again(ok, b"x", PAUSE))),
+        ("endless", plain(again(ok, &[b'x'; 10_000], Duration::ZERO))),
+        ("bomb", plain(Words::only(bomb()))),
+    ];
+    let events = events(&mut stage, &urls);
+    for (name, code, raw) in
+        [("own-authority", 200, "ok"), ("hints", 200, "ok"), ("nothing", 204, "")]
+    {
+        let members = json!({"type": "delivered", "response_status": "SUCCESS",
+            "response_status_code": code, "response_status_type": "SUCCESSFUL",
+            "response_raw": raw, "response_truncated": false, "response_error": null,
+            "error_reason": null});
+        tells(&events[name], &members);
+    }
+    for name in ["dripping", "endless", "bomb"] {
+        let members = json!({"type": "delivered", "response_status": "SUCCESS",
+            "response_status_code": 200, "response_truncated": true, "error_reason": null});
+        tells(&events[name], &members);
+        let kept = events[name]["response_raw"].as_str().map(str::len);
+        assert!(kept == Some(KEPT) || name == "dripping", "{name}: {kept:?}");
+    }
+    took_the_whole_time(&events["dripping"]);
+}
+
+#[test]
+fn what_failed_is_told_with_its_reason() {
+    let mut stage = Stage::new("exchanges-failed");
+    let (port, _) = rude::start_tls(Words::only("HTTP/1.1 200 OK\r\n\r\n"));
+    let redirect = format!("HTTP/1.1 302 X\r\nlocation: {}\r\n\r\n", stage.receiver.url("/"));
+    let urls = [
+        ("slow", plain(again("", b"", PAUSE))),
+        ("unknown-authority", format!("https://127.0.0.1:{port}/")),
+        ("garbage", plain(Words::only("hello\r\n\r\n"))),
+        ("gone", plain(Words::only(""))),
+        ("redirect", plain(Words::only(redirect))),
+        ("forbidden", plain(Words::only("HTTP/1.1 401 X\r\n\r\nwho are you?"))),
+        ("failing", plain(Words::only("HTTP/1.1 503 X\r\nretry-after: 9\r\n\r\n"))),
+    ];
+    let events = events(&mut stage, &urls);
+    assert!(stage.receiver.requests().is_empty(), "a redirect leads nowhere");
+    for (name, reason) in [
+        ("slow", "TIMEOUT"),
+        ("unknown-authority", "UNREACHABLE"),
+        ("garbage", "INVALID_RESPONSE"),
+        ("gone", "UNREACHABLE"),
+    ] {
+        let members = json!({"type": "attempt_failed", "response_status": "FAILED",
+            "response_status_code": null, "response_status_type": null, "response_raw": null,
+            "error_reason": reason});
+        tells(&events[name], &members);
+        assert!(events[name]["response_error"].is_string(), "{}", events[name]);
+    }
+    for (name, code, kind, reason, raw) in [
+        ("redirect", 302, "REDIRECTION", "REFUSED", ""),
+        ("forbidden", 401, "CLIENT_ERROR", "AUTHENTICATION_FAILURE", "who are you?"),
+        ("failing", 503, "SERVER_ERROR", "REFUSED", ""),
+    ] {
+        let members = json!({"type": "attempt_failed", "response_status": "FAILED",
+            "response_status_code": code, "response_status_type": kind, "response_raw": raw,
+            "response_truncated": false, "error_reason": reason});
+        tells(&events[name], &members);
+    }
+    took_the_whole_time(&events["slow"]);
+}
+
+#[track_caller]
+fn took_the_whole_time(event: &Value) {
+    let took = event["response_duration"].as_f64();
+    assert!(took.is_some_and(|took| (2.0..9.0).contains(&took)), "{event}");
+}
+
+/// The receiver plays the proxy: the name is one that nobody else knows.
+#[test]
+fn a_configured_proxy_is_asked_and_its_password_stays_hidden() {
+    let mut stage = Stage::new("exchanges-proxy");
+    stage.set("delivery.proxy", toml::from_str::<toml::Table>("env = 'PROXY'").expect("TOML"));
+    stage
+        .set_variable("PROXY", &format!("http://u:opensesame@127.0.0.1:{}", stage.receiver.port()));
+    // It is the operator's, and so its own address needs not to be opened.
+    stage.set("delivery.allow_addresses", Vec::<String>::new());
+    stage.set_webhook("url", "http://hooks.invalid/hooks/phonon");
+    stage.receiver.statuses(&[407, 200]);
+    stage.add_account(29);
+    stage.add_webhook("forbidden", 29, "http://127.0.0.1/hooks");
+    let ours = flow("proxy", &[]);
+    let forbidden = with(flow("forbidden", &[]), "accountID", json!(29));
+    let then = Then::default()
+        .attempted(phase_1(&ours))
+        .delivered(phase_1(&ours))
+        .event("correlation_ended")
+        .dead_letter("blocked_address")
+        .event("correlation_ended");
+    let outcome = check(&stage, |scene| scene.flows(&[ours, forbidden]), then);
+    for request in &outcome.webhooks {
+        assert_eq!(request.path, "http://hooks.invalid/hooks/phonon");
+        assert_eq!(request.header("proxy-authorization"), "Basic dTpvcGVuc2VzYW1l");
+    }
+    let log = std::fs::read_to_string(stage.instance_dir(0).join("stderr.log")).expect("a log");
+    assert!(!log.contains("opensesame") && !log.contains("dTpvcGVuc2VzYW1l"), "{log}");
+}

@@ -1,0 +1,93 @@
+//! Endpoints that do what no HTTP server does: they say these very bytes, over TCP or TLS.
+
+use super::runtime;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
+
+/// What it says once a request's head has come.
+#[derive(Clone)]
+pub(crate) struct Words {
+    /// At first.
+    pub(crate) first: Vec<u8>,
+    /// And then again and again, after a pause each time, until nobody listens any more.
+    pub(crate) then: Option<(Vec<u8>, Duration)>,
+}
+
+impl Words {
+    /// These bytes and the end.
+    pub(crate) fn only(first: impl Into<Vec<u8>>) -> Self {
+        Self { first: first.into(), then: None }
+    }
+}
+
+/// The port of 127.0.0.1 where every connection hears `words`.
+pub(crate) fn start(words: Words) -> u16 {
+    serve(words, None)
+}
+
+/// Likewise over TLS; also the authority's certificate, as PEM, that vouches for it.
+pub(crate) fn start_tls(words: Words) -> (u16, String) {
+    let key = || KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, key()).expect("an authority");
+    let host = key();
+    let params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("parameters");
+    let certificate = params.signed_by(&host, &authority).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().expect("versions");
+    let key = PrivatePkcs8KeyDer::from(host.serialize_der());
+    let config = builder.with_no_client_auth();
+    let config = config.with_single_cert(vec![certificate.der().clone()], key.into());
+    let acceptor = TlsAcceptor::from(Arc::new(config.expect("they belong together")));
+    (serve(words, Some(acceptor)), authority.pem())
+}
+
+fn serve(words: Words, tls: Option<TlsAcceptor>) -> u16 {
+    let _inside = runtime().enter();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.set_nonblocking(true).expect("a socket for Tokio");
+    let port = listener.local_addr().expect("an address").port();
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+    drop(runtime().spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            let (words, tls) = (words.clone(), tls.clone());
+            tokio::spawn(async move {
+                match tls {
+                    None => speak(connection, &words).await,
+                    // A client that does not trust us goes away.
+                    Some(tls) => match tls.accept(connection).await {
+                        Ok(connection) => speak(connection, &words).await,
+                        Err(_) => Ok(()),
+                    },
+                }
+            });
+        }
+    }));
+    port
+}
+
+async fn speak(
+    mut connection: impl AsyncRead + AsyncWrite + Unpin,
+    words: &Words,
+) -> std::io::Result<()> {
+    let mut heard = Vec::new();
+    // The bodies are JSON objects.
+    while !(heard.ends_with(b"}") && heard.windows(4).any(|bytes| bytes == b"\r\n\r\n")) {
+        if connection.read_buf(&mut heard).await? == 0 {
+            return Ok(());
+        }
+    }
+    connection.write_all(&words.first).await?;
+    while let Some((bytes, pause)) = &words.then {
+        connection.write_all(bytes).await?;
+        connection.flush().await?;
+        tokio::time::sleep(*pause).await;
+    }
+    connection.shutdown().await
+}
