@@ -144,6 +144,16 @@ pub fn write_record_dead_lettered(
     write_record(out, None, record.account, at, record, reason, detail);
 }
 
+/// The outcome's members as an object, with all that is kept of the answer.
+#[must_use]
+pub fn outcome_json(outcome: &Outcome) -> Vec<u8> {
+    let mut out = Vec::with_capacity(outcome.response.len() + 256);
+    let mut object = Object::open(&mut out);
+    write_outcome(&mut object, outcome, RESPONSE_BYTES_KEPT);
+    object.close();
+    out
+}
+
 /// A record that changed nothing.
 struct Ignored<'a> {
     kind: RecordKind,
