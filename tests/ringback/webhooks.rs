@@ -52,7 +52,7 @@ fn a_test_message_is_signed_and_says_what_it_is() {
     let stage = stage("webhooks-test");
     stage.receiver.script(|_, _| {
         let mut answer = Answer::status(202).body("taken");
-        answer.headers.extend([("x-request", "r-1"), ("set-cookie", "session=s3cret")]);
+        answer = answer.header("x-request", "r-1").header("set-cookie", "session=s3cret");
         answer
     });
     let first = tried(&stage, true, &[]);
@@ -128,7 +128,7 @@ fn a_redirect_is_shown_and_not_followed() {
     let elsewhere: &'static str = stage.receiver.url("/elsewhere").leak();
     stage.receiver.script(move |_, _| {
         let mut answer = Answer::status(307);
-        answer.headers.push(("location", elsewhere));
+        answer = answer.header("location", elsewhere);
         answer
     });
     let shown = tried(&stage, false, &[]);
