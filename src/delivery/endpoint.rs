@@ -27,6 +27,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Twice and a half of what the client takes unless it is told, since an answer that is refused for its headers is lost.
 const HEADERS_MAX: usize = 256;
+/// Likewise of HTTP/2, which counts bytes.
+const HEADER_BYTES_MAX: u32 = 64 * 1024;
 const AGENT: &str = concat!("Ringback/", env!("CARGO_PKG_VERSION"));
 
 /// Why an endpoint can't be used.
@@ -92,6 +94,7 @@ impl Endpoint {
             )
             .pool_idle_timeout(IDLE_TIMEOUT)
             .http1_max_headers(HEADERS_MAX)
+            .http2_max_header_list_size(HEADER_BYTES_MAX)
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT);
         let no_client = |error| EndpointError::Client(name(), error);

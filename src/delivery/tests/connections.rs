@@ -67,7 +67,7 @@ where
     (server, Arc::new(endpoint(webhook)))
 }
 
-/// Takes the requests of a connection, of which `endless` ones never end to be answered.
+/// Takes the requests of a connection. Each is answered with a hundred headers, and so many of them without end.
 pub(super) async fn answer(
     connection: TlsStream<TcpStream>,
     endless: usize,
@@ -81,7 +81,10 @@ pub(super) async fn answer(
             (&http::Method::POST, http::Version::HTTP_2)
         );
         number += 1;
-        let mut body = respond.send_response(http::Response::new(()), false).unwrap();
+        let many = (0..100).fold(http::Response::builder(), |response, number| {
+            response.header(format!("x-{number}"), "x".repeat(300))
+        });
+        let mut body = respond.send_response(many.body(()).unwrap(), false).unwrap();
         if number > endless {
             body.send_data(Bytes::from_static(b"ok"), true).unwrap();
             continue;
