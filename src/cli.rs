@@ -5,7 +5,10 @@ mod completions;
 mod demo;
 mod run;
 mod secret;
+mod terminal;
 mod topics;
+mod trace;
+mod webhook;
 
 use crate::config::{self, Accounts, Faults, Settings};
 use crate::telemetry::{LogFormat, logging};
@@ -16,6 +19,8 @@ use tracing::level_filters::LevelFilter;
 
 /// Done, or not.
 const FAILED: u8 = 1;
+/// Wrong usage, as clap has it.
+const USAGE: u8 = 2;
 /// A dependency can't be reached by a one-shot command (`EX_TEMPFAIL`).
 const UNAVAILABLE: u8 = 75;
 /// The configuration is wrong (`EX_CONFIG`).
@@ -48,6 +53,9 @@ enum Command {
     Check(check::Arguments),
     Topics(topics::Arguments),
     Demo(demo::Arguments),
+    Trace(trace::Arguments),
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     #[command(subcommand)]
     Secret(secret::Command),
     Completions(completions::Arguments),
@@ -76,6 +84,8 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => runtime.block_on(check::run(&cli.config, &arguments)),
         Command::Topics(arguments) => runtime.block_on(topics::run(&cli.config, &arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(&arguments)),
+        Command::Trace(arguments) => runtime.block_on(trace::run(&cli.config, &arguments)),
+        Command::Webhook(command) => runtime.block_on(webhook::run(&cli.config, &command)),
         Command::Secret(command) => secret::run(&command),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),
     };

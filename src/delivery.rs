@@ -20,6 +20,7 @@ mod schedule;
 mod secret;
 mod signature;
 mod tls;
+mod trial;
 mod webhook;
 
 #[cfg(test)]
@@ -35,4 +36,5 @@ pub use schedule::InstanceLimits;
 pub use secret::{SecretError, SigningSecret};
 pub use signature::sign;
 pub use tls::{TlsError, Trust};
+pub use trial::{Head, Trial, TrialMessage};
 pub use webhook::{Auth, BreakerRules, Limits, Secret, SuccessCodes, Tls, Webhook};

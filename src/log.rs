@@ -1,24 +1,31 @@
 //! Kafka: the consumer, the transaction, the restore, the topics.
 //!
 //! What blocks here never runs on a Tokio worker. Consuming and decoding happen on one thread ([`Reader`]), committing on
-//! the caller's ([`Transactions`]), restoring on threads of its own ([`restore`]).
+//! the caller's ([`Transactions`]), restoring on threads of its own ([`restore`]). Commands that look read a topic once, to
+//! its end ([`Scanner`]).
 
 mod client;
 mod group;
 mod reader;
 mod record;
 mod registry;
+mod replayer;
 mod report;
 mod restore;
+mod scan;
 mod settings;
 mod topics;
 mod transaction;
 
 pub use client::{Cluster, LogError};
 pub use reader::{Assignment, End, From, LogEvent, OffsetsClient, Reader, ReaderHandle, Start};
-pub use record::{FORWARDED_HEADERS, Place, Record, RecordBody, Role, Topics, forward_headers};
+pub use record::{
+    FORWARDED_HEADERS, Forward, Place, Record, RecordBody, Role, Topics, forward_headers,
+};
 pub use registry::Registry;
+pub use replayer::{Mark, Marks, Replayer};
 pub use restore::{RestoreError, Restored, Want, restore};
+pub use scan::{ScanFrom, ScanRange, ScanRecord, Scanned, Scanner};
 pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
 pub use topics::{TopicFault, TopicState, create_missing, mend, survey};
 pub use transaction::{Committed, Outgoing, TransactionError, TransactionFault, Transactions};

@@ -48,6 +48,12 @@ impl Accounts {
         Faults::or(faults, accounts)
     }
 
+    /// The name of a webhook that `name` most likely means.
+    #[must_use]
+    pub fn nearest_webhook(&self, name: &str) -> Option<&str> {
+        check::nearest(name, self.webhooks.keys().map(WebhookName::as_str))
+    }
+
     /// What can be read, and everything that is wrong with the rest.
     pub(super) fn read(settings: &Settings, variables: &Variables) -> (Self, Vec<Fault>) {
         let file = &settings.accounts_file;

@@ -156,6 +156,16 @@ impl Endpoint {
         body: Bytes,
         unix_seconds: i64,
     ) -> Outcome {
+        let request = self.request(id, id.to_string(), attempt, body, unix_seconds);
+        self.exchange(request, |_| {}).await
+    }
+
+    /// Sends `request`, and shows the head of its answer to `see_head`.
+    pub(super) async fn exchange(
+        &self,
+        request: reqwest::Request,
+        see_head: impl FnOnce(&reqwest::Response),
+    ) -> Outcome {
         if let Some(blocked) = &self.blocked {
             return answer::refused(blocked);
         }
@@ -165,11 +175,13 @@ impl Endpoint {
             None => {
                 let deadline =
                     tokio::time::Instant::from_std(started + self.webhook.request_timeout);
-                let request = self.request(id, attempt, body, unix_seconds);
                 match timeout_at(deadline, self.client.execute(request)).await {
                     Err(_) => answer::timed_out(),
                     Ok(Err(error)) => answer::broken(&error),
-                    Ok(Ok(response)) => answer::read(&self.webhook, response, deadline).await,
+                    Ok(Ok(response)) => {
+                        see_head(&response);
+                        answer::read(&self.webhook, response, deadline).await
+                    }
                 }
             }
         };
@@ -186,16 +198,17 @@ impl Endpoint {
         looked_up.ok()?.err()?.downcast().ok().map(|blocked| *blocked)
     }
 
-    fn request(
+    /// The request of an attempt; `id_text` is the message's `webhook-id`.
+    pub(super) fn request(
         &self,
         id: DeliveryId,
+        id_text: String,
         attempt: u32,
         body: Bytes,
         unix_seconds: i64,
     ) -> reqwest::Request {
         let mut request =
             reqwest::Request::new(self.webhook.method.clone(), self.webhook.url.clone());
-        let id_text = id.to_string();
         let timestamp = unix_seconds.to_string();
         let headers = request.headers_mut();
         headers.clone_from(&self.headers);

@@ -39,6 +39,18 @@ pub struct Webhook {
     pub proxy: Option<Proxy>,
 }
 
+impl Webhook {
+    /// The URL for people: a query may hold a customer's token, and does not show.
+    #[must_use]
+    pub fn shown_url(&self) -> String {
+        let mut url = self.url.clone();
+        if url.query().is_some() {
+            url.set_query(Some("***"));
+        }
+        url.into()
+    }
+}
+
 /// How requests are authorised.
 #[derive(Clone, Debug)]
 pub enum Auth {

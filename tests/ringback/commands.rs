@@ -102,9 +102,16 @@ fn a_new_pair_of_keys_is_a_private_line_and_a_public_one() {
 
 #[test]
 fn help_ends_with_an_example_and_wrong_usage_is_2() {
-    for arguments in
-        [&["run"][..], &["check"], &["topics"], &["demo"], &["secret", "new"], &["completions"]]
-    {
+    for arguments in [
+        &["run"][..],
+        &["check"],
+        &["topics"],
+        &["demo"],
+        &["secret", "new"],
+        &["completions"],
+        &["trace"],
+        &["webhook", "test"],
+    ] {
         let done = command(&[arguments, &["--help"]].concat());
         assert_eq!(done.code, Some(0), "{done:?}");
         assert!(done.out.contains("Example:\n  "), "{arguments:?}: {}", done.out);

@@ -29,3 +29,5 @@ mod routing;
 mod settings;
 mod stores;
 mod timeouts;
+mod trace;
+mod webhooks;

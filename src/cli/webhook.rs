@@ -1,0 +1,39 @@
+//! `ringback webhook`
+
+mod sample;
+mod trial;
+
+use super::USAGE;
+use crate::config::Accounts;
+use crate::delivery::Webhook;
+use crate::domain::WebhookName;
+use clap::Subcommand;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Tries webhooks
+#[derive(Subcommand)]
+pub(super) enum Command {
+    #[command(name = "test")]
+    Trial(trial::Arguments),
+}
+
+pub(super) async fn run(file: &Path, command: &Command) -> ExitCode {
+    match command {
+        Command::Trial(arguments) => trial::run(file, arguments).await,
+    }
+}
+
+/// The webhook `name`, or what to write instead on stderr.
+fn find<'a>(accounts: &'a Accounts, name: &str) -> Result<&'a Arc<Webhook>, ExitCode> {
+    let known = WebhookName::new(name).and_then(|name| accounts.webhooks.get(&name));
+    known.map(|(webhook, _)| webhook).ok_or_else(|| {
+        let mend = match accounts.nearest_webhook(name) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`ringback webhook list` shows all".to_owned(),
+        };
+        eprintln!("no webhook `{}` is configured; {mend}", name.escape_debug());
+        ExitCode::from(USAGE)
+    })
+}

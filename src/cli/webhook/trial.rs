@@ -1,0 +1,248 @@
+//! `ringback webhook test`
+
+use super::{find, sample};
+use crate::cli::terminal::{confirm, one_line, printable};
+use crate::cli::{CONFIGURATION, FAILED, chain, load};
+use crate::codec::event::{outcome_json, rfc3339};
+use crate::delivery::{Trial, TrialMessage, Trust, Webhook};
+use crate::domain::{Outcome, Phase, Verdict};
+use crate::engine;
+use clap::Args;
+use ring::rand::{SystemRandom, generate};
+use serde::Serialize;
+use serde::ser::{SerializeMap as _, Serializer};
+use serde_json::value::RawValue;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Sends one signed test message, and shows request, answer and timings
+///
+/// It goes out as all deliveries do: the same client, limits of time, TLS, address policy, signature and headers. It is no
+/// delivery: its webhook-id begins with test_ and is never the same, its phonon-uuid is all zeros, and nothing of it is
+/// written to Kafka. What is secret in the request shows as ***, and so does the URL's query.
+///
+/// Exits with 1 when the endpoint did not take it.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  ringback webhook test crm --config /etc/ringback/ringback.toml
+  ringback webhook test crm --phase 2 --json | jq .outcome")]
+pub(in crate::cli) struct Arguments {
+    /// The webhook's name in the accounts file
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Which of the two bodies is sent
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    phase: u8,
+    /// Prints one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Does not ask, even on a terminal
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
+    let (settings, accounts) = match load(file) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let webhook = match find(&accounts, &arguments.name) {
+        Ok(webhook) => webhook,
+        Err(code) => return code,
+    };
+    let phase = if arguments.phase == 1 { Phase::One } else { Phase::Two };
+    let at = engine::now();
+    let attach_keys =
+        accounts.accounts.get(&webhook.account).is_some_and(|account| account.attach_flow_keys);
+    let sent_at = rfc3339(at);
+    let body = sample::body(phase, webhook.account, attach_keys, &sent_at);
+    let random = generate::<[u8; 16]>(&SystemRandom::new());
+    let (Some(body), Ok(random)) = (body, random) else {
+        eprintln!("ringback: the system gives no randomness");
+        return ExitCode::from(FAILED);
+    };
+    let url = webhook.shown_url();
+    if !confirm(
+        &format!("Send a test message of phase {} to {url}?", phase.number()),
+        arguments.yes,
+    ) {
+        return ExitCode::from(FAILED);
+    }
+    let random = u128::from_be_bytes(random.expose());
+    let message = TrialMessage { random, body, unix_seconds: at.as_ms() / 1000 };
+    let made = match Trust::new() {
+        Ok(trust) => Trial::make(webhook, &trust, &settings.delivery.addresses, &message).await,
+        Err(error) => {
+            eprintln!("{}", chain(&error));
+            return ExitCode::from(CONFIGURATION);
+        }
+    };
+    let trial = match made {
+        Ok(trial) => trial,
+        Err(error) => {
+            eprintln!("{}: {}", settings.accounts_file.display(), chain(&error));
+            return ExitCode::from(CONFIGURATION);
+        }
+    };
+    let shown = Shown::of(webhook, &url, phase, &sent_at, &message, &trial);
+    if arguments.json {
+        print_json(&shown)
+    } else {
+        print_text(&shown, &trial.outcome)
+    }
+    if shown.delivered { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Shown<'a> {
+    webhook: &'a str,
+    account_id: i64,
+    phase: u8,
+    webhook_id: String,
+    at: &'a str,
+    delivered: bool,
+    request: Request<'a>,
+    answer: Option<Answer<'a>>,
+    outcome: Box<RawValue>,
+    timings: Timings,
+}
+
+#[derive(Serialize)]
+struct Request<'a> {
+    method: &'a str,
+    url: &'a str,
+    #[serde(serialize_with = "headers")]
+    headers: &'a [(String, String)],
+    body: String,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    http_version: &'a str,
+    address: Option<String>,
+    #[serde(serialize_with = "headers")]
+    headers: &'a [(String, String)],
+}
+
+/// From the start of the attempt, but for the look-up, which is a part of it.
+#[derive(Serialize)]
+struct Timings {
+    look_up_seconds: Option<f64>,
+    head_seconds: Option<f64>,
+    whole_seconds: f64,
+}
+
+impl<'a> Shown<'a> {
+    fn of(
+        webhook: &'a Webhook,
+        url: &'a str,
+        phase: Phase,
+        at: &'a str,
+        message: &TrialMessage,
+        trial: &'a Trial,
+    ) -> Self {
+        let outcome = String::from_utf8(outcome_json(&trial.outcome)).unwrap_or_default();
+        Self {
+            webhook: webhook.name.as_str(),
+            account_id: webhook.account.0,
+            phase: phase.number(),
+            webhook_id: message.id(),
+            at,
+            delivered: trial.outcome.verdict == Verdict::Delivered,
+            request: Request {
+                method: webhook.method.as_str(),
+                url,
+                headers: &trial.headers,
+                body: String::from_utf8_lossy(&message.body).into_owned(),
+            },
+            answer: trial.head.as_ref().map(|head| Answer {
+                http_version: &head.version,
+                address: head.address.map(|address| address.to_string()),
+                headers: &head.headers,
+            }),
+            outcome: RawValue::from_string(outcome).unwrap_or_default(),
+            timings: Timings {
+                look_up_seconds: trial.look_up.map(seconds),
+                head_seconds: trial.head.as_ref().map(|head| seconds(head.after)),
+                whole_seconds: seconds(trial.whole),
+            },
+        }
+    }
+}
+
+/// To the microsecond.
+fn seconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1e6
+}
+
+/// An object; a name that comes twice has its values joined.
+fn headers<S: Serializer>(pairs: &&[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(None)?;
+    for (index, (name, _)) in pairs.iter().enumerate() {
+        if pairs.iter().take(index).all(|(before, _)| before != name) {
+            let same = pairs.iter().filter(|(other, _)| other == name);
+            let values: Vec<&str> = same.map(|(_, value)| value.as_str()).collect();
+            map.serialize_entry(name, &values.join(", "))?;
+        }
+    }
+    map.end()
+}
+
+fn print_json(shown: &Shown<'_>) {
+    match serde_json::to_string(shown) {
+        Ok(json) => println!("{json}"),
+        Err(error) => eprintln!("ringback: {error}"),
+    }
+}
+
+/// As those who know curl expect it: what went out behind `>`, what came back behind `<`.
+fn print_text(shown: &Shown<'_>, outcome: &Outcome) {
+    let Shown { request, answer, timings, .. } = shown;
+    println!("> {} {}", request.method, request.url);
+    for (name, value) in request.headers {
+        println!("> {name}: {}", one_line(value));
+    }
+    println!(">\n{}\n", request.body);
+    if let Some(answer) = answer {
+        let status = outcome.status.unwrap_or_default();
+        let from = answer.address.as_ref().map(|address| format!(" from {address}"));
+        println!("< {} {status}{}", answer.http_version, from.unwrap_or_default());
+        for (name, value) in answer.headers {
+            println!("< {name}: {}", one_line(value));
+        }
+        println!("<");
+        let body = String::from_utf8_lossy(&outcome.response);
+        if !body.is_empty() {
+            println!("{}", printable(body.trim_end()));
+        }
+        if outcome.response_truncated {
+            println!("(truncated: the answer is longer than what is kept, or did not end)");
+        }
+        println!();
+    }
+    let meaning = match outcome.verdict {
+        Verdict::Delivered => "SUCCESS: a delivery would be done",
+        Verdict::Retry => "FAILED: a delivery would be tried again",
+        Verdict::GiveUp => "FAILED: a delivery would be given up at once",
+    };
+    println!("{meaning}");
+    if let Some(reason) = outcome.reason {
+        println!("  reason   {}", reason.as_str());
+    }
+    if let Some(error) = &outcome.error {
+        println!("  error    {}", one_line(error));
+    }
+    let marks = [
+        ("look-up", timings.look_up_seconds),
+        ("head", timings.head_seconds),
+        ("whole", Some(timings.whole_seconds)),
+    ];
+    for (name, seconds) in marks {
+        if let Some(seconds) = seconds {
+            println!("  {name:<7}  {:.1} ms", seconds * 1e3);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! A test message: an attempt of no delivery, made by the very client of all deliveries, and what an operator wants to see
+//! of it.
+
+use super::address::AddressPolicy;
+use super::endpoint::{Endpoint, EndpointError};
+use super::resolver::{self, Resolver};
+use super::tls::Trust;
+use super::webhook::{Auth, Webhook};
+use crate::domain::{DeliveryId, Outcome};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::HeaderMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// What is hidden in place of a secret.
+const HIDDEN: &str = "***";
+/// A part of the URL's query that is shorter is no secret, and would be found in every text.
+const QUERY_SECRET_BYTES_MIN: usize = 8;
+
+/// What is sent.
+pub struct TrialMessage {
+    /// Random, so that no receiver takes the message for one that it has seen.
+    pub random: u128,
+    /// The body.
+    pub body: Bytes,
+    /// The time of the signature.
+    pub unix_seconds: i64,
+}
+
+impl TrialMessage {
+    /// The `webhook-id`. A delivery's has another prefix.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("test_{:032x}", self.random)
+    }
+}
+
+/// An attempt as it was made. Nothing of it shows a secret.
+#[derive(Debug)]
+pub struct Trial {
+    /// The request's headers, beside those that HTTP itself adds.
+    pub headers: Vec<(String, String)>,
+    /// The head of the answer, when there was one.
+    pub head: Option<Head>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// How long the name's look-up took; `None` when there was none, as with an address.
+    pub look_up: Option<Duration>,
+    /// From the start of the attempt to its end.
+    pub whole: Duration,
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub struct Head {
+    /// From the start of the attempt.
+    pub after: Duration,
+    /// Such as `HTTP/1.1`.
+    pub version: String,
+    /// Which address was called.
+    pub address: Option<SocketAddr>,
+    /// The answer's headers.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Trial {
+    /// Sends `message` to the endpoint of `webhook`.
+    ///
+    /// # Errors
+    /// When the webhook's certificates or credentials can't be used.
+    pub async fn make(
+        webhook: &Arc<Webhook>,
+        trust: &Trust,
+        addresses: &AddressPolicy,
+        message: &TrialMessage,
+    ) -> Result<Self, EndpointError> {
+        let looked_up = Arc::new(OnceLock::new());
+        let told = looked_up.clone();
+        let look_up = move |name| {
+            let told = told.clone();
+            async move {
+                let started = Instant::now();
+                let found = resolver::look_up(name).await;
+                // A second one would be another connection's.
+                let _ = told.set(started.elapsed());
+                found
+            }
+        };
+        let resolver = Resolver::new(addresses.clone(), look_up);
+        let endpoint = Endpoint::resolving(webhook.clone(), trust, resolver)?;
+        let TrialMessage { random, body, unix_seconds } = message;
+        let id = DeliveryId::from_bytes(random.to_be_bytes());
+        let request = endpoint.request(id, message.id(), 1, body.clone(), *unix_seconds);
+        let hidden = Hidden::of(webhook);
+        let headers = hidden.headers(request.headers());
+        let mut head = None;
+        let started = Instant::now();
+        let see_head = |response: &reqwest::Response| {
+            head = Some(Head {
+                after: started.elapsed(),
+                version: format!("{:?}", response.version()),
+                address: response.remote_addr(),
+                headers: hidden.headers(response.headers()),
+            });
+        };
+        let outcome = endpoint.exchange(request, see_head).await;
+        let whole = started.elapsed();
+        let outcome = Outcome {
+            response: hidden.bytes(&outcome.response),
+            error: outcome.error.map(|error| hidden.text(&error).into()),
+            ..outcome
+        };
+        Ok(Self { headers, head, outcome, look_up: looked_up.get().copied(), whole })
+    }
+}
+
+/// The secrets that an answer may repeat: many an endpoint for tests echoes the whole request.
+struct Hidden(Vec<String>);
+
+impl Hidden {
+    fn of(webhook: &Webhook) -> Self {
+        let mut secrets = Vec::new();
+        if let Auth::Basic { username, password } = &webhook.auth {
+            secrets.push(STANDARD.encode(format!("{username}:{}", password.reveal())));
+            secrets.push(password.reveal().to_owned());
+        }
+        let query = webhook.url.query().unwrap_or_default();
+        secrets.push(query.to_owned());
+        let spelt = query.split(['&', '=']).map(str::to_owned);
+        let meant = webhook.url.query_pairs().map(|(_, value)| value.into_owned());
+        secrets.extend(spelt.chain(meant).filter(|part| part.len() >= QUERY_SECRET_BYTES_MIN));
+        secrets.retain(|secret| !secret.is_empty());
+        // A secret may be part of another one.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Self(secrets)
+    }
+
+    fn text(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+    }
+
+    /// `bytes` themselves when nothing is to be hidden in them.
+    fn bytes(&self, bytes: &Bytes) -> Bytes {
+        let text = String::from_utf8_lossy(bytes);
+        if self.0.iter().any(|secret| text.contains(secret)) {
+            Bytes::from(self.text(&text))
+        } else {
+            bytes.clone()
+        }
+    }
+
+    /// A cookie of the answer is a secret of the endpoint's.
+    fn headers(&self, headers: &HeaderMap) -> Vec<(String, String)> {
+        let shown = headers.iter().map(|(name, value)| {
+            let secret = value.is_sensitive() || *name == http::header::SET_COOKIE;
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let value = if secret { HIDDEN.to_owned() } else { self.text(&value) };
+            (name.to_string(), value)
+        });
+        shown.collect()
+    }
+}

@@ -1,0 +1,195 @@
+//! The operators' commands about webhooks.
+
+use crate::harness::broker;
+use crate::harness::child::free_port;
+use crate::harness::daemon::Done;
+use crate::harness::receiver::Answer;
+use crate::harness::signature::{self, SECRET};
+use crate::harness::stage::Stage;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use toml::Table;
+
+const PASSWORD: &str = "hunter2-and-3";
+const TOKEN: &str = "t0ken-of-the-query";
+
+/// A stage without Kafka, which no test message needs: its webhook has every secret that there is.
+fn stage(name: &str) -> Stage {
+    let mut stage = Stage::without_topics(broker::shared(), name);
+    stage.set("kafka.bootstrap_servers", format!("127.0.0.1:{}", free_port()));
+    stage.set_webhook("url", stage.receiver.url(&format!("/hooks?key={TOKEN}&v=2")));
+    stage.set_webhook("signing_secrets", vec![SECRET]);
+    let mut auth = Table::new();
+    for (key, value) in [("type", "basic"), ("username", "phonon"), ("password", PASSWORD)] {
+        auth.insert(key.to_owned(), value.into());
+    }
+    stage.set_webhook("auth", auth);
+    stage
+}
+
+/// Sends a test message and returns what `--json` says of it; `taken`: whether the endpoint is expected to take it.
+#[track_caller]
+fn tried(stage: &Stage, taken: bool, more: &[&str]) -> Value {
+    let done = stage.command(&[&["webhook", "test", "crm", "--json"], more].concat());
+    assert_eq!(done.code, Some(i32::from(!taken)), "{done:?}");
+    keeps_secrets(&done);
+    let shown: Value = serde_json::from_str(&done.out).expect("one JSON object");
+    assert_eq!(shown["delivered"], taken, "{shown}");
+    shown
+}
+
+#[track_caller]
+fn keeps_secrets(done: &Done) {
+    // The user's name is none, and neither is `v=2`.
+    let credentials = "cGhvbm9uOmh1bnRlcjItYW5kLTM=";
+    for secret in [SECRET, SECRET.trim_start_matches("whsec_"), PASSWORD, TOKEN, credentials] {
+        assert!(!done.out.contains(secret) && !done.err.contains(secret), "{secret}: {done:?}");
+    }
+}
+
+#[test]
+fn a_test_message_is_signed_and_says_what_it_is() {
+    let stage = stage("webhooks-test");
+    stage.receiver.script(|_, _| {
+        let mut answer = Answer::status(202).body("taken");
+        answer.headers.extend([("x-request", "r-1"), ("set-cookie", "session=s3cret")]);
+        answer
+    });
+    let first = tried(&stage, true, &[]);
+    let second = tried(&stage, true, &["--phase", "2"]);
+    let requests = stage.receiver.requests();
+    signature::verify(SECRET, &requests);
+    for (request, shown) in requests.iter().zip([&first, &second]) {
+        assert_eq!(request.path, format!("/hooks?key={TOKEN}&v=2"));
+        assert_eq!(request.header("authorization"), "Basic cGhvbm9uOmh1bnRlcjItYW5kLTM=");
+        assert!(request.id().starts_with("test_"), "no delivery's: {}", request.id());
+        assert_eq!(request.uuid(), "00000000-0000-0000-0000-000000000000");
+        assert!(request.text().contains("A test message"), "{}", request.text());
+        assert_eq!(shown["webhook_id"], request.id());
+        assert_eq!(shown["request"]["method"], "POST");
+        assert_eq!(shown["request"]["url"], stage.receiver.url("/hooks?***"));
+        assert_eq!(shown["request"]["body"], request.text());
+        let headers = &shown["request"]["headers"];
+        assert_eq!(headers["authorization"], "***");
+        for name in ["webhook-id", "webhook-timestamp", "webhook-signature", "traceparent"] {
+            assert_eq!(headers[name], request.header(name), "{name}");
+        }
+        assert_eq!(shown["outcome"]["response_status"], "SUCCESS");
+        assert_eq!(shown["outcome"]["response_status_code"], 202);
+        assert_eq!(shown["outcome"]["response_raw"], "taken");
+        assert_eq!(shown["outcome"]["response_truncated"], false);
+        assert_eq!(shown["answer"]["headers"]["x-request"], "r-1");
+        assert_eq!(shown["answer"]["headers"]["set-cookie"], "***");
+        assert_eq!(shown["answer"]["address"], format!("127.0.0.1:{}", stage.receiver.port()));
+        assert!(shown["timings"]["whole_seconds"].is_f64(), "{shown}");
+    }
+    assert_eq!((requests[0].phase(), requests[1].phase()), (1, 2));
+    assert!(requests[1].json().get("keys").is_some(), "as the account has it");
+    assert_ne!(requests[0].id(), requests[1].id(), "no receiver drops the second one");
+}
+
+/// Without a terminal nobody is asked.
+#[test]
+fn people_see_the_exchange_and_what_it_means() {
+    let stage = stage("webhooks-people");
+    stage.receiver.script(|_, _| Answer::status(503).body("busy \u{1b}[2J"));
+    let done = stage.command(&["webhook", "test", "crm"]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    keeps_secrets(&done);
+    for line in [
+        "> authorization: ***",
+        "> content-type: application/json",
+        "< HTTP/1.1 503",
+        "busy \\u{1b}[2J",
+        "FAILED: a delivery would be tried again",
+        "REFUSED",
+    ] {
+        assert!(done.out.contains(line), "{line}: {}", done.out);
+    }
+}
+
+/// Many an endpoint for tests repeats what it got.
+#[test]
+fn an_echo_tells_no_secrets() {
+    let stage = stage("webhooks-echo");
+    stage.receiver.script(|request, _| {
+        let echo = json!({"path": request.path, "headers": request.headers, "password": PASSWORD});
+        Answer::status(400).body(&echo.to_string())
+    });
+    let shown = tried(&stage, false, &[]);
+    assert_eq!(shown["outcome"]["error_reason"], "REFUSED", "{shown}");
+    let raw = shown["outcome"]["response_raw"].as_str().expect("the answer");
+    assert!(raw.contains("Basic ***") && raw.contains("/hooks?***"), "{raw}");
+}
+
+#[test]
+fn a_redirect_is_shown_and_not_followed() {
+    let stage = stage("webhooks-redirect");
+    let elsewhere: &'static str = stage.receiver.url("/elsewhere").leak();
+    stage.receiver.script(move |_, _| {
+        let mut answer = Answer::status(307);
+        answer.headers.push(("location", elsewhere));
+        answer
+    });
+    let shown = tried(&stage, false, &[]);
+    assert_eq!(shown["answer"]["headers"]["location"], elsewhere);
+    assert_eq!(stage.receiver.requests().len(), 1);
+}
+
+#[test]
+fn a_long_answer_is_cut_off_and_says_so() {
+    let stage = stage("webhooks-long");
+    stage.receiver.script(|_, _| Answer::status(200).body(&"x".repeat(100_000)));
+    let shown = tried(&stage, true, &[]);
+    assert_eq!(shown["outcome"]["response_truncated"], true);
+    assert_eq!(shown["outcome"]["response_raw"].as_str().expect("text").len(), 64 << 10);
+}
+
+#[test]
+fn an_endpoint_that_hangs_costs_its_time_out_and_no_more() {
+    let mut stage = stage("webhooks-hang");
+    stage.set_webhook("request_timeout_ms", 400);
+    stage.receiver.script(|_, _| Answer::never());
+    let started = Instant::now();
+    let shown = tried(&stage, false, &[]);
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    assert_eq!(shown["outcome"]["error_reason"], "TIMEOUT", "{shown}");
+    assert_eq!(shown["answer"], Value::Null, "{shown}");
+    assert!(shown["timings"]["whole_seconds"].as_f64() >= Some(0.4), "{shown}");
+}
+
+#[test]
+fn an_address_that_the_policy_forbids_is_not_called() {
+    for host in ["127.0.0.1", "localhost"] {
+        let mut stage = stage("webhooks-blocked");
+        stage.set("delivery.allow_addresses", Vec::<String>::new());
+        let url = format!("http://{host}:{}/?key={TOKEN}", stage.receiver.port());
+        stage.set_webhook("url", url);
+        let shown = tried(&stage, false, &[]);
+        assert_eq!(shown["outcome"]["error_reason"], "BLOCKED_ADDRESS", "{shown}");
+        let looked_up = shown["timings"]["look_up_seconds"].is_f64();
+        assert_eq!(looked_up, host == "localhost", "{shown}");
+        assert!(stage.receiver.requests().is_empty());
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_not_there_is_unreachable() {
+    let mut stage = stage("webhooks-unreachable");
+    stage.set_webhook("url", format!("http://127.0.0.1:{}/?key={TOKEN}", free_port()));
+    let shown = tried(&stage, false, &[]);
+    assert_eq!(shown["outcome"]["error_reason"], "UNREACHABLE", "{shown}");
+}
+
+#[test]
+fn an_unknown_name_is_wrong_usage_and_a_bad_file_bad_configuration() {
+    let mut stage = stage("webhooks-unknown");
+    let done = stage.command(&["webhook", "test", "cmr"]);
+    assert_eq!(done.code, Some(2), "{done:?}");
+    assert!(done.err.contains("did you mean `crm`?"), "{done:?}");
+    assert_eq!(stage.command(&["webhook", "test", "crm", "--phase", "3"]).code, Some(2));
+    stage.set_webhook("url", "ftp://127.0.0.1/");
+    let done = stage.command(&["webhook", "test", "crm"]);
+    assert_eq!(done.code, Some(78), "{done:?}");
+    assert!(stage.receiver.requests().is_empty());
+}
