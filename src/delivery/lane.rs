@@ -14,6 +14,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// What an endpoint that is gone is left alone for, until it is disabled for good.
+const GONE: Duration = Duration::from_secs(60);
 /// A lane with a rate is handed what it may send in this time.
 const RATE_AHEAD: Duration = Duration::from_millis(500);
 
@@ -246,10 +248,12 @@ impl Lane {
         if let Some(sign) = sign(outcome) {
             self.breaker.ended(sign, probe, now);
         }
-        if let (Some(429 | 503), Some(ms)) = (outcome.status, outcome.retry_after_ms)
-            && outcome.verdict == Verdict::Retry
-        {
-            self.hold(Duration::from_millis(ms), now);
+        match (outcome.verdict, outcome.status, outcome.retry_after_ms) {
+            (Verdict::Retry, Some(429 | 503), Some(ms)) => {
+                self.hold(Duration::from_millis(ms), now);
+            }
+            (Verdict::GiveUp, Some(410), _) => self.held_until = Some(now + GONE),
+            _ => {}
         }
     }
 }

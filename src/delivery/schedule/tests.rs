@@ -283,6 +283,18 @@ fn retry_after_holds_the_whole_lane_and_is_clamped() {
 }
 
 #[test]
+fn nothing_more_is_sent_to_an_endpoint_that_is_gone() {
+    let mut scene = Scene::new(limits(100), vec![webhook("a", None, 8)], None);
+    scene.push("a", 1, 20);
+    let tickets = scene.all();
+    let gone = Outcome { verdict: Verdict::GiveUp, ..outcome(Some(410)) };
+    scene.end(&tickets[0], &gone);
+    assert_eq!((scene.schedule.returned.len(), scene.all().len()), (16, 0));
+    scene.schedule.reset(&name("a"), scene.now);
+    assert!(matches!(scene.appetite("a"), Appetite::Hungry { .. }));
+}
+
+#[test]
 fn rates_of_endpoint_account_and_instance_all_hold_and_are_fair() {
     let webhooks = || vec![webhook("a", Some(20), 8), webhook("b", None, 8), webhook("c", None, 8)];
     let second = Duration::from_secs(10);
