@@ -11,7 +11,7 @@ use crate::engine;
 use clap::Args;
 use fact::COLUMNS;
 use read::{TraceError, Traced};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -94,6 +94,8 @@ fn print_json(traced: &Traced, bodies: bool) {
     // No row: it is not known any more.
     let row = traced.row.as_ref();
     let state = row.map(|row| state::to_json(&row.state, bodies));
+    let endpoints = traced.endpoints.iter();
+    let endpoints = endpoints.map(|(name, known)| (name.to_string(), state::endpoint_json(known)));
     println!(
         "{}",
         json!({
@@ -101,6 +103,7 @@ fn print_json(traced: &Traced, bodies: bool) {
             "partition": row.map(|row| row.partition),
             "offset": row.map(|row| row.offset),
             "state": state,
+            "endpoints": Value::Object(endpoints.collect()),
         })
     );
 }
@@ -122,7 +125,10 @@ fn print_text(traced: &Traced, bodies: bool) {
         return;
     };
     println!("Now, by the changelog's partition {} at offset {}:", row.partition, row.offset);
-    for line in state::lines(&row.state, engine::now()) {
+    let now = engine::now();
+    let endpoints = traced.endpoints.iter();
+    let endpoints = endpoints.filter_map(|(name, known)| state::endpoint_line(name, known, now));
+    for line in state::lines(&row.state, now).into_iter().chain(endpoints) {
         println!("  {}", one_line(&line));
     }
     if bodies {
