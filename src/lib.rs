@@ -55,6 +55,9 @@
 //!   connection:
 //!   `src/delivery/tests.rs::a_name_is_looked_up_once_per_connection_and_only_what_was_checked_is_called`; no proxy that
 //!   gets around both: `tests/ringback/addresses.rs::a_proxy_of_the_environment_is_not_used`.
+//! - No secret in what an operator is shown: `tests/ringback/webhooks.rs::an_echo_tells_no_secrets`; no body of a customer's
+//!   that nobody asked for:
+//!   `tests/ringback/trace.rs::both_phases_with_a_failure_and_a_dead_letter_are_told_in_order`.
 //! - No signature that only our own code can verify: `tests/ringback/bodies.rs::ed25519_keys_sign_beside_a_secret`.
 //! - No module that knows a higher floor, or its neighbour: `tests/tidy/floors.rs::modules_know_lower_floors_only`.
 //! - No clock, randomness, I/O, serialisation or log in [`domain`]: `tests/tidy/words.rs::the_core_is_pure`.

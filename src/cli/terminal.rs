@@ -14,6 +14,18 @@ pub(super) fn confirm(question: &str, yes: bool) -> bool {
     asked.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
+/// Writes the lines to stdout. Whoever reads them may have had enough, as `head` has; that is no failure.
+pub(super) fn print(lines: impl IntoIterator<Item = String>) {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        if writeln!(out, "{line}").is_err() {
+            return;
+        }
+    }
+    // Nobody is left to be told.
+    let _ = out.flush();
+}
+
 /// How far a command is with reading `topic`; it is drawn on stderr, and only if that is a terminal.
 pub(super) fn progress(topic: &str) -> ProgressBar {
     let style = "reading {msg} {wide_bar} {human_pos}/{human_len}, {per_sec}, {eta} left";

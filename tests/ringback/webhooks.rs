@@ -111,6 +111,25 @@ fn people_see_the_exchange_and_what_it_means() {
     }
 }
 
+#[test]
+fn on_a_terminal_it_asks_first() {
+    let stage = stage("webhooks-asks");
+    let arguments = ["webhook", "test", "crm"];
+    let done = stage.command_on_terminal(&arguments, "n\n");
+    assert_eq!(done.code, Some(1), "{done:?}");
+    keeps_secrets(&done);
+    let question =
+        format!("Send a test message of phase 1 to {}?", stage.receiver.url("/hooks?***"));
+    assert!(done.out.contains(&question), "{done:?}");
+    assert!(stage.receiver.requests().is_empty());
+    let done = stage.command_on_terminal(&arguments, "y\n");
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let done = stage.command_on_terminal(&[&arguments[..], &["--yes"]].concat(), "");
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(!done.out.contains("[y/N]"), "{done:?}");
+    assert_eq!(stage.receiver.requests().len(), 2);
+}
+
 /// Many an endpoint for tests repeats what it got.
 #[test]
 fn an_echo_tells_no_secrets() {

@@ -1,7 +1,7 @@
 //! `ringback webhook enable`
 
 use super::find;
-use crate::cli::terminal::confirm;
+use crate::cli::terminal::{confirm, print};
 use crate::cli::{CONFIGURATION, FAILED, UNAVAILABLE, chain, load};
 use crate::codec::inbox::{self, COMMAND_HEADER, ENABLE_ENDPOINT};
 use crate::log::{self, BroadcastError};
@@ -53,11 +53,13 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     });
     match told.await {
         Ok(Ok(partitions)) if arguments.json => {
-            println!("{}", json!({"webhook": name, "partitions": partitions}));
+            print([json!({"webhook": name, "partitions": partitions}).to_string()]);
             ExitCode::SUCCESS
         }
         Ok(Ok(partitions)) => {
-            println!("{name}: the command waits in all {partitions} partitions of the inbox");
+            print([format!(
+                "{name}: the command stands in all {partitions} partitions of the inbox"
+            )]);
             ExitCode::SUCCESS
         }
         Ok(Err(error @ BroadcastError::NoTopic(_))) => {

@@ -1,6 +1,6 @@
 //! `ringback webhook list`
 
-use crate::cli::terminal::{progress, table};
+use crate::cli::terminal::{print, progress, table};
 use crate::cli::{FAILED, UNAVAILABLE, chain, load};
 use crate::codec::event::rfc3339;
 use crate::codec::row::{self, RowError};
@@ -64,11 +64,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             Shown::of(&accounts, webhook, rules, &known, now)
         })
         .collect();
-    if arguments.json {
-        print_json(&shown)
-    } else {
-        print_text(&shown)
-    }
+    print(if arguments.json { json_lines(&shown) } else { text_lines(&shown) });
     ExitCode::SUCCESS
 }
 
@@ -209,19 +205,14 @@ impl<'a> Shown<'a> {
     }
 }
 
-fn print_json(all: &[Shown<'_>]) {
-    for webhook in all {
-        match serde_json::to_string(webhook) {
-            Ok(json) => println!("{json}"),
-            Err(error) => eprintln!("ringback: {error}"),
-        }
-    }
+fn json_lines(all: &[Shown<'_>]) -> Vec<String> {
+    all.iter().filter_map(|webhook| serde_json::to_string(webhook).ok()).collect()
 }
 
 const HEAD: [&str; 8] =
     ["NAME", "ACCOUNT", "DEFAULT", "RATE/S", "IN FLIGHT", "TIME-OUT", "URL", "STATE"];
 
-fn print_text(all: &[Shown<'_>]) {
+fn text_lines(all: &[Shown<'_>]) -> Vec<String> {
     let mut lines = vec![HEAD.map(str::to_owned)];
     lines.extend(all.iter().map(|webhook| {
         [
@@ -235,7 +226,5 @@ fn print_text(all: &[Shown<'_>]) {
             webhook.words(),
         ]
     }));
-    for line in table(&lines) {
-        println!("{line}");
-    }
+    table(&lines)
 }
