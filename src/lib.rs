@@ -60,6 +60,9 @@
 //!   address or another: `src/delivery/tests/answers.rs::a_redirect_is_final_and_nobody_goes_there`.
 //! - No answer that is waited for beyond its deadline or kept beyond its limit, packed or not:
 //!   `src/delivery/tests/bodies.rs::packed_answers_without_end_are_cut_and_their_connections_closed`.
+//! - No secret in what an operator is shown: `tests/ringback/webhooks.rs::an_echo_tells_no_secrets`; no body of a customer's
+//!   that nobody asked for:
+//!   `tests/ringback/trace.rs::both_phases_with_a_failure_and_a_dead_letter_are_told_in_order`.
 //! - No signature that only our own code can verify: `tests/ringback/bodies.rs::ed25519_keys_sign_beside_a_secret`.
 //! - No module that knows a higher floor, or its neighbour: `tests/tidy/floors.rs::modules_know_lower_floors_only`.
 //! - No clock, randomness, I/O, serialisation or log in [`domain`]: `tests/tidy/words.rs::the_core_is_pure`.

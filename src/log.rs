@@ -4,6 +4,7 @@
 //! the caller's ([`Transactions`]), restoring on threads of its own ([`restore`]). Commands that look read a topic once, to
 //! its end ([`Scanner`]).
 
+mod broadcast;
 mod client;
 mod group;
 mod reader;
@@ -17,6 +18,7 @@ mod settings;
 mod topics;
 mod transaction;
 
+pub use broadcast::{BroadcastError, broadcast};
 pub use client::{Cluster, LogError};
 pub use reader::{Assignment, End, From, LogEvent, OffsetsClient, Reader, ReaderHandle, Start};
 pub use record::{

@@ -1,5 +1,6 @@
 //! What commands say on a terminal, and what they ask there.
 
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use std::io::{IsTerminal as _, Write as _};
 
 /// Whether to go on: asked on a terminal, taken for granted in a script.
@@ -11,6 +12,27 @@ pub(super) fn confirm(question: &str, yes: bool) -> bool {
     let mut answer = String::new();
     let asked = std::io::stderr().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
     asked.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+}
+
+/// Writes the lines to stdout. Whoever reads them may have had enough, as `head` has; that is no failure.
+pub(super) fn print(lines: impl IntoIterator<Item = String>) {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        if writeln!(out, "{line}").is_err() {
+            return;
+        }
+    }
+    // Nobody is left to be told.
+    let _ = out.flush();
+}
+
+/// How far a command is with reading `topic`; it is drawn on stderr, and only if that is a terminal.
+pub(super) fn progress(topic: &str) -> ProgressBar {
+    let style = "reading {msg} {wide_bar} {human_pos}/{human_len}, {per_sec}, {eta} left";
+    let style =
+        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::no_length().with_style(style).with_message(topic.to_owned());
+    bar.with_finish(ProgressFinish::AndClear)
 }
 
 /// Text from outside as a terminal may show it: a control character could move the cursor, or worse.

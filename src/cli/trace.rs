@@ -4,14 +4,14 @@ mod fact;
 mod read;
 mod state;
 
-use super::terminal::{one_line, printable, table};
+use super::terminal::{one_line, print, printable, table};
 use super::{FAILED, UNAVAILABLE, USAGE, chain, load};
 use crate::domain::PhononUuid;
 use crate::engine;
 use clap::Args;
 use fact::COLUMNS;
-use read::{TraceError, Traced};
-use serde_json::json;
+use read::{Row, TraceError, Traced};
+use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -79,56 +79,54 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         eprintln!("Check the spelling; what is older than the topics' retention is gone.");
         return ExitCode::from(FAILED);
     }
-    if arguments.json {
-        print_json(&traced, arguments.bodies)
-    } else {
-        print_text(&traced, arguments.bodies)
-    }
+    let lines = if arguments.json { json_lines } else { text_lines };
+    print(lines(&traced, arguments.bodies));
     ExitCode::SUCCESS
 }
 
-fn print_json(traced: &Traced, bodies: bool) {
-    for fact in &traced.facts {
-        println!("{}", fact.to_json(bodies));
-    }
-    // No row: it is not known any more.
+/// A line per fact, and the state.
+fn json_lines(traced: &Traced, bodies: bool) -> Vec<String> {
+    let mut lines: Vec<String> =
+        traced.facts.iter().map(|fact| fact.to_json(bodies).to_string()).collect();
+    // No row: nothing is kept of it any more.
     let row = traced.row.as_ref();
-    let state = row.map(|row| state::to_json(&row.state, bodies));
-    println!(
-        "{}",
-        json!({
-            "from": "changelog",
-            "partition": row.map(|row| row.partition),
-            "offset": row.map(|row| row.offset),
-            "state": state,
-        })
-    );
+    let endpoints = traced.endpoints.iter();
+    let endpoints = endpoints.map(|(name, known)| (name.to_string(), state::endpoint_json(known)));
+    let state = json!({
+        "from": "changelog",
+        "partition": row.map(|row| row.partition),
+        "offset": row.map(|row| row.offset),
+        "state": row.map(|row| state::to_json(&row.state, bodies)),
+        "endpoints": Value::Object(endpoints.collect()),
+    });
+    lines.push(state.to_string());
+    lines
 }
 
-fn print_text(traced: &Traced, bodies: bool) {
+fn text_lines(traced: &Traced, bodies: bool) -> Vec<String> {
     let facts = traced.facts.iter().map(|fact| fact.columns().map(|text| one_line(&text)));
     let rows: Vec<_> = std::iter::once(COLUMNS.map(str::to_owned)).chain(facts).collect();
-    let mut lines = table(&rows).into_iter();
-    println!("{}", lines.next().unwrap_or_default());
-    for (fact, line) in traced.facts.iter().zip(lines) {
-        println!("{line}");
-        for (name, body) in fact.bodies().into_iter().filter(|_| bodies) {
-            println!("    {name}: {}", printable(&body));
-        }
+    let mut aligned = table(&rows).into_iter();
+    let mut lines: Vec<String> = aligned.next().into_iter().collect();
+    for (fact, line) in traced.facts.iter().zip(aligned) {
+        lines.push(line);
+        let shown = fact.bodies().into_iter().filter(|_| bodies);
+        lines.extend(shown.map(|(name, body)| format!("    {name}: {}", printable(&body))));
     }
-    println!();
-    let Some(row) = &traced.row else {
-        println!("Now: nothing is kept of it");
-        return;
+    lines.push(String::new());
+    let Some(Row { partition, offset, state }) = &traced.row else {
+        lines.push("Now: nothing is kept of it".to_owned());
+        return lines;
     };
-    println!("Now, by the changelog's partition {} at offset {}:", row.partition, row.offset);
-    for line in state::lines(&row.state, engine::now()) {
-        println!("  {}", one_line(&line));
-    }
-    if bodies {
-        for delivery in &row.state.deliveries {
-            let body = String::from_utf8_lossy(&delivery.body);
-            println!("  body of {}: {}", delivery.id, printable(&body));
-        }
-    }
+    lines.push(format!("Now, by the changelog's partition {partition} at offset {offset}:"));
+    let now = engine::now();
+    let endpoints = traced.endpoints.iter();
+    let endpoints = endpoints.filter_map(|(name, known)| state::endpoint_line(name, known, now));
+    let sentences = state::lines(state, now).into_iter().chain(endpoints);
+    lines.extend(sentences.map(|sentence| format!("  {}", one_line(&sentence))));
+    lines.extend(state.deliveries.iter().filter(|_| bodies).map(|delivery| {
+        let body = String::from_utf8_lossy(&delivery.body);
+        format!("  body of {}: {}", delivery.id, printable(&body))
+    }));
+    lines
 }

@@ -1,5 +1,7 @@
 //! `ringback webhook`
 
+mod enable;
+mod list;
 mod sample;
 mod trial;
 
@@ -12,16 +14,20 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Tries webhooks
+/// Shows, tries and enables webhooks
 #[derive(Subcommand)]
 pub(super) enum Command {
+    List(list::Arguments),
     #[command(name = "test")]
     Trial(trial::Arguments),
+    Enable(enable::Arguments),
 }
 
 pub(super) async fn run(file: &Path, command: &Command) -> ExitCode {
     match command {
+        Command::List(arguments) => list::run(file, arguments).await,
         Command::Trial(arguments) => trial::run(file, arguments).await,
+        Command::Enable(arguments) => enable::run(file, arguments).await,
     }
 }
 

@@ -56,6 +56,12 @@ impl Proxy {
         Ok(Self { url: Secret::new(url.into()), shown })
     }
 
+    /// Scheme, host and port, for people.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
     /// As the client wants it: for every request, whatever the environment says.
     pub(super) fn for_client(&self) -> reqwest::Result<reqwest::Proxy> {
         reqwest::Proxy::all(self.url.reveal())

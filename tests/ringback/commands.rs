@@ -111,6 +111,8 @@ fn help_ends_with_an_example_and_wrong_usage_is_2() {
         &["completions"],
         &["trace"],
         &["webhook", "test"],
+        &["webhook", "list"],
+        &["webhook", "enable"],
     ] {
         let done = command(&[arguments, &["--help"]].concat());
         assert_eq!(done.code, Some(0), "{done:?}");

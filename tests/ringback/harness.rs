@@ -18,6 +18,7 @@ pub(crate) mod rude;
 pub(crate) mod samples;
 pub(crate) mod signature;
 pub(crate) mod stage;
+pub(crate) mod terminal;
 
 use std::time::{Duration, Instant};
 

@@ -1,12 +1,15 @@
 //! The operators' commands about webhooks.
 
 use crate::harness::broker;
+use crate::harness::check::Scene;
 use crate::harness::child::free_port;
 use crate::harness::daemon::Done;
 use crate::harness::receiver::Answer;
+use crate::harness::samples::{flow, with};
 use crate::harness::signature::{self, SECRET};
 use crate::harness::stage::Stage;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use toml::Table;
 
@@ -108,6 +111,25 @@ fn people_see_the_exchange_and_what_it_means() {
     }
 }
 
+#[test]
+fn on_a_terminal_it_asks_first() {
+    let stage = stage("webhooks-asks");
+    let arguments = ["webhook", "test", "crm"];
+    let done = stage.command_on_terminal(&arguments, "n\n");
+    assert_eq!(done.code, Some(1), "{done:?}");
+    keeps_secrets(&done);
+    let question =
+        format!("Send a test message of phase 1 to {}?", stage.receiver.url("/hooks?***"));
+    assert!(done.out.contains(&question), "{done:?}");
+    assert!(stage.receiver.requests().is_empty());
+    let done = stage.command_on_terminal(&arguments, "y\n");
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let done = stage.command_on_terminal(&[&arguments[..], &["--yes"]].concat(), "");
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(!done.out.contains("[y/N]"), "{done:?}");
+    assert_eq!(stage.receiver.requests().len(), 2);
+}
+
 /// Many an endpoint for tests repeats what it got.
 #[test]
 fn an_echo_tells_no_secrets() {
@@ -192,4 +214,112 @@ fn an_unknown_name_is_wrong_usage_and_a_bad_file_bad_configuration() {
     let done = stage.command(&["webhook", "test", "crm"]);
     assert_eq!(done.code, Some(78), "{done:?}");
     assert!(stage.receiver.requests().is_empty());
+}
+
+/// What `list --json` says of each webhook.
+#[track_caller]
+fn listed(stage: &Stage) -> BTreeMap<String, Value> {
+    let done = stage.command(&["webhook", "list", "--json"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let lines = done.out.lines().map(|line| serde_json::from_str(line).expect("an object a line"));
+    lines.map(|shown: Value| (shown["name"].as_str().expect("a name").to_owned(), shown)).collect()
+}
+
+/// The samples' account has `crm`; each of the others has a webhook of its own, and a flow that it is told of.
+fn endpoints(name: &str) -> (Stage, Vec<Value>) {
+    let mut stage = Stage::new(name);
+    stage.set("delivery.retry.initial_interval_ms", 3_600_000);
+    stage.set("delivery.retry.interval_max_ms", 3_600_000);
+    let mut flows = vec![flow("to-crm", &[])];
+    for (account, name) in [(29, "busy"), (30, "broken"), (31, "healthy")] {
+        stage.add_account(account);
+        let url = stage.receiver.url(&format!("/{name}?key={TOKEN}"));
+        stage.add_webhook(name, account, &url);
+        flows.push(with(flow(&format!("to-{name}"), &[]), "accountID", account.into()));
+    }
+    stage.receiver.script(|request, _| match request.path.split('?').next() {
+        Some("/busy") => {
+            let mut answer = Answer::status(429);
+            answer.headers.push(("retry-after", "3000"));
+            answer
+        }
+        Some("/broken") => Answer::status(500),
+        Some("/healthy") => Answer::status(200),
+        _ => Answer::status(410),
+    });
+    (stage, flows)
+}
+
+#[test]
+fn the_list_tells_how_the_endpoints_do_and_enable_puts_one_back_to_work() {
+    let (stage, flows) = endpoints("webhooks-list");
+    let mut scene = Scene::open(&stage);
+    scene.flows(&flows);
+    scene.wait_for("endpoint_disabled", 1);
+    scene.wait_for("attempt_failed", 3);
+    scene.wait_for("delivered", 1);
+    // No daemon is needed.
+    scene.daemon.stop();
+    let list = listed(&stage);
+    let states = list.values().map(|shown| shown["state"].as_str().expect("a state"));
+    assert_eq!(states.collect::<Vec<_>>(), ["failing", "held", "disabled", "enabled"], "{list:?}");
+    assert_eq!(list["crm"]["disabled_cause"], "gone", "{list:?}");
+    for (name, time) in
+        [("crm", "disabled_at"), ("busy", "held_until"), ("broken", "failing_since")]
+    {
+        let shown = list[name][time].as_str().expect("a time");
+        assert!(shown.parse::<jiff::Timestamp>().is_ok(), "{name}: {shown}");
+        assert_eq!(list["healthy"][time], Value::Null, "{list:?}");
+    }
+    assert_eq!(list["busy"]["url"], stage.receiver.url("/busy?***"));
+    assert_eq!((&list["busy"]["default"], &list["busy"]["account_id"]), (&true.into(), &29.into()));
+    let people = stage.command(&["webhook", "list"]);
+    keeps_secrets(&people);
+    for words in ["disabled since", "(gone)", "held until", "failing since", "enabled"] {
+        assert!(people.out.contains(words), "{words}: {}", people.out);
+    }
+    // Whoever asks about a delivery is told too.
+    let traced = stage.command(&["trace", "to-busy"]);
+    assert!(traced.out.contains("webhook busy: asked to be left alone until"), "{traced:?}");
+
+    let enabled = stage.command(&["webhook", "enable", "crm", "--json"]);
+    assert_eq!(
+        (enabled.code, enabled.out.as_str()),
+        (Some(0), "{\"partitions\":2,\"webhook\":\"crm\"}\n")
+    );
+    assert_eq!(listed(&stage)["crm"]["state"], "disabled", "nobody has taken the command yet");
+    stage.receiver.script(|_, _| Answer::status(200));
+    scene.daemon = stage.start();
+    scene.wait_for("endpoint_enabled", 1);
+    // Of both partitions.
+    let again: Vec<Value> = (0..10).map(|n| flow(&format!("again-{n}"), &[])).collect();
+    scene.flows(&again);
+    scene.wait_for("delivered", 11);
+    assert_eq!(listed(&stage)["crm"]["state"], "enabled");
+}
+
+#[test]
+fn enable_is_a_command_in_every_partition_of_the_inbox() {
+    let mut stage = Stage::new("webhooks-enable");
+    assert_eq!(stage.command(&["webhook", "enable", "cmr"]).code, Some(2));
+    let done = stage.command(&["webhook", "enable", "crm"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let inbox = stage.kafka.read(&stage.topic("inbox"));
+    let partitions: Vec<i32> = inbox.iter().map(|message| message.partition).collect();
+    assert_eq!(partitions, [0, 1], "{inbox:?}");
+    for message in &inbox {
+        assert_eq!(message.header("ringback.command"), "enable_endpoint");
+        assert_eq!(message.key.as_deref(), Some(b"crm".as_slice()));
+        assert_eq!(message.json(), json!({"webhook": "crm"}));
+    }
+    stage.set("kafka.bootstrap_servers", format!("127.0.0.1:{}", free_port()));
+    for command in ["list", "enable"] {
+        let arguments = [&["webhook", command][..], &["crm"][..usize::from(command == "enable")]];
+        let done = stage.command(&arguments.concat());
+        assert_eq!(done.code, Some(75), "{done:?}");
+    }
+    let without = Stage::without_topics(broker::shared(), "webhooks-no-inbox");
+    let done = without.command(&["webhook", "enable", "crm"]);
+    assert_eq!(done.code, Some(78), "{done:?}");
+    assert!(done.err.contains("ringback topics --create"), "{done:?}");
 }

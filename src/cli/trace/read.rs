@@ -1,12 +1,14 @@
 //! Reading what Kafka holds of one phonon-uuid.
 
 use super::fact::{Fact, Origin};
+use crate::cli::terminal::progress;
 use crate::codec::row::{self, Meta, RowError};
 use crate::config::Settings;
-use crate::domain::{PhononUuid, RecordKind, State, owner};
+use crate::domain::{EndpointState, PhononUuid, RecordKind, State, WebhookName, owner};
 use crate::log::{LogError, ScanFrom, ScanRecord, Scanned, Scanner};
 use crate::store::RowKey;
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// Everything of one phonon-uuid.
@@ -16,6 +18,8 @@ pub(super) struct Traced {
     pub(super) facts: Vec<Fact>,
     /// The latest row of the changelog, if it is a live one.
     pub(super) row: Option<Row>,
+    /// What the partition remembers of the endpoints that deliveries wait for.
+    pub(super) endpoints: BTreeMap<WebhookName, EndpointState>,
     /// Topics that do not exist.
     pub(super) missing: Vec<String>,
 }
@@ -80,28 +84,48 @@ impl Reader<'_> {
     fn changelog(&mut self, topic: &str) -> Result<Meta, TraceError> {
         let mut key = Vec::new();
         RowKey::write_state(self.uuid, &mut key);
-        let (mut meta, mut found) = (None, None);
+        let (mut meta, mut found, mut endpoints) = (None, None, BTreeMap::new());
         self.scan(
             topic,
             false,
             |_| ScanFrom::Beginning,
             |record| {
-                if record.key() == Some(RowKey::META) {
-                    meta = record.value().map(Bytes::copy_from_slice);
-                } else if record.key() == Some(&key) {
-                    // A row without value is gone.
-                    found = record.value().filter(|value| !value.is_empty()).map(|value| {
-                        (record.partition(), record.offset(), Bytes::copy_from_slice(value))
-                    });
+                // A row without value is gone.
+                let value = record.value().filter(|value| !value.is_empty());
+                let row = value.map(|value| {
+                    (record.partition(), record.offset(), Bytes::copy_from_slice(value))
+                });
+                if record.key() == Some(&key) {
+                    found = row;
+                    return;
+                }
+                match (record.key().and_then(RowKey::parse), row) {
+                    (Some(RowKey::Meta), row) => meta = row,
+                    (Some(RowKey::Endpoint(webhook)), Some(row)) => {
+                        endpoints.insert(webhook, row);
+                    }
+                    (Some(RowKey::Endpoint(webhook)), None) => {
+                        endpoints.remove(&webhook);
+                    }
+                    (Some(RowKey::State(_)) | None, _) => {}
                 }
             },
         )?;
         if let Some((partition, offset, value)) = found {
-            let state = row::decode_state(&value)
-                .map_err(|error| TraceError::Row(partition, offset, error))?;
+            let unreadable = |error| TraceError::Row(partition, offset, error);
+            let state = row::decode_state(&value).map_err(unreadable)?;
+            let awaited = |name: &WebhookName| state.deliveries.iter().any(|d| d.webhook == *name);
+            for (webhook, (partition, offset, value)) in endpoints {
+                if awaited(&webhook) {
+                    let unreadable = |error| TraceError::Row(partition, offset, error);
+                    let endpoint = row::decode_endpoint(&value).map_err(unreadable)?;
+                    self.traced.endpoints.insert(webhook, endpoint);
+                }
+            }
             self.traced.row = Some(Row { partition, offset, state });
         }
-        Ok(meta.and_then(|meta| row::decode_meta(&meta).ok()).unwrap_or_default())
+        let Some((partition, offset, value)) = meta else { return Ok(Meta::default()) };
+        row::decode_meta(&value).map_err(|error| TraceError::Row(partition, offset, error))
     }
 
     /// Every record of the uuid in a topic of facts.
@@ -174,10 +198,14 @@ impl Reader<'_> {
             .map(|partition| (partition, from(partition)))
             .collect();
         let ranges = self.scanner.ranges(topic, &wants)?;
+        let bar = progress(topic);
         let _whole = self.scanner.read(topic, &ranges, &mut |scanned| {
             match scanned {
                 Scanned::Record(record) => take(record),
-                Scanned::Progress { .. } => {}
+                Scanned::Progress { done, all } => {
+                    bar.set_length(all);
+                    bar.set_position(done);
+                }
             }
             ControlFlow::Continue(())
         })?;

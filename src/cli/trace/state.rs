@@ -2,8 +2,8 @@
 
 use crate::codec::event::{outcome_json, rfc3339};
 use crate::domain::{
-    Collected, Collection, Correlation, Delivery, Due, Flow, Outcome, SmsId, Source, State,
-    StatusClass, Timestamp,
+    Collected, Collection, Correlation, Delivery, Due, EndpointState, Flow, Outcome, SmsId, Source,
+    State, StatusClass, Timestamp, WebhookName,
 };
 use serde_json::{Map, Value, json};
 
@@ -107,6 +107,33 @@ const fn due_at(delivery: &Delivery) -> Option<Timestamp> {
         Due::At(at) => Some(at),
         Due::AfterPhaseOne => None,
     }
+}
+
+/// What is remembered of an endpoint as `--json` prints it.
+pub(super) fn endpoint_json(endpoint: &EndpointState) -> Value {
+    json!({
+        "disabled_at": endpoint.disabled.map(|disabled| rfc3339(disabled.at)),
+        "disabled_cause": endpoint.disabled.map(|disabled| disabled.cause.as_str()),
+        "held_until": endpoint.held_until.map(rfc3339),
+        "failing_since": endpoint.failing_since.map(rfc3339),
+    })
+}
+
+/// What is remembered of an endpoint, for people; nothing of what is over.
+pub(super) fn endpoint_line(
+    webhook: &WebhookName,
+    endpoint: &EndpointState,
+    now: Timestamp,
+) -> Option<String> {
+    let disabled = endpoint.disabled.map(|disabled| {
+        format!("disabled since {} ({})", rfc3339(disabled.at), disabled.cause.as_str())
+    });
+    let held = endpoint.held_until.filter(|until| *until > now);
+    let held = held.map(|until| format!("asked to be left alone until {}", rfc3339(until)));
+    let failing = endpoint.failing_since;
+    let failing = failing.map(|since| format!("nothing delivered since {}", rfc3339(since)));
+    let all: Vec<String> = [disabled, held, failing].into_iter().flatten().collect();
+    (!all.is_empty()).then(|| format!("webhook {webhook}: {}", all.join(", ")))
 }
 
 /// The state for people, a sentence a line.

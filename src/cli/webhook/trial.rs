@@ -1,10 +1,10 @@
 //! `ringback webhook test`
 
 use super::{find, sample};
-use crate::cli::terminal::{confirm, one_line, printable};
+use crate::cli::terminal::{confirm, one_line, print, printable};
 use crate::cli::{CONFIGURATION, FAILED, chain, load};
 use crate::codec::event::{outcome_json, rfc3339};
-use crate::delivery::{Trial, TrialMessage, Trust, Webhook};
+use crate::delivery::{Proxy, Trial, TrialMessage, Trust, Webhook};
 use crate::domain::{Outcome, Phase, Verdict};
 use crate::engine;
 use clap::Args;
@@ -87,11 +87,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         }
     };
     let shown = Shown::of(webhook, &url, phase, &sent_at, &message, &trial);
-    if arguments.json {
-        print_json(&shown)
-    } else {
-        print_text(&shown, &trial.outcome)
-    }
+    print(if arguments.json { json_lines(&shown) } else { text_lines(&shown, &trial.outcome) });
     if shown.delivered { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
@@ -114,6 +110,8 @@ struct Shown<'a> {
 struct Request<'a> {
     method: &'a str,
     url: &'a str,
+    /// The operator's, where there is one.
+    proxy: Option<&'a str>,
     #[serde(serialize_with = "headers")]
     headers: &'a [(String, String)],
     body: String,
@@ -155,6 +153,7 @@ impl<'a> Shown<'a> {
             request: Request {
                 method: webhook.method.as_str(),
                 url,
+                proxy: webhook.proxy.as_ref().map(Proxy::shown),
                 headers: &trial.headers,
                 body: String::from_utf8_lossy(&message.body).into_owned(),
             },
@@ -191,58 +190,52 @@ fn headers<S: Serializer>(pairs: &&[(String, String)], serializer: S) -> Result<
     map.end()
 }
 
-fn print_json(shown: &Shown<'_>) {
-    match serde_json::to_string(shown) {
-        Ok(json) => println!("{json}"),
-        Err(error) => eprintln!("ringback: {error}"),
-    }
+fn json_lines(shown: &Shown<'_>) -> Vec<String> {
+    serde_json::to_string(shown).into_iter().collect()
 }
 
 /// As those who know curl expect it: what went out behind `>`, what came back behind `<`.
-fn print_text(shown: &Shown<'_>, outcome: &Outcome) {
+fn text_lines(shown: &Shown<'_>, outcome: &Outcome) -> Vec<String> {
     let Shown { request, answer, timings, .. } = shown;
-    println!("> {} {}", request.method, request.url);
-    for (name, value) in request.headers {
-        println!("> {name}: {}", one_line(value));
-    }
-    println!(">\n{}\n", request.body);
+    let headers = |sign: char, headers: &[(String, String)]| {
+        let line = |(name, value): &(String, String)| format!("{sign} {name}: {}", one_line(value));
+        headers.iter().map(line).collect::<Vec<_>>()
+    };
+    let mut lines = vec![format!("> {} {}", request.method, request.url)];
+    lines.extend(request.proxy.map(|proxy| format!("> (through the proxy {proxy})")));
+    lines.extend(headers('>', request.headers));
+    lines.extend([">".to_owned(), request.body.clone(), String::new()]);
     if let Some(answer) = answer {
         let status = outcome.status.unwrap_or_default();
         let from = answer.address.as_ref().map(|address| format!(" from {address}"));
-        println!("< {} {status}{}", answer.http_version, from.unwrap_or_default());
-        for (name, value) in answer.headers {
-            println!("< {name}: {}", one_line(value));
-        }
-        println!("<");
+        lines.push(format!("< {} {status}{}", answer.http_version, from.unwrap_or_default()));
+        lines.extend(headers('<', answer.headers));
+        lines.push("<".to_owned());
         let body = String::from_utf8_lossy(&outcome.response);
-        if !body.is_empty() {
-            println!("{}", printable(body.trim_end()));
-        }
+        lines.push(printable(body.trim_end()));
         if outcome.response_truncated {
-            println!("(truncated: the answer is longer than what is kept, or did not end)");
+            lines.push(
+                "(truncated: the answer is longer than what is kept, or did not end)".to_owned(),
+            );
         }
-        println!();
+        lines.push(String::new());
     }
     let meaning = match outcome.verdict {
         Verdict::Delivered => "SUCCESS: a delivery would be done",
         Verdict::Retry => "FAILED: a delivery would be tried again",
         Verdict::GiveUp => "FAILED: a delivery would be given up at once",
     };
-    println!("{meaning}");
-    if let Some(reason) = outcome.reason {
-        println!("  reason   {}", reason.as_str());
-    }
-    if let Some(error) = &outcome.error {
-        println!("  error    {}", one_line(error));
-    }
+    lines.push(meaning.to_owned());
+    lines.extend(outcome.reason.map(|reason| format!("  reason   {}", reason.as_str())));
+    lines.extend(outcome.error.as_ref().map(|error| format!("  error    {}", one_line(error))));
     let marks = [
         ("look-up", timings.look_up_seconds),
         ("head", timings.head_seconds),
         ("whole", Some(timings.whole_seconds)),
     ];
-    for (name, seconds) in marks {
-        if let Some(seconds) = seconds {
-            println!("  {name:<7}  {:.1} ms", seconds * 1e3);
-        }
-    }
+    let mark = |(name, seconds): (&str, Option<f64>)| {
+        seconds.map(|seconds| format!("  {name:<7}  {:.1} ms", seconds * 1e3))
+    };
+    lines.extend(marks.into_iter().filter_map(mark));
+    lines
 }

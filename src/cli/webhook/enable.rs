@@ -1,0 +1,78 @@
+//! `ringback webhook enable`
+
+use super::find;
+use crate::cli::terminal::{confirm, print};
+use crate::cli::{CONFIGURATION, FAILED, UNAVAILABLE, chain, load};
+use crate::codec::inbox::{self, COMMAND_HEADER, ENABLE_ENDPOINT};
+use crate::log::{self, BroadcastError};
+use clap::Args;
+use serde_json::json;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Puts a disabled webhook back to work
+///
+/// It is a command in the inbox, one for every partition, which a daemon takes like every record: at once if it runs, else
+/// when it is started. What was given up meanwhile stays a dead letter; `ringback dead-letter replay` sends it after all.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  ringback webhook enable crm --config /etc/ringback/ringback.toml
+  ringback dead-letter replay --webhook crm --reason endpoint_disabled --dry-run")]
+pub(in crate::cli) struct Arguments {
+    /// The webhook's name in the accounts file
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Prints one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Does not ask, even on a terminal
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
+    let (settings, accounts) = match load(file) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let webhook = match find(&accounts, &arguments.name) {
+        Ok(webhook) => webhook.clone(),
+        Err(code) => return code,
+    };
+    let (name, url) = (webhook.name.as_str(), webhook.shown_url());
+    if !confirm(&format!("Put {name} ({url}) back to work?"), arguments.yes) {
+        return ExitCode::from(FAILED);
+    }
+    let mut value = Vec::new();
+    inbox::write_enable_endpoint(&mut value, &webhook.name);
+    let (kafka, topic, key) = (settings.kafka.clone(), settings.topics.inbox, webhook.name.clone());
+    let headers = [(COMMAND_HEADER, ENABLE_ENDPOINT.to_owned())];
+    let told = tokio::task::spawn_blocking(move || {
+        log::broadcast(&kafka, &topic, key.as_str().as_bytes(), &value, &headers)
+    });
+    match told.await {
+        Ok(Ok(partitions)) if arguments.json => {
+            print([json!({"webhook": name, "partitions": partitions}).to_string()]);
+            ExitCode::SUCCESS
+        }
+        Ok(Ok(partitions)) => {
+            print([format!(
+                "{name}: the command stands in all {partitions} partitions of the inbox"
+            )]);
+            ExitCode::SUCCESS
+        }
+        Ok(Err(error @ BroadcastError::NoTopic(_))) => {
+            eprintln!("{error}");
+            ExitCode::from(CONFIGURATION)
+        }
+        Ok(Err(error @ (BroadcastError::Log(_) | BroadcastError::Transaction(_)))) => {
+            eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
+            ExitCode::from(UNAVAILABLE)
+        }
+        Err(error) => {
+            eprintln!("ringback: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}

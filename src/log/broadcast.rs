@@ -1,0 +1,60 @@
+//! A command to every partition of the inbox: to all of them, or to none.
+
+use super::client::{Cluster, LogError};
+use super::settings::KafkaSettings;
+use super::transaction::{Outgoing, TransactionError, Transactions};
+use std::time::Duration;
+
+const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a command was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum BroadcastError {
+    /// Kafka does not answer, or is not to be reached as configured.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Nobody could read it.
+    #[error("topic {0} is missing: `ringback topics --create` creates it")]
+    NoTopic(String),
+    /// The transaction failed; nothing was written.
+    #[error("the command could not be written")]
+    Transaction(#[from] TransactionError),
+}
+
+/// Writes the record to every partition of `topic`, in one transaction, and returns how many those are. Blocks.
+///
+/// # Errors
+/// When that can't be done; then no partition has it.
+pub fn broadcast(
+    settings: &KafkaSettings,
+    topic: &str,
+    key: &[u8],
+    value: &[u8],
+    headers: &[(&'static str, String)],
+) -> Result<u32, BroadcastError> {
+    let counts = Cluster::new(settings)?.partition_counts(METADATA_TIMEOUT)?;
+    let count = counts.get(topic).copied().filter(|count| *count > 0);
+    let count = count.ok_or_else(|| BroadcastError::NoTopic(topic.to_owned()))?;
+    // By its name it is nobody's producer but the operator's: an instance's own would be fenced.
+    let own = KafkaSettings { instance_id: "operator".to_owned(), ..settings.clone() };
+    let transactions = Transactions::open(&own, 0)?;
+    transactions.begin()?;
+    let send_all = || {
+        for partition in 0..count {
+            transactions.send(&Outgoing {
+                topic,
+                partition: i32::try_from(partition).ok(),
+                changelog: false,
+                key: Some(key),
+                value: Some(value),
+                headers,
+            })?;
+        }
+        transactions.commit().map(|_| count)
+    };
+    send_all().map_err(|error: TransactionError| {
+        // What can't be aborted is aborted by Kafka, when it times out.
+        let _ = transactions.abort();
+        error.into()
+    })
+}
