@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod dead_letter;
 mod demo;
 mod run;
 mod secret;
@@ -48,6 +49,8 @@ enum Command {
     Check(check::Arguments),
     Topics(topics::Arguments),
     Demo(demo::Arguments),
+    #[command(subcommand, name = "dead-letter")]
+    DeadLetter(Box<dead_letter::Command>),
     #[command(subcommand)]
     Secret(secret::Command),
     Completions(completions::Arguments),
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => runtime.block_on(check::run(&cli.config, &arguments)),
         Command::Topics(arguments) => runtime.block_on(topics::run(&cli.config, &arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(&arguments)),
+        Command::DeadLetter(command) => runtime.block_on(dead_letter::run(&cli.config, *command)),
         Command::Secret(command) => secret::run(&command),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),
     };

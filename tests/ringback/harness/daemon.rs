@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub(crate) const EX_CONFIG: i32 = 78;
 
 /// The binary; another build, such as the one of an image, can stand the same tests.
-fn binary() -> std::ffi::OsString {
+pub(super) fn binary() -> std::ffi::OsString {
     std::env::var_os("RINGBACK_BIN").unwrap_or(env!("CARGO_BIN_EXE_ringback").into())
 }
 
