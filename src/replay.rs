@@ -68,9 +68,9 @@ pub enum ReplayError {
     /// A topic is missing.
     #[error("there is no topic {0}: `ringback topics --create` creates it")]
     NoTopic(String),
-    /// Somebody else replays.
+    /// Somebody else replays; what was committed before counts.
     #[error(
-        "another replay has begun meanwhile, and this one has made room for it: give the command again"
+        "another replay has begun, and this one has made room for it; once that has ended, the same command goes on"
     )]
     TakenOver,
     /// The watch broke it off before anything was sent.

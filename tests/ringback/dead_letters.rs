@@ -423,6 +423,33 @@ fn an_interrupted_replay_goes_on_and_sends_each_once() {
     assert_eq!(rest["resumed"], false, "{rest}");
 }
 
+/// Two operators at once, with filters that mean the same letters: the second one takes over, and the first one says so.
+#[test]
+fn a_second_replay_takes_over_and_nothing_is_sent_twice() {
+    let stage = Stage::new("letters-two");
+    let mended = broken(&stage, 400);
+    let mut daemon = stage.start();
+    let uuids = Random::seeded(5).uuids(200);
+    give_up(&stage, &uuids.iter().map(String::as_str).collect::<Vec<_>>());
+    stage.dead_letters(uuids.len(), PATIENCE);
+    mended.store(true, Ordering::SeqCst);
+    let mut slow =
+        stage.launch("slow", &["dead-letter", "replay", "--rate", "20", "--reason", "refused"]);
+    events(&stage, "replayed", 20);
+    let second = replay(&stage, &["--webhook", WEBHOOK]);
+    let first = slow.wait();
+    assert_eq!(first.code, Some(1), "{first:?}");
+    assert!(first.err.contains("another replay has begun"), "{first:?}");
+    let (replayed, skipped) = (&second["replayed"], &second["skipped_sent"]);
+    let skipped = skipped.as_u64().unwrap_or(0) + second["skipped_delivered"].as_u64().unwrap_or(0);
+    assert!(skipped >= 20, "{second}");
+    assert_eq!(replayed.as_u64().map(|replayed| replayed + skipped), Some(200), "{second}");
+    events(&stage, "delivered", uuids.len());
+    daemon.stop();
+    assert_eq!(events(&stage, "delivered", uuids.len()).len(), uuids.len());
+    assert_eq!(events(&stage, "replayed", uuids.len()).len(), uuids.len(), "each was sent once");
+}
+
 #[test]
 fn wrong_usage_is_2_and_no_kafka_is_75() {
     for arguments in [
