@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod dead_letter;
 mod demo;
 mod run;
 mod secret;
@@ -56,6 +57,8 @@ enum Command {
     Trace(trace::Arguments),
     #[command(subcommand)]
     Webhook(webhook::Command),
+    #[command(subcommand, name = "dead-letter")]
+    DeadLetter(Box<dead_letter::Command>),
     #[command(subcommand)]
     Secret(secret::Command),
     Completions(completions::Arguments),
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => runtime.block_on(demo::run(&arguments)),
         Command::Trace(arguments) => runtime.block_on(trace::run(&cli.config, &arguments)),
         Command::Webhook(command) => runtime.block_on(webhook::run(&cli.config, &command)),
+        Command::DeadLetter(command) => runtime.block_on(dead_letter::run(&cli.config, *command)),
         Command::Secret(command) => secret::run(&command),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),
     };

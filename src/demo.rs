@@ -3,7 +3,7 @@
 //! The cast: an embedded broker, a receiver that plays the customer, the real daemon between them with a
 //! configuration of real files, and a checklist of what has to be seen. The story: the sample flow and the delivery
 //! report of its SMS become two webhooks; then the flow of an account whose endpoint is out of order becomes attempts
-//! and a dead letter.
+//! and a dead letter, which is replayed once the endpoint is mended.
 
 mod broker;
 mod checklist;
@@ -16,7 +16,8 @@ mod screen;
 
 use crate::app::{App, AppError};
 use crate::config::{self, Faults, Variables};
-use crate::log::TopicNames;
+use crate::log::{KafkaSettings, TopicNames};
+use crate::replay::{Filter, Letters, ReplayError};
 use broker::{Broker, BrokerError};
 use checklist::{Checklist, Sight};
 use files::{BAD_ACCOUNT, Folder};
@@ -25,7 +26,10 @@ use screen::{About, Screen};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -47,6 +51,8 @@ enum DemoError {
     Configuration(Faults),
     #[error(transparent)]
     App(#[from] AppError),
+    #[error("the dead letter can't be replayed")]
+    Replay(#[from] ReplayError),
 }
 
 /// Shows it until Ctrl-C, or with `once` until everything has been seen. The code is 1 if anything was not.
@@ -75,7 +81,8 @@ async fn show(once: bool) -> Result<BTreeSet<Sight>, DemoError> {
     let (screen, checklist) = (Screen::new(), Checklist::new());
     let folder = Folder::new()?;
     let secret = folder.write_secret()?;
-    let receiver = receiver::start(&secret, screen, checklist.clone()).await?;
+    let mended = Arc::new(AtomicBool::new(false));
+    let receiver = receiver::start(&secret, screen, checklist.clone(), mended.clone()).await?;
     let names = topics();
     let broker = start_broker(&names, screen, checklist.clone())?;
     let http = free_address()?;
@@ -83,6 +90,7 @@ async fn show(once: bool) -> Result<BTreeSet<Sight>, DemoError> {
     // The variables of this process are meant for its daemon, not for the demo's.
     let (settings, accounts) =
         config::load_with(&file, &Variables::new()).map_err(DemoError::Configuration)?;
+    let kafka = settings.kafka.clone();
     let app = App::new(settings, &accounts)?.without_topic_checks();
     let say = |text: String| screen.line(About::Demo, &text);
     say(format!("configuration {}", file.display()));
@@ -92,7 +100,14 @@ async fn show(once: bool) -> Result<BTreeSet<Sight>, DemoError> {
     let (stop, stopped) = watch::channel(false);
     let daemon = app.run(stopped);
     tokio::pin!(daemon);
-    let stage = Stage { broker: &broker, names: &names, screen, checklist: &checklist };
+    let stage = Stage {
+        broker: &broker,
+        names: &names,
+        kafka: &kafka,
+        screen,
+        checklist: &checklist,
+        mended: &mended,
+    };
     let told = tokio::select! {
         // It ends before the story does when it fails, or upon a signal.
         ended = &mut daemon => { ended?; false }
@@ -149,8 +164,10 @@ fn free_address() -> io::Result<SocketAddr> {
 struct Stage<'a> {
     broker: &'a Broker,
     names: &'a TopicNames,
+    kafka: &'a KafkaSettings,
     screen: Screen,
     checklist: &'a Checklist,
+    mended: &'a AtomicBool,
 }
 
 impl Stage<'_> {
@@ -185,7 +202,27 @@ impl Stage<'_> {
         let refused = || io::Error::other("the system gives no randomness");
         let unlucky = Sample::fresh().ok_or_else(refused)?.of_account(BAD_ACCOUNT);
         self.flow(&unlucky)?;
+        self.checklist.wait_for(&[Sight::DeadLetter]).await;
+        self.mended.store(true, Ordering::SeqCst);
+        let line = "the endpoint is mended: ringback dead-letter replay";
+        self.screen.line(About::Demo, line);
+        self.replay().await?;
         self.checklist.wait().await;
+        Ok(())
+    }
+
+    /// What `ringback dead-letter replay` does.
+    async fn replay(&self) -> Result<(), DemoError> {
+        let (kafka, names) = (self.kafka.clone(), self.names.clone());
+        let replayed = tokio::task::spawn_blocking(move || {
+            let letters = Letters::new(&kafka, &names)?;
+            let mut go_on = |_| ControlFlow::Continue(());
+            let plan = letters.plan(&Filter::default(), None, &mut go_on)?;
+            letters.replay(&plan, None, &mut go_on)
+        });
+        let summary = replayed.await.map_err(io::Error::other)??;
+        let text = format!("{} of {} dead letters replayed", summary.replayed, summary.matched);
+        self.screen.line(About::Demo, &text);
         Ok(())
     }
 

@@ -14,6 +14,7 @@
 //! | 2 | [`log`] | Kafka: the poll thread, the transaction, the restore, the topics |
 //! | 2 | [`delivery`] | HTTP: one lane per endpoint, the client, the address policy, the signature |
 //! | 3 | [`engine`] | the shell: one loop over closed inputs; batch, timers, dispatch, rebalance |
+//! | 3 | [`replay`] | dead letters in an operator's hands: found, and sent after all |
 //! | 4 | [`admin`] | metrics, health and the operators' pages over HTTP |
 //! | 5 | [`config`] | files and environment, parsed once, into the settings of the floors below |
 //! | 5 | [`shutdown`] | signals |
@@ -74,6 +75,11 @@
 //! - No outcome that counts twice: `src/domain/tests/attempts.rs::an_outcome_that_is_known_skipped_or_of_nobody_is_stale`.
 //! - No report that shadows another account's:
 //!   `src/domain/tests/waiting.rs::a_report_under_another_account_never_shadows_the_genuine_one`.
+//! - No dead letter that an interrupted replay forgets, or sends twice:
+//!   `tests/ringback/dead_letters.rs::an_interrupted_replay_goes_on_and_sends_each_once`; none that is replayed though it was
+//!   delivered since: `tests/ringback/dead_letters.rs::what_was_delivered_since_is_left_alone_and_counted`.
+//! - No delivery twice in the outbox, whatever is replayed:
+//!   `src/domain/tests/replay.rs::a_forgotten_uuid_that_comes_again_does_not_double_its_replay`.
 //! - No retry whose jitter differs in a replay:
 //!   `src/domain/retry.rs::delays_stay_within_the_factor_and_are_spread_and_repeatable`.
 //! - No partition that another client's partitioner would choose otherwise:
@@ -101,6 +107,7 @@ pub mod demo;
 pub mod domain;
 pub mod engine;
 pub mod log;
+pub mod replay;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

@@ -18,18 +18,24 @@ pub(super) enum Sight {
     Phase2Delivered,
     /// An attempt failed and was followed by another one.
     Retried,
-    /// The delivery whose endpoint always fails was given up, and kept whole.
+    /// The delivery whose endpoint fails was given up, and kept whole.
     DeadLetter,
+    /// It was put back into the outbox.
+    Replayed,
+    /// Its endpoint, which was mended, took it.
+    ReplayDelivered,
 }
 
 impl Sight {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Phase1Arrived,
         Self::Phase1Delivered,
         Self::Phase2Arrived,
         Self::Phase2Delivered,
         Self::Retried,
         Self::DeadLetter,
+        Self::Replayed,
+        Self::ReplayDelivered,
     ];
 }
 
@@ -42,6 +48,8 @@ impl fmt::Display for Sight {
             Self::Phase2Delivered => "the event `delivered` of phase 2",
             Self::Retried => "a failed attempt that is made again",
             Self::DeadLetter => "the dead letter",
+            Self::Replayed => "the event `replayed`",
+            Self::ReplayDelivered => "the event `delivered` of what was replayed",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! What the daemon writes of its work, one short line each: events, and dead letters.
 
 use super::checklist::{Checklist, Sight};
+use super::files::BAD_WEBHOOK;
 use super::samples::Sample;
 use super::screen::{About, Screen};
 use serde_json::Value;
@@ -23,6 +24,7 @@ pub(super) fn event(bytes: &[u8], screen: Screen, checklist: &Checklist) {
             };
             format!("{}, {}; {next}", delivery(), event.attempt())
         }
+        "replayed" => format!("{}, life {}", delivery(), event.number("/replays") + 1),
         "dead_lettered" => format!("{}: {}", delivery(), event.text("/reason")),
         "record_ignored" => event.text("/reason").to_owned(),
         _ => String::new(),
@@ -33,6 +35,10 @@ pub(super) fn event(bytes: &[u8], screen: Screen, checklist: &Checklist) {
     match (kind, phase) {
         ("delivered", 1) if ours => checklist.saw(Sight::Phase1Delivered),
         ("delivered", 2) if ours => checklist.saw(Sight::Phase2Delivered),
+        ("replayed", 1) => checklist.saw(Sight::Replayed),
+        ("delivered", 1) if event.text("/webhook") == BAD_WEBHOOK => {
+            checklist.saw(Sight::ReplayDelivered);
+        }
         ("attempt_failed", _) if !event.text("/retry_at").is_empty() => {
             checklist.saw(Sight::Retried);
         }

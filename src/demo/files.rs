@@ -13,6 +13,9 @@ const GOOD_ACCOUNT: u32 = 28;
 /// The account whose webhook is out of order.
 pub(super) const BAD_ACCOUNT: u32 = 29;
 
+/// That webhook.
+pub(super) const BAD_WEBHOOK: &str = "broken";
+
 /// The directory, which goes when this does.
 pub(super) struct Folder(PathBuf);
 
@@ -113,7 +116,7 @@ id = {BAD_ACCOUNT}
 http_enabled = true
 
 [[webhook]]
-name = "broken"
+name = "{BAD_WEBHOOK}"
 account = {BAD_ACCOUNT}
 default = true
 url = "http://{receiver}{BAD_PATH}"

@@ -87,7 +87,7 @@ impl Replayer {
     /// # Errors
     /// When it can't be begun; nothing was sent.
     pub fn begin(&self) -> Result<(), TransactionError> {
-        insist(|| self.0.begin())
+        insist(|| self.0.begin()).map_err(|error| self.explained(error))
     }
 
     /// Adds a record to it.
@@ -95,7 +95,7 @@ impl Replayer {
     /// # Errors
     /// When it is not taken; nothing of the transaction will have been sent.
     pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
-        self.0.send(outgoing).inspect_err(|_| self.abort())
+        self.0.send(outgoing).map_err(|error| self.given_up(error))
     }
 
     /// Commits it with these marks.
@@ -119,14 +119,26 @@ impl Replayer {
         }
         let group = at.client.group_metadata();
         let group = group.ok_or_else(|| unusable("the client has no group".to_owned()))?;
-        insist(|| self.0.offsets_of_nobody(&group, &list)).inspect_err(|_| self.abort())?;
-        insist(|| self.0.commit()).inspect_err(|error| {
+        insist(|| self.0.offsets_of_nobody(&group, &list)).map_err(|error| self.given_up(error))?;
+        match insist(|| self.0.commit()) {
+            Ok(_) => Ok(()),
             // Only then is it known that it was not committed, and that aborting it is right.
-            if error.fault == TransactionFault::Abortable {
-                self.abort();
-            }
-        })?;
-        Ok(())
+            Err(error) if error.fault == TransactionFault::Abortable => Err(self.given_up(error)),
+            Err(error) => Err(self.explained(error)),
+        }
+    }
+
+    fn explained(&self, error: TransactionError) -> TransactionError {
+        let fault = if self.0.is_fenced() { TransactionFault::Fenced } else { error.fault };
+        TransactionError { fault, ..error }
+    }
+
+    fn given_up(&self, error: TransactionError) -> TransactionError {
+        let error = self.explained(error);
+        if error.fault != TransactionFault::Fenced {
+            self.abort();
+        }
+        error
     }
 
     /// So that nobody has to wait until it times out; a successor would abort it too.

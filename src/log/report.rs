@@ -46,6 +46,10 @@ pub(super) fn fault(error: &KafkaError, reason: &str) {
         RDKafkaErrorCode::BrokerTransportFailure,
         RDKafkaErrorCode::Resolve,
     ];
+    // The end of a partition is no fault; a client that ends may leave it unread.
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+        return;
+    }
     if error.rdkafka_error_code().is_some_and(|code| away.contains(&code)) {
         tracing::debug!(%error, reason, "Kafka is away");
     } else {

@@ -111,8 +111,12 @@ impl ScanRecord<'_> {
     }
 }
 
-/// A client that scans.
-pub struct Scanner(client::Observer);
+/// Scans, as often as it is asked to.
+pub struct Scanner {
+    settings: KafkaSettings,
+    /// It answers questions; each scan has a client of its own.
+    client: client::Observer,
+}
 
 impl Scanner {
     /// A client; it connects when it is asked something.
@@ -120,10 +124,7 @@ impl Scanner {
     /// # Errors
     /// When a property of `[kafka.client]` is wrong.
     pub fn new(settings: &KafkaSettings) -> Result<Self, LogError> {
-        let mut config = client::observer(settings, "read_committed");
-        // Retention may take records away between the question where a partition begins and the first fetch.
-        config.set("auto.offset.reset", "earliest");
-        config.create_with_context(super::report::Reports).map_err(LogError::Client).map(Self)
+        Ok(Self { settings: settings.clone(), client: reader(settings)? })
     }
 
     /// How many partitions `topic` has; `None`: it does not exist.
@@ -132,7 +133,7 @@ impl Scanner {
     /// When Kafka can't be reached.
     pub fn partitions(&self, topic: &str) -> Result<Option<u32>, LogError> {
         let metadata = self
-            .0
+            .client
             .fetch_metadata(Some(topic), REQUEST_TIMEOUT)
             .map_err(LogError::request("Kafka does not answer"))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
@@ -152,7 +153,7 @@ impl Scanner {
         let starts = self.starts(topic, wants)?;
         let range = |(partition, want): &(i32, ScanFrom)| {
             let (first, end) = self
-                .0
+                .client
                 .fetch_watermarks(topic, *partition, REQUEST_TIMEOUT)
                 .map_err(LogError::request(format!("the ends of {topic} can't be read")))?;
             let from = match want {
@@ -193,7 +194,7 @@ impl Scanner {
         if times.count() == 0 {
             return Ok(BTreeMap::new());
         }
-        let found = self.0.offsets_for_times(times, REQUEST_TIMEOUT).map_err(failed())?;
+        let found = self.client.offsets_for_times(times, REQUEST_TIMEOUT).map_err(failed())?;
         let mut starts = BTreeMap::new();
         for element in found.elements() {
             element.error().map_err(failed())?;
@@ -225,18 +226,20 @@ impl Scanner {
                 .map_err(LogError::request(format!("the offsets of {topic} can't be set")))?;
         }
         let failed = || LogError::request(format!("{topic} can't be read"));
-        self.0.assign(&starts).map_err(failed())?;
+        // A client remembers of each partition that it was paused, whatever it is assigned next.
+        let client = reader(&self.settings)?;
+        client.assign(&starts).map_err(failed())?;
         let name: Arc<str> = topic.into();
         let (mut heard, mut told) = (Instant::now(), Instant::now());
-        let flow = loop {
+        loop {
             if reading.left.is_empty() {
-                break reading.tell(take);
+                return Ok(reading.tell(take));
             }
-            let done = match self.0.poll(POLL_TIMEOUT) {
+            let done = match client.poll(POLL_TIMEOUT) {
                 Some(Ok(message)) => {
                     let record = ScanRecord(message);
                     if reading.holds(&record) && take(Scanned::Record(&record)).is_break() {
-                        break ControlFlow::Break(());
+                        return Ok(ControlFlow::Break(()));
                     }
                     // Taking it may have taken its time, and that was not the brokers' silence.
                     heard = Instant::now();
@@ -248,7 +251,6 @@ impl Scanner {
                     reading.finish(partition)
                 }
                 Some(Err(error)) if hopeless(&error) => {
-                    let _ = self.0.unassign();
                     return Err(failed()(error));
                 }
                 Some(Err(error)) => {
@@ -256,24 +258,30 @@ impl Scanner {
                     None
                 }
                 None if heard.elapsed() > SILENCE_TIMEOUT => {
-                    let _ = self.0.unassign();
                     return Err(failed()(KafkaError::NoMessageReceived));
                 }
                 None => None,
             };
             if let Some(partition) = done {
-                let _ = self.0.pause(&list([&Place { topic: name.clone(), partition }]));
+                let _ = client.pause(&list([&Place { topic: name.clone(), partition }]));
             }
             if told.elapsed() > PROGRESS_INTERVAL {
                 told = Instant::now();
                 if reading.tell(take).is_break() {
-                    break ControlFlow::Break(());
+                    return Ok(ControlFlow::Break(()));
                 }
             }
-        };
-        self.0.unassign().map_err(failed())?;
-        Ok(flow)
+        }
     }
+}
+
+fn reader(settings: &KafkaSettings) -> Result<client::Observer, LogError> {
+    let mut config = client::observer(settings, "read_committed");
+    // Retention may take records away between the question where a partition begins and the first fetch.
+    config.set("auto.offset.reset", "earliest");
+    // At a partition's end the broker waits for more before it says so, and here nobody wants more.
+    config.set("fetch.wait.max.ms", "10");
+    config.create_with_context(super::report::Reports).map_err(LogError::Client)
 }
 
 /// What is still to be read.

@@ -255,6 +255,11 @@ impl Transactions {
             .map_err(|error| fault("offsets", &error))
     }
 
+    /// Whether another producer with the same id has taken over, which not every call's own error says.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.producer.client().fatal_error().is_some_and(|(code, _)| is_fenced(code))
+    }
+
     /// Commits. The same call may be made again after [`TransactionFault::Retriable`], and no other.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ fn compact(text: &str) -> String {
 }
 
 #[test]
-fn the_demo_shows_both_webhooks_and_a_dead_letter() {
+fn the_demo_shows_both_webhooks_a_dead_letter_and_its_replay() {
     let dir = run_dir().join("demo");
     std::fs::create_dir_all(&dir).expect("a directory");
     let (out, err) = (dir.join("stdout.log"), dir.join("stderr.log"));
@@ -35,7 +35,9 @@ fn the_demo_shows_both_webhooks_and_a_dead_letter() {
     for body in [PHASE_1, PHASE_2] {
         assert!(compact(&shown).contains(&compact(body)), "{body} in\n{shown}");
     }
-    for word in ["signature ok", "attempt_failed", "dead letter", "attempts_exhausted"] {
+    let said = ["signature ok", "attempt_failed", "dead letter", "attempts_exhausted"];
+    let after = ["replayed", "now 5 times", "1 of 1 dead letters replayed"];
+    for word in said.into_iter().chain(after) {
         assert!(shown.contains(word), "{word} in\n{shown}");
     }
     assert!(!shown.contains("WRONG") && !shown.contains('\x1b'), "{shown}");

@@ -12,6 +12,7 @@ pub(crate) mod daemon;
 pub(crate) mod http;
 pub(crate) mod invariants;
 pub(crate) mod kafka;
+pub(crate) mod launched;
 pub(crate) mod receiver;
 pub(crate) mod registry;
 pub(crate) mod rude;

@@ -14,6 +14,7 @@ mod bodies;
 mod commands;
 mod correlation;
 mod crashes;
+mod dead_letters;
 mod demo;
 mod encodings;
 mod exchanges;

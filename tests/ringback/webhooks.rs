@@ -240,7 +240,7 @@ fn endpoints(name: &str) -> (Stage, Vec<Value>) {
     stage.receiver.script(|request, _| match request.path.split('?').next() {
         Some("/busy") => {
             let mut answer = Answer::status(429);
-            answer.headers.push(("retry-after", "3000"));
+            answer = answer.header("retry-after", "3000");
             answer
         }
         Some("/broken") => Answer::status(500),

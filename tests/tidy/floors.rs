@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("log", 2),
     ("delivery", 2),
     ("engine", 3),
+    ("replay", 3),
     ("admin", 4),
     ("config", 5),
     ("shutdown", 5),

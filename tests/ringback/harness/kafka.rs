@@ -147,14 +147,21 @@ impl Kafka {
 
     /// Produces and waits until all of it is written. Records of one partition keep their order.
     pub(crate) fn produce(&self, records: &[Record]) {
+        // The header is something that no daemon may stumble over.
+        self.produce_with(records, &[("from", "tests")]);
+    }
+
+    /// The same with other headers.
+    pub(crate) fn produce_with(&self, records: &[Record], headers: &[(&str, &str)]) {
         let mut config = self.config();
         config.set("partitioner", "murmur2_random").set("enable.idempotence", "true");
         config.set("message.max.bytes", "25000000").set("linger.ms", "1");
         let producer: ThreadedProducer<NoLoss> =
             config.create_with_context(NoLoss).expect("a producer");
         for record in records {
-            // The header is something that no daemon may stumble over.
-            let headers = OwnedHeaders::new().insert(Header { key: "from", value: Some("tests") });
+            let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(*value) })
+            });
             let mut message = BaseRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
             message.partition = record.partition;
             message.key = record.key.as_deref();

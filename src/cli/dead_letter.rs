@@ -1,0 +1,215 @@
+//! `ringback dead-letter`: what was given up, and putting it right.
+
+mod list;
+mod replay;
+mod show;
+
+use super::{FAILED, UNAVAILABLE, chain, load};
+use crate::codec::event::rfc3339;
+use crate::config::{Accounts, Settings};
+use crate::domain::{AccountId, DeadLetterReason};
+use crate::engine;
+use crate::replay::{Filter, Letter, Letters, Progress, ReplayError, Stage, Target, When};
+use crate::shutdown::Signals;
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Lists, shows and replays what was given up
+#[derive(Subcommand)]
+pub(super) enum Command {
+    List(list::Arguments),
+    Show(show::Arguments),
+    Replay(replay::Arguments),
+}
+
+/// Which letters; all by default, and a letter has to fit everything that is given.
+#[derive(Args)]
+struct Which {
+    /// Deliveries to this webhook
+    #[arg(long, value_name = "NAME")]
+    webhook: Option<String>,
+    /// Of this account
+    #[arg(long, value_name = "ID")]
+    account: Option<i64>,
+    /// Of this phase
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2), value_name = "1|2")]
+    phase: Option<u8>,
+    /// Given up for this reason
+    #[arg(long, value_parser = reasons(), value_name = "REASON")]
+    reason: Option<String>,
+    /// Given up then or later: RFC 3339, or an age such as 90s, 15m, 2h or 7d
+    #[arg(long, value_parser = when, value_name = "TIME")]
+    since: Option<When>,
+    /// Given up before then
+    #[arg(long, value_parser = when, value_name = "TIME")]
+    until: Option<When>,
+}
+
+fn reasons() -> PossibleValuesParser {
+    DeadLetterReason::ALL.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().into()
+}
+
+fn when(text: &str) -> Result<When, String> {
+    When::parse(text, engine::now())
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    Target::parse(text)
+}
+
+impl Which {
+    fn filter(&self, target: Option<Target>) -> Filter {
+        Filter {
+            webhook: self.webhook.clone(),
+            account: self.account.map(AccountId),
+            phase: self.phase,
+            reason: self.reason.clone(),
+            since: self.since.clone(),
+            until: self.until.clone(),
+            target,
+        }
+    }
+}
+
+pub(super) async fn run(file: &Path, command: Command) -> ExitCode {
+    let (settings, accounts) = match load(file) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let told = interrupted.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        let done = perform(&settings, &accounts, &command, &told);
+        done.unwrap_or_else(|error| refused(&settings, &error))
+    });
+    tokio::select! {
+        done = done => done.unwrap_or(ExitCode::from(FAILED)),
+        code = patience(&interrupted) => code,
+    }
+}
+
+fn perform(
+    settings: &Settings,
+    accounts: &Accounts,
+    command: &Command,
+    interrupted: &AtomicBool,
+) -> Result<ExitCode, ReplayError> {
+    let letters = Letters::new(&settings.kafka, &settings.topics)?;
+    match command {
+        Command::List(arguments) => list::run(&letters, arguments, interrupted),
+        Command::Show(arguments) => show::run(&letters, arguments, interrupted),
+        Command::Replay(arguments) => replay::run(&letters, accounts, arguments, interrupted),
+    }
+}
+
+/// The first signal is told to the command, and the second ends it.
+async fn patience(interrupted: &AtomicBool) -> ExitCode {
+    let Ok(mut signals) = Signals::new() else { return std::future::pending().await };
+    signals.next().await;
+    interrupted.store(true, Ordering::Relaxed);
+    signals.next().await;
+    ExitCode::from(FAILED)
+}
+
+fn refused(settings: &Settings, error: &ReplayError) -> ExitCode {
+    match error {
+        ReplayError::Log(_) | ReplayError::Transaction(_) => {
+            eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
+            ExitCode::from(UNAVAILABLE)
+        }
+        ReplayError::NoTopic(_) | ReplayError::TakenOver => {
+            eprintln!("ringback: {}", chain(error));
+            ExitCode::from(FAILED)
+        }
+        ReplayError::Interrupted => {
+            eprintln!("ringback: {error}");
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// A progress bar on a terminal, and the ear for an interruption.
+struct Watcher<'a> {
+    bar: ProgressBar,
+    stage: Option<Stage>,
+    interrupted: &'a AtomicBool,
+}
+
+impl<'a> Watcher<'a> {
+    fn new(interrupted: &'a AtomicBool) -> Self {
+        // It draws on stderr, and only if that is a terminal.
+        Self { bar: ProgressBar::no_length(), stage: None, interrupted }
+    }
+
+    fn see(&mut self, progress: Progress) -> ControlFlow<()> {
+        if self.stage != Some(progress.stage) {
+            self.stage = Some(progress.stage);
+            let what = match progress.stage {
+                Stage::Letters => "reading dead letters",
+                Stage::Inbox => "looking for replays sent before",
+                Stage::Events => "looking for what was delivered since",
+                Stage::Sending => "replaying",
+            };
+            self.bar.reset();
+            self.bar.set_style(style());
+            self.bar.set_message(what);
+        }
+        self.bar.set_length(progress.all);
+        self.bar.set_position(progress.done);
+        if self.interrupted.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+impl Drop for Watcher<'_> {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style() -> ProgressStyle {
+    let plain = ProgressStyle::default_bar();
+    let wanted = "{msg} {wide_bar} {human_pos}/{human_len}, {per_sec}, {eta} left";
+    ProgressStyle::with_template(wanted).unwrap_or(plain)
+}
+
+/// What a letter's headers tell, for scripts.
+fn summary(letter: &Letter<'_>) -> Value {
+    let head = &letter.head;
+    let (partition, offset) = letter.place;
+    let source = head.source.as_ref().map(|source| {
+        json!({
+            "topic": &*source.topic,
+            "partition": source.partition,
+            "offset": source.offset,
+            "timestamp": rfc3339(source.timestamp),
+        })
+    });
+    json!({
+        "place": format!("{partition}:{offset}"),
+        "at": rfc3339(letter.at),
+        "kind": head.kind.as_str(),
+        "reason": head.reason,
+        "webhook_id": head.id.map(|id| id.to_string()),
+        "phonon_uuid": letter.key.map(String::from_utf8_lossy),
+        "webhook": head.webhook,
+        "account_id": head.account.map(|account| account.0),
+        "phase": head.phase,
+        "attempts": head.attempts,
+        "first_attempt_at": head.first_attempt_at,
+        "last_attempt_at": head.last_attempt_at,
+        "source": source,
+        "detail": head.detail,
+        "truncated_from_bytes": head.truncated_from,
+    })
+}

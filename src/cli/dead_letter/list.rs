@@ -1,0 +1,89 @@
+//! `ringback dead-letter list`
+
+use super::{Watcher, Which, summary};
+use crate::codec::event::rfc3339;
+use crate::replay::{Letter, Letters, ReplayError};
+use clap::Args;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+/// Lists dead letters, oldest first in each partition
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  ringback dead-letter list --webhook crm --reason attempts_exhausted --since 12h"
+)]
+pub(in crate::cli) struct Arguments {
+    #[command(flatten)]
+    which: Which,
+    /// Prints a JSON object per letter, a line each
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(
+    letters: &Letters,
+    arguments: &Arguments,
+    interrupted: &AtomicBool,
+) -> Result<ExitCode, ReplayError> {
+    let mut watcher = Watcher::new(interrupted);
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut count = 0_u64;
+    let filter = arguments.which.filter(None);
+    letters.each(&filter, &mut |progress| watcher.see(progress), &mut |letter| {
+        let written = if arguments.json {
+            writeln!(out, "{}", summary(letter))
+        } else {
+            if count == 0 {
+                let _ = writeln!(out, "{}", line(&HEADINGS.map(str::to_owned)));
+            }
+            writeln!(out, "{}", line(&cells(letter)))
+        };
+        count += 1;
+        // Whoever has closed the output does not want to see more.
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    let _ = out.flush();
+    drop(watcher);
+    if count == 0 && !arguments.json {
+        eprintln!("no dead letter matches");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+const HEADINGS: [&str; 9] = [
+    "PLACE",
+    "GIVEN UP AT",
+    "REASON",
+    "WEBHOOK",
+    "ACCOUNT",
+    "PHASE",
+    "ATTEMPTS",
+    "WEBHOOK-ID",
+    "PHONON-UUID",
+];
+
+fn cells(letter: &Letter<'_>) -> [String; 9] {
+    let head = &letter.head;
+    let (partition, offset) = letter.place;
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    [
+        format!("{partition}:{offset}"),
+        rfc3339(letter.at),
+        head.reason.to_owned(),
+        or_dash(head.webhook.map(str::to_owned)),
+        or_dash(head.account.map(|account| account.to_string())),
+        or_dash(head.phase.map(|phase| phase.to_string())),
+        or_dash(head.attempts.map(|attempts| attempts.to_string())),
+        or_dash(head.id.map(|id| id.to_string())),
+        or_dash(letter.key.map(|key| String::from_utf8_lossy(key).escape_debug().to_string())),
+    ]
+}
+
+fn line(cells: &[String; 9]) -> String {
+    let [place, at, reason, webhook, account, phase, attempts, id, uuid] = cells;
+    format!(
+        "{place:<10} {at:<24} {reason:<20} {webhook:<16} {account:<8} {phase:<5} {attempts:<8} {id:<36} {uuid}"
+    )
+}

@@ -1,0 +1,170 @@
+//! `ringback dead-letter replay`
+
+use super::{Watcher, Which, target};
+use crate::codec::event::rfc3339;
+use crate::config::Accounts;
+use crate::domain::WebhookName;
+use crate::replay::{Letters, Plan, ReplayError, Summary, Target};
+use clap::Args;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write};
+use std::num::{NonZeroU32, NonZeroU64};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+/// Sends dead letters after all: deliveries by their webhook's limits, with the same webhook-id; records to where they came from
+///
+/// Left alone are those whose delivery was delivered since, has a newer letter, or is being replayed already; the summary
+/// counts them. Needs no running daemon: what is replayed waits in the inbox. A run that is interrupted is gone on with by
+/// the same command, and --max counts over both; once a run has finished, the same command begins where it stopped.
+///
+/// On a terminal it asks before it sends anything; in a script it does not.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  ringback dead-letter replay --reason attempts_exhausted --since 12h --dry-run\n  \
+                  ringback dead-letter replay --reason attempts_exhausted --since 12h --rate 500 --max 2000"
+)]
+pub(in crate::cli) struct Arguments {
+    /// A webhook-id, or the letter's place PARTITION:OFFSET
+    #[arg(value_parser = target, value_name = "WEBHOOK-ID|PLACE")]
+    target: Option<Target>,
+    #[command(flatten)]
+    which: Which,
+    /// Sends nothing, and tells what would be sent
+    #[arg(long)]
+    dry_run: bool,
+    /// At most so many a second
+    #[arg(long, value_name = "N")]
+    rate: Option<NonZeroU32>,
+    /// At most so many, oldest first in each partition
+    #[arg(long, value_name = "N")]
+    max: Option<NonZeroU64>,
+    /// Does not ask
+    #[arg(long, short)]
+    yes: bool,
+    /// Prints the summary as a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(
+    letters: &Letters,
+    accounts: &Accounts,
+    arguments: &Arguments,
+    interrupted: &AtomicBool,
+) -> Result<ExitCode, ReplayError> {
+    let filter = arguments.which.filter(arguments.target);
+    let max = arguments.max.map(NonZeroU64::get);
+    let mut watcher = Watcher::new(interrupted);
+    let plan = letters.plan(&filter, max, &mut |progress| watcher.see(progress))?;
+    drop(watcher);
+    warn(&plan.summary(), accounts);
+    let summary = if arguments.dry_run {
+        plan.summary()
+    } else if arguments.agreed(&plan) {
+        let mut watcher = Watcher::new(interrupted);
+        letters.replay(&plan, arguments.rate, &mut |progress| watcher.see(progress))?
+    } else {
+        eprintln!("nothing was sent");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let text = if arguments.json {
+        json_of(&summary, arguments.dry_run)
+    } else {
+        text_of(&summary, arguments.dry_run)
+    };
+    // Whoever has closed the output does not want to see more.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    if !summary.finished {
+        eprintln!("interrupted: the same command goes on with the rest");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Arguments {
+    /// Whoever sits at a terminal is asked.
+    fn agreed(&self, plan: &Plan) -> bool {
+        let asks = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        if self.yes || !asks || plan.to_replay() == 0 {
+            return true;
+        }
+        eprintln!("{}", text_of(&plan.summary(), true));
+        eprint!("Replay {}? [y/N] ", plan.to_replay());
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer);
+        read.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
+    }
+}
+
+/// What an operator should know before it is too late.
+fn warn(summary: &Summary, accounts: &Accounts) {
+    for (name, count) in &summary.by_webhook {
+        let known =
+            WebhookName::new(name).is_some_and(|name| accounts.webhooks.contains_key(&name));
+        if !known {
+            eprintln!(
+                "warning: {count} are for the webhook {name}, which is not configured: replayed, they wait until it is"
+            );
+        }
+    }
+    if let Some(since) = summary.unseen_before {
+        let since = rfc3339(since);
+        eprintln!(
+            "warning: events before {since} are gone: what was replayed and delivered before then is not known, and --since {since} leaves it out"
+        );
+    }
+}
+
+fn json_of(summary: &Summary, dry_run: bool) -> String {
+    json!({
+        "dry_run": dry_run,
+        "matched": summary.matched,
+        "replayed": summary.replayed,
+        "replayed_now": if dry_run { 0 } else { summary.replayed_now },
+        "skipped_delivered": summary.skipped_delivered,
+        "skipped_older": summary.skipped_older,
+        "skipped_sent": summary.skipped_sent,
+        "not_replayable": summary.not_replayable,
+        "left": summary.left,
+        "by_reason": summary.by_reason,
+        "by_webhook": summary.by_webhook,
+        "resumed": summary.resumed,
+        "finished": summary.finished && !dry_run,
+        "events_gone_before": summary.unseen_before.map(rfc3339),
+    })
+    .to_string()
+}
+
+fn text_of(summary: &Summary, dry_run: bool) -> String {
+    let mut lines = Vec::new();
+    if summary.resumed {
+        lines.push(
+            "goes on with a run that was interrupted; the numbers are the whole run's".to_owned(),
+        );
+    }
+    lines.push(format!("{:>10}  match", summary.matched));
+    histogram("by reason", &summary.by_reason, &mut lines);
+    histogram("by webhook", &summary.by_webhook, &mut lines);
+    let replayed = if dry_run { "would be replayed" } else { "replayed" };
+    lines.push(format!("{:>10}  {replayed}", summary.replayed));
+    for (count, what) in [
+        (summary.skipped_delivered, "skipped: delivered since"),
+        (summary.skipped_older, "skipped: their deliveries have a newer letter"),
+        (summary.skipped_sent, "skipped: replayed before, and on their way"),
+        (summary.not_replayable, "can't be replayed: truncated, or of a topic that is no input"),
+        (summary.left, "left for another call"),
+    ] {
+        if count > 0 {
+            lines.push(format!("{count:>10}  {what}"));
+        }
+    }
+    lines.join("\n")
+}
+
+fn histogram(title: &str, counts: &BTreeMap<String, u64>, lines: &mut Vec<String>) {
+    if !counts.is_empty() {
+        lines.push(format!("            {title}:"));
+    }
+    lines.extend(counts.iter().map(|(name, count)| format!("{count:>20}  {name}")));
+}

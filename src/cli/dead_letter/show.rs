@@ -1,0 +1,96 @@
+//! `ringback dead-letter show`
+
+use super::{Watcher, Which, summary, target};
+use crate::cli::FAILED;
+use crate::codec::letter::LetterKind;
+use crate::domain::Timestamp;
+use crate::replay::{Letter, Letters, ReplayError, Target};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use serde_json::{Map, Value};
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+/// Shows a dead letter whole: the newest one that matches
+///
+/// Exits with 1 when none does.
+#[derive(Args)]
+#[command(after_help = "Example:\n  ringback dead-letter show 3:1042")]
+pub(in crate::cli) struct Arguments {
+    /// A webhook-id, or the letter's place PARTITION:OFFSET
+    #[arg(value_parser = target, value_name = "WEBHOOK-ID|PLACE")]
+    target: Option<Target>,
+    #[command(flatten)]
+    which: Which,
+    /// Prints a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(
+    letters: &Letters,
+    arguments: &Arguments,
+    interrupted: &AtomicBool,
+) -> Result<ExitCode, ReplayError> {
+    let mut newest: Option<(Timestamp, Value)> = None;
+    let mut watcher = Watcher::new(interrupted);
+    let filter = arguments.which.filter(arguments.target);
+    letters.each(&filter, &mut |progress| watcher.see(progress), &mut |letter| {
+        if newest.as_ref().is_none_or(|(at, _)| *at <= letter.at) {
+            newest = Some((letter.at, whole(letter)));
+        }
+        ControlFlow::Continue(())
+    })?;
+    drop(watcher);
+    let Some((_, shown)) = newest else {
+        eprintln!("no dead letter matches");
+        return Ok(ExitCode::from(FAILED));
+    };
+    let mut out = std::io::stdout().lock();
+    // Whoever has closed the output does not want to see more.
+    let _ =
+        if arguments.json { writeln!(out, "{shown}") } else { writeln!(out, "{}", text(&shown)) };
+    Ok(ExitCode::SUCCESS)
+}
+
+fn whole(letter: &Letter<'_>) -> Value {
+    let mut shown = summary(letter);
+    let headers: Map<String, Value> = letter
+        .headers()
+        .map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into()))
+        .collect();
+    let json = match letter.head.kind {
+        LetterKind::Delivery => serde_json::from_slice::<Value>(letter.value).ok(),
+        LetterKind::Record => None,
+    };
+    if let Value::Object(members) = &mut shown {
+        members.insert("headers".to_owned(), headers.into());
+        let (name, value) = match (json, std::str::from_utf8(letter.value)) {
+            (Some(delivery), _) => ("delivery", delivery),
+            (None, Ok(text)) => ("value", text.into()),
+            (None, Err(_)) => ("value_base64", STANDARD.encode(letter.value).into()),
+        };
+        members.insert(name.to_owned(), value);
+    }
+    shown
+}
+
+/// A line for each member that is there, and what is long below it.
+fn text(shown: &Value) -> String {
+    let mut lines = Vec::new();
+    for (name, value) in shown.as_object().into_iter().flatten() {
+        match value {
+            Value::Null => {}
+            Value::String(text) => lines.push(format!("{name:<21} {text}")),
+            Value::Object(_) | Value::Array(_) => {
+                let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
+                lines.push(format!("{name:<21} {pretty}"));
+            }
+            Value::Bool(_) | Value::Number(_) => lines.push(format!("{name:<21} {value}")),
+        }
+    }
+    lines.join("\n")
+}

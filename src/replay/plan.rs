@@ -1,0 +1,370 @@
+//! What a replay would do: each letter's fate, and the numbers that a dry run tells.
+
+use super::note::{Note, Passed};
+use super::{Filter, Letter, Letters, ReplayError, Stage, Watch};
+use crate::codec::letter::{LetterKind, read_delivery};
+use crate::domain::{DeliveryId, Timestamp, owner};
+use crate::log::{Mark, Marks, ScanFrom, ScanRange};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+
+/// What becomes of a letter that matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is sent after all.
+    Replay,
+    /// Its delivery was delivered since.
+    Delivered,
+    /// Its delivery has a newer letter.
+    Older,
+    /// Its replay was sent before.
+    Sent,
+    /// It can't be replayed.
+    Unfit,
+}
+
+/// A letter that matches.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Planned {
+    pub(super) place: (i32, i64),
+    pub(super) fate: Fate,
+}
+
+/// The run's part of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) partition: i32,
+    pub(super) start: i64,
+    /// Everything below it is done with.
+    pub(super) position: i64,
+    pub(super) end: i64,
+}
+
+/// What a replay would do.
+pub struct Plan {
+    pub(super) marks: Marks,
+    /// What stood there when it was made.
+    pub(super) found: Vec<Mark>,
+    pub(super) parts: Vec<Part>,
+    /// How far the inbox went then.
+    pub(super) inbox: Vec<ScanRange>,
+    /// With the times of the run.
+    pub(super) filter: Filter,
+    pub(super) resumed: bool,
+    pub(super) passed: Passed,
+    /// Those from the positions on, by their places.
+    pub(super) letters: Vec<Planned>,
+    /// How many the run may replay, over all of its calls.
+    pub(super) max: Option<u64>,
+    matched: u64,
+    by_reason: BTreeMap<String, u64>,
+    by_webhook: BTreeMap<String, u64>,
+    unseen_before: Option<Timestamp>,
+}
+
+/// What a replay did, or would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The letters of the run that match.
+    pub matched: u64,
+    /// Those sent after all, over all calls of the run.
+    pub replayed: u64,
+    /// Those of them that this call sent.
+    pub replayed_now: u64,
+    /// Left alone: delivered since.
+    pub skipped_delivered: u64,
+    /// Left alone: their deliveries have a newer letter.
+    pub skipped_older: u64,
+    /// Left alone: a replay of theirs was sent before.
+    pub skipped_sent: u64,
+    /// Truncated records, records of topics that are no inputs, and what is no letter of ours.
+    pub not_replayable: u64,
+    /// Matching ones that are left for another call.
+    pub left: u64,
+    /// The matching ones, by why they were given up.
+    pub by_reason: BTreeMap<String, u64>,
+    /// The matching ones that are deliveries, by their webhook.
+    pub by_webhook: BTreeMap<String, u64>,
+    /// An earlier call of the run was interrupted, and this one went on.
+    pub resumed: bool,
+    /// The run is over; it was not interrupted.
+    pub finished: bool,
+    /// The events of so long ago are gone, and with them the knowledge of what was delivered until then.
+    pub unseen_before: Option<Timestamp>,
+}
+
+impl Plan {
+    /// How many letters the call is to send.
+    #[must_use]
+    pub fn to_replay(&self) -> u64 {
+        let budget = self.max.map_or(u64::MAX, |max| max.saturating_sub(self.passed.replayed));
+        self.count(Fate::Replay).min(budget)
+    }
+
+    /// What a dry run tells.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        self.summary_of(self.to_replay(), true)
+    }
+
+    /// Whether there is nothing to do, and nothing to remember either.
+    pub(super) fn is_idle(&self) -> bool {
+        self.letters.is_empty() && !self.resumed
+    }
+
+    pub(super) fn summary_of(&self, replayed_now: u64, finished: bool) -> Summary {
+        let replayed = self.passed.replayed + replayed_now;
+        let skipped_delivered = self.passed.delivered + self.count(Fate::Delivered);
+        let skipped_older = self.passed.older + self.count(Fate::Older);
+        let skipped_sent = self.passed.sent + self.count(Fate::Sent);
+        let not_replayable = self.passed.unfit + self.count(Fate::Unfit);
+        let settled = replayed + skipped_delivered + skipped_older + skipped_sent + not_replayable;
+        Summary {
+            matched: self.matched,
+            replayed,
+            replayed_now,
+            skipped_delivered,
+            skipped_older,
+            skipped_sent,
+            not_replayable,
+            left: self.matched.saturating_sub(settled),
+            by_reason: self.by_reason.clone(),
+            by_webhook: self.by_webhook.clone(),
+            resumed: self.resumed,
+            finished,
+            unseen_before: self.unseen_before,
+        }
+    }
+
+    fn count(&self, fate: Fate) -> u64 {
+        self.letters.iter().filter(|letter| letter.fate == fate).count() as u64
+    }
+}
+
+/// What is gathered while the letters are read.
+pub(super) struct Gathered {
+    pub(super) letters: Vec<Planned>,
+    /// The newest letter of each delivery: its index among the letters.
+    pub(super) newest: HashMap<DeliveryId, usize>,
+    /// The oldest letter of the deliveries that each partition of the topic owns.
+    pub(super) events_from: BTreeMap<u32, Timestamp>,
+    /// Likewise, of the inbox.
+    pub(super) inbox_from: BTreeMap<u32, Timestamp>,
+    matched: u64,
+    by_reason: BTreeMap<String, u64>,
+    by_webhook: BTreeMap<String, u64>,
+}
+
+/// How many partitions the topics have.
+struct Counts {
+    letters: u32,
+    events: u32,
+    inbox: u32,
+    inputs: BTreeMap<String, u32>,
+}
+
+impl Letters {
+    /// What replaying the letters that `filter` means would do: at most `max` of them, counted over all calls of the run.
+    ///
+    /// # Errors
+    /// When Kafka can't be reached, a topic is missing, or the watch breaks it off.
+    pub fn plan(
+        &self,
+        filter: &Filter,
+        max: Option<u64>,
+        watch: Watch<'_>,
+    ) -> Result<Plan, ReplayError> {
+        let counts = self.counts()?;
+        let marks = Marks::new(&self.kafka, &self.group(filter), &self.topics.dead_letter)?;
+        let found = marks.read(counts.letters)?;
+        let inbox = self.scanner.all(&self.topics.inbox, ScanFrom::Beginning)?;
+        let begun = self.resume(filter, &found)?;
+        let resumed = begun.is_some();
+        let (filter, parts, passed) = match begun {
+            Some(begun) => begun,
+            None => (filter.clone(), self.begin(filter, &found)?, Passed::default()),
+        };
+        let mut gathered = self.gather(&filter, &parts, &counts, &mut *watch)?;
+        let unseen_before = self.look_since(&mut gathered, watch)?;
+        let Gathered { mut letters, matched, by_reason, by_webhook, .. } = gathered;
+        letters.sort_unstable_by_key(|letter| letter.place);
+        Ok(Plan {
+            marks,
+            found,
+            parts,
+            inbox,
+            filter,
+            resumed,
+            passed,
+            letters,
+            max,
+            matched,
+            by_reason,
+            by_webhook,
+            unseen_before,
+        })
+    }
+
+    /// The consumer group of the filter's runs.
+    fn group(&self, filter: &Filter) -> String {
+        format!("{}.replay.{}", self.kafka.group_id, filter.fingerprint())
+    }
+
+    fn counts(&self) -> Result<Counts, ReplayError> {
+        let topics = &self.topics;
+        let mut inputs = BTreeMap::new();
+        for topic in topics.flow_complete.iter().chain(&topics.delivery_report) {
+            inputs.insert(topic.clone(), self.scanner.partitions(topic)?.unwrap_or(0));
+        }
+        Ok(Counts {
+            letters: self.partitions(&topics.dead_letter)?,
+            events: self.partitions(&topics.events)?,
+            inbox: self.partitions(&topics.inbox)?,
+            inputs,
+        })
+    }
+
+    /// The run that was interrupted, if there is one.
+    fn resume(
+        &self,
+        filter: &Filter,
+        found: &[Mark],
+    ) -> Result<Option<(Filter, Vec<Part>, Passed)>, ReplayError> {
+        let open = |mark: &Mark| Note::read(&mark.note).filter(|note| !note.done);
+        let notes: Vec<(&Mark, Note)> =
+            found.iter().filter_map(|mark| Some((mark, open(mark)?))).collect();
+        let Some((_, first)) = notes.first() else { return Ok(None) };
+        let parts: Vec<Part> = notes
+            .iter()
+            .map(|(mark, note)| Part {
+                partition: mark.partition,
+                start: note.start,
+                position: mark.offset,
+                end: note.end,
+            })
+            .collect();
+        let run = (first.filter(filter), parts, first.passed);
+        // A topic that was made anew has nothing to go on with.
+        let ranges = self.ranges(&run.0)?;
+        let there = |part: &Part| {
+            ranges.iter().any(|range| range.partition == part.partition && range.end >= part.end)
+        };
+        Ok(run.1.iter().all(there).then_some(run))
+    }
+
+    /// A new run, which begins where the one before has stopped.
+    fn begin(&self, filter: &Filter, found: &[Mark]) -> Result<Vec<Part>, ReplayError> {
+        let ranges = self.ranges(filter)?;
+        let part = |range: ScanRange| {
+            let mark = found.iter().find(|mark| mark.partition == range.partition);
+            let stopped = mark.map(|mark| mark.offset).filter(|offset| *offset <= range.end);
+            let start = stopped.map_or(range.from, |offset| offset.max(range.from));
+            Part { partition: range.partition, start, position: start, end: range.end }
+        };
+        Ok(ranges.into_iter().map(part).collect())
+    }
+
+    fn gather(
+        &self,
+        filter: &Filter,
+        parts: &[Part],
+        counts: &Counts,
+        watch: Watch<'_>,
+    ) -> Result<Gathered, ReplayError> {
+        let mut gathered = Gathered {
+            letters: Vec::new(),
+            newest: HashMap::new(),
+            events_from: BTreeMap::new(),
+            inbox_from: BTreeMap::new(),
+            matched: 0,
+            by_reason: BTreeMap::new(),
+            by_webhook: BTreeMap::new(),
+        };
+        let ranges: Vec<ScanRange> = parts.iter().map(|part| part.range(part.start)).collect();
+        let positions: BTreeMap<i32, i64> =
+            parts.iter().map(|part| (part.partition, part.position)).collect();
+        let flow =
+            self.scan(&self.topics.dead_letter, Stage::Letters, &ranges, watch, &mut |record| {
+                if let Some(letter) = Letter::of(record) {
+                    let (partition, offset) = letter.place;
+                    let passed =
+                        positions.get(&partition).is_none_or(|position| offset < *position);
+                    gathered.letter(&letter, filter, passed, counts);
+                }
+                ControlFlow::Continue(())
+            })?;
+        if flow.is_break() { Err(ReplayError::Interrupted) } else { Ok(gathered) }
+    }
+}
+
+impl Part {
+    /// From an offset to the part's end.
+    pub(super) fn range(&self, from: i64) -> ScanRange {
+        ScanRange { partition: self.partition, first: self.start, from, end: self.end }
+    }
+}
+
+impl Gathered {
+    fn letter(&mut self, letter: &Letter<'_>, filter: &Filter, passed: bool, counts: &Counts) {
+        // Letters of one delivery stand in one partition, in their order.
+        let before = letter.head.id.and_then(|id| self.newest.remove(&id));
+        if let Some(older) = before.and_then(|index| self.letters.get_mut(index)) {
+            older.fate = Fate::Older;
+        }
+        if !filter.fits(letter.place, letter.at, &letter.head) {
+            return;
+        }
+        self.matched += 1;
+        count(&mut self.by_reason, letter.head.reason);
+        if let Some(webhook) = letter.head.webhook {
+            count(&mut self.by_webhook, webhook);
+        }
+        if passed {
+            return;
+        }
+        let fit = fits(letter, counts);
+        let fate = if fit { Fate::Replay } else { Fate::Unfit };
+        if let (Some(id), true) = (letter.head.id, fit) {
+            self.newest.insert(id, self.letters.len());
+            self.owned(letter, counts);
+        }
+        self.letters.push(Planned { place: letter.place, fate });
+    }
+
+    /// Notes from when on what became of the letter's delivery can stand where.
+    fn owned(&mut self, letter: &Letter<'_>, counts: &Counts) {
+        let key = letter.key.unwrap_or_default();
+        // Where the topics were given more partitions since, nobody knows where older events stand.
+        let kept = i64::from(letter.place.0) == i64::from(owner(key, counts.letters));
+        for (from, count) in
+            [(&mut self.events_from, counts.events), (&mut self.inbox_from, counts.inbox)]
+        {
+            let home = owner(key, count);
+            for partition in if kept { home..home + 1 } else { 0..count } {
+                let oldest = from.entry(partition).or_insert(letter.at);
+                *oldest = letter.at.min(*oldest);
+            }
+        }
+    }
+}
+
+fn count(into: &mut BTreeMap<String, u64>, name: &str) {
+    match into.get_mut(name) {
+        Some(number) => *number += 1,
+        None => drop(into.insert(name.to_owned(), 1)),
+    }
+}
+
+/// Whether the letter can be replayed at all.
+fn fits(letter: &Letter<'_>, counts: &Counts) -> bool {
+    let Some(source) = &letter.head.source else { return false };
+    match letter.head.kind {
+        LetterKind::Delivery => read_delivery(letter.value, source.clone())
+            .is_some_and(|(_, delivery)| Some(delivery.id) == letter.head.id),
+        LetterKind::Record => {
+            let partitions = counts.inputs.get(&*source.topic).copied().unwrap_or(0);
+            letter.head.truncated_from.is_none()
+                && u32::try_from(source.partition).is_ok_and(|partition| partition < partitions)
+        }
+    }
+}

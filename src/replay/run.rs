@@ -1,0 +1,347 @@
+//! Doing what the plan says: letter by letter, at its rate, a few hundred in a transaction.
+
+use super::note::{Note, Passed};
+use super::plan::{Fate, Plan, Planned, Summary};
+use super::since::{ID_HEADER, LETTER_HEADER};
+use super::{Letter, Letters, Progress, ReplayError, Stage, Watch};
+use crate::codec::command::{COMMAND_HEADER, REPLAY, write_replay};
+use crate::codec::letter::{LetterKind, read_delivery};
+use crate::domain::owner;
+use crate::log::{Mark, Outgoing, Replayer, ScanFrom, ScanRange, ScanRecord, Scanned, TopicNames};
+use std::num::NonZeroU32;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// A transaction is committed once it is so large, or so old: as long as it is open, readers of the inbox wait for it.
+const RECORDS_MAX: u64 = 500;
+const BYTES_MAX: usize = 4 << 20;
+const AGE_MAX: Duration = Duration::from_millis(200);
+const WATCH_INTERVAL: Duration = Duration::from_millis(50);
+
+impl Letters {
+    /// Does what `plan` says, at most `rate` letters a second. Blocks until it is done, or the watch breaks it off: then what
+    /// was sent until then is committed, and the same call goes on from there.
+    ///
+    /// # Errors
+    /// When Kafka fails; what was committed counts, and the same call goes on from there too.
+    pub fn replay(
+        &self,
+        plan: &Plan,
+        rate: Option<NonZeroU32>,
+        watch: Watch<'_>,
+    ) -> Result<Summary, ReplayError> {
+        if plan.is_idle() {
+            return Ok(plan.summary());
+        }
+        let inbox_partitions = self.partitions(&self.topics.inbox)?;
+        let replayer = Replayer::open(&self.kafka)?;
+        let letters = self.partitions(&self.topics.dead_letter)?;
+        // Whoever was at it has made room for this one, but may have gone on until then.
+        let anew;
+        let plan = if plan.marks.read(letters)? != plan.found || self.others_sent(plan)? {
+            anew = self.plan(&plan.filter, plan.max, &mut *watch)?;
+            &anew
+        } else {
+            plan
+        };
+        let mut run = Run {
+            plan,
+            topics: &self.topics,
+            replayer,
+            inbox_partitions,
+            positions: plan.parts.iter().map(|part| (part.partition, part.position)).collect(),
+            passed: plan.passed,
+            open: None,
+            pace: Pace::new(rate),
+            buffer: Vec::new(),
+            watched: Instant::now(),
+            all: plan.to_replay(),
+        };
+        let mut failure = None;
+        let mut ended = Ended::All;
+        let ranges: Vec<ScanRange> =
+            plan.parts.iter().map(|part| part.range(part.position)).collect();
+        if run.is_spent() {
+            ended = Ended::Max;
+        } else {
+            let _ = self.scanner.read(&self.topics.dead_letter, &ranges, &mut |scanned| {
+                let taken = match scanned {
+                    Scanned::Record(record) => run.record(record, watch),
+                    Scanned::Progress { .. } => Ok(run.told(watch)),
+                };
+                match taken {
+                    Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
+                    Ok(ControlFlow::Break(how)) => {
+                        ended = how;
+                        ControlFlow::Break(())
+                    }
+                    Err(error) => {
+                        failure = Some(error);
+                        ControlFlow::Break(())
+                    }
+                }
+            })?;
+        }
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        run.finish(ended)
+    }
+
+    /// Whether somebody has sent replays since the plan was made.
+    fn others_sent(&self, plan: &Plan) -> Result<bool, ReplayError> {
+        let topic = &self.topics.inbox;
+        let wants: Vec<_> =
+            plan.inbox.iter().map(|range| (range.partition, ScanFrom::Offset(range.end))).collect();
+        let ranges = self.scanner.ranges(topic, &wants)?;
+        let mut silent = |_: Progress| ControlFlow::Continue(());
+        let flow = self.scan(topic, Stage::Inbox, &ranges, &mut silent, &mut |record| {
+            if record.header(COMMAND_HEADER) == Some(REPLAY) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        Ok(flow.is_break())
+    }
+}
+
+/// Why it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// Everything was looked at.
+    All,
+    /// It may replay no more.
+    Max,
+    /// The watch broke it off.
+    Interrupted,
+}
+
+/// A transaction that is open.
+struct Open {
+    since: Instant,
+    records: u64,
+    bytes: usize,
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    topics: &'a TopicNames,
+    replayer: Replayer,
+    inbox_partitions: u32,
+    positions: Vec<(i32, i64)>,
+    passed: Passed,
+    open: Option<Open>,
+    pace: Pace,
+    buffer: Vec<u8>,
+    watched: Instant,
+    all: u64,
+}
+
+impl Run<'_> {
+    /// How many this call has sent.
+    fn done(&self) -> u64 {
+        self.passed.replayed - self.plan.passed.replayed
+    }
+
+    /// Whether the run may replay no more.
+    fn is_spent(&self) -> bool {
+        self.plan.max.is_some_and(|max| self.passed.replayed >= max)
+    }
+
+    /// Tells how far it is.
+    fn told(&mut self, watch: Watch<'_>) -> ControlFlow<Ended> {
+        self.watched = Instant::now();
+        let progress = Progress { stage: Stage::Sending, done: self.done(), all: self.all };
+        if watch(progress).is_break() {
+            ControlFlow::Break(Ended::Interrupted)
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn record(
+        &mut self,
+        record: &ScanRecord<'_>,
+        watch: Watch<'_>,
+    ) -> Result<ControlFlow<Ended>, ReplayError> {
+        let taken = match Letter::of(record) {
+            Some(letter) => self.letter(&letter, watch)?,
+            None => ControlFlow::Continue(()),
+        };
+        // What the interruption came before of is not done with.
+        if taken != ControlFlow::Break(Ended::Interrupted) {
+            self.pass(record.partition(), record.offset());
+        }
+        Ok(taken)
+    }
+
+    fn letter(
+        &mut self,
+        letter: &Letter<'_>,
+        watch: Watch<'_>,
+    ) -> Result<ControlFlow<Ended>, ReplayError> {
+        let Some(fate) = self.fate(letter.place) else { return Ok(ControlFlow::Continue(())) };
+        if fate == Fate::Replay {
+            let turn = self.pace(watch)?;
+            if turn.is_break() {
+                return Ok(turn);
+            }
+            self.send(letter)?;
+        }
+        match fate {
+            Fate::Replay => self.passed.replayed += 1,
+            Fate::Delivered => self.passed.delivered += 1,
+            Fate::Older => self.passed.older += 1,
+            Fate::Sent => self.passed.sent += 1,
+            Fate::Unfit => self.passed.unfit += 1,
+        }
+        Ok(if self.is_spent() { ControlFlow::Break(Ended::Max) } else { ControlFlow::Continue(()) })
+    }
+
+    fn fate(&self, place: (i32, i64)) -> Option<Fate> {
+        let letters: &[Planned] = &self.plan.letters;
+        let index = letters.binary_search_by_key(&place, |letter| letter.place).ok()?;
+        letters.get(index).map(|letter| letter.fate)
+    }
+
+    /// Waits for the letter's turn, with nothing left open for long.
+    fn pace(&mut self, watch: Watch<'_>) -> Result<ControlFlow<Ended>, ReplayError> {
+        loop {
+            if self.watched.elapsed() >= WATCH_INTERVAL {
+                let told = self.told(&mut *watch);
+                if told.is_break() {
+                    return Ok(told);
+                }
+            }
+            let wait = self.pace.wait();
+            let full = self.open.as_ref().is_some_and(|open| {
+                open.records >= RECORDS_MAX
+                    || open.bytes >= BYTES_MAX
+                    || open.since.elapsed() + wait >= AGE_MAX
+            });
+            if full {
+                self.commit(false)?;
+            }
+            if wait.is_zero() {
+                return Ok(ControlFlow::Continue(()));
+            }
+            std::thread::sleep(wait.min(WATCH_INTERVAL));
+        }
+    }
+
+    fn send(&mut self, letter: &Letter<'_>) -> Result<(), ReplayError> {
+        if self.open.is_none() {
+            self.replayer.begin()?;
+            self.open = Some(Open { since: Instant::now(), records: 0, bytes: 0 });
+        }
+        // The plan has seen that it can be done.
+        let Some(source) = letter.head.source.clone() else { return Ok(()) };
+        match letter.head.kind {
+            LetterKind::Record => self.replayer.send(&Outgoing {
+                topic: &source.topic,
+                partition: Some(source.partition),
+                changelog: false,
+                key: letter.key,
+                value: Some(letter.value),
+                headers: &[],
+            })?,
+            LetterKind::Delivery => {
+                let Some((uuid, delivery)) = read_delivery(letter.value, source) else {
+                    return Ok(());
+                };
+                self.buffer.clear();
+                write_replay(&mut self.buffer, &uuid, &delivery);
+                let key = uuid.as_str().as_bytes();
+                let (partition, offset) = letter.place;
+                let headers = [
+                    (COMMAND_HEADER, REPLAY.to_owned()),
+                    (ID_HEADER, delivery.id.to_string()),
+                    (LETTER_HEADER, format!("{partition}:{offset}")),
+                ];
+                self.replayer.send(&Outgoing {
+                    topic: &self.topics.inbox,
+                    partition: i32::try_from(owner(key, self.inbox_partitions)).ok(),
+                    changelog: false,
+                    key: Some(key),
+                    value: Some(&self.buffer),
+                    headers: &headers,
+                })?;
+            }
+        }
+        if let Some(open) = &mut self.open {
+            open.records += 1;
+            open.bytes += letter.value.len();
+        }
+        Ok(())
+    }
+
+    /// Everything up to and with this offset is done with.
+    fn pass(&mut self, partition: i32, offset: i64) {
+        if let Some((_, position)) = self.positions.iter_mut().find(|(p, _)| *p == partition) {
+            *position = offset + 1;
+        }
+    }
+
+    fn commit(&mut self, done: bool) -> Result<(), ReplayError> {
+        if self.open.is_none() {
+            self.replayer.begin()?;
+        }
+        let filter = &self.plan.filter;
+        let marks: Vec<Mark> = self
+            .plan
+            .parts
+            .iter()
+            .zip(&self.positions)
+            .map(|(part, (partition, offset))| {
+                let note = Note {
+                    start: part.start,
+                    end: part.end,
+                    since_ms: filter.since.as_ref().map(|when| when.at.as_ms()),
+                    until_ms: filter.until.as_ref().map(|when| when.at.as_ms()),
+                    done,
+                    passed: self.passed,
+                };
+                Mark { partition: *partition, offset: *offset, note: note.write() }
+            })
+            .collect();
+        self.open = None;
+        Ok(self.replayer.commit(&self.plan.marks, &marks)?)
+    }
+
+    fn finish(mut self, ended: Ended) -> Result<Summary, ReplayError> {
+        let finished = ended != Ended::Interrupted;
+        if ended == Ended::All {
+            // The last offsets of a partition may belong to no record.
+            self.positions =
+                self.plan.parts.iter().map(|part| (part.partition, part.end)).collect();
+        }
+        self.commit(finished)?;
+        Ok(self.plan.summary_of(self.done(), finished))
+    }
+}
+
+/// So many a second, evenly.
+struct Pace {
+    interval: Duration,
+    next: Instant,
+}
+
+impl Pace {
+    fn new(rate: Option<NonZeroU32>) -> Self {
+        let interval = rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.get());
+        Self { interval, next: Instant::now() }
+    }
+
+    /// How long until the next one may go; it goes when that is nothing.
+    fn wait(&mut self) -> Duration {
+        let now = Instant::now();
+        let wait = self.next.saturating_duration_since(now);
+        if wait.is_zero() {
+            // What was missed while Kafka was slow is made up for, but not all at once.
+            let late = now.checked_sub(AGE_MAX).unwrap_or(now);
+            self.next = self.next.max(late) + self.interval;
+        }
+        wait
+    }
+}
