@@ -358,7 +358,7 @@ impl Engine {
         for record in &bundle.records {
             work.read(record);
             match &record.body {
-                RecordBody::Command { uuid, owner, kind, command } => {
+                RecordBody::Command { uuid, owner, forward, command } => {
                     let here = i64::from(record.place.partition) == i64::from(*owner);
                     match self.tasks.get(owner).filter(|task| here && task.active) {
                         Some(task) => {
@@ -369,7 +369,7 @@ impl Engine {
                                 record,
                                 uuid,
                                 *owner,
-                                forward_headers(*kind, &record.source),
+                                forward_headers(*forward, &record.source),
                             );
                             misplaced = misplaced.or(Some(record));
                         }

@@ -55,6 +55,11 @@
 //!   connection:
 //!   `src/delivery/tests.rs::a_name_is_looked_up_once_per_connection_and_only_what_was_checked_is_called`; no proxy that
 //!   gets around both: `tests/ringback/addresses.rs::a_proxy_of_the_environment_is_not_used`.
+//! - No proxy of the configuration that hears of such an address, as far as it can be known here:
+//!   `src/delivery/tests/proxies.rs::a_proxy_never_hears_of_a_forbidden_address`; no redirect that is followed, to such an
+//!   address or another: `src/delivery/tests/answers.rs::a_redirect_is_final_and_nobody_goes_there`.
+//! - No answer that is waited for beyond its deadline or kept beyond its limit, packed or not:
+//!   `src/delivery/tests/bodies.rs::packed_answers_without_end_are_cut_and_their_connections_closed`.
 //! - No secret in what an operator is shown: `tests/ringback/webhooks.rs::an_echo_tells_no_secrets`; no body of a customer's
 //!   that nobody asked for:
 //!   `tests/ringback/trace.rs::both_phases_with_a_failure_and_a_dead_letter_are_told_in_order`.

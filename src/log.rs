@@ -10,6 +10,7 @@ mod group;
 mod reader;
 mod record;
 mod registry;
+mod replayer;
 mod report;
 mod restore;
 mod scan;
@@ -20,8 +21,11 @@ mod transaction;
 pub use broadcast::{BroadcastError, broadcast};
 pub use client::{Cluster, LogError};
 pub use reader::{Assignment, End, From, LogEvent, OffsetsClient, Reader, ReaderHandle, Start};
-pub use record::{FORWARDED_HEADERS, Place, Record, RecordBody, Role, Topics, forward_headers};
+pub use record::{
+    FORWARDED_HEADERS, Forward, Place, Record, RecordBody, Role, Topics, forward_headers,
+};
 pub use registry::Registry;
+pub use replayer::{Mark, Marks, Replayer};
 pub use restore::{RestoreError, Restored, Want, restore};
 pub use scan::{ScanFrom, ScanRange, ScanRecord, Scanned, Scanner};
 pub use settings::{KafkaSettings, RegistrySettings, TopicNames};

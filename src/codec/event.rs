@@ -13,6 +13,7 @@
 //! | `delivered` | `attempts`, the outcome |
 //! | `dead_lettered`, `kind` = `delivery` | `reason`, `attempts`, `replays`, `last_outcome` {the outcome} |
 //! | `dead_lettered`, `kind` = `record` | `reason`, `record`, `sms_id`, `source`, `detail` |
+//! | `replayed` | `replays` (how many lives it had before) |
 //! | `report_timed_out` | `missing` (ids of SMS) |
 //! | `correlation_ended` | nothing |
 //! | `endpoint_held` (no phonon-uuid, as all that follow) | `until`: it asked to be left alone |
@@ -28,6 +29,7 @@
 mod dead_letter;
 mod endpoint;
 mod outcome;
+mod read;
 
 #[cfg(test)]
 mod tests;
@@ -35,8 +37,9 @@ mod tests;
 pub use endpoint::{write_breaker_event, write_endpoint_event};
 
 pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
+pub use read::{End, read_end};
 
-pub use super::time::{rfc3339, write_rfc3339};
+pub use super::time::{parse_rfc3339, rfc3339, write_rfc3339};
 
 use super::json::Object;
 use crate::domain::{
@@ -107,6 +110,12 @@ pub fn write_event(
         }
         Event::DeadLettered { delivery, reason, at } => {
             writer.dead_lettered(out, delivery, *reason, *at);
+        }
+        Event::Replayed { delivery } => {
+            let mut object = writer.open(out, "replayed", Some(delivery.account), context.at);
+            about(&mut object, delivery);
+            object.integer("replays", i64::from(delivery.replays));
+            object.close();
         }
         Event::ReportTimedOut { missing } => {
             let mut object = writer.open(out, "report_timed_out", writer.account(), context.at);

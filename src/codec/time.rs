@@ -25,3 +25,9 @@ pub fn rfc3339(ts: Timestamp) -> String {
     write_rfc3339(&mut out, ts);
     String::from_utf8(out).unwrap_or_default()
 }
+
+/// The time that `text` spells as RFC 3339, with any offset.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+    text.parse::<jiff::Timestamp>().ok().map(|at| Timestamp::from_ms(at.as_millisecond()))
+}

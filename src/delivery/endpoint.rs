@@ -27,6 +27,12 @@ const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Twice and a half of what the client takes unless it is told, since an answer that is refused for its headers is lost.
 const HEADERS_MAX: usize = 256;
+/// Likewise of HTTP/2, which counts bytes.
+const HEADER_BYTES_MAX: u32 = 64 * 1024;
+/// So much of an answer of HTTP/2 may be under way before it is read, and of all answers of a connection together: it is
+/// memory that endpoints fill. What is kept of one answer suffices.
+const WINDOW_BYTES: u32 = 64 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 const AGENT: &str = concat!("Ringback/", env!("CARGO_PKG_VERSION"));
 
 /// Why an endpoint can't be used.
@@ -92,6 +98,9 @@ impl Endpoint {
             )
             .pool_idle_timeout(IDLE_TIMEOUT)
             .http1_max_headers(HEADERS_MAX)
+            .http2_max_header_list_size(HEADER_BYTES_MAX)
+            .http2_initial_stream_window_size(WINDOW_BYTES)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT);
         let no_client = |error| EndpointError::Client(name(), error);

@@ -1,7 +1,8 @@
 //! What may be asked of a correlation. Every change enters as one of these.
 
 use super::{
-    DeadLetterReason, DeliveryId, DeliveryReport, FlowComplete, Outcome, PhononUuid, Source,
+    DeadLetterReason, Delivery, DeliveryId, DeliveryReport, FlowComplete, Outcome, PhononUuid,
+    Source,
 };
 
 /// One input to [`super::decide`].
@@ -29,4 +30,6 @@ pub enum Command {
     },
     /// The time of [`super::State::timer`] has come.
     FireTimer(PhononUuid),
+    /// An operator wants a delivery that was given up to be sent after all: the delivery as its dead letter tells it.
+    Replay(Box<Delivery>),
 }

@@ -3,6 +3,7 @@
 mod flow;
 mod outcome;
 mod phase2;
+mod replay;
 mod report;
 mod timer;
 
@@ -14,7 +15,7 @@ use super::{
 /// The facts that `command` makes of `state` at the time `now`. No facts: nothing was due, or the command is stale.
 #[must_use]
 pub fn decide(state: &State, command: &Command, rules: &Rules, now: Timestamp) -> Vec<Event> {
-    match command {
+    let mut events = match command {
         Command::AcceptFlow(flow, source) => flow::accept(state, flow, source, rules, now),
         Command::AcceptReport(report, source) => report::accept(state, report, source, rules, now),
         Command::RecordOutcome { delivery, attempt, outcome } => {
@@ -24,7 +25,13 @@ pub fn decide(state: &State, command: &Command, rules: &Rules, now: Timestamp) -
             outcome::give_up(state, *delivery, *reason, rules, now)
         }
         Command::FireTimer(uuid) => timer::fire(state, uuid, rules, now),
-    }
+        Command::Replay(delivery) => replay::revive(state, delivery, rules, now),
+    };
+    // A uuid that was forgotten may come again while a delivery of it that was replayed is still on its way: the same id,
+    // and so the same webhook, which is not sent twice.
+    let again = |event: &Event| matches!(event, Event::DeliveryScheduled { delivery, .. } if state.delivery(delivery.id).is_some());
+    events.retain(|event| !again(event));
+    events
 }
 
 /// The record that changes nothing, and why.

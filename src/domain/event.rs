@@ -89,6 +89,11 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// A delivery that was given up is to be sent after all.
+    Replayed {
+        /// The new outbox row.
+        delivery: Box<Delivery>,
+    },
     /// The reports that a flow waited for did not all come in time.
     ReportTimedOut {
         /// The SMS of the flow's list that have no final status.

@@ -29,6 +29,7 @@ pub fn evolve(mut state: State, event: &Event) -> State {
             spend_reports(&mut state, sms);
             state.deliveries.push(delivery.as_ref().clone());
         }
+        Event::Replayed { delivery } => state.deliveries.push(delivery.as_ref().clone()),
         Event::CollectionClosed(collection) => {
             if let Correlation::Open(flow) = &mut state.correlation {
                 flow.collection = *collection;

@@ -10,6 +10,7 @@ mod model;
 mod phase1;
 mod reload;
 mod render;
+mod replay;
 mod timeout;
 mod waiting;
 

@@ -70,6 +70,7 @@ impl Engine {
                 self.metrics.delivery(delivery.phase, DeliveryResult::DeadLettered);
                 self.metrics.dead_letter(*reason);
             }
+            Event::Replayed { .. } => self.metrics.replay(),
             Event::ReportTimedOut { .. } => self.metrics.report_timeout(),
             Event::ReportAdopted { .. }
             | Event::DeliveryScheduled { .. }
@@ -227,6 +228,11 @@ fn log_event(uuid: &PhononUuid, event: &Event) {
         }
         Event::RecordIgnored(record) => {
             tracing::debug!(phonon_uuid, reason = record.reason.as_str(), "a record was ignored");
+        }
+        Event::Replayed { delivery } => {
+            let (webhook, phase) = (delivery.webhook.as_str(), delivery.phase.number());
+            let replays = delivery.replays;
+            tracing::info!(phonon_uuid, webhook, webhook_id = %delivery.id, phase, replays, "a delivery that was given up is sent again");
         }
         Event::ReportTimedOut { missing } => {
             tracing::info!(phonon_uuid, missing = missing.len(), "reports did not come in time");

@@ -246,6 +246,7 @@ impl Work {
             | Event::CollectionClosed(_)
             | Event::AttemptFailed { .. }
             | Event::Delivered { .. }
+            | Event::Replayed { .. }
             | Event::ReportTimedOut { .. }
             | Event::CorrelationEnded
             | Event::MarkerKept { .. }
@@ -416,6 +417,7 @@ fn account(state: &State, command: &Command) -> Option<AccountId> {
     match command {
         Command::AcceptFlow(flow, _) => return Some(flow.account),
         Command::AcceptReport(report, _) => return Some(report.account),
+        Command::Replay(delivery) => return Some(delivery.account),
         Command::RecordOutcome { .. } | Command::GiveUp { .. } | Command::FireTimer(_) => {}
     }
     match &state.correlation {

@@ -160,8 +160,8 @@ pub(super) fn observe(settings: &KafkaSettings, isolation: &str) -> Result<Obser
     observer(settings, isolation).create_with_context(Reports).map_err(LogError::Client)
 }
 
-/// The transactional producer.
-pub(super) fn producer(settings: &KafkaSettings) -> ClientConfig {
+/// The transactional producer `id`.
+pub(super) fn producer(settings: &KafkaSettings, id: &str) -> ClientConfig {
     let mut config = base(settings);
     for (key, value) in [
         ("transaction.timeout.ms", "10000"),
@@ -177,8 +177,7 @@ pub(super) fn producer(settings: &KafkaSettings) -> ClientConfig {
     }
     config.set("message.max.bytes", MESSAGE_BYTES_MAX.to_string());
     let mut config = overridden(config, settings, &CONSUMER_ONLY);
-    // Stable per instance, so that a restart aborts what its predecessor left open; apart per group.
-    config.set("transactional.id", format!("{}.{}", settings.group_id, settings.instance_id));
+    config.set("transactional.id", id);
     config.set("acks", "all");
     config
 }

@@ -1,6 +1,6 @@
 //! A record of an input topic, decoded.
 
-use crate::codec::inbox;
+use crate::codec::command::{self, COMMAND_HEADER, InboxCommand};
 use crate::codec::source::{Bad, Decoded, Decoder};
 use crate::domain::{
     Command, DeadLetterReason, EndpointCommand, PhononUuid, RecordKind, Source, Timestamp,
@@ -58,14 +58,14 @@ pub struct Record {
 /// What a record says.
 #[derive(Clone, Debug)]
 pub enum RecordBody {
-    /// A source event.
+    /// A source event, or an operator's command.
     Command {
         /// Whose it is.
         uuid: PhononUuid,
         /// The partition that owns the uuid.
         owner: u32,
-        /// Which of the two.
-        kind: RecordKind,
+        /// The headers that it is forwarded with, when another partition owns the uuid.
+        forward: Forward,
         /// What it asks.
         command: Box<Command>,
     },
@@ -89,9 +89,22 @@ pub const FORWARDED_HEADERS: [&str; 5] = [
     "ringback.source.timestamp",
 ];
 
+/// What a record is to whom it is forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// A source event of this kind.
+    Record(RecordKind),
+    /// An operator's command.
+    Replay,
+}
+
 /// The headers of a record that is forwarded to its owner.
 #[must_use]
-pub fn forward_headers(kind: RecordKind, source: &Source) -> Vec<(&'static str, String)> {
+pub fn forward_headers(forward: Forward, source: &Source) -> Vec<(&'static str, String)> {
+    let kind = match forward {
+        Forward::Record(kind) => kind,
+        Forward::Replay => return vec![(COMMAND_HEADER, command::REPLAY.to_owned())],
+    };
     let values = [
         kind.as_str().to_owned(),
         source.topic.to_string(),
@@ -128,18 +141,18 @@ impl Topics {
             }
         };
         let payload = message.bytes();
-        let read = |body| Record {
-            offset: message.offset_number(),
-            place: place.clone(),
-            source: source.clone(),
-            body,
-            key: message.key_bytes().map(Bytes::copy_from_slice),
-            payload: Bytes::copy_from_slice(payload),
+        let done = |body| {
+            Reading::Done(Box::new(Record {
+                offset: message.offset_number(),
+                place: place.clone(),
+                source: source.clone(),
+                body,
+                key: message.key_bytes().map(Bytes::copy_from_slice),
+                payload: Bytes::copy_from_slice(payload),
+            }))
         };
-        if role == Role::Inbox
-            && let Some(command) = message.header(inbox::COMMAND_HEADER)
-        {
-            return Reading::Done(Box::new(read(commanded(command, payload))));
+        if let (Role::Inbox, Some(name)) = (role, message.header(COMMAND_HEADER)) {
+            return done(self.command(name, payload));
         }
         let decoded = match kind {
             Some(kind) => decoder.decode(kind, payload),
@@ -152,7 +165,7 @@ impl Topics {
         let command = |uuid: &PhononUuid, kind, command| RecordBody::Command {
             uuid: uuid.clone(),
             owner: owner(uuid.as_str().as_bytes(), self.partitions),
-            kind,
+            forward: Forward::Record(kind),
             command: Box::new(command),
         };
         let body = match decoded {
@@ -169,7 +182,25 @@ impl Topics {
             Decoded::NeedsSchema(id) => return Reading::NeedsSchema(id),
             Decoded::Bad(bad) => RecordBody::Bad(bad),
         };
-        Reading::Done(Box::new(read(body)))
+        done(body)
+    }
+
+    /// A command in the inbox. One that can't be read is like any record that can't be.
+    fn command(&self, name: &str, payload: &[u8]) -> RecordBody {
+        match command::read_command(name, payload) {
+            Ok(InboxCommand::Of(uuid, command)) => RecordBody::Command {
+                owner: owner(uuid.as_str().as_bytes(), self.partitions),
+                uuid,
+                forward: Forward::Replay,
+                command: Box::new(command),
+            },
+            Ok(InboxCommand::About(webhook, command)) => RecordBody::Endpoint { webhook, command },
+            Err(detail) => RecordBody::Bad(Bad {
+                reason: DeadLetterReason::Undecodable,
+                detail: detail.to_owned(),
+                account: None,
+            }),
+        }
     }
 
     fn role(&self, topic: &str) -> (Arc<str>, Role) {
@@ -178,22 +209,6 @@ impl Topics {
             // Nothing else is subscribed to.
             None => (topic.into(), Role::Inbox),
         }
-    }
-}
-
-/// What a command in the inbox says.
-fn commanded(command: &str, payload: &[u8]) -> RecordBody {
-    let undecodable = |detail| {
-        RecordBody::Bad(Bad { reason: DeadLetterReason::Undecodable, detail, account: None })
-    };
-    match command {
-        inbox::DISABLE_ENDPOINT | inbox::ENABLE_ENDPOINT => inbox::read_endpoint_command(
-            command, payload,
-        )
-        .map_or_else(undecodable, |(webhook, command)| RecordBody::Endpoint { webhook, command }),
-        _ => undecodable(
-            "the record in the inbox has a ringback.command that is not known".to_owned(),
-        ),
     }
 }
 

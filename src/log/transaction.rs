@@ -7,6 +7,7 @@ use super::record::Place;
 use super::report;
 use super::settings::KafkaSettings;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
@@ -127,9 +128,21 @@ impl Transactions {
     /// # Errors
     /// When a property is wrong, or Kafka does not answer.
     pub fn open(settings: &KafkaSettings, partitions: u32) -> Result<Self, LogError> {
+        // Stable per instance, so that a restart aborts what its predecessor left open; apart per group.
+        let id = format!("{}.{}", settings.group_id, settings.instance_id);
+        Self::open_as(&id, settings, partitions)
+    }
+
+    /// The same by the transactional id `id`.
+    pub(super) fn open_as(
+        id: &str,
+        settings: &KafkaSettings,
+        partitions: u32,
+    ) -> Result<Self, LogError> {
         let context = Context { delivered: (0..partitions).map(|_| AtomicI64::new(0)).collect() };
+        let config = client::producer(settings, id);
         let producer: BaseProducer<Context> =
-            client::producer(settings).create_with_context(context).map_err(LogError::Client)?;
+            config.create_with_context(context).map_err(LogError::Client)?;
         let (producer, done) = (Arc::new(producer), Arc::new(AtomicBool::new(false)));
         let (polled, ended) = (producer.clone(), done.clone());
         let poll = move || {
@@ -139,9 +152,10 @@ impl Transactions {
         };
         let context = producer.client().context().clone();
         let transactions = Self { producer, context, done };
-        std::thread::Builder::new().name("producer".to_owned()).spawn(poll).map_err(|error| {
-            LogError::Topic { topic: settings.instance_id.clone(), what: error.to_string() }
-        })?;
+        std::thread::Builder::new()
+            .name("producer".to_owned())
+            .spawn(poll)
+            .map_err(|error| LogError::Topic { topic: id.to_owned(), what: error.to_string() })?;
         transactions
             .producer
             .init_transactions(Duration::from_secs(30))
@@ -228,6 +242,17 @@ impl Transactions {
             },
             OffsetsError::Native(error) => native_fault("offsets", error),
         })
+    }
+
+    /// Adds offsets in the name of a group that nobody is a member of.
+    pub(super) fn offsets_of_nobody(
+        &self,
+        group: &ConsumerGroupMetadata,
+        offsets: &TopicPartitionList,
+    ) -> Result<(), TransactionError> {
+        self.producer
+            .send_offsets_to_transaction(offsets, group, CALL_TIMEOUT)
+            .map_err(|error| fault("offsets", &error))
     }
 
     /// Commits. The same call may be made again after [`TransactionFault::Retriable`], and no other.

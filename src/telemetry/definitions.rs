@@ -88,6 +88,8 @@ definitions! {
         = "From an attempt's start to its end.";
     DEAD_LETTERS: Counter "ringback_dead_letters_total" ["reason"]
         = "Deliveries and records given up, by reason.";
+    REPLAYS: Counter "ringback_replays_total" []
+        = "Deliveries that were given up and that an operator put back into the outbox.";
     RATE_LIMITED: Counter "ringback_rate_limited_total" []
         = "Times that a rate limit held a delivery back.";
     ENDPOINTS: Gauge "ringback_endpoints" ["state"]

@@ -42,6 +42,7 @@ pub struct Metrics {
     attempts: Family<(Phase, AttemptOutcome), IntCounter>,
     attempt_duration: Histogram,
     dead_letters: Family<DeadLetterReason, IntCounter>,
+    replays: IntCounter,
     rate_limited: IntCounter,
     endpoints: Family<EndpointState, IntGauge>,
     endpoint_changes: Family<EndpointChange, IntCounter>,
@@ -91,6 +92,7 @@ impl Metrics {
             attempts: make.counters(&define::ATTEMPTS),
             attempt_duration: make.histogram(&define::ATTEMPT_DURATION),
             dead_letters: make.counters(&define::DEAD_LETTERS),
+            replays: make.counter(&define::REPLAYS),
             rate_limited: make.counter(&define::RATE_LIMITED),
             endpoints: make.gauges(&define::ENDPOINTS),
             endpoint_changes: make.counters(&define::ENDPOINT_CHANGES),
@@ -180,6 +182,11 @@ impl Metrics {
     /// A delivery or a record was given up.
     pub fn dead_letter(&self, reason: DeadLetterReason) {
         add(self.dead_letters.at(reason), 1);
+    }
+
+    /// A delivery that was given up is sent after all.
+    pub fn replay(&self) {
+        self.replays.inc();
     }
 
     /// Rate limits have held so many attempts back.

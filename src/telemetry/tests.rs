@@ -47,6 +47,7 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     metrics.attempt(Phase::One, &outcome(None, 20));
     metrics.attempt(Phase::Two, &outcome(Some(ErrorReason::Timeout), 15_000));
     metrics.dead_letter(DeadLetterReason::FlowMissing);
+    metrics.replay();
     metrics.rate_limited(1);
     metrics.endpoint_change(EndpointChange::Held);
     let states = [
@@ -102,6 +103,7 @@ fn an_occurrence_shows_under_its_labels() {
             "ringback_attempt_duration_seconds_sum 15.02",
             "ringback_attempt_duration_seconds_count 2",
             "ringback_dead_letters_total{reason=\"flow_missing\"} 1",
+            "ringback_replays_total 1",
             "ringback_rate_limited_total 1",
             "ringback_endpoints{state=\"closed\"} 0",
             "ringback_endpoints{state=\"open\"} 2",

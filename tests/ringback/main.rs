@@ -21,6 +21,7 @@ mod faults;
 mod harness;
 mod instances;
 mod itself;
+mod lanes;
 mod operation;
 mod poison;
 mod refusals;

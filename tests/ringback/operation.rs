@@ -76,6 +76,22 @@ fn metrics_count_the_work_and_promtool_likes_them() {
 }
 
 #[test]
+fn single_endpoints_are_shown_where_that_is_switched_on_and_not_too_many() {
+    let mut stage = Stage::new("operation-endpoints");
+    let url = stage.receiver.url("/");
+    stage.add_account(29);
+    stage.add_webhook("other", 29, &url);
+    stage.set("http.endpoint_labels_max", 1);
+    let mut daemon = stage.start();
+    wait_until("the first endpoint is shown", PATIENCE, || {
+        daemon.metric("ringback_breaker_state", &[("endpoint", "crm")])
+    });
+    assert_eq!(daemon.metric("ringback_breaker_state", &[("endpoint", "other")]), None);
+    assert_eq!(daemon.metric("ringback_endpoints", &[("state", "closed")]), Some(2.0));
+    daemon.stop();
+}
+
+#[test]
 fn without_kafka_the_daemon_lives_but_is_not_ready_and_says_why() {
     let mut stage = Stage::without_topics(broker::shared(), "operation-no-kafka");
     stage.set("kafka.bootstrap_servers", format!("127.0.0.1:{}", child::free_port()));

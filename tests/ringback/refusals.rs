@@ -34,6 +34,31 @@ fn a_url_must_be_one() {
 }
 
 #[test]
+fn a_url_or_a_proxy_must_not_show_credentials() {
+    let mut stage = Stage::without_topics(broker::shared(), "refusals-credentials");
+    stage.set_webhook("url", "https://phonon:opensesame@crm.example.com/hooks");
+    stage.set("delivery.proxy", "socks5://phonon:opensesame@proxy.example.com");
+    let said = stage.refused();
+    for words in
+        [["accounts.toml", "crm", "url", "auth"], ["ringback.toml", "delivery", "proxy", "http://"]]
+    {
+        let clear = said.lines().filter(|line| words.iter().all(|word| line.contains(word)));
+        assert_eq!(clear.count(), 1, "one line names {words:?}: {said}");
+    }
+    assert!(!said.contains("opensesame"), "{said}");
+}
+
+#[test]
+fn nobody_waits_more_than_a_minute_for_an_answer() {
+    let mut stage = Stage::without_topics(broker::shared(), "refusals-timeout");
+    stage.set("delivery.request_timeout_ms", 60_001);
+    refuses(&stage, &["ringback.toml", "delivery.request_timeout_ms", "60001", "1 to 60000"]);
+    stage.set("delivery.request_timeout_ms", 60_000);
+    stage.set_webhook("request_timeout_ms", 60_001);
+    refuses(&stage, &["accounts.toml", "crm", "request_timeout_ms", "60001", "1 to 60000"]);
+}
+
+#[test]
 fn a_template_in_a_url_is_refused_when_it_is_loaded() {
     for (name, url) in [
         ("refusals-variable", "https://crm.example.com/$flow.key.leadid"),

@@ -55,7 +55,7 @@ fn a_test_message_is_signed_and_says_what_it_is() {
     let stage = stage("webhooks-test");
     stage.receiver.script(|_, _| {
         let mut answer = Answer::status(202).body("taken");
-        answer.headers.extend([("x-request", "r-1"), ("set-cookie", "session=s3cret")]);
+        answer = answer.header("x-request", "r-1").header("set-cookie", "session=s3cret");
         answer
     });
     let first = tried(&stage, true, &[]);
@@ -150,12 +150,27 @@ fn a_redirect_is_shown_and_not_followed() {
     let elsewhere: &'static str = stage.receiver.url("/elsewhere").leak();
     stage.receiver.script(move |_, _| {
         let mut answer = Answer::status(307);
-        answer.headers.push(("location", elsewhere));
+        answer = answer.header("location", elsewhere);
         answer
     });
     let shown = tried(&stage, false, &[]);
     assert_eq!(shown["answer"]["headers"]["location"], elsewhere);
     assert_eq!(stage.receiver.requests().len(), 1);
+}
+
+/// The receiver plays the proxy.
+#[test]
+fn a_proxy_is_named_without_its_password() {
+    let mut stage = stage("webhooks-proxy");
+    let port = stage.receiver.port();
+    stage.set("delivery.proxy", format!("http://u:{PASSWORD}@127.0.0.1:{port}"));
+    stage.set_webhook("url", format!("http://hooks.invalid/hooks?key={TOKEN}"));
+    let shown = tried(&stage, true, &[]);
+    assert_eq!(shown["request"]["proxy"], format!("http://127.0.0.1:{port}"), "{shown}");
+    assert_eq!(
+        stage.receiver.requests()[0].path,
+        format!("http://hooks.invalid/hooks?key={TOKEN}")
+    );
 }
 
 #[test]
@@ -240,7 +255,7 @@ fn endpoints(name: &str) -> (Stage, Vec<Value>) {
     stage.receiver.script(|request, _| match request.path.split('?').next() {
         Some("/busy") => {
             let mut answer = Answer::status(429);
-            answer.headers.push(("retry-after", "3000"));
+            answer.headers.push(("retry-after", "3000".to_owned()));
             answer
         }
         Some("/broken") => Answer::status(500),

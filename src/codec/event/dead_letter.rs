@@ -85,8 +85,9 @@ pub fn delivery_headers(
     delivery: &Delivery,
     reason: DeadLetterReason,
 ) -> Vec<(&'static str, String)> {
-    let mut headers = Vec::with_capacity(11);
+    let mut headers = Vec::with_capacity(13);
     headers.push(("ringback.kind", "delivery".to_owned()));
+    headers.push(("ringback.webhook-id", delivery.id.to_string()));
     headers.push(("ringback.reason", reason.as_str().to_owned()));
     source_headers(&mut headers, &delivery.source);
     headers.push(("ringback.webhook", delivery.webhook.as_str().to_owned()));
@@ -109,7 +110,7 @@ pub fn record_headers(
     account: Option<AccountId>,
     detail: &str,
 ) -> Vec<(&'static str, String)> {
-    let mut headers = Vec::with_capacity(7);
+    let mut headers = Vec::with_capacity(8);
     headers.push(("ringback.kind", "record".to_owned()));
     headers.push(("ringback.reason", reason.as_str().to_owned()));
     source_headers(&mut headers, source);
@@ -122,6 +123,7 @@ fn source_headers(headers: &mut Vec<(&'static str, String)>, source: &Source) {
     headers.push(("ringback.source.topic", source.topic.to_string()));
     headers.push(("ringback.source.partition", source.partition.to_string()));
     headers.push(("ringback.source.offset", source.offset.to_string()));
+    headers.push(("ringback.source.timestamp", rfc3339(source.timestamp)));
 }
 
 /// When a delivery may be attempted, as far as that is a time.

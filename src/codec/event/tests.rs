@@ -1,7 +1,7 @@
 //! Each event and dead letter, byte for byte: consumers stand on the names.
 
 use super::{
-    EventContext, RequestView, delivery_headers, record_headers, rfc3339,
+    End, EventContext, RequestView, delivery_headers, read_end, record_headers, rfc3339,
     write_delivery_dead_letter, write_event, write_record_dead_lettered,
 };
 use crate::domain::{
@@ -271,6 +271,14 @@ fn the_end_of_a_correlation() {
         &Event::CorrelationEnded,
         r#"{"type":"correlation_ended","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z"}"#,
     );
+    check_in(
+        &state,
+        &Event::Replayed { delivery: Box::new(Delivery { replays: 2, ..delivery() }) },
+        concat!(
+            r#"{"type":"replayed","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z","#,
+            r#""webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,"replays":2}"#,
+        ),
+    );
     for internal in [
         Event::ReportAdopted { sms: sms("a") },
         Event::CollectionClosed(Collection::Complete),
@@ -344,10 +352,12 @@ fn the_headers_name_where_it_came_from_and_why_it_was_given_up() {
         shown,
         [
             "ringback.kind=delivery",
+            "ringback.webhook-id=msg_abababababababababababababababab",
             "ringback.reason=age_exceeded",
             "ringback.source.topic=sms-delivery-report",
             "ringback.source.partition=3",
             "ringback.source.offset=42",
+            "ringback.source.timestamp=2023-10-19T06:25:21.000Z",
             "ringback.webhook=crm",
             "ringback.account=28",
             "ringback.phase=2",
@@ -367,11 +377,36 @@ fn the_headers_name_where_it_came_from_and_why_it_was_given_up() {
             "ringback.source.topic=sms-delivery-report",
             "ringback.source.partition=3",
             "ringback.source.offset=42",
+            "ringback.source.timestamp=2023-10-19T06:25:21.000Z",
             "ringback.account=28",
             "ringback.detail=why",
         ]
     );
-    assert_eq!(record_headers(&source(), DeadLetterReason::Undecodable, None, "why").len(), 6);
+    assert_eq!(record_headers(&source(), DeadLetterReason::Undecodable, None, "why").len(), 7);
+}
+
+#[test]
+fn only_events_that_end_a_delivery_read_as_its_end() {
+    let context = EventContext { uuid: &uuid(), account: None, at: AT };
+    let read = |event: &Event| {
+        let mut out = Vec::new();
+        write_event(&mut out, &context, &State::default(), event);
+        read_end(&out)
+    };
+    let (delivery, outcome) = (Box::new(delivery()), outcome());
+    let id = delivery.id;
+    let delivered = Event::Delivered { delivery: delivery.clone(), attempt: 1, outcome, at: AT };
+    assert_eq!(read(&delivered), Some((id, End::Delivered)));
+    let reason = DeadLetterReason::Refused;
+    let given_up = Event::DeadLettered { delivery: delivery.clone(), reason, at: AT };
+    assert_eq!(read(&given_up), Some((id, End::DeadLettered)));
+    assert_eq!(read(&Event::Replayed { delivery }), None);
+    assert_eq!(read(&Event::CorrelationEnded), None);
+    let mut out = Vec::new();
+    let raw = RawRecord { kind: None, account: None, sms: None, payload: None, source: source() };
+    write_record_dead_lettered(&mut out, AT, &raw, reason, "why");
+    assert_eq!(read_end(&out), None, "a record is no delivery");
+    assert_eq!(read_end(b"\"delivered\""), None);
 }
 
 #[test]

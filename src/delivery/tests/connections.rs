@@ -9,8 +9,8 @@ use bytes::Bytes;
 use std::future::poll_fn;
 use std::io::Write as _;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -67,11 +67,12 @@ where
     (server, Arc::new(endpoint(webhook)))
 }
 
-/// Takes the requests of a connection, of which `endless` ones never end to be answered.
+/// Takes the requests of a connection. Each is answered with a hundred headers, and so many of them without end; how much
+/// these could send before they were cut off is noted.
 pub(super) async fn answer(
     connection: TlsStream<TcpStream>,
     endless: usize,
-    cut: Arc<AtomicUsize>,
+    sent: Arc<Mutex<Vec<usize>>>,
 ) {
     let mut connection = h2::server::handshake(connection).await.unwrap();
     let mut number = 0;
@@ -81,21 +82,26 @@ pub(super) async fn answer(
             (&http::Method::POST, http::Version::HTTP_2)
         );
         number += 1;
-        let mut body = respond.send_response(http::Response::new(()), false).unwrap();
+        let many = (0..100).fold(http::Response::builder(), |response, number| {
+            response.header(format!("x-{number}"), "x".repeat(300))
+        });
+        let mut body = respond.send_response(many.body(()).unwrap(), false).unwrap();
         if number > endless {
             body.send_data(Bytes::from_static(b"ok"), true).unwrap();
             continue;
         }
-        let cut = cut.clone();
+        let sent = sent.clone();
         tokio::spawn(async move {
+            let mut bytes = 0;
             body.reserve_capacity(16_384);
             while let Some(Ok(room)) = poll_fn(|context| body.poll_capacity(context)).await {
                 if body.send_data(Bytes::from(vec![b'x'; room]), false).is_err() {
                     break;
                 }
+                bytes += room;
                 body.reserve_capacity(16_384);
             }
-            cut.fetch_add(1, Ordering::SeqCst);
+            sent.lock().unwrap().push(bytes);
         });
     }
 }
@@ -123,9 +129,9 @@ fn attempts_share_a_connection_of_http2() {
 #[test]
 fn an_endless_answer_of_http2_is_reset_and_the_connection_kept() {
     run(async {
-        let cut = Arc::new(AtomicUsize::new(0));
-        let counted = cut.clone();
-        let serve = move |connection| answer(connection, 2, counted.clone());
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let noted = sent.clone();
+        let serve = move |connection| answer(connection, 2, noted.clone());
         let (server, endpoint) = http2(serve, Duration::from_secs(10)).await;
         for _ in 0..2 {
             let outcome = attempt(&endpoint).await;
@@ -135,9 +141,11 @@ fn an_endless_answer_of_http2_is_reset_and_the_connection_kept() {
         }
         is_delivered(&attempt(&endpoint).await);
         assert_eq!(server.connections(), 1);
-        while cut.load(Ordering::SeqCst) < 2 {
+        while sent.lock().unwrap().len() < 2 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        let sent = sent.lock().unwrap();
+        assert!(sent.iter().all(|bytes| *bytes < 4 * RESPONSE_BYTES_KEPT), "in memory: {sent:?}");
     });
 }
 

@@ -4,9 +4,9 @@
 
 use super::{OTHER, OURS, STRANGER, flow, flow_of, outcome, report_of, rules, source, uuid};
 use crate::domain::{
-    AccountRules, Command, Correlation, DeliveryId, Due, Event, FlowComplete, IgnoredRecord,
-    OnReportTimeout, Phase, Phase2Order, Phase2Wait, Rules, SmsId, State, Timestamp, Verdict,
-    WebhookName, decide, evolve,
+    AccountRules, Command, Correlation, Delivery, DeliveryId, Due, Event, FlowComplete,
+    IgnoredRecord, OnReportTimeout, Phase, Phase2Order, Phase2Wait, Rules, SmsId, State, Timestamp,
+    Verdict, WebhookName, decide, evolve,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,6 +84,8 @@ fn random_rules(dice: &mut Dice) -> Rules {
 struct Life {
     scheduled: BTreeMap<DeliveryId, Phase>,
     ended: BTreeSet<DeliveryId>,
+    /// Replayed, and not of this life of the uuid.
+    revived: BTreeSet<DeliveryId>,
     /// The SMS that a phase 2 told of.
     told: BTreeSet<SmsId>,
     accepted: bool,
@@ -96,18 +98,21 @@ struct World {
     now: i64,
     life: Life,
     history: Vec<Event>,
+    /// What was given up.
+    letters: Vec<Delivery>,
 }
 
 impl World {
     fn new(dice: &mut Dice) -> Self {
         let rules = random_rules(dice);
         let (state, life) = (State::default(), Life::default());
-        Self { rules, state, now: 0, life, history: Vec::new() }
+        Self { rules, state, now: 0, life, history: Vec::new(), letters: Vec::new() }
     }
 
     fn step(&mut self, dice: &mut Dice) {
         self.now += dice.pick(&[0, 1, 1, 5, 50, 400]);
-        match dice.below(12) {
+        match dice.below(13) {
+            12 => self.replay(dice),
             0 => self.accept_flow(dice),
             1..6 => self.accept_report(dice),
             6..9 => self.end_attempt(dice),
@@ -207,6 +212,25 @@ impl World {
         assert!(events.is_empty() && self.state == before, "stale: {events:?}");
     }
 
+    /// An operator replays one of the letters so far, be it of a life long past.
+    fn replay(&mut self, dice: &mut Dice) {
+        if self.letters.is_empty() {
+            return;
+        }
+        let index = usize::try_from(dice.below(self.letters.len() as u64)).unwrap();
+        let letter = self.letters[index].clone();
+        let before = self.state.clone();
+        let events = self.play(&Command::Replay(Box::new(letter.clone())));
+        if before.delivery(letter.id).is_some() {
+            assert!(events.is_empty() && self.state == before, "it is on its way: {events:?}");
+            return;
+        }
+        assert_eq!(events.len(), 1, "one new life: {events:?}");
+        let row = self.state.delivery(letter.id).expect("it stands in the outbox again");
+        assert_eq!((row.attempts, row.replays), (0, letter.replays + 1));
+        assert_eq!((&row.body, &row.webhook), (&letter.body, &letter.webhook));
+    }
+
     fn fire(&mut self) {
         let expired: Vec<_> = self.expired();
         let events = self.play(&Command::FireTimer(uuid()));
@@ -221,8 +245,16 @@ impl World {
         for event in &events {
             self.life.observe(event);
             self.state = evolve(std::mem::take(&mut self.state), event);
+            if let Event::DeadLettered { delivery, .. } = event {
+                self.letters.push(delivery.as_ref().clone());
+            }
             if *event == Event::MarkerExpired {
-                assert!(self.state.is_empty(), "a forgotten uuid has no state");
+                let replayed = |row: &Delivery| row.replays > 0;
+                let rows = &self.state.deliveries;
+                assert!(rows.iter().all(replayed), "a forgotten uuid has only replays left");
+                assert_eq!(self.state.correlation, Correlation::Unknown);
+                let revived = rows.iter().map(|row| row.id).collect();
+                self.life = Life { revived, ..Life::default() };
             }
         }
         if self.state.is_empty() {
@@ -241,11 +273,17 @@ impl World {
             let free = matches!(row.due, Due::At(_));
             if row.phase == Phase::Two && self.rules.correlation.phase2_order == Phase2Order::Strict
             {
-                assert_ne!(free, pending, "strict phase 2 is due exactly when phase 1 ended");
+                // What was free before phase 1 was replayed stays free.
+                let replays = rows.iter().any(|row| row.replays > 0);
+                assert!(free || pending, "it waits for nothing");
+                assert!(!free || !pending || replays, "strict phase 2 is due once phase 1 ended");
             }
         }
+        let ids: BTreeSet<DeliveryId> = rows.iter().map(|row| row.id).collect();
+        assert_eq!(ids.len(), rows.len(), "one row for each id");
         let known = matches!(self.state.correlation, Correlation::Open(_));
-        assert!(known || rows.is_empty(), "a delivery outlives its correlation");
+        let replays = rows.iter().all(|row| row.replays > 0);
+        assert!(known || replays, "a delivery outlives its correlation");
         if let Correlation::AwaitingFlow(reports) = &self.state.correlation {
             assert!(!reports.is_empty(), "nothing waits, yet something is stored");
         }
@@ -325,9 +363,16 @@ impl Life {
             for sms in sms {
                 assert!(self.told.insert(sms.clone()), "{sms} is told of twice");
             }
+        } else if let Event::Replayed { delivery } = event {
+            if !self.ended.remove(&delivery.id) {
+                assert!(self.revived.insert(delivery.id), "it was on its way");
+            }
         } else if let Event::Delivered { delivery, .. } | Event::DeadLettered { delivery, .. } =
             event
         {
+            if self.revived.remove(&delivery.id) {
+                return;
+            }
             assert!(self.scheduled.contains_key(&delivery.id), "it was never scheduled");
             assert!(self.ended.insert(delivery.id), "it ended twice");
         } else if let Event::MarkerKept { .. } = event {

@@ -76,6 +76,10 @@ impl Renderer {
                 let (name, attempts) = (self.name(delivery.id), delivery.attempts);
                 format!("dead letter of {name}: {} after {attempts}", reason.as_str())
             }
+            Event::Replayed { delivery } => {
+                let (name, due) = (self.name(delivery.id), due(delivery.due));
+                format!("{name} replayed, {due}, life {}", delivery.replays + 1)
+            }
             Event::ReportTimedOut { missing } => format!("timed out, missing [{}]", list(missing)),
             Event::CorrelationEnded => "ended".to_owned(),
             Event::MarkerKept { account, until } => {

@@ -1,7 +1,7 @@
 //! What a batch decides of endpoints.
 
 use super::{EndpointSlot, Range, Target, Told, View, Work};
-use crate::codec::{event, inbox};
+use crate::codec::{command, event};
 use crate::delivery::BreakerState;
 use crate::domain::{
     AccountId, Disabled, EndpointCommand, EndpointEvent, WebhookName, decide_endpoint,
@@ -68,10 +68,10 @@ impl Work {
     fn tell_others(&mut self, own: u32, webhook: &WebhookName, disabled: &Disabled, all: u32) {
         let key = self.append(webhook.as_str().as_bytes());
         let start = self.buffer.len();
-        inbox::write_disable_endpoint(&mut self.buffer, webhook, disabled);
+        command::write_disable_endpoint(&mut self.buffer, webhook, disabled);
         let value = start..self.buffer.len();
         for partition in (0..all).filter(|partition| *partition != own) {
-            let headers = vec![(inbox::COMMAND_HEADER, inbox::DISABLE_ENDPOINT.to_owned())];
+            let headers = vec![(command::COMMAND_HEADER, command::DISABLE_ENDPOINT.to_owned())];
             self.leave(Target::Inbox(partition), Some(key.clone()), Some(value.clone()), headers);
         }
     }

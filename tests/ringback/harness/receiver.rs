@@ -56,7 +56,7 @@ impl Received {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: String,
     pub(crate) delay: Duration,
 }
@@ -65,6 +65,12 @@ impl Answer {
     /// A status and nothing else, at once.
     pub(crate) fn status(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: String::new(), delay: Duration::ZERO }
+    }
+
+    /// With a header.
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
     }
 
     /// With a body.
@@ -218,7 +224,7 @@ fn respond(answer: &Answer) -> Response {
         .headers
         .iter()
         .fold(Response::builder().status(answer.status), |response, (name, value)| {
-            response.header(*name, *value)
+            response.header(*name, value)
         });
     response.body(Body::from(answer.body.clone())).expect("a valid answer")
 }

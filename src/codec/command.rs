@@ -1,0 +1,195 @@
+//! Commands, as they stand in the inbox: JSON that says everything, so that it can be forwarded as it is.
+//!
+//! `replay`: `webhook_id`, `phonon_uuid`, `account_id`, `webhook`, `phase`, `replays` (of the life that ended), `body`, and
+//! `source` {`topic`, `partition`, `offset`, `timestamp`}.
+
+mod endpoint;
+
+pub use endpoint::{
+    DISABLE_ENDPOINT, ENABLE_ENDPOINT, write_disable_endpoint, write_enable_endpoint,
+};
+
+use super::json::Object;
+use super::time::parse_rfc3339;
+use crate::domain::{
+    AccountId, Command, Delivery, DeliveryId, Due, EndpointCommand, Phase, PhononUuid, Source,
+    WebhookName,
+};
+use bytes::Bytes;
+use serde::Deserialize;
+use std::borrow::Cow;
+
+/// The header of a record that is a command, whose value is which.
+pub const COMMAND_HEADER: &str = "ringback.command";
+/// Sends what was given up after all.
+pub const REPLAY: &str = "replay";
+
+/// What is larger is no command: its row, or the dead letter after it, might not fit into a record.
+const COMMAND_BYTES_MAX: usize = 18 << 20;
+
+/// Appends the command that replays `delivery`.
+pub fn write_replay(out: &mut Vec<u8>, uuid: &PhononUuid, delivery: &Delivery) {
+    out.reserve(delivery.body.len() + 512);
+    let mut object = Object::open(out);
+    object.display("webhook_id", &delivery.id);
+    object.text("phonon_uuid", uuid.as_str());
+    object.integer("account_id", delivery.account.0);
+    object.text("webhook", delivery.webhook.as_str());
+    object.integer("phase", i64::from(delivery.phase.number()));
+    object.integer("replays", i64::from(delivery.replays));
+    let mut source = object.object("source");
+    source.text("topic", &delivery.source.topic);
+    source.integer("partition", i64::from(delivery.source.partition));
+    source.integer("offset", delivery.source.offset);
+    source.time("timestamp", delivery.source.timestamp);
+    source.close();
+    super::json::write_lossy(object.name("body"), &delivery.body);
+    object.close();
+}
+
+#[derive(Deserialize)]
+struct Replay<'a> {
+    #[serde(borrow)]
+    webhook_id: Cow<'a, str>,
+    #[serde(borrow)]
+    phonon_uuid: Cow<'a, str>,
+    account_id: i64,
+    #[serde(borrow)]
+    webhook: Cow<'a, str>,
+    phase: u8,
+    replays: u32,
+    #[serde(borrow)]
+    source: Place<'a>,
+    #[serde(borrow)]
+    body: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Place<'a> {
+    #[serde(borrow)]
+    topic: Cow<'a, str>,
+    partition: i32,
+    offset: i64,
+    #[serde(borrow)]
+    timestamp: Cow<'a, str>,
+}
+
+/// A command of the inbox.
+#[derive(Debug)]
+pub enum InboxCommand {
+    /// Of a phonon-uuid, for the partition that owns it.
+    Of(PhononUuid, Command),
+    /// About an endpoint, for the partition that it stands in.
+    About(WebhookName, EndpointCommand<'static>),
+}
+
+/// The command `name` that `value` spells.
+///
+/// # Errors
+/// One sentence for the operator when it is none; it quotes nothing of the record.
+pub fn read_command(name: &str, value: &[u8]) -> Result<InboxCommand, &'static str> {
+    if value.len() > COMMAND_BYTES_MAX {
+        return Err("the command in the inbox is longer than any command of ours");
+    }
+    match name {
+        REPLAY => {}
+        ENABLE_ENDPOINT | DISABLE_ENDPOINT => return endpoint::read(name, value),
+        _ => return Err("the record in the inbox is a command that this version does not know"),
+    }
+    let replay: Replay<'_> = serde_json::from_slice(value)
+        .map_err(|_| "the command in the inbox is not the JSON of a replay")?;
+    read_replay(&replay)
+        .ok_or("the replay in the inbox names what can't be: its id, phase, webhook, uuid or time")
+}
+
+fn read_replay(replay: &Replay<'_>) -> Option<InboxCommand> {
+    let source = Source {
+        topic: replay.source.topic.as_ref().into(),
+        partition: replay.source.partition,
+        offset: replay.source.offset,
+        timestamp: parse_rfc3339(&replay.source.timestamp)?,
+    };
+    let delivery = Delivery {
+        id: DeliveryId::parse(&replay.webhook_id)?,
+        phase: Phase::ALL.into_iter().find(|phase| phase.number() == replay.phase)?,
+        account: AccountId(replay.account_id),
+        webhook: WebhookName::new(&replay.webhook)?,
+        body: Bytes::copy_from_slice(replay.body.as_bytes()),
+        scheduled_at: source.timestamp,
+        due: Due::At(source.timestamp),
+        source,
+        attempts: 0,
+        replays: replay.replays,
+        first_attempt_at: None,
+        last_attempt_at: None,
+        last_outcome: None,
+    };
+    let uuid = PhononUuid::new(&replay.phonon_uuid)?;
+    Some(InboxCommand::Of(uuid, Command::Replay(Box::new(delivery))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Timestamp;
+
+    fn delivery() -> (PhononUuid, Delivery) {
+        let uuid = PhononUuid::new("u-1").unwrap();
+        let at = Timestamp::from_ms(1_697_696_721_042);
+        let delivery = Delivery {
+            id: DeliveryId::derive(&uuid, 1, []),
+            phase: Phase::One,
+            account: AccountId(28),
+            webhook: WebhookName::new("crm").unwrap(),
+            body: Bytes::from_static("{\"text\":\"फोनन \\n\"}".as_bytes()),
+            source: Source {
+                topic: "flow-complete".into(),
+                partition: 3,
+                offset: 42,
+                timestamp: at,
+            },
+            scheduled_at: at,
+            due: Due::At(at),
+            attempts: 0,
+            replays: 1,
+            first_attempt_at: None,
+            last_attempt_at: None,
+            last_outcome: None,
+        };
+        (uuid, delivery)
+    }
+
+    #[test]
+    fn a_replay_reads_back_as_it_was_written() {
+        let (uuid, delivery) = delivery();
+        let mut out = Vec::new();
+        write_replay(&mut out, &uuid, &delivery);
+        let read = read_command(REPLAY, &out).unwrap();
+        let InboxCommand::Of(of, command) = read else { panic!("{read:?}") };
+        assert_eq!((of, command), (uuid, Command::Replay(Box::new(delivery))));
+    }
+
+    #[test]
+    fn what_is_no_command_is_refused_in_one_sentence() {
+        let (uuid, delivery) = delivery();
+        let mut good = Vec::new();
+        write_replay(&mut good, &uuid, &delivery);
+        assert!(read_command("enable", &good).unwrap_err().contains("does not know"));
+        for bad in ["", "replay", "{}", "[1]", "\u{0}"] {
+            assert!(read_command(REPLAY, bad.as_bytes()).is_err(), "{bad}");
+        }
+        let good = String::from_utf8(good).unwrap();
+        for (from, to) in [
+            ("msg_", "other_"),
+            ("\"phase\":1", "\"phase\":3"),
+            ("\"u-1\"", "\"\""),
+            ("\"crm\"", "\"\""),
+            ("\"replays\":1", "\"replays\":-1"),
+            ("2023-10-19T", "yesterday "),
+        ] {
+            let bad = good.replace(from, to);
+            assert_ne!(bad, good);
+            assert!(read_command(REPLAY, bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

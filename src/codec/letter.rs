@@ -1,0 +1,140 @@
+//! Dead letters, read back: what their headers tell, and the delivery that one of them holds.
+
+use super::time::parse_rfc3339;
+use crate::domain::{
+    AccountId, Delivery, DeliveryId, Due, Phase, PhononUuid, Source, Timestamp, WebhookName,
+};
+use bytes::Bytes;
+use serde::Deserialize;
+use std::borrow::Cow;
+
+/// What a dead letter holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LetterKind {
+    /// A delivery, as JSON.
+    Delivery,
+    /// A record of an input topic, as it came.
+    Record,
+}
+
+impl LetterKind {
+    /// The word of the header `ringback.kind`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivery => "delivery",
+            Self::Record => "record",
+        }
+    }
+}
+
+/// What the headers of a dead letter tell; nothing of it is certain, since anybody may write to the topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LetterHead<'a> {
+    /// What it holds.
+    pub kind: LetterKind,
+    /// Why it was given up.
+    pub reason: &'a str,
+    /// Which delivery.
+    pub id: Option<DeliveryId>,
+    /// Where it was to go.
+    pub webhook: Option<&'a str>,
+    /// Whose it is.
+    pub account: Option<AccountId>,
+    /// Which of the two webhooks.
+    pub phase: Option<u8>,
+    /// How many attempts were made.
+    pub attempts: Option<u32>,
+    /// When the first one ended, as it was written.
+    pub first_attempt_at: Option<&'a str>,
+    /// When the last one ended, as it was written.
+    pub last_attempt_at: Option<&'a str>,
+    /// The record that triggered it, or the record itself.
+    pub source: Option<Source>,
+    /// For people.
+    pub detail: Option<&'a str>,
+    /// The record was so long, and is not all there.
+    pub truncated_from: Option<u64>,
+}
+
+impl<'a> LetterHead<'a> {
+    /// Reads the headers that `header` finds; `at` is the letter's own time. `None`: it is none of ours.
+    pub fn read(header: impl Fn(&str) -> Option<&'a str>, at: Timestamp) -> Option<Self> {
+        let kind = [LetterKind::Delivery, LetterKind::Record]
+            .into_iter()
+            .find(|kind| Some(kind.as_str()) == header("ringback.kind"))?;
+        let number = |name| header(name).and_then(|text| text.parse::<i64>().ok());
+        let source = || {
+            Some(Source {
+                topic: header("ringback.source.topic")?.into(),
+                partition: i32::try_from(number("ringback.source.partition")?).ok()?,
+                offset: number("ringback.source.offset")?,
+                timestamp: header("ringback.source.timestamp")
+                    .and_then(parse_rfc3339)
+                    .unwrap_or(at),
+            })
+        };
+        Some(Self {
+            kind,
+            reason: header("ringback.reason")?,
+            id: header("ringback.webhook-id").and_then(DeliveryId::parse),
+            webhook: header("ringback.webhook"),
+            account: number("ringback.account").map(AccountId),
+            phase: number("ringback.phase").and_then(|number| u8::try_from(number).ok()),
+            attempts: number("ringback.attempts").and_then(|number| u32::try_from(number).ok()),
+            first_attempt_at: header("ringback.first-attempt-at"),
+            last_attempt_at: header("ringback.last-attempt-at"),
+            source: source(),
+            detail: header("ringback.detail"),
+            truncated_from: header("ringback.truncated-from-bytes")
+                .and_then(|text| text.parse().ok()),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Shown<'a> {
+    #[serde(borrow)]
+    webhook_id: Cow<'a, str>,
+    #[serde(borrow)]
+    phonon_uuid: Cow<'a, str>,
+    account_id: i64,
+    #[serde(borrow)]
+    webhook: Cow<'a, str>,
+    phase: u8,
+    replays: u32,
+    #[serde(borrow)]
+    request: Request<'a>,
+}
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(borrow)]
+    body: Cow<'a, str>,
+}
+
+/// The delivery that the dead letter `value` tells of, as far as a life to come needs it, and whose it is.
+#[must_use]
+pub fn read_delivery(value: &[u8], source: Source) -> Option<(PhononUuid, Delivery)> {
+    let shown: Shown<'_> = serde_json::from_slice(value).ok()?;
+    let phase = Phase::ALL.into_iter().find(|phase| phase.number() == shown.phase)?;
+    let delivery = Delivery {
+        id: DeliveryId::parse(&shown.webhook_id)?,
+        phase,
+        account: AccountId(shown.account_id),
+        webhook: WebhookName::new(&shown.webhook)?,
+        body: Bytes::copy_from_slice(shown.request.body.as_bytes()),
+        scheduled_at: source.timestamp,
+        due: Due::At(source.timestamp),
+        source,
+        attempts: 0,
+        replays: shown.replays,
+        first_attempt_at: None,
+        last_attempt_at: None,
+        last_outcome: None,
+    };
+    Some((PhononUuid::new(&shown.phonon_uuid)?, delivery))
+}
+
+#[cfg(test)]
+mod tests;
