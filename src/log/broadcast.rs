@@ -35,9 +35,9 @@ pub fn broadcast(
     let counts = Cluster::new(settings)?.partition_counts(METADATA_TIMEOUT)?;
     let count = counts.get(topic).copied().filter(|count| *count > 0);
     let count = count.ok_or_else(|| BroadcastError::NoTopic(topic.to_owned()))?;
-    // By its name it is nobody's producer but the operator's: an instance's own would be fenced.
-    let own = KafkaSettings { instance_id: "operator".to_owned(), ..settings.clone() };
-    let transactions = Transactions::open(&own, 0)?;
+    // The producer of operators: with an instance's name it would take over from its daemon.
+    let id = format!("{}.operator", settings.group_id);
+    let transactions = Transactions::open_as(&id, settings, 0)?;
     transactions.begin()?;
     let send_all = || {
         for partition in 0..count {

@@ -53,11 +53,7 @@ fn keeps_secrets(done: &Done) {
 #[test]
 fn a_test_message_is_signed_and_says_what_it_is() {
     let stage = stage("webhooks-test");
-    stage.receiver.script(|_, _| {
-        let mut answer = Answer::status(202).body("taken");
-        answer = answer.header("x-request", "r-1").header("set-cookie", "session=s3cret");
-        answer
-    });
+    stage.receiver.script(|_, _| Answer::status(202).body("taken").header("x-request", "r-1").header("set-cookie", "session=s3cret"));
     let first = tried(&stage, true, &[]);
     let second = tried(&stage, true, &["--phase", "2"]);
     let requests = stage.receiver.requests();
@@ -148,14 +144,25 @@ fn an_echo_tells_no_secrets() {
 fn a_redirect_is_shown_and_not_followed() {
     let stage = stage("webhooks-redirect");
     let elsewhere: &'static str = stage.receiver.url("/elsewhere").leak();
-    stage.receiver.script(move |_, _| {
-        let mut answer = Answer::status(307);
-        answer = answer.header("location", elsewhere);
-        answer
-    });
+    stage.receiver.script(move |_, _| Answer::status(307).header("location", elsewhere));
     let shown = tried(&stage, false, &[]);
     assert_eq!(shown["answer"]["headers"]["location"], elsewhere);
     assert_eq!(stage.receiver.requests().len(), 1);
+}
+
+/// The receiver plays the proxy.
+#[test]
+fn a_proxy_is_named_without_its_password() {
+    let mut stage = stage("webhooks-proxy");
+    let port = stage.receiver.port();
+    stage.set("delivery.proxy", format!("http://u:{PASSWORD}@127.0.0.1:{port}"));
+    stage.set_webhook("url", format!("http://hooks.invalid/hooks?key={TOKEN}"));
+    let shown = tried(&stage, true, &[]);
+    assert_eq!(shown["request"]["proxy"], format!("http://127.0.0.1:{port}"), "{shown}");
+    assert_eq!(
+        stage.receiver.requests()[0].path,
+        format!("http://hooks.invalid/hooks?key={TOKEN}")
+    );
 }
 
 #[test]
@@ -238,11 +245,7 @@ fn endpoints(name: &str) -> (Stage, Vec<Value>) {
         flows.push(with(flow(&format!("to-{name}"), &[]), "accountID", account.into()));
     }
     stage.receiver.script(|request, _| match request.path.split('?').next() {
-        Some("/busy") => {
-            let mut answer = Answer::status(429);
-            answer = answer.header("retry-after", "3000");
-            answer
-        }
+        Some("/busy") => Answer::status(429).header("retry-after", "3000")
         Some("/broken") => Answer::status(500),
         Some("/healthy") => Answer::status(200),
         _ => Answer::status(410),

@@ -3,7 +3,7 @@
 use super::find;
 use crate::cli::terminal::{confirm, print};
 use crate::cli::{CONFIGURATION, FAILED, UNAVAILABLE, chain, load};
-use crate::codec::command::{self, COMMAND_HEADER, ENABLE_ENDPOINT};
+use crate::codec::command::{COMMAND_HEADER, ENABLE_ENDPOINT, write_enable_endpoint};
 use crate::log::{self, BroadcastError};
 use clap::Args;
 use serde_json::json;
@@ -45,7 +45,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         return ExitCode::from(FAILED);
     }
     let mut value = Vec::new();
-    command::write_enable_endpoint(&mut value, &webhook.name);
+    write_enable_endpoint(&mut value, &webhook.name);
     let (kafka, topic, key) = (settings.kafka.clone(), settings.topics.inbox, webhook.name.clone());
     let headers = [(COMMAND_HEADER, ENABLE_ENDPOINT.to_owned())];
     let told = tokio::task::spawn_blocking(move || {
