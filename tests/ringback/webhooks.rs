@@ -53,7 +53,12 @@ fn keeps_secrets(done: &Done) {
 #[test]
 fn a_test_message_is_signed_and_says_what_it_is() {
     let stage = stage("webhooks-test");
-    stage.receiver.script(|_, _| Answer::status(202).body("taken").header("x-request", "r-1").header("set-cookie", "session=s3cret"));
+    stage.receiver.script(|_, _| {
+        Answer::status(202)
+            .body("taken")
+            .header("x-request", "r-1")
+            .header("set-cookie", "session=s3cret")
+    });
     let first = tried(&stage, true, &[]);
     let second = tried(&stage, true, &["--phase", "2"]);
     let requests = stage.receiver.requests();
@@ -245,7 +250,7 @@ fn endpoints(name: &str) -> (Stage, Vec<Value>) {
         flows.push(with(flow(&format!("to-{name}"), &[]), "accountID", account.into()));
     }
     stage.receiver.script(|request, _| match request.path.split('?').next() {
-        Some("/busy") => Answer::status(429).header("retry-after", "3000")
+        Some("/busy") => Answer::status(429).header("retry-after", "3000"),
         Some("/broken") => Answer::status(500),
         Some("/healthy") => Answer::status(200),
         _ => Answer::status(410),
