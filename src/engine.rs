@@ -283,7 +283,8 @@ impl Engine {
         }
         let timers =
             self.tasks.values().filter(|task| task.active).filter_map(|task| task.next_timer);
-        let next = timers.chain(self.outbox.next_due()).min();
+        let doomed = (!self.doomed.is_empty()).then_some(Timestamp::from_ms(0));
+        let next = timers.chain(self.outbox.next_due()).chain(doomed).min();
         let left = next.map_or(IDLE_WAKE, |due| Duration::from_millis(due.ms_since(clock::now())));
         (1, now + left.min(IDLE_WAKE))
     }

@@ -33,7 +33,7 @@
 //! ```
 //!
 //! To follow a record, read `log/reader.rs`, `codec/source.rs`, `engine/work.rs`, `domain/decide.rs`, `engine/commit.rs`,
-//! `engine/outbox.rs`, `delivery/endpoint.rs`, in this order.
+//! `engine/outbox.rs`, `delivery/schedule.rs`, `delivery/endpoint.rs`, in this order.
 //!
 //! # Folders
 //!
@@ -51,6 +51,15 @@
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:
 //!   `tests/ringback/retries.rs::an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing`.
+//! - No endpoint that is sent more than it allows or asks for: `tests/ringback/lanes.rs::retry_after_holds_the_whole_lane`,
+//!   `tests/ringback/lanes.rs::three_instances_keep_to_a_rate_together_and_use_it`; nor after it said that it is gone:
+//!   `tests/ringback/lanes.rs::an_endpoint_that_is_gone_is_disabled_in_every_partition_until_it_is_enabled`.
+//! - No attempt counted of what a breaker held back:
+//!   `tests/ringback/lanes.rs::the_breaker_opens_probes_singly_closes_and_counts_no_attempt_of_what_it_held_back`.
+//! - No fresh delivery behind a storm of retries:
+//!   `tests/ringback/lanes.rs::a_storm_of_retries_leaves_fresh_deliveries_their_slots`.
+//! - No row that waits for a webhook that is configured no more, for ever:
+//!   `tests/ringback/lanes.rs::deliveries_of_a_webhook_that_is_configured_no_more_do_not_wait_for_ever`.
 //! - No call to an address that the policy forbids, however a URL or a look-up spells it:
 //!   `tests/ringback/addresses.rs::an_address_that_is_not_allowed_is_never_called`; no look-up between the check and the
 //!   connection:

@@ -32,6 +32,31 @@ impl Place {
         url: &str,
         in_flight: usize,
     ) -> Self {
+        let accounts = format!(
+            r#"[[account]]
+id = 28
+"account.sms.notifyOnDelivery" = true
+"account.sms.notifyOnDelivery.attachflowkeys" = true
+http_enabled = true
+[[webhook]]
+name = "crm"
+account = 28
+default = true
+url = "{url}"
+in_flight_max = {in_flight}
+signing_secrets = ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]
+"#
+        );
+        Self::with_accounts(kafka, name, inputs, &accounts)
+    }
+
+    /// The same with accounts of one's own.
+    pub(crate) fn with_accounts(
+        kafka: &Kafka,
+        name: &str,
+        inputs: &Inputs,
+        accounts: &str,
+    ) -> Self {
         let dir = run_dir().join(name);
         std::fs::create_dir_all(&dir).expect("a directory for the daemon");
         let port = free_port();
@@ -61,21 +86,6 @@ initial_interval_ms = 3600000
             kafka.bootstrap(),
             inputs.flows,
             inputs.reports,
-        );
-        let accounts = format!(
-            r#"[[account]]
-id = 28
-"account.sms.notifyOnDelivery" = true
-"account.sms.notifyOnDelivery.attachflowkeys" = true
-http_enabled = true
-[[webhook]]
-name = "crm"
-account = 28
-default = true
-url = "{url}"
-in_flight_max = {in_flight}
-signing_secrets = ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]
-"#
         );
         std::fs::write(dir.join("ringback.toml"), settings).expect("the settings");
         std::fs::write(dir.join("accounts.toml"), accounts).expect("the accounts");

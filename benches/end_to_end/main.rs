@@ -4,7 +4,7 @@
 //! answers at once; the *bare loop*, which is the floor of any such daemon; the *daemon*. This process produces and measures.
 //!
 //! ```text
-//! cargo bench --bench end_to_end -- [throughput] [latency] [idle] [waiting] [restore]
+//! cargo bench --bench end_to_end -- [throughput] [latency] [idle] [waiting] [restore] [neighbours] [lanes]
 //!     [--flows 50000] [--rounds 3] [--seconds 15] [--rate N] [--waiting 1000000] [--in-flight 64]
 //! ```
 //!
@@ -19,6 +19,7 @@
 )]
 
 mod bare;
+mod crowd;
 mod daemon;
 mod load;
 mod parts;

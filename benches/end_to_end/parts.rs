@@ -2,6 +2,7 @@
 
 use crate::bare;
 use crate::broker::Broker;
+use crate::crowd;
 use crate::daemon::{Daemon, Place};
 use crate::kafka::Kafka;
 use crate::load::{self, Gateway, Inputs, PARTITIONS, Templates};
@@ -14,7 +15,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// The parts' names.
-pub(crate) const ALL: [&str; 5] = ["throughput", "latency", "idle", "waiting", "restore"];
+pub(crate) const ALL: [&str; 7] =
+    ["throughput", "latency", "idle", "waiting", "restore", "neighbours", "lanes"];
 
 /// The broker compiles its code and clients make their connections: what comes before is not counted.
 const WARM_UP_SECONDS: usize = 3;
@@ -98,6 +100,12 @@ pub(crate) fn run(wanted: &[&str], sizes: &Sizes) -> Vec<Figure> {
     }
     if wants("waiting") || wants("restore") {
         bench.waiting_and_restore(wants("waiting"), wants("restore"));
+    }
+    if wants("neighbours") {
+        crowd::neighbours(&broker, &mut bench.receiver, &mut bench.figures);
+    }
+    if wants("lanes") {
+        crowd::lanes(&broker, &mut bench.receiver, sizes.waiting, &mut bench.figures);
     }
     bench.figures
 }

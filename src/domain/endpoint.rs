@@ -80,7 +80,10 @@ pub enum EndpointEvent {
         since: Timestamp,
     },
     /// Something was delivered again.
-    Recovered,
+    Recovered {
+        /// What it asked for is not over: it was sent before that.
+        held_until: Option<Timestamp>,
+    },
     /// It asked to be left alone.
     Held {
         /// Until then.
@@ -125,9 +128,10 @@ pub fn decide_endpoint(
 }
 
 fn recovered(state: &EndpointState, now: Timestamp) -> Vec<EndpointEvent> {
-    let past = state.held_until.is_some_and(|until| until <= now);
-    let news = state.disabled.is_none() && (state.failing_since.is_some() || past);
-    if news { vec![EndpointEvent::Recovered] } else { Vec::new() }
+    let held_until = state.held_until.filter(|until| *until > now);
+    let changes = state.failing_since.is_some() || held_until != state.held_until;
+    let is_news = changes && state.disabled.is_none();
+    if is_news { vec![EndpointEvent::Recovered { held_until }] } else { Vec::new() }
 }
 
 fn failed(
@@ -186,8 +190,9 @@ pub fn retry_after_ms(outcome: &Outcome, rules: &WebhookRules) -> Option<u64> {
 pub fn evolve_endpoint(state: EndpointState, event: &EndpointEvent) -> EndpointState {
     match event {
         EndpointEvent::Failing { since } => EndpointState { failing_since: Some(*since), ..state },
-        // A hold that is not over was asked for after what was delivered had been sent.
-        EndpointEvent::Recovered => EndpointState { failing_since: None, ..state },
+        EndpointEvent::Recovered { held_until } => {
+            EndpointState { failing_since: None, held_until: *held_until, ..state }
+        }
         EndpointEvent::Held { until } => EndpointState { held_until: Some(*until), ..state },
         EndpointEvent::Disabled { disabled, .. } | EndpointEvent::DisabledElsewhere(disabled) => {
             EndpointState { disabled: Some(*disabled), held_until: None, ..state }

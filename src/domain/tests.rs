@@ -5,6 +5,7 @@
 
 mod attempts;
 mod collection;
+mod endpoint;
 mod ignored;
 mod model;
 mod phase1;

@@ -50,7 +50,12 @@ impl Engine {
                 self.advance(&work, metas);
             }
             Ending::Abandoned => self.quiesce(),
-            Ending::Unknown => self.reset(std::mem::take(&mut work.outcomes))?,
+            Ending::Unknown => {
+                // They are looked at again once their partitions are restored; outcomes are kept instead.
+                self.doomed.append(&mut work.doomed);
+                self.forget_doomed();
+                self.reset(std::mem::take(&mut work.outcomes))?;
+            }
         }
         self.open_gates(&work);
         self.busy = work.outcomes.len() + work.told.len() >= BUSY_WEIGHT;

@@ -60,6 +60,13 @@ impl Engine {
         Ok(())
     }
 
+    /// What was to be given up is not, for now.
+    pub(super) fn forget_doomed(&mut self) {
+        for row in std::mem::take(&mut self.doomed) {
+            self.outbox.release(row.partition, &row.webhook, row.id, row.class);
+        }
+    }
+
     /// Jobs that may not leave now are rows of the outbox again.
     pub(super) fn returned(&mut self, jobs: Vec<Job>) {
         for job in jobs {
@@ -94,7 +101,7 @@ impl Engine {
             // The lane knew it first.
             EndpointEvent::Held { .. }
             | EndpointEvent::Failing { .. }
-            | EndpointEvent::Recovered => {}
+            | EndpointEvent::Recovered { .. } => {}
         }
     }
 

@@ -233,7 +233,6 @@ impl Engine {
             self.health.restoring(signed(*number), 0);
         }
         self.outbox.unload();
-        self.doomed.clear();
         while !self.revoking.load(Ordering::SeqCst) && !self.stopping.load(Ordering::SeqCst) {
             self.health.heartbeat();
             let opened = Transactions::open(&self.settings.kafka, self.settings.partitions);

@@ -106,7 +106,7 @@ impl Engine {
             }
             EndpointEvent::DisabledElsewhere(_)
             | EndpointEvent::Failing { .. }
-            | EndpointEvent::Recovered => {}
+            | EndpointEvent::Recovered { .. } => {}
         }
     }
 

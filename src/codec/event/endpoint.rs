@@ -28,7 +28,7 @@ pub fn write_endpoint_event(
         EndpointEvent::Enabled => begin(out, "endpoint_enabled").close(),
         // The first is told by each attempt, the last by the partition that has learnt it.
         EndpointEvent::Failing { .. }
-        | EndpointEvent::Recovered
+        | EndpointEvent::Recovered { .. }
         | EndpointEvent::DisabledElsewhere(_) => return false,
     }
     true

@@ -326,7 +326,7 @@ fn rates_of_endpoint_account_and_instance_all_hold_and_are_fair() {
 }
 
 #[test]
-fn an_instance_without_partitions_sends_nothing_and_a_new_share_holds_at_once() {
+fn a_new_share_holds_at_once() {
     let mut scene = Scene::new(limits(100), vec![webhook("a", Some(100), 8)], None);
     scene.push("a", 1, 1000);
     let whole = scene.run(Duration::from_secs(2), 200);

@@ -5,8 +5,8 @@ use super::{
     phase_1, phase_2, report, rules, steps, timer, uuid,
 };
 use crate::domain::{
-    Command, DeliveryId, Due, ErrorReason, Event, Rules, State, Timestamp, Verdict, WebhookName,
-    WebhookRules, decide, evolve,
+    Command, DeadLetterReason, DeliveryId, Due, ErrorReason, Event, Rules, State, Timestamp,
+    Verdict, WebhookName, WebhookRules, decide, evolve,
 };
 use bytes::Bytes;
 
@@ -105,6 +105,24 @@ fn a_final_outcome_gives_up_at_once_and_says_why() {
         );
         check(&rules(), steps![0 => flow(), 1 => given_up(phase_1(), 1, reason)], &then);
     }
+}
+
+#[test]
+fn what_is_given_up_without_an_attempt_ends_like_any_other() {
+    let disabled =
+        || Command::GiveUp { delivery: phase_1(), reason: DeadLetterReason::EndpointDisabled };
+    check(
+        &rules(),
+        steps![0 => flow_of(""), 1 => failed(phase_1(), 1), 5 => disabled(), 6 => disabled()],
+        "0: flow, phase 1 only
+         0: P1 to crm at 0, by #0: flow K
+         1: P1 attempt 1 failed, next at 11
+         5: dead letter of P1: endpoint_disabled after 1
+         5: ended
+         5: marker of 28 until 505
+         6: nothing
+         = marker of 28 until 505",
+    );
 }
 
 #[test]

@@ -1,19 +1,23 @@
 //! How much a lane is handed, and when the intake waits for it.
 
-use super::{HandLimits, Hands, Outbox};
+use super::{Doomed, HandLimits, Hands, Outbox};
 use crate::delivery::{Appetite, Attempted, Job, Unsettled};
 use crate::domain::{
-    AccountId, Correlation, Delivery, DeliveryId, Due, Outcome, Phase, PhononUuid, Source, State,
-    Timestamp, Verdict, WebhookName,
+    AccountId, Class, Correlation, DeadLetterReason, Delivery, DeliveryId, DisableCause, Disabled,
+    Due, EndpointState, Outcome, Phase, PhononUuid, Source, State, Timestamp, Verdict, WebhookName,
 };
 use crate::engine::intake::{Bundle, Intake};
 use crate::store::{Backlogs, Checkpoint, Store, WriteBack};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 const IN_FLIGHT_MAX: usize = 4;
 const AHEAD: usize = 100;
+const AGE_MAX_MS: u64 = 1000;
+const HUNGRY: Appetite =
+    Appetite::Hungry { first: IN_FLIGHT_MAX, retry: IN_FLIGHT_MAX, most: usize::MAX };
 
 fn outcome(verdict: Verdict) -> Outcome {
     Outcome {
@@ -28,9 +32,10 @@ fn outcome(verdict: Verdict) -> Outcome {
     }
 }
 
-/// Hands that are always hungry, and keep what they are given.
+/// Hands that keep what they are given.
 struct Taken<'a> {
     rows: &'a WriteBack,
+    appetite: Appetite,
     jobs: RefCell<Vec<Job>>,
 }
 
@@ -40,11 +45,11 @@ impl Hands for Taken<'_> {
     }
 
     fn appetite(&self, _: &WebhookName) -> Appetite {
-        Appetite::Hungry { first: IN_FLIGHT_MAX, retry: IN_FLIGHT_MAX, most: usize::MAX }
+        self.appetite
     }
 
     fn age_max_ms(&self, _: &WebhookName) -> u64 {
-        1000
+        AGE_MAX_MS
     }
 
     fn push(&self, _: &WebhookName, jobs: Vec<Job>) {
@@ -61,11 +66,16 @@ struct Scene {
 
 impl Scene {
     fn new(count: u32) -> Self {
+        Self::holding(count, 0, 1 << 20)
+    }
+
+    /// Rows of deliveries that had so many attempts; so many bytes may be in hand.
+    fn holding(count: u32, attempts: u32, bytes: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let partition = Store::open(directory.path()).unwrap().partition(0).unwrap();
         let backlogs = Backlogs::new();
         let mut rows = WriteBack::new(partition, Checkpoint::default(), &backlogs, BTreeMap::new());
-        let mut outbox = Outbox::new(HandLimits { bytes: 1 << 20, ahead: AHEAD });
+        let mut outbox = Outbox::new(HandLimits { bytes, ahead: AHEAD });
         let source =
             Source { topic: "t".into(), partition: 0, offset: 0, timestamp: Timestamp::default() };
         let delivery = |n: u32| Delivery {
@@ -77,7 +87,7 @@ impl Scene {
             source: source.clone(),
             scheduled_at: Timestamp::default(),
             due: Due::At(Timestamp::default()),
-            attempts: 0,
+            attempts,
             replays: 0,
             first_attempt_at: None,
             last_attempt_at: None,
@@ -91,15 +101,30 @@ impl Scene {
             deliveries: (0..count).map(delivery).collect(),
         };
         outbox.change(0, &State::default(), &state);
-        rows.put(&PhononUuid::new("u").unwrap(), &State::default(), state, 10);
+        rows.put(&PhononUuid::new(&format!("u-{attempts}")).unwrap(), &State::default(), state, 10);
         Self { _directory: directory, rows, outbox }
     }
 
     fn dispatch(&mut self) -> Vec<Job> {
-        let hands = Taken { rows: &self.rows, jobs: RefCell::default() };
-        let doomed = self.outbox.dispatch(Timestamp::from_ms(1), &hands).unwrap();
+        let (jobs, doomed) = self.dispatch_to(HUNGRY, 1);
         assert_eq!(doomed.len(), 0);
-        hands.jobs.into_inner()
+        jobs
+    }
+
+    fn dispatch_to(&mut self, appetite: Appetite, now: i64) -> (Vec<Job>, Vec<Doomed>) {
+        let hands = Taken { rows: &self.rows, appetite, jobs: RefCell::default() };
+        let doomed = self.outbox.dispatch(Timestamp::from_ms(now), &hands).unwrap();
+        (hands.jobs.into_inner(), doomed)
+    }
+
+    /// Another row, of a delivery that had so many attempts.
+    fn add(&mut self, id: u128, attempts: u32) {
+        let former = self.rows.state(&PhononUuid::new("u-1").unwrap()).unwrap();
+        let mut state = State { correlation: Correlation::Unknown, deliveries: Vec::new() };
+        let id = DeliveryId::from_bytes(id.to_be_bytes());
+        state.deliveries.push(Delivery { id, attempts, ..former.deliveries[0].clone() });
+        self.outbox.change(0, &State::default(), &state);
+        self.rows.put(&PhononUuid::new("other").unwrap(), &State::default(), state, 10);
     }
 
     /// The jobs end so, and their outcomes are committed.
@@ -155,4 +180,80 @@ fn a_fast_lane_runs_ahead_and_the_intake_waits_while_it_is_behind() {
     assert!(intake.next().is_some());
     intake.push(bundle(Vec::new()));
     assert_eq!(intake.clear(), 7, "the gate is told of what is dropped");
+}
+
+fn reasons(doomed: &[Doomed]) -> Vec<DeadLetterReason> {
+    doomed.iter().map(|row| row.reason).collect()
+}
+
+#[test]
+fn rows_of_a_disabled_endpoint_are_given_up_and_not_handed_out() {
+    let mut scene = Scene::new(5);
+    let disabled = Disabled { at: Timestamp::default(), cause: DisableCause::Gone };
+    let endpoint = EndpointState { disabled: Some(disabled), ..EndpointState::default() };
+    scene.rows.put_endpoint(&WebhookName::new("crm").unwrap(), endpoint);
+    let (jobs, doomed) = scene.dispatch_to(HUNGRY, 1);
+    assert!(jobs.is_empty());
+    assert_eq!(reasons(&doomed), [DeadLetterReason::EndpointDisabled; 5]);
+    assert!(scene.dispatch_to(HUNGRY, 1).1.is_empty(), "each is given up once");
+}
+
+#[test]
+fn a_lane_that_is_held_is_looked_at_when_that_is_over() {
+    let mut scene = Scene::new(5);
+    let held = Appetite::Held(Duration::from_millis(500));
+    let (jobs, doomed) = scene.dispatch_to(held, 1);
+    assert_eq!((jobs.len(), doomed.len()), (0, 0));
+    assert_eq!(scene.outbox.next_due(), Some(Timestamp::from_ms(502)));
+    assert_eq!(scene.dispatch_to(HUNGRY, 500).0.len(), 0);
+    assert_eq!(scene.dispatch_to(HUNGRY, 502).0.len(), 5);
+}
+
+#[test]
+fn a_retry_that_is_too_old_is_given_up_and_a_first_attempt_is_made_all_the_same() {
+    let late = i64::try_from(AGE_MAX_MS).unwrap() + 1;
+    let mut retries = Scene::holding(3, 1, 1 << 20);
+    let (jobs, doomed) = retries.dispatch_to(HUNGRY, late);
+    assert_eq!((jobs.len(), reasons(&doomed)), (0, vec![DeadLetterReason::AgeExceeded; 3]));
+    let mut first = Scene::new(3);
+    let (jobs, doomed) = first.dispatch_to(HUNGRY, late);
+    assert_eq!((jobs.len(), doomed.len()), (3, 0));
+}
+
+#[test]
+fn rows_without_a_configured_webhook_wait_until_they_are_too_old() {
+    let mut scene = Scene::new(3);
+    let (jobs, doomed) = scene.dispatch_to(Appetite::Unconfigured, 500);
+    assert_eq!((jobs.len(), doomed.len()), (0, 0));
+    let over = i64::try_from(AGE_MAX_MS).unwrap() + 1;
+    assert_eq!(scene.outbox.next_due(), Some(Timestamp::from_ms(over)));
+    let (_, doomed) = scene.dispatch_to(Appetite::Unconfigured, over);
+    assert_eq!(reasons(&doomed), [DeadLetterReason::AgeExceeded; 3]);
+    let mut back = Scene::new(3);
+    let _ = back.dispatch_to(Appetite::Unconfigured, 500);
+    back.outbox.wake_all();
+    assert_eq!(back.dispatch_to(HUNGRY, 501).0.len(), 3, "the webhook is configured again");
+}
+
+#[test]
+fn first_attempts_do_not_wait_behind_retries_that_are_due_before_them() {
+    let mut scene = Scene::holding(1000, 1, 1 << 20);
+    assert!(!scene.dispatch().is_empty());
+    assert!(scene.dispatch().is_empty(), "as many retries as there may be");
+    scene.add(5000, 0);
+    let jobs = scene.dispatch();
+    assert_eq!(jobs.iter().map(Job::class).collect::<Vec<_>>(), [Class::First]);
+}
+
+#[test]
+fn what_is_in_hand_is_bounded_and_yet_each_class_of_a_lane_has_a_row() {
+    let mut scene = Scene::holding(100, 1, 2000);
+    let jobs = scene.dispatch();
+    assert_eq!(jobs.len(), 3, "about 500 bytes each");
+    scene.add(5000, 0);
+    let fresh = scene.dispatch();
+    assert_eq!(fresh.len(), 1, "in spite of the bound");
+    assert!(scene.dispatch().is_empty());
+    scene.end(jobs, Verdict::Retry);
+    assert!(!scene.dispatch().is_empty(), "there is room again");
 }

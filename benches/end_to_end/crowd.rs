@@ -1,0 +1,253 @@
+//! Many endpoints, most of them in trouble: what that costs those that are well.
+
+use crate::broker::Broker;
+use crate::daemon::{Daemon, Place};
+use crate::kafka::Kafka;
+use crate::load::{self, Gateway, Ids, Inputs, Templates};
+use crate::process::memory_kib;
+use crate::receiver::{Receiver, now_us};
+use crate::table::{Figure, Target};
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+/// Endpoints that are well, of which each gets so many flows a second.
+const WELL: i64 = 18;
+const WELL_RATE: f64 = 50.0;
+/// Endpoints that are in trouble get so many.
+const ILL_RATE: f64 = 10.0;
+const HANGING: i64 = 40;
+/// All of them are measured for so long, after a warm-up.
+const MEASURED: Duration = Duration::from_secs(40);
+const WARM_UP: Duration = Duration::from_secs(5);
+const READY: Duration = Duration::from_secs(120);
+
+/// A default webhook of an account of the same number.
+struct Customer {
+    account: i64,
+    url: String,
+    timeout_ms: u32,
+}
+
+fn accounts(targets: &[Customer]) -> String {
+    let entry = |target: &Customer| {
+        let Customer { account, url, timeout_ms } = target;
+        format!(
+            "[[account]]\nid = {account}\nhttp_enabled = true\n[[webhook]]\nname = \"endpoint-{account}\"\naccount = \
+             {account}\ndefault = true\nurl = \"{url}\"\nrequest_timeout_ms = {timeout_ms}\n"
+        )
+    };
+    targets.iter().map(entry).collect()
+}
+
+/// What an endpoint in trouble does with a connection.
+#[derive(Clone, Copy)]
+enum Trouble {
+    /// Nothing.
+    Hangs,
+    /// It is reset.
+    Resets,
+    /// It answers after half a minute.
+    IsSlow,
+}
+
+/// Listens on a port of its own.
+fn trouble(kind: Trouble) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for stream in listener.incoming().flatten() {
+            match kind {
+                Trouble::Hangs => held.push(stream),
+                // Closing with something unread is a reset.
+                Trouble::Resets => drop(stream.set_nodelay(true)),
+                Trouble::IsSlow => drop(std::thread::spawn(move || slow(stream))),
+            }
+        }
+    });
+    url
+}
+
+fn slow(mut stream: TcpStream) {
+    let mut buffer = [0; 16 << 10];
+    while let Ok(1..) = stream.read(&mut buffer) {
+        std::thread::sleep(Duration::from_secs(30));
+        if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
+            return;
+        }
+    }
+}
+
+/// What the endpoints that are well got.
+struct Service {
+    per_second: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+/// Runs the part with 60 endpoints.
+pub(crate) fn neighbours(broker: &Broker, receiver: &mut Receiver, figures: &mut Vec<Figure>) {
+    let kafka = broker.kafka();
+    let templates = Templates::new();
+    println!(
+        "neighbours: {WELL} endpoints at {WELL_RATE:.0} flows/s, without and with {HANGING} that hang, one that resets and one \
+         that takes 30 s, at {ILL_RATE:.0}/s each"
+    );
+    let alone = serve(&kafka, receiver, &templates, "alone", false);
+    let among = serve(&kafka, receiver, &templates, "among", true);
+    for (who, service) in [("alone", &alone), ("among 42 bad ones", &among)] {
+        let name = |what: &str| format!("18 endpoints {who}: {what}");
+        figures.push(Figure::new(name("delivered"), service.per_second, "/s"));
+        figures.push(Figure::new(name("latency p50"), service.p50_ms, "ms"));
+        figures.push(Figure::new(name("latency p99"), service.p99_ms, "ms"));
+    }
+    let throughput =
+        Figure::new("throughput, times that alone", among.per_second / alone.per_second, "×");
+    figures.push(throughput.target(Target::AtLeast(0.95)));
+    let p99 = Figure::new("latency p99, times that alone", among.p99_ms / alone.p99_ms, "×");
+    figures.push(p99.target(Target::AtMost(1.05)));
+}
+
+fn serve(
+    kafka: &Kafka,
+    receiver: &mut Receiver,
+    templates: &Templates,
+    name: &str,
+    with_ill: bool,
+) -> Service {
+    let mut targets: Vec<Customer> = (1..=WELL)
+        .map(|account| Customer { account, url: receiver.url(), timeout_ms: 15_000 })
+        .collect();
+    if with_ill {
+        let hang = (0..HANGING).map(|_| (Trouble::Hangs, 15_000));
+        let kinds = hang.chain([(Trouble::Resets, 15_000), (Trouble::IsSlow, 60_000)]);
+        for (account, (kind, timeout_ms)) in (WELL + 1..).zip(kinds) {
+            targets.push(Customer { account, url: trouble(kind), timeout_ms });
+        }
+    }
+    let inputs = Inputs::create(kafka, name);
+    let place = Place::with_accounts(kafka, name, &inputs, &accounts(&targets));
+    let mut daemon = place.spawn();
+    daemon.wait_ready(READY);
+    receiver.reset();
+    let (well, ill): (Vec<i64>, Vec<i64>) =
+        targets.iter().map(|target| target.account).partition(|account| *account <= WELL);
+    let sent = steadily(kafka, &inputs, templates, &well, &ill);
+    let counted_from = sent.values().min().expect("some were sent") + WARM_UP.as_micros() as u64;
+    receiver.wait_for(sent.len() as u64, "the endpoints that are well");
+    let service = measure(receiver, &sent, counted_from);
+    daemon.stop();
+    service
+}
+
+/// Sends flows of these accounts at their rates; returns when those of the first were sent.
+fn steadily(
+    kafka: &Kafka,
+    inputs: &Inputs,
+    templates: &Templates,
+    well: &[i64],
+    ill: &[i64],
+) -> BTreeMap<String, u64> {
+    let gateway = Gateway::new(kafka, 5);
+    let seconds = (WARM_UP + MEASURED).as_secs_f64();
+    let mut due: Vec<(f64, i64)> = Vec::new();
+    for (accounts, rate) in [(well, WELL_RATE), (ill, ILL_RATE)] {
+        for (place, account) in accounts.iter().enumerate() {
+            let offset = place as f64 / accounts.len() as f64 / rate;
+            due.extend(
+                (0..(seconds * rate) as usize).map(|n| (offset + n as f64 / rate, *account)),
+            );
+        }
+    }
+    due.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let start = Instant::now();
+    let mut sent = BTreeMap::new();
+    for ((due, account), ids) in due.iter().zip(load::ids(due.len(), 7)) {
+        if let Some(ahead) = Duration::from_secs_f64(*due).checked_sub(start.elapsed()) {
+            std::thread::sleep(ahead.max(Duration::from_millis(2)));
+        }
+        if *account <= WELL {
+            sent.insert(ids.uuid.clone(), now_us());
+        }
+        gateway.send(&inputs.flows, &ids.uuid, &of(templates, &ids, *account));
+    }
+    gateway.flush();
+    sent
+}
+
+fn of(templates: &Templates, ids: &Ids, account: i64) -> String {
+    templates.small(ids).replace("\"accountID\":28", &format!("\"accountID\":{account}"))
+}
+
+fn measure(receiver: &mut Receiver, sent: &BTreeMap<String, u64>, from: u64) -> Service {
+    let arrivals = receiver.take();
+    let counted = sent.iter().filter(|(_, at)| **at >= from);
+    let arrived = |uuid: &String| *arrivals.get(&(uuid.clone(), 1)).expect("it came");
+    let mut latencies: Vec<u64> =
+        counted.clone().map(|(uuid, at)| arrived(uuid).saturating_sub(*at)).collect();
+    latencies.sort_unstable();
+    let last = counted.map(|(uuid, _)| arrived(uuid)).max().expect("some were counted");
+    let percentile = |of: usize| latencies[(latencies.len() - 1) * of / 1000] as f64 / 1000.0;
+    Service {
+        per_second: latencies.len() as f64 * 1e6 / (last - from) as f64,
+        p50_ms: percentile(500),
+        p99_ms: percentile(990),
+    }
+}
+
+/// Runs the part with a backlog in thousands of lanes; `waiting` rows.
+pub(crate) fn lanes(
+    broker: &Broker,
+    receiver: &mut Receiver,
+    waiting: usize,
+    figures: &mut Vec<Figure>,
+) {
+    const LANES: i64 = 2000;
+    let kafka = broker.kafka();
+    let templates = Templates::new();
+    println!("lanes: {waiting} deliveries wait in {LANES} lanes whose endpoints hang, one is well");
+    let hangs = trouble(Trouble::Hangs);
+    let mut targets: Vec<Customer> = (2..2 + LANES)
+        .map(|account| Customer { account, url: hangs.clone(), timeout_ms: 15_000 })
+        .collect();
+    targets.push(Customer { account: 1, url: receiver.url(), timeout_ms: 15_000 });
+    let inputs = Inputs::create(&kafka, "lanes");
+    let place = Place::with_accounts(&kafka, "lanes", &inputs, &accounts(&targets));
+    let mut daemon = place.spawn();
+    daemon.wait_ready(READY);
+    let mib = |daemon: &Daemon, field| memory_kib(daemon.pid(), field) as f64 / 1024.0;
+    let before = mib(&daemon, "VmRSS:");
+    let gateway = Gateway::new(&kafka, 20);
+    let start = Instant::now();
+    for (number, ids) in load::ids(waiting, 8).enumerate() {
+        let account = 2 + number as i64 % LANES;
+        gateway.send(&inputs.flows, &ids.uuid, &of(&templates, &ids, account));
+    }
+    gateway.flush();
+    let rows = || daemon.metric("ringback_outbox_rows", "state=") as usize;
+    while rows() < waiting * 99 / 100 {
+        assert!(start.elapsed() < Duration::from_secs(900), "only {} deliveries wait", rows());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    println!("  all accepted after {:.0} s", start.elapsed().as_secs_f64());
+    receiver.reset();
+    let sent = steadily(&kafka, &inputs, &templates, &[1], &[]);
+    let from = sent.values().min().expect("some were sent") + WARM_UP.as_micros() as u64;
+    receiver.wait_for(sent.len() as u64, "the healthy lane");
+    let service = measure(receiver, &sent, from);
+    println!(
+        "  {} attempts were made meanwhile, {} are in flight",
+        daemon.metric("ringback_attempts_total", ""),
+        daemon.metric("ringback_outbox_rows", "in_flight"),
+    );
+    figures.push(Figure::new("2,000 lanes: memory before the backlog", before, "MiB"));
+    figures.push(Figure::new("2,000 lanes: memory with it", mib(&daemon, "VmRSS:"), "MiB"));
+    figures.push(Figure::new("2,000 lanes: peak memory", mib(&daemon, "VmHWM:"), "MiB"));
+    figures.push(Figure::new("2,000 lanes: fresh delivery, p50", service.p50_ms, "ms"));
+    let p99 = Figure::new("2,000 lanes: fresh delivery, p99", service.p99_ms, "ms");
+    figures.push(p99.target(Target::Below(250.0)));
+    // Those that hang are made again: nothing has to be waited for.
+    drop(daemon);
+}

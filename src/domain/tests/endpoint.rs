@@ -1,0 +1,122 @@
+//! What is remembered of an endpoint: failures, holds, and that it is disabled.
+
+use super::{outcome, rules};
+use crate::domain::{
+    DisableCause, Disabled, EndpointCommand, EndpointEvent, EndpointState, ErrorReason, Outcome,
+    Timestamp, Verdict, decide_endpoint, evolve_endpoint,
+};
+
+fn failed(status: u16) -> Outcome {
+    let verdict = if status == 410 { Verdict::GiveUp } else { Verdict::Retry };
+    Outcome { status: Some(status), ..outcome(verdict, Some(ErrorReason::Refused)) }
+}
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_ms(ms)
+}
+
+fn delivered() -> Outcome {
+    outcome(Verdict::Delivered, None)
+}
+
+/// An endpoint of which outcomes are recorded.
+#[derive(Default)]
+struct Scene {
+    state: EndpointState,
+    delivered_at: Option<Timestamp>,
+}
+
+impl Scene {
+    fn tell(&mut self, command: EndpointCommand<'_>, now: i64) -> Vec<EndpointEvent> {
+        let rules = rules();
+        let events = decide_endpoint(&self.state, command, &rules.webhook_defaults, at(now));
+        self.state = events.iter().fold(self.state, evolve_endpoint);
+        events
+    }
+
+    fn ends(&mut self, outcome: &Outcome, now: i64) -> Vec<EndpointEvent> {
+        let delivered_at = self.delivered_at;
+        self.tell(EndpointCommand::RecordOutcome { outcome, delivered_at }, now)
+    }
+}
+
+#[test]
+fn an_endpoint_that_does_well_leaves_nothing_to_remember() {
+    let mut scene = Scene::default();
+    assert_eq!(scene.ends(&delivered(), 1), []);
+    assert_eq!(scene.ends(&failed(500), 2), [EndpointEvent::Failing { since: at(2) }]);
+    assert_eq!(scene.ends(&failed(500), 3), []);
+    assert_eq!(scene.ends(&delivered(), 4), [EndpointEvent::Recovered { held_until: None }]);
+    assert_eq!(scene.state, EndpointState::default());
+}
+
+#[test]
+fn nothing_but_failures_for_so_long_disable_it() {
+    let mut scene = Scene::default();
+    let _ = scene.ends(&failed(500), 1000);
+    assert_eq!(scene.ends(&failed(500), 5999), []);
+    let disabled = Disabled { at: at(6000), cause: DisableCause::Failing };
+    let event = EndpointEvent::Disabled { disabled, failing_since: Some(at(1000)) };
+    assert_eq!(scene.ends(&failed(500), 6000), [event]);
+    assert_eq!(scene.ends(&failed(500), 7000), [], "it is told once");
+    assert_eq!(scene.ends(&delivered(), 7001), [], "an operator decides");
+    assert_eq!(scene.state.disabled, Some(disabled));
+    assert_eq!(scene.tell(EndpointCommand::Enable, 8000), [EndpointEvent::Enabled]);
+    assert_eq!(scene.state, EndpointState::default());
+    assert_eq!(scene.tell(EndpointCommand::Enable, 8001), []);
+}
+
+#[test]
+fn what_another_partition_delivered_counts() {
+    let mut scene = Scene::default();
+    let _ = scene.ends(&failed(500), 1000);
+    scene.delivered_at = Some(at(4000));
+    assert_eq!(scene.ends(&failed(500), 6000), [EndpointEvent::Failing { since: at(6000) }]);
+    assert_eq!(scene.state.disabled, None);
+}
+
+#[test]
+fn gone_disables_at_once_and_is_told_to_others_once() {
+    let mut scene = Scene::default();
+    let events = scene.ends(&failed(410), 10);
+    let disabled = Disabled { at: at(10), cause: DisableCause::Gone };
+    assert_eq!(
+        events,
+        [
+            EndpointEvent::Failing { since: at(10) },
+            EndpointEvent::Disabled { disabled, failing_since: Some(at(10)) },
+        ]
+    );
+    let mut other = Scene::default();
+    let told = EndpointCommand::Disable(disabled);
+    assert_eq!(other.tell(told, 11), [EndpointEvent::DisabledElsewhere(disabled)]);
+    assert_eq!(other.tell(told, 12), []);
+    assert_eq!(other.state.disabled, Some(disabled));
+}
+
+#[test]
+fn a_wish_to_be_left_alone_is_clamped_and_never_shortened() {
+    let mut scene = Scene::default();
+    let asks = |ms| Outcome { retry_after_ms: Some(ms), ..failed(429) };
+    assert!(scene.ends(&asks(600), 0).contains(&EndpointEvent::Held { until: at(600) }));
+    assert_eq!(scene.ends(&asks(100), 1), []);
+    assert_eq!(scene.ends(&asks(9_999_999), 2), [EndpointEvent::Held { until: at(1002) }]);
+    assert_eq!(scene.ends(&Outcome { retry_after_ms: Some(9000), ..failed(500) }, 3), []);
+    // What was sent before it asked may still arrive.
+    let held_until = Some(at(1002));
+    assert_eq!(scene.ends(&delivered(), 4), [EndpointEvent::Recovered { held_until }]);
+    assert_eq!(scene.state.held_until, Some(at(1002)));
+    assert_eq!(scene.ends(&delivered(), 2000), [EndpointEvent::Recovered { held_until: None }]);
+    assert_eq!(scene.state, EndpointState::default(), "what is over is forgotten");
+}
+
+#[test]
+fn what_the_daemon_itself_refuses_says_nothing_of_the_endpoint() {
+    let mut scene = Scene::default();
+    for reason in
+        [ErrorReason::BlockedAddress, ErrorReason::InvalidRequest, ErrorReason::InvalidFlowVar]
+    {
+        let refused = outcome(Verdict::GiveUp, Some(reason));
+        assert_eq!(scene.ends(&refused, 1), []);
+    }
+}
