@@ -218,6 +218,14 @@ pub(crate) fn lanes(
     let mut daemon = place.spawn();
     daemon.wait_ready(READY);
     let mib = |daemon: &Daemon, field| memory_kib(daemon.pid(), field) as f64 / 1024.0;
+    // It was well before the others hung.
+    receiver.reset();
+    let gateway = Gateway::new(&kafka, 5);
+    for ids in load::ids(50, 9) {
+        gateway.send(&inputs.flows, &ids.uuid, &of(&templates, &ids, 1));
+    }
+    gateway.flush();
+    receiver.wait_for(50, "the healthy lane");
     let before = mib(&daemon, "VmRSS:");
     let gateway = Gateway::new(&kafka, 20);
     let start = Instant::now();

@@ -1,11 +1,19 @@
 //! How many requests an endpoint may have unanswered: additive increase, multiplicative decrease.
 //!
-//! A lane starts low. While its requests are answered and it uses what it has, it may have more, by one for each answer up
-//! to where it last went wrong, and more slowly from there on. Each time-out halves it, down to one, so that endpoints that
+//! A lane starts with one. While its requests are answered and it uses what it has, it may have more, by one for each answer
+//! up to where it last went wrong, and more slowly from there on. Each time-out halves it, down to one, so that endpoints that
 //! hang hold one slot each.
 
-/// What a lane starts with.
-const START: u32 = 4;
+/// What is known of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing yet.
+    Untried,
+    /// Its last request ended in time, in whatever way.
+    Sound,
+    /// Its last request was not answered in time, and it is down to one.
+    Hanging,
+}
 
 pub(super) struct Concurrency {
     limit: u32,
@@ -14,13 +22,13 @@ pub(super) struct Concurrency {
     threshold: u32,
     /// Answers since it grew last.
     answers: u32,
-    /// The last that was heard of the endpoint is a time-out.
-    timed_out: bool,
+    /// The last that was heard of the endpoint is a time-out; `None`: nothing was.
+    timed_out: Option<bool>,
 }
 
 impl Concurrency {
     pub(super) fn new(max: u32) -> Self {
-        Self { limit: START.min(max), max, threshold: max, answers: 0, timed_out: false }
+        Self { limit: 1, max, threshold: max, answers: 0, timed_out: None }
     }
 
     /// Goes on with another maximum.
@@ -40,14 +48,23 @@ impl Concurrency {
         usize::try_from(self.limit - self.limit / 4).unwrap_or(usize::MAX)
     }
 
-    /// Whether the last that was heard of the endpoint is a time-out, and it is down to one.
-    pub(super) fn is_hanging(&self) -> bool {
-        self.timed_out && self.limit == 1
+    /// What is known of the endpoint.
+    pub(super) fn standing(&self) -> Standing {
+        match self.timed_out {
+            None => Standing::Untried,
+            Some(true) if self.limit == 1 => Standing::Hanging,
+            Some(_) => Standing::Sound,
+        }
+    }
+
+    /// A request failed, but in time: that is no reason for more, nor for less.
+    pub(super) fn failed(&mut self) {
+        self.timed_out = Some(false);
     }
 
     /// A request was answered; `full`: no further one could have left.
     pub(super) fn answered(&mut self, full: bool) {
-        self.timed_out = false;
+        self.timed_out = Some(false);
         if !full || self.limit >= self.max {
             return;
         }
@@ -61,36 +78,39 @@ impl Concurrency {
     /// A request was not answered in time.
     pub(super) fn timed_out(&mut self) {
         // Those that hang together went wrong at one place.
-        if !self.timed_out {
+        if self.timed_out == Some(false) {
             self.threshold = (self.limit / 2).max(1);
         }
-        (self.timed_out, self.answers) = (true, 0);
+        (self.timed_out, self.answers) = (Some(true), 0);
         self.limit = (self.limit / 2).max(1);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Concurrency;
+    use super::{Concurrency, Standing};
 
     #[test]
     fn it_starts_low_grows_with_answers_while_it_is_used_and_halves_on_time_outs() {
         let mut lane = Concurrency::new(32);
-        assert_eq!(lane.limit(), 4);
+        assert_eq!((lane.limit(), lane.standing()), (1, Standing::Untried));
         lane.answered(false);
-        assert_eq!(lane.limit(), 4, "what is not used need not grow");
+        let known = (1, Standing::Sound);
+        assert_eq!((lane.limit(), lane.standing()), known, "what is not used need not grow");
+        lane.failed();
+        assert_eq!((lane.limit(), lane.standing()), known);
         for _ in 0..100 {
             lane.answered(true);
         }
         assert_eq!(lane.limit(), 32);
         lane.timed_out();
-        assert_eq!((lane.limit(), lane.is_hanging()), (16, false));
+        assert_eq!((lane.limit(), lane.standing()), (16, Standing::Sound));
         for _ in 0..10 {
             lane.timed_out();
         }
-        assert_eq!((lane.limit(), lane.retries(), lane.is_hanging()), (1, 1, true));
+        assert_eq!((lane.limit(), lane.retries(), lane.standing()), (1, 1, Standing::Hanging));
         lane.answered(true);
-        assert!(!lane.is_hanging() && lane.limit() <= 2);
+        assert!(lane.standing() == Standing::Sound && lane.limit() <= 2);
         for _ in 0..2000 {
             lane.answered(true);
         }

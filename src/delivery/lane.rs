@@ -1,7 +1,7 @@
 //! One endpoint's lane: the jobs that wait for it in memory, and everything that may hold them back but its rate.
 
 use super::breaker::{Breaker, BreakerState, Sign};
-use super::concurrency::Concurrency;
+use super::concurrency::{Concurrency, Standing};
 use super::endpoint::Endpoint;
 use super::rate::{Limit, Rate, Time};
 use crate::domain::{
@@ -71,6 +71,8 @@ pub enum Appetite {
 pub(super) enum Pool {
     First,
     Retry,
+    /// Whatever it is, nothing was heard of its endpoint yet.
+    Trial,
     /// Whatever it is, its endpoint hangs.
     Hanging,
 }
@@ -79,7 +81,7 @@ pub(super) struct Lane {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) rate: Option<Rate>,
     /// It stands in the queue of a pool already.
-    pub(super) is_queued: [bool; 3],
+    pub(super) is_queued: [bool; 4],
     /// It waits for a token, or for its account's.
     pub(super) is_waiting: bool,
     /// It is the first of those that wait for the account's.
@@ -100,7 +102,7 @@ impl Lane {
             concurrency: Concurrency::new(webhook.limits.in_flight_max.get()),
             breaker: Breaker::new(webhook.breaker.clone(), now),
             rate: None,
-            is_queued: [false; 3],
+            is_queued: [false; 4],
             is_waiting: false,
             is_called: false,
             jobs: Default::default(),
@@ -202,10 +204,11 @@ impl Lane {
 
     /// The pool whose slots its jobs of this class take.
     fn pool(&self, class: Class) -> Pool {
-        match class {
-            _ if self.concurrency.is_hanging() => Pool::Hanging,
-            Class::First => Pool::First,
-            Class::Retry => Pool::Retry,
+        match (self.concurrency.standing(), class) {
+            (Standing::Untried, _) => Pool::Trial,
+            (Standing::Hanging, _) => Pool::Hanging,
+            (Standing::Sound, Class::First) => Pool::First,
+            (Standing::Sound, Class::Retry) => Pool::Retry,
         }
     }
 
@@ -243,7 +246,7 @@ impl Lane {
         match outcome.reason {
             Some(ErrorReason::Timeout) => self.concurrency.timed_out(),
             _ if outcome.verdict == Verdict::Delivered => self.concurrency.answered(full),
-            _ => {}
+            _ => self.concurrency.failed(),
         }
         if let Some(sign) = sign(outcome) {
             self.breaker.ended(sign, probe, now);

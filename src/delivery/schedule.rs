@@ -25,14 +25,14 @@ pub struct InstanceLimits {
     pub rate_per_second: Option<NonZeroU32>,
 }
 
-/// How many slots each pool may use: first attempts leave an eighth to others, retries a half, hanging endpoints three
-/// quarters.
-fn slots(in_flight_max: usize) -> [usize; 3] {
-    [in_flight_max - in_flight_max / 8, in_flight_max / 2, in_flight_max / 4]
-        .map(|some| some.max(1))
+/// How many slots each pool may use: first attempts leave an eighth to others, retries a half, endpoints that were not tried
+/// yet three quarters, and those that hang seven eighths.
+fn slots(in_flight_max: usize) -> [usize; 4] {
+    let part = |of: usize| in_flight_max / of;
+    [in_flight_max - part(8), part(2), part(4), part(8)].map(|some| some.max(1))
 }
 
-/// Of so many turns retries have the first one.
+/// Of so many turns retries have the first one, and endpoints in doubt the second.
 const TURNS: usize = 4;
 
 /// A job that may leave now.
@@ -86,15 +86,15 @@ enum Asked {
 
 pub(super) struct Schedule {
     limits: InstanceLimits,
-    slots: [usize; 3],
-    used: [usize; 3],
+    slots: [usize; 4],
+    used: [usize; 4],
     /// Requests unanswered, and outcomes that are not committed.
     unsettled: usize,
     lanes: HashMap<WebhookName, Lane>,
     accounts: HashMap<AccountId, Account>,
     rate: Option<Rate>,
     instance_waits: bool,
-    queues: [VecDeque<WebhookName>; 3],
+    queues: [VecDeque<WebhookName>; 4],
     timers: BTreeSet<(Instant, Sleeper)>,
     time: Time,
     share: f64,
@@ -112,7 +112,7 @@ impl Schedule {
         let time = Time::starting(now);
         Self {
             slots: slots(limits.in_flight_max),
-            used: [0; 3],
+            used: [0; 4],
             unsettled: 0,
             lanes: HashMap::new(),
             accounts: HashMap::new(),
@@ -293,9 +293,9 @@ impl Schedule {
     /// The pool whose turn it is, of those with a free slot and somebody who wants it.
     fn next_pool(&self) -> Option<Pool> {
         let order = match self.turn {
-            0 => [Pool::Retry, Pool::First, Pool::Hanging],
-            1 => [Pool::Hanging, Pool::First, Pool::Retry],
-            _ => [Pool::First, Pool::Retry, Pool::Hanging],
+            0 => [Pool::Retry, Pool::First, Pool::Trial, Pool::Hanging],
+            1 => [Pool::Trial, Pool::Hanging, Pool::First, Pool::Retry],
+            _ => [Pool::First, Pool::Retry, Pool::Trial, Pool::Hanging],
         };
         order.into_iter().find(|pool| {
             let index = *pool as usize;
