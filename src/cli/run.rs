@@ -15,7 +15,17 @@ use tokio::sync::watch;
 #[command(after_help = "Example:\n  ringback run --config /etc/ringback/ringback.toml")]
 pub(super) struct Arguments {}
 
+/// Whoever panics has lost what it had in hand, and nobody would know: the process ends, and begins again from what is durable.
+fn end_on_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::abort();
+    }));
+}
+
 pub(super) async fn run(file: &Path) -> ExitCode {
+    end_on_panic();
     let (settings, accounts) = match load(file) {
         Ok(loaded) => loaded,
         Err(code) => return code,

@@ -105,13 +105,14 @@ impl Breaker {
         let number = u64::try_from(number).unwrap_or(u64::MAX);
         let index = usize::try_from(number % u64::from(PARTS)).unwrap_or(0);
         if let Some(part) = self.parts.get_mut(index) {
-            if part.number != number {
+            // Never backwards: what ended a moment ago may be told now.
+            if part.number < number {
                 *part = Part { number, ..Part::default() };
             }
             part.attempts += 1;
             part.failures += u32::from(sign == Sign::Failing);
         }
-        let live = |part: &&Part| number - part.number < u64::from(PARTS);
+        let live = |part: &&Part| number.saturating_sub(part.number) < u64::from(PARTS);
         let (attempts, failures) = self
             .parts
             .iter()
@@ -177,6 +178,18 @@ mod tests {
             }
         }
         assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[test]
+    fn what_ended_a_moment_ago_may_be_told_late() {
+        let start = Instant::now() + 100 * SECOND;
+        let mut breaker = breaker(start);
+        breaker.ended(Sign::Failing, false, start + 10 * SECOND);
+        breaker.ended(Sign::Failing, false, start);
+        for _ in 0..2 {
+            breaker.ended(Sign::Failing, false, start + 10 * SECOND);
+        }
+        assert_eq!(breaker.state(), BreakerState::Open);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::breaker::BreakerState;
 use super::endpoint::Endpoint;
 use super::lane::{Appetite, Job};
-use super::schedule::{InstanceLimits, Schedule, Ticket};
+use super::schedule::{Bound, InstanceLimits, Schedule, Ticket};
 use crate::domain::{AccountId, Outcome, Timestamp, WebhookName};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -38,8 +38,10 @@ impl std::fmt::Debug for Unsettled {
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.act(|schedule, _| schedule.settled());
+        if let Some(shared) = self.0.upgrade()
+            && shared.unsettled.settle()
+        {
+            shared.act(|_, _| ());
         }
     }
 }
@@ -66,6 +68,7 @@ pub struct Lanes {
 struct Shared {
     schedule: Mutex<Schedule>,
     in_flight: AtomicUsize,
+    unsettled: Arc<Bound>,
     watch: Arc<dyn Watch>,
     runtime: tokio::runtime::Handle,
     /// The alarm is to be set earlier.
@@ -81,8 +84,11 @@ impl Lanes {
         watch: Arc<dyn Watch>,
         runtime: tokio::runtime::Handle,
     ) -> Self {
+        let unsettled = Arc::new(Bound::new(limits.in_flight_max + limits.uncommitted_max));
+        let schedule = Schedule::new(limits, unsettled.clone(), Instant::now());
         let shared = Arc::new_cyclic(|this| Shared {
-            schedule: Mutex::new(Schedule::new(limits, Instant::now())),
+            schedule: Mutex::new(schedule),
+            unsettled,
             in_flight: AtomicUsize::new(0),
             watch,
             runtime: runtime.clone(),
@@ -185,8 +191,9 @@ impl Shared {
         &self,
         act: impl FnOnce(&mut Schedule, Instant) -> T,
     ) -> (T, Option<Ticket>) {
-        let now = Instant::now();
         let mut schedule = self.lock();
+        // Not before, so that time never goes backwards for the schedule.
+        let now = Instant::now();
         let alarm = schedule.alarm();
         let done = act(&mut schedule, now);
         let first = schedule.next(now);

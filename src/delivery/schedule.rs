@@ -12,6 +12,7 @@ use crate::domain::{AccountId, Class, Outcome, WebhookName};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// What the lanes of an instance share.
@@ -34,6 +35,31 @@ fn slots(in_flight_max: usize) -> [usize; 4] {
 
 /// Of so many turns retries have the first one, and endpoints in doubt the second.
 const TURNS: usize = 4;
+
+/// A count that is to stay below a bound; it is lowered without the schedule's lock.
+pub(super) struct Bound {
+    count: AtomicUsize,
+    most: usize,
+}
+
+impl Bound {
+    pub(super) fn new(most: usize) -> Self {
+        Self { count: AtomicUsize::new(0), most }
+    }
+
+    fn has_room(&self) -> bool {
+        self.count.load(Ordering::Acquire) < self.most
+    }
+
+    fn count(&self) {
+        self.count.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One less; whether somebody may have waited for that.
+    pub(super) fn settle(&self) -> bool {
+        self.count.fetch_sub(1, Ordering::AcqRel) >= self.most
+    }
+}
 
 /// A job that may leave now.
 pub(super) struct Ticket {
@@ -89,7 +115,7 @@ pub(super) struct Schedule {
     slots: [usize; 4],
     used: [usize; 4],
     /// Requests unanswered, and outcomes that are not committed.
-    unsettled: usize,
+    unsettled: Arc<Bound>,
     lanes: HashMap<WebhookName, Lane>,
     accounts: HashMap<AccountId, Account>,
     rate: Option<Rate>,
@@ -108,12 +134,12 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub(super) fn new(limits: InstanceLimits, now: Instant) -> Self {
+    pub(super) fn new(limits: InstanceLimits, unsettled: Arc<Bound>, now: Instant) -> Self {
         let time = Time::starting(now);
         Self {
             slots: slots(limits.in_flight_max),
             used: [0; 4],
-            unsettled: 0,
+            unsettled,
             lanes: HashMap::new(),
             accounts: HashMap::new(),
             rate: limits.rate_per_second.and_then(|rate| renewed(None, rate, rate, 1.0, &time)),
@@ -286,8 +312,7 @@ impl Schedule {
     }
 
     fn is_free(&self) -> bool {
-        self.used.iter().sum::<usize>() < self.limits.in_flight_max
-            && self.unsettled < self.limits.in_flight_max + self.limits.uncommitted_max
+        self.used.iter().sum::<usize>() < self.limits.in_flight_max && self.unsettled.has_room()
     }
 
     /// The pool whose turn it is, of those with a free slot and somebody who wants it.
@@ -351,7 +376,7 @@ impl Schedule {
         if let Some(used) = self.used.get_mut(pool as usize) {
             *used += 1;
         }
-        self.unsettled += 1;
+        self.unsettled.count();
         Asked::Leaves(Box::new(Ticket { job, endpoint: lane.endpoint.clone(), pool, probe }))
     }
 
@@ -369,11 +394,6 @@ impl Schedule {
         } else {
             self.offer(&ended.webhook);
         }
-    }
-
-    /// An outcome is committed, or nobody's any more.
-    pub(super) fn settled(&mut self) {
-        self.unsettled = self.unsettled.saturating_sub(1);
     }
 
     /// Lets those go on whose time has come.

@@ -1,6 +1,6 @@
 //! Which job leaves when, by a clock of the tests.
 
-use super::{InstanceLimits, Schedule, Ticket};
+use super::{Bound, InstanceLimits, Schedule, Ticket};
 use crate::delivery::lane::{Appetite, Job};
 use crate::delivery::{
     AddressPolicy, Auth, BreakerRules, BreakerState, Endpoint, Limits, SuccessCodes, Tls, Trust,
@@ -87,7 +87,8 @@ struct Scene {
 impl Scene {
     fn new(limits: InstanceLimits, webhooks: Vec<Webhook>, account_rate: Option<u32>) -> Self {
         let now = Instant::now();
-        let mut schedule = Schedule::new(limits, now);
+        let bound = Arc::new(Bound::new(limits.in_flight_max + limits.uncommitted_max));
+        let mut schedule = Schedule::new(limits, bound, now);
         let rates: BTreeMap<_, _> =
             account_rate.into_iter().map(|rate| (ACCOUNT, number(rate))).collect();
         schedule.configure(webhooks.into_iter().map(endpoint), &rates, now);
@@ -117,7 +118,7 @@ impl Scene {
 
     fn end(&mut self, ticket: &Ticket, outcome: &Outcome) {
         self.schedule.ended(&ticket.ended(), outcome, self.now);
-        self.schedule.settled();
+        self.schedule.unsettled.settle();
     }
 
     /// Answers everything at once, for so long; how many of each webhook left.
@@ -376,8 +377,10 @@ fn outcomes_that_are_not_committed_hold_back_further_attempts() {
         }
     }
     assert_eq!(made, 10);
-    scene.schedule.settled();
+    assert!(scene.schedule.unsettled.settle(), "somebody waits for it");
     assert_eq!(scene.all().len(), 1);
+    let _ = (0..5).map(|_| scene.schedule.unsettled.settle()).collect::<Vec<_>>();
+    assert!(!scene.schedule.unsettled.settle(), "nobody does");
 }
 
 #[test]
