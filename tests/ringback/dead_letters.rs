@@ -1,5 +1,7 @@
 //! What was given up, in an operator's hands: listed, shown, and sent after all.
 
+mod terminal;
+
 use crate::harness::PATIENCE;
 use crate::harness::broker;
 use crate::harness::child::free_port;
