@@ -190,11 +190,6 @@ impl Outbox {
                 Some((share.cursor.due, (webhook.clone(), key.0, key.1)))
             }));
         }
-        if self.bytes < self.limits.bytes
-            && let Some(key) = self.crowded.pop_front()
-        {
-            self.touched.insert(key);
-        }
     }
 
     /// Puts back what a lane gave back unsent: it is looked at again.
@@ -289,6 +284,14 @@ impl Outbox {
     ) -> Result<Vec<Doomed>, StoreError> {
         let mut doomed = Vec::new();
         for key in std::mem::take(&mut self.touched) {
+            self.look(key, now, hands, &mut doomed)?;
+        }
+        // All of them, since one that has nothing any more would wake no other; those without room stand in line again.
+        for _ in 0..self.crowded.len() {
+            if self.bytes >= self.limits.bytes {
+                break;
+            }
+            let Some(key) = self.crowded.pop_front() else { break };
             self.look(key, now, hands, &mut doomed)?;
         }
         let started = Instant::now();

@@ -6,6 +6,7 @@ use super::task::Task;
 use super::work::Work;
 use super::{Engine, EngineError, clock};
 use crate::delivery::Attempted;
+use crate::domain::WebhookName;
 use crate::log::{Assignment, End, From, LogError, Place, Start, Transactions};
 use crate::store::WriteBack;
 use std::sync::atomic::Ordering;
@@ -169,8 +170,12 @@ impl Engine {
                     Input::Attempted(attempted) => self.attempted(attempted, work)?,
                     // Read after the revocation began, and so another's to read.
                     Input::Records(bundle) => work.gate_bytes += bundle.bytes,
-                    // Rows of partitions that go; breakers are told of when there is something to commit.
-                    Input::Returned(_) | Input::Breaker(..) => {}
+                    Input::Breaker(webhook, state) => {
+                        let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
+                        work.breaker(webhook, state, &self.view(&endpoint));
+                    }
+                    // Rows of partitions that go.
+                    Input::Returned(_) => {}
                     other @ (Input::Assigned(_)
                     | Input::Revoked { .. }
                     | Input::Restored { .. }

@@ -257,3 +257,16 @@ fn what_is_in_hand_is_bounded_and_yet_each_class_of_a_lane_has_a_row() {
     scene.end(jobs, Verdict::Retry);
     assert!(!scene.dispatch().is_empty(), "there is room again");
 }
+
+#[test]
+fn a_share_that_was_crowded_out_and_is_gone_leaves_its_turn_to_the_next() {
+    let mut scene = Scene::holding(100, 1, 2000);
+    let jobs = scene.dispatch();
+    scene.add(5000, 1);
+    let key = |n: &str| (WebhookName::new(n).unwrap(), 0, Class::Retry);
+    scene.outbox.crowded.extend([key("of nobody"), key("crm")]);
+    scene.outbox.due.clear();
+    scene.end(jobs, Verdict::Retry);
+    scene.outbox.due.clear();
+    assert!(!scene.dispatch().is_empty());
+}

@@ -23,6 +23,10 @@ impl Work {
         let slot = self.endpoints.get(&key);
         let state = slot.map_or_else(|| rows.endpoint(webhook), |slot| slot.new);
         let events = decide_endpoint(&state, command, view.rules.webhook(webhook), view.now);
+        // As good as always: an endpoint that does well makes no news.
+        if events.is_empty() {
+            return;
+        }
         let account = account(webhook, view);
         for event in events {
             let written = |out: &mut Vec<u8>| {
