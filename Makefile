@@ -9,7 +9,7 @@ RUST_TEST_THREADS ?= 2
 export RINGBACK_CACHE CARGO_TARGET_DIR RUST_TEST_THREADS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench
+.PHONY: help demo build test bench simulate
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,3 +39,9 @@ test: own ## everything that CI runs
 bench: own ## the benchmarks: the steps, then the whole on a real Kafka, which takes some minutes
 	@ops/local/setup.sh test
 	cargo bench --locked --bench steps --bench end_to_end
+
+SEEDS ?= 100000
+FIRST ?= 0
+simulate: own ## many simulated histories: SEEDS=1000000 FIRST=5000; RINGBACK_SIMULATION=7 tells the story of one
+	@ops/local/setup.sh build
+	SEEDS=$(SEEDS) FIRST=$(FIRST) cargo test --release --locked --lib no_fault_loses -- --nocapture

@@ -30,6 +30,8 @@ pub use address::{AddressPolicy, BlockedAddress};
 pub use breaker::BreakerState;
 pub use endpoint::{Endpoint, EndpointError};
 pub use lane::{Appetite, Job};
+#[cfg(test)]
+pub(crate) use lanes::{AlarmClock, Attempt, Courier};
 pub use lanes::{Attempted, Lanes, Unsettled, Watch};
 pub use proxy::{Proxy, ProxyError};
 pub use schedule::InstanceLimits;

@@ -21,6 +21,8 @@ mod transaction;
 pub use broadcast::{BroadcastError, broadcast};
 pub use client::{Cluster, LogError};
 pub use reader::{Assignment, End, From, LogEvent, OffsetsClient, Reader, ReaderHandle, Start};
+#[cfg(test)]
+pub(crate) use record::Reading;
 pub use record::{
     FORWARDED_HEADERS, Forward, Place, Record, RecordBody, Role, Topics, forward_headers,
 };
