@@ -22,7 +22,7 @@ pub use broadcast::{BroadcastError, broadcast};
 pub use client::{Cluster, LogError};
 pub use reader::{Assignment, End, From, LogEvent, OffsetsClient, Reader, ReaderHandle, Start};
 pub use record::{
-    FORWARDED_HEADERS, Forward, Place, Record, RecordBody, Role, Topics, forward_headers,
+    FORWARDED_HEADERS, Forward, Place, Record, RecordBody, Role, Topics, forward_headers, origin,
 };
 pub use registry::Registry;
 pub use replayer::{Mark, Marks, Replayer};
