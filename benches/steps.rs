@@ -17,7 +17,7 @@ use ringback::domain::{
     RetrySchedule, Rules, Source, State, StatusTable, Timestamp, Verdict, WebhookName,
     WebhookRules, decide, evolve,
 };
-use ringback::store::{Batch, Checkpoint, Derived, Store};
+use ringback::store::{Checkpoint, Derived, Store};
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
@@ -128,7 +128,7 @@ fn committing(criterion: &mut Criterion) {
     let mut number = 0_u64;
     criterion.bench_function(&format!("commit {ROWS} rows"), |bencher| {
         bencher.iter(|| {
-            let mut batch = Batch::default();
+            let mut batch = partition.batch(0);
             for _ in 0..ROWS {
                 number += 1;
                 let uuid =

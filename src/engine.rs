@@ -7,40 +7,42 @@
 //! Commit first, act after: a lane sees a row only once it is committed to Kafka and written to the store, and it is
 //! read back from there, so that running and recovering are one path.
 
-mod clock;
 mod commit;
 mod config;
 mod dispatch;
 mod input;
 mod intake;
+mod kafka;
 mod mailbox;
 mod outbox;
+mod ports;
 mod rebalance;
 mod report;
 mod restore;
 mod task;
+mod wires;
 mod work;
 
-pub use clock::now;
 pub use config::{EngineConfig, EngineSettings};
 
-use crate::delivery::{Attempted, BreakerState, Endpoint, InstanceLimits, Job, Lanes, Watch};
+use crate::clock;
+use crate::delivery::{Attempted, Endpoint, Lanes};
 use crate::domain::{Command, EndpointCommand, Timestamp, WebhookName};
-use crate::log::{
-    LogError, LogEvent, Place, Reader, ReaderHandle, RecordBody, Registry, Topics, Transactions,
-    forward_headers,
-};
+use crate::log::{LogError, Place, RecordBody, Registry, Topics, forward_headers};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Metrics};
 use input::Input;
 use intake::{Bundle, Intake};
+use kafka::Kafka;
 use mailbox::Mailbox;
 use outbox::{Doomed, HandLimits, Outbox};
+use ports::Log;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use task::Task;
+use wires::Wires;
 use work::{View, Work};
 
 /// A batch of so much is worth gathering for.
@@ -89,6 +91,19 @@ pub struct Parts {
     pub health: Arc<Health>,
 }
 
+/// What a shell is built of.
+struct Pieces<L: Log> {
+    settings: EngineSettings,
+    config: Arc<EngineConfig>,
+    store: Store,
+    log: L,
+    transactions: L::Transactions,
+    lanes: Lanes,
+    wires: Wires,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+}
+
 /// Tells the engine from outside.
 #[derive(Clone)]
 pub struct EngineHandle {
@@ -109,13 +124,16 @@ impl EngineHandle {
     }
 }
 
+/// The daemon's engine.
+pub struct Engine(Shell<Kafka>);
+
 /// The shell's state.
-pub struct Engine {
+struct Shell<L: Log> {
     settings: EngineSettings,
     config: Arc<EngineConfig>,
     store: Store,
-    reader: ReaderHandle,
-    transactions: Option<Transactions>,
+    log: L,
+    transactions: Option<L::Transactions>,
     lanes: Lanes,
     mailbox: Arc<Mailbox<Input>>,
     metrics: Arc<Metrics>,
@@ -129,7 +147,7 @@ pub struct Engine {
     doomed: Vec<Doomed>,
     /// Outcomes that wait until their partition is restored.
     orphans: Vec<Attempted>,
-    restoring: Option<restore::Restoring>,
+    restoring: Option<L::Restoring>,
     revoking: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
     /// Inputs that belong to no partition of ours and only forward.
@@ -150,67 +168,37 @@ pub struct Engine {
     failure: Option<EngineError>,
 }
 
-struct LaneWatch {
-    mailbox: Arc<Mailbox<Input>>,
-    metrics: Arc<Metrics>,
-}
-
-impl Watch for LaneWatch {
-    fn attempted(&self, attempted: Attempted) {
-        self.metrics.attempt(attempted.job.phase, &attempted.outcome);
-        self.mailbox.put(Input::Attempted(attempted), 1);
-    }
-
-    fn returned(&self, jobs: Vec<Job>) {
-        self.mailbox.put(Input::Returned(jobs), 1);
-    }
-
-    fn breaker(&self, webhook: WebhookName, state: BreakerState) {
-        self.mailbox.put(Input::Breaker(webhook, state), 1);
-    }
-
-    fn rate_limited(&self, attempts: u64) {
-        self.metrics.rate_limited(attempts);
-    }
-
-    fn now(&self) -> Timestamp {
-        clock::now()
-    }
-}
-
 impl Engine {
-    /// Makes the producer, joins the group, and is ready to [`Engine::run`]. Blocks.
+    /// A handle for those outside.
+    #[must_use]
+    pub fn handle(&self) -> EngineHandle {
+        EngineHandle { mailbox: self.0.mailbox.clone(), stopping: self.0.stopping.clone() }
+    }
+
+    /// Runs until it is shut down.
     ///
     /// # Errors
-    /// When Kafka can't be used as it is configured.
-    pub fn new(parts: Parts) -> Result<Self, EngineError> {
-        let Parts { settings, config, store, topics, registry, runtime, metrics, health } = parts;
-        let mailbox = Arc::new(Mailbox::new());
-        let (revoking, stopping) =
-            (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let transactions = first_transactions(&settings, &health)?;
-        let watch = LaneWatch { mailbox: mailbox.clone(), metrics: metrics.clone() };
-        let limits = InstanceLimits {
-            in_flight_max: settings.in_flight_max,
-            uncommitted_max: settings.uncommitted_max,
-            rate_per_second: settings.rate_per_second,
-        };
-        let lanes = Lanes::new(limits, Arc::new(watch), runtime);
+    /// When it can't go on.
+    pub fn run(self) -> Result<(), EngineError> {
+        self.0.run()
+    }
+}
+
+impl<L: Log> Shell<L> {
+    /// Nothing is assigned yet.
+    fn new(pieces: Pieces<L>) -> Self {
+        let Pieces { settings, config, store, log, transactions, lanes, wires, metrics, health } =
+            pieces;
         lanes.configure(config.endpoints.iter().cloned(), &config.account_rates);
-        let reader = Reader::spawn(
-            &settings.kafka,
-            topics,
-            registry,
-            sink(mailbox.clone(), revoking.clone()),
-        )?;
         let limits = HandLimits { bytes: HAND_BYTES, ahead: settings.uncommitted_max };
-        Ok(Self {
+        let Wires { mailbox, revoking, stopping } = wires;
+        Self {
             outbox: Outbox::new(limits),
             intake: Intake::default(),
             settings,
             config,
             store,
-            reader,
+            log,
             transactions: Some(transactions),
             lanes,
             mailbox,
@@ -230,53 +218,52 @@ impl Engine {
             buffer: Vec::new(),
             busy: false,
             gather: Duration::ZERO,
-            committed_at: Instant::now(),
-            reported_at: Instant::now(),
+            committed_at: clock::instant(),
+            reported_at: clock::instant(),
             failure: None,
-        })
+        }
     }
 
-    /// A handle for those outside.
-    #[must_use]
-    pub fn handle(&self) -> EngineHandle {
-        EngineHandle { mailbox: self.mailbox.clone(), stopping: self.stopping.clone() }
-    }
-
-    /// Runs until it is shut down.
-    ///
-    /// # Errors
-    /// When it can't go on.
-    pub fn run(mut self) -> Result<(), EngineError> {
+    fn run(mut self) -> Result<(), EngineError> {
         let mut inputs = Vec::new();
-        while !self.reader.closed() {
+        while !self.log.closed() {
             let (weight, deadline) = self.patience();
             self.mailbox.take(&mut inputs, weight, deadline);
             self.health.heartbeat();
-            let mut work = Work::reusing(std::mem::take(&mut self.buffer));
-            let turn = self.turn(&mut inputs, &mut work);
-            let turn = turn.and_then(|()| self.finish_turn(work));
-            if let Err(error) = turn {
-                self.failure.get_or_insert(error);
-                // What is left is not ours any more: the revocation that closing brings is only answered.
-                self.abandon();
-                self.close();
-            }
+            self.go_round(&mut inputs);
         }
+        self.end()
+    }
+
+    /// One round of the loop, over what has come in.
+    fn go_round(&mut self, inputs: &mut Vec<Input>) {
+        let mut work = Work::reusing(std::mem::take(&mut self.buffer));
+        let turn = self.turn(inputs, &mut work);
+        if let Err(error) = turn.and_then(|()| self.finish_turn(work)) {
+            self.failure.get_or_insert(error);
+            // What is left is not ours any more: the revocation that closing brings is only answered.
+            self.abandon();
+            self.close();
+        }
+    }
+
+    /// The reader has ended.
+    fn end(mut self) -> Result<(), EngineError> {
         if !self.closing {
             self.failure.get_or_insert(EngineError::Reader);
         }
-        self.reader.join();
+        self.log.join();
         self.failure.map_or(Ok(()), Err)
     }
 
     fn close(&mut self) {
         self.closing = true;
-        self.reader.close();
+        self.log.close();
     }
 
     /// How much to wait for, and until when: a busy engine gathers, an idle one takes what comes.
     fn patience(&self) -> (usize, Instant) {
-        let now = Instant::now();
+        let now = clock::instant();
         if self.busy {
             let weight = BATCH_WEIGHT.min(self.settings.uncommitted_max.div_ceil(2));
             return (weight, self.committed_at + self.gather);
@@ -446,49 +433,4 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-/// A broker that is away is waited for; a property that is wrong is not.
-fn first_transactions(
-    settings: &EngineSettings,
-    health: &Health,
-) -> Result<Transactions, EngineError> {
-    let waiting = crate::telemetry::Waiting::Kafka(settings.kafka.bootstrap_servers.clone());
-    loop {
-        match Transactions::open(&settings.kafka, settings.partitions) {
-            Ok(transactions) => {
-                health.resume(&waiting);
-                return Ok(transactions);
-            }
-            Err(error @ LogError::Client(_)) => return Err(error.into()),
-            Err(error) => {
-                health.wait(waiting.clone());
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "no transactional producer yet; trying again"
-                );
-                std::thread::sleep(IDLE_WAKE);
-            }
-        }
-    }
-}
-
-fn sink(
-    mailbox: Arc<Mailbox<Input>>,
-    revoking: Arc<AtomicBool>,
-) -> Arc<dyn Fn(LogEvent) + Send + Sync> {
-    Arc::new(move |event| match event {
-        LogEvent::Records { epoch, records, bytes } => {
-            let weight = records.len();
-            mailbox.put(Input::Records(Bundle { epoch, records, bytes }), weight);
-        }
-        LogEvent::Assigned(assignment) => mailbox.put_urgent(Input::Assigned(assignment)),
-        LogEvent::Revoked { lost, reply } => {
-            // A commit that is being tried again gives up for it.
-            revoking.store(true, Ordering::SeqCst);
-            mailbox.put_urgent(Input::Revoked { lost, reply });
-        }
-        LogEvent::Ends(ends) => mailbox.put(Input::Ends(ends), 0),
-        LogEvent::Failed(what) => mailbox.put_urgent(Input::Failed(what)),
-    })
 }

@@ -10,6 +10,7 @@
 //! | 0 | [`domain`] | ids, time, commands, events, state; [`domain::decide`] and [`domain::evolve`]; the retry schedule |
 //! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro), stored rows, events, dead letters, bodies |
 //! | 1 | [`telemetry`] | every metric's name and labels, health, logs, what is masked in them |
+//! | 1 | [`clock`] | what time it is, and waiting |
 //! | 2 | [`store`] | RocksDB: one column family per partition; rows, due index and checkpoint together |
 //! | 2 | [`log`] | Kafka: the poll thread, the transaction, the restore, the topics |
 //! | 2 | [`delivery`] | HTTP: one lane per endpoint, the client, the address policy, the signature |
@@ -110,6 +111,7 @@
 pub mod admin;
 pub mod app;
 pub mod cli;
+pub mod clock;
 pub mod codec;
 pub mod config;
 pub mod delivery;

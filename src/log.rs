@@ -26,7 +26,9 @@ pub use record::{
 };
 pub use registry::Registry;
 pub use replayer::{Mark, Marks, Replayer};
-pub use restore::{RestoreError, Restored, Want, restore};
+pub use restore::{
+    Changelog, KafkaChangelog, Polled, Restoration, RestoreError, Restored, Step, Want,
+};
 pub use scan::{ScanFrom, ScanRange, ScanRecord, Scanned, Scanner};
 pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
 pub use topics::{TopicFault, TopicState, create_missing, mend, survey};

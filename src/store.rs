@@ -8,6 +8,7 @@ mod batch;
 mod bulk;
 mod checkpoint;
 mod derived;
+mod family;
 mod key;
 mod partition;
 mod write_back;
@@ -19,6 +20,10 @@ pub use derived::Derived;
 pub use key::{Backlogs, DueKey, RowKey, StoreKey, TimerKey};
 pub use partition::Partition;
 pub use write_back::WriteBack;
+
+#[cfg(test)]
+pub(crate) use family::memory;
+use family::{Family, Rocks};
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options,
@@ -68,7 +73,15 @@ pub enum StoreError {
 }
 
 /// The state store of an instance.
-pub struct Store {
+pub struct Store(Kind);
+
+enum Kind {
+    Rocks(Database),
+    #[cfg(test)]
+    Memory(memory::Disk),
+}
+
+struct Database {
     db: Arc<Db>,
     options: Arc<Options>,
     unlogged: Arc<WriteOptions>,
@@ -109,12 +122,18 @@ impl Store {
         let _ = std::fs::remove_dir_all(&scratch);
         std::fs::create_dir_all(&scratch)
             .map_err(|source| StoreError::Scratch { directory: scratch.clone(), source })?;
-        Ok(Self {
+        Ok(Self(Kind::Rocks(Database {
             db: Arc::new(db),
             options: Arc::new(options),
             unlogged: Arc::new(unlogged),
             scratch: scratch.into(),
-        })
+        })))
+    }
+
+    /// A store on a simulated disk.
+    #[cfg(test)]
+    pub(crate) fn on(disk: memory::Disk) -> Self {
+        Self(Kind::Memory(disk))
     }
 
     /// The partition's state, empty if there is none yet.
@@ -122,13 +141,23 @@ impl Store {
     /// # Errors
     /// When the disk fails.
     pub fn partition(&self, number: u32) -> Result<Partition, StoreError> {
+        let family = match &self.0 {
+            Kind::Rocks(database) => Family::Rocks(database.family(number)?),
+            #[cfg(test)]
+            Kind::Memory(disk) => Family::Memory(disk.family(number)),
+        };
+        Ok(Partition { family, number })
+    }
+}
+
+impl Database {
+    fn family(&self, number: u32) -> Result<Rocks, StoreError> {
         let name = family_name(number);
         if self.db.cf_handle(&name).is_none() {
             self.db.create_cf(&name, &self.options)?;
         }
-        Ok(Partition {
+        Ok(Rocks {
             db: self.db.clone(),
-            number,
             name: name.into(),
             options: self.options.clone(),
             unlogged: self.unlogged.clone(),

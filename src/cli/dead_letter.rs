@@ -5,10 +5,10 @@ mod replay;
 mod show;
 
 use super::{FAILED, UNAVAILABLE, chain, load};
+use crate::clock;
 use crate::codec::event::rfc3339;
 use crate::config::{Accounts, Settings};
 use crate::domain::{AccountId, DeadLetterReason};
-use crate::engine;
 use crate::replay::{Filter, Letter, Letters, Progress, ReplayError, Stage, Target, When};
 use crate::shutdown::Signals;
 use clap::builder::PossibleValuesParser;
@@ -57,7 +57,7 @@ fn reasons() -> PossibleValuesParser {
 }
 
 fn when(text: &str) -> Result<When, String> {
-    When::parse(text, engine::now())
+    When::parse(text, clock::now())
 }
 
 fn target(text: &str) -> Result<Target, String> {

@@ -6,8 +6,8 @@ mod state;
 
 use super::terminal::{one_line, print, printable, table};
 use super::{FAILED, UNAVAILABLE, USAGE, chain, load};
+use crate::clock;
 use crate::domain::PhononUuid;
-use crate::engine;
 use clap::Args;
 use fact::COLUMNS;
 use read::{Row, TraceError, Traced};
@@ -119,7 +119,7 @@ fn text_lines(traced: &Traced, bodies: bool) -> Vec<String> {
         return lines;
     };
     lines.push(format!("Now, by the changelog's partition {partition} at offset {offset}:"));
-    let now = engine::now();
+    let now = clock::now();
     let endpoints = traced.endpoints.iter();
     let endpoints = endpoints.filter_map(|(name, known)| state::endpoint_line(name, known, now));
     let sentences = state::lines(state, now).into_iter().chain(endpoints);

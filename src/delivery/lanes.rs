@@ -7,6 +7,7 @@ use super::breaker::BreakerState;
 use super::endpoint::Endpoint;
 use super::lane::{Appetite, Job};
 use super::schedule::{Bound, InstanceLimits, Schedule, Ticket};
+use crate::clock;
 use crate::domain::{AccountId, Outcome, Timestamp, WebhookName};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -70,10 +71,71 @@ struct Shared {
     in_flight: AtomicUsize,
     unsettled: Arc<Bound>,
     watch: Arc<dyn Watch>,
+    courier: Arc<dyn Courier>,
+    this: Weak<Shared>,
+}
+
+/// Who makes attempts and wakes the lanes: Tokio, or in tests a simulation of the network.
+pub(crate) trait Courier: Send + Sync {
+    /// Makes the attempt, and then those that [`Attempt::end`] hands on.
+    fn take(&self, attempt: Attempt);
+    /// The lanes are to be woken earlier than was known.
+    fn earlier(&self);
+}
+
+/// An attempt that is being made.
+pub(crate) struct Attempt {
+    shared: Arc<Shared>,
+    ticket: Ticket,
+}
+
+impl Attempt {
+    /// What is sent.
+    #[cfg(test)]
+    pub(crate) fn job(&self) -> &Job {
+        &self.ticket.job
+    }
+
+    async fn make(&self) -> Outcome {
+        let Ticket { job, endpoint, .. } = &self.ticket;
+        let unix_seconds = self.shared.watch.now().as_ms().div_euclid(1000);
+        endpoint.attempt(job.id, job.attempt, job.body.clone(), unix_seconds).await
+    }
+
+    /// It ended; the next one to be made.
+    pub(crate) fn end(self, outcome: Outcome) -> Option<Self> {
+        let Self { shared, ticket } = self;
+        let ended = ticket.ended();
+        let ((), next) = shared.act_and_take(|schedule, now| schedule.ended(&ended, &outcome, now));
+        // The outcome is told before it stops counting, so that nobody sees neither.
+        let unsettled = Unsettled(shared.this.clone());
+        shared.watch.attempted(Attempted { job: ticket.job, outcome, unsettled });
+        shared.in_flight.fetch_sub(1, Ordering::AcqRel);
+        next.map(|ticket| Self { shared, ticket })
+    }
+}
+
+/// Each attempt in a task.
+struct Tasks {
     runtime: tokio::runtime::Handle,
     /// The alarm is to be set earlier.
     earlier: Arc<Notify>,
-    this: Weak<Shared>,
+}
+
+impl Courier for Tasks {
+    fn take(&self, attempt: Attempt) {
+        self.runtime.spawn(async move {
+            let mut next = Some(attempt);
+            while let Some(attempt) = next {
+                let outcome = attempt.make().await;
+                next = attempt.end(outcome);
+            }
+        });
+    }
+
+    fn earlier(&self) {
+        self.earlier.notify_one();
+    }
 }
 
 impl Lanes {
@@ -84,19 +146,42 @@ impl Lanes {
         watch: Arc<dyn Watch>,
         runtime: tokio::runtime::Handle,
     ) -> Self {
+        let earlier: Arc<Notify> = Arc::default();
+        let courier = Tasks { runtime: runtime.clone(), earlier: earlier.clone() };
+        let lanes = Self::with(limits, watch, Arc::new(courier));
+        runtime.spawn(wake(Arc::downgrade(&lanes.shared), earlier));
+        lanes
+    }
+
+    /// Lanes whose attempts `courier` makes.
+    pub(crate) fn with(
+        limits: InstanceLimits,
+        watch: Arc<dyn Watch>,
+        courier: Arc<dyn Courier>,
+    ) -> Self {
         let unsettled = Arc::new(Bound::new(limits.in_flight_max + limits.uncommitted_max));
-        let schedule = Schedule::new(limits, unsettled.clone(), Instant::now());
+        let schedule = Schedule::new(limits, unsettled.clone(), clock::instant());
         let shared = Arc::new_cyclic(|this| Shared {
             schedule: Mutex::new(schedule),
             unsettled,
             in_flight: AtomicUsize::new(0),
             watch,
-            runtime: runtime.clone(),
-            earlier: Arc::default(),
+            courier,
             this: this.clone(),
         });
-        runtime.spawn(wake(Arc::downgrade(&shared)));
         Self { shared }
+    }
+
+    /// When they are to be woken, if ever.
+    #[cfg(test)]
+    pub(crate) fn alarm(&self) -> Option<Instant> {
+        self.shared.lock().alarm()
+    }
+
+    /// Wakes those whose time has come.
+    #[cfg(test)]
+    pub(crate) fn wake(&self) {
+        self.shared.act(Schedule::wake);
     }
 
     /// Puts `endpoints` in the place of those before; a lane whose endpoint stays keeps what it has learnt.
@@ -168,7 +253,7 @@ impl Lanes {
 
 impl Drop for Lanes {
     fn drop(&mut self) {
-        self.shared.earlier.notify_one();
+        self.shared.courier.earlier();
     }
 }
 
@@ -180,8 +265,8 @@ impl Shared {
     /// Does something to the schedule, and lets leave what may leave then.
     fn act<T>(&self, act: impl FnOnce(&mut Schedule, Instant) -> T) -> T {
         let (done, first) = self.act_and_take(act);
-        if let (Some(ticket), Some(this)) = (first, self.this.upgrade()) {
-            self.runtime.spawn(this.run(ticket));
+        if let (Some(ticket), Some(shared)) = (first, self.this.upgrade()) {
+            self.courier.take(Attempt { shared, ticket });
         }
         done
     }
@@ -193,7 +278,7 @@ impl Shared {
     ) -> (T, Option<Ticket>) {
         let mut schedule = self.lock();
         // Not before, so that time never goes backwards for the schedule.
-        let now = Instant::now();
+        let now = clock::instant();
         let alarm = schedule.alarm();
         let done = act(&mut schedule, now);
         let first = schedule.next(now);
@@ -211,7 +296,7 @@ impl Shared {
         let rate_limited = std::mem::take(&mut schedule.rate_limited);
         drop(schedule);
         if earlier {
-            self.earlier.notify_one();
+            self.courier.earlier();
         }
         for (webhook, state) in changes {
             self.watch.breaker(webhook, state);
@@ -222,38 +307,21 @@ impl Shared {
         if rate_limited > 0 {
             self.watch.rate_limited(rate_limited);
         }
-        if let Some(this) = self.this.upgrade() {
+        if let Some(shared) = self.this.upgrade() {
             for ticket in others {
-                self.runtime.spawn(this.clone().run(ticket));
+                self.courier.take(Attempt { shared: shared.clone(), ticket });
             }
         }
         (done, first)
     }
-
-    /// Makes attempts for as long as there is one to make.
-    async fn run(self: Arc<Self>, ticket: Ticket) {
-        let mut next = Some(ticket);
-        while let Some(ticket) = next {
-            let ended = ticket.ended();
-            let Ticket { job, endpoint, .. } = ticket;
-            let unix_seconds = self.watch.now().as_ms().div_euclid(1000);
-            let outcome =
-                endpoint.attempt(job.id, job.attempt, job.body.clone(), unix_seconds).await;
-            ((), next) = self.act_and_take(|schedule, now| schedule.ended(&ended, &outcome, now));
-            // The outcome is told before it stops counting, so that nobody sees neither.
-            let unsettled = Unsettled(self.this.clone());
-            self.watch.attempted(Attempted { job, outcome, unsettled });
-            self.in_flight.fetch_sub(1, Ordering::AcqRel);
-        }
-    }
 }
 
 /// Wakes those whose time has come, for as long as there are lanes.
-async fn wake(shared: Weak<Shared>) {
+async fn wake(shared: Weak<Shared>, earlier: Arc<Notify>) {
     loop {
         let Some(this) = shared.upgrade() else { return };
         this.act(Schedule::wake);
-        let (alarm, earlier) = (this.lock().alarm(), this.earlier.clone());
+        let alarm = this.lock().alarm();
         drop(this);
         match alarm {
             // Whichever comes first.

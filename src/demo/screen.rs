@@ -1,6 +1,6 @@
 //! What the demo says, a line or a block at a time, whoever says it.
 
-use crate::engine;
+use crate::clock;
 use std::io::{IsTerminal as _, Write as _};
 
 /// What a line is about.
@@ -61,7 +61,7 @@ impl Screen {
 
     /// A line, and something longer below it that nothing else comes between.
     pub(super) fn block(self, about: About, text: &str, below: &str) {
-        let now = jiff::Timestamp::from_millisecond(engine::now().as_ms()).unwrap_or_default();
+        let now = jiff::Timestamp::from_millisecond(clock::now().as_ms()).unwrap_or_default();
         let time = now.strftime("%H:%M:%S%.3f");
         let word = about.word();
         let (on, off) = if self.colours { (about.colour(), "\x1b[0m") } else { ("", "") };

@@ -1,15 +1,17 @@
 //! Committing a batch: one transaction, then its rows become the state, then what is derived in memory.
 
+use super::ports::{Log, Transactions};
 use super::work::{Slot, Told, Work};
-use super::{BUSY_WEIGHT, Engine, EngineError, clock};
+use super::{BUSY_WEIGHT, EngineError, Shell};
+use crate::clock;
 use crate::codec::row::Meta;
 use crate::delivery::Attempted;
-use crate::log::{Committed, TransactionError, TransactionFault, Transactions};
+use crate::log::{Committed, TransactionError, TransactionFault};
 use crate::telemetry::{TransactionErrorKind, Waiting};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What the rows of all partitions may take in memory, in each of their two generations.
 const GENERATION_BYTES: usize = 12 << 20;
@@ -27,7 +29,7 @@ enum Ending {
     Unknown,
 }
 
-impl Engine {
+impl<L: Log> Shell<L> {
     pub(super) fn commit(&mut self, mut work: Work) -> Result<(), EngineError> {
         if work.is_empty() {
             // Outcomes that were stale are done with all the same.
@@ -37,7 +39,7 @@ impl Engine {
             self.buffer = work.into_buffer();
             return Ok(());
         }
-        let started = Instant::now();
+        let started = clock::instant();
         let metas = self.metas(&work);
         let meta_rows = work.seal(&metas);
         for number in metas.keys() {
@@ -45,7 +47,7 @@ impl Engine {
         }
         match self.transact(&work) {
             Ending::Committed(committed) => {
-                self.metrics.transaction(started.elapsed());
+                self.metrics.transaction(clock::since(started));
                 self.put(&mut work, &committed, &meta_rows);
                 self.advance(&work, metas);
             }
@@ -60,7 +62,7 @@ impl Engine {
         self.open_gates(&work);
         self.busy = work.outcomes.len() + work.told.len() >= BUSY_WEIGHT;
         // Gathering for a few times what a commit takes costs little more than for the whole interval, and much less time.
-        self.gather = (started.elapsed() * GATHER_FACTOR).min(self.settings.commit_interval());
+        self.gather = (clock::since(started) * GATHER_FACTOR).min(self.settings.commit_interval());
         self.committed_at = started;
         self.buffer = work.into_buffer();
         Ok(())
@@ -107,14 +109,14 @@ impl Engine {
             {
                 return Ending::Abandoned;
             }
-            std::thread::sleep(RETRY_PAUSE);
+            clock::sleep(RETRY_PAUSE);
         }
     }
 
     /// One transaction from begin to commit. Only after an abortable error is it known that it was not committed.
     fn attempt(
         &self,
-        transactions: &Transactions,
+        transactions: &L::Transactions,
         work: &Work,
     ) -> Result<Committed, TransactionError> {
         self.insist(|| transactions.begin())?;
@@ -122,11 +124,11 @@ impl Engine {
             transactions.send(&outgoing)?;
         }
         let offsets = || work.offsets.iter().map(|(place, offset)| (place, *offset));
-        self.insist(|| transactions.offsets(&self.reader, offsets()))?;
+        self.insist(|| transactions.offsets(&self.log, offsets()))?;
         self.insist(|| transactions.commit())
     }
 
-    fn abort(&self, transactions: &Transactions) -> bool {
+    fn abort(&self, transactions: &L::Transactions) -> bool {
         match self.insist(|| transactions.abort()) {
             Ok(()) => true,
             Err(error) => {
@@ -152,7 +154,7 @@ impl Engine {
                     if self.stopping.load(Ordering::SeqCst) {
                         return Err(TransactionError { fault: TransactionFault::Fatal, ..error });
                     }
-                    std::thread::sleep(RETRY_PAUSE);
+                    clock::sleep(RETRY_PAUSE);
                 }
                 other => return other,
             }
@@ -241,7 +243,7 @@ impl Engine {
 
     /// The reader may go on for as much as is done with.
     pub(super) fn open_gates(&self, work: &Work) {
-        self.reader.open_gate(work.gate_bytes);
+        self.log.open_gate(work.gate_bytes);
     }
 }
 

@@ -2,9 +2,11 @@
 
 use super::config::EngineConfig;
 use super::outbox::{Doomed, Hands};
+use super::ports::Log;
 use super::task::Task;
 use super::work::Work;
-use super::{Engine, EngineError, clock};
+use super::{EngineError, Shell};
+use crate::clock;
 use crate::delivery::{Appetite, Job, Lanes};
 use crate::domain::{Command, EndpointEvent, WebhookName};
 use crate::store::{DueKey, WriteBack};
@@ -37,7 +39,7 @@ impl Hands for Reach<'_> {
     }
 }
 
-impl Engine {
+impl<L: Log> Shell<L> {
     pub(super) fn dispatch(&mut self) -> Result<(), EngineError> {
         let reach = Reach { tasks: &self.tasks, lanes: &self.lanes, config: &self.config };
         let doomed = self.outbox.dispatch(clock::now(), &reach)?;

@@ -1,5 +1,6 @@
 //! The engine's one queue of inputs. It is taken whole, so that a busy engine is not woken per input.
 
+use crate::clock;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -49,7 +50,7 @@ impl<T> Mailbox<T> {
     pub(super) fn take(&self, into: &mut Vec<T>, weight: usize, deadline: Instant) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         while !inner.urgent && inner.weight < weight {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(clock::instant());
             if left.is_zero() {
                 break;
             }

@@ -7,6 +7,7 @@
 
 mod lane;
 
+use crate::clock;
 use crate::delivery::{Appetite, Attempted, Job};
 use crate::domain::{
     Class, DeadLetterReason, DeliveryId, Due, PhononUuid, State, Timestamp, Verdict, WebhookName,
@@ -83,7 +84,7 @@ impl Outbox {
             in_hand: HashMap::new(),
             bytes: 0,
             limits,
-            window_since: Instant::now(),
+            window_since: clock::instant(),
         }
     }
 
@@ -228,8 +229,8 @@ impl Outbox {
 
     /// Counts what has ended, for the lanes' pace; returns how many were delivered.
     pub(super) fn ended(&mut self, outcomes: &[Attempted], now: Timestamp) -> usize {
-        if self.window_since.elapsed() >= WINDOW {
-            self.window_since = Instant::now();
+        if clock::since(self.window_since) >= WINDOW {
+            self.window_since = clock::instant();
             for lane in self.lanes.values_mut() {
                 lane.paces = [Pace::default(), lane.paces[0]];
             }
@@ -294,11 +295,11 @@ impl Outbox {
             let Some(key) = self.crowded.pop_front() else { break };
             self.look(key, now, hands, &mut doomed)?;
         }
-        let started = Instant::now();
+        let started = clock::instant();
         while let Some((due, ..)) = self.due.first()
             && *due <= now
             && doomed.len() < DOOMED
-            && started.elapsed() < DISPATCH
+            && clock::since(started) < DISPATCH
         {
             let Some((_, key)) = self.due.pop_first() else { break };
             self.look(key, now, hands, &mut doomed)?;

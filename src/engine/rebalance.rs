@@ -1,22 +1,24 @@
 //! Partitions come and go.
 
 use super::input::{Input, RestoreFailure, Restored};
-use super::restore::Restoring;
+use super::ports::{Log, Offsets as _};
+use super::restore::{self, Restorer};
 use super::task::Task;
 use super::work::Work;
-use super::{Engine, EngineError, clock};
+use super::{EngineError, Shell};
+use crate::clock;
 use crate::delivery::Attempted;
 use crate::domain::WebhookName;
-use crate::log::{Assignment, End, From, LogError, Place, Start, Transactions};
+use crate::log::{Assignment, End, From, LogError, Place, Start};
 use crate::store::WriteBack;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
-impl Engine {
+impl<L: Log> Shell<L> {
     pub(super) fn assigned(&mut self, assignment: Assignment) -> Result<(), EngineError> {
         self.epoch = Some(assignment.epoch);
         let inbox = self.settings.topics.inbox.as_str();
@@ -40,7 +42,7 @@ impl Engine {
         self.foreign = assignment.places.into_iter().filter(is_foreign).collect();
         let starts =
             self.foreign.iter().map(|place| Start { place: place.clone(), from: From::Here });
-        self.reader.start(assignment.epoch, starts.collect());
+        self.log.start(assignment.epoch, starts.collect());
         self.share();
         tracing::info!(partitions = ?owned, "partitions assigned; restoring");
         self.restore(assignment.epoch);
@@ -50,22 +52,27 @@ impl Engine {
     fn restore(&mut self, epoch: u64) {
         self.cancel_restore();
         let tasks = self.tasks.values().filter(|task| !task.active);
-        let wants =
+        let wanted =
             tasks.map(|task| (task.rows.partition().clone(), task.places.clone())).collect();
-        self.restoring = Some(Restoring::spawn(
+        let parts = restore::Parts {
             epoch,
-            self.settings.clone(),
-            wants,
-            self.reader.offsets_client(),
-            self.mailbox.clone(),
-            self.metrics.clone(),
-            self.health.clone(),
-        ));
+            wanted,
+            mailbox: self.mailbox.clone(),
+            metrics: self.metrics.clone(),
+            health: self.health.clone(),
+        };
+        match Restorer::new(&self.log, parts) {
+            Ok(restorer) => self.restoring = Some(self.log.restore(restorer)),
+            Err(error) => {
+                let error = RestoreFailure::from(error);
+                self.mailbox.put_urgent(Input::RestoreFailed { epoch, error });
+            }
+        }
     }
 
     fn cancel_restore(&mut self) {
         if let Some(restoring) = self.restoring.take() {
-            restoring.cancel();
+            self.log.cancel(restoring);
         }
     }
 
@@ -78,7 +85,7 @@ impl Engine {
             place: place.clone(),
             from: start_from(place, &restored, task.held),
         });
-        self.reader.start(epoch, starts.collect());
+        self.log.start(epoch, starts.collect());
         task.held = false;
         task.active = true;
         let partition = task.rows.partition().clone();
@@ -117,7 +124,7 @@ impl Engine {
             RestoreFailure::Passing(text) => {
                 tracing::warn!(error = text, "restoring failed; trying again");
                 if self.epoch == Some(epoch) {
-                    std::thread::sleep(REOPEN_PAUSE);
+                    clock::sleep(REOPEN_PAUSE);
                     self.restore(epoch);
                 }
                 Ok(())
@@ -157,13 +164,13 @@ impl Engine {
     }
 
     fn drain(&mut self, work: &mut Work) -> Result<(), EngineError> {
-        let deadline = Instant::now() + DRAIN_TIMEOUT;
+        let deadline = clock::instant() + DRAIN_TIMEOUT;
         let mut inputs = Vec::new();
         let mut others = Vec::new();
         loop {
             let drained = self.lanes.in_flight() == 0;
-            let wait =
-                deadline.min(Instant::now() + Duration::from_millis(if drained { 0 } else { 20 }));
+            let wait = deadline
+                .min(clock::instant() + Duration::from_millis(if drained { 0 } else { 20 }));
             self.mailbox.take(&mut inputs, 1, wait);
             for input in inputs.drain(..) {
                 match input {
@@ -186,7 +193,7 @@ impl Engine {
                     | Input::Failed(_)) => others.push(other),
                 }
             }
-            if drained || Instant::now() >= deadline {
+            if drained || clock::instant() >= deadline {
                 break;
             }
         }
@@ -208,7 +215,7 @@ impl Engine {
             }
         }
         self.foreign.clear();
-        self.reader.open_gate(self.intake.clear());
+        self.log.open_gate(self.intake.clear());
         self.outbox.clear();
         self.share();
         self.doomed.clear();
@@ -230,7 +237,7 @@ impl Engine {
     pub(super) fn reset(&mut self, outcomes: Vec<Attempted>) -> Result<(), EngineError> {
         self.transactions = None;
         self.orphans.extend(outcomes);
-        let epoch = self.reader.hold();
+        let epoch = self.log.hold();
         self.epoch = Some(epoch);
         for (number, task) in &mut self.tasks {
             task.active = false;
@@ -240,7 +247,7 @@ impl Engine {
         self.outbox.unload();
         while !self.revoking.load(Ordering::SeqCst) && !self.stopping.load(Ordering::SeqCst) {
             self.health.heartbeat();
-            let opened = Transactions::open(&self.settings.kafka, self.settings.partitions);
+            let opened = self.log.open_transactions();
             // The group's offsets are known only once the producer's leftovers are aborted.
             match opened.and_then(|opened| self.restart_foreign(epoch).map(|()| opened)) {
                 Ok(transactions) => {
@@ -255,7 +262,7 @@ impl Engine {
                         error = &error as &dyn std::error::Error,
                         "no new producer yet; trying again"
                     );
-                    std::thread::sleep(REOPEN_PAUSE);
+                    clock::sleep(REOPEN_PAUSE);
                 }
             }
         }
@@ -267,13 +274,13 @@ impl Engine {
         if self.foreign.is_empty() {
             return Ok(());
         }
-        let committed = self.reader.offsets_client().committed(&self.foreign)?;
+        let committed = self.log.offsets().committed(&self.foreign)?;
         let from = |place: &Place| {
             committed.get(place).map_or(From::Beginning, |offset| From::Offset(*offset))
         };
         let starts =
             self.foreign.iter().map(|place| Start { place: place.clone(), from: from(place) });
-        self.reader.start(epoch, starts.collect());
+        self.log.start(epoch, starts.collect());
         Ok(())
     }
 
@@ -324,7 +331,7 @@ fn signed(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-impl Engine {
+impl<L: Log> Shell<L> {
     /// The age of the oldest row that waits though it is due.
     pub(super) fn oldest_due(&self) -> Option<crate::domain::Timestamp> {
         self.outbox.oldest().filter(|due| *due <= clock::now())

@@ -1,7 +1,9 @@
 //! What the engine tells about its work, once it is committed.
 
-use super::Engine;
+use super::Shell;
+use super::ports::Log;
 use super::work::{Told, Work, shown};
+use crate::clock;
 use crate::domain::{
     EndpointEvent, ErrorReason, Event, IgnoreReason, IgnoredRecord, PhononUuid, RecordKind, Source,
     WebhookName,
@@ -11,11 +13,11 @@ use crate::telemetry::{
     mask,
 };
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-impl Engine {
+impl<L: Log> Shell<L> {
     /// Tells metrics and logs what was committed.
     pub(super) fn tell(&self, work: &Work) {
         for told in &work.told {
@@ -87,7 +89,7 @@ impl Engine {
         match event {
             EndpointEvent::Held { until } => {
                 self.metrics.endpoint_change(EndpointChange::Held);
-                let for_ms = until.ms_since(super::clock::now());
+                let for_ms = until.ms_since(clock::now());
                 tracing::info!(webhook, for_ms, "an endpoint asks to be left alone");
             }
             EndpointEvent::Disabled { disabled, .. } => {
@@ -138,10 +140,10 @@ impl Engine {
 
     /// Sets the gauges, from what is counted as work is done.
     pub(super) fn report(&mut self) {
-        if self.reported_at.elapsed() < REPORT_INTERVAL {
+        if clock::since(self.reported_at) < REPORT_INTERVAL {
             return;
         }
-        self.reported_at = Instant::now();
+        self.reported_at = clock::instant();
         let mut states = [0_u64; 4];
         let mut held = 0;
         let mut bytes = 0;

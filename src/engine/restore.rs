@@ -1,67 +1,22 @@
-//! The restore of partitions, on a thread of its own: the changelog's rows go into the store by the same road that
-//! running takes.
+//! The restore of partitions, beside the engine: the changelog's rows go into the store by the same road that running
+//! takes.
 
-use super::clock;
-use super::config::EngineSettings;
 use super::input::{Input, RestoreFailure, Restored};
 use super::mailbox::Mailbox;
+use super::ports::{Log, Offsets};
+use crate::clock;
 use crate::codec::row;
-use crate::log::{self, OffsetsClient, Place, RestoreError, Want};
+use crate::log::{self, LogError, Place, Restoration, RestoreError, Step, Want};
 use crate::store::{Batch, BulkLoad, Checkpoint, Derived, Loaded, Partition, RowKey, StoreError};
 use crate::telemetry::{Health, Metrics};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 const BATCH_BYTES: usize = 1 << 20;
 /// What all bulk loads together hold in memory.
 const BULK_BYTES: usize = 40 << 20;
 /// Tombstones may be gone from the changelog after this, and what they deleted would come back to life.
 const STORE_AGE_MAX_MS: u64 = 6 * 86_400_000;
-
-/// A restore that is running.
-pub(super) struct Restoring {
-    cancelled: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-type Wanted = Vec<(Partition, Vec<Place>)>;
-
-impl Restoring {
-    pub(super) fn spawn(
-        epoch: u64,
-        settings: EngineSettings,
-        wanted: Wanted,
-        offsets: OffsetsClient,
-        mailbox: Arc<Mailbox<Input>>,
-        metrics: Arc<Metrics>,
-        health: Arc<Health>,
-    ) -> Self {
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let cancel = cancelled.clone();
-        let run = move || {
-            let run = |mailbox: Arc<Mailbox<Input>>| {
-                let targets = targets(wanted).map_err(RestoreFailure::Store)?;
-                Restorer { epoch, offsets, mailbox, metrics, health, targets }
-                    .run(&settings, &cancel)
-            };
-            if let Err(error) = run(mailbox.clone()) {
-                mailbox.put_urgent(Input::RestoreFailed { epoch, error });
-            }
-        };
-        let thread = std::thread::Builder::new().name("restore".to_owned()).spawn(run);
-        Self { cancelled, thread: thread.ok() }
-    }
-
-    /// Ends it, and waits until it writes no more.
-    pub(super) fn cancel(mut self) {
-        self.cancelled.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
 
 struct Target {
     partition: Partition,
@@ -87,59 +42,91 @@ struct Tail {
     pending: BTreeMap<Vec<u8>, Derived>,
 }
 
-fn targets(wanted: Wanted) -> Result<BTreeMap<i32, Target>, StoreError> {
-    let bulk_bytes = BULK_BYTES / wanted.len().max(1);
-    let target = |(partition, places): (Partition, Vec<Place>)| {
-        let number = i32::try_from(partition.number()).unwrap_or(i32::MAX);
-        let checkpoint = partition.checkpoint()?;
-        let load = if checkpoint.next_offset > 0 {
-            Load::Tail(Tail { batch: Batch::default(), pending: BTreeMap::new() })
-        } else {
-            Load::Bulk(BulkLoad::begin(partition.clone(), bulk_bytes)?)
-        };
-        Ok((number, Target { partition, checkpoint, places, load, bulk_bytes, records: 0 }))
-    };
-    wanted.into_iter().map(target).collect()
+type Wanted = Vec<(Partition, Vec<Place>)>;
+
+/// What a restore is made of.
+pub(super) struct Parts {
+    pub(super) epoch: u64,
+    pub(super) wanted: Wanted,
+    pub(super) mailbox: Arc<Mailbox<Input>>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) health: Arc<Health>,
 }
 
-struct Restorer {
+/// A restore, done step by step.
+pub(super) struct Restorer<L: Log> {
+    /// What it is to be, until the first step.
+    begins: Option<(L::Changelog, Wanted)>,
+    restoration: Option<Restoration<L::Changelog>>,
+    rows: Rows<L::Offsets>,
+}
+
+impl<L: Log> Restorer<L> {
+    pub(super) fn new(log: &L, parts: Parts) -> Result<Self, LogError> {
+        let Parts { epoch, wanted, mailbox, metrics, health } = parts;
+        let (offsets, targets) = (log.offsets(), BTreeMap::new());
+        Ok(Self {
+            begins: Some((log.changelog()?, wanted)),
+            restoration: None,
+            rows: Rows { epoch, offsets, mailbox, metrics, health, targets },
+        })
+    }
+
+    /// Does a part of it. A failure ends it, and is told to the engine. Blocks.
+    pub(super) fn step(&mut self) -> Step {
+        self.try_step().unwrap_or_else(|error| {
+            let Rows { epoch, mailbox, .. } = &self.rows;
+            mailbox.put_urgent(Input::RestoreFailed { epoch: *epoch, error });
+            Step::Done
+        })
+    }
+
+    fn try_step(&mut self) -> Result<Step, RestoreFailure> {
+        let Self { begins, restoration, rows } = self;
+        let restoration = match (begins.take(), restoration) {
+            (Some((changelog, wanted)), slot) => {
+                let wants = rows.begin(wanted).map_err(RestoreFailure::Store)?;
+                slot.insert(Restoration::new(changelog, wants))
+            }
+            (None, Some(restoration)) => restoration,
+            (None, None) => return Ok(Step::Done),
+        };
+        restoration.step(&mut |restored| rows.take(restored)).map_err(|error| match error {
+            RestoreError::Store(failure) => failure,
+            RestoreError::Log(error) => error.into(),
+        })
+    }
+}
+
+impl From<LogError> for RestoreFailure {
+    fn from(error: LogError) -> Self {
+        Self::Passing(chain(&error))
+    }
+}
+
+/// Takes the rows.
+struct Rows<O> {
     epoch: u64,
-    offsets: OffsetsClient,
+    offsets: O,
     mailbox: Arc<Mailbox<Input>>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     targets: BTreeMap<i32, Target>,
 }
 
-impl Restorer {
-    fn run(
-        &mut self,
-        settings: &EngineSettings,
-        cancelled: &AtomicBool,
-    ) -> Result<(), RestoreFailure> {
-        let now = clock::now();
-        let wants: Vec<Want> = self
-            .targets
-            .iter()
-            .map(|(partition, target)| Want {
-                partition: *partition,
-                checkpoint: target.checkpoint.next_offset,
-                stale: target.checkpoint.next_offset > 0
-                    && now.ms_since(target.checkpoint.at) > STORE_AGE_MAX_MS,
-            })
-            .collect();
-        let mut take = |restored: log::Restored<'_>| self.take(restored);
-        match log::restore(
-            &settings.kafka,
-            &settings.topics.changelog,
-            &wants,
-            cancelled,
-            &mut take,
-        ) {
-            Ok(()) | Err(RestoreError::Cancelled) => Ok(()),
-            Err(RestoreError::Store(failure)) => Err(failure),
-            Err(RestoreError::Log(error)) => Err(RestoreFailure::Passing(chain(&error))),
+impl<O: Offsets> Rows<O> {
+    fn begin(&mut self, wanted: Wanted) -> Result<Vec<Want>, StoreError> {
+        let (now, bulk_bytes) = (clock::now(), BULK_BYTES / wanted.len().max(1));
+        let mut wants = Vec::with_capacity(wanted.len());
+        for (partition, places) in wanted {
+            let number = i32::try_from(partition.number()).unwrap_or(i32::MAX);
+            let target = Target::new(partition, places, bulk_bytes)?;
+            let Checkpoint { next_offset, at, .. } = target.checkpoint;
+            let stale = next_offset > 0 && now.ms_since(at) > STORE_AGE_MAX_MS;
+            wants.push(Want { partition: number, checkpoint: next_offset, stale });
+            self.targets.insert(number, target);
         }
+        Ok(wants)
     }
 
     fn take(&mut self, restored: log::Restored<'_>) -> Result<(), RestoreFailure> {
@@ -176,10 +163,7 @@ impl Restorer {
     fn end(&mut self, number: i32, next_offset: i64) -> Result<(), RestoreFailure> {
         let Some(target) = self.targets.remove(&number) else { return Ok(()) };
         self.metrics.restored(target.records);
-        let committed = self
-            .offsets
-            .committed(&target.places)
-            .map_err(|error| RestoreFailure::Passing(chain(&error)))?;
+        let committed = self.offsets.committed(&target.places)?;
         let restored = target.finished(next_offset, committed).map_err(RestoreFailure::Store)?;
         self.mailbox
             .put_urgent(Input::Restored { epoch: self.epoch, restored: Box::new(restored) });
@@ -188,6 +172,20 @@ impl Restorer {
 }
 
 impl Target {
+    fn new(
+        partition: Partition,
+        places: Vec<Place>,
+        bulk_bytes: usize,
+    ) -> Result<Self, StoreError> {
+        let checkpoint = partition.checkpoint()?;
+        let load = if checkpoint.next_offset > 0 {
+            Load::Tail(Tail { batch: partition.batch(0), pending: BTreeMap::new() })
+        } else {
+            Load::Bulk(BulkLoad::begin(partition.clone(), bulk_bytes)?)
+        };
+        Ok(Self { partition, checkpoint, places, load, bulk_bytes, records: 0 })
+    }
+
     fn row(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
         self.records += 1;
         let Some(row_key) = RowKey::parse(key) else {

@@ -1,21 +1,18 @@
 //! Reading a partition of the changelog to its end, however an earlier owner left it.
 
-use super::client::{self, LogError};
-use super::reader::list;
-use super::record::Place;
-use super::settings::KafkaSettings;
-use rdkafka::consumer::Consumer as _;
+mod changelog;
+
+pub use changelog::KafkaChangelog;
+
+use super::client::LogError;
+use crate::clock;
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message as _;
-use rdkafka::{Offset, TopicPartitionList};
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const PROGRESS_TIMEOUT: Duration = Duration::from_secs(60);
 const PINNED_INTERVAL: Duration = Duration::from_millis(50);
+const TOLD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A partition that is to be restored.
 #[derive(Clone, Copy, Debug)]
@@ -55,128 +52,203 @@ pub enum RestoreError<E> {
     /// Kafka can't be read.
     #[error("the changelog can't be read")]
     Log(#[from] LogError),
-    /// It is not wanted any more.
-    #[error("cancelled")]
-    Cancelled,
     /// The caller could not take a row.
     #[error("a row can't be stored")]
     Store(#[source] E),
 }
 
-/// Reads each partition from its checkpoint to its end, and hands everything to `take`. Blocks.
-///
-/// # Errors
-/// When Kafka can't be read, the caller fails, or `cancelled` is set.
-pub fn restore<E>(
-    settings: &KafkaSettings,
-    changelog: &str,
-    wants: &[Want],
-    cancelled: &AtomicBool,
-    take: &mut dyn FnMut(Restored<'_>) -> Result<(), E>,
-) -> Result<(), RestoreError<E>> {
-    let topic: Arc<str> = changelog.into();
-    let place = |partition| Place { topic: topic.clone(), partition };
-    let ends = ends(settings, changelog, wants, cancelled)?;
-    let mut starts = TopicPartitionList::new();
-    let mut left: BTreeMap<i32, (i64, i64)> = BTreeMap::new();
-    for want in wants {
-        let (low, high) = ends.get(&want.partition).copied().unwrap_or((0, 0));
-        let sound =
-            !want.stale && (want.checkpoint == 0 || (low..=high).contains(&want.checkpoint));
-        let from = if sound { want.checkpoint.max(low) } else { low };
-        if !sound {
-            take(Restored::Wipe(want.partition)).map_err(RestoreError::Store)?;
-        }
-        if from >= high {
-            take(Restored::End(want.partition, high)).map_err(RestoreError::Store)?;
-            continue;
-        }
-        starts
-            .add_partition_offset(changelog, want.partition, Offset::Offset(from))
-            .map_err(LogError::request("the changelog's offsets can't be set"))?;
-        left.insert(want.partition, (from, high));
-    }
-    if left.is_empty() {
-        return Ok(());
-    }
-    let consumer = client::observe(settings, "read_committed")?;
-    consumer.assign(&starts).map_err(LogError::request("the changelog can't be assigned"))?;
-    let mut progress = Instant::now();
-    while !left.is_empty() {
-        if cancelled.load(Ordering::Relaxed) {
-            return Err(RestoreError::Cancelled);
-        }
-        match consumer.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => {
-                progress = Instant::now();
-                let partition = message.partition();
-                let row = Restored::Row {
-                    partition,
-                    offset: message.offset(),
-                    key: message.key().unwrap_or(&[]),
-                    value: message.payload(),
-                };
-                take(row).map_err(RestoreError::Store)?;
-                if let Some((from, high)) = left.get_mut(&partition) {
-                    *from = message.offset() + 1;
-                    if *from % 1024 == 0 {
-                        take(Restored::Remaining(partition, (*high - *from).max(0)))
-                            .map_err(RestoreError::Store)?;
-                    }
-                }
-            }
-            // The position stops below trailing markers, so the end is told by this alone.
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                progress = Instant::now();
-                if let Some((_, high)) = left.remove(&partition) {
-                    let _ = consumer.pause(&list([&place(partition)]));
-                    take(Restored::End(partition, high)).map_err(RestoreError::Store)?;
-                }
-            }
-            Some(Err(error)) => tracing::warn!(%error, "restoring is disturbed"),
-            None if progress.elapsed() > PROGRESS_TIMEOUT => {
-                let error = KafkaError::NoMessageReceived;
-                return Err(LogError::request("the restore makes no progress")(error).into());
-            }
-            None => {}
-        }
-    }
-    Ok(())
+/// The changelog as a restore reads it: Kafka's, or in tests a simulated one.
+pub trait Changelog {
+    /// The first offset of a partition, and the one after the last record of all, whether committed or not.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    fn ends(&self, partition: i32) -> Result<(i64, i64), LogError>;
+
+    /// The last stable offset of a partition: no transaction below it is open.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    fn stable_end(&self, partition: i32) -> Result<i64, LogError>;
+
+    /// From now on, committed records of these partitions are read, from these offsets on.
+    ///
+    /// # Errors
+    /// When that can't be done.
+    fn assign(&mut self, starts: &[(i32, i64)]) -> Result<(), LogError>;
+
+    /// Hands the next thing that was read to `take`. Blocks for a moment.
+    fn poll<T>(&mut self, take: impl FnOnce(Polled<'_>) -> T) -> T;
+
+    /// Nothing more of this partition is wanted.
+    fn done(&mut self, partition: i32);
 }
 
-/// The first and the end offset of each partition, once no transaction below the end is open any more.
-fn ends<E>(
-    settings: &KafkaSettings,
-    changelog: &str,
-    wants: &[Want],
-    cancelled: &AtomicBool,
-) -> Result<BTreeMap<i32, (i64, i64)>, RestoreError<E>> {
-    // A read_committed client would be told the last stable offset, and restore too little without a word.
-    let all = client::observe(settings, "read_uncommitted")?;
-    let stable = client::observe(settings, "read_committed")?;
-    let watermarks = |client: &client::Observer, partition| {
-        client
-            .fetch_watermarks(changelog, partition, REQUEST_TIMEOUT)
-            .map_err(LogError::request("the changelog's watermarks can't be read"))
-    };
-    let mut ends = BTreeMap::new();
-    for want in wants {
-        let (low, high) = watermarks(&all, want.partition)?;
-        let mut told = Instant::now();
-        while watermarks(&stable, want.partition)?.1 < high {
-            if cancelled.load(Ordering::Relaxed) {
-                return Err(RestoreError::Cancelled);
-            }
-            if told.elapsed() > Duration::from_secs(5) {
-                told = Instant::now();
+/// What came of one poll.
+pub enum Polled<'a> {
+    /// A committed record.
+    Row {
+        /// Which partition.
+        partition: i32,
+        /// Where it stands.
+        offset: i64,
+        /// Its key.
+        key: &'a [u8],
+        /// Its value.
+        value: Option<&'a [u8]>,
+    },
+    /// The partition was read to its end.
+    End(i32),
+    /// Nothing came.
+    Nothing,
+}
+
+/// How a restore goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// At once.
+    Again,
+    /// After so long.
+    Wait(Duration),
+    /// Not: all is told.
+    Done,
+}
+
+/// Partitions that are being restored.
+pub struct Restoration<C> {
+    changelog: C,
+    /// Those whose end is not known yet.
+    asked: VecDeque<Want>,
+    /// The first and the end offset of the first of them, as it was when it was first asked.
+    first: Option<(i64, i64)>,
+    known: Vec<(Want, i64, i64)>,
+    /// Those that are being read: up to where, and the end.
+    left: BTreeMap<i32, (i64, i64)>,
+    is_reading: bool,
+    progress: Instant,
+    told: Instant,
+}
+
+impl<C: Changelog> Restoration<C> {
+    /// Each partition is to be read from its checkpoint to its end.
+    pub fn new(changelog: C, wants: Vec<Want>) -> Self {
+        let now = clock::instant();
+        Self {
+            changelog,
+            asked: wants.into(),
+            first: None,
+            known: Vec::new(),
+            left: BTreeMap::new(),
+            is_reading: false,
+            progress: now,
+            told: now,
+        }
+    }
+
+    /// Does a part of it, and hands what came of that to `take`. Blocks.
+    ///
+    /// # Errors
+    /// When Kafka can't be read, or the caller fails.
+    pub fn step<E>(
+        &mut self,
+        take: &mut dyn FnMut(Restored<'_>) -> Result<(), E>,
+    ) -> Result<Step, RestoreError<E>> {
+        if let Some(want) = self.asked.front().copied() {
+            return Ok(self.ask(want)?);
+        }
+        if !self.is_reading {
+            self.is_reading = true;
+            self.begin(take)?;
+        } else if !self.left.is_empty() {
+            self.read(take)?;
+        }
+        Ok(if self.left.is_empty() { Step::Done } else { Step::Again })
+    }
+
+    /// The end of a partition counts once no transaction below it is open any more.
+    fn ask(&mut self, want: Want) -> Result<Step, LogError> {
+        let (low, high) = match self.first {
+            Some(ends) => ends,
+            None => *self.first.insert(self.changelog.ends(want.partition)?),
+        };
+        if self.changelog.stable_end(want.partition)? < high {
+            if clock::since(self.told) > TOLD_INTERVAL {
+                self.told = clock::instant();
                 tracing::warn!(
                     partition = want.partition,
                     "another producer's transaction is open in the changelog; waiting until it ends or times out"
                 );
             }
-            std::thread::sleep(PINNED_INTERVAL);
+            return Ok(Step::Wait(PINNED_INTERVAL));
         }
-        ends.insert(want.partition, (low, high));
+        self.asked.pop_front();
+        self.first = None;
+        self.known.push((want, low, high));
+        Ok(Step::Again)
     }
-    Ok(ends)
+
+    fn begin<E>(
+        &mut self,
+        take: &mut dyn FnMut(Restored<'_>) -> Result<(), E>,
+    ) -> Result<(), RestoreError<E>> {
+        for (want, low, high) in std::mem::take(&mut self.known) {
+            let sound =
+                !want.stale && (want.checkpoint == 0 || (low..=high).contains(&want.checkpoint));
+            let from = if sound { want.checkpoint.max(low) } else { low };
+            if !sound {
+                take(Restored::Wipe(want.partition)).map_err(RestoreError::Store)?;
+            }
+            if from >= high {
+                take(Restored::End(want.partition, high)).map_err(RestoreError::Store)?;
+            } else {
+                self.left.insert(want.partition, (from, high));
+            }
+        }
+        if !self.left.is_empty() {
+            let starts: Vec<(i32, i64)> =
+                self.left.iter().map(|(partition, (from, _))| (*partition, *from)).collect();
+            self.changelog.assign(&starts)?;
+            self.progress = clock::instant();
+        }
+        Ok(())
+    }
+
+    fn read<E>(
+        &mut self,
+        take: &mut dyn FnMut(Restored<'_>) -> Result<(), E>,
+    ) -> Result<(), RestoreError<E>> {
+        let left = &mut self.left;
+        let ended = self.changelog.poll(|polled| match polled {
+            Polled::Row { partition, offset, key, value } => {
+                take(Restored::Row { partition, offset, key, value })?;
+                if let Some((from, high)) = left.get_mut(&partition) {
+                    *from = offset + 1;
+                    if *from % 1024 == 0 {
+                        take(Restored::Remaining(partition, (*high - *from).max(0)))?;
+                    }
+                }
+                Ok(Some(None))
+            }
+            Polled::End(partition) => Ok(Some(Some(partition))),
+            Polled::Nothing => Ok(None),
+        });
+        match ended.map_err(RestoreError::Store)? {
+            Some(end) => {
+                self.progress = clock::instant();
+                // The position stops below trailing markers, so the end is told by this alone.
+                if let Some(partition) = end
+                    && let Some((_, high)) = self.left.remove(&partition)
+                {
+                    self.changelog.done(partition);
+                    take(Restored::End(partition, high)).map_err(RestoreError::Store)?;
+                }
+            }
+            None if clock::since(self.progress) > PROGRESS_TIMEOUT => {
+                let error = KafkaError::NoMessageReceived;
+                return Err(LogError::request("the restore makes no progress")(error).into());
+            }
+            None => {}
+        }
+        Ok(())
+    }
 }

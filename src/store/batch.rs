@@ -2,28 +2,20 @@
 
 use super::checkpoint::Checkpoint;
 use super::derived::Derived;
+use super::family::Writes;
 use super::key::{CHECKPOINT_KEY, RowKey, TimerKey};
 use super::partition::Partition;
 use crate::domain::{PhononUuid, WebhookName};
-use rocksdb::WriteBatch;
 
 /// The changes of one partition, written together or not at all.
 pub struct Batch {
-    pub(super) write: WriteBatch,
+    pub(super) writes: Writes,
     key: Vec<u8>,
 }
 
-impl Default for Batch {
-    fn default() -> Self {
-        Self { write: WriteBatch::default(), key: Vec::with_capacity(300) }
-    }
-}
-
 impl Batch {
-    /// An empty batch with room for so much, which spares it growing.
-    #[must_use]
-    pub fn with_capacity(bytes: usize) -> Self {
-        Self { write: WriteBatch::with_capacity_bytes(bytes), ..Self::default() }
+    pub(super) fn of(writes: Writes) -> Self {
+        Self { writes, key: Vec::with_capacity(300) }
     }
 
     /// Puts a state of `uuid` in the place of the old one: the row, which is `encoded`, and what is derived from it. No bytes
@@ -36,13 +28,13 @@ impl Batch {
         new: &Derived,
         encoded: &[u8],
     ) {
-        let family = partition.family();
+        let family = &partition.family;
         self.key.clear();
         RowKey::write_state(uuid, &mut self.key);
         if encoded.is_empty() {
-            self.write.delete_cf(&family, &self.key);
+            family.delete(&mut self.writes, &self.key);
         } else {
-            self.write.put_cf(&family, &self.key, encoded);
+            family.put(&mut self.writes, &self.key, encoded);
         }
         self.timer(partition, uuid, old, new);
         self.due(partition, uuid, old, new);
@@ -53,30 +45,30 @@ impl Batch {
         if was == is {
             return;
         }
-        let family = partition.family();
+        let family = &partition.family;
         if let Some(due) = was {
             self.key.clear();
             TimerKey::write(due, uuid.as_str().as_bytes(), &mut self.key);
-            self.write.delete_cf(&family, &self.key);
+            family.delete(&mut self.writes, &self.key);
         }
         if let Some(due) = is {
             self.key.clear();
             TimerKey::write(due, uuid.as_str().as_bytes(), &mut self.key);
-            self.write.put_cf(&family, &self.key, []);
+            family.put(&mut self.writes, &self.key, &[]);
         }
     }
 
     fn due(&mut self, partition: &Partition, uuid: &PhononUuid, old: &Derived, new: &Derived) {
-        let family = partition.family();
+        let family = &partition.family;
         for (webhook, key) in old.due.iter().filter(|key| !new.due.contains(key)) {
             self.key.clear();
             key.write(webhook, &mut self.key);
-            self.write.delete_cf(&family, &self.key);
+            family.delete(&mut self.writes, &self.key);
         }
         for (webhook, key) in new.due.iter().filter(|key| !old.due.contains(key)) {
             self.key.clear();
             key.write(webhook, &mut self.key);
-            self.write.put_cf(&family, &self.key, uuid.as_str());
+            family.put(&mut self.writes, &self.key, uuid.as_str().as_bytes());
         }
     }
 
@@ -85,25 +77,25 @@ impl Batch {
         self.key.clear();
         RowKey::write_endpoint(webhook, &mut self.key);
         if encoded.is_empty() {
-            self.write.delete_cf(&partition.family(), &self.key);
+            partition.family.delete(&mut self.writes, &self.key);
         } else {
-            self.write.put_cf(&partition.family(), &self.key, encoded);
+            partition.family.put(&mut self.writes, &self.key, encoded);
         }
     }
 
     /// Puts the partition's meta row.
     pub fn put_meta(&mut self, partition: &Partition, encoded: &[u8]) {
-        self.write.put_cf(&partition.family(), RowKey::META, encoded);
+        partition.family.put(&mut self.writes, RowKey::META, encoded);
     }
 
     /// Puts the checkpoint.
     pub fn put_checkpoint(&mut self, partition: &Partition, checkpoint: Checkpoint) {
-        self.write.put_cf(&partition.family(), CHECKPOINT_KEY, checkpoint.to_bytes());
+        partition.family.put(&mut self.writes, CHECKPOINT_KEY, &checkpoint.to_bytes());
     }
 
     /// How large the batch is.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.write.size_in_bytes()
+        self.writes.bytes()
     }
 }

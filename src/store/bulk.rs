@@ -4,15 +4,14 @@
 //! fraction of putting them one by one; indexes and tally are made in one scan at the end. There is no checkpoint before
 //! that: a load that is broken off begins again.
 
+use super::StoreError;
 use super::checkpoint::{Checkpoint, Tally};
 use super::derived::Derived;
 use super::key::{Backlogs, RowKey, TimerKey};
 use super::partition::Partition;
-use super::{Batch, StoreError};
 use crate::codec::row;
 use crate::domain::Timestamp;
 use bytes::Bytes;
-use rocksdb::{IngestExternalFileOptions, SstFileWriter};
 use std::collections::HashMap;
 
 /// What an entry takes in memory beside its bytes, roughly.
@@ -64,7 +63,7 @@ impl BulkLoad {
         self.bytes = 0;
         let mut rows: Vec<_> = self.rows.drain().collect();
         rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        ingest(&self.partition, rows.iter().map(|(key, value)| (&**key, value.as_deref())))
+        self.partition.ingest(rows.iter().map(|(key, value)| (&**key, value.as_deref())))
     }
 
     /// Makes the indexes; everything below `next_offset` has been put. All of it is durable then.
@@ -97,7 +96,7 @@ impl BulkLoad {
         }
         indexes.write()?;
         let checkpoint = Checkpoint { next_offset, at: now, tally };
-        let mut batch = Batch::default();
+        let mut batch = self.partition.batch(0);
         batch.put_checkpoint(&self.partition, checkpoint);
         self.partition.commit(&mut batch)?;
         self.partition.flush()?;
@@ -136,30 +135,6 @@ impl Indexes<'_> {
         self.bytes = 0;
         let mut entries = std::mem::take(&mut self.entries);
         entries.sort_unstable();
-        ingest(&self.load.partition, entries.iter().map(|(key, value)| (&**key, Some(&**value))))
+        self.load.partition.ingest(entries.iter().map(|(key, value)| (&**key, Some(&**value))))
     }
-}
-
-/// Hands sorted entries to RocksDB as a file of their own.
-fn ingest<'a>(
-    partition: &Partition,
-    entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-) -> Result<(), StoreError> {
-    let mut entries = entries.peekable();
-    if entries.peek().is_none() {
-        return Ok(());
-    }
-    let file = partition.scratch_file();
-    let mut writer = SstFileWriter::create(partition.options());
-    writer.open(&file)?;
-    for (key, value) in entries {
-        match value {
-            Some(value) => writer.put(key, value)?,
-            None => writer.delete(key)?,
-        }
-    }
-    writer.finish()?;
-    let mut options = IngestExternalFileOptions::default();
-    options.set_move_files(true);
-    partition.ingest(&options, file)
 }

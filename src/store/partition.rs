@@ -1,37 +1,19 @@
 //! One partition's rows and indexes.
 
+use super::family::{Entries, Entry, Family, Scan};
 use super::key::{Backlogs, CHECKPOINT_KEY, DueKey, RowKey, TimerKey};
-use super::{Batch, Checkpoint, Db, StoreError};
+use super::{Batch, Checkpoint, StoreError};
 use crate::codec::row;
 use crate::domain::{EndpointState, PhononUuid, Timestamp, WebhookName};
 use bytes::Bytes;
-use rocksdb::{
-    BoundColumnFamily, DBIteratorWithThreadMode, IngestExternalFileOptions, IteratorMode, Options,
-    ReadOptions, WriteOptions,
-};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A handle on one partition of the store. There is one writer of it at a time: its restore, then its engine.
 #[derive(Clone)]
 pub struct Partition {
-    pub(super) db: Arc<Db>,
+    pub(super) family: Family,
     pub(super) number: u32,
-    pub(super) name: Arc<str>,
-    pub(super) options: Arc<Options>,
-    /// Without RocksDB's own log, since the changelog is one.
-    pub(super) unlogged: Arc<WriteOptions>,
-    /// Where files are made that RocksDB takes over.
-    pub(super) scratch: Arc<Path>,
 }
-
-/// A key and its value.
-type Entry = (Box<[u8]>, Box<[u8]>);
-
-/// Tells the files in the scratch directory apart.
-static FILES: AtomicU64 = AtomicU64::new(0);
 
 impl Partition {
     /// Which partition it is.
@@ -40,12 +22,10 @@ impl Partition {
         self.number
     }
 
-    pub(super) fn family(&self) -> Arc<BoundColumnFamily<'_>> {
-        #[expect(
-            clippy::expect_used,
-            reason = "made with the handle; it is wiped only while no handle is in use"
-        )]
-        self.db.cf_handle(&self.name).expect("a partition's column family outlives its handles")
+    /// An empty batch with room for so many bytes, which spares it growing.
+    #[must_use]
+    pub fn batch(&self, capacity: usize) -> Batch {
+        Batch::of(self.family.writes(capacity))
     }
 
     /// The stored state of `uuid`.
@@ -55,7 +35,7 @@ impl Partition {
     pub fn row(&self, uuid: &PhononUuid) -> Result<Option<Bytes>, StoreError> {
         let mut key = Vec::with_capacity(40);
         RowKey::write_state(uuid, &mut key);
-        Ok(self.db.get_cf(&self.family(), &key)?.map(Bytes::from))
+        Ok(self.family.get(&key)?.map(Bytes::from))
     }
 
     /// The stored meta row.
@@ -63,7 +43,7 @@ impl Partition {
     /// # Errors
     /// When the disk fails.
     pub fn meta(&self) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.db.get_cf(&self.family(), RowKey::META)?.map(Bytes::from))
+        Ok(self.family.get(RowKey::META)?.map(Bytes::from))
     }
 
     /// How much of the changelog is here; nothing, if it was written by a version that laid it out in another way.
@@ -71,7 +51,7 @@ impl Partition {
     /// # Errors
     /// When the disk fails.
     pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        let bytes = self.db.get_pinned_cf(&self.family(), CHECKPOINT_KEY)?;
+        let bytes = self.family.get(CHECKPOINT_KEY)?;
         Ok(bytes.and_then(|bytes| Checkpoint::from_bytes(&bytes)).unwrap_or_default())
     }
 
@@ -81,7 +61,7 @@ impl Partition {
     /// When the disk fails, or a row can't be read.
     pub fn endpoints(&self) -> Result<BTreeMap<WebhookName, EndpointState>, StoreError> {
         let (lower, upper) = RowKey::endpoints();
-        let endpoint = |entry: Result<Entry, rocksdb::Error>| {
+        let endpoint = |entry: Result<Entry, StoreError>| {
             let (key, value) = entry?;
             let row = row::decode_endpoint(&Bytes::from(value));
             match (RowKey::parse(&key), row) {
@@ -101,35 +81,21 @@ impl Partition {
     /// # Errors
     /// When the disk fails.
     pub fn commit(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        let write = std::mem::take(&mut batch.write);
-        Ok(self.db.write_opt(write, &self.unlogged)?)
+        self.family.write(&mut batch.writes)
     }
 
-    pub(super) fn options(&self) -> &Options {
-        &self.options
-    }
-
-    /// A name for a new file that is to be taken in.
-    pub(super) fn scratch_file(&self) -> PathBuf {
-        self.scratch.join(format!("{}.sst", FILES.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    /// Takes in the file, which then is RocksDB's own.
-    pub(super) fn ingest(
+    /// Takes in entries that are sorted by their keys; no value: the entry is gone.
+    pub(super) fn ingest<'a>(
         &self,
-        options: &IngestExternalFileOptions,
-        file: PathBuf,
+        entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> Result<(), StoreError> {
-        Ok(self.db.ingest_external_file_cf_opts(&self.family(), options, vec![file])?)
+        self.family.ingest(entries)
     }
 
     /// All state rows, key and value, in the order of their keys; for one who reads them all, and once.
     pub(super) fn rows(&self) -> impl Iterator<Item = Result<Entry, StoreError>> {
-        let mut options = ReadOptions::default();
-        options.fill_cache(false);
-        options.set_readahead_size(1 << 20);
         let (lower, upper) = RowKey::states();
-        self.iterate_by(options, lower, upper).map(|entry| Ok(entry?))
+        self.family.scan(Scan::All, lower, upper)
     }
 
     /// Forgets everything, to be restored from the start.
@@ -137,10 +103,7 @@ impl Partition {
     /// # Errors
     /// When the disk fails.
     pub fn clear(&self) -> Result<(), StoreError> {
-        let family = self.family();
-        // No key is longer than a uuid and its kind, and none begins with 0xff.
-        self.db.delete_range_cf(&family, [0_u8].as_slice(), [0xff_u8].as_slice())?;
-        Ok(self.db.flush_cf(&family)?)
+        self.family.clear()
     }
 
     /// Makes everything written so far durable.
@@ -148,18 +111,13 @@ impl Partition {
     /// # Errors
     /// When the disk fails.
     pub fn flush(&self) -> Result<(), StoreError> {
-        Ok(self.db.flush_cf(&self.family())?)
+        self.family.flush()
     }
 
     /// Bytes on disk and in memory tables.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let property =
-            |name: &str| self.db.property_int_value_cf(&self.family(), name).ok().flatten();
-        ["rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables"]
-            .into_iter()
-            .filter_map(property)
-            .sum()
+        self.family.bytes()
     }
 
     /// The timers due from `from` to `until`, the earliest first.
@@ -223,19 +181,8 @@ impl Partition {
         })
     }
 
-    fn iterate(&self, lower: Vec<u8>, upper: Vec<u8>) -> DBIteratorWithThreadMode<'_, Db> {
-        self.iterate_by(ReadOptions::default(), lower, upper)
-    }
-
-    fn iterate_by(
-        &self,
-        mut options: ReadOptions,
-        lower: Vec<u8>,
-        upper: Vec<u8>,
-    ) -> DBIteratorWithThreadMode<'_, Db> {
-        options.set_iterate_lower_bound(lower);
-        options.set_iterate_upper_bound(upper);
-        self.db.iterator_cf_opt(&self.family(), options, IteratorMode::Start)
+    fn iterate(&self, lower: Vec<u8>, upper: Vec<u8>) -> Entries<'_> {
+        self.family.scan(Scan::Some, lower, upper)
     }
 }
 

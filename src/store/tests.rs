@@ -1,6 +1,6 @@
 //! What the store's tests are made of, and that a bulk load makes what putting row by row makes.
 
-use super::{Batch, BulkLoad, Checkpoint, Derived, DueKey, Partition, RowKey, Store, TimerKey};
+use super::{BulkLoad, Checkpoint, Derived, DueKey, Partition, RowKey, Store, TimerKey};
 use crate::codec::row;
 use crate::domain::{
     AccountId, Class, Correlation, Delivery, DeliveryId, Due, Phase, PhononUuid, Source, State,
@@ -98,7 +98,7 @@ fn a_bulk_load_makes_what_putting_row_by_row_makes() {
     let store = Store::open(directory.path()).unwrap();
     let (one_by_one, bulk) = (store.partition(0).unwrap(), store.partition(1).unwrap());
     // What a load that was broken off left behind.
-    let mut left = Batch::default();
+    let mut left = bulk.batch(0);
     let stray = Derived::of(&ended(5, vec![delivery("crm", 250, 5)]));
     left.put(&bulk, &uuid(999), &Derived::default(), &stray, b"stray");
     bulk.commit(&mut left).unwrap();
@@ -117,7 +117,7 @@ fn a_bulk_load_makes_what_putting_row_by_row_makes() {
         }
         load.put(&key, (!state.is_empty()).then_some(&encoded)).unwrap();
         let (old, new) = (&mut states[usize::try_from(n).unwrap()], Derived::of(&state));
-        let mut batch = Batch::default();
+        let mut batch = one_by_one.batch(0);
         batch.put(&one_by_one, &uuid(n), old, &new, &encoded);
         one_by_one.commit(&mut batch).unwrap();
         checkpoint.tally.change(old, &new);

@@ -9,7 +9,6 @@
 //! A uuid is either here, wholly, with its index entries, or in RocksDB, wholly; every read looks here first.
 
 use super::StoreError;
-use super::batch::Batch;
 use super::checkpoint::{Checkpoint, Tally};
 use super::derived::Derived;
 use super::key::{Backlogs, DueKey, TimerKey};
@@ -272,7 +271,7 @@ impl WriteBack {
         // In the order of the keys each finds its place beside the one before.
         let mut some: Vec<(PhononUuid, Row)> = some.collect();
         some.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let mut batch = Batch::with_capacity(self.old.bytes.min(budget));
+        let mut batch = self.partition.batch(self.old.bytes.min(budget));
         let mut encoded = Vec::new();
         for (uuid, row) in some {
             encoded.clear();

@@ -8,6 +8,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("domain", 0),
     ("codec", 1),
     ("telemetry", 1),
+    ("clock", 1),
     ("store", 2),
     ("log", 2),
     ("delivery", 2),

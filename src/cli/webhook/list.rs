@@ -2,12 +2,12 @@
 
 use crate::cli::terminal::{print, progress, table};
 use crate::cli::{FAILED, UNAVAILABLE, chain, load};
+use crate::clock;
 use crate::codec::event::rfc3339;
 use crate::codec::row::{self, RowError};
 use crate::config::{Accounts, Settings};
 use crate::delivery::Webhook;
 use crate::domain::{EndpointState, Timestamp, WebhookName, WebhookRules};
-use crate::engine;
 use crate::log::{LogError, ScanFrom, Scanned, Scanner};
 use crate::store::RowKey;
 use bytes::Bytes;
@@ -55,7 +55,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    let now = engine::now();
+    let now = clock::now();
     let shown: Vec<Shown<'_>> = accounts
         .webhooks
         .values()

@@ -3,10 +3,10 @@
 use super::{find, sample};
 use crate::cli::terminal::{confirm, one_line, print, printable};
 use crate::cli::{CONFIGURATION, FAILED, chain, load};
+use crate::clock;
 use crate::codec::event::{outcome_json, rfc3339};
 use crate::delivery::{Proxy, Trial, TrialMessage, Trust, Webhook};
 use crate::domain::{Outcome, Phase, Verdict};
-use crate::engine;
 use clap::Args;
 use ring::rand::{SystemRandom, generate};
 use serde::Serialize;
@@ -53,7 +53,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         Err(code) => return code,
     };
     let phase = if arguments.phase == 1 { Phase::One } else { Phase::Two };
-    let at = engine::now();
+    let at = clock::now();
     let attach_keys =
         accounts.accounts.get(&webhook.account).is_some_and(|account| account.attach_flow_keys);
     let sent_at = rfc3339(at);

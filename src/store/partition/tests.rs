@@ -2,7 +2,7 @@
 
 use crate::domain::{Class, PhononUuid, Timestamp, WebhookName};
 use crate::store::tests::{delivery, ended};
-use crate::store::{Batch, Checkpoint, Derived, DueKey, Store, StoreError, Tally};
+use crate::store::{Checkpoint, Derived, DueKey, Store, StoreError, Tally};
 
 #[test]
 fn indexes_follow_the_rows_and_lanes_do_not_mix() {
@@ -10,7 +10,7 @@ fn indexes_follow_the_rows_and_lanes_do_not_mix() {
     let store = Store::open(directory.path()).unwrap();
     let partition = store.partition(3).unwrap();
     let uuid = |n: u8| PhononUuid::new(&format!("uuid-{n}")).unwrap();
-    let mut batch = Batch::default();
+    let mut batch = partition.batch(0);
     let nothing = Derived::default();
     let first = Derived::of(&ended(1000, vec![delivery("crm", 1, 50), delivery("crm2", 2, 40)]));
     let second = Derived::of(&ended(900, vec![delivery("crm", 3, 10)]));
@@ -56,7 +56,7 @@ fn a_checkpoint_survives_and_a_cleared_partition_is_empty() {
     {
         let store = Store::open(directory.path()).unwrap();
         let partition = store.partition(0).unwrap();
-        let mut batch = Batch::default();
+        let mut batch = partition.batch(0);
         batch.put_checkpoint(&partition, checkpoint);
         batch.put_meta(&partition, b"meta");
         partition.commit(&mut batch).unwrap();

@@ -1,0 +1,176 @@
+//! The daemon's log: Kafka.
+
+use super::config::EngineSettings;
+use super::ports::{Log, Offsets, Transactions};
+use super::restore::Restorer;
+use super::wires::Wires;
+use super::{Engine, EngineError, Parts, Pieces, Shell};
+use crate::clock;
+use crate::delivery::{InstanceLimits, Lanes};
+use crate::log::{
+    Committed, KafkaChangelog, LogError, OffsetsClient, Outgoing, Place, Reader, ReaderHandle,
+    Start, Step, TransactionError, Transactions as Producer,
+};
+use crate::telemetry::{Health, Waiting};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Makes the producer, joins the group, and is ready to [`Engine::run`]. Blocks.
+    ///
+    /// # Errors
+    /// When Kafka can't be used as it is configured.
+    pub fn new(parts: Parts) -> Result<Self, EngineError> {
+        let Parts { settings, config, store, topics, registry, runtime, metrics, health } = parts;
+        let transactions = first_transactions(&settings, &health)?;
+        let wires = Wires::default();
+        let limits = InstanceLimits {
+            in_flight_max: settings.in_flight_max,
+            uncommitted_max: settings.uncommitted_max,
+            rate_per_second: settings.rate_per_second,
+        };
+        let lanes = Lanes::new(limits, wires.watch(&metrics), runtime);
+        let reader = Reader::spawn(&settings.kafka, topics, registry, wires.sink())?;
+        let log = Kafka { reader, settings: settings.clone() };
+        let pieces =
+            Pieces { settings, config, store, log, transactions, lanes, wires, metrics, health };
+        Ok(Self(Shell::new(pieces)))
+    }
+}
+
+/// A broker that is away is waited for; a property that is wrong is not.
+fn first_transactions(settings: &EngineSettings, health: &Health) -> Result<Producer, EngineError> {
+    let waiting = Waiting::Kafka(settings.kafka.bootstrap_servers.clone());
+    loop {
+        match Producer::open(&settings.kafka, settings.partitions) {
+            Ok(transactions) => {
+                health.resume(&waiting);
+                return Ok(transactions);
+            }
+            Err(error @ LogError::Client(_)) => return Err(error.into()),
+            Err(error) => {
+                health.wait(waiting.clone());
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "no transactional producer yet; trying again"
+                );
+                clock::sleep(REOPEN_PAUSE);
+            }
+        }
+    }
+}
+
+/// Kafka, as one instance sees it.
+pub(super) struct Kafka {
+    pub(super) reader: ReaderHandle,
+    pub(super) settings: EngineSettings,
+}
+
+/// A restore on a thread of its own.
+pub(super) struct Restoring {
+    cancelled: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Log for Kafka {
+    type Transactions = Producer;
+    type Changelog = KafkaChangelog;
+    type Offsets = OffsetsClient;
+    type Restoring = Restoring;
+
+    fn open_transactions(&self) -> Result<Producer, LogError> {
+        Producer::open(&self.settings.kafka, self.settings.partitions)
+    }
+
+    fn start(&self, epoch: u64, starts: Vec<Start>) {
+        self.reader.start(epoch, starts);
+    }
+
+    fn hold(&self) -> u64 {
+        self.reader.hold()
+    }
+
+    fn open_gate(&self, bytes: usize) {
+        self.reader.open_gate(bytes);
+    }
+
+    fn offsets(&self) -> OffsetsClient {
+        self.reader.offsets_client()
+    }
+
+    fn changelog(&self) -> Result<KafkaChangelog, LogError> {
+        KafkaChangelog::new(&self.settings.kafka, &self.settings.topics.changelog)
+    }
+
+    fn close(&self) {
+        self.reader.close();
+    }
+
+    fn closed(&self) -> bool {
+        self.reader.closed()
+    }
+
+    fn restore(&self, mut restorer: Restorer<Self>) -> Restoring {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let cancel = cancelled.clone();
+        let run = move || {
+            while !cancel.load(Ordering::Relaxed) {
+                match restorer.step() {
+                    Step::Again => {}
+                    Step::Wait(time) => clock::sleep(time),
+                    Step::Done => break,
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("restore".to_owned()).spawn(run);
+        Restoring { cancelled, thread: thread.ok() }
+    }
+
+    fn cancel(&self, mut restoring: Restoring) {
+        restoring.cancelled.store(true, Ordering::Relaxed);
+        if let Some(thread) = restoring.thread.take() {
+            let _ = thread.join();
+        }
+    }
+
+    fn join(self) {
+        self.reader.join();
+    }
+}
+
+impl Offsets for OffsetsClient {
+    fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, i64>, LogError> {
+        self.committed(places)
+    }
+}
+
+impl Transactions<Kafka> for Producer {
+    fn begin(&self) -> Result<(), TransactionError> {
+        self.begin()
+    }
+
+    fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
+        self.send(outgoing)
+    }
+
+    fn offsets<'a>(
+        &self,
+        log: &Kafka,
+        offsets: impl Iterator<Item = (&'a Place, i64)>,
+    ) -> Result<(), TransactionError> {
+        self.offsets(&log.reader, offsets)
+    }
+
+    fn commit(&self) -> Result<Committed, TransactionError> {
+        self.commit()
+    }
+
+    fn abort(&self) -> Result<(), TransactionError> {
+        self.abort()
+    }
+}

@@ -1,0 +1,75 @@
+//! The log that the engine stands on. There are two: Kafka in the daemon, and a simulation of it in tests, where the same
+//! engine lives through thousands of faults a second.
+
+use super::restore::Restorer;
+use crate::log::{Changelog, Committed, LogError, Outgoing, Place, Start, TransactionError};
+use std::collections::BTreeMap;
+
+/// The inputs, as a member of the group has them, and the log's other half.
+pub(super) trait Log: Sized {
+    /// The instance's transactional producer.
+    type Transactions: Transactions<Self>;
+    /// The changelog, to be restored from.
+    type Changelog: Changelog;
+    /// What the group committed, asked beside the engine.
+    type Offsets: Offsets;
+    /// A restore that is running.
+    type Restoring;
+
+    /// A producer whose predecessor's transactions have ended. Blocks.
+    fn open_transactions(&self) -> Result<Self::Transactions, LogError>;
+
+    /// Starts partitions of the assignment `epoch` that are restored.
+    fn start(&self, epoch: u64, starts: Vec<Start>);
+
+    /// Stops all partitions until they are started again; records read before carry an older number than the one returned.
+    fn hold(&self) -> u64;
+
+    /// The reader may go on for as much as is done with.
+    fn open_gate(&self, bytes: usize);
+
+    /// Asks what the group committed.
+    fn offsets(&self) -> Self::Offsets;
+
+    /// The changelog. Blocks.
+    fn changelog(&self) -> Result<Self::Changelog, LogError>;
+
+    /// Leaves the group; the revocation that this brings must be answered.
+    fn close(&self);
+
+    /// Whether it was left.
+    fn closed(&self) -> bool;
+
+    /// Runs a restore beside the engine, to its end.
+    fn restore(&self, restorer: Restorer<Self>) -> Self::Restoring;
+
+    /// Ends a restore, and waits until it writes no more.
+    fn cancel(&self, restoring: Self::Restoring);
+
+    /// Ends when the reader has.
+    fn join(self);
+}
+
+/// What the group committed, asked beside the engine.
+pub(super) trait Offsets {
+    /// The offsets that the group committed for `places`. Blocks.
+    fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, i64>, LogError>;
+}
+
+/// One transaction after the other.
+pub(super) trait Transactions<L> {
+    /// Begins one.
+    fn begin(&self) -> Result<(), TransactionError>;
+    /// Adds a record.
+    fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError>;
+    /// Adds the inputs' offsets, in the name of the reader's current membership.
+    fn offsets<'a>(
+        &self,
+        log: &L,
+        offsets: impl Iterator<Item = (&'a Place, i64)>,
+    ) -> Result<(), TransactionError>;
+    /// Commits it.
+    fn commit(&self) -> Result<Committed, TransactionError>;
+    /// Aborts it.
+    fn abort(&self) -> Result<(), TransactionError>;
+}

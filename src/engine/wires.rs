@@ -1,0 +1,86 @@
+//! How the reader and the lanes tell the engine: everything ends in its mailbox.
+
+use super::input::Input;
+use super::intake::Bundle;
+use super::mailbox::Mailbox;
+use crate::clock;
+use crate::delivery::{Attempted, BreakerState, Job, Watch};
+use crate::domain::{Timestamp, WebhookName};
+use crate::log::LogEvent;
+use crate::telemetry::Metrics;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The engine's ends of what others tell it.
+#[derive(Clone)]
+pub(super) struct Wires {
+    pub(super) mailbox: Arc<Mailbox<Input>>,
+    /// The group waits for an answer.
+    pub(super) revoking: Arc<AtomicBool>,
+    /// Somebody wants it to end.
+    pub(super) stopping: Arc<AtomicBool>,
+}
+
+impl Default for Wires {
+    fn default() -> Self {
+        Self {
+            mailbox: Arc::new(Mailbox::new()),
+            revoking: Arc::default(),
+            stopping: Arc::default(),
+        }
+    }
+}
+
+impl Wires {
+    /// The lanes' end.
+    pub(super) fn watch(&self, metrics: &Arc<Metrics>) -> Arc<dyn Watch> {
+        Arc::new(LaneWatch { mailbox: self.mailbox.clone(), metrics: metrics.clone() })
+    }
+
+    /// The reader's end.
+    pub(super) fn sink(&self) -> Arc<dyn Fn(LogEvent) + Send + Sync> {
+        let (mailbox, revoking) = (self.mailbox.clone(), self.revoking.clone());
+        Arc::new(move |event| match event {
+            LogEvent::Records { epoch, records, bytes } => {
+                let weight = records.len();
+                mailbox.put(Input::Records(Bundle { epoch, records, bytes }), weight);
+            }
+            LogEvent::Assigned(assignment) => mailbox.put_urgent(Input::Assigned(assignment)),
+            LogEvent::Revoked { lost, reply } => {
+                // A commit that is being tried again gives up for it.
+                revoking.store(true, Ordering::SeqCst);
+                mailbox.put_urgent(Input::Revoked { lost, reply });
+            }
+            LogEvent::Ends(ends) => mailbox.put(Input::Ends(ends), 0),
+            LogEvent::Failed(what) => mailbox.put_urgent(Input::Failed(what)),
+        })
+    }
+}
+
+struct LaneWatch {
+    mailbox: Arc<Mailbox<Input>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Watch for LaneWatch {
+    fn attempted(&self, attempted: Attempted) {
+        self.metrics.attempt(attempted.job.phase, &attempted.outcome);
+        self.mailbox.put(Input::Attempted(attempted), 1);
+    }
+
+    fn returned(&self, jobs: Vec<Job>) {
+        self.mailbox.put(Input::Returned(jobs), 1);
+    }
+
+    fn breaker(&self, webhook: WebhookName, state: BreakerState) {
+        self.mailbox.put(Input::Breaker(webhook, state), 1);
+    }
+
+    fn rate_limited(&self, attempts: u64) {
+        self.metrics.rate_limited(attempts);
+    }
+
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+}

@@ -1,0 +1,150 @@
+//! A column family in memory, and the disk that it stands on, which remembers what of it is durable.
+
+use super::Entry;
+use crate::store::StoreError;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Changes that are made together; no value: the entry is gone.
+pub(crate) type Writes = Vec<(Box<[u8]>, Option<Box<[u8]>>)>;
+
+type Map = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
+/// What a family holds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Content {
+    /// What no crash can take.
+    durable: Map,
+    /// What was written since, in this order.
+    pending: Vec<Writes>,
+    current: Map,
+}
+
+impl Content {
+    /// What is left after the process was killed: of what was not made durable a beginning.
+    pub(crate) fn crash(&mut self, kept: usize) {
+        self.pending.truncate(kept);
+        self.current = self.durable.clone();
+        for writes in &self.pending {
+            apply(&mut self.current, writes.clone());
+        }
+        self.settle();
+    }
+
+    /// How many writes are not durable.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// All entries.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.current.iter().map(|(key, value)| (&**key, &**value))
+    }
+
+    fn settle(&mut self) {
+        self.pending.clear();
+        self.durable.clone_from(&self.current);
+    }
+}
+
+fn apply(map: &mut Map, writes: Writes) {
+    for (key, value) in writes {
+        match value {
+            Some(value) => drop(map.insert(key, value)),
+            None => drop(map.remove(&key)),
+        }
+    }
+}
+
+/// The families of one store; it outlives the process that uses it.
+#[derive(Clone, Default)]
+pub(crate) struct Disk(Arc<Mutex<BTreeMap<u32, Content>>>);
+
+thread_local! {
+    /// Asked before each write; an error makes it fail, a panic ends the process.
+    static WATCH: RefCell<Option<std::rc::Rc<dyn Fn() -> bool>>> = const { RefCell::new(None) };
+}
+
+/// `watch` is asked before each write of this thread's families whether it fails.
+pub(crate) fn watch(watch: Option<std::rc::Rc<dyn Fn() -> bool>>) {
+    WATCH.with(|slot| *slot.borrow_mut() = watch);
+}
+
+fn ask() -> Result<(), StoreError> {
+    let watch = WATCH.with(|slot| slot.borrow().clone());
+    if watch.is_some_and(|watch| watch()) {
+        let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        return Err(StoreError::Scratch { directory: "memory".into(), source });
+    }
+    Ok(())
+}
+
+impl Disk {
+    pub(crate) fn contents(&self) -> MutexGuard<'_, BTreeMap<u32, Content>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn family(&self, number: u32) -> Family {
+        self.contents().entry(number).or_default();
+        Family { disk: self.clone(), number }
+    }
+}
+
+/// One family of a disk.
+#[derive(Clone)]
+pub(crate) struct Family {
+    disk: Disk,
+    number: u32,
+}
+
+impl Family {
+    fn with<T>(&self, act: impl FnOnce(&mut Content) -> T) -> T {
+        act(self.disk.contents().entry(self.number).or_default())
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.with(|content| content.current.get(key).map(|value| value.to_vec()))
+    }
+
+    pub(super) fn write(&self, writes: Writes) -> Result<(), StoreError> {
+        ask()?;
+        self.with(|content| {
+            apply(&mut content.current, writes.clone());
+            content.pending.push(writes);
+        });
+        Ok(())
+    }
+
+    pub(super) fn scan(&self, lower: Vec<u8>, upper: Vec<u8>) -> std::vec::IntoIter<Entry> {
+        let range = lower.into_boxed_slice()..upper.into_boxed_slice();
+        self.with(|content| {
+            let entries = content.current.range(range);
+            entries.map(|(key, value)| (key.clone(), value.clone())).collect::<Vec<_>>()
+        })
+        .into_iter()
+    }
+
+    pub(super) fn clear(&self) -> Result<(), StoreError> {
+        ask()?;
+        self.with(|content| *content = Content::default());
+        Ok(())
+    }
+
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        ask()?;
+        self.with(Content::settle);
+        Ok(())
+    }
+
+    pub(super) fn ingest<'a>(
+        &self,
+        entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<(), StoreError> {
+        let writes: Writes =
+            entries.map(|(key, value)| (key.into(), value.map(Box::from))).collect();
+        // RocksDB flushes what the file overlaps before it takes the file in.
+        self.write(writes)?;
+        self.flush()
+    }
+}
