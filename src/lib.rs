@@ -16,6 +16,7 @@
 //! | 2 | [`delivery`] | HTTP: one lane per endpoint, the client, the address policy, the signature |
 //! | 3 | [`engine`] | the shell: one loop over closed inputs; batch, timers, dispatch, rebalance |
 //! | 3 | [`replay`] | dead letters in an operator's hands: found, and sent after all |
+//! | 3 | [`verify`] | what input, events, dead letters, changelog, offsets and store say of each other |
 //! | 4 | [`admin`] | metrics, health and the operators' pages over HTTP |
 //! | 5 | [`config`] | files and environment, parsed once, into the settings of the floors below |
 //! | 5 | [`shutdown`] | signals |
@@ -122,3 +123,4 @@ pub mod replay;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+pub mod verify;

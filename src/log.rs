@@ -24,7 +24,7 @@ pub use reader::{Assignment, End, From, LogEvent, OffsetsClient, Reader, ReaderH
 #[cfg(test)]
 pub(crate) use record::Reading;
 pub use record::{
-    FORWARDED_HEADERS, Forward, Place, Record, RecordBody, Role, Topics, forward_headers,
+    FORWARDED_HEADERS, Forward, Place, Record, RecordBody, Role, Topics, forward_headers, origin,
 };
 pub use registry::Registry;
 pub use replayer::{Mark, Marks, Replayer};

@@ -17,7 +17,7 @@ pub use batch::Batch;
 pub use bulk::{BulkLoad, Loaded};
 pub use checkpoint::{Checkpoint, Tally};
 pub use derived::Derived;
-pub use key::{Backlogs, DueKey, RowKey, TimerKey};
+pub use key::{Backlogs, DueKey, RowKey, StoreKey, TimerKey};
 pub use partition::Partition;
 pub use write_back::WriteBack;
 

@@ -30,6 +30,7 @@ mod dead_letter;
 mod endpoint;
 mod outcome;
 mod read;
+mod told;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use endpoint::{write_breaker_event, write_endpoint_event};
 
 pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
 pub use read::{End, read_end};
+pub use told::{About, Fact, Spot, Told, read_told};
 
 pub use super::time::{parse_rfc3339, rfc3339, write_rfc3339};
 

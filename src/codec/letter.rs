@@ -136,5 +136,19 @@ pub fn read_delivery(value: &[u8], source: Source) -> Option<(PhononUuid, Delive
     Some((PhononUuid::new(&shown.phonon_uuid)?, delivery))
 }
 
+#[derive(Deserialize)]
+struct Life<'a> {
+    #[serde(borrow)]
+    phonon_uuid: Cow<'a, str>,
+    replays: u32,
+}
+
+/// Whose delivery the dead letter `value` holds, and how many lives it had before the one that ended.
+#[must_use]
+pub fn read_life(value: &[u8]) -> Option<(Cow<'_, str>, u32)> {
+    let life: Life<'_> = serde_json::from_slice(value).ok()?;
+    Some((life.phonon_uuid, life.replays))
+}
+
 #[cfg(test)]
 mod tests;

@@ -136,9 +136,8 @@ impl Topics {
         };
         let (kind, source) = match role {
             Role::Source(kind) => (Some(kind), here),
-            Role::Inbox => {
-                origin(message).map_or((None, here), |(kind, source)| (Some(kind), source))
-            }
+            Role::Inbox => origin(|name| message.header(name))
+                .map_or((None, here), |(kind, source)| (Some(kind), source)),
         };
         let payload = message.bytes();
         let done = |body| {
@@ -212,10 +211,10 @@ impl Topics {
     }
 }
 
-/// Kind and origin of a forwarded record.
-fn origin(message: &impl MessageView) -> Option<(RecordKind, Source)> {
-    let [kind, topic, partition, offset, timestamp] =
-        FORWARDED_HEADERS.map(|name| message.header(name));
+/// Kind and origin of a forwarded record, by its headers.
+#[must_use]
+pub fn origin<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<(RecordKind, Source)> {
+    let [kind, topic, partition, offset, timestamp] = FORWARDED_HEADERS.map(header);
     let kind =
         [RecordKind::Flow, RecordKind::Report].into_iter().find(|k| Some(k.as_str()) == kind)?;
     let source = Source {

@@ -69,8 +69,9 @@ impl Checkpoint {
         numbers.into_iter().chain(self.tally.to_array()).flat_map(u64::to_be_bytes).collect()
     }
 
-    /// `None`: another layout.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    /// The checkpoint that was stored as `bytes`; nothing when that was in another layout.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (words, rest) = bytes.as_chunks::<8>();
         let numbers: [u64; 8] = words
             .iter()

@@ -70,6 +70,32 @@ impl RowKey {
     }
 }
 
+/// Any key of a partition's store, for one who looks through all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreKey {
+    /// A row that the changelog has too.
+    Row(RowKey),
+    /// The checkpoint.
+    Checkpoint,
+    /// A timer.
+    Timer(TimerKey),
+    /// The place of a delivery in its lane.
+    Due(WebhookName, DueKey),
+}
+
+impl StoreKey {
+    /// Reads a key.
+    #[must_use]
+    pub fn parse(key: &[u8]) -> Option<Self> {
+        match *key.first()? {
+            CHECKPOINT => (key == CHECKPOINT_KEY).then_some(Self::Checkpoint),
+            TIMER => TimerKey::parse(key).map(Self::Timer),
+            DUE => DueKey::parse(key).map(|(webhook, key)| Self::Due(webhook, key)),
+            _ => RowKey::parse(key).map(Self::Row),
+        }
+    }
+}
+
 pub(super) const CHECKPOINT_KEY: &[u8] = &[CHECKPOINT];
 
 /// The place of a uuid's timer in time.

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("delivery", 2),
     ("engine", 3),
     ("replay", 3),
+    ("verify", 3),
     ("admin", 4),
     ("config", 5),
     ("shutdown", 5),

@@ -1,0 +1,315 @@
+//! Taking in what is ours: events, dead letters, rows of the changelog, and the store's entries.
+
+use super::violation::{Violation, What};
+use super::{
+    Bytes, Entry, Evidence, Fact, Given, HashMap, History, Known, LetterHead, LetterKind,
+    PhononUuid, RecordKind, Row, RowKey, Says, Source, Spot, Stored, Telling, Timestamp, Told,
+    Word, owner, read_life, read_told, row, stored,
+};
+
+impl Evidence {
+    /// An event.
+    pub fn event(&mut self, partition: i32, offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
+        self.counts.events += 1;
+        let topic = self.layout.events.name.clone();
+        let spot = Spot { topic: &topic, partition, offset: Some(offset) };
+        let Some(told) = value.and_then(read_told) else {
+            self.unreadable(spot, "the event can't be read");
+            return;
+        };
+        self.events.see(partition, told.at);
+        match &told.uuid {
+            Some(uuid) if key == Some(uuid.as_bytes()) => self.told(partition, uuid, &told),
+            Some(_) => self.unreadable(spot, "the event's key is not its phonon_uuid"),
+            None => {
+                if let Fact::RecordDeadLettered { reason, source } = &told.fact {
+                    let entry = self.entry(source);
+                    self.word(entry, Word::First, "");
+                    let given = Given::Record(spot_of(source), entry);
+                    self.letters.event(given, key.unwrap_or_default(), reason, 0, told.at);
+                }
+            }
+        }
+    }
+
+    fn entry(&self, source: &Source<'_>) -> Option<Entry> {
+        Some((self.ledgers.find(&source.topic, source.partition)?, source.offset))
+    }
+
+    fn word(&mut self, entry: Option<Entry>, word: Word, uuid: &str) {
+        let Some((which, offset)) = entry else { return };
+        if self.ledgers.word((which, offset), word, uuid) > 1 {
+            let says = match word {
+                Word::First => "a second event tells what became of the record",
+                Word::Second => "a second event tells what became of the report that waited",
+            };
+            let at = self.ledgers.spot(which, offset);
+            let violation = Violation::new(What::Twice, says.to_owned()).at(at);
+            self.book.note(if uuid.is_empty() { violation } else { violation.of(uuid) });
+        }
+    }
+
+    fn told(&mut self, partition: i32, uuid: &str, told: &Told<'_>) {
+        let source = match &told.fact {
+            Fact::FlowAccepted(source)
+            | Fact::ReportAccepted { source, .. }
+            | Fact::RecordIgnored { source, .. }
+            | Fact::RecordDeadLettered { source, .. } => Some(source),
+            Fact::Scheduled { .. }
+            | Fact::AttemptFailed { .. }
+            | Fact::Delivered { .. }
+            | Fact::DeadLettered { .. }
+            | Fact::Replayed { .. }
+            | Fact::ReportTimedOut
+            | Fact::CorrelationEnded
+            | Fact::Other => None,
+        };
+        let entry = source.and_then(|source| self.entry(source));
+        let waits =
+            entry.is_some() && self.history(uuid).is_some_and(|history| history.waits(entry));
+        let ignored = matches!(&told.fact, Fact::RecordIgnored { record: RecordKind::Report, .. });
+        let missing = matches!(&told.fact, Fact::RecordDeadLettered { reason, .. } if reason == "flow_missing");
+        let ends_waiting = missing || ignored && waits;
+        let word = if ends_waiting { Word::Second } else { Word::First };
+        self.word(entry, word, uuid);
+        self.note(partition, uuid, told, entry);
+        let scattered = self.is_elsewhere(partition, uuid);
+        let cut = self.events.is_cut(partition);
+        let Some(known) = known(&mut self.uuids, uuid) else { return };
+        known.scattered |= scattered;
+        let history = known.history.get_or_insert_with(|| History::new(cut));
+        let telling = Telling {
+            uuid,
+            at: told.at,
+            source: entry,
+            dedup_window_ms: self.layout.dedup_window_ms,
+            book: &mut self.book,
+        };
+        history.tell(&told.fact, telling);
+    }
+
+    /// What is kept of an event beside the uuid's history.
+    fn note(&mut self, partition: i32, uuid: &str, told: &Told<'_>, entry: Option<Entry>) {
+        let counts = &mut self.counts;
+        match &told.fact {
+            Fact::FlowAccepted(_)
+            | Fact::ReportAccepted { .. }
+            | Fact::RecordIgnored { record: RecordKind::Flow, .. } => {
+                if let Some(entry) = entry {
+                    self.ledgers.told_directly(entry, uuid, partition);
+                }
+            }
+            Fact::RecordDeadLettered { reason, source } => {
+                let given = Given::Record(spot_of(source), entry);
+                self.letters.event(given, uuid.as_bytes(), reason, 0, told.at);
+            }
+            Fact::DeadLettered { about, reason, attempts, replays } => {
+                counts.given_up += 1;
+                let given = Given::Delivery(about.id, *replays);
+                self.letters.event(given, uuid.as_bytes(), reason, *attempts, told.at);
+            }
+            Fact::Replayed { about, .. } => {
+                counts.replayed += 1;
+                self.commands.revived(about.id, uuid, told.at);
+            }
+            Fact::Scheduled { .. } => counts.scheduled += 1,
+            Fact::AttemptFailed { .. } => counts.failed += 1,
+            Fact::Delivered { .. } => counts.delivered += 1,
+            Fact::RecordIgnored { record: RecordKind::Report, .. }
+            | Fact::ReportTimedOut
+            | Fact::CorrelationEnded
+            | Fact::Other => {}
+        }
+    }
+
+    /// Whether the events of `uuid` should stand in another partition: the topic may have had fewer of them once.
+    fn is_elsewhere(&self, partition: i32, uuid: &str) -> bool {
+        let count = u32::try_from(self.layout.events.firsts.len()).unwrap_or(1);
+        i64::from(owner(uuid.as_bytes(), count)) != i64::from(partition)
+    }
+
+    pub(super) fn history(&self, uuid: &str) -> Option<&History> {
+        self.uuids.get(uuid).and_then(|known| known.history.as_ref())
+    }
+
+    /// A dead letter.
+    pub fn dead_letter<'a>(
+        &mut self,
+        partition: i32,
+        offset: i64,
+        timestamp: Timestamp,
+        key: Option<&[u8]>,
+        header: impl Fn(&str) -> Option<&'a str>,
+        value: Option<&[u8]>,
+    ) {
+        self.counts.dead_letters += 1;
+        self.dead_letters.see(partition, timestamp);
+        let topic = self.layout.dead_letters.name.clone();
+        let spot = Spot { topic: &topic, partition, offset: Some(offset) };
+        let Some(head) = LetterHead::read(header, timestamp) else {
+            self.unreadable(spot, "the dead letter's headers can't be read");
+            return;
+        };
+        let key = key.unwrap_or_default();
+        match (head.kind, head.id, &head.source) {
+            (LetterKind::Delivery, Some(id), _) => match value.and_then(read_life) {
+                Some((uuid, replays)) if uuid.as_bytes() == key => {
+                    let (given, attempts) =
+                        (Given::Delivery(id, replays), head.attempts.unwrap_or(0));
+                    self.letters.letter(given, key, head.reason, attempts, timestamp);
+                }
+                Some(_) => self.unreadable(spot, "the dead letter's key is not its phonon_uuid"),
+                None => self.unreadable(spot, "the dead letter of a delivery can't be read"),
+            },
+            (LetterKind::Record, _, Some(source)) => {
+                let which = self.ledgers.find(&source.topic, source.partition);
+                let entry = which.map(|which| (which, source.offset));
+                let (topic, offset) = (&*source.topic, Some(source.offset));
+                let given =
+                    Given::Record(Spot { topic, partition: source.partition, offset }, entry);
+                self.letters.letter(given, key, head.reason, 0, timestamp);
+            }
+            (LetterKind::Delivery | LetterKind::Record, ..) => {
+                self.unreadable(spot, "the dead letter does not say of what it is");
+            }
+        }
+    }
+
+    /// A record of the changelog; no value: the row is gone.
+    pub fn changelog(
+        &mut self,
+        partition: i32,
+        offset: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) {
+        self.counts.changelog += 1;
+        let topic = self.layout.changelog.name.clone();
+        let spot = Spot { topic: &topic, partition, offset: Some(offset) };
+        let key = key.unwrap_or_default();
+        let Some(row_key) = RowKey::parse(key) else {
+            self.unreadable(spot, "the record's key is no row's");
+            return;
+        };
+        let hash = value.map(stored::hash);
+        let bytes = value.map(Bytes::copy_from_slice);
+        match row_key {
+            RowKey::State(uuid) => self.state_row(spot, &uuid, bytes.as_ref(), hash),
+            RowKey::Meta => {
+                self.others.insert((partition, key.into()), (offset, hash));
+                let meta = bytes.as_ref().map(row::decode_meta).transpose();
+                match meta.ok().flatten() {
+                    Some(meta) => {
+                        self.encoded.clear();
+                        row::encode_meta(&meta, &mut self.encoded);
+                        self.compare_encoded(spot, None, value);
+                        self.metas.insert(partition, (offset, meta));
+                    }
+                    None => self.unreadable(spot, "the meta row can't be read"),
+                }
+            }
+            RowKey::Endpoint(_) => {
+                self.others.insert((partition, key.into()), (offset, hash));
+                let Some(bytes) = bytes else { return };
+                match row::decode_endpoint(&bytes) {
+                    Ok(endpoint) => {
+                        self.encoded.clear();
+                        row::encode_endpoint(&endpoint, &mut self.encoded);
+                        self.compare_encoded(spot, None, value);
+                    }
+                    Err(error) => {
+                        self.unreadable(spot, &format!("the row of the endpoint: {error}"))
+                    }
+                }
+            }
+        }
+    }
+
+    fn state_row(
+        &mut self,
+        spot: Spot<'_>,
+        uuid: &PhononUuid,
+        value: Option<&Bytes>,
+        hash: Option<u64>,
+    ) {
+        let own = owner(uuid.as_str().as_bytes(), self.layout.changelog.partitions);
+        if i64::from(own) != i64::from(spot.partition) {
+            let says = format!("the row belongs to partition {own}");
+            self.book.note(Violation::new(What::Partition, says).of(uuid.as_str()).at(spot));
+            return;
+        }
+        let state = value.map(row::decode_state).transpose();
+        let offset = spot.offset.unwrap_or(0);
+        let moving = self.layout.moves(spot.partition, offset);
+        let Some(known) = known(&mut self.uuids, uuid.as_str()) else { return };
+        known.moving |= moving;
+        known.stands = Some((offset, hash));
+        known.row = None;
+        match state {
+            Ok(None) => {}
+            Ok(Some(state)) => {
+                known.row = Some(Box::new(Row::of(&state)));
+                if state.is_empty() {
+                    self.unreadable(spot, "the row holds nothing; it should be gone");
+                }
+                self.encoded.clear();
+                row::encode_state(&state, &mut self.encoded);
+                self.compare_encoded(spot, Some(uuid), value.map(AsRef::as_ref));
+            }
+            Err(error) => {
+                known.moving = true;
+                self.unreadable(spot, &format!("the row of {uuid}: {error}"));
+            }
+        }
+    }
+
+    /// A row of the current schema, read and written again, is the same.
+    fn compare_encoded(&mut self, spot: Spot<'_>, uuid: Option<&PhononUuid>, value: Option<&[u8]>) {
+        // What names the schema.
+        const HEAD_BYTES: usize = 10;
+        let Some(value) = value.filter(|value| *value != self.encoded) else { return };
+        if value.get(..HEAD_BYTES) == self.encoded.get(..HEAD_BYTES) {
+            let says = "the row, read and written again, is another one".to_owned();
+            let violation = Violation::new(What::Unreadable, says).at(spot);
+            self.book.note(match uuid {
+                Some(uuid) => violation.of(uuid.as_str()),
+                None => violation,
+            });
+        }
+    }
+
+    /// An entry of this machine's store.
+    pub fn store(&mut self, partition: i32, key: &[u8], value: &[u8]) {
+        match self.store.entry(partition, key, value, &self.layout, &mut self.book) {
+            Says::Row(uuid, row) => self.stored(&uuid, |stored| {
+                stored.row = row.row;
+                stored.index = stored.index.wrapping_add(row.index);
+            }),
+            Says::Index(uuid, hash) => {
+                self.stored(&uuid, |stored| stored.index = stored.index.wrapping_sub(hash));
+            }
+            Says::Nothing => {}
+        }
+    }
+
+    fn stored(&mut self, uuid: &PhononUuid, change: impl FnOnce(&mut Stored)) {
+        if let Some(known) = known(&mut self.uuids, uuid.as_str()) {
+            change(known.stored.get_or_insert_default());
+        }
+    }
+
+    fn unreadable(&mut self, spot: Spot<'_>, says: &str) {
+        self.book.note(Violation::new(What::Unreadable, says.to_owned()).at(spot));
+    }
+}
+
+fn spot_of<'a>(source: &'a Source<'_>) -> Spot<'a> {
+    Spot { topic: &source.topic, partition: source.partition, offset: Some(source.offset) }
+}
+
+fn known<'m>(uuids: &'m mut HashMap<Box<str>, Known>, uuid: &str) -> Option<&'m mut Known> {
+    if !uuids.contains_key(uuid) {
+        uuids.insert(uuid.into(), Known::default());
+    }
+    uuids.get_mut(uuid)
+}

@@ -1,0 +1,459 @@
+//! What the events of one uuid make of it, event by event, and whether each follows from those before.
+//!
+//! Nothing here asks for the rules: they may have been others then. Some transitions are not told (a marker is kept, a uuid is
+//! forgotten, a report that waited is adopted, a collection is closed), and so more than one state may fit.
+
+use super::ledger::Entry;
+use super::life::{Life, When};
+use super::violation::{Book, Violation, What, shown};
+use crate::codec::event::{About, Fact};
+use crate::domain::{DeliveryId, RecordKind, Timestamp};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// What is known of the flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The events that would tell are gone.
+    Unsure,
+    /// Nothing.
+    Unknown,
+    /// Reports wait for it.
+    Awaiting,
+    /// Its webhooks are on their way.
+    Open,
+    /// It sends nothing; it may be forgotten since.
+    Silent,
+    /// All is done; it may be forgotten since.
+    Ended,
+}
+
+/// A report that waits for its flow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    account: i64,
+    sms: u64,
+    /// Where it stands; nothing: in a topic that is no input any more.
+    source: Option<Entry>,
+    /// What the row is compared by.
+    hash: u64,
+}
+
+/// The history of one uuid.
+#[derive(Debug)]
+pub(super) struct History {
+    pub(super) stage: Stage,
+    /// What came before some event is gone.
+    pub(super) cut: bool,
+    pub(super) timed_out: bool,
+    pub(super) ended_at: Timestamp,
+    pub(super) lives: Vec<Life>,
+    pub(super) waiting: Vec<Waiting>,
+}
+
+/// What an event is told with.
+pub(super) struct Telling<'a> {
+    pub(super) uuid: &'a str,
+    pub(super) at: Timestamp,
+    /// Where its record stands.
+    pub(super) source: Option<Entry>,
+    /// A uuid is not forgotten before.
+    pub(super) dedup_window_ms: Option<u64>,
+    pub(super) book: &'a mut Book,
+}
+
+impl Telling<'_> {
+    fn say(&mut self, what: What, id: Option<DeliveryId>, says: String) {
+        let violation = Violation::new(what, says).of(self.uuid);
+        self.book.note(match id {
+            Some(id) => violation.about(id),
+            None => violation,
+        });
+    }
+}
+
+/// Of a report that waits: whose, of which SMS, and where it stands.
+pub(super) fn waiting_hash(
+    account: i64,
+    sms: &str,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> u64 {
+    let parts = [account.cast_unsigned(), xxh3_64(sms.as_bytes()), xxh3_64(topic.as_bytes())];
+    let place = [i64::from(partition).cast_unsigned(), offset.cast_unsigned()];
+    parts.into_iter().chain(place).fold(1, |hash: u64, part| {
+        (hash ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+    })
+}
+
+impl History {
+    pub(super) fn new(cut: bool) -> Self {
+        Self {
+            stage: if cut { Stage::Unsure } else { Stage::Unknown },
+            cut,
+            timed_out: false,
+            ended_at: Timestamp::default(),
+            lives: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    pub(super) fn life(&self, id: DeliveryId) -> Option<&Life> {
+        self.lives.iter().find(|life| life.id == id)
+    }
+
+    pub(super) fn live(&self) -> impl Iterator<Item = &Life> {
+        self.lives.iter().filter(|life| life.live)
+    }
+
+    /// Whether the word about a record at `source` is its second: it waits for its flow.
+    pub(super) fn waits(&self, source: Option<Entry>) -> bool {
+        source.is_some() && self.waiting.iter().any(|waiting| waiting.source == source)
+    }
+
+    /// Takes an event into account, and says what does not follow from those before.
+    pub(super) fn tell(&mut self, fact: &Fact<'_>, mut telling: Telling<'_>) {
+        let telling = &mut telling;
+        match fact {
+            Fact::FlowAccepted(_) => self.flow(Stage::Open, telling),
+            Fact::ReportAccepted { account, sms, waiting, source } => {
+                let hash =
+                    waiting_hash(*account, sms, &source.topic, source.partition, source.offset);
+                let sms = xxh3_64(sms.as_bytes());
+                let report = Waiting { account: *account, sms, source: telling.source, hash };
+                self.report(report, *waiting, telling);
+            }
+            Fact::RecordIgnored { record: RecordKind::Flow, reason, .. } => {
+                self.ignored(reason, telling)
+            }
+            Fact::RecordIgnored { record: RecordKind::Report, .. } => {
+                self.waiting
+                    .retain(|known| known.source.is_none() || known.source != telling.source);
+            }
+            Fact::RecordDeadLettered { reason, .. } if reason == "flow_missing" => {
+                self.missing(telling)
+            }
+            Fact::RecordDeadLettered { .. } | Fact::Other => {}
+            Fact::Scheduled { about, due_at } => self.scheduled(about, *due_at, telling),
+            Fact::AttemptFailed { about, attempt, retry_at } => {
+                self.attempt(about, *attempt, telling);
+                if let Some(life) = self.lives.iter_mut().find(|life| life.id == about.id) {
+                    life.last = retry_at.is_none();
+                    life.due = retry_at.map_or(life.due, When::At);
+                }
+            }
+            Fact::Delivered { about, attempt, status } => {
+                self.attempt(about, *attempt, telling);
+                self.end(about, true, status.unwrap_or(0), telling);
+            }
+            Fact::DeadLettered { about, attempts, replays, .. } => {
+                self.given_up(about, *attempts, *replays, telling);
+                self.end(about, false, 0, telling);
+            }
+            Fact::Replayed { about, replays } => self.replayed(about, *replays, telling),
+            Fact::ReportTimedOut => {
+                self.expect(&[Stage::Open], "report_timed_out", telling);
+                if self.timed_out && self.stage == Stage::Open {
+                    telling.say(
+                        What::Twice,
+                        None,
+                        "report_timed_out is told again of one flow".to_owned(),
+                    );
+                }
+                (self.stage, self.timed_out) = (Stage::Open, true);
+                self.settle(telling.at);
+            }
+            Fact::CorrelationEnded => {
+                self.expect(&[Stage::Open], "correlation_ended", telling);
+                if let Some(life) = self.lives.iter().find(|life| life.live) {
+                    let says =
+                        "correlation_ended is told while the delivery is on its way".to_owned();
+                    telling.say(What::Order, Some(life.id), says);
+                }
+                self.finish(Stage::Ended, telling.at);
+            }
+        }
+    }
+
+    fn expect(&self, stages: &[Stage], event: &str, telling: &mut Telling<'_>) {
+        if self.stage != Stage::Unsure && !stages.contains(&self.stage) {
+            let says = format!("{event} is told while {}", self.stage.shown());
+            telling.say(What::Order, None, says);
+        }
+    }
+
+    /// A flow complete record makes the uuid known.
+    fn flow(&mut self, stage: Stage, telling: &mut Telling<'_>) {
+        if self.stage == Stage::Open {
+            let says =
+                "a flow complete record is accepted while another one's webhooks are on their way";
+            telling.say(What::Twice, None, says.to_owned());
+        }
+        self.remembered(telling);
+        for life in self.lives.iter_mut().filter(|life| !life.live) {
+            life.former = true;
+        }
+        (self.stage, self.timed_out) = (stage, false);
+        if stage == Stage::Silent {
+            self.ended_at = telling.at;
+        }
+    }
+
+    /// A marker is kept for its time, if that is known.
+    fn remembered(&self, telling: &mut Telling<'_>) {
+        let kept = matches!(self.stage, Stage::Silent | Stage::Ended);
+        if let Some(window) = telling.dedup_window_ms.filter(|_| kept)
+            && telling.at.ms_since(self.ended_at) < window
+        {
+            let ended = shown(self.ended_at);
+            let says = format!(
+                "it ended at {ended} and is forgotten before dedup_window_s: it begins again"
+            );
+            telling.say(What::Twice, None, says);
+        }
+    }
+
+    fn ignored(&mut self, reason: &str, telling: &mut Telling<'_>) {
+        match reason {
+            // No flow complete record is ignored for these but the one that is the uuid's.
+            "webhook_disabled" | "no_default_webhook" => self.flow(Stage::Silent, telling),
+            "late" => self.expect(&[Stage::Ended], "a flow complete record that is late", telling),
+            _ => {
+                let expected = [Stage::Open, Stage::Silent];
+                self.expect(&expected, "a second flow complete record that is ignored", telling);
+            }
+        }
+    }
+
+    fn report(&mut self, report: Waiting, waits: bool, telling: &mut Telling<'_>) {
+        if !waits {
+            self.expect(&[Stage::Open], "a report that belongs to its flow", telling);
+            if self.stage == Stage::Unsure {
+                self.stage = Stage::Open;
+            }
+            return;
+        }
+        if self.stage == Stage::Open {
+            telling.say(
+                What::Order,
+                None,
+                "a report waits for its flow, which is there".to_owned(),
+            );
+            return;
+        }
+        if self.stage != Stage::Awaiting {
+            self.remembered(telling);
+            self.waiting.clear();
+            self.stage = Stage::Awaiting;
+        }
+        self.waiting.retain(|known| (known.account, known.sms) != (report.account, report.sms));
+        self.waiting.push(report);
+    }
+
+    /// A report's flow never came.
+    fn missing(&mut self, telling: &mut Telling<'_>) {
+        let before = self.waiting.len();
+        self.waiting.retain(|known| known.source.is_none() || known.source != telling.source);
+        let known = self.waiting.len() < before || telling.source.is_none();
+        if !self.cut && (self.stage != Stage::Awaiting || !known) {
+            let says =
+                "a report is given up as flow_missing that does not wait for its flow".to_owned();
+            telling.say(What::Order, None, says);
+        }
+        if self.stage == Stage::Awaiting && self.waiting.is_empty() {
+            self.stage = if self.cut { Stage::Unsure } else { Stage::Unknown };
+        }
+    }
+
+    fn scheduled(
+        &mut self,
+        about: &About<'_>,
+        due_at: Option<Timestamp>,
+        telling: &mut Telling<'_>,
+    ) {
+        self.expect(&[Stage::Open], "delivery_scheduled", telling);
+        if self.stage == Stage::Unsure {
+            self.stage = Stage::Open;
+        }
+        let phase_one = self.lives.iter().any(|life| life.live && life.phase == 1);
+        if due_at.is_none() && !phase_one && !self.cut {
+            let says = "the delivery waits for phase 1, which is not on its way".to_owned();
+            telling.say(What::Stuck, Some(about.id), says);
+        }
+        let mut life = Life {
+            due: due_at.map_or(When::AfterPhaseOne, When::At),
+            held: due_at.is_none(),
+            ..Life::begin(about, telling.at)
+        };
+        if let Some(known) = self.lives.iter_mut().find(|known| known.id == about.id) {
+            if known.live || !known.former && !known.unsure {
+                let says = "delivery_scheduled is told again of one delivery".to_owned();
+                telling.say(What::Twice, Some(about.id), says);
+            }
+            life.scheduled = known.scheduled.saturating_add(1);
+            (life.told, life.replays_max) = (known.told, known.replays_max);
+            *known = life;
+        } else {
+            self.lives.push(life);
+        }
+    }
+
+    fn replayed(&mut self, about: &About<'_>, replays: u32, telling: &mut Telling<'_>) {
+        let phase_one = self.lives.iter().any(|life| life.live && life.phase == 1);
+        let mut life = Life { replays, replays_max: replays, ..Life::begin(about, telling.at) };
+        if about.phase == 2 && (phase_one || self.cut) {
+            life.due = When::AtOrAfterPhaseOne(telling.at);
+        }
+        life.scheduled = 0;
+        match self.lives.iter_mut().find(|known| known.id == about.id) {
+            Some(known) => {
+                if known.live && !known.unsure {
+                    let says = "replayed is told of a delivery that is on its way".to_owned();
+                    telling.say(What::Twice, Some(about.id), says);
+                }
+                life.replays_max = known.replays_max.max(replays);
+                (life.told, life.scheduled) = (known.told, known.scheduled);
+                (life.former, life.held) = (known.former, known.held);
+                *known = life;
+            }
+            None => {
+                if !self.cut {
+                    let says = "replayed is told of a delivery that was never scheduled".to_owned();
+                    telling.say(What::Order, Some(about.id), says);
+                }
+                self.lives.push(life);
+            }
+        }
+    }
+
+    /// The delivery that an event is about, which must be on its way.
+    fn on_its_way(
+        &mut self,
+        about: &About<'_>,
+        event: &str,
+        telling: &mut Telling<'_>,
+    ) -> Option<&mut Life> {
+        let index = self.lives.iter().position(|life| life.id == about.id);
+        let Some(index) = index else {
+            if self.cut {
+                let unsure = Life {
+                    unsure: true,
+                    due: When::Unsure,
+                    attempts: u32::MAX,
+                    replays: u32::MAX,
+                    scheduled: 0,
+                    ..Life::begin(about, telling.at)
+                };
+                self.lives.push(unsure);
+                return self.lives.last_mut();
+            }
+            let says = format!("{event} is told of a delivery that was never scheduled");
+            telling.say(What::Order, Some(about.id), says);
+            return None;
+        };
+        let life = self.lives.get_mut(index)?;
+        if !life.live {
+            let says = format!("{event} is told of a delivery that has ended");
+            telling.say(What::Twice, Some(about.id), says);
+        }
+        Some(life)
+    }
+
+    fn attempt(&mut self, about: &About<'_>, attempt: u32, telling: &mut Telling<'_>) {
+        let at = telling.at;
+        let Some(life) = self.on_its_way(about, "an attempt", telling) else { return };
+        let (attempts, due, last) = (life.attempts, life.due, life.last);
+        (life.attempts, life.told) = (attempt, life.told.saturating_add(1));
+        if !life.live {
+            return;
+        }
+        if attempts != u32::MAX && attempt != attempts.saturating_add(1) {
+            let says = format!("attempt {attempt} is told after attempt {attempts}");
+            let what = if attempt <= attempts { What::Twice } else { What::Order };
+            telling.say(what, Some(about.id), says);
+        }
+        if last {
+            let says = "an attempt is told after the last one".to_owned();
+            telling.say(What::Order, Some(about.id), says);
+        }
+        match due {
+            When::AfterPhaseOne => {
+                let says =
+                    format!("it was attempted by {}, and phase 1 is still on its way", shown(at));
+                telling.say(What::Early, Some(about.id), says);
+            }
+            When::At(_) | When::AtOrAfterPhaseOne(_) | When::Unsure => {}
+        }
+    }
+
+    fn given_up(
+        &mut self,
+        about: &About<'_>,
+        attempts: u32,
+        replays: u32,
+        telling: &mut Telling<'_>,
+    ) {
+        let Some(life) = self.on_its_way(about, "dead_lettered", telling) else { return };
+        let known = (life.attempts, life.replays);
+        (life.attempts, life.replays) = (attempts, replays);
+        let differ = |known: u32, told: u32| known != u32::MAX && known != told;
+        if life.live && (differ(known.0, attempts) || differ(known.1, replays)) {
+            let says = format!(
+                "dead_lettered tells of {attempts} attempts and {replays} replays; the events before it of {} and {}",
+                known.0, known.1
+            );
+            telling.say(What::Order, Some(about.id), says);
+        }
+    }
+
+    /// A life ends; the end of phase 1 frees what waits for it.
+    fn end(&mut self, about: &About<'_>, delivered: bool, status: u16, telling: &Telling<'_>) {
+        let Some(life) = self.lives.iter_mut().find(|life| life.id == about.id) else { return };
+        (life.live, life.last) = (false, false);
+        if delivered {
+            (life.delivered, life.status) = (true, status);
+        }
+        if life.phase == 1 {
+            for life in self.lives.iter_mut().filter(|life| life.live) {
+                life.due = match life.due {
+                    When::AfterPhaseOne => When::At(telling.at),
+                    When::AtOrAfterPhaseOne(_) => When::Unsure,
+                    other @ (When::At(_) | When::Unsure) => other,
+                };
+            }
+        }
+        self.settle(telling.at);
+    }
+
+    /// The time-out was the end that was told; the correlation goes with the last delivery.
+    fn settle(&mut self, at: Timestamp) {
+        if self.stage == Stage::Open && self.timed_out && !self.lives.iter().any(|life| life.live) {
+            // More may be on their way than the events that are left tell of.
+            self.finish(if self.cut { Stage::Unsure } else { Stage::Ended }, at);
+        }
+    }
+
+    fn finish(&mut self, stage: Stage, at: Timestamp) {
+        (self.stage, self.timed_out, self.ended_at) = (stage, false, at);
+        self.waiting = Vec::new();
+    }
+}
+
+impl Stage {
+    pub(super) const fn shown(self) -> &'static str {
+        match self {
+            Self::Unsure => "not much is known of it",
+            Self::Unknown => "nothing is known of it",
+            Self::Awaiting => "its reports wait for their flow",
+            Self::Open => "its webhooks are on their way",
+            Self::Silent => "its flow sends nothing",
+            Self::Ended => "it has ended",
+        }
+    }
+}
+
+impl Waiting {
+    pub(super) const fn hash(&self) -> u64 {
+        self.hash
+    }
+}

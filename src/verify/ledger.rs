@@ -1,0 +1,363 @@
+//! Each record of an input has exactly one first word among the events, and at most one second.
+//!
+//! A byte for each offset, so that topics of hundreds of millions of records fit into memory.
+
+use super::violation::{Book, Violation, What};
+use super::{Layout, Options, Spot};
+use crate::domain::owner;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// A record stands there.
+const RECORD: u8 = 1;
+/// No event is told of it by its place: it is a command, or a copy of a record that was forwarded.
+const WORDLESS: u8 = 2;
+/// How many first words: 0 to 3.
+const FIRST: u8 = 4;
+const FIRST_MASK: u8 = 3 * FIRST;
+/// How many second words: 0 to 3.
+const SECOND: u8 = 16;
+const SECOND_MASK: u8 = 3 * SECOND;
+/// It was forwarded, and nobody has read the copy yet.
+const FORWARDED: u8 = 64;
+
+/// Offsets are kept in pieces of so many.
+const PIECE: usize = 1024;
+/// A source that names a partition beyond is none of ours.
+const PARTITIONS_MAX: i32 = 1 << 16;
+/// So many keys are remembered to name what turns out to be lost.
+const KEYS_MAX: usize = 10_000;
+
+/// Which ledger, and which offset in it.
+pub(super) type Entry = (Which, i64);
+/// An input's partition: the topic's index, and the partition.
+pub(super) type Which = (usize, i32);
+
+/// Which word it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// What became of the record.
+    First,
+    /// What became of a report that had waited.
+    Second,
+}
+
+#[derive(Default)]
+struct Ledger {
+    pieces: BTreeMap<i64, Box<[u8]>>,
+    /// What the group had committed, before and after the topics' ends were taken.
+    committed: Option<(i64, i64)>,
+    /// The first record that was seen.
+    first: Option<i64>,
+    /// The smallest offset with a word in a partition of the events whose beginning is gone; what was read after it was told
+    /// of after it.
+    told_from: BTreeMap<u32, i64>,
+}
+
+impl Ledger {
+    fn cell(&mut self, offset: i64) -> Option<&mut u8> {
+        let (piece, index) = place_of(offset)?;
+        let piece = self.pieces.entry(piece).or_insert_with(|| vec![0; PIECE].into());
+        piece.get_mut(index)
+    }
+
+    fn get(&self, offset: i64) -> u8 {
+        let Some((piece, index)) = place_of(offset) else { return 0 };
+        self.pieces.get(&piece).and_then(|piece| piece.get(index)).copied().unwrap_or(0)
+    }
+
+    fn cells(&self) -> impl Iterator<Item = (i64, u8)> {
+        self.pieces.iter().flat_map(|(piece, cells)| {
+            let start = piece.saturating_mul(PIECE as i64);
+            (start..).zip(cells.iter().copied()).filter(|(_, cell)| *cell != 0)
+        })
+    }
+}
+
+fn place_of(offset: i64) -> Option<(i64, usize)> {
+    let piece = PIECE as i64;
+    let index = usize::try_from(offset.rem_euclid(piece)).ok()?;
+    (offset >= 0).then_some((offset / piece, index))
+}
+
+struct Topic {
+    name: Arc<str>,
+    /// Offsets between two records may be gone though others are not.
+    compacted: bool,
+    partitions: Vec<Ledger>,
+}
+
+/// The ledgers of all inputs; the last topic is the inbox.
+pub(super) struct Ledgers {
+    topics: Vec<Topic>,
+    inbox: usize,
+    /// Copies in the inbox that may be unread: where each stands, and what it is a copy of.
+    copies: Vec<(Which, i64, Entry)>,
+    /// The keys of records that had no word when they were seen, and the uuids of words that came too early.
+    keys: HashMap<Entry, Box<[u8]>>,
+    events: Vec<i64>,
+    partitions: u32,
+}
+
+impl Ledgers {
+    pub(super) fn new(layout: &Layout) -> Self {
+        let topic = |name: &Arc<str>, compacted| Topic {
+            name: name.clone(),
+            compacted,
+            partitions: Vec::new(),
+        };
+        let mut topics: Vec<Topic> =
+            layout.inputs.iter().map(|i| topic(&i.topic, i.compacted)).collect();
+        topics.push(topic(&layout.inbox.name, false));
+        Self {
+            inbox: topics.len() - 1,
+            topics,
+            copies: Vec::new(),
+            keys: HashMap::new(),
+            events: layout.events.firsts.clone(),
+            partitions: layout.changelog.partitions,
+        }
+    }
+
+    /// The ledger of a place; none: it is no input.
+    pub(super) fn find(&self, topic: &str, partition: i32) -> Option<Which> {
+        let index = self.topics.iter().position(|known| *known.name == *topic)?;
+        (0..PARTITIONS_MAX).contains(&partition).then_some((index, partition))
+    }
+
+    pub(super) fn is_inbox(&self, which: Which) -> bool {
+        which.0 == self.inbox
+    }
+
+    pub(super) fn inbox(&self, partition: i32) -> Which {
+        (self.inbox, partition)
+    }
+
+    pub(super) fn spot(&self, which: Which, offset: i64) -> Spot<'_> {
+        let topic = self.topics.get(which.0).map_or("", |topic| &*topic.name);
+        Spot { topic, partition: which.1, offset: Some(offset) }
+    }
+
+    fn ledger(&self, which: Which) -> Option<&Ledger> {
+        self.topics.get(which.0)?.partitions.get(usize::try_from(which.1).ok()?)
+    }
+
+    fn ledger_mut(&mut self, which: Which) -> Option<&mut Ledger> {
+        let partitions = &mut self.topics.get_mut(which.0)?.partitions;
+        let index = usize::try_from(which.1).ok()?;
+        if partitions.len() <= index {
+            partitions.resize_with(index + 1, Ledger::default);
+        }
+        partitions.get_mut(index)
+    }
+
+    /// What the group had committed before and after the ends were taken.
+    pub(super) fn committed(&self, which: Which) -> Option<(i64, i64)> {
+        self.ledger(which).and_then(|ledger| ledger.committed)
+    }
+
+    /// All places that something was said of.
+    pub(super) fn places(&self) -> impl Iterator<Item = Which> {
+        let topics = self.topics.iter().enumerate();
+        topics.flat_map(|(index, topic)| {
+            (0_i32..).zip(&topic.partitions).map(move |(partition, _)| (index, partition))
+        })
+    }
+
+    pub(super) fn commit(&mut self, which: Which, before: Option<i64>, after: Option<i64>) {
+        if before.is_none() && after.is_none() {
+            return;
+        }
+        if let Some(ledger) = self.ledger_mut(which) {
+            ledger.committed = Some((before.unwrap_or(0), after.unwrap_or(i64::MAX)));
+        }
+    }
+
+    /// A record that was seen there.
+    pub(super) fn record(&mut self, entry: Entry, key: Option<&[u8]>, wordless: bool) {
+        let (which, offset) = entry;
+        let Some(ledger) = self.ledger_mut(which) else { return };
+        ledger.first = Some(ledger.first.map_or(offset, |first| first.min(offset)));
+        let Some(cell) = ledger.cell(offset) else { return };
+        *cell |= RECORD | if wordless { WORDLESS } else { 0 };
+        let told = *cell & FIRST_MASK != 0;
+        if !told && !wordless {
+            self.remember(entry, key.unwrap_or_default());
+        }
+    }
+
+    /// A copy in the inbox, at `offset` of `inbox`, of the record at `original`.
+    pub(super) fn copy(&mut self, inbox: Which, offset: i64, original: Entry) {
+        let read = self.committed(inbox).is_some_and(|(before, _)| offset < before);
+        if !read {
+            self.copies.push((inbox, offset, original));
+        }
+    }
+
+    /// A word about a record of `uuid`, in the partition `events` of the events; how often it has been told now.
+    pub(super) fn word(&mut self, entry: Entry, word: Word, uuid: &str) -> u8 {
+        let (which, offset) = entry;
+        let Some(ledger) = self.ledger_mut(which) else { return 0 };
+        let ahead = ledger.committed.is_some_and(|(_, after)| offset >= after);
+        let Some(cell) = ledger.cell(offset) else { return 0 };
+        let (one, mask) = match word {
+            Word::First => (FIRST, FIRST_MASK),
+            Word::Second => (SECOND, SECOND_MASK),
+        };
+        if *cell & mask != mask {
+            *cell += one;
+        }
+        let count = (*cell & mask) / one;
+        if ahead {
+            self.remember(entry, uuid.as_bytes());
+        } else if word == Word::First {
+            self.keys.remove(&entry);
+        }
+        count
+    }
+
+    /// A first word that was told when the record was read where it stands, in a partition of the events.
+    pub(super) fn told_directly(&mut self, entry: Entry, uuid: &str, events: i32) {
+        let Ok(events) = u32::try_from(events) else { return };
+        let own = owner(uuid.as_bytes(), self.partitions);
+        let is_cut = self.is_cut(events);
+        if is_cut && i64::from(own) == i64::from(entry.0.1) && entry.0.0 != self.inbox {
+            let Some(ledger) = self.ledger_mut(entry.0) else { return };
+            let from = ledger.told_from.entry(events).or_insert(entry.1);
+            *from = (*from).min(entry.1);
+        }
+    }
+
+    fn is_cut(&self, events: u32) -> bool {
+        usize::try_from(events)
+            .ok()
+            .and_then(|index| self.events.get(index))
+            .is_some_and(|first| *first > 0)
+    }
+
+    fn remember(&mut self, entry: Entry, key: &[u8]) {
+        if self.keys.len() < KEYS_MAX && !key.is_empty() {
+            self.keys.insert(entry, key.into());
+        }
+    }
+
+    /// The uuid of a record as far as it is remembered: producers key by it.
+    fn uuid(&self, entry: Entry) -> Option<&str> {
+        self.keys.get(&entry).and_then(|key| std::str::from_utf8(key).ok())
+    }
+
+    /// Whether everything that will be told of the record is told: it was read, and no copy of it waits.
+    pub(super) fn is_settled(&self, (which, offset): Entry) -> bool {
+        let Some(ledger) = self.ledger(which) else { return true };
+        let read = ledger.committed.is_none_or(|(before, _)| offset < before);
+        read && ledger.get(offset) & FORWARDED == 0
+    }
+
+    /// Marks the records whose copies nobody has read; everything else that asks comes after it.
+    pub(super) fn settle(&mut self) {
+        for (inbox, offset, (which, original)) in std::mem::take(&mut self.copies) {
+            let read = self.committed(inbox).is_some_and(|(before, _)| offset < before);
+            if !read && let Some(cell) = self.ledger_mut(which).and_then(|l| l.cell(original)) {
+                *cell |= FORWARDED;
+            }
+        }
+    }
+
+    /// Says what has no word, or a word that can't be.
+    pub(super) fn finish(
+        &self,
+        options: &Options,
+        book: &mut Book,
+        records: &mut u64,
+        unread: &mut u64,
+    ) {
+        for (index, topic) in self.topics.iter().enumerate() {
+            for (partition, ledger) in (0_i32..).zip(&topic.partitions) {
+                let which = (index, partition);
+                for (offset, cell) in ledger.cells() {
+                    let read = ledger.committed.is_some_and(|(_, after)| offset < after);
+                    if cell & RECORD != 0 {
+                        *records += 1;
+                        *unread += u64::from(!read);
+                    }
+                    if let Some(violation) = self.fault((which, offset), cell, ledger, options) {
+                        book.note(violation);
+                    }
+                }
+            }
+        }
+    }
+
+    fn fault(
+        &self,
+        entry: Entry,
+        cell: u8,
+        ledger: &Ledger,
+        options: &Options,
+    ) -> Option<Violation> {
+        let (which, offset) = entry;
+        let told = cell & (FIRST_MASK | SECOND_MASK) != 0;
+        let (what, says) = match (cell & RECORD != 0, ledger.committed) {
+            (_, Some((_, after))) if told && offset >= after => (
+                What::UnexplainedEvent,
+                "an event tells of a record that the group has not committed; both belong to one transaction",
+            ),
+            (true, None) if options.at_rest => (
+                What::Unread,
+                "the group has committed nothing of this partition, and a record waits",
+            ),
+            (true, Some((_, after))) if options.at_rest && offset >= after => (
+                What::Unread,
+                "the record waits to be read; at rest every input is read to its end",
+            ),
+            (true, Some((before, _)))
+                if offset < before
+                    && cell & (FIRST_MASK | WORDLESS | FORWARDED) == 0
+                    && self.is_judged(entry, ledger) =>
+            {
+                (What::Lost, "the record was read, and no event tells what became of it; one must")
+            }
+            (false, Some((before, _)))
+                if told && offset < before && self.would_be_seen(entry, ledger) =>
+            {
+                (
+                    What::UnexplainedEvent,
+                    "an event tells of a record that is not there; it may never have been committed",
+                )
+            }
+            _ => return None,
+        };
+        let violation = Violation::new(what, says.to_owned()).at(self.spot(which, offset));
+        Some(match self.uuid(entry) {
+            Some(uuid) => violation.of(uuid),
+            None => violation,
+        })
+    }
+
+    /// Whether the events would still have the record's word: nothing of them is gone, or a word of a record before it is
+    /// there, and so what was told later is too.
+    fn is_judged(&self, entry: Entry, ledger: &Ledger) -> bool {
+        let cut = (0_u32..).zip(&self.events).filter(|(_, first)| **first > 0);
+        let mut cut = cut.map(|(partition, _)| partition).peekable();
+        if cut.peek().is_none() {
+            return true;
+        }
+        if ledger.told_from.values().any(|from| entry.1 <= *from) {
+            return false;
+        }
+        let known = |partition: &u32| ledger.told_from.contains_key(partition);
+        match (self.keys.get(&entry), u32::try_from(self.events.len())) {
+            (Some(key), Ok(count)) => {
+                let own = owner(key, count);
+                !self.is_cut(own) || known(&own)
+            }
+            _ => cut.all(|partition| known(&partition)),
+        }
+    }
+
+    /// Whether a record that was written would have been seen.
+    fn would_be_seen(&self, (which, offset): Entry, ledger: &Ledger) -> bool {
+        let compacted = self.topics.get(which.0).is_none_or(|topic| topic.compacted);
+        !compacted && ledger.first.is_some_and(|first| offset >= first)
+    }
+}

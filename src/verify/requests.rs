@@ -1,0 +1,139 @@
+//! What a receiver saw, beside what the events tell.
+
+use super::Options;
+use super::history::History;
+use super::life::Life;
+use super::violation::{Book, Violation, What, shown};
+use crate::domain::{DeliveryId, Timestamp};
+use std::collections::HashMap;
+
+/// Clocks of receivers may differ by so much where a time decides whether something is judged.
+const CLOCKS_DIFFER_MS: u64 = 60_000;
+
+/// A request as a receiver saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiverEntry {
+    /// When it had come, by the receiver's clock.
+    pub at: Timestamp,
+    /// Its `webhook-id`.
+    pub id: DeliveryId,
+    /// What it was answered.
+    pub status: u16,
+    /// A hash of its body, the same for the same bytes.
+    pub body: u128,
+}
+
+/// All requests of a webhook-id.
+struct Seen {
+    count: u32,
+    body: u128,
+    bodies_differ: bool,
+    first: Timestamp,
+    /// The statuses that it was answered, each with the first time.
+    answers: Vec<(u16, Timestamp)>,
+}
+
+/// All requests.
+#[derive(Default)]
+pub(super) struct Requests {
+    seen: HashMap<DeliveryId, Seen>,
+    /// A log was given, empty or not.
+    given: bool,
+    pub(super) count: u64,
+}
+
+impl Requests {
+    pub(super) fn given(&mut self) {
+        self.given = true;
+    }
+
+    pub(super) fn take(&mut self, entry: ReceiverEntry) {
+        self.given = true;
+        self.count += 1;
+        let seen = self.seen.entry(entry.id).or_insert_with(|| Seen {
+            count: 0,
+            body: entry.body,
+            bodies_differ: false,
+            first: entry.at,
+            answers: Vec::new(),
+        });
+        seen.count = seen.count.saturating_add(1);
+        seen.bodies_differ |= seen.body != entry.body;
+        seen.first = seen.first.min(entry.at);
+        match seen.answers.iter_mut().find(|(status, _)| *status == entry.status) {
+            Some((_, at)) => *at = entry.at.min(*at),
+            None => seen.answers.push((entry.status, entry.at)),
+        }
+    }
+
+    /// Compares a uuid's deliveries with what was seen of them, which is done with then; how many requests were repeats.
+    pub(super) fn compare(&mut self, uuid: &str, history: &History, book: &mut Book) -> u64 {
+        if !self.given {
+            return 0;
+        }
+        let mut repeats = 0;
+        let phase_one = history.lives.iter().find(|life| life.phase == 1);
+        let free = phase_one.and_then(|life| self.answered(life).map(|at| (life, at)));
+        for life in &history.lives {
+            let mut say = |what, says: String| {
+                book.note(Violation::new(what, says).of(uuid).about(life.id));
+            };
+            if life.delivered && life.status != 0 && self.answered(life).is_none() {
+                let says = format!(
+                    "it is told to be delivered with {}; the receiver answered that to no request of it",
+                    life.status
+                );
+                say(What::Unseen, says);
+            }
+            let Some(seen) = self.seen.get(&life.id) else { continue };
+            // Forgotten and scheduled again, it may say something else.
+            if seen.bodies_differ && life.scheduled < 2 {
+                say(What::Body, format!("its {} requests had different bodies", seen.count));
+            }
+            if life.held
+                && !life.former
+                && let Some((one, at)) = free
+                && one.delivered
+                && one.scheduled < 2
+                && one.replays_max == 0
+                && seen.first < at
+            {
+                let says = format!(
+                    "the receiver saw it at {}, and phase 1 not answered before {}",
+                    shown(seen.first),
+                    shown(at)
+                );
+                say(What::Early, says);
+            }
+            if !life.unsure {
+                repeats += u64::from(seen.count.saturating_sub(life.told));
+            }
+        }
+        for life in &history.lives {
+            self.seen.remove(&life.id);
+        }
+        repeats
+    }
+
+    /// When the request that delivered it came first.
+    fn answered(&self, life: &Life) -> Option<Timestamp> {
+        let seen = self.seen.get(&life.id)?;
+        seen.answers.iter().find(|(status, _)| *status == life.status).map(|(_, at)| *at)
+    }
+
+    /// Says what was seen of deliveries that no event tells of; events from `since` on are all there.
+    pub(super) fn finish(&self, since: Option<Timestamp>, options: &Options, book: &mut Book) {
+        for (id, seen) in &self.seen {
+            let whole =
+                since.is_none_or(|since| seen.first >= since.plus_ms(CLOCKS_DIFFER_MS * 10));
+            let told = options.at_rest || seen.first.plus_ms(CLOCKS_DIFFER_MS) < options.now;
+            if whole && told {
+                let says = format!(
+                    "the receiver saw {} requests of it, and no event tells that it was scheduled",
+                    seen.count
+                );
+                book.note(Violation::new(What::Unscheduled, says).about(*id));
+            }
+        }
+    }
+}

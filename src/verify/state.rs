@@ -1,0 +1,307 @@
+//! The latest row of a uuid in the changelog, and whether the events explain it.
+
+use super::history::{History, Stage, waiting_hash};
+use super::life::{Life, When, webhook_hash};
+use super::violation::{Violation, What, shown};
+use crate::domain::{Collected, Collection, Correlation, DeliveryId, Due, Phase, State, Timestamp};
+
+/// Clocks of instances may differ by so much where a time decides whether an event may be gone.
+const CLOCKS_DIFFER_MS: u64 = 600_000;
+
+/// What is kept of a row.
+#[derive(Debug)]
+pub(super) struct Row {
+    stage: Stage,
+    collection: Option<Collection>,
+    /// When the flow was accepted, where that is known.
+    accepted_at: Option<Timestamp>,
+    reports: u32,
+    reports_hash: u64,
+    timer: Option<Timestamp>,
+    deliveries: Box<[Standing]>,
+}
+
+/// What is kept of a delivery in a row.
+#[derive(Debug)]
+struct Standing {
+    id: DeliveryId,
+    phase: Phase,
+    due: Due,
+    scheduled_at: Timestamp,
+    webhook: u32,
+    attempts: u32,
+    replays: u32,
+}
+
+impl Row {
+    pub(super) fn of(state: &State) -> Self {
+        let mut row = Self {
+            stage: Stage::Unknown,
+            collection: None,
+            accepted_at: None,
+            reports: 0,
+            reports_hash: 0,
+            timer: state.timer(),
+            deliveries: Box::default(),
+        };
+        match &state.correlation {
+            Correlation::Unknown => {}
+            Correlation::AwaitingFlow(reports) => {
+                row.stage = Stage::Awaiting;
+                row.reports = u32::try_from(reports.len()).unwrap_or(u32::MAX);
+                row.reports_hash = sum(reports.iter().map(hash));
+            }
+            Correlation::Open(flow) => {
+                row.stage = Stage::Open;
+                row.collection = Some(flow.collection);
+                row.accepted_at = Some(flow.accepted_at);
+            }
+            Correlation::Silent { .. } => row.stage = Stage::Silent,
+            Correlation::Ended { .. } => row.stage = Stage::Ended,
+        }
+        let standing = state.deliveries.iter().map(|delivery| Standing {
+            id: delivery.id,
+            phase: delivery.phase,
+            due: delivery.due,
+            scheduled_at: delivery.scheduled_at,
+            webhook: webhook_hash(delivery.webhook.as_str()),
+            attempts: delivery.attempts,
+            replays: delivery.replays,
+        });
+        row.deliveries = standing.collect();
+        row
+    }
+}
+
+fn hash(report: &Collected) -> u64 {
+    let source = &report.source;
+    let (account, sms) = (report.account.0, report.sms.as_str());
+    waiting_hash(account, sms, &source.topic, source.partition, source.offset)
+}
+
+fn sum(hashes: impl Iterator<Item = u64>) -> u64 {
+    hashes.fold(0, u64::wrapping_add)
+}
+
+/// A uuid's row beside its events.
+pub(super) struct Comparison<'a> {
+    pub(super) uuid: &'a str,
+    pub(super) history: Option<&'a History>,
+    pub(super) row: Option<&'a Row>,
+    /// Events from then on are all there; nothing: all of them are.
+    pub(super) since: Option<Timestamp>,
+    pub(super) say: &'a mut dyn FnMut(Violation),
+}
+
+impl Comparison<'_> {
+    fn unexplained(&mut self, id: Option<DeliveryId>, says: String) {
+        let violation = Violation::new(What::UnexplainedState, says).of(self.uuid);
+        (self.say)(match id {
+            Some(id) => violation.about(id),
+            None => violation,
+        });
+    }
+
+    /// Whether the event of something that happened then may be gone.
+    fn may_be_gone(&self, at: Timestamp) -> bool {
+        self.since.is_some_and(|since| at < since.plus_ms(CLOCKS_DIFFER_MS))
+    }
+
+    /// Says what the events do not explain.
+    pub(super) fn compare(mut self) {
+        self.stage();
+        self.waiting();
+        self.deliveries();
+    }
+
+    fn stage(&mut self) {
+        let told = self.history.map_or(Stage::Unknown, |history| history.stage);
+        let told =
+            if self.history.is_none() && self.since.is_some() { Stage::Unsure } else { told };
+        let is = self.row.map_or(Stage::Unknown, |row| row.stage);
+        let fits = match told {
+            Stage::Unsure => {
+                let accepted_at = self.row.and_then(|row| row.accepted_at);
+                accepted_at.is_none_or(|at| self.may_be_gone(at))
+            }
+            Stage::Unknown | Stage::Awaiting | Stage::Open => is == told,
+            // The rest of its time a marker stays, and then nothing.
+            Stage::Silent | Stage::Ended => is == told || is == Stage::Unknown,
+        };
+        if !fits {
+            let says = match (self.history, self.row) {
+                (None, _) => "the changelog has a row of it, and no event tells of it".to_owned(),
+                (Some(_), None) => {
+                    format!("by its events {}; the changelog has no row of it", told.shown())
+                }
+                (Some(_), Some(_)) => {
+                    format!("by its events {}; by the changelog {}", told.shown(), is.shown())
+                }
+            };
+            self.unexplained(None, says);
+            return;
+        }
+        let timed_out = self.history.is_some_and(|history| history.timed_out);
+        let collection = self.row.and_then(|row| row.collection);
+        if told == Stage::Open
+            && collection.is_some_and(|c| (c == Collection::TimedOut) != timed_out)
+        {
+            let told = if timed_out { "" } else { "not " };
+            let says = format!(
+                "report_timed_out is {told}told, and the changelog says otherwise: {collection:?}"
+            );
+            self.unexplained(None, says);
+        }
+    }
+
+    fn waiting(&mut self) {
+        let Some(history) = self.history.filter(|history| !history.cut) else { return };
+        let told = history.waiting.len();
+        match history.stage {
+            Stage::Awaiting => {
+                let hash = sum(history.waiting.iter().map(super::history::Waiting::hash));
+                let waiting = self.row.filter(|row| row.stage == Stage::Awaiting);
+                if let Some(row) = waiting.filter(|row| row.reports_hash != hash) {
+                    let says = format!(
+                        "the reports that wait for the flow differ: {told} by the events, {} by the changelog",
+                        row.reports
+                    );
+                    self.unexplained(None, says);
+                }
+            }
+            Stage::Silent if told > 0 => {
+                let says = format!(
+                    "{told} reports waited for the flow, which sends nothing, and nothing tells what became of them"
+                );
+                (self.say)(Violation::new(What::Lost, says).of(self.uuid));
+            }
+            Stage::Unsure | Stage::Unknown | Stage::Open | Stage::Silent | Stage::Ended => {}
+        }
+    }
+
+    fn deliveries(&mut self) {
+        let rows = self.row.map_or(&[][..], |row| &row.deliveries);
+        for life in self.history.into_iter().flat_map(History::live) {
+            match rows.iter().find(|standing| standing.id == life.id) {
+                Some(standing) => {
+                    if let Some(says) = difference(life, standing) {
+                        self.unexplained(Some(life.id), says);
+                    }
+                }
+                None => {
+                    let says =
+                        "by its events the delivery is on its way; the changelog does not have it";
+                    self.unexplained(Some(life.id), says.to_owned());
+                }
+            }
+            if life.last {
+                let says = "its last attempt is told, and not that it was given up";
+                let violation = Violation::new(What::Lost, says.to_owned());
+                (self.say)(violation.of(self.uuid).about(life.id));
+            }
+        }
+        for (index, standing) in rows.iter().enumerate() {
+            let known = self.history.and_then(|history| history.life(standing.id));
+            let says = match known {
+                _ if rows.iter().take(index).any(|other| other.id == standing.id) => {
+                    "the changelog's row has the delivery twice"
+                }
+                Some(life) if life.live => continue,
+                Some(_) => "by its events the delivery has ended; the changelog has it on its way",
+                None if self.may_be_gone(standing.scheduled_at) => continue,
+                None => "the changelog has the delivery on its way, and no event tells of it",
+            };
+            self.unexplained(Some(standing.id), says.to_owned());
+        }
+    }
+}
+
+/// How the delivery's row differs from what the events tell.
+fn difference(life: &Life, standing: &Standing) -> Option<String> {
+    let due = match (life.due, standing.due) {
+        (When::At(told), Due::At(is)) => told == is,
+        (When::AfterPhaseOne, Due::AfterPhaseOne) | (When::Unsure, _) => true,
+        (When::AtOrAfterPhaseOne(told), due) => due == Due::AfterPhaseOne || due == Due::At(told),
+        (When::At(_), Due::AfterPhaseOne) | (When::AfterPhaseOne, Due::At(_)) => false,
+    };
+    if !due {
+        return Some(format!(
+            "by its events it is due {}; by the changelog {}",
+            shown_when(life.due),
+            shown_due(standing.due)
+        ));
+    }
+    let differ = |told: u32, is: u32| told != u32::MAX && told != is;
+    if differ(life.attempts, standing.attempts) || differ(life.replays, standing.replays) {
+        return Some(format!(
+            "by its events it had {} attempts and {} replays; by the changelog {} and {}",
+            life.attempts, life.replays, standing.attempts, standing.replays
+        ));
+    }
+    if !life.unsure && life.since != standing.scheduled_at {
+        let (told, is) = (shown(life.since), shown(standing.scheduled_at));
+        return Some(format!("by its events it was scheduled at {told}; by the changelog at {is}"));
+    }
+    let same = life.webhook == standing.webhook && life.phase == standing.phase.number();
+    (!same)
+        .then(|| "its webhook or phase is another in the changelog than in its events".to_owned())
+}
+
+fn shown_when(when: When) -> String {
+    match when {
+        When::At(at) => format!("at {}", shown(at)),
+        When::AfterPhaseOne => "after phase 1".to_owned(),
+        When::AtOrAfterPhaseOne(at) => format!("at {} or after phase 1", shown(at)),
+        When::Unsure => "some time".to_owned(),
+    }
+}
+
+fn shown_due(due: Due) -> String {
+    match due {
+        Due::At(at) => format!("at {}", shown(at)),
+        Due::AfterPhaseOne => "after phase 1".to_owned(),
+    }
+}
+
+impl Row {
+    /// Says what waits for what can't come, whatever the events say.
+    pub(super) fn stuck(&self, uuid: &str, say: &mut dyn FnMut(Violation)) {
+        let phase_one = self.deliveries.iter().any(|standing| standing.phase == Phase::One);
+        for standing in &self.deliveries {
+            if standing.due == Due::AfterPhaseOne && !phase_one {
+                let says = "it waits for phase 1, which is not on its way".to_owned();
+                say(Violation::new(What::Stuck, says).of(uuid).about(standing.id));
+            }
+        }
+        let closed = match self.collection {
+            Some(Collection::Complete | Collection::TimedOut | Collection::NotWanted) => true,
+            Some(Collection::Open { .. }) | None => false,
+        };
+        if closed && self.deliveries.is_empty() {
+            let says =
+                "it waits for no report and has no delivery, and yet it has not ended".to_owned();
+            say(Violation::new(What::Stuck, says).of(uuid));
+        }
+    }
+
+    /// Says what was due before `before`.
+    pub(super) fn overdue(&self, uuid: &str, before: Timestamp, say: &mut dyn FnMut(Violation)) {
+        if let Some(due) = self.timer.filter(|due| *due < before) {
+            let says =
+                format!("{}, and what ends that was due at {}", self.stage.shown(), shown(due));
+            say(Violation::new(What::Overdue, says).of(uuid));
+        }
+        for standing in &self.deliveries {
+            if let Due::At(due) = standing.due
+                && due < before
+            {
+                let says = format!(
+                    "attempt {} was due at {} and was not made",
+                    standing.attempts.saturating_add(1),
+                    shown(due)
+                );
+                say(Violation::new(What::Overdue, says).of(uuid).about(standing.id));
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The store of this machine: what the changelog makes of it below the checkpoint, with the indexes that its own rows give.
+//!
+//! A store may hold rows that are newer than its checkpoint, written before the rest of their generation; they are not
+//! compared with the changelog. Row and indexes are written together, and so the indexes always fit the rows.
+
+use super::violation::{Book, Violation, What};
+use super::{Layout, Others};
+use crate::codec::row;
+use crate::domain::{PhononUuid, State, Timestamp, owner};
+use crate::store::{Checkpoint, Derived, DueKey, RowKey, StoreKey, Tally};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// What is so old is restored from the start, since tombstones that it lacks may be gone from the changelog.
+const STORE_AGE_MAX_MS: u64 = 6 * 86_400_000;
+
+/// What the store holds of a uuid.
+#[derive(Debug, Default)]
+pub(super) struct Stored {
+    /// The row's hash.
+    pub(super) row: Option<u64>,
+    /// What its row gives to the indexes, less what is in them.
+    pub(super) index: u64,
+}
+
+#[derive(Default)]
+struct Part {
+    checkpoint: Option<Checkpoint>,
+    tally: Tally,
+    /// The hashes of rows that belong to no uuid.
+    others: BTreeMap<Box<[u8]>, u64>,
+}
+
+/// The stores' partitions.
+#[derive(Default)]
+pub(super) struct Store {
+    parts: BTreeMap<i32, Part>,
+    pub(super) rows: u64,
+}
+
+/// What an entry of the store says of a uuid.
+pub(super) enum Says {
+    /// Its row, with what that gives to the indexes.
+    Row(PhononUuid, Stored),
+    /// An entry of an index.
+    Index(PhononUuid, u64),
+    /// Nothing.
+    Nothing,
+}
+
+pub(super) fn hash(row: &[u8]) -> u64 {
+    xxh3_64(row)
+}
+
+fn timer_hash(due: Timestamp) -> u64 {
+    xxh3_64(&due.as_ms().to_be_bytes())
+}
+
+fn due_hash(webhook: &str, key: &DueKey) -> u64 {
+    let mut bytes = [key.class as u8; 25];
+    let parts = key.due.as_ms().to_be_bytes().into_iter().chain(key.id.to_bytes());
+    bytes.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
+    xxh3_64_with_seed(&bytes, xxh3_64(webhook.as_bytes()))
+}
+
+fn index_of(state: &State) -> u64 {
+    let due = state.due_keys().map(|(webhook, key)| due_hash(webhook.as_str(), &key));
+    due.chain(state.timer().map(timer_hash)).fold(0, u64::wrapping_add)
+}
+
+impl Store {
+    /// Takes an entry of a partition.
+    pub(super) fn entry(
+        &mut self,
+        partition: i32,
+        key: &[u8],
+        value: &[u8],
+        layout: &Layout,
+        book: &mut Book,
+    ) -> Says {
+        let part = self.parts.entry(partition).or_default();
+        let mut odd = |says: String| {
+            let mut violation = Violation::new(What::Store, says);
+            violation.partition = Some(partition);
+            book.note(violation);
+            Says::Nothing
+        };
+        let uuid_of = |value: &[u8]| std::str::from_utf8(value).ok().and_then(PhononUuid::new);
+        match StoreKey::parse(key) {
+            None => odd(format!("the key {} is none of a store's", key.escape_ascii())),
+            Some(StoreKey::Checkpoint) => {
+                part.checkpoint = Checkpoint::from_bytes(value);
+                Says::Nothing
+            }
+            Some(StoreKey::Timer(timer)) => Says::Index(timer.uuid, timer_hash(timer.due)),
+            Some(StoreKey::Due(webhook, due)) => match uuid_of(value) {
+                Some(uuid) => Says::Index(uuid, due_hash(webhook.as_str(), &due)),
+                None => odd("an entry of a lane names no uuid".to_owned()),
+            },
+            Some(StoreKey::Row(RowKey::Meta | RowKey::Endpoint(_))) => {
+                part.others.insert(key.into(), hash(value));
+                Says::Nothing
+            }
+            Some(StoreKey::Row(RowKey::State(uuid))) => {
+                self.rows += 1;
+                if i64::from(owner(uuid.as_str().as_bytes(), layout.changelog.partitions))
+                    != i64::from(partition)
+                {
+                    return odd(format!("the row of {uuid} belongs to another partition"));
+                }
+                match row::decode_state(&Bytes::copy_from_slice(value)) {
+                    Ok(state) => {
+                        part.tally.change(&Derived::default(), &Derived::of(&state));
+                        let stored = Stored { row: Some(hash(value)), index: index_of(&state) };
+                        Says::Row(uuid, stored)
+                    }
+                    Err(error) => odd(format!("the row of {uuid}: {error}")),
+                }
+            }
+        }
+    }
+
+    /// The checkpoint of a partition that is compared with the changelog.
+    pub(super) fn checkpoint(&self, partition: i32, now: Timestamp) -> Option<i64> {
+        let checkpoint = self.parts.get(&partition)?.checkpoint.as_ref()?;
+        let fresh = now.ms_since(checkpoint.at) <= STORE_AGE_MAX_MS;
+        (checkpoint.next_offset > 0 && fresh).then_some(checkpoint.next_offset)
+    }
+
+    /// How many partitions are compared.
+    pub(super) fn compared(&self, now: Timestamp) -> u64 {
+        let compared =
+            self.parts.keys().filter(|partition| self.checkpoint(**partition, now).is_some());
+        compared.count() as u64
+    }
+
+    /// Says what does not fit, but for uuids; `others` are the changelog's rows of none.
+    pub(super) fn finish(&self, now: Timestamp, layout: &Layout, others: &Others, book: &mut Book) {
+        for (partition, part) in &self.parts {
+            let Some(next) = self.checkpoint(*partition, now) else { continue };
+            let mut say = |says: String| {
+                let mut violation = Violation::new(What::Store, says);
+                violation.partition = Some(*partition);
+                book.note(violation);
+            };
+            let end = layout.changelog_end(*partition);
+            if next > end {
+                say(format!("the checkpoint is {next}, above the changelog's end {end}"));
+            }
+            if let Some(checkpoint) =
+                part.checkpoint.filter(|checkpoint| checkpoint.tally != part.tally)
+            {
+                say(format!(
+                    "the tally is {:?}, and the rows make {:?}",
+                    checkpoint.tally, part.tally
+                ));
+            }
+            let in_log = others.iter().filter(|((number, _), _)| number == partition);
+            for ((_, key), (offset, row)) in in_log {
+                if *offset < next && part.others.get(key) != row.as_ref() {
+                    let key = key.escape_ascii();
+                    say(format!(
+                        "the row {key} is not that of the changelog's offset {offset}, below the checkpoint {next}"
+                    ));
+                }
+            }
+            for key in part.others.keys() {
+                if !others.contains_key(&(*partition, key.clone())) {
+                    say(format!("the changelog does not have the row {}", key.escape_ascii()));
+                }
+            }
+        }
+    }
+}
+
+/// Says what does not fit of a uuid, whose latest row in the changelog stands at `offset`.
+pub(super) fn compare(
+    uuid: &str,
+    stored: Option<&Stored>,
+    changelog: Option<(i64, Option<u64>)>,
+    (partition, checkpoint): (i32, i64),
+    book: &mut Book,
+) {
+    let row = stored.and_then(|stored| stored.row);
+    let says = match changelog {
+        _ if stored.is_some_and(|stored| stored.index != 0) => {
+            "the indexes are not those of its row".to_owned()
+        }
+        Some((offset, _)) if offset >= checkpoint => return,
+        Some((_, is)) if is == row => return,
+        None if row.is_none() => return,
+        None => "the store has a row that the changelog does not have".to_owned(),
+        Some((offset, Some(_))) if row.is_none() => {
+            format!(
+                "the store lacks the row of the changelog's offset {offset}, below the checkpoint {checkpoint}"
+            )
+        }
+        Some((offset, None)) => {
+            format!(
+                "the store has a row that the changelog's offset {offset} deletes, below the checkpoint {checkpoint}"
+            )
+        }
+        Some((offset, Some(_))) => {
+            format!(
+                "the store's row is not that of the changelog's offset {offset}, below the checkpoint {checkpoint}"
+            )
+        }
+    };
+    let mut violation = Violation::new(What::Store, says).of(uuid);
+    violation.partition = Some(partition);
+    book.note(violation);
+}
