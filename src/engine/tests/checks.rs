@@ -1,15 +1,15 @@
 //! What must hold in every history.
 
-use super::network::Request;
 use super::port::Row;
 use super::world::World;
-use crate::codec::event::{End, read_end};
 use crate::codec::row;
-use crate::domain::{DeliveryId, Event, PhononUuid, State};
+use crate::domain::{PhononUuid, State, Timestamp};
 use crate::log::Place;
 use crate::store::RowKey;
+use crate::verify::{Changelog, Evidence, Input, Layout, Options, OwnTopic, ReceiverEntry};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Everything that is wrong.
 pub(super) fn faults(world: &World, is_at_rest: bool) -> Vec<String> {
@@ -18,7 +18,7 @@ pub(super) fn faults(world: &World, is_at_rest: bool) -> Vec<String> {
     rows(world, found);
     stores(world, found);
     inputs(world, is_at_rest, found);
-    ends(world, is_at_rest, found);
+    evidence(world, is_at_rest, found);
     requests(world, found);
     faults
 }
@@ -136,66 +136,86 @@ fn inputs(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
     }
 }
 
-/// Each life of a delivery ends at most once, and at rest once.
-fn ends(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
-    let broker = world.broker.borrow();
-    let mut lives: BTreeMap<DeliveryId, i64> = BTreeMap::new();
-    for partition in 0..world.setting.partitions {
-        for entry in broker.committed(&place(&world.names.events, partition)) {
-            let value = entry.value.as_deref().unwrap_or_default();
-            let text = std::str::from_utf8(value).unwrap_or_default();
-            if let Some((id, End::Delivered | End::DeadLettered)) = read_end(value) {
-                *lives.entry(id).or_default() -= 1;
-            } else if ["\"delivery_scheduled\"", "\"replayed\""]
-                .iter()
-                .any(|word| text[..40.min(text.len())].contains(word))
-            {
-                let begins =
-                    text.split("\"webhook_id\":\"").nth(1).and_then(|rest| rest.split('"').next());
-                let id = begins.and_then(DeliveryId::parse).expect("it has an id");
-                *lives.entry(id).or_default() += 1;
+/// What `ringback verify` says.
+fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
+    let (broker, names) = (world.broker.borrow(), &world.names);
+    let own = |topic: &str| OwnTopic {
+        name: topic.into(),
+        firsts: vec![0; usize::try_from(world.setting.partitions).unwrap()],
+    };
+    let input = |topic: &String| Input { topic: topic.as_str().into(), compacted: false };
+    let mut evidence = Evidence::new(Layout {
+        inputs: names.flow_complete.iter().chain(&names.delivery_report).map(input).collect(),
+        inbox: own(&names.inbox),
+        events: own(&names.events),
+        dead_letters: own(&names.dead_letter),
+        changelog: Changelog {
+            name: names.changelog.as_str().into(),
+            partitions: world.setting.partitions,
+            moving_from: Vec::new(),
+            ends: Vec::new(),
+        },
+        // Where clocks jump, nobody knows how long a window was.
+        dedup_window_ms: (!world.struck.borrow().contains_key("jump"))
+            .then_some(world.setting.rules.correlation.dedup_window_ms),
+    });
+    for (place, offset) in &broker.offsets {
+        evidence.committed(place, Some(*offset), Some(*offset));
+    }
+    for place in broker.partitions.keys() {
+        for entry in broker.committed(place) {
+            let (partition, offset) = (place.partition, entry.offset);
+            let (key, value) = (entry.key.as_deref(), entry.value.as_deref());
+            let at = Timestamp::from_ms(entry.at_ms);
+            let header = |name: &str| {
+                let found = entry.headers.iter().find(|(own, _)| own == name);
+                found.map(|(_, value)| value.as_str())
+            };
+            match &*place.topic {
+                topic if topic == names.events => evidence.event(partition, offset, key, value),
+                topic if topic == names.changelog => {
+                    evidence.changelog(partition, offset, key, value);
+                }
+                topic if topic == names.dead_letter => {
+                    evidence.dead_letter(partition, offset, at, key, header, value);
+                }
+                _ => evidence.source(place, offset, at, header, key, value.unwrap_or_default()),
             }
         }
     }
-    for (id, open) in lives {
-        if !(0..=1).contains(&open) || (is_at_rest && open != 0) {
-            faults.push(format!("{id} has begun {open} times more often than it ended"));
+    let node = &world.nodes[world.dice.borrow_mut().index(world.nodes.len())];
+    for (number, content) in node.disk.contents().iter() {
+        for (key, value) in content.entries() {
+            evidence.store(number.cast_signed(), key, value);
         }
     }
+    evidence.has_requests();
+    for request in &world.network.borrow().requests {
+        evidence.request(ReceiverEntry {
+            at: Timestamp::from_ms(request.at_ms),
+            id: request.id,
+            status: request.status,
+            body: xxh3_128(&request.body),
+        });
+    }
+    let options = Options {
+        at_rest: is_at_rest,
+        now: Timestamp::from_ms(world.true_ms()),
+        overdue_ms: 5000,
+        repeats_max: None,
+    };
+    let report = evidence.finish(&options);
+    faults.extend(report.violations.iter().map(|violation| format!("{violation:?}")));
 }
 
-/// Whoever was told that it was delivered was; bodies do not change; repeats are explained.
+/// No request is a repeat but those of which a fault took the outcome.
 fn requests(world: &World, faults: &mut Vec<String>) {
     let (network, ledger) = (world.network.borrow(), world.ledger.borrow());
-    // A uuid that was forgotten and comes again has the same ids.
-    let mut scheduled: BTreeMap<DeliveryId, u32> = BTreeMap::new();
-    for event in ledger.events.values().flatten() {
-        if let Event::DeliveryScheduled { delivery, .. } = event {
-            *scheduled.entry(delivery.id).or_default() += 1;
-        }
-    }
-    let mut first: BTreeMap<DeliveryId, &Request> = BTreeMap::new();
-    for request in &network.requests {
-        let known = first.entry(request.id).or_insert(request);
-        if known.body != request.body && scheduled.get(&request.id) == Some(&1) {
-            faults.push(format!("{} was sent with two bodies", request.id));
-        }
-    }
     let sent = network.requests.len() as u64;
     if sent > ledger.recorded + ledger.excused {
         faults.push(format!(
             "{sent} requests, of which {} were recorded and {} were lost",
             ledger.recorded, ledger.excused
         ));
-    }
-    for events in ledger.events.values() {
-        for event in events {
-            if let Event::Delivered { delivery, .. } = event {
-                let was_taken = |request: &&Request| request.id == delivery.id && request.was_taken;
-                if !network.requests.iter().any(|request| was_taken(&request)) {
-                    faults.push(format!("{} is told to be delivered and was not", delivery.id));
-                }
-            }
-        }
     }
 }

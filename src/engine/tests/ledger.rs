@@ -3,7 +3,7 @@
 use super::Witness;
 use super::port::Row;
 use crate::codec::row;
-use crate::domain::{Command, DeliveryId, Event, PhononUuid, Rules, Source, State, decide, evolve};
+use crate::domain::{Command, DeliveryId, PhononUuid, Rules, Source, State, decide, evolve};
 use crate::store::RowKey;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,6 @@ pub(super) struct Ledger {
     /// Attempts whose outcome a fault took.
     pub(super) excused: u64,
     pub(super) recorded: u64,
-    pub(super) events: BTreeMap<PhononUuid, Vec<Event>>,
     pub(super) faults: Vec<String>,
 }
 
@@ -31,7 +30,6 @@ impl Ledger {
             open: BTreeMap::new(),
             excused: 0,
             recorded: 0,
-            events: BTreeMap::new(),
             faults: Vec::new(),
         }
     }
@@ -56,7 +54,6 @@ impl Ledger {
             let events = decide(&state, command, &self.rules, *now);
             let state = events.iter().fold(state, evolve);
             self.states.insert(uuid.clone(), state);
-            self.events.entry(uuid.clone()).or_default().extend(events);
         }
         for (partition, key, value) in rows {
             let Some(RowKey::State(uuid)) = RowKey::parse(key) else { continue };

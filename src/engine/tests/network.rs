@@ -26,9 +26,10 @@ pub(super) enum Manner {
 /// A request that reached its endpoint.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
+    pub(super) at_ms: i64,
     pub(super) id: DeliveryId,
     pub(super) body: Bytes,
-    pub(super) was_taken: bool,
+    pub(super) status: u16,
 }
 
 /// All endpoints.

@@ -7,7 +7,7 @@ use super::reader::Reader;
 use super::world::World;
 use crate::clock;
 use crate::delivery::{AlarmClock, Attempt, Courier, InstanceLimits, Lanes};
-use crate::domain::{Outcome, Verdict};
+use crate::domain::Outcome;
 use crate::engine::input::Input;
 use crate::engine::ports::Log as _;
 use crate::engine::restore::Restorer;
@@ -84,12 +84,13 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    pub(super) fn request(&self) -> Request {
+    pub(super) fn request(&self, at_ms: i64) -> Request {
         let job = self.attempt.job();
         Request {
+            at_ms,
             id: job.id,
             body: job.body.clone(),
-            was_taken: self.outcome.verdict == Verdict::Delivered,
+            status: self.outcome.status.unwrap_or(0),
         }
     }
 }

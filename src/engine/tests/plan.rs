@@ -232,6 +232,7 @@ impl Action {
             Self::Jump(node, ms) => {
                 let wall = &world.nodes[node].wall_ms;
                 wall.set(wall.get() + ms);
+                world.count("jump");
             }
             Self::Behave(webhook, manner) => world.network.borrow_mut().behave(webhook, manner),
             Self::Replay => world.replay(),

@@ -460,7 +460,7 @@ impl World {
 
     /// The request is at its endpoint.
     pub(super) fn arrive(&self, flight: &Flight) {
-        self.network.borrow_mut().requests.push(flight.request());
+        self.network.borrow_mut().requests.push(flight.request(self.true_ms()));
     }
 }
 
