@@ -9,6 +9,7 @@ mod secret;
 mod terminal;
 mod topics;
 mod trace;
+mod verify;
 mod webhook;
 
 use crate::config::{self, Accounts, Faults, Settings};
@@ -55,6 +56,7 @@ enum Command {
     Topics(topics::Arguments),
     Demo(demo::Arguments),
     Trace(trace::Arguments),
+    Verify(verify::Arguments),
     #[command(subcommand)]
     Webhook(webhook::Command),
     #[command(subcommand, name = "dead-letter")]
@@ -88,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Topics(arguments) => runtime.block_on(topics::run(&cli.config, &arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(&arguments)),
         Command::Trace(arguments) => runtime.block_on(trace::run(&cli.config, &arguments)),
+        Command::Verify(arguments) => runtime.block_on(verify::run(&cli.config, arguments)),
         Command::Webhook(command) => runtime.block_on(webhook::run(&cli.config, &command)),
         Command::DeadLetter(command) => runtime.block_on(dead_letter::run(&cli.config, *command)),
         Command::Secret(command) => secret::run(&command),

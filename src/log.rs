@@ -15,6 +15,7 @@ mod report;
 mod restore;
 mod scan;
 mod settings;
+mod standing;
 mod topics;
 mod transaction;
 
@@ -33,5 +34,6 @@ pub use restore::{
 };
 pub use scan::{ScanFrom, ScanRange, ScanRecord, Scanned, Scanner};
 pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
-pub use topics::{TopicFault, TopicState, create_missing, mend, survey};
+pub use standing::Standing;
+pub use topics::{TopicFault, TopicState, compacted, create_missing, mend, survey};
 pub use transaction::{Committed, Outgoing, TransactionError, TransactionFault, Transactions};

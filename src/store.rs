@@ -11,6 +11,7 @@ mod derived;
 mod family;
 mod key;
 mod partition;
+mod view;
 mod write_back;
 
 pub use batch::Batch;
@@ -19,6 +20,7 @@ pub use checkpoint::{Checkpoint, Tally};
 pub use derived::Derived;
 pub use key::{Backlogs, DueKey, RowKey, StoreKey, TimerKey};
 pub use partition::Partition;
+pub use view::StoreView;
 pub use write_back::WriteBack;
 
 #[cfg(test)]
@@ -46,6 +48,14 @@ pub enum StoreError {
     /// The directory can't be opened.
     #[error("the store in {directory} can't be opened; is another instance running there?")]
     Open {
+        /// `[store] directory`
+        directory: PathBuf,
+        /// What RocksDB says.
+        source: rocksdb::Error,
+    },
+    /// It can't even be read.
+    #[error("the store in {directory} can't be read")]
+    View {
         /// `[store] directory`
         directory: PathBuf,
         /// What RocksDB says.

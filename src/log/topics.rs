@@ -198,6 +198,18 @@ async fn counts(settings: &KafkaSettings) -> Result<BTreeMap<String, u32>, LogEr
     })
 }
 
+/// Those of `topics` that are compacted.
+///
+/// # Errors
+/// When Kafka does not answer.
+pub async fn compacted(settings: &KafkaSettings, topics: &[&str]) -> Result<Vec<String>, LogError> {
+    let compacts = |config: &BTreeMap<String, String>| {
+        config.get("cleanup.policy").is_some_and(|policy| policy.contains("compact"))
+    };
+    let described = describe(settings, topics).await?.into_iter();
+    Ok(described.filter(|(_, config)| compacts(config)).map(|(name, _)| name).collect())
+}
+
 async fn describe(
     settings: &KafkaSettings,
     topics: &[&str],

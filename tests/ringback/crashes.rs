@@ -51,6 +51,7 @@ fn three_kills_under_load_lose_nothing_and_repeat_little() {
     stage.wait_forgotten(PATIENCE);
     invariants::assert_consumed(&stage);
     daemon.stop();
+    stage.verify();
 }
 
 /// The outcome of a commit that was under way is unknown: the daemon restores and goes on by itself.
@@ -69,6 +70,7 @@ fn a_broker_killed_under_load_costs_time_only() {
     invariants::assert_delivered(&stage, &uuids, 2 * (IN_FLIGHT_MAX + UNCOMMITTED_MAX));
     daemon.wait_ready();
     daemon.stop();
+    stage.verify();
 }
 
 #[test]
@@ -86,4 +88,5 @@ fn sigterm_under_load_ends_within_five_seconds_and_nothing_is_sent_twice() {
     daemon.stop();
     invariants::assert_delivered(&stage, &uuids, 0);
     invariants::assert_attempts_counted(&stage, 0);
+    assert_eq!(stage.verify()["repeats"], 0);
 }

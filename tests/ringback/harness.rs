@@ -20,6 +20,7 @@ pub(crate) mod samples;
 pub(crate) mod signature;
 pub(crate) mod stage;
 pub(crate) mod terminal;
+pub(crate) mod verify;
 
 use std::time::{Duration, Instant};
 

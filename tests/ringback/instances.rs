@@ -45,6 +45,11 @@ fn one_ends(name: &str, seed: u64, end: impl FnOnce(&mut Daemon)) {
         let wanted = if requests[0].phase() == 1 { 3 } else { 1 };
         assert_eq!(requests.len(), wanted, "attempts of {id}");
     }
+    // By the store of either: one is behind, and the other has it all.
+    for instance in [0, 1] {
+        let counts = stage.verify_with(instance, &["--at-rest", "--repeats-max", "0"]);
+        assert!(counts["store_partitions"].as_u64() > Some(0), "of {instance}: {counts}");
+    }
 }
 
 #[test]
@@ -81,4 +86,5 @@ fn both_work_and_one_that_comes_later_gets_its_share() {
     first.stop();
     second.stop();
     invariants::assert_delivered(&stage, &uuids, 0);
+    assert_eq!(stage.verify()["repeats"], 0);
 }

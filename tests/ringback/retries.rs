@@ -58,6 +58,7 @@ fn due_times_and_attempt_counts_survive_a_crash() {
         }
     };
     let outcome = check(&stage, when, then);
+    assert_eq!(stage.verify()["repeats"], 0);
     for pair in outcome.webhooks.windows(2) {
         let waited_ms = pair[1].at_ms - pair[0].at_ms;
         assert!(waited_ms >= u128::from(INTERVAL_MS), "{waited_ms} ms: too early");

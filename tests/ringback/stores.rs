@@ -71,6 +71,7 @@ fn a_store_deleted_after_a_crash_is_restored_too() {
     // What was in flight or not committed at the kill: at most everything that was still to be sent.
     invariants::assert_delivered(&stage, &uuids, usize::MAX);
     invariants::assert_attempts_counted(&stage, 2 * uuids.len());
+    stage.verify();
 }
 
 #[test]
@@ -103,4 +104,5 @@ fn assert_result(stage: &Stage, uuids: &[String]) {
     invariants::assert_delivered(stage, uuids, usize::MAX);
     invariants::assert_attempts_counted(stage, 0);
     invariants::assert_consumed(stage);
+    assert_eq!(stage.verify()["repeats"], 0);
 }

@@ -101,6 +101,7 @@ pub(crate) fn check(given: &Stage, when: impl FnOnce(&mut Scene<'_>), then: Then
         dead_letters: given.kafka.read(&given.topic("dead-letter")),
     };
     outcome.compare(then);
+    given.verify_without_receiver();
     outcome
 }
 

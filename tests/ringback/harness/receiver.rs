@@ -96,6 +96,8 @@ struct Shared {
     script: Mutex<Arc<Script>>,
     requests: Mutex<Vec<Received>>,
     attempts: Mutex<BTreeMap<String, usize>>,
+    /// What requests were answered, by their place among all; those that still wait are not in it.
+    answered: Mutex<BTreeMap<usize, u16>>,
     came: Condvar,
 }
 
@@ -112,6 +114,7 @@ impl Receiver {
             script: Mutex::new(Arc::new(|_: &Received, _: usize| Answer::status(200))),
             requests: Mutex::new(Vec::new()),
             attempts: Mutex::new(BTreeMap::new()),
+            answered: Mutex::new(BTreeMap::new()),
             came: Condvar::new(),
         });
         let _inside = runtime().enter();
@@ -162,6 +165,26 @@ impl Receiver {
         by_id
     }
 
+    /// Writes every request so far as `ringback verify` reads it; the status of those that were not answered is 0.
+    pub(crate) fn write_log(&self, path: &std::path::Path) {
+        let requests = self.requests();
+        let answered = self.shared.answered.lock().expect("no panic inside");
+        let line = |(place, request): (usize, &Received)| {
+            let at = i64::try_from(request.at_ms).ok();
+            let at = at.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+            let status = answered.get(&place).copied().unwrap_or(0);
+            let line = serde_json::json!({
+                "at": at.expect("a time of today").to_string(),
+                "webhook_id": request.id(),
+                "status": status,
+                "body": String::from_utf8_lossy(&request.body),
+            });
+            format!("{line}\n")
+        };
+        let lines: String = requests.iter().enumerate().map(line).collect();
+        std::fs::write(path, lines).expect("a log of requests");
+    }
+
     /// Waits for `count` requests in all.
     pub(crate) fn wait_for(&self, count: usize, timeout: Duration) -> Vec<Received> {
         self.wait(&format!("{count} requests"), timeout, |requests| requests.len() >= count)
@@ -205,17 +228,19 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         headers: parts.headers.iter().map(|(name, v)| (name.to_string(), text(v))).collect(),
         body,
     };
-    let nth = {
+    let (nth, place) = {
         let mut attempts = shared.attempts.lock().expect("no panic inside");
         let nth = attempts.entry(received.id().to_owned()).or_default();
         *nth += 1;
-        shared.requests.lock().expect("no panic inside").push(received.clone());
-        *nth
+        let mut requests = shared.requests.lock().expect("no panic inside");
+        requests.push(received.clone());
+        (*nth, requests.len() - 1)
     };
     shared.came.notify_all();
     let script = Arc::clone(&shared.script.lock().expect("no panic inside"));
     let answer = script(&received, nth);
     tokio::time::sleep(answer.delay).await;
+    shared.answered.lock().expect("no panic inside").insert(place, answer.status);
     respond(&answer)
 }
 

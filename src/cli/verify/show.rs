@@ -1,0 +1,131 @@
+//! What was found, for people and for scripts.
+
+use crate::cli::terminal::one_line;
+use crate::verify::{Counts, Report, Violation};
+use serde_json::{Value, json};
+
+/// Lines for people.
+pub(super) fn lines(report: &Report) -> Vec<String> {
+    let mut lines: Vec<String> = report.violations.iter().map(line).collect();
+    let found = report.violations.len() as u64 + report.more;
+    if report.more > 0 {
+        lines.push(format!("and {} more", report.more));
+    }
+    lines.push(match found {
+        0 => "no violation".to_owned(),
+        1 => "1 violation".to_owned(),
+        more => format!("{more} violations"),
+    });
+    lines.extend(summary(&report.counts));
+    lines
+}
+
+fn line(violation: &Violation) -> String {
+    let mut line = violation.what.as_str().to_owned();
+    let mut say = |text: String| {
+        line.push_str("  ");
+        line.push_str(&text);
+    };
+    if let Some(uuid) = &violation.uuid {
+        say(one_line(uuid));
+    }
+    if let Some(id) = violation.webhook_id {
+        say(id.to_string());
+    }
+    if let Some(place) = place(violation) {
+        say(place);
+    }
+    format!("{line}: {}", one_line(&violation.says))
+}
+
+/// `TOPIC PARTITION:OFFSET`, as far as it is known.
+fn place(violation: &Violation) -> Option<String> {
+    let partition = violation.partition?;
+    Some(match (&violation.topic, violation.offset) {
+        (Some(topic), Some(offset)) => format!("{} {partition}:{offset}", one_line(topic)),
+        (Some(topic), None) => format!("{} {partition}", one_line(topic)),
+        (None, _) => format!("partition {partition}"),
+    })
+}
+
+fn summary(counts: &Counts) -> Vec<String> {
+    let mut lines = vec![
+        format!("inputs: {} records, {} of them not read yet", counts.records, counts.unread),
+        format!(
+            "events: {}; {} deliveries scheduled, {} attempts failed, {} delivered, {} given up, {} replayed",
+            counts.events,
+            counts.scheduled,
+            counts.failed,
+            counts.delivered,
+            counts.given_up,
+            counts.replayed
+        ),
+        format!("dead letters: {}", counts.dead_letters),
+        format!(
+            "changelog: {} records; {} uuids known, {} with a row, {} that changed meanwhile",
+            counts.changelog, counts.uuids, counts.rows, counts.moving
+        ),
+        format!(
+            "store: {} partitions compared, {} rows",
+            counts.store_partitions, counts.store_rows
+        ),
+    ];
+    if counts.scattered > 0 {
+        lines.push(format!(
+            "not judged: {} uuids whose events stand in several partitions",
+            counts.scattered
+        ));
+    }
+    if counts.requests > 0 {
+        lines.push(format!(
+            "receiver: {} requests, {} of them repeated",
+            counts.requests, counts.repeats
+        ));
+    }
+    lines
+}
+
+/// One object for scripts.
+pub(super) fn json(report: &Report) -> String {
+    let violations: Vec<Value> = report
+        .violations
+        .iter()
+        .map(|violation| {
+            json!({
+                "what": violation.what.as_str(),
+                "uuid": violation.uuid,
+                "webhook_id": violation.webhook_id.map(|id| id.to_string()),
+                "topic": violation.topic,
+                "partition": violation.partition,
+                "offset": violation.offset,
+                "says": violation.says,
+            })
+        })
+        .collect();
+    let counts = &report.counts;
+    json!({
+        "violations": violations,
+        "more": report.more,
+        "counts": {
+            "records": counts.records,
+            "unread": counts.unread,
+            "events": counts.events,
+            "scheduled": counts.scheduled,
+            "failed": counts.failed,
+            "delivered": counts.delivered,
+            "given_up": counts.given_up,
+            "replayed": counts.replayed,
+            "dead_letters": counts.dead_letters,
+            "changelog": counts.changelog,
+            "uuids": counts.uuids,
+            "rows": counts.rows,
+            "moving": counts.moving,
+            "scattered": counts.scattered,
+            "store_partitions": counts.store_partitions,
+            "store_rows": counts.store_rows,
+            "requests": counts.requests,
+            "repeats": counts.repeats,
+        },
+    })
+    .to_string()
+}

@@ -1,0 +1,88 @@
+//! A store as it stands on the disk, for one who looks: also beside the daemon that runs on it.
+//!
+//! What the daemon has in memory alone is not in it. Each partition is a beginning of what was written to it, rows, indexes
+//! and checkpoint together.
+
+use super::{Db, StoreError, family_name, partition_options};
+use rocksdb::{Cache, ColumnFamilyDescriptor, IteratorMode, ReadOptions};
+use std::path::Path;
+
+/// It holds the files open, so that the daemon may delete them meanwhile.
+const OPEN_FILES_MAX: i32 = -1;
+/// Files may go between the moment when their names are read and that when they are opened.
+const TRIES: usize = 5;
+const CACHE_BYTES: usize = 8 << 20;
+
+/// A store that is only read.
+pub struct StoreView {
+    db: Db,
+    partitions: Vec<u32>,
+}
+
+impl StoreView {
+    /// Opens the store in `directory` as it stands on the disk; nothing: there is none.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn open(directory: &Path) -> Result<Option<Self>, StoreError> {
+        if !directory.join("CURRENT").exists() {
+            return Ok(None);
+        }
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match Self::open_once(directory) {
+                Ok(view) => return Ok(Some(view)),
+                Err(source) if tries == TRIES => {
+                    return Err(StoreError::View { directory: directory.to_owned(), source });
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the store has changed while it was opened; trying again");
+                }
+            }
+        }
+    }
+
+    fn open_once(directory: &Path) -> Result<Self, rocksdb::Error> {
+        let options = partition_options(&Cache::new_lru_cache(CACHE_BYTES));
+        let mut database = options.clone();
+        database.set_max_open_files(OPEN_FILES_MAX);
+        let names = Db::list_cf(&database, directory)?;
+        let number = |name: &String| name.strip_prefix(&family_name_prefix())?.parse().ok();
+        let partitions = names.iter().filter_map(number).collect();
+        let families =
+            names.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
+        let db = Db::open_cf_descriptors_read_only(&database, directory, families, false)?;
+        Ok(Self { db, partitions })
+    }
+
+    /// The partitions that it has.
+    #[must_use]
+    pub fn partitions(&self) -> &[u32] {
+        &self.partitions
+    }
+
+    /// Hands all entries of a partition to `take`, in the order of their keys.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn read(
+        &self,
+        partition: u32,
+        take: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), StoreError> {
+        let Some(family) = self.db.cf_handle(&family_name(partition)) else { return Ok(()) };
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        options.set_readahead_size(1 << 20);
+        for entry in self.db.iterator_cf_opt(&family, options, IteratorMode::Start) {
+            let (key, value) = entry?;
+            take(&key, &value);
+        }
+        Ok(())
+    }
+}
+
+fn family_name_prefix() -> String {
+    family_name(0).trim_end_matches('0').to_owned()
+}
