@@ -11,6 +11,8 @@ mod topics;
 mod trace;
 mod webhook;
 
+pub use trace::{Fact, Found, Origin};
+
 use crate::config::{self, Accounts, Faults, Settings};
 use crate::telemetry::{LogFormat, logging};
 use clap::{Parser, Subcommand};

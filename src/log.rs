@@ -24,7 +24,7 @@ pub use reader::{Assignment, End, From, LogEvent, OffsetsClient, Reader, ReaderH
 pub use record::{
     FORWARDED_HEADERS, Forward, Place, Record, RecordBody, Role, Topics, forward_headers,
 };
-pub use registry::Registry;
+pub use registry::{Registry, read_answer};
 pub use replayer::{Mark, Marks, Replayer};
 pub use restore::{RestoreError, Restored, Want, restore};
 pub use scan::{ScanFrom, ScanRange, ScanRecord, Scanned, Scanner};

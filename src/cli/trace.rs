@@ -10,6 +10,7 @@ use crate::domain::PhononUuid;
 use crate::engine;
 use clap::Args;
 use fact::COLUMNS;
+pub use fact::{Fact, Found, Origin};
 use read::{Row, TraceError, Traced};
 use serde_json::{Value, json};
 use std::path::Path;

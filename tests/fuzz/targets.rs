@@ -1,9 +1,15 @@
 //! The targets, a module per kind of foreign bytes. A new one goes into the table below.
 
 mod command;
+mod config;
+mod delivery;
+mod event;
 mod record;
+mod replay;
 mod row;
 mod sample;
+mod schema;
+mod store;
 
 use crate::target::{Seen, Target};
 use std::fmt::Debug;
@@ -18,10 +24,35 @@ pub(crate) static TARGETS: &[Target] = &[
     command::REPLAY,
     command::ENDPOINT,
     command::LETTER,
+    schema::ANSWER,
+    schema::SCHEMA,
+    store::KEY,
+    store::CHECKPOINT,
+    event::END,
+    event::FACT,
+    event::OUTCOME,
+    event::MASK,
+    replay::AGE,
+    replay::TARGET,
+    replay::NOTE,
+    delivery::RETRY,
+    delivery::ADDRESS,
+    delivery::SECRET,
+    delivery::PROXY,
+    config::SETTINGS,
+    config::ACCOUNTS,
+    config::VARIABLES,
+    config::URL,
 ];
 
 fn seen(what: impl Debug + 'static) -> Seen {
     Box::new(what)
+}
+
+/// The two parts of an input, between which an empty line stands.
+fn split(input: &[u8]) -> (&[u8], &[u8]) {
+    let end = input.windows(2).position(|two| two == b"\n\n");
+    end.map_or((input, &[]), |at| (&input[..at], &input[at + 2..]))
 }
 
 /// The samples of `config/examples`.

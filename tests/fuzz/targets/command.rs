@@ -1,6 +1,6 @@
 //! Commands of the inbox, and dead letters as a replay reads them.
 
-use super::{sample, seen};
+use super::{sample, seen, split};
 use crate::target::{Seen, Target};
 use ringback::codec::command::{
     self, DISABLE_ENDPOINT, ENABLE_ENDPOINT, InboxCommand, read_command, write_disable_endpoint,
@@ -139,10 +139,12 @@ fn letters() -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// The name and the bytes of a header.
+type Header<'i> = (&'i [u8], &'i [u8]);
+
 /// Headers and value of an input; headers are bytes that need not be text.
-pub(super) fn headers_and_value(input: &[u8]) -> (Vec<(&[u8], &[u8])>, &[u8]) {
-    let end = input.windows(2).position(|two| two == b"\n\n");
-    let (lines, value) = end.map_or((input, &[][..]), |at| (&input[..at], &input[at + 2..]));
+pub(super) fn headers_and_value(input: &[u8]) -> (Vec<Header<'_>>, &[u8]) {
+    let (lines, value) = split(input);
     let header = |line: &'_ [u8]| line.iter().position(|byte| *byte == b'=');
     let headers = lines
         .split(|byte| *byte == b'\n')

@@ -61,20 +61,26 @@ thread_local! {
 fn record(kind: RecordKind, input: &[u8]) -> Seen {
     let decoded = DECODER.with_borrow_mut(|decoder| {
         let decoded = decoder.decode(kind, input);
-        check(decoder, kind, &decoded, input);
+        check(decoder, kind, &decoded, input, is_json(input));
         decoded
     });
     seen(decoded)
 }
 
 /// What holds of whatever was decoded.
-pub(super) fn check(decoder: &mut Decoder, kind: RecordKind, decoded: &Decoded, input: &[u8]) {
+pub(super) fn check(
+    decoder: &mut Decoder,
+    kind: RecordKind,
+    decoded: &Decoded,
+    input: &[u8],
+    json: bool,
+) {
     match decoded {
         Decoded::Flow(flow) => {
             assert_eq!(kind, RecordKind::Flow);
             assert_json(&flow.body);
             assert_json(&flow.body[flow.keys.clone()]);
-            if is_json(input) {
+            if json {
                 assert!(
                     flow.body.len() <= 2 * input.len() + 100,
                     "a body is about as long as its record"
