@@ -21,6 +21,7 @@ mod corpus;
 mod engine;
 mod mutate;
 mod process;
+mod properties;
 mod target;
 mod targets;
 

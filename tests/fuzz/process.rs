@@ -75,7 +75,14 @@ pub(crate) fn branches() -> usize {
 /// Hands the counters to `take` and sets them to 0.
 pub(crate) fn take_branches(mut take: impl FnMut(usize, u8)) {
     let (start, length) = (COUNTERS.load(Ordering::Relaxed), branches());
-    for at in 0..length {
+    let mut at = 0;
+    while at < length {
+        // Nearly all are 0, and looked at eight at a time.
+        #[expect(unsafe_code, reason = "as below; eight bytes from here on are within the section")]
+        if at + 8 <= length && unsafe { start.add(at).cast::<u64>().read_unaligned() } == 0 {
+            at += 8;
+            continue;
+        }
         // While nothing but this thread's own run is at work; a count that another thread adds meanwhile may be lost.
         #[expect(
             unsafe_code,
@@ -92,5 +99,6 @@ pub(crate) fn take_branches(mut take: impl FnMut(usize, u8)) {
         if count != 0 {
             take(at, count);
         }
+        at += 1;
     }
 }

@@ -4,10 +4,10 @@ mod command;
 mod config;
 mod delivery;
 mod event;
-mod record;
+pub(crate) mod record;
 mod replay;
 mod row;
-mod sample;
+pub(crate) mod sample;
 mod schema;
 mod store;
 

@@ -32,4 +32,5 @@ mod settings;
 mod stores;
 mod timeouts;
 mod trace;
+mod upgrades;
 mod webhooks;

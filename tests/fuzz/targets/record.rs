@@ -23,8 +23,8 @@ pub(super) const REPORT: Target = Target {
     bytes_per_byte: 600,
 };
 
-pub(super) const FLOW_SCHEMA: &str = include_str!("../../../schemas/flow-complete.avsc");
-pub(super) const REPORT_SCHEMA: &str = include_str!("../../../schemas/sms-delivery-report.avsc");
+pub(crate) const FLOW_SCHEMA: &str = include_str!("../../../schemas/flow-complete.avsc");
+pub(crate) const REPORT_SCHEMA: &str = include_str!("../../../schemas/sms-delivery-report.avsc");
 
 /// Versions of the schemas that a registry may have: ids from 1 on.
 fn registry() -> Vec<String> {

@@ -13,21 +13,21 @@ use ringback::domain::{
 };
 use serde_json::Value;
 
-pub(super) const AT: Timestamp = Timestamp::from_ms(1_697_696_721_042);
+pub(crate) const AT: Timestamp = Timestamp::from_ms(1_697_696_721_042);
 
-pub(super) fn uuid() -> PhononUuid {
+pub(crate) fn uuid() -> PhononUuid {
     PhononUuid::new("bd706f90-aa14-47ea-9844-3d1e1123f4ee").expect("it is one")
 }
 
-pub(super) fn webhook() -> WebhookName {
+pub(crate) fn webhook() -> WebhookName {
     WebhookName::new("crm").expect("it is one")
 }
 
-pub(super) fn source() -> Source {
+pub(crate) fn source() -> Source {
     Source { topic: "flow-complete".into(), partition: 3, offset: 42, timestamp: AT }
 }
 
-pub(super) fn outcome() -> Outcome {
+pub(crate) fn outcome() -> Outcome {
     Outcome {
         verdict: Verdict::Retry,
         status: Some(503),
@@ -40,7 +40,7 @@ pub(super) fn outcome() -> Outcome {
     }
 }
 
-pub(super) fn delivery(phase: Phase) -> Delivery {
+pub(crate) fn delivery(phase: Phase) -> Delivery {
     Delivery {
         id: DeliveryId::derive(&uuid(), phase.number(), []),
         phase,
@@ -85,7 +85,7 @@ fn flow(collection: Collection) -> Flow {
     }
 }
 
-pub(super) fn states() -> Vec<State> {
+pub(crate) fn states() -> Vec<State> {
     let identity = FlowIdentity { account: AccountId(-1), flow: None, content: u64::MAX };
     let correlations = [
         Correlation::Unknown,
@@ -104,7 +104,7 @@ pub(super) fn states() -> Vec<State> {
         .collect()
 }
 
-pub(super) fn endpoints() -> Vec<EndpointState> {
+pub(crate) fn endpoints() -> Vec<EndpointState> {
     let disabled = |cause| Some(Disabled { at: AT, cause });
     vec![
         EndpointState::default(),
@@ -122,7 +122,7 @@ pub(super) fn endpoints() -> Vec<EndpointState> {
     ]
 }
 
-pub(super) fn metas() -> Vec<Meta> {
+pub(crate) fn metas() -> Vec<Meta> {
     let offsets = vec![
         ("flow-complete".to_owned(), 3, 42),
         ("ringback.inbox".to_owned(), i32::MAX, i64::MAX),
@@ -148,14 +148,14 @@ fn untyped(json: &Value) -> Avro {
 }
 
 /// The datum of `record` by `schema`.
-pub(super) fn datum(schema: &Schema, record: &Value) -> Vec<u8> {
+pub(crate) fn datum(schema: &Schema, record: &Value) -> Vec<u8> {
     let value = untyped(record).resolve(schema).expect("the record fits the schema");
     let writer = GenericDatumWriter::builder(schema).build().expect("a writer");
     writer.write_value_to_vec(value).expect("it can be written")
 }
 
 /// Avro's single-object encoding of `record`.
-pub(super) fn single_object(schema: &str, record: &Value) -> Vec<u8> {
+pub(crate) fn single_object(schema: &str, record: &Value) -> Vec<u8> {
     let schema = Schema::parse_str(schema).expect("a schema");
     let fingerprint = schema.fingerprint::<Rabin>().bytes;
     [&[0xc3, 0x01][..], &fingerprint, &datum(&schema, record)].concat()
