@@ -138,7 +138,8 @@ proptest! {
         prop_assert_eq!((&json.uuid, json.account), (&avro.uuid, avro.account));
         prop_assert_eq!((&json.sms, &json.status), (&avro.sms, &avro.status));
         prop_assert_eq!(parsed(&json.body), parsed(&avro.body));
-        prop_assert_eq!(parsed(&json.body), record);
+        // Through text, since the library's reading of a double is not exact.
+        prop_assert_eq!(parsed(&json.body), parsed(record.to_string().as_bytes()));
     }
 
     /// Dead letter, letter, command, delivery: the next life is that of the one that was given up.
