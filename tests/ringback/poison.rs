@@ -58,7 +58,7 @@ fn long_as_json(kind: &str) -> Vec<u8> {
     .map(|name| (name.to_owned(), Value::from("")))
     .into_iter()
     .collect();
-    let legs = vec![Value::from(leg); 120_000];
+    let legs = vec![Value::from(leg); 190_000];
     let record = with(flow("long", &[]), "callDetails", legs.into());
     let bytes = avro::single_object(&avro::schema_text("flow-complete"), &record);
     assert!(bytes.len() < 4 * MIB, "a record of this length is taken: {}", bytes.len());
