@@ -42,7 +42,7 @@ bench: own ## the benchmarks: the steps, then the whole on a real Kafka, which t
 
 # The counted artifacts stand beside the others, so that no dependency is compiled twice; what is final, such as a binary that
 # would not start, stands apart.
-fuzz: own ## mutated input for every decoder, for RINGBACK_FUZZ_SECONDS (600) or until something breaks
+fuzz: own ## mutated input for every decoder, for RINGBACK_FUZZ_SECONDS (600)
 	@ops/local/setup.sh build
 	@mkdir -p "$(RINGBACK_CACHE)/fuzz/found"
 	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/ops/local/counted-rustc.sh" CARGO_BUILD_BUILD_DIR="$(CARGO_TARGET_DIR)" \
