@@ -64,6 +64,8 @@ pub struct Input {
     pub topic: Arc<str>,
     /// Records may be gone though those before them are not.
     pub compacted: bool,
+    /// How many it has. Only if as many own uuids, each belongs to the owner of its number, and to nobody else.
+    pub partitions: u32,
 }
 
 /// A topic of ours.

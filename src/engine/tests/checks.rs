@@ -143,7 +143,11 @@ fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
         name: topic.into(),
         firsts: vec![0; usize::try_from(world.setting.partitions).unwrap()],
     };
-    let input = |topic: &String| Input { topic: topic.as_str().into(), compacted: false };
+    let input = |topic: &String| Input {
+        topic: topic.as_str().into(),
+        compacted: false,
+        partitions: world.setting.input_partitions,
+    };
     let mut evidence = Evidence::new(Layout {
         inputs: names.flow_complete.iter().chain(&names.delivery_report).map(input).collect(),
         inbox: own(&names.inbox),

@@ -59,6 +59,7 @@ pub(super) struct Process {
     pub(super) restores: Vec<(u64, u64, Restorer<SimLog>)>,
     wake_ms: u64,
     idle_rounds: u32,
+    membership: (u64, Option<u64>),
     returns: u64,
     losses: u64,
 }
@@ -306,6 +307,10 @@ impl Node {
             &mut world.dice.borrow_mut(),
         );
         process.reader_rests = !is_active;
+        if reader.membership() != process.membership {
+            process.membership = reader.membership();
+            world.tell(|| format!("member {:?}: {reader:?}", process.membership));
+        }
         if reader.returns > process.returns {
             process.returns = reader.returns;
             // What is still in the air is sent again by whoever owns the partitions now; if that is the same instance, the
@@ -465,6 +470,7 @@ impl World {
             restores: Vec::new(),
             wake_ms: self.passed_ms(),
             idle_rounds: 0,
+            membership: (member, None),
             returns: 0,
             losses: 0,
         });

@@ -286,6 +286,18 @@ impl Transactions<SimLog> for SimTransactions {
             let accepted = generation
                 .is_some_and(|generation| world.group.borrow().accepts(member, generation));
             is_member.set(accepted);
+            let places = || {
+                offsets
+                    .iter()
+                    .map(|(place, offset)| format!("{} {} {offset}", place.topic, place.partition))
+            };
+            world.tell(|| {
+                format!(
+                    "node {}: offsets {:?} accepted {accepted}",
+                    self.caller.node,
+                    places().collect::<Vec<_>>()
+                )
+            });
             if accepted {
                 let producer = (self.id.as_str(), self.epoch);
                 world.broker.borrow_mut().add_offsets(producer, &offsets, world.passed_ms())?;
@@ -304,6 +316,14 @@ impl Transactions<SimLog> for SimTransactions {
                     self.is_committed.set(false);
                     return Err(fenced);
                 }
+                self.world().tell(|| {
+                    let decided = self.witness.borrow().len();
+                    let rows = self.rows.borrow().len();
+                    format!(
+                        "node {}: has committed {decided} commands, {rows} rows",
+                        self.caller.node
+                    )
+                });
                 self.world().ledger.borrow_mut().committed(
                     self.caller.node,
                     &self.witness.borrow(),
