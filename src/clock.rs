@@ -6,6 +6,7 @@
 pub(crate) mod simulated;
 
 use crate::domain::Timestamp;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The time of the day.
@@ -42,4 +43,22 @@ pub fn sleep(time: Duration) {
         return;
     }
     std::thread::sleep(time);
+}
+
+/// Waits for the condition variable, but no longer than so. Blocks the thread.
+pub fn wait<'a, T>(
+    variable: &Condvar,
+    mutex: &'a Mutex<T>,
+    guard: MutexGuard<'a, T>,
+    time: Duration,
+) -> MutexGuard<'a, T> {
+    #[cfg(test)]
+    if simulated::is_followed() {
+        // Whoever would signal runs while this one sleeps.
+        drop(guard);
+        simulated::sleep(time);
+        return mutex.lock().unwrap_or_else(PoisonError::into_inner);
+    }
+    let _ = mutex;
+    variable.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner).0
 }

@@ -30,8 +30,11 @@ pub use address::{AddressPolicy, BlockedAddress};
 pub use breaker::BreakerState;
 pub use endpoint::{Endpoint, EndpointError};
 pub use lane::{Appetite, Job};
+#[cfg(test)]
+pub(crate) use lanes::{AlarmClock, Attempt, Courier};
 pub use lanes::{Attempted, Lanes, Unsettled, Watch};
 pub use proxy::{Proxy, ProxyError};
+pub use retry_after::retry_after_ms;
 pub use schedule::InstanceLimits;
 pub use secret::{SecretError, SigningSecret};
 pub use signature::sign;

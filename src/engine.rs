@@ -268,12 +268,18 @@ impl<L: Log> Shell<L> {
             let weight = BATCH_WEIGHT.min(self.settings.uncommitted_max.div_ceil(2));
             return (weight, self.committed_at + self.gather);
         }
+        let left = self.next_due().map_or(IDLE_WAKE, |due| {
+            Duration::from_millis(due.ms_since(clock::now())).min(IDLE_WAKE)
+        });
+        (1, now + left)
+    }
+
+    /// When there is something to do though nobody says anything.
+    fn next_due(&self) -> Option<Timestamp> {
         let timers =
             self.tasks.values().filter(|task| task.active).filter_map(|task| task.next_timer);
         let doomed = (!self.doomed.is_empty()).then_some(Timestamp::from_ms(0));
-        let next = timers.chain(self.outbox.next_due()).chain(doomed).min();
-        let left = next.map_or(IDLE_WAKE, |due| Duration::from_millis(due.ms_since(clock::now())));
-        (1, now + left.min(IDLE_WAKE))
+        timers.chain(self.outbox.next_due()).chain(doomed).min()
     }
 
     fn turn(&mut self, inputs: &mut Vec<Input>, work: &mut Work) -> Result<(), EngineError> {
@@ -434,3 +440,6 @@ impl<L: Log> Shell<L> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

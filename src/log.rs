@@ -22,10 +22,12 @@ mod transaction;
 pub use broadcast::{BroadcastError, broadcast};
 pub use client::{Cluster, LogError};
 pub use reader::{Assignment, End, From, LogEvent, OffsetsClient, Reader, ReaderHandle, Start};
+#[cfg(test)]
+pub(crate) use record::Reading;
 pub use record::{
     FORWARDED_HEADERS, Forward, Place, Record, RecordBody, Role, Topics, forward_headers, origin,
 };
-pub use registry::Registry;
+pub use registry::{Registry, read_answer};
 pub use replayer::{Mark, Marks, Replayer};
 pub use restore::{
     Changelog, KafkaChangelog, Polled, Restoration, RestoreError, Restored, Step, Want,

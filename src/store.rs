@@ -25,8 +25,9 @@ pub use write_back::WriteBack;
 
 #[cfg(test)]
 pub(crate) use family::memory;
-use family::{Family, Rocks};
 
+use crate::codec::row::RowError;
+use family::{Family, Rocks};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options,
     WriteBufferManager, WriteOptions,
@@ -72,6 +73,17 @@ pub enum StoreError {
     /// Reading or writing failed.
     #[error("the store failed")]
     Io(#[from] rocksdb::Error),
+    /// A newer version wrote it, and this one leaves it alone.
+    #[error(
+        "a newer version has written to partition {partition}: {what}; run that version again, or a later one: this one can't go \
+         on with the partition, and has changed nothing in it"
+    )]
+    Newer {
+        /// Which partition.
+        partition: u32,
+        /// Which row.
+        what: String,
+    },
     /// What was read is not what was written.
     #[error("the store of partition {partition} is corrupt at {what}")]
     Corrupt {
@@ -80,6 +92,22 @@ pub enum StoreError {
         /// Which row.
         what: String,
     },
+}
+
+impl StoreError {
+    /// What it means that a row, `what`, can't be read.
+    #[must_use]
+    pub fn unreadable(partition: u32, what: &str, error: &RowError) -> Self {
+        let what = format!("{what}: {error}");
+        match error {
+            RowError::UnknownSchema(_) => Self::Newer { partition, what },
+            RowError::NotARow
+            | RowError::BreaksOff
+            | RowError::Surplus
+            | RowError::Invalid(_)
+            | RowError::Migration(_) => Self::Corrupt { partition, what },
+        }
+    }
 }
 
 /// The state store of an instance.

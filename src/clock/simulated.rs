@@ -28,13 +28,22 @@ fn time() -> Option<Rc<dyn Time>> {
     TIME.with(|slot| slot.borrow().clone())
 }
 
+pub(super) fn is_followed() -> bool {
+    time().is_some()
+}
+
 pub(super) fn now_ms() -> Option<i64> {
     time().map(|time| time.now_ms())
 }
 
-pub(super) fn instant() -> Option<Instant> {
+/// When all simulated worlds begin.
+pub(crate) fn start() -> Instant {
     static START: OnceLock<Instant> = OnceLock::new();
-    time().map(|time| *START.get_or_init(Instant::now) + time.passed())
+    *START.get_or_init(Instant::now)
+}
+
+pub(super) fn instant() -> Option<Instant> {
+    time().map(|time| start() + time.passed())
 }
 
 /// Whether the time was a simulated one.

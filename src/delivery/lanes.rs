@@ -115,6 +115,25 @@ impl Attempt {
     }
 }
 
+/// What wakes the lanes.
+#[cfg(test)]
+pub(crate) struct AlarmClock(Weak<Shared>);
+
+#[cfg(test)]
+impl AlarmClock {
+    /// When they are to be woken, if ever.
+    pub(crate) fn at(&self) -> Option<Instant> {
+        self.0.upgrade()?.lock().alarm()
+    }
+
+    /// Wakes those whose time has come.
+    pub(crate) fn ring(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.act(Schedule::wake);
+        }
+    }
+}
+
 /// Each attempt in a task.
 struct Tasks {
     runtime: tokio::runtime::Handle,
@@ -172,16 +191,10 @@ impl Lanes {
         Self { shared }
     }
 
-    /// When they are to be woken, if ever.
+    /// What wakes them, in the hands of a courier.
     #[cfg(test)]
-    pub(crate) fn alarm(&self) -> Option<Instant> {
-        self.shared.lock().alarm()
-    }
-
-    /// Wakes those whose time has come.
-    #[cfg(test)]
-    pub(crate) fn wake(&self) {
-        self.shared.act(Schedule::wake);
+    pub(crate) fn alarm_clock(&self) -> AlarmClock {
+        AlarmClock(Arc::downgrade(&self.shared))
     }
 
     /// Puts `endpoints` in the place of those before; a lane whose endpoint stays keeps what it has learnt.

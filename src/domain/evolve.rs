@@ -1,6 +1,5 @@
 //! What an event changes.
 
-use super::outcome::OUTCOME_BYTES_STORED;
 use super::state::SEEN_MAX;
 use super::{Collected, Correlation, DeliveryId, Due, Event, Flow, Phase, SmsId, State, Timestamp};
 
@@ -44,7 +43,7 @@ pub fn evolve(mut state: State, event: &Event) -> State {
                 row.attempts = *attempt;
                 row.first_attempt_at = row.first_attempt_at.or(Some(*at));
                 row.last_attempt_at = Some(*at);
-                row.last_outcome = Some(outcome.truncated_to(OUTCOME_BYTES_STORED));
+                row.last_outcome = Some(outcome.stored());
                 if let Some(due) = retry_at {
                     row.due = Due::At(*due);
                 }

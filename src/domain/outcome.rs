@@ -6,7 +6,7 @@ use bytes::Bytes;
 pub const RESPONSE_BYTES_KEPT: usize = 64 * 1024;
 
 /// So much of an answer is stored with a delivery that waits for its next attempt.
-pub(super) const OUTCOME_BYTES_STORED: usize = 1024;
+const OUTCOME_BYTES_STORED: usize = 1024;
 
 /// What an attempt means for its delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,13 +136,16 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The outcome with no more than `bytes` of its answer.
+    /// What is kept of it with a delivery that waits for its next attempt: no more than 1 KiB of the answer, and not what
+    /// the due time has taken in already.
     #[must_use]
-    pub fn truncated_to(&self, bytes: usize) -> Self {
-        let mut outcome = self.clone();
-        if outcome.response.len() > bytes {
+    pub fn stored(&self) -> Self {
+        let mut outcome = Self { retry_after_ms: None, ..self.clone() };
+        if let Some(kept) = self.response.get(..OUTCOME_BYTES_STORED)
+            && kept.len() < self.response.len()
+        {
             // Copied, so that the row does not keep the whole answer's buffer alive.
-            outcome.response = Bytes::copy_from_slice(outcome.response.get(..bytes).unwrap_or(&[]));
+            outcome.response = Bytes::copy_from_slice(kept);
             outcome.response_truncated = true;
         }
         outcome

@@ -1,12 +1,13 @@
 //! Committing a batch: one transaction, then its rows become the state, then what is derived in memory.
 
+use super::outbox;
 use super::ports::{Log, Transactions};
 use super::work::{Slot, Told, Work};
 use super::{BUSY_WEIGHT, EngineError, Shell};
 use crate::clock;
 use crate::codec::row::Meta;
 use crate::delivery::Attempted;
-use crate::log::{Committed, TransactionError, TransactionFault};
+use crate::log::{Committed, Place, TransactionError, TransactionFault};
 use crate::telemetry::{TransactionErrorKind, Waiting};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -45,7 +46,8 @@ impl<L: Log> Shell<L> {
         for number in metas.keys() {
             self.health.work_pending(i32::try_from(*number).unwrap_or(i32::MAX), started);
         }
-        match self.transact(&work) {
+        let offsets = offsets(&work, &metas);
+        match self.transact(&work, &offsets) {
             Ending::Committed(committed) => {
                 self.metrics.transaction(clock::since(started));
                 self.put(&mut work, &committed, &meta_rows);
@@ -88,10 +90,10 @@ impl<L: Log> Shell<L> {
         touched
     }
 
-    fn transact(&mut self, work: &Work) -> Ending {
+    fn transact(&mut self, work: &Work, offsets: &BTreeMap<Place, i64>) -> Ending {
         loop {
             let Some(transactions) = &self.transactions else { return Ending::Unknown };
-            let error = match self.attempt(transactions, work) {
+            let error = match self.attempt(transactions, work, offsets) {
                 Ok(committed) => {
                     self.health.resume(&self.waiting_for_kafka());
                     return Ending::Committed(committed);
@@ -118,12 +120,15 @@ impl<L: Log> Shell<L> {
         &self,
         transactions: &L::Transactions,
         work: &Work,
+        offsets: &BTreeMap<Place, i64>,
     ) -> Result<Committed, TransactionError> {
         self.insist(|| transactions.begin())?;
+        #[cfg(test)]
+        transactions.witness(&work.witness);
         for outgoing in work.outgoing(&self.settings.topics) {
             transactions.send(&outgoing)?;
         }
-        let offsets = || work.offsets.iter().map(|(place, offset)| (place, *offset));
+        let offsets = || offsets.iter().map(|(place, offset)| (place, *offset));
         self.insist(|| transactions.offsets(&self.log, offsets()))?;
         self.insist(|| transactions.commit())
     }
@@ -234,10 +239,10 @@ impl<L: Log> Shell<L> {
 
     fn release(&mut self, work: &Work) {
         for Attempted { job, .. } in &work.outcomes {
-            self.outbox.release(job.partition, &job.webhook, job.id, job.class());
+            self.outbox.release(job.partition, &job.webhook, outbox::key(job));
         }
         for row in &work.doomed {
-            self.outbox.release(row.partition, &row.webhook, row.id, row.class);
+            self.outbox.release(row.partition, &row.webhook, row.key);
         }
     }
 
@@ -245,6 +250,17 @@ impl<L: Log> Shell<L> {
     pub(super) fn open_gates(&self, work: &Work) {
         self.log.open_gate(work.gate_bytes);
     }
+}
+
+/// The offsets of every partition that the batch touches, whether it has read anything or not: it is by them alone that the
+/// group fences whoever does not own the partition any more.
+fn offsets(work: &Work, metas: &BTreeMap<u32, Meta>) -> BTreeMap<Place, i64> {
+    let known = metas.values().flat_map(|meta| &meta.offsets);
+    let known = known.map(|(topic, partition, offset)| {
+        (Place { topic: topic.as_str().into(), partition: *partition }, *offset)
+    });
+    let read = work.offsets.iter().map(|(place, offset)| (place.clone(), *offset));
+    known.chain(read).collect()
 }
 
 fn kind(fault: TransactionFault) -> TransactionErrorKind {

@@ -1,7 +1,7 @@
 //! From the outbox to the lanes and back: what is due is handed out, what may not leave comes back.
 
 use super::config::EngineConfig;
-use super::outbox::{Doomed, Hands};
+use super::outbox::{self, Doomed, Hands};
 use super::ports::Log;
 use super::task::Task;
 use super::work::Work;
@@ -9,7 +9,7 @@ use super::{EngineError, Shell};
 use crate::clock;
 use crate::delivery::{Appetite, Job, Lanes};
 use crate::domain::{Command, EndpointEvent, WebhookName};
-use crate::store::{DueKey, WriteBack};
+use crate::store::WriteBack;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,9 +52,9 @@ impl<L: Log> Shell<L> {
         let doomed = std::mem::take(&mut self.doomed);
         let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
         let view = self.view(&endpoint);
-        for Doomed { partition, uuid, id, reason, .. } in &doomed {
+        for Doomed { partition, uuid, key, reason, .. } in &doomed {
             if let Some(task) = self.tasks.get(partition).filter(|task| task.active) {
-                let command = Command::GiveUp { delivery: *id, reason: *reason };
+                let command = Command::GiveUp { delivery: key.id, reason: *reason };
                 work.command(&task.rows, uuid, &command, None, &view)?;
             }
         }
@@ -65,15 +65,14 @@ impl<L: Log> Shell<L> {
     /// What was to be given up is not, for now.
     pub(super) fn forget_doomed(&mut self) {
         for row in std::mem::take(&mut self.doomed) {
-            self.outbox.release(row.partition, &row.webhook, row.id, row.class);
+            self.outbox.release(row.partition, &row.webhook, row.key);
         }
     }
 
     /// Jobs that may not leave now are rows of the outbox again.
     pub(super) fn returned(&mut self, jobs: Vec<Job>) {
         for job in jobs {
-            let key = DueKey { class: job.class(), due: job.due, id: job.id };
-            self.outbox.put_back(job.partition, &job.webhook, key);
+            self.outbox.put_back(job.partition, &job.webhook, outbox::key(&job));
         }
     }
 

@@ -46,6 +46,13 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// Whether somebody who waits for `weight` would be woken.
+    #[cfg(test)]
+    pub(super) fn is_ready(&self, weight: usize) -> bool {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.urgent || inner.weight >= weight
+    }
+
     /// Moves everything into `into` once `weight` is there, something is urgent, or `deadline` has passed.
     pub(super) fn take(&self, into: &mut Vec<T>, weight: usize, deadline: Instant) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,7 +62,7 @@ impl<T> Mailbox<T> {
                 break;
             }
             inner.wanted = Some(weight);
-            inner = self.filled.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
+            inner = clock::wait(&self.filled, &self.inner, inner, left);
         }
         inner.wanted = None;
         inner.weight = 0;

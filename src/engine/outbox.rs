@@ -39,9 +39,22 @@ pub(super) struct Doomed {
     pub(super) partition: u32,
     pub(super) uuid: PhononUuid,
     pub(super) webhook: WebhookName,
-    pub(super) id: DeliveryId,
-    pub(super) class: Class,
+    pub(super) key: DueKey,
     pub(super) reason: DeadLetterReason,
+}
+
+/// A row in hand.
+struct Hand {
+    /// Where it stood when it was taken: another attempt of the same delivery stands elsewhere.
+    key: DueKey,
+    bytes: usize,
+    /// The row stands here by now, for its next attempt, though this one has not ended: somebody else had made it too.
+    moved_to: Option<DueKey>,
+}
+
+/// The place of the row that `job` was made of.
+pub(super) fn key(job: &Job) -> DueKey {
+    DueKey { class: job.class(), due: job.due, id: job.id }
 }
 
 /// A lane's share of one class in one partition.
@@ -56,7 +69,7 @@ pub(super) struct Outbox {
     touched: BTreeSet<ShareKey>,
     /// Shares that were due while everything together held too much.
     crowded: VecDeque<ShareKey>,
-    in_hand: HashMap<(u32, DeliveryId), usize>,
+    in_hand: HashMap<(u32, DeliveryId), Hand>,
     bytes: usize,
     limits: HandLimits,
     window_since: Instant,
@@ -173,58 +186,54 @@ impl Outbox {
     }
 
     /// What is in hand no more: its outcome is committed. The lane may be handed something else.
-    pub(super) fn release(
-        &mut self,
-        partition: u32,
-        webhook: &WebhookName,
-        id: DeliveryId,
-        class: Class,
-    ) {
-        if !self.drop_hand(partition, webhook, id, class) {
-            return;
-        }
-        if let Some(lane) = self.lanes.get_mut(webhook) {
-            // In the order in which their rows are due, so that the shares of a lane take turns.
-            let starved = std::mem::take(&mut lane.starved);
-            self.due.extend(starved.into_iter().filter_map(|key| {
-                let share = lane.shares.get(&key)?;
-                Some((share.cursor.due, (webhook.clone(), key.0, key.1)))
-            }));
+    pub(super) fn release(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
+        let Some(hand) = self.drop_hand(partition, webhook, key) else { return };
+        let Some(lane) = self.lanes.get_mut(webhook) else { return };
+        // In the order in which their rows are due, so that the shares of a lane take turns.
+        let starved = std::mem::take(&mut lane.starved);
+        self.due.extend(starved.into_iter().filter_map(|key| {
+            let share = lane.shares.get(&key)?;
+            Some((share.cursor.due, (webhook.clone(), key.0, key.1)))
+        }));
+        if let Some(key) = hand.moved_to {
+            self.look_from(partition, webhook, key);
         }
     }
 
     /// Puts back what a lane gave back unsent: it is looked at again.
     pub(super) fn put_back(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
-        if self.give_back(partition, webhook, key) {
+        if let Some(hand) = self.drop_hand(partition, webhook, key) {
+            self.look_from(partition, webhook, hand.moved_to.unwrap_or(key));
+        }
+    }
+
+    fn look_from(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
+        if self.lower(partition, webhook, key) {
             self.due.insert((key.due, (webhook.clone(), partition, key.class)));
         }
     }
 
-    fn give_back(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) -> bool {
-        if self.drop_hand(partition, webhook, key.id, key.class)
-            && let Some(lane) = self.lanes.get_mut(webhook)
-            && let Some(share) = lane.shares.get_mut(&(partition, key.class))
-        {
-            share.cursor = share.cursor.min(key);
-            return true;
-        }
-        false
+    fn lower(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) -> bool {
+        let share = self
+            .lanes
+            .get_mut(webhook)
+            .and_then(|lane| lane.shares.get_mut(&(partition, key.class)));
+        let Some(share) = share else { return false };
+        share.cursor = share.cursor.min(key);
+        true
     }
 
-    fn drop_hand(
-        &mut self,
-        partition: u32,
-        webhook: &WebhookName,
-        id: DeliveryId,
-        class: Class,
-    ) -> bool {
-        let Some(bytes) = self.in_hand.remove(&(partition, id)) else { return false };
-        self.bytes -= bytes;
+    /// Only that very attempt: an outcome that is late says nothing of what has been in hand since.
+    fn drop_hand(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) -> Option<Hand> {
+        let in_hand = (partition, key.id);
+        self.in_hand.get(&in_hand).filter(|hand| hand.key == key)?;
+        let hand = self.in_hand.remove(&in_hand)?;
+        self.bytes -= hand.bytes;
         let lane = self.lanes.get_mut(webhook);
-        if let Some(count) = lane.and_then(|lane| lane.in_hand.get_mut(class as usize)) {
+        if let Some(count) = lane.and_then(|lane| lane.in_hand.get_mut(key.class as usize)) {
             *count = count.saturating_sub(1);
         }
-        true
+        Some(hand)
     }
 
     /// Counts what has ended, for the lanes' pace; returns how many were delivered.
@@ -385,8 +394,10 @@ impl Outbox {
             if until < now {
                 doomed.push(row.doomed(DeadLetterReason::AgeExceeded));
             } else {
-                let due = DueKey { class: key.2, due: row.job.due, id: row.job.id };
-                self.give_back(key.1, &key.0, due);
+                let due = self::key(&row.job);
+                if self.drop_hand(key.1, &key.0, due).is_some() {
+                    self.lower(key.1, &key.0, due);
+                }
                 next = Some(next.map_or(until, |next| next.min(until)));
             }
         }
@@ -415,7 +426,10 @@ impl Outbox {
                 next = Some(*due);
                 break;
             }
-            if self.in_hand.contains_key(&(*number, due.id)) {
+            if let Some(hand) = self.in_hand.get_mut(&(*number, due.id)) {
+                if hand.key != *due {
+                    hand.moved_to = Some(*due);
+                }
                 continue;
             }
             let state = rows.state(uuid)?;
@@ -425,7 +439,8 @@ impl Outbox {
                 what: format!("the row of {uuid}"),
             })?;
             let bytes = delivery.body.len() + ROW_BYTES;
-            self.in_hand.insert((*number, due.id), bytes);
+            let hand = Hand { key: *due, bytes, moved_to: None };
+            self.in_hand.insert((*number, due.id), hand);
             self.bytes += bytes;
             let job = Job {
                 partition: *number,
@@ -472,9 +487,9 @@ struct Row {
 
 impl Row {
     fn doomed(self, reason: DeadLetterReason) -> Doomed {
-        let class = self.job.class();
-        let Job { partition, uuid, webhook, id, .. } = self.job;
-        Doomed { partition, uuid, webhook, id, class, reason }
+        let key = key(&self.job);
+        let Job { partition, uuid, webhook, .. } = self.job;
+        Doomed { partition, uuid, webhook, key, reason }
     }
 }
 

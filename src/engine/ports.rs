@@ -70,6 +70,9 @@ pub(super) trait Transactions<L> {
     ) -> Result<(), TransactionError>;
     /// Commits it.
     fn commit(&self) -> Result<Committed, TransactionError>;
+    /// What the transaction is made of.
+    #[cfg(test)]
+    fn witness(&self, _decided: &[super::tests::Witness]) {}
     /// Aborts it.
     fn abort(&self) -> Result<(), TransactionError>;
 }

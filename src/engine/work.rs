@@ -95,6 +95,9 @@ pub(super) struct Work {
     /// What the reader's gate is opened by once it is committed.
     pub(super) gate_bytes: usize,
     pub(super) told: Vec<Told>,
+    /// Everything that was decided, for whoever decides it again.
+    #[cfg(test)]
+    pub(super) witness: Vec<super::tests::Witness>,
 }
 
 /// A buffer that one batch of large records blew up is not kept.
@@ -179,6 +182,13 @@ impl Work {
         let index = self.slot(rows, uuid)?;
         let Some(state) = self.slots.get(index).map(|slot| &slot.new) else { return Ok(false) };
         let events = decide(state, command, view.rules, view.now);
+        #[cfg(test)]
+        self.witness.push(super::tests::Witness {
+            partition: rows.number(),
+            uuid: uuid.clone(),
+            command: command.clone(),
+            now: view.now,
+        });
         let account = account(state, command);
         let is_news = !events.is_empty();
         for event in events {

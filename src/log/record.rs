@@ -116,7 +116,7 @@ pub fn forward_headers(forward: Forward, source: &Source) -> Vec<(&'static str, 
 }
 
 /// What came of reading one record.
-pub(super) enum Reading {
+pub(crate) enum Reading {
     /// The record.
     Done(Box<Record>),
     /// The schema with this id must be fetched first.
@@ -125,7 +125,7 @@ pub(super) enum Reading {
 
 impl Topics {
     /// Reads `message`.
-    pub(super) fn read(&self, decoder: &mut Decoder, message: &impl MessageView) -> Reading {
+    pub(crate) fn read(&self, decoder: &mut Decoder, message: &impl MessageView) -> Reading {
         let (topic, role) = self.role(message.topic_name());
         let place = Place { topic: topic.clone(), partition: message.partition_number() };
         let here = Source {
@@ -227,7 +227,7 @@ pub fn origin<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<(RecordKin
 }
 
 /// What is needed of a message, borrowed or owned.
-pub(super) trait MessageView {
+pub(crate) trait MessageView {
     fn topic_name(&self) -> &str;
     fn partition_number(&self) -> i32;
     fn offset_number(&self) -> i64;

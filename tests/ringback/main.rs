@@ -32,5 +32,6 @@ mod settings;
 mod stores;
 mod timeouts;
 mod trace;
+mod upgrades;
 mod verify;
 mod webhooks;

@@ -1,6 +1,6 @@
 //! How much a lane is handed, and when the intake waits for it.
 
-use super::{Doomed, HandLimits, Hands, Outbox};
+use super::{Doomed, HandLimits, Hands, Outbox, key};
 use crate::delivery::{Appetite, Attempted, Job, Unsettled};
 use crate::domain::{
     AccountId, Class, Correlation, DeadLetterReason, Delivery, DeliveryId, DisableCause, Disabled,
@@ -134,7 +134,7 @@ impl Scene {
         let ended: Vec<Attempted> = jobs.into_iter().map(ended).collect();
         let delivered = self.outbox.ended(&ended, Timestamp::from_ms(1));
         for Attempted { job, .. } in &ended {
-            self.outbox.release(0, &job.webhook, job.id, job.class());
+            self.outbox.release(0, &job.webhook, key(job));
         }
         delivered
     }

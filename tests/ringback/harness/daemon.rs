@@ -83,10 +83,15 @@ impl Stage {
 
     /// Starts instance 0 in the expectation that it refuses its configuration, and returns what it says.
     pub(crate) fn refused(&self) -> String {
+        self.ends_with(EX_CONFIG)
+    }
+
+    /// Starts instance 0 in the expectation that it ends by itself with `code`, and returns what it says.
+    pub(crate) fn ends_with(&self, code: i32) -> String {
         let mut daemon = self.spawn(0);
         let status = daemon.wait_exit(PATIENCE);
         let said = daemon.logged();
-        assert_eq!(status.code(), Some(EX_CONFIG), "a bad configuration: {status}: {said}");
+        assert_eq!(status.code(), Some(code), "it ends with {status}: {said}");
         said
     }
 }

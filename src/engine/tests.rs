@@ -1,0 +1,221 @@
+//! The whole engine in a simulated world: thousands of short histories, each from a seed, each full of trouble, each the same
+//! whenever it is run again.
+//!
+//! `make simulate SEEDS=100000` runs more of them; `RINGBACK_SIMULATION=7` tells the story of the seventh.
+
+mod broker;
+mod checks;
+mod dice;
+mod fault;
+mod group;
+mod ledger;
+mod network;
+mod node;
+mod plan;
+mod port;
+mod reader;
+mod setting;
+mod world;
+
+use crate::clock;
+use crate::domain::{Command, PhononUuid, Timestamp};
+use crate::store::memory;
+use dice::Dice;
+use plan::{Action, Item, TROUBLE_MS};
+use setting::Setting;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use world::World;
+
+/// One decision of a batch.
+#[derive(Clone, Debug)]
+pub(super) struct Witness {
+    pub(super) partition: u32,
+    pub(super) uuid: PhononUuid,
+    pub(super) command: Command,
+    pub(super) now: Timestamp,
+}
+
+const SEEDS: u64 = 5000;
+/// A world that has been mended comes to rest within this.
+const REST_MS: u64 = 1_200_000;
+
+/// So many seeds that fail are enough.
+const FAILED_MAX: usize = 10;
+
+/// What came of a history, or of many.
+#[derive(Default)]
+struct Outcome {
+    items: usize,
+    faults: Vec<String>,
+    story: Vec<String>,
+    struck: BTreeMap<&'static str, u64>,
+    requests: u64,
+    repeats: u64,
+}
+
+impl Outcome {
+    fn add(&mut self, other: Self) {
+        for (what, count) in other.struck {
+            *self.struck.entry(what).or_default() += count;
+        }
+        self.requests += other.requests;
+        self.repeats += other.repeats;
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { requests, repeats, struck, .. } = self;
+        write!(f, "{requests} requests, of which {repeats} were not recorded, and these faults: ")?;
+        f.debug_map().entries(struck).finish()
+    }
+}
+
+/// Runs the items of a seed that `keep` lets happen.
+fn run(seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> Outcome {
+    let mut dice = Dice(seed);
+    let setting = Setting::roll(&mut dice);
+    let items: Vec<Item> = plan::roll(&setting, &mut dice);
+    let count = items.len();
+    let cut_ms = dice.one_in(4).then(|| dice.between(5_000, 120_000));
+    let world = World::new(setting, dice.roll(), is_told);
+    clock::simulated::follow(Some(world.clone()));
+    let watched = Rc::downgrade(&world);
+    memory::watch(Some(Rc::new(move || watched.upgrade().is_some_and(|w| w.write_fails()))));
+    for (index, (at, action)) in items.into_iter().enumerate() {
+        if keep(index) {
+            world.plan(at, action);
+        }
+    }
+    let mut faults = Vec::new();
+    world.live(TROUBLE_MS);
+    world.plan(world.passed_ms() + 15_000, Action::Heal);
+    let rest = match cut_ms {
+        Some(ms) => {
+            world.live(ms);
+            world.forget_plans();
+            false
+        }
+        None => {
+            if world.live(REST_MS) {
+                faults.push(format!("it does not come to rest: {}", world.unrest()));
+            }
+            for (index, node) in world.nodes.iter().enumerate() {
+                if let Some(process) = &*node.process.borrow()
+                    && process.reader.borrow().waiting_bytes > 0
+                {
+                    faults.push(format!(
+                        "node {index}: the gate was not opened for all that is done with"
+                    ));
+                }
+            }
+            true
+        }
+    };
+    world.tell(|| world.unrest());
+    world.is_over.set(true);
+    (0..world.nodes.len()).for_each(|node| world.stop(node));
+    world.live(400_000);
+    for (index, node) in world.nodes.iter().enumerate() {
+        if node.process.borrow().is_some() {
+            faults.push(format!("node {index} does not end"));
+            world.kill(index);
+        }
+    }
+    faults.extend(checks::faults(&world, rest));
+    clock::simulated::follow(None);
+    memory::watch(None);
+    let ledger = world.ledger.borrow();
+    let requests = world.network.borrow().requests.len() as u64;
+    Outcome {
+        items: count,
+        faults,
+        story: world.story.take(),
+        struck: world.struck.take(),
+        requests,
+        repeats: requests.saturating_sub(ledger.recorded),
+    }
+}
+
+/// The fewest items of a seed by which it still fails.
+fn shrink(seed: u64) -> Vec<usize> {
+    let mut kept: Vec<usize> = (0..run(seed, |_| true, false).items).collect();
+    let fails = |kept: &[usize]| !run(seed, |index| kept.contains(&index), false).faults.is_empty();
+    let mut size = kept.len().div_ceil(2).max(1);
+    loop {
+        let mut at = 0;
+        while at < kept.len() {
+            let fewer: Vec<usize> = [&kept[..at], &kept[(at + size).min(kept.len())..]].concat();
+            if fails(&fewer) {
+                kept = fewer;
+            } else {
+                at += size;
+            }
+        }
+        if size == 1 {
+            return kept;
+        }
+        size = size.div_ceil(2);
+    }
+}
+
+/// `7`, or `7:0,4,5` for some of its items.
+fn parse(text: &str) -> (u64, Option<Vec<usize>>) {
+    let (seed, items) =
+        text.split_once(':').map_or((text, None), |(seed, items)| (seed, Some(items)));
+    let items = items.map(|items| items.split(',').map(|item| item.parse().unwrap()).collect());
+    (seed.parse().expect("a seed, or a seed and its items"), items)
+}
+
+fn tell(seed: u64, items: Option<&[usize]>) -> Outcome {
+    let outcome = run(seed, |index| items.is_none_or(|items| items.contains(&index)), true);
+    for line in &outcome.story {
+        eprintln!("{line}");
+    }
+    outcome
+}
+
+/// Tells the shortest story of a seed that fails, and how to hear it again.
+fn report(seed: u64) -> ! {
+    let items = shrink(seed);
+    let outcome = tell(seed, Some(&items));
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    panic!(
+        "{}\nRINGBACK_SIMULATION={seed}:{} tells it again",
+        outcome.faults.join("\n"),
+        items.join(",")
+    );
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "what a person says to this test")]
+fn no_fault_loses_doubles_or_reorders_anything() {
+    let said = |name: &str| std::env::var(name).ok();
+    if let Some(text) = said("RINGBACK_SIMULATION") {
+        let (seed, items) = parse(&text);
+        let outcome = tell(seed, items.as_deref());
+        assert!(outcome.faults.is_empty(), "{}", outcome.faults.join("\n"));
+        return;
+    }
+    let number = |name, usual| said(name).map_or(usual, |text| text.parse::<u64>().unwrap());
+    let (first, seeds) = (number("FIRST", 0), number("SEEDS", SEEDS));
+    let started = std::time::Instant::now();
+    let mut sum = Outcome::default();
+    let mut failed = Vec::new();
+    for seed in first..first + seeds {
+        let outcome = run(seed, |_| true, false);
+        if !outcome.faults.is_empty() {
+            failed.push(seed);
+            eprintln!("seed {seed}: {}", outcome.faults[0]);
+            if failed.len() >= FAILED_MAX {
+                break;
+            }
+        }
+        sum.add(outcome);
+    }
+    eprintln!("{seeds} histories in {:.1} s: {sum}", started.elapsed().as_secs_f64());
+    if let Some(seed) = failed.first() {
+        report(*seed);
+    }
+}

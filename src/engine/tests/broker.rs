@@ -1,0 +1,278 @@
+//! A Kafka in memory: logs, transactions with their markers, and compaction.
+
+use crate::log::Place;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One record, or a transaction's marker.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) offset: i64,
+    /// Whose transaction it belongs to.
+    pub(super) transaction: Option<usize>,
+    pub(super) is_marker: bool,
+    pub(super) key: Option<Bytes>,
+    pub(super) value: Option<Bytes>,
+    pub(super) headers: Vec<(String, String)>,
+    /// The wall clock of whoever wrote it.
+    pub(super) at_ms: i64,
+}
+
+/// What became of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Open,
+    Committed,
+    Aborted,
+}
+
+/// A partition.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Partition {
+    pub(super) entries: Vec<Entry>,
+    pub(super) start: i64,
+    pub(super) end: i64,
+}
+
+/// What a producer has open.
+#[derive(Clone, Debug)]
+struct Open {
+    transaction: usize,
+    since_ms: u64,
+    touched: BTreeSet<Place>,
+    offsets: BTreeMap<Place, i64>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Producer {
+    epoch: u64,
+    open: Option<Open>,
+}
+
+/// The producer was superseded, or timed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fenced;
+
+/// The brokers.
+#[derive(Default)]
+pub(super) struct Broker {
+    pub(super) partitions: BTreeMap<Place, Partition>,
+    fates: Vec<Fate>,
+    producers: BTreeMap<String, Producer>,
+    /// What the group committed.
+    pub(super) offsets: BTreeMap<Place, i64>,
+}
+
+/// `transaction.timeout.ms`
+pub(super) const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
+
+impl Broker {
+    pub(super) fn create(&mut self, topic: &str, partitions: u32) {
+        for partition in 0..partitions.cast_signed() {
+            self.partitions.entry(Place { topic: topic.into(), partition }).or_default();
+        }
+    }
+
+    fn fate(&self, entry: &Entry) -> Fate {
+        entry.transaction.map_or(Fate::Committed, |transaction| self.fates[transaction])
+    }
+
+    fn append(&mut self, place: &Place, mut entry: Entry) -> i64 {
+        let partition = self.partitions.get_mut(place).expect("the partition exists");
+        entry.offset = partition.end;
+        partition.end += 1;
+        let offset = entry.offset;
+        partition.entries.push(entry);
+        offset
+    }
+
+    /// Writes a record outside of any transaction.
+    pub(super) fn produce(&mut self, place: &Place, entry: Entry) -> i64 {
+        self.append(place, entry)
+    }
+
+    /// The producer of this id; transactions of earlier ones are aborted.
+    pub(super) fn initialise(&mut self, id: &str, now_ms: i64) -> u64 {
+        self.end_transaction(id, Fate::Aborted, now_ms);
+        let producer = self.producers.entry(id.to_owned()).or_default();
+        producer.epoch += 1;
+        producer.epoch
+    }
+
+    fn producer(&mut self, id: &str, epoch: u64) -> Result<&mut Producer, Fenced> {
+        self.producers.get_mut(id).filter(|producer| producer.epoch == epoch).ok_or(Fenced)
+    }
+
+    /// Writes a record in the producer's transaction, which begins with it if there is none.
+    pub(super) fn send(
+        &mut self,
+        (id, epoch): (&str, u64),
+        place: &Place,
+        mut entry: Entry,
+        passed_ms: u64,
+    ) -> Result<i64, Fenced> {
+        let transaction = self.touch((id, epoch), passed_ms, |open| {
+            open.touched.insert(place.clone());
+        })?;
+        entry.transaction = Some(transaction);
+        Ok(self.append(place, entry))
+    }
+
+    /// Adds offsets to the producer's transaction.
+    pub(super) fn add_offsets(
+        &mut self,
+        producer: (&str, u64),
+        offsets: &BTreeMap<Place, i64>,
+        passed_ms: u64,
+    ) -> Result<(), Fenced> {
+        self.touch(producer, passed_ms, |open| open.offsets.extend(offsets.clone())).map(|_| ())
+    }
+
+    fn touch(
+        &mut self,
+        (id, epoch): (&str, u64),
+        passed_ms: u64,
+        touch: impl FnOnce(&mut Open),
+    ) -> Result<usize, Fenced> {
+        let next = self.fates.len();
+        let producer = self.producer(id, epoch)?;
+        let is_new = producer.open.is_none();
+        let open = producer.open.get_or_insert_with(|| Open {
+            transaction: next,
+            since_ms: passed_ms,
+            touched: BTreeSet::new(),
+            offsets: BTreeMap::new(),
+        });
+        touch(open);
+        let transaction = open.transaction;
+        if is_new {
+            self.fates.push(Fate::Open);
+        }
+        Ok(transaction)
+    }
+
+    pub(super) fn commit(&mut self, id: &str, epoch: u64, now_ms: i64) -> Result<(), Fenced> {
+        self.producer(id, epoch)?;
+        self.end_transaction(id, Fate::Committed, now_ms);
+        Ok(())
+    }
+
+    pub(super) fn abort(&mut self, id: &str, epoch: u64, now_ms: i64) -> Result<(), Fenced> {
+        self.producer(id, epoch)?;
+        self.end_transaction(id, Fate::Aborted, now_ms);
+        Ok(())
+    }
+
+    fn end_transaction(&mut self, id: &str, fate: Fate, at_ms: i64) {
+        let open = self.producers.get_mut(id).and_then(|producer| producer.open.take());
+        let Some(Open { transaction, touched, offsets, .. }) = open else { return };
+        self.fates[transaction] = fate;
+        for place in touched {
+            let marker = Entry {
+                offset: 0,
+                transaction: Some(transaction),
+                is_marker: true,
+                key: None,
+                value: None,
+                headers: Vec::new(),
+                at_ms,
+            };
+            self.append(&place, marker);
+        }
+        if fate == Fate::Committed {
+            self.offsets.extend(offsets);
+        }
+    }
+
+    /// Aborts what has been open for too long, and fences whoever left it so; whether there was any.
+    pub(super) fn time_out(&mut self, passed_ms: u64, now_ms: i64) -> bool {
+        let late = self.producers.iter().filter(|(_, producer)| {
+            producer
+                .open
+                .as_ref()
+                .is_some_and(|open| open.since_ms + TRANSACTION_TIMEOUT_MS <= passed_ms)
+        });
+        let late: Vec<String> = late.map(|(id, _)| id.clone()).collect();
+        for id in &late {
+            self.initialise(id, now_ms);
+        }
+        !late.is_empty()
+    }
+
+    /// When the next open transaction times out.
+    pub(super) fn next_time_out(&self) -> Option<u64> {
+        let open = self.producers.values().filter_map(|producer| producer.open.as_ref());
+        open.map(|open| open.since_ms + TRANSACTION_TIMEOUT_MS).min()
+    }
+
+    /// Offsets of these places may still change by a transaction that is open.
+    pub(super) fn has_pending_offsets(&self, places: &[Place]) -> bool {
+        let open = self.producers.values().filter_map(|producer| producer.open.as_ref());
+        open.into_iter().any(|open| places.iter().any(|place| open.offsets.contains_key(place)))
+    }
+
+    /// No transaction below it is open.
+    pub(super) fn stable_end(&self, place: &Place) -> i64 {
+        let partition = &self.partitions[place];
+        let open = partition.entries.iter().find(|entry| self.fate(entry) == Fate::Open);
+        open.map_or(partition.end, |entry| entry.offset)
+    }
+
+    /// The committed records from `from` on, at most `limit`, and the offset to go on from.
+    pub(super) fn read(&self, place: &Place, from: i64, limit: usize) -> (Vec<&Entry>, i64) {
+        let (partition, stable) = (&self.partitions[place], self.stable_end(place));
+        let first = partition.entries.partition_point(|entry| entry.offset < from);
+        let mut found = Vec::new();
+        for entry in &partition.entries[first..] {
+            if entry.offset >= stable {
+                break;
+            }
+            if entry.is_marker || self.fate(entry) != Fate::Committed {
+                continue;
+            }
+            if found.len() == limit {
+                return (found, entry.offset);
+            }
+            found.push(entry);
+        }
+        (found, stable.max(from))
+    }
+
+    /// All committed records of a topic's partition.
+    pub(super) fn committed(&self, place: &Place) -> impl Iterator<Item = &Entry> {
+        self.read(place, 0, usize::MAX).0.into_iter()
+    }
+
+    /// Compacts a partition up to its last stable offset, but for the last few; tombstones older than `tombstones_before_ms`
+    /// go too.
+    pub(super) fn compact(&mut self, place: &Place, kept: usize, tombstones_before_ms: i64) {
+        let stable = self.stable_end(place);
+        let old = std::mem::take(&mut self.partitions.get_mut(place).expect("it exists").entries);
+        let clean_to = old.len().saturating_sub(kept);
+        let is_clean = |index: usize, entry: &Entry| index < clean_to && entry.offset < stable;
+        let mut latest: BTreeMap<Bytes, i64> = BTreeMap::new();
+        for (index, entry) in old.iter().enumerate() {
+            if is_clean(index, entry)
+                && !entry.is_marker
+                && self.fate(entry) == Fate::Committed
+                && let Some(key) = &entry.key
+            {
+                latest.insert(key.clone(), entry.offset);
+            }
+        }
+        let entries = old.into_iter().enumerate().filter_map(|(index, entry)| {
+            if !is_clean(index, &entry) {
+                return Some(entry);
+            }
+            if entry.is_marker || self.fate(&entry) == Fate::Aborted {
+                return None;
+            }
+            let is_latest =
+                entry.key.as_ref().and_then(|key| latest.get(key)) == Some(&entry.offset);
+            let is_gone = entry.value.is_none() && entry.at_ms < tombstones_before_ms;
+            (is_latest && !is_gone).then_some(entry)
+        });
+        let entries = entries.collect();
+        self.partitions.get_mut(place).expect("it exists").entries = entries;
+    }
+}

@@ -1,0 +1,221 @@
+//! What must hold in every history.
+
+use super::port::Row;
+use super::world::World;
+use crate::codec::row;
+use crate::domain::{PhononUuid, State, Timestamp};
+use crate::log::Place;
+use crate::store::RowKey;
+use crate::verify::{Changelog, Evidence, Input, Layout, Options, OwnTopic, ReceiverEntry};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Everything that is wrong.
+pub(super) fn faults(world: &World, is_at_rest: bool) -> Vec<String> {
+    let mut faults = std::mem::take(&mut world.ledger.borrow_mut().faults);
+    let found = &mut faults;
+    rows(world, found);
+    stores(world, found);
+    inputs(world, is_at_rest, found);
+    evidence(world, is_at_rest, found);
+    requests(world, found);
+    faults
+}
+
+/// Where two values begin to differ, as they are shown.
+pub(super) fn unlike(one: &State, other: &State) -> String {
+    let (one, other) = (format!("{one:?}"), format!("{other:?}"));
+    let same = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    let from = same.saturating_sub(60);
+    let part = |text: &str| text.chars().skip(from).take(200).collect::<String>();
+    format!("\n  …{}…\n  …{}…", part(&one), part(&other))
+}
+
+fn place(topic: &str, partition: u32) -> Place {
+    Place { topic: topic.into(), partition: partition.cast_signed() }
+}
+
+/// The latest row of each key.
+fn latest(world: &World, partition: u32) -> BTreeMap<Bytes, (i64, Bytes)> {
+    let broker = world.broker.borrow();
+    let mut rows = BTreeMap::new();
+    for entry in broker.committed(&place(&world.names.changelog, partition)) {
+        let key = entry.key.clone().expect("a row has a key");
+        match &entry.value {
+            Some(value) => drop(rows.insert(key, (entry.offset, value.clone()))),
+            None => drop(rows.remove(&key)),
+        }
+    }
+    rows
+}
+
+fn state_of(row: &Row) -> Option<(PhononUuid, State)> {
+    let Some(RowKey::State(uuid)) = RowKey::parse(&row.1) else { return None };
+    Some((uuid, row::decode_state(row.2.as_ref()?).expect("a row of ours")))
+}
+
+/// The changelog's rows are what the commands that were committed make of nothing.
+fn rows(world: &World, faults: &mut Vec<String>) {
+    let mut states: BTreeMap<PhononUuid, State> = world.ledger.borrow().states.clone();
+    states.retain(|_, state| !state.is_empty());
+    for partition in 0..world.setting.partitions {
+        for (key, (_, value)) in latest(world, partition) {
+            let row = (partition.cast_signed(), key, Some(value));
+            let Some((uuid, state)) = state_of(&row) else { continue };
+            let own = states.remove(&uuid).unwrap_or_default();
+            if own != state {
+                faults.push(format!(
+                    "the row of {uuid}, and what it should be: {}",
+                    unlike(&state, &own)
+                ));
+            }
+        }
+    }
+    for (uuid, state) in states {
+        faults.push(format!("the changelog has no row of {uuid}: {state:?}"));
+    }
+}
+
+/// Each store holds what the changelog had at its checkpoint, or later rows that the changelog has too; and its indexes are
+/// those of its rows.
+fn stores(world: &World, faults: &mut Vec<String>) {
+    for (index, node) in world.nodes.iter().enumerate() {
+        let numbers: Vec<u32> = node.disk.contents().keys().copied().collect();
+        for number in numbers {
+            let store = crate::store::Store::on(node.disk.clone());
+            let partition = store.partition(number).expect("it is there");
+            let checkpoint = partition.checkpoint().expect("it reads").next_offset;
+            let mut content: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+            if let Some(family) = node.disk.contents().get(&number) {
+                content.extend(family.entries().map(|(key, value)| (key.to_vec(), value.to_vec())));
+            }
+            let own = latest(world, number);
+            let is_row = |key: &[u8]| {
+                matches!(RowKey::parse(key), Some(RowKey::State(_) | RowKey::Endpoint(_)))
+            };
+            for (key, (offset, value)) in &own {
+                let is_behind = checkpoint <= *offset;
+                if is_row(key)
+                    && !is_behind
+                    && content.get(key.as_ref()).map(Vec::as_slice) != Some(value.as_ref())
+                {
+                    faults.push(format!(
+                        "node {index}, partition {number}: the store at {checkpoint} has another row for {} than the changelog at {offset}",
+                        key.escape_ascii()
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// Each record was decided once, and at rest all were.
+fn inputs(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
+    let (broker, ledger) = (world.broker.borrow(), world.ledger.borrow());
+    for ((topic, partition, offset), count) in &ledger.decided {
+        if *count != 1 {
+            faults.push(format!("{topic} {partition} {offset} was decided {count} times"));
+        }
+    }
+    let group = world.group.borrow();
+    for place in &group.places {
+        let committed = broker.offsets.get(place).copied().unwrap_or(0);
+        for entry in broker.committed(place) {
+            let is_done = entry.offset < committed;
+            if is_at_rest && !is_done {
+                faults.push(format!("{place:?} {} was not read", entry.offset));
+            }
+            let key = (place.topic.to_string(), place.partition, entry.offset);
+            let is_json = entry.value.as_ref().is_some_and(|value| value.ends_with(b"}"));
+            let is_source = *place.topic != *world.names.inbox;
+            if is_at_rest && is_done && is_json && is_source && !ledger.decided.contains_key(&key) {
+                faults.push(format!("{place:?} {} was passed over", entry.offset));
+            }
+        }
+    }
+}
+
+/// What `ringback verify` says.
+fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
+    let (broker, names) = (world.broker.borrow(), &world.names);
+    let own = |topic: &str| OwnTopic {
+        name: topic.into(),
+        firsts: vec![0; usize::try_from(world.setting.partitions).unwrap()],
+    };
+    let input = |topic: &String| Input { topic: topic.as_str().into(), compacted: false };
+    let mut evidence = Evidence::new(Layout {
+        inputs: names.flow_complete.iter().chain(&names.delivery_report).map(input).collect(),
+        inbox: own(&names.inbox),
+        events: own(&names.events),
+        dead_letters: own(&names.dead_letter),
+        changelog: Changelog {
+            name: names.changelog.as_str().into(),
+            partitions: world.setting.partitions,
+            moving_from: Vec::new(),
+            ends: Vec::new(),
+        },
+        // Where clocks jump, nobody knows how long a window was.
+        dedup_window_ms: (!world.struck.borrow().contains_key("jump"))
+            .then_some(world.setting.rules.correlation.dedup_window_ms),
+    });
+    for (place, offset) in &broker.offsets {
+        evidence.committed(place, Some(*offset), Some(*offset));
+    }
+    for place in broker.partitions.keys() {
+        for entry in broker.committed(place) {
+            let (partition, offset) = (place.partition, entry.offset);
+            let (key, value) = (entry.key.as_deref(), entry.value.as_deref());
+            let at = Timestamp::from_ms(entry.at_ms);
+            let header = |name: &str| {
+                let found = entry.headers.iter().find(|(own, _)| own == name);
+                found.map(|(_, value)| value.as_str())
+            };
+            match &*place.topic {
+                topic if topic == names.events => evidence.event(partition, offset, key, value),
+                topic if topic == names.changelog => {
+                    evidence.changelog(partition, offset, key, value);
+                }
+                topic if topic == names.dead_letter => {
+                    evidence.dead_letter(partition, offset, at, key, header, value);
+                }
+                _ => evidence.source(place, offset, at, header, key, value.unwrap_or_default()),
+            }
+        }
+    }
+    let node = &world.nodes[world.dice.borrow_mut().index(world.nodes.len())];
+    for (number, content) in node.disk.contents().iter() {
+        for (key, value) in content.entries() {
+            evidence.store(number.cast_signed(), key, value);
+        }
+    }
+    evidence.has_requests();
+    for request in &world.network.borrow().requests {
+        evidence.request(ReceiverEntry {
+            at: Timestamp::from_ms(request.at_ms),
+            id: request.id,
+            status: request.status,
+            body: xxh3_128(&request.body),
+        });
+    }
+    let options = Options {
+        at_rest: is_at_rest,
+        now: Timestamp::from_ms(world.true_ms()),
+        overdue_ms: 5000,
+        repeats_max: None,
+    };
+    let report = evidence.finish(&options);
+    faults.extend(report.violations.iter().map(|violation| format!("{violation:?}")));
+}
+
+/// No request is a repeat but those of which a fault took the outcome.
+fn requests(world: &World, faults: &mut Vec<String>) {
+    let (network, ledger) = (world.network.borrow(), world.ledger.borrow());
+    let sent = network.requests.len() as u64;
+    if sent > ledger.recorded + ledger.excused {
+        faults.push(format!(
+            "{sent} requests, of which {} were recorded and {} were lost",
+            ledger.recorded, ledger.excused
+        ));
+    }
+}

@@ -1,0 +1,99 @@
+//! The endpoints, and what they saw.
+
+use super::dice::Dice;
+use crate::domain::{DeliveryId, ErrorReason, Outcome, Verdict};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// What an endpoint does with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    Takes,
+    /// 500
+    Fails,
+    /// 400
+    Refuses,
+    /// 410
+    IsGone,
+    /// 429, and asks to be left alone for so many milliseconds.
+    IsBusy(u64),
+    /// Answers after the time-out.
+    Hangs,
+    /// Any of these.
+    Whims,
+}
+
+/// A request that reached its endpoint.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) at_ms: i64,
+    pub(super) id: DeliveryId,
+    pub(super) body: Bytes,
+    pub(super) status: u16,
+}
+
+/// All endpoints.
+#[derive(Default)]
+pub(super) struct Network {
+    manners: BTreeMap<String, Manner>,
+    pub(super) requests: Vec<Request>,
+}
+
+/// How long a request may take.
+const TIMEOUT_MS: u64 = 15_000;
+
+impl Network {
+    pub(super) fn behave(&mut self, webhook: &str, manner: Manner) {
+        self.manners.insert(webhook.to_owned(), manner);
+    }
+
+    /// What the endpoint will answer, and how long it takes for that.
+    pub(super) fn answer(&self, webhook: &str, dice: &mut Dice) -> (Outcome, u64) {
+        let mut manner = self.manners.get(webhook).copied().unwrap_or(Manner::Takes);
+        if manner == Manner::Whims {
+            manner = dice.pick(&[
+                Manner::Takes,
+                Manner::Takes,
+                Manner::Takes,
+                Manner::Fails,
+                Manner::Fails,
+                Manner::Refuses,
+                Manner::IsBusy(2000),
+                Manner::Hangs,
+            ]);
+        }
+        let takes_ms = dice.between(0, 60);
+        let failed = |verdict, status, reason| outcome(verdict, Some(status), Some(reason), None);
+        match manner {
+            Manner::Takes => (outcome(Verdict::Delivered, Some(200), None, None), takes_ms),
+            Manner::Fails => (failed(Verdict::Retry, 500, ErrorReason::Refused), takes_ms),
+            Manner::Refuses => (failed(Verdict::GiveUp, 400, ErrorReason::Refused), takes_ms),
+            Manner::IsGone => (failed(Verdict::GiveUp, 410, ErrorReason::Refused), takes_ms),
+            Manner::IsBusy(ms) => {
+                let reason = Some(ErrorReason::Refused);
+                (outcome(Verdict::Retry, Some(429), reason, Some(ms)), takes_ms)
+            }
+            Manner::Hangs | Manner::Whims => {
+                (outcome(Verdict::Retry, None, Some(ErrorReason::Timeout), None), TIMEOUT_MS)
+            }
+        }
+    }
+}
+
+fn outcome(
+    verdict: Verdict,
+    status: Option<u16>,
+    reason: Option<ErrorReason>,
+    retry_after_ms: Option<u64>,
+) -> Outcome {
+    Outcome {
+        verdict,
+        status,
+        duration_ms: 1,
+        response: Bytes::new(),
+        response_truncated: false,
+        retry_after_ms,
+        reason,
+        error: None,
+    }
+}

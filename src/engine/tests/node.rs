@@ -1,0 +1,518 @@
+//! An instance: its disk, and the process that runs on it now and then.
+
+use super::fault::{Armed, Call};
+use super::network::Request;
+use super::port::{Caller, SimLog};
+use super::reader::Reader;
+use super::world::World;
+use crate::clock;
+use crate::delivery::{AlarmClock, Attempt, Courier, InstanceLimits, Lanes};
+use crate::domain::Outcome;
+use crate::engine::input::Input;
+use crate::engine::ports::Log as _;
+use crate::engine::restore::Restorer;
+use crate::engine::wires::Wires;
+use crate::engine::{EngineError, Pieces, Shell};
+use crate::log::Step as Next;
+use crate::store::{Store, memory};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// An engine that has nothing to do looks round so often before it is left alone: what was committed gets old and is written.
+const IDLE_ROUNDS: u32 = 3;
+const IDLE_MS: u64 = 2500;
+/// A supervisor starts a process again that has failed.
+const RESTART_MS: u64 = 1000;
+
+/// An instance.
+#[derive(Default)]
+pub(super) struct Node {
+    pub(super) disk: memory::Disk,
+    /// What somebody kept of it.
+    pub(super) copy: RefCell<Option<std::collections::BTreeMap<u32, memory::Content>>>,
+    /// How much its wall clock is off.
+    pub(super) wall_ms: Cell<i64>,
+    pub(super) paused_until_ms: Cell<u64>,
+    pub(super) process: RefCell<Option<Process>>,
+    pub(super) incarnation: Cell<u64>,
+    pub(super) faults: RefCell<Vec<Armed>>,
+    /// Whoever ends is started again.
+    pub(super) start_at_ms: Cell<Option<u64>>,
+}
+
+/// A process.
+pub(super) struct Process {
+    /// Elsewhere while it runs.
+    shell: Option<Box<Shell<SimLog>>>,
+    is_booted: bool,
+    inputs: Vec<Input>,
+    wires: Wires,
+    pub(super) reader: Rc<RefCell<Reader>>,
+    /// It has nothing to do before the log changes.
+    reader_rests: bool,
+    clock: Option<AlarmClock>,
+    queue: Arc<Queue>,
+    flights: Vec<Flight>,
+    pub(super) restores: Vec<(u64, u64, Restorer<SimLog>)>,
+    wake_ms: u64,
+    idle_rounds: u32,
+    returns: u64,
+    losses: u64,
+}
+
+#[derive(Default)]
+struct Queue(Mutex<Vec<Attempt>>);
+
+impl Courier for Queue {
+    fn take(&self, attempt: Attempt) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
+    }
+
+    fn earlier(&self) {}
+}
+
+/// A request on its way, or its answer.
+pub(super) struct Flight {
+    attempt: Attempt,
+    outcome: Outcome,
+    arrives_ms: u64,
+    has_arrived: bool,
+    ends_ms: u64,
+}
+
+impl Flight {
+    pub(super) fn request(&self, at_ms: i64) -> Request {
+        let job = self.attempt.job();
+        Request {
+            at_ms,
+            id: job.id,
+            body: job.body.clone(),
+            status: self.outcome.status.unwrap_or(0),
+        }
+    }
+}
+
+/// Something that a node could do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Start,
+    Boot,
+    Reader,
+    Alarm,
+    Arrive(usize),
+    End(usize),
+    Restore(usize),
+    Round,
+}
+
+/// How much time will have passed then.
+fn ms(instant: Instant) -> u64 {
+    let since = instant.saturating_duration_since(clock::simulated::start());
+    u64::try_from(since.as_nanos().div_ceil(1_000_000)).unwrap()
+}
+
+impl Node {
+    /// Takes what the lanes have handed out.
+    pub(super) fn collect(&self, world: &World) {
+        let mut process = self.process.borrow_mut();
+        let Some(process) = process.as_mut() else { return };
+        let attempts =
+            std::mem::take(&mut *process.queue.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for attempt in attempts {
+            process.launch(attempt, world, self.index(world));
+        }
+    }
+
+    fn index(&self, world: &World) -> usize {
+        world.nodes.iter().position(|node| std::ptr::eq(node, self)).expect("one of them")
+    }
+
+    /// What it could do now.
+    pub(super) fn ready(&self, passed_ms: u64, mut tell: impl FnMut(Step)) {
+        let process = self.process.borrow();
+        let Some(process) = process.as_ref() else {
+            if self.start_at_ms.get().is_some_and(|at| at <= passed_ms) {
+                tell(Step::Start);
+            }
+            return;
+        };
+        if !process.is_booted {
+            if process.wake_ms <= passed_ms {
+                tell(Step::Boot);
+            }
+            return;
+        }
+        if !process.reader_rests {
+            tell(Step::Reader);
+        }
+        if process.alarm_ms().is_some_and(|at| at <= passed_ms) {
+            tell(Step::Alarm);
+        }
+        for (index, flight) in process.flights.iter().enumerate() {
+            if !flight.has_arrived && flight.arrives_ms <= passed_ms {
+                tell(Step::Arrive(index));
+            } else if flight.has_arrived && flight.ends_ms <= passed_ms {
+                tell(Step::End(index));
+            }
+        }
+        for (index, (_, at, _)) in process.restores.iter().enumerate() {
+            if *at <= passed_ms {
+                tell(Step::Restore(index));
+            }
+        }
+        if let Some(shell) = &process.shell
+            && (process.wake_ms <= passed_ms
+                || shell.mailbox.is_ready(if shell.busy { 64 } else { 1 })
+                || shell.log.reader.borrow().closed)
+        {
+            tell(Step::Round);
+        }
+    }
+
+    /// When it could do something by itself next.
+    pub(super) fn next_ms(&self) -> Option<u64> {
+        let process = self.process.borrow();
+        let Some(process) = process.as_ref() else { return self.start_at_ms.get() };
+        if !process.is_booted {
+            return Some(process.wake_ms);
+        }
+        let flights = process
+            .flights
+            .iter()
+            .map(|flight| if flight.has_arrived { flight.ends_ms } else { flight.arrives_ms });
+        let restores = process.restores.iter().map(|(_, at, _)| *at);
+        let wake = process.shell.is_some().then_some(process.wake_ms);
+        let wake = wake.filter(|at| *at < u64::MAX);
+        flights.chain(restores).chain(wake).chain(process.alarm_ms()).min()
+    }
+
+    /// What is still to happen here.
+    pub(super) fn unrest(&self) -> String {
+        let process = self.process.borrow();
+        let Some(process) = process.as_ref() else {
+            return format!("down, {:?}", self.start_at_ms);
+        };
+        let shell = process.shell.as_ref();
+        let due = shell.map(|shell| {
+            let tasks =
+                shell.tasks.values().map(|task| (task.rows.number(), task.active, task.held));
+            (shell.next_due(), shell.busy, shell.epoch, tasks.collect::<Vec<_>>())
+        });
+        format!(
+            "booted {}, {:?}, {} flights, {} restores, alarm {:?}, wake {}, due {due:?}",
+            process.is_booted,
+            process.reader.borrow(),
+            process.flights.len(),
+            process.restores.len(),
+            process.alarm_ms(),
+            process.wake_ms
+        )
+    }
+
+    pub(super) fn step(&self, world: &World, node: usize, step: Step) {
+        match step {
+            Step::Start => world.start(node),
+            Step::Boot => self.boot(world, node),
+            Step::Reader => {
+                if !self.read(world) {
+                    return;
+                }
+            }
+            Step::Alarm => {
+                let process = self.process.borrow();
+                let ring = || {
+                    process
+                        .as_ref()
+                        .and_then(|process| process.clock.as_ref())
+                        .map(AlarmClock::ring)
+                };
+                world.of_node(node, ring);
+            }
+            Step::Arrive(index) => {
+                if let Some(process) = self.process.borrow_mut().as_mut()
+                    && let Some(flight) = process.flights.get_mut(index)
+                {
+                    flight.has_arrived = true;
+                    world.arrive(flight);
+                }
+            }
+            Step::End(index) => self.end(world, node, index),
+            Step::Restore(index) => self.restore(world, node, index),
+            Step::Round => self.round(world, node),
+        }
+        world.wake_readers();
+    }
+
+    fn boot(&self, world: &World, node: usize) {
+        let (incarnation, reader, wires, queue) = {
+            let mut process = self.process.borrow_mut();
+            let process = process.as_mut().expect("it boots");
+            // Once at a time.
+            process.wake_ms = u64::MAX;
+            (
+                self.incarnation.get(),
+                process.reader.clone(),
+                process.wires.clone(),
+                process.queue.clone(),
+            )
+        };
+        let caller = Caller { world: world.rc(), node, incarnation };
+        let shell = world.of_node(node, || {
+            let transactions = caller.open().ok()?;
+            let setting = &world.setting;
+            let limits =
+                InstanceLimits { in_flight_max: 16, uncommitted_max: 16, rate_per_second: None };
+            let lanes = Lanes::with(limits, wires.watch(&setting.metrics), queue);
+            Some(Box::new(Shell::new(Pieces {
+                settings: setting.engine.clone(),
+                config: setting.config.clone(),
+                store: Store::on(self.disk.clone()),
+                log: SimLog { caller: caller.clone(), reader },
+                transactions,
+                lanes,
+                wires,
+                metrics: setting.metrics.clone(),
+                health: setting.health.clone(),
+            })))
+        });
+        let mut process = self.process.borrow_mut();
+        let Some(process) = process.as_mut().filter(|_| self.incarnation.get() == incarnation)
+        else {
+            return;
+        };
+        match shell.flatten() {
+            Some(shell) => {
+                process.clock = Some(shell.lanes.alarm_clock());
+                process.shell = Some(shell);
+                process.is_booted = true;
+                process.wake_ms = world.passed_ms();
+            }
+            None => process.wake_ms = world.passed_ms() + 1000,
+        }
+    }
+
+    /// Whether there was anything to do.
+    fn read(&self, world: &World) -> bool {
+        let mut process = self.process.borrow_mut();
+        let Some(process) = process.as_mut() else { return false };
+        let mut reader = process.reader.borrow_mut();
+        let is_active = reader.step(
+            &mut world.group.borrow_mut(),
+            &world.broker.borrow(),
+            world.passed_ms(),
+            &mut world.dice.borrow_mut(),
+        );
+        process.reader_rests = !is_active;
+        if reader.returns > process.returns {
+            process.returns = reader.returns;
+            // What is still in the air is sent again by whoever owns the partitions now; if that is the same instance, the
+            // second may leave though the first was recorded since, having waited for the first one's slot.
+            world.ledger.borrow_mut().excuse(self.index(world), 2);
+            world.count("revoked");
+        }
+        if reader.losses > process.losses {
+            process.losses = reader.losses;
+            world.count("lost");
+        }
+        is_active
+    }
+
+    fn end(&self, world: &World, node: usize, index: usize) {
+        let flight = {
+            let mut process = self.process.borrow_mut();
+            process.as_mut().map(|process| process.flights.swap_remove(index))
+        };
+        if let Some(Flight { attempt, outcome, .. }) = flight {
+            let next = world.of_node(node, || attempt.end(outcome)).flatten();
+            if let (Some(next), Some(process)) = (next, self.process.borrow_mut().as_mut()) {
+                process.launch(next, world, node);
+            }
+        }
+    }
+
+    fn restore(&self, world: &World, node: usize, index: usize) {
+        let taken = {
+            let mut process = self.process.borrow_mut();
+            process.as_mut().map(|process| process.restores.swap_remove(index))
+        };
+        let Some((id, _, mut restorer)) = taken else { return };
+        let incarnation = self.incarnation.get();
+        let next = world.of_node(node, || world.restoring(|| restorer.step()));
+        let at = match next {
+            None | Some(Next::Done) => return,
+            Some(Next::Again) => world.passed_ms(),
+            Some(Next::Wait(time)) => world.passed_ms() + u64::try_from(time.as_millis()).unwrap(),
+        };
+        if let Some(process) = self.process.borrow_mut().as_mut()
+            && self.incarnation.get() == incarnation
+        {
+            process.restores.push((id, at, restorer));
+        }
+    }
+
+    fn round(&self, world: &World, node: usize) {
+        let incarnation = self.incarnation.get();
+        let (mut shell, mut inputs) = {
+            let mut process = self.process.borrow_mut();
+            let process = process.as_mut().expect("it goes round");
+            (process.shell.take().expect("it is not busy"), std::mem::take(&mut process.inputs))
+        };
+        if shell.log.closed() {
+            let end = world.of_node(node, || shell.end());
+            return self.ended(world, node, end);
+        }
+        let was_idle = !shell.mailbox.is_ready(1) && shell.next_due().is_none();
+        let rounds = world.of_node(node, || {
+            world.before(node, incarnation, Call::Round);
+            shell.mailbox.take(&mut inputs, 0, clock::instant());
+            shell.go_round(&mut inputs);
+            (ms(shell.patience().1), shell.next_due().is_some() || shell.busy)
+        });
+        let mut process = self.process.borrow_mut();
+        let Some(process) = process.as_mut().filter(|_| self.incarnation.get() == incarnation)
+        else {
+            return;
+        };
+        let Some((wake_ms, is_due)) = rounds else { return };
+        process.idle_rounds = if was_idle { process.idle_rounds + 1 } else { 0 };
+        process.wake_ms = match (is_due, process.idle_rounds < IDLE_ROUNDS) {
+            (true, _) => wake_ms.max(world.passed_ms() + 1),
+            (false, true) => world.passed_ms() + IDLE_MS,
+            (false, false) => u64::MAX,
+        };
+        process.shell = Some(shell);
+        process.inputs = inputs;
+    }
+
+    /// The process has ended by itself.
+    fn ended(&self, world: &World, node: usize, end: Option<Result<(), EngineError>>) {
+        let failed = matches!(end, Some(Err(_)));
+        world.tell(|| format!("node {node}: ended {end:?}"));
+        // Whoever closes a store writes what it holds.
+        let is_clean = !failed;
+        world.bury(node, is_clean);
+        if failed {
+            world.count("failed");
+        }
+        if (failed || world.is_mended.get()) && !world.is_over.get() {
+            self.start_at_ms.set(Some(world.passed_ms() + RESTART_MS));
+        }
+    }
+}
+
+impl Process {
+    fn alarm_ms(&self) -> Option<u64> {
+        self.clock.as_ref()?.at().map(ms)
+    }
+
+    fn launch(&mut self, attempt: Attempt, world: &World, node: usize) {
+        let job = attempt.job();
+        world.ledger.borrow_mut().begun(node, job.id, job.attempt);
+        let mut dice = world.dice.borrow_mut();
+        let (outcome, takes_ms) = world.network.borrow().answer(job.webhook.as_str(), &mut dice);
+        let arrives_ms = world.passed_ms() + dice.between(0, 20);
+        world.tell(|| {
+            let job = attempt.job();
+            format!(
+                "node {node}: {} phase {} attempt {}: {:?}",
+                job.uuid,
+                job.phase.number(),
+                job.attempt,
+                outcome.status
+            )
+        });
+        let ends_ms = arrives_ms + takes_ms;
+        self.flights.push(Flight { attempt, outcome, arrives_ms, has_arrived: false, ends_ms });
+    }
+}
+
+impl World {
+    /// Whatever was done may be news to a poll thread.
+    pub(super) fn wake_readers(&self) {
+        for node in &self.nodes {
+            if let Some(process) = node.process.borrow_mut().as_mut() {
+                process.reader_rests = false;
+            }
+        }
+    }
+
+    /// Starts the process of an instance, unless there is one.
+    pub(super) fn start(&self, node: usize) {
+        let instance = &self.nodes[node];
+        instance.start_at_ms.set(None);
+        if instance.process.borrow().is_some() {
+            return;
+        }
+        self.tell(|| format!("node {node}: starts"));
+        instance.incarnation.set(instance.incarnation.get() + 1);
+        instance.paused_until_ms.set(0);
+        let wires = Wires::default();
+        let member = self.group.borrow_mut().join(node, self.passed_ms());
+        let reader = Reader::new(node, member, self.setting.topics.clone(), wires.sink());
+        *instance.process.borrow_mut() = Some(Process {
+            shell: None,
+            is_booted: false,
+            inputs: Vec::new(),
+            wires,
+            reader: Rc::new(RefCell::new(reader)),
+            reader_rests: false,
+            clock: None,
+            queue: Arc::default(),
+            flights: Vec::new(),
+            restores: Vec::new(),
+            wake_ms: self.passed_ms(),
+            idle_rounds: 0,
+            returns: 0,
+            losses: 0,
+        });
+    }
+
+    /// Asks a process to end.
+    pub(super) fn stop(&self, node: usize) {
+        let process = self.nodes[node].process.borrow();
+        if let Some(process) = &*process {
+            self.tell(|| format!("node {node}: is asked to end"));
+            if !process.is_booted {
+                self.plan(self.passed_ms(), super::plan::Action::Kill(node));
+                return;
+            }
+            process.wires.stopping.store(true, Ordering::SeqCst);
+            process.wires.mailbox.put_urgent(Input::Shutdown);
+        }
+    }
+
+    /// Kills a process, as SIGKILL does.
+    pub(super) fn kill(&self, node: usize) {
+        if self.nodes[node].process.borrow().is_some() {
+            self.tell(|| format!("node {node}: is killed"));
+            self.count("kill");
+            self.bury(node, false);
+        }
+    }
+
+    /// What is left of a process that has ended.
+    fn bury(&self, node: usize, is_clean: bool) {
+        let instance = &self.nodes[node];
+        let Some(process) = instance.process.borrow_mut().take() else { return };
+        instance.paused_until_ms.set(0);
+        self.ledger.borrow_mut().excuse(node, 1);
+        if let Ok(reader) = process.reader.try_borrow() {
+            self.group.borrow_mut().falls_silent(reader.member, self.passed_ms());
+        }
+        for flight in &process.flights {
+            // What was written to the socket may arrive all the same.
+            if !flight.has_arrived && self.dice.borrow_mut().one_in(2) {
+                self.arrive(flight);
+            }
+        }
+        for content in instance.disk.contents().values_mut() {
+            let pending = content.pending() as u64;
+            let kept = if is_clean { pending } else { self.dice.borrow_mut().between(0, pending) };
+            content.crash(usize::try_from(kept).unwrap());
+        }
+        drop(process);
+    }
+}

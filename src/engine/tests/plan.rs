@@ -1,0 +1,355 @@
+//! What is to happen in a history, item by item: shrinking leaves some of them out.
+
+use super::dice::Dice;
+use super::fault::{Armed, Call, Fault};
+use super::network::Manner;
+use super::setting::{ACCOUNTS, Setting};
+use super::world::World;
+use crate::codec::command::{self, COMMAND_HEADER};
+use crate::codec::letter;
+use crate::domain::{PhononUuid, Source, Timestamp, WebhookName};
+use crate::log::Place;
+use crate::store::memory::Content;
+use std::collections::BTreeMap;
+
+/// Faults come for so long; then all is mended.
+pub(super) const TROUBLE_MS: u64 = 45_000;
+
+/// The changelog's `delete.retention.ms`.
+const DELETE_RETENTION_MS: i64 = 7 * 86_400_000;
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+pub(super) enum Action {
+    /// A gateway writes a record.
+    Produce { topic: &'static str, partition: Option<i32>, key: Option<String>, value: String },
+    /// An instance is started if it is not running.
+    Start(usize),
+    /// SIGTERM.
+    Stop(usize),
+    /// SIGKILL.
+    Kill(usize),
+    /// SIGSTOP, and SIGCONT after so long.
+    Pause(usize, u64),
+    /// A fault waits for its call.
+    Arm(usize, Armed),
+    /// No broker answers for so long.
+    KafkaAway(u64),
+    /// A transaction of nobody's is left open in a partition of the changelog.
+    Foreign(i32),
+    /// The log cleaner runs.
+    Compact { partition: i32, kept: usize },
+    /// Nobody is there for longer than tombstones are kept.
+    Days,
+    /// An instance's wall clock jumps.
+    Jump(usize, i64),
+    /// An endpoint changes its manner.
+    Behave(&'static str, Manner),
+    /// An operator replays all dead letters.
+    Replay,
+    /// An operator enables an endpoint again.
+    Enable(&'static str),
+    /// The instance's store is deleted, while it is down.
+    Wipe(usize),
+    /// A copy of the store is made.
+    Copy(usize),
+    /// The copy is put back, here or on another instance, while that is down.
+    PutBack(usize, usize),
+    /// Everything is mended.
+    Heal,
+}
+
+/// An action and its time.
+pub(super) type Item = (u64, Action);
+
+/// The items of a seed.
+pub(super) fn roll(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
+    let mut items = Vec::new();
+    for node in 0..setting.nodes {
+        items.push((dice.between(0, 300), Action::Start(node)));
+    }
+    for number in 0..dice.between(1, 5) {
+        records(number, setting, dice, &mut items);
+    }
+    for _ in 0..dice.between(0, 6) {
+        trouble(setting, dice, &mut items);
+    }
+    for (_, webhook) in ACCOUNTS {
+        if dice.one_in(2) {
+            let manner = dice.pick(&[
+                Manner::Whims,
+                Manner::Whims,
+                Manner::Fails,
+                Manner::Refuses,
+                Manner::IsGone,
+                Manner::IsBusy(4000),
+                Manner::Hangs,
+            ]);
+            items.push((dice.between(0, 20_000), Action::Behave(webhook, manner)));
+        }
+        if dice.one_in(5) {
+            items.push((dice.between(10_000, 60_000), Action::Enable(webhook)));
+        }
+    }
+    if dice.one_in(3) {
+        items.push((dice.between(5_000, 80_000), Action::Replay));
+    }
+    items
+}
+
+fn flow(uuid: &str, account: i64, sms: &[&str], word: &str) -> String {
+    let sms: Vec<String> = sms.iter().map(|id| format!("\"{id}\"")).collect();
+    format!(
+        r#"{{"phononUuid":"{uuid}","accountID":{account},"flowId":200,"webhookEnabled":true,"callDetails":[],"keys":[{{"name":"$flow.key.a","value":"{word}"}}],"sms":[{}]}}"#,
+        sms.join(",")
+    )
+}
+
+fn report(uuid: &str, account: i64, sms: &str, status: &str) -> String {
+    format!(
+        r#"{{"id":"{sms}","attemptDetail":"{uuid}##1","phononUuid":"{uuid}","accountID":{account},"deliveryStatus":"{status}"}}"#
+    )
+}
+
+/// What the gateways write of one uuid.
+fn records(number: u64, setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
+    let uuid = format!("uuid-{number}");
+    let (account, _) = dice.pick(&ACCOUNTS);
+    let list = dice.pick(&[&["a", "b"][..], &["a"], &["a"], &[]]);
+    let begins = dice.between(0, TROUBLE_MS - 15_000);
+    let mut add = |dice: &mut Dice, kind: &'static str, value: String| {
+        let late = if dice.one_in(8) { 50_000 } else { 4000 };
+        let at = begins + dice.between(0, late);
+        let misplaced = dice.one_in(8);
+        let partition = misplaced.then(|| dice.below(u64::from(setting.partitions)));
+        let key = (!misplaced || dice.one_in(2)).then(|| uuid.clone());
+        let value = if dice.one_in(25) { format!("{value}!") } else { value };
+        let partition = partition.map(|partition| i32::try_from(partition).unwrap());
+        let produce = Action::Produce { topic: kind, partition, key, value };
+        items.push((at, produce.clone()));
+        if dice.one_in(6) {
+            items.push((at + dice.between(0, 3000), produce));
+        }
+    };
+    if !dice.one_in(8) {
+        add(dice, "flow-complete", flow(&uuid, account, list, "one"));
+        if dice.one_in(10) {
+            add(dice, "flow-complete", flow(&uuid, account, list, "another"));
+        }
+    }
+    for sms in list {
+        if dice.one_in(2) {
+            add(dice, "sms-delivery-report", report(&uuid, account, sms, "SENT"));
+        }
+        if !dice.one_in(5) {
+            let status = dice.pick(&["DELIVERED", "DELIVERED", "FAILED", "STRANGE"]);
+            add(dice, "sms-delivery-report", report(&uuid, account, sms, status));
+        }
+        if dice.one_in(10) {
+            add(dice, "sms-delivery-report", report(&uuid, 28, sms, "REJECTED"));
+        }
+    }
+}
+
+/// One thing that goes wrong.
+fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
+    let at = dice.between(500, TROUBLE_MS);
+    let node = dice.index(setting.nodes);
+    let partition = i32::try_from(dice.below(u64::from(setting.partitions))).unwrap();
+    let back = at + dice.pick(&[500, 3000, 15_000, 15_000]);
+    match dice.below(15) {
+        0 => items.extend([(at, Action::Kill(node)), (back, Action::Start(node))]),
+        1 => items.extend([(at, Action::Stop(node)), (back, Action::Start(node))]),
+        2 => items.push((at, Action::Pause(node, dice.pick(&[500, 5000, 12_000, 25_000])))),
+        3..8 => {
+            let call = dice.pick(&Call::ALL);
+            let fault = fault(dice);
+            let armed = Armed { call, skip: u32::try_from(dice.below(12)).unwrap(), fault };
+            items.extend([(at, Action::Arm(node, armed)), (back, Action::Start(node))]);
+        }
+        8 => items.push((at, Action::KafkaAway(dice.pick(&[300, 4000, 20_000])))),
+        9 => items.push((at, Action::Foreign(partition))),
+        10 => {
+            if dice.one_in(3) {
+                items.push((at, Action::Days));
+                items.extend((0..setting.nodes).map(|node| (back, Action::Start(node))));
+            } else {
+                items.push((at, Action::Compact { partition, kept: dice.index(6) }));
+            }
+        }
+        11 => items.push((at, Action::Jump(node, dice.pick(&[-60_000, -2000, 3000, 20_000])))),
+        12 => items.extend([
+            (at, Action::Kill(node)),
+            (at + 1, Action::Wipe(node)),
+            (back, Action::Start(node)),
+        ]),
+        13 => {
+            let from = dice.index(setting.nodes);
+            let later = at + dice.between(1000, 10_000);
+            items.extend([
+                (at, Action::Copy(from)),
+                (later, Action::Kill(node)),
+                (later + 1, Action::PutBack(from, node)),
+                (later + 500, Action::Start(node)),
+            ]);
+        }
+        _ => items.push((at, Action::Behave(dice.pick(&ACCOUNTS).1, Manner::Whims))),
+    }
+}
+
+fn fault(dice: &mut Dice) -> Fault {
+    match dice.below(9) {
+        0 | 1 => Fault::Kill,
+        2 => Fault::KillAfter,
+        3 => Fault::Pause(dice.pick(&[2000, 12_000, 25_000])),
+        4 => Fault::PauseAfter(dice.pick(&[2000, 12_000, 25_000])),
+        5 => Fault::Retriable,
+        6 => Fault::RetriableAfter,
+        7 => Fault::Abortable,
+        _ => dice.pick(&[Fault::FatalBefore, Fault::FatalAfter]),
+    }
+}
+
+impl Action {
+    /// It happens.
+    pub(super) fn happen(self, world: &World) {
+        world.tell(|| format!("{self:?}"));
+        match self {
+            Self::Produce { topic, partition, key, value } => {
+                let key = key.as_deref().map(str::as_bytes);
+                let partition = partition.unwrap_or_else(|| world.partition_of(key));
+                world.produce(topic, partition, key, value.as_bytes(), &[]);
+            }
+            Self::Start(node) => world.start(node),
+            Self::Stop(node) => world.stop(node),
+            Self::Kill(node) => world.kill(node),
+            Self::Pause(node, ms) => world.pause(node, ms),
+            Self::Arm(node, armed) => world.nodes[node].faults.borrow_mut().push(armed),
+            Self::KafkaAway(ms) => world.kafka_is_away(ms),
+            Self::Foreign(partition) => world.leave_open(partition),
+            Self::Compact { partition, kept } => world.compact(partition, kept),
+            Self::Days => world.skip_days(),
+            Self::Jump(node, ms) => {
+                let wall = &world.nodes[node].wall_ms;
+                wall.set(wall.get() + ms);
+                world.count("jump");
+            }
+            Self::Behave(webhook, manner) => world.network.borrow_mut().behave(webhook, manner),
+            Self::Replay => world.replay(),
+            Self::Enable(webhook) => world.enable(webhook),
+            Self::Wipe(node) => world.while_down(node, BTreeMap::clear),
+            Self::Copy(node) => {
+                let copy = world.nodes[node].disk.contents().clone();
+                *world.nodes[node].copy.borrow_mut() = Some(copy);
+            }
+            Self::PutBack(from, node) => {
+                if let Some(copy) = world.nodes[from].copy.borrow().clone() {
+                    world.while_down(node, |contents| *contents = copy);
+                }
+            }
+            Self::Heal => world.heal(),
+        }
+    }
+}
+
+impl World {
+    fn while_down(&self, node: usize, change: impl FnOnce(&mut BTreeMap<u32, Content>)) {
+        if self.nodes[node].process.borrow().is_none() {
+            change(&mut self.nodes[node].disk.contents());
+        }
+    }
+
+    fn compact(&self, partition: i32, kept: usize) {
+        let place = Place { topic: self.names.changelog.as_str().into(), partition };
+        let tombstones_before_ms = self.true_ms() - DELETE_RETENTION_MS;
+        self.broker.borrow_mut().compact(&place, kept, tombstones_before_ms);
+    }
+
+    fn skip_days(&self) {
+        (0..self.nodes.len()).for_each(|node| self.kill(node));
+        self.skip(u64::try_from(DELETE_RETENTION_MS).unwrap() + 1);
+        for partition in 0..self.setting.partitions.cast_signed() {
+            self.compact(partition, 0);
+        }
+    }
+
+    fn leave_open(&self, partition: i32) {
+        let mut broker = self.broker.borrow_mut();
+        let epoch = broker.initialise("foreign", self.true_ms());
+        let entry = super::broker::Entry {
+            offset: 0,
+            transaction: None,
+            is_marker: false,
+            key: Some("sforeign".into()),
+            value: None,
+            headers: Vec::new(),
+            at_ms: self.true_ms(),
+        };
+        let place = Place { topic: self.names.changelog.as_str().into(), partition };
+        let sent = broker.send(("foreign", epoch), &place, entry, self.passed_ms());
+        sent.expect("nobody else has the id");
+    }
+
+    fn replay(&self) {
+        let mut commands = Vec::new();
+        {
+            let broker = self.broker.borrow();
+            for partition in 0..self.setting.partitions.cast_signed() {
+                let place = Place { topic: self.names.dead_letter.as_str().into(), partition };
+                for entry in broker.committed(&place) {
+                    let header = |name: &str| {
+                        let found = entry.headers.iter().find(|(own, _)| own == name);
+                        found.map(|(_, value)| value.as_str())
+                    };
+                    let at = Timestamp::from_ms(entry.at_ms);
+                    let head = letter::LetterHead::read(header, at).expect("a letter of ours");
+                    if head.kind != letter::LetterKind::Delivery {
+                        continue;
+                    }
+                    let source: Source = head.source.expect("it has one");
+                    let value = entry.value.as_deref().expect("it has a value");
+                    let (uuid, delivery): (PhononUuid, _) =
+                        letter::read_delivery(value, source).expect("a letter of ours");
+                    let mut command = Vec::new();
+                    command::write_replay(&mut command, &uuid, &delivery);
+                    commands.push((uuid, command));
+                }
+            }
+        }
+        for (uuid, value) in commands {
+            let key = uuid.as_str().as_bytes();
+            let headers = [(COMMAND_HEADER, command::REPLAY)];
+            self.produce(
+                &self.names.inbox,
+                self.partition_of(Some(key)),
+                Some(key),
+                &value,
+                &headers,
+            );
+        }
+    }
+
+    fn enable(&self, webhook: &str) {
+        let mut value = Vec::new();
+        command::write_enable_endpoint(&mut value, &WebhookName::new(webhook).unwrap());
+        for partition in 0..self.setting.partitions.cast_signed() {
+            let headers = [(COMMAND_HEADER, command::ENABLE_ENDPOINT)];
+            self.produce(&self.names.inbox, partition, Some(webhook.as_bytes()), &value, &headers);
+        }
+    }
+
+    /// From now on everything goes well.
+    fn heal(&self) {
+        self.kafka_is_away(0);
+        self.is_mended.set(true);
+        for (index, node) in self.nodes.iter().enumerate() {
+            node.faults.borrow_mut().clear();
+            node.wall_ms.set(0);
+            self.start(index);
+        }
+        for (_, webhook) in ACCOUNTS {
+            self.network.borrow_mut().behave(webhook, Manner::Takes);
+            self.enable(webhook);
+        }
+    }
+}

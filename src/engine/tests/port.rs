@@ -1,0 +1,401 @@
+//! The simulated Kafka as an instance sees it. Each call is a place where a fault may strike.
+
+use super::Witness;
+use super::broker::{Entry, Fenced};
+use super::fault::{Call, Fault};
+use super::reader::{Control, Reader};
+use super::world::World;
+use crate::clock;
+use crate::engine::ports::{Log, Offsets, Transactions};
+use crate::engine::restore::Restorer;
+use crate::log::{
+    Changelog, Committed, LogError, Outgoing, Place, Polled, Start, TransactionError,
+    TransactionFault,
+};
+use bytes::Bytes;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Which process of which instance asks.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) world: Rc<World>,
+    pub(super) node: usize,
+    pub(super) incarnation: u64,
+}
+
+impl Caller {
+    /// A fault may strike before the call. Does not return if the process dies here.
+    fn before(&self, call: Call) -> Option<Fault> {
+        self.world.before(self.node, self.incarnation, call)
+    }
+
+    fn after(&self, fault: Option<Fault>) {
+        self.world.after(self.node, self.incarnation, fault);
+    }
+
+    /// A call that answers at once or not at all.
+    fn ask(&self, call: Call) -> Result<(), LogError> {
+        match self.before(call) {
+            Some(Fault::Kill | Fault::Pause(_)) | None => Ok(()),
+            fault @ Some(Fault::KillAfter | Fault::PauseAfter(_)) => {
+                self.after(fault);
+                Ok(())
+            }
+            Some(
+                Fault::Retriable
+                | Fault::RetriableAfter
+                | Fault::Abortable
+                | Fault::FatalBefore
+                | Fault::FatalAfter,
+            ) => Err(away()),
+        }
+    }
+}
+
+fn away() -> LogError {
+    LogError::Topic { topic: "simulated".to_owned(), what: "no answer".to_owned() }
+}
+
+/// The log of one process.
+pub(super) struct SimLog {
+    pub(super) caller: Caller,
+    pub(super) reader: Rc<RefCell<Reader>>,
+}
+
+impl Log for SimLog {
+    type Transactions = SimTransactions;
+    type Changelog = SimChangelog;
+    type Offsets = Caller;
+    type Restoring = u64;
+
+    fn open_transactions(&self) -> Result<SimTransactions, LogError> {
+        self.caller.open()
+    }
+
+    fn start(&self, epoch: u64, starts: Vec<Start>) {
+        self.reader.borrow_mut().controls.push_back(Control::Start { epoch, starts });
+    }
+
+    fn hold(&self) -> u64 {
+        let mut reader = self.reader.borrow_mut();
+        reader.counter += 1;
+        let epoch = reader.counter;
+        reader.controls.push_back(Control::Hold(epoch));
+        epoch
+    }
+
+    fn open_gate(&self, bytes: usize) {
+        let mut reader = self.reader.borrow_mut();
+        reader.waiting_bytes = reader.waiting_bytes.saturating_sub(bytes);
+    }
+
+    fn offsets(&self) -> Caller {
+        self.caller.clone()
+    }
+
+    fn changelog(&self) -> Result<SimChangelog, LogError> {
+        Ok(SimChangelog { caller: self.caller.clone(), positions: BTreeMap::new() })
+    }
+
+    fn close(&self) {
+        self.reader.borrow_mut().controls.push_back(Control::Close);
+    }
+
+    fn closed(&self) -> bool {
+        self.reader.borrow().closed
+    }
+
+    fn restore(&self, restorer: Restorer<Self>) -> u64 {
+        self.caller.world.add_restore(self.caller.node, restorer)
+    }
+
+    fn cancel(&self, restoring: u64) {
+        self.caller.world.remove_restore(self.caller.node, restoring);
+    }
+
+    fn join(self) {}
+}
+
+impl Offsets for Caller {
+    fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, i64>, LogError> {
+        self.ask(Call::Committed)?;
+        let broker = self.world.broker.borrow();
+        // The real one waits for half a minute, and then fails too.
+        if broker.has_pending_offsets(places) {
+            return Err(away());
+        }
+        let known = places.iter().filter_map(|place| broker.offsets.get_key_value(place));
+        Ok(known.map(|(place, offset)| (place.clone(), *offset)).collect())
+    }
+}
+
+impl Caller {
+    pub(super) fn open(&self) -> Result<SimTransactions, LogError> {
+        self.ask(Call::Open)?;
+        let id = format!("instance-{}", self.node);
+        let epoch = self.world.broker.borrow_mut().initialise(&id, clock::now().as_ms());
+        Ok(SimTransactions {
+            caller: self.clone(),
+            id,
+            epoch,
+            is_committed: Cell::new(false),
+            is_broken: Cell::new(false),
+            is_open: Cell::new(false),
+            delivered: RefCell::default(),
+            witness: RefCell::default(),
+            rows: RefCell::default(),
+        })
+    }
+}
+
+/// A row of the changelog as it was written.
+pub(super) type Row = (i32, Bytes, Option<Bytes>);
+
+/// The producer of one process.
+pub(super) struct SimTransactions {
+    caller: Caller,
+    id: String,
+    epoch: u64,
+    /// The answer to a commit was lost: the same call again gets it.
+    is_committed: Cell<bool>,
+    is_broken: Cell<bool>,
+    is_open: Cell<bool>,
+    delivered: RefCell<BTreeMap<i32, i64>>,
+    witness: RefCell<Vec<Witness>>,
+    rows: RefCell<Vec<Row>>,
+}
+
+fn error(call: &'static str, fault: TransactionFault) -> TransactionError {
+    TransactionError { call, fault, text: "simulated".to_owned() }
+}
+
+impl SimTransactions {
+    fn world(&self) -> &World {
+        &self.caller.world
+    }
+
+    fn broken(&self, call: &'static str, fault: TransactionFault) -> TransactionError {
+        self.is_broken.set(true);
+        error(call, fault)
+    }
+
+    fn sound(&self, call: &'static str) -> Result<(), TransactionError> {
+        let broken = self.is_broken.get();
+        if broken { Err(error(call, TransactionFault::Fatal)) } else { Ok(()) }
+    }
+
+    /// Does it, unless a fault strikes before; a fault that strikes after leaves it done.
+    fn call<T>(
+        &self,
+        call: Call,
+        act: impl FnOnce() -> Result<T, Fenced>,
+    ) -> Result<T, TransactionError> {
+        let name = call.as_str();
+        let fault = self.caller.before(call);
+        self.sound(name)?;
+        let early = match fault {
+            Some(Fault::Retriable) => Some(TransactionFault::Retriable),
+            Some(Fault::Abortable) => Some(TransactionFault::Abortable),
+            Some(Fault::FatalBefore) => Some(TransactionFault::Fatal),
+            Some(
+                Fault::Kill
+                | Fault::KillAfter
+                | Fault::Pause(_)
+                | Fault::PauseAfter(_)
+                | Fault::RetriableAfter
+                | Fault::FatalAfter,
+            )
+            | None => None,
+        };
+        if let Some(early) = early {
+            self.is_broken.set(early == TransactionFault::Fatal);
+            return Err(error(name, early));
+        }
+        let done = act().map_err(|Fenced| self.broken(name, TransactionFault::Fenced))?;
+        match fault {
+            Some(Fault::RetriableAfter) => return Err(error(name, TransactionFault::Retriable)),
+            Some(Fault::FatalAfter) => return Err(self.broken(name, TransactionFault::Fatal)),
+            _ => self.caller.after(fault),
+        }
+        Ok(done)
+    }
+}
+
+impl Transactions<SimLog> for SimTransactions {
+    fn begin(&self) -> Result<(), TransactionError> {
+        self.call(Call::Begin, || Ok(()))?;
+        if self.is_open.replace(true) {
+            return Err(self.broken("begin", TransactionFault::Fatal));
+        }
+        self.is_committed.set(false);
+        self.delivered.borrow_mut().clear();
+        self.rows.borrow_mut().clear();
+        Ok(())
+    }
+
+    fn witness(&self, decided: &[Witness]) {
+        *self.witness.borrow_mut() = decided.to_vec();
+    }
+
+    fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
+        let world = self.world();
+        let key = outgoing.key.map(Bytes::copy_from_slice);
+        let partition = outgoing.partition.unwrap_or_else(|| world.partition_of(key.as_deref()));
+        let place = Place { topic: outgoing.topic.into(), partition };
+        let headers = outgoing.headers.iter();
+        let entry = Entry {
+            offset: 0,
+            transaction: None,
+            is_marker: false,
+            key: key.clone(),
+            value: outgoing.value.map(Bytes::copy_from_slice),
+            headers: headers.map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            at_ms: clock::now().as_ms(),
+        };
+        let value = entry.value.clone();
+        let offset = self.call(Call::Send, || {
+            let producer = (self.id.as_str(), self.epoch);
+            world.broker.borrow_mut().send(producer, &place, entry, world.passed_ms())
+        })?;
+        if outgoing.changelog {
+            let mut delivered = self.delivered.borrow_mut();
+            let next = delivered.entry(partition).or_default();
+            *next = (*next).max(offset + 1);
+            self.rows.borrow_mut().push((partition, key.unwrap_or_default(), value));
+        }
+        Ok(())
+    }
+
+    fn offsets<'a>(
+        &self,
+        log: &SimLog,
+        offsets: impl Iterator<Item = (&'a Place, i64)>,
+    ) -> Result<(), TransactionError> {
+        let offsets: BTreeMap<Place, i64> =
+            offsets.map(|(place, offset)| (place.clone(), offset)).collect();
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let world = self.world();
+        let is_member = Cell::new(true);
+        self.call(Call::Offsets, || {
+            let (member, generation) = log.reader.borrow().membership();
+            // Whoever is in no generation is refused before Kafka is asked, which would take it.
+            let accepted = generation
+                .is_some_and(|generation| world.group.borrow().accepts(member, generation));
+            is_member.set(accepted);
+            if accepted {
+                let producer = (self.id.as_str(), self.epoch);
+                world.broker.borrow_mut().add_offsets(producer, &offsets, world.passed_ms())?;
+            }
+            Ok(())
+        })?;
+        if is_member.get() { Ok(()) } else { Err(error("offsets", TransactionFault::Abortable)) }
+    }
+
+    fn commit(&self) -> Result<Committed, TransactionError> {
+        self.call(Call::Commit, || {
+            if !self.is_committed.replace(true) {
+                let now = clock::now().as_ms();
+                let committed = self.world().broker.borrow_mut().commit(&self.id, self.epoch, now);
+                if let Err(fenced) = committed {
+                    self.is_committed.set(false);
+                    return Err(fenced);
+                }
+                self.world().ledger.borrow_mut().committed(
+                    self.caller.node,
+                    &self.witness.borrow(),
+                    &self.rows.borrow(),
+                );
+            }
+            Ok(())
+        })?;
+        self.is_open.set(false);
+        let delivered = self.delivered.borrow();
+        Ok(Committed(delivered.iter().map(|(partition, next)| (*partition, *next)).collect()))
+    }
+
+    fn abort(&self) -> Result<(), TransactionError> {
+        self.call(Call::Abort, || {
+            let now = clock::now().as_ms();
+            self.world().broker.borrow_mut().abort(&self.id, self.epoch, now)
+        })?;
+        self.is_open.set(false);
+        Ok(())
+    }
+}
+
+/// The changelog of one restore.
+pub(super) struct SimChangelog {
+    caller: Caller,
+    /// Where each partition stands, and whether its end was told there.
+    positions: BTreeMap<i32, (i64, bool)>,
+}
+
+impl SimChangelog {
+    fn place(&self, partition: i32) -> Place {
+        Place { topic: self.caller.world.names.changelog.as_str().into(), partition }
+    }
+}
+
+impl Changelog for SimChangelog {
+    fn ends(&self, partition: i32) -> Result<(i64, i64), LogError> {
+        self.caller.ask(Call::Ends)?;
+        let broker = self.caller.world.broker.borrow();
+        let log = &broker.partitions[&self.place(partition)];
+        Ok((log.start, log.end))
+    }
+
+    fn stable_end(&self, partition: i32) -> Result<i64, LogError> {
+        self.caller.ask(Call::Ends)?;
+        Ok(self.caller.world.broker.borrow().stable_end(&self.place(partition)))
+    }
+
+    fn assign(&mut self, starts: &[(i32, i64)]) -> Result<(), LogError> {
+        self.caller.ask(Call::Ends)?;
+        self.positions =
+            starts.iter().map(|(partition, from)| (*partition, (*from, false))).collect();
+        Ok(())
+    }
+
+    fn poll<T>(&mut self, take: impl FnOnce(Polled<'_>) -> T) -> T {
+        if self.caller.ask(Call::Poll).is_err() {
+            return take(Polled::Nothing);
+        }
+        let world = self.caller.world.clone();
+        let waiting: Vec<i32> = self.positions.keys().copied().collect();
+        if waiting.is_empty() {
+            return take(Polled::Nothing);
+        }
+        let partition = waiting[world.dice.borrow_mut().index(waiting.len())];
+        let place = self.place(partition);
+        let (position, told) = self.positions[&partition];
+        let found = {
+            let broker = world.broker.borrow();
+            let (found, next) = broker.read(&place, position, 1);
+            (found.first().map(|entry| (*entry).clone()), next)
+        };
+        match found {
+            (Some(entry), _) => {
+                self.positions.insert(partition, (entry.offset + 1, false));
+                take(Polled::Row {
+                    partition,
+                    offset: entry.offset,
+                    key: entry.key.as_deref().unwrap_or_default(),
+                    value: entry.value.as_deref(),
+                })
+            }
+            (None, _) if told => take(Polled::Nothing),
+            (None, next) => {
+                self.positions.insert(partition, (next, true));
+                take(Polled::End(partition))
+            }
+        }
+    }
+
+    fn done(&mut self, partition: i32) {
+        self.positions.remove(&partition);
+    }
+}

@@ -1,0 +1,472 @@
+//! A world with one clock: brokers, endpoints, and instances that live and die in it.
+//!
+//! There is one thread. Where an instance's engine would block, or asks Kafka for something, the world goes on around it
+//! before its call returns; so everything happens between any two calls that may happen there, and every run of a seed is
+//! the same.
+
+use super::broker::{Broker, Entry};
+use super::dice::Dice;
+use super::fault::{Call, Fault, Killed};
+use super::group::Group;
+use super::ledger::Ledger;
+use super::network::Network;
+use super::node::{Flight, Node};
+use super::plan::Action;
+use super::port::SimLog;
+use super::setting::Setting;
+use crate::clock::simulated::Time;
+use crate::domain::owner;
+use crate::engine::restore::Restorer;
+use crate::log::{Place, TopicNames};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+/// When the world begins, as its instances' clocks have it.
+pub(super) const EPOCH_MS: i64 = 1_700_000_000_000;
+/// Frames of engines that wait for each other's world.
+const DEPTH_MAX: usize = 4;
+
+/// The world.
+pub(super) struct World {
+    this: Weak<World>,
+    pub(super) names: TopicNames,
+    pub(super) setting: Setting,
+    passed_ms: Cell<u64>,
+    /// Of it, in days that nobody lived through.
+    skipped_ms: Cell<u64>,
+    /// What happens by chance; not what the plan says.
+    pub(super) dice: RefCell<Dice>,
+    pub(super) broker: RefCell<Broker>,
+    pub(super) group: RefCell<Group>,
+    pub(super) network: RefCell<Network>,
+    pub(super) ledger: RefCell<Ledger>,
+    pub(super) nodes: Vec<Node>,
+    /// Whose code is running: which process of which instance.
+    current: Cell<Option<(usize, u64)>>,
+    depth: Cell<usize>,
+    /// A restore must not meet its own engine in the midst of a step.
+    is_restoring: Cell<bool>,
+    agenda: RefCell<BTreeMap<(u64, usize), Action>>,
+    agenda_length: Cell<usize>,
+    kafka_away_until_ms: Cell<u64>,
+    next_restore: Cell<u64>,
+    /// Whoever ends from now on is started again.
+    pub(super) is_mended: Cell<bool>,
+    /// Whoever ends from now on is not.
+    pub(super) is_over: Cell<bool>,
+    /// What struck, for the figures.
+    pub(super) struck: RefCell<BTreeMap<&'static str, u64>>,
+    pub(super) story: RefCell<Vec<String>>,
+    is_told: bool,
+}
+
+impl Time for World {
+    fn now_ms(&self) -> i64 {
+        let offset = self.current.get().map_or(0, |(node, _)| self.nodes[node].wall_ms.get());
+        EPOCH_MS + self.passed_ms.get().cast_signed() + offset
+    }
+
+    fn passed(&self) -> Duration {
+        Duration::from_millis(self.passed_ms.get())
+    }
+
+    fn sleep(&self, time: Duration) {
+        let ms = u64::try_from(time.as_millis()).unwrap().max(1);
+        self.run_for(ms);
+        if let Some((node, incarnation)) = self.current.get() {
+            self.wait_while_paused(node);
+            self.insist_alive(node, incarnation);
+        }
+    }
+}
+
+impl World {
+    pub(super) fn new(setting: Setting, seed: u64, is_told: bool) -> Rc<Self> {
+        let names = setting.names();
+        let mut broker = Broker::default();
+        let mut group = Group::default();
+        for topic in
+            [&names.changelog, &names.inbox, &names.flow_complete[0], &names.delivery_report[0]]
+        {
+            broker.create(topic, setting.partitions);
+        }
+        for topic in [&names.events, &names.dead_letter] {
+            broker.create(topic, setting.partitions);
+        }
+        let inputs = [&names.inbox, &names.flow_complete[0], &names.delivery_report[0]];
+        let is_input = |place: &&Place| inputs.iter().any(|topic| **topic == *place.topic);
+        group.places = broker.partitions.keys().filter(is_input).cloned().collect();
+        let ledger = Ledger::new(setting.rules.clone());
+        Rc::new_cyclic(|this| Self {
+            this: this.clone(),
+            names,
+            passed_ms: Cell::new(0),
+            skipped_ms: Cell::new(0),
+            dice: RefCell::new(Dice(seed)),
+            broker: RefCell::new(broker),
+            group: RefCell::new(group),
+            network: RefCell::default(),
+            ledger: RefCell::new(ledger),
+            nodes: (0..setting.nodes).map(|_| Node::default()).collect(),
+            setting,
+            current: Cell::new(None),
+            depth: Cell::new(0),
+            is_restoring: Cell::new(false),
+            agenda: RefCell::default(),
+            agenda_length: Cell::new(0),
+            kafka_away_until_ms: Cell::new(0),
+            next_restore: Cell::new(0),
+            is_mended: Cell::new(false),
+            is_over: Cell::new(false),
+            struck: RefCell::default(),
+            story: RefCell::default(),
+            is_told,
+        })
+    }
+
+    pub(super) fn rc(&self) -> Rc<Self> {
+        self.this.upgrade().expect("whoever asks holds it")
+    }
+
+    pub(super) fn passed_ms(&self) -> u64 {
+        self.passed_ms.get()
+    }
+
+    /// The wall clock of no instance.
+    pub(super) fn true_ms(&self) -> i64 {
+        EPOCH_MS + self.passed_ms.get().cast_signed()
+    }
+
+    pub(super) fn tell(&self, line: impl FnOnce() -> String) {
+        if self.is_told {
+            let line = format!("{:>8} {}", self.passed_ms.get(), line());
+            self.story.borrow_mut().push(line);
+        }
+    }
+
+    pub(super) fn count(&self, what: &'static str) {
+        *self.struck.borrow_mut().entry(what).or_default() += 1;
+    }
+
+    /// Where records with this key go.
+    pub(super) fn partition_of(&self, key: Option<&[u8]>) -> i32 {
+        owner(key.unwrap_or_default(), self.setting.partitions).cast_signed()
+    }
+
+    /// Writes a record as a gateway or an operator does.
+    pub(super) fn produce(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: Option<&[u8]>,
+        value: &[u8],
+        headers: &[(&str, &str)],
+    ) {
+        let entry = Entry {
+            offset: 0,
+            transaction: None,
+            is_marker: false,
+            key: key.map(|key| key.to_vec().into()),
+            value: Some(value.to_vec().into()),
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            at_ms: self.true_ms(),
+        };
+        self.broker.borrow_mut().produce(&Place { topic: topic.into(), partition }, entry);
+    }
+
+    pub(super) fn plan(&self, at_ms: u64, action: Action) {
+        let number = self.agenda_length.replace(self.agenda_length.get() + 1);
+        self.agenda.borrow_mut().insert((at_ms, number), action);
+    }
+
+    pub(super) fn forget_plans(&self) {
+        self.agenda.borrow_mut().clear();
+    }
+
+    pub(super) fn kafka_is_away(&self, for_ms: u64) {
+        self.kafka_away_until_ms.set(self.passed_ms.get() + for_ms);
+    }
+
+    pub(super) fn alive(&self, node: usize, incarnation: u64) -> bool {
+        let node = &self.nodes[node];
+        node.incarnation.get() == incarnation && node.process.borrow().is_some()
+    }
+
+    fn insist_alive(&self, node: usize, incarnation: u64) {
+        if !self.alive(node, incarnation) {
+            std::panic::resume_unwind(Box::new(Killed));
+        }
+    }
+
+    /// A call of an instance's process begins.
+    pub(super) fn before(&self, node: usize, incarnation: u64, call: Call) -> Option<Fault> {
+        self.insist_alive(node, incarnation);
+        let armed = {
+            let mut faults = self.nodes[node].faults.borrow_mut();
+            match faults.iter_mut().position(|armed| armed.call == call) {
+                Some(index) if faults[index].skip > 0 => {
+                    faults[index].skip -= 1;
+                    None
+                }
+                Some(index) => Some(faults.remove(index).fault),
+                None => None,
+            }
+        };
+        if let Some(fault) = armed {
+            self.tell(|| format!("node {node}: {fault:?} at {call:?}"));
+            self.count(call.as_str());
+        }
+        match armed {
+            Some(Fault::Kill) => {
+                self.kill(node);
+                self.insist_alive(node, incarnation);
+            }
+            Some(Fault::Pause(ms)) => self.pause_here(node, incarnation, ms),
+            Some(_) => return armed,
+            None if call != Call::Write
+                && call != Call::Round
+                && self.kafka_away_until_ms.get() > self.passed_ms.get() =>
+            {
+                return Some(Fault::Retriable);
+            }
+            None if !self.is_restoring.get() && self.dice.borrow_mut().one_in(6) => {
+                let ms = self.dice.borrow_mut().between(1, 4);
+                self.run_for(ms);
+                self.insist_alive(node, incarnation);
+                self.wait_while_paused(node);
+                self.insist_alive(node, incarnation);
+            }
+            None => {}
+        }
+        None
+    }
+
+    /// The call has had its effect.
+    pub(super) fn after(&self, node: usize, incarnation: u64, fault: Option<Fault>) {
+        match fault {
+            Some(Fault::KillAfter) => {
+                self.kill(node);
+                self.insist_alive(node, incarnation);
+            }
+            Some(Fault::PauseAfter(ms)) => self.pause_here(node, incarnation, ms),
+            _ => {}
+        }
+    }
+
+    fn pause_here(&self, node: usize, incarnation: u64, ms: u64) {
+        self.pause(node, ms);
+        self.wait_while_paused(node);
+        self.insist_alive(node, incarnation);
+    }
+
+    /// Stops a process, as SIGSTOP does.
+    pub(super) fn pause(&self, node: usize, ms: u64) {
+        let until = self.passed_ms.get() + ms;
+        let node = &self.nodes[node];
+        node.paused_until_ms.set(node.paused_until_ms.get().max(until));
+        if let Some(process) = &*node.process.borrow() {
+            let member = process.reader.borrow().member;
+            self.group.borrow_mut().falls_silent(member, self.passed_ms.get());
+        }
+    }
+
+    fn wait_while_paused(&self, node: usize) {
+        while self.nodes[node].paused_until_ms.get() > self.passed_ms.get() {
+            let ms = self.nodes[node].paused_until_ms.get() - self.passed_ms.get();
+            self.run_for(ms);
+        }
+    }
+
+    pub(super) fn add_restore(&self, node: usize, restorer: Restorer<SimLog>) -> u64 {
+        let id = self.next_restore.replace(self.next_restore.get() + 1);
+        let mut process = self.nodes[node].process.borrow_mut();
+        let process = process.as_mut().expect("it is alive");
+        process.restores.push((id, self.passed_ms.get(), restorer));
+        id
+    }
+
+    pub(super) fn remove_restore(&self, node: usize, id: u64) {
+        if let Some(process) = self.nodes[node].process.borrow_mut().as_mut() {
+            process.restores.retain(|(other, ..)| *other != id);
+        }
+    }
+
+    /// Runs code of an instance; `None`: it was killed meanwhile.
+    pub(super) fn of_node<T>(&self, node: usize, act: impl FnOnce() -> T) -> Option<T> {
+        let incarnation = self.nodes[node].incarnation.get();
+        let before = self.current.replace(Some((node, incarnation)));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
+        self.current.set(before);
+        match result {
+            Ok(result) => Some(result),
+            Err(payload) if payload.is::<Killed>() => None,
+            Err(payload) => std::panic::resume_unwind(payload),
+        }
+    }
+
+    /// Whether a write of the store fails. Does not return if the process dies here.
+    pub(super) fn write_fails(&self) -> bool {
+        let Some((node, incarnation)) = self.current.get() else { return false };
+        let fault = self.before(node, incarnation, Call::Write);
+        self.after(node, incarnation, fault);
+        fault.is_some_and(|fault| !matches!(fault, Fault::KillAfter | Fault::PauseAfter(_)))
+    }
+
+    pub(super) fn restoring<T>(&self, act: impl FnOnce() -> T) -> T {
+        let before = self.is_restoring.replace(true);
+        let result = act();
+        self.is_restoring.set(before);
+        result
+    }
+
+    /// Lets so much time pass.
+    pub(super) fn run_for(&self, ms: u64) {
+        let until = self.passed_ms.get() - self.skipped_ms.get() + ms;
+        if self.depth.get() >= DEPTH_MAX {
+            // Whoever waits here waits in vain; time passes, and the others catch up.
+            self.passed_ms.set(self.passed_ms.get() + ms);
+            return;
+        }
+        self.depth.set(self.depth.get() + 1);
+        let current = self.current.replace(None);
+        self.run_until(until);
+        self.current.set(current);
+        self.depth.set(self.depth.get() - 1);
+    }
+
+    /// Moves what is planned by so much, and the time too.
+    pub(super) fn skip(&self, ms: u64) {
+        self.passed_ms.set(self.passed_ms.get() + ms);
+        self.skipped_ms.set(self.skipped_ms.get() + ms);
+        let mut agenda = self.agenda.borrow_mut();
+        let moved = std::mem::take(&mut *agenda).into_iter();
+        *agenda = moved.map(|((at, number), action)| ((at + ms, number), action)).collect();
+    }
+
+    /// Everything that happens in so much time.
+    pub(super) fn live(&self, ms: u64) -> bool {
+        self.run_until(self.passed_ms.get() - self.skipped_ms.get() + ms)
+    }
+
+    /// Everything that happens up to then, as much time as was lived through; whether anything is left to happen after it.
+    fn run_until(&self, until_busy_ms: u64) -> bool {
+        loop {
+            self.settle();
+            let until_ms = until_busy_ms + self.skipped_ms.get();
+            let ready = self.ready();
+            if !ready.is_empty() {
+                let index = self.dice.borrow_mut().index(ready.len());
+                self.act(ready[index]);
+                if self.passed_ms.get() - self.skipped_ms.get() >= until_busy_ms {
+                    return true;
+                }
+                // Nothing takes no time at all.
+                if self.dice.borrow_mut().one_in(3) {
+                    self.passed_ms.set(self.passed_ms.get() + 1);
+                }
+                continue;
+            }
+            match self.next_ms() {
+                Some(next) if next <= until_ms => {
+                    self.passed_ms.set(next.max(self.passed_ms.get() + 1));
+                }
+                next => {
+                    self.passed_ms.set(until_ms.max(self.passed_ms.get()));
+                    return next.is_some();
+                }
+            }
+        }
+    }
+
+    fn settle(&self) {
+        let (passed, now) = (self.passed_ms.get(), self.true_ms());
+        if self.kafka_away_until_ms.get() <= passed {
+            let timed_out = self.broker.borrow_mut().time_out(passed, now);
+            let mut group = self.group.borrow_mut();
+            for (index, node) in self.nodes.iter().enumerate() {
+                if node.paused_until_ms.get() <= passed
+                    && let Some(process) = &*node.process.borrow()
+                    && let Ok(reader) = process.reader.try_borrow()
+                    && !reader.closed
+                {
+                    let _ = index;
+                    group.beat(reader.member);
+                }
+            }
+            let has_changed = group.settle(passed);
+            drop(group);
+            if timed_out || has_changed {
+                self.wake_readers();
+            }
+        }
+        for node in &self.nodes {
+            node.collect(self);
+        }
+    }
+
+    /// What could happen now.
+    fn ready(&self) -> Vec<Step> {
+        let passed = self.passed_ms.get();
+        let mut ready = Vec::new();
+        if self.agenda.borrow().keys().next().is_some_and(|(at, _)| *at <= passed) {
+            ready.push(Step::Agenda);
+        }
+        for (index, node) in self.nodes.iter().enumerate() {
+            if node.paused_until_ms.get() <= passed {
+                node.ready(passed, |step| ready.push(Step::Of(index, step)));
+            }
+        }
+        ready
+    }
+
+    fn next_ms(&self) -> Option<u64> {
+        let agenda = self.agenda.borrow().keys().next().map(|(at, _)| *at);
+        let nodes = self.nodes.iter().filter_map(|node| {
+            let paused = node.paused_until_ms.get();
+            let resumes = Some(paused).filter(|until| *until > self.passed_ms.get());
+            node.next_ms().map(|next| next.max(paused)).into_iter().chain(resumes).min()
+        });
+        let away =
+            Some(self.kafka_away_until_ms.get()).filter(|until| *until > self.passed_ms.get());
+        let broker = self.broker.borrow().next_time_out();
+        let group = self.group.borrow().next_ms();
+        nodes.chain(agenda).chain(away).chain(broker).chain(group).min()
+    }
+
+    /// What is still to happen, for whoever wonders why it does not end.
+    pub(super) fn unrest(&self) -> String {
+        let nodes: Vec<String> = self.nodes.iter().map(Node::unrest).collect();
+        let (broker, group) = (self.broker.borrow().next_time_out(), self.group.borrow().next_ms());
+        format!("nodes {nodes:?}, transactions {broker:?}, group {group:?}")
+    }
+
+    fn act(&self, step: Step) {
+        match step {
+            Step::Agenda => {
+                let first = self.agenda.borrow_mut().pop_first();
+                if let Some((_, action)) = first {
+                    action.happen(self);
+                    self.wake_readers();
+                }
+            }
+            Step::Of(node, step) => self.nodes[node].step(self, node, step),
+        }
+    }
+
+    /// The request is at its endpoint.
+    pub(super) fn arrive(&self, flight: &Flight) {
+        self.network.borrow_mut().requests.push(flight.request(self.true_ms()));
+    }
+}
+
+/// Something that could happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Agenda,
+    Of(usize, super::node::Step),
+}
