@@ -49,6 +49,11 @@
 //!
 //! - No fact or webhook lost, and none repeated but what was in the air, when the daemon is killed:
 //!   `tests/ringback/crashes.rs::three_kills_under_load_lose_nothing_and_repeat_little`.
+//! - No damage to topics or store that `ringback verify` does not name: `src/verify/tests/damage.rs`, a test for each kind,
+//!   and `tests/ringback/verify.rs::an_eventful_day_is_no_violation_and_what_is_damaged_afterwards_is_named`; and nothing that
+//!   only moves or was taken by retention that it accuses:
+//!   `src/verify/tests/random.rs::a_scan_beside_a_running_daemon_accuses_nobody`,
+//!   `src/verify/tests/random.rs::what_retention_took_is_nobodys_fault`.
 //! - No state that only one disk has: `tests/ringback/stores.rs::a_deleted_store_is_restored_from_the_changelog`.
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:

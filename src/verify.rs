@@ -190,7 +190,7 @@ impl Report {
     /// Whether everything fits.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.violations.is_empty()
+        self.violations.is_empty() && self.more == 0
     }
 }
 

@@ -1,8 +1,8 @@
 //! Each event and dead letter, byte for byte: consumers stand on the names.
 
 use super::{
-    End, EventContext, RequestView, delivery_headers, read_end, record_headers, rfc3339,
-    write_delivery_dead_letter, write_event, write_record_dead_lettered,
+    End, EventContext, Fact, RequestView, delivery_headers, read_end, read_told, record_headers,
+    rfc3339, write_delivery_dead_letter, write_event, write_record_dead_lettered,
 };
 use crate::domain::{
     AccountId, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId, Due,
@@ -407,6 +407,31 @@ fn only_events_that_end_a_delivery_read_as_its_end() {
     write_record_dead_lettered(&mut out, AT, &raw, reason, "why");
     assert_eq!(read_end(&out), None, "a record is no delivery");
     assert_eq!(read_end(b"\"delivered\""), None);
+}
+
+#[test]
+fn what_is_told_reads_back() {
+    let (context, state) =
+        (EventContext { uuid: &uuid(), account: None, at: AT }, State::default());
+    let mut out = Vec::new();
+    let mut odd = delivery();
+    odd.webhook = WebhookName::new("a \"b\"").unwrap();
+    write_event(
+        &mut out,
+        &context,
+        &state,
+        &Event::DeliveryScheduled { delivery: Box::new(odd), sms: Vec::new() },
+    );
+    let told = read_told(&out).unwrap();
+    assert_eq!((told.uuid.as_deref(), told.at), (Some("u-1"), AT));
+    let Fact::Scheduled { about, due_at } = told.fact else { panic!("{told:?}") };
+    assert_eq!((about.id, about.phase, due_at), (delivery().id, 2, None));
+    assert_eq!(about.webhook, "a \"b\"");
+    for none in ["", "{}", "[]", "{\"type\":\"delivered\",\"at\":\"2023-10-19T06:25:21.000Z\"}"] {
+        assert_eq!(read_told(none.as_bytes()), None, "{none}");
+    }
+    let to_come = br#"{"type":"to_come","at":"2023-10-19T06:25:21.000Z","more":[1]}"#;
+    assert_eq!(read_told(to_come).map(|told| told.fact), Some(Fact::Other));
 }
 
 #[test]
