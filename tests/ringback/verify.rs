@@ -24,8 +24,6 @@ fn wait_events(stage: &Stage, kind: &str, count: usize) {
 /// Retries, refusals, replays, records astray and unreadable, late and missing ones, time-outs, and a crash.
 fn eventful(stage: &mut Stage) {
     stage.set("delivery.attempts_max", 3);
-    stage.set("correlation.report_timeout_s", 4);
-    stage.set("correlation.correlation_ttl_s", 4);
     stage.add_account(29);
     stage.add_webhook("broken", 29, &stage.receiver.url("/broken"));
     let mended = Arc::new(AtomicBool::new(false));
@@ -37,22 +35,22 @@ fn eventful(stage: &mut Stage) {
         _ => Answer::status(201),
     });
     let mut daemon = stage.start();
-    let uuids = Random::seeded(71).uuids(30);
+    let uuids = Random::seeded(71).uuids(25);
     let flows: Vec<Value> = uuids.iter().map(|uuid| flow(uuid, &["s-1"])).collect();
     let reports: Vec<Value> = uuids.iter().map(|uuid| report(uuid, "s-1", "DELIVERED")).collect();
     stage.send_reports(&reports[..10]);
     stage.send_flows(&flows);
     stage.send_flows(&flows[..3]);
+    stage.receiver.wait_for(10, PATIENCE);
     daemon.kill();
     let mut daemon = stage.start();
-    stage.send_reports(&reports[10..25]);
-    // Astray, without a key, unreadable, of nobody, and without a flow.
+    stage.send_reports(&reports[10..]);
+    // Astray, unreadable, and of nobody.
     let astray = stage.record("flow-complete", &flow("astray", &[]));
     let records =
         [0, 1, 2].map(|partition| Record { partition: Some(partition), ..astray.clone() });
     stage.kafka.produce(&records);
     stage.kafka.produce(&[
-        stage.raw("sms-delivery-report", report("astray-2", "s-1", "SENT").to_string()),
         stage.raw("sms-delivery-report", "garbage"),
         Record { key: Some(b"bad".to_vec()), ..stage.raw("inbox", "garbage") },
     ]);
@@ -65,11 +63,21 @@ fn eventful(stage: &mut Stage) {
     let done = stage.command(&["dead-letter", "replay", "--webhook", "broken", "--yes"]);
     assert_eq!(done.code, Some(0), "{done:?}");
     wait_events(stage, "replayed", 2);
-    // Phase 1 of all, and phase 2 of those that have a report; the others' time runs out, as does the lone report's.
-    wait_events(stage, "delivered", 30 + 25 + 1 + 2);
+    wait_events(stage, "delivered", 25 + 25 + 1 + 2);
+    daemon.stop();
+    // Flows whose reports come too late, and a report, astray and without a key, whose flow does not come at all.
+    stage.set("correlation.report_timeout_s", 3);
+    stage.set("correlation.correlation_ttl_s", 3);
+    let mut daemon = stage.start();
+    let lone: Vec<String> = (0..5).map(|number| format!("lone-{number}")).collect();
+    stage.send_flows(&lone.iter().map(|uuid| flow(uuid, &["s-1"])).collect::<Vec<_>>());
+    let report_of = |uuid: &String| report(uuid, "s-1", "SENT");
+    let orphan = report("orphan", "s-1", "SENT").to_string();
+    stage.kafka.produce(&[stage.raw("sms-delivery-report", orphan)]);
     wait_events(stage, "report_timed_out", 5);
     wait_events(stage, "dead_lettered", 6);
-    stage.send_reports(&reports[..5]);
+    wait_events(stage, "delivered", 53 + 5);
+    stage.send_reports(&lone.iter().map(report_of).collect::<Vec<_>>());
     wait_events(stage, "record_ignored", 3 + 2 + 5);
     daemon.stop();
 }
