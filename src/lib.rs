@@ -49,6 +49,9 @@
 //!
 //! - No fact or webhook lost, and none repeated but what was in the air, when the daemon is killed:
 //!   `tests/ringback/crashes.rs::three_kills_under_load_lose_nothing_and_repeat_little`.
+//! - No commit that counts as made, or as not made, because its answer was lost:
+//!   `tests/ringback/proxy.rs::a_commit_that_was_made_though_nobody_says_so_is_found_in_the_changelog`,
+//!   `tests/ringback/proxy.rs::a_commit_that_was_not_made_though_nobody_says_so_is_made_again`.
 //! - No state that only one disk has: `tests/ringback/stores.rs::a_deleted_store_is_restored_from_the_changelog`.
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:

@@ -25,6 +25,7 @@ mod itself;
 mod lanes;
 mod operation;
 mod poison;
+mod proxy;
 mod refusals;
 mod retries;
 mod routing;

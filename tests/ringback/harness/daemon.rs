@@ -126,6 +126,11 @@ impl Daemon {
         self.child.wait().expect("it ends");
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal such as `HUP`.
     pub(crate) fn signal(&self, signal: &str) {
         child::signal(&self.child, signal);
