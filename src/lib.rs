@@ -53,6 +53,8 @@
 //!   `tests/ringback/proxy.rs::a_commit_that_was_made_though_nobody_says_so_is_found_in_the_changelog`,
 //!   `tests/ringback/proxy.rs::a_commit_that_was_not_made_though_nobody_says_so_is_made_again`.
 //! - No state that only one disk has: `tests/ringback/stores.rs::a_deleted_store_is_restored_from_the_changelog`.
+//! - No disk that fails unseen: `tests/ringback/disks.rs::a_full_disk_ends_the_daemon_and_with_room_it_goes_on`,
+//!   `tests/ringback/disks.rs::a_disk_that_refuses_to_write_ends_the_daemon_and_afterwards_it_goes_on`.
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:
 //!   `tests/ringback/retries.rs::an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing`.

@@ -9,6 +9,7 @@ pub(crate) mod changelog;
 pub(crate) mod check;
 pub(crate) mod child;
 pub(crate) mod daemon;
+pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod invariants;
 pub(crate) mod kafka;

@@ -16,6 +16,7 @@ mod correlation;
 mod crashes;
 mod dead_letters;
 mod demo;
+mod disks;
 mod encodings;
 mod exchanges;
 mod faults;
