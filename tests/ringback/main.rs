@@ -24,6 +24,7 @@ mod harness;
 mod instances;
 mod itself;
 mod lanes;
+mod limits;
 mod operation;
 mod poison;
 mod proxy;
