@@ -9,7 +9,7 @@ RUST_TEST_THREADS ?= 2
 export RINGBACK_CACHE CARGO_TARGET_DIR RUST_TEST_THREADS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench simulate
+.PHONY: help demo build test bench simulate fuzz
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,3 +45,12 @@ FIRST ?= 0
 simulate: own ## many simulated histories: SEEDS=1000000 FIRST=5000; RINGBACK_SIMULATION=7 tells the story of one
 	@ops/local/setup.sh build
 	SEEDS=$(SEEDS) FIRST=$(FIRST) cargo test --release --locked --lib no_fault_loses -- --nocapture
+
+# The counted artifacts stand beside the others, so that no dependency is compiled twice; what is final, such as a binary that
+# would not start, stands apart.
+fuzz: own ## mutated input for every decoder, for RINGBACK_FUZZ_SECONDS (600)
+	@ops/local/setup.sh build
+	@mkdir -p "$(RINGBACK_CACHE)/fuzz/found"
+	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/ops/local/counted-rustc.sh" CARGO_BUILD_BUILD_DIR="$(CARGO_TARGET_DIR)" \
+		CARGO_TARGET_DIR="$(RINGBACK_CACHE)/fuzz/target" RINGBACK_FUZZ_FOUND="$(RINGBACK_CACHE)/fuzz/found" \
+		cargo test --release --locked --test fuzz -- --ignored --nocapture for_long

@@ -10,7 +10,7 @@ use crate::log::{self, Cluster, LogError, Registry, RegistrySettings, Role, Topi
 use crate::shutdown::{Asked, Signals};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Metrics, STALL_DEADLINE, Waiting};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -234,7 +234,19 @@ impl App {
                 return Err(AppError::Topics(fatal));
             }
         }
-        let counts = counts_now(&self.settings, &names.changelog).await?;
+        let partitions = counts_now(&self.settings, &names.changelog).await?;
+        let is_unlike =
+            |name: &&String| counts.get(*name).is_some_and(|count| *count != partitions);
+        let unlike: BTreeSet<Arc<str>> =
+            inputs().filter(is_unlike).map(|name| name.as_str().into()).collect();
+        for topic in &unlike {
+            tracing::warn!(
+                topic = topic.as_ref(),
+                partitions,
+                "the topic has not as many partitions as the changelog, so that all its records are forwarded, which costs \
+                 speed: create it, or the changelog before the first start, with as many"
+            );
+        }
         let kinds = [
             (&names.flow_complete, RecordKind::Flow),
             (&names.delivery_report, RecordKind::Report),
@@ -245,7 +257,7 @@ impl App {
         let roles = sources.chain([(&names.inbox, Role::Inbox)]);
         let roles: BTreeMap<Arc<str>, Role> =
             roles.map(|(name, role)| (name.as_str().into(), role)).collect();
-        Ok(Ok(Topics { roles, partitions: counts }))
+        Ok(Ok(Topics { roles, partitions, unlike }))
     }
 
     async fn start(
@@ -258,6 +270,7 @@ impl App {
             kafka: self.settings.kafka.clone(),
             topics: self.settings.topics.clone(),
             partitions: topics.partitions,
+            unlike: topics.unlike.clone(),
             in_flight_max: usize::try_from(self.settings.delivery.in_flight_max)
                 .unwrap_or(usize::MAX),
             uncommitted_max: usize::try_from(self.settings.delivery.uncommitted_max)

@@ -12,6 +12,8 @@ mod trace;
 mod verify;
 mod webhook;
 
+pub use trace::{Fact, Found, Origin};
+
 use crate::config::{self, Accounts, Faults, Settings};
 use crate::telemetry::{LogFormat, logging};
 use clap::{Parser, Subcommand};

@@ -34,6 +34,7 @@ pub use lane::{Appetite, Job};
 pub(crate) use lanes::{AlarmClock, Attempt, Courier};
 pub use lanes::{Attempted, Lanes, Unsettled, Watch};
 pub use proxy::{Proxy, ProxyError};
+pub use retry_after::retry_after_ms;
 pub use schedule::InstanceLimits;
 pub use secret::{SecretError, SigningSecret};
 pub use signature::sign;

@@ -40,8 +40,8 @@
 //! # Folders
 //!
 //! `schemas/` what records and rows look like · `config/` commented defaults and examples · `benches/` what it costs ·
-//! `tests/ringback/` the real binary on a real Kafka, a module per capability · `tests/tidy/` the architecture, read from
-//! the sources' text · `ops/` everything around the daemon: containers, units, dashboards, runbooks, decisions.
+//! `tests/ringback/` the real binary on a real Kafka, a module per capability · `tests/fuzz/` every decoder under mutated
+//! input · `tests/fixtures/` what earlier versions wrote · `tests/tidy/` the architecture, read from the sources' text · `ops/` everything around the daemon: containers, units, dashboards, runbooks, decisions.
 //!
 //! # What there is not
 //!
@@ -52,6 +52,11 @@
 //! - No commit that counts as made, or as not made, because its answer was lost:
 //!   `tests/ringback/proxy.rs::a_commit_that_was_made_though_nobody_says_so_is_found_in_the_changelog`,
 //!   `tests/ringback/proxy.rs::a_commit_that_was_not_made_though_nobody_says_so_is_made_again`.
+//! - No damage to topics or store that `ringback verify` does not name: `src/verify/tests/damage.rs`, a test for each kind,
+//!   and `tests/ringback/verify.rs::an_eventful_day_is_no_violation_and_what_is_damaged_afterwards_is_named`; and nothing that
+//!   only moves or was taken by retention that it accuses:
+//!   `src/verify/tests/random.rs::a_scan_beside_a_running_daemon_accuses_nobody`,
+//!   `src/verify/tests/random.rs::what_retention_took_is_nobodys_fault`.
 //! - No state that only one disk has: `tests/ringback/stores.rs::a_deleted_store_is_restored_from_the_changelog`.
 //! - No disk that fails unseen: `tests/ringback/disks.rs::a_full_disk_ends_the_daemon_and_with_room_it_goes_on`,
 //!   `tests/ringback/disks.rs::a_disk_that_refuses_to_write_ends_the_daemon_and_afterwards_it_goes_on`.
@@ -104,9 +109,15 @@
 //!   `src/store/write_back/tests.rs::reads_agree_wherever_rows_stand_and_a_restart_finds_the_rest_in_the_changelog`.
 //! - No more rows in memory than two generations, whatever is put:
 //!   `src/store/write_back/tests.rs::a_full_generation_is_written_before_another_is_full`.
+//! - No bytes of others that make a decoder panic, hang, or take memory without bound:
+//!   `tests/fuzz/main.rs::every_target_withstands_mutations`; none that broke one before and does so again:
+//!   `tests/fuzz/main.rs::every_input_of_the_corpus_is_withstood`.
+//! - No row, store or changelog of an earlier version that is not read as it was meant:
+//!   `src/engine/restore/tests.rs::stores_of_every_version_open_and_go_on_with_the_changelog`; none of a newer version that is
+//!   touched: `tests/ringback/upgrades.rs::a_newer_versions_row_is_refused_by_name_and_left_alone`.
 //! - No index row that outlives its row, nor one lane's rows in another's:
 //!   `src/store/partition/tests.rs::indexes_follow_the_rows_and_lanes_do_not_mix`.
-//! - No unsafe code but the two places that hand the consumer's membership to librdkafka:
+//! - No unsafe code but the two places that hand the consumer's membership to librdkafka, and the fuzzer's counters:
 //!   `tests/tidy/words.rs::unsafe_code_stands_where_it_is_audited`.
 //! - No lint allowed, nothing left to do: `tests/tidy/words.rs::nothing_is_allowed_left_open_or_left_over`.
 //! - No file of more than 500 lines: `tests/tidy/words.rs::files_are_short`; none that does not say what it is for:

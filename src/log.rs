@@ -27,7 +27,7 @@ pub(crate) use record::Reading;
 pub use record::{
     FORWARDED_HEADERS, Forward, Place, Record, RecordBody, Role, Topics, forward_headers, origin,
 };
-pub use registry::Registry;
+pub use registry::{Registry, read_answer};
 pub use replayer::{Mark, Marks, Replayer};
 pub use restore::{
     Changelog, KafkaChangelog, Polled, Restoration, RestoreError, Restored, Step, Want,

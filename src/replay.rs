@@ -24,6 +24,7 @@ mod since;
 
 pub use filter::{Filter, Target, When};
 pub use letters::{Letter, Letters};
+pub use note::{Note, Passed};
 pub use plan::{Plan, Summary};
 
 use crate::log::{LogError, TransactionError, TransactionFault};

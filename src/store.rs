@@ -25,8 +25,9 @@ pub use write_back::WriteBack;
 
 #[cfg(test)]
 pub(crate) use family::memory;
-use family::{Family, Rocks};
 
+use crate::codec::row::RowError;
+use family::{Family, Rocks};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options,
     WriteBufferManager, WriteOptions,
@@ -77,6 +78,17 @@ pub enum StoreError {
         /// What RocksDB says.
         source: rocksdb::Error,
     },
+    /// A newer version wrote it, and this one leaves it alone.
+    #[error(
+        "a newer version has written to partition {partition}: {what}; run that version again, or a later one: this one can't go \
+         on with the partition, and has changed nothing in it"
+    )]
+    Newer {
+        /// Which partition.
+        partition: u32,
+        /// Which row.
+        what: String,
+    },
     /// What was read is not what was written.
     #[error("the store of partition {partition} is corrupt at {what}")]
     Corrupt {
@@ -100,12 +112,31 @@ fn advice(error: &rocksdb::Error) -> &'static str {
         ("Read-only file system", "its disk is read-only: mount it for writing and start again"),
         ("File exists", "something else stands there: remove it, or name another directory"),
         ("Permission denied", "let the daemon's user read and write there and start again"),
-        ("No such file", "somebody has removed its files: start again"),
+        (
+            "No such file",
+            "somebody has removed its files: delete what is left of them and start again",
+        ),
     ];
     let text = error.as_ref();
     let known = CAUSES.iter().find(|(words, _)| text.contains(words)).map(|(_, advice)| *advice);
     let broken = "its disk is broken or its files are damaged: mend that, or delete the directory, and start again";
     known.unwrap_or(broken)
+}
+
+impl StoreError {
+    /// What it means that a row, `what`, can't be read.
+    #[must_use]
+    pub fn unreadable(partition: u32, what: &str, error: &RowError) -> Self {
+        let what = format!("{what}: {error}");
+        match error {
+            RowError::UnknownSchema(_) => Self::Newer { partition, what },
+            RowError::NotARow
+            | RowError::BreaksOff
+            | RowError::Surplus
+            | RowError::Invalid(_)
+            | RowError::Migration(_) => Self::Corrupt { partition, what },
+        }
+    }
 }
 
 /// The state store of an instance.

@@ -64,6 +64,8 @@ pub struct Input {
     pub topic: Arc<str>,
     /// Records may be gone though those before them are not.
     pub compacted: bool,
+    /// How many it has. Only if as many own uuids, each belongs to the owner of its number, and to nobody else.
+    pub partitions: u32,
 }
 
 /// A topic of ours.
@@ -188,7 +190,7 @@ impl Report {
     /// Whether everything fits.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.violations.is_empty()
+        self.violations.is_empty() && self.more == 0
     }
 }
 

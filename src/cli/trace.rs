@@ -10,6 +10,7 @@ use crate::clock;
 use crate::domain::PhononUuid;
 use clap::Args;
 use fact::COLUMNS;
+pub use fact::{Fact, Found, Origin};
 use read::{Row, TraceError, Traced};
 use serde_json::{Value, json};
 use std::path::Path;

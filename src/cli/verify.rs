@@ -10,34 +10,53 @@ use read::VerifyError;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Checks that nothing is lost, doubled, out of order or overdue, by what the topics and this machine's store say of each other
+const EXAMPLES: &str = "\
+Examples:
+  ringback verify --config /etc/ringback/ringback.toml
+  ringback verify --at-rest --receiver-log requests.jsonl --repeats-max 100
+  ringback verify --json | jq -r '.violations[] | select(.what == \"lost\") | .uuid'";
+
+const VIOLATIONS: &str = "\
+Violations:
+  lost               a record was read and no event tells what became of it, or a replay led to nothing
+  twice              something is told again that happens once: a record's end, a delivery, its attempt, its end
+  order              an event does not follow from those before it
+  early              phase 2 was attempted before the end of phase 1, which it had to wait for
+  unexplained_event  an event tells of a record or a replay that is not there, or that the group has not committed
+  unexplained_state  the changelog's row of a uuid is not what its events make of it
+  dead_letter        dead letters and the events about them are not one to one, or give different reasons
+  offsets            the changelog and the group disagree about how far the inputs are read
+  partition          a row stands in a partition that does not own its uuid
+  unreadable         an event, a dead letter or a row is not as this version writes it
+  stuck              a row waits for what can't come
+  store              a row, an index, the tally or the checkpoint of the store is not what the changelog makes of it
+  overdue, unread    at rest: something waits that is due, or a record that nobody has read
+  unseen             a delivery is told to be delivered, and the receiver answered no request of it so
+  unscheduled        the receiver saw a delivery that no event tells of
+  body, repeats      requests of one delivery had different bodies; too many requests were repeated
+
+What was wrong with one execution shows `ringback trace UUID`.";
+
+/// Checks that nothing is lost, doubled, out of order or overdue, by what topics and store say of each other
 ///
-/// It reads the inputs and the inbox, the events, the dead letters, the changelog, the group's offsets and, if [store]
-/// directory is here, the store; it writes nothing, and may run beside daemons: what changes while it reads is not judged.
-/// It knows no rules: whatever the configuration was, each record that was read has one word among the events, each event
-/// follows from those before, the rows are what the events make, dead letters and events are one to one, and the store is
-/// what the changelog makes of it. What retention has taken is not asked for.
+/// It reads the inputs and the inbox, the events, the dead letters, the changelog, the group's offsets and, if `[store]
+/// directory` is here, the store. It writes nothing and may run beside daemons: what changes while it reads is not judged,
+/// nor is what retention has taken. It knows no rules: whatever the configuration was, each record that was read has one word
+/// among the events, each event follows from those before it, and the rows are what the events make.
 ///
-/// With the log of a receiver it also checks that each delivery was seen, with one body, phase 2 after phase 1, and counts
-/// what was sent more than once. A log has one JSON object per line, for each request of ours and from the first one on:
+/// With the log of a receiver it also checks that each delivery was seen, with one body, and phase 2 after phase 1, and counts
+/// what was sent more than once. A log has a JSON object per line for each request, from the first one on:
 ///
-///   {"at": "2026-01-31T12:00:00.000Z", "webhook_id": "msg_…", "status": 200, "body": "…"}
+/// {"at": "2026-01-31T12:00:00.000Z", "webhook_id": "msg_…", "status": 200, "body": "…"}
 ///
 /// `at` is when the request had come, `status` what it was answered, and `body` its body, or `body_sha256` its hash in
 /// hexadecimal digits; other members are ignored.
 ///
-/// It takes about 350 MB of memory per million of uuids that the events tell of, and a byte per record of the inputs.
+/// It takes about 500 MB of memory per million of uuids that the events tell of, and a byte per record of the inputs.
 ///
 /// Exits with 0 when it finds no violation, with 1 when it finds any, and with 75 when Kafka can't be reached.
 #[derive(Args)]
-#[command(
-    verbatim_doc_comment,
-    after_help = "\
-Examples:
-  ringback verify --config /etc/ringback/ringback.toml
-  ringback verify --at-rest --receiver-log requests.jsonl --repeats-max 100
-  ringback verify --json | jq -r '.violations[] | select(.what == \"lost\") | .uuid'"
-)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{VIOLATIONS}\n\n{EXAMPLES}"))]
 pub(super) struct Arguments {
     /// The requests that a receiver saw, a JSON object per line; may be given more than once
     #[arg(long, value_name = "FILE")]
@@ -84,4 +103,18 @@ pub(super) async fn run(file: &Path, arguments: Arguments) -> ExitCode {
     };
     super::terminal::print(if json { vec![show::json(&report)] } else { show::lines(&report) });
     if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::VIOLATIONS;
+    use crate::verify::What;
+
+    #[test]
+    fn the_help_explains_every_violation() {
+        let words: Vec<&str> = VIOLATIONS.split([' ', ',', '\n']).collect();
+        for what in What::ALL {
+            assert!(words.contains(&what.as_str()), "{}", what.as_str());
+        }
+    }
 }

@@ -14,6 +14,10 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 /// So many values a record may hold that is resolved to our schema: the library's tree takes some hundred bytes of each.
 const RESOLVED_VALUES_MAX: usize = 250_000;
 
+/// No record is longer as JSON: a few bytes of Avro can stand for a hundred, and what is passed on has to fit into rows and
+/// dead letters.
+pub(super) const JSON_BYTES_MAX: usize = super::source::RECORD_BYTES_MAX;
+
 /// So many schemas of a registry are kept for the life of the process.
 const REGISTRY_SCHEMAS_MAX: usize = 1000;
 
@@ -41,20 +45,21 @@ pub(super) enum Fault {
     Mismatch,
     Surplus,
     TooMany,
+    TooLong,
     Unresolvable,
     NoJson,
 }
 
 /// A schema that records are written by.
 #[derive(Clone)]
-pub(super) struct Writer(&'static Readers);
+pub(super) struct Writer(&'static Readers<'static>);
 
-struct Readers {
+pub(super) struct Readers<'s> {
     /// As written.
     plan: Arc<Plan>,
     /// Resolved to our schema; `None` when that is the same.
-    flow: Option<GenericDatumReader<'static>>,
-    report: Option<GenericDatumReader<'static>>,
+    flow: Option<GenericDatumReader<'s>>,
+    report: Option<GenericDatumReader<'s>>,
 }
 
 struct Embedded {
@@ -70,7 +75,7 @@ static EMBEDDED: LazyLock<Result<Embedded, apache_avro::Error>> = LazyLock::new(
 });
 
 /// The writers that a fingerprint can name. That the embedded schemas parse is under test.
-static BY_FINGERPRINT: LazyLock<Vec<([u8; 8], Readers)>> = LazyLock::new(|| {
+static BY_FINGERPRINT: LazyLock<Vec<([u8; 8], Readers<'static>)>> = LazyLock::new(|| {
     let Ok(embedded) = &*EMBEDDED else { return Vec::new() };
     let retired = schema::RETIRED_SCHEMAS.iter();
     let known = [&embedded.flow, &embedded.report].into_iter().chain(retired);
@@ -79,10 +84,10 @@ static BY_FINGERPRINT: LazyLock<Vec<([u8; 8], Readers)>> = LazyLock::new(|| {
 
 /// Schemas of the registry by their text. A schema lives as long as the process, since its readers borrow it; there are few,
 /// and every decoder of the process shares them.
-static REGISTRY: Mutex<Vec<(String, &'static Readers)>> = Mutex::new(Vec::new());
+static REGISTRY: Mutex<Vec<(String, &'static Readers<'static>)>> = Mutex::new(Vec::new());
 
-impl Readers {
-    fn new(schema: &'static Schema) -> Result<Self, SchemaError> {
+impl<'s> Readers<'s> {
+    pub(super) fn new(schema: &'s Schema) -> Result<Self, SchemaError> {
         let resolving = |own: &'static Schema| {
             if own == schema {
                 return Ok(None);
@@ -116,16 +121,21 @@ impl Writer {
         if registry.len() >= REGISTRY_SCHEMAS_MAX {
             return Err(SchemaError::TooMany);
         }
-        let schema =
-            Schema::parse_str(text).map_err(|error| SchemaError::Unparsable(Box::new(error)))?;
+        let schema = parse(text)?;
         // Before anything is leaked.
         Plan::new(&schema)?;
         let readers = Readers::new(Box::leak(Box::new(schema)))?;
-        let readers: &'static Readers = Box::leak(Box::new(readers));
+        let readers: &'static Readers<'static> = Box::leak(Box::new(readers));
         registry.push((text.to_owned(), readers));
         Ok(Self(readers))
     }
 
+    pub(super) fn readers(&self) -> &'static Readers<'static> {
+        self.0
+    }
+}
+
+impl Readers<'_> {
     /// Writes the JSON of `datum`, resolved to the schema of `kind`, into `out`.
     pub(super) fn to_json(
         &self,
@@ -134,28 +144,34 @@ impl Writer {
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         let resolving = match kind {
-            RecordKind::Flow => &self.0.flow,
-            RecordKind::Report => &self.0.report,
+            RecordKind::Flow => &self.flow,
+            RecordKind::Report => &self.report,
         };
         out.clear();
         let Some(reader) = resolving else {
-            return match plan::transcode(&self.0.plan, datum, usize::MAX, out)? {
+            return match plan::transcode(&self.plan, datum, usize::MAX, out)? {
                 NoJson(false) => Ok(()),
                 NoJson(true) => Err(Fault::NoJson),
             };
         };
         // The library takes the end of the bytes for a null, and bounds nothing but single allocations: this pass bounds it.
-        plan::transcode(&self.0.plan, datum, RESOLVED_VALUES_MAX, out)?;
+        plan::transcode(&self.plan, datum, RESOLVED_VALUES_MAX, out)?;
         let value = reader.read_value(&mut &*datum).map_err(|_| Fault::Unresolvable)?;
         out.clear();
-        write_value(out, &value)
+        write_value(out, &value)?;
+        if out.len() > JSON_BYTES_MAX { Err(Fault::TooLong) } else { Ok(()) }
     }
 
     /// Writes the JSON of `datum` as it was written: what can be told of a record that is no source event.
     pub(super) fn to_json_unresolved(&self, datum: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         out.clear();
-        plan::transcode(&self.0.plan, datum, RESOLVED_VALUES_MAX, out).map(|_| ())
+        plan::transcode(&self.plan, datum, RESOLVED_VALUES_MAX, out).map(|_| ())
     }
+}
+
+/// The schema that `text` spells.
+pub(super) fn parse(text: &str) -> Result<Schema, SchemaError> {
+    Schema::parse_str(text).map_err(|error| SchemaError::Unparsable(Box::new(error)))
 }
 
 fn is_null(value: &Value) -> bool {

@@ -31,7 +31,7 @@ pub enum RowError {
     #[error("the bytes are no Avro single-object encoding")]
     NotARow,
     /// Another version, or another program, wrote it.
-    #[error("the row names the schema {0:016x}, which is not known")]
+    #[error("the row names the schema {0:016x}, which this version does not know")]
     UnknownSchema(u64),
     /// The row is not whole.
     #[error("the row breaks off")]

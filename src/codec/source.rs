@@ -10,7 +10,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use super::avro::{self, Writer};
+use super::avro::{self, Readers, Writer};
 use super::scan::{self, Kind, Part};
 use super::{json, schema};
 use crate::domain::{
@@ -102,6 +102,20 @@ impl Decoder {
         Ok(())
     }
 
+    /// What a record with the content `datum`, written by a schema that is not kept for other records, is.
+    ///
+    /// # Errors
+    /// When records of the schema can't be read.
+    pub fn decode_by(
+        &mut self,
+        schema_json: &str,
+        kind: RecordKind,
+        datum: &[u8],
+    ) -> Result<Decoded, SchemaError> {
+        let schema = avro::parse(schema_json)?;
+        Ok(self.decode_avro(kind, datum, &Readers::new(&schema)?, datum))
+    }
+
     /// The registry does not know the id, or its schema can't be used.
     pub fn reject_schema(&mut self, id: u32) {
         if self.rejected >= REJECTED_IDS_MAX {
@@ -149,7 +163,7 @@ impl Decoder {
             Some(None) => Decoded::Bad(Bad::unknown_schema(format!(
                 "the schema registry has no usable schema with the id {id}"
             ))),
-            Some(Some(writer)) => self.decode_avro(kind, payload, &writer, datum),
+            Some(Some(writer)) => self.decode_avro(kind, payload, writer.readers(), datum),
         }
     }
 
@@ -158,7 +172,7 @@ impl Decoder {
             return Decoded::Bad(Bad::undecodable("the record breaks off in its fingerprint"));
         };
         match Writer::by_fingerprint(fingerprint) {
-            Some(writer) => self.decode_avro(kind, payload, &writer, datum),
+            Some(writer) => self.decode_avro(kind, payload, writer.readers(), datum),
             None => Decoded::Bad(Bad::unknown_schema(format!(
                 "the record names a schema by the fingerprint {:016x}, which is not among the embedded schemas",
                 u64::from_le_bytes(fingerprint)
@@ -170,7 +184,7 @@ impl Decoder {
         &mut self,
         kind: RecordKind,
         payload: &[u8],
-        writer: &Writer,
+        writer: &Readers<'_>,
         datum: &[u8],
     ) -> Decoded {
         match writer.to_json(kind, datum, &mut self.json) {
@@ -184,7 +198,7 @@ impl Decoder {
     fn unresolvable(
         &mut self,
         kind: RecordKind,
-        writer: &Writer,
+        writer: &Readers<'_>,
         datum: &[u8],
         fault: avro::Fault,
     ) -> Decoded {
@@ -218,6 +232,9 @@ fn avro_detail(fault: avro::Fault) -> &'static str {
         avro::Fault::Mismatch => "the Avro record is not what its schema says",
         avro::Fault::Surplus => "bytes follow after the end of the Avro record",
         avro::Fault::TooMany => "the Avro record holds too many values, or nests them too deep",
+        avro::Fault::TooLong => {
+            "the Avro record is longer as JSON than a source event may be, or repeats long names"
+        }
         avro::Fault::Unresolvable => {
             "the record's schema can't be resolved to the schema of the source event"
         }

@@ -7,7 +7,7 @@ use jiff::fmt::temporal::DateTimePrinter;
 pub fn write_rfc3339(out: &mut Vec<u8>, ts: Timestamp) {
     const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
     // "Never" is kept as the largest number of milliseconds, which no calendar shows.
-    let shown = jiff::Timestamp::from_millisecond(ts.as_ms()).unwrap_or(if ts.as_ms() < 0 {
+    let shown = calendar(ts).unwrap_or(if ts.as_ms() < 0 {
         jiff::Timestamp::MIN
     } else {
         jiff::Timestamp::MAX
@@ -16,6 +16,12 @@ pub fn write_rfc3339(out: &mut Vec<u8>, ts: Timestamp) {
     if PRINTER.print_timestamp(&shown, &mut *out).is_err() {
         out.truncate(start);
     }
+}
+
+/// By seconds and their fraction: as milliseconds alone, the calendar's last second is refused but for its beginning.
+fn calendar(ts: Timestamp) -> Option<jiff::Timestamp> {
+    let (seconds, ms) = (ts.as_ms().div_euclid(1000), ts.as_ms().rem_euclid(1000));
+    jiff::Timestamp::new(seconds, i32::try_from(ms * 1_000_000).ok()?).ok()
 }
 
 /// `ts` as [`write_rfc3339`] writes it.

@@ -6,11 +6,8 @@ use std::time::SystemTime;
 
 /// What an answer asks for, in milliseconds from `now`, as far as its status gives it the right to ask. A date that is over
 /// asks for nothing, which is 0; a value that is neither a number nor a date was not said. Nothing is clamped.
-pub(super) fn retry_after_ms(
-    status: StatusCode,
-    headers: &HeaderMap,
-    now: SystemTime,
-) -> Option<u64> {
+#[must_use]
+pub fn retry_after_ms(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Option<u64> {
     if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         return None;
     }

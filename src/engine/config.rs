@@ -3,7 +3,7 @@
 use crate::delivery::Endpoint;
 use crate::domain::{AccountId, Rules};
 use crate::log::{KafkaSettings, TopicNames};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,8 @@ pub struct EngineSettings {
     pub topics: TopicNames,
     /// The partitions of the changelog.
     pub partitions: u32,
+    /// The inputs that have another number of them.
+    pub unlike: BTreeSet<Arc<str>>,
     /// What the instance may have unanswered.
     pub in_flight_max: usize,
     /// Outcomes that may not be committed yet.

@@ -28,16 +28,20 @@ impl<L: Log> Shell<L> {
             .filter(|place| place.topic.as_ref() == inbox)
             .filter_map(|place| u32::try_from(place.partition).ok())
             .collect();
+        let unlike = &self.settings.unlike;
         for number in &owned {
-            let belongs = |place: &&Place| i64::from(place.partition) == i64::from(*number);
+            let belongs = |place: &&Place| {
+                i64::from(place.partition) == i64::from(*number) && !unlike.contains(&place.topic)
+            };
             let places = assignment.places.iter().filter(belongs).cloned().collect();
             let partition = self.store.partition(*number)?;
             self.tasks.insert(*number, Task::new(partition, places));
             self.health.assign(signed(*number));
         }
-        // An input with more partitions than the changelog: its surplus only forwards.
+        // What is nobody's only forwards.
         let is_foreign = |place: &Place| {
-            !owned.iter().any(|number| i64::from(*number) == i64::from(place.partition))
+            unlike.contains(&place.topic)
+                || !owned.iter().any(|number| i64::from(*number) == i64::from(place.partition))
         };
         self.foreign = assignment.places.into_iter().filter(is_foreign).collect();
         let starts =
@@ -91,7 +95,16 @@ impl<L: Log> Shell<L> {
         let partition = task.rows.partition().clone();
         task.rows =
             WriteBack::new(partition, restored.checkpoint, &restored.backlogs, restored.endpoints);
+        // Somebody else may read these from now on, and the meta row would remember them as they were.
+        task.is_untidy = restored.positions.keys().any(|place| !task.places.contains(place));
         task.positions = restored.positions;
+        task.positions.retain(|place, _| task.places.contains(place));
+        // Without any offset a transaction would not be fenced.
+        let inbox = task.places.iter().find(|place| *place.topic == *self.settings.topics.inbox);
+        if let Some(inbox) = inbox {
+            let committed = restored.committed.get(inbox).copied().unwrap_or(0);
+            task.positions.entry(inbox.clone()).or_insert(committed);
+        }
         task.reset_timers();
         let rows: u64 = restored.backlogs.values().map(|(rows, _)| rows).sum();
         self.outbox.load(restored.partition, restored.backlogs);

@@ -189,9 +189,10 @@ impl Target {
     fn row(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
         self.records += 1;
         let Some(row_key) = RowKey::parse(key) else {
-            return Err(StoreError::Corrupt {
+            // Kinds of rows are added, and never used for something else.
+            return Err(StoreError::Newer {
                 partition: self.partition.number(),
-                what: format!("the changelog's record {offset}: its key is no row's"),
+                what: format!("the changelog's record {offset} has the key of no row"),
             });
         };
         match &mut self.load {
@@ -229,11 +230,9 @@ impl Target {
             }
         };
         let number = partition.number();
-        let corrupt = || StoreError::Corrupt { partition: number, what: "its meta row".to_owned() };
-        let meta = partition
-            .meta()?
-            .map(|bytes| row::decode_meta(&bytes).map_err(|_| corrupt()))
-            .transpose()?;
+        let unreadable = |error| StoreError::unreadable(number, "the meta row", &error);
+        let meta = partition.meta()?;
+        let meta = meta.map(|bytes| row::decode_meta(&bytes).map_err(unreadable)).transpose()?;
         let offsets = meta.into_iter().flat_map(|meta| meta.offsets);
         Ok(Restored {
             partition: number,
@@ -275,10 +274,10 @@ impl Tail {
         };
         let derived = |bytes: bytes::Bytes| match row::decode_state(&bytes) {
             Ok(state) => Ok(Derived::of(&state)),
-            Err(error) => Err(StoreError::Corrupt {
-                partition: partition.number(),
-                what: format!("the row of {uuid}: {error}"),
-            }),
+            Err(error) => {
+                let what = format!("the row of {uuid}");
+                Err(StoreError::unreadable(partition.number(), &what, &error))
+            }
         };
         let old = match self.pending.remove(key) {
             Some(old) => old,
@@ -305,3 +304,6 @@ fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
+
+#[cfg(test)]
+mod tests;

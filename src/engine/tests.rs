@@ -101,6 +101,15 @@ fn run(seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> Outcome {
             if world.live(REST_MS) {
                 faults.push(format!("it does not come to rest: {}", world.unrest()));
             }
+            for (index, node) in world.nodes.iter().enumerate() {
+                if let Some(process) = &*node.process.borrow()
+                    && process.reader.borrow().waiting_bytes > 0
+                {
+                    faults.push(format!(
+                        "node {index}: the gate was not opened for all that is done with"
+                    ));
+                }
+            }
             true
         }
     };

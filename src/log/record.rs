@@ -8,7 +8,7 @@ use crate::domain::{
 };
 use bytes::Bytes;
 use rdkafka::message::{BorrowedHeaders, Headers as _, Message};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What an input topic holds.
@@ -27,6 +27,9 @@ pub struct Topics {
     pub roles: BTreeMap<Arc<str>, Role>,
     /// The partitions of the changelog.
     pub partitions: u32,
+    /// The inputs that have another number of them: the group does not assign their partitions as it assigns the changelog's,
+    /// and so none of them belongs to the owner of its number.
+    pub unlike: BTreeSet<Arc<str>>,
 }
 
 /// A partition of an input topic.

@@ -134,7 +134,15 @@ async fn fetch(
     if bytes.len() > SCHEMA_BYTES_MAX {
         return Ok(None);
     }
-    let body: Body = serde_json::from_slice(&bytes)
+    read_answer(&bytes)
+}
+
+/// The schema that an answer of the registry holds; `None` when it is no Avro schema.
+///
+/// # Errors
+/// When it is no answer of a registry.
+pub fn read_answer(bytes: &[u8]) -> Result<Option<String>, String> {
+    let body: Body = serde_json::from_slice(bytes)
         .map_err(|error| format!("its answer is no schema: {error}"))?;
     // Avro is the default and is left out of the answer.
     Ok(body.kind.is_none_or(|kind| kind == "AVRO").then_some(body.schema))

@@ -7,50 +7,55 @@ use serde::{Deserialize, Serialize};
 /// How many letters a run has passed by, by what became of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Passed {
+pub struct Passed {
     /// Sent after all.
-    pub(super) replayed: u64,
+    pub replayed: u64,
     /// Delivered since.
-    pub(super) delivered: u64,
+    pub delivered: u64,
     /// Of deliveries that have a newer letter.
-    pub(super) older: u64,
+    pub older: u64,
     /// Whose replay was sent before.
-    pub(super) sent: u64,
+    pub sent: u64,
     /// That can't be replayed.
-    pub(super) unfit: u64,
+    pub unfit: u64,
 }
 
 /// The note beside the offset of one partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Note {
+pub struct Note {
     /// Where the run began in the partition.
-    pub(super) start: i64,
+    pub start: i64,
     /// Where it will end there.
-    pub(super) end: i64,
+    pub end: i64,
     /// `--since`, as it was when the run began.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(super) since_ms: Option<i64>,
+    pub since_ms: Option<i64>,
     /// `--until`, likewise.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(super) until_ms: Option<i64>,
+    pub until_ms: Option<i64>,
     /// It has finished: the next call begins another run.
-    pub(super) done: bool,
+    pub done: bool,
     /// In all partitions.
-    pub(super) passed: Passed,
+    pub passed: Passed,
 }
 
 impl Note {
-    pub(super) fn read(text: &str) -> Option<Self> {
+    /// The note that `text` spells.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
-    pub(super) fn write(&self) -> String {
+    /// The note as text.
+    #[must_use]
+    pub fn write(&self) -> String {
         // Numbers and a boolean: there is nothing that JSON could not express.
         serde_json::to_string(self).unwrap_or_default()
     }
 
     /// The filter with the times that the run began with.
-    pub(super) fn filter(&self, filter: &Filter) -> Filter {
+    #[must_use]
+    pub fn filter(&self, filter: &Filter) -> Filter {
         let kept = |when: &Option<When>, ms: Option<i64>| {
             when.clone().map(|when| When { at: ms.map_or(when.at, Timestamp::from_ms), ..when })
         };

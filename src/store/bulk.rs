@@ -76,15 +76,14 @@ impl BulkLoad {
         let (mut tally, mut backlogs) = (Tally::default(), Backlogs::new());
         for stored in self.partition.rows() {
             let (key, value) = stored?;
-            let corrupt = |what: &str| StoreError::Corrupt {
-                partition: self.partition.number(),
-                what: format!("the row {}: {what}", key.escape_ascii()),
-            };
+            let number = self.partition.number();
             let Some(RowKey::State(uuid)) = RowKey::parse(&key) else {
-                return Err(corrupt("its key is no uuid's"));
+                let what = format!("the row {}: its key is no uuid's", key.escape_ascii());
+                return Err(StoreError::Corrupt { partition: number, what });
             };
-            let state = row::decode_state(&Bytes::from(value))
-                .map_err(|error| corrupt(&error.to_string()))?;
+            let state = row::decode_state(&Bytes::from(value)).map_err(|error| {
+                StoreError::unreadable(number, &format!("the row of {uuid}"), &error)
+            })?;
             let derived = Derived::of(&state);
             tally.change(&Derived::default(), &derived);
             indexes.add(uuid.as_str().as_bytes(), &derived)?;
@@ -135,6 +134,8 @@ impl Indexes<'_> {
         self.bytes = 0;
         let mut entries = std::mem::take(&mut self.entries);
         entries.sort_unstable();
+        // Ids of deliveries are of one uuid; but a replay's id is what a command in the inbox says it is.
+        entries.dedup_by(|next, one| next.0 == one.0);
         self.load.partition.ingest(entries.iter().map(|(key, value)| (&**key, Some(&**value))))
     }
 }

@@ -64,12 +64,14 @@ impl Tally {
 const LAYOUT: u64 = 2;
 
 impl Checkpoint {
-    pub(super) fn to_bytes(self) -> Vec<u8> {
+    /// The bytes that are stored.
+    #[must_use]
+    pub fn to_bytes(self) -> Vec<u8> {
         let numbers = [LAYOUT, self.next_offset.cast_unsigned(), self.at.as_ms().cast_unsigned()];
         numbers.into_iter().chain(self.tally.to_array()).flat_map(u64::to_be_bytes).collect()
     }
 
-    /// The checkpoint that was stored as `bytes`; nothing when that was in another layout.
+    /// What was stored as `bytes`. `None`: another layout.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (words, rest) = bytes.as_chunks::<8>();

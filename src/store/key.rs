@@ -108,13 +108,16 @@ pub struct TimerKey {
 }
 
 impl TimerKey {
-    pub(super) fn write(due: Timestamp, uuid: &[u8], out: &mut Vec<u8>) {
+    /// Appends the key of the timer of `uuid`.
+    pub fn write(due: Timestamp, uuid: &[u8], out: &mut Vec<u8>) {
         out.push(TIMER);
         out.extend_from_slice(&sortable(due));
         out.extend_from_slice(uuid);
     }
 
-    pub(super) fn parse(key: &[u8]) -> Option<Self> {
+    /// Reads the key of a timer.
+    #[must_use]
+    pub fn parse(key: &[u8]) -> Option<Self> {
         let (due, uuid) = key.strip_prefix(&[TIMER])?.split_first_chunk::<8>()?;
         let uuid = PhononUuid::new(std::str::from_utf8(uuid).ok()?)?;
         Some(Self { due: from_sortable(*due), uuid })
@@ -155,7 +158,8 @@ impl DueKey {
         Self { class, due: Timestamp::from_ms(i64::MAX), id }
     }
 
-    pub(super) fn write(self, webhook: &WebhookName, out: &mut Vec<u8>) {
+    /// Appends the key of the place in the lane of `webhook`.
+    pub fn write(self, webhook: &WebhookName, out: &mut Vec<u8>) {
         Self::write_lane(webhook, self.class, out);
         out.extend_from_slice(&sortable(self.due));
         out.extend_from_slice(&self.id.to_bytes());
@@ -167,7 +171,9 @@ impl DueKey {
         out.extend_from_slice(&[0, class as u8]);
     }
 
-    pub(super) fn parse(key: &[u8]) -> Option<(WebhookName, Self)> {
+    /// Reads the key of a place.
+    #[must_use]
+    pub fn parse(key: &[u8]) -> Option<(WebhookName, Self)> {
         let (rest, id) = key.strip_prefix(&[DUE])?.split_last_chunk::<16>()?;
         let (webhook, due) = rest.split_last_chunk::<8>()?;
         let (webhook, [0, class]) = webhook.split_last_chunk()? else { return None };

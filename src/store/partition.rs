@@ -63,13 +63,16 @@ impl Partition {
         let (lower, upper) = RowKey::endpoints();
         let endpoint = |entry: Result<Entry, StoreError>| {
             let (key, value) = entry?;
-            let row = row::decode_endpoint(&Bytes::from(value));
-            match (RowKey::parse(&key), row) {
-                (Some(RowKey::Endpoint(webhook)), Ok(endpoint)) => Ok((webhook, endpoint)),
-                _ => Err(StoreError::Corrupt {
-                    partition: self.number,
-                    what: format!("the row {}", key.escape_ascii()),
-                }),
+            let Some(RowKey::Endpoint(webhook)) = RowKey::parse(&key) else {
+                let what = format!("the row {}", key.escape_ascii());
+                return Err(StoreError::Corrupt { partition: self.number, what });
+            };
+            match row::decode_endpoint(&Bytes::from(value)) {
+                Ok(endpoint) => Ok((webhook, endpoint)),
+                Err(error) => {
+                    let what = format!("the row of the endpoint {webhook}");
+                    Err(StoreError::unreadable(self.number, &what, &error))
+                }
             }
         };
         self.iterate(lower, upper).map(endpoint).collect()

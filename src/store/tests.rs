@@ -132,3 +132,18 @@ fn a_bulk_load_makes_what_putting_row_by_row_makes() {
     assert_eq!(bulk.checkpoint().unwrap(), checkpoint);
     assert_eq!(bulk.meta().unwrap().as_deref(), Some(&b"meta"[..]));
 }
+
+/// Ids of deliveries are derived from their uuids, but a replay's is what a command says.
+#[test]
+fn two_uuids_with_a_delivery_of_one_id_are_loaded() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let mut load = BulkLoad::begin(store.partition(0).unwrap(), 1 << 20).unwrap();
+    for number in [1, 2] {
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        RowKey::write_state(&uuid(number), &mut key);
+        row::encode_state(&ended(9, vec![delivery("crm", 7, 5)]), &mut value);
+        load.put(&key, Some(&value)).unwrap();
+    }
+    load.finish(2, Timestamp::default()).unwrap();
+}

@@ -146,8 +146,7 @@ impl WriteBack {
         match self.partition.row(uuid)? {
             None => Ok(Arc::default()),
             Some(bytes) => row::decode_state(&bytes).map(Arc::new).map_err(|error| {
-                let what = format!("the row of {uuid}: {error}");
-                StoreError::Corrupt { partition: self.number(), what }
+                StoreError::unreadable(self.number(), &format!("the row of {uuid}"), &error)
             }),
         }
     }

@@ -69,6 +69,9 @@ impl Evidence {
                 let Some((before, after)) = self.ledgers.committed(which) else { continue };
                 // A row beyond the end was written after the offsets were taken.
                 let early = *stands < self.layout.changelog_end(*partition);
+                if !self.ledgers.is_aligned(which) {
+                    continue;
+                }
                 if *offset < before || *offset > after && early {
                     let says = format!(
                         "by the meta row the group stands at {offset}; by the group at {after}"
@@ -81,7 +84,11 @@ impl Evidence {
         for which in self.ledgers.places() {
             let owned = i64::from(which.1) < i64::from(self.layout.changelog.partitions);
             let committed = self.ledgers.committed(which).is_some_and(|(before, _)| before > 0);
-            if owned && committed && !self.metas.contains_key(&which.1) {
+            if owned
+                && committed
+                && self.ledgers.is_aligned(which)
+                && !self.metas.contains_key(&which.1)
+            {
                 let says = "the group has committed offsets of this partition, and the changelog has no meta row".to_owned();
                 let at = Spot { topic, partition: which.1, offset: None };
                 self.book.note(Violation::new(What::Offsets, says).at(at));

@@ -294,7 +294,7 @@ impl History {
             (life.told, life.replays_max) = (known.told, known.replays_max);
             *known = life;
         } else {
-            self.lives.push(life);
+            self.add(life);
         }
     }
 
@@ -321,9 +321,15 @@ impl History {
                     let says = "replayed is told of a delivery that was never scheduled".to_owned();
                     telling.say(What::Order, Some(about.id), says);
                 }
-                self.lives.push(life);
+                self.add(life);
             }
         }
+    }
+
+    /// Most uuids have one or two, and there are many uuids.
+    fn add(&mut self, life: Life) {
+        self.lives.reserve_exact(1);
+        self.lives.push(life);
     }
 
     /// The delivery that an event is about, which must be on its way.
@@ -344,7 +350,7 @@ impl History {
                     scheduled: 0,
                     ..Life::begin(about, telling.at)
                 };
-                self.lives.push(unsure);
+                self.add(unsure);
                 return self.lives.last_mut();
             }
             let says = format!("{event} is told of a delivery that was never scheduled");

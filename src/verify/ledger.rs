@@ -84,6 +84,7 @@ struct Topic {
     name: Arc<str>,
     /// Offsets between two records may be gone though others are not.
     compacted: bool,
+    is_aligned: bool,
     partitions: Vec<Ledger>,
 }
 
@@ -101,14 +102,16 @@ pub(super) struct Ledgers {
 
 impl Ledgers {
     pub(super) fn new(layout: &Layout) -> Self {
-        let topic = |name: &Arc<str>, compacted| Topic {
+        let all = layout.changelog.partitions;
+        let topic = |name: &Arc<str>, compacted, partitions| Topic {
             name: name.clone(),
             compacted,
+            is_aligned: partitions == all,
             partitions: Vec::new(),
         };
         let mut topics: Vec<Topic> =
-            layout.inputs.iter().map(|i| topic(&i.topic, i.compacted)).collect();
-        topics.push(topic(&layout.inbox.name, false));
+            layout.inputs.iter().map(|i| topic(&i.topic, i.compacted, i.partitions)).collect();
+        topics.push(topic(&layout.inbox.name, false, all));
         Self {
             inbox: topics.len() - 1,
             topics,
@@ -154,6 +157,11 @@ impl Ledgers {
     /// What the group had committed before and after the ends were taken.
     pub(super) fn committed(&self, which: Which) -> Option<(i64, i64)> {
         self.ledger(which).and_then(|ledger| ledger.committed)
+    }
+
+    /// Whether the input has as many partitions as own uuids.
+    pub(super) fn is_aligned(&self, which: Which) -> bool {
+        self.topics.get(which.0).is_some_and(|topic| topic.is_aligned)
     }
 
     /// All places that something was said of.

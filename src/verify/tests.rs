@@ -4,6 +4,7 @@ mod damage;
 mod random;
 mod received;
 mod scan;
+mod stores;
 mod world;
 
 use super::What;

@@ -35,5 +35,6 @@ mod settings;
 mod stores;
 mod timeouts;
 mod trace;
+mod upgrades;
 mod verify;
 mod webhooks;

@@ -36,9 +36,34 @@ fn poisons(kind: &str, good: &Value) -> Vec<Poison> {
         (Some(br#"{"phononUuid": "#.to_vec()), undecodable),
         (Some(nameless), &["no_uuid"]),
         (Some(noise), undecodable),
+        (Some(long_as_json(kind)), undecodable),
         (Some(Vec::new()), undecodable),
         (None, undecodable),
     ]
+}
+
+/// An Avro record of a few MiB that would be some ten times as long as JSON, more than Kafka takes.
+fn long_as_json(kind: &str) -> Vec<u8> {
+    let leg: serde_json::Map<String, Value> = [
+        "calleeNumber",
+        "calleeType",
+        "cdrId",
+        "connectTime",
+        "didNumber",
+        "duration",
+        "endTime",
+        "hangupCause",
+        "startTime",
+    ]
+    .map(|name| (name.to_owned(), Value::from("")))
+    .into_iter()
+    .collect();
+    let legs = vec![Value::from(leg); 190_000];
+    let record = with(flow("long", &[]), "callDetails", legs.into());
+    let bytes = avro::single_object(&avro::schema_text("flow-complete"), &record);
+    assert!(bytes.len() < 4 * MIB, "a record of this length is taken: {}", bytes.len());
+    // Of the other topic's kind it is nothing anyway.
+    if kind == "flow-complete" { bytes } else { vec![0xc3, 1] }
 }
 
 /// Poisons one input topic, with and without a key, in front of good records.

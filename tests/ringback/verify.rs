@@ -198,25 +198,31 @@ fn a_daemon_at_work_is_accused_of_nothing() {
         Answer::status(if fails { 500 } else { 200 }).after(Duration::from_millis(2))
     });
     let mut daemon = stage.start();
-    let uuids = Random::seeded(72).uuids(1200);
+    let uuids = Random::seeded(72).uuids(3000);
     let mut moving = 0;
-    for some in uuids.chunks(150) {
-        let flows: Vec<Value> = some.iter().map(|uuid| flow(uuid, &["s-1"])).collect();
-        let reports: Vec<Value> =
-            some.iter().map(|uuid| report(uuid, "s-1", "DELIVERED")).collect();
-        stage.send_reports(&reports[..75]);
-        stage.send_flows(&flows);
-        stage.send_reports(&reports[75..]);
-        let counts = stage.verify_beside();
-        moving += counts["moving"].as_u64().expect("a number");
-    }
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            for some in uuids.chunks(60) {
+                let flows: Vec<Value> = some.iter().map(|uuid| flow(uuid, &["s-1"])).collect();
+                let reports: Vec<Value> =
+                    some.iter().map(|uuid| report(uuid, "s-1", "DELIVERED")).collect();
+                stage.send_reports(&reports[..30]);
+                stage.send_flows(&flows);
+                stage.send_reports(&reports[30..]);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        while !sending.is_finished() {
+            moving += stage.verify_beside()["moving"].as_u64().expect("a number");
+        }
+    });
     println!("{moving} uuids moved while they were looked at");
     assert!(moving > 0, "the daemon was at work");
     invariants::wait_delivered(&stage, &uuids, Duration::from_secs(60));
     stage.verify_beside();
     daemon.stop();
     let counts = stage.verify();
-    assert_eq!((&counts["delivered"], &counts["repeats"]), (&json!(2400), &json!(0)));
+    assert_eq!((&counts["delivered"], &counts["repeats"]), (&json!(6000), &json!(0)));
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! One fact: a record of a topic, as JSON and as a line.
 
 use crate::codec::event::rfc3339;
-use crate::domain::RecordKind;
+use crate::domain::{RecordKind, Timestamp};
 use crate::log::ScanRecord;
 use serde_json::{Value, json};
 
 /// Where a fact was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub enum Origin {
     /// Among the events.
     Event,
     /// Among the dead letters.
@@ -29,10 +29,28 @@ impl Origin {
     }
 }
 
+/// A record of a topic, as it was found.
+pub struct Found<'a> {
+    /// Where.
+    pub origin: Origin,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Its own time.
+    pub at: Timestamp,
+    /// Its headers, in their order.
+    pub headers: Vec<(&'a str, &'a [u8])>,
+    /// Its value.
+    pub value: &'a [u8],
+    /// Nobody has taken it into account yet.
+    pub waits: bool,
+}
+
 /// A fact of one phonon-uuid.
-pub(super) struct Fact {
+pub struct Fact {
     /// RFC 3339 in UTC, which sorts as time does.
-    pub(super) at: String,
+    pub at: String,
     origin: Origin,
     partition: i32,
     offset: i64,
@@ -47,15 +65,31 @@ pub(super) const COLUMNS: [&str; 8] =
 
 impl Fact {
     pub(super) fn new(origin: Origin, record: &ScanRecord<'_>, waits: bool) -> Self {
-        let value = record.value().unwrap_or_default();
+        Self::of(&Found {
+            origin,
+            partition: record.partition(),
+            offset: record.offset(),
+            at: record.timestamp(),
+            headers: record.headers().collect(),
+            value: record.value().unwrap_or_default(),
+            waits,
+        })
+    }
+
+    /// What `found` tells, as far as it can be read.
+    #[must_use]
+    pub fn of(found: &Found<'_>) -> Self {
+        let Found { origin, partition, offset, value, waits, .. } = *found;
         let headers = || {
             let text = |value: &[u8]| Value::from(String::from_utf8_lossy(value));
-            let headers = record.headers().map(|(name, value)| (name.to_owned(), text(value)));
+            let headers =
+                found.headers.iter().map(|(name, value)| ((*name).to_owned(), text(value)));
             Value::Object(headers.collect())
         };
         // The records of the platform are not ours to interpret, nor are those that could not be interpreted.
         let whole = || json!({"headers": headers(), "body": String::from_utf8_lossy(value)});
-        let delivery = record.header("ringback.kind") == Some("delivery");
+        let delivery = found.headers.iter().find(|(name, _)| *name == "ringback.kind");
+        let delivery = delivery.is_some_and(|(_, kind)| *kind == b"delivery");
         let json = match origin {
             Origin::Event => serde_json::from_slice(value).unwrap_or_else(|_| whole()),
             Origin::DeadLetter if delivery => {
@@ -64,12 +98,13 @@ impl Fact {
             Origin::DeadLetter | Origin::Inbox | Origin::Source(_) => whole(),
         };
         let own = json.get("at").and_then(Value::as_str).map(str::to_owned);
-        let at = own.unwrap_or_else(|| rfc3339(record.timestamp()));
-        Self { at, origin, partition: record.partition(), offset: record.offset(), waits, json }
+        let at = own.unwrap_or_else(|| rfc3339(found.at));
+        Self { at, origin, partition, offset, waits, json }
     }
 
     /// The object that `--json` prints.
-    pub(super) fn to_json(&self, bodies: bool) -> Value {
+    #[must_use]
+    pub fn to_json(&self, bodies: bool) -> Value {
         let mut fact = self.json.clone();
         if let Some(Value::String(url)) = fact.pointer_mut("/request/url")
             && let Some((before, _)) = url.split_once('?')
@@ -99,7 +134,8 @@ impl Fact {
     }
 
     /// The line for people.
-    pub(super) fn columns(&self) -> [String; COLUMNS.len()] {
+    #[must_use]
+    pub fn columns(&self) -> [String; COLUMNS.len()] {
         let what = match self.origin {
             Origin::Event => self.text("/type"),
             Origin::DeadLetter => "dead_letter".to_owned(),
@@ -167,7 +203,8 @@ impl Fact {
     }
 
     /// What the bodies are, each with what it is.
-    pub(super) fn bodies(&self) -> Vec<(&'static str, String)> {
+    #[must_use]
+    pub fn bodies(&self) -> Vec<(&'static str, String)> {
         let all = [
             ("body", first([self.text("/request/body"), self.text("/body")])),
             (

@@ -152,9 +152,13 @@ impl<'a> Reader<'a> {
             firsts: ranges.iter().map(|range| range.first).collect(),
         };
         let layout = Layout {
-            inputs: names
+            inputs: inputs
                 .iter()
-                .map(|topic| Input { topic: (*topic).into(), compacted: compacted(topic) })
+                .map(|(topic, ranges)| Input {
+                    topic: topic.as_str().into(),
+                    compacted: compacted(topic),
+                    partitions: u32::try_from(ranges.len()).unwrap_or(u32::MAX),
+                })
                 .collect(),
             inbox: own(&topics.inbox, &inbox),
             events: own(&topics.events, &events),

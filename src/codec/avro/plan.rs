@@ -3,7 +3,7 @@
 //! This is all that a record of our own schema needs. A record of another version is resolved by the library, whose tree takes
 //! far more memory than the datum; the pass over the plan comes first and bounds it.
 
-use super::{Fault, SchemaError};
+use super::{Fault, JSON_BYTES_MAX, SchemaError};
 use crate::codec::json;
 use apache_avro::Schema;
 use apache_avro::schema::{FixedSchema, InnerDecimalSchema, Name, RecordSchema, UuidSchema};
@@ -144,6 +144,9 @@ fn compile_record(record: &RecordSchema, named: &mut Named) -> Result<Arc<Plan>,
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoJson(pub(super) bool);
 
+/// The library's tree has a copy of the name of each value; on average a name may be so long.
+const NAME_BYTES_MAX: usize = 64;
+
 /// Appends the JSON of the whole of `datum`, which may hold at most `values_max` values; says whether a number of it is null
 /// there since JSON has no word for it.
 pub(super) fn transcode(
@@ -152,9 +155,18 @@ pub(super) fn transcode(
     values_max: usize,
     out: &mut Vec<u8>,
 ) -> Result<NoJson, Fault> {
-    let mut reader =
-        Reader { rest: datum, values_left: values_max, depth_left: DEPTH_MAX, no_json: false, out };
+    let mut reader = Reader {
+        rest: datum,
+        values_left: values_max,
+        names_left: values_max.saturating_mul(NAME_BYTES_MAX),
+        depth_left: DEPTH_MAX,
+        no_json: false,
+        out,
+    };
     reader.value(plan)?;
+    if reader.out.len() > JSON_BYTES_MAX {
+        return Err(Fault::TooLong);
+    }
     if reader.rest.is_empty() { Ok(NoJson(reader.no_json)) } else { Err(Fault::Surplus) }
 }
 
@@ -168,6 +180,7 @@ enum Written {
 struct Reader<'d, 'o> {
     rest: &'d [u8],
     values_left: usize,
+    names_left: usize,
     depth_left: usize,
     no_json: bool,
     out: &'o mut Vec<u8>,
@@ -177,6 +190,9 @@ impl<'d> Reader<'d, '_> {
     fn value(&mut self, plan: &Plan) -> Result<Written, Fault> {
         self.values_left = self.values_left.checked_sub(1).ok_or(Fault::TooMany)?;
         self.depth_left = self.depth_left.checked_sub(1).ok_or(Fault::TooMany)?;
+        if self.out.len() > JSON_BYTES_MAX {
+            return Err(Fault::TooLong);
+        }
         let written = self.any(plan)?;
         self.depth_left += 1;
         Ok(written)
@@ -246,6 +262,7 @@ impl<'d> Reader<'d, '_> {
         self.out.push(b'{');
         let mut separator: &[u8] = b"";
         for (name, plan) in fields {
+            self.names_left = self.names_left.checked_sub(name.len()).ok_or(Fault::TooLong)?;
             let before = self.out.len();
             self.out.extend_from_slice(separator);
             self.out.extend_from_slice(name);

@@ -1,8 +1,8 @@
 //! Each event and dead letter, byte for byte: consumers stand on the names.
 
 use super::{
-    End, EventContext, RequestView, delivery_headers, read_end, record_headers, rfc3339,
-    write_delivery_dead_letter, write_event, write_record_dead_lettered,
+    End, EventContext, Fact, RequestView, delivery_headers, read_end, read_told, record_headers,
+    rfc3339, write_delivery_dead_letter, write_event, write_record_dead_lettered,
 };
 use crate::domain::{
     AccountId, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId, Due,
@@ -410,12 +410,38 @@ fn only_events_that_end_a_delivery_read_as_its_end() {
 }
 
 #[test]
+fn what_is_told_reads_back() {
+    let (context, state) =
+        (EventContext { uuid: &uuid(), account: None, at: AT }, State::default());
+    let mut out = Vec::new();
+    let mut odd = delivery();
+    odd.webhook = WebhookName::new("a \"b\"").unwrap();
+    write_event(
+        &mut out,
+        &context,
+        &state,
+        &Event::DeliveryScheduled { delivery: Box::new(odd), sms: Vec::new() },
+    );
+    let told = read_told(&out).unwrap();
+    assert_eq!((told.uuid.as_deref(), told.at), (Some("u-1"), AT));
+    let Fact::Scheduled { about, due_at } = told.fact else { panic!("{told:?}") };
+    assert_eq!((about.id, about.phase, due_at), (delivery().id, 2, None));
+    assert_eq!(about.webhook, "a \"b\"");
+    for none in ["", "{}", "[]", "{\"type\":\"delivered\",\"at\":\"2023-10-19T06:25:21.000Z\"}"] {
+        assert_eq!(read_told(none.as_bytes()), None, "{none}");
+    }
+    let to_come = br#"{"type":"to_come","at":"2023-10-19T06:25:21.000Z","more":[1]}"#;
+    assert_eq!(read_told(to_come).map(|told| told.fact), Some(Fact::Other));
+}
+
+#[test]
 fn times_are_utc_with_milliseconds_whatever_they_are() {
     for (ms, text) in [
         (0, "1970-01-01T00:00:00.000Z"),
         (1, "1970-01-01T00:00:00.001Z"),
         (-1, "1969-12-31T23:59:59.999Z"),
         (1_709_164_800_000, "2024-02-29T00:00:00.000Z"),
+        (253_402_207_200_100, "9999-12-30T22:00:00.100Z"),
         (i64::MAX, "9999-12-30T22:00:00.999Z"),
     ] {
         assert_eq!(rfc3339(Timestamp::from_ms(ms)), text);

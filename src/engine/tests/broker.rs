@@ -184,6 +184,13 @@ impl Broker {
         }
     }
 
+    /// Aborts everything that is open.
+    pub(super) fn abort_all(&mut self, now_ms: i64) {
+        for id in self.producers.keys().cloned().collect::<Vec<_>>() {
+            self.end_transaction(&id, Fate::Aborted, now_ms);
+        }
+    }
+
     /// Aborts what has been open for too long, and fences whoever left it so; whether there was any.
     pub(super) fn time_out(&mut self, passed_ms: u64, now_ms: i64) -> bool {
         let late = self.producers.iter().filter(|(_, producer)| {

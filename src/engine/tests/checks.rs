@@ -143,7 +143,11 @@ fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
         name: topic.into(),
         firsts: vec![0; usize::try_from(world.setting.partitions).unwrap()],
     };
-    let input = |topic: &String| Input { topic: topic.as_str().into(), compacted: false };
+    let input = |topic: &String| Input {
+        topic: topic.as_str().into(),
+        compacted: false,
+        partitions: world.setting.input_partitions,
+    };
     let mut evidence = Evidence::new(Layout {
         inputs: names.flow_complete.iter().chain(&names.delivery_report).map(input).collect(),
         inbox: own(&names.inbox),
@@ -183,6 +187,19 @@ fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
             }
         }
     }
+    witnesses(world, &mut evidence);
+    let options = Options {
+        at_rest: is_at_rest,
+        now: Timestamp::from_ms(world.true_ms()),
+        overdue_ms: 5000,
+        repeats_max: None,
+    };
+    let report = evidence.finish(&options);
+    faults.extend(report.violations.iter().map(|violation| format!("{violation:?}")));
+}
+
+/// What one of the stores and the endpoints say.
+fn witnesses(world: &World, evidence: &mut Evidence) {
     let node = &world.nodes[world.dice.borrow_mut().index(world.nodes.len())];
     for (number, content) in node.disk.contents().iter() {
         for (key, value) in content.entries() {
@@ -198,14 +215,6 @@ fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
             body: xxh3_128(&request.body),
         });
     }
-    let options = Options {
-        at_rest: is_at_rest,
-        now: Timestamp::from_ms(world.true_ms()),
-        overdue_ms: 5000,
-        repeats_max: None,
-    };
-    let report = evidence.finish(&options);
-    faults.extend(report.violations.iter().map(|violation| format!("{violation:?}")));
 }
 
 /// No request is a repeat but those of which a fault took the outcome.

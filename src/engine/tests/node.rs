@@ -1,5 +1,7 @@
 //! An instance: its disk, and the process that runs on it now and then.
 
+mod life;
+
 use super::fault::{Armed, Call};
 use super::network::Request;
 use super::port::{Caller, SimLog};
@@ -17,7 +19,6 @@ use crate::log::Step as Next;
 use crate::store::{Store, memory};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -59,6 +60,7 @@ pub(super) struct Process {
     pub(super) restores: Vec<(u64, u64, Restorer<SimLog>)>,
     wake_ms: u64,
     idle_rounds: u32,
+    membership: (u64, Option<u64>),
     returns: u64,
     losses: u64,
 }
@@ -306,6 +308,10 @@ impl Node {
             &mut world.dice.borrow_mut(),
         );
         process.reader_rests = !is_active;
+        if reader.membership() != process.membership {
+            process.membership = reader.membership();
+            world.tell(|| format!("member {:?}: {reader:?}", process.membership));
+        }
         if reader.returns > process.returns {
             process.returns = reader.returns;
             // What is still in the air is sent again by whoever owns the partitions now; if that is the same instance, the
@@ -426,93 +432,5 @@ impl Process {
         });
         let ends_ms = arrives_ms + takes_ms;
         self.flights.push(Flight { attempt, outcome, arrives_ms, has_arrived: false, ends_ms });
-    }
-}
-
-impl World {
-    /// Whatever was done may be news to a poll thread.
-    pub(super) fn wake_readers(&self) {
-        for node in &self.nodes {
-            if let Some(process) = node.process.borrow_mut().as_mut() {
-                process.reader_rests = false;
-            }
-        }
-    }
-
-    /// Starts the process of an instance, unless there is one.
-    pub(super) fn start(&self, node: usize) {
-        let instance = &self.nodes[node];
-        instance.start_at_ms.set(None);
-        if instance.process.borrow().is_some() {
-            return;
-        }
-        self.tell(|| format!("node {node}: starts"));
-        instance.incarnation.set(instance.incarnation.get() + 1);
-        instance.paused_until_ms.set(0);
-        let wires = Wires::default();
-        let member = self.group.borrow_mut().join(node, self.passed_ms());
-        let reader = Reader::new(node, member, self.setting.topics.clone(), wires.sink());
-        *instance.process.borrow_mut() = Some(Process {
-            shell: None,
-            is_booted: false,
-            inputs: Vec::new(),
-            wires,
-            reader: Rc::new(RefCell::new(reader)),
-            reader_rests: false,
-            clock: None,
-            queue: Arc::default(),
-            flights: Vec::new(),
-            restores: Vec::new(),
-            wake_ms: self.passed_ms(),
-            idle_rounds: 0,
-            returns: 0,
-            losses: 0,
-        });
-    }
-
-    /// Asks a process to end.
-    pub(super) fn stop(&self, node: usize) {
-        let process = self.nodes[node].process.borrow();
-        if let Some(process) = &*process {
-            self.tell(|| format!("node {node}: is asked to end"));
-            if !process.is_booted {
-                self.plan(self.passed_ms(), super::plan::Action::Kill(node));
-                return;
-            }
-            process.wires.stopping.store(true, Ordering::SeqCst);
-            process.wires.mailbox.put_urgent(Input::Shutdown);
-        }
-    }
-
-    /// Kills a process, as SIGKILL does.
-    pub(super) fn kill(&self, node: usize) {
-        if self.nodes[node].process.borrow().is_some() {
-            self.tell(|| format!("node {node}: is killed"));
-            self.count("kill");
-            self.bury(node, false);
-        }
-    }
-
-    /// What is left of a process that has ended.
-    fn bury(&self, node: usize, is_clean: bool) {
-        let instance = &self.nodes[node];
-        let Some(process) = instance.process.borrow_mut().take() else { return };
-        instance.paused_until_ms.set(0);
-        self.ledger.borrow_mut().excuse(node, 1);
-        if let Ok(reader) = process.reader.try_borrow() {
-            self.group.borrow_mut().falls_silent(reader.member, self.passed_ms());
-        }
-        for flight in &process.flights {
-            // What was written to the socket may arrive all the same.
-            if !flight.has_arrived && self.dice.borrow_mut().one_in(2) {
-                self.arrive(flight);
-            }
-        }
-        for content in instance.disk.contents().values_mut() {
-            let pending = content.pending() as u64;
-            let kept = if is_clean { pending } else { self.dice.borrow_mut().between(0, pending) };
-            content.crash(usize::try_from(kept).unwrap());
-        }
-        drop(process);
     }
 }

@@ -7,7 +7,7 @@ use super::setting::{ACCOUNTS, Setting};
 use super::world::World;
 use crate::codec::command::{self, COMMAND_HEADER};
 use crate::codec::letter;
-use crate::domain::{PhononUuid, Source, Timestamp, WebhookName};
+use crate::domain::{PhononUuid, Source, Timestamp, WebhookName, owner};
 use crate::log::Place;
 use crate::store::memory::Content;
 use std::collections::BTreeMap;
@@ -55,6 +55,8 @@ pub(super) enum Action {
     Copy(usize),
     /// The copy is put back, here or on another instance, while that is down.
     PutBack(usize, usize),
+    /// While nobody is there, somebody moves the group's offsets on, or Kafka forgets them.
+    MoveOffsets(Place, Option<i64>),
     /// Everything is mended.
     Heal,
 }
@@ -121,7 +123,7 @@ fn records(number: u64, setting: &Setting, dice: &mut Dice, items: &mut Vec<Item
         let late = if dice.one_in(8) { 50_000 } else { 4000 };
         let at = begins + dice.between(0, late);
         let misplaced = dice.one_in(8);
-        let partition = misplaced.then(|| dice.below(u64::from(setting.partitions)));
+        let partition = misplaced.then(|| dice.below(u64::from(setting.input_partitions)));
         let key = (!misplaced || dice.one_in(2)).then(|| uuid.clone());
         let value = if dice.one_in(25) { format!("{value}!") } else { value };
         let partition = partition.map(|partition| i32::try_from(partition).unwrap());
@@ -157,7 +159,7 @@ fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
     let node = dice.index(setting.nodes);
     let partition = i32::try_from(dice.below(u64::from(setting.partitions))).unwrap();
     let back = at + dice.pick(&[500, 3000, 15_000, 15_000]);
-    match dice.below(15) {
+    match dice.below(17) {
         0 => items.extend([(at, Action::Kill(node)), (back, Action::Start(node))]),
         1 => items.extend([(at, Action::Stop(node)), (back, Action::Start(node))]),
         2 => items.push((at, Action::Pause(node, dice.pick(&[500, 5000, 12_000, 25_000])))),
@@ -193,6 +195,29 @@ fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
                 (later + 500, Action::Start(node)),
             ]);
         }
+        14 => {
+            // What fails just when the instance has to go is given up, and what was read must be read again.
+            let records =
+                items.iter().filter(|(_, action)| matches!(action, Action::Produce { .. }));
+            let times: Vec<u64> = records.map(|(at, _)| *at).collect();
+            if !times.is_empty() {
+                let at = times[dice.index(times.len())];
+                let call = dice.pick(&[Call::Send, Call::Offsets, Call::Commit]);
+                let armed = Armed { call, skip: 0, fault: Fault::Abortable };
+                items.extend([
+                    (at.saturating_sub(1), Action::Arm(node, armed)),
+                    (at + dice.between(0, 12), Action::Stop(node)),
+                    (at + 3000, Action::Start(node)),
+                ]);
+            }
+        }
+        // Where a partition has no owner that remembers it, nobody notices.
+        15 if setting.input_partitions == setting.partitions => {
+            let topic = dice.pick(&["flow-complete", "sms-delivery-report", "inbox"]);
+            let by = (!dice.one_in(3)).then(|| i64::try_from(dice.between(1, 3)).unwrap());
+            items.push((at, Action::MoveOffsets(Place { topic: topic.into(), partition }, by)));
+            items.extend((0..setting.nodes).map(|node| (back, Action::Start(node))));
+        }
         _ => items.push((at, Action::Behave(dice.pick(&ACCOUNTS).1, Manner::Whims))),
     }
 }
@@ -217,7 +242,9 @@ impl Action {
         match self {
             Self::Produce { topic, partition, key, value } => {
                 let key = key.as_deref().map(str::as_bytes);
-                let partition = partition.unwrap_or_else(|| world.partition_of(key));
+                let partitions = world.setting.input_partitions;
+                let own = || owner(key.unwrap_or_default(), partitions).cast_signed();
+                let partition = partition.unwrap_or_else(own);
                 world.produce(topic, partition, key, value.as_bytes(), &[]);
             }
             Self::Start(node) => world.start(node),
@@ -247,6 +274,7 @@ impl Action {
                     world.while_down(node, |contents| *contents = copy);
                 }
             }
+            Self::MoveOffsets(place, by) => world.move_offsets(&place, by),
             Self::Heal => world.heal(),
         }
     }
@@ -270,6 +298,22 @@ impl World {
         self.skip(u64::try_from(DELETE_RETENTION_MS).unwrap() + 1);
         for partition in 0..self.setting.partitions.cast_signed() {
             self.compact(partition, 0);
+        }
+    }
+
+    fn move_offsets(&self, place: &Place, by: Option<i64>) {
+        (0..self.nodes.len()).for_each(|node| self.kill(node));
+        let mut broker = self.broker.borrow_mut();
+        // What is open would be committed over it.
+        broker.abort_all(self.true_ms());
+        match by {
+            Some(by) => {
+                let end = broker.partitions.get(place).map_or(0, |partition| partition.end);
+                if let Some(offset) = broker.offsets.get_mut(place) {
+                    *offset = (*offset + by).min(end);
+                }
+            }
+            None => drop(broker.offsets.remove(place)),
         }
     }
 

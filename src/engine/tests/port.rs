@@ -142,6 +142,7 @@ impl Caller {
             epoch,
             is_committed: Cell::new(false),
             is_broken: Cell::new(false),
+            is_open: Cell::new(false),
             delivered: RefCell::default(),
             witness: RefCell::default(),
             rows: RefCell::default(),
@@ -160,6 +161,7 @@ pub(super) struct SimTransactions {
     /// The answer to a commit was lost: the same call again gets it.
     is_committed: Cell<bool>,
     is_broken: Cell<bool>,
+    is_open: Cell<bool>,
     delivered: RefCell<BTreeMap<i32, i64>>,
     witness: RefCell<Vec<Witness>>,
     rows: RefCell<Vec<Row>>,
@@ -224,6 +226,9 @@ impl SimTransactions {
 impl Transactions<SimLog> for SimTransactions {
     fn begin(&self) -> Result<(), TransactionError> {
         self.call(Call::Begin, || Ok(()))?;
+        if self.is_open.replace(true) {
+            return Err(self.broken("begin", TransactionFault::Fatal));
+        }
         self.is_committed.set(false);
         self.delivered.borrow_mut().clear();
         self.rows.borrow_mut().clear();
@@ -281,6 +286,18 @@ impl Transactions<SimLog> for SimTransactions {
             let accepted = generation
                 .is_some_and(|generation| world.group.borrow().accepts(member, generation));
             is_member.set(accepted);
+            let places = || {
+                offsets
+                    .iter()
+                    .map(|(place, offset)| format!("{} {} {offset}", place.topic, place.partition))
+            };
+            world.tell(|| {
+                format!(
+                    "node {}: offsets {:?} accepted {accepted}",
+                    self.caller.node,
+                    places().collect::<Vec<_>>()
+                )
+            });
             if accepted {
                 let producer = (self.id.as_str(), self.epoch);
                 world.broker.borrow_mut().add_offsets(producer, &offsets, world.passed_ms())?;
@@ -299,6 +316,14 @@ impl Transactions<SimLog> for SimTransactions {
                     self.is_committed.set(false);
                     return Err(fenced);
                 }
+                self.world().tell(|| {
+                    let decided = self.witness.borrow().len();
+                    let rows = self.rows.borrow().len();
+                    format!(
+                        "node {}: has committed {decided} commands, {rows} rows",
+                        self.caller.node
+                    )
+                });
                 self.world().ledger.borrow_mut().committed(
                     self.caller.node,
                     &self.witness.borrow(),
@@ -307,6 +332,7 @@ impl Transactions<SimLog> for SimTransactions {
             }
             Ok(())
         })?;
+        self.is_open.set(false);
         let delivered = self.delivered.borrow();
         Ok(Committed(delivered.iter().map(|(partition, next)| (*partition, *next)).collect()))
     }
@@ -315,7 +341,9 @@ impl Transactions<SimLog> for SimTransactions {
         self.call(Call::Abort, || {
             let now = clock::now().as_ms();
             self.world().broker.borrow_mut().abort(&self.id, self.epoch, now)
-        })
+        })?;
+        self.is_open.set(false);
+        Ok(())
     }
 }
 

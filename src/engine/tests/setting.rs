@@ -12,7 +12,7 @@ use crate::domain::{
 use crate::engine::{EngineConfig, EngineSettings};
 use crate::log::{KafkaSettings, Role, TopicNames, Topics};
 use crate::telemetry::{Health, Metrics};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,8 @@ pub(super) const ACCOUNTS: [(i64, &str); 2] = [(28, "crm"), (29, "desk")];
 pub(super) struct Setting {
     pub(super) nodes: usize,
     pub(super) partitions: u32,
+    /// The gateways' topics may have more than the changelog.
+    pub(super) input_partitions: u32,
     pub(super) rules: Rules,
     pub(super) config: Arc<EngineConfig>,
     pub(super) engine: EngineSettings,
@@ -129,6 +131,12 @@ impl Setting {
             changelog: "changelog".to_owned(),
             inbox: "inbox".to_owned(),
         };
+        let input_partitions = dice.pick(&[partitions, partitions, partitions, partitions + 1, 1]);
+        let unlike: BTreeSet<Arc<str>> = ["flow-complete", "sms-delivery-report"]
+            .into_iter()
+            .filter(|_| input_partitions != partitions)
+            .map(Arc::from)
+            .collect();
         let roles = [
             (names.flow_complete[0].as_str(), Role::Source(RecordKind::Flow)),
             (names.delivery_report[0].as_str(), Role::Source(RecordKind::Report)),
@@ -148,6 +156,7 @@ impl Setting {
         Self {
             nodes,
             partitions,
+            input_partitions,
             config: Arc::new(EngineConfig {
                 rules: rules.clone(),
                 endpoints,
@@ -158,11 +167,12 @@ impl Setting {
                 kafka,
                 topics: names,
                 partitions,
+                unlike: unlike.clone(),
                 in_flight_max: 16,
                 uncommitted_max: 16,
                 rate_per_second: None,
             },
-            topics: Topics { roles, partitions },
+            topics: Topics { roles, partitions, unlike },
             metrics,
             health,
         }

@@ -87,13 +87,11 @@ impl World {
         let names = setting.names();
         let mut broker = Broker::default();
         let mut group = Group::default();
-        for topic in
-            [&names.changelog, &names.inbox, &names.flow_complete[0], &names.delivery_report[0]]
-        {
+        for topic in [&names.changelog, &names.inbox, &names.events, &names.dead_letter] {
             broker.create(topic, setting.partitions);
         }
-        for topic in [&names.events, &names.dead_letter] {
-            broker.create(topic, setting.partitions);
+        for topic in [&names.flow_complete[0], &names.delivery_report[0]] {
+            broker.create(topic, setting.input_partitions);
         }
         let inputs = [&names.inbox, &names.flow_complete[0], &names.delivery_report[0]];
         let is_input = |place: &&Place| inputs.iter().any(|topic| **topic == *place.topic);

@@ -12,7 +12,8 @@ impl World {
                 .map(|partition| partition.first().filter(|_| self.cut).map_or(0, |e| e.offset))
                 .collect()
         };
-        let input = |topic: &str| Input { topic: topic.into(), compacted: false };
+        let input =
+            |topic: &str| Input { topic: topic.into(), compacted: false, partitions: OWNERS };
         let own = |name: &str, log: &Log| OwnTopic { name: name.into(), firsts: firsts(log) };
         Layout {
             inputs: vec![input(FLOWS), input(REPORTS)],

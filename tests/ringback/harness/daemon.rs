@@ -25,8 +25,16 @@ pub(crate) struct Done {
 
 /// Runs a one-shot command.
 pub(crate) fn command(arguments: &[&str]) -> Done {
+    command_with(arguments, std::iter::empty())
+}
+
+/// Runs a one-shot command with variables in its environment.
+pub(crate) fn command_with<'a>(
+    arguments: &[&str],
+    variables: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Done {
     let mut command = mortal(binary());
-    command.args(arguments).stdin(std::process::Stdio::null());
+    command.args(arguments).envs(variables).stdin(std::process::Stdio::null());
     let output = command.output().expect("the binary runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
@@ -70,15 +78,20 @@ impl Stage {
     pub(crate) fn command(&self, arguments: &[&str]) -> Done {
         let config = self.write_config(0, free_port());
         let config = config.to_str().expect("a plain path");
-        command(&[arguments, &["--config", config]].concat())
+        command_with(&[arguments, &["--config", config]].concat(), self.variables())
     }
 
     /// Starts instance 0 in the expectation that it refuses its configuration, and returns what it says.
     pub(crate) fn refused(&self) -> String {
+        self.ends_with(EX_CONFIG)
+    }
+
+    /// Starts instance 0 in the expectation that it ends by itself with `code`, and returns what it says.
+    pub(crate) fn ends_with(&self, code: i32) -> String {
         let mut daemon = self.spawn(0);
         let status = daemon.wait_exit(PATIENCE);
         let said = daemon.logged();
-        assert_eq!(status.code(), Some(EX_CONFIG), "a bad configuration: {status}: {said}");
+        assert_eq!(status.code(), Some(code), "it ends with {status}: {said}");
         said
     }
 }

@@ -1,6 +1,6 @@
 //! `ringback verify` as the end of a test: what all topics, the stores and the receiver say of each other.
 
-use super::daemon::{Done, command};
+use super::daemon::{Done, command_with};
 use super::stage::Stage;
 use serde_json::Value;
 
@@ -32,7 +32,8 @@ impl Stage {
         self.receiver.write_log(&log);
         let paths = [config, log].map(|path| path.to_str().expect("a plain path").to_owned());
         let [config, log] = paths.each_ref();
-        command(&[&["verify", "--json", "--config", config, "--receiver-log", log], more].concat())
+        let fixed = ["verify", "--json", "--config", config, "--receiver-log", log];
+        command_with(&[&fixed, more].concat(), self.variables())
     }
 }
 

@@ -252,3 +252,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_avro_record_that_is_too_long_as_json_is_undecodable() {
+    // Two bytes of Avro for each key, and a dozen of JSON.
+    let keys = |count: usize| {
+        let keys = vec![r#"{"name":"","value":null}"#; count].join(",");
+        super::flow_avro(&format!(r#"{{"phononUuid":"u","accountID":28,"keys":[{keys}]}}"#))
+    };
+    let fits = keys(300_000);
+    assert!(fits.len() < 1 << 20);
+    super::flow(&fits);
+    assert!(undecodable(FLOW_KIND, keys(400_000)).contains("longer as JSON"));
+}

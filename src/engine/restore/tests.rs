@@ -1,0 +1,258 @@
+//! What earlier versions wrote is read for ever: their rows, their stores and their changelogs are kept in
+//! `tests/fixtures`, one folder per version that changed any of them, and none is ever touched again.
+
+mod fixture;
+mod rows;
+mod shown;
+
+use super::{BULK_BYTES, Restored, Target};
+use crate::codec::row::{self, RowError};
+use crate::domain::{PhononUuid, Timestamp};
+use crate::store::{Checkpoint, DueKey, Partition, RowKey, Store, StoreError, WriteBack};
+use bytes::Bytes;
+use fixture::{Change, FIXTURES, Fixture};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// A target whose partition has what stands in `directory`.
+fn target(directory: &Path) -> (Store, Target) {
+    let store = Store::open(directory).unwrap();
+    let partition = store.partition(0).unwrap();
+    (store, Target::new(partition, Vec::new(), BULK_BYTES).unwrap())
+}
+
+/// Takes the changes as the restore does; the first stands at `offset`.
+fn take(target: &mut Target, offset: i64, changes: &[Change]) -> Result<(), StoreError> {
+    let mut changes = (offset..).zip(changes);
+    changes.try_for_each(|(offset, change)| {
+        assert_eq!(offset, change.offset);
+        target.row(offset, &change.key, change.value.as_deref())
+    })
+}
+
+/// All that can be read of a partition, a line each.
+fn content(partition: &Partition, restored: &Restored, keys: &BTreeSet<Vec<u8>>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for key in keys {
+        if let Some(RowKey::State(uuid)) = RowKey::parse(key)
+            && let Some(row) = partition.row(&uuid).unwrap()
+        {
+            let state = row::decode_state(&row).unwrap();
+            lines.extend(shown::lines(&format!("state {uuid}"), &shown::state(&state)));
+        }
+    }
+    for (webhook, endpoint) in &restored.endpoints {
+        lines.extend(shown::lines(&format!("endpoint {webhook}"), &shown::endpoint(endpoint)));
+    }
+    let meta = row::decode_meta(&partition.meta().unwrap().unwrap()).unwrap();
+    lines.extend(shown::lines("meta", &shown::meta(&meta)));
+    lines.extend(shown::lines("tally", &shown::tally(&restored.checkpoint.tally)));
+    for ((webhook, class), (rows, first)) in &restored.backlogs {
+        lines.push(format!("lane {webhook} {class:?} = {rows} from {:?}", first.due.as_ms()));
+        for due in partition.due(webhook, DueKey::first(*class)) {
+            let (key, uuid) = due.unwrap();
+            lines.push(format!("due {webhook} {class:?} {} {} = {uuid}", key.due.as_ms(), key.id));
+        }
+    }
+    let (ever, never) = (Timestamp::from_ms(i64::MIN), Timestamp::from_ms(i64::MAX - 1));
+    for timer in partition.timers(ever, never) {
+        let timer = timer.unwrap();
+        lines.push(format!("timer {} = {}", timer.due.as_ms(), timer.uuid));
+    }
+    lines
+}
+
+fn finished(target: Target, changes: &[Change], next_offset: i64) -> Vec<String> {
+    let partition = target.partition.clone();
+    let restored = target.finished(next_offset, BTreeMap::new()).unwrap();
+    assert_eq!(restored.checkpoint.next_offset, next_offset);
+    content(&partition, &restored, &changes.iter().map(|change| change.key.clone()).collect())
+}
+
+/// What an empty store is after a restore of the changes.
+fn restored_from_nothing(changes: &[Change]) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let (_store, mut target) = target(directory.path());
+    take(&mut target, 0, changes).unwrap();
+    finished(target, changes, signed(changes.len()))
+}
+
+fn signed(length: usize) -> i64 {
+    i64::try_from(length).unwrap()
+}
+
+/// Every line that was expected when the fixture was made is there; in the newest one, no other is.
+#[track_caller]
+fn assert_expected(fixture: &Fixture, lines: &[String]) {
+    let expected = fixture.expected();
+    let missing: Vec<_> = expected.iter().filter(|line| !lines.contains(line)).collect();
+    assert!(missing.is_empty(), "version {} reads otherwise now: {missing:#?}", fixture.version);
+    if fixture.is_newest() {
+        let more: Vec<_> = lines.iter().filter(|line| !expected.contains(line)).collect();
+        assert!(more.is_empty(), "make a fixture of the version that writes these: {more:#?}");
+    }
+}
+
+#[test]
+fn no_fixture_has_changed() {
+    for fixture in FIXTURES {
+        fixture.assert_unchanged();
+    }
+    let folders = fixture::folders();
+    assert_eq!(folders, FIXTURES.iter().map(|fixture| fixture.version).collect::<Vec<_>>());
+}
+
+#[test]
+fn rows_of_every_version_read_as_they_were_written() {
+    for fixture in FIXTURES {
+        assert_expected(fixture, &restored_from_nothing(&fixture.changes()));
+    }
+}
+
+#[test]
+fn stores_of_every_version_open_and_go_on_with_the_changelog() {
+    for fixture in FIXTURES {
+        let changes = fixture.changes();
+        let directory = fixture.copy_of_store();
+        let (_store, mut target) = target(directory.path());
+        let next = target.checkpoint.next_offset;
+        let (before, behind) = changes.split_at(usize::try_from(next).unwrap());
+        assert!(!behind.is_empty(), "the changelog is longer than the store");
+        // A store of another layout is not gone on with, but restored from nothing.
+        assert!(!before.is_empty() || !fixture.is_newest());
+        take(&mut target, next, behind).unwrap();
+        assert_expected(fixture, &finished(target, &changes, signed(changes.len())));
+    }
+}
+
+#[test]
+fn stores_of_every_version_hold_what_their_part_of_the_changelog_gives() {
+    for fixture in FIXTURES {
+        let directory = fixture.copy_of_store();
+        let (_store, target) = target(directory.path());
+        let next = target.checkpoint.next_offset;
+        if next == 0 {
+            continue;
+        }
+        let before = &fixture.changes()[..usize::try_from(next).unwrap()];
+        assert_eq!(finished(target, before, next), restored_from_nothing(before));
+    }
+}
+
+/// A variant that is new in `rows` and in no fixture would be under no test of a later version.
+#[test]
+fn the_newest_fixture_is_what_this_version_writes() {
+    let (changes, _) = rows::changes();
+    assert_eq!(restored_from_nothing(&changes), FIXTURES.last().unwrap().expected());
+}
+
+/// A restore that is broken off after any record, and goes on with what is durable, ends with the same.
+#[test]
+fn a_restore_in_two_parts_gives_the_same() {
+    for fixture in FIXTURES {
+        let changes = fixture.changes();
+        for cut in (1..changes.len()).step_by(5) {
+            let directory = tempfile::tempdir().unwrap();
+            let (before, behind) = changes.split_at(cut);
+            // The meta row comes before every cut, as it does in a commit.
+            let (store, mut first) = target(directory.path());
+            take(&mut first, 0, before).unwrap();
+            let _ = first.finished(signed(cut), BTreeMap::new()).unwrap();
+            drop(store);
+            let (_store, mut second) = target(directory.path());
+            assert_eq!(second.checkpoint.next_offset, signed(cut));
+            take(&mut second, signed(cut), behind).unwrap();
+            assert_expected(fixture, &finished(second, &changes, signed(changes.len())));
+        }
+    }
+}
+
+/// A row of a schema that does not exist yet.
+fn newer_row() -> Vec<u8> {
+    [&[0xc3, 1][..], &0xfeed_u64.to_le_bytes(), &[0, 0]].concat()
+}
+
+/// What a restore, from nothing and from a store, says of one more record; the store's old content stays.
+fn refusals(key: &[u8], value: &[u8]) -> [String; 2] {
+    let fixture = FIXTURES.last().unwrap();
+    let mut changes = fixture.changes();
+    let offset = signed(changes.len());
+    changes.push(Change { offset, key: key.to_vec(), value: Some(value.to_vec()) });
+    let empty = tempfile::tempdir().unwrap();
+    [empty, fixture.copy_of_store()].map(|directory| {
+        let (store, mut target) = target(directory.path());
+        let next = target.checkpoint.next_offset;
+        let taken = take(&mut target, next, &changes[usize::try_from(next).unwrap()..]);
+        let end = taken.and_then(|()| target.finished(offset + 1, BTreeMap::new()).map(|_| ()));
+        let error = end.expect_err("a newer version's record is refused");
+        // The store says that it holds the record only where it does so as it came, which the newer version can read; what
+        // indexes are made of is read before.
+        let partition = store.partition(0).unwrap();
+        if partition.checkpoint().unwrap().next_offset > offset {
+            let meta = partition.meta().unwrap().unwrap();
+            assert!(key.starts_with(b"e") || (key == b"m" && *meta == *value));
+        }
+        assert!(matches!(error, StoreError::Newer { partition: 0, .. }), "{error:?}");
+        error.to_string()
+    })
+}
+
+#[test]
+fn what_a_newer_version_wrote_is_refused_by_name_and_left_alone() {
+    for (key, what) in [
+        (&b"sopen-waiting"[..], "the row of open-waiting"),
+        (b"snew", "the row of new"),
+        (b"ecrm", "the row of the endpoint crm"),
+        (b"m", "the meta row"),
+    ] {
+        for error in refusals(key, &newer_row()) {
+            assert!(error.contains(what) && error.contains("000000000000feed"), "{error}");
+            assert!(error.contains("newer version") && error.contains("run"), "{error}");
+        }
+    }
+    for error in refusals(b"xkey", b"value") {
+        assert!(error.contains("the changelog's record") && error.contains("newer"), "{error}");
+    }
+}
+
+/// A store that is in use when it meets such a row says the same.
+#[test]
+fn a_newer_row_in_the_store_is_refused_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let partition = store.partition(0).unwrap();
+    let uuid = PhononUuid::new("u").unwrap();
+    let mut batch = partition.batch(0);
+    let nothing = crate::store::Derived::default();
+    batch.put(&partition, &uuid, &nothing, &nothing, &newer_row());
+    partition.commit(&mut batch).unwrap();
+    let rows = WriteBack::new(partition, Checkpoint::default(), &BTreeMap::new(), BTreeMap::new());
+    assert!(matches!(rows.state(&uuid), Err(StoreError::Newer { .. })));
+}
+
+#[test]
+fn a_damaged_row_is_not_taken_for_a_newer_one() {
+    let cut = Bytes::from_static(&[0xc3, 1, 0]);
+    assert!(matches!(row::decode_state(&cut), Err(RowError::NotARow)));
+    let directory = tempfile::tempdir().unwrap();
+    let (_store, mut target) = target(directory.path());
+    target.row(0, b"su", Some(&cut)).unwrap();
+    let Err(error) = target.finished(1, BTreeMap::new()) else { panic!("it is damaged") };
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+}
+
+/// `RINGBACK_FIXTURE=2 cargo test --release --lib -- --ignored a_new_fixture_is_written`
+#[test]
+#[ignore = "it writes what this version writes: see tests/fixtures/README.md"]
+fn a_new_fixture_is_written() {
+    let version = std::env::var("RINGBACK_FIXTURE").expect("RINGBACK_FIXTURE names the version");
+    let (changes, split) = rows::changes();
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let (_store, mut target) = target(directory.path());
+        take(&mut target, 0, &changes[..split]).unwrap();
+        let _ = target.finished(signed(split), BTreeMap::new()).unwrap();
+    }
+    let expected = restored_from_nothing(&changes);
+    fixture::write(&version, &changes, &expected, directory.path());
+}

@@ -1,0 +1,137 @@
+//! The fixtures as files: a changelog in JSON lines, a store, what both read as, and the checksums of all.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest::{SHA256, digest};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What one version wrote.
+pub(super) struct Fixture {
+    pub(super) version: &'static str,
+    /// The SHA-256 of its file of checksums.
+    sums: &'static str,
+}
+
+/// All versions, the newest last.
+pub(super) const FIXTURES: &[Fixture] = &[Fixture {
+    version: "1",
+    sums: "bfe0f7ae3c95fe7d2dc9726a0fcc3af838f82412f222633e4c90f5b6f3578eeb",
+}];
+
+/// A record of the changelog.
+pub(super) struct Change {
+    pub(super) offset: i64,
+    pub(super) key: Vec<u8>,
+    pub(super) value: Option<Vec<u8>>,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// The versions that there are.
+pub(super) fn folders() -> Vec<String> {
+    let entries = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap());
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    let mut names: Vec<_> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort_by_key(|name| name.parse::<u32>().unwrap());
+    names
+}
+
+impl Fixture {
+    fn path(&self) -> PathBuf {
+        root().join(self.version)
+    }
+
+    pub(super) fn is_newest(&self) -> bool {
+        FIXTURES.last().is_some_and(|newest| newest.version == self.version)
+    }
+
+    pub(super) fn changes(&self) -> Vec<Change> {
+        let text = fs::read_to_string(self.path().join("changelog.jsonl")).unwrap();
+        let bytes = |value: &Value| value.as_str().map(|text| STANDARD.decode(text).unwrap());
+        let change = |line: &str| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let offset = line["offset"].as_i64().unwrap();
+            Change { offset, key: bytes(&line["key"]).unwrap(), value: bytes(&line["value"]) }
+        };
+        text.lines().map(change).collect()
+    }
+
+    pub(super) fn expected(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.path().join("expected.txt")).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// A store is never opened where it is kept, since opening it writes.
+    pub(super) fn copy_of_store(&self) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        copy(&self.path().join("store"), directory.path());
+        directory
+    }
+
+    pub(super) fn assert_unchanged(&self) {
+        let sums = fs::read_to_string(self.path().join("SHA256SUMS")).unwrap();
+        assert_eq!(sums, checksums(&self.path()), "the fixture {} was changed", self.version);
+        assert_eq!(sha256(sums.as_bytes()), self.sums, "so was its SHA256SUMS");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+/// The checksums of all other files, as `sha256sum` writes them.
+fn checksums(folder: &Path) -> String {
+    let names = |inner: &str| {
+        let entries = fs::read_dir(folder.join(inner)).unwrap().map(|entry| entry.unwrap());
+        let files = entries.filter(|entry| entry.path().is_file());
+        files.map(|entry| format!("{inner}{}", entry.file_name().display())).collect::<Vec<_>>()
+    };
+    let mut files = [names(""), names("store/")].concat();
+    files.sort();
+    files.retain(|name| name != "SHA256SUMS");
+    let line =
+        |name: &String| format!("{}  {name}\n", sha256(&fs::read(folder.join(name)).unwrap()));
+    files.iter().map(line).collect()
+}
+
+/// Keeps what this version writes as `version`, which must be a new one.
+pub(super) fn write(version: &str, changes: &[Change], expected: &[String], store: &Path) {
+    let folder = root().join(version);
+    assert!(!folder.exists(), "the fixture {version} exists, and none is ever touched again");
+    fs::create_dir_all(folder.join("store")).unwrap();
+    let line = |change: &Change| {
+        let value = change.value.as_ref().map(|value| STANDARD.encode(value));
+        let key = STANDARD.encode(&change.key);
+        json!({"offset": change.offset, "key": key, "value": value}).to_string() + "\n"
+    };
+    let lines: String = changes.iter().map(line).collect();
+    fs::write(folder.join("changelog.jsonl"), lines).unwrap();
+    fs::write(folder.join("expected.txt"), expected.join("\n") + "\n").unwrap();
+    for file in fs::read_dir(store).unwrap() {
+        let file = file.unwrap();
+        let name = file.file_name().into_string().unwrap();
+        // Its diary and its lock are of no use, and RocksDB's own log is empty.
+        let kept = ["CURRENT", "IDENTITY", "MANIFEST-", "OPTIONS-"].iter();
+        if kept.clone().any(|kept| name.starts_with(kept)) || name.ends_with(".sst") {
+            fs::copy(file.path(), folder.join("store").join(name)).unwrap();
+        }
+    }
+    let sums = checksums(&folder);
+    fs::write(folder.join("SHA256SUMS"), &sums).unwrap();
+    println!("Fixture {{ version: \"{version}\", sums: \"{}\" }}", sha256(sums.as_bytes()));
+}

@@ -1,0 +1,308 @@
+//! A row of every kind and variant, for a new fixture.
+//!
+//! The changelog is one that a daemon could have written: what is due was due in 2023, and what waits does so until 2100.
+//! `tests/ringback/upgrades.rs` has a daemon go on with it: the webhook `crm` of the account 28 takes what waits, `held` is
+//! held back, `gone` and `failing` are disabled.
+
+use super::fixture::Change;
+use crate::codec::row::{self, Meta};
+use crate::domain::{
+    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
+    Due, EndpointState, ErrorReason, Flow, FlowId, FlowIdentity, IgnoreReason, Outcome, Phase,
+    PhononUuid, SmsId, Source, State, StatusClass, Timestamp, Verdict, WebhookName,
+};
+use crate::store::RowKey;
+use bytes::Bytes;
+
+/// 2023-10-19T06:25:21.042Z
+const THEN: Timestamp = Timestamp::from_ms(1_697_696_721_042);
+/// 2100-01-01T00:00:00Z
+const FAR: Timestamp = Timestamp::from_ms(4_102_444_800_000);
+const ACCOUNT: AccountId = AccountId(28);
+/// What the inputs' topics are called where a daemon goes on with the fixture.
+const TOPIC: &str = "fixture.flow-complete";
+
+fn source(offset: i64) -> Source {
+    Source { topic: TOPIC.into(), partition: 0, offset, timestamp: THEN }
+}
+
+fn sms(id: &str) -> SmsId {
+    SmsId::new(id).unwrap()
+}
+
+fn webhook(name: &str) -> WebhookName {
+    WebhookName::new(name).unwrap()
+}
+
+fn report(id: &str, class: StatusClass) -> Collected {
+    Collected {
+        account: ACCOUNT,
+        sms: sms(id),
+        class,
+        seen: vec![0x0123_4567_89ab_cdef],
+        body: Some(Bytes::from(format!("{{\"id\":\"{id}\",\"text\":\"फोनन\"}}"))),
+        raw: None,
+        sent: false,
+        source: source(1),
+        expires_at: None,
+    }
+}
+
+/// A report that waits for its flow until then.
+fn waiting(id: &str, class: StatusClass, until: Timestamp) -> Collected {
+    let raw = Some(Bytes::from_static(b"\xc3\x01 as it came"));
+    let seen = (0..16).map(|n: u64| u64::MAX - n).collect();
+    Collected { raw, seen, expires_at: Some(until), ..report(id, class) }
+}
+
+fn flow(collection: Collection) -> Flow {
+    Flow {
+        identity: FlowIdentity { account: ACCOUNT, flow: Some(FlowId(200)), content: 7 },
+        accepted_at: THEN,
+        source: source(0),
+        webhook: webhook("crm"),
+        keys: Some(Bytes::from_static(b"[{\"name\":\"$flow.key.leadid\",\"value\":0.10}]")),
+        sms: Some(vec![sms("a"), sms("b")]),
+        reports: vec![Collected { sent: true, body: None, ..report("a", StatusClass::Final) }],
+        collection,
+    }
+}
+
+fn outcome(reason: ErrorReason) -> Outcome {
+    Outcome {
+        verdict: Verdict::Retry,
+        status: Some(503),
+        duration_ms: 1042,
+        response: Bytes::from_static(b"busy \xff"),
+        response_truncated: true,
+        retry_after_ms: None,
+        reason: Some(reason),
+        error: Some("the endpoint answered 503".into()),
+    }
+}
+
+fn delivery(uuid: &str, phase: Phase, to: &str) -> Delivery {
+    let ids = [sms("a")];
+    let about = if phase == Phase::One { &[][..] } else { &ids[..] };
+    Delivery {
+        id: DeliveryId::derive(&PhononUuid::new(uuid).unwrap(), phase.number(), about),
+        phase,
+        account: ACCOUNT,
+        webhook: webhook(to),
+        body: Bytes::from(format!("{{\"phonon-uuid\":\"{uuid}\",\"phase\":{}}}", phase.number())),
+        source: source(2),
+        scheduled_at: THEN,
+        due: Due::At(THEN.plus_ms(5)),
+        attempts: 0,
+        replays: 0,
+        first_attempt_at: None,
+        last_attempt_at: None,
+        last_outcome: None,
+    }
+}
+
+/// Scheduled in a future in which no age limit ends it.
+fn tried(delivery: Delivery, attempts: u32, outcome: Outcome) -> Delivery {
+    Delivery {
+        scheduled_at: FAR,
+        attempts,
+        first_attempt_at: Some(THEN.plus_ms(10)),
+        last_attempt_at: Some(THEN.plus_ms(20)),
+        last_outcome: Some(outcome),
+        ..delivery
+    }
+}
+
+fn open(collection: Collection, deliveries: Vec<Delivery>) -> State {
+    State { correlation: Correlation::Open(flow(collection)), deliveries }
+}
+
+type Named = Vec<(&'static str, State)>;
+
+fn ended(until: Timestamp) -> Correlation {
+    Correlation::Ended { account: ACCOUNT, until }
+}
+
+fn without_flow() -> Named {
+    let awaiting =
+        |reports| State { correlation: Correlation::AwaitingFlow(reports), ..State::default() };
+    let expired = waiting("a", StatusClass::Final, THEN);
+    let unknown = Outcome {
+        verdict: Verdict::GiveUp,
+        duration_ms: u64::MAX,
+        ..outcome(ErrorReason::InvalidRequest)
+    };
+    let unknown = tried(delivery("unknown", Phase::One, "crm"), u32::MAX - 1, unknown);
+    vec![
+        ("awaiting-expired", awaiting(vec![expired, waiting("b", StatusClass::Intermediate, FAR)])),
+        ("awaiting", awaiting(vec![waiting("a", StatusClass::Intermediate, FAR)])),
+        ("unknown", State { correlation: Correlation::Unknown, deliveries: vec![unknown] }),
+    ]
+}
+
+fn with_flow() -> Named {
+    let one = |uuid| delivery(uuid, Phase::One, "crm");
+    let waits = Collection::Open { until: FAR };
+    let reports = vec![report("a", StatusClass::Final), report("b", StatusClass::Intermediate)];
+    let collecting = Correlation::Open(Flow { reports, ..flow(waits) });
+    let held = Delivery { due: Due::AfterPhaseOne, ..delivery("open-held", Phase::Two, "crm") };
+    let held = vec![tried(one("open-held"), 3, outcome(ErrorReason::Refused)), held];
+    let bare = Flow { sms: None, keys: None, reports: Vec::new(), ..flow(Collection::NotWanted) };
+    let unreachable =
+        Outcome { status: None, response: Bytes::new(), ..outcome(ErrorReason::Unreachable) };
+    let unreachable = vec![tried(one("open-not-wanted"), 1, unreachable)];
+    let too_old = tried(one("too-old"), 1, outcome(ErrorReason::Timeout));
+    let too_old = Delivery { scheduled_at: THEN, ..too_old };
+    let late = delivery("open-timed-out", Phase::Two, "crm");
+    let mut states = vec![
+        ("open-waiting", open(waits, vec![one("open-waiting")])),
+        ("open-collecting", State { correlation: collecting, ..State::default() }),
+        ("open-held", open(Collection::Complete, held)),
+        ("open-timed-out", open(Collection::TimedOut, vec![late])),
+        (
+            "open-not-wanted",
+            State { correlation: Correlation::Open(bare), deliveries: unreachable },
+        ),
+        ("too-old", open(Collection::Complete, vec![too_old])),
+        ("फोनन-😀", open(Collection::Complete, vec![one("फोनन-😀")])),
+    ];
+    states.extend([("to-held", "held"), ("to-gone", "gone"), ("to-failing", "failing")].map(
+        |(uuid, to)| (uuid, open(Collection::Complete, vec![delivery(uuid, Phase::One, to)])),
+    ));
+    states
+}
+
+fn after_the_end() -> Named {
+    let one = |uuid| delivery(uuid, Phase::One, "crm");
+    let replayed = Delivery { replays: 2, ..one("replayed") };
+    let delivered = Outcome {
+        verdict: Verdict::Delivered,
+        status: Some(200),
+        reason: None,
+        error: None,
+        ..outcome(ErrorReason::Refused)
+    };
+    let delivered = tried(one("delivered-once"), 1, delivered);
+    vec![
+        ("replayed", State { correlation: ended(FAR), deliveries: vec![replayed] }),
+        ("delivered-once", State { correlation: ended(FAR), deliveries: vec![delivered] }),
+        ("ended", State { correlation: ended(FAR), ..State::default() }),
+        ("ended-expired", State { correlation: ended(THEN), ..State::default() }),
+    ]
+}
+
+/// The states at the end, by their uuids.
+fn states() -> Vec<(String, State)> {
+    let named = [without_flow(), with_flow(), after_the_end()].concat();
+    let named = named.into_iter().map(|(uuid, state)| (uuid.to_owned(), state));
+    let identity = FlowIdentity { account: AccountId(-1), flow: None, content: u64::MAX };
+    let silent = IgnoreReason::ALL.iter().map(|reason| {
+        let correlation = Correlation::Silent { flow: identity, reason: *reason, until: FAR };
+        (format!("silent-{}", reason.as_str()), State { correlation, ..State::default() })
+    });
+    let failed = ErrorReason::ALL.into_iter().map(|reason| {
+        let uuid = format!("failed-{}", reason.as_str());
+        let row = tried(delivery(&uuid, Phase::One, "crm"), 2, outcome(reason));
+        (uuid, open(Collection::Complete, vec![row]))
+    });
+    named.chain(silent).chain(failed).collect()
+}
+
+fn endpoints() -> Vec<(&'static str, EndpointState)> {
+    let failing_since = Some(THEN);
+    let disabled = |cause| Some(Disabled { at: THEN, cause });
+    vec![
+        ("crm", EndpointState { failing_since, ..EndpointState::default() }),
+        ("held", EndpointState { failing_since, held_until: Some(FAR), disabled: None }),
+        (
+            "gone",
+            EndpointState {
+                failing_since,
+                held_until: None,
+                disabled: disabled(DisableCause::Gone),
+            },
+        ),
+        (
+            "failing",
+            EndpointState {
+                failing_since,
+                held_until: None,
+                disabled: disabled(DisableCause::Failing),
+            },
+        ),
+    ]
+}
+
+/// The changelog, and how much of it the store has: every row in an earlier version or none, then some of them as they are at
+/// the end; behind that the rest, and the end of what is gone.
+pub(super) fn changes() -> (Vec<Change>, usize) {
+    let mut log = Log(Vec::new());
+    let states = states();
+    log.meta(0);
+    for (uuid, state) in &states {
+        let before = State { deliveries: Vec::new(), correlation: ended(THEN) };
+        log.state(uuid, &before);
+        if uuid.len() % 2 == 0 {
+            log.state(uuid, state);
+        }
+    }
+    for uuid in ["forgotten", "forgotten-early"] {
+        let row = delivery(uuid, Phase::One, "crm");
+        log.state(uuid, &open(Collection::Open { until: FAR }, vec![row]));
+    }
+    log.state("forgotten-early", &State::default());
+    for (name, _) in endpoints() {
+        log.endpoint(name, &EndpointState { held_until: Some(THEN), ..EndpointState::default() });
+    }
+    log.endpoint(
+        "recovered",
+        &EndpointState { failing_since: Some(THEN), ..EndpointState::default() },
+    );
+    log.meta(2);
+    let split = log.0.len();
+    for (uuid, state) in states.iter().filter(|(uuid, _)| uuid.len() % 2 == 1) {
+        log.state(uuid, state);
+    }
+    log.state("forgotten", &State::default());
+    for (name, endpoint) in endpoints() {
+        log.endpoint(name, &endpoint);
+    }
+    log.endpoint("recovered", &EndpointState::default());
+    log.meta(3);
+    (log.0, split)
+}
+
+struct Log(Vec<Change>);
+
+impl Log {
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        let offset = i64::try_from(self.0.len()).unwrap();
+        self.0.push(Change { offset, key, value: Some(value).filter(|value| !value.is_empty()) });
+    }
+
+    fn state(&mut self, uuid: &str, state: &State) {
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        RowKey::write_state(&PhononUuid::new(uuid).unwrap(), &mut key);
+        if !state.is_empty() {
+            row::encode_state(state, &mut value);
+        }
+        self.put(key, value);
+    }
+
+    fn endpoint(&mut self, name: &str, endpoint: &EndpointState) {
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        RowKey::write_endpoint(&webhook(name), &mut key);
+        if *endpoint != EndpointState::default() {
+            row::encode_endpoint(endpoint, &mut value);
+        }
+        self.put(key, value);
+    }
+
+    /// So many flow complete records are taken into account.
+    fn meta(&mut self, next_offset: i64) {
+        let offsets = vec![(TOPIC.to_owned(), 0, next_offset), ("fixture.inbox".to_owned(), 0, 0)];
+        let mut value = Vec::new();
+        row::encode_meta(&Meta { offsets, committed_at: THEN }, &mut value);
+        self.put(RowKey::META.to_vec(), value);
+    }
+}

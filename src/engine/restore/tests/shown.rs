@@ -1,0 +1,186 @@
+//! Rows as lines that a person reads, and that stay the same when a type gets another field: a new field is a new line.
+
+use crate::codec::row::Meta;
+use crate::domain::{
+    Collected, Collection, Correlation, Delivery, Due, EndpointState, Flow, FlowIdentity, Outcome,
+    Source, State, Timestamp,
+};
+use crate::store::Tally;
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+/// Each value with its path behind `what`.
+pub(super) fn lines(what: &str, value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(members) if !members.is_empty() => members
+            .iter()
+            .flat_map(|(name, value)| lines(&format!("{what}.{name}"), value))
+            .collect(),
+        Value::Array(items) if !items.is_empty() => {
+            let items = items.iter().enumerate();
+            items.flat_map(|(index, value)| lines(&format!("{what}[{index}]"), value)).collect()
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => vec![format!("{what} = {value}")],
+    }
+}
+
+pub(super) fn state(state: &State) -> Value {
+    let State { correlation, deliveries } = state;
+    let correlation = match correlation {
+        Correlation::Unknown => json!("unknown"),
+        Correlation::AwaitingFlow(reports) => json!({"awaiting_flow": list(reports, collected)}),
+        Correlation::Open(open) => json!({"open": flow(open)}),
+        Correlation::Silent { flow, reason, until } => {
+            json!({"silent": {"flow": identity(flow), "reason": reason.as_str(), "until": until.as_ms()}})
+        }
+        Correlation::Ended { account, until } => {
+            json!({"ended": {"account": account.0, "until": until.as_ms()}})
+        }
+    };
+    json!({"correlation": correlation, "deliveries": list(deliveries, delivery)})
+}
+
+pub(super) fn endpoint(endpoint: &EndpointState) -> Value {
+    let EndpointState { failing_since, held_until, disabled } = endpoint;
+    json!({
+        "failing_since": time(*failing_since),
+        "held_until": time(*held_until),
+        "disabled": disabled.map(|disabled| json!({"at": disabled.at.as_ms(), "cause": disabled.cause.as_str()})),
+    })
+}
+
+pub(super) fn meta(meta: &Meta) -> Value {
+    let Meta { offsets, committed_at } = meta;
+    let offset = |(topic, partition, next): &(String, i32, i64)| json!([topic, partition, next]);
+    json!({"offsets": list(offsets, offset), "committed_at": committed_at.as_ms()})
+}
+
+pub(super) fn tally(tally: &Tally) -> Value {
+    let Tally { awaiting_flow, open, silent, ended, held } = tally;
+    json!({"awaiting_flow": awaiting_flow, "open": open, "silent": silent, "ended": ended, "held": held})
+}
+
+fn list<T>(items: &[T], shown: impl Fn(&T) -> Value) -> Value {
+    items.iter().map(shown).collect()
+}
+
+fn time(time: Option<Timestamp>) -> Option<i64> {
+    time.map(Timestamp::as_ms)
+}
+
+/// Text as it is; other bytes by their escapes.
+fn bytes(bytes: &Bytes) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => json!(text),
+        Err(_) => json!({"bytes": bytes.escape_ascii().to_string()}),
+    }
+}
+
+fn source(source: &Source) -> Value {
+    let Source { topic, partition, offset, timestamp } = source;
+    json!([**topic, partition, offset, timestamp.as_ms()])
+}
+
+fn identity(identity: &FlowIdentity) -> Value {
+    let FlowIdentity { account, flow, content } = identity;
+    json!({"account": account.0, "flow": flow.map(|flow| flow.0), "content": content})
+}
+
+fn flow(flow: &Flow) -> Value {
+    let Flow { identity: own, accepted_at, source: from, webhook, keys, sms, reports, collection } =
+        flow;
+    json!({
+        "identity": identity(own),
+        "accepted_at": accepted_at.as_ms(),
+        "source": source(from),
+        "webhook": webhook.as_str(),
+        "keys": keys.as_ref().map(bytes),
+        "sms": sms.as_ref().map(|sms| list(sms, |id| json!(id.as_str()))),
+        "reports": list(reports, collected),
+        "collection": match collection {
+            Collection::Open { until } => json!({"open": until.as_ms()}),
+            Collection::Complete => json!("complete"),
+            Collection::TimedOut => json!("timed_out"),
+            Collection::NotWanted => json!("not_wanted"),
+        },
+    })
+}
+
+fn collected(report: &Collected) -> Value {
+    let Collected { account, sms, class, seen, body, raw, sent, source: from, expires_at } = report;
+    json!({
+        "account": account.0,
+        "sms": sms.as_str(),
+        "class": format!("{class:?}"),
+        "seen": seen,
+        "body": body.as_ref().map(bytes),
+        "raw": raw.as_ref().map(bytes),
+        "sent": sent,
+        "source": source(from),
+        "expires_at": time(*expires_at),
+    })
+}
+
+fn delivery(delivery: &Delivery) -> Value {
+    let Delivery {
+        id,
+        phase,
+        account,
+        webhook,
+        body,
+        source: from,
+        scheduled_at,
+        due,
+        attempts,
+        replays,
+        first_attempt_at,
+        last_attempt_at,
+        last_outcome,
+    } = delivery;
+    json!({
+        "id": id.to_string(),
+        "phase": phase.number(),
+        "account": account.0,
+        "webhook": webhook.as_str(),
+        "body": bytes(body),
+        "source": source(from),
+        "scheduled_at": scheduled_at.as_ms(),
+        "due": match due {
+            Due::At(at) => json!(at.as_ms()),
+            Due::AfterPhaseOne => json!("after phase 1"),
+        },
+        "attempts": attempts,
+        "replays": replays,
+        "first_attempt_at": time(*first_attempt_at),
+        "last_attempt_at": time(*last_attempt_at),
+        "last_outcome": last_outcome.as_ref().map(outcome),
+    })
+}
+
+fn outcome(outcome: &Outcome) -> Value {
+    let Outcome {
+        verdict,
+        status,
+        duration_ms,
+        response,
+        response_truncated,
+        retry_after_ms,
+        reason,
+        error,
+    } = outcome;
+    json!({
+        "verdict": format!("{verdict:?}"),
+        "status": status,
+        "duration_ms": duration_ms,
+        "response": bytes(response),
+        "response_truncated": response_truncated,
+        "retry_after_ms": retry_after_ms,
+        "reason": reason.map(|reason| reason.as_str()),
+        "error": error,
+    })
+}

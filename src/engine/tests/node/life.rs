@@ -1,0 +1,100 @@
+//! How processes begin and end.
+
+use super::Process;
+use crate::engine::input::Input;
+use crate::engine::tests::reader::Reader;
+use crate::engine::tests::world::World;
+use crate::engine::wires::Wires;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl World {
+    /// Whatever was done may be news to a poll thread.
+    pub(in crate::engine::tests) fn wake_readers(&self) {
+        for node in &self.nodes {
+            if let Some(process) = node.process.borrow_mut().as_mut() {
+                process.reader_rests = false;
+            }
+        }
+    }
+
+    /// Starts the process of an instance, unless there is one.
+    pub(in crate::engine::tests) fn start(&self, node: usize) {
+        let instance = &self.nodes[node];
+        instance.start_at_ms.set(None);
+        if instance.process.borrow().is_some() {
+            return;
+        }
+        self.tell(|| format!("node {node}: starts"));
+        instance.incarnation.set(instance.incarnation.get() + 1);
+        instance.paused_until_ms.set(0);
+        let wires = Wires::default();
+        let member = self.group.borrow_mut().join(node, self.passed_ms());
+        let reader = Reader::new(node, member, self.setting.topics.clone(), wires.sink());
+        *instance.process.borrow_mut() = Some(Process {
+            shell: None,
+            is_booted: false,
+            inputs: Vec::new(),
+            wires,
+            reader: Rc::new(RefCell::new(reader)),
+            reader_rests: false,
+            clock: None,
+            queue: Arc::default(),
+            flights: Vec::new(),
+            restores: Vec::new(),
+            wake_ms: self.passed_ms(),
+            idle_rounds: 0,
+            membership: (member, None),
+            returns: 0,
+            losses: 0,
+        });
+    }
+
+    /// Asks a process to end.
+    pub(in crate::engine::tests) fn stop(&self, node: usize) {
+        let process = self.nodes[node].process.borrow();
+        if let Some(process) = &*process {
+            self.tell(|| format!("node {node}: is asked to end"));
+            if !process.is_booted {
+                self.plan(self.passed_ms(), crate::engine::tests::plan::Action::Kill(node));
+                return;
+            }
+            process.wires.stopping.store(true, Ordering::SeqCst);
+            process.wires.mailbox.put_urgent(Input::Shutdown);
+        }
+    }
+
+    /// Kills a process, as SIGKILL does.
+    pub(in crate::engine::tests) fn kill(&self, node: usize) {
+        if self.nodes[node].process.borrow().is_some() {
+            self.tell(|| format!("node {node}: is killed"));
+            self.count("kill");
+            self.bury(node, false);
+        }
+    }
+
+    /// What is left of a process that has ended.
+    pub(in crate::engine::tests) fn bury(&self, node: usize, is_clean: bool) {
+        let instance = &self.nodes[node];
+        let Some(process) = instance.process.borrow_mut().take() else { return };
+        instance.paused_until_ms.set(0);
+        self.ledger.borrow_mut().excuse(node, 1);
+        if let Ok(reader) = process.reader.try_borrow() {
+            self.group.borrow_mut().falls_silent(reader.member, self.passed_ms());
+        }
+        for flight in &process.flights {
+            // What was written to the socket may arrive all the same.
+            if !flight.has_arrived && self.dice.borrow_mut().one_in(2) {
+                self.arrive(flight);
+            }
+        }
+        for content in instance.disk.contents().values_mut() {
+            let pending = content.pending() as u64;
+            let kept = if is_clean { pending } else { self.dice.borrow_mut().between(0, pending) };
+            content.crash(usize::try_from(kept).unwrap());
+        }
+        drop(process);
+    }
+}

@@ -1,0 +1,77 @@
+//! The inputs that are kept: a folder per target.
+
+use crate::target::Target;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus")
+}
+
+fn read(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut inputs: Vec<_> = entries
+        .map(|entry| entry.expect("the corpus can be read"))
+        .map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            (name, fs::read(entry.path()).expect("an input can be read"))
+        })
+        .collect();
+    inputs.sort();
+    inputs
+}
+
+/// The names of the folders.
+pub(crate) fn folders() -> Vec<String> {
+    let entries = fs::read_dir(root()).expect("there is a corpus");
+    entries.map(|e| e.expect("it can be read").file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// The inputs of `target` that are kept, by name, and those that the program writes today.
+pub(crate) fn kept(target: &Target) -> Vec<(String, Vec<u8>)> {
+    let mut inputs = read(&root().join(target.name));
+    let seeds = (target.seeds)().into_iter().enumerate();
+    inputs.extend(seeds.map(|(index, input)| (format!("seed {index}"), input)));
+    inputs
+}
+
+/// What mutations begin with.
+pub(crate) fn all(target: &Target) -> Vec<Vec<u8>> {
+    kept(target).into_iter().map(|(_, input)| input).collect()
+}
+
+/// Keeps an input that broke `target`.
+pub(crate) fn keep(target: &Target, input: &[u8]) -> PathBuf {
+    let folder = root().join(target.name);
+    fs::create_dir_all(&folder).expect("the corpus can be written");
+    let file = folder.join(format!("broke-{:016x}", xxhash_rust::xxh3::xxh3_64(input)));
+    fs::write(&file, input).expect("the corpus can be written");
+    file
+}
+
+/// Where long runs keep what they have found from one to the next, if anywhere.
+fn found(target: &Target) -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("RINGBACK_FUZZ_FOUND")?).join(target.name);
+    fs::create_dir_all(&folder).ok()?;
+    Some(folder)
+}
+
+/// What earlier long runs have found.
+pub(crate) fn remembered(target: &Target) -> Vec<Vec<u8>> {
+    let inputs = found(target).map(|folder| read(&folder)).unwrap_or_default();
+    inputs.into_iter().filter(|(name, _)| name != NOW).map(|(_, input)| input).collect()
+}
+
+/// Remembers an input that reached something new.
+pub(crate) fn remember(target: &Target, input: &[u8]) {
+    let Some(folder) = found(target) else { return };
+    let name = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(input));
+    fs::write(folder.join(name), input).expect("what was found can be kept");
+}
+
+const NOW: &str = "now";
+
+/// The file that holds the input that is being run, so that one that ends the process is known.
+pub(crate) fn now(target: &Target) -> Option<fs::File> {
+    fs::File::create(found(target)?.join(NOW)).ok()
+}

@@ -1,0 +1,87 @@
+//! The targets, a module per kind of foreign bytes. A new one goes into the table below.
+
+mod command;
+mod config;
+mod delivery;
+mod event;
+pub(crate) mod record;
+mod replay;
+mod row;
+pub(crate) mod sample;
+mod schema;
+mod store;
+
+use crate::target::{Seen, Target};
+use std::fmt::Debug;
+
+/// All of them.
+pub(crate) static TARGETS: &[Target] = &[
+    record::FLOW,
+    record::REPORT,
+    row::STATE,
+    row::ENDPOINT,
+    row::META,
+    command::REPLAY,
+    command::ENDPOINT,
+    command::LETTER,
+    schema::ANSWER,
+    schema::SCHEMA,
+    store::KEY,
+    store::CHECKPOINT,
+    event::END,
+    event::FACT,
+    event::OUTCOME,
+    event::MASK,
+    replay::AGE,
+    replay::TARGET,
+    replay::NOTE,
+    delivery::RETRY,
+    delivery::ADDRESS,
+    delivery::SECRET,
+    delivery::PROXY,
+    config::SETTINGS,
+    config::ACCOUNTS,
+    config::VARIABLES,
+    config::URL,
+];
+
+fn seen(what: impl Debug + 'static) -> Seen {
+    Box::new(what)
+}
+
+/// The two parts of an input, between which an empty line stands.
+fn split(input: &[u8]) -> (&[u8], &[u8]) {
+    let end = input.windows(2).position(|two| two == b"\n\n");
+    end.map_or((input, &[]), |at| (&input[..at], &input[at + 2..]))
+}
+
+/// The samples of `config/examples`.
+const FLOW: &str = include_str!("../../config/examples/flow-complete.json");
+const REPORT: &str = include_str!("../../config/examples/sms-delivery-report.json");
+
+/// What stands in records, commands and letters.
+const JSON_WORDS: &[&str] = &[
+    "\"phononUuid\":",
+    "\"accountID\":",
+    "\"flowId\":",
+    "\"webhookEnabled\":",
+    "\"callDetails\":",
+    "\"keys\":",
+    "\"recordingUrls\":",
+    "\"sms\":",
+    "\"id\":",
+    "\"deliveryStatus\":",
+    "\"phonon\\u0055uid\":",
+    "null",
+    "true",
+    "[]",
+    "{}",
+    "[{",
+    "}]",
+    ",\"\":",
+    "\"\\u0000\"",
+    "\"\\ud800\"",
+    "DELIVERED",
+    "1e400",
+    "-0.0e-0",
+];

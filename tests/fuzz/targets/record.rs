@@ -1,0 +1,144 @@
+//! Records of the input topics, in all encodings.
+
+use super::{FLOW as FLOW_SAMPLE, JSON_WORDS, REPORT as REPORT_SAMPLE, sample, seen};
+use crate::target::{Seen, Target};
+use apache_avro::Schema;
+use ringback::codec::source::{Decoded, Decoder};
+use ringback::domain::{FlowComplete, RecordKind};
+use std::cell::RefCell;
+
+pub(super) const FLOW: Target = Target {
+    name: "flow-complete",
+    run: |input| record(RecordKind::Flow, input),
+    seeds: || seeds(FLOW_SCHEMA, FLOW_SAMPLE),
+    words: JSON_WORDS,
+    bytes_per_byte: 600,
+};
+
+pub(super) const REPORT: Target = Target {
+    name: "delivery-report",
+    run: |input| record(RecordKind::Report, input),
+    seeds: || seeds(REPORT_SCHEMA, REPORT_SAMPLE),
+    words: JSON_WORDS,
+    bytes_per_byte: 600,
+};
+
+pub(crate) const FLOW_SCHEMA: &str = include_str!("../../../schemas/flow-complete.avsc");
+pub(crate) const REPORT_SCHEMA: &str = include_str!("../../../schemas/sms-delivery-report.avsc");
+
+/// Versions of the schemas that a registry may have: ids from 1 on.
+fn registry() -> Vec<String> {
+    let newer = |text: &str| {
+        text.replacen("\"fields\": [", "\"fields\": [{\"name\": \"more\", \"type\": {\"type\": \"map\", \"values\": [\"null\", \"bytes\", \"float\", {\"type\": \"array\", \"items\": \"double\"}]}, \"default\": {}},", 1)
+    };
+    [FLOW_SCHEMA, REPORT_SCHEMA].iter().flat_map(|text| [(*text).to_owned(), newer(text)]).collect()
+}
+
+fn seeds(schema: &str, json: &str) -> Vec<Vec<u8>> {
+    let record = serde_json::from_str(json).expect("the sample is JSON");
+    let mut seeds = vec![json.as_bytes().to_vec(), sample::single_object(schema, &record)];
+    for (id, writer) in (1_u32..).zip(registry()) {
+        let schema = Schema::parse_str(&writer).expect("a schema");
+        let mut record = record.clone();
+        record["more"] = serde_json::json!({"a": null, "b": [1.5], "c": 0.5});
+        if writer.contains("FlowComplete") == (json == FLOW_SAMPLE) {
+            seeds.push([&[0][..], &id.to_be_bytes(), &sample::datum(&schema, &record)].concat());
+        }
+    }
+    seeds
+}
+
+thread_local! {
+    static DECODER: RefCell<Decoder> = RefCell::new({
+        let mut decoder = Decoder::new(true);
+        for (id, schema) in (1..).zip(registry()) {
+            decoder.add_schema(id, &schema).expect("the schema can be used");
+        }
+        decoder
+    });
+}
+
+fn record(kind: RecordKind, input: &[u8]) -> Seen {
+    let decoded = DECODER.with_borrow_mut(|decoder| {
+        let decoded = decoder.decode(kind, input);
+        check(decoder, kind, &decoded, input, is_json(input));
+        decoded
+    });
+    seen(decoded)
+}
+
+/// What holds of whatever was decoded.
+pub(super) fn check(
+    decoder: &mut Decoder,
+    kind: RecordKind,
+    decoded: &Decoded,
+    input: &[u8],
+    json: bool,
+) {
+    match decoded {
+        Decoded::Flow(flow) => {
+            assert_eq!(kind, RecordKind::Flow);
+            assert_json(&flow.body);
+            assert_json(&flow.body[flow.keys.clone()]);
+            if json {
+                assert!(
+                    flow.body.len() <= 2 * input.len() + 100,
+                    "a body is about as long as its record"
+                );
+                // What the library takes for JSON is at least what we take for it.
+                assert_json(input);
+            }
+            again_from_its_body(decoder, flow);
+        }
+        Decoded::Report(report) => {
+            assert_eq!(kind, RecordKind::Report);
+            assert_json(&report.body);
+            assert_eq!(
+                report.raw.as_deref().unwrap_or(&report.body),
+                input,
+                "the record is kept as it came"
+            );
+            let again = decoder.decode(kind, &report.body);
+            let Decoded::Report(again) = again else {
+                panic!("the report's own JSON is {again:?}")
+            };
+            assert_eq!(
+                (again.uuid, again.account, again.sms),
+                (report.uuid.clone(), report.account, report.sms.clone())
+            );
+            assert_eq!((again.status, again.content), (report.status.clone(), report.content));
+            assert_eq!((&again.body, again.raw), (&report.body, None));
+        }
+        Decoded::NeedsSchema(id) => assert_eq!(input[..5], [&[0][..], &id.to_be_bytes()].concat()),
+        Decoded::Bad(bad) => assert!(!bad.detail.is_empty() && bad.detail.len() < 300),
+    }
+}
+
+/// A body's parts, as a record, become the same body.
+fn again_from_its_body(decoder: &mut Decoder, flow: &FlowComplete) {
+    let body = std::str::from_utf8(&flow.body).expect("a body is UTF-8");
+    let record = body.replacen("\"phonon-uuid\":", "\"phononUuid\":", 1).replacen(
+        '{',
+        "{\"accountID\":7,",
+        1,
+    );
+    // The uuid's member is named after the keys, in which its name may stand too.
+    if flow.body.windows(14).filter(|part| part == b"\"phonon-uuid\":").count() > 1 {
+        return;
+    }
+    let again = decoder.decode(RecordKind::Flow, record.as_bytes());
+    let Decoded::Flow(again) = again else { panic!("the body as a record is {again:?}") };
+    assert_eq!((again.uuid, &again.body, &again.keys), (flow.uuid.clone(), &flow.body, &flow.keys));
+}
+
+fn is_json(input: &[u8]) -> bool {
+    !matches!(input, [0, ..] | [0xc3, 1, ..])
+}
+
+/// The library reads it, without asking what its numbers and surrogates mean.
+fn assert_json(text: &[u8]) {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let read: Result<serde::de::IgnoredAny, _> = serde::Deserialize::deserialize(&mut reader);
+    let end = read.and_then(|_| reader.end());
+    assert!(end.is_ok(), "{} is no JSON: {end:?}", text.escape_ascii());
+}

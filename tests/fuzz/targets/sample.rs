@@ -1,0 +1,162 @@
+//! One of everything, in every variant, for seeds and properties.
+
+use apache_avro::Schema;
+use apache_avro::rabin::Rabin;
+use apache_avro::types::Value as Avro;
+use apache_avro::writer::datum::GenericDatumWriter;
+use bytes::Bytes;
+use ringback::codec::row::Meta;
+use ringback::domain::{
+    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
+    Due, EndpointState, ErrorReason, Flow, FlowId, FlowIdentity, IgnoreReason, Outcome, Phase,
+    PhononUuid, SmsId, Source, State, StatusClass, Timestamp, Verdict, WebhookName,
+};
+use serde_json::Value;
+
+pub(crate) const AT: Timestamp = Timestamp::from_ms(1_697_696_721_042);
+
+pub(crate) fn uuid() -> PhononUuid {
+    PhononUuid::new("bd706f90-aa14-47ea-9844-3d1e1123f4ee").expect("it is one")
+}
+
+pub(crate) fn webhook() -> WebhookName {
+    WebhookName::new("crm").expect("it is one")
+}
+
+pub(crate) fn source() -> Source {
+    Source { topic: "flow-complete".into(), partition: 3, offset: 42, timestamp: AT }
+}
+
+pub(crate) fn outcome() -> Outcome {
+    Outcome {
+        verdict: Verdict::Retry,
+        status: Some(503),
+        duration_ms: 1042,
+        response: Bytes::from_static(b"busy \"now\" \xff"),
+        response_truncated: true,
+        retry_after_ms: None,
+        reason: Some(ErrorReason::Refused),
+        error: Some("the endpoint answered 503".into()),
+    }
+}
+
+pub(crate) fn delivery(phase: Phase) -> Delivery {
+    Delivery {
+        id: DeliveryId::derive(&uuid(), phase.number(), []),
+        phase,
+        account: AccountId(28),
+        webhook: webhook(),
+        body: Bytes::from_static("{\"text\":\"फोनन\"}".as_bytes()),
+        source: source(),
+        scheduled_at: AT,
+        due: if phase == Phase::One { Due::At(AT) } else { Due::AfterPhaseOne },
+        attempts: 2,
+        replays: 1,
+        first_attempt_at: Some(AT),
+        last_attempt_at: Some(AT.plus_ms(5000)),
+        last_outcome: (phase == Phase::One).then(outcome),
+    }
+}
+
+fn report(id: &str, class: StatusClass) -> Collected {
+    Collected {
+        account: AccountId(28),
+        sms: SmsId::new(id).expect("it is one"),
+        class,
+        seen: vec![1, u64::MAX],
+        body: Some(Bytes::from_static(b"{}")),
+        raw: Some(Bytes::from_static(b" {}")),
+        sent: class == StatusClass::Final,
+        source: source(),
+        expires_at: Some(AT),
+    }
+}
+
+fn flow(collection: Collection) -> Flow {
+    Flow {
+        identity: FlowIdentity { account: AccountId(28), flow: Some(FlowId(200)), content: 5 },
+        accepted_at: AT,
+        source: source(),
+        webhook: webhook(),
+        keys: Some(Bytes::from_static(b"[]")),
+        sms: Some(vec![SmsId::new("a").expect("it is one"), SmsId::new("b").expect("it is one")]),
+        reports: vec![report("a", StatusClass::Final), report("b", StatusClass::Intermediate)],
+        collection,
+    }
+}
+
+pub(crate) fn states() -> Vec<State> {
+    let identity = FlowIdentity { account: AccountId(-1), flow: None, content: u64::MAX };
+    let correlations = [
+        Correlation::Unknown,
+        Correlation::AwaitingFlow(vec![report("a", StatusClass::Final)]),
+        Correlation::Open(flow(Collection::Open { until: AT })),
+        Correlation::Open(flow(Collection::Complete)),
+        Correlation::Open(flow(Collection::TimedOut)),
+        Correlation::Open(flow(Collection::NotWanted)),
+        Correlation::Silent { flow: identity, reason: IgnoreReason::NotifyOff, until: AT },
+        Correlation::Ended { account: AccountId(28), until: AT },
+    ];
+    let deliveries = Phase::ALL.map(delivery).to_vec();
+    correlations
+        .into_iter()
+        .map(|correlation| State { correlation, deliveries: deliveries.clone() })
+        .collect()
+}
+
+pub(crate) fn endpoints() -> Vec<EndpointState> {
+    let disabled = |cause| Some(Disabled { at: AT, cause });
+    vec![
+        EndpointState::default(),
+        EndpointState { held_until: Some(AT), ..EndpointState::default() },
+        EndpointState {
+            failing_since: Some(AT),
+            disabled: disabled(DisableCause::Failing),
+            held_until: None,
+        },
+        EndpointState {
+            failing_since: Some(AT),
+            disabled: disabled(DisableCause::Gone),
+            held_until: None,
+        },
+    ]
+}
+
+pub(crate) fn metas() -> Vec<Meta> {
+    let offsets = vec![
+        ("flow-complete".to_owned(), 3, 42),
+        ("ringback.inbox".to_owned(), i32::MAX, i64::MAX),
+    ];
+    vec![Meta::default(), Meta { offsets, committed_at: AT }]
+}
+
+/// JSON as Avro without a schema, to be resolved to one.
+fn untyped(json: &Value) -> Avro {
+    match json {
+        Value::Null => Avro::Null,
+        Value::Bool(value) => Avro::Boolean(*value),
+        Value::Number(value) => match value.as_i64() {
+            Some(value) => Avro::Long(value),
+            None => Avro::Double(value.as_f64().expect("a number of 64 bits")),
+        },
+        Value::String(value) => Avro::String(value.clone()),
+        Value::Array(items) => Avro::Array(items.iter().map(untyped).collect()),
+        Value::Object(fields) => {
+            Avro::Map(fields.iter().map(|(name, value)| (name.clone(), untyped(value))).collect())
+        }
+    }
+}
+
+/// The datum of `record` by `schema`.
+pub(crate) fn datum(schema: &Schema, record: &Value) -> Vec<u8> {
+    let value = untyped(record).resolve(schema).expect("the record fits the schema");
+    let writer = GenericDatumWriter::builder(schema).build().expect("a writer");
+    writer.write_value_to_vec(value).expect("it can be written")
+}
+
+/// Avro's single-object encoding of `record`.
+pub(crate) fn single_object(schema: &str, record: &Value) -> Vec<u8> {
+    let schema = Schema::parse_str(schema).expect("a schema");
+    let fingerprint = schema.fingerprint::<Rabin>().bytes;
+    [&[0xc3, 0x01][..], &fingerprint, &datum(&schema, record)].concat()
+}
