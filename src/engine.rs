@@ -58,7 +58,7 @@ const HAND_BYTES: usize = 32 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The store failed or is corrupt.
-    #[error("the store can't be trusted any more")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// A Kafka client could not be made.
     #[error("Kafka can't be used")]

@@ -47,7 +47,7 @@ const OPEN_FILES_MAX: i32 = 512;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The directory can't be opened.
-    #[error("the store in {directory} can't be opened; is another instance running there?")]
+    #[error("the store in {} ([store] directory) can't be opened; {}", directory.display(), advice(source))]
     Open {
         /// `[store] directory`
         directory: PathBuf,
@@ -71,8 +71,13 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// Reading or writing failed.
-    #[error("the store failed")]
-    Io(#[from] rocksdb::Error),
+    #[error("the store in {} ([store] directory) has failed; {}", directory.display(), advice(source))]
+    Io {
+        /// `[store] directory`
+        directory: PathBuf,
+        /// What RocksDB says.
+        source: rocksdb::Error,
+    },
     /// A newer version wrote it, and this one leaves it alone.
     #[error(
         "a newer version has written to partition {partition}: {what}; run that version again, or a later one: this one can't go \
@@ -92,6 +97,30 @@ pub enum StoreError {
         /// Which row.
         what: String,
     },
+}
+
+/// What an operator can do about it. RocksDB tells causes apart in words only; the file's name stands among them.
+fn advice(error: &rocksdb::Error) -> &'static str {
+    const CAUSES: [(&str, &str); 8] = [
+        ("No space left", "its disk is full: make room there and start again"),
+        ("Disk quota exceeded", "its disk quota is used up: raise it and start again"),
+        (
+            "File too large",
+            "the process may not write files that large (RLIMIT_FSIZE): raise the limit and start again",
+        ),
+        ("While lock file", "is another instance running there? each has a directory of its own"),
+        ("Read-only file system", "its disk is read-only: mount it for writing and start again"),
+        ("File exists", "something else stands there: remove it, or name another directory"),
+        ("Permission denied", "let the daemon's user read and write there and start again"),
+        (
+            "No such file",
+            "somebody has removed its files: delete what is left of them and start again",
+        ),
+    ];
+    let text = error.as_ref();
+    let known = CAUSES.iter().find(|(words, _)| text.contains(words)).map(|(_, advice)| *advice);
+    let broken = "its disk is broken or its files are damaged: mend that, or delete the directory, and start again";
+    known.unwrap_or(broken)
 }
 
 impl StoreError {
@@ -192,7 +221,8 @@ impl Database {
     fn family(&self, number: u32) -> Result<Rocks, StoreError> {
         let name = family_name(number);
         if self.db.cf_handle(&name).is_none() {
-            self.db.create_cf(&name, &self.options)?;
+            let made = self.db.create_cf(&name, &self.options);
+            made.map_err(|source| family::failed(&self.db, source))?;
         }
         Ok(Rocks {
             db: self.db.clone(),

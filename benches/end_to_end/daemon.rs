@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 /// A daemon's place: its directory and what it is configured with.
 pub(crate) struct Place {
     name: String,
+    accounts: String,
     dir: PathBuf,
     port: u16,
 }
@@ -57,14 +58,23 @@ signing_secrets = ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]
         inputs: &Inputs,
         accounts: &str,
     ) -> Self {
-        let dir = run_dir().join(name);
+        Self::instance(kafka, name, 0, inputs, accounts)
+    }
+
+    /// A second instance of the same daemon.
+    pub(crate) fn sibling(&self, kafka: &Kafka, inputs: &Inputs) -> Self {
+        Self::instance(kafka, &self.name, 1, inputs, &self.accounts)
+    }
+
+    fn instance(kafka: &Kafka, name: &str, number: u8, inputs: &Inputs, accounts: &str) -> Self {
+        let dir = run_dir().join(format!("{name}-{number}"));
         std::fs::create_dir_all(&dir).expect("a directory for the daemon");
         let port = free_port();
         let settings = format!(
             r#"[kafka]
 bootstrap_servers = "{}"
 group_id = "{name}"
-instance_id = "{name}-0"
+instance_id = "{name}-{number}"
 [topics]
 flow_complete = "{}"
 delivery_report = "{}"
@@ -89,7 +99,7 @@ initial_interval_ms = 3600000
         );
         std::fs::write(dir.join("ringback.toml"), settings).expect("the settings");
         std::fs::write(dir.join("accounts.toml"), accounts).expect("the accounts");
-        Self { name: name.to_owned(), dir, port }
+        Self { name: name.to_owned(), accounts: accounts.to_owned(), dir, port }
     }
 
     /// The changelog's name.

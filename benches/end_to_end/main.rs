@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! cargo bench --bench end_to_end -- [throughput] [latency] [idle] [waiting] [restore] [neighbours] [lanes]
-//!     [--flows 50000] [--rounds 3] [--seconds 15] [--rate N] [--waiting 1000000] [--in-flight 64]
+//!     [comeback] [outage] [--flows 50000] [--rounds 3] [--seconds 15] [--rate N] [--waiting 1000000] [--backlog 1000000]
+//!     [--in-flight 64]
 //! ```
 //!
 //! Without a part's name all are run. `RINGBACK_BIN` measures another build of the daemon, `RINGBACK_KEEP` keeps the
@@ -22,6 +23,7 @@ mod bare;
 mod crowd;
 mod daemon;
 mod load;
+mod outages;
 mod parts;
 mod process;
 mod receiver;
@@ -83,6 +85,7 @@ fn measure(words: &[&str]) {
             "--seconds" => sizes.seconds = number(),
             "--rate" => sizes.rate = Some(number()),
             "--waiting" => sizes.waiting = number(),
+            "--backlog" => sizes.backlog = number(),
             "--in-flight" => sizes.in_flight = number(),
             part if parts::ALL.contains(&part) => wanted.push(part),
             other => panic!("{other} is none of {:?} nor a size", parts::ALL),

@@ -6,6 +6,7 @@ use crate::crowd;
 use crate::daemon::{Daemon, Place};
 use crate::kafka::Kafka;
 use crate::load::{self, Gateway, Inputs, PARTITIONS, Templates};
+use crate::outages;
 use crate::process::{cpu_us, memory_kib, settle, threads_cpu_us};
 use crate::receiver::{Receiver, now_us};
 use crate::table::{Figure, Target};
@@ -15,8 +16,17 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// The parts' names.
-pub(crate) const ALL: [&str; 7] =
-    ["throughput", "latency", "idle", "waiting", "restore", "neighbours", "lanes"];
+pub(crate) const ALL: [&str; 9] = [
+    "throughput",
+    "latency",
+    "idle",
+    "waiting",
+    "restore",
+    "neighbours",
+    "lanes",
+    "comeback",
+    "outage",
+];
 
 /// The broker compiles its code and clients make their connections: what comes before is not counted.
 const WARM_UP_SECONDS: usize = 3;
@@ -34,6 +44,8 @@ pub(crate) struct Sizes {
     pub(crate) rate: Option<usize>,
     /// Deliveries that wait for an endpoint that is down.
     pub(crate) waiting: usize,
+    /// Records that gathered before the daemon; half as many deliveries wait for an endpoint that comes back.
+    pub(crate) backlog: usize,
     /// Requests in flight.
     pub(crate) in_flight: usize,
 }
@@ -46,6 +58,7 @@ impl Default for Sizes {
             seconds: 15,
             rate: None,
             waiting: 1_000_000,
+            backlog: 1_000_000,
             in_flight: 64,
         }
     }
@@ -106,6 +119,12 @@ pub(crate) fn run(wanted: &[&str], sizes: &Sizes) -> Vec<Figure> {
     }
     if wants("lanes") {
         crowd::lanes(&broker, &mut bench.receiver, sizes.waiting, &mut bench.figures);
+    }
+    if wants("comeback") {
+        outages::comeback(&broker, &mut bench.receiver, sizes, &mut bench.figures);
+    }
+    if wants("outage") {
+        outages::outage(&broker, &mut bench.receiver, sizes, &mut bench.figures);
     }
     bench.figures
 }

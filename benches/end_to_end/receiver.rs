@@ -1,5 +1,6 @@
 //! The endpoint: a process that answers 200 at once and counts. It is told over its standard input what to do, a word a line:
-//! `count` tells how many requests came and when the first and the last, `take` tells every arrival, `reset` forgets.
+//! `count` tells how many requests came and when the first and the last, `take` tells every arrival, `reset` forgets; from
+//! `down` to `up` every connection is closed at once.
 //!
 //! It speaks just as much HTTP/1.1 as a webhook needs, a thread per connection, since it shares the cores with what is measured.
 
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +29,7 @@ struct Seen {
     count: AtomicU64,
     first_us: AtomicU64,
     last_us: AtomicU64,
+    down: AtomicBool,
     /// Arrival, phase and uuid.
     arrivals: Mutex<Vec<(u64, u8, [u8; 36])>>,
 }
@@ -41,6 +43,9 @@ pub(crate) fn run() {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let seen = shared.clone();
+            if seen.down.load(Ordering::Relaxed) {
+                continue;
+            }
             // A connection that breaks is its client's to make again.
             std::thread::spawn(move || serve(stream, &seen));
         }
@@ -66,6 +71,10 @@ impl Seen {
                     text += &format!("{at} {phase} {}\n", String::from_utf8_lossy(&uuid));
                 }
                 out.write_all(text.as_bytes())
+            }
+            "down" | "up" => {
+                self.down.store(word == "down", Ordering::Relaxed);
+                writeln!(out, "done")
             }
             _ => {
                 for number in [&self.count, &self.first_us, &self.last_us] {
@@ -182,6 +191,11 @@ impl Receiver {
     /// Forgets everything so far.
     pub(crate) fn reset(&mut self) {
         self.ask("reset");
+    }
+
+    /// From now on it closes every connection, or serves again.
+    pub(crate) fn set_down(&mut self, down: bool) {
+        self.ask(if down { "down" } else { "up" });
     }
 
     /// How many requests came since.

@@ -54,7 +54,7 @@ pub(super) enum Scan {
 
 /// Entries in the order of their keys.
 pub(super) enum Entries<'a> {
-    Rocks(DBIteratorWithThreadMode<'a, Db>),
+    Rocks(&'a Db, DBIteratorWithThreadMode<'a, Db>),
     #[cfg(test)]
     Memory(std::vec::IntoIter<Entry>),
 }
@@ -62,14 +62,23 @@ pub(super) enum Entries<'a> {
 /// Tells the files in the scratch directory apart.
 static FILES: AtomicU64 = AtomicU64::new(0);
 
+/// Reading or writing failed.
+pub(super) fn failed(db: &Db, source: rocksdb::Error) -> StoreError {
+    StoreError::Io { directory: db.path().to_owned(), source }
+}
+
 impl Rocks {
+    fn done<T>(&self, result: Result<T, rocksdb::Error>) -> Result<T, StoreError> {
+        result.map_err(|source| failed(&self.db, source))
+    }
+
     fn handle(&self) -> Arc<BoundColumnFamily<'_>> {
         #[expect(clippy::expect_used, reason = "made with the handle, and never dropped")]
         self.db.cf_handle(&self.name).expect("a partition's column family outlives its handles")
     }
 
     fn write(&self, writes: WriteBatch) -> Result<(), StoreError> {
-        Ok(self.db.write_opt(writes, &self.unlogged)?)
+        self.done(self.db.write_opt(writes, &self.unlogged))
     }
 
     fn scan(&self, scan: Scan, lower: Vec<u8>, upper: Vec<u8>) -> DBIteratorWithThreadMode<'_, Db> {
@@ -86,14 +95,14 @@ impl Rocks {
     fn clear(&self) -> Result<(), StoreError> {
         let family = self.handle();
         // No key is longer than a uuid and its kind, and none begins with 0xff.
-        self.db.delete_range_cf(&family, [0_u8].as_slice(), [0xff_u8].as_slice())?;
-        Ok(self.db.flush_cf(&family)?)
+        self.done(self.db.delete_range_cf(&family, [0_u8].as_slice(), [0xff_u8].as_slice()))?;
+        self.done(self.db.flush_cf(&family))
     }
 
     fn ingest<'a>(
         &self,
         entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), rocksdb::Error> {
         let file = self.scratch.join(format!("{}.sst", FILES.fetch_add(1, Ordering::Relaxed)));
         let mut writer = SstFileWriter::create(&self.options);
         writer.open(&file)?;
@@ -106,7 +115,7 @@ impl Rocks {
         writer.finish()?;
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
-        Ok(self.db.ingest_external_file_cf_opts(&self.handle(), &options, vec![file])?)
+        self.db.ingest_external_file_cf_opts(&self.handle(), &options, vec![file])
     }
 
     fn bytes(&self) -> u64 {
@@ -167,7 +176,7 @@ impl Family {
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self {
-            Self::Rocks(rocks) => Ok(rocks.db.get_cf(&rocks.handle(), key)?),
+            Self::Rocks(rocks) => rocks.done(rocks.db.get_cf(&rocks.handle(), key)),
             #[cfg(test)]
             Self::Memory(family) => Ok(family.get(key)),
         }
@@ -176,7 +185,7 @@ impl Family {
     /// The entries from `lower` up to below `upper`.
     pub(super) fn scan(&self, scan: Scan, lower: Vec<u8>, upper: Vec<u8>) -> Entries<'_> {
         match self {
-            Self::Rocks(rocks) => Entries::Rocks(rocks.scan(scan, lower, upper)),
+            Self::Rocks(rocks) => Entries::Rocks(&rocks.db, rocks.scan(scan, lower, upper)),
             #[cfg(test)]
             Self::Memory(family) => Entries::Memory(family.scan(lower, upper)),
         }
@@ -194,7 +203,7 @@ impl Family {
     /// Makes everything written so far durable.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         match self {
-            Self::Rocks(rocks) => Ok(rocks.db.flush_cf(&rocks.handle())?),
+            Self::Rocks(rocks) => rocks.done(rocks.db.flush_cf(&rocks.handle())),
             #[cfg(test)]
             Self::Memory(family) => family.flush(),
         }
@@ -210,7 +219,7 @@ impl Family {
             return Ok(());
         }
         match self {
-            Self::Rocks(rocks) => rocks.ingest(entries),
+            Self::Rocks(rocks) => rocks.done(rocks.ingest(entries)),
             #[cfg(test)]
             Self::Memory(family) => family.ingest(entries),
         }
@@ -241,7 +250,9 @@ impl Iterator for Entries<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Self::Rocks(entries) => entries.next().map(|entry| Ok(entry?)),
+            Self::Rocks(db, entries) => {
+                entries.next().map(|entry| entry.map_err(|source| failed(db, source)))
+            }
             #[cfg(test)]
             Self::Memory(entries) => entries.next().map(Ok),
         }

@@ -3,6 +3,7 @@
 //! What the daemon has in memory alone is not in it. Each partition is a beginning of what was written to it, rows, indexes
 //! and checkpoint together.
 
+use super::family::failed;
 use super::{Db, StoreError, family_name, partition_options};
 use rocksdb::{Cache, ColumnFamilyDescriptor, IteratorMode, ReadOptions};
 use std::path::Path;
@@ -76,7 +77,7 @@ impl StoreView {
         options.fill_cache(false);
         options.set_readahead_size(1 << 20);
         for entry in self.db.iterator_cf_opt(&family, options, IteratorMode::Start) {
-            let (key, value) = entry?;
+            let (key, value) = entry.map_err(|source| failed(&self.db, source))?;
             take(&key, &value);
         }
         Ok(())

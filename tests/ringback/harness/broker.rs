@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 /// A broker's process and what it takes to start it again.
 pub(crate) struct Broker {
     port: u16,
+    /// Of the listener that tells its clients another port than its own.
+    behind_port: u16,
     dir: PathBuf,
     child: Child,
 }
@@ -25,15 +27,22 @@ pub(crate) fn shared() -> Kafka {
 impl Broker {
     /// A new broker with empty logs, ready.
     pub(crate) fn start() -> Self {
+        Self::start_behind(free_port())
+    }
+
+    /// The same; who comes to it by [`Broker::behind_port`] is told that this broker, and every coordinator on it, listens on
+    /// `front_port`.
+    pub(crate) fn start_behind(front_port: u16) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = run_dir().join(format!("broker-{number}"));
         std::fs::create_dir_all(&dir).expect("a directory for the broker");
-        let port = free_port();
-        std::fs::write(dir.join("server.properties"), properties(port, free_port(), &dir))
+        let (port, behind_port) = (free_port(), free_port());
+        let ports = Ports { port, behind_port, front_port, controller_port: free_port() };
+        std::fs::write(dir.join("server.properties"), properties(&ports, &dir))
             .expect("the broker's settings");
         format_storage(&dir);
-        let broker = Self { port, child: run(&dir), dir };
+        let broker = Self { port, behind_port, child: run(&dir), dir };
         broker.wait_ready();
         broker
     }
@@ -41,6 +50,11 @@ impl Broker {
     /// How clients reach it.
     pub(crate) fn kafka(&self) -> Kafka {
         Kafka::at(format!("127.0.0.1:{}", self.port))
+    }
+
+    /// Where what stands before it connects to.
+    pub(crate) fn behind_port(&self) -> u16 {
+        self.behind_port
     }
 
     /// SIGKILL.
@@ -72,15 +86,25 @@ impl Drop for Broker {
     }
 }
 
+struct Ports {
+    port: u16,
+    behind_port: u16,
+    front_port: u16,
+    controller_port: u16,
+}
+
 /// Few internal partitions and small index files make start and clean-up quick; the rest makes what takes minutes in
 /// production happen within seconds.
-fn properties(port: u16, controller_port: u16, dir: &std::path::Path) -> String {
+fn properties(ports: &Ports, dir: &std::path::Path) -> String {
+    let Ports { port, behind_port, front_port, controller_port } = ports;
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},BEHIND://127.0.0.1:{behind_port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},BEHIND://127.0.0.1:{front_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,BEHIND:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs={}
 auto.create.topics.enable=false

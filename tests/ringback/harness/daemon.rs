@@ -67,7 +67,7 @@ impl Stage {
         let log = self.instance_dir(number).join("stderr.log");
         let file = std::fs::File::options().append(true).create(true).open(&log);
         let file = file.expect("the daemon's log");
-        let mut command = mortal(binary());
+        let mut command = self.launcher();
         command.arg("run").arg("--config").arg(config).env("RUST_LOG", "info,ringback=debug");
         command.envs(self.variables());
         command.stdout(file.try_clone().expect("a handle")).stderr(file);
@@ -139,6 +139,20 @@ impl Daemon {
         self.child.wait().expect("it ends");
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The most memory that it has had, in MiB.
+    pub(crate) fn peak_mib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).expect("the process runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a field");
+        let kib = peak.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok());
+        kib.expect("a number of KiB") / 1024
+    }
+
     /// Sends a signal such as `HUP`.
     pub(crate) fn signal(&self, signal: &str) {
         child::signal(&self.child, signal);
@@ -162,6 +176,14 @@ impl Daemon {
     /// Everything that it and earlier lives of the instance wrote to stderr.
     pub(crate) fn logged(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).expect("a log")).into_owned()
+    }
+
+    /// Waits until it ends by itself; panics unless that is with `code`. Returns what it and earlier lives logged.
+    pub(crate) fn wait_end(&mut self, code: i32, timeout: Duration) -> String {
+        let status = self.wait_exit(timeout);
+        let logged = self.logged();
+        assert_eq!(status.code(), Some(code), "{status}: {}", tail(&self.log, 40));
+        logged
     }
 
     fn wait_exit(&mut self, timeout: Duration) -> ExitStatus {

@@ -226,6 +226,16 @@ impl Kafka {
         of.iter().filter_map(|e| Some((e.partition(), offset(e.offset())?))).collect()
     }
 
+    /// Takes a transactional id over, as a process does that is started twice: what its holder has open is aborted, and
+    /// the holder may do nothing more.
+    pub(crate) fn take_over(&self, transactional_id: &str) {
+        let mut config = self.config();
+        config.set("transactional.id", transactional_id);
+        let producer: ThreadedProducer<NoLoss> =
+            config.create_with_context(NoLoss).expect("a producer");
+        producer.init_transactions(Duration::from_secs(30)).expect("the coordinator answers");
+    }
+
     fn admin(&self) -> AdminClient<DefaultClientContext> {
         self.config().create().expect("an admin client")
     }

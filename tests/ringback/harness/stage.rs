@@ -2,13 +2,15 @@
 
 use super::broker;
 use super::changelog;
-use super::child::run_dir;
+use super::child::{mortal, run_dir};
+use super::daemon::binary;
 use super::kafka::{Kafka, Message, Record, Tail};
 use super::receiver::Receiver;
 use super::samples::ACCOUNT;
 use super::wait_until;
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 use toml::{Table, Value};
 
@@ -44,6 +46,7 @@ pub(crate) struct Stage {
     webhooks: Vec<Table>,
     flows: Vec<Table>,
     variables: Vec<(String, String)>,
+    shell: Option<&'static str>,
 }
 
 impl Stage {
@@ -80,6 +83,7 @@ impl Stage {
             webhooks: Vec::new(),
             flows: Vec::new(),
             variables: Vec::new(),
+            shell: None,
         };
         stage.defaults();
         stage.add_account(ACCOUNT);
@@ -166,6 +170,19 @@ impl Stage {
     /// A variable of the daemon's environment.
     pub(crate) fn set_variable(&mut self, name: &str, value: &str) {
         self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Daemons are started by a shell that runs this first.
+    pub(crate) fn set_shell(&mut self, command: &'static str) {
+        self.shell = Some(command);
+    }
+
+    /// What starts a daemon, without its arguments.
+    pub(crate) fn launcher(&self) -> Command {
+        let Some(first) = self.shell else { return mortal(binary()) };
+        let mut command = mortal("sh");
+        command.args(["-c", &format!("{first}; exec \"$0\" \"$@\"")]).arg(binary());
+        command
     }
 
     /// What [`Stage::set_variable`] was told.
