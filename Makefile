@@ -9,7 +9,7 @@ RUST_TEST_THREADS ?= 2
 export RINGBACK_CACHE CARGO_TARGET_DIR RUST_TEST_THREADS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench simulate
+.PHONY: help demo build test bench simulate torture
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,3 +45,8 @@ FIRST ?= 0
 simulate: own ## many simulated histories: SEEDS=1000000 FIRST=5000; RINGBACK_SIMULATION=7 tells the story of one
 	@ops/local/setup.sh build
 	SEEDS=$(SEEDS) FIRST=$(FIRST) cargo test --release --locked --lib no_fault_loses -- --nocapture
+
+KILLS ?= 200
+torture: own ## kills of three instances and their broker under load: KILLS=1000 TORTURE_SEED=7
+	@ops/local/setup.sh test
+	TORTURE_KILLS=$(KILLS) cargo test --release --locked --test ringback torture:: -- --nocapture

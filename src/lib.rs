@@ -49,6 +49,12 @@
 //!
 //! - No fact or webhook lost, and none repeated but what was in the air, when the daemon is killed:
 //!   `tests/ringback/crashes.rs::three_kills_under_load_lose_nothing_and_repeat_little`.
+//! - Nor by any row of blows against three instances and their broker:
+//!   `tests/ringback/torture.rs::a_hail_of_kills_loses_nothing_and_repeats_little`.
+//! - No outcome of an instance whose partitions are another's by now:
+//!   `tests/ringback/instances.rs::zombies_commit_no_outcome_of_what_another_has_delivered`.
+//! - No restore that takes a transaction that is open for the end of the changelog:
+//!   `tests/ringback/restores.rs::rows_above_an_open_transaction_are_restored_once_it_is_aborted`.
 //! - No state that only one disk has: `tests/ringback/stores.rs::a_deleted_store_is_restored_from_the_changelog`.
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:

@@ -46,7 +46,9 @@ const OPEN_FILES_MAX: i32 = 512;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The directory can't be opened.
-    #[error("the store in {directory} can't be opened; is another instance running there?")]
+    #[error(
+        "the store in {directory} can't be opened: stop the instance that runs there, or, if there is none, delete the directory, and it is restored from the changelog"
+    )]
     Open {
         /// `[store] directory`
         directory: PathBuf,
