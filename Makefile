@@ -9,7 +9,7 @@ RUST_TEST_THREADS ?= 2
 export RINGBACK_CACHE CARGO_TARGET_DIR RUST_TEST_THREADS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench simulate fuzz
+.PHONY: help demo build test bench simulate fuzz torture
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -54,3 +54,8 @@ fuzz: own ## mutated input for every decoder, for RINGBACK_FUZZ_SECONDS (600)
 	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/ops/local/counted-rustc.sh" CARGO_BUILD_BUILD_DIR="$(CARGO_TARGET_DIR)" \
 		CARGO_TARGET_DIR="$(RINGBACK_CACHE)/fuzz/target" RINGBACK_FUZZ_FOUND="$(RINGBACK_CACHE)/fuzz/found" \
 		cargo test --release --locked --test fuzz -- --ignored --nocapture for_long
+
+KILLS ?= 200
+torture: own ## kills of three instances and their broker under load: KILLS=1000 TORTURE_SEED=7
+	@ops/local/setup.sh test
+	TORTURE_KILLS=$(KILLS) cargo test --release --locked --test ringback torture:: -- --nocapture

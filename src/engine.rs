@@ -163,6 +163,8 @@ struct Shell<L: Log> {
     busy: bool,
     /// How long a busy engine gathers from one commit's start to the next's.
     gather: Duration,
+    /// Until then nothing leaves while partitions are restored: any of them may know that an endpoint is to be left alone.
+    settled_at: Instant,
     committed_at: Instant,
     reported_at: Instant,
     failure: Option<EngineError>,
@@ -218,6 +220,7 @@ impl<L: Log> Shell<L> {
             buffer: Vec::new(),
             busy: false,
             gather: Duration::ZERO,
+            settled_at: clock::instant(),
             committed_at: clock::instant(),
             reported_at: clock::instant(),
             failure: None,
@@ -279,7 +282,12 @@ impl<L: Log> Shell<L> {
         let timers =
             self.tasks.values().filter(|task| task.active).filter_map(|task| task.next_timer);
         let doomed = (!self.doomed.is_empty()).then_some(Timestamp::from_ms(0));
-        timers.chain(self.outbox.next_due()).chain(doomed).min()
+        let settled = self
+            .unsettled()
+            .map(|left| clock::now().plus_ms(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
+        let outbox =
+            self.outbox.next_due().map(|due| settled.map_or(due, |settled| settled.max(due)));
+        timers.chain(outbox).chain(doomed).min()
     }
 
     fn turn(&mut self, inputs: &mut Vec<Input>, work: &mut Work) -> Result<(), EngineError> {
@@ -299,6 +307,8 @@ impl<L: Log> Shell<L> {
                 Input::Restored { epoch, restored } => self.restored(epoch, *restored),
                 Input::RestoreFailed { epoch, error } => self.restore_failed(epoch, error)?,
                 Input::Ends(ends) => self.lag(&ends),
+                Input::Away(true) => self.health.wait(self.waiting_for_kafka()),
+                Input::Away(false) => self.health.resume(&self.waiting_for_kafka()),
                 Input::Reload(config) => self.reload(config),
                 Input::Shutdown => {
                     self.health.wait(crate::telemetry::Waiting::Shutdown);

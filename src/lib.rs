@@ -57,6 +57,12 @@
 //!   only moves or was taken by retention that it accuses:
 //!   `src/verify/tests/random.rs::a_scan_beside_a_running_daemon_accuses_nobody`,
 //!   `src/verify/tests/random.rs::what_retention_took_is_nobodys_fault`.
+//! - Nor by any row of blows against three instances and their broker:
+//!   `tests/ringback/torture.rs::a_hail_of_kills_loses_nothing_and_repeats_little`.
+//! - No outcome of an instance whose partitions are another's by now:
+//!   `tests/ringback/instances.rs::zombies_commit_no_outcome_of_what_another_has_delivered`.
+//! - No restore that takes a transaction that is open for the end of the changelog:
+//!   `tests/ringback/restores.rs::rows_above_an_open_transaction_are_restored_once_it_is_aborted`.
 //! - No state that only one disk has: `tests/ringback/stores.rs::a_deleted_store_is_restored_from_the_changelog`.
 //! - No disk that fails unseen: `tests/ringback/disks.rs::a_full_disk_ends_the_daemon_and_with_room_it_goes_on`,
 //!   `tests/ringback/disks.rs::a_disk_that_refuses_to_write_ends_the_daemon_and_afterwards_it_goes_on`.

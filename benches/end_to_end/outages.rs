@@ -149,11 +149,9 @@ fn one_comes_and_goes(
     webhooks: u64,
 ) -> Run {
     receiver.wait_for(webhooks / 3, "the first third");
-    let alone = mib(daemon, "VmHWM:");
     let mut second = place.sibling(kafka, inputs).spawn();
     second.wait_ready(READY);
     receiver.wait_for(webhooks / 3 * 2, "the second third");
-    let together = mib(daemon, "VmHWM:");
     let share = second.metric("ringback_deliveries_total", "");
     let second_peak = mib(&second, "VmHWM:");
     second.stop();

@@ -41,10 +41,20 @@ impl Hands for Reach<'_> {
 
 impl<L: Log> Shell<L> {
     pub(super) fn dispatch(&mut self) -> Result<(), EngineError> {
+        if self.unsettled().is_some() {
+            return Ok(());
+        }
         let reach = Reach { tasks: &self.tasks, lanes: &self.lanes, config: &self.config };
         let doomed = self.outbox.dispatch(clock::now(), &reach)?;
         self.doomed.extend(doomed);
         Ok(())
+    }
+
+    /// How long nothing leaves unless all partitions are restored before.
+    pub(super) fn unsettled(&self) -> Option<Duration> {
+        let left = self.settled_at.saturating_duration_since(clock::instant());
+        let restores = self.tasks.values().any(|task| !task.active);
+        (restores && !left.is_zero()).then_some(left)
     }
 
     /// Rows that are given up without an attempt.

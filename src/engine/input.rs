@@ -28,6 +28,8 @@ pub(super) enum Input {
     Restored { epoch: u64, restored: Box<Restored> },
     /// A restore failed.
     RestoreFailed { epoch: u64, error: RestoreFailure },
+    /// Kafka can't be reached by the reader, or can again.
+    Away(bool),
     /// How far the inputs go.
     Ends(Vec<End>),
     /// The accounts file was read again.

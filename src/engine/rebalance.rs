@@ -16,11 +16,14 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// One partition that can't be restored does not hold the others back for ever.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
 impl<L: Log> Shell<L> {
     pub(super) fn assigned(&mut self, assignment: Assignment) -> Result<(), EngineError> {
         self.epoch = Some(assignment.epoch);
+        self.settled_at = clock::instant() + SETTLE_TIMEOUT;
         let inbox = self.settings.topics.inbox.as_str();
         let owned: Vec<u32> = assignment
             .places
@@ -201,6 +204,7 @@ impl<L: Log> Shell<L> {
                     | Input::Restored { .. }
                     | Input::RestoreFailed { .. }
                     | Input::Ends(_)
+                    | Input::Away(_)
                     | Input::Reload(_)
                     | Input::Shutdown
                     | Input::Failed(_)) => others.push(other),

@@ -52,6 +52,7 @@ impl Wires {
                 mailbox.put_urgent(Input::Revoked { lost, reply });
             }
             LogEvent::Ends(ends) => mailbox.put(Input::Ends(ends), 0),
+            LogEvent::Away(away) => mailbox.put(Input::Away(away), 0),
             LogEvent::Failed(what) => mailbox.put_urgent(Input::Failed(what)),
         })
     }

@@ -55,6 +55,8 @@ pub enum LogEvent {
     },
     /// How far partitions go, as far as is known.
     Ends(Vec<End>),
+    /// No broker is connected any more, or one is again.
+    Away(bool),
     /// The consumer can't go on.
     Failed(String),
 }
@@ -234,7 +236,12 @@ impl Reader {
     ) -> Result<ReaderHandle, LogError> {
         let epoch = Arc::new(AtomicU64::new(0));
         let told = Arc::new(AtomicU64::new(0));
-        let context = Context { sink: sink.clone(), epoch: epoch.clone(), told: told.clone() };
+        let context = Context {
+            sink: sink.clone(),
+            epoch: epoch.clone(),
+            told: told.clone(),
+            unconnected: AtomicU64::new(0),
+        };
         let consumer: BaseConsumer<Context> =
             client::consumer(settings).create_with_context(context).map_err(LogError::Client)?;
         let consumer = Arc::new(consumer);

@@ -5,7 +5,7 @@ use crate::harness::daemon::Daemon;
 use crate::harness::receiver::Answer;
 use crate::harness::samples::{Random, flow, report};
 use crate::harness::stage::Stage;
-use crate::harness::{PATIENCE, broker, invariants, receiver};
+use crate::harness::{PATIENCE, broker, invariants, receiver, wait_until};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -64,13 +64,54 @@ fn a_broker_killed_under_load_costs_time_only() {
     let mut daemon = stage.start();
     stage.receiver.wait_for(100, PATIENCE);
     own.kill();
-    daemon.wait_answer("/readyz", 503);
+    let waits = daemon.wait_answer("/readyz", 503);
+    assert!(waits.contains("waiting for Kafka"), "{waits}");
     own.restart();
     invariants::wait_delivered(&stage, &uuids, Duration::from_secs(90));
     invariants::assert_delivered(&stage, &uuids, 2 * (IN_FLIGHT_MAX + UNCOMMITTED_MAX));
     daemon.wait_ready();
     daemon.stop();
     stage.verify();
+}
+
+/// In the midst of the work of two instances, and each time some transaction was under way.
+#[test]
+fn a_broker_killed_again_and_again_costs_time_only() {
+    const KILLS: usize = 2;
+    const FAILED: &str = "the transaction failed";
+    let mut random = Random::seeded(13);
+    let mut own = Broker::start();
+    let mut stage = Stage::on(own.kafka(), "crashes-brokers", 4);
+    let uuids = random.uuids(3000);
+    stage.set("kafka.commit_interval_ms", 20);
+    loaded(&mut stage, &uuids);
+    let mut daemons = [0, 1].map(|number| stage.spawn(number));
+    daemons.iter_mut().for_each(Daemon::wait_ready);
+    let failed = |daemons: &[Daemon]| -> usize {
+        daemons.iter().map(|daemon| daemon.logged().matches(FAILED).count()).sum()
+    };
+    for kill in 0..KILLS {
+        let before = failed(&daemons);
+        let moment =
+            stage.receiver.count() + usize::try_from(random.within(200..1500)).expect("small");
+        stage.receiver.wait_for(moment, PATIENCE);
+        println!("kill {kill} after {moment} requests");
+        own.kill();
+        own.restart();
+        wait_until("a transaction has failed", PATIENCE, || {
+            (failed(&daemons) > before).then_some(())
+        });
+    }
+    invariants::wait_delivered(&stage, &uuids, Duration::from_secs(90));
+    // Both may lose what they could not commit, each time.
+    let repeats_max = 2 * KILLS * (IN_FLIGHT_MAX + UNCOMMITTED_MAX);
+    let repeats = invariants::assert_delivered(&stage, &uuids, repeats_max);
+    println!("{repeats} repeats, at most {repeats_max} are explained");
+    invariants::wait_consumed(&stage, PATIENCE);
+    daemons.iter_mut().for_each(Daemon::stop);
+    for instance in [0, 1] {
+        stage.verify_with(instance, &["--at-rest"]);
+    }
 }
 
 #[test]

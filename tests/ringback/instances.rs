@@ -5,9 +5,12 @@ use crate::harness::kafka::Message;
 use crate::harness::receiver::Answer;
 use crate::harness::samples::{Random, flow, report};
 use crate::harness::stage::Stage;
-use crate::harness::{broker, invariants};
+use crate::harness::{PATIENCE, broker, invariants, wait_until};
 use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Longer than a session time-out and a rebalance.
 const TAKEOVER: Duration = Duration::from_secs(60);
@@ -86,4 +89,70 @@ fn both_work_and_one_that_comes_later_gets_its_share() {
     second.stop();
     invariants::assert_delivered(&stage, &uuids, 0);
     assert_eq!(stage.verify()["repeats"], 0);
+}
+
+/// Instances that stand still for longer than their session, each with requests in the air, come back when another has made
+/// these attempts again: what they hear now is no outcome of theirs any more. A transaction of outcomes alone has read
+/// nothing, and would not be fenced if it carried no offsets. There are several of them, since each of them may also notice
+/// in time that its partitions are gone.
+#[test]
+fn zombies_commit_no_outcome_of_what_another_has_delivered() {
+    const ZOMBIES: u8 = 3;
+    const REVOKED: &str = "partitions revoked";
+    let mut stage = Stage::on(broker::shared(), "instances-zombies", 6);
+    stage.set("delivery.request_timeout_ms", 60_000);
+    let uuids = Random::seeded(44).uuids(288);
+    let (early, late) = uuids.split_at(240);
+    let (open, gate) = watch::channel(false);
+    let held = Arc::new(AtomicBool::new(false));
+    let holds = Arc::clone(&held);
+    stage.receiver.script(move |_, _| {
+        let answer = Answer::status(200).after(Duration::from_millis(5));
+        if holds.load(Ordering::SeqCst) { answer.behind(&gate) } else { answer }
+    });
+    let mut zombies: Vec<Daemon> =
+        (0..ZOMBIES).map(|number| stage.start_instance(number)).collect();
+    let shared = || zombies.iter().all(|zombie| zombie.partitions() == 2).then_some(());
+    wait_until("each has its share", TAKEOVER, shared);
+    zombies.iter_mut().for_each(Daemon::wait_ready);
+    let send = |uuids: &[String]| {
+        let flows: Vec<Value> = uuids.iter().map(|uuid| flow(uuid, &[])).collect();
+        stage.send_flows(&flows);
+    };
+    let wait = |kind: &str, count: usize| {
+        stage.events().wait(&format!("{count} {kind}"), TAKEOVER, |events| {
+            events.iter().filter(|event| event.json()["type"] == *kind).count() == count
+        });
+    };
+    // An endpoint that answers well is sent many at once.
+    send(early);
+    wait("delivered", early.len());
+    held.store(true, Ordering::SeqCst);
+    send(late);
+    // All that was read is committed, so that what comes next are transactions of outcomes alone.
+    wait("delivery_scheduled", uuids.len());
+    stage.receiver.wait_for(uuids.len(), PATIENCE);
+    zombies.iter().for_each(|zombie| zombie.signal("STOP"));
+    held.store(false, Ordering::SeqCst);
+    let mut heir = stage.start_instance(ZOMBIES);
+    wait("delivered", uuids.len());
+    assert_eq!(stage.receiver.count(), uuids.len() + late.len(), "the heir has sent them again");
+    // Now the endpoint answers the zombies too, who can't listen yet.
+    open.send(true).expect("they wait");
+    let all = || (stage.receiver.answered() == stage.receiver.count()).then_some(());
+    wait_until("everybody is answered", PATIENCE, all);
+    let told: Vec<usize> =
+        zombies.iter().map(|zombie| zombie.logged().matches(REVOKED).count()).collect();
+    zombies.iter().for_each(|zombie| zombie.signal("CONT"));
+    for (zombie, before) in zombies.iter_mut().zip(told) {
+        zombie.wait_logged(REVOKED, before);
+        zombie.wait_ready();
+    }
+    zombies.iter_mut().for_each(Daemon::stop);
+    heir.stop();
+    let repeats_max = late.len().to_string();
+    for instance in 0..=ZOMBIES {
+        let counts = stage.verify_with(instance, &["--at-rest", "--repeats-max", &repeats_max]);
+        assert_eq!(counts["delivered"], uuids.len(), "one event per delivery: {counts}");
+    }
 }

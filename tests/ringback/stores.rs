@@ -1,5 +1,7 @@
 //! The store is a cache of the changelog: without it, or with an old copy of it, the result is the same.
 
+mod matrix;
+
 use crate::harness::daemon::copy_dir;
 use crate::harness::kafka::Message;
 use crate::harness::receiver::Answer;

@@ -18,10 +18,16 @@ pub(in crate::log) struct Context {
     pub(super) epoch: Arc<AtomicU64>,
     /// The number of the last assignment or revocation that was told; the poll thread alone writes and reads it.
     pub(super) told: Arc<AtomicU64>,
+    /// How many statistics in a row had no broker that is connected.
+    pub(super) unconnected: AtomicU64,
 }
+
+/// A broker that closes a connection is connected again by then.
+const UNCONNECTED_MAX: u64 = 2;
 
 impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
+        self.tell_connected(statistics.brokers.values().any(|broker| broker.state == "UP"));
         let ends = statistics.topics.iter().flat_map(|(topic, stats)| {
             let topic: Arc<str> = topic.as_str().into();
             // librdkafka's own lag counts from offsets that a consumer commits, and here transactions do.
@@ -63,6 +69,16 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
+    fn tell_connected(&self, connected: bool) {
+        if connected {
+            if self.unconnected.swap(0, Ordering::Relaxed) >= UNCONNECTED_MAX {
+                (self.sink)(LogEvent::Away(false));
+            }
+        } else if self.unconnected.fetch_add(1, Ordering::Relaxed) + 1 == UNCONNECTED_MAX {
+            (self.sink)(LogEvent::Away(true));
+        }
+    }
+
     fn next_epoch(&self) -> u64 {
         let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
         self.told.store(epoch, Ordering::SeqCst);

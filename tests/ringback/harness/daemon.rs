@@ -3,6 +3,7 @@
 use super::child::{self, free_port, mortal, tail};
 use super::stage::Stage;
 use super::{PATIENCE, http, wait_until};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
@@ -127,6 +128,13 @@ impl Daemon {
         })
     }
 
+    /// The partitions that it has been assigned, restored or not; none while it does not answer.
+    pub(crate) fn partitions(&self) -> usize {
+        let status = self.get("/api/v1/status").ok();
+        let status = status.and_then(|(_, body)| serde_json::from_str::<Value>(&body).ok());
+        status.and_then(|status| status["partitions"].as_array().map(Vec::len)).unwrap_or(0)
+    }
+
     /// The sum of a metric's series that have all these labels; `None` when there is none.
     pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let (_, text) = self.get("/metrics").expect("/metrics answers");
@@ -184,6 +192,13 @@ impl Daemon {
         let logged = self.logged();
         assert_eq!(status.code(), Some(code), "{status}: {}", tail(&self.log, 40));
         logged
+    }
+
+    /// Waits until it has written `text` more often than `before`.
+    pub(crate) fn wait_logged(&self, text: &str, before: usize) {
+        wait_until(&format!("it says {text:?}"), PATIENCE, || {
+            (self.logged().matches(text).count() > before).then_some(())
+        });
     }
 
     fn wait_exit(&mut self, timeout: Duration) -> ExitStatus {

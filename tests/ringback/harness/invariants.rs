@@ -3,6 +3,7 @@
 use super::kafka::Message;
 use super::receiver::Received;
 use super::stage::Stage;
+use super::wait_until;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -68,19 +69,34 @@ pub(crate) fn assert_attempts_counted(stage: &Stage, lost_max: usize) {
     assert!(lost <= lost_max, "{lost} attempts were not counted, at most {lost_max} are explained");
 }
 
-/// Panics unless the offsets committed for the inputs and the inbox are where those topics end.
+/// Panics unless the offsets committed for the inputs are where those topics end.
 pub(crate) fn assert_consumed(stage: &Stage) {
-    for kind in ["flow-complete", "sms-delivery-report"] {
-        let topic = stage.topic(kind);
+    let unread = unread(stage, &["flow-complete", "sms-delivery-report"]);
+    assert!(unread.is_empty(), "{unread:?}");
+}
+
+/// Waits until every record of the inputs and of the inbox was read, and that is committed.
+pub(crate) fn wait_consumed(stage: &Stage, timeout: Duration) {
+    wait_until("all inputs are read", timeout, || {
+        unread(stage, &["flow-complete", "sms-delivery-report", "inbox"]).is_empty().then_some(())
+    });
+}
+
+/// The partitions of these kinds of topics whose committed offset is not their end.
+fn unread(stage: &Stage, kinds: &[&str]) -> Vec<String> {
+    let mut unread = Vec::new();
+    for topic in kinds.iter().map(|kind| stage.topic(kind)) {
         let committed = stage.kafka.committed(&stage.group(), &topic);
         let mut last: BTreeMap<i32, i64> = BTreeMap::new();
         for message in stage.kafka.read(&topic) {
             last.insert(message.partition, message.offset + 1);
         }
-        for (partition, end) in last {
-            assert_eq!(committed.get(&partition), Some(&end), "{topic} {partition}");
-        }
+        let left = last.into_iter().filter(|(number, end)| committed.get(number) != Some(end));
+        unread.extend(left.map(|(number, end)| {
+            format!("{topic} {number}: {end} is the end, {:?} committed", committed.get(&number))
+        }));
     }
+    unread
 }
 
 fn delivered(events: &[Message]) -> Vec<Value> {

@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{
     BorrowedMessage, DeliveryResult, Header, Headers, Message as _, OwnedHeaders,
 };
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientContext, types::RDKafkaErrorCode};
 use std::collections::{BTreeMap, BTreeSet};
@@ -153,27 +153,26 @@ impl Kafka {
 
     /// The same with other headers.
     pub(crate) fn produce_with(&self, records: &[Record], headers: &[(&str, &str)]) {
+        self.producer().produce(records, headers);
+    }
+
+    /// A producer for more than one time.
+    pub(crate) fn producer(&self) -> Producing {
         let mut config = self.config();
         config.set("partitioner", "murmur2_random").set("enable.idempotence", "true");
         config.set("message.max.bytes", "25000000").set("linger.ms", "1");
-        let producer: ThreadedProducer<NoLoss> =
-            config.create_with_context(NoLoss).expect("a producer");
-        for record in records {
-            let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-                headers.insert(Header { key, value: Some(*value) })
-            });
-            let mut message = BaseRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
-            message.partition = record.partition;
-            message.key = record.key.as_deref();
-            message.payload = record.value.as_deref();
-            while let Err((error, unsent)) = producer.send(message) {
-                let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-                assert!(full, "{}: {error}", record.topic);
-                std::thread::sleep(Duration::from_millis(5));
-                message = unsent;
-            }
-        }
-        producer.flush(Duration::from_secs(30)).expect("everything is written");
+        Producing(config.create_with_context(NoLoss).expect("a producer"))
+    }
+
+    /// A producer of its own transactions, whose first one is open.
+    pub(crate) fn transaction(&self, id: &str, timeout: Duration) -> BaseProducer {
+        let mut config = self.config();
+        config.set("transactional.id", id);
+        config.set("transaction.timeout.ms", timeout.as_millis().to_string());
+        let producer: BaseProducer = config.create().expect("a producer");
+        producer.init_transactions(Duration::from_secs(20)).expect("the coordinator answers");
+        producer.begin_transaction().expect("nothing is open");
+        producer
     }
 
     /// Everything committed of a topic, by partition and offset.
@@ -245,6 +244,32 @@ impl Kafka {
         // Brokers that are killed on purpose are no news.
         config.set("bootstrap.servers", &self.bootstrap).set("log_level", "2");
         config
+    }
+}
+
+/// A producer.
+pub(crate) struct Producing(ThreadedProducer<NoLoss>);
+
+impl Producing {
+    /// Produces and waits until all of it is written. Records of one partition keep their order.
+    pub(crate) fn produce(&self, records: &[Record], headers: &[(&str, &str)]) {
+        for record in records {
+            let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(*value) })
+            });
+            let mut message = BaseRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
+            message.partition = record.partition;
+            message.key = record.key.as_deref();
+            message.payload = record.value.as_deref();
+            while let Err((error, unsent)) = self.0.send(message) {
+                let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+                assert!(full, "{}: {error}", record.topic);
+                std::thread::sleep(Duration::from_millis(5));
+                message = unsent;
+            }
+        }
+        // Longer than a broker takes that is killed and started again meanwhile.
+        self.0.flush(Duration::from_secs(90)).expect("everything is written");
     }
 }
 

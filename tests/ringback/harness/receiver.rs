@@ -7,6 +7,7 @@ use axum::response::Response;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -59,12 +60,14 @@ pub(crate) struct Answer {
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: String,
     pub(crate) delay: Duration,
+    pub(crate) gate: Option<watch::Receiver<bool>>,
 }
 
 impl Answer {
     /// A status and nothing else, at once.
     pub(crate) fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: String::new(), delay: Duration::ZERO }
+        let (headers, body, delay) = (Vec::new(), String::new(), Duration::ZERO);
+        Self { status, headers, body, delay, gate: None }
     }
 
     /// With a header.
@@ -81,6 +84,11 @@ impl Answer {
     /// After a while.
     pub(crate) fn after(self, delay: Duration) -> Self {
         Self { delay, ..self }
+    }
+
+    /// Once the gate is open.
+    pub(crate) fn behind(self, gate: &watch::Receiver<bool>) -> Self {
+        Self { gate: Some(gate.clone()), ..self }
     }
 
     /// Longer than any client waits.
@@ -154,6 +162,16 @@ impl Receiver {
     /// Every request so far.
     pub(crate) fn requests(&self) -> Vec<Received> {
         self.shared.requests.lock().expect("no panic inside").clone()
+    }
+
+    /// How many requests came so far.
+    pub(crate) fn count(&self) -> usize {
+        self.shared.requests.lock().expect("no panic inside").len()
+    }
+
+    /// How many of them were answered.
+    pub(crate) fn answered(&self) -> usize {
+        self.shared.answered.lock().expect("no panic inside").len()
     }
 
     /// The requests so far of each delivery.
@@ -240,6 +258,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let script = Arc::clone(&shared.script.lock().expect("no panic inside"));
     let answer = script(&received, nth);
     tokio::time::sleep(answer.delay).await;
+    if let Some(mut gate) = answer.gate.clone() {
+        // A gate that nobody can open any more is open.
+        let _opened = gate.wait_for(|open| *open).await;
+    }
     shared.answered.lock().expect("no panic inside").insert(place, answer.status);
     respond(&answer)
 }

@@ -86,6 +86,16 @@ impl Random {
         range.start + self.next() % (range.end - range.start)
     }
 
+    /// The same in another order.
+    pub(crate) fn shuffled<T: Copy>(&mut self, all: &[T]) -> Vec<T> {
+        let mut all = all.to_vec();
+        for end in (1..all.len()).rev() {
+            let other = self.within(0..end as u64 + 1);
+            all.swap(end, usize::try_from(other).expect("small"));
+        }
+        all
+    }
+
     /// A version 4 UUID.
     pub(crate) fn uuid(&mut self) -> String {
         let (high, low) = (self.next(), self.next());

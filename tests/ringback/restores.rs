@@ -1,0 +1,127 @@
+//! Restores that Kafka makes hard: a transaction that is open in the changelog, and a broker that is killed meanwhile.
+
+use crate::harness::broker::Broker;
+use crate::harness::daemon::Daemon;
+use crate::harness::kafka::Message;
+use crate::harness::receiver::Answer;
+use crate::harness::samples::{Random, flow, report};
+use crate::harness::stage::Stage;
+use crate::harness::{PATIENCE, invariants, wait_until};
+use rdkafka::producer::{BaseRecord, Producer as _};
+use serde_json::Value;
+use std::time::Duration;
+
+const OPEN: &str = "another producer's transaction is open in the changelog";
+
+fn flows(uuids: &[String]) -> Vec<Value> {
+    uuids.iter().map(|uuid| flow(uuid, &["s-1"])).collect()
+}
+
+fn send_reports(stage: &Stage, uuids: &[String]) {
+    let reports: Vec<Value> = uuids.iter().map(|uuid| report(uuid, "s-1", "DELIVERED")).collect();
+    stage.send_reports(&reports);
+}
+
+fn wait_events(stage: &Stage, kind: &str, count: usize) {
+    stage.events().wait(&format!("{count} {kind}"), PATIENCE, |events| {
+        events.iter().filter(|event: &&Message| event.json()["type"] == *kind).count() >= count
+    });
+}
+
+fn delete_store(stage: &Stage) {
+    std::fs::remove_dir_all(stage.instance_dir(0).join("data")).expect("a store to delete");
+}
+
+/// Rows stand in the changelog above a foreign transaction that is open, and an instance starts without a store; the
+/// transaction ends by `end`, or else by its time-out.
+fn pinned(name: &str, timeout: Duration, end: impl FnOnce(&rdkafka::producer::BaseProducer)) {
+    let stage = Stage::new(name);
+    let uuids = Random::seeded(61).uuids(60);
+    let (early, late) = uuids.split_at(20);
+    let mut daemon = stage.start();
+    stage.send_flows(&flows(early));
+    wait_events(&stage, "delivered", early.len());
+    let foreign = stage.kafka.transaction(&format!("{name}-foreign"), timeout);
+    let changelog = stage.topic("changelog");
+    for partition in 0..2 {
+        let record = BaseRecord::<[u8], [u8]>::to(&changelog).partition(partition);
+        let record = record.key(b"foreign").payload(b"foreign");
+        foreign.send(record).map_err(|(error, _)| error).expect("there is room");
+    }
+    foreign.flush(PATIENCE).expect("the broker takes it");
+    stage.send_flows(&flows(late));
+    wait_events(&stage, "delivered", uuids.len());
+    daemon.kill();
+    delete_store(&stage);
+    let mut daemon: Daemon = stage.spawn(0);
+    // One that does not wait has its say at the end, by the checker.
+    wait_until("it waits, or is ready", PATIENCE, || {
+        let ready = daemon.get("/readyz").is_ok_and(|(status, _)| status == 200);
+        (ready || daemon.logged().contains(OPEN)).then_some(())
+    });
+    let (status, why) = daemon.get("/readyz").expect("it answers");
+    end(&foreign);
+    drop(foreign);
+    daemon.wait_ready();
+    send_reports(&stage, &uuids);
+    invariants::wait_delivered(&stage, &uuids, PATIENCE);
+    invariants::wait_consumed(&stage, PATIENCE);
+    daemon.stop();
+    stage.verify_with(0, &["--at-rest", "--repeats-max", "0"]);
+    invariants::assert_delivered(&stage, &uuids, 0);
+    assert!(status == 503 && why.contains("restoring"), "while it was open: {status} {why}");
+}
+
+#[test]
+fn rows_above_an_open_transaction_are_restored_once_it_is_aborted() {
+    pinned("restores-aborted", Duration::from_secs(120), |foreign| {
+        foreign.abort_transaction(PATIENCE).expect("it is open");
+    });
+}
+
+#[test]
+fn rows_above_an_open_transaction_are_restored_once_it_times_out() {
+    pinned("restores-timed-out", Duration::from_secs(15), |_| {});
+}
+
+/// A restore that is cut off in the middle is no restore: what was read by then is no state to go on with.
+#[test]
+fn a_broker_killed_in_the_middle_of_a_restore_costs_time_only() {
+    let mut own = Broker::start();
+    let mut stage = Stage::on(own.kafka(), "restores-broker", 2);
+    let uuids = Random::seeded(62).uuids(3000);
+    stage.receiver.script(|_, _| Answer::status(200));
+    let mut daemon = stage.start();
+    stage.send_flows(&flows(&uuids));
+    wait_events(&stage, "delivered", uuids.len());
+    daemon.stop();
+    delete_store(&stage);
+    // Little by little, so that there is a middle.
+    let mut client = toml::Table::new();
+    for (key, value) in [
+        ("session.timeout.ms", 6000),
+        ("transaction.timeout.ms", 5000),
+        ("fetch.message.max.bytes", 4096),
+        ("fetch.max.bytes", 8192),
+        ("message.max.bytes", 8192),
+    ] {
+        client.insert(key.into(), value.into());
+    }
+    stage.set("kafka.client", client);
+    let mut daemon = stage.spawn(0);
+    wait_until("the middle of the restore", PATIENCE, || {
+        let (_, why) = daemon.get("/readyz").ok()?;
+        why.contains("records left").then_some(())
+    });
+    own.kill();
+    let (status, why) = daemon.get("/readyz").expect("it answers");
+    assert!(status == 503 && why.contains("restoring"), "in the middle: {status} {why}");
+    own.restart();
+    daemon.wait_ready();
+    send_reports(&stage, &uuids);
+    invariants::wait_delivered(&stage, &uuids, Duration::from_secs(90));
+    invariants::wait_consumed(&stage, PATIENCE);
+    daemon.stop();
+    stage.verify_with(0, &["--at-rest", "--repeats-max", "0"]);
+    invariants::assert_delivered(&stage, &uuids, 0);
+}
