@@ -33,8 +33,8 @@ build: own ## the release binary
 test: own ## everything that CI runs
 	@ops/local/setup.sh test
 	cargo fmt --check
-	cargo clippy --release --locked --all-targets -- -D warnings
-	cargo test --release --locked
+	cargo clippy --release --locked --all-targets --all-features -- -D warnings
+	cargo test --release --locked --features failpoints
 
 bench: own ## the benchmarks: the steps, then the whole on a real Kafka, which takes some minutes
 	@ops/local/setup.sh test
@@ -44,7 +44,7 @@ SEEDS ?= 100000
 FIRST ?= 0
 simulate: own ## many simulated histories: SEEDS=1000000 FIRST=5000; RINGBACK_SIMULATION=7 tells the story of one
 	@ops/local/setup.sh build
-	SEEDS=$(SEEDS) FIRST=$(FIRST) cargo test --release --locked --lib no_fault_loses -- --nocapture
+	SEEDS=$(SEEDS) FIRST=$(FIRST) cargo test --release --locked --features failpoints --lib no_fault_loses -- --nocapture
 
 # The counted artifacts stand beside the others, so that no dependency is compiled twice; what is final, such as a binary that
 # would not start, stands apart.
@@ -58,4 +58,4 @@ fuzz: own ## mutated input for every decoder, for RINGBACK_FUZZ_SECONDS (600)
 KILLS ?= 200
 torture: own ## kills of three instances and their broker under load: KILLS=1000 TORTURE_SEED=7
 	@ops/local/setup.sh test
-	TORTURE_KILLS=$(KILLS) cargo test --release --locked --test ringback torture:: -- --nocapture
+	TORTURE_KILLS=$(KILLS) cargo test --release --locked --features failpoints --test ringback torture:: -- --nocapture

@@ -11,6 +11,7 @@
 //! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro), stored rows, events, dead letters, bodies |
 //! | 1 | [`telemetry`] | every metric's name and labels, health, logs, what is masked in them |
 //! | 1 | [`clock`] | what time it is, and waiting |
+//! | 1 | [`failpoint`] | moments at which a test has the process die |
 //! | 2 | [`store`] | RocksDB: one column family per partition; rows, due index and checkpoint together |
 //! | 2 | [`log`] | Kafka: the poll thread, the transaction, the restore, the topics |
 //! | 2 | [`delivery`] | HTTP: one lane per endpoint, the client, the address policy, the signature |
@@ -57,6 +58,7 @@
 //!   only moves or was taken by retention that it accuses:
 //!   `src/verify/tests/random.rs::a_scan_beside_a_running_daemon_accuses_nobody`,
 //!   `src/verify/tests/random.rs::what_retention_took_is_nobodys_fault`.
+//! - Nor at any moment of a commit, a restore or an attempt: `tests/ringback/failpoints.rs`, a test for each.
 //! - Nor by any row of blows against three instances and their broker:
 //!   `tests/ringback/torture.rs::a_hail_of_kills_loses_nothing_and_repeats_little`.
 //! - No outcome of an instance whose partitions are another's by now:
@@ -140,6 +142,7 @@ pub mod delivery;
 pub mod demo;
 pub mod domain;
 pub mod engine;
+pub mod failpoint;
 pub mod log;
 pub mod replay;
 pub mod shutdown;

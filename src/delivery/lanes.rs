@@ -9,6 +9,7 @@ use super::lane::{Appetite, Job};
 use super::schedule::{Bound, InstanceLimits, Schedule, Ticket};
 use crate::clock;
 use crate::domain::{AccountId, Outcome, Timestamp, WebhookName};
+use crate::failpoint::{self, Failpoint};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -104,6 +105,7 @@ impl Attempt {
 
     /// It ended; the next one to be made.
     pub(crate) fn end(self, outcome: Outcome) -> Option<Self> {
+        failpoint::pass(Failpoint::Attempted);
         let Self { shared, ticket } = self;
         let ended = ticket.ended();
         let ((), next) = shared.act_and_take(|schedule, now| schedule.ended(&ended, &outcome, now));

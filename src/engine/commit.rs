@@ -7,6 +7,7 @@ use super::{BUSY_WEIGHT, EngineError, Shell};
 use crate::clock;
 use crate::codec::row::Meta;
 use crate::delivery::Attempted;
+use crate::failpoint::{self, Failpoint};
 use crate::log::{Committed, Place, TransactionError, TransactionFault};
 use crate::telemetry::{TransactionErrorKind, Waiting};
 use std::cell::Cell;
@@ -51,6 +52,11 @@ impl<L: Log> Shell<L> {
         let offsets = offsets(&work, &metas);
         match self.transact(&work, &offsets) {
             Ending::Committed(committed) => {
+                failpoint::pass(if work.outcomes.is_empty() {
+                    Failpoint::Committed
+                } else {
+                    Failpoint::OutcomeCommitted
+                });
                 self.metrics.transaction(clock::since(started));
                 self.put(&mut work, &committed, &meta_rows);
                 self.advance(&work, metas);
@@ -132,8 +138,10 @@ impl<L: Log> Shell<L> {
         for outgoing in work.outgoing(&self.settings.topics) {
             transactions.send(&outgoing)?;
         }
+        failpoint::pass(Failpoint::Produced);
         let offsets = || offsets.iter().map(|(place, offset)| (place, *offset));
         self.insist(|| transactions.offsets(&self.log, offsets()))?;
+        failpoint::pass(Failpoint::Offered);
         let asked = Cell::new(0);
         let committed = self.insist(|| {
             asked.set(asked.get() + 1);

@@ -9,6 +9,7 @@ use super::{EngineError, Shell};
 use crate::clock;
 use crate::delivery::Attempted;
 use crate::domain::WebhookName;
+use crate::failpoint::{self, Failpoint};
 use crate::log::{Assignment, End, From, LogError, Place, Start};
 use crate::store::WriteBack;
 use std::sync::atomic::Ordering;
@@ -173,6 +174,7 @@ impl<L: Log> Shell<L> {
             self.drain(&mut work).and_then(|()| self.commit(work)).and_then(|()| self.write_all())
         };
         self.last_try = false;
+        failpoint::pass(Failpoint::Drained);
         self.abandon();
         self.revoking.store(false, Ordering::SeqCst);
         let _ = reply.send(());

@@ -12,6 +12,7 @@ use crate::domain::{
     AccountId, Command, Correlation, DeadLetterReason, Delivery, EndpointEvent, EndpointState,
     Event, PhononUuid, RawRecord, Rules, State, Timestamp, WebhookName, decide, evolve,
 };
+use crate::failpoint::{self, Failpoint};
 use crate::log::{Outgoing, Place, Record, TopicNames};
 use crate::store::{RowKey, StoreError, WriteBack};
 use bytes::Bytes;
@@ -182,6 +183,7 @@ impl Work {
         let index = self.slot(rows, uuid)?;
         let Some(state) = self.slots.get(index).map(|slot| &slot.new) else { return Ok(false) };
         let events = decide(state, command, view.rules, view.now);
+        failpoint::pass(Failpoint::Deciding);
         #[cfg(test)]
         self.witness.push(super::tests::Witness {
             partition: rows.number(),

@@ -6,6 +6,8 @@ use super::reader::ReaderHandle;
 use super::record::Place;
 use super::report;
 use super::settings::KafkaSettings;
+#[cfg(feature = "failpoints")]
+use crate::failpoint::{self, Failpoint};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -272,6 +274,12 @@ impl Transactions {
                 fault: TransactionFault::Retriable,
                 text: "the records are not delivered yet".to_owned(),
             });
+        }
+        #[cfg(feature = "failpoints")]
+        if failpoint::armed::strikes(Failpoint::CommitSent) {
+            // Long enough for the request to leave.
+            let _ = self.producer.commit_transaction(Duration::from_millis(1));
+            failpoint::armed::die(Failpoint::CommitSent);
         }
         self.producer.commit_transaction(CALL_TIMEOUT).map_err(|error| fault("commit", &error))?;
         let delivered = self.context.delivered.iter().map(|slot| slot.load(Ordering::Acquire));

@@ -11,6 +11,7 @@ use super::key::{Backlogs, RowKey, TimerKey};
 use super::partition::Partition;
 use crate::codec::row;
 use crate::domain::Timestamp;
+use crate::failpoint::{self, Failpoint};
 use bytes::Bytes;
 use std::collections::HashMap;
 
@@ -63,7 +64,9 @@ impl BulkLoad {
         self.bytes = 0;
         let mut rows: Vec<_> = self.rows.drain().collect();
         rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        self.partition.ingest(rows.iter().map(|(key, value)| (&**key, value.as_deref())))
+        self.partition.ingest(rows.iter().map(|(key, value)| (&**key, value.as_deref())))?;
+        failpoint::pass(Failpoint::Ingested);
+        Ok(())
     }
 
     /// Makes the indexes; everything below `next_offset` has been put. All of it is durable then.

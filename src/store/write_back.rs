@@ -15,6 +15,7 @@ use super::key::{Backlogs, DueKey, TimerKey};
 use super::partition::Partition;
 use crate::codec::row;
 use crate::domain::{Class, EndpointState, PhononUuid, State, Timestamp, WebhookName};
+use crate::failpoint::{self, Failpoint};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -302,7 +303,9 @@ impl WriteBack {
             }
         }
         batch.put_checkpoint(&self.partition, self.stored);
-        self.partition.commit(&mut batch)
+        self.partition.commit(&mut batch)?;
+        failpoint::pass(Failpoint::Stored);
+        Ok(())
     }
 
     /// The timers due from `from` to `until`, the earliest first, at most `limit`.

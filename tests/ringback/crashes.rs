@@ -29,9 +29,7 @@ fn loaded(stage: &mut Stage, uuids: &[String]) {
 #[test]
 fn three_kills_under_load_lose_nothing_and_repeat_little() {
     const KILLS: usize = 3;
-    let seed = std::env::var("RINGBACK_SEED").ok().and_then(|seed| seed.parse().ok());
-    let low = u64::try_from(receiver::now_ms() % 1_000_000).expect("small");
-    let mut random = Random::seeded(seed.unwrap_or(low));
+    let mut random = Random::fresh();
     let mut stage = Stage::on(broker::shared(), "crashes-load", 4);
     let uuids = random.uuids(2000);
     loaded(&mut stage, &uuids);

@@ -19,6 +19,8 @@ mod demo;
 mod disks;
 mod encodings;
 mod exchanges;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod faults;
 mod harness;
 mod instances;

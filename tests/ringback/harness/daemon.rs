@@ -194,6 +194,17 @@ impl Daemon {
         logged
     }
 
+    /// Waits until it has died at this failpoint.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn wait_abort(&mut self, point: &str, timeout: Duration) {
+        use std::os::unix::process::ExitStatusExt as _;
+        const ABORTED: i32 = 6;
+        let status = self.wait_exit(timeout);
+        let died = self.logged().contains(&format!("failpoint {point}\n"));
+        let told = tail(&self.log, 40);
+        assert!(status.signal() == Some(ABORTED) && died, "{status}, not at {point}: {told}");
+    }
+
     /// Waits until it has written `text` more often than `before`.
     pub(crate) fn wait_logged(&self, text: &str, before: usize) {
         wait_until(&format!("it says {text:?}"), PATIENCE, || {

@@ -1,5 +1,6 @@
 //! Source records, made from the samples.
 
+use super::receiver::now_ms;
 use serde_json::{Value, json};
 
 /// The samples, byte for byte.
@@ -70,6 +71,13 @@ impl Random {
     pub(crate) fn seeded(seed: u64) -> Self {
         println!("seed {seed}");
         Self(seed)
+    }
+
+    /// Of another seed each time, unless `RINGBACK_SEED` names one.
+    pub(crate) fn fresh() -> Self {
+        let seed = std::env::var("RINGBACK_SEED").ok().and_then(|seed| seed.parse().ok());
+        let now = || u64::try_from(now_ms() % 1_000_000).expect("small");
+        Self::seeded(seed.unwrap_or_else(now))
     }
 
     /// The next 64 bits.

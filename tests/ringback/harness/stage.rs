@@ -172,6 +172,12 @@ impl Stage {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Daemons that are started from now on have none of [`Stage::set_variable`].
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn clear_variables(&mut self) {
+        self.variables.clear();
+    }
+
     /// Daemons are started by a shell that runs this first.
     pub(crate) fn set_shell(&mut self, command: &'static str) {
         self.shell = Some(command);
