@@ -1,7 +1,7 @@
 //! Source records, made from the samples.
 
-use super::receiver::now_ms;
 use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The samples, byte for byte.
 pub(crate) const FLOW: &str = include_str!("../samples/flow-complete.json");
@@ -76,8 +76,8 @@ impl Random {
     /// Of another seed each time, unless `RINGBACK_SEED` names one.
     pub(crate) fn fresh() -> Self {
         let seed = std::env::var("RINGBACK_SEED").ok().and_then(|seed| seed.parse().ok());
-        let now = || u64::try_from(now_ms() % 1_000_000).expect("small");
-        Self::seeded(seed.unwrap_or_else(now))
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+        Self::seeded(seed.unwrap_or_else(|| now().subsec_micros().into()))
     }
 
     /// The next 64 bits.
