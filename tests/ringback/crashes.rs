@@ -5,7 +5,7 @@ use crate::harness::daemon::Daemon;
 use crate::harness::receiver::Answer;
 use crate::harness::samples::{Random, flow, report};
 use crate::harness::stage::Stage;
-use crate::harness::{PATIENCE, broker, invariants, receiver, wait_until};
+use crate::harness::{PATIENCE, broker, invariants, wait_until};
 use serde_json::Value;
 use std::time::Duration;
 
