@@ -58,6 +58,7 @@
 //!   only moves or was taken by retention that it accuses:
 //!   `src/verify/tests/random.rs::a_scan_beside_a_running_daemon_accuses_nobody`,
 //!   `src/verify/tests/random.rs::what_retention_took_is_nobodys_fault`.
+//! - Nor in any simulated world: `src/engine/tests.rs::no_fault_loses_doubles_or_reorders_anything`.
 //! - Nor at any moment of a commit, a restore or an attempt: `tests/ringback/failpoints.rs`, a test for each.
 //! - Nor by any row of blows against three instances and their broker:
 //!   `tests/ringback/torture.rs::a_hail_of_kills_loses_nothing_and_repeats_little`.
