@@ -46,7 +46,7 @@ fn while_the_commit_is_under_way() {
 
 #[test]
 fn when_records_are_committed_and_the_process_does_not_know() {
-    dies("committed", 1..3, At::Work);
+    dies("committed", 1..2, At::Work);
 }
 
 #[test]
