@@ -2,7 +2,7 @@
 //!
 //! A row is one record of the changelog. One that is too large for a record could never be committed, and its partition would
 //! stand still. So whatever may make a state grow later without another record (attempts, time-outs) is counted from the start,
-//! as if the rules that make most of it held: rules change, and rows stay. What grows a state by itself never exceeds its bound.
+//! as if the rules that make most of it held: rules change, and rows stay. The bound of a state grows by records only.
 
 use super::outcome::{ERROR_BYTES_STORED, RESPONSE_BYTES_STORED};
 use super::state::SEEN_MAX;
