@@ -16,6 +16,7 @@ mod id;
 mod outcome;
 mod retry;
 mod rules;
+mod size;
 mod source;
 mod state;
 mod status;
@@ -36,6 +37,7 @@ pub use rules::{
     AccountRules, CorrelationRules, OnReportTimeout, Phase2Order, Phase2Wait, RenderPhase2,
     RenderUnknown, Rules, WebhookRules,
 };
+pub use size::{REPORTS_BYTES_MAX, STATE_BYTES_MAX};
 pub use source::{DeliveryReport, FlowComplete, Source};
 pub use state::{
     Class, Collected, Collection, Correlation, Delivery, Due, Flow, FlowIdentity, Phase, State,

@@ -114,6 +114,10 @@
 //!   `src/domain/retry.rs::delays_stay_within_the_factor_and_are_spread_and_repeatable`.
 //! - No partition that another client's partitioner would choose otherwise:
 //!   `src/domain/id.rs::murmur2_agrees_with_kafkas_own_vectors`.
+//! - No row that is too large for a record, whatever comes for one uuid, nor one that becomes so by itself:
+//!   `src/codec/row/tests/size.rs::no_row_outgrows_a_record`; no partition that stands still for it:
+//!   `tests/ringback/poison.rs::a_flow_whose_webhooks_would_not_fit_into_a_row_is_a_dead_letter`,
+//!   `tests/ringback/poison.rs::reports_that_would_not_fit_into_a_row_together_are_dead_letters`.
 //! - No row that is neither in the store nor behind its checkpoint in the changelog:
 //!   `src/store/write_back/tests.rs::reads_agree_wherever_rows_stand_and_a_restart_finds_the_rest_in_the_changelog`.
 //! - No more rows in memory than two generations, whatever is put:

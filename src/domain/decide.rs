@@ -9,7 +9,7 @@ mod timer;
 
 use super::{
     AccountId, Collection, Command, Correlation, Event, IgnoreReason, IgnoredRecord, RecordKind,
-    Rules, SmsId, Source, State, Timestamp,
+    Rules, STATE_BYTES_MAX, SmsId, Source, State, Timestamp,
 };
 
 /// The facts that `command` makes of `state` at the time `now`. No facts: nothing was due, or the command is stale.
@@ -50,6 +50,13 @@ fn ignored(
         source: source.clone(),
         waited: false,
     })
+}
+
+/// Why a record that would make a row of `bytes` is not taken, for people.
+fn too_large(bytes: usize) -> String {
+    format!(
+        "with this record, up to {bytes} bytes would be kept of its phonon-uuid, more than the {STATE_BYTES_MAX} that one row may have (keys that are attached count once per SMS): replay it when the other deliveries of the uuid are done, or shorten it"
+    )
 }
 
 /// The end of a correlation, if nothing of it is left once `deliveries_left` deliveries are.

@@ -238,5 +238,7 @@ reasons! {
         UnknownAccount = "unknown_account",
         /// The flow complete record never came.
         FlowMissing = "flow_missing",
+        /// With it, more would be kept of the uuid than one stored row may hold.
+        TooLarge = "too_large",
     }
 }

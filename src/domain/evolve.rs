@@ -97,9 +97,7 @@ fn accept_report(state: &mut State, report: &Collected) {
     let Some(reports) = reports_mut(state) else { return };
     let mut report = report.clone();
     // Reports stand in the order in which they came.
-    if let Some(index) =
-        reports.iter().position(|r| r.account == report.account && r.sms == report.sms)
-    {
+    if let Some(index) = reports.iter().position(|known| known.is_about_the_same(&report)) {
         let mut seen = reports.remove(index).seen;
         seen.append(&mut report.seen);
         let surplus = seen.len().saturating_sub(SEEN_MAX);

@@ -6,7 +6,10 @@ use bytes::Bytes;
 pub const RESPONSE_BYTES_KEPT: usize = 64 * 1024;
 
 /// So much of an answer is stored with a delivery that waits for its next attempt.
-const OUTCOME_BYTES_STORED: usize = 1024;
+pub(super) const RESPONSE_BYTES_STORED: usize = 1024;
+
+/// So much of an error: it may quote the endpoint, such as the names in its certificate.
+pub(super) const ERROR_BYTES_STORED: usize = 1024;
 
 /// What an attempt means for its delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,17 +139,21 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What is kept of it with a delivery that waits for its next attempt: no more than 1 KiB of the answer, and not what
-    /// the due time has taken in already.
+    /// What is kept of it with a delivery that waits for its next attempt: no more than 1 KiB of the answer and of the error,
+    /// and not what the due time has taken in already.
     #[must_use]
     pub fn stored(&self) -> Self {
         let mut outcome = Self { retry_after_ms: None, ..self.clone() };
-        if let Some(kept) = self.response.get(..OUTCOME_BYTES_STORED)
+        if let Some(kept) = self.response.get(..RESPONSE_BYTES_STORED)
             && kept.len() < self.response.len()
         {
             // Copied, so that the row does not keep the whole answer's buffer alive.
             outcome.response = Bytes::copy_from_slice(kept);
             outcome.response_truncated = true;
+        }
+        if let Some(error) = &self.error {
+            let end = error.floor_char_boundary(ERROR_BYTES_STORED);
+            outcome.error = error.get(..end).map(Box::from);
         }
         outcome
     }

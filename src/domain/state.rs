@@ -142,6 +142,13 @@ pub struct Collected {
     pub expires_at: Option<Timestamp>,
 }
 
+impl Collected {
+    /// Whether both are about one SMS of one account.
+    pub(super) fn is_about_the_same(&self, other: &Self) -> bool {
+        self.account == other.account && self.sms == other.sms
+    }
+}
+
 /// So many content hashes of one SMS are kept.
 pub(super) const SEEN_MAX: usize = 16;
 

@@ -12,6 +12,7 @@ mod phase1;
 mod reload;
 mod render;
 mod replay;
+mod size;
 mod timeout;
 mod waiting;
 

@@ -5,7 +5,7 @@ use crate::harness::kafka::Record;
 use crate::harness::samples::{Random, flow, phase_1, phase_2, report, with};
 use crate::harness::stage::Stage;
 use crate::harness::{avro, broker, registry};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A bad value and the reasons that fit it.
 type Poison = (Option<Vec<u8>>, &'static [&'static str]);
@@ -137,4 +137,51 @@ fn an_id_that_the_registry_does_not_know_is_an_unknown_schema() {
     };
     let outcome = check(&stage, when, then);
     assert_eq!(outcome.dead_letters[0].value.as_deref(), Some(bad.as_slice()));
+}
+
+/// Under `each` every webhook of phase 2 carries the keys: together they would make a row that no record can hold.
+#[test]
+fn a_flow_whose_webhooks_would_not_fit_into_a_row_is_a_dead_letter() {
+    let mut stage = Stage::on(broker::shared(), "poison-large-keys", 1);
+    stage.set("correlation.phase2_wait", "each");
+    let sms: Vec<String> = (0..40).map(|number| format!("s-{number}")).collect();
+    let sms: Vec<&str> = sms.iter().map(String::as_str).collect();
+    let keys = json!([{"name": "$flow.key.note", "value": "x".repeat(900 << 10)}]);
+    let large = with(flow("large", &sms), "keys", keys);
+    let good = flow("good", &[]);
+    let then = Then::default()
+        .delivered(phase_1(&good))
+        .dead_letter("too_large")
+        .event("correlation_ended");
+    let when = |scene: &mut Scene<'_>| {
+        let reports: Vec<Value> = sms.iter().map(|sms| report("large", sms, "DELIVERED")).collect();
+        scene.reports(&reports);
+        scene.wait_for("report_accepted", sms.len());
+        scene.flows(&[large.clone(), good]);
+    };
+    let outcome = check(&stage, when, then);
+    let letter = &outcome.dead_letters[0];
+    assert_eq!(letter.value, Some(large.to_string().into_bytes()));
+    assert!(letter.header("ringback.detail").contains("replay it"), "{letter:?}");
+}
+
+#[test]
+fn reports_that_would_not_fit_into_a_row_together_are_dead_letters() {
+    const REPORTS: usize = 30;
+    const KEPT: usize = 4;
+    let stage = Stage::on(broker::shared(), "poison-large-reports", 1);
+    let good = flow("good", &[]);
+    let then = Then::default().delivered(phase_1(&good)).event("correlation_ended");
+    let then = (KEPT..REPORTS).fold(then, |then, _| then.dead_letter("too_large"));
+    let when = |scene: &mut Scene<'_>| {
+        let large = |number| {
+            let report = report("large", &format!("s-{number}"), "DELIVERED");
+            with(report, "text", "x".repeat(900 << 10).into())
+        };
+        scene.reports(&(0..REPORTS).map(large).collect::<Vec<_>>());
+        scene.wait_for("dead_lettered", REPORTS - KEPT);
+        scene.flows(&[good]);
+    };
+    let outcome = check(&stage, when, then);
+    assert_eq!(outcome.events("report_accepted").len(), KEPT);
 }

@@ -1,5 +1,7 @@
 //! Rows round trip, agree with the Avro library in both directions, and refuse what is no row.
 
+mod size;
+
 use super::{ENDPOINT, ENDPOINT_SCHEMA, META_SCHEMA, STATE_SCHEMA, migrate};
 use super::{META, Meta, RowError, STATE, decode_meta, decode_state, encode_meta, encode_state};
 use super::{decode_endpoint, encode_endpoint};

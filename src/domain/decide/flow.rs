@@ -1,10 +1,10 @@
 //! Rule 1: a flow complete record schedules phase 1, and is joined by the reports that waited for it.
 
-use super::{ignored, phase2};
+use super::{ignored, phase2, too_large};
 use crate::domain::{
     AccountRules, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId, Due,
     Event, Flow, FlowComplete, FlowIdentity, IgnoreReason, IgnoredRecord, Phase, RawRecord,
-    RecordKind, Rules, Source, State, Timestamp, WebhookName,
+    RecordKind, Rules, STATE_BYTES_MAX, Source, State, Timestamp, WebhookName,
 };
 
 pub(super) fn accept(
@@ -33,7 +33,7 @@ pub(super) fn accept(
         Correlation::Ended { .. } => return ignore(IgnoreReason::Late),
     };
     match target(account, flow) {
-        Ok(webhook) => open(flow, identity, account, webhook, waiting, source, rules, now),
+        Ok(webhook) => open(state, flow, identity, account, webhook, waiting, source, rules, now),
         Err(reason) => silence(identity, reason, waiting, source, rules, now),
     }
 }
@@ -56,6 +56,7 @@ fn target<'a>(
     reason = "the parts of one decision; none of them is optional"
 )]
 fn open(
+    state: &State,
     record: &FlowComplete,
     identity: FlowIdentity,
     account: &AccountRules,
@@ -98,6 +99,7 @@ fn open(
         last_attempt_at: None,
         last_outcome: None,
     };
+    let phase_one_bytes = phase_one.bytes_max();
     let mut events = vec![
         Event::FlowAccepted(Box::new(flow.clone())),
         Event::DeliveryScheduled { delivery: Box::new(phase_one), sms: Vec::new() },
@@ -107,9 +109,13 @@ fn open(
             Some(reason) => events.push(waited_in_vain(report, reason)),
             None => {
                 events.push(Event::ReportAdopted { sms: report.sms.clone() });
-                flow.reports.push(report.clone());
+                flow.reports.push(Collected { expires_at: None, raw: None, ..report.clone() });
             }
         }
+    }
+    let bytes = state.bytes_max_with_flow(&flow, phase_one_bytes);
+    if bytes > STATE_BYTES_MAX {
+        return vec![given_up(record, source, DeadLetterReason::TooLarge, too_large(bytes))];
     }
     phase2::schedule(&record.uuid, &flow, true, rules, now, &mut events);
     events
@@ -164,6 +170,16 @@ fn silence(
 }
 
 fn unknown_account(flow: &FlowComplete, source: &Source) -> Event {
+    let detail = format!("account {} is not in the accounts file", flow.account);
+    given_up(flow, source, DeadLetterReason::UnknownAccount, detail)
+}
+
+fn given_up(
+    flow: &FlowComplete,
+    source: &Source,
+    reason: DeadLetterReason,
+    detail: String,
+) -> Event {
     Event::RecordDeadLettered {
         record: RawRecord {
             kind: Some(RecordKind::Flow),
@@ -172,7 +188,7 @@ fn unknown_account(flow: &FlowComplete, source: &Source) -> Event {
             payload: None,
             source: source.clone(),
         },
-        reason: DeadLetterReason::UnknownAccount,
-        detail: format!("account {} is not in the accounts file", flow.account),
+        reason,
+        detail,
     }
 }

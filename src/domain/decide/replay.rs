@@ -1,9 +1,13 @@
 //! An operator's word: what was given up is sent after all, in a life of its own.
 
 use super::phase_one_pending;
-use crate::domain::{Delivery, Due, Event, Phase, Phase2Order, Rules, State, Timestamp};
+use crate::domain::{
+    DeadLetterReason, Delivery, Due, Event, Phase, Phase2Order, Rules, STATE_BYTES_MAX, State,
+    Timestamp,
+};
 
-/// The delivery stands in the outbox again, with the attempts and the age of a new one.
+/// The delivery stands in the outbox again, with the attempts and the age of a new one. Where there is no room for it, this
+/// life ends as it begins, so that its dead letter is the newest, and may be replayed in its turn.
 pub(super) fn revive(
     state: &State,
     given_up: &Delivery,
@@ -27,5 +31,10 @@ pub(super) fn revive(
         last_outcome: None,
         ..given_up.clone()
     };
-    vec![Event::Replayed { delivery: Box::new(delivery) }]
+    let delivery = Box::new(delivery);
+    let mut events = vec![Event::Replayed { delivery: delivery.clone() }];
+    if state.bytes_max() + delivery.bytes_max() > STATE_BYTES_MAX {
+        events.push(Event::DeadLettered { delivery, reason: DeadLetterReason::TooLarge, at: now });
+    }
+    events
 }

@@ -1,9 +1,10 @@
 //! Rules 2, 4 and 6: a delivery report is collected, waits for its flow, or changes nothing.
 
-use super::{flow_account, ignored, phase2};
+use super::{flow_account, ignored, phase2, too_large};
 use crate::domain::{
     Collected, Collection, Correlation, DeadLetterReason, DeliveryReport, Event, Flow,
-    IgnoreReason, RawRecord, RecordKind, Rules, Source, State, StatusClass, Timestamp,
+    IgnoreReason, REPORTS_BYTES_MAX, RawRecord, RecordKind, Rules, STATE_BYTES_MAX, Source, State,
+    StatusClass, Timestamp,
 };
 
 pub(super) fn accept(
@@ -39,34 +40,7 @@ pub(super) fn accept(
     if let Some(reason) = refusal {
         return ignore(reason);
     }
-    if held_bytes(state).saturating_add(bytes(report)) > REPORTS_BYTES_MAX {
-        return vec![given_up(
-            report,
-            source,
-            DeadLetterReason::Undecodable,
-            format!(
-                "the reports kept of this uuid would be larger than {REPORTS_BYTES_MAX} bytes together"
-            ),
-        )];
-    }
     collect(state, report, class, source, rules, now)
-}
-
-/// What is kept of the reports of one uuid, so that its row, and the webhook that they make, always fit into a record.
-const REPORTS_BYTES_MAX: usize = 4 << 20;
-
-fn bytes(report: &DeliveryReport) -> usize {
-    report.body.len() + report.raw.as_ref().map_or(0, bytes::Bytes::len)
-}
-
-fn held_bytes(state: &State) -> usize {
-    let reports: &[Collected] = match &state.correlation {
-        Correlation::AwaitingFlow(reports) => reports,
-        Correlation::Open(flow) => &flow.reports,
-        Correlation::Unknown | Correlation::Silent { .. } | Correlation::Ended { .. } => &[],
-    };
-    let parts = reports.iter().flat_map(|report| [&report.body, &report.raw]);
-    parts.flatten().map(bytes::Bytes::len).sum()
 }
 
 /// Why the report does not count beside the one known of its SMS.
@@ -120,6 +94,13 @@ fn collect(
         source: source.clone(),
         expires_at: None,
     };
+    if !matches!(state.correlation, Correlation::Open(_)) {
+        collected.raw.clone_from(&report.raw);
+        collected.expires_at = Some(now.plus_ms(rules.correlation.correlation_ttl_ms));
+    }
+    if let Some(detail) = no_room(state, &collected) {
+        return vec![given_up(report, source, DeadLetterReason::TooLarge, detail)];
+    }
     let mut events = Vec::with_capacity(2);
     let mut accepted = |collected: Collected| {
         events.push(Event::ReportAccepted {
@@ -146,13 +127,23 @@ fn collect(
         Correlation::Unknown
         | Correlation::AwaitingFlow(_)
         | Correlation::Silent { .. }
-        | Correlation::Ended { .. } => {
-            collected.raw.clone_from(&report.raw);
-            collected.expires_at = Some(now.plus_ms(rules.correlation.correlation_ttl_ms));
-            accepted(collected);
-        }
+        | Correlation::Ended { .. } => accepted(collected),
     }
     events
+}
+
+/// Why the report can't be kept beside what is kept already.
+fn no_room(state: &State, report: &Collected) -> Option<String> {
+    let bytes = state.bytes_max_with(report);
+    if bytes > STATE_BYTES_MAX {
+        return Some(too_large(bytes));
+    }
+    let reports = state.report_bytes_with(report);
+    (reports > REPORTS_BYTES_MAX).then(|| {
+        format!(
+            "with this record, the reports kept of its phonon-uuid would be {reports} bytes long, more than the {REPORTS_BYTES_MAX} that fit into one webhook: replay it when they were sent"
+        )
+    })
 }
 
 fn unknown_account(report: &DeliveryReport, source: &Source) -> Event {

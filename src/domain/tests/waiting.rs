@@ -2,11 +2,9 @@
 
 use super::{
     OTHER, check, delivered, each, flow, flow_of, phase_1, phase_2, report, report_of, rules,
-    source, steps, timer,
+    steps, timer,
 };
-use crate::domain::{
-    Command, DeadLetterReason, DeliveryReport, Event, State, Timestamp, decide, evolve,
-};
+use crate::domain::DeliveryReport;
 use bytes::Bytes;
 
 #[test]
@@ -149,34 +147,6 @@ fn a_flow_adopts_what_is_left_when_others_expired() {
     );
 }
 
-/// A row has to fit into a record of Kafka, whatever a gateway sends for one uuid.
-#[test]
-fn what_the_reports_of_one_uuid_hold_is_bounded_before_and_after_the_flow() {
-    use crate::domain::{Command, Event, State, Timestamp, decide, evolve};
-    for flow_first in [false, true] {
-        let (mut state, mut kept) = (State::default(), 0);
-        let mut play = |command: &Command| {
-            let events = decide(&state, command, &rules(), Timestamp::default());
-            state = events.iter().fold(std::mem::take(&mut state), evolve);
-            events
-        };
-        if flow_first {
-            play(&Command::AcceptFlow(Box::new(flow()), super::source(0)));
-        }
-        for n in 0..6 {
-            let large = Bytes::from(vec![b' '; 1 << 20]);
-            let report = DeliveryReport { body: large, ..report(&n.to_string(), "SENT") };
-            let events = play(&Command::AcceptReport(Box::new(report), super::source(0)));
-            match events.as_slice() {
-                [Event::ReportAccepted { .. }] => kept += 1,
-                [Event::RecordDeadLettered { record, .. }] => assert!(record.payload.is_some()),
-                _ => panic!("{events:?}"),
-            }
-        }
-        assert_eq!(kept, 4, "4 MiB are kept, flow first: {flow_first}");
-    }
-}
-
 #[test]
 fn a_report_under_another_account_never_shadows_the_genuine_one() {
     check(
@@ -193,26 +163,4 @@ fn a_report_under_another_account_never_shadows_the_genuine_one() {
          5: complete
          = complete: a sent; P1 at 5, P2(a) after P1",
     );
-}
-
-#[test]
-fn reports_that_would_not_fit_into_a_row_together_are_given_up_whole() {
-    let large = |id| {
-        let raw = Some(Bytes::from(vec![b' '; 3 << 20]));
-        Command::AcceptReport(
-            Box::new(DeliveryReport { raw, ..report(id, "DELIVERED") }),
-            source(0),
-        )
-    };
-    let at = Timestamp::from_ms(0);
-    let first = decide(&State::default(), &large("a"), &rules(), at);
-    let state = first.iter().fold(State::default(), evolve);
-    assert!(matches!(first.as_slice(), [Event::ReportAccepted { .. }]), "{first:?}");
-    let second = decide(&state, &large("b"), &rules(), at);
-    let [Event::RecordDeadLettered { record, reason, .. }] = second.as_slice() else {
-        panic!("given up: {second:?}")
-    };
-    assert_eq!(*reason, DeadLetterReason::Undecodable);
-    assert_eq!(record.payload.as_ref().map(Bytes::len), Some(3 << 20));
-    assert_eq!(second.iter().fold(state.clone(), evolve), state);
 }

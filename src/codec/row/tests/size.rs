@@ -1,0 +1,258 @@
+//! No row outgrows what `State::bytes_max` says beforehand, nor that its limit, whatever comes in whatever order under whatever rules.
+
+use super::row;
+use crate::codec::body::{render_phase2, render_unknown};
+use crate::codec::event::write_delivery_dead_letter;
+use crate::domain::{
+    AccountId, AccountRules, Command, CorrelationRules, DeadLetterReason, Delivery, DeliveryReport,
+    FlowComplete, FlowId, OnReportTimeout, Outcome, Phase2Order, Phase2Wait, PhononUuid,
+    RESPONSE_BYTES_KEPT, RetrySchedule, Rules, STATE_BYTES_MAX, SmsId, Source, State, StatusTable,
+    Timestamp, Verdict, WebhookName, WebhookRules, decide, evolve,
+};
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+use proptest::sample::select;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// The largest number takes the most bytes.
+const OURS: AccountId = AccountId(i64::MIN);
+const START: i64 = i64::MAX / 2;
+/// A record is no longer.
+const RECORD: usize = 4 << 20;
+/// What a dead letter may be long, with its headers and the request's.
+const LETTER_BYTES_MAX: usize = 19 << 20;
+
+/// Quotes are twice as long in a dead letter, as nothing else in a body is.
+static QUOTES: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![b'"'; RECORD]));
+
+fn blob(length: usize) -> Bytes {
+    QUOTES.slice(..length.min(RECORD))
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Flow { list: Option<u16>, rest: usize, keys: usize, content: u64 },
+    Report { sms: u16, status: &'static str, body: usize, raw: Option<usize>, content: u64 },
+    Outcome { which: usize, verdict: Verdict, error: usize },
+    GiveUp { which: usize },
+    Fire,
+    Replay { which: usize },
+    Rules { each: bool, notify: bool, strict: bool, keys: bool },
+}
+
+/// Steps with texts of at most `longest` bytes, and lists of at most `listed` SMS.
+fn steps(longest: usize, listed: u16) -> impl Strategy<Value = Vec<Step>> {
+    let length = move || prop_oneof![Just(0), 0..100_usize, 0..=longest];
+    let statuses = select(vec!["SENT", "DELIVERED", "FAILED"]);
+    let step = prop_oneof![
+        2 => (of(0..=listed), length(), length(), any::<u64>())
+            .prop_map(|(list, rest, keys, content)| Step::Flow { list, rest, keys, content }),
+        6 => (0..listed.max(8), statuses, length(), of(length()), any::<u64>()).prop_map(
+            |(sms, status, body, raw, content)| Step::Report { sms, status, body, raw, content }
+        ),
+        3 => (any::<usize>(), select(vec![Verdict::Delivered, Verdict::Retry, Verdict::GiveUp]), length())
+            .prop_map(|(which, verdict, error)| Step::Outcome { which, verdict, error }),
+        1 => any::<usize>().prop_map(|which| Step::GiveUp { which }),
+        1 => Just(Step::Fire),
+        2 => any::<usize>().prop_map(|which| Step::Replay { which }),
+        1 => any::<[bool; 4]>().prop_map(
+            |[each, notify, strict, keys]| Step::Rules { each, notify, strict, keys }
+        ),
+    ];
+    vec(step, 1..40)
+}
+
+fn rules(each: bool, notify: bool, strict: bool, keys: bool) -> Rules {
+    let ours = AccountRules {
+        notify_on_delivery: true,
+        attach_flow_keys: keys,
+        webhook_enabled: Some(true),
+        default_webhook: WebhookName::new(&"w".repeat(WebhookName::BYTES_MAX)),
+        ..AccountRules::default()
+    };
+    Rules {
+        correlation: CorrelationRules {
+            phase2_wait: if each { Phase2Wait::Each } else { Phase2Wait::All },
+            phase2_order: if strict { Phase2Order::Strict } else { Phase2Order::Independent },
+            on_report_timeout: if notify { OnReportTimeout::Notify } else { OnReportTimeout::End },
+            correlation_ttl_ms: 1000,
+            report_timeout_ms: 1000,
+            dedup_window_ms: 1,
+        },
+        statuses: StatusTable::default(),
+        accounts: [(OURS, ours)].into(),
+        webhooks: BTreeMap::new(),
+        webhook_defaults: WebhookRules {
+            attempts_max: 3,
+            age_max_ms: u64::MAX,
+            retry_after_max_ms: 1,
+            disable_after_ms: 1,
+            retry: RetrySchedule { intervals_ms: vec![10], randomization_factor: 0.0 },
+        },
+        render_phase2,
+        render_unknown,
+    }
+}
+
+struct World {
+    uuid: PhononUuid,
+    rules: Rules,
+    state: State,
+    now: i64,
+    letters: Vec<Delivery>,
+}
+
+impl World {
+    fn new(id: &str) -> Self {
+        let uuid = PhononUuid::new(id).unwrap();
+        let rules = rules(true, true, true, true);
+        Self { uuid, rules, state: State::default(), now: START, letters: Vec::new() }
+    }
+
+    fn source(&self) -> Source {
+        Source {
+            // Longer than Kafka's topics.
+            topic: "t".repeat(300).into(),
+            partition: i32::MIN,
+            offset: i64::MIN,
+            timestamp: Timestamp::from_ms(START),
+        }
+    }
+
+    fn sms(&self, number: u16) -> SmsId {
+        // As long as may be, of characters that JSON escapes, if the uuid is.
+        let width = if self.uuid.as_str().len() > 1 { SmsId::BYTES_MAX } else { 1 };
+        SmsId::new(&format!("{number:\u{1}>width$}")).unwrap()
+    }
+
+    fn command(&mut self, step: &Step) -> Option<Command> {
+        let row = |which: usize, rows: &[Delivery]| rows.get(which % rows.len().max(1)).cloned();
+        Some(match *step {
+            Step::Flow { list, rest, keys, content } => {
+                let keys = keys.min(RECORD - rest);
+                let flow = FlowComplete {
+                    uuid: self.uuid.clone(),
+                    account: OURS,
+                    flow: Some(FlowId(i64::MIN)),
+                    webhook_enabled: None,
+                    sms: list.map(|count| (0..count).map(|number| self.sms(number)).collect()),
+                    body: blob(rest + keys),
+                    keys: rest..rest + keys,
+                    content,
+                };
+                Command::AcceptFlow(Box::new(flow), self.source())
+            }
+            Step::Report { sms, status, body, raw, content } => {
+                let report = DeliveryReport {
+                    uuid: self.uuid.clone(),
+                    account: OURS,
+                    sms: self.sms(sms),
+                    status: status.into(),
+                    body: blob(body),
+                    raw: raw.map(blob),
+                    content,
+                };
+                Command::AcceptReport(Box::new(report), self.source())
+            }
+            Step::Outcome { which, verdict, error } => {
+                let row = row(which, &self.state.deliveries)?;
+                let outcome = Outcome {
+                    verdict,
+                    status: Some(u16::MAX),
+                    duration_ms: u64::MAX,
+                    response: blob(error.min(RESPONSE_BYTES_KEPT)),
+                    response_truncated: true,
+                    retry_after_ms: Some(1),
+                    reason: None,
+                    error: Some("é".repeat(error.min(RESPONSE_BYTES_KEPT)).into()),
+                };
+                Command::RecordOutcome { delivery: row.id, attempt: row.attempts + 1, outcome }
+            }
+            Step::GiveUp { which } => {
+                let delivery = row(which, &self.state.deliveries)?.id;
+                Command::GiveUp { delivery, reason: DeadLetterReason::EndpointDisabled }
+            }
+            Step::Fire => {
+                self.now = self.now.max(self.state.timer()?.as_ms());
+                Command::FireTimer(self.uuid.clone())
+            }
+            Step::Replay { which } => Command::Replay(Box::new(row(which, &self.letters)?)),
+            Step::Rules { each, notify, strict, keys } => {
+                self.rules = rules(each, notify, strict, keys);
+                return None;
+            }
+        })
+    }
+
+    fn step(&mut self, step: &Step) {
+        self.now += 1;
+        let Some(command) = self.command(step) else { return };
+        let is_record = matches!(
+            command,
+            Command::AcceptFlow(..) | Command::AcceptReport(..) | Command::Replay(_)
+        );
+        let before = self.state.bytes_max();
+        let events = decide(&self.state, &command, &self.rules, Timestamp::from_ms(self.now));
+        for event in &events {
+            if let crate::domain::Event::DeadLettered { delivery, .. } = event {
+                self.letters.push(delivery.as_ref().clone());
+            }
+        }
+        self.state = events.iter().fold(std::mem::take(&mut self.state), evolve);
+        let after = self.state.bytes_max();
+        let row = row(&self.state).len();
+        assert!(row <= after, "the row has {row} bytes, and {after} were foreseen: {step:?}");
+        assert!(after <= STATE_BYTES_MAX, "{after} bytes were taken: {step:?}");
+        assert!(is_record || after <= before, "from {before} to {after} bytes by itself: {step:?}");
+    }
+
+    /// What is given up must fit into a record, too.
+    fn give_up_all(&self) {
+        for delivery in self.state.deliveries.iter().chain(&self.letters) {
+            let mut letter = Vec::new();
+            let reason = DeadLetterReason::AttemptsExhausted;
+            write_delivery_dead_letter(&mut letter, &self.uuid, delivery, reason, None);
+            assert!(letter.len() <= LETTER_BYTES_MAX, "a dead letter of {} bytes", letter.len());
+        }
+    }
+}
+
+fn play(uuid: &str, steps: &[Step]) {
+    let mut world = World::new(uuid);
+    for step in steps {
+        world.step(step);
+    }
+    world.give_up_all();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_row_outgrows_what_was_foreseen(steps in steps(2000, 6), long in any::<bool>()) {
+        play(if long { LONG } else { "u" }, &steps);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn no_row_outgrows_a_record(steps in steps(RECORD, 5), long in any::<bool>()) {
+        play(if long { LONG } else { "u" }, &steps);
+    }
+
+    #[test]
+    fn no_list_outgrows_a_record(steps in steps(20_000, 4000), long in any::<bool>()) {
+        play(if long { LONG } else { "u" }, &steps);
+    }
+}
+
+/// The longest that may be, of characters that JSON escapes.
+const LONG: &str = match str::from_utf8(&[1; PhononUuid::BYTES_MAX]) {
+    Ok(text) => text,
+    Err(_) => "u",
+};

@@ -1,0 +1,249 @@
+//! No uuid keeps more than one row may hold: the record that would make it so is given up, whole, and changes nothing.
+//!
+//! `src/codec/row/tests/size.rs` compares with the rows themselves.
+
+use super::{
+    account, delivered, flow, flow_of, outcome, phase_1, report, rules, sms, source, timer,
+};
+use crate::domain::{
+    Command, DeadLetterReason, Delivery, DeliveryId, DeliveryReport, Due, Event, FlowComplete,
+    OnReportTimeout, Phase, Phase2Wait, REPORTS_BYTES_MAX, Rules, STATE_BYTES_MAX, SmsId, State,
+    Timestamp, Verdict, WebhookName, decide, evolve,
+};
+use bytes::Bytes;
+
+const MIB: usize = 1 << 20;
+
+fn blob(length: usize) -> Bytes {
+    Bytes::from(vec![b' '; length])
+}
+
+fn take(flow: FlowComplete) -> Command {
+    Command::AcceptFlow(Box::new(flow), source(0))
+}
+
+fn tell(report: DeliveryReport) -> Command {
+    Command::AcceptReport(Box::new(report), source(0))
+}
+
+/// A state that has met some commands.
+#[derive(Clone, Default)]
+struct Met(State);
+
+impl Met {
+    fn meet(&mut self, command: &Command, rules: &Rules, at: i64) -> Vec<Event> {
+        let events = decide(&self.0, command, rules, Timestamp::from_ms(at));
+        self.0 = events.iter().fold(std::mem::take(&mut self.0), evolve);
+        events
+    }
+
+    fn is_taken(&mut self, command: &Command, rules: &Rules) {
+        let events = self.meet(command, rules, 0);
+        let given_up = |event: &Event| matches!(event, Event::RecordDeadLettered { .. });
+        assert!(!events.is_empty() && !events.iter().any(given_up), "it is not taken");
+    }
+
+    /// It becomes a dead letter that says what to do.
+    fn is_not_taken(&mut self, command: &Command, rules: &Rules, limit: usize) {
+        let before = self.0.clone();
+        let events = self.meet(command, rules, 0);
+        let [Event::RecordDeadLettered { record, reason, detail }] = events.as_slice() else {
+            panic!("it has {} fates", events.len())
+        };
+        assert_eq!(*reason, DeadLetterReason::TooLarge);
+        assert!(detail.contains("replay it") && detail.contains(&limit.to_string()), "{detail}");
+        assert!(self.0 == before, "it changes nothing");
+        if let Command::AcceptReport(report, _) = command {
+            let whole = report.raw.as_ref().or(Some(&report.body));
+            assert!(record.payload.as_ref() == whole, "it is kept as it came");
+        }
+    }
+
+    fn room(&self) -> usize {
+        STATE_BYTES_MAX - self.0.bytes_max()
+    }
+}
+
+#[test]
+fn reports_of_4_mib_are_kept_of_one_uuid_before_and_after_its_flow_and_no_byte_more() {
+    let of = |id, length| tell(DeliveryReport { body: blob(length), ..report(id, "SENT") });
+    for flow_first in [false, true] {
+        let mut met = Met::default();
+        if flow_first {
+            met.is_taken(&take(flow()), &rules());
+        }
+        met.is_taken(&of("a", REPORTS_BYTES_MAX), &rules());
+        met.is_not_taken(&of("b", 1), &rules(), REPORTS_BYTES_MAX);
+        // A newer one takes the place of the one before.
+        let newer = DeliveryReport { body: blob(MIB), ..report("a", "QUEUED") };
+        met.is_taken(&tell(newer), &rules());
+        met.is_taken(&of("b", REPORTS_BYTES_MAX - MIB), &rules());
+        met.is_not_taken(&of("c", 1), &rules(), REPORTS_BYTES_MAX);
+    }
+}
+
+#[test]
+fn reports_wait_in_the_form_in_which_they_came_until_the_row_is_full() {
+    let of =
+        |id, length| tell(DeliveryReport { raw: Some(blob(length)), ..report(id, "DELIVERED") });
+    let mut met = Met::default();
+    for id in ["a", "b", "c", "d", "e"] {
+        met.is_taken(&of(id, 3 * MIB), &rules());
+    }
+    let mut full = met.clone();
+    full.is_taken(&of("f", 0), &rules());
+    let room = full.room();
+    met.is_not_taken(&of("f", room + 1), &rules(), STATE_BYTES_MAX);
+    met.is_taken(&of("f", room), &rules());
+    assert_eq!(met.0.bytes_max(), STATE_BYTES_MAX);
+    // Once the flow is there, they will never be dead letters, and are not kept twice.
+    met.is_taken(&take(flow()), &rules());
+    assert!(met.room() > 14 * MIB);
+}
+
+fn attached(wait: Phase2Wait, on_report_timeout: OnReportTimeout) -> Rules {
+    let mut rules = account(|account| account.attach_flow_keys = true);
+    rules.correlation.phase2_wait = wait;
+    rules.correlation.on_report_timeout = on_report_timeout;
+    rules
+}
+
+const SMS: usize = 40;
+
+/// A flow of many SMS whose body of 2 MiB holds so many bytes of keys.
+fn with_keys(length: usize) -> FlowComplete {
+    let list = (0..SMS).map(|number| sms(&number.to_string())).collect();
+    FlowComplete { sms: Some(list), body: blob(2 * MIB), keys: 0..length, ..flow() }
+}
+
+/// The largest keys of such a flow, when `met` has been before.
+fn keys_max(met: &Met, rules: &Rules) -> usize {
+    let mut without = met.clone();
+    without.is_taken(&take(with_keys(0)), rules);
+    // Once in the flow, and once in each delivery.
+    without.room() / (SMS + 1)
+}
+
+#[test]
+fn keys_count_once_per_sms_and_what_fits_is_sent_at_the_time_out_of_each() {
+    let rules = attached(Phase2Wait::Each, OnReportTimeout::Notify);
+    let mut met = Met::default();
+    let keys = keys_max(&met, &rules);
+    met.is_not_taken(&take(with_keys(keys + 1)), &rules, STATE_BYTES_MAX);
+    met.is_taken(&take(with_keys(keys)), &rules);
+    assert!(met.room() <= SMS, "it is the edge");
+    // A report may come all the same, but no large one.
+    let large = DeliveryReport { body: blob(MIB), ..report("0", "DELIVERED") };
+    met.is_not_taken(&tell(large), &rules, STATE_BYTES_MAX);
+    let before = met.0.bytes_max();
+    let events = met.meet(&timer(), &rules, 2000);
+    let scheduled = |event: &&Event| matches!(event, Event::DeliveryScheduled { .. });
+    assert_eq!(events.iter().filter(scheduled).count(), SMS);
+    assert!(met.0.deliveries.iter().skip(1).all(|delivery| delivery.body.len() > keys));
+    let after = met.0.bytes_max();
+    assert!(after <= before && after > 12 * MIB, "{after}");
+}
+
+#[test]
+fn attempts_add_nothing_that_was_not_counted() {
+    let mut met = Met::default();
+    met.is_taken(&take(flow_of("a")), &rules());
+    let before = met.0.bytes_max();
+    let mut failed = outcome(Verdict::Retry, None);
+    failed.response = blob(64 << 10);
+    failed.error = Some("é".repeat(64 << 10).into());
+    let command = Command::RecordOutcome { delivery: phase_1(), attempt: 1, outcome: failed };
+    met.meet(&command, &rules(), 1);
+    let stored = met.0.deliveries[0].last_outcome.clone().expect("it is stored");
+    assert_eq!((stored.response.len(), stored.error.unwrap().len()), (1024, 1024));
+    assert_eq!(met.0.bytes_max(), before);
+}
+
+#[test]
+fn a_flow_that_does_not_fit_leaves_the_reports_that_wait_for_it_alone() {
+    let rules = attached(Phase2Wait::Each, OnReportTimeout::End);
+    let mut met = Met::default();
+    for number in 0..SMS {
+        met.is_taken(&tell(report(&number.to_string(), "DELIVERED")), &rules);
+    }
+    let keys = keys_max(&Met::default(), &rules);
+    met.is_not_taken(&take(with_keys(keys)), &rules, STATE_BYTES_MAX);
+    // The reports themselves take less than 1 KiB each.
+    met.is_taken(&take(with_keys(keys - 1024)), &rules);
+    assert_eq!(met.0.deliveries.len(), SMS + 1, "phase 1 and all of phase 2");
+    assert!(met.0.bytes_max() <= STATE_BYTES_MAX);
+}
+
+/// What was taken under one configuration still fits under another.
+#[test]
+fn a_flow_that_was_taken_under_all_fits_when_it_becomes_each() {
+    let rules = attached(Phase2Wait::All, OnReportTimeout::End);
+    let mut met = Met::default();
+    let keys = keys_max(&met, &rules);
+    met.is_not_taken(&take(with_keys(keys + 1)), &rules, STATE_BYTES_MAX);
+    met.is_taken(&take(with_keys(keys)), &rules);
+    let rules = attached(Phase2Wait::Each, OnReportTimeout::Notify);
+    met.meet(&timer(), &rules, 2000);
+    assert_eq!(met.0.deliveries.len(), SMS + 1);
+    assert!(met.0.bytes_max() <= STATE_BYTES_MAX);
+}
+
+/// A flow without keys whose report tells most of 4 MiB, in one webhook.
+#[test]
+fn large_reports_of_a_large_flow_are_told_in_one_webhook() {
+    let mut met = Met::default();
+    let large = FlowComplete { body: blob(4 * MIB), keys: 0..4 * MIB, ..flow_of("a b") };
+    met.is_taken(&take(large), &rules());
+    for id in ["a", "b"] {
+        let half = DeliveryReport { body: blob(2 * MIB), ..report(id, "DELIVERED") };
+        met.is_taken(&tell(half), &rules());
+    }
+    assert_eq!(met.0.deliveries.len(), 2);
+}
+
+fn letter(number: u8, length: usize) -> Command {
+    let id = DeliveryId::derive(&super::uuid(), 2, &[SmsId::new(&number.to_string()).unwrap()]);
+    Command::Replay(Box::new(Delivery {
+        id,
+        phase: Phase::Two,
+        account: super::OURS,
+        webhook: WebhookName::new("crm").unwrap(),
+        body: blob(length),
+        source: source(0),
+        scheduled_at: Timestamp::from_ms(0),
+        due: Due::At(Timestamp::from_ms(0)),
+        attempts: 3,
+        replays: 1,
+        first_attempt_at: None,
+        last_attempt_at: None,
+        last_outcome: None,
+    }))
+}
+
+#[test]
+fn a_replay_without_room_is_a_newer_dead_letter_and_succeeds_when_there_is_room() {
+    let mut met = Met::default();
+    for number in 0..3 {
+        met.is_taken(&letter(number, 4 * MIB), &rules());
+    }
+    let mut full = met.clone();
+    full.is_taken(&letter(3, 0), &rules());
+    let room = full.room();
+    let before = met.0.clone();
+    let events = met.meet(&letter(3, room + 1), &rules(), 5);
+    let [Event::Replayed { delivery: begun }, Event::DeadLettered { delivery, reason, .. }] =
+        events.as_slice()
+    else {
+        panic!("it has {} fates", events.len())
+    };
+    assert_eq!((*reason, delivery.replays), (DeadLetterReason::TooLarge, 2));
+    assert!(begun == delivery && delivery.body.len() == room + 1, "it is kept whole");
+    assert!(met.0 == before, "it changes nothing");
+    full = met.clone();
+    full.is_taken(&letter(3, room), &rules());
+    assert_eq!(full.room(), 0);
+    let first = met.0.deliveries[0].id;
+    met.meet(&delivered(first), &rules(), 6);
+    met.is_taken(&letter(3, room + 1), &rules());
+    assert_eq!(met.0.deliveries.len(), 3);
+}
