@@ -363,7 +363,9 @@ impl<L: Log> Shell<L> {
             work.read(record);
             match &record.body {
                 RecordBody::Command { uuid, owner, forward, command } => {
-                    let here = i64::from(record.place.partition) == i64::from(*owner);
+                    // An input that is laid out otherwise only forwards, or what it did not forward would overtake what it did.
+                    let here = i64::from(record.place.partition) == i64::from(*owner)
+                        && !self.settings.unlike.contains(&record.place.topic);
                     match self.tasks.get(owner).filter(|task| here && task.active) {
                         Some(task) => {
                             work.command(&task.rows, uuid, command, Some(&record.payload), &view)?;

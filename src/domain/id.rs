@@ -157,7 +157,7 @@ fn murmur2(data: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{PhononUuid, SmsId, murmur2};
+    use super::{PhononUuid, SmsId, murmur2, owner};
     use crate::domain::DeliveryId;
 
     /// The vectors that Apache Kafka publishes in `UtilsTest.testMurmur2`.
@@ -175,6 +175,20 @@ mod tests {
         }
     }
 
+    /// `Utils.toPositive` takes the sign away, and does not turn it.
+    #[test]
+    fn a_negative_hash_owns_a_partition_as_kafkas_own_partitioner_says() {
+        assert_eq!(owner(b"21", 7), (973_932_308_u32.wrapping_neg() & 0x7fff_ffff) % 7);
+        assert_ne!(owner(b"21", 7), 973_932_308_u32.wrapping_neg() % 7);
+    }
+
+    #[test]
+    fn ids_are_neither_empty_nor_longer_than_what_is_kept() {
+        assert_eq!(SmsId::new(""), None);
+        assert!(SmsId::new(&"x".repeat(SmsId::BYTES_MAX)).is_some());
+        assert_eq!(SmsId::new(&"x".repeat(SmsId::BYTES_MAX + 1)), None);
+    }
+
     #[test]
     fn a_delivery_id_depends_on_uuid_phase_and_sms_and_reads_back() {
         let uuid = PhononUuid::new("u").unwrap();
@@ -183,8 +197,10 @@ mod tests {
         let id = DeliveryId::derive(&uuid, 2, &sms);
         assert_ne!(id, DeliveryId::derive(&uuid, 1, &sms));
         assert_ne!(id, DeliveryId::derive(&uuid, 2, &other));
+        assert_ne!(id, DeliveryId::derive(&PhononUuid::new("v").unwrap(), 2, &sms));
         assert!(!id.to_string().contains('.'));
         assert_eq!(DeliveryId::parse(&id.to_string()), Some(id));
+        assert_eq!(DeliveryId::parse("msg_1234"), None);
         assert_eq!(DeliveryId::from_bytes(id.to_bytes()), id);
     }
 }

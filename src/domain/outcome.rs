@@ -158,3 +158,20 @@ impl Outcome {
         outcome
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::StatusType;
+
+    #[test]
+    fn the_hundreds_begin_and_end_where_they_should() {
+        let words =
+            [199, 200, 299, 300, 399, 400, 499, 500, 999].map(|s| StatusType::of(s).as_str());
+        let [info, ok, ok2, re, re2, client, client2, server, server2] = words;
+        assert_eq!([info], ["INFORMATIONAL"]);
+        assert_eq!([ok, ok2], ["SUCCESSFUL"; 2]);
+        assert_eq!([re, re2], ["REDIRECTION"; 2]);
+        assert_eq!([client, client2], ["CLIENT_ERROR"; 2]);
+        assert_eq!([server, server2], ["SERVER_ERROR"; 2]);
+    }
+}

@@ -58,6 +58,10 @@ mod tests {
             assert!((1600..=2400).contains(&late), "the last interval repeats: {late}");
             seen.insert(first);
         }
+        let id = DeliveryId::from_bytes([7; 16]);
+        let later: std::collections::BTreeSet<_> =
+            (2..20).map(|attempt| schedule.delay_ms(id, attempt)).collect();
+        assert!(later.len() > 10, "each attempt has a jitter of its own: {later:?}");
         assert!(seen.len() > 200, "jitter spreads: {}", seen.len());
         assert_eq!(seen.first().map(|ms| *ms < 820), Some(true));
         assert_eq!(seen.last().map(|ms| *ms > 1180), Some(true));

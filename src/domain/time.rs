@@ -29,3 +29,14 @@ impl Timestamp {
         u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Timestamp;
+
+    #[test]
+    fn a_clock_that_went_backwards_has_let_no_time_pass() {
+        let (early, late) = (Timestamp::from_ms(3), Timestamp::from_ms(10));
+        assert_eq!((late.ms_since(early), early.ms_since(late)), (7, 0));
+    }
+}

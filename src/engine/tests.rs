@@ -52,6 +52,8 @@ struct Outcome {
     struck: BTreeMap<&'static str, u64>,
     requests: u64,
     repeats: u64,
+    /// Attempts that were begun while their endpoint was to be left alone.
+    intrusions: u64,
 }
 
 impl Outcome {
@@ -61,6 +63,7 @@ impl Outcome {
         }
         self.requests += other.requests;
         self.repeats += other.repeats;
+        self.intrusions += other.intrusions;
     }
 }
 
@@ -72,11 +75,18 @@ impl std::fmt::Display for Outcome {
     }
 }
 
+/// Rolls what is to happen.
+type Roll = fn(&Setting, &mut Dice) -> Vec<Item>;
+
 /// Runs the items of a seed that `keep` lets happen.
 fn run(seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> Outcome {
+    play(plan::roll, seed, keep, is_told)
+}
+
+fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> Outcome {
     let mut dice = Dice(seed);
     let setting = Setting::roll(&mut dice);
-    let items: Vec<Item> = plan::roll(&setting, &mut dice);
+    let items: Vec<Item> = roll(&setting, &mut dice);
     let count = items.len();
     let cut_ms = dice.one_in(4).then(|| dice.between(5_000, 120_000));
     let world = World::new(setting, dice.roll(), is_told);
@@ -109,6 +119,9 @@ fn run(seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> Outcome {
                         "node {index}: the gate was not opened for all that is done with"
                     ));
                 }
+                if let Some(counts) = node.outbox_counts().filter(|counts| *counts != (0, 0)) {
+                    faults.push(format!("node {index}: the outbox is empty and counts {counts:?}"));
+                }
             }
             true
         }
@@ -135,6 +148,7 @@ fn run(seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> Outcome {
         struck: world.struck.take(),
         requests,
         repeats: requests.saturating_sub(ledger.recorded),
+        intrusions: ledger.intrusions,
     }
 }
 
@@ -218,4 +232,43 @@ fn no_fault_loses_doubles_or_reorders_anything() {
     if let Some(seed) = failed.first() {
         report(*seed);
     }
+}
+
+/// Histories of one kind, in each of which nothing is wrong.
+fn all_of(roll: Roll, seeds: u64) -> impl Iterator<Item = (u64, Outcome)> {
+    (0..seeds).map(move |seed| {
+        let outcome = play(roll, seed, |_| true, false);
+        if !outcome.faults.is_empty() {
+            let story = play(roll, seed, |_| true, true).story;
+            panic!("{}\nseed {seed}: {}", story.join("\n"), outcome.faults.join("\n"));
+        }
+        (seed, outcome)
+    })
+}
+
+#[test]
+fn an_endpoint_that_asked_to_be_left_alone_is_left_alone_by_whoever_starts_again() {
+    let mut requests = 0;
+    for (seed, outcome) in all_of(plan::busy, 400) {
+        assert_eq!(outcome.intrusions, 0, "seed {seed}");
+        requests += outcome.requests;
+    }
+    assert!(requests > 400, "{requests} requests");
+}
+
+#[test]
+fn nothing_is_sent_again_where_instances_come_and_go_in_good_order() {
+    let mut requests = 0;
+    for (seed, outcome) in all_of(plan::orderly, 400) {
+        assert_eq!(outcome.repeats, 0, "seed {seed}");
+        requests += outcome.requests;
+    }
+    assert!(requests > 400, "{requests} requests");
+}
+
+#[test]
+fn timers_that_are_due_at_a_restart_fire_once_whatever_comes_of_their_commit() {
+    let mut sum = Outcome::default();
+    all_of(plan::overdue, 1500).for_each(|(_, outcome)| sum.add(outcome));
+    assert!(sum.struck.get("commit").is_some_and(|count| *count > 500), "{sum}");
 }

@@ -5,8 +5,8 @@ use super::{
     phase_1, phase_2, report, rules, steps, timer, uuid,
 };
 use crate::domain::{
-    Command, DeadLetterReason, DeliveryId, Due, ErrorReason, Event, Rules, State, Timestamp,
-    Verdict, WebhookName, WebhookRules, decide, evolve,
+    Class, Command, DeadLetterReason, Delivery, DeliveryId, Due, ErrorReason, Event, Outcome,
+    Rules, State, Timestamp, Verdict, WebhookName, WebhookRules, decide, evolve,
 };
 use bytes::Bytes;
 
@@ -219,4 +219,24 @@ fn the_row_and_the_dead_letter_tell_of_the_attempts_and_the_row_keeps_little_of_
     assert_eq!(delivery.first_attempt_at, Some(Timestamp::from_ms(5)));
     assert_eq!(delivery.last_attempt_at, Some(Timestamp::from_ms(35)));
     assert_eq!(delivery.last_outcome.as_ref().map(|o| o.response.len()), Some(5000));
+}
+
+#[test]
+fn a_delivery_waits_among_the_retries_from_its_first_failure_on() {
+    let mut state = State::default();
+    let accept = Command::AcceptFlow(Box::new(flow_of("")), super::source(0));
+    let mut classes = Vec::new();
+    for (at, command) in [accept, failed(phase_1(), 1), failed(phase_1(), 2)].iter().enumerate() {
+        let at = Timestamp::from_ms(i64::try_from(at).unwrap());
+        let events = decide(&state, command, &rules(), at);
+        state = events.iter().fold(state, evolve);
+        classes.extend(state.deliveries.iter().map(Delivery::class));
+    }
+    assert_eq!(classes, [Class::First, Class::Retry, Class::Retry]);
+}
+
+#[test]
+fn what_an_endpoint_asked_for_is_not_stored_once_the_due_time_has_it() {
+    let asks = Outcome { retry_after_ms: Some(5), ..outcome(Verdict::Retry, None) };
+    assert_eq!(asks.stored(), outcome(Verdict::Retry, None));
 }

@@ -73,6 +73,8 @@ fn what_another_partition_delivered_counts() {
     scene.delivered_at = Some(at(4000));
     assert_eq!(scene.ends(&failed(500), 6000), [EndpointEvent::Failing { since: at(6000) }]);
     assert_eq!(scene.state.disabled, None);
+    scene.delivered_at = Some(at(6000));
+    assert_eq!(scene.ends(&failed(500), 6001), [], "delivered, and failing since then");
 }
 
 #[test]
@@ -119,4 +121,49 @@ fn what_the_daemon_itself_refuses_says_nothing_of_the_endpoint() {
         let refused = outcome(Verdict::GiveUp, Some(reason));
         assert_eq!(scene.ends(&refused, 1), []);
     }
+}
+
+#[test]
+fn only_410_says_that_an_endpoint_is_gone() {
+    let mut scene = Scene::default();
+    let missing = Outcome { verdict: Verdict::GiveUp, ..failed(404) };
+    assert_eq!(scene.ends(&missing, 1), [EndpointEvent::Failing { since: at(1) }]);
+}
+
+#[test]
+fn answers_that_are_tried_again_may_ask_and_final_ones_may_not() {
+    let mut scene = Scene::default();
+    let asks = |status| Outcome { retry_after_ms: Some(600), ..failed(status) };
+    let refuses = Outcome { verdict: Verdict::GiveUp, ..asks(429) };
+    assert_eq!(scene.ends(&refuses, 0), [EndpointEvent::Failing { since: at(0) }]);
+    assert_eq!(scene.ends(&asks(503), 1), [EndpointEvent::Held { until: at(601) }]);
+    assert_eq!(scene.ends(&asks(429), 1), [], "it is held until then already");
+}
+
+#[test]
+fn what_was_asked_for_is_over_when_its_time_has_come() {
+    let mut scene = Scene::default();
+    let _ = scene.ends(&Outcome { retry_after_ms: Some(600), ..failed(429) }, 0);
+    assert_eq!(scene.ends(&delivered(), 600), [EndpointEvent::Recovered { held_until: None }]);
+}
+
+#[test]
+fn a_disabled_endpoint_is_not_held_and_since_when_it_failed_stays_known() {
+    let mut scene = Scene::default();
+    let asks = || Outcome { retry_after_ms: Some(600), ..failed(503) };
+    let _ = scene.ends(&asks(), 0);
+    let disabled = Disabled { at: at(5000), cause: DisableCause::Failing };
+    let event = EndpointEvent::Disabled { disabled, failing_since: Some(at(0)) };
+    assert_eq!(scene.ends(&asks(), 5000), [event]);
+    let state =
+        EndpointState { failing_since: Some(at(0)), held_until: None, disabled: Some(disabled) };
+    assert_eq!(scene.state, state);
+}
+
+#[test]
+fn enabling_forgets_a_hold_too() {
+    let mut scene = Scene::default();
+    let _ = scene.ends(&Outcome { retry_after_ms: Some(600), ..failed(429) }, 0);
+    assert_eq!(scene.tell(EndpointCommand::Enable, 1), [EndpointEvent::Enabled]);
+    assert_eq!(scene.state, EndpointState::default());
 }

@@ -3,7 +3,9 @@
 use super::{
     FLOW, STRANGER, account, check, delivered, flow, flow_of, phase_1, report, rules, steps, timer,
 };
-use crate::domain::{FlowComplete, Rules};
+use crate::domain::{
+    Command, Event, FlowComplete, Rules, Source, State, Timestamp, decide, evolve,
+};
 
 #[test]
 fn a_flow_schedules_phase_1_at_once_and_to_the_accounts_default_webhook() {
@@ -134,4 +136,44 @@ fn records_of_an_account_that_is_not_configured_become_dead_letters_and_change_n
          1: dead letter of delivery_report a DELIVERED: unknown_account
          = unknown",
     );
+    // So that they can be found once the account is there.
+    let flow = FlowComplete { account: STRANGER, ..flow() };
+    let command = Command::AcceptFlow(Box::new(flow), super::source(0));
+    let events = decide(&State::default(), &command, &rules(), Timestamp::default());
+    let [Event::RecordDeadLettered { record, .. }] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    assert_eq!(record.account, Some(STRANGER));
+}
+
+#[test]
+fn without_a_phase_2_no_keys_are_kept_for_it() {
+    check(
+        &account(|a| a.attach_flow_keys = true),
+        steps![0 => flow_of("")],
+        "0: flow, phase 1 only
+         0: P1 to crm at 0, by #0: flow K
+         = phase 1 only; P1 at 0",
+    );
+}
+
+/// A record may be days old when it is read; a delivery's age counts from here.
+#[test]
+fn times_are_those_of_the_decision_and_not_the_records() {
+    let written = Source { timestamp: Timestamp::from_ms(1), ..super::source(0) };
+    let at = Timestamp::from_ms(700);
+    let flow = Command::AcceptFlow(Box::new(flow_of("a")), written.clone());
+    let events = decide(&State::default(), &flow, &rules(), at);
+    let [Event::FlowAccepted(accepted), Event::DeliveryScheduled { delivery, .. }] =
+        events.as_slice()
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((accepted.accepted_at, delivery.scheduled_at), (at, at));
+    let state = events.iter().fold(State::default(), evolve);
+    let report = Command::AcceptReport(Box::new(report("a", "DELIVERED")), written);
+    let later = Timestamp::from_ms(900);
+    let events = decide(&state, &report, &rules(), later);
+    let is_later = |event: &Event| matches!(event, Event::DeliveryScheduled { delivery, .. } if delivery.scheduled_at == later);
+    assert!(events.iter().any(is_later), "{events:?}");
 }

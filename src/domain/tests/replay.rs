@@ -1,11 +1,12 @@
 //! What an operator's word does: a delivery that was given up gets another life.
 
 use super::{
-    Step, check, delivered, failed, flow, flow_of, given_up, phase_1, phase_2, report, rules,
-    source, steps, timer,
+    Step, check, correlation, delivered, failed, flow, flow_of, given_up, phase_1, phase_2, report,
+    rules, source, steps, timer,
 };
 use crate::domain::{
-    Command, Delivery, DeliveryId, Due, ErrorReason, Phase, Timestamp, WebhookName,
+    Command, Delivery, DeliveryId, Due, ErrorReason, Event, Phase, Phase2Order, State, Timestamp,
+    Verdict, WebhookName, decide,
 };
 use bytes::Bytes;
 
@@ -152,4 +153,43 @@ fn a_forgotten_uuid_that_comes_again_does_not_double_its_replay() {
          602: P1 delivered by attempt 1
          = collecting until 2601",
     );
+}
+
+#[test]
+fn a_replayed_phase_2_waits_for_nobody_where_the_order_is_independent() {
+    check(
+        &correlation(|c| c.phase2_order = Phase2Order::Independent),
+        steps![0 => flow_of("a"), 2 => report("a", "DELIVERED"),
+               3 => given_up(phase_2("a"), 1, ErrorReason::Refused),
+               11 => replay(phase_2("a"), Phase::Two, 0)],
+        "0: flow, collecting until 2000
+         0: P1 to crm at 0, by #0: flow K
+         2: report a DELIVERED
+         2: P2(a) to crm at 2, by #1: u [a DELIVERED]
+         2: complete
+         3: P2(a) attempt 1 failed, the last
+         3: dead letter of P2(a): refused after 1
+         11: P2(a) replayed, at 11, life 2
+         = complete: a sent; P1 at 0, P2(a) at 11",
+    );
+}
+
+#[test]
+fn a_replay_knows_nothing_of_the_attempts_before_it() {
+    let last_outcome = Some(super::outcome(Verdict::GiveUp, Some(ErrorReason::Refused)));
+    let given_up = Delivery { last_outcome, ..letter(phase_1(), Phase::One, 0) };
+    let command = Command::Replay(Box::new(given_up.clone()));
+    let at = Timestamp::from_ms(20_000);
+    let fresh = Delivery {
+        scheduled_at: at,
+        due: Due::At(at),
+        attempts: 0,
+        replays: 1,
+        first_attempt_at: None,
+        last_attempt_at: None,
+        last_outcome: None,
+        ..given_up
+    };
+    let events = decide(&State::default(), &command, &rules(), at);
+    assert_eq!(events, [Event::Replayed { delivery: Box::new(fresh) }]);
 }

@@ -2,9 +2,11 @@
 
 use super::{
     OTHER, check, delivered, each, flow, flow_of, phase_1, phase_2, report, report_of, rules,
-    steps, timer,
+    source, steps, timer,
 };
-use crate::domain::DeliveryReport;
+use crate::domain::{
+    Command, Correlation, DeadLetterReason, DeliveryReport, Event, State, Timestamp, decide, evolve,
+};
 use bytes::Bytes;
 
 #[test]
@@ -115,6 +117,35 @@ fn reports_that_expire_together_all_become_dead_letters() {
          1001: dead letter of delivery_report a SENT: flow_missing
          = unknown",
     );
+}
+
+#[test]
+fn a_report_that_expires_takes_no_other_accounts_with_it() {
+    check(
+        &rules(),
+        steps![0 => report("a", "SENT"), 400 => report_of(OTHER, "a", "SENT"), 1000 => timer()],
+        "0: report ~a SENT until 1000
+         400: report 29/~a SENT until 1400
+         1000: dead letter of delivery_report a SENT: flow_missing
+         = waiting: 29/~a SENT until 1400",
+    );
+}
+
+/// It is needed for a dead letter, and such a report becomes none any more.
+#[test]
+fn the_record_as_it_came_is_kept_no_longer_than_it_waits() {
+    let raw = DeliveryReport { raw: Some(Bytes::from_static(b"raw")), ..report("a", "SENT") };
+    let mut state = State::default();
+    for command in [
+        Command::AcceptReport(Box::new(raw), source(0)),
+        Command::AcceptFlow(Box::new(flow_of("a")), source(1)),
+    ] {
+        let events = decide(&state, &command, &rules(), Timestamp::default());
+        state = events.iter().fold(state, evolve);
+    }
+    let Correlation::Open(flow) = &state.correlation else { panic!("{state:?}") };
+    let kept = flow.reports.iter().map(|report| (report.raw.clone(), report.body.is_some()));
+    assert_eq!(kept.collect::<Vec<_>>(), [(None, true)]);
 }
 
 #[test]

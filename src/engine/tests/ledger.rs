@@ -3,9 +3,16 @@
 use super::Witness;
 use super::port::Row;
 use crate::codec::row;
-use crate::domain::{Command, DeliveryId, PhononUuid, Rules, Source, State, decide, evolve};
+use crate::delivery::Job;
+use crate::domain::{
+    Command, DeliveryId, PhononUuid, Rules, Source, State, Timestamp, WebhookName, decide, evolve,
+    retry_after_ms,
+};
 use crate::store::RowKey;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// What is answered is committed within this, where nothing is wrong.
+const LATE_MS: u64 = 1000;
 
 /// Everything that was committed.
 pub(super) struct Ledger {
@@ -18,6 +25,12 @@ pub(super) struct Ledger {
     /// Attempts whose outcome a fault took.
     pub(super) excused: u64,
     pub(super) recorded: u64,
+    /// The last record of an input that was decided of a uuid.
+    last: BTreeMap<(PhononUuid, String, i32), i64>,
+    /// Until when endpoints asked to be left alone, as far as it was committed.
+    held: BTreeMap<WebhookName, Timestamp>,
+    /// Attempts that were begun all the same.
+    pub(super) intrusions: u64,
     pub(super) faults: Vec<String>,
 }
 
@@ -30,13 +43,18 @@ impl Ledger {
             open: BTreeMap::new(),
             excused: 0,
             recorded: 0,
+            last: BTreeMap::new(),
+            held: BTreeMap::new(),
+            intrusions: 0,
             faults: Vec::new(),
         }
     }
 
     /// An attempt was begun.
-    pub(super) fn begun(&mut self, node: usize, id: DeliveryId, attempt: u32) {
-        self.open.entry(node).or_default().insert((id, attempt));
+    pub(super) fn begun(&mut self, node: usize, job: &Job, now: Timestamp) {
+        self.open.entry(node).or_default().insert((job.id, job.attempt));
+        let is_held = self.held.get(&job.webhook).is_some_and(|until| *until > now);
+        self.intrusions += u64::from(is_held);
     }
 
     /// Whatever the process has begun and not recorded is forgotten, and each may cost so many requests.
@@ -50,7 +68,9 @@ impl Ledger {
         for Witness { partition, uuid, command, now } in decided {
             touched.insert((*partition, uuid.clone()));
             self.count(node, command);
+            self.place(uuid, command);
             let state = self.states.remove(uuid).unwrap_or_default();
+            self.hold(&state, command, *now);
             let events = decide(&state, command, &self.rules, *now);
             let state = events.iter().fold(state, evolve);
             self.states.insert(uuid.clone(), state);
@@ -66,6 +86,37 @@ impl Ledger {
                     "partition {partition}, {uuid}: node {node} has committed, and what was decided makes, {unlike}"
                 ));
             }
+        }
+    }
+
+    /// Whatever way records take to the partition that owns their uuid, those of one input keep their order.
+    fn place(&mut self, uuid: &PhononUuid, command: &Command) {
+        let (Command::AcceptFlow(_, source) | Command::AcceptReport(_, source)) = command else {
+            return;
+        };
+        let key = (uuid.clone(), source.topic.to_string(), source.partition);
+        let before = self.last.insert(key, source.offset);
+        if before.is_some_and(|before| before > source.offset) {
+            self.faults.push(format!(
+                "{uuid}: {} {} {} was decided after {before:?}",
+                source.topic, source.partition, source.offset
+            ));
+        }
+    }
+
+    /// An operator enables an endpoint, whatever it asked for.
+    pub(super) fn forget_holds(&mut self) {
+        self.held.clear();
+    }
+
+    fn hold(&mut self, state: &State, command: &Command, now: Timestamp) {
+        if let Command::RecordOutcome { delivery, outcome, .. } = command
+            && let Some(delivery) = state.delivery(*delivery)
+            && let Some(ms) = retry_after_ms(outcome, self.rules.webhook(&delivery.webhook))
+        {
+            // Its lane counts from the answer on.
+            let until = now.plus_ms(ms.saturating_sub(LATE_MS));
+            self.held.insert(delivery.webhook.clone(), until);
         }
     }
 

@@ -9,7 +9,7 @@ use super::reader::Reader;
 use super::world::World;
 use crate::clock;
 use crate::delivery::{AlarmClock, Attempt, Courier, InstanceLimits, Lanes};
-use crate::domain::Outcome;
+use crate::domain::{Outcome, Timestamp};
 use crate::engine::input::Input;
 use crate::engine::ports::Log as _;
 use crate::engine::restore::Restorer;
@@ -189,6 +189,12 @@ impl Node {
         let wake = process.shell.is_some().then_some(process.wake_ms);
         let wake = wake.filter(|at| *at < u64::MAX);
         flights.chain(restores).chain(wake).chain(process.alarm_ms()).min()
+    }
+
+    /// The rows that its outbox counts: those that wait, and those in hand.
+    pub(super) fn outbox_counts(&self) -> Option<(u64, usize)> {
+        let process = self.process.borrow();
+        Some(process.as_ref()?.shell.as_ref()?.outbox.counts())
     }
 
     /// What is still to happen here.
@@ -416,7 +422,8 @@ impl Process {
 
     fn launch(&mut self, attempt: Attempt, world: &World, node: usize) {
         let job = attempt.job();
-        world.ledger.borrow_mut().begun(node, job.id, job.attempt);
+        let now = Timestamp::from_ms(world.true_ms() + world.nodes[node].wall_ms.get());
+        world.ledger.borrow_mut().begun(node, job, now);
         let mut dice = world.dice.borrow_mut();
         let (outcome, takes_ms) = world.network.borrow().answer(job.webhook.as_str(), &mut dice);
         let arrives_ms = world.passed_ms() + dice.between(0, 20);

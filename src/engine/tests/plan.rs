@@ -99,6 +99,78 @@ pub(super) fn roll(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     items
 }
 
+/// One instance is killed again and again while the endpoints ask to be left alone.
+pub(super) fn busy(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
+    let mut items = vec![(0, Action::Start(0))];
+    for number in 0..4 {
+        let (account, _) = dice.pick(&ACCOUNTS);
+        produce(&format!("uuid-{number}"), account, dice.between(500, 15_000), setting, &mut items);
+    }
+    for (_, webhook) in ACCOUNTS {
+        items.push((0, Action::Behave(webhook, Manner::IsBusy(8000))));
+    }
+    for _ in 0..3 {
+        let at = dice.between(1000, 25_000);
+        items.extend([(at, Action::Kill(0)), (at + dice.between(1, 900), Action::Start(0))]);
+    }
+    items
+}
+
+/// Instances are started and asked to end, and nothing goes wrong.
+pub(super) fn orderly(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
+    let mut items = vec![(0, Action::Start(0))];
+    for number in 0..6 {
+        let (account, _) = dice.pick(&ACCOUNTS);
+        produce(&format!("uuid-{number}"), account, dice.between(500, 5000), setting, &mut items);
+    }
+    for _ in 0..4 {
+        let (node, at) = (dice.index(setting.nodes), dice.between(500, 6000));
+        items.extend([
+            (at, Action::Stop(node)),
+            (at + dice.between(500, 3000), Action::Start(node)),
+        ]);
+    }
+    items
+}
+
+/// Reports whose flow never comes are due when the only instance comes back, and its first commits fail.
+pub(super) fn overdue(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
+    let mut items = vec![(0, Action::Start(0)), (4000, Action::Kill(0))];
+    for number in 0..8 {
+        let (uuid, at) = (format!("uuid-{number}"), dice.between(0, 3000));
+        let value = report(&uuid, 28, "a", "SENT");
+        let partition = Some(owner(uuid.as_bytes(), setting.input_partitions).cast_signed());
+        let key = Some(uuid);
+        items.push((at, Action::Produce { topic: "sms-delivery-report", partition, key, value }));
+    }
+    let faults = [
+        Fault::FatalBefore,
+        Fault::FatalAfter,
+        Fault::Abortable,
+        Fault::KillAfter,
+        Fault::RetriableAfter,
+    ];
+    for _ in 0..dice.between(1, 4) {
+        let call = dice.pick(&[Call::Send, Call::Commit, Call::Commit]);
+        let skip = u32::try_from(dice.below(3)).unwrap();
+        items.push((43_999, Action::Arm(0, Armed { call, skip, fault: dice.pick(&faults) })));
+    }
+    items.push((44_000, Action::Start(0)));
+    items
+}
+
+/// A flow of one SMS and what becomes of that.
+fn produce(uuid: &str, account: i64, at: u64, setting: &Setting, items: &mut Vec<Item>) {
+    let partition = Some(owner(uuid.as_bytes(), setting.input_partitions).cast_signed());
+    for (topic, value) in [
+        ("flow-complete", flow(uuid, account, &["a"], "one")),
+        ("sms-delivery-report", report(uuid, account, "a", "DELIVERED")),
+    ] {
+        let key = Some(uuid.to_owned());
+        items.push((at, Action::Produce { topic, partition, key, value }));
+    }
+}
+
 fn flow(uuid: &str, account: i64, sms: &[&str], word: &str) -> String {
     let sms: Vec<String> = sms.iter().map(|id| format!("\"{id}\"")).collect();
     format!(
@@ -374,6 +446,7 @@ impl World {
     }
 
     fn enable(&self, webhook: &str) {
+        self.ledger.borrow_mut().forget_holds();
         let mut value = Vec::new();
         command::write_enable_endpoint(&mut value, &WebhookName::new(webhook).unwrap());
         for partition in 0..self.setting.partitions.cast_signed() {
