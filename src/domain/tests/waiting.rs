@@ -4,9 +4,7 @@ use super::{
     OTHER, check, delivered, each, flow, flow_of, phase_1, phase_2, report, report_of, rules,
     source, steps, timer,
 };
-use crate::domain::{
-    Command, Correlation, DeadLetterReason, DeliveryReport, Event, State, Timestamp, decide, evolve,
-};
+use crate::domain::{Command, Correlation, DeliveryReport, State, Timestamp, decide, evolve};
 use bytes::Bytes;
 
 #[test]
