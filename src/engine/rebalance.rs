@@ -356,3 +356,6 @@ impl<L: Log> Shell<L> {
         self.outbox.oldest().filter(|due| *due <= clock::now())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,3 +80,6 @@ impl Task {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

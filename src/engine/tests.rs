@@ -272,3 +272,10 @@ fn timers_that_are_due_at_a_restart_fire_once_whatever_comes_of_their_commit() {
     all_of(plan::overdue, 1500).for_each(|(_, outcome)| sum.add(outcome));
     assert!(sum.struck.get("commit").is_some_and(|count| *count > 500), "{sum}");
 }
+
+#[test]
+fn timers_fire_though_nobody_heard_that_they_were_committed() {
+    let mut sum = Outcome::default();
+    all_of(plan::unheard, 200).for_each(|(_, outcome)| sum.add(outcome));
+    assert!(sum.struck.get("commit").is_some_and(|count| *count > 100), "{sum}");
+}

@@ -31,6 +31,34 @@ fn owner(uuid: &str) -> i32 {
     i32::try_from(ringback::domain::owner(uuid.as_bytes(), partitions)).expect("few")
 }
 
+/// Its records are where they belong, until it is given more partitions than the changelog has.
+#[test]
+fn an_input_that_has_grown_is_forwarded_from_the_next_start_on() {
+    let stage = Stage::on(broker::shared(), "routing-grown", PARTITIONS);
+    let uuids = Random::seeded(21).uuids(40);
+    let (early, late) = uuids.split_at(20);
+    let flows =
+        |uuids: &[String]| uuids.iter().map(|uuid| flow(uuid, &["s-1"])).collect::<Vec<_>>();
+    let reports = |uuids: &[String]| {
+        let report = |uuid: &String| report(uuid, "s-1", "DELIVERED");
+        uuids.iter().map(report).collect::<Vec<_>>()
+    };
+    let mut daemon = stage.start();
+    stage.send_flows(&flows(early));
+    invariants::wait_consumed(&stage, PATIENCE);
+    daemon.stop();
+    stage.kafka.grow_topic(&stage.topic("flow-complete"), PARTITIONS + 2);
+    stage.send_flows(&flows(late));
+    stage.send_reports(&reports(&uuids));
+    let mut daemon = stage.start();
+    invariants::wait_delivered(&stage, &uuids, PATIENCE);
+    invariants::wait_consumed(&stage, PATIENCE);
+    daemon.stop();
+    invariants::assert_delivered(&stage, &uuids, 0);
+    assert_eq!(stage.kafka.read(&stage.topic("inbox")).len(), late.len());
+    stage.verify();
+}
+
 #[test]
 fn records_of_the_owners_partition_are_not_forwarded() {
     // Kafka's own partitioner places them, so that this also compares the two.

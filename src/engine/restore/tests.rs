@@ -146,6 +146,28 @@ fn the_newest_fixture_is_what_this_version_writes() {
     assert_eq!(restored_from_nothing(&changes), FIXTURES.last().unwrap().expected());
 }
 
+/// What is written before the end says how far it goes, and no further.
+#[test]
+fn a_restore_that_is_killed_goes_on_where_its_rows_end() {
+    let (small, _) = rows::changes();
+    let known = small.len();
+    let changes = rows::large(small, 10);
+    let expected = restored_from_nothing(&changes);
+    let directory = tempfile::tempdir().unwrap();
+    let (store, mut first) = target(directory.path());
+    take(&mut first, 0, &changes[..known]).unwrap();
+    let _ = first.finished(signed(known), BTreeMap::new()).unwrap();
+    drop(store);
+    let (store, mut killed) = target(directory.path());
+    take(&mut killed, signed(known), &changes[known..]).unwrap();
+    drop((killed, store));
+    let (_store, mut last) = target(directory.path());
+    let next = last.checkpoint.next_offset;
+    assert!((signed(known) + 1..signed(changes.len())).contains(&next), "{known}, {next}");
+    take(&mut last, next, &changes[usize::try_from(next).unwrap()..]).unwrap();
+    assert_eq!(finished(last, &changes, signed(changes.len())), expected);
+}
+
 /// A restore that is broken off after any record, and goes on with what is durable, ends with the same.
 #[test]
 fn a_restore_in_two_parts_gives_the_same() {

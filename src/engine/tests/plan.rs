@@ -159,6 +159,21 @@ pub(super) fn overdue(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     items
 }
 
+/// The commits of reports whose flow never comes are made, and nobody hears of it; nothing else happens until they are due.
+pub(super) fn unheard(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
+    let mut items = vec![(0, Action::Start(0))];
+    for number in 0..dice.between(1, 3) {
+        let (uuid, at) = (format!("uuid-{number}"), dice.between(3000, 4000));
+        let value = report(&uuid, 28, "a", "SENT");
+        let partition = Some(owner(uuid.as_bytes(), setting.input_partitions).cast_signed());
+        let key = Some(uuid);
+        items.push((at, Action::Produce { topic: "sms-delivery-report", partition, key, value }));
+    }
+    let armed = Armed { call: Call::Commit, skip: 0, fault: Fault::FatalAfter };
+    items.extend([(2999, Action::Arm(0, armed)), (2999, Action::Arm(0, armed))]);
+    items
+}
+
 /// A flow of one SMS and what becomes of that.
 fn produce(uuid: &str, account: i64, at: u64, setting: &Setting, items: &mut Vec<Item>) {
     let partition = Some(owner(uuid.as_bytes(), setting.input_partitions).cast_signed());

@@ -1,7 +1,9 @@
 //! Kafka as the tests use it: create topics, produce, read to the end, follow.
 
 use super::runtime;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -117,6 +119,15 @@ impl Kafka {
         let created = runtime().block_on(self.admin().create_topics(&new, &AdminOptions::new()));
         for result in created.expect("the broker answers") {
             result.unwrap_or_else(|(topic, error)| panic!("{topic} was not created: {error}"));
+        }
+    }
+
+    /// Gives a topic more partitions.
+    pub(crate) fn grow_topic(&self, topic: &str, partitions: i32) {
+        let wanted = [NewPartitions::new(topic, usize::try_from(partitions).expect("some"))];
+        let done = self.admin().create_partitions(&wanted, &AdminOptions::new());
+        for result in runtime().block_on(done).expect("the broker answers") {
+            result.unwrap_or_else(|(topic, error)| panic!("{topic} does not grow: {error}"));
         }
     }
 

@@ -272,6 +272,18 @@ pub(super) fn changes() -> (Vec<Change>, usize) {
     (log.0, split)
 }
 
+/// So many more rows, each larger than a quarter of what is written at once.
+pub(super) fn large(changes: Vec<Change>, count: usize) -> Vec<Change> {
+    let mut log = Log(changes);
+    for number in 0..count {
+        let body = Some(Bytes::from(vec![b'a'; super::super::BATCH_BYTES / 3]));
+        let waiting = Collected { body, ..waiting("a", StatusClass::Final, FAR) };
+        let correlation = Correlation::AwaitingFlow(vec![waiting]);
+        log.state(&format!("large-{number}"), &State { correlation, deliveries: Vec::new() });
+    }
+    log.0
+}
+
 struct Log(Vec<Change>);
 
 impl Log {
