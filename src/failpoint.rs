@@ -11,7 +11,7 @@ pub(crate) mod armed;
 pub enum Failpoint {
     /// A command is decided, and nothing is produced yet.
     Deciding,
-    /// A batch's records are produced, but not its offsets.
+    /// Kafka has a batch's records, but not its offsets.
     Produced,
     /// The offsets are part of the transaction, too.
     Offered,

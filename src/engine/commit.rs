@@ -138,7 +138,6 @@ impl<L: Log> Shell<L> {
         for outgoing in work.outgoing(&self.settings.topics) {
             transactions.send(&outgoing)?;
         }
-        failpoint::pass(Failpoint::Produced);
         let offsets = || offsets.iter().map(|(place, offset)| (place, *offset));
         self.insist(|| transactions.offsets(&self.log, offsets()))?;
         failpoint::pass(Failpoint::Offered);

@@ -227,6 +227,11 @@ impl Transactions {
             return Ok(());
         }
         let timeout_ms = i32::try_from(CALL_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
+        #[cfg(feature = "failpoints")]
+        if failpoint::armed::strikes(Failpoint::Produced) {
+            group::flush(self.producer.client(), timeout_ms);
+            failpoint::armed::die(Failpoint::Produced);
+        }
         // SAFETY: the producer and the reader's consumer are alive while they are borrowed here.
         let sent = unsafe {
             group::send_offsets(
