@@ -218,7 +218,7 @@ reasons! {
         Refused = "refused",
         /// The address policy forbids the endpoint's address.
         BlockedAddress = "blocked_address",
-        /// The request can't be built.
+        /// The request can't be built; or, of a replay, there is no room for it beside what the uuid has already.
         InvalidRequest = "invalid_request",
         /// A mandatory variable has no value.
         InvalidFlowVar = "invalid_flow_var",
@@ -228,7 +228,7 @@ reasons! {
         InvalidResponseMap = "invalid_response_map",
         /// The endpoint is disabled.
         EndpointDisabled = "endpoint_disabled",
-        /// The bytes are no source event.
+        /// The bytes are no source event, or with it more would be kept of its uuid than one stored row may hold.
         Undecodable = "undecodable",
         /// The schema is not known.
         UnknownSchema = "unknown_schema",
@@ -238,7 +238,5 @@ reasons! {
         UnknownAccount = "unknown_account",
         /// The flow complete record never came.
         FlowMissing = "flow_missing",
-        /// With it, more would be kept of the uuid than one stored row may hold.
-        TooLarge = "too_large",
     }
 }

@@ -141,6 +141,7 @@ impl<L: Log> Shell<L> {
         let offsets = || offsets.iter().map(|(place, offset)| (place, *offset));
         self.insist(|| transactions.offsets(&self.log, offsets()))?;
         failpoint::pass(Failpoint::Offered);
+        self.insist(|| transactions.flush())?;
         let asked = Cell::new(0);
         let committed = self.insist(|| {
             asked.set(asked.get() + 1);

@@ -166,6 +166,10 @@ impl Transactions<Kafka> for Producer {
         self.offsets(&log.reader, offsets)
     }
 
+    fn flush(&self) -> Result<(), TransactionError> {
+        self.flush()
+    }
+
     fn commit(&self) -> Result<Committed, TransactionError> {
         self.commit()
     }

@@ -68,6 +68,8 @@ pub(super) trait Transactions<L> {
         log: &L,
         offsets: impl Iterator<Item = (&'a Place, i64)>,
     ) -> Result<(), TransactionError>;
+    /// Waits until its records have arrived, or are given up.
+    fn flush(&self) -> Result<(), TransactionError>;
     /// Commits it.
     fn commit(&self) -> Result<Committed, TransactionError>;
     /// What the transaction is made of.

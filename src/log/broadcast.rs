@@ -50,6 +50,7 @@ pub fn broadcast(
                 headers,
             })?;
         }
+        transactions.flush()?;
         transactions.commit().map(|_| count)
     };
     send_all().map_err(|error: TransactionError| {

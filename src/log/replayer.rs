@@ -120,6 +120,7 @@ impl Replayer {
         let group = at.client.group_metadata();
         let group = group.ok_or_else(|| unusable("the client has no group".to_owned()))?;
         insist(|| self.0.offsets_of_nobody(&group, &list)).map_err(|error| self.given_up(error))?;
+        insist(|| self.0.flush()).map_err(|error| self.given_up(error))?;
         match insist(|| self.0.commit()) {
             Ok(_) => Ok(()),
             // Only then is it known that it was not committed, and that aborting it is right.

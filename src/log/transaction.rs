@@ -267,19 +267,27 @@ impl Transactions {
         self.producer.client().fatal_error().is_some_and(|(code, _)| is_fenced(code))
     }
 
+    /// Waits until Kafka has every record, or they are given up; the commit says which.
+    ///
+    /// # Errors
+    /// When they are still on their way.
+    pub fn flush(&self) -> Result<(), TransactionError> {
+        let timeout_ms = i32::try_from(CALL_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
+        if group::flush(self.producer.client(), timeout_ms) {
+            return Ok(());
+        }
+        Err(TransactionError {
+            call: "flush",
+            fault: TransactionFault::Retriable,
+            text: "the records are not delivered yet".to_owned(),
+        })
+    }
+
     /// Commits. The same call may be made again after [`TransactionFault::Retriable`], and no other.
     ///
     /// # Errors
     /// By [`TransactionFault`]; only after `Abortable` is it known that nothing was committed.
     pub fn commit(&self) -> Result<Committed, TransactionError> {
-        let timeout_ms = i32::try_from(CALL_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
-        if !group::flush(self.producer.client(), timeout_ms) {
-            return Err(TransactionError {
-                call: "commit",
-                fault: TransactionFault::Retriable,
-                text: "the records are not delivered yet".to_owned(),
-            });
-        }
         #[cfg(feature = "failpoints")]
         if failpoint::armed::strikes(Failpoint::CommitSent) {
             // Long enough for the request to leave.

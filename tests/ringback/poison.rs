@@ -151,7 +151,7 @@ fn a_flow_whose_webhooks_would_not_fit_into_a_row_is_a_dead_letter() {
     let good = flow("good", &[]);
     let then = Then::default()
         .delivered(phase_1(&good))
-        .dead_letter("too_large")
+        .dead_letter("undecodable")
         .event("correlation_ended");
     let when = |scene: &mut Scene<'_>| {
         let reports: Vec<Value> = sms.iter().map(|sms| report("large", sms, "DELIVERED")).collect();
@@ -172,7 +172,7 @@ fn reports_that_would_not_fit_into_a_row_together_are_dead_letters() {
     let stage = Stage::on(broker::shared(), "poison-large-reports", 1);
     let good = flow("good", &[]);
     let then = Then::default().delivered(phase_1(&good)).event("correlation_ended");
-    let then = (KEPT..REPORTS).fold(then, |then, _| then.dead_letter("too_large"));
+    let then = (KEPT..REPORTS).fold(then, |then, _| then.dead_letter("undecodable"));
     let when = |scene: &mut Scene<'_>| {
         let large = |number| {
             let report = report("large", &format!("s-{number}"), "DELIVERED");

@@ -115,7 +115,7 @@ fn open(
     }
     let bytes = state.bytes_max_with_flow(&flow, phase_one_bytes);
     if bytes > STATE_BYTES_MAX {
-        return vec![given_up(record, source, DeadLetterReason::TooLarge, too_large(bytes))];
+        return vec![given_up(record, source, DeadLetterReason::Undecodable, too_large(bytes))];
     }
     phase2::schedule(&record.uuid, &flow, true, rules, now, &mut events);
     events

@@ -34,7 +34,11 @@ pub(super) fn revive(
     let delivery = Box::new(delivery);
     let mut events = vec![Event::Replayed { delivery: delivery.clone() }];
     if state.bytes_max() + delivery.bytes_max() > STATE_BYTES_MAX {
-        events.push(Event::DeadLettered { delivery, reason: DeadLetterReason::TooLarge, at: now });
+        events.push(Event::DeadLettered {
+            delivery,
+            reason: DeadLetterReason::InvalidRequest,
+            at: now,
+        });
     }
     events
 }

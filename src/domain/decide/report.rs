@@ -99,7 +99,7 @@ fn collect(
         collected.expires_at = Some(now.plus_ms(rules.correlation.correlation_ttl_ms));
     }
     if let Some(detail) = no_room(state, &collected) {
-        return vec![given_up(report, source, DeadLetterReason::TooLarge, detail)];
+        return vec![given_up(report, source, DeadLetterReason::Undecodable, detail)];
     }
     let mut events = Vec::with_capacity(2);
     let mut accepted = |collected: Collected| {

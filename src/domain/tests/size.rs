@@ -50,7 +50,7 @@ impl Met {
         let [Event::RecordDeadLettered { record, reason, detail }] = events.as_slice() else {
             panic!("it has {} fates", events.len())
         };
-        assert_eq!(*reason, DeadLetterReason::TooLarge);
+        assert_eq!(*reason, DeadLetterReason::Undecodable);
         assert!(detail.contains("replay it") && detail.contains(&limit.to_string()), "{detail}");
         assert!(self.0 == before, "it changes nothing");
         if let Command::AcceptReport(report, _) = command {
@@ -236,7 +236,7 @@ fn a_replay_without_room_is_a_newer_dead_letter_and_succeeds_when_there_is_room(
     else {
         panic!("it has {} fates", events.len())
     };
-    assert_eq!((*reason, delivery.replays), (DeadLetterReason::TooLarge, 2));
+    assert_eq!((*reason, delivery.replays), (DeadLetterReason::InvalidRequest, 2));
     assert!(begun == delivery && delivery.body.len() == room + 1, "it is kept whole");
     assert!(met.0 == before, "it changes nothing");
     full = met.clone();

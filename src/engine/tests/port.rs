@@ -307,6 +307,11 @@ impl Transactions<SimLog> for SimTransactions {
         if is_member.get() { Ok(()) } else { Err(error("offsets", TransactionFault::Abortable)) }
     }
 
+    /// What is sent arrives at once.
+    fn flush(&self) -> Result<(), TransactionError> {
+        Ok(())
+    }
+
     fn commit(&self) -> Result<Committed, TransactionError> {
         self.call(Call::Commit, || {
             if !self.is_committed.replace(true) {

@@ -34,7 +34,7 @@ fn a_flow_and_a_replay_without_room_are_no_violation() {
     assert_eq!(world.state(&of), before, "there is no room");
     let newer = world.delivery_letters();
     assert_eq!(newer.len(), letters.len() + 1);
-    assert_eq!(newer.last().unwrap().header("ringback.reason"), Some("too_large"));
+    assert_eq!(newer.last().unwrap().header("ringback.reason"), Some("invalid_request"));
     assert_eq!(world.verify(&world.options()).violations, []);
     // With room, the newer one is sent.
     world.attempt("large", id("large", 1, &[]), Verdict::Delivered);
