@@ -296,8 +296,8 @@ impl Reader {
                     }
                 }
             }
-            self.start();
             self.take_schemas();
+            self.start();
             if closing && self.consumer.assignment().is_ok_and(|assigned| assigned.count() == 0) {
                 break;
             }
@@ -417,9 +417,9 @@ impl Reader {
                 Reading::NeedsSchema(_) => continue,
             }
             self.send();
-            if let Err(error) = self.consumer.resume(&list([&place])) {
-                (self.sink)(LogEvent::Failed(format!("a partition can't be resumed: {error}")));
-            }
+            // Where it stood when it was paused is librdkafka's to remember, and what is read twice would be told twice.
+            let from = From::Offset(held.message.offset() + 1);
+            self.starting.push(Start { place, from });
         }
     }
 
