@@ -68,6 +68,12 @@ fn a_broker_killed_under_load_costs_time_only() {
     invariants::wait_delivered(&stage, &uuids, Duration::from_secs(90));
     invariants::assert_delivered(&stage, &uuids, 2 * (IN_FLIGHT_MAX + UNCOMMITTED_MAX));
     daemon.wait_ready();
+    // Idle it has nothing to commit that would fail.
+    invariants::wait_consumed(&stage, PATIENCE);
+    own.kill();
+    daemon.wait_answer("/readyz", 503);
+    own.restart();
+    daemon.wait_ready();
     daemon.stop();
     stage.verify();
 }

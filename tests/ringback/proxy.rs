@@ -73,9 +73,13 @@ impl Scene {
         proxy::shared().assert_between(self.daemon.pid());
     }
 
+    /// `repeats_max`: what each loss of its partitions explains.
     fn ends(mut self, repeats_max: usize) {
         self.goes_on();
         self.daemon.stop();
+        let losses = self.daemon.logged().matches("\"lost\":true").count();
+        println!("{losses} times its partitions were lost");
+        let repeats_max = repeats_max * losses.max(1);
         let repeats = invariants::assert_delivered(&self.stage, &self.uuids, repeats_max);
         invariants::assert_consumed(&self.stage);
         let most = repeats_max.to_string();

@@ -6,6 +6,7 @@ use crate::log::report;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::statistics::Broker;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 use std::sync::Arc;
@@ -27,7 +28,8 @@ const UNCONNECTED_MAX: u64 = 2;
 
 impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
-        self.tell_connected(statistics.brokers.values().any(|broker| broker.state == "UP"));
+        let connected = |broker: &Broker| broker.source != "internal" && broker.state == "UP";
+        self.tell_connected(statistics.brokers.values().any(connected));
         let ends = statistics.topics.iter().flat_map(|(topic, stats)| {
             let topic: Arc<str> = topic.as_str().into();
             // librdkafka's own lag counts from offsets that a consumer commits, and here transactions do.
