@@ -151,7 +151,7 @@ impl Outcome {
             outcome.response = Bytes::copy_from_slice(kept);
             outcome.response_truncated = true;
         }
-        if let Some(error) = &self.error {
+        if let Some(error) = self.error.as_ref().filter(|error| error.len() > ERROR_BYTES_STORED) {
             let end = error.floor_char_boundary(ERROR_BYTES_STORED);
             outcome.error = error.get(..end).map(Box::from);
         }

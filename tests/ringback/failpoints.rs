@@ -1,6 +1,5 @@
 //! The process dies at each moment that a crash may hit, and the next one goes on as if nothing had been.
 
-use crate::harness::daemon::Daemon;
 use crate::harness::receiver::Answer;
 use crate::harness::samples::{Random, flow, report};
 use crate::harness::stage::Stage;
@@ -78,10 +77,8 @@ fn when_half_of_the_store_is_restored() {
 fn dies(point: &str, nth: Range<u64>, at: At) {
     let mut random = Random::fresh();
     let mut stage = Stage::new(&format!("failpoints-{point}"));
-    for key in ["delivery.in_flight_max", "delivery.uncommitted_max"] {
-        let limit = if key.contains("flight") { IN_FLIGHT_MAX } else { UNCOMMITTED_MAX };
-        stage.set(key, limit);
-    }
+    stage.set("delivery.in_flight_max", IN_FLIGHT_MAX);
+    stage.set("delivery.uncommitted_max", UNCOMMITTED_MAX);
     stage.set_webhook("in_flight_max", IN_FLIGHT_MAX);
     // Some stand in the outbox with an attempt behind them when it happens.
     stage.receiver.script(|_, nth| {
@@ -112,7 +109,7 @@ fn dies(point: &str, nth: Range<u64>, at: At) {
     }
     daemon.wait_abort(point, PATIENCE);
     stage.clear_variables();
-    let mut daemon: Daemon = stage.start();
+    let mut daemon = stage.start();
     invariants::wait_delivered(&stage, &uuids, PATIENCE);
     invariants::wait_consumed(&stage, PATIENCE);
     daemon.stop();

@@ -386,13 +386,12 @@ impl World {
         if self.kafka_away_until_ms.get() <= passed {
             let timed_out = self.broker.borrow_mut().time_out(passed, now);
             let mut group = self.group.borrow_mut();
-            for (index, node) in self.nodes.iter().enumerate() {
+            for node in &self.nodes {
                 if node.paused_until_ms.get() <= passed
                     && let Some(process) = &*node.process.borrow()
                     && let Ok(reader) = process.reader.try_borrow()
                     && !reader.closed
                 {
-                    let _ = index;
                     group.beat(reader.member);
                 }
             }
