@@ -154,3 +154,8 @@ pub mod shutdown;
 pub mod store;
 pub mod telemetry;
 pub mod verify;
+
+/// The daemon's, which matters where a test runs for its speed.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -94,7 +94,9 @@ fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> O
     let watched = Rc::downgrade(&world);
     memory::watch(Some(Rc::new(move || watched.upgrade().is_some_and(|w| w.write_fails()))));
     for (index, (at, action)) in items.into_iter().enumerate() {
-        if keep(index) {
+        // Who starts next puts offsets right that were moved, and of a history that is cut nobody may start any more.
+        let lasts = cut_ms.is_some() && matches!(action, Action::MoveOffsets(..));
+        if keep(index) && !lasts {
             world.plan(at, action);
         }
     }
@@ -128,7 +130,10 @@ fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> O
     };
     world.tell(|| world.unrest());
     world.is_over.set(true);
-    (0..world.nodes.len()).for_each(|node| world.stop(node));
+    for (index, node) in world.nodes.iter().enumerate() {
+        node.start_at_ms.set(None);
+        world.stop(index);
+    }
     world.live(400_000);
     for (index, node) in world.nodes.iter().enumerate() {
         if node.process.borrow().is_some() {

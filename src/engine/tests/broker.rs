@@ -32,6 +32,8 @@ pub(super) struct Partition {
     pub(super) entries: Vec<Entry>,
     pub(super) start: i64,
     pub(super) end: i64,
+    /// Members of the group read it.
+    pub(super) is_input: bool,
 }
 
 /// What a producer has open.
@@ -61,6 +63,8 @@ pub(super) struct Broker {
     producers: BTreeMap<String, Producer>,
     /// What the group committed.
     pub(super) offsets: BTreeMap<Place, i64>,
+    /// How often anything has changed that a member of the group can see.
+    pub(super) changes: u64,
 }
 
 /// `transaction.timeout.ms`
@@ -79,6 +83,7 @@ impl Broker {
 
     fn append(&mut self, place: &Place, mut entry: Entry) -> i64 {
         let partition = self.partitions.get_mut(place).expect("the partition exists");
+        self.changes += u64::from(partition.is_input);
         entry.offset = partition.end;
         partition.end += 1;
         let offset = entry.offset;
@@ -167,6 +172,8 @@ impl Broker {
         let open = self.producers.get_mut(id).and_then(|producer| producer.open.take());
         let Some(Open { transaction, touched, offsets, .. }) = open else { return };
         self.fates[transaction] = fate;
+        // Offsets that waited for it are known now.
+        self.changes += u64::from(!offsets.is_empty());
         for place in touched {
             let marker = Entry {
                 offset: 0,
@@ -191,8 +198,11 @@ impl Broker {
         }
     }
 
-    /// Aborts what has been open for too long, and fences whoever left it so; whether there was any.
-    pub(super) fn time_out(&mut self, passed_ms: u64, now_ms: i64) -> bool {
+    /// Aborts what has been open for too long, and fences whoever left it so.
+    pub(super) fn time_out(&mut self, passed_ms: u64, now_ms: i64) {
+        if self.next_time_out().is_none_or(|at| at > passed_ms) {
+            return;
+        }
         let late = self.producers.iter().filter(|(_, producer)| {
             producer
                 .open
@@ -203,7 +213,6 @@ impl Broker {
         for id in &late {
             self.initialise(id, now_ms);
         }
-        !late.is_empty()
     }
 
     /// When the next open transaction times out.
@@ -221,13 +230,20 @@ impl Broker {
     /// No transaction below it is open.
     pub(super) fn stable_end(&self, place: &Place) -> i64 {
         let partition = &self.partitions[place];
+        if self.producers.values().all(|producer| producer.open.is_none()) {
+            return partition.end;
+        }
         let open = partition.entries.iter().find(|entry| self.fate(entry) == Fate::Open);
         open.map_or(partition.end, |entry| entry.offset)
     }
 
     /// The committed records from `from` on, at most `limit`, and the offset to go on from.
     pub(super) fn read(&self, place: &Place, from: i64, limit: usize) -> (Vec<&Entry>, i64) {
-        let (partition, stable) = (&self.partitions[place], self.stable_end(place));
+        let partition = &self.partitions[place];
+        if from >= partition.end {
+            return (Vec::new(), from);
+        }
+        let stable = self.stable_end(place);
         let first = partition.entries.partition_point(|entry| entry.offset < from);
         let mut found = Vec::new();
         for entry in &partition.entries[first..] {

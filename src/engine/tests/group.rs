@@ -43,6 +43,8 @@ pub(super) struct Group {
     rebalance_until_ms: Option<u64>,
     /// The input topics' partitions.
     pub(super) places: Vec<Place>,
+    /// How often anything has changed that a member is told.
+    pub(super) changes: u64,
 }
 
 impl Group {
@@ -51,6 +53,7 @@ impl Group {
     pub(super) fn join(&mut self, instance: usize, now_ms: u64) -> u64 {
         let former = self.members.iter().find(|(_, member)| member.instance == instance);
         let former = former.map(|(id, _)| *id);
+        self.changes += 1;
         self.next_member += 1;
         let id = self.next_member;
         let session_until_ms = now_ms + SESSION_TIMEOUT_MS;
@@ -72,6 +75,7 @@ impl Group {
     /// A member that has given everything back joins the rebalance.
     pub(super) fn rejoin(&mut self, id: u64) {
         if let Some(member) = self.members.get_mut(&id) {
+            self.changes += 1;
             member.has_joined = true;
             member.places.clear();
         }
@@ -103,25 +107,25 @@ impl Group {
         sessions.chain(self.rebalance_until_ms).min()
     }
 
-    /// Throws out who is late, and ends the rebalance when everybody has joined; whether anything has changed.
-    pub(super) fn settle(&mut self, now_ms: u64) -> bool {
+    /// Throws out who is late, and ends the rebalance when everybody has joined.
+    pub(super) fn settle(&mut self, now_ms: u64) {
         let before = self.members.len();
         self.members.retain(|_, member| member.session_until_ms > now_ms);
         if self.members.len() < before {
+            self.changes += 1;
             self.rebalance(now_ms);
         }
-        let has_changed = self.members.len() < before;
-        let Some(until_ms) = self.rebalance_until_ms else { return has_changed };
+        let Some(until_ms) = self.rebalance_until_ms else { return };
         if until_ms <= now_ms {
             self.members.retain(|_, member| member.has_joined);
         }
         if self.members.values().any(|member| !member.has_joined) {
-            return has_changed;
+            return;
         }
+        self.changes += 1;
         self.rebalance_until_ms = None;
         self.generation += 1;
         self.assign();
-        true
     }
 
     /// `range`: of each topic a run of partitions, in the order of the members.

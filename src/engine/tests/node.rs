@@ -52,9 +52,11 @@ pub(super) struct Process {
     inputs: Vec<Input>,
     wires: Wires,
     pub(super) reader: Rc<RefCell<Reader>>,
-    /// It has nothing to do before the log changes.
-    reader_rests: bool,
+    /// The reader had nothing to do when so much had changed in the world.
+    rested_at: Option<u64>,
     clock: Option<AlarmClock>,
+    /// When its lanes are to be woken.
+    alarm_ms: Option<u64>,
     queue: Arc<Queue>,
     flights: Vec<Flight>,
     pub(super) restores: Vec<(u64, u64, Restorer<SimLog>)>,
@@ -117,15 +119,16 @@ fn ms(instant: Instant) -> u64 {
 }
 
 impl Node {
-    /// Takes what the lanes have handed out.
-    pub(super) fn collect(&self, world: &World) {
+    /// Takes what the lanes have handed out, and asks when they are to be woken.
+    pub(super) fn collect(&self, world: &World, index: usize) {
         let mut process = self.process.borrow_mut();
         let Some(process) = process.as_mut() else { return };
         let attempts =
             std::mem::take(&mut *process.queue.0.lock().unwrap_or_else(PoisonError::into_inner));
         for attempt in attempts {
-            process.launch(attempt, world, self.index(world));
+            process.launch(attempt, world, index);
         }
+        process.alarm_ms = process.clock.as_ref().and_then(AlarmClock::at).map(ms);
     }
 
     fn index(&self, world: &World) -> usize {
@@ -133,7 +136,7 @@ impl Node {
     }
 
     /// What it could do now.
-    pub(super) fn ready(&self, passed_ms: u64, mut tell: impl FnMut(Step)) {
+    pub(super) fn ready(&self, passed_ms: u64, changes: u64, mut tell: impl FnMut(Step)) {
         let process = self.process.borrow();
         let Some(process) = process.as_ref() else {
             if self.start_at_ms.get().is_some_and(|at| at <= passed_ms) {
@@ -147,10 +150,10 @@ impl Node {
             }
             return;
         }
-        if !process.reader_rests {
+        if process.rested_at != Some(changes) || process.reader.borrow_mut().is_called() {
             tell(Step::Reader);
         }
-        if process.alarm_ms().is_some_and(|at| at <= passed_ms) {
+        if process.alarm_ms.is_some_and(|at| at <= passed_ms) {
             tell(Step::Alarm);
         }
         for (index, flight) in process.flights.iter().enumerate() {
@@ -188,7 +191,15 @@ impl Node {
         let restores = process.restores.iter().map(|(_, at, _)| *at);
         let wake = process.shell.is_some().then_some(process.wake_ms);
         let wake = wake.filter(|at| *at < u64::MAX);
-        flights.chain(restores).chain(wake).chain(process.alarm_ms()).min()
+        flights.chain(restores).chain(wake).chain(process.alarm_ms).min()
+    }
+
+    /// Its wall clock was set: what is due by it may be so earlier or later.
+    pub(super) fn look_round(&self, passed_ms: u64) {
+        if let Some(process) = self.process.borrow_mut().as_mut().filter(|it| it.is_booted) {
+            process.idle_rounds = 0;
+            process.wake_ms = process.wake_ms.min(passed_ms + IDLE_MS);
+        }
     }
 
     /// The rows that its outbox counts: those that wait, and those in hand.
@@ -215,7 +226,7 @@ impl Node {
             process.reader.borrow(),
             process.flights.len(),
             process.restores.len(),
-            process.alarm_ms(),
+            process.alarm_ms,
             process.wake_ms
         )
     }
@@ -224,11 +235,7 @@ impl Node {
         match step {
             Step::Start => world.start(node),
             Step::Boot => self.boot(world, node),
-            Step::Reader => {
-                if !self.read(world) {
-                    return;
-                }
-            }
+            Step::Reader => self.read(world),
             Step::Alarm => {
                 let process = self.process.borrow();
                 let ring = || {
@@ -251,7 +258,6 @@ impl Node {
             Step::Restore(index) => self.restore(world, node, index),
             Step::Round => self.round(world, node),
         }
-        world.wake_readers();
     }
 
     fn boot(&self, world: &World, node: usize) {
@@ -302,10 +308,9 @@ impl Node {
         }
     }
 
-    /// Whether there was anything to do.
-    fn read(&self, world: &World) -> bool {
+    fn read(&self, world: &World) {
         let mut process = self.process.borrow_mut();
-        let Some(process) = process.as_mut() else { return false };
+        let Some(process) = process.as_mut() else { return };
         let mut reader = process.reader.borrow_mut();
         let is_active = reader.step(
             &mut world.group.borrow_mut(),
@@ -313,7 +318,7 @@ impl Node {
             world.passed_ms(),
             &mut world.dice.borrow_mut(),
         );
-        process.reader_rests = !is_active;
+        process.rested_at = (!is_active).then(|| world.changes());
         if reader.membership() != process.membership {
             process.membership = reader.membership();
             world.tell(|| format!("member {:?}: {reader:?}", process.membership));
@@ -329,7 +334,6 @@ impl Node {
             process.losses = reader.losses;
             world.count("lost");
         }
-        is_active
     }
 
     fn end(&self, world: &World, node: usize, index: usize) {
@@ -352,7 +356,7 @@ impl Node {
         };
         let Some((id, _, mut restorer)) = taken else { return };
         let incarnation = self.incarnation.get();
-        let next = world.of_node(node, || world.restoring(|| restorer.step()));
+        let next = world.restoring(node, || world.of_node(node, || restorer.step()));
         let at = match next {
             None | Some(Next::Done) => return,
             Some(Next::Again) => world.passed_ms(),
@@ -376,25 +380,26 @@ impl Node {
             let end = world.of_node(node, || shell.end());
             return self.ended(world, node, end);
         }
-        let was_idle = !shell.mailbox.is_ready(1) && shell.next_due().is_none();
+        let is_silent = !shell.mailbox.is_ready(1) && !shell.busy;
         let rounds = world.of_node(node, || {
             world.before(node, incarnation, Call::Round);
+            let left_ms = |shell: &Shell<SimLog>| Some(shell.next_due()?.ms_since(clock::now()));
+            let was_idle = is_silent && left_ms(&shell) != Some(0);
             shell.mailbox.take(&mut inputs, 0, clock::instant());
             shell.go_round(&mut inputs);
-            (ms(shell.patience().1), shell.next_due().is_some() || shell.busy)
+            let waits_ms = ms(shell.patience().1).saturating_sub(world.passed_ms());
+            (was_idle, if shell.busy { Some(waits_ms) } else { left_ms(&shell) })
         });
         let mut process = self.process.borrow_mut();
         let Some(process) = process.as_mut().filter(|_| self.incarnation.get() == incarnation)
         else {
             return;
         };
-        let Some((wake_ms, is_due)) = rounds else { return };
+        let Some((was_idle, left_ms)) = rounds else { return };
         process.idle_rounds = if was_idle { process.idle_rounds + 1 } else { 0 };
-        process.wake_ms = match (is_due, process.idle_rounds < IDLE_ROUNDS) {
-            (true, _) => wake_ms.max(world.passed_ms() + 1),
-            (false, true) => world.passed_ms() + IDLE_MS,
-            (false, false) => u64::MAX,
-        };
+        let rests = process.idle_rounds >= IDLE_ROUNDS;
+        let left_ms = left_ms.into_iter().chain((!rests).then_some(IDLE_MS)).min();
+        process.wake_ms = left_ms.map_or(u64::MAX, |ms| world.passed_ms() + ms.max(1));
         process.shell = Some(shell);
         process.inputs = inputs;
     }
@@ -416,10 +421,6 @@ impl Node {
 }
 
 impl Process {
-    fn alarm_ms(&self) -> Option<u64> {
-        self.clock.as_ref()?.at().map(ms)
-    }
-
     fn launch(&mut self, attempt: Attempt, world: &World, node: usize) {
         let job = attempt.job();
         let now = Timestamp::from_ms(world.true_ms() + world.nodes[node].wall_ms.get());

@@ -70,7 +70,7 @@ pub(super) fn roll(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     for node in 0..setting.nodes {
         items.push((dice.between(0, 300), Action::Start(node)));
     }
-    for number in 0..dice.between(1, 5) {
+    for number in 0..dice.between(1, 4) {
         records(number, setting, dice, &mut items);
     }
     for _ in 0..dice.between(0, 6) {
@@ -346,6 +346,7 @@ impl Action {
             Self::Jump(node, ms) => {
                 let wall = &world.nodes[node].wall_ms;
                 wall.set(wall.get() + ms);
+                world.nodes[node].look_round(world.passed_ms());
                 world.count("jump");
             }
             Self::Behave(webhook, manner) => world.network.borrow_mut().behave(webhook, manner),

@@ -75,20 +75,19 @@ impl Log for SimLog {
     }
 
     fn start(&self, epoch: u64, starts: Vec<Start>) {
-        self.reader.borrow_mut().controls.push_back(Control::Start { epoch, starts });
+        self.reader.borrow_mut().tell(Control::Start { epoch, starts });
     }
 
     fn hold(&self) -> u64 {
         let mut reader = self.reader.borrow_mut();
         reader.counter += 1;
         let epoch = reader.counter;
-        reader.controls.push_back(Control::Hold(epoch));
+        reader.tell(Control::Hold(epoch));
         epoch
     }
 
     fn open_gate(&self, bytes: usize) {
-        let mut reader = self.reader.borrow_mut();
-        reader.waiting_bytes = reader.waiting_bytes.saturating_sub(bytes);
+        self.reader.borrow_mut().open_gate(bytes);
     }
 
     fn offsets(&self) -> Caller {
@@ -100,7 +99,7 @@ impl Log for SimLog {
     }
 
     fn close(&self) {
-        self.reader.borrow_mut().controls.push_back(Control::Close);
+        self.reader.borrow_mut().tell(Control::Close);
     }
 
     fn closed(&self) -> bool {

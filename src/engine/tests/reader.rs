@@ -39,12 +39,15 @@ pub(super) struct Reader {
     /// Where each partition stands, once that is known.
     positions: BTreeMap<Place, i64>,
     running: BTreeSet<Place>,
-    pub(super) controls: VecDeque<Control>,
+    controls: VecDeque<Control>,
     pub(super) waiting_bytes: usize,
+    /// There is more room for records than when it last looked.
+    has_room: bool,
     closing: bool,
     pub(super) closed: bool,
     /// The group waits for this answer.
     reply: Option<Receiver<()>>,
+    is_answered: bool,
     topics: Topics,
     sink: Arc<dyn Fn(LogEvent) + Send + Sync>,
     /// How often all partitions were taken away, and how often without a word before.
@@ -83,9 +86,11 @@ impl Reader {
             running: BTreeSet::new(),
             controls: VecDeque::new(),
             waiting_bytes: 0,
+            has_room: false,
             closing: false,
             closed: false,
             reply: None,
+            is_answered: false,
             topics,
             sink,
             returns: 0,
@@ -97,6 +102,26 @@ impl Reader {
         (self.member, self.generation)
     }
 
+    /// The engine asks something of it.
+    pub(super) fn tell(&mut self, control: Control) {
+        self.controls.push_back(control);
+    }
+
+    /// The engine is done with so much of what it was given.
+    pub(super) fn open_gate(&mut self, bytes: usize) {
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+        self.has_room = true;
+    }
+
+    /// Whether its engine has something for it.
+    pub(super) fn is_called(&mut self) -> bool {
+        if let Some(reply) = &self.reply {
+            self.is_answered |= reply.try_recv() != Err(TryRecvError::Empty);
+            return self.is_answered;
+        }
+        !self.controls.is_empty() || self.has_room
+    }
+
     /// Does what there is to do; whether there was anything.
     pub(super) fn step(
         &mut self,
@@ -105,11 +130,12 @@ impl Reader {
         now_ms: u64,
         dice: &mut Dice,
     ) -> bool {
+        self.has_room = false;
         if let Some(reply) = &self.reply {
-            if reply.try_recv() == Err(TryRecvError::Empty) {
+            if !self.is_answered && reply.try_recv() == Err(TryRecvError::Empty) {
                 return false;
             }
-            self.reply = None;
+            (self.reply, self.is_answered) = (None, false);
             self.give_back(group);
             return true;
         }

@@ -46,8 +46,8 @@ pub(super) struct World {
     /// Whose code is running: which process of which instance.
     current: Cell<Option<(usize, u64)>>,
     depth: Cell<usize>,
-    /// A restore must not meet its own engine in the midst of a step.
-    is_restoring: Cell<bool>,
+    /// Who is in the midst of a restore's step: neither its engine nor another restore of its goes on meanwhile.
+    restoring: Cell<Option<usize>>,
     agenda: RefCell<BTreeMap<(u64, usize), Action>>,
     agenda_length: Cell<usize>,
     kafka_away_until_ms: Cell<u64>,
@@ -94,8 +94,12 @@ impl World {
             broker.create(topic, setting.input_partitions);
         }
         let inputs = [&names.inbox, &names.flow_complete[0], &names.delivery_report[0]];
-        let is_input = |place: &&Place| inputs.iter().any(|topic| **topic == *place.topic);
-        group.places = broker.partitions.keys().filter(is_input).cloned().collect();
+        for (place, partition) in &mut broker.partitions {
+            partition.is_input = inputs.iter().any(|topic| **topic == *place.topic);
+            if partition.is_input {
+                group.places.push(place.clone());
+            }
+        }
         let ledger = Ledger::new(setting.rules.clone());
         Rc::new_cyclic(|this| Self {
             this: this.clone(),
@@ -111,7 +115,7 @@ impl World {
             setting,
             current: Cell::new(None),
             depth: Cell::new(0),
-            is_restoring: Cell::new(false),
+            restoring: Cell::new(None),
             agenda: RefCell::default(),
             agenda_length: Cell::new(0),
             kafka_away_until_ms: Cell::new(0),
@@ -232,7 +236,7 @@ impl World {
             {
                 return Some(Fault::Retriable);
             }
-            None if !self.is_restoring.get() && self.dice.borrow_mut().one_in(6) => {
+            None if self.restoring.get().is_none() && self.dice.borrow_mut().one_in(6) => {
                 let ms = self.dice.borrow_mut().between(1, 4);
                 self.run_for(ms);
                 self.insist_alive(node, incarnation);
@@ -315,10 +319,11 @@ impl World {
         fault.is_some_and(|fault| !matches!(fault, Fault::KillAfter | Fault::PauseAfter(_)))
     }
 
-    pub(super) fn restoring<T>(&self, act: impl FnOnce() -> T) -> T {
-        let before = self.is_restoring.replace(true);
+    /// Runs a step of a restore, which whoever cancels the restore waits for.
+    pub(super) fn restoring<T>(&self, node: usize, act: impl FnOnce() -> T) -> T {
+        let before = self.restoring.replace(Some(node));
         let result = act();
-        self.is_restoring.set(before);
+        self.restoring.set(before);
         result
     }
 
@@ -384,7 +389,7 @@ impl World {
     fn settle(&self) {
         let (passed, now) = (self.passed_ms.get(), self.true_ms());
         if self.kafka_away_until_ms.get() <= passed {
-            let timed_out = self.broker.borrow_mut().time_out(passed, now);
+            self.broker.borrow_mut().time_out(passed, now);
             let mut group = self.group.borrow_mut();
             for node in &self.nodes {
                 if node.paused_until_ms.get() <= passed
@@ -395,27 +400,29 @@ impl World {
                     group.beat(reader.member);
                 }
             }
-            let has_changed = group.settle(passed);
-            drop(group);
-            if timed_out || has_changed {
-                self.wake_readers();
-            }
+            group.settle(passed);
         }
-        for node in &self.nodes {
-            node.collect(self);
+        for (index, node) in self.nodes.iter().enumerate() {
+            node.collect(self, index);
         }
+    }
+
+    /// Grows with whatever a poll thread can learn of.
+    pub(super) fn changes(&self) -> u64 {
+        self.broker.borrow().changes + self.group.borrow().changes
     }
 
     /// What could happen now.
     fn ready(&self) -> Vec<Step> {
         let passed = self.passed_ms.get();
+        let changes = self.changes();
         let mut ready = Vec::new();
         if self.agenda.borrow().keys().next().is_some_and(|(at, _)| *at <= passed) {
             ready.push(Step::Agenda);
         }
         for (index, node) in self.nodes.iter().enumerate() {
-            if node.paused_until_ms.get() <= passed {
-                node.ready(passed, |step| ready.push(Step::Of(index, step)));
+            if node.paused_until_ms.get() <= passed && self.restoring.get() != Some(index) {
+                node.ready(passed, changes, |step| ready.push(Step::Of(index, step)));
             }
         }
         ready
@@ -423,7 +430,9 @@ impl World {
 
     fn next_ms(&self) -> Option<u64> {
         let agenda = self.agenda.borrow().keys().next().map(|(at, _)| *at);
-        let nodes = self.nodes.iter().filter_map(|node| {
+        let nodes = self.nodes.iter().enumerate();
+        let nodes = nodes.filter(|(index, _)| self.restoring.get() != Some(*index));
+        let nodes = nodes.filter_map(|(_, node)| {
             let paused = node.paused_until_ms.get();
             let resumes = Some(paused).filter(|until| *until > self.passed_ms.get());
             node.next_ms().map(|next| next.max(paused)).into_iter().chain(resumes).min()
@@ -448,7 +457,6 @@ impl World {
                 let first = self.agenda.borrow_mut().pop_first();
                 if let Some((_, action)) = first {
                     action.happen(self);
-                    self.wake_readers();
                 }
             }
             Step::Of(node, step) => self.nodes[node].step(self, node, step),

@@ -11,15 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl World {
-    /// Whatever was done may be news to a poll thread.
-    pub(in crate::engine::tests) fn wake_readers(&self) {
-        for node in &self.nodes {
-            if let Some(process) = node.process.borrow_mut().as_mut() {
-                process.reader_rests = false;
-            }
-        }
-    }
-
     /// Starts the process of an instance, unless there is one.
     pub(in crate::engine::tests) fn start(&self, node: usize) {
         let instance = &self.nodes[node];
@@ -39,8 +30,9 @@ impl World {
             inputs: Vec::new(),
             wires,
             reader: Rc::new(RefCell::new(reader)),
-            reader_rests: false,
+            rested_at: None,
             clock: None,
+            alarm_ms: None,
             queue: Arc::default(),
             flights: Vec::new(),
             restores: Vec::new(),
