@@ -3,6 +3,8 @@
 mod callbacks;
 mod gate;
 mod merge;
+mod offsets;
+mod position;
 mod queues;
 
 use super::client::{self, LogError};
@@ -13,6 +15,8 @@ use crate::codec::source::Decoder;
 use callbacks::Context;
 use gate::Gate;
 use merge::Merge;
+pub use offsets::OffsetsClient;
+use position::{Judged, Position};
 use queues::{Bell, Queue};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -30,7 +34,6 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// What a record takes beside its payload.
 const RECORD_BYTES: usize = 1 << 10;
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the reader tells the engine.
@@ -168,35 +171,6 @@ impl ReaderHandle {
     }
 }
 
-/// Asks what the group committed. It blocks, and so has no place on the engine's thread.
-#[derive(Clone)]
-pub struct OffsetsClient(Arc<BaseConsumer<Context>>);
-
-impl OffsetsClient {
-    /// The offsets that the group committed for `places`; those without one are left out. Waits for transactions that
-    /// are still open.
-    ///
-    /// # Errors
-    /// When Kafka does not answer.
-    pub fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, i64>, LogError> {
-        let asked = self.0.committed_offsets(list(places), COMMITTED_TIMEOUT);
-        let answer = asked.map_err(LogError::request("the group's offsets can't be read"))?;
-        let elements = answer.elements();
-        let known = elements.iter().filter_map(|element| match element.offset() {
-            Offset::Offset(offset) => Some((
-                Place { topic: element.topic().into(), partition: element.partition() },
-                offset,
-            )),
-            Offset::Beginning
-            | Offset::End
-            | Offset::Stored
-            | Offset::Invalid
-            | Offset::OffsetTail(_) => None,
-        });
-        Ok(known.collect())
-    }
-}
-
 /// A record that waits for its schema, in a partition that is paused for it.
 struct Held {
     schema: u32,
@@ -318,8 +292,12 @@ impl Reader {
         let stray = polled.and_then(|polled| self.read(polled));
         self.batch.extend(stray);
         let mut queues = std::mem::take(&mut self.queues);
-        let mut read =
-            |queue: &Queue| queue.poll(Duration::ZERO).and_then(|polled| self.read(polled));
+        let mut read = |queue: &Queue| loop {
+            match queue.records.poll(Duration::ZERO)? {
+                Ok(message) if !self.is_new(&queue.position, &message) => {}
+                polled => return self.read(polled),
+            }
+        };
         queues.look(&mut read);
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < BATCH_RECORDS_MAX
@@ -356,9 +334,27 @@ impl Reader {
     fn begin(&mut self, epoch: u64) {
         self.epoch = epoch;
         self.batch.clear();
-        self.queues.forget();
+        self.queues.forget(|queue| queue.position.forget());
         self.held.clear();
         self.starting.clear();
+    }
+
+    /// Whether the record was not read before; if it was, the partition goes on behind what was.
+    fn is_new(&self, position: &Position, message: &BorrowedMessage<'_>) -> bool {
+        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+        match position.judge(offset) {
+            Judged::New => {}
+            Judged::Again(next) => {
+                tracing::warn!(topic, partition, offset, next, "a record that was read came again");
+                if self.consumer.seek(topic, partition, Offset::Offset(next), SEEK_TIMEOUT).is_err()
+                {
+                    position.not_sought();
+                }
+                return false;
+            }
+            Judged::Anew => tracing::error!(topic, partition, offset, "the topic begins anew"),
+        }
+        true
     }
 
     fn read(&mut self, polled: Result<BorrowedMessage<'_>, KafkaError>) -> Option<Record> {

@@ -84,6 +84,7 @@ fn goes_on(stage: &Stage, restored: i64) {
         delivered.count() >= wanted.len()
     });
     daemon.stop();
+    stage.verify();
     assert_told(&daemon.logged(), restored);
     let requests = stage.receiver.requests();
     let uuid = |request: &Received| request.json()["phonon-uuid"].as_str().map(str::to_owned);

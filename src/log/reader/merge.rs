@@ -28,11 +28,12 @@ impl<S> Merge<S> {
         Self { sources: sources.collect(), order: BinaryHeap::new() }
     }
 
-    /// Forgets what was read from the sources and not taken.
-    pub(super) fn forget(&mut self) {
+    /// Forgets what was read from the sources and not taken; `each` does so with the source itself.
+    pub(super) fn forget(&mut self, each: impl Fn(&S)) {
         self.order.clear();
-        for (_, first) in &mut self.sources {
+        for (source, first) in &mut self.sources {
             *first = None;
+            each(source);
         }
     }
 
@@ -111,7 +112,7 @@ mod tests {
         merge.sources[2].0.borrow_mut().push_back(record("i", 0, 1));
         merge.sources[0].0.borrow_mut().push_back(record("f", 3, 40));
         assert_eq!(taken(&mut merge, 1), "i0");
-        merge.forget();
+        merge.forget(|_| {});
         merge.sources[1].0.borrow_mut().push_back(record("r", 3, 50));
         assert_eq!(taken(&mut merge, 9), "r3", "what was at hand is read again by whoever seeks");
     }

@@ -1,6 +1,7 @@
 //! The queues of the assigned partitions, each by itself.
 
 use super::callbacks::Context;
+use super::position::Position;
 use crate::domain::RecordKind;
 use crate::log::record::{Role, Topics};
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -31,7 +32,10 @@ impl Bell {
 }
 
 /// A partition's queue.
-pub(super) type Queue = PartitionQueue<Context>;
+pub(super) struct Queue {
+    pub(super) records: PartitionQueue<Context>,
+    pub(super) position: Position,
+}
 
 /// The queues of what `consumer` is assigned, flows before reports; nothing is read of them by any other way from then on.
 /// The bell rings when one of them is no longer empty.
@@ -53,7 +57,7 @@ pub(super) fn split(
             .ok_or(KafkaError::NoMessageReceived)?;
         let bell = bell.clone();
         queue.set_nonempty_callback(move || bell.ring());
-        Ok(queue)
+        Ok(Queue { records: queue, position: Position::default() })
     };
     partitions.iter().map(|partition| queue(partition.topic(), partition.partition())).collect()
 }
