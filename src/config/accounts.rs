@@ -1,5 +1,6 @@
 //! `accounts.toml` as the daemon uses it: accounts, their webhooks and their flows, parsed once.
 
+mod auth;
 pub(super) mod file;
 mod tls;
 mod url;

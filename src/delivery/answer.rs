@@ -60,10 +60,14 @@ fn judge(webhook: &Webhook, status: StatusCode) -> (Verdict, Option<ErrorReason>
     } else {
         ErrorReason::Refused
     };
+    (if is_passing(status) { Verdict::Retry } else { Verdict::GiveUp }, Some(reason))
+}
+
+/// Whether it may go better later.
+pub(super) fn is_passing(status: StatusCode) -> bool {
     let passing =
         [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
-    let retry = passing.contains(&status) || status.as_u16() >= 500;
-    (if retry { Verdict::Retry } else { Verdict::GiveUp }, Some(reason))
+    passing.contains(&status) || status.as_u16() >= 500
 }
 
 /// Nothing was sent, since the address policy forbids it.
@@ -110,7 +114,8 @@ fn chain(error: &reqwest::Error) -> String {
     causes(error).fold(text.to_owned(), |text, cause| format!("{text}: {cause}"))
 }
 
-fn none(reason: ErrorReason, verdict: Verdict, error: String) -> Outcome {
+/// There is no answer to tell of.
+pub(super) fn none(reason: ErrorReason, verdict: Verdict, error: String) -> Outcome {
     Outcome {
         verdict,
         status: None,

@@ -2,20 +2,21 @@
 
 use super::address::{AddressPolicy, BlockedAddress};
 use super::answer;
+use super::guard::Guard;
 use super::resolver::{self, Resolver};
 use super::signature::sign;
 use super::tls::{TlsError, Trust};
+use super::token::Tokens;
 use super::webhook::{Auth, Webhook};
 use crate::domain::{DeliveryId, Outcome};
 use base64::Engine as _;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::dns::{Name, Resolve};
-use std::net::IpAddr;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use reqwest::dns::Resolve;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -55,10 +56,9 @@ pub struct Endpoint {
     client: reqwest::Client,
     /// What every request carries; credentials are marked as sensitive.
     headers: HeaderMap,
-    /// The URL's own address, where it names one that is not allowed.
-    blocked: Option<BlockedAddress>,
-    /// The URL's name and who knows its addresses, where a proxy will look it up once more.
-    proxied: Option<(Name, Arc<dyn Resolve>)>,
+    guard: Guard,
+    /// Where a token authorises requests that has to be fetched.
+    tokens: Option<Tokens>,
 }
 
 impl Endpoint {
@@ -84,8 +84,7 @@ impl Endpoint {
         Resolver<L>: Resolve + 'static,
     {
         let name = || webhook.name.to_string();
-        let literal = literal_address(&webhook.url);
-        let blocked = literal.and_then(|address| resolver.policy().check(address).err());
+        let policy = resolver.policy().clone();
         let tls = trust.config(&webhook).map_err(|error| EndpointError::Tls(name(), error))?;
         let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
@@ -104,30 +103,44 @@ impl Endpoint {
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT);
         let no_client = |error| EndpointError::Client(name(), error);
-        let (builder, proxied) = match &webhook.proxy {
+        let (builder, behind_proxy) = match &webhook.proxy {
             None => (builder.dns_resolver(Arc::new(resolver)), None),
             // All connections go to the proxy, which the operator chose: the policy says nothing of its own address.
             Some(proxy) => {
-                let named = webhook.url.host_str().filter(|_| literal.is_none());
-                let named = named.and_then(|host| host.parse::<Name>().ok());
                 let resolver: Arc<dyn Resolve> = Arc::new(resolver.strict());
                 let proxy = proxy.for_client().map_err(no_client)?;
-                (builder.proxy(proxy), named.map(|name| (name, resolver)))
+                (builder.proxy(proxy), Some(resolver))
             }
         };
         let client = builder.build().map_err(no_client)?;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        if let Auth::Basic { username, password } = &webhook.auth {
-            let pair = format!("{username}:{}", password.reveal());
-            let value = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
+        let authorization = match &webhook.auth {
+            Auth::None | Auth::OAuth2(_) => None,
+            Auth::Basic { username, password } => {
+                let pair = format!("{username}:{}", password.reveal());
+                Some(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
+            }
+            Auth::Bearer(token) => Some(format!("Bearer {}", token.reveal())),
+        };
+        if let Some(value) = authorization {
             let mut value =
                 HeaderValue::try_from(value).map_err(|_| EndpointError::Credentials(name()))?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        Ok(Self { webhook, client, headers, blocked, proxied })
+        let guard = |url| Guard::of(url, &policy, behind_proxy.as_ref());
+        let tokens = match &webhook.auth {
+            Auth::OAuth2(credentials) => Some(Tokens::new(
+                (**credentials).clone(),
+                guard(&credentials.token_url),
+                webhook.connect_timeout,
+            )),
+            Auth::None | Auth::Basic { .. } | Auth::Bearer(_) => None,
+        };
+        let guard = guard(&webhook.url);
+        Ok(Self { webhook, client, headers, guard, tokens })
     }
 
     /// What the configuration says of it.
@@ -139,7 +152,7 @@ impl Endpoint {
     /// Why every attempt is given up before anything is sent, if so.
     #[must_use]
     pub fn blocked(&self) -> Option<&BlockedAddress> {
-        self.blocked.as_ref()
+        self.guard.blocked()
     }
 
     /// The headers that every request carries, without secrets.
@@ -166,18 +179,15 @@ impl Endpoint {
         request: reqwest::Request,
         see_head: impl FnOnce(&reqwest::Response),
     ) -> Outcome {
-        if let Some(blocked) = &self.blocked {
-            return answer::refused(blocked);
-        }
         let started = Instant::now();
-        let outcome = match self.blocked_behind_proxy().await {
+        let outcome = match self.guard.check(self.webhook.connect_timeout).await {
             Some(blocked) => answer::refused(&blocked),
             None => {
                 let deadline =
                     tokio::time::Instant::from_std(started + self.webhook.request_timeout);
-                match timeout_at(deadline, self.client.execute(request)).await {
+                match timeout_at(deadline, self.send(request)).await {
                     Err(_) => answer::timed_out(),
-                    Ok(Err(error)) => answer::broken(&error),
+                    Ok(Err(outcome)) => outcome,
                     Ok(Ok(response)) => {
                         see_head(&response);
                         answer::read(&self.webhook, response, deadline).await
@@ -189,13 +199,30 @@ impl Endpoint {
         Outcome { duration_ms, ..outcome }
     }
 
-    /// What the policy says of the name that a proxy is about to be told. A name that can't be looked up here may be known
-    /// to the proxy alone, as where only it may ask the DNS.
-    async fn blocked_behind_proxy(&self) -> Option<BlockedAddress> {
-        let (name, resolver) = self.proxied.as_ref()?;
-        let name: Name = name.as_str().parse().ok()?;
-        let looked_up = timeout(self.webhook.connect_timeout, resolver.resolve(name)).await;
-        looked_up.ok()?.err()?.downcast().ok().map(|blocked| *blocked)
+    /// The head of the answer to `request`. A token that is refused is renewed once.
+    async fn send(&self, mut request: reqwest::Request) -> Result<reqwest::Response, Outcome> {
+        let Some(tokens) = &self.tokens else { return self.execute(request).await };
+        let again = request.try_clone();
+        let token = tokens.get(&self.client).await?;
+        request.headers_mut().insert(AUTHORIZATION, token.header.clone());
+        let response = self.execute(request).await?;
+        match again {
+            Some(mut again) if response.status() == StatusCode::UNAUTHORIZED && !token.is_new => {
+                let token = tokens.renew(&self.client, &token).await?;
+                again.headers_mut().insert(AUTHORIZATION, token.header);
+                self.execute(again).await
+            }
+            Some(_) | None => Ok(response),
+        }
+    }
+
+    async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, Outcome> {
+        self.client.execute(request).await.map_err(|error| answer::broken(&error))
+    }
+
+    /// The token that was fetched, for whoever has to hide it.
+    pub(super) async fn fetched_token(&self) -> Option<HeaderValue> {
+        self.tokens.as_ref()?.shown().await
     }
 
     /// The request of an attempt; `id_text` is the message's `webhook-id`.
@@ -239,12 +266,6 @@ fn traceparent(id: DeliveryId, attempt: u32, unix_seconds: i64) -> String {
     let [.., a, b, c, d] = unix_seconds.to_be_bytes();
     let seconds = u32::from_be_bytes([a, b, c, d]);
     format!("00-{trace:032x}-{seconds:08x}{:08x}-01", attempt.max(1))
-}
-
-/// The address in `url`: the client connects to it without asking the resolver. However it was spelt (decimal, octal,
-/// shortened), a parsed URL has it in the usual form.
-fn literal_address(url: &reqwest::Url) -> Option<IpAddr> {
-    url.host_str()?.trim_matches(['[', ']']).parse().ok()
 }
 
 #[cfg(test)]

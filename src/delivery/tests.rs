@@ -6,6 +6,7 @@ mod certificates;
 mod connections;
 mod proxies;
 mod server;
+mod tokens;
 
 use super::resolver::Resolver;
 use super::*;

@@ -10,7 +10,7 @@ use crate::domain::{DeliveryId, Outcome};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -94,20 +94,26 @@ impl Trial {
         let TrialMessage { random, body, unix_seconds } = message;
         let id = DeliveryId::from_bytes(random.to_be_bytes());
         let request = endpoint.request(id, message.id(), 1, body.clone(), *unix_seconds);
-        let hidden = Hidden::of(webhook);
+        let mut hidden = Hidden::of(webhook);
         let headers = hidden.headers(request.headers());
         let mut head = None;
         let started = Instant::now();
         let see_head = |response: &reqwest::Response| {
-            head = Some(Head {
-                after: started.elapsed(),
-                version: format!("{:?}", response.version()),
-                address: response.remote_addr(),
-                headers: hidden.headers(response.headers()),
-            });
+            let version = format!("{:?}", response.version());
+            let head_of = (version, response.remote_addr(), response.headers().clone());
+            head = Some((started.elapsed(), head_of));
         };
         let outcome = endpoint.exchange(request, see_head).await;
         let whole = started.elapsed();
+        if let Some(token) = endpoint.fetched_token().await {
+            hidden.add_token(&token);
+        }
+        let head = head.map(|(after, (version, address, headers))| Head {
+            after,
+            version,
+            address,
+            headers: hidden.headers(&headers),
+        });
         let outcome = Outcome {
             response: hidden.bytes(&outcome.response),
             error: outcome.error.map(|error| hidden.text(&error).into()),
@@ -123,19 +129,39 @@ struct Hidden(Vec<String>);
 impl Hidden {
     fn of(webhook: &Webhook) -> Self {
         let mut secrets = Vec::new();
-        if let Auth::Basic { username, password } = &webhook.auth {
-            secrets.push(STANDARD.encode(format!("{username}:{}", password.reveal())));
-            secrets.push(password.reveal().to_owned());
+        match &webhook.auth {
+            Auth::None => {}
+            Auth::Basic { username, password } => {
+                secrets.push(STANDARD.encode(format!("{username}:{}", password.reveal())));
+                secrets.push(password.reveal().to_owned());
+            }
+            Auth::Bearer(token) => secrets.push(token.reveal().to_owned()),
+            Auth::OAuth2(credentials) => {
+                secrets.push(credentials.client_secret.reveal().to_owned());
+            }
         }
         let query = webhook.url.query().unwrap_or_default();
         secrets.push(query.to_owned());
         let spelt = query.split(['&', '=']).map(str::to_owned);
         let meant = webhook.url.query_pairs().map(|(_, value)| value.into_owned());
         secrets.extend(spelt.chain(meant).filter(|part| part.len() >= QUERY_SECRET_BYTES_MIN));
+        Self::sorted(secrets)
+    }
+
+    /// A secret may be part of another one: the longest is hidden first.
+    fn sorted(mut secrets: Vec<String>) -> Self {
         secrets.retain(|secret| !secret.is_empty());
-        // A secret may be part of another one.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Self(secrets)
+    }
+
+    /// A token that was fetched for the request is a secret too.
+    fn add_token(&mut self, header: &HeaderValue) {
+        let token = String::from_utf8_lossy(header.as_bytes());
+        let token = token.strip_prefix("Bearer ").unwrap_or(&token).to_owned();
+        let mut secrets = std::mem::take(&mut self.0);
+        secrets.push(token);
+        *self = Self::sorted(secrets);
     }
 
     fn text(&self, text: &str) -> String {

@@ -2,6 +2,7 @@
 
 use super::proxy::Proxy;
 use super::secret::SigningSecret;
+use super::token::ClientCredentials;
 use crate::domain::{AccountId, WebhookName};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -63,6 +64,10 @@ pub enum Auth {
         /// The password.
         password: Secret,
     },
+    /// A token that does not change (RFC 6750).
+    Bearer(Secret),
+    /// Tokens of a token server.
+    OAuth2(Box<ClientCredentials>),
 }
 
 /// Rate and concurrency of an endpoint.

@@ -122,7 +122,7 @@ pub(in crate::config) enum MethodName {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct AuthEntry {
-    /// none, or basic: with username and password.
+    /// none; basic: with username and password; bearer: with token; oauth2: with token_url, client_id and client_secret.
     #[serde(rename = "type")]
     #[schemars(required)]
     pub(super) kind: Option<AuthKind>,
@@ -130,6 +130,31 @@ pub(in crate::config) struct AuthEntry {
     pub(super) username: Option<String>,
     /// The user's password.
     pub(super) password: Option<SecretText>,
+    /// The token of bearer authentication, without the word Bearer.
+    pub(super) token: Option<SecretText>,
+    /// OAuth 2: where tokens are fetched; https://, or http:// where the account has it enabled.
+    #[schemars(length(min = 1, max = 4096))]
+    pub(super) token_url: Option<String>,
+    /// OAuth 2: the client's name.
+    pub(super) client_id: Option<String>,
+    /// OAuth 2: the client's password.
+    pub(super) client_secret: Option<SecretText>,
+    /// OAuth 2: what tokens are to allow, names with spaces between.
+    pub(super) scope: Option<String>,
+    /// OAuth 2: for whom tokens are to count, where the token server wants to know.
+    pub(super) audience: Option<String>,
+    /// OAuth 2: how client_id and client_secret are sent; header unless set.
+    pub(super) credentials_in: Option<CredentialsIn>,
+}
+
+/// How a client's name and password are sent to a token server.
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum CredentialsIn {
+    /// As basic authentication.
+    Header,
+    /// In the form that is posted.
+    Body,
 }
 
 /// How requests are authorised.
@@ -140,6 +165,10 @@ pub(in crate::config) enum AuthKind {
     None,
     /// HTTP basic authentication.
     Basic,
+    /// A token that does not change.
+    Bearer,
+    /// OAuth 2's client credentials.
+    Oauth2,
 }
 
 /// Where a webhook differs from the defaults of its deliveries.

@@ -1,7 +1,7 @@
 //! One `[[webhook]]`.
 
-use super::file::{AuthEntry, AuthKind, BreakerEntry, MethodName, RetryEntry, WebhookEntry};
-use super::{tls, url};
+use super::file::{BreakerEntry, MethodName, RetryEntry, WebhookEntry};
+use super::{auth, tls, url};
 use crate::config::context::Context;
 use crate::config::document::Place;
 use crate::config::retry;
@@ -65,7 +65,7 @@ pub(super) fn read(
         .url
         .as_deref()
         .and_then(|text| url::parse(text, http_enabled, &place.key("url"), context));
-    let auth = auth(&entry.auth, &place.key("auth"), context);
+    let auth = auth::read(&entry.auth, http_enabled, &place.key("auth"), context);
     let signing_secrets = signing_secrets(entry, &place.key("signing_secrets"), context);
     let request_timeout = request_timeout(entry, defaults, place, context);
     let limits = limits(entry, defaults, place, context);
@@ -98,40 +98,6 @@ fn method(name: MethodName) -> http::Method {
         MethodName::Delete => http::Method::DELETE,
         MethodName::Options => http::Method::OPTIONS,
         MethodName::Head => http::Method::HEAD,
-    }
-}
-
-fn auth(entry: &AuthEntry, place: &Place<'_>, context: &mut Context<'_>) -> Option<Auth> {
-    let password = entry.password.as_ref().map(|text| context.secret(&place.key("password"), text));
-    match entry.kind {
-        Some(AuthKind::Basic) => {
-            let (Some(username), Some(password)) = (&entry.username, password) else {
-                context.fault(
-                    place,
-                    "basic authentication needs `username` and `password`",
-                    "add both: { type = \"basic\", username = \"…\", password = { env = \"NAME\" } }",
-                );
-                return None;
-            };
-            if username.contains(':') || username.contains(char::is_control) {
-                context.fault(
-                    &place.key("username"),
-                    "has a colon or a control character, which basic authentication cannot carry",
-                    "name the user without it",
-                );
-            }
-            password.map(|password| Auth::Basic { username: username.clone(), password })
-        }
-        Some(AuthKind::None) if entry.username.is_some() || entry.password.is_some() => {
-            context.fault(
-                place,
-                "has a user or a password, and its type is `none`",
-                "write type = \"basic\", or remove them",
-            );
-            None
-        }
-        // A type that is missing or unknown has its fault already.
-        Some(AuthKind::None) | None => Some(Auth::None),
     }
 }
 

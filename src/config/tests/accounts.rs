@@ -2,7 +2,7 @@
 
 use super::{Folder, WHSEC, check};
 use crate::config::Accounts;
-use crate::delivery::Auth;
+use crate::delivery::{Auth, SentIn};
 use crate::domain::{AccountId, WebhookName};
 use std::time::Duration;
 
@@ -130,6 +130,51 @@ fn a_url_must_be_https_and_complete_and_without_secrets() {
 }
 
 #[test]
+fn tokens_are_checked_as_far_as_they_can_be() {
+    check_webhook(
+        "url = \"https://a.b/\"\nauth = { type = \"bearer\", token = \"Bearer x\" }\n",
+        &[
+            "accounts.toml:7: webhook[w].auth.token: is empty, or has a character that a header cannot carry; write the \
+           token alone, without the word Bearer",
+        ],
+    );
+    check_webhook(
+        "url = \"https://a.b/\"\nauth = { type = \"oauth2\", token_url = \"http://a.b/\", client_id = \"c\", \
+         client_secret = \"s\" }\n",
+        &[
+            "accounts.toml:7: webhook[w].auth.token_url: is http://, and its account does not allow that; write \
+           https://, or set http_enabled = true at the [[account]]",
+        ],
+    );
+    check_webhook(
+        "url = \"https://a.b/\"\nauth = { type = \"oauth2\", token = \"t\" }\n",
+        &[
+            "accounts.toml:7: webhook[w].auth: its type is `oauth2`, and it has no `token_url`, `client_id`, \
+             `client_secret`; write it as { type = \"oauth2\", token_url = \"https://…\", client_id = \"…\", \
+             client_secret = { env = \"NAME\" } }",
+            "accounts.toml:7: webhook[w].auth: its type is `oauth2`, which has no `token`; remove it, or write the type \
+             that it belongs to",
+        ],
+    );
+    let text = format!(
+        "{ACCOUNT}[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"https://a.b/c\"\nauth = {{ type = \"oauth2\", \
+         token_url = \"https://a.b/t\", client_id = \"c\", client_secret = \"hush\", scope = \"a b\", audience = \
+         \"x\", credentials_in = \"body\" }}\n"
+    );
+    let (_, accounts) = Folder::new("", &text).loaded();
+    let (webhook, _) = &accounts.webhooks[&WebhookName::new("w").unwrap()];
+    let Auth::OAuth2(credentials) = &webhook.auth else { panic!("{:?}", webhook.auth) };
+    assert_eq!(credentials.token_url.as_str(), "https://a.b/t");
+    assert_eq!(credentials.client_secret.reveal(), "hush");
+    assert_eq!(credentials.sent_in, SentIn::Body);
+    assert_eq!(
+        (credentials.scope.as_deref(), credentials.audience.as_deref()),
+        (Some("a b"), Some("x"))
+    );
+    assert!(!format!("{webhook:?}").contains("hush"));
+}
+
+#[test]
 fn each_part_of_a_webhook_is_checked() {
     check_webhook(
         r#"url = "https://a.b/"
@@ -146,7 +191,7 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
 "#,
         &[
             "accounts.toml:7: webhook[w].method: unknown word `post`; did you mean `POST`?",
-            "accounts.toml:8: webhook[w].auth: basic authentication needs `username` and `password`; add both: \
+            "accounts.toml:8: webhook[w].auth: its type is `basic`, and it has no `password`; write it as \
              { type = \"basic\", username = \"…\", password = { env = \"NAME\" } }",
             "accounts.toml:9: webhook[w].signing_secrets[#1]: a signing secret starts with `whsec_` or `whsk_`; make \
              one with `ringback secret new`",
@@ -176,8 +221,8 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
     check_webhook(
         "url = \"https://a.b/\"\nauth = { type = \"none\", username = \"u\" }\nattempts_max = 5\nsuccess_codes = []\n",
         &[
-            "accounts.toml:7: webhook[w].auth: has a user or a password, and its type is `none`; write type = \
-             \"basic\", or remove them",
+            "accounts.toml:7: webhook[w].auth: its type is `none`, which has no `username`; remove it, or write the \
+             type that it belongs to",
             "accounts.toml:8: webhook[w].attempts_max: unknown key; `attempts_max` is a key of `webhook.retry`",
             "accounts.toml:9: webhook[w].success_codes: is an empty list; name at least one, or remove the key",
         ],
@@ -191,12 +236,12 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
     );
     check_webhook(
         &format!(
-            "url = \"https://a.b/\"\nnotes = \"{}\"\nauth = {{ type = \"bearer\" }}\n",
+            "url = \"https://a.b/\"\nnotes = \"{}\"\nauth = {{ type = \"digest\" }}\n",
             "n".repeat(1001)
         ),
         &[
             "accounts.toml:7: webhook[w].notes: has 1001 characters; shorten it to 1000 characters",
-            "accounts.toml:8: webhook[w].auth.type: unknown word `bearer`; write one of none, basic",
+            "accounts.toml:8: webhook[w].auth.type: unknown word `digest`; write one of none, basic, bearer, oauth2",
         ],
     );
 }
@@ -315,7 +360,7 @@ fn faults_of_both_files_come_at_once_and_none_hides_another() {
             "accounts.toml:8: webhook[w].url: is not an https:// URL; write https://, the only scheme beside http://",
             "accounts.toml:9: webhook[w].method: is a \
              whole number; write one of GET, POST, PUT, PATCH, DELETE, OPTIONS, HEAD",
-            "accounts.toml:10: webhook[w].auth: is a whole number; write a table with password or type or username",
+            "accounts.toml:10: webhook[w].auth: is a whole number; write a table",
             "accounts.toml:12: flow[x].id: is text; write a whole number",
             "accounts.toml:13: flow[x].account: there is no account 9; add an [[account]] with id = 9, or name one \
              that is there: 1",

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// An engine that has nothing to do looks round so often before it is left alone: what was committed gets old and is written.
-const IDLE_ROUNDS: u32 = 3;
+const IDLE_ROUNDS: u32 = 6;
 const IDLE_MS: u64 = 2500;
 /// A supervisor starts a process again that has failed.
 const RESTART_MS: u64 = 1000;

@@ -1,0 +1,134 @@
+//! How a webhook's requests are authorised.
+
+use super::file::{AuthEntry, AuthKind, CredentialsIn};
+use super::url;
+use crate::config::context::{Context, SecretText};
+use crate::config::document::Place;
+use crate::delivery::{Auth, ClientCredentials, Secret, SentIn};
+
+/// What each kind is made of: the keys that it needs, those that it may have, and how it is written.
+struct Parts {
+    kind: &'static str,
+    needed: &'static [&'static str],
+    optional: &'static [&'static str],
+    example: &'static str,
+}
+
+const NONE: Parts = Parts { kind: "none", needed: &[], optional: &[], example: "" };
+const BASIC: Parts = Parts {
+    kind: "basic",
+    needed: &["username", "password"],
+    optional: &[],
+    example: r#"{ type = "basic", username = "…", password = { env = "NAME" } }"#,
+};
+const BEARER: Parts = Parts {
+    kind: "bearer",
+    needed: &["token"],
+    optional: &[],
+    example: r#"{ type = "bearer", token = { env = "NAME" } }"#,
+};
+const OAUTH2: Parts = Parts {
+    kind: "oauth2",
+    needed: &["token_url", "client_id", "client_secret"],
+    optional: &["scope", "audience", "credentials_in"],
+    example: r#"{ type = "oauth2", token_url = "https://…", client_id = "…", client_secret = { env = "NAME" } }"#,
+};
+
+/// Reads `entry`. `http_enabled`: what the account says of its URLs.
+pub(super) fn read(
+    entry: &AuthEntry,
+    http_enabled: Option<bool>,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<Auth> {
+    let mut secret = |key: &str, text: &Option<SecretText>| -> Option<Secret> {
+        text.as_ref().and_then(|text| context.secret(&place.key(key), text))
+    };
+    let password = secret("password", &entry.password);
+    let token = secret("token", &entry.token);
+    let client_secret = secret("client_secret", &entry.client_secret);
+    // Without the whole table there is none; a type that is missing or unknown has its fault already.
+    let Some(kind) = entry.kind else { return Some(Auth::None) };
+    let parts = match kind {
+        AuthKind::None => NONE,
+        AuthKind::Basic => BASIC,
+        AuthKind::Bearer => BEARER,
+        AuthKind::Oauth2 => OAUTH2,
+    };
+    if !fits(entry, &parts, place, context) {
+        return None;
+    }
+    match kind {
+        AuthKind::None => Some(Auth::None),
+        AuthKind::Basic => {
+            let username = entry.username.clone()?;
+            if username.contains(':') || username.contains(char::is_control) {
+                context.fault(
+                    &place.key("username"),
+                    "has a colon or a control character, which basic authentication cannot carry",
+                    "name the user without it",
+                );
+            }
+            password.map(|password| Auth::Basic { username, password })
+        }
+        AuthKind::Bearer => {
+            let token = token?;
+            if token.reveal().is_empty() || !token.reveal().bytes().all(|b| b.is_ascii_graphic()) {
+                context.fault(
+                    &place.key("token"),
+                    "is empty, or has a character that a header cannot carry",
+                    "write the token alone, without the word Bearer",
+                );
+                return None;
+            }
+            Some(Auth::Bearer(token))
+        }
+        AuthKind::Oauth2 => {
+            let url = entry.token_url.as_deref()?;
+            let token_url = url::parse(url, http_enabled, &place.key("token_url"), context)?;
+            Some(Auth::OAuth2(Box::new(ClientCredentials {
+                token_url,
+                client_id: entry.client_id.clone()?,
+                client_secret: client_secret?,
+                scope: entry.scope.clone(),
+                audience: entry.audience.clone(),
+                sent_in: match entry.credentials_in {
+                    Some(CredentialsIn::Body) => SentIn::Body,
+                    Some(CredentialsIn::Header) | None => SentIn::Header,
+                },
+            })))
+        }
+    }
+}
+
+/// Whether `entry` has what its kind needs, and nothing of another.
+fn fits(entry: &AuthEntry, parts: &Parts, place: &Place<'_>, context: &mut Context<'_>) -> bool {
+    let there = [
+        ("username", entry.username.is_some()),
+        ("password", entry.password.is_some()),
+        ("token", entry.token.is_some()),
+        ("token_url", entry.token_url.is_some()),
+        ("client_id", entry.client_id.is_some()),
+        ("client_secret", entry.client_secret.is_some()),
+        ("scope", entry.scope.is_some()),
+        ("audience", entry.audience.is_some()),
+        ("credentials_in", entry.credentials_in.is_some()),
+    ];
+    let names = |wanted: &dyn Fn(&str, bool) -> bool| {
+        let found = there.iter().filter(|(key, is_there)| wanted(key, *is_there));
+        found.map(|(key, _)| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+    };
+    let missing = names(&|key, is_there| !is_there && parts.needed.contains(&key));
+    let foreign = names(&|key, is_there| {
+        is_there && !parts.needed.contains(&key) && !parts.optional.contains(&key)
+    });
+    if !missing.is_empty() {
+        let problem = format!("its type is `{}`, and it has no {missing}", parts.kind);
+        context.fault(place, problem, format!("write it as {}", parts.example));
+    }
+    if !foreign.is_empty() {
+        let problem = format!("its type is `{}`, which has no {foreign}", parts.kind);
+        context.fault(place, problem, "remove it, or write the type that it belongs to");
+    }
+    missing.is_empty() && foreign.is_empty()
+}

@@ -1,0 +1,250 @@
+//! Requests that a token authorises.
+
+use super::server::{Server, raw, request};
+use super::*;
+use std::io::Write as _;
+use std::sync::mpsc::{Receiver, channel};
+
+/// A server that answers each request by what `answer` makes of it, and tells of it.
+fn server(answer: impl Fn(&str) -> String + Clone + Send + 'static) -> (Server, Receiver<String>) {
+    let (told, requests) = channel();
+    let server = raw(move |mut connection| {
+        while let Some(request) = request(&mut connection) {
+            let answer = answer(&request);
+            // Whether anybody still listens is the test's business.
+            let _ = told.send(request);
+            if connection.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+    (server, requests)
+}
+
+fn says(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+fn token(number: usize, lifetime: &str) -> String {
+    let body = format!(
+        r#"{{"access_token":"token-{number}","token_type":"bearer","expires_in":{lifetime}}}"#
+    );
+    says("200 OK", &body)
+}
+
+/// Numbers its tokens.
+fn token_server(lifetime: &'static str) -> (Server, Receiver<String>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    server(move |_| token(count.fetch_add(1, Ordering::SeqCst) + 1, lifetime))
+}
+
+fn credentials(token_url: &str, sent_in: SentIn) -> Auth {
+    Auth::OAuth2(Box::new(ClientCredentials {
+        token_url: token_url.parse().unwrap(),
+        client_id: "ring back".to_owned(),
+        client_secret: Secret::new("s3cret:&".to_owned()),
+        scope: Some("hooks:write a".to_owned()),
+        audience: None,
+        sent_in,
+    }))
+}
+
+fn authorised(url: &str, auth: Auth) -> Endpoint {
+    endpoint(Webhook { auth, ..webhook(url) })
+}
+
+fn authorization(requests: &Receiver<String>) -> Vec<String> {
+    let lines = |request: String| {
+        let found = request.lines().find_map(|line| line.strip_prefix("authorization: "));
+        found.unwrap_or_default().to_owned()
+    };
+    requests.try_iter().map(lines).collect()
+}
+
+#[test]
+fn a_bearer_token_goes_with_every_request_and_never_shows() {
+    run(async {
+        let (receiver, requests) = server(|_| says("200 OK", ""));
+        let token = Auth::Bearer(Secret::new("t0ken".to_owned()));
+        let endpoint = authorised(&receiver.url(), token);
+        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
+        assert_eq!(authorization(&requests), ["Bearer t0ken"]);
+        assert!(endpoint.public_headers().all(|(name, _)| name != "authorization"));
+        assert!(!format!("{:?}", endpoint.webhook()).contains("t0ken"));
+    });
+}
+
+#[test]
+fn a_token_is_fetched_once_and_kept() {
+    run(async {
+        let (tokens, asked) = token_server("3600");
+        let (receiver, requests) = server(|_| says("200 OK", ""));
+        let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
+        let (first, second) = tokio::join!(attempt(&endpoint), attempt(&endpoint));
+        for outcome in [first, second, attempt(&endpoint).await] {
+            assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
+        }
+        assert_eq!(authorization(&requests), ["Bearer token-1"; 3]);
+        let asked: Vec<String> = asked.try_iter().collect();
+        let [asked] = asked.as_slice() else { panic!("{asked:?}") };
+        // RFC 6749, 2.3.1: both parts are encoded as a form's, and then joined.
+        assert!(asked.contains("authorization: Basic cmluZytiYWNrOnMzY3JldCUzQSUyNg=="), "{asked}");
+        assert!(asked.ends_with("grant_type=client_credentials&scope=hooks%3Awrite+a"), "{asked}");
+    });
+}
+
+#[test]
+fn credentials_may_stand_in_the_body() {
+    run(async {
+        let (tokens, asked) = token_server("\"3600\"");
+        let (receiver, _requests) = server(|_| says("200 OK", ""));
+        let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Body));
+        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
+        let asked = asked.recv().unwrap();
+        assert!(!asked.contains("authorization"), "{asked}");
+        assert!(asked.ends_with("&client_id=ring+back&client_secret=s3cret%3A%26"), "{asked}");
+    });
+}
+
+#[test]
+fn a_token_that_has_ended_or_is_refused_is_renewed_once() {
+    run(async {
+        // One that lasts no time is fetched for every attempt.
+        let (tokens, asked) = token_server("0");
+        let (receiver, requests) = server(|_| says("200 OK", ""));
+        let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
+        attempt(&endpoint).await;
+        attempt(&endpoint).await;
+        assert_eq!(authorization(&requests), ["Bearer token-1", "Bearer token-2"]);
+        assert_eq!(asked.try_iter().count(), 2);
+
+        // The endpoint forgets the first token after a while.
+        let (tokens, asked) = token_server("3600");
+        let seen = Arc::new(AtomicUsize::new(0));
+        let (receiver, requests) = server(move |request| {
+            let is_first = seen.fetch_add(1, Ordering::SeqCst) == 0;
+            let is_good = is_first || request.contains("Bearer token-2");
+            says(if is_good { "200 OK" } else { "401 Unauthorized" }, "")
+        });
+        let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
+        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
+        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered, "by another token");
+        assert_eq!(
+            authorization(&requests),
+            ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
+        );
+        assert_eq!(asked.try_iter().count(), 2);
+    });
+}
+
+#[test]
+fn an_endpoint_that_refuses_every_token_is_asked_twice_and_no_more() {
+    run(async {
+        let (tokens, asked) = token_server("3600");
+        let (receiver, requests) = server(|_| says("401 Unauthorized", ""));
+        let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
+        let outcome = attempt(&endpoint).await;
+        // It was fetched just now: another one would fare no better.
+        assert_eq!(authorization(&requests), ["Bearer token-1"]);
+        assert_eq!(outcome.reason, Some(ErrorReason::AuthenticationFailure));
+        assert_eq!((outcome.status, outcome.verdict), (Some(401), Verdict::GiveUp));
+        let outcome = attempt(&endpoint).await;
+        assert_eq!(authorization(&requests), ["Bearer token-1", "Bearer token-2"]);
+        assert_eq!(outcome.verdict, Verdict::GiveUp);
+        assert_eq!(asked.try_iter().count(), 2);
+    });
+}
+
+#[test]
+fn what_a_token_server_says_decides_whether_it_is_asked_again() {
+    run(async {
+        let html = "<p>hush</p>";
+        let code = r#"{"error":"invalid_client","error_description":"hush"}"#;
+        let odd = r#"{"error":"hush"}"#;
+        let cases = [
+            ("401 Unauthorized", code, Verdict::GiveUp, "answered 401: invalid_client"),
+            ("400 Bad Request", odd, Verdict::GiveUp, "answered 400"),
+            ("302 Found", html, Verdict::GiveUp, "answered 302"),
+            ("503 Service Unavailable", html, Verdict::Retry, "answered 503"),
+            ("429 Too Many Requests", html, Verdict::Retry, "answered 429"),
+            ("200 OK", html, Verdict::Retry, "'s answer holds no bearer token"),
+            (
+                "200 OK",
+                r#"{"access_token":"hush","token_type":"mac"}"#,
+                Verdict::Retry,
+                "'s answer holds no bearer token",
+            ),
+            (
+                "200 OK",
+                "{\"access_token\":\"a\\nb\",\"token_type\":\"Bearer\"}",
+                Verdict::Retry,
+                "'s answer holds no bearer token",
+            ),
+        ];
+        for (status, body, verdict, text) in cases {
+            let (tokens, _asked) = server(move |_| says(status, body));
+            let (receiver, requests) = server(|_| says("200 OK", ""));
+            let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
+            let outcome = attempt(&endpoint).await;
+            assert_eq!(outcome.verdict, verdict, "{outcome:?}");
+            assert_eq!(outcome.reason, Some(ErrorReason::AuthenticationFailure), "{outcome:?}");
+            let said = outcome.error.as_deref().unwrap_or_default();
+            let wanted = format!("the token server {text}").replace("server 's", "server's");
+            assert_eq!(said, wanted, "and nothing of what it says itself");
+            assert_eq!(requests.try_iter().count(), 0, "nothing is sent without a token");
+        }
+    });
+}
+
+#[test]
+fn a_token_server_that_is_away_hangs_or_is_forbidden_is_told_as_such() {
+    run(async {
+        let (receiver, _requests) = server(|_| says("200 OK", ""));
+        let gone = Server::gone().url();
+        let outcome =
+            attempt(&authorised(&receiver.url(), credentials(&gone, SentIn::Header))).await;
+        assert_eq!(outcome.reason, Some(ErrorReason::Unreachable), "{outcome:?}");
+        let said = outcome.error.as_deref().unwrap_or_default();
+        assert!(said.starts_with("the token server: no connection"), "{said}");
+
+        let outcome =
+            attempt(&authorised(&receiver.url(), credentials("http://10.0.0.1/", SentIn::Header)))
+                .await;
+        is_blocked(&outcome, "10.0.0.1");
+
+        let (end, ended) = channel::<()>();
+        let ended = Arc::new(Mutex::new(ended));
+        let hangs = raw(move |mut connection| {
+            request(&mut connection);
+            // Until the test has ended.
+            let _ = ended.lock().unwrap().recv();
+        });
+        let webhook = Webhook {
+            auth: credentials(&hangs.url(), SentIn::Header),
+            request_timeout: Duration::from_millis(200),
+            ..webhook(&receiver.url())
+        };
+        let outcome = attempt(&endpoint(webhook)).await;
+        assert_eq!(outcome.reason, Some(ErrorReason::Timeout), "{outcome:?}");
+        drop(end);
+    });
+}
+
+#[test]
+fn who_waited_for_a_token_that_could_not_be_had_does_not_ask_again() {
+    run(async {
+        let (tokens, asked) = server(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            says("503 Service Unavailable", "")
+        });
+        let (receiver, _requests) = server(|_| says("200 OK", ""));
+        let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
+        let (a, b, c) = tokio::join!(attempt(&endpoint), attempt(&endpoint), attempt(&endpoint));
+        for outcome in [a, b, c] {
+            assert_eq!(outcome.verdict, Verdict::Retry, "{outcome:?}");
+        }
+        assert_eq!(asked.try_iter().count(), 1);
+        attempt(&endpoint).await;
+        assert_eq!(asked.try_iter().count(), 1, "who comes later asks");
+    });
+}

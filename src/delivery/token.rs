@@ -1,0 +1,267 @@
+//! Access tokens by OAuth 2's client credentials (RFC 6749, section 4.4): fetched when they are needed, kept while they hold.
+
+use super::answer;
+use super::guard::Guard;
+use super::webhook::Secret;
+use crate::domain::{ErrorReason, Outcome, RESPONSE_BYTES_KEPT, Verdict};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use form_urlencoded::byte_serialize;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Method, StatusCode};
+use reqwest::{Client, Request, Response, Url};
+use serde::Deserialize;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// A token is renewed so long before it ends, since the answer and the next request take their time.
+const MARGIN: Duration = Duration::from_secs(10);
+/// How long a token counts whose answer does not say it; a 401 renews it all the same.
+const LIFETIME_UNSAID: Duration = Duration::from_secs(300);
+/// Whoever waited for a token that could not be had is told so, instead of asking again at once.
+const FAILURE_KEPT: Duration = Duration::from_secs(1);
+
+/// What a client shows to a token server.
+#[derive(Clone, Debug)]
+pub struct ClientCredentials {
+    /// Where tokens are fetched; `https`, or `http` where the account allows it.
+    pub token_url: Url,
+    /// The client's name.
+    pub client_id: String,
+    /// The client's password.
+    pub client_secret: Secret,
+    /// What the token is to allow, if that is asked for.
+    pub scope: Option<String>,
+    /// For whom it is to count, where the server wants to know.
+    pub audience: Option<String>,
+    /// How name and password are sent.
+    pub sent_in: SentIn,
+}
+
+/// How a client's name and password are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SentIn {
+    /// As basic authentication, which every server must understand.
+    Header,
+    /// In the request's body, which some servers want.
+    Body,
+}
+
+/// The tokens of an endpoint.
+pub(super) struct Tokens {
+    credentials: ClientCredentials,
+    guard: Guard,
+    connect_timeout: Duration,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    token: Option<Token>,
+    failed: Option<(Instant, Outcome)>,
+    fetched: u64,
+}
+
+/// A token, as the header that carries it.
+#[derive(Clone)]
+pub(super) struct Token {
+    pub(super) header: HeaderValue,
+    number: u64,
+    until: Instant,
+    /// It was fetched for whoever has it now.
+    pub(super) is_new: bool,
+}
+
+/// RFC 6749, section 5.1.
+#[derive(Deserialize)]
+struct Answer {
+    access_token: String,
+    token_type: String,
+    expires_in: Option<Seconds>,
+}
+
+/// Some servers spell the number as a string.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
+}
+
+/// RFC 6749, section 5.2.
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+}
+
+impl Tokens {
+    pub(super) fn new(
+        credentials: ClientCredentials,
+        guard: Guard,
+        connect_timeout: Duration,
+    ) -> Self {
+        Self { credentials, guard, connect_timeout, known: Mutex::default() }
+    }
+
+    /// A token that holds. Who comes while one is being fetched waits for that one.
+    pub(super) async fn get(&self, client: &Client) -> Result<Token, Outcome> {
+        let asked_at = Instant::now();
+        let mut known = self.known.lock().await;
+        match &known.token {
+            Some(token) if token.until > Instant::now() => Ok(token.clone()),
+            _ => self.fetch(client, &mut known, asked_at).await,
+        }
+    }
+
+    /// Another token than `refused`.
+    pub(super) async fn renew(&self, client: &Client, refused: &Token) -> Result<Token, Outcome> {
+        let asked_at = Instant::now();
+        let mut known = self.known.lock().await;
+        match &known.token {
+            Some(token) if token.number > refused.number => Ok(token.clone()),
+            _ => self.fetch(client, &mut known, asked_at).await,
+        }
+    }
+
+    /// The token that is known, for whoever has to hide it.
+    pub(super) async fn shown(&self) -> Option<HeaderValue> {
+        self.known.lock().await.token.as_ref().map(|token| token.header.clone())
+    }
+
+    async fn fetch(
+        &self,
+        client: &Client,
+        known: &mut Known,
+        asked_at: Instant,
+    ) -> Result<Token, Outcome> {
+        // Nobody who asks after the failure is told of it, nor for long.
+        if let Some((at, outcome)) = &known.failed
+            && *at >= asked_at
+            && at.elapsed() < FAILURE_KEPT
+        {
+            return Err(outcome.clone());
+        }
+        known.token = None;
+        match self.ask(client).await {
+            Ok((header, lifetime)) => {
+                known.failed = None;
+                known.fetched += 1;
+                let margin = MARGIN.min(lifetime / 10);
+                let until = Instant::now() + lifetime.saturating_sub(margin);
+                let token = Token { header, number: known.fetched, until, is_new: false };
+                known.token = Some(token.clone());
+                Ok(Token { is_new: true, ..token })
+            }
+            Err(outcome) => {
+                known.failed = Some((Instant::now(), outcome.clone()));
+                Err(outcome)
+            }
+        }
+    }
+
+    async fn ask(&self, client: &Client) -> Result<(HeaderValue, Duration), Outcome> {
+        if let Some(blocked) = self.guard.check(self.connect_timeout).await {
+            return Err(answer::refused(&blocked));
+        }
+        let answered = client.execute(self.request()).await;
+        let mut response = answered.map_err(|error| {
+            let outcome = answer::broken(&error);
+            let text = outcome.error.as_deref().unwrap_or_default();
+            Outcome { error: Some(format!("the token server: {text}").into()), ..outcome }
+        })?;
+        let status = response.status();
+        let body = read(&mut response).await;
+        if !status.is_success() {
+            return Err(refused(status, &body));
+        }
+        let answer: Option<Answer> = serde_json::from_slice(&body).ok();
+        let bearer = answer.filter(|answer| answer.token_type.eq_ignore_ascii_case("bearer"));
+        let token = bearer.and_then(|answer| {
+            let mut header =
+                HeaderValue::try_from(format!("Bearer {}", answer.access_token)).ok()?;
+            header.set_sensitive(true);
+            Some((header, answer.expires_in.map_or(LIFETIME_UNSAID, Seconds::duration)))
+        });
+        token.ok_or_else(|| {
+            let text = "the token server's answer holds no bearer token".to_owned();
+            answer::none(ErrorReason::AuthenticationFailure, Verdict::Retry, text)
+        })
+    }
+
+    fn request(&self) -> Request {
+        let ClientCredentials { token_url, client_id, client_secret, scope, audience, sent_in } =
+            &self.credentials;
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("grant_type", "client_credentials");
+        for (name, value) in [("scope", scope), ("audience", audience)] {
+            if let Some(value) = value {
+                form.append_pair(name, value);
+            }
+        }
+        let mut request = Request::new(Method::POST, token_url.clone());
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        match sent_in {
+            SentIn::Body => {
+                form.append_pair("client_id", client_id);
+                form.append_pair("client_secret", client_secret.reveal());
+            }
+            SentIn::Header => {
+                let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+                let pair = format!("{}:{}", encoded(client_id), encoded(client_secret.reveal()));
+                // Base64 is always a valid header value.
+                if let Ok(mut value) =
+                    HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
+                {
+                    value.set_sensitive(true);
+                    headers.insert(AUTHORIZATION, value);
+                }
+            }
+        }
+        *request.body_mut() = Some(form.finish().into());
+        request
+    }
+}
+
+impl Seconds {
+    fn duration(self) -> Duration {
+        let seconds = match self {
+            Self::Number(seconds) => Some(seconds),
+            Self::Text(text) => text.parse().ok(),
+        };
+        seconds
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .map_or(LIFETIME_UNSAID, |time| time.min(Duration::from_secs(86_400)))
+    }
+}
+
+/// As much of the answer as a token server has to say.
+async fn read(response: &mut Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        if body.len() + chunk.len() > RESPONSE_BYTES_KEPT {
+            break;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    body
+}
+
+/// The server's own word for why is told when it is one of those that RFC 6749 knows, and nothing else of what it says.
+fn refused(status: StatusCode, body: &[u8]) -> Outcome {
+    const CODES: [&str; 6] = [
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+    ];
+    let told = serde_json::from_slice::<Refusal>(body).ok();
+    let code = told.and_then(|told| CODES.into_iter().find(|code| *code == told.error));
+    let code = code.map(|code| format!(": {code}")).unwrap_or_default();
+    let text = format!("the token server answered {}{code}", status.as_u16());
+    let verdict = if answer::is_passing(status) { Verdict::Retry } else { Verdict::GiveUp };
+    answer::none(ErrorReason::AuthenticationFailure, verdict, text)
+}
