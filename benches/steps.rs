@@ -181,6 +181,7 @@ impl Stages {
             response: Bytes::new(),
             response_truncated: false,
             retry_after_ms: None,
+            mapped: Vec::new(),
             reason: None,
             error: None,
         };

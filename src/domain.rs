@@ -31,7 +31,7 @@ pub use endpoint::{
 pub use event::{DeadLetterReason, Event, IgnoreReason, IgnoredRecord, RawRecord, RecordKind};
 pub use evolve::evolve;
 pub use id::{AccountId, DeliveryId, FlowId, PhononUuid, SmsId, WebhookName, owner};
-pub use outcome::{ErrorReason, Outcome, RESPONSE_BYTES_KEPT, StatusType, Verdict};
+pub use outcome::{ErrorReason, Mapped, Outcome, RESPONSE_BYTES_KEPT, StatusType, Verdict};
 pub use retry::RetrySchedule;
 pub use rules::{
     AccountRules, CorrelationRules, OnReportTimeout, Phase2Order, Phase2Wait, RenderPhase2,

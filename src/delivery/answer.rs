@@ -42,6 +42,7 @@ pub(super) async fn read(
         response: kept.freeze(),
         response_truncated: truncated,
         retry_after_ms,
+        mapped: Vec::new(),
         reason,
         error: None,
     }
@@ -123,6 +124,7 @@ pub(super) fn none(reason: ErrorReason, verdict: Verdict, error: String) -> Outc
         response: Bytes::new(),
         response_truncated: false,
         retry_after_ms: None,
+        mapped: Vec::new(),
         reason: Some(reason),
         error: Some(error.into()),
     }

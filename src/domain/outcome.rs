@@ -117,6 +117,15 @@ impl StatusType {
     }
 }
 
+/// A variable that an answer gave a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapped {
+    /// As in `$flow.key.reqID`.
+    pub save_in: Box<str>,
+    /// The value as JSON.
+    pub value: Box<str>,
+}
+
 /// What came of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -132,6 +141,8 @@ pub struct Outcome {
     pub response_truncated: bool,
     /// How long the endpoint asks to be left alone, before it is clamped; it is not stored.
     pub retry_after_ms: Option<u64>,
+    /// What the webhook's response map found in the answer of a success; it is not stored.
+    pub mapped: Vec<Mapped>,
     /// Why it failed; `None` when it was delivered.
     pub reason: Option<ErrorReason>,
     /// What the error says, for people.
@@ -143,7 +154,7 @@ impl Outcome {
     /// and not what the due time has taken in already.
     #[must_use]
     pub fn stored(&self) -> Self {
-        let mut outcome = Self { retry_after_ms: None, ..self.clone() };
+        let mut outcome = Self { retry_after_ms: None, mapped: Vec::new(), ..self.clone() };
         if let Some(kept) = self.response.get(..RESPONSE_BYTES_STORED)
             && kept.len() < self.response.len()
         {

@@ -238,6 +238,7 @@ fn outcome(verdict: Verdict, reason: Option<ErrorReason>) -> Outcome {
         response: Bytes::new(),
         response_truncated: false,
         retry_after_ms: None,
+        mapped: Vec::new(),
         reason,
         error: None,
     }

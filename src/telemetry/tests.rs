@@ -17,6 +17,7 @@ fn outcome(reason: Option<ErrorReason>, duration_ms: u64) -> Outcome {
         response: bytes::Bytes::new(),
         response_truncated: false,
         retry_after_ms: None,
+        mapped: Vec::new(),
         reason,
         error: None,
     }

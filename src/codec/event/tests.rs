@@ -48,6 +48,7 @@ fn flow() -> Flow {
 fn outcome() -> Outcome {
     Outcome {
         retry_after_ms: None,
+        mapped: Vec::new(),
         verdict: Verdict::Retry,
         status: Some(503),
         duration_ms: 1042,
@@ -184,6 +185,7 @@ fn a_delivery_from_its_schedule_to_its_end() {
     );
     let success = Outcome {
         retry_after_ms: None,
+        mapped: Vec::new(),
         verdict: Verdict::Delivered,
         status: Some(204),
         duration_ms: 7,
@@ -205,6 +207,7 @@ fn a_delivery_from_its_schedule_to_its_end() {
 fn unreachable() -> Delivery {
     let error = Outcome {
         retry_after_ms: None,
+        mapped: Vec::new(),
         verdict: Verdict::Retry,
         status: None,
         duration_ms: 5000,

@@ -69,6 +69,7 @@ fn outcome(status: Option<u16>) -> Outcome {
         response: Bytes::new(),
         response_truncated: false,
         retry_after_ms: None,
+        mapped: Vec::new(),
         reason: match status {
             None => Some(ErrorReason::Timeout),
             Some(_) => (!delivered).then_some(ErrorReason::Refused),

@@ -93,6 +93,7 @@ fn outcome(
         response: Bytes::new(),
         response_truncated: false,
         retry_after_ms,
+        mapped: Vec::new(),
         reason,
         error: None,
     }

@@ -35,6 +35,7 @@ pub(crate) fn outcome() -> Outcome {
         response: Bytes::from_static(b"busy \"now\" \xff"),
         response_truncated: true,
         retry_after_ms: None,
+        mapped: Vec::new(),
         reason: Some(ErrorReason::Refused),
         error: Some("the endpoint answered 503".into()),
     }

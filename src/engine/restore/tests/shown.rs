@@ -170,6 +170,7 @@ fn outcome(outcome: &Outcome) -> Value {
         response,
         response_truncated,
         retry_after_ms,
+        mapped: _,
         reason,
         error,
     } = outcome;
