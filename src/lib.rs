@@ -89,6 +89,10 @@
 //! - No proxy of the configuration that hears of such an address, as far as it can be known here:
 //!   `src/delivery/tests/proxies.rs::a_proxy_never_hears_of_a_forbidden_address`; no redirect that is followed, to such an
 //!   address or another: `src/delivery/tests/answers.rs::a_redirect_is_final_and_nobody_goes_there`.
+//! - No answer of XML that reads a file, or that grows when it is read:
+//!   `src/codec/mapping/tests/hostile.rs::entities_are_neither_expanded_nor_fetched`.
+//! - No token asked for again and again because an endpoint refuses whatever it is shown:
+//!   `src/delivery/tests/tokens.rs::an_endpoint_that_refuses_every_token_is_asked_twice_once_in_a_while`.
 //! - No answer that is waited for beyond its deadline or kept beyond its limit, packed or not:
 //!   `src/delivery/tests/bodies.rs::packed_answers_without_end_are_cut_and_their_connections_closed`.
 //! - No secret in what an operator is shown: `tests/ringback/webhooks.rs::an_echo_tells_no_secrets`; no body of a customer's
@@ -100,6 +104,11 @@
 //! - No state that its events do not make, no second phase 1, no delivery that ends twice, no SMS told of twice, no
 //!   correlation that never ends, whatever comes in whatever order:
 //!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`.
+//! - No record that is read twice because librdkafka hands it out twice, and none that is not read because its offset was
+//!   another record's before: `src/log/reader/position.rs::what_was_read_is_passed_over_until_something_new_comes`,
+//!   `src/log/reader/position.rs::another_record_at_an_offset_was_never_read`.
+//! - No offset of an input that is configured no more:
+//!   `tests/ringback/routing.rs::an_input_that_is_configured_no_more_leaves_no_offset_behind`.
 //! - No phase 2 before the end of phase 1, where the order is strict:
 //!   `src/domain/tests/collection.rs::strict_phase_2_leaves_when_phase_1_was_delivered`.
 //! - No outcome that counts twice: `src/domain/tests/attempts.rs::an_outcome_that_is_known_skipped_or_of_nobody_is_stale`.

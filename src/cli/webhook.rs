@@ -1,6 +1,7 @@
 //! `ringback webhook`
 
 mod enable;
+mod extract;
 mod list;
 mod sample;
 mod trial;
@@ -14,13 +15,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Shows, tries and enables webhooks
+/// Shows, tries and enables webhooks, and helps to define them
 #[derive(Subcommand)]
 pub(super) enum Command {
     List(list::Arguments),
     #[command(name = "test")]
     Trial(trial::Arguments),
     Enable(enable::Arguments),
+    Extract(extract::Arguments),
 }
 
 pub(super) async fn run(file: &Path, command: &Command) -> ExitCode {
@@ -28,6 +30,7 @@ pub(super) async fn run(file: &Path, command: &Command) -> ExitCode {
         Command::List(arguments) => list::run(file, arguments).await,
         Command::Trial(arguments) => trial::run(file, arguments).await,
         Command::Enable(arguments) => enable::run(file, arguments).await,
+        Command::Extract(arguments) => extract::run(arguments),
     }
 }
 

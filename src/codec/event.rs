@@ -23,7 +23,7 @@
 //!
 //! `source` is {`topic`, `partition`, `offset`}. The outcome's members are domain.md's: `response_status`,
 //! `response_status_code`, `response_status_type`, `response_duration` (seconds), `response_raw`, `response_truncated`,
-//! `response_error`, `error_reason`; those that do not apply are absent. The answer's text is at most 4 KiB in an event, but
+//! `response_variables` (what the webhook's response map found: an object of variables), `response_error`, `error_reason`; those that do not apply are absent. The answer's text is at most 4 KiB in an event, but
 //! whole, as far as it is kept, in `delivered` and in dead letters.
 
 mod dead_letter;

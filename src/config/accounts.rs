@@ -2,6 +2,7 @@
 
 mod auth;
 pub(super) mod file;
+mod response;
 mod tls;
 mod url;
 mod webhook;

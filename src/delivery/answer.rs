@@ -1,6 +1,7 @@
 //! What came of an exchange: an answer, as far as it was read, or none.
 
 use super::address::BlockedAddress;
+use super::response::{End, Unusable};
 use super::retry_after::retry_after_ms;
 use super::webhook::Webhook;
 use crate::domain::{ErrorReason, Outcome, RESPONSE_BYTES_KEPT, Verdict};
@@ -11,7 +12,8 @@ use std::time::SystemTime;
 use tokio::time::{Instant, timeout_at};
 
 /// Reads the answer to a request of `webhook`. Once the status is there, the status decides, however the body goes on: what
-/// is beyond the limit or the deadline is not waited for, and the connection on which it would come is given up.
+/// is beyond the limit or the deadline is not waited for, and the connection on which it would come is given up. Only a webhook
+/// with a response map wants more of a success.
 pub(super) async fn read(
     webhook: &Webhook,
     mut response: reqwest::Response,
@@ -20,31 +22,42 @@ pub(super) async fn read(
     let status = response.status();
     let retry_after_ms = retry_after_ms(status, response.headers(), SystemTime::now());
     let mut kept = BytesMut::new();
-    let truncated = loop {
+    let end = loop {
         // A chunk is counted as it is unpacked, so that a small answer can't become a large one.
         match timeout_at(deadline, response.chunk()).await {
-            Ok(Ok(None)) => break false,
+            Ok(Ok(None)) => break End::Whole,
             Ok(Ok(Some(chunk))) => {
                 let room = RESPONSE_BYTES_KEPT - kept.len();
                 kept.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
                 if chunk.len() > room {
-                    break true;
+                    break End::TooLong;
                 }
             }
-            Ok(Err(_)) | Err(_) => break true,
+            Ok(Err(_)) | Err(_) => break End::Broken,
         }
     };
-    let (verdict, reason) = judge(webhook, status);
+    let (mut verdict, mut reason) = judge(webhook, status);
+    let (mut mapped, mut error) = (Vec::new(), None);
+    if verdict == Verdict::Delivered
+        && let Some(wanted) = &webhook.response
+    {
+        match wanted.read(&kept, end) {
+            Ok(found) => mapped = found,
+            Err(Unusable { verdict: other, reason: why, text }) => {
+                (verdict, reason, error) = (other, Some(why), Some(text.into()));
+            }
+        }
+    }
     Outcome {
         verdict,
         status: Some(status.as_u16()),
         duration_ms: 0,
         response: kept.freeze(),
-        response_truncated: truncated,
+        response_truncated: end != End::Whole,
         retry_after_ms,
-        mapped: Vec::new(),
+        mapped,
         reason,
-        error: None,
+        error,
     }
 }
 

@@ -136,6 +136,7 @@ impl Endpoint {
                 (**credentials).clone(),
                 guard(&credentials.token_url),
                 webhook.connect_timeout,
+                webhook.proxy.is_some(),
             )),
             Auth::None | Auth::Basic { .. } | Auth::Bearer(_) => None,
         };
@@ -152,7 +153,7 @@ impl Endpoint {
     /// Why every attempt is given up before anything is sent, if so.
     #[must_use]
     pub fn blocked(&self) -> Option<&BlockedAddress> {
-        self.guard.blocked()
+        self.guard.blocked().or_else(|| self.tokens.as_ref().and_then(Tokens::blocked))
     }
 
     /// The headers that every request carries, without secrets.
@@ -206,14 +207,17 @@ impl Endpoint {
         let token = tokens.get(&self.client).await?;
         request.headers_mut().insert(AUTHORIZATION, token.header.clone());
         let response = self.execute(request).await?;
-        match again {
-            Some(mut again) if response.status() == StatusCode::UNAUTHORIZED && !token.is_new => {
-                let token = tokens.renew(&self.client, &token).await?;
-                again.headers_mut().insert(AUTHORIZATION, token.header);
-                self.execute(again).await
-            }
-            Some(_) | None => Ok(response),
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
         }
+        let (Some(mut again), Some(token)) = (again, tokens.renew(&self.client, &token).await?)
+        else {
+            return Ok(response);
+        };
+        // An endpoint that takes one connection at a time would wait for this answer to be read.
+        drop(response);
+        again.headers_mut().insert(AUTHORIZATION, token.header);
+        self.execute(again).await
     }
 
     async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, Outcome> {

@@ -281,13 +281,16 @@ fn sign(outcome: &Outcome) -> Option<Sign> {
             None,
             None
             | Some(
-                ErrorReason::AuthenticationFailure
-                | ErrorReason::InvalidFlowVar
+                ErrorReason::InvalidFlowVar
                 | ErrorReason::InvalidRequest
                 | ErrorReason::BlockedAddress
                 | ErrorReason::Refused,
             ),
         ) => None,
+        // Without a status it is the token server's: while it is down, nothing can be delivered.
+        (None, Some(ErrorReason::AuthenticationFailure)) => {
+            (outcome.verdict == Verdict::Retry).then_some(Sign::Failing)
+        }
     }
 }
 

@@ -40,6 +40,7 @@ fn webhook(url: &str) -> Webhook {
         breaker: BreakerRules::default(),
         retry_after_max: Duration::from_secs(3600),
         proxy: None,
+        response: None,
     }
 }
 

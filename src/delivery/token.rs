@@ -1,23 +1,26 @@
 //! Access tokens by OAuth 2's client credentials (RFC 6749, section 4.4): fetched when they are needed, kept while they hold.
 
+use super::address::BlockedAddress;
 use super::answer;
 use super::guard::Guard;
 use super::webhook::Secret;
 use crate::domain::{ErrorReason, Outcome, RESPONSE_BYTES_KEPT, Verdict};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use form_urlencoded::byte_serialize;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 use reqwest::{Client, Request, Response, Url};
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
+use url::form_urlencoded::{self, byte_serialize};
 
 /// A token is renewed so long before it ends, since the answer and the next request take their time.
 const MARGIN: Duration = Duration::from_secs(10);
 /// How long a token counts whose answer does not say it; a 401 renews it all the same.
 const LIFETIME_UNSAID: Duration = Duration::from_secs(300);
+/// An endpoint that refuses whatever token it is shown is not asked twice each time, nor the token server once.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 /// Whoever waited for a token that could not be had is told so, instead of asking again at once.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
 
@@ -52,6 +55,8 @@ pub(super) struct Tokens {
     credentials: ClientCredentials,
     guard: Guard,
     connect_timeout: Duration,
+    /// What says 407 is not the token server.
+    has_proxy: bool,
     known: Mutex<Known>,
 }
 
@@ -67,9 +72,8 @@ struct Known {
 pub(super) struct Token {
     pub(super) header: HeaderValue,
     number: u64,
+    fetched_at: Instant,
     until: Instant,
-    /// It was fetched for whoever has it now.
-    pub(super) is_new: bool,
 }
 
 /// RFC 6749, section 5.1.
@@ -99,8 +103,14 @@ impl Tokens {
         credentials: ClientCredentials,
         guard: Guard,
         connect_timeout: Duration,
+        has_proxy: bool,
     ) -> Self {
-        Self { credentials, guard, connect_timeout, known: Mutex::default() }
+        Self { credentials, guard, connect_timeout, has_proxy, known: Mutex::default() }
+    }
+
+    /// Why no token is ever asked for, if so.
+    pub(super) fn blocked(&self) -> Option<&BlockedAddress> {
+        self.guard.blocked()
     }
 
     /// A token that holds. Who comes while one is being fetched waits for that one.
@@ -113,13 +123,20 @@ impl Tokens {
         }
     }
 
-    /// Another token than `refused`.
-    pub(super) async fn renew(&self, client: &Client, refused: &Token) -> Result<Token, Outcome> {
+    /// Another token than `refused`; `None` when that one is not old enough for another to fare better.
+    pub(super) async fn renew(
+        &self,
+        client: &Client,
+        refused: &Token,
+    ) -> Result<Option<Token>, Outcome> {
+        if refused.fetched_at.elapsed() < RENEWAL_PAUSE {
+            return Ok(None);
+        }
         let asked_at = Instant::now();
         let mut known = self.known.lock().await;
         match &known.token {
-            Some(token) if token.number > refused.number => Ok(token.clone()),
-            _ => self.fetch(client, &mut known, asked_at).await,
+            Some(token) if token.number > refused.number => Ok(Some(token.clone())),
+            _ => self.fetch(client, &mut known, asked_at).await.map(Some),
         }
     }
 
@@ -141,16 +158,16 @@ impl Tokens {
         {
             return Err(outcome.clone());
         }
-        known.token = None;
         match self.ask(client).await {
             Ok((header, lifetime)) => {
                 known.failed = None;
                 known.fetched += 1;
                 let margin = MARGIN.min(lifetime / 10);
-                let until = Instant::now() + lifetime.saturating_sub(margin);
-                let token = Token { header, number: known.fetched, until, is_new: false };
+                let fetched_at = Instant::now();
+                let until = fetched_at + lifetime.saturating_sub(margin);
+                let token = Token { header, number: known.fetched, fetched_at, until };
                 known.token = Some(token.clone());
-                Ok(Token { is_new: true, ..token })
+                Ok(token)
             }
             Err(outcome) => {
                 known.failed = Some((Instant::now(), outcome.clone()));
@@ -171,6 +188,10 @@ impl Tokens {
         })?;
         let status = response.status();
         let body = read(&mut response).await;
+        if self.has_proxy && status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            let text = "the proxy answered 407 instead of the token server".to_owned();
+            return Err(answer::none(ErrorReason::Unreachable, Verdict::Retry, text));
+        }
         if !status.is_success() {
             return Err(refused(status, &body));
         }

@@ -6,7 +6,7 @@ use super::endpoint::{Endpoint, EndpointError};
 use super::resolver::{self, Resolver};
 use super::tls::Trust;
 use super::webhook::{Auth, Webhook};
-use crate::domain::{DeliveryId, Outcome};
+use crate::domain::{DeliveryId, Mapped, Outcome};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -116,6 +116,7 @@ impl Trial {
         });
         let outcome = Outcome {
             response: hidden.bytes(&outcome.response),
+            mapped: hidden.mapped(outcome.mapped),
             error: outcome.error.map(|error| hidden.text(&error).into()),
             ..outcome
         };
@@ -176,6 +177,12 @@ impl Hidden {
         } else {
             bytes.clone()
         }
+    }
+
+    fn mapped(&self, mapped: Vec<Mapped>) -> Vec<Mapped> {
+        let hidden =
+            |Mapped { save_in, value }: Mapped| Mapped { save_in, value: self.text(&value).into() };
+        mapped.into_iter().map(hidden).collect()
     }
 
     /// A cookie of the answer is a secret of the endpoint's.

@@ -1,10 +1,12 @@
 //! A configured webhook, parsed once: everything that an attempt needs and no delivery changes.
 
 use super::proxy::Proxy;
+use super::response::Response;
 use super::secret::SigningSecret;
 use super::token::ClientCredentials;
 use crate::domain::{AccountId, WebhookName};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A customer's configured HTTP target.
@@ -38,6 +40,8 @@ pub struct Webhook {
     pub retry_after_max: Duration,
     /// Through whom it is called, if not directly.
     pub proxy: Option<Proxy>,
+    /// What is read of its answers; without it the status says all.
+    pub response: Option<Arc<Response>>,
 }
 
 impl Webhook {

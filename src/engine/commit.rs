@@ -34,7 +34,8 @@ enum Ending {
 
 impl<L: Log> Shell<L> {
     pub(super) fn commit(&mut self, mut work: Work) -> Result<(), EngineError> {
-        if work.is_empty() {
+        let is_tidy = !self.tasks.values().any(|task| task.active && task.is_untidy);
+        if work.is_empty() && is_tidy {
             // Outcomes that were stale are done with all the same.
             self.release(&work);
             self.open_gates(&work);
@@ -83,7 +84,9 @@ impl<L: Log> Shell<L> {
         let read = work.offsets.keys().filter_map(|place| u32::try_from(place.partition).ok());
         let endpoints = work.endpoints().keys().map(|(number, _)| *number);
         let slots = work.slots().iter().map(|slot| slot.partition);
-        for number in read.chain(slots).chain(endpoints) {
+        let untidy =
+            self.tasks.iter().filter(|(_, task)| task.is_untidy).map(|(number, _)| *number);
+        for number in read.chain(slots).chain(endpoints).chain(untidy) {
             let Some(task) = self.tasks.get(&number).filter(|task| task.active) else { continue };
             touched.entry(number).or_insert_with(|| {
                 let position =
@@ -243,6 +246,7 @@ impl<L: Log> Shell<L> {
                     (crate::log::Place { topic: topic.into(), partition }, offset)
                 });
                 task.positions = positions.collect();
+                task.is_untidy = false;
                 self.health.progress(i32::try_from(number).unwrap_or(i32::MAX));
             }
         }

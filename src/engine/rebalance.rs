@@ -99,6 +99,8 @@ impl<L: Log> Shell<L> {
         let partition = task.rows.partition().clone();
         task.rows =
             WriteBack::new(partition, restored.checkpoint, &restored.backlogs, restored.endpoints);
+        // Somebody else may read these from now on, and the meta row would remember them as they were.
+        task.is_untidy = restored.positions.keys().any(|place| !task.places.contains(place));
         task.positions = restored.positions;
         task.positions.retain(|place, _| task.places.contains(place));
         // Without any offset a transaction would not be fenced.

@@ -16,6 +16,8 @@ pub(super) struct Task {
     pub(super) active: bool,
     /// Its inputs were stopped after records that nobody committed.
     pub(super) held: bool,
+    /// Its meta row has the offsets of inputs that do not belong to it any more.
+    pub(super) is_untidy: bool,
     /// When the next timer is due.
     pub(super) next_timer: Option<Timestamp>,
     /// There is no timer before it.
@@ -36,6 +38,7 @@ impl Task {
             places,
             active: false,
             held: false,
+            is_untidy: false,
             next_timer: Some(Timestamp::from_ms(0)),
             timers_from: Timestamp::from_ms(0),
         }

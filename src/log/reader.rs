@@ -16,7 +16,7 @@ use callbacks::Context;
 use gate::Gate;
 use merge::Merge;
 pub use offsets::OffsetsClient;
-use position::{Judged, Position};
+use position::{Judged, Position, content};
 use queues::{Bell, Queue};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -294,7 +294,7 @@ impl Reader {
         let mut queues = std::mem::take(&mut self.queues);
         let mut read = |queue: &Queue| loop {
             match queue.records.poll(Duration::ZERO)? {
-                Ok(message) if !self.is_new(&queue.position, &message) => {}
+                Ok(message) if !is_new(&queue.position, &message) => {}
                 polled => return self.read(polled),
             }
         };
@@ -337,24 +337,6 @@ impl Reader {
         self.queues.forget(|queue| queue.position.forget());
         self.held.clear();
         self.starting.clear();
-    }
-
-    /// Whether the record was not read before; if it was, the partition goes on behind what was.
-    fn is_new(&self, position: &Position, message: &BorrowedMessage<'_>) -> bool {
-        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-        match position.judge(offset) {
-            Judged::New => {}
-            Judged::Again(next) => {
-                tracing::warn!(topic, partition, offset, next, "a record that was read came again");
-                if self.consumer.seek(topic, partition, Offset::Offset(next), SEEK_TIMEOUT).is_err()
-                {
-                    position.not_sought();
-                }
-                return false;
-            }
-            Judged::Anew => tracing::error!(topic, partition, offset, "the topic begins anew"),
-        }
-        true
     }
 
     fn read(&mut self, polled: Result<BorrowedMessage<'_>, KafkaError>) -> Option<Record> {
@@ -473,6 +455,27 @@ impl Reader {
             tracing::warn!(%error, "consuming is disturbed");
         }
     }
+}
+
+/// Whether the record was not read before.
+fn is_new(position: &Position, message: &BorrowedMessage<'_>) -> bool {
+    let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+    match position.judge(offset, content(message)) {
+        Judged::New => {}
+        Judged::Again => {
+            tracing::warn!(topic, partition, offset, "a record that was read came again");
+            return false;
+        }
+        Judged::Other => {
+            tracing::error!(
+                topic,
+                partition,
+                offset,
+                "the log is another than the one that was read"
+            );
+        }
+    }
+    true
 }
 
 pub(super) fn list<'a>(places: impl IntoIterator<Item = &'a Place>) -> TopicPartitionList {

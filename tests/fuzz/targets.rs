@@ -1,5 +1,6 @@
 //! The targets, a module per kind of foreign bytes. A new one goes into the table below.
 
+mod answer;
 mod command;
 mod config;
 mod delivery;
@@ -10,6 +11,7 @@ mod row;
 pub(crate) mod sample;
 mod schema;
 mod store;
+mod template;
 
 use crate::target::{Seen, Target};
 use std::fmt::Debug;
@@ -43,6 +45,13 @@ pub(crate) static TARGETS: &[Target] = &[
     config::ACCOUNTS,
     config::VARIABLES,
     config::URL,
+    answer::JSON_MAP,
+    answer::XML_MAP,
+    answer::EXAMPLE,
+    template::JSON,
+    template::XML,
+    template::FORM,
+    template::URL,
 ];
 
 fn seen(what: impl Debug + 'static) -> Seen {

@@ -31,6 +31,7 @@ mod operation;
 mod poison;
 mod proxy;
 mod refusals;
+mod responses;
 mod restores;
 mod retries;
 mod routing;

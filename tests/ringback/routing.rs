@@ -1,9 +1,10 @@
 //! Records that stand in another partition than their uuid's, or have no key at all.
 
+use crate::harness::changelog;
 use crate::harness::kafka::Record;
 use crate::harness::samples::{Random, flow, report};
 use crate::harness::stage::Stage;
-use crate::harness::{PATIENCE, broker, invariants};
+use crate::harness::{PATIENCE, broker, invariants, wait_until};
 
 const PARTITIONS: i32 = 3;
 
@@ -81,4 +82,33 @@ fn records_without_a_key_are_forwarded() {
         Record { key: None, partition, ..record }
     };
     assert_eq!(delivered_however_placed("routing-keyless", keyless), 40);
+}
+
+/// What its meta rows remembered of the topic is no word on a topic of that name that comes later.
+#[test]
+fn an_input_that_is_configured_no_more_leaves_no_offset_behind() {
+    let mut stage = Stage::on(broker::shared(), "routing-gone", 1);
+    let own = stage.topic("flow-complete");
+    let other = format!("{own}-other");
+    stage.kafka.create_topics(&[(other.as_str(), 1, &[])]);
+    stage.set("topics.flow_complete", vec![own.clone(), other.clone()]);
+    let mut daemon = stage.start();
+    let record =
+        Record { topic: other.clone(), ..stage.record("flow-complete", &flow("gone", &[])) };
+    stage.kafka.produce(&[record]);
+    stage.events().wait("it is delivered", PATIENCE, |events| {
+        events.iter().any(|event| event.json()["type"] == "delivered")
+    });
+    let remembered = |stage: &Stage| {
+        let left = changelog::left(&stage.kafka.read(&stage.topic("changelog")));
+        let meta = left.get(&(0, b"m".to_vec())).expect("a meta row").clone();
+        let meta = ringback::codec::row::decode_meta(&meta.into()).expect("it is one");
+        meta.offsets.iter().any(|(topic, _, offset)| *topic == other && *offset > 0)
+    };
+    wait_until("the offset is committed", PATIENCE, || remembered(&stage).then_some(()));
+    daemon.stop();
+    stage.set("topics.flow_complete", vec![own]);
+    let mut daemon = stage.start();
+    wait_until("it is forgotten", PATIENCE, || (!remembered(&stage)).then_some(()));
+    daemon.stop();
 }

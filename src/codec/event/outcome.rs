@@ -1,7 +1,7 @@
 //! The members that tell an outcome, by the platform's names.
 
 use crate::codec::json::{self, Object};
-use crate::domain::{Outcome, StatusType, Verdict};
+use crate::domain::{Mapped, Outcome, StatusType, Verdict};
 
 /// Writes the outcome's members, with at most `response_bytes` of the answer.
 pub(super) fn write_outcome(object: &mut Object<'_>, outcome: &Outcome, response_bytes: usize) {
@@ -20,6 +20,16 @@ pub(super) fn write_outcome(object: &mut Object<'_>, outcome: &Outcome, response
         json::write_lossy(object.name("response_raw"), shown);
         let truncated = outcome.response_truncated || shown.len() < outcome.response.len();
         object.boolean("response_truncated", truncated);
+    }
+    if !outcome.mapped.is_empty() {
+        let out = object.name("response_variables");
+        for (index, Mapped { save_in, value }) in outcome.mapped.iter().enumerate() {
+            out.push(if index == 0 { b'{' } else { b',' });
+            json::write_string(out, save_in);
+            out.push(b':');
+            out.extend_from_slice(value.as_bytes());
+        }
+        out.push(b'}');
     }
     if let Some(error) = &outcome.error {
         object.text("response_error", error);

@@ -3,6 +3,7 @@
 use crate::config::context::SecretText;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The accounts of Ringback, their webhooks and their flows.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -87,6 +88,8 @@ pub(in crate::config) struct WebhookEntry {
     /// For name look-up, connect and TLS.
     #[schemars(range(min = 1, max = 60000))]
     pub(super) connect_timeout_ms: Option<u64>,
+    /// What is read of the answer of a success.
+    pub(super) response: Option<ResponseEntry>,
     /// The statuses that mean delivered; 200 to 299 unless set.
     #[schemars(length(min = 1), inner(range(min = 100, max = 599)))]
     pub(super) success_codes: Option<Vec<u16>>,
@@ -169,6 +172,51 @@ pub(in crate::config) enum AuthKind {
     Bearer,
     /// OAuth 2's client credentials.
     Oauth2,
+}
+
+/// What is read of the answer of a success.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ResponseEntry {
+    /// What the answer must be.
+    #[serde(rename = "type")]
+    #[schemars(required)]
+    pub(super) kind: Option<AnswerKind>,
+    /// An answer that is something else, or lacks what is mandatory, is asked for again; unless set it is the last word.
+    #[serde(default)]
+    pub(super) retry: bool,
+    /// XML: the prefixes that paths use, each with the name of its namespace.
+    #[serde(default)]
+    pub(super) namespaces: BTreeMap<String, String>,
+    /// What is kept of the answer.
+    #[schemars(length(max = 256))]
+    #[serde(default)]
+    pub(super) map: Vec<MapEntry>,
+}
+
+/// What an answer must be.
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum AnswerKind {
+    /// JSON.
+    Json,
+    /// XML.
+    Xml,
+}
+
+/// A value of the answer that is kept.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct MapEntry {
+    /// The variable that has the value from then on, as in $flow.key.reqID.
+    #[schemars(required)]
+    pub(super) save_in: Option<String>,
+    /// JSON: as in data.a.b[0]; XML: an XPath.
+    #[schemars(required, length(min = 1, max = 4096))]
+    pub(super) path: Option<String>,
+    /// Without it the answer is of no use.
+    #[serde(default)]
+    pub(super) mandatory: bool,
 }
 
 /// Where a webhook differs from the defaults of its deliveries.

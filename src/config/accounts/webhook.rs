@@ -1,16 +1,17 @@
 //! One `[[webhook]]`.
 
 use super::file::{BreakerEntry, MethodName, RetryEntry, WebhookEntry};
-use super::{auth, tls, url};
+use super::{auth, response, tls, url};
 use crate::config::context::Context;
 use crate::config::document::Place;
 use crate::config::retry;
 use crate::config::settings::{Bounds, DeliverySettings, Retry, Settings};
 use crate::delivery::{
-    Auth, BreakerRules, Limits, Proxy, SigningSecret, SuccessCodes, Tls, Webhook,
+    Auth, BreakerRules, Limits, Proxy, Response, SigningSecret, SuccessCodes, Tls, Webhook,
 };
 use crate::domain::{AccountId, WebhookName, WebhookRules};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything of a webhook but its name and its account.
@@ -26,6 +27,7 @@ pub(super) struct Parts {
     tls: Tls,
     breaker: BreakerRules,
     proxy: Option<Proxy>,
+    response: Option<Arc<Response>>,
     rules: WebhookRules,
 }
 
@@ -47,6 +49,7 @@ impl Parts {
             breaker: self.breaker,
             retry_after_max: Duration::from_millis(self.rules.retry_after_max_ms),
             proxy: self.proxy,
+            response: self.response,
         };
         (webhook, self.rules)
     }
@@ -70,6 +73,9 @@ pub(super) fn read(
     let request_timeout = request_timeout(entry, defaults, place, context);
     let limits = limits(entry, defaults, place, context);
     let tls = tls::read(entry, place, context);
+    let response = entry.response.as_ref();
+    let response =
+        response.and_then(|it| response::read(it, entry.method, &place.key("response"), context));
     let rules = rules(&entry.retry, defaults, &place.key("retry"), context);
     Some(Parts {
         url: url?,
@@ -85,6 +91,7 @@ pub(super) fn read(
         tls,
         breaker: breaker(&entry.breaker, &defaults.breaker),
         proxy: defaults.proxy.clone(),
+        response,
         rules,
     })
 }

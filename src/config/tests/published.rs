@@ -55,7 +55,8 @@ fn missing(schema: &Json, table: &toml::Value, at: &str, found: &mut Vec<String>
         match table.get(key) {
             None => found.push(format!("{at}.{key}")),
             // A short table on one line is told in words.
-            Some(_) if ["retry", "auth"].contains(&key.as_str()) && at == ".webhook" => {}
+            Some(_)
+                if ["retry", "auth", "response"].contains(&key.as_str()) && at == ".webhook" => {}
             Some(value) => missing(below, value, &format!("{at}.{key}"), found),
         }
     }

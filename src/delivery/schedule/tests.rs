@@ -44,6 +44,7 @@ fn webhook(text: &str, rate: Option<u32>, in_flight_max: u32) -> Webhook {
         connect_timeout: Duration::from_secs(5),
         tls: Tls::default(),
         proxy: None,
+        response: None,
         breaker: BreakerRules {
             failure_ratio: 0.5,
             window: Duration::from_secs(30),

@@ -5,6 +5,9 @@ use super::*;
 use std::io::Write as _;
 use std::sync::mpsc::{Receiver, channel};
 
+/// A token is renewed for a 401 only when it is older than `RENEWAL_PAUSE`.
+const OLD_ENOUGH: Duration = Duration::from_millis(1100);
+
 /// A server that answers each request by what `answer` makes of it, and tells of it.
 fn server(answer: impl Fn(&str) -> String + Clone + Send + 'static) -> (Server, Receiver<String>) {
     let (told, requests) = channel();
@@ -128,6 +131,7 @@ fn a_token_that_has_ended_or_is_refused_is_renewed_once() {
         });
         let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
         assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
+        tokio::time::sleep(OLD_ENOUGH).await;
         assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered, "by another token");
         assert_eq!(
             authorization(&requests),
@@ -138,20 +142,45 @@ fn a_token_that_has_ended_or_is_refused_is_renewed_once() {
 }
 
 #[test]
-fn an_endpoint_that_refuses_every_token_is_asked_twice_and_no_more() {
+fn an_endpoint_that_refuses_every_token_is_asked_twice_once_in_a_while() {
     run(async {
         let (tokens, asked) = token_server("3600");
         let (receiver, requests) = server(|_| says("401 Unauthorized", ""));
         let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
-        let outcome = attempt(&endpoint).await;
+        for _ in 0..3 {
+            let outcome = attempt(&endpoint).await;
+            assert_eq!(outcome.reason, Some(ErrorReason::AuthenticationFailure));
+            assert_eq!((outcome.status, outcome.verdict), (Some(401), Verdict::GiveUp));
+        }
         // It was fetched just now: another one would fare no better.
-        assert_eq!(authorization(&requests), ["Bearer token-1"]);
-        assert_eq!(outcome.reason, Some(ErrorReason::AuthenticationFailure));
-        assert_eq!((outcome.status, outcome.verdict), (Some(401), Verdict::GiveUp));
+        assert_eq!(authorization(&requests), ["Bearer token-1"; 3]);
+        tokio::time::sleep(OLD_ENOUGH).await;
         let outcome = attempt(&endpoint).await;
         assert_eq!(authorization(&requests), ["Bearer token-1", "Bearer token-2"]);
         assert_eq!(outcome.verdict, Verdict::GiveUp);
         assert_eq!(asked.try_iter().count(), 2);
+    });
+}
+
+/// What the token server says of a renewal says nothing of the token that is there.
+#[test]
+fn a_token_is_kept_until_there_is_another() {
+    run(async {
+        let count = Arc::new(AtomicUsize::new(0));
+        let (tokens, _asked) = server(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+            0 => token(1, "3600"),
+            _ => says("503 Service Unavailable", ""),
+        });
+        let seen = Arc::new(AtomicUsize::new(0));
+        let (receiver, _requests) = server(move |_| {
+            let is_odd_one = seen.fetch_add(1, Ordering::SeqCst) == 1;
+            says(if is_odd_one { "401 Unauthorized" } else { "200 OK" }, "")
+        });
+        let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
+        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
+        tokio::time::sleep(OLD_ENOUGH).await;
+        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Retry, "no other token can be had");
+        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered, "by the first one still");
     });
 }
 
@@ -211,6 +240,11 @@ fn a_token_server_that_is_away_hangs_or_is_forbidden_is_told_as_such() {
             attempt(&authorised(&receiver.url(), credentials("http://10.0.0.1/", SentIn::Header)))
                 .await;
         is_blocked(&outcome, "10.0.0.1");
+        let forbidden = credentials("http://10.0.0.1/", SentIn::Header);
+        assert!(
+            authorised(&receiver.url(), forbidden).blocked().is_some(),
+            "it is told at the start"
+        );
 
         let (end, ended) = channel::<()>();
         let ended = Arc::new(Mutex::new(ended));

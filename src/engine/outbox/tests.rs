@@ -7,7 +7,7 @@ use crate::domain::{
     Due, EndpointState, Outcome, Phase, PhononUuid, Source, State, Timestamp, Verdict, WebhookName,
 };
 use crate::engine::intake::{Bundle, Intake};
-use crate::store::{Backlogs, Checkpoint, Store, WriteBack};
+use crate::store::{Backlogs, Checkpoint, DueKey, Store, WriteBack};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -270,4 +270,17 @@ fn a_share_that_was_crowded_out_and_is_gone_leaves_its_turn_to_the_next() {
     scene.end(jobs, Verdict::Retry);
     scene.outbox.due.clear();
     assert!(!scene.dispatch().is_empty());
+}
+
+#[test]
+fn an_attempt_is_released_by_its_own_outcome_only() {
+    let mut scene = Scene::new(1);
+    let jobs = scene.dispatch();
+    let [job] = jobs.as_slice() else { panic!("{} jobs", jobs.len()) };
+    let earlier = DueKey { due: Timestamp::from_ms(-5), ..key(job) };
+    scene.outbox.release(0, &job.webhook, earlier);
+    scene.outbox.put_back(0, &job.webhook, earlier);
+    assert_eq!(scene.outbox.counts(), (1, 1), "the outcome of an attempt before is late");
+    scene.outbox.release(0, &job.webhook, key(job));
+    assert_eq!(scene.outbox.counts(), (1, 0));
 }

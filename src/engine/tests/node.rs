@@ -23,8 +23,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// An engine that has nothing to do looks round so often before it is left alone: what was committed gets old and is written.
-const IDLE_ROUNDS: u32 = 6;
-const IDLE_MS: u64 = 2500;
+const IDLE_ROUNDS: u32 = 3;
+const IDLE_MS: u64 = 5500;
 /// A supervisor starts a process again that has failed.
 const RESTART_MS: u64 = 1000;
 
@@ -38,6 +38,8 @@ pub(super) struct Node {
     pub(super) wall_ms: Cell<i64>,
     pub(super) paused_until_ms: Cell<u64>,
     pub(super) process: RefCell<Option<Process>>,
+    /// Its code has run since its lanes were last asked.
+    pub(super) is_stirred: Cell<bool>,
     pub(super) incarnation: Cell<u64>,
     pub(super) faults: RefCell<Vec<Armed>>,
     /// Whoever ends is started again.
@@ -121,6 +123,9 @@ fn ms(instant: Instant) -> u64 {
 impl Node {
     /// Takes what the lanes have handed out, and asks when they are to be woken.
     pub(super) fn collect(&self, world: &World, index: usize) {
+        if !self.is_stirred.replace(false) {
+            return;
+        }
         let mut process = self.process.borrow_mut();
         let Some(process) = process.as_mut() else { return };
         let attempts =

@@ -69,6 +69,7 @@ fn endpoints() -> Vec<Arc<Endpoint>> {
         connect_timeout: Duration::from_secs(5),
         tls: Tls::default(),
         proxy: None,
+        response: None,
         breaker: BreakerRules {
             failure_ratio: 0.5,
             window: Duration::from_secs(30),

@@ -302,7 +302,9 @@ impl World {
     pub(super) fn of_node<T>(&self, node: usize, act: impl FnOnce() -> T) -> Option<T> {
         let incarnation = self.nodes[node].incarnation.get();
         let before = self.current.replace(Some((node, incarnation)));
+        self.nodes[node].is_stirred.set(true);
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
+        self.nodes[node].is_stirred.set(true);
         self.current.set(before);
         match result {
             Ok(result) => Some(result),
@@ -337,6 +339,9 @@ impl World {
         }
         self.depth.set(self.depth.get() + 1);
         let current = self.current.replace(None);
+        if let Some((node, _)) = current {
+            self.nodes[node].is_stirred.set(true);
+        }
         self.run_until(until);
         self.current.set(current);
         self.depth.set(self.depth.get() - 1);

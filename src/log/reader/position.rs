@@ -1,72 +1,124 @@
-//! Where a partition's reading stands, by what was read of it.
+//! What was read of a partition last, to know what comes again.
 //!
-//! librdkafka looks a partition's offset up again when a leader or its epoch changes, and a fetch that was under way then may
-//! bring records that were handed out before. What is read twice is decided twice: as a duplicate, of which an event would
-//! tell that nobody made.
+//! librdkafka looks a partition's offset up again when its leader or the leader's epoch changes, and a fetch that was under way
+//! then may bring records that were handed out before. What is read twice is decided twice: as a duplicate, of which an event
+//! would tell that nobody made. But an offset may also come back with another record, where a log was cut off or a topic made
+//! anew; that record was never read. So only what is the same record is passed over, and nothing is sought: librdkafka knows
+//! better where it has to go on.
 
-use std::cell::Cell;
+use rdkafka::message::{BorrowedMessage, Message as _};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// The offset after the last record that was read, and whether it was gone back to.
+/// So many records are remembered. Of what comes again before them nothing is known, and it is read as if it were new.
+const REMEMBERED: usize = 1024;
+
+/// The records of one partition that were read last.
 #[derive(Default)]
 pub(super) struct Position {
-    next: Cell<Option<i64>>,
-    is_sought: Cell<bool>,
+    /// The offset after the last of them.
+    next: Cell<i64>,
+    /// Offset and content of each.
+    read: RefCell<VecDeque<(i64, u64)>>,
 }
 
-/// What a record is by its offset.
+/// What a record is beside those that were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judged {
     /// It was not read yet.
     New,
-    /// It was, and reading goes on from this offset.
-    Again(i64),
-    /// It is below what was read, and there is nothing else: somebody has deleted the topic and made it anew.
-    Anew,
+    /// It was.
+    Again,
+    /// Something else was read at its offset or behind it.
+    Other,
 }
 
 impl Position {
-    /// A record with this offset comes.
-    pub(super) fn judge(&self, offset: i64) -> Judged {
-        let behind = self.next.get().filter(|next| offset < *next);
-        if let Some(next) = behind
-            && !self.is_sought.replace(true)
-        {
-            return Judged::Again(next);
+    /// A record with this offset and content comes, and is read if it is new.
+    pub(super) fn judge(&self, offset: i64, content: u64) -> Judged {
+        let mut read = self.read.borrow_mut();
+        let mut judged = Judged::New;
+        if !read.is_empty() && offset < self.next.get() {
+            let found = read.binary_search_by_key(&offset, |(offset, _)| *offset).ok();
+            if found.and_then(|index| read.get(index)).is_some_and(|(_, known)| *known == content) {
+                return Judged::Again;
+            }
+            judged = Judged::Other;
+            read.clear();
         }
-        self.is_sought.set(false);
-        self.next.set(Some(offset + 1));
-        if behind.is_some() { Judged::Anew } else { Judged::New }
-    }
-
-    /// It could not be gone back to.
-    pub(super) fn not_sought(&self) {
-        self.is_sought.set(false);
+        if read.len() == REMEMBERED {
+            read.pop_front();
+        }
+        read.push_back((offset, content));
+        self.next.set(offset.saturating_add(1));
+        judged
     }
 
     /// Reading starts anew, wherever that is.
     pub(super) fn forget(&self) {
-        self.next.set(None);
-        self.is_sought.set(false);
+        self.read.borrow_mut().clear();
     }
+}
+
+/// A hash of what makes `message` the record that it is.
+pub(super) fn content(message: &BorrowedMessage<'_>) -> u64 {
+    let at = message.timestamp().to_millis().unwrap_or_default();
+    let key = xxh3_64_with_seed(message.key().unwrap_or_default(), at.cast_unsigned());
+    xxh3_64_with_seed(message.payload().unwrap_or_default(), key)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Judged, Position};
+    use super::{Judged, Position, REMEMBERED};
+
+    /// A partition of which 7, 8, and 10 were read, each with its offset as content.
+    fn position() -> Position {
+        let position = Position::default();
+        for offset in [7, 8, 10] {
+            assert_eq!(position.judge(offset, offset.cast_unsigned()), Judged::New);
+        }
+        position
+    }
 
     #[test]
-    fn records_that_were_read_are_gone_back_from_once_and_then_believed() {
-        let position = Position::default();
-        assert_eq!(position.judge(7), Judged::New);
-        assert_eq!(position.judge(9), Judged::New, "markers of transactions have offsets too");
-        assert_eq!(position.judge(8), Judged::Again(10));
-        assert_eq!(position.judge(10), Judged::New);
-        assert_eq!(position.judge(8), Judged::Again(11), "once for each time");
-        position.not_sought();
-        assert_eq!(position.judge(9), Judged::Again(11));
-        assert_eq!(position.judge(0), Judged::Anew, "there is no offset 11");
-        assert_eq!(position.judge(1), Judged::New);
+    fn what_was_read_is_passed_over_until_something_new_comes() {
+        let position = position();
+        for offset in [8, 10, 7, 8, 10] {
+            assert_eq!(position.judge(offset, offset.cast_unsigned()), Judged::Again, "{offset}");
+        }
+        assert_eq!(position.judge(11, 11), Judged::New);
+        assert_eq!(position.judge(11, 11), Judged::Again);
+    }
+
+    #[test]
+    fn another_record_at_an_offset_was_never_read() {
+        let cut = position();
+        assert_eq!(cut.judge(8, 80), Judged::Other, "the log was cut off at 8 and goes on");
+        assert_eq!(cut.judge(9, 90), Judged::New);
+        assert_eq!(cut.judge(10, 10), Judged::New, "what was behind it counts no more");
+        let anew = position();
+        assert_eq!(anew.judge(0, 7), Judged::Other, "the topic was made anew");
+        assert_eq!(anew.judge(1, 1), Judged::New);
+        let gap = position();
+        assert_eq!(gap.judge(9, 9), Judged::Other, "there was none at 9");
+    }
+
+    #[test]
+    fn whoever_starts_anew_reads_what_was_read() {
+        let position = position();
         position.forget();
-        assert_eq!(position.judge(0), Judged::New, "whoever starts anew says where");
+        assert_eq!(position.judge(7, 7), Judged::New);
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_is_allowed() {
+        let position = Position::default();
+        for offset in 0..=i64::try_from(REMEMBERED).unwrap() {
+            position.judge(offset, 0);
+        }
+        assert_eq!(position.read.borrow().len(), REMEMBERED);
+        assert_eq!(position.judge(1, 0), Judged::Again);
+        assert_eq!(position.judge(0, 0), Judged::Other, "of that nothing is known any more");
     }
 }

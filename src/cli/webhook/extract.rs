@@ -1,0 +1,55 @@
+//! `ringback webhook extract`
+
+use crate::cli::terminal::print;
+use crate::cli::{FAILED, USAGE};
+use crate::codec::example::{definition, leaves};
+use clap::Args;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Reads an example of an answer, and prints the part of a definition that maps every value of it
+///
+/// The example is JSON or XML, told apart by its first character. What is printed stands below a [[webhook]] of the accounts
+/// file: keep the entries that are wanted, give their variables the names that flows use, and add `mandatory = true` where an
+/// answer without the value is of no use.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  ringback webhook extract answer.json
+  curl -s https://api.example.com/leads/1 | ringback webhook extract - >> accounts.toml")]
+pub(in crate::cli) struct Arguments {
+    /// The example; `-` reads it from the standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let file = &arguments.file;
+    let bytes = if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(file)
+    };
+    let bytes = match bytes {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            eprintln!(
+                "{} can't be read: {error}; name a file that this user may read",
+                file.display()
+            );
+            return ExitCode::from(USAGE);
+        }
+    };
+    match leaves(&bytes) {
+        Ok((kind, leaves)) => {
+            print([definition(kind, &leaves).trim_end().to_owned()]);
+            ExitCode::SUCCESS
+        }
+        Err(fault) => {
+            eprintln!("{}:{}:{}: {}", file.display(), fault.line, fault.column, fault.problem);
+            ExitCode::from(FAILED)
+        }
+    }
+}

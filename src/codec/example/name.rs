@@ -1,0 +1,72 @@
+//! Names for variables, taken from where a value stands.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A step on the way to a value.
+#[derive(Clone, Debug)]
+pub(super) enum Part {
+    Name(String),
+    Index(usize),
+}
+
+/// The longest name before a number is added, in characters.
+const NAME_MAX: usize = 64;
+
+/// How many names of the way are taken together before numbers are.
+const NAMES_MAX: usize = 4;
+
+/// Gives names, no two alike.
+#[derive(Default)]
+pub(super) struct Namer {
+    taken: BTreeSet<String>,
+    /// For each name that was asked for again the number that it was given last.
+    last: BTreeMap<String, usize>,
+}
+
+impl Namer {
+    /// The last name of `parts` with the index behind it, if there is one; if that is taken, with the name before it, and so
+    /// on; else with a number.
+    pub(super) fn name(&mut self, parts: &[Part]) -> String {
+        let names = parts.iter().enumerate().rev();
+        let names = names.filter(|(_, part)| matches!(part, Part::Name(_))).map(|(at, _)| at);
+        for start in names.take(NAMES_MAX) {
+            let name = join(parts.get(start..).unwrap_or_default());
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
+        let base = join(parts);
+        loop {
+            let last = self.last.entry(base.clone()).or_insert(0);
+            *last += 1;
+            let name = if *last == 1 { base.clone() } else { format!("{base}_{last}") };
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
+    }
+}
+
+fn join(parts: &[Part]) -> String {
+    let mut name = String::new();
+    for part in parts {
+        let word = match part {
+            Part::Name(spelt) => word(spelt),
+            Part::Index(index) if name.is_empty() => format!("value_{index}"),
+            Part::Index(index) => index.to_string(),
+        };
+        if !name.is_empty() && !word.is_empty() {
+            name.push('_');
+        }
+        name.push_str(&word);
+    }
+    name.truncate(NAME_MAX);
+    if name.is_empty() { "value".to_owned() } else { name }
+}
+
+/// What of `spelt` may stand in a name: ASCII only, so that cutting it cuts no character.
+fn word(spelt: &str) -> String {
+    let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '_' };
+    let word: String = spelt.chars().map(plain).collect();
+    word.trim_matches('_').to_owned()
+}

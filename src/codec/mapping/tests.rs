@@ -1,0 +1,122 @@
+//! What a map finds in an answer, by kind of answer.
+
+mod hostile;
+mod json;
+mod property;
+mod xml;
+
+use super::{ENTRIES_MAX, EntryText, Kind, MapFault, PathFault, ResponseMap};
+
+fn map(kind: Kind, paths: &[&str]) -> ResponseMap {
+    let entries: Vec<_> = paths.iter().map(|path| EntryText { path, mandatory: false }).collect();
+    ResponseMap::parse(kind, &entries, &[("s", "urn:s")]).unwrap()
+}
+
+/// What the paths find, or why they find nothing: a missing value is `None`.
+fn find(
+    kind: Kind,
+    answer: impl AsRef<[u8]>,
+    paths: &[&str],
+) -> Result<Vec<Option<String>>, MapFault> {
+    let mut values = vec![None; paths.len()];
+    for (entry, value) in map(kind, paths).apply(answer.as_ref())? {
+        values[entry] = Some(value);
+    }
+    Ok(values)
+}
+
+/// What one path finds.
+fn find_one(kind: Kind, answer: impl AsRef<[u8]>, path: &str) -> Option<String> {
+    find(kind, answer, &[path]).unwrap().remove(0)
+}
+
+fn path_fault(kind: Kind, path: &str) -> PathFault {
+    let entries = [EntryText { path, mandatory: true }];
+    ResponseMap::parse(kind, &entries, &[("s", "urn:s")]).unwrap_err().remove(0).fault
+}
+
+/// Why an answer cannot be read, which does not depend on what is mapped.
+fn unreadable(kind: Kind, answer: impl AsRef<[u8]>) -> String {
+    let path = if kind == Kind::Json { "a" } else { "/a" };
+    let [nothing, something] = [&[][..], &[path]].map(|paths| find(kind, answer.as_ref(), paths));
+    assert_eq!(nothing, something);
+    match nothing {
+        Err(MapFault::Unreadable { detail }) => detail,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_mandatory_entry_that_is_not_there_is_a_fault_and_an_optional_one_is_left_out() {
+    for (kind, answer, paths) in
+        [(Kind::Json, r#"{"a":1}"#, ["a", "b"]), (Kind::Xml, "<a>1</a>", ["/a", "/b"])]
+    {
+        let [there, missing] = paths;
+        let entries = |mandatory| {
+            [EntryText { path: missing, mandatory }, EntryText { path: there, mandatory: true }]
+        };
+        let map = |mandatory| ResponseMap::parse(kind, &entries(mandatory), &[]).unwrap();
+        assert_eq!(map(false).kind(), kind);
+        let found = map(false).apply(answer.as_bytes()).unwrap();
+        assert_eq!(found.iter().map(|(entry, _)| *entry).collect::<Vec<_>>(), [1]);
+        let fault = MapFault::Missing { entry: 0, path: missing.to_owned() };
+        assert_eq!(map(true).apply(answer.as_bytes()), Err(fault));
+    }
+}
+
+#[test]
+fn every_faulty_path_is_reported() {
+    let entries = ["a", "a[", "b.", "c"].map(|path| EntryText { path, mandatory: false });
+    let faults = ResponseMap::parse(Kind::Json, &entries, &[]).unwrap_err();
+    let found: Vec<_> = faults.iter().map(|fault| (fault.entry, fault.fault.column)).collect();
+    assert_eq!(found, [(1, 3), (2, 3)]);
+    assert_eq!(
+        faults[0].fault.to_string(),
+        "column 3: the brackets hold nothing; write an index, such as `[0]`"
+    );
+}
+
+#[test]
+fn a_map_has_so_many_entries_and_no_more() {
+    let entries = vec![EntryText { path: "a", mandatory: false }; ENTRIES_MAX + 1];
+    assert!(ResponseMap::parse(Kind::Json, &entries[1..], &[]).is_ok());
+    let faults = ResponseMap::parse(Kind::Json, &entries, &[]).unwrap_err();
+    assert_eq!((faults.len(), faults[0].entry), (1, ENTRIES_MAX));
+}
+
+#[test]
+fn a_value_that_is_too_long_is_a_fault_and_not_cut() {
+    // With its quotes it has exactly as many bytes as it may have; the letters have two.
+    let fits = "é".repeat(super::VALUE_MAX / 2 - 1);
+    for (kind, before, after, path) in
+        [(Kind::Json, "{\"a\":\"", "\"}", "a"), (Kind::Xml, "<a>", "</a>", "/a")]
+    {
+        let found = find_one(kind, format!("{before}{fits}{after}"), path).unwrap();
+        assert_eq!(found, format!("\"{fits}\""));
+        let long = find(kind, format!("{before}{fits}x{after}"), &[path]);
+        assert_eq!(long, Err(MapFault::TooLong { entry: 0 }));
+    }
+}
+
+#[test]
+fn faults_of_answers_quote_nothing_of_them() {
+    let secret = "hunter2";
+    let json =
+        [r#"{"hunter2":hunter2}"#, r#"["hunter2" "hunter2"]"#, "hunter2", r#"{"hunter2":"hunter2"#];
+    let xml = [
+        "<hunter2></hunter>",
+        "<a>&hunter2;</a>",
+        "<hunter2:a/>",
+        "<a hunter2='' hunter2=''/>",
+        "<a hunter2/>",
+        "<?xml version='1.0' encoding='hunter2'?><a/>",
+        "hunter2",
+        "<!DOCTYPE hunter2><a/>",
+        "<a>hunter2",
+    ];
+    let json = json.map(|answer| unreadable(Kind::Json, answer));
+    let xml = xml.map(|answer| unreadable(Kind::Xml, answer));
+    for detail in json.iter().chain(&xml) {
+        assert!(!detail.contains(secret) && detail.contains("line 1, column"), "{detail}");
+    }
+}

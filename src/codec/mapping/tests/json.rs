@@ -1,0 +1,169 @@
+//! JSON paths, and what they find.
+
+use super::super::{DEPTH_MAX, JsonPath, Kind, PATH_MAX, push_item, push_member};
+use super::{find, find_one, path_fault, unreadable};
+
+const ANSWER: &str = r#" {
+    "data": {"a": {"b": [0.10, 1234567890123456789, -1e5, {"id": "x\u0041"}]}, "on": true},
+    "odd": {"a.b": 1, "it's": 2, "say \"hi\"": 3, "": 4, "tab\t": 5, "é😀": 6, "$x": 7, "@id": 8, "a-b": 9},
+    "no": null, "none": [], "empty": {}
+} "#;
+
+fn check(path: &str, expected: Option<&str>) {
+    assert_eq!(find_one(Kind::Json, ANSWER, path).as_deref(), expected, "{path}");
+}
+
+#[test]
+fn values_are_found_as_they_were_spelt() {
+    check("data.a.b[0]", Some("0.10"));
+    check("data.a.b[1]", Some("1234567890123456789"));
+    check("data.a.b[2]", Some("-1e5"));
+    check("data.a.b[3].id", Some("\"x\\u0041\""));
+    check("data.a.b[3]", Some(r#"{"id": "x\u0041"}"#));
+    check("data.on", Some("true"));
+    check("$.data.on", Some("true"));
+    check("$", Some(ANSWER.trim()));
+    check("none", Some("[]"));
+    check("empty", Some("{}"));
+    assert_eq!(find_one(Kind::Json, "[[1,2],[3]]", "$[1][0]").unwrap(), "3");
+    assert_eq!(find_one(Kind::Json, "[{\"id\":7}]", "[0].id").unwrap(), "7");
+    assert_eq!(find_one(Kind::Json, " 7 ", "$").unwrap(), "7");
+}
+
+#[test]
+fn odd_names_stand_in_quotes() {
+    check(r#"odd["a.b"]"#, Some("1"));
+    check("odd['a.b']", Some("1"));
+    check(r#"odd["it's"]"#, Some("2"));
+    check(r"odd['it\'s']", Some("2"));
+    check(r#"odd["say \"hi\""]"#, Some("3"));
+    check(r#"odd[""]"#, Some("4"));
+    check(r#"odd["tab\t"]"#, Some("5"));
+    check(r#"odd["\u00e9\ud83d\ude00"]"#, Some("6"));
+    check("odd.é😀", Some("6"));
+    check("odd.$x", Some("7"));
+    check("odd.@id", Some("8"));
+    check("odd.a-b", Some("9"));
+    assert_eq!(find_one(Kind::Json, r#"{"$x":1}"#, "$x").unwrap(), "1");
+    // A name with half a surrogate pair is no name that a path can spell, and no fault either.
+    assert_eq!(find_one(Kind::Json, r#"{"\ud800":1,"a":2}"#, "a").unwrap(), "2");
+}
+
+#[test]
+fn null_and_what_is_elsewhere_is_not_there() {
+    for path in [
+        "no",
+        "no.a",
+        "data.a.b[4]",
+        "data.a.b[99999999]",
+        "data.b",
+        "data.a.b.id",
+        "data[0]",
+        "none[0]",
+        "empty.a",
+        "data.on.x",
+    ] {
+        check(path, None);
+    }
+    assert_eq!(find_one(Kind::Json, "null", "$"), None);
+}
+
+#[test]
+fn of_members_with_one_name_the_last_counts() {
+    let find = |answer| find(Kind::Json, answer, &["a", "a.b", "a[0]", "c"]).unwrap();
+    let text = |value: &str| Some(value.to_owned());
+    assert_eq!(find(r#"{"a":{"b":1},"a":{"b":2}}"#), [text(r#"{"b":2}"#), text("2"), None, None]);
+    assert_eq!(find(r#"{"a":{"b":1},"c":3,"a":[4]}"#), [text("[4]"), None, text("4"), text("3")]);
+    assert_eq!(find(r#"{"a":{"b":1},"\u0061":null}"#), [None, None, None, None]);
+    assert_eq!(find(r#"{"a":{"b":1,"b":null}}"#)[1], None);
+}
+
+#[test]
+fn a_path_may_lead_through_another_and_stand_twice() {
+    let found =
+        find(Kind::Json, r#"{"a":{"b":[1,2]}}"#, &["a.b[1]", "a", "a.b[1]", "a.b"]).unwrap();
+    let found: Vec<_> = found.into_iter().flatten().collect();
+    assert_eq!(found, ["2", r#"{"b":[1,2]}"#, "2", "[1,2]"]);
+}
+
+#[test]
+fn faulty_paths_say_where_and_how_to_mend_them() {
+    for (path, column, problem, mend) in [
+        ("", 1, "empty", "`$`"),
+        ("/data/id", 1, "XPath", "data.id"),
+        (".a", 1, "begin with a dot", "leave the dot out"),
+        ("$flow.key.x", 1, "variable", "save_in"),
+        ("a..b", 3, "every depth", "every name"),
+        ("a.", 3, "name is missing", "write a name"),
+        ("a.[0]", 3, "name is missing", "leave the dot out"),
+        ("a.*", 3, "many values", "an index"),
+        ("*", 1, "many values", "a name"),
+        ("a[*]", 3, "many values", "an index"),
+        ("a[-1]", 3, "not negative", "0 for the first"),
+        ("a[?(@.b)]", 3, "filters", "index"),
+        ("a[1:2]", 4, "slices", "one index"),
+        ("a[0,1]", 4, "slices", "one index"),
+        ("a[]", 3, "hold nothing", "[0]"),
+        ("a[b]", 3, "in quotes", "[\"name\"]"),
+        ("a[0", 4, "not closed", "`]`"),
+        ("a[0]b", 5, "`b` cannot stand here", ".name"),
+        ("a[\"b", 3, "not closed", "\""),
+        ("a[\"\\x\"]", 5, "no escape", "backslash"),
+        ("a[\"\\ud800\"]", 9, "no escape", "backslash"),
+        ("a b", 2, "needs quotes", "[\"the name\"]"),
+        ("a]", 2, "`]` cannot stand here", "[0]"),
+        ("é.count()", 8, "needs quotes", "brackets"),
+        ("a[99999999999999999999]", 3, "so many items", "smaller"),
+    ] {
+        let fault = path_fault(Kind::Json, path);
+        assert_eq!(fault.column, column, "{path}: {fault}");
+        assert!(fault.problem.contains(problem) && fault.mend.contains(mend), "{path}: {fault}");
+    }
+}
+
+#[test]
+fn a_path_has_bounds() {
+    let deep = "a.".repeat(DEPTH_MAX - 1) + "a";
+    assert!(JsonPath::parse(&deep).is_ok());
+    assert!(path_fault(Kind::Json, &format!("{deep}.a")).problem.contains("deeper than 128"));
+    let long = "é".repeat(PATH_MAX);
+    assert!(JsonPath::parse(&long).is_ok());
+    for kind in [Kind::Json, Kind::Xml] {
+        let fault = path_fault(kind, &format!("{long}é"));
+        assert!(fault.problem.contains("longer") && fault.column == PATH_MAX + 1, "{fault}");
+    }
+}
+
+#[test]
+fn written_paths_are_read_as_they_were_meant() {
+    for names in [["a", "b"], ["", "$"], ["$x", "a.b"], ["a\"\\\n\u{7f}", "é 😀"], ["/", "*"]] {
+        let mut path = String::new();
+        for name in names {
+            push_member(&mut path, name);
+        }
+        push_item(&mut path, 10);
+        let text = serde_json::json!({names[0]: {names[1]: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]}});
+        assert_eq!(find_one(Kind::Json, text.to_string(), &path).unwrap(), "7", "{path}");
+    }
+}
+
+#[test]
+fn what_is_no_json_is_unreadable_and_says_where() {
+    for (answer, detail) in [
+        (&b""[..], "empty (line 1, column 1)"),
+        (b" \r\n\t", "empty (line 1, column 1)"),
+        (b"\xef\xbb\xbf", "empty (line 1, column 1)"),
+        (b"{\"a\":1", "not JSON: it ends too early (line 1, column 6)"),
+        (b"{}\n\n {}", "not JSON (line 3, column 2)"),
+        ("{\"é\": x}".as_bytes(), "not JSON (line 1, column 7)"),
+        (b"[1,]", "not JSON (line 1, column 4)"),
+        (b"[01]", "not JSON (line 1, column 3)"),
+        (b"NaN", "not JSON (line 1, column 1)"),
+        (b"\n<html>", "not JSON: it begins as XML or HTML does (line 1, column 1)"),
+        (b"[\"\xff\"]", "not UTF-8 (line 1, column 3)"),
+        (b"\xff\xfe[\0]\0", "UTF-16, and only UTF-8 is read (line 1, column 1)"),
+    ] {
+        assert_eq!(unreadable(Kind::Json, answer), detail, "{answer:?}");
+    }
+    assert_eq!(find_one(Kind::Json, b"\xef\xbb\xbf {\"a\":1}", "a").unwrap(), "1");
+}

@@ -1,0 +1,77 @@
+//! XML answers as such; what XPaths find in them is tested with XPath.
+
+use super::super::Kind;
+use super::{find, find_one, unreadable};
+
+#[test]
+fn the_value_is_json_by_its_type() {
+    let answer = "<o xmlns:s='urn:s'><id a='1&quot;'>a\"b\n&amp;</id><s:id>2</s:id><e/></o>";
+    for (path, value) in [
+        ("/o/id", Some(r#""a\"b\n&""#)),
+        ("o/id", Some(r#""a\"b\n&""#)),
+        ("//@a", Some(r#""1\"""#)),
+        ("//s:id", Some("\"2\"")),
+        ("//*[local-name()='id'][2]", Some("\"2\"")),
+        ("/o/e", Some("\"\"")),
+        ("/o/x", None),
+        ("count(//*)", Some("4")),
+        ("7 div 2", Some("3.5")),
+        ("1 div 0", None),
+        ("number('x')", None),
+        ("-0", Some("0")),
+        ("boolean(//e)", Some("true")),
+        ("1 > 2", Some("false")),
+        ("name(/*)", Some("\"o\"")),
+        ("string(/none)", Some("\"\"")),
+    ] {
+        assert_eq!(find_one(Kind::Xml, answer, path).as_deref(), value, "{path}");
+    }
+}
+
+#[test]
+fn encodings() {
+    let latin = |name: &str| {
+        [format!("<?xml version=\"1.0\" encoding=\"{name}\"?><a>").as_bytes(), b"\xe9</a>"].concat()
+    };
+    let text = |answer: &[u8]| find_one(Kind::Xml, answer, "/a");
+    assert_eq!(text("\u{feff}<a>é</a>".as_bytes()).unwrap(), "\"é\"");
+    assert_eq!(
+        text("\u{feff}<?xml version='1.0' encoding = 'utf-8'?><a>é</a>".as_bytes()).unwrap(),
+        "\"é\""
+    );
+    assert_eq!(text(&latin("iso-8859-1")).unwrap(), "\"é\"");
+    assert!(unreadable(Kind::Xml, latin("UTF-8")).starts_with("not UTF-8 (line 1, column 42)"));
+    assert!(unreadable(Kind::Xml, latin("Shift_JIS")).starts_with("declares an encoding"));
+    assert!(unreadable(Kind::Xml, b"\xfe\xff\0<\0a").starts_with("UTF-16"));
+}
+
+#[test]
+fn what_is_no_xml_is_unreadable_and_says_where() {
+    for (answer, detail) in [
+        ("", "empty (line 1, column 1)"),
+        (" \n", "empty (line 1, column 1)"),
+        ("{\"a\":1}", "not XML (line 1, column 1)"),
+        ("<a>\n  <b>", "not XML: it ends before its elements do (line 2, column 6)"),
+        ("<a>\n</b>", "not XML: the wrong element is closed (line 2, column 1)"),
+        ("<a/><b/>", "not XML (line 1, column 5)"),
+        ("<a>&nbsp;</a>", "not XML: an entity that XML does not know (line 1, column 4)"),
+        ("<s:a/>", "not XML: a prefix that is not declared (line 1, column 2)"),
+        ("<a b='' b=''/>", "not XML: an attribute stands twice (line 1, column 9)"),
+        ("<a>\u{1}</a>", "not XML (line 1, column 4)"),
+        ("<!-- a -->", "not XML: no element (line 1, column 11)"),
+        ("\n<!DOCTYPE html><html/>", "a DOCTYPE, which is never read (line 2, column 1)"),
+    ] {
+        assert_eq!(unreadable(Kind::Xml, answer), detail, "{answer}");
+    }
+}
+
+#[test]
+fn an_empty_cdata_section_is_no_text_node() {
+    let found = find(
+        Kind::Xml,
+        "<a><![CDATA[]]><b/>x</a>",
+        &["count(/a/text())", "count(/a/node())", "/a/text()[1]"],
+    );
+    let found: Vec<_> = found.unwrap().into_iter().flatten().collect();
+    assert_eq!(found, ["1", "2", "\"x\""]);
+}

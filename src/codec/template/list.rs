@@ -1,0 +1,201 @@
+//! Templates of the entries of a definition's query list and header list.
+
+use super::fault::Faults;
+use super::lex::{Percent, lex};
+use super::pairs::{Compiler, Element, Literals, write_elements};
+use super::uses::{Filled, Part, Uses, UsesFound};
+use super::{Fault, Missing, Tokens, Use, Values, value};
+use http::HeaderName;
+
+/// An entry of the query list: a name and a value, plain text with variables, both encoded whole (form encoding, WHATWG URL,
+/// section 5), so that a `%` or `+` in them means itself.
+///
+/// An optional entry is left out when any of its variables has no value.
+#[derive(Clone, Debug)]
+pub struct QueryTemplate {
+    name: Entry,
+    value: Entry,
+}
+
+impl QueryTemplate {
+    /// Parses an entry; a mandatory one must have all values.
+    ///
+    /// # Errors
+    ///
+    /// All faults of the variables, those of the name first; their positions are within name or value.
+    pub fn parse(
+        name: &str,
+        value: &str,
+        mandatory: bool,
+        tokens: &Tokens,
+    ) -> Result<Self, Vec<Fault>> {
+        let part = Part::Query(name.into());
+        let mut all = Vec::new();
+        let mut entry = |text| match Entry::parse(text, mandatory, tokens, &part, Literals::Text) {
+            Ok(entry) => Some(entry),
+            Err(faults) => {
+                all.extend(faults);
+                None
+            }
+        };
+        match (entry(name), entry(value)) {
+            (Some(name), Some(value)) => Ok(Self { name, value }),
+            _ => Err(all),
+        }
+    }
+
+    /// The variables, those of the name first.
+    pub fn variables(&self) -> impl Iterator<Item = &Use> {
+        self.name.uses.all().iter().chain(self.value.uses.all())
+    }
+
+    /// Appends `name=value` to `out`; returns whether the entry is there.
+    ///
+    /// # Errors
+    ///
+    /// A mandatory entry lacks a value; `out` is as it was.
+    pub fn render(&self, values: &dyn Values, out: &mut Vec<u8>) -> Result<bool, Missing> {
+        let (name, value) = match (self.name.fill(values), self.value.fill(values)) {
+            (Ok(Some(name)), Ok(Some(value))) => (name, value),
+            (Err(mut missing), Err(more)) => {
+                missing.uses.extend(more.uses);
+                return Err(missing);
+            }
+            (Err(missing), Ok(_)) | (Ok(_), Err(missing)) => return Err(missing),
+            (Ok(_), Ok(_)) => return Ok(false),
+        };
+        write_elements(&self.name.elements, &name, out);
+        out.push(b'=');
+        write_elements(&self.value.elements, &value, out);
+        Ok(true)
+    }
+}
+
+/// An entry of the header list: a fixed name, and a value that is text with variables.
+///
+/// In the result each control character, line breaks and U+0000 among them, is a space, and there are no spaces at either end.
+/// What is not ASCII leaves as UTF-8 (`obs-text` of RFC 9110, section 5.5).
+///
+/// An optional entry is left out when any of its variables has no value.
+#[derive(Clone, Debug)]
+pub struct HeaderTemplate {
+    name: HeaderName,
+    value: Entry,
+}
+
+impl HeaderTemplate {
+    /// Parses an entry; a mandatory one must have all values.
+    ///
+    /// # Errors
+    ///
+    /// The name is none of HTTP's, or all faults of the variables, whose positions are within the value.
+    pub fn parse(
+        name: &str,
+        value: &str,
+        mandatory: bool,
+        tokens: &Tokens,
+    ) -> Result<Self, Vec<Fault>> {
+        let parsed =
+            Entry::parse(value, mandatory, tokens, &Part::Header(name.into()), Literals::Kept);
+        match (HeaderName::from_bytes(name.as_bytes()), parsed) {
+            (Ok(name), Ok(value)) => Ok(Self { name, value }),
+            (Ok(_), Err(faults)) => Err(faults),
+            (Err(_), parsed) => {
+                let mut faults = vec![name_fault(name)];
+                faults.extend(parsed.err().into_iter().flatten());
+                Err(faults)
+            }
+        }
+    }
+
+    /// The header's name.
+    #[must_use]
+    pub const fn name(&self) -> &HeaderName {
+        &self.name
+    }
+
+    /// The variables, in the value's order.
+    #[must_use]
+    pub const fn variables(&self) -> &[Use] {
+        self.value.uses.all()
+    }
+
+    /// Appends the value to `out`; returns whether the entry is there.
+    ///
+    /// # Errors
+    ///
+    /// A mandatory entry lacks a value; `out` is as it was.
+    pub fn render(&self, values: &dyn Values, out: &mut Vec<u8>) -> Result<bool, Missing> {
+        let Some(filled) = self.value.fill(values)? else { return Ok(false) };
+        let start = out.len();
+        for element in &self.value.elements {
+            match element {
+                Element::Literal(text) => write_printable(out, start, text),
+                Element::Variable(slot) => {
+                    let json = filled.get(*slot).unwrap_or_default();
+                    value::decode(json, |text| write_printable(out, start, text));
+                }
+            }
+        }
+        while out.len() > start && out.ends_with(b" ") {
+            out.pop();
+        }
+        Ok(true)
+    }
+}
+
+/// Appends text to the header value that begins at `start`.
+fn write_printable(out: &mut Vec<u8>, start: usize, text: &str) {
+    for character in text.chars() {
+        if character != ' ' && !character.is_control() {
+            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        } else if out.len() > start {
+            out.push(b' ');
+        }
+    }
+}
+
+fn name_fault(name: &str) -> Fault {
+    const SIGNS: &str = "!#$%&'*+-.^_`|~";
+    let is_allowed = |found: char| found.is_ascii_alphanumeric() || SIGNS.contains(found);
+    let at = name.chars().position(|found| !is_allowed(found));
+    let problem = match at.and_then(|at| name.chars().nth(at)) {
+        Some(found) => format!("a header's name cannot hold `{}`", found.escape_debug()),
+        None if name.is_empty() => "the header has no name".to_owned(),
+        None => "the header's name is too long".to_owned(),
+    };
+    let mend = format!("use letters, digits and {SIGNS}; variables stand in the value only");
+    Fault { line: 1, column: at.unwrap_or(0) + 1, problem, mend }
+}
+
+/// A text with variables.
+#[derive(Clone, Debug)]
+struct Entry {
+    elements: Box<[Element]>,
+    uses: Uses,
+}
+
+impl Entry {
+    fn parse(
+        text: &str,
+        mandatory: bool,
+        tokens: &Tokens,
+        part: &Part,
+        literals: Literals,
+    ) -> Result<Self, Vec<Fault>> {
+        let mut faults = Faults::of(text)?;
+        let pieces = lex(text, tokens, Percent::Text, &mut faults);
+        let mut uses = UsesFound::default();
+        let mandatory = &|_: &_| mandatory;
+        let mut compiler = Compiler { text, pieces: &pieces, uses: &mut uses, mandatory };
+        let elements = compiler.elements(0, text.len(), literals);
+        let uses = uses.finish(text, part);
+        faults.finish(Self { elements, uses })
+    }
+
+    /// The values; `None` when one of an optional entry is missing.
+    fn fill<'v>(&self, values: &'v dyn Values) -> Result<Option<Filled<'v>>, Missing> {
+        let filled = self.uses.fill(values)?;
+        Ok(filled.is_complete().then_some(filled))
+    }
+}

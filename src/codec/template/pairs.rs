@@ -1,0 +1,242 @@
+//! Pairs of names and values, `a=1&b=2`: in the query of a URL and in a form body.
+
+use super::Variable;
+use super::lex::{Kind, Piece, is_encoded};
+use super::uses::{Filled, UsesFound};
+use super::value::decode;
+use url::form_urlencoded::byte_serialize;
+
+/// A piece of a compiled text.
+#[derive(Clone, Debug)]
+pub(super) enum Element {
+    /// Encoded already.
+    Literal(Box<str>),
+    /// The slot of a variable.
+    Variable(u32),
+}
+
+/// The rules for the fixed parts of a text.
+#[derive(Clone, Copy)]
+pub(super) enum Literals {
+    /// A form body: what is not percent-encoded yet and is not allowed as it is will be.
+    Form,
+    /// The query of a URL: likewise, and more is allowed.
+    Query,
+    /// A path segment of a URL: likewise.
+    Path,
+    /// Plain text for a name or value: all is encoded, `%` too.
+    Text,
+    /// Nothing is encoded.
+    Kept,
+}
+
+impl Literals {
+    /// Whether the byte stays as it is.
+    const fn allow(self, byte: u8) -> bool {
+        match self {
+            Self::Text | Self::Kept => false,
+            Self::Form => {
+                matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'*' | b'-' | b'.' | b'_' | b'+')
+            }
+            // The query percent-encode set of special URLs, <https://url.spec.whatwg.org/#percent-encoded-bytes>.
+            Self::Query => {
+                byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\'')
+            }
+            // The path percent-encode set.
+            Self::Path => {
+                byte.is_ascii_graphic()
+                    && !matches!(
+                        byte,
+                        b'"' | b'#' | b'<' | b'>' | b'?' | b'^' | b'`' | b'{' | b'}' | b'/' | b'\\'
+                    )
+            }
+        }
+    }
+
+    fn encode(self, text: &str, out: &mut String) {
+        match self {
+            Self::Text => return out.extend(byte_serialize(text.as_bytes())),
+            Self::Kept => return out.push_str(text),
+            Self::Form | Self::Query | Self::Path => {}
+        }
+        for (at, byte) in text.bytes().enumerate() {
+            let kept = if byte == b'%' {
+                text.get(at..).is_some_and(is_encoded)
+            } else {
+                self.allow(byte)
+            };
+            match byte {
+                _ if kept => out.push(char::from(byte)),
+                b' ' if matches!(self, Self::Form) => out.push('+'),
+                _ => out.push_str(percent_encoding::percent_encode_byte(byte)),
+            }
+        }
+    }
+}
+
+impl Literals {
+    /// Encodes the text of an escape, whose `%` stand for themselves.
+    fn encode_plain(self, text: &str, out: &mut String) {
+        for part in text.split_inclusive('%') {
+            let (rest, percent) = part.split_at(part.len() - usize::from(part.ends_with('%')));
+            self.encode(rest, out);
+            out.push_str(if percent.is_empty() {
+                ""
+            } else if matches!(self, Self::Kept) {
+                "%"
+            } else {
+                "%25"
+            });
+        }
+    }
+}
+
+/// Compiles stretches of one text.
+pub(super) struct Compiler<'c, 't> {
+    pub(super) text: &'t str,
+    pub(super) pieces: &'c [Piece<'t>],
+    pub(super) uses: &'c mut UsesFound,
+    pub(super) mandatory: &'c dyn Fn(&Variable) -> bool,
+}
+
+impl Compiler<'_, '_> {
+    /// The bytes of the text from one to another.
+    pub(super) fn elements(
+        &mut self,
+        from: usize,
+        to: usize,
+        literals: Literals,
+    ) -> Box<[Element]> {
+        let mut elements = Elements::default();
+        self.add(&mut elements, from, to, literals);
+        elements.finish()
+    }
+
+    /// The pairs, separated by `&`, from one byte of the text to another.
+    pub(super) fn pairs(&mut self, from: usize, to: usize, literals: Literals) -> Box<[Pair]> {
+        let mut pairs = Vec::new();
+        let mut start = from;
+        for pair in self.text.get(from..to).unwrap_or_default().split('&') {
+            let end = start + pair.len();
+            let equals = pair.find('=').map(|at| start + at);
+            pairs.push(self.pair(start, equals, end, literals));
+            start = end + 1;
+        }
+        pairs.into()
+    }
+
+    fn pair(&mut self, from: usize, equals: Option<usize>, to: usize, literals: Literals) -> Pair {
+        let mut elements = Elements::default();
+        let mut value = from;
+        if let Some(equals) = equals {
+            self.add(&mut elements, from, equals, literals);
+            elements.literal.push('=');
+            value = equals + 1;
+        }
+        let optional = match self.pieces_within(value, to) {
+            [Piece { range, kind: Kind::Variable(variable) }] if *range == (value..to) => {
+                (!(self.mandatory)(variable)).then(|| self.uses.slot(variable))
+            }
+            _ => None,
+        };
+        self.add(&mut elements, value, to, literals);
+        Pair { elements: elements.finish(), optional }
+    }
+
+    fn add(&mut self, elements: &mut Elements, from: usize, to: usize, literals: Literals) {
+        let mut at = from;
+        for piece in self.pieces_within(from, to) {
+            let text = self.text.get(at..piece.range.start).unwrap_or_default();
+            literals.encode(text, &mut elements.literal);
+            at = piece.range.end;
+            match &piece.kind {
+                Kind::Variable(variable) => {
+                    let mandatory = (self.mandatory)(variable);
+                    elements.variable(self.uses.add(variable, piece.range.start, mandatory));
+                }
+                Kind::Plain(text) => {
+                    literals.encode_plain(text, &mut elements.literal);
+                }
+                Kind::Bad => {}
+            }
+        }
+        let text = self.text.get(at..to).unwrap_or_default();
+        literals.encode(text, &mut elements.literal);
+    }
+}
+
+impl<'c> Compiler<'c, '_> {
+    fn pieces_within(&self, from: usize, to: usize) -> &'c [Piece<'c>] {
+        let start = self.pieces.partition_point(|piece| piece.range.start < from);
+        let end = self.pieces.partition_point(|piece| piece.range.start < to);
+        self.pieces.get(start..end).unwrap_or_default()
+    }
+}
+
+/// Elements that are being gathered; neighbouring literals become one.
+#[derive(Default)]
+struct Elements {
+    done: Vec<Element>,
+    literal: String,
+}
+
+impl Elements {
+    fn variable(&mut self, slot: u32) {
+        self.end_literal();
+        self.done.push(Element::Variable(slot));
+    }
+
+    fn end_literal(&mut self) {
+        if !self.literal.is_empty() {
+            self.done.push(Element::Literal(std::mem::take(&mut self.literal).into()));
+        }
+    }
+
+    fn finish(mut self) -> Box<[Element]> {
+        self.end_literal();
+        self.done.into()
+    }
+}
+
+/// A name and its value, or one of them alone.
+#[derive(Clone, Debug)]
+pub(super) struct Pair {
+    elements: Box<[Element]>,
+    /// The slot without whose value the pair is left out.
+    optional: Option<u32>,
+}
+
+/// Appends the pairs to `out`, and before the first one `first`; returns whether there was any.
+pub(super) fn write(pairs: &[Pair], filled: &Filled<'_>, first: &str, out: &mut Vec<u8>) -> bool {
+    let mut any = false;
+    for pair in pairs {
+        if pair.optional.is_some_and(|slot| filled.get(slot).is_none()) {
+            continue;
+        }
+        let start = out.len();
+        out.extend_from_slice(if any { "&" } else { first }.as_bytes());
+        let begin = out.len();
+        write_elements(&pair.elements, filled, out);
+        // A pair without any text would leave its separator dangling.
+        if out.len() == begin {
+            out.truncate(start);
+        } else {
+            any = true;
+        }
+    }
+    any
+}
+
+/// Appends the elements to `out`, values as form encoding has them.
+pub(super) fn write_elements(elements: &[Element], filled: &Filled<'_>, out: &mut Vec<u8>) {
+    for element in elements {
+        match element {
+            Element::Literal(text) => out.extend_from_slice(text.as_bytes()),
+            Element::Variable(slot) => decode(filled.get(*slot).unwrap_or_default(), |text| {
+                for encoded in byte_serialize(text.as_bytes()) {
+                    out.extend_from_slice(encoded.as_bytes());
+                }
+            }),
+        }
+    }
+}

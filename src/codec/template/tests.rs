@@ -1,0 +1,70 @@
+//! What the templates promise, by capability; the properties are below.
+
+mod form;
+mod generated;
+mod hostile;
+mod json;
+mod list;
+mod properties;
+mod url;
+mod variable;
+mod xml;
+
+use super::{Fault, Tokens, Values, Variable};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Values by the variable's spelling, as JSON text.
+#[derive(Clone, Debug, Default)]
+struct Given(BTreeMap<String, String>);
+
+impl Values for Given {
+    fn get(&self, variable: &Variable) -> Option<Cow<'_, str>> {
+        self.0.get(&variable.to_string()).map(|json| Cow::Borrowed(json.as_str()))
+    }
+}
+
+/// `a` to `f` and `n` to `q` stand for `$flow.key.a` and so on.
+fn given(values: &[(&str, &str)]) -> Given {
+    let spelt = |name: &str| {
+        if name.starts_with('$') { name.to_owned() } else { format!("$flow.key.{name}") }
+    };
+    Given(values.iter().map(|(name, json)| (spelt(name), (*json).to_owned())).collect())
+}
+
+fn tokens() -> Tokens {
+    [
+        ("ani", "$call.callDetails.calleeNumber"),
+        ("callid", "$call.phononUuid"),
+        ("ad", "$flow.key.ad"),
+        ("campaign_name", "$flow.key.campaign"),
+    ]
+    .map(|(token, variable)| (token.to_owned(), variable.parse().unwrap()))
+    .into()
+}
+
+/// Variables whose names begin with `m` are mandatory.
+fn mandatory(variable: &Variable) -> bool {
+    variable.name().starts_with('m')
+}
+
+/// `line:column problem; mend` of each.
+fn told(faults: &[Fault]) -> Vec<String> {
+    let told = faults.iter().map(|fault| {
+        let Fault { line, column, problem, mend } = fault;
+        format!("{line}:{column} {problem}; {mend}")
+    });
+    told.collect()
+}
+
+/// Asserts that there is a fault at each `line:column` of `expected` that holds the words after it, and no other.
+#[track_caller]
+fn assert_faults<T: std::fmt::Debug>(parsed: Result<T, Vec<Fault>>, expected: &[&str]) {
+    let faults = told(&parsed.expect_err("it should be refused"));
+    let matches = faults.len() == expected.len()
+        && faults.iter().zip(expected).all(|(fault, expected)| {
+            let (place, words) = expected.split_once(' ').unwrap();
+            fault.starts_with(&format!("{place} ")) && fault.contains(words)
+        });
+    assert!(matches, "{faults:#?}\nnot {expected:#?}");
+}

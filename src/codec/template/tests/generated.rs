@@ -1,0 +1,150 @@
+//! Random values and texts for the properties.
+
+use super::Given;
+use proptest::prelude::*;
+use serde_json::Value;
+
+/// The variables that generated templates use.
+pub(super) const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+/// Pieces of text that some language takes for markup.
+const HOSTILE: [&str; 35] = [
+    "\"",
+    "\\",
+    "'",
+    "</x>",
+    "]]>",
+    "]]",
+    "]",
+    ">",
+    "<",
+    "&",
+    "&amp;",
+    "\r\n",
+    "\r",
+    "\n",
+    "\t",
+    "%00",
+    "%",
+    "%2e",
+    ".",
+    "..",
+    "/",
+    "?",
+    "#",
+    "=",
+    "+",
+    " ",
+    "\u{202e}",
+    "😀",
+    "फोनन",
+    "\0",
+    "\u{1}",
+    "\u{7f}",
+    "\u{ffff}",
+    "$flow.key.a",
+    "%ani%",
+];
+
+/// A text of hostile and harmless pieces.
+pub(super) fn text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        3 => proptest::sample::select(HOSTILE.to_vec()).prop_map(str::to_owned),
+        1 => any::<char>().prop_map(String::from),
+        1 => "[a-z]{1,4}",
+    ];
+    // A short one is all joint with what stands beside it.
+    let short = proptest::sample::select(HOSTILE.to_vec()).prop_map(str::to_owned);
+    prop_oneof![short, prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())]
+}
+
+/// A value, and a spelling of it as JSON text.
+pub(super) fn value() -> impl Strategy<Value = (Value, String)> {
+    let string = (text(), any::<u64>())
+        .prop_map(|(text, spelling)| (Value::from(text.clone()), spell(&text, spelling)));
+    let other = prop_oneof![
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        prop::collection::vec(text(), 0..3).prop_map(Value::from),
+        (text(), text()).prop_map(|(name, text)| serde_json::json!({ name: [text] })),
+    ];
+    prop_oneof![3 => string, 1 => other.prop_map(|value| (value.clone(), value.to_string()))]
+}
+
+/// Values for some of the variables, and their JSON text.
+pub(super) fn values() -> impl Strategy<Value = (Vec<Option<Value>>, Given)> {
+    prop::collection::vec(prop::option::weighted(0.7, value()), NAMES.len()).prop_map(|values| {
+        let spelt = NAMES.iter().zip(&values).filter_map(|(name, value)| {
+            value.as_ref().map(|(_, json)| (format!("$flow.key.{name}"), json.clone()))
+        });
+        let given = Given(spelt.collect());
+        (values.into_iter().map(|value| value.map(|(value, _)| value)).collect(), given)
+    })
+}
+
+/// One of a string's many spellings: each bit decides on an escape.
+fn spell(text: &str, mut spelling: u64) -> String {
+    let mut json = String::from("\"");
+    for character in text.chars() {
+        spelling = spelling.rotate_left(1);
+        if spelling & 1 == 1 {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                json.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            let plain = serde_json::to_string(&character).unwrap();
+            json.push_str(&plain[1..plain.len() - 1]);
+        }
+    }
+    json.push('"');
+    json
+}
+
+/// What a value is in a place that holds text: what a string spells, and another value's JSON text.
+pub(super) fn plain(value: Option<&Value>) -> String {
+    match value {
+        None => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// A part of a text with variables.
+#[derive(Clone, Debug)]
+pub(super) enum Part {
+    Text(String),
+    /// An index of [`NAMES`].
+    Variable(usize),
+}
+
+pub(super) fn parts(texts: &'static [&'static str]) -> impl Strategy<Value = Vec<Part>> {
+    let part = prop_oneof![
+        proptest::sample::select(texts).prop_map(|text| Part::Text(text.to_owned())),
+        (0..NAMES.len()).prop_map(Part::Variable),
+    ];
+    prop::collection::vec(part, 0..4)
+}
+
+/// The parts as a template spells them. A sign keeps a variable's name apart from what follows.
+pub(super) fn spelt(parts: &[Part]) -> String {
+    let parts = parts.iter().map(|part| match part {
+        Part::Text(text) => text.clone(),
+        Part::Variable(index) => format!("$flow.key.{}", NAMES[*index]),
+    });
+    parts.collect()
+}
+
+/// What the parts stand for.
+pub(super) fn meant(parts: &[Part], values: &[Option<Value>]) -> String {
+    let parts = parts.iter().map(|part| match part {
+        Part::Text(text) => text.clone(),
+        Part::Variable(index) => plain(values[*index].as_ref()),
+    });
+    parts.collect()
+}
+
+/// Whether the parts are exactly one variable, and that has no value.
+pub(super) fn left_out(parts: &[Part], values: &[Option<Value>]) -> bool {
+    matches!(parts, [Part::Variable(index)] if values[*index].is_none())
+}

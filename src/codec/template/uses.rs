@@ -1,0 +1,165 @@
+//! Which variables a template uses and where, and their values while it is rendered.
+
+use super::fault::Position;
+use super::{Values, Variable};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use thiserror::Error;
+
+/// The part of a definition that a template is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The body.
+    Body,
+    /// The URL.
+    Url,
+    /// The entry of the query list with this name.
+    Query(Box<str>),
+    /// The entry of the header list with this name.
+    Header(Box<str>),
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Body => formatter.write_str("the body"),
+            Self::Url => formatter.write_str("the URL"),
+            Self::Query(name) => write!(formatter, "the query entry `{name}`"),
+            Self::Header(name) => write!(formatter, "the header `{name}`"),
+        }
+    }
+}
+
+/// A variable where it stands in a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// What stands there; a token counts as the variable that it is mapped to.
+    pub variable: Variable,
+    /// The template that it stands in.
+    pub part: Part,
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+    /// Whether nothing can be rendered without its value.
+    pub mandatory: bool,
+    slot: u32,
+}
+
+impl fmt::Display for Use {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { variable, part, line, column, .. } = self;
+        write!(formatter, "`{variable}` in {part} (line {line}, column {column})")
+    }
+}
+
+/// Mandatory variables have no value, so that there is nothing to deliver.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub struct Missing {
+    /// All of them, in the template's order; never empty.
+    pub uses: Vec<Use>,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("no value for ")?;
+        for (index, missing) in self.uses.iter().enumerate() {
+            write!(formatter, "{}{missing}", if index == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+/// The uses found so far while a template is parsed.
+#[derive(Default)]
+pub(super) struct UsesFound {
+    slots: BTreeMap<Variable, u32>,
+    /// Byte offset, slot, mandatory.
+    found: Vec<(usize, u32, bool)>,
+}
+
+impl UsesFound {
+    /// The slot that the value of `variable` will be in.
+    pub(super) fn slot(&mut self, variable: &Variable) -> u32 {
+        if let Some(slot) = self.slots.get(variable) {
+            return *slot;
+        }
+        let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        self.slots.insert(variable.clone(), slot);
+        slot
+    }
+
+    /// Notes that `variable` stands at the byte `at`, and returns its slot.
+    pub(super) fn add(&mut self, variable: &Variable, at: usize, mandatory: bool) -> u32 {
+        let slot = self.slot(variable);
+        self.found.push((at, slot, mandatory));
+        slot
+    }
+
+    /// All that was found in `text`.
+    pub(super) fn finish(mut self, text: &str, part: &Part) -> Uses {
+        let mut variables: Vec<_> = self.slots.into_iter().collect();
+        variables.sort_unstable_by_key(|(_, slot)| *slot);
+        let variables: Box<[_]> = variables.into_iter().map(|(variable, _)| variable).collect();
+        self.found.sort_unstable();
+        let mut position = Position::default();
+        let mut passed = 0;
+        let uses = self.found.into_iter().filter_map(|(at, slot, mandatory)| {
+            position.advance(text.get(passed..at).unwrap_or_default());
+            passed = at;
+            let (line, column) = (position.line, position.column);
+            let variable = variables.get(slot as usize)?.clone();
+            Some(Use { variable, part: part.clone(), line, column, mandatory, slot })
+        });
+        let uses = uses.collect();
+        Uses { variables, uses }
+    }
+}
+
+/// The variables of a template.
+#[derive(Clone, Debug)]
+pub(super) struct Uses {
+    /// By slot: each variable once, however often it is used.
+    variables: Box<[Variable]>,
+    uses: Box<[Use]>,
+}
+
+impl Uses {
+    pub(super) const fn all(&self) -> &[Use] {
+        &self.uses
+    }
+
+    /// Looks each variable up once; fails when a mandatory one has no value.
+    pub(super) fn fill<'v>(&self, values: &'v dyn Values) -> Result<Filled<'v>, Missing> {
+        let value = |variable| values.get(variable).filter(|json| !matches!(&**json, "" | "null"));
+        let filled = Filled { values: self.variables.iter().map(value).collect() };
+        let missing = |found: &&Use| found.mandatory && filled.get(found.slot).is_none();
+        if self.uses.iter().any(|found| missing(&found)) {
+            return Err(Missing { uses: self.uses.iter().filter(missing).cloned().collect() });
+        }
+        Ok(filled)
+    }
+}
+
+/// The values of a template's variables, as JSON text, by slot.
+pub(super) struct Filled<'v> {
+    values: Vec<Option<Cow<'v, str>>>,
+}
+
+impl Filled<'_> {
+    #[inline]
+    pub(super) fn get(&self, slot: u32) -> Option<&str> {
+        self.values.get(slot as usize)?.as_deref()
+    }
+
+    /// Whether every variable has a value.
+    pub(super) fn is_complete(&self) -> bool {
+        self.values.iter().all(Option::is_some)
+    }
+
+    /// The length of all values together, for a guess of the output's.
+    pub(super) fn bytes(&self) -> usize {
+        self.values.iter().flatten().map(|json| json.len()).sum()
+    }
+}

@@ -1,0 +1,178 @@
+//! Variables: what a template's text names, and what a value is looked up by.
+
+use super::fault::nearest;
+use std::fmt;
+use std::str::FromStr;
+use thiserror::Error;
+
+/// A longer word after `$` is not taken for a misspelt family.
+const FAMILY_BYTES_MAX: usize = 32;
+
+/// Where a variable's value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// `$flow.key.<name>`: a variable of the flow.
+    FlowKey,
+    /// `$flow.syskey.<name>`: a variable that the platform sets for the flow.
+    FlowSyskey,
+    /// `$user.key.<name>`: a variable of the customer's contact.
+    UserKey,
+    /// `$call.<path>`: a field of the flow complete record.
+    Call,
+    /// `$sms.<path>`: a field of the delivery report.
+    Sms,
+}
+
+impl Family {
+    const ALL: [Self; 5] = [Self::FlowKey, Self::FlowSyskey, Self::UserKey, Self::Call, Self::Sms];
+
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::FlowKey => "$flow.key.",
+            Self::FlowSyskey => "$flow.syskey.",
+            Self::UserKey => "$user.key.",
+            Self::Call => "$call.",
+            Self::Sms => "$sms.",
+        }
+    }
+
+    const fn has_path(self) -> bool {
+        matches!(self, Self::Call | Self::Sms)
+    }
+
+    /// How much of the beginning of `text` is a name in this family.
+    fn name_length(self, text: &str) -> usize {
+        if self.has_path() { path_length(text) } else { word_length(text) }
+    }
+}
+
+/// A variable: its family, and a name (letters, digits and underscores) or a path of names joined by dots.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Variable {
+    family: Family,
+    name: Box<str>,
+}
+
+/// A text is not the spelling of a variable.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "`{0}` is no variable: these are $flow.key.<name>, $flow.syskey.<name>, $user.key.<name>, $call.<path> and $sms.<path>"
+)]
+pub struct NotAVariable(String);
+
+impl Variable {
+    /// The variable `name` of `family`; `None` when the family has no such names.
+    #[must_use]
+    pub fn new(family: Family, name: &str) -> Option<Self> {
+        let whole = !name.is_empty() && family.name_length(name) == name.len();
+        whole.then(|| Self { family, name: name.into() })
+    }
+
+    /// Where its value comes from.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The name or the path, without the family: `leadid`, `cost.currency.currencyName`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Display for Variable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}{}", self.family.prefix(), self.name)
+    }
+}
+
+impl FromStr for Variable {
+    type Err = NotAVariable;
+
+    fn from_str(text: &str) -> Result<Self, NotAVariable> {
+        let found = Family::ALL.into_iter().find_map(|family| {
+            text.strip_prefix(family.prefix()).and_then(|name| Self::new(family, name))
+        });
+        found.ok_or_else(|| NotAVariable(text.to_owned()))
+    }
+}
+
+/// What a text that begins with `$` begins with.
+pub(super) enum Reading {
+    /// A variable of that many bytes.
+    Variable(Variable, usize),
+    /// What is meant as a variable of that many bytes, and what was most likely meant.
+    Misspelt(usize, String),
+    /// Text.
+    Plain,
+}
+
+/// Reads the variable that `text`, which begins with `$`, begins with.
+pub(super) fn read(text: &str) -> Reading {
+    for family in Family::ALL {
+        if let Some(rest) = text.strip_prefix(family.prefix()) {
+            let length = family.name_length(rest);
+            let name = rest.get(..length).unwrap_or_default();
+            if let Some(variable) = Variable::new(family, name) {
+                return Reading::Variable(variable, family.prefix().len() + length);
+            }
+        }
+    }
+    misspelt(text).unwrap_or(Reading::Plain)
+}
+
+fn misspelt(text: &str) -> Option<Reading> {
+    let rest = text.strip_prefix('$')?;
+    let word = rest.get(..word_length(rest))?;
+    let after = rest.get(word.len()..)?.strip_prefix('.')?;
+    if word.len() > FAMILY_BYTES_MAX {
+        return None;
+    }
+    let lower = word.to_ascii_lowercase();
+    let head = ["flow", "user", "call", "sms"].into_iter().find(|head| lower.starts_with(head))?;
+    let path = after.get(..path_length(after))?;
+    // A full stop after a word such as `$users` ends a sentence, where nothing that is like a name follows.
+    if path.is_empty() && word != head {
+        return None;
+    }
+    Some(Reading::Misspelt(1 + word.len() + 1 + path.len(), suggestion(head, path)))
+}
+
+/// The variable that was most likely meant by `path` after a word like `head`.
+fn suggestion(head: &str, path: &str) -> String {
+    let mut segments = path.split('.').filter(|segment| !segment.is_empty());
+    let (first, second) = (segments.next(), segments.next());
+    let kinds: &[&str] = match head {
+        "flow" => &["key", "syskey"],
+        "user" => &["key"],
+        _ => {
+            let path = if path.is_empty() { "<path>" } else { path };
+            return format!("${head}.{path}");
+        }
+    };
+    let kind = first.and_then(|first| nearest(first, kinds.iter().copied()));
+    let name = match (kind, first, second) {
+        (_, _, Some(second)) => second,
+        (None, Some(first), None) => first,
+        (_, _, None) => "<name>",
+    };
+    format!("${head}.{}.{name}", kind.unwrap_or("key"))
+}
+
+fn word_length(text: &str) -> usize {
+    text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count()
+}
+
+/// Words joined by dots; a dot counts only when a word follows it.
+fn path_length(text: &str) -> usize {
+    let mut length = word_length(text);
+    while length > 0 {
+        let rest = text.get(length..).and_then(|rest| rest.strip_prefix('.'));
+        match rest.map(word_length) {
+            None | Some(0) => break,
+            Some(more) => length += 1 + more,
+        }
+    }
+    length
+}

@@ -1,0 +1,87 @@
+//! What a webhook's definition says of its answers.
+
+use super::file::{AnswerKind, MapEntry, MethodName, ResponseEntry};
+use crate::codec::mapping::{EntryText, Kind, ResponseMap};
+use crate::config::context::Context;
+use crate::config::document::Place;
+use crate::delivery::Response;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The families of variables that an answer can give a value.
+const FAMILIES: [&str; 3] = ["$flow.key.", "$flow.syskey.", "$user.key."];
+
+/// Reads `entry` of a webhook that is called by `method`.
+pub(super) fn read(
+    entry: &ResponseEntry,
+    method: MethodName,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<Arc<Response>> {
+    if matches!(method, MethodName::Head) {
+        context.fault(
+            place,
+            "is of no use: a HEAD request is answered without a body",
+            "remove it, or call the endpoint by another method",
+        );
+        return None;
+    }
+    let mut seen = BTreeSet::new();
+    let mut save_in = Vec::with_capacity(entry.map.len());
+    for (index, item) in entry.map.iter().enumerate() {
+        let place = place.key("map").item(index).key("save_in");
+        // What is missing has its fault already.
+        let Some(name) = item.save_in.as_deref() else { continue };
+        if !is_variable(name) {
+            context.fault(
+                &place,
+                "is no variable that an answer can give a value",
+                "write it as $flow.key.NAME, with letters, digits and underscores",
+            );
+        } else if !seen.insert(name) {
+            let problem = format!("{name} is there twice");
+            context.fault(&place, problem, "give one of them another name");
+        }
+        save_in.push(Box::from(name));
+    }
+    // A type that is missing or unknown has its fault already.
+    let kind = match entry.kind? {
+        AnswerKind::Json => Kind::Json,
+        AnswerKind::Xml => Kind::Xml,
+    };
+    if kind == Kind::Json && !entry.namespaces.is_empty() {
+        context.fault(&place.key("namespaces"), "JSON has no namespaces", "remove it");
+    }
+    let path = |item: &'_ MapEntry| item.path.clone().unwrap_or_default();
+    let paths: Vec<String> = entry.map.iter().map(path).collect();
+    let texts: Vec<EntryText<'_>> = entry
+        .map
+        .iter()
+        .zip(&paths)
+        .map(|(item, path)| EntryText { path, mandatory: item.mandatory })
+        .collect();
+    let namespaces: Vec<(&str, &str)> =
+        entry.namespaces.iter().map(|(prefix, name)| (prefix.as_str(), name.as_str())).collect();
+    match ResponseMap::parse(kind, &texts, &namespaces) {
+        Ok(map) => Some(Arc::new(Response { map, save_in, retry: entry.retry })),
+        Err(faults) => {
+            for fault in faults {
+                // An empty path has its fault already.
+                if paths.get(fault.entry).is_some_and(|path| !path.is_empty()) {
+                    let place = place.key("map").item(fault.entry).key("path");
+                    let problem =
+                        format!("{} (column {})", fault.fault.problem, fault.fault.column);
+                    context.fault(&place, problem, fault.fault.mend);
+                }
+            }
+            None
+        }
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    let rest = FAMILIES.iter().find_map(|family| name.strip_prefix(family));
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    })
+}

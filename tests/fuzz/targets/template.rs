@@ -1,0 +1,159 @@
+//! Templates of customers, and the values that are put into them.
+
+use super::{seen, split};
+use crate::target::{Seen, Target};
+use ringback::codec::template::{
+    FormTemplate, HeaderTemplate, JsonTemplate, Need, QueryTemplate, Tokens, UrlTemplate, Values,
+    Variable, XmlTemplate,
+};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+const WORDS: &[&str] = &[
+    "$flow.key.a",
+    "$sms.cost.amount",
+    "$$flow.key.a",
+    "%ani%",
+    "%%ani%%",
+    "%41",
+    "$flows.key.a",
+    "\\ud800",
+    "]]>",
+    "<![CDATA[",
+    "<!DOCTYPE",
+    "xmlns:p='u'",
+    "&amp;",
+    "\r\n",
+    "..",
+    "%2e",
+    "?",
+    "#",
+    "\u{202e}",
+    "\u{1f4de}",
+];
+
+/// One value for all variables; none where it is no JSON.
+struct One<'a>(&'a str);
+
+impl Values for One<'_> {
+    fn get(&self, variable: &Variable) -> Option<Cow<'_, str>> {
+        (variable.name() != "none").then_some(Cow::Borrowed(self.0))
+    }
+}
+
+/// The template's text, and the JSON text of a value.
+fn parts(input: &[u8]) -> (String, String) {
+    let (text, value) = split(input);
+    let value = serde_json::to_string(&String::from_utf8_lossy(value));
+    (String::from_utf8_lossy(text).into_owned(), value.expect("text is JSON"))
+}
+
+fn tokens() -> Tokens {
+    let ani = "$call.calleeNumber".parse().expect("a variable");
+    Tokens::from([("ani".to_owned(), ani)])
+}
+
+macro_rules! seeds {
+    ($($text:literal),+ $(,)?) => {
+        || [$($text),+].map(|text| text.as_bytes().to_vec()).to_vec()
+    };
+}
+
+pub(super) const JSON: Target = Target {
+    name: "json-template",
+    run: json,
+    seeds: seeds![
+        "{\"a\": \"x $flow.key.a\", \"b\": $sms.cost.amount, \"c\": [\"%ani%\", $flow.key.none]}\n\nv\"\\\n",
+        "[1, {\"$flow.key.a\": null}]\n\n</x>",
+    ],
+    words: WORDS,
+    bytes_per_byte: 256,
+};
+
+pub(super) const XML: Target = Target {
+    name: "xml-template",
+    run: xml,
+    seeds: seeds![
+        "<a b='$flow.key.a' c=\"%ani%\">x $sms.id<d>$flow.key.none</d><![CDATA[$flow.key.a]]></a>\n\n]]>&<",
+    ],
+    words: WORDS,
+    bytes_per_byte: 1024,
+};
+
+pub(super) const FORM: Target = Target {
+    name: "form-template",
+    run: form,
+    seeds: seeds!["a=$flow.key.a&b=x+%41 %ani%&c=$flow.key.none\n\na&b=c%"],
+    words: WORDS,
+    bytes_per_byte: 256,
+};
+
+pub(super) const URL: Target = Target {
+    name: "url-template",
+    run: url,
+    seeds: seeds!["https://a.example/x/$flow.key.a?b=%ani%&c=$flow.key.none\n\n../?#"],
+    words: WORDS,
+    bytes_per_byte: 1024,
+};
+
+fn json(input: &[u8]) -> Seen {
+    let (text, value) = parts(input);
+    let template = match JsonTemplate::parse(&text, &tokens(), &|_| false) {
+        Ok(template) => template,
+        Err(faults) => return seen(faults),
+    };
+    let mut out = Vec::new();
+    template.render(&One(&value), &mut out).expect("nothing is mandatory");
+    serde_json::from_slice::<&RawValue>(&out).expect("it is JSON");
+    seen(out)
+}
+
+fn xml(input: &[u8]) -> Seen {
+    let (text, value) = parts(input);
+    let template = match XmlTemplate::parse(&text, &tokens(), &|_| false) {
+        Ok(template) => template,
+        Err(faults) => return seen(faults),
+    };
+    let mut out = Vec::new();
+    template.render(&One(&value), &mut out).expect("nothing is mandatory");
+    roxmltree::Document::parse(std::str::from_utf8(&out).expect("it is UTF-8")).expect("it is XML");
+    seen(out)
+}
+
+fn form(input: &[u8]) -> Seen {
+    let (text, value) = parts(input);
+    let template = match FormTemplate::parse(&text, &tokens(), &|_| false) {
+        Ok(template) => template,
+        Err(faults) => return seen(faults),
+    };
+    let mut out = Vec::new();
+    template.render(&One(&value), &mut out).expect("nothing is mandatory");
+    assert!(out.iter().all(|byte| byte.is_ascii_graphic()), "{}", String::from_utf8_lossy(&out));
+    seen(out)
+}
+
+/// Whatever the value is, the address stays the customer's. The text is a header and an entry of the query list too.
+fn url(input: &[u8]) -> Seen {
+    let (text, value) = parts(input);
+    let query = QueryTemplate::parse("q", &text, false, &tokens());
+    let header = HeaderTemplate::parse("x-a", &text, false, &tokens());
+    let mut told = Vec::new();
+    if let Ok(header) = &header
+        && header.render(&One(&value), &mut told).expect("it is optional")
+    {
+        http::HeaderValue::from_bytes(&told).expect("a header's value");
+    }
+    let template = match UrlTemplate::parse(&text, &tokens(), &|_| Need::Optional) {
+        Ok(template) => template,
+        Err(faults) => return seen((faults, query.is_ok(), told)),
+    };
+    let mut out = Vec::new();
+    let queries: Vec<QueryTemplate> = query.into_iter().collect();
+    if template.render(&queries, &One(&value), &mut out).is_err() {
+        return seen((value, told));
+    }
+    let rendered = url::Url::parse(std::str::from_utf8(&out).expect("it is UTF-8")).expect("a URL");
+    let base = url::Url::parse(template.base()).expect("a URL");
+    assert_eq!(rendered.origin(), base.origin(), "{rendered}");
+    seen((out, told))
+}
