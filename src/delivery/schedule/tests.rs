@@ -289,6 +289,22 @@ fn refusals_and_429_open_no_breaker() {
     assert!(scene.schedule.changes.is_empty());
 }
 
+/// Without a status it is the token server that could not, or would not.
+#[test]
+fn a_token_server_that_is_down_opens_the_breaker_and_one_that_refuses_does_not() {
+    for (verdict, opens) in [(Verdict::Retry, true), (Verdict::GiveUp, false)] {
+        let mut scene = Scene::new(limits(100), vec![webhook("a", None, 8)], None);
+        let reason = Some(ErrorReason::AuthenticationFailure);
+        let failed = Outcome { verdict, reason, ..outcome(None) };
+        for _ in 0..20 {
+            scene.push("a", 1, 1);
+            let ticket = scene.all().remove(0);
+            scene.end(&ticket, &failed);
+        }
+        assert_eq!(!scene.schedule.changes.is_empty(), opens, "{verdict:?}");
+    }
+}
+
 #[test]
 fn retry_after_holds_the_whole_lane_and_is_clamped() {
     let mut scene = Scene::new(limits(100), vec![webhook("a", None, 8)], None);
