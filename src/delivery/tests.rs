@@ -5,6 +5,7 @@ mod bodies;
 mod certificates;
 mod connections;
 mod proxies;
+mod responses;
 mod server;
 mod tokens;
 

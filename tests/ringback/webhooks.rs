@@ -145,6 +145,24 @@ fn an_echo_tells_no_secrets() {
     assert!(raw.contains("Basic ***") && raw.contains("/hooks?***"), "{raw}");
 }
 
+/// What is mapped of the echo is part of it.
+#[test]
+fn an_echo_that_is_mapped_tells_no_secrets_either() {
+    let mut stage = stage("webhooks-echo-mapped");
+    let mut entry = toml::Table::new();
+    entry.insert("save_in".into(), "$flow.key.echo".into());
+    entry.insert("path".into(), "password".into());
+    let mut response = toml::Table::new();
+    response.insert("type".into(), "json".into());
+    response.insert("map".into(), toml::Value::Array(vec![entry.into()]));
+    stage.set_webhook("response", response);
+    stage
+        .receiver
+        .script(|_, _| Answer::status(200).body(&json!({"password": PASSWORD}).to_string()));
+    let shown = tried(&stage, true, &[]);
+    assert_eq!(shown["outcome"]["response_variables"]["$flow.key.echo"], "***", "{shown}");
+}
+
 #[test]
 fn a_redirect_is_shown_and_not_followed() {
     let stage = stage("webhooks-redirect");

@@ -96,6 +96,7 @@ mod tests {
         let cut = position();
         assert_eq!(cut.judge(8, 80), Judged::Other, "the log was cut off at 8 and goes on");
         assert_eq!(cut.judge(9, 90), Judged::New);
+        assert_eq!(cut.judge(8, 80), Judged::Again, "by what is there now");
         assert_eq!(cut.judge(10, 10), Judged::New, "what was behind it counts no more");
         let anew = position();
         assert_eq!(anew.judge(0, 7), Judged::Other, "the topic was made anew");
