@@ -190,7 +190,8 @@ impl History {
             telling.say(What::Twice, None, says.to_owned());
         }
         self.remembered(telling);
-        for life in self.lives.iter_mut().filter(|life| !life.live) {
+        // Those that are on their way were replayed since the uuid was forgotten.
+        for life in &mut self.lives {
             life.former = true;
         }
         (self.stage, self.timed_out) = (stage, false);

@@ -157,6 +157,26 @@ fn what_the_rules_are_does_not_matter() {
     assert_eq!(world.verify(&world.options()).violations, []);
 }
 
+/// Its flow comes again when nobody remembers it, and is an execution of its own, with deliveries of the same ids.
+#[test]
+fn what_is_replayed_of_a_forgotten_uuid_may_be_scheduled_once_more() {
+    let mut world = World::new();
+    let (one, two) = (id("u", 1, &[]), id("u", 2, &["a"]));
+    world.flow("u", &["a"]);
+    world.report("u", "a", "DELIVERED");
+    world.attempt("u", one, Verdict::GiveUp);
+    world.attempt("u", two, Verdict::GiveUp);
+    world.fire(&uuid("u"));
+    let letters = world.delivery_letters();
+    world.replay(letters.last().unwrap());
+    world.flow("u", &["a"]);
+    world.attempt("u", two, Verdict::GiveUp);
+    world.attempt("u", one, Verdict::Delivered);
+    world.report("u", "a", "DELIVERED");
+    world.attempt("u", two, Verdict::Delivered);
+    assert_eq!(world.verify(&world.at_rest()).violations, []);
+}
+
 /// Panics unless the damage that `damage` does to the story is told as `what` of `of`.
 #[track_caller]
 fn check(what: What, of: &str, damage: impl FnOnce(&mut World)) {
