@@ -38,9 +38,9 @@ use std::sync::Arc;
 type Db = DBWithThreadMode<MultiThreaded>;
 
 /// Of it the write buffers take their share first: a smaller cache than theirs would hold no block, not even indexes and filters.
-const CACHE_BYTES: usize = WRITE_BUFFERS_BYTES + (24 << 20);
-const WRITE_BUFFERS_BYTES: usize = 40 << 20;
-const WRITE_BUFFER_BYTES: usize = 10 << 20;
+const CACHE_BYTES: usize = WRITE_BUFFERS_BYTES + (12 << 20);
+const WRITE_BUFFERS_BYTES: usize = 16 << 20;
+const WRITE_BUFFER_BYTES: usize = 4 << 20;
 const OPEN_FILES_MAX: i32 = 512;
 
 /// The store can't go on: the process stops, since state on a broken disk is worth nothing.
@@ -248,7 +248,9 @@ fn partition_options(cache: &Cache) -> Options {
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
-    options.set_max_write_buffer_number(3);
+    // What is taken back after a rebalance is written as fast as it is read: more than one buffer that waits for the disk, in
+    // each partition, would be memory that nothing else bounds.
+    options.set_max_write_buffer_number(2);
     options.set_compression_type(rocksdb::DBCompressionType::Lz4);
     options.set_level_zero_file_num_compaction_trigger(8);
     // Most look-ups are of uuids that nobody has heard of.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 const BATCH_BYTES: usize = 1 << 20;
 /// What all bulk loads together hold in memory.
-const BULK_BYTES: usize = 40 << 20;
+const BULK_BYTES: usize = 24 << 20;
 /// Tombstones may be gone from the changelog after this, and what they deleted would come back to life.
 const STORE_AGE_MAX_MS: u64 = 6 * 86_400_000;
 

@@ -143,8 +143,11 @@ pub(super) fn observer(settings: &KafkaSettings, isolation: &str) -> ClientConfi
         ("enable.partition.eof", "true"),
         ("auto.offset.reset", "error"),
         ("fetch.queue.backoff.ms", "5"),
-        ("queued.max.messages.kbytes", "16384"),
-        ("queued.min.messages", "100000"),
+        // A restore goes on beside the work on what was there before. Most of the changelog are small records, of which each takes
+        // some hundred bytes more in a queue.
+        ("queued.max.messages.kbytes", "2048"),
+        ("queued.min.messages", "20000"),
+        ("max.partition.fetch.bytes", "262144"),
         ("isolation.level", isolation),
     ] {
         config.set(key, value);
