@@ -4,7 +4,6 @@ use crate::admin::{self, Admin};
 use crate::codec::body;
 use crate::config::{self, Accounts, Faults, Settings};
 use crate::delivery::{Endpoint, EndpointError, TlsError, Trust};
-use crate::domain::RecordKind;
 use crate::engine::{Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Parts};
 use crate::log::{self, Cluster, LogError, Registry, RegistrySettings, Role, TopicFault, Topics};
 use crate::shutdown::{Asked, Signals};
@@ -76,8 +75,7 @@ impl App {
         let trust = Trust::new()?;
         let config = Arc::new(engine_config(&settings, accounts, &trust)?);
         let topics = &settings.topics;
-        let inputs =
-            topics.flow_complete.iter().chain(&topics.delivery_report).chain([&topics.inbox]);
+        let inputs = topics.sources().map(|(name, _)| name).chain([&topics.inbox]);
         let inputs: Vec<_> = inputs.cloned().collect();
         let metrics = Metrics::with_endpoints(&inputs, settings.http.endpoint_labels_max);
         let health = Health::new(STALL_DEADLINE);
@@ -214,7 +212,7 @@ impl App {
     async fn survey(&self) -> Result<Result<Topics, Vec<String>>, AppError> {
         let (kafka, names) = (&self.settings.kafka, &self.settings.topics);
         let counts = counts(&self.settings).await?;
-        let inputs = || names.flow_complete.iter().chain(&names.delivery_report);
+        let inputs = || names.sources().map(|(name, _)| name);
         let missing: Vec<String> =
             inputs().filter(|name| !counts.contains_key(*name)).cloned().collect();
         if !missing.is_empty() {
@@ -247,13 +245,7 @@ impl App {
                  speed: create it, or the changelog before the first start, with as many"
             );
         }
-        let kinds = [
-            (&names.flow_complete, RecordKind::Flow),
-            (&names.delivery_report, RecordKind::Report),
-        ];
-        let sources = kinds
-            .into_iter()
-            .flat_map(|(list, kind)| list.iter().map(move |name| (name, Role::Source(kind))));
+        let sources = names.sources().map(|(name, kind)| (name, Role::Source(kind)));
         let roles = sources.chain([(&names.inbox, Role::Inbox)]);
         let roles: BTreeMap<Arc<str>, Role> =
             roles.map(|(name, role)| (name.as_str().into(), role)).collect();

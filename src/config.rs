@@ -63,8 +63,10 @@ pub fn rules(
             .map(|(name, (_, rules))| (name.clone(), rules.clone()))
             .collect(),
         webhook_defaults: retry::webhook_rules(&delivery.retry, &delivery.bounds),
+        definitions: accounts.definitions.clone(),
         render_phase2,
         render_unknown,
+        look_up: crate::codec::definition::look_up,
     }
 }
 

@@ -31,7 +31,7 @@ mod tests;
 
 pub use address::{AddressPolicy, BlockedAddress};
 pub use breaker::BreakerState;
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{Endpoint, EndpointError, Message};
 pub use lane::{Appetite, Job};
 #[cfg(test)]
 pub(crate) use lanes::{AlarmClock, Attempt, Courier};

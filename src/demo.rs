@@ -130,6 +130,7 @@ fn topics() -> TopicNames {
     TopicNames {
         flow_complete: list("flow-complete"),
         delivery_report: list("sms-delivery-report"),
+        flow_started: Vec::new(),
         events: "ringback.events".to_owned(),
         dead_letter: "ringback.dead-letter".to_owned(),
         changelog: "ringback.changelog".to_owned(),
@@ -143,7 +144,7 @@ fn start_broker(
     checklist: Checklist,
 ) -> Result<Broker, BrokerError> {
     let watched = vec![names.events.clone(), names.dead_letter.clone()];
-    let inputs = names.flow_complete.iter().chain(&names.delivery_report);
+    let inputs = names.sources().map(|(name, _)| name);
     let state = [&names.changelog, &names.inbox];
     let all = inputs.chain(&watched).chain(state).cloned().collect();
     let events = names.events.clone();

@@ -14,6 +14,7 @@ mod event;
 mod evolve;
 mod id;
 mod outcome;
+mod render;
 mod retry;
 mod rules;
 mod size;
@@ -32,15 +33,20 @@ pub use event::{DeadLetterReason, Event, IgnoreReason, IgnoredRecord, RawRecord,
 pub use evolve::evolve;
 pub use id::{AccountId, DeliveryId, FlowId, PhononUuid, SmsId, WebhookName, owner};
 pub use outcome::{ErrorReason, Mapped, Outcome, RESPONSE_BYTES_KEPT, StatusType, Verdict};
+pub use render::{
+    BodyKind, Condition, Definition, Facts, LookUp, Pending, Render, Rendered, Rendering, Rule,
+    Test, Trigger,
+};
 pub use retry::RetrySchedule;
 pub use rules::{
     AccountRules, CorrelationRules, OnReportTimeout, Phase2Order, Phase2Wait, RenderPhase2,
     RenderUnknown, Rules, WebhookRules,
 };
 pub use size::{REPORTS_BYTES_MAX, STATE_BYTES_MAX};
-pub use source::{DeliveryReport, FlowComplete, Source};
+pub use source::{DeliveryReport, FlowComplete, FlowStarted, Source};
 pub use state::{
-    Class, Collected, Collection, Correlation, Delivery, Due, Flow, FlowIdentity, Phase, State,
+    Class, Collected, Collection, Correlation, Delivery, Due, Flow, FlowIdentity, Phase, Started,
+    State,
 };
 pub use status::{StatusClass, StatusTable};
 pub use time::Timestamp;

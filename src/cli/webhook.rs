@@ -3,6 +3,7 @@
 mod enable;
 mod extract;
 mod list;
+mod preview;
 mod sample;
 mod trial;
 
@@ -22,6 +23,7 @@ pub(super) enum Command {
     #[command(name = "test")]
     Trial(trial::Arguments),
     Enable(enable::Arguments),
+    Preview(preview::Arguments),
     Extract(extract::Arguments),
 }
 
@@ -30,6 +32,7 @@ pub(super) async fn run(file: &Path, command: &Command) -> ExitCode {
         Command::List(arguments) => list::run(file, arguments).await,
         Command::Trial(arguments) => trial::run(file, arguments).await,
         Command::Enable(arguments) => enable::run(file, arguments).await,
+        Command::Preview(arguments) => preview::run(file, arguments),
         Command::Extract(arguments) => extract::run(arguments),
     }
 }

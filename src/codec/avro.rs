@@ -144,6 +144,8 @@ impl Readers<'_> {
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         let resolving = match kind {
+            // It has no schema of ours: it is what its writer says.
+            RecordKind::Start => &None,
             RecordKind::Flow => &self.flow,
             RecordKind::Report => &self.report,
         };

@@ -1,7 +1,7 @@
 //! Commands, as they stand in the inbox: JSON that says everything, so that it can be forwarded as it is.
 //!
-//! `replay`: `webhook_id`, `phonon_uuid`, `account_id`, `webhook`, `phase`, `replays` (of the life that ended), `body`, and
-//! `source` {`topic`, `partition`, `offset`, `timestamp`}.
+//! `replay`: `webhook_id`, `phonon_uuid`, `account_id`, `webhook`, `phase`, `replays` (of the life that ended), `body`,
+//! `source` {`topic`, `partition`, `offset`, `timestamp`}, and what [`super::rendering`] says.
 
 mod endpoint;
 
@@ -10,9 +10,10 @@ pub use endpoint::{
 };
 
 use super::json::Object;
+use super::rendering::{self, Text};
 use super::time::parse_rfc3339;
 use crate::domain::{
-    AccountId, Command, Delivery, DeliveryId, Due, EndpointCommand, Phase, PhononUuid, Source,
+    AccountId, Command, Delivery, DeliveryId, EndpointCommand, Phase, PhononUuid, Source,
     WebhookName,
 };
 use bytes::Bytes;
@@ -44,6 +45,7 @@ pub fn write_replay(out: &mut Vec<u8>, uuid: &PhononUuid, delivery: &Delivery) {
     source.time("timestamp", delivery.source.timestamp);
     source.close();
     super::json::write_lossy(object.name("body"), &delivery.body);
+    rendering::write(&mut object, &delivery.rendering);
     object.close();
 }
 
@@ -98,31 +100,30 @@ pub fn read_command(name: &str, value: &[u8]) -> Result<InboxCommand, &'static s
     }
     let replay: Replay<'_> = serde_json::from_slice(value)
         .map_err(|_| "the command in the inbox is not the JSON of a replay")?;
-    read_replay(&replay)
+    read_replay(&replay, value)
         .ok_or("the replay in the inbox names what can't be: its id, phase, webhook, uuid or time")
 }
 
-fn read_replay(replay: &Replay<'_>) -> Option<InboxCommand> {
+fn read_replay(replay: &Replay<'_>, value: &[u8]) -> Option<InboxCommand> {
     let source = Source {
         topic: replay.source.topic.as_ref().into(),
         partition: replay.source.partition,
         offset: replay.source.offset,
         timestamp: parse_rfc3339(&replay.source.timestamp)?,
     };
+    let at = source.timestamp;
     let delivery = Delivery {
-        id: DeliveryId::parse(&replay.webhook_id)?,
-        phase: Phase::ALL.into_iter().find(|phase| phase.number() == replay.phase)?,
-        account: AccountId(replay.account_id),
-        webhook: WebhookName::new(&replay.webhook)?,
-        body: Bytes::copy_from_slice(replay.body.as_bytes()),
-        scheduled_at: source.timestamp,
-        due: Due::At(source.timestamp),
-        source,
-        attempts: 0,
         replays: replay.replays,
-        first_attempt_at: None,
-        last_attempt_at: None,
-        last_outcome: None,
+        rendering: Text::read(value)?,
+        ..Delivery::new(
+            DeliveryId::parse(&replay.webhook_id)?,
+            Phase::ALL.into_iter().find(|phase| phase.number() == replay.phase)?,
+            AccountId(replay.account_id),
+            WebhookName::new(&replay.webhook)?,
+            Bytes::copy_from_slice(replay.body.as_bytes()),
+            source,
+            at,
+        )
     };
     let uuid = PhononUuid::new(&replay.phonon_uuid)?;
     Some(InboxCommand::Of(uuid, Command::Replay(Box::new(delivery))))
@@ -136,25 +137,19 @@ mod tests {
     fn delivery() -> (PhononUuid, Delivery) {
         let uuid = PhononUuid::new("u-1").unwrap();
         let at = Timestamp::from_ms(1_697_696_721_042);
+        let source =
+            Source { topic: "flow-complete".into(), partition: 3, offset: 42, timestamp: at };
         let delivery = Delivery {
-            id: DeliveryId::derive(&uuid, 1, []),
-            phase: Phase::One,
-            account: AccountId(28),
-            webhook: WebhookName::new("crm").unwrap(),
-            body: Bytes::from_static("{\"text\":\"फोनन \\n\"}".as_bytes()),
-            source: Source {
-                topic: "flow-complete".into(),
-                partition: 3,
-                offset: 42,
-                timestamp: at,
-            },
-            scheduled_at: at,
-            due: Due::At(at),
-            attempts: 0,
             replays: 1,
-            first_attempt_at: None,
-            last_attempt_at: None,
-            last_outcome: None,
+            ..Delivery::new(
+                DeliveryId::derive(&uuid, 1, []),
+                Phase::One,
+                AccountId(28),
+                WebhookName::new("crm").unwrap(),
+                Bytes::from_static("{\"text\":\"फोनन \\n\"}".as_bytes()),
+                source,
+                at,
+            )
         };
         (uuid, delivery)
     }

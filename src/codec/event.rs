@@ -5,10 +5,12 @@
 //!
 //! | type | adds |
 //! |---|---|
+//! | `flow_started` | `flow_id`, `source` |
 //! | `flow_accepted` | `flow_id`, `sms` (absent when the gateway does not know the list), `source` |
 //! | `report_accepted` | `sms_id`, `status`, `known_status`, `waiting` (for its flow), `source` |
-//! | `record_ignored` | `record` (`flow_complete`, `delivery_report`), `reason`, `sms_id`, `source` |
-//! | `delivery_scheduled` | `due_at` (null: waits for phase 1), `sms`, `source` |
+//! | `record_ignored` | `record` (`flow_started`, `flow_complete`, `delivery_report`), `reason`, `sms_id`, `source` |
+//! | `delivery_scheduled` | `due_at` (null: waits for phase 1, or for `after`), `after` (webhook ids: they give its variables values), `sms`, `source` |
+//! | `delivery_rendered` | nothing: what it waited for has ended, and it may be attempted |
 //! | `attempt_failed` | the outcome, `retry_at` (null: it was the last) |
 //! | `delivered` | `attempts`, the outcome |
 //! | `dead_lettered`, `kind` = `delivery` | `reason`, `attempts`, `replays`, `last_outcome` {the outcome} |
@@ -23,8 +25,9 @@
 //!
 //! `source` is {`topic`, `partition`, `offset`}. The outcome's members are domain.md's: `response_status`,
 //! `response_status_code`, `response_status_type`, `response_duration` (seconds), `response_raw`, `response_truncated`,
-//! `response_variables` (what the webhook's response map found: an object of variables), `response_error`, `error_reason`; those that do not apply are absent. The answer's text is at most 4 KiB in an event, but
-//! whole, as far as it is kept, in `delivered` and in dead letters.
+//! `response_variables` (what the webhook's response map found: an object of variables), `response_error`, `error_reason`;
+//! those that do not apply are absent. The answer's text is at most 4 KiB in an event, but whole, as far as it is kept, in
+//! `delivered` and in dead letters.
 
 mod dead_letter;
 mod endpoint;
@@ -46,8 +49,8 @@ pub use super::time::{parse_rfc3339, rfc3339, write_rfc3339};
 use super::json::Object;
 use crate::domain::{
     AccountId, Collected, Correlation, DeadLetterReason, Delivery, DeliveryId, Event, Flow,
-    IgnoreReason, Outcome, PhononUuid, RESPONSE_BYTES_KEPT, RawRecord, RecordKind, SmsId, Source,
-    State, Timestamp,
+    IgnoreReason, Outcome, PhononUuid, RESPONSE_BYTES_KEPT, RawRecord, RecordKind, Rendering,
+    SmsId, Source, State, Timestamp,
 };
 use outcome::write_outcome;
 
@@ -74,6 +77,15 @@ pub fn write_event(
 ) -> bool {
     let writer = Writer { context, state_before };
     match event {
+        Event::FlowStarted { started, flow, source: from } => {
+            let account = Some(started.account);
+            let mut object = writer.open(out, "flow_started", account, context.at);
+            if let Some(id) = flow {
+                object.integer("flow_id", id.0);
+            }
+            source(&mut object, from);
+            object.close();
+        }
         Event::FlowAccepted(flow) => writer.flow_accepted(out, flow),
         Event::FlowSilenced { identity, reason, source, .. } => {
             let ignored = Ignored { kind: RecordKind::Flow, sms: None, reason: *reason, source };
@@ -127,10 +139,21 @@ pub fn write_event(
         Event::CorrelationEnded => {
             writer.open(out, "correlation_ended", writer.account(), context.at).close();
         }
+        Event::DeliveryRendered { delivery, at, .. } => {
+            let known = state_before.delivery(*delivery);
+            let account = known.map(|known| known.account).or_else(|| writer.account());
+            let mut object = writer.open(out, "delivery_rendered", account, *at);
+            match known {
+                Some(known) => about(&mut object, known),
+                None => webhook_id(&mut object, *delivery),
+            }
+            object.close();
+        }
         Event::ReportAdopted { .. }
         | Event::CollectionClosed(_)
         | Event::MarkerKept { .. }
-        | Event::MarkerExpired => return false,
+        | Event::MarkerExpired
+        | Event::StartExpired => return false,
     }
     true
 }
@@ -193,7 +216,9 @@ impl Writer<'_> {
     fn flow_accepted(&self, out: &mut Vec<u8>, flow: &Flow) {
         let account = Some(flow.identity.account);
         let mut object = self.open(out, "flow_accepted", account, self.context.at);
-        object.text("webhook", flow.webhook.as_str());
+        if let Some(webhook) = &flow.webhook {
+            object.text("webhook", webhook.as_str());
+        }
         if let Some(id) = flow.identity.flow {
             object.integer("flow_id", id.0);
         }
@@ -230,6 +255,12 @@ impl Writer<'_> {
         let mut object = self.open(out, "delivery_scheduled", account, self.context.at);
         about(&mut object, delivery);
         object.time_or_null("due_at", dead_letter::due_at(delivery));
+        if let Rendering::Pending(pending) = &delivery.rendering
+            && !pending.after.is_empty()
+        {
+            let after: Vec<String> = pending.after.iter().map(ToString::to_string).collect();
+            object.texts("after", after.iter().map(String::as_str));
+        }
         object.texts("sms", sms.iter().map(SmsId::as_str));
         source(&mut object, &delivery.source);
         object.close();

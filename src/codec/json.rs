@@ -204,6 +204,23 @@ pub(super) fn read_string(token: &[u8]) -> Option<Cow<'_, str>> {
     String::from_utf8(text).ok().map(Cow::Owned)
 }
 
+/// Appends an object of members whose values are JSON already.
+pub(super) fn write_members<'a>(
+    out: &mut Vec<u8>,
+    members: impl IntoIterator<Item = (&'a str, &'a str)>,
+) {
+    out.push(b'{');
+    for (index, (name, value)) in members.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_string(out, name);
+        out.push(b':');
+        out.extend_from_slice(value.as_bytes());
+    }
+    out.push(b'}');
+}
+
 /// Appends what `text`, the inside of a valid JSON string, spells. Half a surrogate pair becomes three bytes that are not
 /// UTF-8, so that it still differs from every other spelling.
 pub(super) fn unescape(text: &[u8], out: &mut Vec<u8>) {

@@ -1,8 +1,9 @@
 //! Dead letters, read back: what their headers tell, and the delivery that one of them holds.
 
+use super::rendering::Text;
 use super::time::parse_rfc3339;
 use crate::domain::{
-    AccountId, Delivery, DeliveryId, Due, Phase, PhononUuid, Source, Timestamp, WebhookName,
+    AccountId, Delivery, DeliveryId, Phase, PhononUuid, Source, Timestamp, WebhookName,
 };
 use bytes::Bytes;
 use serde::Deserialize;
@@ -118,20 +119,19 @@ struct Request<'a> {
 pub fn read_delivery(value: &[u8], source: Source) -> Option<(PhononUuid, Delivery)> {
     let shown: Shown<'_> = serde_json::from_slice(value).ok()?;
     let phase = Phase::ALL.into_iter().find(|phase| phase.number() == shown.phase)?;
+    let at = source.timestamp;
     let delivery = Delivery {
-        id: DeliveryId::parse(&shown.webhook_id)?,
-        phase,
-        account: AccountId(shown.account_id),
-        webhook: WebhookName::new(&shown.webhook)?,
-        body: Bytes::copy_from_slice(shown.request.body.as_bytes()),
-        scheduled_at: source.timestamp,
-        due: Due::At(source.timestamp),
-        source,
-        attempts: 0,
         replays: shown.replays,
-        first_attempt_at: None,
-        last_attempt_at: None,
-        last_outcome: None,
+        rendering: Text::read(value)?,
+        ..Delivery::new(
+            DeliveryId::parse(&shown.webhook_id)?,
+            phase,
+            AccountId(shown.account_id),
+            WebhookName::new(&shown.webhook)?,
+            Bytes::copy_from_slice(shown.request.body.as_bytes()),
+            source,
+            at,
+        )
     };
     Some((PhononUuid::new(&shown.phonon_uuid)?, delivery))
 }

@@ -6,6 +6,7 @@
 
 mod flow;
 mod report;
+mod start;
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,8 @@ use super::avro::{self, Readers, Writer};
 use super::scan::{self, Kind, Part};
 use super::{json, schema};
 use crate::domain::{
-    AccountId, DeadLetterReason, DeliveryReport, FlowComplete, FlowId, PhononUuid, RecordKind,
+    AccountId, DeadLetterReason, DeliveryReport, FlowComplete, FlowId, FlowStarted, PhononUuid,
+    RecordKind,
 };
 use std::collections::HashMap;
 
@@ -29,6 +31,8 @@ const REJECTED_IDS_MAX: usize = 10_000;
 /// What a record is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decoded {
+    /// A call begin record.
+    Start(Box<FlowStarted>),
     /// A flow complete record.
     Flow(Box<FlowComplete>),
     /// A delivery report.
@@ -214,6 +218,9 @@ impl Decoder {
 
 fn decoded(kind: RecordKind, json: &[u8], payload: &[u8], compact: &mut Vec<u8>) -> Decoded {
     let decoded = match kind {
+        RecordKind::Start => {
+            start::decode(json, compact).map(|start| Decoded::Start(Box::new(start)))
+        }
         RecordKind::Flow => flow::decode(json, compact).map(|flow| Decoded::Flow(Box::new(flow))),
         RecordKind::Report => {
             report::decode(json, payload, compact).map(|report| Decoded::Report(Box::new(report)))

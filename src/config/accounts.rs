@@ -1,8 +1,10 @@
 //! `accounts.toml` as the daemon uses it: accounts, their webhooks and their flows, parsed once.
 
 mod auth;
+mod definition;
 pub(super) mod file;
 mod response;
+mod rule;
 mod tls;
 mod url;
 mod webhook;
@@ -15,8 +17,10 @@ use super::fault::{Fault, Faults};
 use super::schema;
 use super::settings::Settings;
 use crate::delivery::Webhook;
-use crate::domain::{AccountId, AccountRules, FlowId, WebhookName, WebhookRules};
-use file::{AccountEntry, AccountsFile, FlowEntry, WebhookEntry};
+use crate::domain::{
+    AccountId, AccountRules, Definition, FlowId, Render, Rule, Trigger, WebhookName, WebhookRules,
+};
+use file::{AccountEntry, AccountsFile, FlowEntry, RuleEntry, WebhookEntry};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -30,6 +34,8 @@ pub struct Accounts {
     pub account_rates: BTreeMap<AccountId, NonZeroU32>,
     /// The webhooks: how to call them, and how often.
     pub webhooks: BTreeMap<WebhookName, (Arc<Webhook>, WebhookRules)>,
+    /// What they say and save, where that is more than the predefined bodies.
+    pub definitions: BTreeMap<WebhookName, Definition>,
 }
 
 impl Accounts {
@@ -93,6 +99,9 @@ impl Accounts {
         for (index, entry) in written.flow.iter().enumerate() {
             reader.flow(entry, &place.key("flow").item(index));
         }
+        for (index, entry) in written.rule.iter().enumerate() {
+            reader.rule(entry, &place.key("rule").item(index));
+        }
         (reader.read, reader.context.faults)
     }
 }
@@ -132,6 +141,8 @@ impl Reader<'_> {
             webhook_enabled: entry.webhook_enabled,
             default_webhook: None,
             flows: BTreeMap::new(),
+            rules: Vec::new(),
+            uses_variables: false,
         };
         self.read.accounts.insert(id, rules);
         self.http_enabled.insert(id, entry.http_enabled);
@@ -151,8 +162,68 @@ impl Reader<'_> {
         if entry.default && known {
             self.default_webhook(account, &name, place);
         }
-        let (webhook, rules) = parts.build(name.clone(), account);
+        let (webhook, rules, definition) = parts.build(name.clone(), account);
+        if definition.uses_variables()
+            && let Some(account) = self.read.accounts.get_mut(&account)
+        {
+            account.uses_variables = true;
+        }
+        let saves = webhook.response.iter().flat_map(|response| response.save_in.clone()).collect();
+        let render = (!definition.is_fixed()).then(|| Arc::new(definition) as Arc<dyn Render>);
+        self.read.definitions.insert(name.clone(), Definition { render, saves });
         self.read.webhooks.insert(name, (Arc::new(webhook), rules));
+    }
+
+    fn rule(&mut self, entry: &RuleEntry, place: &Place<'_>) {
+        let on = rule::triggers(entry, place, &mut self.context);
+        let when = rule::conditions(entry, place, &mut self.context);
+        let Some(id) = entry.account.map(AccountId) else { return };
+        if !self.is_known(id, &place.key("account")) {
+            return;
+        }
+        let about_reports = |trigger: &Trigger| {
+            matches!(trigger, Trigger::Sms(_) | Trigger::SmsFinal | Trigger::ReportTimedOut)
+        };
+        let notified =
+            self.read.accounts.get(&id).is_some_and(|account| account.notify_on_delivery);
+        if on.iter().any(about_reports) && !notified {
+            let problem =
+                format!("account {id} ignores delivery reports, so that this never comes");
+            let mend = "set \"account.sms.notifyOnDelivery\" = true at the [[account]]";
+            self.context.fault(&place.key("on"), problem, mend);
+        }
+        if on.contains(&Trigger::FlowStarted) && self.settings.topics.flow_started.is_empty() {
+            let problem = "no topic is named that call begin records come from";
+            let mend = format!("set topics.flow_started in {}", self.settings.file.display());
+            self.context.fault(&place.key("on"), problem, mend);
+        }
+        let Some(name) = entry.webhook.as_deref() else { return };
+        let webhook = WebhookName::new(name).filter(|name| {
+            self.read.webhooks.get(name).is_some_and(|(webhook, _)| webhook.account == id)
+        });
+        let Some(webhook) = webhook else {
+            // One that is there, and can't be read, has its faults already.
+            if !self.lines.contains_key(&format!("webhook {name}")) || self.is_anothers(name) {
+                let own =
+                    self.read.webhooks.iter().filter(|(_, (webhook, _))| webhook.account == id);
+                let nearest = check::nearest(name, own.map(|(name, _)| name.as_str()));
+                let mend = match nearest {
+                    Some(nearest) => format!("write `{nearest}`"),
+                    None => format!("add a [[webhook]] of account {id}, and name it here"),
+                };
+                let problem = format!("account {id} has no webhook `{name}`");
+                self.context.fault(&place.key("webhook"), problem, mend);
+            }
+            return;
+        };
+        if let Some(account) = self.read.accounts.get_mut(&id) {
+            account.uses_variables |= !when.is_empty();
+            account.rules.push((entry.flow.map(FlowId), Rule { on, when, webhook }));
+        }
+    }
+
+    fn is_anothers(&self, name: &str) -> bool {
+        WebhookName::new(name).is_some_and(|name| self.read.webhooks.contains_key(&name))
     }
 
     fn default_webhook(&mut self, account: AccountId, name: &WebhookName, place: &Place<'_>) {

@@ -89,6 +89,11 @@ pub(super) fn refused(blocked: &BlockedAddress) -> Outcome {
     none(ErrorReason::BlockedAddress, Verdict::GiveUp, blocked.to_string())
 }
 
+/// There is nothing to send: a variable has no value, or the values make no URL.
+pub(super) fn unrenderable(problem: &str) -> Outcome {
+    none(ErrorReason::InvalidFlowVar, Verdict::GiveUp, problem.to_owned())
+}
+
 /// The deadline came before the status.
 pub(super) fn timed_out() -> Outcome {
     let error = "no answer within request_timeout_ms".to_owned();

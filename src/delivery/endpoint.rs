@@ -8,12 +8,15 @@ use super::signature::sign;
 use super::tls::{TlsError, Trust};
 use super::token::Tokens;
 use super::webhook::{Auth, Webhook};
-use crate::domain::{DeliveryId, Outcome};
+use crate::codec::definition::RequestParts;
+use crate::codec::facts::Kept;
+use crate::domain::{BodyKind, DeliveryId, Outcome, Rendered};
 use base64::Engine as _;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::dns::Resolve;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
@@ -45,9 +48,21 @@ pub enum EndpointError {
     /// Its client.
     #[error("webhook {0}: the HTTP client can't be built")]
     Client(String, #[source] reqwest::Error),
+    /// There is no request to send.
+    #[error("{0}")]
+    Unrenderable(String),
     /// Its credentials.
     #[error("webhook {0}: the credentials can't be sent as a header")]
     Credentials(String),
+}
+
+/// What a request carries.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    /// The body.
+    pub body: Bytes,
+    /// What else goes into the request, where that varies.
+    pub rendered: Option<&'a Rendered>,
 }
 
 /// A webhook and its connections.
@@ -167,11 +182,27 @@ impl Endpoint {
         &self,
         id: DeliveryId,
         attempt: u32,
-        body: Bytes,
+        message: Message<'_>,
         unix_seconds: i64,
     ) -> Outcome {
-        let request = self.request(id, id.to_string(), attempt, body, unix_seconds);
-        self.exchange(request, |_| {}).await
+        match self.request(id, id.to_string(), attempt, message, unix_seconds) {
+            Ok(request) => self.exchange(request, |_| {}).await,
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// URL and headers of a request that carries `rendered`.
+    ///
+    /// # Errors
+    /// What has no value, for people.
+    pub fn parts(&self, rendered: Option<&Rendered>) -> Result<RequestParts, String> {
+        match &self.webhook.request {
+            None => Ok(RequestParts { url: self.webhook.url.clone(), headers: Vec::new() }),
+            Some(request) => {
+                let values = rendered.map_or(&b"{}"[..], |rendered| &rendered.values);
+                request.render(&Kept::read(values))
+            }
+        }
     }
 
     /// Sends `request`, and shows the head of its answer to `see_head`.
@@ -235,14 +266,36 @@ impl Endpoint {
         id: DeliveryId,
         id_text: String,
         attempt: u32,
-        body: Bytes,
+        message: Message<'_>,
         unix_seconds: i64,
-    ) -> reqwest::Request {
-        let mut request =
-            reqwest::Request::new(self.webhook.method.clone(), self.webhook.url.clone());
+    ) -> Result<reqwest::Request, Outcome> {
+        let Message { body, rendered } = message;
+        let parts = self.parts(rendered).map_err(|text| answer::unrenderable(&text))?;
+        let mut request = reqwest::Request::new(self.webhook.method.clone(), parts.url);
         let timestamp = unix_seconds.to_string();
         let headers = request.headers_mut();
         headers.clone_from(&self.headers);
+        let kind = rendered.map_or(BodyKind::Json, |rendered| rendered.kind);
+        match kind {
+            BodyKind::Json => {}
+            BodyKind::Xml => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+            }
+            BodyKind::Form => {
+                let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+                headers.insert(CONTENT_TYPE, form);
+            }
+            BodyKind::None => drop(headers.remove(CONTENT_TYPE)),
+        }
+        let mut own = BTreeSet::new();
+        for (name, value) in parts.headers {
+            // The definition's word counts, and it may say several things by one name.
+            if own.insert(name.as_str().to_owned()) {
+                headers.insert(name, value);
+            } else {
+                headers.append(name, value);
+            }
+        }
         let mut insert = |name: HeaderName, value: String| {
             // Ids, numbers and base64 are always valid header values.
             if let Ok(value) = HeaderValue::try_from(value) {
@@ -258,8 +311,10 @@ impl Endpoint {
         insert(TRACEPARENT, traceparent(id, attempt, unix_seconds));
         insert(WEBHOOK_ID, id_text);
         insert(WEBHOOK_TIMESTAMP, timestamp);
-        *request.body_mut() = Some(body.into());
-        request
+        if kind != BodyKind::None {
+            *request.body_mut() = Some(body.into());
+        }
+        Ok(request)
     }
 }
 

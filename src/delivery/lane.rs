@@ -5,8 +5,8 @@ use super::concurrency::{Concurrency, Standing};
 use super::endpoint::Endpoint;
 use super::rate::{Limit, Rate, Time};
 use crate::domain::{
-    AccountId, Class, DeliveryId, ErrorReason, Outcome, Phase, PhononUuid, Timestamp, Verdict,
-    WebhookName,
+    AccountId, Class, DeliveryId, ErrorReason, Outcome, Phase, PhononUuid, Rendered, Timestamp,
+    Verdict, WebhookName,
 };
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -34,6 +34,8 @@ pub struct Job {
     pub attempt: u32,
     /// What is sent.
     pub body: Bytes,
+    /// What else goes into the request, where that varies.
+    pub rendered: Option<Rendered>,
     /// Where it goes.
     pub webhook: WebhookName,
     /// When it was due.

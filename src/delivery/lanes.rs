@@ -4,7 +4,7 @@
 //! daemon has no task, and a busy one needs no wake-up per job.
 
 use super::breaker::BreakerState;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Message};
 use super::lane::{Appetite, Job};
 use super::schedule::{Bound, InstanceLimits, Schedule, Ticket};
 use crate::clock;
@@ -100,7 +100,8 @@ impl Attempt {
     async fn make(&self) -> Outcome {
         let Ticket { job, endpoint, .. } = &self.ticket;
         let unix_seconds = self.shared.watch.now().as_ms().div_euclid(1000);
-        endpoint.attempt(job.id, job.attempt, job.body.clone(), unix_seconds).await
+        let message = Message { body: job.body.clone(), rendered: job.rendered.as_ref() };
+        endpoint.attempt(job.id, job.attempt, message, unix_seconds).await
     }
 
     /// It ended; the next one to be made.

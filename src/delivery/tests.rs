@@ -23,6 +23,8 @@ use std::time::Duration;
 
 fn webhook(url: &str) -> Webhook {
     Webhook {
+        request: None,
+        shown: None,
         name: WebhookName::new("w").unwrap(),
         account: AccountId(1),
         url: url.parse().unwrap(),
@@ -61,7 +63,8 @@ fn policy(opened: &[&str]) -> AddressPolicy {
 }
 
 async fn attempt(endpoint: &Endpoint) -> Outcome {
-    endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, Bytes::from_static(b"{}"), 1).await
+    let message = Message { body: Bytes::from_static(b"{}"), rendered: None };
+    endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1).await
 }
 
 fn run(test: impl Future<Output = ()>) {

@@ -2,11 +2,11 @@
 //! of it.
 
 use super::address::AddressPolicy;
-use super::endpoint::{Endpoint, EndpointError};
+use super::endpoint::{Endpoint, EndpointError, Message};
 use super::resolver::{self, Resolver};
 use super::tls::Trust;
 use super::webhook::{Auth, Webhook};
-use crate::domain::{DeliveryId, Mapped, Outcome};
+use crate::domain::{DeliveryId, Mapped, Outcome, Rendered};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -26,6 +26,8 @@ pub struct TrialMessage {
     pub random: u128,
     /// The body.
     pub body: Bytes,
+    /// What else goes into the request, where that varies.
+    pub rendered: Option<Rendered>,
     /// The time of the signature.
     pub unix_seconds: i64,
 }
@@ -91,9 +93,13 @@ impl Trial {
         };
         let resolver = Resolver::new(addresses.clone(), look_up);
         let endpoint = Endpoint::resolving(webhook.clone(), trust, resolver)?;
-        let TrialMessage { random, body, unix_seconds } = message;
+        let TrialMessage { random, body, rendered, unix_seconds } = message;
         let id = DeliveryId::from_bytes(random.to_be_bytes());
-        let request = endpoint.request(id, message.id(), 1, body.clone(), *unix_seconds);
+        let said = Message { body: body.clone(), rendered: rendered.as_ref() };
+        let request =
+            endpoint.request(id, message.id(), 1, said, *unix_seconds).map_err(|outcome| {
+                EndpointError::Unrenderable(outcome.error.unwrap_or_default().into())
+            })?;
         let mut hidden = Hidden::of(webhook);
         let headers = hidden.headers(request.headers());
         let mut head = None;

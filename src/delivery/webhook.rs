@@ -4,7 +4,9 @@ use super::proxy::Proxy;
 use super::response::Response;
 use super::secret::SigningSecret;
 use super::token::ClientCredentials;
-use crate::domain::{AccountId, WebhookName};
+use crate::codec::definition::{Request, RequestParts};
+use crate::codec::facts::Kept;
+use crate::domain::{AccountId, Rendered, WebhookName};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,9 +44,20 @@ pub struct Webhook {
     pub proxy: Option<Proxy>,
     /// What is read of its answers; without it the status says all.
     pub response: Option<Arc<Response>>,
+    /// URL, query and headers, where more than `url` is sent or variables stand in it.
+    pub request: Option<Arc<Request>>,
+    /// The same without secrets, for people.
+    pub shown: Option<Arc<Request>>,
 }
 
 impl Webhook {
+    /// What a request that carries `rendered` shows of its URL and of the definition's headers; nothing when it can't be made.
+    #[must_use]
+    pub fn shown_parts(&self, rendered: Option<&Rendered>) -> Option<RequestParts> {
+        let values = rendered.map_or(&b"{}"[..], |rendered| &rendered.values);
+        self.shown.as_ref()?.render(&Kept::read(values)).ok()
+    }
+
     /// The URL for people: a query may hold a customer's token, and does not show.
     #[must_use]
     pub fn shown_url(&self) -> String {

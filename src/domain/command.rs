@@ -1,13 +1,15 @@
 //! What may be asked of a correlation. Every change enters as one of these.
 
 use super::{
-    DeadLetterReason, Delivery, DeliveryId, DeliveryReport, FlowComplete, Outcome, PhononUuid,
-    Source,
+    DeadLetterReason, Delivery, DeliveryId, DeliveryReport, FlowComplete, FlowStarted, Outcome,
+    PhononUuid, Source,
 };
 
 /// One input to [`super::decide`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// A call begin record came.
+    AcceptStart(Box<FlowStarted>, Source),
     /// A flow complete record came.
     AcceptFlow(Box<FlowComplete>, Source),
     /// A delivery report came.

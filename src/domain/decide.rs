@@ -3,8 +3,12 @@
 mod flow;
 mod outcome;
 mod phase2;
+mod release;
 mod replay;
 mod report;
+mod rule;
+mod schedule;
+mod start;
 mod timer;
 
 use super::{
@@ -16,6 +20,7 @@ use super::{
 #[must_use]
 pub fn decide(state: &State, command: &Command, rules: &Rules, now: Timestamp) -> Vec<Event> {
     let mut events = match command {
+        Command::AcceptStart(start, source) => start::accept(state, start, source, rules, now),
         Command::AcceptFlow(flow, source) => flow::accept(state, flow, source, rules, now),
         Command::AcceptReport(report, source) => report::accept(state, report, source, rules, now),
         Command::RecordOutcome { delivery, attempt, outcome } => {
@@ -27,10 +32,7 @@ pub fn decide(state: &State, command: &Command, rules: &Rules, now: Timestamp) -
         Command::FireTimer(uuid) => timer::fire(state, uuid, rules, now),
         Command::Replay(delivery) => replay::revive(state, delivery, rules, now),
     };
-    // A uuid that was forgotten may come again while a delivery of it that was replayed is still on its way: the same id,
-    // and so the same webhook, which is not sent twice.
-    let again = |event: &Event| matches!(event, Event::DeliveryScheduled { delivery, .. } if state.delivery(delivery.id).is_some());
-    events.retain(|event| !again(event));
+    end_if_done(state, rules, now, &mut events);
     events
 }
 
@@ -59,18 +61,30 @@ fn too_large(bytes: usize) -> String {
     )
 }
 
-/// The end of a correlation, if nothing of it is left once `deliveries_left` deliveries are.
-fn end_if_done(
-    account: AccountId,
-    collection: Collection,
-    deliveries_left: usize,
-    rules: &Rules,
-    now: Timestamp,
-    events: &mut Vec<Event>,
-) {
-    if deliveries_left > 0 {
-        return;
+/// The end of a correlation, if nothing of it is left after `events`.
+fn end_if_done(state: &State, rules: &Rules, now: Timestamp, events: &mut Vec<Event>) {
+    let mut open = match &state.correlation {
+        Correlation::Open(flow) => Some((flow.identity.account, flow.collection)),
+        Correlation::Unknown
+        | Correlation::AwaitingFlow(_)
+        | Correlation::Silent { .. }
+        | Correlation::Ended { .. } => None,
+    };
+    let mut left = state.deliveries.len();
+    for event in &*events {
+        match event {
+            Event::FlowAccepted(flow) => open = Some((flow.identity.account, flow.collection)),
+            Event::CollectionClosed(closed) => {
+                open = open.map(|(account, _)| (account, *closed));
+            }
+            Event::DeliveryScheduled { .. } | Event::Replayed { .. } => left += 1,
+            Event::Delivered { .. } | Event::DeadLettered { .. } => left = left.saturating_sub(1),
+            _ => {}
+        }
     }
+    let Some((account, collection)) = open.filter(|_| left == 0 && !events.is_empty()) else {
+        return;
+    };
     match collection {
         Collection::Open { .. } => return,
         Collection::Complete | Collection::NotWanted => events.push(Event::CorrelationEnded),
@@ -79,11 +93,6 @@ fn end_if_done(
     }
     let until = now.plus_ms(rules.correlation.dedup_window_ms);
     events.push(Event::MarkerKept { account, until });
-}
-
-/// Whether a delivery of phase 1 is unfinished.
-fn phase_one_pending(state: &State) -> bool {
-    state.deliveries.iter().any(|delivery| delivery.phase == super::Phase::One)
 }
 
 /// The account of the flow, once the flow is known.

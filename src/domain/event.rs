@@ -1,14 +1,23 @@
 //! What happened. Every event is a fact; most are published, and all are what the state is made of.
 
 use super::{
-    AccountId, Collected, Collection, Delivery, DeliveryId, Flow, FlowIdentity, Outcome, SmsId,
-    Source, Timestamp,
+    AccountId, Collected, Collection, Delivery, DeliveryId, Flow, FlowId, FlowIdentity, Outcome,
+    Rendering, SmsId, Source, Started, Timestamp,
 };
 use bytes::Bytes;
 
 /// One fact about one phonon-uuid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// A call begin record was accepted.
+    FlowStarted {
+        /// Which record.
+        started: Started,
+        /// Which flow.
+        flow: Option<FlowId>,
+        /// Where it stands.
+        source: Source,
+    },
     /// A flow complete record was accepted; its webhooks will be sent.
     FlowAccepted(Box<Flow>),
     /// A flow complete record was accepted that sends nothing.
@@ -53,6 +62,17 @@ pub enum Event {
         delivery: Box<Delivery>,
         /// The SMS whose reports it carries.
         sms: Vec<SmsId>,
+    },
+    /// A delivery that waited is rendered, and may be attempted.
+    DeliveryRendered {
+        /// Which.
+        delivery: DeliveryId,
+        /// What is sent.
+        body: Bytes,
+        /// What else goes into the request.
+        rendering: Rendering,
+        /// From then on.
+        at: Timestamp,
     },
     /// The collection of reports ended.
     CollectionClosed(Collection),
@@ -110,12 +130,14 @@ pub enum Event {
     },
     /// The uuid is forgotten.
     MarkerExpired,
+    /// The call begin record is forgotten.
+    StartExpired,
 }
 
 /// A record that changed nothing, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IgnoredRecord {
-    /// Which of the two source events.
+    /// Which of the source events.
     pub kind: RecordKind,
     /// Whose it says it is.
     pub account: AccountId,
@@ -132,7 +154,7 @@ pub struct IgnoredRecord {
 /// A record kept whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawRecord {
-    /// Which of the two source events, when that is known.
+    /// Which of the source events, when that is known.
     pub kind: Option<RecordKind>,
     /// Whose it says it is.
     pub account: Option<AccountId>,
@@ -147,6 +169,8 @@ pub struct RawRecord {
 /// Which source event a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordKind {
+    /// Call begin.
+    Start,
     /// Flow complete.
     Flow,
     /// Delivery report.
@@ -154,10 +178,14 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Start, Self::Flow, Self::Report];
+
     /// The word that events use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Start => "flow_started",
             Self::Flow => "flow_complete",
             Self::Report => "delivery_report",
         }

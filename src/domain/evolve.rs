@@ -1,12 +1,19 @@
 //! What an event changes.
 
+use super::render::merge;
+use super::size::bounded_mapped;
 use super::state::SEEN_MAX;
-use super::{Collected, Correlation, DeliveryId, Due, Event, Flow, Phase, SmsId, State, Timestamp};
+use super::{
+    Collected, Correlation, DeliveryId, Due, Event, Flow, Mapped, Phase, Rendering, SmsId, State,
+    Timestamp,
+};
 
 /// The state after `event`. It cannot fail: an event that does not fit changes nothing, and restoring agrees with running.
 #[must_use]
 pub fn evolve(mut state: State, event: &Event) -> State {
     match event {
+        Event::FlowStarted { started, .. } => state.started = Some(*started),
+        Event::StartExpired => state.started = None,
         Event::FlowAccepted(flow) => open(&mut state, flow),
         Event::FlowSilenced { identity, reason, until, .. } => {
             state.correlation =
@@ -25,7 +32,10 @@ pub fn evolve(mut state: State, event: &Event) -> State {
             }
         }
         Event::DeliveryScheduled { delivery, sms } => {
-            spend_reports(&mut state, sms);
+            // A rule's webhook comes beside those that were promised.
+            if delivery.phase == Phase::Two {
+                spend_reports(&mut state, sms);
+            }
             state.deliveries.push(delivery.as_ref().clone());
         }
         Event::Replayed { delivery } => state.deliveries.push(delivery.as_ref().clone()),
@@ -49,9 +59,18 @@ pub fn evolve(mut state: State, event: &Event) -> State {
                 }
             }
         }
-        Event::Delivered { delivery, at, .. } | Event::DeadLettered { delivery, at, .. } => {
-            finish(&mut state, delivery.id, *at);
+        Event::DeliveryRendered { delivery, body, rendering, at } => {
+            if let Some(row) = state.deliveries.iter_mut().find(|row| row.id == *delivery) {
+                row.body = body.clone();
+                row.rendering = rendering.clone();
+                row.due = Due::At(*at);
+            }
         }
+        Event::Delivered { delivery, at, outcome, .. } => {
+            finish(&mut state, delivery.id, *at);
+            keep_mapped(&mut state, &outcome.mapped);
+        }
+        Event::DeadLettered { delivery, at, .. } => finish(&mut state, delivery.id, *at),
         Event::MarkerKept { account, until } => {
             state.correlation = Correlation::Ended { account: *account, until: *until };
         }
@@ -114,6 +133,7 @@ fn adopted(state: &mut State, sms: &SmsId) {
             if report.account == account && report.sms == *sms {
                 report.expires_at = None;
                 report.raw = None;
+                report.status = None;
             }
         }
     }
@@ -137,14 +157,24 @@ fn spend_reports(state: &mut State, sms: &[SmsId]) {
     }
 }
 
+/// Ends a delivery, and lets go those that wait for it; what is not rendered waits until it is.
 fn finish(state: &mut State, id: DeliveryId, at: Timestamp) {
-    let finished = state.deliveries.iter().position(|row| row.id == id);
-    let Some(phase) = finished.map(|index| state.deliveries.remove(index).phase) else { return };
-    if phase == Phase::One {
-        for row in &mut state.deliveries {
-            if row.due == Due::AfterPhaseOne {
-                row.due = Due::At(at);
-            }
+    let Some(index) = state.deliveries.iter().position(|row| row.id == id) else { return };
+    let finished = state.deliveries.remove(index);
+    for row in &mut state.deliveries {
+        let is_rendered = !matches!(row.rendering, Rendering::Pending(_));
+        if row.due == Due::Waiting && is_rendered && row.waits_for(&finished) {
+            row.due = Due::At(at);
         }
+    }
+}
+
+/// What answers gave is at hand for later webhooks of the same uuid, where those use variables.
+fn keep_mapped(state: &mut State, newer: &[Mapped]) {
+    if let Correlation::Open(flow) = &mut state.correlation
+        && flow.record.is_some()
+    {
+        merge(&mut flow.mapped, newer);
+        bounded_mapped(&mut flow.mapped);
     }
 }

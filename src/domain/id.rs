@@ -73,6 +73,16 @@ impl DeliveryId {
         phase: u8,
         sms: impl IntoIterator<Item = &'a SmsId>,
     ) -> Self {
+        Self::of(uuid, phase, sms.into_iter().map(|id| id.0.as_bytes()))
+    }
+
+    /// The id of the delivery of a rule for `uuid`: `parts` tell what it was sent upon, and where to.
+    #[must_use]
+    pub fn of_rule<'a>(uuid: &PhononUuid, parts: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::of(uuid, 0, parts.into_iter().map(str::as_bytes))
+    }
+
+    fn of<'a>(uuid: &PhononUuid, phase: u8, parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hash = Xxh3::new();
         let mut part = |bytes: &[u8]| {
             // Lengths keep ("ab", "c") and ("a", "bc") apart.
@@ -81,8 +91,8 @@ impl DeliveryId {
         };
         part(uuid.0.as_bytes());
         part(&[phase]);
-        for id in sms {
-            part(id.0.as_bytes());
+        for bytes in parts {
+            part(bytes);
         }
         Self(hash.digest128())
     }

@@ -1,6 +1,6 @@
 //! What the configuration says, as far as decisions need it.
 
-use super::{AccountId, FlowId, RetrySchedule, StatusTable, WebhookName};
+use super::{AccountId, Definition, FlowId, LookUp, RetrySchedule, Rule, StatusTable, WebhookName};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -61,6 +61,24 @@ pub struct AccountRules {
     pub default_webhook: Option<WebhookName>,
     /// `[[flow]]` entries: whether the flow enables its webhooks.
     pub flows: BTreeMap<FlowId, bool>,
+    /// Webhooks beside the two phases, with the one flow that each is about, if it is not about all of them.
+    pub rules: Vec<(Option<FlowId>, Rule)>,
+    /// Its webhooks or rules use variables, so that flow complete records are kept whole.
+    pub uses_variables: bool,
+}
+
+impl AccountRules {
+    /// Whether webhooks of `flow` are enabled, whose record says `record`.
+    pub(super) fn enables(&self, flow: Option<FlowId>, record: Option<bool>) -> bool {
+        let entry = flow.and_then(|id| self.flows.get(&id).copied());
+        entry.or(record).or(self.webhook_enabled).unwrap_or(false)
+    }
+
+    /// The rules of `flow`.
+    pub(super) fn rules_of(&self, flow: Option<FlowId>) -> impl Iterator<Item = &Rule> {
+        let of = self.rules.iter().filter(move |(of, _)| of.is_none() || *of == flow);
+        of.map(|(_, rule)| rule)
+    }
 }
 
 /// How often and how long a webhook's deliveries are tried.
@@ -95,12 +113,16 @@ pub struct Rules {
     pub accounts: BTreeMap<AccountId, AccountRules>,
     /// The configured webhooks.
     pub webhooks: BTreeMap<WebhookName, WebhookRules>,
+    /// What they say and save, where that is more than the predefined bodies.
+    pub definitions: BTreeMap<WebhookName, Definition>,
     /// For a delivery whose webhook is not configured any more.
     pub webhook_defaults: WebhookRules,
     /// The codec's renderer; it is a pure function.
     pub render_phase2: RenderPhase2,
     /// The codec's renderer; it is a pure function.
     pub render_unknown: RenderUnknown,
+    /// The codec's look-up; it is a pure function.
+    pub look_up: LookUp,
 }
 
 impl Rules {

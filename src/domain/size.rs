@@ -7,8 +7,8 @@
 use super::outcome::{ERROR_BYTES_STORED, RESPONSE_BYTES_STORED};
 use super::state::SEEN_MAX;
 use super::{
-    Collected, Collection, Correlation, Delivery, Flow, PhononUuid, SmsId, Source, State,
-    WebhookName,
+    Collected, Collection, Correlation, Delivery, Facts, Flow, Mapped, PhononUuid, Rendering,
+    SmsId, Source, State, WebhookName,
 };
 use bytes::Bytes;
 
@@ -19,11 +19,14 @@ pub const STATE_BYTES_MAX: usize = 16 << 20;
 /// keys, still fits into a record when it is a dead letter, where each of its quotes is two characters.
 pub const REPORTS_BYTES_MAX: usize = 4 << 20;
 
+/// What is kept of what answers gave to one uuid.
+const MAPPED_BYTES_MAX: usize = 64 * 1024;
+
 /// A number, or the length of a text.
 const LONG: usize = 10;
 const SOURCE: usize = 4 * LONG;
 /// The schema's fingerprint, the numbers of the variants, the ends of arrays, and the markers that hold nothing else.
-const STATE: usize = 128;
+const STATE: usize = 160;
 const OUTCOME: usize = 7 * LONG + RESPONSE_BYTES_STORED + ERROR_BYTES_STORED;
 const DELIVERY: usize = 16 + 13 * LONG + SOURCE + OUTCOME;
 const COLLECTED: usize = 10 * LONG + SOURCE + 8 * SEEN_MAX;
@@ -85,8 +88,34 @@ impl State {
 impl Delivery {
     /// What it takes of its row, whatever comes of its attempts.
     pub(super) fn bytes_max(&self) -> usize {
-        DELIVERY + topic(&self.source) + self.webhook.as_str().len() + self.body.len()
+        let rendering = match &self.rendering {
+            Rendering::Fixed => 0,
+            Rendering::Done(rendered) => LONG + rendered.values.len(),
+            Rendering::Pending(pending) => facts(&pending.facts) + LONG + 16 * pending.after.len(),
+        };
+        DELIVERY + topic(&self.source) + self.webhook.as_str().len() + self.body.len() + rendering
     }
+}
+
+fn facts(facts: &Facts) -> usize {
+    let reports: usize = facts.reports.iter().map(|report| LONG + report.len()).sum();
+    4 * LONG + length(facts.record.as_ref()) + reports + mapped(&facts.mapped)
+}
+
+fn mapped(mapped: &[Mapped]) -> usize {
+    mapped.iter().map(|it| 2 * LONG + it.save_in.len() + it.value.len()).sum()
+}
+
+/// Forgets the oldest, so that answers never make a row too large.
+pub(super) fn bounded_mapped(values: &mut Vec<Mapped>) {
+    let mut bytes = mapped(values);
+    values.retain(|it| {
+        let fits = bytes <= MAPPED_BYTES_MAX;
+        if !fits {
+            bytes -= mapped(std::slice::from_ref(it));
+        }
+        fits
+    });
 }
 
 /// A flow with its reports, and with the deliveries that may be made of them and of the SMS that never report.
@@ -94,8 +123,9 @@ fn flow(flow: &Flow) -> usize {
     let list = flow.sms.as_deref().unwrap_or_default();
     let listed: usize = list.iter().map(|sms| LONG + sms.as_str().len()).sum();
     let reports: usize = flow.reports.iter().map(collected).sum();
-    let kept =
-        FLOW + topic(&flow.source) + flow.webhook.as_str().len() + length(flow.keys.as_ref());
+    let webhook = flow.webhook.as_ref().map_or(0, |name| name.as_str().len());
+    let record = flow.record.as_ref().map_or(0, |record| record.len() + MAPPED_BYTES_MAX);
+    let kept = FLOW + topic(&flow.source) + webhook + length(flow.keys.as_ref()) + record;
     kept + listed + reports + to_come(flow)
 }
 
@@ -140,6 +170,7 @@ fn collected(report: &Collected) -> usize {
         + topics * topic(&report.source)
         + length(report.body.as_ref())
         + length(report.raw.as_ref())
+        + report.status.as_ref().map_or(0, |status| status.len())
 }
 
 fn topic(source: &Source) -> usize {

@@ -35,6 +35,25 @@ pub struct FlowComplete {
     pub body: Bytes,
     /// Where `keys` stands in `body`.
     pub keys: Range<usize>,
+    /// The whole record as compact JSON.
+    pub record: Bytes,
+    /// A hash of the decoded content, the same in every encoding.
+    pub content: u64,
+}
+
+/// A call begin record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowStarted {
+    /// The flow's execution.
+    pub uuid: PhononUuid,
+    /// Whose flow it is.
+    pub account: AccountId,
+    /// Which flow it is, when the gateway says so.
+    pub flow: Option<FlowId>,
+    /// The record's own word on whether its flow triggers webhooks.
+    pub webhook_enabled: Option<bool>,
+    /// The whole record as compact JSON.
+    pub record: Bytes,
     /// A hash of the decoded content, the same in every encoding.
     pub content: u64,
 }

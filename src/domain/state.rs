@@ -1,8 +1,8 @@
 //! What is kept of one phonon-uuid: its correlation, and its deliveries that are not finished.
 
 use super::{
-    AccountId, DeliveryId, FlowId, IgnoreReason, Outcome, SmsId, Source, StatusClass, Timestamp,
-    WebhookName,
+    AccountId, DeliveryId, FlowId, IgnoreReason, Mapped, Outcome, Rendering, SmsId, Source,
+    StatusClass, Timestamp, WebhookName,
 };
 use bytes::Bytes;
 
@@ -13,18 +13,42 @@ pub struct State {
     pub correlation: Correlation,
     /// The outbox rows of the uuid.
     pub deliveries: Vec<Delivery>,
+    /// The call begin record that was accepted of it, to tell duplicates.
+    pub started: Option<Started>,
+}
+
+/// Which call begin record was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Whose flow.
+    pub account: AccountId,
+    /// The hash of the record's content.
+    pub content: u64,
+    /// Then it is forgotten.
+    pub until: Timestamp,
 }
 
 impl State {
     /// Whether nothing is known, so that nothing is stored.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.correlation == Correlation::Unknown && self.deliveries.is_empty()
+        self.correlation == Correlation::Unknown
+            && self.deliveries.is_empty()
+            && self.started.is_none()
     }
 
     /// When [`super::Command::FireTimer`] is due next.
     #[must_use]
     pub fn timer(&self) -> Option<Timestamp> {
+        let started = self.started.map(|started| started.until);
+        match (started, self.correlation_timer()) {
+            (Some(started), Some(correlation)) => Some(started.min(correlation)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// When the correlation's own time has come.
+    pub(super) fn correlation_timer(&self) -> Option<Timestamp> {
         match &self.correlation {
             Correlation::Unknown => None,
             Correlation::AwaitingFlow(reports) => reports.iter().filter_map(|r| r.expires_at).min(),
@@ -91,8 +115,8 @@ pub struct Flow {
     pub accepted_at: Timestamp,
     /// Where it stands in Kafka.
     pub source: Source,
-    /// Where its phase 1 went.
-    pub webhook: WebhookName,
+    /// Where its phase 1 went; nowhere when its account has no default webhook, but rules.
+    pub webhook: Option<WebhookName>,
     /// The flow's keys as JSON, when the account attaches them to phase 2.
     pub keys: Option<Bytes>,
     /// The SMS that the flow sent, when the gateway knows.
@@ -101,6 +125,10 @@ pub struct Flow {
     pub reports: Vec<Collected>,
     /// Whether reports are still awaited.
     pub collection: Collection,
+    /// The flow complete record, whole, as compact JSON, when webhooks of its account say more than the predefined bodies do.
+    pub record: Option<Bytes>,
+    /// What the answers to its webhooks gave so far, as long as the record is kept.
+    pub mapped: Vec<Mapped>,
 }
 
 /// Whether reports of a flow are still awaited.
@@ -140,6 +168,8 @@ pub struct Collected {
     pub source: Source,
     /// When it stops waiting for its flow.
     pub expires_at: Option<Timestamp>,
+    /// The status as it came, while it waits for its flow.
+    pub status: Option<Box<str>>,
 }
 
 impl Collected {
@@ -152,9 +182,11 @@ impl Collected {
 /// So many content hashes of one SMS are kept.
 pub(super) const SEEN_MAX: usize = 16;
 
-/// The two webhooks of a flow.
+/// The two webhooks of a flow, and those beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// A rule's webhook, which belongs to neither phase.
+    Rule,
     /// The flow-complete webhook.
     One,
     /// The delivery-status webhook.
@@ -162,22 +194,24 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::One, Self::Two];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Rule, Self::One, Self::Two];
 
-    /// 1 or 2.
+    /// 1 or 2; 0 for a rule's.
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {
+            Self::Rule => 0,
             Self::One => 1,
             Self::Two => 2,
         }
     }
 
-    /// "1" or "2", as labels and headers spell it.
+    /// "0", "1" or "2", as labels and headers spell it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Rule => "0",
             Self::One => "1",
             Self::Two => "2",
         }
@@ -189,8 +223,8 @@ impl Phase {
 pub enum Due {
     /// From then on.
     At(Timestamp),
-    /// Once phase 1 is delivered or given up.
-    AfterPhaseOne,
+    /// Once what it waits for is delivered or given up: phase 1, or what its rendering says.
+    Waiting,
 }
 
 /// First attempts and retries wait apart and leave by slots of their own, so that neither delays the other.
@@ -218,8 +252,10 @@ pub struct Delivery {
     pub account: AccountId,
     /// Where it goes.
     pub webhook: WebhookName,
-    /// What is sent, the same in every attempt.
+    /// What is sent, the same in every attempt; until it is rendered, the predefined body.
     pub body: Bytes,
+    /// What else goes into its request.
+    pub rendering: Rendering,
     /// The record that triggered it.
     pub source: Source,
     /// When it was scheduled.
@@ -239,9 +275,46 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// A delivery that nothing happened to yet, due at once.
+    #[must_use]
+    pub fn new(
+        id: DeliveryId,
+        phase: Phase,
+        account: AccountId,
+        webhook: WebhookName,
+        body: Bytes,
+        source: Source,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            phase,
+            account,
+            webhook,
+            body,
+            rendering: Rendering::Fixed,
+            source,
+            scheduled_at: now,
+            due: Due::At(now),
+            attempts: 0,
+            replays: 0,
+            first_attempt_at: None,
+            last_attempt_at: None,
+            last_outcome: None,
+        }
+    }
+
     /// Where it waits.
     #[must_use]
     pub const fn class(&self) -> Class {
         if self.attempts == 0 { Class::First } else { Class::Retry }
+    }
+
+    /// Whether it leaves, if it waits, only after `other`.
+    pub(super) fn waits_for(&self, other: &Self) -> bool {
+        match &self.rendering {
+            Rendering::Pending(pending) => pending.after.contains(&other.id),
+            Rendering::Fixed | Rendering::Done(_) => other.phase == Phase::One,
+        }
     }
 }

@@ -115,6 +115,8 @@ fn rules() -> Rules {
     };
     let other = AccountRules { default_webhook: WebhookName::new("other"), ..ours.clone() };
     Rules {
+        definitions: std::collections::BTreeMap::new(),
+        look_up: |_, _| None,
         correlation: CorrelationRules {
             phase2_wait: Phase2Wait::All,
             phase2_order: Phase2Order::Strict,
@@ -187,6 +189,7 @@ fn flow_of(list: &str) -> FlowComplete {
 /// The record of a flow whose gateway does not know what it sent.
 fn flow() -> FlowComplete {
     FlowComplete {
+        record: bytes::Bytes::new(),
         uuid: uuid(),
         account: OURS,
         flow: Some(FLOW),

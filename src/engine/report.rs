@@ -45,6 +45,7 @@ impl<L: Log> Shell<L> {
 
     fn tell_event(&self, event: &Event) {
         match event {
+            Event::FlowStarted { source, .. } => self.source(source, SourceResult::Accepted),
             Event::FlowAccepted(flow) => self.source(&flow.source, SourceResult::Accepted),
             Event::FlowSilenced { source, reason, .. } => self.ignored(source, *reason, false),
             Event::ReportAccepted { report, known, .. } => {
@@ -59,7 +60,7 @@ impl<L: Log> Shell<L> {
             Event::RecordDeadLettered { record, reason, .. } => {
                 self.metrics.dead_letter(*reason);
                 // A report that waited was counted when it was accepted.
-                if record.sms.is_none() || record.kind == Some(RecordKind::Flow) {
+                if record.sms.is_none() || record.kind != Some(RecordKind::Report) {
                     self.source(&record.source, SourceResult::DeadLettered);
                 }
             }
@@ -76,6 +77,8 @@ impl<L: Log> Shell<L> {
             Event::ReportTimedOut { .. } => self.metrics.report_timeout(),
             Event::ReportAdopted { .. }
             | Event::DeliveryScheduled { .. }
+            | Event::DeliveryRendered { .. }
+            | Event::StartExpired
             | Event::CollectionClosed(_)
             | Event::AttemptFailed { .. }
             | Event::CorrelationEnded
@@ -239,11 +242,14 @@ fn log_event(uuid: &PhononUuid, event: &Event) {
         Event::ReportTimedOut { missing } => {
             tracing::info!(phonon_uuid, missing = missing.len(), "reports did not come in time");
         }
-        Event::FlowAccepted(_)
+        Event::FlowStarted { .. }
+        | Event::FlowAccepted(_)
         | Event::FlowSilenced { .. }
         | Event::ReportAccepted { .. }
         | Event::ReportAdopted { .. }
         | Event::DeliveryScheduled { .. }
+        | Event::DeliveryRendered { .. }
+        | Event::StartExpired
         | Event::CollectionClosed(_)
         | Event::CorrelationEnded
         | Event::MarkerKept { .. }

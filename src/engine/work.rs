@@ -10,7 +10,7 @@ use crate::codec::row::{self, Meta};
 use crate::delivery::{Attempted, BreakerState, Endpoint};
 use crate::domain::{
     AccountId, Command, Correlation, DeadLetterReason, Delivery, EndpointEvent, EndpointState,
-    Event, PhononUuid, RawRecord, Rules, State, Timestamp, WebhookName, decide, evolve,
+    Event, PhononUuid, RawRecord, Rendering, Rules, State, Timestamp, WebhookName, decide, evolve,
 };
 use crate::failpoint::{self, Failpoint};
 use crate::log::{Outgoing, Place, Record, TopicNames};
@@ -249,12 +249,15 @@ impl Work {
                     event::record_headers(&record.source, *reason, record.account, detail);
                 self.raw_dead_letter(Some(key), record.payload.as_ref().or(raw), headers);
             }
-            Event::FlowAccepted(_)
+            Event::FlowStarted { .. }
+            | Event::FlowAccepted(_)
             | Event::FlowSilenced { .. }
             | Event::ReportAccepted { .. }
             | Event::ReportAdopted { .. }
             | Event::RecordIgnored(_)
             | Event::DeliveryScheduled { .. }
+            | Event::DeliveryRendered { .. }
+            | Event::StartExpired
             | Event::CollectionClosed(_)
             | Event::AttemptFailed { .. }
             | Event::Delivered { .. }
@@ -275,11 +278,20 @@ impl Work {
         view: &View<'_>,
     ) {
         let endpoint = (view.endpoint)(&delivery.webhook);
-        let headers: Vec<(&str, &str)> =
+        let rendered = match &delivery.rendering {
+            Rendering::Done(rendered) => Some(rendered),
+            Rendering::Fixed | Rendering::Pending(_) => None,
+        };
+        let parts = endpoint.as_ref().and_then(|it| it.webhook().shown_parts(rendered));
+        let mut headers: Vec<(&str, &str)> =
             endpoint.iter().flat_map(|endpoint| endpoint.public_headers()).collect();
+        for (name, value) in parts.iter().flat_map(|parts| &parts.headers) {
+            headers.retain(|(known, _)| known != name);
+            headers.extend(value.to_str().ok().map(|value| (name.as_str(), value)));
+        }
         let request = endpoint.as_ref().map(|endpoint| RequestView {
             method: endpoint.webhook().method.as_str(),
-            url: endpoint.webhook().url.as_str(),
+            url: parts.as_ref().map_or(&endpoint.webhook().url, |parts| &parts.url).as_str(),
             headers: &headers,
         });
         let start = self.buffer.len();
@@ -427,6 +439,7 @@ impl Work {
 /// Whose uuid it is, as far as is known.
 fn account(state: &State, command: &Command) -> Option<AccountId> {
     match command {
+        Command::AcceptStart(start, _) => return Some(start.account),
         Command::AcceptFlow(flow, _) => return Some(flow.account),
         Command::AcceptReport(report, _) => return Some(report.account),
         Command::Replay(delivery) => return Some(delivery.account),

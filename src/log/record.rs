@@ -171,6 +171,11 @@ impl Topics {
             command: Box::new(command),
         };
         let body = match decoded {
+            Decoded::Start(start) => command(
+                &start.uuid.clone(),
+                RecordKind::Start,
+                Command::AcceptStart(start, source.clone()),
+            ),
             Decoded::Flow(flow) => command(
                 &flow.uuid.clone(),
                 RecordKind::Flow,
@@ -218,8 +223,7 @@ impl Topics {
 #[must_use]
 pub fn origin<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<(RecordKind, Source)> {
     let [kind, topic, partition, offset, timestamp] = FORWARDED_HEADERS.map(header);
-    let kind =
-        [RecordKind::Flow, RecordKind::Report].into_iter().find(|k| Some(k.as_str()) == kind)?;
+    let kind = RecordKind::ALL.into_iter().find(|k| Some(k.as_str()) == kind)?;
     let source = Source {
         topic: topic?.into(),
         partition: partition?.parse().ok()?,

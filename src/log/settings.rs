@@ -1,5 +1,6 @@
 //! What the log needs to know of the configuration.
 
+use crate::domain::RecordKind;
 use std::collections::BTreeMap;
 
 /// `[kafka]`
@@ -37,6 +38,8 @@ pub struct TopicNames {
     pub flow_complete: Vec<String>,
     /// Delivery reports.
     pub delivery_report: Vec<String>,
+    /// Call begin records; none unless a rule is upon them.
+    pub flow_started: Vec<String>,
     /// Every fact.
     pub events: String,
     /// What was given up.
@@ -45,6 +48,18 @@ pub struct TopicNames {
     pub changelog: String,
     /// Forwarded records and operators' commands.
     pub inbox: String,
+}
+
+impl TopicNames {
+    /// The topics of source events, with what each holds.
+    pub fn sources(&self) -> impl Iterator<Item = (&String, RecordKind)> {
+        let kinds = [
+            (&self.flow_started, RecordKind::Start),
+            (&self.flow_complete, RecordKind::Flow),
+            (&self.delivery_report, RecordKind::Report),
+        ];
+        kinds.into_iter().flat_map(|(list, kind)| list.iter().map(move |name| (name, kind)))
+    }
 }
 
 /// `[schema_registry]`

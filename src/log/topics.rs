@@ -156,9 +156,11 @@ pub async fn survey(
         .collect();
     let real = describe(settings, &existing).await?;
     let mut states: Vec<TopicState> = Vec::new();
-    for (role, list) in
-        [("flow complete", &names.flow_complete), ("delivery reports", &names.delivery_report)]
-    {
+    for (role, list) in [
+        ("flow started", &names.flow_started),
+        ("flow complete", &names.flow_complete),
+        ("delivery reports", &names.delivery_report),
+    ] {
         states.extend(list.iter().map(|name| TopicState {
             name: name.clone(),
             role,
@@ -252,7 +254,7 @@ pub async fn create_missing(
     names: &TopicNames,
 ) -> Result<Vec<String>, LogError> {
     let counts = counts(settings).await?;
-    let inputs = names.flow_complete.iter().chain(&names.delivery_report);
+    let inputs = names.sources().map(|(name, _)| name);
     let largest = inputs.filter_map(|name| counts.get(name)).max().copied();
     // The changelog's partitions are there for good, and so they are not guessed.
     let Some(partitions) = counts.get(&names.changelog).copied().or(largest) else {

@@ -213,7 +213,7 @@ impl Letters {
     fn counts(&self) -> Result<Counts, ReplayError> {
         let topics = &self.topics;
         let mut inputs = BTreeMap::new();
-        for topic in topics.flow_complete.iter().chain(&topics.delivery_report) {
+        for (topic, _) in topics.sources() {
             inputs.insert(topic.clone(), self.scanner.partitions(topic)?.unwrap_or(0));
         }
         Ok(Counts {

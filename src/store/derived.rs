@@ -28,7 +28,7 @@ impl Derived {
     /// What `state` gives.
     #[must_use]
     pub fn of(state: &State) -> Self {
-        let held = state.deliveries.iter().filter(|row| row.due == Due::AfterPhaseOne).count();
+        let held = state.deliveries.iter().filter(|row| row.due == Due::Waiting).count();
         Self {
             stage: match &state.correlation {
                 Correlation::Unknown => Stage::Unknown,
@@ -54,7 +54,7 @@ impl State {
     pub fn due_keys(&self) -> impl Iterator<Item = (&WebhookName, DueKey)> {
         self.deliveries.iter().filter_map(|row| match row.due {
             Due::At(due) => Some((&row.webhook, DueKey { class: row.class(), due, id: row.id })),
-            Due::AfterPhaseOne => None,
+            Due::Waiting => None,
         })
     }
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 /// A delivery of the account 28 that is due then.
 pub(super) fn delivery(webhook: &str, n: u8, due: i64) -> Delivery {
     Delivery {
+        rendering: crate::domain::Rendering::Fixed,
         id: DeliveryId::from_bytes([n; 16]),
         phase: Phase::One,
         account: AccountId(28),
@@ -35,7 +36,11 @@ pub(super) fn delivery(webhook: &str, n: u8, due: i64) -> Delivery {
 /// A state with a timer and these deliveries.
 pub(super) fn ended(until: i64, deliveries: Vec<Delivery>) -> State {
     let until = Timestamp::from_ms(until);
-    State { correlation: Correlation::Ended { account: AccountId(28), until }, deliveries }
+    State {
+        started: None,
+        correlation: Correlation::Ended { account: AccountId(28), until },
+        deliveries,
+    }
 }
 
 pub(super) fn uuid(n: u64) -> PhononUuid {

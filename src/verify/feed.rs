@@ -52,10 +52,12 @@ impl Evidence {
     fn told(&mut self, partition: i32, uuid: &str, told: &Told<'_>) {
         let source = match &told.fact {
             Fact::FlowAccepted(source)
+            | Fact::FlowStarted(source)
             | Fact::ReportAccepted { source, .. }
             | Fact::RecordIgnored { source, .. }
             | Fact::RecordDeadLettered { source, .. } => Some(source),
             Fact::Scheduled { .. }
+            | Fact::Rendered(_)
             | Fact::AttemptFailed { .. }
             | Fact::Delivered { .. }
             | Fact::DeadLettered { .. }
@@ -93,8 +95,9 @@ impl Evidence {
         let counts = &mut self.counts;
         match &told.fact {
             Fact::FlowAccepted(_)
+            | Fact::FlowStarted(_)
             | Fact::ReportAccepted { .. }
-            | Fact::RecordIgnored { record: RecordKind::Flow, .. } => {
+            | Fact::RecordIgnored { record: RecordKind::Flow | RecordKind::Start, .. } => {
                 if let Some(entry) = entry {
                     self.ledgers.told_directly(entry, uuid, partition);
                 }
@@ -116,6 +119,7 @@ impl Evidence {
             Fact::AttemptFailed { .. } => counts.failed += 1,
             Fact::Delivered { .. } => counts.delivered += 1,
             Fact::RecordIgnored { record: RecordKind::Report, .. }
+            | Fact::Rendered(_)
             | Fact::ReportTimedOut
             | Fact::CorrelationEnded
             | Fact::Other => {}

@@ -126,6 +126,8 @@ impl History {
             Fact::RecordIgnored { record: RecordKind::Flow, reason, .. } => {
                 self.ignored(reason, telling)
             }
+            Fact::FlowStarted(_) | Fact::RecordIgnored { record: RecordKind::Start, .. } => {}
+            Fact::Rendered(about) => self.rendered(about, telling),
             Fact::RecordIgnored { record: RecordKind::Report, .. } => {
                 self.waiting
                     .retain(|known| known.source.is_none() || known.source != telling.source);
@@ -134,7 +136,9 @@ impl History {
                 self.missing(telling)
             }
             Fact::RecordDeadLettered { .. } | Fact::Other => {}
-            Fact::Scheduled { about, due_at } => self.scheduled(about, *due_at, telling),
+            Fact::Scheduled { about, due_at, pending } => {
+                self.scheduled(about, *due_at, *pending, telling);
+            }
             Fact::AttemptFailed { about, attempt, retry_at } => {
                 self.attempt(about, *attempt, telling);
                 if let Some(life) = self.lives.iter_mut().find(|life| life.id == about.id) {
@@ -270,20 +274,25 @@ impl History {
         &mut self,
         about: &About<'_>,
         due_at: Option<Timestamp>,
+        pending: bool,
         telling: &mut Telling<'_>,
     ) {
-        self.expect(&[Stage::Open], "delivery_scheduled", telling);
-        if self.stage == Stage::Unsure {
+        // A rule's may be upon the start of a flow, of which nothing else is known yet.
+        if about.phase != 0 {
+            self.expect(&[Stage::Open], "delivery_scheduled", telling);
+        }
+        if about.phase != 0 && self.stage == Stage::Unsure {
             self.stage = Stage::Open;
         }
-        let phase_one = self.lives.iter().any(|life| life.live && life.phase == 1);
-        if due_at.is_none() && !phase_one && !self.cut {
-            let says = "the delivery waits for phase 1, which is not on its way".to_owned();
+        let waited_for = |life: &Life| life.live && (life.phase == 1 || pending);
+        if due_at.is_none() && !self.lives.iter().any(waited_for) && !self.cut {
+            let says = "the delivery waits for one that is not on its way".to_owned();
             telling.say(What::Stuck, Some(about.id), says);
         }
         let mut life = Life {
-            due: due_at.map_or(When::AfterPhaseOne, When::At),
-            held: due_at.is_none(),
+            due: due_at.map_or(When::Waiting, When::At),
+            held: due_at.is_none() && !pending,
+            pending,
             ..Life::begin(about, telling.at)
         };
         if let Some(known) = self.lives.iter_mut().find(|known| known.id == about.id) {
@@ -303,7 +312,7 @@ impl History {
         let phase_one = self.lives.iter().any(|life| life.live && life.phase == 1);
         let mut life = Life { replays, replays_max: replays, ..Life::begin(about, telling.at) };
         if about.phase == 2 && (phase_one || self.cut) {
-            life.due = When::AtOrAfterPhaseOne(telling.at);
+            life.due = When::AtOrWaiting(telling.at);
         }
         life.scheduled = 0;
         match self.lives.iter_mut().find(|known| known.id == about.id) {
@@ -384,13 +393,22 @@ impl History {
             telling.say(What::Order, Some(about.id), says);
         }
         match due {
-            When::AfterPhaseOne => {
-                let says =
-                    format!("it was attempted by {}, and phase 1 is still on its way", shown(at));
+            When::Waiting => {
+                let says = format!(
+                    "it was attempted by {}, and what it waits for is still on its way",
+                    shown(at)
+                );
                 telling.say(What::Early, Some(about.id), says);
             }
-            When::At(_) | When::AtOrAfterPhaseOne(_) | When::Unsure => {}
+            When::At(_) | When::AtOrWaiting(_) | When::Unsure => {}
         }
+    }
+
+    /// What waited to be rendered may be attempted.
+    fn rendered(&mut self, about: &About<'_>, telling: &mut Telling<'_>) {
+        let at = telling.at;
+        let Some(life) = self.on_its_way(about, "delivery_rendered", telling) else { return };
+        (life.due, life.pending) = (When::At(at), false);
     }
 
     fn given_up(
@@ -421,10 +439,10 @@ impl History {
             (life.delivered, life.status) = (true, status);
         }
         if life.phase == 1 {
-            for life in self.lives.iter_mut().filter(|life| life.live) {
+            for life in self.lives.iter_mut().filter(|life| life.live && !life.pending) {
                 life.due = match life.due {
-                    When::AfterPhaseOne => When::At(telling.at),
-                    When::AtOrAfterPhaseOne(_) => When::Unsure,
+                    When::Waiting => When::At(telling.at),
+                    When::AtOrWaiting(_) => When::Unsure,
                     other @ (When::At(_) | When::Unsure) => other,
                 };
             }

@@ -8,9 +8,9 @@ use xxhash_rust::xxh3::xxh3_64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
     At(Timestamp),
-    AfterPhaseOne,
+    Waiting,
     /// Replayed while phase 1 was on its way: then, or after it.
-    AtOrAfterPhaseOne(Timestamp),
+    AtOrWaiting(Timestamp),
     Unsure,
 }
 
@@ -41,6 +41,8 @@ pub(super) struct Life {
     pub(super) last: bool,
     /// It was first to wait for phase 1.
     pub(super) held: bool,
+    /// It waits until it is rendered.
+    pub(super) pending: bool,
     /// It began in events that are gone.
     pub(super) unsure: bool,
 }
@@ -64,6 +66,7 @@ impl Life {
             former: false,
             last: false,
             held: false,
+            pending: false,
             unsure: false,
         }
     }

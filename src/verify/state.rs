@@ -3,7 +3,9 @@
 use super::history::{History, Stage, waiting_hash};
 use super::life::{Life, When, webhook_hash};
 use super::violation::{Violation, What, shown};
-use crate::domain::{Collected, Collection, Correlation, DeliveryId, Due, Phase, State, Timestamp};
+use crate::domain::{
+    Collected, Collection, Correlation, DeliveryId, Due, Phase, Rendering, State, Timestamp,
+};
 
 /// Clocks of instances may differ by so much where a time decides whether an event may be gone.
 const CLOCKS_DIFFER_MS: u64 = 600_000;
@@ -27,6 +29,9 @@ struct Standing {
     id: DeliveryId,
     phase: Phase,
     due: Due,
+    /// It is not rendered yet, and these must have ended before.
+    pending: bool,
+    after: Box<[DeliveryId]>,
     scheduled_at: Timestamp,
     webhook: u32,
     attempts: u32,
@@ -63,6 +68,11 @@ impl Row {
             id: delivery.id,
             phase: delivery.phase,
             due: delivery.due,
+            pending: matches!(delivery.rendering, Rendering::Pending(_)),
+            after: match &delivery.rendering {
+                Rendering::Pending(pending) => pending.after.as_slice().into(),
+                Rendering::Fixed | Rendering::Done(_) => Box::default(),
+            },
             scheduled_at: delivery.scheduled_at,
             webhook: webhook_hash(delivery.webhook.as_str()),
             attempts: delivery.attempts,
@@ -220,9 +230,9 @@ impl Comparison<'_> {
 fn difference(life: &Life, standing: &Standing) -> Option<String> {
     let due = match (life.due, standing.due) {
         (When::At(told), Due::At(is)) => told == is,
-        (When::AfterPhaseOne, Due::AfterPhaseOne) | (When::Unsure, _) => true,
-        (When::AtOrAfterPhaseOne(told), due) => due == Due::AfterPhaseOne || due == Due::At(told),
-        (When::At(_), Due::AfterPhaseOne) | (When::AfterPhaseOne, Due::At(_)) => false,
+        (When::Waiting, Due::Waiting) | (When::Unsure, _) => true,
+        (When::AtOrWaiting(told), due) => due == Due::Waiting || due == Due::At(told),
+        (When::At(_), Due::Waiting) | (When::Waiting, Due::At(_)) => false,
     };
     if !due {
         return Some(format!(
@@ -250,8 +260,8 @@ fn difference(life: &Life, standing: &Standing) -> Option<String> {
 fn shown_when(when: When) -> String {
     match when {
         When::At(at) => format!("at {}", shown(at)),
-        When::AfterPhaseOne => "after phase 1".to_owned(),
-        When::AtOrAfterPhaseOne(at) => format!("at {} or after phase 1", shown(at)),
+        When::Waiting => "after phase 1".to_owned(),
+        When::AtOrWaiting(at) => format!("at {} or after phase 1", shown(at)),
         When::Unsure => "some time".to_owned(),
     }
 }
@@ -259,17 +269,19 @@ fn shown_when(when: When) -> String {
 fn shown_due(due: Due) -> String {
     match due {
         Due::At(at) => format!("at {}", shown(at)),
-        Due::AfterPhaseOne => "after phase 1".to_owned(),
+        Due::Waiting => "after phase 1".to_owned(),
     }
 }
 
 impl Row {
     /// Says what waits for what can't come, whatever the events say.
     pub(super) fn stuck(&self, uuid: &str, say: &mut dyn FnMut(Violation)) {
-        let phase_one = self.deliveries.iter().any(|standing| standing.phase == Phase::One);
         for standing in &self.deliveries {
-            if standing.due == Due::AfterPhaseOne && !phase_one {
-                let says = "it waits for phase 1, which is not on its way".to_owned();
+            let waited_for = |other: &&Standing| {
+                standing.after.contains(&other.id) || !standing.pending && other.phase == Phase::One
+            };
+            if standing.due == Due::Waiting && !self.deliveries.iter().any(|it| waited_for(&it)) {
+                let says = "it waits for a delivery that is not on its way".to_owned();
                 say(Violation::new(What::Stuck, says).of(uuid).about(standing.id));
             }
         }

@@ -102,7 +102,7 @@ prop_compose! {
         place: (i32, i64), at in time(), attempts: u32, replays: u32, first in of(time()), tried: bool,
     ) -> (PhononUuid, Delivery) {
         let source = Source { topic: topic.into(), partition: place.0, offset: place.1, timestamp: at };
-        let delivery = Delivery {
+        let delivery = Delivery { rendering: ringback::domain::Rendering::Fixed,
             id: DeliveryId::from_bytes(id), phase, account: AccountId(account),
             webhook: WebhookName::new(&webhook).expect("it is a name"), body: Bytes::from(body),
             source, scheduled_at: at, due: Due::At(at), attempts, replays, first_attempt_at: first,

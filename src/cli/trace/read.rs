@@ -4,7 +4,7 @@ use super::fact::{Fact, Origin};
 use crate::cli::terminal::progress;
 use crate::codec::row::{self, Meta, RowError};
 use crate::config::Settings;
-use crate::domain::{EndpointState, PhononUuid, RecordKind, State, WebhookName, owner};
+use crate::domain::{EndpointState, PhononUuid, State, WebhookName, owner};
 use crate::log::{LogError, ScanFrom, ScanRecord, Scanned, Scanner};
 use crate::store::RowKey;
 use bytes::Bytes;
@@ -59,12 +59,8 @@ pub(super) fn read(
     reader.facts(&topics.events, Origin::Event)?;
     reader.facts(&topics.dead_letter, Origin::DeadLetter)?;
     reader.inbox(&topics.inbox, &meta)?;
-    let sources =
-        [(&topics.flow_complete, RecordKind::Flow), (&topics.delivery_report, RecordKind::Report)];
-    for (names, kind) in sources {
-        for name in names {
-            reader.waiting(name, Origin::Source(kind), &meta)?;
-        }
+    for (name, kind) in topics.sources() {
+        reader.waiting(name, Origin::Source(kind), &meta)?;
     }
     let mut traced = reader.traced;
     // Stable: facts of one moment stay in the order of their log.

@@ -35,7 +35,7 @@ fn correlation_json(correlation: &Correlation) -> Value {
                 "state": "open",
                 "account_id": flow.identity.account.0,
                 "flow_id": flow.identity.flow.map(|flow| flow.0),
-                "webhook": flow.webhook.as_str(),
+                "webhook": flow.webhook.as_ref().map(WebhookName::as_str),
                 "accepted_at": rfc3339(flow.accepted_at),
                 "source": source_json(&flow.source),
                 "sms": flow.sms.as_ref().map(|sms| sms.iter().map(SmsId::as_str).collect::<Vec<_>>()),
@@ -105,7 +105,7 @@ fn delivery_json(delivery: &Delivery, bodies: bool) -> Value {
 const fn due_at(delivery: &Delivery) -> Option<Timestamp> {
     match delivery.due {
         Due::At(at) => Some(at),
-        Due::AfterPhaseOne => None,
+        Due::Waiting => None,
     }
 }
 
@@ -203,7 +203,7 @@ fn delivery_lines(delivery: &Delivery, now: Timestamp) -> Vec<String> {
     let due = match delivery.due {
         Due::At(at) if at > now => format!("attempt {next} is due at {}", rfc3339(at)),
         Due::At(at) => format!("attempt {next} is due since {}", rfc3339(at)),
-        Due::AfterPhaseOne => "waits for the end of phase 1".to_owned(),
+        Due::Waiting => "waits for the end of phase 1".to_owned(),
     };
     let (phase, webhook, id) = (delivery.phase.number(), &delivery.webhook, delivery.id);
     let mut lines = vec![format!("phase {phase} to {webhook} ({id}): {due}")];

@@ -114,12 +114,7 @@ impl<'a> Reader<'a> {
         let topics = &self.settings.topics;
         let partitions = self.count(&topics.changelog)?;
         let mut places = Vec::new();
-        let names: Vec<&str> = topics
-            .flow_complete
-            .iter()
-            .chain(&topics.delivery_report)
-            .map(String::as_str)
-            .collect();
+        let names: Vec<&str> = topics.sources().map(|(name, _)| name.as_str()).collect();
         for topic in names.iter().copied().chain([topics.inbox.as_str()]) {
             let count = self.scanner.partitions(topic)?.unwrap_or(0);
             let numbers = 0..i32::try_from(count).unwrap_or(i32::MAX);

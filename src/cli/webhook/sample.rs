@@ -2,30 +2,83 @@
 
 use crate::codec::body::render_phase2;
 use crate::codec::source::{Decoded, Decoder};
-use crate::domain::{AccountId, FlowComplete, Phase, RecordKind};
+use crate::config::Accounts;
+use crate::domain::{AccountId, Facts, FlowComplete, Phase, RecordKind, Rendered, WebhookName};
 use bytes::Bytes;
 
 /// No execution has it: the platform's are random.
 const UUID: &str = "00000000-0000-0000-0000-000000000000";
 
-/// The sample's body of `phase`; `at` is RFC 3339. `None` if the samples were no records.
-pub(super) fn body(phase: Phase, account: AccountId, attach_keys: bool, at: &str) -> Option<Bytes> {
-    let mut decoder = Decoder::new(false);
+/// What a webhook is rendered of: records of the gateways.
+pub(super) struct Sample {
+    /// The predefined body.
+    pub(super) body: Bytes,
+    pub(super) facts: Facts,
+}
+
+/// The sample of `phase`; `at` is RFC 3339. `None` if the samples were no records.
+pub(super) fn sample(
+    phase: Phase,
+    account: AccountId,
+    attach_keys: bool,
+    at: &str,
+) -> Option<Sample> {
     let filled = |record: &str| {
         let record = record.replace("{uuid}", UUID).replace("{at}", at);
         record.replace("{account}", &account.to_string())
     };
-    let Decoded::Flow(flow) = decoder.decode(RecordKind::Flow, filled(FLOW).as_bytes()) else {
-        return None;
+    let report = (phase == Phase::Two).then(|| filled(REPORT));
+    of_records(filled(FLOW).as_bytes(), report.as_deref().map(str::as_bytes), attach_keys).ok()
+}
+
+/// The sample of a flow complete record, and of one of its delivery reports for phase 2.
+///
+/// # Errors
+/// Which is no record, and why.
+pub(super) fn of_records(
+    flow: &[u8],
+    report: Option<&[u8]>,
+    attach_keys: bool,
+) -> Result<Sample, (RecordKind, String)> {
+    let mut decoder = Decoder::new(false);
+    let bad = |kind, decoded| match decoded {
+        Decoded::Bad(bad) => (kind, bad.detail),
+        _ => (kind, "it names a schema of a registry; write it as JSON".to_owned()),
     };
-    let FlowComplete { body, keys, .. } = *flow;
-    match phase {
-        Phase::One => Some(body),
-        Phase::Two => {
-            let report = decoder.decode(RecordKind::Report, filled(REPORT).as_bytes());
-            let Decoded::Report(report) = report else { return None };
-            let keys = attach_keys.then(|| body.slice(keys));
-            Some(render_phase2(UUID, &[report.body], keys.as_ref()))
+    let flow = match decoder.decode(RecordKind::Flow, flow) {
+        Decoded::Flow(flow) => flow,
+        other => return Err(bad(RecordKind::Flow, other)),
+    };
+    let FlowComplete { uuid, body, keys, record, .. } = *flow;
+    let facts = Facts { record: Some(record), ..Facts::default() };
+    let Some(report) = report else { return Ok(Sample { body, facts }) };
+    let report = match decoder.decode(RecordKind::Report, report) {
+        Decoded::Report(report) => report.body,
+        other => return Err(bad(RecordKind::Report, other)),
+    };
+    let keys = attach_keys.then(|| body.slice(keys));
+    let reports = vec![report];
+    let body = render_phase2(uuid.as_str(), &reports, keys.as_ref());
+    Ok(Sample { body, facts: Facts { reports, ..facts } })
+}
+
+impl Sample {
+    /// The body of the webhook `name`, and what else goes into its request.
+    ///
+    /// # Errors
+    /// What has no value.
+    pub(super) fn rendered(
+        &self,
+        accounts: &Accounts,
+        name: &WebhookName,
+    ) -> Result<(Bytes, Option<Rendered>), Box<str>> {
+        let definition = accounts.definitions.get(name);
+        match definition.and_then(|definition| definition.render.as_ref()) {
+            None => Ok((self.body.clone(), None)),
+            Some(render) => {
+                let (body, rendered) = render.render(&self.body, &self.facts)?;
+                Ok((body, Some(rendered)))
+            }
         }
     }
 }
@@ -66,7 +119,7 @@ const REPORT: &str = r#"{
 
 #[cfg(test)]
 mod tests {
-    use super::{UUID, body};
+    use super::{UUID, sample};
     use crate::domain::{AccountId, Phase};
     use serde_json::Value;
 
@@ -77,7 +130,7 @@ mod tests {
             (Phase::Two, include_str!("../../../config/examples/webhook-phase-2.json")),
         ];
         for (phase, example) in phases {
-            let body = body(phase, AccountId(28), true, "2026-01-02T03:04:05.678Z").unwrap();
+            let body = sample(phase, AccountId(28), true, "2026-01-02T03:04:05.678Z").unwrap().body;
             let text = std::str::from_utf8(&body).unwrap();
             let body: Value = serde_json::from_slice(&body).unwrap();
             let example: Value = serde_json::from_str(example).unwrap();
@@ -93,7 +146,7 @@ mod tests {
                 text.contains("A test message") && !text.contains('\n') && !text.contains("{at}")
             );
         }
-        let bare = body(Phase::Two, AccountId(28), false, "").unwrap();
+        let bare = sample(Phase::Two, AccountId(28), false, "").unwrap().body;
         assert!(!String::from_utf8_lossy(&bare).contains("\"keys\""));
     }
 }

@@ -57,11 +57,21 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let attach_keys =
         accounts.accounts.get(&webhook.account).is_some_and(|account| account.attach_flow_keys);
     let sent_at = rfc3339(at);
-    let body = sample::body(phase, webhook.account, attach_keys, &sent_at);
+    let sample = sample::sample(phase, webhook.account, attach_keys, &sent_at);
     let random = generate::<[u8; 16]>(&SystemRandom::new());
-    let (Some(body), Ok(random)) = (body, random) else {
+    let (Some(sample), Ok(random)) = (sample, random) else {
         eprintln!("ringback: the system gives no randomness");
         return ExitCode::from(FAILED);
+    };
+    let (body, rendered) = match sample.rendered(&accounts, &webhook.name) {
+        Ok(rendered) => rendered,
+        Err(problem) => {
+            eprintln!(
+                "webhook {}: the test message lacks what it needs: {problem}; try `ringback webhook preview` with records of your own",
+                webhook.name
+            );
+            return ExitCode::from(FAILED);
+        }
     };
     let url = webhook.shown_url();
     if !confirm(
@@ -71,7 +81,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         return ExitCode::from(FAILED);
     }
     let random = u128::from_be_bytes(random.expose());
-    let message = TrialMessage { random, body, unix_seconds: at.as_ms() / 1000 };
+    let message = TrialMessage { random, body, rendered, unix_seconds: at.as_ms() / 1000 };
     let made = match Trust::new() {
         Ok(trust) => Trial::make(webhook, &trust, &settings.delivery.addresses, &message).await,
         Err(error) => {

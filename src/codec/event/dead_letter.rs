@@ -2,6 +2,7 @@
 
 use super::outcome::write_outcome;
 use crate::codec::json::{self, Object};
+use crate::codec::rendering;
 use crate::codec::time::rfc3339;
 use crate::domain::{
     AccountId, DeadLetterReason, Delivery, Due, PhononUuid, RESPONSE_BYTES_KEPT, Source, Timestamp,
@@ -49,6 +50,7 @@ pub fn write_delivery_dead_letter(
     }
     json::write_lossy(shown.name("body"), &delivery.body);
     shown.close();
+    rendering::write(&mut object, &delivery.rendering);
     match &delivery.last_outcome {
         Some(outcome) => {
             let mut last = object.object("last_outcome");
@@ -130,6 +132,6 @@ fn source_headers(headers: &mut Vec<(&'static str, String)>, source: &Source) {
 pub(super) const fn due_at(delivery: &Delivery) -> Option<Timestamp> {
     match delivery.due {
         Due::At(at) => Some(at),
-        Due::AfterPhaseOne => None,
+        Due::Waiting => None,
     }
 }

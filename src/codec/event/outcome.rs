@@ -1,7 +1,7 @@
 //! The members that tell an outcome, by the platform's names.
 
 use crate::codec::json::{self, Object};
-use crate::domain::{Mapped, Outcome, StatusType, Verdict};
+use crate::domain::{Outcome, StatusType, Verdict};
 
 /// Writes the outcome's members, with at most `response_bytes` of the answer.
 pub(super) fn write_outcome(object: &mut Object<'_>, outcome: &Outcome, response_bytes: usize) {
@@ -22,14 +22,8 @@ pub(super) fn write_outcome(object: &mut Object<'_>, outcome: &Outcome, response
         object.boolean("response_truncated", truncated);
     }
     if !outcome.mapped.is_empty() {
-        let out = object.name("response_variables");
-        for (index, Mapped { save_in, value }) in outcome.mapped.iter().enumerate() {
-            out.push(if index == 0 { b'{' } else { b',' });
-            json::write_string(out, save_in);
-            out.push(b':');
-            out.extend_from_slice(value.as_bytes());
-        }
-        out.push(b'}');
+        let members = outcome.mapped.iter().map(|it| (&*it.save_in, &*it.value));
+        json::write_members(object.name("response_variables"), members);
     }
     if let Some(error) = &outcome.error {
         object.text("response_error", error);

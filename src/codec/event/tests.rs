@@ -34,10 +34,12 @@ fn identity() -> FlowIdentity {
 
 fn flow() -> Flow {
     Flow {
+        mapped: Vec::new(),
+        record: None,
         identity: identity(),
         accepted_at: AT,
         source: source(),
-        webhook: WebhookName::new("crm").unwrap(),
+        webhook: WebhookName::new("crm"),
         keys: None,
         sms: Some(vec![sms("a"), sms("b")]),
         reports: Vec::new(),
@@ -61,6 +63,7 @@ fn outcome() -> Outcome {
 
 fn delivery() -> Delivery {
     Delivery {
+        rendering: crate::domain::Rendering::Fixed,
         id: DeliveryId::from_bytes([0xab; 16]),
         phase: Phase::Two,
         account: ACCOUNT,
@@ -68,7 +71,7 @@ fn delivery() -> Delivery {
         body: Bytes::from_static("{\"text\":\"फोनन\"}".as_bytes()),
         source: source(),
         scheduled_at: AT,
-        due: Due::AfterPhaseOne,
+        due: Due::Waiting,
         attempts: 2,
         replays: 1,
         first_attempt_at: Some(AT),
@@ -110,6 +113,7 @@ fn accepted_records() {
         "source":{"topic":"sms-delivery-report","partition":3,"offset":42}}"#,
     );
     let report = Collected {
+        status: None,
         account: ACCOUNT,
         sms: sms("a"),
         class: StatusClass::Final,
@@ -165,7 +169,8 @@ fn a_delivery_from_its_schedule_to_its_end() {
         "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,"due_at":null,"sms":["a"],
         "source":{"topic":"sms-delivery-report","partition":3,"offset":42}}"#,
     );
-    let state = State { correlation: Correlation::Unknown, deliveries: vec![delivery()] };
+    let state =
+        State { started: None, correlation: Correlation::Unknown, deliveries: vec![delivery()] };
     let failed = Event::AttemptFailed {
         delivery: delivery().id,
         attempt: 3,
@@ -262,7 +267,8 @@ fn what_is_given_up() {
 
 #[test]
 fn the_end_of_a_correlation() {
-    let state = State { correlation: Correlation::Open(flow()), deliveries: Vec::new() };
+    let state =
+        State { started: None, correlation: Correlation::Open(flow()), deliveries: Vec::new() };
     check_in(
         &state,
         &Event::ReportTimedOut { missing: vec![sms("b")] },
@@ -427,7 +433,7 @@ fn what_is_told_reads_back() {
     );
     let told = read_told(&out).unwrap();
     assert_eq!((told.uuid.as_deref(), told.at), (Some("u-1"), AT));
-    let Fact::Scheduled { about, due_at } = told.fact else { panic!("{told:?}") };
+    let Fact::Scheduled { about, due_at, pending: false } = told.fact else { panic!("{told:?}") };
     assert_eq!((about.id, about.phase, due_at), (delivery().id, 2, None));
     assert_eq!(about.webhook, "a \"b\"");
     for none in ["", "{}", "[]", "{\"type\":\"delivered\",\"at\":\"2023-10-19T06:25:21.000Z\"}"] {

@@ -41,6 +41,8 @@ pub struct About<'a> {
 /// What happened, by the event's `type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact<'a> {
+    /// `flow_started`
+    FlowStarted(Spot<'a>),
     /// `flow_accepted`
     FlowAccepted(Spot<'a>),
     /// `report_accepted`
@@ -74,9 +76,13 @@ pub enum Fact<'a> {
     Scheduled {
         /// Which.
         about: About<'a>,
-        /// From when on it may be attempted; nothing: it waits for phase 1.
+        /// From when on it may be attempted; nothing: it waits.
         due_at: Option<Timestamp>,
+        /// It waits until it is rendered.
+        pending: bool,
     },
+    /// `delivery_rendered`
+    Rendered(About<'a>),
     /// `attempt_failed`
     AttemptFailed {
         /// Whose.
@@ -153,6 +159,7 @@ struct Members<'a> {
     waiting: Option<bool>,
     #[serde(borrow)]
     due_at: Option<Text<'a>>,
+    after: Option<serde::de::IgnoredAny>,
     #[serde(borrow)]
     retry_at: Option<Text<'a>>,
     response_status_code: Option<u16>,
@@ -195,6 +202,7 @@ impl<'a> Members<'a> {
         let reason = self.reason.map(|text| text.0);
         let of_record = self.lettered.is_some_and(|kind| kind.0 == "record");
         Some(match &*self.kind {
+            "flow_started" => Fact::FlowStarted(source?),
             "flow_accepted" => Fact::FlowAccepted(source?),
             "report_accepted" => Fact::ReportAccepted {
                 account: self.account_id?,
@@ -204,7 +212,7 @@ impl<'a> Members<'a> {
             },
             "record_ignored" => {
                 let word = self.record?.0;
-                let mut kinds = [RecordKind::Flow, RecordKind::Report].into_iter();
+                let mut kinds = RecordKind::ALL.into_iter();
                 let record = kinds.find(|kind| kind.as_str() == word)?;
                 Fact::RecordIgnored { record, reason: reason?, source: source? }
             }
@@ -217,7 +225,10 @@ impl<'a> Members<'a> {
                 attempts: self.attempts?,
                 replays: self.replays?,
             },
-            "delivery_scheduled" => Fact::Scheduled { about: about?, due_at },
+            "delivery_scheduled" => {
+                Fact::Scheduled { about: about?, due_at, pending: self.after.is_some() }
+            }
+            "delivery_rendered" => Fact::Rendered(about?),
             "attempt_failed" => {
                 Fact::AttemptFailed { about: about?, attempt: self.attempt?, retry_at }
             }

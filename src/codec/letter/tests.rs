@@ -3,6 +3,7 @@
 use super::*;
 use crate::codec::event::{delivery_headers, record_headers, write_delivery_dead_letter};
 use crate::domain::DeadLetterReason;
+use crate::domain::Due;
 
 const AT: Timestamp = Timestamp::from_ms(1_697_696_721_042);
 
@@ -13,6 +14,7 @@ fn source() -> Source {
 fn delivery() -> (PhononUuid, Delivery) {
     let uuid = PhononUuid::new("u-1").unwrap();
     let delivery = Delivery {
+        rendering: crate::domain::Rendering::Fixed,
         id: DeliveryId::derive(&uuid, 2, []),
         phase: Phase::Two,
         account: AccountId(28),

@@ -2,23 +2,46 @@
 
 use super::{Meta, RowError};
 use crate::domain::{
-    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
-    Due, EndpointState, ErrorReason, Flow, FlowId, FlowIdentity, IgnoreReason, Outcome, Phase,
-    SmsId, Source, State, StatusClass, Timestamp, Verdict, WebhookName,
+    AccountId, BodyKind, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause,
+    Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, IgnoreReason,
+    Mapped, Outcome, Pending, Phase, Rendered, Rendering, SmsId, Source, Started, State,
+    StatusClass, Timestamp, Verdict, WebhookName,
 };
 use bytes::Bytes;
 
 type Result<T> = std::result::Result<T, RowError>;
 
+/// Which schema a row of a state was written by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// The first: nothing was rendered but predefined bodies, and there were no rules.
+    First,
+    /// The current one.
+    Newest,
+}
+
 /// The datum of a row, and how far it was read.
 pub(super) struct Datum<'a> {
     whole: &'a Bytes,
     rest: &'a [u8],
+    version: Version,
 }
 
 impl<'a> Datum<'a> {
     pub(super) fn new(whole: &'a Bytes) -> Self {
-        Self { whole, rest: whole }
+        Self::of(whole, Version::Newest)
+    }
+
+    pub(super) fn of(whole: &'a Bytes, version: Version) -> Self {
+        Self { whole, rest: whole, version }
+    }
+
+    /// What the first version did not have is what it has unless something is said.
+    fn since_second<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        match self.version {
+            Version::First => Ok(T::default()),
+            Version::Newest => read(self),
+        }
     }
 
     pub(super) fn finish(&self) -> Result<()> {
@@ -131,7 +154,16 @@ pub(super) fn state(datum: &mut Datum<'_>) -> Result<State> {
         4 => Correlation::Ended { account: account(datum)?, until: datum.time()? },
         _ => return Err(RowError::Invalid("correlation")),
     };
-    Ok(State { correlation, deliveries: datum.array(delivery)? })
+    let deliveries = datum.array(delivery)?;
+    let started = |datum: &mut Datum<'_>| {
+        Ok(Started {
+            account: account(datum)?,
+            content: datum.fixed().map(u64::from_be_bytes)?,
+            until: datum.time()?,
+        })
+    };
+    let started = datum.since_second(|datum| datum.optional(started))?;
+    Ok(State { correlation, deliveries, started })
 }
 
 pub(super) fn meta(datum: &mut Datum<'_>) -> Result<Meta> {
@@ -174,6 +206,7 @@ fn collected(datum: &mut Datum<'_>) -> Result<Collected> {
         sent: datum.boolean()?,
         source: source(datum)?,
         expires_at: datum.optional(Datum::time)?,
+        status: datum.since_second(|datum| datum.optional(|datum| datum.text().map(Into::into)))?,
     })
 }
 
@@ -191,11 +224,46 @@ fn flow(datum: &mut Datum<'_>) -> Result<Flow> {
         identity: identity(datum)?,
         accepted_at: datum.time()?,
         source: source(datum)?,
-        webhook: webhook(datum)?,
+        webhook: match datum.version {
+            Version::First => webhook(datum).map(Some)?,
+            Version::Newest => datum.optional(webhook)?,
+        },
         keys: datum.optional(Datum::bytes)?,
         sms: datum.optional(|datum| datum.array(sms))?,
         reports: datum.array(collected)?,
         collection: collection(datum)?,
+        record: datum.since_second(|datum| datum.optional(Datum::bytes))?,
+        mapped: datum.since_second(|datum| datum.array(mapped))?,
+    })
+}
+
+fn mapped(datum: &mut Datum<'_>) -> Result<Mapped> {
+    Ok(Mapped { save_in: datum.text()?.into(), value: datum.text()?.into() })
+}
+
+fn rendering(datum: &mut Datum<'_>) -> Result<Rendering> {
+    Ok(match datum.long()? {
+        0 => Rendering::Fixed,
+        1 => Rendering::Done(Rendered {
+            kind: match datum.long()? {
+                0 => BodyKind::Json,
+                1 => BodyKind::Xml,
+                2 => BodyKind::Form,
+                3 => BodyKind::None,
+                _ => return Err(RowError::Invalid("kind")),
+            },
+            values: datum.bytes()?,
+        }),
+        2 => {
+            let facts = Facts {
+                record: datum.optional(Datum::bytes)?,
+                reports: datum.array(Datum::bytes)?,
+                mapped: datum.array(mapped)?,
+            };
+            let after = datum.array(|datum| datum.fixed().map(DeliveryId::from_bytes))?;
+            Rendering::Pending(Box::new(Pending { facts, after }))
+        }
+        _ => return Err(RowError::Invalid("rendering")),
     })
 }
 
@@ -226,6 +294,7 @@ fn delivery(datum: &mut Datum<'_>) -> Result<Delivery> {
         phase: match datum.long()? {
             0 => Phase::One,
             1 => Phase::Two,
+            2 => Phase::Rule,
             _ => return Err(RowError::Invalid("phase")),
         },
         account: account(datum)?,
@@ -233,12 +302,13 @@ fn delivery(datum: &mut Datum<'_>) -> Result<Delivery> {
         body: datum.bytes()?,
         source: source(datum)?,
         scheduled_at: datum.time()?,
-        due: datum.optional(Datum::time)?.map_or(Due::AfterPhaseOne, Due::At),
+        due: datum.optional(Datum::time)?.map_or(Due::Waiting, Due::At),
         attempts: datum.int("attempts")?,
         replays: datum.int("replays")?,
         first_attempt_at: datum.optional(Datum::time)?,
         last_attempt_at: datum.optional(Datum::time)?,
         last_outcome: datum.optional(outcome)?,
+        rendering: datum.since_second(rendering)?,
     })
 }
 

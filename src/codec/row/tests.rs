@@ -7,9 +7,10 @@ use super::{META, Meta, RowError, STATE, decode_meta, decode_state, encode_meta,
 use super::{decode_endpoint, encode_endpoint};
 use crate::codec::schema::Known;
 use crate::domain::{
-    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
-    Due, EndpointState, ErrorReason, Flow, FlowId, FlowIdentity, IgnoreReason, Outcome, Phase,
-    SmsId, Source, State, StatusClass, Timestamp, Verdict, WebhookName,
+    AccountId, BodyKind, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause,
+    Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, IgnoreReason,
+    Mapped, Outcome, Pending, Phase, Rendered, Rendering, SmsId, Source, Started, State,
+    StatusClass, Timestamp, Verdict, WebhookName,
 };
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
@@ -60,7 +61,11 @@ fn the_fingerprints_are_those_of_the_schemas() {
 
 #[test]
 fn a_body_stays_a_slice_of_the_row() {
-    let state = State { correlation: Correlation::Unknown, deliveries: vec![sample_delivery()] };
+    let state = State {
+        started: None,
+        correlation: Correlation::Unknown,
+        deliveries: vec![sample_delivery()],
+    };
     let row = row(&state);
     let body = decode_state(&row).unwrap().deliveries.remove(0).body;
     assert!(row.as_ptr_range().contains(&body.as_ptr()));
@@ -68,6 +73,7 @@ fn a_body_stays_a_slice_of_the_row() {
 
 fn sample_delivery() -> Delivery {
     Delivery {
+        rendering: crate::domain::Rendering::Fixed,
         id: DeliveryId::from_bytes([7; 16]),
         phase: Phase::Two,
         account: AccountId(28),
@@ -80,7 +86,7 @@ fn sample_delivery() -> Delivery {
             timestamp: Timestamp::from_ms(1_697_700_000_000),
         },
         scheduled_at: Timestamp::from_ms(1),
-        due: Due::AfterPhaseOne,
+        due: Due::Waiting,
         attempts: 2,
         replays: 1,
         first_attempt_at: Some(Timestamp::from_ms(2)),
@@ -101,6 +107,7 @@ fn sample_delivery() -> Delivery {
 
 fn sample() -> State {
     let report = Collected {
+        status: None,
         account: AccountId(28),
         sms: SmsId::new("s").unwrap(),
         class: StatusClass::Final,
@@ -112,16 +119,22 @@ fn sample() -> State {
         expires_at: Some(Timestamp::from_ms(9)),
     };
     let flow = Flow {
+        mapped: Vec::new(),
+        record: None,
         identity: FlowIdentity { account: AccountId(28), flow: Some(FlowId(200)), content: 5 },
         accepted_at: Timestamp::from_ms(3),
         source: sample_delivery().source,
-        webhook: WebhookName::new("crm").unwrap(),
+        webhook: WebhookName::new("crm"),
         keys: Some(Bytes::from_static(b"[]")),
         sms: Some(vec![SmsId::new("s").unwrap()]),
         reports: vec![report],
         collection: Collection::Open { until: Timestamp::from_ms(4) },
     };
-    State { correlation: Correlation::Open(flow), deliveries: vec![sample_delivery()] }
+    State {
+        started: None,
+        correlation: Correlation::Open(flow),
+        deliveries: vec![sample_delivery()],
+    }
 }
 
 #[test]
@@ -149,7 +162,11 @@ fn foreign_bytes_are_refused_by_name() {
 
 #[test]
 fn blocks_with_a_size_are_read_too() {
-    let state = State { correlation: Correlation::Unknown, deliveries: vec![sample_delivery()] };
+    let state = State {
+        started: None,
+        correlation: Correlation::Unknown,
+        deliveries: vec![sample_delivery()],
+    };
     let plain = row(&state);
     // A count of -1, then the size of the block; the size is not needed.
     let sized = [&plain[..11], &[1, 2], &plain[12..]].concat();
@@ -200,10 +217,12 @@ prop_compose! {
     fn collected()(
         account: i64, sms in sms(), last: bool, seen in vec(any::<u64>(), 0..17), body in of(body()),
         raw in of(body()), sent: bool, source in source(), expires_at in of(time()),
+        status in of("\\PC{0,9}"),
     ) -> Collected {
+        let status = status.map(String::into_boxed_str);
         let class = if last { StatusClass::Final } else { StatusClass::Intermediate };
         let account = AccountId(account);
-        Collected { account, sms, class, seen, body, raw, sent, source, expires_at }
+        Collected { status, account, sms, class, seen, body, raw, sent, source, expires_at }
     }
 }
 
@@ -224,11 +243,36 @@ fn collection() -> impl Strategy<Value = Collection> {
 
 prop_compose! {
     fn flow()(
-        identity in identity(), accepted_at in time(), source in source(), webhook in webhook(),
+        identity in identity(), accepted_at in time(), source in source(), webhook in of(webhook()),
         keys in of(body()), sms in of(vec(sms(), 0..5)), reports in vec(collected(), 0..4),
-        collection in collection(),
+        collection in collection(), record in of(body()), mapped in vec(mapped(), 0..3),
     ) -> Flow {
-        Flow { identity, accepted_at, source, webhook, keys, sms, reports, collection }
+        Flow { mapped, record, identity, accepted_at, source, webhook, keys, sms, reports, collection }
+    }
+}
+
+prop_compose! {
+    fn mapped()(save_in in "\\PC{0,9}", value in "\\PC{0,9}") -> Mapped {
+        Mapped { save_in: save_in.into(), value: value.into() }
+    }
+}
+
+fn rendering() -> impl Strategy<Value = Rendering> {
+    let kinds = [BodyKind::Json, BodyKind::Xml, BodyKind::Form, BodyKind::None];
+    let done = (select(kinds.to_vec()), body())
+        .prop_map(|(kind, values)| Rendering::Done(Rendered { kind, values }));
+    let facts = (of(body()), vec(body(), 0..3), vec(mapped(), 0..3))
+        .prop_map(|(record, reports, mapped)| Facts { record, reports, mapped });
+    let pending = (facts, vec(any::<[u8; 16]>(), 0..3)).prop_map(|(facts, after)| {
+        let after = after.into_iter().map(DeliveryId::from_bytes).collect();
+        Rendering::Pending(Box::new(Pending { facts, after }))
+    });
+    prop_oneof![Just(Rendering::Fixed), done, pending]
+}
+
+prop_compose! {
+    fn started()(account: i64, content: u64, until in time()) -> Started {
+        Started { account: AccountId(account), content, until }
     }
 }
 
@@ -260,10 +304,11 @@ prop_compose! {
         id: [u8; 16], phase in select(Phase::ALL.to_vec()), account: i64, webhook in webhook(),
         body in body(), source in source(), scheduled_at in time(), due in of(time()), lives: (u32, u32),
         first_attempt_at in of(time()), last_attempt_at in of(time()), last_outcome in of(outcome()),
+        rendering in rendering(),
     ) -> Delivery {
-        Delivery {
+        Delivery { rendering,
             id: DeliveryId::from_bytes(id), phase, account: AccountId(account), webhook, body, source,
-            scheduled_at, due: due.map_or(Due::AfterPhaseOne, Due::At), attempts: lives.0,
+            scheduled_at, due: due.map_or(Due::Waiting, Due::At), attempts: lives.0,
             replays: lives.1, first_attempt_at, last_attempt_at, last_outcome,
         }
     }
@@ -272,9 +317,9 @@ prop_compose! {
 proptest! {
     #[test]
     fn every_state_round_trips_and_the_library_agrees(
-        correlation in correlation(), deliveries in vec(delivery(), 0..4),
+        correlation in correlation(), deliveries in vec(delivery(), 0..4), started in of(started()),
     ) {
-        let state = State { correlation, deliveries };
+        let state = State { started, correlation, deliveries };
         let row = row(&state);
         prop_assert_eq!(&decode_state(&row).unwrap(), &state);
         let (_, again) = through_library(&row, &schema(&STATE_SCHEMA).schema);
@@ -336,7 +381,7 @@ fn the_library_names_what_we_number() {
         let flow = FlowIdentity { account: AccountId(1), flow: None, content: 0 };
         let until = Timestamp::from_ms(0);
         let correlation = Correlation::Silent { flow, reason: *reason, until };
-        let state = State { correlation, deliveries: Vec::new() };
+        let state = State { started: None, correlation, deliveries: Vec::new() };
         let (value, _) = through_library(&row(&state), &schema(&STATE_SCHEMA).schema);
         let symbol = format!("Enum({index}, {:?})", reason.as_str());
         assert!(format!("{value:?}").contains(&symbol), "{symbol}");

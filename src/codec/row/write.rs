@@ -2,9 +2,9 @@
 
 use super::Meta;
 use crate::domain::{
-    Collected, Collection, Correlation, Delivery, DisableCause, Disabled, Due, EndpointState,
-    ErrorReason, Flow, FlowIdentity, IgnoreReason, Outcome, Phase, Source, State, StatusClass,
-    Timestamp, Verdict,
+    BodyKind, Collected, Collection, Correlation, Delivery, DisableCause, Disabled, Due,
+    EndpointState, ErrorReason, Facts, Flow, FlowIdentity, IgnoreReason, Mapped, Outcome, Phase,
+    Rendering, Source, Started, State, StatusClass, Timestamp, Verdict,
 };
 
 pub(super) fn state(state: &State, out: &mut Vec<u8>) {
@@ -31,6 +31,12 @@ pub(super) fn state(state: &State, out: &mut Vec<u8>) {
         }
     }
     array(&state.deliveries, delivery, out);
+    let started = |started: Started, out: &mut Vec<u8>| {
+        long(started.account.0, out);
+        out.extend_from_slice(&started.content.to_be_bytes());
+        time(started.until, out);
+    };
+    optional(state.started, started, out);
 }
 
 pub(super) fn meta(meta: &Meta, out: &mut Vec<u8>) {
@@ -69,6 +75,7 @@ fn collected(report: &Collected, out: &mut Vec<u8>) {
     boolean(report.sent, out);
     source(&report.source, out);
     optional(report.expires_at, time, out);
+    optional(report.status.as_ref(), |status, out| bytes(status.as_bytes(), out), out);
 }
 
 fn source(source: &Source, out: &mut Vec<u8>) {
@@ -82,7 +89,7 @@ fn flow(flow: &Flow, out: &mut Vec<u8>) {
     identity(&flow.identity, out);
     time(flow.accepted_at, out);
     source(&flow.source, out);
-    bytes(flow.webhook.as_str().as_bytes(), out);
+    optional(flow.webhook.as_ref(), |name, out| bytes(name.as_str().as_bytes(), out), out);
     optional(flow.keys.as_ref(), |keys, out| bytes(keys, out), out);
     optional(
         flow.sms.as_ref(),
@@ -98,6 +105,41 @@ fn flow(flow: &Flow, out: &mut Vec<u8>) {
         Collection::Complete => out.extend([2, 0]),
         Collection::TimedOut => out.extend([2, 2]),
         Collection::NotWanted => out.extend([2, 4]),
+    }
+    optional(flow.record.as_ref(), |record, out| bytes(record, out), out);
+    array(&flow.mapped, mapped, out);
+}
+
+fn mapped(mapped: &Mapped, out: &mut Vec<u8>) {
+    bytes(mapped.save_in.as_bytes(), out);
+    bytes(mapped.value.as_bytes(), out);
+}
+
+fn rendering(rendering: &Rendering, out: &mut Vec<u8>) {
+    match rendering {
+        Rendering::Fixed => long(0, out),
+        Rendering::Done(rendered) => {
+            long(1, out);
+            long(body_kind(rendered.kind), out);
+            bytes(&rendered.values, out);
+        }
+        Rendering::Pending(pending) => {
+            long(2, out);
+            let Facts { record, reports, mapped: values } = &pending.facts;
+            optional(record.as_ref(), |record, out| bytes(record, out), out);
+            array(reports, |report, out| bytes(report, out), out);
+            array(values, mapped, out);
+            array(&pending.after, |id, out| out.extend_from_slice(&id.to_bytes()), out);
+        }
+    }
+}
+
+const fn body_kind(kind: BodyKind) -> i64 {
+    match kind {
+        BodyKind::Json => 0,
+        BodyKind::Xml => 1,
+        BodyKind::Form => 2,
+        BodyKind::None => 3,
     }
 }
 
@@ -117,7 +159,7 @@ fn delivery(delivery: &Delivery, out: &mut Vec<u8>) {
     time(delivery.scheduled_at, out);
     let due = match delivery.due {
         Due::At(at) => Some(at),
-        Due::AfterPhaseOne => None,
+        Due::Waiting => None,
     };
     optional(due, time, out);
     long(i64::from(delivery.attempts), out);
@@ -125,6 +167,7 @@ fn delivery(delivery: &Delivery, out: &mut Vec<u8>) {
     optional(delivery.first_attempt_at, time, out);
     optional(delivery.last_attempt_at, time, out);
     optional(delivery.last_outcome.as_ref(), outcome, out);
+    rendering(&delivery.rendering, out);
 }
 
 fn outcome(outcome: &Outcome, out: &mut Vec<u8>) {
@@ -148,6 +191,7 @@ const fn phase(phase: Phase) -> i64 {
     match phase {
         Phase::One => 0,
         Phase::Two => 1,
+        Phase::Rule => 2,
     }
 }
 

@@ -54,10 +54,12 @@ pub(super) fn decode(record: &[u8], compact: &mut Vec<u8>) -> Result<FlowComplet
         Ok((flow, webhook_enabled, sms, Bytes::from(body), keys))
     };
     let (flow, webhook_enabled, sms, body, keys) = rest().map_err(|bad: Bad| bad.of(account))?;
-    Ok(FlowComplete { uuid, account, flow, webhook_enabled, sms, body, keys, content })
+    // Who needs it is known where rules are, and a copy costs little beside what comes then.
+    let record = Bytes::copy_from_slice(compact);
+    Ok(FlowComplete { uuid, account, flow, webhook_enabled, sms, body, keys, record, content })
 }
 
-fn boolean(name: &str, part: Option<&Part>) -> Result<Option<bool>, Bad> {
+pub(super) fn boolean(name: &str, part: Option<&Part>) -> Result<Option<bool>, Bad> {
     match part.map(|part| part.kind) {
         None => Ok(None),
         Some(Kind::Boolean(value)) => Ok(Some(value)),

@@ -15,6 +15,8 @@ pub(in crate::config) struct AccountsFile {
     pub(super) webhook: Vec<WebhookEntry>,
     /// Flows of which the platform's record does not say whether they enable webhooks, or says it wrongly.
     pub(super) flow: Vec<FlowEntry>,
+    /// Webhooks beside the two phases.
+    pub(super) rule: Vec<RuleEntry>,
 }
 
 /// A customer account.
@@ -58,7 +60,8 @@ pub(in crate::config) struct WebhookEntry {
     /// The account's default webhook, the target of both phases.
     #[serde(default)]
     pub(super) default: bool,
-    /// https://, or http:// where the account has it enabled; without credentials and without fragment.
+    /// https://, or http:// where the account has it enabled; without credentials and without fragment. Variables may stand in
+    /// its path and its query.
     #[schemars(required, length(min = 1, max = 4096))]
     pub(super) url: Option<String>,
     /// How it is called.
@@ -67,6 +70,39 @@ pub(in crate::config) struct WebhookEntry {
     /// How requests are authorised.
     #[serde(default)]
     pub(super) auth: AuthEntry,
+    /// Headers beside those that every request has.
+    #[schemars(length(max = 64))]
+    #[serde(default)]
+    pub(super) headers: Vec<PartEntry>,
+    /// What is added to the URL's query.
+    #[schemars(length(max = 256))]
+    #[serde(default)]
+    pub(super) query: Vec<PartEntry>,
+    /// What requests carry.
+    #[serde(default)]
+    pub(super) body: BodyName,
+    /// json, xml and form: the body, with variables: $flow.key.NAME, $flow.syskey.NAME, $user.key.NAME, $call.PATH, $sms.PATH and
+    /// %token%.
+    pub(super) template: Option<String>,
+    /// Instead of template: the file that holds it.
+    pub(super) template_file: Option<String>,
+    /// The variables of URL and body without whose values nothing can be sent.
+    #[serde(default)]
+    pub(super) mandatory: Vec<String>,
+    /// The variables of the URL's path that may be empty; unless they are listed here, they are mandatory.
+    #[serde(default)]
+    pub(super) optional: Vec<String>,
+    /// What tokens stand for, where it is not what the catalogue says: ani = "$call.calleeNumber".
+    #[serde(default)]
+    pub(super) tokens: BTreeMap<String, String>,
+    /// internal: which of the platform's functions is called.
+    pub(super) method_name: Option<String>,
+    /// internal: what is told beside what the function itself wants.
+    #[serde(default)]
+    pub(super) parameters: Vec<GroupName>,
+    /// internal: variables that always have the same value.
+    #[serde(default)]
+    pub(super) values: BTreeMap<String, String>,
     /// `whsec_` and `whsk_` secrets; each signs, so that a receiver can change from one to the next.
     #[serde(default)]
     pub(super) signing_secrets: Vec<SecretText>,
@@ -119,6 +155,54 @@ pub(in crate::config) enum MethodName {
     Delete,
     Options,
     Head,
+}
+
+/// A header, or a part of the query.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct PartEntry {
+    /// Its name.
+    #[schemars(required, length(min = 1))]
+    pub(super) name: Option<String>,
+    /// Its value, in which variables may stand; a secret that is referred to never shows.
+    #[schemars(required)]
+    pub(super) value: Option<SecretText>,
+    /// Nothing can be sent without the values of its variables; otherwise it is left out.
+    #[serde(default)]
+    pub(super) mandatory: bool,
+}
+
+/// What requests carry.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum BodyName {
+    /// The body of the phase: the call, or the delivery status.
+    #[default]
+    Predefined,
+    /// JSON made of `template`.
+    Json,
+    /// XML made of `template`.
+    Xml,
+    /// A form made of `template`.
+    Form,
+    /// Nothing.
+    None,
+    /// A call of one of the platform's functions.
+    Internal,
+}
+
+/// A family of variables that a function of the platform is told.
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
+pub(in crate::config) enum GroupName {
+    /// The fields of the call.
+    #[serde(rename = "call")]
+    Call,
+    /// The flow's keys.
+    #[serde(rename = "flow.key")]
+    FlowKey,
+    /// The user's keys.
+    #[serde(rename = "user.key")]
+    UserKey,
 }
 
 /// How requests are authorised.
@@ -280,4 +364,64 @@ pub(in crate::config) struct FlowEntry {
     /// Whether the flow triggers webhooks, whatever its records say.
     #[schemars(required)]
     pub(super) webhook_enabled: Option<bool>,
+}
+
+/// A webhook beside the two phases.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct RuleEntry {
+    /// The account whose flows it is about.
+    #[schemars(required)]
+    pub(super) account: Option<i64>,
+    /// The one flow that it is about; unless set, all of the account.
+    pub(super) flow: Option<i64>,
+    /// What it is sent upon, any of: flow_started, flow_complete, sms:STATUS, sms:final, report_timed_out.
+    #[schemars(required, length(min = 1))]
+    #[serde(default)]
+    pub(super) on: Vec<String>,
+    /// The webhook that is sent, one of the same account.
+    #[schemars(required)]
+    pub(super) webhook: Option<String>,
+    /// What must hold, all of it.
+    #[serde(default)]
+    pub(super) when: Vec<ConditionEntry>,
+}
+
+/// What must hold of a variable; one of `equals`, `one_of` and `present`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ConditionEntry {
+    /// As in $flow.key.department.
+    #[schemars(required)]
+    pub(super) variable: Option<String>,
+    /// Its value is this.
+    pub(super) equals: Option<Scalar>,
+    /// Its value is one of these.
+    #[schemars(length(min = 1))]
+    pub(super) one_of: Option<Vec<Scalar>>,
+    /// It has a value; false: it has none.
+    pub(super) present: Option<bool>,
+}
+
+/// A value that a variable's is compared with, as text.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(in crate::config) enum Scalar {
+    /// Text.
+    Text(String),
+    /// An integer.
+    Integer(i64),
+    /// true or false.
+    Boolean(bool),
+}
+
+impl Scalar {
+    /// As it is compared.
+    pub(super) fn text(&self) -> Box<str> {
+        match self {
+            Self::Text(text) => text.as_str().into(),
+            Self::Integer(number) => number.to_string().into(),
+            Self::Boolean(value) => value.to_string().into(),
+        }
+    }
 }

@@ -2,14 +2,12 @@
 
 use super::file::{AnswerKind, MapEntry, MethodName, ResponseEntry};
 use crate::codec::mapping::{EntryText, Kind, ResponseMap};
+use crate::codec::template::{Family, Variable};
 use crate::config::context::Context;
 use crate::config::document::Place;
 use crate::delivery::Response;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// The families of variables that an answer can give a value.
-const FAMILIES: [&str; 3] = ["$flow.key.", "$flow.syskey.", "$user.key."];
 
 /// Reads `entry` of a webhook that is called by `method`.
 pub(super) fn read(
@@ -79,9 +77,8 @@ pub(super) fn read(
     }
 }
 
+/// Whether an answer can give `name` a value: calls and SMS have theirs from the gateways.
 fn is_variable(name: &str) -> bool {
-    let rest = FAMILIES.iter().find_map(|family| name.strip_prefix(family));
-    rest.is_some_and(|rest| {
-        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    })
+    let family = name.parse::<Variable>().map(|variable| variable.family());
+    matches!(family, Ok(Family::FlowKey | Family::FlowSyskey | Family::UserKey))
 }

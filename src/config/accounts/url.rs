@@ -1,10 +1,28 @@
 //! A webhook's URL. A fault never quotes it: credentials may stand in it.
 
+use super::definition::say;
+use crate::codec::template::{Need, Tokens, UrlTemplate, Variable};
 use crate::config::context::Context;
 use crate::config::document::Place;
 
-/// What starts a variable.
-const VARIABLES: [&str; 4] = ["$flow.", "$call.", "$sms.", "$user."];
+/// The URL that `text` spells, in which variables may stand, and how it is rendered.
+pub(super) fn read(
+    text: &str,
+    http_enabled: Option<bool>,
+    tokens: &Tokens,
+    need: &dyn Fn(&Variable) -> Need,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<(reqwest::Url, UrlTemplate)> {
+    let url = parse(text, http_enabled, place, context)?;
+    match UrlTemplate::parse(text, tokens, need) {
+        Ok(template) => Some((url, template)),
+        Err(faults) => {
+            say("bad template of URL: ", &faults, place, context);
+            None
+        }
+    }
+}
 
 /// The URL that `text` spells. `http_enabled`: what the account says, `None` when there is no such account.
 pub(super) fn parse(
@@ -13,8 +31,12 @@ pub(super) fn parse(
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> Option<reqwest::Url> {
-    if let Some((problem, mend)) = template_fault(text) {
-        context.fault(place, format!("bad template of URL: {problem}"), mend);
+    if braces_differ(text) {
+        context.fault(
+            place,
+            "bad template of URL: its braces do not match",
+            "write the whole URL out, and %7B and %7D for braces",
+        );
         return None;
     }
     let url = match reqwest::Url::parse(text) {
@@ -53,42 +75,16 @@ pub(super) fn parse(
     good.then_some(url)
 }
 
-/// Problem and mend of a text that looks like a template. Variables in a URL are not available, and sending one
-/// as it stands would reach the wrong place.
-fn template_fault(text: &str) -> Option<(String, &'static str)> {
-    let lower = text.to_ascii_lowercase();
-    if let Some(variable) = VARIABLES.into_iter().find(|variable| lower.contains(variable)) {
-        let mend = "write the whole URL out; variables in a URL are not available yet";
-        return Some((format!("it holds a variable, `{variable}…`"), mend));
-    }
-    if has_bare_percent(text) {
-        let mend = "write the whole URL out, and %25 for a percent sign";
-        return Some(("it holds a `%` that encodes nothing".to_owned(), mend));
-    }
-    let mut depth = 0_i32;
+/// Braces mean nothing here, but something was meant by them.
+fn braces_differ(text: &str) -> bool {
+    let mut open = 0_usize;
     for byte in text.bytes() {
         match byte {
-            b'{' => depth = depth.saturating_add(1),
-            b'}' => depth = depth.saturating_sub(1),
+            b'{' => open += 1,
+            b'}' if open == 0 => return true,
+            b'}' => open -= 1,
             _ => {}
         }
-        if depth < 0 {
-            break;
-        }
     }
-    (depth != 0).then(|| {
-        let mend = "write the whole URL out, and %7B and %7D for braces";
-        ("its braces do not match".to_owned(), mend)
-    })
-}
-
-/// Whether a `%` is not followed by two hexadecimal digits, as in `%callid%`.
-fn has_bare_percent(text: &str) -> bool {
-    let mut parts = text.split('%');
-    parts.next();
-    parts.any(|part| {
-        let mut bytes = part.bytes();
-        let digits = [bytes.next(), bytes.next()];
-        !digits.into_iter().all(|byte| byte.is_some_and(|byte| byte.is_ascii_hexdigit()))
-    })
+    open > 0
 }

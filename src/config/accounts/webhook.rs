@@ -1,7 +1,8 @@
 //! One `[[webhook]]`.
 
 use super::file::{BreakerEntry, MethodName, RetryEntry, WebhookEntry};
-use super::{auth, response, tls, url};
+use super::{auth, definition, response, tls};
+use crate::codec::definition::{Definition, Request};
 use crate::config::context::Context;
 use crate::config::document::Place;
 use crate::config::retry;
@@ -28,12 +29,19 @@ pub(super) struct Parts {
     breaker: BreakerRules,
     proxy: Option<Proxy>,
     response: Option<Arc<Response>>,
+    request: Option<Arc<Request>>,
+    shown: Option<Arc<Request>>,
+    definition: Definition,
     rules: WebhookRules,
 }
 
 impl Parts {
     /// The webhook `name` of `account`.
-    pub(super) fn build(self, name: WebhookName, account: AccountId) -> (Webhook, WebhookRules) {
+    pub(super) fn build(
+        self,
+        name: WebhookName,
+        account: AccountId,
+    ) -> (Webhook, WebhookRules, Definition) {
         let webhook = Webhook {
             name,
             account,
@@ -50,8 +58,10 @@ impl Parts {
             retry_after_max: Duration::from_millis(self.rules.retry_after_max_ms),
             proxy: self.proxy,
             response: self.response,
+            request: self.request,
+            shown: self.shown,
         };
-        (webhook, self.rules)
+        (webhook, self.rules, self.definition)
     }
 }
 
@@ -64,10 +74,7 @@ pub(super) fn read(
     context: &mut Context<'_>,
 ) -> Option<Parts> {
     let defaults = &settings.delivery;
-    let url = entry
-        .url
-        .as_deref()
-        .and_then(|text| url::parse(text, http_enabled, &place.key("url"), context));
+    let said = definition::read(entry, http_enabled, place, context);
     let auth = auth::read(&entry.auth, http_enabled, &place.key("auth"), context);
     let signing_secrets = signing_secrets(entry, &place.key("signing_secrets"), context);
     let request_timeout = request_timeout(entry, defaults, place, context);
@@ -77,8 +84,12 @@ pub(super) fn read(
     let response =
         response.and_then(|it| response::read(it, entry.method, &place.key("response"), context));
     let rules = rules(&entry.retry, defaults, &place.key("retry"), context);
+    let said = said?;
     Some(Parts {
-        url: url?,
+        url: said.url,
+        request: said.request,
+        shown: said.shown,
+        definition: said.definition,
         method: method(entry.method),
         auth: auth?,
         signing_secrets,

@@ -111,6 +111,7 @@ fn topics(written: file::Topics, place: &Place<'_>, context: &mut Context<'_>) -
     let names = TopicNames {
         flow_complete: list(written.flow_complete),
         delivery_report: list(written.delivery_report),
+        flow_started: written.flow_started.map(list).unwrap_or_default(),
         events: written.events,
         dead_letter: written.dead_letter,
         changelog: written.changelog,

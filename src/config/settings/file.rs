@@ -97,6 +97,8 @@ pub(in crate::config) struct Topics {
     pub(super) flow_complete: OneOrMore,
     /// Where delivery reports come from: a name or a list.
     pub(super) delivery_report: OneOrMore,
+    /// Where call begin records come from, which rules may be upon: a name or a list; unless set, from nowhere.
+    pub(super) flow_started: Option<OneOrMore>,
     /// Every fact.
     pub(super) events: String,
     /// Deliveries and records that were given up.
@@ -114,6 +116,7 @@ impl Default for Topics {
         Self {
             flow_complete: OneOrMore::One("flow-complete".to_owned()),
             delivery_report: OneOrMore::One("sms-delivery-report".to_owned()),
+            flow_started: None,
             events: "ringback.events".to_owned(),
             dead_letter: "ringback.dead-letter".to_owned(),
             changelog: "ringback.changelog".to_owned(),

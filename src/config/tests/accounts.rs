@@ -109,14 +109,10 @@ fn a_url_must_be_https_and_complete_and_without_secrets() {
         ),
         (
             "https://a.b/$Flow.key.x",
-            "bad template of URL: it holds a variable, `$flow.…`; write the whole URL out; variables in a URL are not \
-             available yet",
+            "bad template of URL: `$Flow.key.x` is no variable (line 1, column 13); did you mean `$flow.key.x`? `$$` stands \
+             for a plain `$`",
         ),
-        (
-            "https://a.b/?c=%callid%",
-            "bad template of URL: it holds a `%` that encodes nothing; write the whole URL out, and %25 for a percent \
-             sign",
-        ),
+        ("https://a.b/?c=%targett%", "bad template of URL: TOLD"),
         (
             "https://a.b/{c",
             "bad template of URL: its braces do not match; write the whole URL out, and %7B and %7D for braces",
@@ -172,6 +168,48 @@ fn tokens_are_checked_as_far_as_they_can_be() {
         (Some("a b"), Some("x"))
     );
     assert!(!format!("{webhook:?}").contains("hush"));
+}
+
+#[test]
+fn what_is_read_of_answers_is_checked_whole() {
+    check_webhook(
+        "url = \"https://a.b/\"\nresponse = { type = \"json\", namespaces = { p = \"u\" }, map = [\
+         { save_in = \"$sms.id\", path = \"a[-1]\" }, { save_in = \"$flow.key.a\", path = \"a.b[0]\" }, \
+         { save_in = \"$flow.key.a\", path = \"b\" }] }\n",
+        &[
+            "accounts.toml:7: webhook[w].response.map[#1].save_in: is no variable that an answer can give a value; \
+             write it as $flow.key.NAME, with letters, digits and underscores",
+            "accounts.toml:7: webhook[w].response.map[#3].save_in: $flow.key.a is there twice; give one of them \
+             another name",
+            "accounts.toml:7: webhook[w].response.namespaces: JSON has no namespaces; remove it",
+            "accounts.toml:7: webhook[w].response.map[#1].path: an index counts from the beginning, so it is not negative (column 3); write 0 for the \
+             first item",
+        ],
+    );
+    check_webhook(
+        "url = \"https://a.b/\"\nmethod = \"HEAD\"\nresponse = { type = \"json\" }\n",
+        &[
+            "accounts.toml:8: webhook[w].response: is of no use: a HEAD request is answered without a body; remove it, \
+           or call the endpoint by another method",
+        ],
+    );
+    check_webhook(
+        "url = \"https://a.b/\"\nresponse = { type = \"xml\", map = [{ save_in = \"$user.key.a\", path = \"//q:a\" }] }\n",
+        &[
+            "accounts.toml:7: webhook[w].response.map[#1].path: the prefix `q` stands for no namespace (column 3); declare it in the definition, or \
+           write `*[local-name()='…']`",
+        ],
+    );
+    let text = format!(
+        "{ACCOUNT}[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"https://a.b/c\"\nresponse = {{ type = \"xml\", \
+         namespaces = {{ q = \"u\" }}, map = [{{ save_in = \"$user.key.a\", path = \"//q:a\" }}] }}\n"
+    );
+    let (_, accounts) = Folder::new("", &text).loaded();
+    let (webhook, _) = &accounts.webhooks[&WebhookName::new("w").unwrap()];
+    let response = webhook.response.as_ref().unwrap();
+    assert_eq!((&*response.save_in[0], response.retry), ("$user.key.a", false));
+    let found = response.map.apply(b"<a xmlns='u'>1</a>").unwrap();
+    assert_eq!(found, [(0, "\"1\"".to_owned())]);
 }
 
 #[test]

@@ -28,6 +28,8 @@ fn name(text: &str) -> WebhookName {
 
 fn webhook(text: &str, rate: Option<u32>, in_flight_max: u32) -> Webhook {
     Webhook {
+        request: None,
+        shown: None,
         name: name(text),
         account: ACCOUNT,
         url: "https://example.com/".parse().unwrap(),
@@ -100,6 +102,7 @@ impl Scene {
 
     fn push(&mut self, webhook: &str, attempt: u32, count: usize) {
         let job = |id: u128| Job {
+            rendered: None,
             partition: 0,
             uuid: PhononUuid::new("u").unwrap(),
             id: DeliveryId::from_bytes(id.to_be_bytes()),

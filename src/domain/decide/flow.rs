@@ -1,10 +1,12 @@
 //! Rule 1: a flow complete record schedules phase 1, and is joined by the reports that waited for it.
 
+use super::rule::{self, Occasion};
+use super::schedule::Scheduler;
 use super::{ignored, phase2, too_large};
 use crate::domain::{
-    AccountRules, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId, Due,
+    AccountRules, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId,
     Event, Flow, FlowComplete, FlowIdentity, IgnoreReason, IgnoredRecord, Phase, RawRecord,
-    RecordKind, Rules, STATE_BYTES_MAX, Source, State, Timestamp, WebhookName,
+    RecordKind, Rules, STATE_BYTES_MAX, Source, State, Timestamp, Trigger, WebhookName,
 };
 
 pub(super) fn accept(
@@ -38,17 +40,22 @@ pub(super) fn accept(
     }
 }
 
-/// The webhook that the flow triggers, or why it triggers none.
+/// The default webhook that the flow triggers, if rules may trigger others without it; or why it triggers none.
 fn target<'a>(
     account: &'a AccountRules,
     flow: &FlowComplete,
-) -> Result<&'a WebhookName, IgnoreReason> {
-    let entry = flow.flow.and_then(|id| account.flows.get(&id).copied());
-    let enabled = entry.or(flow.webhook_enabled).or(account.webhook_enabled).unwrap_or(false);
-    if !enabled {
+) -> Result<Option<&'a WebhookName>, IgnoreReason> {
+    if !account.enables(flow.flow, flow.webhook_enabled) {
         return Err(IgnoreReason::WebhookDisabled);
     }
-    account.default_webhook.as_ref().ok_or(IgnoreReason::NoDefaultWebhook)
+    let webhook = account.default_webhook.as_ref();
+    let is_ruled = account
+        .rules_of(flow.flow)
+        .any(|rule| rule.on.iter().any(|trigger| *trigger != Trigger::FlowStarted));
+    if webhook.is_none() && !is_ruled {
+        return Err(IgnoreReason::NoDefaultWebhook);
+    }
+    Ok(webhook)
 }
 
 #[expect(
@@ -60,14 +67,15 @@ fn open(
     record: &FlowComplete,
     identity: FlowIdentity,
     account: &AccountRules,
-    webhook: &WebhookName,
+    webhook: Option<&WebhookName>,
     waiting: &[Collected],
     source: &Source,
     rules: &Rules,
     now: Timestamp,
 ) -> Vec<Event> {
-    let wanted =
-        account.notify_on_delivery && record.sms.as_ref().is_none_or(|sms| !sms.is_empty());
+    let wanted = account.notify_on_delivery
+        && record.sms.as_ref().is_none_or(|sms| !sms.is_empty())
+        && (webhook.is_some() || is_about_reports(account, record));
     let collection = if wanted {
         Collection::Open { until: now.plus_ms(rules.correlation.report_timeout_ms) }
     } else {
@@ -78,38 +86,40 @@ fn open(
         identity,
         accepted_at: now,
         source: source.clone(),
-        webhook: webhook.clone(),
+        webhook: webhook.cloned(),
         keys: attached.then(|| record.body.slice(record.keys.clone())),
         sms: record.sms.clone(),
         reports: Vec::new(),
         collection,
+        record: account.uses_variables.then(|| record.record.clone()),
+        mapped: Vec::new(),
     };
-    let phase_one = Delivery {
-        id: DeliveryId::derive(&record.uuid, Phase::One.number(), []),
-        phase: Phase::One,
-        account: identity.account,
-        webhook: webhook.clone(),
-        body: record.body.clone(),
-        source: source.clone(),
-        scheduled_at: now,
-        due: Due::At(now),
-        attempts: 0,
-        replays: 0,
-        first_attempt_at: None,
-        last_attempt_at: None,
-        last_outcome: None,
-    };
-    let phase_one_bytes = phase_one.bytes_max();
-    let mut events = vec![
-        Event::FlowAccepted(Box::new(flow.clone())),
-        Event::DeliveryScheduled { delivery: Box::new(phase_one), sms: Vec::new() },
-    ];
+    let phase_one = webhook.map(|webhook| {
+        Delivery::new(
+            DeliveryId::derive(&record.uuid, Phase::One.number(), []),
+            Phase::One,
+            identity.account,
+            webhook.clone(),
+            record.body.clone(),
+            source.clone(),
+            now,
+        )
+    });
+    let phase_one_bytes = phase_one.as_ref().map_or(0, Delivery::bytes_max);
+    let scheduler = Scheduler { state, rules, now };
+    let mut events = vec![Event::FlowAccepted(Box::new(flow.clone()))];
+    if let Some(delivery) = phase_one {
+        scheduler.schedule(delivery, || rule::facts(&flow, Vec::new()), Vec::new(), &mut events);
+    }
+    let mut adopted = Vec::new();
     for report in waiting {
         match unwelcome(report, account, &flow) {
             Some(reason) => events.push(waited_in_vain(report, reason)),
             None => {
                 events.push(Event::ReportAdopted { sms: report.sms.clone() });
-                flow.reports.push(Collected { expires_at: None, raw: None, ..report.clone() });
+                let own = Collected { expires_at: None, raw: None, status: None, ..report.clone() };
+                flow.reports.push(own);
+                adopted.push(report);
             }
         }
     }
@@ -117,8 +127,33 @@ fn open(
     if bytes > STATE_BYTES_MAX {
         return vec![given_up(record, source, DeadLetterReason::Undecodable, too_large(bytes))];
     }
-    phase2::schedule(&record.uuid, &flow, true, rules, now, &mut events);
+    phase2::schedule(&scheduler, &record.uuid, &flow, &mut events);
+    let occasion = Occasion {
+        uuid: &record.uuid,
+        account: identity.account,
+        flow: identity.flow,
+        triggers: &[Trigger::FlowComplete],
+        parts: ["", ""],
+        source,
+        sms: Vec::new(),
+    };
+    let facts = || rule::facts(&flow, Vec::new());
+    rule::fire(&scheduler, &occasion, &facts, &|| record.body.clone(), &mut events);
+    if wanted {
+        for report in adopted {
+            let status = report.status.as_deref().unwrap_or_default();
+            rule::fire_of_report(&scheduler, &record.uuid, &flow, report, status, &mut events);
+        }
+    }
     events
+}
+
+/// Whether rules of the flow wait for reports.
+fn is_about_reports(account: &AccountRules, record: &FlowComplete) -> bool {
+    account.rules_of(record.flow).flat_map(|rule| &rule.on).any(|trigger| match trigger {
+        Trigger::FlowStarted | Trigger::FlowComplete => false,
+        Trigger::Sms(_) | Trigger::SmsFinal | Trigger::ReportTimedOut => true,
+    })
 }
 
 /// Why a report that waited does not belong to the flow that came.

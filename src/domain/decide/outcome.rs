@@ -1,9 +1,9 @@
 //! What an attempt's outcome means for its delivery: delivered, tried again, or given up.
 
-use super::end_if_done;
+use super::release::release;
 use crate::domain::{
-    Correlation, DeadLetterReason, Delivery, DeliveryId, ErrorReason, Event, Outcome, Rules, State,
-    Timestamp, Verdict,
+    DeadLetterReason, Delivery, DeliveryId, ErrorReason, Event, Outcome, Rules, State, Timestamp,
+    Verdict,
 };
 
 pub(super) fn record(
@@ -45,7 +45,10 @@ pub(super) fn record(
         }
     };
     if finished {
-        end(state, rules, now, &mut events);
+        // Only what was delivered has an answer that counts.
+        let delivered = outcome.verdict == Verdict::Delivered;
+        let mapped = if delivered { outcome.mapped.as_slice() } else { &[] };
+        release(state, id, mapped, rules, now, &mut events);
     }
     events
 }
@@ -61,16 +64,8 @@ pub(super) fn give_up(
     let Some(delivery) = state.delivery(id) else { return Vec::new() };
     let delivery = Box::new(delivery.clone());
     let mut events = vec![Event::DeadLettered { delivery, reason, at: now }];
-    end(state, rules, now, &mut events);
+    release(state, id, &[], rules, now, &mut events);
     events
-}
-
-/// The end of the correlation, if the delivery that has ended was all that it waited for.
-fn end(state: &State, rules: &Rules, now: Timestamp, events: &mut Vec<Event>) {
-    if let Correlation::Open(flow) = &state.correlation {
-        let left = state.deliveries.len().saturating_sub(1);
-        end_if_done(flow.identity.account, flow.collection, left, rules, now, events);
-    }
 }
 
 enum Next {

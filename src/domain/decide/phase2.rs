@@ -1,23 +1,23 @@
 //! Rules 2, 3 and 5: when phase 2 is due, and what it says.
 
+use super::rule;
+use super::schedule::Scheduler;
 use crate::domain::{
-    Collected, Collection, Delivery, DeliveryId, Due, Event, Flow, Phase, Phase2Order, Phase2Wait,
-    PhononUuid, Rules, SmsId, StatusClass, Timestamp,
+    Collected, Collection, Delivery, DeliveryId, Event, Flow, Phase, Phase2Wait, PhononUuid, SmsId,
+    StatusClass,
 };
 use bytes::Bytes;
 
 /// Schedules what is due of phase 2, and closes the collection when nothing more is awaited.
 pub(super) fn schedule(
+    scheduler: &Scheduler<'_>,
     uuid: &PhononUuid,
     flow: &Flow,
-    phase_one_pending: bool,
-    rules: &Rules,
-    now: Timestamp,
     events: &mut Vec<Event>,
 ) {
     let Collection::Open { .. } = flow.collection else { return };
-    let writer = Writer { uuid, flow, phase_one_pending, rules, now };
-    let complete = match rules.correlation.phase2_wait {
+    let writer = Writer { scheduler, uuid, flow };
+    let complete = match scheduler.rules.correlation.phase2_wait {
         Phase2Wait::All => writer.all(events),
         Phase2Wait::Each => writer.each(events),
     };
@@ -26,18 +26,25 @@ pub(super) fn schedule(
     }
 }
 
-/// Schedules what the report time-out leaves of phase 2, and says how many SMS of the list never got a final status.
-pub(super) fn schedule_what_is_known(
+/// What the report time-out leaves to say: reports not sent yet, and that nothing is known of the others.
+pub(super) fn rest(
+    scheduler: &Scheduler<'_>,
     uuid: &PhononUuid,
     flow: &Flow,
-    phase_one_pending: bool,
-    rules: &Rules,
-    now: Timestamp,
+) -> Vec<(SmsId, Bytes)> {
+    Writer { scheduler, uuid, flow }.rest()
+}
+
+/// Schedules what the report time-out leaves of phase 2.
+pub(super) fn schedule_what_is_known(
+    scheduler: &Scheduler<'_>,
+    uuid: &PhononUuid,
+    flow: &Flow,
+    entries: Vec<(SmsId, Bytes)>,
     events: &mut Vec<Event>,
 ) {
-    let writer = Writer { uuid, flow, phase_one_pending, rules, now };
-    let entries: Vec<(SmsId, Bytes)> = writer.rest();
-    match rules.correlation.phase2_wait {
+    let writer = Writer { scheduler, uuid, flow };
+    match scheduler.rules.correlation.phase2_wait {
         Phase2Wait::All if entries.is_empty() => {}
         Phase2Wait::All => writer.push(&entries, events),
         Phase2Wait::Each => {
@@ -55,11 +62,9 @@ pub(super) fn missing(flow: &Flow) -> Vec<SmsId> {
 }
 
 struct Writer<'a> {
+    scheduler: &'a Scheduler<'a>,
     uuid: &'a PhononUuid,
     flow: &'a Flow,
-    phase_one_pending: bool,
-    rules: &'a Rules,
-    now: Timestamp,
 }
 
 impl Writer<'_> {
@@ -95,38 +100,33 @@ impl Writer<'_> {
     fn known_or_unknown(&self, sms: &SmsId) -> Option<(SmsId, Bytes)> {
         match self.flow.reports.iter().find(|report| report.sms == *sms) {
             Some(report) => entry(report),
-            None => Some((sms.clone(), (self.rules.render_unknown)(sms.as_str()))),
+            None => Some((sms.clone(), (self.scheduler.rules.render_unknown)(sms.as_str()))),
         }
     }
 
     fn push(&self, entries: &[(SmsId, Bytes)], events: &mut Vec<Event>) {
-        let account = self.rules.accounts.get(&self.flow.identity.account);
+        let Scheduler { rules, now, .. } = *self.scheduler;
+        let account = rules.accounts.get(&self.flow.identity.account);
         // The account may have lost its default webhook since phase 1 was scheduled; the promise stands.
         let webhook =
-            account.and_then(|a| a.default_webhook.as_ref()).unwrap_or(&self.flow.webhook);
+            account.and_then(|a| a.default_webhook.as_ref()).or(self.flow.webhook.as_ref());
+        // Without one the reports are for rules alone.
+        let Some(webhook) = webhook else { return };
         let sms: Vec<SmsId> = entries.iter().map(|(sms, _)| sms.clone()).collect();
         let details: Vec<Bytes> = entries.iter().map(|(_, body)| body.clone()).collect();
         let keys = self.flow.keys.as_ref().filter(|_| account.is_none_or(|a| a.attach_flow_keys));
         // Reports stand in the order in which they came, and the last one is the one that triggered it.
         let trigger = self.flow.reports.iter().rfind(|report| sms.contains(&report.sms));
-        let waits =
-            self.phase_one_pending && self.rules.correlation.phase2_order == Phase2Order::Strict;
-        let delivery = Delivery {
-            id: DeliveryId::derive(self.uuid, Phase::Two.number(), &sms),
-            phase: Phase::Two,
-            account: self.flow.identity.account,
-            webhook: webhook.clone(),
-            body: (self.rules.render_phase2)(self.uuid.as_str(), &details, keys),
-            source: trigger.map_or(&self.flow.source, |report| &report.source).clone(),
-            scheduled_at: self.now,
-            due: if waits { Due::AfterPhaseOne } else { Due::At(self.now) },
-            attempts: 0,
-            replays: 0,
-            first_attempt_at: None,
-            last_attempt_at: None,
-            last_outcome: None,
-        };
-        events.push(Event::DeliveryScheduled { delivery: Box::new(delivery), sms });
+        let delivery = Delivery::new(
+            DeliveryId::derive(self.uuid, Phase::Two.number(), &sms),
+            Phase::Two,
+            self.flow.identity.account,
+            webhook.clone(),
+            (rules.render_phase2)(self.uuid.as_str(), &details, keys),
+            trigger.map_or(&self.flow.source, |report| &report.source).clone(),
+            now,
+        );
+        self.scheduler.schedule(delivery, || rule::facts(self.flow, details), sms, events);
     }
 }
 

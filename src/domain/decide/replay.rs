@@ -1,13 +1,14 @@
 //! An operator's word: what was given up is sent after all, in a life of its own.
 
-use super::phase_one_pending;
+use super::release::mapped;
+use super::schedule::{dead_letter, has_room, render, unrenderable};
 use crate::domain::{
-    DeadLetterReason, Delivery, Due, Event, Phase, Phase2Order, Rules, STATE_BYTES_MAX, State,
-    Timestamp,
+    DeadLetterReason, Delivery, Due, Event, Phase, Phase2Order, Rendering, Rules, State, Timestamp,
 };
 
-/// The delivery stands in the outbox again, with the attempts and the age of a new one. Where there is no room for it, this
-/// life ends as it begins, so that its dead letter is the newest, and may be replayed in its turn.
+/// The delivery stands in the outbox again, with the attempts and the age of a new one. Where there is no room for it, or
+/// what is to be rendered still can't be, this life ends as it begins, so that its dead letter is the newest, and may be
+/// replayed in its turn.
 pub(super) fn revive(
     state: &State,
     given_up: &Delivery,
@@ -18,12 +19,12 @@ pub(super) fn revive(
     if state.delivery(given_up.id).is_some() {
         return Vec::new();
     }
-    let waits = given_up.phase == Phase::Two
+    let waits = given_up.phase != Phase::One
         && rules.correlation.phase2_order == Phase2Order::Strict
-        && phase_one_pending(state);
+        && state.deliveries.iter().any(|delivery| delivery.phase == Phase::One);
     let delivery = Delivery {
         scheduled_at: now,
-        due: if waits { Due::AfterPhaseOne } else { Due::At(now) },
+        due: if waits { Due::Waiting } else { Due::At(now) },
         attempts: 0,
         replays: given_up.replays.saturating_add(1),
         first_attempt_at: None,
@@ -31,14 +32,24 @@ pub(super) fn revive(
         last_outcome: None,
         ..given_up.clone()
     };
-    let delivery = Box::new(delivery);
-    let mut events = vec![Event::Replayed { delivery: delivery.clone() }];
-    if state.bytes_max() + delivery.bytes_max() > STATE_BYTES_MAX {
-        events.push(Event::DeadLettered {
-            delivery,
-            reason: DeadLetterReason::InvalidRequest,
-            at: now,
-        });
+    let replayed = |delivery: &Delivery| Event::Replayed { delivery: Box::new(delivery.clone()) };
+    let delivery = match &given_up.rendering {
+        Rendering::Fixed | Rendering::Done(_) => delivery,
+        Rendering::Pending(pending) => {
+            let facts = pending.facts.with(mapped(state));
+            match render(&delivery.webhook, &delivery.body, &facts, rules) {
+                Ok((body, rendering)) => Delivery { body, rendering, ..delivery },
+                Err(missing) => {
+                    let again = unrenderable(&delivery, facts, &missing);
+                    let reason = DeadLetterReason::InvalidFlowVar;
+                    return vec![replayed(&delivery), dead_letter(again, reason, now)];
+                }
+            }
+        }
+    };
+    let mut events = vec![replayed(&delivery)];
+    if !has_room(state, &events) {
+        events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, now));
     }
     events
 }

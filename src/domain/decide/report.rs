@@ -1,6 +1,7 @@
 //! Rules 2, 4 and 6: a delivery report is collected, waits for its flow, or changes nothing.
 
-use super::{flow_account, ignored, phase2, too_large};
+use super::schedule::Scheduler;
+use super::{flow_account, ignored, phase2, rule, too_large};
 use crate::domain::{
     Collected, Collection, Correlation, DeadLetterReason, DeliveryReport, Event, Flow,
     IgnoreReason, REPORTS_BYTES_MAX, RawRecord, RecordKind, Rules, STATE_BYTES_MAX, Source, State,
@@ -93,8 +94,10 @@ fn collect(
         sent: false,
         source: source.clone(),
         expires_at: None,
+        status: None,
     };
     if !matches!(state.correlation, Correlation::Open(_)) {
+        collected.status = Some(report.status.clone());
         collected.raw.clone_from(&report.raw);
         collected.expires_at = Some(now.plus_ms(rules.correlation.correlation_ttl_ms));
     }
@@ -114,15 +117,11 @@ fn collect(
             accepted(collected.clone());
             let mut flow = flow.clone();
             flow.reports.retain(|known| known.sms != collected.sms);
-            flow.reports.push(collected);
-            phase2::schedule(
-                &report.uuid,
-                &flow,
-                super::phase_one_pending(state),
-                rules,
-                now,
-                &mut events,
-            );
+            flow.reports.push(collected.clone());
+            let scheduler = Scheduler { state, rules, now };
+            phase2::schedule(&scheduler, &report.uuid, &flow, &mut events);
+            let (uuid, status) = (&report.uuid, &report.status);
+            rule::fire_of_report(&scheduler, uuid, &flow, &collected, status, &mut events);
         }
         Correlation::Unknown
         | Correlation::AwaitingFlow(_)

@@ -1,15 +1,27 @@
 //! Rules 4, 5 and 7: what time ends.
 
-use super::{end_if_done, phase_one_pending, phase2};
+use super::phase2;
+use super::rule::{self, Occasion};
+use super::schedule::Scheduler;
 use crate::domain::{
     Collected, Collection, Correlation, DeadLetterReason, Event, Flow, OnReportTimeout, PhononUuid,
-    RawRecord, RecordKind, Rules, State, StatusClass, Timestamp,
+    RawRecord, RecordKind, Rules, State, StatusClass, Timestamp, Trigger,
 };
+use bytes::Bytes;
 
 pub(super) fn fire(state: &State, uuid: &PhononUuid, rules: &Rules, now: Timestamp) -> Vec<Event> {
-    if state.timer().is_none_or(|due| due > now) {
-        return Vec::new();
+    let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
+    let mut events = Vec::new();
+    if is_due(state.correlation_timer()) {
+        events = end(state, uuid, rules, now);
     }
+    if is_due(state.started.map(|started| started.until)) {
+        events.push(Event::StartExpired);
+    }
+    events
+}
+
+fn end(state: &State, uuid: &PhononUuid, rules: &Rules, now: Timestamp) -> Vec<Event> {
     match &state.correlation {
         Correlation::Unknown => Vec::new(),
         Correlation::AwaitingFlow(reports) => {
@@ -45,14 +57,14 @@ fn time_out(
     now: Timestamp,
 ) -> Vec<Event> {
     let mut events = Vec::new();
+    let scheduler = Scheduler { state, rules, now };
     // An account that stopped notifying in the meantime ignored the reports, and knows of nothing to be told.
     let account = rules.accounts.get(&flow.identity.account);
     let wanted = account.is_none_or(|account| account.notify_on_delivery);
+    let left = phase2::rest(&scheduler, uuid, flow);
     if wanted && rules.correlation.on_report_timeout == OnReportTimeout::Notify {
-        let pending = phase_one_pending(state);
-        phase2::schedule_what_is_known(uuid, flow, pending, rules, now, &mut events);
+        phase2::schedule_what_is_known(&scheduler, uuid, flow, left.clone(), &mut events);
     }
-    let scheduled = events.len();
     // Without a list nobody could say when `each` had enough: the time-out is the regular end.
     let regular =
         flow.sms.is_none() && flow.reports.iter().any(|report| report.class == StatusClass::Final);
@@ -61,7 +73,21 @@ fn time_out(
         events.push(Event::ReportTimedOut { missing: phase2::missing(flow) });
     }
     events.push(Event::CollectionClosed(closed));
-    let left = state.deliveries.len() + scheduled;
-    end_if_done(flow.identity.account, closed, left, rules, now, &mut events);
+    if !regular && wanted {
+        let reports: Vec<Bytes> = left.into_iter().map(|(_, body)| body).collect();
+        let keys = flow.keys.as_ref().filter(|_| account.is_none_or(|it| it.attach_flow_keys));
+        let predefined = || (rules.render_phase2)(uuid.as_str(), &reports, keys);
+        let facts = || rule::facts(flow, reports.clone());
+        let occasion = Occasion {
+            uuid,
+            account: flow.identity.account,
+            flow: flow.identity.flow,
+            triggers: &[Trigger::ReportTimedOut],
+            parts: ["", ""],
+            source: &flow.source,
+            sms: Vec::new(),
+        };
+        rule::fire(&scheduler, &occasion, &facts, &predefined, &mut events);
+    }
     events
 }

@@ -59,6 +59,8 @@ impl Dice {
 
 fn random_account(dice: &mut Dice) -> AccountRules {
     AccountRules {
+        rules: Vec::new(),
+        uses_variables: false,
         notify_on_delivery: !dice.one_in(6),
         attach_flow_keys: dice.one_in(2),
         webhook_enabled: dice.pick(&[Some(true), Some(true), Some(true), Some(false), None]),
@@ -314,7 +316,7 @@ impl World {
                 assert_eq!(replayed, self.state, "replaying gives another state");
                 return;
             }
-            let row = self.state.deliveries.iter().find(|row| row.due != Due::AfterPhaseOne);
+            let row = self.state.deliveries.iter().find(|row| row.due != Due::Waiting);
             if let Some((id, attempt)) = row.map(|row| (row.id, row.attempts + 1)) {
                 self.end(id, attempt, Verdict::Delivered);
             } else {

@@ -49,6 +49,11 @@ impl Renderer {
 
     fn event(&mut self, event: &Event) -> String {
         match event {
+            Event::FlowStarted { .. } => "started".to_owned(),
+            Event::StartExpired => "start forgotten".to_owned(),
+            Event::DeliveryRendered { delivery, body, .. } => {
+                format!("{} rendered: {}", self.name(*delivery), text(Some(body)))
+            }
             Event::FlowAccepted(flow) => format!("flow, {}", collection(flow.collection)),
             Event::FlowSilenced { reason, until, .. } => {
                 format!("silent flow: {} until {}", reason.as_str(), ms(*until))
@@ -91,6 +96,7 @@ impl Renderer {
 
     fn scheduled(&mut self, delivery: &Delivery, sms: &[SmsId]) -> String {
         let name = match delivery.phase {
+            Phase::Rule => format!("R({})", delivery.webhook),
             Phase::One => "P1".to_owned(),
             Phase::Two => format!("P2({})", list(sms)),
         };
@@ -158,7 +164,7 @@ fn raw(record: &RawRecord) -> String {
 fn due(due: Due) -> String {
     match due {
         Due::At(at) => format!("at {}", ms(at)),
-        Due::AfterPhaseOne => "after P1".to_owned(),
+        Due::Waiting => "after P1".to_owned(),
     }
 }
 

@@ -13,6 +13,7 @@ use bytes::Bytes;
 /// A letter of the delivery, which had `replays` lives before the one that ended.
 fn letter(id: DeliveryId, phase: Phase, replays: u32) -> Delivery {
     Delivery {
+        rendering: crate::domain::Rendering::Fixed,
         id,
         phase,
         account: super::OURS,

@@ -204,6 +204,7 @@ fn large_reports_of_a_large_flow_are_told_in_one_webhook() {
 fn letter(number: u8, length: usize) -> Command {
     let id = DeliveryId::derive(&super::uuid(), 2, &[SmsId::new(&number.to_string()).unwrap()]);
     Command::Replay(Box::new(Delivery {
+        rendering: crate::domain::Rendering::Fixed,
         id,
         phase: Phase::Two,
         account: super::OURS,

@@ -80,6 +80,7 @@ impl Scene {
         let source =
             Source { topic: "t".into(), partition: 0, offset: 0, timestamp: Timestamp::default() };
         let delivery = |n: u32| Delivery {
+            rendering: crate::domain::Rendering::Fixed,
             id: DeliveryId::from_bytes(u128::from(n).to_be_bytes()),
             phase: Phase::Two,
             account: AccountId(28),
@@ -95,6 +96,7 @@ impl Scene {
             last_outcome: None,
         };
         let state = State {
+            started: None,
             correlation: Correlation::Ended {
                 account: AccountId(28),
                 until: Timestamp::from_ms(9),
@@ -121,7 +123,8 @@ impl Scene {
     /// Another row, of a delivery that had so many attempts.
     fn add(&mut self, id: u128, attempts: u32) {
         let former = self.rows.state(&PhononUuid::new("u-1").unwrap()).unwrap();
-        let mut state = State { correlation: Correlation::Unknown, deliveries: Vec::new() };
+        let mut state =
+            State { started: None, correlation: Correlation::Unknown, deliveries: Vec::new() };
         let id = DeliveryId::from_bytes(id.to_be_bytes());
         state.deliveries.push(Delivery { id, attempts, ..former.deliveries[0].clone() });
         self.outbox.change(0, &State::default(), &state);

@@ -7,7 +7,11 @@ use std::collections::BTreeSet;
 
 fn marker(until: i64) -> State {
     let (account, until) = (AccountId(28), Timestamp::from_ms(until));
-    State { correlation: Correlation::Ended { account, until }, deliveries: Vec::new() }
+    State {
+        started: None,
+        correlation: Correlation::Ended { account, until },
+        deliveries: Vec::new(),
+    }
 }
 
 fn change(task: &mut Task, uuid: &PhononUuid, old: &State, new: State) {

@@ -122,7 +122,9 @@ impl Ledger {
 
     fn count(&mut self, node: usize, command: &Command) {
         match command {
-            Command::AcceptFlow(_, source) | Command::AcceptReport(_, source) => {
+            Command::AcceptStart(_, source)
+            | Command::AcceptFlow(_, source)
+            | Command::AcceptReport(_, source) => {
                 let Source { topic, partition, offset, .. } = source;
                 *self.decided.entry((topic.to_string(), *partition, *offset)).or_default() += 1;
             }

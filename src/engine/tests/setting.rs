@@ -53,6 +53,8 @@ fn endpoints() -> Vec<Arc<Endpoint>> {
     let trust = Trust::new().unwrap();
     let policy = AddressPolicy::new(std::iter::empty());
     let webhook = |(account, name): (i64, &str)| Webhook {
+        request: None,
+        shown: None,
         name: WebhookName::new(name).unwrap(),
         account: AccountId(account),
         url: format!("https://{name}.example.com/").parse().unwrap(),
@@ -84,6 +86,8 @@ fn endpoints() -> Vec<Arc<Endpoint>> {
 
 fn account(dice: &mut Dice, webhook: &str) -> AccountRules {
     AccountRules {
+        rules: Vec::new(),
+        uses_variables: false,
         notify_on_delivery: !dice.one_in(6),
         attach_flow_keys: dice.one_in(2),
         webhook_enabled: Some(true),
@@ -95,6 +99,8 @@ fn account(dice: &mut Dice, webhook: &str) -> AccountRules {
 fn rules(dice: &mut Dice) -> Rules {
     let accounts = ACCOUNTS.map(|(id, webhook)| (AccountId(id), account(dice, webhook)));
     Rules {
+        definitions: BTreeMap::new(),
+        look_up: crate::codec::definition::look_up,
         correlation: CorrelationRules {
             phase2_wait: dice.pick(&[Phase2Wait::All, Phase2Wait::Each]),
             phase2_order: dice.pick(&[Phase2Order::Strict, Phase2Order::Independent]),
@@ -125,6 +131,7 @@ impl Setting {
     pub(super) fn roll(dice: &mut Dice) -> Self {
         let (nodes, partitions) = (dice.pick(&[1, 2, 2, 3]), dice.pick(&[1, 2, 3]));
         let names = TopicNames {
+            flow_started: Vec::new(),
             flow_complete: vec!["flow-complete".to_owned()],
             delivery_report: vec!["sms-delivery-report".to_owned()],
             events: "events".to_owned(),

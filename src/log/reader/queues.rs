@@ -37,7 +37,7 @@ pub(super) struct Queue {
     pub(super) position: Position,
 }
 
-/// The queues of what `consumer` is assigned, flows before reports; nothing is read of them by any other way from then on.
+/// The queues of what `consumer` is assigned, in the order in which a flow's records are written; nothing is read of them by any other way from then on.
 /// The bell rings when one of them is no longer empty.
 pub(super) fn split(
     consumer: &Arc<BaseConsumer<Context>>,
@@ -47,9 +47,10 @@ pub(super) fn split(
     let assignment = consumer.assignment()?;
     let mut partitions = assignment.elements();
     partitions.sort_by_key(|partition| match topics.roles.get(partition.topic()) {
-        Some(Role::Source(RecordKind::Flow)) => 0,
-        Some(Role::Source(RecordKind::Report)) => 1,
-        Some(Role::Inbox) | None => 2,
+        Some(Role::Source(RecordKind::Start)) => 0,
+        Some(Role::Source(RecordKind::Flow)) => 1,
+        Some(Role::Source(RecordKind::Report)) => 2,
+        Some(Role::Inbox) | None => 3,
     });
     let queue = |topic: &str, partition| {
         let mut queue = consumer

@@ -362,7 +362,7 @@ fn what_can_not_be_read_is_found() {
 
 #[test]
 fn rows_that_wait_for_what_can_not_come_are_stuck() {
-    check(What::Stuck, "due", change_row("due", |s| s.deliveries[0].due = Due::AfterPhaseOne));
+    check(What::Stuck, "due", change_row("due", |s| s.deliveries[0].due = Due::Waiting));
     check(What::Stuck, "due", change_row("due", |s| s.deliveries.clear()));
 }
 

@@ -41,6 +41,8 @@ impl Dice {
 
 fn account(dice: &mut Dice) -> AccountRules {
     AccountRules {
+        rules: Vec::new(),
+        uses_variables: false,
         notify_on_delivery: !dice.one_in(6),
         attach_flow_keys: dice.one_in(2),
         webhook_enabled: dice.pick(&[Some(true), Some(true), Some(true), Some(false), None]),
@@ -208,8 +210,7 @@ impl Random {
             while let state = self.world.state(&of)
                 && !state.is_empty()
             {
-                if let Some(row) = state.deliveries.iter().find(|row| row.due != Due::AfterPhaseOne)
-                {
+                if let Some(row) = state.deliveries.iter().find(|row| row.due != Due::Waiting) {
                     let outcome = outcome(Verdict::Delivered, 200);
                     let command = Command::RecordOutcome {
                         delivery: row.id,

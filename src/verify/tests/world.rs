@@ -93,6 +93,8 @@ pub(super) fn rules() -> Rules {
         ..AccountRules::default()
     };
     Rules {
+        definitions: BTreeMap::new(),
+        look_up: crate::codec::definition::look_up,
         correlation: CorrelationRules {
             phase2_wait: Phase2Wait::All,
             phase2_order: Phase2Order::Strict,
@@ -122,6 +124,7 @@ pub(super) fn rules() -> Rules {
 pub(super) fn flow(of: &PhononUuid, account: AccountId, sms: Option<&[&str]>) -> FlowComplete {
     let ids = |sms: &[&str]| sms.iter().filter_map(|id| SmsId::new(id)).collect();
     FlowComplete {
+        record: bytes::Bytes::new(),
         uuid: of.clone(),
         account,
         flow: Some(FlowId(200)),

@@ -76,8 +76,13 @@ pub(super) fn check(
     json: bool,
 ) {
     match decoded {
+        Decoded::Start(start) => {
+            assert_eq!(kind, RecordKind::Start);
+            assert_json(&start.record);
+        }
         Decoded::Flow(flow) => {
             assert_eq!(kind, RecordKind::Flow);
+            assert_json(&flow.record);
             assert_json(&flow.body);
             assert_json(&flow.body[flow.keys.clone()]);
             if json {

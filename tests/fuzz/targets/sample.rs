@@ -43,6 +43,7 @@ pub(crate) fn outcome() -> Outcome {
 
 pub(crate) fn delivery(phase: Phase) -> Delivery {
     Delivery {
+        rendering: ringback::domain::Rendering::Fixed,
         id: DeliveryId::derive(&uuid(), phase.number(), []),
         phase,
         account: AccountId(28),
@@ -50,7 +51,7 @@ pub(crate) fn delivery(phase: Phase) -> Delivery {
         body: Bytes::from_static("{\"text\":\"फोनन\"}".as_bytes()),
         source: source(),
         scheduled_at: AT,
-        due: if phase == Phase::One { Due::At(AT) } else { Due::AfterPhaseOne },
+        due: if phase == Phase::One { Due::At(AT) } else { Due::Waiting },
         attempts: 2,
         replays: 1,
         first_attempt_at: Some(AT),
@@ -61,6 +62,7 @@ pub(crate) fn delivery(phase: Phase) -> Delivery {
 
 fn report(id: &str, class: StatusClass) -> Collected {
     Collected {
+        status: None,
         account: AccountId(28),
         sms: SmsId::new(id).expect("it is one"),
         class,
@@ -75,10 +77,12 @@ fn report(id: &str, class: StatusClass) -> Collected {
 
 fn flow(collection: Collection) -> Flow {
     Flow {
+        mapped: Vec::new(),
+        record: None,
         identity: FlowIdentity { account: AccountId(28), flow: Some(FlowId(200)), content: 5 },
         accepted_at: AT,
         source: source(),
-        webhook: webhook(),
+        webhook: Some(webhook()),
         keys: Some(Bytes::from_static(b"[]")),
         sms: Some(vec![SmsId::new("a").expect("it is one"), SmsId::new("b").expect("it is one")]),
         reports: vec![report("a", StatusClass::Final), report("b", StatusClass::Intermediate)],
@@ -101,7 +105,7 @@ pub(crate) fn states() -> Vec<State> {
     let deliveries = Phase::ALL.map(delivery).to_vec();
     correlations
         .into_iter()
-        .map(|correlation| State { correlation, deliveries: deliveries.clone() })
+        .map(|correlation| State { started: None, correlation, deliveries: deliveries.clone() })
         .collect()
 }
 

@@ -74,6 +74,8 @@ fn rules(each: bool, notify: bool, strict: bool, keys: bool) -> Rules {
         ..AccountRules::default()
     };
     Rules {
+        definitions: BTreeMap::new(),
+        look_up: crate::codec::definition::look_up,
         correlation: CorrelationRules {
             phase2_wait: if each { Phase2Wait::Each } else { Phase2Wait::All },
             phase2_order: if strict { Phase2Order::Strict } else { Phase2Order::Independent },
@@ -134,6 +136,7 @@ impl World {
             Step::Flow { list, rest, keys, content } => {
                 let keys = keys.min(RECORD - rest);
                 let flow = FlowComplete {
+                    record: bytes::Bytes::new(),
                     uuid: self.uuid.clone(),
                     account: OURS,
                     flow: Some(FlowId(i64::MIN)),

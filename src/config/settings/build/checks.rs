@@ -63,6 +63,7 @@ pub(super) fn topics(names: &TopicNames, place: &Place<'_>, context: &mut Contex
     let roles = [
         many("flow_complete", &names.flow_complete),
         many("delivery_report", &names.delivery_report),
+        many("flow_started", &names.flow_started),
         one("events", names.events.clone()),
         one("dead_letter", names.dead_letter.clone()),
         one("changelog", names.changelog.clone()),

@@ -16,10 +16,16 @@ pub(super) struct Fixture {
 }
 
 /// All versions, the newest last.
-pub(super) const FIXTURES: &[Fixture] = &[Fixture {
-    version: "1",
-    sums: "bfe0f7ae3c95fe7d2dc9726a0fcc3af838f82412f222633e4c90f5b6f3578eeb",
-}];
+pub(super) const FIXTURES: &[Fixture] = &[
+    Fixture {
+        version: "1",
+        sums: "bfe0f7ae3c95fe7d2dc9726a0fcc3af838f82412f222633e4c90f5b6f3578eeb",
+    },
+    Fixture {
+        version: "2",
+        sums: "e540607e416fa7e246b5518b02059985ee8804240f5d0aeb96f050e02aa8757d",
+    },
+];
 
 /// A record of the changelog.
 pub(super) struct Change {

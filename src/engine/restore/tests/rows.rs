@@ -7,9 +7,10 @@
 use super::fixture::Change;
 use crate::codec::row::{self, Meta};
 use crate::domain::{
-    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
-    Due, EndpointState, ErrorReason, Flow, FlowId, FlowIdentity, IgnoreReason, Outcome, Phase,
-    PhononUuid, SmsId, Source, State, StatusClass, Timestamp, Verdict, WebhookName,
+    AccountId, BodyKind, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause,
+    Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, IgnoreReason,
+    Mapped, Outcome, Pending, Phase, PhononUuid, Rendered, Rendering, SmsId, Source, Started,
+    State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use crate::store::RowKey;
 use bytes::Bytes;
@@ -36,6 +37,7 @@ fn webhook(name: &str) -> WebhookName {
 
 fn report(id: &str, class: StatusClass) -> Collected {
     Collected {
+        status: None,
         account: ACCOUNT,
         sms: sms(id),
         class,
@@ -57,10 +59,12 @@ fn waiting(id: &str, class: StatusClass, until: Timestamp) -> Collected {
 
 fn flow(collection: Collection) -> Flow {
     Flow {
+        mapped: Vec::new(),
+        record: None,
         identity: FlowIdentity { account: ACCOUNT, flow: Some(FlowId(200)), content: 7 },
         accepted_at: THEN,
         source: source(0),
-        webhook: webhook("crm"),
+        webhook: Some(webhook("crm")),
         keys: Some(Bytes::from_static(b"[{\"name\":\"$flow.key.leadid\",\"value\":0.10}]")),
         sms: Some(vec![sms("a"), sms("b")]),
         reports: vec![Collected { sent: true, body: None, ..report("a", StatusClass::Final) }],
@@ -86,6 +90,7 @@ fn delivery(uuid: &str, phase: Phase, to: &str) -> Delivery {
     let ids = [sms("a")];
     let about = if phase == Phase::One { &[][..] } else { &ids[..] };
     Delivery {
+        rendering: crate::domain::Rendering::Fixed,
         id: DeliveryId::derive(&PhononUuid::new(uuid).unwrap(), phase.number(), about),
         phase,
         account: ACCOUNT,
@@ -115,7 +120,7 @@ fn tried(delivery: Delivery, attempts: u32, outcome: Outcome) -> Delivery {
 }
 
 fn open(collection: Collection, deliveries: Vec<Delivery>) -> State {
-    State { correlation: Correlation::Open(flow(collection)), deliveries }
+    State { started: None, correlation: Correlation::Open(flow(collection)), deliveries }
 }
 
 type Named = Vec<(&'static str, State)>;
@@ -137,7 +142,10 @@ fn without_flow() -> Named {
     vec![
         ("awaiting-expired", awaiting(vec![expired, waiting("b", StatusClass::Intermediate, FAR)])),
         ("awaiting", awaiting(vec![waiting("a", StatusClass::Intermediate, FAR)])),
-        ("unknown", State { correlation: Correlation::Unknown, deliveries: vec![unknown] }),
+        (
+            "unknown",
+            State { started: None, correlation: Correlation::Unknown, deliveries: vec![unknown] },
+        ),
     ]
 }
 
@@ -146,7 +154,7 @@ fn with_flow() -> Named {
     let waits = Collection::Open { until: FAR };
     let reports = vec![report("a", StatusClass::Final), report("b", StatusClass::Intermediate)];
     let collecting = Correlation::Open(Flow { reports, ..flow(waits) });
-    let held = Delivery { due: Due::AfterPhaseOne, ..delivery("open-held", Phase::Two, "crm") };
+    let held = Delivery { due: Due::Waiting, ..delivery("open-held", Phase::Two, "crm") };
     let held = vec![tried(one("open-held"), 3, outcome(ErrorReason::Refused)), held];
     let bare = Flow { sms: None, keys: None, reports: Vec::new(), ..flow(Collection::NotWanted) };
     let unreachable =
@@ -162,7 +170,7 @@ fn with_flow() -> Named {
         ("open-timed-out", open(Collection::TimedOut, vec![late])),
         (
             "open-not-wanted",
-            State { correlation: Correlation::Open(bare), deliveries: unreachable },
+            State { started: None, correlation: Correlation::Open(bare), deliveries: unreachable },
         ),
         ("too-old", open(Collection::Complete, vec![too_old])),
         ("फोनन-😀", open(Collection::Complete, vec![one("फोनन-😀")])),
@@ -170,6 +178,61 @@ fn with_flow() -> Named {
     states.extend([("to-held", "held"), ("to-gone", "gone"), ("to-failing", "failing")].map(
         |(uuid, to)| (uuid, open(Collection::Complete, vec![delivery(uuid, Phase::One, to)])),
     ));
+    states
+}
+
+fn with_variables() -> Named {
+    let text = Bytes::from_static("{\"keys\":[],\"text\":\"फोनन\"}".as_bytes());
+    let mapped = Mapped { save_in: "$flow.key.reqID".into(), value: "\"0.10\"".into() };
+    let kept = Flow {
+        webhook: None,
+        record: Some(text.clone()),
+        mapped: vec![mapped.clone()],
+        ..flow(Collection::Complete)
+    };
+    let rendered = |kind| Rendered { kind, values: Bytes::from_static(br#"{"$flow.key.a":0.10}"#) };
+    let done = |uuid, kind| Delivery {
+        rendering: Rendering::Done(rendered(kind)),
+        ..delivery(uuid, Phase::Rule, "crm")
+    };
+    let facts = Facts { record: Some(text.clone()), reports: vec![text], mapped: vec![mapped] };
+    let pending = |uuid, facts, after| Delivery {
+        due: Due::Waiting,
+        rendering: Rendering::Pending(Box::new(Pending { facts, after })),
+        ..delivery(uuid, Phase::Rule, "held")
+    };
+    let first = done("rendered", BodyKind::Xml);
+    let waits = pending("rendered-after", facts, vec![first.id]);
+    let bare = pending("rendered-bare", Facts::default(), vec![first.id]);
+    let kinds = [
+        ("rendered-json", BodyKind::Json),
+        ("rendered-form", BodyKind::Form),
+        ("rendered-none", BodyKind::None),
+    ];
+    let rendered = State {
+        correlation: Correlation::Open(kept),
+        deliveries: vec![first, waits, bare],
+        ..State::default()
+    };
+    let status = Some("SENT".into());
+    let waiting = Collected { status, ..waiting("a", StatusClass::Intermediate, FAR) };
+    let started = |until| Some(Started { account: ACCOUNT, content: 9, until });
+    let mut states = vec![
+        ("rendered", rendered),
+        ("started", State { started: started(FAR), ..State::default() }),
+        ("started-expired", State { started: started(THEN), ..State::default() }),
+        (
+            "started-awaiting",
+            State {
+                started: started(FAR),
+                correlation: Correlation::AwaitingFlow(vec![waiting]),
+                ..State::default()
+            },
+        ),
+    ];
+    states.extend(
+        kinds.map(|(uuid, kind)| (uuid, open(Collection::Complete, vec![done(uuid, kind)]))),
+    );
     states
 }
 
@@ -185,8 +248,11 @@ fn after_the_end() -> Named {
     };
     let delivered = tried(one("delivered-once"), 1, delivered);
     vec![
-        ("replayed", State { correlation: ended(FAR), deliveries: vec![replayed] }),
-        ("delivered-once", State { correlation: ended(FAR), deliveries: vec![delivered] }),
+        ("replayed", State { started: None, correlation: ended(FAR), deliveries: vec![replayed] }),
+        (
+            "delivered-once",
+            State { started: None, correlation: ended(FAR), deliveries: vec![delivered] },
+        ),
         ("ended", State { correlation: ended(FAR), ..State::default() }),
         ("ended-expired", State { correlation: ended(THEN), ..State::default() }),
     ]
@@ -194,7 +260,7 @@ fn after_the_end() -> Named {
 
 /// The states at the end, by their uuids.
 fn states() -> Vec<(String, State)> {
-    let named = [without_flow(), with_flow(), after_the_end()].concat();
+    let named = [without_flow(), with_flow(), with_variables(), after_the_end()].concat();
     let named = named.into_iter().map(|(uuid, state)| (uuid.to_owned(), state));
     let identity = FlowIdentity { account: AccountId(-1), flow: None, content: u64::MAX };
     let silent = IgnoreReason::ALL.iter().map(|reason| {
@@ -241,7 +307,7 @@ pub(super) fn changes() -> (Vec<Change>, usize) {
     let states = states();
     log.meta(0);
     for (uuid, state) in &states {
-        let before = State { deliveries: Vec::new(), correlation: ended(THEN) };
+        let before = State { started: None, deliveries: Vec::new(), correlation: ended(THEN) };
         log.state(uuid, &before);
         if uuid.len() % 2 == 0 {
             log.state(uuid, state);
@@ -280,7 +346,10 @@ pub(super) fn large(changes: Vec<Change>, count: usize) -> Vec<Change> {
         let body = Some(Bytes::from(vec![b'a'; super::super::BATCH_BYTES / 3]));
         let waiting = Collected { body, ..waiting("a", StatusClass::Final, FAR) };
         let correlation = Correlation::AwaitingFlow(vec![waiting]);
-        log.state(&format!("large-{number}"), &State { correlation, deliveries: Vec::new() });
+        log.state(
+            &format!("large-{number}"),
+            &State { started: None, correlation, deliveries: Vec::new() },
+        );
     }
     log.0
 }

@@ -2,8 +2,8 @@
 
 use crate::codec::row::Meta;
 use crate::domain::{
-    Collected, Collection, Correlation, Delivery, Due, EndpointState, Flow, FlowIdentity, Outcome,
-    Source, State, Timestamp,
+    Collected, Collection, Correlation, Delivery, Due, EndpointState, Facts, Flow, FlowIdentity,
+    Mapped, Outcome, Pending, Rendered, Rendering, Source, Started, State, Timestamp,
 };
 use crate::store::Tally;
 use bytes::Bytes;
@@ -30,7 +30,7 @@ pub(super) fn lines(what: &str, value: &Value) -> Vec<String> {
 }
 
 pub(super) fn state(state: &State) -> Value {
-    let State { correlation, deliveries } = state;
+    let State { correlation, deliveries, started } = state;
     let correlation = match correlation {
         Correlation::Unknown => json!("unknown"),
         Correlation::AwaitingFlow(reports) => json!({"awaiting_flow": list(reports, collected)}),
@@ -42,7 +42,11 @@ pub(super) fn state(state: &State) -> Value {
             json!({"ended": {"account": account.0, "until": until.as_ms()}})
         }
     };
-    json!({"correlation": correlation, "deliveries": list(deliveries, delivery)})
+    let started = started.map(|started| {
+        let Started { account, content, until } = started;
+        json!({"account": account.0, "content": content, "until": until.as_ms()})
+    });
+    json!({"correlation": correlation, "deliveries": list(deliveries, delivery), "started": started})
 }
 
 pub(super) fn endpoint(endpoint: &EndpointState) -> Value {
@@ -92,13 +96,25 @@ fn identity(identity: &FlowIdentity) -> Value {
 }
 
 fn flow(flow: &Flow) -> Value {
-    let Flow { identity: own, accepted_at, source: from, webhook, keys, sms, reports, collection } =
-        flow;
+    let Flow {
+        identity: own,
+        accepted_at,
+        source: from,
+        webhook,
+        keys,
+        sms,
+        reports,
+        collection,
+        record,
+        mapped: values,
+    } = flow;
     json!({
         "identity": identity(own),
         "accepted_at": accepted_at.as_ms(),
         "source": source(from),
-        "webhook": webhook.as_str(),
+        "webhook": webhook.as_ref().map(|name| name.as_str()),
+        "record": record.as_ref().map(bytes),
+        "mapped": list(values, mapped),
         "keys": keys.as_ref().map(bytes),
         "sms": sms.as_ref().map(|sms| list(sms, |id| json!(id.as_str()))),
         "reports": list(reports, collected),
@@ -112,7 +128,8 @@ fn flow(flow: &Flow) -> Value {
 }
 
 fn collected(report: &Collected) -> Value {
-    let Collected { account, sms, class, seen, body, raw, sent, source: from, expires_at } = report;
+    let Collected { account, sms, class, seen, body, raw, sent, source: from, expires_at, status } =
+        report;
     json!({
         "account": account.0,
         "sms": sms.as_str(),
@@ -123,6 +140,7 @@ fn collected(report: &Collected) -> Value {
         "sent": sent,
         "source": source(from),
         "expires_at": time(*expires_at),
+        "status": status,
     })
 }
 
@@ -141,8 +159,25 @@ fn delivery(delivery: &Delivery) -> Value {
         first_attempt_at,
         last_attempt_at,
         last_outcome,
+        rendering,
     } = delivery;
+    let rendering = match rendering {
+        Rendering::Fixed => json!(null),
+        Rendering::Done(Rendered { kind, values }) => {
+            json!({"done": {"kind": format!("{kind:?}"), "values": bytes(values)}})
+        }
+        Rendering::Pending(pending) => {
+            let Pending { facts: Facts { record, reports, mapped: values }, after } = &**pending;
+            json!({"pending": {
+                "record": record.as_ref().map(bytes),
+                "reports": list(reports, bytes),
+                "mapped": list(values, mapped),
+                "after": list(after, |id| json!(id.to_string())),
+            }})
+        }
+    };
     json!({
+        "rendering": rendering,
         "id": id.to_string(),
         "phase": phase.number(),
         "account": account.0,
@@ -152,7 +187,7 @@ fn delivery(delivery: &Delivery) -> Value {
         "scheduled_at": scheduled_at.as_ms(),
         "due": match due {
             Due::At(at) => json!(at.as_ms()),
-            Due::AfterPhaseOne => json!("after phase 1"),
+            Due::Waiting => json!("after phase 1"),
         },
         "attempts": attempts,
         "replays": replays,
@@ -160,6 +195,11 @@ fn delivery(delivery: &Delivery) -> Value {
         "last_attempt_at": time(*last_attempt_at),
         "last_outcome": last_outcome.as_ref().map(outcome),
     })
+}
+
+fn mapped(mapped: &Mapped) -> Value {
+    let Mapped { save_in, value } = mapped;
+    json!([save_in, value])
 }
 
 fn outcome(outcome: &Outcome) -> Value {

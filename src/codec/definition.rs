@@ -1,0 +1,142 @@
+//! What a webhook's definition says: its body, and the parts of its request that variables stand in.
+//!
+//! The body is rendered once, when its delivery is scheduled or when what that waits for has ended. URL, query and headers are
+//! rendered for each attempt, of values that were kept with the body: so a secret in the definition never leaves it, and a
+//! definition that moves to another address takes its deliveries along.
+
+mod internal;
+mod request;
+#[cfg(test)]
+mod tests;
+
+pub use internal::{Group, Internal};
+pub use request::{Request, RequestParts};
+
+use super::catalogue;
+use super::facts::{self, write_values};
+use super::template::{FormTemplate, JsonTemplate, Use, Values as _, Variable, XmlTemplate};
+use crate::domain::{BodyKind, Facts, Render, Rendered};
+use bytes::Bytes;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The body of a webhook's requests.
+#[derive(Debug)]
+pub enum Body {
+    /// The predefined one of its phase.
+    Predefined,
+    /// JSON with variables.
+    Json(JsonTemplate),
+    /// XML with variables.
+    Xml(XmlTemplate),
+    /// A form with variables.
+    Form(FormTemplate),
+    /// None.
+    None,
+    /// A call of one of the platform's own functions.
+    Internal(Internal),
+}
+
+/// A definition, ready to be rendered.
+#[derive(Debug)]
+pub struct Definition {
+    body: Body,
+    request: Option<Arc<Request>>,
+    uses: BTreeSet<String>,
+    /// What URL, query and headers use.
+    kept: Vec<Variable>,
+}
+
+impl Definition {
+    /// A definition of its parts; `request`: where URL, query or headers are more than fixed.
+    #[must_use]
+    pub fn new(body: Body, request: Option<Arc<Request>>) -> Self {
+        let kept: Vec<Variable> = request
+            .iter()
+            .flat_map(|request| request.variables())
+            .map(|found| found.variable.clone())
+            .collect();
+        let in_body: &[Use] = match &body {
+            Body::Json(template) => template.variables(),
+            Body::Xml(template) => template.variables(),
+            Body::Form(template) => template.variables(),
+            Body::Predefined | Body::None | Body::Internal(_) => &[],
+        };
+        let in_body = in_body.iter().map(|found| &found.variable);
+        let uses = in_body.chain(&kept).map(ToString::to_string).collect();
+        Self { body, request, uses, kept }
+    }
+
+    /// Whether `variable` stands in its URL or its body, or in another part of its request.
+    #[must_use]
+    pub fn names(&self, variable: &Variable) -> bool {
+        self.uses.contains(&variable.to_string())
+    }
+
+    /// Whether nothing of it has to be rendered before an attempt.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        matches!(self.body, Body::Predefined) && self.kept.is_empty()
+    }
+
+    /// Whether it needs more of a flow than the predefined bodies hold.
+    #[must_use]
+    pub fn uses_variables(&self) -> bool {
+        !self.uses.is_empty() || matches!(self.body, Body::Internal(_))
+    }
+}
+
+impl Render for Definition {
+    fn render(&self, predefined: &Bytes, facts: &Facts) -> Result<(Bytes, Rendered), Box<str>> {
+        let mapped: Vec<(&str, &str)> =
+            facts.mapped.iter().map(|it| (&*it.save_in, &*it.value)).collect();
+        let record = facts.record.as_deref();
+        let values = facts::Facts::new(record, &facts.reports, &mapped, catalogue::nested());
+        let mut out = Vec::new();
+        let (kind, rendered) = match &self.body {
+            Body::Predefined => (BodyKind::Json, Ok(())),
+            Body::None => (BodyKind::None, Ok(())),
+            Body::Json(template) => (BodyKind::Json, template.render(&values, &mut out)),
+            Body::Xml(template) => (BodyKind::Xml, template.render(&values, &mut out)),
+            Body::Form(template) => (BodyKind::Form, template.render(&values, &mut out)),
+            Body::Internal(internal) => {
+                internal.render(&values, &mut out);
+                (BodyKind::Json, Ok(()))
+            }
+        };
+        let mut problems: Vec<String> = rendered.err().iter().map(ToString::to_string).collect();
+        if let Some(request) = &self.request {
+            problems.extend(request.render(&values).err());
+        }
+        if !problems.is_empty() {
+            return Err(problems.join("; ").into());
+        }
+        let body = match &self.body {
+            Body::Predefined => predefined.clone(),
+            _ => out.into(),
+        };
+        let mut kept = Vec::new();
+        write_values(&self.kept, &values, &mut kept);
+        Ok((body, Rendered { kind, values: kept.into() }))
+    }
+
+    fn uses(&self, variable: &str) -> bool {
+        self.uses.contains(variable)
+            || matches!(&self.body, Body::Internal(internal) if internal.uses(variable))
+    }
+}
+
+/// The text of a variable's value: of a string what it spells, of another value its JSON text.
+#[must_use]
+pub fn look_up(facts: &Facts, variable: &str) -> Option<String> {
+    let variable: Variable = variable.parse().ok()?;
+    let mapped: Vec<(&str, &str)> =
+        facts.mapped.iter().map(|it| (&*it.save_in, &*it.value)).collect();
+    let record = facts.record.as_deref();
+    let values = facts::Facts::new(record, &facts.reports, &mapped, catalogue::nested());
+    let json = values.get(&variable)?;
+    if json.starts_with('"') {
+        return serde_json::from_str::<String>(&json).ok().filter(|text| !text.is_empty());
+    }
+    Some(json.into_owned())
+}

@@ -1,0 +1,110 @@
+//! What goes into a delivery's request beside its body, as JSON: in dead letters, and in the commands that replay them.
+//!
+//! | members | are there |
+//! |---|---|
+//! | `content` (`json`, `xml`, `form`, `none`), `variables` (an object: the values in URL, query and headers) | once it is rendered |
+//! | `facts` {`record`, `reports`, `mapped`} | while it is not: what it is to be rendered of |
+
+use super::json::{self, Object};
+use crate::domain::{BodyKind, Facts, Mapped, Pending, Rendered, Rendering};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Writes the members.
+pub(super) fn write(object: &mut Object<'_>, rendering: &Rendering) {
+    match rendering {
+        Rendering::Fixed => {}
+        Rendering::Done(rendered) => {
+            object.text("content", content(rendered.kind));
+            object.name("variables").extend_from_slice(&rendered.values);
+        }
+        Rendering::Pending(pending) => {
+            let Facts { record, reports, mapped } = &pending.facts;
+            let mut facts = object.object("facts");
+            facts.name("record").extend_from_slice(record.as_deref().unwrap_or(b"null"));
+            let out = facts.name("reports");
+            out.push(b'[');
+            for (index, report) in reports.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(report);
+            }
+            out.push(b']');
+            json::write_members(
+                facts.name("mapped"),
+                mapped.iter().map(|it| (&*it.save_in, &*it.value)),
+            );
+            facts.close();
+        }
+    }
+}
+
+/// What a body is, in a word.
+#[must_use]
+pub const fn content(kind: BodyKind) -> &'static str {
+    match kind {
+        BodyKind::Json => "json",
+        BodyKind::Xml => "xml",
+        BodyKind::Form => "form",
+        BodyKind::None => "none",
+    }
+}
+
+/// The members, as they are read back.
+#[derive(Deserialize)]
+pub(super) struct Text<'a> {
+    #[serde(borrow, default)]
+    content: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    variables: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    facts: Option<FactsText<'a>>,
+}
+
+#[derive(Deserialize)]
+struct FactsText<'a> {
+    #[serde(borrow)]
+    record: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reports: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    mapped: BTreeMap<Cow<'a, str>, &'a RawValue>,
+}
+
+impl Text<'_> {
+    /// The members of the object `value`.
+    pub(super) fn read(value: &[u8]) -> Option<Rendering> {
+        let Text { content, variables, facts } = serde_json::from_slice(value).ok()?;
+        let bytes = |raw: &RawValue| Bytes::copy_from_slice(raw.get().as_bytes());
+        Some(match (content, variables, facts) {
+            (None, None, None) => Rendering::Fixed,
+            (Some(content), Some(values), None) => {
+                let kind = match &*content {
+                    "json" => BodyKind::Json,
+                    "xml" => BodyKind::Xml,
+                    "form" => BodyKind::Form,
+                    "none" => BodyKind::None,
+                    _ => return None,
+                };
+                Rendering::Done(Rendered { kind, values: bytes(values) })
+            }
+            (None, None, Some(facts)) => {
+                let mapped = facts.mapped.into_iter().map(|(save_in, value)| Mapped {
+                    save_in: save_in.into(),
+                    value: value.get().into(),
+                });
+                let facts = Facts {
+                    record: facts.record.map(bytes),
+                    reports: facts.reports.into_iter().map(bytes).collect(),
+                    mapped: mapped.collect(),
+                };
+                Rendering::Pending(Box::new(Pending { facts, after: Vec::new() }))
+            }
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,314 @@
+//! What a webhook's requests say: URL, query, headers and body.
+
+use super::file::{BodyName, GroupName, PartEntry, WebhookEntry};
+use super::url;
+use crate::codec::catalogue;
+use crate::codec::definition::{Body, Definition, Group, Internal, Request};
+use crate::codec::template::{
+    self, FormTemplate, HeaderTemplate, JsonTemplate, Need, QueryTemplate, Tokens, Variable,
+    XmlTemplate,
+};
+use crate::config::check;
+use crate::config::context::{Context, SecretText};
+use crate::config::document::Place;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What the daemon or HTTP itself writes.
+const RESERVED: [&str; 12] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "te",
+    "traceparent",
+    "transfer-encoding",
+    "upgrade",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
+];
+
+/// What was read of a definition.
+pub(super) struct Read {
+    /// Where it goes, for whoever needs no values: variables stand in it as they are spelt.
+    pub(super) url: reqwest::Url,
+    /// Where more than that is to be sent.
+    pub(super) request: Option<Arc<Request>>,
+    /// The same without secrets.
+    pub(super) shown: Option<Arc<Request>>,
+    pub(super) definition: Definition,
+}
+
+/// Reads `entry`, every part of it. `http_enabled`: what the account says of its URLs.
+pub(super) fn read(
+    entry: &WebhookEntry,
+    http_enabled: Option<bool>,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<Read> {
+    let faults = context.faults.len();
+    let tokens = tokens(entry, place, context);
+    let mandatory = variables(&entry.mandatory, &tokens, &place.key("mandatory"), context);
+    let optional = variables(&entry.optional, &tokens, &place.key("optional"), context);
+    let url = entry.url.as_deref().and_then(|text| {
+        let need = |variable: &Variable| match () {
+            () if mandatory.contains(variable) => Need::Mandatory,
+            () if optional.contains(variable) => Need::Optional,
+            () => Need::Unsaid,
+        };
+        url::read(text, http_enabled, &tokens, &need, &place.key("url"), context)
+    });
+    let query = parts(&entry.query, &place.key("query"), context, &|name, value, mandatory| {
+        QueryTemplate::parse(name, value, mandatory, &tokens)
+    });
+    let headers =
+        parts(&entry.headers, &place.key("headers"), context, &|name, value, mandatory| {
+            HeaderTemplate::parse(name, value, mandatory, &tokens)
+        });
+    reserved(&entry.headers, &place.key("headers"), context);
+    let body = body(entry, &tokens, &mandatory, place, context);
+    let (url, template) = url?;
+    let (body, query, headers) = (body?, query?, headers?);
+    let varies =
+        !template.variables().is_empty() || !query.sent.is_empty() || !headers.sent.is_empty();
+    let shown = Request { url: template.clone(), query: query.shown, headers: headers.shown };
+    let request = Request { url: template, query: query.sent, headers: headers.sent };
+    let request = varies.then(|| Arc::new(request));
+    let definition = Definition::new(body, request.clone());
+    for (key, list) in [("mandatory", &mandatory), ("optional", &optional)] {
+        for variable in list.iter().filter(|it| !definition.names(it)) {
+            let problem = format!("{variable} stands neither in the URL nor in the body");
+            context.fault(&place.key(key), problem, "remove it, or use it");
+        }
+    }
+    let shown = request.is_some().then(|| Arc::new(shown));
+    (context.faults.len() == faults).then_some(Read { url, request, shown, definition })
+}
+
+fn tokens(entry: &WebhookEntry, place: &Place<'_>, context: &mut Context<'_>) -> Tokens {
+    let mut tokens = catalogue::tokens().clone();
+    for (name, variable) in &entry.tokens {
+        let place = place.key("tokens").key(name);
+        let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        if !name.starts_with(|first: char| first.is_ascii_lowercase()) || !name.bytes().all(letters)
+        {
+            let problem = "is not a token's name";
+            context.fault(&place, problem, "use lower-case letters, digits and underscores");
+        }
+        match variable.parse() {
+            Ok(variable) => drop(tokens.insert(name.clone(), variable)),
+            Err(error) => not_a_variable(&error, &place, context),
+        }
+    }
+    tokens
+}
+
+fn not_a_variable(error: &template::NotAVariable, place: &Place<'_>, context: &mut Context<'_>) {
+    let text = error.to_string();
+    let (problem, mend) = text.split_once(": ").unwrap_or((&text, ""));
+    context.fault(place, problem, mend);
+}
+
+/// The variables that `list` names, by themselves or by their tokens.
+fn variables(
+    list: &[String],
+    tokens: &Tokens,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> BTreeSet<Variable> {
+    let mut found = BTreeSet::new();
+    for (index, text) in list.iter().enumerate() {
+        let token = text.strip_prefix('%').and_then(|text| text.strip_suffix('%'));
+        match token.and_then(|name| tokens.get(name)).cloned().map_or_else(|| text.parse(), Ok) {
+            Ok(variable) => drop(found.insert(variable)),
+            Err(error) => not_a_variable(&error, &place.item(index), context),
+        }
+    }
+    found
+}
+
+/// The entries of a list, as they are sent and as they may be shown.
+struct Parts<T> {
+    sent: Vec<T>,
+    shown: Vec<T>,
+}
+
+fn parts<T>(
+    entries: &[PartEntry],
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+    parse: &dyn Fn(&str, &str, bool) -> Result<T, Vec<template::Fault>>,
+) -> Option<Parts<T>> {
+    let mut parts = Parts { sent: Vec::new(), shown: Vec::new() };
+    for (index, entry) in entries.iter().enumerate() {
+        // What is missing has its fault already.
+        let (Some(name), Some(text)) = (&entry.name, &entry.value) else { continue };
+        let place = place.item(index);
+        let Some(value) = context.secret(&place.key("value"), text) else { continue };
+        let shown = match text {
+            SecretText::Literal(text) => text,
+            SecretText::Reference { .. } => "***",
+        };
+        match (parse(name, value.reveal(), entry.mandatory), parse(name, shown, entry.mandatory)) {
+            (Ok(sent), Ok(shown)) => {
+                parts.sent.push(sent);
+                parts.shown.push(shown);
+            }
+            (Err(faults), _) | (_, Err(faults)) => say("", &faults, &place, context),
+        }
+    }
+    (parts.sent.len() == entries.len()).then_some(parts)
+}
+
+fn reserved(headers: &[PartEntry], place: &Place<'_>, context: &mut Context<'_>) {
+    for (index, header) in headers.iter().enumerate() {
+        let name = header.name.as_deref().unwrap_or_default().to_ascii_lowercase();
+        if RESERVED.contains(&name.as_str()) {
+            let mend = match name.as_str() {
+                "authorization" => "write it as `auth`",
+                "webhook-signature" => "sign by `signing_secrets`",
+                _ => "remove it",
+            };
+            let problem = format!("`{name}` is written by the daemon itself");
+            context.fault(&place.item(index).key("name"), problem, mend);
+        }
+    }
+}
+
+/// Notes each fault of a template with its line and column.
+pub(super) fn say(
+    what: &str,
+    faults: &[template::Fault],
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) {
+    for fault in faults {
+        let template::Fault { problem, line, column, .. } = fault;
+        let problem = format!("{what}{problem} (line {line}, column {column})");
+        context.fault(place, problem, fault.mend.clone());
+    }
+}
+
+fn body(
+    entry: &WebhookEntry,
+    tokens: &Tokens,
+    mandatory: &BTreeSet<Variable>,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<Body> {
+    if entry.body != BodyName::Internal {
+        let there = [
+            ("method_name", entry.method_name.is_some()),
+            ("parameters", !entry.parameters.is_empty()),
+            ("values", !entry.values.is_empty()),
+        ];
+        for (key, _) in there.into_iter().filter(|(_, is_there)| *is_there) {
+            let problem = "belongs to internal webhooks alone";
+            context.fault(&place.key(key), problem, "remove it, or write body = \"internal\"");
+        }
+    }
+    let wanted = matches!(entry.body, BodyName::Json | BodyName::Xml | BodyName::Form);
+    let text = template_text(entry, wanted, place, context);
+    let place_of_text = if entry.template_file.is_some() { "template_file" } else { "template" };
+    let place_of_text = place.key(place_of_text);
+    let needs = |variable: &Variable| mandatory.contains(variable);
+    let parsed = match entry.body {
+        BodyName::Predefined => return Some(Body::Predefined),
+        BodyName::None => return Some(Body::None),
+        BodyName::Internal => return internal(entry, place, context).map(Body::Internal),
+        BodyName::Json => JsonTemplate::parse(&text?, tokens, &needs).map(Body::Json),
+        BodyName::Xml => XmlTemplate::parse(&text?, tokens, &needs).map(Body::Xml),
+        BodyName::Form => FormTemplate::parse(&text?, tokens, &needs).map(Body::Form),
+    };
+    parsed.map_err(|faults| say("", &faults, &place_of_text, context)).ok()
+}
+
+fn template_text(
+    entry: &WebhookEntry,
+    wanted: bool,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<String> {
+    let (key, name) = match (&entry.template, &entry.template_file) {
+        (Some(_), Some(_)) => {
+            let problem = "`template` is there too";
+            context.fault(&place.key("template_file"), problem, "keep one of them");
+            return None;
+        }
+        (Some(_), None) => ("template", None),
+        (None, Some(name)) => ("template_file", Some(name)),
+        (None, None) if wanted => {
+            let mend = "write template = \"…\", or template_file = \"PATH\"";
+            context.fault(&place.key("body"), "needs a template", mend);
+            return None;
+        }
+        (None, None) => return None,
+    };
+    if !wanted {
+        let problem = "is of no use: `body` is none of json, xml and form";
+        context.fault(&place.key(key), problem, "remove it, or say what body it is");
+        return None;
+    }
+    let Some(name) = name else { return entry.template.clone() };
+    let place = place.key(key);
+    let bytes = context.bytes(&place, name)?;
+    let text = String::from_utf8(bytes).ok();
+    if text.is_none() {
+        context.fault(&place, "is not UTF-8", "name a text file");
+    }
+    text
+}
+
+fn internal(
+    entry: &WebhookEntry,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<Internal> {
+    let Some(name) = entry.method_name.as_deref() else {
+        let mend = "write method_name = \"createOutbound\", or another of the platform's functions";
+        context.fault(&place.key("body"), "is internal, and names no function", mend);
+        return None;
+    };
+    let Some(method) = catalogue::methods().get(name) else {
+        let nearest = check::nearest(name, catalogue::methods().keys().map(String::as_str));
+        let known: Vec<&str> = catalogue::methods().keys().map(String::as_str).collect();
+        let mend = match nearest {
+            Some(nearest) => format!("write `{nearest}`"),
+            None => format!("write one of {}", known.join(", ")),
+        };
+        context.fault(&place.key("method_name"), "is none of the platform's functions", mend);
+        return None;
+    };
+    for (index, item) in entry.response.iter().flat_map(|it| &it.map).enumerate() {
+        if let Some(variable) = item.save_in.as_deref()
+            && !method.response.is_empty()
+            && !method.answers(variable)
+        {
+            let place = place.key("response").key("map").item(index).key("save_in");
+            let problem = format!("{name} does not answer with {variable}");
+            context.fault(&place, problem, format!("write one of {}", method.response.join(", ")));
+        }
+    }
+    for variable in entry.values.keys() {
+        let wanted = method.request.iter().any(|name| match name.strip_suffix('*') {
+            Some(prefix) => variable.starts_with(prefix),
+            None => name == variable,
+        });
+        if !wanted {
+            let problem = format!("{name} wants no {variable}");
+            let mend = match method.request.as_slice() {
+                [] => "remove it".to_owned(),
+                some => format!("write one of {}", some.join(", ")),
+            };
+            context.fault(&place.key("values").key(variable), problem, mend);
+        }
+    }
+    let groups = entry.parameters.iter().map(|group| match group {
+        GroupName::Call => Group::Call,
+        GroupName::FlowKey => Group::FlowKey,
+        GroupName::UserKey => Group::UserKey,
+    });
+    Some(Internal { method, groups: groups.collect(), values: entry.values.clone() })
+}

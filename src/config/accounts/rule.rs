@@ -1,0 +1,74 @@
+//! One `[[rule]]`.
+
+use super::file::{ConditionEntry, RuleEntry};
+use crate::codec::template::{NotAVariable, Variable};
+use crate::config::context::Context;
+use crate::config::document::Place;
+use crate::domain::{Condition, Test, Trigger};
+
+/// What a rule is upon; what can't be read is said.
+pub(super) fn triggers(
+    entry: &RuleEntry,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Vec<Trigger> {
+    let mut triggers = Vec::with_capacity(entry.on.len());
+    for (index, text) in entry.on.iter().enumerate() {
+        let trigger = match text.as_str() {
+            "flow_started" => Trigger::FlowStarted,
+            "flow_complete" => Trigger::FlowComplete,
+            "report_timed_out" => Trigger::ReportTimedOut,
+            "sms:final" => Trigger::SmsFinal,
+            other => match other.strip_prefix("sms:").filter(|status| !status.is_empty()) {
+                Some(status) => Trigger::Sms(status.to_ascii_uppercase().into()),
+                None => {
+                    context.fault(
+                        &place.key("on").item(index),
+                        "is nothing that a rule can be upon",
+                        "write flow_started, flow_complete, sms:STATUS, sms:final or report_timed_out",
+                    );
+                    continue;
+                }
+            },
+        };
+        triggers.push(trigger);
+    }
+    triggers
+}
+
+/// What must hold; what can't be read is said.
+pub(super) fn conditions(
+    entry: &RuleEntry,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Vec<Condition> {
+    let read =
+        |(index, condition)| condition_of(condition, &place.key("when").item(index), context);
+    entry.when.iter().enumerate().filter_map(read).collect()
+}
+
+fn condition_of(
+    entry: &ConditionEntry,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<Condition> {
+    let variable = entry.variable.as_deref()?;
+    let parsed: Result<Variable, NotAVariable> = variable.parse();
+    if let Err(error) = parsed {
+        let text = error.to_string();
+        let (problem, mend) = text.split_once(": ").unwrap_or((&text, ""));
+        context.fault(&place.key("variable"), problem, mend);
+        return None;
+    }
+    let test = match (&entry.equals, &entry.one_of, entry.present) {
+        (Some(value), None, None) => Test::OneOf(vec![value.text()]),
+        (None, Some(values), None) => Test::OneOf(values.iter().map(|it| it.text()).collect()),
+        (None, None, Some(present)) => Test::Present(present),
+        _ => {
+            let mend = "write one of equals = …, one_of = […] and present = true";
+            context.fault(place, "does not say one thing of its variable", mend);
+            return None;
+        }
+    };
+    Some(Condition { variable: variable.into(), test })
+}

@@ -1,0 +1,66 @@
+//! What happens to deliveries that waited for one that has ended.
+
+use super::schedule::{dead_letter, has_room, render, unrenderable};
+use crate::domain::{
+    Correlation, DeadLetterReason, Delivery, DeliveryId, Due, Event, Mapped, Pending, Rendering,
+    Rules, State, Timestamp,
+};
+
+/// Renders what waited for `ended` alone, or for what can't be rendered itself; its answer gave `newer`.
+pub(super) fn release(
+    state: &State,
+    ended: DeliveryId,
+    newer: &[Mapped],
+    rules: &Rules,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
+    let mut waiting: Vec<(&Delivery, &Pending)> =
+        state.deliveries.iter().filter_map(pending).collect();
+    if waiting.is_empty() {
+        return;
+    }
+    let mut left: Vec<DeliveryId> = state.deliveries.iter().map(|row| row.id).collect();
+    left.retain(|id| *id != ended);
+    loop {
+        let next = waiting
+            .iter()
+            .position(|(_, pending)| !pending.after.iter().any(|id| left.contains(id)));
+        let Some((delivery, pending)) = next.map(|index| waiting.remove(index)) else { return };
+        let facts = pending.facts.with(mapped(state)).with(newer);
+        let given_up = match render(&delivery.webhook, &delivery.body, &facts, rules) {
+            Ok((body, rendering)) => {
+                let (delivery_id, at) = (delivery.id, now);
+                events.push(Event::DeliveryRendered { delivery: delivery_id, body, rendering, at });
+                if has_room(state, events) {
+                    continue;
+                }
+                events.pop();
+                (Delivery::clone(delivery), DeadLetterReason::InvalidRequest)
+            }
+            Err(missing) => {
+                (unrenderable(delivery, facts, &missing), DeadLetterReason::InvalidFlowVar)
+            }
+        };
+        left.retain(|id| *id != delivery.id);
+        events.push(dead_letter(given_up.0, given_up.1, now));
+    }
+}
+
+fn pending(delivery: &Delivery) -> Option<(&Delivery, &Pending)> {
+    match &delivery.rendering {
+        Rendering::Pending(pending) if delivery.due == Due::Waiting => Some((delivery, pending)),
+        Rendering::Pending(_) | Rendering::Fixed | Rendering::Done(_) => None,
+    }
+}
+
+/// What answers to the webhooks of the uuid gave so far.
+pub(super) fn mapped(state: &State) -> &[Mapped] {
+    match &state.correlation {
+        Correlation::Open(flow) => &flow.mapped,
+        Correlation::Unknown
+        | Correlation::AwaitingFlow(_)
+        | Correlation::Silent { .. }
+        | Correlation::Ended { .. } => &[],
+    }
+}

@@ -1,0 +1,144 @@
+//! How webhooks get into the outbox: rendered at once, or once what they wait for has ended.
+
+use crate::domain::{
+    DeadLetterReason, Delivery, DeliveryId, Due, ErrorReason, Event, Facts, Outcome, Pending,
+    Phase, Phase2Order, Rendering, Rules, STATE_BYTES_MAX, SmsId, State, Timestamp, Verdict,
+    WebhookName, evolve,
+};
+use bytes::Bytes;
+
+/// What the outbox of a uuid is filled beside.
+#[derive(Clone, Copy)]
+pub(super) struct Scheduler<'a> {
+    pub(super) state: &'a State,
+    pub(super) rules: &'a Rules,
+    pub(super) now: Timestamp,
+}
+
+impl Scheduler<'_> {
+    /// Schedules `delivery`, whose body is the predefined one, beside what stands in the outbox and in `events`; it carries
+    /// the reports of `sms`.
+    pub(super) fn schedule(
+        &self,
+        mut delivery: Delivery,
+        facts: impl FnOnce() -> Facts,
+        sms: Vec<SmsId>,
+        events: &mut Vec<Event>,
+    ) {
+        let before = unfinished(self.state, events);
+        // A uuid that was forgotten may come again while a delivery of it that was replayed is still on its way: the same id,
+        // and so the same webhook, which is not sent twice.
+        if before.iter().any(|other| other.id == delivery.id) {
+            return;
+        }
+        let phase_one = before.iter().find(|other| other.phase == Phase::One).filter(|_| {
+            delivery.phase != Phase::One
+                && self.rules.correlation.phase2_order == Phase2Order::Strict
+        });
+        if phase_one.is_some() {
+            delivery.due = Due::Waiting;
+        }
+        let definition = self.rules.definitions.get(&delivery.webhook);
+        let Some(render) = definition.and_then(|definition| definition.render.as_ref()) else {
+            let is_free = delivery.phase != Phase::Rule;
+            return self.push(delivery, sms, is_free, events);
+        };
+        let facts = facts();
+        let gives = |other: &&&Delivery| {
+            let saves = self.rules.definitions.get(&other.webhook).map(|it| &it.saves);
+            saves.is_some_and(|saves| saves.iter().any(|variable| render.uses(variable)))
+        };
+        let mut after: Vec<DeliveryId> = before.iter().filter(gives).map(|it| it.id).collect();
+        if !after.is_empty() {
+            after.extend(phase_one.map(|it| it.id).filter(|id| !after.contains(id)));
+            delivery.due = Due::Waiting;
+            delivery.rendering = Rendering::Pending(Box::new(Pending { facts, after }));
+            return self.push(delivery, sms, false, events);
+        }
+        match render.render(&delivery.body, &facts) {
+            Ok((body, rendered)) => {
+                let delivery = Delivery { body, rendering: Rendering::Done(rendered), ..delivery };
+                self.push(delivery, sms, false, events);
+            }
+            Err(missing) => {
+                let given_up = unrenderable(&delivery, facts, &missing);
+                delivery.rendering.clone_from(&given_up.rendering);
+                events.push(Event::DeliveryScheduled { delivery: Box::new(delivery), sms });
+                events.push(dead_letter(given_up, DeadLetterReason::InvalidFlowVar, self.now));
+            }
+        }
+    }
+
+    /// What `is_free` was counted when its record was accepted; anything else is given up where there is no room for it.
+    fn push(&self, delivery: Delivery, sms: Vec<SmsId>, is_free: bool, events: &mut Vec<Event>) {
+        let scheduled = Event::DeliveryScheduled { delivery: Box::new(delivery.clone()), sms };
+        events.push(scheduled);
+        if !is_free && !has_room(self.state, events) {
+            events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, self.now));
+        }
+    }
+}
+
+/// The deliveries that stand in the outbox after `events`.
+fn unfinished<'a>(state: &'a State, events: &'a [Event]) -> Vec<&'a Delivery> {
+    let mut left: Vec<&Delivery> = state.deliveries.iter().collect();
+    for event in events {
+        match event {
+            Event::DeliveryScheduled { delivery, .. } | Event::Replayed { delivery } => {
+                left.push(delivery);
+            }
+            Event::Delivered { delivery, .. } | Event::DeadLettered { delivery, .. } => {
+                left.retain(|other| other.id != delivery.id);
+            }
+            _ => {}
+        }
+    }
+    left
+}
+
+/// Whether what `events` make of the state fits into a row, whatever comes of its attempts.
+pub(super) fn has_room(state: &State, events: &[Event]) -> bool {
+    events.iter().fold(state.clone(), evolve).bytes_max() <= STATE_BYTES_MAX
+}
+
+/// What becomes of a delivery of `webhook` that is to be rendered now.
+pub(super) fn render(
+    webhook: &WebhookName,
+    predefined: &Bytes,
+    facts: &Facts,
+    rules: &Rules,
+) -> Result<(Bytes, Rendering), Box<str>> {
+    let definition = rules.definitions.get(webhook);
+    match definition.and_then(|definition| definition.render.as_ref()) {
+        Some(render) => {
+            let (body, rendered) = render.render(predefined, facts)?;
+            Ok((body, Rendering::Done(rendered)))
+        }
+        // It was defined in another way when the delivery was scheduled.
+        None => Ok((predefined.clone(), Rendering::Fixed)),
+    }
+}
+
+/// The delivery as its dead letter tells it: with the facts, so that it can be rendered once the definition is mended.
+pub(super) fn unrenderable(delivery: &Delivery, facts: Facts, missing: &str) -> Delivery {
+    let outcome = Outcome {
+        verdict: Verdict::GiveUp,
+        status: None,
+        duration_ms: 0,
+        response: Bytes::new(),
+        response_truncated: false,
+        retry_after_ms: None,
+        mapped: Vec::new(),
+        reason: Some(ErrorReason::InvalidFlowVar),
+        error: Some(missing.into()),
+    };
+    Delivery {
+        rendering: Rendering::Pending(Box::new(Pending { facts, after: Vec::new() })),
+        last_outcome: Some(outcome),
+        ..delivery.clone()
+    }
+}
+
+pub(super) fn dead_letter(delivery: Delivery, reason: DeadLetterReason, at: Timestamp) -> Event {
+    Event::DeadLettered { delivery: Box::new(delivery), reason, at }
+}

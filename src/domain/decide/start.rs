@@ -1,0 +1,65 @@
+//! A call begin record: nothing waits for it, and rules may be upon it.
+
+use super::rule::{self, Occasion};
+use super::schedule::Scheduler;
+use super::{flow_account, ignored};
+use crate::domain::{
+    Correlation, DeadLetterReason, Event, Facts, FlowStarted, IgnoreReason, RawRecord, RecordKind,
+    Rules, Source, Started, State, Timestamp, Trigger,
+};
+
+pub(super) fn accept(
+    state: &State,
+    start: &FlowStarted,
+    source: &Source,
+    rules: &Rules,
+    now: Timestamp,
+) -> Vec<Event> {
+    let Some(account) = rules.accounts.get(&start.account) else {
+        return vec![Event::RecordDeadLettered {
+            record: RawRecord {
+                kind: Some(RecordKind::Start),
+                account: Some(start.account),
+                sms: None,
+                payload: None,
+                source: source.clone(),
+            },
+            reason: DeadLetterReason::UnknownAccount,
+            detail: format!("account {} is not in the accounts file", start.account),
+        }];
+    };
+    let ignore = |reason| vec![ignored(RecordKind::Start, start.account, None, source, reason)];
+    let owner = state.started.map(|started| started.account).or_else(|| flow_account(state));
+    if owner.is_some_and(|owner| owner != start.account) {
+        return ignore(IgnoreReason::AccountMismatch);
+    }
+    match (state.started, &state.correlation) {
+        (Some(started), _) if started.content == start.content => {
+            return ignore(IgnoreReason::Duplicate);
+        }
+        (Some(_), _) => return ignore(IgnoreReason::Conflicting),
+        (None, Correlation::Unknown | Correlation::AwaitingFlow(_)) => {}
+        (None, Correlation::Open(_) | Correlation::Silent { .. } | Correlation::Ended { .. }) => {
+            return ignore(IgnoreReason::Late);
+        }
+    }
+    if !account.enables(start.flow, start.webhook_enabled) {
+        return ignore(IgnoreReason::WebhookDisabled);
+    }
+    let until = now.plus_ms(rules.correlation.correlation_ttl_ms);
+    let started = Started { account: start.account, content: start.content, until };
+    let mut events = vec![Event::FlowStarted { started, flow: start.flow, source: source.clone() }];
+    let occasion = Occasion {
+        uuid: &start.uuid,
+        account: start.account,
+        flow: start.flow,
+        triggers: &[Trigger::FlowStarted],
+        parts: ["", ""],
+        source,
+        sms: Vec::new(),
+    };
+    let facts = || Facts { record: Some(start.record.clone()), ..Facts::default() };
+    let scheduler = Scheduler { state, rules, now };
+    rule::fire(&scheduler, &occasion, &facts, &|| start.record.clone(), &mut events);
+    events
+}

@@ -1,0 +1,170 @@
+//! What webhooks say beyond the predefined bodies: the facts that they are rendered of, and what became of them.
+
+use super::{DeliveryId, Mapped, WebhookName};
+use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+
+/// What goes into a delivery's request beside its body.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Rendering {
+    /// Nothing that varies: the body is a predefined one.
+    #[default]
+    Fixed,
+    /// The body is rendered.
+    Done(Rendered),
+    /// Nothing is rendered yet.
+    Pending(Box<Pending>),
+}
+
+/// What is kept of a rendering beside the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// What the body is.
+    pub kind: BodyKind,
+    /// The values of the variables in URL, query and headers, as a JSON object.
+    pub values: Bytes,
+}
+
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyKind {
+    /// JSON.
+    Json,
+    /// XML.
+    Xml,
+    /// `application/x-www-form-urlencoded`
+    Form,
+    /// There is none.
+    None,
+}
+
+/// What a delivery will be rendered of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The facts.
+    pub facts: Facts,
+    /// What it waits for: they may give values to its variables, or come first.
+    pub after: Vec<DeliveryId>,
+}
+
+/// What is known when something is rendered.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// The flow complete record, or the call begin record, as compact JSON.
+    pub record: Option<Bytes>,
+    /// The reports that it is about, as JSON.
+    pub reports: Vec<Bytes>,
+    /// What answers to earlier webhooks of the same uuid gave.
+    pub mapped: Vec<Mapped>,
+}
+
+impl Facts {
+    /// The same with what answers gave since.
+    #[must_use]
+    pub fn with(&self, mapped: &[Mapped]) -> Self {
+        let mut facts = self.clone();
+        merge(&mut facts.mapped, mapped);
+        facts
+    }
+}
+
+/// Takes over `newer`; the last value of a variable counts.
+pub(super) fn merge(mapped: &mut Vec<Mapped>, newer: &[Mapped]) {
+    for value in newer {
+        mapped.retain(|known| known.save_in != value.save_in);
+        mapped.push(value.clone());
+    }
+}
+
+/// A webhook's definition, as far as what it says varies; the codec's, and a pure function.
+pub trait Render: fmt::Debug + Send + Sync {
+    /// The body, and what else goes into the request; `predefined` is the body of a webhook that defines none.
+    ///
+    /// # Errors
+    /// What has no value, for people.
+    fn render(&self, predefined: &Bytes, facts: &Facts) -> Result<(Bytes, Rendered), Box<str>>;
+
+    /// Whether it uses `variable`, spelt as in `$flow.key.reqID`.
+    fn uses(&self, variable: &str) -> bool;
+}
+
+/// What a webhook says, and what its answers give.
+#[derive(Clone, Debug, Default)]
+pub struct Definition {
+    /// Nothing: its requests have the predefined body, and nothing varies in them.
+    pub render: Option<Arc<dyn Render>>,
+    /// The variables that its answers may give a value.
+    pub saves: Vec<Box<str>>,
+}
+
+/// A webhook beside the two phases: when it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Upon any of these.
+    pub on: Vec<Trigger>,
+    /// All of which must hold.
+    pub when: Vec<Condition>,
+    /// Where it goes.
+    pub webhook: WebhookName,
+}
+
+/// What a rule's webhook is sent upon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// The call begin record.
+    FlowStarted,
+    /// The flow complete record.
+    FlowComplete,
+    /// A report with this status, in capitals.
+    Sms(Box<str>),
+    /// A report with a final status.
+    SmsFinal,
+    /// The reports did not all come in time.
+    ReportTimedOut,
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FlowStarted => f.write_str("flow_started"),
+            Self::FlowComplete => f.write_str("flow_complete"),
+            Self::Sms(status) => write!(f, "sms:{status}"),
+            Self::SmsFinal => f.write_str("sms:final"),
+            Self::ReportTimedOut => f.write_str("report_timed_out"),
+        }
+    }
+}
+
+/// What must hold of a variable. Values are compared as text: the number 5 is the text 5, and 5.0 is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// As in `$flow.key.department`.
+    pub variable: Box<str>,
+    /// What of it.
+    pub test: Test,
+}
+
+/// What a condition asks of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// It is one of these.
+    OneOf(Vec<Box<str>>),
+    /// It is there, or it is not.
+    Present(bool),
+}
+
+impl Condition {
+    /// Whether it holds of `value`.
+    pub(super) fn holds(&self, value: Option<&str>) -> bool {
+        match &self.test {
+            Test::OneOf(wanted) => {
+                value.is_some_and(|value| wanted.iter().any(|it| **it == *value))
+            }
+            Test::Present(wanted) => value.is_some() == *wanted,
+        }
+    }
+}
+
+/// The text of a variable's value, if it has one; the codec's, and a pure function.
+pub type LookUp = fn(facts: &Facts, variable: &str) -> Option<String>;
