@@ -12,15 +12,16 @@ mod phase1;
 mod reload;
 mod render;
 mod replay;
+mod rules;
 mod size;
 mod timeout;
 mod waiting;
 
 use super::{
     AccountId, AccountRules, Command, CorrelationRules, DeliveryId, DeliveryReport, ErrorReason,
-    Event, FlowComplete, FlowId, OnReportTimeout, Outcome, Phase, Phase2Order, Phase2Wait,
-    PhononUuid, RetrySchedule, Rules, SmsId, Source, State, StatusTable, Timestamp, Verdict,
-    WebhookName, WebhookRules, decide, evolve,
+    Event, FlowComplete, FlowId, FlowStarted, OnReportTimeout, Outcome, Phase, Phase2Order,
+    Phase2Wait, PhononUuid, RetrySchedule, Rules, SmsId, Source, State, StatusTable, Timestamp,
+    Verdict, WebhookName, WebhookRules, decide, evolve,
 };
 use bytes::Bytes;
 use render::Renderer;
@@ -48,6 +49,12 @@ impl From<Command> for Step {
 impl From<DeliveryReport> for Step {
     fn from(report: DeliveryReport) -> Self {
         Self::Do(Command::AcceptReport(Box::new(report), source(0)))
+    }
+}
+
+impl From<FlowStarted> for Step {
+    fn from(start: FlowStarted) -> Self {
+        Self::Do(Command::AcceptStart(Box::new(start), source(0)))
     }
 }
 
@@ -79,7 +86,10 @@ fn check(given: &Rules, when: impl IntoIterator<Item = (i64, Step)>, then: &str)
                 continue;
             }
         };
-        if let Command::AcceptFlow(_, from) | Command::AcceptReport(_, from) = &mut command {
+        if let Command::AcceptStart(_, from)
+        | Command::AcceptFlow(_, from)
+        | Command::AcceptReport(_, from) = &mut command
+        {
             *from = source(i64::try_from(index).unwrap());
         }
         let events = decide(&state, &command, &rules, now);

@@ -446,7 +446,10 @@ fn account(state: &State, command: &Command) -> Option<AccountId> {
         Command::RecordOutcome { .. } | Command::GiveUp { .. } | Command::FireTimer(_) => {}
     }
     match &state.correlation {
-        Correlation::Unknown => state.deliveries.first().map(|delivery| delivery.account),
+        Correlation::Unknown => {
+            let started = state.started.map(|started| started.account);
+            started.or_else(|| state.deliveries.first().map(|delivery| delivery.account))
+        }
         Correlation::AwaitingFlow(reports) => reports.first().map(|report| report.account),
         Correlation::Open(flow) => Some(flow.identity.account),
         Correlation::Silent { flow, .. } => Some(flow.account),

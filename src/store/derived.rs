@@ -45,7 +45,11 @@ impl Derived {
 
     /// Whether there is a row that it was taken from.
     pub(super) fn is_of_a_row(&self) -> bool {
-        self.stage != Stage::Unknown || self.held > 0 || !self.due.is_empty()
+        // A call begin record alone gives a timer.
+        self.stage != Stage::Unknown
+            || self.held > 0
+            || !self.due.is_empty()
+            || self.timer.is_some()
     }
 }
 

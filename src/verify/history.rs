@@ -126,7 +126,13 @@ impl History {
             Fact::RecordIgnored { record: RecordKind::Flow, reason, .. } => {
                 self.ignored(reason, telling)
             }
-            Fact::FlowStarted(_) | Fact::RecordIgnored { record: RecordKind::Start, .. } => {}
+            // One is accepted only where none is remembered, so that what an earlier one was followed by is forgotten.
+            Fact::FlowStarted(_) => {
+                for life in self.lives.iter_mut().filter(|life| life.phase == 0 && !life.live) {
+                    life.former = true;
+                }
+            }
+            Fact::RecordIgnored { record: RecordKind::Start, .. } => {}
             Fact::Rendered(about) => self.rendered(about, telling),
             Fact::RecordIgnored { record: RecordKind::Report, .. } => {
                 self.waiting

@@ -149,7 +149,7 @@ fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
         partitions: world.setting.input_partitions,
     };
     let mut evidence = Evidence::new(Layout {
-        inputs: names.flow_complete.iter().chain(&names.delivery_report).map(input).collect(),
+        inputs: names.sources().map(|(name, _)| input(name)).collect(),
         inbox: own(&names.inbox),
         events: own(&names.events),
         dead_letters: own(&names.dead_letter),

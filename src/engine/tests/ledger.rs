@@ -91,7 +91,10 @@ impl Ledger {
 
     /// Whatever way records take to the partition that owns their uuid, those of one input keep their order.
     fn place(&mut self, uuid: &PhononUuid, command: &Command) {
-        let (Command::AcceptFlow(_, source) | Command::AcceptReport(_, source)) = command else {
+        let (Command::AcceptStart(_, source)
+        | Command::AcceptFlow(_, source)
+        | Command::AcceptReport(_, source)) = command
+        else {
             return;
         };
         let key = (uuid.clone(), source.topic.to_string(), source.partition);

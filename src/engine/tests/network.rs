@@ -1,7 +1,8 @@
 //! The endpoints, and what they saw.
 
 use super::dice::Dice;
-use crate::domain::{DeliveryId, ErrorReason, Outcome, Verdict};
+use super::setting::GIVEN;
+use crate::domain::{DeliveryId, ErrorReason, Mapped, Outcome, Verdict};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -65,7 +66,14 @@ impl Network {
         let takes_ms = dice.between(0, 60);
         let failed = |verdict, status, reason| outcome(verdict, Some(status), Some(reason), None);
         match manner {
-            Manner::Takes => (outcome(Verdict::Delivered, Some(200), None, None), takes_ms),
+            Manner::Takes => {
+                let mut taken = outcome(Verdict::Delivered, Some(200), None, None);
+                if webhook == "first" {
+                    let value = dice.between(0, 99).to_string().into();
+                    taken.mapped.push(Mapped { save_in: GIVEN.into(), value });
+                }
+                (taken, takes_ms)
+            }
             Manner::Fails => (failed(Verdict::Retry, 500, ErrorReason::Refused), takes_ms),
             Manner::Refuses => (failed(Verdict::GiveUp, 400, ErrorReason::Refused), takes_ms),
             Manner::IsGone => (failed(Verdict::GiveUp, 410, ErrorReason::Refused), takes_ms),

@@ -3,7 +3,7 @@
 use super::dice::Dice;
 use super::fault::{Armed, Call, Fault};
 use super::network::Manner;
-use super::setting::{ACCOUNTS, Setting};
+use super::setting::{ACCOUNTS, Setting, WEBHOOKS};
 use super::world::World;
 use crate::codec::command::{self, COMMAND_HEADER};
 use crate::codec::letter;
@@ -76,7 +76,7 @@ pub(super) fn roll(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     for _ in 0..dice.between(0, 6) {
         trouble(setting, dice, &mut items);
     }
-    for (_, webhook) in ACCOUNTS {
+    for (_, webhook) in WEBHOOKS {
         if dice.one_in(2) {
             let manner = dice.pick(&[
                 Manner::Whims,
@@ -106,7 +106,7 @@ pub(super) fn busy(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
         let (account, _) = dice.pick(&ACCOUNTS);
         produce(&format!("uuid-{number}"), account, dice.between(500, 15_000), setting, &mut items);
     }
-    for (_, webhook) in ACCOUNTS {
+    for (_, webhook) in WEBHOOKS {
         items.push((0, Action::Behave(webhook, Manner::IsBusy(8000))));
     }
     for _ in 0..3 {
@@ -194,6 +194,12 @@ fn flow(uuid: &str, account: i64, sms: &[&str], word: &str) -> String {
     )
 }
 
+fn started(uuid: &str, account: i64, word: &str) -> String {
+    format!(
+        r#"{{"phononUuid":"{uuid}","accountID":{account},"flowId":200,"webhookEnabled":true,"keys":[{{"name":"$flow.key.a","value":"{word}"}}]}}"#
+    )
+}
+
 fn report(uuid: &str, account: i64, sms: &str, status: &str) -> String {
     format!(
         r#"{{"id":"{sms}","attemptDetail":"{uuid}##1","phononUuid":"{uuid}","accountID":{account},"deliveryStatus":"{status}"}}"#
@@ -220,6 +226,12 @@ fn records(number: u64, setting: &Setting, dice: &mut Dice, items: &mut Vec<Item
             items.push((at + dice.between(0, 3000), produce));
         }
     };
+    if !setting.engine.topics.flow_started.is_empty() && !dice.one_in(4) {
+        add(dice, "flow-started", started(&uuid, account, "one"));
+        if dice.one_in(6) {
+            add(dice, "flow-started", started(&uuid, account, "another"));
+        }
+    }
     if !dice.one_in(8) {
         add(dice, "flow-complete", flow(&uuid, account, list, "one"));
         if dice.one_in(10) {
@@ -305,7 +317,7 @@ fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
             items.push((at, Action::MoveOffsets(Place { topic: topic.into(), partition }, by)));
             items.extend((0..setting.nodes).map(|node| (back, Action::Start(node))));
         }
-        _ => items.push((at, Action::Behave(dice.pick(&ACCOUNTS).1, Manner::Whims))),
+        _ => items.push((at, Action::Behave(dice.pick(&WEBHOOKS).1, Manner::Whims))),
     }
 }
 
@@ -480,7 +492,7 @@ impl World {
             node.wall_ms.set(0);
             self.start(index);
         }
-        for (_, webhook) in ACCOUNTS {
+        for (_, webhook) in WEBHOOKS {
             self.network.borrow_mut().behave(webhook, Manner::Takes);
             self.enable(webhook);
         }

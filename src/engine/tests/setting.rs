@@ -1,13 +1,16 @@
 //! What the configuration of a simulated world says.
 
 use super::dice::Dice;
-use crate::codec::body;
+use crate::codec::definition::Body;
+use crate::codec::template::{JsonTemplate, Tokens};
+use crate::codec::{self, body};
 use crate::delivery::{
     AddressPolicy, Auth, BreakerRules, Endpoint, Limits, SuccessCodes, Tls, Trust, Webhook,
 };
 use crate::domain::{
-    AccountId, AccountRules, CorrelationRules, OnReportTimeout, Phase2Order, Phase2Wait,
-    RecordKind, RetrySchedule, Rules, StatusTable, WebhookName, WebhookRules,
+    AccountId, AccountRules, Condition, CorrelationRules, Definition, FlowId, OnReportTimeout,
+    Phase2Order, Phase2Wait, RetrySchedule, Rule, Rules, StatusTable, Test, Trigger, WebhookName,
+    WebhookRules,
 };
 use crate::engine::{EngineConfig, EngineSettings};
 use crate::log::{KafkaSettings, Role, TopicNames, Topics};
@@ -19,6 +22,11 @@ use std::time::Duration;
 
 /// The accounts and their webhooks.
 pub(super) const ACCOUNTS: [(i64, &str); 2] = [(28, "crm"), (29, "desk")];
+/// All webhooks, those of rules too.
+pub(super) const WEBHOOKS: [(i64, &str); 4] =
+    [(28, "crm"), (29, "desk"), (28, "first"), (28, "then")];
+/// What the answer of the webhook `first` gives a value.
+pub(super) const GIVEN: &str = "$flow.key.given";
 
 /// What changes from history to history.
 pub(super) struct Setting {
@@ -81,13 +89,57 @@ fn endpoints() -> Vec<Arc<Endpoint>> {
         retry_after_max: Duration::from_secs(10),
     };
     let endpoint = |webhook| Endpoint::new(Arc::new(webhook), &trust, &policy).unwrap();
-    ACCOUNTS.into_iter().map(|account| Arc::new(endpoint(webhook(account)))).collect()
+    WEBHOOKS.into_iter().map(|account| Arc::new(endpoint(webhook(account)))).collect()
 }
 
-fn account(dice: &mut Dice, webhook: &str) -> AccountRules {
+/// `first` says what it knows, and `then` what the answer to `first` gave.
+fn definitions(dice: &mut Dice) -> BTreeMap<WebhookName, Definition> {
+    let definition = |text: &str, mandatory: bool, saves: &[&str]| {
+        let template = JsonTemplate::parse(text, &Tokens::new(), &|_| mandatory).unwrap();
+        let render = codec::definition::Definition::new(Body::Json(template), None);
+        Definition {
+            render: Some(Arc::new(render)),
+            saves: saves.iter().map(|name| (*name).into()).collect(),
+        }
+    };
+    let known = r#"{"uuid": $flow.syskey.phononUuid, "key": "$flow.key.a", "sms": $sms.id}"#;
+    let given = r#"{"key": "$flow.key.a", "given": $flow.key.given}"#;
+    let mut definitions = BTreeMap::from([
+        (WebhookName::new("first").unwrap(), definition(known, false, &[GIVEN])),
+        (WebhookName::new("then").unwrap(), definition(given, dice.one_in(2), &[])),
+    ]);
+    if dice.one_in(3) {
+        definitions.insert(WebhookName::new("crm").unwrap(), definition(known, false, &[]));
+    }
+    definitions
+}
+
+/// Rules by which both are sent.
+fn sent_beside(dice: &mut Dice, starts: bool) -> Vec<(Option<FlowId>, Rule)> {
+    let mut on = match dice.below(4) {
+        0 => vec![Trigger::FlowComplete],
+        1 => vec![Trigger::SmsFinal],
+        2 => vec![Trigger::Sms("SENT".into()), Trigger::Sms("FAILED".into())],
+        _ => vec![Trigger::ReportTimedOut, Trigger::SmsFinal],
+    };
+    if starts {
+        on.push(Trigger::FlowStarted);
+    }
+    let present = Condition { variable: "$flow.key.a".into(), test: Test::Present(true) };
+    let when = if dice.one_in(3) { vec![present] } else { Vec::new() };
+    let rule = |webhook| Rule {
+        on: on.clone(),
+        when: when.clone(),
+        webhook: WebhookName::new(webhook).unwrap(),
+    };
+    vec![(None, rule("first")), (Some(FlowId(200)), rule("then"))]
+}
+
+fn account(dice: &mut Dice, webhook: &str, starts: bool) -> AccountRules {
+    let is_ruled = webhook == "crm" && dice.one_in(2);
     AccountRules {
-        rules: Vec::new(),
-        uses_variables: false,
+        rules: if is_ruled { sent_beside(dice, starts) } else { Vec::new() },
+        uses_variables: is_ruled,
         notify_on_delivery: !dice.one_in(6),
         attach_flow_keys: dice.one_in(2),
         webhook_enabled: Some(true),
@@ -96,10 +148,10 @@ fn account(dice: &mut Dice, webhook: &str) -> AccountRules {
     }
 }
 
-fn rules(dice: &mut Dice) -> Rules {
-    let accounts = ACCOUNTS.map(|(id, webhook)| (AccountId(id), account(dice, webhook)));
+fn rules(dice: &mut Dice, starts: bool) -> Rules {
+    let accounts = ACCOUNTS.map(|(id, webhook)| (AccountId(id), account(dice, webhook, starts)));
     Rules {
-        definitions: BTreeMap::new(),
+        definitions: definitions(dice),
         look_up: crate::codec::definition::look_up,
         correlation: CorrelationRules {
             phase2_wait: dice.pick(&[Phase2Wait::All, Phase2Wait::Each]),
@@ -131,7 +183,7 @@ impl Setting {
     pub(super) fn roll(dice: &mut Dice) -> Self {
         let (nodes, partitions) = (dice.pick(&[1, 2, 2, 3]), dice.pick(&[1, 2, 3]));
         let names = TopicNames {
-            flow_started: Vec::new(),
+            flow_started: if dice.one_in(4) { vec!["flow-started".to_owned()] } else { Vec::new() },
             flow_complete: vec!["flow-complete".to_owned()],
             delivery_report: vec!["sms-delivery-report".to_owned()],
             events: "events".to_owned(),
@@ -140,18 +192,18 @@ impl Setting {
             inbox: "inbox".to_owned(),
         };
         let input_partitions = dice.pick(&[partitions, partitions, partitions, partitions + 1, 1]);
-        let unlike: BTreeSet<Arc<str>> = ["flow-complete", "sms-delivery-report"]
-            .into_iter()
+        let unlike: BTreeSet<Arc<str>> = names
+            .sources()
             .filter(|_| input_partitions != partitions)
-            .map(Arc::from)
+            .map(|(name, _)| name.as_str().into())
             .collect();
-        let roles = [
-            (names.flow_complete[0].as_str(), Role::Source(RecordKind::Flow)),
-            (names.delivery_report[0].as_str(), Role::Source(RecordKind::Report)),
-            (names.inbox.as_str(), Role::Inbox),
-        ];
-        let roles = roles.map(|(name, role)| (name.into(), role)).into();
-        let rules = rules(dice);
+        let roles: BTreeMap<Arc<str>, Role> = names
+            .sources()
+            .map(|(name, kind)| (name, Role::Source(kind)))
+            .chain([(&names.inbox, Role::Inbox)])
+            .map(|(name, role)| (name.as_str().into(), role))
+            .collect();
+        let rules = rules(dice, !names.flow_started.is_empty());
         let (endpoints, metrics, health) = FIXED
             .with(|fixed| (fixed.endpoints.clone(), fixed.metrics.clone(), fixed.health.clone()));
         let kafka = KafkaSettings {

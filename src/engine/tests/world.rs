@@ -90,10 +90,11 @@ impl World {
         for topic in [&names.changelog, &names.inbox, &names.events, &names.dead_letter] {
             broker.create(topic, setting.partitions);
         }
-        for topic in [&names.flow_complete[0], &names.delivery_report[0]] {
+        for (topic, _) in names.sources() {
             broker.create(topic, setting.input_partitions);
         }
-        let inputs = [&names.inbox, &names.flow_complete[0], &names.delivery_report[0]];
+        let inputs: Vec<&String> =
+            names.sources().map(|(name, _)| name).chain([&names.inbox]).collect();
         for (place, partition) in &mut broker.partitions {
             partition.is_input = inputs.iter().any(|topic| **topic == *place.topic);
             if partition.is_input {

@@ -1,0 +1,427 @@
+//! Webhooks beside the two phases, and those that say more than the predefined bodies.
+
+use super::render::Renderer;
+use super::*;
+use crate::domain::{
+    BodyKind, Condition, DeadLetterReason, Definition, Facts, Mapped, Render, Rendered, Rendering,
+    Rule, STATE_BYTES_MAX, Test, Trigger,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Says the values of some variables, all of which must be there.
+#[derive(Debug)]
+struct Says(&'static [&'static str]);
+
+/// What was mapped; `$flow.key.record` and `$sms.report` are what is known beside it.
+fn look_up(facts: &Facts, variable: &str) -> Option<String> {
+    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+    match variable {
+        "$flow.key.record" => facts.record.as_ref().map(text),
+        "$sms.report" => facts.reports.first().map(text),
+        _ => facts.mapped.iter().find(|it| *it.save_in == *variable).map(|it| it.value.to_string()),
+    }
+}
+
+impl Render for Says {
+    fn render(&self, predefined: &Bytes, facts: &Facts) -> Result<(Bytes, Rendered), Box<str>> {
+        let mut out = String::from_utf8_lossy(predefined).into_owned();
+        for variable in self.0 {
+            let value = look_up(facts, variable).ok_or_else(|| format!("no {variable}"))?;
+            out = format!("{out} {value}");
+        }
+        let rendered = Rendered { kind: BodyKind::Json, values: Bytes::from_static(b"{}") };
+        Ok((out.into(), rendered))
+    }
+
+    fn uses(&self, variable: &str) -> bool {
+        self.0.contains(&variable)
+    }
+}
+
+fn name(text: &str) -> WebhookName {
+    WebhookName::new(text).unwrap()
+}
+
+/// The usual rules, with these webhooks beside the default one: what each says, what its answer gives, and upon what it is sent.
+fn beside(webhooks: &[(&str, &'static [&'static str], &[&str], Trigger)]) -> Rules {
+    let mut rules = account(|account| {
+        account.uses_variables = true;
+        account.rules = webhooks
+            .iter()
+            .map(|(to, _, _, on)| {
+                (None, Rule { on: vec![on.clone()], when: Vec::new(), webhook: name(to) })
+            })
+            .collect();
+    });
+    rules.look_up = look_up;
+    for (to, says, saves, _) in webhooks {
+        let definition = Definition {
+            render: Some(Arc::new(Says(says))),
+            saves: saves.iter().map(|it| (*it).into()).collect(),
+        };
+        rules.definitions.insert(name(to), definition);
+    }
+    rules
+}
+
+fn failed_sms() -> Trigger {
+    Trigger::Sms("FAILED".into())
+}
+
+fn id(state: &State, to: &str) -> DeliveryId {
+    let mut found = state.deliveries.iter().filter(|row| row.webhook.as_str() == to);
+    let id = found.next().unwrap_or_else(|| panic!("nothing to {to}")).id;
+    assert!(found.next().is_none());
+    id
+}
+
+fn gives(delivery: DeliveryId, variable: &str, value: &str) -> Command {
+    let mapped = vec![Mapped { save_in: variable.into(), value: value.into() }];
+    let outcome = Outcome { mapped, ..outcome(Verdict::Delivered, None) };
+    Command::RecordOutcome { delivery, attempt: 1, outcome }
+}
+
+/// Plays commands that depend on the state, and tells what happened, a line each.
+struct Play {
+    rules: Rules,
+    state: State,
+    renderer: Renderer,
+    at: i64,
+}
+
+impl Play {
+    fn new(rules: Rules) -> Self {
+        Self { rules, state: State::default(), renderer: Renderer::default(), at: 0 }
+    }
+
+    fn step(&mut self, command: &Command) -> Vec<Event> {
+        let events = decide(&self.state, command, &self.rules, Timestamp::from_ms(self.at));
+        self.renderer.events(self.at, &events);
+        self.state = events.iter().fold(std::mem::take(&mut self.state), evolve);
+        self.at += 1;
+        events
+    }
+
+    fn flow(&mut self) -> Vec<Event> {
+        let flow = FlowComplete { record: Bytes::from_static(b"R"), ..flow_of("a") };
+        self.step(&Command::AcceptFlow(Box::new(flow), source(0)))
+    }
+
+    fn report(&mut self, status: &str) -> Vec<Event> {
+        self.step(&Command::AcceptReport(Box::new(report("a", status)), source(1)))
+    }
+
+    fn end(self, then: &str) {
+        let happened = self.renderer.finish(&self.state);
+        let expected: Vec<&str> = then.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        assert_eq!(happened.lines().collect::<Vec<_>>(), expected, "it was:\n{happened}");
+    }
+}
+
+#[test]
+fn a_rule_is_a_delivery_of_its_own_after_phase_1() {
+    let rules = beside(&[("call", &["$flow.key.record"], &[], Trigger::FlowComplete)]);
+    let mut play = Play::new(rules);
+    play.flow();
+    play.step(&delivered(phase_1()));
+    let call = id(&play.state, "call");
+    assert_ne!(call, phase_1());
+    play.step(&delivered(call));
+    play.end(
+        "0: flow, collecting until 2000
+        0: P1 to crm at 0, by #0: flow K
+        0: R(call) to call after P1, by #0: flow K R
+        1: P1 delivered by attempt 1
+        2: R(call) delivered by attempt 1
+        = collecting until 2000",
+    );
+}
+
+#[test]
+fn a_webhook_that_uses_what_another_ones_answer_gives_leaves_after_it() {
+    let rules = beside(&[
+        ("call", &["$sms.report"], &["$flow.key.req"], failed_sms()),
+        ("tell", &["$flow.key.req"], &[], failed_sms()),
+    ]);
+    let mut play = Play::new(rules);
+    play.flow();
+    play.step(&delivered(phase_1()));
+    play.report("FAILED");
+    play.step(&delivered(phase_2("a")));
+    let call = id(&play.state, "call");
+    play.step(&failed(call, 1));
+    let answered = gives(call, "$flow.key.req", "17");
+    let Command::RecordOutcome { outcome, .. } = answered else { panic!() };
+    play.step(&Command::RecordOutcome { delivery: call, attempt: 2, outcome });
+    let tell = id(&play.state, "tell");
+    play.step(&delivered(tell));
+    play.end(
+        "0: flow, collecting until 2000
+        0: P1 to crm at 0, by #0: flow K
+        1: P1 delivered by attempt 1
+        2: report a FAILED
+        2: P2(a) to crm at 2, by #1: u [a FAILED]
+        2: complete
+        2: R(call) to call at 2, by #1: u [a FAILED] a FAILED
+        2: R(tell) to tell after P1, by #1: u [a FAILED]
+        3: P2(a) delivered by attempt 1
+        4: R(call) attempt 1 failed, next at 14
+        5: R(call) delivered by attempt 2
+        5: R(tell) rendered: u [a FAILED] 17
+        6: R(tell) delivered by attempt 1
+        6: ended
+        6: marker of 28 until 506
+        = marker of 28 until 506",
+    );
+}
+
+#[test]
+fn what_waited_for_an_answer_that_never_came_is_given_up_with_its_facts() {
+    let rules = beside(&[
+        ("call", &[], &["$flow.key.req"], failed_sms()),
+        ("tell", &["$flow.key.req"], &["$flow.key.more"], failed_sms()),
+        ("last", &["$flow.key.more"], &[], failed_sms()),
+    ]);
+    let mut play = Play::new(rules.clone());
+    play.flow();
+    play.step(&delivered(phase_1()));
+    play.report("FAILED");
+    play.step(&delivered(phase_2("a")));
+    let call = id(&play.state, "call");
+    let reason = DeadLetterReason::EndpointDisabled;
+    let events = play.step(&Command::GiveUp { delivery: call, reason });
+    let letters: Vec<(&str, DeadLetterReason)> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::DeadLettered { delivery, reason, .. } => {
+                Some((delivery.webhook.as_str(), *reason))
+            }
+            _ => None,
+        })
+        .collect();
+    let unrendered = DeadLetterReason::InvalidFlowVar;
+    assert_eq!(letters, [("call", reason), ("tell", unrendered), ("last", unrendered)]);
+    assert!(matches!(events.last(), Some(Event::MarkerKept { .. })), "it has ended");
+    let Some(Event::DeadLettered { delivery: tell, .. }) = events.get(1) else { panic!() };
+    let error = tell.last_outcome.as_ref().and_then(|it| it.error.as_deref());
+    assert_eq!((error, tell.attempts), (Some("no $flow.key.req"), 0));
+    let Rendering::Pending(pending) = &tell.rendering else { panic!("{tell:?}") };
+    assert_eq!(pending.facts.record.as_deref(), Some(&b"R"[..]));
+
+    // Replayed as it is, it is given up again; with a definition that is mended it is sent.
+    let again = play.step(&Command::Replay(tell.clone()));
+    let [Event::Replayed { .. }, Event::DeadLettered { delivery, .. }] = again.as_slice() else {
+        panic!("{again:?}")
+    };
+    assert_eq!(delivery.replays, 1);
+    let mended =
+        Definition { render: Some(Arc::new(Says(&["$flow.key.record"]))), saves: Vec::new() };
+    play.rules.definitions.insert(name("tell"), mended);
+    play.step(&Command::Replay(delivery.clone()));
+    assert_eq!(play.state.deliveries[0].body, "u [a FAILED] R");
+    assert!(matches!(play.state.deliveries[0].rendering, Rendering::Done(_)));
+}
+
+#[test]
+fn a_phase_that_cannot_be_rendered_is_given_up_at_once_and_holds_nobody_back() {
+    let mut rules = beside(&[]);
+    let says = Definition { render: Some(Arc::new(Says(&["$sms.report"]))), saves: Vec::new() };
+    rules.definitions.insert(name("crm"), says);
+    let mut play = Play::new(rules);
+    let events = play.flow();
+    assert!(matches!(
+        events.last(),
+        Some(Event::DeadLettered { reason: DeadLetterReason::InvalidFlowVar, .. })
+    ));
+    play.report("DELIVERED");
+    play.end(
+        "0: flow, collecting until 2000
+        0: P1 to crm at 0, by #0: flow K
+        0: dead letter of P1: invalid_flow_var after 0
+        1: report a DELIVERED
+        1: P2(a) to crm at 1, by #1: u [a DELIVERED] a DELIVERED
+        1: complete
+        = complete: a sent; P2(a) at 1",
+    );
+}
+
+#[test]
+fn each_report_with_the_status_counts_once_however_it_is_spelt() {
+    let rules = beside(&[("call", &[], &[], Trigger::Sms("SENT".into()))]);
+    let mut play = Play::new(rules);
+    play.report("sent");
+    play.flow();
+    play.report("sent");
+    let events = play.report("SENT");
+    let fired = |events: &[Event]| {
+        events.iter().filter(|it| matches!(it, Event::DeliveryScheduled { .. })).count()
+    };
+    assert_eq!(fired(&events), 1, "another report with the same status");
+    let rows = play.state.deliveries.iter().filter(|row| row.phase == Phase::Rule);
+    assert_eq!(rows.count(), 2);
+}
+
+#[test]
+fn conditions_and_flows_choose_the_webhook() {
+    let mut rules = beside(&[
+        ("yes", &[], &[], Trigger::FlowComplete),
+        ("no", &[], &[], Trigger::FlowComplete),
+        ("other", &[], &[], Trigger::FlowComplete),
+    ]);
+    let condition = |variable: &str, test| Condition { variable: variable.into(), test };
+    let one_of = |values: &[&str]| Test::OneOf(values.iter().map(|it| (*it).into()).collect());
+    let account = rules.accounts.get_mut(&OURS).unwrap();
+    account.rules[0].1.when = vec![
+        condition("$flow.key.record", one_of(&["Q", "R"])),
+        condition("$sms.report", Test::Present(false)),
+    ];
+    account.rules[1].1.when = vec![condition("$flow.key.record", one_of(&["S"]))];
+    account.rules[2].0 = Some(FlowId(201));
+    let mut play = Play::new(rules);
+    play.flow();
+    let to: Vec<&str> = play.state.deliveries.iter().map(|row| row.webhook.as_str()).collect();
+    assert_eq!(to, ["crm", "yes"]);
+}
+
+#[test]
+fn rules_alone_open_a_flow_and_end_it() {
+    let mut rules = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
+    rules.accounts.get_mut(&OURS).unwrap().default_webhook = None;
+    let mut play = Play::new(rules);
+    play.flow();
+    let call = id(&play.state, "call");
+    play.step(&delivered(call));
+    play.end(
+        "0: flow, phase 1 only
+        0: R(call) to call at 0, by #0: flow K
+        1: R(call) delivered by attempt 1
+        1: ended
+        1: marker of 28 until 501
+        = marker of 28 until 501",
+    );
+}
+
+#[test]
+fn rules_alone_wait_for_reports_and_end_at_the_time_out() {
+    let mut rules = beside(&[
+        ("call", &["$sms.report"], &[], failed_sms()),
+        ("late", &[], &[], Trigger::ReportTimedOut),
+    ]);
+    rules.accounts.get_mut(&OURS).unwrap().default_webhook = None;
+    let mut play = Play::new(rules.clone());
+    play.flow();
+    play.report("FAILED");
+    let call = id(&play.state, "call");
+    play.step(&delivered(call));
+    assert!(matches!(play.state.correlation, crate::domain::Correlation::Ended { .. }));
+
+    let mut play = Play::new(rules);
+    play.flow();
+    play.at = 2000;
+    play.step(&timer());
+    let late = id(&play.state, "late");
+    play.step(&delivered(late));
+    play.end(
+        "0: flow, collecting until 2000
+        2000: timed out, missing [a]
+        2000: over
+        2000: R(late) to late at 2000, by #0: u [a UNKNOWN]
+        2001: R(late) delivered by attempt 1
+        2001: marker of 28 until 2501
+        = marker of 28 until 2501",
+    );
+}
+
+fn started(content: u64) -> Command {
+    let start = FlowStarted {
+        uuid: uuid(),
+        account: OURS,
+        flow: Some(FLOW),
+        webhook_enabled: None,
+        record: Bytes::from_static(b"S"),
+        content,
+    };
+    Command::AcceptStart(Box::new(start), source(7))
+}
+
+#[test]
+fn a_flow_that_begins_is_told_once() {
+    let rules = beside(&[("begun", &["$flow.key.record"], &[], Trigger::FlowStarted)]);
+    let mut play = Play::new(rules.clone());
+    play.step(&started(1));
+    let begun = id(&play.state, "begun");
+    play.step(&started(1));
+    play.step(&started(2));
+    play.step(&delivered(begun));
+    play.flow();
+    assert_eq!(play.state.timer(), Some(Timestamp::from_ms(1000)), "it is forgotten first");
+    play.at = 1000;
+    play.step(&timer());
+    play.step(&started(1));
+    play.end(
+        "0: started
+        0: R(begun) to begun at 0, by #7: S S
+        1: ignored flow of 28: duplicate
+        2: ignored flow of 28: conflicting
+        3: R(begun) delivered by attempt 1
+        4: flow, collecting until 2004
+        4: P1 to crm at 4, by #0: flow K
+        1000: start forgotten
+        1001: ignored flow of 28: late
+        = collecting until 2004; P1 at 4",
+    );
+    let mut off = Play::new(rules);
+    off.rules.accounts.get_mut(&OURS).unwrap().webhook_enabled = None;
+    off.step(&started(1));
+    assert!(off.state.is_empty());
+}
+
+/// The template makes more of its values than a row may hold.
+#[derive(Debug)]
+struct Huge;
+
+impl Render for Huge {
+    fn render(&self, _: &Bytes, _: &Facts) -> Result<(Bytes, Rendered), Box<str>> {
+        let rendered = Rendered { kind: BodyKind::Xml, values: Bytes::new() };
+        Ok((Bytes::from(vec![b'a'; STATE_BYTES_MAX]), rendered))
+    }
+
+    fn uses(&self, _: &str) -> bool {
+        false
+    }
+}
+
+#[test]
+fn what_does_not_fit_into_a_row_is_given_up_and_the_row_stays_small() {
+    let mut rules = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
+    let huge = Definition { render: Some(Arc::new(Huge)), saves: Vec::new() };
+    rules.definitions.insert(name("call"), huge);
+    let mut play = Play::new(rules);
+    let events = play.flow();
+    assert!(matches!(
+        events.last(),
+        Some(Event::DeadLettered { reason: DeadLetterReason::InvalidRequest, .. })
+    ));
+    assert!(play.state.bytes_max() < STATE_BYTES_MAX);
+}
+
+#[test]
+fn what_answers_give_stays_bounded_and_the_newest_counts() {
+    let names: Vec<String> = (0..40).map(|number| format!("$flow.key.v{number}")).collect();
+    let rules = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
+    let mut play = Play::new(rules);
+    play.flow();
+    let call = id(&play.state, "call");
+    let mapped = names
+        .iter()
+        .chain(&names[39..])
+        .map(|it| Mapped { save_in: it.as_str().into(), value: "x".repeat(4000).into() })
+        .collect();
+    let outcome = Outcome { mapped, ..outcome(Verdict::Delivered, None) };
+    play.step(&Command::RecordOutcome { delivery: call, attempt: 1, outcome });
+    let crate::domain::Correlation::Open(flow) = &play.state.correlation else { panic!() };
+    assert_eq!(flow.mapped.len(), 16);
+    assert_eq!(&*flow.mapped[15].save_in, "$flow.key.v39");
+    let _: BTreeMap<&str, &str> = flow.mapped.iter().map(|it| (&*it.save_in, &*it.value)).collect();
+}
