@@ -324,7 +324,10 @@ impl App {
     fn reload(&self, handle: &EngineHandle) {
         let loaded = Accounts::load(&self.settings).map_err(AppError::Configuration);
         match loaded.and_then(|accounts| engine_config(&self.settings, &accounts, &self.trust)) {
-            Ok(config) => handle.reload(Arc::new(config)),
+            Ok(config) => {
+                handle.reload(Arc::new(config));
+                tracing::info!("the accounts file is applied to what is scheduled from now on");
+            }
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,

@@ -38,8 +38,8 @@ struct Which {
     /// Of this account
     #[arg(long, value_name = "ID")]
     account: Option<i64>,
-    /// Of this phase
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2), value_name = "1|2")]
+    /// Of this phase; 0: of a rule
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=2), value_name = "0|1|2")]
     phase: Option<u8>,
     /// Given up for this reason
     #[arg(long, value_parser = reasons(), value_name = "REASON")]

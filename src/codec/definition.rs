@@ -37,6 +37,19 @@ pub enum Body {
     Internal(Internal),
 }
 
+impl Body {
+    /// The variables that stand in its text.
+    #[must_use]
+    pub const fn variables(&self) -> &[Use] {
+        match self {
+            Self::Json(template) => template.variables(),
+            Self::Xml(template) => template.variables(),
+            Self::Form(template) => template.variables(),
+            Self::Predefined | Self::None | Self::Internal(_) => &[],
+        }
+    }
+}
+
 /// A definition, ready to be rendered.
 #[derive(Debug)]
 pub struct Definition {
@@ -56,21 +69,9 @@ impl Definition {
             .flat_map(|request| request.variables())
             .map(|found| found.variable.clone())
             .collect();
-        let in_body: &[Use] = match &body {
-            Body::Json(template) => template.variables(),
-            Body::Xml(template) => template.variables(),
-            Body::Form(template) => template.variables(),
-            Body::Predefined | Body::None | Body::Internal(_) => &[],
-        };
-        let in_body = in_body.iter().map(|found| &found.variable);
+        let in_body = body.variables().iter().map(|found| &found.variable);
         let uses = in_body.chain(&kept).map(ToString::to_string).collect();
         Self { body, request, uses, kept }
-    }
-
-    /// Whether `variable` stands in its URL or its body, or in another part of its request.
-    #[must_use]
-    pub fn names(&self, variable: &Variable) -> bool {
-        self.uses.contains(&variable.to_string())
     }
 
     /// Whether nothing of it has to be rendered before an attempt.
@@ -136,7 +137,7 @@ pub fn look_up(facts: &Facts, variable: &str) -> Option<String> {
     let values = facts::Facts::new(record, &facts.reports, &mapped, catalogue::nested());
     let json = values.get(&variable)?;
     if json.starts_with('"') {
-        return serde_json::from_str::<String>(&json).ok().filter(|text| !text.is_empty());
+        return serde_json::from_str(&json).ok();
     }
     Some(json.into_owned())
 }

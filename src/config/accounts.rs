@@ -102,6 +102,7 @@ impl Accounts {
         for (index, entry) in written.rule.iter().enumerate() {
             reader.rule(entry, &place.key("rule").item(index));
         }
+        reader.order_rules();
         (reader.read, reader.context.faults)
     }
 }
@@ -219,6 +220,27 @@ impl Reader<'_> {
         if let Some(account) = self.read.accounts.get_mut(&id) {
             account.uses_variables |= !when.is_empty();
             account.rules.push((entry.flow.map(FlowId), Rule { on, when, webhook }));
+        }
+    }
+
+    /// Whoever gives a variable a value stands before those that use it, wherever the file has it; a circle stays as it is.
+    fn order_rules(&mut self) {
+        let definitions = &self.read.definitions;
+        let gives = |one: &Rule, other: &Rule| {
+            let saves = definitions.get(&one.webhook).map(|definition| &definition.saves);
+            let render = definitions.get(&other.webhook).and_then(|it| it.render.as_ref());
+            one.webhook != other.webhook
+                && saves.zip(render).is_some_and(|(saves, render)| {
+                    saves.iter().any(|variable| render.uses(variable))
+                })
+        };
+        for account in self.read.accounts.values_mut() {
+            let mut left = std::mem::take(&mut account.rules);
+            while !left.is_empty() {
+                let is_free = |(_, rule): &(_, Rule)| !left.iter().any(|(_, it)| gives(it, rule));
+                let next = left.iter().position(is_free).unwrap_or(0);
+                account.rules.push(left.remove(next));
+            }
         }
     }
 

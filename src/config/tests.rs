@@ -3,6 +3,7 @@
 mod accounts;
 mod contract;
 mod environment;
+mod examples;
 mod published;
 mod settings;
 

@@ -25,6 +25,7 @@ fn webhook(url: &str) -> Webhook {
     Webhook {
         request: None,
         shown: None,
+        secrets: Vec::new(),
         name: WebhookName::new("w").unwrap(),
         account: AccountId(1),
         url: url.parse().unwrap(),

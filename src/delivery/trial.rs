@@ -147,6 +147,7 @@ impl Hidden {
                 secrets.push(credentials.client_secret.reveal().to_owned());
             }
         }
+        secrets.extend(webhook.secrets.iter().map(|secret| secret.reveal().to_owned()));
         let query = webhook.url.query().unwrap_or_default();
         secrets.push(query.to_owned());
         let spelt = query.split(['&', '=']).map(str::to_owned);

@@ -48,6 +48,8 @@ pub struct Webhook {
     pub request: Option<Arc<Request>>,
     /// The same without secrets, for people.
     pub shown: Option<Arc<Request>>,
+    /// The secrets in it.
+    pub secrets: Vec<Secret>,
 }
 
 impl Webhook {

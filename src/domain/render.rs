@@ -17,6 +17,17 @@ pub enum Rendering {
     Pending(Box<Pending>),
 }
 
+impl Rendering {
+    /// What is kept of it, once it is done.
+    #[must_use]
+    pub const fn rendered(&self) -> Option<&Rendered> {
+        match self {
+            Self::Done(rendered) => Some(rendered),
+            Self::Fixed | Self::Pending(_) => None,
+        }
+    }
+}
+
 /// What is kept of a rendering beside the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {

@@ -10,8 +10,7 @@ mod lane;
 use crate::clock;
 use crate::delivery::{Appetite, Attempted, Job};
 use crate::domain::{
-    Class, DeadLetterReason, DeliveryId, Due, PhononUuid, Rendering, State, Timestamp, Verdict,
-    WebhookName,
+    Class, DeadLetterReason, DeliveryId, Due, PhononUuid, State, Timestamp, Verdict, WebhookName,
 };
 use crate::store::{Backlogs, DueKey, StoreError, WriteBack};
 use lane::{Lane, Pace, Share, WINDOW};
@@ -450,10 +449,7 @@ impl Outbox {
                 phase: delivery.phase,
                 attempt: delivery.attempts.saturating_add(1),
                 body: delivery.body.clone(),
-                rendered: match &delivery.rendering {
-                    Rendering::Done(rendered) => Some(rendered.clone()),
-                    Rendering::Fixed | Rendering::Pending(_) => None,
-                },
+                rendered: delivery.rendering.rendered().cloned(),
                 webhook: webhook.clone(),
                 due: due.due,
             };

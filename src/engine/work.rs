@@ -10,12 +10,13 @@ use crate::codec::row::{self, Meta};
 use crate::delivery::{Attempted, BreakerState, Endpoint};
 use crate::domain::{
     AccountId, Command, Correlation, DeadLetterReason, Delivery, EndpointEvent, EndpointState,
-    Event, PhononUuid, RawRecord, Rendering, Rules, State, Timestamp, WebhookName, decide, evolve,
+    Event, PhononUuid, RawRecord, Rules, State, Timestamp, WebhookName, decide, evolve,
 };
 use crate::failpoint::{self, Failpoint};
 use crate::log::{Outgoing, Place, Record, TopicNames};
 use crate::store::{RowKey, StoreError, WriteBack};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -278,17 +279,17 @@ impl Work {
         view: &View<'_>,
     ) {
         let endpoint = (view.endpoint)(&delivery.webhook);
-        let rendered = match &delivery.rendering {
-            Rendering::Done(rendered) => Some(rendered),
-            Rendering::Fixed | Rendering::Pending(_) => None,
-        };
+        let rendered = delivery.rendering.rendered();
         let parts = endpoint.as_ref().and_then(|it| it.webhook().shown_parts(rendered));
-        let mut headers: Vec<(&str, &str)> =
-            endpoint.iter().flat_map(|endpoint| endpoint.public_headers()).collect();
-        for (name, value) in parts.iter().flat_map(|parts| &parts.headers) {
-            headers.retain(|(known, _)| known != name);
-            headers.extend(value.to_str().ok().map(|value| (name.as_str(), value)));
-        }
+        let own: Vec<(&str, Cow<'_, str>)> = parts
+            .iter()
+            .flat_map(|parts| &parts.headers)
+            .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
+            .collect();
+        let public = endpoint.iter().flat_map(|endpoint| endpoint.public_headers());
+        let public = public.filter(|(name, _)| own.iter().all(|(known, _)| known != name));
+        let headers: Vec<(&str, &str)> =
+            public.chain(own.iter().map(|(name, value)| (*name, &**value))).collect();
         let request = endpoint.as_ref().map(|endpoint| RequestView {
             method: endpoint.webhook().method.as_str(),
             url: parts.as_ref().map_or(&endpoint.webhook().url, |parts| &parts.url).as_str(),

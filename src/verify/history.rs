@@ -315,9 +315,10 @@ impl History {
     }
 
     fn replayed(&mut self, about: &About<'_>, replays: u32, telling: &mut Telling<'_>) {
-        let phase_one = self.lives.iter().any(|life| life.live && life.phase == 1);
+        // It may wait for phase 1, or for what gives its variables values.
+        let others = self.lives.iter().any(|life| life.live && life.id != about.id);
         let mut life = Life { replays, replays_max: replays, ..Life::begin(about, telling.at) };
-        if about.phase == 2 && (phase_one || self.cut) {
+        if about.phase != 1 && (others || self.cut) {
             life.due = When::AtOrWaiting(telling.at);
         }
         life.scheduled = 0;

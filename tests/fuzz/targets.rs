@@ -5,6 +5,7 @@ mod command;
 mod config;
 mod delivery;
 mod event;
+mod facts;
 pub(crate) mod record;
 mod replay;
 mod row;
@@ -52,6 +53,9 @@ pub(crate) static TARGETS: &[Target] = &[
     template::XML,
     template::FORM,
     template::URL,
+    facts::FACTS,
+    facts::KEPT,
+    record::START,
 ];
 
 fn seen(what: impl Debug + 'static) -> Seen {

@@ -11,6 +11,7 @@ use crate::codec::template::{
 use crate::config::check;
 use crate::config::context::{Context, SecretText};
 use crate::config::document::Place;
+use crate::delivery::Secret;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ pub(super) struct Read {
     pub(super) request: Option<Arc<Request>>,
     /// The same without secrets.
     pub(super) shown: Option<Arc<Request>>,
+    pub(super) secrets: Vec<Secret>,
     pub(super) definition: Definition,
 }
 
@@ -69,22 +71,27 @@ pub(super) fn read(
         });
     reserved(&entry.headers, &place.key("headers"), context);
     let body = body(entry, &tokens, &mandatory, place, context);
+    if let (Some((_, template)), Some(body)) = (&url, &body) {
+        let in_url = template.variables().iter().chain(body.variables());
+        let used: BTreeSet<&Variable> = in_url.map(|found| &found.variable).collect();
+        for (key, list) in [("mandatory", &mandatory), ("optional", &optional)] {
+            for variable in list.iter().filter(|it| !used.contains(it)) {
+                let problem = format!("{variable} stands neither in the URL nor in the body");
+                context.fault(&place.key(key), problem, "remove it, or use it");
+            }
+        }
+    }
     let (url, template) = url?;
     let (body, query, headers) = (body?, query?, headers?);
     let varies =
         !template.variables().is_empty() || !query.sent.is_empty() || !headers.sent.is_empty();
+    let secrets = [query.secrets, headers.secrets].concat();
     let shown = Request { url: template.clone(), query: query.shown, headers: headers.shown };
     let request = Request { url: template, query: query.sent, headers: headers.sent };
     let request = varies.then(|| Arc::new(request));
     let definition = Definition::new(body, request.clone());
-    for (key, list) in [("mandatory", &mandatory), ("optional", &optional)] {
-        for variable in list.iter().filter(|it| !definition.names(it)) {
-            let problem = format!("{variable} stands neither in the URL nor in the body");
-            context.fault(&place.key(key), problem, "remove it, or use it");
-        }
-    }
     let shown = request.is_some().then(|| Arc::new(shown));
-    (context.faults.len() == faults).then_some(Read { url, request, shown, definition })
+    (context.faults.len() == faults).then_some(Read { url, request, shown, secrets, definition })
 }
 
 fn tokens(entry: &WebhookEntry, place: &Place<'_>, context: &mut Context<'_>) -> Tokens {
@@ -129,10 +136,11 @@ fn variables(
     found
 }
 
-/// The entries of a list, as they are sent and as they may be shown.
+/// The entries of a list, as they are sent and as they may be shown, and the secrets among them.
 struct Parts<T> {
     sent: Vec<T>,
     shown: Vec<T>,
+    secrets: Vec<Secret>,
 }
 
 fn parts<T>(
@@ -141,7 +149,7 @@ fn parts<T>(
     context: &mut Context<'_>,
     parse: &dyn Fn(&str, &str, bool) -> Result<T, Vec<template::Fault>>,
 ) -> Option<Parts<T>> {
-    let mut parts = Parts { sent: Vec::new(), shown: Vec::new() };
+    let mut parts = Parts { sent: Vec::new(), shown: Vec::new(), secrets: Vec::new() };
     for (index, entry) in entries.iter().enumerate() {
         // What is missing has its fault already.
         let (Some(name), Some(text)) = (&entry.name, &entry.value) else { continue };
@@ -149,7 +157,10 @@ fn parts<T>(
         let Some(value) = context.secret(&place.key("value"), text) else { continue };
         let shown = match text {
             SecretText::Literal(text) => text,
-            SecretText::Reference { .. } => "***",
+            SecretText::Reference { .. } => {
+                parts.secrets.push(value.clone());
+                "***"
+            }
         };
         match (parse(name, value.reveal(), entry.mandatory), parse(name, shown, entry.mandatory)) {
             (Ok(sent), Ok(shown)) => {

@@ -8,7 +8,7 @@ use crate::config::document::Place;
 use crate::config::retry;
 use crate::config::settings::{Bounds, DeliverySettings, Retry, Settings};
 use crate::delivery::{
-    Auth, BreakerRules, Limits, Proxy, Response, SigningSecret, SuccessCodes, Tls, Webhook,
+    Auth, BreakerRules, Limits, Proxy, Response, Secret, SigningSecret, SuccessCodes, Tls, Webhook,
 };
 use crate::domain::{AccountId, WebhookName, WebhookRules};
 use std::num::NonZeroU32;
@@ -31,6 +31,7 @@ pub(super) struct Parts {
     response: Option<Arc<Response>>,
     request: Option<Arc<Request>>,
     shown: Option<Arc<Request>>,
+    secrets: Vec<Secret>,
     definition: Definition,
     rules: WebhookRules,
 }
@@ -60,6 +61,7 @@ impl Parts {
             response: self.response,
             request: self.request,
             shown: self.shown,
+            secrets: self.secrets,
         };
         (webhook, self.rules, self.definition)
     }
@@ -89,6 +91,7 @@ pub(super) fn read(
         url: said.url,
         request: said.request,
         shown: said.shown,
+        secrets: said.secrets,
         definition: said.definition,
         method: method(entry.method),
         auth: auth?,

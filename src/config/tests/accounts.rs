@@ -112,7 +112,11 @@ fn a_url_must_be_https_and_complete_and_without_secrets() {
             "bad template of URL: `$Flow.key.x` is no variable (line 1, column 13); did you mean `$flow.key.x`? `$$` stands \
              for a plain `$`",
         ),
-        ("https://a.b/?c=%targett%", "bad template of URL: TOLD"),
+        (
+            "https://a.b/?c=%targett%",
+            "bad template of URL: there is no token `%targett%` (line 1, column 16); did you mean `%target%`? \
+             `%%targett%%` stands for the text itself",
+        ),
         (
             "https://a.b/{c",
             "bad template of URL: its braces do not match; write the whole URL out, and %7B and %7D for braces",

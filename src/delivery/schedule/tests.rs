@@ -30,6 +30,7 @@ fn webhook(text: &str, rate: Option<u32>, in_flight_max: u32) -> Webhook {
     Webhook {
         request: None,
         shown: None,
+        secrets: Vec::new(),
         name: name(text),
         account: ACCOUNT,
         url: "https://example.com/".parse().unwrap(),

@@ -1,9 +1,10 @@
 //! An operator's word: what was given up is sent after all, in a life of its own.
 
 use super::release::mapped;
-use super::schedule::{dead_letter, has_room, render, unrenderable};
+use super::schedule::{dead_letter, givers, has_room, render, unrenderable};
 use crate::domain::{
-    DeadLetterReason, Delivery, Due, Event, Phase, Phase2Order, Rendering, Rules, State, Timestamp,
+    DeadLetterReason, Delivery, Due, Event, Pending, Phase, Phase2Order, Rendering, Rules, State,
+    Timestamp,
 };
 
 /// The delivery stands in the outbox again, with the attempts and the age of a new one. Where there is no room for it, or
@@ -32,11 +33,24 @@ pub(super) fn revive(
         last_outcome: None,
         ..given_up.clone()
     };
-    let replayed = |delivery: &Delivery| Event::Replayed { delivery: Box::new(delivery.clone()) };
     let delivery = match &given_up.rendering {
         Rendering::Fixed | Rendering::Done(_) => delivery,
         Rendering::Pending(pending) => {
             let facts = pending.facts.with(mapped(state));
+            let render_of =
+                rules.definitions.get(&delivery.webhook).and_then(|it| it.render.as_ref());
+            let after = render_of
+                .map(|render| givers(state.deliveries.iter(), render.as_ref(), rules))
+                .unwrap_or_default();
+            if !after.is_empty() {
+                let phase_one =
+                    state.deliveries.iter().filter(|it| waits && it.phase == Phase::One);
+                let mut after = after;
+                after.extend(phase_one.map(|it| it.id));
+                let pending = Box::new(Pending { facts, after });
+                let rendering = Rendering::Pending(pending);
+                return fitting(state, Delivery { due: Due::Waiting, rendering, ..delivery }, now);
+            }
             match render(&delivery.webhook, &delivery.body, &facts, rules) {
                 Ok((body, rendering)) => Delivery { body, rendering, ..delivery },
                 Err(missing) => {
@@ -47,6 +61,14 @@ pub(super) fn revive(
             }
         }
     };
+    fitting(state, delivery, now)
+}
+
+fn replayed(delivery: &Delivery) -> Event {
+    Event::Replayed { delivery: Box::new(delivery.clone()) }
+}
+
+fn fitting(state: &State, delivery: Delivery, now: Timestamp) -> Vec<Event> {
     let mut events = vec![replayed(&delivery)];
     if !has_room(state, &events) {
         events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, now));

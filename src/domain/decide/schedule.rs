@@ -2,8 +2,8 @@
 
 use crate::domain::{
     DeadLetterReason, Delivery, DeliveryId, Due, ErrorReason, Event, Facts, Outcome, Pending,
-    Phase, Phase2Order, Rendering, Rules, STATE_BYTES_MAX, SmsId, State, Timestamp, Verdict,
-    WebhookName, evolve,
+    Phase, Phase2Order, Render, Rendering, Rules, STATE_BYTES_MAX, SmsId, State, Timestamp,
+    Verdict, WebhookName, evolve,
 };
 use bytes::Bytes;
 
@@ -44,11 +44,7 @@ impl Scheduler<'_> {
             return self.push(delivery, sms, is_free, events);
         };
         let facts = facts();
-        let gives = |other: &&&Delivery| {
-            let saves = self.rules.definitions.get(&other.webhook).map(|it| &it.saves);
-            saves.is_some_and(|saves| saves.iter().any(|variable| render.uses(variable)))
-        };
-        let mut after: Vec<DeliveryId> = before.iter().filter(gives).map(|it| it.id).collect();
+        let mut after = givers(before.iter().copied(), render.as_ref(), self.rules);
         if !after.is_empty() {
             after.extend(phase_one.map(|it| it.id).filter(|id| !after.contains(id)));
             delivery.due = Due::Waiting;
@@ -77,6 +73,19 @@ impl Scheduler<'_> {
             events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, self.now));
         }
     }
+}
+
+/// Those of `deliveries` whose answers may give values to what `render` uses.
+pub(super) fn givers<'a>(
+    deliveries: impl Iterator<Item = &'a Delivery>,
+    render: &dyn Render,
+    rules: &Rules,
+) -> Vec<DeliveryId> {
+    let gives = |other: &&Delivery| {
+        let saves = rules.definitions.get(&other.webhook).map(|it| &it.saves);
+        saves.is_some_and(|saves| saves.iter().any(|variable| render.uses(variable)))
+    };
+    deliveries.filter(gives).map(|it| it.id).collect()
 }
 
 /// The deliveries that stand in the outbox after `events`.

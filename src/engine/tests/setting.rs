@@ -63,6 +63,7 @@ fn endpoints() -> Vec<Arc<Endpoint>> {
     let webhook = |(account, name): (i64, &str)| Webhook {
         request: None,
         shown: None,
+        secrets: Vec::new(),
         name: WebhookName::new(name).unwrap(),
         account: AccountId(account),
         url: format!("https://{name}.example.com/").parse().unwrap(),

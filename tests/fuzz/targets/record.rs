@@ -15,6 +15,14 @@ pub(super) const FLOW: Target = Target {
     bytes_per_byte: 600,
 };
 
+pub(super) const START: Target = Target {
+    name: "flow-started",
+    run: |input| record(RecordKind::Start, input),
+    seeds: || vec![FLOW_SAMPLE.as_bytes().to_vec()],
+    words: JSON_WORDS,
+    bytes_per_byte: 600,
+};
+
 pub(super) const REPORT: Target = Target {
     name: "delivery-report",
     run: |input| record(RecordKind::Report, input),

@@ -1,0 +1,161 @@
+//! Each example of a definition is loaded, and renders what it says of the sample records.
+
+use super::{Variables, load_with};
+use crate::codec::source::{Decoded, Decoder};
+use crate::config::Accounts;
+use crate::domain::{BodyKind, Facts, Mapped, RecordKind, Rendered, WebhookName};
+use bytes::Bytes;
+use std::path::Path;
+
+fn example(name: &str) -> String {
+    let path = format!("{}/config/examples/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn loaded(name: &str) -> Accounts {
+    let folder = super::Folder::new("", &example(name));
+    let secrets = [("CRM_TOKEN", "t"), ("CRM_KEY", "hush"), ("CRM_SIGNING_SECRET", super::WHSEC)];
+    let variables: Variables =
+        secrets.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let loaded = load_with(&folder.path("ringback.toml"), &variables);
+    loaded.unwrap_or_else(|faults| panic!("{name}: {faults}")).1
+}
+
+/// The sample records: the predefined body, and what is known.
+fn sample(given: &[(&str, &str)]) -> (Bytes, Facts) {
+    let mut decoder = Decoder::new(false);
+    let flow = decoder.decode(RecordKind::Flow, example("flow-complete.json").as_bytes());
+    let report = decoder.decode(RecordKind::Report, example("sms-delivery-report.json").as_bytes());
+    let (Decoded::Flow(flow), Decoded::Report(report)) = (flow, report) else { panic!() };
+    let mapped = given
+        .iter()
+        .map(|(save_in, value)| Mapped { save_in: (*save_in).into(), value: (*value).into() });
+    let facts =
+        Facts { record: Some(flow.record), reports: vec![report.body], mapped: mapped.collect() };
+    (flow.body, facts)
+}
+
+/// The body of `webhook`, what it is, and its request as it may be shown.
+fn rendered(
+    accounts: &Accounts,
+    webhook: &str,
+    given: &[(&str, &str)],
+) -> (String, BodyKind, String) {
+    let name = WebhookName::new(webhook).unwrap();
+    let (body, facts) = sample(given);
+    let render = accounts.definitions[&name].render.clone();
+    let (body, rendered) = match render {
+        Some(render) => render.render(&body, &facts).unwrap(),
+        None => (body, Rendered { kind: BodyKind::Json, values: Bytes::from_static(b"{}") }),
+    };
+    let (webhook, _) = &accounts.webhooks[&name];
+    let mut shown = vec![format!("{} {}", webhook.method, webhook.shown_url())];
+    if let Some(parts) = webhook.shown_parts(Some(&rendered)) {
+        shown = vec![format!("{} {}", webhook.method, parts.url)];
+        let headers = parts.headers.iter();
+        shown.extend(headers.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())));
+    }
+    (String::from_utf8(body.to_vec()).unwrap(), rendered.kind, shown.join("\n"))
+}
+
+#[test]
+fn json() {
+    let (body, kind, request) = rendered(&loaded("json.toml"), "crm-lead", &[]);
+    assert_eq!(
+        body,
+        r#"{"uuid":"bd706f90-aa14-47ea-9844-3d1e1123f4ee","phone":"+919879072567","spoken":true,"started":"2023-10-19T11:54:21.952+05:30","sms":{"status":"DELIVERED","cost":0.75,"text":"फोनन में आपका स्वागत है $flow.key.sms. Phonon"}}"#
+    );
+    assert_eq!(kind, BodyKind::Json);
+    assert_eq!(
+        request,
+        "POST https://crm.example.com/api/flows/200/leads?source=template&caller=919879072567\nx-api-key: ***"
+    );
+}
+
+#[test]
+fn xml() {
+    let (body, kind, request) =
+        rendered(&loaded("xml.toml"), "ledger", &[("$flow.key.note", "\"a ]]> b\"")]);
+    let root = roxmltree::Document::parse(&body).unwrap();
+    let note = root.descendants().find(|node| node.has_tag_name("note")).unwrap();
+    assert_eq!(note.text(), Some("a ]]> b"));
+    assert_eq!(root.root_element().attribute("kind"), Some("template"));
+    assert_eq!((kind, &*request), (BodyKind::Xml, "PUT https://ledger.example.com/calls"));
+}
+
+#[test]
+fn form() {
+    let (body, kind, _) = rendered(&loaded("form.toml"), "form", &[]);
+    assert_eq!(
+        body,
+        "uuid=bd706f90-aa14-47ea-9844-3d1e1123f4ee&phone=%2B919879072567&kind=template"
+    );
+    assert_eq!(kind, BodyKind::Form);
+}
+
+#[test]
+fn none() {
+    let (body, kind, request) = rendered(&loaded("none.toml"), "pixel", &[]);
+    assert_eq!((&*body, kind), ("", BodyKind::None));
+    assert_eq!(
+        request,
+        "GET https://pixel.example.com/28/bd706f90-aa14-47ea-9844-3d1e1123f4ee.gif?n=919879072567"
+    );
+}
+
+#[test]
+fn call_tracking() {
+    let tags = [("$flow.key.tags", r#""{\"Region\": \"south\"}""#)];
+    let (body, _, request) = rendered(&loaded("call-tracking.toml"), "tracking", &tags);
+    assert_eq!(
+        body,
+        r#"{"session":"bd706f90-aa14-47ea-9844-3d1e1123f4ee","from":"912243690284","start":"2023-10-19T11:54:21.952+05:30","end":"2023-10-19T11:54:44.851+05:30","kind":"template","tags":{"Region":"south"},"note":"100 % of 919879072567"}"#
+    );
+    assert_eq!(
+        request,
+        "POST https://tracking.example.com/calls?callid=f1ca3a63-7eb7-4a8d-b50c-fbbdd3807034%23%23pbx-9&ani=919879072567"
+    );
+}
+
+#[test]
+fn short_url() {
+    let accounts = loaded("short-url.toml");
+    let (body, ..) = rendered(&accounts, "shortURL", &[]);
+    assert_eq!(
+        body,
+        r#"{"custToken":"bd706f90-aa14-47ea-9844-3d1e1123f4ee","longUrl":"https://shop.example.com/?u=template"}"#
+    );
+    let given = [("$flow.key.shortUrl", "\"https://s.example.com/1\"")];
+    let (body, ..) = rendered(&accounts, "note", &given);
+    assert_eq!(
+        body,
+        r#"{"uuid":"bd706f90-aa14-47ea-9844-3d1e1123f4ee","link":"https://s.example.com/1"}"#
+    );
+}
+
+#[test]
+fn internal() {
+    let accounts = loaded("internal.toml");
+    assert!(accounts.definitions[&WebhookName::new("phonon").unwrap()].render.is_none());
+    let (body, ..) = rendered(&accounts, "call-back", &[("$flow.key.lang", "\"en\"")]);
+    assert_eq!(
+        body,
+        r#"{"method":"createOutbound","keys":[{"name":"$flow.syskey.apiVersion","value":"2"},{"name":"$flow.syskey.delayMinutes","value":"5"},{"name":"$flow.syskey.flowID","value":"201"},{"name":"$flow.key.isTTSUsed","value":true},{"name":"$flow.key.lang","value":"en"},{"name":"$flow.key.type","value":"template"}]}"#
+    );
+    let (body, ..) = rendered(&accounts, "tell", &[("$flow.key.obdReqID", "17")]);
+    assert_eq!(
+        body,
+        r#"{"uuid":"bd706f90-aa14-47ea-9844-3d1e1123f4ee","request":17,"sms":"290a4138-5729-475f-95e1-9ff30f851d67"}"#
+    );
+}
+
+#[test]
+fn every_example_is_here() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+    let mut files: Vec<String> = files.map(|name| name.into_string().unwrap()).collect();
+    files.retain(|name| name.ends_with(".toml"));
+    files.sort();
+    let shown = ["call-tracking", "form", "internal", "json", "none", "short-url", "xml"];
+    assert_eq!(files, shown.map(|name| format!("{name}.toml")));
+}

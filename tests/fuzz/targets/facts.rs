@@ -1,0 +1,69 @@
+//! What variables are looked up in: records that a gateway wrote, and values that were kept.
+
+use super::{FLOW, JSON_WORDS, REPORT, seen, split};
+use crate::target::{Seen, Target};
+use bytes::Bytes;
+use ringback::codec::catalogue;
+use ringback::codec::facts::{Facts, Kept, write_values};
+use ringback::codec::template::{Values, Variable};
+use serde_json::value::RawValue;
+
+pub(super) const FACTS: Target = Target {
+    name: "facts",
+    run: facts,
+    seeds: || vec![[FLOW.as_bytes(), b"\n\n", REPORT.as_bytes()].concat()],
+    words: JSON_WORDS,
+    bytes_per_byte: 256,
+};
+
+pub(super) const KEPT: Target = Target {
+    name: "kept-values",
+    run: kept,
+    seeds: || {
+        vec![br#"{"$flow.key.type":"template","$sms.id":0.10,"$call.a.b":{"a":[1]}}"#.to_vec()]
+    },
+    words: JSON_WORDS,
+    bytes_per_byte: 256,
+};
+
+fn variables() -> Vec<Variable> {
+    let names = [
+        "$flow.key.type",
+        "$flow.key.tags",
+        "$user.key.a",
+        "$flow.syskey.phononUuid",
+        "$flow.syskey.callDetails",
+        "$call.calleeNumber",
+        "$call.a.b",
+        "$sms.cost.currency.currencyName",
+        "$sms.id",
+    ];
+    names.map(|name| name.parse().expect("a variable")).into()
+}
+
+/// What was found is JSON, and is the same once it was kept.
+fn found(values: &dyn Values) -> Vec<Option<String>> {
+    let all = variables();
+    let found: Vec<Option<String>> =
+        all.iter().map(|it| values.get(it).map(|json| json.into_owned())).collect();
+    for json in found.iter().flatten() {
+        serde_json::from_str::<&RawValue>(json).expect("it is JSON");
+    }
+    let mut out = Vec::new();
+    write_values(&all, values, &mut out);
+    let again = Kept::read(&out);
+    for (variable, json) in all.iter().zip(&found) {
+        assert_eq!(again.get(variable).as_deref(), json.as_deref(), "{variable}");
+    }
+    found
+}
+
+fn facts(input: &[u8]) -> Seen {
+    let (record, report) = split(input);
+    let reports = [Bytes::copy_from_slice(report)];
+    seen(found(&Facts::new(Some(record), &reports, &[], catalogue::nested())))
+}
+
+fn kept(input: &[u8]) -> Seen {
+    seen(found(&Kept::read(input)))
+}
