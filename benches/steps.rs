@@ -9,7 +9,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion};
 use ringback::codec::event::{EventContext, write_event};
 use ringback::codec::source::{Decoded, Decoder};
-use ringback::codec::{body, row};
+use ringback::codec::{body, definition, row};
 use ringback::delivery::{SigningSecret, sign};
 use ringback::domain::{
     AccountId, AccountRules, Command, CorrelationRules, DeliveryReport, Due, FlowComplete,
@@ -193,7 +193,10 @@ impl Stages {
 fn decoded_flow() -> Box<FlowComplete> {
     match Decoder::new(false).decode(RecordKind::Flow, FLOW.as_bytes()) {
         Decoded::Flow(flow) => flow,
-        other @ (Decoded::Report(_) | Decoded::NeedsSchema(_) | Decoded::Bad(_)) => {
+        other @ (Decoded::Start(_)
+        | Decoded::Report(_)
+        | Decoded::NeedsSchema(_)
+        | Decoded::Bad(_)) => {
             panic!("the sample is {other:?}")
         }
     }
@@ -202,7 +205,10 @@ fn decoded_flow() -> Box<FlowComplete> {
 fn decoded_report() -> Box<DeliveryReport> {
     match Decoder::new(false).decode(RecordKind::Report, REPORT.as_bytes()) {
         Decoded::Report(report) => report,
-        other @ (Decoded::Flow(_) | Decoded::NeedsSchema(_) | Decoded::Bad(_)) => {
+        other @ (Decoded::Start(_)
+        | Decoded::Flow(_)
+        | Decoded::NeedsSchema(_)
+        | Decoded::Bad(_)) => {
             panic!("the sample is {other:?}")
         }
     }
@@ -230,6 +236,8 @@ fn rules() -> Rules {
         webhook_enabled: Some(true),
         default_webhook: Some(webhook.clone()),
         flows: BTreeMap::new(),
+        rules: Vec::new(),
+        uses_variables: false,
     };
     Rules {
         correlation: CorrelationRules {
@@ -246,6 +254,8 @@ fn rules() -> Rules {
         webhook_defaults: webhook_rules,
         render_phase2: body::render_phase2,
         render_unknown: body::render_unknown,
+        definitions: BTreeMap::new(),
+        look_up: definition::look_up,
     }
 }
 

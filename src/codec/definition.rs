@@ -112,10 +112,8 @@ impl Render for Definition {
         if !problems.is_empty() {
             return Err(problems.join("; ").into());
         }
-        let body = match &self.body {
-            Body::Predefined => predefined.clone(),
-            _ => out.into(),
-        };
+        let is_predefined = matches!(self.body, Body::Predefined);
+        let body = if is_predefined { predefined.clone() } else { out.into() };
         let mut kept = Vec::new();
         write_values(&self.kept, &values, &mut kept);
         Ok((body, Rendered { kind, values: kept.into() }))

@@ -48,7 +48,7 @@ pub use super::time::{parse_rfc3339, rfc3339, write_rfc3339};
 
 use super::json::Object;
 use crate::domain::{
-    AccountId, Collected, Correlation, DeadLetterReason, Delivery, DeliveryId, Event, Flow,
+    AccountId, Collected, Correlation, DeadLetterReason, Delivery, DeliveryId, Event, Flow, FlowId,
     IgnoreReason, Outcome, PhononUuid, RESPONSE_BYTES_KEPT, RawRecord, RecordKind, Rendering,
     SmsId, Source, State, Timestamp,
 };
@@ -77,14 +77,8 @@ pub fn write_event(
 ) -> bool {
     let writer = Writer { context, state_before };
     match event {
-        Event::FlowStarted { started, flow, source: from } => {
-            let account = Some(started.account);
-            let mut object = writer.open(out, "flow_started", account, context.at);
-            if let Some(id) = flow {
-                object.integer("flow_id", id.0);
-            }
-            source(&mut object, from);
-            object.close();
+        Event::FlowStarted { started, flow, source } => {
+            writer.flow_started(out, started.account, *flow, source);
         }
         Event::FlowAccepted(flow) => writer.flow_accepted(out, flow),
         Event::FlowSilenced { identity, reason, source, .. } => {
@@ -139,16 +133,7 @@ pub fn write_event(
         Event::CorrelationEnded => {
             writer.open(out, "correlation_ended", writer.account(), context.at).close();
         }
-        Event::DeliveryRendered { delivery, at, .. } => {
-            let known = state_before.delivery(*delivery);
-            let account = known.map(|known| known.account).or_else(|| writer.account());
-            let mut object = writer.open(out, "delivery_rendered", account, *at);
-            match known {
-                Some(known) => about(&mut object, known),
-                None => webhook_id(&mut object, *delivery),
-            }
-            object.close();
-        }
+        Event::DeliveryRendered { delivery, at, .. } => writer.rendered(out, *delivery, *at),
         Event::ReportAdopted { .. }
         | Event::CollectionClosed(_)
         | Event::MarkerKept { .. }
@@ -211,6 +196,32 @@ impl Writer<'_> {
             Correlation::Ended { account, .. } => Some(*account),
             Correlation::Unknown | Correlation::AwaitingFlow(_) => None,
         })
+    }
+
+    fn flow_started(
+        &self,
+        out: &mut Vec<u8>,
+        account: AccountId,
+        flow: Option<FlowId>,
+        from: &Source,
+    ) {
+        let mut object = self.open(out, "flow_started", Some(account), self.context.at);
+        if let Some(id) = flow {
+            object.integer("flow_id", id.0);
+        }
+        source(&mut object, from);
+        object.close();
+    }
+
+    fn rendered(&self, out: &mut Vec<u8>, id: DeliveryId, at: Timestamp) {
+        let known = self.state_before.delivery(id);
+        let account = known.map(|known| known.account).or_else(|| self.account());
+        let mut object = self.open(out, "delivery_rendered", account, at);
+        match known {
+            Some(known) => about(&mut object, known),
+            None => webhook_id(&mut object, id),
+        }
+        object.close();
     }
 
     fn flow_accepted(&self, out: &mut Vec<u8>, flow: &Flow) {

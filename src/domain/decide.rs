@@ -72,15 +72,13 @@ fn end_if_done(state: &State, rules: &Rules, now: Timestamp, events: &mut Vec<Ev
     };
     let mut left = state.deliveries.len();
     for event in &*events {
-        match event {
-            Event::FlowAccepted(flow) => open = Some((flow.identity.account, flow.collection)),
-            Event::CollectionClosed(closed) => {
-                open = open.map(|(account, _)| (account, *closed));
-            }
-            Event::DeliveryScheduled { .. } | Event::Replayed { .. } => left += 1,
-            Event::Delivered { .. } | Event::DeadLettered { .. } => left = left.saturating_sub(1),
-            _ => {}
+        if let Event::FlowAccepted(flow) = event {
+            open = Some((flow.identity.account, flow.collection));
+        } else if let Event::CollectionClosed(closed) = event {
+            open = open.map(|(account, _)| (account, *closed));
         }
+        left += usize::from(event.begun().is_some());
+        left = left.saturating_sub(usize::from(event.ended().is_some()));
     }
     let Some((account, collection)) = open.filter(|_| left == 0 && !events.is_empty()) else {
         return;

@@ -134,6 +134,24 @@ pub enum Event {
     StartExpired,
 }
 
+impl Event {
+    /// The delivery that stands in the outbox from then on.
+    pub(super) fn begun(&self) -> Option<&Delivery> {
+        if let Self::DeliveryScheduled { delivery, .. } | Self::Replayed { delivery } = self {
+            return Some(delivery);
+        }
+        None
+    }
+
+    /// The delivery that stands there no more.
+    pub(super) fn ended(&self) -> Option<&Delivery> {
+        if let Self::Delivered { delivery, .. } | Self::DeadLettered { delivery, .. } = self {
+            return Some(delivery);
+        }
+        None
+    }
+}
+
 /// A record that changed nothing, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IgnoredRecord {

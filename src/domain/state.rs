@@ -69,6 +69,10 @@ impl State {
 
 /// What is known of a flow's execution.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most of those in memory are open, and a box would cost each an allocation"
+)]
 pub enum Correlation {
     /// Nothing.
     #[default]

@@ -104,7 +104,7 @@ fn a_disk_that_refuses_to_write_ends_the_daemon_and_afterwards_it_goes_on() {
     let mut daemon = stage.start();
     // The kernel refuses to make any file of the process longer than this.
     let limit = std::process::Command::new("prlimit")
-        .args(["--fsize=6000000", "--pid", &daemon.pid().to_string()])
+        .args(["--fsize=2200000", "--pid", &daemon.pid().to_string()])
         .status();
     assert!(limit.expect("prlimit runs").success());
     let uuids = send_flows(&stage, 92);

@@ -128,7 +128,7 @@ fn lines(webhook: &Webhook, body: &Bytes, rendered: Option<&Rendered>, json: boo
     lines.extend(headers.iter().map(|(name, value)| format!("{name}: {}", printable(value))));
     if kind != BodyKind::None {
         lines.push(String::new());
-        lines.extend(body.lines().map(|line| printable(line)));
+        lines.extend(body.lines().map(printable));
     }
     lines
 }

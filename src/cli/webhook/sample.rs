@@ -41,23 +41,21 @@ pub(super) fn of_records(
     attach_keys: bool,
 ) -> Result<Sample, (RecordKind, String)> {
     let mut decoder = Decoder::new(false);
-    let bad = |kind, decoded| match decoded {
+    let bad = |kind, decoded: Decoded| match decoded {
         Decoded::Bad(bad) => (kind, bad.detail),
-        _ => (kind, "it names a schema of a registry; write it as JSON".to_owned()),
+        Decoded::Start(_) | Decoded::Flow(_) | Decoded::Report(_) | Decoded::NeedsSchema(_) => {
+            (kind, "it names a schema of a registry; write it as JSON".to_owned())
+        }
     };
-    let flow = match decoder.decode(RecordKind::Flow, flow) {
-        Decoded::Flow(flow) => flow,
-        other => return Err(bad(RecordKind::Flow, other)),
-    };
+    let decoded = decoder.decode(RecordKind::Flow, flow);
+    let Decoded::Flow(flow) = decoded else { return Err(bad(RecordKind::Flow, decoded)) };
     let FlowComplete { uuid, body, keys, record, .. } = *flow;
     let facts = Facts { record: Some(record), ..Facts::default() };
     let Some(report) = report else { return Ok(Sample { body, facts }) };
-    let report = match decoder.decode(RecordKind::Report, report) {
-        Decoded::Report(report) => report.body,
-        other => return Err(bad(RecordKind::Report, other)),
-    };
+    let decoded = decoder.decode(RecordKind::Report, report);
+    let Decoded::Report(report) = decoded else { return Err(bad(RecordKind::Report, decoded)) };
     let keys = attach_keys.then(|| body.slice(keys));
-    let reports = vec![report];
+    let reports = vec![report.body];
     let body = render_phase2(uuid.as_str(), &reports, keys.as_ref());
     Ok(Sample { body, facts: Facts { reports, ..facts } })
 }

@@ -3,7 +3,6 @@
 use crate::codec::catalogue::Method;
 use crate::codec::facts::Facts;
 use crate::codec::json::{self, Object};
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A family of variables that a call carries.
@@ -102,7 +101,7 @@ impl Keys<'_> {
         self.json(name, &String::from_utf8_lossy(&quoted));
     }
 
-    fn json(&mut self, name: &str, value: &Cow<'_, str>) {
+    fn json(&mut self, name: &str, value: &str) {
         if !self.names.insert(name.to_owned()) {
             return;
         }

@@ -143,11 +143,14 @@ struct Parts<T> {
     secrets: Vec<Secret>,
 }
 
+/// Reads name, value, and whether it is mandatory.
+type Parse<'a, T> = dyn Fn(&str, &str, bool) -> Result<T, Vec<template::Fault>> + 'a;
+
 fn parts<T>(
     entries: &[PartEntry],
     place: &Place<'_>,
     context: &mut Context<'_>,
-    parse: &dyn Fn(&str, &str, bool) -> Result<T, Vec<template::Fault>>,
+    parse: &Parse<'_, T>,
 ) -> Option<Parts<T>> {
     let mut parts = Parts { sent: Vec::new(), shown: Vec::new(), secrets: Vec::new() };
     for (index, entry) in entries.iter().enumerate() {

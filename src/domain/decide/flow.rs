@@ -128,24 +128,33 @@ fn open(
         return vec![given_up(record, source, DeadLetterReason::Undecodable, too_large(bytes))];
     }
     phase2::schedule(&scheduler, &record.uuid, &flow, &mut events);
+    fire_rules(&scheduler, record, &flow, if wanted { &adopted } else { &[] }, &mut events);
+    events
+}
+
+/// The rules upon the record, and upon the reports that waited for it.
+fn fire_rules(
+    scheduler: &Scheduler<'_>,
+    record: &FlowComplete,
+    flow: &Flow,
+    adopted: &[&Collected],
+    events: &mut Vec<Event>,
+) {
     let occasion = Occasion {
         uuid: &record.uuid,
-        account: identity.account,
-        flow: identity.flow,
+        account: flow.identity.account,
+        flow: flow.identity.flow,
         triggers: &[Trigger::FlowComplete],
         parts: ["", ""],
-        source,
+        source: &flow.source,
         sms: Vec::new(),
     };
-    let facts = || rule::facts(&flow, Vec::new());
-    rule::fire(&scheduler, &occasion, &facts, &|| record.body.clone(), &mut events);
-    if wanted {
-        for report in adopted {
-            let status = report.status.as_deref().unwrap_or_default();
-            rule::fire_of_report(&scheduler, &record.uuid, &flow, report, status, &mut events);
-        }
+    let facts = || rule::facts(flow, Vec::new());
+    rule::fire(scheduler, &occasion, &facts, &|| record.body.clone(), events);
+    for report in adopted {
+        let status = report.status.as_deref().unwrap_or_default();
+        rule::fire_of_report(scheduler, &record.uuid, flow, report, status, events);
     }
-    events
 }
 
 /// Whether rules of the flow wait for reports.

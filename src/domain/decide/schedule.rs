@@ -92,14 +92,9 @@ pub(super) fn givers<'a>(
 fn unfinished<'a>(state: &'a State, events: &'a [Event]) -> Vec<&'a Delivery> {
     let mut left: Vec<&Delivery> = state.deliveries.iter().collect();
     for event in events {
-        match event {
-            Event::DeliveryScheduled { delivery, .. } | Event::Replayed { delivery } => {
-                left.push(delivery);
-            }
-            Event::Delivered { delivery, .. } | Event::DeadLettered { delivery, .. } => {
-                left.retain(|other| other.id != delivery.id);
-            }
-            _ => {}
+        left.extend(event.begun());
+        if let Some(ended) = event.ended() {
+            left.retain(|other| other.id != ended.id);
         }
     }
     left

@@ -193,11 +193,9 @@ fn what_waited_for_an_answer_that_never_came_is_given_up_with_its_facts() {
     let events = play.step(&Command::GiveUp { delivery: call, reason });
     let letters: Vec<(&str, DeadLetterReason)> = events
         .iter()
-        .filter_map(|event| match event {
-            Event::DeadLettered { delivery, reason, .. } => {
-                Some((delivery.webhook.as_str(), *reason))
-            }
-            _ => None,
+        .filter_map(|event| {
+            let Event::DeadLettered { delivery, reason, .. } = event else { return None };
+            Some((delivery.webhook.as_str(), *reason))
         })
         .collect();
     let unrendered = DeadLetterReason::InvalidFlowVar;

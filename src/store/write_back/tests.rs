@@ -19,6 +19,7 @@ struct Model {
 }
 
 /// A record of the changelog.
+#[expect(clippy::large_enum_variant, reason = "there are few")]
 enum Change {
     State(PhononUuid, State),
     Endpoint(WebhookName, EndpointState),

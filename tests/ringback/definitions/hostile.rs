@@ -112,8 +112,8 @@ fn a_value_arrives_exactly_wherever_it_stands() {
     let requests = stage.receiver.wait_for(records.len(), PATIENCE);
     scene.daemon.stop();
     assert_eq!(requests.len(), records.len());
-    let bodies: [(&str, fn(&Received, &str)); 3] =
-        [("/json", assert_json), ("/xml", assert_xml), ("/form", assert_form)];
+    type Holds = fn(&Received, &str);
+    let bodies = [("/json", assert_json as Holds), ("/xml", assert_xml), ("/form", assert_form)];
     for (path, holds) in bodies {
         let of = |request: &&Received| request.path == path;
         let mut found: Vec<_> = requests.iter().filter(of).collect();
