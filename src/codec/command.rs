@@ -45,7 +45,7 @@ pub fn write_replay(out: &mut Vec<u8>, uuid: &PhononUuid, delivery: &Delivery) {
     source.time("timestamp", delivery.source.timestamp);
     source.close();
     super::json::write_lossy(object.name("body"), &delivery.body);
-    rendering::write(&mut object, &delivery.rendering);
+    rendering::write(&mut object, &delivery.rendering, delivery.body.len());
     object.close();
 }
 

@@ -20,6 +20,11 @@ use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// No rendered body is longer: its dead letter, where each of its quotes is two characters, must fit into a record.
+const BODY_BYTES_MAX: usize = 6 << 20;
+/// What is kept for URL, query and headers; no server takes as much.
+const VALUES_BYTES_MAX: usize = 1 << 20;
+
 /// The body of a webhook's requests.
 #[derive(Debug)]
 pub enum Body {
@@ -87,12 +92,36 @@ impl Definition {
     }
 }
 
+fn too_long(max: usize, what: &str) -> String {
+    format!("the values make the {what} longer than {max} bytes")
+}
+
+impl Definition {
+    /// Whether values would be put together for longer than a body may be: a small record may be used a thousand times.
+    fn is_long(&self, facts: &Facts, values: &facts::Facts<'_>) -> bool {
+        let uses = self.body.variables();
+        let reports: usize = facts.reports.iter().map(Bytes::len).sum();
+        let mapped: usize = facts.mapped.iter().map(|it| it.value.len()).sum();
+        let known = facts.record.as_ref().map_or(0, Bytes::len) + reports + mapped;
+        // Most are far from it, and are not looked up twice.
+        known.saturating_mul(uses.len()) > BODY_BYTES_MAX
+            && uses
+                .iter()
+                .map(|found| values.get(&found.variable).map_or(0, |json| json.len()))
+                .sum::<usize>()
+                > BODY_BYTES_MAX
+    }
+}
+
 impl Render for Definition {
     fn render(&self, predefined: &Bytes, facts: &Facts) -> Result<(Bytes, Rendered), Box<str>> {
         let mapped: Vec<(&str, &str)> =
             facts.mapped.iter().map(|it| (&*it.save_in, &*it.value)).collect();
         let record = facts.record.as_deref();
         let values = facts::Facts::new(record, &facts.reports, &mapped, catalogue::nested());
+        if self.is_long(facts, &values) {
+            return Err(too_long(BODY_BYTES_MAX, "body").into());
+        }
         let mut out = Vec::new();
         let (kind, rendered) = match &self.body {
             Body::Predefined => (BodyKind::Json, Ok(())),
@@ -116,6 +145,12 @@ impl Render for Definition {
         let body = if is_predefined { predefined.clone() } else { out.into() };
         let mut kept = Vec::new();
         write_values(&self.kept, &values, &mut kept);
+        if !is_predefined && body.len() > BODY_BYTES_MAX {
+            return Err(too_long(BODY_BYTES_MAX, "body").into());
+        }
+        if kept.len() > VALUES_BYTES_MAX {
+            return Err(too_long(VALUES_BYTES_MAX, "URL, query or headers").into());
+        }
         Ok((body, Rendered { kind, values: kept.into() }))
     }
 

@@ -13,8 +13,12 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Writes the members.
-pub(super) fn write(object: &mut Object<'_>, rendering: &Rendering) {
+/// What one record of a dead letter, or of the command that replays it, may be made of: body and facts.
+const LETTER_BYTES_MAX: usize = 16 << 20;
+
+/// Writes the members. Facts that would not fit into one record with a body of `body` bytes, each of whose quotes is two
+/// characters, are left out: what can't be rendered then is replayed with what the letter's other members say.
+pub(super) fn write(object: &mut Object<'_>, rendering: &Rendering, body: usize) {
     match rendering {
         Rendering::Fixed => {}
         Rendering::Done(rendered) => {
@@ -23,6 +27,10 @@ pub(super) fn write(object: &mut Object<'_>, rendering: &Rendering) {
         }
         Rendering::Pending(pending) => {
             let Facts { record, reports, mapped } = &pending.facts;
+            let of_reports: usize = reports.iter().map(|it| it.len() + 1).sum();
+            let bytes = 2 * body + record.as_ref().map_or(0, Bytes::len) + of_reports;
+            let (record, reports) =
+                if bytes > LETTER_BYTES_MAX { (&None, &[][..]) } else { (record, &reports[..]) };
             let mut facts = object.object("facts");
             facts.name("record").extend_from_slice(record.as_deref().unwrap_or(b"null"));
             let out = facts.name("reports");

@@ -4,8 +4,8 @@ use super::render::merge;
 use super::size::bounded_mapped;
 use super::state::SEEN_MAX;
 use super::{
-    Collected, Correlation, DeliveryId, Due, Event, Flow, Mapped, Phase, Rendering, SmsId, State,
-    Timestamp,
+    AccountId, Collected, Correlation, DeliveryId, Due, Event, Flow, Mapped, Phase, Rendering,
+    SmsId, State, Timestamp,
 };
 
 /// The state after `event`. It cannot fail: an event that does not fit changes nothing, and restoring agrees with running.
@@ -13,7 +13,7 @@ use super::{
 pub fn evolve(mut state: State, event: &Event) -> State {
     match event {
         Event::FlowStarted { started, .. } => state.started = Some(*started),
-        Event::StartExpired => state.started = None,
+        Event::StartExpired => forget_start(&mut state),
         Event::FlowAccepted(flow) => open(&mut state, flow),
         Event::FlowSilenced { identity, reason, until, .. } => {
             state.correlation =
@@ -68,10 +68,11 @@ pub fn evolve(mut state: State, event: &Event) -> State {
         }
         Event::Delivered { delivery, at, outcome, .. } => {
             finish(&mut state, delivery.id, *at);
-            keep_mapped(&mut state, &outcome.mapped);
+            keep_mapped(&mut state, delivery.account, &outcome.mapped);
         }
         Event::DeadLettered { delivery, at, .. } => finish(&mut state, delivery.id, *at),
         Event::MarkerKept { account, until } => {
+            state.mapped.clear();
             state.correlation = Correlation::Ended { account: *account, until: *until };
         }
         Event::MarkerExpired => state.correlation = Correlation::Unknown,
@@ -83,6 +84,11 @@ pub fn evolve(mut state: State, event: &Event) -> State {
 /// Reports that waited stay with the flow until each is adopted or ignored.
 fn open(state: &mut State, flow: &Flow) {
     let waiting = take_waiting(state);
+    let is_kept = flow.record.is_some()
+        && state.started.is_none_or(|started| started.account == flow.identity.account);
+    if !is_kept {
+        state.mapped.clear();
+    }
     let mut flow = flow.clone();
     flow.reports = waiting;
     state.correlation = Correlation::Open(flow);
@@ -169,12 +175,24 @@ fn finish(state: &mut State, id: DeliveryId, at: Timestamp) {
     }
 }
 
-/// What answers gave is at hand for later webhooks of the same uuid, where those use variables.
-fn keep_mapped(state: &mut State, newer: &[Mapped]) {
-    if let Correlation::Open(flow) = &mut state.correlation
-        && flow.record.is_some()
-    {
-        merge(&mut flow.mapped, newer);
-        bounded_mapped(&mut flow.mapped);
+fn forget_start(state: &mut State) {
+    state.started = None;
+    if !matches!(state.correlation, Correlation::Open(_)) {
+        state.mapped.clear();
+    }
+}
+
+/// What answers gave is at hand for later webhooks of the same uuid, where those may use variables.
+fn keep_mapped(state: &mut State, account: AccountId, newer: &[Mapped]) {
+    let owner = match &state.correlation {
+        Correlation::Open(flow) => flow.record.as_ref().map(|_| flow.identity.account),
+        Correlation::Unknown
+        | Correlation::AwaitingFlow(_)
+        | Correlation::Silent { .. }
+        | Correlation::Ended { .. } => state.started.map(|started| started.account),
+    };
+    if owner == Some(account) {
+        merge(&mut state.mapped, newer);
+        bounded_mapped(&mut state.mapped);
     }
 }

@@ -26,7 +26,7 @@ const MAPPED_BYTES_MAX: usize = 64 * 1024;
 const LONG: usize = 10;
 const SOURCE: usize = 4 * LONG;
 /// The schema's fingerprint, the numbers of the variants, the ends of arrays, and the markers that hold nothing else.
-const STATE: usize = 160;
+const STATE: usize = 160 + MAPPED_BYTES_MAX;
 const OUTCOME: usize = 7 * LONG + RESPONSE_BYTES_STORED + ERROR_BYTES_STORED;
 const DELIVERY: usize = 16 + 13 * LONG + SOURCE + OUTCOME;
 const COLLECTED: usize = 10 * LONG + SOURCE + 8 * SEEN_MAX;
@@ -124,7 +124,7 @@ fn flow(flow: &Flow) -> usize {
     let listed: usize = list.iter().map(|sms| LONG + sms.as_str().len()).sum();
     let reports: usize = flow.reports.iter().map(collected).sum();
     let webhook = flow.webhook.as_ref().map_or(0, |name| name.as_str().len());
-    let record = flow.record.as_ref().map_or(0, |record| record.len() + MAPPED_BYTES_MAX);
+    let record = length(flow.record.as_ref());
     let kept = FLOW + topic(&flow.source) + webhook + length(flow.keys.as_ref()) + record;
     kept + listed + reports + to_come(flow)
 }

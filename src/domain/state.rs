@@ -15,6 +15,8 @@ pub struct State {
     pub deliveries: Vec<Delivery>,
     /// The call begin record that was accepted of it, to tell duplicates.
     pub started: Option<Started>,
+    /// What the answers to its webhooks gave so far, as long as somebody may use it.
+    pub mapped: Vec<Mapped>,
 }
 
 /// Which call begin record was accepted.
@@ -69,10 +71,6 @@ impl State {
 
 /// What is known of a flow's execution.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most of those in memory are open, and a box would cost each an allocation"
-)]
 pub enum Correlation {
     /// Nothing.
     #[default]
@@ -131,8 +129,6 @@ pub struct Flow {
     pub collection: Collection,
     /// The flow complete record, whole, as compact JSON, when webhooks of its account say more than the predefined bodies do.
     pub record: Option<Bytes>,
-    /// What the answers to its webhooks gave so far, as long as the record is kept.
-    pub mapped: Vec<Mapped>,
 }
 
 /// Whether reports of a flow are still awaited.

@@ -38,6 +38,7 @@ pub(super) fn ended(until: i64, deliveries: Vec<Delivery>) -> State {
     let until = Timestamp::from_ms(until);
     State {
         started: None,
+        mapped: Vec::new(),
         correlation: Correlation::Ended { account: AccountId(28), until },
         deliveries,
     }

@@ -318,7 +318,7 @@ impl History {
         // It may wait for phase 1, or for what gives its variables values.
         let others = self.lives.iter().any(|life| life.live && life.id != about.id);
         let mut life = Life { replays, replays_max: replays, ..Life::begin(about, telling.at) };
-        if about.phase != 1 && (others || self.cut) {
+        if others || self.cut {
             life.due = When::AtOrWaiting(telling.at);
         }
         life.scheduled = 0;

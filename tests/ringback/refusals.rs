@@ -59,10 +59,10 @@ fn nobody_waits_more_than_a_minute_for_an_answer() {
 }
 
 #[test]
-fn a_template_in_a_url_is_refused_when_it_is_loaded() {
+fn a_bad_template_of_a_url_is_refused_when_it_is_loaded() {
     for (name, url) in [
-        ("refusals-variable", "https://crm.example.com/$flow.key.leadid"),
-        ("refusals-token", "https://crm.example.com/%callid%"),
+        ("refusals-variable", "https://crm.example.com/$flow.kye.leadid"),
+        ("refusals-token", "https://crm.example.com/%targett%"),
         ("refusals-brace", "https://crm.example.com/{id"),
     ] {
         let mut stage = Stage::without_topics(broker::shared(), name);

@@ -1,7 +1,10 @@
 //! The catalogue is whole and can be read.
 
+mod shown;
+
 use super::{INTERNAL, Method, MethodFile, TOKENS, is_known, methods, nested, tokens};
-use crate::codec::template::{JsonTemplate, Values, Variable};
+use crate::codec::facts::Facts;
+use crate::codec::template::{Family, JsonTemplate, Values, Variable};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -152,4 +155,40 @@ fn a_family_is_known_as_its_variables_are() {
     {
         assert!(!is_known(name), "{name}");
     }
+}
+
+/// A record that holds `value` where `variable` is looked up.
+fn record_with(variable: &Variable, value: &str) -> serde_json::Value {
+    match variable.family() {
+        Family::Call => {
+            let leg = serde_json::json!({"calleeType": "VISITOR", variable.name(): value});
+            serde_json::json!({"callDetails": [leg]})
+        }
+        Family::FlowSyskey => serde_json::json!({variable.name(): value}),
+        Family::FlowKey | Family::UserKey | Family::Sms => {
+            serde_json::json!({"keys": [{"name": variable.to_string(), "value": value}]})
+        }
+    }
+}
+
+#[test]
+fn each_token_is_rendered_as_the_platforms_show_it() {
+    let mut shown = 0;
+    for line in shown::SHOWN.lines().filter(|line| !line.is_empty()) {
+        let (token, value) = line.split_once(' ').unwrap();
+        let variable = &tokens()[token];
+        let record = record_with(variable, value).to_string();
+        let facts = Facts::new(Some(record.as_bytes()), &[], &[], nested());
+        let (text, wanted) = if nested().contains(variable) {
+            (format!("{{\"x\": %{token}%}}"), format!("{{\"x\":{value}}}"))
+        } else {
+            (format!("{{\"x\": \"%{token}%\"}}"), serde_json::json!({"x": value}).to_string())
+        };
+        let template = JsonTemplate::parse(&text, tokens(), &|_| true).unwrap();
+        let mut out = Vec::new();
+        template.render(&facts, &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), wanted, "{token}");
+        shown += 1;
+    }
+    assert_eq!(shown, 75);
 }

@@ -2,9 +2,10 @@
 
 use crate::codec::template::{HeaderTemplate, QueryTemplate, UrlTemplate, Use, Values};
 use http::{HeaderName, HeaderValue};
+use std::fmt;
 
 /// URL, query and headers of a definition.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     /// Where it goes.
     pub url: UrlTemplate,
@@ -14,8 +15,14 @@ pub struct Request {
     pub headers: Vec<HeaderTemplate>,
 }
 
+/// Secrets may stand in it.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").finish_non_exhaustive()
+    }
+}
+
 /// URL, query and headers of one attempt.
-#[derive(Debug)]
 pub struct RequestParts {
     /// The URL, query and all.
     pub url: reqwest::Url,
@@ -39,7 +46,10 @@ impl Request {
             let mut value = Vec::new();
             match header.render(values, &mut value) {
                 Ok(true) => match HeaderValue::from_bytes(&value) {
-                    Ok(value) => headers.push((header.name().clone(), value)),
+                    Ok(mut value) => {
+                        value.set_sensitive(header.is_secret());
+                        headers.push((header.name().clone(), value));
+                    }
                     Err(_) => {
                         problems.push(format!("the header `{}` has no valid value", header.name()))
                     }

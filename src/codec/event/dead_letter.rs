@@ -50,7 +50,7 @@ pub fn write_delivery_dead_letter(
     }
     json::write_lossy(shown.name("body"), &delivery.body);
     shown.close();
-    rendering::write(&mut object, &delivery.rendering);
+    rendering::write(&mut object, &delivery.rendering, delivery.body.len());
     match &delivery.last_outcome {
         Some(outcome) => {
             let mut last = object.object("last_outcome");

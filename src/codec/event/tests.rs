@@ -34,7 +34,6 @@ fn identity() -> FlowIdentity {
 
 fn flow() -> Flow {
     Flow {
-        mapped: Vec::new(),
         record: None,
         identity: identity(),
         accepted_at: AT,
@@ -169,8 +168,12 @@ fn a_delivery_from_its_schedule_to_its_end() {
         "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,"due_at":null,"sms":["a"],
         "source":{"topic":"sms-delivery-report","partition":3,"offset":42}}"#,
     );
-    let state =
-        State { started: None, correlation: Correlation::Unknown, deliveries: vec![delivery()] };
+    let state = State {
+        started: None,
+        mapped: Vec::new(),
+        correlation: Correlation::Unknown,
+        deliveries: vec![delivery()],
+    };
     let failed = Event::AttemptFailed {
         delivery: delivery().id,
         attempt: 3,
@@ -267,8 +270,12 @@ fn what_is_given_up() {
 
 #[test]
 fn the_end_of_a_correlation() {
-    let state =
-        State { started: None, correlation: Correlation::Open(flow()), deliveries: Vec::new() };
+    let state = State {
+        started: None,
+        mapped: Vec::new(),
+        correlation: Correlation::Open(flow()),
+        deliveries: Vec::new(),
+    };
     check_in(
         &state,
         &Event::ReportTimedOut { missing: vec![sms("b")] },

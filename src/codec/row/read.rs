@@ -163,7 +163,8 @@ pub(super) fn state(datum: &mut Datum<'_>) -> Result<State> {
         })
     };
     let started = datum.since_second(|datum| datum.optional(started))?;
-    Ok(State { correlation, deliveries, started })
+    let mapped = datum.since_second(|datum| datum.array(mapped))?;
+    Ok(State { correlation, deliveries, started, mapped })
 }
 
 pub(super) fn meta(datum: &mut Datum<'_>) -> Result<Meta> {
@@ -233,7 +234,6 @@ fn flow(datum: &mut Datum<'_>) -> Result<Flow> {
         reports: datum.array(collected)?,
         collection: collection(datum)?,
         record: datum.since_second(|datum| datum.optional(Datum::bytes))?,
-        mapped: datum.since_second(|datum| datum.array(mapped))?,
     })
 }
 

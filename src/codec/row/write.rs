@@ -37,6 +37,7 @@ pub(super) fn state(state: &State, out: &mut Vec<u8>) {
         time(started.until, out);
     };
     optional(state.started, started, out);
+    array(&state.mapped, mapped, out);
 }
 
 pub(super) fn meta(meta: &Meta, out: &mut Vec<u8>) {
@@ -107,7 +108,6 @@ fn flow(flow: &Flow, out: &mut Vec<u8>) {
         Collection::NotWanted => out.extend([2, 4]),
     }
     optional(flow.record.as_ref(), |record, out| bytes(record, out), out);
-    array(&flow.mapped, mapped, out);
 }
 
 fn mapped(mapped: &Mapped, out: &mut Vec<u8>) {

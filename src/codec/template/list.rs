@@ -44,6 +44,17 @@ impl QueryTemplate {
         }
     }
 
+    /// An entry whose value is `secret` as it stands, whatever it looks like.
+    ///
+    /// # Errors
+    ///
+    /// All faults of the name.
+    pub fn with_secret(name: &str, secret: &str, tokens: &Tokens) -> Result<Self, Vec<Fault>> {
+        let part = Part::Query(name.into());
+        let value = Entry::fixed(secret, &part, Literals::Text);
+        Ok(Self { name: Entry::parse(name, false, tokens, &part, Literals::Text)?, value })
+    }
+
     /// The variables, those of the name first.
     pub fn variables(&self) -> impl Iterator<Item = &Use> {
         self.name.uses.all().iter().chain(self.value.uses.all())
@@ -81,6 +92,7 @@ impl QueryTemplate {
 pub struct HeaderTemplate {
     name: HeaderName,
     value: Entry,
+    is_secret: bool,
 }
 
 impl HeaderTemplate {
@@ -98,7 +110,7 @@ impl HeaderTemplate {
         let parsed =
             Entry::parse(value, mandatory, tokens, &Part::Header(name.into()), Literals::Kept);
         match (HeaderName::from_bytes(name.as_bytes()), parsed) {
-            (Ok(name), Ok(value)) => Ok(Self { name, value }),
+            (Ok(name), Ok(value)) => Ok(Self { name, value, is_secret: false }),
             (Ok(_), Err(faults)) => Err(faults),
             (Err(_), parsed) => {
                 let mut faults = vec![name_fault(name)];
@@ -106,6 +118,25 @@ impl HeaderTemplate {
                 Err(faults)
             }
         }
+    }
+
+    /// An entry whose value is `secret` as it stands, whatever it looks like.
+    ///
+    /// # Errors
+    ///
+    /// The name is none of HTTP's.
+    pub fn with_secret(name: &str, secret: &str) -> Result<Self, Vec<Fault>> {
+        let value = Entry::fixed(secret, &Part::Header(name.into()), Literals::Kept);
+        match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(name) => Ok(Self { name, value, is_secret: true }),
+            Err(_) => Err(vec![name_fault(name)]),
+        }
+    }
+
+    /// Whether its value must never show.
+    #[must_use]
+    pub const fn is_secret(&self) -> bool {
+        self.is_secret
     }
 
     /// The header's name.
@@ -176,6 +207,15 @@ struct Entry {
 }
 
 impl Entry {
+    /// Text in which nothing stands for something else.
+    fn fixed(text: &str, part: &Part, literals: Literals) -> Self {
+        let mut uses = UsesFound::default();
+        let mandatory = &|_: &_| false;
+        let mut compiler = Compiler { text, pieces: &[], uses: &mut uses, mandatory };
+        let elements = compiler.elements(0, text.len(), literals);
+        Self { elements, uses: uses.finish(text, part) }
+    }
+
     fn parse(
         text: &str,
         mandatory: bool,

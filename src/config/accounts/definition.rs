@@ -62,12 +62,16 @@ pub(super) fn read(
         };
         url::read(text, http_enabled, &tokens, &need, &place.key("url"), context)
     });
-    let query = parts(&entry.query, &place.key("query"), context, &|name, value, mandatory| {
-        QueryTemplate::parse(name, value, mandatory, &tokens)
+    let query = parts(&entry.query, &place.key("query"), context, &|name, value| match value {
+        PartValue::Text(value, mandatory) => QueryTemplate::parse(name, value, mandatory, &tokens),
+        PartValue::Secret(secret) => QueryTemplate::with_secret(name, secret, &tokens),
     });
     let headers =
-        parts(&entry.headers, &place.key("headers"), context, &|name, value, mandatory| {
-            HeaderTemplate::parse(name, value, mandatory, &tokens)
+        parts(&entry.headers, &place.key("headers"), context, &|name, value| match value {
+            PartValue::Text(value, mandatory) => {
+                HeaderTemplate::parse(name, value, mandatory, &tokens)
+            }
+            PartValue::Secret(secret) => HeaderTemplate::with_secret(name, secret),
         });
     reserved(&entry.headers, &place.key("headers"), context);
     let body = body(entry, &tokens, &mandatory, place, context);
@@ -143,8 +147,16 @@ struct Parts<T> {
     secrets: Vec<Secret>,
 }
 
-/// Reads name, value, and whether it is mandatory.
-type Parse<'a, T> = dyn Fn(&str, &str, bool) -> Result<T, Vec<template::Fault>> + 'a;
+/// The value of an entry.
+enum PartValue<'a> {
+    /// Text, in which variables may stand; whether it is mandatory.
+    Text(&'a str, bool),
+    /// A secret, in which nothing stands for something else, and which no fault quotes.
+    Secret(&'a str),
+}
+
+/// Reads name and value.
+type Parse<'a, T> = dyn Fn(&str, PartValue<'_>) -> Result<T, Vec<template::Fault>> + 'a;
 
 fn parts<T>(
     entries: &[PartEntry],
@@ -158,14 +170,18 @@ fn parts<T>(
         let (Some(name), Some(text)) = (&entry.name, &entry.value) else { continue };
         let place = place.item(index);
         let Some(value) = context.secret(&place.key("value"), text) else { continue };
-        let shown = match text {
-            SecretText::Literal(text) => text,
+        let (sent, shown) = match text {
+            SecretText::Literal(text) => {
+                let value = || PartValue::Text(text, entry.mandatory);
+                (parse(name, value()), parse(name, value()))
+            }
             SecretText::Reference { .. } => {
                 parts.secrets.push(value.clone());
-                "***"
+                let shown = PartValue::Text("***", false);
+                (parse(name, PartValue::Secret(value.reveal())), parse(name, shown))
             }
         };
-        match (parse(name, value.reveal(), entry.mandatory), parse(name, shown, entry.mandatory)) {
+        match (sent, shown) {
             (Ok(sent), Ok(shown)) => {
                 parts.sent.push(sent);
                 parts.shown.push(shown);

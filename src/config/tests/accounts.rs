@@ -433,3 +433,24 @@ fn a_missing_accounts_file_names_the_key_that_names_it() {
     assert!(fault.starts_with("none.toml: cannot be read: "), "{fault}");
     assert!(fault.contains("`accounts.file` of ringback.toml"), "{fault}");
 }
+
+#[test]
+fn a_secret_of_a_header_is_sent_as_it_is_and_quoted_nowhere() {
+    let text = format!(
+        "{ACCOUNT}[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"https://a.b/c\"\nheaders = [{{ name = \"X-Key\", \
+         value = {{ env = \"KEY\" }} }}]\nquery = [{{ name = \"k\", value = {{ env = \"KEY\" }} }}]\n"
+    );
+    let secret = "a%cd_ef%9 $call.x $$flow.key.y %%ani%%";
+    let folder = Folder::new("", &text).variable("KEY", secret);
+    let (_, accounts) = folder.loaded();
+    let (webhook, _) = &accounts.webhooks[&WebhookName::new("w").unwrap()];
+    let none = crate::codec::facts::Kept::read(b"{}");
+    let sent = webhook.request.as_ref().unwrap().render(&none).unwrap();
+    let (_, value) = &sent.headers[0];
+    assert_eq!((value.as_bytes(), value.is_sensitive()), (secret.as_bytes(), true));
+    let pairs: Vec<_> = sent.url.query_pairs().collect();
+    assert_eq!(pairs[0].1, secret);
+    let shown = webhook.shown_parts(None).unwrap();
+    assert_eq!((shown.url.query(), shown.headers[0].1.as_bytes()), (Some("k=***"), &b"***"[..]));
+    assert!(!format!("{webhook:?}").contains("cd_ef"));
+}

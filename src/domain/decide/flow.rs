@@ -92,7 +92,6 @@ fn open(
         reports: Vec::new(),
         collection,
         record: account.uses_variables.then(|| record.record.clone()),
-        mapped: Vec::new(),
     };
     let phase_one = webhook.map(|webhook| {
         Delivery::new(
@@ -109,7 +108,12 @@ fn open(
     let scheduler = Scheduler { state, rules, now };
     let mut events = vec![Event::FlowAccepted(Box::new(flow.clone()))];
     if let Some(delivery) = phase_one {
-        scheduler.schedule(delivery, || rule::facts(&flow, Vec::new()), Vec::new(), &mut events);
+        scheduler.schedule(
+            delivery,
+            || rule::facts(&flow, state, Vec::new()),
+            Vec::new(),
+            &mut events,
+        );
     }
     let mut adopted = Vec::new();
     for report in waiting {
@@ -127,17 +131,21 @@ fn open(
     if bytes > STATE_BYTES_MAX {
         return vec![given_up(record, source, DeadLetterReason::Undecodable, too_large(bytes))];
     }
+    // Before phase 2, whatever came first: it may use what their answers give.
+    fire_rules(&scheduler, record, &flow, &mut events);
     phase2::schedule(&scheduler, &record.uuid, &flow, &mut events);
-    fire_rules(&scheduler, record, &flow, if wanted { &adopted } else { &[] }, &mut events);
+    for report in adopted.into_iter().filter(|_| wanted) {
+        let status = report.status.as_deref().unwrap_or_default();
+        rule::fire_of_report(&scheduler, &record.uuid, &flow, report, status, &mut events);
+    }
     events
 }
 
-/// The rules upon the record, and upon the reports that waited for it.
+/// The rules upon the record.
 fn fire_rules(
     scheduler: &Scheduler<'_>,
     record: &FlowComplete,
     flow: &Flow,
-    adopted: &[&Collected],
     events: &mut Vec<Event>,
 ) {
     let occasion = Occasion {
@@ -149,12 +157,8 @@ fn fire_rules(
         source: &flow.source,
         sms: Vec::new(),
     };
-    let facts = || rule::facts(flow, Vec::new());
+    let facts = || rule::facts(flow, scheduler.state, Vec::new());
     rule::fire(scheduler, &occasion, &facts, &|| record.body.clone(), events);
-    for report in adopted {
-        let status = report.status.as_deref().unwrap_or_default();
-        rule::fire_of_report(scheduler, &record.uuid, flow, report, status, events);
-    }
 }
 
 /// Whether rules of the flow wait for reports.
@@ -173,6 +177,8 @@ fn unwelcome(report: &Collected, account: &AccountRules, flow: &Flow) -> Option<
         Some(IgnoreReason::NotifyOff)
     } else if flow.sms.as_ref().is_some_and(|sms| !sms.contains(&report.sms)) {
         Some(IgnoreReason::Unlisted)
+    } else if flow.collection == Collection::NotWanted && flow.webhook.is_none() {
+        Some(IgnoreReason::NoDefaultWebhook)
     } else {
         None
     }

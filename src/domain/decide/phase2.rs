@@ -126,7 +126,12 @@ impl Writer<'_> {
             trigger.map_or(&self.flow.source, |report| &report.source).clone(),
             now,
         );
-        self.scheduler.schedule(delivery, || rule::facts(self.flow, details), sms, events);
+        self.scheduler.schedule(
+            delivery,
+            || rule::facts(self.flow, self.scheduler.state, details),
+            sms,
+            events,
+        );
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::schedule::{dead_letter, has_room, render, unrenderable};
 use crate::domain::{
-    Correlation, DeadLetterReason, Delivery, DeliveryId, Due, Event, Mapped, Pending, Rendering,
-    Rules, State, Timestamp,
+    DeadLetterReason, Delivery, DeliveryId, Due, Event, Mapped, Pending, Rendering, Rules, State,
+    Timestamp,
 };
 
 /// Renders what waited for `ended` alone, or for what can't be rendered itself; its answer gave `newer`.
@@ -20,6 +20,7 @@ pub(super) fn release(
     if waiting.is_empty() {
         return;
     }
+    let owner = state.delivery(ended).map(|delivery| delivery.account);
     let mut left: Vec<DeliveryId> = state.deliveries.iter().map(|row| row.id).collect();
     left.retain(|id| *id != ended);
     loop {
@@ -27,7 +28,9 @@ pub(super) fn release(
             .iter()
             .position(|(_, pending)| !pending.after.iter().any(|id| left.contains(id)));
         let Some((delivery, pending)) = next.map(|index| waiting.remove(index)) else { return };
-        let facts = pending.facts.with(mapped(state)).with(newer);
+        // One customer's answers are not another's.
+        let newer = if owner == Some(delivery.account) { newer } else { &[] };
+        let facts = pending.facts.with(&state.mapped).with(newer);
         let given_up = match render(&delivery.webhook, &delivery.body, &facts, rules) {
             Ok((body, rendering)) => {
                 let (delivery_id, at) = (delivery.id, now);
@@ -51,16 +54,5 @@ fn pending(delivery: &Delivery) -> Option<(&Delivery, &Pending)> {
     match &delivery.rendering {
         Rendering::Pending(pending) if delivery.due == Due::Waiting => Some((delivery, pending)),
         Rendering::Pending(_) | Rendering::Fixed | Rendering::Done(_) => None,
-    }
-}
-
-/// What answers to the webhooks of the uuid gave so far.
-pub(super) fn mapped(state: &State) -> &[Mapped] {
-    match &state.correlation {
-        Correlation::Open(flow) => &flow.mapped,
-        Correlation::Unknown
-        | Correlation::AwaitingFlow(_)
-        | Correlation::Silent { .. }
-        | Correlation::Ended { .. } => &[],
     }
 }

@@ -1,10 +1,9 @@
 //! An operator's word: what was given up is sent after all, in a life of its own.
 
-use super::release::mapped;
 use super::schedule::{dead_letter, givers, has_room, render, unrenderable};
 use crate::domain::{
-    DeadLetterReason, Delivery, Due, Event, Pending, Phase, Phase2Order, Rendering, Rules, State,
-    Timestamp,
+    DeadLetterReason, Delivery, DeliveryId, Due, Event, Pending, Phase, Phase2Order, Rendering,
+    Rules, State, Timestamp,
 };
 
 /// The delivery stands in the outbox again, with the attempts and the age of a new one. Where there is no room for it, or
@@ -36,11 +35,18 @@ pub(super) fn revive(
     let delivery = match &given_up.rendering {
         Rendering::Fixed | Rendering::Done(_) => delivery,
         Rendering::Pending(pending) => {
-            let facts = pending.facts.with(mapped(state));
+            let facts = pending.facts.with(&state.mapped);
             let render_of =
                 rules.definitions.get(&delivery.webhook).and_then(|it| it.render.as_ref());
             let after = render_of
-                .map(|render| givers(state.deliveries.iter(), render.as_ref(), rules))
+                .map(|render| {
+                    givers(
+                        not_waiting_for(state, given_up.id).into_iter(),
+                        &delivery,
+                        render.as_ref(),
+                        rules,
+                    )
+                })
                 .unwrap_or_default();
             if !after.is_empty() {
                 let phase_one =
@@ -74,4 +80,18 @@ fn fitting(state: &State, delivery: Delivery, now: Timestamp) -> Vec<Event> {
         events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, now));
     }
     events
+}
+
+/// The deliveries that do not wait for `id`, be it for others that do: who waited for them in turn would wait for ever.
+fn not_waiting_for(state: &State, id: DeliveryId) -> Vec<&Delivery> {
+    let waits = |row: &Delivery, blocked: &[DeliveryId]| match &row.rendering {
+        Rendering::Pending(pending) => pending.after.iter().any(|id| blocked.contains(id)),
+        Rendering::Fixed | Rendering::Done(_) => false,
+    };
+    let mut blocked = vec![id];
+    let mut free: Vec<&Delivery> = state.deliveries.iter().collect();
+    while let Some(index) = free.iter().position(|row| waits(row, &blocked)) {
+        blocked.push(free.remove(index).id);
+    }
+    free
 }

@@ -69,7 +69,8 @@ fn against_flow(flow: &Flow, report: &DeliveryReport, class: StatusClass) -> Opt
         _ if !listed => Some(IgnoreReason::Unlisted),
         Collection::Open { .. } => against_known(&flow.reports, report, class),
         // The list names it, or there is none, so that it was the account that did not want phase 2 when the flow came.
-        Collection::NotWanted => Some(IgnoreReason::NotifyOff),
+        Collection::NotWanted if flow.webhook.is_some() => Some(IgnoreReason::NotifyOff),
+        Collection::NotWanted => Some(IgnoreReason::NoDefaultWebhook),
         Collection::Complete => {
             Some(against_known(&flow.reports, report, class).unwrap_or(IgnoreReason::Late))
         }

@@ -3,7 +3,7 @@
 use super::schedule::Scheduler;
 use crate::domain::{
     AccountId, Collected, Delivery, DeliveryId, Event, Facts, Flow, FlowId, Phase, PhononUuid,
-    SmsId, Source, StatusClass, Trigger,
+    SmsId, Source, State, StatusClass, Trigger,
 };
 use bytes::Bytes;
 
@@ -88,10 +88,22 @@ pub(super) fn fire_of_report(
     let attached = account.is_some_and(|account| account.attach_flow_keys);
     let keys = flow.keys.as_ref().filter(|_| attached);
     let predefined = || (scheduler.rules.render_phase2)(uuid.as_str(), &reports, keys);
-    fire(scheduler, &occasion, &|| facts(flow, reports.clone()), &predefined, events);
+    fire(
+        scheduler,
+        &occasion,
+        &|| facts(flow, scheduler.state, reports.clone()),
+        &predefined,
+        events,
+    );
 }
 
-/// What is known of `flow`, about `reports`.
-pub(super) fn facts(flow: &Flow, reports: Vec<Bytes>) -> Facts {
-    Facts { record: flow.record.clone(), reports, mapped: flow.mapped.clone() }
+/// What is known of `flow`, about `reports`. Of one that came before its account used variables, there are the keys, if any.
+pub(super) fn facts(flow: &Flow, state: &State, reports: Vec<Bytes>) -> Facts {
+    let keys = || {
+        let keys = flow.keys.as_ref()?;
+        Some(Bytes::from([&br#"{"keys":"#[..], keys, b"}"].concat()))
+    };
+    let is_own = state.started.is_none_or(|started| started.account == flow.identity.account);
+    let mapped = if is_own { state.mapped.clone() } else { Vec::new() };
+    Facts { record: flow.record.clone().or_else(keys), reports, mapped }
 }

@@ -28,7 +28,9 @@ impl Scheduler<'_> {
         let before = unfinished(self.state, events);
         // A uuid that was forgotten may come again while a delivery of it that was replayed is still on its way: the same id,
         // and so the same webhook, which is not sent twice.
-        if before.iter().any(|other| other.id == delivery.id) {
+        // And two rules may say the same of one fact.
+        let again = events.iter().filter_map(Event::begun).any(|other| other.id == delivery.id);
+        if again || before.iter().any(|other| other.id == delivery.id) {
             return;
         }
         let phase_one = before.iter().find(|other| other.phase == Phase::One).filter(|_| {
@@ -40,50 +42,61 @@ impl Scheduler<'_> {
         }
         let definition = self.rules.definitions.get(&delivery.webhook);
         let Some(render) = definition.and_then(|definition| definition.render.as_ref()) else {
-            let is_free = delivery.phase != Phase::Rule;
-            return self.push(delivery, sms, is_free, events);
+            let is_counted = delivery.phase != Phase::Rule;
+            events.push(scheduled(&delivery, sms));
+            if !is_counted && !has_room(self.state, events) {
+                events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, self.now));
+            }
+            return;
         };
         let facts = facts();
-        let mut after = givers(before.iter().copied(), render.as_ref(), self.rules);
+        let mut after = givers(before.iter().copied(), &delivery, render.as_ref(), self.rules);
         if !after.is_empty() {
             after.extend(phase_one.map(|it| it.id).filter(|id| !after.contains(id)));
             delivery.due = Due::Waiting;
             delivery.rendering = Rendering::Pending(Box::new(Pending { facts, after }));
-            return self.push(delivery, sms, false, events);
+            events.push(scheduled(&delivery, sms));
+            if !has_room(self.state, events) {
+                events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, self.now));
+            }
+            return;
         }
         match render.render(&delivery.body, &facts) {
             Ok((body, rendered)) => {
-                let delivery = Delivery { body, rendering: Rendering::Done(rendered), ..delivery };
-                self.push(delivery, sms, false, events);
+                let rendering = Rendering::Done(rendered);
+                events.push(scheduled(&Delivery { body, rendering, ..delivery.clone() }, sms));
+                if !has_room(self.state, events) {
+                    // Its letter holds what it was made of, which is bounded as records are.
+                    let pending = Pending { facts, after: Vec::new() };
+                    delivery.rendering = Rendering::Pending(Box::new(pending));
+                    events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, self.now));
+                }
             }
             Err(missing) => {
                 let given_up = unrenderable(&delivery, facts, &missing);
                 delivery.rendering.clone_from(&given_up.rendering);
-                events.push(Event::DeliveryScheduled { delivery: Box::new(delivery), sms });
+                events.push(scheduled(&delivery, sms));
                 events.push(dead_letter(given_up, DeadLetterReason::InvalidFlowVar, self.now));
             }
         }
     }
-
-    /// What `is_free` was counted when its record was accepted; anything else is given up where there is no room for it.
-    fn push(&self, delivery: Delivery, sms: Vec<SmsId>, is_free: bool, events: &mut Vec<Event>) {
-        let scheduled = Event::DeliveryScheduled { delivery: Box::new(delivery.clone()), sms };
-        events.push(scheduled);
-        if !is_free && !has_room(self.state, events) {
-            events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, self.now));
-        }
-    }
 }
 
-/// Those of `deliveries` whose answers may give values to what `render` uses.
+fn scheduled(delivery: &Delivery, sms: Vec<SmsId>) -> Event {
+    Event::DeliveryScheduled { delivery: Box::new(delivery.clone()), sms }
+}
+
+/// Those of `deliveries` whose answers may give values to what `render` uses for `delivery`; one customer's are not another's.
 pub(super) fn givers<'a>(
     deliveries: impl Iterator<Item = &'a Delivery>,
+    delivery: &Delivery,
     render: &dyn Render,
     rules: &Rules,
 ) -> Vec<DeliveryId> {
     let gives = |other: &&Delivery| {
         let saves = rules.definitions.get(&other.webhook).map(|it| &it.saves);
-        saves.is_some_and(|saves| saves.iter().any(|variable| render.uses(variable)))
+        other.account == delivery.account
+            && saves.is_some_and(|saves| saves.iter().any(|variable| render.uses(variable)))
     };
     deliveries.filter(gives).map(|it| it.id).collect()
 }
@@ -112,8 +125,10 @@ pub(super) fn render(
     facts: &Facts,
     rules: &Rules,
 ) -> Result<(Bytes, Rendering), Box<str>> {
-    let definition = rules.definitions.get(webhook);
-    match definition.and_then(|definition| definition.render.as_ref()) {
+    let Some(definition) = rules.definitions.get(webhook) else {
+        return Err("its webhook is not configured".into());
+    };
+    match &definition.render {
         Some(render) => {
             let (body, rendered) = render.render(predefined, facts)?;
             Ok((body, Rendering::Done(rendered)))

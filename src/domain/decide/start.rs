@@ -46,6 +46,10 @@ pub(super) fn accept(
     if !account.enables(start.flow, start.webhook_enabled) {
         return ignore(IgnoreReason::WebhookDisabled);
     }
+    let upon = |trigger: &Trigger| *trigger == Trigger::FlowStarted;
+    if !account.rules_of(start.flow).any(|rule| rule.on.iter().any(upon)) {
+        return ignore(IgnoreReason::NoDefaultWebhook);
+    }
     let until = now.plus_ms(rules.correlation.correlation_ttl_ms);
     let started = Started { account: start.account, content: start.content, until };
     let mut events = vec![Event::FlowStarted { started, flow: start.flow, source: source.clone() }];
@@ -58,7 +62,11 @@ pub(super) fn accept(
         source,
         sms: Vec::new(),
     };
-    let facts = || Facts { record: Some(start.record.clone()), ..Facts::default() };
+    let facts = || Facts {
+        record: Some(start.record.clone()),
+        mapped: state.mapped.clone(),
+        ..Facts::default()
+    };
     let scheduler = Scheduler { state, rules, now };
     rule::fire(&scheduler, &occasion, &facts, &|| start.record.clone(), &mut events);
     events

@@ -61,23 +61,21 @@ fn time_out(
     // An account that stopped notifying in the meantime ignored the reports, and knows of nothing to be told.
     let account = rules.accounts.get(&flow.identity.account);
     let wanted = account.is_none_or(|account| account.notify_on_delivery);
-    let left = phase2::rest(&scheduler, uuid, flow);
-    if wanted && rules.correlation.on_report_timeout == OnReportTimeout::Notify {
-        phase2::schedule_what_is_known(&scheduler, uuid, flow, left.clone(), &mut events);
+    let notify = wanted && rules.correlation.on_report_timeout == OnReportTimeout::Notify;
+    let is_ruled = wanted && account.is_some_and(|account| !account.rules.is_empty());
+    let left = if notify || is_ruled { phase2::rest(&scheduler, uuid, flow) } else { Vec::new() };
+    let reports: Vec<Bytes> = left.iter().map(|(_, body)| body.clone()).collect();
+    if notify {
+        phase2::schedule_what_is_known(&scheduler, uuid, flow, left, &mut events);
     }
     // Without a list nobody could say when `each` had enough: the time-out is the regular end.
     let regular =
         flow.sms.is_none() && flow.reports.iter().any(|report| report.class == StatusClass::Final);
     let closed = if regular { Collection::Complete } else { Collection::TimedOut };
-    if !regular {
-        events.push(Event::ReportTimedOut { missing: phase2::missing(flow) });
-    }
-    events.push(Event::CollectionClosed(closed));
-    if !regular && wanted {
-        let reports: Vec<Bytes> = left.into_iter().map(|(_, body)| body).collect();
+    if !regular && is_ruled {
         let keys = flow.keys.as_ref().filter(|_| account.is_none_or(|it| it.attach_flow_keys));
         let predefined = || (rules.render_phase2)(uuid.as_str(), &reports, keys);
-        let facts = || rule::facts(flow, reports.clone());
+        let facts = || rule::facts(flow, state, reports.clone());
         let occasion = Occasion {
             uuid,
             account: flow.identity.account,
@@ -89,5 +87,10 @@ fn time_out(
         };
         rule::fire(&scheduler, &occasion, &facts, &predefined, &mut events);
     }
+    // Where nothing is on its way this is the end that is told, so that nothing is told to be scheduled after it.
+    if !regular {
+        events.push(Event::ReportTimedOut { missing: phase2::missing(flow) });
+    }
+    events.push(Event::CollectionClosed(closed));
     events
 }

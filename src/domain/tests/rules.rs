@@ -6,7 +6,6 @@ use crate::domain::{
     BodyKind, Condition, DeadLetterReason, Definition, Facts, Mapped, Render, Rendered, Rendering,
     Rule, STATE_BYTES_MAX, Test, Trigger,
 };
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Says the values of some variables, all of which must be there.
@@ -322,9 +321,9 @@ fn rules_alone_wait_for_reports_and_end_at_the_time_out() {
     play.step(&delivered(late));
     play.end(
         "0: flow, collecting until 2000
+        2000: R(late) to late at 2000, by #0: u [a UNKNOWN]
         2000: timed out, missing [a]
         2000: over
-        2000: R(late) to late at 2000, by #0: u [a UNKNOWN]
         2001: R(late) delivered by attempt 1
         2001: marker of 28 until 2501
         = marker of 28 until 2501",
@@ -418,8 +417,112 @@ fn what_answers_give_stays_bounded_and_the_newest_counts() {
         .collect();
     let outcome = Outcome { mapped, ..outcome(Verdict::Delivered, None) };
     play.step(&Command::RecordOutcome { delivery: call, attempt: 1, outcome });
-    let crate::domain::Correlation::Open(flow) = &play.state.correlation else { panic!() };
-    assert_eq!(flow.mapped.len(), 16);
-    assert_eq!(&*flow.mapped[15].save_in, "$flow.key.v39");
-    let _: BTreeMap<&str, &str> = flow.mapped.iter().map(|it| (&*it.save_in, &*it.value)).collect();
+    assert_eq!(play.state.mapped.len(), 16);
+    assert_eq!(&*play.state.mapped[15].save_in, "$flow.key.v39");
+}
+
+#[test]
+fn what_the_answer_at_the_start_gave_is_at_hand_when_the_flow_is_complete() {
+    let rules = beside(&[
+        ("begun", &[], &["$flow.key.crm"], Trigger::FlowStarted),
+        ("call", &["$flow.key.crm"], &[], Trigger::FlowComplete),
+    ]);
+    let mut play = Play::new(rules);
+    play.step(&started(1));
+    let begun = id(&play.state, "begun");
+    play.step(&gives(begun, "$flow.key.crm", "7"));
+    play.flow();
+    assert_eq!(play.state.delivery(id(&play.state, "call")).unwrap().body, "flow K 7");
+    let begun_and_over = play.step(&delivered(phase_1()));
+    assert!(!begun_and_over.is_empty() && !play.state.mapped.is_empty());
+    play.at = 1000;
+    play.step(&timer());
+    assert!(!play.state.mapped.is_empty(), "the flow is open still");
+}
+
+#[test]
+fn phase_2_of_a_report_that_came_first_waits_for_what_it_uses() {
+    let mut rules = beside(&[("link", &[], &["$flow.key.link"], Trigger::FlowComplete)]);
+    let says = Definition { render: Some(Arc::new(Says(&["$flow.key.link"]))), saves: Vec::new() };
+    rules.accounts.get_mut(&OURS).unwrap().default_webhook = Some(name("desk"));
+    rules.definitions.insert(name("desk"), says);
+    let mut play = Play::new(rules);
+    play.report("DELIVERED");
+    let events = play.flow();
+    let reasons: Vec<_> =
+        events.iter().filter_map(|event| event.ended().map(|delivery| delivery.phase)).collect();
+    assert_eq!(reasons, [Phase::One], "phase 1 comes before anybody can give it a value");
+    let link = id(&play.state, "link");
+    play.step(&gives(link, "$flow.key.link", "L"));
+    assert_eq!(play.state.deliveries[0].body, "u [a DELIVERED] L");
+}
+
+#[test]
+fn a_replay_never_waits_for_what_waits_for_it() {
+    // Each uses what the one before gave.
+    let rules = beside(&[("chain", &["$flow.key.token"], &["$flow.key.token"], failed_sms())]);
+    let mut play = Play::new(rules);
+    play.rules.correlation.phase2_wait = Phase2Wait::Each;
+    let flow = FlowComplete { record: Bytes::from_static(b"R"), sms: None, ..flow() };
+    play.step(&Command::AcceptFlow(Box::new(flow), source(0)));
+    play.step(&delivered(phase_1()));
+    let sent = |play: &mut Play, sms: &str| {
+        let report = Command::AcceptReport(Box::new(report(sms, "FAILED")), source(1));
+        let events = play.step(&report);
+        let rule = events.iter().filter_map(Event::begun).find(|it| it.phase == Phase::Rule);
+        rule.cloned().unwrap()
+    };
+    let given = Mapped { save_in: "$flow.key.token".into(), value: "t".into() };
+    play.state.mapped = vec![given];
+    let first = sent(&mut play, "a");
+    let (second, third) = (sent(&mut play, "b"), sent(&mut play, "c"));
+    assert!(matches!(second.rendering, Rendering::Pending(_)));
+    // The second is lost in between, and replayed while the third waits for it.
+    let lost = play.state.deliveries.iter().position(|it| it.id == second.id).unwrap();
+    let lost = play.state.deliveries.remove(lost);
+    play.step(&Command::Replay(Box::new(lost)));
+    play.step(&delivered(first.id));
+    for id in [second.id, third.id] {
+        let due = play.state.delivery(id).unwrap().due;
+        assert!(matches!(due, crate::domain::Due::At(_)), "{due:?}");
+        play.step(&delivered(id));
+    }
+}
+
+#[test]
+fn two_rules_that_say_the_same_of_one_fact_are_one_delivery() {
+    let mut rules = beside(&[
+        ("call", &["$sms.none"], &[], Trigger::FlowComplete),
+        ("call", &["$sms.none"], &[], Trigger::FlowComplete),
+    ]);
+    let mut play = Play::new(rules.clone());
+    let letters = play.flow().iter().filter(|it| it.ended().is_some()).count();
+    assert_eq!(letters, 1);
+    // A webhook that is not configured any more keeps its facts.
+    rules.accounts.get_mut(&OURS).unwrap().rules.remove(1);
+    let mut play = Play::new(rules);
+    let events = play.flow();
+    let letter = events.iter().find_map(Event::ended).unwrap().clone();
+    play.rules.definitions.remove(&name("call"));
+    let again = play.step(&Command::Replay(Box::new(letter)));
+    let letter = again.iter().find_map(Event::ended).unwrap();
+    assert!(matches!(letter.rendering, Rendering::Pending(_)));
+}
+
+#[test]
+fn reports_of_a_flow_that_only_rules_opened_are_ignored_for_the_reason_that_it_has() {
+    let mut rules = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
+    rules.accounts.get_mut(&OURS).unwrap().default_webhook = None;
+    let mut play = Play::new(rules);
+    play.report("SENT");
+    play.flow();
+    play.report("DELIVERED");
+    play.end(
+        "0: report ~a SENT until 1000
+        1: flow, phase 1 only
+        1: R(call) to call at 1, by #0: flow K
+        1: ignored a of 28 after waiting: no_default_webhook
+        2: ignored a of 28: no_default_webhook
+        = phase 1 only; R(call) at 1",
+    );
 }

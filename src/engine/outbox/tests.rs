@@ -97,6 +97,7 @@ impl Scene {
         };
         let state = State {
             started: None,
+            mapped: Vec::new(),
             correlation: Correlation::Ended {
                 account: AccountId(28),
                 until: Timestamp::from_ms(9),
@@ -123,8 +124,12 @@ impl Scene {
     /// Another row, of a delivery that had so many attempts.
     fn add(&mut self, id: u128, attempts: u32) {
         let former = self.rows.state(&PhononUuid::new("u-1").unwrap()).unwrap();
-        let mut state =
-            State { started: None, correlation: Correlation::Unknown, deliveries: Vec::new() };
+        let mut state = State {
+            started: None,
+            mapped: Vec::new(),
+            correlation: Correlation::Unknown,
+            deliveries: Vec::new(),
+        };
         let id = DeliveryId::from_bytes(id.to_be_bytes());
         state.deliveries.push(Delivery { id, attempts, ..former.deliveries[0].clone() });
         self.outbox.change(0, &State::default(), &state);

@@ -77,7 +77,6 @@ fn report(id: &str, class: StatusClass) -> Collected {
 
 fn flow(collection: Collection) -> Flow {
     Flow {
-        mapped: Vec::new(),
         record: None,
         identity: FlowIdentity { account: AccountId(28), flow: Some(FlowId(200)), content: 5 },
         accepted_at: AT,
@@ -105,7 +104,12 @@ pub(crate) fn states() -> Vec<State> {
     let deliveries = Phase::ALL.map(delivery).to_vec();
     correlations
         .into_iter()
-        .map(|correlation| State { started: None, correlation, deliveries: deliveries.clone() })
+        .map(|correlation| State {
+            started: None,
+            mapped: Vec::new(),
+            correlation,
+            deliveries: deliveries.clone(),
+        })
         .collect()
 }
 

@@ -23,7 +23,7 @@ pub(super) const FIXTURES: &[Fixture] = &[
     },
     Fixture {
         version: "2",
-        sums: "e540607e416fa7e246b5518b02059985ee8804240f5d0aeb96f050e02aa8757d",
+        sums: "0804b30f6e9f1c76d62764b29a5eec34c7a77b82da2fbcc715b8865da7940e86",
     },
 ];
 

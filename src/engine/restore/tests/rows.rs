@@ -59,7 +59,6 @@ fn waiting(id: &str, class: StatusClass, until: Timestamp) -> Collected {
 
 fn flow(collection: Collection) -> Flow {
     Flow {
-        mapped: Vec::new(),
         record: None,
         identity: FlowIdentity { account: ACCOUNT, flow: Some(FlowId(200)), content: 7 },
         accepted_at: THEN,
@@ -120,7 +119,12 @@ fn tried(delivery: Delivery, attempts: u32, outcome: Outcome) -> Delivery {
 }
 
 fn open(collection: Collection, deliveries: Vec<Delivery>) -> State {
-    State { started: None, correlation: Correlation::Open(flow(collection)), deliveries }
+    State {
+        started: None,
+        mapped: Vec::new(),
+        correlation: Correlation::Open(flow(collection)),
+        deliveries,
+    }
 }
 
 type Named = Vec<(&'static str, State)>;
@@ -144,7 +148,12 @@ fn without_flow() -> Named {
         ("awaiting", awaiting(vec![waiting("a", StatusClass::Intermediate, FAR)])),
         (
             "unknown",
-            State { started: None, correlation: Correlation::Unknown, deliveries: vec![unknown] },
+            State {
+                started: None,
+                mapped: Vec::new(),
+                correlation: Correlation::Unknown,
+                deliveries: vec![unknown],
+            },
         ),
     ]
 }
@@ -170,7 +179,12 @@ fn with_flow() -> Named {
         ("open-timed-out", open(Collection::TimedOut, vec![late])),
         (
             "open-not-wanted",
-            State { started: None, correlation: Correlation::Open(bare), deliveries: unreachable },
+            State {
+                started: None,
+                mapped: Vec::new(),
+                correlation: Correlation::Open(bare),
+                deliveries: unreachable,
+            },
         ),
         ("too-old", open(Collection::Complete, vec![too_old])),
         ("फोनन-😀", open(Collection::Complete, vec![one("फोनन-😀")])),
@@ -184,18 +198,14 @@ fn with_flow() -> Named {
 fn with_variables() -> Named {
     let text = Bytes::from_static("{\"keys\":[],\"text\":\"फोनन\"}".as_bytes());
     let mapped = Mapped { save_in: "$flow.key.reqID".into(), value: "\"0.10\"".into() };
-    let kept = Flow {
-        webhook: None,
-        record: Some(text.clone()),
-        mapped: vec![mapped.clone()],
-        ..flow(Collection::Complete)
-    };
+    let kept = Flow { webhook: None, record: Some(text.clone()), ..flow(Collection::Complete) };
     let rendered = |kind| Rendered { kind, values: Bytes::from_static(br#"{"$flow.key.a":0.10}"#) };
     let done = |uuid, kind| Delivery {
         rendering: Rendering::Done(rendered(kind)),
         ..delivery(uuid, Phase::Rule, "crm")
     };
-    let facts = Facts { record: Some(text.clone()), reports: vec![text], mapped: vec![mapped] };
+    let facts =
+        Facts { record: Some(text.clone()), reports: vec![text], mapped: vec![mapped.clone()] };
     let pending = |uuid, facts, after| Delivery {
         due: Due::Waiting,
         rendering: Rendering::Pending(Box::new(Pending { facts, after })),
@@ -212,6 +222,7 @@ fn with_variables() -> Named {
     let rendered = State {
         correlation: Correlation::Open(kept),
         deliveries: vec![first, waits, bare],
+        mapped: vec![mapped.clone()],
         ..State::default()
     };
     let status = Some("SENT".into());
@@ -248,10 +259,23 @@ fn after_the_end() -> Named {
     };
     let delivered = tried(one("delivered-once"), 1, delivered);
     vec![
-        ("replayed", State { started: None, correlation: ended(FAR), deliveries: vec![replayed] }),
+        (
+            "replayed",
+            State {
+                started: None,
+                mapped: Vec::new(),
+                correlation: ended(FAR),
+                deliveries: vec![replayed],
+            },
+        ),
         (
             "delivered-once",
-            State { started: None, correlation: ended(FAR), deliveries: vec![delivered] },
+            State {
+                started: None,
+                mapped: Vec::new(),
+                correlation: ended(FAR),
+                deliveries: vec![delivered],
+            },
         ),
         ("ended", State { correlation: ended(FAR), ..State::default() }),
         ("ended-expired", State { correlation: ended(THEN), ..State::default() }),
@@ -307,7 +331,12 @@ pub(super) fn changes() -> (Vec<Change>, usize) {
     let states = states();
     log.meta(0);
     for (uuid, state) in &states {
-        let before = State { started: None, deliveries: Vec::new(), correlation: ended(THEN) };
+        let before = State {
+            started: None,
+            mapped: Vec::new(),
+            deliveries: Vec::new(),
+            correlation: ended(THEN),
+        };
         log.state(uuid, &before);
         if uuid.len() % 2 == 0 {
             log.state(uuid, state);
@@ -348,7 +377,7 @@ pub(super) fn large(changes: Vec<Change>, count: usize) -> Vec<Change> {
         let correlation = Correlation::AwaitingFlow(vec![waiting]);
         log.state(
             &format!("large-{number}"),
-            &State { started: None, correlation, deliveries: Vec::new() },
+            &State { started: None, mapped: Vec::new(), correlation, deliveries: Vec::new() },
         );
     }
     log.0

@@ -30,7 +30,7 @@ pub(super) fn lines(what: &str, value: &Value) -> Vec<String> {
 }
 
 pub(super) fn state(state: &State) -> Value {
-    let State { correlation, deliveries, started } = state;
+    let State { correlation, deliveries, started, mapped: values } = state;
     let correlation = match correlation {
         Correlation::Unknown => json!("unknown"),
         Correlation::AwaitingFlow(reports) => json!({"awaiting_flow": list(reports, collected)}),
@@ -46,7 +46,7 @@ pub(super) fn state(state: &State) -> Value {
         let Started { account, content, until } = started;
         json!({"account": account.0, "content": content, "until": until.as_ms()})
     });
-    json!({"correlation": correlation, "deliveries": list(deliveries, delivery), "started": started})
+    json!({"correlation": correlation, "deliveries": list(deliveries, delivery), "started": started, "mapped": list(values, mapped)})
 }
 
 pub(super) fn endpoint(endpoint: &EndpointState) -> Value {
@@ -106,7 +106,6 @@ fn flow(flow: &Flow) -> Value {
         reports,
         collection,
         record,
-        mapped: values,
     } = flow;
     json!({
         "identity": identity(own),
@@ -114,7 +113,6 @@ fn flow(flow: &Flow) -> Value {
         "source": source(from),
         "webhook": webhook.as_ref().map(|name| name.as_str()),
         "record": record.as_ref().map(bytes),
-        "mapped": list(values, mapped),
         "keys": keys.as_ref().map(bytes),
         "sms": sms.as_ref().map(|sms| list(sms, |id| json!(id.as_str()))),
         "reports": list(reports, collected),
