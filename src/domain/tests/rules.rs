@@ -520,8 +520,8 @@ fn reports_of_a_flow_that_only_rules_opened_are_ignored_for_the_reason_that_it_h
     play.end(
         "0: report ~a SENT until 1000
         1: flow, phase 1 only
-        1: R(call) to call at 1, by #0: flow K
         1: ignored a of 28 after waiting: no_default_webhook
+        1: R(call) to call at 1, by #0: flow K
         2: ignored a of 28: no_default_webhook
         = phase 1 only; R(call) at 1",
     );
