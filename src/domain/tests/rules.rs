@@ -526,3 +526,71 @@ fn reports_of_a_flow_that_only_rules_opened_are_ignored_for_the_reason_that_it_h
         = phase 1 only; R(call) at 1",
     );
 }
+
+#[test]
+fn one_customers_answers_are_not_anothers() {
+    let both = || {
+        let mut rules = beside(&[
+            ("theirs", &[], &["$flow.key.x"], Trigger::FlowStarted),
+            ("call", &["$flow.key.x"], &[], Trigger::FlowComplete),
+        ]);
+        let theirs = rules.accounts[&OURS].rules.iter().filter(|it| it.1.webhook == name("theirs"));
+        let theirs = theirs.cloned().collect();
+        rules.accounts.get_mut(&OTHER).unwrap().rules = theirs;
+        rules
+    };
+    let begin = |play: &mut Play| {
+        let Command::AcceptStart(start, from) = started(1) else { panic!() };
+        let start = FlowStarted { account: OTHER, ..*start };
+        play.step(&Command::AcceptStart(Box::new(start), from));
+        id(&play.state, "theirs")
+    };
+    // Neither what is still to come is waited for,
+    let mut play = Play::new(both());
+    begin(&mut play);
+    let events = play.flow();
+    assert!(events.iter().filter_map(Event::ended).any(|it| it.webhook == name("call")));
+    // nor is used what came.
+    let mut play = Play::new(both());
+    let theirs = begin(&mut play);
+    play.step(&gives(theirs, "$flow.key.x", "secret"));
+    let events = play.flow();
+    assert!(events.iter().filter_map(Event::ended).any(|it| it.webhook == name("call")));
+}
+
+#[test]
+fn what_waits_for_two_leaves_after_both() {
+    let rules = beside(&[
+        ("call", &[], &["$flow.key.req"], Trigger::FlowComplete),
+        ("tell", &["$flow.key.req"], &[], Trigger::FlowComplete),
+    ]);
+    let mut play = Play::new(rules);
+    play.flow();
+    play.step(&delivered(phase_1()));
+    let (call, tell) = (id(&play.state, "call"), id(&play.state, "tell"));
+    assert_eq!(play.state.delivery(tell).unwrap().due, crate::domain::Due::Waiting);
+    play.step(&gives(call, "$flow.key.req", "1"));
+    assert_eq!(play.state.delivery(tell).unwrap().body, "flow K 1");
+}
+
+#[test]
+fn a_report_that_a_rule_was_upon_is_still_for_phase_2() {
+    let mut rules = beside(&[("call", &[], &[], Trigger::Sms("SENT".into()))]);
+    rules.correlation.on_report_timeout = OnReportTimeout::Notify;
+    let mut play = Play::new(rules);
+    play.flow();
+    play.step(&delivered(phase_1()));
+    play.report("SENT");
+    play.at = 2000;
+    play.step(&timer());
+    assert_eq!(play.state.delivery(phase_2("a")).unwrap().body, "u [a SENT]");
+}
+
+#[test]
+fn a_start_that_nobody_asked_for_leaves_nothing() {
+    let rules = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
+    let mut play = Play::new(rules);
+    let events = play.step(&started(1));
+    assert!(matches!(events.as_slice(), [Event::RecordIgnored(_)]), "{events:?}");
+    assert!(play.state.is_empty());
+}
