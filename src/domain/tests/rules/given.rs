@@ -1,0 +1,177 @@
+//! What answers give to the webhooks after them, and who waits for whom.
+
+use super::*;
+
+#[test]
+fn what_the_answer_at_the_start_gave_is_at_hand_when_the_flow_is_complete() {
+    let rules = beside(&[
+        ("begun", &[], &["$flow.key.crm"], Trigger::FlowStarted),
+        ("call", &["$flow.key.crm"], &[], Trigger::FlowComplete),
+    ]);
+    let mut play = Play::new(rules);
+    play.step(&started(1));
+    let begun = id(&play.state, "begun");
+    play.step(&gives(begun, "$flow.key.crm", "7"));
+    play.flow();
+    assert_eq!(play.state.delivery(id(&play.state, "call")).unwrap().body, "flow K 7");
+    let begun_and_over = play.step(&delivered(phase_1()));
+    assert!(!begun_and_over.is_empty() && !play.state.mapped.is_empty());
+    play.at = 1000;
+    play.step(&timer());
+    assert!(!play.state.mapped.is_empty(), "the flow is open still");
+}
+
+#[test]
+fn phase_2_of_a_report_that_came_first_waits_for_what_it_uses() {
+    let mut rules = beside(&[("link", &[], &["$flow.key.link"], Trigger::FlowComplete)]);
+    let says = Definition { render: Some(Arc::new(Says(&["$flow.key.link"]))), saves: Vec::new() };
+    rules.accounts.get_mut(&OURS).unwrap().default_webhook = Some(name("desk"));
+    rules.definitions.insert(name("desk"), says);
+    let mut play = Play::new(rules);
+    play.report("DELIVERED");
+    let events = play.flow();
+    let reasons: Vec<_> =
+        events.iter().filter_map(|event| event.ended().map(|delivery| delivery.phase)).collect();
+    assert_eq!(reasons, [Phase::One], "phase 1 comes before anybody can give it a value");
+    let link = id(&play.state, "link");
+    play.step(&gives(link, "$flow.key.link", "L"));
+    assert_eq!(play.state.deliveries[0].body, "u [a DELIVERED] L");
+}
+
+#[test]
+fn a_replay_never_waits_for_what_waits_for_it() {
+    // Each uses what the one before gave.
+    let rules = beside(&[("chain", &["$flow.key.token"], &["$flow.key.token"], failed_sms())]);
+    let mut play = Play::new(rules);
+    play.rules.correlation.phase2_wait = Phase2Wait::Each;
+    let flow = FlowComplete { record: Bytes::from_static(b"R"), sms: None, ..flow() };
+    play.step(&Command::AcceptFlow(Box::new(flow), source(0)));
+    play.step(&delivered(phase_1()));
+    let sent = |play: &mut Play, sms: &str| {
+        let report = Command::AcceptReport(Box::new(report(sms, "FAILED")), source(1));
+        let events = play.step(&report);
+        let rule = events.iter().filter_map(Event::begun).find(|it| it.phase == Phase::Rule);
+        rule.cloned().unwrap()
+    };
+    let given = Mapped { save_in: "$flow.key.token".into(), value: "t".into() };
+    play.state.mapped = vec![given];
+    let first = sent(&mut play, "a");
+    let (second, third) = (sent(&mut play, "b"), sent(&mut play, "c"));
+    assert!(matches!(second.rendering, Rendering::Pending(_)));
+    // The second is lost in between, and replayed while the third waits for it.
+    let lost = play.state.deliveries.iter().position(|it| it.id == second.id).unwrap();
+    let lost = play.state.deliveries.remove(lost);
+    play.step(&Command::Replay(Box::new(lost)));
+    play.step(&delivered(first.id));
+    for id in [second.id, third.id] {
+        let due = play.state.delivery(id).unwrap().due;
+        assert!(matches!(due, crate::domain::Due::At(_)), "{due:?}");
+        play.step(&delivered(id));
+    }
+}
+
+#[test]
+fn two_rules_that_say_the_same_of_one_fact_are_one_delivery() {
+    let mut rules = beside(&[
+        ("call", &["$sms.none"], &[], Trigger::FlowComplete),
+        ("call", &["$sms.none"], &[], Trigger::FlowComplete),
+    ]);
+    let mut play = Play::new(rules.clone());
+    let letters = play.flow().iter().filter(|it| it.ended().is_some()).count();
+    assert_eq!(letters, 1);
+    // A webhook that is not configured any more keeps its facts.
+    rules.accounts.get_mut(&OURS).unwrap().rules.remove(1);
+    let mut play = Play::new(rules);
+    let events = play.flow();
+    let letter = events.iter().find_map(Event::ended).unwrap().clone();
+    play.rules.definitions.remove(&name("call"));
+    let again = play.step(&Command::Replay(Box::new(letter)));
+    let letter = again.iter().find_map(Event::ended).unwrap();
+    assert!(matches!(letter.rendering, Rendering::Pending(_)));
+}
+
+#[test]
+fn reports_of_a_flow_that_only_rules_opened_are_ignored_for_the_reason_that_it_has() {
+    let mut rules = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
+    rules.accounts.get_mut(&OURS).unwrap().default_webhook = None;
+    let mut play = Play::new(rules);
+    play.report("SENT");
+    play.flow();
+    play.report("DELIVERED");
+    play.end(
+        "0: report ~a SENT until 1000
+        1: flow, phase 1 only
+        1: ignored a of 28 after waiting: no_default_webhook
+        1: R(call) to call at 1, by #0: flow K
+        2: ignored a of 28: no_default_webhook
+        = phase 1 only; R(call) at 1",
+    );
+}
+
+#[test]
+fn one_customers_answers_are_not_anothers() {
+    let both = || {
+        let mut rules = beside(&[
+            ("theirs", &[], &["$flow.key.x"], Trigger::FlowStarted),
+            ("call", &["$flow.key.x"], &[], Trigger::FlowComplete),
+        ]);
+        let theirs = rules.accounts[&OURS].rules.iter().filter(|it| it.1.webhook == name("theirs"));
+        let theirs = theirs.cloned().collect();
+        rules.accounts.get_mut(&OTHER).unwrap().rules = theirs;
+        rules
+    };
+    let begin = |play: &mut Play| {
+        let Command::AcceptStart(start, from) = started(1) else { panic!() };
+        let start = FlowStarted { account: OTHER, ..*start };
+        play.step(&Command::AcceptStart(Box::new(start), from));
+        id(&play.state, "theirs")
+    };
+    // Neither what is still to come is waited for,
+    let mut play = Play::new(both());
+    begin(&mut play);
+    let events = play.flow();
+    assert!(events.iter().filter_map(Event::ended).any(|it| it.webhook == name("call")));
+    // nor is used what came.
+    let mut play = Play::new(both());
+    let theirs = begin(&mut play);
+    play.step(&gives(theirs, "$flow.key.x", "secret"));
+    let events = play.flow();
+    assert!(events.iter().filter_map(Event::ended).any(|it| it.webhook == name("call")));
+}
+
+#[test]
+fn what_waits_for_two_leaves_after_both() {
+    let rules = beside(&[
+        ("call", &[], &["$flow.key.req"], Trigger::FlowComplete),
+        ("tell", &["$flow.key.req"], &[], Trigger::FlowComplete),
+    ]);
+    let mut play = Play::new(rules);
+    play.flow();
+    play.step(&delivered(phase_1()));
+    let (call, tell) = (id(&play.state, "call"), id(&play.state, "tell"));
+    assert_eq!(play.state.delivery(tell).unwrap().due, crate::domain::Due::Waiting);
+    play.step(&gives(call, "$flow.key.req", "1"));
+    assert_eq!(play.state.delivery(tell).unwrap().body, "flow K 1");
+}
+
+#[test]
+fn a_report_that_a_rule_was_upon_is_still_for_phase_2() {
+    let mut rules = beside(&[("call", &[], &[], Trigger::Sms("SENT".into()))]);
+    rules.correlation.on_report_timeout = OnReportTimeout::Notify;
+    let mut play = Play::new(rules);
+    play.flow();
+    play.step(&delivered(phase_1()));
+    play.report("SENT");
+    play.at = 2000;
+    play.step(&timer());
+    assert_eq!(play.state.delivery(phase_2("a")).unwrap().body, "u [a SENT]");
+}
+
+#[test]
+fn a_start_that_nobody_asked_for_leaves_nothing() {
+    let rules = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
+    let mut play = Play::new(rules);
+    let events = play.step(&started(1));
+    assert!(matches!(events.as_slice(), [Event::RecordIgnored(_)]), "{events:?}");
+    assert!(play.state.is_empty());
+}
