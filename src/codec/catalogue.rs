@@ -70,16 +70,26 @@ pub struct Method {
 }
 
 impl Method {
+    /// Whether a request may hold `variable`.
+    #[must_use]
+    pub fn wants(&self, variable: &str) -> bool {
+        names(&self.request, variable)
+    }
+
     /// Whether an answer can give `variable` a value.
     #[must_use]
     pub fn answers(&self, variable: &str) -> bool {
         // What is no variable is not one of a family either, whatever it begins with.
-        variable.parse::<Variable>().is_ok()
-            && self.response.iter().any(|name| match name.strip_suffix(WILDCARD) {
-                Some(family) => variable.starts_with(family),
-                None => variable == name,
-            })
+        variable.parse::<Variable>().is_ok() && names(&self.response, variable)
     }
+}
+
+/// Whether `list` names `variable`, or its family.
+fn names(list: &[String], variable: &str) -> bool {
+    list.iter().any(|name| match name.strip_suffix(WILDCARD) {
+        Some(family) => variable.starts_with(family),
+        None => variable == name,
+    })
 }
 
 /// Whether `name`, in a method's request or response, is a variable that templates know, or a family of such variables.

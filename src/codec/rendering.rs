@@ -116,3 +116,53 @@ impl Text<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(rendering: &Rendering, body: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut object = Object::open(&mut out);
+        write(&mut object, rendering, body);
+        object.close();
+        out
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let mapped = Mapped { save_in: "$flow.key.a".into(), value: "0.10".into() };
+        let facts = Facts {
+            record: Some(Bytes::from_static(b"{\"a\":1}")),
+            reports: vec![Bytes::from_static(b"{}"), Bytes::from_static(b"[1]")],
+            mapped: vec![mapped],
+        };
+        let done = |kind| Rendered { kind, values: Bytes::from_static(b"{\"a\":0.10}") };
+        let kinds = [BodyKind::Json, BodyKind::Xml, BodyKind::Form, BodyKind::None];
+        let mut all: Vec<Rendering> = kinds.map(|kind| Rendering::Done(done(kind))).into();
+        all.push(Rendering::Fixed);
+        all.push(Rendering::Pending(Box::new(Pending { facts, after: Vec::new() })));
+        all.push(Rendering::Pending(Box::new(Pending {
+            facts: Facts::default(),
+            after: Vec::new(),
+        })));
+        for rendering in all {
+            assert_eq!(Text::read(&written(&rendering, 10)), Some(rendering));
+        }
+        for none in ["{\"content\":\"json\"}", "{\"content\":\"pdf\",\"variables\":{}}", "[]", ""] {
+            assert_eq!(Text::read(none.as_bytes()), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn facts_that_fit_into_no_record_are_left_out() {
+        let record = Bytes::from(format!("\"{}\"", "x".repeat(1 << 20)));
+        let facts = Facts { record: Some(record), ..Facts::default() };
+        let rendering = Rendering::Pending(Box::new(Pending { facts, after: Vec::new() }));
+        assert!(written(&rendering, 7 << 20).len() > 1 << 20);
+        assert_eq!(
+            written(&rendering, 8 << 20),
+            br#"{"facts":{"record":null,"reports":[],"mapped":{}}}"#
+        );
+    }
+}

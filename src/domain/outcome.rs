@@ -150,6 +150,22 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The outcome of an attempt that nothing was answered to.
+    #[must_use]
+    pub fn unanswered(verdict: Verdict, reason: ErrorReason, error: impl Into<Box<str>>) -> Self {
+        Self {
+            verdict,
+            status: None,
+            duration_ms: 0,
+            response: Bytes::new(),
+            response_truncated: false,
+            retry_after_ms: None,
+            mapped: Vec::new(),
+            reason: Some(reason),
+            error: Some(error.into()),
+        }
+    }
+
     /// What is kept of it with a delivery that waits for its next attempt: no more than 1 KiB of the answer and of the error,
     /// and not what the due time has taken in already.
     #[must_use]

@@ -203,7 +203,9 @@ fn delivery_lines(delivery: &Delivery, now: Timestamp) -> Vec<String> {
     let due = match delivery.due {
         Due::At(at) if at > now => format!("attempt {next} is due at {}", rfc3339(at)),
         Due::At(at) => format!("attempt {next} is due since {}", rfc3339(at)),
-        Due::Waiting => "waits for the end of phase 1".to_owned(),
+        Due::Waiting => {
+            "waits for the end of phase 1, or of what gives its variables values".to_owned()
+        }
     };
     let (phase, webhook, id) = (delivery.phase.number(), &delivery.webhook, delivery.id);
     let mut lines = vec![format!("phase {phase} to {webhook} ({id}): {due}")];

@@ -5,6 +5,7 @@ use super::sample::{Sample, of_records};
 use crate::cli::terminal::{print, printable};
 use crate::cli::{FAILED, USAGE, load};
 use crate::codec::definition::RequestParts;
+use crate::codec::template::Variable;
 use crate::delivery::Webhook;
 use crate::domain::{BodyKind, Mapped, RecordKind, Rendered};
 use bytes::Bytes;
@@ -44,7 +45,9 @@ pub(in crate::cli) struct Arguments {
 
 fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, value)) if name.starts_with('$') => Ok((name.to_owned(), value.to_owned())),
+        Some((name, value)) if name.parse::<Variable>().is_ok() => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
         _ => Err("write it as '$flow.key.NAME=VALUE'".to_owned()),
     }
 }

@@ -69,16 +69,12 @@ impl Internal {
 
     /// Whether the call may carry `variable`.
     pub(super) fn uses(&self, variable: &str) -> bool {
-        let wanted = self.method.request.iter().any(|name| match name.strip_suffix('*') {
-            Some(prefix) => variable.starts_with(prefix),
-            None => variable == name,
-        });
         let in_groups = self.groups.iter().any(|group| match group {
             Group::Call => false,
             Group::FlowKey => variable.starts_with("$flow.key."),
             Group::UserKey => variable.starts_with("$user.key."),
         });
-        !self.values.contains_key(variable) && (wanted || in_groups)
+        !self.values.contains_key(variable) && (self.method.wants(variable) || in_groups)
     }
 }
 

@@ -131,3 +131,33 @@ fn conditions_compare_text() {
         assert_eq!(look_up(&facts, variable).as_deref(), text, "{variable}");
     }
 }
+
+#[test]
+fn values_that_would_make_a_request_too_long_make_none() {
+    let long = "x".repeat(300_000);
+    let record = format!("{{\"keys\":[{{\"name\":\"$flow.key.a\",\"value\":\"{long}\"}}]}}");
+    let facts = Facts { record: Some(record.into()), ..Facts::default() };
+    let of = |definition: &Definition| definition.render(&Bytes::new(), &facts);
+    let times = |count: usize| format!("[{}]", vec!["$flow.key.a"; count].join(","));
+    let many = |count| Definition::new(json(&times(count), false), None);
+    assert!(of(&many(20)).is_ok());
+    let problem = of(&many(500)).unwrap_err();
+    assert!(problem.contains("the body longer than"), "{problem}");
+    // What escapes make of it counts too.
+    let quotes = "\"".repeat(1_500_000);
+    let mapped = Mapped {
+        save_in: "$flow.key.m".into(),
+        value: serde_json::to_string(&quotes).unwrap().into(),
+    };
+    let escaped = Facts { mapped: vec![mapped], ..Facts::default() };
+    let xml = XmlTemplate::parse("<a b='$flow.key.m'/>", &Tokens::new(), &|_| false).unwrap();
+    let xml = Definition::new(Body::Xml(xml), None);
+    assert!(xml.render(&Bytes::new(), &escaped).unwrap_err().contains("the body longer than"));
+    let url =
+        "https://a.example/?q=$flow.key.a&r=$flow.syskey.keys&s=$flow.syskey.b&t=$flow.syskey.c";
+    let record = format!("{{\"keys\":[\"{long}\"],\"b\":\"{long}\",\"c\":\"{long}{long}\"}}");
+    let facts = Facts { record: Some(record.into()), ..Facts::default() };
+    let url = Definition::new(Body::None, Some(Arc::new(request(url, &[], &[]))));
+    let problem = url.render(&Bytes::new(), &facts).unwrap_err();
+    assert!(problem.contains("URL, query or headers longer than"), "{problem}");
+}

@@ -116,7 +116,11 @@ fn tokens(entry: &WebhookEntry, place: &Place<'_>, context: &mut Context<'_>) ->
     tokens
 }
 
-fn not_a_variable(error: &template::NotAVariable, place: &Place<'_>, context: &mut Context<'_>) {
+pub(super) fn not_a_variable(
+    error: &template::NotAVariable,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) {
     let text = error.to_string();
     let (problem, mend) = text.split_once(": ").unwrap_or((&text, ""));
     context.fault(place, problem, mend);
@@ -322,11 +326,7 @@ fn internal(
         }
     }
     for variable in entry.values.keys() {
-        let wanted = method.request.iter().any(|name| match name.strip_suffix('*') {
-            Some(prefix) => variable.starts_with(prefix),
-            None => name == variable,
-        });
-        if !wanted {
+        if !method.wants(variable) {
             let problem = format!("{name} wants no {variable}");
             let mend = match method.request.as_slice() {
                 [] => "remove it".to_owned(),

@@ -1,5 +1,6 @@
 //! One `[[rule]]`.
 
+use super::definition::not_a_variable;
 use super::file::{ConditionEntry, RuleEntry};
 use crate::codec::template::{NotAVariable, Variable};
 use crate::config::context::Context;
@@ -55,9 +56,7 @@ fn condition_of(
     let variable = entry.variable.as_deref()?;
     let parsed: Result<Variable, NotAVariable> = variable.parse();
     if let Err(error) = parsed {
-        let text = error.to_string();
-        let (problem, mend) = text.split_once(": ").unwrap_or((&text, ""));
-        context.fault(&place.key("variable"), problem, mend);
+        not_a_variable(&error, &place.key("variable"), context);
         return None;
     }
     let test = match (&entry.equals, &entry.one_of, entry.present) {

@@ -118,11 +118,13 @@ fn collect(
             accepted(collected.clone());
             let mut flow = flow.clone();
             flow.reports.retain(|known| known.sms != collected.sms);
-            flow.reports.push(collected.clone());
+            flow.reports.push(collected);
             let scheduler = Scheduler { state, rules, now };
             phase2::schedule(&scheduler, &report.uuid, &flow, &mut events);
-            let (uuid, status) = (&report.uuid, &report.status);
-            rule::fire_of_report(&scheduler, uuid, &flow, &collected, status, &mut events);
+            if let Some(own) = flow.reports.last() {
+                let (uuid, status) = (&report.uuid, &report.status);
+                rule::fire_of_report(&scheduler, uuid, &flow, own, status, &mut events);
+            }
         }
         Correlation::Unknown
         | Correlation::AwaitingFlow(_)

@@ -42,10 +42,11 @@ impl Scheduler<'_> {
         }
         let definition = self.rules.definitions.get(&delivery.webhook);
         let Some(render) = definition.and_then(|definition| definition.render.as_ref()) else {
-            let is_counted = delivery.phase != Phase::Rule;
-            events.push(scheduled(&delivery, sms));
-            if !is_counted && !has_room(self.state, events) {
-                events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, self.now));
+            // A phase was counted when its record was accepted.
+            if delivery.phase != Phase::Rule {
+                events.push(scheduled(delivery, sms));
+            } else {
+                self.push(delivery, sms, events);
             }
             return;
         };
@@ -55,16 +56,12 @@ impl Scheduler<'_> {
             after.extend(phase_one.map(|it| it.id).filter(|id| !after.contains(id)));
             delivery.due = Due::Waiting;
             delivery.rendering = Rendering::Pending(Box::new(Pending { facts, after }));
-            events.push(scheduled(&delivery, sms));
-            if !has_room(self.state, events) {
-                events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, self.now));
-            }
-            return;
+            return self.push(delivery, sms, events);
         }
         match render.render(&delivery.body, &facts) {
             Ok((body, rendered)) => {
                 let rendering = Rendering::Done(rendered);
-                events.push(scheduled(&Delivery { body, rendering, ..delivery.clone() }, sms));
+                events.push(scheduled(Delivery { body, rendering, ..delivery.clone() }, sms));
                 if !has_room(self.state, events) {
                     // Its letter holds what it was made of, which is bounded as records are.
                     let pending = Pending { facts, after: Vec::new() };
@@ -75,15 +72,23 @@ impl Scheduler<'_> {
             Err(missing) => {
                 let given_up = unrenderable(&delivery, facts, &missing);
                 delivery.rendering.clone_from(&given_up.rendering);
-                events.push(scheduled(&delivery, sms));
+                events.push(scheduled(delivery, sms));
                 events.push(dead_letter(given_up, DeadLetterReason::InvalidFlowVar, self.now));
             }
         }
     }
+
+    /// Schedules what nobody has counted, and gives it up where there is no room for it.
+    fn push(&self, delivery: Delivery, sms: Vec<SmsId>, events: &mut Vec<Event>) {
+        events.push(scheduled(delivery.clone(), sms));
+        if !has_room(self.state, events) {
+            events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, self.now));
+        }
+    }
 }
 
-fn scheduled(delivery: &Delivery, sms: Vec<SmsId>) -> Event {
-    Event::DeliveryScheduled { delivery: Box::new(delivery.clone()), sms }
+fn scheduled(delivery: Delivery, sms: Vec<SmsId>) -> Event {
+    Event::DeliveryScheduled { delivery: Box::new(delivery), sms }
 }
 
 /// Those of `deliveries` whose answers may give values to what `render` uses for `delivery`; one customer's are not another's.
@@ -140,17 +145,8 @@ pub(super) fn render(
 
 /// The delivery as its dead letter tells it: with the facts, so that it can be rendered once the definition is mended.
 pub(super) fn unrenderable(delivery: &Delivery, facts: Facts, missing: &str) -> Delivery {
-    let outcome = Outcome {
-        verdict: Verdict::GiveUp,
-        status: None,
-        duration_ms: 0,
-        response: Bytes::new(),
-        response_truncated: false,
-        retry_after_ms: None,
-        mapped: Vec::new(),
-        reason: Some(ErrorReason::InvalidFlowVar),
-        error: Some(missing.into()),
-    };
+    let (verdict, reason) = (Verdict::GiveUp, ErrorReason::InvalidFlowVar);
+    let outcome = Outcome::unanswered(verdict, reason, missing);
     Delivery {
         rendering: Rendering::Pending(Box::new(Pending { facts, after: Vec::new() })),
         last_outcome: Some(outcome),

@@ -114,6 +114,7 @@ fn one_customers_answers_are_not_anothers() {
         let mut rules = beside(&[
             ("theirs", &[], &["$flow.key.x"], Trigger::FlowStarted),
             ("call", &["$flow.key.x"], &[], Trigger::FlowComplete),
+            ("later", &["$flow.key.x"], &[], failed_sms()),
         ]);
         let theirs = rules.accounts[&OURS].rules.iter().filter(|it| it.1.webhook == name("theirs"));
         let theirs = theirs.cloned().collect();
@@ -137,6 +138,12 @@ fn one_customers_answers_are_not_anothers() {
     play.step(&gives(theirs, "$flow.key.x", "secret"));
     let events = play.flow();
     assert!(events.iter().filter_map(Event::ended).any(|it| it.webhook == name("call")));
+    // Nor is it when nobody knows any more whose it was.
+    play.at = 1000;
+    play.step(&timer());
+    assert_eq!(play.state.started, None);
+    let events = play.report("FAILED");
+    assert!(events.iter().filter_map(Event::ended).any(|it| it.webhook == name("later")));
 }
 
 #[test]
