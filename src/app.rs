@@ -1,10 +1,16 @@
 //! Building the daemon from its configuration, and running it until it is told to stop.
 
+mod ownership;
+
+pub use ownership::{StartOptions, inspect};
+
 use crate::admin::{self, Admin};
 use crate::codec::body;
 use crate::config::{self, Accounts, Faults, Settings};
 use crate::delivery::{Endpoint, EndpointError, TlsError, Trust};
-use crate::engine::{Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Parts};
+use crate::engine::{
+    Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
+};
 use crate::log::{self, Cluster, LogError, Registry, RegistrySettings, Role, TopicFault, Topics};
 use crate::shutdown::{Asked, Signals};
 use crate::store::{Store, StoreError};
@@ -29,6 +35,20 @@ pub enum AppError {
     /// A topic is wrong, and nothing can run before it is mended.
     #[error("{}", .0.iter().map(|fault| format!("topic {}: {}", fault.topic, fault.text)).collect::<Vec<_>>().join("\n"))]
     Topics(Vec<TopicFault>),
+    /// The rows in Kafka or in the store are not to be used.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Mismatch(Vec<Mismatch>),
+    /// The changelog belongs to a group that is at work.
+    #[error(
+        "the changelog belongs to the consumer group {group}, which has {members} members: stop all its instances before \
+         `ringback run --adopt` (Kafka removes an instance that was killed once its session has timed out)"
+    )]
+    InUse {
+        /// The group.
+        group: Arc<str>,
+        /// How many members it has.
+        members: usize,
+    },
     /// A Kafka client can't be made.
     #[error("[kafka] is wrong")]
     Kafka(#[source] LogError),
@@ -64,6 +84,7 @@ pub struct App {
     health: Arc<Health>,
     /// An embedded broker knows nothing of topics' settings.
     check_topics: bool,
+    start: StartOptions,
 }
 
 impl App {
@@ -79,7 +100,15 @@ impl App {
         let inputs: Vec<_> = inputs.cloned().collect();
         let metrics = Metrics::with_endpoints(&inputs, settings.http.endpoint_labels_max);
         let health = Health::new(STALL_DEADLINE);
-        Ok(Self { settings, config, trust, metrics, health, check_topics: true })
+        let start = StartOptions::default();
+        Ok(Self { settings, config, trust, metrics, health, check_topics: true, start })
+    }
+
+    /// What an operator allows at this start.
+    #[must_use]
+    pub fn with_start(mut self, start: StartOptions) -> Self {
+        self.start = start;
+        self
     }
 
     /// Takes the broker's topics as they are.
@@ -111,8 +140,8 @@ impl App {
         self.serve(stop.clone()).await?;
         let store = Store::open(&self.settings.store.directory)?;
         let starting = async {
-            let topics = self.wait_for_topics().await?;
-            self.start(store, topics).await
+            let (topics, store, permissions) = self.wait_for_topics(store).await?;
+            self.start(store, topics, permissions).await
         };
         tokio::pin!(starting);
         let mut stopped = stop.clone();
@@ -183,13 +212,22 @@ impl App {
         Waiting::Kafka(self.settings.kafka.bootstrap_servers.clone())
     }
 
-    /// Waits until Kafka answers and the inputs exist; creates our own topics; refuses those that are wrong.
-    async fn wait_for_topics(&self) -> Result<Topics, AppError> {
+    /// Waits until Kafka answers and the inputs exist; creates our own topics; refuses those that are wrong, and rows that are
+    /// not ours.
+    async fn wait_for_topics(
+        &self,
+        store: Store,
+    ) -> Result<(Topics, Store, Permissions), AppError> {
+        let mut store = Some(store);
         loop {
-            match self.survey().await {
-                Ok(Ok(topics)) => {
+            match self.survey(&mut store).await {
+                Ok(Ok((topics, permissions))) => {
                     self.health.wait_only([]);
-                    return Ok(topics);
+                    let store = match store {
+                        Some(store) => store,
+                        None => Store::open(&self.settings.store.directory)?,
+                    };
+                    return Ok((topics, store, permissions));
                 }
                 Ok(Err(missing)) => {
                     tracing::info!(topics = ?missing, "waiting for topics that their producers create");
@@ -209,7 +247,10 @@ impl App {
     }
 
     /// The topics, or the inputs that do not exist yet.
-    async fn survey(&self) -> Result<Result<Topics, Vec<String>>, AppError> {
+    async fn survey(
+        &self,
+        store: &mut Option<Store>,
+    ) -> Result<Result<(Topics, Permissions), Vec<String>>, AppError> {
         let (kafka, names) = (&self.settings.kafka, &self.settings.topics);
         let counts = counts(&self.settings).await?;
         let inputs = || names.sources().map(|(name, _)| name);
@@ -218,7 +259,9 @@ impl App {
         if !missing.is_empty() {
             return Ok(Err(missing));
         }
+        let mut permissions = Permissions::default();
         if self.check_topics {
+            permissions = ownership::permit(&self.settings, &self.start, store).await?;
             for topic in log::create_missing(kafka, names).await.map_err(AppError::Kafka)? {
                 tracing::info!(topic, "topic created");
             }
@@ -249,19 +292,22 @@ impl App {
         let roles = sources.chain([(&names.inbox, Role::Inbox)]);
         let roles: BTreeMap<Arc<str>, Role> =
             roles.map(|(name, role)| (name.as_str().into(), role)).collect();
-        Ok(Ok(Topics { roles, partitions, unlike }))
+        Ok(Ok((Topics { roles, partitions, unlike }, permissions)))
     }
 
     async fn start(
         &self,
         store: Store,
         topics: Topics,
+        permissions: Permissions,
     ) -> Result<(EngineHandle, oneshot::Receiver<Result<(), EngineError>>), AppError> {
         let runtime = tokio::runtime::Handle::current();
         let settings = EngineSettings {
             kafka: self.settings.kafka.clone(),
             topics: self.settings.topics.clone(),
             partitions: topics.partitions,
+            is_identified: self.check_topics,
+            permissions,
             unlike: topics.unlike.clone(),
             in_flight_max: usize::try_from(self.settings.delivery.in_flight_max)
                 .unwrap_or(usize::MAX),

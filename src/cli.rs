@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
         }
     };
     let code = match cli.command {
-        Command::Run(_) => runtime.block_on(run::run(&cli.config)),
+        Command::Run(arguments) => runtime.block_on(run::run(&cli.config, &arguments)),
         Command::Check(arguments) => runtime.block_on(check::run(&cli.config, &arguments)),
         Command::Topics(arguments) => runtime.block_on(topics::run(&cli.config, &arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(&arguments)),

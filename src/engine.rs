@@ -15,6 +15,7 @@ mod intake;
 mod kafka;
 mod mailbox;
 mod outbox;
+mod ownership;
 mod ports;
 mod rebalance;
 mod report;
@@ -24,11 +25,13 @@ mod wires;
 mod work;
 
 pub use config::{EngineConfig, EngineSettings};
+pub use ownership::{Holder, Mismatch, Permissions};
 
 use crate::clock;
+use crate::codec::event::InputEvent;
 use crate::delivery::{Attempted, Endpoint, Lanes};
 use crate::domain::{Command, EndpointCommand, Timestamp, WebhookName};
-use crate::log::{LogError, Place, RecordBody, Registry, Topics, forward_headers};
+use crate::log::{Identity, LogError, Place, RecordBody, Registry, Topics, forward_headers};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Metrics};
 use input::Input;
@@ -66,6 +69,9 @@ pub enum EngineError {
     /// The consumer can't go on.
     #[error("{0}; is another instance running with the same instance_id?")]
     Consumer(String),
+    /// The rows in Kafka or in the store are not to be used.
+    #[error("{0}")]
+    Mismatch(Mismatch),
     /// The reader's thread ended though nobody asked.
     #[error("the reader has ended by itself")]
     Reader,
@@ -152,6 +158,16 @@ struct Shell<L: Log> {
     stopping: Arc<AtomicBool>,
     /// Inputs that belong to no partition of ours and only forward.
     foreign: Vec<Place>,
+    /// They stand behind records that nobody committed.
+    foreign_held: bool,
+    /// The cluster and the topics that the inputs' offsets count in.
+    identity: Arc<Identity>,
+    /// Topics have changed since the partitions were restored.
+    is_reread: bool,
+    /// What happened to inputs, to be reported with the next batch.
+    input_events: Vec<InputEvent>,
+    /// Offsets that were passed over since the inputs' ends were last reported: the largest gap of each.
+    gaps: BTreeMap<Place, (i64, i64)>,
     /// Topics whose producer was reported to use another partitioner.
     warned: BTreeSet<Arc<str>>,
     /// The group waits for an answer.
@@ -214,6 +230,11 @@ impl<L: Log> Shell<L> {
             revoking,
             stopping,
             foreign: Vec::new(),
+            foreign_held: false,
+            identity: Arc::default(),
+            is_reread: false,
+            input_events: Vec::new(),
+            gaps: BTreeMap::new(),
             warned: BTreeSet::new(),
             last_try: false,
             closing: false,
@@ -304,6 +325,11 @@ impl<L: Log> Shell<L> {
                 Input::Assigned(assignment) => self.assigned(assignment)?,
                 // Outcomes that came since are to be committed with the rest: they are known nowhere else.
                 Input::Revoked { lost, reply } => revoked = Some((lost, reply)),
+                Input::Identity(identity) => self.compare(&identity)?,
+                Input::Owners(owners) => self.compare_owners(&owners)?,
+                Input::Identified { epoch, identity, starts, events } => {
+                    self.identified(epoch, identity, starts, events);
+                }
                 Input::Restored { epoch, restored } => self.restored(epoch, *restored),
                 Input::RestoreFailed { epoch, error } => self.restore_failed(epoch, error)?,
                 Input::Ends(ends) => self.lag(&ends),
@@ -336,7 +362,9 @@ impl<L: Log> Shell<L> {
         }
         self.timers(&mut work)?;
         self.give_up(&mut work)?;
+        self.report_inputs(&mut work);
         self.commit(work)?;
+        self.reread();
         self.dispatch()?;
         self.write_some()?;
         self.report();
@@ -358,9 +386,13 @@ impl<L: Log> Shell<L> {
         }
         let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
         let view = self.view(&endpoint);
-        let mut misplaced = None;
+        let (mut misplaced, mut gaps) = (None, Vec::new());
         for record in &bundle.records {
-            work.read(record);
+            let position = || self.position(&record.place);
+            let expected = work.read(record).or_else(position);
+            if let Some(expected) = expected.filter(|expected| *expected < record.offset) {
+                gaps.push((record.place.clone(), expected, record.offset));
+            }
             match &record.body {
                 RecordBody::Command { uuid, owner, forward, command } => {
                     // An input that is laid out otherwise only forwards, or what it did not forward would overtake what it did.
@@ -391,6 +423,7 @@ impl<L: Log> Shell<L> {
                 RecordBody::Bad(bad) => work.bad(record, bad, &view),
             }
         }
+        self.note_gaps(gaps);
         if let Some(record) = misplaced
             && self.warned.insert(record.place.topic.clone())
         {
@@ -432,6 +465,18 @@ impl<L: Log> Shell<L> {
                 work.outcomes.push(attempted);
                 Ok(())
             }
+        }
+    }
+
+    /// What was found at a restore is committed with the offsets that it led to.
+    fn report_inputs(&mut self, work: &mut Work) {
+        for event in std::mem::take(&mut self.input_events) {
+            let place = input::place(&event);
+            if self.foreign.contains(&place) {
+                work.offsets.entry(place).or_insert(event.next_offset());
+            }
+            let endpoint = |_: &WebhookName| None;
+            work.input(event, &self.view(&endpoint));
         }
     }
 

@@ -6,7 +6,10 @@
 
 mod broadcast;
 mod client;
+mod describe;
 mod group;
+mod newest;
+mod position;
 mod reader;
 mod record;
 mod registry;
@@ -21,7 +24,12 @@ mod transaction;
 
 pub use broadcast::{BroadcastError, broadcast};
 pub use client::{Cluster, LogError};
-pub use reader::{Assignment, End, From, LogEvent, OffsetsClient, Reader, ReaderHandle, Start};
+pub use describe::Identity;
+pub use newest::Newest;
+pub use position::{Begin, GroupOffset};
+pub use reader::{
+    Assignment, End, From, LogEvent, OffsetsClient, Reader, ReaderHandle, Start, WatchedChangelog,
+};
 #[cfg(test)]
 pub(crate) use record::Reading;
 pub use record::{

@@ -150,6 +150,8 @@ enum Kind {
 
 struct Database {
     db: Arc<Db>,
+    /// The partitions that were there when it was opened.
+    found: Vec<u32>,
     options: Arc<Options>,
     unlogged: Arc<WriteOptions>,
     scratch: Arc<Path>,
@@ -179,6 +181,7 @@ impl Store {
         database.set_max_log_file_size(4 << 20);
         // A new directory has none; anything else that is wrong shows when it is opened.
         let families = Db::list_cf(&database, directory).unwrap_or_default();
+        let found = families.iter().filter_map(|name| family_number(name)).collect();
         let families =
             families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
         let db = Db::open_cf_descriptors(&database, directory, families).map_err(failed)?;
@@ -191,6 +194,7 @@ impl Store {
             .map_err(|source| StoreError::Scratch { directory: scratch.clone(), source })?;
         Ok(Self(Kind::Rocks(Database {
             db: Arc::new(db),
+            found,
             options: Arc::new(options),
             unlogged: Arc::new(unlogged),
             scratch: scratch.into(),
@@ -201,6 +205,16 @@ impl Store {
     #[cfg(test)]
     pub(crate) fn on(disk: memory::Disk) -> Self {
         Self(Kind::Memory(disk))
+    }
+
+    /// The partitions that were there when it was opened, in the order of their numbers.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<u32> {
+        match &self.0 {
+            Kind::Rocks(database) => database.partitions(),
+            #[cfg(test)]
+            Kind::Memory(_) => Vec::new(),
+        }
     }
 
     /// The partition's state, empty if there is none yet.
@@ -218,6 +232,12 @@ impl Store {
 }
 
 impl Database {
+    fn partitions(&self) -> Vec<u32> {
+        let mut numbers = self.found.clone();
+        numbers.sort_unstable();
+        numbers
+    }
+
     fn family(&self, number: u32) -> Result<Rocks, StoreError> {
         let name = family_name(number);
         if self.db.cf_handle(&name).is_none() {
@@ -232,6 +252,10 @@ impl Database {
             scratch: self.scratch.clone(),
         })
     }
+}
+
+fn family_number(name: &str) -> Option<u32> {
+    name.strip_prefix("partition-")?.parse().ok()
 }
 
 fn family_name(number: u32) -> String {

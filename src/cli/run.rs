@@ -1,7 +1,11 @@
 //! `ringback run`
 
 use super::{CONFIGURATION, FAILED, chain, load, refuse};
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, StartOptions};
+use crate::clock;
+use crate::engine::EngineError;
+use crate::log::Begin;
+use crate::replay::When;
 use clap::Args;
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,7 +17,35 @@ use tokio::sync::watch;
 /// drains and stops.
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback run --config /etc/ringback/ringback.toml")]
-pub(super) struct Arguments {}
+pub(super) struct Arguments {
+    /// Takes the changelog of another consumer group over, if that group has no members
+    ///
+    /// A changelog belongs to one [kafka] group_id. Stop all instances of the other group first; from then on they refuse to
+    /// start on this changelog.
+    #[arg(long)]
+    adopt: bool,
+    /// Goes on without state that is gone, and moves the store aside
+    ///
+    /// For a changelog that was deleted, emptied or replaced, where no store is left from which `ringback changelog rebuild`
+    /// could write it. What waited in it is not sent. The store's directory is renamed, and nothing in it is deleted.
+    #[arg(long)]
+    accept_loss: bool,
+    /// Where inputs are read from that were deleted and created again
+    ///
+    /// `beginning`, `end`, an RFC 3339 time, or an age such as `2h`.
+    #[arg(long, value_name = "WHERE", default_value = "beginning", value_parser = begin)]
+    from: Begin,
+}
+
+fn begin(text: &str) -> Result<Begin, String> {
+    match text {
+        "beginning" => Ok(Begin::Beginning),
+        "end" => Ok(Begin::End),
+        _ => When::parse(text, clock::now()).map(|when| Begin::Time(when.at)).map_err(|_| {
+            "write `beginning`, `end`, an RFC 3339 time, or an age such as `2h`".to_owned()
+        }),
+    }
+}
 
 /// Whoever panics has lost what it had in hand, and nobody would know: the process ends, and begins again from what is durable.
 fn end_on_panic() {
@@ -24,7 +56,7 @@ fn end_on_panic() {
     }));
 }
 
-pub(super) async fn run(file: &Path) -> ExitCode {
+pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     end_on_panic();
     let (settings, accounts) = match load(file) {
         Ok(loaded) => loaded,
@@ -32,7 +64,14 @@ pub(super) async fn run(file: &Path) -> ExitCode {
     };
     let (_stop, stopped) = watch::channel(false);
     let result = match App::new(settings, &accounts) {
-        Ok(app) => app.run(stopped).await,
+        Ok(app) => {
+            let start = StartOptions {
+                adopt: arguments.adopt,
+                accept_loss: arguments.accept_loss,
+                begin: arguments.from,
+            };
+            app.with_start(start).run(stopped).await
+        }
         Err(error) => Err(error),
     };
     match result {
@@ -41,6 +80,9 @@ pub(super) async fn run(file: &Path) -> ExitCode {
         Err(
             error @ (AppError::Topics(_)
             | AppError::Kafka(_)
+            | AppError::Mismatch(_)
+            | AppError::InUse { .. }
+            | AppError::Engine(EngineError::Mismatch(_))
             | AppError::Endpoint(_)
             | AppError::Tls(_)),
         ) => {

@@ -4,14 +4,17 @@
 //! Avro tool reads the changelog. It is written and read by hand, since the library's tree of values is too slow for the hot path; the tests prove
 //! that the two agree. A row of a retired schema goes through the library and is resolved into the current schema.
 
+mod meta;
 mod read;
 mod write;
+
+pub use meta::{Difference, InputOffset, Meta, Owner, TopicId};
 
 #[cfg(test)]
 mod tests;
 
 use super::schema::{self, Known};
-use crate::domain::{EndpointState, State, Timestamp};
+use crate::domain::{EndpointState, State};
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::Bytes;
@@ -48,15 +51,6 @@ pub enum RowError {
     /// The row of a retired schema can't be brought to the current one.
     #[error("the row can't be brought to the current schema")]
     Migration(#[source] Box<apache_avro::Error>),
-}
-
-/// The meta row of a partition: how far its inputs were taken into account.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Meta {
-    /// Topic, partition, and the offset of the first record not taken into account.
-    pub offsets: Vec<(String, i32, i64)>,
-    /// When the row was written.
-    pub committed_at: Timestamp,
 }
 
 /// Appends the row of `state`.

@@ -11,7 +11,10 @@ pub(super) const META: &str = include_str!("../../schemas/meta.avsc");
 pub(super) const ENDPOINT: &str = include_str!("../../schemas/endpoint.avsc");
 
 /// Earlier versions, of all of them: each file of `schemas/retired/`.
-pub(super) const RETIRED: &[&str] = &[include_str!("../../schemas/retired/state-1.avsc")];
+pub(super) const RETIRED: &[&str] = &[
+    include_str!("../../schemas/retired/meta-1.avsc"),
+    include_str!("../../schemas/retired/state-1.avsc"),
+];
 
 /// The first two bytes of the single-object encoding.
 pub(super) const SINGLE_OBJECT: [u8; 2] = [0xc3, 0x01];

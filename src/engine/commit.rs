@@ -5,10 +5,10 @@ use super::ports::{Log, Transactions};
 use super::work::{Slot, Told, Work};
 use super::{BUSY_WEIGHT, EngineError, Shell};
 use crate::clock;
-use crate::codec::row::Meta;
+use crate::codec::row::{InputOffset, Meta};
 use crate::delivery::Attempted;
 use crate::failpoint::{self, Failpoint};
-use crate::log::{Committed, Place, TransactionError, TransactionFault};
+use crate::log::{Committed, GroupOffset, Place, TransactionError, TransactionFault};
 use crate::telemetry::{TransactionErrorKind, Waiting};
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ impl<L: Log> Shell<L> {
         for number in metas.keys() {
             self.health.work_pending(i32::try_from(*number).unwrap_or(i32::MAX), started);
         }
-        let offsets = offsets(&work, &metas);
+        let offsets = self.offsets(&work, &metas);
         match self.transact(&work, &offsets) {
             Ending::Committed(committed) => {
                 failpoint::pass(if work.outcomes.is_empty() {
@@ -92,15 +92,41 @@ impl<L: Log> Shell<L> {
                 let position =
                     |place| work.offsets.get(place).or_else(|| task.positions.get(place));
                 let offsets = task.places.iter().filter_map(|place| {
-                    Some((place.topic.to_string(), place.partition, *position(place)?))
+                    Some(InputOffset {
+                        topic: place.topic.clone(),
+                        partition: place.partition,
+                        next_offset: *position(place)?,
+                        topic_id: self.identity.topic(&place.topic).cloned(),
+                    })
                 });
-                Meta { offsets: offsets.collect(), committed_at: clock::now() }
+                let (offsets, owner) = (offsets.collect(), task.owner.clone());
+                Meta { offsets, committed_at: clock::now(), owner }
             });
         }
         touched
     }
 
-    fn transact(&mut self, work: &Work, offsets: &BTreeMap<Place, i64>) -> Ending {
+    /// The offsets of every partition that the batch touches, whether it has read anything or not: it is by them alone that
+    /// the group fences whoever does not own the partition any more.
+    fn offsets(&self, work: &Work, metas: &BTreeMap<u32, Meta>) -> BTreeMap<Place, GroupOffset> {
+        // What only forwards leaves no rows behind.
+        let read = work.offsets.iter().map(|(place, offset)| {
+            let topic = self.identity.topic(&place.topic).cloned();
+            (place.clone(), GroupOffset { offset: *offset, topic, changelog: None })
+        });
+        let known = metas.values().flat_map(|meta| {
+            let changelog = meta.owner.as_ref().and_then(|owner| owner.changelog.as_ref());
+            meta.offsets.iter().map(move |input| {
+                let InputOffset { topic, partition, next_offset, topic_id } = input.clone();
+                let changelog = changelog.cloned();
+                let offset = GroupOffset { offset: next_offset, topic: topic_id, changelog };
+                (Place { topic, partition }, offset)
+            })
+        });
+        read.chain(known).collect()
+    }
+
+    fn transact(&mut self, work: &Work, offsets: &BTreeMap<Place, GroupOffset>) -> Ending {
         loop {
             let Some(transactions) = &self.transactions else { return Ending::Unknown };
             let error = match self.attempt(transactions, work, offsets) {
@@ -130,7 +156,7 @@ impl<L: Log> Shell<L> {
         &self,
         transactions: &L::Transactions,
         work: &Work,
-        offsets: &BTreeMap<Place, i64>,
+        offsets: &BTreeMap<Place, GroupOffset>,
     ) -> Result<Committed, TransactionError> {
         self.insist(|| transactions.begin())?;
         #[cfg(test)]
@@ -138,8 +164,7 @@ impl<L: Log> Shell<L> {
         for outgoing in work.outgoing(&self.settings.topics) {
             transactions.send(&outgoing)?;
         }
-        let offsets = || offsets.iter().map(|(place, offset)| (place, *offset));
-        self.insist(|| transactions.offsets(&self.log, offsets()))?;
+        self.insist(|| transactions.offsets(&self.log, offsets.iter()))?;
         failpoint::pass(Failpoint::Offered);
         self.insist(|| transactions.flush())?;
         let asked = Cell::new(0);
@@ -242,8 +267,9 @@ impl<L: Log> Shell<L> {
     fn advance(&mut self, work: &Work, metas: BTreeMap<u32, Meta>) {
         for (number, meta) in metas {
             if let Some(task) = self.tasks.get_mut(&number) {
-                let positions = meta.offsets.into_iter().map(|(topic, partition, offset)| {
-                    (crate::log::Place { topic: topic.into(), partition }, offset)
+                let positions = meta.offsets.into_iter().map(|input| {
+                    let InputOffset { topic, partition, next_offset, .. } = input;
+                    (Place { topic, partition }, next_offset)
                 });
                 task.positions = positions.collect();
                 task.is_untidy = false;
@@ -272,17 +298,6 @@ impl<L: Log> Shell<L> {
     pub(super) fn open_gates(&self, work: &Work) {
         self.log.open_gate(work.gate_bytes);
     }
-}
-
-/// The offsets of every partition that the batch touches, whether it has read anything or not: it is by them alone that the
-/// group fences whoever does not own the partition any more.
-fn offsets(work: &Work, metas: &BTreeMap<u32, Meta>) -> BTreeMap<Place, i64> {
-    let known = metas.values().flat_map(|meta| &meta.offsets);
-    let known = known.map(|(topic, partition, offset)| {
-        (Place { topic: topic.as_str().into(), partition: *partition }, *offset)
-    });
-    let read = work.offsets.iter().map(|(place, offset)| (place.clone(), *offset));
-    known.chain(read).collect()
 }
 
 fn kind(fault: TransactionFault) -> TransactionErrorKind {

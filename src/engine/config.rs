@@ -1,5 +1,6 @@
 //! What the engine needs to know of the configuration.
 
+use super::ownership::Permissions;
 use crate::delivery::Endpoint;
 use crate::domain::{AccountId, Rules};
 use crate::log::{KafkaSettings, TopicNames};
@@ -17,6 +18,10 @@ pub struct EngineSettings {
     pub topics: TopicNames,
     /// The partitions of the changelog.
     pub partitions: u32,
+    /// The broker knows clusters and topics by ids; an embedded one does not.
+    pub is_identified: bool,
+    /// What an operator has allowed at this start.
+    pub permissions: Permissions,
     /// The inputs that have another number of them.
     pub unlike: BTreeSet<Arc<str>>,
     /// What the instance may have unanswered.

@@ -2,9 +2,13 @@
 
 use super::config::EngineConfig;
 use super::intake::Bundle;
+use super::ownership::Mismatch;
+use super::restore::Resumption;
+use crate::codec::event::InputEvent;
+use crate::codec::row::{InputOffset, Owner};
 use crate::delivery::{Attempted, BreakerState, Job};
 use crate::domain::{EndpointState, WebhookName};
-use crate::log::{Assignment, End, Place};
+use crate::log::{Assignment, End, Identity, Place, Start};
 use crate::store::{Backlogs, Checkpoint};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +28,12 @@ pub(super) enum Input {
     Assigned(Assignment),
     /// The group takes all partitions away.
     Revoked { lost: bool, reply: SyncSender<()> },
+    /// The ids of the cluster and of the topics, which may have changed.
+    Identity(Identity),
+    /// What the rows of the changelog's partitions belong to.
+    Owners(BTreeMap<i32, Owner>),
+    /// A restore has begun: what cluster and topics are now, and where inputs go on that only forward.
+    Identified { epoch: u64, identity: Arc<Identity>, starts: Vec<Start>, events: Vec<InputEvent> },
     /// A partition is restored.
     Restored { epoch: u64, restored: Box<Restored> },
     /// A restore failed.
@@ -40,12 +50,19 @@ pub(super) enum Input {
     Failed(String),
 }
 
+/// Which partition the event is about.
+pub(super) fn place(event: &InputEvent) -> Place {
+    Place { topic: event.topic.clone(), partition: event.partition }
+}
+
 /// Why a partition could not be restored.
 pub(super) enum RestoreFailure {
     /// It may go better.
     Passing(String),
     /// It will not.
     Store(crate::store::StoreError),
+    /// Its rows are not to be used.
+    Mismatch(Box<Mismatch>),
 }
 
 /// A partition that was restored.
@@ -54,9 +71,33 @@ pub(super) struct Restored {
     pub(super) checkpoint: Checkpoint,
     pub(super) backlogs: Backlogs,
     pub(super) endpoints: BTreeMap<WebhookName, EndpointState>,
-    /// The input offsets that the state stands at.
+    /// There is a meta row.
+    pub(super) has_rows: bool,
+    /// The input offsets as the meta row has them.
+    pub(super) offsets: Vec<InputOffset>,
+    /// What the rows belong to from now on.
+    pub(super) owner: Option<Owner>,
+    /// The meta row is to be written anew.
+    pub(super) is_untidy: bool,
+    /// The input offsets that the state stands at from now on.
     pub(super) positions: BTreeMap<Place, i64>,
-    /// The input offsets that the group committed.
-    pub(super) committed: BTreeMap<Place, i64>,
+    /// Where its inputs go on.
+    pub(super) starts: Vec<Start>,
+    /// What happened to its inputs meanwhile.
+    pub(super) events: Vec<InputEvent>,
     pub(super) records: u64,
+}
+
+impl Restored {
+    /// `place` goes on so.
+    pub(super) fn resume(&mut self, place: &Place, resumption: Resumption) {
+        let Resumption { from, position, event } = resumption;
+        self.starts.push(Start { place: place.clone(), from });
+        if let Some(position) = position {
+            self.positions.insert(place.clone(), position);
+        }
+        // What has happened is committed with the offset that it led to.
+        self.is_untidy |= event.is_some();
+        self.events.extend(event);
+    }
 }

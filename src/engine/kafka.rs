@@ -8,9 +8,11 @@ use super::{Engine, EngineError, Parts, Pieces, Shell};
 use crate::clock;
 use crate::delivery::{InstanceLimits, Lanes};
 use crate::log::{
-    Committed, KafkaChangelog, LogError, OffsetsClient, Outgoing, Place, Reader, ReaderHandle,
-    Start, Step, TransactionError, Transactions as Producer,
+    Begin, Committed, GroupOffset, Identity, KafkaChangelog, LogError, OffsetsClient, Outgoing,
+    Place, Reader, ReaderHandle, Start, Step, TransactionError, Transactions as Producer,
+    WatchedChangelog,
 };
+use crate::store::RowKey;
 use crate::telemetry::{Health, Waiting};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +37,10 @@ impl Engine {
             rate_per_second: settings.rate_per_second,
         };
         let lanes = Lanes::new(limits, wires.watch(&metrics), runtime);
-        let reader = Reader::spawn(&settings.kafka, topics, registry, wires.sink())?;
+        let topic = settings.topics.changelog.as_str();
+        let watched = WatchedChangelog { topic, meta_key: RowKey::META };
+        let watched = settings.is_identified.then_some(watched);
+        let reader = Reader::spawn(&settings.kafka, topics, registry, watched, wires.sink())?;
         let log = Kafka { reader, settings: settings.clone() };
         let pieces =
             Pieces { settings, config, store, log, transactions, lanes, wires, metrics, health };
@@ -144,8 +149,16 @@ impl Log for Kafka {
 }
 
 impl Offsets for OffsetsClient {
-    fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, i64>, LogError> {
+    fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError> {
         self.committed(places)
+    }
+
+    fn offset_at(&self, place: &Place, begin: Begin) -> Result<i64, LogError> {
+        self.offset_at(place, begin)
+    }
+
+    fn identity(&self, topics: &[&str]) -> Result<Identity, LogError> {
+        self.identity(topics)
     }
 }
 
@@ -161,7 +174,7 @@ impl Transactions<Kafka> for Producer {
     fn offsets<'a>(
         &self,
         log: &Kafka,
-        offsets: impl Iterator<Item = (&'a Place, i64)>,
+        offsets: impl Iterator<Item = (&'a Place, &'a GroupOffset)>,
     ) -> Result<(), TransactionError> {
         self.offsets(&log.reader, offsets)
     }

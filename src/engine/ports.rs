@@ -2,7 +2,10 @@
 //! engine lives through thousands of faults a second.
 
 use super::restore::Restorer;
-use crate::log::{Changelog, Committed, LogError, Outgoing, Place, Start, TransactionError};
+use crate::log::{
+    Begin, Changelog, Committed, GroupOffset, Identity, LogError, Outgoing, Place, Start,
+    TransactionError,
+};
 use std::collections::BTreeMap;
 
 /// The inputs, as a member of the group has them, and the log's other half.
@@ -50,10 +53,16 @@ pub(super) trait Log: Sized {
     fn join(self);
 }
 
-/// What the group committed, asked beside the engine.
+/// What the group committed, and what the inputs are, asked beside the engine.
 pub(super) trait Offsets {
     /// The offsets that the group committed for `places`. Blocks.
-    fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, i64>, LogError>;
+    fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError>;
+
+    /// The offset at which an input partition begins. Blocks.
+    fn offset_at(&self, place: &Place, begin: Begin) -> Result<i64, LogError>;
+
+    /// The ids of the cluster and of `topics`. Blocks.
+    fn identity(&self, topics: &[&str]) -> Result<Identity, LogError>;
 }
 
 /// One transaction after the other.
@@ -66,7 +75,7 @@ pub(super) trait Transactions<L> {
     fn offsets<'a>(
         &self,
         log: &L,
-        offsets: impl Iterator<Item = (&'a Place, i64)>,
+        offsets: impl Iterator<Item = (&'a Place, &'a GroupOffset)>,
     ) -> Result<(), TransactionError>;
     /// Waits until its records have arrived, or are given up.
     fn flush(&self) -> Result<(), TransactionError>;

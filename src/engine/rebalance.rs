@@ -1,17 +1,22 @@
 //! Partitions come and go.
 
-use super::input::{Input, RestoreFailure, Restored};
-use super::ports::{Log, Offsets as _};
+use super::input::{Input, RestoreFailure, Restored, place};
+use super::ownership::{Holder, Mismatch, Permissions};
+use super::ports::Log;
 use super::restore::{self, Restorer};
 use super::task::Task;
 use super::work::Work;
 use super::{EngineError, Shell};
 use crate::clock;
+use crate::codec::event::{InputChange, InputEvent};
+use crate::codec::row::{Difference, Owner, TopicId};
 use crate::delivery::Attempted;
 use crate::domain::WebhookName;
 use crate::failpoint::{self, Failpoint};
-use crate::log::{Assignment, End, From, LogError, Place, Start};
+use crate::log::{Assignment, End, Identity, Place, Start};
 use crate::store::WriteBack;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -48,9 +53,7 @@ impl<L: Log> Shell<L> {
                 || !owned.iter().any(|number| i64::from(*number) == i64::from(place.partition))
         };
         self.foreign = assignment.places.into_iter().filter(is_foreign).collect();
-        let starts =
-            self.foreign.iter().map(|place| Start { place: place.clone(), from: From::Here });
-        self.log.start(assignment.epoch, starts.collect());
+        self.foreign_held = false;
         self.share();
         tracing::info!(partitions = ?owned, "partitions assigned; restoring");
         self.restore(assignment.epoch);
@@ -59,12 +62,23 @@ impl<L: Log> Shell<L> {
 
     fn restore(&mut self, epoch: u64) {
         self.cancel_restore();
+        // What was found and not committed is found again.
+        let tasks = &self.tasks;
+        self.input_events.retain(|event| {
+            tasks.values().any(|task| task.active && task.places.contains(&place(event)))
+        });
         let tasks = self.tasks.values().filter(|task| !task.active);
-        let wanted =
-            tasks.map(|task| (task.rows.partition().clone(), task.places.clone())).collect();
+        let wanted = tasks.map(|task| restore::Wanted {
+            partition: task.rows.partition().clone(),
+            places: task.places.clone(),
+            is_held: task.held,
+        });
+        let foreign = restore::Foreign { places: self.foreign.clone(), is_held: self.foreign_held };
         let parts = restore::Parts {
             epoch,
-            wanted,
+            wanted: wanted.collect(),
+            foreign,
+            settings: self.settings.clone(),
             mailbox: self.mailbox.clone(),
             metrics: self.metrics.clone(),
             health: self.health.clone(),
@@ -84,31 +98,39 @@ impl<L: Log> Shell<L> {
         }
     }
 
+    /// A restore has begun, and it is known what cluster and topics are.
+    pub(super) fn identified(
+        &mut self,
+        epoch: u64,
+        identity: Arc<Identity>,
+        starts: Vec<Start>,
+        events: Vec<InputEvent>,
+    ) {
+        if self.epoch != Some(epoch) {
+            return;
+        }
+        self.identity = identity;
+        self.input_events.extend(events);
+        if !starts.is_empty() {
+            self.log.start(epoch, starts);
+        }
+    }
+
     pub(super) fn restored(&mut self, epoch: u64, restored: Restored) {
         if self.epoch != Some(epoch) {
             return;
         }
         let Some(task) = self.tasks.get_mut(&restored.partition) else { return };
-        let starts = task.places.iter().map(|place| Start {
-            place: place.clone(),
-            from: start_from(place, &restored, task.held),
-        });
-        self.log.start(epoch, starts.collect());
+        self.log.start(epoch, restored.starts);
         task.held = false;
         task.active = true;
         let partition = task.rows.partition().clone();
         task.rows =
             WriteBack::new(partition, restored.checkpoint, &restored.backlogs, restored.endpoints);
-        // Somebody else may read these from now on, and the meta row would remember them as they were.
-        task.is_untidy = restored.positions.keys().any(|place| !task.places.contains(place));
+        task.is_untidy = restored.is_untidy;
+        task.owner = restored.owner;
         task.positions = restored.positions;
-        task.positions.retain(|place, _| task.places.contains(place));
-        // Without any offset a transaction would not be fenced.
-        let inbox = task.places.iter().find(|place| *place.topic == *self.settings.topics.inbox);
-        if let Some(inbox) = inbox {
-            let committed = restored.committed.get(inbox).copied().unwrap_or(0);
-            task.positions.entry(inbox.clone()).or_insert(committed);
-        }
+        self.input_events.extend(restored.events);
         task.reset_timers();
         let rows: u64 = restored.backlogs.values().map(|(rows, _)| rows).sum();
         self.outbox.load(restored.partition, restored.backlogs);
@@ -138,6 +160,7 @@ impl<L: Log> Shell<L> {
     ) -> Result<(), EngineError> {
         match error {
             RestoreFailure::Store(error) => Err(error.into()),
+            RestoreFailure::Mismatch(mismatch) => Err(EngineError::Mismatch(*mismatch)),
             RestoreFailure::Passing(text) => {
                 tracing::warn!(error = text, "restoring failed; trying again");
                 if self.epoch == Some(epoch) {
@@ -203,6 +226,9 @@ impl<L: Log> Shell<L> {
                     Input::Returned(_) => {}
                     other @ (Input::Assigned(_)
                     | Input::Revoked { .. }
+                    | Input::Identity(_)
+                    | Input::Owners(_)
+                    | Input::Identified { .. }
                     | Input::Restored { .. }
                     | Input::RestoreFailed { .. }
                     | Input::Ends(_)
@@ -256,19 +282,10 @@ impl<L: Log> Shell<L> {
     pub(super) fn reset(&mut self, outcomes: Vec<Attempted>) -> Result<(), EngineError> {
         self.transactions = None;
         self.orphans.extend(outcomes);
-        let epoch = self.log.hold();
-        self.epoch = Some(epoch);
-        for (number, task) in &mut self.tasks {
-            task.active = false;
-            task.held = true;
-            self.health.restoring(signed(*number), 0);
-        }
-        self.outbox.unload();
+        let epoch = self.hold();
         while !self.revoking.load(Ordering::SeqCst) && !self.stopping.load(Ordering::SeqCst) {
             self.health.heartbeat();
-            let opened = self.log.open_transactions();
-            // The group's offsets are known only once the producer's leftovers are aborted.
-            match opened.and_then(|opened| self.restart_foreign(epoch).map(|()| opened)) {
+            match self.log.open_transactions() {
                 Ok(transactions) => {
                     self.health.resume(&self.waiting_for_kafka());
                     self.transactions = Some(transactions);
@@ -288,60 +305,109 @@ impl<L: Log> Shell<L> {
         Ok(())
     }
 
-    /// Inputs that only forward go back to where the group stands.
-    fn restart_foreign(&self, epoch: u64) -> Result<(), LogError> {
-        if self.foreign.is_empty() {
-            return Ok(());
+    /// Stops all inputs, until their partitions are restored again.
+    fn hold(&mut self) -> u64 {
+        let epoch = self.log.hold();
+        self.epoch = Some(epoch);
+        for (number, task) in &mut self.tasks {
+            task.active = false;
+            task.held = true;
+            self.health.restoring(signed(*number), 0);
         }
-        let committed = self.log.offsets().committed(&self.foreign)?;
-        let from = |place: &Place| {
-            committed.get(place).map_or(From::Beginning, |offset| From::Offset(*offset))
-        };
-        let starts =
-            self.foreign.iter().map(|place| Start { place: place.clone(), from: from(place) });
-        self.log.start(epoch, starts.collect());
+        self.foreign_held = true;
+        self.outbox.unload();
+        epoch
+    }
+
+    /// Notes that topics may be other ones than those that are read.
+    pub(super) fn compare(&mut self, identity: &Identity) -> Result<(), EngineError> {
+        let topics = &self.settings.topics;
+        let differs =
+            |topic: &str| TopicId::differ(self.identity.topic(topic), identity.topic(topic));
+        if let (true, Some(theirs), Some(ours)) = (
+            differs(&topics.changelog),
+            self.identity.topic(&topics.changelog),
+            identity.topic(&topics.changelog),
+        ) {
+            let difference = Difference::Changelog(theirs.clone(), ours.clone());
+            let (holder, topic) = (Holder::Changelog, topics.changelog.clone());
+            return Err(EngineError::Mismatch(Mismatch::Foreign {
+                holder,
+                partition: 0,
+                difference,
+                topic,
+            }));
+        }
+        self.is_reread |= self.identity.topics.keys().any(|topic| differs(topic));
         Ok(())
     }
 
-    /// How many records of each input are not committed yet.
-    pub(super) fn lag(&self, ends: &[End]) {
+    /// Nobody else may write to the partitions of this group's changelog.
+    pub(super) fn compare_owners(&self, owners: &BTreeMap<i32, Owner>) -> Result<(), EngineError> {
+        let topic = &self.settings.topics.changelog;
+        for (number, task) in self.tasks.iter().filter(|(_, task)| task.active) {
+            let theirs = owners.get(&signed(*number));
+            if let (Some(theirs), Some(ours)) = (theirs, &task.owner) {
+                let (at, permissions) = ((Holder::Changelog, *number), Permissions::default());
+                if let Some(found) = Mismatch::find(at, theirs, ours, &permissions, topic)
+                    && !task.is_untidy
+                {
+                    return Err(EngineError::Mismatch(found));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Restores all partitions again: an input is another topic now.
+    pub(super) fn reread(&mut self) {
+        if std::mem::take(&mut self.is_reread) && self.epoch.is_some() {
+            let epoch = self.hold();
+            self.restore(epoch);
+        }
+    }
+
+    /// How many records of each input are not committed yet, and which were deleted before they were read.
+    pub(super) fn lag(&mut self, ends: &[End]) {
         for End { place, first, end, read_up } in ends {
-            let ours = |task: &&Task| task.places.contains(place);
-            let Some(task) = self.tasks.values().find(ours) else { continue };
-            let position = task.positions.get(place).unwrap_or(first).max(first);
-            let done = read_up.is_some_and(|read_up| *position >= read_up);
+            self.note_missed(place, *first);
+            let Some(task) = self.owner_of(place) else { continue };
+            let position = task.positions.get(place).copied().unwrap_or(*first).max(*first);
+            let done = read_up.is_some_and(|read_up| position >= read_up);
             let lag = if done { 0 } else { (end - position).max(0) };
             self.metrics.set_consumer_lag(&place.topic, place.partition, lag);
         }
     }
-}
 
-/// Where an input goes on. Group and state agree, unless somebody has moved the group's offsets, or Kafka has forgotten
-/// them: then the earlier one is right, since what was seen before is recognised, and what was not is not lost.
-///
-/// An input that was `held` stands behind records that were read and dropped, and so is always sent back.
-fn start_from(place: &Place, restored: &Restored, held: bool) -> From {
-    match (restored.committed.get(place), restored.positions.get(place)) {
-        (None, None) if held => From::Beginning,
-        (Some(offset), None) if held => From::Offset(*offset),
-        (_, None) => From::Here,
-        (None, Some(position)) => From::Offset(*position),
-        (Some(committed), Some(position)) if committed == position => {
-            if held {
-                From::Offset(*position)
-            } else {
-                From::Here
+    /// The offset of an input partition of ours up to which everything is committed.
+    pub(super) fn position(&self, place: &Place) -> Option<i64> {
+        self.owner_of(place)?.positions.get(place).copied()
+    }
+
+    /// The task that an input partition belongs to.
+    fn owner_of(&self, place: &Place) -> Option<&Task> {
+        let number = u32::try_from(place.partition).ok()?;
+        self.tasks.get(&number).filter(|task| task.places.contains(place))
+    }
+
+    /// Keeps the largest gap of each input until it is known where the input begins. Markers of transactions leave gaps too.
+    pub(super) fn note_gaps(&mut self, gaps: Vec<(Place, i64, i64)>) {
+        for (place, from, to) in gaps {
+            let known = self.gaps.entry(place).or_insert((from, to));
+            if to - from > known.1 - known.0 {
+                *known = (from, to);
             }
         }
-        (Some(committed), Some(position)) => {
-            tracing::warn!(
-                topic = place.topic.as_ref(),
-                partition = place.partition,
-                committed,
-                position,
-                "the group's offset is not the state's; going on from the earlier one"
-            );
-            From::Offset(*committed.min(position))
+    }
+
+    /// Offsets that were passed over and lie before the beginning of their input were deleted before they were read.
+    fn note_missed(&mut self, place: &Place, first: i64) {
+        let Some((from, to)) = self.gaps.remove(place) else { return };
+        let to = to.min(first);
+        if from < to {
+            let Place { topic, partition } = place.clone();
+            let change = InputChange::Missed { from, to };
+            self.input_events.push(InputEvent { topic, partition, change });
         }
     }
 }
@@ -356,6 +422,3 @@ impl<L: Log> Shell<L> {
         self.outbox.oldest().filter(|due| *due <= clock::now())
     }
 }
-
-#[cfg(test)]
-mod tests;

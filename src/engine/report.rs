@@ -4,6 +4,8 @@ use super::Shell;
 use super::ports::Log;
 use super::work::{Told, Work, shown};
 use crate::clock;
+use crate::codec::event::{InputChange, InputEvent};
+use crate::codec::row::TopicId;
 use crate::domain::{
     EndpointEvent, ErrorReason, Event, IgnoreReason, IgnoredRecord, PhononUuid, RecordKind, Source,
     WebhookName,
@@ -32,6 +34,7 @@ impl<L: Log> Shell<L> {
                     let (webhook, breaker) = (webhook.as_str(), shown(*state).0.as_str());
                     tracing::info!(webhook, breaker, "an endpoint's breaker has changed");
                 }
+                Told::Input(event) => self.tell_input(event),
                 Told::Forwarded(place) => {
                     self.metrics.source_record(&place.topic, SourceResult::Forwarded)
                 }
@@ -84,6 +87,36 @@ impl<L: Log> Shell<L> {
             | Event::CorrelationEnded
             | Event::MarkerKept { .. }
             | Event::MarkerExpired => {}
+        }
+    }
+
+    fn tell_input(&self, event: &InputEvent) {
+        let InputEvent { topic, partition, change } = event;
+        match change {
+            InputChange::Recreated { former, id, former_offset, offset } => {
+                self.metrics.input_recreated(topic);
+                tracing::warn!(
+                    topic = topic.as_ref(),
+                    partition,
+                    former_topic_id = former.as_str(),
+                    topic_id = id.as_ref().map(TopicId::as_str),
+                    former_offset,
+                    offset,
+                    "the input topic was deleted and created again; it is read from this offset on"
+                );
+            }
+            InputChange::Missed { from, to } => {
+                let records = to.saturating_sub(*from);
+                self.metrics.records_missed(topic, u64::try_from(records).unwrap_or(0));
+                tracing::error!(
+                    topic = topic.as_ref(),
+                    partition,
+                    from_offset = from,
+                    to_offset = to,
+                    records,
+                    "Kafka deleted records of the input before they were read; raise the topic's retention, or read faster"
+                );
+            }
         }
     }
 

@@ -1,14 +1,23 @@
 //! The restore of partitions, beside the engine: the changelog's rows go into the store by the same road that running
 //! takes.
 
+mod resume;
+
+pub(super) use resume::Resumption;
+
+use super::config::EngineSettings;
 use super::input::{Input, RestoreFailure, Restored};
 use super::mailbox::Mailbox;
+use super::ownership::{Holder, Mismatch};
 use super::ports::{Log, Offsets};
 use crate::clock;
-use crate::codec::row;
-use crate::log::{self, LogError, Place, Restoration, RestoreError, Step, Want};
+use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
+use crate::log::{
+    self, GroupOffset, Identity, LogError, Place, Restoration, RestoreError, Start, Step, Want,
+};
 use crate::store::{Batch, BulkLoad, Checkpoint, Derived, Loaded, Partition, RowKey, StoreError};
 use crate::telemetry::{Health, Metrics};
+use resume::{Known, resume};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,6 +31,7 @@ struct Target {
     partition: Partition,
     checkpoint: Checkpoint,
     places: Vec<Place>,
+    is_held: bool,
     load: Load,
     /// What a bulk load may hold in memory.
     bulk_bytes: usize,
@@ -42,12 +52,28 @@ struct Tail {
     pending: BTreeMap<Vec<u8>, Derived>,
 }
 
-type Wanted = Vec<(Partition, Vec<Place>)>;
+/// A partition that is to be restored.
+pub(super) struct Wanted {
+    pub(super) partition: Partition,
+    /// The input partitions that belong to it.
+    pub(super) places: Vec<Place>,
+    /// They stand behind records that were read and dropped.
+    pub(super) is_held: bool,
+}
+
+/// Input partitions that belong to no partition of ours and only forward.
+pub(super) struct Foreign {
+    pub(super) places: Vec<Place>,
+    /// They stand behind records that were read and dropped.
+    pub(super) is_held: bool,
+}
 
 /// What a restore is made of.
 pub(super) struct Parts {
     pub(super) epoch: u64,
-    pub(super) wanted: Wanted,
+    pub(super) wanted: Vec<Wanted>,
+    pub(super) foreign: Foreign,
+    pub(super) settings: EngineSettings,
     pub(super) mailbox: Arc<Mailbox<Input>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
@@ -56,19 +82,20 @@ pub(super) struct Parts {
 /// A restore, done step by step.
 pub(super) struct Restorer<L: Log> {
     /// What it is to be, until the first step.
-    begins: Option<(L::Changelog, Wanted)>,
+    begins: Option<(L::Changelog, Vec<Wanted>, Foreign)>,
     restoration: Option<Restoration<L::Changelog>>,
     rows: Rows<L::Offsets>,
 }
 
 impl<L: Log> Restorer<L> {
     pub(super) fn new(log: &L, parts: Parts) -> Result<Self, LogError> {
-        let Parts { epoch, wanted, mailbox, metrics, health } = parts;
+        let Parts { epoch, wanted, foreign, settings, mailbox, metrics, health } = parts;
         let (offsets, targets) = (log.offsets(), BTreeMap::new());
+        let identity = Arc::default();
         Ok(Self {
-            begins: Some((log.changelog()?, wanted)),
+            begins: Some((log.changelog()?, wanted, foreign)),
             restoration: None,
-            rows: Rows { epoch, offsets, mailbox, metrics, health, targets },
+            rows: Rows { epoch, offsets, identity, settings, mailbox, metrics, health, targets },
         })
     }
 
@@ -84,8 +111,9 @@ impl<L: Log> Restorer<L> {
     fn try_step(&mut self) -> Result<Step, RestoreFailure> {
         let Self { begins, restoration, rows } = self;
         let restoration = match (begins.take(), restoration) {
-            (Some((changelog, wanted)), slot) => {
-                let wants = rows.begin(wanted).map_err(RestoreFailure::Store)?;
+            (Some((changelog, wanted, foreign)), slot) => {
+                rows.identify(&foreign)?;
+                let wants = rows.begin(wanted)?;
                 slot.insert(Restoration::new(changelog, wants))
             }
             (None, Some(restoration)) => restoration,
@@ -108,6 +136,9 @@ impl From<LogError> for RestoreFailure {
 struct Rows<O> {
     epoch: u64,
     offsets: O,
+    /// The cluster and the topics as they are now.
+    identity: Arc<Identity>,
+    settings: EngineSettings,
     mailbox: Arc<Mailbox<Input>>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
@@ -115,23 +146,82 @@ struct Rows<O> {
 }
 
 impl<O: Offsets> Rows<O> {
-    fn begin(&mut self, wanted: Wanted) -> Result<Vec<Want>, StoreError> {
+    /// Learns what the inputs and the changelog are, and where inputs go on that only forward.
+    fn identify(&mut self, foreign: &Foreign) -> Result<(), RestoreFailure> {
+        if self.settings.is_identified {
+            let identity = self.offsets.identity(&self.settings.topics.identified())?;
+            self.identity = Arc::new(identity);
+        }
+        let committed = match foreign.places.as_slice() {
+            [] => BTreeMap::new(),
+            places => self.offsets.committed(places)?,
+        };
+        let (mut starts, mut events) = (Vec::new(), Vec::new());
+        for place in &foreign.places {
+            let known = Known {
+                committed: committed.get(place),
+                position: None,
+                topic: self.identity.topic(&place.topic),
+                is_held: foreign.is_held,
+            };
+            let begin = self.settings.permissions.begin;
+            let resumption = resume(place, known, begin, &self.offsets)?;
+            starts.push(Start { place: place.clone(), from: resumption.from });
+            events.extend(resumption.event);
+        }
+        let identity = self.identity.clone();
+        let input = Input::Identified { epoch: self.epoch, identity, starts, events };
+        self.mailbox.put_urgent(input);
+        Ok(())
+    }
+
+    fn begin(&mut self, wanted: Vec<Wanted>) -> Result<Vec<Want>, RestoreFailure> {
         let (now, bulk_bytes) = (clock::now(), BULK_BYTES / wanted.len().max(1));
         let mut wants = Vec::with_capacity(wanted.len());
-        for (partition, places) in wanted {
-            let number = i32::try_from(partition.number()).unwrap_or(i32::MAX);
-            let target = Target::new(partition, places, bulk_bytes)?;
-            let Checkpoint { next_offset, at, .. } = target.checkpoint;
-            let stale = next_offset > 0 && now.ms_since(at) > STORE_AGE_MAX_MS;
-            wants.push(Want { partition: number, checkpoint: next_offset, stale });
+        for wanted in wanted {
+            let stored = owner(&wanted.partition).map_err(RestoreFailure::Store)?;
+            let is_superseded = self.check_store(wanted.partition.number(), stored.as_ref())?;
+            let number = i32::try_from(wanted.partition.number()).unwrap_or(i32::MAX);
+            let target = Target::new(wanted, bulk_bytes).map_err(RestoreFailure::Store)?;
+            let Checkpoint { next_offset: checkpoint, at, .. } = target.checkpoint;
+            let is_stale = checkpoint > 0 && now.ms_since(at) > STORE_AGE_MAX_MS;
+            wants.push(Want { partition: number, checkpoint, is_stale, is_superseded });
             self.targets.insert(number, target);
         }
         Ok(wants)
     }
 
+    /// What this daemon's rows belong to.
+    fn ours(&self) -> Owner {
+        let EngineSettings { kafka, topics, partitions, .. } = &self.settings;
+        Owner {
+            cluster: self.identity.cluster.clone(),
+            group: kafka.group_id.as_str().into(),
+            changelog: self.identity.topic(&topics.changelog).cloned(),
+            partitions: *partitions,
+            replaces: None,
+            rebuilt_up_to: None,
+        }
+    }
+
+    /// Whether the store's partition is out of date because its changelog was replaced.
+    fn check_store(&self, partition: u32, stored: Option<&Owner>) -> Result<bool, RestoreFailure> {
+        let Some(stored) = stored else { return Ok(false) };
+        let ours = self.ours();
+        self.check((Holder::Store, partition), stored, &ours)?;
+        Ok(TopicId::differ(stored.changelog.as_ref(), ours.changelog.as_ref()))
+    }
+
+    fn check(&self, at: (Holder, u32), theirs: &Owner, ours: &Owner) -> Result<(), RestoreFailure> {
+        let (permissions, topic) = (&self.settings.permissions, &self.settings.topics.changelog);
+        let found = Mismatch::find(at, theirs, ours, permissions, topic);
+        found.map_or(Ok(()), |mismatch| Err(RestoreFailure::Mismatch(Box::new(mismatch))))
+    }
+
     fn take(&mut self, restored: log::Restored<'_>) -> Result<(), RestoreFailure> {
         match restored {
             log::Restored::Wipe(partition) => self.wipe(partition).map_err(RestoreFailure::Store),
+            log::Restored::Unlike(partition, low, high) => Err(self.unlike(partition, low, high)),
             log::Restored::Row { partition, offset, key, value } => {
                 match self.targets.get_mut(&partition) {
                     Some(target) => target.row(offset, key, value).map_err(RestoreFailure::Store),
@@ -151,7 +241,7 @@ impl<O: Offsets> Rows<O> {
         if target.checkpoint.next_offset > 0 {
             tracing::warn!(
                 partition,
-                "the store does not fit the changelog; restoring from the start"
+                "the store is out of date; the changelog restores the partition from its first row"
             );
         }
         target.load = Load::Bulk(BulkLoad::begin(target.partition.clone(), target.bulk_bytes)?);
@@ -159,31 +249,98 @@ impl<O: Offsets> Rows<O> {
         Ok(())
     }
 
+    /// Nothing of the store is given up before an operator has looked at it.
+    fn unlike(&self, partition: i32, low: i64, high: i64) -> RestoreFailure {
+        let checkpoint = self.targets.get(&partition).map_or(0, |it| it.checkpoint.next_offset);
+        let partition = u32::try_from(partition).unwrap_or(u32::MAX);
+        let topic = self.settings.topics.changelog.clone();
+        let mismatch = Mismatch::Range { partition, checkpoint, low, high, topic };
+        RestoreFailure::Mismatch(Box::new(mismatch))
+    }
+
     /// The partition's rows are durable before anybody acts on them.
     fn end(&mut self, number: i32, next_offset: i64) -> Result<(), RestoreFailure> {
         let Some(target) = self.targets.remove(&number) else { return Ok(()) };
         self.metrics.restored(target.records);
-        let committed = self.offsets.committed(&target.places)?;
-        let restored = target.finished(next_offset, committed).map_err(RestoreFailure::Store)?;
+        let (places, is_held) = (target.places.clone(), target.is_held);
+        let committed = self.offsets.committed(&places)?;
+        let mut restored = target.finished(next_offset).map_err(RestoreFailure::Store)?;
+        let former = restored.owner.take();
+        let owner = self.owner(&restored, former.as_ref(), &committed)?;
+        restored.is_untidy = former.as_ref() != Some(&owner);
+        restored.owner = Some(owner);
+        for place in &places {
+            let stood = restored.offsets.iter();
+            let mut stood =
+                stood.filter(|it| it.topic == place.topic && it.partition == place.partition);
+            let topic = self.identity.topic(&place.topic);
+            let known =
+                Known { committed: committed.get(place), position: stood.next(), topic, is_held };
+            let begin = self.settings.permissions.begin;
+            let resumption = resume(place, known, begin, &self.offsets)?;
+            restored.is_untidy |= known.position.is_some_and(|it| it.topic_id.as_ref() != topic);
+            restored.resume(place, resumption);
+        }
+        // Somebody else may read the others from now on, and the meta row would remember them as they were.
+        let is_ours = |it: &InputOffset| {
+            places.iter().any(|place| place.topic == it.topic && place.partition == it.partition)
+        };
+        restored.is_untidy |= !restored.offsets.iter().all(is_ours);
+        // Without any offset a transaction would not be fenced.
+        let inbox = places.iter().find(|place| *place.topic == *self.settings.topics.inbox);
+        if let Some(inbox) = inbox {
+            let committed = committed.get(inbox).map_or(0, |committed| committed.offset);
+            restored.positions.entry(inbox.clone()).or_insert(committed);
+        }
         self.mailbox
             .put_urgent(Input::Restored { epoch: self.epoch, restored: Box::new(restored) });
         Ok(())
     }
+
+    /// What the partition's rows belong to from now on, unless they are somebody else's.
+    fn owner(
+        &self,
+        restored: &Restored,
+        former: Option<&Owner>,
+        committed: &BTreeMap<Place, GroupOffset>,
+    ) -> Result<Owner, RestoreFailure> {
+        let (partition, mut ours) = (restored.partition, self.ours());
+        if let Some(former) = former {
+            self.check((Holder::Changelog, partition), former, &ours)?;
+            ours.replaces.clone_from(&former.replaces);
+        }
+        let mut changelogs = committed.values().filter_map(|it| it.changelog.clone());
+        match changelogs.next() {
+            Some(theirs) if !restored.has_rows && !self.settings.permissions.accepts_loss => {
+                let topic = self.settings.topics.changelog.clone();
+                let mismatch = Mismatch::Empty { partition, theirs, topic };
+                Err(RestoreFailure::Mismatch(Box::new(mismatch)))
+            }
+            _ => Ok(ours),
+        }
+    }
+}
+
+/// What the rows of a store's partition belong to, as far as it is known.
+fn owner(partition: &Partition) -> Result<Option<Owner>, StoreError> {
+    Ok(meta(partition)?.and_then(|meta| meta.owner))
+}
+
+fn meta(partition: &Partition) -> Result<Option<Meta>, StoreError> {
+    let unreadable = |error| StoreError::unreadable(partition.number(), "the meta row", &error);
+    partition.meta()?.map(|bytes| row::decode_meta(&bytes).map_err(unreadable)).transpose()
 }
 
 impl Target {
-    fn new(
-        partition: Partition,
-        places: Vec<Place>,
-        bulk_bytes: usize,
-    ) -> Result<Self, StoreError> {
+    fn new(wanted: Wanted, bulk_bytes: usize) -> Result<Self, StoreError> {
+        let Wanted { partition, places, is_held } = wanted;
         let checkpoint = partition.checkpoint()?;
         let load = if checkpoint.next_offset > 0 {
             Load::Tail(Tail { batch: partition.batch(0), pending: BTreeMap::new() })
         } else {
             Load::Bulk(BulkLoad::begin(partition.clone(), bulk_bytes)?)
         };
-        Ok(Self { partition, checkpoint, places, load, bulk_bytes, records: 0 })
+        Ok(Self { partition, checkpoint, places, is_held, load, bulk_bytes, records: 0 })
     }
 
     fn row(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
@@ -209,11 +366,7 @@ impl Target {
     }
 
     /// The partition's rows are durable before anybody acts on them.
-    fn finished(
-        self,
-        next_offset: i64,
-        committed: BTreeMap<Place, i64>,
-    ) -> Result<Restored, StoreError> {
+    fn finished(self, next_offset: i64) -> Result<Restored, StoreError> {
         let Self { partition, mut checkpoint, load, records, .. } = self;
         let (checkpoint, backlogs) = match load {
             Load::Bulk(load) => {
@@ -229,22 +382,21 @@ impl Target {
                 (checkpoint, partition.backlogs()?)
             }
         };
-        let number = partition.number();
-        let unreadable = |error| StoreError::unreadable(number, "the meta row", &error);
-        let meta = partition.meta()?;
-        let meta = meta.map(|bytes| row::decode_meta(&bytes).map_err(unreadable)).transpose()?;
-        let offsets = meta.into_iter().flat_map(|meta| meta.offsets);
+        let meta = meta(&partition)?;
+        let has_rows = meta.is_some();
+        let Meta { offsets, owner, .. } = meta.unwrap_or_default();
         Ok(Restored {
-            partition: number,
+            partition: partition.number(),
             checkpoint,
             backlogs,
             endpoints: partition.endpoints()?,
-            positions: offsets
-                .map(|(topic, partition, offset)| {
-                    (Place { topic: topic.into(), partition }, offset)
-                })
-                .collect(),
-            committed,
+            has_rows,
+            offsets,
+            owner,
+            is_untidy: false,
+            positions: BTreeMap::new(),
+            starts: Vec::new(),
+            events: Vec::new(),
             records,
         })
     }

@@ -1,5 +1,6 @@
 //! One partition's worth of work: its state, its outbox, its timers.
 
+use crate::codec::row::Owner;
 use crate::domain::{PhononUuid, State, Timestamp};
 use crate::log::Place;
 use crate::store::{Backlogs, Checkpoint, Partition, StoreError, WriteBack};
@@ -16,8 +17,10 @@ pub(super) struct Task {
     pub(super) active: bool,
     /// Its inputs were stopped after records that nobody committed.
     pub(super) held: bool,
-    /// Its meta row has the offsets of inputs that do not belong to it any more.
+    /// Its meta row is to be written though nothing has happened: it names something that has changed.
     pub(super) is_untidy: bool,
+    /// What its rows belong to.
+    pub(super) owner: Option<Owner>,
     /// When the next timer is due.
     pub(super) next_timer: Option<Timestamp>,
     /// There is no timer before it.
@@ -39,6 +42,7 @@ impl Task {
             active: false,
             held: false,
             is_untidy: false,
+            owner: None,
             next_timer: Some(Timestamp::from_ms(0)),
             timers_from: Timestamp::from_ms(0),
         }

@@ -1,11 +1,12 @@
 //! A batch: what was decided and is not committed. Nothing of it is written before it is committed as a whole.
 
 mod endpoints;
+mod inputs;
 
 pub(super) use endpoints::shown;
 
 use super::outbox::Doomed;
-use crate::codec::event::{self, EventContext, RequestView};
+use crate::codec::event::{self, EventContext, InputEvent, RequestView};
 use crate::codec::row::{self, Meta};
 use crate::delivery::{Attempted, BreakerState, Endpoint};
 use crate::domain::{
@@ -78,6 +79,8 @@ pub(super) enum Told {
     Endpoint(WebhookName, EndpointEvent),
     /// A breaker changed.
     Breaker(WebhookName, BreakerState),
+    /// What happened to an input partition.
+    Input(InputEvent),
 }
 
 /// The batch.
@@ -164,11 +167,12 @@ impl Work {
         })
     }
 
-    /// Notes that a record was read.
-    pub(super) fn read(&mut self, record: &Record) {
+    /// Notes that a record was read. Returns the offset that was to come, if the batch has read of the partition before.
+    pub(super) fn read(&mut self, record: &Record) -> Option<i64> {
+        let next = record.offset + 1;
         match self.offsets.get_mut(&record.place) {
-            Some(offset) => *offset = record.offset + 1,
-            None => drop(self.offsets.insert(record.place.clone(), record.offset + 1)),
+            Some(offset) => Some(std::mem::replace(offset, next)),
+            None => self.offsets.insert(record.place.clone(), next),
         }
     }
 

@@ -206,6 +206,22 @@ impl Cluster {
         Ok(Self { client })
     }
 
+    pub(super) fn client(&self) -> &Observer {
+        &self.client
+    }
+
+    /// How many members the consumer group has; none, if there is no such group.
+    ///
+    /// # Errors
+    /// When Kafka can't be reached within `timeout`.
+    pub fn members(&self, group: &str, timeout: Duration) -> Result<usize, LogError> {
+        let groups =
+            self.client.client().fetch_group_list(Some(group), timeout).map_err(
+                LogError::request(format!("the members of group {group} can't be read")),
+            )?;
+        Ok(groups.groups().iter().map(|group| group.members().len()).sum())
+    }
+
     /// The partition counts of all topics.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! What rust-rdkafka has no way to say, or says too slowly, through librdkafka's own functions.
 //!
-//! This is the one module with unsafe code. For the group's word in a transaction, rust-rdkafka hides the generation of the
+//! For the group's word in a transaction, rust-rdkafka hides the generation of the
 //! group's metadata, and with a generation below 0 the broker accepts offsets from a member that was never, or is no longer,
 //! in the group: unfenced. So metadata are fetched, checked and handed over in one go.
 #![expect(

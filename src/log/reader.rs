@@ -6,11 +6,14 @@ mod merge;
 mod offsets;
 mod position;
 mod queues;
+mod watch;
 
 use super::client::{self, LogError};
+use super::describe::Identity;
 use super::record::{Place, Reading, Record, Topics};
 use super::registry::{Registry, SchemaAnswer};
 use super::settings::KafkaSettings;
+use crate::codec::row::Owner;
 use crate::codec::source::Decoder;
 use callbacks::Context;
 use gate::Gate;
@@ -28,6 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use watch::Watched;
 
 const BATCH_RECORDS_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -58,6 +62,10 @@ pub enum LogEvent {
     },
     /// How far partitions go, as far as is known.
     Ends(Vec<End>),
+    /// The ids of the cluster and of the topics; first of all, and whenever they have changed.
+    Identity(Identity),
+    /// What the rows of the changelog's partitions belong to.
+    Owners(BTreeMap<i32, Owner>),
     /// No broker is connected any more, or one is again.
     Away(bool),
     /// The consumer can't go on.
@@ -171,6 +179,21 @@ impl ReaderHandle {
     }
 }
 
+/// The changelog whose owner is looked at now and then.
+#[derive(Clone, Copy)]
+pub struct WatchedChangelog<'a> {
+    /// Its topic.
+    pub topic: &'a str,
+    /// The key of its meta rows.
+    pub meta_key: &'static [u8],
+}
+
+fn spawned(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LogError> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    let what = |error: std::io::Error| format!("the thread can't be started: {error}");
+    thread.map_err(|error| LogError::Topic { topic: name.to_owned(), what: what(error) })
+}
+
 /// A record that waits for its schema, in a partition that is paused for it.
 struct Held {
     schema: u32,
@@ -206,6 +229,7 @@ impl Reader {
         settings: &KafkaSettings,
         topics: Topics,
         registry: Option<Registry>,
+        watched: Option<WatchedChangelog<'_>>,
         sink: Sink,
     ) -> Result<ReaderHandle, LogError> {
         let epoch = Arc::new(AtomicU64::new(0));
@@ -223,6 +247,17 @@ impl Reader {
         consumer
             .subscribe(&names)
             .map_err(LogError::request("the topics can't be subscribed to"))?;
+        if let Some(changelog) = watched {
+            let inputs = topics.roles.keys().map(ToString::to_string);
+            let watched = Watched {
+                settings: settings.clone(),
+                topics: inputs.chain([changelog.topic.to_owned()]).collect(),
+                changelog: changelog.topic.to_owned(),
+                meta_key: changelog.meta_key,
+            };
+            let (consumer, sink) = (Arc::downgrade(&consumer), sink.clone());
+            spawned("topics", move || watch::watch(&consumer, &watched, &sink))?;
+        }
         let (control, commands) = channel();
         let (answer, answers) = channel();
         let gate = Arc::new(Gate::new());
@@ -244,12 +279,7 @@ impl Reader {
             held: BTreeMap::new(),
             starting: Vec::new(),
         };
-        let thread =
-            std::thread::Builder::new().name("reader".to_owned()).spawn(move || reader.run());
-        let thread = thread.map_err(|error| LogError::Topic {
-            topic: names_of(&consumer),
-            what: error.to_string(),
-        })?;
+        let thread = spawned("reader", move || reader.run())?;
         Ok(ReaderHandle { consumer, control, epoch, gate, thread: Some(thread) })
     }
 
@@ -484,9 +514,4 @@ pub(super) fn list<'a>(places: impl IntoIterator<Item = &'a Place>) -> TopicPart
         list.add_partition(&place.topic, place.partition);
     }
     list
-}
-
-fn names_of(consumer: &BaseConsumer<Context>) -> String {
-    let topics = consumer.subscription().unwrap_or_default();
-    topics.elements().iter().map(|topic| topic.topic().to_owned()).collect::<Vec<_>>().join(", ")
 }

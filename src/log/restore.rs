@@ -22,13 +22,17 @@ pub struct Want {
     /// What the store has: everything below this offset.
     pub checkpoint: i64,
     /// The store is too old to be continued.
-    pub stale: bool,
+    pub is_stale: bool,
+    /// The store belongs to a changelog that this one was rebuilt from.
+    pub is_superseded: bool,
 }
 
 /// What the restore tells its caller, partition by partition.
 pub enum Restored<'a> {
-    /// Forget what is there: it is not a beginning of the changelog.
+    /// Forget what is there: rows that the changelog has deleted may still be in it.
     Wipe(i32),
+    /// What is there is no beginning of the changelog, which has offsets from the first up to the second number only.
+    Unlike(i32, i64, i64),
     /// A row; no value: it is gone.
     Row {
         /// Which partition.
@@ -192,12 +196,18 @@ impl<C: Changelog> Restoration<C> {
         take: &mut dyn FnMut(Restored<'_>) -> Result<(), E>,
     ) -> Result<(), RestoreError<E>> {
         for (want, low, high) in std::mem::take(&mut self.known) {
-            let sound =
-                !want.stale && (want.checkpoint == 0 || (low..=high).contains(&want.checkpoint));
-            let from = if sound { want.checkpoint.max(low) } else { low };
-            if !sound {
+            if want.checkpoint > 0
+                && !want.is_superseded
+                && !(low..=high).contains(&want.checkpoint)
+            {
+                let unlike = Restored::Unlike(want.partition, low, high);
+                take(unlike).map_err(RestoreError::Store)?;
+            }
+            let is_wiped = want.is_stale || want.is_superseded;
+            if is_wiped {
                 take(Restored::Wipe(want.partition)).map_err(RestoreError::Store)?;
             }
+            let from = if is_wiped { low } else { want.checkpoint.max(low) };
             if from >= high {
                 take(Restored::End(want.partition, high)).map_err(RestoreError::Store)?;
             } else {

@@ -51,6 +51,13 @@ pub struct TopicNames {
 }
 
 impl TopicNames {
+    /// The topics whose offsets or rows the state depends on.
+    #[must_use]
+    pub fn identified(&self) -> Vec<&str> {
+        let sources = self.sources().map(|(name, _)| name.as_str());
+        sources.chain([self.inbox.as_str(), self.changelog.as_str()]).collect()
+    }
+
     /// The topics of source events, with what each holds.
     pub fn sources(&self) -> impl Iterator<Item = (&String, RecordKind)> {
         let kinds = [

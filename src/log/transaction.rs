@@ -2,6 +2,7 @@
 
 use super::client::{self, LogError};
 use super::group::{self, NativeError, OffsetsError};
+use super::position::GroupOffset;
 use super::reader::ReaderHandle;
 use super::record::Place;
 use super::report;
@@ -216,13 +217,9 @@ impl Transactions {
     pub fn offsets<'a>(
         &self,
         reader: &ReaderHandle,
-        offsets: impl IntoIterator<Item = (&'a Place, i64)>,
+        offsets: impl IntoIterator<Item = (&'a Place, &'a GroupOffset)>,
     ) -> Result<(), TransactionError> {
-        let mut list = TopicPartitionList::new();
-        for (place, offset) in offsets {
-            list.add_partition_offset(&place.topic, place.partition, Offset::Offset(offset))
-                .map_err(|error| fault("offsets", &error))?;
-        }
+        let list = positions(offsets).map_err(|error| fault("offsets", &error))?;
         if list.count() == 0 {
             return Ok(());
         }
@@ -307,6 +304,19 @@ impl Transactions {
     pub fn abort(&self) -> Result<(), TransactionError> {
         self.producer.abort_transaction(CALL_TIMEOUT).map_err(|error| fault("abort", &error))
     }
+}
+
+/// The offsets as librdkafka wants them, with what they belong to.
+pub(super) fn positions<'a>(
+    offsets: impl IntoIterator<Item = (&'a Place, &'a GroupOffset)>,
+) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    for (place, offset) in offsets {
+        let mut element = list.add_partition(&place.topic, place.partition);
+        element.set_offset(Offset::Offset(offset.offset))?;
+        element.set_metadata(offset.metadata());
+    }
+    Ok(list)
 }
 
 fn fault(call: &'static str, error: &KafkaError) -> TransactionError {

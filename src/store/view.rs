@@ -4,7 +4,7 @@
 //! and checkpoint together.
 
 use super::family::failed;
-use super::{Db, StoreError, family_name, partition_options};
+use super::{Db, StoreError, family_name, family_number, partition_options};
 use rocksdb::{Cache, ColumnFamilyDescriptor, IteratorMode, ReadOptions};
 use std::path::Path;
 
@@ -49,8 +49,7 @@ impl StoreView {
         let mut database = options.clone();
         database.set_max_open_files(OPEN_FILES_MAX);
         let names = Db::list_cf(&database, directory)?;
-        let number = |name: &String| name.strip_prefix(&family_name_prefix())?.parse().ok();
-        let partitions = names.iter().filter_map(number).collect();
+        let partitions = names.iter().filter_map(|name| family_number(name)).collect();
         let families =
             names.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
         let db = Db::open_cf_descriptors_read_only(&database, directory, families, false)?;
@@ -82,8 +81,4 @@ impl StoreView {
         }
         Ok(())
     }
-}
-
-fn family_name_prefix() -> String {
-    family_name(0).trim_end_matches('0').to_owned()
 }

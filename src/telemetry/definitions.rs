@@ -66,6 +66,10 @@ definitions! {
     READY: Gauge "ringback_ready" [] = "1 while /readyz says so, else 0.";
     SOURCE_RECORDS: Counter "ringback_source_records_total" ["topic", "result"]
         = "Records read from the input topics, by what became of them.";
+    RECORDS_MISSED: Counter "ringback_source_records_missed_total" ["topic"]
+        = "Offsets of input topics that Kafka deleted before they were read.";
+    INPUTS_RECREATED: Counter "ringback_inputs_recreated_total" ["topic"]
+        = "Partitions of input topics that were deleted and created again, and are read anew.";
     REPORTS_IGNORED: Counter "ringback_reports_ignored_total" ["reason"]
         = "Source records, flow complete or delivery report, that changed nothing, by reason.";
     UNKNOWN_STATUSES: Counter "ringback_unknown_statuses_total" []

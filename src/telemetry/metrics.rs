@@ -30,6 +30,8 @@ pub struct Metrics {
     ready: IntGauge,
     source_topics: Vec<(String, Family<SourceResult, IntCounter>)>,
     source_records: IntCounterVec,
+    records_missed: IntCounterVec,
+    inputs_recreated: IntCounterVec,
     reports_ignored: Family<IgnoreReason, IntCounter>,
     unknown_statuses: IntCounter,
     report_timeouts: IntCounter,
@@ -80,6 +82,8 @@ impl Metrics {
         let metrics = Self {
             ready: make.gauge(&define::READY),
             source_topics: topics.iter().map(of_topic).collect(),
+            records_missed: make.counter_vec(&define::RECORDS_MISSED),
+            inputs_recreated: make.counter_vec(&define::INPUTS_RECREATED),
             reports_ignored: make.counters(&define::REPORTS_IGNORED),
             unknown_statuses: make.counter(&define::UNKNOWN_STATUSES),
             report_timeouts: make.counter(&define::REPORT_TIMEOUTS),
@@ -127,6 +131,16 @@ impl Metrics {
                 self.source_records.with_label_values(&[OTHER_TOPIC, result.as_str()]).inc_by(count)
             }
         }
+    }
+
+    /// Kafka deleted so many records of `topic` before they were read.
+    pub fn records_missed(&self, topic: &str, records: u64) {
+        self.records_missed.with_label_values(&[topic]).inc_by(records);
+    }
+
+    /// A partition of `topic` is read anew, since the topic is another one.
+    pub fn input_recreated(&self, topic: &str) {
+        self.inputs_recreated.with_label_values(&[topic]).inc();
     }
 
     /// A source record, of either kind, changed nothing.

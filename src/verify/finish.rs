@@ -64,8 +64,9 @@ impl Evidence {
     fn offsets(&mut self) {
         let topic = &self.layout.changelog.name;
         for (partition, (stands, meta)) in &self.metas {
-            for (name, number, offset) in &meta.offsets {
-                let Some(which) = self.ledgers.find(name, *number) else { continue };
+            for input in &meta.offsets {
+                let (number, offset) = (&input.partition, &input.next_offset);
+                let Some(which) = self.ledgers.find(&input.topic, *number) else { continue };
                 let Some((before, after)) = self.ledgers.committed(which) else { continue };
                 // A row beyond the end was written after the offsets were taken.
                 let early = *stands < self.layout.changelog_end(*partition);

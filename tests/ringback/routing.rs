@@ -103,7 +103,7 @@ fn an_input_that_is_configured_no_more_leaves_no_offset_behind() {
         let left = changelog::left(&stage.kafka.read(&stage.topic("changelog")));
         let meta = left.get(&(0, b"m".to_vec())).expect("a meta row").clone();
         let meta = ringback::codec::row::decode_meta(&meta.into()).expect("it is one");
-        meta.offsets.iter().any(|(topic, _, offset)| *topic == other && *offset > 0)
+        meta.offsets.iter().any(|input| *input.topic == *other && input.next_offset > 0)
     };
     wait_until("the offset is committed", PATIENCE, || remembered(&stage).then_some(()));
     daemon.stop();

@@ -212,6 +212,6 @@ impl Reader<'_> {
 /// The first offset that was not taken into account.
 fn taken(meta: &Meta, topic: &str, partition: i32) -> i64 {
     let mut offsets = meta.offsets.iter();
-    let of = offsets.find(|(name, number, _)| name == topic && *number == partition);
-    of.map_or(0, |(_, _, offset)| *offset)
+    let of = offsets.find(|input| *input.topic == *topic && input.partition == partition);
+    of.map_or(0, |input| input.next_offset)
 }

@@ -1,6 +1,6 @@
 //! Rows read back. Lengths are checked against what is there before anything is allocated for them.
 
-use super::{Meta, RowError};
+use super::{InputOffset, Meta, Owner, RowError, TopicId};
 use crate::domain::{
     AccountId, BodyKind, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause,
     Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, IgnoreReason,
@@ -168,10 +168,30 @@ pub(super) fn state(datum: &mut Datum<'_>) -> Result<State> {
 }
 
 pub(super) fn meta(datum: &mut Datum<'_>) -> Result<Meta> {
+    let topic_id = |datum: &mut Datum<'_>| datum.text().map(TopicId::from);
     let offset = |datum: &mut Datum<'_>| {
-        Ok((datum.text()?.to_owned(), datum.int("partition")?, datum.long()?))
+        Ok(InputOffset {
+            topic: datum.text()?.into(),
+            partition: datum.int("partition")?,
+            next_offset: datum.long()?,
+            topic_id: datum.optional(topic_id)?,
+        })
     };
-    Ok(Meta { offsets: datum.array(offset)?, committed_at: datum.time()? })
+    let owner = |datum: &mut Datum<'_>| {
+        Ok(Owner {
+            cluster: datum.optional(|datum| datum.text().map(Into::into))?,
+            group: datum.text()?.into(),
+            changelog: datum.optional(topic_id)?,
+            partitions: datum.int("partitions")?,
+            replaces: datum.optional(topic_id)?,
+            rebuilt_up_to: datum.optional(|datum| datum.text().map(Into::into))?,
+        })
+    };
+    Ok(Meta {
+        offsets: datum.array(offset)?,
+        committed_at: datum.time()?,
+        owner: datum.optional(owner)?,
+    })
 }
 
 pub(super) fn endpoint(datum: &mut Datum<'_>) -> Result<EndpointState> {

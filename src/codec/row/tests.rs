@@ -3,7 +3,10 @@
 mod size;
 
 use super::{ENDPOINT, ENDPOINT_SCHEMA, META_SCHEMA, STATE_SCHEMA, migrate};
-use super::{META, Meta, RowError, STATE, decode_meta, decode_state, encode_meta, encode_state};
+use super::{
+    InputOffset, META, Meta, Owner, RowError, STATE, TopicId, decode_meta, decode_state,
+    encode_meta, encode_state,
+};
 use super::{decode_endpoint, encode_endpoint};
 use crate::codec::schema::Known;
 use crate::domain::{
@@ -188,9 +191,32 @@ fn a_row_of_a_retired_schema_is_brought_to_the_current_one() {
     let datum = [10, 2, 2, 2, b't', 18, 2, b'x', 0];
     let migrated = migrate(&datum, &old, schema(&META_SCHEMA)).unwrap();
     let row = Bytes::from([&[0xc3, 1][..], &META, &migrated].concat());
-    let meta = Meta { offsets: vec![("t".into(), 1, 9)], committed_at: Timestamp::from_ms(5) };
+    let offsets = vec![input("t", 1, 9, None)];
+    let meta = Meta { offsets, committed_at: Timestamp::from_ms(5), owner: None };
     assert_eq!(decode_meta(&row).unwrap(), meta);
     assert!(migrate(&datum[..3], &old, schema(&META_SCHEMA)).is_err());
+}
+
+fn input(topic: &str, partition: i32, next_offset: i64, id: Option<&str>) -> InputOffset {
+    InputOffset { topic: topic.into(), partition, next_offset, topic_id: id.map(TopicId::from) }
+}
+
+prop_compose! {
+    fn owner()(
+        cluster in of("[a-z]{0,9}"), group in "[a-z]{0,9}", changelog in of("[a-z]{0,9}"),
+        partitions in 0..=u32::try_from(i32::MAX).unwrap(), replaces in of("[a-z]{0,9}"),
+        rebuilt in of("[a-z]{0,9}"),
+    ) -> Owner {
+        let id = |id: Option<String>| id.as_deref().map(TopicId::from);
+        Owner {
+            cluster: cluster.map(Into::into),
+            group: group.into(),
+            changelog: id(changelog),
+            partitions,
+            replaces: id(replaces),
+            rebuilt_up_to: rebuilt.map(Into::into),
+        }
+    }
 }
 
 prop_compose! {
@@ -331,9 +357,16 @@ proptest! {
 
     #[test]
     fn every_meta_row_round_trips_and_the_library_agrees(
-        offsets in vec(("[a-z]{0,9}", any::<i32>(), any::<i64>()), 0..9), at in time(),
+        offsets in vec(
+            ("[a-z]{0,9}", any::<i32>(), any::<i64>(), of("[a-z]{0,9}")).prop_map(
+                |(topic, partition, offset, id)| input(&topic, partition, offset, id.as_deref())
+            ),
+            0..9,
+        ),
+        at in time(),
+        owner in of(owner()),
     ) {
-        let meta = Meta { offsets, committed_at: at };
+        let meta = Meta { offsets, committed_at: at, owner };
         let row = meta_row(&meta);
         prop_assert_eq!(&decode_meta(&row).unwrap(), &meta);
         let (_, again) = through_library(&row, &schema(&META_SCHEMA).schema);

@@ -1,6 +1,6 @@
 //! Rows as Avro, field by field in the order of the schema. Enumerations and unions are numbered as the schema lists them.
 
-use super::Meta;
+use super::{InputOffset, Meta, Owner, TopicId};
 use crate::domain::{
     BodyKind, Collected, Collection, Correlation, Delivery, DisableCause, Disabled, Due,
     EndpointState, ErrorReason, Facts, Flow, FlowIdentity, IgnoreReason, Mapped, Outcome, Phase,
@@ -41,13 +41,24 @@ pub(super) fn state(state: &State, out: &mut Vec<u8>) {
 }
 
 pub(super) fn meta(meta: &Meta, out: &mut Vec<u8>) {
-    let offset = |(topic, partition, next): &(String, i32, i64), out: &mut Vec<u8>| {
-        bytes(topic.as_bytes(), out);
-        long(i64::from(*partition), out);
-        long(*next, out);
+    let topic_id = |id: &TopicId, out: &mut Vec<u8>| bytes(id.as_str().as_bytes(), out);
+    let offset = |input: &InputOffset, out: &mut Vec<u8>| {
+        bytes(input.topic.as_bytes(), out);
+        long(i64::from(input.partition), out);
+        long(input.next_offset, out);
+        optional(input.topic_id.as_ref(), topic_id, out);
+    };
+    let owner = |owner: &Owner, out: &mut Vec<u8>| {
+        optional(owner.cluster.as_ref(), |id, out| bytes(id.as_bytes(), out), out);
+        bytes(owner.group.as_bytes(), out);
+        optional(owner.changelog.as_ref(), topic_id, out);
+        long(i64::from(owner.partitions), out);
+        optional(owner.replaces.as_ref(), topic_id, out);
+        optional(owner.rebuilt_up_to.as_ref(), |uuid, out| bytes(uuid.as_bytes(), out), out);
     };
     array(&meta.offsets, offset, out);
     time(meta.committed_at, out);
+    optional(meta.owner.as_ref(), owner, out);
 }
 
 pub(super) fn endpoint(endpoint: &EndpointState, out: &mut Vec<u8>) {

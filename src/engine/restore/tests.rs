@@ -5,7 +5,7 @@ mod fixture;
 mod rows;
 mod shown;
 
-use super::{BULK_BYTES, Restored, Target};
+use super::{BULK_BYTES, Restored, Target, Wanted};
 use crate::codec::row::{self, RowError};
 use crate::domain::{PhononUuid, Timestamp};
 use crate::store::{Checkpoint, DueKey, Partition, RowKey, Store, StoreError, WriteBack};
@@ -18,7 +18,10 @@ use std::path::Path;
 fn target(directory: &Path) -> (Store, Target) {
     let store = Store::open(directory).unwrap();
     let partition = store.partition(0).unwrap();
-    (store, Target::new(partition, Vec::new(), BULK_BYTES).unwrap())
+    (
+        store,
+        Target::new(Wanted { partition, places: Vec::new(), is_held: false }, BULK_BYTES).unwrap(),
+    )
 }
 
 /// Takes the changes as the restore does; the first stands at `offset`.
@@ -64,7 +67,7 @@ fn content(partition: &Partition, restored: &Restored, keys: &BTreeSet<Vec<u8>>)
 
 fn finished(target: Target, changes: &[Change], next_offset: i64) -> Vec<String> {
     let partition = target.partition.clone();
-    let restored = target.finished(next_offset, BTreeMap::new()).unwrap();
+    let restored = target.finished(next_offset).unwrap();
     assert_eq!(restored.checkpoint.next_offset, next_offset);
     content(&partition, &restored, &changes.iter().map(|change| change.key.clone()).collect())
 }
@@ -156,7 +159,7 @@ fn a_restore_that_is_killed_goes_on_where_its_rows_end() {
     let directory = tempfile::tempdir().unwrap();
     let (store, mut first) = target(directory.path());
     take(&mut first, 0, &changes[..known]).unwrap();
-    let _ = first.finished(signed(known), BTreeMap::new()).unwrap();
+    let _ = first.finished(signed(known)).unwrap();
     drop(store);
     let (store, mut killed) = target(directory.path());
     take(&mut killed, signed(known), &changes[known..]).unwrap();
@@ -179,7 +182,7 @@ fn a_restore_in_two_parts_gives_the_same() {
             // The meta row comes before every cut, as it does in a commit.
             let (store, mut first) = target(directory.path());
             take(&mut first, 0, before).unwrap();
-            let _ = first.finished(signed(cut), BTreeMap::new()).unwrap();
+            let _ = first.finished(signed(cut)).unwrap();
             drop(store);
             let (_store, mut second) = target(directory.path());
             assert_eq!(second.checkpoint.next_offset, signed(cut));
@@ -205,7 +208,7 @@ fn refusals(key: &[u8], value: &[u8]) -> [String; 2] {
         let (store, mut target) = target(directory.path());
         let next = target.checkpoint.next_offset;
         let taken = take(&mut target, next, &changes[usize::try_from(next).unwrap()..]);
-        let end = taken.and_then(|()| target.finished(offset + 1, BTreeMap::new()).map(|_| ()));
+        let end = taken.and_then(|()| target.finished(offset + 1).map(|_| ()));
         let error = end.expect_err("a newer version's record is refused");
         // The store says that it holds the record only where it does so as it came, which the newer version can read; what
         // indexes are made of is read before.
@@ -259,7 +262,7 @@ fn a_damaged_row_is_not_taken_for_a_newer_one() {
     let directory = tempfile::tempdir().unwrap();
     let (_store, mut target) = target(directory.path());
     target.row(0, b"su", Some(&cut)).unwrap();
-    let Err(error) = target.finished(1, BTreeMap::new()) else { panic!("it is damaged") };
+    let Err(error) = target.finished(1) else { panic!("it is damaged") };
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
 }
 
@@ -273,7 +276,7 @@ fn a_new_fixture_is_written() {
     {
         let (_store, mut target) = target(directory.path());
         take(&mut target, 0, &changes[..split]).unwrap();
-        let _ = target.finished(signed(split), BTreeMap::new()).unwrap();
+        let _ = target.finished(signed(split)).unwrap();
     }
     let expected = restored_from_nothing(&changes);
     fixture::write(&version, &changes, &expected, directory.path());

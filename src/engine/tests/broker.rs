@@ -1,8 +1,10 @@
 //! A Kafka in memory: logs, transactions with their markers, and compaction.
 
-use crate::log::Place;
+use crate::codec::row::TopicId;
+use crate::log::{GroupOffset, Identity, Place};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// One record, or a transaction's marker.
 #[derive(Clone, Debug)]
@@ -42,7 +44,7 @@ struct Open {
     transaction: usize,
     since_ms: u64,
     touched: BTreeSet<Place>,
-    offsets: BTreeMap<Place, i64>,
+    offsets: BTreeMap<Place, GroupOffset>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -62,7 +64,9 @@ pub(super) struct Broker {
     fates: Vec<Fate>,
     producers: BTreeMap<String, Producer>,
     /// What the group committed.
-    pub(super) offsets: BTreeMap<Place, i64>,
+    pub(super) offsets: BTreeMap<Place, GroupOffset>,
+    /// How often a topic of this name was created.
+    pub(super) creations: BTreeMap<Arc<str>, u64>,
     /// How often anything has changed that a member of the group can see.
     pub(super) changes: u64,
 }
@@ -72,8 +76,20 @@ pub(super) const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
 
 impl Broker {
     pub(super) fn create(&mut self, topic: &str, partitions: u32) {
+        *self.creations.entry(topic.into()).or_default() += 1;
         for partition in 0..partitions.cast_signed() {
             self.partitions.entry(Place { topic: topic.into(), partition }).or_default();
+        }
+    }
+
+    /// The cluster and the topics, as those who ask learn them.
+    pub(super) fn identity(&self) -> Identity {
+        let id = |(topic, created): (&Arc<str>, &u64)| {
+            (topic.clone(), Some(TopicId::from(format!("{topic}-{created}").as_str())))
+        };
+        Identity {
+            cluster: Some("simulated".into()),
+            topics: self.creations.iter().map(id).collect(),
         }
     }
 
@@ -127,7 +143,7 @@ impl Broker {
     pub(super) fn add_offsets(
         &mut self,
         producer: (&str, u64),
-        offsets: &BTreeMap<Place, i64>,
+        offsets: &BTreeMap<Place, GroupOffset>,
         passed_ms: u64,
     ) -> Result<(), Fenced> {
         self.touch(producer, passed_ms, |open| open.offsets.extend(offsets.clone())).map(|_| ())

@@ -120,7 +120,7 @@ fn inputs(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
     }
     let group = world.group.borrow();
     for place in &group.places {
-        let committed = broker.offsets.get(place).copied().unwrap_or(0);
+        let committed = broker.offsets.get(place).map_or(0, |committed| committed.offset);
         for entry in broker.committed(place) {
             let is_done = entry.offset < committed;
             if is_at_rest && !is_done {
@@ -164,7 +164,7 @@ fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
             .then_some(world.setting.rules.correlation.dedup_window_ms),
     });
     for (place, offset) in &broker.offsets {
-        evidence.committed(place, Some(*offset), Some(*offset));
+        evidence.committed(place, Some(offset.offset), Some(offset.offset));
     }
     for place in broker.partitions.keys() {
         for entry in broker.committed(place) {

@@ -8,7 +8,7 @@ use super::world::World;
 use crate::codec::command::{self, COMMAND_HEADER};
 use crate::codec::letter;
 use crate::domain::{PhononUuid, Source, Timestamp, WebhookName, owner};
-use crate::log::Place;
+use crate::log::{GroupOffset, Place};
 use crate::store::memory::Content;
 use std::collections::BTreeMap;
 
@@ -409,8 +409,10 @@ impl World {
         match by {
             Some(by) => {
                 let end = broker.partitions.get(place).map_or(0, |partition| partition.end);
-                if let Some(offset) = broker.offsets.get_mut(place) {
-                    *offset = (*offset + by).min(end);
+                if let Some(committed) = broker.offsets.get_mut(place) {
+                    // Kafka's tool knows nothing of what stands beside an offset.
+                    let offset = (committed.offset + by).min(end);
+                    *committed = GroupOffset { offset, ..GroupOffset::default() };
                 }
             }
             None => drop(broker.offsets.remove(place)),

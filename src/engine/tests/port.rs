@@ -9,8 +9,8 @@ use crate::clock;
 use crate::engine::ports::{Log, Offsets, Transactions};
 use crate::engine::restore::Restorer;
 use crate::log::{
-    Changelog, Committed, LogError, Outgoing, Place, Polled, Start, TransactionError,
-    TransactionFault,
+    Begin, Changelog, Committed, GroupOffset, Identity, LogError, Outgoing, Place, Polled, Start,
+    TransactionError, TransactionFault,
 };
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -118,7 +118,7 @@ impl Log for SimLog {
 }
 
 impl Offsets for Caller {
-    fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, i64>, LogError> {
+    fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError> {
         self.ask(Call::Committed)?;
         let broker = self.world.broker.borrow();
         // The real one waits for half a minute, and then fails too.
@@ -126,7 +126,22 @@ impl Offsets for Caller {
             return Err(away());
         }
         let known = places.iter().filter_map(|place| broker.offsets.get_key_value(place));
-        Ok(known.map(|(place, offset)| (place.clone(), *offset)).collect())
+        Ok(known.map(|(place, offset)| (place.clone(), offset.clone())).collect())
+    }
+
+    fn offset_at(&self, place: &Place, begin: Begin) -> Result<i64, LogError> {
+        self.ask(Call::Ends)?;
+        let broker = self.world.broker.borrow();
+        let partition = &broker.partitions[place];
+        Ok(match begin {
+            Begin::Beginning => partition.start,
+            Begin::End | Begin::Time(_) => partition.end,
+        })
+    }
+
+    fn identity(&self, _: &[&str]) -> Result<Identity, LogError> {
+        self.ask(Call::Ends)?;
+        Ok(self.world.broker.borrow().identity())
     }
 }
 
@@ -270,10 +285,10 @@ impl Transactions<SimLog> for SimTransactions {
     fn offsets<'a>(
         &self,
         log: &SimLog,
-        offsets: impl Iterator<Item = (&'a Place, i64)>,
+        offsets: impl Iterator<Item = (&'a Place, &'a GroupOffset)>,
     ) -> Result<(), TransactionError> {
-        let offsets: BTreeMap<Place, i64> =
-            offsets.map(|(place, offset)| (place.clone(), offset)).collect();
+        let offsets: BTreeMap<Place, GroupOffset> =
+            offsets.map(|(place, offset)| (place.clone(), offset.clone())).collect();
         if offsets.is_empty() {
             return Ok(());
         }
@@ -286,9 +301,9 @@ impl Transactions<SimLog> for SimTransactions {
                 .is_some_and(|generation| world.group.borrow().accepts(member, generation));
             is_member.set(accepted);
             let places = || {
-                offsets
-                    .iter()
-                    .map(|(place, offset)| format!("{} {} {offset}", place.topic, place.partition))
+                offsets.iter().map(|(place, offset)| {
+                    format!("{} {} {}", place.topic, place.partition, offset.offset)
+                })
             };
             world.tell(|| {
                 format!(

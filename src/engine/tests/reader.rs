@@ -244,7 +244,7 @@ impl Reader {
             if !self.positions.contains_key(place)
                 && !broker.has_pending_offsets(std::slice::from_ref(place))
             {
-                let offset = broker.offsets.get(place).copied().unwrap_or(0);
+                let offset = broker.offsets.get(place).map_or(0, |committed| committed.offset);
                 self.positions.insert(place.clone(), offset);
                 resolved = true;
             }

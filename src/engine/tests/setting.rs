@@ -12,7 +12,7 @@ use crate::domain::{
     Phase2Order, Phase2Wait, RetrySchedule, Rule, Rules, StatusTable, Test, Trigger, WebhookName,
     WebhookRules,
 };
-use crate::engine::{EngineConfig, EngineSettings};
+use crate::engine::{EngineConfig, EngineSettings, Permissions};
 use crate::log::{KafkaSettings, Role, TopicNames, Topics};
 use crate::telemetry::{Health, Metrics};
 use std::collections::{BTreeMap, BTreeSet};
@@ -225,6 +225,8 @@ impl Setting {
             }),
             rules,
             engine: EngineSettings {
+                is_identified: true,
+                permissions: Permissions::default(),
                 kafka,
                 topics: names,
                 partitions,

@@ -1,16 +1,19 @@
-//! What the group committed.
+//! What the group committed, and what the inputs are at the moment.
 
 use super::callbacks::Context;
 use super::list;
 use crate::log::client::LogError;
+use crate::log::describe::{self, Identity};
+use crate::log::position::{Begin, GroupOffset};
 use crate::log::record::Place;
-use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks what the group committed. It blocks, and so has no place on the engine's thread.
 #[derive(Clone)]
@@ -22,14 +25,14 @@ impl OffsetsClient {
     ///
     /// # Errors
     /// When Kafka does not answer.
-    pub fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, i64>, LogError> {
+    pub fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError> {
         let asked = self.0.committed_offsets(list(places), COMMITTED_TIMEOUT);
         let answer = asked.map_err(LogError::request("the group's offsets can't be read"))?;
         let elements = answer.elements();
         let known = elements.iter().filter_map(|element| match element.offset() {
             Offset::Offset(offset) => Some((
                 Place { topic: element.topic().into(), partition: element.partition() },
-                offset,
+                GroupOffset::read(offset, element.metadata()),
             )),
             Offset::Beginning
             | Offset::End
@@ -38,5 +41,38 @@ impl OffsetsClient {
             | Offset::OffsetTail(_) => None,
         });
         Ok(known.collect())
+    }
+
+    /// The offset at which an input partition begins.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn offset_at(&self, place: &Place, begin: Begin) -> Result<i64, LogError> {
+        let Place { topic, partition } = place;
+        let failed = || LogError::request(format!("the offsets of {topic} can't be read"));
+        let (first, end) =
+            self.0.fetch_watermarks(topic, *partition, REQUEST_TIMEOUT).map_err(failed())?;
+        let at = match begin {
+            Begin::Beginning => return Ok(first),
+            Begin::End => return Ok(end),
+            Begin::Time(at) => Offset::Offset(at.as_ms().max(0)),
+        };
+        let mut times = TopicPartitionList::new();
+        times.add_partition_offset(topic, *partition, at).map_err(failed())?;
+        let found = self.0.offsets_for_times(times, REQUEST_TIMEOUT).map_err(failed())?;
+        let found = found.elements().first().map(|element| element.offset());
+        Ok(match found {
+            Some(Offset::Offset(offset)) => offset.max(first),
+            // There is no record from then on.
+            _ => end,
+        })
+    }
+
+    /// The ids of the cluster and of `topics`.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn identity(&self, topics: &[&str]) -> Result<Identity, LogError> {
+        describe::identity(self.0.client(), topics, REQUEST_TIMEOUT)
     }
 }

@@ -313,8 +313,8 @@ fn meta_rows_say_what_the_group_says() {
             last.value = Some(value);
         }
     };
-    check(What::Offsets, "", change(|meta| meta.offsets[0].2 += 1));
-    check(What::Offsets, "", change(|meta| meta.offsets[0].2 -= 1));
+    check(What::Offsets, "", change(|meta| meta.offsets[0].next_offset += 1));
+    check(What::Offsets, "", change(|meta| meta.offsets[0].next_offset -= 1));
     check(What::Offsets, "", |world| {
         world.changelog[0].retain(|entry| entry.key.as_deref() != Some(RowKey::META));
     });

@@ -7,7 +7,7 @@ use crate::codec::event::{
     write_record_dead_lettered,
 };
 use crate::codec::letter::{LetterHead, LetterKind, read_delivery};
-use crate::codec::row::{self, Meta};
+use crate::codec::row::{self, InputOffset, Meta};
 use crate::domain::{
     AccountId, AccountRules, Command, CorrelationRules, DeadLetterReason, DeliveryReport, Event,
     FlowComplete, FlowId, OnReportTimeout, Phase2Order, Phase2Wait, PhononUuid, RawRecord,
@@ -372,9 +372,13 @@ impl World {
     fn meta(&self, number: u32) -> Meta {
         let ours =
             self.positions.iter().filter(|(place, _)| place.partition == number.cast_signed());
-        let offsets =
-            ours.map(|(place, offset)| (place.topic.to_string(), place.partition, *offset));
-        Meta { offsets: offsets.collect(), committed_at: self.now }
+        let offsets = ours.map(|(place, offset)| InputOffset {
+            topic: place.topic.clone(),
+            partition: place.partition,
+            next_offset: *offset,
+            topic_id: None,
+        });
+        Meta { offsets: offsets.collect(), committed_at: self.now, owner: None }
     }
 }
 

@@ -5,7 +5,7 @@ use apache_avro::rabin::Rabin;
 use apache_avro::types::Value as Avro;
 use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::Bytes;
-use ringback::codec::row::Meta;
+use ringback::codec::row::{InputOffset, Meta, Owner, TopicId};
 use ringback::domain::{
     AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
     Due, EndpointState, ErrorReason, Flow, FlowId, FlowIdentity, IgnoreReason, Outcome, Phase,
@@ -132,11 +132,25 @@ pub(crate) fn endpoints() -> Vec<EndpointState> {
 }
 
 pub(crate) fn metas() -> Vec<Meta> {
+    let input = |topic: &str, partition, next_offset, id: Option<&str>| InputOffset {
+        topic: topic.into(),
+        partition,
+        next_offset,
+        topic_id: id.map(TopicId::from),
+    };
     let offsets = vec![
-        ("flow-complete".to_owned(), 3, 42),
-        ("ringback.inbox".to_owned(), i32::MAX, i64::MAX),
+        input("flow-complete", 3, 42, Some("H3F9wW8aQ0m1FbxYc7bYbg")),
+        input("ringback.inbox", i32::MAX, i64::MAX, None),
     ];
-    vec![Meta::default(), Meta { offsets, committed_at: AT }]
+    let owner = Owner {
+        cluster: Some("MkU3OEVBNTcwNTJENDM2Qg".into()),
+        group: "ringback".into(),
+        changelog: Some("p8qZ0yFJQ1uXf2v0yqk3_w".into()),
+        partitions: 4,
+        replaces: Some("x".into()),
+        rebuilt_up_to: Some("uuid-1".into()),
+    };
+    vec![Meta::default(), Meta { offsets, committed_at: AT, owner: Some(owner) }]
 }
 
 /// JSON as Avro without a schema, to be resolved to one.

@@ -5,7 +5,7 @@
 //! held back, `gone` and `failing` are disabled.
 
 use super::fixture::Change;
-use crate::codec::row::{self, Meta};
+use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
 use crate::domain::{
     AccountId, BodyKind, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause,
     Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, IgnoreReason,
@@ -411,9 +411,23 @@ impl Log {
 
     /// So many flow complete records are taken into account.
     fn meta(&mut self, next_offset: i64) {
-        let offsets = vec![(TOPIC.to_owned(), 0, next_offset), ("fixture.inbox".to_owned(), 0, 0)];
+        let input = |topic: &str, next_offset| InputOffset {
+            topic: topic.into(),
+            partition: 0,
+            next_offset,
+            topic_id: Some(TopicId::from("fixture-topic")),
+        };
+        let owner = Owner {
+            cluster: Some("fixture-cluster".into()),
+            group: "fixture".into(),
+            changelog: Some(TopicId::from("fixture-changelog")),
+            partitions: 1,
+            replaces: Some(TopicId::from("fixture-former")),
+            rebuilt_up_to: None,
+        };
+        let offsets = vec![input(TOPIC, next_offset), input("fixture.inbox", 0)];
         let mut value = Vec::new();
-        row::encode_meta(&Meta { offsets, committed_at: THEN }, &mut value);
+        row::encode_meta(&Meta { offsets, committed_at: THEN, owner: Some(owner) }, &mut value);
         self.put(RowKey::META.to_vec(), value);
     }
 }

@@ -1,6 +1,6 @@
 //! Rows as lines that a person reads, and that stay the same when a type gets another field: a new field is a new line.
 
-use crate::codec::row::Meta;
+use crate::codec::row::{InputOffset, Meta, Owner, TopicId};
 use crate::domain::{
     Collected, Collection, Correlation, Delivery, Due, EndpointState, Facts, Flow, FlowIdentity,
     Mapped, Outcome, Pending, Rendered, Rendering, Source, Started, State, Timestamp,
@@ -59,9 +59,21 @@ pub(super) fn endpoint(endpoint: &EndpointState) -> Value {
 }
 
 pub(super) fn meta(meta: &Meta) -> Value {
-    let Meta { offsets, committed_at } = meta;
-    let offset = |(topic, partition, next): &(String, i32, i64)| json!([topic, partition, next]);
-    json!({"offsets": list(offsets, offset), "committed_at": committed_at.as_ms()})
+    let Meta { offsets, committed_at, owner } = meta;
+    let offset = |InputOffset { topic, partition, next_offset, .. }: &InputOffset| {
+        json!([**topic, partition, next_offset])
+    };
+    let ids = |input: &InputOffset| json!(input.topic_id.as_ref().map(TopicId::as_str));
+    let mut shown = json!({"offsets": list(offsets, offset), "committed_at": committed_at.as_ms()});
+    if let Some(Owner { cluster, group, changelog, partitions, replaces, rebuilt_up_to }) = owner {
+        let id = |id: &Option<TopicId>| id.as_ref().map(|id| id.as_str().to_owned());
+        shown["topic_ids"] = list(offsets, ids);
+        shown["owner"] = json!({
+            "cluster": cluster.as_deref(), "group": **group, "changelog": id(changelog),
+            "partitions": partitions, "replaces": id(replaces), "rebuilt_up_to": rebuilt_up_to.as_deref(),
+        });
+    }
+    shown
 }
 
 pub(super) fn tally(tally: &Tally) -> Value {

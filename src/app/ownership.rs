@@ -1,0 +1,230 @@
+//! Looks at changelog and store before the daemon joins its group, and refuses rows that are not its own.
+
+use super::AppError;
+use crate::clock;
+use crate::codec::row::{self, Meta, Owner, TopicId};
+use crate::config::Settings;
+use crate::engine::{Holder, Mismatch, Permissions};
+use crate::log::{Begin, Cluster, Identity, LogError, Newest, Scanner};
+use crate::store::{RowKey, Store, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What an operator allows at a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct StartOptions {
+    /// Take the changelog of another group over, if that has no members.
+    pub adopt: bool,
+    /// Go on without rows that are not there, and move the store aside.
+    pub accept_loss: bool,
+    /// Where an input begins that was deleted and created again.
+    pub begin: Begin,
+}
+
+/// What one partition of the store holds of its changelog.
+#[derive(Clone, Debug)]
+pub struct StoredPartition {
+    /// Its number.
+    pub number: u32,
+    /// Everything of the changelog below this offset.
+    pub checkpoint: i64,
+    /// Its meta row.
+    pub meta: Option<Meta>,
+}
+
+/// What Kafka says of changelog and group.
+struct Seen {
+    identity: Identity,
+    /// The changelog's partitions; none: it does not exist.
+    changelog: Vec<Newest>,
+}
+
+/// What is wrong with changelog and store for a daemon of these settings.
+///
+/// # Errors
+/// When Kafka does not answer.
+pub async fn inspect(
+    settings: &Settings,
+    stored: Vec<StoredPartition>,
+) -> Result<Vec<Mismatch>, LogError> {
+    let seen = look(settings).await?;
+    Ok(mismatches(settings, &seen, &stored, &Permissions::default()))
+}
+
+/// What this start may do with the rows that are there; moves the store aside where that is asked for.
+pub(super) async fn permit(
+    settings: &Settings,
+    start: &StartOptions,
+    store: &mut Option<Store>,
+) -> Result<Permissions, AppError> {
+    let seen = look(settings).await.map_err(AppError::Kafka)?;
+    let metas = metas(&seen);
+    let owners = || metas.values().filter_map(|meta| meta.owner.as_ref());
+    let mut permissions = Permissions {
+        accepts_loss: start.accept_loss,
+        begin: start.begin,
+        superseded: owners().filter_map(|owner| owner.replaces.clone()).collect(),
+        adopted: BTreeSet::new(),
+    };
+    if start.adopt {
+        let others = owners().map(|owner| owner.group.clone());
+        let ours = settings.kafka.group_id.as_str();
+        permissions.adopted = others.filter(|group| **group != *ours).collect();
+        unused(settings, &permissions.adopted).await?;
+    }
+    let stored = store.as_ref().map_or_else(|| Ok(Vec::new()), stored)?;
+    let found = mismatches(settings, &seen, &stored, &permissions);
+    if found.is_empty() {
+        return Ok(permissions);
+    }
+    if !start.accept_loss || found.iter().any(|mismatch| !is_acceptable(mismatch)) {
+        return Err(AppError::Mismatch(found));
+    }
+    for mismatch in &found {
+        tracing::warn!("--accept-loss: {mismatch}");
+    }
+    let directory = &settings.store.directory;
+    // What is open can't be moved.
+    drop(store.take());
+    let says = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let aside = directory.with_extension(format!("replaced-{}", clock::now().as_ms()));
+    std::fs::rename(directory, &aside)?;
+    let _ = says;
+    tracing::warn!(
+        store = %directory.display(),
+        aside = %aside.display(),
+        "the store was moved aside; the changelog restores what it holds"
+    );
+    *store = Some(Store::open(directory)?);
+    Ok(permissions)
+}
+
+/// Whether going on without the store's copy settles it.
+fn is_acceptable(mismatch: &Mismatch) -> bool {
+    match mismatch {
+        Mismatch::Foreign { holder: Holder::Store, .. }
+        | Mismatch::Range { .. }
+        | Mismatch::Missing { .. } => true,
+        Mismatch::Foreign { holder: Holder::Changelog, .. }
+        | Mismatch::Empty { .. }
+        | Mismatch::Rebuilding { .. } => false,
+    }
+}
+
+async fn unused(settings: &Settings, groups: &BTreeSet<Arc<str>>) -> Result<(), AppError> {
+    for group in groups {
+        let (kafka, name) = (settings.kafka.clone(), group.clone());
+        let members = blocking(move || Cluster::new(&kafka)?.members(&name, TIMEOUT)).await;
+        match members.map_err(AppError::Kafka)? {
+            0 => tracing::warn!(
+                group = group.as_ref(),
+                "--adopt: the group's changelog is taken over"
+            ),
+            members => return Err(AppError::InUse { group: group.clone(), members }),
+        }
+    }
+    Ok(())
+}
+
+async fn look(settings: &Settings) -> Result<Seen, LogError> {
+    let (kafka, topics) = (settings.kafka.clone(), settings.topics.clone());
+    blocking(move || {
+        let identity = Cluster::new(&kafka)?.identity(&topics.identified(), TIMEOUT)?;
+        let scanner = Scanner::new(&kafka)?;
+        let changelog = match identity.topics.contains_key(topics.changelog.as_str()) {
+            true => scanner.newest(&topics.changelog, RowKey::META)?,
+            false => Vec::new(),
+        };
+        Ok(Seen { identity, changelog })
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
+    tokio::task::spawn_blocking(ask).await.unwrap_or_else(|error| {
+        Err(LogError::Topic { topic: "metadata".to_owned(), what: error.to_string() })
+    })
+}
+
+/// What the store holds.
+fn stored(store: &Store) -> Result<Vec<StoredPartition>, StoreError> {
+    let mut all = Vec::new();
+    for number in store.partitions() {
+        let partition = store.partition(number)?;
+        let checkpoint = partition.checkpoint()?.next_offset;
+        let unreadable = |error| StoreError::unreadable(number, "the meta row", &error);
+        let meta = partition.meta()?;
+        let meta = meta.map(|bytes| row::decode_meta(&bytes).map_err(unreadable)).transpose()?;
+        all.push(StoredPartition { number, checkpoint, meta });
+    }
+    Ok(all)
+}
+
+/// The meta rows of the changelog; one that can't be read is found by the restore, which says so.
+fn metas(seen: &Seen) -> BTreeMap<u32, Meta> {
+    let meta = |newest: &Newest| {
+        let meta = row::decode_meta(newest.value.as_ref()?).ok()?;
+        Some((u32::try_from(newest.partition).ok()?, meta))
+    };
+    seen.changelog.iter().filter_map(meta).collect()
+}
+
+fn mismatches(
+    settings: &Settings,
+    seen: &Seen,
+    stored: &[StoredPartition],
+    permissions: &Permissions,
+) -> Vec<Mismatch> {
+    let topic = settings.topics.changelog.as_str();
+    let held = stored.iter().filter(|partition| partition.checkpoint > 0);
+    if seen.changelog.is_empty() {
+        let held = held.max_by_key(|partition| partition.checkpoint);
+        let missing = held.map(|held| Mismatch::Missing {
+            partition: held.number,
+            checkpoint: held.checkpoint,
+            topic: topic.to_owned(),
+        });
+        return missing.into_iter().collect();
+    }
+    let ours = Owner {
+        cluster: seen.identity.cluster.clone(),
+        group: settings.kafka.group_id.as_str().into(),
+        changelog: seen.identity.topic(topic).cloned(),
+        partitions: u32::try_from(seen.changelog.len()).unwrap_or(u32::MAX),
+        replaces: None,
+        rebuilt_up_to: None,
+    };
+    let find = |at, owner: &Owner| Mismatch::find(at, owner, &ours, permissions, topic);
+    let metas = metas(seen);
+    let of_changelog = metas
+        .iter()
+        .filter_map(|(number, meta)| find((Holder::Changelog, *number), meta.owner.as_ref()?));
+    let mut found: Vec<Mismatch> = of_changelog.collect();
+    for StoredPartition { number, checkpoint, meta } in held {
+        let owner = meta.as_ref().and_then(|meta| meta.owner.as_ref());
+        if let Some(mismatch) = owner.and_then(|owner| find((Holder::Store, *number), owner)) {
+            found.push(mismatch);
+            continue;
+        }
+        let is_superseded = owner.and_then(|owner| owner.changelog.as_ref());
+        let is_superseded =
+            is_superseded.is_some_and(|id| TopicId::differ(Some(id), ours.changelog.as_ref()));
+        let ends = usize::try_from(*number).ok().and_then(|index| seen.changelog.get(index));
+        if let Some(Newest { first, end, .. }) = ends
+            && !is_superseded
+            && !(*first..=*end).contains(checkpoint)
+        {
+            let (partition, checkpoint, low, high) = (*number, *checkpoint, *first, *end);
+            let topic = topic.to_owned();
+            found.push(Mismatch::Range { partition, checkpoint, low, high, topic });
+        }
+    }
+    // One partition says what all of them would.
+    found.dedup_by_key(|mismatch| mismatch.kind());
+    found
+}

@@ -1,0 +1,81 @@
+//! What happens to an input partition. These events belong to no phonon-uuid; their key is the topic's name.
+
+use super::super::json::Object;
+use super::super::row::TopicId;
+use super::open;
+use crate::domain::Timestamp;
+use std::sync::Arc;
+
+/// What happens to an input partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputEvent {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// What happened.
+    pub change: InputChange,
+}
+
+impl InputEvent {
+    /// Where the partition is read from now on.
+    #[must_use]
+    pub fn next_offset(&self) -> i64 {
+        match &self.change {
+            InputChange::Recreated { offset, .. } => *offset,
+            InputChange::Missed { to, .. } => *to,
+        }
+    }
+}
+
+/// What happened to an input partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputChange {
+    /// The topic was deleted and created again: offsets count anew.
+    Recreated {
+        /// The id of the topic that was read before.
+        former: TopicId,
+        /// The id of the topic now.
+        id: Option<TopicId>,
+        /// How far the former topic was read.
+        former_offset: i64,
+        /// Where the topic is read from.
+        offset: i64,
+    },
+    /// Kafka deleted records before they were read.
+    Missed {
+        /// The first offset that is missing.
+        from: i64,
+        /// The first offset that there is.
+        to: i64,
+    },
+}
+
+/// Appends the published JSON of `event`.
+pub fn write_input_event(out: &mut Vec<u8>, at: Timestamp, event: &InputEvent) {
+    let begin = |out, kind| {
+        let mut object: Object<'_> = open(out, kind, None, None, at);
+        object.text("topic", &event.topic);
+        object.integer("partition", i64::from(event.partition));
+        object
+    };
+    match &event.change {
+        InputChange::Recreated { former, id, former_offset, offset } => {
+            let mut object = begin(out, "input_recreated");
+            object.text("former_topic_id", former.as_str());
+            if let Some(id) = id {
+                object.text("topic_id", id.as_str());
+            }
+            object.integer("former_offset", *former_offset);
+            object.integer("offset", *offset);
+            object.close();
+        }
+        InputChange::Missed { from, to } => {
+            let mut object = begin(out, "records_missed");
+            object.integer("from_offset", *from);
+            object.integer("to_offset", *to);
+            object.integer("records", (to - from).max(0));
+            object.close();
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Whether rows belong to the daemon that would go on with them.
+//!
+//! A changelog and a store name the cluster, the group, the changelog's topic and the number of partitions that they were
+//! written for. Whoever finds something else there does not go on: it would send every webhook twice, or lose what the other
+//! copy holds. Nothing is deleted or overwritten before an operator has said so.
+
+use crate::codec::row::{Difference, Owner, TopicId};
+use crate::log::Begin;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+/// What an operator has allowed at this start.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Permissions {
+    /// Groups without members, whose changelog is taken over (`run --adopt`).
+    pub adopted: BTreeSet<Arc<str>>,
+    /// To go on without the rows that are not there (`run --accept-loss`).
+    pub accepts_loss: bool,
+    /// The changelogs that this one was rebuilt from; a store that belongs to one of them is out of date.
+    pub superseded: BTreeSet<TopicId>,
+    /// Where an input starts that was deleted and created again (`run --from`).
+    pub begin: Begin,
+}
+
+/// Who holds the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// The changelog in Kafka.
+    Changelog,
+    /// The store on this machine.
+    Store,
+}
+
+/// Rows that this daemon may not go on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// They belong to somebody else.
+    Foreign {
+        /// Who holds them.
+        holder: Holder,
+        /// The partition in which that was seen.
+        partition: u32,
+        /// In what they differ.
+        difference: Difference,
+        /// The changelog's topic.
+        topic: String,
+    },
+    /// The changelog does not reach what the store holds of it.
+    Range {
+        /// Which partition.
+        partition: u32,
+        /// The store holds everything below this offset.
+        checkpoint: i64,
+        /// The changelog's first offset.
+        low: i64,
+        /// The offset after the changelog's last record.
+        high: i64,
+        /// The changelog's topic.
+        topic: String,
+    },
+    /// The changelog does not exist, and the store holds rows of it.
+    Missing {
+        /// The partition of which the store holds the most.
+        partition: u32,
+        /// The store holds everything below this offset.
+        checkpoint: i64,
+        /// The changelog's topic.
+        topic: String,
+    },
+    /// The group has committed offsets together with rows, and the changelog has none.
+    Empty {
+        /// Which partition.
+        partition: u32,
+        /// The changelog that held the rows.
+        theirs: TopicId,
+        /// The changelog's topic.
+        topic: String,
+    },
+    /// A rebuild of the changelog was interrupted.
+    Rebuilding {
+        /// Which partition.
+        partition: u32,
+        /// The changelog's topic.
+        topic: String,
+    },
+}
+
+impl Mismatch {
+    /// Partitions in which this is the same are wrong in the same way.
+    #[must_use]
+    pub fn kind(&self) -> (u8, Option<Holder>) {
+        match self {
+            Self::Foreign { holder, .. } => (0, Some(*holder)),
+            Self::Range { .. } => (1, None),
+            Self::Missing { .. } => (2, None),
+            Self::Empty { .. } => (3, None),
+            Self::Rebuilding { .. } => (4, None),
+        }
+    }
+
+    /// What `theirs`, found with `holder`, says against going on as `ours`; nothing: they belong to us, or may be taken over.
+    #[must_use]
+    pub fn find(
+        (holder, partition): (Holder, u32),
+        theirs: &Owner,
+        ours: &Owner,
+        permissions: &Permissions,
+        topic: &str,
+    ) -> Option<Self> {
+        if theirs.rebuilt_up_to.is_some() && holder == Holder::Changelog {
+            return Some(Self::Rebuilding { partition, topic: topic.to_owned() });
+        }
+        let difference = theirs.difference(ours)?;
+        let is_allowed = match &difference {
+            // A store is a copy of its changelog, whoever writes that.
+            Difference::Group(theirs, _) => {
+                holder == Holder::Store || permissions.adopted.contains(theirs)
+            }
+            Difference::Changelog(theirs, _) => {
+                holder == Holder::Store && permissions.superseded.contains(theirs)
+            }
+            Difference::Cluster(..) | Difference::Partitions(..) => false,
+        };
+        let topic = topic.to_owned();
+        (!is_allowed).then_some(Self::Foreign { holder, partition, difference, topic })
+    }
+}
+
+const REBUILD: &str = "Stop all instances first. If a store holds the only good copy, run `ringback changelog rebuild` on \
+    its machine: it writes the changelog from the store. To go on with what the changelog holds, start with `ringback run \
+    --accept-loss`: it moves the store aside and deletes nothing";
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign { holder, partition, difference, topic } => {
+                foreign(f, *holder, *partition, difference, topic)
+            }
+            Self::Range { partition, checkpoint, low, high, topic } => write!(
+                f,
+                "partition {partition}: the store ([store] directory) holds the changelog up to offset {checkpoint}, and topic \
+                 {topic} has the offsets {low} to {high} only: records of it were lost or deleted. {REBUILD}"
+            ),
+            Self::Missing { partition, checkpoint, topic } => write!(
+                f,
+                "topic {topic} does not exist, and the store ([store] directory) holds rows of it, in partition {partition} up to \
+                 offset {checkpoint}: it was deleted. {REBUILD}"
+            ),
+            Self::Empty { partition, theirs, topic } => write!(
+                f,
+                "partition {partition}: the group has read its inputs and written rows to the changelog with the id {theirs}, \
+                 and topic {topic} has no rows of this partition: it was emptied, or deleted and created again. {REBUILD}"
+            ),
+            Self::Rebuilding { partition, topic } => write!(
+                f,
+                "topic {topic}, partition {partition}: a rebuild of the changelog was interrupted. Run `ringback changelog \
+                 rebuild` again: it goes on where it stopped"
+            ),
+        }
+    }
+}
+
+fn foreign(
+    f: &mut fmt::Formatter<'_>,
+    holder: Holder,
+    partition: u32,
+    difference: &Difference,
+    topic: &str,
+) -> fmt::Result {
+    let rows = match holder {
+        Holder::Changelog => format!("topic {topic}, partition {partition}: its rows"),
+        Holder::Store => {
+            format!("partition {partition} of the store ([store] directory): its rows")
+        }
+    };
+    match difference {
+        Difference::Group(theirs, ours) => write!(
+            f,
+            "{rows} belong to the consumer group {theirs}, and [kafka] group_id is {ours}. Two groups on one changelog \
+             would send every webhook twice. Correct group_id, or give this configuration topics of its own ([topics] \
+             changelog, inbox, events, dead_letter). To take the changelog over, stop all instances of group {theirs} and \
+             start with `ringback run --adopt`"
+        ),
+        Difference::Cluster(theirs, ours) => write!(
+            f,
+            "{rows} belong to the Kafka cluster {theirs}, and [kafka] bootstrap_servers leads to the cluster {ours}. \
+             Correct bootstrap_servers or [store] directory. If this cluster has replaced the other one: {REBUILD}"
+        ),
+        Difference::Changelog(theirs, ours) => write!(
+            f,
+            "{rows} belong to the changelog with the id {theirs}, and topic {topic} has the id {ours}: it is another topic, \
+             or was deleted and created again. Correct [topics] changelog or [store] directory if one of them is wrong. \
+             Otherwise: {REBUILD}"
+        ),
+        Difference::Partitions(theirs, ours) => write!(
+            f,
+            "{rows} are spread over {theirs} partitions, and topic {topic} has {ours}: uuids would look for their rows in \
+             other partitions. The number of partitions of a changelog never changes. To go on with {theirs}, stop all \
+             instances, delete topic {topic} and run `ringback changelog rebuild`: it creates the topic with {theirs} \
+             partitions and writes the store's rows to it. To start afresh with another number, see \
+             ops/guide/partitions.md: it says how to drain first, so that nothing is lost"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(group: &str, changelog: &str) -> Owner {
+        Owner {
+            cluster: Some("c".into()),
+            group: group.into(),
+            changelog: Some(changelog.into()),
+            partitions: 2,
+            replaces: None,
+            rebuilt_up_to: None,
+        }
+    }
+
+    #[test]
+    fn a_changelog_of_another_group_is_taken_over_only_on_purpose() {
+        let ours = owner("ours", "t");
+        let find = |permissions: &Permissions| {
+            let at = (Holder::Changelog, 1);
+            Mismatch::find(at, &owner("theirs", "t"), &ours, permissions, "changelog")
+        };
+        let found = find(&Permissions::default()).unwrap().to_string();
+        assert!(found.contains("theirs") && found.contains("run --adopt"), "{found}");
+        let adopted = ["theirs".into()].into();
+        assert_eq!(find(&Permissions { adopted, ..Permissions::default() }), None);
+        let store = (Holder::Store, 1);
+        let theirs = owner("theirs", "t");
+        let found = Mismatch::find(store, &theirs, &ours, &Permissions::default(), "changelog");
+        assert_eq!(found, None, "a store is a copy of its changelog");
+    }
+
+    #[test]
+    fn a_store_of_another_changelog_is_out_of_date_only_where_that_was_rebuilt() {
+        let (theirs, ours) = (owner("g", "t"), owner("g", "u"));
+        let find = |holder, permissions: &Permissions| {
+            Mismatch::find((holder, 0), &theirs, &ours, permissions, "changelog")
+        };
+        let rebuilt = Permissions { superseded: ["t".into()].into(), ..Permissions::default() };
+        assert!(find(Holder::Store, &Permissions::default()).is_some());
+        assert_eq!(find(Holder::Store, &rebuilt), None);
+        assert!(find(Holder::Changelog, &rebuilt).is_some());
+    }
+}

@@ -1,0 +1,210 @@
+//! Where an input partition goes on once its rows are restored.
+
+use crate::codec::event::{InputChange, InputEvent};
+use crate::codec::row::{InputOffset, TopicId};
+use crate::engine::ports::Offsets;
+use crate::log::{Begin, From, GroupOffset, LogError, Place};
+
+/// What is known of an input partition.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// What the group committed.
+    pub(super) committed: Option<&'a GroupOffset>,
+    /// Where the state stands.
+    pub(super) position: Option<&'a InputOffset>,
+    /// The topic as it is now.
+    pub(super) topic: Option<&'a TopicId>,
+    /// It stands behind records that were read and dropped, and so is always sent back.
+    pub(super) is_held: bool,
+}
+
+/// How an input partition goes on.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::engine) struct Resumption {
+    pub(in crate::engine) from: From,
+    /// The offset that the state stands at from now on; `None`: it has read nothing yet.
+    pub(in crate::engine) position: Option<i64>,
+    /// What is to be reported.
+    pub(in crate::engine) event: Option<InputEvent>,
+}
+
+/// Where `place` goes on, and what happened to it meanwhile.
+pub(super) fn resume(
+    place: &Place,
+    known: Known<'_>,
+    begin: Begin,
+    offsets: &impl Offsets,
+) -> Result<Resumption, LogError> {
+    let Place { topic, partition } = place.clone();
+    let report = |change| Some(InputEvent { topic: topic.clone(), partition, change });
+    let read = known.position.map(|position| position.next_offset);
+    let read = read.or(known.committed.map(|committed| committed.offset));
+    if let Some(former) = known.former() {
+        let offset = offsets.offset_at(place, begin)?;
+        let id = known.topic.cloned();
+        let former_offset = read.unwrap_or(0);
+        let event = report(InputChange::Recreated { former, id, former_offset, offset });
+        return Ok(Resumption { from: From::Offset(offset), position: Some(offset), event });
+    }
+    let (from, position) = (known.from(place), known.position.map(|it| it.next_offset));
+    let next = match from {
+        From::Offset(offset) => Some(offset),
+        From::Here => read,
+        From::Beginning => None,
+    };
+    let Some(next) = next else { return Ok(Resumption { from, position, event: None }) };
+    let first = offsets.offset_at(place, Begin::Beginning)?;
+    if next < first {
+        let event = report(InputChange::Missed { from: next, to: first });
+        return Ok(Resumption { from: From::Offset(first), position: Some(first), event });
+    }
+    Ok(Resumption { from, position, event: None })
+}
+
+impl Known<'_> {
+    /// The topic that was read, if it is another one than the topic of this name now.
+    fn former(&self) -> Option<TopicId> {
+        let read = self.position.and_then(|position| position.topic_id.as_ref());
+        let read = read.or_else(|| self.committed.and_then(|committed| committed.topic.as_ref()));
+        read.filter(|read| TopicId::differ(Some(read), self.topic)).cloned()
+    }
+
+    /// Group and state agree, unless somebody has moved the group's offsets, or Kafka has forgotten them: then the earlier
+    /// one is right, since what was seen before is recognised, and what was not is not lost.
+    fn from(&self, place: &Place) -> From {
+        let held_at = |offset| if self.is_held { From::Offset(offset) } else { From::Here };
+        let committed = self.committed.map(|committed| committed.offset);
+        match (committed, self.position.map(|position| position.next_offset)) {
+            (None, None) if self.is_held => From::Beginning,
+            (Some(offset), None) => held_at(offset),
+            (None, None) => From::Here,
+            (None, Some(position)) => From::Offset(position),
+            (Some(committed), Some(position)) if committed == position => held_at(position),
+            (Some(committed), Some(position)) => {
+                tracing::warn!(
+                    topic = place.topic.as_ref(),
+                    partition = place.partition,
+                    committed,
+                    position,
+                    "the group's offset is not the state's; going on from the earlier one"
+                );
+                From::Offset(committed.min(position))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Identity;
+    use std::collections::BTreeMap;
+
+    /// An input whose records begin at this offset.
+    struct Log(i64);
+
+    impl Offsets for Log {
+        fn committed(&self, _: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError> {
+            Ok(BTreeMap::new())
+        }
+
+        fn offset_at(&self, _: &Place, begin: Begin) -> Result<i64, LogError> {
+            Ok(match begin {
+                Begin::Beginning => self.0,
+                Begin::End | Begin::Time(_) => 100,
+            })
+        }
+
+        fn identity(&self, _: &[&str]) -> Result<Identity, LogError> {
+            Ok(Identity::default())
+        }
+    }
+
+    fn place() -> Place {
+        Place { topic: "flow-complete".into(), partition: 0 }
+    }
+
+    fn position(next_offset: i64, id: Option<&str>) -> InputOffset {
+        let place = place();
+        let topic_id = id.map(TopicId::from);
+        InputOffset { topic: place.topic, partition: place.partition, next_offset, topic_id }
+    }
+
+    fn resumed(log: i64, known: Known<'_>) -> Resumption {
+        resume(&place(), known, Begin::Beginning, &Log(log)).unwrap()
+    }
+
+    /// Where it starts where the group and the state stand, if they do, when it was read on, and when it was not.
+    #[track_caller]
+    fn check(group: Option<i64>, state: Option<i64>, held: From, fresh: From) {
+        let committed = group.map(|offset| GroupOffset { offset, ..GroupOffset::default() });
+        let state = state.map(|offset| position(offset, None));
+        let (committed, position) = (committed.as_ref(), state.as_ref());
+        for (is_held, from) in [(true, held), (false, fresh)] {
+            let known = Known { committed, position, topic: None, is_held };
+            assert_eq!(resumed(0, known).from, from, "held: {is_held}");
+        }
+    }
+
+    #[test]
+    fn what_was_read_and_dropped_is_read_again() {
+        check(None, None, From::Beginning, From::Here);
+        check(Some(3), None, From::Offset(3), From::Here);
+        check(Some(3), Some(3), From::Offset(3), From::Here);
+    }
+
+    #[test]
+    fn of_two_offsets_the_earlier_counts() {
+        check(None, Some(3), From::Offset(3), From::Offset(3));
+        check(Some(2), Some(3), From::Offset(2), From::Offset(2));
+        check(Some(4), Some(3), From::Offset(3), From::Offset(3));
+    }
+
+    #[test]
+    fn a_recreated_topic_is_read_from_its_beginning() {
+        let now = TopicId::from("new");
+        let (read, group) = (position(30, Some("old")), |topic: Option<&str>| GroupOffset {
+            offset: 30,
+            topic: topic.map(TopicId::from),
+            changelog: None,
+        });
+        let (unknown, old, new) = (group(None), group(Some("old")), group(Some("new")));
+        let known = |committed, position| Known {
+            committed: Some(committed),
+            position,
+            topic: Some(&now),
+            is_held: false,
+        };
+        for known in [known(&unknown, Some(&read)), known(&old, None)] {
+            let Resumption { from, position, event } = resumed(2, known);
+            assert_eq!((from, position), (From::Offset(2), Some(2)));
+            let recreated = InputChange::Recreated {
+                former: "old".into(),
+                id: Some("new".into()),
+                former_offset: 30,
+                offset: 2,
+            };
+            assert_eq!(event.unwrap().change, recreated);
+        }
+        for known in [known(&unknown, None), known(&new, None)] {
+            let Resumption { from, event, .. } = resumed(2, known);
+            assert_eq!((from, event), (From::Here, None));
+        }
+    }
+
+    #[test]
+    fn deleted_records_are_reported_and_skipped() {
+        let (read, none) = (position(30, Some("t")), position(50, Some("t")));
+        let topic = TopicId::from("t");
+        let known = |position| Known {
+            committed: None,
+            position: Some(position),
+            topic: Some(&topic),
+            is_held: false,
+        };
+        let Resumption { from, position, event } = resumed(50, known(&read));
+        assert_eq!((from, position), (From::Offset(50), Some(50)));
+        assert_eq!(event.unwrap().change, InputChange::Missed { from: 30, to: 50 });
+        assert_eq!(resumed(50, known(&none)).event, None);
+    }
+}

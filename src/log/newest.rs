@@ -1,0 +1,67 @@
+//! The newest record of a key in each partition, found from a topic's end.
+//!
+//! Each transaction that writes to a partition of the changelog ends with the partition's meta row. So the last committed
+//! records hold it, and looking at what a changelog belongs to does not take a restore.
+
+use super::client::LogError;
+use super::scan::{ScanFrom, ScanRange, Scanned, Scanner};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// So many offsets are read first; then, where the key was not among them, so many times as many.
+const OFFSETS_FIRST: i64 = 64;
+const OFFSETS_FACTOR: i64 = 16;
+
+/// The newest value of a key in one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// The partition.
+    pub partition: i32,
+    /// The first offset that there is.
+    pub first: i64,
+    /// Where the partition ends.
+    pub end: i64,
+    /// The value; `None`: there is none, or the key is deleted.
+    pub value: Option<Bytes>,
+}
+
+impl Scanner {
+    /// The newest committed value of `key` in each partition of `topic`; none, if the topic does not exist. Blocks.
+    ///
+    /// # Errors
+    /// When Kafka can't be read.
+    pub fn newest(&self, topic: &str, key: &[u8]) -> Result<Vec<Newest>, LogError> {
+        let mut left = self.all(topic, ScanFrom::Beginning)?;
+        let mut found: BTreeMap<i32, Newest> = left
+            .iter()
+            .map(|ScanRange { partition, first, end, .. }| {
+                let (partition, first, end) = (*partition, *first, *end);
+                (partition, Newest { partition, first, end, value: None })
+            })
+            .collect();
+        let mut offsets = OFFSETS_FIRST;
+        while !left.is_empty() {
+            for range in &mut left {
+                range.from = range.end.saturating_sub(offsets).max(range.first);
+            }
+            let mut seen: BTreeMap<i32, Option<Bytes>> = BTreeMap::new();
+            let _whole = self.read(topic, &left, &mut |scanned| {
+                if let Scanned::Record(record) = scanned
+                    && record.key() == Some(key)
+                {
+                    seen.insert(record.partition(), record.value().map(Bytes::copy_from_slice));
+                }
+                ControlFlow::Continue(())
+            })?;
+            left.retain(|range| !seen.contains_key(&range.partition) && range.from > range.first);
+            for (partition, value) in seen {
+                if let Some(newest) = found.get_mut(&partition) {
+                    newest.value = value;
+                }
+            }
+            offsets = offsets.saturating_mul(OFFSETS_FACTOR);
+        }
+        Ok(found.into_values().collect())
+    }
+}

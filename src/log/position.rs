@@ -1,0 +1,94 @@
+//! What the group commits for an input partition: an offset, and in its metadata the topics that it belongs to.
+//!
+//! Kafka keeps a committed offset under the topic's name, and a topic of that name may be another one by now. So each offset
+//! carries the id of its topic, and the id of the changelog whose rows were committed in the same transaction: an offset
+//! without those rows says that they are lost.
+
+use crate::codec::row::TopicId;
+use crate::domain::Timestamp;
+
+const MARK: &str = "ringback";
+const TOPIC: &str = "topic=";
+const CHANGELOG: &str = "changelog=";
+
+/// Where an input begins that was deleted and created again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Begin {
+    /// At its first record.
+    #[default]
+    Beginning,
+    /// Behind its last record.
+    End,
+    /// At its first record that is not older.
+    Time(Timestamp),
+}
+
+/// What the group committed for an input partition.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GroupOffset {
+    /// The offset of the first record that was not taken into account.
+    pub offset: i64,
+    /// The topic that it counts in; `None`: unknown, such as where another program committed it.
+    pub topic: Option<TopicId>,
+    /// The changelog whose rows belong to it; `None`: unknown, or there are none.
+    pub changelog: Option<TopicId>,
+}
+
+impl GroupOffset {
+    /// What stands beside the offset in Kafka.
+    #[must_use]
+    pub fn metadata(&self) -> String {
+        let mut text = MARK.to_owned();
+        let ids = [(TOPIC, &self.topic), (CHANGELOG, &self.changelog)];
+        for (name, id) in ids.into_iter().filter_map(|(name, id)| Some((name, id.as_ref()?))) {
+            text.push(' ');
+            text.push_str(name);
+            text.push_str(id.as_str());
+        }
+        text
+    }
+
+    /// The offset as it was committed with `metadata`.
+    #[must_use]
+    pub fn read(offset: i64, metadata: &str) -> Self {
+        let mut words = metadata.split(' ');
+        if words.next() != Some(MARK) {
+            return Self { offset, ..Self::default() };
+        }
+        let mut read = Self { offset, ..Self::default() };
+        for word in words {
+            if let Some(id) = word.strip_prefix(TOPIC) {
+                read.topic = Some(id.into());
+            } else if let Some(id) = word.strip_prefix(CHANGELOG) {
+                read.changelog = Some(id.into());
+            }
+        }
+        read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_reads_back_with_its_topics() {
+        let (topic, changelog) = (Some("t-_1".into()), Some("c".into()));
+        for offset in [
+            GroupOffset { offset: 7, topic: topic.clone(), changelog: changelog.clone() },
+            GroupOffset { offset: 7, topic, changelog: None },
+            GroupOffset { offset: 7, topic: None, changelog },
+            GroupOffset { offset: 0, ..GroupOffset::default() },
+        ] {
+            assert_eq!(GroupOffset::read(offset.offset, &offset.metadata()), offset);
+        }
+    }
+
+    #[test]
+    fn metadata_of_other_programs_say_nothing() {
+        for metadata in ["", "topic=t", "ringbacks topic=t", "{\"a\":1}"] {
+            let offset = GroupOffset { offset: 7, ..GroupOffset::default() };
+            assert_eq!(GroupOffset::read(7, metadata), offset, "{metadata}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Looks at the topics now and then: whether they are the ones that were there before, and whose rows the changelog holds.
+
+use super::{LogEvent, Sink};
+use crate::codec::row::{self, Owner};
+use crate::log::client::LogError;
+use crate::log::describe;
+use crate::log::scan::Scanner;
+use crate::log::settings::KafkaSettings;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use std::collections::BTreeMap;
+use std::sync::Weak;
+use std::time::{Duration, Instant};
+
+/// A topic that is deleted and created again is another one within this time.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// Two groups that started at the same moment, before either had written a row, notice each other within this time.
+const OWNERS_INTERVAL: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is looked at.
+pub(super) struct Watched {
+    pub(super) settings: KafkaSettings,
+    /// The topics whose ids count.
+    pub(super) topics: Vec<String>,
+    pub(super) changelog: String,
+    /// The key of the changelog's meta rows.
+    pub(super) meta_key: &'static [u8],
+}
+
+/// Looks until the consumer is gone.
+pub(super) fn watch<C: rdkafka::consumer::ConsumerContext>(
+    consumer: &Weak<BaseConsumer<C>>,
+    watched: &Watched,
+    sink: &Sink,
+) {
+    let topics: Vec<&str> = watched.topics.iter().map(String::as_str).collect();
+    let mut last = None;
+    // The first look comes once this instance's own rows are there.
+    let mut owners_at = Instant::now() + INTERVAL;
+    while let Some(consumer) = consumer.upgrade() {
+        let identity = describe::identity(consumer.client(), &topics, TIMEOUT);
+        drop(consumer);
+        match identity {
+            Ok(identity) if last.as_ref() != Some(&identity) => {
+                last = Some(identity.clone());
+                sink(LogEvent::Identity(identity));
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "the topics can't be looked at"),
+        }
+        if Instant::now() >= owners_at {
+            owners_at = Instant::now() + OWNERS_INTERVAL;
+            match owners(watched) {
+                Ok(owners) => sink(LogEvent::Owners(owners)),
+                Err(error) => tracing::debug!(%error, "the changelog can't be looked at"),
+            }
+        }
+        std::thread::sleep(INTERVAL);
+    }
+}
+
+/// Whose rows each partition of the changelog holds, as far as that is known.
+fn owners(watched: &Watched) -> Result<BTreeMap<i32, Owner>, LogError> {
+    let scanner = Scanner::new(&watched.settings)?;
+    let newest = scanner.newest(&watched.changelog, watched.meta_key)?;
+    let owner = |newest: crate::log::Newest| {
+        let meta = row::decode_meta(&newest.value?).ok()?;
+        Some((newest.partition, meta.owner?))
+    };
+    Ok(newest.into_iter().filter_map(owner).collect())
+}
