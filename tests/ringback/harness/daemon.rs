@@ -63,13 +63,19 @@ impl Stage {
 
     /// Instance `number`, without waiting for anything.
     pub(crate) fn spawn(&self, number: u8) -> Daemon {
+        self.spawn_with(number, &[])
+    }
+
+    /// The same, with more arguments to `run`.
+    pub(crate) fn spawn_with(&self, number: u8, arguments: &[&str]) -> Daemon {
         let port = free_port();
         let config = self.write_config(number, port);
         let log = self.instance_dir(number).join("stderr.log");
         let file = std::fs::File::options().append(true).create(true).open(&log);
         let file = file.expect("the daemon's log");
         let mut command = self.launcher();
-        command.arg("run").arg("--config").arg(config).env("RUST_LOG", "info,ringback=debug");
+        command.arg("run").args(arguments).arg("--config").arg(config);
+        command.env("RUST_LOG", "info,ringback=debug");
         command.envs(self.variables());
         command.stdout(file.try_clone().expect("a handle")).stderr(file);
         Daemon { child: child::spawn(command), port, log }

@@ -25,6 +25,10 @@ pub(super) const FIXTURES: &[Fixture] = &[
         version: "2",
         sums: "0804b30f6e9f1c76d62764b29a5eec34c7a77b82da2fbcc715b8865da7940e86",
     },
+    Fixture {
+        version: "3",
+        sums: "26b43f50c8aec4583a603e1517efdb5d595a32deff3ba144c70f7598a582905f",
+    },
 ];
 
 /// A record of the changelog.
