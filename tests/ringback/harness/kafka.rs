@@ -122,6 +122,41 @@ impl Kafka {
         }
     }
 
+    /// Creates a topic as soon as one of the same name is deleted.
+    pub(crate) fn create_once_gone(&self, (name, partitions, settings): &Wanted<'_>) {
+        let topic = NewTopic::new(name, *partitions, TopicReplication::Fixed(1));
+        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
+        super::wait_until(&format!("{name} is created again"), super::PATIENCE, || {
+            let created = self.admin().create_topics([&topic], &AdminOptions::new());
+            let created = runtime().block_on(created).expect("the broker answers");
+            created.iter().all(Result::is_ok).then_some(())
+        });
+        super::wait_until(&format!("{name} has its leaders"), super::PATIENCE, || {
+            let ends = (0..*partitions).map(|partition| self.try_end(name, partition));
+            ends.collect::<Option<Vec<_>>>()
+        });
+    }
+
+    /// The offset after the last record of a partition.
+    pub(crate) fn end(&self, topic: &str, partition: i32) -> i64 {
+        self.try_end(topic, partition).expect("the broker answers")
+    }
+
+    fn try_end(&self, topic: &str, partition: i32) -> Option<i64> {
+        let admin = self.admin();
+        let ends = admin.inner().fetch_watermarks(topic, partition, Duration::from_secs(5));
+        ends.ok().map(|(_, end)| end)
+    }
+
+    /// Deletes the records of a partition below `before`, as retention does.
+    pub(crate) fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        let mut offsets = rdkafka::TopicPartitionList::new();
+        let added = offsets.add_partition_offset(topic, partition, Offset::Offset(before));
+        added.expect("an offset");
+        let done = self.admin().delete_records(&offsets, &AdminOptions::new());
+        runtime().block_on(done).expect("the broker deletes records");
+    }
+
     /// Gives a topic more partitions.
     pub(crate) fn grow_topic(&self, topic: &str, partitions: i32) {
         let wanted = [NewPartitions::new(topic, usize::try_from(partitions).expect("some"))];

@@ -138,6 +138,14 @@ impl Stage {
         table.insert(key.to_owned(), value.into());
     }
 
+    /// Deletes the topic of this kind and creates it again.
+    pub(crate) fn recreate(&self, kind: &str, partitions: i32) {
+        let name = self.topic(kind);
+        self.kafka.delete_topics(&[&name]);
+        let settings = if kind == "changelog" { COMPACTED } else { &[] };
+        self.kafka.create_once_gone(&(name.as_str(), partitions, settings));
+    }
+
     /// Another account with everything switched on.
     pub(crate) fn add_account(&mut self, id: i64) {
         let mut account = Table::new();
