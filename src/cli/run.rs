@@ -2,9 +2,12 @@
 
 use super::{CONFIGURATION, FAILED, chain, load, refuse};
 use crate::app::{App, AppError};
+use crate::clock;
+use crate::telemetry::err_line;
 use clap::Args;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Runs the daemon
@@ -15,17 +18,30 @@ use tokio::sync::watch;
 #[command(after_help = "Example:\n  ringback run --config /etc/ringback/ringback.toml")]
 pub(super) struct Arguments {}
 
+/// Nobody waits longer for a panic to be reported.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Whoever panics has lost what it had in hand, and nobody would know: the process ends, and begins again from what is durable.
+/// It does so whether the panic can be reported or not: the standard library's report ignores what stderr refuses, and where
+/// nobody reads a pipe that is full, it is given up.
 fn end_on_panic() {
-    let tell = std::panic::take_hook();
+    let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        tell(panic);
+        let end = || {
+            std::thread::sleep(REPORT_TIMEOUT);
+            std::process::abort();
+        };
+        // Without a thread there is nobody who could end it earlier.
+        let _ = std::thread::Builder::new().name("end".to_owned()).spawn(end);
+        report(panic);
         std::process::abort();
     }));
 }
 
 pub(super) async fn run(file: &Path) -> ExitCode {
     end_on_panic();
+    // The daemon's time begins with it.
+    let _ = clock::now();
     let (settings, accounts) = match load(file) {
         Ok(loaded) => loaded,
         Err(code) => return code,
@@ -44,7 +60,7 @@ pub(super) async fn run(file: &Path) -> ExitCode {
             | AppError::Endpoint(_)
             | AppError::Tls(_)),
         ) => {
-            eprintln!("{}: {}", file.display(), chain(&error));
+            err_line!("{}: {}", file.display(), chain(&error));
             ExitCode::from(CONFIGURATION)
         }
         Err(
@@ -55,7 +71,7 @@ pub(super) async fn run(file: &Path) -> ExitCode {
             | AppError::Impatient),
         ) => {
             tracing::error!(error = &error as &dyn std::error::Error, "stopped");
-            eprintln!("ringback: {}", chain(&error));
+            err_line!("ringback: {}", chain(&error));
             ExitCode::from(FAILED)
         }
     }

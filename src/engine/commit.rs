@@ -94,7 +94,7 @@ impl<L: Log> Shell<L> {
                 let offsets = task.places.iter().filter_map(|place| {
                     Some((place.topic.to_string(), place.partition, *position(place)?))
                 });
-                Meta { offsets: offsets.collect(), committed_at: clock::now() }
+                Meta { offsets: offsets.collect(), committed_at: clock::now_to_commit() }
             });
         }
         touched

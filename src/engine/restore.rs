@@ -233,6 +233,9 @@ impl Target {
         let unreadable = |error| StoreError::unreadable(number, "the meta row", &error);
         let meta = partition.meta()?;
         let meta = meta.map(|bytes| row::decode_meta(&bytes).map_err(unreadable)).transpose()?;
+        if let Some(meta) = &meta {
+            clock::not_before(meta.committed_at);
+        }
         let offsets = meta.into_iter().flat_map(|meta| meta.offsets);
         Ok(Restored {
             partition: number,
