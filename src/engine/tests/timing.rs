@@ -46,7 +46,10 @@ impl Timing {
         rules: &Rules,
         world_ms: i64,
     ) {
-        if let (Command::FireTimer(uuid), Some(due)) = (command, state.timer()) {
+        // One that something else has put off fires in vain.
+        if let (Command::FireTimer(uuid), Some(due), true) =
+            (command, state.timer(), !events.is_empty())
+        {
             self.check(&format!("the timer of {uuid}"), due, world_ms);
         }
         for event in events {
