@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 cache=${RINGBACK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ringback}
 standardwebhooks=1.0.1
 build_packages=(clang libclang-dev libssl-dev libcurl4-openssl-dev pkg-config cmake zlib1g-dev g++ make)
-test_packages=(faketime kcat openssl prometheus util-linux python3 python3-venv)
+test_packages=(kcat openssl prometheus util-linux python3 python3-venv)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 

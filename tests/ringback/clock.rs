@@ -1,13 +1,11 @@
 //! The system's clock jumps while deliveries wait: nothing comes late for it, and nothing is given up early.
-//!
-//! The clock of this machine stays as it is: `libfaketime` shows the daemon another one.
 
 use crate::harness::PATIENCE;
+use crate::harness::clock::Clock;
 use crate::harness::daemon::Daemon;
 use crate::harness::receiver::{Received, now_ms};
 use crate::harness::samples::flow;
 use crate::harness::stage::Stage;
-use std::path::PathBuf;
 use std::time::Duration;
 
 const HOUR_S: i64 = 3600;
@@ -17,14 +15,7 @@ const JUMPS: &str = "ringback_clock_jumps_total";
 /// A stage whose daemons have a clock that can be set.
 struct Scene {
     stage: Stage,
-    clock: PathBuf,
-}
-
-fn library() -> PathBuf {
-    let places = ["x86_64-linux-gnu", "aarch64-linux-gnu"];
-    let path = |place| PathBuf::from(format!("/usr/lib/{place}/faketime/libfaketimeMT.so.1"));
-    let found = places.map(path).into_iter().find(|path| path.exists());
-    found.expect("libfaketime is installed (Debian's package `faketime`; `make test` installs it)")
+    clock: Clock,
 }
 
 impl Scene {
@@ -36,21 +27,8 @@ impl Scene {
         stage.set("delivery.retry.initial_interval_ms", retry_ms);
         stage.set("delivery.retry.interval_max_ms", retry_ms);
         stage.set("delivery.age_max_s", 120);
-        let clock = stage.instance_dir(0).with_file_name("clock");
-        stage.set_variable("LD_PRELOAD", library().to_str().expect("a plain path"));
-        stage.set_variable("FAKETIME_TIMESTAMP_FILE", clock.to_str().expect("a plain path"));
-        stage.set_variable("FAKETIME_NO_CACHE", "1");
-        stage.set_variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        let scene = Self { stage, clock };
-        scene.set(0);
-        scene
-    }
-
-    /// Sets the daemons' clock so many seconds ahead of the real one, at once.
-    fn set(&self, ahead_s: i64) {
-        let next = self.clock.with_extension("next");
-        std::fs::write(&next, format!("{ahead_s:+}\n")).expect("a file");
-        std::fs::rename(&next, &self.clock).expect("the clock");
+        let clock = Clock::of(&mut stage);
+        Self { stage, clock }
     }
 
     /// Starts the daemon and has it fail once.
@@ -95,11 +73,11 @@ fn assert_says(request: &Received, ahead_s: i64) {
 fn jumps(name: &str, by_s: i64, there: &str, back: &str) {
     let scene = Scene::new(name);
     let mut daemon = scene.fail_once();
-    scene.set(by_s);
+    scene.clock.set(by_s);
     scene.stage.receiver.wait_for(2, Duration::from_secs(20));
     assert_eq!(daemon.metric(JUMPS, &[("direction", there)]), Some(1.0));
     assert_eq!(daemon.metric(JUMPS, &[("direction", back)]), Some(0.0));
-    scene.set(0);
+    scene.clock.set(0);
     let requests = scene.delivered_in_time();
     assert_eq!(daemon.metric(JUMPS, &[("direction", there)]), Some(1.0));
     assert_eq!(daemon.metric(JUMPS, &[("direction", back)]), Some(1.0));
@@ -128,7 +106,7 @@ fn retries_go_on_when_the_clock_was_set_back_before_a_restart() {
     let scene = Scene::new("clock-restart");
     let mut daemon = scene.fail_once();
     daemon.kill();
-    scene.set(-2 * HOUR_S);
+    scene.clock.set(-2 * HOUR_S);
     let mut daemon = scene.stage.start();
     let requests = scene.delivered_in_time();
     assert_says(&requests[2], -2 * HOUR_S);
