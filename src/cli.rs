@@ -15,7 +15,7 @@ mod webhook;
 pub use trace::{Fact, Found, Origin};
 
 use crate::config::{self, Accounts, Faults, Settings};
-use crate::telemetry::{LogFormat, logging};
+use crate::telemetry::{LogFormat, err_line, logging, output};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -76,13 +76,13 @@ pub fn main() -> ExitCode {
     let quiet = matches!(cli.command, Command::Demo(_));
     let level = if quiet { LevelFilter::WARN } else { LevelFilter::INFO };
     if let Err(error) = logging::init(cli.log_format, level) {
-        eprintln!("ringback: {error}");
+        err_line!("ringback: {error}");
         return ExitCode::from(FAILED);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("ringback: the system refuses threads: {error}");
+            err_line!("ringback: the system refuses threads: {error}");
             return ExitCode::from(FAILED);
         }
     };
@@ -100,7 +100,13 @@ pub fn main() -> ExitCode {
     };
     // Attempts that hang must not keep the process: they will be made again.
     runtime.shutdown_background();
-    code
+    match output::out_failure() {
+        None => code,
+        Some(error) => {
+            err_line!("ringback: stdout can't be written, and so what it has is not all: {error}");
+            if code == ExitCode::SUCCESS { ExitCode::from(FAILED) } else { code }
+        }
+    }
 }
 
 /// The configuration and the accounts, or every fault on stderr.
@@ -109,7 +115,7 @@ fn load(file: &Path) -> Result<(Settings, Accounts), ExitCode> {
 }
 
 fn refuse(faults: &Faults) -> ExitCode {
-    eprintln!("{faults}");
+    err_line!("{faults}");
     ExitCode::from(CONFIGURATION)
 }
 

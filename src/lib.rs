@@ -69,6 +69,14 @@
 //! - No state that only one disk has: `tests/ringback/stores.rs::a_deleted_store_is_restored_from_the_changelog`.
 //! - No disk that fails unseen: `tests/ringback/disks.rs::a_full_disk_ends_the_daemon_and_with_room_it_goes_on`,
 //!   `tests/ringback/disks.rs::a_disk_that_refuses_to_write_ends_the_daemon_and_afterwards_it_goes_on`.
+//! - No log that ends the daemon because its disk is full or nobody reads it:
+//!   `tests/ringback/logs.rs::a_full_disk_costs_lines_only_and_with_room_the_log_goes_on`,
+//!   `tests/ringback/logs.rs::a_pipe_that_nobody_reads_is_no_reason_to_end`; no module that panics for its output:
+//!   `tests/tidy/words.rs::nothing_panics_for_its_output`.
+//! - No delivery that is late, or given up early, because the system's clock was set:
+//!   `tests/ringback/clock.rs::retries_go_on_when_the_clock_is_set_back_by_two_hours`,
+//!   `tests/ringback/clock.rs::nothing_gets_old_when_the_clock_is_set_forward_by_two_days`,
+//!   `src/engine/tests.rs::nothing_comes_early_or_late_because_clocks_jump`.
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:
 //!   `tests/ringback/retries.rs::an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing`.

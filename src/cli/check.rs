@@ -5,6 +5,7 @@ use crate::app;
 use crate::config::Settings;
 use crate::delivery::{Endpoint, Trust};
 use crate::log::{self, Registry, TopicState};
+use crate::telemetry::{err_line, out_line};
 use clap::Args;
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let trust = match Trust::new() {
         Ok(trust) => trust,
         Err(error) => {
-            eprintln!("{}", chain(&error));
+            err_line!("{}", chain(&error));
             return ExitCode::from(CONFIGURATION);
         }
     };
@@ -38,14 +39,14 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             Ok(endpoint) => {
                 // No fault: `allow_addresses` stands in the other file, and need not be the same everywhere.
                 if let Some(blocked) = endpoint.blocked() {
-                    eprintln!(
+                    err_line!(
                         "{file}: warning: webhook {}: {blocked}; delivery.allow_addresses can open it",
                         webhook.name
                     );
                 }
             }
             Err(error) => {
-                eprintln!("{file}: {}", chain(&error));
+                err_line!("{file}: {}", chain(&error));
                 faults += 1;
             }
         }
@@ -53,7 +54,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     if faults > 0 {
         return ExitCode::from(CONFIGURATION);
     }
-    println!(
+    out_line!(
         "{}: {} accounts and {} webhooks, nothing wrong",
         file.display(),
         accounts.accounts.len(),
@@ -68,10 +69,10 @@ async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
         Ok(states) => {
             let faults: Vec<_> = states.iter().flat_map(TopicState::faults).collect();
             for fault in &faults {
-                eprintln!("topic {}: {}", fault.topic, fault.text);
+                err_line!("topic {}: {}", fault.topic, fault.text);
             }
             if faults.is_empty() {
-                println!(
+                out_line!(
                     "Kafka at {}: all topics are as they ought to be",
                     settings.kafka.bootstrap_servers
                 );
@@ -80,7 +81,7 @@ async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
             }
         }
         Err(error) => {
-            eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
+            err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
             code = ExitCode::from(UNAVAILABLE);
         }
     }
@@ -90,9 +91,9 @@ async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
         let probe =
             Registry::new(client, app::registry_settings(registry), runtime, Arc::new(|_| {}));
         match probe.probe().await {
-            Ok(()) => println!("schema registry at {}: it answers", registry.url),
+            Ok(()) => out_line!("schema registry at {}: it answers", registry.url),
             Err(error) => {
-                eprintln!("schema registry at {}: {error}", registry.url);
+                err_line!("schema registry at {}: {error}", registry.url);
                 code = ExitCode::from(UNAVAILABLE);
             }
         }

@@ -11,6 +11,7 @@ use crate::config::{Accounts, Settings};
 use crate::domain::{AccountId, DeadLetterReason};
 use crate::replay::{Filter, Letter, Letters, Progress, ReplayError, Stage, Target, When};
 use crate::shutdown::Signals;
+use crate::telemetry::err_line;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -57,7 +58,7 @@ fn reasons() -> PossibleValuesParser {
 }
 
 fn when(text: &str) -> Result<When, String> {
-    When::parse(text, clock::now())
+    When::parse(text, clock::wall())
 }
 
 fn target(text: &str) -> Result<Target, String> {
@@ -121,15 +122,15 @@ async fn patience(interrupted: &AtomicBool) -> ExitCode {
 fn refused(settings: &Settings, error: &ReplayError) -> ExitCode {
     match error {
         ReplayError::Log(_) | ReplayError::Transaction(_) => {
-            eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
+            err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
             ExitCode::from(UNAVAILABLE)
         }
         ReplayError::NoTopic(_) | ReplayError::TakenOver => {
-            eprintln!("ringback: {}", chain(error));
+            err_line!("ringback: {}", chain(error));
             ExitCode::from(FAILED)
         }
         ReplayError::Interrupted => {
-            eprintln!("ringback: {error}");
+            err_line!("ringback: {error}");
             ExitCode::SUCCESS
         }
     }

@@ -5,6 +5,7 @@ mod receiver;
 mod show;
 
 use super::{FAILED, UNAVAILABLE, USAGE, chain, load};
+use crate::telemetry::err_line;
 use clap::Args;
 use read::VerifyError;
 use std::path::{Path, PathBuf};
@@ -85,19 +86,19 @@ pub(super) async fn run(file: &Path, arguments: Arguments) -> ExitCode {
     let report = match reading {
         Ok(Ok(report)) => report,
         Ok(Err(VerifyError::Log(error))) => {
-            eprintln!("Kafka at {bootstrap}: {}", chain(&error));
+            err_line!("Kafka at {bootstrap}: {}", chain(&error));
             return ExitCode::from(UNAVAILABLE);
         }
         Ok(Err(error @ VerifyError::Receiver(..))) => {
-            eprintln!("{}", chain(&error));
+            err_line!("{}", chain(&error));
             return ExitCode::from(USAGE);
         }
         Ok(Err(error @ (VerifyError::Store(_) | VerifyError::Missing(_)))) => {
-            eprintln!("ringback: {}", chain(&error));
+            err_line!("ringback: {}", chain(&error));
             return ExitCode::from(FAILED);
         }
         Err(error) => {
-            eprintln!("ringback: {error}");
+            err_line!("ringback: {error}");
             return ExitCode::from(FAILED);
         }
     };

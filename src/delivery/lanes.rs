@@ -58,7 +58,7 @@ pub trait Watch: Send + Sync {
     fn breaker(&self, webhook: WebhookName, state: BreakerState);
     /// Rate limits have held so many attempts back.
     fn rate_limited(&self, attempts: u64);
-    /// The time.
+    /// The time that a request says it is, which its receiver compares with a clock of its own.
     fn now(&self) -> Timestamp;
 }
 

@@ -100,7 +100,7 @@ impl<L: Log> Shell<L> {
                     })
                 });
                 let (offsets, owner) = (offsets.collect(), task.owner.clone());
-                Meta { offsets, committed_at: clock::now(), owner }
+                Meta { offsets, committed_at: clock::now_to_commit(), owner }
             });
         }
         touched

@@ -84,6 +84,6 @@ impl Watch for LaneWatch {
     }
 
     fn now(&self) -> Timestamp {
-        clock::now()
+        clock::wall()
     }
 }

@@ -7,6 +7,7 @@ use super::reader::ReaderHandle;
 use super::record::Place;
 use super::report;
 use super::settings::KafkaSettings;
+use crate::clock;
 #[cfg(feature = "failpoints")]
 use crate::failpoint::{self, Failpoint};
 use rdkafka::config::RDKafkaLogLevel;
@@ -115,6 +116,8 @@ impl ProducerContext for Context {
 pub struct Transactions {
     producer: Arc<BaseProducer<Context>>,
     context: Arc<Context>,
+    /// When the records of the transaction were written, as they say.
+    written_ms: AtomicI64,
     /// Ends the thread that polls, since a producer can't flush while it aborts unless somebody does.
     done: Arc<AtomicBool>,
 }
@@ -154,7 +157,7 @@ impl Transactions {
             }
         };
         let context = producer.client().context().clone();
-        let transactions = Self { producer, context, done };
+        let transactions = Self { producer, context, written_ms: AtomicI64::new(0), done };
         std::thread::Builder::new()
             .name("producer".to_owned())
             .spawn(poll)
@@ -174,6 +177,9 @@ impl Transactions {
         for slot in &self.context.delivered {
             slot.store(0, Ordering::Release);
         }
+        // A broker refuses records that are an hour ahead of its clock. When ours jumps, the earlier of both times is not.
+        let written_at = clock::now().min(clock::wall());
+        self.written_ms.store(written_at.as_ms(), Ordering::Relaxed);
         self.producer.begin_transaction().map_err(|error| fault("begin", &error))
     }
 
@@ -190,6 +196,7 @@ impl Transactions {
         record.partition = outgoing.partition;
         record.key = outgoing.key;
         record.payload = outgoing.value;
+        record.timestamp = Some(self.written_ms.load(Ordering::Relaxed));
         if !outgoing.headers.is_empty() {
             let headers = OwnedHeaders::new_with_capacity(outgoing.headers.len());
             let add = |headers: OwnedHeaders, (key, value): &(&'static str, String)| {

@@ -114,5 +114,9 @@ definitions! {
         = "Changelog records read to restore state.";
     RESTORE_REMAINING: Gauge "ringback_restore_remaining" ["partition"]
         = "Changelog records left until an assigned partition is restored.";
+    CLOCK_JUMPS: Counter "ringback_clock_jumps_total" ["direction"]
+        = "Jumps of the wall clock, by direction; due times, ages and time-outs go on without them.";
+    LOG_LINES_LOST: Counter "ringback_log_lines_lost_total" []
+        = "Log lines that stderr did not take, as when its disk is full or nobody reads it.";
     STORE_BYTES: Gauge "ringback_store_bytes" [] = "Size of the state store on disk.";
 }

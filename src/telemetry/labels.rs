@@ -115,6 +115,14 @@ labels! {
         Ended = "ended",
     }
 
+    /// Where the wall clock has jumped.
+    ClockJump {
+        /// It is later than it should be.
+        Forward = "forward",
+        /// It is earlier than it should be.
+        Backward = "backward",
+    }
+
     /// How a transaction failed.
     TransactionErrorKind {
         /// The same step may be tried again.

@@ -8,6 +8,7 @@ pub(crate) mod broker;
 pub(crate) mod changelog;
 pub(crate) mod check;
 pub(crate) mod child;
+pub(crate) mod clock;
 pub(crate) mod daemon;
 pub(crate) mod disk;
 pub(crate) mod http;

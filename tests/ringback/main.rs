@@ -11,6 +11,7 @@
 
 mod addresses;
 mod bodies;
+mod clock;
 mod commands;
 mod correlation;
 mod crashes;
@@ -29,6 +30,7 @@ mod instances;
 mod itself;
 mod lanes;
 mod limits;
+mod logs;
 mod operation;
 mod ownership;
 mod poison;

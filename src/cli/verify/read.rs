@@ -45,7 +45,7 @@ pub(super) fn verify(
     arguments: &Arguments,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Report, VerifyError> {
-    let now = clock::now();
+    let now = clock::wall();
     // First of all: it must not be ahead of the changelog.
     let view = StoreView::open(&settings.store.directory)?;
     let reader = Reader::new(settings, runtime)?;

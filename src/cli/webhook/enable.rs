@@ -5,6 +5,7 @@ use crate::cli::terminal::{confirm, print};
 use crate::cli::{CONFIGURATION, FAILED, UNAVAILABLE, chain, load};
 use crate::codec::command::{COMMAND_HEADER, ENABLE_ENDPOINT, write_enable_endpoint};
 use crate::log::{self, BroadcastError};
+use crate::telemetry::err_line;
 use clap::Args;
 use serde_json::json;
 use std::path::Path;
@@ -63,15 +64,15 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Err(error @ BroadcastError::NoTopic(_))) => {
-            eprintln!("{error}");
+            err_line!("{error}");
             ExitCode::from(CONFIGURATION)
         }
         Ok(Err(error @ (BroadcastError::Log(_) | BroadcastError::Transaction(_)))) => {
-            eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
+            err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
             ExitCode::from(UNAVAILABLE)
         }
         Err(error) => {
-            eprintln!("ringback: {error}");
+            err_line!("ringback: {error}");
             ExitCode::from(FAILED)
         }
     }

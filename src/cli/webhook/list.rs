@@ -10,6 +10,7 @@ use crate::delivery::Webhook;
 use crate::domain::{EndpointState, Timestamp, WebhookName, WebhookRules};
 use crate::log::{LogError, ScanFrom, Scanned, Scanner};
 use crate::store::RowKey;
+use crate::telemetry::err_line;
 use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
@@ -43,19 +44,19 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let states = match tokio::task::spawn_blocking(move || read(&settings)).await {
         Ok(Ok(states)) => states,
         Ok(Err(ListError::Log(error))) => {
-            eprintln!("Kafka at {bootstrap}: {}", chain(&error));
+            err_line!("Kafka at {bootstrap}: {}", chain(&error));
             return ExitCode::from(UNAVAILABLE);
         }
         Ok(Err(error @ ListError::Row(..))) => {
-            eprintln!("{}", chain(&error));
+            err_line!("{}", chain(&error));
             return ExitCode::from(FAILED);
         }
         Err(error) => {
-            eprintln!("ringback: {error}");
+            err_line!("ringback: {error}");
             return ExitCode::from(FAILED);
         }
     };
-    let now = clock::now();
+    let now = clock::wall();
     let shown: Vec<Shown<'_>> = accounts
         .webhooks
         .values()

@@ -2,6 +2,7 @@
 
 use super::Witness;
 use super::port::Row;
+use super::timing::Timing;
 use crate::codec::row;
 use crate::delivery::Job;
 use crate::domain::{
@@ -31,6 +32,7 @@ pub(super) struct Ledger {
     held: BTreeMap<WebhookName, Timestamp>,
     /// Attempts that were begun all the same.
     pub(super) intrusions: u64,
+    pub(super) timing: Timing,
     pub(super) faults: Vec<String>,
 }
 
@@ -46,12 +48,14 @@ impl Ledger {
             last: BTreeMap::new(),
             held: BTreeMap::new(),
             intrusions: 0,
+            timing: Timing::default(),
             faults: Vec::new(),
         }
     }
 
     /// An attempt was begun.
-    pub(super) fn begun(&mut self, node: usize, job: &Job, now: Timestamp) {
+    pub(super) fn begun(&mut self, node: usize, job: &Job, now: Timestamp, world_ms: i64) {
+        self.timing.begun(job, world_ms);
         self.open.entry(node).or_default().insert((job.id, job.attempt));
         let is_held = self.held.get(&job.webhook).is_some_and(|until| *until > now);
         self.intrusions += u64::from(is_held);
@@ -63,7 +67,13 @@ impl Ledger {
     }
 
     /// A transaction was committed.
-    pub(super) fn committed(&mut self, node: usize, decided: &[Witness], rows: &[Row]) {
+    pub(super) fn committed(
+        &mut self,
+        node: usize,
+        decided: &[Witness],
+        rows: &[Row],
+        world_ms: i64,
+    ) {
         let mut touched = BTreeSet::new();
         for Witness { partition, uuid, command, now } in decided {
             touched.insert((*partition, uuid.clone()));
@@ -72,6 +82,7 @@ impl Ledger {
             let state = self.states.remove(uuid).unwrap_or_default();
             self.hold(&state, command, *now);
             let events = decide(&state, command, &self.rules, *now);
+            self.timing.committed(&state, command, &events, &self.rules, world_ms);
             let state = events.iter().fold(state, evolve);
             self.states.insert(uuid.clone(), state);
         }

@@ -7,9 +7,9 @@ use super::network::Request;
 use super::port::{Caller, SimLog};
 use super::reader::Reader;
 use super::world::World;
-use crate::clock;
+use crate::clock::{self, Steady};
 use crate::delivery::{AlarmClock, Attempt, Courier, InstanceLimits, Lanes};
-use crate::domain::{Outcome, Timestamp};
+use crate::domain::Outcome;
 use crate::engine::input::Input;
 use crate::engine::ports::Log as _;
 use crate::engine::restore::Restorer;
@@ -36,6 +36,8 @@ pub(super) struct Node {
     pub(super) copy: RefCell<Option<std::collections::BTreeMap<u32, memory::Content>>>,
     /// How much its wall clock is off.
     pub(super) wall_ms: Cell<i64>,
+    /// The time of its process.
+    pub(super) steady: RefCell<Option<Steady>>,
     pub(super) paused_until_ms: Cell<u64>,
     pub(super) process: RefCell<Option<Process>>,
     /// Its code has run since its lanes were last asked.
@@ -428,8 +430,7 @@ impl Node {
 impl Process {
     fn launch(&mut self, attempt: Attempt, world: &World, node: usize) {
         let job = attempt.job();
-        let now = Timestamp::from_ms(world.true_ms() + world.nodes[node].wall_ms.get());
-        world.ledger.borrow_mut().begun(node, job, now);
+        world.ledger.borrow_mut().begun(node, job, world.now_of(node), world.true_ms());
         let mut dice = world.dice.borrow_mut();
         let (outcome, takes_ms) = world.network.borrow().answer(job.webhook.as_str(), &mut dice);
         let arrives_ms = world.passed_ms() + dice.between(0, 20);

@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 pub(super) const TROUBLE_MS: u64 = 45_000;
 
 /// The changelog's `delete.retention.ms`.
-const DELETE_RETENTION_MS: i64 = 7 * 86_400_000;
+const DELETE_RETENTION_MS: i64 = 7 * DAY_MS;
+const DAY_MS: i64 = 86_400_000;
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -129,6 +130,25 @@ pub(super) fn orderly(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
             (at, Action::Stop(node)),
             (at + dice.between(500, 3000), Action::Start(node)),
         ]);
+    }
+    items
+}
+
+/// The clocks of instances jump by hours and days while the endpoints fail, and nothing else goes wrong.
+pub(super) fn jumpy(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
+    let mut items: Vec<Item> =
+        (0..setting.nodes).map(|node| (dice.between(0, 300), Action::Start(node))).collect();
+    for number in 0..dice.between(2, 5) {
+        records(number, setting, dice, &mut items);
+    }
+    for (_, webhook) in WEBHOOKS {
+        let manner = dice.pick(&[Manner::Whims, Manner::Fails, Manner::IsBusy(4000)]);
+        items.push((dice.between(0, 20_000), Action::Behave(webhook, manner)));
+    }
+    for _ in 0..dice.between(1, 4) {
+        let (at, node) = (dice.between(500, TROUBLE_MS), dice.index(setting.nodes));
+        let by = dice.pick(&[-7_200_000, -60_000, 20_000, 7_200_000, 2 * DAY_MS, -2 * DAY_MS]);
+        items.push((at, Action::Jump(node, by)));
     }
     items
 }
@@ -278,7 +298,10 @@ fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
                 items.push((at, Action::Compact { partition, kept: dice.index(6) }));
             }
         }
-        11 => items.push((at, Action::Jump(node, dice.pick(&[-60_000, -2000, 3000, 20_000])))),
+        11 => items.push((
+            at,
+            Action::Jump(node, dice.pick(&[-7_200_000, -60_000, -2000, 3000, 20_000, 7_200_000])),
+        )),
         12 => items.extend([
             (at, Action::Kill(node)),
             (at + 1, Action::Wipe(node)),
