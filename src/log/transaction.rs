@@ -5,6 +5,7 @@ use super::group::{self, NativeError, OffsetsError};
 use super::reader::ReaderHandle;
 use super::record::Place;
 use super::report;
+use super::rights::{self, Right};
 use super::settings::KafkaSettings;
 #[cfg(feature = "failpoints")]
 use crate::failpoint::{self, Failpoint};
@@ -131,7 +132,7 @@ impl Transactions {
     /// When a property is wrong, or Kafka does not answer.
     pub fn open(settings: &KafkaSettings, partitions: u32) -> Result<Self, LogError> {
         // Stable per instance, so that a restart aborts what its predecessor left open; apart per group.
-        let id = format!("{}.{}", settings.group_id, settings.instance_id);
+        let id = rights::instance_id(settings);
         Self::open_as(&id, settings, partitions)
     }
 
@@ -158,10 +159,12 @@ impl Transactions {
             .name("producer".to_owned())
             .spawn(poll)
             .map_err(|error| LogError::Topic { topic: id.to_owned(), what: error.to_string() })?;
-        transactions
-            .producer
-            .init_transactions(Duration::from_secs(30))
-            .map_err(LogError::request("the transactional producer can't be initialised"))?;
+        transactions.producer.init_transactions(Duration::from_secs(30)).map_err(
+            LogError::request_by(
+                Right::transactional(id),
+                "the transactional producer can't be initialised",
+            ),
+        )?;
         Ok(transactions)
     }
 
