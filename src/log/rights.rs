@@ -254,7 +254,12 @@ impl Right {
 impl Described {
     fn lacks(&self, operation: Operation) -> bool {
         if self.error.is_some() {
-            return is_refusal(self.error);
+            // Whoever may read or write may describe too; of other operations nothing is known then.
+            let describes = matches!(
+                operation,
+                Operation::Read | Operation::Write | Operation::Describe
+            );
+            return describes && is_refusal(self.error);
         }
         let code = operation.code();
         self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(&code))

@@ -266,6 +266,8 @@ pub async fn create_missing(
     settings: &KafkaSettings,
     names: &TopicNames,
 ) -> Result<Vec<String>, LogError> {
+    // All or none: what one right allows is not made where another one is missing.
+    could_create_missing(settings, names).await?;
     create(settings, names, &options()).await
 }
 

@@ -38,7 +38,7 @@ pub(super) const SECRET: &[&str] =
     &["ssl.key.pem", "sasl.oauthbearer.config", "sasl.oauthbearer.assertion.private.key.pem"];
 
 const REMOVE: &str = "remove it";
-const OFFSETS: &str = "the daemon commits offsets in the transaction that writes the state; a second way loses records";
+const OFFSETS: &str = "offsets are committed with the state, and a second way would lose records";
 const CALLBACK: &str = "only a program can set it, not a file";
 const VERSIONS: &str =
     "transactions need brokers that say which versions of Kafka's protocol they know";
@@ -264,9 +264,23 @@ mod tests {
     use super::{ALIASES, RULES, canonical, is_secret, names, rule};
     use std::collections::BTreeSet;
 
+    /// What librdkafka itself leaves out of its documentation, and users can't set here.
+    const UNLISTED: [&str; 8] = [
+        "client.software.name",
+        "client.software.version",
+        "metadata.request.timeout.ms",
+        "enable.sparse.connections",
+        "enable_sasl_queue",
+        "test.mock.num.brokers",
+        "test.mock.broker.rtt",
+        "ut_handle_ProduceResponse",
+    ];
+
     #[test]
     fn every_property_of_librdkafka_has_a_rule() {
         let known: BTreeSet<String> = crate::log::known_properties().into_iter().collect();
+        let known: BTreeSet<String> =
+            known.into_iter().filter(|name| !UNLISTED.contains(&name.as_str())).collect();
         let unruled: Vec<_> = known.iter().filter(|name| rule(name).is_none()).collect();
         assert!(unruled.is_empty(), "who may set {unruled:?}?");
         let listed: BTreeSet<&str> = names().collect();
