@@ -255,10 +255,8 @@ impl Described {
     fn lacks(&self, operation: Operation) -> bool {
         if self.error.is_some() {
             // Whoever may read or write may describe too; of other operations nothing is known then.
-            let describes = matches!(
-                operation,
-                Operation::Read | Operation::Write | Operation::Describe
-            );
+            let describes =
+                matches!(operation, Operation::Read | Operation::Write | Operation::Describe);
             return describes && is_refusal(self.error);
         }
         let code = operation.code();

@@ -202,23 +202,26 @@ unsafe fn list(codes: *const Code, count: usize) -> Option<Vec<Code>> {
     Some((0..count).map(|index| unsafe { *codes.add(index) }).collect())
 }
 
-/// The names of all of librdkafka's properties, but for aliases.
+/// The names of all of librdkafka's properties that it documents, aliases among them.
 #[cfg(test)]
 pub(crate) fn known_properties() -> Vec<String> {
-    let mut names = Vec::new();
-    // SAFETY: each configuration and each list is destroyed once, after it was read.
-    unsafe {
-        let mut read = |list: *mut *const c_char, count: usize| {
-            names.extend((0..count).step_by(2).map(|index| text(*list.add(index))));
-            native::rd_kafka_conf_dump_free(list, count);
-        };
-        let mut count = 0;
-        let config = native::rd_kafka_conf_new();
-        read(native::rd_kafka_conf_dump(config, &raw mut count), count);
-        native::rd_kafka_conf_destroy(config);
-        let config = native::rd_kafka_topic_conf_new();
-        read(native::rd_kafka_topic_conf_dump(config, &raw mut count), count);
-        native::rd_kafka_topic_conf_destroy(config);
+    use std::ffi::{c_int, c_void};
+    unsafe extern "C" {
+        fn fopen(path: *const c_char, mode: *const c_char) -> *mut c_void;
+        fn fclose(file: *mut c_void) -> c_int;
     }
-    names
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("properties");
+    let name = CString::new(path.to_str().expect("a plain path")).expect("no zero");
+    // SAFETY: the file is open while librdkafka writes to it, and is closed once.
+    unsafe {
+        let file = fopen(name.as_ptr(), c"w".as_ptr());
+        assert!(!file.is_null(), "a file");
+        native::rd_kafka_conf_properties_show(file.cast());
+        fclose(file);
+    }
+    let table = std::fs::read_to_string(path).expect("a table");
+    let cells = table.lines().filter_map(|line| line.split_once('|'));
+    let names = cells.map(|(name, _)| name.trim().to_owned());
+    names.filter(|name| !name.starts_with('-') && name != "Property").collect()
 }
