@@ -350,7 +350,11 @@ fn native_fault(call: &'static str, error: NativeError) -> TransactionError {
     } else {
         TransactionFault::Fatal
     };
-    TransactionError { call, fault, text: format!("{} ({:?})", error.text, error.code) }
+    let hint = match rights::is_refusal(Some(error.code)) {
+        true => "; `ringback check --online` names the right that is missing",
+        false => "",
+    };
+    TransactionError { call, fault, text: format!("{} ({:?}){hint}", error.text, error.code) }
 }
 
 fn is_fenced(code: RDKafkaErrorCode) -> bool {

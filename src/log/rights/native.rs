@@ -123,7 +123,7 @@ impl Answer {
         if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
             Ok(take(self.event))
         } else {
-            Err(KafkaError::AdminOp(error.into()))
+            Err(KafkaError::Global(error.into()))
         }
     }
 }
@@ -167,7 +167,7 @@ fn ask<C: ClientContext>(
         let event = native::rd_kafka_queue_poll(queue, timeout_ms.saturating_add(1000));
         if event.is_null() {
             native::rd_kafka_queue_destroy(queue);
-            return Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut));
+            return Err(KafkaError::Global(RDKafkaErrorCode::OperationTimedOut));
         }
         Ok(Answer { queue, event })
     }
