@@ -2,11 +2,11 @@
 
 use super::client::{self, Cluster, LogError, MESSAGE_BYTES_MAX};
 use super::report::Reports;
-use super::rights::{self, Operation, Right};
+use super::rights::{self, Operation, Resource, Right};
 use super::settings::{KafkaSettings, TopicNames};
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic,
-    ResourceSpecifier, TopicReplication,
+    OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeMap;
@@ -250,11 +250,28 @@ async fn describe_raw(
         .describe_configs(&specifiers, &options())
         .await
         .map_err(LogError::request("the topics' settings can't be read"))?;
-    let named = topics.iter().zip(results).map(|(name, result)| match result {
-        Ok(resource) => Ok(((*name).to_owned(), resource)),
-        Err(code) => Err(refused(Operation::DescribeConfigs, (*name).to_owned(), code)),
-    });
-    named.collect()
+    let (mut described, mut silent) = (Vec::new(), Vec::new());
+    for resource in results {
+        let resource =
+            resource.map_err(|code| refused(Operation::DescribeConfigs, String::new(), code))?;
+        let OwnedResourceSpecifier::Topic(name) = &resource.specifier else { continue };
+        // rust-rdkafka leaves out why: the error of a topic is an answer without settings.
+        if resource.entries.is_empty() {
+            silent.push(Right::on_topic(Operation::DescribeConfigs, name));
+        } else {
+            described.push((name.clone(), resource));
+        }
+    }
+    let Some(Right { resource: Resource::Topic(topic), .. }) = silent.first().cloned() else {
+        return Ok(described);
+    };
+    let asked = settings.clone();
+    let asking = tokio::task::spawn_blocking(move || rights::missing(&asked, &silent)).await;
+    let missing = asking.unwrap_or_else(|_| Ok(Vec::new()))?;
+    if missing.is_empty() {
+        return Err(LogError::Topic { topic, what: "Kafka does not show its settings".to_owned() });
+    }
+    Err(LogError::Denied(missing))
 }
 
 /// Creates those of our own topics that are missing; the changelog gets as many partitions as the largest input, and the

@@ -65,5 +65,7 @@ fn every_client_logs_in_with_tokens_and_renews_them() {
     wait_until("tokens are renewed", PATIENCE, || (tokens.given() >= given + 4).then_some(()));
     everything_works(&stage, "u-2");
     daemon.stop();
+    // Neither a check beside it nor a renewal takes anything away from it.
+    assert!(!daemon.logged().contains("the transaction failed"), "{}", daemon.logged());
     assert!(!daemon.logged().contains("hush"), "{}", daemon.logged());
 }
