@@ -252,6 +252,11 @@ pub(super) fn producer(settings: &KafkaSettings, id: &str) -> ClientConfig {
     }
     config.set("message.max.bytes", MESSAGE_BYTES_MAX.to_string());
     let mut config = overridden(config, settings, &CONSUMER_ONLY);
+    let largest = config.get("message.max.bytes").and_then(|bytes| bytes.trim().parse().ok());
+    if largest.is_some_and(|bytes: usize| bytes < MESSAGE_BYTES_MAX) {
+        // Users may want small answers, but a dead letter must fit.
+        config.set("message.max.bytes", MESSAGE_BYTES_MAX.to_string());
+    }
     config.set("transactional.id", id);
     config.set("acks", "all");
     config
@@ -318,4 +323,50 @@ pub(super) fn is_hidden(metadata: &Metadata, name: &str) -> bool {
     let mut topics = metadata.topics().iter();
     let error = topics.find(|topic| topic.name() == name).and_then(MetadataTopic::error);
     error.is_some_and(|code| rights::is_refusal(Some(code.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KafkaSettings, MESSAGE_BYTES_MAX, admin, consumer, observer, producer};
+
+    fn settings(properties: &[(&str, &str)]) -> KafkaSettings {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        KafkaSettings {
+            bootstrap_servers: "a:9092".to_owned(),
+            group_id: "g".to_owned(),
+            instance_id: "i".to_owned(),
+            commit_interval_ms: 100,
+            client: properties.iter().map(owned).collect(),
+        }
+    }
+
+    #[test]
+    fn users_properties_reach_the_clients_that_they_are_for() {
+        let settings = settings(&[
+            ("message.max.bytes", "8192"),
+            ("session.timeout.ms", "6000"),
+            ("transaction.timeout.ms", "5000"),
+            ("compression.codec", "zstd"),
+            ("client.rack", "r"),
+        ]);
+        let (consumer, producer) = (consumer(&settings), producer(&settings, "t"));
+        assert_eq!(consumer.get("message.max.bytes"), Some("8192"));
+        let needed = MESSAGE_BYTES_MAX.to_string();
+        assert_eq!(producer.get("message.max.bytes"), Some(needed.as_str()));
+        assert_eq!(consumer.get("session.timeout.ms"), Some("6000"));
+        assert_eq!(producer.get("session.timeout.ms"), None);
+        assert_eq!(producer.get("transaction.timeout.ms"), Some("5000"));
+        assert_eq!(
+            (producer.get("compression.codec"), producer.get("compression.type")),
+            (Some("zstd"), None)
+        );
+        assert_eq!(admin(&settings).get("client.rack"), Some("r"));
+    }
+
+    #[test]
+    fn an_observer_needs_no_group_of_its_own() {
+        let observer = observer(&settings(&[]), "read_committed");
+        assert_eq!(observer.get("group.id"), Some("g"));
+        assert_eq!(observer.get("group.instance.id"), None);
+    }
 }

@@ -23,14 +23,12 @@ pub struct ClientRefusal {
 
 impl From<KafkaError> for ClientRefusal {
     fn from(error: KafkaError) -> Self {
-        match error {
-            KafkaError::ClientConfig(_, text, property, _) => {
-                Self { property: Some(property), text }
-            }
-            KafkaError::ClientCreation(text) => Self { property: None, text },
-            // A value with a byte of zero, or a thread that the system refuses.
-            other => Self { property: None, text: other.to_string() },
+        if let KafkaError::ClientConfig(_, text, property, _) = error {
+            return Self { property: Some(property), text };
         }
+        // Anything but these words is a value with a byte of zero, or a thread that the system refuses.
+        let words = if let KafkaError::ClientCreation(text) = &error { Some(text) } else { None };
+        Self { property: None, text: words.map_or_else(|| error.to_string(), Clone::clone) }
     }
 }
 

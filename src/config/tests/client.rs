@@ -62,7 +62,7 @@ fn unknown_properties_name_the_nearest_known_one() {
 #[test]
 fn numbers_have_the_bounds_that_the_daemon_needs() {
     for (line, why) in [
-        ("\"message.max.bytes\" = 1000000", "a dead letter of 16 MiB would not fit"),
+        ("\"receive.message.max.bytes\" = 1000000", "a dead letter of 16 MiB could not be read"),
         ("\"queue.buffering.max.kbytes\" = 1024", "a dead letter of 16 MiB would wait for ever"),
         ("\"topic.metadata.refresh.interval.ms\" = -1", "new partitions would never be found"),
         ("\"max.in.flight\" = 100", "transactions allow no more than 5"),
@@ -84,6 +84,7 @@ fn times_and_sizes_fit_to_each_other_and_to_the_daemons_own() {
         ("\"socket.timeout.ms\" = 60000", "`transaction.timeout.ms` is not set and so 10000"),
         ("\"delivery.timeout.ms\" = 120000", "`transaction.timeout.ms` is not set and so 10000"),
         ("\"linger.ms\" = 20000", "a transaction would time out before its records are sent"),
+        ("\"fetch.max.bytes\" = 8192", "`message.max.bytes` is not set and so 1000000"),
         ("\"reconnect.backoff.ms\" = 5000", "the first pause would be longer than the longest"),
     ] {
         refused(line, &["2: kafka.client.", parts, "; set `"]);

@@ -120,9 +120,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("sasl.kerberos.keytab", Owned(KERBEROS, REMOVE)),
     ("sasl.kerberos.min.time.before.relogin", Owned(KERBEROS, REMOVE)),
     // Sizes and times, as far as the largest record and a restore need them.
-    ("message.max.bytes", Within(MESSAGE_BYTES, 1_000_000_000, "a dead letter of 16 MiB would not fit into a message")),
     ("receive.message.max.bytes", Within(MESSAGE_BYTES + 512, MOST, "a dead letter of 16 MiB could not be read")),
-    ("fetch.max.bytes", Within(1_000_000, MOST - 512, "librdkafka refuses less than a message of its own default size")),
     ("fetch.wait.max.ms", Within(0, 10_000, "a restore would not see the end of a partition in time")),
     ("queue.buffering.max.kbytes", Within(MESSAGE_BYTES / 1024, MOST, "a dead letter of 16 MiB would wait for ever")),
     ("queue.buffering.max.messages", Within(1000, MOST, "a transaction's records would not fit")),
@@ -141,6 +139,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("client.id", Free),
     ("client.rack", Free),
     ("client.dns.lookup", Free),
+    // Consumers take it; a producer never takes less than a dead letter needs.
+    ("message.max.bytes", Free),
     ("message.copy.max.bytes", Free),
     ("metadata.recovery.strategy", Free),
     ("metadata.recovery.rebootstrap.trigger.ms", Free),
@@ -222,6 +222,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("queued.max.messages.kbytes", Free),
     ("fetch.queue.backoff.ms", Free),
     ("fetch.message.max.bytes", Free),
+    ("fetch.max.bytes", Free),
     ("fetch.min.bytes", Free),
     ("fetch.error.backoff.ms", Free),
     ("check.crcs", Free),
@@ -261,7 +262,7 @@ pub(super) fn is_secret(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{ALIASES, RULES, canonical, is_secret, names, rule};
+    use super::{ALIASES, RULES, canonical, is_secret, names};
     use std::collections::BTreeSet;
 
     #[test]
