@@ -11,7 +11,10 @@ use crate::delivery::{Endpoint, EndpointError, TlsError, Trust};
 use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
 };
-use crate::log::{self, Cluster, LogError, Registry, RegistrySettings, Role, TopicFault, Topics};
+use crate::log::{
+    self, Cluster, LogError, Missing, NeededBy, Operation, Registry, RegistrySettings, Right, Role,
+    TopicFault, Topics,
+};
 use crate::shutdown::{Asked, Signals};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Metrics, STALL_DEADLINE, Waiting};
@@ -219,6 +222,7 @@ impl App {
         store: Store,
     ) -> Result<(Topics, Store, Permissions), AppError> {
         let mut store = Some(store);
+        let mut told = Vec::new();
         loop {
             match self.survey(&mut store).await {
                 Ok(Ok((topics, permissions))) => {
@@ -236,6 +240,17 @@ impl App {
                 Err(AppError::Kafka(error @ LogError::Client(_))) => {
                     return Err(AppError::Kafka(error));
                 }
+                Err(AppError::Kafka(LogError::Denied(rights))) => {
+                    self.health.wait_only(rights.iter().map(waiting_for_right));
+                    if told != rights {
+                        let missing = Missing(&rights, &self.settings.kafka).to_string();
+                        tracing::warn!(
+                            "waiting for rights in Kafka: {}",
+                            missing.replace('\n', "; ")
+                        );
+                        told = rights;
+                    }
+                }
                 Err(AppError::Kafka(error)) => {
                     self.health.wait_only([self.waiting_for_kafka()]);
                     tracing::warn!(error = &error as &dyn std::error::Error, "waiting for Kafka");
@@ -252,6 +267,9 @@ impl App {
         store: &mut Option<Store>,
     ) -> Result<Result<(Topics, Permissions), Vec<String>>, AppError> {
         let (kafka, names) = (&self.settings.kafka, &self.settings.topics);
+        if self.check_topics {
+            insist_on_rights(&self.settings).await?;
+        }
         let counts = counts(&self.settings).await?;
         let inputs = || names.sources().map(|(name, _)| name);
         let missing: Vec<String> =
@@ -438,10 +456,31 @@ fn engine_config(
 }
 
 async fn counts(settings: &Settings) -> Result<BTreeMap<String, u32>, AppError> {
-    let kafka = settings.kafka.clone();
-    let look = move || Cluster::new(&kafka)?.partition_counts(KAFKA_TIMEOUT);
-    let looked = tokio::task::spawn_blocking(look).await;
-    looked.map_err(|error| AppError::System(std::io::Error::other(error)))?.map_err(AppError::Kafka)
+    let (kafka, names) = (settings.kafka.clone(), settings.topics.clone());
+    ask(move || {
+        let cluster = Cluster::new(&kafka)?;
+        cluster.partition_counts(names.all(), Operation::Describe, KAFKA_TIMEOUT)
+    })
+    .await
+}
+
+/// Kafka lets a client begin that may not write its results; so all rights are asked for first.
+async fn insist_on_rights(settings: &Settings) -> Result<(), AppError> {
+    let (kafka, names) = (settings.kafka.clone(), settings.topics.clone());
+    let missing = ask(move || log::missing(&kafka, &NeededBy::Run.rights(&kafka, &names))).await?;
+    if missing.is_empty() { Ok(()) } else { Err(AppError::Kafka(LogError::Denied(missing))) }
+}
+
+/// What blocks is asked elsewhere.
+async fn ask<T: Send + 'static>(
+    question: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, AppError> {
+    let answer = tokio::task::spawn_blocking(question).await;
+    answer.map_err(|error| AppError::System(std::io::Error::other(error)))?.map_err(AppError::Kafka)
+}
+
+fn waiting_for_right(right: &Right) -> Waiting {
+    Waiting::Other(format!("waiting for the right {right}"))
 }
 
 /// The partitions of a topic that exists, or is just coming to be known.

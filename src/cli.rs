@@ -15,6 +15,7 @@ mod webhook;
 pub use trace::{Fact, Found, Origin};
 
 use crate::config::{self, Accounts, Faults, Settings};
+use crate::log::{self, LogError, Missing, NeededBy, Right};
 use crate::telemetry::{LogFormat, err_line, logging, output};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -116,6 +117,36 @@ fn load(file: &Path) -> Result<(Settings, Accounts), ExitCode> {
 
 fn refuse(faults: &Faults) -> ExitCode {
     err_line!("{faults}");
+    ExitCode::from(CONFIGURATION)
+}
+
+/// Says on stderr why Kafka did not do it, and which rights `command` lacks, if it is that; 78 for these and for properties
+/// that no client takes, else `otherwise`.
+fn kafka_failed(
+    settings: &Settings,
+    command: NeededBy,
+    (error, log): (&dyn std::error::Error, Option<&LogError>),
+    otherwise: u8,
+) -> ExitCode {
+    let kafka = &settings.kafka;
+    let mut rights = match log {
+        Some(log) if log.is_away() => Vec::new(),
+        Some(_) | None => {
+            let wanted = command.rights(kafka, &settings.topics);
+            tokio::task::block_in_place(|| log::missing(kafka, &wanted)).unwrap_or_default()
+        }
+    };
+    if let Some(LogError::Denied(denied)) = log {
+        let is_new = |right: &&Right| !rights.iter().any(|known| known.resource == right.resource);
+        let more: Vec<Right> = denied.iter().filter(is_new).cloned().collect();
+        rights.extend(more);
+    }
+    if rights.is_empty() {
+        eprintln!("Kafka at {}: {}", kafka.bootstrap_servers, chain(error));
+        let is_wrong = matches!(log, Some(LogError::Client(_)));
+        return ExitCode::from(if is_wrong { CONFIGURATION } else { otherwise });
+    }
+    eprintln!("Kafka at {}: {}", kafka.bootstrap_servers, Missing(&rights, kafka));
     ExitCode::from(CONFIGURATION)
 }
 

@@ -115,6 +115,14 @@
 //! - No record that is read twice because librdkafka hands it out twice, and none that is not read because its offset was
 //!   another record's before: `src/log/reader/position.rs::what_was_read_is_passed_over_until_something_new_comes`,
 //!   `src/log/reader/position.rs::another_record_at_an_offset_was_never_read`.
+//! - No property of librdkafka that nobody has looked at, and none that breaks a guarantee:
+//!   `src/config/settings/build/client/properties.rs::every_property_of_librdkafka_has_a_rule`,
+//!   `src/config/tests/client.rs::what_the_guarantees_rest_on_is_the_daemons_own`.
+//! - No right in Kafka that is needed and not in the guide, or in the guide and not needed:
+//!   `tests/ringback/rights.rs::commands_need_exactly_the_rights_of_the_guide`; none that is missing and not named:
+//!   `tests/ringback/rights.rs::the_daemon_waits_for_each_right_and_names_it`.
+//! - No client that can't log in with tokens, or does not renew them:
+//!   `tests/ringback/logins.rs::every_client_logs_in_with_tokens_and_renews_them`.
 //! - No offset of an input that is configured no more:
 //!   `tests/ringback/routing.rs::an_input_that_is_configured_no_more_leaves_no_offset_behind`.
 //! - No phase 2 before the end of phase 1, where the order is strict:
@@ -148,7 +156,7 @@
 //! - No index row that outlives its row, nor one lane's rows in another's:
 //!   `src/store/partition/tests.rs::indexes_follow_the_rows_and_lanes_do_not_mix`.
 //! - No unsafe code but where librdkafka is asked for what rust-rdkafka does not offer (`log/describe.rs`, `log/group.rs` and its one
-//!   caller), and the fuzzer's counters:
+//!   caller, the question which operations Kafka allows), and the fuzzer's counters:
 //!   `tests/tidy/words.rs::unsafe_code_stands_where_it_is_audited`.
 //! - No lint allowed, nothing left to do: `tests/tidy/words.rs::nothing_is_allowed_left_open_or_left_over`.
 //! - No file of more than 500 lines: `tests/tidy/words.rs::files_are_short`; none that does not say what it is for:

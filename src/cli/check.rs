@@ -1,10 +1,12 @@
 //! `ringback check`
 
-use super::{CONFIGURATION, UNAVAILABLE, chain, load};
+mod rights;
+
+use super::{CONFIGURATION, UNAVAILABLE, chain, kafka_failed, load};
 use crate::app;
 use crate::config::Settings;
 use crate::delivery::{Endpoint, Trust};
-use crate::log::{self, Registry, TopicState};
+use crate::log::{self, LogError, NeededBy, Registry, TopicState};
 use crate::telemetry::{err_line, out_line};
 use clap::Args;
 use std::path::Path;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback check --config /etc/ringback/ringback.toml --online")]
 pub(super) struct Arguments {
-    /// Also asks Kafka, its topics' settings and the schema registry
+    /// Also asks Kafka, the rights there, its topics' settings and the schema registry
     #[arg(long)]
     online: bool,
 }
@@ -51,6 +53,10 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             }
         }
     }
+    if let Err(refusal) = log::try_clients(&settings.kafka) {
+        eprintln!("{}: kafka.client: librdkafka refuses it: {}", file.display(), refusal.text);
+        faults += 1;
+    }
     if faults > 0 {
         return ExitCode::from(CONFIGURATION);
     }
@@ -64,27 +70,11 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
 }
 
 async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
-    let mut code = ExitCode::SUCCESS;
-    match log::survey(&settings.kafka, &settings.topics).await {
-        Ok(states) => {
-            let faults: Vec<_> = states.iter().flat_map(TopicState::faults).collect();
-            for fault in &faults {
-                err_line!("topic {}: {}", fault.topic, fault.text);
-            }
-            if faults.is_empty() {
-                out_line!(
-                    "Kafka at {}: all topics are as they ought to be",
-                    settings.kafka.bootstrap_servers
-                );
-            } else {
-                code = ExitCode::from(CONFIGURATION);
-            }
-        }
-        Err(error) => {
-            err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
-            code = ExitCode::from(UNAVAILABLE);
-        }
-    }
+    let mut code = match rights::check(settings).await {
+        Ok(true) => topics(settings).await,
+        Ok(false) => ExitCode::from(CONFIGURATION),
+        Err(error) => unanswered(settings, &error),
+    };
     if let Some(registry) = &settings.schema_registry {
         let client = app::registry_client(trust);
         let runtime = tokio::runtime::Handle::current();
@@ -99,4 +89,28 @@ async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
         }
     }
     code
+}
+
+fn unanswered(settings: &Settings, error: &LogError) -> ExitCode {
+    kafka_failed(settings, NeededBy::Run, (error, Some(error)), UNAVAILABLE)
+}
+
+async fn topics(settings: &Settings) -> ExitCode {
+    match log::survey(&settings.kafka, &settings.topics).await {
+        Ok(states) => {
+            let faults: Vec<_> = states.iter().flat_map(TopicState::faults).collect();
+            for fault in &faults {
+                eprintln!("topic {}: {}", fault.topic, fault.text);
+            }
+            if !faults.is_empty() {
+                return ExitCode::from(CONFIGURATION);
+            }
+            println!(
+                "Kafka at {}: all topics are as they ought to be",
+                settings.kafka.bootstrap_servers
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => unanswered(settings, &error),
+    }
 }

@@ -1,9 +1,9 @@
 //! `ringback topics`
 
-use super::{FAILED, UNAVAILABLE, chain, load};
+use super::{FAILED, UNAVAILABLE, kafka_failed, load};
 use crate::config::Settings;
-use crate::log::{self, LogError, TopicState};
-use crate::telemetry::{err_line, out_line};
+use crate::log::{self, LogError, NeededBy, TopicState};
+use crate::telemetry::out_line;
 use clap::Args;
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,8 +31,12 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(FAILED),
         Err(error) => {
-            err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
-            ExitCode::from(UNAVAILABLE)
+            let command = match arguments {
+                Arguments { mend: true, .. } => NeededBy::Alter,
+                Arguments { create: true, .. } => NeededBy::Create,
+                Arguments { .. } => NeededBy::Topics,
+            };
+            kafka_failed(&settings, command, (&error, Some(&error)), UNAVAILABLE)
         }
     }
 }

@@ -5,9 +5,10 @@ mod read;
 mod state;
 
 use super::terminal::{one_line, print, printable, table};
-use super::{FAILED, UNAVAILABLE, USAGE, chain, load};
+use super::{FAILED, UNAVAILABLE, USAGE, chain, kafka_failed, load};
 use crate::clock;
 use crate::domain::PhononUuid;
+use crate::log::NeededBy;
 use crate::telemetry::err_line;
 use clap::Args;
 use fact::COLUMNS;
@@ -55,14 +56,12 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         err_line!("a phonon-uuid has 1 to {} bytes", PhononUuid::BYTES_MAX);
         return ExitCode::from(USAGE);
     };
-    let bootstrap = settings.kafka.bootstrap_servers.clone();
-    let (whose, all) = (uuid.clone(), arguments.all_partitions);
-    let reading = tokio::task::spawn_blocking(move || read::read(&settings, &whose, all)).await;
+    let (of_command, whose, all) = (settings.clone(), uuid.clone(), arguments.all_partitions);
+    let reading = tokio::task::spawn_blocking(move || read::read(&of_command, &whose, all)).await;
     let traced = match reading {
         Ok(Ok(traced)) => traced,
         Ok(Err(TraceError::Log(error))) => {
-            err_line!("Kafka at {bootstrap}: {}", chain(&error));
-            return ExitCode::from(UNAVAILABLE);
+            return kafka_failed(&settings, NeededBy::Trace, (&error, Some(&error)), UNAVAILABLE);
         }
         Ok(Err(error @ TraceError::Row(..))) => {
             err_line!("{}", chain(&error));

@@ -4,7 +4,8 @@ mod read;
 mod receiver;
 mod show;
 
-use super::{FAILED, UNAVAILABLE, USAGE, chain, load};
+use super::{FAILED, UNAVAILABLE, USAGE, chain, kafka_failed, load};
+use crate::log::NeededBy;
 use crate::telemetry::err_line;
 use clap::Args;
 use read::VerifyError;
@@ -78,16 +79,15 @@ pub(super) async fn run(file: &Path, arguments: Arguments) -> ExitCode {
         Ok((settings, _)) => settings,
         Err(code) => return code,
     };
-    let bootstrap = settings.kafka.bootstrap_servers.clone();
+    let of_command = settings.clone();
     let json = arguments.json;
     let runtime = tokio::runtime::Handle::current();
     let reading =
-        tokio::task::spawn_blocking(move || read::verify(&settings, &arguments, &runtime)).await;
+        tokio::task::spawn_blocking(move || read::verify(&of_command, &arguments, &runtime)).await;
     let report = match reading {
         Ok(Ok(report)) => report,
         Ok(Err(VerifyError::Log(error))) => {
-            err_line!("Kafka at {bootstrap}: {}", chain(&error));
-            return ExitCode::from(UNAVAILABLE);
+            return kafka_failed(&settings, NeededBy::Verify, (&error, Some(&error)), UNAVAILABLE);
         }
         Ok(Err(error @ VerifyError::Receiver(..))) => {
             err_line!("{}", chain(&error));

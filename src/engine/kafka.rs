@@ -8,8 +8,8 @@ use super::{Engine, EngineError, Parts, Pieces, Shell};
 use crate::clock;
 use crate::delivery::{InstanceLimits, Lanes};
 use crate::log::{
-    Begin, Committed, GroupOffset, Identity, KafkaChangelog, LogError, OffsetsClient, Outgoing,
-    Place, Reader, ReaderHandle, Start, Step, TransactionError, Transactions as Producer,
+    Begin, Committed, GroupOffset, Identity, KafkaChangelog, LogError, Missing, OffsetsClient,
+    Outgoing, Place, Reader, ReaderHandle, Start, Step, TransactionError, Transactions as Producer,
     WatchedChangelog,
 };
 use crate::store::RowKey;
@@ -50,7 +50,8 @@ impl Engine {
 
 /// A broker that is away is waited for; a property that is wrong is not.
 fn first_transactions(settings: &EngineSettings, health: &Health) -> Result<Producer, EngineError> {
-    let waiting = Waiting::Kafka(settings.kafka.bootstrap_servers.clone());
+    let kafka = Waiting::Kafka(settings.kafka.bootstrap_servers.clone());
+    let mut waiting = kafka.clone();
     loop {
         match Producer::open(&settings.kafka, settings.partitions) {
             Ok(transactions) => {
@@ -58,7 +59,21 @@ fn first_transactions(settings: &EngineSettings, health: &Health) -> Result<Prod
                 return Ok(transactions);
             }
             Err(error @ LogError::Client(_)) => return Err(error.into()),
+            Err(LogError::Denied(rights)) => {
+                let missing = Missing(&rights, &settings.kafka).to_string();
+                let right = Waiting::Other(format!("waiting: {missing}"));
+                // Once is enough, until it is another.
+                if waiting != right {
+                    health.resume(&waiting);
+                    tracing::warn!("waiting for rights in Kafka: {missing}");
+                    waiting = right;
+                }
+                health.wait(waiting.clone());
+                clock::sleep(REOPEN_PAUSE);
+            }
             Err(error) => {
+                health.resume(&waiting);
+                waiting = kafka.clone();
                 health.wait(waiting.clone());
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,

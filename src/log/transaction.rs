@@ -6,6 +6,7 @@ use super::position::GroupOffset;
 use super::reader::ReaderHandle;
 use super::record::Place;
 use super::report;
+use super::rights::{self, Right};
 use super::settings::KafkaSettings;
 use crate::clock;
 #[cfg(feature = "failpoints")]
@@ -135,7 +136,7 @@ impl Transactions {
     /// When a property is wrong, or Kafka does not answer.
     pub fn open(settings: &KafkaSettings, partitions: u32) -> Result<Self, LogError> {
         // Stable per instance, so that a restart aborts what its predecessor left open; apart per group.
-        let id = format!("{}.{}", settings.group_id, settings.instance_id);
+        let id = rights::instance_id(settings);
         Self::open_as(&id, settings, partitions)
     }
 
@@ -162,10 +163,12 @@ impl Transactions {
             .name("producer".to_owned())
             .spawn(poll)
             .map_err(|error| LogError::Topic { topic: id.to_owned(), what: error.to_string() })?;
-        transactions
-            .producer
-            .init_transactions(Duration::from_secs(30))
-            .map_err(LogError::request("the transactional producer can't be initialised"))?;
+        transactions.producer.init_transactions(Duration::from_secs(30)).map_err(
+            LogError::request_by(
+                Right::transactional(id),
+                "the transactional producer can't be initialised",
+            ),
+        )?;
         Ok(transactions)
     }
 
@@ -364,7 +367,11 @@ fn native_fault(call: &'static str, error: NativeError) -> TransactionError {
     } else {
         TransactionFault::Fatal
     };
-    TransactionError { call, fault, text: format!("{} ({:?})", error.text, error.code) }
+    let hint = match rights::is_refusal(Some(error.code)) {
+        true => "; `ringback check --online` names the right that is missing",
+        false => "",
+    };
+    TransactionError { call, fault, text: format!("{} ({:?}){hint}", error.text, error.code) }
 }
 
 fn is_fenced(code: RDKafkaErrorCode) -> bool {

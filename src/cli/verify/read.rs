@@ -6,7 +6,7 @@ use crate::cli::terminal::progress;
 use crate::clock;
 use crate::config::Settings;
 use crate::log::{
-    self, LogError, Place, ScanFrom, ScanRange, ScanRecord, Scanned, Scanner, Standing,
+    self, LogError, NeededBy, Place, ScanFrom, ScanRange, ScanRecord, Scanned, Scanner, Standing,
 };
 use crate::store::{StoreError, StoreView};
 use crate::verify::{Changelog, Evidence, Input, Layout, Options, OwnTopic, Report};
@@ -48,6 +48,7 @@ pub(super) fn verify(
     let now = clock::wall();
     // First of all: it must not be ahead of the changelog.
     let view = StoreView::open(&settings.store.directory)?;
+    log::insist_on_groups(&settings.kafka, &settings.topics, NeededBy::Verify)?;
     let reader = Reader::new(settings, runtime)?;
     let survey = reader.survey()?;
     let mut evidence = Evidence::new(survey.layout.clone());

@@ -2,9 +2,9 @@
 
 use super::find;
 use crate::cli::terminal::{confirm, print};
-use crate::cli::{CONFIGURATION, FAILED, UNAVAILABLE, chain, load};
+use crate::cli::{CONFIGURATION, FAILED, UNAVAILABLE, kafka_failed, load};
 use crate::codec::command::{COMMAND_HEADER, ENABLE_ENDPOINT, write_enable_endpoint};
-use crate::log::{self, BroadcastError};
+use crate::log::{self, BroadcastError, NeededBy};
 use crate::telemetry::err_line;
 use clap::Args;
 use serde_json::json;
@@ -47,7 +47,8 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     }
     let mut value = Vec::new();
     write_enable_endpoint(&mut value, &webhook.name);
-    let (kafka, topic, key) = (settings.kafka.clone(), settings.topics.inbox, webhook.name.clone());
+    let (kafka, topic, key) =
+        (settings.kafka.clone(), settings.topics.inbox.clone(), webhook.name.clone());
     let headers = [(COMMAND_HEADER, ENABLE_ENDPOINT.to_owned())];
     let told = tokio::task::spawn_blocking(move || {
         log::broadcast(&kafka, &topic, key.as_str().as_bytes(), &value, &headers)
@@ -68,8 +69,11 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             ExitCode::from(CONFIGURATION)
         }
         Ok(Err(error @ (BroadcastError::Log(_) | BroadcastError::Transaction(_)))) => {
-            err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
-            ExitCode::from(UNAVAILABLE)
+            let log = match &error {
+                BroadcastError::Log(log) => Some(log),
+                BroadcastError::NoTopic(_) | BroadcastError::Transaction(_) => None,
+            };
+            kafka_failed(&settings, NeededBy::Enable, (&error, log), UNAVAILABLE)
         }
         Err(error) => {
             err_line!("ringback: {error}");

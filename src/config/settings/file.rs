@@ -46,7 +46,7 @@ pub(in crate::config) struct Kafka {
     /// Under load a transaction gathers so long at most; an idle daemon commits what comes at once.
     #[schemars(range(min = 1, max = 10000))]
     pub(super) commit_interval_ms: u64,
-    /// Any property of librdkafka, for every client, except those that the daemon owns.
+    /// Any property of librdkafka, for every client, except those that the daemon's guarantees rest on.
     pub(super) client: ClientProperties,
 }
 

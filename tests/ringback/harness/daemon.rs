@@ -98,7 +98,12 @@ impl Stage {
 
     /// Runs a one-shot command with instance 0's configuration.
     pub(crate) fn command(&self, arguments: &[&str]) -> Done {
-        let config = self.write_config(0, free_port());
+        self.command_of(0, arguments)
+    }
+
+    /// The same with the configuration of instance `number`.
+    pub(crate) fn command_of(&self, number: u8, arguments: &[&str]) -> Done {
+        let config = self.write_config(number, free_port());
         let config = config.to_str().expect("a plain path");
         command_with(&[arguments, &["--config", config]].concat(), self.variables())
     }

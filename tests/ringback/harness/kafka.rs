@@ -122,19 +122,13 @@ impl Kafka {
         }
     }
 
-    /// Creates a topic as soon as one of the same name is deleted.
-    pub(crate) fn create_once_gone(&self, (name, partitions, settings): &Wanted<'_>) {
+    /// Creates a topic, unless one of the same name is still being deleted.
+    pub(crate) fn try_create(&self, (name, partitions, settings): &Wanted<'_>) -> bool {
         let topic = NewTopic::new(name, *partitions, TopicReplication::Fixed(1));
         let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
-        super::wait_until(&format!("{name} is created again"), super::PATIENCE, || {
-            let created = self.admin().create_topics([&topic], &AdminOptions::new());
-            let created = runtime().block_on(created).expect("the broker answers");
-            created.iter().all(Result::is_ok).then_some(())
-        });
-        super::wait_until(&format!("{name} has its leaders"), super::PATIENCE, || {
-            let ends = (0..*partitions).map(|partition| self.try_end(name, partition));
-            ends.collect::<Option<Vec<_>>>()
-        });
+        let created =
+            runtime().block_on(self.admin().create_topics([&topic], &AdminOptions::new()));
+        created.expect("the broker answers").iter().all(Result::is_ok)
     }
 
     /// The offset after the last record of a partition.
@@ -142,7 +136,8 @@ impl Kafka {
         self.try_end(topic, partition).expect("the broker answers")
     }
 
-    fn try_end(&self, topic: &str, partition: i32) -> Option<i64> {
+    /// The same, once the partition has a leader.
+    pub(crate) fn try_end(&self, topic: &str, partition: i32) -> Option<i64> {
         let admin = self.admin();
         let ends = admin.inner().fetch_watermarks(topic, partition, Duration::from_secs(5));
         ends.ok().map(|(_, end)| end)
