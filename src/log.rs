@@ -9,6 +9,7 @@ mod client;
 mod group;
 mod reader;
 mod record;
+mod refusal;
 mod registry;
 mod replayer;
 mod report;

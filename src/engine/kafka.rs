@@ -3,6 +3,7 @@
 use super::config::EngineSettings;
 use super::ports::{Log, Offsets, Transactions};
 use super::restore::Restorer;
+use super::trouble::Trouble;
 use super::wires::Wires;
 use super::{Engine, EngineError, Parts, Pieces, Shell};
 use crate::clock;
@@ -46,20 +47,18 @@ impl Engine {
 /// A broker that is away is waited for; a property that is wrong is not.
 fn first_transactions(settings: &EngineSettings, health: &Health) -> Result<Producer, EngineError> {
     let waiting = Waiting::Kafka(settings.kafka.bootstrap_servers.clone());
+    let trouble = Trouble::default();
     loop {
         match Producer::open(&settings.kafka, settings.partitions) {
             Ok(transactions) => {
                 health.resume(&waiting);
+                trouble.over(health);
                 return Ok(transactions);
             }
             Err(error @ LogError::Client(_)) => return Err(error.into()),
             Err(error) => {
                 health.wait(waiting.clone());
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "no transactional producer yet; trying again"
-                );
-                clock::sleep(REOPEN_PAUSE);
+                clock::sleep(trouble.failed(&error.cause(), health).max(REOPEN_PAUSE));
             }
         }
     }

@@ -239,6 +239,7 @@ impl<L: Log> Shell<L> {
         self.share();
         self.doomed.clear();
         self.orphans.clear();
+        self.trouble.forget(&self.health);
         self.busy = false;
     }
 
@@ -264,7 +265,7 @@ impl<L: Log> Shell<L> {
             self.health.restoring(signed(*number), 0);
         }
         self.outbox.unload();
-        while !self.revoking.load(Ordering::SeqCst) && !self.stopping.load(Ordering::SeqCst) {
+        while !self.is_leaving() {
             self.health.heartbeat();
             let opened = self.log.open_transactions();
             // The group's offsets are known only once the producer's leftovers are aborted.
@@ -277,11 +278,8 @@ impl<L: Log> Shell<L> {
                 }
                 Err(error) => {
                     self.health.wait(self.waiting_for_kafka());
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "no new producer yet; trying again"
-                    );
-                    clock::sleep(REOPEN_PAUSE);
+                    let pause = self.trouble.failed(&error.cause(), &self.health);
+                    self.pause(pause.max(REOPEN_PAUSE));
                 }
             }
         }

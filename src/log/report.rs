@@ -22,8 +22,9 @@ impl ConsumerContext for Reports {}
 
 /// One of librdkafka's own lines.
 pub(super) fn line(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    // Each broken connection says so many times over; whoever waits for Kafka says it once.
-    let usual = ["FAIL", "ERROR", "CONFWARN", "TERMINATE"].contains(&facility);
+    // Each broken connection says so many times over; whoever waits for Kafka says it once. So does whoever commits, of each
+    // transaction that fails.
+    let usual = ["FAIL", "ERROR", "CONFWARN", "TERMINATE", "TXNERR"].contains(&facility);
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(facility, "{message}");
