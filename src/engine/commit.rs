@@ -115,6 +115,7 @@ impl<L: Log> Shell<L> {
             tracing::debug!(%error, fault = error.fault.as_str(), "the transaction failed");
             let pause = self.trouble.failed(&error.text, &self.health);
             if error.fault != TransactionFault::Abortable || !self.abort(transactions) {
+                self.pause(pause);
                 return Ending::Unknown;
             }
             if self.last_try || self.is_leaving() {
@@ -158,7 +159,7 @@ impl<L: Log> Shell<L> {
             Ok(()) => true,
             Err(error) => {
                 self.metrics.transaction_error(kind(error.fault));
-                tracing::warn!(%error, "the transaction can't even be aborted");
+                tracing::debug!(%error, "the transaction can't even be aborted");
                 false
             }
         }

@@ -12,6 +12,7 @@
 mod addresses;
 mod bodies;
 mod commands;
+mod commits;
 mod correlation;
 mod crashes;
 mod dead_letters;

@@ -285,7 +285,8 @@ fn the_end_of_a_correlation() {
     check_in(
         &state,
         &Event::CorrelationEnded,
-        r#"{"type":"correlation_ended","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z"}"#,
+        r#"{"type":"correlation_ended","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z",
+        "reports_sent":0}"#,
     );
     check_in(
         &state,
