@@ -12,6 +12,7 @@ mod newest;
 mod position;
 mod reader;
 mod record;
+mod refusal;
 mod registry;
 mod replayer;
 mod report;

@@ -6,7 +6,7 @@
 //!
 //! | broken | means |
 //! |---|---|
-//! | `lost` | a record below the group's offset without its word among the events, or another thing that led to nothing |
+//! | `lost` | a record below the group's offset without its word among the events; an accepted report that ended in no webhook, no event and no dead letter; or another thing that led to nothing |
 //! | `twice` | a second word, a second flow, a delivery scheduled, attempted or ended twice |
 //! | `order`, `early` | an event that does not follow from those before; phase 2 before the end of phase 1 |
 //! | `unexplained_event`, `unexplained_state` | an event of what is not there; a row that the events do not make |
@@ -30,6 +30,7 @@ mod history;
 mod ledger;
 mod letters;
 mod life;
+mod reports;
 mod requests;
 mod state;
 mod stored;

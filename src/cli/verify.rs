@@ -20,7 +20,8 @@ Examples:
 
 const VIOLATIONS: &str = "\
 Violations:
-  lost               a record was read and no event tells what became of it, or a replay led to nothing
+  lost               a record was read and no event tells what became of it; an accepted report ended in no webhook, no event
+                     and no dead letter; or a replay led to nothing
   twice              something is told again that happens once: a record's end, a delivery, its attempt, its end
   order              an event does not follow from those before it
   early              phase 2 was attempted before the end of phase 1, which it had to wait for

@@ -3,6 +3,7 @@
 use super::config::EngineSettings;
 use super::ports::{Log, Offsets, Transactions};
 use super::restore::Restorer;
+use super::trouble::Trouble;
 use super::wires::Wires;
 use super::{Engine, EngineError, Parts, Pieces, Shell};
 use crate::clock;
@@ -52,10 +53,12 @@ impl Engine {
 fn first_transactions(settings: &EngineSettings, health: &Health) -> Result<Producer, EngineError> {
     let kafka = Waiting::Kafka(settings.kafka.bootstrap_servers.clone());
     let mut waiting = kafka.clone();
+    let trouble = Trouble::default();
     loop {
         match Producer::open(&settings.kafka, settings.partitions) {
             Ok(transactions) => {
                 health.resume(&waiting);
+                trouble.over(health);
                 return Ok(transactions);
             }
             Err(error @ LogError::Client(_)) => return Err(error.into()),
@@ -75,11 +78,7 @@ fn first_transactions(settings: &EngineSettings, health: &Health) -> Result<Prod
                 health.resume(&waiting);
                 waiting = kafka.clone();
                 health.wait(waiting.clone());
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "no transactional producer yet; trying again"
-                );
-                clock::sleep(REOPEN_PAUSE);
+                clock::sleep(trouble.failed(&error.cause(), health).max(REOPEN_PAUSE));
             }
         }
     }

@@ -5,6 +5,7 @@ use super::group::{self, NativeError, OffsetsError};
 use super::position::GroupOffset;
 use super::reader::ReaderHandle;
 use super::record::Place;
+use super::refusal::{self, Refused};
 use super::report;
 use super::rights::{self, Right};
 use super::settings::KafkaSettings;
@@ -17,8 +18,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,7 +62,7 @@ pub struct TransactionError {
     pub call: &'static str,
     /// What to do.
     pub fault: TransactionFault,
-    /// What librdkafka says.
+    /// Why: the error of the record that was refused, where it is that, or what librdkafka says.
     pub text: String,
 }
 
@@ -85,9 +86,17 @@ pub struct Outgoing<'a> {
 #[derive(Debug, Default)]
 pub struct Committed(pub Vec<(i32, i64)>);
 
-/// Remembers the highest changelog offset delivered per partition, plus one; 0: none.
+/// Remembers the highest changelog offset delivered per partition, plus one (0: none), and the first record that was refused.
 struct Context {
     delivered: Vec<AtomicI64>,
+    refused: Mutex<Option<Refused>>,
+}
+
+impl Context {
+    fn refused(&self) -> MutexGuard<'_, Option<Refused>> {
+        // Every change is one assignment, so that a panic elsewhere leaves nothing half done.
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ClientContext for Context {
@@ -105,9 +114,19 @@ impl ProducerContext for Context {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
-        // A record that failed fails the commit too.
-        let (Ok(message), Some(index)) = (result, opaque.checked_sub(1)) else { return };
-        if let Some(slot) = self.delivered.get(index) {
+        let message = match result {
+            Ok(message) => message,
+            // It fails the commit too, which does not say why.
+            Err((error, message)) => {
+                let bytes = message.key_len() + message.payload_len();
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+                let refused = Refused::new(message.topic(), bytes, code);
+                let mut first = self.refused();
+                *first = first.take().or(refused);
+                return;
+            }
+        };
+        if let Some(slot) = opaque.checked_sub(1).and_then(|index| self.delivered.get(index)) {
             slot.fetch_max(message.offset() + 1, Ordering::AcqRel);
         }
     }
@@ -146,7 +165,8 @@ impl Transactions {
         settings: &KafkaSettings,
         partitions: u32,
     ) -> Result<Self, LogError> {
-        let context = Context { delivered: (0..partitions).map(|_| AtomicI64::new(0)).collect() };
+        let delivered = (0..partitions).map(|_| AtomicI64::new(0)).collect();
+        let context = Context { delivered, refused: Mutex::new(None) };
         let config = client::producer(settings, id);
         let producer: BaseProducer<Context> =
             config.create_with_context(context).map_err(LogError::Client)?;
@@ -183,6 +203,7 @@ impl Transactions {
         // A broker refuses records that are an hour ahead of its clock. When ours jumps, the earlier of both times is not.
         let written_at = clock::now().min(clock::wall());
         self.written_ms.store(written_at.as_ms(), Ordering::Relaxed);
+        *self.context.refused() = None;
         self.producer.begin_transaction().map_err(|error| fault("begin", &error))
     }
 
@@ -214,7 +235,16 @@ impl Transactions {
                     record = back;
                     std::thread::sleep(QUEUE_FULL_PAUSE);
                 }
-                Err((error, _)) => return Err(fault("send", &error)),
+                Err((error, back)) => {
+                    let bytes =
+                        back.key.map_or(0, <[u8]>::len) + back.payload.map_or(0, <[u8]>::len);
+                    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+                    let refused = Refused::new(outgoing.topic, bytes, code);
+                    let mut first = self.context.refused();
+                    *first = first.take().or(refused);
+                    drop(first);
+                    return Err(self.blamed(fault("send", &error)));
+                }
             }
         }
     }
@@ -254,8 +284,16 @@ impl Transactions {
                 fault: TransactionFault::Abortable,
                 text: "the consumer is not a member of its group".to_owned(),
             },
-            OffsetsError::Native(error) => native_fault("offsets", error),
+            OffsetsError::Native(error) => self.blamed(native_fault("offsets", error)),
         })
+    }
+
+    /// The error with its cause, where that is a record which was refused.
+    fn blamed(&self, error: TransactionError) -> TransactionError {
+        match &*self.context.refused() {
+            Some(refused) => TransactionError { text: refused.to_string(), ..error },
+            None => error,
+        }
     }
 
     /// Adds offsets in the name of a group that nobody is a member of.
@@ -301,7 +339,8 @@ impl Transactions {
             let _ = self.producer.commit_transaction(Duration::from_millis(1));
             failpoint::armed::die(Failpoint::CommitSent);
         }
-        self.producer.commit_transaction(CALL_TIMEOUT).map_err(|error| fault("commit", &error))?;
+        let committed = self.producer.commit_transaction(CALL_TIMEOUT);
+        committed.map_err(|error| self.blamed(fault("commit", &error)))?;
         let delivered = self.context.delivered.iter().map(|slot| slot.load(Ordering::Acquire));
         let written = delivered.zip(0_i32..).filter(|(next, _)| *next > 0);
         Ok(Committed(written.map(|(next, partition)| (partition, next)).collect()))
@@ -371,7 +410,8 @@ fn native_fault(call: &'static str, error: NativeError) -> TransactionError {
         true => "; `ringback check --online` names the right that is missing",
         false => "",
     };
-    TransactionError { call, fault, text: format!("{} ({:?}){hint}", error.text, error.code) }
+    let text = refusal::explained(error.code, &error.text);
+    TransactionError { call, fault, text: format!("{text}{hint}") }
 }
 
 fn is_fenced(code: RDKafkaErrorCode) -> bool {

@@ -41,7 +41,7 @@ impl Evidence {
         if self.ledgers.word((which, offset), word, uuid) > 1 {
             let says = match word {
                 Word::First => "a second event tells what became of the record",
-                Word::Second => "a second event tells what became of the report that waited",
+                Word::Second => "a second event tells what became of the accepted report",
             };
             let at = self.ledgers.spot(which, offset);
             let violation = Violation::new(What::Twice, says.to_owned()).at(at);
@@ -63,12 +63,11 @@ impl Evidence {
             | Fact::DeadLettered { .. }
             | Fact::Replayed { .. }
             | Fact::ReportTimedOut
-            | Fact::CorrelationEnded
+            | Fact::CorrelationEnded { .. }
             | Fact::Other => None,
         };
         let entry = source.and_then(|source| self.entry(source));
-        let waits =
-            entry.is_some() && self.history(uuid).is_some_and(|history| history.waits(entry));
+        let waits = self.history(uuid).is_some_and(|history| history.reports.holds(entry));
         let ignored = matches!(&told.fact, Fact::RecordIgnored { record: RecordKind::Report, .. });
         let missing = matches!(&told.fact, Fact::RecordDeadLettered { reason, .. } if reason == "flow_missing");
         let ends_waiting = missing || ignored && waits;
@@ -121,7 +120,7 @@ impl Evidence {
             Fact::RecordIgnored { record: RecordKind::Report, .. }
             | Fact::Rendered(_)
             | Fact::ReportTimedOut
-            | Fact::CorrelationEnded
+            | Fact::CorrelationEnded { .. }
             | Fact::Other => {}
         }
     }

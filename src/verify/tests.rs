@@ -4,6 +4,7 @@ mod damage;
 mod large;
 mod random;
 mod received;
+mod reports;
 mod scan;
 mod stores;
 mod world;

@@ -13,6 +13,7 @@ mod addresses;
 mod bodies;
 mod clock;
 mod commands;
+mod commits;
 mod correlation;
 mod crashes;
 mod dead_letters;

@@ -5,6 +5,7 @@ use super::port::Row;
 use super::timing::Timing;
 use crate::codec::row;
 use crate::delivery::Job;
+use crate::domain::fates::Fates;
 use crate::domain::{
     Command, DeliveryId, PhononUuid, Rules, Source, State, Timestamp, WebhookName, decide, evolve,
     retry_after_ms,
@@ -19,6 +20,8 @@ const LATE_MS: u64 = 1000;
 pub(super) struct Ledger {
     rules: Rules,
     pub(super) states: BTreeMap<PhononUuid, State>,
+    /// What became of the reports of each.
+    fates: BTreeMap<PhononUuid, Fates>,
     /// How often each record of the inputs was decided.
     pub(super) decided: BTreeMap<(String, i32, i64), u32>,
     /// Attempts that were begun by a process that is alive and are not recorded.
@@ -41,6 +44,7 @@ impl Ledger {
         Self {
             rules,
             states: BTreeMap::new(),
+            fates: BTreeMap::new(),
             decided: BTreeMap::new(),
             open: BTreeMap::new(),
             excused: 0,
@@ -84,6 +88,8 @@ impl Ledger {
             let events = decide(&state, command, &self.rules, *now);
             self.timing.committed(&state, command, &events, &self.rules, world_ms);
             let state = events.iter().fold(state, evolve);
+            let lost = self.fates.entry(uuid.clone()).or_default().decided(&events, &state);
+            self.faults.extend(lost.into_iter().map(|says| format!("{uuid}: {says}")));
             self.states.insert(uuid.clone(), state);
         }
         for (partition, key, value) in rows {

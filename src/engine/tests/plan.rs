@@ -198,7 +198,7 @@ pub(super) fn unheard(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
 fn produce(uuid: &str, account: i64, at: u64, setting: &Setting, items: &mut Vec<Item>) {
     let partition = Some(owner(uuid.as_bytes(), setting.input_partitions).cast_signed());
     for (topic, value) in [
-        ("flow-complete", flow(uuid, account, &["a"], "one")),
+        ("flow-complete", flow(uuid, account, Some(&["a"]), "one")),
         ("sms-delivery-report", report(uuid, account, "a", "DELIVERED")),
     ] {
         let key = Some(uuid.to_owned());
@@ -206,11 +206,10 @@ fn produce(uuid: &str, account: i64, at: u64, setting: &Setting, items: &mut Vec
     }
 }
 
-fn flow(uuid: &str, account: i64, sms: &[&str], word: &str) -> String {
-    let sms: Vec<String> = sms.iter().map(|id| format!("\"{id}\"")).collect();
+fn flow(uuid: &str, account: i64, sms: Option<&[&str]>, word: &str) -> String {
+    let sms = sms.map_or(String::new(), |sms| format!(",\"sms\":{sms:?}"));
     format!(
-        r#"{{"phononUuid":"{uuid}","accountID":{account},"flowId":200,"webhookEnabled":true,"callDetails":[],"keys":[{{"name":"$flow.key.a","value":"{word}"}}],"sms":[{}]}}"#,
-        sms.join(",")
+        r#"{{"phononUuid":"{uuid}","accountID":{account},"flowId":200,"webhookEnabled":true,"callDetails":[],"keys":[{{"name":"$flow.key.a","value":"{word}"}}]{sms}}}"#
     )
 }
 
@@ -231,6 +230,7 @@ fn records(number: u64, setting: &Setting, dice: &mut Dice, items: &mut Vec<Item
     let uuid = format!("uuid-{number}");
     let (account, _) = dice.pick(&ACCOUNTS);
     let list = dice.pick(&[&["a", "b"][..], &["a"], &["a"], &[]]);
+    let named = (!dice.one_in(3)).then_some(list);
     let begins = dice.between(0, TROUBLE_MS - 15_000);
     let mut add = |dice: &mut Dice, kind: &'static str, value: String| {
         let late = if dice.one_in(8) { 50_000 } else { 4000 };
@@ -253,9 +253,9 @@ fn records(number: u64, setting: &Setting, dice: &mut Dice, items: &mut Vec<Item
         }
     }
     if !dice.one_in(8) {
-        add(dice, "flow-complete", flow(&uuid, account, list, "one"));
+        add(dice, "flow-complete", flow(&uuid, account, named, "one"));
         if dice.one_in(10) {
-            add(dice, "flow-complete", flow(&uuid, account, list, "another"));
+            add(dice, "flow-complete", flow(&uuid, account, named, "another"));
         }
     }
     for sms in list {

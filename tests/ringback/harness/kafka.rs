@@ -2,7 +2,8 @@
 
 use super::runtime;
 use rdkafka::admin::{
-    AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic,
+    ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -175,6 +176,27 @@ impl Kafka {
         let described = runtime().block_on(described).expect("the broker answers");
         let resource = described.into_iter().next()?.ok()?;
         resource.get(setting).and_then(|entry| entry.value.clone())
+    }
+
+    /// Gives a topic a setting, or its default again where there is no value; its other settings stay.
+    pub(crate) fn alter_topic(&self, topic: &str, setting: &str, value: Option<&str>) {
+        let (admin, options) = (self.admin(), AdminOptions::new());
+        let specifier = ResourceSpecifier::Topic(topic);
+        let described = runtime().block_on(admin.describe_configs(&[specifier], &options));
+        let described = described.expect("the broker answers").into_iter().next();
+        let described = described.expect("an answer").expect("the topic is there");
+        // Altering replaces all that a topic has of its own.
+        let own = described.entries.into_iter().filter(|e| e.source == ConfigSource::DynamicTopic);
+        let mut all: BTreeMap<String, String> =
+            own.filter_map(|entry| Some((entry.name, entry.value?))).collect();
+        all.remove(setting);
+        all.extend(value.map(|value| (setting.to_owned(), value.to_owned())));
+        let config = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        let config = all.iter().fold(config, |config, (key, value)| config.set(key, value));
+        let altered = runtime().block_on(admin.alter_configs([&config], &options));
+        for result in altered.expect("the broker answers") {
+            result.unwrap_or_else(|(_, error)| panic!("{topic} is not altered: {error}"));
+        }
     }
 
     /// The number of partitions, 0 when there is no such topic.
