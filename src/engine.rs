@@ -19,6 +19,7 @@ mod ports;
 mod rebalance;
 mod report;
 mod restore;
+mod shortage;
 mod task;
 mod wires;
 mod work;

@@ -18,8 +18,8 @@ mod render;
 pub use definitions::{Definition, Kind};
 pub use health::{Health, PartitionHealth, STALL_DEADLINE, Waiting};
 pub use labels::{
-    CorrelationState, DeliveryResult, EndpointChange, EndpointState, OutboxState, SourceResult,
-    TransactionErrorKind,
+    CorrelationState, DeliveryResult, EndpointChange, EndpointState, OutboxState, ShortageKind,
+    SourceResult, TransactionErrorKind,
 };
 pub use logging::LogFormat;
 pub use metrics::Metrics;

@@ -42,6 +42,7 @@ pub(super) async fn run(file: &Path) -> ExitCode {
             error @ (AppError::Topics(_)
             | AppError::Kafka(_)
             | AppError::Endpoint(_)
+            | AppError::Files(_)
             | AppError::Tls(_)),
         ) => {
             eprintln!("{}: {}", file.display(), chain(&error));

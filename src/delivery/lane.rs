@@ -239,6 +239,13 @@ impl Lane {
         Some((job, self.breaker.state() == BreakerState::HalfOpen))
     }
 
+    /// An attempt could not be made, which says nothing of the endpoint.
+    pub(super) fn put_back(&mut self, class: Class) {
+        if let Some(count) = self.in_flight.get_mut(class as usize) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     /// An attempt ended.
     pub(super) fn ended(&mut self, class: Class, probe: bool, outcome: &Outcome, now: Instant) {
         let full = self.in_flight() >= self.limit();

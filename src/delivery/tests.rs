@@ -65,7 +65,7 @@ fn policy(opened: &[&str]) -> AddressPolicy {
 
 async fn attempt(endpoint: &Endpoint) -> Outcome {
     let message = Message { body: Bytes::from_static(b"{}"), rendered: None };
-    endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1).await
+    endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1).await.expect("nothing lacks")
 }
 
 fn run(test: impl Future<Output = ()>) {

@@ -1,6 +1,6 @@
 //! Which job leaves when, by a clock of the tests.
 
-use super::{Bound, InstanceLimits, Schedule, Ticket};
+use super::{Bound, InstanceLimits, Schedule, ShortageNote, Ticket};
 use crate::delivery::lane::{Appetite, Job};
 use crate::delivery::{
     AddressPolicy, Auth, BreakerRules, BreakerState, Endpoint, Limits, SuccessCodes, Tls, Trust,
