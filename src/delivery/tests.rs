@@ -7,6 +7,7 @@ mod connections;
 mod proxies;
 mod responses;
 mod server;
+mod shortages;
 mod tokens;
 
 use super::resolver::Resolver;

@@ -38,6 +38,7 @@ mod retries;
 mod routing;
 mod rules;
 mod settings;
+mod shortages;
 mod stores;
 mod timeouts;
 mod torture;

@@ -1,6 +1,8 @@
 //! Which job leaves when, by a clock of the tests.
 
-use super::{Bound, InstanceLimits, Schedule, ShortageNote, Ticket};
+mod shortages;
+
+use super::{Bound, InstanceLimits, Schedule, Ticket};
 use crate::delivery::lane::{Appetite, Job};
 use crate::delivery::{
     AddressPolicy, Auth, BreakerRules, BreakerState, Endpoint, Limits, SuccessCodes, Tls, Trust,
