@@ -54,10 +54,13 @@ fn what_the_daemon_lacks_slows_the_instance_and_says_nothing_of_the_endpoint() {
 fn a_probe_that_could_not_be_made_is_made_again() {
     let mut scene = Scene::new(limits(64), vec![webhook("a", None, 8)], None);
     scene.prove(&["a"], 4);
-    scene.push("a", 1, 4);
-    for ticket in scene.all() {
-        scene.end(&ticket, &outcome(Some(500)));
+    for _ in 0..20 {
+        scene.push("a", 1, 1);
+        for ticket in scene.all() {
+            scene.end(&ticket, &outcome(Some(500)));
+        }
     }
+    assert_eq!(scene.schedule.breakers()[0].1, BreakerState::Open);
     scene.now += 30_000 * MS;
     assert!(matches!(scene.appetite("a"), Appetite::Hungry { most: 1, .. }));
     scene.push("a", 2, 1);
