@@ -6,7 +6,8 @@ const STORE_MIN: u64 = 40;
 /// The admin listener answers so many clients at once.
 const ADMIN_MAX: u64 = 128;
 const ADMIN_MIN: u64 = 4;
-/// Measured: five clients of a cluster with one broker have some 70 sockets and pipes; each further broker adds 12.
+/// Enough for all its clients with one broker, also while they connect and restore: at rest the whole daemon has some 50 files
+/// open. Each client has a socket and a pipe for every broker.
 const KAFKA: u64 = 80;
 const KAFKA_PER_BROKER: u64 = 12;
 /// For what lasts a moment: name look-ups, a second connection where an endpoint has two kinds of addresses, files that are

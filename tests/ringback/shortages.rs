@@ -139,7 +139,7 @@ fn what_does_not_fit_into_the_limit_is_cut_and_all_is_delivered() {
 #[test]
 fn the_soft_limit_is_raised_to_the_hard_one() {
     let mut stage = Stage::new("shortages-soft");
-    stage.set_shell("ulimit -Hn 8192; ulimit -Sn 64");
+    stage.set_shell("ulimit -Sn 64; ulimit -Hn 8192");
     let mut daemon = stage.start();
     assert_eq!(limits(&daemon), ["8192", "8192"]);
     assert!(!daemon.logged().contains("this configuration needs"), "{}", daemon.logged());
