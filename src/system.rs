@@ -12,8 +12,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
 
-/// So few free descriptors are left to the store, the admin listener and Kafka while deliveries lack some.
-const SPARE: u64 = 32;
+/// So few free descriptors are left to the store, the admin listener and Kafka while deliveries lack some; fewer than the
+/// reserve of a [`FilePlan`], so that a daemon that uses all of its plan lacks none.
+const SPARE: u64 = 16;
 
 /// How many files the process may have open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub fn is_short_of_files() -> bool {
     // The system hands out the lowest free number: one near the limit means that those below are taken.
     spare_file().map_or(true, |file| {
         let number = u64::try_from(file.as_raw_fd()).unwrap_or(0);
-        number.saturating_add(SPARE.min(limit / 8)) >= limit
+        number.saturating_add(SPARE.min(limit / 16)) >= limit
     })
 }
 

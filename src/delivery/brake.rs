@@ -20,6 +20,8 @@ pub(super) struct Brake {
 
 struct Braking {
     limit: usize,
+    /// What was lacking, each once.
+    lacking: Vec<Shortage>,
     /// Attempts that ended since the limit was raised.
     ended: usize,
     pause: Duration,
@@ -49,11 +51,11 @@ impl Brake {
         self.braking.as_ref().is_some_and(|braking| now < braking.until)
     }
 
-    /// An attempt is put back, with so many others still unanswered. Whether the shortage begins.
-    pub(super) fn put_back(&mut self, unanswered: usize, now: Instant) -> bool {
-        let begins = self.braking.is_none();
+    /// An attempt is put back, with so many others still unanswered. Whether this shortage begins.
+    pub(super) fn put_back(&mut self, shortage: Shortage, unanswered: usize, now: Instant) -> bool {
         let braking = self.braking.get_or_insert(Braking {
             limit: self.most,
+            lacking: Vec::new(),
             ended: 0,
             pause: PAUSE_MIN / 2,
             until: now,
@@ -63,11 +65,15 @@ impl Brake {
         braking.put_back += 1;
         braking.last = now;
         // Those that left together went wrong at one place.
-        if now >= braking.until {
+        if now >= braking.until && !shortage.is_of_one_address() {
             braking.limit = (braking.limit.min(unanswered) / 2).max(1);
             braking.ended = 0;
             braking.pause = (braking.pause * 2).min(PAUSE_MAX);
             braking.until = now + braking.pause;
+        }
+        let begins = !braking.lacking.contains(&shortage);
+        if begins {
+            braking.lacking.push(shortage);
         }
         begins
     }
@@ -109,7 +115,7 @@ pub enum ShortageNote {
 
 #[cfg(test)]
 mod tests {
-    use super::{Brake, PAUSE_MAX, QUIET};
+    use super::{Brake, PAUSE_MAX, QUIET, Shortage};
     use std::time::{Duration, Instant};
 
     const MS: Duration = Duration::from_millis(1);
@@ -119,14 +125,14 @@ mod tests {
         let start = Instant::now();
         let mut brake = Brake::new(64);
         assert_eq!((brake.limit(), brake.is_on(), brake.alarm(start)), (64, false, None));
-        assert!(brake.put_back(40, start), "it begins");
+        assert!(brake.put_back(Shortage::OpenFiles, 40, start), "it begins");
         for _ in 0..30 {
-            assert!(!brake.put_back(39, start + MS));
+            assert!(!brake.put_back(Shortage::OpenFiles, 39, start + MS));
         }
         assert_eq!(brake.limit(), 20);
         assert!(brake.holds(start + MS) && !brake.holds(start + 50 * MS));
         assert_eq!(brake.alarm(start + MS), Some(start + 50 * MS));
-        brake.put_back(19, start + 60 * MS);
+        assert!(brake.put_back(Shortage::Memory, 19, start + 60 * MS), "another one");
         assert_eq!(brake.limit(), 9);
         assert!(brake.holds(start + 159 * MS) && !brake.holds(start + 160 * MS), "twice as long");
         for _ in 0..9 {
@@ -141,11 +147,22 @@ mod tests {
     }
 
     #[test]
+    fn ports_of_one_address_slow_nobody_else() {
+        let start = Instant::now();
+        let mut brake = Brake::new(64);
+        assert!(brake.put_back(Shortage::Ports, 40, start));
+        assert_eq!((brake.limit(), brake.holds(start)), (64, false));
+        assert!(brake.put_back(Shortage::OpenFiles, 40, start), "another one");
+        assert_eq!((brake.limit(), brake.holds(start)), (20, true));
+        assert_eq!(brake.release(start + QUIET), Some(2));
+    }
+
+    #[test]
     fn it_never_stands_still_nor_pauses_for_long() {
         let mut now = Instant::now();
         let mut brake = Brake::new(64);
         for _ in 0..100 {
-            brake.put_back(0, now);
+            brake.put_back(Shortage::Buffers, 0, now);
             assert_eq!(brake.limit(), 1);
             now += PAUSE_MAX;
             assert!(!brake.holds(now));

@@ -282,6 +282,12 @@ impl Lanes {
         self.shared.in_flight.load(Ordering::Acquire)
     }
 
+    /// Whether the daemon itself lacks something, so that attempts are put back.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.shared.lock().is_short()
+    }
+
     /// The breaker of every endpoint.
     #[must_use]
     pub fn breakers(&self) -> Vec<(WebhookName, BreakerState)> {

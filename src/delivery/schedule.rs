@@ -389,16 +389,25 @@ impl Schedule {
     pub(super) fn put_back(&mut self, ticket: Ticket, shortage: Shortage, now: Instant) {
         self.free(ticket.pool);
         let webhook = ticket.job.webhook.clone();
-        if let Some(lane) = self.lanes.get_mut(&webhook) {
-            lane.put_back(ticket.job.class());
-        }
-        if self.brake.put_back(self.unanswered(), now) {
+        let closed = self.lane_mut(&webhook, |lane| {
+            lane.put_back(ticket.job.class(), shortage, now);
+            lane.wait(now).is_some()
+        });
+        if self.brake.put_back(shortage, self.unanswered(), now) {
             self.notes.push(ShortageNote::Began(shortage));
         }
         self.notes.push(ShortageNote::PutBack(shortage));
         self.arm_brake(now);
         self.returned.push(ticket.job);
-        self.offer(&webhook);
+        if closed == Some(true) {
+            self.take_back_of(&webhook);
+        } else {
+            self.offer(&webhook);
+        }
+    }
+
+    pub(super) fn is_short(&self) -> bool {
+        self.brake.is_on()
     }
 
     fn arm_brake(&mut self, now: Instant) {

@@ -35,6 +35,17 @@ impl Shortage {
     pub const ALL: [Self; 6] =
         [Self::OpenFiles, Self::HostFiles, Self::Memory, Self::Ports, Self::Buffers, Self::Threads];
 
+    /// Whether others may be called all the same.
+    pub(super) fn is_of_one_address(self) -> bool {
+        match self {
+            // They are counted for each address and port that is called.
+            Self::Ports => true,
+            Self::OpenFiles | Self::HostFiles | Self::Memory | Self::Buffers | Self::Threads => {
+                false
+            }
+        }
+    }
+
     /// The shortage that stands in `error` or among its causes.
     pub(super) fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         let mut next = Some(error);

@@ -87,3 +87,21 @@ fn a_shortage_outlasts_a_rebalance() {
     scene.schedule.wake(scene.now);
     assert_eq!(scene.all().len(), 1, "those that waited go on");
 }
+
+#[test]
+fn ports_that_are_used_up_hold_their_lane_alone() {
+    let webhooks = ["a", "b"].map(|name| webhook(name, None, 8));
+    let mut scene = Scene::new(limits(64), webhooks.into(), None);
+    scene.prove(&["a", "b"], 4);
+    scene.push("a", 1, 8);
+    let mut tickets = scene.all();
+    let one = tickets.pop().unwrap();
+    scene.schedule.put_back(one, Shortage::Ports, scene.now);
+    scene.schedule.unsettled.settle();
+    assert!(matches!(scene.appetite("a"), Appetite::Held(_)));
+    assert!(!scene.schedule.returned.is_empty(), "what has not begun comes back");
+    scene.push("b", 1, 4);
+    assert_eq!(of(&scene.all(), "b").count(), 4, "another endpoint goes on");
+    scene.now += 1000 * MS;
+    assert!(matches!(scene.appetite("a"), Appetite::Hungry { .. }));
+}
