@@ -17,6 +17,7 @@ use crate::log::{
 };
 use crate::shutdown::{Asked, Signals};
 use crate::store::{Store, StoreError};
+use crate::system::{FileNeeds, FilePlan, OpenFiles, TooFewFiles};
 use crate::telemetry::{Health, Metrics, STALL_DEADLINE, Waiting};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -67,6 +68,9 @@ pub enum AppError {
     /// A webhook can't be called.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// The process may not open enough files.
+    #[error(transparent)]
+    Files(#[from] TooFewFiles),
     /// The system refuses something.
     #[error("the system refuses")]
     System(#[from] std::io::Error),
@@ -83,6 +87,7 @@ pub struct App {
     settings: Settings,
     config: Arc<EngineConfig>,
     trust: Trust,
+    files: FilePlan,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     /// An embedded broker knows nothing of topics' settings.
@@ -94,17 +99,21 @@ impl App {
     /// Builds what needs no server.
     ///
     /// # Errors
-    /// When a webhook's certificates or credentials can't be used.
+    /// When a webhook's certificates or credentials can't be used, or the process may not open enough files.
     pub fn new(settings: Settings, accounts: &Accounts) -> Result<Self, AppError> {
+        let files = file_plan(&settings, accounts)?;
+        if let Some(shortcoming) = files.shortcoming() {
+            tracing::warn!("{shortcoming}");
+        }
         let trust = Trust::new()?;
-        let config = Arc::new(engine_config(&settings, accounts, &trust)?);
+        let config = Arc::new(engine_config(&settings, accounts, &trust, &files)?);
         let topics = &settings.topics;
         let inputs = topics.sources().map(|(name, _)| name).chain([&topics.inbox]);
         let inputs: Vec<_> = inputs.cloned().collect();
         let metrics = Metrics::with_endpoints(&inputs, settings.http.endpoint_labels_max);
         let health = Health::new(STALL_DEADLINE);
         let start = StartOptions::default();
-        Ok(Self { settings, config, trust, metrics, health, check_topics: true, start })
+        Ok(Self { settings, config, trust, files, metrics, health, check_topics: true, start })
     }
 
     /// What an operator allows at this start.
@@ -327,8 +336,7 @@ impl App {
             is_identified: self.check_topics,
             permissions,
             unlike: topics.unlike.clone(),
-            in_flight_max: usize::try_from(self.settings.delivery.in_flight_max)
-                .unwrap_or(usize::MAX),
+            in_flight_max: self.files.in_flight_max,
             uncommitted_max: usize::try_from(self.settings.delivery.uncommitted_max)
                 .unwrap_or(usize::MAX),
             rate_per_second: self.settings.delivery.rate_per_second,
@@ -387,7 +395,8 @@ impl App {
     /// Wholly or not at all.
     fn reload(&self, handle: &EngineHandle) {
         let loaded = Accounts::load(&self.settings).map_err(AppError::Configuration);
-        match loaded.and_then(|accounts| engine_config(&self.settings, &accounts, &self.trust)) {
+        let config = |accounts| engine_config(&self.settings, &accounts, &self.trust, &self.files);
+        match loaded.and_then(config) {
             Ok(config) => {
                 handle.reload(Arc::new(config));
                 tracing::info!("the accounts file is applied to what is scheduled from now on");
@@ -435,14 +444,40 @@ pub fn registry_client(trust: &Trust) -> reqwest::Client {
     }
 }
 
+/// Raises the limit of open files as far as it goes, and divides them among those that need some.
+///
+/// # Errors
+/// When they don't suffice.
+pub fn file_plan(settings: &Settings, accounts: &Accounts) -> Result<FilePlan, TooFewFiles> {
+    let limits = OpenFiles::raise().unwrap_or_else(|error| {
+        let limits = OpenFiles::now();
+        tracing::warn!(
+            %error,
+            soft = limits.soft,
+            hard = limits.hard,
+            "the soft limit of open files (RLIMIT_NOFILE) can't be raised to the hard one, and counts as it is"
+        );
+        limits
+    });
+    let needs = FileNeeds {
+        in_flight_max: usize::try_from(settings.delivery.in_flight_max).unwrap_or(usize::MAX),
+        webhooks: accounts.webhooks.len(),
+        brokers: settings.kafka.bootstrap_servers.split(',').count(),
+    };
+    FilePlan::new(limits.soft, needs)
+}
+
 fn engine_config(
     settings: &Settings,
     accounts: &Accounts,
     trust: &Trust,
+    files: &FilePlan,
 ) -> Result<EngineConfig, AppError> {
+    let kept = files.kept_per_webhook(accounts.webhooks.len());
     let rules = config::rules(settings, accounts, body::render_phase2, body::render_unknown);
     let endpoints = accounts.webhooks.values().map(|(webhook, _)| {
-        let endpoint = Endpoint::new(webhook.clone(), trust, &settings.delivery.addresses)?;
+        let addresses = &settings.delivery.addresses;
+        let endpoint = Endpoint::keeping(webhook.clone(), trust, addresses, kept)?;
         if let Some(error) = endpoint.blocked() {
             tracing::warn!(webhook = %webhook.name, %error, "all deliveries to it will be given up");
         }

@@ -20,6 +20,7 @@ mod ports;
 mod rebalance;
 mod report;
 mod restore;
+mod shortage;
 mod task;
 mod trouble;
 mod wires;

@@ -12,6 +12,7 @@
 //! | 1 | [`telemetry`] | every metric's name and labels, health, logs, what is masked in them |
 //! | 1 | [`clock`] | what time it is, and waiting |
 //! | 1 | [`failpoint`] | moments at which a test has the process die |
+//! | 1 | [`system`] | how many files the process may have open, and who may use how many |
 //! | 2 | [`store`] | RocksDB: one column family per partition; rows, due index and checkpoint together |
 //! | 2 | [`log`] | Kafka: the poll thread, the transaction, the restore, the topics |
 //! | 2 | [`delivery`] | HTTP: one lane per endpoint, the client, the address policy, the signature |
@@ -85,6 +86,12 @@
 //!   `tests/ringback/lanes.rs::an_endpoint_that_is_gone_is_disabled_in_every_partition_until_it_is_enabled`.
 //! - No attempt counted of what a breaker held back:
 //!   `tests/ringback/lanes.rs::the_breaker_opens_probes_singly_closes_and_counts_no_attempt_of_what_it_held_back`.
+//! - No attempt, open breaker or dead letter for what the daemon itself lacks:
+//!   `tests/ringback/shortages.rs::too_few_files_cost_no_endpoint_an_attempt_and_health_is_answered`,
+//!   `tests/ringback/shortages.rs::what_does_not_fit_into_the_limit_is_cut_and_all_is_delivered`,
+//!   `src/delivery/tests/shortages.rs::every_way_to_an_endpoint_reports_that_files_are_lacking`; and no failure of an endpoint
+//!   that counts as one: `src/delivery/shortage.rs::what_an_endpoint_or_the_way_to_it_can_bring_about_is_none`,
+//!   `src/delivery/tests/shortages.rs::ports_that_are_used_up_are_told_from_addresses_without_a_route`.
 //! - No fresh delivery behind a storm of retries:
 //!   `tests/ringback/lanes.rs::a_storm_of_retries_leaves_fresh_deliveries_their_slots`.
 //! - No row that waits for a webhook that is configured no more, for ever:
@@ -178,6 +185,7 @@ pub mod log;
 pub mod replay;
 pub mod shutdown;
 pub mod store;
+pub mod system;
 pub mod telemetry;
 pub mod verify;
 

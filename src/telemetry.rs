@@ -20,7 +20,7 @@ pub use definitions::{Definition, Kind};
 pub use health::{Health, PartitionHealth, STALL_DEADLINE, Waiting};
 pub use labels::{
     ClockJump, CorrelationState, DeliveryResult, EndpointChange, EndpointState, OutboxState,
-    SourceResult, TransactionErrorKind,
+    ShortageKind, SourceResult, TransactionErrorKind,
 };
 pub use logging::LogFormat;
 pub use metrics::Metrics;

@@ -34,6 +34,17 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             return ExitCode::from(CONFIGURATION);
         }
     };
+    let files = match app::file_plan(&settings, &accounts) {
+        Ok(files) => files,
+        Err(error) => {
+            eprintln!("{}: {}", file.display(), chain(&error));
+            return ExitCode::from(CONFIGURATION);
+        }
+    };
+    // No fault: the daemon may run under another limit than this command, and does with less.
+    if let Some(shortcoming) = files.shortcoming() {
+        eprintln!("{}: warning: {shortcoming}", file.display());
+    }
     let mut faults = 0_usize;
     for (webhook, _) in accounts.webhooks.values() {
         let file = settings.accounts_file.display();

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 
 /// Runs the daemon
 ///
-/// It waits for whatever it needs and can't reach; /readyz says for what. SIGHUP reads the accounts file again, SIGTERM
+/// It raises its limit of open files as far as it may, and says so when that is too little for the configuration. It waits for
+/// whatever it needs and can't reach; /readyz says for what. SIGHUP reads the accounts file again, SIGTERM
 /// drains and stops.
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback run --config /etc/ringback/ringback.toml")]
@@ -99,6 +100,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             | AppError::InUse { .. }
             | AppError::Engine(EngineError::Mismatch(_))
             | AppError::Endpoint(_)
+            | AppError::Files(_)
             | AppError::Tls(_)),
         ) => {
             err_line!("{}: {}", file.display(), chain(&error));

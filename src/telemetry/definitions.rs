@@ -96,6 +96,8 @@ definitions! {
         = "Deliveries that were given up and that an operator put back into the outbox.";
     RATE_LIMITED: Counter "ringback_rate_limited_total" []
         = "Times that a rate limit held a delivery back.";
+    OWN_SHORTAGES: Counter "ringback_own_shortages_total" ["kind"]
+        = "Attempts that were put back uncounted since the daemon itself lacked open files, memory, ports, buffers or threads.";
     ENDPOINTS: Gauge "ringback_endpoints" ["state"]
         = "Configured endpoints, by their breaker's state, or disabled.";
     ENDPOINT_CHANGES: Counter "ringback_endpoint_changes_total" ["state"]

@@ -135,6 +135,20 @@ labels! {
         Fenced = "fenced",
     }
 
+    /// What the daemon itself lacked.
+    ShortageKind {
+        /// Files that it may open, sockets among them.
+        Files = "files",
+        /// Memory of the host.
+        Memory = "memory",
+        /// Local ports.
+        Ports = "ports",
+        /// Buffers for sockets.
+        Buffers = "buffers",
+        /// Threads that it may start.
+        Threads = "threads",
+    }
+
     /// What has changed of an endpoint.
     EndpointChange {
         /// Its breaker lets everything through again.

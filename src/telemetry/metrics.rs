@@ -5,7 +5,7 @@ use super::family::{Family, Maker, sound};
 use super::health::PartitionHealth;
 use super::labels::{
     AttemptOutcome, ClockJump, CorrelationState, DeliveryResult, EndpointChange, EndpointState,
-    OutboxState, SourceResult, TransactionErrorKind,
+    OutboxState, ShortageKind, SourceResult, TransactionErrorKind,
 };
 use super::output;
 use super::render::Format;
@@ -47,6 +47,7 @@ pub struct Metrics {
     dead_letters: Family<DeadLetterReason, IntCounter>,
     replays: IntCounter,
     rate_limited: IntCounter,
+    own_shortages: Family<ShortageKind, IntCounter>,
     endpoints: Family<EndpointState, IntGauge>,
     endpoint_changes: Family<EndpointChange, IntCounter>,
     breaker_state: IntGaugeVec,
@@ -101,6 +102,7 @@ impl Metrics {
             dead_letters: make.counters(&define::DEAD_LETTERS),
             replays: make.counter(&define::REPLAYS),
             rate_limited: make.counter(&define::RATE_LIMITED),
+            own_shortages: make.counters(&define::OWN_SHORTAGES),
             endpoints: make.gauges(&define::ENDPOINTS),
             endpoint_changes: make.counters(&define::ENDPOINT_CHANGES),
             breaker_state: make.gauge_vec(&define::BREAKER_STATE),
@@ -211,6 +213,11 @@ impl Metrics {
     /// Rate limits have held so many attempts back.
     pub fn rate_limited(&self, attempts: u64) {
         self.rate_limited.inc_by(attempts);
+    }
+
+    /// An attempt was put back since the daemon itself lacked something.
+    pub fn own_shortage(&self, kind: ShortageKind) {
+        add(self.own_shortages.at(kind), 1);
     }
 
     /// An endpoint has changed.

@@ -45,6 +45,7 @@ mod rights;
 mod routing;
 mod rules;
 mod settings;
+mod shortages;
 mod stores;
 mod timeouts;
 mod torture;

@@ -293,7 +293,7 @@ pub(in crate::config) struct Delivery {
     /// For name look-up, connect and TLS.
     #[schemars(range(min = 1, max = 60000))]
     pub(super) connect_timeout_ms: u64,
-    /// So many requests of the instance may be unanswered.
+    /// So many requests of the instance may be unanswered; fewer, where the process may not have as many files open.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) in_flight_max: u32,
     /// So many requests of a webhook may be unanswered, unless it says otherwise.

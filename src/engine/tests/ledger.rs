@@ -65,6 +65,13 @@ impl Ledger {
         self.intrusions += u64::from(is_held);
     }
 
+    /// An attempt that was begun could not be made.
+    pub(super) fn put_back(&mut self, node: usize, job: &Job) {
+        if let Some(open) = self.open.get_mut(&node) {
+            open.remove(&(job.id, job.attempt));
+        }
+    }
+
     /// Whatever the process has begun and not recorded is forgotten, and each may cost so many requests.
     pub(super) fn excuse(&mut self, node: usize, each: u64) {
         self.excused += each * self.open.remove(&node).unwrap_or_default().len() as u64;

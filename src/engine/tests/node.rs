@@ -8,7 +8,7 @@ use super::port::{Caller, SimLog};
 use super::reader::Reader;
 use super::world::World;
 use crate::clock::{self, Steady};
-use crate::delivery::{AlarmClock, Attempt, Courier, InstanceLimits, Lanes};
+use crate::delivery::{AlarmClock, Attempt, Courier, InstanceLimits, Lanes, Shortage};
 use crate::domain::Outcome;
 use crate::engine::input::Input;
 use crate::engine::ports::Log as _;
@@ -27,6 +27,9 @@ const IDLE_ROUNDS: u32 = 3;
 const IDLE_MS: u64 = 5500;
 /// A supervisor starts a process again that has failed.
 const RESTART_MS: u64 = 1000;
+
+/// Of so many attempts one can't be made, since the daemon lacks something.
+const SHORTAGE_IN: u64 = 40;
 
 /// An instance.
 #[derive(Default)]
@@ -85,7 +88,7 @@ impl Courier for Queue {
 /// A request on its way, or its answer.
 pub(super) struct Flight {
     attempt: Attempt,
-    outcome: Outcome,
+    made: Result<Outcome, Shortage>,
     arrives_ms: u64,
     has_arrived: bool,
     ends_ms: u64,
@@ -98,7 +101,7 @@ impl Flight {
             at_ms,
             id: job.id,
             body: job.body.clone(),
-            status: self.outcome.status.unwrap_or(0),
+            status: self.made.as_ref().ok().and_then(|outcome| outcome.status).unwrap_or(0),
         }
     }
 }
@@ -348,8 +351,12 @@ impl Node {
             let mut process = self.process.borrow_mut();
             process.as_mut().map(|process| process.flights.swap_remove(index))
         };
-        if let Some(Flight { attempt, outcome, .. }) = flight {
-            let next = world.of_node(node, || attempt.end(outcome)).flatten();
+        if let Some(Flight { attempt, made, .. }) = flight {
+            if made.is_err() {
+                world.ledger.borrow_mut().put_back(node, attempt.job());
+                world.count("put back");
+            }
+            let next = world.of_node(node, || attempt.end(made)).flatten();
             if let (Some(next), Some(process)) = (next, self.process.borrow_mut().as_mut()) {
                 process.launch(next, world, node);
             }
@@ -434,6 +441,9 @@ impl Process {
         let mut dice = world.dice.borrow_mut();
         let (outcome, takes_ms) = world.network.borrow().answer(job.webhook.as_str(), &mut dice);
         let arrives_ms = world.passed_ms() + dice.between(0, 20);
+        // What could not be made reaches nobody.
+        let is_short = dice.one_in(SHORTAGE_IN);
+        let made = if is_short { Err(dice.pick(&Shortage::ALL)) } else { Ok(outcome) };
         world.tell(|| {
             let job = attempt.job();
             format!(
@@ -441,10 +451,10 @@ impl Process {
                 job.uuid,
                 job.phase.number(),
                 job.attempt,
-                outcome.status
+                made.as_ref().map(|outcome| outcome.status)
             )
         });
-        let ends_ms = arrives_ms + takes_ms;
-        self.flights.push(Flight { attempt, outcome, arrives_ms, has_arrived: false, ends_ms });
+        let ends_ms = if is_short { arrives_ms } else { arrives_ms + takes_ms };
+        self.flights.push(Flight { attempt, made, arrives_ms, has_arrived: is_short, ends_ms });
     }
 }
