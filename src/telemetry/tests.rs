@@ -66,6 +66,8 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     metrics.transaction_error(TransactionErrorKind::Fenced);
     metrics.set_consumer_lag("flow-complete", 3, 17);
     metrics.restored(250);
+    metrics.records_missed("flow-complete", 3);
+    metrics.input_recreated("flow-complete");
     metrics.set_store_bytes(4096);
     let health = Health::new(STALL_DEADLINE);
     health.assign(3);
