@@ -7,6 +7,7 @@ mod broker;
 mod checks;
 mod dice;
 mod fault;
+mod gateway;
 mod group;
 mod ledger;
 mod network;
@@ -15,6 +16,7 @@ mod plan;
 mod port;
 mod reader;
 mod setting;
+mod surroundings;
 mod timing;
 mod world;
 

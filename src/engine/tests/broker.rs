@@ -82,6 +82,16 @@ impl Broker {
         }
     }
 
+    /// Deletes a topic and creates it again.
+    pub(super) fn recreate(&mut self, topic: &str) {
+        *self.creations.entry(topic.into()).or_default() += 1;
+        self.changes += 1;
+        for (_, log) in self.partitions.iter_mut().filter(|(place, _)| *place.topic == *topic) {
+            log.entries.clear();
+            (log.start, log.end) = (0, 0);
+        }
+    }
+
     /// The cluster and the topics, as those who ask learn them.
     pub(super) fn identity(&self) -> Identity {
         let id = |(topic, created): (&Arc<str>, &u64)| {

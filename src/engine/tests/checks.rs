@@ -21,7 +21,10 @@ pub(super) fn faults(world: &World, is_at_rest: bool) -> Vec<String> {
     rows(world, found);
     stores(world, found);
     inputs(world, is_at_rest, found);
-    evidence(world, is_at_rest, found);
+    // What the events say of a log that is gone is not told apart from what they say of the new one.
+    if world.ledger.borrow().recreated.is_empty() {
+        evidence(world, is_at_rest, found);
+    }
     requests(world, found);
     faults
 }
@@ -116,8 +119,8 @@ fn stores(world: &World, faults: &mut Vec<String>) {
 /// Each record was decided once, and at rest all were.
 fn inputs(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
     let (broker, ledger) = (world.broker.borrow(), world.ledger.borrow());
-    for ((topic, partition, offset), count) in &ledger.decided {
-        if *count != 1 {
+    for ((topic, partition, offset, _), count) in &ledger.decided {
+        if *count != 1 && !ledger.recreated.contains(topic) {
             faults.push(format!("{topic} {partition} {offset} was decided {count} times"));
         }
     }
@@ -129,7 +132,7 @@ fn inputs(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
             if is_at_rest && !is_done {
                 faults.push(format!("{place:?} {} was not read", entry.offset));
             }
-            let key = (place.topic.to_string(), place.partition, entry.offset);
+            let key = (place.topic.to_string(), place.partition, entry.offset, entry.at_ms);
             let is_json = entry.value.as_ref().is_some_and(|value| value.ends_with(b"}"));
             let is_source = *place.topic != *world.names.inbox;
             if is_at_rest && is_done && is_json && is_source && !ledger.decided.contains_key(&key) {

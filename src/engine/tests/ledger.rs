@@ -23,7 +23,9 @@ pub(super) struct Ledger {
     /// What became of the reports of each.
     fates: BTreeMap<PhononUuid, Fates>,
     /// How often each record of the inputs was decided.
-    pub(super) decided: BTreeMap<(String, i32, i64), u32>,
+    pub(super) decided: BTreeMap<(String, i32, i64, i64), u32>,
+    /// The inputs that were deleted and created again; their records may be decided twice.
+    pub(super) recreated: BTreeSet<String>,
     /// Attempts that were begun by a process that is alive and are not recorded.
     pub(super) open: BTreeMap<usize, BTreeSet<(DeliveryId, u32)>>,
     /// Attempts whose outcome a fault took.
@@ -46,6 +48,7 @@ impl Ledger {
             states: BTreeMap::new(),
             fates: BTreeMap::new(),
             decided: BTreeMap::new(),
+            recreated: BTreeSet::new(),
             open: BTreeMap::new(),
             excused: 0,
             recorded: 0,
@@ -121,6 +124,9 @@ impl Ledger {
         else {
             return;
         };
+        if self.recreated.contains(&*source.topic) {
+            return;
+        }
         let key = (uuid.clone(), source.topic.to_string(), source.partition);
         let before = self.last.insert(key, source.offset);
         if before.is_some_and(|before| before > source.offset) {
@@ -152,8 +158,9 @@ impl Ledger {
             Command::AcceptStart(_, source)
             | Command::AcceptFlow(_, source)
             | Command::AcceptReport(_, source) => {
-                let Source { topic, partition, offset, .. } = source;
-                *self.decided.entry((topic.to_string(), *partition, *offset)).or_default() += 1;
+                let Source { topic, partition, offset, timestamp } = source;
+                let key = (topic.to_string(), *partition, *offset, timestamp.as_ms());
+                *self.decided.entry(key).or_default() += 1;
             }
             Command::RecordOutcome { delivery, attempt, .. } => {
                 let open = self.open.entry(node).or_default();

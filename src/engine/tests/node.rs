@@ -6,6 +6,7 @@ use super::fault::{Armed, Call};
 use super::network::Request;
 use super::port::{Caller, SimLog};
 use super::reader::Reader;
+use super::surroundings::Wrong;
 use super::world::World;
 use crate::clock::{self, Steady};
 use crate::delivery::{AlarmClock, Attempt, Courier, InstanceLimits, Lanes, Shortage};
@@ -47,6 +48,8 @@ pub(super) struct Node {
     pub(super) is_stirred: Cell<bool>,
     pub(super) incarnation: Cell<u64>,
     pub(super) faults: RefCell<Vec<Armed>>,
+    /// A setting of this process that is wrong.
+    pub(super) wrong: Cell<Option<Wrong>>,
     /// Whoever ends is started again.
     pub(super) start_at_ms: Cell<Option<u64>>,
 }
@@ -291,7 +294,10 @@ impl Node {
                 InstanceLimits { in_flight_max: 16, uncommitted_max: 16, rate_per_second: None };
             let lanes = Lanes::with(limits, wires.watch(&setting.metrics), queue);
             Some(Box::new(Shell::new(Pieces {
-                settings: setting.engine.clone(),
+                settings: match self.wrong.get() {
+                    Some(wrong) => wrong.settings(&setting.engine),
+                    None => setting.engine.clone(),
+                },
                 config: setting.config.clone(),
                 store: Store::on(self.disk.clone()),
                 log: SimLog { caller: caller.clone(), reader },
@@ -435,6 +441,11 @@ impl Node {
 }
 
 impl Process {
+    /// Something that its engine is told from outside.
+    pub(super) fn tell(&self, input: Input) {
+        self.wires.mailbox.put_urgent(input);
+    }
+
     fn launch(&mut self, attempt: Attempt, world: &World, node: usize) {
         let job = attempt.job();
         world.ledger.borrow_mut().begun(node, job, world.now_of(node), world.true_ms());

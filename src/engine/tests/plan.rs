@@ -2,8 +2,10 @@
 
 use super::dice::Dice;
 use super::fault::{Armed, Call, Fault};
+use super::gateway::{produce, records, report};
 use super::network::Manner;
 use super::setting::{ACCOUNTS, Setting, WEBHOOKS};
+use super::surroundings::Wrong;
 use super::world::World;
 use crate::codec::command::{self, COMMAND_HEADER};
 use crate::codec::letter;
@@ -58,6 +60,12 @@ pub(super) enum Action {
     PutBack(usize, usize),
     /// While nobody is there, somebody moves the group's offsets on, or Kafka forgets them.
     MoveOffsets(Place, Option<i64>),
+    /// An input topic is deleted and created again.
+    Recreate(&'static str),
+    /// An instance looks at the topics.
+    Look(usize),
+    /// An instance is killed, and started with a setting that is wrong; its supervisor corrects that.
+    Misconfigure(usize, Wrong),
     /// Everything is mended.
     Heal,
 }
@@ -194,91 +202,13 @@ pub(super) fn unheard(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     items
 }
 
-/// A flow of one SMS and what becomes of that.
-fn produce(uuid: &str, account: i64, at: u64, setting: &Setting, items: &mut Vec<Item>) {
-    let partition = Some(owner(uuid.as_bytes(), setting.input_partitions).cast_signed());
-    for (topic, value) in [
-        ("flow-complete", flow(uuid, account, Some(&["a"]), "one")),
-        ("sms-delivery-report", report(uuid, account, "a", "DELIVERED")),
-    ] {
-        let key = Some(uuid.to_owned());
-        items.push((at, Action::Produce { topic, partition, key, value }));
-    }
-}
-
-fn flow(uuid: &str, account: i64, sms: Option<&[&str]>, word: &str) -> String {
-    let sms = sms.map_or(String::new(), |sms| format!(",\"sms\":{sms:?}"));
-    format!(
-        r#"{{"phononUuid":"{uuid}","accountID":{account},"flowId":200,"webhookEnabled":true,"callDetails":[],"keys":[{{"name":"$flow.key.a","value":"{word}"}}]{sms}}}"#
-    )
-}
-
-fn started(uuid: &str, account: i64, word: &str) -> String {
-    format!(
-        r#"{{"phononUuid":"{uuid}","accountID":{account},"flowId":200,"webhookEnabled":true,"keys":[{{"name":"$flow.key.a","value":"{word}"}}]}}"#
-    )
-}
-
-fn report(uuid: &str, account: i64, sms: &str, status: &str) -> String {
-    format!(
-        r#"{{"id":"{sms}","attemptDetail":"{uuid}##1","phononUuid":"{uuid}","accountID":{account},"deliveryStatus":"{status}"}}"#
-    )
-}
-
-/// What the gateways write of one uuid.
-fn records(number: u64, setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
-    let uuid = format!("uuid-{number}");
-    let (account, _) = dice.pick(&ACCOUNTS);
-    let list = dice.pick(&[&["a", "b"][..], &["a"], &["a"], &[]]);
-    let named = (!dice.one_in(3)).then_some(list);
-    let begins = dice.between(0, TROUBLE_MS - 15_000);
-    let mut add = |dice: &mut Dice, kind: &'static str, value: String| {
-        let late = if dice.one_in(8) { 50_000 } else { 4000 };
-        let at = begins + dice.between(0, late);
-        let misplaced = dice.one_in(8);
-        let partition = misplaced.then(|| dice.below(u64::from(setting.input_partitions)));
-        let key = (!misplaced || dice.one_in(2)).then(|| uuid.clone());
-        let value = if dice.one_in(25) { format!("{value}!") } else { value };
-        let partition = partition.map(|partition| i32::try_from(partition).unwrap());
-        let produce = Action::Produce { topic: kind, partition, key, value };
-        items.push((at, produce.clone()));
-        if dice.one_in(6) {
-            items.push((at + dice.between(0, 3000), produce));
-        }
-    };
-    if !setting.engine.topics.flow_started.is_empty() && !dice.one_in(4) {
-        add(dice, "flow-started", started(&uuid, account, "one"));
-        if dice.one_in(6) {
-            add(dice, "flow-started", started(&uuid, account, "another"));
-        }
-    }
-    if !dice.one_in(8) {
-        add(dice, "flow-complete", flow(&uuid, account, named, "one"));
-        if dice.one_in(10) {
-            add(dice, "flow-complete", flow(&uuid, account, named, "another"));
-        }
-    }
-    for sms in list {
-        if dice.one_in(2) {
-            add(dice, "sms-delivery-report", report(&uuid, account, sms, "SENT"));
-        }
-        if !dice.one_in(5) {
-            let status = dice.pick(&["DELIVERED", "DELIVERED", "FAILED", "STRANGE"]);
-            add(dice, "sms-delivery-report", report(&uuid, account, sms, status));
-        }
-        if dice.one_in(10) {
-            add(dice, "sms-delivery-report", report(&uuid, 28, sms, "REJECTED"));
-        }
-    }
-}
-
 /// One thing that goes wrong.
 fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
     let at = dice.between(500, TROUBLE_MS);
     let node = dice.index(setting.nodes);
     let partition = i32::try_from(dice.below(u64::from(setting.partitions))).unwrap();
     let back = at + dice.pick(&[500, 3000, 15_000, 15_000]);
-    match dice.below(17) {
+    match dice.below(19) {
         0 => items.extend([(at, Action::Kill(node)), (back, Action::Start(node))]),
         1 => items.extend([(at, Action::Stop(node)), (back, Action::Start(node))]),
         2 => items.push((at, Action::Pause(node, dice.pick(&[500, 5000, 12_000, 25_000])))),
@@ -332,6 +262,18 @@ fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
                     (at + 3000, Action::Start(node)),
                 ]);
             }
+        }
+        16 => {
+            let topic = dice.pick(&["flow-complete", "sms-delivery-report"]);
+            items.push((at, Action::Recreate(topic)));
+            for node in 0..setting.nodes {
+                items.push((at + dice.between(100, 5000), Action::Look(node)));
+                items.push((at + 6000, Action::Look(node)));
+            }
+        }
+        17 => {
+            let wrong = dice.pick(&[Wrong::Cluster, Wrong::Group, Wrong::Partitions]);
+            items.push((at, Action::Misconfigure(node, wrong)));
         }
         // Where a partition has no owner that remembers it, nobody notices.
         15 if setting.input_partitions == setting.partitions => {
@@ -398,6 +340,9 @@ impl Action {
                 }
             }
             Self::MoveOffsets(place, by) => world.move_offsets(&place, by),
+            Self::Recreate(topic) => world.recreate(topic),
+            Self::Look(node) => world.look(node),
+            Self::Misconfigure(node, wrong) => world.misconfigure(node, wrong),
             Self::Heal => world.heal(),
         }
     }

@@ -4,6 +4,7 @@ use super::Witness;
 use super::broker::{Entry, Fenced};
 use super::fault::{Call, Fault};
 use super::reader::{Control, Reader};
+use super::surroundings::Wrong;
 use super::world::World;
 use crate::clock;
 use crate::engine::ports::{Log, Offsets, Transactions};
@@ -141,7 +142,11 @@ impl Offsets for Caller {
 
     fn identity(&self, _: &[&str]) -> Result<Identity, LogError> {
         self.ask(Call::Ends)?;
-        Ok(self.world.broker.borrow().identity())
+        let mut identity = self.world.broker.borrow().identity();
+        if self.world.nodes[self.node].wrong.get() == Some(Wrong::Cluster) {
+            identity.cluster = Some("another".into());
+        }
+        Ok(identity)
     }
 }
 
@@ -343,6 +348,13 @@ impl Transactions<SimLog> for SimTransactions {
                         self.caller.node
                     )
                 });
+                // Whoever is assigned nothing of its own restores nothing; the real daemon looks before it joins.
+                if let Some(wrong) = self.world().nodes[self.caller.node].wrong.get()
+                    && !self.rows.borrow().is_empty()
+                {
+                    let says = format!("a process with a wrong {wrong:?} has committed");
+                    self.world().ledger.borrow_mut().faults.push(says);
+                }
                 self.world().ledger.borrow_mut().committed(
                     self.caller.node,
                     &self.witness.borrow(),

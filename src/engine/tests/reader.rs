@@ -262,6 +262,10 @@ impl Reader {
         while !places.is_empty() && (records.len() as u64) < most {
             let place = places.swap_remove(dice.index(places.len()));
             let Some(position) = self.positions.get_mut(&place) else { continue };
+            // An offset that there is not is looked up anew, as `auto.offset.reset` says.
+            if *position > broker.partitions[&place].end {
+                *position = 0;
+            }
             let limit = usize::try_from(dice.between(1, 4)).unwrap();
             let (found, next) = broker.read(&place, *position, limit);
             *position = next;

@@ -77,6 +77,7 @@ impl World {
         let instance = &self.nodes[node];
         let Some(process) = instance.process.borrow_mut().take() else { return };
         instance.paused_until_ms.set(0);
+        instance.wrong.set(None);
         self.ledger.borrow_mut().excuse(node, 1);
         if let Ok(reader) = process.reader.try_borrow() {
             self.group.borrow_mut().falls_silent(reader.member, self.passed_ms());
