@@ -163,6 +163,8 @@ struct Shell<L: Log> {
     foreign: Vec<Place>,
     /// They stand behind records that nobody committed.
     foreign_held: bool,
+    /// The assignment in which they were started.
+    foreign_started: Option<u64>,
     /// The cluster and the topics that the inputs' offsets count in.
     identity: Arc<Identity>,
     /// Topics have changed since the partitions were restored.
@@ -236,6 +238,7 @@ impl<L: Log> Shell<L> {
             stopping,
             foreign: Vec::new(),
             foreign_held: false,
+            foreign_started: None,
             identity: Arc::default(),
             is_reread: false,
             input_events: Vec::new(),

@@ -73,7 +73,10 @@ impl<L: Log> Shell<L> {
             places: task.places.clone(),
             is_held: task.held,
         });
-        let foreign = restore::Foreign { places: self.foreign.clone(), is_held: self.foreign_held };
+        // Where a restore is tried again, they are being read already.
+        let is_started = self.foreign_started == Some(epoch);
+        let places = if is_started { Vec::new() } else { self.foreign.clone() };
+        let foreign = restore::Foreign { places, is_held: self.foreign_held };
         let parts = restore::Parts {
             epoch,
             wanted: wanted.collect(),
@@ -110,6 +113,7 @@ impl<L: Log> Shell<L> {
             return;
         }
         self.identity = identity;
+        self.foreign_started = Some(epoch);
         self.input_events.extend(events);
         if !starts.is_empty() {
             self.log.start(epoch, starts);
