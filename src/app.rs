@@ -2,7 +2,7 @@
 
 use crate::admin::{self, Admin};
 use crate::codec::body;
-use crate::config::{self, Accounts, Faults, Settings};
+use crate::config::{self, Accounts, Faults, Settings, StoreSettings};
 use crate::delivery::{Endpoint, EndpointError, TlsError, Trust};
 use crate::engine::{Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Parts};
 use crate::log::{self, Cluster, LogError, Registry, RegistrySettings, Role, TopicFault, Topics};
@@ -109,7 +109,8 @@ impl App {
         let mut signals = Signals::new()?;
         self.health.wait_only([self.waiting_for_kafka()]);
         self.serve(stop.clone()).await?;
-        let store = Store::open(&self.settings.store.directory)?;
+        let StoreSettings { directory, on_corruption } = &self.settings.store;
+        let store = Store::open_or_restore(directory, *on_corruption, &self.metrics)?;
         let starting = async {
             let topics = self.wait_for_topics().await?;
             self.start(store, topics).await

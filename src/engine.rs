@@ -243,6 +243,9 @@ impl<L: Log> Shell<L> {
         let mut work = Work::reusing(std::mem::take(&mut self.buffer));
         let turn = self.turn(inputs, &mut work);
         if let Err(error) = turn.and_then(|()| self.finish_turn(work)) {
+            if let EngineError::Store(error) = &error {
+                self.store.mark(error);
+            }
             self.failure.get_or_insert(error);
             // What is left is not ours any more: the revocation that closing brings is only answered.
             self.abandon();

@@ -110,5 +110,7 @@ definitions! {
         = "Changelog records read to restore state.";
     RESTORE_REMAINING: Gauge "ringback_restore_remaining" ["partition"]
         = "Changelog records left until an assigned partition is restored.";
+    STORE_CORRUPTIONS: Counter "ringback_store_corruptions_total" []
+        = "Damaged stores that were set aside to be restored from the changelog.";
     STORE_BYTES: Gauge "ringback_store_bytes" [] = "Size of the state store on disk.";
 }

@@ -56,6 +56,7 @@ pub struct Metrics {
     partitions_shown: Mutex<BTreeSet<i32>>,
     restore_records: IntCounter,
     restore_remaining: IntGaugeVec,
+    store_corruptions: IntCounter,
     store_bytes: IntGauge,
 }
 
@@ -106,6 +107,7 @@ impl Metrics {
             partitions_shown: Mutex::default(),
             restore_records: make.counter(&define::RESTORE_RECORDS),
             restore_remaining: make.gauge_vec(&define::RESTORE_REMAINING),
+            store_corruptions: make.counter(&define::STORE_CORRUPTIONS),
             store_bytes: make.gauge(&define::STORE_BYTES),
             source_records,
             registry,
@@ -248,6 +250,11 @@ impl Metrics {
     /// So many changelog records were read to restore state.
     pub fn restored(&self, records: u64) {
         self.restore_records.inc_by(records);
+    }
+
+    /// A damaged store was set aside.
+    pub fn store_corruption(&self) {
+        self.store_corruptions.inc();
     }
 
     /// The state store's size on disk.
