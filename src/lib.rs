@@ -69,6 +69,11 @@
 //! - No state that only one disk has: `tests/ringback/stores.rs::a_deleted_store_is_restored_from_the_changelog`.
 //! - No disk that fails unseen: `tests/ringback/disks.rs::a_full_disk_ends_the_daemon_and_with_room_it_goes_on`,
 //!   `tests/ringback/disks.rs::a_disk_that_refuses_to_write_ends_the_daemon_and_afterwards_it_goes_on`.
+//! - No damaged store that is used, deleted, or in the way of the changelog:
+//!   `tests/ringback/stores/damaged.rs::each_damaged_store_is_set_aside_and_restored`; none that a kill leaves half moved:
+//!   `src/store/aside/tests.rs::a_move_that_was_broken_off_is_ended`; none that is moved because its disk, its limits or another
+//!   instance fail it: `src/store/damage/tests.rs::what_another_store_would_meet_as_well_is_no_damage`; none that is restored
+//!   again and again: `src/store/recovery/tests.rs::a_third_damage_within_an_hour_is_not_restored_and_after_it_the_oldest_copy_goes`.
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:
 //!   `tests/ringback/retries.rs::an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing`.

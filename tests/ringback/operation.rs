@@ -9,7 +9,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// The metrics that a daemon shows which has delivered both phases of a flow.
-const METRICS: [&str; 25] = [
+const METRICS: [&str; 26] = [
     "ringback_build_info",
     "ringback_ready",
     "ringback_source_records_total",
@@ -32,6 +32,7 @@ const METRICS: [&str; 25] = [
     "ringback_partition_stalled_seconds",
     "ringback_restore_records_total",
     "ringback_restore_remaining",
+    "ringback_store_corruptions_total",
     "ringback_store_bytes",
     "process_cpu_seconds_total",
     "process_resident_memory_bytes",
