@@ -1,23 +1,27 @@
 //! Building the daemon from its configuration, and running it until it is told to stop.
 
+mod files;
 mod ownership;
+mod registry;
 
+pub use files::file_plan;
 pub use ownership::{StartOptions, inspect};
+pub use registry::{registry_client, registry_settings};
 
 use crate::admin::{self, Admin};
 use crate::codec::body;
-use crate::config::{self, Accounts, Faults, Settings};
+use crate::config::{self, Accounts, Faults, Settings, StoreSettings};
 use crate::delivery::{Endpoint, EndpointError, TlsError, Trust};
 use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
 };
 use crate::log::{
-    self, Cluster, LogError, Missing, NeededBy, Operation, Registry, RegistrySettings, Right, Role,
-    TopicFault, Topics,
+    self, Cluster, LogError, Missing, NeededBy, Operation, Registry, Right, Role, TopicFault,
+    Topics,
 };
 use crate::shutdown::{Asked, Signals};
 use crate::store::{Store, StoreError};
-use crate::system::{FileNeeds, FilePlan, OpenFiles, TooFewFiles};
+use crate::system::{FilePlan, TooFewFiles};
 use crate::telemetry::{Health, Metrics, STALL_DEADLINE, Waiting};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -150,7 +154,8 @@ impl App {
         let mut signals = Signals::new()?;
         self.health.wait_only([self.waiting_for_kafka()]);
         self.serve(stop.clone()).await?;
-        let store = Store::open(&self.settings.store.directory)?;
+        let StoreSettings { directory, on_corruption } = &self.settings.store;
+        let store = Store::open_or_restore(directory, *on_corruption, &self.metrics)?;
         let starting = async {
             let (topics, store, permissions) = self.wait_for_topics(store).await?;
             self.start(store, topics, permissions).await
@@ -419,52 +424,6 @@ fn ending(
         Ok(ended) => ended.map_err(AppError::from),
         Err(_) => Err(AppError::System(std::io::Error::other("the engine's thread panicked"))),
     }
-}
-
-/// The registry's settings as its client wants them.
-#[must_use]
-pub fn registry_settings(settings: &config::RegistrySettings) -> RegistrySettings {
-    let password =
-        || settings.password.as_ref().map_or_else(String::new, |secret| secret.reveal().to_owned());
-    RegistrySettings {
-        url: settings.url.clone(),
-        credentials: settings.username.clone().map(|username| (username, password())),
-    }
-}
-
-/// The client that talks to the schema registry.
-#[must_use]
-pub fn registry_client(trust: &Trust) -> reqwest::Client {
-    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-    let with_tls = trust.plain().map(|tls| builder.tls_backend_preconfigured(tls).build());
-    match with_tls {
-        Ok(Ok(client)) => client,
-        // The same settings have built every endpoint's client before.
-        Ok(Err(_)) | Err(_) => reqwest::Client::new(),
-    }
-}
-
-/// Raises the limit of open files as far as it goes, and divides them among those that need some.
-///
-/// # Errors
-/// When they don't suffice.
-pub fn file_plan(settings: &Settings, accounts: &Accounts) -> Result<FilePlan, TooFewFiles> {
-    let limits = OpenFiles::raise().unwrap_or_else(|error| {
-        let limits = OpenFiles::now();
-        tracing::warn!(
-            %error,
-            soft = limits.soft,
-            hard = limits.hard,
-            "the soft limit of open files (RLIMIT_NOFILE) can't be raised to the hard one, and counts as it is"
-        );
-        limits
-    });
-    let needs = FileNeeds {
-        in_flight_max: usize::try_from(settings.delivery.in_flight_max).unwrap_or(usize::MAX),
-        webhooks: accounts.webhooks.len(),
-        brokers: settings.kafka.bootstrap_servers.split(',').count(),
-    };
-    FilePlan::new(limits.soft, needs)
 }
 
 fn engine_config(

@@ -11,6 +11,7 @@ mod commit;
 mod config;
 mod dispatch;
 mod input;
+mod inputs;
 mod intake;
 mod kafka;
 mod mailbox;
@@ -273,6 +274,9 @@ impl<L: Log> Shell<L> {
         let mut work = Work::reusing(std::mem::take(&mut self.buffer));
         let turn = self.turn(inputs, &mut work);
         if let Err(error) = turn.and_then(|()| self.finish_turn(work)) {
+            if let EngineError::Store(error) = &error {
+                self.store.mark(error);
+            }
             self.failure.get_or_insert(error);
             // What is left is not ours any more: the revocation that closing brings is only answered.
             self.abandon();
@@ -477,27 +481,11 @@ impl<L: Log> Shell<L> {
         }
     }
 
-    /// What was found at a restore is committed with the offsets that it led to.
-    fn report_inputs(&mut self, work: &mut Work) {
-        for event in std::mem::take(&mut self.input_events) {
-            let place = input::place(&event);
-            if self.foreign.contains(&place) {
-                work.offsets.entry(place).or_insert(event.next_offset());
-            }
-            let endpoint = |_: &WebhookName| None;
-            work.input(event, &self.view(&endpoint));
-        }
-    }
-
     fn timers(&mut self, work: &mut Work) -> Result<(), EngineError> {
         let now = clock::now();
         let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
-        let view = View {
-            rules: &self.config.rules,
-            partitions: self.settings.partitions,
-            now,
-            endpoint: &endpoint,
-        };
+        let (rules, partitions) = (&self.config.rules, self.settings.partitions);
+        let view = View { rules, partitions, now, endpoint: &endpoint };
         for task in self.tasks.values_mut().filter(|task| task.active) {
             for uuid in task.due_timers(now, TIMERS_PER_BATCH)? {
                 work.command(&task.rows, &uuid.clone(), &Command::FireTimer(uuid), None, &view)?;

@@ -29,6 +29,10 @@ pub enum Failpoint {
     Ingested,
     /// Partitions that are taken away are drained, committed and written, and the group does not know.
     Drained,
+    /// A file of a store that is set aside is moved, others are not.
+    Moving,
+    /// A damaged store is set aside, and there is no other one yet.
+    SetAside,
 }
 
 impl Failpoint {
@@ -46,6 +50,8 @@ impl Failpoint {
             Self::Stored => "stored",
             Self::Ingested => "ingested",
             Self::Drained => "drained",
+            Self::Moving => "moving",
+            Self::SetAside => "set-aside",
         }
     }
 }

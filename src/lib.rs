@@ -78,6 +78,11 @@
 //!   `tests/ringback/clock.rs::retries_go_on_when_the_clock_is_set_back_by_two_hours`,
 //!   `tests/ringback/clock.rs::nothing_gets_old_when_the_clock_is_set_forward_by_two_days`,
 //!   `src/engine/tests.rs::nothing_comes_early_or_late_because_clocks_jump`.
+//! - No damaged store that is used, deleted, or in the way of the changelog:
+//!   `tests/ringback/stores/damaged.rs::each_damaged_store_is_set_aside_and_restored`; none that a kill leaves half moved:
+//!   `src/store/aside/tests.rs::a_move_that_was_broken_off_is_ended`; none that is moved because its disk, its limits or another
+//!   instance fail it: `src/store/damage/tests.rs::what_another_store_would_meet_as_well_is_no_damage`; none that is restored
+//!   again and again: `src/store/recovery/tests.rs::a_third_damage_within_an_hour_is_not_restored_and_after_it_the_oldest_copy_goes`.
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:
 //!   `tests/ringback/retries.rs::an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing`.

@@ -4,22 +4,28 @@
 //! are written, flushed and dropped together. Only rows are in the changelog; the indexes are derived from them by
 //! [`Batch::put`] alone, which running and restoring share.
 
+mod aside;
 mod batch;
 mod bulk;
 mod checkpoint;
+mod damage;
 mod derived;
 mod family;
 mod key;
 mod partition;
+mod recovery;
 mod view;
 mod write_back;
 
+pub use aside::{Aside, SetAside, Why, copies, set_aside};
 pub use batch::Batch;
 pub use bulk::{BulkLoad, Loaded};
 pub use checkpoint::{Checkpoint, Tally};
+pub use damage::damage_known;
 pub use derived::Derived;
 pub use key::{Backlogs, DueKey, RowKey, StoreKey, TimerKey};
 pub use partition::Partition;
+pub use recovery::OnCorruption;
 pub use view::StoreView;
 pub use write_back::WriteBack;
 
@@ -30,8 +36,8 @@ use crate::codec::row::RowError;
 use crate::system::{self, OpenFiles};
 use family::{Family, Rocks};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options,
-    WriteBufferManager, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBRecoveryMode, DBWithThreadMode,
+    MultiThreaded, Options, WriteBufferManager, WriteOptions,
 };
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -98,11 +104,82 @@ pub enum StoreError {
         /// Which row.
         what: String,
     },
+    /// What the changelog holds is not what was written. Another store would not help, and this one may be the better copy.
+    #[error(
+        "the changelog of partition {partition} is corrupt at {what}; the store is left as it is: keep it, and find out what \
+         wrote that"
+    )]
+    Changelog {
+        /// Which partition.
+        partition: u32,
+        /// Which row.
+        what: String,
+    },
+    /// It is damaged, and nobody may do anything about it but an operator.
+    #[error(
+        "the store in {} ([store] directory) is damaged: {says}; move the directory away, or set [store] on_corruption = \
+         \"restore\", and start again: the changelog restores the store",
+        directory.display()
+    )]
+    Damaged {
+        /// `[store] directory`
+        directory: PathBuf,
+        /// What was found.
+        says: String,
+    },
+    /// Stores are damaged faster than it makes sense to restore them.
+    #[error(
+        "the store in {} ([store] directory) is damaged again, for the third time within an hour: {says}; it is left as it is, \
+         since its disk, or this machine's memory, seems to damage whatever is written: replace that, or name a directory on \
+         another disk; to go on here at once, remove {}",
+        directory.display(),
+        copies.iter().map(|copy| copy.display().to_string()).collect::<Vec<_>>().join(" and ")
+    )]
+    Repeatedly {
+        /// `[store] directory`
+        directory: PathBuf,
+        /// What was found.
+        says: String,
+        /// Those that were set aside within the hour.
+        copies: Vec<PathBuf>,
+    },
+    /// Nobody knows what it is.
+    #[error(
+        "there is no store in {} ([store] directory), but files of something else, which are left alone: {says}; name another \
+         directory",
+        directory.display()
+    )]
+    NoStore {
+        /// `[store] directory`
+        directory: PathBuf,
+        /// What is wrong with it.
+        says: String,
+    },
+    /// Another process has it open.
+    #[error(
+        "the store in {} ([store] directory) can't be set aside: is another instance running there? each has a directory of its \
+         own",
+        directory.display()
+    )]
+    Locked {
+        /// `[store] directory`
+        directory: PathBuf,
+    },
+    /// It can't be moved out of the way.
+    #[error("the store in {} ([store] directory) can't be set aside as {}", directory.display(), copy.display())]
+    Aside {
+        /// `[store] directory`
+        directory: PathBuf,
+        /// Where it was to go.
+        copy: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
 }
 
 /// What an operator can do about it. RocksDB tells causes apart in words only; the file's name stands among them.
 fn advice(text: &str) -> Cow<'static, str> {
-    const CAUSES: [(&str, &str); 11] = [
+    const CAUSES: &[(&str, &str)] = &[
         ("No space left", "its disk is full: make room there and start again"),
         ("Disk quota exceeded", "its disk quota is used up: raise it and start again"),
         (
@@ -127,16 +204,26 @@ fn advice(text: &str) -> Cow<'static, str> {
         ("File exists", "something else stands there: remove it, or name another directory"),
         ("Permission denied", "let the daemon's user read and write there and start again"),
         (
-            "No such file",
-            "somebody has removed its files: delete what is left of them and start again",
+            "Input/output error",
+            "its disk reports errors: replace the disk, or name a directory on another one, where the changelog restores the \
+             store",
+        ),
+        (
+            "for appending",
+            "somebody has removed its files: start again, and the changelog restores them",
         ),
     ];
     if text.contains("Too many open files") && !text.contains("in system") {
         return format!("{}; then start again", system::open_files_advice()).into();
     }
     let known = CAUSES.iter().find(|(words, _)| text.contains(words)).map(|(_, advice)| *advice);
-    let broken = "its disk is broken or its files are damaged: mend that, or delete the directory, and start again";
-    known.unwrap_or(broken).into()
+    let unknown = if damage::is_shown_by(text) {
+        "its files are damaged: start again, and it is set aside and restored from the changelog; where [store] on_corruption \
+         is \"stop\", move the directory away before"
+    } else {
+        "repair that and start again; the store itself was not found damaged"
+    };
+    known.unwrap_or(unknown).into()
 }
 
 impl StoreError {
@@ -184,6 +271,10 @@ impl Store {
         let options = partition_options(&cache);
         let mut database = options.clone();
         database.create_if_missing(true);
+        // Damage is to be found as early as it can be, and a missing file at the start.
+        database.set_paranoid_checks(true);
+        // RocksDB's own log is empty, but for one of an earlier version: that counts up to what a power cut has torn off.
+        database.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         let files = system::for_store(OpenFiles::now().soft);
         database.set_max_open_files(i32::try_from(files).unwrap_or(i32::MAX));
         database.set_write_buffer_manager(

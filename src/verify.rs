@@ -12,7 +12,7 @@
 //! | `unexplained_event`, `unexplained_state` | an event of what is not there; a row that the events do not make |
 //! | `dead_letter` | dead letters and the events about them are not one to one, or give different reasons |
 //! | `offsets`, `partition`, `unreadable`, `stuck` | meta rows, owners, bytes, and rows that wait for what can't come |
-//! | `store` | a row, an index, the tally or the checkpoint of the store is not what the changelog makes of it |
+//! | `store` | a row, an index, the tally or the checkpoint of the store is not what the changelog makes of it; it is damaged |
 //! | `overdue`, `unread` | at rest nothing waits |
 //! | `unseen`, `unscheduled`, `body`, `repeats` | what a receiver saw is not what the events tell |
 //!

@@ -6,7 +6,7 @@ use crate::codec::row::{self, Meta, Owner, TopicId};
 use crate::config::Settings;
 use crate::engine::{Holder, Mismatch, Permissions};
 use crate::log::{Begin, Cluster, Identity, LogError, Newest, Scanner};
-use crate::store::{RowKey, Store, StoreError};
+use crate::store::{RowKey, Store, StoreError, Why, set_aside};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,12 +90,10 @@ pub(super) async fn permit(
     // What is open can't be moved.
     drop(store.take());
     let says = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    let aside = directory.with_extension(format!("replaced-{}", clock::now().as_ms()));
-    std::fs::rename(directory, &aside)?;
-    let _ = says;
+    let aside = set_aside(directory, Why::Replaced, &says, clock::now())?;
     tracing::warn!(
         store = %directory.display(),
-        aside = %aside.display(),
+        aside = %aside.copy.display(),
         "the store was moved aside; the changelog restores what it holds"
     );
     *store = Some(Store::open(directory)?);

@@ -3,6 +3,7 @@
 mod read;
 mod receiver;
 mod show;
+mod store;
 
 use super::{FAILED, UNAVAILABLE, USAGE, chain, kafka_failed, load};
 use crate::log::NeededBy;
@@ -32,7 +33,8 @@ Violations:
   partition          a row stands in a partition that does not own its uuid
   unreadable         an event, a dead letter or a row is not as this version writes it
   stuck              a row waits for what can't come
-  store              a row, an index, the tally or the checkpoint of the store is not what the changelog makes of it
+  store              a row, an index, the tally or the checkpoint of the store is not what the changelog makes of it, or
+                     the store is damaged
   overdue, unread    at rest: something waits that is due, or a record that nobody has read
   unseen             a delivery is told to be delivered, and the receiver answered no request of it so
   unscheduled        the receiver saw a delivery that no event tells of
@@ -54,6 +56,8 @@ What was wrong with one execution shows `ringback trace UUID`.";
 ///
 /// `at` is when the request had come, `status` what it was answered, and `body` its body, or `body_sha256` its hash in
 /// hexadecimal digits; other members are ignored.
+///
+/// Stores that were set aside are named: remove them once nothing is found any more.
 ///
 /// It takes about 500 MB of memory per million of uuids that the events tell of, and a byte per record of the inputs.
 ///
@@ -85,8 +89,8 @@ pub(super) async fn run(file: &Path, arguments: Arguments) -> ExitCode {
     let runtime = tokio::runtime::Handle::current();
     let reading =
         tokio::task::spawn_blocking(move || read::verify(&of_command, &arguments, &runtime)).await;
-    let report = match reading {
-        Ok(Ok(report)) => report,
+    let found = match reading {
+        Ok(Ok(found)) => found,
         Ok(Err(VerifyError::Log(error))) => {
             return kafka_failed(&settings, NeededBy::Verify, (&error, Some(&error)), UNAVAILABLE);
         }
@@ -103,8 +107,8 @@ pub(super) async fn run(file: &Path, arguments: Arguments) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    super::terminal::print(if json { vec![show::json(&report)] } else { show::lines(&report) });
-    if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+    super::terminal::print(if json { vec![show::json(&found)] } else { show::lines(&found) });
+    if found.report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
 #[cfg(test)]

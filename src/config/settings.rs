@@ -8,6 +8,7 @@ use super::fault::{Fault, Faults};
 use crate::delivery::{AddressPolicy, BreakerRules, Proxy, Secret};
 use crate::domain::{CorrelationRules, StatusTable};
 use crate::log::{KafkaSettings, TopicNames};
+use crate::store::OnCorruption;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -54,6 +55,8 @@ pub struct RegistrySettings {
 pub struct StoreSettings {
     /// Its directory.
     pub directory: PathBuf,
+    /// What is done when it is damaged.
+    pub on_corruption: OnCorruption,
 }
 
 /// Metrics, health, the API and the pages.

@@ -8,7 +8,7 @@ use super::task::Task;
 use super::work::Work;
 use super::{EngineError, Shell};
 use crate::clock;
-use crate::codec::event::{InputChange, InputEvent};
+use crate::codec::event::InputEvent;
 use crate::codec::row::{Difference, Owner, TopicId};
 use crate::delivery::Attempted;
 use crate::domain::WebhookName;
@@ -390,27 +390,6 @@ impl<L: Log> Shell<L> {
     fn owner_of(&self, place: &Place) -> Option<&Task> {
         let number = u32::try_from(place.partition).ok()?;
         self.tasks.get(&number).filter(|task| task.places.contains(place))
-    }
-
-    /// Keeps the largest gap of each input until it is known where the input begins. Markers of transactions leave gaps too.
-    pub(super) fn note_gaps(&mut self, gaps: Vec<(Place, i64, i64)>) {
-        for (place, from, to) in gaps {
-            let known = self.gaps.entry(place).or_insert((from, to));
-            if to - from > known.1 - known.0 {
-                *known = (from, to);
-            }
-        }
-    }
-
-    /// Offsets that were passed over and lie before the beginning of their input were deleted before they were read.
-    fn note_missed(&mut self, place: &Place, first: i64) {
-        let Some((from, to)) = self.gaps.remove(place) else { return };
-        let to = to.min(first);
-        if from < to {
-            let Place { topic, partition } = place.clone();
-            let change = InputChange::Missed { from, to };
-            self.input_events.push(InputEvent { topic, partition, change });
-        }
     }
 }
 

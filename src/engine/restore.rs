@@ -367,6 +367,13 @@ impl Target {
 
     /// The partition's rows are durable before anybody acts on them.
     fn finished(self, next_offset: i64) -> Result<Restored, StoreError> {
+        // Whatever is in the store then has just come from the changelog.
+        let is_bulk = matches!(self.load, Load::Bulk(_));
+        let restored = self.ended(next_offset);
+        if is_bulk { restored.map_err(StoreError::of_the_changelog) } else { restored }
+    }
+
+    fn ended(self, next_offset: i64) -> Result<Restored, StoreError> {
         let Self { partition, mut checkpoint, load, records, .. } = self;
         let (checkpoint, backlogs) = match load {
             Load::Bulk(load) => {
@@ -439,7 +446,8 @@ impl Tail {
             None => partition.row(&uuid)?.map(derived).transpose()?.unwrap_or_default(),
         };
         let bytes = value.map(bytes::Bytes::copy_from_slice);
-        let new = bytes.map(derived).transpose()?.unwrap_or_default();
+        let new = bytes.map(derived).transpose().map_err(StoreError::of_the_changelog)?;
+        let new = new.unwrap_or_default();
         self.batch.put(partition, &uuid, &old, &new, value.unwrap_or(&[]));
         checkpoint.tally.change(&old, &new);
         self.pending.insert(key.to_vec(), new);

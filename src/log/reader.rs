@@ -19,19 +19,21 @@ use callbacks::Context;
 use gate::Gate;
 use merge::Merge;
 pub use offsets::OffsetsClient;
+pub(super) use offsets::list;
 use position::{Judged, Position, content};
 use queues::{Bell, Queue};
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _, OwnedMessage};
-use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use watch::Watched;
+pub use watch::WatchedChangelog;
+use watch::{Watched, spawned};
 
 const BATCH_RECORDS_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -177,21 +179,6 @@ impl ReaderHandle {
             let _ = thread.join();
         }
     }
-}
-
-/// The changelog whose owner is looked at now and then.
-#[derive(Clone, Copy)]
-pub struct WatchedChangelog<'a> {
-    /// Its topic.
-    pub topic: &'a str,
-    /// The key of its meta rows.
-    pub meta_key: &'static [u8],
-}
-
-fn spawned(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LogError> {
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
-    let what = |error: std::io::Error| format!("the thread can't be started: {error}");
-    thread.map_err(|error| LogError::Topic { topic: name.to_owned(), what: what(error) })
 }
 
 /// A record that waits for its schema, in a partition that is paused for it.
@@ -506,12 +493,4 @@ fn is_new(position: &Position, message: &BorrowedMessage<'_>) -> bool {
         }
     }
     true
-}
-
-pub(super) fn list<'a>(places: impl IntoIterator<Item = &'a Place>) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for place in places {
-        list.add_partition(&place.topic, place.partition);
-    }
-    list
 }

@@ -95,7 +95,8 @@ impl Rocks {
     fn clear(&self) -> Result<(), StoreError> {
         let family = self.handle();
         // No key is longer than a uuid and its kind, and none begins with 0xff.
-        self.done(self.db.delete_range_cf(&family, [0_u8].as_slice(), [0xff_u8].as_slice()))?;
+        let (from, to) = ([0_u8].as_slice(), [0xff_u8].as_slice());
+        self.done(self.db.delete_range_cf_opt(&family, from, to, &self.unlogged))?;
         self.done(self.db.flush_cf(&family))
     }
 

@@ -120,5 +120,7 @@ definitions! {
         = "Jumps of the wall clock, by direction; due times, ages and time-outs go on without them.";
     LOG_LINES_LOST: Counter "ringback_log_lines_lost_total" []
         = "Log lines that stderr did not take, as when its disk is full or nobody reads it.";
+    STORE_CORRUPTIONS: Counter "ringback_store_corruptions_total" []
+        = "Damaged stores that were set aside to be restored from the changelog.";
     STORE_BYTES: Gauge "ringback_store_bytes" [] = "Size of the state store on disk.";
 }

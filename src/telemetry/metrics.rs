@@ -62,6 +62,7 @@ pub struct Metrics {
     restore_remaining: IntGaugeVec,
     clock_jumps: Family<ClockJump, IntCounter>,
     log_lines_lost: IntCounter,
+    store_corruptions: IntCounter,
     store_bytes: IntGauge,
 }
 
@@ -117,6 +118,7 @@ impl Metrics {
             restore_remaining: make.gauge_vec(&define::RESTORE_REMAINING),
             clock_jumps: make.counters(&define::CLOCK_JUMPS),
             log_lines_lost: make.counter(&define::LOG_LINES_LOST),
+            store_corruptions: make.counter(&define::STORE_CORRUPTIONS),
             store_bytes: make.gauge(&define::STORE_BYTES),
             source_records,
             registry,
@@ -274,6 +276,11 @@ impl Metrics {
     /// So many changelog records were read to restore state.
     pub fn restored(&self, records: u64) {
         self.restore_records.inc_by(records);
+    }
+
+    /// A damaged store was set aside.
+    pub fn store_corruption(&self) {
+        self.store_corruptions.inc();
     }
 
     /// The state store's size on disk.

@@ -295,6 +295,15 @@ impl Evidence {
         }
     }
 
+    /// This machine's store, or a partition of it, can't be read, since it is damaged: what was handed in of that is not
+    /// compared.
+    pub fn store_damaged(&mut self, partition: Option<i32>, says: String) {
+        self.store.forget(partition);
+        let mut violation = Violation::new(What::Store, says);
+        violation.partition = partition;
+        self.book.note(violation);
+    }
+
     fn stored(&mut self, uuid: &PhononUuid, change: impl FnOnce(&mut Stored)) {
         if let Some(known) = known(&mut self.uuids, uuid.as_str()) {
             change(known.stored.get_or_insert_default());

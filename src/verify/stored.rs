@@ -121,6 +121,14 @@ impl Store {
         }
     }
 
+    /// Nothing of this partition, or of any, is compared.
+    pub(super) fn forget(&mut self, partition: Option<i32>) {
+        match partition {
+            Some(partition) => drop(self.parts.remove(&partition)),
+            None => self.parts.clear(),
+        }
+    }
+
     /// The checkpoint of a partition that is compared with the changelog.
     pub(super) fn checkpoint(&self, partition: i32, now: Timestamp) -> Option<i64> {
         let checkpoint = self.parts.get(&partition)?.checkpoint.as_ref()?;

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// The metrics that a daemon shows which has delivered both phases of a flow.
-const METRICS: [&str; 28] = [
+const METRICS: [&str; 29] = [
     "ringback_build_info",
     "ringback_ready",
     "ringback_source_records_total",
@@ -35,6 +35,7 @@ const METRICS: [&str; 28] = [
     "ringback_restore_remaining",
     "ringback_clock_jumps_total",
     "ringback_log_lines_lost_total",
+    "ringback_store_corruptions_total",
     "ringback_store_bytes",
     "process_cpu_seconds_total",
     "process_resident_memory_bytes",

@@ -1,5 +1,6 @@
 //! The store is a cache of the changelog: without it, or with an old copy of it, the result is the same.
 
+mod damaged;
 mod matrix;
 
 use crate::harness::daemon::copy_dir;

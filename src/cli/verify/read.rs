@@ -2,13 +2,14 @@
 
 use super::Arguments;
 use super::receiver::{self, ReceiverError};
+use super::store::Seen;
 use crate::cli::terminal::progress;
 use crate::clock;
 use crate::config::Settings;
 use crate::log::{
     self, LogError, NeededBy, Place, ScanFrom, ScanRange, ScanRecord, Scanned, Scanner, Standing,
 };
-use crate::store::{StoreError, StoreView};
+use crate::store::{Aside, StoreError};
 use crate::verify::{Changelog, Evidence, Input, Layout, Options, OwnTopic, Report};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -39,15 +40,22 @@ pub(super) enum VerifyError {
     Missing(String),
 }
 
+/// What came of it.
+pub(super) struct Found {
+    pub(super) report: Report,
+    /// The stores that lie aside.
+    pub(super) set_aside: Vec<Aside>,
+}
+
 /// Looks at everything. Blocks.
 pub(super) fn verify(
     settings: &Settings,
     arguments: &Arguments,
     runtime: &tokio::runtime::Handle,
-) -> Result<Report, VerifyError> {
+) -> Result<Found, VerifyError> {
     let now = clock::wall();
     // First of all: it must not be ahead of the changelog.
-    let view = StoreView::open(&settings.store.directory)?;
+    let store = Seen::open(&settings.store.directory)?;
     log::insist_on_groups(&settings.kafka, &settings.topics, NeededBy::Verify)?;
     let reader = Reader::new(settings, runtime)?;
     let survey = reader.survey()?;
@@ -60,20 +68,16 @@ pub(super) fn verify(
     reader.letters(&survey, &mut evidence)?;
     reader.changelog(&survey, &mut evidence)?;
     reader.inputs(&survey, &mut evidence)?;
-    if let Some(view) = &view {
-        for number in view.partitions() {
-            let Ok(partition) = i32::try_from(*number) else { continue };
-            view.read(*number, &mut |key, value| evidence.store(partition, key, value))?;
-        }
-    }
+    store.read(&mut evidence)?;
     // Read last, so that it has all requests that the events tell of.
     requests(&arguments.receiver_log, &mut evidence)?;
-    Ok(evidence.finish(&Options {
+    let report = evidence.finish(&Options {
         at_rest: arguments.at_rest,
         now,
         overdue_ms: OVERDUE_MS,
         repeats_max: arguments.repeats_max,
-    }))
+    });
+    Ok(Found { report, set_aside: store.set_aside })
 }
 
 fn requests(files: &[PathBuf], evidence: &mut Evidence) -> Result<(), VerifyError> {

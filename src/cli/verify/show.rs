@@ -1,23 +1,33 @@
 //! What was found, for people and for scripts.
 
+use super::read::Found;
 use crate::cli::terminal::one_line;
-use crate::verify::{Counts, Report, Violation};
+use crate::codec::event::rfc3339;
+use crate::store::Aside;
+use crate::verify::{Counts, Violation};
 use serde_json::{Value, json};
 
 /// Lines for people.
-pub(super) fn lines(report: &Report) -> Vec<String> {
+pub(super) fn lines(found: &Found) -> Vec<String> {
+    let Found { report, set_aside } = found;
     let mut lines: Vec<String> = report.violations.iter().map(line).collect();
-    let found = report.violations.len() as u64 + report.more;
+    let count = report.violations.len() as u64 + report.more;
     if report.more > 0 {
         lines.push(format!("and {} more", report.more));
     }
-    lines.push(match found {
+    lines.push(match count {
         0 => "no violation".to_owned(),
         1 => "1 violation".to_owned(),
         more => format!("{more} violations"),
     });
     lines.extend(summary(&report.counts));
+    lines.extend(set_aside.iter().map(aside));
     lines
+}
+
+fn aside(Aside { path, why, at }: &Aside) -> String {
+    let path = one_line(&path.display().to_string());
+    format!("set aside: {path}, {} since {}", why.as_str(), rfc3339(*at))
 }
 
 fn line(violation: &Violation) -> String {
@@ -86,7 +96,8 @@ fn summary(counts: &Counts) -> Vec<String> {
 }
 
 /// One object for scripts.
-pub(super) fn json(report: &Report) -> String {
+pub(super) fn json(found: &Found) -> String {
+    let Found { report, set_aside } = found;
     let violations: Vec<Value> = report
         .violations
         .iter()
@@ -102,10 +113,17 @@ pub(super) fn json(report: &Report) -> String {
             })
         })
         .collect();
+    let set_aside: Vec<Value> = set_aside
+        .iter()
+        .map(|Aside { path, why, at }| {
+            json!({ "path": path, "why": why.as_str(), "at": rfc3339(*at) })
+        })
+        .collect();
     let counts = &report.counts;
     json!({
         "violations": violations,
         "more": report.more,
+        "set_aside": set_aside,
         "counts": {
             "records": counts.records,
             "unread": counts.unread,

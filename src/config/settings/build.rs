@@ -17,6 +17,7 @@ use crate::domain::{
     CorrelationRules, OnReportTimeout, Phase2Order, Phase2Wait, StatusClass, StatusTable,
 };
 use crate::log::{KafkaSettings, TopicNames};
+use crate::store::OnCorruption;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -70,12 +71,22 @@ fn settings(
         schema_registry: written
             .schema_registry
             .and_then(|written| registry(&written, &at("schema_registry"), context)),
-        store: StoreSettings { directory: context.path(&written.store.directory) },
+        store: store(&written.store, context),
         http: http(&written.http, &at("http"), context),
         accounts_file: context.path(&written.accounts.file),
         correlation: correlation(&written.correlation),
         statuses: statuses(written.statuses, &at("statuses"), context),
         delivery: delivery(written.delivery, &at("delivery"), context),
+    }
+}
+
+fn store(written: &file::Store, context: &Context<'_>) -> StoreSettings {
+    StoreSettings {
+        directory: context.path(&written.directory),
+        on_corruption: match written.on_corruption {
+            file::OnCorruption::Restore => OnCorruption::Restore,
+            file::OnCorruption::Stop => OnCorruption::Stop,
+        },
     }
 }
 

@@ -166,12 +166,24 @@ pub(in crate::config) struct Store {
     /// The directory of the local state, made when it is missing. It can be lost: the changelog restores it.
     #[schemars(length(min = 1))]
     pub(super) directory: String,
+    /// "restore": a damaged store is moved aside, and the changelog restores it. "stop": the daemon ends, and says what it found.
+    pub(super) on_corruption: OnCorruption,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { directory: "data".to_owned() }
+        Self { directory: "data".to_owned(), on_corruption: OnCorruption::Restore }
     }
+}
+
+/// What is done about a damaged store.
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum OnCorruption {
+    /// It is set aside and restored.
+    Restore,
+    /// The daemon ends.
+    Stop,
 }
 
 /// Metrics, health, the API and the operators' pages.

@@ -157,7 +157,7 @@ interval_max_ms = 9
 "#,
         "",
         &[
-            "ringback.toml:1: store: is a whole number; write a table with directory",
+            "ringback.toml:1: store: is a whole number; write a table with directory or on_corruption",
             "ringback.toml:3: kafka.group_id: is a whole number; write text",
             "ringback.toml:4: kafka.instance_id: is empty; write a text, or remove the key",
             "ringback.toml:5: kafka.commit_interval_ms: is text; write a whole number from 1 to 10000",

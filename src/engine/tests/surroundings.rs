@@ -33,6 +33,19 @@ impl Wrong {
 }
 
 impl World {
+    pub(super) fn kafka_is_away(&self, for_ms: u64) {
+        self.kafka_away_until_ms.set(self.passed_ms.get() + for_ms);
+    }
+
+    /// Moves what is planned by so much, and the time too.
+    pub(super) fn skip(&self, ms: u64) {
+        self.passed_ms.set(self.passed_ms.get() + ms);
+        self.skipped_ms.set(self.skipped_ms.get() + ms);
+        let mut agenda = self.agenda.borrow_mut();
+        let moved = std::mem::take(&mut *agenda).into_iter();
+        *agenda = moved.map(|((at, number), action)| ((at + ms, number), action)).collect();
+    }
+
     /// Deletes an input and creates it again: offsets count anew.
     pub(super) fn recreate(&self, topic: &str) {
         self.count("recreated");

@@ -34,9 +34,9 @@ pub(super) struct World {
     this: Weak<World>,
     pub(super) names: TopicNames,
     pub(super) setting: Setting,
-    passed_ms: Cell<u64>,
+    pub(super) passed_ms: Cell<u64>,
     /// Of it, in days that nobody lived through.
-    skipped_ms: Cell<u64>,
+    pub(super) skipped_ms: Cell<u64>,
     /// What happens by chance; not what the plan says.
     pub(super) dice: RefCell<Dice>,
     pub(super) broker: RefCell<Broker>,
@@ -49,9 +49,9 @@ pub(super) struct World {
     depth: Cell<usize>,
     /// Who is in the midst of a restore's step: neither its engine nor another restore of its goes on meanwhile.
     restoring: Cell<Option<usize>>,
-    agenda: RefCell<BTreeMap<(u64, usize), Action>>,
+    pub(super) agenda: RefCell<BTreeMap<(u64, usize), Action>>,
     agenda_length: Cell<usize>,
-    kafka_away_until_ms: Cell<u64>,
+    pub(super) kafka_away_until_ms: Cell<u64>,
     next_restore: Cell<u64>,
     /// Whoever ends from now on is started again.
     pub(super) is_mended: Cell<bool>,
@@ -220,10 +220,6 @@ impl World {
         self.agenda.borrow_mut().clear();
     }
 
-    pub(super) fn kafka_is_away(&self, for_ms: u64) {
-        self.kafka_away_until_ms.set(self.passed_ms.get() + for_ms);
-    }
-
     pub(super) fn alive(&self, node: usize, incarnation: u64) -> bool {
         let node = &self.nodes[node];
         node.incarnation.get() == incarnation && node.process.borrow().is_some()
@@ -375,15 +371,6 @@ impl World {
         self.run_until(until);
         self.current.set(current);
         self.depth.set(self.depth.get() - 1);
-    }
-
-    /// Moves what is planned by so much, and the time too.
-    pub(super) fn skip(&self, ms: u64) {
-        self.passed_ms.set(self.passed_ms.get() + ms);
-        self.skipped_ms.set(self.skipped_ms.get() + ms);
-        let mut agenda = self.agenda.borrow_mut();
-        let moved = std::mem::take(&mut *agenda).into_iter();
-        *agenda = moved.map(|((at, number), action)| ((at + ms, number), action)).collect();
     }
 
     /// Everything that happens in so much time.

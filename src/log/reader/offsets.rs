@@ -1,7 +1,6 @@
 //! What the group committed, and what the inputs are at the moment.
 
 use super::callbacks::Context;
-use super::list;
 use crate::log::client::LogError;
 use crate::log::describe::{self, Identity};
 use crate::log::position::{Begin, GroupOffset};
@@ -75,4 +74,13 @@ impl OffsetsClient {
     pub fn identity(&self, topics: &[&str]) -> Result<Identity, LogError> {
         describe::identity(self.0.client(), topics, REQUEST_TIMEOUT)
     }
+}
+
+/// The partitions as librdkafka wants them.
+pub(in crate::log) fn list<'a>(places: impl IntoIterator<Item = &'a Place>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for place in places {
+        list.add_partition(&place.topic, place.partition);
+    }
+    list
 }

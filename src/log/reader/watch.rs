@@ -9,6 +9,7 @@ use crate::log::settings::KafkaSettings;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use std::collections::BTreeMap;
 use std::sync::Weak;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A topic that is deleted and created again is another one within this time.
@@ -16,6 +17,25 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// Two groups that started at the same moment, before either had written a row, notice each other within this time.
 const OWNERS_INTERVAL: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The changelog whose owner is looked at now and then.
+#[derive(Clone, Copy)]
+pub struct WatchedChangelog<'a> {
+    /// Its topic.
+    pub topic: &'a str,
+    /// The key of its meta rows.
+    pub meta_key: &'static [u8],
+}
+
+/// Starts a thread of this name.
+pub(super) fn spawned(
+    name: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, LogError> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    let what = |error: std::io::Error| format!("the thread can't be started: {error}");
+    thread.map_err(|error| LogError::Topic { topic: name.to_owned(), what: what(error) })
+}
 
 /// What is looked at.
 pub(super) struct Watched {

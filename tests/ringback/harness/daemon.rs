@@ -225,6 +225,11 @@ impl Daemon {
         logged
     }
 
+    /// The code that it has ended with, if it has.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        self.child.try_wait().expect("a child").and_then(|status| status.code())
+    }
+
     /// Waits until it has died at this failpoint.
     #[cfg(feature = "failpoints")]
     pub(crate) fn wait_abort(&mut self, point: &str, timeout: Duration) {

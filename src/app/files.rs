@@ -1,0 +1,27 @@
+//! How many files the configuration needs.
+
+use crate::config::{Accounts, Settings};
+use crate::system::{FileNeeds, FilePlan, OpenFiles, TooFewFiles};
+
+/// Raises the limit of open files as far as it goes, and divides them among those that need some.
+///
+/// # Errors
+/// When they don't suffice.
+pub fn file_plan(settings: &Settings, accounts: &Accounts) -> Result<FilePlan, TooFewFiles> {
+    let limits = OpenFiles::raise().unwrap_or_else(|error| {
+        let limits = OpenFiles::now();
+        tracing::warn!(
+            %error,
+            soft = limits.soft,
+            hard = limits.hard,
+            "the soft limit of open files (RLIMIT_NOFILE) can't be raised to the hard one, and counts as it is"
+        );
+        limits
+    });
+    let needs = FileNeeds {
+        in_flight_max: usize::try_from(settings.delivery.in_flight_max).unwrap_or(usize::MAX),
+        webhooks: accounts.webhooks.len(),
+        brokers: settings.kafka.bootstrap_servers.split(',').count(),
+    };
+    FilePlan::new(limits.soft, needs)
+}

@@ -1,0 +1,179 @@
+//! What RocksDB says of damage, and of what is none.
+
+use super::{MARK, Mark, damage_known, is_shown_by};
+use crate::domain::{PhononUuid, Timestamp};
+use crate::store::{Derived, Store, StoreError, StoreView};
+use std::path::{Path, PathBuf};
+
+/// A store with rows in tables.
+pub(in crate::store) fn filled(directory: &Path) {
+    let store = Store::open(directory).unwrap();
+    for number in 0..2 {
+        let partition = store.partition(number).unwrap();
+        let mut batch = partition.batch(0);
+        for n in 0..200 {
+            let uuid = PhononUuid::new(&format!("uuid-{number}-{n}")).unwrap();
+            let nothing = Derived::default();
+            batch.put(&partition, &uuid, &nothing, &nothing, format!("row {n} {n}").as_bytes());
+        }
+        partition.commit(&mut batch).unwrap();
+        partition.flush().unwrap();
+    }
+}
+
+/// The files of a store whose names begin or end so.
+pub(in crate::store) fn found(directory: &Path, part: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            name.starts_with(part) || name.ends_with(part)
+        })
+        .collect();
+    found.sort();
+    assert!(!found.is_empty(), "no {part}");
+    found
+}
+
+/// Flips bits in the middle of a file.
+pub(in crate::store) fn flip(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    let end = bytes.len().min(middle + 16);
+    for byte in &mut bytes[middle..end] {
+        *byte ^= 0x55;
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn cut(path: &Path) {
+    let length = std::fs::metadata(path).unwrap().len();
+    std::fs::File::options().write(true).open(path).unwrap().set_len(length / 2).unwrap();
+}
+
+/// Opens the store and reads all of it, as a daemon and as `verify`.
+fn read_all(directory: &Path) -> Result<(), StoreError> {
+    if let Some(view) = StoreView::open(directory)? {
+        for number in view.partitions() {
+            view.read(*number, &mut |_, _| {})?;
+        }
+    }
+    let store = Store::open(directory)?;
+    for number in 0..2 {
+        for row in store.partition(number)?.rows() {
+            row?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_damaged_is_told_from_the_rest_by_what_rocksdb_says() {
+    type Damage = (&'static str, fn(&Path));
+    const DAMAGES: [Damage; 8] = [
+        ("bits of a table are flipped", |store| {
+            found(store, ".sst").iter().for_each(|it| flip(it))
+        }),
+        ("a table is cut", |store| cut(&found(store, ".sst")[0])),
+        ("a table is gone", |store| std::fs::remove_file(&found(store, ".sst")[0]).unwrap()),
+        ("a table is empty", |store| std::fs::write(&found(store, ".sst")[0], "").unwrap()),
+        ("bits of the list are flipped", |store| flip(&found(store, "MANIFEST-")[0])),
+        ("the list is gone", |store| std::fs::remove_file(&found(store, "MANIFEST-")[0]).unwrap()),
+        ("CURRENT is empty", |store| std::fs::write(store.join("CURRENT"), "").unwrap()),
+        ("CURRENT is noise", |store| std::fs::write(store.join("CURRENT"), [7; 40]).unwrap()),
+    ];
+    for (what, damage) in DAMAGES {
+        let directory = tempfile::tempdir().unwrap();
+        filled(directory.path());
+        read_all(directory.path()).unwrap();
+        damage(directory.path());
+        let error = read_all(directory.path()).expect_err(what);
+        assert!(error.is_damage(), "{what}: {error:?}");
+        println!("{what}: {}", error.chain());
+    }
+}
+
+/// RocksDB would take it for a new one, and delete what is there.
+#[test]
+fn a_store_without_current_is_known_to_be_damaged_and_a_new_one_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(damage_known(directory.path()), None);
+    drop(Store::open(directory.path()).unwrap());
+    // As it is while it is made: CURRENT is the first file that counts.
+    std::fs::remove_file(directory.path().join("CURRENT")).unwrap();
+    found(directory.path(), ".log").iter().for_each(|log| std::fs::remove_file(log).unwrap());
+    assert_eq!(damage_known(directory.path()), None);
+    filled(directory.path());
+    assert_eq!(damage_known(directory.path()), None);
+    std::fs::remove_file(directory.path().join("CURRENT")).unwrap();
+    assert!(damage_known(directory.path()).unwrap().contains("no file CURRENT"));
+}
+
+/// The store's own log is empty: what a power cut leaves at its end, or damage anywhere in it, is nothing that is missed.
+#[test]
+fn a_log_that_is_torn_or_noise_is_no_damage() {
+    for noise in [&b""[..], &[7; 40], b"\x01\x02\x03\x04\x40\x00\x01torn off in the mid"] {
+        let directory = tempfile::tempdir().unwrap();
+        filled(directory.path());
+        {
+            let store = Store::open(directory.path()).unwrap();
+            store.partition(0).unwrap().clear().unwrap();
+        }
+        for log in found(directory.path(), ".log") {
+            assert_eq!(std::fs::metadata(&log).unwrap().len(), 0, "something is logged");
+            std::fs::write(log, noise).unwrap();
+        }
+        let store = Store::open(directory.path()).unwrap();
+        assert_eq!(store.partition(0).unwrap().rows().count(), 0);
+        assert_eq!(store.partition(1).unwrap().rows().count(), 200);
+    }
+}
+
+#[test]
+fn what_another_store_would_meet_as_well_is_no_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = Store::open(directory.path()).unwrap();
+    let error = Store::open(directory.path()).map(|_| ()).expect_err("it is open");
+    assert!(!error.is_damage(), "{error:?}");
+    drop(open);
+    let within = directory.path().join("file");
+    std::fs::write(&within, "no directory").unwrap();
+    for nowhere in [&within, &within.join("below"), Path::new("/proc/no/such/place")] {
+        let error = Store::open(nowhere).map(|_| ()).expect_err("it can't be made");
+        assert!(!error.is_damage(), "{error:?}");
+    }
+    // As RocksDB says them, of files and systems that a test can't bring about.
+    const SAID: [&str; 10] = [
+        "Corruption: Can't access /000012.sst: IO error: Permission denied: while stat a file for size: s/000012.sst",
+        "Corruption: Can't access /000012.sst: IO error: Input/output error: while stat a file for size: s/000012.sst",
+        "Corruption: Can't access /000012.sst: IO error: Some new error: while stat a file for size: s/000012.sst",
+        "IO error: Too many open files: While open a file for random read: s/000012.sst",
+        "IO error: Input/output error: While pread offset 0 len 4096: s/000012.sst",
+        "IO error: No space left on device: While appending to file: s/000012.sst",
+        "IO error: No such file or directory: While open a file for appending: s/scratch/0.sst",
+        "IO error: While lock file: s/LOCK: Resource temporarily unavailable",
+        "Corruption: Unknown Footer version. Maybe this file was created with newer version of RocksDB?",
+        "Invalid argument: Column families not opened: partition-0",
+    ];
+    for said in SAID {
+        assert!(!is_shown_by(said), "{said}");
+    }
+}
+
+#[test]
+fn a_mark_is_left_for_damage_only_and_is_known_at_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    store.mark(&StoreError::Newer { partition: 1, what: "a row".to_owned() });
+    store.mark(&StoreError::Changelog { partition: 1, what: "a row".to_owned() });
+    assert_eq!(damage_known(directory.path()), None);
+    store.mark(&StoreError::Corrupt { partition: 1, what: "the row of u".to_owned() });
+    assert!(damage_known(directory.path()).unwrap().contains("the row of u"));
+    // Such as a crash of the machine may leave.
+    std::fs::write(directory.path().join(MARK), "").unwrap();
+    assert!(damage_known(directory.path()).unwrap().contains("can't be read"));
+    let moving = Mark { says: "x".to_owned(), into: Some("damaged-1".to_owned()) };
+    moving.write(directory.path(), Timestamp::from_ms(0)).unwrap();
+    assert_eq!(Mark::read(directory.path()), Some(moving));
+}

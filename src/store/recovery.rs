@@ -1,0 +1,113 @@
+//! Opening a store that may be damaged.
+//!
+//! A damaged one is set aside, and what is restored from the changelog goes into a new one. That may be killed at any moment:
+//! a store is where it was or aside, as a whole, and nothing of it has been deleted. A disk that damages each store is not
+//! filled with them, nor is it restored to again and again.
+
+use super::aside::{self, Aside, Why};
+use super::damage::{Mark, damage_known};
+use super::{Store, StoreError};
+use crate::clock;
+use crate::domain::Timestamp;
+use crate::failpoint::{self, Failpoint};
+use crate::telemetry::Metrics;
+use std::path::Path;
+
+/// What is done about a damaged store: `[store] on_corruption`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnCorruption {
+    /// It is set aside, and restored from the changelog.
+    #[default]
+    Restore,
+    /// The process ends: an operator decides.
+    Stop,
+}
+
+/// So many damaged stores are kept.
+const COPIES_MAX: usize = 2;
+/// If so many were set aside in this time, one more is not.
+const REPEATED_MS: u64 = 3_600_000;
+
+impl Store {
+    /// Opens or creates the store in `directory`; a damaged one makes room for a new one, if `on` says so.
+    ///
+    /// # Errors
+    /// When the directory can't be used, another process holds it, or the store is damaged and has to stay so.
+    pub fn open_or_restore(
+        directory: &Path,
+        on: OnCorruption,
+        metrics: &Metrics,
+    ) -> Result<Self, StoreError> {
+        Self::recover(directory, on, metrics, clock::now())
+    }
+
+    fn recover(
+        directory: &Path,
+        on: OnCorruption,
+        metrics: &Metrics,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let says = match damage_known(directory) {
+            Some(says) => says,
+            None => match Self::open(directory) {
+                Err(error) if error.is_damage() => error.finding(),
+                other => return other,
+            },
+        };
+        let (directory, is_begun) = (directory.to_owned(), Mark::is_moving(directory));
+        if on == OnCorruption::Stop && !is_begun {
+            return Err(StoreError::Damaged { directory, says });
+        }
+        let recent: Vec<Aside> =
+            damaged(&directory).filter(|copy| now.ms_since(copy.at) < REPEATED_MS).collect();
+        if recent.len() >= COPIES_MAX && !is_begun {
+            let copies = recent.into_iter().map(|copy| copy.path).collect();
+            return Err(StoreError::Repeatedly { directory, says, copies });
+        }
+        // Its lock is kept until the new store has one.
+        let aside = aside::set_aside(&directory, Why::Damaged, &says, now)?;
+        let (store, copy) = (directory.display(), aside.copy.display());
+        match aside.why {
+            Why::Damaged => {
+                metrics.store_corruption();
+                tracing::error!(
+                    %store,
+                    set_aside = %copy,
+                    damage = says,
+                    "the store is damaged: it is set aside, and the changelog restores another one in its place; check the \
+                     disk and this machine's memory, and remove what was set aside once `ringback verify` finds nothing"
+                );
+            }
+            Why::Replaced => {
+                tracing::warn!(%store, set_aside = %copy, "the store that is replaced was not set aside as a whole; now it is");
+            }
+        }
+        failpoint::pass(Failpoint::SetAside);
+        forget_old(&directory, &aside.copy);
+        Self::open(&directory)
+    }
+}
+
+fn damaged(directory: &Path) -> impl Iterator<Item = Aside> {
+    aside::copies(directory).into_iter().filter(|copy| copy.why == Why::Damaged)
+}
+
+/// The newest ones are kept, whatever the clock says of the one that was made just now.
+fn forget_old(directory: &Path, newest: &Path) {
+    let older: Vec<Aside> = damaged(directory).filter(|copy| copy.path != newest).collect();
+    let surplus = older.len().saturating_sub(COPIES_MAX - 1);
+    for copy in older.into_iter().take(surplus) {
+        let path = copy.path.display();
+        match std::fs::remove_dir_all(&copy.path) {
+            Ok(()) => {
+                tracing::warn!(%path, "removed the oldest of the damaged stores, to keep {COPIES_MAX}")
+            }
+            Err(error) => {
+                tracing::warn!(%path, %error, "the oldest of the damaged stores can't be removed")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,318 @@
+//! A store whose files are damaged is set aside, and the changelog restores another one: nothing is lost or sent twice.
+
+use super::{failing, send_reports, wait_events};
+use crate::harness::daemon::Daemon;
+use crate::harness::disk::Disk;
+use crate::harness::samples::Random;
+use crate::harness::stage::Stage;
+use crate::harness::verify::report;
+use crate::harness::{PATIENCE, invariants, wait_until};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const FAILED: i32 = 1;
+const SET_ASIDE: &str = "the store is damaged: it is set aside";
+
+/// A damage, and whether another store is wanted then.
+struct Damage {
+    name: &'static str,
+    done: fn(&Path),
+    counts: bool,
+}
+
+const DAMAGES: [Damage; 10] = [
+    Damage { name: "table-flipped", done: |store| each(store, ".sst", flip), counts: true },
+    Damage { name: "table-cut", done: |store| each(store, ".sst", cut), counts: true },
+    Damage { name: "table-gone", done: |store| remove(&found(store, ".sst")[0]), counts: true },
+    Damage { name: "list-flipped", done: |store| each(store, "MANIFEST-", flip), counts: true },
+    Damage { name: "list-gone", done: |store| each(store, "MANIFEST-", remove), counts: true },
+    Damage { name: "current-cut", done: |store| each(store, "CURRENT", cut), counts: true },
+    Damage {
+        name: "current-empty",
+        done: |store| each(store, "CURRENT", noise_of::<0>),
+        counts: true,
+    },
+    Damage { name: "current-gone", done: |store| each(store, "CURRENT", remove), counts: true },
+    // Nothing of it is needed.
+    Damage { name: "log-noise", done: |store| each(store, ".log", noise_of::<300>), counts: false },
+    Damage {
+        name: "options-noise",
+        done: |store| each(store, "OPTIONS-", noise_of::<300>),
+        counts: false,
+    },
+];
+
+fn found(store: &Path, part: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(store).expect("a store").map_while(Result::ok);
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a plain name");
+        name.starts_with(part) || name.ends_with(part)
+    };
+    let found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_one).collect();
+    assert!(!found.is_empty(), "there is no {part}");
+    found
+}
+
+fn each(store: &Path, part: &str, damage: fn(&Path)) {
+    found(store, part).iter().for_each(|path| damage(path));
+}
+
+fn flip(path: &Path) {
+    let mut bytes = std::fs::read(path).expect("a file");
+    let middle = bytes.len() / 2;
+    bytes.iter_mut().skip(middle).take(16).for_each(|byte| *byte ^= 0x55);
+    std::fs::write(path, bytes).expect("it can be written");
+}
+
+fn cut(path: &Path) {
+    let bytes = std::fs::read(path).expect("a file");
+    std::fs::write(path, &bytes[..bytes.len() / 2]).expect("it can be written");
+}
+
+fn remove(path: &Path) {
+    std::fs::remove_file(path).expect("a file to remove");
+}
+
+fn noise_of<const BYTES: usize>(path: &Path) {
+    std::fs::write(path, [0x5a; BYTES]).expect("it can be written");
+}
+
+/// Some at a time, since each waits most of the time.
+#[test]
+fn each_damaged_store_is_set_aside_and_restored() {
+    for some in DAMAGES.chunks(3) {
+        std::thread::scope(|scope| {
+            for damage in some {
+                // A panic tells the thread's name.
+                let thread = std::thread::Builder::new().name(damage.name.to_owned());
+                thread.spawn_scoped(scope, || restored(damage)).expect("a thread");
+            }
+        });
+    }
+}
+
+fn restored(damage: &Damage) {
+    let scene = Scene::open(&format!("damaged-{}", damage.name));
+    let store = scene.store.clone();
+    (damage.done)(&store);
+    let broken = scene.stage.verified(0, &[]);
+    let told: Vec<Value> = report(&broken)["violations"].as_array().expect("a list").clone();
+    let is_named = told.iter().any(|violation| {
+        violation["what"] == "store" && violation["says"].to_string().contains("is damaged")
+    });
+    assert_eq!(is_named, damage.counts, "{}: {broken:?}", damage.name);
+    if !damage.counts {
+        let daemon = scene.stage.start();
+        assert_eq!(daemon.metric("ringback_store_corruptions_total", &[]), Some(0.0));
+        scene.ends(daemon, &[]);
+        return;
+    }
+    let daemon = scene.restart();
+    let copy = copy_of(&store);
+    assert_eq!(daemon.metric("ringback_store_corruptions_total", &[]), Some(1.0));
+    let logged = daemon.logged();
+    let line = logged.lines().find(|line| line.contains(SET_ASIDE)).expect("a line");
+    let paths = [&store, &copy].map(|path| path.to_str().expect("a plain path").to_owned());
+    assert!(line.contains("ERROR") && paths.iter().all(|path| line.contains(path)), "{line}");
+    scene.ends(daemon, &[copy]);
+}
+
+/// The only store that lies aside.
+fn copy_of(store: &Path) -> PathBuf {
+    let (parent, name) = (store.parent().expect("a parent"), store.file_name().expect("a name"));
+    let beside = format!("{}.damaged-", name.to_str().expect("a plain name"));
+    let all = [(parent, beside.as_str()), (store, "damaged-")].map(|(place, prefix)| {
+        let entries = std::fs::read_dir(place).expect("a directory").map_while(Result::ok);
+        let is_copy = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+        };
+        entries.map(|entry| entry.path()).filter(is_copy).collect::<Vec<_>>()
+    });
+    let [copy] = <[PathBuf; 1]>::try_from(all.concat()).expect("one copy");
+    copy
+}
+
+/// Deliveries that wait, and a store that knows them.
+struct Scene {
+    stage: Stage,
+    uuids: Vec<String>,
+    recovered: Arc<AtomicBool>,
+    store: PathBuf,
+}
+
+impl Scene {
+    /// Stopped, with all of it in tables.
+    fn open(name: &str) -> Self {
+        Self::at(name, |_| {})
+    }
+
+    /// The same; `prepare` is handed the store's directory before there is a store.
+    fn at(name: &str, prepare: impl FnOnce(&Path)) -> Self {
+        let uuids = Random::seeded(35).uuids(50);
+        let (stage, recovered) = failing(name, &uuids);
+        let store = stage.instance_dir(0).join("data");
+        std::fs::create_dir_all(&store).expect("a directory");
+        prepare(&store);
+        let mut daemon = stage.start();
+        wait_events(&stage, "attempt_failed", uuids.len());
+        daemon.stop();
+        Self { stage, uuids, recovered, store }
+    }
+
+    /// Ready, once the damaged store is set aside: where damage shows late, it takes another start.
+    fn restart(&self) -> Daemon {
+        let mut daemon = self.stage.spawn(0);
+        wait_until("the store is set aside", PATIENCE, || {
+            if daemon.logged().contains(SET_ASIDE) {
+                return Some(());
+            }
+            if let Some(code) = daemon.ended() {
+                assert!(code == FAILED && daemon.logged().contains("marked so for the next start"));
+                daemon = self.stage.spawn(0);
+            }
+            None
+        });
+        daemon.wait_ready();
+        daemon
+    }
+
+    /// All is delivered, nothing is wrong, and these stores lie aside.
+    fn ends(&self, mut daemon: Daemon, copies: &[PathBuf]) {
+        self.recovered.store(true, Ordering::Relaxed);
+        send_reports(&self.stage, &self.uuids);
+        invariants::wait_delivered(&self.stage, &self.uuids, PATIENCE);
+        invariants::wait_consumed(&self.stage, PATIENCE);
+        daemon.stop();
+        invariants::assert_delivered(&self.stage, &self.uuids, usize::MAX);
+        let counts = self.stage.verify();
+        assert_eq!(counts["store_partitions"], 2, "{counts}");
+        let aside = report(&self.stage.verified(0, &["--at-rest"]))["set_aside"].clone();
+        let path = |copy: &Value| PathBuf::from(copy["path"].as_str().expect("a path"));
+        let paths: Vec<PathBuf> = aside.as_array().expect("a list").iter().map(path).collect();
+        assert_eq!(paths, copies, "they are named");
+        for copy in copies {
+            let note = std::fs::read_to_string(copy.join("SET-ASIDE-BECAUSE.json"));
+            assert!(note.expect("a note").contains("says") && !found(copy, "IDENTITY").is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_damaged_store_stops_the_daemon_where_that_is_asked_for() {
+    let mut scene = Scene::open("damaged-stop");
+    each(&scene.store, "MANIFEST-", flip);
+    scene.stage.set("store.on_corruption", "stop");
+    for _ in 0..2 {
+        let said = scene.stage.ends_with(FAILED);
+        let last = said.lines().last().expect("a last word");
+        let path = scene.store.to_str().expect("a plain path");
+        for words in [path, "[store] on_corruption", "move the directory away", "is damaged"] {
+            assert!(last.contains(words), "{words:?} is missing: {last}");
+        }
+        assert!(!said.contains(SET_ASIDE));
+    }
+    assert_eq!(found(&scene.stage.instance_dir(0), "data"), [scene.store.clone()]);
+    // As the message says.
+    std::fs::rename(&scene.store, scene.stage.instance_dir(0).join("elsewhere")).expect("a move");
+    let daemon = scene.stage.start();
+    scene.ends(daemon, &[]);
+}
+
+#[test]
+fn a_store_that_another_instance_has_open_is_not_moved() {
+    let scene = Scene::open("damaged-locked");
+    let mut daemon = scene.stage.start();
+    let mark = scene.store.join("SET-ASIDE.json");
+    std::fs::write(&mark, "{\"says\": \"it is broken\"}").expect("a mark");
+    let mut stage = scene.stage;
+    stage.set("store.directory", scene.store.to_str().expect("a plain path"));
+    let said = stage.spawn(1).wait_end(FAILED, PATIENCE);
+    assert!(said.contains("is another instance running there"), "{said}");
+    assert!(mark.exists() && !said.contains(SET_ASIDE));
+    daemon.wait_ready();
+    // It does not know that it was marked; its next start does.
+    daemon.stop();
+    let scene = Scene { stage, ..scene };
+    let daemon = scene.restart();
+    let copy = copy_of(&scene.store);
+    scene.ends(daemon, &[copy]);
+}
+
+/// A mount point can't be renamed.
+#[test]
+fn on_a_disk_of_its_own_a_damaged_store_is_moved_once_there_is_room_for_it() {
+    let mut disk = None;
+    let scene = Scene::at("damaged-disk", |store| disk = Disk::mount(store, 64));
+    let Some(disk) = disk else { return };
+    each(&scene.store, ".sst", cut);
+    disk.remount("ro");
+    scene.refuses("ead-only");
+    disk.remount("rw");
+    let filler = scene.store.join("filler");
+    let full = std::io::copy(
+        &mut std::io::repeat(0),
+        &mut std::fs::File::create(&filler).expect("a file"),
+    );
+    assert!(full.is_err_and(|error| error.kind() == std::io::ErrorKind::StorageFull));
+    scene.refuses("No space left");
+    remove(&filler);
+    let daemon = scene.restart();
+    let copy = copy_of(&scene.store);
+    assert_eq!(copy.parent(), Some(scene.store.as_path()));
+    scene.ends(daemon, &[copy]);
+}
+
+impl Scene {
+    /// The daemon ends and says so, and nothing is moved.
+    fn refuses(&self, says: &str) {
+        let said = self.stage.ends_with(FAILED);
+        let last = said.lines().last().expect("a last word");
+        assert!(last.contains(says), "{says:?} is missing: {last}");
+        assert!(!said.contains(SET_ASIDE), "{said}");
+        let names = found(&self.store, "");
+        assert!(
+            !names.iter().any(|path| path.to_string_lossy().contains("damaged-2")),
+            "{names:?}"
+        );
+    }
+}
+
+#[test]
+fn a_directory_of_something_else_is_left_alone() {
+    let stage = Stage::new("damaged-foreign");
+    let store = stage.instance_dir(0).join("data");
+    std::fs::create_dir_all(&store).expect("a directory");
+    std::fs::write(store.join("CURRENT"), "mine\n").expect("a file");
+    std::fs::write(store.join("notes.txt"), "mine").expect("a file");
+    let said = stage.ends_with(FAILED);
+    assert!(
+        said.contains("there is no store in") && said.contains("name another directory"),
+        "{said}"
+    );
+    let left = std::fs::read_to_string(store.join("CURRENT")).expect("it is there");
+    assert!(left == "mine\n" && store.join("notes.txt").exists());
+    assert_eq!(found(&stage.instance_dir(0), "data"), [store]);
+}
+
+/// Killed while files are moved, or when all are: the next start ends what was begun, and once.
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_kill_while_a_store_is_set_aside_loses_nothing() {
+    for point in ["moving:1", "moving:4", "set-aside:1"] {
+        let name = point.replace(':', "-");
+        let mut scene = Scene::open(&format!("damaged-{name}"));
+        // So that the files are moved one by one.
+        std::fs::write(scene.store.join("notes.txt"), "mine").expect("a file");
+        each(&scene.store, "MANIFEST-", flip);
+        scene.stage.set_variable("RINGBACK_FAILPOINT", point);
+        let (point, _) = point.split_once(':').expect("a name");
+        scene.stage.spawn(0).wait_abort(point, PATIENCE);
+        scene.stage.clear_variables();
+        let daemon = scene.stage.start();
+        let copy = copy_of(&scene.store);
+        assert!(scene.store.join("notes.txt").exists());
+        scene.ends(daemon, &[copy]);
+    }
+}
