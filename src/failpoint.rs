@@ -29,6 +29,8 @@ pub enum Failpoint {
     Ingested,
     /// Partitions that are taken away are drained, committed and written, and the group does not know.
     Drained,
+    /// A part of a changelog is rebuilt, and the rest is not.
+    Rebuilt,
 }
 
 impl Failpoint {
@@ -46,6 +48,7 @@ impl Failpoint {
             Self::Stored => "stored",
             Self::Ingested => "ingested",
             Self::Drained => "drained",
+            Self::Rebuilt => "rebuilt",
         }
     }
 }

@@ -19,6 +19,7 @@ mod restore;
 mod scan;
 mod settings;
 mod standing;
+mod steward;
 mod topics;
 mod transaction;
 
@@ -43,5 +44,8 @@ pub use restore::{
 pub use scan::{ScanFrom, ScanRange, ScanRecord, Scanned, Scanner};
 pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
 pub use standing::Standing;
-pub use topics::{TopicFault, TopicState, compacted, create_missing, mend, survey};
+pub use steward::Steward;
+pub use topics::{
+    TopicFault, TopicState, compacted, create_missing, create_with_partitions, mend, survey,
+};
 pub use transaction::{Committed, Outgoing, TransactionError, TransactionFault, Transactions};
