@@ -1,9 +1,11 @@
 //! The command line. A command is a file: its arguments, and what it does.
 
+mod changelog;
 mod check;
 mod completions;
 mod dead_letter;
 mod demo;
+mod offsets;
 mod run;
 mod secret;
 mod terminal;
@@ -65,6 +67,10 @@ enum Command {
     #[command(subcommand, name = "dead-letter")]
     DeadLetter(Box<dead_letter::Command>),
     #[command(subcommand)]
+    Changelog(changelog::Command),
+    #[command(subcommand)]
+    Offsets(offsets::Command),
+    #[command(subcommand)]
     Secret(secret::Command),
     Completions(completions::Arguments),
 }
@@ -96,6 +102,8 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => runtime.block_on(verify::run(&cli.config, arguments)),
         Command::Webhook(command) => runtime.block_on(webhook::run(&cli.config, &command)),
         Command::DeadLetter(command) => runtime.block_on(dead_letter::run(&cli.config, *command)),
+        Command::Changelog(command) => runtime.block_on(changelog::run(&cli.config, command)),
+        Command::Offsets(command) => runtime.block_on(offsets::run(&cli.config, command)),
         Command::Secret(command) => secret::run(&command),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),
     };

@@ -33,6 +33,8 @@ pub enum Failpoint {
     Moving,
     /// A damaged store is set aside, and there is no other one yet.
     SetAside,
+    /// A part of a changelog is rebuilt, and the rest is not.
+    Rebuilt,
 }
 
 impl Failpoint {
@@ -52,6 +54,7 @@ impl Failpoint {
             Self::Drained => "drained",
             Self::Moving => "moving",
             Self::SetAside => "set-aside",
+            Self::Rebuilt => "rebuilt",
         }
     }
 }

@@ -18,6 +18,8 @@
 //! | 2 | [`delivery`] | HTTP: one lane per endpoint, the client, the address policy, the signature |
 //! | 3 | [`engine`] | the shell: one loop over closed inputs; batch, timers, dispatch, rebalance |
 //! | 3 | [`replay`] | dead letters in an operator's hands: found, and sent after all |
+//! | 3 | [`rebuild`] | the changelog, written from a store |
+//! | 3 | [`offsets`] | where inputs are read on: shown, and moved while no daemon runs |
 //! | 3 | [`verify`] | what input, events, dead letters, changelog, offsets and store say of each other |
 //! | 4 | [`admin`] | metrics, health and the operators' pages over HTTP |
 //! | 5 | [`config`] | files and environment, parsed once, into the settings of the floors below |
@@ -187,6 +189,8 @@ pub mod domain;
 pub mod engine;
 pub mod failpoint;
 pub mod log;
+pub mod offsets;
+pub mod rebuild;
 pub mod replay;
 pub mod shutdown;
 pub mod store;

@@ -21,6 +21,7 @@ mod rights;
 mod scan;
 mod settings;
 mod standing;
+mod steward;
 mod topics;
 mod transaction;
 mod trial;
@@ -52,8 +53,10 @@ pub use rights::{
 pub use scan::{ScanFrom, ScanRange, ScanRecord, Scanned, Scanner};
 pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
 pub use standing::Standing;
+pub use steward::Steward;
 pub use topics::{
-    TopicFault, TopicState, compacted, could_create_missing, create_missing, mend, survey,
+    TopicFault, TopicState, compacted, could_create_missing, create_missing,
+    create_with_partitions, mend, survey,
 };
 pub use transaction::{Committed, Outgoing, TransactionError, TransactionFault, Transactions};
 pub use trial::{ClientRefusal, try_clients};

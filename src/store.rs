@@ -26,7 +26,7 @@ pub use derived::Derived;
 pub use key::{Backlogs, DueKey, RowKey, StoreKey, TimerKey};
 pub use partition::Partition;
 pub use recovery::OnCorruption;
-pub use view::StoreView;
+pub use view::{StoreView, Take};
 pub use write_back::WriteBack;
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     /// Creates those of Ringback's own topics that are missing
     #[arg(long)]
     create: bool,
-    /// Alters settings that are wrong
+    /// Corrects settings that are wrong, and gives an inbox the partitions that it lacks
     #[arg(long)]
     mend: bool,
 }
@@ -50,7 +50,7 @@ async fn show(settings: &Settings, arguments: &Arguments) -> Result<bool, LogErr
     }
     if arguments.mend {
         for topic in log::mend(kafka, names).await? {
-            out_line!("mended {topic}");
+            out_line!("corrected {topic}");
         }
     }
     let states = log::survey(kafka, names).await?;

@@ -112,15 +112,18 @@ impl Mismatch {
             return Some(Self::Rebuilding { partition, topic: topic.to_owned() });
         }
         let difference = theirs.difference(ours)?;
+        let former = theirs.changelog.as_ref();
+        // A rebuild has written the store's rows to this changelog, maybe on another cluster.
+        let is_superseded = holder == Holder::Store
+            && theirs.partitions == ours.partitions
+            && former.is_some_and(|former| permissions.superseded.contains(former));
         let is_allowed = match &difference {
             // A store is a copy of its changelog, whoever writes that.
             Difference::Group(theirs, _) => {
                 holder == Holder::Store || permissions.adopted.contains(theirs)
             }
-            Difference::Changelog(theirs, _) => {
-                holder == Holder::Store && permissions.superseded.contains(theirs)
-            }
-            Difference::Cluster(..) | Difference::Partitions(..) => false,
+            Difference::Cluster(..) | Difference::Changelog(..) => is_superseded,
+            Difference::Partitions(..) => false,
         };
         let topic = topic.to_owned();
         (!is_allowed).then_some(Self::Foreign { holder, partition, difference, topic })

@@ -120,6 +120,16 @@ impl<L: Log> Shell<L> {
                     "Kafka deleted records of the input before they were read; raise the topic's retention, or read faster"
                 );
             }
+            // Commands report it, which run while the daemon does not.
+            InputChange::Moved { from, to, .. } => {
+                tracing::info!(
+                    topic = topic.as_ref(),
+                    partition,
+                    from_offset = from,
+                    to_offset = to,
+                    "the position of the input was moved"
+                );
+            }
         }
     }
 

@@ -7,15 +7,13 @@
 use super::client::{self, LogError};
 use super::rights;
 use super::settings::KafkaSettings;
-use super::transaction::{Outgoing, TransactionError, TransactionFault, Transactions};
+use super::steward::{Patient, unusable};
+use super::transaction::{Outgoing, TransactionError};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::{Offset, TopicPartitionList};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// Nobody waits for a broker that does not answer for longer; nothing is lost, and the command can be given again.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How far a run has come in a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +69,7 @@ impl Marks {
 }
 
 /// The producer of replays. There is one per consumer group of daemons: another one that is opened takes over.
-pub struct Replayer(Transactions);
+pub struct Replayer(Patient);
 
 impl Replayer {
     /// Opens it, and aborts what a predecessor left open. Blocks.
@@ -79,8 +77,7 @@ impl Replayer {
     /// # Errors
     /// When Kafka does not answer.
     pub fn open(settings: &KafkaSettings) -> Result<Self, LogError> {
-        let id = rights::replay_id(&settings.group_id);
-        Transactions::open_as(&id, settings, 0).map(Self)
+        Patient::open(&rights::replay_id(&settings.group_id), settings).map(Self)
     }
 
     /// Begins a transaction.
@@ -88,7 +85,7 @@ impl Replayer {
     /// # Errors
     /// When it can't be begun; nothing was sent.
     pub fn begin(&self) -> Result<(), TransactionError> {
-        insist(|| self.0.begin()).map_err(|error| self.explained(error))
+        self.0.begin()
     }
 
     /// Adds a record to it.
@@ -96,7 +93,7 @@ impl Replayer {
     /// # Errors
     /// When it is not taken; nothing of the transaction will have been sent.
     pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
-        self.0.send(outgoing).map_err(|error| self.given_up(error))
+        self.0.send(outgoing)
     }
 
     /// Commits it with these marks.
@@ -104,11 +101,6 @@ impl Replayer {
     /// # Errors
     /// When it is not known to be committed; the marks tell.
     pub fn commit(&self, at: &Marks, marks: &[Mark]) -> Result<(), TransactionError> {
-        let unusable = |text: String| TransactionError {
-            call: "offsets",
-            fault: TransactionFault::Fatal,
-            text,
-        };
         let mut list = TopicPartitionList::new();
         for mark in marks {
             let (partition, offset) = (mark.partition, Offset::Offset(mark.offset));
@@ -120,48 +112,6 @@ impl Replayer {
         }
         let group = at.client.group_metadata();
         let group = group.ok_or_else(|| unusable("the client has no group".to_owned()))?;
-        insist(|| self.0.offsets_of_nobody(&group, &list)).map_err(|error| self.given_up(error))?;
-        insist(|| self.0.flush()).map_err(|error| self.given_up(error))?;
-        match insist(|| self.0.commit()) {
-            Ok(_) => Ok(()),
-            // Only then is it known that it was not committed, and that aborting it is right.
-            Err(error) if error.fault == TransactionFault::Abortable => Err(self.given_up(error)),
-            Err(error) => Err(self.explained(error)),
-        }
-    }
-
-    fn explained(&self, error: TransactionError) -> TransactionError {
-        let fault = if self.0.is_fenced() { TransactionFault::Fenced } else { error.fault };
-        TransactionError { fault, ..error }
-    }
-
-    fn given_up(&self, error: TransactionError) -> TransactionError {
-        let error = self.explained(error);
-        if error.fault != TransactionFault::Fenced {
-            self.abort();
-        }
-        error
-    }
-
-    /// So that nobody has to wait until it times out; a successor would abort it too.
-    fn abort(&self) {
-        if let Err(error) = insist(|| self.0.abort()) {
-            tracing::debug!(%error, "the transaction can't be aborted");
-        }
-    }
-}
-
-/// A call that may be made again is made again, and no other call in between.
-fn insist<T>(call: impl Fn() -> Result<T, TransactionError>) -> Result<T, TransactionError> {
-    let start = Instant::now();
-    loop {
-        match call() {
-            Err(error)
-                if error.fault == TransactionFault::Retriable && start.elapsed() < PATIENCE =>
-            {
-                std::thread::sleep(RETRY_PAUSE);
-            }
-            other => return other,
-        }
+        self.0.commit(&group, &list)
     }
 }

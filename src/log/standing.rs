@@ -1,6 +1,7 @@
 //! Where topics and a group stand, for commands that compare them.
 
 use super::client::{self, LogError};
+use super::position::GroupOffset;
 use super::record::Place;
 use super::scan::{ScanFrom, ScanRange, Scanner};
 use super::settings::KafkaSettings;
@@ -40,6 +41,15 @@ impl Standing {
     /// # Errors
     /// When Kafka does not answer.
     pub fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, i64>, LogError> {
+        let offsets = self.offsets(places)?.into_iter();
+        Ok(offsets.map(|(place, committed)| (place, committed.offset)).collect())
+    }
+
+    /// The same, with what each offset belongs to.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn offsets(&self, places: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError> {
         let failed = || LogError::request("the group's offsets can't be read");
         let mut asked = TopicPartitionList::new();
         for place in places {
@@ -51,7 +61,7 @@ impl Standing {
             element.error().map_err(failed())?;
             if let Offset::Offset(offset) = element.offset() {
                 let place = Place { topic: element.topic().into(), partition: element.partition() };
-                committed.insert(place, offset);
+                committed.insert(place, GroupOffset::read(offset, element.metadata()));
             }
         }
         Ok(committed)

@@ -5,7 +5,7 @@ use super::report::Reports;
 use super::rights::{self, Operation, Resource, Right};
 use super::settings::{KafkaSettings, TopicNames};
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic,
+    AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewPartitions, NewTopic,
     OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::types::RDKafkaErrorCode;
@@ -60,11 +60,7 @@ impl TopicState {
         };
         let mut faults = Vec::new();
         if let Some(wanted) = self.partitions_wanted.filter(|wanted| *wanted != partitions) {
-            let text = format!(
-                "it has {partitions} partitions and the changelog {wanted}: delete it while no instance runs, and create \
-                 it with `ringback topics --create`"
-            );
-            faults.push(fault(text, true));
+            faults.push(fault(unlike(partitions, wanted), true));
         }
         for (key, wanted, real) in &self.settings {
             if !acceptable(key, wanted, real.as_deref()) {
@@ -76,6 +72,21 @@ impl TopicState {
         }
         faults
     }
+}
+
+/// Deleting an inbox with records that were not read would lose them.
+fn unlike(partitions: u32, wanted: u32) -> String {
+    let counts = format!("it has {partitions} partitions and the changelog {wanted}");
+    if partitions < wanted {
+        return format!(
+            "{counts}: run `ringback topics --mend`, which adds the missing partitions and loses nothing"
+        );
+    }
+    format!(
+        "{counts}, and Kafka can't remove partitions. Stop all instances and run `ringback offsets show`. Delete the topic \
+         only if its lag is 0 in every partition; then create it with `ringback topics --create`. While it has a lag, see \
+         ops/guide/partitions.md"
+    )
 }
 
 /// A size or a time may be larger than wanted; -1 is without a limit.
@@ -285,7 +296,7 @@ pub async fn create_missing(
 ) -> Result<Vec<String>, LogError> {
     // All or none: what one right allows is not made where another one is missing.
     could_create_missing(settings, names).await?;
-    create(settings, names, &options()).await
+    create_as_inputs(settings, names, &options()).await
 }
 
 /// Asks whether those of our own topics that are missing could be created, and creates none.
@@ -296,10 +307,10 @@ pub async fn could_create_missing(
     settings: &KafkaSettings,
     names: &TopicNames,
 ) -> Result<(), LogError> {
-    create(settings, names, &options().validate_only(true)).await.map(|_| ())
+    create_as_inputs(settings, names, &options().validate_only(true)).await.map(|_| ())
 }
 
-async fn create(
+async fn create_as_inputs(
     settings: &KafkaSettings,
     names: &TopicNames,
     options: &AdminOptions,
@@ -312,6 +323,28 @@ async fn create(
         let what = "none of the inputs exists yet, and the changelog gets as many partitions as the largest: create them first";
         return Err(LogError::Topic { topic: names.changelog.clone(), what: what.to_owned() });
     };
+    create((settings, names), partitions, &counts, options).await
+}
+
+/// Creates those of our own topics that are missing, with this number of partitions. Says which.
+///
+/// # Errors
+/// When Kafka does not answer or refuses.
+pub async fn create_with_partitions(
+    settings: &KafkaSettings,
+    names: &TopicNames,
+    partitions: u32,
+) -> Result<Vec<String>, LogError> {
+    let counts = counts(settings, names).await?;
+    create((settings, names), partitions, &counts, &options()).await
+}
+
+async fn create(
+    (settings, names): (&KafkaSettings, &TopicNames),
+    partitions: u32,
+    counts: &BTreeMap<String, u32>,
+    options: &AdminOptions,
+) -> Result<Vec<String>, LogError> {
     let missing: Vec<Wanted> =
         own_topics(names).into_iter().filter(|topic| !counts.contains_key(&topic.name)).collect();
     let new: Vec<NewTopic<'_>> = missing
@@ -341,12 +374,21 @@ async fn create(
     Ok(created)
 }
 
-/// Alters the settings that are wrong. Says which.
+/// Alters the settings that are wrong, and gives an inbox the partitions that it lacks. Says which topics it has corrected.
 ///
 /// # Errors
 /// When Kafka does not answer or refuses.
 pub async fn mend(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<String>, LogError> {
     let states = survey(settings, names).await?;
+    let mut mended = Vec::new();
+    for state in &states {
+        if let (Some(has), Some(wanted)) = (state.partitions, state.partitions_wanted)
+            && has < wanted
+        {
+            grow(settings, &state.name, wanted).await?;
+            mended.push(state.name.clone());
+        }
+    }
     let wrong = |state: &&TopicState| {
         state.own
             && state.partitions.is_some()
@@ -355,12 +397,25 @@ pub async fn mend(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<St
                 .iter()
                 .any(|(key, wanted, real)| !acceptable(key, wanted, real.as_deref()))
     };
-    let mut mended = Vec::new();
     for state in states.iter().filter(wrong) {
         alter(settings, state).await?;
-        mended.push(state.name.clone());
+        if !mended.contains(&state.name) {
+            mended.push(state.name.clone());
+        }
     }
     Ok(mended)
+}
+
+async fn grow(settings: &KafkaSettings, topic: &str, partitions: u32) -> Result<(), LogError> {
+    let count = usize::try_from(partitions).unwrap_or(usize::MAX);
+    let results = admin(settings)?
+        .create_partitions(&[NewPartitions::new(topic, count)], &options())
+        .await
+        .map_err(LogError::request("partitions can't be added to the topic"))?;
+    match results.into_iter().next() {
+        Some(Err((topic, code))) => Err(LogError::Topic { topic, what: code.to_string() }),
+        Some(Ok(_)) | None => Ok(()),
+    }
 }
 
 /// Altering replaces all of a topic's own settings, so those that are right are given again.

@@ -5,7 +5,8 @@
 
 use super::family::failed;
 use super::{Db, StoreError, family_name, family_number, partition_options};
-use rocksdb::{Cache, ColumnFamilyDescriptor, IteratorMode, ReadOptions};
+use rocksdb::{Cache, ColumnFamilyDescriptor, Direction, IteratorMode, ReadOptions};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 /// It holds the files open, so that the daemon may delete them meanwhile.
@@ -13,6 +14,9 @@ const OPEN_FILES_MAX: i32 = -1;
 /// Files may go between the moment when their names are read and that when they are opened.
 const TRIES: usize = 5;
 const CACHE_BYTES: usize = 8 << 20;
+
+/// Is handed keys and values, and breaks off when it has had enough.
+pub type Take<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
 
 /// A store that is only read.
 pub struct StoreView {
@@ -71,13 +75,27 @@ impl StoreView {
         partition: u32,
         take: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<(), StoreError> {
+        self.read_from(partition, &[], &mut |key, value| {
+            take(key, value);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The same from the key `from` on, until `take` breaks off.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn read_from(&self, partition: u32, from: &[u8], take: Take<'_>) -> Result<(), StoreError> {
         let Some(family) = self.db.cf_handle(&family_name(partition)) else { return Ok(()) };
         let mut options = ReadOptions::default();
         options.fill_cache(false);
         options.set_readahead_size(1 << 20);
-        for entry in self.db.iterator_cf_opt(&family, options, IteratorMode::Start) {
+        let start = IteratorMode::From(from, Direction::Forward);
+        for entry in self.db.iterator_cf_opt(&family, options, start) {
             let (key, value) = entry.map_err(|source| failed(&self.db, source))?;
-            take(&key, &value);
+            if take(&key, &value).is_break() {
+                break;
+            }
         }
         Ok(())
     }

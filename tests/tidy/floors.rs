@@ -16,6 +16,8 @@ const FLOORS: &[(&str, u32)] = &[
     ("delivery", 2),
     ("engine", 3),
     ("replay", 3),
+    ("rebuild", 3),
+    ("offsets", 3),
     ("verify", 3),
     ("admin", 4),
     ("config", 5),

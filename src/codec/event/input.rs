@@ -23,7 +23,7 @@ impl InputEvent {
     pub fn next_offset(&self) -> i64 {
         match &self.change {
             InputChange::Recreated { offset, .. } => *offset,
-            InputChange::Missed { to, .. } => *to,
+            InputChange::Missed { to, .. } | InputChange::Moved { to, .. } => *to,
         }
     }
 }
@@ -49,6 +49,35 @@ pub enum InputChange {
         /// The first offset that there is.
         to: i64,
     },
+    /// An operator has moved the position.
+    Moved {
+        /// Where it would have been read on.
+        from: i64,
+        /// Where it is read on.
+        to: i64,
+        /// How.
+        by: MovedBy,
+    },
+}
+
+/// How an operator moves a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MovedBy {
+    /// `ringback offsets skip`
+    Skip,
+    /// `ringback offsets reset`
+    Reset,
+}
+
+impl MovedBy {
+    /// As it stands in the event.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::Reset => "reset",
+        }
+    }
 }
 
 /// Appends the published JSON of `event`.
@@ -75,6 +104,13 @@ pub fn write_input_event(out: &mut Vec<u8>, at: Timestamp, event: &InputEvent) {
             object.integer("from_offset", *from);
             object.integer("to_offset", *to);
             object.integer("records", (to - from).max(0));
+            object.close();
+        }
+        InputChange::Moved { from, to, by } => {
+            let mut object = begin(out, "offsets_moved");
+            object.integer("from_offset", *from);
+            object.integer("to_offset", *to);
+            object.text("by", by.as_str());
             object.close();
         }
     }

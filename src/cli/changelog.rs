@@ -1,0 +1,212 @@
+//! `ringback changelog`
+
+use super::{FAILED, UNAVAILABLE, chain, load, terminal};
+use crate::config::Settings;
+use crate::rebuild::{Action, Plan, Rebuild, RebuildError, Wish};
+use crate::shutdown::Signals;
+use clap::{Args, Subcommand};
+use indicatif::ProgressBar;
+use serde_json::json;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Repairs the changelog, which holds the state
+#[derive(Subcommand)]
+pub(super) enum Command {
+    Rebuild(Rebuilding),
+}
+
+/// Writes the changelog from this machine's store, after it was deleted, emptied or replaced
+///
+/// Stop all instances first. The store is only read. A changelog that does not exist is created with the number of partitions
+/// that the store's rows were made for. If the command is interrupted, run it again: it goes on where it stopped. With several
+/// instances, run it on each machine: each store writes its own partitions. `ringback run` refuses a changelog that is not
+/// complete. Exits with 1 while a partition of the store can't be written.
+///
+/// On a terminal it asks before it writes anything; in a script it does not.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  ringback changelog rebuild --config /etc/ringback/ringback.toml --dry-run"
+)]
+pub(super) struct Rebuilding {
+    /// Only these partitions of the store
+    #[arg(long = "partition", value_name = "N")]
+    only: Vec<u32>,
+    /// Also from a store that is out of date, or of another cluster
+    ///
+    /// The records that the store has not seen are read again from the inputs. Webhooks that were answered since then may be
+    /// sent again, with the same webhook-id.
+    #[arg(long)]
+    older: bool,
+    /// How many partitions the changelog had; only for stores of versions that did not remember it
+    #[arg(long = "partitions", value_name = "N")]
+    count: Option<u32>,
+    /// Writes nothing, and says what would be written
+    #[arg(long)]
+    dry_run: bool,
+    /// Does not ask
+    #[arg(long, short)]
+    yes: bool,
+    /// Prints the result as a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(file: &Path, command: Command) -> ExitCode {
+    let settings = match load(file) {
+        Ok((settings, _)) => settings,
+        Err(code) => return code,
+    };
+    let Command::Rebuild(arguments) = command;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let (told, runtime) = (interrupted.clone(), tokio::runtime::Handle::current());
+    let done = tokio::task::spawn_blocking(move || {
+        let done = rebuild(&settings, &arguments, &runtime, &told);
+        done.unwrap_or_else(|error| refused(&settings, &error))
+    });
+    tokio::select! {
+        done = done => done.unwrap_or(ExitCode::from(FAILED)),
+        code = patience(&interrupted) => code,
+    }
+}
+
+/// The first signal is told to the command, and the second ends it.
+async fn patience(interrupted: &AtomicBool) -> ExitCode {
+    let Ok(mut signals) = Signals::new() else { return std::future::pending().await };
+    signals.next().await;
+    interrupted.store(true, Ordering::Relaxed);
+    signals.next().await;
+    ExitCode::from(FAILED)
+}
+
+fn rebuild(
+    settings: &Settings,
+    arguments: &Rebuilding,
+    runtime: &tokio::runtime::Handle,
+    interrupted: &AtomicBool,
+) -> Result<ExitCode, RebuildError> {
+    let rebuild = Rebuild::new(&settings.kafka, &settings.topics, &settings.store.directory)?;
+    let wish =
+        Wish { only: arguments.only.clone(), older: arguments.older, count: arguments.count };
+    let plan = rebuild.plan(&wish)?;
+    let topic = &settings.topics.changelog;
+    if !arguments.json {
+        terminal::print(lines(&plan, topic));
+    }
+    let code = if plan.is_refused() { ExitCode::from(FAILED) } else { ExitCode::SUCCESS };
+    let question = format!("Write {} rows to topic {topic}?", plan.rows());
+    let is_written = if arguments.dry_run {
+        false
+    } else if plan.rows() == 0 || terminal::confirm(&question, arguments.yes) {
+        let bar = ProgressBar::new(plan.rows());
+        rebuild.run(&plan, runtime, &mut |progress| {
+            bar.set_message(format!("partition {}", progress.partition));
+            bar.set_length(progress.all);
+            bar.set_position(progress.rows);
+            match interrupted.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })?;
+        bar.finish_and_clear();
+        true
+    } else {
+        eprintln!("nothing was written");
+        return Ok(ExitCode::from(FAILED));
+    };
+    if arguments.json {
+        terminal::print([json_of(&plan, topic, is_written)]);
+    } else if is_written {
+        terminal::print([finished(&plan, topic)]);
+    }
+    Ok(code)
+}
+
+fn finished(plan: &Plan, topic: &str) -> String {
+    if plan.is_refused() {
+        return format!("topic {topic} is not complete: see the partitions that were refused");
+    }
+    let is_unknown = plan.stored.iter().any(|partition| !partition.is_known());
+    let start = if is_unknown {
+        "an earlier version wrote the store; start the first time with `ringback run --accept-loss`: it moves the store aside \
+         and restores the rows from the changelog"
+    } else {
+        "once it has been rebuilt from the stores of all instances, start them with `ringback run`"
+    };
+    format!("topic {topic} holds what this store holds: {start}")
+}
+
+fn lines(plan: &Plan, topic: &str) -> Vec<String> {
+    let creates = if plan.exists { "exists" } else { "does not exist and is created" };
+    let mut lines = vec![format!("topic {topic} ({} partitions) {creates}", plan.partitions)];
+    for partition in &plan.stored {
+        let number = partition.number;
+        lines.push(match &partition.action {
+            Action::Write { after: None } => {
+                format!("partition {number}: {} rows are to be written", partition.rows)
+            }
+            Action::Write { after: Some(_) } => format!(
+                "partition {number}: {} rows are to be written; an earlier rebuild was interrupted, and this one goes on",
+                partition.rows
+            ),
+            Action::Done => format!("partition {number}: it was rebuilt before"),
+            Action::Refuse(why) => format!("partition {number} is refused: {why}"),
+        });
+    }
+    lines
+}
+
+fn json_of(plan: &Plan, topic: &str, is_written: bool) -> String {
+    let partition = |plan: &crate::rebuild::PartitionPlan| {
+        let (action, reason) = match &plan.action {
+            Action::Write { .. } => ("write", None),
+            Action::Done => ("done", None),
+            Action::Refuse(why) => ("refuse", Some(why)),
+        };
+        let behind = plan.behind.iter().map(|behind| {
+            json!({
+                "topic": &*behind.place.topic,
+                "partition": behind.place.partition,
+                "stored": behind.stored,
+                "committed": behind.committed,
+            })
+        });
+        json!({
+            "partition": plan.number,
+            "rows": plan.rows,
+            "action": action,
+            "reason": reason,
+            "behind": behind.collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "topic": topic,
+        "partitions": plan.partitions,
+        "existed": plan.exists,
+        "written": is_written,
+        "complete": is_written && !plan.is_refused(),
+        "stored": plan.stored.iter().map(partition).collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+fn refused(settings: &Settings, error: &RebuildError) -> ExitCode {
+    match error {
+        RebuildError::Log(_) | RebuildError::Transaction(_) => {
+            eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
+            ExitCode::from(UNAVAILABLE)
+        }
+        RebuildError::Store(_)
+        | RebuildError::NoStore(_)
+        | RebuildError::TakenOver
+        | RebuildError::Members { .. }
+        | RebuildError::Refused(_)
+        | RebuildError::Interrupted => {
+            eprintln!("ringback: {}", chain(error));
+            ExitCode::from(FAILED)
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! `ringback offsets`
+
+use super::{FAILED, UNAVAILABLE, chain, load, terminal};
+use crate::clock;
+use crate::codec::event::MovedBy;
+use crate::config::Settings;
+use crate::log::Begin;
+use crate::offsets::{Aim, Move, Offsets, OffsetsError, Position, Wish};
+use crate::replay::When;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Shows where inputs are read on, and moves that
+///
+/// A position stands in the changelog and in the consumer group, and both are moved together. Kafka's own tool
+/// (kafka-consumer-groups --reset-offsets) moves the group's offset alone: where there is state, a later offset is ignored and
+/// an earlier one is obeyed; where there is none, it is obeyed. So use this command.
+#[derive(Subcommand)]
+pub(super) enum Command {
+    Show(Show),
+    Skip(Skip),
+    Reset(Reset),
+}
+
+/// Shows where each input partition stands: the group, the state, the log, and the lag
+///
+/// Changes nothing, and may run beside the daemon. "another topic" says that the topic was deleted and created again since it
+/// was read: the next start reads it from its beginning (or `run --from`).
+#[derive(Args)]
+#[command(after_help = "Example:\n  ringback offsets show --config /etc/ringback/ringback.toml")]
+pub(super) struct Show {
+    /// Prints one JSON object per line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Skips records of an input partition: they are never read
+///
+/// Stop all instances first. An `offsets_moved` event reports the range.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  ringback offsets skip --topic flow-complete --partition 3 --records 1 --dry-run"
+)]
+pub(super) struct Skip {
+    /// The input topic
+    #[arg(long)]
+    topic: String,
+    /// The partition
+    #[arg(long, value_name = "N")]
+    partition: i32,
+    /// So many records; it counts offsets, of which transactions of a producer take some too
+    #[arg(long, value_name = "N", required_unless_present = "to", conflicts_with = "to")]
+    records: Option<u64>,
+    /// The offset at which to read on
+    #[arg(long, value_name = "OFFSET")]
+    to: Option<i64>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Reads an input again, or from another place on
+///
+/// Stop all instances first. What is read again is recognised while its uuid is remembered (`[correlation] dedup_window`, see
+/// config/ringback.toml), and nothing is sent twice; older records count as new. An `offsets_moved` event reports it.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  ringback offsets reset --topic flow-complete --to 2h --dry-run"
+)]
+pub(super) struct Reset {
+    /// The input topic
+    #[arg(long)]
+    topic: String,
+    /// One partition of it; all if it is left out
+    #[arg(long, value_name = "N")]
+    partition: Option<i32>,
+    /// `beginning`, `end`, an offset, an RFC 3339 time, or an age such as `2h`
+    #[arg(long, value_name = "WHERE", value_parser = aim)]
+    to: Aim,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Args)]
+struct How {
+    /// Changes nothing, and says what would be changed
+    #[arg(long)]
+    dry_run: bool,
+    /// Does not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+fn aim(text: &str) -> Result<Aim, String> {
+    match text {
+        "beginning" => return Ok(Aim::Begin(Begin::Beginning)),
+        "end" => return Ok(Aim::Begin(Begin::End)),
+        _ => {}
+    }
+    if let Ok(offset) = text.parse() {
+        return Ok(Aim::Offset(offset));
+    }
+    When::parse(text, clock::now()).map(|when| Aim::Begin(Begin::Time(when.at))).map_err(|_| {
+        "write `beginning`, `end`, an offset, an RFC 3339 time, or an age such as `2h`".to_owned()
+    })
+}
+
+pub(super) async fn run(file: &Path, command: Command) -> ExitCode {
+    let settings = match load(file) {
+        Ok((settings, _)) => settings,
+        Err(code) => return code,
+    };
+    let done = tokio::task::spawn_blocking(move || {
+        perform(&settings, command).unwrap_or_else(|error| refused(&settings, &error))
+    });
+    done.await.unwrap_or(ExitCode::from(FAILED))
+}
+
+fn perform(settings: &Settings, command: Command) -> Result<ExitCode, OffsetsError> {
+    let offsets = Offsets::new(&settings.kafka, &settings.topics)?;
+    match command {
+        Command::Show(arguments) => {
+            show(&offsets.show()?, arguments.json);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Skip(Skip { topic, partition, records, to, how }) => {
+            let aim = match (records, to) {
+                (Some(records), _) => Aim::Records(records),
+                (None, to) => Aim::Offset(to.unwrap_or(0)),
+            };
+            let wish = Wish { topic, partition: Some(partition), aim, by: MovedBy::Skip };
+            shift(&offsets, &wish, &how)
+        }
+        Command::Reset(Reset { topic, partition, to, how }) => {
+            let wish = Wish { topic, partition, aim: to, by: MovedBy::Reset };
+            shift(&offsets, &wish, &how)
+        }
+    }
+}
+
+fn shift(offsets: &Offsets, wish: &Wish, how: &How) -> Result<ExitCode, OffsetsError> {
+    let moves = offsets.plan(wish)?;
+    terminal::print(moves.iter().map(line));
+    if how.dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !terminal::confirm("Move these positions?", how.yes) {
+        eprintln!("nothing was changed");
+        return Ok(ExitCode::from(FAILED));
+    }
+    offsets.apply(wish)?;
+    terminal::print(["moved; start the instances again".to_owned()]);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(moved: &Move) -> String {
+    let (from, to) = (moved.from(), moved.to);
+    let place = &moved.position.place;
+    let what = match to.cmp(&from) {
+        std::cmp::Ordering::Less => format!("{} records are read again", from - to),
+        std::cmp::Ordering::Equal => "nothing changes".to_owned(),
+        std::cmp::Ordering::Greater => format!("{} records are skipped", to - from),
+    };
+    format!("{}, partition {}: {from} -> {to}: {what}", place.topic, place.partition)
+}
+
+fn show(positions: &[Position], as_json: bool) {
+    if as_json {
+        terminal::print(positions.iter().map(json_of));
+        return;
+    }
+    let titles = ["TOPIC", "PARTITION", "GROUP", "STATE", "FIRST", "END", "LAG", "NOTE"];
+    let mut rows = vec![titles.map(str::to_owned)];
+    rows.extend(positions.iter().map(row));
+    terminal::print(terminal::table(&rows));
+}
+
+fn row(position: &Position) -> [String; 8] {
+    let text = |offset: Option<i64>| offset.map_or("-".to_owned(), |offset| offset.to_string());
+    let note = if !position.is_same_topic() {
+        "another topic: it was deleted and created again"
+    } else if position.owner.is_none() {
+        "only forwarded"
+    } else {
+        ""
+    };
+    [
+        terminal::one_line(&position.place.topic),
+        position.place.partition.to_string(),
+        text(position.group.as_ref().map(|group| group.offset)),
+        text(position.state.as_ref().map(|state| state.next_offset)),
+        position.first.to_string(),
+        position.end.to_string(),
+        position.lag().to_string(),
+        note.to_owned(),
+    ]
+}
+
+fn json_of(position: &Position) -> String {
+    json!({
+        "topic": &*position.place.topic,
+        "partition": position.place.partition,
+        "group_offset": position.group.as_ref().map(|group| group.offset),
+        "state_offset": position.state.as_ref().map(|state| state.next_offset),
+        "first_offset": position.first,
+        "end_offset": position.end,
+        "next_offset": position.next(),
+        "lag": position.lag(),
+        "same_topic": position.is_same_topic(),
+        "forwarded": position.owner.is_none(),
+    })
+    .to_string()
+}
+
+fn refused(settings: &Settings, error: &OffsetsError) -> ExitCode {
+    match error {
+        OffsetsError::Log(_) | OffsetsError::Transaction(_) => {
+            eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
+            ExitCode::from(UNAVAILABLE)
+        }
+        OffsetsError::TakenOver | OffsetsError::Members { .. } | OffsetsError::Refused(_) => {
+            eprintln!("ringback: {}", chain(error));
+            ExitCode::from(FAILED)
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The producer of commands that write state while no daemon runs.
+//!
+//! There is one per consumer group of daemons: another one that is opened takes over, and what the former left open is aborted.
+//! So two repairs never write beside each other.
+
+use super::client::{self, LogError};
+use super::position::GroupOffset;
+use super::record::Place;
+use super::settings::KafkaSettings;
+use super::transaction::{self, Outgoing, TransactionError, TransactionFault, Transactions};
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{Consumer as _, ConsumerGroupMetadata};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// Nobody waits for a broker that does not answer for longer; nothing is lost, and the command can be given again.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Transactions of a command, which asks again where that may help.
+pub(super) struct Patient(Transactions);
+
+impl Patient {
+    /// The producer with this transactional id. Blocks.
+    pub(super) fn open(id: &str, settings: &KafkaSettings) -> Result<Self, LogError> {
+        Transactions::open_as(id, settings, 0).map(Self)
+    }
+
+    pub(super) fn begin(&self) -> Result<(), TransactionError> {
+        insist(|| self.0.begin()).map_err(|error| self.explained(error))
+    }
+
+    pub(super) fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
+        self.0.send(outgoing).map_err(|error| self.given_up(error))
+    }
+
+    /// Commits, with these offsets of a group that nobody is a member of.
+    pub(super) fn commit(
+        &self,
+        group: &ConsumerGroupMetadata,
+        offsets: &TopicPartitionList,
+    ) -> Result<(), TransactionError> {
+        if offsets.count() > 0 {
+            insist(|| self.0.offsets_of_nobody(group, offsets))
+                .map_err(|error| self.given_up(error))?;
+        }
+        insist(|| self.0.flush()).map_err(|error| self.given_up(error))?;
+        match insist(|| self.0.commit()) {
+            Ok(_) => Ok(()),
+            // Only then is it known that it was not committed, and that aborting it is right.
+            Err(error) if error.fault == TransactionFault::Abortable => Err(self.given_up(error)),
+            Err(error) => Err(self.explained(error)),
+        }
+    }
+
+    /// So that nobody has to wait until it times out; a successor would abort it too.
+    pub(super) fn abort(&self) {
+        if let Err(error) = insist(|| self.0.abort()) {
+            tracing::debug!(%error, "the transaction can't be aborted");
+        }
+    }
+
+    fn explained(&self, error: TransactionError) -> TransactionError {
+        let fault = if self.0.is_fenced() { TransactionFault::Fenced } else { error.fault };
+        TransactionError { fault, ..error }
+    }
+
+    fn given_up(&self, error: TransactionError) -> TransactionError {
+        let error = self.explained(error);
+        if error.fault != TransactionFault::Fenced {
+            self.abort();
+        }
+        error
+    }
+}
+
+/// A call that may be made again is made again, and no other call in between.
+fn insist<T>(call: impl Fn() -> Result<T, TransactionError>) -> Result<T, TransactionError> {
+    let start = Instant::now();
+    loop {
+        match call() {
+            Err(error)
+                if error.fault == TransactionFault::Retriable && start.elapsed() < PATIENCE =>
+            {
+                std::thread::sleep(RETRY_PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
+pub(super) fn unusable(text: String) -> TransactionError {
+    TransactionError { call: "offsets", fault: TransactionFault::Fatal, text }
+}
+
+/// Writes rows and offsets in the place of daemons that do not run.
+pub struct Steward {
+    producer: Patient,
+    /// It names the group, and does not join it.
+    group: client::Observer,
+}
+
+impl Steward {
+    /// Opens it, and aborts what a predecessor left open. Blocks.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn open(settings: &KafkaSettings) -> Result<Self, LogError> {
+        let mut config = client::observer(settings, "read_committed");
+        config.set("group.id", &settings.group_id);
+        let group = config.create_with_context(super::report::Reports).map_err(LogError::Client)?;
+        let producer = Patient::open(&format!("{}.rebuild", settings.group_id), settings)?;
+        Ok(Self { producer, group })
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// When it can't be begun; nothing was sent.
+    pub fn begin(&self) -> Result<(), TransactionError> {
+        self.producer.begin()
+    }
+
+    /// Adds a record to it.
+    ///
+    /// # Errors
+    /// When it is not taken; nothing of the transaction will have been sent.
+    pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
+        self.producer.send(outgoing)
+    }
+
+    /// Commits it with these offsets of the group.
+    ///
+    /// # Errors
+    /// When it is not known to be committed.
+    pub fn commit(&self, offsets: &BTreeMap<Place, GroupOffset>) -> Result<(), TransactionError> {
+        let group = self.group.group_metadata();
+        let group = group.ok_or_else(|| unusable("the client has no group".to_owned()))?;
+        let offsets =
+            transaction::positions(offsets).map_err(|error| unusable(error.to_string()))?;
+        self.producer.commit(&group, &offsets)
+    }
+
+    /// Gives the transaction up.
+    pub fn abort(&self) {
+        self.producer.abort();
+    }
+}

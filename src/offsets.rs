@@ -1,0 +1,437 @@
+//! Where inputs are read on: shown, and moved while no daemon runs.
+//!
+//! A position stands in two places: in the meta row of the partition that the input belongs to, and in the group's offset. The
+//! daemon goes on from the earlier one. So both are moved, in one transaction, together with an event that reports it. Inputs
+//! with another number of partitions than the changelog only have the group's offset.
+
+use crate::clock;
+use crate::codec::event::{self, InputChange, InputEvent, MovedBy};
+use crate::codec::row::{self, InputOffset, Meta, TopicId};
+use crate::log::{
+    Begin, Cluster, GroupOffset, Identity, KafkaSettings, LogError, Operation, Outgoing, Place,
+    ScanFrom, Scanner, Standing, Steward, TopicNames, TransactionError, TransactionFault,
+};
+use crate::store::RowKey;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why positions could not be read or moved.
+#[derive(Debug, thiserror::Error)]
+pub enum OffsetsError {
+    /// Kafka can't be reached, or does not do what it was asked.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The transaction failed.
+    #[error("Kafka refuses the transaction; `ringback offsets show` says whether it was committed")]
+    Transaction(#[source] TransactionError),
+    /// Somebody else does the same.
+    #[error(
+        "another `ringback offsets` or `ringback changelog rebuild` has begun; nothing was changed"
+    )]
+    TakenOver,
+    /// Daemons run.
+    #[error(
+        "the consumer group {group} has {members} members: stop all instances and run this command again (Kafka removes an \
+         instance that was killed once its session has timed out)"
+    )]
+    Members {
+        /// The group.
+        group: String,
+        /// How many.
+        members: usize,
+    },
+    /// It can't be done.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<TransactionError> for OffsetsError {
+    fn from(error: TransactionError) -> Self {
+        if error.fault == TransactionFault::Fenced {
+            Self::TakenOver
+        } else {
+            Self::Transaction(error)
+        }
+    }
+}
+
+/// Where an input partition stands.
+#[derive(Clone, Debug)]
+pub struct Position {
+    /// Which input partition.
+    pub place: Place,
+    /// What the group committed.
+    pub group: Option<GroupOffset>,
+    /// Where the state stands; `None`: it has read nothing of it, or the input is only forwarded.
+    pub state: Option<InputOffset>,
+    /// The partition of the changelog that it belongs to; `None`: it is only forwarded.
+    pub owner: Option<u32>,
+    /// The first offset that there is.
+    pub first: i64,
+    /// The offset after the last record.
+    pub end: i64,
+    /// The topic as it is now.
+    pub topic: Option<TopicId>,
+}
+
+impl Position {
+    /// Where a daemon would read on.
+    #[must_use]
+    pub fn next(&self) -> i64 {
+        if !self.is_same_topic() {
+            return self.first;
+        }
+        let group = self.group.as_ref().map(|group| group.offset);
+        let state = self.state.as_ref().map(|state| state.next_offset);
+        let earlier = match (group, state) {
+            (Some(group), Some(state)) => Some(group.min(state)),
+            (one, other) => one.or(other),
+        };
+        earlier.unwrap_or(self.first).max(self.first)
+    }
+
+    /// How many offsets are to be read.
+    #[must_use]
+    pub fn lag(&self) -> i64 {
+        (self.end - self.next()).max(0)
+    }
+
+    /// Whether the position counts in the topic as it is now; a broker without topic ids contradicts nobody.
+    #[must_use]
+    pub fn is_same_topic(&self) -> bool {
+        let state = self.state.as_ref().and_then(|state| state.topic_id.as_ref());
+        let group = self.group.as_ref().and_then(|group| group.topic.as_ref());
+        !TopicId::differ(state.or(group), self.topic.as_ref())
+    }
+}
+
+/// Where positions are to be moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// Behind so many records more.
+    Records(u64),
+    /// To this offset.
+    Offset(i64),
+    /// To the beginning, the end, or a time.
+    Begin(Begin),
+}
+
+/// A position that is to be moved.
+#[derive(Clone, Debug)]
+pub struct Move {
+    /// As it stands.
+    pub position: Position,
+    /// Where it is to stand.
+    pub to: i64,
+}
+
+impl Move {
+    /// Where it would be read on otherwise.
+    #[must_use]
+    pub fn from(&self) -> i64 {
+        self.position.next()
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The input.
+    pub topic: String,
+    /// The partition; `None`: all.
+    pub partition: Option<i32>,
+    /// Where to.
+    pub aim: Aim,
+    /// How.
+    pub by: MovedBy,
+}
+
+/// Positions of the inputs.
+pub struct Offsets {
+    kafka: KafkaSettings,
+    topics: TopicNames,
+    cluster: Cluster,
+    scanner: Scanner,
+    standing: Standing,
+}
+
+/// What Kafka holds of the state.
+struct Seen {
+    identity: Identity,
+    counts: BTreeMap<String, u32>,
+    metas: BTreeMap<u32, Meta>,
+}
+
+impl Offsets {
+    /// Clients; they connect when they are asked something.
+    ///
+    /// # Errors
+    /// When a property of `[kafka.client]` is wrong.
+    pub fn new(kafka: &KafkaSettings, topics: &TopicNames) -> Result<Self, OffsetsError> {
+        Ok(Self {
+            kafka: kafka.clone(),
+            topics: topics.clone(),
+            cluster: Cluster::new(kafka)?,
+            scanner: Scanner::new(kafka)?,
+            standing: Standing::new(kafka)?,
+        })
+    }
+
+    /// Where all inputs stand, the inbox among them. Blocks.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn show(&self) -> Result<Vec<Position>, OffsetsError> {
+        let seen = self.look()?;
+        let mut positions = Vec::new();
+        for topic in self.inputs() {
+            positions.extend(self.positions(topic, None, &seen)?);
+        }
+        Ok(positions)
+    }
+
+    /// What `wish` would change; changes nothing. Blocks.
+    ///
+    /// # Errors
+    /// When the group has members, or it can't be done.
+    pub fn plan(&self, wish: &Wish) -> Result<Vec<Move>, OffsetsError> {
+        self.check_alone()?;
+        if !self.inputs().any(|topic| topic == wish.topic) {
+            let inputs = self.inputs().collect::<Vec<_>>().join(", ");
+            let topic = &wish.topic;
+            let text = format!("{topic} is no input of this configuration; [topics] has {inputs}");
+            return Err(OffsetsError::Refused(text));
+        }
+        let seen = self.look()?;
+        let positions = self.positions(&wish.topic, wish.partition, &seen)?;
+        if positions.is_empty() {
+            let (topic, partition) = (&wish.topic, wish.partition.unwrap_or(0));
+            let text = format!("topic {topic} does not exist, or has no partition {partition}");
+            return Err(OffsetsError::Refused(text));
+        }
+        let mut moves = Vec::new();
+        for position in positions {
+            let to = self.target(&position, wish)?;
+            moves.push(Move { position, to });
+        }
+        Ok(moves)
+    }
+
+    /// Moves what `wish` names, in one transaction; says what it has moved. Blocks.
+    ///
+    /// # Errors
+    /// When nothing was moved, or it is not known.
+    pub fn apply(&self, wish: &Wish) -> Result<Vec<Move>, OffsetsError> {
+        // From here on another one that still runs fails, and what it left open is aborted.
+        let steward = Steward::open(&self.kafka)?;
+        let moves = self.plan(wish)?;
+        let seen = self.look()?;
+        steward.begin()?;
+        let sent = self.send(&steward, &moves, wish.by, &seen);
+        let offsets = match sent.and_then(|offsets| self.check_alone().map(|()| offsets)) {
+            Ok(offsets) => offsets,
+            Err(error) => {
+                steward.abort();
+                return Err(error);
+            }
+        };
+        steward.commit(&offsets)?;
+        Ok(moves)
+    }
+
+    /// Sends rows and events; the offsets of the group are left to commit.
+    fn send(
+        &self,
+        steward: &Steward,
+        moves: &[Move],
+        by: MovedBy,
+        seen: &Seen,
+    ) -> Result<BTreeMap<Place, GroupOffset>, OffsetsError> {
+        let now = clock::now();
+        let mut offsets = BTreeMap::new();
+        let mut metas: BTreeMap<u32, Meta> = BTreeMap::new();
+        for moved in moves {
+            let Move { position, to } = moved;
+            let Position { place, group, owner, topic, .. } = position;
+            let mut changelog = group.as_ref().and_then(|group| group.changelog.clone());
+            if let Some((owner, meta)) = owner.and_then(|it| Some((it, seen.metas.get(&it)?))) {
+                let meta = metas.entry(owner).or_insert_with(|| meta.clone());
+                set(meta, place, *to, topic.as_ref());
+                meta.committed_at = now;
+                let named = meta.owner.as_ref().and_then(|owner| owner.changelog.clone());
+                changelog = named.or(changelog);
+            }
+            let offset = GroupOffset { offset: *to, topic: topic.clone(), changelog };
+            offsets.insert(place.clone(), offset);
+            let change = InputChange::Moved { from: moved.from(), to: *to, by };
+            let Place { topic, partition } = place.clone();
+            let mut value = Vec::new();
+            event::write_input_event(&mut value, now, &InputEvent { topic, partition, change });
+            steward.send(&Outgoing {
+                topic: &self.topics.events,
+                partition: None,
+                changelog: false,
+                key: Some(place.topic.as_bytes()),
+                value: Some(&value),
+                headers: &[],
+            })?;
+        }
+        for (partition, meta) in metas {
+            let mut value = Vec::new();
+            row::encode_meta(&meta, &mut value);
+            steward.send(&Outgoing {
+                topic: &self.topics.changelog,
+                partition: i32::try_from(partition).ok(),
+                changelog: true,
+                key: Some(RowKey::META),
+                value: Some(&value),
+                headers: &[],
+            })?;
+        }
+        Ok(offsets)
+    }
+
+    fn inputs(&self) -> impl Iterator<Item = &str> {
+        let sources = self.topics.sources().map(|(name, _)| name.as_str());
+        sources.chain([self.topics.inbox.as_str()])
+    }
+
+    fn check_alone(&self) -> Result<(), OffsetsError> {
+        let group = &self.kafka.group_id;
+        match self.cluster.members(group, REQUEST_TIMEOUT)? {
+            0 => Ok(()),
+            members => Err(OffsetsError::Members { group: group.clone(), members }),
+        }
+    }
+
+    fn look(&self) -> Result<Seen, OffsetsError> {
+        let topic = &self.topics.changelog;
+        let identity = self.cluster.identity(&self.topics.identified(), REQUEST_TIMEOUT)?;
+        let counts = self.cluster.partition_counts(
+            self.topics.all(),
+            Operation::Describe,
+            REQUEST_TIMEOUT,
+        )?;
+        let mut metas = BTreeMap::new();
+        if identity.topics.contains_key(topic.as_str()) {
+            // What was written in transactions that are still open may be committed yet.
+            self.standing.settled(&self.scanner, topic, ScanFrom::Beginning)?;
+            for newest in self.scanner.newest(topic, RowKey::META)? {
+                let Some(bytes) = newest.value else { continue };
+                let unreadable = |error: row::RowError| LogError::Topic {
+                    topic: topic.clone(),
+                    what: format!("the meta row of partition {}: {error}", newest.partition),
+                };
+                let meta = row::decode_meta(&bytes).map_err(unreadable)?;
+                let number = u32::try_from(newest.partition).unwrap_or(u32::MAX);
+                metas.insert(number, self.usable(number, meta)?);
+            }
+        }
+        Ok(Seen { identity, counts, metas })
+    }
+
+    /// Rows of another group, or of a rebuild that was interrupted, are not touched.
+    fn usable(&self, partition: u32, meta: Meta) -> Result<Meta, OffsetsError> {
+        let Some(owner) = &meta.owner else { return Ok(meta) };
+        let (topic, group) = (&self.topics.changelog, &self.kafka.group_id);
+        if *owner.group != **group {
+            return Err(OffsetsError::Refused(format!(
+                "topic {topic}, partition {partition}: its rows belong to the consumer group {}, and [kafka] group_id is \
+                 {group}: correct one of them",
+                owner.group
+            )));
+        }
+        if owner.rebuilt_up_to.is_some() {
+            return Err(OffsetsError::Refused(format!(
+                "topic {topic}, partition {partition}: a rebuild of the changelog was interrupted. Run `ringback changelog \
+                 rebuild` again: it goes on where it stopped"
+            )));
+        }
+        Ok(meta)
+    }
+
+    fn positions(
+        &self,
+        topic: &str,
+        partition: Option<i32>,
+        seen: &Seen,
+    ) -> Result<Vec<Position>, OffsetsError> {
+        let ranges = self.scanner.all(topic, ScanFrom::Beginning)?;
+        let place = |partition| Place { topic: topic.into(), partition };
+        let places: Vec<Place> = ranges.iter().map(|range| place(range.partition)).collect();
+        let mut committed = match places.as_slice() {
+            [] => BTreeMap::new(),
+            places => self.standing.offsets(places)?,
+        };
+        let count = |topic: &str| seen.counts.get(topic);
+        let is_owned = count(topic).is_some() && count(topic) == count(&self.topics.changelog);
+        let mut positions = Vec::new();
+        for range in ranges {
+            if partition.is_some_and(|partition| partition != range.partition) {
+                continue;
+            }
+            let place = place(range.partition);
+            let owner = u32::try_from(range.partition).ok().filter(|_| is_owned);
+            let meta = owner.and_then(|owner| seen.metas.get(&owner));
+            let mut stood = meta.into_iter().flat_map(|meta| &meta.offsets);
+            positions.push(Position {
+                group: committed.remove(&place),
+                state: stood.find(|it| is_of(it, &place)).cloned(),
+                owner,
+                first: range.first,
+                end: range.end,
+                topic: seen.identity.topic(topic).cloned(),
+                place,
+            });
+        }
+        Ok(positions)
+    }
+
+    /// Where a position is to stand.
+    fn target(&self, position: &Position, wish: &Wish) -> Result<i64, OffsetsError> {
+        let Position { place, first, end, .. } = position;
+        let from = position.next();
+        let to = match wish.aim {
+            Aim::Records(records) => {
+                from.saturating_add(i64::try_from(records).unwrap_or(i64::MAX))
+            }
+            Aim::Offset(offset) => offset,
+            Aim::Begin(Begin::Beginning) => *first,
+            Aim::Begin(Begin::End) => *end,
+            Aim::Begin(Begin::Time(at)) => {
+                let wants = [(place.partition, ScanFrom::Time(at))];
+                let ranges = self.scanner.ranges(&place.topic, &wants)?;
+                ranges.first().map_or(*end, |range| range.from)
+            }
+        };
+        let Place { topic, partition } = place;
+        if wish.by == MovedBy::Skip && to < from {
+            return Err(OffsetsError::Refused(format!(
+                "{topic}, partition {partition}, is read on at offset {from}, and {to} lies before it: \
+                 `ringback offsets reset` moves backwards"
+            )));
+        }
+        if !(*first..=*end).contains(&to) {
+            return Err(OffsetsError::Refused(format!(
+                "{topic}, partition {partition}, has the offsets {first} to {end}, and {to} is none of them"
+            )));
+        }
+        Ok(to)
+    }
+}
+
+fn is_of(offset: &InputOffset, place: &Place) -> bool {
+    offset.topic == place.topic && offset.partition == place.partition
+}
+
+fn set(meta: &mut Meta, place: &Place, next_offset: i64, topic: Option<&TopicId>) {
+    let Place { topic: name, partition } = place.clone();
+    let topic_id = topic.cloned();
+    let moved = InputOffset { topic: name, partition, next_offset, topic_id };
+    match meta.offsets.iter_mut().find(|it| is_of(it, place)) {
+        Some(offset) => *offset = moved,
+        None => meta.offsets.push(moved),
+    }
+}

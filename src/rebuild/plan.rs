@@ -1,0 +1,310 @@
+//! What a rebuild would do: which partitions of the store are written, and which can't be.
+
+use super::{REQUEST_TIMEOUT, Rebuild, RebuildError, Wish};
+use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
+use crate::log::{GroupOffset, Identity, Newest, Operation, Place};
+use crate::store::{RowKey, StoreError};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// An input that the group has read further than the store says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// Which input partition.
+    pub place: Place,
+    /// Where the store stands; `None`: it has read nothing of it.
+    pub stored: Option<i64>,
+    /// Where the group stands.
+    pub committed: i64,
+}
+
+/// What is to be done with a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Its rows are written.
+    Write {
+        /// An earlier rebuild has written all rows up to that of this uuid.
+        after: Option<Arc<str>>,
+    },
+    /// This rebuild has finished it before.
+    Done,
+    /// It is left alone, for this reason.
+    Refuse(String),
+}
+
+/// One partition of the store.
+#[derive(Clone, Debug)]
+pub struct PartitionPlan {
+    /// Its number.
+    pub number: u32,
+    /// How many rows it has.
+    pub rows: u64,
+    /// Its meta row.
+    pub(super) meta: Meta,
+    /// What is to be done with it.
+    pub action: Action,
+    /// Inputs that the group has read further than the store says.
+    pub behind: Vec<Behind>,
+}
+
+impl PartitionPlan {
+    /// Whether its rows say what they belong to; earlier versions did not write that.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.meta.owner.is_some()
+    }
+}
+
+/// What a rebuild would do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many partitions the changelog has, or will have.
+    pub partitions: u32,
+    /// The changelog exists.
+    pub exists: bool,
+    /// The store's partitions.
+    pub stored: Vec<PartitionPlan>,
+}
+
+impl Plan {
+    /// How many rows are to be written.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        let written = |plan: &&PartitionPlan| matches!(plan.action, Action::Write { .. });
+        self.stored.iter().filter(written).map(|plan| plan.rows).sum()
+    }
+
+    /// Whether a partition is left alone.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.stored.iter().any(|plan| matches!(plan.action, Action::Refuse(_)))
+    }
+}
+
+/// What Kafka holds.
+struct Seen {
+    identity: Identity,
+    counts: BTreeMap<String, u32>,
+    changelog: Vec<Newest>,
+}
+
+impl Rebuild {
+    /// What a rebuild would do; changes nothing. Blocks.
+    ///
+    /// # Errors
+    /// When the group has members, or store and changelog do not fit.
+    pub fn plan(&self, wish: &Wish) -> Result<Plan, RebuildError> {
+        self.check_alone()?;
+        let metas = self.metas(wish)?;
+        let changelog = &self.topics.changelog;
+        let identity = self.cluster.identity(&self.topics.identified(), REQUEST_TIMEOUT)?;
+        let exists = identity.topics.contains_key(changelog.as_str());
+        let (all, ask) = (self.topics.all(), Operation::Describe);
+        let counts = self.cluster.partition_counts(all, ask, REQUEST_TIMEOUT)?;
+        let partitions = count(&metas, wish, &self.kafka.group_id)?;
+        let has = counts.get(changelog).copied().filter(|_| exists);
+        if let Some(has) = has.filter(|has| *has != partitions) {
+            return Err(RebuildError::Refused(format!(
+                "topic {changelog} has {has} partitions, and the store's rows are spread over {partitions}. Delete topic \
+                 {changelog} and run this command again: it creates the topic with {partitions} partitions"
+            )));
+        }
+        let newest = match exists {
+            true => self.scanner.newest(changelog, RowKey::META)?,
+            false => Vec::new(),
+        };
+        let seen = Seen { identity, counts, changelog: newest };
+        let mut stored = Vec::new();
+        for (number, meta) in metas {
+            stored.push(self.partition(number, meta, partitions, wish, &seen)?);
+        }
+        Ok(Plan { partitions, exists, stored })
+    }
+
+    /// The meta rows of the store's partitions that are asked for.
+    fn metas(&self, wish: &Wish) -> Result<Vec<(u32, Meta)>, RebuildError> {
+        let mut metas = Vec::new();
+        for number in self.store.partitions() {
+            if !wish.only.is_empty() && !wish.only.contains(number) {
+                continue;
+            }
+            let mut found = None;
+            self.store.read_from(*number, RowKey::META, &mut |key, value| {
+                if key == RowKey::META {
+                    found = Some(Bytes::copy_from_slice(value));
+                }
+                ControlFlow::Break(())
+            })?;
+            // Nothing was ever committed in a partition without a meta row.
+            let Some(bytes) = found else { continue };
+            let unreadable = |error| StoreError::unreadable(*number, "the meta row", &error);
+            metas.push((*number, row::decode_meta(&bytes).map_err(unreadable)?));
+        }
+        metas.sort_by_key(|(number, _)| *number);
+        for number in &wish.only {
+            if !metas.iter().any(|(stored, _)| stored == number) {
+                let text =
+                    format!("the store ([store] directory) has no rows of partition {number}");
+                return Err(RebuildError::Refused(text));
+            }
+        }
+        if metas.is_empty() {
+            let text = "the store ([store] directory) has no rows: run this on a machine whose store has some";
+            return Err(RebuildError::Refused(text.to_owned()));
+        }
+        Ok(metas)
+    }
+
+    fn partition(
+        &self,
+        number: u32,
+        meta: Meta,
+        partitions: u32,
+        wish: &Wish,
+        seen: &Seen,
+    ) -> Result<PartitionPlan, RebuildError> {
+        let mut rows = 0;
+        self.store.read(number, &mut |key, _| rows += u64::from(is_row(key)))?;
+        let mut action = self.action(number, meta.owner.as_ref(), seen);
+        let behind = self.behind(number, &meta, partitions, seen)?;
+        let is_elsewhere = meta.owner.as_ref().and_then(|owner| owner.cluster.as_ref());
+        let is_elsewhere = is_elsewhere
+            .zip(seen.identity.cluster.as_ref())
+            .filter(|(theirs, ours)| theirs != ours);
+        if matches!(action, Action::Write { .. }) && !wish.older {
+            if let Some((theirs, ours)) = is_elsewhere {
+                action = Action::Refuse(format!(
+                    "it belongs to the Kafka cluster {theirs}, and [kafka] bootstrap_servers leads to the cluster {ours}: \
+                     correct bootstrap_servers or [store] directory. If this cluster has replaced the other one, add --older"
+                ));
+            } else if let Some(behind) = behind.first() {
+                action = Action::Refuse(refusal(behind));
+            }
+        }
+        Ok(PartitionPlan { number, rows, meta, action, behind })
+    }
+
+    /// What the changelog's own rows of the partition say.
+    fn action(&self, number: u32, stored: Option<&Owner>, seen: &Seen) -> Action {
+        let topic = &self.topics.changelog;
+        let newest = seen.changelog.iter().find(|it| u32::try_from(it.partition) == Ok(number));
+        let Some(bytes) = newest.and_then(|newest| newest.value.as_ref()) else {
+            return Action::Write { after: None };
+        };
+        let Ok(meta) = row::decode_meta(bytes) else {
+            return Action::Refuse(format!("topic {topic} has a meta row of a newer version"));
+        };
+        let owner = meta.owner.as_ref();
+        let former = stored.and_then(|owner| owner.changelog.as_ref());
+        let is_ours = owner.is_some_and(|owner| owner.replaces.as_ref() == former);
+        match owner.and_then(|owner| owner.rebuilt_up_to.clone()) {
+            Some(uuid) if is_ours => Action::Write { after: Some(uuid) },
+            Some(_) => Action::Refuse(format!(
+                "a rebuild of topic {topic} from another store was interrupted: run this command again with that store"
+            )),
+            None if is_ours && former.is_some() => Action::Done,
+            None => Action::Refuse(format!(
+                "topic {topic} has rows of this partition, and they are complete: nothing is written over them. \
+                 `ringback run` goes on with them"
+            )),
+        }
+    }
+
+    /// Where the group has read further than the store says.
+    fn behind(
+        &self,
+        number: u32,
+        meta: &Meta,
+        partitions: u32,
+        seen: &Seen,
+    ) -> Result<Vec<Behind>, RebuildError> {
+        let names = self.topics.identified().into_iter();
+        let names = names.filter(|name| *name != self.topics.changelog.as_str());
+        let alike = names.filter(|name| seen.counts.get(*name) == Some(&partitions));
+        let number = i32::try_from(number).unwrap_or(i32::MAX);
+        let places = alike.map(|name| Place { topic: name.into(), partition: number });
+        let places: Vec<Place> = places.collect();
+        let committed = match places.as_slice() {
+            [] => BTreeMap::new(),
+            places => self.standing.offsets(places)?,
+        };
+        let behind = |(place, committed): (Place, GroupOffset)| {
+            let mut stored = meta.offsets.iter();
+            let stored =
+                stored.find(|it| it.topic == place.topic && it.partition == place.partition);
+            is_behind(stored, &committed).then(|| Behind {
+                place,
+                stored: stored.map(|it| it.next_offset),
+                committed: committed.offset,
+            })
+        };
+        Ok(committed.into_iter().filter_map(behind).collect())
+    }
+}
+
+/// Whether the group has read on since the store was written.
+fn is_behind(stored: Option<&InputOffset>, committed: &GroupOffset) -> bool {
+    match stored {
+        Some(stored) => {
+            stored.next_offset < committed.offset
+                || TopicId::differ(stored.topic_id.as_ref(), committed.topic.as_ref())
+        }
+        None => committed.offset > 0,
+    }
+}
+
+fn refusal(behind: &Behind) -> String {
+    let Behind { place: Place { topic, partition }, stored, committed } = behind;
+    let stored = stored.unwrap_or(0);
+    format!(
+        "it is out of date: of {topic}, partition {partition}, the store has taken the records below offset {stored} into \
+         account, and the group those below {committed}. Another instance may have a newer store: run this command there \
+         first. If this is the newest, add --older: the records since then are read again from the inputs, and webhooks that \
+         were answered since then may be sent again with the same webhook-id"
+    )
+}
+
+/// Whether it is the key of a row that belongs into the changelog, beside the meta row.
+pub(super) fn is_row(key: &[u8]) -> bool {
+    matches!(RowKey::parse(key), Some(RowKey::State(_) | RowKey::Endpoint(_)))
+}
+
+/// How many partitions the rows are spread over.
+fn count(metas: &[(u32, Meta)], wish: &Wish, group: &str) -> Result<u32, RebuildError> {
+    let owners: Vec<&Owner> = metas.iter().filter_map(|(_, meta)| meta.owner.as_ref()).collect();
+    if let Some(other) = owners.iter().find(|owner| *owner.group != *group) {
+        return Err(RebuildError::Refused(format!(
+            "the store ([store] directory) belongs to the consumer group {}, and [kafka] group_id is {group}: correct one of \
+             them",
+            other.group
+        )));
+    }
+    let largest = metas.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
+    let Some(first) = owners.first() else {
+        return match wish.count {
+            Some(count) if count >= largest => Ok(count),
+            Some(count) => Err(RebuildError::Refused(format!(
+                "--partitions {count} is too few: the store has rows of partition {}",
+                largest.saturating_sub(1)
+            ))),
+            None => Err(RebuildError::Refused(format!(
+                "an earlier version wrote the store, and it does not say how many partitions the changelog had. Give the \
+                 number that the changelog had with --partitions, at least {largest}; the inbox has the same number"
+            ))),
+        };
+    };
+    if owners.iter().any(|owner| owner.partitions != first.partitions) {
+        let text = "the partitions of the store ([store] directory) belong to changelogs with different numbers of \
+                    partitions: choose those of one changelog with --partition";
+        return Err(RebuildError::Refused(text.to_owned()));
+    }
+    match wish.count.filter(|count| *count != first.partitions) {
+        Some(count) => Err(RebuildError::Refused(format!(
+            "the store's rows are spread over {} partitions, and --partitions is {count}: leave it out",
+            first.partitions
+        ))),
+        None => Ok(first.partitions),
+    }
+}

@@ -1,0 +1,257 @@
+//! Writing the rows, and reading them back.
+
+use super::plan::is_row;
+use super::{Action, PartitionPlan, Plan, Progress, REQUEST_TIMEOUT, Rebuild, RebuildError, Watch};
+use crate::codec::row::{self, Meta, Owner, TopicId};
+use crate::domain::PhononUuid;
+use crate::failpoint::{self, Failpoint};
+use crate::log::{self, LogError, Outgoing, ScanFrom, Scanned, Steward};
+use crate::store::RowKey;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use xxhash_rust::xxh3::Xxh3;
+
+const ROWS_MAX: usize = 1000;
+const BYTES_MAX: usize = 4 << 20;
+/// Each broker hears of a new topic in its own time.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
+const CREATION_PAUSE: Duration = Duration::from_millis(100);
+
+/// Rows of one transaction.
+#[derive(Default)]
+struct Part {
+    rows: Vec<(Vec<u8>, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Part {
+    fn is_full(&self) -> bool {
+        self.rows.len() >= ROWS_MAX || self.bytes >= BYTES_MAX
+    }
+}
+
+impl Rebuild {
+    /// Does what `plan` says, on the runtime of the caller's thread. Blocks.
+    ///
+    /// # Errors
+    /// When it could not be finished; the same call goes on.
+    pub fn run(
+        &self,
+        plan: &Plan,
+        runtime: &tokio::runtime::Handle,
+        watch: Watch<'_>,
+    ) -> Result<(), RebuildError> {
+        let is_work = |plan: &&PartitionPlan| matches!(plan.action, Action::Write { .. });
+        if !plan.stored.iter().any(|plan| is_work(&plan)) {
+            return Ok(());
+        }
+        // From here on an earlier rebuild that still runs fails.
+        let steward = Steward::open(&self.kafka)?;
+        self.check_alone()?;
+        let create = log::create_with_partitions(&self.kafka, &self.topics, plan.partitions);
+        for topic in runtime.block_on(create)? {
+            tracing::info!(topic, "created");
+        }
+        let ours = self.owner(plan.partitions)?;
+        for partition in plan.stored.iter().filter(is_work) {
+            let former = partition.meta.owner.as_ref().and_then(|owner| owner.changelog.clone());
+            let owner = Owner { replaces: former, ..ours.clone() };
+            let writer = Writer { rebuild: self, steward: &steward, plan: partition, owner };
+            writer.run(watch)?;
+        }
+        Ok(())
+    }
+
+    /// What the new rows belong to.
+    fn owner(&self, partitions: u32) -> Result<Owner, RebuildError> {
+        let topic = self.topics.changelog.as_str();
+        let began = Instant::now();
+        loop {
+            let identity = self.cluster.identity(&[topic], REQUEST_TIMEOUT)?;
+            let is_there = identity.topics.contains_key(topic)
+                && self.scanner.partitions(topic)? == Some(partitions);
+            if is_there {
+                return Ok(Owner {
+                    cluster: identity.cluster.clone(),
+                    group: self.kafka.group_id.as_str().into(),
+                    changelog: identity.topic(topic).cloned(),
+                    partitions,
+                    replaces: None,
+                    rebuilt_up_to: None,
+                });
+            }
+            if began.elapsed() > CREATION_TIMEOUT {
+                let what = format!("it does not come into being with {partitions} partitions");
+                return Err(LogError::Topic { topic: topic.to_owned(), what }.into());
+            }
+            std::thread::sleep(CREATION_PAUSE);
+        }
+    }
+}
+
+/// Writes one partition.
+struct Writer<'a> {
+    rebuild: &'a Rebuild,
+    steward: &'a Steward,
+    plan: &'a PartitionPlan,
+    owner: Owner,
+}
+
+impl Writer<'_> {
+    fn run(&self, watch: Watch<'_>) -> Result<(), RebuildError> {
+        let mut after = match &self.plan.action {
+            Action::Write { after } => after.as_deref().and_then(PhononUuid::new),
+            Action::Done | Action::Refuse(_) => return Ok(()),
+        };
+        let mut rows = 0;
+        loop {
+            let part = self.part(after.as_ref())?;
+            if part.rows.is_empty() {
+                break;
+            }
+            rows += u64::try_from(part.rows.len()).unwrap_or(0);
+            after = last_uuid(&part).or(after);
+            // Endpoint rows alone are no progress: they are written again.
+            let up_to = after.as_ref().map_or("", PhononUuid::as_str).into();
+            self.transact(&part, Some(up_to))?;
+            failpoint::pass(Failpoint::Rebuilt);
+            let progress = Progress { partition: self.plan.number, rows, all: self.plan.rows };
+            if watch(progress).is_break() {
+                return Err(RebuildError::Interrupted);
+            }
+            if after.is_none() {
+                // There are rows of endpoints alone, and a part holds them all.
+                break;
+            }
+        }
+        self.compare()?;
+        self.rebuild.check_alone()?;
+        self.transact(&Part::default(), None)?;
+        let topic = self.owner.changelog.as_ref().map(TopicId::as_str);
+        tracing::info!(partition = self.plan.number, rows, topic_id = topic, "partition rebuilt");
+        Ok(())
+    }
+
+    /// The next rows behind that of a uuid. Rows of endpoints stand before all others and are few.
+    fn part(&self, after: Option<&PhononUuid>) -> Result<Part, RebuildError> {
+        let from = after.map_or_else(Vec::new, |uuid| {
+            let mut key = Vec::new();
+            RowKey::write_state(uuid, &mut key);
+            // The first key that is greater.
+            key.push(0);
+            key
+        });
+        let mut part = Part::default();
+        self.rebuild.store.read_from(self.plan.number, &from, &mut |key, value| {
+            if is_row(key) {
+                part.bytes += key.len() + value.len();
+                part.rows.push((key.to_vec(), value.to_vec()));
+            }
+            let is_uuids = last_uuid(&part).is_some();
+            if part.is_full() && is_uuids {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        Ok(part)
+    }
+
+    /// Writes rows and the meta row that says how far this is; `None`: all is written.
+    fn transact(&self, part: &Part, up_to: Option<Arc<str>>) -> Result<(), RebuildError> {
+        let owner = Owner { rebuilt_up_to: up_to, ..self.owner.clone() };
+        let Meta { offsets, committed_at, .. } = self.plan.meta.clone();
+        let meta = Meta { offsets, committed_at, owner: Some(owner) };
+        let mut bytes = Vec::new();
+        row::encode_meta(&meta, &mut bytes);
+        self.steward.begin()?;
+        for (key, value) in &part.rows {
+            self.steward.send(&self.outgoing(key, value))?;
+        }
+        self.steward.send(&self.outgoing(RowKey::META, &bytes))?;
+        self.steward.commit(&BTreeMap::new())?;
+        Ok(())
+    }
+
+    fn outgoing<'a>(&'a self, key: &'a [u8], value: &'a [u8]) -> Outgoing<'a> {
+        Outgoing {
+            topic: &self.rebuild.topics.changelog,
+            partition: i32::try_from(self.plan.number).ok(),
+            changelog: true,
+            key: Some(key),
+            value: Some(value),
+            headers: &[],
+        }
+    }
+
+    /// Reads the partition back and compares it with the store.
+    fn compare(&self) -> Result<(), RebuildError> {
+        let Rebuild { scanner, topics, store, .. } = self.rebuild;
+        let topic = topics.changelog.as_str();
+        let mut stored = Content::default();
+        store.read(self.plan.number, &mut |key, value| stored.add(key, Some(value)))?;
+        let number = i32::try_from(self.plan.number).unwrap_or(i32::MAX);
+        let ranges = scanner.ranges(topic, &[(number, ScanFrom::Beginning)])?;
+        let mut written = Content::default();
+        let _whole = scanner.read(topic, &ranges, &mut |scanned| {
+            if let Scanned::Record(record) = scanned
+                && let Some(key) = record.key()
+            {
+                written.add(key, record.value());
+            }
+            ControlFlow::Continue(())
+        })?;
+        if stored.sum() == written.sum() {
+            return Ok(());
+        }
+        Err(RebuildError::Refused(format!(
+            "partition {}: topic {topic} does not hold what the store holds ({} rows, and {} in the store). Somebody else has \
+             written to it, or an earlier rebuild was made from another copy of the store. Delete topic {topic} and run this \
+             command again",
+            self.plan.number, written.count, stored.count
+        )))
+    }
+}
+
+fn last_uuid(part: &Part) -> Option<PhononUuid> {
+    let (key, _) = part.rows.last()?;
+    match RowKey::parse(key)? {
+        RowKey::State(uuid) => Some(uuid),
+        RowKey::Meta | RowKey::Endpoint(_) => None,
+    }
+}
+
+/// What rows hold. A rebuild writes each uuid's row once and in the order of the keys, so that memory does not grow with
+/// them; rows of endpoints may be written twice, and the last one counts.
+#[derive(Default)]
+struct Content {
+    rows: Xxh3,
+    count: u64,
+    endpoints: BTreeMap<Vec<u8>, u64>,
+}
+
+impl Content {
+    fn add(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let value = value.unwrap_or_default();
+        match RowKey::parse(key) {
+            Some(RowKey::State(_)) => {
+                self.count += 1;
+                for part in [key, value] {
+                    self.rows.update(&(part.len() as u64).to_le_bytes());
+                    self.rows.update(part);
+                }
+            }
+            Some(RowKey::Endpoint(_)) => {
+                let hash = xxhash_rust::xxh3::xxh3_64(value);
+                self.endpoints.insert(key.to_vec(), hash);
+            }
+            Some(RowKey::Meta) | None => {}
+        }
+    }
+
+    fn sum(&self) -> (u64, u128, &BTreeMap<Vec<u8>, u64>) {
+        (self.count, self.rows.digest128(), &self.endpoints)
+    }
+}
