@@ -2,7 +2,7 @@
 
 mod ownership;
 
-pub use ownership::{StartOptions, inspect};
+pub use ownership::{StartOptions, inspect, stored_partitions};
 
 use crate::admin::{self, Admin};
 use crate::codec::body;

@@ -6,7 +6,8 @@ use crate::codec::row::{self, Meta, Owner, TopicId};
 use crate::config::Settings;
 use crate::engine::{Holder, Mismatch, Permissions};
 use crate::log::{Begin, Cluster, Identity, LogError, Newest, Scanner};
-use crate::store::{RowKey, Store, StoreError};
+use crate::store::{Checkpoint, RowKey, Store, StoreError, StoreKey, StoreView};
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,39 @@ pub async fn inspect(
 ) -> Result<Vec<Mismatch>, LogError> {
     let seen = look(settings).await?;
     Ok(mismatches(settings, &seen, &stored, &Permissions::default()))
+}
+
+/// What the store of these settings holds, as it stands on the disk; a daemon may run on it.
+///
+/// # Errors
+/// When it can't be read.
+pub fn stored_partitions(settings: &Settings) -> Result<Vec<StoredPartition>, StoreError> {
+    let Some(view) = StoreView::open(&settings.store.directory)? else { return Ok(Vec::new()) };
+    let mut all = Vec::new();
+    for number in view.partitions().iter().copied() {
+        let mut found = StoredPartition { number, checkpoint: 0, meta: None };
+        let mut unreadable = None;
+        view.read(number, &mut |key, value| match StoreKey::parse(key) {
+            Some(StoreKey::Checkpoint) => {
+                let checkpoint = Checkpoint::from_bytes(value);
+                found.checkpoint = checkpoint.map_or(0, |checkpoint| checkpoint.next_offset);
+            }
+            Some(StoreKey::Row(RowKey::Meta)) => {
+                match row::decode_meta(&Bytes::copy_from_slice(value)) {
+                    Ok(meta) => found.meta = Some(meta),
+                    Err(error) => unreadable = Some(error),
+                }
+            }
+            Some(StoreKey::Row(RowKey::State(_) | RowKey::Endpoint(_)))
+            | Some(StoreKey::Timer(_) | StoreKey::Due(..))
+            | None => {}
+        })?;
+        if let Some(error) = unreadable {
+            return Err(StoreError::unreadable(number, "the meta row", &error));
+        }
+        all.push(found);
+    }
+    Ok(all)
 }
 
 /// What this start may do with the rows that are there; moves the store aside where that is asked for.

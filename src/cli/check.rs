@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback check --config /etc/ringback/ringback.toml --online")]
 pub(super) struct Arguments {
-    /// Also asks Kafka, its topics' settings and the schema registry
+    /// Also asks Kafka, its topics' settings, whose rows changelog and store hold, and the schema registry
     #[arg(long)]
     online: bool,
 }
@@ -62,6 +62,26 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     if arguments.online { online(&settings, &trust).await } else { ExitCode::SUCCESS }
 }
 
+/// Whose rows changelog and store hold.
+async fn owners(settings: &Settings) -> Result<(), ExitCode> {
+    let stored = app::stored_partitions(settings).map_err(|error| {
+        eprintln!("{}", chain(&error));
+        ExitCode::from(CONFIGURATION)
+    })?;
+    let found = app::inspect(settings, stored).await.map_err(|error| {
+        eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
+        ExitCode::from(UNAVAILABLE)
+    })?;
+    for mismatch in &found {
+        eprintln!("{mismatch}");
+    }
+    if !found.is_empty() {
+        return Err(ExitCode::from(CONFIGURATION));
+    }
+    println!("changelog and store: they belong to this configuration");
+    Ok(())
+}
+
 async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     match log::survey(&settings.kafka, &settings.topics).await {
@@ -83,6 +103,12 @@ async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
             eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
             code = ExitCode::from(UNAVAILABLE);
         }
+    }
+    // Without Kafka there is nothing to compare with.
+    if code != ExitCode::from(UNAVAILABLE)
+        && let Err(refused) = owners(settings).await
+    {
+        code = refused;
     }
     if let Some(registry) = &settings.schema_registry {
         let client = app::registry_client(trust);

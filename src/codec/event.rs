@@ -47,7 +47,7 @@ pub use input::{InputChange, InputEvent, write_input_event};
 
 pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
 pub use read::{End, read_end};
-pub use told::{About, Fact, Spot, Told, read_told};
+pub use told::{About, Fact, InputTold, Spot, Told, ToldChange, read_told};
 
 pub use super::time::{parse_rfc3339, rfc3339, write_rfc3339};
 

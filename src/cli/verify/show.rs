@@ -16,6 +16,7 @@ pub(super) fn lines(report: &Report) -> Vec<String> {
         1 => "1 violation".to_owned(),
         more => format!("{more} violations"),
     });
+    lines.extend(report.notes.iter().map(|note| format!("note: {}", one_line(note))));
     lines.extend(summary(&report.counts));
     lines
 }
@@ -70,12 +71,6 @@ fn summary(counts: &Counts) -> Vec<String> {
             counts.store_partitions, counts.store_rows
         ),
     ];
-    if counts.scattered > 0 {
-        lines.push(format!(
-            "not judged: {} uuids whose events stand in several partitions",
-            counts.scattered
-        ));
-    }
     if counts.requests > 0 {
         lines.push(format!(
             "receiver: {} requests, {} of them repeated",
@@ -106,6 +101,7 @@ pub(super) fn json(report: &Report) -> String {
     json!({
         "violations": violations,
         "more": report.more,
+        "notes": report.notes,
         "counts": {
             "records": counts.records,
             "unread": counts.unread,

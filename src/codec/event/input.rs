@@ -23,7 +23,7 @@ impl InputEvent {
     pub fn next_offset(&self) -> i64 {
         match &self.change {
             InputChange::Recreated { offset, .. } => *offset,
-            InputChange::Missed { to, .. } => *to,
+            InputChange::Missed { to, .. } | InputChange::Moved { to, .. } => *to,
         }
     }
 }
@@ -48,6 +48,15 @@ pub enum InputChange {
         from: i64,
         /// The first offset that there is.
         to: i64,
+    },
+    /// Somebody moved the offset from which the partition is read.
+    Moved {
+        /// How far it was read.
+        from: i64,
+        /// Where it is read from.
+        to: i64,
+        /// Who did it.
+        by: &'static str,
     },
 }
 
@@ -75,6 +84,13 @@ pub fn write_input_event(out: &mut Vec<u8>, at: Timestamp, event: &InputEvent) {
             object.integer("from_offset", *from);
             object.integer("to_offset", *to);
             object.integer("records", (to - from).max(0));
+            object.close();
+        }
+        InputChange::Moved { from, to, by } => {
+            let mut object = begin(out, "offsets_moved");
+            object.integer("from_offset", *from);
+            object.integer("to_offset", *to);
+            object.text("by", by);
             object.close();
         }
     }

@@ -5,6 +5,9 @@ use crate::codec::row::{InputOffset, TopicId};
 use crate::engine::ports::Offsets;
 use crate::log::{Begin, From, GroupOffset, LogError, Place};
 
+/// Who moves the group's offsets without us: Kafka's own tools, or another program.
+const BY_GROUP: &str = "group";
+
 /// What is known of an input partition.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
@@ -57,6 +60,10 @@ pub(super) fn resume(
     if next < first {
         let event = report(InputChange::Missed { from: next, to: first });
         return Ok(Resumption { from: From::Offset(first), position: Some(first), event });
+    }
+    if let Some(read) = position.filter(|read| next < *read) {
+        let event = report(InputChange::Moved { from: read, to: next, by: BY_GROUP });
+        return Ok(Resumption { from, position: Some(next), event });
     }
     Ok(Resumption { from, position, event: None })
 }
@@ -190,6 +197,26 @@ mod tests {
             let Resumption { from, event, .. } = resumed(2, known);
             assert_eq!((from, event), (From::Here, None));
         }
+    }
+
+    #[test]
+    fn a_group_whose_offset_was_moved_back_reads_again_and_reports_it() {
+        let position = position(30, Some("t"));
+        let moved = |offset| {
+            let committed = GroupOffset { offset, ..GroupOffset::default() };
+            let known = Known {
+                committed: Some(&committed),
+                position: Some(&position),
+                topic: None,
+                is_held: false,
+            };
+            let Resumption { position, event, .. } = resumed(0, known);
+            (position, event.map(|event| event.change))
+        };
+        let change = InputChange::Moved { from: 30, to: 10, by: BY_GROUP };
+        assert_eq!(moved(10), (Some(10), Some(change)));
+        assert_eq!(moved(30), (Some(30), None));
+        assert_eq!(moved(40), (Some(30), None));
     }
 
     #[test]

@@ -147,6 +147,8 @@ fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
         topic: topic.as_str().into(),
         compacted: false,
         partitions: world.setting.input_partitions,
+        kind: None,
+        firsts: Vec::new(),
     };
     let mut evidence = Evidence::new(Layout {
         inputs: names.sources().map(|(name, _)| input(name)).collect(),
@@ -159,6 +161,8 @@ fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
             moving_from: Vec::new(),
             ends: Vec::new(),
         },
+        ids: BTreeMap::new(),
+        owner: None,
         // Where clocks jump, nobody knows how long a window was.
         dedup_window_ms: (!world.struck.borrow().contains_key("jump"))
             .then_some(world.setting.rules.correlation.dedup_window_ms),
