@@ -350,6 +350,13 @@ impl World {
         append(log, txn, at, Some(key.to_vec()), Some(value), headers);
     }
 
+    /// An event about an input, which belongs to no uuid.
+    pub(super) fn publish_input(&mut self, topic: &str, event: Vec<u8>) {
+        let (txn, at, key) = (self.txn, self.now, topic.as_bytes());
+        let log = &mut self.events[owner(key, EVENTS) as usize];
+        append(log, txn, at, Some(key.to_vec()), Some(event), Vec::new());
+    }
+
     /// The end of a transaction: what was read, and the rows that changed.
     fn commit(&mut self, read: &[Source], changed: &[(PhononUuid, State)]) {
         let (txn, at) = (self.txn, self.now);
