@@ -11,9 +11,13 @@ use crate::delivery::{Endpoint, EndpointError, TlsError, Trust};
 use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
 };
-use crate::log::{self, Cluster, LogError, Registry, RegistrySettings, Role, TopicFault, Topics};
+use crate::log::{
+    self, Cluster, LogError, Missing, NeededBy, Operation, Registry, RegistrySettings, Right, Role,
+    TopicFault, Topics,
+};
 use crate::shutdown::{Asked, Signals};
 use crate::store::{Store, StoreError};
+use crate::system::{FileNeeds, FilePlan, OpenFiles, TooFewFiles};
 use crate::telemetry::{Health, Metrics, STALL_DEADLINE, Waiting};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -64,6 +68,9 @@ pub enum AppError {
     /// A webhook can't be called.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// The process may not open enough files.
+    #[error(transparent)]
+    Files(#[from] TooFewFiles),
     /// The system refuses something.
     #[error("the system refuses")]
     System(#[from] std::io::Error),
@@ -80,6 +87,7 @@ pub struct App {
     settings: Settings,
     config: Arc<EngineConfig>,
     trust: Trust,
+    files: FilePlan,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     /// An embedded broker knows nothing of topics' settings.
@@ -91,17 +99,21 @@ impl App {
     /// Builds what needs no server.
     ///
     /// # Errors
-    /// When a webhook's certificates or credentials can't be used.
+    /// When a webhook's certificates or credentials can't be used, or the process may not open enough files.
     pub fn new(settings: Settings, accounts: &Accounts) -> Result<Self, AppError> {
+        let files = file_plan(&settings, accounts)?;
+        if let Some(shortcoming) = files.shortcoming() {
+            tracing::warn!("{shortcoming}");
+        }
         let trust = Trust::new()?;
-        let config = Arc::new(engine_config(&settings, accounts, &trust)?);
+        let config = Arc::new(engine_config(&settings, accounts, &trust, &files)?);
         let topics = &settings.topics;
         let inputs = topics.sources().map(|(name, _)| name).chain([&topics.inbox]);
         let inputs: Vec<_> = inputs.cloned().collect();
         let metrics = Metrics::with_endpoints(&inputs, settings.http.endpoint_labels_max);
         let health = Health::new(STALL_DEADLINE);
         let start = StartOptions::default();
-        Ok(Self { settings, config, trust, metrics, health, check_topics: true, start })
+        Ok(Self { settings, config, trust, files, metrics, health, check_topics: true, start })
     }
 
     /// What an operator allows at this start.
@@ -219,6 +231,7 @@ impl App {
         store: Store,
     ) -> Result<(Topics, Store, Permissions), AppError> {
         let mut store = Some(store);
+        let mut told = Vec::new();
         loop {
             match self.survey(&mut store).await {
                 Ok(Ok((topics, permissions))) => {
@@ -236,6 +249,17 @@ impl App {
                 Err(AppError::Kafka(error @ LogError::Client(_))) => {
                     return Err(AppError::Kafka(error));
                 }
+                Err(AppError::Kafka(LogError::Denied(rights))) => {
+                    self.health.wait_only(rights.iter().map(waiting_for_right));
+                    if told != rights {
+                        let missing = Missing(&rights, &self.settings.kafka).to_string();
+                        tracing::warn!(
+                            "waiting for rights in Kafka: {}",
+                            missing.replace('\n', "; ")
+                        );
+                        told = rights;
+                    }
+                }
                 Err(AppError::Kafka(error)) => {
                     self.health.wait_only([self.waiting_for_kafka()]);
                     tracing::warn!(error = &error as &dyn std::error::Error, "waiting for Kafka");
@@ -252,6 +276,9 @@ impl App {
         store: &mut Option<Store>,
     ) -> Result<Result<(Topics, Permissions), Vec<String>>, AppError> {
         let (kafka, names) = (&self.settings.kafka, &self.settings.topics);
+        if self.check_topics {
+            insist_on_rights(&self.settings).await?;
+        }
         let counts = counts(&self.settings).await?;
         let inputs = || names.sources().map(|(name, _)| name);
         let missing: Vec<String> =
@@ -309,8 +336,7 @@ impl App {
             is_identified: self.check_topics,
             permissions,
             unlike: topics.unlike.clone(),
-            in_flight_max: usize::try_from(self.settings.delivery.in_flight_max)
-                .unwrap_or(usize::MAX),
+            in_flight_max: self.files.in_flight_max,
             uncommitted_max: usize::try_from(self.settings.delivery.uncommitted_max)
                 .unwrap_or(usize::MAX),
             rate_per_second: self.settings.delivery.rate_per_second,
@@ -369,7 +395,8 @@ impl App {
     /// Wholly or not at all.
     fn reload(&self, handle: &EngineHandle) {
         let loaded = Accounts::load(&self.settings).map_err(AppError::Configuration);
-        match loaded.and_then(|accounts| engine_config(&self.settings, &accounts, &self.trust)) {
+        let config = |accounts| engine_config(&self.settings, &accounts, &self.trust, &self.files);
+        match loaded.and_then(config) {
             Ok(config) => {
                 handle.reload(Arc::new(config));
                 tracing::info!("the accounts file is applied to what is scheduled from now on");
@@ -417,14 +444,40 @@ pub fn registry_client(trust: &Trust) -> reqwest::Client {
     }
 }
 
+/// Raises the limit of open files as far as it goes, and divides them among those that need some.
+///
+/// # Errors
+/// When they don't suffice.
+pub fn file_plan(settings: &Settings, accounts: &Accounts) -> Result<FilePlan, TooFewFiles> {
+    let limits = OpenFiles::raise().unwrap_or_else(|error| {
+        let limits = OpenFiles::now();
+        tracing::warn!(
+            %error,
+            soft = limits.soft,
+            hard = limits.hard,
+            "the soft limit of open files (RLIMIT_NOFILE) can't be raised to the hard one, and counts as it is"
+        );
+        limits
+    });
+    let needs = FileNeeds {
+        in_flight_max: usize::try_from(settings.delivery.in_flight_max).unwrap_or(usize::MAX),
+        webhooks: accounts.webhooks.len(),
+        brokers: settings.kafka.bootstrap_servers.split(',').count(),
+    };
+    FilePlan::new(limits.soft, needs)
+}
+
 fn engine_config(
     settings: &Settings,
     accounts: &Accounts,
     trust: &Trust,
+    files: &FilePlan,
 ) -> Result<EngineConfig, AppError> {
+    let kept = files.kept_per_webhook(accounts.webhooks.len());
     let rules = config::rules(settings, accounts, body::render_phase2, body::render_unknown);
     let endpoints = accounts.webhooks.values().map(|(webhook, _)| {
-        let endpoint = Endpoint::new(webhook.clone(), trust, &settings.delivery.addresses)?;
+        let addresses = &settings.delivery.addresses;
+        let endpoint = Endpoint::keeping(webhook.clone(), trust, addresses, kept)?;
         if let Some(error) = endpoint.blocked() {
             tracing::warn!(webhook = %webhook.name, %error, "all deliveries to it will be given up");
         }
@@ -438,10 +491,31 @@ fn engine_config(
 }
 
 async fn counts(settings: &Settings) -> Result<BTreeMap<String, u32>, AppError> {
-    let kafka = settings.kafka.clone();
-    let look = move || Cluster::new(&kafka)?.partition_counts(KAFKA_TIMEOUT);
-    let looked = tokio::task::spawn_blocking(look).await;
-    looked.map_err(|error| AppError::System(std::io::Error::other(error)))?.map_err(AppError::Kafka)
+    let (kafka, names) = (settings.kafka.clone(), settings.topics.clone());
+    ask(move || {
+        let cluster = Cluster::new(&kafka)?;
+        cluster.partition_counts(names.all(), Operation::Describe, KAFKA_TIMEOUT)
+    })
+    .await
+}
+
+/// Kafka lets a client begin that may not write its results; so all rights are asked for first.
+async fn insist_on_rights(settings: &Settings) -> Result<(), AppError> {
+    let (kafka, names) = (settings.kafka.clone(), settings.topics.clone());
+    let missing = ask(move || log::missing(&kafka, &NeededBy::Run.rights(&kafka, &names))).await?;
+    if missing.is_empty() { Ok(()) } else { Err(AppError::Kafka(LogError::Denied(missing))) }
+}
+
+/// What blocks is asked elsewhere.
+async fn ask<T: Send + 'static>(
+    question: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, AppError> {
+    let answer = tokio::task::spawn_blocking(question).await;
+    answer.map_err(|error| AppError::System(std::io::Error::other(error)))?.map_err(AppError::Kafka)
+}
+
+fn waiting_for_right(right: &Right) -> Waiting {
+    Waiting::Other(format!("waiting for the right {right}"))
 }
 
 /// The partitions of a topic that exists, or is just coming to be known.

@@ -15,7 +15,8 @@ mod webhook;
 pub use trace::{Fact, Found, Origin};
 
 use crate::config::{self, Accounts, Faults, Settings};
-use crate::telemetry::{LogFormat, logging};
+use crate::log::{self, LogError, Missing, NeededBy, Right};
+use crate::telemetry::{LogFormat, err_line, logging, output};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -76,13 +77,13 @@ pub fn main() -> ExitCode {
     let quiet = matches!(cli.command, Command::Demo(_));
     let level = if quiet { LevelFilter::WARN } else { LevelFilter::INFO };
     if let Err(error) = logging::init(cli.log_format, level) {
-        eprintln!("ringback: {error}");
+        err_line!("ringback: {error}");
         return ExitCode::from(FAILED);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("ringback: the system refuses threads: {error}");
+            err_line!("ringback: the system refuses threads: {error}");
             return ExitCode::from(FAILED);
         }
     };
@@ -100,7 +101,13 @@ pub fn main() -> ExitCode {
     };
     // Attempts that hang must not keep the process: they will be made again.
     runtime.shutdown_background();
-    code
+    match output::out_failure() {
+        None => code,
+        Some(error) => {
+            err_line!("ringback: stdout can't be written, and so what it has is not all: {error}");
+            if code == ExitCode::SUCCESS { ExitCode::from(FAILED) } else { code }
+        }
+    }
 }
 
 /// The configuration and the accounts, or every fault on stderr.
@@ -109,7 +116,37 @@ fn load(file: &Path) -> Result<(Settings, Accounts), ExitCode> {
 }
 
 fn refuse(faults: &Faults) -> ExitCode {
-    eprintln!("{faults}");
+    err_line!("{faults}");
+    ExitCode::from(CONFIGURATION)
+}
+
+/// Says on stderr why Kafka did not do it, and which rights `command` lacks, if it is that; 78 for these and for properties
+/// that no client takes, else `otherwise`.
+fn kafka_failed(
+    settings: &Settings,
+    command: NeededBy,
+    (error, log): (&dyn std::error::Error, Option<&LogError>),
+    otherwise: u8,
+) -> ExitCode {
+    let kafka = &settings.kafka;
+    let mut rights = match log {
+        Some(log) if log.is_away() => Vec::new(),
+        Some(_) | None => {
+            let wanted = command.rights(kafka, &settings.topics);
+            tokio::task::block_in_place(|| log::missing(kafka, &wanted)).unwrap_or_default()
+        }
+    };
+    if let Some(LogError::Denied(denied)) = log {
+        let is_new = |right: &&Right| !rights.iter().any(|known| known.resource == right.resource);
+        let more: Vec<Right> = denied.iter().filter(is_new).cloned().collect();
+        rights.extend(more);
+    }
+    if rights.is_empty() {
+        eprintln!("Kafka at {}: {}", kafka.bootstrap_servers, chain(error));
+        let is_wrong = matches!(log, Some(LogError::Client(_)));
+        return ExitCode::from(if is_wrong { CONFIGURATION } else { otherwise });
+    }
+    eprintln!("Kafka at {}: {}", kafka.bootstrap_servers, Missing(&rights, kafka));
     ExitCode::from(CONFIGURATION)
 }
 

@@ -18,6 +18,7 @@ use crate::app::{App, AppError};
 use crate::config::{self, Faults, Variables};
 use crate::log::{KafkaSettings, TopicNames};
 use crate::replay::{Filter, Letters, ReplayError};
+use crate::telemetry::err_line;
 use broker::{Broker, BrokerError};
 use checklist::{Checklist, Sight};
 use files::{BAD_ACCOUNT, Folder};
@@ -61,14 +62,14 @@ pub async fn run(once: bool) -> ExitCode {
         Ok(left) if left.is_empty() || !once => ExitCode::SUCCESS,
         Ok(left) => {
             for sight in left {
-                eprintln!("ringback: not seen: {sight}");
+                err_line!("ringback: not seen: {sight}");
             }
             ExitCode::FAILURE
         }
         Err(error) => {
             let mut cause: Option<&dyn std::error::Error> = Some(&error);
             while let Some(told) = cause {
-                eprintln!("ringback: {told}");
+                err_line!("ringback: {told}");
                 cause = told.source();
             }
             ExitCode::FAILURE

@@ -52,4 +52,6 @@ pub use status::{StatusClass, StatusTable};
 pub use time::Timestamp;
 
 #[cfg(test)]
+pub(crate) mod fates;
+#[cfg(test)]
 mod tests;

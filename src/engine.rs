@@ -20,7 +20,9 @@ mod ports;
 mod rebalance;
 mod report;
 mod restore;
+mod shortage;
 mod task;
+mod trouble;
 mod wires;
 mod work;
 
@@ -45,6 +47,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use task::Task;
+use trouble::Trouble;
 use wires::Wires;
 use work::{View, Work};
 
@@ -172,6 +175,8 @@ struct Shell<L: Log> {
     warned: BTreeSet<Arc<str>>,
     /// The group waits for an answer.
     last_try: bool,
+    /// Transactions that fail.
+    trouble: Trouble,
     /// The reader was told to leave.
     closing: bool,
     /// The last batch's buffer.
@@ -237,6 +242,7 @@ impl<L: Log> Shell<L> {
             gaps: BTreeMap::new(),
             warned: BTreeSet::new(),
             last_try: false,
+            trouble: Trouble::default(),
             closing: false,
             buffer: Vec::new(),
             busy: false,

@@ -12,6 +12,7 @@
 //! | 1 | [`telemetry`] | every metric's name and labels, health, logs, what is masked in them |
 //! | 1 | [`clock`] | what time it is, and waiting |
 //! | 1 | [`failpoint`] | moments at which a test has the process die |
+//! | 1 | [`system`] | how many files the process may have open, and who may use how many |
 //! | 2 | [`store`] | RocksDB: one column family per partition; rows, due index and checkpoint together |
 //! | 2 | [`log`] | Kafka: the poll thread, the transaction, the restore, the topics |
 //! | 2 | [`delivery`] | HTTP: one lane per endpoint, the client, the address policy, the signature |
@@ -69,6 +70,14 @@
 //! - No state that only one disk has: `tests/ringback/stores.rs::a_deleted_store_is_restored_from_the_changelog`.
 //! - No disk that fails unseen: `tests/ringback/disks.rs::a_full_disk_ends_the_daemon_and_with_room_it_goes_on`,
 //!   `tests/ringback/disks.rs::a_disk_that_refuses_to_write_ends_the_daemon_and_afterwards_it_goes_on`.
+//! - No log that ends the daemon because its disk is full or nobody reads it:
+//!   `tests/ringback/logs.rs::a_full_disk_costs_lines_only_and_with_room_the_log_goes_on`,
+//!   `tests/ringback/logs.rs::a_pipe_that_nobody_reads_is_no_reason_to_end`; no module that panics for its output:
+//!   `tests/tidy/words.rs::nothing_panics_for_its_output`.
+//! - No delivery that is late, or given up early, because the system's clock was set:
+//!   `tests/ringback/clock.rs::retries_go_on_when_the_clock_is_set_back_by_two_hours`,
+//!   `tests/ringback/clock.rs::nothing_gets_old_when_the_clock_is_set_forward_by_two_days`,
+//!   `src/engine/tests.rs::nothing_comes_early_or_late_because_clocks_jump`.
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:
 //!   `tests/ringback/retries.rs::an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing`.
@@ -77,6 +86,12 @@
 //!   `tests/ringback/lanes.rs::an_endpoint_that_is_gone_is_disabled_in_every_partition_until_it_is_enabled`.
 //! - No attempt counted of what a breaker held back:
 //!   `tests/ringback/lanes.rs::the_breaker_opens_probes_singly_closes_and_counts_no_attempt_of_what_it_held_back`.
+//! - No attempt, open breaker or dead letter for what the daemon itself lacks:
+//!   `tests/ringback/shortages.rs::too_few_files_cost_no_endpoint_an_attempt_and_health_is_answered`,
+//!   `tests/ringback/shortages.rs::what_does_not_fit_into_the_limit_is_cut_and_all_is_delivered`,
+//!   `src/delivery/tests/shortages.rs::every_way_to_an_endpoint_reports_that_files_are_lacking`; and no failure of an endpoint
+//!   that counts as one: `src/delivery/shortage.rs::what_an_endpoint_or_the_way_to_it_can_bring_about_is_none`,
+//!   `src/delivery/tests/shortages.rs::ports_that_are_used_up_are_told_from_addresses_without_a_route`.
 //! - No fresh delivery behind a storm of retries:
 //!   `tests/ringback/lanes.rs::a_storm_of_retries_leaves_fresh_deliveries_their_slots`.
 //! - No row that waits for a webhook that is configured no more, for ever:
@@ -107,6 +122,14 @@
 //! - No record that is read twice because librdkafka hands it out twice, and none that is not read because its offset was
 //!   another record's before: `src/log/reader/position.rs::what_was_read_is_passed_over_until_something_new_comes`,
 //!   `src/log/reader/position.rs::another_record_at_an_offset_was_never_read`.
+//! - No property of librdkafka that nobody has looked at, and none that breaks a guarantee:
+//!   `src/config/settings/build/client/properties.rs::every_property_of_librdkafka_has_a_rule`,
+//!   `src/config/tests/client.rs::what_the_guarantees_rest_on_is_the_daemons_own`.
+//! - No right in Kafka that is needed and not in the guide, or in the guide and not needed:
+//!   `tests/ringback/rights.rs::commands_need_exactly_the_rights_of_the_guide`; none that is missing and not named:
+//!   `tests/ringback/rights.rs::the_daemon_waits_for_each_right_and_names_it`.
+//! - No client that can't log in with tokens, or does not renew them:
+//!   `tests/ringback/logins.rs::every_client_logs_in_with_tokens_and_renews_them`.
 //! - No offset of an input that is configured no more:
 //!   `tests/ringback/routing.rs::an_input_that_is_configured_no_more_leaves_no_offset_behind`.
 //! - No phase 2 before the end of phase 1, where the order is strict:
@@ -140,7 +163,7 @@
 //! - No index row that outlives its row, nor one lane's rows in another's:
 //!   `src/store/partition/tests.rs::indexes_follow_the_rows_and_lanes_do_not_mix`.
 //! - No unsafe code but where librdkafka is asked for what rust-rdkafka does not offer (`log/describe.rs`, `log/group.rs` and its one
-//!   caller), and the fuzzer's counters:
+//!   caller, the question which operations Kafka allows), and the fuzzer's counters:
 //!   `tests/tidy/words.rs::unsafe_code_stands_where_it_is_audited`.
 //! - No lint allowed, nothing left to do: `tests/tidy/words.rs::nothing_is_allowed_left_open_or_left_over`.
 //! - No file of more than 500 lines: `tests/tidy/words.rs::files_are_short`; none that does not say what it is for:
@@ -162,6 +185,7 @@ pub mod log;
 pub mod replay;
 pub mod shutdown;
 pub mod store;
+pub mod system;
 pub mod telemetry;
 pub mod verify;
 

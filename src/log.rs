@@ -12,18 +12,21 @@ mod newest;
 mod position;
 mod reader;
 mod record;
+mod refusal;
 mod registry;
 mod replayer;
 mod report;
 mod restore;
+mod rights;
 mod scan;
 mod settings;
 mod standing;
 mod topics;
 mod transaction;
+mod trial;
 
 pub use broadcast::{BroadcastError, broadcast};
-pub use client::{Cluster, LogError};
+pub use client::{CLIENT_DEFAULTS, Cluster, LogError, MESSAGE_BYTES_MAX};
 pub use describe::Identity;
 pub use newest::Newest;
 pub use position::{Begin, GroupOffset};
@@ -40,8 +43,17 @@ pub use replayer::{Mark, Marks, Replayer};
 pub use restore::{
     Changelog, KafkaChangelog, Polled, Restoration, RestoreError, Restored, Step, Want,
 };
+#[cfg(test)]
+pub(crate) use rights::known_properties;
+pub use rights::{
+    Missing, Need, NeededBy, Operation, Resource, Right, check_transactional, insist_on_groups,
+    missing, needs, replay_groups,
+};
 pub use scan::{ScanFrom, ScanRange, ScanRecord, Scanned, Scanner};
 pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
 pub use standing::Standing;
-pub use topics::{TopicFault, TopicState, compacted, create_missing, mend, survey};
+pub use topics::{
+    TopicFault, TopicState, compacted, could_create_missing, create_missing, mend, survey,
+};
 pub use transaction::{Committed, Outgoing, TransactionError, TransactionFault, Transactions};
+pub use trial::{ClientRefusal, try_clients};

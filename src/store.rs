@@ -27,11 +27,13 @@ pub use write_back::WriteBack;
 pub(crate) use family::memory;
 
 use crate::codec::row::RowError;
+use crate::system::{self, OpenFiles};
 use family::{Family, Rocks};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options,
     WriteBufferManager, WriteOptions,
 };
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,13 +43,12 @@ type Db = DBWithThreadMode<MultiThreaded>;
 const CACHE_BYTES: usize = WRITE_BUFFERS_BYTES + (12 << 20);
 const WRITE_BUFFERS_BYTES: usize = 16 << 20;
 const WRITE_BUFFER_BYTES: usize = 4 << 20;
-const OPEN_FILES_MAX: i32 = 512;
 
 /// The store can't go on: the process stops, since state on a broken disk is worth nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The directory can't be opened.
-    #[error("the store in {} ([store] directory) can't be opened; {}", directory.display(), advice(source))]
+    #[error("the store in {} ([store] directory) can't be opened; {}", directory.display(), advice(source.as_ref()))]
     Open {
         /// `[store] directory`
         directory: PathBuf,
@@ -71,7 +72,7 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// Reading or writing failed.
-    #[error("the store in {} ([store] directory) has failed; {}", directory.display(), advice(source))]
+    #[error("the store in {} ([store] directory) has failed; {}", directory.display(), advice(source.as_ref()))]
     Io {
         /// `[store] directory`
         directory: PathBuf,
@@ -100,15 +101,28 @@ pub enum StoreError {
 }
 
 /// What an operator can do about it. RocksDB tells causes apart in words only; the file's name stands among them.
-fn advice(error: &rocksdb::Error) -> &'static str {
-    const CAUSES: [(&str, &str); 8] = [
+fn advice(text: &str) -> Cow<'static, str> {
+    const CAUSES: [(&str, &str); 11] = [
         ("No space left", "its disk is full: make room there and start again"),
         ("Disk quota exceeded", "its disk quota is used up: raise it and start again"),
         (
             "File too large",
             "the process may not write files that large (RLIMIT_FSIZE): raise the limit and start again",
         ),
+        (
+            "Too many open files in system",
+            "the host has too many files open: raise the sysctl fs.file-max, or end what has them open, and start again",
+        ),
+        (
+            "Cannot allocate memory",
+            "the host has no memory left for it: raise MemoryMax= of the systemd unit or the container's limit, or give the host \
+             more, and start again",
+        ),
         ("While lock file", "is another instance running there? each has a directory of its own"),
+        (
+            "Resource temporarily unavailable",
+            "the system refuses the process a thread: raise TasksMax= of the systemd unit or `ulimit -u` (RLIMIT_NPROC), and start again",
+        ),
         ("Read-only file system", "its disk is read-only: mount it for writing and start again"),
         ("File exists", "something else stands there: remove it, or name another directory"),
         ("Permission denied", "let the daemon's user read and write there and start again"),
@@ -117,10 +131,12 @@ fn advice(error: &rocksdb::Error) -> &'static str {
             "somebody has removed its files: delete what is left of them and start again",
         ),
     ];
-    let text = error.as_ref();
+    if text.contains("Too many open files") && !text.contains("in system") {
+        return format!("{}; then start again", system::open_files_advice()).into();
+    }
     let known = CAUSES.iter().find(|(words, _)| text.contains(words)).map(|(_, advice)| *advice);
     let broken = "its disk is broken or its files are damaged: mend that, or delete the directory, and start again";
-    known.unwrap_or(broken)
+    known.unwrap_or(broken).into()
 }
 
 impl StoreError {
@@ -168,7 +184,8 @@ impl Store {
         let options = partition_options(&cache);
         let mut database = options.clone();
         database.create_if_missing(true);
-        database.set_max_open_files(OPEN_FILES_MAX);
+        let files = system::for_store(OpenFiles::now().soft);
+        database.set_max_open_files(i32::try_from(files).unwrap_or(i32::MAX));
         database.set_write_buffer_manager(
             &WriteBufferManager::new_write_buffer_manager_with_cache(
                 WRITE_BUFFERS_BYTES,
@@ -179,8 +196,13 @@ impl Store {
         database.set_max_background_jobs(2);
         database.set_keep_log_file_num(4);
         database.set_max_log_file_size(4 << 20);
-        // A new directory has none; anything else that is wrong shows when it is opened.
-        let families = Db::list_cf(&database, directory).unwrap_or_default();
+        let families = match Db::list_cf(&database, directory) {
+            Ok(families) => families,
+            // Without their names RocksDB would blame the store for what the system refuses now.
+            Err(error) if directory.join("CURRENT").exists() => return Err(failed(error)),
+            // A new directory has none; anything else that is wrong shows when it is opened.
+            Err(_) => Vec::new(),
+        };
         let found = families.iter().filter_map(|name| family_number(name)).collect();
         let families =
             families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));

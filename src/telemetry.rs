@@ -13,16 +13,18 @@ pub mod logging;
 pub mod mask;
 mod metrics;
 mod openmetrics;
+pub mod output;
 mod render;
 
 pub use definitions::{Definition, Kind};
 pub use health::{Health, PartitionHealth, STALL_DEADLINE, Waiting};
 pub use labels::{
-    CorrelationState, DeliveryResult, EndpointChange, EndpointState, OutboxState, SourceResult,
-    TransactionErrorKind,
+    ClockJump, CorrelationState, DeliveryResult, EndpointChange, EndpointState, OutboxState,
+    ShortageKind, SourceResult, TransactionErrorKind,
 };
 pub use logging::LogFormat;
 pub use metrics::Metrics;
+pub(crate) use output::{err_line, out_line};
 pub use render::Format;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //!
 //! | broken | means |
 //! |---|---|
-//! | `lost` | a record below the group's offset without its word among the events, or another thing that led to nothing |
+//! | `lost` | a record below the group's offset without its word among the events; an accepted report that ended in no webhook, no event and no dead letter; or another thing that led to nothing |
 //! | `missed` | records that Kafka deleted before they were read |
 //! | `twice` | a second word, a second flow, a delivery scheduled, attempted or ended twice |
 //! | `order`, `early` | an event that does not follow from those before; phase 2 before the end of phase 1 |
@@ -35,6 +35,7 @@ mod ledger;
 mod letters;
 mod life;
 mod notes;
+mod reports;
 mod requests;
 mod state;
 mod stored;

@@ -1,7 +1,8 @@
 //! The answers.
 
 use super::Admin;
-use crate::telemetry::{Format, PartitionHealth};
+use crate::clock;
+use crate::telemetry::{ClockJump, Format, PartitionHealth};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -31,8 +32,13 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap)
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Format::from_accept(Some(&accept.join(",")));
     admin.health.publish(&admin.metrics);
+    // Asking for the time is what notices a jump.
+    let now = clock::now();
+    let jumps = clock::jumps();
+    admin.metrics.show_clock_jumps(ClockJump::Forward, jumps.forward);
+    admin.metrics.show_clock_jumps(ClockJump::Backward, jumps.backward);
     let content_type = [(header::CONTENT_TYPE, format.content_type())];
-    (content_type, [(header::VARY, "accept")], admin.metrics.render(format)).into_response()
+    (content_type, [(header::VARY, "accept")], admin.metrics.render(format, now)).into_response()
 }
 
 pub(super) async fn live(State(admin): State<Arc<Admin>>) -> Response {

@@ -1,10 +1,13 @@
 //! `ringback check`
 
-use super::{CONFIGURATION, UNAVAILABLE, chain, load};
+mod rights;
+
+use super::{CONFIGURATION, UNAVAILABLE, chain, kafka_failed, load};
 use crate::app;
 use crate::config::Settings;
 use crate::delivery::{Endpoint, Trust};
-use crate::log::{self, Registry, TopicState};
+use crate::log::{self, LogError, NeededBy, Registry, TopicState};
+use crate::telemetry::{err_line, out_line};
 use clap::Args;
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,7 +17,7 @@ use std::sync::Arc;
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback check --config /etc/ringback/ringback.toml --online")]
 pub(super) struct Arguments {
-    /// Also asks Kafka, its topics' settings, whose rows changelog and store hold, and the schema registry
+    /// Also asks Kafka, the rights there, its topics' settings, whose rows changelog and store hold, and the schema registry
     #[arg(long)]
     online: bool,
 }
@@ -27,10 +30,21 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let trust = match Trust::new() {
         Ok(trust) => trust,
         Err(error) => {
-            eprintln!("{}", chain(&error));
+            err_line!("{}", chain(&error));
             return ExitCode::from(CONFIGURATION);
         }
     };
+    let files = match app::file_plan(&settings, &accounts) {
+        Ok(files) => files,
+        Err(error) => {
+            eprintln!("{}: {}", file.display(), chain(&error));
+            return ExitCode::from(CONFIGURATION);
+        }
+    };
+    // No fault: the daemon may run under another limit than this command, and does with less.
+    if let Some(shortcoming) = files.shortcoming() {
+        eprintln!("{}: warning: {shortcoming}", file.display());
+    }
     let mut faults = 0_usize;
     for (webhook, _) in accounts.webhooks.values() {
         let file = settings.accounts_file.display();
@@ -38,22 +52,26 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             Ok(endpoint) => {
                 // No fault: `allow_addresses` stands in the other file, and need not be the same everywhere.
                 if let Some(blocked) = endpoint.blocked() {
-                    eprintln!(
+                    err_line!(
                         "{file}: warning: webhook {}: {blocked}; delivery.allow_addresses can open it",
                         webhook.name
                     );
                 }
             }
             Err(error) => {
-                eprintln!("{file}: {}", chain(&error));
+                err_line!("{file}: {}", chain(&error));
                 faults += 1;
             }
         }
     }
+    if let Err(refusal) = log::try_clients(&settings.kafka) {
+        eprintln!("{}: kafka.client: librdkafka refuses it: {}", file.display(), refusal.text);
+        faults += 1;
+    }
     if faults > 0 {
         return ExitCode::from(CONFIGURATION);
     }
-    println!(
+    out_line!(
         "{}: {} accounts and {} webhooks, nothing wrong",
         file.display(),
         accounts.accounts.len(),
@@ -83,27 +101,11 @@ async fn owners(settings: &Settings) -> Result<(), ExitCode> {
 }
 
 async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
-    let mut code = ExitCode::SUCCESS;
-    match log::survey(&settings.kafka, &settings.topics).await {
-        Ok(states) => {
-            let faults: Vec<_> = states.iter().flat_map(TopicState::faults).collect();
-            for fault in &faults {
-                eprintln!("topic {}: {}", fault.topic, fault.text);
-            }
-            if faults.is_empty() {
-                println!(
-                    "Kafka at {}: all topics are as they ought to be",
-                    settings.kafka.bootstrap_servers
-                );
-            } else {
-                code = ExitCode::from(CONFIGURATION);
-            }
-        }
-        Err(error) => {
-            eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
-            code = ExitCode::from(UNAVAILABLE);
-        }
-    }
+    let mut code = match rights::check(settings).await {
+        Ok(true) => topics(settings).await,
+        Ok(false) => ExitCode::from(CONFIGURATION),
+        Err(error) => unanswered(settings, &error),
+    };
     // Without Kafka there is nothing to compare with.
     if code != ExitCode::from(UNAVAILABLE)
         && let Err(refused) = owners(settings).await
@@ -116,12 +118,36 @@ async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
         let probe =
             Registry::new(client, app::registry_settings(registry), runtime, Arc::new(|_| {}));
         match probe.probe().await {
-            Ok(()) => println!("schema registry at {}: it answers", registry.url),
+            Ok(()) => out_line!("schema registry at {}: it answers", registry.url),
             Err(error) => {
-                eprintln!("schema registry at {}: {error}", registry.url);
+                err_line!("schema registry at {}: {error}", registry.url);
                 code = ExitCode::from(UNAVAILABLE);
             }
         }
     }
     code
+}
+
+fn unanswered(settings: &Settings, error: &LogError) -> ExitCode {
+    kafka_failed(settings, NeededBy::Run, (error, Some(error)), UNAVAILABLE)
+}
+
+async fn topics(settings: &Settings) -> ExitCode {
+    match log::survey(&settings.kafka, &settings.topics).await {
+        Ok(states) => {
+            let faults: Vec<_> = states.iter().flat_map(TopicState::faults).collect();
+            for fault in &faults {
+                eprintln!("topic {}: {}", fault.topic, fault.text);
+            }
+            if !faults.is_empty() {
+                return ExitCode::from(CONFIGURATION);
+            }
+            println!(
+                "Kafka at {}: all topics are as they ought to be",
+                settings.kafka.bootstrap_servers
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => unanswered(settings, &error),
+    }
 }

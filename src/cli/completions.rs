@@ -1,5 +1,6 @@
 //! `ringback completions`
 
+use crate::telemetry::output;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 use std::process::ExitCode;
@@ -13,6 +14,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run<C: CommandFactory>(arguments: &Arguments) -> ExitCode {
-    clap_complete::generate(arguments.shell, &mut C::command(), "ringback", &mut std::io::stdout());
+    // It panics when it can't write, and so it writes into memory.
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut C::command(), "ringback", &mut script);
+    output::out(format_args!("{}", String::from_utf8_lossy(&script)));
     ExitCode::SUCCESS
 }

@@ -4,13 +4,15 @@ mod list;
 mod replay;
 mod show;
 
-use super::{FAILED, UNAVAILABLE, chain, load};
+use super::{FAILED, UNAVAILABLE, chain, kafka_failed, load};
 use crate::clock;
 use crate::codec::event::rfc3339;
 use crate::config::{Accounts, Settings};
 use crate::domain::{AccountId, DeadLetterReason};
+use crate::log::NeededBy;
 use crate::replay::{Filter, Letter, Letters, Progress, ReplayError, Stage, Target, When};
 use crate::shutdown::Signals;
+use crate::telemetry::err_line;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -57,7 +59,7 @@ fn reasons() -> PossibleValuesParser {
 }
 
 fn when(text: &str) -> Result<When, String> {
-    When::parse(text, clock::now())
+    When::parse(text, clock::wall())
 }
 
 fn target(text: &str) -> Result<Target, String> {
@@ -87,7 +89,7 @@ pub(super) async fn run(file: &Path, command: Command) -> ExitCode {
     let told = interrupted.clone();
     let done = tokio::task::spawn_blocking(move || {
         let done = perform(&settings, &accounts, &command, &told);
-        done.unwrap_or_else(|error| refused(&settings, &error))
+        done.unwrap_or_else(|error| refused(&settings, &command, &error))
     });
     tokio::select! {
         done = done => done.unwrap_or(ExitCode::from(FAILED)),
@@ -118,18 +120,20 @@ async fn patience(interrupted: &AtomicBool) -> ExitCode {
     ExitCode::from(FAILED)
 }
 
-fn refused(settings: &Settings, error: &ReplayError) -> ExitCode {
+fn refused(settings: &Settings, command: &Command, error: &ReplayError) -> ExitCode {
+    let command = match command {
+        Command::List(_) | Command::Show(_) => NeededBy::Letters,
+        Command::Replay(_) => NeededBy::Replay,
+    };
     match error {
-        ReplayError::Log(_) | ReplayError::Transaction(_) => {
-            eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
-            ExitCode::from(UNAVAILABLE)
-        }
+        ReplayError::Log(log) => kafka_failed(settings, command, (error, Some(log)), UNAVAILABLE),
+        ReplayError::Transaction(_) => kafka_failed(settings, command, (error, None), UNAVAILABLE),
         ReplayError::NoTopic(_) | ReplayError::TakenOver => {
-            eprintln!("ringback: {}", chain(error));
+            err_line!("ringback: {}", chain(error));
             ExitCode::from(FAILED)
         }
         ReplayError::Interrupted => {
-            eprintln!("ringback: {error}");
+            err_line!("ringback: {error}");
             ExitCode::SUCCESS
         }
     }

@@ -6,14 +6,17 @@ use crate::clock;
 use crate::engine::EngineError;
 use crate::log::Begin;
 use crate::replay::When;
+use crate::telemetry::err_line;
 use clap::Args;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Runs the daemon
 ///
-/// It waits for whatever it needs and can't reach; /readyz says for what. SIGHUP reads the accounts file again, SIGTERM
+/// It raises its limit of open files as far as it may, and says so when that is too little for the configuration. It waits for
+/// whatever it needs and can't reach; /readyz says for what. SIGHUP reads the accounts file again, SIGTERM
 /// drains and stops.
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback run --config /etc/ringback/ringback.toml")]
@@ -47,17 +50,30 @@ fn begin(text: &str) -> Result<Begin, String> {
     }
 }
 
+/// Nobody waits longer for a panic to be reported.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Whoever panics has lost what it had in hand, and nobody would know: the process ends, and begins again from what is durable.
+/// It does so whether the panic can be reported or not: the standard library's report ignores what stderr refuses, and where
+/// nobody reads a pipe that is full, it is given up.
 fn end_on_panic() {
-    let tell = std::panic::take_hook();
+    let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        tell(panic);
+        let end = || {
+            std::thread::sleep(REPORT_TIMEOUT);
+            std::process::abort();
+        };
+        // Without a thread there is nobody who could end it earlier.
+        let _ = std::thread::Builder::new().name("end".to_owned()).spawn(end);
+        report(panic);
         std::process::abort();
     }));
 }
 
 pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     end_on_panic();
+    // The daemon's time begins with it.
+    let _ = clock::now();
     let (settings, accounts) = match load(file) {
         Ok(loaded) => loaded,
         Err(code) => return code,
@@ -84,9 +100,10 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             | AppError::InUse { .. }
             | AppError::Engine(EngineError::Mismatch(_))
             | AppError::Endpoint(_)
+            | AppError::Files(_)
             | AppError::Tls(_)),
         ) => {
-            eprintln!("{}: {}", file.display(), chain(&error));
+            err_line!("{}: {}", file.display(), chain(&error));
             ExitCode::from(CONFIGURATION)
         }
         Err(
@@ -97,7 +114,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             | AppError::Impatient),
         ) => {
             tracing::error!(error = &error as &dyn std::error::Error, "stopped");
-            eprintln!("ringback: {}", chain(&error));
+            err_line!("ringback: {}", chain(&error));
             ExitCode::from(FAILED)
         }
     }

@@ -1,6 +1,7 @@
 //! `ringback secret new`
 
 use super::FAILED;
+use crate::telemetry::{err_line, out_line};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
@@ -39,20 +40,20 @@ pub(super) struct Arguments {
 pub(super) fn run(command: &Command) -> ExitCode {
     let Command::New(arguments) = command;
     let Ok(secret) = generate::<[u8; SECRET_BYTES]>(&SystemRandom::new()) else {
-        eprintln!("ringback: the system gives no randomness");
+        err_line!("ringback: the system gives no randomness");
         return ExitCode::from(FAILED);
     };
     let secret = secret.expose();
     if !arguments.ed25519 {
-        println!("whsec_{}", STANDARD.encode(secret));
+        out_line!("whsec_{}", STANDARD.encode(secret));
         return ExitCode::SUCCESS;
     }
     let Ok(pair) = Ed25519KeyPair::from_seed_unchecked(&secret) else {
-        eprintln!("ringback: the system's randomness makes no key");
+        err_line!("ringback: the system's randomness makes no key");
         return ExitCode::from(FAILED);
     };
     let public = pair.public_key().as_ref();
-    println!("whsk_{}", STANDARD.encode([secret.as_slice(), public].concat()));
-    eprintln!("whpk_{}", STANDARD.encode(public));
+    out_line!("whsk_{}", STANDARD.encode([secret.as_slice(), public].concat()));
+    err_line!("whpk_{}", STANDARD.encode(public));
     ExitCode::SUCCESS
 }

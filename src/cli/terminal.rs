@@ -1,5 +1,6 @@
 //! What commands say on a terminal, and what they ask there.
 
+use crate::telemetry::output;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use std::io::{IsTerminal as _, Write as _};
 
@@ -8,22 +9,18 @@ pub(super) fn confirm(question: &str, yes: bool) -> bool {
     if yes || !std::io::stdin().is_terminal() {
         return true;
     }
-    eprint!("{question} [y/N] ");
+    output::err(format_args!("{question} [y/N] "));
     let mut answer = String::new();
-    let asked = std::io::stderr().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
-    asked.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+    std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
-/// Writes the lines to stdout. Whoever reads them may have had enough, as `head` has; that is no failure.
+/// Writes the lines to stdout, until nobody reads them any more.
 pub(super) fn print(lines: impl IntoIterator<Item = String>) {
     let mut out = std::io::stdout().lock();
-    for line in lines {
-        if writeln!(out, "{line}").is_err() {
-            return;
-        }
-    }
-    // Nobody is left to be told.
-    let _ = out.flush();
+    let write = || lines.into_iter().try_for_each(|line| writeln!(out, "{line}"));
+    let written = write().and_then(|()| out.flush());
+    drop(out);
+    output::note_out(&written);
 }
 
 /// How far a command is with reading `topic`; it is drawn on stderr, and only if that is a terminal.

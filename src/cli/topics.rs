@@ -1,8 +1,9 @@
 //! `ringback topics`
 
-use super::{FAILED, UNAVAILABLE, chain, load};
+use super::{FAILED, UNAVAILABLE, kafka_failed, load};
 use crate::config::Settings;
-use crate::log::{self, LogError, TopicState};
+use crate::log::{self, LogError, NeededBy, TopicState};
+use crate::telemetry::out_line;
 use clap::Args;
 use std::path::Path;
 use std::process::ExitCode;
@@ -30,8 +31,12 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(FAILED),
         Err(error) => {
-            eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
-            ExitCode::from(UNAVAILABLE)
+            let command = match arguments {
+                Arguments { mend: true, .. } => NeededBy::Alter,
+                Arguments { create: true, .. } => NeededBy::Create,
+                Arguments { .. } => NeededBy::Topics,
+            };
+            kafka_failed(&settings, command, (&error, Some(&error)), UNAVAILABLE)
         }
     }
 }
@@ -40,12 +45,12 @@ async fn show(settings: &Settings, arguments: &Arguments) -> Result<bool, LogErr
     let (kafka, names) = (&settings.kafka, &settings.topics);
     if arguments.create {
         for topic in log::create_missing(kafka, names).await? {
-            println!("created {topic}");
+            out_line!("created {topic}");
         }
     }
     if arguments.mend {
         for topic in log::mend(kafka, names).await? {
-            println!("mended {topic}");
+            out_line!("mended {topic}");
         }
     }
     let states = log::survey(kafka, names).await?;
@@ -59,13 +64,13 @@ async fn show(settings: &Settings, arguments: &Arguments) -> Result<bool, LogErr
 fn print(state: &TopicState) -> usize {
     let partitions =
         state.partitions.map_or("missing".to_owned(), |count| format!("{count} partitions"));
-    println!("{} ({}): {partitions}", state.name, state.role);
+    out_line!("{} ({}): {partitions}", state.name, state.role);
     for (key, wanted, real) in &state.settings {
-        println!("  {key} = {} (wanted: {wanted})", real.as_deref().unwrap_or("-"));
+        out_line!("  {key} = {} (wanted: {wanted})", real.as_deref().unwrap_or("-"));
     }
     let faults = state.faults();
     for fault in &faults {
-        println!("  ! {}", fault.text);
+        out_line!("  ! {}", fault.text);
     }
     faults.len()
 }

@@ -5,9 +5,11 @@ mod read;
 mod state;
 
 use super::terminal::{one_line, print, printable, table};
-use super::{FAILED, UNAVAILABLE, USAGE, chain, load};
+use super::{FAILED, UNAVAILABLE, USAGE, chain, kafka_failed, load};
 use crate::clock;
 use crate::domain::PhononUuid;
+use crate::log::NeededBy;
+use crate::telemetry::err_line;
 use clap::Args;
 use fact::COLUMNS;
 pub use fact::{Fact, Found, Origin};
@@ -51,33 +53,31 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         Err(code) => return code,
     };
     let Some(uuid) = PhononUuid::new(&arguments.uuid) else {
-        eprintln!("a phonon-uuid has 1 to {} bytes", PhononUuid::BYTES_MAX);
+        err_line!("a phonon-uuid has 1 to {} bytes", PhononUuid::BYTES_MAX);
         return ExitCode::from(USAGE);
     };
-    let bootstrap = settings.kafka.bootstrap_servers.clone();
-    let (whose, all) = (uuid.clone(), arguments.all_partitions);
-    let reading = tokio::task::spawn_blocking(move || read::read(&settings, &whose, all)).await;
+    let (of_command, whose, all) = (settings.clone(), uuid.clone(), arguments.all_partitions);
+    let reading = tokio::task::spawn_blocking(move || read::read(&of_command, &whose, all)).await;
     let traced = match reading {
         Ok(Ok(traced)) => traced,
         Ok(Err(TraceError::Log(error))) => {
-            eprintln!("Kafka at {bootstrap}: {}", chain(&error));
-            return ExitCode::from(UNAVAILABLE);
+            return kafka_failed(&settings, NeededBy::Trace, (&error, Some(&error)), UNAVAILABLE);
         }
         Ok(Err(error @ TraceError::Row(..))) => {
-            eprintln!("{}", chain(&error));
+            err_line!("{}", chain(&error));
             return ExitCode::from(FAILED);
         }
         Err(error) => {
-            eprintln!("ringback: {error}");
+            err_line!("ringback: {error}");
             return ExitCode::from(FAILED);
         }
     };
     for topic in &traced.missing {
-        eprintln!("topic {topic} is missing; `ringback topics --create` creates it");
+        err_line!("topic {topic} is missing; `ringback topics --create` creates it");
     }
     if traced.facts.is_empty() && traced.row.is_none() {
-        eprintln!("nothing is known of {}", one_line(uuid.as_str()));
-        eprintln!("Check the spelling; what is older than the topics' retention is gone.");
+        err_line!("nothing is known of {}", one_line(uuid.as_str()));
+        err_line!("Check the spelling; what is older than the topics' retention is gone.");
         return ExitCode::from(FAILED);
     }
     let lines = if arguments.json { json_lines } else { text_lines };
@@ -120,7 +120,7 @@ fn text_lines(traced: &Traced, bodies: bool) -> Vec<String> {
         return lines;
     };
     lines.push(format!("Now, by the changelog's partition {partition} at offset {offset}:"));
-    let now = clock::now();
+    let now = clock::wall();
     let endpoints = traced.endpoints.iter();
     let endpoints = endpoints.filter_map(|(name, known)| state::endpoint_line(name, known, now));
     let sentences = state::lines(state, now).into_iter().chain(endpoints);

@@ -4,7 +4,9 @@ mod read;
 mod receiver;
 mod show;
 
-use super::{FAILED, UNAVAILABLE, USAGE, chain, load};
+use super::{FAILED, UNAVAILABLE, USAGE, chain, kafka_failed, load};
+use crate::log::NeededBy;
+use crate::telemetry::err_line;
 use clap::Args;
 use read::VerifyError;
 use std::path::{Path, PathBuf};
@@ -18,7 +20,8 @@ Examples:
 
 const VIOLATIONS: &str = "\
 Violations:
-  lost               a record was read and no event tells what became of it, or a replay led to nothing
+  lost               a record was read and no event tells what became of it; an accepted report ended in no webhook, no event
+                     and no dead letter; or a replay led to nothing
   missed             Kafka deleted records of an input before they were read
   twice              something is told again that happens once: a record's end, a delivery, its attempt, its end
   order              an event does not follow from those before it
@@ -82,27 +85,26 @@ pub(super) async fn run(file: &Path, arguments: Arguments) -> ExitCode {
         Ok((settings, _)) => settings,
         Err(code) => return code,
     };
-    let bootstrap = settings.kafka.bootstrap_servers.clone();
+    let of_command = settings.clone();
     let json = arguments.json;
     let runtime = tokio::runtime::Handle::current();
     let reading =
-        tokio::task::spawn_blocking(move || read::verify(&settings, &arguments, &runtime)).await;
+        tokio::task::spawn_blocking(move || read::verify(&of_command, &arguments, &runtime)).await;
     let report = match reading {
         Ok(Ok(report)) => report,
         Ok(Err(VerifyError::Log(error))) => {
-            eprintln!("Kafka at {bootstrap}: {}", chain(&error));
-            return ExitCode::from(UNAVAILABLE);
+            return kafka_failed(&settings, NeededBy::Verify, (&error, Some(&error)), UNAVAILABLE);
         }
         Ok(Err(error @ VerifyError::Receiver(..))) => {
-            eprintln!("{}", chain(&error));
+            err_line!("{}", chain(&error));
             return ExitCode::from(USAGE);
         }
         Ok(Err(error @ (VerifyError::Store(_) | VerifyError::Missing(_)))) => {
-            eprintln!("ringback: {}", chain(&error));
+            err_line!("ringback: {}", chain(&error));
             return ExitCode::from(FAILED);
         }
         Err(error) => {
-            eprintln!("ringback: {error}");
+            err_line!("ringback: {error}");
             return ExitCode::from(FAILED);
         }
     };

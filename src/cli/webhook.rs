@@ -11,6 +11,7 @@ use super::USAGE;
 use crate::config::Accounts;
 use crate::delivery::Webhook;
 use crate::domain::WebhookName;
+use crate::telemetry::err_line;
 use clap::Subcommand;
 use std::path::Path;
 use std::process::ExitCode;
@@ -45,7 +46,7 @@ fn find<'a>(accounts: &'a Accounts, name: &str) -> Result<&'a Arc<Webhook>, Exit
             Some(near) => format!("did you mean `{near}`?"),
             None => "`ringback webhook list` shows all".to_owned(),
         };
-        eprintln!("no webhook `{}` is configured; {mend}", name.escape_debug());
+        err_line!("no webhook `{}` is configured; {mend}", name.escape_debug());
         ExitCode::from(USAGE)
     })
 }

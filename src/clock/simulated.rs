@@ -1,5 +1,6 @@
 //! A thread's own time.
 
+use super::steady::{Reading, Steady};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::OnceLock;
@@ -7,8 +8,10 @@ use std::time::{Duration, Instant};
 
 /// The time of a simulated world.
 pub(crate) trait Time {
-    /// The time of the day, as whoever asks right now has it.
-    fn now_ms(&self) -> i64;
+    /// The wall clock of whoever asks right now, since the epoch.
+    fn wall(&self) -> Duration;
+    /// Works with the time of whoever asks right now.
+    fn by_steady(&self, act: &mut dyn FnMut(&mut Steady));
     /// How much time has passed.
     fn passed(&self) -> Duration;
     /// Lets time pass for whoever asks, and everything happen that happens meanwhile.
@@ -32,8 +35,17 @@ pub(super) fn is_followed() -> bool {
     time().is_some()
 }
 
-pub(super) fn now_ms() -> Option<i64> {
-    time().map(|time| time.now_ms())
+pub(super) fn wall() -> Option<Duration> {
+    time().map(|time| time.wall())
+}
+
+/// The same for whoever follows no time as [`super::by_steady`].
+pub(super) fn by_steady<T>(mut act: impl FnMut(&mut Steady, &dyn Fn() -> Reading) -> T) -> T {
+    let time = time().expect("somebody's time is followed");
+    let mut result = None;
+    let read = || Reading::of(time.passed(), time.wall());
+    time.by_steady(&mut |steady| result = Some(act(steady, &read)));
+    result.expect("it has worked")
 }
 
 /// When all simulated worlds begin.

@@ -17,7 +17,7 @@
 //! | `dead_lettered`, `kind` = `record` | `reason`, `record`, `sms_id`, `source`, `detail` |
 //! | `replayed` | `replays` (how many lives it had before) |
 //! | `report_timed_out` | `missing` (ids of SMS) |
-//! | `correlation_ended` | nothing |
+//! | `correlation_ended` | `reports_sent` (of how many SMS a webhook carried the report; absent in events of earlier versions) |
 //! | `endpoint_held` (no phonon-uuid, as all that follow) | `until`: it asked to be left alone |
 //! | `endpoint_disabled` | `cause` (`gone`, `failing`), `failing_since` |
 //! | `endpoint_enabled` | nothing |
@@ -135,9 +135,7 @@ pub fn write_event(
             object.texts("missing", missing.iter().map(SmsId::as_str));
             object.close();
         }
-        Event::CorrelationEnded => {
-            writer.open(out, "correlation_ended", writer.account(), context.at).close();
-        }
+        Event::CorrelationEnded => writer.ended(out),
         Event::DeliveryRendered { delivery, at, .. } => writer.rendered(out, *delivery, *at),
         Event::ReportAdopted { .. }
         | Event::CollectionClosed(_)
@@ -215,6 +213,15 @@ impl Writer<'_> {
             object.integer("flow_id", id.0);
         }
         source(&mut object, from);
+        object.close();
+    }
+
+    fn ended(&self, out: &mut Vec<u8>) {
+        let mut object = self.open(out, "correlation_ended", self.account(), self.context.at);
+        if let Correlation::Open(flow) = &self.state_before.correlation {
+            let sent = flow.reports.iter().filter(|report| report.sent).count();
+            object.integer("reports_sent", i64::try_from(sent).unwrap_or(i64::MAX));
+        }
         object.close();
     }
 

@@ -1,6 +1,7 @@
 //! By capability, each through a folder of files: given these, what is loaded, or which faults are told.
 
 mod accounts;
+mod client;
 mod contract;
 mod environment;
 mod examples;

@@ -3,6 +3,7 @@
 use super::address::BlockedAddress;
 use super::response::{End, Unusable};
 use super::retry_after::retry_after_ms;
+use super::shortage::Shortage;
 use super::webhook::Webhook;
 use crate::domain::{ErrorReason, Outcome, RESPONSE_BYTES_KEPT, Verdict};
 use bytes::{Bytes, BytesMut};
@@ -10,6 +11,20 @@ use http::StatusCode;
 use std::error::Error;
 use std::time::SystemTime;
 use tokio::time::{Instant, timeout_at};
+
+/// Why there is no answer.
+pub(super) enum NoAnswer {
+    /// The attempt was made, and this came of it.
+    Failed(Outcome),
+    /// It could not be made.
+    Short(Shortage),
+}
+
+impl From<Outcome> for NoAnswer {
+    fn from(outcome: Outcome) -> Self {
+        Self::Failed(outcome)
+    }
+}
 
 /// Reads the answer to a request of `webhook`. Once the status is there, the status decides, however the body goes on: what
 /// is beyond the limit or the deadline is not waited for, and the connection on which it would come is given up. Only a webhook
@@ -101,12 +116,15 @@ pub(super) fn timed_out() -> Outcome {
 }
 
 /// The exchange broke before there was a status.
-pub(super) fn broken(error: &reqwest::Error) -> Outcome {
+pub(super) fn broken(error: &reqwest::Error) -> NoAnswer {
+    if let Some(shortage) = Shortage::of(error) {
+        return NoAnswer::Short(shortage);
+    }
     if let Some(blocked) = causes(error).find_map(|cause| cause.downcast_ref()) {
-        return refused(blocked);
+        return refused(blocked).into();
     }
     let text = chain(error);
-    if error.is_builder() {
+    let outcome = if error.is_builder() {
         none(ErrorReason::InvalidRequest, Verdict::GiveUp, text)
     } else if error.is_timeout() {
         none(ErrorReason::Timeout, Verdict::Retry, text)
@@ -114,7 +132,14 @@ pub(super) fn broken(error: &reqwest::Error) -> Outcome {
         none(ErrorReason::Unreachable, Verdict::Retry, text)
     } else {
         none(ErrorReason::InvalidResponse, Verdict::Retry, text)
-    }
+    };
+    outcome.into()
+}
+
+/// No address of this host can call any of the endpoint's: the system refuses it as if it had no port left.
+pub(super) fn without_route() -> Outcome {
+    let error = "no connection: no address of this host can reach the endpoint's (EADDRNOTAVAIL), as without IPv6";
+    none(ErrorReason::Unreachable, Verdict::Retry, error.to_owned())
 }
 
 /// The endpoint answered with something that is no HTTP.

@@ -1,9 +1,12 @@
 //! One endpoint's live client: what all attempts share is built once.
 
 use super::address::{AddressPolicy, BlockedAddress};
-use super::answer;
+use super::answer::{self, NoAnswer};
 use super::guard::Guard;
-use super::resolver::{self, Resolver};
+use super::look_up::{self, Unchecked};
+use super::resolver::Resolver;
+use super::route::Destinations;
+use super::shortage::Shortage;
 use super::signature::sign;
 use super::tls::{TlsError, Trust};
 use super::token::Tokens;
@@ -54,6 +57,9 @@ pub enum EndpointError {
     /// Its credentials.
     #[error("webhook {0}: the credentials can't be sent as a header")]
     Credentials(String),
+    /// This host lacks something, and nothing was sent.
+    #[error("webhook {0}: nothing was sent: {1}")]
+    Short(String, Shortage),
 }
 
 /// What a request carries.
@@ -72,6 +78,8 @@ pub struct Endpoint {
     /// What every request carries; credentials are marked as sensitive.
     headers: HeaderMap,
     guard: Guard,
+    /// Where its connections go.
+    destinations: Destinations,
     /// Where a token authorises requests that has to be fetched.
     tokens: Option<Tokens>,
 }
@@ -86,7 +94,21 @@ impl Endpoint {
         trust: &Trust,
         addresses: &AddressPolicy,
     ) -> Result<Self, EndpointError> {
-        Self::resolving(webhook, trust, Resolver::new(addresses.clone(), resolver::look_up))
+        Self::keeping(webhook, trust, addresses, usize::MAX)
+    }
+
+    /// The same, which keeps no more than `kept_max` connections without a request; 0: none.
+    ///
+    /// # Errors
+    /// When its certificates or credentials can't be used.
+    pub fn keeping(
+        webhook: Arc<Webhook>,
+        trust: &Trust,
+        addresses: &AddressPolicy,
+        kept_max: usize,
+    ) -> Result<Self, EndpointError> {
+        let resolver = Resolver::new(addresses.clone(), look_up::look_up);
+        Self::build(webhook, trust, resolver, kept_max)
     }
 
     /// The client of `webhook`, whose names `resolver` looks up.
@@ -94,6 +116,18 @@ impl Endpoint {
         webhook: Arc<Webhook>,
         trust: &Trust,
         resolver: Resolver<L>,
+    ) -> Result<Self, EndpointError>
+    where
+        Resolver<L>: Resolve + 'static,
+    {
+        Self::build(webhook, trust, resolver, usize::MAX)
+    }
+
+    fn build<L>(
+        webhook: Arc<Webhook>,
+        trust: &Trust,
+        resolver: Resolver<L>,
+        kept_max: usize,
     ) -> Result<Self, EndpointError>
     where
         Resolver<L>: Resolve + 'static,
@@ -107,9 +141,7 @@ impl Endpoint {
             // What surrounds the daemon configures nothing: a proxy connects to addresses that nobody has checked.
             .no_proxy()
             .connect_timeout(webhook.connect_timeout)
-            .pool_max_idle_per_host(
-                usize::try_from(webhook.limits.in_flight_max.get()).unwrap_or(usize::MAX),
-            )
+            .pool_max_idle_per_host(webhook.limits.in_flight_max().min(kept_max))
             .pool_idle_timeout(IDLE_TIMEOUT)
             .http1_max_headers(HEADERS_MAX)
             .http2_max_header_list_size(HEADER_BYTES_MAX)
@@ -118,13 +150,24 @@ impl Endpoint {
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT);
         let no_client = |error| EndpointError::Client(name(), error);
-        let (builder, behind_proxy) = match &webhook.proxy {
-            None => (builder.dns_resolver(Arc::new(resolver)), None),
+        let token_url = match &webhook.auth {
+            Auth::OAuth2(credentials) => Some(&credentials.token_url),
+            Auth::None | Auth::Basic { .. } | Auth::Bearer(_) => None,
+        };
+        let (builder, destinations, behind_proxy) = match &webhook.proxy {
+            None => {
+                let resolver: Arc<dyn Resolve> = Arc::new(resolver);
+                let urls = [Some(&webhook.url), token_url].into_iter().flatten();
+                let destinations = Destinations::new(urls, resolver.clone());
+                (builder.dns_resolver(resolver), destinations, None)
+            }
             // All connections go to the proxy, which the operator chose: the policy says nothing of its own address.
             Some(proxy) => {
                 let resolver: Arc<dyn Resolve> = Arc::new(resolver.strict());
+                let unchecked: Arc<dyn Resolve> = Arc::new(Unchecked);
+                let destinations = Destinations::new(&proxy.url(), unchecked.clone());
                 let proxy = proxy.for_client().map_err(no_client)?;
-                (builder.proxy(proxy), Some(resolver))
+                (builder.dns_resolver(unchecked).proxy(proxy), destinations, Some(resolver))
             }
         };
         let client = builder.build().map_err(no_client)?;
@@ -156,7 +199,7 @@ impl Endpoint {
             Auth::None | Auth::Basic { .. } | Auth::Bearer(_) => None,
         };
         let guard = guard(&webhook.url);
-        Ok(Self { webhook, client, headers, guard, tokens })
+        Ok(Self { webhook, client, headers, guard, destinations, tokens })
     }
 
     /// What the configuration says of it.
@@ -178,16 +221,19 @@ impl Endpoint {
     }
 
     /// Makes one attempt. Whatever happens is an outcome.
+    ///
+    /// # Errors
+    /// When this host lacks what an attempt needs: then none was made.
     pub async fn attempt(
         &self,
         id: DeliveryId,
         attempt: u32,
         message: Message<'_>,
         unix_seconds: i64,
-    ) -> Outcome {
+    ) -> Result<Outcome, Shortage> {
         match self.request(id, id.to_string(), attempt, message, unix_seconds) {
             Ok(request) => self.exchange(request, |_| {}).await,
-            Err(outcome) => outcome,
+            Err(outcome) => Ok(outcome),
         }
     }
 
@@ -210,29 +256,35 @@ impl Endpoint {
         &self,
         request: reqwest::Request,
         see_head: impl FnOnce(&reqwest::Response),
-    ) -> Outcome {
+    ) -> Result<Outcome, Shortage> {
         let started = Instant::now();
-        let outcome = match self.guard.check(self.webhook.connect_timeout).await {
-            Some(blocked) => answer::refused(&blocked),
-            None => {
-                let deadline =
-                    tokio::time::Instant::from_std(started + self.webhook.request_timeout);
-                match timeout_at(deadline, self.send(request)).await {
-                    Err(_) => answer::timed_out(),
-                    Ok(Err(outcome)) => outcome,
-                    Ok(Ok(response)) => {
-                        see_head(&response);
-                        answer::read(&self.webhook, response, deadline).await
-                    }
-                }
+        let outcome = match self.answer(request, see_head, started).await {
+            Ok(outcome) | Err(NoAnswer::Failed(outcome)) => outcome,
+            Err(NoAnswer::Short(Shortage::Ports)) if !self.destinations.are_reachable().await => {
+                answer::without_route()
             }
+            Err(NoAnswer::Short(shortage)) => return Err(shortage),
         };
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Outcome { duration_ms, ..outcome }
+        Ok(Outcome { duration_ms, ..outcome })
+    }
+
+    async fn answer(
+        &self,
+        request: reqwest::Request,
+        see_head: impl FnOnce(&reqwest::Response),
+        started: Instant,
+    ) -> Result<Outcome, NoAnswer> {
+        self.guard.check(self.webhook.connect_timeout).await?;
+        let deadline = tokio::time::Instant::from_std(started + self.webhook.request_timeout);
+        let sent = timeout_at(deadline, self.send(request)).await;
+        let response = sent.map_err(|_| answer::timed_out())??;
+        see_head(&response);
+        Ok(answer::read(&self.webhook, response, deadline).await)
     }
 
     /// The head of the answer to `request`. A token that is refused is renewed once.
-    async fn send(&self, mut request: reqwest::Request) -> Result<reqwest::Response, Outcome> {
+    async fn send(&self, mut request: reqwest::Request) -> Result<reqwest::Response, NoAnswer> {
         let Some(tokens) = &self.tokens else { return self.execute(request).await };
         let again = request.try_clone();
         let token = tokens.get(&self.client).await?;
@@ -251,7 +303,7 @@ impl Endpoint {
         self.execute(again).await
     }
 
-    async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, Outcome> {
+    async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, NoAnswer> {
         self.client.execute(request).await.map_err(|error| answer::broken(&error))
     }
 

@@ -1,6 +1,8 @@
 //! What the address policy says of a URL before anything is sent to it.
 
 use super::address::{AddressPolicy, BlockedAddress};
+use super::answer::{self, NoAnswer};
+use super::shortage::Shortage;
 use reqwest::Url;
 use reqwest::dns::{Name, Resolve};
 use std::net::IpAddr;
@@ -36,15 +38,24 @@ impl Guard {
     }
 
     /// What the policy says of the address, or of the name that a proxy is about to be told. A name that can't be looked up
-    /// here may be known to the proxy alone, as where only it may ask the DNS.
-    pub(super) async fn check(&self, connect_timeout: Duration) -> Option<BlockedAddress> {
+    /// here may be known to the proxy alone, as where only it may ask the DNS; but one that could not be asked for at all may
+    /// be forbidden.
+    pub(super) async fn check(&self, connect_timeout: Duration) -> Result<(), NoAnswer> {
         if let Some(blocked) = &self.blocked {
-            return Some(blocked.clone());
+            return Err(answer::refused(blocked).into());
         }
-        let (name, resolver) = self.proxied.as_ref()?;
-        let name: Name = name.as_str().parse().ok()?;
-        let looked_up = timeout(connect_timeout, resolver.resolve(name)).await;
-        looked_up.ok()?.err()?.downcast().ok().map(|blocked| *blocked)
+        let Some((name, resolver)) = &self.proxied else { return Ok(()) };
+        let Ok(name) = name.as_str().parse::<Name>() else { return Ok(()) };
+        let Ok(Err(error)) = timeout(connect_timeout, resolver.resolve(name)).await else {
+            return Ok(());
+        };
+        if let Some(shortage) = Shortage::of(&*error) {
+            return Err(NoAnswer::Short(shortage));
+        }
+        match error.downcast_ref() {
+            Some(blocked) => Err(answer::refused(blocked).into()),
+            None => Ok(()),
+        }
     }
 }
 

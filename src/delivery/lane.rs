@@ -4,6 +4,7 @@ use super::breaker::{Breaker, BreakerState, Sign};
 use super::concurrency::{Concurrency, Standing};
 use super::endpoint::Endpoint;
 use super::rate::{Limit, Rate, Time};
+use super::shortage::Shortage;
 use crate::domain::{
     AccountId, Class, DeliveryId, ErrorReason, Outcome, Phase, PhononUuid, Rendered, Timestamp,
     Verdict, WebhookName,
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// What an endpoint that is gone is left alone for, until it is disabled for good.
 const GONE: Duration = Duration::from_secs(60);
+/// A lane is left alone for so long when the host has no local port left for its address.
+const PORTS_PAUSE: Duration = Duration::from_secs(1);
 /// A lane with a rate is handed what it may send in this time.
 const RATE_AHEAD: Duration = Duration::from_millis(500);
 
@@ -237,6 +240,17 @@ impl Lane {
         }
         self.last = class;
         Some((job, self.breaker.state() == BreakerState::HalfOpen))
+    }
+
+    /// An attempt could not be made, which says nothing of the endpoint; but its address may be out of reach for a moment.
+    pub(super) fn put_back(&mut self, class: Class, shortage: Shortage, now: Instant) {
+        if shortage.is_of_one_address() {
+            let until = now + PORTS_PAUSE;
+            self.held_until = Some(self.held_until.map_or(until, |held| held.max(until)));
+        }
+        if let Some(count) = self.in_flight.get_mut(class as usize) {
+            *count = count.saturating_sub(1);
+        }
     }
 
     /// An attempt ended.

@@ -3,13 +3,17 @@
 //! An attempt is made by a task, which takes the next job that may leave when it has ended, whosever it is; so an idle
 //! daemon has no task, and a busy one needs no wake-up per job.
 
+use super::bound::Bound;
+use super::brake::ShortageNote;
 use super::breaker::BreakerState;
 use super::endpoint::{Endpoint, Message};
 use super::lane::{Appetite, Job};
-use super::schedule::{Bound, InstanceLimits, Schedule, Ticket};
+use super::schedule::{InstanceLimits, Schedule, Ticket};
+use super::shortage::Shortage;
 use crate::clock;
 use crate::domain::{AccountId, Outcome, Timestamp, WebhookName};
 use crate::failpoint::{self, Failpoint};
+use crate::system;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,7 +62,9 @@ pub trait Watch: Send + Sync {
     fn breaker(&self, webhook: WebhookName, state: BreakerState);
     /// Rate limits have held so many attempts back.
     fn rate_limited(&self, attempts: u64);
-    /// The time.
+    /// The daemon itself lacks something, or no longer does.
+    fn shortage(&self, note: ShortageNote);
+    /// The time that a request says it is, which its receiver compares with a clock of its own.
     fn now(&self) -> Timestamp;
 }
 
@@ -97,22 +103,38 @@ impl Attempt {
         &self.ticket.job
     }
 
-    async fn make(&self) -> Outcome {
-        let Ticket { job, endpoint, .. } = &self.ticket;
+    async fn make(&self) -> Result<Outcome, Shortage> {
+        let Ticket { job, endpoint, is_careful, .. } = &self.ticket;
+        if *is_careful && system::is_short_of_files() {
+            return Err(Shortage::OpenFiles);
+        }
         let unix_seconds = self.shared.watch.now().as_ms().div_euclid(1000);
         let message = Message { body: job.body.clone(), rendered: job.rendered.as_ref() };
         endpoint.attempt(job.id, job.attempt, message, unix_seconds).await
     }
 
-    /// It ended; the next one to be made.
-    pub(crate) fn end(self, outcome: Outcome) -> Option<Self> {
-        failpoint::pass(Failpoint::Attempted);
+    /// It ended, or could not be made; the next one to be made.
+    pub(crate) fn end(self, made: Result<Outcome, Shortage>) -> Option<Self> {
         let Self { shared, ticket } = self;
+        let outcome = match made {
+            Ok(outcome) => outcome,
+            Err(shortage) => return Self::put_back(shared, ticket, shortage),
+        };
+        failpoint::pass(Failpoint::Attempted);
         let ended = ticket.ended();
         let ((), next) = shared.act_and_take(|schedule, now| schedule.ended(&ended, &outcome, now));
         // The outcome is told before it stops counting, so that nobody sees neither.
         let unsettled = Unsettled(shared.this.clone());
         shared.watch.attempted(Attempted { job: ticket.job, outcome, unsettled });
+        shared.in_flight.fetch_sub(1, Ordering::AcqRel);
+        next.map(|ticket| Self { shared, ticket })
+    }
+
+    /// It was none: nothing counts it any more, and its job comes back by [`Watch::returned`].
+    fn put_back(shared: Arc<Shared>, ticket: Ticket, shortage: Shortage) -> Option<Self> {
+        let put_back = |schedule: &mut Schedule, now| schedule.put_back(ticket, shortage, now);
+        let ((), next) = shared.act_and_take(put_back);
+        drop(Unsettled(shared.this.clone()));
         shared.in_flight.fetch_sub(1, Ordering::AcqRel);
         next.map(|ticket| Self { shared, ticket })
     }
@@ -149,8 +171,8 @@ impl Courier for Tasks {
         self.runtime.spawn(async move {
             let mut next = Some(attempt);
             while let Some(attempt) = next {
-                let outcome = attempt.make().await;
-                next = attempt.end(outcome);
+                let made = attempt.make().await;
+                next = attempt.end(made);
             }
         });
     }
@@ -260,6 +282,12 @@ impl Lanes {
         self.shared.in_flight.load(Ordering::Acquire)
     }
 
+    /// Whether the daemon itself lacks something, so that attempts are put back.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.shared.lock().is_short()
+    }
+
     /// The breaker of every endpoint.
     #[must_use]
     pub fn breakers(&self) -> Vec<(WebhookName, BreakerState)> {
@@ -310,6 +338,7 @@ impl Shared {
         let returned = std::mem::take(&mut schedule.returned);
         let changes = std::mem::take(&mut schedule.changes);
         let rate_limited = std::mem::take(&mut schedule.rate_limited);
+        let notes = std::mem::take(&mut schedule.notes);
         drop(schedule);
         if earlier {
             self.courier.earlier();
@@ -322,6 +351,9 @@ impl Shared {
         }
         if rate_limited > 0 {
             self.watch.rate_limited(rate_limited);
+        }
+        for note in notes {
+            self.watch.shortage(note);
         }
         if let Some(shared) = self.this.upgrade() {
             for ticket in others {

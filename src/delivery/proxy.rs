@@ -62,6 +62,12 @@ impl Proxy {
         &self.shown
     }
 
+    /// Scheme, host and port, to look up.
+    pub(super) fn url(&self) -> Option<reqwest::Url> {
+        // It was read from one.
+        self.shown.parse().ok()
+    }
+
     /// As the client wants it: for every request, whatever the environment says.
     pub(super) fn for_client(&self) -> reqwest::Result<reqwest::Proxy> {
         reqwest::Proxy::all(self.url.reveal())

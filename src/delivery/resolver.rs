@@ -53,8 +53,3 @@ where
         })
     }
 }
-
-/// Asks the system: its hosts file, then DNS. The client puts the URL's port in.
-pub(super) async fn look_up(name: String) -> io::Result<Vec<SocketAddr>> {
-    Ok(tokio::net::lookup_host((name, 0)).await?.collect())
-}

@@ -4,15 +4,17 @@
 //! turn, and so are the lanes of each. What a lane lacks decides where it waits instead: for a slot in the queue, for a token
 //! of its own by a timer, for one of its account in the account's queue. So nothing is ever looked through.
 
+use super::bound::Bound;
+use super::brake::{Brake, ShortageNote};
 use super::breaker::BreakerState;
 use super::endpoint::Endpoint;
 use super::lane::{Appetite, Job, Lane, Pool, renewed};
 use super::rate::{Rate, Time};
+use super::shortage::Shortage;
 use crate::domain::{AccountId, Class, Outcome, WebhookName};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// What the lanes of an instance share.
@@ -36,37 +38,14 @@ fn slots(in_flight_max: usize) -> [usize; 4] {
 /// Of so many turns retries have the first one, and endpoints in doubt the second.
 const TURNS: usize = 4;
 
-/// A count that is to stay below a bound; it is lowered without the schedule's lock.
-pub(super) struct Bound {
-    count: AtomicUsize,
-    most: usize,
-}
-
-impl Bound {
-    pub(super) fn new(most: usize) -> Self {
-        Self { count: AtomicUsize::new(0), most }
-    }
-
-    fn has_room(&self) -> bool {
-        self.count.load(Ordering::Acquire) < self.most
-    }
-
-    fn count(&self) {
-        self.count.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// One less; whether somebody may have waited for that.
-    pub(super) fn settle(&self) -> bool {
-        self.count.fetch_sub(1, Ordering::AcqRel) >= self.most
-    }
-}
-
 /// A job that may leave now.
 pub(super) struct Ticket {
     pub(super) job: Job,
     pub(super) endpoint: Arc<Endpoint>,
     pool: Pool,
     probe: bool,
+    /// The daemon lacks something, and others are on their way: this one is to leave to them what there is.
+    pub(super) is_careful: bool,
 }
 
 struct Account {
@@ -99,6 +78,7 @@ enum Sleeper {
     Lane(WebhookName),
     Account(AccountId),
     Instance,
+    Brake,
 }
 
 /// What became of asking a lane.
@@ -111,7 +91,7 @@ enum Asked {
 }
 
 pub(super) struct Schedule {
-    limits: InstanceLimits,
+    brake: Brake,
     slots: [usize; 4],
     used: [usize; 4],
     /// Requests unanswered, and outcomes that are not committed.
@@ -131,6 +111,8 @@ pub(super) struct Schedule {
     pub(super) returned: Vec<Job>,
     /// Breakers that have changed since the last look.
     pub(super) changes: Vec<(WebhookName, BreakerState)>,
+    /// What became of shortages, since the last look.
+    pub(super) notes: Vec<ShortageNote>,
 }
 
 impl Schedule {
@@ -151,8 +133,9 @@ impl Schedule {
             rate_limited: 0,
             returned: Vec::new(),
             changes: Vec::new(),
+            notes: Vec::new(),
             time,
-            limits,
+            brake: Brake::new(limits.in_flight_max),
         }
     }
 
@@ -202,6 +185,7 @@ impl Schedule {
         // Whoever waited for a token is asked again.
         self.timers.clear();
         self.instance_waits = false;
+        self.arm_brake(now);
         let names: Vec<WebhookName> = self.lanes.keys().cloned().collect();
         for name in names {
             self.offer(&name);
@@ -287,7 +271,7 @@ impl Schedule {
     /// The next job that may leave.
     pub(super) fn next(&mut self, now: Instant) -> Option<Ticket> {
         self.time.set(now);
-        while !self.instance_waits && self.is_free() {
+        while !self.instance_waits && !self.brake.holds(now) && self.is_free() {
             let pool = self.next_pool()?;
             let index = pool as usize;
             let webhook = self.queues.get_mut(index)?.pop_front()?;
@@ -311,8 +295,12 @@ impl Schedule {
         None
     }
 
+    fn unanswered(&self) -> usize {
+        self.used.iter().sum()
+    }
+
     fn is_free(&self) -> bool {
-        self.used.iter().sum::<usize>() < self.limits.in_flight_max && self.unsettled.has_room()
+        self.unanswered() < self.brake.limit() && self.unsettled.has_room()
     }
 
     /// The pool whose turn it is, of those with a free slot and somebody who wants it.
@@ -373,18 +361,19 @@ impl Schedule {
             return Asked::InstanceWaits;
         }
         let Some((job, probe)) = lane.begin(class) else { return Asked::Waits };
+        let endpoint = lane.endpoint.clone();
+        let is_careful = self.brake.is_on() && self.unanswered() > 0;
         if let Some(used) = self.used.get_mut(pool as usize) {
             *used += 1;
         }
         self.unsettled.count();
-        Asked::Leaves(Box::new(Ticket { job, endpoint: lane.endpoint.clone(), pool, probe }))
+        Asked::Leaves(Box::new(Ticket { job, endpoint, pool, probe, is_careful }))
     }
 
     /// An attempt ended. The lane's other jobs come back if it is to be left alone.
     pub(super) fn ended(&mut self, ended: &Ended, outcome: &Outcome, now: Instant) {
-        if let Some(used) = self.used.get_mut(ended.pool as usize) {
-            *used = used.saturating_sub(1);
-        }
+        self.free(ended.pool);
+        self.brake.ended();
         let closed = self.lane_mut(&ended.webhook, |lane| {
             lane.ended(ended.class, ended.probe, outcome, now);
             lane.wait(now).is_some()
@@ -393,6 +382,41 @@ impl Schedule {
             self.take_back_of(&ended.webhook);
         } else {
             self.offer(&ended.webhook);
+        }
+    }
+
+    /// An attempt could not be made, since the daemon lacks something: its job comes back, and the instance slows down.
+    pub(super) fn put_back(&mut self, ticket: Ticket, shortage: Shortage, now: Instant) {
+        self.free(ticket.pool);
+        let webhook = ticket.job.webhook.clone();
+        let closed = self.lane_mut(&webhook, |lane| {
+            lane.put_back(ticket.job.class(), shortage, now);
+            lane.wait(now).is_some()
+        });
+        if self.brake.put_back(shortage, self.unanswered(), now) {
+            self.notes.push(ShortageNote::Began(shortage));
+        }
+        self.notes.push(ShortageNote::PutBack(shortage));
+        self.arm_brake(now);
+        self.returned.push(ticket.job);
+        if closed == Some(true) {
+            self.take_back_of(&webhook);
+        } else {
+            self.offer(&webhook);
+        }
+    }
+
+    pub(super) fn is_short(&self) -> bool {
+        self.brake.is_on()
+    }
+
+    fn arm_brake(&mut self, now: Instant) {
+        self.timers.extend(self.brake.alarm(now).map(|at| (at, Sleeper::Brake)));
+    }
+
+    fn free(&mut self, pool: Pool) {
+        if let Some(used) = self.used.get_mut(pool as usize) {
+            *used = used.saturating_sub(1);
         }
     }
 
@@ -406,6 +430,10 @@ impl Schedule {
                 Sleeper::Lane(webhook) => self.resume(&webhook),
                 Sleeper::Account(id) => self.call(id, now),
                 Sleeper::Instance => self.instance_waits = false,
+                Sleeper::Brake => {
+                    self.notes.extend(self.brake.release(now).map(ShortageNote::Ended));
+                    self.arm_brake(now);
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ mod connections;
 mod proxies;
 mod responses;
 mod server;
+mod shortages;
 mod tokens;
 
 use super::resolver::Resolver;
@@ -65,7 +66,7 @@ fn policy(opened: &[&str]) -> AddressPolicy {
 
 async fn attempt(endpoint: &Endpoint) -> Outcome {
     let message = Message { body: Bytes::from_static(b"{}"), rendered: None };
-    endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1).await
+    endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1).await.expect("nothing lacks")
 }
 
 fn run(test: impl Future<Output = ()>) {

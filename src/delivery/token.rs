@@ -1,7 +1,7 @@
 //! Access tokens by OAuth 2's client credentials (RFC 6749, section 4.4): fetched when they are needed, kept while they hold.
 
 use super::address::BlockedAddress;
-use super::answer;
+use super::answer::{self, NoAnswer};
 use super::guard::Guard;
 use super::webhook::Secret;
 use crate::domain::{ErrorReason, Outcome, RESPONSE_BYTES_KEPT, Verdict};
@@ -114,7 +114,7 @@ impl Tokens {
     }
 
     /// A token that holds. Who comes while one is being fetched waits for that one.
-    pub(super) async fn get(&self, client: &Client) -> Result<Token, Outcome> {
+    pub(super) async fn get(&self, client: &Client) -> Result<Token, NoAnswer> {
         let asked_at = Instant::now();
         let mut known = self.known.lock().await;
         match &known.token {
@@ -128,7 +128,7 @@ impl Tokens {
         &self,
         client: &Client,
         refused: &Token,
-    ) -> Result<Option<Token>, Outcome> {
+    ) -> Result<Option<Token>, NoAnswer> {
         if refused.fetched_at.elapsed() < RENEWAL_PAUSE {
             return Ok(None);
         }
@@ -150,13 +150,13 @@ impl Tokens {
         client: &Client,
         known: &mut Known,
         asked_at: Instant,
-    ) -> Result<Token, Outcome> {
+    ) -> Result<Token, NoAnswer> {
         // Nobody who asks after the failure is told of it, nor for long.
         if let Some((at, outcome)) = &known.failed
             && *at >= asked_at
             && at.elapsed() < FAILURE_KEPT
         {
-            return Err(outcome.clone());
+            return Err(outcome.clone().into());
         }
         match self.ask(client).await {
             Ok((header, lifetime)) => {
@@ -169,31 +169,34 @@ impl Tokens {
                 known.token = Some(token.clone());
                 Ok(token)
             }
-            Err(outcome) => {
+            Err(NoAnswer::Failed(outcome)) => {
                 known.failed = Some((Instant::now(), outcome.clone()));
-                Err(outcome)
+                Err(outcome.into())
             }
+            // The server was not asked.
+            Err(short @ NoAnswer::Short(_)) => Err(short),
         }
     }
 
-    async fn ask(&self, client: &Client) -> Result<(HeaderValue, Duration), Outcome> {
-        if let Some(blocked) = self.guard.check(self.connect_timeout).await {
-            return Err(answer::refused(&blocked));
-        }
+    async fn ask(&self, client: &Client) -> Result<(HeaderValue, Duration), NoAnswer> {
+        self.guard.check(self.connect_timeout).await?;
         let answered = client.execute(self.request()).await;
-        let mut response = answered.map_err(|error| {
-            let outcome = answer::broken(&error);
-            let text = outcome.error.as_deref().unwrap_or_default();
-            Outcome { error: Some(format!("the token server: {text}").into()), ..outcome }
+        let mut response = answered.map_err(|error| match answer::broken(&error) {
+            NoAnswer::Failed(outcome) => {
+                let text = outcome.error.as_deref().unwrap_or_default();
+                let text = format!("the token server: {text}");
+                Outcome { error: Some(text.into()), ..outcome }.into()
+            }
+            short @ NoAnswer::Short(_) => short,
         })?;
         let status = response.status();
         let body = read(&mut response).await;
         if self.has_proxy && status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             let text = "the proxy answered 407 instead of the token server".to_owned();
-            return Err(answer::none(ErrorReason::Unreachable, Verdict::Retry, text));
+            return Err(answer::none(ErrorReason::Unreachable, Verdict::Retry, text).into());
         }
         if !status.is_success() {
-            return Err(refused(status, &body));
+            return Err(refused(status, &body).into());
         }
         let answer: Option<Answer> = serde_json::from_slice(&body).ok();
         let bearer = answer.filter(|answer| answer.token_type.eq_ignore_ascii_case("bearer"));
@@ -205,7 +208,7 @@ impl Tokens {
         });
         token.ok_or_else(|| {
             let text = "the token server's answer holds no bearer token".to_owned();
-            answer::none(ErrorReason::AuthenticationFailure, Verdict::Retry, text)
+            answer::none(ErrorReason::AuthenticationFailure, Verdict::Retry, text).into()
         })
     }
 

@@ -3,7 +3,8 @@
 
 use super::address::AddressPolicy;
 use super::endpoint::{Endpoint, EndpointError, Message};
-use super::resolver::{self, Resolver};
+use super::look_up;
+use super::resolver::Resolver;
 use super::tls::Trust;
 use super::webhook::{Auth, Webhook};
 use crate::domain::{DeliveryId, Mapped, Outcome, Rendered};
@@ -72,7 +73,7 @@ impl Trial {
     /// Sends `message` to the endpoint of `webhook`.
     ///
     /// # Errors
-    /// When the webhook's certificates or credentials can't be used.
+    /// When the webhook's certificates or credentials can't be used, or the host lacks what a request needs.
     pub async fn make(
         webhook: &Arc<Webhook>,
         trust: &Trust,
@@ -85,7 +86,7 @@ impl Trial {
             let told = told.clone();
             async move {
                 let started = Instant::now();
-                let found = resolver::look_up(name).await;
+                let found = look_up::look_up(name).await;
                 // A second one would be another connection's.
                 let _ = told.set(started.elapsed());
                 found
@@ -110,6 +111,8 @@ impl Trial {
             head = Some((started.elapsed(), head_of));
         };
         let outcome = endpoint.exchange(request, see_head).await;
+        let outcome =
+            outcome.map_err(|shortage| EndpointError::Short(webhook.name.to_string(), shortage))?;
         let whole = started.elapsed();
         if let Some(token) = endpoint.fetched_token().await {
             hidden.add_token(&token);

@@ -100,6 +100,14 @@ pub struct Limits {
     pub in_flight_max: NonZeroU32,
 }
 
+impl Limits {
+    /// So many requests may be unanswered.
+    #[must_use]
+    pub fn in_flight_max(&self) -> usize {
+        usize::try_from(self.in_flight_max.get()).unwrap_or(usize::MAX)
+    }
+}
+
 /// When an endpoint is left alone for a while.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BreakerRules {

@@ -61,7 +61,7 @@ impl Screen {
 
     /// A line, and something longer below it that nothing else comes between.
     pub(super) fn block(self, about: About, text: &str, below: &str) {
-        let now = jiff::Timestamp::from_millisecond(clock::now().as_ms()).unwrap_or_default();
+        let now = jiff::Timestamp::from_millisecond(clock::wall().as_ms()).unwrap_or_default();
         let time = now.strftime("%H:%M:%S%.3f");
         let word = about.word();
         let (on, off) = if self.colours { (about.colour(), "\x1b[0m") } else { ("", "") };

@@ -12,8 +12,8 @@ mod start;
 mod timer;
 
 use super::{
-    AccountId, Collection, Command, Correlation, Event, IgnoreReason, IgnoredRecord, RecordKind,
-    Rules, STATE_BYTES_MAX, SmsId, Source, State, Timestamp,
+    AccountId, Collected, Collection, Command, Correlation, Event, IgnoreReason, IgnoredRecord,
+    RecordKind, Rules, STATE_BYTES_MAX, SmsId, Source, State, Timestamp,
 };
 
 /// The facts that `command` makes of `state` at the time `now`. No facts: nothing was due, or the command is stale.
@@ -54,6 +54,18 @@ fn ignored(
     })
 }
 
+/// A report that was accepted changes nothing after all.
+fn ignored_after_all(report: &Collected, reason: IgnoreReason) -> Event {
+    Event::RecordIgnored(IgnoredRecord {
+        kind: RecordKind::Report,
+        account: report.account,
+        sms: Some(report.sms.clone()),
+        reason,
+        source: report.source.clone(),
+        waited: true,
+    })
+}
+
 /// Why a record that would make a row of `bytes` is not taken, for people.
 fn too_large(bytes: usize) -> String {
     format!(
@@ -85,7 +97,13 @@ fn end_if_done(state: &State, rules: &Rules, now: Timestamp, events: &mut Vec<Ev
     };
     match collection {
         Collection::Open { .. } => return,
-        Collection::Complete | Collection::NotWanted => events.push(Event::CorrelationEnded),
+        Collection::Complete | Collection::NotWanted => {
+            if let Correlation::Open(flow) = &state.correlation {
+                // Earlier versions closed collections without a word about the reports that were left.
+                phase2::end_rest_of_closed(flow, events);
+            }
+            events.push(Event::CorrelationEnded);
+        }
         // The time-out itself was the end that was told.
         Collection::TimedOut => {}
     }

@@ -165,7 +165,7 @@ pub struct IgnoredRecord {
     pub reason: IgnoreReason,
     /// Where it stands.
     pub source: Source,
-    /// It had been waiting for its flow until now.
+    /// It had been accepted, and waited for its flow or for phase 2 until now.
     pub waited: bool,
 }
 
@@ -240,7 +240,7 @@ reasons! {
         Conflicting = "conflicting",
         /// The report names another account than its flow.
         AccountMismatch = "account_mismatch",
-        /// It came after the end.
+        /// It came after the end, or was left at the end without a webhook that carries it.
         Late = "late",
         /// The flow's list does not name the SMS.
         Unlisted = "unlisted",

@@ -32,10 +32,7 @@ pub fn evolve(mut state: State, event: &Event) -> State {
             }
         }
         Event::DeliveryScheduled { delivery, sms } => {
-            // A rule's webhook comes beside those that were promised.
-            if delivery.phase == Phase::Two {
-                spend_reports(&mut state, sms);
-            }
+            spend_reports(&mut state, sms, delivery.phase);
             state.deliveries.push(delivery.as_ref().clone());
         }
         Event::Replayed { delivery } => state.deliveries.push(delivery.as_ref().clone()),
@@ -153,12 +150,14 @@ fn remove_report(state: &mut State, which: impl Fn(&Collected) -> bool) {
     }
 }
 
-/// What a delivery carries is not kept twice.
-fn spend_reports(state: &mut State, sms: &[SmsId]) {
+/// What phase 2 carries is not kept twice. A rule's webhook comes beside those that were promised, which still need it.
+fn spend_reports(state: &mut State, sms: &[SmsId], phase: Phase) {
     if let Correlation::Open(flow) = &mut state.correlation {
         for report in flow.reports.iter_mut().filter(|report| sms.contains(&report.sms)) {
             report.sent = true;
-            report.body = None;
+            if phase == Phase::Two {
+                report.body = None;
+            }
         }
     }
 }

@@ -135,7 +135,7 @@ fn to_come(flow: &Flow) -> usize {
         (Collection::Complete | Collection::TimedOut | Collection::NotWanted, _) => 0,
         (Collection::Open { .. }, Some(list)) => {
             let all: usize = list.iter().map(|sms| phase_two(flow, sms)).sum();
-            let sent = flow.reports.iter().filter(|report| report.sent);
+            let sent = flow.reports.iter().filter(|report| report.body.is_none());
             all.saturating_sub(sent.map(|report| phase_two(flow, &report.sms)).sum())
         }
         (Collection::Open { .. }, None) => {
@@ -146,7 +146,7 @@ fn to_come(flow: &Flow) -> usize {
 
 /// What a report adds of which no list tells beforehand.
 fn unlisted(flow: &Flow, report: &Collected) -> usize {
-    let is_told = flow.sms.is_none() && !report.sent;
+    let is_told = flow.sms.is_none() && report.body.is_some();
     match flow.collection {
         Collection::Open { .. } if is_told => phase_two(flow, &report.sms),
         Collection::Open { .. }
@@ -164,7 +164,7 @@ fn phase_two(flow: &Flow, sms: &SmsId) -> usize {
 
 fn collected(report: &Collected) -> usize {
     // The delivery that will carry it names where it stands.
-    let topics = if report.sent { 1 } else { 2 };
+    let topics = if report.body.is_some() { 2 } else { 1 };
     COLLECTED
         + report.sms.as_str().len()
         + topics * topic(&report.source)

@@ -158,11 +158,11 @@ pub struct Collected {
     pub class: StatusClass,
     /// The content hashes of the reports accepted of this SMS, the newest last.
     pub seen: Vec<u64>,
-    /// The report as JSON, until a delivery carries it.
+    /// The report as JSON, until a phase 2 carries it or none will.
     pub body: Option<Bytes>,
     /// The record as it came, while it may become a dead letter and differs from `body`.
     pub raw: Option<Bytes>,
-    /// A delivery carries it.
+    /// A delivery carries it, of phase 2 or of a rule.
     pub sent: bool,
     /// Where it stands in Kafka.
     pub source: Source,

@@ -6,6 +6,7 @@
 mod attempts;
 mod collection;
 mod endpoint;
+mod ends;
 mod ignored;
 mod model;
 mod phase1;

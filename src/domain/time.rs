@@ -23,6 +23,12 @@ impl Timestamp {
         Self(self.0.saturating_add_unsigned(ms))
     }
 
+    /// This point in time `ms` milliseconds earlier.
+    #[must_use]
+    pub const fn minus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_sub_unsigned(ms))
+    }
+
     /// Milliseconds from `earlier` to this, 0 when the clock went backwards.
     #[must_use]
     pub fn ms_since(self, earlier: Self) -> u64 {

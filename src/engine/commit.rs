@@ -20,7 +20,8 @@ use std::time::Duration;
 const GENERATION_BYTES: usize = 12 << 20;
 /// A commit's share of a busy engine's time is one in so many, until the commit interval is reached.
 const GATHER_FACTOR: u32 = 4;
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// Between two calls of one transaction.
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// How the attempt to commit a batch ended.
 enum Ending {
@@ -60,6 +61,9 @@ impl<L: Log> Shell<L> {
                 self.metrics.transaction(clock::since(started));
                 self.put(&mut work, &committed, &meta_rows);
                 self.advance(&work, metas);
+                // Only now, so that no partition is said to stand still in between.
+                self.health.resume(&self.waiting_for_kafka());
+                self.trouble.over(&self.health);
             }
             Ending::Abandoned => self.quiesce(),
             Ending::Unknown => {
@@ -100,7 +104,7 @@ impl<L: Log> Shell<L> {
                     })
                 });
                 let (offsets, owner) = (offsets.collect(), task.owner.clone());
-                Meta { offsets, committed_at: clock::now(), owner }
+                Meta { offsets, committed_at: clock::now_to_commit(), owner }
             });
         }
         touched
@@ -130,24 +134,20 @@ impl<L: Log> Shell<L> {
         loop {
             let Some(transactions) = &self.transactions else { return Ending::Unknown };
             let error = match self.attempt(transactions, work, offsets) {
-                Ok(committed) => {
-                    self.health.resume(&self.waiting_for_kafka());
-                    return Ending::Committed(committed);
-                }
+                Ok(committed) => return Ending::Committed(committed),
                 Err(error) => error,
             };
             self.metrics.transaction_error(kind(error.fault));
-            tracing::warn!(%error, fault = error.fault.as_str(), "the transaction failed");
+            tracing::debug!(%error, fault = error.fault.as_str(), "the transaction failed");
+            let pause = self.trouble.failed(&error.text, &self.health);
             if error.fault != TransactionFault::Abortable || !self.abort(transactions) {
+                self.pause(pause);
                 return Ending::Unknown;
             }
-            if self.last_try
-                || self.revoking.load(Ordering::SeqCst)
-                || self.stopping.load(Ordering::SeqCst)
-            {
+            if self.last_try || self.is_leaving() {
                 return Ending::Abandoned;
             }
-            clock::sleep(RETRY_PAUSE);
+            self.pause(pause);
         }
     }
 
@@ -184,7 +184,7 @@ impl<L: Log> Shell<L> {
             Ok(()) => true,
             Err(error) => {
                 self.metrics.transaction_error(kind(error.fault));
-                tracing::warn!(%error, "the transaction can't even be aborted");
+                tracing::debug!(%error, "the transaction can't even be aborted");
                 false
             }
         }
@@ -201,11 +201,13 @@ impl<L: Log> Shell<L> {
                     self.metrics.transaction_error(TransactionErrorKind::Retriable);
                     self.health.wait(self.waiting_for_kafka());
                     self.health.heartbeat();
-                    tracing::warn!(%error, "Kafka is slow to answer; asking again");
+                    tracing::debug!(%error, "Kafka is slow to answer; asking again");
+                    let pause = self.trouble.failed(&error.to_string(), &self.health);
                     if self.stopping.load(Ordering::SeqCst) {
                         return Err(TransactionError { fault: TransactionFault::Fatal, ..error });
                     }
-                    clock::sleep(RETRY_PAUSE);
+                    // Not so long that the transaction times out meanwhile; nor is it cut short, as there is no other way on.
+                    clock::sleep(pause.min(RETRY_PAUSE_MAX));
                 }
                 other => return other,
             }

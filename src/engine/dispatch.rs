@@ -34,6 +34,10 @@ impl Hands for Reach<'_> {
         self.config.rules.webhook(webhook).age_max_ms
     }
 
+    fn is_short(&self) -> bool {
+        self.lanes.is_short()
+    }
+
     fn push(&self, webhook: &WebhookName, jobs: Vec<Job>) {
         self.lanes.push(webhook, jobs);
     }

@@ -3,13 +3,14 @@
 use super::config::EngineSettings;
 use super::ports::{Log, Offsets, Transactions};
 use super::restore::Restorer;
+use super::trouble::Trouble;
 use super::wires::Wires;
 use super::{Engine, EngineError, Parts, Pieces, Shell};
 use crate::clock;
 use crate::delivery::{InstanceLimits, Lanes};
 use crate::log::{
-    Begin, Committed, GroupOffset, Identity, KafkaChangelog, LogError, OffsetsClient, Outgoing,
-    Place, Reader, ReaderHandle, Start, Step, TransactionError, Transactions as Producer,
+    Begin, Committed, GroupOffset, Identity, KafkaChangelog, LogError, Missing, OffsetsClient,
+    Outgoing, Place, Reader, ReaderHandle, Start, Step, TransactionError, Transactions as Producer,
     WatchedChangelog,
 };
 use crate::store::RowKey;
@@ -50,21 +51,34 @@ impl Engine {
 
 /// A broker that is away is waited for; a property that is wrong is not.
 fn first_transactions(settings: &EngineSettings, health: &Health) -> Result<Producer, EngineError> {
-    let waiting = Waiting::Kafka(settings.kafka.bootstrap_servers.clone());
+    let kafka = Waiting::Kafka(settings.kafka.bootstrap_servers.clone());
+    let mut waiting = kafka.clone();
+    let trouble = Trouble::default();
     loop {
         match Producer::open(&settings.kafka, settings.partitions) {
             Ok(transactions) => {
                 health.resume(&waiting);
+                trouble.over(health);
                 return Ok(transactions);
             }
             Err(error @ LogError::Client(_)) => return Err(error.into()),
-            Err(error) => {
+            Err(LogError::Denied(rights)) => {
+                let missing = Missing(&rights, &settings.kafka).to_string();
+                let right = Waiting::Other(format!("waiting: {missing}"));
+                // Once is enough, until it is another.
+                if waiting != right {
+                    health.resume(&waiting);
+                    tracing::warn!("waiting for rights in Kafka: {missing}");
+                    waiting = right;
+                }
                 health.wait(waiting.clone());
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "no transactional producer yet; trying again"
-                );
                 clock::sleep(REOPEN_PAUSE);
+            }
+            Err(error) => {
+                health.resume(&waiting);
+                waiting = kafka.clone();
+                health.wait(waiting.clone());
+                clock::sleep(trouble.failed(&error.cause(), health).max(REOPEN_PAUSE));
             }
         }
     }

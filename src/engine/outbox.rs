@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 /// What a row in hand takes beside its body, roughly.
 const ROW_BYTES: usize = 512;
-/// So many rows that are to be given up are taken at a time.
+/// So many rows to be given up are taken at once.
 const DOOMED: usize = 1000;
 /// Dispatching takes no longer than this at a time, so that outcomes need not wait for it.
 const DISPATCH: Duration = Duration::from_millis(20);
@@ -83,6 +83,8 @@ pub(super) trait Hands {
     fn appetite(&self, webhook: &WebhookName) -> Appetite;
     /// A delivery is not kept longer than this.
     fn age_max_ms(&self, webhook: &WebhookName) -> u64;
+    /// Whether the daemon lacks something: what got too old meanwhile is tried all the same.
+    fn is_short(&self) -> bool;
     /// Takes the jobs of a lane.
     fn push(&self, webhook: &WebhookName, jobs: Vec<Job>);
 }
@@ -366,7 +368,7 @@ impl Outbox {
         for row in self.take(&key, rows, now, room)? {
             // A first attempt is made however late it is.
             let is_old = now.ms_since(row.scheduled_at) > age_max_ms;
-            if is_old && *class == Class::Retry {
+            if is_old && *class == Class::Retry && !hands.is_short() {
                 doomed.push(row.doomed(DeadLetterReason::AgeExceeded));
             } else {
                 jobs.push(row.job);

@@ -265,6 +265,7 @@ impl<L: Log> Shell<L> {
         self.share();
         self.doomed.clear();
         self.orphans.clear();
+        self.trouble.forget(&self.health);
         self.busy = false;
     }
 
@@ -283,7 +284,7 @@ impl<L: Log> Shell<L> {
         self.transactions = None;
         self.orphans.extend(outcomes);
         let epoch = self.hold();
-        while !self.revoking.load(Ordering::SeqCst) && !self.stopping.load(Ordering::SeqCst) {
+        while !self.is_leaving() {
             self.health.heartbeat();
             match self.log.open_transactions() {
                 Ok(transactions) => {
@@ -294,11 +295,8 @@ impl<L: Log> Shell<L> {
                 }
                 Err(error) => {
                     self.health.wait(self.waiting_for_kafka());
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "no new producer yet; trying again"
-                    );
-                    clock::sleep(REOPEN_PAUSE);
+                    let pause = self.trouble.failed(&error.cause(), &self.health);
+                    self.pause(pause.max(REOPEN_PAUSE));
                 }
             }
         }

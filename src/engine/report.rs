@@ -69,7 +69,10 @@ impl<L: Log> Shell<L> {
             }
             Event::Delivered { delivery, at, .. } => {
                 self.metrics.delivery(delivery.phase, DeliveryResult::Delivered);
-                let latency = Duration::from_millis(at.ms_since(delivery.source.timestamp));
+                // The record has its time from another machine's clock.
+                let delivered_at = clock::wall().minus_ms(clock::now().ms_since(*at));
+                let latency = delivered_at.ms_since(delivery.source.timestamp);
+                let latency = Duration::from_millis(latency);
                 self.metrics.delivery_latency(delivery.phase, latency);
             }
             Event::DeadLettered { delivery, reason, .. } => {

@@ -383,6 +383,9 @@ impl Target {
             }
         };
         let meta = meta(&partition)?;
+        if let Some(meta) = &meta {
+            clock::not_before(meta.committed_at);
+        }
         let has_rows = meta.is_some();
         let Meta { offsets, owner, .. } = meta.unwrap_or_default();
         Ok(Restored {

@@ -15,6 +15,7 @@ mod plan;
 mod port;
 mod reader;
 mod setting;
+mod timing;
 mod world;
 
 use crate::clock;
@@ -54,6 +55,8 @@ struct Outcome {
     repeats: u64,
     /// Attempts that were begun while their endpoint was to be left alone.
     intrusions: u64,
+    /// What came late.
+    late: Vec<String>,
 }
 
 impl Outcome {
@@ -154,6 +157,7 @@ fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> O
         requests,
         repeats: requests.saturating_sub(ledger.recorded),
         intrusions: ledger.intrusions,
+        late: ledger.timing.late.clone(),
     }
 }
 
@@ -269,6 +273,17 @@ fn nothing_is_sent_again_where_instances_come_and_go_in_good_order() {
         requests += outcome.requests;
     }
     assert!(requests > 400, "{requests} requests");
+}
+
+#[test]
+fn nothing_comes_early_or_late_because_clocks_jump() {
+    let mut sum = Outcome::default();
+    for (seed, outcome) in all_of(plan::jumpy, 400) {
+        assert_eq!(outcome.late, Vec::<String>::new(), "seed {seed}");
+        sum.add(outcome);
+    }
+    assert!(sum.struck.get("jump").is_some_and(|count| *count > 400), "{sum}");
+    assert!(sum.requests > 2000, "{sum}");
 }
 
 #[test]

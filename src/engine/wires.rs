@@ -3,8 +3,9 @@
 use super::input::Input;
 use super::intake::Bundle;
 use super::mailbox::Mailbox;
+use super::shortage;
 use crate::clock;
-use crate::delivery::{Attempted, BreakerState, Job, Watch};
+use crate::delivery::{Attempted, BreakerState, Job, ShortageNote, Watch};
 use crate::domain::{Timestamp, WebhookName};
 use crate::log::LogEvent;
 use crate::telemetry::Metrics;
@@ -83,7 +84,11 @@ impl Watch for LaneWatch {
         self.metrics.rate_limited(attempts);
     }
 
+    fn shortage(&self, note: ShortageNote) {
+        shortage::report(note, &self.metrics);
+    }
+
     fn now(&self) -> Timestamp {
-        clock::now()
+        clock::wall()
     }
 }

@@ -1,6 +1,7 @@
 //! A command to every partition of the inbox: to all of them, or to none.
 
 use super::client::{Cluster, LogError};
+use super::rights::{self, Operation};
 use super::settings::KafkaSettings;
 use super::transaction::{Outgoing, TransactionError, Transactions};
 use std::time::Duration;
@@ -32,11 +33,12 @@ pub fn broadcast(
     value: &[u8],
     headers: &[(&'static str, String)],
 ) -> Result<u32, BroadcastError> {
-    let counts = Cluster::new(settings)?.partition_counts(METADATA_TIMEOUT)?;
+    let cluster = Cluster::new(settings)?;
+    let counts = cluster.partition_counts([topic], Operation::Write, METADATA_TIMEOUT)?;
     let count = counts.get(topic).copied().filter(|count| *count > 0);
     let count = count.ok_or_else(|| BroadcastError::NoTopic(topic.to_owned()))?;
     // The producer of operators: with an instance's name it would take over from its daemon.
-    let id = format!("{}.operator", settings.group_id);
+    let id = rights::operator_id(&settings.group_id);
     let transactions = Transactions::open_as(&id, settings, 0)?;
     transactions.begin()?;
     let send_all = || {

@@ -1,15 +1,36 @@
 //! The settings of every Kafka client, and what one of them alone can tell.
 
 use super::report::Reports;
+use super::rights::{self, Operation, Right};
 use super::settings::KafkaSettings;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The largest record that is written: a dead letter of 16 MiB and what stands around it.
-pub(super) const MESSAGE_BYTES_MAX: usize = 20 << 20;
+pub const MESSAGE_BYTES_MAX: usize = 20 << 20;
+
+/// What properties are unless `[kafka.client]` sets them, as far as others must fit to them.
+pub const CLIENT_DEFAULTS: [(&str, u32); 8] = [
+    ("session.timeout.ms", 10_000),
+    ("max.poll.interval.ms", 300_000),
+    ("transaction.timeout.ms", 10_000),
+    // A commit flushes, and that waits for nobody: until then records had better gather than be sent in dribs and drabs.
+    ("queue.buffering.max.ms", 50),
+    ("reconnect.backoff.max.ms", 1000),
+    // librdkafka's own.
+    ("heartbeat.interval.ms", 3000),
+    ("reconnect.backoff.ms", 100),
+    ("message.max.bytes", 1_000_000),
+];
+
+fn default(name: &str) -> String {
+    let found = CLIENT_DEFAULTS.iter().find(|(known, _)| *known == name);
+    found.map_or_else(String::new, |(_, value)| value.to_string())
+}
 
 /// Kafka can't be reached, or does not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +46,9 @@ pub enum LogError {
         /// What came of it.
         source: KafkaError,
     },
+    /// Kafka's authorizer refuses it; never empty.
+    #[error("Kafka does not allow it: {} missing", rights::named(.0))]
+    Denied(Vec<Right>),
     /// A topic refused a request.
     #[error("topic {topic}: {what}")]
     Topic {
@@ -40,10 +64,42 @@ impl LogError {
         let what = what.into();
         move |source| Self::Request { what, source }
     }
+
+    /// Whether no broker answers, so that there is no use in asking more.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        let away = [
+            RDKafkaErrorCode::AllBrokersDown,
+            RDKafkaErrorCode::BrokerTransportFailure,
+            RDKafkaErrorCode::OperationTimedOut,
+            RDKafkaErrorCode::Resolve,
+        ];
+        match self {
+            Self::Request { source, .. } => {
+                source.rdkafka_error_code().is_some_and(|code| away.contains(&code))
+            }
+            Self::Client(_) | Self::Denied(_) | Self::Topic { .. } => false,
+        }
+    }
+
+    /// A request that failed, where `right` may be what is missing.
+    pub(super) fn request_by(
+        right: Right,
+        what: impl Into<String>,
+    ) -> impl FnOnce(KafkaError) -> Self {
+        let what = what.into();
+        move |source| {
+            if rights::is_refusal(source.rdkafka_error_code()) {
+                Self::Denied(vec![right])
+            } else {
+                Self::Request { what, source }
+            }
+        }
+    }
 }
 
 /// Which kind of client a property is for; the other kind would only warn of it.
-const CONSUMER_ONLY: [&str; 12] = [
+const CONSUMER_ONLY: [&str; 9] = [
     "session.timeout.ms",
     "heartbeat.interval.ms",
     "max.poll.interval.ms",
@@ -51,13 +107,10 @@ const CONSUMER_ONLY: [&str; 12] = [
     "fetch.",
     "queued.",
     "max.partition.fetch.bytes",
-    "auto.offset.reset",
-    "check.crcs",
-    "auto.commit.interval.ms",
-    "partition.assignment.strategy",
     "coordinator.query.interval.ms",
+    "check.crcs",
 ];
-const PRODUCER_ONLY: [&str; 11] = [
+const PRODUCER_ONLY: [&str; 13] = [
     "transaction.timeout.ms",
     "queue.buffering.",
     "linger.ms",
@@ -69,6 +122,15 @@ const PRODUCER_ONLY: [&str; 11] = [
     "message.timeout.ms",
     "sticky.partitioning.linger.ms",
     "message.send.max.retries",
+    "retries",
+    "request.timeout.ms",
+];
+
+/// Of two names of one property librdkafka would take either value, by chance.
+const TWO_NAMES: [(&str, &str); 3] = [
+    ("fetch.message.max.bytes", "max.partition.fetch.bytes"),
+    ("compression.codec", "compression.type"),
+    ("queue.buffering.max.ms", "linger.ms"),
 ];
 
 fn is_for(names: &[&str], key: &str) -> bool {
@@ -77,11 +139,13 @@ fn is_for(names: &[&str], key: &str) -> bool {
 
 fn base(settings: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set_log_level(RDKafkaLogLevel::Warning);
+    // Whoever asks for librdkafka's own log wants to see it.
+    let verbose = settings.client.contains_key("debug");
+    config.set_log_level(if verbose { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Warning });
     config.set("bootstrap.servers", &settings.bootstrap_servers);
     config.set("client.id", format!("ringback-{}", settings.instance_id));
     config.set("allow.auto.create.topics", "false");
-    config.set("reconnect.backoff.max.ms", "1000");
+    config.set("reconnect.backoff.max.ms", default("reconnect.backoff.max.ms"));
     config
 }
 
@@ -91,6 +155,13 @@ fn overridden(
     foreign: &[&str],
 ) -> ClientConfig {
     for (key, value) in settings.client.iter().filter(|(key, _)| !is_for(foreign, key)) {
+        for (one, other) in TWO_NAMES {
+            if key == one {
+                config.remove(other);
+            } else if key == other {
+                config.remove(one);
+            }
+        }
         config.set(key, value);
     }
     config
@@ -103,9 +174,8 @@ pub(super) fn consumer(settings: &KafkaSettings) -> ClientConfig {
         ("group.id", settings.group_id.as_str()),
         // Static membership: a restart within the session keeps the partitions, and with them the disks.
         ("group.instance.id", settings.instance_id.as_str()),
-        ("session.timeout.ms", "10000"),
-        ("max.poll.interval.ms", "300000"),
-        ("auto.offset.reset", "earliest"),
+        ("session.timeout.ms", default("session.timeout.ms").as_str()),
+        ("max.poll.interval.ms", default("max.poll.interval.ms").as_str()),
         ("fetch.queue.backoff.ms", "20"),
         // Otherwise each record that arrives is an answer of its own: some hundred requests a second, at both ends.
         ("fetch.min.bytes", "32768"),
@@ -120,6 +190,7 @@ pub(super) fn consumer(settings: &KafkaSettings) -> ClientConfig {
     }
     let mut config = overridden(config, settings, &PRODUCER_ONLY);
     for (key, value) in [
+        ("auto.offset.reset", "earliest"),
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("isolation.level", "read_committed"),
@@ -135,9 +206,11 @@ pub(super) fn consumer(settings: &KafkaSettings) -> ClientConfig {
 pub(super) fn observer(settings: &KafkaSettings, isolation: &str) -> ClientConfig {
     let mut config = overridden(base(settings), settings, &PRODUCER_ONLY);
     config.remove("group.instance.id");
+    config.remove("fetch.message.max.bytes");
     for (key, value) in [
-        // Without a group of its own, rust-rdkafka would serve the wrong queue; nobody joins or commits here.
-        ("group.id", format!("{}.observer", settings.group_id).as_str()),
+        // Without a group, rust-rdkafka would serve the wrong queue. It is the daemons' own, so that nobody needs a right to
+        // another; no observer joins it or commits.
+        ("group.id", settings.group_id.as_str()),
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("enable.partition.eof", "true"),
@@ -167,9 +240,8 @@ pub(super) fn observe(settings: &KafkaSettings, isolation: &str) -> Result<Obser
 pub(super) fn producer(settings: &KafkaSettings, id: &str) -> ClientConfig {
     let mut config = base(settings);
     for (key, value) in [
-        ("transaction.timeout.ms", "10000"),
-        // A commit flushes, and that waits for nobody: until then records had better gather than be sent in dribs and drabs.
-        ("linger.ms", "50"),
+        ("queue.buffering.max.ms", default("queue.buffering.max.ms").as_str()),
+        ("transaction.timeout.ms", default("transaction.timeout.ms").as_str()),
         ("compression.type", "lz4"),
         // librdkafka's own default is CRC32; Kafka's, and so every consumer's expectation, is murmur2.
         ("partitioner", "murmur2_random"),
@@ -180,6 +252,11 @@ pub(super) fn producer(settings: &KafkaSettings, id: &str) -> ClientConfig {
     }
     config.set("message.max.bytes", MESSAGE_BYTES_MAX.to_string());
     let mut config = overridden(config, settings, &CONSUMER_ONLY);
+    let largest = config.get("message.max.bytes").and_then(|bytes| bytes.trim().parse().ok());
+    if largest.is_some_and(|bytes: usize| bytes < MESSAGE_BYTES_MAX) {
+        // Users may want small answers, but a dead letter must fit.
+        config.set("message.max.bytes", MESSAGE_BYTES_MAX.to_string());
+    }
     config.set("transactional.id", id);
     config.set("acks", "all");
     config
@@ -222,18 +299,90 @@ impl Cluster {
         Ok(groups.groups().iter().map(|group| group.members().len()).sum())
     }
 
-    /// The partition counts of all topics.
+    /// The partition counts of those of `topics` that exist, for somebody who wants to do `operation` on them.
     ///
     /// # Errors
-    /// When Kafka can't be reached within `timeout`.
-    pub fn partition_counts(&self, timeout: Duration) -> Result<BTreeMap<String, u32>, LogError> {
-        let metadata = self
-            .client
-            .fetch_metadata(None, timeout)
-            .map_err(LogError::request("Kafka does not answer"))?;
-        let count = |topic: &rdkafka::metadata::MetadataTopic| {
-            u32::try_from(topic.partitions().len()).unwrap_or(0)
+    /// When Kafka can't be reached within `timeout`, or does not allow it.
+    pub fn partition_counts<'a>(
+        &self,
+        topics: impl IntoIterator<Item = &'a str>,
+        operation: Operation,
+        timeout: Duration,
+    ) -> Result<BTreeMap<String, u32>, LogError> {
+        let ask = |topic| {
+            let failed = LogError::request("Kafka does not answer");
+            self.client.fetch_metadata(topic, timeout).map_err(failed)
         };
-        Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), count(topic))).collect())
+        let all = ask(None)?;
+        let mut counts = BTreeMap::new();
+        let mut hidden = Vec::new();
+        for name in topics {
+            match all.topics().iter().find(|topic| topic.name() == name) {
+                Some(topic) => drop(counts.insert(name.to_owned(), partitions(topic))),
+                // The answer leaves out what the client may not see; only a question by name tells it from what is missing.
+                None if is_hidden(&ask(Some(name))?, name) => {
+                    hidden.push(Right::on_topic(operation, name));
+                }
+                None => {}
+            }
+        }
+        if hidden.is_empty() { Ok(counts) } else { Err(LogError::Denied(hidden)) }
+    }
+}
+
+fn partitions(topic: &MetadataTopic) -> u32 {
+    u32::try_from(topic.partitions().len()).unwrap_or(0)
+}
+
+/// Whether the client may not see the topic.
+pub(super) fn is_hidden(metadata: &Metadata, name: &str) -> bool {
+    let mut topics = metadata.topics().iter();
+    let error = topics.find(|topic| topic.name() == name).and_then(MetadataTopic::error);
+    error.is_some_and(|code| rights::is_refusal(Some(code.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KafkaSettings, MESSAGE_BYTES_MAX, admin, consumer, observer, producer};
+
+    fn settings(properties: &[(&str, &str)]) -> KafkaSettings {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        KafkaSettings {
+            bootstrap_servers: "a:9092".to_owned(),
+            group_id: "g".to_owned(),
+            instance_id: "i".to_owned(),
+            commit_interval_ms: 100,
+            client: properties.iter().map(owned).collect(),
+        }
+    }
+
+    #[test]
+    fn users_properties_reach_the_clients_that_they_are_for() {
+        let settings = settings(&[
+            ("message.max.bytes", "8192"),
+            ("session.timeout.ms", "6000"),
+            ("transaction.timeout.ms", "5000"),
+            ("compression.codec", "zstd"),
+            ("client.rack", "r"),
+        ]);
+        let (consumer, producer) = (consumer(&settings), producer(&settings, "t"));
+        assert_eq!(consumer.get("message.max.bytes"), Some("8192"));
+        let needed = MESSAGE_BYTES_MAX.to_string();
+        assert_eq!(producer.get("message.max.bytes"), Some(needed.as_str()));
+        assert_eq!(consumer.get("session.timeout.ms"), Some("6000"));
+        assert_eq!(producer.get("session.timeout.ms"), None);
+        assert_eq!(producer.get("transaction.timeout.ms"), Some("5000"));
+        assert_eq!(
+            (producer.get("compression.codec"), producer.get("compression.type")),
+            (Some("zstd"), None)
+        );
+        assert_eq!(admin(&settings).get("client.rack"), Some("r"));
+    }
+
+    #[test]
+    fn an_observer_needs_no_group_of_its_own() {
+        let observer = observer(&settings(&[]), "read_committed");
+        assert_eq!(observer.get("group.id"), Some("g"));
+        assert_eq!(observer.get("group.instance.id"), None);
     }
 }

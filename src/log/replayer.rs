@@ -5,6 +5,7 @@
 //! left open, and goes on from what was committed.
 
 use super::client::{self, LogError};
+use super::rights;
 use super::settings::KafkaSettings;
 use super::transaction::{Outgoing, TransactionError, TransactionFault, Transactions};
 use rdkafka::consumer::Consumer as _;
@@ -78,7 +79,7 @@ impl Replayer {
     /// # Errors
     /// When Kafka does not answer.
     pub fn open(settings: &KafkaSettings) -> Result<Self, LogError> {
-        let id = format!("{}.dead-letter.replay", settings.group_id);
+        let id = rights::replay_id(&settings.group_id);
         Transactions::open_as(&id, settings, 0).map(Self)
     }
 

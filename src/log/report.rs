@@ -1,9 +1,12 @@
 //! What librdkafka says, at the level at which somebody wants to hear it.
 
+use crate::clock;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// A context that only reports.
 pub(super) struct Reports;
@@ -14,7 +17,12 @@ impl ClientContext for Reports {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        fault(&error, reason);
+        // Nobody who only reports is a member of a group, and so needs none.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) {
+            tracing::debug!(%error, reason, "the group can't be asked for");
+        } else {
+            fault(&error, reason);
+        }
     }
 }
 
@@ -22,8 +30,9 @@ impl ConsumerContext for Reports {}
 
 /// One of librdkafka's own lines.
 pub(super) fn line(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    // Each broken connection says so many times over; whoever waits for Kafka says it once.
-    let usual = ["FAIL", "ERROR", "CONFWARN", "TERMINATE"].contains(&facility);
+    // Each broken connection says so many times over; whoever waits for Kafka says it once. So does whoever commits, of each
+    // transaction that fails.
+    let usual = ["FAIL", "ERROR", "CONFWARN", "TERMINATE", "TXNERR"].contains(&facility);
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(facility, "{message}");
@@ -52,7 +61,27 @@ pub(super) fn fault(error: &KafkaError, reason: &str) {
     }
     if error.rdkafka_error_code().is_some_and(|code| away.contains(&code)) {
         tracing::debug!(%error, reason, "Kafka is away");
-    } else {
+    } else if is_due(reason) {
         tracing::warn!(%error, reason, "Kafka reports a fault");
+    } else {
+        tracing::debug!(%error, reason, "Kafka reports a fault");
     }
+}
+
+/// A fault that lasts is reported at each try; it is said this often.
+const REPEAT: Duration = Duration::from_secs(60);
+/// So many faults are told apart.
+const FAULTS_MAX: usize = 64;
+
+/// Whether the fault was not said for a while.
+fn is_due(reason: &str) -> bool {
+    static SAID: Mutex<Vec<(String, Instant)>> = Mutex::new(Vec::new());
+    // Every change is complete in itself, so that a panic elsewhere leaves nothing half done.
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    said.retain(|(_, at)| clock::since(*at) < REPEAT);
+    let is_known = said.iter().any(|(known, _)| known == reason);
+    if !is_known && said.len() < FAULTS_MAX {
+        said.push((reason.to_owned(), clock::instant()));
+    }
+    !is_known
 }

@@ -7,6 +7,7 @@
 use super::client::{self, LogError};
 use super::reader::list;
 use super::record::Place;
+use super::rights::{Operation, Right};
 use super::settings::KafkaSettings;
 use crate::domain::Timestamp;
 use rdkafka::consumer::Consumer as _;
@@ -130,12 +131,15 @@ impl Scanner {
     /// How many partitions `topic` has; `None`: it does not exist.
     ///
     /// # Errors
-    /// When Kafka can't be reached.
+    /// When Kafka can't be reached, or does not allow it.
     pub fn partitions(&self, topic: &str) -> Result<Option<u32>, LogError> {
         let metadata = self
             .client
             .fetch_metadata(Some(topic), REQUEST_TIMEOUT)
             .map_err(LogError::request("Kafka does not answer"))?;
+        if client::is_hidden(&metadata, topic) {
+            return Err(LogError::Denied(vec![Right::on_topic(Operation::Read, topic)]));
+        }
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let count = found.and_then(|found| u32::try_from(found.partitions().len()).ok());
         Ok(count.filter(|count| *count > 0))
@@ -225,7 +229,8 @@ impl Scanner {
                 .add_partition_offset(topic, *partition, Offset::Offset(*from))
                 .map_err(LogError::request(format!("the offsets of {topic} can't be set")))?;
         }
-        let failed = || LogError::request(format!("{topic} can't be read"));
+        let right = || Right::on_topic(Operation::Read, topic);
+        let failed = || LogError::request_by(right(), format!("{topic} can't be read"));
         // A client remembers of each partition that it was paused, whatever it is assigned next.
         let client = reader(&self.settings)?;
         client.assign(&starts).map_err(failed())?;
@@ -322,12 +327,11 @@ impl Reading {
     }
 }
 
-/// Whether waiting does not help.
+/// Whether waiting does not help. That the group can't be asked for is no harm: nobody joins it here.
 fn hopeless(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| {
         [
             RDKafkaErrorCode::TopicAuthorizationFailed,
-            RDKafkaErrorCode::GroupAuthorizationFailed,
             RDKafkaErrorCode::UnknownTopicOrPartition,
             RDKafkaErrorCode::UnknownTopic,
             RDKafkaErrorCode::UnknownPartition,

@@ -67,6 +67,18 @@ impl TopicNames {
         ];
         kinds.into_iter().flat_map(|(list, kind)| list.iter().map(move |name| (name, kind)))
     }
+
+    /// The topics of our own.
+    pub fn own(&self) -> impl Iterator<Item = &str> {
+        [&self.changelog, &self.inbox, &self.events, &self.dead_letter]
+            .into_iter()
+            .map(String::as_str)
+    }
+
+    /// Every topic.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        self.sources().map(|(name, _)| name.as_str()).chain(self.own())
+    }
 }
 
 /// `[schema_registry]`

@@ -2,12 +2,13 @@
 
 use super::client::{self, Cluster, LogError, MESSAGE_BYTES_MAX};
 use super::report::Reports;
+use super::rights::{self, Operation, Resource, Right};
 use super::settings::{KafkaSettings, TopicNames};
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic,
-    ResourceSpecifier, TopicReplication,
+    OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
 };
-
+use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -146,7 +147,7 @@ pub async fn survey(
     settings: &KafkaSettings,
     names: &TopicNames,
 ) -> Result<Vec<TopicState>, LogError> {
-    let counts = counts(settings).await?;
+    let counts = counts(settings, names).await?;
     let owned = own_topics(names);
     let wanted_partitions = counts.get(&names.changelog).copied();
     let existing: Vec<&str> = owned
@@ -189,12 +190,16 @@ pub async fn survey(
     Ok(states)
 }
 
-async fn counts(settings: &KafkaSettings) -> Result<BTreeMap<String, u32>, LogError> {
-    let settings = settings.clone();
-    let looked = tokio::task::spawn_blocking(move || {
-        Cluster::new(&settings)?.partition_counts(REQUEST_TIMEOUT)
-    })
-    .await;
+async fn counts(
+    settings: &KafkaSettings,
+    names: &TopicNames,
+) -> Result<BTreeMap<String, u32>, LogError> {
+    let (settings, names) = (settings.clone(), names.clone());
+    let look = move || {
+        let cluster = Cluster::new(&settings)?;
+        cluster.partition_counts(names.all(), Operation::Describe, REQUEST_TIMEOUT)
+    };
+    let looked = tokio::task::spawn_blocking(look).await;
     looked.unwrap_or_else(|error| {
         Err(LogError::Topic { topic: "metadata".to_owned(), what: error.to_string() })
     })
@@ -228,6 +233,14 @@ async fn describe(
     Ok(described.into_iter().map(|(name, resource)| (name, entries(resource))).collect())
 }
 
+/// What `topic` answered to `operation`.
+fn refused(operation: Operation, topic: String, code: RDKafkaErrorCode) -> LogError {
+    if rights::is_refusal(Some(code)) {
+        return LogError::Denied(vec![Right::on_topic(operation, &topic)]);
+    }
+    LogError::Topic { topic, what: code.to_string() }
+}
+
 async fn describe_raw(
     settings: &KafkaSettings,
     topics: &[&str],
@@ -237,11 +250,28 @@ async fn describe_raw(
         .describe_configs(&specifiers, &options())
         .await
         .map_err(LogError::request("the topics' settings can't be read"))?;
-    let named = topics.iter().zip(results).map(|(name, result)| match result {
-        Ok(resource) => Ok(((*name).to_owned(), resource)),
-        Err(code) => Err(LogError::Topic { topic: (*name).to_owned(), what: code.to_string() }),
-    });
-    named.collect()
+    let (mut described, mut silent) = (Vec::new(), Vec::new());
+    for resource in results {
+        let resource =
+            resource.map_err(|code| refused(Operation::DescribeConfigs, String::new(), code))?;
+        let OwnedResourceSpecifier::Topic(name) = &resource.specifier else { continue };
+        // rust-rdkafka leaves out why: the error of a topic is an answer without settings.
+        if resource.entries.is_empty() {
+            silent.push(Right::on_topic(Operation::DescribeConfigs, name));
+        } else {
+            described.push((name.clone(), resource));
+        }
+    }
+    let Some(Right { resource: Resource::Topic(topic), .. }) = silent.first().cloned() else {
+        return Ok(described);
+    };
+    let asked = settings.clone();
+    let asking = tokio::task::spawn_blocking(move || rights::missing(&asked, &silent)).await;
+    let missing = asking.unwrap_or_else(|_| Ok(Vec::new()))?;
+    if missing.is_empty() {
+        return Err(LogError::Topic { topic, what: "Kafka does not show its settings".to_owned() });
+    }
+    Err(LogError::Denied(missing))
 }
 
 /// Creates those of our own topics that are missing; the changelog gets as many partitions as the largest input, and the
@@ -253,7 +283,28 @@ pub async fn create_missing(
     settings: &KafkaSettings,
     names: &TopicNames,
 ) -> Result<Vec<String>, LogError> {
-    let counts = counts(settings).await?;
+    // All or none: what one right allows is not made where another one is missing.
+    could_create_missing(settings, names).await?;
+    create(settings, names, &options()).await
+}
+
+/// Asks whether those of our own topics that are missing could be created, and creates none.
+///
+/// # Errors
+/// When Kafka does not answer or would refuse.
+pub async fn could_create_missing(
+    settings: &KafkaSettings,
+    names: &TopicNames,
+) -> Result<(), LogError> {
+    create(settings, names, &options().validate_only(true)).await.map(|_| ())
+}
+
+async fn create(
+    settings: &KafkaSettings,
+    names: &TopicNames,
+    options: &AdminOptions,
+) -> Result<Vec<String>, LogError> {
+    let counts = counts(settings, names).await?;
     let inputs = names.sources().map(|(name, _)| name);
     let largest = inputs.filter_map(|name| counts.get(name)).max().copied();
     // The changelog's partitions are there for good, and so they are not guessed.
@@ -275,7 +326,7 @@ pub async fn create_missing(
         return Ok(Vec::new());
     }
     let results = admin(settings)?
-        .create_topics(&new, &options())
+        .create_topics(&new, options)
         .await
         .map_err(LogError::request("the topics can't be created"))?;
     let mut created = Vec::new();
@@ -283,8 +334,8 @@ pub async fn create_missing(
         match result {
             Ok(name) => created.push(name),
             // Another instance was quicker.
-            Err((_, rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((topic, code)) => return Err(LogError::Topic { topic, what: code.to_string() }),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) => return Err(refused(Operation::Create, topic, code)),
         }
     }
     Ok(created)
@@ -336,7 +387,7 @@ async fn alter(settings: &KafkaSettings, state: &TopicState) -> Result<(), LogEr
         .map_err(LogError::request("the topic's settings can't be altered"))?;
     for result in results {
         if let Err((_, code)) = result {
-            return Err(LogError::Topic { topic: state.name.clone(), what: code.to_string() });
+            return Err(refused(Operation::AlterConfigs, state.name.clone(), code));
         }
     }
     Ok(())

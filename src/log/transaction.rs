@@ -5,8 +5,11 @@ use super::group::{self, NativeError, OffsetsError};
 use super::position::GroupOffset;
 use super::reader::ReaderHandle;
 use super::record::Place;
+use super::refusal::{self, Refused};
 use super::report;
+use super::rights::{self, Right};
 use super::settings::KafkaSettings;
+use crate::clock;
 #[cfg(feature = "failpoints")]
 use crate::failpoint::{self, Failpoint};
 use rdkafka::config::RDKafkaLogLevel;
@@ -15,8 +18,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -59,7 +62,7 @@ pub struct TransactionError {
     pub call: &'static str,
     /// What to do.
     pub fault: TransactionFault,
-    /// What librdkafka says.
+    /// Why: the error of the record that was refused, where it is that, or what librdkafka says.
     pub text: String,
 }
 
@@ -83,9 +86,17 @@ pub struct Outgoing<'a> {
 #[derive(Debug, Default)]
 pub struct Committed(pub Vec<(i32, i64)>);
 
-/// Remembers the highest changelog offset delivered per partition, plus one; 0: none.
+/// Remembers the highest changelog offset delivered per partition, plus one (0: none), and the first record that was refused.
 struct Context {
     delivered: Vec<AtomicI64>,
+    refused: Mutex<Option<Refused>>,
+}
+
+impl Context {
+    fn refused(&self) -> MutexGuard<'_, Option<Refused>> {
+        // Every change is one assignment, so that a panic elsewhere leaves nothing half done.
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ClientContext for Context {
@@ -103,9 +114,19 @@ impl ProducerContext for Context {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
-        // A record that failed fails the commit too.
-        let (Ok(message), Some(index)) = (result, opaque.checked_sub(1)) else { return };
-        if let Some(slot) = self.delivered.get(index) {
+        let message = match result {
+            Ok(message) => message,
+            // It fails the commit too, which does not say why.
+            Err((error, message)) => {
+                let bytes = message.key_len() + message.payload_len();
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+                let refused = Refused::new(message.topic(), bytes, code);
+                let mut first = self.refused();
+                *first = first.take().or(refused);
+                return;
+            }
+        };
+        if let Some(slot) = opaque.checked_sub(1).and_then(|index| self.delivered.get(index)) {
             slot.fetch_max(message.offset() + 1, Ordering::AcqRel);
         }
     }
@@ -115,6 +136,8 @@ impl ProducerContext for Context {
 pub struct Transactions {
     producer: Arc<BaseProducer<Context>>,
     context: Arc<Context>,
+    /// When the records of the transaction were written, as they say.
+    written_ms: AtomicI64,
     /// Ends the thread that polls, since a producer can't flush while it aborts unless somebody does.
     done: Arc<AtomicBool>,
 }
@@ -132,7 +155,7 @@ impl Transactions {
     /// When a property is wrong, or Kafka does not answer.
     pub fn open(settings: &KafkaSettings, partitions: u32) -> Result<Self, LogError> {
         // Stable per instance, so that a restart aborts what its predecessor left open; apart per group.
-        let id = format!("{}.{}", settings.group_id, settings.instance_id);
+        let id = rights::instance_id(settings);
         Self::open_as(&id, settings, partitions)
     }
 
@@ -142,7 +165,8 @@ impl Transactions {
         settings: &KafkaSettings,
         partitions: u32,
     ) -> Result<Self, LogError> {
-        let context = Context { delivered: (0..partitions).map(|_| AtomicI64::new(0)).collect() };
+        let delivered = (0..partitions).map(|_| AtomicI64::new(0)).collect();
+        let context = Context { delivered, refused: Mutex::new(None) };
         let config = client::producer(settings, id);
         let producer: BaseProducer<Context> =
             config.create_with_context(context).map_err(LogError::Client)?;
@@ -154,15 +178,17 @@ impl Transactions {
             }
         };
         let context = producer.client().context().clone();
-        let transactions = Self { producer, context, done };
+        let transactions = Self { producer, context, written_ms: AtomicI64::new(0), done };
         std::thread::Builder::new()
             .name("producer".to_owned())
             .spawn(poll)
             .map_err(|error| LogError::Topic { topic: id.to_owned(), what: error.to_string() })?;
-        transactions
-            .producer
-            .init_transactions(Duration::from_secs(30))
-            .map_err(LogError::request("the transactional producer can't be initialised"))?;
+        transactions.producer.init_transactions(Duration::from_secs(30)).map_err(
+            LogError::request_by(
+                Right::transactional(id),
+                "the transactional producer can't be initialised",
+            ),
+        )?;
         Ok(transactions)
     }
 
@@ -174,6 +200,10 @@ impl Transactions {
         for slot in &self.context.delivered {
             slot.store(0, Ordering::Release);
         }
+        // A broker refuses records that are an hour ahead of its clock. When ours jumps, the earlier of both times is not.
+        let written_at = clock::now().min(clock::wall());
+        self.written_ms.store(written_at.as_ms(), Ordering::Relaxed);
+        *self.context.refused() = None;
         self.producer.begin_transaction().map_err(|error| fault("begin", &error))
     }
 
@@ -190,6 +220,7 @@ impl Transactions {
         record.partition = outgoing.partition;
         record.key = outgoing.key;
         record.payload = outgoing.value;
+        record.timestamp = Some(self.written_ms.load(Ordering::Relaxed));
         if !outgoing.headers.is_empty() {
             let headers = OwnedHeaders::new_with_capacity(outgoing.headers.len());
             let add = |headers: OwnedHeaders, (key, value): &(&'static str, String)| {
@@ -204,7 +235,16 @@ impl Transactions {
                     record = back;
                     std::thread::sleep(QUEUE_FULL_PAUSE);
                 }
-                Err((error, _)) => return Err(fault("send", &error)),
+                Err((error, back)) => {
+                    let bytes =
+                        back.key.map_or(0, <[u8]>::len) + back.payload.map_or(0, <[u8]>::len);
+                    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+                    let refused = Refused::new(outgoing.topic, bytes, code);
+                    let mut first = self.context.refused();
+                    *first = first.take().or(refused);
+                    drop(first);
+                    return Err(self.blamed(fault("send", &error)));
+                }
             }
         }
     }
@@ -244,8 +284,16 @@ impl Transactions {
                 fault: TransactionFault::Abortable,
                 text: "the consumer is not a member of its group".to_owned(),
             },
-            OffsetsError::Native(error) => native_fault("offsets", error),
+            OffsetsError::Native(error) => self.blamed(native_fault("offsets", error)),
         })
+    }
+
+    /// The error with its cause, where that is a record which was refused.
+    fn blamed(&self, error: TransactionError) -> TransactionError {
+        match &*self.context.refused() {
+            Some(refused) => TransactionError { text: refused.to_string(), ..error },
+            None => error,
+        }
     }
 
     /// Adds offsets in the name of a group that nobody is a member of.
@@ -291,7 +339,8 @@ impl Transactions {
             let _ = self.producer.commit_transaction(Duration::from_millis(1));
             failpoint::armed::die(Failpoint::CommitSent);
         }
-        self.producer.commit_transaction(CALL_TIMEOUT).map_err(|error| fault("commit", &error))?;
+        let committed = self.producer.commit_transaction(CALL_TIMEOUT);
+        committed.map_err(|error| self.blamed(fault("commit", &error)))?;
         let delivered = self.context.delivered.iter().map(|slot| slot.load(Ordering::Acquire));
         let written = delivered.zip(0_i32..).filter(|(next, _)| *next > 0);
         Ok(Committed(written.map(|(next, partition)| (partition, next)).collect()))
@@ -357,7 +406,12 @@ fn native_fault(call: &'static str, error: NativeError) -> TransactionError {
     } else {
         TransactionFault::Fatal
     };
-    TransactionError { call, fault, text: format!("{} ({:?})", error.text, error.code) }
+    let hint = match rights::is_refusal(Some(error.code)) {
+        true => "; `ringback check --online` names the right that is missing",
+        false => "",
+    };
+    let text = refusal::explained(error.code, &error.text);
+    TransactionError { call, fault, text: format!("{text}{hint}") }
 }
 
 fn is_fenced(code: RDKafkaErrorCode) -> bool {

@@ -4,7 +4,7 @@ use super::note::{Note, Passed};
 use super::{Filter, Letter, Letters, ReplayError, Stage, Watch};
 use crate::codec::letter::{LetterKind, read_delivery};
 use crate::domain::{DeliveryId, Timestamp, owner};
-use crate::log::{Mark, Marks, ScanFrom, ScanRange};
+use crate::log::{Mark, Marks, NeededBy, ScanFrom, ScanRange, insist_on_groups, replay_groups};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
@@ -174,6 +174,7 @@ impl Letters {
         max: Option<u64>,
         watch: Watch<'_>,
     ) -> Result<Plan, ReplayError> {
+        insist_on_groups(&self.kafka, &self.topics, NeededBy::Replay)?;
         let counts = self.counts()?;
         let marks = Marks::new(&self.kafka, &self.group(filter), &self.topics.dead_letter)?;
         let found = marks.read(counts.letters)?;
@@ -207,7 +208,7 @@ impl Letters {
 
     /// The consumer group of the filter's runs.
     fn group(&self, filter: &Filter) -> String {
-        format!("{}.replay.{}", self.kafka.group_id, filter.fingerprint())
+        format!("{}{}", replay_groups(&self.kafka.group_id), filter.fingerprint())
     }
 
     fn counts(&self) -> Result<Counts, ReplayError> {

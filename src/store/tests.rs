@@ -1,11 +1,12 @@
 //! What the store's tests are made of, and that a bulk load makes what putting row by row makes.
 
-use super::{BulkLoad, Checkpoint, Derived, DueKey, Partition, RowKey, Store, TimerKey};
+use super::{BulkLoad, Checkpoint, Derived, DueKey, Partition, RowKey, Store, TimerKey, advice};
 use crate::codec::row;
 use crate::domain::{
     AccountId, Class, Correlation, Delivery, DeliveryId, Due, Phase, PhononUuid, Source, State,
     Timestamp, WebhookName,
 };
+use crate::system::OpenFiles;
 use bytes::Bytes;
 
 /// A delivery of the account 28 that is due then.
@@ -152,4 +153,22 @@ fn two_uuids_with_a_delivery_of_one_id_are_loaded() {
         load.put(&key, Some(&value)).unwrap();
     }
     load.finish(2, Timestamp::default()).unwrap();
+}
+
+#[test]
+fn what_the_system_lacks_is_named_with_its_limit_and_nobody_is_told_to_delete_anything() {
+    let soft = OpenFiles::now().soft;
+    let file = "IO error: While open a file for random read: /data/000012.sst: ";
+    for (what, names) in [
+        ("Too many open files", format!("soft limit {soft}, hard limit")),
+        ("Too many open files in system", "fs.file-max".to_owned()),
+        ("Cannot allocate memory", "MemoryMax=".to_owned()),
+        ("Resource temporarily unavailable", "RLIMIT_NPROC".to_owned()),
+    ] {
+        let said = advice(&format!("{file}{what}"));
+        assert!(said.contains(&names), "{names:?} is missing: {said}");
+        assert!(!said.contains("delete") && !said.contains("damaged"), "{said}");
+    }
+    let locked = "IO error: While lock file: /data/LOCK: Resource temporarily unavailable";
+    assert!(advice(locked).contains("another instance"));
 }

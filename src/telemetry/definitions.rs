@@ -96,6 +96,8 @@ definitions! {
         = "Deliveries that were given up and that an operator put back into the outbox.";
     RATE_LIMITED: Counter "ringback_rate_limited_total" []
         = "Times that a rate limit held a delivery back.";
+    OWN_SHORTAGES: Counter "ringback_own_shortages_total" ["kind"]
+        = "Attempts that were put back uncounted since the daemon itself lacked open files, memory, ports, buffers or threads.";
     ENDPOINTS: Gauge "ringback_endpoints" ["state"]
         = "Configured endpoints, by their breaker's state, or disabled.";
     ENDPOINT_CHANGES: Counter "ringback_endpoint_changes_total" ["state"]
@@ -114,5 +116,9 @@ definitions! {
         = "Changelog records read to restore state.";
     RESTORE_REMAINING: Gauge "ringback_restore_remaining" ["partition"]
         = "Changelog records left until an assigned partition is restored.";
+    CLOCK_JUMPS: Counter "ringback_clock_jumps_total" ["direction"]
+        = "Jumps of the wall clock, by direction; due times, ages and time-outs go on without them.";
+    LOG_LINES_LOST: Counter "ringback_log_lines_lost_total" []
+        = "Log lines that stderr did not take, as when its disk is full or nobody reads it.";
     STORE_BYTES: Gauge "ringback_store_bytes" [] = "Size of the state store on disk.";
 }

@@ -22,6 +22,8 @@ pub enum Waiting {
     Kafka(String),
     /// The topic does not exist yet.
     Topic(String),
+    /// One transaction after the other fails, for this cause.
+    Commits(String),
     /// It drains, and takes nothing new.
     Shutdown,
     /// Something else, in a few words.
@@ -34,6 +36,7 @@ impl fmt::Display for Waiting {
             Self::Start => f.write_str("starting"),
             Self::Kafka(servers) => write!(f, "waiting for Kafka at {servers}"),
             Self::Topic(topic) => write!(f, "waiting for topic {topic}"),
+            Self::Commits(cause) => write!(f, "no transaction can be committed: {cause}"),
             Self::Shutdown => f.write_str("shutting down"),
             Self::Other(what) => f.write_str(what),
         }
@@ -54,8 +57,8 @@ pub struct PartitionHealth {
 /// The daemon's health.
 ///
 /// It is ready when it waits for nothing, has partitions, and all of them are restored. It is live while its engine's
-/// heart beats and every partition that has work makes progress. Waiting for Kafka makes it unready, not dead: a restart
-/// would mend nothing.
+/// heart beats and every partition that has work makes progress. Waiting for Kafka, or for a transaction that Kafka takes,
+/// makes it unready, not dead: a restart would fix nothing, and so no partition is said to stand still meanwhile.
 #[derive(Debug)]
 pub struct Health {
     started: Instant,
@@ -215,6 +218,10 @@ impl Health {
                 reasons.push(format!("the engine has stood still for {} s", silent.as_secs()));
             }
         }
+        let waits = |it: &Waiting| matches!(it, Waiting::Kafka(_) | Waiting::Commits(_));
+        if self.state().waiting.iter().any(waits) {
+            return reasons;
+        }
         let stalled = self.partitions_at(now).into_iter();
         reasons.extend(stalled.filter(|health| health.stalled > self.stall_deadline).map(
             |PartitionHealth { partition, stalled, .. }| {
@@ -327,6 +334,13 @@ mod tests {
         health.work_pending(0, start);
         assert!(health.reasons_not_live_at(after(200)).is_empty());
         assert!(!health.reasons_not_live_at(after(300)).is_empty());
+        // What Kafka does not let happen, a restart would not either.
+        for waiting in [Waiting::Kafka("here".to_owned()), Waiting::Commits("why".to_owned())] {
+            health.wait(waiting.clone());
+            assert!(health.reasons_not_live_at(after(300)).is_empty(), "{waiting}");
+            health.resume(&waiting);
+            assert!(!health.reasons_not_live_at(after(300)).is_empty());
+        }
         health.unassign(0);
         assert!(health.reasons_not_live_at(after(300)).is_empty(), "what is gone is not stalled");
         health.work_pending(0, start);

@@ -115,6 +115,14 @@ labels! {
         Ended = "ended",
     }
 
+    /// Where the wall clock has jumped.
+    ClockJump {
+        /// It is later than it should be.
+        Forward = "forward",
+        /// It is earlier than it should be.
+        Backward = "backward",
+    }
+
     /// How a transaction failed.
     TransactionErrorKind {
         /// The same step may be tried again.
@@ -125,6 +133,20 @@ labels! {
         Fatal = "fatal",
         /// Another instance has taken this one's place.
         Fenced = "fenced",
+    }
+
+    /// What the daemon itself lacked.
+    ShortageKind {
+        /// Files that it may open, sockets among them.
+        Files = "files",
+        /// Memory of the host.
+        Memory = "memory",
+        /// Local ports.
+        Ports = "ports",
+        /// Buffers for sockets.
+        Buffers = "buffers",
+        /// Threads that it may start.
+        Threads = "threads",
     }
 
     /// What has changed of an endpoint.

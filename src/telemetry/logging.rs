@@ -1,5 +1,6 @@
-//! Structured logs to stderr.
+//! Structured logs to stderr, as far as it takes them: the daemon works whether anybody can read its log or not.
 
+use super::output::BestEffort;
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::str::FromStr;
@@ -83,7 +84,7 @@ pub fn init(format: LogFormat, level: LevelFilter) -> Result<(), LoggingError> {
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let rust_log = std::env::var("RUST_LOG").unwrap_or_default();
     let filter = filter(&rust_log, level).map_err(|error| LoggingError::Filter(rust_log, error))?;
-    dispatch(json, colours, filter, std::io::stderr).try_init().map_err(LoggingError::Twice)
+    dispatch(json, colours, filter, BestEffort::stderr).try_init().map_err(LoggingError::Twice)
 }
 
 /// What `rust_log` asks for, on top of the defaults.
@@ -99,16 +100,32 @@ fn filter(rust_log: &str, default: LevelFilter) -> Result<EnvFilter, ParseError>
     let directives: Vec<String> = std::iter::once(level.to_string())
         .chain(noisy)
         // The later directive for a target wins.
-        .chain(parts.iter().map(ToString::to_string))
+        .chain(parts.iter().map(|part| within_reach(part)))
         .collect();
     EnvFilter::builder().parse(directives.join(","))
+}
+
+/// A directive for traces, which are not compiled in, asks for what there is: the filter would warn on stderr of the rest, and
+/// panic if it can't.
+fn within_reach(directive: &str) -> String {
+    let (target, level) =
+        directive.rsplit_once('=').map_or(("", directive), |(target, level)| (target, level));
+    match level.parse::<LevelFilter>() {
+        Ok(LevelFilter::TRACE) if target.is_empty() => LevelFilter::DEBUG.to_string(),
+        Ok(LevelFilter::TRACE) => format!("{target}={}", LevelFilter::DEBUG),
+        Ok(_) | Err(_) => directive.to_owned(),
+    }
 }
 
 fn dispatch<W>(json: bool, colours: bool, filter: EnvFilter, writer: W) -> Dispatch
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    // It would say so on stderr if the writer failed, and panic, since it is stderr that fails.
+    let builder = tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_writer(writer);
     if json {
         Dispatch::new(
             builder
@@ -199,6 +216,7 @@ mod tests {
         check("debug", &["rdkafka-warn", "rustls-error", "own-debug"]);
         check("debug,hyper=debug", &["hyper-debug", "rdkafka-warn", "rustls-error", "own-debug"]);
         check("ringback=debug", &["rdkafka-warn", "rustls-error", "own-debug"]);
+        check("trace,hyper=TRACE", &["hyper-debug", "rdkafka-warn", "rustls-error", "own-debug"]);
         check("error", &["rustls-error"]);
         check("off", &[]);
     }

@@ -4,9 +4,10 @@ use super::definitions as define;
 use super::family::{Family, Maker, sound};
 use super::health::PartitionHealth;
 use super::labels::{
-    AttemptOutcome, CorrelationState, DeliveryResult, EndpointChange, EndpointState, OutboxState,
-    SourceResult, TransactionErrorKind,
+    AttemptOutcome, ClockJump, CorrelationState, DeliveryResult, EndpointChange, EndpointState,
+    OutboxState, ShortageKind, SourceResult, TransactionErrorKind,
 };
+use super::output;
 use super::render::Format;
 use crate::domain::{DeadLetterReason, IgnoreReason, Outcome, Phase, Timestamp, WebhookName};
 use prometheus::process_collector::ProcessCollector;
@@ -16,7 +17,7 @@ use prometheus::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// A topic that was not named at the start.
 const OTHER_TOPIC: &str = "other";
@@ -46,6 +47,7 @@ pub struct Metrics {
     dead_letters: Family<DeadLetterReason, IntCounter>,
     replays: IntCounter,
     rate_limited: IntCounter,
+    own_shortages: Family<ShortageKind, IntCounter>,
     endpoints: Family<EndpointState, IntGauge>,
     endpoint_changes: Family<EndpointChange, IntCounter>,
     breaker_state: IntGaugeVec,
@@ -58,6 +60,8 @@ pub struct Metrics {
     partitions_shown: Mutex<BTreeSet<i32>>,
     restore_records: IntCounter,
     restore_remaining: IntGaugeVec,
+    clock_jumps: Family<ClockJump, IntCounter>,
+    log_lines_lost: IntCounter,
     store_bytes: IntGauge,
 }
 
@@ -98,6 +102,7 @@ impl Metrics {
             dead_letters: make.counters(&define::DEAD_LETTERS),
             replays: make.counter(&define::REPLAYS),
             rate_limited: make.counter(&define::RATE_LIMITED),
+            own_shortages: make.counters(&define::OWN_SHORTAGES),
             endpoints: make.gauges(&define::ENDPOINTS),
             endpoint_changes: make.counters(&define::ENDPOINT_CHANGES),
             breaker_state: make.gauge_vec(&define::BREAKER_STATE),
@@ -110,6 +115,8 @@ impl Metrics {
             partitions_shown: Mutex::default(),
             restore_records: make.counter(&define::RESTORE_RECORDS),
             restore_remaining: make.gauge_vec(&define::RESTORE_REMAINING),
+            clock_jumps: make.counters(&define::CLOCK_JUMPS),
+            log_lines_lost: make.counter(&define::LOG_LINES_LOST),
             store_bytes: make.gauge(&define::STORE_BYTES),
             source_records,
             registry,
@@ -208,6 +215,11 @@ impl Metrics {
         self.rate_limited.inc_by(attempts);
     }
 
+    /// An attempt was put back since the daemon itself lacked something.
+    pub fn own_shortage(&self, kind: ShortageKind) {
+        add(self.own_shortages.at(kind), 1);
+    }
+
     /// An endpoint has changed.
     pub fn endpoint_change(&self, change: EndpointChange) {
         add(self.endpoint_changes.at(change), 1);
@@ -292,20 +304,33 @@ impl Metrics {
         *shown = assigned;
     }
 
-    /// All of it, as `format` spells it.
+    /// The wall clock has jumped so often since the process began.
+    pub fn show_clock_jumps(&self, direction: ClockJump, count: u64) {
+        if let Some(counter) = self.clock_jumps.at(direction) {
+            raise(counter, count);
+        }
+    }
+
+    /// All of it at the time `now`, as `format` spells it.
     #[must_use]
-    pub fn render(&self, format: Format) -> String {
+    pub fn render(&self, format: Format, now: Timestamp) -> String {
         let oldest_ms = self.outbox_oldest_ms.load(Ordering::Relaxed);
-        self.outbox_oldest.set(age(oldest_ms, SystemTime::now()).as_secs_f64());
+        self.outbox_oldest.set(age(oldest_ms, now).as_secs_f64());
+        raise(&self.log_lines_lost, output::lines_lost());
         format.encode(&self.registry.gather())
     }
 }
 
 /// How long ago the point in time was; nothing when there is none, or it lies in the future.
-fn age(since_ms: i64, now: SystemTime) -> Duration {
-    let since = u64::try_from(since_ms).unwrap_or(0);
-    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    now.saturating_sub(Duration::from_millis(since))
+fn age(since_ms: i64, now: Timestamp) -> Duration {
+    Duration::from_millis(now.ms_since(Timestamp::from_ms(since_ms)))
+}
+
+/// Brings a counter up to what is counted elsewhere. Two that do it at the same time must not both add the same.
+fn raise(counter: &IntCounter, count: u64) {
+    static RAISING: Mutex<()> = Mutex::new(());
+    let _one = RAISING.lock().unwrap_or_else(PoisonError::into_inner);
+    counter.inc_by(count.saturating_sub(counter.get()));
 }
 
 fn add(counter: Option<&IntCounter>, count: u64) {

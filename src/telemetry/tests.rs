@@ -23,6 +23,10 @@ fn outcome(reason: Option<ErrorReason>, duration_ms: u64) -> Outcome {
     }
 }
 
+fn now() -> Timestamp {
+    ago(0)
+}
+
 fn ago(seconds: u64) -> Timestamp {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let then = now - Duration::from_secs(seconds);
@@ -62,6 +66,8 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     metrics.transaction_error(TransactionErrorKind::Fenced);
     metrics.set_consumer_lag("flow-complete", 3, 17);
     metrics.restored(250);
+    metrics.records_missed("flow-complete", 3);
+    metrics.input_recreated("flow-complete");
     metrics.set_store_bytes(4096);
     let health = Health::new(STALL_DEADLINE);
     health.assign(3);
@@ -81,7 +87,7 @@ fn check_lines(rendered: &str, lines: &[&str]) {
 fn an_occurrence_shows_under_its_labels() {
     let (metrics, _health) = busy();
     check_lines(
-        &metrics.render(Format::Text),
+        &metrics.render(Format::Text, now()),
         &[
             "ringback_source_records_total{result=\"accepted\",topic=\"flow-complete\"} 42",
             "ringback_source_records_total{result=\"ignored\",topic=\"flow-complete\"} 0",
@@ -127,8 +133,8 @@ fn an_occurrence_shows_under_its_labels() {
 #[test]
 fn every_definition_shows_in_both_formats() {
     let (metrics, _health) = busy();
-    let text = metrics.render(Format::Text);
-    let open = metrics.render(Format::OpenMetrics);
+    let text = metrics.render(Format::Text, now());
+    let open = metrics.render(Format::OpenMetrics, now());
     for Definition { name, kind, help, .. } in Definition::ALL {
         let kind = format!("{kind:?}").to_lowercase();
         let family = name.strip_suffix("_total").unwrap_or(name);
@@ -144,10 +150,10 @@ fn every_definition_shows_in_both_formats() {
 #[test]
 fn endpoints_are_opt_in_and_capped() {
     let (metrics, _health) = busy();
-    assert!(!metrics.render(Format::Text).contains("one too many"));
+    assert!(!metrics.render(Format::Text, now()).contains("one too many"));
     let metrics = Metrics::new(&[]);
     metrics.set_endpoints(&[(WebhookName::new("crm").unwrap(), EndpointState::Open)].into());
-    assert!(!metrics.render(Format::Text).contains("crm"));
+    assert!(!metrics.render(Format::Text, now()).contains("crm"));
 }
 
 #[test]
@@ -157,14 +163,14 @@ fn what_is_not_assigned_is_not_shown() {
     health.resume(&Waiting::Start);
     health.publish(&metrics);
     check_lines(
-        &metrics.render(Format::Text),
+        &metrics.render(Format::Text, now()),
         &["ringback_ready 1", "ringback_restore_remaining{partition=\"3\"} 0"],
     );
     health.unassign(3);
     health.publish(&metrics);
     metrics.remove_consumer_lag("flow-complete", 3);
     metrics.remove_consumer_lag("flow-complete", 4);
-    let text = metrics.render(Format::Text);
+    let text = metrics.render(Format::Text, now());
     assert!(!text.contains("partition=\"3\""), "{text}");
 }
 
@@ -176,7 +182,7 @@ fn a_stall_and_an_age_grow_though_nobody_writes() {
     std::thread::sleep(Duration::from_millis(5));
     health.publish(&metrics);
     let value = |name: &str| -> f64 {
-        let text = metrics.render(Format::Text);
+        let text = metrics.render(Format::Text, now());
         let line = text.lines().find(|line| line.starts_with(name)).unwrap();
         line.rsplit_once(' ').unwrap().1.parse().unwrap()
     };
@@ -215,7 +221,7 @@ fn the_accept_header_chooses() {
 #[test]
 fn openmetrics_spells_families_units_bounds_and_escapes() {
     let (metrics, _health) = busy();
-    let open = metrics.render(Format::OpenMetrics);
+    let open = metrics.render(Format::OpenMetrics, now());
     check_lines(
         &open,
         &[
@@ -248,7 +254,7 @@ fn promtool(arguments: &[&str], input: &str) -> Output {
 #[test]
 fn promtool_accepts_the_text() {
     let (metrics, _health) = busy();
-    let text = metrics.render(Format::Text);
+    let text = metrics.render(Format::Text, now());
     let output = promtool(&["check", "metrics"], &text);
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}\n{text}");
     let faulty = promtool(&["check", "metrics"], "# TYPE ringback_x counter\nringback_x 1\n");
@@ -263,7 +269,7 @@ fn promtool_parses_the_openmetrics() {
         true => format!("{line}\n"),
         false => format!("{line} 1700000000\n"),
     };
-    let open: String = metrics.render(Format::OpenMetrics).lines().map(timed).collect();
+    let open: String = metrics.render(Format::OpenMetrics, now()).lines().map(timed).collect();
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let import = |text: &str| {

@@ -49,8 +49,9 @@ impl Evidence {
     /// The same, where something was told of it before if it still waits.
     fn entry_of(&self, uuid: &str, source: &Source<'_>, at: Timestamp) -> Option<Entry> {
         let entry = (self.ledgers.find(&source.topic, source.partition)?, source.offset);
-        let waits =
-            |entry: &Entry| self.history(uuid).is_some_and(|history| history.waits(Some(*entry)));
+        let waits = |entry: &Entry| {
+            self.history(uuid).is_some_and(|history| history.reports.holds(Some(*entry)))
+        };
         self.known.logs(entry, at).find(waits).or_else(|| self.known.logs(entry, at).last())
     }
 
@@ -66,7 +67,7 @@ impl Evidence {
         if self.ledgers.word((which, offset), saying) > 1 {
             let says = match word {
                 Word::First => "a second event tells what became of the record",
-                Word::Second => "a second event tells what became of the report that waited",
+                Word::Second => "a second event tells what became of the accepted report",
             };
             let at = self.ledgers.spot(which, offset);
             let violation = Violation::new(What::Twice, says.to_owned()).at(at);
@@ -88,13 +89,12 @@ impl Evidence {
             | Fact::DeadLettered { .. }
             | Fact::Replayed { .. }
             | Fact::ReportTimedOut
-            | Fact::CorrelationEnded
+            | Fact::CorrelationEnded { .. }
             | Fact::Input(_)
             | Fact::Other => None,
         };
         let entry = source.and_then(|source| self.entry_of(uuid, source, told.at));
-        let waits =
-            entry.is_some() && self.history(uuid).is_some_and(|history| history.waits(entry));
+        let waits = self.history(uuid).is_some_and(|history| history.reports.holds(entry));
         let ignored = matches!(&told.fact, Fact::RecordIgnored { record: RecordKind::Report, .. });
         let missing = matches!(&told.fact, Fact::RecordDeadLettered { reason, .. } if reason == "flow_missing");
         // Read once more, it is its own duplicate.
@@ -152,7 +152,7 @@ impl Evidence {
             Fact::RecordIgnored { record: RecordKind::Report, .. }
             | Fact::Rendered(_)
             | Fact::ReportTimedOut
-            | Fact::CorrelationEnded
+            | Fact::CorrelationEnded { .. }
             | Fact::Input(_)
             | Fact::Other => {}
         }

@@ -5,10 +5,10 @@
 
 use super::ledger::Entry;
 use super::life::{Life, When};
+use super::reports::{Accepted, Reports};
 use super::violation::{Book, Violation, What, shown};
 use crate::codec::event::{About, Fact};
 use crate::domain::{DeliveryId, RecordKind, Timestamp};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// What is known of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,17 +27,6 @@ pub(super) enum Stage {
     Ended,
 }
 
-/// A report that waits for its flow.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Waiting {
-    account: i64,
-    sms: u64,
-    /// Where it stands; nothing: in a topic that is no input any more.
-    source: Option<Entry>,
-    /// What the row is compared by.
-    hash: u64,
-}
-
 /// The history of one uuid.
 #[derive(Debug)]
 pub(super) struct History {
@@ -47,7 +36,7 @@ pub(super) struct History {
     pub(super) timed_out: bool,
     pub(super) ended_at: Timestamp,
     pub(super) lives: Vec<Life>,
-    pub(super) waiting: Vec<Waiting>,
+    pub(super) reports: Reports,
 }
 
 /// What an event is told with.
@@ -71,21 +60,6 @@ impl Telling<'_> {
     }
 }
 
-/// Of a report that waits: whose, of which SMS, and where it stands.
-pub(super) fn waiting_hash(
-    account: i64,
-    sms: &str,
-    topic: &str,
-    partition: i32,
-    offset: i64,
-) -> u64 {
-    let parts = [account.cast_unsigned(), xxh3_64(sms.as_bytes()), xxh3_64(topic.as_bytes())];
-    let place = [i64::from(partition).cast_unsigned(), offset.cast_unsigned()];
-    parts.into_iter().chain(place).fold(1, |hash: u64, part| {
-        (hash ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
-    })
-}
-
 impl History {
     pub(super) fn new(cut: bool) -> Self {
         Self {
@@ -94,7 +68,7 @@ impl History {
             timed_out: false,
             ended_at: Timestamp::default(),
             lives: Vec::new(),
-            waiting: Vec::new(),
+            reports: Reports::default(),
         }
     }
 
@@ -106,21 +80,14 @@ impl History {
         self.lives.iter().filter(|life| life.live)
     }
 
-    /// Whether the word about a record at `source` is its second: it waits for its flow.
-    pub(super) fn waits(&self, source: Option<Entry>) -> bool {
-        source.is_some() && self.waiting.iter().any(|waiting| waiting.source == source)
-    }
-
     /// Takes an event into account, and says what does not follow from those before.
     pub(super) fn tell(&mut self, fact: &Fact<'_>, mut telling: Telling<'_>) {
         let telling = &mut telling;
         match fact {
             Fact::FlowAccepted(_) => self.flow(Stage::Open, telling),
             Fact::ReportAccepted { account, sms, waiting, source } => {
-                let hash =
-                    waiting_hash(*account, sms, &source.topic, source.partition, source.offset);
-                let sms = xxh3_64(sms.as_bytes());
-                let report = Waiting { account: *account, sms, source: telling.source, hash };
+                let place = (&*source.topic, source.partition, source.offset);
+                let report = Accepted::new(*account, sms, place, telling.source);
                 self.report(report, *waiting, telling);
             }
             Fact::RecordIgnored { record: RecordKind::Flow, reason, .. } => {
@@ -135,14 +102,14 @@ impl History {
             Fact::RecordIgnored { record: RecordKind::Start, .. } => {}
             Fact::Rendered(about) => self.rendered(about, telling),
             Fact::RecordIgnored { record: RecordKind::Report, .. } => {
-                self.waiting
-                    .retain(|known| known.source.is_none() || known.source != telling.source);
+                self.reports.end(telling.source);
             }
             Fact::RecordDeadLettered { reason, .. } if reason == "flow_missing" => {
                 self.missing(telling)
             }
             Fact::RecordDeadLettered { .. } | Fact::Input(_) | Fact::Other => {}
-            Fact::Scheduled { about, due_at, pending } => {
+            Fact::Scheduled { about, due_at, pending, account, sms } => {
+                self.reports.carried(about.phase, *account, sms);
                 self.scheduled(about, *due_at, *pending, telling);
             }
             Fact::AttemptFailed { about, attempt, retry_at } => {
@@ -171,17 +138,34 @@ impl History {
                     );
                 }
                 (self.stage, self.timed_out) = (Stage::Open, true);
+                // It is the word about all that no webhook carries.
+                self.reports = Reports::default();
                 self.settle(telling.at);
             }
-            Fact::CorrelationEnded => {
+            Fact::CorrelationEnded { reports_sent } => {
                 self.expect(&[Stage::Open], "correlation_ended", telling);
                 if let Some(life) = self.lives.iter().find(|life| life.live) {
                     let says =
                         "correlation_ended is told while the delivery is on its way".to_owned();
                     telling.say(What::Order, Some(life.id), says);
                 }
+                // Earlier versions closed collections without a word about the reports that were left.
+                if reports_sent.is_some() {
+                    self.accounted(telling);
+                }
                 self.finish(Stage::Ended, telling.at);
             }
+        }
+    }
+
+    /// Says which accepted reports ended without a word.
+    fn accounted(&self, telling: &mut Telling<'_>) {
+        let left = self.reports.left();
+        if !self.cut && left > 0 {
+            let says = format!(
+                "correlation_ended is told; of {left} accepted reports no webhook and no event tells what became of them"
+            );
+            telling.say(What::Lost, None, says);
         }
     }
 
@@ -236,12 +220,13 @@ impl History {
         }
     }
 
-    fn report(&mut self, report: Waiting, waits: bool, telling: &mut Telling<'_>) {
+    fn report(&mut self, report: Accepted, waits: bool, telling: &mut Telling<'_>) {
         if !waits {
             self.expect(&[Stage::Open], "a report that belongs to its flow", telling);
             if self.stage == Stage::Unsure {
                 self.stage = Stage::Open;
             }
+            self.reports.accept(report);
             return;
         }
         if self.stage == Stage::Open {
@@ -254,24 +239,21 @@ impl History {
         }
         if self.stage != Stage::Awaiting {
             self.remembered(telling);
-            self.waiting.clear();
+            self.reports = Reports::default();
             self.stage = Stage::Awaiting;
         }
-        self.waiting.retain(|known| (known.account, known.sms) != (report.account, report.sms));
-        self.waiting.push(report);
+        self.reports.accept(report);
     }
 
     /// A report's flow never came.
     fn missing(&mut self, telling: &mut Telling<'_>) {
-        let before = self.waiting.len();
-        self.waiting.retain(|known| known.source.is_none() || known.source != telling.source);
-        let known = self.waiting.len() < before || telling.source.is_none();
+        let known = self.reports.end(telling.source) || telling.source.is_none();
         if !self.cut && (self.stage != Stage::Awaiting || !known) {
             let says =
                 "a report is given up as flow_missing that does not wait for its flow".to_owned();
             telling.say(What::Order, None, says);
         }
-        if self.stage == Stage::Awaiting && self.waiting.is_empty() {
+        if self.stage == Stage::Awaiting && self.reports.len() == 0 {
             self.stage = if self.cut { Stage::Unsure } else { Stage::Unknown };
         }
     }
@@ -467,7 +449,7 @@ impl History {
 
     fn finish(&mut self, stage: Stage, at: Timestamp) {
         (self.stage, self.timed_out, self.ended_at) = (stage, false, at);
-        self.waiting = Vec::new();
+        self.reports = Reports::default();
     }
 }
 
@@ -481,11 +463,5 @@ impl Stage {
             Self::Silent => "its flow sends nothing",
             Self::Ended => "it has ended",
         }
-    }
-}
-
-impl Waiting {
-    pub(super) const fn hash(&self) -> u64 {
-        self.hash
     }
 }

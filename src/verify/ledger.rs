@@ -57,7 +57,7 @@ pub(super) type Which = (usize, i32);
 pub(super) enum Word {
     /// What became of the record.
     First,
-    /// What became of a report that had waited.
+    /// What became of a report that had been accepted, if no webhook carries it.
     Second,
 }
 

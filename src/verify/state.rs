@@ -1,7 +1,8 @@
 //! The latest row of a uuid in the changelog, and whether the events explain it.
 
-use super::history::{History, Stage, waiting_hash};
+use super::history::{History, Stage};
 use super::life::{Life, When, webhook_hash};
+use super::reports::report_hash;
 use super::violation::{Violation, What, shown};
 use crate::domain::{
     Collected, Collection, Correlation, DeliveryId, Due, Phase, Rendering, State, Timestamp,
@@ -86,7 +87,7 @@ impl Row {
 fn hash(report: &Collected) -> u64 {
     let source = &report.source;
     let (account, sms) = (report.account.0, report.sms.as_str());
-    waiting_hash(account, sms, &source.topic, source.partition, source.offset)
+    report_hash(account, sms, &source.topic, source.partition, source.offset)
 }
 
 fn sum(hashes: impl Iterator<Item = u64>) -> u64 {
@@ -166,10 +167,10 @@ impl Comparison<'_> {
 
     fn waiting(&mut self) {
         let Some(history) = self.history.filter(|history| !history.cut) else { return };
-        let told = history.waiting.len();
+        let told = history.reports.len();
         match history.stage {
             Stage::Awaiting => {
-                let hash = sum(history.waiting.iter().map(super::history::Waiting::hash));
+                let hash = history.reports.hash();
                 let waiting = self.row.filter(|row| row.stage == Stage::Awaiting);
                 if let Some(row) = waiting.filter(|row| row.reports_hash != hash) {
                     let says = format!(

@@ -5,6 +5,7 @@ mod inputs;
 mod large;
 mod random;
 mod received;
+mod reports;
 mod scan;
 mod stores;
 mod world;

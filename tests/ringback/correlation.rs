@@ -234,3 +234,32 @@ fn phase_2_waits_for_the_end_of_phase_1_under_strict() {
 fn phase_2_does_not_wait_under_independent() {
     assert!(phase_2_while_phase_1_waits("correlation-independent", "independent"));
 }
+
+#[test]
+fn without_a_list_reports_that_phase_2_leaves_end_as_late() {
+    let stage = Stage::new("correlation-left");
+    let mut flow = flow("left", &[]);
+    flow.as_object_mut().expect("an object").remove("sms");
+    let reports = ["s-1", "s-2", "s-3"].map(|sms| report("left", sms, "DELIVERED"));
+    let open = report("left", "s-4", "SUBMITTED");
+    let then = Then::default()
+        .delivered(phase_1(&flow))
+        .delivered(phase_2(&flow, &reports[..1]))
+        .event("record_ignored:late")
+        .event("record_ignored:late")
+        .event("record_ignored:late")
+        .event("correlation_ended");
+    let outcome = check(
+        &stage,
+        |scene| {
+            scene.reports(&reports);
+            scene.reports(&[open]);
+            scene.wait_for("report_accepted", 4);
+            scene.flows(&[flow]);
+        },
+        then,
+    );
+    let late = outcome.events("record_ignored:late");
+    let ids: Vec<&str> = late.iter().filter_map(|event| event["sms_id"].as_str()).collect();
+    assert_eq!(ids, ["s-2", "s-3", "s-4"]);
+}

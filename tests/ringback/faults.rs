@@ -54,7 +54,7 @@ fn survives(
     stage.send_flows(std::slice::from_ref(&second));
     let counted = format!("ringback_transaction_errors_total{{kind=\"{kind}\"}} ");
     wait_until("the fault is met", PATIENCE, || {
-        let text = metrics.render(ringback::telemetry::Format::Text);
+        let text = metrics.render(ringback::telemetry::Format::Text, ringback::clock::now());
         let count = text.lines().find_map(|line| line.strip_prefix(&counted)).map(str::to_owned);
         (count.expect("the metric") != "0").then_some(())
     });

@@ -8,8 +8,10 @@ pub(crate) mod broker;
 pub(crate) mod changelog;
 pub(crate) mod check;
 pub(crate) mod child;
+pub(crate) mod clock;
 pub(crate) mod daemon;
 pub(crate) mod disk;
+pub(crate) mod door;
 pub(crate) mod http;
 pub(crate) mod invariants;
 pub(crate) mod kafka;
@@ -22,6 +24,7 @@ pub(crate) mod samples;
 pub(crate) mod signature;
 pub(crate) mod stage;
 pub(crate) mod terminal;
+pub(crate) mod tokens;
 pub(crate) mod verify;
 
 use std::time::{Duration, Instant};

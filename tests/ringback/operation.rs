@@ -9,7 +9,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// The metrics that a daemon shows which has delivered both phases of a flow.
-const METRICS: [&str; 25] = [
+const METRICS: [&str; 28] = [
     "ringback_build_info",
     "ringback_ready",
     "ringback_source_records_total",
@@ -25,6 +25,7 @@ const METRICS: [&str; 25] = [
     "ringback_attempt_duration_seconds",
     "ringback_dead_letters_total",
     "ringback_rate_limited_total",
+    "ringback_own_shortages_total",
     "ringback_endpoints",
     "ringback_transaction_duration_seconds",
     "ringback_transaction_errors_total",
@@ -32,6 +33,8 @@ const METRICS: [&str; 25] = [
     "ringback_partition_stalled_seconds",
     "ringback_restore_records_total",
     "ringback_restore_remaining",
+    "ringback_clock_jumps_total",
+    "ringback_log_lines_lost_total",
     "ringback_store_bytes",
     "process_cpu_seconds_total",
     "process_resident_memory_bytes",

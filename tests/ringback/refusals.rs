@@ -1,6 +1,7 @@
 //! What a daemon refuses to start with: exit code 78 and one clear message.
 
 use crate::harness::broker;
+use crate::harness::daemon::EX_CONFIG;
 use crate::harness::samples::flow;
 use crate::harness::stage::Stage;
 
@@ -17,6 +18,35 @@ fn http_needs_the_accounts_permission() {
     let mut stage = Stage::without_topics(broker::shared(), "refusals-http");
     stage.set_account("http_enabled", false);
     refuses(&stage, &["crm", "http_enabled"]);
+}
+
+#[test]
+fn a_clients_property_that_breaks_a_guarantee_is_refused_by_every_command() {
+    let mut stage = Stage::without_topics(broker::shared(), "refusals-client");
+    for (name, value, why) in [
+        ("auto.offset.reset", "latest", "skips the records of a new partition"),
+        ("group.protocol", "consumer", "only the classic protocol"),
+        // What only librdkafka knows.
+        ("security.protocol", "TLS", "librdkafka refuses it"),
+    ] {
+        let mut client = toml::Table::new();
+        client.insert(name.to_owned(), value.into());
+        stage.set("kafka.client", client);
+        let key = format!("kafka.client.{name}: ");
+        refuses(&stage, &["ringback.toml", &key, why]);
+        for arguments in [
+            &["check"][..],
+            &["topics"],
+            &["verify"],
+            &["trace", "u-1"],
+            &["webhook", "list"],
+            &["dead-letter", "list"],
+        ] {
+            let done = stage.command(arguments);
+            assert_eq!(done.code, Some(EX_CONFIG), "{arguments:?}: {done:?}");
+            assert!(done.err.contains(&key) && done.err.contains(why), "{arguments:?}: {done:?}");
+        }
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("telemetry", 1),
     ("clock", 1),
     ("failpoint", 1),
+    ("system", 1),
     ("store", 2),
     ("log", 2),
     ("delivery", 2),

@@ -51,10 +51,14 @@ const NOT_IN_DOMAIN: &[&str] = &[
 
 const NOWHERE: &[&str] = &["#[allow", "#![allow", "todo!", "unimplemented!", "dbg!"];
 
+/// What panics when it can't write.
+const PANICKING: &[&str] = &["println", "eprintln", "print", "eprint"];
+
 /// The audited modules, and how often the word may stand anywhere else.
 const UNSAFE: &[(&str, usize)] = &[
     ("src/log/describe.rs", usize::MAX),
     ("src/log/group.rs", usize::MAX),
+    ("src/log/rights/native.rs", usize::MAX),
     ("src/log/transaction.rs", 1),
     ("tests/fuzz/process.rs", usize::MAX),
 ];
@@ -77,6 +81,18 @@ fn forbidden(_path: &str, text: &str) -> Vec<String> {
     let found = (1..).zip(code.lines()).flat_map(|(line, code): (usize, &str)| {
         let words = NOWHERE.iter().filter(move |word| code.contains(*word));
         words.map(move |word| format!("line {line}: `{word}`"))
+    });
+    found.collect()
+}
+
+/// The standard library's macros panic where nobody reads, or the disk is full, and a panic ends the daemon.
+fn quiet(path: &str, text: &str) -> Vec<String> {
+    let code = shipped_code(path, text);
+    let found = PANICKING.iter().flat_map(|word| {
+        let lines = lines_with_word(&code, word);
+        lines
+            .into_iter()
+            .map(move |line| format!("line {line}: `{word}!` can panic: see telemetry/output.rs"))
     });
     found.collect()
 }
@@ -147,6 +163,17 @@ fn unsafe_code_stands_where_it_is_audited() {
     assert_eq!(safe("src/log/transaction.rs", twice).len(), 1);
     assert!(safe("src/log/group.rs", twice).is_empty());
     assert!(safe("src/store.rs", "#[expect(unsafe_code)] // unsafe").is_empty());
+}
+
+#[test]
+fn nothing_panics_for_its_output() {
+    let own = sources().into_iter().filter(|file| !crate::source::is_test(&file.path));
+    assert_tidy(&own.collect::<Vec<_>>(), quiet);
+    for text in ["println!()", "eprintln!(\"x\")", "std::print!(\"x\")", "eprint!(\"x\")"] {
+        assert_eq!(quiet("src/x.rs", text).len(), 1, "{text}");
+    }
+    let fine = "// println!\nerr_line!(\"println!\"); fn printed() {}";
+    assert_eq!(quiet("src/x.rs", fine), Vec::<String>::new());
 }
 
 #[test]

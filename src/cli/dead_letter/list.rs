@@ -3,6 +3,7 @@
 use super::{Watcher, Which, summary};
 use crate::codec::event::rfc3339;
 use crate::replay::{Letter, Letters, ReplayError};
+use crate::telemetry::{err_line, output};
 use clap::Args;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -35,19 +36,23 @@ pub(super) fn run(
         let written = if arguments.json {
             writeln!(out, "{}", summary(letter))
         } else {
-            if count == 0 {
-                let _ = writeln!(out, "{}", line(&HEADINGS.map(str::to_owned)));
-            }
-            writeln!(out, "{}", line(&cells(letter)))
+            let headings = count == 0;
+            let headings = headings.then(|| line(&HEADINGS.map(str::to_owned)));
+            headings
+                .iter()
+                .try_for_each(|headings| writeln!(out, "{headings}"))
+                .and_then(|()| writeln!(out, "{}", line(&cells(letter))))
         };
+        output::note_out(&written);
         count += 1;
         // Whoever has closed the output does not want to see more.
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    let _ = out.flush();
+    output::note_out(&out.flush());
+    drop(out);
     drop(watcher);
     if count == 0 && !arguments.json {
-        eprintln!("no dead letter matches");
+        err_line!("no dead letter matches");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,10 +5,11 @@ use crate::codec::event::rfc3339;
 use crate::config::Accounts;
 use crate::domain::WebhookName;
 use crate::replay::{Letters, Plan, ReplayError, Summary, Target};
+use crate::telemetry::{err_line, out_line, output};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write};
+use std::io::IsTerminal as _;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -66,7 +67,7 @@ pub(super) fn run(
         let mut watcher = Watcher::new(interrupted);
         letters.replay(&plan, arguments.rate, &mut |progress| watcher.see(progress))?
     } else {
-        eprintln!("nothing was sent");
+        err_line!("nothing was sent");
         return Ok(ExitCode::SUCCESS);
     };
     let text = if arguments.json {
@@ -74,10 +75,9 @@ pub(super) fn run(
     } else {
         text_of(&summary, arguments.dry_run)
     };
-    // Whoever has closed the output does not want to see more.
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    out_line!("{text}");
     if !summary.finished {
-        eprintln!("interrupted: the same command goes on with the rest");
+        err_line!("interrupted: the same command goes on with the rest");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -89,8 +89,8 @@ impl Arguments {
         if self.yes || !asks || plan.to_replay() == 0 {
             return true;
         }
-        eprintln!("{}", text_of(&plan.summary(), true));
-        eprint!("Replay {}? [y/N] ", plan.to_replay());
+        err_line!("{}", text_of(&plan.summary(), true));
+        output::err(format_args!("Replay {}? [y/N] ", plan.to_replay()));
         let mut answer = String::new();
         let read = std::io::stdin().read_line(&mut answer);
         read.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
@@ -103,14 +103,14 @@ fn warn(summary: &Summary, accounts: &Accounts) {
         let known =
             WebhookName::new(name).is_some_and(|name| accounts.webhooks.contains_key(&name));
         if !known {
-            eprintln!(
+            err_line!(
                 "warning: {count} are for the webhook {name}, which is not configured: replayed, they wait until it is"
             );
         }
     }
     if let Some(since) = summary.unseen_before {
         let since = rfc3339(since);
-        eprintln!(
+        err_line!(
             "warning: events before {since} are gone: what was replayed and delivered before then is not known, and --since {since} leaves it out"
         );
     }

@@ -5,11 +5,11 @@ use crate::cli::FAILED;
 use crate::codec::letter::LetterKind;
 use crate::domain::Timestamp;
 use crate::replay::{Letter, Letters, ReplayError, Target};
+use crate::telemetry::{err_line, out_line};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use serde_json::{Map, Value};
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -46,13 +46,14 @@ pub(super) fn run(
     })?;
     drop(watcher);
     let Some((_, shown)) = newest else {
-        eprintln!("no dead letter matches");
+        err_line!("no dead letter matches");
         return Ok(ExitCode::from(FAILED));
     };
-    let mut out = std::io::stdout().lock();
-    // Whoever has closed the output does not want to see more.
-    let _ =
-        if arguments.json { writeln!(out, "{shown}") } else { writeln!(out, "{}", text(&shown)) };
+    if arguments.json {
+        out_line!("{shown}");
+    } else {
+        out_line!("{}", text(&shown));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,7 +7,8 @@ use crate::clock;
 use crate::codec::row::Owner;
 use crate::config::Settings;
 use crate::log::{
-    self, Cluster, LogError, Place, ScanFrom, ScanRange, ScanRecord, Scanned, Scanner, Standing,
+    self, Cluster, LogError, NeededBy, Place, ScanFrom, ScanRange, ScanRecord, Scanned, Scanner,
+    Standing,
 };
 use crate::store::{StoreError, StoreView};
 use crate::verify::{Changelog, Changes, Evidence, Input, Layout, Options, OwnTopic, Report};
@@ -47,9 +48,10 @@ pub(super) fn verify(
     arguments: &Arguments,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Report, VerifyError> {
-    let now = clock::now();
+    let now = clock::wall();
     // First of all: it must not be ahead of the changelog.
     let view = StoreView::open(&settings.store.directory)?;
+    log::insist_on_groups(&settings.kafka, &settings.topics, NeededBy::Verify)?;
     let reader = Reader::new(settings, runtime)?;
     let survey = reader.survey()?;
     let mut evidence = survey.evidence(Changes::default());

@@ -2,9 +2,10 @@
 
 use super::find;
 use crate::cli::terminal::{confirm, print};
-use crate::cli::{CONFIGURATION, FAILED, UNAVAILABLE, chain, load};
+use crate::cli::{CONFIGURATION, FAILED, UNAVAILABLE, kafka_failed, load};
 use crate::codec::command::{COMMAND_HEADER, ENABLE_ENDPOINT, write_enable_endpoint};
-use crate::log::{self, BroadcastError};
+use crate::log::{self, BroadcastError, NeededBy};
+use crate::telemetry::err_line;
 use clap::Args;
 use serde_json::json;
 use std::path::Path;
@@ -46,7 +47,8 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     }
     let mut value = Vec::new();
     write_enable_endpoint(&mut value, &webhook.name);
-    let (kafka, topic, key) = (settings.kafka.clone(), settings.topics.inbox, webhook.name.clone());
+    let (kafka, topic, key) =
+        (settings.kafka.clone(), settings.topics.inbox.clone(), webhook.name.clone());
     let headers = [(COMMAND_HEADER, ENABLE_ENDPOINT.to_owned())];
     let told = tokio::task::spawn_blocking(move || {
         log::broadcast(&kafka, &topic, key.as_str().as_bytes(), &value, &headers)
@@ -63,15 +65,18 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Err(error @ BroadcastError::NoTopic(_))) => {
-            eprintln!("{error}");
+            err_line!("{error}");
             ExitCode::from(CONFIGURATION)
         }
         Ok(Err(error @ (BroadcastError::Log(_) | BroadcastError::Transaction(_)))) => {
-            eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
-            ExitCode::from(UNAVAILABLE)
+            let log = match &error {
+                BroadcastError::Log(log) => Some(log),
+                BroadcastError::NoTopic(_) | BroadcastError::Transaction(_) => None,
+            };
+            kafka_failed(&settings, NeededBy::Enable, (&error, log), UNAVAILABLE)
         }
         Err(error) => {
-            eprintln!("ringback: {error}");
+            err_line!("ringback: {error}");
             ExitCode::from(FAILED)
         }
     }

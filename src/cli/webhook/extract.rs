@@ -3,6 +3,7 @@
 use crate::cli::terminal::print;
 use crate::cli::{FAILED, USAGE};
 use crate::codec::example::{definition, leaves};
+use crate::telemetry::err_line;
 use clap::Args;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let bytes = match bytes {
         Ok(bytes) => bytes,
         Err(error) => {
-            eprintln!(
+            err_line!(
                 "{} can't be read: {error}; name a file that this user may read",
                 file.display()
             );
@@ -48,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(fault) => {
-            eprintln!("{}:{}:{}: {}", file.display(), fault.line, fault.column, fault.problem);
+            err_line!("{}:{}:{}: {}", file.display(), fault.line, fault.column, fault.problem);
             ExitCode::from(FAILED)
         }
     }

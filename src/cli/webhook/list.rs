@@ -1,15 +1,16 @@
 //! `ringback webhook list`
 
 use crate::cli::terminal::{print, progress, table};
-use crate::cli::{FAILED, UNAVAILABLE, chain, load};
+use crate::cli::{FAILED, UNAVAILABLE, chain, kafka_failed, load};
 use crate::clock;
 use crate::codec::event::rfc3339;
 use crate::codec::row::{self, RowError};
 use crate::config::{Accounts, Settings};
 use crate::delivery::Webhook;
 use crate::domain::{EndpointState, Timestamp, WebhookName, WebhookRules};
-use crate::log::{LogError, ScanFrom, Scanned, Scanner};
+use crate::log::{LogError, NeededBy, ScanFrom, Scanned, Scanner};
 use crate::store::RowKey;
+use crate::telemetry::err_line;
 use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
@@ -39,23 +40,23 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let bootstrap = settings.kafka.bootstrap_servers.clone();
-    let states = match tokio::task::spawn_blocking(move || read(&settings)).await {
+    let of_command = settings.clone();
+    let states = match tokio::task::spawn_blocking(move || read(&of_command)).await {
         Ok(Ok(states)) => states,
         Ok(Err(ListError::Log(error))) => {
-            eprintln!("Kafka at {bootstrap}: {}", chain(&error));
-            return ExitCode::from(UNAVAILABLE);
+            let told = (&error as &dyn std::error::Error, Some(&error));
+            return kafka_failed(&settings, NeededBy::Webhooks, told, UNAVAILABLE);
         }
         Ok(Err(error @ ListError::Row(..))) => {
-            eprintln!("{}", chain(&error));
+            err_line!("{}", chain(&error));
             return ExitCode::from(FAILED);
         }
         Err(error) => {
-            eprintln!("ringback: {error}");
+            err_line!("ringback: {error}");
             return ExitCode::from(FAILED);
         }
     };
-    let now = clock::now();
+    let now = clock::wall();
     let shown: Vec<Shown<'_>> = accounts
         .webhooks
         .values()

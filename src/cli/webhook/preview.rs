@@ -8,6 +8,7 @@ use crate::codec::definition::RequestParts;
 use crate::codec::template::Variable;
 use crate::delivery::Webhook;
 use crate::domain::{BodyKind, Mapped, RecordKind, Rendered};
+use crate::telemetry::err_line;
 use bytes::Bytes;
 use clap::Args;
 use serde_json::json;
@@ -77,7 +78,7 @@ pub(super) fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(problem) => {
-            eprintln!("webhook {}: {problem}", webhook.name);
+            err_line!("webhook {}: {problem}", webhook.name);
             ExitCode::from(FAILED)
         }
     }
@@ -87,7 +88,7 @@ fn read(arguments: &Arguments, attach_keys: bool) -> Result<Sample, ExitCode> {
     let bytes = |file: &Path| {
         std::fs::read(file).map_err(|error| {
             let file = file.display();
-            eprintln!("{file} can't be read: {error}; name a file that this user may read");
+            err_line!("{file} can't be read: {error}; name a file that this user may read");
             ExitCode::from(USAGE)
         })
     };
@@ -95,7 +96,7 @@ fn read(arguments: &Arguments, attach_keys: bool) -> Result<Sample, ExitCode> {
     let report = arguments.report.as_deref().map(bytes).transpose()?;
     of_records(&flow, report.as_deref(), attach_keys).map_err(|(kind, detail)| {
         let report = arguments.report.as_ref().filter(|_| kind == RecordKind::Report);
-        eprintln!("{}: {detail}", report.unwrap_or(&arguments.flow).display());
+        err_line!("{}: {detail}", report.unwrap_or(&arguments.flow).display());
         ExitCode::from(FAILED)
     })
 }

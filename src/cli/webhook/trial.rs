@@ -7,6 +7,7 @@ use crate::clock;
 use crate::codec::event::{outcome_json, rfc3339};
 use crate::delivery::{Proxy, Trial, TrialMessage, Trust, Webhook};
 use crate::domain::{Outcome, Phase, Verdict};
+use crate::telemetry::err_line;
 use clap::Args;
 use ring::rand::{SystemRandom, generate};
 use serde::Serialize;
@@ -53,20 +54,20 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         Err(code) => return code,
     };
     let phase = if arguments.phase == 1 { Phase::One } else { Phase::Two };
-    let at = clock::now();
+    let at = clock::wall();
     let attach_keys =
         accounts.accounts.get(&webhook.account).is_some_and(|account| account.attach_flow_keys);
     let sent_at = rfc3339(at);
     let sample = sample::sample(phase, webhook.account, attach_keys, &sent_at);
     let random = generate::<[u8; 16]>(&SystemRandom::new());
     let (Some(sample), Ok(random)) = (sample, random) else {
-        eprintln!("ringback: the system gives no randomness");
+        err_line!("ringback: the system gives no randomness");
         return ExitCode::from(FAILED);
     };
     let (body, rendered) = match sample.rendered(&accounts, &webhook.name) {
         Ok(rendered) => rendered,
         Err(problem) => {
-            eprintln!(
+            err_line!(
                 "webhook {}: the test message lacks what it needs: {problem}; try `ringback webhook preview` with records of your own",
                 webhook.name
             );
@@ -85,14 +86,14 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let made = match Trust::new() {
         Ok(trust) => Trial::make(webhook, &trust, &settings.delivery.addresses, &message).await,
         Err(error) => {
-            eprintln!("{}", chain(&error));
+            err_line!("{}", chain(&error));
             return ExitCode::from(CONFIGURATION);
         }
     };
     let trial = match made {
         Ok(trial) => trial,
         Err(error) => {
-            eprintln!("{}: {}", settings.accounts_file.display(), chain(&error));
+            err_line!("{}: {}", settings.accounts_file.display(), chain(&error));
             return ExitCode::from(CONFIGURATION);
         }
     };

@@ -285,7 +285,8 @@ fn the_end_of_a_correlation() {
     check_in(
         &state,
         &Event::CorrelationEnded,
-        r#"{"type":"correlation_ended","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z"}"#,
+        r#"{"type":"correlation_ended","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z",
+        "reports_sent":0}"#,
     );
     check_in(
         &state,
@@ -440,7 +441,9 @@ fn what_is_told_reads_back() {
     );
     let told = read_told(&out).unwrap();
     assert_eq!((told.uuid.as_deref(), told.at), (Some("u-1"), AT));
-    let Fact::Scheduled { about, due_at, pending: false } = told.fact else { panic!("{told:?}") };
+    let Fact::Scheduled { about, due_at, pending: false, .. } = told.fact else {
+        panic!("{told:?}")
+    };
     assert_eq!((about.id, about.phase, due_at), (delivery().id, 2, None));
     assert_eq!(about.webhook, "a \"b\"");
     for none in ["", "{}", "[]", "{\"type\":\"delivered\",\"at\":\"2023-10-19T06:25:21.000Z\"}"] {

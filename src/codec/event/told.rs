@@ -80,6 +80,10 @@ pub enum Fact<'a> {
         due_at: Option<Timestamp>,
         /// It waits until it is rendered.
         pending: bool,
+        /// Whose.
+        account: Option<i64>,
+        /// The SMS whose reports it carries.
+        sms: Vec<Cow<'a, str>>,
     },
     /// `delivery_rendered`
     Rendered(About<'a>),
@@ -122,7 +126,10 @@ pub enum Fact<'a> {
     /// `report_timed_out`
     ReportTimedOut,
     /// `correlation_ended`
-    CorrelationEnded,
+    CorrelationEnded {
+        /// Of how many SMS a webhook carried the report; earlier versions did not say.
+        reports_sent: Option<u64>,
+    },
     /// `input_recreated`, `records_missed` or `offsets_moved`
     Input(InputTold<'a>),
     /// Anything else: of an endpoint, or of a version to come.
@@ -199,6 +206,9 @@ struct Members<'a> {
     #[serde(borrow)]
     due_at: Option<Text<'a>>,
     after: Option<serde::de::IgnoredAny>,
+    #[serde(borrow)]
+    sms: Option<Vec<Text<'a>>>,
+    reports_sent: Option<u64>,
     #[serde(borrow)]
     retry_at: Option<Text<'a>>,
     response_status_code: Option<u16>,
@@ -295,7 +305,9 @@ impl<'a> Members<'a> {
                 replays: self.replays?,
             },
             "delivery_scheduled" => {
-                Fact::Scheduled { about: about?, due_at, pending: self.after.is_some() }
+                let sms = self.sms.unwrap_or_default().into_iter().map(|text| text.0).collect();
+                let (account, pending) = (self.account_id, self.after.is_some());
+                Fact::Scheduled { about: about?, due_at, pending, account, sms }
             }
             "delivery_rendered" => Fact::Rendered(about?),
             "attempt_failed" => {
@@ -308,7 +320,7 @@ impl<'a> Members<'a> {
             },
             "replayed" => Fact::Replayed { about: about?, replays: self.replays? },
             "report_timed_out" => Fact::ReportTimedOut,
-            "correlation_ended" => Fact::CorrelationEnded,
+            "correlation_ended" => Fact::CorrelationEnded { reports_sent: self.reports_sent },
             _ => Fact::Other,
         })
     }

@@ -1,6 +1,7 @@
 //! From what `ringback.toml` writes to what the daemon uses.
 
 mod checks;
+mod client;
 
 use super::file::{self, OneOrMore, SettingsFile};
 use super::{Bounds, DeliverySettings, HttpSettings, RegistrySettings, Retry, Settings};
@@ -16,7 +17,6 @@ use crate::domain::{
     CorrelationRules, OnReportTimeout, Phase2Order, Phase2Wait, StatusClass, StatusTable,
 };
 use crate::log::{KafkaSettings, TopicNames};
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -81,22 +81,19 @@ fn settings(
 
 fn kafka(written: file::Kafka, place: &Place<'_>, context: &mut Context<'_>) -> KafkaSettings {
     checks::bootstrap_servers(&written.bootstrap_servers, place, context);
-    let mut client = BTreeMap::new();
-    for (name, text) in &written.client.0 {
-        let place = place.key("client").key(name);
-        if checks::client_property(name, &place, context)
-            && let Some(value) = context.secret(&place, text)
-        {
-            client.insert(name.clone(), value.reveal().to_owned());
-        }
-    }
-    KafkaSettings {
+    let before = context.faults.len();
+    let at = place.key("client");
+    let settings = KafkaSettings {
+        client: client::properties(&written.client.0, &at, context),
         bootstrap_servers: written.bootstrap_servers,
         group_id: written.group_id,
         instance_id: written.instance_id,
         commit_interval_ms: written.commit_interval_ms,
-        client,
+    };
+    if context.faults.len() == before {
+        client::together(&settings, &at, context);
     }
+    settings
 }
 
 fn topics(written: file::Topics, place: &Place<'_>, context: &mut Context<'_>) -> TopicNames {

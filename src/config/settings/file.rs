@@ -46,7 +46,7 @@ pub(in crate::config) struct Kafka {
     /// Under load a transaction gathers so long at most; an idle daemon commits what comes at once.
     #[schemars(range(min = 1, max = 10000))]
     pub(super) commit_interval_ms: u64,
-    /// Any property of librdkafka, for every client, except those that the daemon owns.
+    /// Any property of librdkafka, for every client, except those that the daemon's guarantees rest on.
     pub(super) client: ClientProperties,
 }
 
@@ -293,7 +293,7 @@ pub(in crate::config) struct Delivery {
     /// For name look-up, connect and TLS.
     #[schemars(range(min = 1, max = 60000))]
     pub(super) connect_timeout_ms: u64,
-    /// So many requests of the instance may be unanswered.
+    /// So many requests of the instance may be unanswered; fewer, where the process may not have as many files open.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) in_flight_max: u32,
     /// So many requests of a webhook may be unanswered, unless it says otherwise.

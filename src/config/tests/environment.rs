@@ -39,7 +39,7 @@ fn variables_are_typed_by_the_key_that_they_override() {
 #[test]
 fn a_clients_property_has_dots_for_underscores_and_overrides_the_file() {
     let settings = overridden(
-        "[kafka.client]\nsecurity.protocol = \"PLAINTEXT\"\n\"log.queue\" = true\n",
+        "[kafka.client]\nsecurity.protocol = \"PLAINTEXT\"\n\"socket.keepalive.enable\" = true\n",
         &[
             ("RINGBACK__KAFKA__CLIENT__SECURITY_PROTOCOL", "SSL"),
             ("RINGBACK__KAFKA__CLIENT__SOCKET_TIMEOUT_MS", "5000"),
@@ -47,8 +47,11 @@ fn a_clients_property_has_dots_for_underscores_and_overrides_the_file() {
     );
     let client: Vec<_> =
         settings.kafka.client.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    let wanted =
-        [("log.queue", "true"), ("security.protocol", "SSL"), ("socket.timeout.ms", "5000")];
+    let wanted = [
+        ("security.protocol", "SSL"),
+        ("socket.keepalive.enable", "true"),
+        ("socket.timeout.ms", "5000"),
+    ];
     assert_eq!(client, wanted);
 }
 
@@ -113,7 +116,7 @@ fn faults_name_the_variable() {
         "environment: ringback__store__directory (store.directory): `RINGBACK__STORE__DIRECTORY` sets the same key; \
          remove one of them",
         "environment: RINGBACK__DELIVERY__AGE_MAX_S (delivery.age_max_s): is 0; write a whole number from 1 to 31536000",
-        "environment: RINGBACK__KAFKA__CLIENT__GROUP_ID (kafka.client.group.id): belongs to the daemon; set kafka.group_id",
+        "environment: RINGBACK__KAFKA__CLIENT__GROUP_ID (kafka.client.group.id): belongs to the daemon: the group is part of the state's identity; set kafka.group_id",
         "environment: RINGBACK__HTTP__LISTEN (http.listen): 0.0.0.0 can be reached from other hosts, and there is no \
          `http.token`; set token = { env = \"NAME\" } under [http], or listen on 127.0.0.1",
     ];

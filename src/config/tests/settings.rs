@@ -89,7 +89,7 @@ fn a_property_of_the_client_may_be_any_scalar_or_secret() {
         "security.protocol" = "SSL"
         socket.timeout.ms = 5000
         socket.keepalive.enable = true
-        "retry.ratio" = 0.5
+        "linger.ms" = 0.5
         "sasl.password" = { file = "password" }
         ssl.key.password = { env = "KEY" }
         "#,
@@ -98,7 +98,7 @@ fn a_property_of_the_client_may_be_any_scalar_or_secret() {
     let (settings, _) = folder.with("password", "p\n").variable("KEY", "k").loaded();
     let client: Vec<_> = settings.kafka.client.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let wanted = [
-        "retry.ratio=0.5",
+        "linger.ms=0.5",
         "sasl.password=p",
         "security.protocol=SSL",
         "socket.keepalive.enable=true",
@@ -216,9 +216,10 @@ proxy = "socks5://u:hush@proxy"
         "",
         &[
             "ringback.toml:2: kafka.bootstrap_servers: is not a list of servers; write host:port, comma separated",
-            "ringback.toml:4: kafka.client.group.id: belongs to the daemon; set kafka.group_id",
-            "ringback.toml:5: kafka.client.enable.auto.commit: belongs to the daemon; remove it: offsets are committed \
-             with the state",
+            "ringback.toml:4: kafka.client.group.id: belongs to the daemon: the group is part of the state's identity; set \
+             kafka.group_id",
+            "ringback.toml:5: kafka.client.enable.auto.commit: belongs to the daemon: offsets are committed with the state, \
+             and a second way would lose records; remove it",
             "ringback.toml:6: topics.inbox: `ringback.inbox` is the topic of `events` too; give each role a topic of \
              its own",
             "ringback.toml:7: topics.flow_complete: lists `a` twice; list it once",

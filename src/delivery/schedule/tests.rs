@@ -1,5 +1,7 @@
 //! Which job leaves when, by a clock of the tests.
 
+mod shortages;
+
 use super::{Bound, InstanceLimits, Schedule, Ticket};
 use crate::delivery::lane::{Appetite, Job};
 use crate::delivery::{

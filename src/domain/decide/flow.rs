@@ -2,11 +2,11 @@
 
 use super::rule::{self, Occasion};
 use super::schedule::Scheduler;
-use super::{ignored, phase2, too_large};
+use super::{ignored, ignored_after_all, phase2, too_large};
 use crate::domain::{
     AccountRules, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId,
-    Event, Flow, FlowComplete, FlowIdentity, IgnoreReason, IgnoredRecord, Phase, RawRecord,
-    RecordKind, Rules, STATE_BYTES_MAX, Source, State, Timestamp, Trigger, WebhookName,
+    Event, Flow, FlowComplete, FlowIdentity, IgnoreReason, Phase, RawRecord, RecordKind, Rules,
+    STATE_BYTES_MAX, Source, State, Timestamp, Trigger, WebhookName,
 };
 
 pub(super) fn accept(
@@ -118,7 +118,7 @@ fn open(
     let mut adopted = Vec::new();
     for report in waiting {
         match unwelcome(report, account, &flow) {
-            Some(reason) => events.push(waited_in_vain(report, reason)),
+            Some(reason) => events.push(ignored_after_all(report, reason)),
             None => {
                 events.push(Event::ReportAdopted { sms: report.sms.clone() });
                 let own = Collected { expires_at: None, raw: None, status: None, ..report.clone() };
@@ -138,6 +138,7 @@ fn open(
         let status = report.status.as_deref().unwrap_or_default();
         rule::fire_of_report(&scheduler, &record.uuid, &flow, report, status, &mut events);
     }
+    phase2::end_rest(&flow, phase2::why_left(&flow), &mut events);
     events
 }
 
@@ -184,17 +185,6 @@ fn unwelcome(report: &Collected, account: &AccountRules, flow: &Flow) -> Option<
     }
 }
 
-fn waited_in_vain(report: &Collected, reason: IgnoreReason) -> Event {
-    Event::RecordIgnored(IgnoredRecord {
-        kind: RecordKind::Report,
-        account: report.account,
-        sms: Some(report.sms.clone()),
-        reason,
-        source: report.source.clone(),
-        waited: true,
-    })
-}
-
 fn silence(
     identity: FlowIdentity,
     reason: IgnoreReason,
@@ -214,7 +204,7 @@ fn silence(
     };
     let reports = waiting.iter().map(|report| {
         let mismatch = report.account != identity.account;
-        waited_in_vain(report, if mismatch { IgnoreReason::AccountMismatch } else { reason })
+        ignored_after_all(report, if mismatch { IgnoreReason::AccountMismatch } else { reason })
     });
     std::iter::once(silenced).chain(reports).collect()
 }

@@ -1,10 +1,10 @@
 //! Rules 2, 3 and 5: when phase 2 is due, and what it says.
 
-use super::rule;
 use super::schedule::Scheduler;
+use super::{ignored_after_all, rule};
 use crate::domain::{
-    Collected, Collection, Delivery, DeliveryId, Event, Flow, Phase, Phase2Wait, PhononUuid, SmsId,
-    StatusClass,
+    Collected, Collection, Delivery, DeliveryId, Event, Flow, IgnoreReason, Phase, Phase2Wait,
+    PhononUuid, SmsId, StatusClass,
 };
 use bytes::Bytes;
 
@@ -24,6 +24,44 @@ pub(super) fn schedule(
     if complete {
         events.push(Event::CollectionClosed(Collection::Complete));
     }
+}
+
+/// Once `events` have completed the collection of `flow`, ends each accepted report that no webhook carries: it is recorded
+/// as ignored. The rules upon the reports must have been asked before.
+pub(super) fn end_rest(flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
+    if events.contains(&Event::CollectionClosed(Collection::Complete)) {
+        ignore_rest(flow, reason, events);
+    }
+}
+
+/// The same of a collection that was completed before.
+pub(super) fn end_rest_of_closed(flow: &Flow, events: &mut Vec<Event>) {
+    if flow.collection == Collection::Complete {
+        ignore_rest(flow, why_left(flow), events);
+    }
+}
+
+/// Why a report is left when the collection is complete.
+pub(super) fn why_left(flow: &Flow) -> IgnoreReason {
+    if flow.webhook.is_some() { IgnoreReason::Late } else { IgnoreReason::NoDefaultWebhook }
+}
+
+fn ignore_rest(flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
+    let carries = |event: &Event, report: &Collected| {
+        if let Event::DeliveryScheduled { delivery, sms } = event {
+            return delivery.account == report.account && sms.contains(&report.sms);
+        }
+        false
+    };
+    let is_left =
+        |report: &&Collected| !report.sent && !events.iter().any(|event| carries(event, report));
+    let left: Vec<Event> = flow
+        .reports
+        .iter()
+        .filter(is_left)
+        .map(|report| ignored_after_all(report, reason))
+        .collect();
+    events.extend(left);
 }
 
 /// What the report time-out leaves to say: reports not sent yet, and that nothing is known of the others.
@@ -73,7 +111,7 @@ impl Writer<'_> {
         let reports: Option<Vec<&Collected>> = match &self.flow.sms {
             Some(list) => list.iter().map(|sms| final_report(self.flow, sms)).collect(),
             // One may have been sent already, under `each` before the configuration changed.
-            None => finals(self.flow).find(|report| !report.sent).map(|first| vec![first]),
+            None => finals(self.flow).find(|report| report.body.is_some()).map(|first| vec![first]),
         };
         let Some(reports) = reports else { return false };
         let entries: Vec<_> = reports.into_iter().filter_map(entry).collect();

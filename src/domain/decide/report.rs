@@ -125,6 +125,7 @@ fn collect(
                 let (uuid, status) = (&report.uuid, &report.status);
                 rule::fire_of_report(&scheduler, uuid, &flow, own, status, &mut events);
             }
+            phase2::end_rest(&flow, phase2::why_left(&flow), &mut events);
         }
         Correlation::Unknown
         | Correlation::AwaitingFlow(_)

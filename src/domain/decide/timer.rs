@@ -4,8 +4,9 @@ use super::phase2;
 use super::rule::{self, Occasion};
 use super::schedule::Scheduler;
 use crate::domain::{
-    Collected, Collection, Correlation, DeadLetterReason, Event, Flow, OnReportTimeout, PhononUuid,
-    RawRecord, RecordKind, Rules, State, StatusClass, Timestamp, Trigger,
+    Collected, Collection, Correlation, DeadLetterReason, Event, Flow, IgnoreReason,
+    OnReportTimeout, PhononUuid, RawRecord, RecordKind, Rules, State, StatusClass, Timestamp,
+    Trigger,
 };
 use bytes::Bytes;
 
@@ -92,5 +93,7 @@ fn time_out(
         events.push(Event::ReportTimedOut { missing: phase2::missing(flow) });
     }
     events.push(Event::CollectionClosed(closed));
+    let reason = if wanted { phase2::why_left(flow) } else { IgnoreReason::NotifyOff };
+    phase2::end_rest(flow, reason, &mut events);
     events
 }

@@ -41,9 +41,10 @@ fn all_without_a_list_takes_the_first_final_report_and_ends() {
          2: report b DELIVERED
          2: P2(b) to crm after P1, by #2: u [b DELIVERED]
          2: complete
+         2: ignored a of 28 after waiting: late
          3: ignored a of 28: late
          4: ignored c of 28: late
-         = complete: ~a, b sent; P1 at 0, P2(b) after P1",
+         = complete: b sent; P1 at 0, P2(b) after P1",
     );
 }
 

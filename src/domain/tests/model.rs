@@ -3,10 +3,11 @@
 //! `RINGBACK_SEED` repeats one run.
 
 use super::{OTHER, OURS, STRANGER, flow, flow_of, outcome, report_of, rules, source, uuid};
+use crate::domain::fates::Fates;
 use crate::domain::{
-    AccountRules, Command, Correlation, Delivery, DeliveryId, Due, Event, FlowComplete,
-    IgnoredRecord, OnReportTimeout, Phase, Phase2Order, Phase2Wait, Rules, SmsId, State, Timestamp,
-    Verdict, WebhookName, decide, evolve,
+    AccountRules, Command, Correlation, Delivery, DeliveryId, Due, Event, FlowComplete, FlowId,
+    IgnoredRecord, OnReportTimeout, Phase, Phase2Order, Phase2Wait, Rule, Rules, SmsId, State,
+    Timestamp, Trigger, Verdict, WebhookName, decide, evolve,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,9 +58,21 @@ impl Dice {
     }
 }
 
+/// Webhooks beside the two phases, upon some reports and not upon others.
+fn random_webhooks(dice: &mut Dice) -> Vec<(Option<FlowId>, Rule)> {
+    let upon = [Trigger::SmsFinal, Trigger::Sms("SENT".into()), Trigger::Sms("FAILED".into())];
+    let chosen = usize::try_from(dice.below(9)).unwrap();
+    let rule = |on: &Trigger| Rule {
+        on: vec![on.clone()],
+        when: Vec::new(),
+        webhook: WebhookName::new("beside").unwrap(),
+    };
+    upon.get(chosen).map(|on| (None, rule(on))).into_iter().collect()
+}
+
 fn random_account(dice: &mut Dice) -> AccountRules {
     AccountRules {
-        rules: Vec::new(),
+        rules: random_webhooks(dice),
         uses_variables: false,
         notify_on_delivery: !dice.one_in(6),
         attach_flow_keys: dice.one_in(2),
@@ -99,6 +112,7 @@ struct World {
     state: State,
     now: i64,
     life: Life,
+    fates: Fates,
     history: Vec<Event>,
     /// What was given up.
     letters: Vec<Delivery>,
@@ -107,8 +121,8 @@ struct World {
 impl World {
     fn new(dice: &mut Dice) -> Self {
         let rules = random_rules(dice);
-        let (state, life) = (State::default(), Life::default());
-        Self { rules, state, now: 0, life, history: Vec::new(), letters: Vec::new() }
+        let (state, life, fates) = (State::default(), Life::default(), Fates::default());
+        Self { rules, state, now: 0, life, fates, history: Vec::new(), letters: Vec::new() }
     }
 
     fn step(&mut self, dice: &mut Dice) {
@@ -236,7 +250,7 @@ impl World {
     fn fire(&mut self) {
         let expired: Vec<_> = self.expired();
         let events = self.play(&Command::FireTimer(uuid()));
-        assert_eq!(settled(&events), expired, "each that expired, once: {events:?}");
+        assert_eq!(given_up(&events), expired, "each that expired, once: {events:?}");
         let now = Timestamp::from_ms(self.now);
         assert!(self.state.timer().is_none_or(|due| due > now), "the timer fires for ever");
     }
@@ -262,6 +276,7 @@ impl World {
         if self.state.is_empty() {
             self.life = Life::default();
         }
+        assert_eq!(self.fates.decided(&events, &self.state), [""; 0], "{events:?}");
         self.history.extend(events.iter().cloned());
         self.assert_state();
         events
@@ -331,22 +346,44 @@ impl World {
     }
 }
 
-/// The SMS of the reports that stopped waiting, once each.
+/// The SMS of the reports that stopped waiting for their flow, once each.
 fn settled(events: &[Event]) -> Vec<SmsId> {
+    let owner = events.iter().find_map(|event| match event {
+        Event::FlowAccepted(flow) => Some(flow.identity.account),
+        _ => None,
+    });
     let mut settled: Vec<SmsId> = Vec::new();
     for event in events {
         if let Event::ReportAdopted { sms } = event {
             settled.push(sms.clone());
-        } else if let Event::RecordIgnored(IgnoredRecord { waited: true, sms: Some(sms), .. }) =
-            event
+        } else if let Event::RecordIgnored(IgnoredRecord {
+            waited: true,
+            sms: Some(sms),
+            account,
+            ..
+        }) = event
         {
-            settled.push(sms.clone());
-        } else if let Event::RecordDeadLettered { record, .. } = event {
-            settled.extend(record.sms.clone());
+            // One that the flow has adopted is counted, and may be ignored all the same.
+            let adopted = Event::ReportAdopted { sms: sms.clone() };
+            if owner != Some(*account) || !events.contains(&adopted) {
+                settled.push(sms.clone());
+            }
         }
     }
     settled.sort();
     settled
+}
+
+/// The SMS of the reports whose flow never came.
+fn given_up(events: &[Event]) -> Vec<SmsId> {
+    let mut given_up: Vec<SmsId> = Vec::new();
+    for event in events {
+        if let Event::RecordDeadLettered { record, .. } = event {
+            given_up.extend(record.sms.clone());
+        }
+    }
+    given_up.sort();
+    given_up
 }
 
 impl Life {
@@ -362,7 +399,7 @@ impl Life {
             let before = self.scheduled.insert(delivery.id, delivery.phase);
             assert_eq!(before, None, "an id twice");
             assert_eq!(sms.is_empty(), delivery.phase == Phase::One, "an empty webhook");
-            for sms in sms {
+            for sms in sms.iter().filter(|_| delivery.phase == Phase::Two) {
                 assert!(self.told.insert(sms.clone()), "{sms} is told of twice");
             }
         } else if let Event::Replayed { delivery } = event {

@@ -61,7 +61,8 @@ fn without_a_list_all_takes_the_first_of_the_final_reports_that_waited() {
          5: adopted a
          5: P2(b) to crm after P1, by #1: u [b DELIVERED]
          5: complete
-         = complete: b sent, a; P1 at 5, P2(b) after P1",
+         5: ignored a of 28 after waiting: late
+         = complete: b sent; P1 at 5, P2(b) after P1",
     );
 }
 

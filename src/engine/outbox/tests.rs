@@ -37,6 +37,7 @@ fn outcome(verdict: Verdict) -> Outcome {
 struct Taken<'a> {
     rows: &'a WriteBack,
     appetite: Appetite,
+    is_short: bool,
     jobs: RefCell<Vec<Job>>,
 }
 
@@ -53,6 +54,10 @@ impl Hands for Taken<'_> {
         AGE_MAX_MS
     }
 
+    fn is_short(&self) -> bool {
+        self.is_short
+    }
+
     fn push(&self, _: &WebhookName, jobs: Vec<Job>) {
         self.jobs.borrow_mut().extend(jobs);
     }
@@ -63,6 +68,7 @@ struct Scene {
     _directory: tempfile::TempDir,
     rows: WriteBack,
     outbox: Outbox,
+    is_short: bool,
 }
 
 impl Scene {
@@ -106,7 +112,7 @@ impl Scene {
         };
         outbox.change(0, &State::default(), &state);
         rows.put(&PhononUuid::new(&format!("u-{attempts}")).unwrap(), &State::default(), state, 10);
-        Self { _directory: directory, rows, outbox }
+        Self { _directory: directory, rows, outbox, is_short: false }
     }
 
     fn dispatch(&mut self) -> Vec<Job> {
@@ -116,7 +122,8 @@ impl Scene {
     }
 
     fn dispatch_to(&mut self, appetite: Appetite, now: i64) -> (Vec<Job>, Vec<Doomed>) {
-        let hands = Taken { rows: &self.rows, appetite, jobs: RefCell::default() };
+        let hands =
+            Taken { rows: &self.rows, appetite, is_short: self.is_short, jobs: RefCell::default() };
         let doomed = self.outbox.dispatch(Timestamp::from_ms(now), &hands).unwrap();
         (hands.jobs.into_inner(), doomed)
     }
@@ -227,6 +234,10 @@ fn a_retry_that_is_too_old_is_given_up_and_a_first_attempt_is_made_all_the_same(
     let mut first = Scene::new(3);
     let (jobs, doomed) = first.dispatch_to(HUNGRY, late);
     assert_eq!((jobs.len(), doomed.len()), (3, 0));
+    let mut short = Scene::holding(3, 1, 1 << 20);
+    short.is_short = true;
+    let (jobs, doomed) = short.dispatch_to(HUNGRY, late);
+    assert_eq!((jobs.len(), doomed.len()), (3, 0), "the daemon could not try them before");
 }
 
 #[test]

@@ -14,6 +14,9 @@ use xxhash_rust::xxh3::xxh3_128;
 /// Everything that is wrong.
 pub(super) fn faults(world: &World, is_at_rest: bool) -> Vec<String> {
     let mut faults = std::mem::take(&mut world.ledger.borrow_mut().faults);
+    if world.is_timely.get() {
+        faults.append(&mut world.ledger.borrow_mut().timing.early);
+    }
     let found = &mut faults;
     rows(world, found);
     stores(world, found);
@@ -163,8 +166,8 @@ fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
         },
         ids: BTreeMap::new(),
         owner: None,
-        // Where clocks jump, nobody knows how long a window was.
-        dedup_window_ms: (!world.struck.borrow().contains_key("jump"))
+        // Where a process began by a clock that is wrong, nobody knows how long a window was.
+        dedup_window_ms: (world.is_timely.get())
             .then_some(world.setting.rules.correlation.dedup_window_ms),
     });
     for (place, offset) in &broker.offsets {

@@ -2,8 +2,10 @@
 
 use super::Witness;
 use super::port::Row;
+use super::timing::Timing;
 use crate::codec::row;
 use crate::delivery::Job;
+use crate::domain::fates::Fates;
 use crate::domain::{
     Command, DeliveryId, PhononUuid, Rules, Source, State, Timestamp, WebhookName, decide, evolve,
     retry_after_ms,
@@ -18,6 +20,8 @@ const LATE_MS: u64 = 1000;
 pub(super) struct Ledger {
     rules: Rules,
     pub(super) states: BTreeMap<PhononUuid, State>,
+    /// What became of the reports of each.
+    fates: BTreeMap<PhononUuid, Fates>,
     /// How often each record of the inputs was decided.
     pub(super) decided: BTreeMap<(String, i32, i64), u32>,
     /// Attempts that were begun by a process that is alive and are not recorded.
@@ -31,6 +35,7 @@ pub(super) struct Ledger {
     held: BTreeMap<WebhookName, Timestamp>,
     /// Attempts that were begun all the same.
     pub(super) intrusions: u64,
+    pub(super) timing: Timing,
     pub(super) faults: Vec<String>,
 }
 
@@ -39,6 +44,7 @@ impl Ledger {
         Self {
             rules,
             states: BTreeMap::new(),
+            fates: BTreeMap::new(),
             decided: BTreeMap::new(),
             open: BTreeMap::new(),
             excused: 0,
@@ -46,15 +52,24 @@ impl Ledger {
             last: BTreeMap::new(),
             held: BTreeMap::new(),
             intrusions: 0,
+            timing: Timing::default(),
             faults: Vec::new(),
         }
     }
 
     /// An attempt was begun.
-    pub(super) fn begun(&mut self, node: usize, job: &Job, now: Timestamp) {
+    pub(super) fn begun(&mut self, node: usize, job: &Job, now: Timestamp, world_ms: i64) {
+        self.timing.begun(job, world_ms);
         self.open.entry(node).or_default().insert((job.id, job.attempt));
         let is_held = self.held.get(&job.webhook).is_some_and(|until| *until > now);
         self.intrusions += u64::from(is_held);
+    }
+
+    /// An attempt that was begun could not be made.
+    pub(super) fn put_back(&mut self, node: usize, job: &Job) {
+        if let Some(open) = self.open.get_mut(&node) {
+            open.remove(&(job.id, job.attempt));
+        }
     }
 
     /// Whatever the process has begun and not recorded is forgotten, and each may cost so many requests.
@@ -63,7 +78,13 @@ impl Ledger {
     }
 
     /// A transaction was committed.
-    pub(super) fn committed(&mut self, node: usize, decided: &[Witness], rows: &[Row]) {
+    pub(super) fn committed(
+        &mut self,
+        node: usize,
+        decided: &[Witness],
+        rows: &[Row],
+        world_ms: i64,
+    ) {
         let mut touched = BTreeSet::new();
         for Witness { partition, uuid, command, now } in decided {
             touched.insert((*partition, uuid.clone()));
@@ -72,7 +93,10 @@ impl Ledger {
             let state = self.states.remove(uuid).unwrap_or_default();
             self.hold(&state, command, *now);
             let events = decide(&state, command, &self.rules, *now);
+            self.timing.committed(&state, command, &events, &self.rules, world_ms);
             let state = events.iter().fold(state, evolve);
+            let lost = self.fates.entry(uuid.clone()).or_default().decided(&events, &state);
+            self.faults.extend(lost.into_iter().map(|says| format!("{uuid}: {says}")));
             self.states.insert(uuid.clone(), state);
         }
         for (partition, key, value) in rows {

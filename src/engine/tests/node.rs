@@ -7,9 +7,9 @@ use super::network::Request;
 use super::port::{Caller, SimLog};
 use super::reader::Reader;
 use super::world::World;
-use crate::clock;
-use crate::delivery::{AlarmClock, Attempt, Courier, InstanceLimits, Lanes};
-use crate::domain::{Outcome, Timestamp};
+use crate::clock::{self, Steady};
+use crate::delivery::{AlarmClock, Attempt, Courier, InstanceLimits, Lanes, Shortage};
+use crate::domain::Outcome;
 use crate::engine::input::Input;
 use crate::engine::ports::Log as _;
 use crate::engine::restore::Restorer;
@@ -28,6 +28,9 @@ const IDLE_MS: u64 = 5500;
 /// A supervisor starts a process again that has failed.
 const RESTART_MS: u64 = 1000;
 
+/// Of so many attempts one can't be made, since the daemon lacks something.
+const SHORTAGE_IN: u64 = 40;
+
 /// An instance.
 #[derive(Default)]
 pub(super) struct Node {
@@ -36,6 +39,8 @@ pub(super) struct Node {
     pub(super) copy: RefCell<Option<std::collections::BTreeMap<u32, memory::Content>>>,
     /// How much its wall clock is off.
     pub(super) wall_ms: Cell<i64>,
+    /// The time of its process.
+    pub(super) steady: RefCell<Option<Steady>>,
     pub(super) paused_until_ms: Cell<u64>,
     pub(super) process: RefCell<Option<Process>>,
     /// Its code has run since its lanes were last asked.
@@ -83,7 +88,7 @@ impl Courier for Queue {
 /// A request on its way, or its answer.
 pub(super) struct Flight {
     attempt: Attempt,
-    outcome: Outcome,
+    made: Result<Outcome, Shortage>,
     arrives_ms: u64,
     has_arrived: bool,
     ends_ms: u64,
@@ -96,7 +101,7 @@ impl Flight {
             at_ms,
             id: job.id,
             body: job.body.clone(),
-            status: self.outcome.status.unwrap_or(0),
+            status: self.made.as_ref().ok().and_then(|outcome| outcome.status).unwrap_or(0),
         }
     }
 }
@@ -346,8 +351,12 @@ impl Node {
             let mut process = self.process.borrow_mut();
             process.as_mut().map(|process| process.flights.swap_remove(index))
         };
-        if let Some(Flight { attempt, outcome, .. }) = flight {
-            let next = world.of_node(node, || attempt.end(outcome)).flatten();
+        if let Some(Flight { attempt, made, .. }) = flight {
+            if made.is_err() {
+                world.ledger.borrow_mut().put_back(node, attempt.job());
+                world.count("put back");
+            }
+            let next = world.of_node(node, || attempt.end(made)).flatten();
             if let (Some(next), Some(process)) = (next, self.process.borrow_mut().as_mut()) {
                 process.launch(next, world, node);
             }
@@ -428,11 +437,13 @@ impl Node {
 impl Process {
     fn launch(&mut self, attempt: Attempt, world: &World, node: usize) {
         let job = attempt.job();
-        let now = Timestamp::from_ms(world.true_ms() + world.nodes[node].wall_ms.get());
-        world.ledger.borrow_mut().begun(node, job, now);
+        world.ledger.borrow_mut().begun(node, job, world.now_of(node), world.true_ms());
         let mut dice = world.dice.borrow_mut();
         let (outcome, takes_ms) = world.network.borrow().answer(job.webhook.as_str(), &mut dice);
         let arrives_ms = world.passed_ms() + dice.between(0, 20);
+        // What could not be made reaches nobody.
+        let is_short = dice.one_in(SHORTAGE_IN);
+        let made = if is_short { Err(dice.pick(&Shortage::ALL)) } else { Ok(outcome) };
         world.tell(|| {
             let job = attempt.job();
             format!(
@@ -440,10 +451,10 @@ impl Process {
                 job.uuid,
                 job.phase.number(),
                 job.attempt,
-                outcome.status
+                made.as_ref().map(|outcome| outcome.status)
             )
         });
-        let ends_ms = arrives_ms + takes_ms;
-        self.flights.push(Flight { attempt, outcome, arrives_ms, has_arrived: false, ends_ms });
+        let ends_ms = if is_short { arrives_ms } else { arrives_ms + takes_ms };
+        self.flights.push(Flight { attempt, made, arrives_ms, has_arrived: is_short, ends_ms });
     }
 }

@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 pub(super) const TROUBLE_MS: u64 = 45_000;
 
 /// The changelog's `delete.retention.ms`.
-const DELETE_RETENTION_MS: i64 = 7 * 86_400_000;
+const DELETE_RETENTION_MS: i64 = 7 * DAY_MS;
+const DAY_MS: i64 = 86_400_000;
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -133,6 +134,25 @@ pub(super) fn orderly(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     items
 }
 
+/// The clocks of instances jump by hours and days while the endpoints fail, and nothing else goes wrong.
+pub(super) fn jumpy(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
+    let mut items: Vec<Item> =
+        (0..setting.nodes).map(|node| (dice.between(0, 300), Action::Start(node))).collect();
+    for number in 0..dice.between(2, 5) {
+        records(number, setting, dice, &mut items);
+    }
+    for (_, webhook) in WEBHOOKS {
+        let manner = dice.pick(&[Manner::Whims, Manner::Fails, Manner::IsBusy(4000)]);
+        items.push((dice.between(0, 20_000), Action::Behave(webhook, manner)));
+    }
+    for _ in 0..dice.between(1, 4) {
+        let (at, node) = (dice.between(500, TROUBLE_MS), dice.index(setting.nodes));
+        let by = dice.pick(&[-7_200_000, -60_000, 20_000, 7_200_000, 2 * DAY_MS, -2 * DAY_MS]);
+        items.push((at, Action::Jump(node, by)));
+    }
+    items
+}
+
 /// Reports whose flow never comes are due when the only instance comes back, and its first commits fail.
 pub(super) fn overdue(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     let mut items = vec![(0, Action::Start(0)), (4000, Action::Kill(0))];
@@ -178,7 +198,7 @@ pub(super) fn unheard(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
 fn produce(uuid: &str, account: i64, at: u64, setting: &Setting, items: &mut Vec<Item>) {
     let partition = Some(owner(uuid.as_bytes(), setting.input_partitions).cast_signed());
     for (topic, value) in [
-        ("flow-complete", flow(uuid, account, &["a"], "one")),
+        ("flow-complete", flow(uuid, account, Some(&["a"]), "one")),
         ("sms-delivery-report", report(uuid, account, "a", "DELIVERED")),
     ] {
         let key = Some(uuid.to_owned());
@@ -186,11 +206,10 @@ fn produce(uuid: &str, account: i64, at: u64, setting: &Setting, items: &mut Vec
     }
 }
 
-fn flow(uuid: &str, account: i64, sms: &[&str], word: &str) -> String {
-    let sms: Vec<String> = sms.iter().map(|id| format!("\"{id}\"")).collect();
+fn flow(uuid: &str, account: i64, sms: Option<&[&str]>, word: &str) -> String {
+    let sms = sms.map_or(String::new(), |sms| format!(",\"sms\":{sms:?}"));
     format!(
-        r#"{{"phononUuid":"{uuid}","accountID":{account},"flowId":200,"webhookEnabled":true,"callDetails":[],"keys":[{{"name":"$flow.key.a","value":"{word}"}}],"sms":[{}]}}"#,
-        sms.join(",")
+        r#"{{"phononUuid":"{uuid}","accountID":{account},"flowId":200,"webhookEnabled":true,"callDetails":[],"keys":[{{"name":"$flow.key.a","value":"{word}"}}]{sms}}}"#
     )
 }
 
@@ -211,6 +230,7 @@ fn records(number: u64, setting: &Setting, dice: &mut Dice, items: &mut Vec<Item
     let uuid = format!("uuid-{number}");
     let (account, _) = dice.pick(&ACCOUNTS);
     let list = dice.pick(&[&["a", "b"][..], &["a"], &["a"], &[]]);
+    let named = (!dice.one_in(3)).then_some(list);
     let begins = dice.between(0, TROUBLE_MS - 15_000);
     let mut add = |dice: &mut Dice, kind: &'static str, value: String| {
         let late = if dice.one_in(8) { 50_000 } else { 4000 };
@@ -233,9 +253,9 @@ fn records(number: u64, setting: &Setting, dice: &mut Dice, items: &mut Vec<Item
         }
     }
     if !dice.one_in(8) {
-        add(dice, "flow-complete", flow(&uuid, account, list, "one"));
+        add(dice, "flow-complete", flow(&uuid, account, named, "one"));
         if dice.one_in(10) {
-            add(dice, "flow-complete", flow(&uuid, account, list, "another"));
+            add(dice, "flow-complete", flow(&uuid, account, named, "another"));
         }
     }
     for sms in list {
@@ -278,7 +298,10 @@ fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
                 items.push((at, Action::Compact { partition, kept: dice.index(6) }));
             }
         }
-        11 => items.push((at, Action::Jump(node, dice.pick(&[-60_000, -2000, 3000, 20_000])))),
+        11 => items.push((
+            at,
+            Action::Jump(node, dice.pick(&[-7_200_000, -60_000, -2000, 3000, 20_000, 7_200_000])),
+        )),
         12 => items.extend([
             (at, Action::Kill(node)),
             (at + 1, Action::Wipe(node)),

@@ -266,7 +266,7 @@ impl Transactions<SimLog> for SimTransactions {
             key: key.clone(),
             value: outgoing.value.map(Bytes::copy_from_slice),
             headers: headers.map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
-            at_ms: clock::now().as_ms(),
+            at_ms: clock::now().min(clock::wall()).as_ms(),
         };
         let value = entry.value.clone();
         let offset = self.call(Call::Send, || {
@@ -347,6 +347,7 @@ impl Transactions<SimLog> for SimTransactions {
                     self.caller.node,
                     &self.witness.borrow(),
                     &self.rows.borrow(),
+                    self.world().true_ms(),
                 );
             }
             Ok(())

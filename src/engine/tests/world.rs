@@ -15,7 +15,8 @@ use super::plan::Action;
 use super::port::SimLog;
 use super::setting::Setting;
 use crate::clock::simulated::Time;
-use crate::domain::owner;
+use crate::clock::{Reading, Steady};
+use crate::domain::{Timestamp, owner};
 use crate::engine::restore::Restorer;
 use crate::log::{Place, TopicNames};
 use std::cell::{Cell, RefCell};
@@ -56,6 +57,8 @@ pub(super) struct World {
     pub(super) is_mended: Cell<bool>,
     /// Whoever ends from now on is not.
     pub(super) is_over: Cell<bool>,
+    /// No process was started by a clock that is wrong.
+    pub(super) is_timely: Cell<bool>,
     /// What struck, for the figures.
     pub(super) struck: RefCell<BTreeMap<&'static str, u64>>,
     pub(super) story: RefCell<Vec<String>>,
@@ -63,9 +66,17 @@ pub(super) struct World {
 }
 
 impl Time for World {
-    fn now_ms(&self) -> i64 {
-        let offset = self.current.get().map_or(0, |(node, _)| self.nodes[node].wall_ms.get());
-        EPOCH_MS + self.passed_ms.get().cast_signed() + offset
+    fn wall(&self) -> Duration {
+        self.wall_of(self.current.get().map(|(node, _)| node))
+    }
+
+    fn by_steady(&self, act: &mut dyn FnMut(&mut Steady)) {
+        let node = self.current.get().map(|(node, _)| node);
+        match node.and_then(|node| self.nodes[node].steady.borrow_mut().as_mut().map(&mut *act)) {
+            Some(()) => {}
+            // Whoever is nobody's process has a clock that never jumps.
+            None => act(&mut Steady::starting(self.reading_of(node))),
+        }
     }
 
     fn passed(&self) -> Duration {
@@ -123,6 +134,7 @@ impl World {
             next_restore: Cell::new(0),
             is_mended: Cell::new(false),
             is_over: Cell::new(false),
+            is_timely: Cell::new(true),
             struck: RefCell::default(),
             story: RefCell::default(),
             is_told,
@@ -135,6 +147,23 @@ impl World {
 
     pub(super) fn passed_ms(&self) -> u64 {
         self.passed_ms.get()
+    }
+
+    fn wall_of(&self, node: Option<usize>) -> Duration {
+        let offset_ms = node.map_or(0, |node| self.nodes[node].wall_ms.get());
+        Duration::from_millis(u64::try_from(self.true_ms() + offset_ms).unwrap())
+    }
+
+    /// Both clocks of an instance.
+    pub(super) fn reading_of(&self, node: Option<usize>) -> Reading {
+        Reading::of(self.passed(), self.wall_of(node))
+    }
+
+    /// The time of an instance's process.
+    pub(super) fn now_of(&self, node: usize) -> Timestamp {
+        let mut steady = self.nodes[node].steady.borrow_mut();
+        let reading = self.reading_of(Some(node));
+        steady.get_or_insert_with(|| Steady::starting(reading)).read(reading)
     }
 
     /// The wall clock of no instance.

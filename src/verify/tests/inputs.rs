@@ -14,7 +14,7 @@ fn names(count: usize, seed: &str) -> Vec<String> {
 }
 
 fn payload(of: &str) -> Vec<u8> {
-    format!("{{\"phononUuid\":\"{of}\",\"accountID\":28,\"keys\":{{}}}}").into_bytes()
+    format!("{{\"phononUuid\":\"{of}\",\"accountID\":28,\"keys\":[]}}").into_bytes()
 }
 
 impl World {

@@ -14,8 +14,18 @@ pub(crate) struct Broker {
     port: u16,
     /// Of the listener that tells its clients another port than its own.
     behind_port: u16,
+    /// Of the listener at which clients log in, if there is one.
+    door_port: u16,
     dir: PathBuf,
     child: Child,
+}
+
+/// A listener at which clients log in.
+pub(crate) struct Door<'a> {
+    /// The broker's settings about it; its name is `door`.
+    pub(crate) settings: &'a str,
+    /// More arguments of the tool that formats the broker's storage.
+    pub(crate) format: &'a [&'a str],
 }
 
 /// The broker of the whole run.
@@ -33,16 +43,29 @@ impl Broker {
     /// The same; who comes to it by [`Broker::behind_port`] is told that this broker, and every coordinator on it, listens on
     /// `front_port`.
     pub(crate) fn start_behind(front_port: u16) -> Self {
+        Self::start_as(front_port, None)
+    }
+
+    /// A broker with a door; its other listeners let everybody in.
+    pub(crate) fn start_with(door: &Door<'_>) -> Self {
+        Self::start_as(free_port(), Some(door))
+    }
+
+    fn start_as(front_port: u16, door: Option<&Door<'_>>) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = run_dir().join(format!("broker-{number}"));
         std::fs::create_dir_all(&dir).expect("a directory for the broker");
         let (port, behind_port) = (free_port(), free_port());
         let ports = Ports { port, behind_port, front_port, controller_port: free_port() };
-        std::fs::write(dir.join("server.properties"), properties(&ports, &dir))
-            .expect("the broker's settings");
-        format_storage(&dir);
-        let broker = Self { port, behind_port, child: run(&dir), dir };
+        let door_port = free_port();
+        let mut settings = properties(&ports, &dir);
+        if let Some(door) = door {
+            settings.push_str(&door_properties(&ports, door_port, door));
+        }
+        std::fs::write(dir.join("server.properties"), settings).expect("the broker's settings");
+        format_storage(&dir, door.map_or(&[], |door| door.format));
+        let broker = Self { port, behind_port, door_port, child: run(&dir), dir };
         broker.wait_ready();
         broker
     }
@@ -50,6 +73,11 @@ impl Broker {
     /// How clients reach it.
     pub(crate) fn kafka(&self) -> Kafka {
         Kafka::at(format!("127.0.0.1:{}", self.port))
+    }
+
+    /// `host:port` of the door.
+    pub(crate) fn door(&self) -> String {
+        format!("127.0.0.1:{}", self.door_port)
     }
 
     /// Where what stands before it connects to.
@@ -125,7 +153,21 @@ log.index.size.max.bytes=1048576
     )
 }
 
-fn java(heap: &str) -> Command {
+/// Of two settings with one name the last counts.
+fn door_properties(ports: &Ports, door_port: u16, door: &Door<'_>) -> String {
+    let Ports { port, controller_port, .. } = ports;
+    format!(
+        "listeners=PLAINTEXT://127.0.0.1:{port},DOOR://127.0.0.1:{door_port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},DOOR://127.0.0.1:{door_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,DOOR:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+{}
+",
+        door.settings
+    )
+}
+
+/// A Java machine with Kafka's classes.
+pub(crate) fn java(heap: &str) -> Command {
     let libs = cache().join("kafka/libs");
     assert!(libs.is_dir(), "{} is missing: run ops/local/setup.sh test", libs.display());
     let mut command = mortal("java");
@@ -134,11 +176,12 @@ fn java(heap: &str) -> Command {
     command
 }
 
-fn format_storage(dir: &std::path::Path) {
+fn format_storage(dir: &std::path::Path, more: &[&str]) {
     let cluster = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(*b"ringback-cluster");
     let mut command = java("-Xmx128m");
     command.args(["kafka.tools.StorageTool", "format", "--standalone", "-t", &cluster, "-c"]);
-    let output = command.arg(dir.join("server.properties")).output().expect("java runs");
+    command.arg(dir.join("server.properties")).args(more);
+    let output = command.output().expect("java runs");
     assert!(output.status.success(), "format: {}", String::from_utf8_lossy(&output.stderr));
 }
 

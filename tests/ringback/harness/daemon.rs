@@ -5,7 +5,7 @@ use super::stage::Stage;
 use super::{PATIENCE, http, wait_until};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// A bad configuration's exit code.
@@ -68,22 +68,42 @@ impl Stage {
 
     /// The same, with more arguments to `run`.
     pub(crate) fn spawn_with(&self, number: u8, arguments: &[&str]) -> Daemon {
+        self.spawn_as(number, arguments, self.log_file(number).1)
+    }
+
+    fn log_file(&self, number: u8) -> (PathBuf, std::fs::File) {
+        let dir = self.instance_dir(number);
+        std::fs::create_dir_all(&dir).expect("a directory for the instance");
+        let log = dir.join("stderr.log");
+        let file = std::fs::File::options().append(true).create(true).open(&log);
+        (log, file.expect("the daemon's log"))
+    }
+
+    /// The same, with its stderr somewhere else.
+    pub(crate) fn spawn_to(&self, number: u8, stderr: impl Into<Stdio>) -> Daemon {
+        self.spawn_as(number, &[], stderr)
+    }
+
+    fn spawn_as(&self, number: u8, arguments: &[&str], stderr: impl Into<Stdio>) -> Daemon {
         let port = free_port();
         let config = self.write_config(number, port);
-        let log = self.instance_dir(number).join("stderr.log");
-        let file = std::fs::File::options().append(true).create(true).open(&log);
-        let file = file.expect("the daemon's log");
+        let (log, file) = self.log_file(number);
         let mut command = self.launcher();
         command.arg("run").args(arguments).arg("--config").arg(config);
         command.env("RUST_LOG", "info,ringback=debug");
         command.envs(self.variables());
-        command.stdout(file.try_clone().expect("a handle")).stderr(file);
+        command.stdout(file).stderr(stderr);
         Daemon { child: child::spawn(command), port, log }
     }
 
     /// Runs a one-shot command with instance 0's configuration.
     pub(crate) fn command(&self, arguments: &[&str]) -> Done {
-        let config = self.write_config(0, free_port());
+        self.command_of(0, arguments)
+    }
+
+    /// The same with the configuration of instance `number`.
+    pub(crate) fn command_of(&self, number: u8, arguments: &[&str]) -> Done {
+        let config = self.write_config(number, free_port());
         let config = config.to_str().expect("a plain path");
         command_with(&[arguments, &["--config", config]].concat(), self.variables())
     }
@@ -214,6 +234,12 @@ impl Daemon {
         let died = self.logged().contains(&format!("failpoint {point}\n"));
         let told = tail(&self.log, 40);
         assert!(status.signal() == Some(ABORTED) && died, "{status}, not at {point}: {told}");
+    }
+
+    /// Waits until it ends by itself; the signal that it ends by, if any.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn wait_signal(&mut self, timeout: Duration) -> Option<i32> {
+        std::os::unix::process::ExitStatusExt::signal(&self.wait_exit(timeout))
     }
 
     /// Waits until it has written `text` more often than `before`.

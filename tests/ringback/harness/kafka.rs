@@ -2,7 +2,8 @@
 
 use super::runtime;
 use rdkafka::admin::{
-    AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic,
+    ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -122,19 +123,13 @@ impl Kafka {
         }
     }
 
-    /// Creates a topic as soon as one of the same name is deleted.
-    pub(crate) fn create_once_gone(&self, (name, partitions, settings): &Wanted<'_>) {
+    /// Creates a topic, unless one of the same name is still being deleted.
+    pub(crate) fn try_create(&self, (name, partitions, settings): &Wanted<'_>) -> bool {
         let topic = NewTopic::new(name, *partitions, TopicReplication::Fixed(1));
         let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
-        super::wait_until(&format!("{name} is created again"), super::PATIENCE, || {
-            let created = self.admin().create_topics([&topic], &AdminOptions::new());
-            let created = runtime().block_on(created).expect("the broker answers");
-            created.iter().all(Result::is_ok).then_some(())
-        });
-        super::wait_until(&format!("{name} has its leaders"), super::PATIENCE, || {
-            let ends = (0..*partitions).map(|partition| self.try_end(name, partition));
-            ends.collect::<Option<Vec<_>>>()
-        });
+        let created =
+            runtime().block_on(self.admin().create_topics([&topic], &AdminOptions::new()));
+        created.expect("the broker answers").iter().all(Result::is_ok)
     }
 
     /// The offset after the last record of a partition.
@@ -142,7 +137,8 @@ impl Kafka {
         self.try_end(topic, partition).expect("the broker answers")
     }
 
-    fn try_end(&self, topic: &str, partition: i32) -> Option<i64> {
+    /// The same, once the partition has a leader.
+    pub(crate) fn try_end(&self, topic: &str, partition: i32) -> Option<i64> {
         let admin = self.admin();
         let ends = admin.inner().fetch_watermarks(topic, partition, Duration::from_secs(5));
         ends.ok().map(|(_, end)| end)
@@ -180,6 +176,27 @@ impl Kafka {
         let described = runtime().block_on(described).expect("the broker answers");
         let resource = described.into_iter().next()?.ok()?;
         resource.get(setting).and_then(|entry| entry.value.clone())
+    }
+
+    /// Gives a topic a setting, or its default again where there is no value; its other settings stay.
+    pub(crate) fn alter_topic(&self, topic: &str, setting: &str, value: Option<&str>) {
+        let (admin, options) = (self.admin(), AdminOptions::new());
+        let specifier = ResourceSpecifier::Topic(topic);
+        let described = runtime().block_on(admin.describe_configs(&[specifier], &options));
+        let described = described.expect("the broker answers").into_iter().next();
+        let described = described.expect("an answer").expect("the topic is there");
+        // Altering replaces all that a topic has of its own.
+        let own = described.entries.into_iter().filter(|e| e.source == ConfigSource::DynamicTopic);
+        let mut all: BTreeMap<String, String> =
+            own.filter_map(|entry| Some((entry.name, entry.value?))).collect();
+        all.remove(setting);
+        all.extend(value.map(|value| (setting.to_owned(), value.to_owned())));
+        let config = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        let config = all.iter().fold(config, |config, (key, value)| config.set(key, value));
+        let altered = runtime().block_on(admin.alter_configs([&config], &options));
+        for result in altered.expect("the broker answers") {
+            result.unwrap_or_else(|(_, error)| panic!("{topic} is not altered: {error}"));
+        }
     }
 
     /// The number of partitions, 0 when there is no such topic.

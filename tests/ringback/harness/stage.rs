@@ -7,7 +7,7 @@ use super::daemon::binary;
 use super::kafka::{Kafka, Message, Record, Tail};
 use super::receiver::Receiver;
 use super::samples::ACCOUNT;
-use super::wait_until;
+use super::{PATIENCE, wait_until};
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -143,7 +143,13 @@ impl Stage {
         let name = self.topic(kind);
         self.kafka.delete_topics(&[&name]);
         let settings = if kind == "changelog" { COMPACTED } else { &[] };
-        self.kafka.create_once_gone(&(name.as_str(), partitions, settings));
+        wait_until(&format!("{name} is created again"), PATIENCE, || {
+            self.kafka.try_create(&(name.as_str(), partitions, settings)).then_some(())
+        });
+        wait_until(&format!("{name} has its leaders"), PATIENCE, || {
+            let ends = (0..partitions).map(|partition| self.kafka.try_end(&name, partition));
+            ends.collect::<Option<Vec<_>>>()
+        });
     }
 
     /// Another account with everything switched on.

@@ -11,21 +11,6 @@ use std::net::IpAddr;
 /// Kafka's own limit.
 const TOPIC_NAME_BYTES_MAX: usize = 249;
 
-/// librdkafka's properties that exactly-once delivery rests on, and what to do instead of setting them.
-const OWNED: [(&str, &str); 11] = [
-    ("bootstrap.servers", "set kafka.bootstrap_servers"),
-    ("metadata.broker.list", "set kafka.bootstrap_servers"),
-    ("group.id", "set kafka.group_id"),
-    ("group.instance.id", "set kafka.instance_id"),
-    ("transactional.id", "set kafka.instance_id"),
-    ("enable.auto.commit", "remove it: offsets are committed with the state"),
-    ("enable.auto.offset.store", "remove it: offsets are committed with the state"),
-    ("enable.idempotence", "remove it: transactions need it on"),
-    ("enable.partition.eof", "remove it: the restore needs it"),
-    ("isolation.level", "remove it: only committed records are read"),
-    ("partition.assignment.strategy", "remove it: tasks move by the one that is built in"),
-];
-
 /// Each server is `host` or `host:port`.
 pub(super) fn bootstrap_servers(servers: &str, place: &Place<'_>, context: &mut Context<'_>) {
     let good = servers.split(',').all(|server| {
@@ -45,15 +30,6 @@ pub(super) fn bootstrap_servers(servers: &str, place: &Place<'_>, context: &mut 
             "write host:port, comma separated",
         );
     }
-}
-
-/// Whether users may set the property `name`.
-pub(super) fn client_property(name: &str, place: &Place<'_>, context: &mut Context<'_>) -> bool {
-    let owned = OWNED.iter().find(|(owned, _)| name.eq_ignore_ascii_case(owned));
-    if let Some((_, mend)) = owned {
-        context.fault(place, "belongs to the daemon", *mend);
-    }
-    owned.is_none()
 }
 
 /// Kafka takes the names, and no two roles share one.

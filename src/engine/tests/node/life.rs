@@ -1,6 +1,7 @@
 //! How processes begin and end.
 
 use super::Process;
+use crate::clock::Steady;
 use crate::engine::input::Input;
 use crate::engine::tests::reader::Reader;
 use crate::engine::tests::world::World;
@@ -21,6 +22,10 @@ impl World {
         self.tell(|| format!("node {node}: starts"));
         instance.incarnation.set(instance.incarnation.get() + 1);
         instance.paused_until_ms.set(0);
+        if instance.wall_ms.get() != 0 {
+            self.is_timely.set(false);
+        }
+        *instance.steady.borrow_mut() = Some(Steady::starting(self.reading_of(Some(node))));
         let wires = Wires::default();
         let member = self.group.borrow_mut().join(node, self.passed_ms());
         let reader = Reader::new(node, member, self.setting.topics.clone(), wires.sink());

@@ -1,0 +1,62 @@
+//! The rights in Kafka: those of the daemon must be there, and the commands' are notes.
+
+use crate::config::Settings;
+use crate::log::{self, LogError, Missing, NeededBy, Resource, Right, TopicState};
+
+/// Tries every right, and prints those that are missing; whether the daemon has all of its own.
+pub(super) async fn check(settings: &Settings) -> Result<bool, LogError> {
+    let asked = settings.clone();
+    let asking = tokio::task::spawn_blocking(move || missing(&asked)).await;
+    let mut missing = asking.unwrap_or_else(|error| {
+        Err(LogError::Topic { topic: "rights".to_owned(), what: error.to_string() })
+    })?;
+    let (kafka, names) = (&settings.kafka, &settings.topics);
+    let mut of_run = of(&missing, settings, NeededBy::Run);
+    if of_run.is_empty() {
+        // Only who is about to create topics is told whether that is allowed.
+        let states = log::survey(kafka, names).await?;
+        let is_missing = |own| {
+            states.iter().any(|state: &TopicState| state.own == own && state.partitions.is_none())
+        };
+        if is_missing(true)
+            && !is_missing(false)
+            && let Err(LogError::Denied(rights)) = log::could_create_missing(kafka, names).await
+        {
+            missing.extend(rights.clone());
+            of_run = rights;
+        }
+    }
+    if of_run.is_empty() {
+        println!("Kafka at {}: the daemon has all rights that it needs", kafka.bootstrap_servers);
+    } else {
+        eprintln!("{}", Missing(&of_run, kafka));
+    }
+    for command in NeededBy::ALL.into_iter().filter(|command| *command != NeededBy::Run) {
+        for right in of(&missing, settings, command) {
+            let grant = right.grant(kafka);
+            eprintln!("note: `ringback {}` needs the right {right}; {grant}", command.as_str());
+        }
+    }
+    Ok(of_run.is_empty())
+}
+
+fn of(missing: &[Right], settings: &Settings, command: NeededBy) -> Vec<Right> {
+    let wanted = command.rights(&settings.kafka, &settings.topics).into_iter();
+    wanted.filter(|right| missing.contains(right)).collect()
+}
+
+/// Those of all rights that are missing. Blocks.
+fn missing(settings: &Settings) -> Result<Vec<Right>, LogError> {
+    let kafka = &settings.kafka;
+    let needs = log::needs(kafka, &settings.topics).into_iter();
+    let all: Vec<Right> = needs.map(|need| need.right).collect();
+    let mut missing = log::missing(kafka, &all)?;
+    for right in all {
+        if let Resource::TransactionalId(id) = &right.resource
+            && !log::check_transactional(kafka, id)?
+        {
+            missing.push(right);
+        }
+    }
+    Ok(missing)
+}

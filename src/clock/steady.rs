@@ -1,0 +1,231 @@
+//! A time of day that goes on where the wall clock jumps.
+//!
+//! It begins as the wall clock has it, and passes as the monotonic clock does. It comes closer to the wall clock by at most a
+//! hundredth of the time that passes, so that it follows a clock that is adjusted slowly, and never goes backwards.
+
+use crate::domain::Timestamp;
+use std::time::Duration;
+
+/// The wall clock has jumped when it moved by so much more or less than time has passed.
+pub(super) const JUMP: Duration = Duration::from_secs(5);
+/// It is followed by one part in so many of the time that passes. NTP adjusts a clock by one in 2,000.
+const FOLLOWED: i64 = 100;
+/// At its start a process believes a state that is ahead of its clock by so much.
+const BELIEVED_AT_START: Duration = Duration::from_secs(7 * 86_400);
+/// Later by so much only: what waits in its other partitions ages by it too.
+const BELIEVED_LATER: Duration = Duration::from_secs(6 * 3600);
+
+const NS_PER_MS: i64 = 1_000_000;
+
+/// What both clocks say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// The monotonic clock.
+    passed_ns: i64,
+    /// The wall clock.
+    wall_ns: i64,
+}
+
+impl Reading {
+    /// So much time has passed since some moment in the past, and the wall clock is so far from the epoch.
+    pub(crate) fn of(passed: Duration, wall: Duration) -> Self {
+        Self { passed_ns: ns(passed), wall_ns: ns(wall) }
+    }
+}
+
+fn ns(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn of_ns(ns: i64) -> Duration {
+    Duration::from_nanos(u64::try_from(ns).unwrap_or(0))
+}
+
+/// The wall clock has moved by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Jump {
+    Forward(Duration),
+    Backward(Duration),
+}
+
+/// What becomes of a point in time that the state knows and that has not come yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lift {
+    /// The time was later already, or as good as.
+    No,
+    /// The time has been moved forward by so much.
+    By(Duration),
+    /// It would have to be moved by so much, which is not believed.
+    Refused(Duration),
+}
+
+/// The time of one process.
+#[derive(Clone, Debug)]
+pub(crate) struct Steady {
+    last: Reading,
+    now_ns: i64,
+    /// Something has been committed by this time.
+    is_in_use: bool,
+}
+
+impl Steady {
+    /// It begins as the wall clock has it.
+    pub(crate) fn starting(reading: Reading) -> Self {
+        Self { last: reading, now_ns: reading.wall_ns, is_in_use: false }
+    }
+
+    /// Whether the wall clock has jumped since it was read last.
+    pub(super) fn jump(&self, reading: Reading) -> Option<Jump> {
+        let passed_ns = reading.passed_ns.saturating_sub(self.last.passed_ns);
+        let moved_ns = reading.wall_ns.saturating_sub(self.last.wall_ns);
+        let ahead_ns = moved_ns.saturating_sub(passed_ns);
+        let size = of_ns(ahead_ns.saturating_abs());
+        match ahead_ns {
+            _ if size < JUMP => None,
+            1.. => Some(Jump::Forward(size)),
+            ..=0 => Some(Jump::Backward(size)),
+        }
+    }
+
+    /// The time.
+    pub(crate) fn read(&mut self, reading: Reading) -> Timestamp {
+        let passed_ns = reading.passed_ns.saturating_sub(self.last.passed_ns).max(0);
+        let off_ns = reading.wall_ns.saturating_sub(self.now_ns.saturating_add(passed_ns));
+        let followed_ns = off_ns.clamp(-(passed_ns / FOLLOWED), passed_ns / FOLLOWED);
+        self.now_ns = self.now_ns.saturating_add(passed_ns).saturating_add(followed_ns);
+        self.last = reading;
+        Timestamp::from_ms(self.now_ns.div_euclid(NS_PER_MS))
+    }
+
+    /// Decisions are made by it from now on.
+    pub(super) fn use_it(&mut self) {
+        self.is_in_use = true;
+    }
+
+    /// The state knows of this time: it has passed, whatever the wall clock says.
+    pub(super) fn not_before(&mut self, known: Timestamp) -> Lift {
+        let known_ns = known.as_ms().saturating_mul(NS_PER_MS);
+        let by = of_ns(known_ns.saturating_sub(self.now_ns));
+        let believed = if self.is_in_use { BELIEVED_LATER } else { BELIEVED_AT_START };
+        if by > believed {
+            return Lift::Refused(by);
+        }
+        self.now_ns = self.now_ns.max(known_ns);
+        if by < JUMP { Lift::No } else { Lift::By(by) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
+    const START_MS: i64 = 1_700_000_000_000;
+
+    /// A machine, and the time of a process on it.
+    struct Machine {
+        passed_ms: i64,
+        wall_ms: i64,
+        steady: Steady,
+        jumps: Vec<Jump>,
+    }
+
+    fn reading(passed_ms: i64, wall_ms: i64) -> Reading {
+        Reading { passed_ns: passed_ms * NS_PER_MS, wall_ns: wall_ms * NS_PER_MS }
+    }
+
+    impl Machine {
+        fn started() -> Self {
+            let steady = Steady::starting(reading(0, START_MS));
+            Self { passed_ms: 0, wall_ms: START_MS, steady, jumps: Vec::new() }
+        }
+
+        /// So much time passes, by the wall clock another time. How far the process's time is from where it began.
+        fn pass(&mut self, ms: i64, wall_ms: i64) -> i64 {
+            self.passed_ms += ms;
+            self.wall_ms += wall_ms;
+            let reading = reading(self.passed_ms, self.wall_ms);
+            self.jumps.extend(self.steady.jump(reading));
+            self.steady.read(reading).as_ms() - START_MS
+        }
+    }
+
+    #[test]
+    fn the_time_goes_on_where_the_wall_clock_jumps_and_each_jump_is_noticed() {
+        let mut machine = Machine::started();
+        assert_eq!(machine.pass(1000, 1000), 1000);
+        assert_eq!(machine.pass(1000, 1000 - 2 * HOUR_MS), 1990);
+        assert_eq!(machine.pass(1000, 1000 + 48 * HOUR_MS), 3000);
+        assert_eq!(machine.pass(1000, 1000 - 46 * HOUR_MS), 4000);
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        let wanted =
+            [Jump::Backward(hours(2)), Jump::Forward(hours(48)), Jump::Backward(hours(46))];
+        assert_eq!(machine.jumps, wanted);
+    }
+
+    #[test]
+    fn a_clock_that_is_adjusted_is_followed_and_no_jump() {
+        let mut machine = Machine::started();
+        // A day of NTP's most, and a second that is set at once.
+        let mut at = 0;
+        for _ in 0..86_400 {
+            at = machine.pass(2000, 2001);
+        }
+        assert_eq!(at, 86_400 * 2001);
+        machine.pass(1000, 0);
+        for _ in 0..200 {
+            at = machine.pass(1000, 1000);
+        }
+        assert_eq!(at, 86_400 * 2001 + 200_000);
+        assert_eq!(machine.jumps, []);
+    }
+
+    #[test]
+    fn the_time_never_goes_backwards_and_meets_the_wall_clock_in_the_end() {
+        let mut machine = Machine::started();
+        machine.pass(0, -HOUR_MS);
+        let mut before = 0;
+        for _ in 0..101 * 60 {
+            let at = machine.pass(60_000, 60_000);
+            assert!((59_400..=60_000).contains(&(at - before)), "{at} after {before}");
+            before = at;
+        }
+        assert_eq!(START_MS + before, machine.wall_ms);
+    }
+
+    #[test]
+    fn clocks_at_their_ends_break_nothing() {
+        let ends = [i64::MIN, -1, 0, 1, i64::MAX];
+        for (a, b) in ends.iter().flat_map(|a| ends.map(|b| (*a, b))) {
+            let mut steady = Steady::starting(Reading { passed_ns: a, wall_ns: b });
+            for (c, d) in ends.iter().flat_map(|c| ends.map(|d| (*c, d))) {
+                let reading = Reading { passed_ns: c, wall_ns: d };
+                let _ = (steady.jump(reading), steady.read(reading));
+                let _ = steady.not_before(Timestamp::from_ms(d));
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_state_knows_has_passed_unless_it_can_not_be_believed() {
+        let lift = |is_in_use: bool, hours: i64| {
+            let mut steady = Steady::starting(reading(0, START_MS));
+            if is_in_use {
+                steady.use_it();
+            }
+            let lift = steady.not_before(Timestamp::from_ms(START_MS + hours * HOUR_MS));
+            (lift, (steady.read(reading(0, START_MS)).as_ms() - START_MS) / HOUR_MS)
+        };
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        assert_eq!(lift(false, -1), (Lift::No, 0));
+        assert_eq!(lift(false, 2), (Lift::By(hours(2)), 2));
+        assert_eq!(lift(true, 2), (Lift::By(hours(2)), 2));
+        assert_eq!(lift(false, 7 * 24), (Lift::By(hours(7 * 24)), 7 * 24));
+        assert_eq!(lift(true, 7), (Lift::Refused(hours(7)), 0));
+        assert_eq!(lift(false, 7 * 24 + 1), (Lift::Refused(hours(7 * 24 + 1)), 0));
+        // Clocks of two machines are never quite the same.
+        let mut steady = Steady::starting(reading(0, START_MS));
+        assert_eq!(steady.not_before(Timestamp::from_ms(START_MS + 900)), Lift::No);
+        assert_eq!(steady.read(reading(0, START_MS)).as_ms(), START_MS + 900);
+    }
+}

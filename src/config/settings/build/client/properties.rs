@@ -1,0 +1,287 @@
+//! Every property of librdkafka, and who sets it: users, users within bounds, or the daemon alone.
+//!
+//! A property that stands in none of these lists is refused. So a newer librdkafka brings nothing that nobody has looked at.
+
+use Rule::{Free, Owned, Within};
+
+/// Who may set a property.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rule {
+    /// Users may, to whatever librdkafka takes.
+    Free,
+    /// Users may, to a whole number between these two; the text says what goes wrong beyond them.
+    Within(i64, i64, &'static str),
+    /// The daemon alone: why, and what to do instead.
+    Owned(&'static str, &'static str),
+}
+
+/// The largest value of librdkafka's numbers.
+const MOST: i64 = i32::MAX as i64;
+
+/// Other names of a property.
+pub(super) const ALIASES: &[(&str, &str)] = &[
+    ("bootstrap.servers", "metadata.broker.list"),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+    ("sasl.mechanism", "sasl.mechanisms"),
+    ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.id"),
+    ("sasl.oauthbearer.client.credentials.client.secret", "sasl.oauthbearer.client.secret"),
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
+    ("linger.ms", "queue.buffering.max.ms"),
+    ("retries", "message.send.max.retries"),
+    ("compression.type", "compression.codec"),
+    ("acks", "request.required.acks"),
+    ("delivery.timeout.ms", "message.timeout.ms"),
+];
+
+/// Those whose values are secrets, beside those that end with `password`, `passphrase`, `secret` or `key`.
+pub(super) const SECRET: &[&str] =
+    &["ssl.key.pem", "sasl.oauthbearer.config", "sasl.oauthbearer.assertion.private.key.pem"];
+
+const REMOVE: &str = "remove it";
+const OFFSETS: &str = "offsets are committed with the state, and a second way would lose records";
+const CALLBACK: &str = "only a program can set it, not a file";
+const VERSIONS: &str =
+    "transactions need brokers that say which versions of Kafka's protocol they know";
+const KERBEROS: &str = "this build has no Kerberos";
+const FILE_OFFSETS: &str = "offsets stand in Kafka, so that any instance can go on from them";
+
+/// Every property with its rule, aliases left out.
+#[rustfmt::skip]
+pub(super) const RULES: &[(&str, Rule)] = &[
+    // What the daemon's guarantees rest on.
+    ("metadata.broker.list", Owned("kafka.bootstrap_servers says where the brokers are", "set kafka.bootstrap_servers")),
+    ("group.id", Owned("the group is part of the state's identity", "set kafka.group_id")),
+    ("group.instance.id", Owned("it is the instance's name in the group", "set kafka.instance_id")),
+    ("transactional.id", Owned("it is made of the group's and the instance's name", "set kafka.group_id and kafka.instance_id")),
+    ("group.protocol", Owned("only the classic protocol lets a transaction prove its membership of the group", REMOVE)),
+    ("group.protocol.type", Owned("members of another type can't join the group", REMOVE)),
+    ("group.remote.assignor", Owned("partitions of one number must go to one instance, with their state", REMOVE)),
+    ("partition.assignment.strategy", Owned("partitions of one number must go to one instance, with their state", REMOVE)),
+    ("auto.offset.reset", Owned("any value but `earliest` skips the records of a new partition or stops reading", REMOVE)),
+    ("enable.auto.commit", Owned(OFFSETS, REMOVE)),
+    ("auto.commit.enable", Owned(OFFSETS, REMOVE)),
+    ("auto.commit.interval.ms", Owned(OFFSETS, "remove it; kafka.commit_interval_ms says how long a transaction gathers")),
+    ("enable.auto.offset.store", Owned(OFFSETS, REMOVE)),
+    ("offset.store.method", Owned(FILE_OFFSETS, REMOVE)),
+    ("offset.store.path", Owned(FILE_OFFSETS, REMOVE)),
+    ("offset.store.sync.interval.ms", Owned(FILE_OFFSETS, REMOVE)),
+    ("isolation.level", Owned("records of aborted transactions must not be read", REMOVE)),
+    ("enable.partition.eof", Owned("a restore learns from it that a partition was read to its end", REMOVE)),
+    ("statistics.interval.ms", Owned("lag, readiness and the ends of partitions come from the statistics of each second", REMOVE)),
+    ("enable.idempotence", Owned("transactions need it on", REMOVE)),
+    ("enable.gapless.guarantee", Owned("transactions leave no gap, and with it any failed record ends the producer", REMOVE)),
+    ("request.required.acks", Owned("a record that only one broker has may be lost", REMOVE)),
+    ("queuing.strategy", Owned("records must leave in their order", REMOVE)),
+    ("queue.buffering.backpressure.threshold", Owned("transactions need it to be 1", REMOVE)),
+    ("partitioner", Owned("records of one uuid must go to the partition that owns it", REMOVE)),
+    ("partitioner_cb", Owned("records of one uuid must go to the partition that owns it", REMOVE)),
+    ("msg_order_cmp", Owned("records must leave in their order", REMOVE)),
+    ("delivery.report.only.error", Owned("the daemon learns its records' offsets from their reports", REMOVE)),
+    ("allow.auto.create.topics", Owned("a topic that Kafka makes by itself has the wrong settings", "create missing topics with `ringback topics --create`")),
+    ("topic.blacklist", Owned("a topic that is hidden is never read", "remove it; [topics] says which topics are read")),
+    // What nobody may do with a file.
+    ("plugin.library.paths", Owned("a plug-in can change any record", REMOVE)),
+    ("interceptors", Owned("a plug-in can change any record", REMOVE)),
+    ("internal.termination.signal", Owned("the signal would end threads that are not librdkafka's", REMOVE)),
+    ("enabled_events", Owned(CALLBACK, REMOVE)),
+    ("error_cb", Owned(CALLBACK, REMOVE)),
+    ("throttle_cb", Owned(CALLBACK, REMOVE)),
+    ("stats_cb", Owned(CALLBACK, REMOVE)),
+    ("log_cb", Owned(CALLBACK, REMOVE)),
+    ("log.queue", Owned("the daemon takes librdkafka's log lines from this queue", REMOVE)),
+    ("background_event_cb", Owned(CALLBACK, REMOVE)),
+    ("socket_cb", Owned(CALLBACK, REMOVE)),
+    ("connect_cb", Owned(CALLBACK, REMOVE)),
+    ("closesocket_cb", Owned(CALLBACK, REMOVE)),
+    ("open_cb", Owned(CALLBACK, REMOVE)),
+    ("resolve_cb", Owned(CALLBACK, REMOVE)),
+    ("opaque", Owned(CALLBACK, REMOVE)),
+    ("default_topic_conf", Owned(CALLBACK, "set the topic's properties themselves")),
+    ("oauthbearer_token_refresh_cb", Owned(CALLBACK, "set sasl.oauthbearer.method to \"oidc\"")),
+    ("ssl.certificate.verify_cb", Owned(CALLBACK, REMOVE)),
+    ("ssl_engine_callback_data", Owned(CALLBACK, REMOVE)),
+    ("ssl_key", Owned(CALLBACK, "set ssl.key.location or ssl.key.pem")),
+    ("ssl_certificate", Owned(CALLBACK, "set ssl.certificate.location or ssl.certificate.pem")),
+    ("ssl_ca", Owned(CALLBACK, "set ssl.ca.location or ssl.ca.pem")),
+    ("consume_cb", Owned(CALLBACK, REMOVE)),
+    ("consume.callback.max.messages", Owned("the daemon consumes without a callback", REMOVE)),
+    ("rebalance_cb", Owned(CALLBACK, REMOVE)),
+    ("offset_commit_cb", Owned(CALLBACK, REMOVE)),
+    ("dr_cb", Owned(CALLBACK, REMOVE)),
+    ("dr_msg_cb", Owned(CALLBACK, REMOVE)),
+    // What this build does not have, or Kafka no longer knows.
+    ("api.version.request", Owned(VERSIONS, REMOVE)),
+    ("api.version.fallback.ms", Owned(VERSIONS, REMOVE)),
+    ("broker.version.fallback", Owned(VERSIONS, REMOVE)),
+    ("enable.sasl.oauthbearer.unsecure.jwt", Owned("anybody can make a token without a signature", "set sasl.oauthbearer.method to \"oidc\"")),
+    ("sasl.kerberos.service.name", Owned(KERBEROS, REMOVE)),
+    ("sasl.kerberos.principal", Owned(KERBEROS, REMOVE)),
+    ("sasl.kerberos.kinit.cmd", Owned(KERBEROS, REMOVE)),
+    ("sasl.kerberos.keytab", Owned(KERBEROS, REMOVE)),
+    ("sasl.kerberos.min.time.before.relogin", Owned(KERBEROS, REMOVE)),
+    // Sizes and times, as far as the largest record and a restore need them.
+    ("receive.message.max.bytes", Within(MESSAGE_BYTES + 512, MOST, "a dead letter of 16 MiB could not be read")),
+    ("fetch.wait.max.ms", Within(0, 10_000, "a restore would not see the end of a partition in time")),
+    ("queue.buffering.max.kbytes", Within(MESSAGE_BYTES / 1024, MOST, "a dead letter of 16 MiB would wait for ever")),
+    ("queue.buffering.max.messages", Within(1000, MOST, "a transaction's records would not fit")),
+    ("topic.metadata.refresh.interval.ms", Within(1, 3_600_000, "new partitions would never be found, and their records not read")),
+    ("max.in.flight.requests.per.connection", Within(1, 5, "transactions allow no more than 5")),
+    ("message.send.max.retries", Within(1, MOST, "a single lost answer would fail the transaction")),
+    ("socket.timeout.ms", Within(1000, 300_000, "Kafka could not answer in time")),
+    ("request.timeout.ms", Within(1000, 900_000, "Kafka could not store a record in time")),
+    ("session.timeout.ms", Within(1, 3_600_000, "librdkafka takes nothing else")),
+    ("heartbeat.interval.ms", Within(1, 3_600_000, "librdkafka takes nothing else")),
+    ("max.poll.interval.ms", Within(1, 86_400_000, "librdkafka takes nothing else")),
+    ("transaction.timeout.ms", Within(1000, 900_000, "Kafka allows 15 minutes at most, and a transaction that hangs stops every restore for so long")),
+    ("message.timeout.ms", Within(1000, 900_000, "a record needs time to be written, and no longer than its transaction")),
+    // What only changes speed, connections and security.
+    ("builtin.features", Free),
+    ("client.id", Free),
+    ("client.rack", Free),
+    ("client.dns.lookup", Free),
+    // Consumers take it; a producer never takes less than a dead letter needs.
+    ("message.max.bytes", Free),
+    ("message.copy.max.bytes", Free),
+    ("metadata.recovery.strategy", Free),
+    ("metadata.recovery.rebootstrap.trigger.ms", Free),
+    ("metadata.max.age.ms", Free),
+    ("topic.metadata.refresh.fast.interval.ms", Free),
+    ("topic.metadata.refresh.fast.cnt", Free),
+    ("topic.metadata.refresh.sparse", Free),
+    ("topic.metadata.propagation.max.ms", Free),
+    ("debug", Free),
+    ("log_level", Free),
+    ("log.thread.name", Free),
+    ("log.connection.close", Free),
+    ("enable.random.seed", Free),
+    ("enable.metrics.push", Free),
+    ("socket.blocking.max.ms", Free),
+    ("socket.send.buffer.bytes", Free),
+    ("socket.receive.buffer.bytes", Free),
+    ("socket.keepalive.enable", Free),
+    ("socket.nagle.disable", Free),
+    ("socket.max.fails", Free),
+    ("socket.connection.setup.timeout.ms", Free),
+    ("broker.address.ttl", Free),
+    ("broker.address.family", Free),
+    ("connections.max.idle.ms", Free),
+    ("reconnect.backoff.jitter.ms", Free),
+    ("reconnect.backoff.ms", Free),
+    ("reconnect.backoff.max.ms", Free),
+    ("retry.backoff.ms", Free),
+    ("retry.backoff.max.ms", Free),
+    ("api.version.request.timeout.ms", Free),
+    ("security.protocol", Free),
+    ("ssl.cipher.suites", Free),
+    ("ssl.curves.list", Free),
+    ("ssl.sigalgs.list", Free),
+    ("ssl.key.location", Free),
+    ("ssl.key.password", Free),
+    ("ssl.key.pem", Free),
+    ("ssl.certificate.location", Free),
+    ("ssl.certificate.pem", Free),
+    ("ssl.ca.location", Free),
+    ("ssl.ca.pem", Free),
+    ("ssl.ca.certificate.stores", Free),
+    ("ssl.crl.location", Free),
+    ("ssl.keystore.location", Free),
+    ("ssl.keystore.password", Free),
+    ("ssl.providers", Free),
+    ("ssl.engine.location", Free),
+    ("ssl.engine.id", Free),
+    ("enable.ssl.certificate.verification", Free),
+    ("ssl.endpoint.identification.algorithm", Free),
+    ("https.ca.location", Free),
+    ("https.ca.pem", Free),
+    ("sasl.mechanisms", Free),
+    ("sasl.username", Free),
+    ("sasl.password", Free),
+    ("sasl.oauthbearer.config", Free),
+    ("sasl.oauthbearer.method", Free),
+    ("sasl.oauthbearer.client.id", Free),
+    ("sasl.oauthbearer.client.secret", Free),
+    ("sasl.oauthbearer.scope", Free),
+    ("sasl.oauthbearer.extensions", Free),
+    ("sasl.oauthbearer.token.endpoint.url", Free),
+    ("sasl.oauthbearer.grant.type", Free),
+    ("sasl.oauthbearer.assertion.algorithm", Free),
+    ("sasl.oauthbearer.assertion.private.key.file", Free),
+    ("sasl.oauthbearer.assertion.private.key.passphrase", Free),
+    ("sasl.oauthbearer.assertion.private.key.pem", Free),
+    ("sasl.oauthbearer.assertion.file", Free),
+    ("sasl.oauthbearer.assertion.claim.aud", Free),
+    ("sasl.oauthbearer.assertion.claim.exp.seconds", Free),
+    ("sasl.oauthbearer.assertion.claim.iss", Free),
+    ("sasl.oauthbearer.assertion.claim.jti.include", Free),
+    ("sasl.oauthbearer.assertion.claim.nbf.seconds", Free),
+    ("sasl.oauthbearer.assertion.claim.sub", Free),
+    ("sasl.oauthbearer.assertion.jwt.template.file", Free),
+    ("sasl.oauthbearer.metadata.authentication.type", Free),
+    ("coordinator.query.interval.ms", Free),
+    ("queued.min.messages", Free),
+    ("queued.max.messages.kbytes", Free),
+    ("fetch.queue.backoff.ms", Free),
+    ("fetch.message.max.bytes", Free),
+    ("fetch.max.bytes", Free),
+    ("fetch.min.bytes", Free),
+    ("fetch.error.backoff.ms", Free),
+    ("check.crcs", Free),
+    ("queue.buffering.max.ms", Free),
+    ("compression.codec", Free),
+    ("compression.level", Free),
+    ("batch.num.messages", Free),
+    ("batch.size", Free),
+    ("sticky.partitioning.linger.ms", Free),
+    ("produce.offset.report", Free),
+];
+
+/// What a message must be able to carry.
+const MESSAGE_BYTES: i64 = crate::log::MESSAGE_BYTES_MAX as i64;
+
+/// The property's own name, when `name` is another one of it.
+pub(super) fn canonical(name: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, own)| own)
+}
+
+/// The rule of `name`, which may be an alias.
+pub(super) fn rule(name: &str) -> Option<Rule> {
+    let own = canonical(name);
+    RULES.iter().find(|(known, _)| *known == own).map(|(_, rule)| *rule)
+}
+
+/// Every name that there is.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    RULES.iter().map(|(name, _)| *name).chain(ALIASES.iter().map(|(alias, _)| *alias))
+}
+
+/// Whether nobody may read the value of `name`.
+pub(super) fn is_secret(name: &str) -> bool {
+    let endings = ["password", "passphrase", "secret", "_key"];
+    SECRET.contains(&name) || endings.iter().any(|ending| name.ends_with(ending))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALIASES, RULES, canonical, is_secret, names};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_property_of_librdkafka_has_a_rule() {
+        let known: BTreeSet<String> = crate::log::known_properties().into_iter().collect();
+        let listed: BTreeSet<String> = names().map(str::to_owned).collect();
+        assert!(known.len() > 150, "{known:?}");
+        assert_eq!(known.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new(), "no rule");
+        assert_eq!(listed.difference(&known).collect::<Vec<_>>(), Vec::<&String>::new(), "unknown");
+        assert_eq!(names().count(), RULES.len() + ALIASES.len());
+        assert_eq!(listed.len(), names().count(), "no name stands twice");
+    }
+
+    #[test]
+    fn every_alias_means_a_property() {
+        for (alias, own) in ALIASES {
+            assert_eq!(canonical(alias), *own);
+            assert!(RULES.iter().any(|(name, _)| name == own), "{own}");
+        }
+        assert!(is_secret("sasl.password") && is_secret("ssl.key.pem") && !is_secret("client.id"));
+    }
+}

@@ -1,0 +1,151 @@
+//! `[kafka.client]`: what users may not set, and what does not go together.
+
+use super::{Folder, check, settings};
+
+/// What is said of a file with these lines under `[kafka.client]`, without its place.
+fn faults(lines: &str) -> Vec<String> {
+    let faults = Folder::new(&format!("[kafka.client]\n{lines}\n"), "").faults();
+    faults.into_iter().map(|fault| fault.replacen("ringback.toml:", "", 1)).collect()
+}
+
+/// Exactly one fault, which has each of these parts.
+#[track_caller]
+fn refused(lines: &str, parts: &[&str]) {
+    let faults = faults(lines);
+    let [fault] = faults.as_slice() else { panic!("{lines}: {faults:?}") };
+    for part in parts {
+        assert!(fault.contains(part), "{part:?} in {fault}");
+    }
+}
+
+#[test]
+fn what_the_guarantees_rest_on_is_the_daemons_own() {
+    for (name, value) in [
+        ("auto.offset.reset", "latest"),
+        ("auto.offset.reset", "error"),
+        ("auto.offset.reset", "earliest"),
+        ("group.protocol", "consumer"),
+        ("group.remote.assignor", "uniform"),
+        ("partition.assignment.strategy", "cooperative-sticky"),
+        ("isolation.level", "read_uncommitted"),
+        ("enable.auto.commit", "true"),
+        ("auto.commit.enable", "true"),
+        ("enable.idempotence", "false"),
+        ("enable.gapless.guarantee", "true"),
+        ("acks", "1"),
+        ("request.required.acks", "0"),
+        ("transactional.id", "mine"),
+        ("partitioner", "random"),
+        ("metadata.broker.list", "elsewhere:9092"),
+        ("bootstrap.servers", "elsewhere:9092"),
+        ("allow.auto.create.topics", "true"),
+        ("topic.blacklist", "flow"),
+        ("plugin.library.paths", "/tmp/evil.so"),
+        ("statistics.interval.ms", "0"),
+        ("queuing.strategy", "lifo"),
+        ("rebalance_cb", "1"),
+        ("GROUP.ID", "x"),
+    ] {
+        let line = format!("\"{name}\" = \"{value}\"");
+        refused(&line, &[&format!("2: kafka.client.{name}: belongs to the daemon: "), "; "]);
+    }
+}
+
+#[test]
+fn unknown_properties_name_the_nearest_known_one() {
+    refused("\"auto.ofset.reset\" = \"latest\"", &["did you mean `auto.offset.reset`?"]);
+    refused("\"sesion.timeout.ms\" = 6000", &["2: ", "did you mean `session.timeout.ms`?"]);
+    refused("\"Client.Rack\" = \"a\"", &["did you mean `client.rack`?"]);
+    refused("\"wholly.unknown\" = 1", &["unknown property of librdkafka"]);
+}
+
+#[test]
+fn numbers_have_the_bounds_that_the_daemon_needs() {
+    for (line, why) in [
+        ("\"receive.message.max.bytes\" = 1000000", "a dead letter of 16 MiB could not be read"),
+        ("\"queue.buffering.max.kbytes\" = 1024", "a dead letter of 16 MiB would wait for ever"),
+        ("\"topic.metadata.refresh.interval.ms\" = -1", "new partitions would never be found"),
+        ("\"max.in.flight\" = 100", "transactions allow no more than 5"),
+        ("retries = 0", "a single lost answer would fail the transaction"),
+        ("\"fetch.wait.max.ms\" = 300000", "a restore would not see the end"),
+        ("\"transaction.timeout.ms\" = 86400000", "Kafka allows 15 minutes at most"),
+        ("\"session.timeout.ms\" = \"soon\"", "is no whole number"),
+    ] {
+        refused(line, &[why, "write a whole number from "]);
+    }
+}
+
+#[test]
+fn times_and_sizes_fit_to_each_other_and_to_the_daemons_own() {
+    for (line, parts) in [
+        ("\"session.timeout.ms\" = 3000", "`heartbeat.interval.ms` is not set and so 3000"),
+        ("\"heartbeat.interval.ms\" = 20000", "`session.timeout.ms` is not set and so 10000"),
+        ("\"max.poll.interval.ms\" = 5000", "`session.timeout.ms` is not set and so 10000"),
+        ("\"socket.timeout.ms\" = 60000", "`transaction.timeout.ms` is not set and so 10000"),
+        ("\"delivery.timeout.ms\" = 120000", "`transaction.timeout.ms` is not set and so 10000"),
+        ("\"linger.ms\" = 20000", "a transaction would time out before its records are sent"),
+        ("\"fetch.max.bytes\" = 8192", "`message.max.bytes` is not set and so 1000000"),
+        ("\"reconnect.backoff.ms\" = 5000", "the first pause would be longer than the longest"),
+    ] {
+        refused(line, &["2: kafka.client.", parts, "; set `"]);
+    }
+    settings(
+        "[kafka.client]\n\"session.timeout.ms\" = 45000\n\"transaction.timeout.ms\" = 60000\n\
+         \"socket.timeout.ms\" = 60000\n\"linger.ms\" = 5\nretries = 10\n\"compression.type\" = \"zstd\"\n\
+         \"max.partition.fetch.bytes\" = 1048576\n\"client.rack\" = \"a\"\ndebug = \"broker\"\n",
+    );
+}
+
+#[test]
+fn one_property_has_one_value() {
+    refused(
+        "retries = 5\n\"message.send.max.retries\" = 6",
+        &["2: kafka.client.retries: `message.send.max.retries` is the same property", "keep one"],
+    );
+}
+
+#[test]
+fn who_logs_in_says_how_and_as_whom() {
+    refused("\"security.protocol\" = \"SASL_SSL\"", &["`sasl.mechanism` is not set", "PLAIN"]);
+    let sasl = "\"security.protocol\" = \"SASL_PLAINTEXT\"\n\"sasl.mechanism\" = ";
+    refused(&format!("{sasl}\"GSSAPI\""), &["names no mechanism of this build"]);
+    refused(&format!("{sasl}\"OAUTHBEARER\""), &["has nobody who fetches its tokens", "oidc"]);
+    refused(
+        &format!("{sasl}\"PLAIN\"\n\"sasl.username\" = \"u\""),
+        &["`sasl.password` is missing"],
+    );
+    let oidc = format!("{sasl}\"OAUTHBEARER\"\n\"sasl.oauthbearer.method\" = \"oidc\"\n");
+    let endpoint = "\"sasl.oauthbearer.token.endpoint.url\" = ";
+    refused(&format!("{oidc}{endpoint}\"ftp://a/\""), &["is no http or https URL"]);
+    // librdkafka's own word, with a name that nobody has set.
+    refused(
+        &format!("{oidc}{endpoint}\"http://127.0.0.1:1/\"\n\"sasl.oauthbearer.client.id\" = \"c\""),
+        &["librdkafka refuses it", "`sasl.oauthbearer.client.secret` is not set in [kafka.client]"],
+    );
+}
+
+#[test]
+fn what_librdkafka_refuses_is_a_fault_of_the_file_and_tells_no_secret() {
+    refused(
+        "\"security.protocol\" = \"TLS\"",
+        &["2: kafka.client.security.protocol: ", "librdkafka refuses it"],
+    );
+    refused("\"client.rack\" = \"a\\u0000b\"", &["librdkafka refuses it"]);
+    let lines = "\"security.protocol\" = \"SSL\"\n\"ssl.key.pem\" = \"hush-key\"\n\
+                 \"ssl.ca.location\" = \"/no/such/file\"\n\"ssl.key.password\" = \"hush-password\"";
+    let faults = faults(lines);
+    assert!(!faults.is_empty() && faults.iter().all(|fault| !fault.contains("hush")), "{faults:?}");
+    assert!(faults.iter().all(|fault| fault.contains("kafka.client")), "{faults:?}");
+}
+
+#[test]
+fn secrets_may_be_referred_to() {
+    check(
+        "[kafka.client]\n\"sasl.oauthbearer.client.secret\" = { env = \"NOT_SET\" }\n",
+        "",
+        &[
+            "ringback.toml:2: kafka.client.sasl.oauthbearer.client.secret: the environment variable `NOT_SET` is not set; \
+           set it, or write { file = \"PATH\" }",
+        ],
+    );
+}

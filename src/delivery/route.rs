@@ -1,0 +1,71 @@
+//! Whether this host has an address from which it could call another one.
+//!
+//! The system says EADDRNOTAVAIL for two things: all local ports to an address are in use, which passes; and no local address
+//! can reach it, as with IPv6 where the host has none, which is the endpoint's or the network's matter and must not be tried
+//! for ever. A datagram socket tells them apart: to connect it needs a route and an address too, but hardly ever lacks a port.
+
+use reqwest::Url;
+use reqwest::dns::{Name, Resolve};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+/// Where an endpoint's connections go.
+pub(super) struct Destinations {
+    hosts: Vec<(String, u16)>,
+    resolver: Arc<dyn Resolve>,
+}
+
+impl Destinations {
+    /// The hosts of `urls`, whose names `resolver` looks up.
+    pub(super) fn new<'a>(
+        urls: impl IntoIterator<Item = &'a Url>,
+        resolver: Arc<dyn Resolve>,
+    ) -> Self {
+        let host = |url: &Url| {
+            let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+            Some((host, url.port_or_known_default()?))
+        };
+        Self { hosts: urls.into_iter().filter_map(host).collect(), resolver }
+    }
+
+    /// Whether every address of theirs could be called; what is unknown counts as such.
+    pub(super) async fn are_reachable(&self) -> bool {
+        for (host, port) in &self.hosts {
+            for address in self.addresses(host).await {
+                if !is_reachable(SocketAddr::new(address, *port)) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    async fn addresses(&self, host: &str) -> Vec<IpAddr> {
+        if let Ok(address) = host.parse() {
+            return vec![address];
+        }
+        let Ok(name) = host.parse::<Name>() else { return Vec::new() };
+        let found = self.resolver.resolve(name).await;
+        found.map_or_else(|_| Vec::new(), |found| found.map(|address| address.ip()).collect())
+    }
+}
+
+/// Sends nothing.
+fn is_reachable(address: SocketAddr) -> bool {
+    let own: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let connected = UdpSocket::bind((own, 0)).and_then(|socket| socket.connect(address));
+    let refused = connected.err().map(|error| error.kind());
+    !matches!(
+        refused,
+        Some(
+            ErrorKind::AddrNotAvailable
+                | ErrorKind::NetworkUnreachable
+                | ErrorKind::HostUnreachable
+                | ErrorKind::Unsupported
+        )
+    )
+}

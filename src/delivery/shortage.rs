@@ -1,0 +1,141 @@
+//! The daemon's own shortages: why an attempt could not be made though its endpoint did nothing wrong.
+//!
+//! None of them counts as an attempt, and none says anything of the endpoint: the delivery is put back. They are recognised by
+//! the system's error number alone, wherever in a chain of causes it stands; no answer of an endpoint can bring one about.
+
+use rustix::io::Errno;
+use std::error::Error;
+use std::io;
+
+/// What the daemon itself lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Shortage {
+    /// The process has no file left to open (EMFILE).
+    #[error("the process has too many files open (EMFILE)")]
+    OpenFiles,
+    /// Nobody on this host has one left (ENFILE).
+    #[error("the host has too many files open (ENFILE)")]
+    HostFiles,
+    /// The system has no memory left for it (ENOMEM).
+    #[error("the host has no memory left (ENOMEM)")]
+    Memory,
+    /// All local ports to that address are in use (EADDRNOTAVAIL).
+    #[error("the host has no local port left (EADDRNOTAVAIL)")]
+    Ports,
+    /// The system has no room for a socket's data, or for watching it (ENOBUFS, ENOSPC).
+    #[error("the host has no buffer left for sockets (ENOBUFS)")]
+    Buffers,
+    /// No thread could be started, as a name's look-up needs one (EAGAIN).
+    #[error("the process can't start a thread (EAGAIN)")]
+    Threads,
+}
+
+impl Shortage {
+    /// Every shortage.
+    pub const ALL: [Self; 6] =
+        [Self::OpenFiles, Self::HostFiles, Self::Memory, Self::Ports, Self::Buffers, Self::Threads];
+
+    /// Whether others may be called all the same.
+    pub(super) fn is_of_one_address(self) -> bool {
+        match self {
+            // They are counted for each address and port that is called.
+            Self::Ports => true,
+            Self::OpenFiles | Self::HostFiles | Self::Memory | Self::Buffers | Self::Threads => {
+                false
+            }
+        }
+    }
+
+    /// The shortage that stands in `error` or among its causes.
+    pub(super) fn of(error: &(dyn Error + 'static)) -> Option<Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(shortage) = error.downcast_ref::<Self>() {
+                return Some(*shortage);
+            }
+            let io = error.downcast_ref::<io::Error>();
+            if let Some(shortage) = io.and_then(Self::of_number) {
+                return Some(shortage);
+            }
+            next = match io.and_then(io::Error::get_ref) {
+                // The source of an error that holds another is that one's source, not itself.
+                Some(inner) => Some(inner),
+                None => error.source(),
+            };
+        }
+        None
+    }
+
+    fn of_number(error: &io::Error) -> Option<Self> {
+        let number = Errno::from_raw_os_error(error.raw_os_error()?);
+        let known = [
+            (Errno::MFILE, Self::OpenFiles),
+            (Errno::NFILE, Self::HostFiles),
+            (Errno::NOMEM, Self::Memory),
+            (Errno::ADDRNOTAVAIL, Self::Ports),
+            (Errno::NOBUFS, Self::Buffers),
+            // Nothing is written to a disk here: it is the number of watches (fs.epoll.max_user_watches).
+            (Errno::NOSPC, Self::Buffers),
+        ];
+        known.into_iter().find(|(other, _)| *other == number).map(|(_, shortage)| shortage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shortage;
+    use std::io;
+
+    fn number(errno: rustix::io::Errno) -> io::Error {
+        io::Error::from_raw_os_error(errno.raw_os_error())
+    }
+
+    #[test]
+    fn every_number_of_ours_is_known_wherever_it_stands() {
+        use rustix::io::Errno;
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] Box<dyn std::error::Error + Send + Sync>);
+        for (errno, shortage) in [
+            (Errno::MFILE, Shortage::OpenFiles),
+            (Errno::NFILE, Shortage::HostFiles),
+            (Errno::NOMEM, Shortage::Memory),
+            (Errno::ADDRNOTAVAIL, Shortage::Ports),
+            (Errno::NOBUFS, Shortage::Buffers),
+            (Errno::NOSPC, Shortage::Buffers),
+        ] {
+            assert_eq!(Shortage::of(&number(errno)), Some(shortage), "{errno:?}");
+            let wrapped = io::Error::other(Outer(io::Error::other(number(errno)).into()));
+            assert_eq!(Shortage::of(&wrapped), Some(shortage), "{errno:?}");
+        }
+        let threads = io::Error::other(Shortage::Threads);
+        assert_eq!(Shortage::of(&Outer(threads.into())), Some(Shortage::Threads));
+    }
+
+    #[test]
+    fn what_an_endpoint_or_the_way_to_it_can_bring_about_is_none() {
+        use rustix::io::Errno;
+        for errno in [
+            Errno::CONNREFUSED,
+            Errno::CONNRESET,
+            Errno::CONNABORTED,
+            Errno::HOSTUNREACH,
+            Errno::NETUNREACH,
+            Errno::NETDOWN,
+            Errno::TIMEDOUT,
+            Errno::PIPE,
+            Errno::NOTCONN,
+            Errno::PROTO,
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::INVAL,
+            Errno::AGAIN,
+            Errno::INTR,
+            Errno::ADDRINUSE,
+        ] {
+            assert_eq!(Shortage::of(&number(errno)), None, "{errno:?}");
+        }
+        assert_eq!(Shortage::of(&io::Error::other("Too many open files")), None);
+        assert_eq!(Shortage::of(&io::Error::from(io::ErrorKind::OutOfMemory)), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! What the daemon itself lacks, brought about by the system for real: each test runs once more as a process of its own.
+
+use super::{attempt, endpoint, policy, receiver, run, trust, webhook};
+use crate::delivery::shortage::Shortage;
+use crate::delivery::{Auth, ClientCredentials, Endpoint, Message, Proxy, Secret, SentIn, Webhook};
+use crate::domain::{DeliveryId, ErrorReason, Outcome, Verdict};
+use crate::system::spare_file;
+use bytes::Bytes;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Set in the process of its own.
+const INSIDE: &str = "RINGBACK_TEST_INSIDE";
+
+/// Runs this very test in a process of its own, started by `launcher`; what it is told, if this is that process.
+fn inside(test: &str, launcher: &[&str], told: &str) -> Option<String> {
+    if let Ok(told) = std::env::var(INSIDE) {
+        return Some(told);
+    }
+    let executable = std::env::current_exe().unwrap();
+    let name = format!("delivery::tests::shortages::{test}");
+    let mut command = match launcher {
+        [] => Command::new(&executable),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(&executable);
+            command
+        }
+    };
+    command.args(["--exact", &name, "--nocapture", "--test-threads=1"]).env(INSIDE, told);
+    let output = command.output().unwrap();
+    let said =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success() && said[0].contains("1 passed"), "{}{}", said[0], said[1]);
+    None
+}
+
+async fn made(endpoint: &Endpoint) -> Result<Outcome, Shortage> {
+    let message = Message { body: Bytes::from_static(b"{}"), rendered: None };
+    endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1).await
+}
+
+fn by_token(url: &str, token_url: &str) -> Webhook {
+    let credentials = ClientCredentials {
+        token_url: token_url.parse().unwrap(),
+        client_id: "ringback".to_owned(),
+        client_secret: Secret::new("hush".to_owned()),
+        scope: None,
+        audience: None,
+        sent_in: SentIn::Header,
+    };
+    Webhook { auth: Auth::OAuth2(Box::new(credentials)), ..webhook(url) }
+}
+
+#[test]
+fn every_way_to_an_endpoint_reports_that_files_are_lacking() {
+    let name = "every_way_to_an_endpoint_reports_that_files_are_lacking";
+    // The receiver stands outside, where it has files.
+    let outside = std::env::var_os(INSIDE).is_none().then(|| receiver("127.0.0.1:0"));
+    let port = outside.as_ref().map_or(0, |(address, _)| address.port());
+    let Some(port) = inside(name, &[], &port.to_string()) else {
+        let (_, connections) = outside.unwrap();
+        assert_eq!(connections.load(Ordering::SeqCst), 6, "nothing left while files were lacking");
+        return;
+    };
+    run(async {
+        let [url, named] = ["127.0.0.1", "localhost"].map(|host| format!("http://{host}:{port}/"));
+        let through = |proxy: &str, url: &str| Webhook {
+            proxy: Some(Proxy::parse(proxy).unwrap()),
+            ..webhook(url)
+        };
+        let endpoints = [
+            endpoint(webhook(&url)),
+            endpoint(webhook(&named)),
+            endpoint(webhook("http://no-such-name.invalid/")),
+            endpoint(by_token(&url, &url)),
+            endpoint(by_token(&url, &named)),
+            endpoint(through(&url, "http://127.0.0.2/")),
+            // What its name stands for could not be asked for, and so the proxy is told nothing.
+            endpoint(through(&url, "http://hooks.invalid/")),
+            endpoint(through(&named, "http://127.0.0.2/")),
+        ];
+        let before = getrlimit(Resource::Nofile);
+        let lowest = spare_file().unwrap().as_raw_fd();
+        let none_left = Some(u64::try_from(lowest).unwrap());
+        setrlimit(Resource::Nofile, Rlimit { current: none_left, ..before }).unwrap();
+        for endpoint in &endpoints {
+            let made = made(endpoint).await;
+            let url = &endpoint.webhook().url;
+            assert_eq!(made.unwrap_err(), Shortage::OpenFiles, "{url}");
+        }
+        setrlimit(Resource::Nofile, before).unwrap();
+        for at in [0, 1, 5, 6, 7] {
+            assert_eq!(attempt(&endpoints[at]).await.verdict, Verdict::Delivered, "{at}");
+        }
+        // Nor does a token server pay for it: it is asked again at once.
+        let outcome = attempt(&endpoints[3]).await;
+        assert_eq!(outcome.reason, Some(ErrorReason::AuthenticationFailure), "{outcome:?}");
+        let outcome = attempt(&endpoints[2]).await;
+        assert_eq!(outcome.reason, Some(ErrorReason::Unreachable), "{outcome:?}");
+    });
+}
+
+/// A network of its own, where two connections use up all ports and there is no IPv6; only root may make one.
+const NETWORK: &str = "ip link set lo up && echo '40000 40001' > /proc/sys/net/ipv4/ip_local_port_range \
+    && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && exec \"$@\"";
+
+fn has_networks() -> bool {
+    let tried = Command::new("unshare").args(["--net", "sh", "-c", NETWORK, "sh", "true"]).output();
+    tried.is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn ports_that_are_used_up_are_told_from_addresses_without_a_route() {
+    let is_outside = std::env::var_os(INSIDE).is_none();
+    if is_outside && !has_networks() {
+        println!("left out: no network namespace can be made here");
+        return;
+    }
+    let launcher = ["unshare", "--net", "sh", "-c", NETWORK, "sh"];
+    let name = "ports_that_are_used_up_are_told_from_addresses_without_a_route";
+    if inside(name, &launcher, "").is_none() {
+        return;
+    }
+    run(async {
+        let (full, connections) = receiver("127.0.0.1:9000");
+        let busy = TcpListener::bind("127.0.0.1:9001").unwrap();
+        let busy_at = busy.local_addr().unwrap();
+        let held: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(busy_at).unwrap()).collect();
+        let at = |address: SocketAddr| format!("http://{address}/");
+        assert_eq!(made(&endpoint(webhook(&at(busy_at)))).await, Err(Shortage::Ports));
+        let named = webhook("http://localhost:9001/");
+        let own = policy(&["127.0.0.0/8"]);
+        let named = Endpoint::new(Arc::new(named), trust(), &own).unwrap();
+        assert_eq!(made(&named).await, Err(Shortage::Ports));
+        // Ports are counted for each address that is called.
+        assert_eq!(attempt(&endpoint(webhook(&at(full)))).await.verdict, Verdict::Delivered);
+        assert_eq!(connections.load(Ordering::SeqCst), 1);
+        let unreachable = attempt(&endpoint(webhook("http://[::1]:9001/"))).await;
+        assert_eq!(unreachable.reason, Some(ErrorReason::Unreachable), "{unreachable:?}");
+        let said = unreachable.error.as_deref().unwrap_or_default();
+        assert!(said.contains("no address of this host can reach"), "{said}");
+        let refused = attempt(&endpoint(webhook("http://127.0.0.1:9002/"))).await;
+        assert_eq!(refused.reason, Some(ErrorReason::Unreachable), "{refused:?}");
+        drop(held);
+    });
+}

@@ -1,0 +1,85 @@
+//! What becomes of accepted reports, by the events alone: the books that tests keep beside the state.
+//!
+//! An accepted report ends in a webhook (of phase 2 or of a rule), in a newer report of its SMS, in `record_ignored`, in a
+//! dead letter, or in `report_timed_out`.
+
+use super::{AccountId, Correlation, Event, IgnoredRecord, SmsId, Source, State};
+use std::collections::BTreeMap;
+
+/// The accepted reports of one uuid that have not ended.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fates(BTreeMap<(AccountId, SmsId), Source>);
+
+impl Fates {
+    /// Takes the events of one decision into account, which made `state`. Says what does not fit.
+    pub(crate) fn decided(&mut self, events: &[Event], state: &State) -> Vec<String> {
+        let mut faults: Vec<String> =
+            events.iter().filter_map(|event| self.happened(event)).collect();
+        match &state.correlation {
+            Correlation::AwaitingFlow(_) | Correlation::Open(_) => {}
+            Correlation::Unknown | Correlation::Silent { .. } | Correlation::Ended { .. } => {
+                faults.extend(self.lost("the correlation is over"));
+            }
+        }
+        faults
+    }
+
+    fn happened(&mut self, event: &Event) -> Option<String> {
+        match event {
+            Event::ReportAccepted { report, .. } => {
+                let of = (report.account, report.sms.clone());
+                self.0.insert(of, report.source.clone());
+                None
+            }
+            Event::RecordIgnored(IgnoredRecord { waited: true, account, sms, .. }) => {
+                self.ended(Some(*account), sms.as_ref(), "ignored")
+            }
+            Event::RecordDeadLettered { record, .. } if record.sms.is_some() => {
+                self.ended(record.account, record.sms.as_ref(), "given up")
+            }
+            Event::DeliveryScheduled { delivery, sms } => {
+                self.0
+                    .retain(|(account, own), _| *account != delivery.account || !sms.contains(own));
+                None
+            }
+            Event::ReportTimedOut { .. } => {
+                self.0.clear();
+                None
+            }
+            Event::CorrelationEnded => self.lost("correlation_ended"),
+            Event::FlowStarted { .. }
+            | Event::FlowAccepted(_)
+            | Event::FlowSilenced { .. }
+            | Event::ReportAdopted { .. }
+            | Event::RecordIgnored(_)
+            | Event::RecordDeadLettered { .. }
+            | Event::DeliveryRendered { .. }
+            | Event::CollectionClosed(_)
+            | Event::AttemptFailed { .. }
+            | Event::Delivered { .. }
+            | Event::DeadLettered { .. }
+            | Event::Replayed { .. }
+            | Event::MarkerKept { .. }
+            | Event::MarkerExpired
+            | Event::StartExpired => None,
+        }
+    }
+
+    fn ended(
+        &mut self,
+        account: Option<AccountId>,
+        sms: Option<&SmsId>,
+        how: &str,
+    ) -> Option<String> {
+        let of = (account?, sms?.clone());
+        let says = format!("the report of {} is {how}, and was not open", of.1);
+        self.0.remove(&of).is_none().then_some(says)
+    }
+
+    fn lost(&mut self, at: &str) -> Option<String> {
+        let left = std::mem::take(&mut self.0);
+        let says =
+            || format!("{at}, and nothing says what became of the accepted reports {left:?}");
+        (!left.is_empty()).then(says)
+    }
+}

@@ -1,0 +1,70 @@
+//! What comes earlier or later than it should by the world's own time, though the clocks of its instances jump.
+
+use super::world::EPOCH_MS;
+use crate::delivery::Job;
+use crate::domain::{Command, DeadLetterReason, Event, Rules, State, Timestamp};
+
+/// An instance's time may differ from the world's by a hundredth of the time that has passed, and a moment.
+const SLACK_MS: u64 = 1000;
+const SLACK_PARTS: u64 = 100;
+/// What is due happens within this where nothing but clocks is wrong: endpoints ask to be left alone for ten seconds at most.
+const LATE_MS: u64 = 60_000;
+
+/// What was early, and what was late.
+#[derive(Default)]
+pub(super) struct Timing {
+    pub(super) early: Vec<String>,
+    pub(super) late: Vec<String>,
+}
+
+impl Timing {
+    fn check(&mut self, what: &str, due: Timestamp, world_ms: i64) {
+        let now = Timestamp::from_ms(world_ms);
+        let slack_ms = now.ms_since(Timestamp::from_ms(EPOCH_MS)) / SLACK_PARTS + SLACK_MS;
+        let (early_ms, late_ms) = (due.ms_since(now), now.ms_since(due));
+        if early_ms > slack_ms {
+            self.early.push(format!("{what} came {early_ms} ms too early"));
+        }
+        if late_ms > LATE_MS + slack_ms {
+            self.late.push(format!("{what} came {late_ms} ms too late"));
+        }
+    }
+
+    /// An attempt begins.
+    pub(super) fn begun(&mut self, job: &Job, world_ms: i64) {
+        if job.attempt > 1 {
+            self.check(&format!("attempt {} of {}", job.attempt, job.id), job.due, world_ms);
+        }
+    }
+
+    /// `events` were decided in `state`, and are committed.
+    pub(super) fn committed(
+        &mut self,
+        state: &State,
+        command: &Command,
+        events: &[Event],
+        rules: &Rules,
+        world_ms: i64,
+    ) {
+        // One that something else has put off fires in vain.
+        if let (Command::FireTimer(uuid), Some(due), true) =
+            (command, state.timer(), !events.is_empty())
+        {
+            self.check(&format!("the timer of {uuid}"), due, world_ms);
+        }
+        for event in events {
+            if let Event::DeadLettered { delivery, reason: DeadLetterReason::AgeExceeded, .. } =
+                event
+            {
+                // It may be given up once its next attempt would come too late.
+                let rules = rules.webhook(&delivery.webhook);
+                let longest_ms = rules.retry.intervals_ms.iter().max().copied().unwrap_or(0) * 2;
+                let longest_ms = longest_ms.max(rules.retry_after_max_ms);
+                let old_ms = rules.age_max_ms.saturating_sub(longest_ms);
+                let due = delivery.scheduled_at.plus_ms(old_ms);
+                let world_ms = world_ms.min(due.as_ms());
+                self.check(&format!("the end of {} by its age", delivery.id), due, world_ms);
+            }
+        }
+    }
+}

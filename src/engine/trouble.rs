@@ -1,0 +1,176 @@
+//! Transactions that fail one after the other: when that counts, what is said of it, and how long the next one waits.
+
+use super::Shell;
+use super::ports::Log;
+use crate::clock;
+use crate::telemetry::{Health, Waiting};
+use std::cell::RefCell;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// After so long without a transaction that succeeds, the daemon is not ready. A rebalance, a coordinator that moves and a
+/// broker that restarts are over before.
+const UNREADY_AFTER: Duration = Duration::from_secs(10);
+/// The cause is said again so often.
+const REPEAT: Duration = Duration::from_secs(60);
+/// Most failures are over at once: the second try is made soon.
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How soon a pause notices that the partitions go or the process is to end.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Failures since the last success.
+struct Series {
+    since: Instant,
+    failures: u32,
+    cause: String,
+    said_at: Instant,
+    /// What health waits for.
+    waiting: Option<Waiting>,
+}
+
+/// Whether transactions fail, and since when.
+#[derive(Default)]
+pub(super) struct Trouble(RefCell<Option<Series>>);
+
+impl Trouble {
+    /// Another try has failed; returns how long to wait before the next one.
+    pub(super) fn failed(&self, cause: &str, health: &Health) -> Duration {
+        self.failed_at(clock::instant(), cause, health)
+    }
+
+    fn failed_at(&self, now: Instant, cause: &str, health: &Health) -> Duration {
+        let mut slot = self.0.borrow_mut();
+        let Some(series) = &mut *slot else {
+            tracing::warn!(cause, "a transaction failed; trying again");
+            let (cause, waiting) = (cause.to_owned(), None);
+            *slot = Some(Series { since: now, failures: 1, cause, said_at: now, waiting });
+            return PAUSE_FIRST;
+        };
+        series.failures = series.failures.saturating_add(1);
+        let is_new = series.cause != cause;
+        if is_new {
+            cause.clone_into(&mut series.cause);
+        }
+        let lasted = now.saturating_duration_since(series.since);
+        let silent = now.saturating_duration_since(series.said_at);
+        let is_first = lasted >= UNREADY_AFTER && series.waiting.is_none();
+        if lasted >= UNREADY_AFTER && (is_new || is_first) {
+            if let Some(before) = series.waiting.take() {
+                health.resume(&before);
+            }
+            let waiting = Waiting::Commits(cause.to_owned());
+            health.wait(waiting.clone());
+            series.waiting = Some(waiting);
+        }
+        let (failures, seconds) = (series.failures, lasted.as_secs());
+        if is_first || silent >= REPEAT || is_new && silent >= UNREADY_AFTER {
+            series.said_at = now;
+            tracing::warn!(
+                cause,
+                failures,
+                seconds,
+                "no transaction can be committed; nothing is lost, and it goes on once the cause is gone"
+            );
+        } else {
+            tracing::debug!(cause, failures, "a transaction failed again");
+        }
+        let doublings = failures.saturating_sub(2).min(10);
+        PAUSE_MIN.saturating_mul(1 << doublings).min(PAUSE_MAX)
+    }
+
+    /// A transaction was committed.
+    pub(super) fn over(&self, health: &Health) {
+        if let Some(series) = self.0.take() {
+            let seconds = clock::since(series.since).as_secs();
+            let (cause, failures) = (series.cause.as_str(), series.failures);
+            tracing::info!(cause, failures, seconds, "transactions are committed again");
+            resume(&series, health);
+        }
+    }
+
+    /// There is nothing to be committed any more.
+    pub(super) fn forget(&self, health: &Health) {
+        if let Some(series) = self.0.take() {
+            resume(&series, health);
+        }
+    }
+}
+
+fn resume(series: &Series, health: &Health) {
+    if let Some(waiting) = &series.waiting {
+        health.resume(waiting);
+    }
+}
+
+impl<L: Log> Shell<L> {
+    /// Whether the partitions go, or the process is to end.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.revoking.load(Ordering::SeqCst) || self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Waits before the next try, until somebody wants the partitions back or the process to end.
+    pub(super) fn pause(&self, time: Duration) {
+        let until = clock::instant() + time;
+        loop {
+            self.health.heartbeat();
+            let left = until.saturating_duration_since(clock::instant());
+            if left.is_zero() || self.is_leaving() {
+                return;
+            }
+            clock::sleep(left.min(SLICE));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health() -> std::sync::Arc<Health> {
+        let health = Health::new(Duration::from_secs(120));
+        health.resume(&Waiting::Start);
+        health.assign(0);
+        health.restored(0);
+        health
+    }
+
+    #[test]
+    fn a_short_series_leaves_the_daemon_ready_and_a_long_one_names_its_cause() {
+        let (trouble, health, start) = (Trouble::default(), health(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        trouble.failed_at(start, "full", &health);
+        trouble.failed_at(after(9), "full", &health);
+        assert!(health.reasons_not_ready().is_empty());
+        trouble.failed_at(after(10), "full", &health);
+        assert_eq!(health.reasons_not_ready(), ["no transaction can be committed: full"]);
+        trouble.failed_at(after(11), "forbidden", &health);
+        assert_eq!(health.reasons_not_ready(), ["no transaction can be committed: forbidden"]);
+        trouble.over(&health);
+        assert!(health.reasons_not_ready().is_empty());
+        // Later failures begin another series.
+        trouble.failed_at(after(30), "full", &health);
+        assert!(health.reasons_not_ready().is_empty());
+    }
+
+    #[test]
+    fn partitions_that_go_take_the_series_with_them() {
+        let (trouble, health, start) = (Trouble::default(), health(), Instant::now());
+        trouble.failed_at(start, "full", &health);
+        trouble.failed_at(start + UNREADY_AFTER, "full", &health);
+        trouble.forget(&health);
+        assert!(health.reasons_not_ready().is_empty());
+    }
+
+    #[test]
+    fn tries_become_rare() {
+        let (trouble, health, start) = (Trouble::default(), health(), Instant::now());
+        let pauses: Vec<u128> =
+            (0..8).map(|_| trouble.failed_at(start, "full", &health).as_millis()).collect();
+        assert_eq!(pauses, [100, 500, 1000, 2000, 4000, 5000, 5000, 5000]);
+        for _ in 0..100 {
+            assert_eq!(trouble.failed_at(start, "full", &health), PAUSE_MAX);
+        }
+    }
+}

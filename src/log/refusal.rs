@@ -1,0 +1,156 @@
+//! Why Kafka refuses a record or a transaction, in words that say what to do.
+//!
+//! A transaction that can't be committed says so and no more: the cause is the error of the first record that was refused.
+
+use super::client::LogError;
+use rdkafka::error::RDKafkaErrorCode;
+
+/// A record that Kafka did not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    topic: String,
+    bytes: usize,
+    code: RDKafkaErrorCode,
+}
+
+impl Refused {
+    /// The record of `bytes` for `topic` that was refused with `code`; nothing when it was only given up with its transaction.
+    pub(super) fn new(topic: &str, bytes: usize, code: RDKafkaErrorCode) -> Option<Self> {
+        let is_consequence =
+            [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight].contains(&code);
+        (!is_consequence).then(|| Self { topic: topic.to_owned(), bytes, code })
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { topic, bytes, code } = self;
+        write!(f, "topic {topic}: ")?;
+        let why = match code {
+            RDKafkaErrorCode::TopicAuthorizationFailed => {
+                "not authorised to write: grant Write on the topic to this client"
+            }
+            RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge => {
+                return write!(
+                    f,
+                    "a record of {bytes} bytes, or the batch that it was sent in, is larger than the topic's max.message.bytes (or message.max.bytes of the broker or of [kafka.client]): raise it"
+                );
+            }
+            RDKafkaErrorCode::InvalidTimestamp => {
+                "the broker refuses the record's timestamp: set this machine's clock right, or widen the topic's message.timestamp.before.max.ms and message.timestamp.after.max.ms"
+            }
+            RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::UnknownTopicId => {
+                "the topic or one of its partitions does not exist any more"
+            }
+            RDKafkaErrorCode::NotEnoughReplicas
+            | RDKafkaErrorCode::NotEnoughReplicasAfterAppend => {
+                "fewer replicas are in sync than min.insync.replicas asks for"
+            }
+            RDKafkaErrorCode::MessageTimedOut => {
+                "the broker did not take the record in time; the partition may have no leader"
+            }
+            RDKafkaErrorCode::InvalidRecord | RDKafkaErrorCode::PolicyViolation => {
+                "the broker refuses the record by the topic's settings or a policy"
+            }
+            other => return write!(f, "{other}"),
+        };
+        f.write_str(why)
+    }
+}
+
+/// What a call's error means, where it says more than what was asked and that it failed.
+pub(super) fn words(code: RDKafkaErrorCode) -> Option<&'static str> {
+    match code {
+        RDKafkaErrorCode::TopicAuthorizationFailed => Some(
+            "not authorised to write to a topic: grant Write on Ringback's topics to this client",
+        ),
+        RDKafkaErrorCode::GroupAuthorizationFailed => Some(
+            "not authorised to commit the group's offsets: grant Read on the group to this client",
+        ),
+        RDKafkaErrorCode::TransactionalIdAuthorizationFailed => Some(
+            "not authorised to use the transactional id: grant Write and Describe on it to this client",
+        ),
+        RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            Some("not authorised in the cluster: grant IdempotentWrite to this client")
+        }
+        _ => None,
+    }
+}
+
+/// A client's error with what it means.
+pub(super) fn explained(code: RDKafkaErrorCode, text: &str) -> String {
+    words(code).map_or_else(|| format!("{text} ({code:?})"), |words| format!("{words} ({text})"))
+}
+
+impl LogError {
+    /// What failed and why, in one line.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        let (Self::Client(source) | Self::Request { source, .. }) = self else {
+            return self.to_string();
+        };
+        let known = source.rdkafka_error_code().and_then(words);
+        known.map_or_else(
+            || format!("{self}: {source}"),
+            |words| format!("{self}: {words} ({source})"),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdkafka::error::KafkaError;
+
+    #[test]
+    fn a_refused_record_names_its_topic_and_what_to_do() {
+        let says = |code| Refused::new("ringback.events", 421, code).unwrap().to_string();
+        for (code, parts) in [
+            (
+                RDKafkaErrorCode::TopicAuthorizationFailed,
+                &["topic ringback.events: not authorised to write", "grant Write"][..],
+            ),
+            (
+                RDKafkaErrorCode::MessageSizeTooLarge,
+                &["topic ringback.events: a record of 421 bytes", "max.message.bytes"],
+            ),
+            (
+                RDKafkaErrorCode::InvalidTimestamp,
+                &["refuses the record's timestamp", "clock", "message.timestamp.after.max.ms"],
+            ),
+            (RDKafkaErrorCode::UnknownTopicOrPartition, &["does not exist any more"]),
+            (RDKafkaErrorCode::MessageTimedOut, &["did not take the record in time"]),
+            (RDKafkaErrorCode::KafkaStorageError, &["topic ringback.events: "]),
+        ] {
+            for part in parts {
+                assert!(says(code).contains(part), "{part}: {}", says(code));
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_given_up_with_its_transaction_is_no_cause() {
+        for code in [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight] {
+            assert_eq!(Refused::new("t", 1, code), None);
+        }
+    }
+
+    #[test]
+    fn a_right_that_is_missing_is_named_whichever_call_misses_it() {
+        for (code, right) in [
+            (RDKafkaErrorCode::GroupAuthorizationFailed, "Read on the group"),
+            (RDKafkaErrorCode::TransactionalIdAuthorizationFailed, "on it"),
+            (RDKafkaErrorCode::ClusterAuthorizationFailed, "IdempotentWrite"),
+        ] {
+            assert!(explained(code, "Broker: no").contains(right));
+            let source = KafkaError::MessageProduction(code);
+            let error = LogError::Request { what: "the producer can't be made".into(), source };
+            let cause = error.cause();
+            assert!(cause.starts_with("the producer can't be made: ") && cause.contains(right));
+        }
+        assert_eq!(explained(RDKafkaErrorCode::Fail, "no"), "no (Fail)");
+    }
+}

@@ -1,0 +1,292 @@
+//! What Kafka's authorizer must allow, for whom, and what it does not allow.
+//!
+//! [`needs`] is the complete list; `ops/guide/rights.md` shows it to operators. Kafka itself says which operations it allows on
+//! topics and groups ([`missing`]). It does not say so of transactional ids, and these are tried
+//! ([`check_transactional`]).
+
+mod native;
+mod needs;
+
+#[cfg(test)]
+pub(crate) use native::known_properties;
+pub use needs::{Need, NeededBy, needs, replay_groups};
+pub(super) use needs::{instance_id, operator_id, replay_id};
+
+use super::client::{self, LogError};
+use super::report::Reports;
+use super::settings::{KafkaSettings, TopicNames};
+use native::{Code, Described};
+use rdkafka::admin::AdminClient;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, Producer as _};
+use rdkafka::types::RDKafkaErrorCode;
+use std::fmt;
+use std::time::Duration;
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// No broker allows a transaction to be open for so long, and so this asks for one without effect.
+const TOO_LONG_MS: &str = "2147480000";
+
+/// An operation of Kafka's authorizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// Reading records, or being a member of a group.
+    Read,
+    /// Writing records, or making transactions.
+    Write,
+    /// Making a topic.
+    Create,
+    /// Seeing that it is there.
+    Describe,
+    /// Seeing its settings.
+    DescribeConfigs,
+    /// Changing its settings.
+    AlterConfigs,
+}
+
+impl Operation {
+    /// Every one.
+    pub const ALL: [Self; 6] = [
+        Self::Read,
+        Self::Write,
+        Self::Create,
+        Self::Describe,
+        Self::DescribeConfigs,
+        Self::AlterConfigs,
+    ];
+
+    /// Kafka's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "Read",
+            Self::Write => "Write",
+            Self::Create => "Create",
+            Self::Describe => "Describe",
+            Self::DescribeConfigs => "DescribeConfigs",
+            Self::AlterConfigs => "AlterConfigs",
+        }
+    }
+
+    const fn code(self) -> Code {
+        match self {
+            Self::Read => Code::RD_KAFKA_ACL_OPERATION_READ,
+            Self::Write => Code::RD_KAFKA_ACL_OPERATION_WRITE,
+            Self::Create => Code::RD_KAFKA_ACL_OPERATION_CREATE,
+            Self::Describe => Code::RD_KAFKA_ACL_OPERATION_DESCRIBE,
+            Self::DescribeConfigs => Code::RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS,
+            Self::AlterConfigs => Code::RD_KAFKA_ACL_OPERATION_ALTER_CONFIGS,
+        }
+    }
+}
+
+/// Upon what.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    /// A topic.
+    Topic(String),
+    /// A consumer group.
+    Group(String),
+    /// Every consumer group whose name begins so.
+    Groups(String),
+    /// A transactional id.
+    TransactionalId(String),
+}
+
+/// That an operation is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Right {
+    /// Upon what.
+    pub resource: Resource,
+    /// What may be done.
+    pub operation: Operation,
+}
+
+impl Right {
+    /// The right to do `operation` on the topic `name`.
+    #[must_use]
+    pub fn on_topic(operation: Operation, name: &str) -> Self {
+        Self { resource: Resource::Topic(name.to_owned()), operation }
+    }
+
+    /// The right to make transactions by `id`.
+    #[must_use]
+    pub fn transactional(id: &str) -> Self {
+        Self { resource: Resource::TransactionalId(id.to_owned()), operation: Operation::Write }
+    }
+
+    /// The arguments of Kafka's own tool that grant it.
+    #[must_use]
+    pub fn grant(&self, settings: &KafkaSettings) -> String {
+        // Only with a password does a client know its own name.
+        let name = settings.client.get("sasl.username").map_or("NAME", String::as_str);
+        let on = match &self.resource {
+            Resource::Topic(name) => format!("--topic {name}"),
+            Resource::Group(name) => format!("--group {name}"),
+            Resource::Groups(start) => {
+                format!("--group {start} --resource-pattern-type prefixed")
+            }
+            Resource::TransactionalId(id) => format!("--transactional-id {id}"),
+        };
+        let (servers, operation) = (&settings.bootstrap_servers, self.operation.as_str());
+        format!(
+            "kafka-acls.sh --bootstrap-server {servers} --add --allow-principal User:{name} --operation {operation} {on}"
+        )
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.operation.as_str())?;
+        match &self.resource {
+            Resource::Topic(name) => write!(f, " on topic {name}"),
+            Resource::Group(name) => write!(f, " on group {name}"),
+            Resource::Groups(start) => write!(f, " on groups {start}*"),
+            Resource::TransactionalId(id) => write!(f, " on transactional id {id}"),
+        }
+    }
+}
+
+/// "the right A is", "the rights A and B are".
+pub(super) fn named(rights: &[Right]) -> String {
+    let names: Vec<String> = rights.iter().map(Right::to_string).collect();
+    match names.as_slice() {
+        [one] => format!("the right {one} is"),
+        several => format!("the rights {} are", several.join(", ")),
+    }
+}
+
+/// Rights that are missing, as an operator reads it.
+pub struct Missing<'a>(pub &'a [Right], pub &'a KafkaSettings);
+
+impl fmt::Display for Missing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, right) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "the right {right} is missing; grant it: {}", right.grant(self.1))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether an answer says that something is not allowed.
+pub(super) fn is_refusal(code: Option<RDKafkaErrorCode>) -> bool {
+    let refusals = [
+        RDKafkaErrorCode::TopicAuthorizationFailed,
+        RDKafkaErrorCode::GroupAuthorizationFailed,
+        RDKafkaErrorCode::TransactionalIdAuthorizationFailed,
+        RDKafkaErrorCode::ClusterAuthorizationFailed,
+    ];
+    code.is_some_and(|code| refusals.contains(&code))
+}
+
+/// Those of `wanted` on topics and groups that Kafka does not allow, in their order. What a topic that is missing would allow
+/// is not known, and a broker that does not say is believed to allow everything. Blocks.
+///
+/// # Errors
+/// When Kafka does not answer.
+pub fn missing(settings: &KafkaSettings, wanted: &[Right]) -> Result<Vec<Right>, LogError> {
+    let client: AdminClient<Reports> =
+        client::admin(settings).create_with_context(Reports).map_err(LogError::Client)?;
+    let failed = || LogError::request("Kafka does not say what it allows");
+    let mut topics: Vec<&str> = wanted.iter().filter_map(|right| right.topic()).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    let mut groups: Vec<&str> = wanted.iter().filter_map(|right| right.group()).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let of_topics = match topics.as_slice() {
+        [] => Vec::new(),
+        topics => native::topics(client.inner(), topics, REQUEST_TIMEOUT).map_err(failed())?,
+    };
+    let of_groups = match groups.as_slice() {
+        [] => Vec::new(),
+        groups => native::groups(client.inner(), groups, REQUEST_TIMEOUT).map_err(failed())?,
+    };
+    let lacks = |right: &&Right| {
+        let of = |all: &[Described], name: Option<&str>| {
+            let found = all.iter().find(|described| Some(described.name.as_str()) == name);
+            found.is_some_and(|described| described.lacks(right.operation))
+        };
+        of(&of_topics, right.topic()) || of(&of_groups, right.group())
+    };
+    Ok(wanted.iter().filter(lacks).cloned().collect())
+}
+
+/// Asks for the rights on groups first: a client that may not even find a group waits for it until it times out.
+///
+/// # Errors
+/// When one is missing, or Kafka does not answer.
+pub fn insist_on_groups(
+    settings: &KafkaSettings,
+    names: &TopicNames,
+    by: NeededBy,
+) -> Result<(), LogError> {
+    let wanted: Vec<Right> =
+        by.rights(settings, names).into_iter().filter(|right| right.group().is_some()).collect();
+    let missing = missing(settings, &wanted)?;
+    if missing.is_empty() { Ok(()) } else { Err(LogError::Denied(missing)) }
+}
+
+impl Right {
+    /// The topic, where Kafka can be asked about it: whether one may be created it says only to somebody who tries.
+    fn topic(&self) -> Option<&str> {
+        match &self.resource {
+            Resource::Topic(name) if self.operation != Operation::Create => Some(name),
+            Resource::Topic(_)
+            | Resource::Group(_)
+            | Resource::Groups(_)
+            | Resource::TransactionalId(_) => None,
+        }
+    }
+
+    /// The group; of several it is one that may be there.
+    fn group(&self) -> Option<&str> {
+        match &self.resource {
+            Resource::Group(name) | Resource::Groups(name) => Some(name),
+            Resource::Topic(_) | Resource::TransactionalId(_) => None,
+        }
+    }
+}
+
+impl Described {
+    fn lacks(&self, operation: Operation) -> bool {
+        if self.error.is_some() {
+            // Whoever may read or write may describe too; of other operations nothing is known then.
+            let describes =
+                matches!(operation, Operation::Read | Operation::Write | Operation::Describe);
+            return describes && is_refusal(self.error);
+        }
+        let code = operation.code();
+        self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(&code))
+    }
+}
+
+/// Whether Kafka allows transactions by `id`. It asks for a transaction that may be open for longer than any broker allows:
+/// who may not make any is told so first, and nothing happens to whoever uses the id. Blocks.
+///
+/// # Errors
+/// When Kafka does not answer.
+pub fn check_transactional(settings: &KafkaSettings, id: &str) -> Result<bool, LogError> {
+    let mut config = client::producer(settings, id);
+    config.set("transaction.timeout.ms", TOO_LONG_MS);
+    config.set("socket.timeout.ms", "10000");
+    config.remove("message.timeout.ms");
+    config.remove("delivery.timeout.ms");
+    let producer: BaseProducer<Reports> =
+        config.create_with_context(Reports).map_err(LogError::Client)?;
+    match producer.init_transactions(REQUEST_TIMEOUT) {
+        Ok(()) => Ok(true),
+        Err(error) if is_refusal(error.rdkafka_error_code()) => Ok(false),
+        Err(error) if is_too_long(&error) => Ok(true),
+        Err(error) => {
+            Err(LogError::request("Kafka does not say whether it allows transactions")(error))
+        }
+    }
+}
+
+fn is_too_long(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::InvalidTransactionTimeout)
+}

@@ -1,0 +1,227 @@
+//! Which operations Kafka allows a client on topics and groups, through librdkafka's own functions: rust-rdkafka has no
+//! way to ask.
+#![expect(
+    unsafe_code,
+    reason = "librdkafka's C functions; every pointer lives and dies in this module, and each object is destroyed once"
+)]
+
+use rdkafka::ClientContext;
+use rdkafka::bindings as native;
+use rdkafka::client::Client;
+use rdkafka::error::KafkaError;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use std::ffi::{CStr, CString, c_char};
+use std::time::Duration;
+
+/// An operation, by Kafka's own number.
+pub(super) type Code = native::rd_kafka_AclOperation_t;
+
+/// What Kafka says of a topic or a group.
+pub(super) struct Described {
+    pub(super) name: String,
+    pub(super) error: Option<RDKafkaErrorCode>,
+    /// Which operations are allowed; `None`: this broker does not say.
+    pub(super) allowed: Option<Vec<Code>>,
+}
+
+/// Asks about the topics `names`. Blocks.
+pub(super) fn topics<C: ClientContext>(
+    client: &Client<C>,
+    names: &[&str],
+    timeout: Duration,
+) -> Result<Vec<Described>, KafkaError> {
+    let operation = native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+    let strings = strings(names)?;
+    let mut pointers: Vec<*const c_char> = strings.iter().map(|name| name.as_ptr()).collect();
+    // SAFETY: the strings outlive the collection, which copies them; the collection outlives the call, which copies it.
+    unsafe {
+        let all =
+            native::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        let answer = ask(client, operation, timeout, |options, queue| {
+            native::rd_kafka_DescribeTopics(client.native_ptr(), all, options, queue);
+        });
+        native::rd_kafka_TopicCollection_destroy(all);
+        answer?.read(|event| {
+            let mut count = 0;
+            let result = native::rd_kafka_event_DescribeTopics_result(event);
+            let found = native::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+            let each = (0..count).map(|index| {
+                let topic = *found.add(index);
+                let mut allowed = 0;
+                let codes = native::rd_kafka_TopicDescription_authorized_operations(
+                    topic,
+                    &raw mut allowed,
+                );
+                Described {
+                    name: text(native::rd_kafka_TopicDescription_name(topic)),
+                    error: code(native::rd_kafka_TopicDescription_error(topic)),
+                    allowed: list(codes, allowed),
+                }
+            });
+            each.collect()
+        })
+    }
+}
+
+/// Asks about the groups `names`. Blocks.
+pub(super) fn groups<C: ClientContext>(
+    client: &Client<C>,
+    names: &[&str],
+    timeout: Duration,
+) -> Result<Vec<Described>, KafkaError> {
+    let operation = native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+    let strings = strings(names)?;
+    let mut pointers: Vec<*const c_char> = strings.iter().map(|name| name.as_ptr()).collect();
+    // SAFETY: the strings outlive the call, which copies them.
+    unsafe {
+        let answer = ask(client, operation, timeout, |options, queue| {
+            native::rd_kafka_DescribeConsumerGroups(
+                client.native_ptr(),
+                pointers.as_mut_ptr(),
+                pointers.len(),
+                options,
+                queue,
+            );
+        });
+        answer?.read(|event| {
+            let mut count = 0;
+            let result = native::rd_kafka_event_DescribeConsumerGroups_result(event);
+            let found =
+                native::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
+            let each = (0..count).map(|index| {
+                let group = *found.add(index);
+                let mut allowed = 0;
+                let codes = native::rd_kafka_ConsumerGroupDescription_authorized_operations(
+                    group,
+                    &raw mut allowed,
+                );
+                Described {
+                    name: text(native::rd_kafka_ConsumerGroupDescription_group_id(group)),
+                    error: code(native::rd_kafka_ConsumerGroupDescription_error(group)),
+                    allowed: list(codes, allowed),
+                }
+            });
+            each.collect()
+        })
+    }
+}
+
+/// An answer with the queue that it came by.
+struct Answer {
+    queue: *mut native::rd_kafka_queue_t,
+    event: *mut native::rd_kafka_event_t,
+}
+
+impl Answer {
+    /// Hands the event to `take`, if it is no error.
+    fn read<T>(
+        self,
+        take: impl FnOnce(*mut native::rd_kafka_event_t) -> T,
+    ) -> Result<T, KafkaError> {
+        // SAFETY: the event is this answer's own until it is dropped.
+        let error = unsafe { native::rd_kafka_event_error(self.event) };
+        if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            Ok(take(self.event))
+        } else {
+            Err(KafkaError::Global(error.into()))
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // SAFETY: both are this answer's own, and nobody has them after it.
+        unsafe {
+            native::rd_kafka_event_destroy(self.event);
+            native::rd_kafka_queue_destroy(self.queue);
+        }
+    }
+}
+
+/// Sends a question and waits for its answer.
+fn ask<C: ClientContext>(
+    client: &Client<C>,
+    operation: native::rd_kafka_admin_op_t,
+    timeout: Duration,
+    send: impl FnOnce(*const native::rd_kafka_AdminOptions_t, *mut native::rd_kafka_queue_t),
+) -> Result<Answer, KafkaError> {
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: options and queue are destroyed exactly once: the options here, the queue by the answer or here.
+    unsafe {
+        let options = native::rd_kafka_AdminOptions_new(client.native_ptr(), operation);
+        let mut unread: [c_char; 256] = [0; 256];
+        native::rd_kafka_AdminOptions_set_request_timeout(
+            options,
+            timeout_ms,
+            unread.as_mut_ptr(),
+            unread.len(),
+        );
+        let error = native::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
+        if !error.is_null() {
+            native::rd_kafka_error_destroy(error);
+        }
+        let queue = native::rd_kafka_queue_new(client.native_ptr());
+        send(options, queue);
+        native::rd_kafka_AdminOptions_destroy(options);
+        // The answer comes in time even if it is that there is none.
+        let event = native::rd_kafka_queue_poll(queue, timeout_ms.saturating_add(1000));
+        if event.is_null() {
+            native::rd_kafka_queue_destroy(queue);
+            return Err(KafkaError::Global(RDKafkaErrorCode::OperationTimedOut));
+        }
+        Ok(Answer { queue, event })
+    }
+}
+
+fn strings(names: &[&str]) -> Result<Vec<CString>, KafkaError> {
+    names.iter().map(|name| CString::new(*name).map_err(KafkaError::Nul)).collect()
+}
+
+/// # Safety
+/// A string of librdkafka that is still there.
+unsafe fn text(pointer: *const c_char) -> String {
+    // SAFETY: by this function's contract.
+    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+}
+
+/// # Safety
+/// An error of librdkafka that is still there, or none.
+unsafe fn code(error: *const native::rd_kafka_error_t) -> Option<RDKafkaErrorCode> {
+    // SAFETY: by this function's contract; the function takes no error for its absence.
+    let code = unsafe { native::rd_kafka_error_code(error) };
+    (code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| code.into())
+}
+
+/// # Safety
+/// A list of librdkafka's of so many codes that is still there, or none.
+unsafe fn list(codes: *const Code, count: usize) -> Option<Vec<Code>> {
+    if codes.is_null() {
+        return None;
+    }
+    // SAFETY: by this function's contract; each code is one that librdkafka itself knows.
+    Some((0..count).map(|index| unsafe { *codes.add(index) }).collect())
+}
+
+/// The names of all of librdkafka's properties that it documents, aliases among them.
+#[cfg(test)]
+pub(crate) fn known_properties() -> Vec<String> {
+    use std::ffi::{c_int, c_void};
+    unsafe extern "C" {
+        fn fopen(path: *const c_char, mode: *const c_char) -> *mut c_void;
+        fn fclose(file: *mut c_void) -> c_int;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("properties");
+    let name = CString::new(path.to_str().expect("a plain path")).expect("no zero");
+    // SAFETY: the file is open while librdkafka writes to it, and is closed once.
+    unsafe {
+        let file = fopen(name.as_ptr(), c"w".as_ptr());
+        assert!(!file.is_null(), "a file");
+        native::rd_kafka_conf_properties_show(file.cast());
+        fclose(file);
+    }
+    let table = std::fs::read_to_string(path).expect("a table");
+    let cells = table.lines().filter_map(|line| line.split_once('|'));
+    let names = cells.map(|(name, _)| name.trim().to_owned());
+    names.filter(|name| !name.starts_with('-') && name != "Property").collect()
+}

@@ -1,0 +1,207 @@
+//! The complete list: which command needs which right. A test compares it with `ops/guide/rights.md`.
+
+use super::{Operation, Resource, Right};
+use crate::log::settings::{KafkaSettings, TopicNames};
+
+/// A command that needs rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NeededBy {
+    /// The daemon.
+    Run,
+    /// `ringback verify`
+    Verify,
+    /// `ringback trace`
+    Trace,
+    /// `ringback dead-letter list` and `show`
+    Letters,
+    /// `ringback dead-letter replay`
+    Replay,
+    /// `ringback webhook list`
+    Webhooks,
+    /// `ringback webhook enable`
+    Enable,
+    /// `ringback topics`
+    Topics,
+    /// `ringback topics --create`
+    Create,
+    /// `ringback topics --mend`
+    Alter,
+}
+
+impl NeededBy {
+    /// Every one.
+    pub const ALL: [Self; 10] = [
+        Self::Run,
+        Self::Verify,
+        Self::Trace,
+        Self::Letters,
+        Self::Replay,
+        Self::Webhooks,
+        Self::Enable,
+        Self::Topics,
+        Self::Create,
+        Self::Alter,
+    ];
+
+    /// How users call it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Verify => "verify",
+            Self::Trace => "trace",
+            Self::Letters => "dead-letter list",
+            Self::Replay => "dead-letter replay",
+            Self::Webhooks => "webhook list",
+            Self::Enable => "webhook enable",
+            Self::Topics => "topics",
+            Self::Create => "topics --create",
+            Self::Alter => "topics --mend",
+        }
+    }
+
+    /// The rights that it needs.
+    #[must_use]
+    pub fn rights(self, settings: &KafkaSettings, names: &TopicNames) -> Vec<Right> {
+        let all = needs(settings, names).into_iter();
+        all.filter(|need| need.by.contains(&self)).map(|need| need.right).collect()
+    }
+}
+
+/// A right and who needs it.
+pub struct Need {
+    /// The right.
+    pub right: Right,
+    /// Who needs it.
+    pub by: &'static [NeededBy],
+}
+
+/// What a right is upon, before the configuration says how it is called.
+#[derive(Clone, Copy)]
+enum Upon {
+    Inputs,
+    Inbox,
+    Changelog,
+    Events,
+    DeadLetters,
+    /// The four topics of our own.
+    Own,
+    Group,
+    ReplayGroups,
+    Instance,
+    Operator,
+    Replay,
+}
+
+use NeededBy::{Alter, Create, Enable, Letters, Replay, Run, Topics, Trace, Verify, Webhooks};
+
+#[rustfmt::skip]
+const LIST: [(Operation, Upon, &[NeededBy]); 21] = [
+    (Operation::Read, Upon::Inputs, &[Run, Verify, Trace]),
+    (Operation::Read, Upon::Inbox, &[Run, Verify, Trace, Replay]),
+    (Operation::Read, Upon::Changelog, &[Run, Verify, Trace, Webhooks]),
+    (Operation::Read, Upon::Events, &[Verify, Trace, Replay]),
+    (Operation::Read, Upon::DeadLetters, &[Verify, Trace, Letters, Replay]),
+    (Operation::Write, Upon::Inputs, &[Replay]),
+    (Operation::Write, Upon::Inbox, &[Run, Replay, Enable]),
+    (Operation::Write, Upon::Changelog, &[Run]),
+    (Operation::Write, Upon::Events, &[Run]),
+    (Operation::Write, Upon::DeadLetters, &[Run]),
+    (Operation::Describe, Upon::Inputs, &[Topics, Create, Alter]),
+    (Operation::Describe, Upon::Own, &[Topics, Create, Alter]),
+    (Operation::DescribeConfigs, Upon::Own, &[Run, Topics, Create]),
+    (Operation::AlterConfigs, Upon::Own, &[Alter]),
+    (Operation::Create, Upon::Own, &[Create]),
+    (Operation::Read, Upon::Group, &[Run]),
+    (Operation::Describe, Upon::Group, &[Verify]),
+    (Operation::Read, Upon::ReplayGroups, &[Replay]),
+    (Operation::Write, Upon::Instance, &[Run]),
+    (Operation::Write, Upon::Operator, &[Enable]),
+    (Operation::Write, Upon::Replay, &[Replay]),
+];
+
+impl Upon {
+    fn resources(self, settings: &KafkaSettings, names: &TopicNames) -> Vec<Resource> {
+        let topic = |name: &str| Resource::Topic(name.to_owned());
+        let group = &settings.group_id;
+        match self {
+            Self::Inputs => names.sources().map(|(name, _)| topic(name)).collect(),
+            Self::Inbox => vec![topic(&names.inbox)],
+            Self::Changelog => vec![topic(&names.changelog)],
+            Self::Events => vec![topic(&names.events)],
+            Self::DeadLetters => vec![topic(&names.dead_letter)],
+            Self::Own => names.own().map(topic).collect(),
+            Self::Group => vec![Resource::Group(group.clone())],
+            Self::ReplayGroups => vec![Resource::Groups(replay_groups(group))],
+            Self::Instance => vec![Resource::TransactionalId(instance_id(settings))],
+            Self::Operator => vec![Resource::TransactionalId(operator_id(group))],
+            Self::Replay => vec![Resource::TransactionalId(replay_id(group))],
+        }
+    }
+}
+
+/// Every right, each resource by its name.
+#[must_use]
+pub fn needs(settings: &KafkaSettings, names: &TopicNames) -> Vec<Need> {
+    let each = LIST.into_iter().flat_map(|(operation, upon, by)| {
+        let resources = upon.resources(settings, names).into_iter();
+        resources.map(move |resource| Need { right: Right { resource, operation }, by })
+    });
+    each.collect()
+}
+
+/// The transactional id of an instance: stable, so that a restart aborts what its predecessor left open; apart per group.
+pub(in crate::log) fn instance_id(settings: &KafkaSettings) -> String {
+    format!("{}.{}", settings.group_id, settings.instance_id)
+}
+
+/// The transactional id of operators' commands: with an instance's it would take over from its daemon.
+pub(in crate::log) fn operator_id(group: &str) -> String {
+    format!("{group}.operator")
+}
+
+/// The transactional id of replays.
+pub(in crate::log) fn replay_id(group: &str) -> String {
+    format!("{group}.dead-letter.replay")
+}
+
+/// What the groups in which replays leave their marks begin with.
+#[must_use]
+pub fn replay_groups(group: &str) -> String {
+    format!("{group}.replay.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LIST, NeededBy, Upon};
+
+    /// The table's words for what a right is upon.
+    fn words(upon: Upon) -> (&'static str, &'static str) {
+        match upon {
+            Upon::Inputs => ("topic", "each input"),
+            Upon::Inbox => ("topic", "`topics.inbox`"),
+            Upon::Changelog => ("topic", "`topics.changelog`"),
+            Upon::Events => ("topic", "`topics.events`"),
+            Upon::DeadLetters => ("topic", "`topics.dead_letter`"),
+            Upon::Own => ("topic", "each own topic"),
+            Upon::Group => ("group", "`group_id`"),
+            Upon::ReplayGroups => ("group", "prefix `group_id.replay.`"),
+            Upon::Instance => ("transactional id", "`group_id.instance_id`"),
+            Upon::Operator => ("transactional id", "`group_id.operator`"),
+            Upon::Replay => ("transactional id", "`group_id.dead-letter.replay`"),
+        }
+    }
+
+    #[test]
+    fn the_guide_shows_the_list() {
+        let guide = include_str!("../../../ops/guide/rights.md");
+        let rows: Vec<&str> = guide.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+        let wanted = LIST.iter().map(|(operation, upon, by)| {
+            let by: Vec<&str> = by.iter().map(|command| command.as_str()).collect();
+            let (kind, name) = words(*upon);
+            format!("| {} | {kind} | {name} | {} |", operation.as_str(), by.join(", "))
+        });
+        assert_eq!(rows, wanted.collect::<Vec<_>>());
+        assert!(NeededBy::ALL.iter().all(|command| LIST.iter().any(|row| row.2.contains(command))));
+    }
+}

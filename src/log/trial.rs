@@ -1,0 +1,68 @@
+//! Clients of every kind, made and dropped again, to see whether librdkafka takes their properties.
+
+use super::client;
+use super::report::Reports;
+use super::settings::KafkaSettings;
+use rdkafka::admin::AdminClient;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, ProducerContext};
+
+/// A client that fetches tokens begins with it at once; here nobody answers, and so nothing leaves this host.
+const NOWHERE: &str = "http://127.0.0.1:9/";
+
+/// What librdkafka refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientRefusal {
+    /// Which property, if it says so.
+    pub property: Option<String>,
+    /// In its own words, which may quote a value.
+    pub text: String,
+}
+
+impl From<KafkaError> for ClientRefusal {
+    fn from(error: KafkaError) -> Self {
+        if let KafkaError::ClientConfig(_, text, property, _) = error {
+            return Self { property: Some(property), text };
+        }
+        // Anything but these words is a value with a byte of zero, or a thread that the system refuses.
+        let words = if let KafkaError::ClientCreation(text) = &error { Some(text) } else { None };
+        Self { property: None, text: words.map_or_else(|| error.to_string(), Clone::clone) }
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &rdkafka::message::DeliveryResult<'_>, (): ()) {}
+}
+
+/// Makes a client of each kind, which connects to nobody.
+///
+/// # Errors
+/// With the first thing that librdkafka refuses.
+pub fn try_clients(settings: &KafkaSettings) -> Result<(), ClientRefusal> {
+    let _: BaseConsumer<Reports> =
+        offline(client::consumer(settings)).create_with_context(Reports)?;
+    let _: BaseConsumer<Reports> =
+        offline(client::observer(settings, "read_committed")).create_with_context(Reports)?;
+    let _: BaseProducer<Reports> =
+        offline(client::producer(settings, "trial")).create_with_context(Reports)?;
+    let _: AdminClient<Reports> = offline(client::admin(settings)).create_with_context(Reports)?;
+    Ok(())
+}
+
+fn offline(mut config: ClientConfig) -> ClientConfig {
+    config.remove("bootstrap.servers");
+    // A consumer without a group is closed at once.
+    config.remove("group.id");
+    config.remove("group.instance.id");
+    let fetches_tokens = ["token.endpoint.url", "metadata.authentication.type"]
+        .into_iter()
+        .any(|name| config.get(&format!("sasl.oauthbearer.{name}")).is_some());
+    if fetches_tokens {
+        config.set("sasl.oauthbearer.token.endpoint.url", NOWHERE);
+    }
+    config
+}

@@ -1,0 +1,192 @@
+//! Text for stderr and stdout. Whoever reads it may be gone, and its disk may be full: nobody panics or ends for that.
+//!
+//! The standard library's `println!` and `eprintln!` panic when they can't write, and a panic ends the daemon. So no module
+//! uses them: `err_line!` and `out_line!` take their place.
+
+use std::fmt;
+use std::io::{self, ErrorKind, StderrLock, Write};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Writes a line to stderr. A line that can't be written is dropped and counted.
+macro_rules! err_line {
+    ($($text:tt)*) => {
+        $crate::telemetry::output::err(format_args!("{}\n", format_args!($($text)*)))
+    };
+}
+
+/// Writes a line to stdout. A command goes on when nobody reads it, and [`out_failure`] knows when that is a fault.
+macro_rules! out_line {
+    ($($text:tt)*) => {
+        $crate::telemetry::output::out(format_args!("{}\n", format_args!($($text)*)))
+    };
+}
+
+pub(crate) use {err_line, out_line};
+
+/// Lines that stderr did not take, since the process began.
+static LINES_LOST: AtomicU64 = AtomicU64::new(0);
+/// The last line broke off.
+static IS_TORN: AtomicBool = AtomicBool::new(false);
+/// Why stdout did not take what was written to it, at the first time.
+static OUT_FAILURE: OnceLock<io::Error> = OnceLock::new();
+
+/// How many lines could not be written to stderr.
+pub(super) fn lines_lost() -> u64 {
+    LINES_LOST.load(Ordering::Relaxed)
+}
+
+/// Writes a text to stderr that the caller ends with a newline, unless it asks for an answer.
+pub fn err(text: fmt::Arguments<'_>) {
+    // In one piece, so that lines of several threads do not mix.
+    BestEffort::stderr().put(text.to_string().as_bytes());
+}
+
+/// Writes a text to stdout that the caller ends with a newline.
+pub fn out(text: fmt::Arguments<'_>) {
+    note_out(&io::stdout().lock().write_fmt(text));
+}
+
+/// Remembers that a write to stdout failed.
+pub fn note_out(written: &io::Result<()>) {
+    if let Err(error) = written {
+        let known = error.raw_os_error().map(io::Error::from_raw_os_error);
+        // The first one is enough.
+        let _ = OUT_FAILURE.set(known.unwrap_or_else(|| error.kind().into()));
+    }
+}
+
+/// Why stdout is not whole, when that is a fault: a reader that has had enough, as `head` has, is none.
+#[must_use]
+pub fn out_failure() -> Option<&'static io::Error> {
+    note_out(&io::stdout().lock().flush());
+    OUT_FAILURE.get().filter(|error| error.kind() != ErrorKind::BrokenPipe)
+}
+
+/// A writer that never fails. A line that can't be written as a whole is dropped and counted.
+pub(super) struct BestEffort<W: Write> {
+    out: W,
+    lost: &'static AtomicU64,
+    is_torn: &'static AtomicBool,
+}
+
+impl BestEffort<StderrLock<'static>> {
+    /// This process's stderr. Others wait until the line is written, so that no line stands within another.
+    pub(super) fn stderr() -> Self {
+        Self { out: io::stderr().lock(), lost: &LINES_LOST, is_torn: &IS_TORN }
+    }
+}
+
+impl<W: Write> BestEffort<W> {
+    /// Writes one line.
+    fn put(&mut self, line: &[u8]) {
+        // What is left of a line that broke off would make this one unreadable too.
+        if self.is_torn.load(Ordering::Relaxed) {
+            if !self.put_all(b"\n") {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            self.is_torn.store(false, Ordering::Relaxed);
+        }
+        if !self.put_all(line) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether all of it could be written.
+    fn put_all(&mut self, bytes: &[u8]) -> bool {
+        let mut left = bytes;
+        while !left.is_empty() {
+            match self.out.write(left) {
+                Ok(count) if count > 0 => left = left.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => {
+                    if left.len() < bytes.len() {
+                        self.is_torn.store(true, Ordering::Relaxed);
+                    }
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}
+
+/// `tracing` hands over one whole line at a time.
+impl<W: Write> Write for BestEffort<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.put(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // Nothing is held back, and nobody is left who could be told.
+        let _ = self.out.flush();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk that has so much room, in writes of at most four bytes.
+    #[derive(Default)]
+    struct Disk {
+        room: usize,
+        written: Vec<u8>,
+        interrupts: usize,
+        error: Option<ErrorKind>,
+    }
+
+    impl Write for &mut Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.interrupts > 0 {
+                self.interrupts -= 1;
+                return Err(ErrorKind::Interrupted.into());
+            }
+            if self.room == 0 {
+                return Err(self.error.unwrap_or(ErrorKind::StorageFull).into());
+            }
+            let count = bytes.len().min(self.room).min(4);
+            self.written.extend_from_slice(&bytes[..count]);
+            self.room -= count;
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(ErrorKind::StorageFull.into())
+        }
+    }
+
+    fn statics() -> (&'static AtomicU64, &'static AtomicBool) {
+        (Box::leak(Box::default()), Box::leak(Box::default()))
+    }
+
+    #[test]
+    fn a_line_that_can_not_be_written_is_dropped_and_counted() {
+        for kind in [ErrorKind::StorageFull, ErrorKind::BrokenPipe, ErrorKind::WouldBlock] {
+            let (lost, is_torn) = statics();
+            let mut disk = Disk { error: Some(kind), ..Disk::default() };
+            let mut writer = BestEffort { out: &mut disk, lost, is_torn };
+            assert!(writer.write_all(b"one\n").is_ok() && writer.flush().is_ok(), "{kind}");
+            assert!(writer.write_all(b"two\n").is_ok(), "{kind}");
+            assert_eq!(lost.load(Ordering::Relaxed), 2, "{kind}");
+        }
+    }
+
+    #[test]
+    fn the_line_after_one_that_broke_off_begins_anew() {
+        let (lost, is_torn) = statics();
+        let mut disk = Disk { room: 10, interrupts: 2, ..Disk::default() };
+        let put = |disk: &mut Disk, line: &[u8]| BestEffort { out: disk, lost, is_torn }.put(line);
+        put(&mut disk, b"whole\n");
+        put(&mut disk, b"broken off\n");
+        put(&mut disk, b"nothing of this\n");
+        disk.room = 100;
+        put(&mut disk, b"whole again\n");
+        put(&mut disk, b"and again\n");
+        assert_eq!(String::from_utf8_lossy(&disk.written), "whole\nbrok\nwhole again\nand again\n");
+        assert_eq!(lost.load(Ordering::Relaxed), 2);
+    }
+}

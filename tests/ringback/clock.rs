@@ -1,0 +1,117 @@
+//! The system's clock jumps while deliveries wait: nothing comes late for it, and nothing is given up early.
+
+use crate::harness::PATIENCE;
+use crate::harness::clock::Clock;
+use crate::harness::daemon::Daemon;
+use crate::harness::receiver::{Received, now_ms};
+use crate::harness::samples::flow;
+use crate::harness::stage::Stage;
+use std::time::Duration;
+
+const HOUR_S: i64 = 3600;
+const RETRY_MS: u128 = 4000;
+const JUMPS: &str = "ringback_clock_jumps_total";
+
+/// A stage whose daemons have a clock that can be set.
+struct Scene {
+    stage: Stage,
+    clock: Clock,
+}
+
+impl Scene {
+    /// Endpoints fail twice, and then take everything; retries come every four seconds.
+    fn new(name: &str) -> Self {
+        let mut stage = Stage::new(name);
+        stage.receiver.statuses(&[500, 500, 200]);
+        let retry_ms = i64::try_from(RETRY_MS).expect("small");
+        stage.set("delivery.retry.initial_interval_ms", retry_ms);
+        stage.set("delivery.retry.interval_max_ms", retry_ms);
+        stage.set("delivery.age_max_s", 120);
+        let clock = Clock::of(&mut stage);
+        Self { stage, clock }
+    }
+
+    /// Starts the daemon and has it fail once.
+    fn fail_once(&self) -> Daemon {
+        let daemon = self.stage.start();
+        self.stage.send_flows(&[flow("waits", &[])]);
+        let mut events = self.stage.events();
+        events.wait("a failed attempt", PATIENCE, |events| {
+            events.iter().any(|event| event.json()["type"] == "attempt_failed")
+        });
+        daemon
+    }
+
+    /// The third attempt is taken, in time, and nothing is given up.
+    #[track_caller]
+    fn delivered_in_time(&self) -> Vec<Received> {
+        let requests = self.stage.receiver.wait_for(3, Duration::from_secs(30));
+        for pair in requests.windows(2) {
+            let waited_ms = pair[1].at_ms - pair[0].at_ms;
+            let range = RETRY_MS * 98 / 100..RETRY_MS * 3;
+            assert!(range.contains(&waited_ms), "{waited_ms} ms between two attempts");
+        }
+        let mut events = self.stage.events();
+        let types = events.wait("the delivery's end", PATIENCE, |events| {
+            events.iter().any(|event| event.json()["type"] == "correlation_ended")
+        });
+        let types: Vec<String> =
+            types.iter().map(|event| event.json()["type"].to_string()).collect();
+        assert!(!types.iter().any(|one| one.contains("dead_letter")), "{types:?}");
+        requests
+    }
+}
+
+#[track_caller]
+fn assert_says(request: &Received, ahead_s: i64) {
+    let said: i64 = request.header("webhook-timestamp").parse().expect("seconds");
+    let real = i64::try_from(now_ms() / 1000).expect("small");
+    assert!((said - real - ahead_s).abs() < 60, "{said} is not {ahead_s} s ahead of {real}");
+}
+
+/// The clock jumps while a retry waits, and back again while the next one does.
+fn jumps(name: &str, by_s: i64, there: &str, back: &str) {
+    let scene = Scene::new(name);
+    let mut daemon = scene.fail_once();
+    scene.clock.set(by_s);
+    scene.stage.receiver.wait_for(2, Duration::from_secs(20));
+    assert_eq!(daemon.metric(JUMPS, &[("direction", there)]), Some(1.0));
+    assert_eq!(daemon.metric(JUMPS, &[("direction", back)]), Some(0.0));
+    scene.clock.set(0);
+    let requests = scene.delivered_in_time();
+    assert_eq!(daemon.metric(JUMPS, &[("direction", there)]), Some(1.0));
+    assert_eq!(daemon.metric(JUMPS, &[("direction", back)]), Some(1.0));
+    // A receiver compares it with a clock of its own.
+    assert_says(&requests[0], 0);
+    assert_says(&requests[1], by_s);
+    assert_says(&requests[2], 0);
+    daemon.stop();
+    let logged = daemon.logged();
+    assert_eq!(logged.matches("clock has jumped").count(), 2, "{logged}");
+    scene.stage.verify();
+}
+
+#[test]
+fn retries_go_on_when_the_clock_is_set_back_by_two_hours() {
+    jumps("clock-back", -2 * HOUR_S, "backward", "forward");
+}
+
+#[test]
+fn nothing_gets_old_when_the_clock_is_set_forward_by_two_days() {
+    jumps("clock-forward", 48 * HOUR_S, "forward", "backward");
+}
+
+#[test]
+fn retries_go_on_when_the_clock_was_set_back_before_a_restart() {
+    let scene = Scene::new("clock-restart");
+    let mut daemon = scene.fail_once();
+    daemon.kill();
+    scene.clock.set(-2 * HOUR_S);
+    let mut daemon = scene.stage.start();
+    let requests = scene.delivered_in_time();
+    assert_says(&requests[2], -2 * HOUR_S);
+    assert_eq!(daemon.metric(JUMPS, &[("direction", "backward")]), Some(1.0));
+    assert!(daemon.logged().contains("the state was committed later than the clock says"));
+    daemon.stop();
+    scene.stage.verify();
+}

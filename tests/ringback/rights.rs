@@ -1,0 +1,252 @@
+//! The list of rights in `ops/guide/rights.md` on a real broker with its authorizer on: with exactly these rights every command
+//! works, and without any one of them the command that needs it fails and names it.
+
+use crate::harness::PATIENCE;
+use crate::harness::daemon::{Done, EX_CONFIG};
+use crate::harness::door::{Grant, grant, nobody, secured};
+use crate::harness::receiver::Answer;
+use crate::harness::samples::flow;
+use crate::harness::stage::Stage;
+use std::collections::BTreeMap;
+
+const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ops/guide/rights.md");
+const OWN: [&str; 4] = ["changelog", "inbox", "events", "dead-letter"];
+
+/// A command on a stage, as a user with all of its rights or all but one.
+struct Case {
+    user: String,
+    command: String,
+    grants: Vec<Grant>,
+    lacks: Option<Grant>,
+}
+
+impl Case {
+    /// How a message names the right that is missing.
+    fn named(&self) -> String {
+        let Grant { operation, kind, name, is_prefix } =
+            self.lacks.as_ref().expect("one is missing");
+        match *kind {
+            "TOPIC" => format!("{operation} on topic {name}"),
+            "GROUP" if *is_prefix => format!("{operation} on groups {name}*"),
+            "GROUP" => format!("{operation} on group {name}"),
+            _ => format!("{operation} on transactional id {name}"),
+        }
+    }
+}
+
+/// The rights of each command, by the guide, on this stage for instance `number`.
+fn listed(stage: &Stage, number: u8) -> BTreeMap<String, Vec<Grant>> {
+    let mut all: BTreeMap<String, Vec<Grant>> = BTreeMap::new();
+    let guide = std::fs::read_to_string(GUIDE).expect("the guide");
+    let rows = guide.lines().filter(|line| line.starts_with("| ")).skip(1);
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [operation, _, name, commands] = cells[..] else { panic!("{row}") };
+        for (kind, name, is_prefix) in resources(stage, number, name) {
+            let grant = Grant { operation: operation.to_owned(), kind, name, is_prefix };
+            for command in commands.split(", ") {
+                all.entry(command.to_owned()).or_default().push(grant.clone());
+            }
+        }
+    }
+    all
+}
+
+fn resources(stage: &Stage, number: u8, name: &str) -> Vec<(&'static str, String, bool)> {
+    let topics = |kinds: &[&str]| {
+        kinds.iter().map(|kind| ("TOPIC", stage.topic(kind), false)).collect::<Vec<_>>()
+    };
+    let group = stage.group();
+    let id = |end: &str| vec![("TRANSACTIONAL_ID", format!("{group}.{end}"), false)];
+    match name {
+        "each input" => topics(&["flow-complete", "sms-delivery-report"]),
+        "each own topic" => topics(&OWN),
+        "`topics.inbox`" => topics(&["inbox"]),
+        "`topics.changelog`" => topics(&["changelog"]),
+        "`topics.events`" => topics(&["events"]),
+        "`topics.dead_letter`" => topics(&["dead-letter"]),
+        "`group_id`" => vec![("GROUP", group, false)],
+        "prefix `group_id.replay.`" => vec![("GROUP", format!("{group}.replay."), true)],
+        // The stage's instances are called after it.
+        "`group_id.instance_id`" => id(&format!("{}-{number}", group.trim_end_matches(".group"))),
+        "`group_id.operator`" => id("operator"),
+        "`group_id.dead-letter.replay`" => id("dead-letter.replay"),
+        other => panic!("the guide names {other}"),
+    }
+}
+
+/// Each command with all of its rights, and once without each of them. Those without Create come first of their kind, and
+/// those with everything last: what the ones create, the others must not find.
+fn cases(stage: &Stage) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (command, grants) in listed(stage, 0) {
+        let mut without: Vec<usize> = (0..grants.len()).collect();
+        without.sort_by_key(|index| grants[*index].operation != "Create");
+        for lacks in without.into_iter().map(Some).chain([None]) {
+            let mut grants = grants.clone();
+            let lacks = lacks.map(|index| grants.remove(index));
+            cases.push(Case { user: nobody(), command: command.clone(), grants, lacks });
+        }
+    }
+    cases
+}
+
+/// Runs the command as the case's user.
+fn perform(stage: &mut Stage, case: &Case, arguments: &[&str]) -> Done {
+    stage.log_in("PLAIN", &case.user);
+    stage.command(arguments)
+}
+
+fn arguments(command: &str) -> Vec<&str> {
+    let mut arguments: Vec<&str> = command.split(' ').collect();
+    match command {
+        "trace" => arguments.push("u-1"),
+        "webhook enable" => arguments.extend(["crm", "--yes"]),
+        "dead-letter replay" => arguments.push("--yes"),
+        _ => {}
+    }
+    arguments
+}
+
+/// Of `command`: without each right it exits with 78 and names that right, and with all of them it works.
+fn each_right_counts(stage: &mut Stage, cases: &[Case], command: &str) {
+    for case in cases.iter().filter(|case| case.command == command && case.lacks.is_some()) {
+        let done = perform(stage, case, &arguments(command));
+        let named = format!("the right {} is missing; grant it: kafka-acls.sh ", case.named());
+        assert!(
+            done.code == Some(EX_CONFIG) && done.err.contains(&named),
+            "{command} without {}: {done:?}",
+            case.named()
+        );
+        let others = done.err.matches("is missing").count();
+        assert_eq!(others, 1, "{command} lacks nothing else: {done:?}");
+    }
+}
+
+fn works(stage: &mut Stage, cases: &[Case], command: &str) -> Done {
+    let whole = cases.iter().find(|case| case.command == command && case.lacks.is_none());
+    let done = perform(stage, whole.expect("the guide knows it"), &arguments(command));
+    assert_eq!(done.code, Some(0), "{command} with all of its rights: {done:?}");
+    done
+}
+
+fn grant_all(cases: &[Case]) {
+    grant(
+        cases.iter().flat_map(|case| case.grants.iter().map(|grant| (case.user.as_str(), grant))),
+    );
+}
+
+/// A stage with its inputs only.
+fn stage(name: &str) -> Stage {
+    let stage = Stage::without_topics(secured().kafka(), name);
+    let inputs = ["flow-complete", "sms-delivery-report"].map(|kind| stage.topic(kind));
+    stage.kafka.create_topics(&inputs.each_ref().map(|name| (name.as_str(), 1, &[][..])));
+    stage
+}
+
+#[test]
+fn commands_need_exactly_the_rights_of_the_guide() {
+    let mut stage = stage("rights-commands");
+    stage.set("delivery.attempts_max", 1);
+    stage
+        .receiver
+        .script(|request, _| Answer::status(if request.uuid() == "u-bad" { 400 } else { 200 }));
+    let cases = cases(&stage);
+    grant_all(&cases);
+
+    // Topics: who may not create them creates none, and afterwards they are as they ought to be.
+    each_right_counts(&mut stage, &cases, "topics --create");
+    let own = OWN.map(|kind| stage.topic(kind));
+    stage.kafka.delete_topics(&own.each_ref().map(String::as_str));
+    crate::harness::wait_until("the topics are gone", PATIENCE, || {
+        own.iter().all(|name| stage.kafka.partitions(name) == 0).then_some(())
+    });
+    let wrong: &[(&str, &str)] = &[("retention.ms", "1000"), ("delete.retention.ms", "1000")];
+    works(&mut stage, &cases, "topics --create");
+    stage.kafka.delete_topics(&own.each_ref().map(String::as_str));
+    crate::harness::wait_until("the topics are gone", PATIENCE, || {
+        own.iter().all(|name| stage.kafka.partitions(name) == 0).then_some(())
+    });
+    stage.kafka.create_topics(&own.each_ref().map(|name| (name.as_str(), 1, wrong)));
+    each_right_counts(&mut stage, &cases, "topics --mend");
+    works(&mut stage, &cases, "topics --mend");
+    each_right_counts(&mut stage, &cases, "topics");
+    works(&mut stage, &cases, "topics");
+
+    // A daemon with exactly its rights delivers, and gives up what it can't.
+    let run = cases.iter().find(|case| case.command == "run" && case.lacks.is_none());
+    stage.log_in("PLAIN", &run.expect("the guide knows it").user);
+    let mut daemon = stage.start();
+    stage.send_flows(&[flow("u-1", &[]), flow("u-bad", &[])]);
+    stage
+        .kafka
+        .produce(&[stage.raw("flow-complete", "{no"), stage.raw("sms-delivery-report", "{no")]);
+    stage.receiver.wait_for(2, PATIENCE);
+    stage.dead_letters(3, PATIENCE);
+    daemon.stop();
+
+    for command in [
+        "verify",
+        "trace",
+        "dead-letter list",
+        "webhook list",
+        "webhook enable",
+        "dead-letter replay",
+    ] {
+        each_right_counts(&mut stage, &cases, command);
+        works(&mut stage, &cases, command);
+    }
+    let letters =
+        cases.iter().find(|case| case.command == "dead-letter list" && case.lacks.is_none());
+    let shown = perform(&mut stage, letters.expect("the guide knows it"), &["dead-letter", "show"]);
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+
+    // What was replayed is delivered by the same daemon's rights.
+    stage.log_in("PLAIN", &run.expect("the guide knows it").user);
+    let mut daemon = stage.start();
+    stage.receiver.wait_for(3, PATIENCE);
+    let online = stage.command(&["check", "--online"]);
+    assert_eq!(online.code, Some(0), "{online:?}");
+    assert!(
+        online.err.contains("note: `ringback verify` needs the right Read on topic"),
+        "{online:?}"
+    );
+    daemon.stop();
+}
+
+#[test]
+fn the_daemon_waits_for_each_right_and_names_it() {
+    let mut stage = stage("rights-run");
+    let own = OWN.map(|kind| stage.topic(kind));
+    let good: &[(&str, &str)] = &[("cleanup.policy", "compact")];
+    let settings = |name: &str| if name.ends_with("changelog") { good } else { &[] };
+    stage.kafka.create_topics(&own.each_ref().map(|name| (name.as_str(), 1, settings(name))));
+    let count = listed(&stage, 0)["run"].len();
+    let cases: Vec<Case> = (0..count)
+        .map(|index| {
+            let number = u8::try_from(index).expect("few");
+            let mut grants = listed(&stage, number).remove("run").expect("the guide knows it");
+            let lacks = Some(grants.remove(index));
+            Case { user: nobody(), command: "run".to_owned(), grants, lacks }
+        })
+        .collect();
+    grant_all(&cases);
+    for (number, case) in (0_u8..).zip(&cases) {
+        stage.log_in("PLAIN", &case.user);
+        let mut daemon = stage.spawn(number);
+        let named = format!("the right {} is missing; grant it: kafka-acls.sh", case.named());
+        daemon.wait_logged(&named, 0);
+        let waits = daemon.wait_answer("/readyz", 503);
+        assert!(waits.contains(&format!("the right {}", case.named())), "{waits}: {named}");
+        let online = stage.command_of(number, &["check", "--online"]);
+        assert_eq!(online.code, Some(EX_CONFIG), "{online:?}");
+        assert!(online.err.contains(&named), "{named}: {online:?}");
+        assert_eq!(daemon.logged().matches("is missing").count(), 1, "{}", daemon.logged());
+        if number == 0 || case.named().contains("transactional") {
+            // Nobody has to start it again.
+            grant([(case.user.as_str(), case.lacks.as_ref().expect("one is missing"))]);
+            daemon.wait_ready();
+        }
+        daemon.kill();
+    }
+}
