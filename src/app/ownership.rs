@@ -6,8 +6,7 @@ use crate::codec::row::{self, Meta, Owner, TopicId};
 use crate::config::Settings;
 use crate::engine::{Holder, Mismatch, Permissions};
 use crate::log::{Begin, Cluster, Identity, LogError, Newest, Scanner};
-use crate::store::{Checkpoint, RowKey, Store, StoreError, StoreKey, StoreView};
-use bytes::Bytes;
+use crate::store::{RowKey, Store, StoreError, StoreView};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,27 +62,10 @@ pub fn stored_partitions(settings: &Settings) -> Result<Vec<StoredPartition>, St
     let Some(view) = StoreView::open(&settings.store.directory)? else { return Ok(Vec::new()) };
     let mut all = Vec::new();
     for number in view.partitions().iter().copied() {
-        let mut found = StoredPartition { number, checkpoint: 0, meta: None };
-        let mut unreadable = None;
-        view.read(number, &mut |key, value| match StoreKey::parse(key) {
-            Some(StoreKey::Checkpoint) => {
-                let checkpoint = Checkpoint::from_bytes(value);
-                found.checkpoint = checkpoint.map_or(0, |checkpoint| checkpoint.next_offset);
-            }
-            Some(StoreKey::Row(RowKey::Meta)) => {
-                match row::decode_meta(&Bytes::copy_from_slice(value)) {
-                    Ok(meta) => found.meta = Some(meta),
-                    Err(error) => unreadable = Some(error),
-                }
-            }
-            Some(StoreKey::Row(RowKey::State(_) | RowKey::Endpoint(_)))
-            | Some(StoreKey::Timer(_) | StoreKey::Due(..))
-            | None => {}
-        })?;
-        if let Some(error) = unreadable {
-            return Err(StoreError::unreadable(number, "the meta row", &error));
-        }
-        all.push(found);
+        let (checkpoint, meta) = view.head(number)?;
+        let unreadable = |error| StoreError::unreadable(number, "the meta row", &error);
+        let meta = meta.map(|bytes| row::decode_meta(&bytes).map_err(unreadable)).transpose()?;
+        all.push(StoredPartition { number, checkpoint: checkpoint.next_offset, meta });
     }
     Ok(all)
 }
