@@ -120,14 +120,17 @@ impl<L: Log> Shell<L> {
                     "Kafka deleted records of the input before they were read; raise the topic's retention, or read faster"
                 );
             }
-            InputChange::Moved { from, to, by } => tracing::warn!(
-                topic = topic.as_ref(),
-                partition,
-                from_offset = from,
-                to_offset = to,
-                by,
-                "the group's offset was moved back; the input is read again from there, and what is known is ignored"
-            ),
+            // Commands report it too, which run while the daemon does not.
+            InputChange::Moved { from, to, by } => {
+                tracing::warn!(
+                    topic = topic.as_ref(),
+                    partition,
+                    from_offset = from,
+                    to_offset = to,
+                    by = by.as_str(),
+                    "the position of the input was moved; records that are read again are recognised and ignored"
+                );
+            }
         }
     }
 

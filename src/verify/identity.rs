@@ -10,15 +10,12 @@ impl Evidence {
     pub(super) fn identity(&mut self) {
         let Self { layout, metas, ledgers, book, store, .. } = self;
         let owners = || metas.values().filter_map(|(_, meta)| meta.owner.as_ref());
-        for (partition, difference) in store.foreign() {
+        for (partition, difference, changelog) in store.foreign() {
             // A store of the changelog that this one was rebuilt from is out of date, and nothing else.
             let is_rebuilt = match difference {
-                Difference::Changelog(theirs, _) => {
-                    owners().any(|owner| owner.replaces.as_ref() == Some(theirs))
-                }
-                Difference::Cluster(..) | Difference::Partitions(..) | Difference::Group(..) => {
-                    false
-                }
+                Difference::Cluster(..) | Difference::Changelog(..) => changelog
+                    .is_some_and(|id| owners().any(|owner| owner.replaces.as_ref() == Some(id))),
+                Difference::Partitions(..) | Difference::Group(..) => false,
             };
             if !is_rebuilt {
                 let says = format!("the store's rows belong to {}", shown(difference));

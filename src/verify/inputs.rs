@@ -126,7 +126,10 @@ impl Changes {
                 ));
             }
             for Moved { at, from, to, by } in &story.moved {
-                let by = if by.is_empty() { "somebody" } else { by };
+                let by = match &**by {
+                    "" | "group" => "another program".to_owned(),
+                    by => format!("`ringback offsets {by}`"),
+                };
                 notes.push(if to < from {
                     format!(
                         "topic {topic}, partition {partition}: {by} moved the offset from {from} back to {to} at {}; a second \

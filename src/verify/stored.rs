@@ -5,7 +5,7 @@
 
 use super::violation::{Book, Violation, What};
 use super::{Layout, Others};
-use crate::codec::row::{self, Difference};
+use crate::codec::row::{self, Difference, TopicId};
 use crate::domain::{PhononUuid, State, Timestamp, owner};
 use crate::store::{Checkpoint, Derived, DueKey, RowKey, StoreKey, Tally};
 use bytes::Bytes;
@@ -31,7 +31,7 @@ struct Part {
     /// The hashes of rows that belong to no uuid.
     others: BTreeMap<Box<[u8]>, u64>,
     /// Its rows are of something else, and are not compared with this changelog.
-    foreign: Option<Difference>,
+    foreign: Option<(Difference, Option<TopicId>)>,
 }
 
 /// The stores' partitions.
@@ -104,12 +104,13 @@ impl Store {
                 part.others.insert(key.into(), hash(value));
                 let meta = row::decode_meta(&Bytes::copy_from_slice(value)).ok();
                 let owner = meta.and_then(|meta| meta.owner);
-                let difference = owner.and_then(|owner| owner.difference(layout.owner.as_ref()?));
-                part.foreign = match difference {
-                    // A copy of what was another group's, and is ours now.
-                    None | Some(Difference::Group(..)) => None,
-                    Some(difference) => Some(difference),
-                };
+                part.foreign = owner.and_then(|owner| {
+                    match owner.difference(layout.owner.as_ref()?)? {
+                        // A copy of what was another group's, and is ours now.
+                        Difference::Group(..) => None,
+                        difference => Some((difference, owner.changelog)),
+                    }
+                });
                 Says::Nothing
             }
             Some(StoreKey::Row(RowKey::Endpoint(_))) => {
@@ -150,9 +151,12 @@ impl Store {
         compared.count() as u64
     }
 
-    /// The partitions whose rows are of something else.
-    pub(super) fn foreign(&self) -> impl Iterator<Item = (i32, &Difference)> {
-        self.parts.iter().filter_map(|(partition, part)| Some((*partition, part.foreign.as_ref()?)))
+    /// The partitions whose rows are of something else, with the changelog that they are of.
+    pub(super) fn foreign(&self) -> impl Iterator<Item = (i32, &Difference, Option<&TopicId>)> {
+        self.parts.iter().filter_map(|(partition, part)| {
+            let (difference, changelog) = part.foreign.as_ref()?;
+            Some((*partition, difference, changelog.as_ref()))
+        })
     }
 
     /// Says which partitions are not compared.

@@ -49,15 +49,38 @@ pub enum InputChange {
         /// The first offset that there is.
         to: i64,
     },
-    /// Somebody moved the offset from which the partition is read.
+    /// An operator has moved the position, or another program the group's offset.
     Moved {
-        /// How far it was read.
+        /// Where it would have been read on.
         from: i64,
-        /// Where it is read from.
+        /// Where it is read on.
         to: i64,
-        /// Who did it.
-        by: &'static str,
+        /// How.
+        by: MovedBy,
     },
+}
+
+/// How a position is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MovedBy {
+    /// `ringback offsets skip`
+    Skip,
+    /// `ringback offsets reset`
+    Reset,
+    /// Kafka's own tool, or another program, moved the group's offset back.
+    Group,
+}
+
+impl MovedBy {
+    /// As it stands in the event.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::Reset => "reset",
+            Self::Group => "group",
+        }
+    }
 }
 
 /// Appends the published JSON of `event`.
@@ -90,7 +113,7 @@ pub fn write_input_event(out: &mut Vec<u8>, at: Timestamp, event: &InputEvent) {
             let mut object = begin(out, "offsets_moved");
             object.integer("from_offset", *from);
             object.integer("to_offset", *to);
-            object.text("by", by);
+            object.text("by", by.as_str());
             object.close();
         }
     }

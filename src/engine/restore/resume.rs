@@ -1,12 +1,9 @@
 //! Where an input partition goes on once its rows are restored.
 
-use crate::codec::event::{InputChange, InputEvent};
+use crate::codec::event::{InputChange, InputEvent, MovedBy};
 use crate::codec::row::{InputOffset, TopicId};
 use crate::engine::ports::Offsets;
 use crate::log::{Begin, From, GroupOffset, LogError, Place};
-
-/// Who moves the group's offsets without us: Kafka's own tools, or another program.
-const BY_GROUP: &str = "group";
 
 /// What is known of an input partition.
 #[derive(Clone, Copy)]
@@ -62,7 +59,7 @@ pub(super) fn resume(
         return Ok(Resumption { from: From::Offset(first), position: Some(first), event });
     }
     if let Some(read) = position.filter(|read| next < *read) {
-        let event = report(InputChange::Moved { from: read, to: next, by: BY_GROUP });
+        let event = report(InputChange::Moved { from: read, to: next, by: MovedBy::Group });
         return Ok(Resumption { from, position: Some(next), event });
     }
     Ok(Resumption { from, position, event: None })
@@ -213,7 +210,7 @@ mod tests {
             let Resumption { position, event, .. } = resumed(0, known);
             (position, event.map(|event| event.change))
         };
-        let change = InputChange::Moved { from: 30, to: 10, by: BY_GROUP };
+        let change = InputChange::Moved { from: 30, to: 10, by: MovedBy::Group };
         assert_eq!(moved(10), (Some(10), Some(change)));
         assert_eq!(moved(30), (Some(30), None));
         assert_eq!(moved(40), (Some(30), None));

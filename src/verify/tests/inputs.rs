@@ -2,7 +2,7 @@
 
 use super::world::{FLOWS, OURS, OWNERS, REPORTS, Said, World, flow, report, time, uuid};
 use super::{check_in, id};
-use crate::codec::event::{InputChange, InputEvent, write_input_event};
+use crate::codec::event::{InputChange, InputEvent, MovedBy, write_input_event};
 use crate::codec::row::{Owner, TopicId};
 use crate::domain::{Source, owner};
 use crate::log::Place;
@@ -225,11 +225,11 @@ fn records_that_an_operator_skipped_are_not_lost() {
     world.positions.insert(place, second.offset + 1);
     check_in(&world, What::Lost, "skipped");
     let (from, to) = (first.offset, second.offset + 1);
-    world.tell(FLOWS, 0, InputChange::Moved { from, to, by: "operator" });
+    world.tell(FLOWS, 0, InputChange::Moved { from, to, by: MovedBy::Skip });
     world.flows(&names(8, "v"));
     let report = verified(&world);
     assert_eq!(report.violations, []);
-    noted(&report, "operator moved the offset");
+    noted(&report, "`ringback offsets skip` moved the offset");
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn records_that_are_read_again_on_purpose_are_not_told_twice() {
         world.now = world.now.plus_ms(1000);
         if is_told {
             for (topic, of, to) in [(FLOWS, "u", one), (REPORTS, "waits", two)] {
-                let change = InputChange::Moved { from: 10, to, by: "group" };
+                let change = InputChange::Moved { from: 10, to, by: MovedBy::Group };
                 world.tell(topic, owner(of.as_bytes(), OWNERS), change);
             }
         }
@@ -278,7 +278,7 @@ fn a_second_word_about_a_record_that_nobody_moved_back_to_is_one_too_many() {
     world.now = world.now.plus_ms(1000);
     let partition = owner(b"u", OWNERS);
     // Moved afterwards, and so not the reason.
-    world.tell(FLOWS, partition, InputChange::Moved { from: 1, to: 0, by: "group" });
+    world.tell(FLOWS, partition, InputChange::Moved { from: 1, to: 0, by: MovedBy::Group });
     check_in(&world, What::Twice, "u");
 }
 
