@@ -5,7 +5,7 @@ mod ownership;
 mod registry;
 
 pub use files::file_plan;
-pub use ownership::{StartOptions, inspect};
+pub use ownership::{StartOptions, inspect, stored_partitions};
 pub use registry::{registry_client, registry_settings};
 
 use crate::admin::{self, Admin};

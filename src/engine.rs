@@ -361,6 +361,8 @@ impl<L: Log> Shell<L> {
         }
         let delivered = self.outbox.ended(&work.outcomes, clock::now());
         self.intake.allow(delivered, &self.outbox);
+        // Before what is read from there on, so that its events are younger than this one.
+        self.report_inputs(work);
         while let Some(bundle) = self.intake.next() {
             work.gate_bytes += bundle.bytes;
             self.records(&bundle, work)?;

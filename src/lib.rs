@@ -61,6 +61,11 @@
 //!   only moves or was taken by retention that it accuses:
 //!   `src/verify/tests/random.rs::a_scan_beside_a_running_daemon_accuses_nobody`,
 //!   `src/verify/tests/random.rs::what_retention_took_is_nobodys_fault`.
+//! - No log that was replaced and passes for the one that was read: `src/verify/tests/inputs.rs`, a test for each kind, and
+//!   `tests/ringback/identity.rs::a_recreated_input_is_verified_by_what_was_produced_to_it`; nor offsets that were moved and make
+//!   it accuse: `tests/ringback/identity.rs::offsets_that_kafkas_tool_moves_back_accuse_nobody`.
+//! - No changelog of another group that `check --online` calls ours:
+//!   `tests/ringback/identity.rs::check_online_says_whose_the_changelog_is`.
 //! - Nor in any simulated world: `src/engine/tests.rs::no_fault_loses_doubles_or_reorders_anything`.
 //! - Nor at any moment of a commit, a restore or an attempt: `tests/ringback/failpoints.rs`, a test for each.
 //! - Nor by any row of blows against three instances and their broker:

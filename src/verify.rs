@@ -7,11 +7,13 @@
 //! | broken | means |
 //! |---|---|
 //! | `lost` | a record below the group's offset without its word among the events; an accepted report that ended in no webhook, no event and no dead letter; or another thing that led to nothing |
+//! | `missed` | records that Kafka deleted before they were read |
 //! | `twice` | a second word, a second flow, a delivery scheduled, attempted or ended twice |
 //! | `order`, `early` | an event that does not follow from those before; phase 2 before the end of phase 1 |
 //! | `unexplained_event`, `unexplained_state` | an event of what is not there; a row that the events do not make |
 //! | `dead_letter` | dead letters and the events about them are not one to one, or give different reasons |
 //! | `offsets`, `partition`, `unreadable`, `stuck` | meta rows, owners, bytes, and rows that wait for what can't come |
+//! | `identity` | a position, or a row, of another topic, changelog, cluster or group |
 //! | `store` | a row, an index, the tally or the checkpoint of the store is not what the changelog makes of it; it is damaged |
 //! | `overdue`, `unread` | at rest nothing waits |
 //! | `unseen`, `unscheduled`, `body`, `repeats` | what a receiver saw is not what the events tell |
@@ -27,29 +29,34 @@
 
 mod commands;
 mod history;
+mod identity;
+mod inputs;
 mod ledger;
 mod letters;
 mod life;
+mod notes;
 mod reports;
 mod requests;
 mod state;
 mod stored;
 mod violation;
 
+pub use inputs::Changes;
 pub use requests::ReceiverEntry;
 pub use violation::{Violation, What};
 
 use crate::codec::command::{COMMAND_HEADER, InboxCommand, read_command};
 use crate::codec::event::{Fact, Spot as Source, Told, read_told};
 use crate::codec::letter::{LetterHead, LetterKind, read_life};
-use crate::codec::row::{self, Meta};
+use crate::codec::row::{self, Meta, Owner, TopicId};
+use crate::codec::source::{Decoded, Decoder};
 use crate::domain::{Command, PhononUuid, RecordKind, Timestamp, owner};
 use crate::log::{Place, origin};
 use crate::store::RowKey;
 use bytes::Bytes;
 use commands::Commands;
 use history::{History, Telling};
-use ledger::{Entry, Ledgers, Word};
+use ledger::{Entry, Ledgers, Saying, Word};
 use letters::{Given, Letters};
 use requests::Requests;
 use state::{Comparison, Row};
@@ -65,6 +72,10 @@ pub struct Input {
     pub topic: Arc<str>,
     /// Records may be gone though those before them are not.
     pub compacted: bool,
+    /// What its records are; nothing: nobody knows.
+    pub kind: Option<RecordKind>,
+    /// The first offset of each partition.
+    pub firsts: Vec<i64>,
     /// How many it has. Only if as many own uuids, each belongs to the owner of its number, and to nobody else.
     pub partitions: u32,
 }
@@ -104,11 +115,20 @@ pub struct Layout {
     pub dead_letters: OwnTopic,
     /// The changelog.
     pub changelog: Changelog,
+    /// The ids of the inputs and of the inbox, as far as they are known.
+    pub ids: BTreeMap<Arc<str>, TopicId>,
+    /// Whose rows the changelog should hold; nothing: that is not judged.
+    pub owner: Option<Owner>,
     /// No uuid that has ended is forgotten before, if that is known for all of the time.
     pub dedup_window_ms: Option<u64>,
 }
 
 impl Layout {
+    /// The name of the input with this number; the inbox comes last.
+    fn input_name(&self, index: usize) -> &Arc<str> {
+        self.inputs.get(index).map_or(&self.inbox.name, |input| &input.topic)
+    }
+
     fn changelog_end(&self, partition: i32) -> i64 {
         at(&self.changelog.ends, partition).unwrap_or(i64::MAX)
     }
@@ -185,6 +205,8 @@ pub struct Report {
     pub violations: Vec<Violation>,
     /// So many more were not kept.
     pub more: u64,
+    /// What could not be seen or judged, in sentences. It is no violation.
+    pub notes: Vec<String>,
 }
 
 impl Report {
@@ -221,6 +243,14 @@ impl Cuts {
         }
     }
 
+    /// What the partition had before `at` is gone.
+    fn cut(&mut self, partition: i32, at: Timestamp) {
+        let slot = usize::try_from(partition).ok().and_then(|index| self.0.get_mut(index));
+        if let Some(slot) = slot {
+            *slot = Some(slot.filter(|since| *since != NEVER).map_or(at, |since| since.max(at)));
+        }
+    }
+
     fn is_cut(&self, partition: i32) -> bool {
         usize::try_from(partition).ok().and_then(|i| self.0.get(i)).is_some_and(Option::is_some)
     }
@@ -241,7 +271,7 @@ struct Known {
 /// A row of the changelog that belongs to no uuid, by its partition and key: where it stands, and its hash.
 type Others = BTreeMap<(i32, Box<[u8]>), (i64, Option<u64>)>;
 
-/// What is handed in, and what was wrong with it so far. It keeps some hundred bytes of each uuid, one of each record of an
+/// What is handed in, and what was wrong with it so far. It keeps some hundred bytes of each uuid, two of each record of an
 /// input, and nothing else of any size.
 pub struct Evidence {
     layout: Layout,
@@ -259,13 +289,29 @@ pub struct Evidence {
     counts: Counts,
     book: Book,
     encoded: Vec<u8>,
+    /// What happened to the inputs, as far as it was known before the events were handed in, and as these tell it.
+    known: Changes,
+    changes: Changes,
+    /// How many words may be about a log that is gone.
+    doubtful: u64,
+    decoder: Decoder,
 }
 
 impl Evidence {
     /// Nothing yet.
     #[must_use]
     pub fn new(layout: Layout) -> Self {
+        Self::knowing(layout, Changes::default())
+    }
+
+    /// Nothing yet, but what [`Evidence::changes`] said when all events had been handed in once.
+    #[must_use]
+    pub fn knowing(layout: Layout, known: Changes) -> Self {
         Self {
+            known,
+            changes: Changes::default(),
+            doubtful: 0,
+            decoder: Decoder::new(false),
             ledgers: Ledgers::new(&layout),
             events: Cuts::new(&layout.events),
             dead_letters: Cuts::new(&layout.dead_letters),
@@ -304,7 +350,10 @@ impl Evidence {
     ) {
         let Some(which) = self.ledgers.find(&place.topic, place.partition) else { return };
         if !self.ledgers.is_inbox(which) {
-            self.ledgers.record((which, offset), key, false);
+            let kind = self.layout.inputs.get(which.0).and_then(|input| input.kind);
+            let decoder = &mut self.decoder;
+            let mut uuid = || mark(decoder, kind?, payload);
+            self.ledgers.record((which, offset), key, false, &mut uuid);
             return;
         }
         self.inbox.see(place.partition, timestamp);
@@ -330,7 +379,14 @@ impl Evidence {
         } else {
             false
         };
-        self.ledgers.record((which, offset), key, wordless);
+        self.ledgers.record((which, offset), key, wordless, &mut || None);
+    }
+
+    /// All events are handed in: what they tell of the inputs, if their words are to be read otherwise because of that. Then
+    /// everything has to be handed in once more, to [`Evidence::knowing`] of it.
+    #[must_use]
+    pub fn changes(&self) -> Option<Changes> {
+        (self.changes.matter() && self.changes != self.known).then(|| self.changes.clone())
     }
 
     /// A request that a receiver saw; the log of all receivers has to be whole.
@@ -342,6 +398,17 @@ impl Evidence {
     pub fn has_requests(&mut self) {
         self.requests.given();
     }
+}
+
+/// The mark of the uuid of a record, as far as it can be read without a registry.
+fn mark(decoder: &mut Decoder, kind: RecordKind, payload: &[u8]) -> Option<u8> {
+    let uuid = match decoder.decode(kind, payload) {
+        Decoded::Start(start) => start.uuid,
+        Decoded::Flow(flow) => flow.uuid,
+        Decoded::Report(report) => report.uuid,
+        Decoded::NeedsSchema(_) | Decoded::Bad(_) => return None,
+    };
+    Some(ledger::mark_of(uuid.as_str().as_bytes()))
 }
 
 mod feed;

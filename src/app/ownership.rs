@@ -6,7 +6,7 @@ use crate::codec::row::{self, Meta, Owner, TopicId};
 use crate::config::Settings;
 use crate::engine::{Holder, Mismatch, Permissions};
 use crate::log::{Begin, Cluster, Identity, LogError, Newest, Scanner};
-use crate::store::{RowKey, Store, StoreError, Why, set_aside};
+use crate::store::{RowKey, Store, StoreError, StoreView, Why, set_aside};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,22 @@ pub async fn inspect(
 ) -> Result<Vec<Mismatch>, LogError> {
     let seen = look(settings).await?;
     Ok(mismatches(settings, &seen, &stored, &Permissions::default()))
+}
+
+/// What the store of these settings holds, as it stands on the disk; a daemon may run on it.
+///
+/// # Errors
+/// When it can't be read.
+pub fn stored_partitions(settings: &Settings) -> Result<Vec<StoredPartition>, StoreError> {
+    let Some(view) = StoreView::open(&settings.store.directory)? else { return Ok(Vec::new()) };
+    let mut all = Vec::new();
+    for number in view.partitions().iter().copied() {
+        let (checkpoint, meta) = view.head(number)?;
+        let unreadable = |error| StoreError::unreadable(number, "the meta row", &error);
+        let meta = meta.map(|bytes| row::decode_meta(&bytes).map_err(unreadable)).transpose()?;
+        all.push(StoredPartition { number, checkpoint: checkpoint.next_offset, meta });
+    }
+    Ok(all)
 }
 
 /// What this start may do with the rows that are there; moves the store aside where that is asked for.

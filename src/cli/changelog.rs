@@ -4,6 +4,7 @@ use super::{FAILED, UNAVAILABLE, chain, load, terminal};
 use crate::config::Settings;
 use crate::rebuild::{Action, Plan, Rebuild, RebuildError, Wish};
 use crate::shutdown::Signals;
+use crate::telemetry::err_line;
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -114,7 +115,7 @@ fn rebuild(
         bar.finish_and_clear();
         true
     } else {
-        eprintln!("nothing was written");
+        err_line!("nothing was written");
         return Ok(ExitCode::from(FAILED));
     };
     if arguments.json {
@@ -196,7 +197,7 @@ fn json_of(plan: &Plan, topic: &str, is_written: bool) -> String {
 fn refused(settings: &Settings, error: &RebuildError) -> ExitCode {
     match error {
         RebuildError::Log(_) | RebuildError::Transaction(_) => {
-            eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
+            err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
             ExitCode::from(UNAVAILABLE)
         }
         RebuildError::Store(_)
@@ -205,7 +206,7 @@ fn refused(settings: &Settings, error: &RebuildError) -> ExitCode {
         | RebuildError::Members { .. }
         | RebuildError::Refused(_)
         | RebuildError::Interrupted => {
-            eprintln!("ringback: {}", chain(error));
+            err_line!("ringback: {}", chain(error));
             ExitCode::from(FAILED)
         }
     }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback check --config /etc/ringback/ringback.toml --online")]
 pub(super) struct Arguments {
-    /// Also asks Kafka, the rights there, its topics' settings and the schema registry
+    /// Also asks Kafka, the rights there, its topics' settings, whose rows changelog and store hold, and the schema registry
     #[arg(long)]
     online: bool,
 }
@@ -37,13 +37,13 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let files = match app::file_plan(&settings, &accounts) {
         Ok(files) => files,
         Err(error) => {
-            eprintln!("{}: {}", file.display(), chain(&error));
+            err_line!("{}: {}", file.display(), chain(&error));
             return ExitCode::from(CONFIGURATION);
         }
     };
     // No fault: the daemon may run under another limit than this command, and does with less.
     if let Some(shortcoming) = files.shortcoming() {
-        eprintln!("{}: warning: {shortcoming}", file.display());
+        err_line!("{}: warning: {shortcoming}", file.display());
     }
     let mut faults = 0_usize;
     for (webhook, _) in accounts.webhooks.values() {
@@ -65,7 +65,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         }
     }
     if let Err(refusal) = log::try_clients(&settings.kafka) {
-        eprintln!("{}: kafka.client: librdkafka refuses it: {}", file.display(), refusal.text);
+        err_line!("{}: kafka.client: librdkafka refuses it: {}", file.display(), refusal.text);
         faults += 1;
     }
     if faults > 0 {
@@ -80,12 +80,38 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     if arguments.online { online(&settings, &trust).await } else { ExitCode::SUCCESS }
 }
 
+/// Whose rows changelog and store hold.
+async fn owners(settings: &Settings) -> Result<(), ExitCode> {
+    let stored = app::stored_partitions(settings).map_err(|error| {
+        err_line!("{}", chain(&error));
+        ExitCode::from(CONFIGURATION)
+    })?;
+    let found = app::inspect(settings, stored).await.map_err(|error| {
+        err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
+        ExitCode::from(UNAVAILABLE)
+    })?;
+    for mismatch in &found {
+        err_line!("{mismatch}");
+    }
+    if !found.is_empty() {
+        return Err(ExitCode::from(CONFIGURATION));
+    }
+    out_line!("changelog and store: they belong to this configuration");
+    Ok(())
+}
+
 async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
     let mut code = match rights::check(settings).await {
         Ok(true) => topics(settings).await,
         Ok(false) => ExitCode::from(CONFIGURATION),
         Err(error) => unanswered(settings, &error),
     };
+    // Without Kafka there is nothing to compare with.
+    if code != ExitCode::from(UNAVAILABLE)
+        && let Err(refused) = owners(settings).await
+    {
+        code = refused;
+    }
     if let Some(registry) = &settings.schema_registry {
         let client = app::registry_client(trust);
         let runtime = tokio::runtime::Handle::current();
@@ -111,12 +137,12 @@ async fn topics(settings: &Settings) -> ExitCode {
         Ok(states) => {
             let faults: Vec<_> = states.iter().flat_map(TopicState::faults).collect();
             for fault in &faults {
-                eprintln!("topic {}: {}", fault.topic, fault.text);
+                err_line!("topic {}: {}", fault.topic, fault.text);
             }
             if !faults.is_empty() {
                 return ExitCode::from(CONFIGURATION);
             }
-            println!(
+            out_line!(
                 "Kafka at {}: all topics are as they ought to be",
                 settings.kafka.bootstrap_servers
             );

@@ -7,6 +7,7 @@ use crate::config::Settings;
 use crate::log::Begin;
 use crate::offsets::{Aim, Move, Offsets, OffsetsError, Position, Wish};
 use crate::replay::When;
+use crate::telemetry::err_line;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::Path;
@@ -146,7 +147,7 @@ fn shift(offsets: &Offsets, wish: &Wish, how: &How) -> Result<ExitCode, OffsetsE
         return Ok(ExitCode::SUCCESS);
     }
     if !terminal::confirm("Move these positions?", how.yes) {
-        eprintln!("nothing was changed");
+        err_line!("nothing was changed");
         return Ok(ExitCode::from(FAILED));
     }
     offsets.apply(wish)?;
@@ -216,11 +217,11 @@ fn json_of(position: &Position) -> String {
 fn refused(settings: &Settings, error: &OffsetsError) -> ExitCode {
     match error {
         OffsetsError::Log(_) | OffsetsError::Transaction(_) => {
-            eprintln!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
+            err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
             ExitCode::from(UNAVAILABLE)
         }
         OffsetsError::TakenOver | OffsetsError::Members { .. } | OffsetsError::Refused(_) => {
-            eprintln!("ringback: {}", chain(error));
+            err_line!("ringback: {}", chain(error));
             ExitCode::from(FAILED)
         }
     }

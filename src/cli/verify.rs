@@ -23,6 +23,7 @@ const VIOLATIONS: &str = "\
 Violations:
   lost               a record was read and no event tells what became of it; an accepted report ended in no webhook, no event
                      and no dead letter; or a replay led to nothing
+  missed             Kafka deleted records of an input before they were read
   twice              something is told again that happens once: a record's end, a delivery, its attempt, its end
   order              an event does not follow from those before it
   early              phase 2 was attempted before the end of phase 1, which it had to wait for
@@ -30,6 +31,7 @@ Violations:
   unexplained_state  the changelog's row of a uuid is not what its events make of it
   dead_letter        dead letters and the events about them are not one to one, or give different reasons
   offsets            the changelog and the group disagree about how far the inputs are read
+  identity           a position or a row belongs to another topic, changelog, cluster or group than the one that is there
   partition          a row stands in a partition that does not own its uuid
   unreadable         an event, a dead letter or a row is not as this version writes it
   stuck              a row waits for what can't come
@@ -59,7 +61,10 @@ What was wrong with one execution shows `ringback trace UUID`.";
 ///
 /// Stores that were set aside are named: remove them once nothing is found any more.
 ///
-/// It takes about 500 MB of memory per million of uuids that the events tell of, and a byte per record of the inputs.
+/// Notes say what could not be seen or judged: topics that were deleted and created again, offsets that were moved, what
+/// retention has taken. They are no violations.
+///
+/// It takes about 500 MB of memory per million of uuids that the events tell of, and two bytes per record of the inputs.
 ///
 /// Exits with 0 when it finds no violation, with 1 when it finds any, and with 75 when Kafka can't be reached.
 #[derive(Args)]
@@ -74,7 +79,7 @@ pub(super) struct Arguments {
     /// More requests than attempts, by so many, are a violation too
     #[arg(long, value_name = "N", requires = "receiver_log")]
     repeats_max: Option<u64>,
-    /// Prints one JSON object: violations, and counts of what was looked at
+    /// Prints one JSON object: violations, notes, and counts of what was looked at
     #[arg(long)]
     json: bool,
 }

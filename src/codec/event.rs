@@ -24,7 +24,7 @@
 //! | `breaker_changed` | `state` (`closed`, `half_open`, `open`) |
 //! | `input_recreated` (of a topic-partition, as all that follow) | `topic`, `partition`, `former_topic_id`, `topic_id`, `former_offset`, `offset` (from which it is read) |
 //! | `records_missed` | `topic`, `partition`, `from_offset`, `to_offset`, `records`: Kafka deleted them before they were read |
-//! | `offsets_moved` | `topic`, `partition`, `from_offset`, `to_offset`, `by` (`skip`, `reset`): an operator moved the position |
+//! | `offsets_moved` | `topic`, `partition`, `from_offset`, `to_offset`, `by` (`skip`, `reset`: an operator moved the position; `group`: another program moved the group's offset back) |
 //!
 //! `source` is {`topic`, `partition`, `offset`}. The outcome's members are domain.md's: `response_status`,
 //! `response_status_code`, `response_status_type`, `response_duration` (seconds), `response_raw`, `response_truncated`,
@@ -48,7 +48,7 @@ pub use input::{InputChange, InputEvent, MovedBy, write_input_event};
 
 pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
 pub use read::{End, read_end};
-pub use told::{About, Fact, Spot, Told, read_told};
+pub use told::{About, Fact, InputTold, Spot, Told, ToldChange, read_told};
 
 pub use super::time::{parse_rfc3339, rfc3339, write_rfc3339};
 

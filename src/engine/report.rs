@@ -120,14 +120,15 @@ impl<L: Log> Shell<L> {
                     "Kafka deleted records of the input before they were read; raise the topic's retention, or read faster"
                 );
             }
-            // Commands report it, which run while the daemon does not.
-            InputChange::Moved { from, to, .. } => {
-                tracing::info!(
+            // Commands report it too, which run while the daemon does not.
+            InputChange::Moved { from, to, by } => {
+                tracing::warn!(
                     topic = topic.as_ref(),
                     partition,
                     from_offset = from,
                     to_offset = to,
-                    "the position of the input was moved"
+                    by = by.as_str(),
+                    "the position of the input was moved; records that are read again are recognised and ignored"
                 );
             }
         }

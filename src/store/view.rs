@@ -3,8 +3,11 @@
 //! What the daemon has in memory alone is not in it. Each partition is a beginning of what was written to it, rows, indexes
 //! and checkpoint together.
 
+use super::checkpoint::Checkpoint;
 use super::family::failed;
+use super::key::{CHECKPOINT_KEY, RowKey};
 use super::{Db, StoreError, family_name, family_number, partition_options};
+use bytes::Bytes;
 use rocksdb::{Cache, ColumnFamilyDescriptor, Direction, IteratorMode, ReadOptions};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -64,6 +67,20 @@ impl StoreView {
     #[must_use]
     pub fn partitions(&self) -> &[u32] {
         &self.partitions
+    }
+
+    /// How much of the changelog a partition holds, and its meta row.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn head(&self, partition: u32) -> Result<(Checkpoint, Option<Bytes>), StoreError> {
+        let Some(family) = self.db.cf_handle(&family_name(partition)) else {
+            return Ok((Checkpoint::default(), None));
+        };
+        let get =
+            |key: &[u8]| self.db.get_cf(&family, key).map_err(|source| failed(&self.db, source));
+        let checkpoint = get(CHECKPOINT_KEY)?.and_then(|bytes| Checkpoint::from_bytes(&bytes));
+        Ok((checkpoint.unwrap_or_default(), get(RowKey::META)?.map(Bytes::from)))
     }
 
     /// Hands all entries of a partition to `take`, in the order of their keys.

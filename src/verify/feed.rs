@@ -3,9 +3,12 @@
 use super::violation::{Violation, What};
 use super::{
     Bytes, Entry, Evidence, Fact, Given, HashMap, History, Known, LetterHead, LetterKind,
-    PhononUuid, RecordKind, Row, RowKey, Says, Source, Spot, Stored, Telling, Timestamp, Told,
-    Word, owner, read_life, read_told, row, stored,
+    PhononUuid, RecordKind, Row, RowKey, Saying, Says, Source, Spot, Stored, Telling, Timestamp,
+    Told, Word, owner, read_life, read_told, row, stored,
 };
+
+/// Why a record is ignored that was read before.
+const DUPLICATE: &str = "duplicate";
 
 impl Evidence {
     /// An event.
@@ -23,22 +26,45 @@ impl Evidence {
             Some(_) => self.unreadable(spot, "the event's key is not its phonon_uuid"),
             None => {
                 if let Fact::RecordDeadLettered { reason, source } = &told.fact {
-                    let entry = self.entry(source);
-                    self.word(entry, Word::First, "");
+                    let entry = self.entry(source, told.at);
+                    self.word(entry, Word::First, "", told.at);
                     let given = Given::Record(spot_of(source), entry);
                     self.letters.event(given, key.unwrap_or_default(), reason, 0, told.at);
+                }
+                if let Fact::Input(input) = &told.fact
+                    && let Some(which) = self.ledgers.find(&input.topic, input.partition)
+                {
+                    self.changes.see(which, told.at, input);
                 }
             }
         }
     }
 
-    fn entry(&self, source: &Source<'_>) -> Option<Entry> {
-        Some((self.ledgers.find(&source.topic, source.partition)?, source.offset))
+    /// Where the record stands that something is told of at `at`.
+    fn entry(&self, source: &Source<'_>, at: Timestamp) -> Option<Entry> {
+        let entry = (self.ledgers.find(&source.topic, source.partition)?, source.offset);
+        self.known.logs(entry, at).last()
     }
 
-    fn word(&mut self, entry: Option<Entry>, word: Word, uuid: &str) {
+    /// The same, where something was told of it before if it still waits.
+    fn entry_of(&self, uuid: &str, source: &Source<'_>, at: Timestamp) -> Option<Entry> {
+        let entry = (self.ledgers.find(&source.topic, source.partition)?, source.offset);
+        let waits = |entry: &Entry| {
+            self.history(uuid).is_some_and(|history| history.reports.holds(Some(*entry)))
+        };
+        self.known.logs(entry, at).find(waits).or_else(|| self.known.logs(entry, at).last())
+    }
+
+    fn word(&mut self, entry: Option<Entry>, word: Word, uuid: &str, at: Timestamp) {
         let Some((which, offset)) = entry else { return };
-        if self.ledgers.word((which, offset), word, uuid) > 1 {
+        let again = self.known.is_again((which, offset), at);
+        // What was forwarded from a log that is gone is told of later, and the offset may be another record's by then.
+        let own = owner(uuid.as_bytes(), self.layout.changelog.partitions);
+        let is_direct = self.ledgers.is_aligned(which) && i64::from(own) == i64::from(which.1);
+        let doubtful = self.known.is_recreated(which) && !is_direct && !uuid.is_empty();
+        self.doubtful += u64::from(doubtful);
+        let saying = Saying { word, uuid, again, doubtful };
+        if self.ledgers.word((which, offset), saying) > 1 {
             let says = match word {
                 Word::First => "a second event tells what became of the record",
                 Word::Second => "a second event tells what became of the accepted report",
@@ -64,15 +90,19 @@ impl Evidence {
             | Fact::Replayed { .. }
             | Fact::ReportTimedOut
             | Fact::CorrelationEnded { .. }
+            | Fact::Input(_)
             | Fact::Other => None,
         };
-        let entry = source.and_then(|source| self.entry(source));
+        let entry = source.and_then(|source| self.entry_of(uuid, source, told.at));
         let waits = self.history(uuid).is_some_and(|history| history.reports.holds(entry));
         let ignored = matches!(&told.fact, Fact::RecordIgnored { record: RecordKind::Report, .. });
         let missing = matches!(&told.fact, Fact::RecordDeadLettered { reason, .. } if reason == "flow_missing");
-        let ends_waiting = missing || ignored && waits;
+        // Read once more, it is its own duplicate.
+        let again = entry.is_some_and(|entry| self.known.is_again(entry, told.at))
+            && matches!(&told.fact, Fact::RecordIgnored { reason, .. } if reason == DUPLICATE);
+        let ends_waiting = missing || ignored && waits && !again;
         let word = if ends_waiting { Word::Second } else { Word::First };
-        self.word(entry, word, uuid);
+        self.word(entry, word, uuid, told.at);
         self.note(partition, uuid, told, entry);
         let scattered = self.is_elsewhere(partition, uuid);
         let cut = self.events.is_cut(partition);
@@ -86,7 +116,9 @@ impl Evidence {
             dedup_window_ms: self.layout.dedup_window_ms,
             book: &mut self.book,
         };
-        history.tell(&told.fact, telling);
+        if !(ignored && waits && again) {
+            history.tell(&told.fact, telling);
+        }
     }
 
     /// What is kept of an event beside the uuid's history.
@@ -121,6 +153,7 @@ impl Evidence {
             | Fact::Rendered(_)
             | Fact::ReportTimedOut
             | Fact::CorrelationEnded { .. }
+            | Fact::Input(_)
             | Fact::Other => {}
         }
     }

@@ -8,6 +8,10 @@ impl Evidence {
     /// Says what does not fit.
     #[must_use]
     pub fn finish(mut self, options: &Options) -> Report {
+        self.identity();
+        for (partition, at) in self.changes.recreated(self.layout.inputs.len()) {
+            self.inbox.cut(partition, at);
+        }
         self.ledgers.settle();
         self.uuids(options);
         let moving = |uuid: &str| self.uuids.get(uuid).is_some_and(|known| known.moving);
@@ -18,14 +22,16 @@ impl Evidence {
         self.store.finish(options.now, &self.layout, &self.others, &mut self.book);
         self.requests.finish(self.events.latest(), options, &mut self.book);
         let counts = &mut self.counts;
-        self.ledgers.finish(options, &mut self.book, &mut counts.records, &mut counts.unread);
+        let totals = (&mut counts.records, &mut counts.unread);
+        self.ledgers.finish(options, &self.changes, &mut self.book, totals);
         self.offsets();
         self.count(options);
+        let notes = self.notes(options);
         let Self { uuids, counts, mut book, .. } = self;
         let scattered = |uuid: &str| uuids.get(uuid).is_some_and(|known| known.scattered);
         book.violations.retain(|violation| !violation.uuid.as_deref().is_some_and(scattered));
         book.violations.sort();
-        Report { counts, violations: book.violations, more: book.more }
+        Report { counts, violations: book.violations, more: book.more, notes }
     }
 
     /// Each uuid's row, its store and its requests beside its events.
@@ -60,7 +66,7 @@ impl Evidence {
         }
     }
 
-    /// The meta rows say what the group says.
+    /// The meta rows say what the group says. Of a log that is gone, the group says nothing.
     fn offsets(&mut self) {
         let topic = &self.layout.changelog.name;
         for (partition, (stands, meta)) in &self.metas {

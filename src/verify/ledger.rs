@@ -1,12 +1,14 @@
 //! Each record of an input has exactly one first word among the events, and at most one second.
 //!
-//! A byte for each offset, so that topics of hundreds of millions of records fit into memory.
+//! Two bytes for each offset, so that topics of hundreds of millions of records fit into memory.
 
+use super::inputs::Changes;
 use super::violation::{Book, Violation, What};
 use super::{Layout, Options, Spot};
 use crate::domain::owner;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// A record stands there.
 const RECORD: u8 = 1;
@@ -20,6 +22,23 @@ const SECOND: u8 = 16;
 const SECOND_MASK: u8 = 3 * SECOND;
 /// It was forwarded, and nobody has read the copy yet.
 const FORWARDED: u8 = 64;
+
+/// Events tell of it, and perhaps mean a record of a log that is gone.
+const DOUBTFUL: u8 = 128;
+
+/// Nothing is known yet of the uuid that stands or is told there; other marks up to `MARK_MAX` are a uuid's hash.
+const UNMARKED: u8 = 0;
+const MARK_MAX: u8 = 253;
+/// The only word is about another uuid than the record's.
+const FOREIGN: u8 = 254;
+/// Record and word are about the same uuid, or nobody can say.
+const SETTLED: u8 = 255;
+
+/// The mark of a uuid.
+pub(super) fn mark_of(uuid: &[u8]) -> u8 {
+    let hash = xxh3_64(uuid) % u64::from(MARK_MAX);
+    u8::try_from(hash).unwrap_or(0) + 1
+}
 
 /// Offsets are kept in pieces of so many.
 const PIECE: usize = 1024;
@@ -42,9 +61,42 @@ pub(super) enum Word {
     Second,
 }
 
+/// What is told of a record.
+#[derive(Clone, Copy)]
+pub(super) struct Saying<'a> {
+    pub(super) word: Word,
+    pub(super) uuid: &'a str,
+    /// The record is read once more.
+    pub(super) again: bool,
+    /// It may mean a record of a log that is gone.
+    pub(super) doubtful: bool,
+}
+
+/// What is known of an offset.
+#[derive(Clone, Copy, Default)]
+struct Cell {
+    flags: u8,
+    /// What the record and the words about it are compared by.
+    mark: u8,
+}
+
+impl Cell {
+    /// A word about the uuid with this mark; nothing: about none.
+    fn told(&mut self, mark: Option<u8>) {
+        let is_there = self.flags & RECORD != 0;
+        self.mark = match (mark, self.mark) {
+            (Some(_), SETTLED) | (None, _) => SETTLED,
+            (Some(mark), UNMARKED) if !is_there => mark,
+            (Some(mark), known) if !is_there && mark == known => mark,
+            (Some(mark), known) if is_there && known != FOREIGN && mark != known => FOREIGN,
+            (Some(_), _) => SETTLED,
+        };
+    }
+}
+
 #[derive(Default)]
 struct Ledger {
-    pieces: BTreeMap<i64, Box<[u8]>>,
+    pieces: BTreeMap<i64, Box<[Cell]>>,
     /// What the group had committed, before and after the topics' ends were taken.
     committed: Option<(i64, i64)>,
     /// The first record that was seen.
@@ -55,21 +107,33 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn cell(&mut self, offset: i64) -> Option<&mut u8> {
+    fn cell(&mut self, offset: i64) -> Option<&mut Cell> {
         let (piece, index) = place_of(offset)?;
-        let piece = self.pieces.entry(piece).or_insert_with(|| vec![0; PIECE].into());
+        let piece = self.pieces.entry(piece).or_insert_with(|| vec![Cell::default(); PIECE].into());
         piece.get_mut(index)
     }
 
     fn get(&self, offset: i64) -> u8 {
         let Some((piece, index)) = place_of(offset) else { return 0 };
-        self.pieces.get(&piece).and_then(|piece| piece.get(index)).copied().unwrap_or(0)
+        self.pieces.get(&piece).and_then(|piece| piece.get(index)).map_or(0, |cell| cell.flags)
     }
 
-    fn cells(&self) -> impl Iterator<Item = (i64, u8)> {
+    /// The last offset below `end` that an event tells of.
+    fn told_below(&self, end: i64) -> Option<i64> {
+        let (last, _) = place_of(end)?;
+        self.pieces.range(..=last).rev().find_map(|(piece, cells)| {
+            let start = piece.saturating_mul(PIECE as i64);
+            let told = |(offset, cell): &(i64, &Cell)| {
+                *offset < end && cell.flags & (FIRST_MASK | SECOND_MASK) != 0
+            };
+            (start..).zip(cells).filter(told).map(|(offset, _)| offset).last()
+        })
+    }
+
+    fn cells(&self) -> impl Iterator<Item = (i64, Cell)> {
         self.pieces.iter().flat_map(|(piece, cells)| {
             let start = piece.saturating_mul(PIECE as i64);
-            (start..).zip(cells.iter().copied()).filter(|(_, cell)| *cell != 0)
+            (start..).zip(cells.iter().copied()).filter(|(_, cell)| cell.flags != 0)
         })
     }
 }
@@ -159,6 +223,11 @@ impl Ledgers {
         self.ledger(which).and_then(|ledger| ledger.committed)
     }
 
+    /// The last offset below `end` that an event tells of.
+    pub(super) fn told_below(&self, which: Which, end: i64) -> Option<i64> {
+        self.ledger(which).and_then(|ledger| ledger.told_below(end))
+    }
+
     /// Whether the input has as many partitions as own uuids.
     pub(super) fn is_aligned(&self, which: Which) -> bool {
         self.topics.get(which.0).is_some_and(|topic| topic.is_aligned)
@@ -181,14 +250,34 @@ impl Ledgers {
         }
     }
 
-    /// A record that was seen there.
-    pub(super) fn record(&mut self, entry: Entry, key: Option<&[u8]>, wordless: bool) {
+    /// Nothing is known of how far the group has read the log that is there.
+    pub(super) fn forget_committed(&mut self, which: Which) {
+        if let Some(ledger) = self.ledger_mut(which) {
+            ledger.committed = None;
+        }
+    }
+
+    /// A record that was seen there; `uuid` is the mark of the uuid in its payload, as far as it can be read here.
+    pub(super) fn record(
+        &mut self,
+        entry: Entry,
+        key: Option<&[u8]>,
+        wordless: bool,
+        uuid: &mut dyn FnMut() -> Option<u8>,
+    ) {
         let (which, offset) = entry;
         let Some(ledger) = self.ledger_mut(which) else { return };
         ledger.first = Some(ledger.first.map_or(offset, |first| first.min(offset)));
         let Some(cell) = ledger.cell(offset) else { return };
-        *cell |= RECORD | if wordless { WORDLESS } else { 0 };
-        let told = *cell & FIRST_MASK != 0;
+        cell.mark = match cell.mark {
+            SETTLED => SETTLED,
+            _ if wordless => SETTLED,
+            UNMARKED => uuid().unwrap_or(SETTLED),
+            told if key.is_some_and(|key| mark_of(key) == told) => SETTLED,
+            told => uuid().filter(|mark| *mark != told).map_or(SETTLED, |_| FOREIGN),
+        };
+        cell.flags |= RECORD | if wordless { WORDLESS } else { 0 };
+        let told = cell.flags & FIRST_MASK != 0;
         if !told && !wordless {
             self.remember(entry, key.unwrap_or_default());
         }
@@ -202,9 +291,10 @@ impl Ledgers {
         }
     }
 
-    /// A word about a record of `uuid`, in the partition `events` of the events; how often it has been told now.
-    pub(super) fn word(&mut self, entry: Entry, word: Word, uuid: &str) -> u8 {
+    /// A word about a record; how often it has been told now, as far as that is to be judged.
+    pub(super) fn word(&mut self, entry: Entry, saying: Saying<'_>) -> u8 {
         let (which, offset) = entry;
+        let Saying { word, uuid, again, doubtful } = saying;
         let Some(ledger) = self.ledger_mut(which) else { return 0 };
         let ahead = ledger.committed.is_some_and(|(_, after)| offset >= after);
         let Some(cell) = ledger.cell(offset) else { return 0 };
@@ -212,10 +302,16 @@ impl Ledgers {
             Word::First => (FIRST, FIRST_MASK),
             Word::Second => (SECOND, SECOND_MASK),
         };
-        if *cell & mask != mask {
-            *cell += one;
+        if again && cell.flags & mask != 0 {
+            return 1;
         }
-        let count = (*cell & mask) / one;
+        if cell.flags & mask != mask {
+            cell.flags += one;
+        }
+        cell.flags |= if doubtful { DOUBTFUL } else { 0 };
+        cell.told((!uuid.is_empty()).then(|| mark_of(uuid.as_bytes())));
+        let is_judged = cell.flags & DOUBTFUL == 0;
+        let count = if is_judged { (cell.flags & mask) / one } else { 1 };
         if ahead {
             self.remember(entry, uuid.as_bytes());
         } else if word == Word::First {
@@ -266,7 +362,7 @@ impl Ledgers {
         for (inbox, offset, (which, original)) in std::mem::take(&mut self.copies) {
             let read = self.committed(inbox).is_some_and(|(before, _)| offset < before);
             if !read && let Some(cell) = self.ledger_mut(which).and_then(|l| l.cell(original)) {
-                *cell |= FORWARDED;
+                cell.flags |= FORWARDED;
             }
         }
     }
@@ -275,20 +371,24 @@ impl Ledgers {
     pub(super) fn finish(
         &self,
         options: &Options,
+        changes: &Changes,
         book: &mut Book,
-        records: &mut u64,
-        unread: &mut u64,
+        (records, unread): (&mut u64, &mut u64),
     ) {
         for (index, topic) in self.topics.iter().enumerate() {
             for (partition, ledger) in (0_i32..).zip(&topic.partitions) {
                 let which = (index, partition);
                 for (offset, cell) in ledger.cells() {
                     let read = ledger.committed.is_some_and(|(_, after)| offset < after);
-                    if cell & RECORD != 0 {
+                    if cell.flags & RECORD != 0 {
                         *records += 1;
                         *unread += u64::from(!read);
                     }
-                    if let Some(violation) = self.fault((which, offset), cell, ledger, options) {
+                    let fault = self.fault((which, offset), cell, ledger, options);
+                    let is_skipped = |violation: &Violation| {
+                        violation.what == What::Lost && changes.is_skipped((which, offset))
+                    };
+                    if let Some(violation) = fault.filter(|violation| !is_skipped(violation)) {
                         book.note(violation);
                     }
                 }
@@ -299,12 +399,12 @@ impl Ledgers {
     fn fault(
         &self,
         entry: Entry,
-        cell: u8,
+        Cell { flags: cell, mark }: Cell,
         ledger: &Ledger,
         options: &Options,
     ) -> Option<Violation> {
         let (which, offset) = entry;
-        let told = cell & (FIRST_MASK | SECOND_MASK) != 0;
+        let told = cell & (FIRST_MASK | SECOND_MASK) != 0 && cell & DOUBTFUL == 0;
         let (what, says) = match (cell & RECORD != 0, ledger.committed) {
             (_, Some((_, after))) if told && offset >= after => (
                 What::UnexplainedEvent,
@@ -324,6 +424,18 @@ impl Ledgers {
                     && self.is_judged(entry, ledger) =>
             {
                 (What::Lost, "the record was read, and no event tells what became of it; one must")
+            }
+            (true, Some((before, _)))
+                if offset < before
+                    && cell & FIRST_MASK != 0
+                    && cell & (WORDLESS | FORWARDED | DOUBTFUL) == 0
+                    && mark == FOREIGN =>
+            {
+                (
+                    What::Lost,
+                    "the event at this offset is about another uuid, and none tells what became of the record that stands \
+                     there: the log was replaced",
+                )
             }
             (false, Some((before, _)))
                 if told && offset < before && self.would_be_seen(entry, ledger) =>

@@ -5,7 +5,7 @@
 
 use super::violation::{Book, Violation, What};
 use super::{Layout, Others};
-use crate::codec::row;
+use crate::codec::row::{self, Difference, TopicId};
 use crate::domain::{PhononUuid, State, Timestamp, owner};
 use crate::store::{Checkpoint, Derived, DueKey, RowKey, StoreKey, Tally};
 use bytes::Bytes;
@@ -30,6 +30,8 @@ struct Part {
     tally: Tally,
     /// The hashes of rows that belong to no uuid.
     others: BTreeMap<Box<[u8]>, u64>,
+    /// Its rows are of something else, and are not compared with this changelog.
+    foreign: Option<(Difference, Option<TopicId>)>,
 }
 
 /// The stores' partitions.
@@ -98,7 +100,20 @@ impl Store {
                 Some(uuid) => Says::Index(uuid, due_hash(webhook.as_str(), &due)),
                 None => odd("an entry of a lane names no uuid".to_owned()),
             },
-            Some(StoreKey::Row(RowKey::Meta | RowKey::Endpoint(_))) => {
+            Some(StoreKey::Row(RowKey::Meta)) => {
+                part.others.insert(key.into(), hash(value));
+                let meta = row::decode_meta(&Bytes::copy_from_slice(value)).ok();
+                let owner = meta.and_then(|meta| meta.owner);
+                part.foreign = owner.and_then(|owner| {
+                    match owner.difference(layout.owner.as_ref()?)? {
+                        // A copy of what was another group's, and is ours now.
+                        Difference::Group(..) => None,
+                        difference => Some((difference, owner.changelog)),
+                    }
+                });
+                Says::Nothing
+            }
+            Some(StoreKey::Row(RowKey::Endpoint(_))) => {
                 part.others.insert(key.into(), hash(value));
                 Says::Nothing
             }
@@ -131,7 +146,8 @@ impl Store {
 
     /// The checkpoint of a partition that is compared with the changelog.
     pub(super) fn checkpoint(&self, partition: i32, now: Timestamp) -> Option<i64> {
-        let checkpoint = self.parts.get(&partition)?.checkpoint.as_ref()?;
+        let part = self.parts.get(&partition).filter(|part| part.foreign.is_none())?;
+        let checkpoint = part.checkpoint.as_ref()?;
         let fresh = now.ms_since(checkpoint.at) <= STORE_AGE_MAX_MS;
         (checkpoint.next_offset > 0 && fresh).then_some(checkpoint.next_offset)
     }
@@ -141,6 +157,34 @@ impl Store {
         let compared =
             self.parts.keys().filter(|partition| self.checkpoint(**partition, now).is_some());
         compared.count() as u64
+    }
+
+    /// The partitions whose rows are of something else, with the changelog that they are of.
+    pub(super) fn foreign(&self) -> impl Iterator<Item = (i32, &Difference, Option<&TopicId>)> {
+        self.parts.iter().filter_map(|(partition, part)| {
+            let (difference, changelog) = part.foreign.as_ref()?;
+            Some((*partition, difference, changelog.as_ref()))
+        })
+    }
+
+    /// Says which partitions are not compared.
+    pub(super) fn notes(&self, now: Timestamp) -> Option<String> {
+        let left: Vec<String> = self
+            .parts
+            .keys()
+            .filter(|partition| self.checkpoint(**partition, now).is_none())
+            .map(ToString::to_string)
+            .collect();
+        if self.parts.is_empty() {
+            return Some("there is no store here: none was compared".to_owned());
+        }
+        (!left.is_empty()).then(|| {
+            format!(
+                "partitions {} of the store were not compared: they hold nothing of this changelog, or are so old that the \
+                 daemon restores them from it",
+                left.join(", ")
+            )
+        })
     }
 
     /// Says what does not fit, but for uuids; `others` are the changelog's rows of none.

@@ -1,6 +1,7 @@
 //! Good histories have no violation, and each kind of damage is found and named.
 
 mod damage;
+mod inputs;
 mod large;
 mod random;
 mod received;

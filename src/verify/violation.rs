@@ -25,6 +25,8 @@ macro_rules! words {
 words! {
     /// Something was read and nothing tells what became of it.
     Lost = "lost",
+    /// Kafka deleted a record before it was read.
+    Missed = "missed",
     /// Something happened twice that happens once.
     Twice = "twice",
     /// An event does not follow from those before it.
@@ -39,6 +41,8 @@ words! {
     DeadLetter = "dead_letter",
     /// The changelog and the group's offsets differ.
     Offsets = "offsets",
+    /// A position or a row belongs to another topic, changelog, cluster or group.
+    Identity = "identity",
     /// A row stands where it does not belong.
     Partition = "partition",
     /// A record of ours can't be read.

@@ -26,6 +26,7 @@ mod exchanges;
 mod failpoints;
 mod faults;
 mod harness;
+mod identity;
 mod inputs;
 mod instances;
 mod itself;

@@ -2,6 +2,7 @@
 
 use crate::config::Settings;
 use crate::log::{self, LogError, Missing, NeededBy, Resource, Right, TopicState};
+use crate::telemetry::{err_line, out_line};
 
 /// Tries every right, and prints those that are missing; whether the daemon has all of its own.
 pub(super) async fn check(settings: &Settings) -> Result<bool, LogError> {
@@ -27,14 +28,14 @@ pub(super) async fn check(settings: &Settings) -> Result<bool, LogError> {
         }
     }
     if of_run.is_empty() {
-        println!("Kafka at {}: the daemon has all rights that it needs", kafka.bootstrap_servers);
+        out_line!("Kafka at {}: the daemon has all rights that it needs", kafka.bootstrap_servers);
     } else {
-        eprintln!("{}", Missing(&of_run, kafka));
+        err_line!("{}", Missing(&of_run, kafka));
     }
     for command in NeededBy::ALL.into_iter().filter(|command| *command != NeededBy::Run) {
         for right in of(&missing, settings, command) {
             let grant = right.grant(kafka);
-            eprintln!("note: `ringback {}` needs the right {right}; {grant}", command.as_str());
+            err_line!("note: `ringback {}` needs the right {right}; {grant}", command.as_str());
         }
     }
     Ok(of_run.is_empty())

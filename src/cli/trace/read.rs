@@ -2,14 +2,17 @@
 
 use super::fact::{Fact, Origin};
 use crate::cli::terminal::progress;
-use crate::codec::row::{self, Meta, RowError};
+use crate::codec::row::{self, Meta, RowError, TopicId};
 use crate::config::Settings;
 use crate::domain::{EndpointState, PhononUuid, State, WebhookName, owner};
-use crate::log::{LogError, ScanFrom, ScanRecord, Scanned, Scanner};
+use crate::log::{Cluster, LogError, ScanFrom, ScanRecord, Scanned, Scanner};
 use crate::store::RowKey;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Everything of one phonon-uuid.
 #[derive(Default)]
@@ -55,7 +58,11 @@ pub(super) fn read(
         traced: Traced::default(),
     };
     let topics = &settings.topics;
-    let meta = reader.changelog(&topics.changelog)?;
+    let mut meta = reader.changelog(&topics.changelog)?;
+    // Nothing was read yet of a topic that was deleted and created again.
+    let identity = Cluster::new(&settings.kafka)?.identity(&topics.identified(), TIMEOUT)?;
+    meta.offsets
+        .retain(|input| !TopicId::differ(input.topic_id.as_ref(), identity.topic(&input.topic)));
     reader.facts(&topics.events, Origin::Event)?;
     reader.facts(&topics.dead_letter, Origin::DeadLetter)?;
     reader.inbox(&topics.inbox, &meta)?;

@@ -5,12 +5,14 @@ use super::receiver::{self, ReceiverError};
 use super::store::Seen;
 use crate::cli::terminal::progress;
 use crate::clock;
+use crate::codec::row::Owner;
 use crate::config::Settings;
 use crate::log::{
-    self, LogError, NeededBy, Place, ScanFrom, ScanRange, ScanRecord, Scanned, Scanner, Standing,
+    self, Cluster, LogError, NeededBy, Place, ScanFrom, ScanRange, ScanRecord, Scanned, Scanner,
+    Standing,
 };
 use crate::store::{Aside, StoreError};
-use crate::verify::{Changelog, Evidence, Input, Layout, Options, OwnTopic, Report};
+use crate::verify::{Changelog, Changes, Evidence, Input, Layout, Options, OwnTopic, Report};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -22,6 +24,7 @@ const OVERDUE_MS: u64 = 60_000;
 /// what came since, none can have been missed.
 const TAIL_TIME: Duration = Duration::from_secs(2);
 const TAILS_MAX: usize = 10;
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why nothing can be told.
 #[derive(Debug, thiserror::Error)]
@@ -59,12 +62,13 @@ pub(super) fn verify(
     log::insist_on_groups(&settings.kafka, &settings.topics, NeededBy::Verify)?;
     let reader = Reader::new(settings, runtime)?;
     let survey = reader.survey()?;
-    let mut evidence = Evidence::new(survey.layout.clone());
-    for place in &survey.places {
-        let (before, after) = (survey.before.get(place), survey.after.get(place));
-        evidence.committed(place, before.copied(), after.copied());
-    }
+    let mut evidence = survey.evidence(Changes::default());
     reader.events(&survey, &mut evidence)?;
+    // What became of the inputs is known only now, and decides what the events before are about.
+    if let Some(changes) = evidence.changes() {
+        evidence = survey.evidence(changes);
+        reader.events(&survey, &mut evidence)?;
+    }
     reader.letters(&survey, &mut evidence)?;
     reader.changelog(&survey, &mut evidence)?;
     reader.inputs(&survey, &mut evidence)?;
@@ -101,6 +105,18 @@ struct Survey {
     inputs: Vec<(String, Vec<ScanRange>)>,
 }
 
+impl Survey {
+    /// Evidence of what stood there, and as yet of nothing else.
+    fn evidence(&self, changes: Changes) -> Evidence {
+        let mut evidence = Evidence::knowing(self.layout.clone(), changes);
+        for place in &self.places {
+            let (before, after) = (self.before.get(place), self.after.get(place));
+            evidence.committed(place, before.copied(), after.copied());
+        }
+        evidence
+    }
+}
+
 struct Reader<'a> {
     settings: &'a Settings,
     runtime: &'a tokio::runtime::Handle,
@@ -118,6 +134,8 @@ impl<'a> Reader<'a> {
     fn survey(&self) -> Result<Survey, VerifyError> {
         let topics = &self.settings.topics;
         let partitions = self.count(&topics.changelog)?;
+        let identity =
+            Cluster::new(&self.settings.kafka)?.identity(&topics.identified(), TIMEOUT)?;
         let mut places = Vec::new();
         let names: Vec<&str> = topics.sources().map(|(name, _)| name.as_str()).collect();
         for topic in names.iter().copied().chain([topics.inbox.as_str()]) {
@@ -157,6 +175,8 @@ impl<'a> Reader<'a> {
                 .map(|(topic, ranges)| Input {
                     topic: topic.as_str().into(),
                     compacted: compacted(topic),
+                    kind: topics.sources().find(|(name, _)| *name == topic).map(|(_, kind)| kind),
+                    firsts: ranges.iter().map(|range| range.first).collect(),
                     partitions: u32::try_from(ranges.len()).unwrap_or(u32::MAX),
                 })
                 .collect(),
@@ -169,6 +189,15 @@ impl<'a> Reader<'a> {
                 moving_from,
                 ends: ends(&changelog),
             },
+            owner: Some(Owner {
+                cluster: identity.cluster.clone(),
+                group: self.settings.kafka.group_id.as_str().into(),
+                changelog: identity.topic(&topics.changelog).cloned(),
+                partitions,
+                replaces: None,
+                rebuilt_up_to: None,
+            }),
+            ids: identity.topics.into_iter().filter_map(|(name, id)| Some((name, id?))).collect(),
             dedup_window_ms: None,
         };
         inputs.push((topics.inbox.clone(), inbox));

@@ -20,6 +20,7 @@ pub(super) fn lines(found: &Found) -> Vec<String> {
         1 => "1 violation".to_owned(),
         more => format!("{more} violations"),
     });
+    lines.extend(report.notes.iter().map(|note| format!("note: {}", one_line(note))));
     lines.extend(summary(&report.counts));
     lines.extend(set_aside.iter().map(aside));
     lines
@@ -80,12 +81,6 @@ fn summary(counts: &Counts) -> Vec<String> {
             counts.store_partitions, counts.store_rows
         ),
     ];
-    if counts.scattered > 0 {
-        lines.push(format!(
-            "not judged: {} uuids whose events stand in several partitions",
-            counts.scattered
-        ));
-    }
     if counts.requests > 0 {
         lines.push(format!(
             "receiver: {} requests, {} of them repeated",
@@ -124,6 +119,7 @@ pub(super) fn json(found: &Found) -> String {
         "violations": violations,
         "more": report.more,
         "set_aside": set_aside,
+        "notes": report.notes,
         "counts": {
             "records": counts.records,
             "unread": counts.unread,

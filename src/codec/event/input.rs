@@ -49,7 +49,7 @@ pub enum InputChange {
         /// The first offset that there is.
         to: i64,
     },
-    /// An operator has moved the position.
+    /// An operator has moved the position, or another program the group's offset.
     Moved {
         /// Where it would have been read on.
         from: i64,
@@ -60,13 +60,15 @@ pub enum InputChange {
     },
 }
 
-/// How an operator moves a position.
+/// How a position is moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MovedBy {
     /// `ringback offsets skip`
     Skip,
     /// `ringback offsets reset`
     Reset,
+    /// Kafka's own tool, or another program, moved the group's offset back.
+    Group,
 }
 
 impl MovedBy {
@@ -76,6 +78,7 @@ impl MovedBy {
         match self {
             Self::Skip => "skip",
             Self::Reset => "reset",
+            Self::Group => "group",
         }
     }
 }

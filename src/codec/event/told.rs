@@ -130,8 +130,47 @@ pub enum Fact<'a> {
         /// Of how many SMS a webhook carried the report; earlier versions did not say.
         reports_sent: Option<u64>,
     },
+    /// `input_recreated`, `records_missed` or `offsets_moved`
+    Input(InputTold<'a>),
     /// Anything else: of an endpoint, or of a version to come.
     Other,
+}
+
+/// What happened to an input partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputTold<'a> {
+    /// Its topic.
+    pub topic: Cow<'a, str>,
+    /// The partition.
+    pub partition: i32,
+    /// What happened.
+    pub change: ToldChange<'a>,
+}
+
+/// What happened to an input partition, by the event's `type`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToldChange<'a> {
+    /// `input_recreated`
+    Recreated {
+        /// Where the new log is read from.
+        offset: i64,
+    },
+    /// `records_missed`
+    Missed {
+        /// The first offset that is missing.
+        from: i64,
+        /// The first offset that there was.
+        to: i64,
+    },
+    /// `offsets_moved`
+    Moved {
+        /// How far it was read.
+        from: i64,
+        /// Where it is read from.
+        to: i64,
+        /// Who did it.
+        by: Cow<'a, str>,
+    },
 }
 
 /// A string that is borrowed where nothing in it is escaped, also within an option.
@@ -175,6 +214,14 @@ struct Members<'a> {
     response_status_code: Option<u16>,
     #[serde(borrow)]
     source: Option<Place<'a>>,
+    #[serde(borrow)]
+    topic: Option<Text<'a>>,
+    partition: Option<i32>,
+    offset: Option<i64>,
+    from_offset: Option<i64>,
+    to_offset: Option<i64>,
+    #[serde(borrow)]
+    by: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -195,7 +242,29 @@ pub fn read_told(value: &[u8]) -> Option<Told<'_>> {
 }
 
 impl<'a> Members<'a> {
+    /// What happened to an input partition; nothing when a member is missing.
+    fn input(self) -> Option<Fact<'a>> {
+        let range = self.from_offset.zip(self.to_offset);
+        let change = match &*self.kind {
+            "input_recreated" => ToldChange::Recreated { offset: self.offset? },
+            "records_missed" => {
+                let (from, to) = range?;
+                ToldChange::Missed { from, to }
+            }
+            _ => {
+                let (from, to) = range?;
+                let by = self.by.map_or(Cow::Borrowed(""), |text| text.0);
+                ToldChange::Moved { from, to, by }
+            }
+        };
+        let (topic, partition) = (self.topic?.0, self.partition?);
+        Some(Fact::Input(InputTold { topic, partition, change }))
+    }
+
     fn fact(self) -> Option<Fact<'a>> {
+        if matches!(&*self.kind, "input_recreated" | "records_missed" | "offsets_moved") {
+            return self.input();
+        }
         let due_at = time(self.due_at.as_ref())?;
         let retry_at = time(self.retry_at.as_ref())?;
         let source = self.source.map(|place| Spot {

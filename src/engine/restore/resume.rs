@@ -1,6 +1,6 @@
 //! Where an input partition goes on once its rows are restored.
 
-use crate::codec::event::{InputChange, InputEvent};
+use crate::codec::event::{InputChange, InputEvent, MovedBy};
 use crate::codec::row::{InputOffset, TopicId};
 use crate::engine::ports::Offsets;
 use crate::log::{Begin, From, GroupOffset, LogError, Place};
@@ -57,6 +57,10 @@ pub(super) fn resume(
     if next < first {
         let event = report(InputChange::Missed { from: next, to: first });
         return Ok(Resumption { from: From::Offset(first), position: Some(first), event });
+    }
+    if let Some(read) = position.filter(|read| next < *read) {
+        let event = report(InputChange::Moved { from: read, to: next, by: MovedBy::Group });
+        return Ok(Resumption { from, position: Some(next), event });
     }
     Ok(Resumption { from, position, event: None })
 }
@@ -190,6 +194,26 @@ mod tests {
             let Resumption { from, event, .. } = resumed(2, known);
             assert_eq!((from, event), (From::Here, None));
         }
+    }
+
+    #[test]
+    fn a_group_whose_offset_was_moved_back_reads_again_and_reports_it() {
+        let position = position(30, Some("t"));
+        let moved = |offset| {
+            let committed = GroupOffset { offset, ..GroupOffset::default() };
+            let known = Known {
+                committed: Some(&committed),
+                position: Some(&position),
+                topic: None,
+                is_held: false,
+            };
+            let Resumption { position, event, .. } = resumed(0, known);
+            (position, event.map(|event| event.change))
+        };
+        let change = InputChange::Moved { from: 30, to: 10, by: MovedBy::Group };
+        assert_eq!(moved(10), (Some(10), Some(change)));
+        assert_eq!(moved(30), (Some(30), None));
+        assert_eq!(moved(40), (Some(30), None));
     }
 
     #[test]

@@ -153,6 +153,8 @@ fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
         topic: topic.as_str().into(),
         compacted: false,
         partitions: world.setting.input_partitions,
+        kind: None,
+        firsts: Vec::new(),
     };
     let mut evidence = Evidence::new(Layout {
         inputs: names.sources().map(|(name, _)| input(name)).collect(),
@@ -165,6 +167,8 @@ fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
             moving_from: Vec::new(),
             ends: Vec::new(),
         },
+        ids: BTreeMap::new(),
+        owner: None,
         // Where a process began by a clock that is wrong, nobody knows how long a window was.
         dedup_window_ms: (world.is_timely.get())
             .then_some(world.setting.rules.correlation.dedup_window_ms),

@@ -1,6 +1,7 @@
 //! What a scan of the world sees, at one moment or at several.
 
 use super::world::{EVENTS, Entry, FLOWS, INBOX, LETTERS, Log, OWNERS, REPORTS, World};
+use crate::domain::RecordKind;
 use crate::log::Place;
 use crate::verify::{Changelog, Evidence, Input, Layout, Options, OwnTopic, Report};
 use std::sync::Arc;
@@ -12,11 +13,16 @@ impl World {
                 .map(|partition| partition.first().filter(|_| self.cut).map_or(0, |e| e.offset))
                 .collect()
         };
-        let input =
-            |topic: &str| Input { topic: topic.into(), compacted: false, partitions: OWNERS };
+        let input = |topic: &str, kind| Input {
+            topic: topic.into(),
+            compacted: false,
+            kind: Some(kind),
+            firsts: self.firsts.get(topic).cloned().unwrap_or_default(),
+            partitions: OWNERS,
+        };
         let own = |name: &str, log: &Log| OwnTopic { name: name.into(), firsts: firsts(log) };
         Layout {
-            inputs: vec![input(FLOWS), input(REPORTS)],
+            inputs: vec![input(FLOWS, RecordKind::Flow), input(REPORTS, RecordKind::Report)],
             inbox: own(INBOX, &self.inputs[INBOX]),
             events: own("events", &self.events),
             dead_letters: own("dead-letters", &self.letters),
@@ -26,6 +32,8 @@ impl World {
                 moving_from: Vec::new(),
                 ends: Vec::new(),
             },
+            ids: self.ids.clone(),
+            owner: self.owner.clone(),
             dedup_window_ms: Some(self.rules.correlation.dedup_window_ms),
         }
     }
@@ -47,6 +55,10 @@ impl World {
         let mut evidence = Evidence::new(self.layout());
         let moment = Moment::now(self);
         self.feed(&mut evidence, &moment);
+        if let Some(changes) = evidence.changes() {
+            evidence = Evidence::knowing(self.layout(), changes);
+            self.feed(&mut evidence, &moment);
+        }
         evidence
     }
 

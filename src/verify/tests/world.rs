@@ -7,7 +7,7 @@ use crate::codec::event::{
     write_record_dead_lettered,
 };
 use crate::codec::letter::{LetterHead, LetterKind, read_delivery};
-use crate::codec::row::{self, InputOffset, Meta};
+use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
 use crate::domain::{
     AccountId, AccountRules, Command, CorrelationRules, DeadLetterReason, DeliveryReport, Event,
     FlowComplete, FlowId, OnReportTimeout, Phase2Order, Phase2Wait, PhononUuid, RawRecord,
@@ -19,6 +19,7 @@ use crate::store::RowKey;
 use crate::verify::ReceiverEntry;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub(super) const FLOWS: &str = "flows";
 pub(super) const REPORTS: &str = "reports";
@@ -71,6 +72,12 @@ pub(super) struct World {
     pub(super) requests: Vec<ReceiverEntry>,
     /// Retention has taken what is before the first records.
     pub(super) cut: bool,
+    /// The first offsets of inputs of which retention has taken some.
+    pub(super) firsts: BTreeMap<&'static str, Vec<i64>>,
+    /// The ids of topics.
+    pub(super) ids: BTreeMap<Arc<str>, TopicId>,
+    /// Whose rows are written.
+    pub(super) owner: Option<Owner>,
 }
 
 /// A time of the world, in units of 100 s.
@@ -177,6 +184,9 @@ impl World {
             positions: BTreeMap::new(),
             requests: Vec::new(),
             cut: false,
+            firsts: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            owner: None,
         }
     }
 
@@ -340,6 +350,13 @@ impl World {
         append(log, txn, at, Some(key.to_vec()), Some(value), headers);
     }
 
+    /// An event about an input, which belongs to no uuid.
+    pub(super) fn publish_input(&mut self, topic: &str, event: Vec<u8>) {
+        let (txn, at, key) = (self.txn, self.now, topic.as_bytes());
+        let log = &mut self.events[owner(key, EVENTS) as usize];
+        append(log, txn, at, Some(key.to_vec()), Some(event), Vec::new());
+    }
+
     /// The end of a transaction: what was read, and the rows that changed.
     fn commit(&mut self, read: &[Source], changed: &[(PhononUuid, State)]) {
         let (txn, at) = (self.txn, self.now);
@@ -376,9 +393,9 @@ impl World {
             topic: place.topic.clone(),
             partition: place.partition,
             next_offset: *offset,
-            topic_id: None,
+            topic_id: self.ids.get(&place.topic).cloned(),
         });
-        Meta { offsets: offsets.collect(), committed_at: self.now, owner: None }
+        Meta { offsets: offsets.collect(), committed_at: self.now, owner: self.owner.clone() }
     }
 }
 

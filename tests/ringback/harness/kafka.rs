@@ -7,7 +7,7 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{
     BorrowedMessage, DeliveryResult, Header, Headers, Message as _, OwnedHeaders,
@@ -286,6 +286,19 @@ impl Kafka {
         let offset = |offset: Offset| offset.to_raw().filter(|raw| *raw >= 0);
         let of = committed.elements();
         of.iter().filter_map(|e| Some((e.partition(), offset(e.offset())?))).collect()
+    }
+
+    /// Moves the offsets of a group without members, as Kafka's own tool does.
+    pub(crate) fn reset_offsets(&self, group: &str, topic: &str, offset: i64) {
+        let mut config = self.config();
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        let mut offsets = TopicPartitionList::new();
+        for partition in 0..self.partitions(topic) {
+            let offset = Offset::Offset(offset);
+            offsets.add_partition_offset(topic, partition, offset).expect("a valid offset");
+        }
+        consumer.commit(&offsets, CommitMode::Sync).expect("the group has no members");
     }
 
     /// Takes a transactional id over, as a process does that is started twice: what its holder has open is aborted, and

@@ -1,0 +1,72 @@
+//! What positions and rows belong to, beside what is there: topics by their ids, and the owner of the changelog.
+
+use super::violation::{Violation, What};
+use super::{Evidence, Spot};
+use crate::codec::row::{Difference, InputOffset, TopicId};
+
+impl Evidence {
+    /// Says whose rows and positions are somebody else's. A position in a log that is gone says nothing of the log that is
+    /// there: none of that has been read.
+    pub(super) fn identity(&mut self) {
+        let Self { layout, metas, ledgers, book, store, .. } = self;
+        let owners = || metas.values().filter_map(|(_, meta)| meta.owner.as_ref());
+        for (partition, difference, changelog) in store.foreign() {
+            // A store of the changelog that this one was rebuilt from is out of date, and nothing else.
+            let is_rebuilt = match difference {
+                Difference::Cluster(..) | Difference::Changelog(..) => changelog
+                    .is_some_and(|id| owners().any(|owner| owner.replaces.as_ref() == Some(id))),
+                Difference::Partitions(..) | Difference::Group(..) => false,
+            };
+            if !is_rebuilt {
+                let says = format!("the store's rows belong to {}", shown(difference));
+                let mut violation = Violation::new(What::Identity, says);
+                violation.partition = Some(partition);
+                book.note(violation);
+            }
+        }
+        for (partition, (stands, meta)) in metas {
+            if let Some(owner) = &meta.owner
+                && let Some(difference) = layout.owner.as_ref().and_then(|o| owner.difference(o))
+            {
+                let (topic, offset) = (&*layout.changelog.name, Some(*stands));
+                let spot = Spot { topic, partition: *partition, offset };
+                let says = format!("the meta row belongs to {}", shown(&difference));
+                book.note(Violation::new(What::Identity, says).at(spot));
+            }
+            for InputOffset { topic, partition, next_offset, topic_id } in &meta.offsets {
+                let is = layout.ids.get(topic);
+                let (Some(was), Some(is)) = (topic_id, is) else { continue };
+                if !TopicId::differ(Some(was), Some(is)) {
+                    continue;
+                }
+                let says = format!(
+                    "the position {next_offset} counts in the topic with the id {was}, and topic {topic} has the id {is}: it was \
+                     deleted and created again, and the daemon reads it from its beginning at its next start"
+                );
+                let spot = Spot { topic, partition: *partition, offset: Some(*next_offset) };
+                book.note(Violation::new(What::Identity, says).at(spot));
+                if let Some(which) = ledgers.find(topic, *partition) {
+                    ledgers.forget_committed(which);
+                }
+            }
+        }
+    }
+}
+
+/// What rows belong to, and what they should.
+fn shown(difference: &Difference) -> String {
+    match difference {
+        Difference::Cluster(theirs, ours) => {
+            format!("the Kafka cluster {theirs}, and this is the cluster {ours}")
+        }
+        Difference::Changelog(theirs, ours) => {
+            format!("the changelog with the id {theirs}, and the changelog has the id {ours}")
+        }
+        Difference::Partitions(theirs, ours) => {
+            format!("a changelog of {theirs} partitions, and there are {ours}")
+        }
+        Difference::Group(theirs, ours) => {
+            format!("the consumer group {theirs}, and [kafka] group_id is {ours}")
+        }
+    }
+}
