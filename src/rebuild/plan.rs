@@ -2,7 +2,7 @@
 
 use super::{REQUEST_TIMEOUT, Rebuild, RebuildError, Wish};
 use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
-use crate::log::{GroupOffset, Identity, Newest, Operation, Place};
+use crate::log::{GroupOffset, Identity, Newest, Operation, Place, ScanFrom};
 use crate::store::{RowKey, StoreError};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -112,7 +112,11 @@ impl Rebuild {
             )));
         }
         let newest = match exists {
-            true => self.scanner.newest(changelog, RowKey::META)?,
+            true => {
+                // A rebuild that was interrupted a moment ago may have committed more than can be read yet.
+                self.standing.settled(&self.scanner, changelog, ScanFrom::Beginning)?;
+                self.scanner.newest(changelog, RowKey::META)?
+            }
             false => Vec::new(),
         };
         let seen = Seen { identity, counts, changelog: newest };

@@ -114,7 +114,8 @@ fn a_deleted_changelog_is_written_from_the_store() {
 fn a_changelog_that_was_created_again_is_written_from_the_store() {
     let (stage, recovered, uuids) = waiting("rebuild-recreated", 902);
     delete_topic(&stage, "changelog");
-    succeeds(&stage.command(&["topics", "--create"]));
+    let created = stage.command(&["topics", "--create"]);
+    assert!(created.out.contains("created rebuild-recreated.changelog"), "{created:?}");
     assert!(stage.refused().contains("ringback changelog rebuild"));
     succeeds(&rebuild(&stage));
     delivers(&stage, &recovered, &uuids);
