@@ -96,22 +96,19 @@ async fn owners(settings: &Settings) -> Result<(), ExitCode> {
     if !found.is_empty() {
         return Err(ExitCode::from(CONFIGURATION));
     }
-    out_line!("changelog and store: they belong to this configuration");
+    out_line!("changelog and store: no rows of another group, cluster or changelog");
     Ok(())
 }
 
 async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
     let mut code = match rights::check(settings).await {
-        Ok(true) => topics(settings).await,
+        Ok(true) => match topics(settings).await {
+            code if code == ExitCode::from(UNAVAILABLE) => code,
+            code => owners(settings).await.err().unwrap_or(code),
+        },
         Ok(false) => ExitCode::from(CONFIGURATION),
         Err(error) => unanswered(settings, &error),
     };
-    // Without Kafka there is nothing to compare with.
-    if code != ExitCode::from(UNAVAILABLE)
-        && let Err(refused) = owners(settings).await
-    {
-        code = refused;
-    }
     if let Some(registry) = &settings.schema_registry {
         let client = app::registry_client(trust);
         let runtime = tokio::runtime::Handle::current();

@@ -105,11 +105,10 @@ impl Store {
                 let meta = row::decode_meta(&Bytes::copy_from_slice(value)).ok();
                 let owner = meta.and_then(|meta| meta.owner);
                 part.foreign = owner.and_then(|owner| {
-                    match owner.difference(layout.owner.as_ref()?)? {
-                        // A copy of what was another group's, and is ours now.
-                        Difference::Group(..) => None,
-                        difference => Some((difference, owner.changelog)),
-                    }
+                    let difference = owner.difference(layout.owner.as_ref()?)?;
+                    // The store of a group that was taken over is a copy of what is ours now.
+                    let is_taken_over = matches!(difference, Difference::Group(..));
+                    (!is_taken_over).then_some((difference, owner.changelog))
                 });
                 Says::Nothing
             }
