@@ -133,6 +133,13 @@
 //! - No signature that only our own code can verify: `tests/ringback/bodies.rs::ed25519_keys_sign_beside_a_secret`.
 //! - No module that knows a higher floor, or its neighbour: `tests/tidy/floors.rs::modules_know_lower_floors_only`.
 //! - No clock, randomness, I/O, serialisation or log in [`domain`]: `tests/tidy/words.rs::the_core_is_pure`.
+//! - No accepted report that ends in no webhook, no newer report of its SMS, no event and no dead letter:
+//!   `src/domain/tests/ends.rs::without_a_list_all_reports_that_waited_but_the_first_final_one_are_late`, and in any history
+//!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`; nor one that `ringback verify` does not name:
+//!   `src/verify/tests/reports.rs::an_accepted_report_without_an_end_is_lost`.
+//! - No daemon that is ready though it can't commit, and none that does not say why:
+//!   `tests/ringback/commits.rs::records_that_are_larger_than_a_topic_takes_make_the_daemon_unready_until_it_takes_them`,
+//!   `tests/ringback/commits.rs::a_clock_that_is_hours_ahead_makes_the_daemon_unready_until_the_topic_takes_its_timestamps`.
 //! - No state that its events do not make, no second phase 1, no delivery that ends twice, no SMS told of twice, no
 //!   correlation that never ends, whatever comes in whatever order:
 //!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`.

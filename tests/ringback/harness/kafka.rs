@@ -178,8 +178,8 @@ impl Kafka {
         resource.get(setting).and_then(|entry| entry.value.clone())
     }
 
-    /// Gives a topic a setting, or its default again where there is no value; its other settings stay.
-    pub(crate) fn alter_topic(&self, topic: &str, setting: &str, value: Option<&str>) {
+    /// Gives a topic a setting; its other settings stay.
+    pub(crate) fn alter_topic(&self, topic: &str, setting: &str, value: &str) {
         let (admin, options) = (self.admin(), AdminOptions::new());
         let specifier = ResourceSpecifier::Topic(topic);
         let described = runtime().block_on(admin.describe_configs(&[specifier], &options));
@@ -189,8 +189,7 @@ impl Kafka {
         let own = described.entries.into_iter().filter(|e| e.source == ConfigSource::DynamicTopic);
         let mut all: BTreeMap<String, String> =
             own.filter_map(|entry| Some((entry.name, entry.value?))).collect();
-        all.remove(setting);
-        all.extend(value.map(|value| (setting.to_owned(), value.to_owned())));
+        all.insert(setting.to_owned(), value.to_owned());
         let config = AlterConfig::new(ResourceSpecifier::Topic(topic));
         let config = all.iter().fold(config, |config, (key, value)| config.set(key, value));
         let altered = runtime().block_on(admin.alter_configs([&config], &options));
