@@ -1,7 +1,9 @@
 /* Shows a process another time of the day than the system has, by as many seconds as a file says at the moment: a clock
  * that a test can set. Preloaded; it allocates nothing, since allocators ask for the time too. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -10,9 +12,15 @@
 #include <time.h>
 #include <unistd.h>
 
+typedef int (*timedwait)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+
 static volatile const int64_t *ahead_s;
+static timedwait real_timedwait;
 
 __attribute__((constructor)) static void begin(void) {
+    /* x86-64 has an older one of this name, too. */
+    real_timedwait = (timedwait)dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+    if (!real_timedwait) real_timedwait = (timedwait)dlsym(RTLD_NEXT, "pthread_cond_timedwait");
     const char *path = getenv("RINGBACK_TEST_CLOCK");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0) return;
@@ -41,4 +49,12 @@ time_t time(time_t *out) {
     clock_gettime(CLOCK_REALTIME, &precise);
     if (out) *out = precise.tv_sec;
     return precise.tv_sec;
+}
+
+/* Who waits until a time of the day means the one that is shown. */
+int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex,
+                           const struct timespec *restrict until) {
+    struct timespec real = *until;
+    if (ahead_s) real.tv_sec -= *ahead_s;
+    return real_timedwait(cond, mutex, &real);
 }
