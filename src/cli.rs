@@ -150,11 +150,11 @@ fn kafka_failed(
         rights.extend(more);
     }
     if rights.is_empty() {
-        eprintln!("Kafka at {}: {}", kafka.bootstrap_servers, chain(error));
+        err_line!("Kafka at {}: {}", kafka.bootstrap_servers, chain(error));
         let is_wrong = matches!(log, Some(LogError::Client(_)));
         return ExitCode::from(if is_wrong { CONFIGURATION } else { otherwise });
     }
-    eprintln!("Kafka at {}: {}", kafka.bootstrap_servers, Missing(&rights, kafka));
+    err_line!("Kafka at {}: {}", kafka.bootstrap_servers, Missing(&rights, kafka));
     ExitCode::from(CONFIGURATION)
 }
 

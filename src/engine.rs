@@ -484,9 +484,8 @@ impl<L: Log> Shell<L> {
     }
 
     fn timers(&mut self, work: &mut Work) -> Result<(), EngineError> {
-        let now = clock::now();
         let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
-        let (rules, partitions) = (&self.config.rules, self.settings.partitions);
+        let (rules, partitions, now) = (&self.config.rules, self.settings.partitions, clock::now());
         let view = View { rules, partitions, now, endpoint: &endpoint };
         for task in self.tasks.values_mut().filter(|task| task.active) {
             for uuid in task.due_timers(now, TIMERS_PER_BATCH)? {

@@ -184,7 +184,7 @@ fn a_network_that_is_gone_for_longer_than_the_session_costs_what_was_in_hand_at_
 }
 
 /// Starts again while these requests are held; it is not ready until they are answered, and says what it waits for.
-fn held_at_the_start(name: &str, seed: u64, api: Api, delete_store: bool) {
+fn held_at_the_start(name: &str, seed: u64, api: Api, delete_store: bool, says: &str) {
     let mut scene = Scene::open(name, seed);
     scene.feed(100);
     scene.daemon.stop();
@@ -197,7 +197,7 @@ fn held_at_the_start(name: &str, seed: u64, api: Api, delete_store: bool) {
     fault.wait_fired(PATIENCE);
     std::thread::sleep(Duration::from_secs(3));
     let waits = scene.daemon.wait_answer("/readyz", 503);
-    assert!(waits.contains("restoring"), "{waits}");
+    assert!(waits.contains(says), "{waits}");
     fault.lift();
     scene.daemon.wait_ready();
     // What was in the air when it was stopped is none of the network's doing.
@@ -206,10 +206,11 @@ fn held_at_the_start(name: &str, seed: u64, api: Api, delete_store: bool) {
 
 #[test]
 fn a_changelog_that_can_not_be_read_for_a_while_is_restored_when_it_can() {
-    held_at_the_start("proxy-fetch", 88, Api::FETCH, true);
+    // Whose rows the changelog holds is read before the group is joined.
+    held_at_the_start("proxy-fetch", 88, Api::FETCH, true, "waiting for Kafka");
 }
 
 #[test]
 fn offsets_that_can_not_be_read_at_an_assignment_are_waited_for() {
-    held_at_the_start("proxy-offset-fetch", 89, Api::OFFSET_FETCH, false);
+    held_at_the_start("proxy-offset-fetch", 89, Api::OFFSET_FETCH, false, "restoring");
 }
