@@ -110,6 +110,8 @@ fn check_online_says_whose_the_changelog_is() {
     let mut daemon = stage.start();
     stage.send_flows(&flows(65, 5));
     stage.receiver.wait_for(5, PATIENCE);
+    let done = stage.command(&["topics", "--mend"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
     // Beside the daemon, whose store is open.
     let done = stage.command(&["check", "--online"]);
     assert_eq!(done.code, Some(0), "{done:?}");
