@@ -166,7 +166,7 @@ fn commands_end_quietly_when_nobody_reads_what_they_print() {
     for (words, wanted) in &[
         (&["trace", "printed"][..], 0),
         (&["check", "--online"], EX_CONFIG),
-        (&["topics"], 0),
+        (&["topics"], FAILED),
         (&["verify"], 0),
         (&["dead-letter", "list"], 0),
         (&["webhook", "list"], 0),

@@ -9,18 +9,22 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
-typedef int (*timedwait)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+typedef int (*posix_wait)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+typedef int (*c11_wait)(cnd_t *, mtx_t *, const struct timespec *);
 
 static volatile const int64_t *ahead_s;
-static timedwait real_timedwait;
+static posix_wait real_posix_wait;
+static c11_wait real_c11_wait;
 
 __attribute__((constructor)) static void begin(void) {
     /* x86-64 has an older one of this name, too. */
-    real_timedwait = (timedwait)dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
-    if (!real_timedwait) real_timedwait = (timedwait)dlsym(RTLD_NEXT, "pthread_cond_timedwait");
+    real_posix_wait = (posix_wait)dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+    if (!real_posix_wait) real_posix_wait = (posix_wait)dlsym(RTLD_NEXT, "pthread_cond_timedwait");
+    real_c11_wait = (c11_wait)dlsym(RTLD_NEXT, "cnd_timedwait");
     const char *path = getenv("RINGBACK_TEST_CLOCK");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0) return;
@@ -51,10 +55,20 @@ time_t time(time_t *out) {
     return precise.tv_sec;
 }
 
-/* Who waits until a time of the day means the one that is shown. */
+/* Whoever waits until a time of the day means the time that is shown. */
+static struct timespec real(const struct timespec *shown) {
+    struct timespec until = *shown;
+    if (ahead_s) until.tv_sec -= *ahead_s;
+    return until;
+}
+
 int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex,
                            const struct timespec *restrict until) {
-    struct timespec real = *until;
-    if (ahead_s) real.tv_sec -= *ahead_s;
-    return real_timedwait(cond, mutex, &real);
+    struct timespec end = real(until);
+    return real_posix_wait(cond, mutex, &end);
+}
+
+int cnd_timedwait(cnd_t *restrict cond, mtx_t *restrict mutex, const struct timespec *restrict until) {
+    struct timespec end = real(until);
+    return real_c11_wait(cond, mutex, &end);
 }
