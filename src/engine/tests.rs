@@ -89,8 +89,7 @@ fn run(seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> Outcome {
 }
 
 fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> Outcome {
-    let mut dice = Dice(seed);
-    let setting = Setting::roll(&mut dice);
+    let (mut dice, setting) = Setting::of(seed);
     let items: Vec<Item> = roll(&setting, &mut dice);
     let count = items.len();
     let cut_ms = dice.one_in(4).then(|| dice.between(5_000, 120_000));

@@ -26,6 +26,7 @@ pub(crate) fn strikes(point: Failpoint) -> bool {
 }
 
 /// Dies, as of a `kill -9`: nothing is flushed, closed or told to anybody.
+#[expect(clippy::panic, reason = "a test wants to see how the process ends by it")]
 pub(crate) fn die(point: Failpoint) -> ! {
     if ARMED.as_ref().is_some_and(|armed| armed.panics) {
         std::panic::panic_any("a test wants this panic");

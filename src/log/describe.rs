@@ -154,15 +154,13 @@ unsafe fn described(
         let name: Arc<str> = CStr::from_ptr(name).to_string_lossy().as_ref().into();
         let error = native::rd_kafka_TopicDescription_error(description);
         let code: RDKafkaErrorCode = native::rd_kafka_error_code(error).into();
-        match code {
-            RDKafkaErrorCode::NoError => {}
-            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
-                return Ok(());
-            }
-            other => {
-                let what = format!("topic {name} can't be described");
-                return Err(LogError::request(what)(KafkaError::MetadataFetch(other)));
-            }
+        let missing = [RDKafkaErrorCode::UnknownTopicOrPartition, RDKafkaErrorCode::UnknownTopic];
+        if missing.contains(&code) {
+            return Ok(());
+        }
+        if code != RDKafkaErrorCode::NoError {
+            let what = format!("topic {name} can't be described");
+            return Err(LogError::request(what)(KafkaError::MetadataFetch(code)));
         }
         let id = native::rd_kafka_TopicDescription_topic_id(description);
         let is_known = !id.is_null()

@@ -22,62 +22,75 @@ impl Refused {
     }
 }
 
+/// Why a broker does not take a record.
+const REFUSALS: [(RDKafkaErrorCode, &str); 11] = [
+    (
+        RDKafkaErrorCode::TopicAuthorizationFailed,
+        "not authorised to write: grant Write on the topic to this client",
+    ),
+    (
+        RDKafkaErrorCode::InvalidTimestamp,
+        "the broker refuses the record's timestamp: set this machine's clock right, or widen the topic's \
+         message.timestamp.before.max.ms and message.timestamp.after.max.ms",
+    ),
+    (RDKafkaErrorCode::UnknownTopicOrPartition, GONE),
+    (RDKafkaErrorCode::UnknownTopic, GONE),
+    (RDKafkaErrorCode::UnknownPartition, GONE),
+    (RDKafkaErrorCode::UnknownTopicId, GONE),
+    (RDKafkaErrorCode::NotEnoughReplicas, REPLICAS),
+    (RDKafkaErrorCode::NotEnoughReplicasAfterAppend, REPLICAS),
+    (
+        RDKafkaErrorCode::MessageTimedOut,
+        "the broker did not take the record in time; the partition may have no leader",
+    ),
+    (RDKafkaErrorCode::InvalidRecord, POLICY),
+    (RDKafkaErrorCode::PolicyViolation, POLICY),
+];
+const GONE: &str = "the topic or one of its partitions does not exist any more";
+const REPLICAS: &str = "fewer replicas are in sync than min.insync.replicas asks for";
+const POLICY: &str = "the broker refuses the record by the topic's settings or a policy";
+
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { topic, bytes, code } = self;
         write!(f, "topic {topic}: ")?;
-        let why = match code {
-            RDKafkaErrorCode::TopicAuthorizationFailed => {
-                "not authorised to write: grant Write on the topic to this client"
-            }
-            RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge => {
-                return write!(
-                    f,
-                    "a record of {bytes} bytes, or the batch that it was sent in, is larger than the topic's max.message.bytes (or message.max.bytes of the broker or of [kafka.client]): raise it"
-                );
-            }
-            RDKafkaErrorCode::InvalidTimestamp => {
-                "the broker refuses the record's timestamp: set this machine's clock right, or widen the topic's message.timestamp.before.max.ms and message.timestamp.after.max.ms"
-            }
-            RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownPartition
-            | RDKafkaErrorCode::UnknownTopicId => {
-                "the topic or one of its partitions does not exist any more"
-            }
-            RDKafkaErrorCode::NotEnoughReplicas
-            | RDKafkaErrorCode::NotEnoughReplicasAfterAppend => {
-                "fewer replicas are in sync than min.insync.replicas asks for"
-            }
-            RDKafkaErrorCode::MessageTimedOut => {
-                "the broker did not take the record in time; the partition may have no leader"
-            }
-            RDKafkaErrorCode::InvalidRecord | RDKafkaErrorCode::PolicyViolation => {
-                "the broker refuses the record by the topic's settings or a policy"
-            }
-            other => return write!(f, "{other}"),
-        };
-        f.write_str(why)
+        let too_large =
+            [RDKafkaErrorCode::MessageSizeTooLarge, RDKafkaErrorCode::MessageBatchTooLarge];
+        if too_large.contains(code) {
+            return write!(
+                f,
+                "a record of {bytes} bytes, or the batch that it was sent in, is larger than the topic's \
+                 max.message.bytes (or message.max.bytes of the broker or of [kafka.client]): raise it"
+            );
+        }
+        match REFUSALS.iter().find(|(known, _)| known == code) {
+            Some((_, why)) => f.write_str(why),
+            None => write!(f, "{code}"),
+        }
     }
 }
 
 /// What a call's error means, where it says more than what was asked and that it failed.
 pub(super) fn words(code: RDKafkaErrorCode) -> Option<&'static str> {
-    match code {
-        RDKafkaErrorCode::TopicAuthorizationFailed => Some(
+    const WORDS: [(RDKafkaErrorCode, &str); 4] = [
+        (
+            RDKafkaErrorCode::TopicAuthorizationFailed,
             "not authorised to write to a topic: grant Write on Ringback's topics to this client",
         ),
-        RDKafkaErrorCode::GroupAuthorizationFailed => Some(
+        (
+            RDKafkaErrorCode::GroupAuthorizationFailed,
             "not authorised to commit the group's offsets: grant Read on the group to this client",
         ),
-        RDKafkaErrorCode::TransactionalIdAuthorizationFailed => Some(
+        (
+            RDKafkaErrorCode::TransactionalIdAuthorizationFailed,
             "not authorised to use the transactional id: grant Write and Describe on it to this client",
         ),
-        RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            Some("not authorised in the cluster: grant IdempotentWrite to this client")
-        }
-        _ => None,
-    }
+        (
+            RDKafkaErrorCode::ClusterAuthorizationFailed,
+            "not authorised in the cluster: grant IdempotentWrite to this client",
+        ),
+    ];
+    WORDS.iter().find(|(known, _)| *known == code).map(|(_, words)| *words)
 }
 
 /// A client's error with what it means.

@@ -131,11 +131,8 @@ impl History {
             Fact::ReportTimedOut => {
                 self.expect(&[Stage::Open], "report_timed_out", telling);
                 if self.timed_out && self.stage == Stage::Open {
-                    telling.say(
-                        What::Twice,
-                        None,
-                        "report_timed_out is told again of one flow".to_owned(),
-                    );
+                    let says = "report_timed_out is told again of one flow".to_owned();
+                    telling.say(What::Twice, None, says);
                 }
                 (self.stage, self.timed_out) = (Stage::Open, true);
                 // It is the word about all that no webhook carries.

@@ -109,7 +109,7 @@ impl Changes {
     /// Says what was lost before it was read, and what nobody can judge.
     pub(super) fn finish(&self, layout: &Layout, book: &mut Book, notes: &mut Vec<String>) {
         for ((topic, partition), story) in &self.0 {
-            let topic = &*layout.input_name(*topic);
+            let topic = layout.input_name(*topic);
             for (from, to) in &story.missed {
                 let says = format!(
                     "Kafka deleted offsets {from} to {} of topic {topic}, partition {partition}, before they were read",

@@ -348,9 +348,9 @@ impl World {
 
 /// The SMS of the reports that stopped waiting for their flow, once each.
 fn settled(events: &[Event]) -> Vec<SmsId> {
-    let owner = events.iter().find_map(|event| match event {
-        Event::FlowAccepted(flow) => Some(flow.identity.account),
-        _ => None,
+    let owner = events.iter().find_map(|event| {
+        let Event::FlowAccepted(flow) = event else { return None };
+        Some(flow.identity.account)
     });
     let mut settled: Vec<SmsId> = Vec::new();
     for event in events {

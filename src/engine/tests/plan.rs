@@ -247,30 +247,8 @@ fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
                 (later + 500, Action::Start(node)),
             ]);
         }
-        14 => {
-            // What fails just when the instance has to go is given up, and what was read must be read again.
-            let records =
-                items.iter().filter(|(_, action)| matches!(action, Action::Produce { .. }));
-            let times: Vec<u64> = records.map(|(at, _)| *at).collect();
-            if !times.is_empty() {
-                let at = times[dice.index(times.len())];
-                let call = dice.pick(&[Call::Send, Call::Offsets, Call::Commit]);
-                let armed = Armed { call, skip: 0, fault: Fault::Abortable };
-                items.extend([
-                    (at.saturating_sub(1), Action::Arm(node, armed)),
-                    (at + dice.between(0, 12), Action::Stop(node)),
-                    (at + 3000, Action::Start(node)),
-                ]);
-            }
-        }
-        16 => {
-            let topic = dice.pick(&["flow-complete", "sms-delivery-report"]);
-            items.push((at, Action::Recreate(topic)));
-            for node in 0..setting.nodes {
-                items.push((at + dice.between(100, 5000), Action::Look(node)));
-                items.push((at + 6000, Action::Look(node)));
-            }
-        }
+        14 => late_stop(node, dice, items),
+        16 => recreate(at, setting, dice, items),
         17 => {
             let wrong = dice.pick(&[Wrong::Cluster, Wrong::Group, Wrong::Partitions]);
             items.push((at, Action::Misconfigure(node, wrong)));
@@ -283,6 +261,32 @@ fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
             items.extend((0..setting.nodes).map(|node| (back, Action::Start(node))));
         }
         _ => items.push((at, Action::Behave(dice.pick(&WEBHOOKS).1, Manner::Whims))),
+    }
+}
+
+/// A commit fails just when the instance has to go: it is given up, and what was read must be read again.
+fn late_stop(node: usize, dice: &mut Dice, items: &mut Vec<Item>) {
+    let records = items.iter().filter(|(_, action)| matches!(action, Action::Produce { .. }));
+    let times: Vec<u64> = records.map(|(at, _)| *at).collect();
+    if !times.is_empty() {
+        let at = times[dice.index(times.len())];
+        let call = dice.pick(&[Call::Send, Call::Offsets, Call::Commit]);
+        let armed = Armed { call, skip: 0, fault: Fault::Abortable };
+        items.extend([
+            (at.saturating_sub(1), Action::Arm(node, armed)),
+            (at + dice.between(0, 12), Action::Stop(node)),
+            (at + 3000, Action::Start(node)),
+        ]);
+    }
+}
+
+/// An input is deleted and created again, which instances learn sooner or later.
+fn recreate(at: u64, setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
+    let topic = dice.pick(&["flow-complete", "sms-delivery-report"]);
+    items.push((at, Action::Recreate(topic)));
+    for node in 0..setting.nodes {
+        items.push((at + dice.between(100, 5000), Action::Look(node)));
+        items.push((at + 6000, Action::Look(node)));
     }
 }
 

@@ -241,6 +241,13 @@ impl Setting {
         }
     }
 
+    /// The setting of a seed, and what is rolled next.
+    pub(super) fn of(seed: u64) -> (Dice, Self) {
+        let mut dice = Dice(seed);
+        let setting = Self::roll(&mut dice);
+        (dice, setting)
+    }
+
     pub(super) fn names(&self) -> TopicNames {
         self.engine.topics.clone()
     }
