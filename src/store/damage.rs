@@ -121,11 +121,8 @@ pub(super) const NOTE: &str = "SET-ASIDE-BECAUSE.json";
 impl Mark {
     /// The mark of a directory.
     pub(super) fn read(directory: &Path) -> Option<Self> {
-        let bytes = match std::fs::read(directory.join(MARK)) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-            Err(error) => error.to_string().into_bytes(),
-        };
+        // A disk or a right that keeps it from being read keeps the store from being opened, and that says more.
+        let bytes = std::fs::read(directory.join(MARK)).ok()?;
         let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
         let unknown = || format!("{MARK} stands in it, and can't be read");
@@ -160,9 +157,11 @@ pub fn damage_known(directory: &Path) -> Option<String> {
     if let Some(mark) = Mark::read(directory) {
         return Some(mark.says);
     }
-    let has = |kind| aside::files(directory).any(|(_, is)| is == kind);
-    // RocksDB would begin a new store and delete what it finds.
-    let lacks = !has(File::Current) && has(File::Table);
+    // RocksDB would begin a new store and delete what it finds. Asked for by name, since a list of a directory may miss what is
+    // renamed meanwhile.
+    let lacks = std::fs::symlink_metadata(directory.join("CURRENT"))
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        && aside::files(directory).any(|(_, is)| is == File::Table);
     lacks.then(|| "it has tables of rows and no file CURRENT".to_owned())
 }
 

@@ -96,18 +96,22 @@ fn a_clock_that_is_hours_ahead_makes_the_daemon_unready_until_the_topic_takes_it
     refuses(&stage, "commits-clock", &setting, &["refuses the record's timestamp", "clock"]);
 }
 
-/// Builds a library by which a process has a clock that is ahead. librdkafka stamps records by `gettimeofday`, and nothing
-/// else asks it.
+/// Builds a library by which a process has a clock that is ahead: librdkafka stamps records by `gettimeofday`. It also waits
+/// by it, which must not take hours.
 fn clock_ahead(dir: &std::path::Path) -> String {
     std::fs::create_dir_all(dir).expect("a directory");
     let (source, library) = (dir.join("clock.c"), dir.join("clock.so"));
     let text = format!(
-        "#define _GNU_SOURCE\n#include <stddef.h>\n#include <time.h>\n\
-         struct timeval {{ long tv_sec; long tv_usec; }};\n\
+        "#define _GNU_SOURCE\n#include <pthread.h>\n#include <time.h>\n\
          int gettimeofday(struct timeval *now, void *zone) {{\n\
          struct timespec real; (void)zone;\n\
          if (clock_gettime(CLOCK_REALTIME, &real) != 0) return -1;\n\
-         now->tv_sec = real.tv_sec + {AHEAD_S}; now->tv_usec = real.tv_nsec / 1000; return 0; }}\n"
+         now->tv_sec = real.tv_sec + {AHEAD_S}; now->tv_usec = real.tv_nsec / 1000; return 0; }}\n\
+         int pthread_cond_timedwait(pthread_cond_t *c, pthread_mutex_t *m, const struct timespec *t) {{\n\
+         struct timespec real, until = *t;\n\
+         if (clock_gettime(CLOCK_REALTIME, &real) != 0) return -1;\n\
+         if (until.tv_sec - real.tv_sec > {AHEAD_S} / 2) until.tv_sec -= {AHEAD_S};\n\
+         return pthread_cond_clockwait(c, m, CLOCK_REALTIME, &until); }}\n"
     );
     std::fs::write(&source, text).expect("it is written");
     let mut compiler = std::process::Command::new("cc");
