@@ -8,9 +8,6 @@ use crate::harness::stage::Stage;
 use crate::harness::wait_until;
 use std::time::{Duration, Instant};
 
-/// By so much the clock is ahead by which the daemon stamps its records.
-const AHEAD_S: u32 = 7200;
-
 /// A topic's setting by which it refuses what the daemon writes, and the value by which it takes it.
 struct Setting {
     topic: &'static str,
@@ -81,42 +78,4 @@ fn records_that_are_larger_than_a_topic_takes_make_the_daemon_unready_until_it_t
     let setting =
         Setting { topic: "events", name: "max.message.bytes", refuses: "100", takes: "1048588" };
     refuses(&stage, "commits-size", &setting, &["a record of ", "max.message.bytes"]);
-}
-
-#[test]
-fn a_clock_that_is_hours_ahead_makes_the_daemon_unready_until_the_topic_takes_its_timestamps() {
-    let mut stage = Stage::new("commits-clock");
-    stage.set_variable("LD_PRELOAD", &clock_ahead(&stage.instance_dir(0)));
-    const ANY: &str = "9223372036854775807";
-    let name = "message.timestamp.after.max.ms";
-    for topic in ["events", "dead-letter", "inbox"] {
-        stage.kafka.alter_topic(&stage.topic(topic), name, ANY);
-    }
-    let setting = Setting { topic: "changelog", name, refuses: "3600000", takes: ANY };
-    refuses(&stage, "commits-clock", &setting, &["refuses the record's timestamp", "clock"]);
-}
-
-/// Builds a library by which a process has a clock that is ahead: librdkafka stamps records by `gettimeofday`. It also waits
-/// by it, which must not take hours.
-fn clock_ahead(dir: &std::path::Path) -> String {
-    std::fs::create_dir_all(dir).expect("a directory");
-    let (source, library) = (dir.join("clock.c"), dir.join("clock.so"));
-    let text = format!(
-        "#define _GNU_SOURCE\n#include <pthread.h>\n#include <time.h>\n\
-         int gettimeofday(struct timeval *now, void *zone) {{\n\
-         struct timespec real; (void)zone;\n\
-         if (clock_gettime(CLOCK_REALTIME, &real) != 0) return -1;\n\
-         now->tv_sec = real.tv_sec + {AHEAD_S}; now->tv_usec = real.tv_nsec / 1000; return 0; }}\n\
-         int pthread_cond_timedwait(pthread_cond_t *c, pthread_mutex_t *m, const struct timespec *t) {{\n\
-         struct timespec real, until = *t;\n\
-         if (clock_gettime(CLOCK_REALTIME, &real) != 0) return -1;\n\
-         if (until.tv_sec - real.tv_sec > {AHEAD_S} / 2) until.tv_sec -= {AHEAD_S};\n\
-         return pthread_cond_clockwait(c, m, CLOCK_REALTIME, &until); }}\n"
-    );
-    std::fs::write(&source, text).expect("it is written");
-    let mut compiler = std::process::Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source);
-    let output = compiler.output().expect("a C compiler, which RocksDB needs too");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    library.to_str().expect("a plain path").to_owned()
 }

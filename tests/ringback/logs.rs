@@ -122,7 +122,7 @@ mod panics {
     #[track_caller]
     fn aborts(name: &str, stderr: impl Into<Stdio>) {
         let mut stage = Stage::new(name);
-        stage.set_variable("RINGBACK_FAILPOINT", "committed:1:panic");
+        stage.set_variable("RINGBACK_FAILPOINT", "outcome-committed:1:panic");
         // Nothing but the panic is written.
         stage.set_variable("RUST_LOG", "off");
         let mut daemon = stage.spawn_to(0, stderr);
