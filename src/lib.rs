@@ -138,9 +138,7 @@
 //!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`; nor one that `ringback verify` does not name:
 //!   `src/verify/tests/reports.rs::an_accepted_report_without_an_end_is_lost`.
 //! - No daemon that is ready though it can't commit, and none that does not say why:
-//!   `tests/ringback/commits.rs::records_that_are_larger_than_a_topic_takes_make_the_daemon_unready_until_it_takes_them`,
-//!   `tests/ringback/faults.rs::timestamps_that_the_broker_refuses_make_the_daemon_unready_until_it_takes_them`,
-//!   `tests/ringback/faults.rs::a_right_to_write_that_is_missing_makes_the_daemon_unready_until_it_is_there`.
+//!   `tests/ringback/commits.rs::records_that_are_larger_than_a_topic_takes_make_the_daemon_unready_until_it_takes_them`.
 //! - No state that its events do not make, no second phase 1, no delivery that ends twice, no SMS told of twice, no
 //!   correlation that never ends, whatever comes in whatever order:
 //!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`.

@@ -6,7 +6,6 @@
 use crate::harness::PATIENCE;
 use crate::harness::broker;
 use crate::harness::child::free_port;
-use crate::harness::http;
 use crate::harness::samples::{flow, phase_1};
 use crate::harness::stage::Stage;
 use crate::harness::wait_until;
@@ -20,12 +19,12 @@ use tokio::sync::watch;
 type Mock = MockCluster<'static, DefaultProducerContext>;
 
 /// Sends one flow, makes the broker answer badly by `inject`, sends a second flow, waits until the daemon counts a fault of
-/// the class `kind`, lets the broker be good again by `relieve`, which knows the daemon's port, and wants the webhooks of both.
+/// the class `kind`, lets the broker be good again by `relieve`, and wants the webhooks of both.
 fn survives(
     name: &str,
     kind: &str,
     inject: impl Fn(&Mock, &Stage),
-    relieve: impl Fn(&Mock, &Stage, u16),
+    relieve: impl Fn(&Mock, &Stage),
 ) {
     let mock = Mock::new(1).expect("an embedded broker");
     let mut stage = Stage::without_topics(broker::shared(), name);
@@ -36,8 +35,7 @@ fn survives(
     {
         mock.create_topic(&stage.topic(topic), 2, 1).expect("a topic");
     }
-    let port = free_port();
-    let file = stage.write_config(0, port);
+    let file = stage.write_config(0, free_port());
     let (settings, accounts) = config::load(&file).expect("a good configuration");
     let app = App::new(settings, &accounts).expect("it can be built").without_topic_checks();
     let metrics = app.metrics();
@@ -60,7 +58,7 @@ fn survives(
         let count = text.lines().find_map(|line| line.strip_prefix(&counted)).map(str::to_owned);
         (count.expect("the metric") != "0").then_some(())
     });
-    relieve(&mock, &stage, port);
+    relieve(&mock, &stage);
     wait_until("the second webhook", PATIENCE, || arrived(&phase_1(&second)));
 
     stop.send(true).expect("it runs");
@@ -70,7 +68,7 @@ fn survives(
 
 /// The broker answers the next requests of this kind with `errors`, and then well again.
 fn answers(name: &str, kind: &str, request: RDKafkaApiKey, errors: &[RDKafkaRespErr]) {
-    survives(name, kind, |mock, _| mock.request_errors(request, errors), |_, _, _| {});
+    survives(name, kind, |mock, _| mock.request_errors(request, errors), |_, _| {});
 }
 
 #[test]
@@ -95,7 +93,7 @@ fn a_topic_that_refuses_records_is_tried_again_until_it_takes_them() {
         mock.topic_error(&stage.topic("events"), error).expect("a topic")
     };
     let well = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
-    survives("faults-topic", "abortable", |m, s| set(m, s, refused), |m, s, _| set(m, s, well));
+    survives("faults-topic", "abortable", |m, s| set(m, s, refused), |m, s| set(m, s, well));
 }
 
 #[test]
@@ -108,42 +106,4 @@ fn a_fenced_producer_is_replaced_and_the_partitions_restored() {
 fn a_fatal_answer_replaces_the_producer_and_restores_the_partitions() {
     let fatal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
     answers("faults-fatal", "fatal", RDKafkaApiKey::EndTxn, &[fatal]);
-}
-
-/// Waits until `/readyz` of the daemon at `port` names the cause.
-fn wait_unready(port: u16, parts: &[&str]) {
-    wait_until(&format!("/readyz says {parts:?}"), PATIENCE, || {
-        let (status, says) = http::get(port, "/readyz").ok()?;
-        (status == 503 && parts.iter().all(|part| says.contains(part))).then_some(())
-    });
-    assert_eq!(http::get(port, "/livez").expect("it answers").0, 200);
-}
-
-#[test]
-fn timestamps_that_the_broker_refuses_make_the_daemon_unready_until_it_takes_them() {
-    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP;
-    survives(
-        "faults-clock",
-        "abortable",
-        |mock, _| mock.request_errors(RDKafkaApiKey::Produce, &[refused; 200]),
-        |mock, _, port| {
-            wait_unready(port, &["no transaction can be committed: topic faults-clock.", "clock"]);
-            mock.clear_request_errors(RDKafkaApiKey::Produce);
-        },
-    );
-}
-
-#[test]
-fn a_right_to_write_that_is_missing_makes_the_daemon_unready_until_it_is_there() {
-    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
-    survives(
-        "faults-right",
-        "abortable",
-        |mock, _| mock.request_errors(RDKafkaApiKey::Produce, &[refused; 200]),
-        |mock, _, port| {
-            let words = "no transaction can be committed: topic faults-right.";
-            wait_unready(port, &[words, "not authorised to write"]);
-            mock.clear_request_errors(RDKafkaApiKey::Produce);
-        },
-    );
 }
