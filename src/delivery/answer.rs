@@ -6,7 +6,7 @@ use super::retry_after::retry_after_ms;
 use super::shortage::Shortage;
 use super::webhook::Webhook;
 use crate::domain::{ErrorReason, Outcome, RESPONSE_BYTES_KEPT, Verdict};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::StatusCode;
 use std::error::Error;
 use std::time::SystemTime;
@@ -101,18 +101,18 @@ pub(super) fn is_passing(status: StatusCode) -> bool {
 
 /// Nothing was sent, since the address policy forbids it.
 pub(super) fn refused(blocked: &BlockedAddress) -> Outcome {
-    none(ErrorReason::BlockedAddress, Verdict::GiveUp, blocked.to_string())
+    Outcome::unanswered(Verdict::GiveUp, ErrorReason::BlockedAddress, blocked.to_string())
 }
 
 /// There is nothing to send: a variable has no value, or the values make no URL.
 pub(super) fn unrenderable(problem: &str) -> Outcome {
-    none(ErrorReason::InvalidFlowVar, Verdict::GiveUp, problem.to_owned())
+    Outcome::unanswered(Verdict::GiveUp, ErrorReason::InvalidFlowVar, problem.to_owned())
 }
 
 /// The deadline came before the status.
 pub(super) fn timed_out() -> Outcome {
     let error = "no answer within request_timeout_ms".to_owned();
-    none(ErrorReason::Timeout, Verdict::Retry, error)
+    Outcome::unanswered(Verdict::Retry, ErrorReason::Timeout, error)
 }
 
 /// The exchange broke before there was a status.
@@ -125,13 +125,13 @@ pub(super) fn broken(error: &reqwest::Error) -> NoAnswer {
     }
     let text = chain(error);
     let outcome = if error.is_builder() {
-        none(ErrorReason::InvalidRequest, Verdict::GiveUp, text)
+        Outcome::unanswered(Verdict::GiveUp, ErrorReason::InvalidRequest, text)
     } else if error.is_timeout() {
-        none(ErrorReason::Timeout, Verdict::Retry, text)
+        Outcome::unanswered(Verdict::Retry, ErrorReason::Timeout, text)
     } else if error.is_connect() || !is_parse(error) {
-        none(ErrorReason::Unreachable, Verdict::Retry, text)
+        Outcome::unanswered(Verdict::Retry, ErrorReason::Unreachable, text)
     } else {
-        none(ErrorReason::InvalidResponse, Verdict::Retry, text)
+        Outcome::unanswered(Verdict::Retry, ErrorReason::InvalidResponse, text)
     };
     outcome.into()
 }
@@ -139,7 +139,7 @@ pub(super) fn broken(error: &reqwest::Error) -> NoAnswer {
 /// No address of this host can call any of the endpoint's: the system refuses it as if it had no port left.
 pub(super) fn without_route() -> Outcome {
     let error = "no connection: no address of this host can reach the endpoint's (EADDRNOTAVAIL), as without IPv6";
-    none(ErrorReason::Unreachable, Verdict::Retry, error.to_owned())
+    Outcome::unanswered(Verdict::Retry, ErrorReason::Unreachable, error.to_owned())
 }
 
 /// The endpoint answered with something that is no HTTP.
@@ -156,19 +156,4 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)
 fn chain(error: &reqwest::Error) -> String {
     let text = if error.is_connect() { "no connection" } else { "the request failed" };
     causes(error).fold(text.to_owned(), |text, cause| format!("{text}: {cause}"))
-}
-
-/// There is no answer to tell of.
-pub(super) fn none(reason: ErrorReason, verdict: Verdict, error: String) -> Outcome {
-    Outcome {
-        verdict,
-        status: None,
-        duration_ms: 0,
-        response: Bytes::new(),
-        response_truncated: false,
-        retry_after_ms: None,
-        mapped: Vec::new(),
-        reason: Some(reason),
-        error: Some(error.into()),
-    }
 }

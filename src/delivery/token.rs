@@ -193,7 +193,7 @@ impl Tokens {
         let body = read(&mut response).await;
         if self.has_proxy && status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             let text = "the proxy answered 407 instead of the token server".to_owned();
-            return Err(answer::none(ErrorReason::Unreachable, Verdict::Retry, text).into());
+            return Err(Outcome::unanswered(Verdict::Retry, ErrorReason::Unreachable, text).into());
         }
         if !status.is_success() {
             return Err(refused(status, &body).into());
@@ -208,7 +208,7 @@ impl Tokens {
         });
         token.ok_or_else(|| {
             let text = "the token server's answer holds no bearer token".to_owned();
-            answer::none(ErrorReason::AuthenticationFailure, Verdict::Retry, text).into()
+            Outcome::unanswered(Verdict::Retry, ErrorReason::AuthenticationFailure, text).into()
         })
     }
 
@@ -287,5 +287,5 @@ fn refused(status: StatusCode, body: &[u8]) -> Outcome {
     let code = code.map(|code| format!(": {code}")).unwrap_or_default();
     let text = format!("the token server answered {}{code}", status.as_u16());
     let verdict = if answer::is_passing(status) { Verdict::Retry } else { Verdict::GiveUp };
-    answer::none(ErrorReason::AuthenticationFailure, verdict, text)
+    Outcome::unanswered(verdict, ErrorReason::AuthenticationFailure, text)
 }

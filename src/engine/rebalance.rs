@@ -112,6 +112,13 @@ impl<L: Log> Shell<L> {
         if self.epoch != Some(epoch) {
             return;
         }
+        // Where a restore is tried again, what is read already counts in the topics as they were: its offsets must not be
+        // written beside the ids of other ones.
+        let is_at_work = self.foreign_started == Some(epoch);
+        if is_at_work && self.is_another(&identity) {
+            self.is_reread = true;
+            return;
+        }
         self.identity = identity;
         self.foreign_started = Some(epoch);
         self.input_events.extend(events);
@@ -264,6 +271,7 @@ impl<L: Log> Shell<L> {
             }
         }
         self.foreign.clear();
+        self.gaps.clear();
         self.log.open_gate(self.intake.clear());
         self.outbox.clear();
         self.share();
@@ -317,22 +325,20 @@ impl<L: Log> Shell<L> {
             self.health.restoring(signed(*number), 0);
         }
         self.foreign_held = true;
+        // What was passed over is read again.
+        self.gaps.clear();
         self.outbox.unload();
         epoch
     }
 
     /// Notes that topics may be other ones than those that are read.
     pub(super) fn compare(&mut self, identity: &Identity) -> Result<(), EngineError> {
-        let topics = &self.settings.topics;
-        let differs =
-            |topic: &str| TopicId::differ(self.identity.topic(topic), identity.topic(topic));
-        if let (true, Some(theirs), Some(ours)) = (
-            differs(&topics.changelog),
-            self.identity.topic(&topics.changelog),
-            identity.topic(&topics.changelog),
-        ) {
+        let topic = self.settings.topics.changelog.clone();
+        if let (Some(theirs), Some(ours)) = (self.identity.topic(&topic), identity.topic(&topic))
+            && theirs != ours
+        {
             let difference = Difference::Changelog(theirs.clone(), ours.clone());
-            let (holder, topic) = (Holder::Changelog, topics.changelog.clone());
+            let holder = Holder::Changelog;
             return Err(EngineError::Mismatch(Mismatch::Foreign {
                 holder,
                 partition: 0,
@@ -340,8 +346,14 @@ impl<L: Log> Shell<L> {
                 topic,
             }));
         }
-        self.is_reread |= self.identity.topics.keys().any(|topic| differs(topic));
+        self.is_reread |= self.is_another(identity);
         Ok(())
+    }
+
+    /// Whether a topic is another one than that whose offsets are known.
+    fn is_another(&self, identity: &Identity) -> bool {
+        let known = &self.identity;
+        known.topics.keys().any(|topic| TopicId::differ(known.topic(topic), identity.topic(topic)))
     }
 
     /// Nobody else may write to the partitions of this group's changelog.

@@ -267,6 +267,13 @@ fn an_endpoint_that_asked_to_be_left_alone_is_left_alone_by_whoever_starts_again
 }
 
 #[test]
+fn an_input_recreated_while_a_restore_is_tried_again_is_read_from_its_beginning() {
+    let mut sum = Outcome::default();
+    all_of(plan::recreated_midway, 3000).for_each(|(_, outcome)| sum.add(outcome));
+    assert!(sum.struck.get("committed").is_some_and(|count| *count > 500), "{sum}");
+}
+
+#[test]
 fn nothing_is_sent_again_where_instances_come_and_go_in_good_order() {
     let mut requests = 0;
     for (seed, outcome) in all_of(plan::orderly, 400) {

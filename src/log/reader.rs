@@ -64,7 +64,7 @@ pub enum LogEvent {
     },
     /// How far partitions go, as far as is known.
     Ends(Vec<End>),
-    /// The ids of the cluster and of the topics; first of all, and whenever they have changed.
+    /// The ids of the cluster and of the topics, every few seconds.
     Identity(Identity),
     /// What the rows of the changelog's partitions belong to.
     Owners(BTreeMap<i32, Owner>),

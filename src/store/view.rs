@@ -7,15 +7,19 @@ use super::checkpoint::Checkpoint;
 use super::family::failed;
 use super::key::{CHECKPOINT_KEY, RowKey};
 use super::{Db, StoreError, family_name, family_number, partition_options};
+use crate::clock;
 use bytes::Bytes;
 use rocksdb::{Cache, ColumnFamilyDescriptor, Direction, IteratorMode, ReadOptions};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 /// It holds the files open, so that the daemon may delete them meanwhile.
 const OPEN_FILES_MAX: i32 = -1;
 /// Files may go between the moment when their names are read and that when they are opened.
 const TRIES: usize = 5;
+/// A file that is renamed is there again by then.
+const PAUSE: Duration = Duration::from_millis(50);
 const CACHE_BYTES: usize = 8 << 20;
 
 /// Is handed keys and values, and breaks off when it has had enough.
@@ -46,6 +50,7 @@ impl StoreView {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the store has changed while it was opened; trying again");
+                    clock::sleep(PAUSE);
                 }
             }
         }

@@ -202,6 +202,27 @@ pub(super) fn unheard(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     items
 }
 
+/// An input is deleted and created again while a restore is tried once more: some partitions are at work, others are not.
+pub(super) fn recreated_midway(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
+    let mut items = vec![(0, Action::Start(0)), (4000, Action::Kill(0)), (5000, Action::Start(0))];
+    for number in 0..6 {
+        let (account, _) = dice.pick(&ACCOUNTS);
+        produce(&format!("uuid-{number}"), account, dice.between(500, 2500), setting, &mut items);
+    }
+    let skip = u32::try_from(dice.between(0, 3)).unwrap();
+    let armed = Armed { call: Call::Committed, skip, fault: Fault::Retriable };
+    items.push((4900, Action::Arm(0, armed)));
+    let at = dice.between(5000, 6200);
+    items.push((at, Action::Recreate("flow-complete")));
+    // At once more than were read before, so that no offset is out of range when it is asked for.
+    for number in 10..40 {
+        let (account, _) = dice.pick(&ACCOUNTS);
+        produce(&format!("uuid-{number}"), account, at, setting, &mut items);
+    }
+    items.extend((1..4).map(|look| (at + look * 5000, Action::Look(0))));
+    items
+}
+
 /// One thing that goes wrong.
 fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
     let at = dice.between(500, TROUBLE_MS);

@@ -54,18 +54,14 @@ pub(super) fn watch<C: rdkafka::consumer::ConsumerContext>(
     sink: &Sink,
 ) {
     let topics: Vec<&str> = watched.topics.iter().map(String::as_str).collect();
-    let mut last = None;
     // The first look comes once this instance's own rows are there.
     let mut owners_at = Instant::now() + INTERVAL;
     while let Some(consumer) = consumer.upgrade() {
         let identity = describe::identity(consumer.client(), &topics, TIMEOUT);
         drop(consumer);
         match identity {
-            Ok(identity) if last.as_ref() != Some(&identity) => {
-                last = Some(identity.clone());
-                sink(LogEvent::Identity(identity));
-            }
-            Ok(_) => {}
+            // Each time, whether it has changed or not: only the engine knows in which topics its offsets count.
+            Ok(identity) => sink(LogEvent::Identity(identity)),
             Err(error) => tracing::debug!(%error, "the topics can't be looked at"),
         }
         if Instant::now() >= owners_at {

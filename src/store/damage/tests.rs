@@ -139,6 +139,7 @@ fn what_another_store_would_meet_as_well_is_no_damage() {
     drop(open);
     let within = directory.path().join("file");
     std::fs::write(&within, "no directory").unwrap();
+    assert_eq!(damage_known(&within), None, "a file in the directory's place");
     for nowhere in [&within, &within.join("below"), Path::new("/proc/no/such/place")] {
         let error = Store::open(nowhere).map(|_| ()).expect_err("it can't be made");
         assert!(!error.is_damage(), "{error:?}");
