@@ -17,11 +17,11 @@ mod webhook;
 pub use trace::{Fact, Found, Origin};
 
 use crate::config::{self, Accounts, Faults, Settings};
+use crate::exit::ExitCode;
 use crate::log::{self, LogError, Missing, NeededBy, Right};
 use crate::telemetry::{LogFormat, err_line, logging, output};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use tracing::level_filters::LevelFilter;
 
 /// Done, or not.

@@ -16,6 +16,7 @@ mod screen;
 
 use crate::app::{App, AppError};
 use crate::config::{self, Faults, Variables};
+use crate::exit::ExitCode;
 use crate::log::{KafkaSettings, TopicNames};
 use crate::replay::{Filter, Letters, ReplayError};
 use crate::telemetry::err_line;
@@ -28,7 +29,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::ControlFlow;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -11,6 +11,7 @@
 //! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro), stored rows, events, dead letters, bodies |
 //! | 1 | [`telemetry`] | every metric's name and labels, health, logs, what is masked in them |
 //! | 1 | [`clock`] | what time it is, and waiting |
+//! | 1 | [`exit`] | how the process ends, and with which code |
 //! | 1 | [`failpoint`] | moments at which a test has the process die |
 //! | 1 | [`system`] | how many files the process may have open, and who may use how many |
 //! | 2 | [`store`] | RocksDB: one column family per partition; rows, due index and checkpoint together |
@@ -203,6 +204,7 @@ pub mod delivery;
 pub mod demo;
 pub mod domain;
 pub mod engine;
+pub mod exit;
 pub mod failpoint;
 pub mod log;
 pub mod offsets;

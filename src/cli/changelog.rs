@@ -2,6 +2,7 @@
 
 use super::{FAILED, UNAVAILABLE, chain, load, terminal};
 use crate::config::Settings;
+use crate::exit::ExitCode;
 use crate::rebuild::{Action, Plan, Rebuild, RebuildError, Wish};
 use crate::shutdown::Signals;
 use crate::telemetry::err_line;
@@ -10,7 +11,6 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -6,11 +6,11 @@ use super::{CONFIGURATION, UNAVAILABLE, chain, kafka_failed, load};
 use crate::app;
 use crate::config::Settings;
 use crate::delivery::{Endpoint, Trust};
+use crate::exit::ExitCode;
 use crate::log::{self, LogError, NeededBy, Registry, TopicState};
 use crate::telemetry::{err_line, out_line};
 use clap::Args;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Checks configuration, accounts and webhooks, and prints every fault

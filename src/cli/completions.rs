@@ -1,9 +1,9 @@
 //! `ringback completions`
 
+use crate::exit::ExitCode;
 use crate::telemetry::output;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
-use std::process::ExitCode;
 
 /// Prints the completions of a shell
 #[derive(Args)]

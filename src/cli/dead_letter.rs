@@ -9,6 +9,7 @@ use crate::clock;
 use crate::codec::event::rfc3339;
 use crate::config::{Accounts, Settings};
 use crate::domain::{AccountId, DeadLetterReason};
+use crate::exit::ExitCode;
 use crate::log::NeededBy;
 use crate::replay::{Filter, Letter, Letters, Progress, ReplayError, Stage, Target, When};
 use crate::shutdown::Signals;
@@ -19,7 +20,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

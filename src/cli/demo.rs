@@ -1,7 +1,7 @@
 //! `ringback demo`
 
+use crate::exit::ExitCode;
 use clap::Args;
-use std::process::ExitCode;
 
 /// Shows everything at work, without any server: an embedded broker, a receiver, the sample flows
 #[derive(Args)]

@@ -4,6 +4,7 @@ use super::{FAILED, UNAVAILABLE, chain, load, terminal};
 use crate::clock;
 use crate::codec::event::MovedBy;
 use crate::config::Settings;
+use crate::exit::ExitCode;
 use crate::log::Begin;
 use crate::offsets::{Aim, Move, Offsets, OffsetsError, Position, Wish};
 use crate::replay::When;
@@ -11,7 +12,6 @@ use crate::telemetry::err_line;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::Path;
-use std::process::ExitCode;
 
 /// Shows where inputs are read on, and moves that
 ///

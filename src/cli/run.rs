@@ -4,12 +4,12 @@ use super::{CONFIGURATION, FAILED, chain, load, refuse};
 use crate::app::{App, AppError, StartOptions};
 use crate::clock;
 use crate::engine::EngineError;
+use crate::exit::ExitCode;
 use crate::log::Begin;
 use crate::replay::When;
 use crate::telemetry::err_line;
 use clap::Args;
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 use tokio::sync::watch;
 

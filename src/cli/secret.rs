@@ -1,13 +1,13 @@
 //! `ringback secret new`
 
 use super::FAILED;
+use crate::exit::ExitCode;
 use crate::telemetry::{err_line, out_line};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use ring::rand::{SystemRandom, generate};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
-use std::process::ExitCode;
 
 const SECRET_BYTES: usize = 32;
 

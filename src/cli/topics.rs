@@ -2,11 +2,11 @@
 
 use super::{FAILED, UNAVAILABLE, kafka_failed, load};
 use crate::config::Settings;
+use crate::exit::ExitCode;
 use crate::log::{self, LogError, NeededBy, TopicState};
 use crate::telemetry::out_line;
 use clap::Args;
 use std::path::Path;
-use std::process::ExitCode;
 
 /// Shows the wanted and the real settings of every topic
 ///

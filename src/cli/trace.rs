@@ -8,6 +8,7 @@ use super::terminal::{one_line, print, printable, table};
 use super::{FAILED, UNAVAILABLE, USAGE, chain, kafka_failed, load};
 use crate::clock;
 use crate::domain::PhononUuid;
+use crate::exit::ExitCode;
 use crate::log::NeededBy;
 use crate::telemetry::err_line;
 use clap::Args;
@@ -16,7 +17,6 @@ pub use fact::{Fact, Found, Origin};
 use read::{Row, TraceError, Traced};
 use serde_json::{Value, json};
 use std::path::Path;
-use std::process::ExitCode;
 
 /// Shows everything that is known of one phonon-uuid, oldest first, and what it is waiting for
 ///

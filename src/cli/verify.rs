@@ -6,12 +6,12 @@ mod show;
 mod store;
 
 use super::{FAILED, UNAVAILABLE, USAGE, chain, kafka_failed, load};
+use crate::exit::ExitCode;
 use crate::log::NeededBy;
 use crate::telemetry::err_line;
 use clap::Args;
 use read::VerifyError;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -11,10 +11,10 @@ use super::USAGE;
 use crate::config::Accounts;
 use crate::delivery::Webhook;
 use crate::domain::WebhookName;
+use crate::exit::ExitCode;
 use crate::telemetry::err_line;
 use clap::Subcommand;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Shows, tries and enables webhooks, and helps to define them

@@ -9,6 +9,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("codec", 1),
     ("telemetry", 1),
     ("clock", 1),
+    ("exit", 1),
     ("failpoint", 1),
     ("system", 1),
     ("store", 2),

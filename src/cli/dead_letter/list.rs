@@ -2,12 +2,12 @@
 
 use super::{Watcher, Which, summary};
 use crate::codec::event::rfc3339;
+use crate::exit::ExitCode;
 use crate::replay::{Letter, Letters, ReplayError};
 use crate::telemetry::{err_line, output};
 use clap::Args;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 /// Lists dead letters, oldest first in each partition

@@ -4,6 +4,7 @@ use super::{Watcher, Which, target};
 use crate::codec::event::rfc3339;
 use crate::config::Accounts;
 use crate::domain::WebhookName;
+use crate::exit::ExitCode;
 use crate::replay::{Letters, Plan, ReplayError, Summary, Target};
 use crate::telemetry::{err_line, out_line, output};
 use clap::Args;
@@ -11,7 +12,6 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 /// Sends dead letters after all: deliveries by their webhook's limits, with the same webhook-id; records to where they came from

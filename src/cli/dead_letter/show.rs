@@ -4,6 +4,7 @@ use super::{Watcher, Which, summary, target};
 use crate::cli::FAILED;
 use crate::codec::letter::LetterKind;
 use crate::domain::Timestamp;
+use crate::exit::ExitCode;
 use crate::replay::{Letter, Letters, ReplayError, Target};
 use crate::telemetry::{err_line, out_line};
 use base64::Engine as _;
@@ -11,7 +12,6 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use serde_json::{Map, Value};
 use std::ops::ControlFlow;
-use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 /// Shows a dead letter whole: the newest one that matches

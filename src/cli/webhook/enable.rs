@@ -4,12 +4,12 @@ use super::find;
 use crate::cli::terminal::{confirm, print};
 use crate::cli::{CONFIGURATION, FAILED, UNAVAILABLE, kafka_failed, load};
 use crate::codec::command::{COMMAND_HEADER, ENABLE_ENDPOINT, write_enable_endpoint};
+use crate::exit::ExitCode;
 use crate::log::{self, BroadcastError, NeededBy};
 use crate::telemetry::err_line;
 use clap::Args;
 use serde_json::json;
 use std::path::Path;
-use std::process::ExitCode;
 
 /// Puts a disabled webhook back to work
 ///

@@ -3,11 +3,11 @@
 use crate::cli::terminal::print;
 use crate::cli::{FAILED, USAGE};
 use crate::codec::example::{definition, leaves};
+use crate::exit::ExitCode;
 use crate::telemetry::err_line;
 use clap::Args;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 /// Reads an example of an answer, and prints the part of a definition that maps every value of it
 ///

@@ -8,6 +8,7 @@ use crate::codec::row::{self, RowError};
 use crate::config::{Accounts, Settings};
 use crate::delivery::Webhook;
 use crate::domain::{EndpointState, Timestamp, WebhookName, WebhookRules};
+use crate::exit::ExitCode;
 use crate::log::{LogError, NeededBy, ScanFrom, Scanned, Scanner};
 use crate::store::RowKey;
 use crate::telemetry::err_line;
@@ -17,7 +18,6 @@ use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::ExitCode;
 
 /// Shows the configured webhooks, and how their endpoints do
 ///

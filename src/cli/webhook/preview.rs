@@ -8,12 +8,12 @@ use crate::codec::definition::RequestParts;
 use crate::codec::template::Variable;
 use crate::delivery::Webhook;
 use crate::domain::{BodyKind, Mapped, RecordKind, Rendered};
+use crate::exit::ExitCode;
 use crate::telemetry::err_line;
 use bytes::Bytes;
 use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 /// Renders a webhook's request, and sends nothing
 ///

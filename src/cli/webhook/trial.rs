@@ -7,6 +7,7 @@ use crate::clock;
 use crate::codec::event::{outcome_json, rfc3339};
 use crate::delivery::{Proxy, Trial, TrialMessage, Trust, Webhook};
 use crate::domain::{Outcome, Phase, Verdict};
+use crate::exit::ExitCode;
 use crate::telemetry::err_line;
 use clap::Args;
 use ring::rand::{SystemRandom, generate};
@@ -14,7 +15,6 @@ use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 /// Sends one signed test message, and shows request, answer and timings
