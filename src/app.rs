@@ -308,16 +308,16 @@ impl App {
             }
         }
         let partitions = counts_now(&self.settings, &names.changelog).await?;
-        let is_unlike =
-            |name: &&String| counts.get(*name).is_some_and(|count| *count != partitions);
+        let inbox = counts_now(&self.settings, &names.inbox).await?;
+        let is_unlike = |name: &&String| counts.get(*name).is_some_and(|count| *count != inbox);
         let unlike: BTreeSet<Arc<str>> =
             inputs().filter(is_unlike).map(|name| name.as_str().into()).collect();
         for topic in &unlike {
             tracing::warn!(
                 topic = topic.as_ref(),
-                partitions,
-                "the topic has not as many partitions as the changelog, so that all its records are forwarded, which costs \
-                 speed: create it, or the changelog before the first start, with as many"
+                inbox,
+                "the topic has not as many partitions as the inbox, so that all its records are forwarded, which costs \
+                 speed: see ops/guide/partitions.md"
             );
         }
         let sources = names.sources().map(|(name, kind)| (name, Role::Source(kind)));

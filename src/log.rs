@@ -41,6 +41,7 @@ pub use record::{
 };
 pub use registry::{Registry, read_answer};
 pub use replayer::{Mark, Marks, Replayer};
+pub use report::is_due;
 pub use restore::{
     Changelog, KafkaChangelog, Polled, Restoration, RestoreError, Restored, Step, Want,
 };

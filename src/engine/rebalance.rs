@@ -13,7 +13,7 @@ use crate::codec::row::{Difference, Owner, TopicId};
 use crate::delivery::Attempted;
 use crate::domain::WebhookName;
 use crate::failpoint::{self, Failpoint};
-use crate::log::{Assignment, End, Identity, Place, Start};
+use crate::log::{Assignment, End, Identity, Place, Start, is_due};
 use crate::store::WriteBack;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ impl<L: Log> Shell<L> {
             .iter()
             .filter(|place| place.topic.as_ref() == inbox)
             .filter_map(|place| u32::try_from(place.partition).ok())
+            // An inbox may have been given more partitions than the changelog has.
+            .filter(|number| *number < self.settings.partitions)
             .collect();
         let unlike = &self.settings.unlike;
         for number in &owned {
@@ -173,7 +175,9 @@ impl<L: Log> Shell<L> {
             RestoreFailure::Store(error) => Err(error.into()),
             RestoreFailure::Mismatch(mismatch) => Err(EngineError::Mismatch(*mismatch)),
             RestoreFailure::Passing(text) => {
-                tracing::warn!(error = text, "restoring failed; trying again");
+                if is_due(&text) {
+                    tracing::warn!(error = text, "restoring failed; trying again");
+                }
                 if self.epoch == Some(epoch) {
                     clock::sleep(REOPEN_PAUSE);
                     self.restore(epoch);

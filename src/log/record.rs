@@ -27,8 +27,8 @@ pub struct Topics {
     pub roles: BTreeMap<Arc<str>, Role>,
     /// The partitions of the changelog.
     pub partitions: u32,
-    /// The inputs that have another number of them: the group does not assign their partitions as it assigns the changelog's,
-    /// and so none of them belongs to the owner of its number.
+    /// The inputs that have another number of them than the inbox: the group does not assign their partitions as it assigns the
+    /// inbox's, and so none of them belongs to the owner of its number.
     pub unlike: BTreeSet<Arc<str>>,
 }
 

@@ -68,13 +68,23 @@ pub(super) fn fault(error: &KafkaError, reason: &str) {
     }
 }
 
+/// Nothing can be read for a moment.
+pub(super) fn disturbed(error: &KafkaError) {
+    if is_due(&error.to_string()) {
+        tracing::warn!(%error, "consuming is disturbed");
+    } else {
+        tracing::debug!(%error, "consuming is disturbed");
+    }
+}
+
 /// A fault that lasts is reported at each try; it is said this often.
 const REPEAT: Duration = Duration::from_secs(60);
 /// So many faults are told apart.
 const FAULTS_MAX: usize = 64;
 
-/// Whether the fault was not said for a while.
-fn is_due(reason: &str) -> bool {
+/// Whether the fault is to be logged for people: it was not, within the last minute.
+#[must_use]
+pub fn is_due(reason: &str) -> bool {
     static SAID: Mutex<Vec<(String, Instant)>> = Mutex::new(Vec::new());
     // Every change is complete in itself, so that a panic elsewhere leaves nothing half done.
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);

@@ -60,7 +60,8 @@ impl TopicState {
         };
         let mut faults = Vec::new();
         if let Some(wanted) = self.partitions_wanted.filter(|wanted| *wanted != partitions) {
-            faults.push(fault(unlike(partitions, wanted), true));
+            // What stands in partitions that the changelog has not is forwarded.
+            faults.push(fault(unlike(partitions, wanted), partitions < wanted));
         }
         for (key, wanted, real) in &self.settings {
             if !acceptable(key, wanted, real.as_deref()) {
@@ -74,7 +75,7 @@ impl TopicState {
     }
 }
 
-/// Deleting an inbox with records that were not read would lose them.
+/// What it means that an inbox has another number of partitions than the changelog.
 fn unlike(partitions: u32, wanted: u32) -> String {
     let counts = format!("it has {partitions} partitions and the changelog {wanted}");
     if partitions < wanted {
@@ -83,9 +84,8 @@ fn unlike(partitions: u32, wanted: u32) -> String {
         );
     }
     format!(
-        "{counts}, and Kafka can't remove partitions. Stop all instances and run `ringback offsets show`. Delete the topic \
-         only if its lag is 0 in every partition; then create it with `ringback topics --create`. While it has a lag, see \
-         ops/guide/partitions.md"
+        "{counts}: nothing is lost, but every record is written to it first, which costs speed. Kafka can't remove \
+         partitions; ops/guide/partitions.md says how to replace the topic"
     )
 }
 

@@ -166,16 +166,16 @@ pub(super) struct Ledgers {
 
 impl Ledgers {
     pub(super) fn new(layout: &Layout) -> Self {
-        let all = layout.changelog.partitions;
+        let inbox = u32::try_from(layout.inbox.firsts.len()).unwrap_or(u32::MAX);
         let topic = |name: &Arc<str>, compacted, partitions| Topic {
             name: name.clone(),
             compacted,
-            is_aligned: partitions == all,
+            is_aligned: partitions == inbox,
             partitions: Vec::new(),
         };
         let mut topics: Vec<Topic> =
             layout.inputs.iter().map(|i| topic(&i.topic, i.compacted, i.partitions)).collect();
-        topics.push(topic(&layout.inbox.name, false, all));
+        topics.push(topic(&layout.inbox.name, false, inbox));
         Self {
             inbox: topics.len() - 1,
             topics,
@@ -228,7 +228,7 @@ impl Ledgers {
         self.ledger(which).and_then(|ledger| ledger.told_below(end))
     }
 
-    /// Whether the input has as many partitions as own uuids.
+    /// Whether the input has as many partitions as the inbox, so that the owner of a number reads that number of both.
     pub(super) fn is_aligned(&self, which: Which) -> bool {
         self.topics.get(which.0).is_some_and(|topic| topic.is_aligned)
     }

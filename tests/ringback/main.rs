@@ -27,6 +27,7 @@ mod failpoints;
 mod faults;
 mod harness;
 mod identity;
+mod inbox;
 mod inputs;
 mod instances;
 mod itself;

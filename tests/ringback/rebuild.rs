@@ -223,25 +223,3 @@ fn a_store_of_another_group_is_not_written() {
     assert!(done.err.contains("belongs to the consumer group rebuild-other.group"), "{}", done.err);
     assert_eq!(stage.kafka.partitions(&stage.topic("changelog")), 0);
 }
-
-/// An inbox with too few partitions is given the others, and what waits in it is read.
-#[test]
-fn an_inbox_with_too_few_partitions_is_grown() {
-    let stage = Stage::without_topics(broker::shared(), "rebuild-inbox");
-    let kinds = ["flow-complete", "sms-delivery-report", "events", "dead-letter", "changelog"];
-    let names = kinds.map(|kind| stage.topic(kind));
-    let compact: &[(&str, &str)] = &[("cleanup.policy", "compact")];
-    let none: &[(&str, &str)] = &[];
-    let topics = names
-        .each_ref()
-        .map(|name| (name.as_str(), 2, if name.ends_with("changelog") { compact } else { none }));
-    stage.kafka.create_topics(&topics);
-    let inbox = stage.topic("inbox");
-    stage.kafka.create_topics(&[(&inbox, 1, &[])]);
-    let said = stage.refused();
-    assert!(said.contains("ringback topics --mend"), "{said}");
-    let done = stage.command(&["topics", "--mend"]);
-    assert!(done.out.contains(&format!("corrected {inbox}")), "{}{}", done.out, done.err);
-    assert_eq!(stage.kafka.partitions(&inbox), 2);
-    stage.start().stop();
-}

@@ -271,11 +271,15 @@ fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
         14 => late_stop(node, dice, items),
         16 => recreate(at, setting, dice, items),
         17 => {
-            let wrong = dice.pick(&[Wrong::Cluster, Wrong::Group, Wrong::Partitions]);
+            let mut wrong = dice.pick(&[Wrong::Cluster, Wrong::Group, Wrong::Partitions]);
+            // Where the inbox is larger, the changelog would have to be so, too.
+            if setting.inbox_partitions != setting.partitions && wrong == Wrong::Partitions {
+                wrong = Wrong::Group;
+            }
             items.push((at, Action::Misconfigure(node, wrong)));
         }
         // Where a partition has no owner that remembers it, nobody notices.
-        15 if setting.input_partitions == setting.partitions => {
+        15 if setting.input_partitions == setting.inbox_partitions => {
             let topic = dice.pick(&["flow-complete", "sms-delivery-report", "inbox"]);
             let by = (!dice.one_in(3)).then(|| i64::try_from(dice.between(1, 3)).unwrap());
             items.push((at, Action::MoveOffsets(Place { topic: topic.into(), partition }, by)));
@@ -458,13 +462,8 @@ impl World {
         for (uuid, value) in commands {
             let key = uuid.as_str().as_bytes();
             let headers = [(COMMAND_HEADER, command::REPLAY)];
-            self.produce(
-                &self.names.inbox,
-                self.partition_of(Some(key)),
-                Some(key),
-                &value,
-                &headers,
-            );
+            let partition = owner(key, self.setting.inbox_partitions).cast_signed();
+            self.produce(&self.names.inbox, partition, Some(key), &value, &headers);
         }
     }
 
@@ -472,7 +471,7 @@ impl World {
         self.ledger.borrow_mut().forget_holds();
         let mut value = Vec::new();
         command::write_enable_endpoint(&mut value, &WebhookName::new(webhook).unwrap());
-        for partition in 0..self.setting.partitions.cast_signed() {
+        for partition in 0..self.setting.inbox_partitions.cast_signed() {
             let headers = [(COMMAND_HEADER, command::ENABLE_ENDPOINT)];
             self.produce(&self.names.inbox, partition, Some(webhook.as_bytes()), &value, &headers);
         }

@@ -34,6 +34,8 @@ pub(super) struct Setting {
     pub(super) partitions: u32,
     /// The gateways' topics may have more than the changelog.
     pub(super) input_partitions: u32,
+    /// So may the inbox, which somebody has grown.
+    pub(super) inbox_partitions: u32,
     pub(super) rules: Rules,
     pub(super) config: Arc<EngineConfig>,
     pub(super) engine: EngineSettings,
@@ -193,9 +195,10 @@ impl Setting {
             inbox: "inbox".to_owned(),
         };
         let input_partitions = dice.pick(&[partitions, partitions, partitions, partitions + 1, 1]);
+        let inbox_partitions = if dice.one_in(6) { partitions + 1 } else { partitions };
         let unlike: BTreeSet<Arc<str>> = names
             .sources()
-            .filter(|_| input_partitions != partitions)
+            .filter(|_| input_partitions != inbox_partitions)
             .map(|(name, _)| name.as_str().into())
             .collect();
         let roles: BTreeMap<Arc<str>, Role> = names
@@ -218,6 +221,7 @@ impl Setting {
             nodes,
             partitions,
             input_partitions,
+            inbox_partitions,
             config: Arc::new(EngineConfig {
                 rules: rules.clone(),
                 endpoints,

@@ -98,9 +98,10 @@ impl World {
         let names = setting.names();
         let mut broker = Broker::default();
         let mut group = Group::default();
-        for topic in [&names.changelog, &names.inbox, &names.events, &names.dead_letter] {
+        for topic in [&names.changelog, &names.events, &names.dead_letter] {
             broker.create(topic, setting.partitions);
         }
+        broker.create(&names.inbox, setting.inbox_partitions);
         for (topic, _) in names.sources() {
             broker.create(topic, setting.input_partitions);
         }

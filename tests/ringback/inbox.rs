@@ -1,0 +1,120 @@
+//! An inbox that has not as many partitions as the changelog.
+
+use crate::harness::daemon::{Daemon, Done};
+use crate::harness::kafka::Message;
+use crate::harness::receiver::Answer;
+use crate::harness::samples::{Random, flow, report};
+use crate::harness::stage::{Stage, WEBHOOK};
+use crate::harness::{PATIENCE, broker, invariants, wait_until};
+use serde_json::Value;
+
+/// What Kafka's clients have been given more of: two instances share it as no other topic.
+const LARGE: i32 = 5;
+/// Replayed through the inbox by an operator.
+const REFUSED: &str = "refused";
+
+/// An inbox with too few partitions is given the others, and what waits in it is read.
+#[test]
+fn an_inbox_with_too_few_partitions_is_grown() {
+    let stage = Stage::without_topics(broker::shared(), "rebuild-inbox");
+    let kinds = ["flow-complete", "sms-delivery-report", "events", "dead-letter", "changelog"];
+    let names = kinds.map(|kind| stage.topic(kind));
+    let compact: &[(&str, &str)] = &[("cleanup.policy", "compact")];
+    let none: &[(&str, &str)] = &[];
+    let topics = names
+        .each_ref()
+        .map(|name| (name.as_str(), 2, if name.ends_with("changelog") { compact } else { none }));
+    stage.kafka.create_topics(&topics);
+    let inbox = stage.topic("inbox");
+    stage.kafka.create_topics(&[(&inbox, 1, &[])]);
+    let said = stage.refused();
+    assert!(said.contains("ringback topics --mend"), "{said}");
+    let done = stage.command(&["topics", "--mend"]);
+    assert!(done.out.contains(&format!("corrected {inbox}")), "{}{}", done.out, done.err);
+    assert_eq!(stage.kafka.partitions(&inbox), 2);
+    stage.start().stop();
+}
+
+/// Both phases of these, each once.
+fn deliver(stage: &Stage, uuids: &[String]) {
+    let sent = stage.receiver.count();
+    stage.send_flows(&uuids.iter().map(|uuid| flow(uuid, &["s-1"])).collect::<Vec<Value>>());
+    let reports = uuids.iter().map(|uuid| report(uuid, "s-1", "DELIVERED"));
+    stage.send_reports(&reports.collect::<Vec<Value>>());
+    let wanted = sent + 2 * uuids.len();
+    stage.receiver.wait_for(wanted, PATIENCE);
+    invariants::wait_consumed(stage, PATIENCE);
+    assert_eq!(stage.receiver.count(), wanted);
+}
+
+fn succeeds(stage: &Stage, arguments: &[&str]) -> Done {
+    let done = stage.command(arguments);
+    assert_eq!(done.code, Some(0), "{arguments:?}: {}{}", done.out, done.err);
+    done
+}
+
+/// A webhook that was given up is sent after all.
+fn replay(stage: &Stage) {
+    stage.send_flows(&[flow(REFUSED, &[])]);
+    stage.dead_letters(1, PATIENCE);
+    succeeds(stage, &["dead-letter", "replay", "--yes"]);
+    stage.events().wait("it is delivered", PATIENCE, |events| {
+        let is = |event: &Message| {
+            let event = event.json();
+            event["type"] == "delivered" && event["phonon_uuid"] == REFUSED
+        };
+        events.iter().any(is)
+    });
+}
+
+/// Records that stand in partitions that the changelog has not are forwarded. Nothing is lost or sent twice, before and after
+/// somebody has replaced the topic.
+#[test]
+fn an_inbox_with_too_many_partitions_forwards_everything_until_it_is_replaced() {
+    let mut random = Random::seeded(908);
+    let [before, during, after] = [20, 40, 20].map(|count| random.uuids(count));
+    let stage = Stage::on(broker::shared(), "inbox-large", 4);
+    let inbox = stage.topic("inbox");
+    stage.receiver.script(|request, nth| {
+        let refuses = request.uuid() == REFUSED && nth == 1;
+        Answer::status(if refuses { 400 } else { 200 })
+    });
+    let mut daemon = stage.start();
+    deliver(&stage, &before);
+    daemon.stop();
+
+    stage.kafka.grow_topic(&inbox, LARGE);
+    let mut daemons = [0, 1].map(|number| stage.spawn(number));
+    daemons.iter_mut().for_each(Daemon::wait_ready);
+    for daemon in &daemons {
+        let warned = daemon.logged();
+        for words in
+            ["it has 5 partitions and the changelog 4", "not as many partitions as the inbox"]
+        {
+            assert!(warned.contains(words), "{words}: {warned}");
+        }
+    }
+    deliver(&stage, &during);
+    invariants::assert_delivered(&stage, &[before.as_slice(), &during].concat(), 0);
+    let forwarded = stage.kafka.read(&inbox).len();
+    assert_eq!(forwarded, 2 * during.len(), "every record is forwarded once");
+    replay(&stage);
+    succeeds(&stage, &["webhook", "enable", WEBHOOK]);
+    invariants::wait_consumed(&stage, PATIENCE);
+    daemons.iter_mut().for_each(Daemon::stop);
+
+    // As ops/guide/partitions.md says.
+    succeeds(&stage, &["offsets", "show"]);
+    stage.kafka.delete_topics(&[&inbox]);
+    let created = wait_until("the topic is gone", PATIENCE, || {
+        let done = stage.command(&["topics", "--create"]);
+        done.out.contains(&format!("created {inbox}")).then_some(done)
+    });
+    assert_eq!(created.code, Some(0), "{}{}", created.out, created.err);
+    assert_eq!(stage.kafka.partitions(&inbox), 4);
+    let mut daemon = stage.start();
+    deliver(&stage, &after);
+    assert!(stage.kafka.read(&inbox).is_empty(), "nothing is forwarded any more");
+    daemon.stop();
+    stage.verify();
+}
