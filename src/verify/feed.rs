@@ -93,14 +93,17 @@ impl Evidence {
             | Fact::Input(_)
             | Fact::Other => None,
         };
-        let entry = source.and_then(|source| self.entry_of(uuid, source, told.at));
+        // A duplicate has just been read, whatever waits. Every other report that is ignored may be one that waited.
+        let duplicate =
+            matches!(&told.fact, Fact::RecordIgnored { reason, .. } if reason == DUPLICATE);
+        let entry = source.and_then(|source| match duplicate {
+            true => self.entry(source, told.at),
+            false => self.entry_of(uuid, source, told.at),
+        });
         let waits = self.history(uuid).is_some_and(|history| history.reports.holds(entry));
         let ignored = matches!(&told.fact, Fact::RecordIgnored { record: RecordKind::Report, .. });
         let missing = matches!(&told.fact, Fact::RecordDeadLettered { reason, .. } if reason == "flow_missing");
-        // Read once more, it is its own duplicate.
-        let again = entry.is_some_and(|entry| self.known.is_again(entry, told.at))
-            && matches!(&told.fact, Fact::RecordIgnored { reason, .. } if reason == DUPLICATE);
-        let ends_waiting = missing || ignored && waits && !again;
+        let ends_waiting = missing || ignored && waits && !duplicate;
         let word = if ends_waiting { Word::Second } else { Word::First };
         self.word(entry, word, uuid, told.at);
         self.note(partition, uuid, told, entry);
@@ -116,7 +119,8 @@ impl Evidence {
             dedup_window_ms: self.layout.dedup_window_ms,
             book: &mut self.book,
         };
-        if !(ignored && waits && again) {
+        // Read once more, a report that waits is its own duplicate.
+        if !(ignored && waits && duplicate) {
             history.tell(&told.fact, telling);
         }
     }
