@@ -141,6 +141,7 @@ mod tests {
         let (trouble, health, start) = (Trouble::default(), health(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
         trouble.failed_at(start, "full", &health);
+        trouble.failed_at(after(8), "slow", &health);
         trouble.failed_at(after(9), "full", &health);
         assert!(health.reasons_not_ready().is_empty());
         trouble.failed_at(after(10), "full", &health);

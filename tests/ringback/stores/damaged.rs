@@ -179,9 +179,14 @@ impl Scene {
     }
 
     /// All is delivered, nothing is wrong, and these stores lie aside.
-    fn ends(&self, mut daemon: Daemon, copies: &[PathBuf]) {
+    fn ends(&self, daemon: Daemon, copies: &[PathBuf]) {
         self.recovered.store(true, Ordering::Relaxed);
         send_reports(&self.stage, &self.uuids);
+        self.is_whole(daemon, copies);
+    }
+
+    /// The same of what was sent before.
+    fn is_whole(&self, mut daemon: Daemon, copies: &[PathBuf]) {
         invariants::wait_delivered(&self.stage, &self.uuids, PATIENCE);
         invariants::wait_consumed(&self.stage, PATIENCE);
         daemon.stop();
@@ -197,6 +202,43 @@ impl Scene {
             assert!(note.expect("a note").contains("says") && !found(copy, "IDENTITY").is_empty());
         }
     }
+}
+
+/// All bits of a file but its last ones, which whoever has it open has read already.
+fn flip_most(path: &Path) {
+    use std::os::unix::fs::FileExt as _;
+    let file = std::fs::File::options().read(true).write(true).open(path).expect("a file");
+    let length = file.metadata().expect("a file").len();
+    let mut bytes = vec![0; usize::try_from(length / 4 * 3).expect("it is small")];
+    file.read_exact_at(&mut bytes, 0).expect("it can be read");
+    bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
+    file.write_all_at(&bytes, 0).expect("it can be written");
+}
+
+/// The daemon has the store open, and finds out when it reads what it needs: it ends, and its next start restores the store.
+#[test]
+fn a_store_that_is_damaged_while_the_daemon_runs_is_marked_and_set_aside_at_the_next_start() {
+    let uuids = Random::seeded(36).uuids(200);
+    let (stage, recovered) = failing("damaged-running", &uuids);
+    recovered.store(true, Ordering::Relaxed);
+    let store = stage.instance_dir(0).join("data");
+    let mut daemon = stage.start();
+    wait_events(&stage, "delivered", uuids.len());
+    daemon.stop();
+    let mut daemon = stage.start();
+    each(&store, ".sst", flip_most);
+    // Their rows wait in the store for these.
+    send_reports(&stage, &uuids);
+    let said = daemon.wait_end(FAILED, PATIENCE);
+    assert!(said.contains("the store is damaged, and marked so for the next start"), "{said}");
+    assert!(!said.contains(SET_ASIDE), "nobody exchanges it under a daemon: {said}");
+    let mark = std::fs::read_to_string(store.join("SET-ASIDE.json")).expect("a mark");
+    assert!(mark.contains("Corruption"), "{mark}");
+    let scene = Scene { stage, uuids, recovered, store };
+    let daemon = scene.stage.start();
+    let copy = copy_of(&scene.store);
+    assert_eq!(daemon.metric("ringback_store_corruptions_total", &[]), Some(1.0));
+    scene.is_whole(daemon, &[copy]);
 }
 
 #[test]
