@@ -112,15 +112,20 @@ impl<L: Log> Shell<L> {
 
     /// Waits before the next try, until somebody wants the partitions back or the process to end.
     pub(super) fn pause(&self, time: Duration) {
-        let until = clock::instant() + time;
-        loop {
-            self.health.heartbeat();
-            let left = until.saturating_duration_since(clock::instant());
-            if left.is_zero() || self.is_leaving() {
-                return;
-            }
-            clock::sleep(left.min(SLICE));
+        wait_out(time, &self.health, || self.is_leaving());
+    }
+}
+
+/// However long it takes, nobody is to take the engine for one that stands still.
+fn wait_out(time: Duration, health: &Health, is_leaving: impl Fn() -> bool) {
+    let until = clock::instant() + time;
+    loop {
+        health.heartbeat();
+        let left = until.saturating_duration_since(clock::instant());
+        if left.is_zero() || is_leaving() {
+            return;
         }
+        clock::sleep(left.min(SLICE));
     }
 }
 
@@ -173,5 +178,19 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(trouble.failed_at(start, "full", &health), PAUSE_MAX);
         }
+    }
+
+    #[test]
+    fn a_pause_ends_with_the_process_and_the_engine_is_alive_meanwhile() {
+        let (health, began) = (Health::new(Duration::from_millis(20)), Instant::now());
+        wait_out(Duration::from_secs(60), &health, || true);
+        assert!(began.elapsed() < Duration::from_secs(30));
+        while health.reasons_not_live().is_empty() {
+            std::thread::yield_now();
+        }
+        wait_out(3 * SLICE, &health, || {
+            assert_eq!(health.reasons_not_live(), Vec::<String>::new());
+            false
+        });
     }
 }
