@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_pause_ends_with_the_process_and_the_engine_is_alive_meanwhile() {
-        let (health, began) = (Health::new(Duration::from_millis(20)), Instant::now());
+        let (health, began) = (Health::new(Duration::from_millis(500)), Instant::now());
         wait_out(Duration::from_secs(60), &health, || true);
         assert!(began.elapsed() < Duration::from_secs(30));
         while health.reasons_not_live().is_empty() {
