@@ -1,7 +1,7 @@
 //! A store whose files are damaged is set aside, and the changelog restores another one: nothing is lost or sent twice.
 
 use super::{failing, send_reports, wait_events};
-use crate::harness::daemon::Daemon;
+use crate::harness::daemon::{Daemon, Done};
 use crate::harness::disk::Disk;
 use crate::harness::samples::Random;
 use crate::harness::stage::Stage;
@@ -98,11 +98,7 @@ fn restored(damage: &Damage) {
     let store = scene.store.clone();
     (damage.done)(&store);
     let broken = scene.stage.verified(0, &[]);
-    let told: Vec<Value> = report(&broken)["violations"].as_array().expect("a list").clone();
-    let is_named = told.iter().any(|violation| {
-        violation["what"] == "store" && violation["says"].to_string().contains("is damaged")
-    });
-    assert_eq!(is_named, damage.counts, "{}: {broken:?}", damage.name);
+    assert_eq!(is_named(&broken), damage.counts, "{}: {broken:?}", damage.name);
     if !damage.counts {
         let daemon = scene.stage.start();
         assert_eq!(daemon.metric("ringback_store_corruptions_total", &[]), Some(0.0));
@@ -117,6 +113,15 @@ fn restored(damage: &Damage) {
     let paths = [&store, &copy].map(|path| path.to_str().expect("a plain path").to_owned());
     assert!(line.contains("ERROR") && paths.iter().all(|path| line.contains(path)), "{line}");
     scene.ends(daemon, &[copy]);
+}
+
+/// Whether `ringback verify` says that the store is damaged.
+fn is_named(verified: &Done) -> bool {
+    let report = report(verified);
+    let mut violations = report["violations"].as_array().expect("a list").iter();
+    violations.any(|violation| {
+        violation["what"] == "store" && violation["says"].to_string().contains("is damaged")
+    })
 }
 
 /// The only store that lies aside.
@@ -227,6 +232,7 @@ fn a_store_that_is_damaged_while_the_daemon_runs_is_marked_and_set_aside_at_the_
     daemon.stop();
     let mut daemon = stage.start();
     each(&store, ".sst", flip_most);
+    assert!(is_named(&stage.verified(0, &[])), "whoever reads all of it finds it first");
     // Their rows wait in the store for these.
     send_reports(&stage, &uuids);
     let said = daemon.wait_end(FAILED, PATIENCE);
