@@ -95,8 +95,9 @@ mod tests {
                 client::admin(&settings),
             ] {
                 let config = offline(config);
-                let left = config.config_map().values();
-                let left: Vec<_> = left.filter(|value| value.contains("example.com")).collect();
+                let all = config.config_map();
+                let left = all.values().filter(|value| value.contains("example.com"));
+                let left: Vec<_> = left.collect();
                 assert!(left.is_empty(), "{left:?}");
                 for name in ["bootstrap.servers", "group.id", "group.instance.id"] {
                     assert_eq!(config.get(name), None);

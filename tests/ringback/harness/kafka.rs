@@ -307,10 +307,11 @@ impl Kafka {
         config.set("group.id", group).set("enable.auto.commit", "false");
         let consumer: BaseConsumer = config.create().expect("a consumer");
         consumer.subscribe(&[topic]).expect("a topic");
-        super::wait_until("the group has another member", super::PATIENCE, || {
+        let deadline = Instant::now() + Duration::from_secs(40);
+        while consumer.assignment().is_ok_and(|assigned| assigned.count() == 0) {
+            assert!(Instant::now() < deadline, "nobody joins {group}");
             let _record = consumer.poll(Duration::from_millis(50));
-            consumer.assignment().is_ok_and(|assigned| assigned.count() > 0).then_some(())
-        });
+        }
         consumer
     }
 
