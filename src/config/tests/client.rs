@@ -108,9 +108,9 @@ fn numbers_have_the_bounds_that_the_daemon_needs() {
 #[test]
 fn every_bound_is_kept_at_both_ends() {
     for (name, least, most) in [
-        ("receive.message.max.bytes", 16_777_728, i64::from(i32::MAX)),
+        ("receive.message.max.bytes", 20_972_032, i64::from(i32::MAX)),
         ("fetch.wait.max.ms", 0, 10_000),
-        ("queue.buffering.max.kbytes", 16_384, i64::from(i32::MAX)),
+        ("queue.buffering.max.kbytes", 20_480, i64::from(i32::MAX)),
         ("queue.buffering.max.messages", 1000, i64::from(i32::MAX)),
         ("topic.metadata.refresh.interval.ms", 1, 3_600_000),
         ("max.in.flight.requests.per.connection", 1, 5),
@@ -151,7 +151,10 @@ fn times_and_sizes_fit_to_each_other_and_to_the_daemons_own() {
             "\"linger.ms\" = 6000\n\"delivery.timeout.ms\" = 5000",
             "records would time out before they are sent",
         ),
-        ("\"fetch.max.bytes\" = 200000000", "an answer would not fit with its frame"),
+        (
+            "\"fetch.max.bytes\" = 200000000\n\"receive.message.max.bytes\" = 200000511",
+            "an answer would not fit with its frame",
+        ),
     ] {
         refused(line, &["kafka.client.", parts, "; set `"]);
     }
