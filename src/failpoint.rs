@@ -1,7 +1,8 @@
 //! Moments at which a test has the process die: the rows of the table of crashes.
 //!
 //! Only with the feature `failpoints` is there anything in it, and only with `RINGBACK_FAILPOINT=committed:3` does a process
-//! die: the third time that it passes `committed`.
+//! die: the third time that it passes `committed`. With `committed:3:stop` it stops there until it gets SIGCONT, so that a test
+//! can do something else meanwhile.
 
 #[cfg(feature = "failpoints")]
 pub(crate) mod armed;
@@ -35,6 +36,8 @@ pub enum Failpoint {
     SetAside,
     /// A part of a changelog is rebuilt, and the rest is not.
     Rebuilt,
+    /// Kafka has the rows and events of positions that are moved, and the transaction is still open.
+    PositionsSent,
 }
 
 impl Failpoint {
@@ -55,6 +58,7 @@ impl Failpoint {
             Self::Moving => "moving",
             Self::SetAside => "set-aside",
             Self::Rebuilt => "rebuilt",
+            Self::PositionsSent => "positions-sent",
         }
     }
 }
@@ -68,6 +72,6 @@ pub const fn pass(_point: Failpoint) {}
 #[cfg(feature = "failpoints")]
 pub fn pass(point: Failpoint) {
     if armed::strikes(point) {
-        armed::die(point);
+        armed::stop_or_die(point);
     }
 }

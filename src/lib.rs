@@ -78,9 +78,13 @@
 //! - No state that only one disk has: `tests/ringback/stores.rs::a_deleted_store_is_restored_from_the_changelog`.
 //! - Nor state that is lost with the changelog's topic: `tests/ringback/rebuild.rs::a_deleted_changelog_is_written_from_the_store`;
 //!   no rebuild that a crash leaves half done unnoticed:
-//!   `tests/ringback/rebuild.rs::an_interrupted_rebuild_is_refused_by_the_daemon_and_goes_on`.
+//!   `tests/ringback/rebuild.rs::an_interrupted_rebuild_is_refused_by_the_daemon_and_goes_on`; none that two of them, or a
+//!   rebuild and an instance, make together: `tests/ringback/rebuild/beside.rs`; nor rows that another machine's store has:
+//!   `tests/ringback/rebuild/machines.rs::each_machine_writes_the_partitions_of_its_own_store`.
 //! - No position that is moved in one of its two places only:
-//!   `tests/ringback/offsets.rs::skipped_records_are_never_delivered_and_the_rest_is`.
+//!   `tests/ringback/offsets.rs::skipped_records_are_never_delivered_and_the_rest_is`; none that is moved in part because
+//!   something else happens meanwhile: `tests/ringback/offsets/beside.rs`; nor to where no record is:
+//!   `tests/ringback/offsets/places.rs::positions_are_moved_to_a_time_an_offset_and_the_end_and_nowhere_else`.
 //! - No disk that fails unseen: `tests/ringback/disks.rs::a_full_disk_ends_the_daemon_and_with_room_it_goes_on`,
 //!   `tests/ringback/disks.rs::a_disk_that_refuses_to_write_ends_the_daemon_and_afterwards_it_goes_on`.
 //! - No log that ends the daemon because its disk is full or nobody reads it:
@@ -92,7 +96,10 @@
 //!   `tests/ringback/clock.rs::nothing_gets_old_when_the_clock_is_set_forward_by_two_days`,
 //!   `src/engine/tests.rs::nothing_comes_early_or_late_because_clocks_jump`.
 //! - No damaged store that is used, deleted, or in the way of the changelog:
-//!   `tests/ringback/stores/damaged.rs::each_damaged_store_is_set_aside_and_restored`; none that a kill leaves half moved:
+//!   `tests/ringback/stores/damaged.rs::each_damaged_store_is_set_aside_and_restored`, also when it is damaged under a running
+//!   daemon:
+//!   `tests/ringback/stores/damaged.rs::a_store_that_is_damaged_while_the_daemon_runs_is_marked_and_set_aside_at_the_next_start`;
+//!   none that a kill leaves half moved:
 //!   `src/store/aside/tests.rs::a_move_that_was_broken_off_is_ended`; none that is moved because its disk, its limits or another
 //!   instance fail it: `src/store/damage/tests.rs::what_another_store_would_meet_as_well_is_no_damage`; none that is restored
 //!   again and again: `src/store/recovery/tests.rs::a_third_damage_within_an_hour_is_not_restored_and_after_it_the_oldest_copy_goes`.

@@ -7,6 +7,7 @@
 use crate::clock;
 use crate::codec::event::{self, InputChange, InputEvent, MovedBy};
 use crate::codec::row::{self, InputOffset, Meta, TopicId};
+use crate::failpoint::{self, Failpoint};
 use crate::log::{
     Begin, Cluster, GroupOffset, Identity, KafkaSettings, LogError, Operation, Outgoing, Place,
     ScanFrom, Scanner, Standing, Steward, TopicNames, TransactionError, TransactionFault,
@@ -230,6 +231,7 @@ impl Offsets {
         let seen = self.look()?;
         steward.begin()?;
         let sent = self.send(&steward, &moves, wish.by, &seen);
+        failpoint::pass(Failpoint::PositionsSent);
         let offsets = match sent.and_then(|offsets| self.check_alone().map(|()| offsets)) {
             Ok(offsets) => offsets,
             Err(error) => {

@@ -1,8 +1,11 @@
 //! The API through a real socket.
 
 use super::*;
+use crate::system::spare_file;
 use crate::telemetry::{STALL_DEADLINE, SourceResult, Waiting};
 use reqwest::{Client, Response, StatusCode, Url};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::os::fd::AsRawFd as _;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -272,5 +275,43 @@ fn silent_and_surplus_clients_make_room() {
         drop(first);
         axum::serve::Listener::accept(&mut bounded).await;
         drop((silent, surplus));
+    });
+}
+
+/// In a process of its own, which has no file left but the spare one.
+#[test]
+fn a_client_is_answered_though_no_file_is_left_and_has_to_be_brief() {
+    const INSIDE: &str = "RINGBACK_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_none() {
+        let name = "admin::tests::a_client_is_answered_though_no_file_is_left_and_has_to_be_brief";
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", name, "--test-threads=1"]).env(INSIDE, "1");
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut bounded = listener::Bounded::with_limits(listener, 4, Duration::from_secs(90));
+        let waiting = [
+            tokio::net::TcpStream::connect(address).await.unwrap(),
+            tokio::net::TcpStream::connect(address).await.unwrap(),
+        ];
+        let before = getrlimit(Resource::Nofile);
+        let lowest = u64::try_from(spare_file().unwrap().as_raw_fd()).unwrap();
+        setrlimit(Resource::Nofile, Rlimit { current: Some(lowest), ..before }).unwrap();
+        let soon = Duration::from_secs(10);
+        for turn in 0..2 {
+            assert!(spare_file().is_err(), "{turn}: nobody else gets the spare one");
+            let accepted = axum::serve::Listener::accept(&mut bounded);
+            let (mut client, _) = tokio::time::timeout(soon, accepted).await.expect("answered");
+            let read = tokio::time::timeout(soon, client.read(&mut [0; 1])).await;
+            let error = read.expect("a silent client is gone soon").unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        }
+        setrlimit(Resource::Nofile, before).unwrap();
+        drop(waiting);
     });
 }

@@ -1,6 +1,7 @@
 //! `ringback changelog`
 
 use super::{FAILED, UNAVAILABLE, chain, load, terminal};
+use crate::codec::event::rfc3339;
 use crate::config::Settings;
 use crate::exit::ExitCode;
 use crate::rebuild::{Action, Plan, Rebuild, RebuildError, Wish};
@@ -24,8 +25,9 @@ pub(super) enum Command {
 ///
 /// Stop all instances first. The store is only read. A changelog that does not exist is created with the number of partitions
 /// that the store's rows were made for. If the command is interrupted, run it again: it goes on where it stopped. With several
-/// instances, run it on each machine: each store writes its own partitions. `ringback run` refuses a changelog that is not
-/// complete. Exits with 1 while a partition of the store can't be written.
+/// instances, run it on each machine: each store writes its own partitions. Where two machines have rows of one partition,
+/// compare the times that --dry-run shows, and choose with --partition: the first machine to write it decides. `ringback run`
+/// refuses a changelog that is not complete. Exits with 1 while a partition of the store can't be written.
 ///
 /// On a terminal it asks before it writes anything; in a script it does not.
 #[derive(Args)]
@@ -144,14 +146,15 @@ fn lines(plan: &Plan, topic: &str) -> Vec<String> {
     let creates = if plan.exists { "exists" } else { "does not exist and is created" };
     let mut lines = vec![format!("topic {topic} ({} partitions) {creates}", plan.partitions)];
     for partition in &plan.stored {
-        let number = partition.number;
+        let (number, rows) = (partition.number, partition.rows);
+        let as_of = rfc3339(partition.committed_at());
         lines.push(match &partition.action {
             Action::Write { after: None } => {
-                format!("partition {number}: {} rows are to be written", partition.rows)
+                format!("partition {number}: {rows} rows as of {as_of} are to be written")
             }
             Action::Write { after: Some(_) } => format!(
-                "partition {number}: {} rows are to be written; an earlier rebuild was interrupted, and this one goes on",
-                partition.rows
+                "partition {number}: {rows} rows as of {as_of} are to be written; an earlier rebuild was interrupted, and this \
+                 one goes on"
             ),
             Action::Done => format!("partition {number}: it was rebuilt before"),
             Action::Refuse(why) => format!("partition {number} is refused: {why}"),
@@ -178,6 +181,7 @@ fn json_of(plan: &Plan, topic: &str, is_written: bool) -> String {
         json!({
             "partition": plan.number,
             "rows": plan.rows,
+            "as_of": rfc3339(plan.committed_at()),
             "action": action,
             "reason": reason,
             "behind": behind.collect::<Vec<_>>(),

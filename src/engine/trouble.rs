@@ -112,15 +112,20 @@ impl<L: Log> Shell<L> {
 
     /// Waits before the next try, until somebody wants the partitions back or the process to end.
     pub(super) fn pause(&self, time: Duration) {
-        let until = clock::instant() + time;
-        loop {
-            self.health.heartbeat();
-            let left = until.saturating_duration_since(clock::instant());
-            if left.is_zero() || self.is_leaving() {
-                return;
-            }
-            clock::sleep(left.min(SLICE));
+        wait_out(time, &self.health, || self.is_leaving());
+    }
+}
+
+/// However long it takes, nobody is to take the engine for one that stands still.
+fn wait_out(time: Duration, health: &Health, is_leaving: impl Fn() -> bool) {
+    let until = clock::instant() + time;
+    loop {
+        health.heartbeat();
+        let left = until.saturating_duration_since(clock::instant());
+        if left.is_zero() || is_leaving() {
+            return;
         }
+        clock::sleep(left.min(SLICE));
     }
 }
 
@@ -141,6 +146,7 @@ mod tests {
         let (trouble, health, start) = (Trouble::default(), health(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
         trouble.failed_at(start, "full", &health);
+        trouble.failed_at(after(8), "slow", &health);
         trouble.failed_at(after(9), "full", &health);
         assert!(health.reasons_not_ready().is_empty());
         trouble.failed_at(after(10), "full", &health);
@@ -172,5 +178,20 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(trouble.failed_at(start, "full", &health), PAUSE_MAX);
         }
+    }
+
+    #[test]
+    fn a_pause_ends_with_the_process_and_the_engine_is_alive_meanwhile() {
+        let (health, began) = (Health::new(Duration::from_millis(500)), Instant::now());
+        wait_out(Duration::from_secs(60), &health, || true);
+        assert!(began.elapsed() < Duration::from_secs(30));
+        health.heartbeat();
+        while health.reasons_not_live().is_empty() {
+            std::thread::yield_now();
+        }
+        wait_out(3 * SLICE, &health, || {
+            assert_eq!(health.reasons_not_live(), Vec::<String>::new());
+            false
+        });
     }
 }

@@ -1,6 +1,8 @@
-//! The failpoint that the environment names, and dying there: `committed:3`, or `committed:3:panic` to die of a panic.
+//! The failpoint that the environment names, and what happens there: `committed:3` to die, `committed:3:panic` to die of a
+//! panic, and `committed:3:stop` to stop until somebody sends SIGCONT.
 
 use crate::failpoint::Failpoint;
+use rustix::process::{Signal, getpid, kill_process};
 use std::io::Write as _;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,14 +10,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 struct Armed {
     name: String,
     left: AtomicU64,
-    panics: bool,
+    end: End,
+}
+
+/// What happens to the process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Abort,
+    Panic,
+    Stop,
 }
 
 static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| {
     let text = std::env::var("RINGBACK_FAILPOINT").ok()?;
     let (name, nth) = text.split_once(':')?;
-    let (nth, panics) = nth.strip_suffix(":panic").map_or((nth, false), |nth| (nth, true));
-    Some(Armed { name: name.to_owned(), left: AtomicU64::new(nth.parse().ok()?), panics })
+    let (nth, end) = match nth.split_once(':') {
+        Some((nth, "panic")) => (nth, End::Panic),
+        Some((nth, "stop")) => (nth, End::Stop),
+        Some(_) | None => (nth, End::Abort),
+    };
+    Some(Armed { name: name.to_owned(), left: AtomicU64::new(nth.parse().ok()?), end })
 });
 
 /// Whether this is the time that it is to die.
@@ -25,10 +39,19 @@ pub(crate) fn strikes(point: Failpoint) -> bool {
     })
 }
 
+/// Stops until it gets SIGCONT, if that is asked for, and dies otherwise.
+pub(crate) fn stop_or_die(point: Failpoint) {
+    if ARMED.as_ref().is_some_and(|armed| armed.end == End::Stop) {
+        let _ = kill_process(getpid(), Signal::STOP);
+    } else {
+        die(point);
+    }
+}
+
 /// Dies, as of a `kill -9`: nothing is flushed, closed or told to anybody.
 #[expect(clippy::panic, reason = "a test wants to see how the process ends by it")]
 pub(crate) fn die(point: Failpoint) -> ! {
-    if ARMED.as_ref().is_some_and(|armed| armed.panics) {
+    if ARMED.as_ref().is_some_and(|armed| armed.end == End::Panic) {
         std::panic::panic_any("a test wants this panic");
     }
     let _ = writeln!(std::io::stderr(), "failpoint {}", point.as_str());

@@ -66,3 +66,44 @@ fn offline(mut config: ClientConfig) -> ClientConfig {
     }
     config
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{client, offline};
+    use crate::log::KafkaSettings;
+
+    /// It is asked while a file is checked: nobody is called, and no token is fetched.
+    #[test]
+    fn a_trial_client_knows_no_address_and_no_group() {
+        let url = "sasl.oauthbearer.token.endpoint.url";
+        let cloud = "sasl.oauthbearer.metadata.authentication.type";
+        for properties in
+            [&[(url, "https://login.example.com/")][..], &[(cloud, "azure_imds")], &[]]
+        {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let settings = KafkaSettings {
+                bootstrap_servers: "kafka.example.com:9092".to_owned(),
+                group_id: "g".to_owned(),
+                instance_id: "i".to_owned(),
+                commit_interval_ms: 100,
+                client: properties.iter().map(owned).collect(),
+            };
+            for config in [
+                client::consumer(&settings),
+                client::observer(&settings, "read_committed"),
+                client::producer(&settings, "trial"),
+                client::admin(&settings),
+            ] {
+                let config = offline(config);
+                let all = config.config_map();
+                let left = all.values().filter(|value| value.contains("example.com"));
+                let left: Vec<_> = left.collect();
+                assert!(left.is_empty(), "{left:?}");
+                for name in ["bootstrap.servers", "group.id", "group.instance.id"] {
+                    assert_eq!(config.get(name), None);
+                }
+                assert_eq!(config.get(url).is_some(), !settings.client.is_empty());
+            }
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::{REQUEST_TIMEOUT, Rebuild, RebuildError, Wish};
 use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
+use crate::domain::Timestamp;
 use crate::log::{GroupOffset, Identity, Newest, Operation, Place, ScanFrom};
 use crate::store::{RowKey, StoreError};
 use bytes::Bytes;
@@ -50,6 +51,13 @@ pub struct PartitionPlan {
 }
 
 impl PartitionPlan {
+    /// When the store's newest row of it was committed. The group's offsets show a store that is behind in what it has read,
+    /// and not one that lacks outcomes of attempts alone: for that, operators compare these times.
+    #[must_use]
+    pub fn committed_at(&self) -> Timestamp {
+        self.meta.committed_at
+    }
+
     /// Whether its rows say what they belong to; earlier versions did not write that.
     #[must_use]
     pub fn is_known(&self) -> bool {

@@ -8,6 +8,7 @@ mod received;
 mod reports;
 mod scan;
 mod stores;
+mod unseen;
 mod world;
 
 use super::What;

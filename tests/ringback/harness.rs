@@ -23,6 +23,8 @@ pub(crate) mod rude;
 pub(crate) mod samples;
 pub(crate) mod signature;
 pub(crate) mod stage;
+#[cfg(feature = "failpoints")]
+pub(crate) mod stopped;
 pub(crate) mod terminal;
 pub(crate) mod tokens;
 pub(crate) mod verify;

@@ -1,5 +1,9 @@
 //! `ringback offsets`: positions of inputs are shown, and moved in the state and in the group together.
 
+#[cfg(feature = "failpoints")]
+mod beside;
+mod places;
+
 use crate::harness::daemon::Done;
 use crate::harness::kafka::{Message, Record};
 use crate::harness::samples::{Random, flow};

@@ -1,5 +1,9 @@
 //! The changelog is lost, and `ringback changelog rebuild` writes it from a store: nothing is lost and nothing sent twice.
 
+#[cfg(feature = "failpoints")]
+mod beside;
+mod machines;
+
 use crate::harness::daemon::{Done, copy_dir};
 use crate::harness::kafka::Message;
 use crate::harness::receiver::Answer;
@@ -40,8 +44,13 @@ fn wait_events(stage: &Stage, kind: &str, count: usize) {
 
 /// A command that needs the group without members: Kafka removes a static member once its session has timed out.
 fn alone(stage: &Stage, arguments: &[&str]) -> Done {
+    alone_on(stage, 0, arguments)
+}
+
+/// The same on the machine of instance `number`.
+fn alone_on(stage: &Stage, number: u8, arguments: &[&str]) -> Done {
     wait_until("the group has no members", PATIENCE, || {
-        let done = stage.command(arguments);
+        let done = stage.command_of(number, arguments);
         (!done.err.contains(" members: stop all instances")).then_some(done)
     })
 }
@@ -187,9 +196,17 @@ fn a_store_that_is_behind_the_group_is_taken_on_purpose_only() {
     send_flows(&stage, late);
     invariants::wait_consumed(&stage, PATIENCE);
     daemon.stop();
+    delete_topic(&stage, "changelog");
+    // By which operators tell the newer one of two stores.
+    let as_of = || {
+        let dry = alone(&stage, &["changelog", "rebuild", "--dry-run", "--json"]);
+        let plan: Value = serde_json::from_str(&dry.out).expect("JSON");
+        plan["stored"][0]["as_of"].as_str().expect("a time").to_owned()
+    };
+    let newer = as_of();
     std::fs::remove_dir_all(&store).expect("a store to delete");
     copy_dir(&copy, &store);
-    delete_topic(&stage, "changelog");
+    assert!(as_of() < newer);
     let done = rebuild(&stage);
     assert_eq!(done.code, Some(1), "{}{}", done.out, done.err);
     assert!(done.out.contains("it is out of date"), "{}", done.out);

@@ -45,6 +45,35 @@ fn what_the_guarantees_rest_on_is_the_daemons_own() {
         ("queuing.strategy", "lifo"),
         ("rebalance_cb", "1"),
         ("GROUP.ID", "x"),
+        ("group.id", "x"),
+        ("group.instance.id", "x"),
+        ("group.protocol.type", "connect"),
+        ("auto.commit.interval.ms", "1"),
+        ("enable.auto.offset.store", "true"),
+        ("offset.store.method", "file"),
+        ("offset.store.path", "/tmp"),
+        ("offset.store.sync.interval.ms", "1"),
+        ("enable.partition.eof", "false"),
+        ("queue.buffering.backpressure.threshold", "2"),
+        ("partitioner_cb", "1"),
+        ("msg_order_cmp", "1"),
+        ("delivery.report.only.error", "true"),
+        ("interceptors", "1"),
+        ("internal.termination.signal", "9"),
+        ("enabled_events", "1"),
+        ("log.queue", "true"),
+        ("oauthbearer_token_refresh_cb", "1"),
+        ("ssl.certificate.verify_cb", "1"),
+        ("consume.callback.max.messages", "1"),
+        ("api.version.request", "false"),
+        ("api.version.fallback.ms", "1"),
+        ("broker.version.fallback", "0.9.0"),
+        ("enable.sasl.oauthbearer.unsecure.jwt", "true"),
+        ("sasl.kerberos.service.name", "kafka"),
+        ("sasl.kerberos.principal", "x"),
+        ("sasl.kerberos.kinit.cmd", "x"),
+        ("sasl.kerberos.keytab", "x"),
+        ("sasl.kerberos.min.time.before.relogin", "1"),
     ] {
         let line = format!("\"{name}\" = \"{value}\"");
         refused(&line, &[&format!("2: kafka.client.{name}: belongs to the daemon: "), "; "]);
@@ -75,6 +104,38 @@ fn numbers_have_the_bounds_that_the_daemon_needs() {
     }
 }
 
+/// Each of them, from its least to its most; other pairs of them do not fit together.
+#[test]
+fn every_bound_is_kept_at_both_ends() {
+    for (name, least, most) in [
+        ("receive.message.max.bytes", 20_972_032, i64::from(i32::MAX)),
+        ("fetch.wait.max.ms", 0, 10_000),
+        ("queue.buffering.max.kbytes", 20_480, i64::from(i32::MAX)),
+        ("queue.buffering.max.messages", 1000, i64::from(i32::MAX)),
+        ("topic.metadata.refresh.interval.ms", 1, 3_600_000),
+        ("max.in.flight.requests.per.connection", 1, 5),
+        ("message.send.max.retries", 1, i64::from(i32::MAX)),
+        ("socket.timeout.ms", 1000, 300_000),
+        ("request.timeout.ms", 1000, 900_000),
+        ("session.timeout.ms", 1, 3_600_000),
+        ("heartbeat.interval.ms", 1, 3_600_000),
+        ("max.poll.interval.ms", 1, 86_400_000),
+        ("transaction.timeout.ms", 1000, 900_000),
+        ("message.timeout.ms", 1000, 900_000),
+    ] {
+        let wanted = format!("write a whole number from {least} to {most}");
+        for beyond in [least - 1, most + 1] {
+            refused(&format!("\"{name}\" = {beyond}"), &[&format!("is {beyond}: "), &wanted]);
+        }
+        for within in [least, most] {
+            let line = format!("[kafka.client]\n\"{name}\" = {within}\n");
+            if let Err(faults) = Folder::new(&line, "").load() {
+                assert!(!faults.to_string().contains(&wanted), "{faults}");
+            }
+        }
+    }
+}
+
 #[test]
 fn times_and_sizes_fit_to_each_other_and_to_the_daemons_own() {
     for (line, parts) in [
@@ -86,8 +147,16 @@ fn times_and_sizes_fit_to_each_other_and_to_the_daemons_own() {
         ("\"linger.ms\" = 20000", "a transaction would time out before its records are sent"),
         ("\"fetch.max.bytes\" = 8192", "`message.max.bytes` is not set and so 1000000"),
         ("\"reconnect.backoff.ms\" = 5000", "the first pause would be longer than the longest"),
+        (
+            "\"linger.ms\" = 6000\n\"delivery.timeout.ms\" = 5000",
+            "records would time out before they are sent",
+        ),
+        (
+            "\"fetch.max.bytes\" = 200000000\n\"receive.message.max.bytes\" = 200000511",
+            "an answer would not fit with its frame",
+        ),
     ] {
-        refused(line, &["2: kafka.client.", parts, "; set `"]);
+        refused(line, &["kafka.client.", parts, "; set `"]);
     }
     settings(
         "[kafka.client]\n\"session.timeout.ms\" = 45000\n\"transaction.timeout.ms\" = 60000\n\
@@ -114,6 +183,14 @@ fn who_logs_in_says_how_and_as_whom() {
         &format!("{sasl}\"PLAIN\"\n\"sasl.username\" = \"u\""),
         &["`sasl.password` is missing"],
     );
+    refused(
+        &format!("{sasl}\"PLAIN\"\n\"sasl.password\" = \"p\""),
+        &["`sasl.username` is missing"],
+    );
+    let plain =
+        "\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"u\"\n\"sasl.password\" = \"p\"";
+    refused(plain, &["has no effect without SASL", "SASL_SSL"]);
+    refused(&format!("\"security.protocol\" = \"SSL\"\n{plain}"), &["has no effect without SASL"]);
     let oidc = format!("{sasl}\"OAUTHBEARER\"\n\"sasl.oauthbearer.method\" = \"oidc\"\n");
     let endpoint = "\"sasl.oauthbearer.token.endpoint.url\" = ";
     refused(&format!("{oidc}{endpoint}\"ftp://a/\""), &["is no http or https URL"]);
@@ -131,6 +208,12 @@ fn what_librdkafka_refuses_is_a_fault_of_the_file_and_tells_no_secret() {
         &["2: kafka.client.security.protocol: ", "librdkafka refuses it"],
     );
     refused("\"client.rack\" = \"a\\u0000b\"", &["librdkafka refuses it"]);
+    // Of producers alone, and of consumers alone.
+    refused(
+        "\"compression.type\" = \"rar\"",
+        &["kafka.client.compression.type: librdkafka refuses"],
+    );
+    refused("\"check.crcs\" = \"perhaps\"", &["kafka.client.check.crcs: librdkafka refuses it"]);
     let lines = "\"security.protocol\" = \"SSL\"\n\"ssl.key.pem\" = \"hush-key\"\n\
                  \"ssl.ca.location\" = \"/no/such/file\"\n\"ssl.key.password\" = \"hush-password\"";
     let faults = faults(lines);

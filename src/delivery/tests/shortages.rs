@@ -7,11 +7,12 @@ use crate::domain::{DeliveryId, ErrorReason, Outcome, Verdict};
 use crate::system::spare_file;
 use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Set in the process of its own.
 const INSIDE: &str = "RINGBACK_TEST_INSIDE";
@@ -102,6 +103,65 @@ fn every_way_to_an_endpoint_reports_that_files_are_lacking() {
         assert_eq!(outcome.reason, Some(ErrorReason::AuthenticationFailure), "{outcome:?}");
         let outcome = attempt(&endpoints[2]).await;
         assert_eq!(outcome.reason, Some(ErrorReason::Unreachable), "{outcome:?}");
+    });
+}
+
+/// A connection to the proxy is there, and needs no file; but nobody could look up whether the name is a forbidden one.
+#[test]
+fn a_proxy_is_told_no_name_that_could_not_be_asked_for() {
+    let name = "a_proxy_is_told_no_name_that_could_not_be_asked_for";
+    if inside(name, &[], "").is_none() {
+        return;
+    }
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", proxy.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    std::thread::spawn(move || {
+        let (mut connection, _) = proxy.accept().unwrap();
+        while connection.read(&mut [0; 4096]).is_ok_and(|bytes| bytes > 0) {
+            count.fetch_add(1, Ordering::SeqCst);
+            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+        }
+    });
+    run(async {
+        let proxy = Some(Proxy::parse(&url).unwrap());
+        let endpoint = endpoint(Webhook { proxy, ..webhook("http://hooks.invalid/") });
+        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
+        let before = getrlimit(Resource::Nofile);
+        let lowest = u64::try_from(spare_file().unwrap().as_raw_fd()).unwrap();
+        setrlimit(Resource::Nofile, Rlimit { current: Some(lowest), ..before }).unwrap();
+        let made = made(&endpoint).await;
+        setrlimit(Resource::Nofile, before).unwrap();
+        assert_eq!(made.unwrap_err(), Shortage::OpenFiles);
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "by the same connection");
+    });
+}
+
+/// Where a process may have so much memory only, the system refuses it the stack of another thread.
+#[test]
+fn a_look_up_without_a_thread_is_no_failure_of_the_endpoint() {
+    let name = "a_look_up_without_a_thread_is_no_failure_of_the_endpoint";
+    if inside(name, &[], "").is_none() {
+        return;
+    }
+    run(async {
+        let (address, connections) = receiver("127.0.0.1:0");
+        let url = format!("http://localhost:{}/", address.port());
+        let endpoint = endpoint(webhook(&url));
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+        let kib: u64 = size.split_whitespace().next().unwrap().parse().unwrap();
+        let before = getrlimit(Resource::As);
+        let no_more = Some(kib * 1024 + (1 << 20));
+        setrlimit(Resource::As, Rlimit { current: no_more, ..before }).unwrap();
+        let made = made(&endpoint).await;
+        setrlimit(Resource::As, before).unwrap();
+        assert_eq!(made.unwrap_err(), Shortage::Threads);
+        assert_eq!(connections.load(Ordering::SeqCst), 0);
+        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
     });
 }
 

@@ -104,6 +104,47 @@ fn a_move_that_was_broken_off_is_ended() {
     }
 }
 
+/// Whoever can write a mark may not choose where files go.
+#[test]
+fn a_mark_names_no_place_but_one_of_ours() {
+    let parent = tempfile::tempdir().unwrap();
+    let store = parent.path().join("data");
+    let absolute = parent.path().join("elsewhere");
+    for elsewhere in ["../elsewhere", absolute.to_str().unwrap(), "elsewhere", ""] {
+        filled(&store);
+        let into = Some(elsewhere.to_owned());
+        let mark = Mark { says: "bits are flipped".to_owned(), into };
+        mark.write(&store, NOW).unwrap();
+        let copy = damaged(&store);
+        assert_eq!(copy, parent.path().join(format!("data.{NAME}")), "{elsewhere}");
+        std::fs::remove_dir_all(copy).unwrap();
+        std::fs::remove_dir_all(&store).unwrap();
+    }
+}
+
+/// Another process: RocksDB's lock is of the process.
+#[test]
+fn a_store_that_another_process_has_open_is_not_moved() {
+    const INSIDE: &str = "RINGBACK_TEST_STORE";
+    if let Ok(store) = std::env::var(INSIDE) {
+        let error = set_aside(Path::new(&store), Why::Damaged, "x", NOW).unwrap_err();
+        assert!(matches!(error, StoreError::Locked { .. }), "{error:?}");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path());
+    let open = Store::open(directory.path()).unwrap();
+    let before = found(directory.path(), "").len();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let name = "store::aside::tests::a_store_that_another_process_has_open_is_not_moved";
+    command.args(["--exact", name, "--test-threads=1"]).env(INSIDE, directory.path());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    assert_eq!((copies(directory.path()), found(directory.path(), "").len()), (vec![], before));
+    drop(open);
+}
+
 fn count_of_files() -> usize {
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path());

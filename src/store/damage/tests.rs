@@ -1,6 +1,6 @@
 //! What RocksDB says of damage, and of what is none.
 
-use super::{MARK, Mark, damage_known, is_shown_by};
+use super::{MARK, Mark, SURROUNDINGS, damage_known, is_shown_by};
 use crate::domain::{PhononUuid, Timestamp};
 use crate::store::{Derived, Store, StoreError, StoreView};
 use std::path::{Path, PathBuf};
@@ -159,6 +159,25 @@ fn what_another_store_would_meet_as_well_is_no_damage() {
     ];
     for said in SAID {
         assert!(!is_shown_by(said), "{said}");
+    }
+    // Whatever RocksDB wraps it in, and though it names no "IO error".
+    for words in SURROUNDINGS {
+        let said = format!("Corruption: Can't access /000012.sst: {words}");
+        assert!(!is_shown_by(&said), "{said}");
+        let said = format!("IO error: No such file: stat a file for size: s/000012.sst: {words}");
+        assert!(!is_shown_by(&said), "{said}");
+    }
+}
+
+/// As RocksDB says it, when it opens a table, reads a list, or looks how large a file is.
+#[test]
+fn a_file_that_rocksdb_knows_of_and_does_not_find_is_damage() {
+    for said in [
+        "IO error: No such file or directory: While open a file for random read: s/000012.sst: No such file or directory",
+        "IO error: No such file or directory: While opening a file for sequentially reading: s/MANIFEST-000004",
+        "IO error: No such file or directory: while stat a file for size: s/000012.sst: No such file or directory",
+    ] {
+        assert!(is_shown_by(said), "{said}");
     }
 }
 

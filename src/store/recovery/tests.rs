@@ -2,6 +2,7 @@
 
 use super::OnCorruption;
 use crate::domain::Timestamp;
+use crate::store::damage::Mark;
 use crate::store::damage::tests::{filled, flip, found};
 use crate::store::{Store, StoreError, Why, copies, set_aside};
 use crate::telemetry::Metrics;
@@ -86,4 +87,26 @@ fn a_third_damage_within_an_hour_is_not_restored_and_after_it_the_oldest_copy_go
     open_at(&store, at(3_600_000)).unwrap();
     let after = copies(&store);
     assert!(after.len() == 3 && after[0].path == kept && after[1] == before[1], "{after:?}");
+}
+
+/// What is begun is ended: half of the store is aside already, and so there is no store to leave alone.
+#[test]
+fn a_move_that_was_begun_is_ended_whatever_the_hour_or_the_configuration_says() {
+    for on in [OnCorruption::Restore, OnCorruption::Stop] {
+        let parent = tempfile::tempdir().unwrap();
+        let store = parent.path().join("data");
+        let at = Timestamp::from_ms;
+        for minute in 0..2 {
+            filled(&store);
+            damage(&store);
+            open_at(&store, at(minute * 60_000)).unwrap();
+        }
+        filled(&store);
+        let into = "damaged-19700101T000200.000Z";
+        let mark = Mark { says: "bits are flipped".to_owned(), into: Some(into.to_owned()) };
+        mark.write(&store, at(120_000)).unwrap();
+        let opened = Store::recover(&store, on, &Metrics::new(&[]), at(180_000));
+        assert_eq!(opened.unwrap().partition(0).unwrap().rows().count(), 0, "{on:?}");
+        assert!(copies(&store).iter().any(|copy| copy.path == store.join(into)), "{on:?}");
+    }
 }

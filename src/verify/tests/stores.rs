@@ -1,9 +1,10 @@
 //! A store that was written as the daemon writes it, read from the disk at any moment, is what the changelog makes of it; and
 //! what is damaged in it is named.
 
+use super::inputs::noted;
 use super::random::{Dice, Random, seeds};
 use super::world::{OWNERS, World, uuid};
-use crate::codec::row;
+use crate::codec::row::{self, Owner};
 use crate::domain::{PhononUuid, State, Timestamp, WebhookName, owner};
 use crate::store::{
     Backlogs, Batch, Checkpoint, Derived, Partition, RowKey, Store, StoreView, Tally, WriteBack,
@@ -248,4 +249,92 @@ impl Follower {
         batch.put_checkpoint(partition, checkpoint);
         partition.commit(&mut batch).unwrap();
     }
+}
+
+/// A few uuids with rows, in a changelog of `owner`.
+fn owned(owner: &Owner) -> World {
+    let mut world = World::new();
+    world.owner = Some(owner.clone());
+    for number in 0..6 {
+        world.flow(&format!("u-{number}"), &["a"]);
+    }
+    world
+}
+
+/// A store of `theirs`, with a row that no changelog has, beside the changelog of `ours`.
+fn beside(theirs: &Owner, ours: &Owner) -> Report {
+    let mut follower = Follower::new();
+    let (former, world) = (owned(theirs), owned(ours));
+    follower.follow_all(&former);
+    follower.write();
+    damage_row(&follower, &world);
+    follower.verify(&world)
+}
+
+fn damage_row(follower: &Follower, world: &World) {
+    let state = world.state(&uuid("u-1"));
+    follower.change("nobody", |batch, partition| {
+        let (none, derived) = (Derived::default(), Derived::of(&state));
+        batch.put(partition, &uuid("nobody"), &none, &derived, &encoded(&state));
+    });
+}
+
+fn kinds(report: &Report) -> Vec<What> {
+    let mut kinds: Vec<What> = report.violations.iter().map(|violation| violation.what).collect();
+    kinds.dedup();
+    kinds
+}
+
+#[test]
+fn a_store_of_something_else_is_named_and_not_compared() {
+    let ours = Owner {
+        cluster: Some("c".into()),
+        group: "ours".into(),
+        changelog: Some("t".into()),
+        partitions: OWNERS,
+        replaces: None,
+        rebuilt_up_to: None,
+    };
+    let former = Owner { changelog: Some("former".into()), ..ours.clone() };
+    let elsewhere = Owner { cluster: Some("d".into()), ..ours.clone() };
+    for theirs in [&former, &elsewhere] {
+        let report = beside(theirs, &ours);
+        assert_eq!(kinds(&report), [What::Identity], "{theirs:?}: {:?}", report.violations);
+        assert!(report.violations[0].says.starts_with("the store's rows belong to"));
+        noted(&report, "partitions 0, 1 of the store were not compared");
+    }
+    // The changelog was rebuilt from another copy of it: this one is out of date.
+    let rebuilt = Owner { replaces: Some("former".into()), ..ours.clone() };
+    let report = beside(&former, &rebuilt);
+    assert_eq!(report.violations, []);
+    noted(&report, "partitions 0, 1 of the store were not compared");
+    // A group that was taken over has left its store to ours.
+    let taken_over = Owner { group: "former".into(), ..ours.clone() };
+    assert_eq!(kinds(&beside(&taken_over, &ours)), [What::Store]);
+    assert_eq!(kinds(&beside(&ours, &ours)), [What::Store]);
+}
+
+#[test]
+fn a_store_that_is_too_old_to_go_on_with_is_not_compared() {
+    let mut world = super::story();
+    let mut follower = Follower::new();
+    follower.follow_all(&world);
+    follower.write();
+    follower.change("nobody", |batch, partition| {
+        let state = world.state(&uuid("due"));
+        let (none, derived) = (Derived::default(), Derived::of(&state));
+        batch.put(partition, &uuid("nobody"), &none, &derived, &encoded(&state));
+    });
+    world.now = world.now.plus_ms(6 * 86_400_000 - 1);
+    assert_eq!(kinds(&follower.verify(&world)), [What::Store]);
+    world.now = world.now.plus_ms(86_400_000);
+    let report = follower.verify(&world);
+    assert_eq!(report.violations, []);
+    noted(&report, "are so old that the daemon restores them");
+}
+
+#[test]
+fn where_there_is_no_store_that_is_said() {
+    let world = super::story();
+    noted(&world.verify(&world.options()), "there is no store here: none was compared");
 }

@@ -300,6 +300,21 @@ impl Kafka {
         consumer.commit(&offsets, CommitMode::Sync).expect("the group has no members");
     }
 
+    /// A member of `group` that is assigned partitions of `topic`, until it is dropped.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn join(&self, group: &str, topic: &str) -> BaseConsumer {
+        let mut config = self.config();
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        consumer.subscribe(&[topic]).expect("a topic");
+        let deadline = Instant::now() + Duration::from_secs(40);
+        while consumer.assignment().is_ok_and(|assigned| assigned.count() == 0) {
+            assert!(Instant::now() < deadline, "nobody joins {group}");
+            let _record = consumer.poll(Duration::from_millis(50));
+        }
+        consumer
+    }
+
     /// Takes a transactional id over, as a process does that is started twice: what its holder has open is aborted, and
     /// the holder may do nothing more.
     pub(crate) fn take_over(&self, transactional_id: &str) {

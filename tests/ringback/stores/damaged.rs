@@ -1,7 +1,7 @@
 //! A store whose files are damaged is set aside, and the changelog restores another one: nothing is lost or sent twice.
 
 use super::{failing, send_reports, wait_events};
-use crate::harness::daemon::Daemon;
+use crate::harness::daemon::{Daemon, Done};
 use crate::harness::disk::Disk;
 use crate::harness::samples::Random;
 use crate::harness::stage::Stage;
@@ -98,11 +98,7 @@ fn restored(damage: &Damage) {
     let store = scene.store.clone();
     (damage.done)(&store);
     let broken = scene.stage.verified(0, &[]);
-    let told: Vec<Value> = report(&broken)["violations"].as_array().expect("a list").clone();
-    let is_named = told.iter().any(|violation| {
-        violation["what"] == "store" && violation["says"].to_string().contains("is damaged")
-    });
-    assert_eq!(is_named, damage.counts, "{}: {broken:?}", damage.name);
+    assert_eq!(is_named(&broken), damage.counts, "{}: {broken:?}", damage.name);
     if !damage.counts {
         let daemon = scene.stage.start();
         assert_eq!(daemon.metric("ringback_store_corruptions_total", &[]), Some(0.0));
@@ -117,6 +113,15 @@ fn restored(damage: &Damage) {
     let paths = [&store, &copy].map(|path| path.to_str().expect("a plain path").to_owned());
     assert!(line.contains("ERROR") && paths.iter().all(|path| line.contains(path)), "{line}");
     scene.ends(daemon, &[copy]);
+}
+
+/// Whether `ringback verify` says that the store is damaged.
+fn is_named(verified: &Done) -> bool {
+    let report = report(verified);
+    let mut violations = report["violations"].as_array().expect("a list").iter();
+    violations.any(|violation| {
+        violation["what"] == "store" && violation["says"].to_string().contains("is damaged")
+    })
 }
 
 /// The only store that lies aside.
@@ -179,9 +184,14 @@ impl Scene {
     }
 
     /// All is delivered, nothing is wrong, and these stores lie aside.
-    fn ends(&self, mut daemon: Daemon, copies: &[PathBuf]) {
+    fn ends(&self, daemon: Daemon, copies: &[PathBuf]) {
         self.recovered.store(true, Ordering::Relaxed);
         send_reports(&self.stage, &self.uuids);
+        self.is_whole(daemon, copies);
+    }
+
+    /// The same of what was sent before.
+    fn is_whole(&self, mut daemon: Daemon, copies: &[PathBuf]) {
         invariants::wait_delivered(&self.stage, &self.uuids, PATIENCE);
         invariants::wait_consumed(&self.stage, PATIENCE);
         daemon.stop();
@@ -197,6 +207,44 @@ impl Scene {
             assert!(note.expect("a note").contains("says") && !found(copy, "IDENTITY").is_empty());
         }
     }
+}
+
+/// The rows of a table, and not what is read when it is opened, which stands behind them.
+fn flip_rows(path: &Path) {
+    use std::os::unix::fs::FileExt as _;
+    let file = std::fs::File::options().read(true).write(true).open(path).expect("a file");
+    let length = file.metadata().expect("a file").len();
+    let mut bytes = vec![0; usize::try_from(length.saturating_sub(4096)).expect("it is small")];
+    file.read_exact_at(&mut bytes, 0).expect("it can be read");
+    bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
+    file.write_all_at(&bytes, 0).expect("it can be written");
+}
+
+/// The daemon has the store open, and finds out when it reads what it needs: it ends, and its next start restores the store.
+#[test]
+fn a_store_that_is_damaged_while_the_daemon_runs_is_marked_and_set_aside_at_the_next_start() {
+    let uuids = Random::seeded(36).uuids(200);
+    let (stage, recovered) = failing("damaged-running", &uuids);
+    recovered.store(true, Ordering::Relaxed);
+    let store = stage.instance_dir(0).join("data");
+    let mut daemon = stage.start();
+    wait_events(&stage, "delivered", uuids.len());
+    daemon.stop();
+    let mut daemon = stage.start();
+    each(&store, ".sst", flip_rows);
+    assert!(is_named(&stage.verified(0, &[])), "whoever reads all of it finds it first");
+    // Their rows wait in the store for these.
+    send_reports(&stage, &uuids);
+    let said = daemon.wait_end(FAILED, PATIENCE);
+    assert!(said.contains("the store is damaged, and marked so for the next start"), "{said}");
+    assert!(!said.contains(SET_ASIDE), "nobody exchanges it under a daemon: {said}");
+    let mark = std::fs::read_to_string(store.join("SET-ASIDE.json")).expect("a mark");
+    assert!(mark.contains("Corruption"), "{mark}");
+    let scene = Scene { stage, uuids, recovered, store };
+    let daemon = scene.stage.start();
+    let copy = copy_of(&scene.store);
+    assert_eq!(daemon.metric("ringback_store_corruptions_total", &[]), Some(1.0));
+    scene.is_whole(daemon, &[copy]);
 }
 
 #[test]

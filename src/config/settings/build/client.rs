@@ -270,12 +270,7 @@ fn refused(
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) {
-    let mut text = refusal.text.clone();
-    for (name, value) in &settings.client {
-        if properties::is_secret(name) && !value.is_empty() {
-            text = text.replace(value.as_str(), HIDDEN);
-        }
-    }
+    let text = without_secrets(&refusal.text, &settings.client);
     // Every other word in backticks is a property, or a value of one.
     let named: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
     let named = || named.iter().filter_map(|word| word.split('=').next());
@@ -294,5 +289,25 @@ fn refused(
     match property {
         Some(name) => context.fault(&place.key(&name), problem, fix),
         None => context.fault(place, problem, fix),
+    }
+}
+
+/// librdkafka may quote a value.
+fn without_secrets(text: &str, client: &BTreeMap<String, String>) -> String {
+    let secrets =
+        client.iter().filter(|(name, value)| properties::is_secret(name) && !value.is_empty());
+    secrets.fold(text.to_owned(), |text, (_, value)| text.replace(value.as_str(), HIDDEN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+
+    #[test]
+    fn a_value_that_is_a_secret_is_not_quoted() {
+        let client = [("sasl.password", "hush"), ("ssl.key.pem", ""), ("client.id", "ringback")];
+        let client = client.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let said = "Invalid value \"hush\" of ringback: \"hush\"";
+        assert_eq!(without_secrets(said, &client), "Invalid value \"***\" of ringback: \"***\"");
     }
 }

@@ -1,0 +1,159 @@
+//! Stores of several machines, of another cluster or of another changelog, and stores that hold rows of endpoints alone.
+
+use super::{
+    alone, alone_on, delete_topic, delivers, failing, rebuild, send_flows, send_reports, succeeds,
+    wait_events, waiting,
+};
+use crate::harness::kafka::Record;
+use crate::harness::samples::{Random, flow};
+use crate::harness::stage::Stage;
+use crate::harness::{PATIENCE, broker, invariants, wait_until};
+use ringback::codec::row::{self, Meta, Owner};
+use ringback::domain::Timestamp;
+use serde_json::Value;
+use std::sync::atomic::Ordering;
+
+const REBUILD: [&str; 3] = ["changelog", "rebuild", "--yes"];
+/// The key of a partition's meta row.
+const META: &[u8] = b"m";
+
+#[test]
+fn each_machine_writes_the_partitions_of_its_own_store() {
+    let (stage, recovered) = failing("rebuild-machines", 4);
+    let uuids = Random::seeded(914).uuids(40);
+    let mut daemons = [0, 1].map(|number| stage.start_instance(number));
+    wait_until("each has two partitions", PATIENCE, || {
+        daemons.iter().all(|daemon| daemon.partitions() == 2).then_some(())
+    });
+    send_flows(&stage, &uuids);
+    wait_events(&stage, "attempt_failed", uuids.len());
+    invariants::wait_consumed(&stage, PATIENCE);
+    // At once, so that none of them takes the other one's partitions.
+    daemons.iter().for_each(|daemon| daemon.signal("TERM"));
+    daemons.iter_mut().for_each(|daemon| drop(daemon.wait_end(0, PATIENCE)));
+    delete_topic(&stage, "changelog");
+    // What one of them had before the other one came is out of date there.
+    let written = |number: u8| {
+        let done = alone_on(&stage, number, &[&REBUILD[..], &["--json"]].concat());
+        let plan: Value = serde_json::from_str(&done.out).expect("JSON");
+        assert_eq!((&plan["partitions"], &plan["written"]), (&4.into(), &true.into()), "{plan}");
+        let stored = plan["stored"].as_array().expect("a list").iter();
+        let (written, others): (Vec<_>, Vec<_>) = stored.partition(|it| it["action"] == "write");
+        for other in others {
+            let is_older = other["reason"].to_string().contains("it is out of date");
+            assert!(is_older || other["action"] == "done", "{plan}");
+        }
+        written.iter().map(|it| it["partition"].as_u64().expect("a number")).collect::<Vec<_>>()
+    };
+    let first = written(0);
+    assert_eq!(first.len(), 2, "its own: {first:?}");
+    let said = stage.refused();
+    assert!(said.contains("ringback changelog rebuild"), "the rest is missing: {said}");
+    let mut all = [first, written(1)].concat();
+    all.sort_unstable();
+    assert_eq!(all, [0, 1, 2, 3]);
+    let mut daemons = [0, 1].map(|number| stage.start_instance(number));
+    recovered.store(true, Ordering::Relaxed);
+    send_reports(&stage, &uuids);
+    invariants::wait_delivered(&stage, &uuids, PATIENCE);
+    invariants::wait_consumed(&stage, PATIENCE);
+    daemons.iter_mut().for_each(crate::harness::daemon::Daemon::stop);
+    invariants::assert_delivered(&stage, &uuids, usize::MAX);
+    invariants::assert_attempts_counted(&stage, 0);
+}
+
+/// A meta row that says whose the rows are.
+fn meta_row(stage: &Stage, replaces: Option<&str>, rebuilt_up_to: Option<&str>) -> Vec<u8> {
+    let owner = Owner {
+        cluster: None,
+        group: stage.group().into(),
+        changelog: None,
+        partitions: 2,
+        replaces: replaces.map(Into::into),
+        rebuilt_up_to: rebuilt_up_to.map(Into::into),
+    };
+    let committed_at = Timestamp::from_ms(1_700_000_000_000);
+    let (meta, mut bytes) =
+        (Meta { offsets: Vec::new(), committed_at, owner: Some(owner) }, vec![]);
+    row::encode_meta(&meta, &mut bytes);
+    bytes
+}
+
+#[test]
+fn nothing_is_written_over_what_others_have_written_or_as_nobody_asked_for() {
+    let (stage, ..) = waiting("rebuild-others", 915);
+    stage.recreate("changelog", 2);
+    for (arguments, says) in [
+        (["--partition", "7"], "has no rows of partition 7"),
+        (["--partitions", "3"], "spread over 2 partitions, and --partitions is 3"),
+    ] {
+        let done = alone(&stage, &[&REBUILD[..], &arguments].concat());
+        assert_eq!(done.code, Some(1), "{}{}", done.out, done.err);
+        assert!(done.err.contains(says), "{says:?} is missing: {}", done.err);
+    }
+    let topic = stage.topic("changelog");
+    for (value, says) in [
+        (meta_row(&stage, Some("elsewhere"), Some("u-1")), "from another store was interrupted"),
+        (meta_row(&stage, Some("elsewhere"), None), "nothing is written over them"),
+        (b"of a version to come".to_vec(), "has a meta row of a newer version"),
+    ] {
+        let (partition, key) = (Some(0), Some(META.to_vec()));
+        stage.kafka.produce(&[Record { topic: topic.clone(), partition, key, value: Some(value) }]);
+        let done = alone(&stage, &["changelog", "rebuild", "--dry-run"]);
+        assert_eq!(done.code, Some(1), "{}{}", done.out, done.err);
+        let refused = done.out.lines().find(|line| line.contains("partition 0 is refused"));
+        assert!(refused.is_some_and(|line| line.contains(says)), "{says:?}: {}", done.out);
+        assert!(
+            done.out.contains("partition 1:") && done.out.contains("to be written"),
+            "{done:?}"
+        );
+    }
+}
+
+/// The cluster has been replaced, as a copy of it: nobody can tell that from a wrong address.
+#[test]
+fn a_store_of_another_cluster_is_taken_on_purpose_only() {
+    let (stage, recovered, uuids) = waiting("rebuild-cluster", 916);
+    let directory = stage.instance_dir(0).join("data");
+    let options = rocksdb::Options::default();
+    let families = rocksdb::DB::list_cf(&options, &directory).expect("a store");
+    let db = rocksdb::DB::open_cf(&options, &directory, &families).expect("the store is nobody's");
+    for partition in 0..2 {
+        let family = db.cf_handle(&format!("partition-{partition}")).expect("the partition");
+        let bytes = db.get_cf(&family, META).expect("it reads").expect("a meta row");
+        let mut meta = row::decode_meta(&bytes.into()).expect("a meta row");
+        meta.owner.as_mut().expect("an owner").cluster = Some("elsewhere".into());
+        let mut bytes = Vec::new();
+        row::encode_meta(&meta, &mut bytes);
+        db.put_cf(&family, META, bytes).expect("it writes");
+        db.flush_cf(&family).expect("it flushes");
+    }
+    drop(db);
+    delete_topic(&stage, "changelog");
+    let done = rebuild(&stage);
+    assert_eq!(done.code, Some(1), "{}{}", done.out, done.err);
+    assert!(done.out.contains("it belongs to the Kafka cluster elsewhere"), "{}", done.out);
+    succeeds(&alone(&stage, &["changelog", "rebuild", "--older", "--yes"]));
+    delivers(&stage, &recovered, &uuids);
+}
+
+#[test]
+fn what_is_known_of_an_endpoint_is_written_though_no_uuid_is_remembered() {
+    let mut stage = Stage::on(broker::shared(), "rebuild-endpoints", 1);
+    stage.set("correlation.dedup_window_s", 1);
+    stage.receiver.statuses(&[410]);
+    let mut daemon = stage.start();
+    stage.send_flows(&[flow("gone", &[])]);
+    wait_events(&stage, "endpoint_disabled", 1);
+    stage.wait_forgotten(PATIENCE);
+    daemon.stop();
+    delete_topic(&stage, "changelog");
+    succeeds(&rebuild(&stage));
+    stage.receiver.statuses(&[200]);
+    let daemon = stage.start();
+    let disabled = || daemon.metric("ringback_endpoints", &[("state", "disabled")]);
+    wait_until("it is still disabled", PATIENCE, || disabled().filter(|count| *count == 1.0));
+    stage.send_flows(&[flow("refused", &[])]);
+    stage.dead_letters(2, PATIENCE);
+    assert_eq!(stage.receiver.count(), 1, "nothing more was sent");
+}
