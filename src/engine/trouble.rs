@@ -71,7 +71,8 @@ impl Trouble {
                 cause,
                 failures,
                 seconds,
-                "no transaction can be committed; nothing is lost, and it goes on once the cause is gone"
+                "no transaction can be committed; nothing is lost, and it goes on once the cause is gone; see \
+                 ops/guide/commits.md"
             );
         } else {
             tracing::debug!(cause, failures, "a transaction failed again");
@@ -105,6 +106,28 @@ fn resume(series: &Series, health: &Health) {
 }
 
 impl<L: Log> Shell<L> {
+    /// The reader reaches Kafka again, or does not any more.
+    pub(super) fn reached(&self, reached: bool) {
+        match reached {
+            true => self.health.resume(&self.waiting_for_kafka()),
+            false => self.health.wait(self.waiting_for_kafka()),
+        }
+    }
+
+    /// Kafka denies the reader rights, others than before: it reads nothing more, or is no member of its group.
+    pub(super) fn denied(&self, before: Option<String>, now: Option<String>) {
+        if let Some(before) = before {
+            self.health.resume(&Waiting::Other(before));
+        }
+        match now {
+            Some(missing) => {
+                tracing::warn!("waiting for rights in Kafka: {missing}; see ops/guide/rights.md");
+                self.health.wait(Waiting::Other(missing));
+            }
+            None => tracing::info!("the rights in Kafka are there again"),
+        }
+    }
+
     /// Whether the partitions go, or the process is to end.
     pub(super) fn is_leaving(&self) -> bool {
         self.revoking.load(Ordering::SeqCst) || self.stopping.load(Ordering::SeqCst)
