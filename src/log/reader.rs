@@ -12,6 +12,7 @@ use super::client::{self, LogError};
 use super::describe::Identity;
 use super::record::{Place, Reading, Record, Topics};
 use super::registry::{Registry, SchemaAnswer};
+use super::report;
 use super::settings::KafkaSettings;
 use crate::codec::row::Owner;
 use crate::codec::source::Decoder;
@@ -472,7 +473,7 @@ impl Reader {
             (self.sink)(LogEvent::Failed(format!("the consumer was fenced or broke: {code}")));
         } else {
             // Brokers come back, and topics are waited for.
-            tracing::warn!(%error, "consuming is disturbed");
+            report::fault(&error, &format!("consuming is disturbed: {error}"));
         }
     }
 }

@@ -49,7 +49,7 @@ const REFUSALS: [(RDKafkaErrorCode, &str); 12] = [
     (RDKafkaErrorCode::NotEnoughReplicasAfterAppend, REPLICAS),
     (
         RDKafkaErrorCode::MessageTimedOut,
-        "the broker did not take the record in time; the partition may have no leader",
+        "the broker did not take the record in time: the topic was deleted, or its partition has no leader",
     ),
     (RDKafkaErrorCode::InvalidRecord, POLICY),
     (RDKafkaErrorCode::InvalidDifferentRecord, POLICY),

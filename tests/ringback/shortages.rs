@@ -49,6 +49,12 @@ pub(crate) fn limit(daemon: &Daemon, files: usize) {
     assert!(command.status().expect("prlimit runs").success());
 }
 
+/// The hard limit of the tests.
+pub(crate) fn hard_limit() -> String {
+    let output = Command::new("sh").args(["-c", "ulimit -Hn"]).output().expect("a shell");
+    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+}
+
 pub(crate) fn open_files(daemon: &Daemon) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("a process").count()
 }
