@@ -201,7 +201,7 @@ pub(super) fn afresh(page: &Page) {
     recovered.store(true, Ordering::Relaxed);
     stage.send_reports_of(&uuids);
     stage.wait_events("delivered", 2 * uuids.len());
-    let mut reader = page.follow();
+    let mut reader = page.follow().below("Start afresh with another number of partitions");
     for metric in ["ringback_outbox_rows", "ringback_correlations"] {
         reader.says(metric);
     }
