@@ -49,7 +49,8 @@ pub enum AppError {
     /// The changelog belongs to a group that is at work.
     #[error(
         "the changelog belongs to the consumer group {group}, which has {members} members: stop all its instances before \
-         `ringback run --adopt` (Kafka removes an instance that was killed once its session has timed out)"
+         `ringback run --adopt` (Kafka removes an instance that was killed once its session has timed out), see \
+         ops/guide/group.md"
     )]
     InUse {
         /// The group.
@@ -259,7 +260,7 @@ impl App {
                     if told != rights {
                         let missing = Missing(&rights, &self.settings.kafka).to_string();
                         tracing::warn!(
-                            "waiting for rights in Kafka: {}",
+                            "waiting for rights in Kafka: {}; see ops/guide/rights.md",
                             missing.replace('\n', "; ")
                         );
                         told = rights;

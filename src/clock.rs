@@ -67,13 +67,15 @@ pub fn not_before(known: Timestamp) {
             tracing::warn!(
                 ahead_s = by.as_secs(),
                 "the state was committed later than the clock says it is: due times and ages go on from the state's time. \
-                 If this machine's clock was set back, nothing is to be done; else set the clock of the machine that is wrong"
+                 If this machine's clock was set back, nothing is to be done; else set the clock of the machine that is wrong; \
+                 see ops/guide/clock.md"
             );
         }
         Lift::Refused(by) => tracing::warn!(
             ahead_s = by.as_secs(),
             "the state was committed so much later than the clock says it is that it is not believed: what is due by the \
-             state's time waits until the clock is there. Set the clock of the machine that is wrong, and restart"
+             state's time waits until the clock is there. Set the clock of the machine that is wrong, and restart; see \
+             ops/guide/clock.md"
         ),
     }
 }
@@ -105,7 +107,7 @@ fn report(jump: Jump) {
         seconds = size.as_secs(),
         "the system's clock has jumped: due times, ages and time-outs go on without the jump, and come closer to the clock \
          by at most a hundredth of the time that passes, until the next start. The webhook-timestamp of requests is the \
-         clock's at once"
+         clock's at once; see ops/guide/clock.md"
     );
 }
 

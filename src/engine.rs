@@ -346,8 +346,8 @@ impl<L: Log> Shell<L> {
                 Input::Restored { epoch, restored } => self.restored(epoch, *restored),
                 Input::RestoreFailed { epoch, error } => self.restore_failed(epoch, error)?,
                 Input::Ends(ends) => self.lag(&ends),
-                Input::Away(true) => self.health.wait(self.waiting_for_kafka()),
-                Input::Away(false) => self.health.resume(&self.waiting_for_kafka()),
+                Input::Away(away) => self.reached(!away),
+                Input::Denied(before, now) => self.denied(before, now),
                 Input::Reload(config) => self.reload(config),
                 Input::Shutdown => {
                     self.health.wait(crate::telemetry::Waiting::Shutdown);

@@ -146,7 +146,12 @@
 //!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`; nor one that `ringback verify` does not name:
 //!   `src/verify/tests/reports.rs::an_accepted_report_without_an_end_is_lost`.
 //! - No daemon that is ready though it can't commit, and none that does not say why:
-//!   `tests/ringback/commits.rs::records_that_are_larger_than_a_topic_takes_make_the_daemon_unready_until_it_takes_them`.
+//!   `tests/ringback/commits.rs::records_that_are_larger_than_a_topic_takes_make_the_daemon_unready_until_it_takes_them`,
+//!   `tests/ringback/commits.rs::a_clock_that_is_hours_ahead_makes_the_daemon_unready_until_it_is_right`; none that a right is
+//!   taken from and that does not name it:
+//!   `tests/ringback/commits.rs::a_right_that_is_taken_away_makes_the_daemon_unready_until_it_is_given_back`.
+//! - No page of the guide with a command that nobody has run:
+//!   `tests/ringback/guide.rs::every_page_has_a_scene_and_stands_in_the_index`, and a test for each page beside it.
 //! - No state that its events do not make, no second phase 1, no delivery that ends twice, no SMS told of twice, no
 //!   correlation that never ends, whatever comes in whatever order:
 //!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`.

@@ -10,10 +10,12 @@ use crate::codec::row::{self, InputOffset, Meta, TopicId};
 use crate::failpoint::{self, Failpoint};
 use crate::log::{
     Begin, Cluster, GroupOffset, Identity, KafkaSettings, LogError, Operation, Outgoing, Place,
-    ScanFrom, Scanner, Standing, Steward, TopicNames, TransactionError, TransactionFault,
+    ScanFrom, ScanRange, Scanned, Scanner, Standing, Steward, TopicNames, TransactionError,
+    TransactionFault,
 };
 use crate::store::RowKey;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -75,6 +77,8 @@ pub struct Position {
     pub end: i64,
     /// The topic as it is now.
     pub topic: Option<TopicId>,
+    /// No record is left to be read: what stands before the end are markers of transactions.
+    pub is_read_up: bool,
 }
 
 impl Position {
@@ -96,7 +100,7 @@ impl Position {
     /// How many offsets are to be read.
     #[must_use]
     pub fn lag(&self) -> i64 {
-        (self.end - self.next()).max(0)
+        if self.is_read_up { 0 } else { (self.end - self.next()).max(0) }
     }
 
     /// Whether the position counts in the topic as it is now; a broker without topic ids contradicts nobody.
@@ -188,9 +192,35 @@ impl Offsets {
         let seen = self.look()?;
         let mut positions = Vec::new();
         for topic in self.inputs() {
-            positions.extend(self.positions(topic, None, &seen)?);
+            let mut of_topic = self.positions(topic, None, &seen)?;
+            self.note_read_up(topic, &mut of_topic)?;
+            positions.extend(of_topic);
         }
         Ok(positions)
+    }
+
+    /// Notes in which partitions no record is left.
+    fn note_read_up(&self, topic: &str, positions: &mut [Position]) -> Result<(), OffsetsError> {
+        let behind = positions.iter().filter(|position| position.lag() > 0);
+        let ranges: Vec<ScanRange> = behind
+            .map(|position| ScanRange {
+                partition: position.place.partition,
+                first: position.first,
+                from: position.next(),
+                end: position.end,
+            })
+            .collect();
+        let mut silent: BTreeSet<i32> = ranges.iter().map(|range| range.partition).collect();
+        let _whole = self.scanner.read(topic, &ranges, &mut |scanned| {
+            if let Scanned::Record(record) = scanned {
+                silent.remove(&record.partition());
+            }
+            if silent.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        for position in positions {
+            position.is_read_up = silent.contains(&position.place.partition);
+        }
+        Ok(())
     }
 
     /// What `wish` would change; changes nothing. Blocks.
@@ -385,6 +415,7 @@ impl Offsets {
                 first: range.first,
                 end: range.end,
                 topic: seen.identity.topic(topic).cloned(),
+                is_read_up: false,
                 place,
             });
         }

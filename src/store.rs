@@ -118,7 +118,7 @@ pub enum StoreError {
     /// It is damaged, and nobody may do anything about it but an operator.
     #[error(
         "the store in {} ([store] directory) is damaged: {says}; move the directory away, or set [store] on_corruption = \
-         \"restore\", and start again: the changelog restores the store",
+         \"restore\", and start again: the changelog restores the store; see ops/guide/damaged-store.md",
         directory.display()
     )]
     Damaged {
@@ -131,7 +131,7 @@ pub enum StoreError {
     #[error(
         "the store in {} ([store] directory) is damaged again, for the third time within an hour: {says}; it is left as it is, \
          since its disk, or this machine's memory, seems to damage whatever is written: replace that, or name a directory on \
-         another disk; to go on here at once, remove {}",
+         another disk; to go on here at once, remove {}; see ops/guide/damaged-store.md",
         directory.display(),
         copies.iter().map(|copy| copy.display().to_string()).collect::<Vec<_>>().join(" and ")
     )]

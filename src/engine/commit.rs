@@ -202,7 +202,7 @@ impl<L: Log> Shell<L> {
                     self.health.wait(self.waiting_for_kafka());
                     self.health.heartbeat();
                     tracing::debug!(%error, "Kafka is slow to answer; asking again");
-                    let pause = self.trouble.failed(&error.to_string(), &self.health);
+                    let pause = self.trouble.slow(&error.to_string(), &self.health);
                     if self.stopping.load(Ordering::SeqCst) {
                         return Err(TransactionError { fault: TransactionFault::Fatal, ..error });
                     }

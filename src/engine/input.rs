@@ -40,6 +40,8 @@ pub(super) enum Input {
     RestoreFailed { epoch: u64, error: RestoreFailure },
     /// Kafka can't be reached by the reader, or can again.
     Away(bool),
+    /// Kafka denies the reader other rights than before: those of before, and those of now.
+    Denied(Option<String>, Option<String>),
     /// How far the inputs go.
     Ends(Vec<End>),
     /// The accounts file was read again.

@@ -55,7 +55,7 @@ fn first_transactions(settings: &EngineSettings, health: &Health) -> Result<Prod
     let mut waiting = kafka.clone();
     let trouble = Trouble::default();
     loop {
-        match Producer::open(&settings.kafka, settings.partitions) {
+        match Producer::open(&settings.kafka, &settings.topics, settings.partitions) {
             Ok(transactions) => {
                 health.resume(&waiting);
                 trouble.over(health);
@@ -68,7 +68,9 @@ fn first_transactions(settings: &EngineSettings, health: &Health) -> Result<Prod
                 // Once is enough, until it is another.
                 if waiting != right {
                     health.resume(&waiting);
-                    tracing::warn!("waiting for rights in Kafka: {missing}");
+                    tracing::warn!(
+                        "waiting for rights in Kafka: {missing}; see ops/guide/rights.md"
+                    );
                     waiting = right;
                 }
                 health.wait(waiting.clone());
@@ -103,7 +105,7 @@ impl Log for Kafka {
     type Restoring = Restoring;
 
     fn open_transactions(&self) -> Result<Producer, LogError> {
-        Producer::open(&self.settings.kafka, self.settings.partitions)
+        Producer::open(&self.settings.kafka, &self.settings.topics, self.settings.partitions)
     }
 
     fn start(&self, epoch: u64, starts: Vec<Start>) {

@@ -132,7 +132,7 @@ impl Mismatch {
 
 const REBUILD: &str = "Stop all instances first. If a store holds the only good copy, run `ringback changelog rebuild` on \
     its machine: it writes the changelog from the store. To go on with what the changelog holds, start with `ringback run \
-    --accept-loss`: it moves the store aside and deletes nothing";
+    --accept-loss`: it moves the store aside and deletes nothing. See ops/guide/changelog-lost.md";
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,7 +158,7 @@ impl fmt::Display for Mismatch {
             Self::Rebuilding { partition, topic } => write!(
                 f,
                 "topic {topic}, partition {partition}: a rebuild of the changelog was interrupted. Run `ringback changelog \
-                 rebuild` again: it goes on where it stopped"
+                 rebuild` again: it goes on where it stopped. See ops/guide/changelog-lost.md"
             ),
         }
     }
@@ -183,18 +183,18 @@ fn foreign(
             "{rows} belong to the consumer group {theirs}, and [kafka] group_id is {ours}. Two groups on one changelog \
              would send every webhook twice. Correct group_id, or give this configuration topics of its own ([topics] \
              changelog, inbox, events, dead_letter). To take the changelog over, stop all instances of group {theirs} and \
-             start with `ringback run --adopt`"
+             start with `ringback run --adopt`. See ops/guide/group.md"
         ),
         Difference::Cluster(theirs, ours) => write!(
             f,
             "{rows} belong to the Kafka cluster {theirs}, and [kafka] bootstrap_servers leads to the cluster {ours}. \
-             Correct bootstrap_servers or [store] directory. If this cluster has replaced the other one: {REBUILD}"
+             Correct bootstrap_servers or [store] directory, see ops/guide/group.md. If this cluster has replaced the other one: {REBUILD}"
         ),
         Difference::Changelog(theirs, ours) => write!(
             f,
             "{rows} belong to the changelog with the id {theirs}, and topic {topic} has the id {ours}: it is another topic, \
-             or was deleted and created again. Correct [topics] changelog or [store] directory if one of them is wrong. \
-             Otherwise: {REBUILD}"
+             or was deleted and created again. Correct [topics] changelog or [store] directory if one of them is wrong, see \
+             ops/guide/group.md. Otherwise: {REBUILD}"
         ),
         Difference::Partitions(theirs, ours) => write!(
             f,

@@ -248,6 +248,7 @@ impl<L: Log> Shell<L> {
                     | Input::RestoreFailed { .. }
                     | Input::Ends(_)
                     | Input::Away(_)
+                    | Input::Denied(..)
                     | Input::Reload(_)
                     | Input::Shutdown
                     | Input::Failed(_)) => others.push(other),

@@ -105,7 +105,7 @@ impl<L: Log> Shell<L> {
                     topic_id = id.as_ref().map(TopicId::as_str),
                     former_offset,
                     offset,
-                    "the input topic was deleted and created again; it is read from this offset on"
+                    "the input topic was deleted and created again; it is read from this offset on; see ops/guide/inputs.md"
                 );
             }
             InputChange::Missed { from, to } => {
@@ -117,7 +117,8 @@ impl<L: Log> Shell<L> {
                     from_offset = from,
                     to_offset = to,
                     records,
-                    "Kafka deleted records of the input before they were read; raise the topic's retention, or read faster"
+                    "Kafka deleted records of the input before they were read; raise the topic's retention, or read faster; see \
+                     ops/guide/inputs.md"
                 );
             }
             // Commands report it too, which run while the daemon does not.
@@ -128,7 +129,8 @@ impl<L: Log> Shell<L> {
                     from_offset = from,
                     to_offset = to,
                     by = by.as_str(),
-                    "the position of the input was moved; records that are read again are recognised and ignored"
+                    "the position of the input was moved; records that are read again are recognised and ignored; see \
+                     ops/guide/offsets.md"
                 );
             }
         }

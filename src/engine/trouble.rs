@@ -37,10 +37,15 @@ pub(super) struct Trouble(RefCell<Option<Series>>);
 impl Trouble {
     /// Another try has failed; returns how long to wait before the next one.
     pub(super) fn failed(&self, cause: &str, health: &Health) -> Duration {
-        self.failed_at(clock::instant(), cause, health)
+        self.failed_at(clock::instant(), cause, true, health)
     }
 
-    fn failed_at(&self, now: Instant, cause: &str, health: &Health) -> Duration {
+    /// Kafka has not answered yet. That is the cause as long as no other one is known.
+    pub(super) fn slow(&self, what: &str, health: &Health) -> Duration {
+        self.failed_at(clock::instant(), what, false, health)
+    }
+
+    fn failed_at(&self, now: Instant, cause: &str, is_known: bool, health: &Health) -> Duration {
         let mut slot = self.0.borrow_mut();
         let Some(series) = &mut *slot else {
             tracing::warn!(cause, "a transaction failed; trying again");
@@ -49,10 +54,11 @@ impl Trouble {
             return PAUSE_FIRST;
         };
         series.failures = series.failures.saturating_add(1);
-        let is_new = series.cause != cause;
+        let is_new = is_known && series.cause != cause;
         if is_new {
             cause.clone_into(&mut series.cause);
         }
+        let cause = series.cause.as_str();
         let lasted = now.saturating_duration_since(series.since);
         let silent = now.saturating_duration_since(series.said_at);
         let is_first = lasted >= UNREADY_AFTER && series.waiting.is_none();
@@ -71,7 +77,8 @@ impl Trouble {
                 cause,
                 failures,
                 seconds,
-                "no transaction can be committed; nothing is lost, and it goes on once the cause is gone"
+                "no transaction can be committed; nothing is lost, and it goes on once the cause is gone; see \
+                 ops/guide/commits.md"
             );
         } else {
             tracing::debug!(cause, failures, "a transaction failed again");
@@ -105,6 +112,28 @@ fn resume(series: &Series, health: &Health) {
 }
 
 impl<L: Log> Shell<L> {
+    /// The reader reaches Kafka again, or does not any more.
+    pub(super) fn reached(&self, reached: bool) {
+        match reached {
+            true => self.health.resume(&self.waiting_for_kafka()),
+            false => self.health.wait(self.waiting_for_kafka()),
+        }
+    }
+
+    /// Kafka denies the reader rights, others than before: it reads nothing more, or is no member of its group.
+    pub(super) fn denied(&self, before: Option<String>, now: Option<String>) {
+        if let Some(before) = before {
+            self.health.resume(&Waiting::Other(before));
+        }
+        match now {
+            Some(missing) => {
+                tracing::warn!("waiting for rights in Kafka: {missing}; see ops/guide/rights.md");
+                self.health.wait(Waiting::Other(missing));
+            }
+            None => tracing::info!("the rights in Kafka are there again"),
+        }
+    }
+
     /// Whether the partitions go, or the process is to end.
     pub(super) fn is_leaving(&self) -> bool {
         self.revoking.load(Ordering::SeqCst) || self.stopping.load(Ordering::SeqCst)
@@ -141,30 +170,46 @@ mod tests {
         health
     }
 
+    fn failed(trouble: &Trouble, now: Instant, cause: &str, health: &Health) -> Duration {
+        trouble.failed_at(now, cause, true, health)
+    }
+
+    #[test]
+    fn slowness_hides_no_cause_that_is_known() {
+        let (trouble, health, start) = (Trouble::default(), health(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        trouble.failed_at(start, "slow", false, &health);
+        trouble.failed_at(after(10), "slow", false, &health);
+        assert_eq!(health.reasons_not_ready(), ["no transaction can be committed: slow"]);
+        failed(&trouble, after(11), "full", &health);
+        trouble.failed_at(after(12), "slow", false, &health);
+        assert_eq!(health.reasons_not_ready(), ["no transaction can be committed: full"]);
+    }
+
     #[test]
     fn a_short_series_leaves_the_daemon_ready_and_a_long_one_names_its_cause() {
         let (trouble, health, start) = (Trouble::default(), health(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
-        trouble.failed_at(start, "full", &health);
-        trouble.failed_at(after(8), "slow", &health);
-        trouble.failed_at(after(9), "full", &health);
+        failed(&trouble, start, "full", &health);
+        failed(&trouble, after(8), "slow", &health);
+        failed(&trouble, after(9), "full", &health);
         assert!(health.reasons_not_ready().is_empty());
-        trouble.failed_at(after(10), "full", &health);
+        failed(&trouble, after(10), "full", &health);
         assert_eq!(health.reasons_not_ready(), ["no transaction can be committed: full"]);
-        trouble.failed_at(after(11), "forbidden", &health);
+        failed(&trouble, after(11), "forbidden", &health);
         assert_eq!(health.reasons_not_ready(), ["no transaction can be committed: forbidden"]);
         trouble.over(&health);
         assert!(health.reasons_not_ready().is_empty());
         // Later failures begin another series.
-        trouble.failed_at(after(30), "full", &health);
+        failed(&trouble, after(30), "full", &health);
         assert!(health.reasons_not_ready().is_empty());
     }
 
     #[test]
     fn partitions_that_go_take_the_series_with_them() {
         let (trouble, health, start) = (Trouble::default(), health(), Instant::now());
-        trouble.failed_at(start, "full", &health);
-        trouble.failed_at(start + UNREADY_AFTER, "full", &health);
+        failed(&trouble, start, "full", &health);
+        failed(&trouble, start + UNREADY_AFTER, "full", &health);
         trouble.forget(&health);
         assert!(health.reasons_not_ready().is_empty());
     }
@@ -173,10 +218,10 @@ mod tests {
     fn tries_become_rare() {
         let (trouble, health, start) = (Trouble::default(), health(), Instant::now());
         let pauses: Vec<u128> =
-            (0..8).map(|_| trouble.failed_at(start, "full", &health).as_millis()).collect();
+            (0..8).map(|_| failed(&trouble, start, "full", &health).as_millis()).collect();
         assert_eq!(pauses, [100, 500, 1000, 2000, 4000, 5000, 5000, 5000]);
         for _ in 0..100 {
-            assert_eq!(trouble.failed_at(start, "full", &health), PAUSE_MAX);
+            assert_eq!(failed(&trouble, start, "full", &health), PAUSE_MAX);
         }
     }
 

@@ -54,6 +54,7 @@ impl Wires {
             }
             LogEvent::Ends(ends) => mailbox.put(Input::Ends(ends), 0),
             LogEvent::Away(away) => mailbox.put(Input::Away(away), 0),
+            LogEvent::Denied(before, now) => mailbox.put(Input::Denied(before, now), 0),
             LogEvent::Identity(identity) => mailbox.put_urgent(Input::Identity(identity)),
             LogEvent::Owners(owners) => mailbox.put_urgent(Input::Owners(owners)),
             LogEvent::Failed(what) => mailbox.put_urgent(Input::Failed(what)),

@@ -29,7 +29,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _, OwnedMessage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -71,6 +71,8 @@ pub enum LogEvent {
     Owners(BTreeMap<i32, Owner>),
     /// No broker is connected any more, or one is again.
     Away(bool),
+    /// Kafka denies the reader other rights than before: those of before, and those of now.
+    Denied(Option<String>, Option<String>),
     /// The consumer can't go on.
     Failed(String),
 }
@@ -227,6 +229,7 @@ impl Reader {
             epoch: epoch.clone(),
             told: told.clone(),
             unconnected: AtomicU64::new(0),
+            refused: AtomicBool::new(false),
         };
         let consumer: BaseConsumer<Context> =
             client::consumer(settings).create_with_context(context).map_err(LogError::Client)?;
@@ -470,7 +473,7 @@ impl Reader {
             (self.sink)(LogEvent::Failed(format!("the consumer was fenced or broke: {code}")));
         } else {
             // Brokers come back, and topics are waited for.
-            report::disturbed(&error);
+            report::fault(&error, &format!("consuming is disturbed: {error}"));
         }
     }
 }

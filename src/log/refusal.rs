@@ -20,10 +20,18 @@ impl Refused {
             [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight].contains(&code);
         (!is_consequence).then(|| Self { topic: topic.to_owned(), bytes, code })
     }
+
+    /// The same by what Kafka says of the whole batch. Where it refuses several records of a batch, librdkafka says of each only
+    /// that it is invalid.
+    pub(super) fn by_batch(&self, batch: Option<RDKafkaErrorCode>) -> Self {
+        let vague = [RDKafkaErrorCode::InvalidRecord, RDKafkaErrorCode::InvalidDifferentRecord];
+        let code = batch.filter(|_| vague.contains(&self.code)).unwrap_or(self.code);
+        Self { code, ..self.clone() }
+    }
 }
 
 /// Why a broker does not take a record.
-const REFUSALS: [(RDKafkaErrorCode, &str); 11] = [
+const REFUSALS: [(RDKafkaErrorCode, &str); 12] = [
     (
         RDKafkaErrorCode::TopicAuthorizationFailed,
         "not authorised to write: grant Write on the topic to this client",
@@ -41,9 +49,10 @@ const REFUSALS: [(RDKafkaErrorCode, &str); 11] = [
     (RDKafkaErrorCode::NotEnoughReplicasAfterAppend, REPLICAS),
     (
         RDKafkaErrorCode::MessageTimedOut,
-        "the broker did not take the record in time; the partition may have no leader",
+        "the broker did not take the record in time: the topic was deleted, or its partition has no leader",
     ),
     (RDKafkaErrorCode::InvalidRecord, POLICY),
+    (RDKafkaErrorCode::InvalidDifferentRecord, POLICY),
     (RDKafkaErrorCode::PolicyViolation, POLICY),
 ];
 const GONE: &str = "the topic or one of its partitions does not exist any more";
@@ -75,7 +84,7 @@ pub(super) fn words(code: RDKafkaErrorCode) -> Option<&'static str> {
     const WORDS: [(RDKafkaErrorCode, &str); 4] = [
         (
             RDKafkaErrorCode::TopicAuthorizationFailed,
-            "not authorised to write to a topic: grant Write on Ringback's topics to this client",
+            "not authorised to read or write one of the topics: see ops/guide/rights.md",
         ),
         (
             RDKafkaErrorCode::GroupAuthorizationFailed,
@@ -95,7 +104,27 @@ pub(super) fn words(code: RDKafkaErrorCode) -> Option<&'static str> {
 
 /// A client's error with what it means.
 pub(super) fn explained(code: RDKafkaErrorCode, text: &str) -> String {
+    let text = without_durations(text);
     words(code).map_or_else(|| format!("{text} ({code:?})"), |words| format!("{words} ({text})"))
+}
+
+/// The text without "(after 5 ms)": one cause would look like another one at each try.
+fn without_durations(text: &str) -> String {
+    let mut parts = text.split(" (after ");
+    let mut left = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let after = part
+            .split_once("ms)")
+            .filter(|(time, _)| time.trim_end().bytes().all(|byte| byte.is_ascii_digit()));
+        match after {
+            Some((_, rest)) => left.push_str(rest),
+            None => {
+                left.push_str(" (after ");
+                left.push_str(part);
+            }
+        }
+    }
+    left
 }
 
 impl LogError {
@@ -142,6 +171,24 @@ mod tests {
                 assert!(says(code).contains(part), "{part}: {}", says(code));
             }
         }
+    }
+
+    #[test]
+    fn a_refused_batch_says_more_than_its_records() {
+        let refused = |code| Refused::new("t", 1, code).unwrap();
+        let vague = refused(RDKafkaErrorCode::InvalidRecord);
+        let batch = Some(RDKafkaErrorCode::InvalidTimestamp);
+        assert!(vague.by_batch(batch).to_string().contains("the record's timestamp"));
+        assert_eq!(vague.by_batch(None), vague);
+        let exact = refused(RDKafkaErrorCode::MessageSizeTooLarge);
+        assert_eq!(exact.by_batch(batch), exact);
+    }
+
+    #[test]
+    fn one_cause_reads_the_same_at_each_try() {
+        let says = |text| explained(RDKafkaErrorCode::Fail, text);
+        assert_eq!(says("no (after 5 ms)"), says("no (after 12ms)"));
+        assert_eq!(says("no (after 5 ms) x (after all)"), "no x (after all) (Fail)");
     }
 
     #[test]

@@ -32,15 +32,22 @@ impl ConsumerContext for Reports {}
 pub(super) fn line(level: RDKafkaLogLevel, facility: &str, message: &str) {
     // Each broken connection says so many times over; whoever waits for Kafka says it once. So does whoever commits, of each
     // transaction that fails.
-    let usual = ["FAIL", "ERROR", "CONFWARN", "TERMINATE", "TXNERR"].contains(&facility);
+    let usual = ["FAIL", "ERROR", "CONFWARN", "TERMINATE", "TXNERR", "ADDPARTS", "ADDOFFSETS"]
+        .contains(&facility);
     match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+        // Each producer that is made for the next try says so again.
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical
+            if is_due(message) =>
+        {
             tracing::error!(facility, "{message}");
         }
         RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning if !usual => {
             tracing::warn!(facility, "{message}")
         }
-        RDKafkaLogLevel::Error
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error
         | RDKafkaLogLevel::Warning
         | RDKafkaLogLevel::Notice
         | RDKafkaLogLevel::Info
@@ -65,15 +72,6 @@ pub(super) fn fault(error: &KafkaError, reason: &str) {
         tracing::warn!(%error, reason, "Kafka reports a fault");
     } else {
         tracing::debug!(%error, reason, "Kafka reports a fault");
-    }
-}
-
-/// Nothing can be read for a moment.
-pub(super) fn disturbed(error: &KafkaError) {
-    if is_due(&error.to_string()) {
-        tracing::warn!(%error, "consuming is disturbed");
-    } else {
-        tracing::debug!(%error, "consuming is disturbed");
     }
 }
 

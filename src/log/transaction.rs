@@ -7,8 +7,8 @@ use super::reader::ReaderHandle;
 use super::record::Place;
 use super::refusal::{self, Refused};
 use super::report;
-use super::rights::{self, Right};
-use super::settings::KafkaSettings;
+use super::rights::{self, Missing, NeededBy, Right};
+use super::settings::{KafkaSettings, TopicNames};
 use crate::clock;
 #[cfg(feature = "failpoints")]
 use crate::failpoint::{self, Failpoint};
@@ -138,6 +138,11 @@ pub struct Transactions {
     context: Arc<Context>,
     /// When the records of the transaction were written, as they say.
     written_ms: AtomicI64,
+    /// Its transactional id.
+    id: String,
+    settings: KafkaSettings,
+    /// The rights that transactions of this producer need on topics and groups, as far as they are known.
+    rights: Vec<Right>,
     /// Ends the thread that polls, since a producer can't flush while it aborts unless somebody does.
     done: Arc<AtomicBool>,
 }
@@ -153,10 +158,17 @@ impl Transactions {
     ///
     /// # Errors
     /// When a property is wrong, or Kafka does not answer.
-    pub fn open(settings: &KafkaSettings, partitions: u32) -> Result<Self, LogError> {
+    pub fn open(
+        settings: &KafkaSettings,
+        names: &TopicNames,
+        partitions: u32,
+    ) -> Result<Self, LogError> {
         // Stable per instance, so that a restart aborts what its predecessor left open; apart per group.
         let id = rights::instance_id(settings);
-        Self::open_as(&id, settings, partitions)
+        let rights = NeededBy::Run.rights(settings, names);
+        let mut transactions = Self::open_as(&id, settings, partitions)?;
+        transactions.rights = rights;
+        Ok(transactions)
     }
 
     /// The same by the transactional id `id`.
@@ -178,7 +190,15 @@ impl Transactions {
             }
         };
         let context = producer.client().context().clone();
-        let transactions = Self { producer, context, written_ms: AtomicI64::new(0), done };
+        let transactions = Self {
+            producer,
+            context,
+            written_ms: AtomicI64::new(0),
+            id: id.to_owned(),
+            settings: settings.clone(),
+            rights: Vec::new(),
+            done,
+        };
         std::thread::Builder::new()
             .name("producer".to_owned())
             .spawn(poll)
@@ -243,7 +263,7 @@ impl Transactions {
                     let mut first = self.context.refused();
                     *first = first.take().or(refused);
                     drop(first);
-                    return Err(self.blamed(fault("send", &error)));
+                    return Err(self.blamed(error.rdkafka_error_code(), fault("send", &error)));
                 }
             }
         }
@@ -284,16 +304,36 @@ impl Transactions {
                 fault: TransactionFault::Abortable,
                 text: "the consumer is not a member of its group".to_owned(),
             },
-            OffsetsError::Native(error) => self.blamed(native_fault("offsets", error)),
+            OffsetsError::Native(error) => {
+                self.blamed(Some(error.code), native_fault("offsets", error))
+            }
         })
     }
 
-    /// The error with its cause, where that is a record which was refused.
-    fn blamed(&self, error: TransactionError) -> TransactionError {
-        match &*self.context.refused() {
-            Some(refused) => TransactionError { text: refused.to_string(), ..error },
+    /// The error with its cause, where that is a right that is missing, or a record which was refused.
+    fn blamed(&self, code: Option<RDKafkaErrorCode>, error: TransactionError) -> TransactionError {
+        let refused = self.context.refused().clone();
+        let cause =
+            self.denied(code).or_else(|| refused.map(|refused| refused.by_batch(code).to_string()));
+        match cause {
+            Some(text) => TransactionError { text, ..error },
             None => error,
         }
+    }
+
+    /// The rights that are missing, where Kafka's authorizer has refused something: its answer does not name them.
+    fn denied(&self, code: Option<RDKafkaErrorCode>) -> Option<String> {
+        if !rights::is_refusal(code) {
+            return None;
+        }
+        let missing = match code {
+            Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
+                vec![Right::transactional(&self.id)]
+            }
+            Some(_) | None => rights::missing(&self.settings, &self.rights).ok()?,
+        };
+        let text = Missing(&missing, &self.settings).to_string();
+        (!missing.is_empty()).then(|| text.replace('\n', "; "))
     }
 
     /// Adds offsets in the name of a group that nobody is a member of.
@@ -340,7 +380,8 @@ impl Transactions {
             failpoint::armed::die(Failpoint::CommitSent);
         }
         let committed = self.producer.commit_transaction(CALL_TIMEOUT);
-        committed.map_err(|error| self.blamed(fault("commit", &error)))?;
+        committed
+            .map_err(|error| self.blamed(error.rdkafka_error_code(), fault("commit", &error)))?;
         let delivered = self.context.delivered.iter().map(|slot| slot.load(Ordering::Acquire));
         let written = delivered.zip(0_i32..).filter(|(next, _)| *next > 0);
         Ok(Committed(written.map(|(next, partition)| (partition, next)).collect()))

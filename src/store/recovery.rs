@@ -75,7 +75,8 @@ impl Store {
                     set_aside = %copy,
                     damage = says,
                     "the store is damaged: it is set aside, and the changelog restores another one in its place; check the \
-                     disk and this machine's memory, and remove what was set aside once `ringback verify` finds nothing"
+                     disk and this machine's memory, and remove what was set aside once `ringback verify` finds nothing; \
+                     see ops/guide/damaged-store.md"
                 );
             }
             Why::Replaced => {

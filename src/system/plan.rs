@@ -43,7 +43,7 @@ pub struct FilePlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "open files: the hard limit is {limit} (RLIMIT_NOFILE), and the daemon needs at least {least}: raise LimitNOFILE= of the \
-     systemd unit, `--ulimit nofile=` of the container or `ulimit -Hn` of the shell"
+     systemd unit, `--ulimit nofile=` of the container or `ulimit -Hn` of the shell; see ops/guide/too-few-files.md"
 )]
 pub struct TooFewFiles {
     /// What the process may have open.
@@ -130,7 +130,7 @@ impl FilePlan {
              [delivery] in_flight_max, {webhooks} for connections that are kept, one for each webhook, {STORE_MAX} for the store, \
              {kafka} for Kafka, {ADMIN_MAX} for [http], {RESERVE_MAX} in reserve; so at most {} requests are unanswered at a \
              time{kept}. Raise LimitNOFILE= of the systemd unit, `--ulimit nofile=` of the container or `ulimit -Hn` of the \
-             shell to {all}, or lower [delivery] in_flight_max",
+             shell to {all}, or lower [delivery] in_flight_max; see ops/guide/too-few-files.md",
             self.in_flight_max
         ))
     }

@@ -2,40 +2,33 @@
 //! loses and doubles nothing, and goes on by itself once the cause is gone.
 
 use crate::harness::PATIENCE;
+use crate::harness::clock::Clock;
 use crate::harness::daemon::Daemon;
+use crate::harness::door::{Grant, grant, nobody, revoke, secured};
 use crate::harness::samples::{flow, phase_1, phase_2, report};
 use crate::harness::stage::Stage;
 use crate::harness::wait_until;
+use crate::rights;
 use std::time::{Duration, Instant};
 
-/// A topic's setting by which it refuses what the daemon writes, and the value by which it takes it.
-struct Setting {
-    topic: &'static str,
-    name: &'static str,
-    refuses: &'static str,
-    takes: &'static str,
-}
+const UNCOMMITTED: &str = "no transaction can be committed";
 
-/// One flow goes through; then a topic refuses what is written, which `/readyz` and the log must explain by all of `parts`;
-/// then it takes it again.
-fn refuses(stage: &Stage, name: &str, setting: &Setting, parts: &[&str]) {
-    let topic = stage.topic(setting.topic);
-    let alter = |value| stage.kafka.alter_topic(&topic, setting.name, value);
-    alter(setting.takes);
+/// One flow goes through; then `begin` makes all transactions fail, which `/readyz` and the log must explain by all of
+/// `parts`; then `end` takes the cause away, and the daemon goes on.
+fn refuses(stage: &Stage, name: &str, parts: &[&str], begin: impl FnOnce(), end: impl FnOnce()) {
     let mut daemon = stage.start();
     let [first, second] = ["first", "second"].map(|uuid| flow(&format!("{name}-{uuid}"), &["s"]));
     stage.send_flows(std::slice::from_ref(&first));
     stage.events().wait("the first flow's webhook", PATIENCE, |events| {
         events.iter().any(|event| event.json()["type"] == "delivered")
     });
-    alter(setting.refuses);
+    begin();
     let began = Instant::now();
     let delivered = report(&format!("{name}-second"), "s", "DELIVERED");
     stage.send_flows(std::slice::from_ref(&second));
     stage.send_reports(std::slice::from_ref(&delivered));
-    let parts = [&["no transaction can be committed", topic.as_str()][..], parts].concat();
     let names_it = |text: &str| parts.iter().all(|part| text.contains(part));
-    wait_until("/readyz names the cause", PATIENCE, || {
+    wait_until(&format!("/readyz names the cause of {name}"), PATIENCE, || {
         daemon
             .get("/readyz")
             .is_ok_and(|(status, says)| status == 503 && names_it(&says))
@@ -47,13 +40,19 @@ fn refuses(stage: &Stage, name: &str, setting: &Setting, parts: &[&str]) {
         (began.elapsed() > Duration::from_secs(20)).then_some(())
     });
     let warnings = warnings(&daemon);
-    assert!((1..=6).contains(&warnings.len()), "{warnings:#?}");
+    // One by the commits, and some by the clients, each of which is said once and not at each try.
+    assert!((1..=8).contains(&warnings.len()), "{warnings:#?}");
+    let said = warnings.iter().filter(|line| line.contains(UNCOMMITTED)).count();
+    assert!(said <= 1, "{warnings:#?}");
     assert!(warnings.iter().any(|line| names_it(line)), "{warnings:#?}");
     assert_eq!(stage.receiver.count(), 1, "nothing leaves that is not committed");
-    let tried = daemon.metric("ringback_transaction_errors_total", &[("kind", "abortable")]);
-    assert!(tried.expect("the metric") <= 15.0, "{tried:?} tries");
+    let tried = ["abortable", "fatal"].map(|kind| {
+        let tried = daemon.metric("ringback_transaction_errors_total", &[("kind", kind)]);
+        tried.expect("the metric")
+    });
+    assert!(tried.iter().sum::<f64>() <= 15.0, "{tried:?} tries");
 
-    alter(setting.takes);
+    end();
     daemon.wait_ready();
     daemon.wait_logged("transactions are committed again", 0);
     stage.receiver.wait_for(3, PATIENCE);
@@ -62,7 +61,6 @@ fn refuses(stage: &Stage, name: &str, setting: &Setting, parts: &[&str]) {
         stage.receiver.requests().iter().map(|request| request.json().to_string()).collect();
     let all = [phase_1(&first), phase_1(&second), phase_2(&second, &[delivered])];
     assert_eq!(bodies, all.map(|body| body.to_string()));
-    stage.verify();
 }
 
 fn warnings(daemon: &Daemon) -> Vec<String> {
@@ -75,7 +73,68 @@ fn warnings(daemon: &Daemon) -> Vec<String> {
 #[test]
 fn records_that_are_larger_than_a_topic_takes_make_the_daemon_unready_until_it_takes_them() {
     let stage = Stage::new("commits-size");
-    let setting =
-        Setting { topic: "events", name: "max.message.bytes", refuses: "100", takes: "1048588" };
-    refuses(&stage, "commits-size", &setting, &["a record of ", "max.message.bytes"]);
+    let topic = stage.topic("events");
+    let set = |bytes| stage.kafka.alter_topic(&topic, "max.message.bytes", bytes);
+    let parts = [UNCOMMITTED, topic.as_str(), "a record of ", "max.message.bytes"];
+    refuses(&stage, "commits-size", &parts, || set("100"), || set("1048588"));
+    stage.verify();
+}
+
+/// A broker refuses records that are an hour ahead of its clock, unless the topic allows more.
+#[test]
+fn a_clock_that_is_hours_ahead_makes_the_daemon_unready_until_it_is_right() {
+    let mut stage = Stage::new("commits-clock");
+    let clock = Clock::of(&mut stage);
+    clock.set(3 * 3600);
+    let set = |kind: &str, ms: &str| {
+        stage.kafka.alter_topic(&stage.topic(kind), "message.timestamp.after.max.ms", ms);
+    };
+    for kind in ["changelog", "events"] {
+        set(kind, "86400000");
+    }
+    let topic = stage.topic("events");
+    let parts =
+        [UNCOMMITTED, topic.as_str(), "refuses the record's timestamp", "machine's clock right"];
+    refuses(&stage, "commits-clock", &parts, || set("events", "3600000"), || clock.set(0));
+    stage.verify();
+}
+
+/// One right that `run` needs is taken from a daemon at work, and given back.
+fn revoked(name: &str, operation: &str, kind: &'static str, on: impl FnOnce(&Stage) -> String) {
+    let mut stage = Stage::on(secured().kafka(), name, 1);
+    let user = nobody();
+    stage.log_in("PLAIN", &user);
+    let all = rights::listed(&stage, 0).remove("run").expect("the guide knows it");
+    grant(all.iter().map(|grant| (user.as_str(), grant)));
+    let resource = on(&stage);
+    let is_it = |grant: &&Grant| {
+        grant.operation == operation && grant.kind == kind && grant.name == resource
+    };
+    let right = all.iter().find(is_it).expect("run needs it");
+    let named = format!("{operation} on {} {resource}", kind.to_lowercase().replace('_', " "));
+    refuses(
+        &stage,
+        name,
+        &[&named],
+        || revoke([(user.as_str(), right)]),
+        || grant([(user.as_str(), right)]),
+    );
+    // Its rights do not count here.
+    stage.log_in("PLAIN", "plain");
+    stage.verify();
+}
+
+#[test]
+fn a_right_that_is_taken_away_makes_the_daemon_unready_until_it_is_given_back() {
+    std::thread::scope(|scope| {
+        scope.spawn(|| revoked("revoked-events", "Write", "TOPIC", |it| it.topic("events")));
+        scope.spawn(|| revoked("revoked-changelog", "Write", "TOPIC", |it| it.topic("changelog")));
+        scope.spawn(|| revoked("revoked-group", "Read", "GROUP", Stage::group));
+        scope.spawn(|| revoked("revoked-input", "Read", "TOPIC", |it| it.topic("flow-complete")));
+        scope.spawn(|| {
+            revoked("revoked-transactions", "Write", "TRANSACTIONAL_ID", |it| {
+                format!("{}.revoked-transactions-0", it.group())
+            })
+        });
+    });
 }

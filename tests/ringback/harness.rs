@@ -21,6 +21,7 @@ pub(crate) mod receiver;
 pub(crate) mod registry;
 pub(crate) mod rude;
 pub(crate) mod samples;
+pub(crate) mod scenes;
 pub(crate) mod signature;
 pub(crate) mod stage;
 #[cfg(feature = "failpoints")]

@@ -17,7 +17,7 @@ const LOST: &str = "ringback_log_lines_lost_total";
 const FAILED: i32 = 1;
 
 /// A pipe that nobody reads any more.
-fn closed_pipe() -> PipeWriter {
+pub(crate) fn closed_pipe() -> PipeWriter {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     writer
@@ -29,14 +29,14 @@ fn full_device() -> File {
 
 /// A flow of this name is delivered.
 #[track_caller]
-fn delivers(stage: &Stage, uuid: &str) {
+pub(crate) fn delivers(stage: &Stage, uuid: &str) {
     let before = stage.receiver.count();
     stage.send_flows(&[flow(uuid, &[])]);
     stage.receiver.wait_for(before + 1, PATIENCE);
 }
 
 #[track_caller]
-fn lost(daemon: &Daemon) -> f64 {
+pub(crate) fn lost(daemon: &Daemon) -> f64 {
     daemon.metric(LOST, &[]).expect("the metric")
 }
 
@@ -94,7 +94,7 @@ fn a_full_disk_costs_lines_only_and_with_room_the_log_goes_on() {
 }
 
 /// Leaves no room on the disk.
-fn fill(dir: &Path) -> std::path::PathBuf {
+pub(crate) fn fill(dir: &Path) -> std::path::PathBuf {
     use std::io::Write as _;
     let path = dir.join("filler");
     let mut file = File::create(&path).expect("a file");
@@ -102,7 +102,7 @@ fn fill(dir: &Path) -> std::path::PathBuf {
     path
 }
 
-fn lines(path: &Path) -> Vec<String> {
+pub(crate) fn lines(path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(path).expect("a log");
     text.lines().map(str::to_owned).collect()
 }

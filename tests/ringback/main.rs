@@ -25,6 +25,7 @@ mod exchanges;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod faults;
+mod guide;
 mod harness;
 mod identity;
 mod inbox;

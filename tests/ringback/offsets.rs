@@ -4,24 +4,12 @@
 mod beside;
 mod places;
 
-use crate::harness::daemon::Done;
 use crate::harness::kafka::{Message, Record};
 use crate::harness::samples::{Random, flow};
 use crate::harness::stage::Stage;
-use crate::harness::{PATIENCE, broker, invariants, wait_until};
+use crate::harness::{PATIENCE, broker, invariants};
 use serde_json::Value;
 use std::collections::BTreeSet;
-
-fn alone(stage: &Stage, arguments: &[&str]) -> Done {
-    wait_until("the group has no members", PATIENCE, || {
-        let done = stage.command(arguments);
-        (!done.err.contains(" members: stop all instances")).then_some(done)
-    })
-}
-
-fn succeeds(done: &Done) {
-    assert_eq!(done.code, Some(0), "{}{}", done.out, done.err);
-}
 
 fn send(stage: &Stage, uuids: &[String]) {
     let flows = uuids.iter().map(|uuid| stage.record("flow-complete", &flow(uuid, &[])));
@@ -30,7 +18,7 @@ fn send(stage: &Stage, uuids: &[String]) {
 
 fn position(stage: &Stage, kind: &str) -> Value {
     let done = stage.command(&["offsets", "show", "--json"]);
-    succeeds(&done);
+    done.succeeds();
     let topic = stage.topic(kind);
     let mut lines = done.out.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     lines.find(|line| line["topic"] == *topic).expect("the input is shown")
@@ -69,11 +57,11 @@ fn skipped_records_are_never_delivered_and_the_rest_is() {
     assert_eq!(before["group_offset"], 2, "{before}");
     assert_eq!((&before["state_offset"], &before["end_offset"]), (&2.into(), &10.into()));
     assert_eq!((&before["lag"], &before["same_topic"]), (&8.into(), &true.into()));
-    let dry = alone(&stage, &[&skip[..], &["--dry-run"]].concat());
-    succeeds(&dry);
+    let dry = stage.alone(&[&skip[..], &["--dry-run"]].concat());
+    dry.succeeds();
     assert!(dry.out.contains("2 -> 5: 3 records are skipped"), "{}", dry.out);
     assert_eq!(position(&stage, "flow-complete"), before, "a dry run changes nothing");
-    succeeds(&alone(&stage, &[&skip[..], &["--yes"]].concat()));
+    stage.alone(&[&skip[..], &["--yes"]].concat()).succeeds();
     let after = position(&stage, "flow-complete");
     assert_eq!((&after["group_offset"], &after["state_offset"]), (&5.into(), &5.into()), "{after}");
     assert_eq!(moved(&stage), [(2.into(), 5.into(), "skip".into())]);
@@ -98,11 +86,11 @@ fn what_is_read_again_is_recognised_and_nothing_is_sent_twice() {
     daemon.stop();
     let topic = stage.topic("flow-complete");
     let reset = ["offsets", "reset", "--topic", &topic, "--to", "beginning"];
-    let dry = alone(&stage, &[&reset[..], &["--dry-run"]].concat());
-    succeeds(&dry);
+    let dry = stage.alone(&[&reset[..], &["--dry-run"]].concat());
+    dry.succeeds();
     assert!(dry.out.contains("10 -> 0: 10 records are read again"), "{}", dry.out);
     assert_eq!(moved(&stage), []);
-    succeeds(&alone(&stage, &[&reset[..], &["--yes"]].concat()));
+    stage.alone(&[&reset[..], &["--yes"]].concat()).succeeds();
     assert_eq!(moved(&stage), [(10.into(), 0.into(), "reset".into())]);
     let mut daemon = stage.start();
     stage.events().wait("all are recognised", PATIENCE, |events| {

@@ -4,7 +4,6 @@ use crate::harness::PATIENCE;
 use crate::harness::changelog;
 use crate::harness::daemon::{EX_CONFIG, copy_dir};
 use crate::harness::kafka::Record;
-use crate::harness::receiver::Answer;
 use crate::harness::samples::{Random, flow};
 use crate::harness::stage::Stage;
 use ringback::codec::row;
@@ -20,13 +19,8 @@ fn flows(seed: u64, count: usize) -> (Vec<String>, Vec<serde_json::Value>) {
 /// A stage whose endpoint fails until it is told to recover, with `count` deliveries that wait for their next attempt.
 fn waiting(name: &str, count: usize) -> (Stage, Arc<AtomicBool>, Vec<String>) {
     let mut stage = Stage::new(name);
-    stage.set("delivery.retry.initial_interval_ms", 300);
-    stage.set("delivery.retry.interval_max_ms", 300);
     stage.set("delivery.attempts_max", 1000);
-    let recovered = Arc::new(AtomicBool::new(false));
-    let answer = Arc::clone(&recovered);
-    let status = move || if answer.load(Ordering::Relaxed) { 200 } else { 503 };
-    stage.receiver.script(move |_, _| Answer::status(status()));
+    let recovered = stage.fail_until_recovered(300);
     let (uuids, flows) = flows(71, count);
     stage.send_flows(&flows);
     (stage, recovered, uuids)
@@ -95,7 +89,13 @@ fn a_daemon_whose_changelog_another_group_has_written_to_ends() {
     let mut value = Vec::new();
     row::encode_meta(&meta, &mut value);
     let (key, value) = (Some(b"m".to_vec()), Some(value));
-    stage.kafka.produce(&[Record { topic: changelog, partition: Some(0), key, value }]);
+    stage.kafka.produce(&[Record {
+        topic: changelog,
+        partition: Some(0),
+        key,
+        value,
+        ..Record::default()
+    }]);
     let said = daemon.wait_end(EX_CONFIG, PATIENCE);
     assert!(said.contains("ownership-moment.second"), "{said}");
 }

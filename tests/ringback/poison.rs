@@ -79,6 +79,7 @@ fn poisoned(stage: &Stage, kind: &str) {
             partition: Some(0),
             key: key.clone(),
             value: value.clone(),
+            ..Record::default()
         }));
     }
     let mut scene = Scene::open(stage);

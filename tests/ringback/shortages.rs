@@ -13,11 +13,11 @@ use std::time::Duration;
 
 /// More than what is left of files.
 const WEBHOOKS: i64 = 60;
-const FLOWS: usize = 600;
+pub(crate) const FLOWS: usize = 600;
 const FIRST_ACCOUNT: i64 = 1000;
 
 /// Many endpoints, each of an account of its own, which take their time, and whose breakers open soon.
-fn stage(name: &str) -> Stage {
+pub(crate) fn stage(name: &str) -> Stage {
     let mut stage = Stage::new(name);
     for account in FIRST_ACCOUNT..FIRST_ACCOUNT + WEBHOOKS {
         stage.add_account(account);
@@ -30,7 +30,7 @@ fn stage(name: &str) -> Stage {
 }
 
 /// A flow and its report for each uuid, spread over the endpoints.
-fn send(stage: &Stage, uuids: &[String]) {
+pub(crate) fn send(stage: &Stage, uuids: &[String]) {
     let account = |index: usize| FIRST_ACCOUNT + i64::try_from(index).expect("small") % WEBHOOKS;
     let of = |make: fn(&str) -> Value| {
         let records = uuids.iter().enumerate();
@@ -43,13 +43,19 @@ fn send(stage: &Stage, uuids: &[String]) {
 }
 
 /// Sets the soft limit of a running daemon.
-fn limit(daemon: &Daemon, files: usize) {
+pub(crate) fn limit(daemon: &Daemon, files: usize) {
     let mut command = Command::new("prlimit");
     command.args([&format!("--nofile={files}:"), "--pid", &daemon.pid().to_string()]);
     assert!(command.status().expect("prlimit runs").success());
 }
 
-fn open_files(daemon: &Daemon) -> usize {
+/// The hard limit of the tests.
+pub(crate) fn hard_limit() -> String {
+    let output = Command::new("sh").args(["-c", "ulimit -Hn"]).output().expect("a shell");
+    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+}
+
+pub(crate) fn open_files(daemon: &Daemon) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("a process").count()
 }
 
@@ -62,7 +68,7 @@ fn limits(daemon: &Daemon) -> [String; 2] {
 }
 
 /// All is delivered, each at its first attempt and once; the checker agrees.
-fn all_is_well(stage: &Stage, uuids: &[String], mut daemon: Daemon) {
+pub(crate) fn all_is_well(stage: &Stage, uuids: &[String], mut daemon: Daemon) {
     invariants::wait_delivered(stage, uuids, Duration::from_secs(120));
     let opened = [("state", "open")];
     assert_eq!(daemon.metric("ringback_endpoint_changes_total", &opened), Some(0.0));

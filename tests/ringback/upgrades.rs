@@ -28,7 +28,13 @@ fn records(stage: &Stage) -> Vec<Record> {
     let record = |line: &str| {
         let line: Value = serde_json::from_str(line).expect("a line is JSON");
         let (key, value) = (bytes(&line["key"]), bytes(&line["value"]));
-        Record { topic: stage.topic("changelog"), partition: Some(0), key, value }
+        Record {
+            topic: stage.topic("changelog"),
+            partition: Some(0),
+            key,
+            value,
+            ..Record::default()
+        }
     };
     text.lines().map(record).collect()
 }
@@ -185,6 +191,7 @@ fn a_newer_versions_row_is_refused_by_name_and_left_alone() {
             partition: Some(0),
             key: Some(key.to_vec()),
             value: Some([&[0xc3, 1][..], &0xfeed_u64.to_le_bytes(), &[0]].concat()),
+            ..Record::default()
         };
         let mut all = records(&stage);
         all.push(newer.clone());

@@ -153,6 +153,7 @@ fn damage_the_topics(stage: &Stage) {
             partition: Some(partition),
             key: Some(key.to_vec()),
             value,
+            ..Record::default()
         }]);
     };
     let events = stage.kafka.read(&stage.topic("events"));

@@ -3,6 +3,7 @@
 use super::{Assignment, End, LogEvent, Sink};
 use crate::log::record::Place;
 use crate::log::report;
+use crate::log::rights;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
@@ -10,7 +11,7 @@ use rdkafka::statistics::Broker;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 
 /// What librdkafka calls back.
@@ -21,6 +22,8 @@ pub(in crate::log) struct Context {
     pub(super) told: Arc<AtomicU64>,
     /// How many statistics in a row had no broker that is connected.
     pub(super) unconnected: AtomicU64,
+    /// Kafka's authorizer has refused something since somebody looked.
+    pub(super) refused: AtomicBool,
 }
 
 /// A broker that closes a connection is connected again by then.
@@ -50,6 +53,9 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if rights::is_refusal(error.rdkafka_error_code()) {
+            self.refused.store(true, Ordering::Relaxed);
+        }
         report::fault(&error, reason);
     }
 }

@@ -1,14 +1,18 @@
-//! Looks at the topics now and then: whether they are the ones that were there before, and whose rows the changelog holds.
+//! Looks at the topics now and then: whether they are the ones that were there before, whose rows the changelog holds, and,
+//! once Kafka has refused something, which right is missing.
 
+use super::callbacks::Context;
 use super::{LogEvent, Sink};
 use crate::codec::row::{self, Owner};
 use crate::log::client::LogError;
 use crate::log::describe;
+use crate::log::rights::{self, Missing, Operation, Resource, Right};
 use crate::log::scan::Scanner;
 use crate::log::settings::KafkaSettings;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use std::collections::BTreeMap;
 use std::sync::Weak;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -48,17 +52,25 @@ pub(super) struct Watched {
 }
 
 /// Looks until the consumer is gone.
-pub(super) fn watch<C: rdkafka::consumer::ConsumerContext>(
-    consumer: &Weak<BaseConsumer<C>>,
-    watched: &Watched,
-    sink: &Sink,
-) {
+pub(super) fn watch(consumer: &Weak<BaseConsumer<Context>>, watched: &Watched, sink: &Sink) {
     let topics: Vec<&str> = watched.topics.iter().map(String::as_str).collect();
     // The first look comes once this instance's own rows are there.
     let mut owners_at = Instant::now() + INTERVAL;
+    let mut denied = None;
     while let Some(consumer) = consumer.upgrade() {
         let identity = describe::identity(consumer.client(), &topics, TIMEOUT);
+        let is_refused = consumer.context().refused.swap(false, Ordering::Relaxed);
         drop(consumer);
+        if is_refused || denied.is_some() {
+            match missing(watched) {
+                Ok(now) if now == denied => {}
+                Ok(now) => {
+                    let before = std::mem::replace(&mut denied, now.clone());
+                    sink(LogEvent::Denied(before, now));
+                }
+                Err(error) => tracing::debug!(%error, "Kafka does not say what it allows"),
+            }
+        }
         match identity {
             // Each time, whether it has changed or not: only the engine knows in which topics its offsets count.
             Ok(identity) => sink(LogEvent::Identity(identity)),
@@ -73,6 +85,17 @@ pub(super) fn watch<C: rdkafka::consumer::ConsumerContext>(
         }
         std::thread::sleep(INTERVAL);
     }
+}
+
+/// The rights to read that are missing, in words.
+fn missing(watched: &Watched) -> Result<Option<String>, LogError> {
+    let settings = &watched.settings;
+    let group = Resource::Group(settings.group_id.clone());
+    let topics = watched.topics.iter().map(|topic| Right::on_topic(Operation::Read, topic));
+    let wanted = topics.chain([Right { resource: group, operation: Operation::Read }]);
+    let missing = rights::missing(settings, &wanted.collect::<Vec<_>>())?;
+    let text = Missing(&missing, settings).to_string().replace('\n', "; ");
+    Ok((!missing.is_empty()).then_some(text))
 }
 
 /// Whose rows each partition of the changelog holds, as far as that is known.

@@ -5,7 +5,7 @@ use super::stage::Stage;
 use super::{PATIENCE, http, wait_until};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// A bad configuration's exit code.
@@ -35,7 +35,12 @@ pub(crate) fn command_with<'a>(
     variables: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Done {
     let mut command = mortal(binary());
-    command.args(arguments).envs(variables).stdin(std::process::Stdio::null());
+    command.args(arguments).envs(variables);
+    done(command)
+}
+
+fn done(mut command: Command) -> Done {
+    command.stdin(Stdio::null());
     let output = command.output().expect("the binary runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
@@ -104,8 +109,9 @@ impl Stage {
     /// The same with the configuration of instance `number`.
     pub(crate) fn command_of(&self, number: u8, arguments: &[&str]) -> Done {
         let config = self.write_config(number, free_port());
-        let config = config.to_str().expect("a plain path");
-        command_with(&[arguments, &["--config", config]].concat(), self.variables())
+        let mut command = self.launcher();
+        command.args(arguments).arg("--config").arg(config).envs(self.variables());
+        done(command)
     }
 
     /// Starts instance 0 in the expectation that it refuses its configuration, and returns what it says.
@@ -171,6 +177,11 @@ impl Daemon {
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
+    }
+
+    /// Of its own HTTP.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Its process.

@@ -4,6 +4,7 @@ use super::broker::{Broker, Door, java};
 use super::child::run_dir;
 use super::stage::Stage;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,10 +15,11 @@ const PASSWORD: &str = "hush";
 /// So many users with a password are there, who may do nothing.
 const USERS: usize = 200;
 
-/// A program that grants rights, one per line of its input: who, what kind, name, how the name is meant, operation.
+/// A program that grants or revokes rights, one per line of its input: who, what kind, name, how the name is meant, operation.
 const GRANTS: &str = r#"
 import java.io.*;
 import java.util.*;
+import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.*;
 import org.apache.kafka.common.acl.*;
 import org.apache.kafka.common.resource.*;
@@ -33,7 +35,11 @@ public class Grants {
                 new AccessControlEntry("User:" + parts[0], "*", AclOperation.valueOf(parts[4]), AclPermissionType.ALLOW)));
         }
         try (Admin admin = Admin.create(Map.of("bootstrap.servers", arguments[0]))) {
-            admin.createAcls(all).all().get();
+            if (arguments[1].equals("grant")) {
+                admin.createAcls(all).all().get();
+            } else {
+                admin.deleteAcls(all.stream().map(AclBinding::toFilter).collect(Collectors.toList())).all().get();
+            }
         }
     }
 }
@@ -81,10 +87,24 @@ pub(crate) fn nobody() -> String {
 
 /// Grants each of these to its user.
 pub(crate) fn grant<'a>(grants: impl IntoIterator<Item = (&'a str, &'a Grant)>) {
-    let program = run_dir().join("Grants.java");
-    std::fs::write(&program, GRANTS).expect("a file");
+    change("grant", grants);
+}
+
+/// Takes each of these from its user again.
+pub(crate) fn revoke<'a>(grants: impl IntoIterator<Item = (&'a str, &'a Grant)>) {
+    change("revoke", grants);
+}
+
+fn change<'a>(how: &str, grants: impl IntoIterator<Item = (&'a str, &'a Grant)>) {
+    // Written once: another test may be reading it.
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let program = run_dir().join("Grants.java");
+        std::fs::write(&program, GRANTS).expect("a file");
+        program
+    });
     let mut command = java("-Xmx256m");
-    command.arg(&program).arg(secured().kafka().bootstrap()).stdin(Stdio::piped());
+    command.arg(program).arg(secured().kafka().bootstrap()).arg(how).stdin(Stdio::piped());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("java runs");
     let mut input = child.stdin.take().expect("a pipe");

@@ -36,6 +36,8 @@ pub(crate) struct Record {
     pub(crate) partition: Option<i32>,
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Option<Vec<u8>>,
+    /// Of now when there is none.
+    pub(crate) timestamp_ms: Option<i64>,
 }
 
 /// A record as it stands in a topic.
@@ -351,6 +353,7 @@ impl Producing {
             message.partition = record.partition;
             message.key = record.key.as_deref();
             message.payload = record.value.as_deref();
+            message.timestamp = record.timestamp_ms;
             while let Err((error, unsent)) = self.0.send(message) {
                 let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
                 assert!(full, "{}: {error}", record.topic);

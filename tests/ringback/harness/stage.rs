@@ -26,7 +26,7 @@ const COMPACTED: &[(&str, &str)] = &[
 ];
 
 /// The kinds of topics, by the key of `[topics]` that names them.
-const TOPICS: [(&str, &str); 6] = [
+pub(crate) const TOPICS: [(&str, &str); 6] = [
     ("flow_complete", "flow-complete"),
     ("delivery_report", "sms-delivery-report"),
     ("events", "events"),
@@ -192,12 +192,12 @@ impl Stage {
         self.variables.clear();
     }
 
-    /// Daemons are started by a shell that runs this first.
+    /// Daemons and commands are started by a shell that runs this first.
     pub(crate) fn set_shell(&mut self, command: &'static str) {
         self.shell = Some(command);
     }
 
-    /// What starts a daemon, without its arguments.
+    /// What starts a daemon or a command, without its arguments.
     pub(crate) fn launcher(&self) -> Command {
         let Some(first) = self.shell else { return mortal(binary()) };
         let mut command = mortal("sh");

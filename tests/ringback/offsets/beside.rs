@@ -1,6 +1,6 @@
 //! Positions are moved, and others do something meanwhile: either all of a move is made or nothing of it.
 
-use super::{alone, moved, position, send, succeeds};
+use super::{moved, position, send};
 use crate::harness::daemon::Done;
 use crate::harness::samples::Random;
 use crate::harness::stage::Stage;
@@ -29,7 +29,7 @@ fn skip<'a>(topic: &'a str, records: &'a str, how: &'a str) -> [&'a str; 9] {
 /// A command that would skip three records has sent what is to be committed.
 fn begun(stage: &Stage) -> Stopped {
     let topic = stage.topic("flow-complete");
-    succeeds(&alone(stage, &skip(&topic, "3", "--dry-run")));
+    stage.alone(&skip(&topic, "3", "--dry-run")).succeeds();
     stage.command_until("positions-sent", &skip(&topic, "3", "--yes"))
 }
 
@@ -47,7 +47,7 @@ fn fails(done: &Done, says: &str) {
 fn of_two_moves_at_once_the_first_changes_nothing() {
     let stage = waiting("offsets-twice", 931);
     let first = begun(&stage);
-    succeeds(&alone(&stage, &skip(&stage.topic("flow-complete"), "5", "--yes")));
+    stage.alone(&skip(&stage.topic("flow-complete"), "5", "--yes")).succeeds();
     fails(&first.go_on(), "has begun; nothing was changed");
     assert_eq!(positions(&stage), (7.into(), 7.into()));
     assert_eq!(moved(&stage), [(2.into(), 7.into(), "skip".into())]);
@@ -70,7 +70,7 @@ fn a_move_that_is_killed_changes_nothing_and_can_be_made_again() {
     begun(&stage).kill();
     assert_eq!(positions(&stage), (2.into(), 2.into()));
     assert_eq!(moved(&stage), []);
-    succeeds(&alone(&stage, &skip(&stage.topic("flow-complete"), "3", "--yes")));
+    stage.alone(&skip(&stage.topic("flow-complete"), "3", "--yes")).succeeds();
     assert_eq!(positions(&stage), (5.into(), 5.into()));
     assert_eq!(moved(&stage), [(2.into(), 5.into(), "skip".into())]);
     let mut daemon = stage.start();

@@ -1,6 +1,6 @@
 //! Where positions can be moved to, where they can't, and what they count from.
 
-use super::{alone, delivered, moved, position, send, succeeds};
+use super::{delivered, moved, position, send};
 use crate::harness::kafka::Record;
 use crate::harness::samples::{Random, flow};
 use crate::harness::stage::Stage;
@@ -50,7 +50,7 @@ fn positions_are_moved_to_a_time_an_offset_and_the_end_and_nowhere_else() {
     send(&stage, late);
     let topic = stage.topic("flow-complete");
     let reset = |to: &str, how: &str| {
-        alone(&stage, &["offsets", "reset", "--topic", &topic, "--to", to, how])
+        stage.alone(&["offsets", "reset", "--topic", &topic, "--to", to, how])
     };
     for (to, says) in [
         (between.as_str(), "4 -> 7: 3 records are skipped"),
@@ -59,7 +59,7 @@ fn positions_are_moved_to_a_time_an_offset_and_the_end_and_nowhere_else() {
         ("4", "4 -> 4: nothing changes"),
     ] {
         let dry = reset(to, "--dry-run");
-        succeeds(&dry);
+        dry.succeeds();
         assert!(dry.out.contains(says), "{says:?} is missing: {}", dry.out);
     }
     for (arguments, says) in [
@@ -74,11 +74,11 @@ fn positions_are_moved_to_a_time_an_offset_and_the_end_and_nowhere_else() {
         assert!(done.err.contains(says), "{says:?} is missing: {}", done.err);
     }
     assert_eq!(moved(&stage), []);
-    succeeds(&reset(&between, "--yes"));
+    reset(&between, "--yes").succeeds();
     reads(&stage, 7);
     assert_eq!(delivered(&stage), set(read.iter().chain(late)));
     send(&stage, last);
-    succeeds(&reset("end", "--yes"));
+    reset("end", "--yes").succeeds();
     reads(&stage, 7);
     let resets = [(4, 7), (10, 12)].map(|(from, to)| (from.into(), to.into(), "reset".into()));
     assert_eq!(moved(&stage), resets);
@@ -95,7 +95,7 @@ fn a_position_counts_from_where_the_daemon_would_go_on() {
     let topic = stage.topic("flow-complete");
     let skip = ["offsets", "skip", "--topic", &topic, "--partition", "0", "--records", "1"];
     let dry = |says: &str| {
-        let done = alone(&stage, &[&skip[..], &["--dry-run"]].concat());
+        let done = stage.alone(&[&skip[..], &["--dry-run"]].concat());
         assert!(done.out.contains(says), "{says:?} is missing: {done:?}");
     };
     dry("4 -> 5: ");
@@ -126,8 +126,8 @@ fn in_a_topic_that_was_created_again_positions_count_anew() {
     assert!(of_0.len() > 2 && of_1.len() > 2);
     let topic = stage.topic("flow-complete");
     let reset = ["offsets", "reset", "--topic", &topic, "--partition", "0", "--to", "end"];
-    let done = alone(&stage, &[&reset[..], &["--yes"]].concat());
-    succeeds(&done);
+    let done = stage.alone(&[&reset[..], &["--yes"]].concat());
+    done.succeeds();
     let says = format!("partition 0: 0 -> {}: ", of_0.len());
     assert!(done.out.contains(&says), "{says:?} is missing: {}", done.out);
     let stands = |number: u32| {
@@ -175,7 +175,7 @@ fn an_input_that_is_only_forwarded_has_the_position_of_the_group_alone() {
     let parts = ["forwarded", "group_offset", "state_offset", "lag"].map(|name| &stands[name]);
     assert_eq!(parts, [&json!(true), &json!(6), &json!(null), &json!(3)], "{stands}");
     let skip = ["offsets", "skip", "--topic", &topic, "--partition", "0", "--records", "3"];
-    succeeds(&alone(&stage, &[&skip[..], &["--yes"]].concat()));
+    stage.alone(&[&skip[..], &["--yes"]].concat()).succeeds();
     let stands = position(&stage, "flow-complete");
     let parts = ["group_offset", "state_offset", "lag"].map(|name| &stands[name]);
     assert_eq!(parts, [&json!(9), &json!(null), &json!(0)], "{stands}");
@@ -206,7 +206,8 @@ fn positions_are_not_moved_in_rows_of_another_group_or_of_a_rebuild_that_was_int
         row::encode_meta(&meta, &mut value);
         let (partition, key) = (Some(0), Some(b"m".to_vec()));
         let changelog = stage.topic("changelog");
-        let row = Record { topic: changelog, partition, key, value: Some(value) };
+        let row =
+            Record { topic: changelog, partition, key, value: Some(value), timestamp_ms: None };
         stage.kafka.produce(&[row]);
         let done = stage.command(&["offsets", "reset", "--topic", &topic, "--to", "end", "--yes"]);
         assert_eq!(done.code, Some(1), "{}{}", done.out, done.err);

@@ -1,6 +1,6 @@
 //! Others do something while a rebuild is on its way: it is not completed, and the next one goes on.
 
-use super::{alone, delete_topic, delivers, rebuild, succeeds, waiting};
+use super::{delivers, rebuild, waiting};
 use crate::harness::daemon::Done;
 use crate::harness::kafka::Record;
 use crate::harness::stage::Stage;
@@ -11,8 +11,8 @@ const UNFINISHED: &str = "a rebuild of the changelog was interrupted";
 
 /// The changelog is gone, and a rebuild has written the rows of the first partition; it has not completed them.
 fn begun(stage: &Stage) -> Stopped {
-    delete_topic(stage, "changelog");
-    succeeds(&alone(stage, &["changelog", "rebuild", "--dry-run"]));
+    stage.delete_topic("changelog");
+    stage.alone(&["changelog", "rebuild", "--dry-run"]).succeeds();
     stage.command_until("rebuilt", &REBUILD)
 }
 
@@ -32,7 +32,7 @@ fn of_two_rebuilds_at_once_the_first_stops_and_no_row_is_written_twice() {
     let (stage, recovered, uuids) = waiting("rebuild-twice", 911);
     let first = begun(&stage);
     let second = rebuild(&stage);
-    succeeds(&second);
+    second.succeeds();
     assert!(second.out.contains("this one goes on"), "{}", second.out);
     fails(&first.go_on(), "another rebuild or `ringback offsets` has begun");
     assert_eq!(rows_written(&stage), uuids.len());
@@ -47,7 +47,7 @@ fn an_instance_that_starts_during_a_rebuild_keeps_it_from_being_completed() {
     fails(&first.go_on(), "has 1 members: stop all instances");
     drop(member);
     assert!(stage.refused().contains(UNFINISHED));
-    succeeds(&rebuild(&stage));
+    rebuild(&stage).succeeds();
     assert_eq!(rows_written(&stage), uuids.len());
     delivers(&stage, &recovered, &uuids);
 }
@@ -61,11 +61,11 @@ fn a_row_of_somebody_else_keeps_a_rebuild_from_being_completed() {
     let mut foreign = stage.kafka.read(&topic).swap_remove(0);
     foreign.key = Some(b"sforeign".to_vec());
     let (partition, key, value) = (Some(foreign.partition), foreign.key, foreign.value);
-    stage.kafka.produce(&[Record { topic, partition, key, value }]);
+    stage.kafka.produce(&[Record { topic, partition, key, value, timestamp_ms: None }]);
     fails(&first.go_on(), "does not hold what the store holds");
     assert!(stage.refused().contains(UNFINISHED));
     fails(&rebuild(&stage), "Delete topic");
-    delete_topic(&stage, "changelog");
-    succeeds(&rebuild(&stage));
+    stage.delete_topic("changelog");
+    rebuild(&stage).succeeds();
     delivers(&stage, &recovered, &uuids);
 }

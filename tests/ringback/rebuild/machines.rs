@@ -1,9 +1,6 @@
 //! Stores of several machines, of another cluster or of another changelog, and stores that hold rows of endpoints alone.
 
-use super::{
-    alone, alone_on, delete_topic, delivers, failing, rebuild, send_flows, send_reports, succeeds,
-    wait_events, waiting,
-};
+use super::{delivers, failing, rebuild, waiting};
 use crate::harness::kafka::Record;
 use crate::harness::samples::{Random, flow};
 use crate::harness::stage::Stage;
@@ -25,16 +22,16 @@ fn each_machine_writes_the_partitions_of_its_own_store() {
     wait_until("each has two partitions", PATIENCE, || {
         daemons.iter().all(|daemon| daemon.partitions() == 2).then_some(())
     });
-    send_flows(&stage, &uuids);
-    wait_events(&stage, "attempt_failed", uuids.len());
+    stage.send_flows_of(&uuids);
+    stage.wait_events("attempt_failed", uuids.len());
     invariants::wait_consumed(&stage, PATIENCE);
     // At once, so that none of them takes the other one's partitions.
     daemons.iter().for_each(|daemon| daemon.signal("TERM"));
     daemons.iter_mut().for_each(|daemon| drop(daemon.wait_end(0, PATIENCE)));
-    delete_topic(&stage, "changelog");
+    stage.delete_topic("changelog");
     // What one of them had before the other one came is out of date there.
     let written = |number: u8| {
-        let done = alone_on(&stage, number, &[&REBUILD[..], &["--json"]].concat());
+        let done = stage.alone_on(number, &[&REBUILD[..], &["--json"]].concat());
         let plan: Value = serde_json::from_str(&done.out).expect("JSON");
         assert_eq!((&plan["partitions"], &plan["written"]), (&4.into(), &true.into()), "{plan}");
         let stored = plan["stored"].as_array().expect("a list").iter();
@@ -54,7 +51,7 @@ fn each_machine_writes_the_partitions_of_its_own_store() {
     assert_eq!(all, [0, 1, 2, 3]);
     let mut daemons = [0, 1].map(|number| stage.start_instance(number));
     recovered.store(true, Ordering::Relaxed);
-    send_reports(&stage, &uuids);
+    stage.send_reports_of(&uuids);
     invariants::wait_delivered(&stage, &uuids, PATIENCE);
     invariants::wait_consumed(&stage, PATIENCE);
     daemons.iter_mut().for_each(crate::harness::daemon::Daemon::stop);
@@ -87,7 +84,7 @@ fn nothing_is_written_over_what_others_have_written_or_as_nobody_asked_for() {
         (["--partition", "7"], "has no rows of partition 7"),
         (["--partitions", "3"], "spread over 2 partitions, and --partitions is 3"),
     ] {
-        let done = alone(&stage, &[&REBUILD[..], &arguments].concat());
+        let done = stage.alone(&[&REBUILD[..], &arguments].concat());
         assert_eq!(done.code, Some(1), "{}{}", done.out, done.err);
         assert!(done.err.contains(says), "{says:?} is missing: {}", done.err);
     }
@@ -98,8 +95,14 @@ fn nothing_is_written_over_what_others_have_written_or_as_nobody_asked_for() {
         (b"of a version to come".to_vec(), "has a meta row of a newer version"),
     ] {
         let (partition, key) = (Some(0), Some(META.to_vec()));
-        stage.kafka.produce(&[Record { topic: topic.clone(), partition, key, value: Some(value) }]);
-        let done = alone(&stage, &["changelog", "rebuild", "--dry-run"]);
+        stage.kafka.produce(&[Record {
+            topic: topic.clone(),
+            partition,
+            key,
+            value: Some(value),
+            timestamp_ms: None,
+        }]);
+        let done = stage.alone(&["changelog", "rebuild", "--dry-run"]);
         assert_eq!(done.code, Some(1), "{}{}", done.out, done.err);
         let refused = done.out.lines().find(|line| line.contains("partition 0 is refused"));
         assert!(refused.is_some_and(|line| line.contains(says)), "{says:?}: {}", done.out);
@@ -129,11 +132,11 @@ fn a_store_of_another_cluster_is_taken_on_purpose_only() {
         db.flush_cf(&family).expect("it flushes");
     }
     drop(db);
-    delete_topic(&stage, "changelog");
+    stage.delete_topic("changelog");
     let done = rebuild(&stage);
     assert_eq!(done.code, Some(1), "{}{}", done.out, done.err);
     assert!(done.out.contains("it belongs to the Kafka cluster elsewhere"), "{}", done.out);
-    succeeds(&alone(&stage, &["changelog", "rebuild", "--older", "--yes"]));
+    stage.alone(&["changelog", "rebuild", "--older", "--yes"]).succeeds();
     delivers(&stage, &recovered, &uuids);
 }
 
@@ -144,11 +147,11 @@ fn what_is_known_of_an_endpoint_is_written_though_no_uuid_is_remembered() {
     stage.receiver.statuses(&[410]);
     let mut daemon = stage.start();
     stage.send_flows(&[flow("gone", &[])]);
-    wait_events(&stage, "endpoint_disabled", 1);
+    stage.wait_events("endpoint_disabled", 1);
     stage.wait_forgotten(PATIENCE);
     daemon.stop();
-    delete_topic(&stage, "changelog");
-    succeeds(&rebuild(&stage));
+    stage.delete_topic("changelog");
+    rebuild(&stage).succeeds();
     stage.receiver.statuses(&[200]);
     let daemon = stage.start();
     let disabled = || daemon.metric("ringback_endpoints", &[("state", "disabled")]);

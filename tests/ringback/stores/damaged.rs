@@ -1,6 +1,6 @@
 //! A store whose files are damaged is set aside, and the changelog restores another one: nothing is lost or sent twice.
 
-use super::{failing, send_reports, wait_events};
+use super::failing;
 use crate::harness::daemon::{Daemon, Done};
 use crate::harness::disk::Disk;
 use crate::harness::samples::Random;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const FAILED: i32 = 1;
-const SET_ASIDE: &str = "the store is damaged: it is set aside";
+pub(crate) const SET_ASIDE: &str = "the store is damaged: it is set aside";
 
 /// A damage, and whether another store is wanted then.
 struct Damage {
@@ -55,11 +55,11 @@ fn found(store: &Path, part: &str) -> Vec<PathBuf> {
     found
 }
 
-fn each(store: &Path, part: &str, damage: fn(&Path)) {
+pub(crate) fn each(store: &Path, part: &str, damage: fn(&Path)) {
     found(store, part).iter().for_each(|path| damage(path));
 }
 
-fn flip(path: &Path) {
+pub(crate) fn flip(path: &Path) {
     let mut bytes = std::fs::read(path).expect("a file");
     let middle = bytes.len() / 2;
     bytes.iter_mut().skip(middle).take(16).for_each(|byte| *byte ^= 0x55);
@@ -125,7 +125,7 @@ fn is_named(verified: &Done) -> bool {
 }
 
 /// The only store that lies aside.
-fn copy_of(store: &Path) -> PathBuf {
+pub(crate) fn copy_of(store: &Path) -> PathBuf {
     let (parent, name) = (store.parent().expect("a parent"), store.file_name().expect("a name"));
     let beside = format!("{}.damaged-", name.to_str().expect("a plain name"));
     let all = [(parent, beside.as_str()), (store, "damaged-")].map(|(place, prefix)| {
@@ -140,16 +140,16 @@ fn copy_of(store: &Path) -> PathBuf {
 }
 
 /// Deliveries that wait, and a store that knows them.
-struct Scene {
-    stage: Stage,
+pub(crate) struct Scene {
+    pub(crate) stage: Stage,
     uuids: Vec<String>,
     recovered: Arc<AtomicBool>,
-    store: PathBuf,
+    pub(crate) store: PathBuf,
 }
 
 impl Scene {
     /// Stopped, with all of it in tables.
-    fn open(name: &str) -> Self {
+    pub(crate) fn open(name: &str) -> Self {
         Self::at(name, |_| {})
     }
 
@@ -161,13 +161,13 @@ impl Scene {
         std::fs::create_dir_all(&store).expect("a directory");
         prepare(&store);
         let mut daemon = stage.start();
-        wait_events(&stage, "attempt_failed", uuids.len());
+        stage.wait_events("attempt_failed", uuids.len());
         daemon.stop();
         Self { stage, uuids, recovered, store }
     }
 
     /// Ready, once the damaged store is set aside: where damage shows late, it takes another start.
-    fn restart(&self) -> Daemon {
+    pub(crate) fn restart(&self) -> Daemon {
         let mut daemon = self.stage.spawn(0);
         wait_until("the store is set aside", PATIENCE, || {
             if daemon.logged().contains(SET_ASIDE) {
@@ -184,9 +184,9 @@ impl Scene {
     }
 
     /// All is delivered, nothing is wrong, and these stores lie aside.
-    fn ends(&self, daemon: Daemon, copies: &[PathBuf]) {
+    pub(crate) fn ends(&self, daemon: Daemon, copies: &[PathBuf]) {
         self.recovered.store(true, Ordering::Relaxed);
-        send_reports(&self.stage, &self.uuids);
+        self.stage.send_reports_of(&self.uuids);
         self.is_whole(daemon, copies);
     }
 
@@ -228,13 +228,13 @@ fn a_store_that_is_damaged_while_the_daemon_runs_is_marked_and_set_aside_at_the_
     recovered.store(true, Ordering::Relaxed);
     let store = stage.instance_dir(0).join("data");
     let mut daemon = stage.start();
-    wait_events(&stage, "delivered", uuids.len());
+    stage.wait_events("delivered", uuids.len());
     daemon.stop();
     let mut daemon = stage.start();
     each(&store, ".sst", flip_rows);
     assert!(is_named(&stage.verified(0, &[])), "whoever reads all of it finds it first");
     // Their rows wait in the store for these.
-    send_reports(&stage, &uuids);
+    stage.send_reports_of(&uuids);
     let said = daemon.wait_end(FAILED, PATIENCE);
     assert!(said.contains("the store is damaged, and marked so for the next start"), "{said}");
     assert!(!said.contains(SET_ASIDE), "nobody exchanges it under a daemon: {said}");

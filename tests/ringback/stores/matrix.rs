@@ -1,6 +1,6 @@
 //! Whatever stands in the store's place when an instance starts again, and however it ended: the result is the same.
 
-use super::{failing, send_reports, wait_events};
+use super::failing;
 use crate::harness::daemon::{Daemon, copy_dir};
 use crate::harness::samples::{Random, flow};
 use crate::harness::stage::Stage;
@@ -68,15 +68,15 @@ fn restarted(back: Back, how: &str, end: impl FnOnce(&mut Daemon), kills: i64) {
     stage.set("delivery.attempts_max", 1000);
     let other = matches!(back, Back::Others).then(|| stage.start_instance(1));
     let mut daemon = stage.start();
-    wait_events(&stage, "attempt_failed", early.len());
+    stage.wait_events("attempt_failed", early.len());
     let copy = copied(back, &stage, &mut daemon, late);
     if let Some(mut other) = other {
         // Until here it had a partition of its own.
         other.stop();
     }
     recovered.store(true, Ordering::Relaxed);
-    send_reports(&stage, early);
-    wait_events(&stage, "delivered", early.len());
+    stage.send_reports_of(early);
+    stage.wait_events("delivered", early.len());
     end(&mut daemon);
     put_back(back, &store(&stage, 0), copy.as_deref());
     daemon = stage.start();
@@ -86,7 +86,7 @@ fn restarted(back: Back, how: &str, end: impl FnOnce(&mut Daemon), kills: i64) {
         "{back:?}, {how}"
     );
     stage.verify_beside();
-    send_reports(&stage, late);
+    stage.send_reports_of(late);
     invariants::wait_delivered(&stage, &uuids, PATIENCE);
     invariants::wait_consumed(&stage, PATIENCE);
     daemon.stop();
@@ -125,7 +125,7 @@ fn copied(back: Back, stage: &Stage, daemon: &mut Daemon, late: &[String]) -> Op
             daemon.kill();
             *daemon = stage.start();
             stage.send_flows(&flows);
-            wait_events(stage, "attempt_failed", stage.receiver.count() + late.len());
+            stage.wait_events("attempt_failed", stage.receiver.count() + late.len());
             if matches!(back, Back::Torn) {
                 copy_torn(stage, daemon, &copy);
             } else {

@@ -1,0 +1,145 @@
+//! The pages of `ops/guide/` do what they say: each page's accident happens, one sees what the page says, follows its commands,
+//! taken from its text, and comes to the end that it describes.
+
+mod changelog;
+mod inputs;
+mod page;
+mod surroundings;
+
+use page::{Page, directory};
+use std::collections::BTreeSet;
+
+/// A way through a page.
+type Scene = fn(&Page);
+
+/// Every page with its scenes, which run beside each other; together they run each of its commands.
+const PAGES: [(&str, &[Scene]); 10] = [
+    ("changelog-lost.md", &[changelog::deleted, changelog::older_copy, changelog::without_a_store]),
+    ("clock.md", &[surroundings::clock]),
+    (
+        "commits.md",
+        &[surroundings::too_large, surroundings::right_taken_away, surroundings::topic_gone],
+    ),
+    ("damaged-store.md", &[surroundings::damaged_store]),
+    ("group.md", &[changelog::shared_by_mistake, changelog::renamed_group]),
+    (
+        "inputs.md",
+        &[
+            inputs::recreated,
+            inputs::recreated_from_end,
+            inputs::recreated_from_age,
+            inputs::deleted_unread,
+        ],
+    ),
+    ("logs.md", &[surroundings::full_log_disk, surroundings::closed_log]),
+    ("offsets.md", &[inputs::skipped, inputs::read_again]),
+    ("partitions.md", &[changelog::grown, changelog::small_inbox, changelog::afresh]),
+    ("too-few-files.md", &[surroundings::too_few_files]),
+];
+
+/// A page that another test reads, and that test.
+const ELSEWHERE: [(&str, &str); 1] =
+    [("rights.md", "tests/ringback/rights.rs::commands_need_exactly_the_rights_of_the_guide")];
+
+/// The list of the pages.
+const INDEX: &str = "README.md";
+
+/// A heading of `partitions.md`.
+const INBOX: &str = "The inbox has another number than the changelog";
+
+/// Commands below these headings that no scene has to run.
+const SPARED: [(&str, &str); 3] = [
+    (INBOX, "ringback run"),
+    (INBOX, "ringback offsets show"),
+    (INBOX, "ringback topics --create"),
+];
+
+/// Plays every scene of the page, and panics unless each command of it was run.
+fn play(name: &'static str) {
+    let page = &Page::open(name);
+    let (_, scenes) = PAGES.iter().find(|(page, _)| *page == name).expect("a page with scenes");
+    std::thread::scope(|scope| {
+        for scene in *scenes {
+            // A panic tells the thread's name.
+            let thread = std::thread::Builder::new().name(name.to_owned());
+            thread.spawn_scoped(scope, move || scene(page)).expect("a thread");
+        }
+    });
+    page.is_followed(&SPARED);
+}
+
+#[test]
+fn the_changelog_was_lost() {
+    play("changelog-lost.md");
+}
+
+#[test]
+fn the_clock_is_wrong() {
+    play("clock.md");
+}
+
+#[test]
+fn nothing_can_be_committed() {
+    play("commits.md");
+}
+
+#[test]
+fn the_store_is_damaged() {
+    play("damaged-store.md");
+}
+
+#[test]
+fn the_changelog_belongs_to_another_group() {
+    play("group.md");
+}
+
+#[test]
+fn inputs_were_created_again_or_lost_records() {
+    play("inputs.md");
+}
+
+#[test]
+fn the_log_can_not_be_written() {
+    play("logs.md");
+}
+
+#[test]
+fn positions_are_moved() {
+    play("offsets.md");
+}
+
+#[test]
+fn numbers_of_partitions_differ() {
+    play("partitions.md");
+}
+
+#[test]
+fn there_are_too_few_open_files() {
+    play("too-few-files.md");
+}
+
+#[test]
+fn every_page_has_a_scene_and_stands_in_the_index() {
+    let files = std::fs::read_dir(directory()).expect("the guide").map_while(Result::ok);
+    let there: BTreeSet<String> =
+        files.filter_map(|file| file.file_name().into_string().ok()).collect();
+    let with_scenes = PAGES.iter().map(|(name, _)| *name);
+    let all = with_scenes.clone().chain(ELSEWHERE.map(|(name, _)| name)).chain([INDEX]);
+    assert_eq!(there, all.map(str::to_owned).collect());
+    let source = include_str!("guide.rs");
+    for name in with_scenes {
+        assert!(source.contains(&format!("play(\"{name}\");")), "no test plays {name}");
+    }
+    let index = std::fs::read_to_string(directory().join(INDEX)).expect("the index");
+    for name in there.iter().filter(|name| *name != INDEX) {
+        assert!(index.contains(&format!("]({name})")), "{name} is not in the index");
+    }
+    Page::open(INDEX).is_followed(&[]);
+    for (name, test) in ELSEWHERE {
+        let (file, function) = test.split_once("::").expect("a test's name");
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let source = std::fs::read_to_string(file).expect("a file of tests");
+        assert!(source.contains(name), "{test} does not read {name}");
+        assert!(source.contains(&format!("#[test]\nfn {function}()")), "there is no test {test}");
+    }
+}
