@@ -128,6 +128,44 @@ impl Mismatch {
         let topic = topic.to_owned();
         (!is_allowed).then_some(Self::Foreign { holder, partition, difference, topic })
     }
+
+    /// What a store's partition, whose rows belong to `stored`, says against going on as `ours` with a changelog whose newest
+    /// rows belong to `rows`. Otherwise: whether it is out of date, because this changelog has replaced its own.
+    ///
+    /// # Errors
+    /// When the store holds rows of another changelog.
+    pub fn find_stored(
+        partition: u32,
+        stored: &Owner,
+        rows: Option<&Owner>,
+        ours: &Owner,
+        permissions: &Permissions,
+        topic: &str,
+    ) -> Result<bool, Self> {
+        let find =
+            |ours: &Owner| Self::find((Holder::Store, partition), stored, ours, permissions, topic);
+        let Some(former) = stored.changelog.as_ref().filter(|id| id.is_generated()) else {
+            let is_other = TopicId::differ(stored.changelog.as_ref(), ours.changelog.as_ref());
+            return find(ours).map_or(Ok(is_other), Err);
+        };
+        // Kafka does not say which changelog this is, or says it for the first time: its own rows do.
+        let Some(rows) = rows else {
+            let (theirs, topic) = (former.clone(), topic.to_owned());
+            return Err(Self::Empty { partition, theirs, topic });
+        };
+        let is_superseded = rows.replaces.as_ref() == Some(former);
+        let here = if is_superseded { None } else { rows.changelog.clone() };
+        find(&Owner { changelog: here.clone(), ..ours.clone() }).map_or(Ok(()), Err)?;
+        match here {
+            // It is nobody's who ever knew this one.
+            Some(id) if id != *former => {
+                let (holder, topic) = (Holder::Store, topic.to_owned());
+                let difference = Difference::Changelog(former.clone(), id);
+                Err(Self::Foreign { holder, partition, difference, topic })
+            }
+            Some(_) | None => Ok(is_superseded),
+        }
+    }
 }
 
 const REBUILD: &str = "Stop all instances first. If a store holds the only good copy, run `ringback changelog rebuild` on \

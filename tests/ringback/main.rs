@@ -34,6 +34,7 @@ mod lanes;
 mod limits;
 mod logins;
 mod logs;
+mod marks;
 mod offsets;
 mod operation;
 mod ownership;

@@ -8,7 +8,7 @@ use crate::log::Place;
 use crate::store::RowKey;
 use crate::verify::{Changelog, Evidence, Input, Layout, Options, OwnTopic, ReceiverEntry};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Everything that is wrong.
@@ -168,6 +168,7 @@ fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
             ends: Vec::new(),
         },
         ids: BTreeMap::new(),
+        replaced: BTreeSet::new(),
         owner: None,
         // Where a process began by a clock that is wrong, nobody knows how long a window was.
         dedup_window_ms: (world.is_timely.get())

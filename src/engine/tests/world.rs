@@ -96,9 +96,10 @@ impl Time for World {
 impl World {
     pub(super) fn new(setting: Setting, seed: u64, is_told: bool) -> Rc<Self> {
         let names = setting.names();
-        let mut broker = Broker::default();
+        let mut broker = Broker::with_ids(setting.has_ids);
         let mut group = Group::default();
-        for topic in [&names.changelog, &names.inbox, &names.events, &names.dead_letter] {
+        let other = super::surroundings::Wrong::Changelog.changelog(&names.changelog);
+        for topic in [&names.changelog, &other, &names.inbox, &names.events, &names.dead_letter] {
             broker.create(topic, setting.partitions);
         }
         for (topic, _) in names.sources() {

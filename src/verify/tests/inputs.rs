@@ -44,7 +44,7 @@ impl World {
     fn tell_recreated(&mut self, topic: &'static str) {
         for partition in 0..OWNERS {
             let change = InputChange::Recreated {
-                former: "former".into(),
+                former: Some("former".into()),
                 id: Some("new".into()),
                 former_offset: 5,
                 offset: 0,
@@ -284,11 +284,25 @@ fn a_second_word_about_a_record_that_nobody_moved_back_to_is_one_too_many() {
 
 #[test]
 fn positions_in_a_topic_that_is_another_one_now_are_named_and_nothing_is_lost_yet() {
+    positions_are_named(true);
+}
+
+#[test]
+fn so_are_those_in_a_topic_without_an_id() {
+    positions_are_named(false);
+}
+
+fn positions_are_named(has_ids: bool) {
+    let id = |id: &str| has_ids.then(|| (Arc::from(FLOWS), TopicId::from(id)));
     let mut world = World::new();
-    world.ids = [(Arc::from(FLOWS), TopicId::from("former"))].into();
+    world.ids = id("former").into_iter().collect();
     world.flows(&names(20, "old"));
     assert_eq!(verified(&world).violations, []);
-    world.ids = [(Arc::from(FLOWS), TopicId::from("new"))].into();
+    world.ids = id("new").into_iter().collect();
+    if !has_ids {
+        let partitions = 0..OWNERS.cast_signed();
+        world.replaced = partitions.map(|number| (Arc::from(FLOWS), number)).collect();
+    }
     let commits = (world.commits.clone(), world.positions.clone());
     world.recreate(FLOWS);
     (world.commits, world.positions) = commits;
