@@ -277,13 +277,26 @@ impl<L: Log> Shell<L> {
         let mut work = Work::reusing(std::mem::take(&mut self.buffer));
         let turn = self.turn(inputs, &mut work);
         if let Err(error) = turn.and_then(|()| self.finish_turn(work)) {
-            if let EngineError::Store(error) = &error {
-                self.store.mark(error);
-            }
+            self.keep_copy(&error);
             self.failure.get_or_insert(error);
             // What is left is not ours any more: the revocation that closing brings is only answered.
             self.abandon();
             self.close();
+        }
+    }
+
+    /// Notes what is wrong with the store. Where it is the changelog, the store may be the only copy of what is in memory.
+    fn keep_copy(&mut self, error: &EngineError) {
+        let written = match error {
+            EngineError::Store(error) => {
+                self.store.mark(error);
+                return;
+            }
+            EngineError::Mismatch(_) => self.write_all(),
+            EngineError::Log(_) | EngineError::Consumer(_) | EngineError::Reader => return,
+        };
+        if let Err(error) = written {
+            tracing::error!(%error, "the rows in memory can't be written to the store");
         }
     }
 

@@ -277,6 +277,39 @@ mod tests {
         assert_eq!(found, None, "a store is a copy of its changelog");
     }
 
+    /// What a store whose rows carry `stored` says, where the changelog's carry `rows` and Kafka calls it `ours`.
+    fn found(stored: &TopicId, rows: Option<Owner>, ours: Option<&str>) -> Result<bool, String> {
+        let of = |changelog: Option<TopicId>| Owner { changelog, ..owner("g", "") };
+        let (stored, ours) = (of(Some(stored.clone())), of(ours.map(TopicId::from)));
+        let permissions = Permissions::default();
+        Mismatch::find_stored(0, &stored, rows.as_ref(), &ours, &permissions, "changelog")
+            .map_err(|mismatch| mismatch.to_string())
+    }
+
+    #[test]
+    fn a_store_with_a_generated_id_is_compared_with_the_changelogs_rows() {
+        let (one, other) = (TopicId::generated([1; 16]), TopicId::generated([2; 16]));
+        let rows = |changelog: &TopicId, replaces: Option<&TopicId>| {
+            let (changelog, replaces) = (Some(changelog.clone()), replaces.cloned());
+            Some(Owner { changelog, replaces, ..owner("g", "") })
+        };
+        let kafkas = TopicId::from("k");
+        for ours in [None, Some("k")] {
+            assert_eq!(found(&one, rows(&one, None), ours), Ok(false));
+            let gone = found(&one, None, ours).unwrap_err();
+            assert!(gone.contains("has no rows of this partition"), "{gone}");
+            for rows_of in [&other, &kafkas] {
+                let foreign = found(&one, rows(rows_of, None), ours).unwrap_err();
+                assert!(foreign.contains(one.as_str()), "{foreign}");
+                assert!(foreign.contains(rows_of.as_str()), "{foreign}");
+                assert_eq!(found(&one, rows(rows_of, Some(&one)), ours), Ok(true), "restored");
+            }
+        }
+        // Of another version, which knew no ids.
+        let unknown = Some(Owner { changelog: None, ..owner("g", "") });
+        assert_eq!(found(&one, unknown, None), Ok(false));
+    }
+
     #[test]
     fn a_store_of_another_changelog_is_out_of_date_only_where_that_was_rebuilt() {
         let (theirs, ours) = (owner("g", "t"), owner("g", "u"));
