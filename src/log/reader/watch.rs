@@ -10,7 +10,8 @@ use crate::log::record::{Place, Role, Topics};
 use crate::log::scan::Scanner;
 use crate::log::settings::KafkaSettings;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -53,6 +54,8 @@ pub(super) struct Watched {
     reader: Arc<LandmarkReader>,
     /// Inputs that are not compacted.
     dense: Vec<String>,
+    /// The partitions of the changelog without the rows that were committed to them, as of the last look.
+    suspects: RefCell<BTreeSet<i32>>,
 }
 
 impl Watched {
@@ -72,6 +75,7 @@ impl Watched {
             landmarks: changelog.landmarks.clone(),
             reader,
             dense: dense.map(|(topic, _)| topic.to_string()).collect(),
+            suspects: RefCell::default(),
         }
     }
 }
@@ -147,7 +151,10 @@ impl Watched {
             is_emptied || ends.get(partition).is_some_and(|end| end < next)
         };
         let lost = newest.iter().filter(is_lost).map(|newest| (newest.partition, newest.end));
-        let lost: BTreeMap<i32, i64> = lost.collect();
+        let mut lost: BTreeMap<i32, i64> = lost.collect();
+        // Compaction may have moved a row while it was looked for.
+        let suspects = self.suspects.replace(lost.keys().copied().collect());
+        lost.retain(|partition, _| suspects.contains(partition));
         if !lost.is_empty() {
             sink(LogEvent::Lost(lost));
         }
