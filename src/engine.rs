@@ -34,11 +34,11 @@ use crate::clock;
 use crate::codec::event::InputEvent;
 use crate::delivery::{Attempted, Endpoint, Lanes};
 use crate::domain::{Command, EndpointCommand, Timestamp, WebhookName};
-use crate::log::{Identity, LogError, Place, RecordBody, Registry, Topics, forward_headers};
+use crate::log::{Identity, Landmarks, LogError, Place, Registry, Topics};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Metrics};
 use input::Input;
-use intake::{Bundle, Intake};
+use intake::Intake;
 use kafka::Kafka;
 use mailbox::Mailbox;
 use outbox::{Doomed, HandLimits, Outbox};
@@ -170,6 +170,8 @@ struct Shell<L: Log> {
     identity: Arc<Identity>,
     /// Topics have changed since the partitions were restored.
     is_reread: bool,
+    /// What the inputs' logs are recognised by, where they have no topic ids.
+    landmarks: Arc<Landmarks>,
     /// What happened to inputs, to be reported with the next batch.
     input_events: Vec<InputEvent>,
     /// Offsets that were passed over since the inputs' ends were last reported: the largest gap of each.
@@ -217,7 +219,7 @@ impl<L: Log> Shell<L> {
             pieces;
         lanes.configure(config.endpoints.iter().cloned(), &config.account_rates);
         let limits = HandLimits { bytes: HAND_BYTES, ahead: settings.uncommitted_max };
-        let Wires { mailbox, revoking, stopping } = wires;
+        let Wires { mailbox, revoking, stopping, landmarks } = wires;
         Self {
             outbox: Outbox::new(limits),
             intake: Intake::default(),
@@ -242,6 +244,7 @@ impl<L: Log> Shell<L> {
             foreign_started: None,
             identity: Arc::default(),
             is_reread: false,
+            landmarks,
             input_events: Vec::new(),
             gaps: BTreeMap::new(),
             warned: BTreeSet::new(),
@@ -274,13 +277,26 @@ impl<L: Log> Shell<L> {
         let mut work = Work::reusing(std::mem::take(&mut self.buffer));
         let turn = self.turn(inputs, &mut work);
         if let Err(error) = turn.and_then(|()| self.finish_turn(work)) {
-            if let EngineError::Store(error) = &error {
-                self.store.mark(error);
-            }
+            self.keep_copy(&error);
             self.failure.get_or_insert(error);
             // What is left is not ours any more: the revocation that closing brings is only answered.
             self.abandon();
             self.close();
+        }
+    }
+
+    /// Notes what is wrong with the store. Where it is the changelog, the store may be the only copy of what is in memory.
+    fn keep_copy(&mut self, error: &EngineError) {
+        let written = match error {
+            EngineError::Store(error) => {
+                self.store.mark(error);
+                return;
+            }
+            EngineError::Mismatch(_) => self.write_all(),
+            EngineError::Log(_) | EngineError::Consumer(_) | EngineError::Reader => return,
+        };
+        if let Err(error) = written {
+            tracing::error!(%error, "the rows in memory can't be written to the store");
         }
     }
 
@@ -340,9 +356,9 @@ impl<L: Log> Shell<L> {
                 Input::Revoked { lost, reply } => revoked = Some((lost, reply)),
                 Input::Identity(identity) => self.compare(&identity)?,
                 Input::Owners(owners) => self.compare_owners(&owners)?,
-                Input::Identified { epoch, identity, starts, events } => {
-                    self.identified(epoch, identity, starts, events);
-                }
+                Input::Replaced(places) => self.replaced(&places),
+                Input::Lost(ends) => self.lost(&ends)?,
+                Input::Identified { epoch, identified } => self.identified(epoch, *identified),
                 Input::Restored { epoch, restored } => self.restored(epoch, *restored),
                 Input::RestoreFailed { epoch, error } => self.restore_failed(epoch, error)?,
                 Input::Ends(ends) => self.lag(&ends),
@@ -393,64 +409,6 @@ impl<L: Log> Shell<L> {
             now: clock::now(),
             endpoint,
         }
-    }
-
-    fn records(&mut self, bundle: &Bundle, work: &mut Work) -> Result<(), EngineError> {
-        if self.epoch != Some(bundle.epoch) {
-            return Ok(());
-        }
-        let endpoint = |name: &WebhookName| self.lanes.endpoint(name);
-        let view = self.view(&endpoint);
-        let (mut misplaced, mut gaps) = (None, Vec::new());
-        for record in &bundle.records {
-            let position = || self.position(&record.place);
-            let expected = work.read(record).or_else(position);
-            if let Some(expected) = expected.filter(|expected| *expected < record.offset) {
-                gaps.push((record.place.clone(), expected, record.offset));
-            }
-            match &record.body {
-                RecordBody::Command { uuid, owner, forward, command } => {
-                    // An input that is laid out otherwise only forwards, or what it did not forward would overtake what it did.
-                    let here = i64::from(record.place.partition) == i64::from(*owner)
-                        && !self.settings.unlike.contains(&record.place.topic);
-                    match self.tasks.get(owner).filter(|task| here && task.active) {
-                        Some(task) => {
-                            work.command(&task.rows, uuid, command, Some(&record.payload), &view)?;
-                        }
-                        None => {
-                            work.forward(
-                                record,
-                                uuid,
-                                *owner,
-                                forward_headers(*forward, &record.source),
-                            );
-                            misplaced = misplaced.or(Some(record));
-                        }
-                    }
-                }
-                RecordBody::Endpoint { webhook, command } => {
-                    let owner = u32::try_from(record.place.partition).ok();
-                    let task = owner.and_then(|owner| self.tasks.get(&owner));
-                    if let Some(task) = task.filter(|task| task.active) {
-                        work.endpoint(&task.rows, webhook, *command, &view);
-                    }
-                }
-                RecordBody::Bad(bad) => work.bad(record, bad, &view),
-            }
-        }
-        self.note_gaps(gaps);
-        if let Some(record) = misplaced
-            && self.warned.insert(record.place.topic.clone())
-        {
-            tracing::warn!(
-                topic = record.place.topic.as_ref(),
-                partition = record.place.partition,
-                offset = record.offset,
-                "records stand in a partition that does not own their uuid and are forwarded, which costs speed: have \
-                 them keyed by phonon-uuid with Kafka's default partitioner"
-            );
-        }
-        Ok(())
     }
 
     fn attempted(&mut self, attempted: Attempted, work: &mut Work) -> Result<(), EngineError> {

@@ -65,6 +65,12 @@
 //! - No log that was replaced and passes for the one that was read: `src/verify/tests/inputs.rs`, a test for each kind, and
 //!   `tests/ringback/identity.rs::a_recreated_input_is_verified_by_what_was_produced_to_it`; nor offsets that were moved and make
 //!   it accuse: `tests/ringback/identity.rs::offsets_that_kafkas_tool_moves_back_accuse_nobody`.
+//! - Nor one that passes because the broker knows no topic ids:
+//!   `tests/ringback/marks.rs::an_input_without_an_id_that_was_recreated_while_nobody_ran_is_read_from_its_beginning`,
+//!   `tests/ringback/marks.rs::an_input_without_an_id_that_is_recreated_under_a_daemon_is_read_from_its_beginning`,
+//!   `tests/ringback/marks.rs::a_changelog_without_an_id_that_was_recreated_is_refused`; no row that is committed to a changelog
+//!   whose offsets have gone back:
+//!   `tests/ringback/marks.rs::a_daemon_whose_changelog_without_an_id_is_recreated_ends_and_its_store_has_all_rows`.
 //! - No changelog of another group that `check --online` calls ours:
 //!   `tests/ringback/identity.rs::check_online_says_whose_the_changelog_is`.
 //! - Nor in any simulated world: `src/engine/tests.rs::no_fault_loses_doubles_or_reorders_anything`.

@@ -8,6 +8,7 @@ mod broadcast;
 mod client;
 mod describe;
 mod group;
+mod landmark;
 mod newest;
 mod position;
 mod reader;
@@ -29,6 +30,7 @@ mod trial;
 pub use broadcast::{BroadcastError, broadcast};
 pub use client::{CLIENT_DEFAULTS, Cluster, LogError, MESSAGE_BYTES_MAX};
 pub use describe::Identity;
+pub use landmark::{Found, LandmarkReader, Landmarks, Sights, generated_id};
 pub use newest::Newest;
 pub use position::{Begin, GroupOffset};
 pub use reader::{

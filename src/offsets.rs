@@ -6,12 +6,12 @@
 
 use crate::clock;
 use crate::codec::event::{self, InputChange, InputEvent, MovedBy};
-use crate::codec::row::{self, InputOffset, Meta, TopicId};
+use crate::codec::row::{self, InputOffset, Landmark, Meta, TopicId};
 use crate::failpoint::{self, Failpoint};
 use crate::log::{
-    Begin, Cluster, GroupOffset, Identity, KafkaSettings, LogError, Operation, Outgoing, Place,
-    ScanFrom, ScanRange, Scanned, Scanner, Standing, Steward, TopicNames, TransactionError,
-    TransactionFault,
+    Begin, Cluster, GroupOffset, Identity, KafkaSettings, LandmarkReader, LogError, Operation,
+    Outgoing, Place, ScanFrom, ScanRange, Scanned, Scanner, Standing, Steward, TopicNames,
+    TransactionError, TransactionFault,
 };
 use crate::store::RowKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +79,8 @@ pub struct Position {
     pub topic: Option<TopicId>,
     /// No record is left to be read: what stands before the end are markers of transactions.
     pub is_read_up: bool,
+    /// The topic has no id, and a record that was read is not there any more.
+    pub is_replaced: bool,
 }
 
 impl Position {
@@ -103,12 +105,30 @@ impl Position {
         if self.is_read_up { 0 } else { (self.end - self.next()).max(0) }
     }
 
-    /// Whether the position counts in the topic as it is now; a broker without topic ids contradicts nobody.
+    /// Whether the position counts in the topic as it is now.
     #[must_use]
     pub fn is_same_topic(&self) -> bool {
+        !self.is_replaced && !TopicId::differ(self.read(), self.topic.as_ref())
+    }
+
+    /// The id of the topic that was read.
+    fn read(&self) -> Option<&TopicId> {
         let state = self.state.as_ref().and_then(|state| state.topic_id.as_ref());
-        let group = self.group.as_ref().and_then(|group| group.topic.as_ref());
-        !TopicId::differ(state.or(group), self.topic.as_ref())
+        state.or_else(|| self.group.as_ref().and_then(|group| group.topic.as_ref()))
+    }
+
+    /// What the topic is recognised by, unless its id says it.
+    fn landmark(&self) -> Option<Landmark> {
+        if self.read().is_some() && self.topic.is_some() {
+            return None;
+        }
+        let state = self.state.as_ref().and_then(|state| state.landmark);
+        state.or_else(|| self.group.as_ref().and_then(|group| group.landmark))
+    }
+
+    /// The same, as it is written beside the position.
+    fn kept_landmark(&self) -> Option<Landmark> {
+        self.landmark().filter(|_| self.topic.is_none() && self.is_same_topic())
     }
 }
 
@@ -160,6 +180,7 @@ pub struct Offsets {
     cluster: Cluster,
     scanner: Scanner,
     standing: Standing,
+    landmarks: LandmarkReader,
 }
 
 /// What Kafka holds of the state.
@@ -181,6 +202,7 @@ impl Offsets {
             cluster: Cluster::new(kafka)?,
             scanner: Scanner::new(kafka)?,
             standing: Standing::new(kafka)?,
+            landmarks: LandmarkReader::new(kafka),
         })
     }
 
@@ -290,12 +312,13 @@ impl Offsets {
             let mut changelog = group.as_ref().and_then(|group| group.changelog.clone());
             if let Some((owner, meta)) = owner.and_then(|it| Some((it, seen.metas.get(&it)?))) {
                 let meta = metas.entry(owner).or_insert_with(|| meta.clone());
-                set(meta, place, *to, topic.as_ref());
+                set(meta, position, *to);
                 meta.committed_at = now;
                 let named = meta.owner.as_ref().and_then(|owner| owner.changelog.clone());
                 changelog = named.or(changelog);
             }
-            let offset = GroupOffset { offset: *to, topic: topic.clone(), changelog };
+            let landmark = position.kept_landmark();
+            let offset = GroupOffset { offset: *to, topic: topic.clone(), changelog, landmark };
             offsets.insert(place.clone(), offset);
             let change = InputChange::Moved { from: moved.from(), to: *to, by };
             let Place { topic, partition } = place.clone();
@@ -408,7 +431,7 @@ impl Offsets {
             let owner = u32::try_from(range.partition).ok().filter(|_| is_owned);
             let meta = owner.and_then(|owner| seen.metas.get(&owner));
             let mut stood = meta.into_iter().flat_map(|meta| &meta.offsets);
-            positions.push(Position {
+            let mut position = Position {
                 group: committed.remove(&place),
                 state: stood.find(|it| is_of(it, &place)).cloned(),
                 owner,
@@ -416,8 +439,14 @@ impl Offsets {
                 end: range.end,
                 topic: seen.identity.topic(topic).cloned(),
                 is_read_up: false,
+                is_replaced: false,
                 place,
-            });
+            };
+            if let Some(landmark) = position.landmark() {
+                let found = self.landmarks.find_one(&position.place, landmark)?;
+                position.is_replaced = found.is_other(topic == self.topics.inbox);
+            }
+            positions.push(position);
         }
         Ok(positions)
     }
@@ -459,11 +488,11 @@ fn is_of(offset: &InputOffset, place: &Place) -> bool {
     offset.topic == place.topic && offset.partition == place.partition
 }
 
-fn set(meta: &mut Meta, place: &Place, next_offset: i64, topic: Option<&TopicId>) {
-    let Place { topic: name, partition } = place.clone();
-    let topic_id = topic.cloned();
-    let moved = InputOffset { topic: name, partition, next_offset, topic_id };
-    match meta.offsets.iter_mut().find(|it| is_of(it, place)) {
+fn set(meta: &mut Meta, position: &Position, next_offset: i64) {
+    let Place { topic, partition } = position.place.clone();
+    let (topic_id, landmark) = (position.topic.clone(), position.kept_landmark());
+    let moved = InputOffset { topic, partition, next_offset, topic_id, landmark };
+    match meta.offsets.iter_mut().find(|it| is_of(it, &position.place)) {
         Some(offset) => *offset = moved,
         None => meta.offsets.push(moved),
     }

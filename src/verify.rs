@@ -60,7 +60,7 @@ use ledger::{Entry, Ledgers, Saying, Word};
 use letters::{Given, Letters};
 use requests::Requests;
 use state::{Comparison, Row};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use stored::{Says, Store, Stored};
 use violation::Book;
@@ -117,6 +117,8 @@ pub struct Layout {
     pub changelog: Changelog,
     /// The ids of the inputs and of the inbox, as far as they are known.
     pub ids: BTreeMap<Arc<str>, TopicId>,
+    /// The input partitions without topic ids that are another log than the one that the changelog's positions count in.
+    pub replaced: BTreeSet<(Arc<str>, i32)>,
     /// Whose rows the changelog should hold; nothing: that is not judged.
     pub owner: Option<Owner>,
     /// No uuid that has ended is forgotten before, if that is known for all of the time.

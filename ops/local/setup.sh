@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building (`setup.sh build`) or testing (`setup.sh test`) needs on Debian 12, once. A second run costs a
-# checksum: a stamp in the cache says that this very script and pom.xml have been through.
+# checksum: a stamp in the cache says that this very script and its poms have been through.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -42,8 +42,9 @@ install_packages() {
 
 fetch_jars() {
     say 'fetching Apache Kafka and the schema registry from Maven'
-    rm -rf "$cache/kafka/libs" "$cache/apicurio"
+    rm -rf "$cache/kafka/libs" "$cache/kafka-2.7" "$cache/apicurio"
     mvn -q -B -f "$here/pom.xml" -Dcache="$cache" validate
+    mvn -q -B -f "$here/kafka-2.7.xml" -Dcache="$cache" validate
     tar xzf "$cache"/apicurio/*.tar.gz -C "$cache/apicurio"
     rm -f "$cache"/apicurio/*.tar.gz
 }
@@ -60,7 +61,7 @@ make_venv() {
 
 main() {
     local what=${1:-test} stamp
-    stamp=$(cat "$here/pom.xml" "$here/setup.sh" | sha256sum | cut -c1-16)
+    stamp=$(cat "$here/pom.xml" "$here/kafka-2.7.xml" "$here/setup.sh" | sha256sum | cut -c1-16)
     mkdir -p "$cache"
     if [ -e "$cache/stamp-$what-$stamp" ]; then return; fi
     # Two work trees may share the cache.

@@ -2,7 +2,7 @@
 
 use super::AppError;
 use crate::clock;
-use crate::codec::row::{self, Meta, Owner, TopicId};
+use crate::codec::row::{self, Meta, Owner};
 use crate::config::Settings;
 use crate::engine::{Holder, Mismatch, Permissions};
 use crate::log::{Begin, Cluster, Identity, LogError, Newest, Scanner};
@@ -121,10 +121,9 @@ fn is_acceptable(mismatch: &Mismatch) -> bool {
     match mismatch {
         Mismatch::Foreign { holder: Holder::Store, .. }
         | Mismatch::Range { .. }
-        | Mismatch::Missing { .. } => true,
-        Mismatch::Foreign { holder: Holder::Changelog, .. }
         | Mismatch::Empty { .. }
-        | Mismatch::Rebuilding { .. } => false,
+        | Mismatch::Missing { .. } => true,
+        Mismatch::Foreign { holder: Holder::Changelog, .. } | Mismatch::Rebuilding { .. } => false,
     }
 }
 
@@ -221,13 +220,17 @@ fn mismatches(
     let mut found: Vec<Mismatch> = of_changelog.collect();
     for StoredPartition { number, checkpoint, meta } in held {
         let owner = meta.as_ref().and_then(|meta| meta.owner.as_ref());
-        if let Some(mismatch) = owner.and_then(|owner| find((Holder::Store, *number), owner)) {
-            found.push(mismatch);
-            continue;
-        }
-        let is_superseded = owner.and_then(|owner| owner.changelog.as_ref());
-        let is_superseded =
-            is_superseded.is_some_and(|id| TopicId::differ(Some(id), ours.changelog.as_ref()));
+        let rows = metas.get(number).and_then(|meta| meta.owner.as_ref());
+        let is_superseded = owner.map_or(Ok(false), |owner| {
+            Mismatch::find_stored(*number, owner, rows, &ours, permissions, topic)
+        });
+        let is_superseded = match is_superseded {
+            Ok(is_superseded) => is_superseded,
+            Err(mismatch) => {
+                found.push(mismatch);
+                continue;
+            }
+        };
         let ends = usize::try_from(*number).ok().and_then(|index| seen.changelog.get(index));
         if let Some(Newest { first, end, .. }) = ends
             && !is_superseded

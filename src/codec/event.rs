@@ -22,7 +22,7 @@
 //! | `endpoint_disabled` | `cause` (`gone`, `failing`), `failing_since` |
 //! | `endpoint_enabled` | nothing |
 //! | `breaker_changed` | `state` (`closed`, `half_open`, `open`) |
-//! | `input_recreated` (of a topic-partition, as all that follow) | `topic`, `partition`, `former_topic_id`, `topic_id`, `former_offset`, `offset` (from which it is read) |
+//! | `input_recreated` (of a topic-partition, as all that follow) | `topic`, `partition`, `former_topic_id`, `topic_id` (as far as the topics have ids), `former_offset`, `offset` (from which it is read) |
 //! | `records_missed` | `topic`, `partition`, `from_offset`, `to_offset`, `records`: Kafka deleted them before they were read |
 //! | `offsets_moved` | `topic`, `partition`, `from_offset`, `to_offset`, `by` (`skip`, `reset`: an operator moved the position; `group`: another program moved the group's offset back) |
 //!

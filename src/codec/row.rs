@@ -8,7 +8,7 @@ mod meta;
 mod read;
 mod write;
 
-pub use meta::{Difference, InputOffset, Meta, Owner, TopicId};
+pub use meta::{Difference, InputOffset, Landmark, Meta, Owner, TopicId};
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +26,7 @@ const STATE: [u8; 8] = 0xc270_f0aa_9a5b_07e4_u64.to_le_bytes();
 /// which record of it the value fits, and not which one has its name.
 const STATE_1: [u8; 8] = 0xdfb1_191a_b3d9_21ba_u64.to_le_bytes();
 /// The fingerprint of `schemas/meta.avsc`.
-const META: [u8; 8] = 0x2e8f_bf01_8607_43d6_u64.to_le_bytes();
+const META: [u8; 8] = 0x62f0_1144_06f5_56ba_u64.to_le_bytes();
 /// The fingerprint of `schemas/endpoint.avsc`.
 const ENDPOINT: [u8; 8] = 0x7b00_f2ac_1fed_8b23_u64.to_le_bytes();
 

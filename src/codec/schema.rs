@@ -13,6 +13,7 @@ pub(super) const ENDPOINT: &str = include_str!("../../schemas/endpoint.avsc");
 /// Earlier versions, of all of them: each file of `schemas/retired/`.
 pub(super) const RETIRED: &[&str] = &[
     include_str!("../../schemas/retired/meta-1.avsc"),
+    include_str!("../../schemas/retired/meta-2.avsc"),
     include_str!("../../schemas/retired/state-1.avsc"),
 ];
 

@@ -5,7 +5,7 @@ use super::ports::{Log, Transactions};
 use super::work::{Slot, Told, Work};
 use super::{BUSY_WEIGHT, EngineError, Shell};
 use crate::clock;
-use crate::codec::row::{InputOffset, Meta};
+use crate::codec::row::{InputOffset, Landmark, Meta};
 use crate::delivery::Attempted;
 use crate::failpoint::{self, Failpoint};
 use crate::log::{Committed, GroupOffset, Place, TransactionError, TransactionFault};
@@ -31,6 +31,8 @@ enum Ending {
     Abandoned,
     /// Not known, or the producer is of no more use.
     Unknown,
+    /// This partition of the changelog has lost rows, and ends here. Nothing was committed.
+    Lost(u32, i64),
 }
 
 impl<L: Log> Shell<L> {
@@ -48,7 +50,7 @@ impl<L: Log> Shell<L> {
         let metas = self.metas(&work);
         let meta_rows = work.seal(&metas);
         for number in metas.keys() {
-            self.health.work_pending(i32::try_from(*number).unwrap_or(i32::MAX), started);
+            self.health.work_pending(signed(*number), started);
         }
         let offsets = self.offsets(&work, &metas);
         match self.transact(&work, &offsets) {
@@ -66,6 +68,10 @@ impl<L: Log> Shell<L> {
                 self.trouble.over(&self.health);
             }
             Ending::Abandoned => self.quiesce(),
+            Ending::Lost(number, end) => {
+                self.open_gates(&work);
+                return self.lost(&BTreeMap::from([(signed(number), end)]));
+            }
             Ending::Unknown => {
                 // They are looked at again once their partitions are restored; outcomes are kept instead.
                 self.doomed.append(&mut work.doomed);
@@ -101,6 +107,7 @@ impl<L: Log> Shell<L> {
                         partition: place.partition,
                         next_offset: *position(place)?,
                         topic_id: self.identity.topic(&place.topic).cloned(),
+                        landmark: self.landmark(place, work),
                     })
                 });
                 let (offsets, owner) = (offsets.collect(), task.owner.clone());
@@ -116,18 +123,29 @@ impl<L: Log> Shell<L> {
         // What only forwards leaves no rows behind.
         let read = work.offsets.iter().map(|(place, offset)| {
             let topic = self.identity.topic(&place.topic).cloned();
-            (place.clone(), GroupOffset { offset: *offset, topic, changelog: None })
+            let landmark = self.landmark(place, work);
+            (place.clone(), GroupOffset { offset: *offset, topic, changelog: None, landmark })
         });
         let known = metas.values().flat_map(|meta| {
             let changelog = meta.owner.as_ref().and_then(|owner| owner.changelog.as_ref());
             meta.offsets.iter().map(move |input| {
-                let InputOffset { topic, partition, next_offset, topic_id } = input.clone();
-                let changelog = changelog.cloned();
-                let offset = GroupOffset { offset: next_offset, topic: topic_id, changelog };
+                let InputOffset { topic, partition, next_offset, topic_id, landmark } =
+                    input.clone();
+                let (offset, changelog) = (next_offset, changelog.cloned());
+                let offset = GroupOffset { offset, topic: topic_id, changelog, landmark };
                 (Place { topic, partition }, offset)
             })
         });
         read.chain(known).collect()
+    }
+
+    /// What the log of an input is recognised by, where the topic has no id. Before it was looked at there, that is the first
+    /// record that was read.
+    fn landmark(&self, place: &Place, work: &Work) -> Option<Landmark> {
+        if !self.identity.is_without_id(&place.topic) {
+            return None;
+        }
+        self.landmarks.of(place).or_else(|| work.landmarks.get(place).copied())
     }
 
     fn transact(&mut self, work: &Work, offsets: &BTreeMap<Place, GroupOffset>) -> Ending {
@@ -139,6 +157,10 @@ impl<L: Log> Shell<L> {
             };
             self.metrics.transaction_error(kind(error.fault));
             tracing::debug!(%error, fault = error.fault.as_str(), "the transaction failed");
+            if let Some((number, end)) = self.regressed(&transactions.written()) {
+                self.abort(transactions);
+                return Ending::Lost(number, end);
+            }
             let pause = self.trouble.failed(&error.text, &self.health);
             if error.fault != TransactionFault::Abortable || !self.abort(transactions) {
                 self.pause(pause);
@@ -167,6 +189,14 @@ impl<L: Log> Shell<L> {
         self.insist(|| transactions.offsets(&self.log, offsets.iter()))?;
         failpoint::pass(Failpoint::Offered);
         self.insist(|| transactions.flush())?;
+        if let Some((partition, _)) = self.regressed(&transactions.written()) {
+            let text = format!("partition {partition} of the changelog has lost rows");
+            return Err(TransactionError {
+                call: "flush",
+                fault: TransactionFault::Abortable,
+                text,
+            });
+        }
         let asked = Cell::new(0);
         let committed = self.insist(|| {
             asked.set(asked.get() + 1);
@@ -176,6 +206,16 @@ impl<L: Log> Shell<L> {
         committed.map_err(|error| match asked.get() {
             1 => error,
             _ => TransactionError { fault: TransactionFault::Fatal, ..error },
+        })
+    }
+
+    /// The partition of the changelog whose offsets have gone back, and where it ends: it was cut off, or deleted and created
+    /// again. Nothing may be committed to it, or it would look like the one that was there.
+    fn regressed(&self, written: &Committed) -> Option<(u32, i64)> {
+        written.0.iter().find_map(|(partition, next)| {
+            let number = u32::try_from(*partition).ok()?;
+            let task = self.tasks.get(&number)?;
+            (*next <= task.rows.next_offset()).then_some((number, *next))
         })
     }
 
@@ -244,6 +284,11 @@ impl<L: Log> Shell<L> {
                 .iter()
                 .find(|(partition, _)| i64::from(*partition) == i64::from(*number));
             task.rows.committed(written.map(|(_, next)| *next), work.bytes(range), now);
+            if let Some((partition, next)) = written
+                && self.identity.is_without_id(&self.settings.topics.changelog)
+            {
+                self.landmarks.written(*partition, *next);
+            }
         }
     }
 
@@ -275,7 +320,12 @@ impl<L: Log> Shell<L> {
                 });
                 task.positions = positions.collect();
                 task.is_untidy = false;
-                self.health.progress(i32::try_from(number).unwrap_or(i32::MAX));
+                self.health.progress(signed(number));
+            }
+        }
+        for (place, landmark) in &work.landmarks {
+            if self.identity.is_without_id(&place.topic) {
+                self.landmarks.read(place, *landmark);
             }
         }
         for told in &work.told {
@@ -300,6 +350,10 @@ impl<L: Log> Shell<L> {
     pub(super) fn open_gates(&self, work: &Work) {
         self.log.open_gate(work.gate_bytes);
     }
+}
+
+fn signed(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 fn kind(fault: TransactionFault) -> TransactionErrorKind {

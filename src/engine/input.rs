@@ -5,7 +5,7 @@ use super::intake::Bundle;
 use super::ownership::Mismatch;
 use super::restore::Resumption;
 use crate::codec::event::InputEvent;
-use crate::codec::row::{InputOffset, Owner};
+use crate::codec::row::{InputOffset, Landmark, Owner};
 use crate::delivery::{Attempted, BreakerState, Job};
 use crate::domain::{EndpointState, WebhookName};
 use crate::log::{Assignment, End, Identity, Place, Start};
@@ -32,8 +32,12 @@ pub(super) enum Input {
     Identity(Identity),
     /// What the rows of the changelog's partitions belong to.
     Owners(BTreeMap<i32, Owner>),
+    /// Input partitions are another log than the one that was read.
+    Replaced(Vec<Place>),
+    /// Partitions of the changelog are without the rows that were committed to them; where each ends.
+    Lost(BTreeMap<i32, i64>),
     /// A restore has begun: what cluster and topics are now, and where inputs go on that only forward.
-    Identified { epoch: u64, identity: Arc<Identity>, starts: Vec<Start>, events: Vec<InputEvent> },
+    Identified { epoch: u64, identified: Box<Identified> },
     /// A partition is restored.
     Restored { epoch: u64, restored: Box<Restored> },
     /// A restore failed.
@@ -67,6 +71,18 @@ pub(super) enum RestoreFailure {
     Mismatch(Box<Mismatch>),
 }
 
+/// What a restore begins with.
+pub(super) struct Identified {
+    /// The cluster and the topics.
+    pub(super) identity: Arc<Identity>,
+    /// Where inputs go on that only forward.
+    pub(super) starts: Vec<Start>,
+    /// By what the logs of these are recognised.
+    pub(super) landmarks: Vec<(Place, Option<Landmark>)>,
+    /// What happened to them meanwhile.
+    pub(super) events: Vec<InputEvent>,
+}
+
 /// A partition that was restored.
 pub(super) struct Restored {
     pub(super) partition: u32,
@@ -85,6 +101,8 @@ pub(super) struct Restored {
     pub(super) positions: BTreeMap<Place, i64>,
     /// Where its inputs go on.
     pub(super) starts: Vec<Start>,
+    /// By what their logs are recognised.
+    pub(super) landmarks: Vec<(Place, Option<Landmark>)>,
     /// What happened to its inputs meanwhile.
     pub(super) events: Vec<InputEvent>,
     pub(super) records: u64,
@@ -93,7 +111,8 @@ pub(super) struct Restored {
 impl Restored {
     /// `place` goes on so.
     pub(super) fn resume(&mut self, place: &Place, resumption: Resumption) {
-        let Resumption { from, position, event } = resumption;
+        let Resumption { from, position, landmark, event } = resumption;
+        self.landmarks.push((place.clone(), landmark));
         self.starts.push(Start { place: place.clone(), from });
         if let Some(position) = position {
             self.positions.insert(place.clone(), position);

@@ -7,11 +7,12 @@ use super::trouble::Trouble;
 use super::wires::Wires;
 use super::{Engine, EngineError, Parts, Pieces, Shell};
 use crate::clock;
+use crate::codec::row::{Landmark, Owner};
 use crate::delivery::{InstanceLimits, Lanes};
 use crate::log::{
-    Begin, Committed, GroupOffset, Identity, KafkaChangelog, LogError, Missing, OffsetsClient,
-    Outgoing, Place, Reader, ReaderHandle, Start, Step, TransactionError, Transactions as Producer,
-    WatchedChangelog,
+    Begin, Committed, Found, GroupOffset, Identity, KafkaChangelog, LogError, Missing, Newest,
+    OffsetsClient, Outgoing, Place, Reader, ReaderHandle, Scanner, Start, Step, TransactionError,
+    Transactions as Producer, WatchedChangelog,
 };
 use crate::store::RowKey;
 use crate::telemetry::{Health, Waiting};
@@ -39,7 +40,8 @@ impl Engine {
         };
         let lanes = Lanes::new(limits, wires.watch(&metrics), runtime);
         let topic = settings.topics.changelog.as_str();
-        let watched = WatchedChangelog { topic, meta_key: RowKey::META };
+        let landmarks = wires.landmarks.clone();
+        let watched = WatchedChangelog { topic, meta_key: RowKey::META, landmarks };
         let watched = settings.is_identified.then_some(watched);
         let reader = Reader::spawn(&settings.kafka, topics, registry, watched, wires.sink())?;
         let log = Kafka { reader, settings: settings.clone() };
@@ -101,7 +103,7 @@ pub(super) struct Restoring {
 impl Log for Kafka {
     type Transactions = Producer;
     type Changelog = KafkaChangelog;
-    type Offsets = OffsetsClient;
+    type Offsets = KafkaOffsets;
     type Restoring = Restoring;
 
     fn open_transactions(&self) -> Result<Producer, LogError> {
@@ -120,8 +122,9 @@ impl Log for Kafka {
         self.reader.open_gate(bytes);
     }
 
-    fn offsets(&self) -> OffsetsClient {
-        self.reader.offsets_client()
+    fn offsets(&self) -> KafkaOffsets {
+        let settings = self.settings.clone();
+        KafkaOffsets { client: self.reader.offsets_client(), settings }
     }
 
     fn changelog(&self) -> Result<KafkaChangelog, LogError> {
@@ -164,17 +167,34 @@ impl Log for Kafka {
     }
 }
 
-impl Offsets for OffsetsClient {
+/// What is asked beside the engine.
+pub(super) struct KafkaOffsets {
+    client: OffsetsClient,
+    settings: EngineSettings,
+}
+
+impl Offsets for KafkaOffsets {
     fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError> {
-        self.committed(places)
+        self.client.committed(places)
     }
 
     fn offset_at(&self, place: &Place, begin: Begin) -> Result<i64, LogError> {
-        self.offset_at(place, begin)
+        self.client.offset_at(place, begin)
     }
 
     fn identity(&self, topics: &[&str]) -> Result<Identity, LogError> {
-        self.identity(topics)
+        self.client.identity(topics)
+    }
+
+    fn found(&self, place: &Place, landmark: Landmark) -> Result<Found, LogError> {
+        self.client.found(place, landmark)
+    }
+
+    fn owners(&self) -> Result<BTreeMap<i32, Owner>, LogError> {
+        let scanner = Scanner::new(&self.settings.kafka)?;
+        let newest = scanner.newest(&self.settings.topics.changelog, RowKey::META)?;
+        let owner = |newest: Newest| Some((newest.partition, newest.owner()?));
+        Ok(newest.into_iter().filter_map(owner).collect())
     }
 }
 
@@ -197,6 +217,10 @@ impl Transactions<Kafka> for Producer {
 
     fn flush(&self) -> Result<(), TransactionError> {
         self.flush()
+    }
+
+    fn written(&self) -> Committed {
+        self.written()
     }
 
     fn commit(&self) -> Result<Committed, TransactionError> {

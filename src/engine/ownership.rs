@@ -128,6 +128,44 @@ impl Mismatch {
         let topic = topic.to_owned();
         (!is_allowed).then_some(Self::Foreign { holder, partition, difference, topic })
     }
+
+    /// What a store's partition, whose rows belong to `stored`, says against going on as `ours` with a changelog whose newest
+    /// rows belong to `rows`. Otherwise: whether it is out of date, because this changelog has replaced its own.
+    ///
+    /// # Errors
+    /// When the store holds rows of another changelog.
+    pub fn find_stored(
+        partition: u32,
+        stored: &Owner,
+        rows: Option<&Owner>,
+        ours: &Owner,
+        permissions: &Permissions,
+        topic: &str,
+    ) -> Result<bool, Self> {
+        let find =
+            |ours: &Owner| Self::find((Holder::Store, partition), stored, ours, permissions, topic);
+        let Some(former) = stored.changelog.as_ref().filter(|id| id.is_generated()) else {
+            let is_other = TopicId::differ(stored.changelog.as_ref(), ours.changelog.as_ref());
+            return find(ours).map_or(Ok(is_other), Err);
+        };
+        // Kafka does not say which changelog this is, or says it for the first time: its own rows do.
+        let Some(rows) = rows else {
+            let (theirs, topic) = (former.clone(), topic.to_owned());
+            return Err(Self::Empty { partition, theirs, topic });
+        };
+        let is_superseded = rows.replaces.as_ref() == Some(former);
+        let here = if is_superseded { None } else { rows.changelog.clone() };
+        find(&Owner { changelog: here.clone(), ..ours.clone() }).map_or(Ok(()), Err)?;
+        match here {
+            // It is nobody's who ever knew this one.
+            Some(id) if id != *former => {
+                let (holder, topic) = (Holder::Store, topic.to_owned());
+                let difference = Difference::Changelog(former.clone(), id);
+                Err(Self::Foreign { holder, partition, difference, topic })
+            }
+            Some(_) | None => Ok(is_superseded),
+        }
+    }
 }
 
 const REBUILD: &str = "Stop all instances first. If a store holds the only good copy, run `ringback changelog rebuild` on \
@@ -237,6 +275,39 @@ mod tests {
         let theirs = owner("theirs", "t");
         let found = Mismatch::find(store, &theirs, &ours, &Permissions::default(), "changelog");
         assert_eq!(found, None, "a store is a copy of its changelog");
+    }
+
+    /// What a store whose rows carry `stored` says, where the changelog's carry `rows` and Kafka calls it `ours`.
+    fn found(stored: &TopicId, rows: Option<Owner>, ours: Option<&str>) -> Result<bool, String> {
+        let of = |changelog: Option<TopicId>| Owner { changelog, ..owner("g", "") };
+        let (stored, ours) = (of(Some(stored.clone())), of(ours.map(TopicId::from)));
+        let permissions = Permissions::default();
+        Mismatch::find_stored(0, &stored, rows.as_ref(), &ours, &permissions, "changelog")
+            .map_err(|mismatch| mismatch.to_string())
+    }
+
+    #[test]
+    fn a_store_with_a_generated_id_is_compared_with_the_changelogs_rows() {
+        let (one, other) = (TopicId::generated([1; 16]), TopicId::generated([2; 16]));
+        let rows = |changelog: &TopicId, replaces: Option<&TopicId>| {
+            let (changelog, replaces) = (Some(changelog.clone()), replaces.cloned());
+            Some(Owner { changelog, replaces, ..owner("g", "") })
+        };
+        let kafkas = TopicId::from("k");
+        for ours in [None, Some("k")] {
+            assert_eq!(found(&one, rows(&one, None), ours), Ok(false));
+            let gone = found(&one, None, ours).unwrap_err();
+            assert!(gone.contains("has no rows of this partition"), "{gone}");
+            for rows_of in [&other, &kafkas] {
+                let foreign = found(&one, rows(rows_of, None), ours).unwrap_err();
+                assert!(foreign.contains(one.as_str()), "{foreign}");
+                assert!(foreign.contains(rows_of.as_str()), "{foreign}");
+                assert_eq!(found(&one, rows(rows_of, Some(&one)), ours), Ok(true), "restored");
+            }
+        }
+        // Of another version, which knew no ids.
+        let unknown = Some(Owner { changelog: None, ..owner("g", "") });
+        assert_eq!(found(&one, unknown, None), Ok(false));
     }
 
     #[test]

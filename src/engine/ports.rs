@@ -2,8 +2,9 @@
 //! engine lives through thousands of faults a second.
 
 use super::restore::Restorer;
+use crate::codec::row::{Landmark, Owner};
 use crate::log::{
-    Begin, Changelog, Committed, GroupOffset, Identity, LogError, Outgoing, Place, Start,
+    Begin, Changelog, Committed, Found, GroupOffset, Identity, LogError, Outgoing, Place, Start,
     TransactionError,
 };
 use std::collections::BTreeMap;
@@ -63,6 +64,12 @@ pub(super) trait Offsets {
 
     /// The ids of the cluster and of `topics`. Blocks.
     fn identity(&self, topics: &[&str]) -> Result<Identity, LogError>;
+
+    /// What stands at a landmark of an input partition. Blocks.
+    fn found(&self, place: &Place, landmark: Landmark) -> Result<Found, LogError>;
+
+    /// What the newest meta rows of the changelog's partitions say. Blocks.
+    fn owners(&self) -> Result<BTreeMap<i32, Owner>, LogError>;
 }
 
 /// One transaction after the other.
@@ -79,6 +86,8 @@ pub(super) trait Transactions<L> {
     ) -> Result<(), TransactionError>;
     /// Waits until its records have arrived, or are given up.
     fn flush(&self) -> Result<(), TransactionError>;
+    /// Where the rows of the transaction stand that have arrived: per partition of the changelog the offset behind them.
+    fn written(&self) -> Committed;
     /// Commits it.
     fn commit(&self) -> Result<Committed, TransactionError>;
     /// What the transaction is made of.

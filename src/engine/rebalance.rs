@@ -1,6 +1,6 @@
 //! Partitions come and go.
 
-use super::input::{Input, RestoreFailure, Restored, place};
+use super::input::{Identified, Input, RestoreFailure, Restored, place};
 use super::ownership::{Holder, Mismatch, Permissions};
 use super::ports::Log;
 use super::restore::{self, Restorer};
@@ -8,15 +8,13 @@ use super::task::Task;
 use super::work::Work;
 use super::{EngineError, Shell};
 use crate::clock;
-use crate::codec::event::InputEvent;
-use crate::codec::row::{Difference, Owner, TopicId};
+use crate::codec::row::{Difference, Landmark, Owner, TopicId};
 use crate::delivery::Attempted;
 use crate::domain::WebhookName;
 use crate::failpoint::{self, Failpoint};
-use crate::log::{Assignment, End, Identity, Place, Start, is_due};
+use crate::log::{Assignment, End, Identity, Place, is_due};
 use crate::store::WriteBack;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -104,16 +102,11 @@ impl<L: Log> Shell<L> {
     }
 
     /// A restore has begun, and it is known what cluster and topics are.
-    pub(super) fn identified(
-        &mut self,
-        epoch: u64,
-        identity: Arc<Identity>,
-        starts: Vec<Start>,
-        events: Vec<InputEvent>,
-    ) {
+    pub(super) fn identified(&mut self, epoch: u64, identified: Identified) {
         if self.epoch != Some(epoch) {
             return;
         }
+        let Identified { identity, starts, landmarks, events } = identified;
         // Where a restore is tried again, what is read already counts in the topics as they were: its offsets must not be
         // written beside the ids of other ones.
         let is_at_work = self.foreign_started == Some(epoch);
@@ -123,6 +116,7 @@ impl<L: Log> Shell<L> {
         }
         self.identity = identity;
         self.foreign_started = Some(epoch);
+        self.recognise(landmarks);
         self.input_events.extend(events);
         if !starts.is_empty() {
             self.log.start(epoch, starts);
@@ -143,8 +137,9 @@ impl<L: Log> Shell<L> {
         task.is_untidy = restored.is_untidy;
         task.owner = restored.owner;
         task.positions = restored.positions;
-        self.input_events.extend(restored.events);
         task.reset_timers();
+        self.recognise(restored.landmarks);
+        self.input_events.extend(restored.events);
         let rows: u64 = restored.backlogs.values().map(|(rows, _)| rows).sum();
         self.outbox.load(restored.partition, restored.backlogs);
         if let Some(task) = self.tasks.get(&restored.partition) {
@@ -243,6 +238,8 @@ impl<L: Log> Shell<L> {
                     | Input::Revoked { .. }
                     | Input::Identity(_)
                     | Input::Owners(_)
+                    | Input::Replaced(_)
+                    | Input::Lost(_)
                     | Input::Identified { .. }
                     | Input::Restored { .. }
                     | Input::RestoreFailed { .. }
@@ -276,6 +273,7 @@ impl<L: Log> Shell<L> {
             }
         }
         self.foreign.clear();
+        self.landmarks.clear();
         self.gaps.clear();
         self.log.open_gate(self.intake.clear());
         self.outbox.clear();
@@ -352,6 +350,35 @@ impl<L: Log> Shell<L> {
             }));
         }
         self.is_reread |= self.is_another(identity);
+        Ok(())
+    }
+
+    /// The logs of inputs are recognised by these from now on.
+    fn recognise(&self, landmarks: Vec<(Place, Option<Landmark>)>) {
+        for (place, landmark) in landmarks {
+            self.landmarks.set(&place, landmark);
+        }
+    }
+
+    /// Notes that inputs without topic ids are other logs than those that are read.
+    pub(super) fn replaced(&mut self, places: &[Place]) {
+        let is_read =
+            |place: &Place| self.foreign.contains(place) || self.owner_of(place).is_some();
+        self.is_reread |= places.iter().any(is_read);
+    }
+
+    /// Rows that were committed are not in the changelog any more.
+    pub(super) fn lost(&self, ends: &BTreeMap<i32, i64>) -> Result<(), EngineError> {
+        for (number, task) in self.tasks.iter().filter(|(_, task)| task.active) {
+            let Some(end) = ends.get(&signed(*number)) else { continue };
+            let (partition, topic) = (*number, self.settings.topics.changelog.clone());
+            let checkpoint = task.rows.next_offset();
+            let mismatch = match task.owner.as_ref().and_then(|owner| owner.changelog.clone()) {
+                Some(theirs) if *end >= checkpoint => Mismatch::Empty { partition, theirs, topic },
+                _ => Mismatch::Range { partition, checkpoint, low: 0, high: *end, topic },
+            };
+            return Err(EngineError::Mismatch(mismatch));
+        }
         Ok(())
     }
 

@@ -101,7 +101,7 @@ impl<L: Log> Shell<L> {
                 tracing::warn!(
                     topic = topic.as_ref(),
                     partition,
-                    former_topic_id = former.as_str(),
+                    former_topic_id = former.as_ref().map(TopicId::as_str),
                     topic_id = id.as_ref().map(TopicId::as_str),
                     former_offset,
                     offset,

@@ -2,55 +2,31 @@
 //! takes.
 
 mod resume;
+mod target;
 
 pub(super) use resume::Resumption;
 
 use super::config::EngineSettings;
-use super::input::{Input, RestoreFailure, Restored};
+use super::input::{Identified, Input, RestoreFailure, Restored};
 use super::mailbox::Mailbox;
 use super::ownership::{Holder, Mismatch};
 use super::ports::{Log, Offsets};
 use crate::clock;
-use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
+use crate::codec::row::{InputOffset, Owner, TopicId};
 use crate::log::{
     self, GroupOffset, Identity, LogError, Place, Restoration, RestoreError, Start, Step, Want,
 };
-use crate::store::{Batch, BulkLoad, Checkpoint, Derived, Loaded, Partition, RowKey, StoreError};
+use crate::store::{BulkLoad, Checkpoint, Partition, StoreError};
 use crate::telemetry::{Health, Metrics};
 use resume::{Known, resume};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use target::{Load, Target, owner};
 
-const BATCH_BYTES: usize = 1 << 20;
 /// What all bulk loads together hold in memory.
 const BULK_BYTES: usize = 24 << 20;
 /// Tombstones may be gone from the changelog after this, and what they deleted would come back to life.
 const STORE_AGE_MAX_MS: u64 = 6 * 86_400_000;
-
-struct Target {
-    partition: Partition,
-    checkpoint: Checkpoint,
-    places: Vec<Place>,
-    is_held: bool,
-    load: Load,
-    /// What a bulk load may hold in memory.
-    bulk_bytes: usize,
-    records: u64,
-}
-
-/// How the rows get into the store.
-enum Load {
-    /// All of them, from the start of the changelog.
-    Bulk(BulkLoad),
-    /// Those that the store has not seen, each in the place of what is there.
-    Tail(Tail),
-}
-
-struct Tail {
-    batch: Batch,
-    /// What the batch holds and the store does not.
-    pending: BTreeMap<Vec<u8>, Derived>,
-}
 
 /// A partition that is to be restored.
 pub(super) struct Wanted {
@@ -95,7 +71,17 @@ impl<L: Log> Restorer<L> {
         Ok(Self {
             begins: Some((log.changelog()?, wanted, foreign)),
             restoration: None,
-            rows: Rows { epoch, offsets, identity, settings, mailbox, metrics, health, targets },
+            rows: Rows {
+                epoch,
+                offsets,
+                identity,
+                settings,
+                mailbox,
+                metrics,
+                health,
+                targets,
+                owners: None,
+            },
         })
     }
 
@@ -143,6 +129,8 @@ struct Rows<O> {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     targets: BTreeMap<i32, Target>,
+    /// What the changelog's newest rows belong to; `None`: nobody has asked.
+    owners: Option<BTreeMap<i32, Owner>>,
 }
 
 impl<O: Offsets> Rows<O> {
@@ -156,23 +144,32 @@ impl<O: Offsets> Rows<O> {
             [] => BTreeMap::new(),
             places => self.offsets.committed(places)?,
         };
-        let (mut starts, mut events) = (Vec::new(), Vec::new());
+        let (mut starts, mut landmarks, mut events) = (Vec::new(), Vec::new(), Vec::new());
         for place in &foreign.places {
-            let known = Known {
-                committed: committed.get(place),
-                position: None,
-                topic: self.identity.topic(&place.topic),
-                is_held: foreign.is_held,
-            };
+            let known = self.known(place, committed.get(place), None, foreign.is_held);
             let begin = self.settings.permissions.begin;
             let resumption = resume(place, known, begin, &self.offsets)?;
             starts.push(Start { place: place.clone(), from: resumption.from });
+            landmarks.push((place.clone(), resumption.landmark));
             events.extend(resumption.event);
         }
         let identity = self.identity.clone();
-        let input = Input::Identified { epoch: self.epoch, identity, starts, events };
-        self.mailbox.put_urgent(input);
+        let identified = Box::new(Identified { identity, starts, landmarks, events });
+        self.mailbox.put_urgent(Input::Identified { epoch: self.epoch, identified });
         Ok(())
+    }
+
+    fn known<'a>(
+        &'a self,
+        place: &Place,
+        committed: Option<&'a GroupOffset>,
+        position: Option<&'a InputOffset>,
+        is_held: bool,
+    ) -> Known<'a> {
+        let topic = self.identity.topic(&place.topic);
+        // Only the inbox is known not to be compacted.
+        let is_dense = *place.topic == *self.settings.topics.inbox;
+        Known { committed, position, topic, is_held, is_dense }
     }
 
     fn begin(&mut self, wanted: Vec<Wanted>) -> Result<Vec<Want>, RestoreFailure> {
@@ -205,17 +202,20 @@ impl<O: Offsets> Rows<O> {
     }
 
     /// Whether the store's partition is out of date because its changelog was replaced.
-    fn check_store(&self, partition: u32, stored: Option<&Owner>) -> Result<bool, RestoreFailure> {
+    fn check_store(
+        &mut self,
+        partition: u32,
+        stored: Option<&Owner>,
+    ) -> Result<bool, RestoreFailure> {
         let Some(stored) = stored else { return Ok(false) };
-        let ours = self.ours();
-        self.check((Holder::Store, partition), stored, &ours)?;
-        Ok(TopicId::differ(stored.changelog.as_ref(), ours.changelog.as_ref()))
-    }
-
-    fn check(&self, at: (Holder, u32), theirs: &Owner, ours: &Owner) -> Result<(), RestoreFailure> {
+        if self.owners.is_none() && stored.changelog.as_ref().is_some_and(TopicId::is_generated) {
+            self.owners = Some(self.offsets.owners()?);
+        }
+        let number = i32::try_from(partition).unwrap_or(i32::MAX);
+        let rows = self.owners.as_ref().and_then(|owners| owners.get(&number));
         let (permissions, topic) = (&self.settings.permissions, &self.settings.topics.changelog);
-        let found = Mismatch::find(at, theirs, ours, permissions, topic);
-        found.map_or(Ok(()), |mismatch| Err(RestoreFailure::Mismatch(Box::new(mismatch))))
+        Mismatch::find_stored(partition, stored, rows, &self.ours(), permissions, topic)
+            .map_err(|mismatch| RestoreFailure::Mismatch(Box::new(mismatch)))
     }
 
     fn take(&mut self, restored: log::Restored<'_>) -> Result<(), RestoreFailure> {
@@ -273,11 +273,10 @@ impl<O: Offsets> Rows<O> {
             let stood = restored.offsets.iter();
             let mut stood =
                 stood.filter(|it| it.topic == place.topic && it.partition == place.partition);
-            let topic = self.identity.topic(&place.topic);
-            let known =
-                Known { committed: committed.get(place), position: stood.next(), topic, is_held };
+            let known = self.known(place, committed.get(place), stood.next(), is_held);
             let begin = self.settings.permissions.begin;
             let resumption = resume(place, known, begin, &self.offsets)?;
+            let topic = known.topic;
             restored.is_untidy |= known.position.is_some_and(|it| it.topic_id.as_ref() != topic);
             restored.resume(place, resumption);
         }
@@ -306,8 +305,12 @@ impl<O: Offsets> Rows<O> {
     ) -> Result<Owner, RestoreFailure> {
         let (partition, mut ours) = (restored.partition, self.ours());
         if let Some(former) = former {
-            self.check((Holder::Changelog, partition), former, &ours)?;
-            ours.replaces.clone_from(&former.replaces);
+            let (at, permissions) = ((Holder::Changelog, partition), &self.settings.permissions);
+            let topic = &self.settings.topics.changelog;
+            if let Some(mismatch) = Mismatch::find(at, former, &ours, permissions, topic) {
+                return Err(RestoreFailure::Mismatch(Box::new(mismatch)));
+            }
+            ours.goes_on(former);
         }
         let mut changelogs = committed.values().filter_map(|it| it.changelog.clone());
         match changelogs.next() {
@@ -316,150 +319,14 @@ impl<O: Offsets> Rows<O> {
                 let mismatch = Mismatch::Empty { partition, theirs, topic };
                 Err(RestoreFailure::Mismatch(Box::new(mismatch)))
             }
-            _ => Ok(ours),
-        }
-    }
-}
-
-/// What the rows of a store's partition belong to, as far as it is known.
-fn owner(partition: &Partition) -> Result<Option<Owner>, StoreError> {
-    Ok(meta(partition)?.and_then(|meta| meta.owner))
-}
-
-fn meta(partition: &Partition) -> Result<Option<Meta>, StoreError> {
-    let unreadable = |error| StoreError::unreadable(partition.number(), "the meta row", &error);
-    partition.meta()?.map(|bytes| row::decode_meta(&bytes).map_err(unreadable)).transpose()
-}
-
-impl Target {
-    fn new(wanted: Wanted, bulk_bytes: usize) -> Result<Self, StoreError> {
-        let Wanted { partition, places, is_held } = wanted;
-        let checkpoint = partition.checkpoint()?;
-        let load = if checkpoint.next_offset > 0 {
-            Load::Tail(Tail { batch: partition.batch(0), pending: BTreeMap::new() })
-        } else {
-            Load::Bulk(BulkLoad::begin(partition.clone(), bulk_bytes)?)
-        };
-        Ok(Self { partition, checkpoint, places, is_held, load, bulk_bytes, records: 0 })
-    }
-
-    fn row(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
-        self.records += 1;
-        let Some(row_key) = RowKey::parse(key) else {
-            // Kinds of rows are added, and never used for something else.
-            return Err(StoreError::Newer {
-                partition: self.partition.number(),
-                what: format!("the changelog's record {offset} has the key of no row"),
-            });
-        };
-        match &mut self.load {
-            Load::Bulk(load) => load.put(key, value),
-            Load::Tail(tail) => {
-                tail.row(&self.partition, &mut self.checkpoint, row_key, key, value)?;
-                self.checkpoint.next_offset = offset + 1;
-                if tail.batch.bytes() > BATCH_BYTES {
-                    tail.write(&self.partition, self.checkpoint)?;
+            _ => {
+                // From now on these rows are told from those of a changelog that is created again.
+                if self.identity.is_without_id(&self.settings.topics.changelog) {
+                    ours.changelog.get_or_insert_with(log::generated_id);
                 }
-                Ok(())
+                Ok(ours)
             }
         }
-    }
-
-    /// The partition's rows are durable before anybody acts on them.
-    fn finished(self, next_offset: i64) -> Result<Restored, StoreError> {
-        // Whatever is in the store then has just come from the changelog.
-        let is_bulk = matches!(self.load, Load::Bulk(_));
-        let restored = self.ended(next_offset);
-        if is_bulk { restored.map_err(StoreError::of_the_changelog) } else { restored }
-    }
-
-    fn ended(self, next_offset: i64) -> Result<Restored, StoreError> {
-        let Self { partition, mut checkpoint, load, records, .. } = self;
-        let (checkpoint, backlogs) = match load {
-            Load::Bulk(load) => {
-                let Loaded { checkpoint, backlogs } = load.finish(next_offset, clock::now())?;
-                (checkpoint, backlogs)
-            }
-            Load::Tail(mut tail) => {
-                (checkpoint.next_offset, checkpoint.at) = (next_offset, clock::now());
-                tail.write(&partition, checkpoint)?;
-                if records > 0 {
-                    partition.flush()?;
-                }
-                (checkpoint, partition.backlogs()?)
-            }
-        };
-        let meta = meta(&partition)?;
-        if let Some(meta) = &meta {
-            clock::not_before(meta.committed_at);
-        }
-        let has_rows = meta.is_some();
-        let Meta { offsets, owner, .. } = meta.unwrap_or_default();
-        Ok(Restored {
-            partition: partition.number(),
-            checkpoint,
-            backlogs,
-            endpoints: partition.endpoints()?,
-            has_rows,
-            offsets,
-            owner,
-            is_untidy: false,
-            positions: BTreeMap::new(),
-            starts: Vec::new(),
-            events: Vec::new(),
-            records,
-        })
-    }
-}
-
-impl Tail {
-    fn row(
-        &mut self,
-        partition: &Partition,
-        checkpoint: &mut Checkpoint,
-        row_key: RowKey,
-        key: &[u8],
-        value: Option<&[u8]>,
-    ) -> Result<(), StoreError> {
-        let uuid = match row_key {
-            RowKey::Meta => {
-                if let Some(value) = value {
-                    self.batch.put_meta(partition, value);
-                }
-                return Ok(());
-            }
-            RowKey::Endpoint(webhook) => {
-                self.batch.put_endpoint(partition, &webhook, value.unwrap_or(&[]));
-                return Ok(());
-            }
-            RowKey::State(uuid) => uuid,
-        };
-        let derived = |bytes: bytes::Bytes| match row::decode_state(&bytes) {
-            Ok(state) => Ok(Derived::of(&state)),
-            Err(error) => {
-                let what = format!("the row of {uuid}");
-                Err(StoreError::unreadable(partition.number(), &what, &error))
-            }
-        };
-        let old = match self.pending.remove(key) {
-            Some(old) => old,
-            None => partition.row(&uuid)?.map(derived).transpose()?.unwrap_or_default(),
-        };
-        let bytes = value.map(bytes::Bytes::copy_from_slice);
-        let new = bytes.map(derived).transpose().map_err(StoreError::of_the_changelog)?;
-        let new = new.unwrap_or_default();
-        self.batch.put(partition, &uuid, &old, &new, value.unwrap_or(&[]));
-        checkpoint.tally.change(&old, &new);
-        self.pending.insert(key.to_vec(), new);
-        Ok(())
-    }
-
-    /// Each write carries the checkpoint that it reaches, so that an interrupted restore goes on from there.
-    fn write(&mut self, partition: &Partition, checkpoint: Checkpoint) -> Result<(), StoreError> {
-        self.batch.put_checkpoint(partition, checkpoint);
-        partition.commit(&mut self.batch)?;
-        self.pending.clear();
-        Ok(())
     }
 }
 

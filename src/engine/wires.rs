@@ -7,7 +7,7 @@ use super::shortage;
 use crate::clock;
 use crate::delivery::{Attempted, BreakerState, Job, ShortageNote, Watch};
 use crate::domain::{Timestamp, WebhookName};
-use crate::log::LogEvent;
+use crate::log::{Landmarks, LogEvent};
 use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +20,8 @@ pub(super) struct Wires {
     pub(super) revoking: Arc<AtomicBool>,
     /// Somebody wants it to end.
     pub(super) stopping: Arc<AtomicBool>,
+    /// What the inputs' logs are recognised by, where they have no topic ids.
+    pub(super) landmarks: Arc<Landmarks>,
 }
 
 impl Default for Wires {
@@ -28,6 +30,7 @@ impl Default for Wires {
             mailbox: Arc::new(Mailbox::new()),
             revoking: Arc::default(),
             stopping: Arc::default(),
+            landmarks: Arc::default(),
         }
     }
 }
@@ -57,6 +60,8 @@ impl Wires {
             LogEvent::Denied(before, now) => mailbox.put(Input::Denied(before, now), 0),
             LogEvent::Identity(identity) => mailbox.put_urgent(Input::Identity(identity)),
             LogEvent::Owners(owners) => mailbox.put_urgent(Input::Owners(owners)),
+            LogEvent::Replaced(places) => mailbox.put_urgent(Input::Replaced(places)),
+            LogEvent::Lost(ends) => mailbox.put_urgent(Input::Lost(ends)),
             LogEvent::Failed(what) => mailbox.put_urgent(Input::Failed(what)),
         })
     }

@@ -7,7 +7,7 @@ pub(super) use endpoints::shown;
 
 use super::outbox::Doomed;
 use crate::codec::event::{self, EventContext, InputEvent, RequestView};
-use crate::codec::row::{self, Meta};
+use crate::codec::row::{self, Landmark, Meta};
 use crate::delivery::{Attempted, BreakerState, Endpoint};
 use crate::domain::{
     AccountId, Command, Correlation, DeadLetterReason, Delivery, EndpointEvent, EndpointState,
@@ -93,6 +93,8 @@ pub(super) struct Work {
     buffer: Vec<u8>,
     /// The offsets after what was read, by input partition.
     pub(super) offsets: BTreeMap<Place, i64>,
+    /// The last record that was read of each, where topics have no ids.
+    pub(super) landmarks: BTreeMap<Place, Landmark>,
     /// The outcomes in it, to be tried again if it can't be committed.
     pub(super) outcomes: Vec<Attempted>,
     /// The deliveries that are given up in it.
@@ -167,8 +169,12 @@ impl Work {
         })
     }
 
-    /// Notes that a record was read. Returns the offset that was to come, if the batch has read of the partition before.
-    pub(super) fn read(&mut self, record: &Record) -> Option<i64> {
+    /// Notes that a record was read, and its landmark where logs have no other mark. Returns the offset that was to come, if the
+    /// batch has read of the partition before.
+    pub(super) fn read(&mut self, record: &Record, lacks_ids: bool) -> Option<i64> {
+        if lacks_ids {
+            self.landmarks.insert(record.place.clone(), record.landmark());
+        }
         let next = record.offset + 1;
         match self.offsets.get_mut(&record.place) {
             Some(offset) => Some(std::mem::replace(offset, next)),

@@ -34,6 +34,18 @@ impl Identity {
     pub fn topic(&self, topic: &str) -> Option<&TopicId> {
         self.topics.get(topic).and_then(Option::as_ref)
     }
+
+    /// Whether there is a topic to which Kafka has given no id.
+    #[must_use]
+    pub fn lacks_ids(&self) -> bool {
+        self.topics.values().any(Option::is_none)
+    }
+
+    /// Whether the topic exists, and Kafka has given it no id.
+    #[must_use]
+    pub fn is_without_id(&self, topic: &str) -> bool {
+        self.topics.get(topic).is_some_and(Option::is_none)
+    }
 }
 
 impl Cluster {

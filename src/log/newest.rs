@@ -5,6 +5,7 @@
 
 use super::client::LogError;
 use super::scan::{ScanFrom, ScanRange, Scanned, Scanner};
+use crate::codec::row::{self, Owner};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -24,6 +25,14 @@ pub struct Newest {
     pub end: i64,
     /// The value; `None`: there is none, or the key is deleted.
     pub value: Option<Bytes>,
+}
+
+impl Newest {
+    /// What the partition's rows belong to, where the value is a meta row.
+    #[must_use]
+    pub fn owner(&self) -> Option<Owner> {
+        row::decode_meta(self.value.as_ref()?).ok()?.owner
+    }
 }
 
 impl Scanner {

@@ -4,12 +4,14 @@
 //! carries the id of its topic, and the id of the changelog whose rows were committed in the same transaction: an offset
 //! without those rows says that they are lost.
 
-use crate::codec::row::TopicId;
+use crate::codec::row::{Landmark, TopicId};
 use crate::domain::Timestamp;
+use std::fmt::Write as _;
 
 const MARK: &str = "ringback";
 const TOPIC: &str = "topic=";
 const CHANGELOG: &str = "changelog=";
+const LANDMARK: &str = "landmark=";
 
 /// Where an input begins that was deleted and created again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -32,6 +34,8 @@ pub struct GroupOffset {
     pub topic: Option<TopicId>,
     /// The changelog whose rows belong to it; `None`: unknown, or there are none.
     pub changelog: Option<TopicId>,
+    /// A record of the topic that it counts in, where that has no id.
+    pub landmark: Option<Landmark>,
 }
 
 impl GroupOffset {
@@ -44,6 +48,10 @@ impl GroupOffset {
             text.push(' ');
             text.push_str(name);
             text.push_str(id.as_str());
+        }
+        if let Some(Landmark { offset, content }) = self.landmark {
+            // Writing to a string does not fail.
+            let _ = write!(text, " {LANDMARK}{offset}:{content:016x}");
         }
         text
     }
@@ -61,10 +69,18 @@ impl GroupOffset {
                 read.topic = Some(id.into());
             } else if let Some(id) = word.strip_prefix(CHANGELOG) {
                 read.changelog = Some(id.into());
+            } else if let Some(text) = word.strip_prefix(LANDMARK) {
+                read.landmark = landmark(text);
             }
         }
         read
     }
+}
+
+fn landmark(text: &str) -> Option<Landmark> {
+    let (offset, content) = text.split_once(':')?;
+    let content = u64::from_str_radix(content, 16).ok()?;
+    Some(Landmark { offset: offset.parse().ok()?, content })
 }
 
 #[cfg(test)]
@@ -74,10 +90,14 @@ mod tests {
     #[test]
     fn an_offset_reads_back_with_its_topics() {
         let (topic, changelog) = (Some("t-_1".into()), Some("c".into()));
+        let landmark = Some(Landmark { offset: 6, content: 0x0123_4567_89ab_cdef });
+        let group =
+            |topic, changelog, landmark| GroupOffset { offset: 7, topic, changelog, landmark };
         for offset in [
-            GroupOffset { offset: 7, topic: topic.clone(), changelog: changelog.clone() },
-            GroupOffset { offset: 7, topic, changelog: None },
-            GroupOffset { offset: 7, topic: None, changelog },
+            group(topic.clone(), changelog.clone(), None),
+            group(topic, None, None),
+            group(None, changelog, landmark),
+            group(None, None, landmark),
             GroupOffset { offset: 0, ..GroupOffset::default() },
         ] {
             assert_eq!(GroupOffset::read(offset.offset, &offset.metadata()), offset);
@@ -86,7 +106,7 @@ mod tests {
 
     #[test]
     fn metadata_of_other_programs_say_nothing() {
-        for metadata in ["", "topic=t", "ringbacks topic=t", "{\"a\":1}"] {
+        for metadata in ["", "topic=t", "ringbacks topic=t", "{\"a\":1}", "ringback landmark=3"] {
             let offset = GroupOffset { offset: 7, ..GroupOffset::default() };
             assert_eq!(GroupOffset::read(7, metadata), offset, "{metadata}");
         }

@@ -10,6 +10,7 @@ mod watch;
 
 use super::client::{self, LogError};
 use super::describe::Identity;
+use super::landmark::LandmarkReader;
 use super::record::{Place, Reading, Record, Topics};
 use super::registry::{Registry, SchemaAnswer};
 use super::report;
@@ -69,6 +70,10 @@ pub enum LogEvent {
     Identity(Identity),
     /// What the rows of the changelog's partitions belong to.
     Owners(BTreeMap<i32, Owner>),
+    /// Input partitions that are another log than the one that was read.
+    Replaced(Vec<Place>),
+    /// Partitions of the changelog without the rows that were committed to them, and where each ends.
+    Lost(BTreeMap<i32, i64>),
     /// No broker is connected any more, or one is again.
     Away(bool),
     /// Kafka denies the reader other rights than before: those of before, and those of now.
@@ -130,6 +135,7 @@ pub struct ReaderHandle {
     control: Sender<Control>,
     epoch: Arc<AtomicU64>,
     gate: Arc<Gate>,
+    landmarks: Arc<LandmarkReader>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -161,7 +167,8 @@ impl ReaderHandle {
     /// A client that asks what the group committed.
     #[must_use]
     pub fn offsets_client(&self) -> OffsetsClient {
-        OffsetsClient(self.consumer.clone())
+        let (consumer, landmarks) = (self.consumer.clone(), self.landmarks.clone());
+        OffsetsClient { consumer, landmarks }
     }
 
     /// Leaves the group. The revocation that this brings must be answered, so the caller keeps serving events until
@@ -238,14 +245,9 @@ impl Reader {
         consumer
             .subscribe(&names)
             .map_err(LogError::request("the topics can't be subscribed to"))?;
+        let landmarks = Arc::new(LandmarkReader::new(settings));
         if let Some(changelog) = watched {
-            let inputs = topics.roles.keys().map(ToString::to_string);
-            let watched = Watched {
-                settings: settings.clone(),
-                topics: inputs.chain([changelog.topic.to_owned()]).collect(),
-                changelog: changelog.topic.to_owned(),
-                meta_key: changelog.meta_key,
-            };
+            let watched = Watched::new(settings, &topics, &changelog, landmarks.clone());
             let (consumer, sink) = (Arc::downgrade(&consumer), sink.clone());
             spawned("topics", move || watch::watch(&consumer, &watched, &sink))?;
         }
@@ -271,7 +273,7 @@ impl Reader {
             starting: Vec::new(),
         };
         let thread = spawned("reader", move || reader.run())?;
-        Ok(ReaderHandle { consumer, control, epoch, gate, thread: Some(thread) })
+        Ok(ReaderHandle { consumer, control, epoch, gate, landmarks, thread: Some(thread) })
     }
 
     fn run(mut self) {
@@ -488,12 +490,7 @@ fn is_new(position: &Position, message: &BorrowedMessage<'_>) -> bool {
             return false;
         }
         Judged::Other => {
-            tracing::error!(
-                topic,
-                partition,
-                offset,
-                "the log is another than the one that was read"
-            );
+            tracing::error!(topic, partition, offset, "the log is not the one that was read");
         }
     }
     true

@@ -1,6 +1,7 @@
 //! A record of an input topic, decoded.
 
 use crate::codec::command::{self, COMMAND_HEADER, InboxCommand};
+use crate::codec::row::Landmark;
 use crate::codec::source::{Bad, Decoded, Decoder};
 use crate::domain::{
     Command, DeadLetterReason, EndpointCommand, PhononUuid, RecordKind, Source, Timestamp,
@@ -48,6 +49,8 @@ pub struct Record {
     pub place: Place,
     /// Its offset there.
     pub offset: i64,
+    /// Its own time.
+    pub at: Timestamp,
     /// Where it first stood; differs from `place` when it was forwarded.
     pub source: Source,
     /// What it says.
@@ -81,6 +84,15 @@ pub enum RecordBody {
     },
     /// Nothing that can be read.
     Bad(Bad),
+}
+
+impl Record {
+    /// By which the log that it was read from is recognised.
+    #[must_use]
+    pub fn landmark(&self) -> Landmark {
+        let key = self.key.as_ref().map_or(&[][..], |key| key);
+        Landmark::of(self.offset, self.at, key, &self.payload)
+    }
 }
 
 /// The headers of a forwarded record: its kind, and where it first stood.
@@ -146,6 +158,7 @@ impl Topics {
         let done = |body| {
             Reading::Done(Box::new(Record {
                 offset: message.offset_number(),
+                at: message.time(),
                 place: place.clone(),
                 source: source.clone(),
                 body,

@@ -82,7 +82,7 @@ pub struct Outgoing<'a> {
     pub headers: &'a [(&'static str, String)],
 }
 
-/// The offsets of the changelog that a committed transaction wrote: per partition the first one after it.
+/// The offsets of the changelog that a transaction wrote: per partition the first one after it.
 #[derive(Debug, Default)]
 pub struct Committed(pub Vec<(i32, i64)>);
 
@@ -382,9 +382,15 @@ impl Transactions {
         let committed = self.producer.commit_transaction(CALL_TIMEOUT);
         committed
             .map_err(|error| self.blamed(error.rdkafka_error_code(), fault("commit", &error)))?;
+        Ok(self.written())
+    }
+
+    /// Where the rows of the transaction stand that have arrived; all of them, once it is flushed.
+    #[must_use]
+    pub fn written(&self) -> Committed {
         let delivered = self.context.delivered.iter().map(|slot| slot.load(Ordering::Acquire));
         let written = delivered.zip(0_i32..).filter(|(next, _)| *next > 0);
-        Ok(Committed(written.map(|(next, partition)| (partition, next)).collect()))
+        Committed(written.map(|(next, partition)| (partition, next)).collect())
     }
 
     /// Aborts.

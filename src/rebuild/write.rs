@@ -5,7 +5,7 @@ use super::{Action, PartitionPlan, Plan, Progress, REQUEST_TIMEOUT, Rebuild, Reb
 use crate::codec::row::{self, Meta, Owner, TopicId};
 use crate::domain::PhononUuid;
 use crate::failpoint::{self, Failpoint};
-use crate::log::{self, LogError, Outgoing, ScanFrom, Scanned, Steward};
+use crate::log::{self, LogError, Outgoing, ScanFrom, Scanned, Steward, generated_id};
 use crate::store::RowKey;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -76,7 +76,8 @@ impl Rebuild {
                 return Ok(Owner {
                     cluster: identity.cluster.clone(),
                     group: self.kafka.group_id.as_str().into(),
-                    changelog: identity.topic(topic).cloned(),
+                    // Where Kafka gives no ids, one for all partitions that this rebuild writes.
+                    changelog: identity.topic(topic).cloned().or_else(|| Some(generated_id())),
                     partitions,
                     replaces: None,
                     rebuilt_up_to: None,

@@ -120,6 +120,12 @@ impl WriteBack {
         &self.partition
     }
 
+    /// The offset behind the last row that was committed to the changelog.
+    #[must_use]
+    pub fn next_offset(&self) -> i64 {
+        self.latest.next_offset
+    }
+
     /// How many uuids stand where.
     #[must_use]
     pub fn tally(&self) -> Tally {

@@ -2,13 +2,19 @@
 
 use super::violation::{Violation, What};
 use super::{Evidence, Spot};
-use crate::codec::row::{Difference, InputOffset, TopicId};
+use crate::codec::row::{Difference, InputOffset};
 
 impl Evidence {
     /// Says whose rows and positions are somebody else's. A position in a log that is gone says nothing of the log that is
     /// there: none of that has been read.
     pub(super) fn identity(&mut self) {
         let Self { layout, metas, ledgers, book, store, .. } = self;
+        for (partition, (_, meta)) in &*metas {
+            let owner = meta.owner.as_ref();
+            if let Some(changelog) = owner.and_then(|owner| owner.changelog.as_ref()) {
+                store.recognise(*partition, changelog);
+            }
+        }
         let owners = || metas.values().filter_map(|(_, meta)| meta.owner.as_ref());
         for (partition, difference, changelog) in store.foreign() {
             // A store of the changelog that this one was rebuilt from is out of date, and nothing else.
@@ -33,15 +39,19 @@ impl Evidence {
                 let says = format!("the meta row belongs to {}", shown(&difference));
                 book.note(Violation::new(What::Identity, says).at(spot));
             }
-            for InputOffset { topic, partition, next_offset, topic_id } in &meta.offsets {
-                let is = layout.ids.get(topic);
-                let (Some(was), Some(is)) = (topic_id, is) else { continue };
-                if !TopicId::differ(Some(was), Some(is)) {
-                    continue;
-                }
+            for InputOffset { topic, partition, next_offset, topic_id, .. } in &meta.offsets {
+                let because = match (topic_id, layout.ids.get(topic)) {
+                    (Some(was), Some(is)) if was != is => format!(
+                        "the position {next_offset} counts in the topic with the id {was}, and topic {topic} has the id {is}"
+                    ),
+                    (Some(_), Some(_)) => continue,
+                    _ if layout.replaced.contains(&(topic.clone(), *partition)) => format!(
+                        "the position is {next_offset}, and a record of topic {topic} that was read before is not there any more"
+                    ),
+                    _ => continue,
+                };
                 let says = format!(
-                    "the position {next_offset} counts in the topic with the id {was}, and topic {topic} has the id {is}: it was \
-                     deleted and created again, and the daemon reads it from its beginning at its next start"
+                    "{because}: it was deleted and created again, and the daemon reads it from its beginning at its next start"
                 );
                 let spot = Spot { topic, partition: *partition, offset: Some(*next_offset) };
                 book.note(Violation::new(What::Identity, says).at(spot));

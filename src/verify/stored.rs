@@ -30,8 +30,10 @@ struct Part {
     tally: Tally,
     /// The hashes of rows that belong to no uuid.
     others: BTreeMap<Box<[u8]>, u64>,
+    /// The changelog that its rows are of, as far as it is known.
+    changelog: Option<TopicId>,
     /// Its rows are of something else, and are not compared with this changelog.
-    foreign: Option<(Difference, Option<TopicId>)>,
+    foreign: Option<Difference>,
 }
 
 /// The stores' partitions.
@@ -104,12 +106,13 @@ impl Store {
                 part.others.insert(key.into(), hash(value));
                 let meta = row::decode_meta(&Bytes::copy_from_slice(value)).ok();
                 let owner = meta.and_then(|meta| meta.owner);
-                part.foreign = owner.and_then(|owner| {
+                part.foreign = owner.as_ref().and_then(|owner| {
                     let difference = owner.difference(layout.owner.as_ref()?)?;
                     // The store of a group that was taken over is a copy of what is ours now.
                     let is_taken_over = matches!(difference, Difference::Group(..));
-                    (!is_taken_over).then_some((difference, owner.changelog))
+                    (!is_taken_over).then_some(difference)
                 });
+                part.changelog = owner.and_then(|owner| owner.changelog);
                 Says::Nothing
             }
             Some(StoreKey::Row(RowKey::Endpoint(_))) => {
@@ -161,9 +164,18 @@ impl Store {
     /// The partitions whose rows are of something else, with the changelog that they are of.
     pub(super) fn foreign(&self) -> impl Iterator<Item = (i32, &Difference, Option<&TopicId>)> {
         self.parts.iter().filter_map(|(partition, part)| {
-            let (difference, changelog) = part.foreign.as_ref()?;
-            Some((*partition, difference, changelog.as_ref()))
+            Some((*partition, part.foreign.as_ref()?, part.changelog.as_ref()))
         })
+    }
+
+    /// Where Kafka does not say which changelog a partition is, its rows do, which belong to `changelog`.
+    pub(super) fn recognise(&mut self, partition: i32, changelog: &TopicId) {
+        let Some(part) = self.parts.get_mut(&partition) else { return };
+        let former = part.changelog.clone().filter(TopicId::is_generated);
+        if let Some(former) = former.filter(|former| former != changelog) {
+            let difference = Difference::Changelog(former, changelog.clone());
+            part.foreign.get_or_insert(difference);
+        }
     }
 
     /// Says which partitions are not compared.

@@ -12,6 +12,7 @@ pub(crate) mod clock;
 pub(crate) mod daemon;
 pub(crate) mod disk;
 pub(crate) mod door;
+pub(crate) mod former;
 pub(crate) mod http;
 pub(crate) mod invariants;
 pub(crate) mod kafka;

@@ -1,4 +1,4 @@
-//! An inbox that has not as many partitions as the changelog.
+//! An inbox that has more partitions than the changelog.
 
 use crate::harness::daemon::{Daemon, Done};
 use crate::harness::kafka::Message;
@@ -12,28 +12,6 @@ use serde_json::Value;
 const LARGE: i32 = 5;
 /// Replayed through the inbox by an operator.
 const REFUSED: &str = "refused";
-
-/// An inbox with too few partitions is given the others, and what waits in it is read.
-#[test]
-fn an_inbox_with_too_few_partitions_is_grown() {
-    let stage = Stage::without_topics(broker::shared(), "rebuild-inbox");
-    let kinds = ["flow-complete", "sms-delivery-report", "events", "dead-letter", "changelog"];
-    let names = kinds.map(|kind| stage.topic(kind));
-    let compact: &[(&str, &str)] = &[("cleanup.policy", "compact")];
-    let none: &[(&str, &str)] = &[];
-    let topics = names
-        .each_ref()
-        .map(|name| (name.as_str(), 2, if name.ends_with("changelog") { compact } else { none }));
-    stage.kafka.create_topics(&topics);
-    let inbox = stage.topic("inbox");
-    stage.kafka.create_topics(&[(&inbox, 1, &[])]);
-    let said = stage.refused();
-    assert!(said.contains("ringback topics --mend"), "{said}");
-    let done = stage.command(&["topics", "--mend"]);
-    assert!(done.out.contains(&format!("corrected {inbox}")), "{}{}", done.out, done.err);
-    assert_eq!(stage.kafka.partitions(&inbox), 2);
-    stage.start().stop();
-}
 
 /// Both phases of these, each once.
 fn deliver(stage: &Stage, uuids: &[String]) {

@@ -36,6 +36,7 @@ mod lanes;
 mod limits;
 mod logins;
 mod logs;
+mod marks;
 mod offsets;
 mod operation;
 mod ownership;

@@ -5,7 +5,9 @@ use crate::cli::terminal::progress;
 use crate::codec::row::{self, Meta, RowError, TopicId};
 use crate::config::Settings;
 use crate::domain::{EndpointState, PhononUuid, State, WebhookName, owner};
-use crate::log::{Cluster, LogError, ScanFrom, ScanRecord, Scanned, Scanner};
+use crate::log::{
+    Cluster, LandmarkReader, LogError, Place, ScanFrom, ScanRecord, Scanned, Scanner,
+};
 use crate::store::RowKey;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -61,8 +63,19 @@ pub(super) fn read(
     let mut meta = reader.changelog(&topics.changelog)?;
     // Nothing was read yet of a topic that was deleted and created again.
     let identity = Cluster::new(&settings.kafka)?.identity(&topics.identified(), TIMEOUT)?;
-    meta.offsets
-        .retain(|input| !TopicId::differ(input.topic_id.as_ref(), identity.topic(&input.topic)));
+    let landmarks = LandmarkReader::new(&settings.kafka);
+    let mut offsets = Vec::new();
+    for input in std::mem::take(&mut meta.offsets) {
+        let place = Place { topic: input.topic.clone(), partition: input.partition };
+        let landmark = input.landmark.filter(|_| identity.is_without_id(&input.topic));
+        let found = landmark.map(|landmark| landmarks.find_one(&place, landmark)).transpose()?;
+        let is_other = found.is_some_and(|found| found.is_other(*input.topic == *topics.inbox))
+            || TopicId::differ(input.topic_id.as_ref(), identity.topic(&input.topic));
+        if !is_other {
+            offsets.push(input);
+        }
+    }
+    meta.offsets = offsets;
     reader.facts(&topics.events, Origin::Event)?;
     reader.facts(&topics.dead_letter, Origin::DeadLetter)?;
     reader.inbox(&topics.inbox, &meta)?;

@@ -5,17 +5,18 @@ use super::receiver::{self, ReceiverError};
 use super::store::Seen;
 use crate::cli::terminal::progress;
 use crate::clock;
-use crate::codec::row::Owner;
+use crate::codec::row::{self, InputOffset, Owner};
 use crate::config::Settings;
 use crate::log::{
-    self, Cluster, LogError, NeededBy, Place, ScanFrom, ScanRange, ScanRecord, Scanned, Scanner,
-    Standing,
+    self, Cluster, LandmarkReader, LogError, NeededBy, Place, ScanFrom, ScanRange, ScanRecord,
+    Scanned, Scanner, Standing,
 };
-use crate::store::{Aside, StoreError};
+use crate::store::{Aside, RowKey, StoreError};
 use crate::verify::{Changelog, Changes, Evidence, Input, Layout, Options, OwnTopic, Report};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// At rest nothing waits that was due so long ago.
@@ -197,11 +198,32 @@ impl<'a> Reader<'a> {
                 replaces: None,
                 rebuilt_up_to: None,
             }),
+            replaced: if identity.lacks_ids() { self.replaced()? } else { BTreeSet::new() },
             ids: identity.topics.into_iter().filter_map(|(name, id)| Some((name, id?))).collect(),
             dedup_window_ms: None,
         };
         inputs.push((topics.inbox.clone(), inbox));
         Ok(Survey { layout, places, before, after, events, letters, changelog, inputs })
+    }
+
+    /// The input partitions of which a record that was read is not there any more.
+    fn replaced(&self) -> Result<BTreeSet<(Arc<str>, i32)>, VerifyError> {
+        let (reader, topics) = (LandmarkReader::new(&self.settings.kafka), &self.settings.topics);
+        let mut replaced = BTreeSet::new();
+        for newest in self.scanner.newest(&topics.changelog, RowKey::META)? {
+            // One that can't be read is a violation of its own.
+            let meta = newest.value.and_then(|value| row::decode_meta(&value).ok());
+            for input in meta.into_iter().flat_map(|meta| meta.offsets) {
+                let InputOffset { topic, partition, landmark, .. } = input;
+                let Some(landmark) = landmark else { continue };
+                let place = Place { topic: topic.clone(), partition };
+                let is_dense = *topic == *topics.inbox;
+                if reader.find_one(&place, landmark)?.is_other(is_dense) {
+                    replaced.insert((topic, partition));
+                }
+            }
+        }
+        Ok(replaced)
     }
 
     fn count(&self, topic: &str) -> Result<u32, VerifyError> {

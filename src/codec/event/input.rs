@@ -33,8 +33,8 @@ impl InputEvent {
 pub enum InputChange {
     /// The topic was deleted and created again: offsets count anew.
     Recreated {
-        /// The id of the topic that was read before.
-        former: TopicId,
+        /// The id of the topic that was read before; `None`: it had none, and its records are gone.
+        former: Option<TopicId>,
         /// The id of the topic now.
         id: Option<TopicId>,
         /// How far the former topic was read.
@@ -94,7 +94,9 @@ pub fn write_input_event(out: &mut Vec<u8>, at: Timestamp, event: &InputEvent) {
     match &event.change {
         InputChange::Recreated { former, id, former_offset, offset } => {
             let mut object = begin(out, "input_recreated");
-            object.text("former_topic_id", former.as_str());
+            if let Some(former) = former {
+                object.text("former_topic_id", former.as_str());
+            }
             if let Some(id) = id {
                 object.text("topic_id", id.as_str());
             }

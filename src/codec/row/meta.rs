@@ -4,15 +4,36 @@
 //! number of partitions that they were made for. So each stands beside what it belongs to.
 
 use crate::domain::Timestamp;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Ids that Kafka gives contain no colon.
+const GENERATED: &str = "ringback:";
 
 /// The id that Kafka gave a topic when it was created, as Kafka's tools print it. A topic that was deleted and created again
 /// has another one.
+///
+/// Where Kafka gives none, a daemon that finds a partition of the changelog without an id generates one, and each meta row of
+/// the partition carries it from then on. So a log that was created again has no row with this id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicId(Arc<str>);
 
 impl TopicId {
+    /// An id of a changelog to which Kafka has given none.
+    #[must_use]
+    pub fn generated(random: [u8; 16]) -> Self {
+        Self(format!("{GENERATED}{}", URL_SAFE_NO_PAD.encode(random)).into())
+    }
+
+    /// Whether a daemon has generated it, because Kafka gave none.
+    #[must_use]
+    pub fn is_generated(&self) -> bool {
+        self.0.starts_with(GENERATED)
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -38,6 +59,24 @@ impl fmt::Display for TopicId {
     }
 }
 
+/// A record that was read, by which a log without a topic id is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Landmark {
+    /// Its offset.
+    pub offset: i64,
+    /// The hash of its time, key and value.
+    pub content: u64,
+}
+
+impl Landmark {
+    /// That of a record.
+    #[must_use]
+    pub fn of(offset: i64, at: Timestamp, key: &[u8], value: &[u8]) -> Self {
+        let key = xxh3_64_with_seed(key, at.as_ms().cast_unsigned());
+        Self { offset, content: xxh3_64_with_seed(value, key) }
+    }
+}
+
 /// The meta row of a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Meta {
@@ -60,6 +99,8 @@ pub struct InputOffset {
     pub next_offset: i64,
     /// The topic that the offset counts in; `None`: unknown.
     pub topic_id: Option<TopicId>,
+    /// A record of the log that the offset counts in; `None`: the topic's id says which one it is, or nothing was read.
+    pub landmark: Option<Landmark>,
 }
 
 /// What the rows of a changelog, or of a store, belong to.
@@ -69,7 +110,7 @@ pub struct Owner {
     pub cluster: Option<Arc<str>>,
     /// The consumer group of the daemons.
     pub group: Arc<str>,
-    /// The id of the changelog's topic; `None`: the broker has no topic ids.
+    /// The id of the changelog's topic, or the generated one of its partition; `None`: unknown.
     pub changelog: Option<TopicId>,
     /// How many partitions the rows are spread over, by the hash of their uuids.
     pub partitions: u32,
@@ -93,8 +134,20 @@ pub enum Difference {
 }
 
 impl Owner {
+    /// These rows go on with those of `former`, which belong to the same.
+    pub fn goes_on(&mut self, former: &Self) {
+        self.replaces.clone_from(&former.replaces);
+        match (&self.changelog, &former.changelog) {
+            // Kafka does not say which changelog it is, and its rows do.
+            (None, theirs) => self.changelog.clone_from(theirs),
+            // Stores that still have the generated id are restored.
+            (Some(ours), Some(theirs)) if ours != theirs => self.replaces = Some(theirs.clone()),
+            (Some(_), _) => {}
+        }
+    }
+
     /// The first thing in which these rows belong to somebody else than `here`; what one of both does not know is no
-    /// difference.
+    /// difference. Nor is an id that Kafka has given meanwhile to a topic whose rows carry a generated one.
     #[must_use]
     pub fn difference(&self, here: &Self) -> Option<Difference> {
         if let (Some(theirs), Some(ours)) = (&self.cluster, &here.cluster)
@@ -104,6 +157,7 @@ impl Owner {
         }
         if let (Some(theirs), Some(ours)) = (&self.changelog, &here.changelog)
             && theirs != ours
+            && (!theirs.is_generated() || ours.is_generated())
         {
             return Some(Difference::Changelog(theirs.clone(), ours.clone()));
         }
@@ -152,5 +206,49 @@ mod tests {
         assert_eq!(owner().difference(&unknown), None);
         assert!(!TopicId::differ(None, Some(&"t".into())));
         assert!(TopicId::differ(Some(&"u".into()), Some(&"t".into())));
+    }
+
+    #[test]
+    fn an_id_that_kafka_gives_later_takes_the_place_of_a_generated_one_and_of_no_other() {
+        let of = |changelog: TopicId| Owner { changelog: Some(changelog), ..owner() };
+        let (one, other) = (TopicId::generated([1; 16]), TopicId::generated([2; 16]));
+        let kafkas = TopicId::from("9ZsR_1tYQn2hV3b-4c5d6e");
+        assert!(one.is_generated() && !kafkas.is_generated());
+        assert_eq!(of(one.clone()).difference(&of(kafkas.clone())), None);
+        assert_eq!(of(one.clone()).difference(&of(one.clone())), None);
+        for (theirs, ours) in [(one, other.clone()), (kafkas, other)] {
+            let difference = Difference::Changelog(theirs.clone(), ours.clone());
+            assert_eq!(of(theirs).difference(&of(ours)), Some(difference));
+        }
+    }
+
+    #[test]
+    fn rows_that_go_on_keep_the_changelogs_id_or_say_which_one_it_replaces() {
+        let of = |changelog: Option<&str>, replaces: Option<&str>| {
+            let (changelog, replaces) = (changelog.map(TopicId::from), replaces.map(TopicId::from));
+            Owner { changelog, replaces, ..owner() }
+        };
+        for (ours, former, becomes) in [
+            (of(None, None), of(Some("a"), Some("b")), of(Some("a"), Some("b"))),
+            (of(None, None), of(None, None), of(None, None)),
+            (of(Some("a"), None), of(Some("a"), Some("b")), of(Some("a"), Some("b"))),
+            (of(Some("a"), None), of(None, Some("b")), of(Some("a"), Some("b"))),
+            (of(Some("c"), None), of(Some("a"), Some("b")), of(Some("c"), Some("a"))),
+        ] {
+            let mut rows = ours;
+            rows.goes_on(&former);
+            assert_eq!(rows, becomes, "{former:?}");
+        }
+    }
+
+    #[test]
+    fn a_landmark_is_a_records_time_key_and_value() {
+        let of = |at, key: &str, value: &str| {
+            Landmark::of(7, Timestamp::from_ms(at), key.as_bytes(), value.as_bytes())
+        };
+        assert_eq!(of(1, "key", "value"), of(1, "key", "value"));
+        for other in [of(2, "key", "value"), of(1, "keyv", "alue"), of(1, "key", "other")] {
+            assert_ne!(of(1, "key", "value"), other);
+        }
     }
 }

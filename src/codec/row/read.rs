@@ -1,6 +1,6 @@
 //! Rows read back. Lengths are checked against what is there before anything is allocated for them.
 
-use super::{InputOffset, Meta, Owner, RowError, TopicId};
+use super::{InputOffset, Landmark, Meta, Owner, RowError, TopicId};
 use crate::domain::{
     AccountId, BodyKind, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause,
     Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, IgnoreReason,
@@ -169,12 +169,17 @@ pub(super) fn state(datum: &mut Datum<'_>) -> Result<State> {
 
 pub(super) fn meta(datum: &mut Datum<'_>) -> Result<Meta> {
     let topic_id = |datum: &mut Datum<'_>| datum.text().map(TopicId::from);
+    let landmark = |datum: &mut Datum<'_>| {
+        let (offset, content) = (datum.long()?, datum.fixed().map(u64::from_be_bytes)?);
+        Ok(Landmark { offset, content })
+    };
     let offset = |datum: &mut Datum<'_>| {
         Ok(InputOffset {
             topic: datum.text()?.into(),
             partition: datum.int("partition")?,
             next_offset: datum.long()?,
             topic_id: datum.optional(topic_id)?,
+            landmark: datum.optional(landmark)?,
         })
     };
     let owner = |datum: &mut Datum<'_>| {

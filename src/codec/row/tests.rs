@@ -198,7 +198,8 @@ fn a_row_of_a_retired_schema_is_brought_to_the_current_one() {
 }
 
 fn input(topic: &str, partition: i32, next_offset: i64, id: Option<&str>) -> InputOffset {
-    InputOffset { topic: topic.into(), partition, next_offset, topic_id: id.map(TopicId::from) }
+    let topic_id = id.map(TopicId::from);
+    InputOffset { topic: topic.into(), partition, next_offset, topic_id, landmark: None }
 }
 
 prop_compose! {

@@ -1,6 +1,6 @@
 //! Rows as Avro, field by field in the order of the schema. Enumerations and unions are numbered as the schema lists them.
 
-use super::{InputOffset, Meta, Owner, TopicId};
+use super::{InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
     BodyKind, Collected, Collection, Correlation, Delivery, DisableCause, Disabled, Due,
     EndpointState, ErrorReason, Facts, Flow, FlowIdentity, IgnoreReason, Mapped, Outcome, Phase,
@@ -47,6 +47,11 @@ pub(super) fn meta(meta: &Meta, out: &mut Vec<u8>) {
         long(i64::from(input.partition), out);
         long(input.next_offset, out);
         optional(input.topic_id.as_ref(), topic_id, out);
+        let landmark = |landmark: Landmark, out: &mut Vec<u8>| {
+            long(landmark.offset, out);
+            out.extend_from_slice(&landmark.content.to_be_bytes());
+        };
+        optional(input.landmark, landmark, out);
     };
     let owner = |owner: &Owner, out: &mut Vec<u8>| {
         optional(owner.cluster.as_ref(), |id, out| bytes(id.as_bytes(), out), out);

@@ -1,9 +1,9 @@
 //! Where an input partition goes on once its rows are restored.
 
 use crate::codec::event::{InputChange, InputEvent, MovedBy};
-use crate::codec::row::{InputOffset, TopicId};
+use crate::codec::row::{InputOffset, Landmark, TopicId};
 use crate::engine::ports::Offsets;
-use crate::log::{Begin, From, GroupOffset, LogError, Place};
+use crate::log::{Begin, Found, From, GroupOffset, LogError, Place};
 
 /// What is known of an input partition.
 #[derive(Clone, Copy)]
@@ -16,6 +16,8 @@ pub(super) struct Known<'a> {
     pub(super) topic: Option<&'a TopicId>,
     /// It stands behind records that were read and dropped, and so is always sent back.
     pub(super) is_held: bool,
+    /// No record of it is deleted while an earlier one is there.
+    pub(super) is_dense: bool,
 }
 
 /// How an input partition goes on.
@@ -24,6 +26,8 @@ pub(in crate::engine) struct Resumption {
     pub(in crate::engine) from: From,
     /// The offset that the state stands at from now on; `None`: it has read nothing yet.
     pub(in crate::engine) position: Option<i64>,
+    /// By what its log is recognised from now on; `None`: by the topic's id, or by the first record that is read.
+    pub(in crate::engine) landmark: Option<Landmark>,
     /// What is to be reported.
     pub(in crate::engine) event: Option<InputEvent>,
 }
@@ -39,38 +43,59 @@ pub(super) fn resume(
     let report = |change| Some(InputEvent { topic: topic.clone(), partition, change });
     let read = known.position.map(|position| position.next_offset);
     let read = read.or(known.committed.map(|committed| committed.offset));
-    if let Some(former) = known.former() {
+    let landmark = known.landmark();
+    let found = landmark.map(|landmark| offsets.found(place, landmark)).transpose()?;
+    let is_other = found.is_some_and(|found| found.is_other(known.is_dense));
+    let former = known.former();
+    if former.is_some() || is_other {
         let offset = offsets.offset_at(place, begin)?;
         let id = known.topic.cloned();
         let former_offset = read.unwrap_or(0);
         let event = report(InputChange::Recreated { former, id, former_offset, offset });
-        return Ok(Resumption { from: From::Offset(offset), position: Some(offset), event });
+        let (from, position) = (From::Offset(offset), Some(offset));
+        return Ok(Resumption { from, position, landmark: None, event });
     }
+    // What retention has deleted proves nothing ever again.
+    let landmark = landmark.filter(|_| known.topic.is_none() && found != Some(Found::Deleted));
     let (from, position) = (known.from(place), known.position.map(|it| it.next_offset));
     let next = match from {
         From::Offset(offset) => Some(offset),
         From::Here => read,
         From::Beginning => None,
     };
-    let Some(next) = next else { return Ok(Resumption { from, position, event: None }) };
+    let resumed = |from, position, event| Ok(Resumption { from, position, landmark, event });
+    let Some(next) = next else { return resumed(from, position, None) };
     let first = offsets.offset_at(place, Begin::Beginning)?;
     if next < first {
         let event = report(InputChange::Missed { from: next, to: first });
-        return Ok(Resumption { from: From::Offset(first), position: Some(first), event });
+        return resumed(From::Offset(first), Some(first), event);
     }
     if let Some(read) = position.filter(|read| next < *read) {
         let event = report(InputChange::Moved { from: read, to: next, by: MovedBy::Group });
-        return Ok(Resumption { from, position: Some(next), event });
+        return resumed(from, Some(next), event);
     }
-    Ok(Resumption { from, position, event: None })
+    resumed(from, position, None)
 }
 
 impl Known<'_> {
     /// The topic that was read, if it is another one than the topic of this name now.
     fn former(&self) -> Option<TopicId> {
+        self.read().filter(|read| TopicId::differ(Some(read), self.topic)).cloned()
+    }
+
+    /// The id of the topic that was read.
+    fn read(&self) -> Option<&TopicId> {
         let read = self.position.and_then(|position| position.topic_id.as_ref());
-        let read = read.or_else(|| self.committed.and_then(|committed| committed.topic.as_ref()));
-        read.filter(|read| TopicId::differ(Some(read), self.topic)).cloned()
+        read.or_else(|| self.committed.and_then(|committed| committed.topic.as_ref()))
+    }
+
+    /// What shows whether it is the log that was read, where ids do not.
+    fn landmark(&self) -> Option<Landmark> {
+        if self.read().is_some() && self.topic.is_some() {
+            return None;
+        }
+        let read = self.position.and_then(|position| position.landmark);
+        read.or_else(|| self.committed.and_then(|committed| committed.landmark))
     }
 
     /// Group and state agree, unless somebody has moved the group's offsets, or Kafka has forgotten them: then the earlier
@@ -101,6 +126,7 @@ impl Known<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::row::Owner;
     use crate::log::Identity;
     use std::collections::BTreeMap;
 
@@ -122,6 +148,16 @@ mod tests {
         fn identity(&self, _: &[&str]) -> Result<Identity, LogError> {
             Ok(Identity::default())
         }
+
+        /// Its content says what is found there.
+        fn found(&self, _: &Place, landmark: Landmark) -> Result<Found, LogError> {
+            Ok([Found::Same, Found::Other, Found::Nothing, Found::Deleted]
+                [usize::try_from(landmark.content).unwrap()])
+        }
+
+        fn owners(&self) -> Result<BTreeMap<i32, Owner>, LogError> {
+            Ok(BTreeMap::new())
+        }
     }
 
     fn place() -> Place {
@@ -131,7 +167,8 @@ mod tests {
     fn position(next_offset: i64, id: Option<&str>) -> InputOffset {
         let place = place();
         let topic_id = id.map(TopicId::from);
-        InputOffset { topic: place.topic, partition: place.partition, next_offset, topic_id }
+        let Place { topic, partition } = place;
+        InputOffset { topic, partition, next_offset, topic_id, landmark: None }
     }
 
     fn resumed(log: i64, known: Known<'_>) -> Resumption {
@@ -145,7 +182,7 @@ mod tests {
         let state = state.map(|offset| position(offset, None));
         let (committed, position) = (committed.as_ref(), state.as_ref());
         for (is_held, from) in [(true, held), (false, fresh)] {
-            let known = Known { committed, position, topic: None, is_held };
+            let known = Known { committed, position, topic: None, is_held, is_dense: false };
             assert_eq!(resumed(0, known).from, from, "held: {is_held}");
         }
     }
@@ -170,7 +207,7 @@ mod tests {
         let (read, group) = (position(30, Some("old")), |topic: Option<&str>| GroupOffset {
             offset: 30,
             topic: topic.map(TopicId::from),
-            changelog: None,
+            ..GroupOffset::default()
         });
         let (unknown, old, new) = (group(None), group(Some("old")), group(Some("new")));
         let known = |committed, position| Known {
@@ -178,12 +215,13 @@ mod tests {
             position,
             topic: Some(&now),
             is_held: false,
+            is_dense: false,
         };
         for known in [known(&unknown, Some(&read)), known(&old, None)] {
-            let Resumption { from, position, event } = resumed(2, known);
+            let Resumption { from, position, event, .. } = resumed(2, known);
             assert_eq!((from, position), (From::Offset(2), Some(2)));
             let recreated = InputChange::Recreated {
-                former: "old".into(),
+                former: Some("old".into()),
                 id: Some("new".into()),
                 former_offset: 30,
                 offset: 2,
@@ -196,6 +234,59 @@ mod tests {
         }
     }
 
+    /// Whether a topic that was read up to offset 30 is another one, and what it is recognised by from now on.
+    fn recognised(
+        content: u64,
+        read: Option<&str>,
+        now: Option<&str>,
+        is_dense: bool,
+    ) -> (bool, Option<Landmark>) {
+        let landmark = Some(Landmark { offset: 29, content });
+        let position = InputOffset { landmark, ..position(30, read) };
+        let now = now.map(TopicId::from);
+        let committed = GroupOffset {
+            offset: 30,
+            topic: read.map(TopicId::from),
+            landmark,
+            ..GroupOffset::default()
+        };
+        let known = |committed, position| Known {
+            committed: Some(committed),
+            position,
+            topic: now.as_ref(),
+            is_held: false,
+            is_dense,
+        };
+        let [one, other] = [known(&committed, Some(&position)), known(&committed, None)]
+            .map(|known| resumed(2, known));
+        assert_eq!((&one.event, one.landmark), (&other.event, other.landmark));
+        let is_other = one.event.is_some_and(|event| {
+            let recreated = InputChange::Recreated {
+                former: None,
+                id: now.clone(),
+                former_offset: 30,
+                offset: 2,
+            };
+            assert_eq!((event.change, one.from), (recreated, From::Offset(2)));
+            true
+        });
+        (is_other, one.landmark)
+    }
+
+    #[test]
+    fn a_topic_without_an_id_is_recognised_by_a_record() {
+        let kept = |content| Some(Landmark { offset: 29, content });
+        assert_eq!(recognised(0, None, None, false), (false, kept(0)));
+        assert_eq!(recognised(1, None, None, false), (true, None));
+        assert_eq!(recognised(2, None, None, false), (false, kept(2)), "maybe it was compacted");
+        assert_eq!(recognised(2, None, None, true), (true, None));
+        assert_eq!(recognised(3, None, None, true), (false, None), "retention has deleted it");
+        // The broker has ids now: the record says once more whether it is the same topic.
+        assert_eq!(recognised(0, None, Some("new"), false), (false, None));
+        assert_eq!(recognised(1, None, Some("new"), false), (true, None));
+        assert_eq!(recognised(1, Some("new"), Some("new"), false), (false, None), "the id counts");
+    }
+
     #[test]
     fn a_group_whose_offset_was_moved_back_reads_again_and_reports_it() {
         let position = position(30, Some("t"));
@@ -206,6 +297,7 @@ mod tests {
                 position: Some(&position),
                 topic: None,
                 is_held: false,
+                is_dense: false,
             };
             let Resumption { position, event, .. } = resumed(0, known);
             (position, event.map(|event| event.change))
@@ -225,8 +317,9 @@ mod tests {
             position: Some(position),
             topic: Some(&topic),
             is_held: false,
+            is_dense: false,
         };
-        let Resumption { from, position, event } = resumed(50, known(&read));
+        let Resumption { from, position, event, .. } = resumed(50, known(&read));
         assert_eq!((from, position), (From::Offset(50), Some(50)));
         assert_eq!(event.unwrap().change, InputChange::Missed { from: 30, to: 50 });
         assert_eq!(resumed(50, known(&none)).event, None);

@@ -1,7 +1,8 @@
 //! A Kafka in memory: logs, transactions with their markers, and compaction.
 
-use crate::codec::row::TopicId;
-use crate::log::{GroupOffset, Identity, Place};
+use crate::codec::row::{Landmark, TopicId};
+use crate::domain::Timestamp;
+use crate::log::{Found, GroupOffset, Identity, Place};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -67,6 +68,8 @@ pub(super) struct Broker {
     pub(super) offsets: BTreeMap<Place, GroupOffset>,
     /// How often a topic of this name was created.
     pub(super) creations: BTreeMap<Arc<str>, u64>,
+    /// It gives topics no ids.
+    lacks_ids: bool,
     /// How often anything has changed that a member of the group can see.
     pub(super) changes: u64,
 }
@@ -75,6 +78,10 @@ pub(super) struct Broker {
 pub(super) const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
 
 impl Broker {
+    pub(super) fn with_ids(has_ids: bool) -> Self {
+        Self { lacks_ids: !has_ids, ..Self::default() }
+    }
+
     pub(super) fn create(&mut self, topic: &str, partitions: u32) {
         *self.creations.entry(topic.into()).or_default() += 1;
         for partition in 0..partitions.cast_signed() {
@@ -95,12 +102,29 @@ impl Broker {
     /// The cluster and the topics, as those who ask learn them.
     pub(super) fn identity(&self) -> Identity {
         let id = |(topic, created): (&Arc<str>, &u64)| {
-            (topic.clone(), Some(TopicId::from(format!("{topic}-{created}").as_str())))
+            let id = TopicId::from(format!("{topic}-{created}").as_str());
+            (topic.clone(), Some(id).filter(|_| !self.lacks_ids))
         };
         Identity {
             cluster: Some("simulated".into()),
             topics: self.creations.iter().map(id).collect(),
         }
+    }
+
+    /// What stands at a landmark.
+    pub(super) fn found(&self, place: &Place, landmark: Landmark) -> Found {
+        let partition = &self.partitions[place];
+        if landmark.offset >= partition.end {
+            return Found::Other;
+        }
+        let mut entries = partition.entries.iter();
+        let entry = entries.find(|entry| entry.offset == landmark.offset && !entry.is_marker);
+        let Some(entry) = entry else { return Found::Nothing };
+        let at = Timestamp::from_ms(entry.at_ms);
+        let (key, value) = (entry.key.as_deref(), entry.value.as_deref());
+        let there =
+            Landmark::of(entry.offset, at, key.unwrap_or_default(), value.unwrap_or_default());
+        if there == landmark { Found::Same } else { Found::Other }
     }
 
     fn fate(&self, entry: &Entry) -> Fate {

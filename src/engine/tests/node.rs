@@ -16,7 +16,7 @@ use crate::engine::ports::Log as _;
 use crate::engine::restore::Restorer;
 use crate::engine::wires::Wires;
 use crate::engine::{EngineError, Pieces, Shell};
-use crate::log::Step as Next;
+use crate::log::{Landmarks, Step as Next};
 use crate::store::{Store, memory};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -441,6 +441,11 @@ impl Node {
 }
 
 impl Process {
+    /// What its engine recognises inputs by.
+    pub(super) fn landmarks(&self) -> &Landmarks {
+        &self.wires.landmarks
+    }
+
     /// Something that its engine is told from outside.
     pub(super) fn tell(&self, input: Input) {
         self.wires.mailbox.put_urgent(input);

@@ -5,7 +5,7 @@ use super::fault::{Armed, Call, Fault};
 use super::gateway::{produce, records, report};
 use super::network::Manner;
 use super::setting::{ACCOUNTS, Setting, WEBHOOKS};
-use super::surroundings::Wrong;
+use super::surroundings::{Wrong, recreate};
 use super::world::World;
 use crate::codec::command::{self, COMMAND_HEADER};
 use crate::codec::letter;
@@ -271,7 +271,7 @@ fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
         14 => late_stop(node, dice, items),
         16 => recreate(at, setting, dice, items),
         17 => {
-            let mut wrong = dice.pick(&[Wrong::Cluster, Wrong::Group, Wrong::Partitions]);
+            let mut wrong = dice.pick(&Wrong::ALL);
             // Where the inbox is larger, the changelog would have to be so, too.
             if setting.inbox_partitions != setting.partitions && wrong == Wrong::Partitions {
                 wrong = Wrong::Group;
@@ -302,16 +302,6 @@ fn late_stop(node: usize, dice: &mut Dice, items: &mut Vec<Item>) {
             (at + dice.between(0, 12), Action::Stop(node)),
             (at + 3000, Action::Start(node)),
         ]);
-    }
-}
-
-/// An input is deleted and created again, which instances learn sooner or later.
-fn recreate(at: u64, setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
-    let topic = dice.pick(&["flow-complete", "sms-delivery-report"]);
-    items.push((at, Action::Recreate(topic)));
-    for node in 0..setting.nodes {
-        items.push((at + dice.between(100, 5000), Action::Look(node)));
-        items.push((at + 6000, Action::Look(node)));
     }
 }
 

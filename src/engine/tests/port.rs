@@ -7,16 +7,18 @@ use super::reader::{Control, Reader};
 use super::surroundings::Wrong;
 use super::world::World;
 use crate::clock;
+use crate::codec::row::{Landmark, Owner};
 use crate::engine::ports::{Log, Offsets, Transactions};
 use crate::engine::restore::Restorer;
 use crate::log::{
-    Begin, Changelog, Committed, GroupOffset, Identity, LogError, Outgoing, Place, Polled, Start,
-    TransactionError, TransactionFault,
+    Begin, Changelog, Committed, Found, GroupOffset, Identity, LogError, Outgoing, Place, Polled,
+    Start, TransactionError, TransactionFault,
 };
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Which process of which instance asks.
 #[derive(Clone)]
@@ -140,6 +142,21 @@ impl Offsets for Caller {
         })
     }
 
+    fn found(&self, place: &Place, landmark: Landmark) -> Result<Found, LogError> {
+        self.ask(Call::Ends)?;
+        Ok(self.world.broker.borrow().found(place, landmark))
+    }
+
+    fn owners(&self) -> Result<BTreeMap<i32, Owner>, LogError> {
+        self.ask(Call::Ends)?;
+        let topic = self.changelog();
+        let owner = |partition| {
+            let place = Place { topic: topic.clone(), partition };
+            Some((partition, self.world.newest_meta(&place)?.owner?))
+        };
+        Ok((0..self.world.setting.partitions.cast_signed()).filter_map(owner).collect())
+    }
+
     fn identity(&self, _: &[&str]) -> Result<Identity, LogError> {
         self.ask(Call::Ends)?;
         let mut identity = self.world.broker.borrow().identity();
@@ -151,6 +168,15 @@ impl Offsets for Caller {
 }
 
 impl Caller {
+    /// The changelog that the process knows.
+    fn changelog(&self) -> Arc<str> {
+        let name = &self.world.names.changelog;
+        match self.world.nodes[self.node].wrong.get() {
+            Some(wrong) => wrong.changelog(name).into(),
+            None => name.as_str().into(),
+        }
+    }
+
     pub(super) fn open(&self) -> Result<SimTransactions, LogError> {
         self.ask(Call::Open)?;
         let id = format!("instance-{}", self.node);
@@ -331,6 +357,11 @@ impl Transactions<SimLog> for SimTransactions {
         Ok(())
     }
 
+    fn written(&self) -> Committed {
+        let delivered = self.delivered.borrow();
+        Committed(delivered.iter().map(|(partition, next)| (*partition, *next)).collect())
+    }
+
     fn commit(&self) -> Result<Committed, TransactionError> {
         self.call(Call::Commit, || {
             if !self.is_committed.replace(true) {
@@ -365,8 +396,7 @@ impl Transactions<SimLog> for SimTransactions {
             Ok(())
         })?;
         self.is_open.set(false);
-        let delivered = self.delivered.borrow();
-        Ok(Committed(delivered.iter().map(|(partition, next)| (*partition, *next)).collect()))
+        Ok(self.written())
     }
 
     fn abort(&self) -> Result<(), TransactionError> {
@@ -388,7 +418,7 @@ pub(super) struct SimChangelog {
 
 impl SimChangelog {
     fn place(&self, partition: i32) -> Place {
-        Place { topic: self.caller.world.names.changelog.as_str().into(), partition }
+        Place { topic: self.caller.changelog(), partition }
     }
 }
 

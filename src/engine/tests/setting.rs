@@ -40,6 +40,8 @@ pub(super) struct Setting {
     pub(super) config: Arc<EngineConfig>,
     pub(super) engine: EngineSettings,
     pub(super) topics: Topics,
+    /// The brokers know topics by ids.
+    pub(super) has_ids: bool,
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
 }
@@ -240,6 +242,7 @@ impl Setting {
                 rate_per_second: None,
             },
             topics: Topics { roles, partitions, unlike },
+            has_ids: !dice.one_in(3),
             metrics,
             health,
         }

@@ -1,11 +1,29 @@
 //! What changes around the instances: topics that are another log from now on, and settings that are wrong.
 
+use super::dice::Dice;
+use super::plan::{Action, Item};
+use super::setting::Setting;
 use super::world::World;
-use crate::codec::row;
+use crate::codec::row::{self, Meta};
 use crate::engine::config::EngineSettings;
 use crate::engine::input::Input;
 use crate::log::Place;
 use crate::store::RowKey;
+use std::collections::BTreeMap;
+
+/// An input is deleted and created again, which instances learn sooner or later.
+pub(super) fn recreate(at: u64, setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
+    let topic = dice.pick(&["flow-complete", "sms-delivery-report"]);
+    items.push((at, Action::Recreate(topic)));
+    for node in 0..setting.nodes {
+        // Where there are no ids, each look makes sure of the records that were read before.
+        for _ in 0..if setting.has_ids { 0 } else { dice.between(0, 3) } {
+            items.push((dice.between(0, at), Action::Look(node)));
+        }
+        items.push((at + dice.between(100, 5000), Action::Look(node)));
+        items.push((at + 6000, Action::Look(node)));
+    }
+}
 
 /// A setting that leads an instance to rows that are not its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +34,22 @@ pub(super) enum Wrong {
     Group,
     /// The changelog seems to have more partitions.
     Partitions,
+    /// `[topics] changelog` leads to a topic without rows, as where the changelog was deleted and created again.
+    Changelog,
 }
 
 impl Wrong {
+    pub(super) const ALL: [Self; 4] =
+        [Self::Cluster, Self::Group, Self::Partitions, Self::Changelog];
+
+    /// The name of the changelog as such a process knows it.
+    pub(super) fn changelog(self, name: &str) -> String {
+        match self {
+            Self::Changelog => format!("{name}-other"),
+            Self::Cluster | Self::Group | Self::Partitions => name.to_owned(),
+        }
+    }
+
     /// The settings with what is wrong in them.
     pub(super) fn settings(self, settings: &EngineSettings) -> EngineSettings {
         let mut settings = settings.clone();
@@ -27,6 +58,9 @@ impl Wrong {
             Self::Cluster => {}
             Self::Group => settings.kafka.group_id.push_str("-other"),
             Self::Partitions => settings.partitions += 1,
+            Self::Changelog => {
+                settings.topics.changelog = self.changelog(&settings.topics.changelog)
+            }
         }
         settings
     }
@@ -53,17 +87,35 @@ impl World {
         self.ledger.borrow_mut().recreated.insert(topic.to_owned());
     }
 
-    /// An instance learns what topics there are now.
+    /// An instance learns what topics there are now, and whether the records that it has read are still there.
     pub(super) fn look(&self, node: usize) {
-        let identity = self.broker.borrow().identity();
-        if let Some(process) = &*self.nodes[node].process.borrow() {
-            process.tell(Input::Identity(identity));
+        let broker = self.broker.borrow();
+        let identity = broker.identity();
+        let process = self.nodes[node].process.borrow();
+        let Some(process) = &*process else { return };
+        if identity.lacks_ids() {
+            let landmarks = process.landmarks();
+            let sights = landmarks.look();
+            let mut found = BTreeMap::new();
+            for (topic, partitions) in sights.by_topic() {
+                for (partition, landmark) in partitions {
+                    let place = Place { topic: topic.into(), partition };
+                    found.insert(place.clone(), broker.found(&place, landmark));
+                }
+            }
+            let is_dense = |place: &Place| *place.topic == *self.names.inbox;
+            let others = landmarks.take(&sights, &found, is_dense);
+            if !others.is_empty() {
+                process.tell(Input::Replaced(others));
+            }
         }
+        process.tell(Input::Identity(identity));
     }
 
     /// Starts an instance with a wrong setting, once all rows say whose they are: before that nobody can know.
     pub(super) fn misconfigure(&self, node: usize, wrong: Wrong) {
-        if !(0..self.setting.partitions).all(|partition| self.is_owned(partition)) {
+        let mut partitions = 0..self.setting.partitions;
+        if !partitions.all(|partition| self.is_owned(partition, wrong)) {
             return;
         }
         self.count("misconfigured");
@@ -72,14 +124,21 @@ impl World {
         self.start(node);
     }
 
-    fn is_owned(&self, partition: u32) -> bool {
-        let topic = self.names.changelog.as_str().into();
+    fn is_owned(&self, partition: u32, wrong: Wrong) -> bool {
+        let place = |topic: &str| Place { topic: topic.into(), partition: partition.cast_signed() };
+        // Who has neither the rows nor a store knows by the group's offsets alone that there were some.
         let broker = self.broker.borrow();
-        let place = Place { topic, partition: partition.cast_signed() };
-        let mut rows = broker.committed(&place);
-        rows.any(|entry| {
-            entry.key.as_deref() == Some(RowKey::META)
-                && entry.value.as_ref().is_some_and(|value| row::decode_meta(value).is_ok())
-        })
+        let inbox = broker.offsets.get(&place(&self.names.inbox));
+        let is_known = inbox.is_some_and(|committed| committed.changelog.is_some());
+        self.newest_meta(&place(&self.names.changelog)).is_some()
+            && (is_known || wrong != Wrong::Changelog)
+    }
+
+    /// The meta row of a partition of a changelog.
+    pub(super) fn newest_meta(&self, place: &Place) -> Option<Meta> {
+        let broker = self.broker.borrow();
+        let metas =
+            broker.committed(place).filter(|entry| entry.key.as_deref() == Some(RowKey::META));
+        row::decode_meta(metas.last()?.value.as_ref()?).ok()
     }
 }

@@ -96,17 +96,18 @@ impl Time for World {
 impl World {
     pub(super) fn new(setting: Setting, seed: u64, is_told: bool) -> Rc<Self> {
         let names = setting.names();
-        let mut broker = Broker::default();
+        let mut broker = Broker::with_ids(setting.has_ids);
         let mut group = Group::default();
-        for topic in [&names.changelog, &names.events, &names.dead_letter] {
+        let other = super::surroundings::Wrong::Changelog.changelog(&names.changelog);
+        for topic in [&names.changelog, &other, &names.events, &names.dead_letter] {
             broker.create(topic, setting.partitions);
         }
         broker.create(&names.inbox, setting.inbox_partitions);
         for (topic, _) in names.sources() {
             broker.create(topic, setting.input_partitions);
         }
-        let inputs: Vec<&String> =
-            names.sources().map(|(name, _)| name).chain([&names.inbox]).collect();
+        let sources = names.sources().map(|(name, _)| name);
+        let inputs: Vec<&String> = sources.chain([&names.inbox]).collect();
         for (place, partition) in &mut broker.partitions {
             partition.is_input = inputs.iter().any(|topic| **topic == *place.topic);
             if partition.is_input {

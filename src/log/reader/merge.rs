@@ -82,6 +82,7 @@ mod tests {
         Record {
             place: Place { topic: topic.into(), partition: 0 },
             offset,
+            at: timestamp,
             source: Source { topic: topic.into(), partition: 0, offset, timestamp },
             body: RecordBody::Bad(bad),
             key: None,

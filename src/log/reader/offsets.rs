@@ -1,8 +1,10 @@
 //! What the group committed, and what the inputs are at the moment.
 
 use super::callbacks::Context;
+use crate::codec::row::Landmark;
 use crate::log::client::LogError;
 use crate::log::describe::{self, Identity};
+use crate::log::landmark::{Found, LandmarkReader};
 use crate::log::position::{Begin, GroupOffset};
 use crate::log::record::Place;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -16,7 +18,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks what the group committed. It blocks, and so has no place on the engine's thread.
 #[derive(Clone)]
-pub struct OffsetsClient(pub(super) Arc<BaseConsumer<Context>>);
+pub struct OffsetsClient {
+    pub(super) consumer: Arc<BaseConsumer<Context>>,
+    pub(super) landmarks: Arc<LandmarkReader>,
+}
 
 impl OffsetsClient {
     /// The offsets that the group committed for `places`; those without one are left out. Waits for transactions that
@@ -25,7 +30,7 @@ impl OffsetsClient {
     /// # Errors
     /// When Kafka does not answer.
     pub fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError> {
-        let asked = self.0.committed_offsets(list(places), COMMITTED_TIMEOUT);
+        let asked = self.consumer.committed_offsets(list(places), COMMITTED_TIMEOUT);
         let answer = asked.map_err(LogError::request("the group's offsets can't be read"))?;
         let elements = answer.elements();
         let known = elements.iter().filter_map(|element| match element.offset() {
@@ -50,7 +55,7 @@ impl OffsetsClient {
         let Place { topic, partition } = place;
         let failed = || LogError::request(format!("the offsets of {topic} can't be read"));
         let (first, end) =
-            self.0.fetch_watermarks(topic, *partition, REQUEST_TIMEOUT).map_err(failed())?;
+            self.consumer.fetch_watermarks(topic, *partition, REQUEST_TIMEOUT).map_err(failed())?;
         let at = match begin {
             Begin::Beginning => return Ok(first),
             Begin::End => return Ok(end),
@@ -58,7 +63,7 @@ impl OffsetsClient {
         };
         let mut times = TopicPartitionList::new();
         times.add_partition_offset(topic, *partition, at).map_err(failed())?;
-        let found = self.0.offsets_for_times(times, REQUEST_TIMEOUT).map_err(failed())?;
+        let found = self.consumer.offsets_for_times(times, REQUEST_TIMEOUT).map_err(failed())?;
         let found = found.elements().first().map(|element| element.offset());
         Ok(match found {
             Some(Offset::Offset(offset)) => offset.max(first),
@@ -67,12 +72,20 @@ impl OffsetsClient {
         })
     }
 
+    /// What stands at a landmark of an input partition.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn found(&self, place: &Place, landmark: Landmark) -> Result<Found, LogError> {
+        self.landmarks.find_one(place, landmark)
+    }
+
     /// The ids of the cluster and of `topics`.
     ///
     /// # Errors
     /// When Kafka does not answer.
     pub fn identity(&self, topics: &[&str]) -> Result<Identity, LogError> {
-        describe::identity(self.0.client(), topics, REQUEST_TIMEOUT)
+        describe::identity(self.consumer.client(), topics, REQUEST_TIMEOUT)
     }
 }
 

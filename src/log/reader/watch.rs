@@ -3,16 +3,20 @@
 
 use super::callbacks::Context;
 use super::{LogEvent, Sink};
-use crate::codec::row::{self, Owner};
+use crate::codec::row::Owner;
 use crate::log::client::LogError;
-use crate::log::describe;
+use crate::log::describe::{self, Identity};
+use crate::log::landmark::{Found, LandmarkReader, Landmarks};
+use crate::log::newest::Newest;
+use crate::log::record::{Place, Role, Topics};
 use crate::log::rights::{self, Missing, Operation, Resource, Right};
 use crate::log::scan::Scanner;
 use crate::log::settings::KafkaSettings;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use std::collections::BTreeMap;
-use std::sync::Weak;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,13 +26,14 @@ const INTERVAL: Duration = Duration::from_secs(5);
 const OWNERS_INTERVAL: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The changelog whose owner is looked at now and then.
-#[derive(Clone, Copy)]
+/// The changelog whose owner is looked at now and then, and what inputs without topic ids are recognised by.
 pub struct WatchedChangelog<'a> {
     /// Its topic.
     pub topic: &'a str,
     /// The key of its meta rows.
     pub meta_key: &'static [u8],
+    /// The landmarks of the inputs.
+    pub landmarks: Arc<Landmarks>,
 }
 
 /// Starts a thread of this name.
@@ -43,12 +48,40 @@ pub(super) fn spawned(
 
 /// What is looked at.
 pub(super) struct Watched {
-    pub(super) settings: KafkaSettings,
+    settings: KafkaSettings,
     /// The topics whose ids count.
-    pub(super) topics: Vec<String>,
-    pub(super) changelog: String,
+    topics: Vec<String>,
+    changelog: String,
     /// The key of the changelog's meta rows.
-    pub(super) meta_key: &'static [u8],
+    meta_key: &'static [u8],
+    landmarks: Arc<Landmarks>,
+    reader: Arc<LandmarkReader>,
+    /// Inputs that are not compacted.
+    dense: Vec<String>,
+    /// The partitions of the changelog without the rows that were committed to them, as of the last look.
+    suspects: RefCell<BTreeSet<i32>>,
+}
+
+impl Watched {
+    pub(super) fn new(
+        settings: &KafkaSettings,
+        topics: &Topics,
+        changelog: &WatchedChangelog<'_>,
+        reader: Arc<LandmarkReader>,
+    ) -> Self {
+        let inputs = topics.roles.keys().map(ToString::to_string);
+        let dense = topics.roles.iter().filter(|(_, role)| **role == Role::Inbox);
+        Self {
+            settings: settings.clone(),
+            topics: inputs.chain([changelog.topic.to_owned()]).collect(),
+            changelog: changelog.topic.to_owned(),
+            meta_key: changelog.meta_key,
+            landmarks: changelog.landmarks.clone(),
+            reader,
+            dense: dense.map(|(topic, _)| topic.to_string()).collect(),
+            suspects: RefCell::default(),
+        }
+    }
 }
 
 /// Looks until the consumer is gone.
@@ -71,16 +104,23 @@ pub(super) fn watch(consumer: &Weak<BaseConsumer<Context>>, watched: &Watched, s
                 Err(error) => tracing::debug!(%error, "Kafka does not say what it allows"),
             }
         }
+        let mut has_id = true;
         match identity {
-            // Each time, whether it has changed or not: only the engine knows in which topics its offsets count.
-            Ok(identity) => sink(LogEvent::Identity(identity)),
+            Ok(identity) => {
+                has_id = !identity.is_without_id(&watched.changelog);
+                let others = watched.replaced(&identity);
+                // Each time, whether it has changed or not: only the engine knows in which topics its offsets count.
+                sink(LogEvent::Identity(identity));
+                if !others.is_empty() {
+                    sink(LogEvent::Replaced(others));
+                }
+            }
             Err(error) => tracing::debug!(%error, "the topics can't be looked at"),
         }
-        if Instant::now() >= owners_at {
+        if !has_id || Instant::now() >= owners_at {
             owners_at = Instant::now() + OWNERS_INTERVAL;
-            match owners(watched) {
-                Ok(owners) => sink(LogEvent::Owners(owners)),
-                Err(error) => tracing::debug!(%error, "the changelog can't be looked at"),
+            if let Err(error) = watched.changelog(has_id, sink) {
+                tracing::debug!(%error, "the changelog can't be looked at");
             }
         }
         std::thread::sleep(INTERVAL);
@@ -98,13 +138,52 @@ fn missing(watched: &Watched) -> Result<Option<String>, LogError> {
     Ok((!missing.is_empty()).then_some(text))
 }
 
-/// Whose rows each partition of the changelog holds, as far as that is known.
-fn owners(watched: &Watched) -> Result<BTreeMap<i32, Owner>, LogError> {
-    let scanner = Scanner::new(&watched.settings)?;
-    let newest = scanner.newest(&watched.changelog, watched.meta_key)?;
-    let owner = |newest: crate::log::Newest| {
-        let meta = row::decode_meta(&newest.value?).ok()?;
-        Some((newest.partition, meta.owner?))
-    };
-    Ok(newest.into_iter().filter_map(owner).collect())
+impl Watched {
+    /// The input partitions without topic ids that are another log than the one that was read.
+    fn replaced(&self, identity: &Identity) -> Vec<Place> {
+        if !identity.lacks_ids() {
+            return Vec::new();
+        }
+        let sights = self.landmarks.look();
+        let mut found: BTreeMap<Place, Found> = BTreeMap::new();
+        for (topic, landmarks) in sights.by_topic() {
+            let place = |partition| Place { topic: topic.into(), partition };
+            match self.reader.find(topic, &landmarks) {
+                Ok(partitions) => {
+                    found.extend(partitions.into_iter().map(|(number, it)| (place(number), it)));
+                }
+                // Such as while it does not exist.
+                Err(error) => tracing::debug!(%error, topic, "landmarks can't be looked at"),
+            }
+        }
+        let is_dense = |place: &Place| self.dense.iter().any(|dense| **dense == *place.topic);
+        self.landmarks.take(&sights, &found, is_dense)
+    }
+
+    /// Whose rows each partition of the changelog holds, as far as that is known; without a topic id, also whether the rows
+    /// are still there.
+    fn changelog(&self, has_id: bool, sink: &Sink) -> Result<(), LogError> {
+        let written = if has_id { BTreeMap::new() } else { self.landmarks.look().changelog };
+        let newest = Scanner::new(&self.settings)?.newest(&self.changelog, self.meta_key)?;
+        let ends = self.reader.ends(&self.changelog, written.keys().copied())?;
+        let is_lost = |newest: &&Newest| {
+            let Newest { partition, end, value, .. } = newest;
+            let Some(next) = written.get(partition) else { return false };
+            // A row is not readable before the marker of its transaction is written.
+            let is_emptied = end >= next && value.is_none();
+            is_emptied || ends.get(partition).is_some_and(|end| end < next)
+        };
+        let lost = newest.iter().filter(is_lost).map(|newest| (newest.partition, newest.end));
+        let mut lost: BTreeMap<i32, i64> = lost.collect();
+        // Compaction may have moved a row while it was looked for.
+        let suspects = self.suspects.replace(lost.keys().copied().collect());
+        lost.retain(|partition, _| suspects.contains(partition));
+        if !lost.is_empty() {
+            sink(LogEvent::Lost(lost));
+        }
+        let owner = |newest: &Newest| Some((newest.partition, newest.owner()?));
+        let owners: BTreeMap<i32, Owner> = newest.iter().filter_map(owner).collect();
+        sink(LogEvent::Owners(owners));
+        Ok(())
+    }
 }

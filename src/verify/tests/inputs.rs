@@ -44,7 +44,7 @@ impl World {
     fn tell_recreated(&mut self, topic: &'static str) {
         for partition in 0..OWNERS {
             let change = InputChange::Recreated {
-                former: "former".into(),
+                former: Some("former".into()),
                 id: Some("new".into()),
                 former_offset: 5,
                 offset: 0,
@@ -323,11 +323,25 @@ fn what_was_asked_for_in_a_former_inbox_is_not_missed_in_the_new_one() {
 
 #[test]
 fn positions_in_a_topic_that_is_another_one_now_are_named_and_nothing_is_lost_yet() {
+    positions_are_named(true);
+}
+
+#[test]
+fn so_are_those_in_a_topic_without_an_id() {
+    positions_are_named(false);
+}
+
+fn positions_are_named(has_ids: bool) {
+    let id = |id: &str| has_ids.then(|| (Arc::from(FLOWS), TopicId::from(id)));
     let mut world = World::new();
-    world.ids = [(Arc::from(FLOWS), TopicId::from("former"))].into();
+    world.ids = id("former").into_iter().collect();
     world.flows(&names(20, "old"));
     assert_eq!(verified(&world).violations, []);
-    world.ids = [(Arc::from(FLOWS), TopicId::from("new"))].into();
+    world.ids = id("new").into_iter().collect();
+    if !has_ids {
+        let partitions = 0..OWNERS.cast_signed();
+        world.replaced = partitions.map(|number| (Arc::from(FLOWS), number)).collect();
+    }
     let commits = (world.commits.clone(), world.positions.clone());
     world.recreate(FLOWS);
     (world.commits, world.positions) = commits;
@@ -339,7 +353,10 @@ fn positions_in_a_topic_that_is_another_one_now_are_named_and_nothing_is_lost_ye
     assert!(report.violations.iter().all(|it| it.what == What::Identity), "{report:?}");
     assert_eq!(report.violations.len(), OWNERS as usize);
     let says = &report.violations[0].says;
-    assert!(says.contains("former") && says.contains("new") && says.contains("next start"));
+    let named: &[&str] = if has_ids { &["former", "new"] } else { &["is not there any more"] };
+    for word in named.iter().copied().chain(["next start"]) {
+        assert!(says.contains(word), "{says}");
+    }
 }
 
 #[test]

@@ -33,6 +33,7 @@ impl World {
                 ends: Vec::new(),
             },
             ids: self.ids.clone(),
+            replaced: self.replaced.clone(),
             owner: self.owner.clone(),
             dedup_window_ms: Some(self.rules.correlation.dedup_window_ms),
         }

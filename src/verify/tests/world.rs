@@ -18,7 +18,7 @@ use crate::log::{Forward, Place, forward_headers};
 use crate::store::RowKey;
 use crate::verify::ReceiverEntry;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(super) const FLOWS: &str = "flows";
@@ -76,6 +76,7 @@ pub(super) struct World {
     pub(super) firsts: BTreeMap<&'static str, Vec<i64>>,
     /// The ids of topics.
     pub(super) ids: BTreeMap<Arc<str>, TopicId>,
+    pub(super) replaced: BTreeSet<(Arc<str>, i32)>,
     /// Whose rows are written.
     pub(super) owner: Option<Owner>,
 }
@@ -186,6 +187,7 @@ impl World {
             cut: false,
             firsts: BTreeMap::new(),
             ids: BTreeMap::new(),
+            replaced: BTreeSet::new(),
             owner: None,
         }
     }
@@ -394,6 +396,7 @@ impl World {
             partition: place.partition,
             next_offset: *offset,
             topic_id: self.ids.get(&place.topic).cloned(),
+            landmark: None,
         });
         Meta { offsets: offsets.collect(), committed_at: self.now, owner: self.owner.clone() }
     }

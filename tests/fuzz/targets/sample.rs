@@ -5,7 +5,7 @@ use apache_avro::rabin::Rabin;
 use apache_avro::types::Value as Avro;
 use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::Bytes;
-use ringback::codec::row::{InputOffset, Meta, Owner, TopicId};
+use ringback::codec::row::{InputOffset, Landmark, Meta, Owner, TopicId};
 use ringback::domain::{
     AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
     Due, EndpointState, ErrorReason, Flow, FlowId, FlowIdentity, IgnoreReason, Outcome, Phase,
@@ -137,6 +137,7 @@ pub(crate) fn metas() -> Vec<Meta> {
         partition,
         next_offset,
         topic_id: id.map(TopicId::from),
+        landmark: id.is_none().then_some(Landmark { offset: 41, content: u64::MAX - 1 }),
     };
     let offsets = vec![
         input("flow-complete", 3, 42, Some("H3F9wW8aQ0m1FbxYc7bYbg")),

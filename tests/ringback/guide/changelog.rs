@@ -188,10 +188,36 @@ pub(super) fn small_inbox(page: &Page) {
     let said = reader.runs(&stage, "ringback topics");
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.out.contains("it has 1 partitions and the changelog 2"), "{}", said.out);
+    reader.is_refused(&stage, 0, "ringback run");
     reader.runs(&stage, "ringback topics --mend");
     assert_eq!(stage.kafka.partitions(&stage.topic("inbox")), 2);
     reader.succeeds(&stage, "ringback topics");
     stage.start().stop();
+}
+
+/// The same: the inbox has more, and is replaced.
+pub(super) fn large_inbox(page: &Page) {
+    let stage = Stage::on(broker::shared(), "guide-large-inbox", 2);
+    stage.command(&["topics", "--mend"]).succeeds();
+    stage.kafka.grow_topic(&stage.topic("inbox"), 3);
+    let uuids = Random::seeded(971).uuids(5);
+    let mut daemon = stage.start();
+    stage.send_flows_of(&uuids);
+    stage.send_reports_of(&uuids);
+    invariants::wait_delivered(&stage, &uuids, PATIENCE);
+    let mut reader = page.follow().below(super::INBOX);
+    let said = reader.runs(&stage, "ringback topics");
+    assert!(said.out.contains("it has 3 partitions and the changelog 2"), "{}", said.out);
+    reader.until(&stage, "ringback offsets show", |done| no_lag(&done.out));
+    daemon.stop();
+    let shown = reader.succeeds(&stage, "ringback offsets show");
+    assert!(no_lag(&shown.out), "{}", shown.out);
+    stage.delete_topic("inbox");
+    reader.succeeds(&stage, "ringback topics --create");
+    let mut daemon = reader.starts_ready(&stage, "ringback run");
+    reader.succeeds(&stage, "ringback topics");
+    daemon.stop();
+    invariants::assert_delivered(&stage, &uuids, 0);
 }
 
 /// The same: another number of them is wanted.

@@ -168,7 +168,12 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,DOOR:SASL_PLAINTEXT,CONTROLLE
 
 /// A Java machine with Kafka's classes.
 pub(crate) fn java(heap: &str) -> Command {
-    let libs = cache().join("kafka/libs");
+    java_of("kafka", heap)
+}
+
+/// The same with the classes of one of the versions in the cache.
+pub(crate) fn java_of(version: &str, heap: &str) -> Command {
+    let libs = cache().join(version).join("libs");
     assert!(libs.is_dir(), "{} is missing: run ops/local/setup.sh test", libs.display());
     let mut command = mortal("java");
     command.args([heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);

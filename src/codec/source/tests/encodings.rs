@@ -176,7 +176,7 @@ fn the_fingerprints_are_those_of_the_specification() {
         (schema::FLOW_COMPLETE, 0xc5b1_197e_63ed_7fe2_u64),
         (schema::DELIVERY_REPORT, 0x278c_7e77_981c_371e),
         (schema::STATE, 0xc270_f0aa_9a5b_07e4),
-        (schema::META, 0x2e8f_bf01_8607_43d6),
+        (schema::META, 0x62f0_1144_06f5_56ba),
         ("\"null\"", 0x63dd_24e7_cc25_8f8a),
     ] {
         assert_eq!(Known::parse(schema).unwrap().fingerprint, fingerprint.to_le_bytes());

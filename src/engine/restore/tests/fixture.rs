@@ -29,6 +29,10 @@ pub(super) const FIXTURES: &[Fixture] = &[
         version: "3",
         sums: "26b43f50c8aec4583a603e1517efdb5d595a32deff3ba144c70f7598a582905f",
     },
+    Fixture {
+        version: "4",
+        sums: "c9fca7843d27adafb511753cca4c7bd3c343d67f22114c01af72b41d66aa93bb",
+    },
 ];
 
 /// A record of the changelog.

@@ -5,7 +5,7 @@
 //! held back, `gone` and `failing` are disabled.
 
 use super::fixture::Change;
-use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
+use crate::codec::row::{self, InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
     AccountId, BodyKind, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause,
     Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, IgnoreReason,
@@ -372,7 +372,7 @@ pub(super) fn changes() -> (Vec<Change>, usize) {
 pub(super) fn large(changes: Vec<Change>, count: usize) -> Vec<Change> {
     let mut log = Log(changes);
     for number in 0..count {
-        let body = Some(Bytes::from(vec![b'a'; super::super::BATCH_BYTES / 3]));
+        let body = Some(Bytes::from(vec![b'a'; super::super::target::BATCH_BYTES / 3]));
         let waiting = Collected { body, ..waiting("a", StatusClass::Final, FAR) };
         let correlation = Correlation::AwaitingFlow(vec![waiting]);
         log.state(
@@ -411,11 +411,15 @@ impl Log {
 
     /// So many flow complete records are taken into account.
     fn meta(&mut self, next_offset: i64) {
-        let input = |topic: &str, next_offset| InputOffset {
+        let input = |topic: &str, next_offset, id: Option<&str>| InputOffset {
             topic: topic.into(),
             partition: 0,
             next_offset,
-            topic_id: Some(TopicId::from("fixture-topic")),
+            topic_id: id.map(TopicId::from),
+            // A topic has one of the two.
+            landmark: id
+                .is_none()
+                .then_some(Landmark { offset: 7, content: 0x1122_3344_5566_7788 }),
         };
         let owner = Owner {
             cluster: Some("fixture-cluster".into()),
@@ -425,7 +429,8 @@ impl Log {
             replaces: Some(TopicId::from("fixture-former")),
             rebuilt_up_to: None,
         };
-        let offsets = vec![input(TOPIC, next_offset), input("fixture.inbox", 0)];
+        let offsets =
+            vec![input(TOPIC, next_offset, Some("fixture-topic")), input("fixture.inbox", 8, None)];
         let mut value = Vec::new();
         row::encode_meta(&Meta { offsets, committed_at: THEN, owner: Some(owner) }, &mut value);
         self.put(RowKey::META.to_vec(), value);

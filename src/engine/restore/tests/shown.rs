@@ -1,6 +1,6 @@
 //! Rows as lines that a person reads, and that stay the same when a type gets another field: a new field is a new line.
 
-use crate::codec::row::{InputOffset, Meta, Owner, TopicId};
+use crate::codec::row::{InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
     Collected, Collection, Correlation, Delivery, Due, EndpointState, Facts, Flow, FlowIdentity,
     Mapped, Outcome, Pending, Rendered, Rendering, Source, Started, State, Timestamp,
@@ -68,6 +68,12 @@ pub(super) fn meta(meta: &Meta) -> Value {
     if let Some(Owner { cluster, group, changelog, partitions, replaces, rebuilt_up_to }) = owner {
         let id = |id: &Option<TopicId>| id.as_ref().map(|id| id.as_str().to_owned());
         shown["topic_ids"] = list(offsets, ids);
+        for input in offsets {
+            // Earlier versions had none.
+            if let Some(Landmark { offset, content }) = input.landmark {
+                shown["landmarks"][&*input.topic] = json!([offset, format!("{content:016x}")]);
+            }
+        }
         shown["owner"] = json!({
             "cluster": cluster.as_deref(), "group": **group, "changelog": id(changelog),
             "partitions": partitions, "replaces": id(replaces), "rebuilt_up_to": rebuilt_up_to.as_deref(),

@@ -1,0 +1,185 @@
+//! The store of one partition, as the changelog's rows go into it.
+
+use super::Wanted;
+use crate::clock;
+use crate::codec::row::{self, Meta, Owner};
+use crate::engine::input::Restored;
+use crate::log::Place;
+use crate::store::{Batch, BulkLoad, Checkpoint, Derived, Loaded, Partition, RowKey, StoreError};
+use std::collections::BTreeMap;
+
+pub(super) const BATCH_BYTES: usize = 1 << 20;
+
+/// A partition that is being restored.
+pub(super) struct Target {
+    pub(super) partition: Partition,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) places: Vec<Place>,
+    pub(super) is_held: bool,
+    pub(super) load: Load,
+    /// What a bulk load may hold in memory.
+    pub(super) bulk_bytes: usize,
+    pub(super) records: u64,
+}
+
+/// How the rows get into the store.
+pub(super) enum Load {
+    /// All of them, from the start of the changelog.
+    Bulk(BulkLoad),
+    /// Those that the store has not seen, each in the place of what is there.
+    Tail(Tail),
+}
+
+pub(super) struct Tail {
+    batch: Batch,
+    /// What the batch holds and the store does not.
+    pending: BTreeMap<Vec<u8>, Derived>,
+}
+
+impl Target {
+    pub(super) fn new(wanted: Wanted, bulk_bytes: usize) -> Result<Self, StoreError> {
+        let Wanted { partition, places, is_held } = wanted;
+        let checkpoint = partition.checkpoint()?;
+        let load = if checkpoint.next_offset > 0 {
+            Load::Tail(Tail { batch: partition.batch(0), pending: BTreeMap::new() })
+        } else {
+            Load::Bulk(BulkLoad::begin(partition.clone(), bulk_bytes)?)
+        };
+        Ok(Self { partition, checkpoint, places, is_held, load, bulk_bytes, records: 0 })
+    }
+
+    pub(super) fn row(
+        &mut self,
+        offset: i64,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), StoreError> {
+        self.records += 1;
+        let Some(row_key) = RowKey::parse(key) else {
+            // Kinds of rows are added, and never used for something else.
+            return Err(StoreError::Newer {
+                partition: self.partition.number(),
+                what: format!("the changelog's record {offset} has the key of no row"),
+            });
+        };
+        match &mut self.load {
+            Load::Bulk(load) => load.put(key, value),
+            Load::Tail(tail) => {
+                tail.row(&self.partition, &mut self.checkpoint, row_key, key, value)?;
+                self.checkpoint.next_offset = offset + 1;
+                if tail.batch.bytes() > BATCH_BYTES {
+                    tail.write(&self.partition, self.checkpoint)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The partition's rows are durable before anybody acts on them.
+    pub(super) fn finished(self, next_offset: i64) -> Result<Restored, StoreError> {
+        // Whatever is in the store then has just come from the changelog.
+        let is_bulk = matches!(self.load, Load::Bulk(_));
+        let restored = self.ended(next_offset);
+        if is_bulk { restored.map_err(StoreError::of_the_changelog) } else { restored }
+    }
+
+    fn ended(self, next_offset: i64) -> Result<Restored, StoreError> {
+        let Self { partition, mut checkpoint, load, records, .. } = self;
+        let (checkpoint, backlogs) = match load {
+            Load::Bulk(load) => {
+                let Loaded { checkpoint, backlogs } = load.finish(next_offset, clock::now())?;
+                (checkpoint, backlogs)
+            }
+            Load::Tail(mut tail) => {
+                (checkpoint.next_offset, checkpoint.at) = (next_offset, clock::now());
+                tail.write(&partition, checkpoint)?;
+                if records > 0 {
+                    partition.flush()?;
+                }
+                (checkpoint, partition.backlogs()?)
+            }
+        };
+        let meta = meta(&partition)?;
+        if let Some(meta) = &meta {
+            clock::not_before(meta.committed_at);
+        }
+        let has_rows = meta.is_some();
+        let Meta { offsets, owner, .. } = meta.unwrap_or_default();
+        Ok(Restored {
+            partition: partition.number(),
+            checkpoint,
+            backlogs,
+            endpoints: partition.endpoints()?,
+            has_rows,
+            offsets,
+            owner,
+            is_untidy: false,
+            positions: BTreeMap::new(),
+            starts: Vec::new(),
+            landmarks: Vec::new(),
+            events: Vec::new(),
+            records,
+        })
+    }
+}
+
+impl Tail {
+    fn row(
+        &mut self,
+        partition: &Partition,
+        checkpoint: &mut Checkpoint,
+        row_key: RowKey,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), StoreError> {
+        let uuid = match row_key {
+            RowKey::Meta => {
+                if let Some(value) = value {
+                    self.batch.put_meta(partition, value);
+                }
+                return Ok(());
+            }
+            RowKey::Endpoint(webhook) => {
+                self.batch.put_endpoint(partition, &webhook, value.unwrap_or(&[]));
+                return Ok(());
+            }
+            RowKey::State(uuid) => uuid,
+        };
+        let derived = |bytes: bytes::Bytes| match row::decode_state(&bytes) {
+            Ok(state) => Ok(Derived::of(&state)),
+            Err(error) => {
+                let what = format!("the row of {uuid}");
+                Err(StoreError::unreadable(partition.number(), &what, &error))
+            }
+        };
+        let old = match self.pending.remove(key) {
+            Some(old) => old,
+            None => partition.row(&uuid)?.map(derived).transpose()?.unwrap_or_default(),
+        };
+        let bytes = value.map(bytes::Bytes::copy_from_slice);
+        let new = bytes.map(derived).transpose().map_err(StoreError::of_the_changelog)?;
+        let new = new.unwrap_or_default();
+        self.batch.put(partition, &uuid, &old, &new, value.unwrap_or(&[]));
+        checkpoint.tally.change(&old, &new);
+        self.pending.insert(key.to_vec(), new);
+        Ok(())
+    }
+
+    /// Each write carries the checkpoint that it reaches, so that an interrupted restore goes on from there.
+    fn write(&mut self, partition: &Partition, checkpoint: Checkpoint) -> Result<(), StoreError> {
+        self.batch.put_checkpoint(partition, checkpoint);
+        partition.commit(&mut self.batch)?;
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+/// What the rows of a store's partition belong to, as far as it is known.
+pub(super) fn owner(partition: &Partition) -> Result<Option<Owner>, StoreError> {
+    Ok(meta(partition)?.and_then(|meta| meta.owner))
+}
+
+fn meta(partition: &Partition) -> Result<Option<Meta>, StoreError> {
+    let unreadable = |error| StoreError::unreadable(partition.number(), "the meta row", &error);
+    partition.meta()?.map(|bytes| row::decode_meta(&bytes).map_err(unreadable)).transpose()
+}
