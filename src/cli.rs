@@ -76,7 +76,6 @@ enum Command {
 }
 
 /// Parses the arguments of this process and does what they say.
-#[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     // The demo talks on stdout, and what goes well there need not be told twice.

@@ -93,18 +93,18 @@ impl Evidence {
             | Fact::Input(_)
             | Fact::Other => None,
         };
-        // A duplicate has just been read, whatever waits. Every other report that is ignored may be one that waited.
-        let duplicate =
-            matches!(&told.fact, Fact::RecordIgnored { reason, .. } if reason == DUPLICATE);
-        let entry = source.and_then(|source| match duplicate {
-            true => self.entry(source, told.at),
-            false => self.entry_of(uuid, source, told.at),
-        });
-        let waits = self.history(uuid).is_some_and(|history| history.reports.holds(entry));
         let ignored = matches!(&told.fact, Fact::RecordIgnored { record: RecordKind::Report, .. });
         let missing = matches!(&told.fact, Fact::RecordDeadLettered { reason, .. } if reason == "flow_missing");
-        let ends_waiting = missing || ignored && waits && !duplicate;
-        let word = if ends_waiting { Word::Second } else { Word::First };
+        let duplicate =
+            matches!(&told.fact, Fact::RecordIgnored { reason, .. } if reason == DUPLICATE);
+        // Every other event is about a record that has just been read, whatever waits: a duplicate, too.
+        let may_end = missing || ignored && !duplicate;
+        let entry = source.and_then(|source| match may_end {
+            true => self.entry_of(uuid, source, told.at),
+            false => self.entry(source, told.at),
+        });
+        let waits = self.history(uuid).is_some_and(|history| history.reports.holds(entry));
+        let word = if missing || may_end && waits { Word::Second } else { Word::First };
         self.word(entry, word, uuid, told.at);
         self.note(partition, uuid, told, entry);
         let scattered = self.is_elsewhere(partition, uuid);

@@ -29,7 +29,6 @@ pub(super) const EPOCH_MS: i64 = 1_700_000_000_000;
 /// Frames of engines that wait for each other's world.
 const DEPTH_MAX: usize = 4;
 
-/// The world.
 pub(super) struct World {
     this: Weak<World>,
     pub(super) names: TopicNames,
@@ -106,8 +105,8 @@ impl World {
         for (topic, _) in names.sources() {
             broker.create(topic, setting.input_partitions);
         }
-        let sources = names.sources().map(|(name, _)| name);
-        let inputs: Vec<&String> = sources.chain([&names.inbox]).collect();
+        let inputs: Vec<&String> =
+            names.sources().map(|(name, _)| name).chain([&names.inbox]).collect();
         for (place, partition) in &mut broker.partitions {
             partition.is_input = inputs.iter().any(|topic| **topic == *place.topic);
             if partition.is_input {
