@@ -4,8 +4,8 @@
 SHELL := /bin/bash
 RINGBACK_CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ringback
 CARGO_TARGET_DIR ?= $(RINGBACK_CACHE)/target
-# Each daemon of the tests costs memory and there is one broker for all of them.
-RUST_TEST_THREADS ?= 2
+# Most tests wait for a time-out most of the time. Each daemon costs memory, and there is one broker for all of them.
+RUST_TEST_THREADS ?= 3
 export RINGBACK_CACHE CARGO_TARGET_DIR RUST_TEST_THREADS
 
 .DEFAULT_GOAL := help
