@@ -362,7 +362,6 @@ impl<L: Log> Shell<L> {
                 Input::Restored { epoch, restored } => self.restored(epoch, *restored),
                 Input::RestoreFailed { epoch, error } => self.restore_failed(epoch, error)?,
                 Input::Ends(ends) => self.lag(&ends),
-                Input::Away(away) => self.reached(!away),
                 Input::Denied(before, now) => self.denied(before, now),
                 Input::Reload(config) => self.reload(config),
                 Input::Shutdown => {
@@ -395,7 +394,7 @@ impl<L: Log> Shell<L> {
         self.give_up(&mut work)?;
         self.report_inputs(&mut work);
         self.commit(work)?;
-        self.reread();
+        self.reread()?;
         self.dispatch()?;
         self.write_some()?;
         self.report();

@@ -421,14 +421,15 @@ impl Offsets {
             places => self.standing.offsets(places)?,
         };
         let count = |topic: &str| seen.counts.get(topic);
-        let is_owned = count(topic).is_some() && count(topic) == count(&self.topics.changelog);
+        let alike = |_: &&u32| count(&self.topics.inbox).is_none_or(|it| count(topic) == Some(it));
+        let owners = count(&self.topics.changelog).filter(alike).copied().unwrap_or(0);
         let mut positions = Vec::new();
         for range in ranges {
             if partition.is_some_and(|partition| partition != range.partition) {
                 continue;
             }
             let place = place(range.partition);
-            let owner = u32::try_from(range.partition).ok().filter(|_| is_owned);
+            let owner = u32::try_from(range.partition).ok().filter(|number| *number < owners);
             let meta = owner.and_then(|owner| seen.metas.get(&owner));
             let mut stood = meta.into_iter().flat_map(|meta| &meta.offsets);
             let mut position = Position {

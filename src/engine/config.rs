@@ -22,7 +22,7 @@ pub struct EngineSettings {
     pub is_identified: bool,
     /// What an operator has allowed at this start.
     pub permissions: Permissions,
-    /// The inputs that have another number of them.
+    /// The inputs that have another number of partitions than the inbox.
     pub unlike: BTreeSet<Arc<str>>,
     /// What the instance may have unanswered.
     pub in_flight_max: usize,

@@ -42,8 +42,6 @@ pub(super) enum Input {
     Restored { epoch: u64, restored: Box<Restored> },
     /// A restore failed.
     RestoreFailed { epoch: u64, error: RestoreFailure },
-    /// Kafka can't be reached by the reader, or can again.
-    Away(bool),
     /// Kafka denies the reader other rights than before: those of before, and those of now.
     Denied(Option<String>, Option<String>),
     /// How far the inputs go.

@@ -43,7 +43,12 @@ impl Engine {
         let landmarks = wires.landmarks.clone();
         let watched = WatchedChangelog { topic, meta_key: RowKey::META, landmarks };
         let watched = settings.is_identified.then_some(watched);
-        let reader = Reader::spawn(&settings.kafka, topics, registry, watched, wires.sink())?;
+        let (seen, kafka) = (health.clone(), settings.kafka.bootstrap_servers.clone());
+        let sink = wires.sink(move |away| match away {
+            true => seen.wait(Waiting::Kafka(kafka.clone())),
+            false => seen.resume(&Waiting::Kafka(kafka.clone())),
+        });
+        let reader = Reader::spawn(&settings.kafka, topics, registry, watched, sink)?;
         let log = Kafka { reader, settings: settings.clone() };
         let pieces =
             Pieces { settings, config, store, log, transactions, lanes, wires, metrics, health };

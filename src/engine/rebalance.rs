@@ -208,6 +208,9 @@ impl<L: Log> Shell<L> {
         };
         self.last_try = false;
         failpoint::pass(Failpoint::Drained);
+        if let Err(error) = &result {
+            self.keep_copy(error);
+        }
         self.abandon();
         self.revoking.store(false, Ordering::SeqCst);
         let _ = reply.send(());
@@ -244,7 +247,6 @@ impl<L: Log> Shell<L> {
                     | Input::Restored { .. }
                     | Input::RestoreFailed { .. }
                     | Input::Ends(_)
-                    | Input::Away(_)
                     | Input::Denied(..)
                     | Input::Reload(_)
                     | Input::Shutdown
@@ -298,7 +300,7 @@ impl<L: Log> Shell<L> {
     pub(super) fn reset(&mut self, outcomes: Vec<Attempted>) -> Result<(), EngineError> {
         self.transactions = None;
         self.orphans.extend(outcomes);
-        let epoch = self.hold();
+        let epoch = self.hold()?;
         while !self.is_leaving() {
             self.health.heartbeat();
             match self.log.open_transactions() {
@@ -319,9 +321,12 @@ impl<L: Log> Shell<L> {
     }
 
     /// Stops all inputs, until their partitions are restored again.
-    fn hold(&mut self) -> u64 {
+    fn hold(&mut self) -> Result<u64, EngineError> {
+        // The restore may find that the changelog has lost them.
+        self.write_all()?;
         let epoch = self.log.hold();
         self.epoch = Some(epoch);
+        self.landmarks.clear();
         for (number, task) in &mut self.tasks {
             task.active = false;
             task.held = true;
@@ -331,7 +336,7 @@ impl<L: Log> Shell<L> {
         // What was passed over is read again.
         self.gaps.clear();
         self.outbox.unload();
-        epoch
+        Ok(epoch)
     }
 
     /// Notes that topics may be other ones than those that are read.
@@ -406,11 +411,12 @@ impl<L: Log> Shell<L> {
     }
 
     /// Restores all partitions again: an input is another topic now.
-    pub(super) fn reread(&mut self) {
+    pub(super) fn reread(&mut self) -> Result<(), EngineError> {
         if std::mem::take(&mut self.is_reread) && self.epoch.is_some() {
-            let epoch = self.hold();
+            let epoch = self.hold()?;
             self.restore(epoch);
         }
+        Ok(())
     }
 
     /// How many records of each input are not committed yet, and which were deleted before they were read.

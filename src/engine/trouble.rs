@@ -112,14 +112,6 @@ fn resume(series: &Series, health: &Health) {
 }
 
 impl<L: Log> Shell<L> {
-    /// The reader reaches Kafka again, or does not any more.
-    pub(super) fn reached(&self, reached: bool) {
-        match reached {
-            true => self.health.resume(&self.waiting_for_kafka()),
-            false => self.health.wait(self.waiting_for_kafka()),
-        }
-    }
-
     /// Kafka denies the reader rights, others than before: it reads nothing more, or is no member of its group.
     pub(super) fn denied(&self, before: Option<String>, now: Option<String>) {
         if let Some(before) = before {

@@ -41,8 +41,11 @@ impl Wires {
         Arc::new(LaneWatch { mailbox: self.mailbox.clone(), metrics: metrics.clone() })
     }
 
-    /// The reader's end.
-    pub(super) fn sink(&self) -> Arc<dyn Fn(LogEvent) + Send + Sync> {
+    /// The reader's end. That Kafka is away is for `away`, and at once: the engine may be in a call that ends when Kafka is back.
+    pub(super) fn sink(
+        &self,
+        away: impl Fn(bool) + Send + Sync + 'static,
+    ) -> Arc<dyn Fn(LogEvent) + Send + Sync> {
         let (mailbox, revoking) = (self.mailbox.clone(), self.revoking.clone());
         Arc::new(move |event| match event {
             LogEvent::Records { epoch, records, bytes } => {
@@ -56,7 +59,7 @@ impl Wires {
                 mailbox.put_urgent(Input::Revoked { lost, reply });
             }
             LogEvent::Ends(ends) => mailbox.put(Input::Ends(ends), 0),
-            LogEvent::Away(away) => mailbox.put(Input::Away(away), 0),
+            LogEvent::Away(is_away) => away(is_away),
             LogEvent::Denied(before, now) => mailbox.put(Input::Denied(before, now), 0),
             LogEvent::Identity(identity) => mailbox.put_urgent(Input::Identity(identity)),
             LogEvent::Owners(owners) => mailbox.put_urgent(Input::Owners(owners)),

@@ -89,6 +89,8 @@ pub struct Committed(pub Vec<(i32, i64)>);
 /// Remembers the highest changelog offset delivered per partition, plus one (0: none), and the first record that was refused.
 struct Context {
     delivered: Vec<AtomicI64>,
+    /// Where a record stands is not known: it was written by a try before.
+    unknown: AtomicBool,
     refused: Mutex<Option<Refused>>,
 }
 
@@ -126,6 +128,10 @@ impl ProducerContext for Context {
                 return;
             }
         };
+        if message.offset() < 0 {
+            self.unknown.store(true, Ordering::Release);
+            return;
+        }
         if let Some(slot) = opaque.checked_sub(1).and_then(|index| self.delivered.get(index)) {
             slot.fetch_max(message.offset() + 1, Ordering::AcqRel);
         }
@@ -178,7 +184,8 @@ impl Transactions {
         partitions: u32,
     ) -> Result<Self, LogError> {
         let delivered = (0..partitions).map(|_| AtomicI64::new(0)).collect();
-        let context = Context { delivered, refused: Mutex::new(None) };
+        let context =
+            Context { delivered, unknown: AtomicBool::new(false), refused: Mutex::new(None) };
         let config = client::producer(settings, id);
         let producer: BaseProducer<Context> =
             config.create_with_context(context).map_err(LogError::Client)?;
@@ -217,6 +224,7 @@ impl Transactions {
     /// # Errors
     /// By [`TransactionFault`].
     pub fn begin(&self) -> Result<(), TransactionError> {
+        self.context.unknown.store(false, Ordering::Release);
         for slot in &self.context.delivered {
             slot.store(0, Ordering::Release);
         }
@@ -388,6 +396,9 @@ impl Transactions {
     /// Where the rows of the transaction stand that have arrived; all of them, once it is flushed.
     #[must_use]
     pub fn written(&self) -> Committed {
+        if self.context.unknown.load(Ordering::Acquire) {
+            return Committed(Vec::new());
+        }
         let delivered = self.context.delivered.iter().map(|slot| slot.load(Ordering::Acquire));
         let written = delivered.zip(0_i32..).filter(|(next, _)| *next > 0);
         Committed(written.map(|(next, partition)| (partition, next)).collect())

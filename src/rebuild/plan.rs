@@ -234,7 +234,9 @@ impl Rebuild {
     ) -> Result<Vec<Behind>, RebuildError> {
         let names = self.topics.identified().into_iter();
         let names = names.filter(|name| *name != self.topics.changelog.as_str());
-        let alike = names.filter(|name| seen.counts.get(*name) == Some(&partitions));
+        // Others only forward, and so their positions are not the store's.
+        let inbox = seen.counts.get(&self.topics.inbox).unwrap_or(&partitions);
+        let alike = names.filter(|name| seen.counts.get(*name) == Some(inbox));
         let number = i32::try_from(number).unwrap_or(i32::MAX);
         let places = alike.map(|name| Place { topic: name.into(), partition: number });
         let places: Vec<Place> = places.collect();

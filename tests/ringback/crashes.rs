@@ -8,6 +8,7 @@ use crate::harness::stage::Stage;
 use crate::harness::{PATIENCE, broker, invariants, wait_until};
 use serde_json::Value;
 use std::time::Duration;
+use toml::{Table, Value as Toml};
 
 const IN_FLIGHT_MAX: usize = 64;
 const UNCOMMITTED_MAX: usize = 200;
@@ -20,6 +21,14 @@ fn limit(stage: &mut Stage) {
     stage.set("correlation.dedup_window_s", 3);
     stage.set_webhook("in_flight_max", limit(IN_FLIGHT_MAX));
     stage.receiver.script(|_, _| Answer::status(200).after(Duration::from_millis(3)));
+}
+
+/// A broker that restarts is back before the group's session ends, as it is with Kafka's defaults.
+fn outlast_restarts(stage: &mut Stage) {
+    let mut client = Table::new();
+    client.insert("session.timeout.ms".into(), Toml::Integer(30_000));
+    client.insert("transaction.timeout.ms".into(), Toml::Integer(5000));
+    stage.set("kafka.client", client);
 }
 
 fn load(stage: &Stage, uuids: &[String]) {
@@ -61,6 +70,7 @@ fn three_kills_under_load_lose_nothing_and_repeat_little() {
 fn a_broker_killed_under_load_costs_time_only() {
     let mut own = Broker::start();
     let mut stage = Stage::on(own.kafka(), "crashes-broker", 2);
+    outlast_restarts(&mut stage);
     let uuids = Random::seeded(11).uuids(300);
     limit(&mut stage);
     load(&stage, &uuids);
@@ -91,6 +101,7 @@ fn a_broker_killed_again_and_again_costs_time_only() {
     let mut random = Random::seeded(13);
     let mut own = Broker::start();
     let mut stage = Stage::on(own.kafka(), "crashes-brokers", 4);
+    outlast_restarts(&mut stage);
     let uuids = random.uuids(3000);
     stage.set("kafka.commit_interval_ms", 20);
     limit(&mut stage);

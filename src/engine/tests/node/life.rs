@@ -28,7 +28,7 @@ impl World {
         *instance.steady.borrow_mut() = Some(Steady::starting(self.reading_of(Some(node))));
         let wires = Wires::default();
         let member = self.group.borrow_mut().join(node, self.passed_ms());
-        let reader = Reader::new(node, member, self.setting.topics.clone(), wires.sink());
+        let reader = Reader::new(node, member, self.setting.topics.clone(), wires.sink(|_| ()));
         *instance.process.borrow_mut() = Some(Process {
             shell: None,
             is_booted: false,
