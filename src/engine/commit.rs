@@ -70,7 +70,7 @@ impl<L: Log> Shell<L> {
             Ending::Abandoned => self.quiesce(),
             Ending::Lost(number, end) => {
                 self.open_gates(&work);
-                return self.lost(&BTreeMap::from([(signed(number), end)]));
+                return Err(self.lost_rows(number, end));
             }
             Ending::Unknown => {
                 // They are looked at again once their partitions are restored; outcomes are kept instead.
@@ -139,8 +139,8 @@ impl<L: Log> Shell<L> {
         read.chain(known).collect()
     }
 
-    /// What the log of an input is recognised by, where the topic has no id. Before it was looked at there, that is the first
-    /// record that was read.
+    /// What the log of an input is recognised by, where the topic has no id. Before the first commit, that is the last record
+    /// of the batch.
     fn landmark(&self, place: &Place, work: &Work) -> Option<Landmark> {
         if !self.identity.is_without_id(&place.topic) {
             return None;

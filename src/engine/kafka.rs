@@ -197,7 +197,13 @@ impl Offsets for KafkaOffsets {
 
     fn owners(&self) -> Result<BTreeMap<i32, Owner>, LogError> {
         let scanner = Scanner::new(&self.settings.kafka)?;
-        let newest = scanner.newest(&self.settings.topics.changelog, RowKey::META)?;
+        let topic = &self.settings.topics.changelog;
+        let newest = scanner.newest(topic, RowKey::META)?;
+        // A broker that has just started may not know the topic yet, which is not to be taken for one without rows.
+        if newest.is_empty() {
+            let what = "Kafka names no partitions of it".to_owned();
+            return Err(LogError::Topic { topic: topic.clone(), what });
+        }
         let owner = |newest: Newest| Some((newest.partition, newest.owner()?));
         Ok(newest.into_iter().filter_map(owner).collect())
     }

@@ -372,19 +372,23 @@ impl<L: Log> Shell<L> {
         self.is_reread |= places.iter().any(is_read);
     }
 
-    /// Rows that were committed are not in the changelog any more.
+    /// Rows that were committed are not in the changelog any more; `ends` are the ends of the partitions that lack them.
     pub(super) fn lost(&self, ends: &BTreeMap<i32, i64>) -> Result<(), EngineError> {
-        for (number, task) in self.tasks.iter().filter(|(_, task)| task.active) {
-            let Some(end) = ends.get(&signed(*number)) else { continue };
-            let (partition, topic) = (*number, self.settings.topics.changelog.clone());
-            let checkpoint = task.rows.next_offset();
-            let mismatch = match task.owner.as_ref().and_then(|owner| owner.changelog.clone()) {
-                Some(theirs) if *end >= checkpoint => Mismatch::Empty { partition, theirs, topic },
-                _ => Mismatch::Range { partition, checkpoint, low: 0, high: *end, topic },
-            };
-            return Err(EngineError::Mismatch(mismatch));
-        }
-        Ok(())
+        let mut active = self.tasks.iter().filter(|(_, task)| task.active);
+        let lost = active.find_map(|(number, _)| Some((*number, *ends.get(&signed(*number))?)));
+        lost.map_or(Ok(()), |(number, end)| Err(self.lost_rows(number, end)))
+    }
+
+    /// The partition of the changelog ends at `end`, and has no row that was committed to it.
+    pub(super) fn lost_rows(&self, partition: u32, end: i64) -> EngineError {
+        let task = self.tasks.get(&partition);
+        let checkpoint = task.map_or(0, |task| task.rows.next_offset());
+        let topic = self.settings.topics.changelog.clone();
+        let former = task.and_then(|task| task.owner.as_ref()?.changelog.clone());
+        EngineError::Mismatch(match former {
+            Some(theirs) if end >= checkpoint => Mismatch::Empty { partition, theirs, topic },
+            _ => Mismatch::Range { partition, checkpoint, low: 0, high: end, topic },
+        })
     }
 
     /// Whether a topic is another one than that whose offsets are known.

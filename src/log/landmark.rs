@@ -2,16 +2,17 @@
 //!
 //! Brokers before Kafka 2.8, and some others that speak its protocol, give topics no ids. A topic that was deleted and created
 //! again then looks like the one before, but for its records. So a record of each input is remembered beside the position,
-//! its landmark. The landmark that is stored is never the last record that was read, but one that stood in the log when it
-//! was last looked at: whatever was read of another log since then does not take its place.
+//! its landmark. It is replaced by a newer record only after it was seen again in the log: whatever was read of another log
+//! since then does not take its place.
 
 use super::client::{self, LogError, Observer};
 use super::record::Place;
+use super::scan::hopeless;
 use super::settings::KafkaSettings;
 use crate::codec::row::{Landmark, TopicId};
 use crate::domain::Timestamp;
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -176,7 +177,7 @@ fn find(
             }
             // Behind the landmark stand only markers of transactions.
             Some(Err(KafkaError::PartitionEOF(partition))) => (partition, Some(Found::Nothing)),
-            Some(Err(error)) if is_gone(&error) => return Err(failed()(error)),
+            Some(Err(error)) if hopeless(&error) => return Err(failed()(error)),
             Some(Err(error)) => {
                 tracing::debug!(%error, topic, "looking at landmarks is disturbed");
                 continue;
@@ -209,24 +210,10 @@ fn judge(message: &BorrowedMessage<'_>, landmark: Landmark) -> Found {
     }
 }
 
-fn is_gone(error: &KafkaError) -> bool {
-    error.rdkafka_error_code().is_some_and(|code| {
-        [
-            RDKafkaErrorCode::TopicAuthorizationFailed,
-            RDKafkaErrorCode::UnknownTopicOrPartition,
-            RDKafkaErrorCode::UnknownTopic,
-            RDKafkaErrorCode::UnknownPartition,
-            RDKafkaErrorCode::Authentication,
-            RDKafkaErrorCode::Fatal,
-        ]
-        .contains(&code)
-    })
-}
-
 /// The landmarks of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pair {
-    /// It stood in the log when that was last looked at, or is the first that was read.
+    /// It stood in the log when that was last looked at. Before the first look it is the last record of the first batch.
     sure: Landmark,
     /// The last record that was read and committed.
     last: Landmark,
@@ -294,7 +281,8 @@ impl Landmarks {
     }
 
     /// Takes what was found at the landmarks of `seen`, a look from before: the last record of then was of the same log if
-    /// the landmark was still there afterwards. Returns the partitions that are another log.
+    /// the landmark was still there afterwards. Where nothing stands, the landmark stays, since it proves nothing. Returns the
+    /// partitions that are another log.
     pub fn take(
         &self,
         seen: &Sights,
@@ -312,7 +300,7 @@ impl Landmarks {
                 // Reading has begun anew since.
             } else if found.is_other(is_dense(place)) {
                 others.push(place.clone());
-            } else {
+            } else if *found != Found::Nothing {
                 pair.sure = seen.last;
             }
         }
@@ -359,6 +347,18 @@ mod tests {
         landmarks.read(&place(), landmark(9));
         assert_eq!(landmarks.of(&place()), Some(landmark(3)));
         assert_eq!(take(&landmarks, &seen, Found::Same), []);
+        assert_eq!(landmarks.of(&place()), Some(landmark(7)));
+    }
+
+    #[test]
+    fn a_landmark_that_proves_nothing_is_not_replaced() {
+        let landmarks = Landmarks::default();
+        landmarks.read(&place(), landmark(3));
+        landmarks.read(&place(), landmark(7));
+        let seen = landmarks.look();
+        assert_eq!(take(&landmarks, &seen, Found::Nothing), []);
+        assert_eq!(landmarks.of(&place()), Some(landmark(3)));
+        assert_eq!(take(&landmarks, &seen, Found::Deleted), []);
         assert_eq!(landmarks.of(&place()), Some(landmark(7)));
     }
 

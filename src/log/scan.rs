@@ -328,7 +328,7 @@ impl Reading {
 }
 
 /// Whether waiting does not help. That the group can't be asked for is no harm: nobody joins it here.
-fn hopeless(error: &KafkaError) -> bool {
+pub(super) fn hopeless(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| {
         [
             RDKafkaErrorCode::TopicAuthorizationFailed,

@@ -95,3 +95,36 @@ fn an_inbox_with_too_many_partitions_forwards_everything_until_it_is_replaced() 
     daemon.stop();
     stage.verify();
 }
+
+/// A position in the inbox is moved in both of its places, and a store counts as current, though the inputs have fewer
+/// partitions than the inbox.
+#[test]
+fn beside_a_large_inbox_positions_are_moved_and_the_changelog_is_rebuilt() {
+    let mut random = Random::seeded(909);
+    let [before, after] = [10, 10].map(|count| random.uuids(count));
+    let stage = Stage::new("inbox-moved");
+    stage.kafka.grow_topic(&stage.topic("inbox"), 3);
+    let mut daemon = stage.start();
+    deliver(&stage, &before);
+    daemon.stop();
+    stage.delete_topic("changelog");
+    stage.alone(&["changelog", "rebuild", "--yes"]).succeeds();
+    succeeds(&stage, &["webhook", "enable", WEBHOOK]);
+    let inbox = stage.topic("inbox");
+    let position = || {
+        let shown = succeeds(&stage, &["offsets", "show", "--json"]);
+        let lines =
+            shown.out.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let mut lines = lines.filter(|line| line["topic"] == *inbox && line["partition"] == 0);
+        lines.next().expect("the partition is shown")
+    };
+    let end = position()["end_offset"].clone();
+    let reset = ["offsets", "reset", "--topic", &inbox, "--partition", "0", "--to", "end", "--yes"];
+    stage.alone(&reset).succeeds();
+    let moved = position();
+    assert_eq!((&moved["state_offset"], &moved["group_offset"]), (&end, &end), "{moved}");
+    let mut daemon = stage.start();
+    deliver(&stage, &after);
+    daemon.stop();
+    invariants::assert_delivered(&stage, &[before, after].concat(), 0);
+}

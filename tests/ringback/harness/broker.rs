@@ -123,6 +123,20 @@ struct Ports {
 
 /// Few internal partitions and small index files make start and clean-up quick; the rest makes what takes minutes in
 /// production happen within seconds.
+pub(super) const QUICK: &str = "auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+message.max.bytes=25165824
+replica.fetch.max.bytes=25165824
+log.index.size.max.bytes=1048576
+";
+
 fn properties(ports: &Ports, dir: &std::path::Path) -> String {
     let Ports { port, behind_port, front_port, controller_port } = ports;
     format!(
@@ -135,20 +149,8 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,BEHIND:PLAINTEXT,CONTROLLER:P
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs={}
-auto.create.topics.enable=false
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
-transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-message.max.bytes=25165824
-replica.fetch.max.bytes=25165824
 log.cleaner.backoff.ms=500
-log.index.size.max.bytes=1048576
-",
+{QUICK}",
         dir.join("data").display()
     )
 }

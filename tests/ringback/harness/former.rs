@@ -1,6 +1,6 @@
 //! Apache Kafka 2.7 with its ZooKeeper: the last version that gives topics no ids. One for the whole run.
 
-use super::broker::java_of;
+use super::broker::{QUICK, java_of};
 use super::child::{self, free_port, run_dir, tail};
 use super::kafka::Kafka;
 use std::path::{Path, PathBuf};
@@ -64,19 +64,7 @@ fn properties(port: u16, zookeeper_port: u16, dir: &Path) -> String {
 zookeeper.connect=127.0.0.1:{zookeeper_port}
 listeners=PLAINTEXT://127.0.0.1:{port}
 log.dirs={}
-auto.create.topics.enable=false
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
-transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-message.max.bytes=25165824
-replica.fetch.max.bytes=25165824
-log.index.size.max.bytes=1048576
-",
+{QUICK}",
         dir.join("data").display()
     )
 }
