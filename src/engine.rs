@@ -36,7 +36,7 @@ use crate::delivery::{Attempted, Endpoint, Lanes};
 use crate::domain::{Command, EndpointCommand, Timestamp, WebhookName};
 use crate::log::{Identity, Landmarks, LogError, Place, Registry, Topics};
 use crate::store::{Store, StoreError};
-use crate::telemetry::{Health, Metrics};
+use crate::telemetry::{Health, Metrics, Waiting};
 use input::Input;
 use intake::Intake;
 use kafka::Kafka;
@@ -70,8 +70,21 @@ pub enum EngineError {
     /// A Kafka client could not be made.
     #[error("Kafka can't be used")]
     Log(#[from] LogError),
+    /// Another member has joined the group under this instance's id.
+    #[error(
+        "another daemon has joined the consumer group {group} as {instance}: give each instance an id of its own by \
+         instance_id in [kafka]"
+    )]
+    Fenced {
+        /// The group.
+        group: String,
+        /// The instance's id.
+        instance: String,
+        /// The connection to Kafka was disturbed lately, so that it may be a former join of this instance.
+        was_disturbed: bool,
+    },
     /// The consumer can't go on.
-    #[error("{0}; is another instance running with the same instance_id?")]
+    #[error("the consumer can't go on: {0}")]
     Consumer(String),
     /// The rows in Kafka or in the store are not to be used.
     #[error("{0}")]
@@ -158,6 +171,8 @@ struct Shell<L: Log> {
     /// Outcomes that wait until their partition is restored.
     orphans: Vec<Attempted>,
     restoring: Option<L::Restoring>,
+    /// Why partitions can't be restored, as health shows it.
+    restore_waits: Option<Waiting>,
     revoking: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
     /// Inputs that belong to no partition of ours and only forward.
@@ -237,6 +252,7 @@ impl<L: Log> Shell<L> {
             doomed: Vec::new(),
             orphans: Vec::new(),
             restoring: None,
+            restore_waits: None,
             revoking,
             stopping,
             foreign: Vec::new(),
@@ -293,11 +309,20 @@ impl<L: Log> Shell<L> {
                 return;
             }
             EngineError::Mismatch(_) => self.write_all(),
-            EngineError::Log(_) | EngineError::Consumer(_) | EngineError::Reader => return,
+            EngineError::Log(_)
+            | EngineError::Fenced { .. }
+            | EngineError::Consumer(_)
+            | EngineError::Reader => return,
         };
         if let Err(error) = written {
             tracing::error!(%error, "the rows in memory can't be written to the store");
         }
+    }
+
+    fn fenced(&self, was_disturbed: bool) -> EngineError {
+        let kafka = &self.settings.kafka;
+        let (group, instance) = (kafka.group_id.clone(), kafka.instance_id.clone());
+        EngineError::Fenced { group, instance, was_disturbed }
     }
 
     /// The reader has ended.
@@ -365,9 +390,10 @@ impl<L: Log> Shell<L> {
                 Input::Denied(before, now) => self.denied(before, now),
                 Input::Reload(config) => self.reload(config),
                 Input::Shutdown => {
-                    self.health.wait(crate::telemetry::Waiting::Shutdown);
+                    self.health.wait(Waiting::Shutdown);
                     self.close();
                 }
+                Input::Fenced { was_disturbed } => return Err(self.fenced(was_disturbed)),
                 Input::Failed(what) => return Err(EngineError::Consumer(what)),
             }
         }

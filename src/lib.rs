@@ -169,7 +169,12 @@
 //!   `src/config/tests/client.rs::what_the_guarantees_rest_on_is_the_daemons_own`.
 //! - No right in Kafka that is needed and not in the guide, or in the guide and not needed:
 //!   `tests/ringback/rights.rs::commands_need_exactly_the_rights_of_the_guide`; none that is missing and not named:
-//!   `tests/ringback/rights.rs::the_daemon_waits_for_each_right_and_names_it`.
+//!   `tests/ringback/rights.rs::the_daemon_waits_for_each_right_and_names_it`,
+//!   `tests/ringback/rights.rs::a_right_that_is_missing_while_partitions_are_restored_is_named`.
+//! - No two instances with one `instance_id` that fence each other for ever:
+//!   `tests/ringback/instances.rs::of_two_instances_with_one_id_one_ends_with_78_and_the_other_works`; and none that ends
+//!   because Kafka executed its own former request to join late:
+//!   `tests/ringback/instances.rs::an_instance_that_its_own_former_join_has_fenced_joins_again_once`.
 //! - No client that can't log in with tokens, or does not renew them:
 //!   `tests/ringback/logins.rs::every_client_logs_in_with_tokens_and_renews_them`.
 //! - No offset of an input that is configured no more:

@@ -364,11 +364,8 @@ impl Offsets {
     fn look(&self) -> Result<Seen, OffsetsError> {
         let topic = &self.topics.changelog;
         let identity = self.cluster.identity(&self.topics.identified(), REQUEST_TIMEOUT)?;
-        let counts = self.cluster.partition_counts(
-            self.topics.all(),
-            Operation::Describe,
-            REQUEST_TIMEOUT,
-        )?;
+        let (needed, ask) = (self.topics.identified(), Operation::Describe);
+        let counts = self.cluster.partition_counts(needed, ask, REQUEST_TIMEOUT)?;
         let mut metas = BTreeMap::new();
         if identity.topics.contains_key(topic.as_str()) {
             // What was written in transactions that are still open may be committed yet.

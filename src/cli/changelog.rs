@@ -1,9 +1,10 @@
 //! `ringback changelog`
 
-use super::{FAILED, UNAVAILABLE, chain, load, terminal};
+use super::{FAILED, UNAVAILABLE, chain, kafka_failed, load, terminal};
 use crate::codec::event::rfc3339;
 use crate::config::Settings;
 use crate::exit::ExitCode;
+use crate::log::NeededBy;
 use crate::rebuild::{Action, Plan, Rebuild, RebuildError, Wish};
 use crate::shutdown::Signals;
 use crate::telemetry::err_line;
@@ -200,9 +201,11 @@ fn json_of(plan: &Plan, topic: &str, is_written: bool) -> String {
 
 fn refused(settings: &Settings, error: &RebuildError) -> ExitCode {
     match error {
-        RebuildError::Log(_) | RebuildError::Transaction(_) => {
-            err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
-            ExitCode::from(UNAVAILABLE)
+        RebuildError::Log(log) => {
+            kafka_failed(settings, NeededBy::Rebuild, (error, Some(log)), UNAVAILABLE)
+        }
+        RebuildError::Transaction(_) => {
+            kafka_failed(settings, NeededBy::Rebuild, (error, None), UNAVAILABLE)
         }
         RebuildError::Store(_)
         | RebuildError::NoStore(_)

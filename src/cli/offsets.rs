@@ -1,11 +1,11 @@
 //! `ringback offsets`
 
-use super::{FAILED, UNAVAILABLE, chain, load, terminal};
+use super::{FAILED, UNAVAILABLE, chain, kafka_failed, load, terminal};
 use crate::clock;
 use crate::codec::event::MovedBy;
 use crate::config::Settings;
 use crate::exit::ExitCode;
-use crate::log::Begin;
+use crate::log::{Begin, NeededBy};
 use crate::offsets::{Aim, Move, Offsets, OffsetsError, Position, Wish};
 use crate::replay::When;
 use crate::telemetry::err_line;
@@ -63,7 +63,7 @@ pub(super) struct Skip {
 
 /// Reads an input again, or from another place on
 ///
-/// Stop all instances first. What is read again is recognised while its uuid is remembered (`[correlation] dedup_window`, see
+/// Stop all instances first. What is read again is recognised while its uuid is remembered (`[correlation] dedup_window_s`, see
 /// config/ringback.toml), and nothing is sent twice; older records count as new. An `offsets_moved` event reports it.
 #[derive(Args)]
 #[command(
@@ -112,8 +112,12 @@ pub(super) async fn run(file: &Path, command: Command) -> ExitCode {
         Ok((settings, _)) => settings,
         Err(code) => return code,
     };
+    let needed_by = match command {
+        Command::Show(_) => NeededBy::Offsets,
+        Command::Skip(_) | Command::Reset(_) => NeededBy::Move,
+    };
     let done = tokio::task::spawn_blocking(move || {
-        perform(&settings, command).unwrap_or_else(|error| refused(&settings, &error))
+        perform(&settings, command).unwrap_or_else(|error| refused(&settings, needed_by, &error))
     });
     done.await.unwrap_or(ExitCode::from(FAILED))
 }
@@ -214,12 +218,10 @@ fn json_of(position: &Position) -> String {
     .to_string()
 }
 
-fn refused(settings: &Settings, error: &OffsetsError) -> ExitCode {
+fn refused(settings: &Settings, command: NeededBy, error: &OffsetsError) -> ExitCode {
     match error {
-        OffsetsError::Log(_) | OffsetsError::Transaction(_) => {
-            err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
-            ExitCode::from(UNAVAILABLE)
-        }
+        OffsetsError::Log(log) => kafka_failed(settings, command, (error, Some(log)), UNAVAILABLE),
+        OffsetsError::Transaction(_) => kafka_failed(settings, command, (error, None), UNAVAILABLE),
         OffsetsError::TakenOver | OffsetsError::Members { .. } | OffsetsError::Refused(_) => {
             err_line!("ringback: {}", chain(error));
             ExitCode::from(FAILED)

@@ -98,7 +98,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             | AppError::Kafka(_)
             | AppError::Mismatch(_)
             | AppError::InUse { .. }
-            | AppError::Engine(EngineError::Mismatch(_))
+            | AppError::Engine(EngineError::Mismatch(_) | EngineError::Fenced { .. })
             | AppError::Endpoint(_)
             | AppError::Files(_)
             | AppError::Tls(_)),

@@ -50,6 +50,8 @@ pub(super) enum Input {
     Reload(Arc<EngineConfig>),
     /// Stop.
     Shutdown,
+    /// Another member has joined the group under this instance's id; a former join of this one, perhaps.
+    Fenced { was_disturbed: bool },
     /// The consumer can't go on.
     Failed(String),
 }

@@ -14,6 +14,7 @@ use crate::domain::WebhookName;
 use crate::failpoint::{self, Failpoint};
 use crate::log::{Assignment, End, Identity, Place, is_due};
 use crate::store::WriteBack;
+use crate::telemetry::Waiting;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
@@ -146,6 +147,7 @@ impl<L: Log> Shell<L> {
             self.remember(&task.rows);
         }
         self.health.restored(signed(restored.partition));
+        self.restore_waits(None);
         tracing::info!(
             partition = restored.partition,
             records = restored.records,
@@ -173,12 +175,27 @@ impl<L: Log> Shell<L> {
                 if is_due(&text) {
                     tracing::warn!(error = text, "restoring failed; trying again");
                 }
+                self.restore_waits(Some(text));
                 if self.epoch == Some(epoch) {
                     clock::sleep(REOPEN_PAUSE);
                     self.restore(epoch);
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Partitions can't be restored for this cause; `None`: they can.
+    fn restore_waits(&mut self, cause: Option<String>) {
+        let waiting = cause.map(|cause| Waiting::Other(format!("restoring fails: {cause}")));
+        if self.restore_waits != waiting {
+            if let Some(before) = self.restore_waits.take() {
+                self.health.resume(&before);
+            }
+            if let Some(waiting) = &waiting {
+                self.health.wait(waiting.clone());
+            }
+            self.restore_waits = waiting;
         }
     }
 
@@ -250,6 +267,7 @@ impl<L: Log> Shell<L> {
                     | Input::Denied(..)
                     | Input::Reload(_)
                     | Input::Shutdown
+                    | Input::Fenced { .. }
                     | Input::Failed(_)) => others.push(other),
                 }
             }
@@ -283,6 +301,7 @@ impl<L: Log> Shell<L> {
         self.doomed.clear();
         self.orphans.clear();
         self.trouble.forget(&self.health);
+        self.restore_waits(None);
         self.busy = false;
     }
 

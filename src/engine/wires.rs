@@ -65,6 +65,9 @@ impl Wires {
             LogEvent::Owners(owners) => mailbox.put_urgent(Input::Owners(owners)),
             LogEvent::Replaced(places) => mailbox.put_urgent(Input::Replaced(places)),
             LogEvent::Lost(ends) => mailbox.put_urgent(Input::Lost(ends)),
+            LogEvent::Fenced { was_disturbed } => {
+                mailbox.put_urgent(Input::Fenced { was_disturbed });
+            }
             LogEvent::Failed(what) => mailbox.put_urgent(Input::Failed(what)),
         })
     }

@@ -41,10 +41,10 @@ impl Identity {
         self.topics.values().any(Option::is_none)
     }
 
-    /// Whether the topic exists, and Kafka has given it no id.
+    /// Whether Kafka has given the topic no id. A topic that one answer lacks is like the others of its cluster.
     #[must_use]
     pub fn is_without_id(&self, topic: &str) -> bool {
-        self.topics.get(topic).is_some_and(Option::is_none)
+        self.topics.get(topic).map_or_else(|| self.lacks_ids(), Option::is_none)
     }
 }
 

@@ -13,7 +13,6 @@ use super::describe::Identity;
 use super::landmark::LandmarkReader;
 use super::record::{Place, Reading, Record, Topics};
 use super::registry::{Registry, SchemaAnswer};
-use super::report;
 use super::settings::KafkaSettings;
 use crate::codec::row::Owner;
 use crate::codec::source::Decoder;
@@ -29,9 +28,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _, OwnedMessage};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 pub use watch::WatchedChangelog;
@@ -78,6 +77,11 @@ pub enum LogEvent {
     Away(bool),
     /// Kafka denies the reader other rights than before: those of before, and those of now.
     Denied(Option<String>, Option<String>),
+    /// Another member has joined the group under this instance's id.
+    Fenced {
+        /// The connection was disturbed lately, so that it may be a former join of this instance.
+        was_disturbed: bool,
+    },
     /// The consumer can't go on.
     Failed(String),
 }
@@ -237,6 +241,7 @@ impl Reader {
             told: told.clone(),
             unconnected: AtomicU64::new(0),
             refused: AtomicBool::new(false),
+            disturbed: Mutex::default(),
         };
         let consumer: BaseConsumer<Context> =
             client::consumer(settings).create_with_context(context).map_err(LogError::Client)?;
@@ -366,7 +371,7 @@ impl Reader {
         let message = match polled {
             Ok(message) => message,
             Err(error) => {
-                self.report(error);
+                self.consumer.context().failed(&error);
                 return None;
             }
         };
@@ -468,15 +473,6 @@ impl Reader {
             }
         }
         self.starting = waiting;
-    }
-
-    fn report(&self, error: KafkaError) {
-        if let KafkaError::MessageConsumptionFatal(code) = error {
-            (self.sink)(LogEvent::Failed(format!("the consumer was fenced or broke: {code}")));
-        } else {
-            // Brokers come back, and topics are waited for.
-            report::fault(&error, &format!("consuming is disturbed: {error}"));
-        }
     }
 }
 

@@ -103,6 +103,8 @@ pub enum Polled<'a> {
     },
     /// The partition was read to its end.
     End(i32),
+    /// Kafka refuses to go on.
+    Failed(LogError),
     /// Nothing came.
     Nothing,
 }
@@ -228,6 +230,7 @@ impl<C: Changelog> Restoration<C> {
         take: &mut dyn FnMut(Restored<'_>) -> Result<(), E>,
     ) -> Result<(), RestoreError<E>> {
         let left = &mut self.left;
+        let mut failed = None;
         let ended = self.changelog.poll(|polled| match polled {
             Polled::Row { partition, offset, key, value } => {
                 take(Restored::Row { partition, offset, key, value })?;
@@ -240,8 +243,15 @@ impl<C: Changelog> Restoration<C> {
                 Ok(Some(None))
             }
             Polled::End(partition) => Ok(Some(Some(partition))),
+            Polled::Failed(error) => {
+                failed = Some(error);
+                Ok(None)
+            }
             Polled::Nothing => Ok(None),
         });
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
         match ended.map_err(RestoreError::Store)? {
             Some(end) => {
                 self.progress = clock::instant();

@@ -10,7 +10,7 @@ mod needs;
 #[cfg(test)]
 pub(crate) use native::known_properties;
 pub use needs::{Need, NeededBy, needs, replay_groups};
-pub(super) use needs::{instance_id, operator_id, replay_id};
+pub(super) use needs::{instance_id, operator_id, rebuild_id, replay_id};
 
 use super::client::{self, LogError};
 use super::report::Reports;

@@ -6,6 +6,7 @@
 use super::client::{self, LogError};
 use super::position::GroupOffset;
 use super::record::Place;
+use super::rights;
 use super::settings::KafkaSettings;
 use super::transaction::{self, Outgoing, TransactionError, TransactionFault, Transactions};
 use rdkafka::TopicPartitionList;
@@ -109,7 +110,7 @@ impl Steward {
         let mut config = client::observer(settings, "read_committed");
         config.set("group.id", &settings.group_id);
         let group = config.create_with_context(super::report::Reports).map_err(LogError::Client)?;
-        let producer = Patient::open(&format!("{}.rebuild", settings.group_id), settings)?;
+        let producer = Patient::open(&rights::rebuild_id(&settings.group_id), settings)?;
         Ok(Self { producer, group })
     }
 

@@ -58,7 +58,8 @@ pub struct PartitionHealth {
 ///
 /// It is ready when it waits for nothing, has partitions, and all of them are restored. It is live while its engine's
 /// heart beats and every partition that has work makes progress. Waiting for Kafka, or for a transaction that Kafka takes,
-/// makes it unready, not dead: a restart would fix nothing, and so no partition is said to stand still meanwhile.
+/// makes it unready, not dead: a restart would fix nothing, and a call of librdkafka may last as long. So that time counts
+/// neither for the engine nor for a partition.
 #[derive(Debug)]
 pub struct Health {
     started: Instant,
@@ -71,7 +72,34 @@ pub struct Health {
 #[derive(Debug)]
 struct State {
     waiting: BTreeSet<Waiting>,
+    /// When the last wait for Kafka, or for a transaction that Kafka takes, ended.
+    waited_until: Option<Instant>,
     partitions: BTreeMap<i32, Partition>,
+}
+
+impl State {
+    /// Changes what the daemon waits for.
+    fn wait(&mut self, now: Instant, change: impl FnOnce(&mut BTreeSet<Waiting>)) {
+        let waited = self.waits_for_kafka();
+        change(&mut self.waiting);
+        if waited && !self.waits_for_kafka() {
+            self.waited_until = Some(now);
+        }
+    }
+
+    fn waits_for_kafka(&self) -> bool {
+        let for_kafka = |it: &Waiting| matches!(it, Waiting::Kafka(_) | Waiting::Commits(_));
+        self.waiting.iter().any(for_kafka)
+    }
+
+    /// How long something has stood still since then, without the time up to when Kafka was back.
+    fn standstill(&self, since: Instant, now: Instant) -> Duration {
+        if self.waits_for_kafka() {
+            return Duration::ZERO;
+        }
+        let since = self.waited_until.map_or(since, |until| until.max(since));
+        now.saturating_duration_since(since)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,10 +110,8 @@ struct Partition {
 }
 
 impl Partition {
-    fn stalled(&self, now: Instant) -> Duration {
-        self.pending_since.map_or(Duration::ZERO, |since| {
-            now.saturating_duration_since(since.max(self.progress_at))
-        })
+    fn stalled_since(&self) -> Option<Instant> {
+        self.pending_since.map(|since| since.max(self.progress_at))
     }
 }
 
@@ -99,9 +125,17 @@ impl Health {
             heartbeat_ms: AtomicU64::new(NEVER),
             state: Mutex::new(State {
                 waiting: BTreeSet::from([Waiting::Start]),
+                waited_until: None,
                 partitions: BTreeMap::new(),
             }),
         })
+    }
+
+    /// An engine is about to be made, and the daemon waits for these. Until its first heartbeat nothing can stand still.
+    pub fn begin(&self, what: impl IntoIterator<Item = Waiting>) {
+        self.heartbeat_ms.store(NEVER, Ordering::Relaxed);
+        self.wait_only(what);
+        self.state().partitions.clear();
     }
 
     /// The daemon waits for this from now on.
@@ -111,12 +145,19 @@ impl Health {
 
     /// The daemon does not wait for this any more.
     pub fn resume(&self, what: &Waiting) {
-        self.state().waiting.remove(what);
+        self.resume_at(what, Instant::now());
+    }
+
+    fn resume_at(&self, what: &Waiting, now: Instant) {
+        self.state().wait(now, |waiting| {
+            waiting.remove(what);
+        });
     }
 
     /// The daemon waits for exactly these from now on.
     pub fn wait_only(&self, what: impl IntoIterator<Item = Waiting>) {
-        self.state().waiting = what.into_iter().collect();
+        let what = what.into_iter().collect();
+        self.state().wait(Instant::now(), |waiting| *waiting = what);
     }
 
     /// A partition was assigned; it is not restored until [`Health::restored`]. Says nothing new of one that is assigned.
@@ -209,29 +250,21 @@ impl Health {
     }
 
     fn reasons_not_live_at(&self, now: Instant) -> Vec<String> {
-        let mut reasons = Vec::new();
+        let state = self.state();
+        let too_long = |since| {
+            let stalled = state.standstill(since, now);
+            (stalled > self.stall_deadline).then(|| stalled.as_secs())
+        };
         let beat_ms = self.heartbeat_ms.load(Ordering::Relaxed);
-        if beat_ms != NEVER {
-            let uptime = now.saturating_duration_since(self.started);
-            let silent = uptime.saturating_sub(Duration::from_millis(beat_ms));
-            if silent > self.stall_deadline {
-                reasons.push(format!("the engine has stood still for {} s", silent.as_secs()));
-            }
-        }
-        let waits = |it: &Waiting| matches!(it, Waiting::Kafka(_) | Waiting::Commits(_));
-        if self.state().waiting.iter().any(waits) {
-            return reasons;
-        }
-        let stalled = self.partitions_at(now).into_iter();
-        reasons.extend(stalled.filter(|health| health.stalled > self.stall_deadline).map(
-            |PartitionHealth { partition, stalled, .. }| {
-                let seconds = stalled.as_secs();
-                format!(
-                    "partition {partition} has had work for {seconds} s without making progress"
-                )
-            },
-        ));
-        reasons
+        let beat = (beat_ms != NEVER).then(|| self.started + Duration::from_millis(beat_ms));
+        let engine = beat
+            .and_then(too_long)
+            .map(|seconds| format!("the engine has stood still for {seconds} s"));
+        let partitions = state.partitions.iter().filter_map(|(number, partition)| {
+            let seconds = too_long(partition.stalled_since()?)?;
+            Some(format!("partition {number} has had work for {seconds} s without making progress"))
+        });
+        engine.into_iter().chain(partitions).collect()
     }
 
     /// The assigned partitions.
@@ -244,7 +277,9 @@ impl Health {
         let health = |(partition, state): (&i32, &Partition)| PartitionHealth {
             partition: *partition,
             restore_remaining: state.restore_remaining,
-            stalled: state.stalled(now),
+            stalled: state
+                .stalled_since()
+                .map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
         };
         self.state().partitions.iter().map(health).collect()
     }
@@ -334,15 +369,18 @@ mod tests {
         health.work_pending(0, start);
         assert!(health.reasons_not_live_at(after(200)).is_empty());
         assert!(!health.reasons_not_live_at(after(300)).is_empty());
-        // What Kafka does not let happen, a restart would not either.
-        for waiting in [Waiting::Kafka("here".to_owned()), Waiting::Commits("why".to_owned())] {
+        // What Kafka does not let happen, a restart would not either. Once Kafka is back, the deadline begins anew.
+        for (back, waiting) in
+            [(300, Waiting::Kafka("here".to_owned())), (500, Waiting::Commits("why".to_owned()))]
+        {
             health.wait(waiting.clone());
-            assert!(health.reasons_not_live_at(after(300)).is_empty(), "{waiting}");
-            health.resume(&waiting);
-            assert!(!health.reasons_not_live_at(after(300)).is_empty());
+            assert!(health.reasons_not_live_at(after(back)).is_empty(), "{waiting}");
+            health.resume_at(&waiting, after(back));
+            assert!(health.reasons_not_live_at(after(back + 120)).is_empty(), "{waiting}");
+            assert!(!health.reasons_not_live_at(after(back + 121)).is_empty(), "{waiting}");
         }
         health.unassign(0);
-        assert!(health.reasons_not_live_at(after(300)).is_empty(), "what is gone is not stalled");
+        assert!(health.reasons_not_live_at(after(1000)).is_empty(), "what is gone is not stalled");
         health.work_pending(0, start);
         assert!(health.partitions().is_empty(), "a late word assigns nothing");
     }
@@ -361,5 +399,14 @@ mod tests {
         );
         health.heartbeat_at(after(132));
         assert!(health.reasons_not_live_at(after(132)).is_empty());
+        // A call of librdkafka may last until Kafka is back.
+        let kafka = Waiting::Kafka("here".to_owned());
+        health.wait(kafka.clone());
+        assert!(health.reasons_not_live_at(after(1000)).is_empty());
+        health.resume_at(&kafka, after(1000));
+        assert!(health.reasons_not_live_at(after(1120)).is_empty());
+        assert!(!health.reasons_not_live_at(after(1121)).is_empty());
+        health.begin([kafka]);
+        assert!(health.reasons_not_live_at(after(2000)).is_empty(), "it begins anew");
     }
 }

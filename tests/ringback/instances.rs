@@ -1,6 +1,7 @@
 //! Two instances on the same topics: what one leaves the other takes over, retry counts and all.
 
-use crate::harness::daemon::Daemon;
+use crate::harness::broker::Broker;
+use crate::harness::daemon::{Daemon, EX_CONFIG};
 use crate::harness::kafka::Message;
 use crate::harness::receiver::Answer;
 use crate::harness::samples::{Random, flow, report};
@@ -155,4 +156,59 @@ fn zombies_commit_no_outcome_of_what_another_has_delivered() {
         let counts = stage.verify_with(instance, &["--at-rest", "--repeats-max", &repeats_max]);
         assert_eq!(counts["delivered"], uuids.len(), "one event per delivery: {counts}");
     }
+}
+
+/// Two daemons that a supervisor starts with one `instance_id` would fence each other for ever if each was started again.
+#[test]
+fn of_two_instances_with_one_id_one_ends_with_78_and_the_other_works() {
+    let mut stage = Stage::on(broker::shared(), "instances-double", 2);
+    stage.set("kafka.instance_id", "the-same");
+    let mut daemons = vec![stage.start_instance(0), stage.spawn(1)];
+    let ended = wait_until("one of them is fenced", TAKEOVER, || {
+        let ended = |(number, daemon): (usize, &mut Daemon)| Some((number, daemon.ended()?));
+        daemons.iter_mut().enumerate().find_map(ended)
+    });
+    let said = daemons.remove(ended.0).logged();
+    assert_eq!(ended.1, EX_CONFIG, "{said}");
+    assert!(said.contains("instance_id"), "it says what to change: {said}");
+    let mut survivor = daemons.remove(0);
+    survivor.wait_ready();
+    let uuids = Random::seeded(45).uuids(10);
+    stage.send_flows_of(&uuids);
+    stage.send_reports_of(&uuids);
+    invariants::wait_delivered(&stage, &uuids, TAKEOVER);
+    survivor.stop();
+}
+
+/// Kafka that was away may execute a request to join again after the instance has joined anew, and fences it then. The
+/// member that joins here stands for that request.
+#[test]
+fn an_instance_that_its_own_former_join_has_fenced_joins_again_once() {
+    let mut own = Broker::start();
+    let mut stage = Stage::on(own.kafka(), "instances-former", 2);
+    stage.set("kafka.instance_id", "the-same");
+    let mut daemon = stage.start();
+    own.kill();
+    daemon.wait_answer("/readyz", 503);
+    own.restart();
+    daemon.wait_ready();
+    let join = || {
+        let properties = [
+            ("group.instance.id", "the-same"),
+            ("partition.assignment.strategy", "range"),
+            ("session.timeout.ms", "10000"),
+        ];
+        stage.kafka.join_with(&stage.group(), &stage.topic("flow-complete"), &properties)
+    };
+    drop(join());
+    daemon.wait_logged("joins again", 0);
+    daemon.wait_ready();
+    let uuids = Random::seeded(46).uuids(10);
+    stage.send_flows_of(&uuids);
+    stage.send_reports_of(&uuids);
+    invariants::wait_delivered(&stage, &uuids, TAKEOVER);
+    assert!(daemon.partitions() > 0, "it has its partitions again");
+    drop(join());
+    let said = daemon.wait_end(EX_CONFIG, TAKEOVER);
+    assert!(said.contains("instance_id"), "it says what to change: {said}");
 }

@@ -1,13 +1,16 @@
 //! The list of rights in `ops/guide/rights.md` on a real broker with its authorizer on: with exactly these rights every command
 //! works, and without any one of them the command that needs it fails and names it.
 
-use crate::harness::PATIENCE;
+use crate::harness::broker::java;
 use crate::harness::daemon::{Done, EX_CONFIG};
-use crate::harness::door::{Grant, grant, nobody, secured};
+use crate::harness::door::{Grant, grant, nobody, revoke, secured};
 use crate::harness::receiver::Answer;
 use crate::harness::samples::flow;
 use crate::harness::stage::Stage;
+use crate::harness::{PATIENCE, wait_until};
+use crate::logs::delivers;
 use std::collections::BTreeMap;
+use std::process::Command;
 
 const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ops/guide/rights.md");
 const OWN: [&str; 4] = ["changelog", "inbox", "events", "dead-letter"];
@@ -71,6 +74,7 @@ fn resources(stage: &Stage, number: u8, name: &str) -> Vec<(&'static str, String
         "`group_id.instance_id`" => id(&format!("{}-{number}", group.trim_end_matches(".group"))),
         "`group_id.operator`" => id("operator"),
         "`group_id.dead-letter.replay`" => id("dead-letter.replay"),
+        "`group_id.rebuild`" => id("rebuild"),
         other => panic!("the guide names {other}"),
     }
 }
@@ -94,24 +98,33 @@ fn cases(stage: &Stage) -> Vec<Case> {
 /// Runs the command as the case's user.
 fn perform(stage: &mut Stage, case: &Case, arguments: &[&str]) -> Done {
     stage.log_in("PLAIN", &case.user);
-    stage.command(arguments)
+    stage.alone(arguments)
 }
 
-fn arguments(command: &str) -> Vec<&str> {
-    let mut arguments: Vec<&str> = command.split(' ').collect();
+fn arguments(stage: &Stage, command: &str) -> Vec<String> {
+    let mut arguments: Vec<String> = command.split(' ').map(str::to_owned).collect();
+    let mut add = |more: &[&str]| arguments.extend(more.iter().map(|it| (*it).to_owned()));
     match command {
-        "trace" => arguments.push("u-1"),
-        "webhook enable" => arguments.extend(["crm", "--yes"]),
-        "dead-letter replay" => arguments.push("--yes"),
+        "trace" => add(&["u-1"]),
+        "webhook enable" => add(&["crm", "--yes"]),
+        "offsets reset" => {
+            add(&["--topic", &stage.topic("flow-complete"), "--to", "end", "--yes"]);
+        }
+        "dead-letter replay" | "changelog rebuild" => add(&["--yes"]),
         _ => {}
     }
     arguments
 }
 
+fn words(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
 /// Of `command`: without each right it exits with 78 and names that right, and with all of them it works.
 fn each_right_counts(stage: &mut Stage, cases: &[Case], command: &str) {
     for case in cases.iter().filter(|case| case.command == command && case.lacks.is_some()) {
-        let done = perform(stage, case, &arguments(command));
+        let arguments = arguments(stage, command);
+        let done = perform(stage, case, &words(&arguments));
         let named = format!("the right {} is missing; grant it: kafka-acls.sh ", case.named());
         assert!(
             done.code == Some(EX_CONFIG) && done.err.contains(&named),
@@ -125,7 +138,8 @@ fn each_right_counts(stage: &mut Stage, cases: &[Case], command: &str) {
 
 fn works(stage: &mut Stage, cases: &[Case], command: &str) -> Done {
     let whole = cases.iter().find(|case| case.command == command && case.lacks.is_none());
-    let done = perform(stage, whole.expect("the guide knows it"), &arguments(command));
+    let arguments = arguments(stage, command);
+    let done = perform(stage, whole.expect("the guide knows it"), &words(&arguments));
     assert_eq!(done.code, Some(0), "{command} with all of its rights: {done:?}");
     done
 }
@@ -158,13 +172,13 @@ fn commands_need_exactly_the_rights_of_the_guide() {
     each_right_counts(&mut stage, &cases, "topics --create");
     let own = OWN.map(|kind| stage.topic(kind));
     stage.kafka.delete_topics(&own.each_ref().map(String::as_str));
-    crate::harness::wait_until("the topics are gone", PATIENCE, || {
+    wait_until("the topics are gone", PATIENCE, || {
         own.iter().all(|name| stage.kafka.partitions(name) == 0).then_some(())
     });
     let wrong: &[(&str, &str)] = &[("retention.ms", "1000"), ("delete.retention.ms", "1000")];
     works(&mut stage, &cases, "topics --create");
     stage.kafka.delete_topics(&own.each_ref().map(String::as_str));
-    crate::harness::wait_until("the topics are gone", PATIENCE, || {
+    wait_until("the topics are gone", PATIENCE, || {
         own.iter().all(|name| stage.kafka.partitions(name) == 0).then_some(())
     });
     stage.kafka.create_topics(&own.each_ref().map(|name| (name.as_str(), 1, wrong)));
@@ -192,10 +206,16 @@ fn commands_need_exactly_the_rights_of_the_guide() {
         "webhook list",
         "webhook enable",
         "dead-letter replay",
+        "offsets show",
+        "offsets reset",
     ] {
         each_right_counts(&mut stage, &cases, command);
         works(&mut stage, &cases, command);
     }
+    // A changelog that lacks its rows, so that there is something to write.
+    stage.recreate("changelog", 1);
+    each_right_counts(&mut stage, &cases, "changelog rebuild");
+    works(&mut stage, &cases, "changelog rebuild");
     let letters =
         cases.iter().find(|case| case.command == "dead-letter list" && case.lacks.is_none());
     let shown = perform(&mut stage, letters.expect("the guide knows it"), &["dead-letter", "show"]);
@@ -249,4 +269,84 @@ fn the_daemon_waits_for_each_right_and_names_it() {
         }
         daemon.kill();
     }
+}
+
+/// The changelog is read only while partitions are restored, which an input that was created again leads to.
+#[test]
+fn a_right_that_is_missing_while_partitions_are_restored_is_named() {
+    let mut stage = Stage::on(secured().kafka(), "rights-restore", 1);
+    let user = nobody();
+    stage.log_in("PLAIN", &user);
+    let all = listed(&stage, 0).remove("run").expect("the guide knows it");
+    grant(all.iter().map(|grant| (user.as_str(), grant)));
+    let mut daemon = stage.start();
+    delivers(&stage, "u-1");
+    let changelog = stage.topic("changelog");
+    let is_it = |grant: &&Grant| grant.operation == "Read" && grant.name == changelog;
+    let right = all.iter().find(is_it).expect("run reads the changelog");
+    revoke([(user.as_str(), right)]);
+    stage.recreate("flow-complete", 1);
+    let named = format!("Read on topic {changelog}");
+    wait_until("/readyz names the right", PATIENCE, || {
+        let (status, says) = daemon.get("/readyz").ok()?;
+        (status == 503 && says.contains("restoring fails") && says.contains(&named)).then_some(())
+    });
+    grant([(user.as_str(), right)]);
+    daemon.wait_ready();
+    delivers(&stage, "u-2");
+    daemon.stop();
+}
+
+/// The commands of the guide below "Granting them", run by Kafka's own tool.
+#[test]
+fn the_grants_of_the_guide_are_enough() {
+    let mut stage = stage("rights-guide");
+    let user = nobody();
+    let guide = std::fs::read_to_string(GUIDE).expect("the guide");
+    let blocks: Vec<&str> = guide.split("```").skip(1).step_by(2).collect();
+    let [for_the_daemon, for_commands] = blocks[..] else { panic!("two blocks of commands") };
+    let (function, _) = for_the_daemon.split_once("\ngrant --").expect("first a function");
+    run_script(&stage, &user, for_the_daemon);
+    stage.log_in("PLAIN", &user);
+    let refused = stage.command(&["check", "--online"]);
+    assert!(refused.err.contains("the right Create on topic"), "no topics yet: {refused:?}");
+    let commands = for_commands.strip_prefix("sh").expect("a script");
+    run_script(&stage, &user, &format!("{function}{commands}"));
+    stage.command(&["topics", "--create"]).succeeds();
+    let mut daemon = stage.start();
+    stage.send_flows(&[flow("u-1", &[])]);
+    stage.receiver.wait_for(1, PATIENCE);
+    let checked = stage.command(&["check", "--online"]);
+    checked.succeeds();
+    assert!(!checked.err.contains("needs the right"), "{checked:?}");
+    daemon.stop();
+}
+
+/// Runs a block of the guide with this stage's names.
+fn run_script(stage: &Stage, user: &str, block: &str) {
+    let block = block.strip_prefix("sh").unwrap_or(block);
+    let group = stage.group();
+    let named = |word: &str| match word {
+        "flow-complete" | "sms-delivery-report" => stage.topic(word),
+        "ringback" => group.clone(),
+        "ringback." => format!("{group}."),
+        "ringback.replay." => format!("{group}.replay."),
+        "User:ringback" => format!("User:{user}"),
+        _ => match word.strip_prefix("ringback.") {
+            Some(kind) => stage.topic(kind),
+            None => word.to_owned(),
+        },
+    };
+    let lines = block.lines().map(|line| line.split(' ').map(named).collect::<Vec<_>>().join(" "));
+    let script = lines.collect::<Vec<_>>().join("\n");
+    let tool = java("-Xmx128m");
+    let words = tool.get_args().map(|word| format!("'{}'", word.to_string_lossy()));
+    let tool = words.collect::<Vec<_>>().join(" ");
+    let prelude = format!(
+        "set -e\nBROKERS={}\nkafka-acls.sh() {{ setpriv {tool} org.apache.kafka.tools.AclCommand \
+         \"${{@/admin.properties//dev/null}}\"; }}\n",
+        stage.kafka.bootstrap()
+    );
+    let output = Command::new("bash").arg("-c").arg(prelude + &script).output().expect("bash");
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -1,18 +1,20 @@
 //! What librdkafka calls back on the poll thread: statistics, errors and rebalances.
 
 use super::{Assignment, End, LogEvent, Sink};
+use crate::clock;
 use crate::log::record::Place;
 use crate::log::report;
 use crate::log::rights;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Broker;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What librdkafka calls back.
 pub(in crate::log) struct Context {
@@ -24,10 +26,15 @@ pub(in crate::log) struct Context {
     pub(super) unconnected: AtomicU64,
     /// Kafka's authorizer has refused something since somebody looked.
     pub(super) refused: AtomicBool,
+    /// When something about the connection last failed.
+    pub(super) disturbed: Mutex<Option<Instant>>,
 }
 
 /// A broker that closes a connection is connected again by then.
 const UNCONNECTED_MAX: u64 = 2;
+
+/// A request to join that Kafka executes late, because it was away, is at most so old.
+const FORMER_JOIN_AGE_MAX: Duration = Duration::from_secs(600);
 
 impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
@@ -56,6 +63,7 @@ impl ClientContext for Context {
         if rights::is_refusal(error.rdkafka_error_code()) {
             self.refused.store(true, Ordering::Relaxed);
         }
+        self.disturbed(&error);
         report::fault(&error, reason);
     }
 }
@@ -77,6 +85,34 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
+    /// The consumer has read this error.
+    pub(super) fn failed(&self, error: &KafkaError) {
+        match error {
+            KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) => {
+                let disturbed = *self.disturbed.lock().unwrap_or_else(PoisonError::into_inner);
+                let was_disturbed = disturbed.is_some_and(|at| at.elapsed() < FORMER_JOIN_AGE_MAX);
+                (self.sink)(LogEvent::Fenced { was_disturbed });
+            }
+            KafkaError::MessageConsumptionFatal(code) => {
+                (self.sink)(LogEvent::Failed(format!("librdkafka reports a fatal error: {code}")));
+            }
+            // Brokers come back, and topics are waited for.
+            error => {
+                self.disturbed(error);
+                report::fault(error, &format!("consuming is disturbed: {error}"));
+            }
+        }
+    }
+
+    fn disturbed(&self, error: &KafkaError) {
+        use RDKafkaErrorCode::{Fatal, FencedInstanceId, PartitionEOF};
+        let code = error.rdkafka_error_code();
+        if code.is_some_and(|code| [PartitionEOF, Fatal, FencedInstanceId].contains(&code)) {
+            return;
+        }
+        *self.disturbed.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::instant());
+    }
+
     fn tell_connected(&self, connected: bool) {
         if connected {
             if self.unconnected.swap(0, Ordering::Relaxed) >= UNCONNECTED_MAX {

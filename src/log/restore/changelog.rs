@@ -4,6 +4,8 @@ use super::{Changelog, Polled};
 use crate::log::client::{self, LogError, Observer};
 use crate::log::reader::list;
 use crate::log::record::Place;
+use crate::log::rights::{Operation, Right};
+use crate::log::scan::hopeless;
 use crate::log::settings::KafkaSettings;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
@@ -77,6 +79,11 @@ impl Changelog for KafkaChangelog {
                 value: message.payload(),
             }),
             Some(Err(KafkaError::PartitionEOF(partition))) => take(Polled::End(partition)),
+            Some(Err(error)) if hopeless(&error) => {
+                let right = Right::on_topic(Operation::Read, &self.topic);
+                let failed = LogError::request_by(right, "the changelog can't be read");
+                take(Polled::Failed(failed(error)))
+            }
             Some(Err(error)) => {
                 tracing::warn!(%error, "restoring is disturbed");
                 take(Polled::Nothing)

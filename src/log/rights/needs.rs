@@ -20,6 +20,12 @@ pub enum NeededBy {
     Webhooks,
     /// `ringback webhook enable`
     Enable,
+    /// `ringback offsets show`
+    Offsets,
+    /// `ringback offsets reset` and `skip`
+    Move,
+    /// `ringback changelog rebuild`
+    Rebuild,
     /// `ringback topics`
     Topics,
     /// `ringback topics --create`
@@ -30,7 +36,7 @@ pub enum NeededBy {
 
 impl NeededBy {
     /// Every one.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Run,
         Self::Verify,
         Self::Trace,
@@ -38,6 +44,9 @@ impl NeededBy {
         Self::Replay,
         Self::Webhooks,
         Self::Enable,
+        Self::Offsets,
+        Self::Move,
+        Self::Rebuild,
         Self::Topics,
         Self::Create,
         Self::Alter,
@@ -54,6 +63,9 @@ impl NeededBy {
             Self::Replay => "dead-letter replay",
             Self::Webhooks => "webhook list",
             Self::Enable => "webhook enable",
+            Self::Offsets => "offsets show",
+            Self::Move => "offsets reset",
+            Self::Rebuild => "changelog rebuild",
             Self::Topics => "topics",
             Self::Create => "topics --create",
             Self::Alter => "topics --mend",
@@ -91,33 +103,38 @@ enum Upon {
     Instance,
     Operator,
     Replay,
+    Rebuild,
 }
 
-use NeededBy::{Alter, Create, Enable, Letters, Replay, Run, Topics, Trace, Verify, Webhooks};
+use NeededBy::{
+    Alter, Create, Enable, Letters, Move, Offsets, Rebuild, Replay, Run, Topics, Trace, Verify,
+    Webhooks,
+};
 
 #[rustfmt::skip]
-const LIST: [(Operation, Upon, &[NeededBy]); 21] = [
-    (Operation::Read, Upon::Inputs, &[Run, Verify, Trace]),
-    (Operation::Read, Upon::Inbox, &[Run, Verify, Trace, Replay]),
-    (Operation::Read, Upon::Changelog, &[Run, Verify, Trace, Webhooks]),
+const LIST: [(Operation, Upon, &[NeededBy]); 22] = [
+    (Operation::Read, Upon::Inputs, &[Run, Verify, Trace, Offsets, Move]),
+    (Operation::Read, Upon::Inbox, &[Run, Verify, Trace, Offsets, Move, Replay]),
+    (Operation::Read, Upon::Changelog, &[Run, Verify, Trace, Offsets, Move, Rebuild, Webhooks]),
     (Operation::Read, Upon::Events, &[Verify, Trace, Replay]),
     (Operation::Read, Upon::DeadLetters, &[Verify, Trace, Letters, Replay]),
     (Operation::Write, Upon::Inputs, &[Replay]),
     (Operation::Write, Upon::Inbox, &[Run, Replay, Enable]),
-    (Operation::Write, Upon::Changelog, &[Run]),
-    (Operation::Write, Upon::Events, &[Run]),
+    (Operation::Write, Upon::Changelog, &[Run, Move, Rebuild]),
+    (Operation::Write, Upon::Events, &[Run, Move]),
     (Operation::Write, Upon::DeadLetters, &[Run]),
-    (Operation::Describe, Upon::Inputs, &[Topics, Create, Alter]),
-    (Operation::Describe, Upon::Own, &[Topics, Create, Alter]),
+    (Operation::Describe, Upon::Inputs, &[Topics, Create, Alter, Rebuild]),
+    (Operation::Describe, Upon::Own, &[Topics, Create, Alter, Rebuild]),
     (Operation::DescribeConfigs, Upon::Own, &[Run, Topics, Create]),
     (Operation::AlterConfigs, Upon::Own, &[Alter]),
     (Operation::Create, Upon::Own, &[Create]),
-    (Operation::Read, Upon::Group, &[Run]),
-    (Operation::Describe, Upon::Group, &[Verify]),
+    (Operation::Read, Upon::Group, &[Run, Move]),
+    (Operation::Describe, Upon::Group, &[Verify, Offsets, Rebuild]),
     (Operation::Read, Upon::ReplayGroups, &[Replay]),
     (Operation::Write, Upon::Instance, &[Run]),
     (Operation::Write, Upon::Operator, &[Enable]),
     (Operation::Write, Upon::Replay, &[Replay]),
+    (Operation::Write, Upon::Rebuild, &[Move, Rebuild]),
 ];
 
 impl Upon {
@@ -136,6 +153,7 @@ impl Upon {
             Self::Instance => vec![Resource::TransactionalId(instance_id(settings))],
             Self::Operator => vec![Resource::TransactionalId(operator_id(group))],
             Self::Replay => vec![Resource::TransactionalId(replay_id(group))],
+            Self::Rebuild => vec![Resource::TransactionalId(rebuild_id(group))],
         }
     }
 }
@@ -165,6 +183,11 @@ pub(in crate::log) fn replay_id(group: &str) -> String {
     format!("{group}.dead-letter.replay")
 }
 
+/// The transactional id of whoever writes in the place of daemons that do not run.
+pub(in crate::log) fn rebuild_id(group: &str) -> String {
+    format!("{group}.rebuild")
+}
+
 /// What the groups in which replays leave their marks begin with.
 #[must_use]
 pub fn replay_groups(group: &str) -> String {
@@ -189,6 +212,7 @@ mod tests {
             Upon::Instance => ("transactional id", "`group_id.instance_id`"),
             Upon::Operator => ("transactional id", "`group_id.operator`"),
             Upon::Replay => ("transactional id", "`group_id.dead-letter.replay`"),
+            Upon::Rebuild => ("transactional id", "`group_id.rebuild`"),
         }
     }
 

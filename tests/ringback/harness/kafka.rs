@@ -305,8 +305,21 @@ impl Kafka {
     /// A member of `group` that is assigned partitions of `topic`, until it is dropped.
     #[cfg(feature = "failpoints")]
     pub(crate) fn join(&self, group: &str, topic: &str) -> BaseConsumer {
+        self.join_with(group, topic, &[])
+    }
+
+    /// The same with more of librdkafka's properties.
+    pub(crate) fn join_with(
+        &self,
+        group: &str,
+        topic: &str,
+        properties: &[(&str, &str)],
+    ) -> BaseConsumer {
         let mut config = self.config();
         config.set("group.id", group).set("enable.auto.commit", "false");
+        for (name, value) in properties {
+            config.set(*name, *value);
+        }
         let consumer: BaseConsumer = config.create().expect("a consumer");
         consumer.subscribe(&[topic]).expect("a topic");
         let deadline = Instant::now() + Duration::from_secs(40);

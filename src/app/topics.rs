@@ -1,0 +1,158 @@
+//! What the daemon waits for before it joins its group: Kafka, its rights, the topics, and rows that are its own.
+
+use super::{App, AppError, ownership};
+use crate::config::Settings;
+use crate::engine::Permissions;
+use crate::log::{
+    self, Cluster, LogError, Missing, NeededBy, Operation, Right, Role, TopicFault, Topics,
+};
+use crate::store::Store;
+use crate::telemetry::Waiting;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+const KAFKA_PAUSE: Duration = Duration::from_secs(1);
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl App {
+    pub(super) fn waiting_for_kafka(&self) -> Waiting {
+        Waiting::Kafka(self.settings.kafka.bootstrap_servers.clone())
+    }
+
+    /// Waits until Kafka answers and the inputs exist; creates our own topics; refuses those that are wrong, and rows that are
+    /// not ours.
+    pub(super) async fn wait_for_topics(
+        &self,
+        store: Store,
+    ) -> Result<(Topics, Store, Permissions), AppError> {
+        let mut store = Some(store);
+        let mut told = Vec::new();
+        loop {
+            match self.survey(&mut store).await {
+                Ok(Ok((topics, permissions))) => {
+                    self.health.wait_only([]);
+                    let store = match store {
+                        Some(store) => store,
+                        None => Store::open(&self.settings.store.directory)?,
+                    };
+                    return Ok((topics, store, permissions));
+                }
+                Ok(Err(missing)) => {
+                    tracing::info!(topics = ?missing, "waiting for topics that their producers create");
+                    self.health.wait_only(missing.into_iter().map(Waiting::Topic));
+                }
+                Err(AppError::Kafka(error @ LogError::Client(_))) => {
+                    return Err(AppError::Kafka(error));
+                }
+                Err(AppError::Kafka(LogError::Denied(rights))) => {
+                    self.health.wait_only(rights.iter().map(waiting_for_right));
+                    if told != rights {
+                        let missing = Missing(&rights, &self.settings.kafka).to_string();
+                        tracing::warn!(
+                            "waiting for rights in Kafka: {}; see ops/guide/rights.md",
+                            missing.replace('\n', "; ")
+                        );
+                        told = rights;
+                    }
+                }
+                Err(AppError::Kafka(error)) => {
+                    self.health.wait_only([self.waiting_for_kafka()]);
+                    tracing::warn!(error = &error as &dyn std::error::Error, "waiting for Kafka");
+                }
+                Err(other) => return Err(other),
+            }
+            tokio::time::sleep(KAFKA_PAUSE).await;
+        }
+    }
+
+    /// The topics, or the inputs that do not exist yet.
+    async fn survey(
+        &self,
+        store: &mut Option<Store>,
+    ) -> Result<Result<(Topics, Permissions), Vec<String>>, AppError> {
+        let (kafka, names) = (&self.settings.kafka, &self.settings.topics);
+        if self.check_topics {
+            insist_on_rights(&self.settings).await?;
+        }
+        let counts = counts(&self.settings).await?;
+        let inputs = || names.sources().map(|(name, _)| name);
+        let missing: Vec<String> =
+            inputs().filter(|name| !counts.contains_key(*name)).cloned().collect();
+        if !missing.is_empty() {
+            return Ok(Err(missing));
+        }
+        let mut permissions = Permissions::default();
+        if self.check_topics {
+            permissions = ownership::permit(&self.settings, &self.start, store).await?;
+            for topic in log::create_missing(kafka, names).await.map_err(AppError::Kafka)? {
+                tracing::info!(topic, "topic created");
+            }
+            let states = log::survey(kafka, names).await.map_err(AppError::Kafka)?;
+            let (fatal, passing): (Vec<_>, Vec<_>) =
+                states.iter().flat_map(log::TopicState::faults).partition(|fault| fault.fatal);
+            for TopicFault { topic, text, .. } in passing {
+                tracing::warn!(topic, "{text}");
+            }
+            if !fatal.is_empty() {
+                return Err(AppError::Topics(fatal));
+            }
+        }
+        let partitions = counts_now(&self.settings, &names.changelog).await?;
+        let inbox = counts_now(&self.settings, &names.inbox).await?;
+        let is_unlike = |name: &&String| counts.get(*name).is_some_and(|count| *count != inbox);
+        let unlike: BTreeSet<Arc<str>> =
+            inputs().filter(is_unlike).map(|name| name.as_str().into()).collect();
+        for topic in &unlike {
+            tracing::warn!(
+                topic = topic.as_ref(),
+                inbox,
+                "the topic has not as many partitions as the inbox, so that all its records are forwarded, which costs \
+                 speed: see ops/guide/partitions.md"
+            );
+        }
+        let sources = names.sources().map(|(name, kind)| (name, Role::Source(kind)));
+        let roles = sources.chain([(&names.inbox, Role::Inbox)]);
+        let roles: BTreeMap<Arc<str>, Role> =
+            roles.map(|(name, role)| (name.as_str().into(), role)).collect();
+        Ok(Ok((Topics { roles, partitions, unlike }, permissions)))
+    }
+}
+
+async fn counts(settings: &Settings) -> Result<BTreeMap<String, u32>, AppError> {
+    let (kafka, names) = (settings.kafka.clone(), settings.topics.clone());
+    ask(move || {
+        let cluster = Cluster::new(&kafka)?;
+        cluster.partition_counts(names.all(), Operation::Describe, KAFKA_TIMEOUT)
+    })
+    .await
+}
+
+/// Kafka lets a client begin that may not write its results; so all rights are asked for first.
+async fn insist_on_rights(settings: &Settings) -> Result<(), AppError> {
+    let (kafka, names) = (settings.kafka.clone(), settings.topics.clone());
+    let missing = ask(move || log::missing(&kafka, &NeededBy::Run.rights(&kafka, &names))).await?;
+    if missing.is_empty() { Ok(()) } else { Err(AppError::Kafka(LogError::Denied(missing))) }
+}
+
+/// What blocks is asked elsewhere.
+async fn ask<T: Send + 'static>(
+    question: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, AppError> {
+    let answer = tokio::task::spawn_blocking(question).await;
+    answer.map_err(|error| AppError::System(std::io::Error::other(error)))?.map_err(AppError::Kafka)
+}
+
+fn waiting_for_right(right: &Right) -> Waiting {
+    Waiting::Other(format!("waiting for the right {right}"))
+}
+
+/// The partitions of a topic that exists, or is just coming to be known.
+async fn counts_now(settings: &Settings, topic: &str) -> Result<u32, AppError> {
+    loop {
+        if let Some(count) = counts(settings).await?.get(topic).filter(|count| **count > 0) {
+            return Ok(*count);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
