@@ -9,9 +9,9 @@ use crate::codec::event::{self, InputChange, InputEvent, MovedBy};
 use crate::codec::row::{self, InputOffset, Landmark, Meta, TopicId};
 use crate::failpoint::{self, Failpoint};
 use crate::log::{
-    Begin, Cluster, GroupOffset, Identity, KafkaSettings, LandmarkReader, LogError, Operation,
-    Outgoing, Place, ScanFrom, ScanRange, Scanned, Scanner, Standing, Steward, TopicNames,
-    TransactionError, TransactionFault,
+    self, Begin, Cluster, GroupOffset, Identity, KafkaSettings, LandmarkReader, LogError, NeededBy,
+    Operation, Outgoing, Place, ScanFrom, ScanRange, Scanned, Scanner, Standing, Steward,
+    TopicNames, TransactionError, TransactionFault,
 };
 use crate::store::RowKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -211,7 +211,7 @@ impl Offsets {
     /// # Errors
     /// When Kafka does not answer.
     pub fn show(&self) -> Result<Vec<Position>, OffsetsError> {
-        let seen = self.look()?;
+        let seen = self.look(NeededBy::Offsets)?;
         let mut positions = Vec::new();
         for topic in self.inputs() {
             let mut of_topic = self.positions(topic, None, &seen)?;
@@ -257,7 +257,7 @@ impl Offsets {
             let text = format!("{topic} is no input of this configuration; [topics] has {inputs}");
             return Err(OffsetsError::Refused(text));
         }
-        let seen = self.look()?;
+        let seen = self.look(NeededBy::Move)?;
         let positions = self.positions(&wish.topic, wish.partition, &seen)?;
         if positions.is_empty() {
             let (topic, partition) = (&wish.topic, wish.partition.unwrap_or(0));
@@ -280,7 +280,7 @@ impl Offsets {
         // From here on another one that still runs fails, and what it left open is aborted.
         let steward = Steward::open(&self.kafka)?;
         let moves = self.plan(wish)?;
-        let seen = self.look()?;
+        let seen = self.look(NeededBy::Move)?;
         steward.begin()?;
         let sent = self.send(&steward, &moves, wish.by, &seen);
         failpoint::pass(Failpoint::PositionsSent);
@@ -361,7 +361,8 @@ impl Offsets {
         }
     }
 
-    fn look(&self) -> Result<Seen, OffsetsError> {
+    fn look(&self, by: NeededBy) -> Result<Seen, OffsetsError> {
+        log::insist_on_groups(&self.kafka, &self.topics, by)?;
         let topic = &self.topics.changelog;
         let identity = self.cluster.identity(&self.topics.identified(), REQUEST_TIMEOUT)?;
         let (needed, ask) = (self.topics.identified(), Operation::Describe);

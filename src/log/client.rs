@@ -290,13 +290,9 @@ impl Cluster {
     /// How many members the consumer group has; none, if there is no such group.
     ///
     /// # Errors
-    /// When Kafka can't be reached within `timeout`.
+    /// When Kafka does not answer within `timeout`, or does not allow it.
     pub fn members(&self, group: &str, timeout: Duration) -> Result<usize, LogError> {
-        let groups =
-            self.client.client().fetch_group_list(Some(group), timeout).map_err(
-                LogError::request(format!("the members of group {group} can't be read")),
-            )?;
-        Ok(groups.groups().iter().map(|group| group.members().len()).sum())
+        rights::members(self.client.client(), group, timeout)
     }
 
     /// The partition counts of those of `topics` that exist, for somebody who wants to do `operation` on them.

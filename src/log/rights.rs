@@ -16,7 +16,9 @@ use super::client::{self, LogError};
 use super::report::Reports;
 use super::settings::{KafkaSettings, TopicNames};
 use native::{Code, Described};
+use rdkafka::ClientContext;
 use rdkafka::admin::AdminClient;
+use rdkafka::client::Client;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer as _};
 use rdkafka::types::RDKafkaErrorCode;
@@ -228,6 +230,30 @@ pub fn insist_on_groups(
         by.rights(settings, names).into_iter().filter(|right| right.group().is_some()).collect();
     let missing = missing(settings, &wanted)?;
     if missing.is_empty() { Ok(()) } else { Err(LogError::Denied(missing)) }
+}
+
+/// How many members the consumer group has, by its coordinator; none, if there is no such group. Kafka's list of groups leaves
+/// out those that the client may not see, and those whose coordinator does not answer.
+///
+/// # Errors
+/// When the coordinator does not say so within `timeout`, or does not allow the question.
+pub(super) fn members<C: ClientContext>(
+    client: &Client<C>,
+    group: &str,
+    timeout: Duration,
+) -> Result<usize, LogError> {
+    let failed = || {
+        let right =
+            Right { resource: Resource::Group(group.to_owned()), operation: Operation::Describe };
+        LogError::request_by(right, format!("the members of group {group} can't be read"))
+    };
+    let described = native::groups(client, &[group], timeout).map_err(failed())?;
+    match described.first().map(|described| (described.error, described.members)) {
+        Some((None, members)) => Ok(members),
+        Some((Some(RDKafkaErrorCode::GroupIdNotFound), _)) => Ok(0),
+        Some((Some(code), _)) => Err(failed()(KafkaError::Global(code))),
+        None => Err(failed()(KafkaError::NoMessageReceived)),
+    }
 }
 
 impl Right {

@@ -22,6 +22,8 @@ pub(super) struct Described {
     pub(super) error: Option<RDKafkaErrorCode>,
     /// Which operations are allowed; `None`: this broker does not say.
     pub(super) allowed: Option<Vec<Code>>,
+    /// A group's members; a topic has none.
+    pub(super) members: usize,
 }
 
 /// Asks about the topics `names`. Blocks.
@@ -56,6 +58,7 @@ pub(super) fn topics<C: ClientContext>(
                     name: text(native::rd_kafka_TopicDescription_name(topic)),
                     error: code(native::rd_kafka_TopicDescription_error(topic)),
                     allowed: list(codes, allowed),
+                    members: 0,
                 }
             });
             each.collect()
@@ -99,6 +102,7 @@ pub(super) fn groups<C: ClientContext>(
                     name: text(native::rd_kafka_ConsumerGroupDescription_group_id(group)),
                     error: code(native::rd_kafka_ConsumerGroupDescription_error(group)),
                     allowed: list(codes, allowed),
+                    members: native::rd_kafka_ConsumerGroupDescription_member_count(group),
                 }
             });
             each.collect()
