@@ -112,7 +112,7 @@ use NeededBy::{
 };
 
 #[rustfmt::skip]
-const LIST: [(Operation, Upon, &[NeededBy]); 22] = [
+const LIST: [(Operation, Upon, &[NeededBy]); 25] = [
     (Operation::Read, Upon::Inputs, &[Run, Verify, Trace, Offsets, Move]),
     (Operation::Read, Upon::Inbox, &[Run, Verify, Trace, Offsets, Move, Replay]),
     (Operation::Read, Upon::Changelog, &[Run, Verify, Trace, Offsets, Move, Rebuild, Webhooks]),
@@ -124,7 +124,10 @@ const LIST: [(Operation, Upon, &[NeededBy]); 22] = [
     (Operation::Write, Upon::Events, &[Run, Move]),
     (Operation::Write, Upon::DeadLetters, &[Run]),
     (Operation::Describe, Upon::Inputs, &[Topics, Create, Alter, Rebuild]),
-    (Operation::Describe, Upon::Own, &[Topics, Create, Alter, Rebuild]),
+    (Operation::Describe, Upon::Own, &[Topics, Create, Alter]),
+    (Operation::Describe, Upon::Inbox, &[Rebuild]),
+    (Operation::Describe, Upon::Events, &[Rebuild]),
+    (Operation::Describe, Upon::DeadLetters, &[Rebuild]),
     (Operation::DescribeConfigs, Upon::Own, &[Run, Topics, Create]),
     (Operation::AlterConfigs, Upon::Own, &[Alter]),
     (Operation::Create, Upon::Own, &[Create]),
