@@ -44,9 +44,10 @@ const CONFIGURATION: u8 = 78;
     after_help = "Example:\n  ringback demo"
 )]
 struct Cli {
-    /// The configuration file
-    #[arg(long, global = true, default_value = "config/ringback.toml", value_name = "FILE")]
-    config: PathBuf,
+    /// The configuration file; otherwise the file that RINGBACK_CONFIG names, config/ringback.toml, or
+    /// /etc/ringback/ringback.toml, whichever is there first
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// How logs are written to stderr: auto is text on a terminal and JSON otherwise
     #[arg(long, global = true, default_value = "auto", value_name = "auto|text|json")]
     log_format: LogFormat,
@@ -92,17 +93,18 @@ pub fn main() -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
+    let config = config_file(cli.config);
     let code = match cli.command {
-        Command::Run(arguments) => runtime.block_on(run::run(&cli.config, &arguments)),
-        Command::Check(arguments) => runtime.block_on(check::run(&cli.config, &arguments)),
-        Command::Topics(arguments) => runtime.block_on(topics::run(&cli.config, &arguments)),
+        Command::Run(arguments) => runtime.block_on(run::run(&config, &arguments)),
+        Command::Check(arguments) => runtime.block_on(check::run(&config, &arguments)),
+        Command::Topics(arguments) => runtime.block_on(topics::run(&config, &arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(&arguments)),
-        Command::Trace(arguments) => runtime.block_on(trace::run(&cli.config, &arguments)),
-        Command::Verify(arguments) => runtime.block_on(verify::run(&cli.config, arguments)),
-        Command::Webhook(command) => runtime.block_on(webhook::run(&cli.config, &command)),
-        Command::DeadLetter(command) => runtime.block_on(dead_letter::run(&cli.config, *command)),
-        Command::Changelog(command) => runtime.block_on(changelog::run(&cli.config, command)),
-        Command::Offsets(command) => runtime.block_on(offsets::run(&cli.config, command)),
+        Command::Trace(arguments) => runtime.block_on(trace::run(&config, &arguments)),
+        Command::Verify(arguments) => runtime.block_on(verify::run(&config, arguments)),
+        Command::Webhook(command) => runtime.block_on(webhook::run(&config, &command)),
+        Command::DeadLetter(command) => runtime.block_on(dead_letter::run(&config, *command)),
+        Command::Changelog(command) => runtime.block_on(changelog::run(&config, command)),
+        Command::Offsets(command) => runtime.block_on(offsets::run(&config, command)),
         Command::Secret(command) => secret::run(&command),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),
     };
@@ -115,6 +117,19 @@ pub fn main() -> ExitCode {
             if code == ExitCode::SUCCESS { ExitCode::from(FAILED) } else { code }
         }
     }
+}
+
+/// Where the configuration is, in this order, if nobody says so.
+const CONFIG_FILES: [&str; 2] = ["config/ringback.toml", "/etc/ringback/ringback.toml"];
+
+/// The configuration file: the one that was given, or that the environment names, or the first that is there.
+fn config_file(given: Option<PathBuf>) -> PathBuf {
+    let named = || std::env::var_os("RINGBACK_CONFIG").filter(|it| !it.is_empty()).map(Into::into);
+    given.or_else(named).unwrap_or_else(|| {
+        let [first, ..] = CONFIG_FILES;
+        let found = CONFIG_FILES.into_iter().find(|file| Path::new(file).exists());
+        found.unwrap_or(first).into()
+    })
 }
 
 /// The configuration and the accounts, or every fault on stderr.

@@ -17,7 +17,7 @@ mod recovery;
 mod view;
 mod write_back;
 
-pub use aside::{Aside, SetAside, Why, copies, set_aside};
+pub use aside::{Aside, SetAside, Why, copies, is_open, set_aside};
 pub use batch::Batch;
 pub use bulk::{BulkLoad, Loaded};
 pub use checkpoint::{Checkpoint, Tally};

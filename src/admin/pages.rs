@@ -42,17 +42,19 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap)
 }
 
 pub(super) async fn live(State(admin): State<Arc<Admin>>) -> Response {
-    probe(&admin.health.reasons_not_live())
+    probe(&admin.health.reasons_not_live(), "ok\n")
 }
 
 pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
-    probe(&admin.health.reasons_not_ready())
+    let is_standby = admin.health.is_standby();
+    let well = if is_standby { "ok: standby, no partitions for now\n" } else { "ok\n" };
+    probe(&admin.health.reasons_not_ready(), well)
 }
 
 /// All is well when there is no reason why it should not be.
-fn probe(reasons: &[String]) -> Response {
+fn probe(reasons: &[String], well: &'static str) -> Response {
     if reasons.is_empty() {
-        (StatusCode::OK, "ok\n").into_response()
+        (StatusCode::OK, well).into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response()
     }
@@ -75,6 +77,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
         "uptime_seconds": admin.health.uptime().as_secs(),
         "ready": not_ready.is_empty(),
         "not_ready": not_ready,
+        "standby": admin.health.is_standby(),
         "live": not_live.is_empty(),
         "not_live": not_live,
         "partitions": partitions.collect::<Vec<_>>(),

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Repairs the changelog, which holds the state
 #[derive(Subcommand)]
+#[command(after_help = "Example:\n  ringback changelog rebuild --dry-run")]
 pub(super) enum Command {
     Rebuild(Rebuilding),
 }

@@ -1,5 +1,6 @@
 //! `ringback check`
 
+mod files;
 mod rights;
 
 use super::{CONFIGURATION, UNAVAILABLE, chain, kafka_failed, load};
@@ -17,7 +18,8 @@ use std::sync::Arc;
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback check --config /etc/ringback/ringback.toml --online")]
 pub(super) struct Arguments {
-    /// Also asks Kafka, the rights there, its topics' settings, whose rows changelog and store hold, and the schema registry
+    /// Also looks at the store's directory and at who may read secrets, and asks Kafka, the rights there, its topics'
+    /// settings, whose rows changelog and store hold, and the schema registry
     #[arg(long)]
     online: bool,
 }
@@ -77,7 +79,12 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         accounts.accounts.len(),
         accounts.webhooks.len()
     );
-    if arguments.online { online(&settings, &trust).await } else { ExitCode::SUCCESS }
+    if !arguments.online {
+        return ExitCode::SUCCESS;
+    }
+    let is_usable = files::check(&settings, &accounts);
+    let code = online(&settings, &trust).await;
+    if is_usable { code } else { ExitCode::from(CONFIGURATION) }
 }
 
 /// Whose rows changelog and store hold.

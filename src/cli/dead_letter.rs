@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Lists, shows and replays what was given up
 #[derive(Subcommand)]
+#[command(after_help = "Example:\n  ringback dead-letter list --since 12h")]
 pub(super) enum Command {
     List(list::Arguments),
     Show(show::Arguments),

@@ -19,6 +19,7 @@ use std::path::Path;
 /// (kafka-consumer-groups --reset-offsets) moves the group's offset alone: where there is state, a later offset is ignored and
 /// an earlier one is obeyed; where there is none, it is obeyed. So use this command.
 #[derive(Subcommand)]
+#[command(after_help = "Example:\n  ringback offsets show")]
 pub(super) enum Command {
     Show(Show),
     Skip(Skip),

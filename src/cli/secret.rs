@@ -8,30 +8,41 @@ use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use ring::rand::{SystemRandom, generate};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 const SECRET_BYTES: usize = 32;
+/// The mode of a secret's file.
+const OWNER_ONLY: u32 = 0o600;
 
 /// Makes signing secrets
 #[derive(Subcommand)]
+#[command(after_help = "Example:\n  ringback secret new /run/secrets/crm")]
 pub(super) enum Command {
     New(Arguments),
 }
 
-/// Prints a new signing secret of the Standard Webhooks specification
+/// Makes a new signing secret of the Standard Webhooks specification
 ///
 /// Keep it in a file or an environment variable, name that in the webhook's signing_secrets, and give it to the
-/// endpoint's owner.
+/// endpoint's owner. With FILE it is written there, for this user alone (mode 0600); a file that exists is not
+/// overwritten. Otherwise it goes to stdout.
 ///
 /// With --ed25519 it is a pair of keys, and the owner of the endpoint gets the public one only, so that nobody but
-/// Ringback can sign. The private key, whsk_…, goes to stdout, and the public key, whpk_…, to stderr: a file that
-/// stdout is sent to holds the secret and nothing else. Not every library can verify such signatures (v1a) yet; a
-/// webhook may have secrets of both kinds, and each of them signs.
+/// Ringback can sign. The private key, whsk_…, goes to FILE or stdout, and the public key, whpk_…, to stderr: a file
+/// that holds the secret holds nothing else. Not every library can verify such signatures (v1a) yet; a webhook may
+/// have secrets of both kinds, and each of them signs.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
-  (umask 077; ringback secret new > /run/secrets/crm)
-  (umask 077; ringback secret new --ed25519 > /run/secrets/crm 2> crm.public)")]
+  ringback secret new /run/secrets/crm
+  ringback secret new --ed25519 /run/secrets/crm 2> crm.public")]
 pub(super) struct Arguments {
+    /// Where the secret is written; stdout if it is left out
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
     /// Makes an Ed25519 pair: a private key that signs (v1a), and a public one that verifies
     #[arg(long)]
     ed25519: bool,
@@ -45,15 +56,44 @@ pub(super) fn run(command: &Command) -> ExitCode {
     };
     let secret = secret.expose();
     if !arguments.ed25519 {
-        out_line!("whsec_{}", STANDARD.encode(secret));
-        return ExitCode::SUCCESS;
+        return keep(&format!("whsec_{}", STANDARD.encode(secret)), arguments.file.as_deref());
     }
     let Ok(pair) = Ed25519KeyPair::from_seed_unchecked(&secret) else {
         err_line!("ringback: the system's randomness makes no key");
         return ExitCode::from(FAILED);
     };
     let public = pair.public_key().as_ref();
-    out_line!("whsk_{}", STANDARD.encode([secret.as_slice(), public].concat()));
-    err_line!("whpk_{}", STANDARD.encode(public));
-    ExitCode::SUCCESS
+    let private = format!("whsk_{}", STANDARD.encode([secret.as_slice(), public].concat()));
+    let code = keep(&private, arguments.file.as_deref());
+    if code == ExitCode::SUCCESS {
+        err_line!("whpk_{}", STANDARD.encode(public));
+    }
+    code
+}
+
+/// Writes the secret to `file`, or to stdout.
+fn keep(secret: &str, file: Option<&Path>) -> ExitCode {
+    let Some(file) = file else {
+        out_line!("{secret}");
+        return ExitCode::SUCCESS;
+    };
+    let written = File::options().write(true).create_new(true).mode(OWNER_ONLY).open(file);
+    let written = written.and_then(|mut open| {
+        open.write_all(format!("{secret}\n").as_bytes())?;
+        open.sync_all()
+    });
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            err_line!(
+                "ringback: {} exists, and a secret is never overwritten: name another file",
+                file.display()
+            );
+            ExitCode::from(FAILED)
+        }
+        Err(error) => {
+            err_line!("ringback: {} can't be written: {error}", file.display());
+            ExitCode::from(FAILED)
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! `ringback topics`
 
-use super::{FAILED, UNAVAILABLE, kafka_failed, load};
+use super::{FAILED, UNAVAILABLE, kafka_failed, load, terminal};
 use crate::config::Settings;
 use crate::exit::ExitCode;
 use crate::log::{self, LogError, NeededBy, TopicState};
-use crate::telemetry::out_line;
+use crate::telemetry::{err_line, out_line};
 use clap::Args;
 use std::path::Path;
 
@@ -20,6 +20,9 @@ pub(super) struct Arguments {
     /// Corrects settings that are wrong, and gives an inbox the partitions that it lacks
     #[arg(long)]
     mend: bool,
+    /// Does not ask before it corrects anything
+    #[arg(long, short, requires = "mend")]
+    yes: bool,
 }
 
 pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
@@ -49,6 +52,10 @@ async fn show(settings: &Settings, arguments: &Arguments) -> Result<bool, LogErr
         }
     }
     if arguments.mend {
+        if !terminal::confirm("Correct what is wrong with the topics?", arguments.yes) {
+            err_line!("nothing was corrected");
+            return Ok(false);
+        }
         for topic in log::mend(kafka, names).await? {
             out_line!("corrected {topic}");
         }

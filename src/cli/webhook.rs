@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 /// Shows, tries and enables webhooks, and helps to define them
 #[derive(Subcommand)]
+#[command(after_help = "Example:\n  ringback webhook list")]
 pub(super) enum Command {
     List(list::Arguments),
     #[command(name = "test")]

@@ -21,8 +21,9 @@ use crate::domain::{
     AccountId, AccountRules, Definition, FlowId, Render, Rule, Trigger, WebhookName, WebhookRules,
 };
 use file::{AccountEntry, AccountsFile, FlowEntry, RuleEntry, WebhookEntry};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Everything that the accounts file says.
@@ -36,6 +37,8 @@ pub struct Accounts {
     pub webhooks: BTreeMap<WebhookName, (Arc<Webhook>, WebhookRules)>,
     /// What they say and save, where that is more than the predefined bodies.
     pub definitions: BTreeMap<WebhookName, Definition>,
+    /// The files that hold their secrets.
+    pub secret_files: BTreeSet<PathBuf>,
 }
 
 impl Accounts {
@@ -103,7 +106,8 @@ impl Accounts {
             reader.rule(entry, &place.key("rule").item(index));
         }
         reader.order_rules();
-        (reader.read, reader.context.faults)
+        let Context { faults, secret_files, .. } = reader.context;
+        (Self { secret_files, ..reader.read }, faults)
     }
 }
 

@@ -7,8 +7,8 @@ use crate::delivery::Secret;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// No secret and no certificate bundle is larger.
@@ -66,13 +66,15 @@ pub(super) struct Context<'a> {
     variables: &'a Variables,
     /// What was found so far.
     pub(super) faults: Vec<Fault>,
+    /// The files that hold secrets.
+    pub(super) secret_files: BTreeSet<PathBuf>,
 }
 
 impl<'a> Context<'a> {
     /// To read `file`.
     pub(super) fn new(file: &Path, variables: &'a Variables, faults: Vec<Fault>) -> Self {
         let base = file.parent().map(Path::to_owned).unwrap_or_default();
-        Self { base, variables, faults }
+        Self { base, variables, faults, secret_files: BTreeSet::new() }
     }
 
     /// Notes a fault of what stands at `place`.
@@ -103,6 +105,13 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The bytes of a file that holds a secret.
+    pub(super) fn secret_bytes(&mut self, place: &Place<'_>, path: &str) -> Option<Vec<u8>> {
+        let bytes = self.bytes(place, path)?;
+        self.secret_files.insert(self.path(path));
+        Some(bytes)
+    }
+
     /// The secret that `text` writes or refers to.
     pub(super) fn secret(&mut self, place: &Place<'_>, text: &SecretText) -> Option<Secret> {
         match text {
@@ -119,7 +128,7 @@ impl<'a> Context<'a> {
                 found.cloned().map(Secret::new)
             }
             SecretText::Reference { env: None, file: Some(path) } => {
-                let bytes = self.bytes(&place.key("file"), path)?;
+                let bytes = self.secret_bytes(&place.key("file"), path)?;
                 let Ok(text) = String::from_utf8(bytes) else {
                     self.fault(place, "the file is not UTF-8", "store the secret as text");
                     return None;

@@ -9,6 +9,7 @@ use crate::delivery::{AddressPolicy, BreakerRules, Proxy, Secret};
 use crate::domain::{CorrelationRules, StatusTable};
 use crate::log::{KafkaSettings, TopicNames};
 use crate::store::OnCorruption;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ pub struct Settings {
     pub statuses: StatusTable,
     /// `[delivery]`
     pub delivery: DeliverySettings,
+    /// The files that hold its secrets.
+    pub secret_files: BTreeSet<PathBuf>,
 }
 
 /// Where the schemas of Confluent-framed records are.

@@ -56,7 +56,12 @@ impl<L: Log> Shell<L> {
         self.foreign = assignment.places.into_iter().filter(is_foreign).collect();
         self.foreign_held = false;
         self.share();
-        tracing::info!(partitions = ?owned, "partitions assigned; restoring");
+        self.health.stand_by(owned.is_empty());
+        if owned.is_empty() {
+            tracing::info!("standby: the group has no partitions for this instance now");
+        } else {
+            tracing::info!(partitions = ?owned, "partitions assigned; restoring");
+        }
         self.restore(assignment.epoch);
         Ok(())
     }
@@ -283,6 +288,7 @@ impl<L: Log> Shell<L> {
 
     /// Forgets all partitions; what is in the store stays there.
     pub(super) fn abandon(&mut self) {
+        self.health.stand_by(false);
         self.cancel_restore();
         let _unsent = self.lanes.clear();
         self.epoch = None;

@@ -185,6 +185,21 @@ fn note(copy: &Path, says: &str, now: Timestamp) {
     }
 }
 
+/// Whether a process has the store open.
+///
+/// # Errors
+/// When that can't be found out.
+pub fn is_open(directory: &Path) -> std::io::Result<bool> {
+    if !directory.join("LOCK").exists() {
+        return Ok(false);
+    }
+    match lock(directory) {
+        Ok(_lock) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// RocksDB's own lock: of the process, and gone with it.
 fn lock(directory: &Path) -> std::io::Result<std::fs::File> {
     let path = directory.join("LOCK");

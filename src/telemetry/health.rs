@@ -56,7 +56,8 @@ pub struct PartitionHealth {
 
 /// The daemon's health.
 ///
-/// It is ready when it waits for nothing, has partitions, and all of them are restored. It is live while its engine's
+/// It is ready when it waits for nothing, and all of its partitions are restored; without partitions only once the group has
+/// answered that there are none for it now. It is live while its engine's
 /// heart beats and every partition that has work makes progress. Waiting for Kafka, or for a transaction that Kafka takes,
 /// makes it unready, not dead: a restart would fix nothing, and a call of librdkafka may last as long. So that time counts
 /// neither for the engine nor for a partition.
@@ -75,6 +76,8 @@ struct State {
     /// When the last wait for Kafka, or for a transaction that Kafka takes, ended.
     waited_until: Option<Instant>,
     partitions: BTreeMap<i32, Partition>,
+    /// The group has given it no partitions for now.
+    is_standby: bool,
 }
 
 impl State {
@@ -127,6 +130,7 @@ impl Health {
                 waiting: BTreeSet::from([Waiting::Start]),
                 waited_until: None,
                 partitions: BTreeMap::new(),
+                is_standby: false,
             }),
         })
     }
@@ -135,7 +139,9 @@ impl Health {
     pub fn begin(&self, what: impl IntoIterator<Item = Waiting>) {
         self.heartbeat_ms.store(NEVER, Ordering::Relaxed);
         self.wait_only(what);
-        self.state().partitions.clear();
+        let mut state = self.state();
+        state.partitions.clear();
+        state.is_standby = false;
     }
 
     /// The daemon waits for this from now on.
@@ -158,6 +164,18 @@ impl Health {
     pub fn wait_only(&self, what: impl IntoIterator<Item = Waiting>) {
         let what = what.into_iter().collect();
         self.state().wait(Instant::now(), |waiting| *waiting = what);
+    }
+
+    /// Whether the group has more instances than partitions, and this one waits until it is needed.
+    pub fn stand_by(&self, is_standby: bool) {
+        self.state().is_standby = is_standby;
+    }
+
+    /// Whether it is ready without partitions: it takes over when another instance ends.
+    #[must_use]
+    pub fn is_standby(&self) -> bool {
+        let state = self.state();
+        state.is_standby && state.partitions.is_empty()
     }
 
     /// A partition was assigned; it is not restored until [`Health::restored`]. Says nothing new of one that is assigned.
@@ -228,7 +246,7 @@ impl Health {
         let state = self.state();
         let mut reasons: Vec<String> = state.waiting.iter().map(ToString::to_string).collect();
         // While it waits for something else, that there are no partitions goes without saying.
-        if state.partitions.is_empty() && reasons.is_empty() {
+        if state.partitions.is_empty() && reasons.is_empty() && !state.is_standby {
             reasons.push("no partitions assigned".to_owned());
         }
         for (partition, health) in &state.partitions {
@@ -344,6 +362,11 @@ mod tests {
         health.unassign(3);
         health.unassign(1);
         assert_eq!(health.reasons_not_ready(), ["no partitions assigned"]);
+        health.stand_by(true);
+        assert!(health.reasons_not_ready().is_empty() && health.is_standby());
+        health.assign(1);
+        assert!(!health.is_standby());
+        assert_eq!(health.reasons_not_ready(), ["restoring partition 1"]);
     }
 
     #[test]

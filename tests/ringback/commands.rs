@@ -113,6 +113,11 @@ fn help_ends_with_an_example_and_wrong_usage_is_2() {
         &["webhook", "test"],
         &["webhook", "list"],
         &["webhook", "enable"],
+        &["webhook"],
+        &["dead-letter"],
+        &["changelog"],
+        &["offsets"],
+        &["secret"],
     ] {
         let done = command(&[arguments, &["--help"]].concat());
         assert_eq!(done.code, Some(0), "{done:?}");

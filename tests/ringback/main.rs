@@ -39,6 +39,7 @@ mod logs;
 mod marks;
 mod offsets;
 mod operation;
+mod operators;
 mod ownership;
 mod poison;
 mod proxy;

@@ -57,7 +57,7 @@ fn client(
     let certificate_place = place.key("client_certificate_file");
     let key_place = place.key("client_key_file");
     let chain_pem = context.bytes(&certificate_place, certificate);
-    let key_pem = context.bytes(&key_place, key);
+    let key_pem = context.secret_bytes(&key_place, key);
     let chain = chain_pem.as_ref().and_then(|pem| certificates(pem, &certificate_place, context));
     let key_pem = key_pem.and_then(|pem| {
         String::from_utf8(pem).ok().or_else(|| {

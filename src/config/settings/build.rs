@@ -18,6 +18,7 @@ use crate::domain::{
 };
 use crate::log::{KafkaSettings, TopicNames};
 use crate::store::OnCorruption;
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ pub(super) fn read(file: &Path, variables: &Variables) -> Result<(Settings, Vec<
     let mut context = Context::new(file, variables, faults);
     let written: SettingsFile = context.typed(&document);
     let settings = settings(file, written, &document.place(), &mut context);
-    Ok((settings, context.faults))
+    let Context { faults, secret_files, .. } = context;
+    Ok((Settings { secret_files, ..settings }, faults))
 }
 
 /// `security.protocol = "SSL"` is nested tables for TOML and one property for librdkafka.
@@ -77,6 +79,7 @@ fn settings(
         correlation: correlation(&written.correlation),
         statuses: statuses(written.statuses, &at("statuses"), context),
         delivery: delivery(written.delivery, &at("delivery"), context),
+        secret_files: BTreeSet::new(),
     }
 }
 
