@@ -152,7 +152,7 @@ fn the_status_is_json() {
                 "version": env!("CARGO_PKG_VERSION"),
                 "uptime_seconds": null,
                 "ready": false,
-            "standby": false,
+                "standby": false,
                 "not_ready": ["restoring partition 3: 7 records left"],
                 "live": true,
                 "not_live": [],
