@@ -25,6 +25,7 @@ use link::Link;
 use reqwest::dns::Resolve;
 use reqwest::{Body, Request, Response};
 use rustls::ClientConfig;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
@@ -90,8 +91,11 @@ pub(super) struct Client {
     setup: Setup,
     /// Where HTTP/2 is offered.
     any: Channels,
-    /// Where it is not: once an endpoint has demanded HTTP/1.1, or from the beginning.
+    /// Where it is not.
     http1: OnceLock<Channels>,
+    /// It is not offered: the definition says so, the endpoint has demanded it, or its HTTP/2 can't be read.
+    by_http1: AtomicBool,
+    repeated: AtomicU64,
 }
 
 struct Channels {
@@ -105,11 +109,17 @@ struct Channels {
 impl Client {
     pub(super) fn new(setup: Setup) -> Self {
         let any = Channels::new(&setup, &ALPN);
-        let http1 = OnceLock::new();
-        if setup.http1_only {
-            http1.get_or_init(|| Channels::new(&setup, &ALPN_HTTP1));
+        let by_http1 = AtomicBool::new(setup.http1_only);
+        Self { setup, any, http1: OnceLock::new(), by_http1, repeated: AtomicU64::new(0) }
+    }
+
+    /// How many exchanges were made again since this was asked last.
+    pub(super) fn take_repeated(&self) -> u64 {
+        // The other is dearer, and hardly ever needed.
+        if self.repeated.load(Ordering::Relaxed) == 0 {
+            return 0;
         }
-        Self { setup, any, http1 }
+        self.repeated.swap(0, Ordering::Relaxed)
     }
 
     /// The head of the answer to `request`. Where only the connection failed, the exchange is made again.
@@ -122,23 +132,37 @@ impl Client {
         let started = Instant::now();
         let channels = self.channels();
         let first = channels.exchange(&channels.kept, request, started, deadline).await;
-        let (Some(reason), Some(request)) = (first.again, again) else { return first.end() };
+        self.learn(&first);
+        let (Some(Again::Fresh | Again::Http1), Some(request)) = (first.again, again) else {
+            return first.end();
+        };
+        self.repeated.fetch_add(1, Ordering::Relaxed);
         // Who takes one connection at a time waits for the end of this one.
         drop(first);
-        let channels = match reason {
-            Again::Fresh => self.channels(),
-            Again::Http1 => self.only_http1(),
-        };
+        let channels = self.channels();
         channels.exchange(&channels.fresh, request, Instant::now(), deadline).await.end()
     }
 
-    fn channels(&self) -> &Channels {
-        self.http1.get().unwrap_or(&self.any)
+    /// Which version of HTTP the endpoint is called by from now on.
+    fn learn(&self, exchange: &Exchange) {
+        match exchange.again {
+            Some(Again::Http1 | Again::LaterByHttp1) => {
+                self.by_http1.store(true, Ordering::Relaxed)
+            }
+            // Perhaps it speaks HTTP/2 alone; if it demanded HTTP/1.1, it will again.
+            None if exchange.is_unconnected() => {
+                self.by_http1.store(self.setup.http1_only, Ordering::Relaxed);
+            }
+            Some(Again::Fresh) | None => {}
+        }
     }
 
-    /// The endpoint demanded it, and will again.
-    fn only_http1(&self) -> &Channels {
-        self.http1.get_or_init(|| Channels::new(&self.setup, &ALPN_HTTP1))
+    fn channels(&self) -> &Channels {
+        if self.by_http1.load(Ordering::Relaxed) {
+            self.http1.get_or_init(|| Channels::new(&self.setup, &ALPN_HTTP1))
+        } else {
+            &self.any
+        }
     }
 }
 
@@ -151,6 +175,12 @@ struct Exchange {
 impl Exchange {
     fn end(self) -> Result<Response, Broken> {
         self.result.map(|answer| Response::from(answer.map(Body::wrap)))
+    }
+
+    /// Whether no connection came about.
+    fn is_unconnected(&self) -> bool {
+        let Err(Broken { cause: Cause::Exchange(error), .. }) = &self.result else { return false };
+        error.is_connect()
     }
 
     fn broken(cause: Cause, status: Option<StatusCode>, again: Option<Again>) -> Self {

@@ -215,6 +215,11 @@ impl Endpoint {
         }
     }
 
+    /// How many requests were sent again within their attempts since this was asked last.
+    pub(super) fn take_repeated(&self) -> u64 {
+        self.client.take_repeated()
+    }
+
     /// URL and headers of a request that carries `rendered`.
     ///
     /// # Errors

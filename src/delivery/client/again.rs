@@ -7,13 +7,16 @@ use hyper_util::client::legacy;
 use std::error::Error;
 use std::time::Instant;
 
-/// On which connection the second exchange is made; both times on a fresh one.
+/// How a second exchange is made, each time on a fresh connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
     /// On one like the first.
     Fresh,
     /// On one of HTTP/1.1, which the endpoint demands.
     Http1,
+    /// Not at once, since the endpoint has answered; but this library can't read its HTTP/2, as where a head is too large. The next
+    /// attempt will know the status.
+    LaterByHttp1,
 }
 
 /// After `error`, which ended an exchange on `link` that began at `started`.
@@ -34,8 +37,11 @@ pub(super) fn after_error(
             _ => {}
         }
     }
-    // A stream that either side ended for itself: the connection is well.
-    if error.is_connect() || http2.is_some_and(h2::Error::is_reset) {
+    if let Some(error) = http2.filter(|error| error.is_reset()) {
+        // A stream that either side ended for itself: the connection is well.
+        return error.is_library().then_some(Again::LaterByHttp1);
+    }
+    if error.is_connect() {
         return None;
     }
     let link = link?;

@@ -92,10 +92,13 @@ impl Sniff {
 
 /// The status in `line`, which begins like `HTTP/1.1 200`.
 fn status_of(line: &[u8]) -> Option<StatusCode> {
-    let rest = line.strip_prefix(b"HTTP/1.")?;
+    let (protocol, rest) = line.split_at_checked(7)?;
     let (minor, rest) = rest.split_first()?;
     let digits = rest.trim_ascii_start();
-    if !minor.is_ascii_digit() || digits.len() == rest.len() {
+    if !protocol.eq_ignore_ascii_case(b"HTTP/1.")
+        || !minor.is_ascii_digit()
+        || digits.len() == rest.len()
+    {
         return None;
     }
     let (digits, rest) = digits.split_at_checked(3)?;
@@ -128,6 +131,7 @@ mod tests {
         for (answer, found) in [
             ("HTTP/1.1 200 OK\r\n", Some(200)),
             ("HTTP/1.0 503\n", Some(503)),
+            ("http/1.1 500 small letters\r\n", Some(500)),
             ("HTTP/1.1  404 \u{f6}\u{1}\r\nx", Some(404)),
             ("\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", Some(204)),
             (

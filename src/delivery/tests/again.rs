@@ -57,7 +57,10 @@ fn second(server: &Server) -> Outcome {
         let endpoint = endpoint(webhook(&server.url()));
         let outcome = attempt(&endpoint).await;
         assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
+        assert_eq!(endpoint.take_repeated(), 0);
         second = Some(attempt(&endpoint).await);
+        let again = server.connections() > 1;
+        assert_eq!(endpoint.take_repeated(), u64::from(again), "it is counted");
     });
     second.unwrap()
 }

@@ -18,6 +18,8 @@ use tokio_rustls::server::TlsStream;
 enum Says {
     /// 200.
     Ok,
+    /// 200, and a header that HTTP/2 forbids.
+    Malformed,
     /// `RST_STREAM` with this reason.
     Reset(u32),
     /// `GOAWAY` that names the stream before as the last one, with this reason; the connection stays open.
@@ -70,6 +72,7 @@ async fn speak(mut connection: TlsStream<TcpStream>, script: &[Says]) -> Option<
                 match says {
                     // 0x88: `:status: 200`.
                     Says::Ok => frame(HEADERS, 5, id, &[0x88]),
+                    Says::Malformed => frame(HEADERS, 5, id, b"\x88\x00\x0aconnection\x05close"),
                     Says::Reset(reason) => frame(RST_STREAM, 0, id, &reason.to_be_bytes()),
                     Says::GoAway(reason) => {
                         let last = id.saturating_sub(2).to_be_bytes();
@@ -92,8 +95,16 @@ async fn scripted(
     scripts: &'static [&'static [Says]],
     http1_only: bool,
 ) -> (Server, Endpoint, Spoken) {
+    speaking(&["h2", "http/1.1"], scripts, http1_only).await
+}
+
+async fn speaking(
+    alpn: &[&str],
+    scripts: &'static [&'static [Says]],
+    http1_only: bool,
+) -> (Server, Endpoint, Spoken) {
     let authority = Authority::new();
-    let identity = authority.identity("127.0.0.1").speaking(&["h2", "http/1.1"]);
+    let identity = authority.identity("127.0.0.1").speaking(alpn);
     let (count, spoken) = (Arc::new(AtomicUsize::new(0)), Spoken::default());
     let noted = spoken.clone();
     let server = tls(&identity, move |mut connection| {
@@ -204,5 +215,33 @@ fn http2_is_not_offered_where_the_definition_says_so() {
         }
         assert_eq!(*spoken.lock().unwrap(), ["http/1.1"; 3]);
         assert_eq!(server.connections(), 1);
+    });
+}
+
+/// What it answered nobody knows; by HTTP/1.1 the next attempt knows it.
+#[test]
+fn an_endpoint_whose_http2_cant_be_read_is_called_by_http_1_1_at_the_next_attempt() {
+    run(async {
+        let (server, endpoint, spoken) = scripted(&[&[Says::Malformed]], false).await;
+        let outcome = attempt(&endpoint).await;
+        let then = (outcome.verdict, outcome.reason);
+        assert_eq!(then, (Verdict::Retry, Some(ErrorReason::InvalidResponse)), "{outcome:?}");
+        assert_eq!(server.connections(), 1, "it has answered, and is not asked twice at once");
+        is_delivered(&attempt(&endpoint).await);
+        assert_eq!(*spoken.lock().unwrap(), ["h2", "http/1.1"]);
+    });
+}
+
+#[test]
+fn an_endpoint_that_speaks_http2_alone_is_called_by_it_again() {
+    run(async {
+        const SCRIPTS: &[&[Says]] = &[&[Says::Malformed], &[Says::Ok]];
+        let (_server, endpoint, spoken) = speaking(&["h2"], SCRIPTS, false).await;
+        let outcome = attempt(&endpoint).await;
+        assert_eq!(outcome.reason, Some(ErrorReason::InvalidResponse), "{outcome:?}");
+        let outcome = attempt(&endpoint).await;
+        assert_eq!(outcome.reason, Some(ErrorReason::Unreachable), "{outcome:?}");
+        is_delivered(&attempt(&endpoint).await);
+        assert_eq!(*spoken.lock().unwrap(), ["h2", "h2"]);
     });
 }
