@@ -147,7 +147,7 @@ fn an_answer_that_has_begun_is_an_answer_on_a_kept_connection_too() {
 /// The answer to the first request is not taken for the one to the second.
 #[test]
 fn no_status_of_an_earlier_exchange_decides() {
-    let (server, _) = stale(Second::Says(""), 1);
+    let (server, _) = stale(Second::Says("HTTP/1.1 5"), 1);
     let outcome = second(&server);
     assert_eq!((outcome.verdict, outcome.status), (Verdict::Retry, None), "{outcome:?}");
 }
