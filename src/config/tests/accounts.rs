@@ -279,10 +279,6 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
         ],
     );
     check_webhook(
-        "url = \"https://a.b/\"\nhttp_version = \"2\"\n",
-        &["accounts.toml:7: webhook[w].http_version: unknown word `2`; write one of 1.1"],
-    );
-    check_webhook(
         &format!(
             "url = \"https://a.b/\"\nnotes = \"{}\"\nauth = {{ type = \"digest\" }}\n",
             "n".repeat(1001)
@@ -291,6 +287,14 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
             "accounts.toml:7: webhook[w].notes: has 1001 characters; shorten it to 1000 characters",
             "accounts.toml:8: webhook[w].auth.type: unknown word `digest`; write one of none, basic, bearer, oauth2",
         ],
+    );
+}
+
+#[test]
+fn http_1_1_is_the_only_version_that_can_be_forced() {
+    check_webhook(
+        "url = \"https://a.b/\"\nhttp_version = \"2\"\n",
+        &["accounts.toml:7: webhook[w].http_version: unknown word `2`; write one of 1.1"],
     );
 }
 
