@@ -1,8 +1,8 @@
 //! The HTTP client of an endpoint: connections that are kept, and exchanges that are made again.
 //!
-//! A kept connection may end at any moment, and then the request that was sent on it is lost, though the endpoint is well. Such
-//! an exchange is made again at once, on a connection that was made for it, within the same attempt and at most once
-//! (`again`). Which connection an exchange had, and what came of an answer that can't be read, says its `Link`.
+//! A kept connection may end at any moment. The request that was sent on it is lost then, though the endpoint is well. The
+//! client makes such an exchange again at once, on a new connection, within the same attempt and at most once (`again`).
+//! A `Link` knows how old a connection is, and which status an answer began with whose head can't be read.
 
 mod again;
 mod connector;
@@ -37,9 +37,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// All attempts share an HTTP/2 connection: one that is dead without having been closed would let all of them time out.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
-/// Twice and a half of what the library takes unless it is told; of a head that has more only the status is known.
+/// The library's default is 100. Only the status is known of a head that has more.
 const HEADERS_MAX: usize = 256;
-/// Likewise of HTTP/2, which counts bytes, and of whose larger heads nothing is known.
+/// HTTP/2 counts bytes instead. Nothing is known of a larger head, not even its status.
 const HEADER_BYTES_MAX: u32 = 256 * 1024;
 /// So much of an answer of HTTP/2 may be under way before it is read, and of all answers of a connection together: it is
 /// memory that endpoints fill. What is kept of one answer suffices.
@@ -115,7 +115,7 @@ impl Client {
 
     /// How many exchanges were made again since this was asked last.
     pub(super) fn take_repeated(&self) -> u64 {
-        // The other is dearer, and hardly ever needed.
+        // A swap costs more than a load, and is rarely needed.
         if self.repeated.load(Ordering::Relaxed) == 0 {
             return 0;
         }
@@ -137,7 +137,7 @@ impl Client {
             return first.end();
         };
         self.repeated.fetch_add(1, Ordering::Relaxed);
-        // Who takes one connection at a time waits for the end of this one.
+        // An endpoint that serves one connection at a time waits for the end of this one.
         drop(first);
         let channels = self.channels();
         channels.exchange(&channels.fresh, request, Instant::now(), deadline).await.end()
@@ -258,7 +258,7 @@ fn link_of(connected: &legacy::connect::Connected) -> Option<Arc<Link>> {
     extras.remove()
 }
 
-/// The library's settings. It reads heads as leniently as it can: what nobody reads of a head is nobody's fault.
+/// The library's settings. It reads heads as leniently as it can, since most headers are never looked at.
 fn library(kept_max: usize) -> legacy::Builder {
     let mut builder = legacy::Client::builder(TokioExecutor::new());
     builder

@@ -1,4 +1,5 @@
-//! Whether an exchange is made again at once: only its connection failed, and the endpoint never saw the request.
+//! Decides whether an exchange is made again at once: when its connection failed, or the endpoint says that it has not looked at
+//! the request.
 
 use super::link::Link;
 use http::header::CONNECTION;
@@ -48,7 +49,7 @@ pub(super) fn after_error(
     (link.is_older_than(started) && !link.has_heard()).then_some(Again::Fresh)
 }
 
-/// After `response` to an exchange on `link` that began at `started`.
+/// After `response` to an exchange on `link`; `was_older`: the connection was there before the exchange.
 pub(super) fn after_answer<B>(
     response: &Response<B>,
     link: &Link,
@@ -57,7 +58,7 @@ pub(super) fn after_answer<B>(
     match response.status() {
         // The connection leads to somebody else.
         StatusCode::MISDIRECTED_REQUEST => Some(Again::Fresh),
-        // A gateway ends an idle connection, and does not mean the request that it never saw.
+        // A gateway ends an idle connection with it, before it has seen the request.
         StatusCode::REQUEST_TIMEOUT if was_older && !link.is_http2() && closes(response) => {
             Some(Again::Fresh)
         }

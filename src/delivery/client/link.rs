@@ -1,8 +1,8 @@
 //! One connection: what is known of it, and the first bytes of the answer that comes on it.
 //!
-//! The HTTP library drops the bytes of a head that it can't read, and of an exchange that breaks it says neither whether the
-//! connection was a fresh one nor whether an answer had begun. A [`Tap`] sees all bytes of a connection pass; a [`Link`] keeps
-//! the little that matters of them.
+//! The HTTP library drops the bytes of a head that it can't read. When an exchange breaks, it says neither whether the
+//! connection was new nor whether an answer had begun. All bytes of a connection pass through a [`Tap`], which notes both in
+//! the connection's [`Link`].
 
 use super::sniff::Sniff;
 use http::StatusCode;
