@@ -10,6 +10,7 @@ mod answer;
 mod bound;
 mod brake;
 mod breaker;
+mod client;
 mod concurrency;
 mod endpoint;
 mod guard;

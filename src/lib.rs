@@ -123,6 +123,16 @@
 //!   `src/delivery/tests/shortages.rs::every_way_to_an_endpoint_reports_that_files_are_lacking`; and no failure of an endpoint
 //!   that counts as one: `src/delivery/shortage.rs::what_an_endpoint_or_the_way_to_it_can_bring_about_is_none`,
 //!   `src/delivery/tests/shortages.rs::ports_that_are_used_up_are_told_from_addresses_without_a_route`.
+//! - No attempt that counts as failed because a kept connection ended or refused the request:
+//!   `src/delivery/tests/again.rs::an_exchange_that_a_kept_connection_loses_is_made_again_at_once`,
+//!   `src/delivery/tests/http2.rs::a_stream_that_was_not_looked_at_is_sent_again_on_a_fresh_connection`,
+//!   `tests/ringback/exchanges.rs::connections_that_end_cost_no_attempt`; and no request that is sent again more than once, or
+//!   though its answer had begun: `src/delivery/tests/again.rs::an_exchange_is_made_again_once_and_no_more`,
+//!   `src/delivery/tests/again.rs::an_answer_that_has_begun_is_an_answer_on_a_kept_connection_too`.
+//! - No status that is lost, or does not decide, because of what else stands in a head:
+//!   `src/delivery/tests/heads.rs::a_head_that_cant_be_read_has_its_status_all_the_same`,
+//!   `tests/ringback/exchanges.rs::a_status_decides_whatever_else_is_wrong_with_its_head`; nor the status of another exchange
+//!   that decides: `src/delivery/tests/again.rs::no_status_of_an_earlier_exchange_decides`.
 //! - No fresh delivery behind a storm of retries:
 //!   `tests/ringback/lanes.rs::a_storm_of_retries_leaves_fresh_deliveries_their_slots`.
 //! - No row that waits for a webhook that is configured no more, for ever:

@@ -1,6 +1,7 @@
 //! What came of an exchange: an answer, as far as it was read, or none.
 
 use super::address::BlockedAddress;
+use super::client::{Cause, ConnectTimedOut};
 use super::response::{End, Unusable};
 use super::retry_after::retry_after_ms;
 use super::shortage::Shortage;
@@ -8,7 +9,9 @@ use super::webhook::Webhook;
 use crate::domain::{ErrorReason, Outcome, RESPONSE_BYTES_KEPT, Verdict};
 use bytes::BytesMut;
 use http::StatusCode;
+use hyper_util::client::legacy;
 use std::error::Error;
+use std::io;
 use std::time::SystemTime;
 use tokio::time::{Instant, timeout_at};
 
@@ -115,25 +118,63 @@ pub(super) fn timed_out() -> Outcome {
     Outcome::unanswered(Verdict::Retry, ErrorReason::Timeout, error)
 }
 
+/// There was a status, and then the head broke off or can't be read: the status decides all the same, and only what stands
+/// behind it is lost.
+pub(super) fn headless(webhook: &Webhook, status: StatusCode, cause: &Cause) -> Outcome {
+    let (mut verdict, mut reason) = judge(webhook, status);
+    if verdict == Verdict::Delivered && webhook.response.is_some() {
+        // The values that are wanted stood in the body.
+        (verdict, reason) = (Verdict::Retry, Some(ErrorReason::InvalidResponse));
+    }
+    let why = match cause {
+        Cause::Late => "did not end within request_timeout_ms".to_owned(),
+        Cause::Exchange(error) if hyper_cause(error, hyper::Error::is_parse_too_large) => {
+            "is too large".to_owned()
+        }
+        Cause::Exchange(error) if hyper_cause(error, hyper::Error::is_parse) => {
+            chain("can't be read", error)
+        }
+        Cause::Exchange(error) => chain("broke off", error),
+        Cause::Request(error) => chain("can't be read", error),
+    };
+    let error = format!("the status is {}, but the head of the answer {why}", status.as_u16());
+    Outcome {
+        verdict,
+        status: Some(status.as_u16()),
+        response_truncated: true,
+        reason,
+        ..Outcome::unanswered(verdict, ErrorReason::InvalidResponse, error)
+    }
+}
+
 /// The exchange broke before there was a status.
-pub(super) fn broken(error: &reqwest::Error) -> NoAnswer {
+pub(super) fn broken(cause: &Cause) -> NoAnswer {
+    let error = match cause {
+        Cause::Request(error) => {
+            let text = chain("the request failed", error);
+            let reason = ErrorReason::InvalidRequest;
+            return Outcome::unanswered(Verdict::GiveUp, reason, text).into();
+        }
+        Cause::Late => return timed_out().into(),
+        Cause::Exchange(error) => error,
+    };
     if let Some(shortage) = Shortage::of(error) {
         return NoAnswer::Short(shortage);
     }
     if let Some(blocked) = causes(error).find_map(|cause| cause.downcast_ref()) {
         return refused(blocked).into();
     }
-    let text = chain(error);
-    let outcome = if error.is_builder() {
-        Outcome::unanswered(Verdict::GiveUp, ErrorReason::InvalidRequest, text)
-    } else if error.is_timeout() {
-        Outcome::unanswered(Verdict::Retry, ErrorReason::Timeout, text)
-    } else if error.is_connect() || !is_parse(error) {
-        Outcome::unanswered(Verdict::Retry, ErrorReason::Unreachable, text)
+    let text =
+        chain(if error.is_connect() { "no connection" } else { "the request failed" }, error);
+    let reason = if causes(error).any(is_timeout) {
+        ErrorReason::Timeout
+    } else if !error.is_connect() && (hyper_cause(error, hyper::Error::is_parse) || is_ours(error))
+    {
+        ErrorReason::InvalidResponse
     } else {
-        Outcome::unanswered(Verdict::Retry, ErrorReason::InvalidResponse, text)
+        ErrorReason::Unreachable
     };
-    outcome.into()
+    Outcome::unanswered(Verdict::Retry, reason, text).into()
 }
 
 /// No address of this host can call any of the endpoint's: the system refuses it as if it had no port left.
@@ -142,18 +183,31 @@ pub(super) fn without_route() -> Outcome {
     Outcome::unanswered(Verdict::Retry, ErrorReason::Unreachable, error.to_owned())
 }
 
-/// The endpoint answered with something that is no HTTP.
-fn is_parse(error: &reqwest::Error) -> bool {
-    let mut causes = causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>());
-    causes.any(hyper::Error::is_parse)
+fn is_timeout(cause: &(dyn Error + 'static)) -> bool {
+    let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    cause.is::<ConnectTimedOut>()
+        || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout)
+        || io == Some(io::ErrorKind::TimedOut)
 }
 
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |cause| (*cause).source())
+/// Whether the library ended a stream of HTTP/2 itself, since the head of its answer is too large or makes no sense.
+fn is_ours(error: &legacy::Error) -> bool {
+    let mut causes = causes(error).filter_map(|cause| cause.downcast_ref::<h2::Error>());
+    causes.any(|error| error.is_reset() && error.is_library())
 }
 
-/// What the error and its causes say; without the URL, which may hold a customer's secret.
-fn chain(error: &reqwest::Error) -> String {
-    let text = if error.is_connect() { "no connection" } else { "the request failed" };
-    causes(error).fold(text.to_owned(), |text, cause| format!("{text}: {cause}"))
+fn hyper_cause(error: &legacy::Error, is: impl Fn(&hyper::Error) -> bool) -> bool {
+    causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(is)
+}
+
+/// The error and its causes.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |cause| (*cause).source())
+}
+
+/// `text`, and what the error and its causes say; without the URL, which may hold a customer's secret.
+fn chain(text: &str, error: &(dyn Error + 'static)) -> String {
+    // The client's own error says of a request which URL it had.
+    let causes = causes(error).filter(|cause| !cause.is::<reqwest::Error>());
+    causes.fold(text.to_owned(), |text, cause| format!("{text}: {cause}"))
 }

@@ -2,6 +2,7 @@
 
 use super::address::{AddressPolicy, BlockedAddress};
 use super::answer::{self, NoAnswer};
+use super::client::{Client, Setup};
 use super::guard::Guard;
 use super::look_up::{self, Unchecked};
 use super::resolver::Resolver;
@@ -16,30 +17,20 @@ use crate::codec::facts::Kept;
 use crate::domain::{BodyKind, DeliveryId, Outcome, Rendered};
 use base64::Engine as _;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use reqwest::dns::Resolve;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::time::timeout_at;
+use std::time::Instant;
+use tokio::time::{Instant as Deadline, timeout_at};
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// All attempts share an HTTP/2 connection: one that is dead without having been closed would let all of them time out.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
-/// Twice and a half of what the client takes unless it is told, since an answer that is refused for its headers is lost.
-const HEADERS_MAX: usize = 256;
-/// Likewise of HTTP/2, which counts bytes.
-const HEADER_BYTES_MAX: u32 = 64 * 1024;
-/// So much of an answer of HTTP/2 may be under way before it is read, and of all answers of a connection together: it is
-/// memory that endpoints fill. What is kept of one answer suffices.
-const WINDOW_BYTES: u32 = 64 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Their requests have content, even where it is empty.
+const EXPECT_CONTENT: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
 const AGENT: &str = concat!("Ringback/", env!("CARGO_PKG_VERSION"));
 
 /// Why an endpoint can't be used.
@@ -48,9 +39,6 @@ pub enum EndpointError {
     /// Its certificates.
     #[error("webhook {0}")]
     Tls(String, #[source] TlsError),
-    /// Its client.
-    #[error("webhook {0}: the HTTP client can't be built")]
-    Client(String, #[source] reqwest::Error),
     /// There is no request to send.
     #[error("{0}")]
     Unrenderable(String),
@@ -74,7 +62,7 @@ pub struct Message<'a> {
 /// A webhook and its connections.
 pub struct Endpoint {
     webhook: Arc<Webhook>,
-    client: reqwest::Client,
+    client: Client,
     /// What every request carries; credentials are marked as sensitive.
     headers: HeaderMap,
     guard: Guard,
@@ -135,42 +123,32 @@ impl Endpoint {
         let name = || webhook.name.to_string();
         let policy = resolver.policy().clone();
         let tls = trust.config(&webhook).map_err(|error| EndpointError::Tls(name(), error))?;
-        let builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            // What surrounds the daemon configures nothing: a proxy connects to addresses that nobody has checked.
-            .no_proxy()
-            .connect_timeout(webhook.connect_timeout)
-            .pool_max_idle_per_host(webhook.limits.in_flight_max().min(kept_max))
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .http1_max_headers(HEADERS_MAX)
-            .http2_max_header_list_size(HEADER_BYTES_MAX)
-            .http2_initial_stream_window_size(WINDOW_BYTES)
-            .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .http2_keep_alive_interval(PING_INTERVAL)
-            .http2_keep_alive_timeout(PING_TIMEOUT);
-        let no_client = |error| EndpointError::Client(name(), error);
         let token_url = match &webhook.auth {
             Auth::OAuth2(credentials) => Some(&credentials.token_url),
             Auth::None | Auth::Basic { .. } | Auth::Bearer(_) => None,
         };
-        let (builder, destinations, behind_proxy) = match &webhook.proxy {
+        let (names, destinations, behind_proxy) = match &webhook.proxy {
             None => {
                 let resolver: Arc<dyn Resolve> = Arc::new(resolver);
                 let urls = [Some(&webhook.url), token_url].into_iter().flatten();
-                let destinations = Destinations::new(urls, resolver.clone());
-                (builder.dns_resolver(resolver), destinations, None)
+                (resolver.clone(), Destinations::new(urls, resolver), None)
             }
             // All connections go to the proxy, which the operator chose: the policy says nothing of its own address.
             Some(proxy) => {
                 let resolver: Arc<dyn Resolve> = Arc::new(resolver.strict());
                 let unchecked: Arc<dyn Resolve> = Arc::new(Unchecked);
                 let destinations = Destinations::new(&proxy.url(), unchecked.clone());
-                let proxy = proxy.for_client().map_err(no_client)?;
-                (builder.dns_resolver(unchecked).proxy(proxy), destinations, Some(resolver))
+                (unchecked, destinations, Some(resolver))
             }
         };
-        let client = builder.build().map_err(no_client)?;
+        let client = Client::new(Setup {
+            resolver: names,
+            tls,
+            connect_timeout: webhook.connect_timeout,
+            proxy: webhook.proxy.clone(),
+            kept_max: webhook.limits.in_flight_max().min(kept_max),
+            http1_only: webhook.http1_only,
+        });
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
@@ -237,6 +215,11 @@ impl Endpoint {
         }
     }
 
+    /// How many requests were sent again within their attempts since this was asked last.
+    pub(super) fn take_repeated(&self) -> u64 {
+        self.client.take_repeated()
+    }
+
     /// URL and headers of a request that carries `rendered`.
     ///
     /// # Errors
@@ -276,35 +259,47 @@ impl Endpoint {
         started: Instant,
     ) -> Result<Outcome, NoAnswer> {
         self.guard.check(self.webhook.connect_timeout).await?;
-        let deadline = tokio::time::Instant::from_std(started + self.webhook.request_timeout);
-        let sent = timeout_at(deadline, self.send(request)).await;
+        let deadline = Deadline::from_std(started + self.webhook.request_timeout);
+        let sent = timeout_at(deadline, self.send(request, deadline)).await;
         let response = sent.map_err(|_| answer::timed_out())??;
         see_head(&response);
         Ok(answer::read(&self.webhook, response, deadline).await)
     }
 
     /// The head of the answer to `request`. A token that is refused is renewed once.
-    async fn send(&self, mut request: reqwest::Request) -> Result<reqwest::Response, NoAnswer> {
-        let Some(tokens) = &self.tokens else { return self.execute(request).await };
+    async fn send(
+        &self,
+        mut request: reqwest::Request,
+        deadline: Deadline,
+    ) -> Result<reqwest::Response, NoAnswer> {
+        let Some(tokens) = &self.tokens else { return self.execute(request, deadline).await };
         let again = request.try_clone();
-        let token = tokens.get(&self.client).await?;
+        let token = tokens.get(&self.client, deadline).await?;
         request.headers_mut().insert(AUTHORIZATION, token.header.clone());
-        let response = self.execute(request).await?;
+        let response = self.execute(request, deadline).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
-        let (Some(mut again), Some(token)) = (again, tokens.renew(&self.client, &token).await?)
-        else {
+        let renewed = tokens.renew(&self.client, &token, deadline).await?;
+        let (Some(mut again), Some(token)) = (again, renewed) else {
             return Ok(response);
         };
         // An endpoint that takes one connection at a time would wait for this answer to be read.
         drop(response);
         again.headers_mut().insert(AUTHORIZATION, token.header);
-        self.execute(again).await
+        self.execute(again, deadline).await
     }
 
-    async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, NoAnswer> {
-        self.client.execute(request).await.map_err(|error| answer::broken(&error))
+    async fn execute(
+        &self,
+        request: reqwest::Request,
+        deadline: Deadline,
+    ) -> Result<reqwest::Response, NoAnswer> {
+        let answered = self.client.execute(request, deadline).await;
+        answered.map_err(|broken| match broken.status {
+            Some(status) => answer::headless(&self.webhook, status, &broken.cause).into(),
+            None => answer::broken(&broken.cause),
+        })
     }
 
     /// The token that was fetched, for whoever has to hide it.
@@ -363,7 +358,13 @@ impl Endpoint {
         insert(TRACEPARENT, traceparent(id, attempt, unix_seconds));
         insert(WEBHOOK_ID, id_text);
         insert(WEBHOOK_TIMESTAMP, timestamp);
-        if kind != BodyKind::None {
+        let body = if kind == BodyKind::None { Bytes::new() } else { body };
+        if body.is_empty() {
+            // Nothing says so by itself, and many a server wants to know (411).
+            if EXPECT_CONTENT.contains(&self.webhook.method) {
+                request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            }
+        } else {
             *request.body_mut() = Some(body.into());
         }
         Ok(request)

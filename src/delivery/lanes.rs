@@ -60,6 +60,8 @@ pub trait Watch: Send + Sync {
     fn returned(&self, jobs: Vec<Job>);
     /// A breaker has changed.
     fn breaker(&self, webhook: WebhookName, state: BreakerState);
+    /// So many requests were sent again within their attempts, since only their connection failed.
+    fn repeated(&self, exchanges: u64);
     /// Rate limits have held so many attempts back.
     fn rate_limited(&self, attempts: u64);
     /// The daemon itself lacks something, or no longer does.
@@ -110,7 +112,12 @@ impl Attempt {
         }
         let unix_seconds = self.shared.watch.now().as_ms().div_euclid(1000);
         let message = Message { body: job.body.clone(), rendered: job.rendered.as_ref() };
-        endpoint.attempt(job.id, job.attempt, message, unix_seconds).await
+        let made = endpoint.attempt(job.id, job.attempt, message, unix_seconds).await;
+        let repeated = endpoint.take_repeated();
+        if repeated > 0 {
+            self.shared.watch.repeated(repeated);
+        }
+        made
     }
 
     /// It ended, or could not be made; the next one to be made.

@@ -5,6 +5,10 @@
 //! end is its duty; what can be checked here is checked before it hears of anything.
 
 use super::webhook::Secret;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use percent_encoding::percent_decode_str;
 
 /// A proxy; its credentials never show.
 #[derive(Clone, PartialEq, Eq)]
@@ -68,9 +72,19 @@ impl Proxy {
         self.shown.parse().ok()
     }
 
-    /// As the client wants it: for every request, whatever the environment says.
-    pub(super) fn for_client(&self) -> reqwest::Result<reqwest::Proxy> {
-        reqwest::Proxy::all(self.url.reveal())
+    /// User and password, as the header that shows them to the proxy.
+    pub(super) fn credentials(&self) -> Option<HeaderValue> {
+        let url = reqwest::Url::parse(self.url.reveal()).ok()?;
+        if url.username().is_empty() && url.password().is_none() {
+            return None;
+        }
+        let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
+        pair.push(b':');
+        pair.extend(percent_decode_str(url.password().unwrap_or_default()));
+        // Base64 is always a valid header value.
+        let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair))).ok()?;
+        value.set_sensitive(true);
+        Some(value)
     }
 }
 

@@ -1,9 +1,12 @@
 //! Endpoints on real sockets, with look-ups that the tests answer.
 
+mod again;
 mod answers;
 mod bodies;
 mod certificates;
 mod connections;
+mod heads;
+mod http2;
 mod proxies;
 mod responses;
 mod server;
@@ -44,6 +47,7 @@ fn webhook(url: &str) -> Webhook {
         tls: Tls::default(),
         breaker: BreakerRules::default(),
         retry_after_max: Duration::from_secs(3600),
+        http1_only: false,
         proxy: None,
         response: None,
     }

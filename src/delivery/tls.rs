@@ -9,9 +9,6 @@ use rustls::{ClientConfig, ConfigBuilder};
 use rustls_platform_verifier::Verifier;
 use std::sync::Arc;
 
-/// HTTP/2 where the endpoint speaks it.
-const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
-
 /// Why a webhook's certificates can't be used. It names files' roles, never their content.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -49,7 +46,7 @@ impl Trust {
     /// When one of its certificates can't be used.
     pub fn config(&self, webhook: &Webhook) -> Result<ClientConfig, TlsError> {
         let builder = self.builder(self.verifier(&webhook.tls)?)?;
-        let mut config = match &webhook.tls.client_pem {
+        Ok(match &webhook.tls.client_pem {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
                 let key = PrivateKeyDer::from_pem_slice(key.reveal().as_bytes())
@@ -58,10 +55,7 @@ impl Trust {
                     .with_client_auth_cert(certificates(certificate)?, key)
                     .map_err(TlsError::Setup)?
             }
-        };
-        // The client offers nothing by itself when its TLS is given to it.
-        config.alpn_protocols = ALPN.iter().map(|protocol| protocol.to_vec()).collect();
-        Ok(config)
+        })
     }
 
     /// TLS settings that trust the system's roots alone.

@@ -2,6 +2,7 @@
 
 use super::address::BlockedAddress;
 use super::answer::{self, NoAnswer};
+use super::client::Client;
 use super::guard::Guard;
 use super::webhook::Secret;
 use crate::domain::{ErrorReason, Outcome, RESPONSE_BYTES_KEPT, Verdict};
@@ -9,10 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
-use reqwest::{Client, Request, Response, Url};
+use reqwest::{Request, Response, Url};
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
+use tokio::time::Instant as Deadline;
 use url::form_urlencoded::{self, byte_serialize};
 
 /// A token is renewed so long before it ends, since the answer and the next request take their time.
@@ -114,12 +116,12 @@ impl Tokens {
     }
 
     /// A token that holds. Who comes while one is being fetched waits for that one.
-    pub(super) async fn get(&self, client: &Client) -> Result<Token, NoAnswer> {
+    pub(super) async fn get(&self, client: &Client, deadline: Deadline) -> Result<Token, NoAnswer> {
         let asked_at = Instant::now();
         let mut known = self.known.lock().await;
         match &known.token {
             Some(token) if token.until > Instant::now() => Ok(token.clone()),
-            _ => self.fetch(client, &mut known, asked_at).await,
+            _ => self.fetch(client, deadline, &mut known, asked_at).await,
         }
     }
 
@@ -128,6 +130,7 @@ impl Tokens {
         &self,
         client: &Client,
         refused: &Token,
+        deadline: Deadline,
     ) -> Result<Option<Token>, NoAnswer> {
         if refused.fetched_at.elapsed() < RENEWAL_PAUSE {
             return Ok(None);
@@ -136,7 +139,7 @@ impl Tokens {
         let mut known = self.known.lock().await;
         match &known.token {
             Some(token) if token.number > refused.number => Ok(Some(token.clone())),
-            _ => self.fetch(client, &mut known, asked_at).await.map(Some),
+            _ => self.fetch(client, deadline, &mut known, asked_at).await.map(Some),
         }
     }
 
@@ -148,6 +151,7 @@ impl Tokens {
     async fn fetch(
         &self,
         client: &Client,
+        deadline: Deadline,
         known: &mut Known,
         asked_at: Instant,
     ) -> Result<Token, NoAnswer> {
@@ -158,7 +162,7 @@ impl Tokens {
         {
             return Err(outcome.clone().into());
         }
-        match self.ask(client).await {
+        match self.ask(client, deadline).await {
             Ok((header, lifetime)) => {
                 known.failed = None;
                 known.fetched += 1;
@@ -178,10 +182,14 @@ impl Tokens {
         }
     }
 
-    async fn ask(&self, client: &Client) -> Result<(HeaderValue, Duration), NoAnswer> {
+    async fn ask(
+        &self,
+        client: &Client,
+        deadline: Deadline,
+    ) -> Result<(HeaderValue, Duration), NoAnswer> {
         self.guard.check(self.connect_timeout).await?;
-        let answered = client.execute(self.request()).await;
-        let mut response = answered.map_err(|error| match answer::broken(&error) {
+        let answered = client.execute(self.request(), deadline).await;
+        let mut response = answered.map_err(|broken| match answer::broken(&broken.cause) {
             NoAnswer::Failed(outcome) => {
                 let text = outcome.error.as_deref().unwrap_or_default();
                 let text = format!("the token server: {text}");

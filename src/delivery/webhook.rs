@@ -40,6 +40,8 @@ pub struct Webhook {
     pub breaker: BreakerRules,
     /// Its `Retry-After` counts up to this.
     pub retry_after_max: Duration,
+    /// HTTP/2 is not offered.
+    pub http1_only: bool,
     /// Through whom it is called, if not directly.
     pub proxy: Option<Proxy>,
     /// What is read of its answers; without it the status says all.

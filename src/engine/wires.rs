@@ -92,6 +92,10 @@ impl Watch for LaneWatch {
         self.mailbox.put(Input::Breaker(webhook, state), 1);
     }
 
+    fn repeated(&self, exchanges: u64) {
+        self.metrics.exchanges_repeated(exchanges);
+    }
+
     fn rate_limited(&self, attempts: u64) {
         self.metrics.rate_limited(attempts);
     }

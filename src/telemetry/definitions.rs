@@ -90,6 +90,8 @@ definitions! {
         = "HTTP attempts ended, by phase and outcome.";
     ATTEMPT_DURATION: Histogram "ringback_attempt_duration_seconds" [] in ATTEMPT_SECONDS
         = "From an attempt's start to its end.";
+    EXCHANGES_REPEATED: Counter "ringback_exchanges_repeated_total" []
+        = "Requests sent again at once within their attempt, since a kept connection ended or refused them.";
     DEAD_LETTERS: Counter "ringback_dead_letters_total" ["reason"]
         = "Deliveries and records given up, by reason.";
     REPLAYS: Counter "ringback_replays_total" []

@@ -47,6 +47,7 @@ pub struct Metrics {
     dead_letters: Family<DeadLetterReason, IntCounter>,
     replays: IntCounter,
     rate_limited: IntCounter,
+    exchanges_repeated: IntCounter,
     own_shortages: Family<ShortageKind, IntCounter>,
     endpoints: Family<EndpointState, IntGauge>,
     endpoint_changes: Family<EndpointChange, IntCounter>,
@@ -103,6 +104,7 @@ impl Metrics {
             dead_letters: make.counters(&define::DEAD_LETTERS),
             replays: make.counter(&define::REPLAYS),
             rate_limited: make.counter(&define::RATE_LIMITED),
+            exchanges_repeated: make.counter(&define::EXCHANGES_REPEATED),
             own_shortages: make.counters(&define::OWN_SHORTAGES),
             endpoints: make.gauges(&define::ENDPOINTS),
             endpoint_changes: make.counters(&define::ENDPOINT_CHANGES),
@@ -200,6 +202,11 @@ impl Metrics {
     pub fn attempt(&self, phase: Phase, outcome: &Outcome) {
         add(self.attempts.at((phase, AttemptOutcome(outcome.reason))), 1);
         self.attempt_duration.observe(Duration::from_millis(outcome.duration_ms).as_secs_f64());
+    }
+
+    /// So many requests were sent again within their attempts.
+    pub fn exchanges_repeated(&self, exchanges: u64) {
+        self.exchanges_repeated.inc_by(exchanges);
     }
 
     /// A delivery or a record was given up.

@@ -154,6 +154,67 @@ fn what_failed_is_told_with_its_reason() {
     took_the_whole_time(&events["slow"]);
 }
 
+/// Nobody reads these lines, or not all of the head can be read: the customer has the webhook once all the same.
+#[test]
+fn a_status_decides_whatever_else_is_wrong_with_its_head() {
+    let mut stage = Stage::new("exchanges-heads");
+    let large = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\nok", "x".repeat(1 << 20));
+    let head = |line: &str| {
+        plain(Words::only(format!("HTTP/1.1 200 OK\r\n{line}\r\ncontent-length: 2\r\n\r\nok")))
+    };
+    let urls = [
+        ("blank", head("x-powered-by : PHP")),
+        ("folded", head("x-a: b\r\n c")),
+        ("warning", head("PHP Warning:  Undefined variable $a in /srv/a.php on line 3")),
+        ("markup", head("<br />")),
+        ("control", head("x-a: \u{1}")),
+        ("large", plain(Words::only(large))),
+        ("two-lengths", head("content-length: 1")),
+        ("broken", plain(Words::only("HTTP/1.1 202 Accepted\r\nconte"))),
+        ("refused", plain(Words::only("HTTP/1.1 400 Bad\r\nx: \0\r\n\r\n"))),
+    ];
+    let events = events(&mut stage, &urls);
+    for name in ["blank", "folded", "warning", "markup", "control"] {
+        let members = json!({"type": "delivered", "response_status_code": 200, "response_raw": "ok",
+            "response_truncated": false, "response_error": null, "error_reason": null});
+        tells(&events[name], &members);
+    }
+    for (name, code) in [("large", 200), ("two-lengths", 200), ("broken", 202)] {
+        let members = json!({"type": "delivered", "response_status": "SUCCESS",
+            "response_status_code": code, "response_truncated": true, "error_reason": null});
+        tells(&events[name], &members);
+        let error = events[name]["response_error"].as_str().unwrap_or_default();
+        let says = format!("the status is {code}, but the head of the answer ");
+        assert!(error.starts_with(&says), "{error}");
+    }
+    let members = json!({"type": "attempt_failed", "response_status": "FAILED",
+        "response_status_code": 400, "response_truncated": true, "error_reason": "REFUSED"});
+    tells(&events["refused"], &members);
+}
+
+/// Half of all requests are lost with their connections, and no delivery has more than one attempt.
+#[test]
+fn connections_that_end_cost_no_attempt() {
+    const FLOWS: usize = 20;
+    let mut stage = Stage::new("exchanges-forgetful");
+    let port = rude::start_forgetful(Words::only("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"));
+    stage.set("delivery.attempts_max", 1);
+    stage.set_webhook("url", format!("http://127.0.0.1:{port}/"));
+    stage.set_webhook("in_flight_max", 1);
+    let flows: Vec<Value> = (0..FLOWS).map(|number| flow(&format!("f{number}"), &[])).collect();
+    let mut scene = Scene::open(&stage);
+    scene.flows(&flows);
+    scene.wait_for("correlation_ended", FLOWS);
+    let delivered = stage.kafka.read(&stage.topic("events"));
+    let delivered = delivered.into_iter().filter(|event| event.json()["type"] == "delivered");
+    assert_eq!(delivered.count(), FLOWS);
+    let repeated = scene.daemon.metric("ringback_exchanges_repeated_total", &[]);
+    assert!(repeated.is_some_and(|repeated| repeated >= 5.0), "{repeated:?}");
+    let failed = scene.daemon.metric("ringback_attempts_total", &[("outcome", "unreachable")]);
+    assert_eq!(failed, Some(0.0));
+    scene.daemon.stop();
+}
+
 #[track_caller]
 fn took_the_whole_time(event: &Value) {
     let took = event["response_duration"].as_f64();

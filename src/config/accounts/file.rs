@@ -124,6 +124,8 @@ pub(in crate::config) struct WebhookEntry {
     /// For name look-up, connect and TLS.
     #[schemars(range(min = 1, max = 60000))]
     pub(super) connect_timeout_ms: Option<u64>,
+    /// "1.1": HTTP/2 is not offered. Unless set, HTTP/2 is used where the endpoint speaks it over TLS and does not demand HTTP/1.1.
+    pub(super) http_version: Option<HttpVersion>,
     /// What is read of the answer of a success.
     pub(super) response: Option<ResponseEntry>,
     /// The statuses that mean delivered; 200 to 299 unless set.
@@ -155,6 +157,14 @@ pub(in crate::config) enum MethodName {
     Delete,
     Options,
     Head,
+}
+
+/// The only version of HTTP that an endpoint is offered.
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
+pub(in crate::config) enum HttpVersion {
+    /// HTTP/1.1.
+    #[serde(rename = "1.1")]
+    Http1,
 }
 
 /// A header, or a part of the query.

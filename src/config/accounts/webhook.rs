@@ -1,6 +1,6 @@
 //! One `[[webhook]]`.
 
-use super::file::{BreakerEntry, MethodName, RetryEntry, WebhookEntry};
+use super::file::{BreakerEntry, HttpVersion, MethodName, RetryEntry, WebhookEntry};
 use super::{auth, definition, response, tls};
 use crate::codec::definition::{Definition, Request};
 use crate::config::context::Context;
@@ -26,6 +26,7 @@ pub(super) struct Parts {
     request_timeout: Duration,
     connect_timeout: Duration,
     tls: Tls,
+    http1_only: bool,
     breaker: BreakerRules,
     proxy: Option<Proxy>,
     response: Option<Arc<Response>>,
@@ -55,6 +56,7 @@ impl Parts {
             request_timeout: self.request_timeout,
             connect_timeout: self.connect_timeout,
             tls: self.tls,
+            http1_only: self.http1_only,
             breaker: self.breaker,
             retry_after_max: Duration::from_millis(self.rules.retry_after_max_ms),
             proxy: self.proxy,
@@ -103,6 +105,7 @@ pub(super) fn read(
             .connect_timeout_ms
             .map_or(defaults.connect_timeout, Duration::from_millis),
         tls,
+        http1_only: matches!(entry.http_version, Some(HttpVersion::Http1)),
         breaker: breaker(&entry.breaker, &defaults.breaker),
         proxy: defaults.proxy.clone(),
         response,

@@ -31,6 +31,7 @@ fn a_webhook_has_the_defaults_of_the_settings() {
     assert!(matches!(webhook.auth, Auth::None));
     assert_eq!(webhook.success.0, [(200, 299)]);
     assert_eq!(webhook.request_timeout, Duration::from_millis(7));
+    assert!(!webhook.http1_only, "HTTP/2 is offered unless it is forbidden");
     assert_eq!(webhook.limits.rate_per_second, None);
     assert_eq!(webhook.limits.burst, None);
     assert_eq!(webhook.limits.in_flight_max.get(), 3);
@@ -46,7 +47,7 @@ fn a_webhook_can_differ_in_everything() {
     let text = format!(
         "{ACCOUNT}http_enabled = true\n[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"http://a.b/c%20d?e={{f}}\"\n\
          method = \"PUT\"\nauth = {{ type = \"none\" }}\nsigning_secrets = [\"{WHSEC}\", \"{WHSEC}\"]\n\
-         rate_per_second = 5\ntimeout_ms = 60000\nconnect_timeout_ms = 9\nsuccess_codes = [204, 200, 201]\n\
+         rate_per_second = 5\ntimeout_ms = 60000\nconnect_timeout_ms = 9\nhttp_version = \"1.1\"\nsuccess_codes = [204, 200, 201]\n\
          retry = {{ age_max_s = 2, initial_interval_ms = 1, multiplier = 3.0, interval_max_ms = 9, \
          randomization_factor = 0 }}\n",
     );
@@ -57,6 +58,7 @@ fn a_webhook_can_differ_in_everything() {
     assert_eq!(webhook.limits.burst.unwrap().get(), 5, "the burst is the rate unless set");
     assert_eq!(webhook.request_timeout, Duration::from_secs(60));
     assert_eq!(webhook.connect_timeout, Duration::from_millis(9));
+    assert!(webhook.http1_only);
     assert_eq!(webhook.success.0, [(200, 201), (204, 204)]);
     assert_eq!(rules.age_max_ms, 2000);
     assert_eq!(rules.retry.intervals_ms, [1, 3, 9]);
@@ -285,6 +287,14 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
             "accounts.toml:7: webhook[w].notes: has 1001 characters; shorten it to 1000 characters",
             "accounts.toml:8: webhook[w].auth.type: unknown word `digest`; write one of none, basic, bearer, oauth2",
         ],
+    );
+}
+
+#[test]
+fn http_1_1_is_the_only_version_that_can_be_forced() {
+    check_webhook(
+        "url = \"https://a.b/\"\nhttp_version = \"2\"\n",
+        &["accounts.toml:7: webhook[w].http_version: unknown word `2`; write one of 1.1"],
     );
 }
 

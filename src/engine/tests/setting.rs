@@ -83,6 +83,7 @@ fn endpoints() -> Vec<Arc<Endpoint>> {
         request_timeout: Duration::from_secs(15),
         connect_timeout: Duration::from_secs(5),
         tls: Tls::default(),
+        http1_only: false,
         proxy: None,
         response: None,
         breaker: BreakerRules {

@@ -6,6 +6,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 /// What it says once a request's head has come.
@@ -29,6 +30,19 @@ pub(crate) fn start(words: Words) -> u16 {
     serve(words, None)
 }
 
+/// The port of 127.0.0.1 where every connection hears `words` once, and is closed upon its second request without a word: as by a
+/// server that ends idle connections at the very moment at which they are used.
+pub(crate) fn start_forgetful(words: Words) -> u16 {
+    listen(move |mut connection| {
+        let words = words.clone();
+        async move {
+            answer(&mut connection, &words).await?;
+            hear(&mut connection).await?;
+            Ok(())
+        }
+    })
+}
+
 /// Likewise over TLS; also the authority's certificate, as PEM, that vouches for it.
 pub(crate) fn start_tls(words: Words) -> (u16, String) {
     let key = || KeyPair::generate().expect("a key");
@@ -49,6 +63,25 @@ pub(crate) fn start_tls(words: Words) -> (u16, String) {
 }
 
 fn serve(words: Words, tls: Option<TlsAcceptor>) -> u16 {
+    listen(move |connection| {
+        let (words, tls) = (words.clone(), tls.clone());
+        async move {
+            match tls {
+                None => speak(connection, &words).await,
+                // A client that does not trust us goes away.
+                Some(tls) => match tls.accept(connection).await {
+                    Ok(connection) => speak(connection, &words).await,
+                    Err(_) => Ok(()),
+                },
+            }
+        }
+    })
+}
+
+fn listen<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> u16
+where
+    F: Future<Output = std::io::Result<()>> + Send + 'static,
+{
     let _inside = runtime().enter();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("a socket for Tokio");
@@ -56,17 +89,7 @@ fn serve(words: Words, tls: Option<TlsAcceptor>) -> u16 {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
     drop(runtime().spawn(async move {
         while let Ok((connection, _)) = listener.accept().await {
-            let (words, tls) = (words.clone(), tls.clone());
-            tokio::spawn(async move {
-                match tls {
-                    None => speak(connection, &words).await,
-                    // A client that does not trust us goes away.
-                    Some(tls) => match tls.accept(connection).await {
-                        Ok(connection) => speak(connection, &words).await,
-                        Err(_) => Ok(()),
-                    },
-                }
-            });
+            tokio::spawn(serve(connection));
         }
     }));
     port
@@ -76,12 +99,17 @@ async fn speak(
     mut connection: impl AsyncRead + AsyncWrite + Unpin,
     words: &Words,
 ) -> std::io::Result<()> {
-    let mut heard = Vec::new();
-    // The bodies are JSON objects.
-    while !(heard.ends_with(b"}") && heard.windows(4).any(|bytes| bytes == b"\r\n\r\n")) {
-        if connection.read_buf(&mut heard).await? == 0 {
-            return Ok(());
-        }
+    answer(&mut connection, words).await?;
+    connection.shutdown().await
+}
+
+/// Answers one request.
+async fn answer(
+    connection: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    words: &Words,
+) -> std::io::Result<()> {
+    if !hear(connection).await? {
+        return Ok(());
     }
     connection.write_all(&words.first).await?;
     while let Some((bytes, pause)) = &words.then {
@@ -89,5 +117,17 @@ async fn speak(
         connection.flush().await?;
         tokio::time::sleep(*pause).await;
     }
-    connection.shutdown().await
+    Ok(())
+}
+
+/// Reads one request; whether one came.
+async fn hear(connection: &mut (impl AsyncRead + Unpin)) -> std::io::Result<bool> {
+    let mut heard = Vec::new();
+    // The bodies are JSON objects.
+    while !(heard.ends_with(b"}") && heard.windows(4).any(|bytes| bytes == b"\r\n\r\n")) {
+        if connection.read_buf(&mut heard).await? == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -1,0 +1,279 @@
+//! The HTTP client of an endpoint: connections that are kept, and exchanges that are made again.
+//!
+//! A kept connection may end at any moment. The request that was sent on it is lost then, though the endpoint is well. The
+//! client makes such an exchange again at once, on a new connection, within the same attempt and at most once (`again`).
+//! A `Link` knows how old a connection is, and which status an answer began with whose head can't be read.
+
+mod again;
+mod connector;
+mod link;
+mod sniff;
+
+pub(super) use connector::ConnectTimedOut;
+
+use super::proxy::Proxy;
+use again::Again;
+use connector::{Connector, Proxied};
+use http::header::{ACCEPT, PROXY_AUTHORIZATION};
+use http::uri::Scheme;
+use http::{Extensions, HeaderValue, StatusCode};
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use link::Link;
+use reqwest::dns::Resolve;
+use reqwest::{Body, Request, Response};
+use rustls::ClientConfig;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use tokio::time::timeout_at;
+use tower_http::decompression::{Decompression, DecompressionBody};
+use tower_service::Service as _;
+
+/// Shorter than the 5 s after which common servers end an idle connection.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+/// All attempts share an HTTP/2 connection: one that is dead without having been closed would let all of them time out.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// The library's default is 100. Only the status is known of a head that has more.
+const HEADERS_MAX: usize = 256;
+/// HTTP/2 counts bytes instead. Nothing is known of a larger head, not even its status.
+const HEADER_BYTES_MAX: u32 = 256 * 1024;
+/// So much of an answer of HTTP/2 may be under way before it is read, and of all answers of a connection together: it is
+/// memory that endpoints fill. What is kept of one answer suffices.
+const WINDOW_BYTES: u32 = 64 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// In the order in which they are preferred.
+const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+const ALPN_HTTP1: [&[u8]; 1] = [b"http/1.1"];
+
+/// What a client is built of.
+pub(super) struct Setup {
+    /// Looks up the names that are called.
+    pub(super) resolver: Arc<dyn Resolve>,
+    /// Whom TLS trusts.
+    pub(super) tls: ClientConfig,
+    /// For name look-up, connect and TLS.
+    pub(super) connect_timeout: Duration,
+    /// Through whom everything goes, if not directly.
+    pub(super) proxy: Option<Proxy>,
+    /// So many connections are kept without a request.
+    pub(super) kept_max: usize,
+    /// HTTP/2 is not offered.
+    pub(super) http1_only: bool,
+}
+
+/// Why there is no answer.
+pub(super) struct Broken {
+    /// What went wrong.
+    pub(super) cause: Cause,
+    /// The status with which an answer began whose head can't be read.
+    pub(super) status: Option<StatusCode>,
+}
+
+/// What went wrong.
+pub(super) enum Cause {
+    /// The request can't be sent.
+    Request(reqwest::Error),
+    /// The connection did not come about, or the exchange broke.
+    Exchange(legacy::Error),
+    /// The deadline came first.
+    Late,
+}
+
+type Answer = http::Response<DecompressionBody<Incoming>>;
+type Service = Decompression<legacy::Client<Connector, Body>>;
+
+/// The client of an endpoint.
+pub(super) struct Client {
+    setup: Setup,
+    /// Where HTTP/2 is offered.
+    any: Channels,
+    /// Where it is not.
+    http1: OnceLock<Channels>,
+    /// It is not offered: the definition says so, the endpoint has demanded it, or its HTTP/2 can't be read.
+    by_http1: AtomicBool,
+    repeated: AtomicU64,
+}
+
+struct Channels {
+    /// Its connections are kept.
+    kept: Service,
+    /// Each of its exchanges has a connection of its own.
+    fresh: Service,
+    proxy_credentials: Option<HeaderValue>,
+}
+
+impl Client {
+    pub(super) fn new(setup: Setup) -> Self {
+        let any = Channels::new(&setup, &ALPN);
+        let by_http1 = AtomicBool::new(setup.http1_only);
+        Self { setup, any, http1: OnceLock::new(), by_http1, repeated: AtomicU64::new(0) }
+    }
+
+    /// How many exchanges were made again since this was asked last.
+    pub(super) fn take_repeated(&self) -> u64 {
+        // A swap costs more than a load, and is rarely needed.
+        if self.repeated.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        self.repeated.swap(0, Ordering::Relaxed)
+    }
+
+    /// The head of the answer to `request`. Where only the connection failed, the exchange is made again.
+    pub(super) async fn execute(
+        &self,
+        request: Request,
+        deadline: tokio::time::Instant,
+    ) -> Result<Response, Broken> {
+        let again = request.try_clone();
+        let started = Instant::now();
+        let channels = self.channels();
+        let first = channels.exchange(&channels.kept, request, started, deadline).await;
+        self.learn(&first);
+        let (Some(Again::Fresh | Again::Http1), Some(request)) = (first.again, again) else {
+            return first.end();
+        };
+        self.repeated.fetch_add(1, Ordering::Relaxed);
+        // An endpoint that serves one connection at a time waits for the end of this one.
+        drop(first);
+        let channels = self.channels();
+        channels.exchange(&channels.fresh, request, Instant::now(), deadline).await.end()
+    }
+
+    /// Which version of HTTP the endpoint is called by from now on.
+    fn learn(&self, exchange: &Exchange) {
+        match exchange.again {
+            Some(Again::Http1 | Again::LaterByHttp1) => {
+                self.by_http1.store(true, Ordering::Relaxed)
+            }
+            // Perhaps it speaks HTTP/2 alone; if it demanded HTTP/1.1, it will again.
+            None if exchange.is_unconnected() => {
+                self.by_http1.store(self.setup.http1_only, Ordering::Relaxed);
+            }
+            Some(Again::Fresh) | None => {}
+        }
+    }
+
+    fn channels(&self) -> &Channels {
+        if self.by_http1.load(Ordering::Relaxed) {
+            self.http1.get_or_init(|| Channels::new(&self.setup, &ALPN_HTTP1))
+        } else {
+            &self.any
+        }
+    }
+}
+
+/// What came of one exchange.
+struct Exchange {
+    result: Result<Answer, Broken>,
+    again: Option<Again>,
+}
+
+impl Exchange {
+    fn end(self) -> Result<Response, Broken> {
+        self.result.map(|answer| Response::from(answer.map(Body::wrap)))
+    }
+
+    /// Whether no connection came about.
+    fn is_unconnected(&self) -> bool {
+        let Err(Broken { cause: Cause::Exchange(error), .. }) = &self.result else { return false };
+        error.is_connect()
+    }
+
+    fn broken(cause: Cause, status: Option<StatusCode>, again: Option<Again>) -> Self {
+        Self { result: Err(Broken { cause, status }), again }
+    }
+}
+
+impl Channels {
+    fn new(setup: &Setup, alpn: &[&[u8]]) -> Self {
+        let mut tls = setup.tls.clone();
+        tls.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        let proxied = setup.proxy.as_ref().and_then(Proxied::of);
+        let proxy_credentials = proxied.as_ref().and_then(|proxy| proxy.credentials().cloned());
+        let connector = Connector::new(setup.resolver.clone(), tls, proxied, setup.connect_timeout);
+        let service = |kept_max| Decompression::new(library(kept_max).build(connector.clone()));
+        Self { kept: service(setup.kept_max), fresh: service(0), proxy_credentials }
+    }
+
+    async fn exchange(
+        &self,
+        service: &Service,
+        request: Request,
+        started: Instant,
+        deadline: tokio::time::Instant,
+    ) -> Exchange {
+        let mut request = match http::Request::try_from(request) {
+            Ok(request) => request,
+            Err(error) => return Exchange::broken(Cause::Request(error), None, None),
+        };
+        let is_plain = request.uri().scheme() == Some(&Scheme::HTTP);
+        let headers = request.headers_mut();
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        // Over TLS they are shown to the proxy alone, when the tunnel is made.
+        if let Some(credentials) = self.proxy_credentials.as_ref().filter(|_| is_plain) {
+            headers.entry(PROXY_AUTHORIZATION).or_insert_with(|| credentials.clone());
+        }
+        let captured = capture_connection(&mut request);
+        let mut service = service.clone();
+        match timeout_at(deadline, service.call(request)).await {
+            Ok(Ok(answer)) => Exchange::answered(answer, &captured, started),
+            Ok(Err(error)) => {
+                let link = error.connect_info().and_then(link_of);
+                let again = again::after_error(&error, link.as_deref(), started);
+                let status = link.as_ref().and_then(|link| link.status());
+                Exchange::broken(Cause::Exchange(error), status, again)
+            }
+            Err(_) => {
+                let link = captured.connection_metadata().as_ref().and_then(link_of);
+                let status = link.as_ref().and_then(|link| link.status());
+                Exchange::broken(Cause::Late, status, None)
+            }
+        }
+    }
+}
+
+impl Exchange {
+    fn answered(answer: Answer, captured: &CaptureConnection, started: Instant) -> Self {
+        let Some(link) = answer.extensions().get::<Arc<Link>>() else {
+            return Self { result: Ok(answer), again: None };
+        };
+        let was_older = link.is_older_than(started);
+        link.answered();
+        let again = again::after_answer(&answer, link, was_older);
+        if let (Some(_), Some(connected)) = (again, captured.connection_metadata().as_ref()) {
+            // The next attempt would fare no better on it.
+            connected.poison();
+        }
+        Self { result: Ok(answer), again }
+    }
+}
+
+fn link_of(connected: &legacy::connect::Connected) -> Option<Arc<Link>> {
+    let mut extras = Extensions::new();
+    connected.get_extras(&mut extras);
+    extras.remove()
+}
+
+/// The library's settings. It reads heads as leniently as it can, since most headers are never looked at.
+fn library(kept_max: usize) -> legacy::Builder {
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_max_idle_per_host(kept_max)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .http1_max_headers(HEADERS_MAX)
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .http1_ignore_invalid_headers_in_responses(true)
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_initial_stream_window_size(WINDOW_BYTES)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .http2_keep_alive_timeout(PING_TIMEOUT);
+    builder
+}
