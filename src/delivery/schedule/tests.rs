@@ -1,15 +1,18 @@
 //! Which job leaves when, by a clock of the tests.
 
+mod busy;
+mod fairness;
 mod shortages;
 
 use super::{Bound, InstanceLimits, Schedule, Ticket};
 use crate::delivery::lane::{Appetite, Job};
 use crate::delivery::{
-    AddressPolicy, Auth, BreakerRules, BreakerState, Endpoint, Limits, SuccessCodes, Tls, Trust,
-    Webhook,
+    AddressPolicy, Auth, BreakerRules, BreakerState, Endpoint, Limits, PerSecond, SuccessCodes,
+    Tls, Trust, Webhook,
 };
 use crate::domain::{
-    AccountId, DeliveryId, ErrorReason, Outcome, Phase, PhononUuid, Timestamp, Verdict, WebhookName,
+    AccountId, DeliveryId, ErrorReason, Outcome, Phase, PhononUuid, RetrySchedule, Timestamp,
+    Verdict, WebhookName,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -22,6 +25,10 @@ const ACCOUNT: AccountId = AccountId(1);
 
 fn number(n: u32) -> NonZeroU32 {
     NonZeroU32::new(n).unwrap()
+}
+
+fn per_second(rate: u32) -> PerSecond {
+    PerSecond::new(rate.into()).unwrap()
 }
 
 fn name(text: &str) -> WebhookName {
@@ -41,7 +48,7 @@ fn webhook(text: &str, rate: Option<u32>, in_flight_max: u32) -> Webhook {
         signing_secrets: Vec::new(),
         success: SuccessCodes::default(),
         limits: Limits {
-            rate_per_second: rate.map(number),
+            rate_per_second: rate.map(per_second),
             burst: rate.map(|_| number(1)),
             in_flight_max: number(in_flight_max),
         },
@@ -56,6 +63,7 @@ fn webhook(text: &str, rate: Option<u32>, in_flight_max: u32) -> Webhook {
             attempts_min: 4,
             open: Duration::from_secs(30),
         },
+        retry: RetrySchedule { intervals_ms: vec![5000, 90_000], randomization_factor: 0.0 },
         retry_after_max: Duration::from_secs(3600),
     }
 }
@@ -97,7 +105,7 @@ impl Scene {
         let bound = Arc::new(Bound::new(limits.in_flight_max + limits.uncommitted_max));
         let mut schedule = Schedule::new(limits, bound, now);
         let rates: BTreeMap<_, _> =
-            account_rate.into_iter().map(|rate| (ACCOUNT, number(rate))).collect();
+            account_rate.into_iter().map(|rate| (ACCOUNT, per_second(rate))).collect();
         schedule.configure(webhooks.into_iter().map(endpoint), &rates, now);
         schedule.set_share(1.0, now);
         Self { schedule, now, jobs: 0 }
@@ -236,12 +244,12 @@ fn endpoints_in_doubt_leave_slots_to_those_that_answer_and_to_those_that_come_ne
         scene.push(name, 1, 10);
     }
     let mut stuck = scene.all();
-    assert_eq!(stuck.len(), 16, "a quarter, and one of each");
+    assert_eq!(stuck.len(), 48, "three quarters, and one of each");
     scene.push("well", 1, 100);
     assert_eq!(scene.all().len(), 4);
     // Those that hang make room for others that were not tried.
     for _ in 0..20 {
-        assert!(stuck.len() <= 16 + 8, "and hang in an eighth of the slots: {}", stuck.len());
+        assert!(stuck.len() <= 48, "with those that hang: {}", stuck.len());
         for ticket in std::mem::take(&mut stuck) {
             scene.end(&ticket, &outcome(None));
         }
@@ -356,7 +364,7 @@ fn rates_of_endpoint_account_and_instance_all_hold_and_are_fair() {
         (None, Some(30), [93..107, 93..107, 93..107]),
         (Some(60), Some(30), [93..107, 93..107, 93..107]),
     ] {
-        let limits = InstanceLimits { rate_per_second: instance.map(number), ..limits(100) };
+        let limits = InstanceLimits { rate_per_second: instance.map(per_second), ..limits(100) };
         let mut scene = Scene::new(limits, webhooks(), account);
         for name in ["a", "b", "c"] {
             scene.push(name, 1, 1000);
