@@ -65,13 +65,10 @@ fn reset(value: &str, now: SystemTime) -> Option<u64> {
 /// Seconds from now, rounded up, or since 1970.
 fn number(text: &str, now: SystemTime) -> Option<u64> {
     let number = decimal(text)?;
-    let since_1970_ms = if number >= NO_TIME || number < EPOCH_S {
+    if !(EPOCH_S..NO_TIME).contains(&number) {
         return Some(whole(number.ceil() * 1000.0));
-    } else if number < EPOCH_MS {
-        number * 1000.0
-    } else {
-        number
-    };
+    }
+    let since_1970_ms = if number < EPOCH_MS { number * 1000.0 } else { number };
     Some(left(UNIX_EPOCH + Duration::from_millis(whole(since_1970_ms)), now))
 }
 

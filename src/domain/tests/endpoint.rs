@@ -3,7 +3,7 @@
 use super::{outcome, rules};
 use crate::domain::{
     DeliveryId, DisableCause, Disabled, EndpointCommand, EndpointEvent, EndpointState, ErrorReason,
-    Outcome, Timestamp, Verdict, decide_endpoint, evolve_endpoint,
+    Outcome, RetrySchedule, Timestamp, Verdict, decide_endpoint, evolve_endpoint, hold_ms,
 };
 
 fn failed(status: u16) -> Outcome {
