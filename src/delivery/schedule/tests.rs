@@ -299,6 +299,8 @@ fn refusals_and_429_open_no_breaker() {
         scene.push("a", 1, 1);
         let ticket = scene.all().remove(0);
         scene.end(&ticket, &outcome(Some(status)));
+        // A 429 holds the lane for a moment.
+        scene.now += Duration::from_millis(5000);
     }
     assert!(scene.schedule.changes.is_empty());
 }

@@ -93,7 +93,7 @@ fn a_503_without_a_time_halves_the_lane_and_three_in_a_row_hold_it() {
             assert_eq!(held(&mut scene), None);
         }
     }
-    assert_eq!(limit(&mut scene), 1);
+    assert_eq!(limit(&mut scene), 2, "one, and one more for the answer");
     for wanted in [None, None, Some(Duration::from_secs(5))] {
         answer(&mut scene, 503);
         assert_eq!(held(&mut scene), wanted);
