@@ -128,24 +128,3 @@ fn whoever_is_well_gets_a_slot_at_once_beside_forty_that_hold_theirs_for_long() 
         }
     }
 }
-
-#[test]
-fn a_free_slot_goes_to_the_lane_that_holds_the_fewest() {
-    let names = many("a", 3);
-    let mut scene = scene_of(96, &names);
-    scene.prove(&["a-0", "a-1", "a-2"], 32);
-    scene.push("a-0", 1, 1000);
-    let greedy = scene.all();
-    assert_eq!(greedy.len(), 32);
-    scene.push("a-1", 2, 1000);
-    scene.push("a-2", 1, 1000);
-    let mut tickets = scene.all();
-    let others = [of(&tickets, "a-1").count(), of(&tickets, "a-2").count()];
-    assert!(others[0] >= 20 && others[1] >= 20, "{others:?}");
-    for ticket in &greedy {
-        scene.end(ticket, &outcome(Some(400)));
-    }
-    tickets.extend(scene.all());
-    let held = ["a-0", "a-1", "a-2"].map(|name| of(&tickets, name).count());
-    assert!(held.iter().all(|held| (24..=32).contains(held)), "{held:?}");
-}
