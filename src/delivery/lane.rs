@@ -91,6 +91,8 @@ pub(super) struct Attempt {
 pub(super) struct Lane {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) rate: Option<Rate>,
+    /// How much of the way to its next token was gone when it had a share last.
+    progress: f64,
     /// Where it stands in the queues of the pools.
     pub(super) standings: Standings,
     /// It waits for a token, or for its account's.
@@ -115,6 +117,7 @@ impl Lane {
             concurrency: Concurrency::new(webhook.limits.in_flight_max.get()),
             breaker: Breaker::new(webhook.breaker.clone(), now),
             rate: None,
+            progress: 0.0,
             standings: Standings::default(),
             is_waiting: false,
             is_called: false,
@@ -140,7 +143,7 @@ impl Lane {
         let limits = self.endpoint.webhook().limits;
         self.rate = limits.rate_per_second.and_then(|rate| {
             let burst = limits.burst.unwrap_or(rate.burst());
-            renewed(self.rate.take(), rate, burst, share, time)
+            renewed(self.rate.take(), &mut self.progress, rate, burst, share, time)
         });
     }
 
@@ -346,15 +349,20 @@ fn sign(outcome: &Outcome) -> Option<Sign> {
     }
 }
 
-/// The limit as it is now; one that did not change keeps its tokens.
+/// The limit as it is now; one that did not change keeps its tokens. Another one begins without any, but `progress` of the way
+/// to the first one is kept, over a time without a share too: a rate of ten an hour would never get there beside rebalances.
 pub(super) fn renewed(
     former: Option<Rate>,
+    progress: &mut f64,
     per_second: PerSecond,
     burst: NonZeroU32,
     share: f64,
     time: &Time,
 ) -> Option<Rate> {
+    if let Some(former) = &former {
+        *progress = former.progress();
+    }
     let limit = Limit::part(per_second, burst, share)?;
     let former = former.filter(|rate| rate.limit() == limit);
-    Some(former.unwrap_or_else(|| Rate::starting(limit, time.clone())))
+    Some(former.unwrap_or_else(|| Rate::starting(limit, std::mem::take(progress), time.clone())))
 }

@@ -151,13 +151,15 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// Without a token to begin with: whoever had the limit before may have used them up.
-    pub(super) fn starting(limit: Limit, time: Time) -> Self {
+    /// Without a token to begin with: whoever had the limit before may have used them up. `progress` of the way to the first
+    /// one is gone.
+    pub(super) fn starting(limit: Limit, progress: f64, time: Time) -> Self {
         let period = limit.period();
         // There is no quota of a period of nothing alone.
         let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MAX));
         let tokens = Tokens::default();
-        let spent = period.saturating_mul(limit.burst.get()).as_nanos();
+        let spent = period.saturating_mul(limit.burst.get());
+        let spent = spent.saturating_sub(period.mul_f64(progress.clamp(0.0, 1.0))).as_nanos();
         tokens.now.store(u64::try_from(spent).unwrap_or(u64::MAX), Ordering::Relaxed);
         let quota = quota.allow_burst(limit.burst);
         let limiter = RateLimiter::new(quota, tokens.clone(), time.clone());
@@ -166,6 +168,17 @@ impl Rate {
 
     pub(super) fn limit(&self) -> Limit {
         self.limit
+    }
+
+    /// How much of the way to the next token is gone, from 0 to 1, which is a token.
+    pub(super) fn progress(&self) -> f64 {
+        match self.take() {
+            Ok(()) => {
+                self.give_back();
+                1.0
+            }
+            Err(wait) => 1.0 - wait.as_secs_f64() / self.limit.period().as_secs_f64(),
+        }
     }
 
     /// Takes a token, or says how long there is none.
@@ -198,7 +211,7 @@ mod tests {
         let base = Instant::now();
         let time = Time::starting(base);
         let limit = |share: &f64| Limit::part(per_second(20.0), number(5), *share).unwrap();
-        let rates = shares.iter().map(|share| Rate::starting(limit(share), time.clone()));
+        let rates = shares.iter().map(|share| Rate::starting(limit(share), 0.0, time.clone()));
         let rates: Vec<Rate> = rates.collect();
         let mut passed = Vec::new();
         for ms in 0..for_ms {
@@ -234,7 +247,7 @@ mod tests {
         let base = Instant::now();
         let time = Time::starting(base);
         let limit = Limit::part(per_second(1.0), number(1), 1.0).unwrap();
-        let rate = Rate::starting(limit, time.clone());
+        let rate = Rate::starting(limit, 0.0, time.clone());
         assert_eq!(rate.take(), Err(Duration::from_secs(1)));
         time.set(base + Duration::from_secs(1));
         for _ in 0..3 {
@@ -253,7 +266,7 @@ mod tests {
             let rate = per_second(rate);
             let limit = Limit::part(rate, rate.burst(), 1.0).unwrap();
             assert_eq!(limit.within(Duration::from_millis(500)), 2, "a burst of one, and a part");
-            let rate = Rate::starting(limit, time.clone());
+            let rate = Rate::starting(limit, 0.0, time.clone());
             let mut passed = 0;
             for second in 1..=10 * wait {
                 time.set(base + Duration::from_secs(second));

@@ -41,6 +41,8 @@ pub(super) struct Ticket {
 struct Account {
     per_second: PerSecond,
     rate: Option<Rate>,
+    /// How much of the way to its next token was gone when it had a share last.
+    progress: f64,
     /// Lanes that wait for a token of it.
     waiting: VecDeque<WebhookName>,
     /// A timer is set for the first of them.
@@ -58,7 +60,7 @@ impl Account {
     }
 
     fn new(per_second: PerSecond, rate: Option<Rate>) -> Self {
-        Self { per_second, rate, waiting: VecDeque::new(), is_armed: false }
+        Self { per_second, rate, progress: 0.0, waiting: VecDeque::new(), is_armed: false }
     }
 }
 
@@ -112,7 +114,7 @@ impl Schedule {
             accounts: HashMap::new(),
             rate: limits
                 .rate_per_second
-                .and_then(|rate| renewed(None, rate, rate.burst(), 1.0, &time)),
+                .and_then(|rate| renewed(None, &mut 0.0, rate, rate.burst(), 1.0, &time)),
             instance_waits: false,
             timers: BTreeSet::new(),
             share: 0.0,
@@ -147,8 +149,9 @@ impl Schedule {
         }
         let mut accounts = std::mem::take(&mut self.accounts);
         for (id, per_second) in account_rates {
-            let rate = accounts.remove(id).and_then(|account| account.rate);
-            self.accounts.insert(*id, Account::new(*per_second, rate));
+            let former = accounts.remove(id).map(|former| (former.rate, former.progress));
+            let (rate, progress) = former.unwrap_or_default();
+            self.accounts.insert(*id, Account { progress, ..Account::new(*per_second, rate) });
         }
         self.set_share(self.share, now);
         self.returned.extend(former.values_mut().flat_map(Lane::take_back));
@@ -164,7 +167,9 @@ impl Schedule {
         }
         for account in self.accounts.values_mut() {
             let rate = account.per_second;
-            account.rate = renewed(account.rate.take(), rate, rate.burst(), share, &self.time);
+            let (former, burst) = (account.rate.take(), rate.burst());
+            let progress = &mut account.progress;
+            account.rate = renewed(former, progress, rate, burst, share, &self.time);
             account.waiting.clear();
             account.is_armed = false;
         }

@@ -398,6 +398,25 @@ fn a_new_share_holds_at_once() {
 }
 
 #[test]
+fn a_low_rate_gets_somewhere_beside_rebalances() {
+    let mut low = webhook("a", Some(1), 8);
+    low.limits.rate_per_second = PerSecond::new(10.0 / 3600.0);
+    let mut scene = Scene::new(limits(100), vec![low], None);
+    let mut left = 0;
+    // A token takes six minutes, or twelve where the instance has half.
+    for share in [0.5, 0.0, 1.0].repeat(20) {
+        scene.schedule.set_share(share, scene.now);
+        if share == 0.0 {
+            continue;
+        }
+        scene.push("a", 1, 1);
+        left += scene.run(Duration::from_secs(120), 200).values().sum::<usize>();
+        scene.schedule.take_back();
+    }
+    assert!((9..=10).contains(&left), "{left} of ten");
+}
+
+#[test]
 fn outcomes_that_are_not_committed_hold_back_further_attempts() {
     let limits = InstanceLimits { in_flight_max: 4, uncommitted_max: 6, rate_per_second: None };
     let mut scene = Scene::new(limits, vec![webhook("a", None, 4)], None);
