@@ -11,6 +11,7 @@ mod context;
 mod document;
 mod environment;
 mod fault;
+mod rate;
 mod retry;
 mod schema;
 mod settings;

@@ -26,8 +26,8 @@ mod time;
 pub use command::Command;
 pub use decide::decide;
 pub use endpoint::{
-    DisableCause, Disabled, EndpointCommand, EndpointEvent, EndpointState, decide_endpoint,
-    evolve_endpoint, retry_after_ms,
+    DisableCause, Disabled, EndpointCommand, EndpointEvent, EndpointState, busy_pause_ms,
+    decide_endpoint, evolve_endpoint, hold_ms, is_busy_for_a_while,
 };
 pub use event::{DeadLetterReason, Event, IgnoreReason, IgnoredRecord, RawRecord, RecordKind};
 pub use evolve::evolve;

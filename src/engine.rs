@@ -457,7 +457,12 @@ impl<L: Log> Shell<L> {
                 if work.command(&task.rows, &attempted.job.uuid, &command, None, &view)? {
                     let delivered_at = self.outbox.delivered_at(webhook);
                     let outcome = &attempted.outcome;
-                    let command = EndpointCommand::RecordOutcome { outcome, delivered_at };
+                    let command = EndpointCommand::RecordOutcome {
+                        delivery: attempted.job.id,
+                        attempt: attempted.job.attempt,
+                        outcome,
+                        delivered_at,
+                    };
                     work.endpoint(&task.rows, webhook, command, &view);
                 }
                 work.outcomes.push(attempted);

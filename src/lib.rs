@@ -111,8 +111,15 @@
 //!   again and again: `src/store/recovery/tests.rs::a_third_damage_within_an_hour_is_not_restored_and_after_it_the_oldest_copy_goes`.
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:
-//!   `tests/ringback/retries.rs::an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing`.
+//!   `tests/ringback/retries.rs::an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing`,
+//!   `tests/ringback/lanes/neighbours.rs::endpoints_that_never_end_their_answers_cost_others_nothing_and_are_delivered_to`,
+//!   `tests/ringback/lanes/neighbours.rs::endpoints_that_answer_just_in_time_cost_others_nothing_and_are_delivered_to`; no lane
+//!   that waits for a slot while one that holds more gets it:
+//!   `src/delivery/queues.rs::a_free_slot_goes_to_whoever_holds_the_fewest`, and however slots are held:
+//!   `src/delivery/schedule/tests/fairness.rs::whoever_is_well_gets_a_slot_at_once_beside_forty_that_hold_theirs_for_long`.
 //! - No endpoint that is sent more than it allows or asks for: `tests/ringback/lanes.rs::retry_after_holds_the_whole_lane`,
+//!   `tests/ringback/lanes/busy.rs::a_wish_to_be_left_alone_has_many_spellings`,
+//!   `tests/ringback/lanes/busy.rs::a_burst_gets_through_a_limiter_that_says_429_and_nothing_else`,
 //!   `tests/ringback/lanes.rs::three_instances_keep_to_a_rate_together_and_use_it`; nor after it said that it is gone:
 //!   `tests/ringback/lanes.rs::an_endpoint_that_is_gone_is_disabled_in_every_partition_until_it_is_enabled`.
 //! - No attempt counted of what a breaker held back:

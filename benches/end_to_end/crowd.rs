@@ -17,7 +17,7 @@ const WELL: i64 = 18;
 const WELL_RATE: f64 = 50.0;
 /// Endpoints that are in trouble get so many.
 const ILL_RATE: f64 = 10.0;
-const HANGING: i64 = 40;
+const ILL: usize = 40;
 /// All of them are measured for so long, after a warm-up.
 const MEASURED: Duration = Duration::from_secs(40);
 const WARM_UP: Duration = Duration::from_secs(5);
@@ -50,6 +50,10 @@ enum Trouble {
     Resets,
     /// It answers after half a minute.
     IsSlow,
+    /// It answers a second before the default time-out.
+    IsLate,
+    /// It says 200 at once, and never ends its answer.
+    IsEndless,
 }
 
 /// Listens on a port of its own.
@@ -63,20 +67,34 @@ fn trouble(kind: Trouble) -> String {
                 Trouble::Hangs => held.push(stream),
                 // Closing with something unread is a reset.
                 Trouble::Resets => drop(stream.set_nodelay(true)),
-                Trouble::IsSlow => drop(std::thread::spawn(move || slow(stream))),
+                Trouble::IsSlow => drop(std::thread::spawn(move || slow(stream, 30))),
+                Trouble::IsLate => drop(std::thread::spawn(move || slow(stream, 14))),
+                Trouble::IsEndless => drop(std::thread::spawn(move || endless(stream))),
             }
         }
     });
     url
 }
 
-fn slow(mut stream: TcpStream) {
+fn slow(mut stream: TcpStream, seconds: u64) {
     let mut buffer = [0; 16 << 10];
     while let Ok(1..) = stream.read(&mut buffer) {
-        std::thread::sleep(Duration::from_secs(30));
+        std::thread::sleep(Duration::from_secs(seconds));
         if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
             return;
         }
+    }
+}
+
+fn endless(mut stream: TcpStream) {
+    let mut buffer = [0; 16 << 10];
+    if !matches!(stream.read(&mut buffer), Ok(1..)) {
+        return;
+    }
+    let mut written = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+    while written.is_ok() {
+        std::thread::sleep(Duration::from_millis(500));
+        written = stream.write_all(b"x");
     }
 }
 
@@ -92,22 +110,35 @@ pub(crate) fn neighbours(broker: &Broker, receiver: &mut Receiver, figures: &mut
     let kafka = broker.kafka();
     let templates = Templates::new();
     println!(
-        "neighbours: {WELL} endpoints at {WELL_RATE:.0} flows/s, without and with {HANGING} that hang, one that resets and one \
-         that takes 30 s, at {ILL_RATE:.0}/s each"
+        "neighbours: {WELL} endpoints at {WELL_RATE:.0} flows/s, alone and with others at {ILL_RATE:.0}/s each: {ILL} that hang, \
+         one that resets and one that takes 30 s; {ILL} that answer after 14 s of 15; {ILL} that never end their answers"
     );
-    let alone = serve(&kafka, receiver, &templates, "alone", false);
-    let among = serve(&kafka, receiver, &templates, "among", true);
-    for (who, service) in [("alone", &alone), ("among 42 bad ones", &among)] {
+    let hang = (0..ILL).map(|_| (Trouble::Hangs, 15_000));
+    let others = [(Trouble::Resets, 15_000), (Trouble::IsSlow, 60_000)];
+    let variants = [
+        ("alone", Vec::new()),
+        ("among 42 bad ones", hang.chain(others).collect()),
+        ("among 40 late ones", vec![(Trouble::IsLate, 15_000); ILL]),
+        ("among 40 endless ones", vec![(Trouble::IsEndless, 15_000); ILL]),
+    ];
+    let mut alone: Option<Service> = None;
+    for (number, (who, ill)) in variants.iter().enumerate() {
+        let service = serve(&kafka, receiver, &templates, &format!("neighbours-{number}"), ill);
         let name = |what: &str| format!("18 endpoints {who}: {what}");
         figures.push(Figure::new(name("delivered"), service.per_second, "/s"));
         figures.push(Figure::new(name("latency p50"), service.p50_ms, "ms"));
         figures.push(Figure::new(name("latency p99"), service.p99_ms, "ms"));
+        let Some(alone) = &alone else {
+            alone = Some(service);
+            continue;
+        };
+        let times = service.per_second / alone.per_second;
+        let throughput = Figure::new(name("throughput, times that alone"), times, "×");
+        figures.push(throughput.target(Target::AtLeast(0.95)));
+        let p99 = service.p99_ms / alone.p99_ms;
+        let p99 = Figure::new(name("latency p99, times that alone"), p99, "×");
+        figures.push(p99.target(Target::AtMost(1.05)));
     }
-    let throughput =
-        Figure::new("throughput, times that alone", among.per_second / alone.per_second, "×");
-    figures.push(throughput.target(Target::AtLeast(0.95)));
-    let p99 = Figure::new("latency p99, times that alone", among.p99_ms / alone.p99_ms, "×");
-    figures.push(p99.target(Target::AtMost(1.05)));
 }
 
 fn serve(
@@ -115,17 +146,13 @@ fn serve(
     receiver: &mut Receiver,
     templates: &Templates,
     name: &str,
-    with_ill: bool,
+    ill: &[(Trouble, u32)],
 ) -> Service {
     let mut targets: Vec<Customer> = (1..=WELL)
         .map(|account| Customer { account, url: receiver.url(), timeout_ms: 15_000 })
         .collect();
-    if with_ill {
-        let hang = (0..HANGING).map(|_| (Trouble::Hangs, 15_000));
-        let kinds = hang.chain([(Trouble::Resets, 15_000), (Trouble::IsSlow, 60_000)]);
-        for (account, (kind, timeout_ms)) in (WELL + 1..).zip(kinds) {
-            targets.push(Customer { account, url: trouble(kind), timeout_ms });
-        }
+    for (account, (kind, timeout_ms)) in (WELL + 1..).zip(ill) {
+        targets.push(Customer { account, url: trouble(*kind), timeout_ms: *timeout_ms });
     }
     let inputs = Inputs::create(kafka, name);
     let place = Place::with_accounts(kafka, name, &inputs, &accounts(&targets));

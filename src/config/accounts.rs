@@ -14,15 +14,15 @@ use super::context::{self, Context};
 use super::document::{Document, Node, Place, Value};
 use super::environment::{self, Variables};
 use super::fault::{Fault, Faults};
+use super::rate;
 use super::schema;
 use super::settings::Settings;
-use crate::delivery::Webhook;
+use crate::delivery::{PerSecond, Webhook};
 use crate::domain::{
     AccountId, AccountRules, Definition, FlowId, Render, Rule, Trigger, WebhookName, WebhookRules,
 };
 use file::{AccountEntry, AccountsFile, FlowEntry, RuleEntry, WebhookEntry};
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub struct Accounts {
     /// The accounts, with their flows and their default webhooks.
     pub accounts: BTreeMap<AccountId, AccountRules>,
     /// The accounts whose attempts per second are limited.
-    pub account_rates: BTreeMap<AccountId, NonZeroU32>,
+    pub account_rates: BTreeMap<AccountId, PerSecond>,
     /// The webhooks: how to call them, and how often.
     pub webhooks: BTreeMap<WebhookName, (Arc<Webhook>, WebhookRules)>,
     /// What they say and save, where that is more than the predefined bodies.
@@ -151,9 +151,13 @@ impl Reader<'_> {
         };
         self.read.accounts.insert(id, rules);
         self.http_enabled.insert(id, entry.http_enabled);
-        if let Some(rate) = NonZeroU32::new(entry.rate_per_second) {
-            self.read.account_rates.insert(id, rate);
-        }
+        let rate = rate::read(
+            Some(entry.rate_per_second),
+            entry.rate.as_deref(),
+            place,
+            &mut self.context,
+        );
+        self.read.account_rates.extend(rate.map(|rate| (id, rate)));
     }
 
     fn webhook(&mut self, entry: &WebhookEntry, place: &Place<'_>) {

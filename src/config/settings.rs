@@ -5,13 +5,12 @@ pub(super) mod file;
 
 use super::environment::{self, Variables};
 use super::fault::{Fault, Faults};
-use crate::delivery::{AddressPolicy, BreakerRules, Proxy, Secret};
+use crate::delivery::{AddressPolicy, BreakerRules, PerSecond, Proxy, Secret};
 use crate::domain::{CorrelationRules, StatusTable};
 use crate::log::{KafkaSettings, TopicNames};
 use crate::store::OnCorruption;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -87,7 +86,7 @@ pub struct DeliverySettings {
     /// So many outcomes may be uncommitted.
     pub uncommitted_max: u32,
     /// Attempts per second of the instance; `None`: no limit.
-    pub rate_per_second: Option<NonZeroU32>,
+    pub rate_per_second: Option<PerSecond>,
     /// Which addresses may be called: public ones, and what `allow_addresses` opens.
     pub addresses: AddressPolicy,
     /// Through whom webhooks are called, if not directly.

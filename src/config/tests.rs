@@ -6,6 +6,7 @@ mod contract;
 mod environment;
 mod examples;
 mod published;
+mod rates;
 mod settings;
 
 use super::{Accounts, Faults, Settings, Variables, load_with};

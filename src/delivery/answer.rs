@@ -12,8 +12,11 @@ use http::StatusCode;
 use hyper_util::client::legacy;
 use std::error::Error;
 use std::io;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout_at};
+
+/// So long the end of a body is waited for that nobody needs.
+pub(super) const BODY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why there is no answer.
 pub(super) enum NoAnswer {
@@ -30,8 +33,8 @@ impl From<Outcome> for NoAnswer {
 }
 
 /// Reads the answer to a request of `webhook`. Once the status is there, the status decides, however the body goes on: what
-/// is beyond the limit or the deadline is not waited for, and the connection on which it would come is given up. Only a webhook
-/// with a response map wants more of a success.
+/// is beyond the limit or [`BODY_PATIENCE`] is not waited for, and the connection on which it would come is given up. Only a
+/// webhook with a response map wants more of a success, and waits for it until the deadline.
 pub(super) async fn read(
     webhook: &Webhook,
     mut response: reqwest::Response,
@@ -39,6 +42,12 @@ pub(super) async fn read(
 ) -> Outcome {
     let status = response.status();
     let retry_after_ms = retry_after_ms(status, response.headers(), SystemTime::now());
+    let (mut verdict, mut reason) = judge(webhook, status);
+    let wanted = webhook.response.as_ref().filter(|_| verdict == Verdict::Delivered);
+    let deadline = match wanted {
+        Some(_) => deadline,
+        None => deadline.min(Instant::now() + BODY_PATIENCE),
+    };
     let mut kept = BytesMut::new();
     let end = loop {
         // A chunk is counted as it is unpacked, so that a small answer can't become a large one.
@@ -54,11 +63,8 @@ pub(super) async fn read(
             Ok(Err(_)) | Err(_) => break End::Broken,
         }
     };
-    let (mut verdict, mut reason) = judge(webhook, status);
     let (mut mapped, mut error) = (Vec::new(), None);
-    if verdict == Verdict::Delivered
-        && let Some(wanted) = &webhook.response
-    {
+    if let Some(wanted) = wanted {
         match wanted.read(&kept, end) {
             Ok(found) => mapped = found,
             Err(Unusable { verdict: other, reason: why, text }) => {

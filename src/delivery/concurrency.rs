@@ -1,8 +1,13 @@
 //! How many requests an endpoint may have unanswered: additive increase, multiplicative decrease.
 //!
 //! A lane starts with one. While its requests are answered and it uses what it has, it may have more, by one for each answer
-//! up to where it last went wrong, and more slowly from there on. Each time-out halves it, down to one, so that endpoints that
-//! hang hold one slot each.
+//! up to where it last went wrong, and more slowly from there on. Each time-out halves it, down to one, and so does each
+//! request that took most of its time-out, whatever was answered: endpoints that hang or nearly do hold one slot each.
+
+use std::time::Duration;
+
+/// An endpoint whose requests take this long on average is slow.
+const SLOW: Duration = Duration::from_millis(500);
 
 /// What is known of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +16,9 @@ pub(super) enum Standing {
     Untried,
     /// Its last request ended in time, in whatever way.
     Sound,
-    /// Its last request was not answered in time, and it is down to one.
+    /// The same, but its requests hold their slots for a while.
+    Slow,
+    /// Its last request took most of its time-out or all of it, and it is down to one.
     Hanging,
 }
 
@@ -22,13 +29,16 @@ pub(super) struct Concurrency {
     threshold: u32,
     /// Answers since it grew last.
     answers: u32,
-    /// The last that was heard of the endpoint is a time-out; `None`: nothing was.
-    timed_out: Option<bool>,
+    /// Whether the last request took most of its time-out; `None`: there was none.
+    held_long: Option<bool>,
+    /// How long a request takes, on average.
+    average: Duration,
 }
 
 impl Concurrency {
     pub(super) fn new(max: u32) -> Self {
-        Self { limit: 1, max, threshold: max, answers: 0, timed_out: None }
+        let average = Duration::ZERO;
+        Self { limit: 1, max, threshold: max, answers: 0, held_long: None, average }
     }
 
     /// Goes on with another maximum.
@@ -50,21 +60,30 @@ impl Concurrency {
 
     /// What is known of the endpoint.
     pub(super) fn standing(&self) -> Standing {
-        match self.timed_out {
+        match self.held_long {
             None => Standing::Untried,
             Some(true) if self.limit == 1 => Standing::Hanging,
+            Some(_) if self.average >= SLOW => Standing::Slow,
             Some(_) => Standing::Sound,
         }
     }
 
+    /// A request ended after this time, in whatever way.
+    pub(super) fn took(&mut self, time: Duration) {
+        self.average = match self.held_long {
+            None => time,
+            Some(_) => (self.average * 3 + time) / 4,
+        };
+    }
+
     /// A request failed, but in time: that is no reason for more, nor for less.
     pub(super) fn failed(&mut self) {
-        self.timed_out = Some(false);
+        self.held_long = Some(false);
     }
 
     /// A request was answered; `full`: no further one could have left.
     pub(super) fn answered(&mut self, full: bool) {
-        self.timed_out = Some(false);
+        self.held_long = Some(false);
         if !full || self.limit >= self.max {
             return;
         }
@@ -75,20 +94,34 @@ impl Concurrency {
         }
     }
 
-    /// A request was not answered in time.
-    pub(super) fn timed_out(&mut self) {
+    /// The endpoint said that it is busy.
+    pub(super) fn busy(&mut self) {
+        self.held_long = Some(false);
+        self.halve();
+        self.threshold = self.limit;
+    }
+
+    /// A request took most of its time-out, or was not answered in time.
+    pub(super) fn held_long(&mut self) {
+        let is_first = self.held_long == Some(false);
+        self.held_long = Some(true);
+        self.halve();
         // Those that hang together went wrong at one place.
-        if self.timed_out == Some(false) {
-            self.threshold = (self.limit / 2).max(1);
+        if is_first {
+            self.threshold = self.limit;
         }
-        (self.timed_out, self.answers) = (Some(true), 0);
+    }
+
+    fn halve(&mut self) {
         self.limit = (self.limit / 2).max(1);
+        self.answers = 0;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Concurrency, Standing};
+    use std::time::Duration;
 
     #[test]
     fn it_starts_low_grows_with_answers_while_it_is_used_and_halves_on_time_outs() {
@@ -103,10 +136,10 @@ mod tests {
             lane.answered(true);
         }
         assert_eq!(lane.limit(), 32);
-        lane.timed_out();
+        lane.held_long();
         assert_eq!((lane.limit(), lane.standing()), (16, Standing::Sound));
         for _ in 0..10 {
-            lane.timed_out();
+            lane.held_long();
         }
         assert_eq!((lane.limit(), lane.retries(), lane.standing()), (1, 1, Standing::Hanging));
         lane.answered(true);
@@ -127,5 +160,39 @@ mod tests {
         assert_eq!(lane.limit(), 2);
         lane.follow(1);
         assert_eq!(lane.limit(), 1);
+    }
+
+    #[test]
+    fn a_busy_endpoint_gets_half_and_more_again_when_it_answers() {
+        let mut lane = Concurrency::new(32);
+        for _ in 0..100 {
+            lane.answered(true);
+        }
+        for half in [16, 8, 4, 2, 1, 1] {
+            lane.busy();
+            assert_eq!((lane.limit(), lane.standing()), (half, Standing::Sound));
+        }
+        for _ in 0..2000 {
+            lane.answered(true);
+        }
+        assert_eq!(lane.limit(), 32);
+    }
+
+    #[test]
+    fn an_endpoint_is_slow_while_its_requests_take_long_on_average() {
+        let mut lane = Concurrency::new(32);
+        let took = |lane: &mut Concurrency, ms| {
+            lane.took(Duration::from_millis(ms));
+            lane.answered(true);
+            lane.standing()
+        };
+        assert_eq!(took(&mut lane, 3000), Standing::Slow);
+        let times = std::iter::repeat_with(|| took(&mut lane, 20));
+        let slow = times.take_while(|standing| *standing == Standing::Slow).count();
+        assert!((3..12).contains(&slow), "{slow}");
+        for _ in 0..20 {
+            took(&mut lane, 20);
+        }
+        assert_eq!(took(&mut lane, 1500), Standing::Sound, "one is none");
     }
 }

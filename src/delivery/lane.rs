@@ -1,13 +1,15 @@
 //! One endpoint's lane: the jobs that wait for it in memory, and everything that may hold them back but its rate.
 
+use super::answer::BODY_PATIENCE;
 use super::breaker::{Breaker, BreakerState, Sign};
 use super::concurrency::{Concurrency, Standing};
 use super::endpoint::Endpoint;
-use super::rate::{Limit, Rate, Time};
+use super::queues::{Pool, Standings};
+use super::rate::{Limit, PerSecond, Rate, Time};
 use super::shortage::Shortage;
 use crate::domain::{
-    AccountId, Class, DeliveryId, ErrorReason, Outcome, Phase, PhononUuid, Rendered, Timestamp,
-    Verdict, WebhookName,
+    AccountId, Class, DeliveryId, ErrorReason, Outcome, Phase, PhononUuid, RESPONSE_BYTES_KEPT,
+    Rendered, Timestamp, Verdict, WebhookName, busy_pause_ms, hold_ms, is_busy_for_a_while,
 };
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -21,6 +23,10 @@ const GONE: Duration = Duration::from_secs(60);
 const PORTS_PAUSE: Duration = Duration::from_secs(1);
 /// A lane with a rate is handed what it may send in this time.
 const RATE_AHEAD: Duration = Duration::from_millis(500);
+/// A slot that is held for less is no burden, however short the webhook's time-out is.
+const BRIEF: Duration = Duration::from_millis(500);
+/// So many 503 in a row that name no time say that the endpoint is busy; fewer may be one of its servers that restarts.
+const UNAVAILABLE_MAX: u32 = 3;
 
 /// One attempt to be made.
 #[derive(Clone, Debug)]
@@ -71,22 +77,24 @@ pub enum Appetite {
     },
 }
 
-/// The slots of the instance that a job takes one of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pool {
-    First,
-    Retry,
-    /// Whatever it is, nothing was heard of its endpoint yet.
-    Trial,
-    /// Whatever it is, its endpoint hangs.
-    Hanging,
+/// An attempt that was begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    pub(super) delivery: DeliveryId,
+    /// The first is 1.
+    pub(super) number: u32,
+    pub(super) class: Class,
+    /// The breaker was half open.
+    pub(super) probe: bool,
 }
 
 pub(super) struct Lane {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) rate: Option<Rate>,
-    /// It stands in the queue of a pool already.
-    pub(super) is_queued: [bool; 4],
+    /// How much of the way to its next token was gone when it had a share last.
+    progress: f64,
+    /// Where it stands in the queues of the pools.
+    pub(super) standings: Standings,
     /// It waits for a token, or for its account's.
     pub(super) is_waiting: bool,
     /// It is the first of those that wait for the account's.
@@ -96,6 +104,8 @@ pub(super) struct Lane {
     concurrency: Concurrency,
     breaker: Breaker,
     held_until: Option<Instant>,
+    /// So many 503 that named no time came last.
+    unavailable: u32,
     /// What went last, where the two classes share the slots.
     last: Class,
 }
@@ -107,12 +117,14 @@ impl Lane {
             concurrency: Concurrency::new(webhook.limits.in_flight_max.get()),
             breaker: Breaker::new(webhook.breaker.clone(), now),
             rate: None,
-            is_queued: [false; 4],
+            progress: 0.0,
+            standings: Standings::default(),
             is_waiting: false,
             is_called: false,
             jobs: Default::default(),
             in_flight: [0; 2],
             held_until: None,
+            unavailable: 0,
             last: Class::Retry,
             endpoint,
         }
@@ -130,7 +142,8 @@ impl Lane {
     pub(super) fn share(&mut self, share: f64, time: &Time) {
         let limits = self.endpoint.webhook().limits;
         self.rate = limits.rate_per_second.and_then(|rate| {
-            renewed(self.rate.take(), rate, limits.burst.unwrap_or(rate), share, time)
+            let burst = limits.burst.unwrap_or(rate.burst());
+            renewed(self.rate.take(), &mut self.progress, rate, burst, share, time)
         });
     }
 
@@ -212,15 +225,15 @@ impl Lane {
         match (self.concurrency.standing(), class) {
             (Standing::Untried, _) => Pool::Trial,
             (Standing::Hanging, _) => Pool::Hanging,
+            (Standing::Slow, _) => Pool::Slow,
             (Standing::Sound, Class::First) => Pool::First,
             (Standing::Sound, Class::Retry) => Pool::Retry,
         }
     }
 
     /// The pools for which it has a job that may leave.
-    pub(super) fn pools(&self) -> impl Iterator<Item = Pool> {
-        let classes = Class::ALL.into_iter().filter(|class| self.may(*class));
-        classes.map(|class| self.pool(class))
+    pub(super) fn pools(&self) -> [Option<Pool>; 2] {
+        Class::ALL.map(|class| self.may(class).then(|| self.pool(class)))
     }
 
     /// Which job would leave next by a slot of `pool`.
@@ -254,27 +267,53 @@ impl Lane {
     }
 
     /// An attempt ended.
-    pub(super) fn ended(&mut self, class: Class, probe: bool, outcome: &Outcome, now: Instant) {
+    pub(super) fn ended(&mut self, attempt: &Attempt, outcome: &Outcome, now: Instant) {
         let full = self.in_flight() >= self.limit();
-        if let Some(count) = self.in_flight.get_mut(class as usize) {
+        if let Some(count) = self.in_flight.get_mut(attempt.class as usize) {
             *count = count.saturating_sub(1);
         }
-        match outcome.reason {
-            Some(ErrorReason::Timeout) => self.concurrency.timed_out(),
-            _ if outcome.verdict == Verdict::Delivered => self.concurrency.answered(full),
-            _ => self.concurrency.failed(),
+        // Those that were sent before it was held say nothing new.
+        let is_news = self.held_until.is_none_or(|until| until <= now);
+        let is_busy = is_busy_for_a_while(outcome);
+        self.concurrency.took(Duration::from_millis(outcome.duration_ms));
+        if holds_long(outcome, self.endpoint.webhook().request_timeout) {
+            self.concurrency.held_long();
+        } else if outcome.verdict == Verdict::Delivered {
+            self.concurrency.answered(full);
+        } else if is_busy && is_news {
+            self.concurrency.busy();
+        } else {
+            self.concurrency.failed();
         }
         if let Some(sign) = sign(outcome) {
-            self.breaker.ended(sign, probe, now);
+            self.breaker.ended(sign, attempt.probe, now);
         }
-        match (outcome.verdict, outcome.status, outcome.retry_after_ms) {
-            (Verdict::Retry, Some(429 | 503), Some(ms)) => {
-                self.hold(Duration::from_millis(ms), now);
-            }
-            (Verdict::GiveUp, Some(410), _) => self.held_until = Some(now + GONE),
-            _ => {}
+        self.unavailable = if is_busy { self.unavailable.saturating_add(1) } else { 0 };
+        if (outcome.verdict, outcome.status) == (Verdict::GiveUp, Some(410)) {
+            self.held_until = Some(now + GONE);
+        } else if let Some(ms) = self.asked(attempt, outcome) {
+            self.hold(Duration::from_millis(ms), now);
         }
     }
+
+    /// How long it is to be left alone for `outcome`, in milliseconds.
+    fn asked(&self, attempt: &Attempt, outcome: &Outcome) -> Option<u64> {
+        let retry = &self.endpoint.webhook().retry;
+        hold_ms(outcome, retry, attempt.delivery, attempt.number).or_else(|| {
+            let is_busy = self.unavailable >= UNAVAILABLE_MAX;
+            is_busy.then(|| busy_pause_ms(retry, attempt.delivery, attempt.number))
+        })
+    }
+}
+
+/// Whether an attempt held its slot for most of the time that it may take, whatever came of it, or for all the time that the
+/// end of an answer is waited for.
+fn holds_long(outcome: &Outcome, request_timeout: Duration) -> bool {
+    let took = Duration::from_millis(outcome.duration_ms);
+    let is_open_ended = outcome.response_truncated && outcome.response.len() < RESPONSE_BYTES_KEPT;
+    outcome.reason == Some(ErrorReason::Timeout)
+        || took >= (request_timeout / 2).max(BRIEF)
+        || (is_open_ended && took >= BODY_PATIENCE)
 }
 
 /// What `outcome` says of the endpoint; nothing, if the daemon did not ask it.
@@ -310,15 +349,20 @@ fn sign(outcome: &Outcome) -> Option<Sign> {
     }
 }
 
-/// The limit as it is now; one that did not change keeps its tokens.
+/// The limit as it is now; one that did not change keeps its tokens. Another one begins without any, but `progress` of the way
+/// to the first one is kept, over a time without a share too: a rate of ten an hour would never get there beside rebalances.
 pub(super) fn renewed(
     former: Option<Rate>,
-    per_second: NonZeroU32,
+    progress: &mut f64,
+    per_second: PerSecond,
     burst: NonZeroU32,
     share: f64,
     time: &Time,
 ) -> Option<Rate> {
+    if let Some(former) = &former {
+        *progress = former.progress();
+    }
     let limit = Limit::part(per_second, burst, share)?;
     let former = former.filter(|rate| rate.limit() == limit);
-    Some(former.unwrap_or_else(|| Rate::starting(limit, time.clone())))
+    Some(former.unwrap_or_else(|| Rate::starting(limit, std::mem::take(progress), time.clone())))
 }

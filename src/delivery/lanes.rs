@@ -8,6 +8,7 @@ use super::brake::ShortageNote;
 use super::breaker::BreakerState;
 use super::endpoint::{Endpoint, Message};
 use super::lane::{Appetite, Job};
+use super::rate::PerSecond;
 use super::schedule::{InstanceLimits, Schedule, Ticket};
 use super::shortage::Shortage;
 use crate::clock;
@@ -15,7 +16,6 @@ use crate::domain::{AccountId, Outcome, Timestamp, WebhookName};
 use crate::failpoint::{self, Failpoint};
 use crate::system;
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -233,7 +233,7 @@ impl Lanes {
     pub fn configure(
         &self,
         endpoints: impl IntoIterator<Item = Arc<Endpoint>>,
-        account_rates: &BTreeMap<AccountId, NonZeroU32>,
+        account_rates: &BTreeMap<AccountId, PerSecond>,
     ) {
         self.shared.act(|schedule, now| schedule.configure(endpoints, account_rates, now));
     }

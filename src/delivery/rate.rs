@@ -61,6 +61,46 @@ impl StateStore for Tokens {
     }
 }
 
+/// So many attempts a second, more than none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PerSecond(f64);
+
+impl PerSecond {
+    /// One attempt a day.
+    pub const LEAST: f64 = 1.0 / 86_400.0;
+
+    /// The rate of `attempts` a second, if it is one: from [`Self::LEAST`] on.
+    #[must_use]
+    pub fn new(attempts: f64) -> Option<Self> {
+        (attempts.is_finite() && attempts >= Self::LEAST).then_some(Self(attempts))
+    }
+
+    /// Attempts a second.
+    #[must_use]
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+
+    /// The attempts that may leave at once unless a burst is set: those of a second, and not fewer than one.
+    #[must_use]
+    pub fn burst(self) -> NonZeroU32 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a float cast saturates, and no rate is negative"
+        )]
+        let whole = self.0 as u32;
+        NonZeroU32::new(whole).unwrap_or(NonZeroU32::MIN)
+    }
+}
+
+impl std::fmt::Display for PerSecond {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Ten an hour have no last digit.
+        write!(f, "{}", (self.0 * 1e6).round() / 1e6)
+    }
+}
+
 /// How much may leave.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Limit {
@@ -71,7 +111,7 @@ pub(super) struct Limit {
 impl Limit {
     /// The part `share` of a limit; `None`: nothing may leave. Bursts are rounded down, so that the parts of all instances
     /// are never more than the whole, save that nobody can send less than one.
-    pub(super) fn part(per_second: NonZeroU32, burst: NonZeroU32, share: f64) -> Option<Self> {
+    pub(super) fn part(per_second: PerSecond, burst: NonZeroU32, share: f64) -> Option<Self> {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -79,7 +119,7 @@ impl Limit {
         )]
         let part = (f64::from(burst.get()) * share) as u32;
         let limit = Self {
-            per_second: f64::from(per_second.get()) * share,
+            per_second: per_second.get() * share,
             burst: NonZeroU32::new(part).unwrap_or(NonZeroU32::MIN),
         };
         (share > 0.0).then_some(limit)
@@ -111,13 +151,15 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// Without a token to begin with: whoever had the limit before may have used them up.
-    pub(super) fn starting(limit: Limit, time: Time) -> Self {
+    /// Without a token to begin with: whoever had the limit before may have used them up. `progress` of the way to the first
+    /// one is gone.
+    pub(super) fn starting(limit: Limit, progress: f64, time: Time) -> Self {
         let period = limit.period();
         // There is no quota of a period of nothing alone.
         let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MAX));
         let tokens = Tokens::default();
-        let spent = period.saturating_mul(limit.burst.get()).as_nanos();
+        let spent = period.saturating_mul(limit.burst.get());
+        let spent = spent.saturating_sub(period.mul_f64(progress.clamp(0.0, 1.0))).as_nanos();
         tokens.now.store(u64::try_from(spent).unwrap_or(u64::MAX), Ordering::Relaxed);
         let quota = quota.allow_burst(limit.burst);
         let limiter = RateLimiter::new(quota, tokens.clone(), time.clone());
@@ -126,6 +168,17 @@ impl Rate {
 
     pub(super) fn limit(&self) -> Limit {
         self.limit
+    }
+
+    /// How much of the way to the next token is gone, from 0 to 1, which is a token.
+    pub(super) fn progress(&self) -> f64 {
+        match self.take() {
+            Ok(()) => {
+                self.give_back();
+                1.0
+            }
+            Err(wait) => 1.0 - wait.as_secs_f64() / self.limit.period().as_secs_f64(),
+        }
     }
 
     /// Takes a token, or says how long there is none.
@@ -141,7 +194,7 @@ impl Rate {
 
 #[cfg(test)]
 mod tests {
-    use super::{Limit, Rate, Time};
+    use super::{Limit, PerSecond, Rate, Time};
     use std::num::NonZeroU32;
     use std::time::{Duration, Instant};
 
@@ -149,12 +202,16 @@ mod tests {
         NonZeroU32::new(n).unwrap()
     }
 
+    fn per_second(rate: f64) -> PerSecond {
+        PerSecond::new(rate).unwrap()
+    }
+
     /// When the limits of instances that own so much let a job pass, each as fast as it can, in milliseconds.
     fn passes(shares: &[f64], for_ms: u64) -> Vec<u64> {
         let base = Instant::now();
         let time = Time::starting(base);
-        let limit = |share: &f64| Limit::part(number(20), number(5), *share).unwrap();
-        let rates = shares.iter().map(|share| Rate::starting(limit(share), time.clone()));
+        let limit = |share: &f64| Limit::part(per_second(20.0), number(5), *share).unwrap();
+        let rates = shares.iter().map(|share| Rate::starting(limit(share), 0.0, time.clone()));
         let rates: Vec<Rate> = rates.collect();
         let mut passed = Vec::new();
         for ms in 0..for_ms {
@@ -189,7 +246,8 @@ mod tests {
     fn a_token_that_is_given_back_was_never_taken() {
         let base = Instant::now();
         let time = Time::starting(base);
-        let rate = Rate::starting(Limit::part(number(1), number(1), 1.0).unwrap(), time.clone());
+        let limit = Limit::part(per_second(1.0), number(1), 1.0).unwrap();
+        let rate = Rate::starting(limit, 0.0, time.clone());
         assert_eq!(rate.take(), Err(Duration::from_secs(1)));
         time.set(base + Duration::from_secs(1));
         for _ in 0..3 {
@@ -198,5 +256,38 @@ mod tests {
         }
         assert_eq!(rate.take(), Ok(()));
         assert_eq!(rate.take(), Err(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_rate_may_be_less_than_one_a_second() {
+        let base = Instant::now();
+        for (rate, wait) in [(0.5, 2), (30.0 / 60.0, 2), (10.0 / 3600.0, 360)] {
+            let time = Time::starting(base);
+            let rate = per_second(rate);
+            let limit = Limit::part(rate, rate.burst(), 1.0).unwrap();
+            assert_eq!(limit.within(Duration::from_millis(500)), 2, "a burst of one, and a part");
+            let rate = Rate::starting(limit, 0.0, time.clone());
+            let mut passed = 0;
+            for second in 1..=10 * wait {
+                time.set(base + Duration::from_secs(second));
+                while rate.take().is_ok() {
+                    passed += 1;
+                }
+            }
+            assert!((9..=10).contains(&passed), "{passed} in ten times {wait} s");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_shown_as_it_was_written_and_none_is_no_rate() {
+        for (rate, shown, burst) in
+            [(50.0, "50", 50), (0.5, "0.5", 1), (2.5, "2.5", 2), (10.0 / 3600.0, "0.002778", 1)]
+        {
+            let rate = per_second(rate);
+            assert_eq!((rate.to_string().as_str(), rate.burst().get()), (shown, burst));
+        }
+        for none in [0.0, -1.0, 1e-9, f64::NAN, f64::INFINITY] {
+            assert_eq!(PerSecond::new(none), None, "{none}");
+        }
     }
 }

@@ -1,31 +1,152 @@
-//! How long an endpoint asks to be left alone: its `Retry-After`.
+//! How long an endpoint asks to be left alone: its `Retry-After`, or what others write instead of it.
 
-use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What an answer asks for, in milliseconds from `now`, as far as its status gives it the right to ask. A date that is over
-/// asks for nothing, which is 0; a value that is neither a number nor a date was not said. Nothing is clamped.
+/// What reads a header's value as milliseconds from now.
+type Read = fn(&str, SystemTime) -> Option<u64>;
+
+/// The headers that name a time; the first of them with one that can be read counts.
+const HEADERS: [(&str, Read); 8] = [
+    ("retry-after", time),
+    ("retry-after-ms", milliseconds),
+    ("x-ms-retry-after-ms", milliseconds),
+    ("ratelimit-reset", time),
+    ("x-ratelimit-reset-after", time),
+    ("x-ratelimit-reset", time),
+    ("x-rate-limit-reset", time),
+    ("ratelimit", reset),
+];
+
+/// From here on a number is no span but a time: seconds since 1970, which are 31 years as a span.
+const EPOCH_S: f64 = 1e9;
+/// Likewise milliseconds since 1970.
+const EPOCH_MS: f64 = 1e11;
+/// From here on it is neither.
+const NO_TIME: f64 = 1e14;
+
+/// What an answer asks for, in milliseconds from `now`, as far as its status gives it the right to ask. A time that is over
+/// asks for nothing, which is 0; a value that is no time was not said. Nothing is clamped.
 #[must_use]
 pub fn retry_after_ms(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Option<u64> {
     if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         return None;
     }
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // All that can be wrong with digits is that they are too many.
-        return Some(value.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1000));
+    HEADERS.iter().find_map(|(name, read)| {
+        let mut values = headers.get_all(*name).iter();
+        values.find_map(|value| read(value.to_str().ok()?.trim(), now))
+    })
+}
+
+/// A date, a span or a time in numbers; of a list the first.
+fn time(value: &str, now: SystemTime) -> Option<u64> {
+    let value = value.trim_matches('"');
+    // A date has a comma of its own.
+    let beginnings = value.match_indices(',').filter_map(|(at, _)| value.get(..at));
+    let mut dates = std::iter::once(value).chain(beginnings);
+    dates.find_map(|text| date(text.trim(), now)).or_else(|| {
+        let first = value.split([',', ';']).next()?.trim();
+        number(first, now).or_else(|| span(first))
+    })
+}
+
+/// A number of milliseconds.
+fn milliseconds(value: &str, _: SystemTime) -> Option<u64> {
+    Some(whole(decimal(value.trim_matches('"'))?))
+}
+
+/// The `reset` of `limit=10, remaining=0, reset=5`, or the `t` of `"default";r=0;t=5`.
+fn reset(value: &str, now: SystemTime) -> Option<u64> {
+    let parts = value.split([',', ';']).map(str::trim);
+    let times = parts.filter_map(|it| it.strip_prefix("reset=").or(it.strip_prefix("t=")));
+    times.map(str::trim).find_map(|text| number(text, now))
+}
+
+/// Seconds from now, rounded up, or since 1970.
+fn number(text: &str, now: SystemTime) -> Option<u64> {
+    let number = decimal(text)?;
+    if !(EPOCH_S..NO_TIME).contains(&number) {
+        return Some(whole(number.ceil() * 1000.0));
     }
-    let date = httpdate::parse_http_date(value).ok()?;
-    let left = date.duration_since(now).unwrap_or_default();
-    Some(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+    let since_1970_ms = if number < EPOCH_MS { number * 1000.0 } else { number };
+    Some(left(UNIX_EPOCH + Duration::from_millis(whole(since_1970_ms)), now))
+}
+
+/// Numbers with units: `3s`, `500 ms`, `1m30s`, `2 minutes`.
+fn span(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut sum_ms = 0_u64;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, behind) = rest.split_at_checked(end)?;
+        let number = decimal(number)?;
+        let behind = behind.trim_start();
+        let end = behind.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at_checked(end)?;
+        let part_ms = match unit.to_ascii_lowercase().as_str() {
+            "ms" | "msec" | "millisecond" | "milliseconds" => number,
+            "s" | "sec" | "secs" | "second" | "seconds" => number.ceil() * 1000.0,
+            "m" | "min" | "mins" | "minute" | "minutes" => (number * 60.0).ceil() * 1000.0,
+            "h" | "hr" | "hour" | "hours" => (number * 3600.0).ceil() * 1000.0,
+            _ => return None,
+        };
+        sum_ms = sum_ms.saturating_add(whole(part_ms));
+        rest = behind.trim_start();
+    }
+    (!text.is_empty()).then_some(sum_ms)
+}
+
+/// A date as HTTP, RFC 2822, `date` and RFC 3339 write it.
+fn date(text: &str, now: SystemTime) -> Option<u64> {
+    let http = |text: &str| httpdate::parse_http_date(text).ok();
+    // Many write UTC, which is right nearly everywhere else.
+    let of_utc = || {
+        let end = text.len().checked_sub(4)?;
+        let (date, zone) = text.split_at_checked(end)?;
+        zone.eq_ignore_ascii_case(" UTC").then(|| http(&format!("{date} GMT")))?
+    };
+    let of_command = || http(&text.replacen(" UTC ", " ", 1).replacen(" GMT ", " ", 1));
+    let rfc_2822 = || {
+        let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
+        Some(SystemTime::from(zoned.timestamp()))
+    };
+    let rfc_3339 = || text.parse::<jiff::Timestamp>().ok().map(SystemTime::from);
+    // None is shorter, and most values are numbers.
+    if text.len() < 16 {
+        return None;
+    }
+    let date =
+        http(text).or_else(of_utc).or_else(of_command).or_else(rfc_2822).or_else(rfc_3339)?;
+    Some(left(date, now))
+}
+
+/// From `now` to `time`, in milliseconds; 0, if it is over.
+fn left(time: SystemTime, now: SystemTime) -> u64 {
+    let left = time.duration_since(now).unwrap_or_default();
+    u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Digits, and a fraction if need be.
+fn decimal(text: &str) -> Option<f64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    text.parse().ok().filter(|_| is_plain)
+}
+
+fn whole(number: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float cast saturates, and none is negative"
+    )]
+    let whole = number.ceil() as u64;
+    whole
 }
 
 #[cfg(test)]
 mod tests {
     use super::retry_after_ms;
     use http::header::RETRY_AFTER;
-    use http::{HeaderMap, HeaderValue, StatusCode};
+    use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
     use std::time::{Duration, UNIX_EPOCH};
 
     /// Sun, 06 Nov 1994 08:49:37 GMT, the specification's example.
@@ -75,14 +196,20 @@ mod tests {
             "soon",
             "-1",
             "+1",
-            "1.5",
+            ".",
+            "1.2.3",
             "1e3",
-            "10 s",
+            "10 x",
+            "s",
+            "5s later",
+            "3s-1s",
             "0x10",
             "１",
-            "1, 2",
+            ", 2",
             "Sun, 32 Nov 1994 08:49:37 GMT",
-            "1994-11-06T08:49:37Z",
+            "1994-11-06T08:49:37",
+            "inf",
+            "nan",
         ];
         for value in values {
             assert_eq!(asked(429, value), None, "{value}");
@@ -92,6 +219,115 @@ mod tests {
         assert_eq!(retry_after_ms(StatusCode::TOO_MANY_REQUESTS, &headers, UNIX_EPOCH), None);
         let nothing = HeaderMap::new();
         assert_eq!(retry_after_ms(StatusCode::TOO_MANY_REQUESTS, &nothing, UNIX_EPOCH), None);
+    }
+
+    #[test]
+    fn fractions_are_rounded_up_and_of_a_list_the_first_counts() {
+        for (value, wanted) in [
+            ("0.7", 1000),
+            ("1.0", 1000),
+            ("1.5", 2000),
+            ("0.0", 0),
+            (".5", 1000),
+            ("120, 60", 120_000),
+            ("5;w=60", 5000),
+            ("\"120\"", 120_000),
+            ("Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 09:49:37 GMT", 90_500),
+            ("Sun, 06 Nov 1994 08:49:37 GMT, 5", 90_500),
+        ] {
+            assert_eq!(asked(429, value), Some(wanted), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_number_may_have_a_unit() {
+        for (value, wanted) in [
+            ("3s", 3000),
+            ("0.7s", 1000),
+            ("10 s", 10_000),
+            ("10 seconds", 10_000),
+            ("500ms", 500),
+            ("1m30s", 90_000),
+            ("2 Minutes", 120_000),
+            ("1h", 3_600_000),
+            ("99999999999999999999999h", u64::MAX),
+        ] {
+            assert_eq!(asked(503, value), Some(wanted), "{value}");
+        }
+    }
+
+    #[test]
+    fn dates_of_other_kinds_are_understood() {
+        for value in [
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 06 Nov 1994 08:49:37 utc",
+            "Sunday, 06-Nov-94 08:49:37 UTC",
+            "Sun Nov  6 08:49:37 UTC 1994",
+            "Sun, 06 Nov 1994 08:49:37 +0000",
+            "Sun, 6 Nov 1994 09:49:37 +0100",
+            "1994-11-06T08:49:37Z",
+            "1994-11-06 09:49:37+01:00",
+        ] {
+            assert_eq!(asked(429, value), Some(90_500), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_large_number_is_a_time() {
+        let headers =
+            |value| HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
+        let now = UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
+        for (value, wanted) in [
+            ("1700000002", 1750),
+            ("1700000002.5", 2250),
+            ("1700000002000", 1750),
+            ("1699999999", 0),
+            ("999999999", 999_999_999_000),
+        ] {
+            let found = retry_after_ms(StatusCode::TOO_MANY_REQUESTS, &headers(value), now);
+            assert_eq!(found, Some(wanted), "{value}");
+        }
+    }
+
+    #[test]
+    fn other_headers_count_where_there_is_no_retry_after_that_can_be_read() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let found = |headers: &[(&'static str, &'static str)]| {
+            let pair = |(name, value): &(&'static str, &'static str)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            };
+            let headers = HeaderMap::from_iter(headers.iter().map(pair));
+            retry_after_ms(StatusCode::TOO_MANY_REQUESTS, &headers, now)
+        };
+        for (header, wanted) in [
+            (("ratelimit-reset", "5"), 5000),
+            (("ratelimit-reset", "5, 100"), 5000),
+            (("x-ratelimit-reset", "5"), 5000),
+            (("x-ratelimit-reset", "1700000005"), 5000),
+            (("x-ratelimit-reset", "1700000005123"), 5123),
+            (("x-rate-limit-reset", "1700000005"), 5000),
+            (("x-ratelimit-reset", "2023-11-14T22:13:25Z"), 5000),
+            (("x-ratelimit-reset-after", "4.2"), 5000),
+            (("retry-after-ms", "1234.5"), 1235),
+            (("x-ms-retry-after-ms", "1234"), 1234),
+            (("ratelimit", "limit=10, remaining=0, reset=5"), 5000),
+            (("ratelimit", "\"default\";r=0;t=5"), 5000),
+        ] {
+            assert_eq!(found(&[header]), Some(wanted), "{header:?}");
+            assert_eq!(found(&[("retry-after", "soon"), header]), Some(wanted), "{header:?}");
+            assert_eq!(found(&[header, ("retry-after", "9")]), Some(9000), "{header:?}");
+        }
+        assert_eq!(found(&[("x-ratelimit-remaining", "0"), ("ratelimit", "limit=5")]), None);
+    }
+
+    #[test]
+    fn of_several_lines_the_first_that_can_be_read_counts() {
+        let mut headers = HeaderMap::new();
+        for value in ["soon", "7", "9"] {
+            headers.append(RETRY_AFTER, HeaderValue::from_static(value));
+        }
+        let found = retry_after_ms(StatusCode::TOO_MANY_REQUESTS, &headers, UNIX_EPOCH);
+        assert_eq!(found, Some(7000));
     }
 
     #[test]

@@ -1,19 +1,19 @@
 //! Which job leaves next: everything that the lanes share.
 //!
-//! A lane that has a job which may leave stands in the queue of the pool whose slot the job needs; the pools are served in
-//! turn, and so are the lanes of each. What a lane lacks decides where it waits instead: for a slot in the queue, for a token
-//! of its own by a timer, for one of its account in the account's queue. So nothing is ever looked through.
+//! A lane that has a job which may leave stands in the queue of the pool whose slot the job needs; the lane that has the
+//! fewest unanswered is next. What a lane lacks decides where it waits instead: for a slot in the queue, for a token of its
+//! own by a timer, for one of its account in the account's queue. So nothing is ever looked through.
 
 use super::bound::Bound;
 use super::brake::{Brake, ShortageNote};
 use super::breaker::BreakerState;
 use super::endpoint::Endpoint;
-use super::lane::{Appetite, Job, Lane, Pool, renewed};
-use super::rate::{Rate, Time};
+use super::lane::{Appetite, Attempt, Job, Lane, renewed};
+use super::queues::{Pool, Queues};
+use super::rate::{PerSecond, Rate, Time};
 use super::shortage::Shortage;
-use crate::domain::{AccountId, Class, Outcome, WebhookName};
+use crate::domain::{AccountId, Outcome, WebhookName};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,18 +25,8 @@ pub struct InstanceLimits {
     /// So many outcomes may wait for their commit, beside those.
     pub uncommitted_max: usize,
     /// Attempts per second of this instance.
-    pub rate_per_second: Option<NonZeroU32>,
+    pub rate_per_second: Option<PerSecond>,
 }
-
-/// How many slots each pool may use: first attempts leave an eighth to others, retries a half, endpoints that were not tried
-/// yet three quarters, and those that hang seven eighths.
-fn slots(in_flight_max: usize) -> [usize; 4] {
-    let part = |of: usize| in_flight_max / of;
-    [in_flight_max - part(8), part(2), part(4), part(8)].map(|some| some.max(1))
-}
-
-/// Of so many turns retries have the first one, and endpoints in doubt the second.
-const TURNS: usize = 4;
 
 /// A job that may leave now.
 pub(super) struct Ticket {
@@ -49,8 +39,10 @@ pub(super) struct Ticket {
 }
 
 struct Account {
-    per_second: NonZeroU32,
+    per_second: PerSecond,
     rate: Option<Rate>,
+    /// How much of the way to its next token was gone when it had a share last.
+    progress: f64,
     /// Lanes that wait for a token of it.
     waiting: VecDeque<WebhookName>,
     /// A timer is set for the first of them.
@@ -67,8 +59,8 @@ impl Account {
         }
     }
 
-    fn new(per_second: NonZeroU32, rate: Option<Rate>) -> Self {
-        Self { per_second, rate, waiting: VecDeque::new(), is_armed: false }
+    fn new(per_second: PerSecond, rate: Option<Rate>) -> Self {
+        Self { per_second, rate, progress: 0.0, waiting: VecDeque::new(), is_armed: false }
     }
 }
 
@@ -92,19 +84,16 @@ enum Asked {
 
 pub(super) struct Schedule {
     brake: Brake,
-    slots: [usize; 4],
-    used: [usize; 4],
+    queues: Queues,
     /// Requests unanswered, and outcomes that are not committed.
     unsettled: Arc<Bound>,
     lanes: HashMap<WebhookName, Lane>,
     accounts: HashMap<AccountId, Account>,
     rate: Option<Rate>,
     instance_waits: bool,
-    queues: [VecDeque<WebhookName>; 4],
     timers: BTreeSet<(Instant, Sleeper)>,
     time: Time,
     share: f64,
-    turn: usize,
     /// Attempts that a rate limit has held back since the last look.
     pub(super) rate_limited: u64,
     /// Jobs that are not to leave now, since the last look.
@@ -119,17 +108,16 @@ impl Schedule {
     pub(super) fn new(limits: InstanceLimits, unsettled: Arc<Bound>, now: Instant) -> Self {
         let time = Time::starting(now);
         Self {
-            slots: slots(limits.in_flight_max),
-            used: [0; 4],
+            queues: Queues::new(limits.in_flight_max),
             unsettled,
             lanes: HashMap::new(),
             accounts: HashMap::new(),
-            rate: limits.rate_per_second.and_then(|rate| renewed(None, rate, rate, 1.0, &time)),
+            rate: limits
+                .rate_per_second
+                .and_then(|rate| renewed(None, &mut 0.0, rate, rate.burst(), 1.0, &time)),
             instance_waits: false,
-            queues: Default::default(),
             timers: BTreeSet::new(),
             share: 0.0,
-            turn: 0,
             rate_limited: 0,
             returned: Vec::new(),
             changes: Vec::new(),
@@ -144,7 +132,7 @@ impl Schedule {
     pub(super) fn configure(
         &mut self,
         endpoints: impl IntoIterator<Item = Arc<Endpoint>>,
-        account_rates: &BTreeMap<AccountId, NonZeroU32>,
+        account_rates: &BTreeMap<AccountId, PerSecond>,
         now: Instant,
     ) {
         let mut former = std::mem::take(&mut self.lanes);
@@ -161,8 +149,9 @@ impl Schedule {
         }
         let mut accounts = std::mem::take(&mut self.accounts);
         for (id, per_second) in account_rates {
-            let rate = accounts.remove(id).and_then(|account| account.rate);
-            self.accounts.insert(*id, Account::new(*per_second, rate));
+            let former = accounts.remove(id).map(|former| (former.rate, former.progress));
+            let (rate, progress) = former.unwrap_or_default();
+            self.accounts.insert(*id, Account { progress, ..Account::new(*per_second, rate) });
         }
         self.set_share(self.share, now);
         self.returned.extend(former.values_mut().flat_map(Lane::take_back));
@@ -178,7 +167,9 @@ impl Schedule {
         }
         for account in self.accounts.values_mut() {
             let rate = account.per_second;
-            account.rate = renewed(account.rate.take(), rate, rate, share, &self.time);
+            let (former, burst) = (account.rate.take(), rate.burst());
+            let progress = &mut account.progress;
+            account.rate = renewed(former, progress, rate, burst, share, &self.time);
             account.waiting.clear();
             account.is_armed = false;
         }
@@ -256,32 +247,23 @@ impl Schedule {
         if lane.is_waiting {
             return;
         }
-        let pools: Vec<Pool> = lane.pools().collect();
-        for pool in pools {
-            let index = pool as usize;
-            if let (Some(is_queued), Some(queue)) =
-                (lane.is_queued.get_mut(index), self.queues.get_mut(index))
-                && !std::mem::replace(is_queued, true)
-            {
-                queue.push_back(webhook.clone());
-            }
-        }
+        let (in_flight, pools) = (lane.in_flight(), lane.pools());
+        self.queues.enter(webhook, in_flight, &mut lane.standings, pools.into_iter().flatten());
     }
 
     /// The next job that may leave.
     pub(super) fn next(&mut self, now: Instant) -> Option<Ticket> {
         self.time.set(now);
         while !self.instance_waits && !self.brake.holds(now) && self.is_free() {
-            let pool = self.next_pool()?;
-            let index = pool as usize;
-            let webhook = self.queues.get_mut(index)?.pop_front()?;
-            let Some(lane) = self.lanes.get_mut(&webhook) else { continue };
-            if let Some(is_queued) = lane.is_queued.get_mut(index) {
-                *is_queued = false;
+            let (pool, standing, webhook) = self.queues.next()?;
+            let lane = self.lanes.get_mut(&webhook);
+            let known = lane.and_then(|lane| lane.standings.get_mut(pool as usize));
+            // A lane of the same name that was removed stood there.
+            if known.and_then(|known| known.take_if(|known| *known == standing)).is_none() {
+                continue;
             }
             match self.ask(&webhook, pool, now) {
                 Asked::Leaves(ticket) => {
-                    self.turn = (self.turn + 1) % TURNS;
                     self.offer(&webhook);
                     return Some(*ticket);
                 }
@@ -295,26 +277,8 @@ impl Schedule {
         None
     }
 
-    fn unanswered(&self) -> usize {
-        self.used.iter().sum()
-    }
-
     fn is_free(&self) -> bool {
-        self.unanswered() < self.brake.limit() && self.unsettled.has_room()
-    }
-
-    /// The pool whose turn it is, of those with a free slot and somebody who wants it.
-    fn next_pool(&self) -> Option<Pool> {
-        let order = match self.turn {
-            0 => [Pool::Retry, Pool::First, Pool::Trial, Pool::Hanging],
-            1 => [Pool::Trial, Pool::Hanging, Pool::First, Pool::Retry],
-            _ => [Pool::First, Pool::Retry, Pool::Trial, Pool::Hanging],
-        };
-        order.into_iter().find(|pool| {
-            let index = *pool as usize;
-            self.queues.get(index).is_some_and(|queue| !queue.is_empty())
-                && self.used.get(index) < self.slots.get(index)
-        })
+        self.queues.used() < self.brake.limit() && self.unsettled.has_room()
     }
 
     fn ask(&mut self, webhook: &WebhookName, pool: Pool, now: Instant) -> Asked {
@@ -362,20 +326,18 @@ impl Schedule {
         }
         let Some((job, probe)) = lane.begin(class) else { return Asked::Waits };
         let endpoint = lane.endpoint.clone();
-        let is_careful = self.brake.is_on() && self.unanswered() > 0;
-        if let Some(used) = self.used.get_mut(pool as usize) {
-            *used += 1;
-        }
+        let is_careful = self.brake.is_on() && self.queues.used() > 0;
+        self.queues.take(pool);
         self.unsettled.count();
         Asked::Leaves(Box::new(Ticket { job, endpoint, pool, probe, is_careful }))
     }
 
     /// An attempt ended. The lane's other jobs come back if it is to be left alone.
     pub(super) fn ended(&mut self, ended: &Ended, outcome: &Outcome, now: Instant) {
-        self.free(ended.pool);
+        self.queues.free(ended.pool);
         self.brake.ended();
         let closed = self.lane_mut(&ended.webhook, |lane| {
-            lane.ended(ended.class, ended.probe, outcome, now);
+            lane.ended(&ended.attempt, outcome, now);
             lane.wait(now).is_some()
         });
         if closed == Some(true) {
@@ -387,13 +349,13 @@ impl Schedule {
 
     /// An attempt could not be made, since the daemon lacks something: its job comes back, and the instance slows down.
     pub(super) fn put_back(&mut self, ticket: Ticket, shortage: Shortage, now: Instant) {
-        self.free(ticket.pool);
+        self.queues.free(ticket.pool);
         let webhook = ticket.job.webhook.clone();
         let closed = self.lane_mut(&webhook, |lane| {
             lane.put_back(ticket.job.class(), shortage, now);
             lane.wait(now).is_some()
         });
-        if self.brake.put_back(shortage, self.unanswered(), now) {
+        if self.brake.put_back(shortage, self.queues.used(), now) {
             self.notes.push(ShortageNote::Began(shortage));
         }
         self.notes.push(ShortageNote::PutBack(shortage));
@@ -412,12 +374,6 @@ impl Schedule {
 
     fn arm_brake(&mut self, now: Instant) {
         self.timers.extend(self.brake.alarm(now).map(|at| (at, Sleeper::Brake)));
-    }
-
-    fn free(&mut self, pool: Pool) {
-        if let Some(used) = self.used.get_mut(pool as usize) {
-            *used = used.saturating_sub(1);
-        }
     }
 
     /// Lets those go on whose time has come.
@@ -476,18 +432,21 @@ impl Schedule {
 /// What is left of a ticket once its job is told of.
 pub(super) struct Ended {
     webhook: WebhookName,
-    class: Class,
     pool: Pool,
-    probe: bool,
+    attempt: Attempt,
 }
 
 impl Ticket {
     pub(super) fn ended(&self) -> Ended {
         Ended {
             webhook: self.job.webhook.clone(),
-            class: self.job.class(),
             pool: self.pool,
-            probe: self.probe,
+            attempt: Attempt {
+                delivery: self.job.id,
+                number: self.job.attempt,
+                class: self.job.class(),
+                probe: self.probe,
+            },
         }
     }
 }

@@ -15,7 +15,9 @@ mod tokens;
 
 use super::resolver::Resolver;
 use super::*;
-use crate::domain::{AccountId, DeliveryId, ErrorReason, Outcome, Verdict, WebhookName};
+use crate::domain::{
+    AccountId, DeliveryId, ErrorReason, Outcome, RetrySchedule, Verdict, WebhookName,
+};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
@@ -46,6 +48,7 @@ fn webhook(url: &str) -> Webhook {
         connect_timeout: Duration::from_secs(10),
         tls: Tls::default(),
         breaker: BreakerRules::default(),
+        retry: RetrySchedule { intervals_ms: vec![5000], randomization_factor: 0.0 },
         retry_after_max: Duration::from_secs(3600),
         http1_only: false,
         proxy: None,

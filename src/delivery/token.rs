@@ -1,9 +1,10 @@
 //! Access tokens by OAuth 2's client credentials (RFC 6749, section 4.4): fetched when they are needed, kept while they hold.
 
 use super::address::BlockedAddress;
-use super::answer::{self, NoAnswer};
+use super::answer::{self, BODY_PATIENCE, NoAnswer};
 use super::client::Client;
 use super::guard::Guard;
+use super::retry_after::retry_after_ms;
 use super::webhook::Secret;
 use crate::domain::{ErrorReason, Outcome, RESPONSE_BYTES_KEPT, Verdict};
 use base64::Engine as _;
@@ -12,9 +13,9 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 use reqwest::{Request, Response, Url};
 use serde::Deserialize;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Mutex;
-use tokio::time::Instant as Deadline;
+use tokio::time::{Instant as Deadline, timeout};
 use url::form_urlencoded::{self, byte_serialize};
 
 /// A token is renewed so long before it ends, since the answer and the next request take their time.
@@ -198,13 +199,20 @@ impl Tokens {
             short @ NoAnswer::Short(_) => short,
         })?;
         let status = response.status();
-        let body = read(&mut response).await;
+        let asked_ms = retry_after_ms(status, response.headers(), SystemTime::now());
+        let body = if status.is_success() {
+            read(&mut response).await
+        } else {
+            // Without the server's word for it a refusal is one, too.
+            timeout(BODY_PATIENCE, read(&mut response)).await.unwrap_or_default()
+        };
         if self.has_proxy && status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             let text = "the proxy answered 407 instead of the token server".to_owned();
             return Err(Outcome::unanswered(Verdict::Retry, ErrorReason::Unreachable, text).into());
         }
         if !status.is_success() {
-            return Err(refused(status, &body).into());
+            let refused = refused(status, &body);
+            return Err(Outcome { retry_after_ms: asked_ms, ..refused }.into());
         }
         let answer: Option<Answer> = serde_json::from_slice(&body).ok();
         let bearer = answer.filter(|answer| answer.token_type.eq_ignore_ascii_case("bearer"));

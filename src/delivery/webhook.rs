@@ -1,12 +1,13 @@
 //! A configured webhook, parsed once: everything that an attempt needs and no delivery changes.
 
 use super::proxy::Proxy;
+use super::rate::PerSecond;
 use super::response::Response;
 use super::secret::SigningSecret;
 use super::token::ClientCredentials;
 use crate::codec::definition::{Request, RequestParts};
 use crate::codec::facts::Kept;
-use crate::domain::{AccountId, Rendered, WebhookName};
+use crate::domain::{AccountId, Rendered, RetrySchedule, WebhookName};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct Webhook {
     pub tls: Tls,
     /// When it is left alone for a while.
     pub breaker: BreakerRules,
+    /// When a failed attempt is made again; a 429 that names no time holds the lane for as long.
+    pub retry: RetrySchedule,
     /// Its `Retry-After` counts up to this.
     pub retry_after_max: Duration,
     /// HTTP/2 is not offered.
@@ -92,10 +95,10 @@ pub enum Auth {
 }
 
 /// Rate and concurrency of an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// `None`: no limit.
-    pub rate_per_second: Option<NonZeroU32>,
+    pub rate_per_second: Option<PerSecond>,
     /// So many may leave at once after a pause.
     pub burst: Option<NonZeroU32>,
     /// So many requests may be unanswered.

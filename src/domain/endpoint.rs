@@ -4,7 +4,10 @@
 //! Each partition keeps its own copy, which moves with it to another instance. Limits, concurrency and breaker are not
 //! remembered: they are found out again in seconds.
 
-use super::{ErrorReason, Outcome, Timestamp, Verdict, WebhookRules};
+use super::{DeliveryId, ErrorReason, Outcome, RetrySchedule, Timestamp, Verdict, WebhookRules};
+
+/// A 429 that names no time holds the endpoint up to this: the interval of an old delivery may be hours.
+const BUSY_PAUSE_MAX_MS: u64 = 60_000;
 
 /// What a partition remembers of an endpoint; the default is nothing, of which there is no row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -60,6 +63,10 @@ impl DisableCause {
 pub enum EndpointCommand<'a> {
     /// An attempt ended.
     RecordOutcome {
+        /// Whose it was.
+        delivery: DeliveryId,
+        /// Which one it was.
+        attempt: u32,
         /// What came of it.
         outcome: &'a Outcome,
         /// When anything was delivered to the endpoint last, out of whatever partition.
@@ -114,8 +121,10 @@ pub fn decide_endpoint(
         EndpointCommand::RecordOutcome { outcome, .. } if outcome.verdict == Verdict::Delivered => {
             recovered(state, now)
         }
-        EndpointCommand::RecordOutcome { outcome, delivered_at } => {
-            failed(state, outcome, delivered_at, rules, now)
+        EndpointCommand::RecordOutcome { delivery, attempt, outcome, delivered_at } => {
+            let asked_ms = hold_ms(outcome, &rules.retry, delivery, attempt);
+            let asked_ms = asked_ms.map(|ms| ms.min(rules.retry_after_max_ms));
+            failed(state, outcome, delivered_at, asked_ms, rules, now)
         }
         EndpointCommand::Disable(disabled) if state.disabled.is_none() => {
             vec![EndpointEvent::DisabledElsewhere(disabled)]
@@ -138,6 +147,7 @@ fn failed(
     state: &EndpointState,
     outcome: &Outcome,
     delivered_at: Option<Timestamp>,
+    asked_ms: Option<u64>,
     rules: &WebhookRules,
     now: Timestamp,
 ) -> Vec<EndpointEvent> {
@@ -161,7 +171,7 @@ fn failed(
         events.push(EndpointEvent::Disabled { disabled, failing_since: since.or(Some(now)) });
         return events;
     }
-    let until = retry_after_ms(outcome, rules).map(|ms| now.plus_ms(ms));
+    let until = asked_ms.map(|ms| now.plus_ms(ms));
     if let Some(until) = until.filter(|until| state.held_until.is_none_or(|held| held < *until)) {
         events.push(EndpointEvent::Held { until });
     }
@@ -178,11 +188,41 @@ fn asked(outcome: &Outcome) -> bool {
     )
 }
 
-/// How long the endpoint is to be left alone for `outcome`, if it asked for it.
+/// How long the endpoint is to be left alone for the `outcome` of an attempt, in milliseconds: as long as it asked, before
+/// that is clamped. One that says 429 and names no time is left alone until this delivery would be tried again.
 #[must_use]
-pub fn retry_after_ms(outcome: &Outcome, rules: &WebhookRules) -> Option<u64> {
-    let asks = matches!(outcome.status, Some(429 | 503)) && outcome.verdict == Verdict::Retry;
-    outcome.retry_after_ms.filter(|_| asks).map(|ms| ms.min(rules.retry_after_max_ms))
+pub fn hold_ms(
+    outcome: &Outcome,
+    retry: &RetrySchedule,
+    delivery: DeliveryId,
+    attempt: u32,
+) -> Option<u64> {
+    if is_busy_for_a_while(outcome) {
+        let says_so = outcome.status == Some(429);
+        return says_so.then(|| busy_pause_ms(retry, delivery, attempt));
+    }
+    outcome.retry_after_ms.filter(|_| asks(outcome))
+}
+
+/// Whether the endpoint wants less, and does not say for how long.
+#[must_use]
+pub fn is_busy_for_a_while(outcome: &Outcome) -> bool {
+    asks(outcome) && outcome.retry_after_ms.is_none_or(|ms| ms == 0)
+}
+
+/// How long an endpoint is left alone that names no time: until this delivery would be tried again.
+#[must_use]
+pub fn busy_pause_ms(retry: &RetrySchedule, delivery: DeliveryId, attempt: u32) -> u64 {
+    retry.delay_ms(delivery, attempt).min(BUSY_PAUSE_MAX_MS)
+}
+
+fn asks(outcome: &Outcome) -> bool {
+    // Without a status it is the token server's wish: until then nothing can be sent.
+    let of_token_server = outcome.status.is_none()
+        && outcome.reason == Some(ErrorReason::AuthenticationFailure)
+        && outcome.retry_after_ms.is_some_and(|ms| ms > 0);
+    let is_busy = matches!(outcome.status, Some(429 | 503)) || of_token_server;
+    is_busy && outcome.verdict == Verdict::Retry
 }
 
 /// The state after `event`.

@@ -1,11 +1,10 @@
 //! What the engine needs to know of the configuration.
 
 use super::ownership::Permissions;
-use crate::delivery::Endpoint;
+use crate::delivery::{Endpoint, PerSecond};
 use crate::domain::{AccountId, Rules};
 use crate::log::{KafkaSettings, TopicNames};
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +28,7 @@ pub struct EngineSettings {
     /// Outcomes that may not be committed yet.
     pub uncommitted_max: usize,
     /// Attempts per second of the instance.
-    pub rate_per_second: Option<NonZeroU32>,
+    pub rate_per_second: Option<PerSecond>,
 }
 
 impl EngineSettings {
@@ -47,5 +46,5 @@ pub struct EngineConfig {
     /// The endpoints.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// The accounts whose attempts per second are limited.
-    pub account_rates: BTreeMap<AccountId, NonZeroU32>,
+    pub account_rates: BTreeMap<AccountId, PerSecond>,
 }

@@ -1,5 +1,8 @@
 //! Each endpoint in its own lane: it is sent as much as it takes and asks for, and its troubles are its own.
 
+mod busy;
+mod neighbours;
+
 use crate::harness::daemon::Daemon;
 use crate::harness::kafka::Message;
 use crate::harness::receiver::{Answer, Received};
@@ -46,12 +49,18 @@ fn pause_after(
     status: u16,
     retry_after: impl Fn() -> String + Send + Sync + 'static,
 ) -> u128 {
+    let answer = move || Answer::status(status).header("retry-after", &retry_after());
+    pause_after_answer(stage, answer)
+}
+
+/// How long after the first answer, which is this one, anything else came.
+fn pause_after_answer(stage: &Stage, answer: impl Fn() -> Answer + Send + Sync + 'static) -> u128 {
     let told = AtomicBool::new(false);
     stage.receiver.script(move |_, _| {
         if told.swap(true, Ordering::SeqCst) {
             return Answer::status(200);
         }
-        Answer::status(status).header("retry-after", &retry_after())
+        answer()
     });
     let daemon = stage.start();
     let (mut uuids, first) = flows("first", 1);
@@ -96,7 +105,7 @@ fn retry_after_of_days_is_clamped() {
 }
 
 #[test]
-fn a_retry_after_that_is_none_leaves_the_lane_to_its_own_schedule() {
+fn a_retry_after_that_is_none_leaves_the_lane_to_its_own_intervals() {
     let stage = Stage::new("lanes-retry-after-garbage");
     let pause = pause_after(&stage, 429, || "soon".to_owned());
     assert!(pause < SOON_MS, "{pause} ms");

@@ -6,7 +6,7 @@ use crate::clock;
 use crate::codec::event::rfc3339;
 use crate::codec::row::{self, RowError};
 use crate::config::{Accounts, Settings};
-use crate::delivery::Webhook;
+use crate::delivery::{PerSecond, Webhook};
 use crate::domain::{EndpointState, Timestamp, WebhookName, WebhookRules};
 use crate::exit::ExitCode;
 use crate::log::{LogError, NeededBy, ScanFrom, Scanned, Scanner};
@@ -14,7 +14,7 @@ use crate::store::RowKey;
 use crate::telemetry::err_line;
 use bytes::Bytes;
 use clap::Args;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -143,7 +143,8 @@ struct Shown<'a> {
     default: bool,
     method: &'a str,
     url: String,
-    rate_per_second: Option<u32>,
+    #[serde(serialize_with = "plain")]
+    rate_per_second: Option<PerSecond>,
     burst: Option<u32>,
     in_flight_max: u32,
     request_timeout_ms: u64,
@@ -154,6 +155,12 @@ struct Shown<'a> {
     disabled_cause: Option<&'static str>,
     held_until: Option<String>,
     failing_since: Option<String>,
+}
+
+/// A whole number without a fraction, as it was written.
+fn plain<S: Serializer>(rate: &Option<PerSecond>, to: S) -> Result<S::Ok, S::Error> {
+    let number = rate.and_then(|rate| rate.to_string().parse::<serde_json::Number>().ok());
+    number.serialize(to)
 }
 
 impl<'a> Shown<'a> {
@@ -180,7 +187,7 @@ impl<'a> Shown<'a> {
             default: default == Some(&webhook.name),
             method: webhook.method.as_str(),
             url: webhook.shown_url(),
-            rate_per_second: limits.rate_per_second.map(Into::into),
+            rate_per_second: limits.rate_per_second,
             burst: limits.burst.map(Into::into),
             in_flight_max: limits.in_flight_max.into(),
             request_timeout_ms: u64::try_from(webhook.request_timeout.as_millis())

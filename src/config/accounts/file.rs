@@ -37,10 +37,12 @@ pub(in crate::config) struct AccountEntry {
     pub(super) http_enabled: bool,
     /// Whether flows trigger webhooks of which neither a flow entry nor the record says so.
     pub(super) webhook_enabled: Option<bool>,
-    /// Attempts per second of the account; 0: no limit.
+    /// Attempts per second of the account, which may be a fraction; 0: no limit.
     #[schemars(range(min = 0, max = 1_000_000))]
     #[serde(default)]
-    pub(super) rate_per_second: u32,
+    pub(super) rate_per_second: f64,
+    /// Instead of rate_per_second: attempts per s, min, h or d, as in "30/min".
+    pub(super) rate: Option<String>,
 }
 
 /// A customer's HTTP target.
@@ -106,10 +108,12 @@ pub(in crate::config) struct WebhookEntry {
     /// `whsec_` and `whsk_` secrets; each signs, so that a receiver can change from one to the next.
     #[serde(default)]
     pub(super) signing_secrets: Vec<SecretText>,
-    /// Attempts per second; 0: no limit.
+    /// Attempts per second, which may be a fraction; 0: no limit.
     #[schemars(range(min = 0, max = 1_000_000))]
-    pub(super) rate_per_second: Option<u32>,
-    /// So many attempts may leave at once after a pause; the rate unless set.
+    pub(super) rate_per_second: Option<f64>,
+    /// Instead of rate_per_second: attempts per s, min, h or d, as in "30/min".
+    pub(super) rate: Option<String>,
+    /// So many attempts may leave at once after a pause; those of a second unless set, and at least one.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) burst: Option<u32>,
     /// So many requests may be unanswered.

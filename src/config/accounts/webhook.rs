@@ -5,10 +5,11 @@ use super::{auth, definition, response, tls};
 use crate::codec::definition::{Definition, Request};
 use crate::config::context::Context;
 use crate::config::document::Place;
-use crate::config::retry;
 use crate::config::settings::{Bounds, DeliverySettings, Retry, Settings};
+use crate::config::{rate, retry};
 use crate::delivery::{
-    Auth, BreakerRules, Limits, Proxy, Response, Secret, SigningSecret, SuccessCodes, Tls, Webhook,
+    Auth, BreakerRules, Limits, PerSecond, Proxy, Response, Secret, SigningSecret, SuccessCodes,
+    Tls, Webhook,
 };
 use crate::domain::{AccountId, WebhookName, WebhookRules};
 use std::num::NonZeroU32;
@@ -58,6 +59,7 @@ impl Parts {
             tls: self.tls,
             http1_only: self.http1_only,
             breaker: self.breaker,
+            retry: self.rules.retry.clone(),
             retry_after_max: Duration::from_millis(self.rules.retry_after_max_ms),
             proxy: self.proxy,
             response: self.response,
@@ -173,17 +175,17 @@ fn limits(
     context: &mut Context<'_>,
 ) -> Limits {
     if entry.burst.is_some()
-        && entry.rate_per_second.is_none()
         && !place.key("rate_per_second").is_there()
+        && !place.key("rate").is_there()
     {
         context.fault(
             &place.key("burst"),
             "has no meaning without a rate",
-            "set `rate_per_second` too, or remove it",
+            "set `rate_per_second` or `rate` too, or remove it",
         );
     }
-    let rate_per_second = entry.rate_per_second.and_then(NonZeroU32::new);
-    let burst = entry.burst.and_then(NonZeroU32::new).or(rate_per_second);
+    let rate_per_second = rate::read(entry.rate_per_second, entry.rate.as_deref(), place, context);
+    let burst = entry.burst.and_then(NonZeroU32::new).or(rate_per_second.map(PerSecond::burst));
     let in_flight_max = entry.in_flight_max.unwrap_or(defaults.in_flight_max_webhook);
     Limits {
         rate_per_second,

@@ -11,6 +11,7 @@ use crate::config::context::{self, Context};
 use crate::config::document::{Document, Node, Place, Value};
 use crate::config::environment::{self, Variables};
 use crate::config::fault::Fault;
+use crate::config::rate;
 use crate::config::schema;
 use crate::delivery::{AddressPolicy, BreakerRules};
 use crate::domain::{
@@ -19,7 +20,6 @@ use crate::domain::{
 use crate::log::{KafkaSettings, TopicNames};
 use crate::store::OnCorruption;
 use std::collections::BTreeSet;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// The settings, and everything that is wrong with them. An `Err` is a file that is no TOML.
@@ -223,6 +223,8 @@ fn delivery(
         let text = context.secret(&place, text)?;
         checks::proxy(&text, &place, context)
     });
+    let per_second = Some(written.rate_per_second);
+    let rate_per_second = rate::read(per_second, written.rate.as_deref(), place, context);
     let retry = &written.retry;
     if retry.initial_interval_ms > retry.interval_max_ms {
         context.fault(
@@ -237,7 +239,7 @@ fn delivery(
         in_flight_max: written.in_flight_max,
         in_flight_max_webhook: written.in_flight_max_webhook,
         uncommitted_max: written.uncommitted_max,
-        rate_per_second: NonZeroU32::new(written.rate_per_second),
+        rate_per_second,
         addresses,
         proxy,
         bounds: Bounds {

@@ -314,9 +314,11 @@ pub(in crate::config) struct Delivery {
     /// So many outcomes may be uncommitted: what a kill -9 may repeat, beside those in flight.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) uncommitted_max: u32,
-    /// Attempts per second of the instance; 0: no limit.
+    /// Attempts per second of the instance, which may be a fraction; 0: no limit.
     #[schemars(range(min = 0, max = 1_000_000))]
-    pub(super) rate_per_second: u32,
+    pub(super) rate_per_second: f64,
+    /// Instead of rate_per_second: attempts per s, min, h or d, as in "30/min".
+    pub(super) rate: Option<String>,
     /// After so many attempts a delivery is given up.
     #[schemars(range(min = 1, max = 10000))]
     pub(super) attempts_max: u32,
@@ -348,7 +350,8 @@ impl Default for Delivery {
             in_flight_max: 1024,
             in_flight_max_webhook: 32,
             uncommitted_max: 1000,
-            rate_per_second: 0,
+            rate_per_second: 0.0,
+            rate: None,
             attempts_max: 16,
             age_max_s: 86_400,
             allow_addresses: Vec::new(),

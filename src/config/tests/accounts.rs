@@ -245,8 +245,8 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
              make one with `ringback secret new`",
             "accounts.toml:9: webhook[w].signing_secrets[#4]: the environment variable `NOT_SET` is not set; set it, \
              or write { file = \"PATH\" }",
-            "accounts.toml:10: webhook[w].burst: has no meaning without a rate; set `rate_per_second` too, or remove \
-             it",
+            "accounts.toml:10: webhook[w].burst: has no meaning without a rate; set `rate_per_second` or `rate` too, \
+             or remove it",
             "accounts.toml:11: webhook[w].timeout_ms: is another name of `request_timeout_ms`, which is there too; \
              keep one of them",
             "accounts.toml:13: webhook[w].success_codes[#1]: is 99; write a whole number from 100 to 599",
@@ -408,7 +408,7 @@ fn faults_of_both_files_come_at_once_and_none_hides_another() {
          url = \"ftp://x/\"\nmethod = 5\nauth = 1\n[[flow]]\nid = \"x\"\naccount = 9\nwebhook_enabled = 1\n",
         &[
             "accounts.toml:3: account[1].http_enabld: unknown key; did you mean `http_enabled`?",
-            "accounts.toml:4: account[1].rate_per_second: is -1; write a whole number from 0 to 1000000",
+            "accounts.toml:4: account[1].rate_per_second: is -1; write a number from 0 to 1000000",
             "accounts.toml:8: webhook[w].url: is not an https:// URL; write https://, the only scheme beside http://",
             "accounts.toml:9: webhook[w].method: is a \
              whole number; write one of GET, POST, PUT, PATCH, DELETE, OPTIONS, HEAD",

@@ -2,7 +2,7 @@
 
 use super::{Folder, WHSEC};
 use crate::config::rules;
-use crate::delivery::Auth;
+use crate::delivery::{Auth, PerSecond};
 use crate::domain::{AccountId, FlowId, WebhookName};
 use bytes::Bytes;
 use std::time::Duration;
@@ -88,6 +88,10 @@ account = 28
 webhook_enabled = true
 "#;
 
+fn rate(per_second: f64) -> PerSecond {
+    PerSecond::new(per_second).unwrap()
+}
+
 fn folder() -> Folder {
     // No test may write to /run.
     Folder::new(SETTINGS, &ACCOUNTS.replace("/run/secrets/crm", "crm.secret"))
@@ -121,7 +125,7 @@ fn the_example_of_accounts_is_read_whole() {
     assert_eq!(account.webhook_enabled, None);
     assert_eq!(account.default_webhook, Some(crm.clone()));
     assert_eq!(account.flows.get(&FlowId(200)), Some(&true));
-    assert_eq!(accounts.account_rates[&AccountId(28)].get(), 500);
+    assert_eq!(accounts.account_rates[&AccountId(28)], rate(500.0));
     let (webhook, of_webhook) = &accounts.webhooks[&crm];
     assert_eq!((&webhook.name, webhook.account), (&crm, AccountId(28)));
     assert_eq!(webhook.url.as_str(), "https://crm.example.com/hooks/phonon");
@@ -129,7 +133,7 @@ fn the_example_of_accounts_is_read_whole() {
     let Auth::Basic { username, password } = &webhook.auth else { panic!("basic") };
     assert_eq!((username.as_str(), password.reveal()), ("phonon", "secret"));
     assert_eq!(webhook.signing_secrets.len(), 1);
-    assert_eq!(webhook.limits.rate_per_second.unwrap().get(), 50);
+    assert_eq!(webhook.limits.rate_per_second.unwrap(), rate(50.0));
     assert_eq!(webhook.limits.burst.unwrap().get(), 100);
     assert_eq!(webhook.limits.in_flight_max.get(), 16);
     assert_eq!(webhook.success.0, [(200, 204)]);

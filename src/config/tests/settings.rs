@@ -2,7 +2,7 @@
 
 use super::{Folder, check, settings};
 use crate::config::Settings;
-use crate::delivery::AddressPolicy;
+use crate::delivery::{AddressPolicy, PerSecond};
 use crate::domain::{OnReportTimeout, Phase2Order, Phase2Wait, StatusClass};
 use std::path::Path;
 use std::time::Duration;
@@ -73,7 +73,7 @@ fn every_part_can_be_set() {
     }
     assert_eq!(settings.http.endpoint_labels_max, 100);
     assert_eq!(format!("{:?}", settings.delivery.proxy), "Some(http://proxy:3128)");
-    assert_eq!(settings.delivery.rate_per_second.unwrap().get(), 9);
+    assert_eq!(settings.delivery.rate_per_second, PerSecond::new(9.0));
     assert_eq!(settings.delivery.in_flight_max_webhook, 4);
     let opened = ["127.0.0.0/8", "::1/128", "0.0.0.0/0"].map(|network| network.parse().unwrap());
     assert_eq!(settings.delivery.addresses, AddressPolicy::new(opened));

@@ -1,15 +1,18 @@
 //! Which job leaves when, by a clock of the tests.
 
+mod busy;
+mod fairness;
 mod shortages;
 
 use super::{Bound, InstanceLimits, Schedule, Ticket};
 use crate::delivery::lane::{Appetite, Job};
 use crate::delivery::{
-    AddressPolicy, Auth, BreakerRules, BreakerState, Endpoint, Limits, SuccessCodes, Tls, Trust,
-    Webhook,
+    AddressPolicy, Auth, BreakerRules, BreakerState, Endpoint, Limits, PerSecond, SuccessCodes,
+    Tls, Trust, Webhook,
 };
 use crate::domain::{
-    AccountId, DeliveryId, ErrorReason, Outcome, Phase, PhononUuid, Timestamp, Verdict, WebhookName,
+    AccountId, DeliveryId, ErrorReason, Outcome, Phase, PhononUuid, RetrySchedule, Timestamp,
+    Verdict, WebhookName,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -22,6 +25,10 @@ const ACCOUNT: AccountId = AccountId(1);
 
 fn number(n: u32) -> NonZeroU32 {
     NonZeroU32::new(n).unwrap()
+}
+
+fn per_second(rate: u32) -> PerSecond {
+    PerSecond::new(rate.into()).unwrap()
 }
 
 fn name(text: &str) -> WebhookName {
@@ -41,7 +48,7 @@ fn webhook(text: &str, rate: Option<u32>, in_flight_max: u32) -> Webhook {
         signing_secrets: Vec::new(),
         success: SuccessCodes::default(),
         limits: Limits {
-            rate_per_second: rate.map(number),
+            rate_per_second: rate.map(per_second),
             burst: rate.map(|_| number(1)),
             in_flight_max: number(in_flight_max),
         },
@@ -57,6 +64,7 @@ fn webhook(text: &str, rate: Option<u32>, in_flight_max: u32) -> Webhook {
             attempts_min: 4,
             open: Duration::from_secs(30),
         },
+        retry: RetrySchedule { intervals_ms: vec![5000, 90_000], randomization_factor: 0.0 },
         retry_after_max: Duration::from_secs(3600),
     }
 }
@@ -98,7 +106,7 @@ impl Scene {
         let bound = Arc::new(Bound::new(limits.in_flight_max + limits.uncommitted_max));
         let mut schedule = Schedule::new(limits, bound, now);
         let rates: BTreeMap<_, _> =
-            account_rate.into_iter().map(|rate| (ACCOUNT, number(rate))).collect();
+            account_rate.into_iter().map(|rate| (ACCOUNT, per_second(rate))).collect();
         schedule.configure(webhooks.into_iter().map(endpoint), &rates, now);
         schedule.set_share(1.0, now);
         Self { schedule, now, jobs: 0 }
@@ -237,12 +245,12 @@ fn endpoints_in_doubt_leave_slots_to_those_that_answer_and_to_those_that_come_ne
         scene.push(name, 1, 10);
     }
     let mut stuck = scene.all();
-    assert_eq!(stuck.len(), 16, "a quarter, and one of each");
+    assert_eq!(stuck.len(), 48, "three quarters, and one of each");
     scene.push("well", 1, 100);
     assert_eq!(scene.all().len(), 4);
     // Those that hang make room for others that were not tried.
     for _ in 0..20 {
-        assert!(stuck.len() <= 16 + 8, "and hang in an eighth of the slots: {}", stuck.len());
+        assert!(stuck.len() <= 48, "with those that hang: {}", stuck.len());
         for ticket in std::mem::take(&mut stuck) {
             scene.end(&ticket, &outcome(None));
         }
@@ -292,6 +300,8 @@ fn refusals_and_429_open_no_breaker() {
         scene.push("a", 1, 1);
         let ticket = scene.all().remove(0);
         scene.end(&ticket, &outcome(Some(status)));
+        // A 429 holds the lane for a moment.
+        scene.now += Duration::from_millis(5000);
     }
     assert!(scene.schedule.changes.is_empty());
 }
@@ -357,7 +367,7 @@ fn rates_of_endpoint_account_and_instance_all_hold_and_are_fair() {
         (None, Some(30), [93..107, 93..107, 93..107]),
         (Some(60), Some(30), [93..107, 93..107, 93..107]),
     ] {
-        let limits = InstanceLimits { rate_per_second: instance.map(number), ..limits(100) };
+        let limits = InstanceLimits { rate_per_second: instance.map(per_second), ..limits(100) };
         let mut scene = Scene::new(limits, webhooks(), account);
         for name in ["a", "b", "c"] {
             scene.push(name, 1, 1000);
@@ -386,6 +396,25 @@ fn a_new_share_holds_at_once() {
     scene.schedule.set_share(0.25, scene.now);
     let quarter = scene.run(Duration::from_secs(2), 200);
     assert!((48..=50).contains(&quarter["a"]), "{quarter:?}");
+}
+
+#[test]
+fn a_low_rate_gets_somewhere_beside_rebalances() {
+    let mut low = webhook("a", Some(1), 8);
+    low.limits.rate_per_second = PerSecond::new(10.0 / 3600.0);
+    let mut scene = Scene::new(limits(100), vec![low], None);
+    let mut left = 0;
+    // A token takes six minutes, or twelve where the instance has half.
+    for share in [0.5, 0.0, 1.0].repeat(20) {
+        scene.schedule.set_share(share, scene.now);
+        if share == 0.0 {
+            continue;
+        }
+        scene.push("a", 1, 1);
+        left += scene.run(Duration::from_secs(120), 200).values().sum::<usize>();
+        scene.schedule.take_back();
+    }
+    assert!((9..=10).contains(&left), "{left} of ten");
 }
 
 #[test]

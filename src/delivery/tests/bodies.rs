@@ -3,11 +3,13 @@
 use super::answers::outcome;
 use super::server::{Server, drip, raw, request, says};
 use super::{attempt, endpoint, run, webhook};
-use crate::delivery::Webhook;
+use crate::codec::mapping::{EntryText, Kind, ResponseMap};
+use crate::delivery::{Response, Webhook};
 use crate::domain::{Outcome, RESPONSE_BYTES_KEPT, Verdict};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 const GZIP: &str = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n";
@@ -73,6 +75,62 @@ fn a_dripping_answer_is_cut_at_the_deadline_and_the_status_counts() {
     assert!(outcome.response_truncated && !outcome.response.is_empty(), "{outcome:?}");
     assert!((300..5000).contains(&outcome.duration_ms), "{outcome:?}");
     server.wait_ended();
+}
+
+/// Says this head, then drips a body without end.
+fn drips(head: &str) -> Server {
+    let head = format!("HTTP/1.1 {head}\r\n\r\n");
+    raw(move |mut connection| {
+        while request(&mut connection).is_some() {
+            connection.write_all(head.as_bytes()).unwrap();
+            drip(&mut connection, b"x", Duration::from_millis(10));
+        }
+    })
+}
+
+#[test]
+fn the_end_of_a_body_that_nobody_needs_is_waited_for_two_seconds() {
+    run(async {
+        for (head, verdict) in [
+            ("200 OK", Verdict::Delivered),
+            ("201 Created\r\ncontent-length: 1000000", Verdict::Delivered),
+            ("400 Bad Request", Verdict::GiveUp),
+            ("503 Service Unavailable", Verdict::Retry),
+        ] {
+            let server = drips(head);
+            let endpoint = endpoint(webhook(&server.url()));
+            for connections in 1..=2 {
+                let outcome = attempt(&endpoint).await;
+                assert_eq!(outcome.verdict, verdict, "{outcome:?}");
+                assert!((2000..5000).contains(&outcome.duration_ms), "of ten seconds: {outcome:?}");
+                assert!(outcome.response_truncated && !outcome.response.is_empty(), "{outcome:?}");
+                assert_eq!(server.connections(), connections, "the connection is given up");
+            }
+        }
+    });
+}
+
+fn mapping() -> Response {
+    let entries = [EntryText { path: "id", mandatory: true }];
+    let map = ResponseMap::parse(Kind::Json, &entries, &[]).unwrap();
+    Response { map, save_in: vec!["$flow.key.id".into()], retry: false }
+}
+
+#[test]
+fn a_body_that_a_response_map_wants_is_waited_for_until_the_deadline() {
+    run(async {
+        for (head, took_ms) in [("200 OK", 3000..9000), ("500 Oops", 2000..3000)] {
+            let server = drips(head);
+            let wanting = Webhook {
+                response: Some(Arc::new(mapping())),
+                request_timeout: Duration::from_secs(3),
+                ..webhook(&server.url())
+            };
+            let outcome = attempt(&endpoint(wanting)).await;
+            assert_eq!(outcome.verdict, Verdict::Retry, "{outcome:?}");
+            assert!(took_ms.contains(&outcome.duration_ms), "{head}: {outcome:?}");
+        }
+    });
 }
 
 #[test]

@@ -282,3 +282,31 @@ fn who_waited_for_a_token_that_could_not_be_had_does_not_ask_again() {
         assert_eq!(asked.try_iter().count(), 1, "who comes later asks");
     });
 }
+
+#[test]
+fn a_token_server_that_is_busy_says_for_how_long() {
+    run(async {
+        let busy = "429 Too Many Requests\r\nretry-after: 7";
+        let (tokens, _asked) = server(move |_| says(busy, ""));
+        let endpoint = authorised("http://127.0.0.1:9/", credentials(&tokens.url(), SentIn::Body));
+        let outcome = attempt(&endpoint).await;
+        assert_eq!(outcome.reason, Some(ErrorReason::AuthenticationFailure), "{outcome:?}");
+        assert_eq!((outcome.verdict, outcome.retry_after_ms), (Verdict::Retry, Some(7000)));
+    });
+}
+
+#[test]
+fn a_token_server_that_refuses_and_never_ends_its_answer_has_refused() {
+    run(async {
+        let tokens = raw(|mut connection| {
+            request(&mut connection);
+            let head = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 1000000\r\n\r\n";
+            connection.write_all(head).unwrap();
+            super::server::drip(&mut connection, b"x", Duration::from_millis(10));
+        });
+        let endpoint = authorised("http://127.0.0.1:9/", credentials(&tokens.url(), SentIn::Body));
+        let outcome = attempt(&endpoint).await;
+        assert_eq!(outcome.verdict, Verdict::GiveUp, "{outcome:?}");
+        assert!((2000..5000).contains(&outcome.duration_ms), "of ten seconds: {outcome:?}");
+    });
+}

@@ -2,8 +2,8 @@
 
 use super::{outcome, rules};
 use crate::domain::{
-    DisableCause, Disabled, EndpointCommand, EndpointEvent, EndpointState, ErrorReason, Outcome,
-    Timestamp, Verdict, decide_endpoint, evolve_endpoint,
+    DeliveryId, DisableCause, Disabled, EndpointCommand, EndpointEvent, EndpointState, ErrorReason,
+    Outcome, RetrySchedule, Timestamp, Verdict, decide_endpoint, evolve_endpoint, hold_ms,
 };
 
 fn failed(status: u16) -> Outcome {
@@ -36,7 +36,8 @@ impl Scene {
 
     fn ends(&mut self, outcome: &Outcome, now: i64) -> Vec<EndpointEvent> {
         let delivered_at = self.delivered_at;
-        self.tell(EndpointCommand::RecordOutcome { outcome, delivered_at }, now)
+        let (delivery, attempt) = (DeliveryId::from_bytes([7; 16]), 1);
+        self.tell(EndpointCommand::RecordOutcome { delivery, attempt, outcome, delivered_at }, now)
     }
 }
 
@@ -166,4 +167,35 @@ fn enabling_forgets_a_hold_too() {
     let _ = scene.ends(&Outcome { retry_after_ms: Some(600), ..failed(429) }, 0);
     assert_eq!(scene.tell(EndpointCommand::Enable, 1), [EndpointEvent::Enabled]);
     assert_eq!(scene.state, EndpointState::default());
+}
+
+#[test]
+fn a_429_without_a_time_holds_the_endpoint_for_the_deliverys_own_interval() {
+    for without in [None, Some(0)] {
+        let busy = |status| Outcome { retry_after_ms: without, ..failed(status) };
+        let mut scene = Scene::default();
+        let held = EndpointEvent::Held { until: at(10) };
+        assert_eq!(scene.ends(&busy(429), 0), [EndpointEvent::Failing { since: at(0) }, held]);
+        let mut scene = Scene::default();
+        // Whether it is busy or broken, nobody knows; its lane looks at several of them.
+        assert_eq!(scene.ends(&busy(503), 0), [EndpointEvent::Failing { since: at(0) }]);
+    }
+}
+
+#[test]
+fn the_interval_of_an_old_delivery_holds_the_endpoint_a_minute_at_most() {
+    let retry = RetrySchedule { intervals_ms: vec![10, 3_600_000], randomization_factor: 0.0 };
+    let delivery = DeliveryId::from_bytes([7; 16]);
+    let held = |attempt| hold_ms(&failed(429), &retry, delivery, attempt);
+    assert_eq!([1, 2, 9].map(held), [Some(10), Some(60_000), Some(60_000)]);
+}
+
+#[test]
+fn a_token_server_may_ask_too() {
+    let reason = Some(ErrorReason::AuthenticationFailure);
+    let busy = Outcome { retry_after_ms: Some(600), ..outcome(Verdict::Retry, reason) };
+    let mut scene = Scene::default();
+    assert!(scene.ends(&busy, 0).contains(&EndpointEvent::Held { until: at(600) }));
+    let refused = outcome(Verdict::Retry, reason);
+    assert_eq!(scene.ends(&refused, 1), []);
 }

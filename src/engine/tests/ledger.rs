@@ -8,7 +8,7 @@ use crate::delivery::Job;
 use crate::domain::fates::Fates;
 use crate::domain::{
     Command, DeliveryId, PhononUuid, Rules, Source, State, Timestamp, WebhookName, decide, evolve,
-    retry_after_ms,
+    hold_ms,
 };
 use crate::store::RowKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,10 +143,12 @@ impl Ledger {
     }
 
     fn hold(&mut self, state: &State, command: &Command, now: Timestamp) {
-        if let Command::RecordOutcome { delivery, outcome, .. } = command
+        if let Command::RecordOutcome { delivery, attempt, outcome } = command
             && let Some(delivery) = state.delivery(*delivery)
-            && let Some(ms) = retry_after_ms(outcome, self.rules.webhook(&delivery.webhook))
+            && let rules = self.rules.webhook(&delivery.webhook)
+            && let Some(ms) = hold_ms(outcome, &rules.retry, delivery.id, *attempt)
         {
+            let ms = ms.min(rules.retry_after_max_ms);
             // Its lane counts from the answer on.
             let until = now.plus_ms(ms.saturating_sub(LATE_MS));
             self.held.insert(delivery.webhook.clone(), until);

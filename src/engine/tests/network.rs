@@ -18,6 +18,8 @@ pub(super) enum Manner {
     IsGone,
     /// 429, and asks to be left alone for so many milliseconds.
     IsBusy(u64),
+    /// 429, and says no more.
+    IsBusyForNow,
     /// Answers after the time-out.
     Hangs,
     /// Any of these.
@@ -57,7 +59,7 @@ impl Network {
                 Manner::Takes,
                 Manner::Takes,
                 Manner::Fails,
-                Manner::Fails,
+                Manner::IsBusyForNow,
                 Manner::Refuses,
                 Manner::IsBusy(2000),
                 Manner::Hangs,
@@ -81,6 +83,7 @@ impl Network {
                 let reason = Some(ErrorReason::Refused);
                 (outcome(Verdict::Retry, Some(429), reason, Some(ms)), takes_ms)
             }
+            Manner::IsBusyForNow => (failed(Verdict::Retry, 429, ErrorReason::Refused), takes_ms),
             Manner::Hangs | Manner::Whims => {
                 (outcome(Verdict::Retry, None, Some(ErrorReason::Timeout), None), TIMEOUT_MS)
             }

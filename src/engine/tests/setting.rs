@@ -92,10 +92,15 @@ fn endpoints() -> Vec<Arc<Endpoint>> {
             attempts_min: 4,
             open: Duration::from_secs(5),
         },
+        retry: retry(),
         retry_after_max: Duration::from_secs(10),
     };
     let endpoint = |webhook| Endpoint::new(Arc::new(webhook), &trust, &policy).unwrap();
     WEBHOOKS.into_iter().map(|account| Arc::new(endpoint(webhook(account)))).collect()
+}
+
+fn retry() -> RetrySchedule {
+    RetrySchedule { intervals_ms: vec![1000, 3000, 8000], randomization_factor: 0.2 }
 }
 
 /// `first` says what it knows, and `then` what the answer to `first` gave.
@@ -175,10 +180,7 @@ fn rules(dice: &mut Dice, starts: bool) -> Rules {
             age_max_ms: dice.pick(&[20_000, 600_000]),
             retry_after_max_ms: 10_000,
             disable_after_ms: 30_000,
-            retry: RetrySchedule {
-                intervals_ms: vec![1000, 3000, 8000],
-                randomization_factor: 0.2,
-            },
+            retry: retry(),
         },
         render_phase2: body::render_phase2,
         render_unknown: body::render_unknown,

@@ -24,11 +24,27 @@ pub(super) const RETRY: Target = Target {
             "Sun, 06 Nov 1994 08:49:37 GMT",
             "Sunday, 06-Nov-94 08:49:37 GMT",
             "Sun Nov  6 08:49:37 1994",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "0.7",
+            "1m30s",
+            "1700000005123",
         ]
         .map(|text| text.as_bytes().to_vec())
         .to_vec()
     },
-    words: &["Sun, ", " GMT", "Dec", "9999", "0000", "23:59:60", "18446744073709551615"],
+    words: &[
+        "Sun, ",
+        " GMT",
+        " UTC ",
+        "+0100",
+        "ms",
+        ".",
+        "Dec",
+        "9999",
+        "0000",
+        "23:59:60",
+        "18446744073709551615",
+    ],
     bytes_per_byte: 8,
 };
 

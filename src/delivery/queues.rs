@@ -1,0 +1,285 @@
+//! The queues of lanes that have a job which may leave, one for each pool of the instance's slots.
+//!
+//! A free slot goes to the lane that holds the fewest: whoever has nothing unanswered comes before all who have something,
+//! whatever these have done before. Of those that hold as many, the one that has waited longest is next. Since nobody gives
+//! a slot back before its attempt ends, some slots are left to lanes that hold none.
+
+use crate::domain::WebhookName;
+use std::collections::BTreeMap;
+
+/// The slots of the instance that a job takes one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pool {
+    /// A first attempt.
+    First,
+    Retry,
+    /// Whatever it is, its endpoint takes long to answer.
+    Slow,
+    /// Whatever it is, its endpoint has not answered yet.
+    Trial,
+    /// Whatever it is, its endpoint hangs.
+    Hanging,
+}
+
+pub(super) const POOLS: usize = 5;
+
+/// In these turns the pools are asked for a lane, where lanes hold as many.
+const TURNS: [[Pool; POOLS]; 5] = {
+    use Pool::{First, Hanging, Retry, Slow, Trial};
+    let firsts = [First, Retry, Slow, Trial, Hanging];
+    [
+        [Retry, First, Slow, Trial, Hanging],
+        [Trial, Hanging, First, Retry, Slow],
+        [Slow, First, Retry, Trial, Hanging],
+        firsts,
+        firsts,
+    ]
+};
+
+/// Where a lane stands in a queue: how many requests it has unanswered, and since when it waits.
+pub(super) type Standing = (usize, u64);
+
+/// Where a lane stands in each queue.
+pub(super) type Standings = [Option<Standing>; POOLS];
+
+pub(super) struct Queues {
+    /// How many slots each pool may use.
+    slots: [usize; POOLS],
+    used: [usize; POOLS],
+    all: usize,
+    waiting: [BTreeMap<Standing, WebhookName>; POOLS],
+    entered: u64,
+    turn: usize,
+}
+
+impl Queues {
+    pub(super) fn new(in_flight_max: usize) -> Self {
+        let part = |of: usize| in_flight_max / of;
+        let [most, half] = [in_flight_max - part(8), part(2)];
+        let slots = [most, half, most, in_flight_max - part(4), part(8)];
+        Self {
+            slots: slots.map(|some| some.max(1)),
+            used: [0; POOLS],
+            all: in_flight_max,
+            waiting: Default::default(),
+            entered: 0,
+            turn: 0,
+        }
+    }
+
+    /// Lets a lane with so many requests unanswered wait for a slot of each of `pools`; one that waits already moves to where
+    /// it belongs by now.
+    pub(super) fn enter(
+        &mut self,
+        webhook: &WebhookName,
+        in_flight: usize,
+        standings: &mut Standings,
+        pools: impl Iterator<Item = Pool>,
+    ) {
+        for pool in pools {
+            let index = pool as usize;
+            let (Some(standing), Some(queue)) =
+                (standings.get_mut(index), self.waiting.get_mut(index))
+            else {
+                continue;
+            };
+            let since = match *standing {
+                Some((held, _)) if held == in_flight => continue,
+                Some(former) => {
+                    queue.remove(&former);
+                    former.1
+                }
+                None => {
+                    self.entered += 1;
+                    self.entered
+                }
+            };
+            *standing = Some((in_flight, since));
+            queue.insert((in_flight, since), webhook.clone());
+        }
+    }
+
+    /// Takes the lane that is next out of its queue, if there is a slot for it.
+    pub(super) fn next(&mut self) -> Option<(Pool, Standing, WebhookName)> {
+        let order = TURNS.get(self.turn)?;
+        let heads = order.iter().filter_map(|pool| {
+            let (head, _) = self.waiting.get(*pool as usize)?.first_key_value()?;
+            self.has_room(*pool, head.0).then_some((head.0, *pool))
+        });
+        // The first of those that hold as many.
+        let (_, pool) = heads.min_by_key(|(held, _)| *held)?;
+        let (standing, webhook) = self.waiting.get_mut(pool as usize)?.pop_first()?;
+        Some((pool, standing, webhook))
+    }
+
+    /// Whether a lane that holds so many may take another slot of `pool`.
+    fn has_room(&self, pool: Pool, held: usize) -> bool {
+        // The last eighth of everything is for lanes that hold nothing.
+        let fits = |used: usize, most: usize| used < if held == 0 { most } else { most - most / 8 };
+        let of =
+            |numbers: &[usize; POOLS], pool: Pool| numbers.get(pool as usize).copied().unwrap_or(0);
+        let used = |pools: &[Pool]| pools.iter().map(|pool| of(&self.used, *pool)).sum::<usize>();
+        let doubtful = || fits(used(&[Pool::Trial, Pool::Hanging]), of(&self.slots, Pool::Trial));
+        let slow = || {
+            let slow = [Pool::Slow, Pool::Trial, Pool::Hanging];
+            fits(used(&slow), of(&self.slots, Pool::Slow))
+        };
+        let of_all = match pool {
+            Pool::First | Pool::Retry => true,
+            Pool::Slow => slow(),
+            Pool::Trial | Pool::Hanging => doubtful() && slow(),
+        };
+        of_all && fits(of(&self.used, pool), of(&self.slots, pool)) && fits(self.used(), self.all)
+    }
+
+    /// How many slots are used.
+    pub(super) fn used(&self) -> usize {
+        self.used.iter().sum()
+    }
+
+    /// A slot of `pool` is taken.
+    pub(super) fn take(&mut self, pool: Pool) {
+        self.turn = (self.turn + 1) % TURNS.len();
+        if let Some(used) = self.used.get_mut(pool as usize) {
+            *used += 1;
+        }
+    }
+
+    /// A slot of `pool` is free again.
+    pub(super) fn free(&mut self, pool: Pool) {
+        if let Some(used) = self.used.get_mut(pool as usize) {
+            *used = used.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pool, Queues, Standings};
+    use crate::domain::WebhookName;
+    use std::collections::BTreeMap;
+
+    /// Lanes that wait for more slots whenever they may.
+    struct Scene {
+        queues: Queues,
+        lanes: BTreeMap<WebhookName, (Pool, usize, Standings)>,
+    }
+
+    impl Scene {
+        fn new(in_flight_max: usize) -> Self {
+            Self { queues: Queues::new(in_flight_max), lanes: BTreeMap::new() }
+        }
+
+        fn enter(&mut self, name: &str, pool: Pool) {
+            let name = WebhookName::new(name).unwrap();
+            let lane = self.lanes.entry(name.clone()).or_insert((pool, 0, Standings::default()));
+            self.queues.enter(&name, lane.1, &mut lane.2, std::iter::once(pool));
+        }
+
+        /// Who gets a slot.
+        fn next(&mut self) -> Option<String> {
+            let (pool, standing, name) = self.queues.next()?;
+            let lane = self.lanes.get_mut(&name).unwrap();
+            assert_eq!(lane.2[pool as usize].take(), Some(standing));
+            self.queues.take(pool);
+            lane.1 += 1;
+            let text = name.to_string();
+            self.enter(&text, pool);
+            Some(text)
+        }
+
+        fn end(&mut self, name: &str) {
+            let lane = self.lanes.get_mut(&WebhookName::new(name).unwrap()).unwrap();
+            lane.1 -= 1;
+            let pool = lane.0;
+            self.queues.free(pool);
+            self.enter(name, pool);
+        }
+
+        fn held(&self) -> Vec<usize> {
+            self.lanes.values().map(|lane| lane.1).collect()
+        }
+    }
+
+    #[test]
+    fn a_free_slot_goes_to_whoever_holds_the_fewest() {
+        let mut scene = Scene::new(80);
+        scene.enter("a", Pool::First);
+        for _ in 0..30 {
+            assert_eq!(scene.next().as_deref(), Some("a"));
+        }
+        scene.enter("b", Pool::First);
+        scene.enter("c", Pool::Retry);
+        for _ in 0..30 {
+            assert_ne!(scene.next().as_deref(), Some("a"), "{:?}", scene.held());
+        }
+        let held = scene.held();
+        assert!(held[1].abs_diff(held[2]) <= 1, "{held:?}");
+        for _ in 0..10 {
+            scene.end("c");
+        }
+        assert_eq!(scene.next().as_deref(), Some("c"), "{:?}", scene.held());
+    }
+
+    #[test]
+    fn those_that_hold_as_many_take_turns() {
+        let mut scene = Scene::new(1000);
+        let names = ["a", "b", "c", "d"];
+        for name in names {
+            scene.enter(name, Pool::First);
+        }
+        for _ in 0..5 {
+            let round: Vec<String> = (0..4).map(|_| scene.next().unwrap()).collect();
+            assert_eq!(round, names);
+            // Ends are told in any order.
+            for name in ["c", "a", "d", "b"] {
+                scene.end(name);
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_holds_something_leaves_slots_to_those_that_hold_nothing() {
+        for in_flight_max in [64, 1024] {
+            for pool in [Pool::First, Pool::Slow] {
+                let mut scene = Scene::new(in_flight_max);
+                for n in 0..40 {
+                    scene.enter(&format!("greedy-{n}"), pool);
+                }
+                while scene.next().is_some() {}
+                for n in 0..in_flight_max / 16 {
+                    let name = format!("modest-{n}");
+                    scene.enter(&name, Pool::First);
+                    assert_eq!(scene.next(), Some(name), "{pool:?} of {in_flight_max}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_is_in_doubt_leaves_slots_to_those_that_are_not() {
+        let mut scene = Scene::new(64);
+        let mut fill = |kind: &str, pool| {
+            for n in 0..100 {
+                scene.enter(&format!("{kind}-{n}"), pool);
+            }
+            std::iter::from_fn(|| scene.next()).count()
+        };
+        assert_eq!(fill("hanging", Pool::Hanging), 8);
+        assert_eq!(fill("new", Pool::Trial), 48 - 8);
+        assert_eq!(fill("slow", Pool::Slow), 56 - 48);
+        assert_eq!(fill("well", Pool::First), 64 - 56);
+        assert_eq!(fill("again", Pool::Retry), 0);
+    }
+
+    #[test]
+    fn an_instance_of_one_slot_lets_everybody_have_it() {
+        for in_flight_max in 1..8 {
+            for pool in [Pool::First, Pool::Retry, Pool::Slow, Pool::Trial, Pool::Hanging] {
+                let mut scene = Scene::new(in_flight_max);
+                scene.enter("a", pool);
+                assert_eq!(scene.next().as_deref(), Some("a"), "{pool:?} of {in_flight_max}");
+            }
+        }
+    }
+}
