@@ -1,6 +1,6 @@
 //! `ringback changelog`
 
-use super::{FAILED, UNAVAILABLE, chain, load, terminal};
+use super::{FAILED, UNAVAILABLE, chain, kafka_code, load, terminal};
 use crate::codec::event::rfc3339;
 use crate::config::Settings;
 use crate::exit::ExitCode;
@@ -199,11 +199,13 @@ fn json_of(plan: &Plan, topic: &str, is_written: bool) -> String {
 }
 
 fn refused(settings: &Settings, error: &RebuildError) -> ExitCode {
+    let unavailable = |log| {
+        err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
+        kafka_code(log, UNAVAILABLE)
+    };
     match error {
-        RebuildError::Log(_) | RebuildError::Transaction(_) => {
-            err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
-            ExitCode::from(UNAVAILABLE)
-        }
+        RebuildError::Log(log) => unavailable(Some(log)),
+        RebuildError::Transaction(_) => unavailable(None),
         RebuildError::Store(_)
         | RebuildError::NoStore(_)
         | RebuildError::TakenOver

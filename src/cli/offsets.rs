@@ -1,6 +1,6 @@
 //! `ringback offsets`
 
-use super::{FAILED, UNAVAILABLE, chain, load, terminal};
+use super::{FAILED, UNAVAILABLE, chain, kafka_code, load, terminal};
 use crate::clock;
 use crate::codec::event::MovedBy;
 use crate::config::Settings;
@@ -215,11 +215,13 @@ fn json_of(position: &Position) -> String {
 }
 
 fn refused(settings: &Settings, error: &OffsetsError) -> ExitCode {
+    let unavailable = |log| {
+        err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
+        kafka_code(log, UNAVAILABLE)
+    };
     match error {
-        OffsetsError::Log(_) | OffsetsError::Transaction(_) => {
-            err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(error));
-            ExitCode::from(UNAVAILABLE)
-        }
+        OffsetsError::Log(log) => unavailable(Some(log)),
+        OffsetsError::Transaction(_) => unavailable(None),
         OffsetsError::TakenOver | OffsetsError::Members { .. } | OffsetsError::Refused(_) => {
             err_line!("ringback: {}", chain(error));
             ExitCode::from(FAILED)
