@@ -165,15 +165,44 @@ fn kafka_failed(
     }
     if rights.is_empty() {
         err_line!("Kafka at {}: {}", kafka.bootstrap_servers, chain(error));
-        let is_wrong = matches!(log, Some(LogError::Client(_)));
-        return ExitCode::from(if is_wrong { CONFIGURATION } else { otherwise });
+        return kafka_code(log, otherwise);
     }
     err_line!("Kafka at {}: {}", kafka.bootstrap_servers, Missing(&rights, kafka));
     ExitCode::from(CONFIGURATION)
+}
+
+/// 78 for what stays wrong until somebody corrects it, else `otherwise`.
+fn kafka_code(log: Option<&LogError>, otherwise: u8) -> ExitCode {
+    let is_final = log.is_some_and(LogError::is_final);
+    ExitCode::from(if is_final { CONFIGURATION } else { otherwise })
 }
 
 /// Everything that an error says, on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CONFIGURATION, ExitCode, UNAVAILABLE, kafka_code};
+    use crate::log::LogError;
+    use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+    #[test]
+    fn what_stays_wrong_is_no_reason_to_try_again() {
+        let code = |error: &LogError| kafka_code(Some(error), UNAVAILABLE);
+        let refused = KafkaError::ClientCreation("no such mechanism".to_owned());
+        for error in [
+            LogError::Client(refused),
+            LogError::NoInputs("changelog".to_owned()),
+            LogError::Denied(Vec::new()),
+        ] {
+            assert_eq!(code(&error), ExitCode::from(CONFIGURATION), "{error}");
+        }
+        let source = KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure);
+        let away = LogError::Request { what: "Kafka does not answer".to_owned(), source };
+        assert_eq!(code(&away), ExitCode::from(UNAVAILABLE));
+        assert_eq!(kafka_code(None, UNAVAILABLE), ExitCode::from(UNAVAILABLE));
+    }
 }

@@ -14,6 +14,7 @@ mod input;
 mod inputs;
 mod intake;
 mod kafka;
+mod lag;
 mod mailbox;
 mod outbox;
 mod ownership;
@@ -34,12 +35,13 @@ use crate::clock;
 use crate::codec::event::InputEvent;
 use crate::delivery::{Attempted, Endpoint, Lanes};
 use crate::domain::{Command, EndpointCommand, Timestamp, WebhookName};
-use crate::log::{Identity, Landmarks, LogError, Place, Registry, Topics};
+use crate::log::{End, Identity, Landmarks, LogError, Place, Registry, Topics};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Metrics, Waiting};
 use input::Input;
 use intake::Intake;
 use kafka::Kafka;
+use lag::Unseen;
 use mailbox::Mailbox;
 use outbox::{Doomed, HandLimits, Outbox};
 use ports::Log;
@@ -191,6 +193,9 @@ struct Shell<L: Log> {
     input_events: Vec<InputEvent>,
     /// Offsets that were passed over since the inputs' ends were last reported: the largest gap of each.
     gaps: BTreeMap<Place, (i64, i64)>,
+    /// How far the inputs go, until it is shown.
+    ends: Vec<End>,
+    unseen: Unseen,
     /// Topics whose producer was reported to use another partitioner.
     warned: BTreeSet<Arc<str>>,
     /// The group waits for an answer.
@@ -263,6 +268,8 @@ impl<L: Log> Shell<L> {
             landmarks,
             input_events: Vec::new(),
             gaps: BTreeMap::new(),
+            ends: Vec::new(),
+            unseen: Unseen::new(),
             warned: BTreeSet::new(),
             last_try: false,
             trouble: Trouble::default(),
@@ -386,7 +393,7 @@ impl<L: Log> Shell<L> {
                 Input::Identified { epoch, identified } => self.identified(epoch, *identified),
                 Input::Restored { epoch, restored } => self.restored(epoch, *restored),
                 Input::RestoreFailed { epoch, error } => self.restore_failed(epoch, error)?,
-                Input::Ends(ends) => self.lag(&ends),
+                Input::Ends(ends) => self.note_ends(ends),
                 Input::Denied(before, now) => self.denied(before, now),
                 Input::Reload(config) => self.reload(config),
                 Input::Shutdown => {
@@ -423,6 +430,7 @@ impl<L: Log> Shell<L> {
         self.reread()?;
         self.dispatch()?;
         self.write_some()?;
+        self.show_lag();
         self.report();
         Ok(())
     }

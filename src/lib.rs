@@ -178,6 +178,17 @@
 //! - No state that its events do not make, no second phase 1, no delivery that ends twice, no SMS told of twice, no
 //!   correlation that never ends, whatever comes in whatever order:
 //!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`.
+//! - No schema id that is given up for more than the records that waited for the registry's answer, and no answer that says
+//!   nothing of the id and is taken for one: `tests/ringback/schemas.rs`, a test for each kind.
+//! - No input that seems to lag though all of its records are processed, or not to lag though some are not:
+//!   `tests/ringback/lag.rs::an_idle_daemon_lags_nowhere_though_markers_stand_behind_the_last_records`,
+//!   `tests/ringback/lag.rs::what_stands_behind_an_open_transaction_is_to_be_read`; no delivery that seems overdue because its
+//!   endpoint holds it back, or not to be old because it waits for its next attempt:
+//!   `tests/ringback/lag.rs::a_row_that_waits_for_its_next_attempt_is_old_and_not_overdue`,
+//!   `tests/ringback/lag.rs::a_row_that_lacks_a_slot_of_the_daemon_is_overdue_and_one_of_a_hanging_endpoint_is_not`.
+//! - No command that says "try again" of what somebody has to correct:
+//!   `tests/ringback/commands.rs::a_wrong_property_is_a_wrong_configuration_for_every_command`,
+//!   `src/cli.rs::what_stays_wrong_is_no_reason_to_try_again`.
 //! - No record that is read twice because librdkafka hands it out twice, and none that is not read because its offset was
 //!   another record's before: `src/log/reader/position.rs::what_was_read_is_passed_over_until_something_new_comes`,
 //!   `src/log/reader/position.rs::another_record_at_an_offset_was_never_read`.

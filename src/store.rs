@@ -4,6 +4,7 @@
 //! are written, flushed and dropped together. Only rows are in the changelog; the indexes are derived from them by
 //! [`Batch::put`] alone, which running and restoring share.
 
+mod ages;
 mod aside;
 mod batch;
 mod bulk;
@@ -17,6 +18,7 @@ mod recovery;
 mod view;
 mod write_back;
 
+pub use ages::Ages;
 pub use aside::{Aside, SetAside, Why, copies, is_open, set_aside};
 pub use batch::Batch;
 pub use bulk::{BulkLoad, Loaded};

@@ -14,6 +14,7 @@ pub mod mask;
 mod metrics;
 mod openmetrics;
 pub mod output;
+mod process;
 mod render;
 
 pub use definitions::{Definition, Kind};

@@ -66,7 +66,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
     let partition = |health: PartitionHealth| {
         json!({
             "partition": health.partition,
-            "state": if health.restore_remaining.is_some() { "restoring" } else { "running" },
+            "state": if health.is_restored { "running" } else { "restoring" },
             "restore_remaining": health.restore_remaining,
             "stalled_seconds": health.stalled.as_secs(),
         })

@@ -111,6 +111,7 @@ fn metrics_come_in_the_format_asked_for() {
     with_api(None, |api| async move {
         api.metrics.source_record("flow-complete", SourceResult::Accepted);
         api.health.assign(3);
+        api.health.restoring(3, 7);
         let sample = "ringback_source_records_total{result=\"accepted\",topic=\"flow-complete\"} 1";
 
         let text = api.get("/metrics").await;

@@ -93,10 +93,8 @@ async fn owners(settings: &Settings) -> Result<(), ExitCode> {
         err_line!("{}", chain(&error));
         ExitCode::from(CONFIGURATION)
     })?;
-    let found = app::inspect(settings, stored).await.map_err(|error| {
-        err_line!("Kafka at {}: {}", settings.kafka.bootstrap_servers, chain(&error));
-        ExitCode::from(UNAVAILABLE)
-    })?;
+    let found =
+        app::inspect(settings, stored).await.map_err(|error| unanswered(settings, &error))?;
     for mismatch in &found {
         err_line!("{mismatch}");
     }

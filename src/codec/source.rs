@@ -25,6 +25,10 @@ pub use super::avro::SchemaError;
 /// A record larger than this is no source event.
 pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Registries number their schemas with signed integers of 32 bits. A larger one is what other bytes happen to spell, and a
+/// registry that is asked for it refuses the question itself.
+const SCHEMA_ID_MAX: u32 = i32::MAX.cast_unsigned();
+
 /// So many ids that the registry does not know are remembered, so that noise can't fill the memory.
 const REJECTED_IDS_MAX: usize = 10_000;
 
@@ -120,6 +124,22 @@ impl Decoder {
         Ok(self.decode_avro(kind, datum, &Readers::new(&schema)?, datum))
     }
 
+    /// Nothing is known of the id: the next record that names it needs its schema.
+    pub fn forget_schema(&mut self, id: u32) {
+        if let Some(None) = self.registry.remove(&id) {
+            self.rejected -= 1;
+        }
+    }
+
+    /// The id of the schema that `payload` names, if it has to be asked for.
+    #[must_use]
+    pub fn unknown_schema(&self, payload: &[u8]) -> Option<u32> {
+        let (id, _) = payload.strip_prefix(&[0])?.split_first_chunk()?;
+        let id = u32::from_be_bytes(*id);
+        let is_unknown = id <= SCHEMA_ID_MAX && !self.registry.contains_key(&id);
+        (self.registry_configured && is_unknown).then_some(id)
+    }
+
     /// The registry does not know the id, or its schema can't be used.
     pub fn reject_schema(&mut self, id: u32) {
         if self.rejected >= REJECTED_IDS_MAX {
@@ -160,6 +180,11 @@ impl Decoder {
         if !self.registry_configured {
             return Decoded::Bad(Bad::unknown_schema(format!(
                 "the record names the schema id {id}, and no schema registry is configured"
+            )));
+        }
+        if id > SCHEMA_ID_MAX {
+            return Decoded::Bad(Bad::unknown_schema(format!(
+                "the record names the schema id {id}, and a schema registry has none above {SCHEMA_ID_MAX}"
             )));
         }
         match self.registry.get(&id).cloned() {

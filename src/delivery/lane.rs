@@ -1,5 +1,7 @@
 //! One endpoint's lane: the jobs that wait for it in memory, and everything that may hold them back but its rate.
 
+mod ready;
+
 use super::answer::BODY_PATIENCE;
 use super::breaker::{Breaker, BreakerState, Sign};
 use super::concurrency::{Concurrency, Standing};

@@ -9,7 +9,7 @@ use super::breaker::BreakerState;
 use super::endpoint::{Endpoint, Message};
 use super::lane::{Appetite, Job};
 use super::rate::PerSecond;
-use super::schedule::{InstanceLimits, Schedule, Ticket};
+use super::schedule::{InstanceLimits, Ready, Schedule, Ticket};
 use super::shortage::Shortage;
 use crate::clock;
 use crate::domain::{AccountId, Outcome, Timestamp, WebhookName};
@@ -293,6 +293,12 @@ impl Lanes {
     #[must_use]
     pub fn is_short(&self) -> bool {
         self.shared.lock().is_short()
+    }
+
+    /// Those that could send more at once, if the daemon itself let them.
+    #[must_use]
+    pub fn ready(&self) -> Vec<Ready> {
+        self.shared.lock().ready(clock::instant())
     }
 
     /// The breaker of every endpoint.

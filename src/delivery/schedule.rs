@@ -4,6 +4,8 @@
 //! fewest unanswered is next. What a lane lacks decides where it waits instead: for a slot in the queue, for a token of its
 //! own by a timer, for one of its account in the account's queue. So nothing is ever looked through.
 
+mod ready;
+
 use super::bound::Bound;
 use super::brake::{Brake, ShortageNote};
 use super::breaker::BreakerState;
@@ -16,6 +18,8 @@ use crate::domain::{AccountId, Outcome, WebhookName};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub use ready::Ready;
 
 /// What the lanes of an instance share.
 #[derive(Clone, Copy, Debug)]

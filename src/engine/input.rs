@@ -9,7 +9,7 @@ use crate::codec::row::{InputOffset, Landmark, Owner};
 use crate::delivery::{Attempted, BreakerState, Job};
 use crate::domain::{EndpointState, WebhookName};
 use crate::log::{Assignment, End, Identity, Place, Start};
-use crate::store::{Backlogs, Checkpoint};
+use crate::store::{Ages, Backlogs, Checkpoint};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -88,6 +88,7 @@ pub(super) struct Restored {
     pub(super) partition: u32,
     pub(super) checkpoint: Checkpoint,
     pub(super) backlogs: Backlogs,
+    pub(super) ages: Ages,
     pub(super) endpoints: BTreeMap<WebhookName, EndpointState>,
     /// There is a meta row.
     pub(super) has_rows: bool,

@@ -5,8 +5,9 @@
 //! nobody back.
 
 use super::outbox::Outbox;
-use crate::log::Record;
-use std::collections::VecDeque;
+use crate::domain::Timestamp;
+use crate::log::{Place, Record};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Records that were read together.
 pub(super) struct Bundle {
@@ -48,6 +49,15 @@ impl Intake {
         let bundle = self.waiting.pop_front()?;
         self.credit -= i64::try_from(bundle.records.len()).unwrap_or(i64::MAX);
         Some(bundle)
+    }
+
+    /// The time of the first record of each input that waits.
+    pub(super) fn firsts(&self) -> BTreeMap<Place, Timestamp> {
+        let mut firsts = BTreeMap::new();
+        for record in self.waiting.iter().flat_map(|bundle| &bundle.records) {
+            firsts.entry(record.place.clone()).or_insert(record.at);
+        }
+        firsts
     }
 
     /// Drops what waits; returns what the gate is to be opened by.

@@ -5,6 +5,7 @@
 //! looked at when a row of it is due, when what it has in hand ends, or when it may be called again; never because others
 //! are.
 
+mod age;
 mod lane;
 
 use crate::clock;
@@ -12,7 +13,7 @@ use crate::delivery::{Appetite, Attempted, Job};
 use crate::domain::{
     Class, DeadLetterReason, DeliveryId, Due, PhononUuid, State, Timestamp, Verdict, WebhookName,
 };
-use crate::store::{Backlogs, DueKey, StoreError, WriteBack};
+use crate::store::{Ages, Backlogs, DueKey, StoreError, WriteBack};
 use lane::{Lane, Pace, Share, WINDOW};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -71,6 +72,8 @@ pub(super) struct Outbox {
     crowded: VecDeque<ShareKey>,
     in_hand: HashMap<(u32, DeliveryId), Hand>,
     bytes: usize,
+    /// When retried rows were scheduled.
+    ages: Ages,
     limits: HandLimits,
     window_since: Instant,
 }
@@ -98,6 +101,7 @@ impl Outbox {
             crowded: VecDeque::new(),
             in_hand: HashMap::new(),
             bytes: 0,
+            ages: Ages::default(),
             limits,
             window_since: clock::instant(),
         }
@@ -121,6 +125,7 @@ impl Outbox {
         self.crowded.clear();
         self.in_hand.clear();
         self.bytes = 0;
+        self.ages.clear();
     }
 
     /// Forgets the partitions, but not what is in hand.
@@ -130,6 +135,7 @@ impl Outbox {
             lane.starved.clear();
             lane.rows = 0;
         }
+        self.ages.clear();
         self.due.clear();
         self.touched.clear();
         self.crowded.clear();
@@ -150,6 +156,7 @@ impl Outbox {
 
     /// Follows a state that was committed.
     pub(super) fn change(&mut self, partition: u32, old: &State, new: &State) {
+        self.follow_ages(old, new);
         for (webhook, key) in old.due_keys() {
             if !new.due_keys().any(|other| other == (webhook, key))
                 && let Some(lane) = self.lanes.get_mut(webhook)
@@ -173,12 +180,13 @@ impl Outbox {
         };
         let share =
             lane.shares.entry((partition, key.class)).or_insert(Share { rows: 0, cursor: key });
-        share.rows += 1;
-        lane.rows += 1;
-        // An earlier timer than those seen lowers the cursor; what is in hand is skipped when it is met again.
-        if key < share.cursor {
+        // An earlier timer than those seen lowers the cursor; what is in hand is skipped when it is met again. One of rows that
+        // are all gone says nothing any more.
+        if key < share.cursor || share.rows == 0 {
             share.cursor = key;
         }
+        share.rows += 1;
+        lane.rows += 1;
         let look = (webhook.clone(), partition, key.class);
         if key.class == Class::First {
             self.touched.insert(look);
@@ -275,17 +283,6 @@ impl Outbox {
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         let touched = (!self.touched.is_empty()).then_some(Timestamp::from_ms(0));
         touched.or_else(|| self.due.first().map(|(due, ..)| *due))
-    }
-
-    /// Rows that wait, and rows in hand.
-    pub(super) fn counts(&self) -> (u64, usize) {
-        (self.lanes.values().map(|lane| lane.rows).sum(), self.in_hand.len())
-    }
-
-    /// The earliest due time that has passed.
-    pub(super) fn oldest(&self) -> Option<Timestamp> {
-        let cursors = self.lanes.values().flat_map(|lane| lane.shares.values());
-        cursors.filter(|share| share.rows > 0).map(|share| share.cursor.due).min()
     }
 
     /// Hands out what is due, as far as there is room; returns what is to be given up instead.

@@ -12,7 +12,7 @@ use crate::codec::row::{Difference, Landmark, Owner, TopicId};
 use crate::delivery::Attempted;
 use crate::domain::WebhookName;
 use crate::failpoint::{self, Failpoint};
-use crate::log::{Assignment, End, Identity, Place, is_due};
+use crate::log::{Assignment, Identity, Place, is_due};
 use crate::store::WriteBack;
 use crate::telemetry::Waiting;
 use std::collections::BTreeMap;
@@ -148,6 +148,7 @@ impl<L: Log> Shell<L> {
         self.input_events.extend(restored.events);
         let rows: u64 = restored.backlogs.values().map(|(rows, _)| rows).sum();
         self.outbox.load(restored.partition, restored.backlogs);
+        self.outbox.load_ages(&restored.ages);
         if let Some(task) = self.tasks.get(&restored.partition) {
             self.remember(&task.rows);
         }
@@ -355,7 +356,7 @@ impl<L: Log> Shell<L> {
         for (number, task) in &mut self.tasks {
             task.active = false;
             task.held = true;
-            self.health.restoring(signed(*number), 0);
+            self.health.restore(signed(*number));
         }
         self.foreign_held = true;
         // What was passed over is read again.
@@ -448,25 +449,13 @@ impl<L: Log> Shell<L> {
         Ok(())
     }
 
-    /// How many records of each input are not committed yet, and which were deleted before they were read.
-    pub(super) fn lag(&mut self, ends: &[End]) {
-        for End { place, first, end, read_up } in ends {
-            self.note_missed(place, *first);
-            let Some(task) = self.owner_of(place) else { continue };
-            let position = task.positions.get(place).copied().unwrap_or(*first).max(*first);
-            let done = read_up.is_some_and(|read_up| position >= read_up);
-            let lag = if done { 0 } else { (end - position).max(0) };
-            self.metrics.set_consumer_lag(&place.topic, place.partition, lag);
-        }
-    }
-
     /// The offset of an input partition of ours up to which everything is committed.
     pub(super) fn position(&self, place: &Place) -> Option<i64> {
         self.owner_of(place)?.positions.get(place).copied()
     }
 
     /// The task that an input partition belongs to.
-    fn owner_of(&self, place: &Place) -> Option<&Task> {
+    pub(super) fn owner_of(&self, place: &Place) -> Option<&Task> {
         let number = u32::try_from(place.partition).ok()?;
         self.tasks.get(&number).filter(|task| task.places.contains(place))
     }
@@ -474,11 +463,4 @@ impl<L: Log> Shell<L> {
 
 fn signed(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
-}
-
-impl<L: Log> Shell<L> {
-    /// The age of the oldest row that waits though it is due.
-    pub(super) fn oldest_due(&self) -> Option<crate::domain::Timestamp> {
-        self.outbox.oldest().filter(|due| *due <= clock::now())
-    }
 }

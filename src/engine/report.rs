@@ -231,7 +231,9 @@ impl<L: Log> Shell<L> {
             self.metrics.set_outbox_rows(state, signed(count));
         }
         self.metrics.set_endpoints(&self.endpoints());
-        self.metrics.set_outbox_oldest(self.oldest_due());
+        self.metrics.set_outbox_oldest(self.outbox.oldest());
+        let overdue = self.outbox.overdue(&self.lanes.ready(), clock::now());
+        self.metrics.set_outbox_overdue(overdue);
         self.metrics.set_store_bytes(bytes);
     }
 }

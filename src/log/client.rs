@@ -49,6 +49,12 @@ pub enum LogError {
     /// Kafka's authorizer refuses it; never empty.
     #[error("Kafka does not allow it: {} missing", rights::named(.0))]
     Denied(Vec<Right>),
+    /// Our own topics can't be created before the inputs: the changelog gets as many partitions as the largest of them.
+    #[error(
+        "topic {0} can't be created: none of the inputs exists yet, and the changelog gets as many partitions as the largest: \
+         create them first, or correct their names in [topics]"
+    )]
+    NoInputs(String),
     /// A topic refused a request.
     #[error("topic {topic}: {what}")]
     Topic {
@@ -78,7 +84,16 @@ impl LogError {
             Self::Request { source, .. } => {
                 source.rdkafka_error_code().is_some_and(|code| away.contains(&code))
             }
-            Self::Client(_) | Self::Denied(_) | Self::Topic { .. } => false,
+            Self::Client(_) | Self::Denied(_) | Self::NoInputs(_) | Self::Topic { .. } => false,
+        }
+    }
+
+    /// Whether somebody has to correct the configuration, the rights or the topics: trying again would change nothing.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Client(_) | Self::Denied(_) | Self::NoInputs(_) => true,
+            Self::Request { .. } | Self::Topic { .. } => false,
         }
     }
 

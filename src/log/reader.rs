@@ -1,22 +1,25 @@
 //! The poll thread: it consumes, decodes, answers rebalances, and does nothing else.
 
 mod callbacks;
+mod end;
 mod gate;
 mod merge;
+mod missing;
 mod offsets;
 mod position;
 mod queues;
+mod schemas;
 mod watch;
 
 use super::client::{self, LogError};
 use super::describe::Identity;
 use super::landmark::LandmarkReader;
 use super::record::{Place, Reading, Record, Topics};
-use super::registry::{Registry, SchemaAnswer};
+use super::registry::Registry;
 use super::settings::KafkaSettings;
 use crate::codec::row::Owner;
-use crate::codec::source::Decoder;
 use callbacks::Context;
+pub use end::End;
 use gate::Gate;
 use merge::Merge;
 pub use offsets::OffsetsClient;
@@ -26,11 +29,12 @@ use queues::{Bell, Queue};
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message as _, OwnedMessage};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use schemas::Schemas;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 pub use watch::WatchedChangelog;
@@ -84,18 +88,6 @@ pub enum LogEvent {
     },
     /// The consumer can't go on.
     Failed(String),
-}
-
-/// How far a partition goes.
-pub struct End {
-    /// Which one.
-    pub place: Place,
-    /// The first offset that there is.
-    pub first: i64,
-    /// The offset after the last that is readable.
-    pub end: i64,
-    /// Everything up to the end was read, and this is the offset after the last record: markers of transactions come after.
-    pub read_up: Option<i64>,
 }
 
 /// Partitions that the group has assigned.
@@ -195,19 +187,11 @@ impl ReaderHandle {
     }
 }
 
-/// A record that waits for its schema, in a partition that is paused for it.
-struct Held {
-    schema: u32,
-    message: OwnedMessage,
-}
-
 /// The poll thread's state.
 pub struct Reader {
     consumer: Arc<BaseConsumer<Context>>,
     topics: Topics,
-    decoder: Decoder,
-    registry: Option<Registry>,
-    answers: Receiver<SchemaAnswer>,
+    schemas: Schemas,
     control: Receiver<Control>,
     sink: Sink,
     told: Arc<AtomicU64>,
@@ -217,7 +201,6 @@ pub struct Reader {
     queues: Merge<Queue>,
     bell: Arc<Bell>,
     batch: Vec<Record>,
-    held: BTreeMap<Place, Held>,
     starting: Vec<Start>,
 }
 
@@ -240,6 +223,7 @@ impl Reader {
             epoch: epoch.clone(),
             told: told.clone(),
             unconnected: AtomicU64::new(0),
+            ends: Mutex::default(),
             refused: AtomicBool::new(false),
             disturbed: Mutex::default(),
         };
@@ -257,14 +241,11 @@ impl Reader {
             spawned("topics", move || watch::watch(&consumer, &watched, &sink))?;
         }
         let (control, commands) = channel();
-        let (answer, answers) = channel();
-        let gate = Arc::new(Gate::new());
+        let (gate, bell) = (Arc::new(Gate::new()), Arc::<Bell>::default());
         let reader = Self {
-            decoder: Decoder::new(registry.is_some()),
-            registry: registry.map(|registry| registry.answering(answer)),
+            schemas: Schemas::new(registry, &bell),
             consumer: consumer.clone(),
             topics,
-            answers,
             control: commands,
             sink,
             told,
@@ -272,9 +253,8 @@ impl Reader {
             epoch: 0,
             gate: gate.clone(),
             queues: Merge::default(),
-            bell: Arc::default(),
+            bell,
             batch: Vec::new(),
-            held: BTreeMap::new(),
             starting: Vec::new(),
         };
         let thread = spawned("reader", move || reader.run())?;
@@ -298,7 +278,7 @@ impl Reader {
                     }
                 }
             }
-            self.take_schemas();
+            self.schemas.take(&self.queues);
             self.start();
             if closing && self.consumer.assignment().is_ok_and(|assigned| assigned.count() == 0) {
                 break;
@@ -317,15 +297,10 @@ impl Reader {
         // Rebalances and errors come by the consumer's own queue, records by those of the partitions.
         let polled = consumer.poll(Duration::ZERO);
         self.follow_epoch();
-        let stray = polled.and_then(|polled| self.read(polled));
-        self.batch.extend(stray);
+        self.tell_ends();
+        self.take_stray(polled);
         let mut queues = std::mem::take(&mut self.queues);
-        let mut read = |queue: &Queue| loop {
-            match queue.records.poll(Duration::ZERO)? {
-                Ok(message) if !is_new(&queue.position, &message) => {}
-                polled => return self.read(polled),
-            }
-        };
+        let mut read = |queue: &Queue| self.read(queue);
         queues.look(&mut read);
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < BATCH_RECORDS_MAX
@@ -342,6 +317,21 @@ impl Reader {
         } else {
             self.send();
         }
+    }
+
+    /// Tells how far the partitions go, whenever librdkafka has said so.
+    fn tell_ends(&self) {
+        let told = &self.consumer.context().ends;
+        let mut ends = std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
+        if ends.is_empty() {
+            return;
+        }
+        for (queue, first) in self.queues.firsts() {
+            let Some(end) = ends.iter_mut().find(|end| end.place == queue.place) else { continue };
+            end.taken = queue.position.next();
+            end.waits_since = first.map(|first| first.at).or_else(|| queue.line.borrow().since());
+        }
+        (self.sink)(LogEvent::Ends(ends));
     }
 
     /// What was read for an assignment that has ended since is another's to read.
@@ -362,70 +352,68 @@ impl Reader {
     fn begin(&mut self, epoch: u64) {
         self.epoch = epoch;
         self.batch.clear();
-        self.queues.forget(|queue| queue.position.forget());
-        self.held.clear();
+        self.queues.forget(|queue| {
+            queue.position.forget();
+            queue.line.borrow_mut().clear();
+        });
+        self.schemas.forget();
         self.starting.clear();
     }
 
-    fn read(&mut self, polled: Result<BorrowedMessage<'_>, KafkaError>) -> Option<Record> {
-        let message = match polled {
-            Ok(message) => message,
-            Err(error) => {
-                self.consumer.context().failed(&error);
-                return None;
+    /// The next record of a partition. Behind one that waits for its schema, the others wait for their turn.
+    fn read(&mut self, queue: &Queue) -> Option<Record> {
+        let mut line = queue.line.borrow_mut();
+        if let Some(Reading::Done(record)) = self.schemas.first_of(&self.topics, &mut line) {
+            return Some(*record);
+        }
+        while line.is_empty() {
+            let message = self.polled(queue)?;
+            match self.schemas.read(&self.topics, &message) {
+                Reading::Done(record) => return Some(*record),
+                Reading::NeedsSchema(id) => line.push(message.detach(), Some(id)),
             }
-        };
-        match self.topics.read(&mut self.decoder, &message) {
-            Reading::Done(record) => Some(*record),
-            Reading::NeedsSchema(schema) => {
-                let place = Place { topic: message.topic().into(), partition: message.partition() };
-                if let Err(error) = self.consumer.pause(&list([&place])) {
-                    (self.sink)(LogEvent::Failed(format!("a partition can't be paused: {error}")));
+        }
+        // What follows is looked through, so that one question does not wait for the answer to another.
+        while !line.is_full()
+            && let Some(message) = self.polled(queue)
+        {
+            let schema = self.schemas.ask_ahead(&message);
+            line.push(message.detach(), schema);
+        }
+        None
+    }
+
+    /// What librdkafka has next of a partition, but for what was read before.
+    fn polled<'q>(&self, queue: &'q Queue) -> Option<BorrowedMessage<'q>> {
+        loop {
+            match queue.records.poll(Duration::ZERO)? {
+                Ok(message) if is_new(&queue.position, &message) => return Some(message),
+                Ok(_) => {}
+                Err(error) => {
+                    self.consumer.context().failed(&error);
                     return None;
                 }
-                if let Some(registry) = &self.registry {
-                    registry.ask(schema);
-                }
-                self.held.insert(place, Held { schema, message: message.detach() });
-                None
             }
         }
     }
 
-    fn take_schemas(&mut self) {
-        while let Ok(SchemaAnswer { id, schema }) = self.answers.try_recv() {
-            let usable = schema.is_some_and(|text| {
-                let added = self.decoder.add_schema(id, &text);
-                if let Err(error) = &added {
-                    tracing::warn!(schema_id = id, %error, "the registry's schema can't be used");
-                }
-                added.is_ok()
-            });
-            if !usable {
-                self.decoder.reject_schema(id);
-            }
-            self.release(id);
-        }
-    }
-
-    fn release(&mut self, schema: u32) {
-        let ready: Vec<Place> = self
-            .held
-            .iter()
-            .filter(|(_, held)| held.schema == schema)
-            .map(|(place, _)| place.clone())
-            .collect();
-        for place in ready {
-            let Some(held) = self.held.remove(&place) else { continue };
-            match self.topics.read(&mut self.decoder, &held.message) {
+    /// A record that came by no partition's queue.
+    fn take_stray(&mut self, polled: Option<Result<BorrowedMessage<'_>, KafkaError>>) {
+        match polled {
+            None => {}
+            Some(Err(error)) => self.consumer.context().failed(&error),
+            Some(Ok(message)) => match self.schemas.read(&self.topics, &message) {
                 Reading::Done(record) => self.batch.push(*record),
-                // It can't be: the schema has just been added or rejected.
-                Reading::NeedsSchema(_) => continue,
-            }
-            self.send();
-            // Where it stood when it was paused is librdkafka's to remember, and what is read twice would be told twice.
-            let from = From::Offset(held.message.offset() + 1);
-            self.starting.push(Start { place, from });
+                Reading::NeedsSchema(id) => {
+                    let is_its = |queue: &&Queue| {
+                        *queue.place.topic == *message.topic()
+                            && queue.place.partition == message.partition()
+                    };
+                    if let Some(queue) = self.queues.sources().find(is_its) {
+                        queue.line.borrow_mut().push(message.detach(), Some(id));
+                    }
+                }
+            },
         }
     }
 

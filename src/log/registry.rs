@@ -1,40 +1,49 @@
 //! The schema registry, by Confluent's API.
+//!
+//! Whether an answer is final is the question here. That there is no schema with an id is final for the records that wait for
+//! it, and for no others: it may be registered any time. Whatever says nothing of the id is an outage, and is waited for.
+
+mod answer;
 
 use super::settings::RegistrySettings;
-use serde::Deserialize;
-use std::collections::BTreeSet;
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use crate::clock;
+use crate::domain::Timestamp;
+pub use answer::read_answer;
+use answer::{Found, SCHEMA_BYTES_MAX, judge};
+use reqwest::StatusCode;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-const SCHEMA_BYTES_MAX: usize = 1 << 20;
+const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(5);
+/// So many questions are open at once.
+const QUESTIONS_MAX: usize = 32;
+/// One cause of an outage is logged again after this.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// What the registry said of a schema's id.
 pub(super) struct SchemaAnswer {
     /// The id.
     pub(super) id: u32,
-    /// The schema; `None`: there is none with this id.
+    /// The schema; `None`: there is none with this id that can be used.
     pub(super) schema: Option<String>,
+    /// When it was asked: a schema that was registered later is not known to this answer.
+    pub(super) asked_at: Timestamp,
 }
 
-/// Fetches schemas. An id that the registry does not know is an answer; a registry that can't be reached is asked again
-/// until it can.
+type Answer = Arc<dyn Fn(SchemaAnswer) + Send + Sync>;
+
+/// Fetches schemas. An id that the registry does not know is an answer; a registry that does not answer is asked again
+/// until it does.
 pub struct Registry {
-    client: reqwest::Client,
-    settings: RegistrySettings,
+    client: Client,
     runtime: tokio::runtime::Handle,
-    answer: Option<Sender<SchemaAnswer>>,
-    asked: Arc<Mutex<BTreeSet<u32>>>,
-    unreachable: Arc<dyn Fn(bool) + Send + Sync>,
-}
-
-#[derive(Deserialize)]
-struct Body {
-    schema: String,
-    #[serde(rename = "schemaType", default)]
-    kind: Option<String>,
+    answer: Option<Answer>,
+    questions: Arc<Questions>,
 }
 
 impl Registry {
@@ -46,10 +55,17 @@ impl Registry {
         runtime: tokio::runtime::Handle,
         unreachable: Arc<dyn Fn(bool) + Send + Sync>,
     ) -> Self {
-        Self { client, settings, runtime, answer: None, asked: Arc::default(), unreachable }
+        let questions = Questions {
+            slots: Semaphore::new(QUESTIONS_MAX),
+            open: Mutex::default(),
+            said: Mutex::default(),
+            unreachable,
+        };
+        let client = Client { http: client, settings };
+        Self { client, runtime, answer: None, questions: Arc::new(questions) }
     }
 
-    pub(super) fn answering(mut self, answer: Sender<SchemaAnswer>) -> Self {
+    pub(super) fn answering(mut self, answer: Answer) -> Self {
         self.answer = Some(answer);
         self
     }
@@ -57,26 +73,29 @@ impl Registry {
     /// Asks for the schema of `id`, once however many records wait for it.
     pub(super) fn ask(&self, id: u32) {
         let Some(answer) = self.answer.clone() else { return };
-        if !lock(&self.asked).insert(id) {
+        let mut open = self.questions.open();
+        if open.contains_key(&id) {
             return;
         }
-        let (client, settings) = (self.client.clone(), self.settings.clone());
-        let (asked, unreachable) = (self.asked.clone(), self.unreachable.clone());
-        self.runtime.spawn(async move {
-            let schema = loop {
-                match fetch(&client, &settings, id).await {
-                    Ok(schema) => break schema,
-                    Err(error) => {
-                        unreachable(true);
-                        tracing::warn!(schema_id = id, %error, "the schema registry does not answer; asking again");
-                        tokio::time::sleep(RETRY_INTERVAL).await;
-                    }
-                }
-            };
-            unreachable(false);
-            lock(&asked).remove(&id);
-            let _ = answer.send(SchemaAnswer { id, schema });
+        let (client, questions) = (self.client.clone(), self.questions.clone());
+        let task = self.runtime.spawn(async move {
+            let (schema, asked_at) = questions.insist(&client, id).await;
+            questions.close(id);
+            answer(SchemaAnswer { id, schema, asked_at });
         });
+        open.insert(id, Question { is_failing: false, task: task.abort_handle() });
+    }
+
+    /// Nobody waits for any answer now.
+    pub(super) fn forget(&self) {
+        let mut open = self.questions.open();
+        let was_failing = open.values().any(|question| question.is_failing);
+        for question in std::mem::take(&mut *open).into_values() {
+            question.task.abort();
+        }
+        if was_failing {
+            (self.questions.unreachable)(false);
+        }
     }
 
     /// Whether the registry answers.
@@ -84,66 +103,146 @@ impl Registry {
     /// # Errors
     /// What went wrong, for people.
     pub async fn probe(&self) -> Result<(), String> {
-        let url = address(&self.settings, "subjects");
-        let response = self.request(url).send().await.map_err(|error| error.to_string())?;
-        response.error_for_status().map(|_| ()).map_err(|error| error.to_string())
-    }
-
-    fn request(&self, url: String) -> reqwest::RequestBuilder {
-        request(&self.client, &self.settings, url)
+        let (status, _) = self.client.get("subjects").await?;
+        if status.is_success() { Ok(()) } else { Err(answer::outage(status)) }
     }
 }
 
-fn lock(asked: &Mutex<BTreeSet<u32>>) -> std::sync::MutexGuard<'_, BTreeSet<u32>> {
-    asked.lock().unwrap_or_else(PoisonError::into_inner)
+/// An open question.
+struct Question {
+    /// The registry did not answer it yet, though it was asked.
+    is_failing: bool,
+    task: AbortHandle,
 }
 
-fn address(settings: &RegistrySettings, path: &str) -> String {
-    format!("{}/{path}", settings.url.as_str().trim_end_matches('/'))
+/// All open questions, by id.
+struct Questions {
+    slots: Semaphore,
+    open: Mutex<BTreeMap<u32, Question>>,
+    /// The cause of an outage that was logged last.
+    said: Mutex<Option<(Instant, String)>>,
+    unreachable: Arc<dyn Fn(bool) + Send + Sync>,
 }
 
-fn request(
-    client: &reqwest::Client,
-    settings: &RegistrySettings,
-    url: String,
-) -> reqwest::RequestBuilder {
-    let request = client.get(url).timeout(REQUEST_TIMEOUT);
-    match &settings.credentials {
-        Some((user, password)) => request.basic_auth(user, Some(password)),
-        None => request,
+impl Questions {
+    fn open(&self) -> MutexGuard<'_, BTreeMap<u32, Question>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks until there is an answer; also when the question was asked that was answered.
+    async fn insist(&self, client: &Client, id: u32) -> (Option<String>, Timestamp) {
+        let mut pause = RETRY_INTERVAL;
+        loop {
+            // It is not held while nobody is asked: a question that fails for ever keeps no other one waiting.
+            let slot = self.slots.acquire().await;
+            let asked_at = clock::wall();
+            let fetched = client.fetch(id).await;
+            drop(slot);
+            match fetched {
+                Ok(schema) => return (schema, asked_at),
+                Err(cause) => self.failed(id, cause),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_INTERVAL_MAX);
+        }
+    }
+
+    fn failed(&self, id: u32, cause: String) {
+        let mut open = self.open();
+        let is_first = !open.values().any(|question| question.is_failing);
+        if let Some(question) = open.get_mut(&id) {
+            question.is_failing = true;
+            if is_first {
+                (self.unreachable)(true);
+            }
+        }
+        drop(open);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known =
+            said.as_ref().is_some_and(|(at, text)| *text == cause && clock::since(*at) < SAY_AGAIN);
+        if !is_known {
+            tracing::warn!(
+                schema_id = id,
+                error = cause,
+                "the schema registry does not answer; the records that need it wait, and it is asked again"
+            );
+            *said = Some((clock::instant(), cause));
+        }
+    }
+
+    fn close(&self, id: u32) {
+        let mut open = self.open();
+        let was_failing = open.remove(&id).is_some_and(|question| question.is_failing);
+        if was_failing && !open.values().any(|question| question.is_failing) {
+            (self.unreachable)(false);
+        }
     }
 }
 
-/// The schema of `id`, `None` when there is none; everything that may pass is an error.
-async fn fetch(
-    client: &reqwest::Client,
-    settings: &RegistrySettings,
-    id: u32,
-) -> Result<Option<String>, String> {
-    let url = address(settings, &format!("schemas/ids/{id}"));
-    let response =
-        request(client, settings, url).send().await.map_err(|error| error.to_string())?;
-    let status = response.status();
-    if status == reqwest::StatusCode::NOT_FOUND {
-        return Ok(None);
-    }
-    if !status.is_success() {
-        return Err(format!("it answers {status}"));
-    }
-    let bytes = response.bytes().await.map_err(|error| error.to_string())?;
-    if bytes.len() > SCHEMA_BYTES_MAX {
-        return Ok(None);
-    }
-    read_answer(&bytes)
+/// Asks the registry over HTTP.
+#[derive(Clone)]
+struct Client {
+    http: reqwest::Client,
+    settings: RegistrySettings,
 }
 
-/// The schema that an answer of the registry holds; `None` when it is no Avro schema.
-///
-/// # Errors
-/// When it is no answer of a registry.
-pub fn read_answer(bytes: &[u8]) -> Result<Option<String>, String> {
-    let body: Body = serde_json::from_slice(bytes)
-        .map_err(|error| format!("its answer is no schema: {error}"))?;
-    // Avro is the default and is left out of the answer.
-    Ok(body.kind.is_none_or(|kind| kind == "AVRO").then_some(body.schema))
+impl Client {
+    /// The schema of `id`, `None` when there is none that can be used; everything that may pass is an error.
+    async fn fetch(&self, id: u32) -> Result<Option<String>, String> {
+        let path = format!("schemas/ids/{id}");
+        let (status, body) = self.get(&path).await?;
+        let nothing = |why: &str| {
+            tracing::debug!(schema_id = id, why, "the registry has no schema that can be used");
+            Ok(None)
+        };
+        match judge(status, &body)? {
+            Found::Schema(text) => Ok(Some(text)),
+            Found::Nothing(why) => nothing(why),
+            Found::Refused if self.refuses_everything(status).await? => {
+                Err(format!("it answers {status} to every question: check [schema_registry] url"))
+            }
+            Found::Refused => nothing("it refuses the id"),
+            // Confluent's registry puts the schemas that it refers to into their places where it is asked to.
+            Found::Refers(text) => match self.get(&format!("{path}?format=resolved")).await? {
+                (status, body) if status.is_success() => read_answer(&body),
+                (status, _)
+                    if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS =>
+                {
+                    Ok(Some(text))
+                }
+                (status, _) => Err(answer::outage(status)),
+            },
+        }
+    }
+
+    /// Whether the refusal is not about an id, but about whatever is asked.
+    async fn refuses_everything(&self, status: StatusCode) -> Result<bool, String> {
+        self.get("subjects").await.map(|(of_others, _)| of_others == status)
+    }
+
+    /// Status and body; of a body that is too long no more than shows that.
+    async fn get(&self, path: &str) -> Result<(StatusCode, Vec<u8>), String> {
+        let url = format!("{}/{path}", self.settings.url.as_str().trim_end_matches('/'));
+        let request = self.http.get(url).timeout(REQUEST_TIMEOUT);
+        let request = match &self.settings.credentials {
+            Some((user, password)) => request.basic_auth(user, Some(password)),
+            None => request,
+        };
+        let mut response = request.send().await.map_err(cause)?;
+        let (status, mut body) = (response.status(), Vec::new());
+        while let Some(chunk) = response.chunk().await.map_err(cause)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > SCHEMA_BYTES_MAX {
+                break;
+            }
+        }
+        Ok((status, body))
+    }
+}
+
+/// What failed, the same for every id.
+fn cause(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -109,6 +109,9 @@ pub enum Polled<'a> {
     Nothing,
 }
 
+/// How far it is, is told each time so many offsets are done.
+const TOLD_EACH: i64 = 1024;
+
 /// How a restore goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -213,6 +216,8 @@ impl<C: Changelog> Restoration<C> {
             if from >= high {
                 take(Restored::End(want.partition, high)).map_err(RestoreError::Store)?;
             } else {
+                take(Restored::Remaining(want.partition, high - from))
+                    .map_err(RestoreError::Store)?;
                 self.left.insert(want.partition, (from, high));
             }
         }
@@ -235,8 +240,9 @@ impl<C: Changelog> Restoration<C> {
             Polled::Row { partition, offset, key, value } => {
                 take(Restored::Row { partition, offset, key, value })?;
                 if let Some((from, high)) = left.get_mut(&partition) {
-                    *from = offset + 1;
-                    if *from % 1024 == 0 {
+                    let before = std::mem::replace(from, offset + 1);
+                    // Not every offset has a row.
+                    if before / TOLD_EACH != *from / TOLD_EACH {
                         take(Restored::Remaining(partition, (*high - *from).max(0)))?;
                     }
                 }

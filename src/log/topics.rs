@@ -320,8 +320,7 @@ async fn create_as_inputs(
     let largest = inputs.filter_map(|name| counts.get(name)).max().copied();
     // The changelog's partitions are there for good, and so they are not guessed.
     let Some(partitions) = counts.get(&names.changelog).copied().or(largest) else {
-        let what = "none of the inputs exists yet, and the changelog gets as many partitions as the largest: create them first";
-        return Err(LogError::Topic { topic: names.changelog.clone(), what: what.to_owned() });
+        return Err(LogError::NoInputs(names.changelog.clone()));
     };
     create((settings, names), partitions, &counts, options).await
 }

@@ -5,6 +5,7 @@
 //! that: a load that is broken off begins again.
 
 use super::StoreError;
+use super::ages::Ages;
 use super::checkpoint::{Checkpoint, Tally};
 use super::derived::Derived;
 use super::key::{Backlogs, RowKey, TimerKey};
@@ -33,6 +34,8 @@ pub struct Loaded {
     pub checkpoint: Checkpoint,
     /// How many deliveries each lane has.
     pub backlogs: Backlogs,
+    /// When those that are retried were scheduled.
+    pub ages: Ages,
 }
 
 impl BulkLoad {
@@ -77,6 +80,7 @@ impl BulkLoad {
         self.write_rows()?;
         let mut indexes = Indexes { load: &self, entries: Vec::new(), bytes: 0 };
         let (mut tally, mut backlogs) = (Tally::default(), Backlogs::new());
+        let mut ages = Ages::default();
         for stored in self.partition.rows() {
             let (key, value) = stored?;
             let number = self.partition.number();
@@ -88,6 +92,7 @@ impl BulkLoad {
                 StoreError::unreadable(number, &format!("the row of {uuid}"), &error)
             })?;
             let derived = Derived::of(&state);
+            ages.insert(&state);
             tally.change(&Derived::default(), &derived);
             indexes.add(uuid.as_str().as_bytes(), &derived)?;
             for (webhook, key) in derived.due {
@@ -102,7 +107,7 @@ impl BulkLoad {
         batch.put_checkpoint(&self.partition, checkpoint);
         self.partition.commit(&mut batch)?;
         self.partition.flush()?;
-        Ok(Loaded { checkpoint, backlogs })
+        Ok(Loaded { checkpoint, backlogs, ages })
     }
 }
 

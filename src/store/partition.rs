@@ -2,9 +2,9 @@
 
 use super::family::{Entries, Entry, Family, Scan};
 use super::key::{Backlogs, CHECKPOINT_KEY, DueKey, RowKey, TimerKey};
-use super::{Batch, Checkpoint, StoreError};
+use super::{Ages, Batch, Checkpoint, StoreError};
 use crate::codec::row;
-use crate::domain::{EndpointState, PhononUuid, Timestamp, WebhookName};
+use crate::domain::{Class, EndpointState, PhononUuid, Timestamp, WebhookName};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -170,6 +170,27 @@ impl Partition {
             backlogs.entry((webhook, key.class)).or_insert((0, key)).0 += 1;
         }
         Ok(backlogs)
+    }
+
+    /// When the deliveries of `backlogs` that are retried were scheduled.
+    ///
+    /// # Errors
+    /// When the disk fails, or a row can't be read.
+    pub fn ages(&self, backlogs: &Backlogs) -> Result<Ages, StoreError> {
+        let mut ages = Ages::default();
+        for (webhook, _) in backlogs.keys().filter(|(_, class)| *class == Class::Retry) {
+            for entry in self.due(webhook, DueKey::first(Class::Retry)) {
+                let (key, uuid) = entry?;
+                let Some(row) = self.row(&uuid)? else { continue };
+                let state = row::decode_state(&row).map_err(|error| {
+                    StoreError::unreadable(self.number, &format!("the row of {uuid}"), &error)
+                })?;
+                if let Some(delivery) = state.delivery(key.id) {
+                    ages.insert_one(delivery.scheduled_at);
+                }
+            }
+        }
+        Ok(ages)
     }
 
     fn parse_due(

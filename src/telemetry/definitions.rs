@@ -70,8 +70,10 @@ definitions! {
         = "Offsets of input topics that Kafka deleted before they were read.";
     INPUTS_RECREATED: Counter "ringback_inputs_recreated_total" ["topic"]
         = "Partitions of input topics that were deleted and created again, and are read anew.";
-    REPORTS_IGNORED: Counter "ringback_reports_ignored_total" ["reason"]
+    RECORDS_IGNORED: Counter "ringback_records_ignored_total" ["reason"]
         = "Source records, flow complete or delivery report, that changed nothing, by reason.";
+    REPORTS_IGNORED: Counter "ringback_reports_ignored_total" ["reason"]
+        = "Deprecated, removed in the next version: the same as ringback_records_ignored_total.";
     UNKNOWN_STATUSES: Counter "ringback_unknown_statuses_total" []
         = "Delivery reports whose status the status table does not know; it counts as final.";
     REPORT_TIMEOUTS: Counter "ringback_report_timeouts_total" []
@@ -81,13 +83,15 @@ definitions! {
     OUTBOX_ROWS: Gauge "ringback_outbox_rows" ["state"]
         = "Deliveries that are not finished: waiting for their due time, ready, held until phase 1 is over, or in flight.";
     OUTBOX_OLDEST: Gauge "ringback_outbox_oldest_seconds" []
-        = "How long the delivery has been due that has been due the longest; 0 when none is.";
-    DELIVERIES: Counter "ringback_deliveries_total" ["phase", "result"]
-        = "Deliveries finished, by phase and result.";
-    DELIVERY_LATENCY: Histogram "ringback_delivery_latency_seconds" ["phase"] in LATENCY_SECONDS
-        = "From the source record's time until its webhook was delivered.";
-    ATTEMPTS: Counter "ringback_attempts_total" ["phase", "outcome"]
-        = "HTTP attempts ended, by phase and outcome.";
+        = "Age of the oldest delivery that is not finished, since it was scheduled or no longer held for phase 1; 0 when all are.";
+    OUTBOX_OVERDUE: Gauge "ringback_outbox_overdue_seconds" []
+        = "How long the delivery has been due that has been due the longest and that only the daemon keeps waiting: not a retry interval, a rate limit, a breaker, the endpoint's own wish or its own concurrency; 0 when there is none.";
+    DELIVERIES: Counter "ringback_deliveries_total" ["phase", "kind", "result"]
+        = "Deliveries finished, by kind of webhook and result; the label phase is deprecated, says 0 for a rule, and is removed in the next version.";
+    DELIVERY_LATENCY: Histogram "ringback_delivery_latency_seconds" ["phase", "kind"] in LATENCY_SECONDS
+        = "From the source record's time until its webhook was delivered, by kind of webhook; the label phase is deprecated as in ringback_deliveries_total.";
+    ATTEMPTS: Counter "ringback_attempts_total" ["phase", "kind", "outcome"]
+        = "HTTP attempts ended, by kind of webhook and outcome; the label phase is deprecated as in ringback_deliveries_total.";
     ATTEMPT_DURATION: Histogram "ringback_attempt_duration_seconds" [] in ATTEMPT_SECONDS
         = "From an attempt's start to its end.";
     EXCHANGES_REPEATED: Counter "ringback_exchanges_repeated_total" []
@@ -111,13 +115,15 @@ definitions! {
     TRANSACTION_ERRORS: Counter "ringback_transaction_errors_total" ["kind"]
         = "Kafka transactions that failed, by what has to follow.";
     CONSUMER_LAG: Gauge "ringback_consumer_lag" ["topic", "partition"]
-        = "Records of an assigned partition that are not processed yet.";
+        = "Offsets of an assigned partition that are not processed yet, those behind an open transaction too; 0 when all records are.";
+    CONSUMER_LAG_SECONDS: Gauge "ringback_consumer_lag_seconds" ["topic", "partition"]
+        = "Age of the oldest record of an assigned partition that is not processed yet, by its own timestamp, or since when it is known to wait where it can't be read yet; 0 when there is none.";
     PARTITION_STALLED: Gauge "ringback_partition_stalled_seconds" ["partition"]
         = "How long an assigned partition has had work without progress; 0 while it progresses or has none.";
     RESTORE_RECORDS: Counter "ringback_restore_records_total" []
         = "Changelog records read to restore state.";
     RESTORE_REMAINING: Gauge "ringback_restore_remaining" ["partition"]
-        = "Changelog records left until an assigned partition is restored.";
+        = "Changelog records left until an assigned partition is restored; 0 once it is, absent while the end of the changelog is not known yet.";
     CLOCK_JUMPS: Counter "ringback_clock_jumps_total" ["direction"]
         = "Jumps of the wall clock, by direction; due times, ages and time-outs go on without them.";
     LOG_LINES_LOST: Counter "ringback_log_lines_lost_total" []

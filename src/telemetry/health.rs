@@ -48,7 +48,9 @@ impl fmt::Display for Waiting {
 pub struct PartitionHealth {
     /// Which one.
     pub partition: i32,
-    /// Changelog records left; `None` once it is restored.
+    /// All of its state is there.
+    pub is_restored: bool,
+    /// Changelog records left; `None` while that is not known, and once it is restored.
     pub restore_remaining: Option<u64>,
     /// How long it has had work without progress.
     pub stalled: Duration,
@@ -107,6 +109,7 @@ impl State {
 
 #[derive(Clone, Copy, Debug)]
 struct Partition {
+    is_restored: bool,
     restore_remaining: Option<u64>,
     progress_at: Instant,
     pending_since: Option<Instant>,
@@ -181,7 +184,8 @@ impl Health {
     /// A partition was assigned; it is not restored until [`Health::restored`]. Says nothing new of one that is assigned.
     pub fn assign(&self, partition: i32) {
         let fresh = Partition {
-            restore_remaining: Some(0),
+            is_restored: false,
+            restore_remaining: None,
             progress_at: Instant::now(),
             pending_since: None,
         };
@@ -193,10 +197,18 @@ impl Health {
         self.state().partitions.remove(&partition);
     }
 
+    /// A partition is restored again; how much is left is not known yet.
+    pub fn restore(&self, partition: i32) {
+        self.update(partition, |state| {
+            (state.is_restored, state.restore_remaining) = (false, None);
+            state.progress_at = Instant::now();
+        });
+    }
+
     /// So many changelog records are left of a partition. This is progress.
     pub fn restoring(&self, partition: i32, remaining: u64) {
         self.update(partition, |state| {
-            state.restore_remaining = Some(remaining);
+            (state.is_restored, state.restore_remaining) = (false, Some(remaining));
             state.progress_at = Instant::now();
         });
     }
@@ -204,7 +216,7 @@ impl Health {
     /// A partition is restored.
     pub fn restored(&self, partition: i32) {
         self.update(partition, |state| {
-            state.restore_remaining = None;
+            (state.is_restored, state.restore_remaining) = (true, None);
             state.progress_at = Instant::now();
             state.pending_since = None;
         });
@@ -251,8 +263,8 @@ impl Health {
         }
         for (partition, health) in &state.partitions {
             match health.restore_remaining {
-                None => {}
-                Some(0) => reasons.push(format!("restoring partition {partition}")),
+                _ if health.is_restored => {}
+                None | Some(0) => reasons.push(format!("restoring partition {partition}")),
                 Some(left) => {
                     reasons.push(format!("restoring partition {partition}: {left} records left"));
                 }
@@ -294,6 +306,7 @@ impl Health {
     fn partitions_at(&self, now: Instant) -> Vec<PartitionHealth> {
         let health = |(partition, state): (&i32, &Partition)| PartitionHealth {
             partition: *partition,
+            is_restored: state.is_restored,
             restore_remaining: state.restore_remaining,
             stalled: state
                 .stalled_since()

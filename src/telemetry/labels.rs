@@ -47,7 +47,25 @@ macro_rules! domain_labels {
     )+ };
 }
 
-domain_labels!(Phase, IgnoreReason, DeadLetterReason);
+domain_labels!(IgnoreReason, DeadLetterReason);
+
+/// Two labels: `phase`, which is deprecated since a rule's webhook belongs to none, and `kind`.
+impl Label for Phase {
+    const COUNT: usize = Self::ALL.len();
+
+    fn index(self) -> usize {
+        self as usize
+    }
+
+    fn words() -> Vec<Vec<Cow<'static, str>>> {
+        let kind = |phase| match phase {
+            Self::Rule => "rule",
+            Self::One => "flow_complete",
+            Self::Two => "delivery_status",
+        };
+        Self::ALL.map(|phase| [phase.as_str(), kind(phase)].map(Cow::Borrowed).into()).into()
+    }
+}
 
 macro_rules! labels {
     ($($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ })+) => { $(
@@ -228,6 +246,6 @@ mod tests {
         let pair = (Phase::Two, AttemptOutcome(Some(ErrorReason::Timeout)));
         let words = <(Phase, AttemptOutcome)>::words();
         assert_eq!(words.len(), <(Phase, AttemptOutcome)>::COUNT);
-        assert_eq!(words[pair.index()], ["2", "timeout"]);
+        assert_eq!(words[pair.index()], ["2", "delivery_status", "timeout"]);
     }
 }

@@ -8,22 +8,43 @@ use super::labels::{
     OutboxState, ShortageKind, SourceResult, TransactionErrorKind,
 };
 use super::output;
+use super::process::Process;
 use super::render::Format;
 use crate::domain::{DeadLetterReason, IgnoreReason, Outcome, Phase, Timestamp, WebhookName};
-use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A topic that was not named at the start.
 const OTHER_TOPIC: &str = "other";
 
-/// No delivery is due.
-const NO_OLDEST: i64 = i64::MAX;
+/// There is nothing that could have an age.
+const NEVER: i64 = i64::MAX;
+
+/// An age in seconds, which grows by itself.
+struct Since {
+    gauge: Gauge,
+    since_ms: AtomicI64,
+}
+
+impl Since {
+    fn new(gauge: Gauge) -> Self {
+        Self { gauge, since_ms: AtomicI64::new(NEVER) }
+    }
+
+    fn set(&self, since: Option<Timestamp>) {
+        self.since_ms.store(since.map_or(NEVER, Timestamp::as_ms), Ordering::Relaxed);
+    }
+
+    fn show(&self, now: Timestamp) {
+        let since_ms = self.since_ms.load(Ordering::Relaxed);
+        self.gauge.set(age(since_ms, now).as_secs_f64());
+    }
+}
 
 /// Every metric of one daemon.
 pub struct Metrics {
@@ -33,13 +54,14 @@ pub struct Metrics {
     source_records: IntCounterVec,
     records_missed: IntCounterVec,
     inputs_recreated: IntCounterVec,
+    records_ignored: Family<IgnoreReason, IntCounter>,
     reports_ignored: Family<IgnoreReason, IntCounter>,
     unknown_statuses: IntCounter,
     report_timeouts: IntCounter,
     correlations: Family<CorrelationState, IntGauge>,
     outbox_rows: Family<OutboxState, IntGauge>,
-    outbox_oldest: Gauge,
-    outbox_oldest_ms: AtomicI64,
+    outbox_oldest: Since,
+    outbox_overdue: Since,
     deliveries: Family<(Phase, DeliveryResult), IntCounter>,
     delivery_latency: Family<Phase, Histogram>,
     attempts: Family<(Phase, AttemptOutcome), IntCounter>,
@@ -57,6 +79,8 @@ pub struct Metrics {
     transaction_duration: Histogram,
     transaction_errors: Family<TransactionErrorKind, IntCounter>,
     consumer_lag: IntGaugeVec,
+    consumer_lag_seconds: GaugeVec,
+    unread_since: Mutex<BTreeMap<(String, i32), i64>>,
     partition_stalled: GaugeVec,
     partitions_shown: Mutex<BTreeSet<i32>>,
     restore_records: IntCounter,
@@ -79,7 +103,7 @@ impl Metrics {
     pub fn with_endpoints(topics: &[String], endpoints_max: usize) -> Arc<Self> {
         let registry = Registry::new();
         let make = Maker(&registry);
-        let process: Box<dyn prometheus::core::Collector> = Box::new(ProcessCollector::for_self());
+        let process: Box<dyn prometheus::core::Collector> = Box::new(Process::default());
         sound(registry.register(process));
         let build_info = make.gauge_vec(&define::BUILD_INFO);
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -90,13 +114,14 @@ impl Metrics {
             source_topics: topics.iter().map(of_topic).collect(),
             records_missed: make.counter_vec(&define::RECORDS_MISSED),
             inputs_recreated: make.counter_vec(&define::INPUTS_RECREATED),
+            records_ignored: make.counters(&define::RECORDS_IGNORED),
             reports_ignored: make.counters(&define::REPORTS_IGNORED),
             unknown_statuses: make.counter(&define::UNKNOWN_STATUSES),
             report_timeouts: make.counter(&define::REPORT_TIMEOUTS),
             correlations: make.gauges(&define::CORRELATIONS),
             outbox_rows: make.gauges(&define::OUTBOX_ROWS),
-            outbox_oldest: make.seconds(&define::OUTBOX_OLDEST),
-            outbox_oldest_ms: AtomicI64::new(NO_OLDEST),
+            outbox_oldest: Since::new(make.seconds(&define::OUTBOX_OLDEST)),
+            outbox_overdue: Since::new(make.seconds(&define::OUTBOX_OVERDUE)),
             deliveries: make.counters(&define::DELIVERIES),
             delivery_latency: make.histograms(&define::DELIVERY_LATENCY),
             attempts: make.counters(&define::ATTEMPTS),
@@ -114,6 +139,8 @@ impl Metrics {
             transaction_duration: make.histogram(&define::TRANSACTION_DURATION),
             transaction_errors: make.counters(&define::TRANSACTION_ERRORS),
             consumer_lag: make.gauge_vec(&define::CONSUMER_LAG),
+            consumer_lag_seconds: make.seconds_vec(&define::CONSUMER_LAG_SECONDS),
+            unread_since: Mutex::default(),
             partition_stalled: make.seconds_vec(&define::PARTITION_STALLED),
             partitions_shown: Mutex::default(),
             restore_records: make.counter(&define::RESTORE_RECORDS),
@@ -156,6 +183,7 @@ impl Metrics {
 
     /// A source record, of either kind, changed nothing.
     pub fn record_ignored(&self, reason: IgnoreReason) {
+        add(self.records_ignored.at(reason), 1);
         add(self.reports_ignored.at(reason), 1);
     }
 
@@ -179,11 +207,15 @@ impl Metrics {
         set(self.outbox_rows.at(state), count);
     }
 
-    /// The delivery that has been due the longest is due since then. For how long is computed when it is asked for, so that
+    /// The oldest delivery that is not finished was scheduled then. How old that is, is computed when it is asked for, so that
     /// it grows though the engine stands still.
-    pub fn set_outbox_oldest(&self, due_at: Option<Timestamp>) {
-        let ms = due_at.map_or(NO_OLDEST, Timestamp::as_ms);
-        self.outbox_oldest_ms.store(ms, Ordering::Relaxed);
+    pub fn set_outbox_oldest(&self, scheduled_at: Option<Timestamp>) {
+        self.outbox_oldest.set(scheduled_at);
+    }
+
+    /// The delivery that has been due the longest, of those that nothing but the daemon keeps waiting, is due since then.
+    pub fn set_outbox_overdue(&self, due_at: Option<Timestamp>) {
+        self.outbox_overdue.set(due_at);
     }
 
     /// A delivery is finished.
@@ -274,8 +306,21 @@ impl Metrics {
         self.consumer_lag.with_label_values(&[topic, &partition.to_string()]).set(lag);
     }
 
+    /// The oldest record of an assigned partition that is not processed yet is there since then.
+    pub fn set_unread_since(&self, topic: &str, partition: i32, since: Option<Timestamp>) {
+        let since_ms = since.map_or(NEVER, Timestamp::as_ms);
+        self.unread_since().insert((topic.to_owned(), partition), since_ms);
+    }
+
+    fn unread_since(&self) -> MutexGuard<'_, BTreeMap<(String, i32), i64>> {
+        self.unread_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The partition is not assigned any more.
     pub fn remove_consumer_lag(&self, topic: &str, partition: i32) {
+        self.unread_since().remove(&(topic.to_owned(), partition));
+        let labels = [topic, &partition.to_string()];
+        let _ = self.consumer_lag_seconds.remove_label_values(&labels);
         // That it was never shown is no fault.
         let _ = self.consumer_lag.remove_label_values(&[topic, &partition.to_string()]);
     }
@@ -307,13 +352,18 @@ impl Metrics {
         }
         for health in partitions {
             let partition = health.partition.to_string();
-            let remaining = i64::try_from(health.restore_remaining.unwrap_or(0));
+            let remaining = health.restore_remaining.or(health.is_restored.then_some(0));
             self.partition_stalled
                 .with_label_values(&[&partition])
                 .set(health.stalled.as_secs_f64());
-            self.restore_remaining
-                .with_label_values(&[&partition])
-                .set(remaining.unwrap_or(i64::MAX));
+            match remaining {
+                Some(remaining) => self
+                    .restore_remaining
+                    .with_label_values(&[&partition])
+                    .set(i64::try_from(remaining).unwrap_or(i64::MAX)),
+                // No number would be right, and whoever waits for 0 would take it for the end.
+                None => drop(self.restore_remaining.remove_label_values(&[&partition])),
+            }
         }
         *shown = assigned;
     }
@@ -328,8 +378,13 @@ impl Metrics {
     /// All of it at the time `now`, as `format` spells it.
     #[must_use]
     pub fn render(&self, format: Format, now: Timestamp) -> String {
-        let oldest_ms = self.outbox_oldest_ms.load(Ordering::Relaxed);
-        self.outbox_oldest.set(age(oldest_ms, now).as_secs_f64());
+        self.outbox_oldest.show(now);
+        self.outbox_overdue.show(now);
+        for ((topic, partition), since_ms) in &*self.unread_since() {
+            let labels = [topic.as_str(), &partition.to_string()];
+            let seconds = age(*since_ms, now).as_secs_f64();
+            self.consumer_lag_seconds.with_label_values(&labels).set(seconds);
+        }
         raise(&self.log_lines_lost, output::lines_lost());
         format.encode(&self.registry.gather())
     }

@@ -65,6 +65,7 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     metrics.transaction(Duration::from_millis(3));
     metrics.transaction_error(TransactionErrorKind::Fenced);
     metrics.set_consumer_lag("flow-complete", 3, 17);
+    metrics.set_unread_since("flow-complete", 3, None);
     metrics.restored(250);
     metrics.records_missed("flow-complete", 3);
     metrics.input_recreated("flow-complete");
@@ -92,6 +93,7 @@ fn an_occurrence_shows_under_its_labels() {
             "ringback_source_records_total{result=\"accepted\",topic=\"flow-complete\"} 42",
             "ringback_source_records_total{result=\"ignored\",topic=\"flow-complete\"} 0",
             "ringback_source_records_total{result=\"forwarded\",topic=\"other\"} 1",
+            "ringback_records_ignored_total{reason=\"notify_off\"} 1",
             "ringback_reports_ignored_total{reason=\"notify_off\"} 1",
             "ringback_unknown_statuses_total 1",
             "ringback_report_timeouts_total 1",
@@ -99,14 +101,15 @@ fn an_occurrence_shows_under_its_labels() {
             "ringback_correlations{state=\"awaiting_flow\"} 0",
             "ringback_outbox_rows{state=\"in_flight\"} 5",
             "ringback_outbox_rows{state=\"held\"} 0",
-            "ringback_deliveries_total{phase=\"1\",result=\"delivered\"} 1",
-            "ringback_deliveries_total{phase=\"2\",result=\"dead_lettered\"} 1",
-            "ringback_deliveries_total{phase=\"2\",result=\"delivered\"} 0",
-            "ringback_delivery_latency_seconds_bucket{phase=\"2\",le=\"0.5\"} 0",
-            "ringback_delivery_latency_seconds_bucket{phase=\"2\",le=\"1\"} 1",
-            "ringback_attempts_total{outcome=\"success\",phase=\"1\"} 1",
-            "ringback_attempts_total{outcome=\"timeout\",phase=\"2\"} 1",
-            "ringback_attempts_total{outcome=\"authentication_failure\",phase=\"2\"} 0",
+            "ringback_deliveries_total{kind=\"flow_complete\",phase=\"1\",result=\"delivered\"} 1",
+            "ringback_deliveries_total{kind=\"delivery_status\",phase=\"2\",result=\"dead_lettered\"} 1",
+            "ringback_deliveries_total{kind=\"delivery_status\",phase=\"2\",result=\"delivered\"} 0",
+            "ringback_deliveries_total{kind=\"rule\",phase=\"0\",result=\"delivered\"} 0",
+            "ringback_delivery_latency_seconds_bucket{kind=\"delivery_status\",phase=\"2\",le=\"0.5\"} 0",
+            "ringback_delivery_latency_seconds_bucket{kind=\"delivery_status\",phase=\"2\",le=\"1\"} 1",
+            "ringback_attempts_total{kind=\"flow_complete\",outcome=\"success\",phase=\"1\"} 1",
+            "ringback_attempts_total{kind=\"delivery_status\",outcome=\"timeout\",phase=\"2\"} 1",
+            "ringback_attempts_total{kind=\"delivery_status\",outcome=\"authentication_failure\",phase=\"2\"} 0",
             "ringback_attempt_duration_seconds_sum 15.02",
             "ringback_attempt_duration_seconds_count 2",
             "ringback_dead_letters_total{reason=\"flow_missing\"} 1",
@@ -193,6 +196,58 @@ fn a_stall_and_an_age_grow_though_nobody_writes() {
     assert!(value("ringback_outbox_oldest_seconds ").abs() < f64::EPSILON);
     metrics.set_outbox_oldest(Some(Timestamp::from_ms(i64::MAX - 1)));
     assert!(value("ringback_outbox_oldest_seconds ").abs() < f64::EPSILON, "clocks differ");
+}
+
+#[test]
+fn a_restore_whose_end_is_not_known_has_no_number() {
+    let (metrics, health) = busy();
+    let shown = || metrics.render(Format::Text, now());
+    let has = |text: &str| text.contains("ringback_restore_remaining{partition=\"3\"}");
+    assert!(has(&shown()), "1200 are left");
+    health.restore(3);
+    health.publish(&metrics);
+    assert!(!has(&shown()), "it is restored again, and nobody knows how long that takes");
+    assert!(shown().contains("ringback_ready 0"));
+    health.restoring(3, 0);
+    health.publish(&metrics);
+    assert!(has(&shown()));
+    health.restored(3);
+    health.publish(&metrics);
+    check_lines(&shown(), &["ringback_restore_remaining{partition=\"3\"} 0"]);
+}
+
+#[test]
+fn what_is_unread_grows_older_and_at_the_end_has_no_age() {
+    let (metrics, _health) = busy();
+    let line = |seconds| {
+        format!(
+            "ringback_consumer_lag_seconds{{partition=\"3\",topic=\"flow-complete\"}} {seconds}"
+        )
+    };
+    let at = Timestamp::from_ms;
+    assert!(metrics.render(Format::Text, at(9000)).contains(&line(0)));
+    metrics.set_unread_since("flow-complete", 3, Some(at(2000)));
+    assert!(metrics.render(Format::Text, at(9000)).contains(&line(7)));
+    assert!(metrics.render(Format::Text, at(12_000)).contains(&line(10)));
+    metrics.remove_consumer_lag("flow-complete", 3);
+    assert!(!metrics.render(Format::Text, at(12_000)).contains("ringback_consumer_lag_seconds{"));
+}
+
+#[test]
+fn the_cpu_time_is_counted_in_fractions_of_a_second() {
+    let (metrics, _health) = busy();
+    let seconds = || {
+        let text = metrics.render(Format::Text, now());
+        let mut lines = text.lines();
+        let line = lines.find_map(|line| line.strip_prefix("process_cpu_seconds_total "));
+        line.unwrap().parse::<f64>().unwrap()
+    };
+    // Rendering takes some itself.
+    let (first, mut last) = (seconds(), 0.0);
+    for _ in 0..100 {
+        last = seconds();
+    }
+    assert!(first < last && last - first < 60.0, "{first} {last}");
 }
 
 #[test]

@@ -65,10 +65,38 @@ fn topics_are_created_and_mended_and_then_the_daemon_runs() {
 fn a_changelog_is_not_made_before_the_inputs_tell_its_size() {
     let stage = Stage::without_topics(broker::shared(), "commands-early");
     let done = stage.command(&["topics", "--create"]);
-    assert_eq!(done.code, Some(EX_TEMPFAIL), "{done:?}");
+    assert_eq!(done.code, Some(EX_CONFIG), "trying again would not help: {done:?}");
     assert!(done.err.contains("create them first"), "{done:?}");
     let shown = stage.command(&["topics"]);
     assert!(shown.out.contains("missing"), "nothing was created: {shown:?}");
+}
+
+/// librdkafka takes it for its own, and refuses it with the others that it knows.
+#[test]
+fn a_wrong_property_is_a_wrong_configuration_for_every_command() {
+    let mut stage = Stage::without_topics(broker::shared(), "commands-property");
+    stage.set("kafka.client", toml::Table::from_iter([("compression.type".into(), "no".into())]));
+    for arguments in [
+        &["run"][..],
+        &["check"],
+        &["check", "--online"],
+        &["topics"],
+        &["topics", "--create"],
+        &["topics", "--mend"],
+        &["trace", "u-1"],
+        &["verify"],
+        &["dead-letter", "list"],
+        &["dead-letter", "show", "0:1"],
+        &["dead-letter", "replay", "--yes"],
+        &["webhook", "list"],
+        &["webhook", "enable", "crm", "--yes"],
+        &["webhook", "test", "crm"],
+        &["offsets", "show"],
+        &["changelog", "rebuild", "--yes"],
+    ] {
+        let done = stage.command(arguments);
+        assert_eq!(done.code, Some(EX_CONFIG), "{arguments:?}: {done:?}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub(crate) mod check;
 pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod daemon;
+pub(crate) mod desk;
 pub(crate) mod disk;
 pub(crate) mod door;
 pub(crate) mod former;

@@ -32,7 +32,9 @@ mod inbox;
 mod inputs;
 mod instances;
 mod itself;
+mod lag;
 mod lanes;
+
 mod limits;
 mod logins;
 mod logs;
@@ -51,6 +53,7 @@ mod retries;
 mod rights;
 mod routing;
 mod rules;
+mod schemas;
 mod settings;
 mod shortages;
 mod stores;

@@ -48,6 +48,11 @@ impl Lane {
         self.in_hand.iter().sum()
     }
 
+    /// Whether it has rows that are not in hand.
+    pub(super) fn waits(&self) -> bool {
+        self.rows > self.in_hand() as u64
+    }
+
     fn delivered(&self) -> usize {
         self.paces.iter().map(|pace| pace.delivered).sum()
     }

@@ -1,7 +1,7 @@
 //! How much a lane is handed, and when the intake waits for it.
 
 use super::{Doomed, HandLimits, Hands, Outbox, key};
-use crate::delivery::{Appetite, Attempted, Job, Unsettled};
+use crate::delivery::{Appetite, Attempted, Job, Ready, Unsettled};
 use crate::domain::{
     AccountId, Class, Correlation, DeadLetterReason, Delivery, DeliveryId, DisableCause, Disabled,
     Due, EndpointState, Outcome, Phase, PhononUuid, Source, State, Timestamp, Verdict, WebhookName,
@@ -302,4 +302,56 @@ fn an_attempt_is_released_by_its_own_outcome_only() {
     assert_eq!(scene.outbox.counts(), (1, 1), "the outcome of an attempt before is late");
     scene.outbox.release(0, &job.webhook, key(job));
     assert_eq!(scene.outbox.counts(), (1, 0));
+}
+
+fn ready(due: Option<i64>, takes_more: bool) -> Ready {
+    let webhook = WebhookName::new("crm").unwrap();
+    Ready { webhook, due: due.map(Timestamp::from_ms), takes_more }
+}
+
+#[test]
+fn the_oldest_row_counts_wherever_it_stands() {
+    let mut first = Scene::new(1);
+    assert_eq!(first.outbox.oldest(), Some(Timestamp::default()), "it waits");
+    let jobs = first.dispatch();
+    assert_eq!(first.outbox.oldest(), Some(Timestamp::default()), "it is in hand");
+    let rows = first.rows.state(&PhononUuid::new("u-0").unwrap()).unwrap();
+    let mut failed = State::clone(&rows);
+    failed.deliveries[0].attempts = 1;
+    failed.deliveries[0].due = Due::At(Timestamp::from_ms(50_000));
+    first.outbox.change(0, &rows, &failed);
+    first.end(jobs, Verdict::Retry);
+    let oldest = first.outbox.oldest().unwrap();
+    assert!(oldest < Timestamp::from_ms(1000), "it waits for its next attempt: {oldest:?}");
+    first.outbox.change(0, &failed, &State::default());
+    assert_eq!(first.outbox.oldest(), None, "it is delivered");
+}
+
+#[test]
+fn a_row_that_is_held_back_or_not_due_is_not_overdue() {
+    let mut scene = Scene::new(3);
+    let at = Timestamp::from_ms;
+    let since = Some(at(0));
+    assert_eq!(scene.outbox.overdue(&[ready(None, true)], at(9)), since);
+    assert_eq!(scene.outbox.overdue(&[], at(9)), None, "a breaker or a limit holds its lane");
+    assert_eq!(scene.outbox.overdue(&[ready(None, false)], at(9)), None, "a rate paces it");
+    assert_eq!(scene.outbox.overdue(&[ready(None, true)], at(-1)), None, "it is not due");
+    let jobs = scene.dispatch();
+    assert_eq!(jobs.len(), 3);
+    assert_eq!(scene.outbox.overdue(&[ready(None, true)], at(9)), None, "all are on their way");
+    let waits = scene.outbox.overdue(&[ready(Some(5), false)], at(9));
+    assert_eq!(waits, Some(at(5)), "one was handed out and lacks a slot");
+}
+
+#[test]
+fn a_row_that_comes_after_a_pause_is_as_old_as_it_is() {
+    let mut scene = Scene::new(1);
+    let former = State::clone(&scene.rows.state(&PhononUuid::new("u-0").unwrap()).unwrap());
+    let jobs = scene.dispatch();
+    scene.outbox.change(0, &former, &State::default());
+    scene.end(jobs, Verdict::Delivered);
+    let mut later = former;
+    later.deliveries[0].due = Due::At(Timestamp::from_ms(3_600_000));
+    scene.outbox.change(0, &State::default(), &later);
+    assert_eq!(scene.outbox.oldest(), Some(Timestamp::from_ms(3_600_000)));
 }

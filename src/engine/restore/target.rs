@@ -85,10 +85,11 @@ impl Target {
 
     fn ended(self, next_offset: i64) -> Result<Restored, StoreError> {
         let Self { partition, mut checkpoint, load, records, .. } = self;
-        let (checkpoint, backlogs) = match load {
+        let (checkpoint, backlogs, ages) = match load {
             Load::Bulk(load) => {
-                let Loaded { checkpoint, backlogs } = load.finish(next_offset, clock::now())?;
-                (checkpoint, backlogs)
+                let loaded = load.finish(next_offset, clock::now())?;
+                let Loaded { checkpoint, backlogs, ages } = loaded;
+                (checkpoint, backlogs, ages)
             }
             Load::Tail(mut tail) => {
                 (checkpoint.next_offset, checkpoint.at) = (next_offset, clock::now());
@@ -96,7 +97,9 @@ impl Target {
                 if records > 0 {
                     partition.flush()?;
                 }
-                (checkpoint, partition.backlogs()?)
+                let backlogs = partition.backlogs()?;
+                let ages = partition.ages(&backlogs)?;
+                (checkpoint, backlogs, ages)
             }
         };
         let meta = meta(&partition)?;
@@ -109,6 +112,7 @@ impl Target {
             partition: partition.number(),
             checkpoint,
             backlogs,
+            ages,
             endpoints: partition.endpoints()?,
             has_rows,
             offsets,

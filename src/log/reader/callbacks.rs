@@ -24,6 +24,8 @@ pub(in crate::log) struct Context {
     pub(super) told: Arc<AtomicU64>,
     /// How many statistics in a row had no broker that is connected.
     pub(super) unconnected: AtomicU64,
+    /// How far partitions go; the poll thread tells it, with what it knows itself.
+    pub(super) ends: Mutex<Vec<End>>,
     /// Kafka's authorizer has refused something since somebody looked.
     pub(super) refused: AtomicBool,
     /// When something about the connection last failed.
@@ -43,16 +45,19 @@ impl ClientContext for Context {
         let ends = statistics.topics.iter().flat_map(|(topic, stats)| {
             let topic: Arc<str> = topic.as_str().into();
             // librdkafka's own lag counts from offsets that a consumer commits, and here transactions do.
-            let known = stats.partitions.values().filter(|p| p.partition >= 0 && p.ls_offset >= 0);
+            let known = stats.partitions.values().filter(|p| p.partition >= 0 && p.hi_offset >= 0);
             known.map(move |p| End {
                 place: Place { topic: topic.clone(), partition: p.partition },
                 first: p.lo_offset,
-                end: p.ls_offset,
-                read_up: (p.next_offset >= p.ls_offset && p.fetchq_cnt == 0)
-                    .then_some(p.app_offset),
+                // Not the last stable offset: what stands behind an open transaction is to be read too.
+                end: p.hi_offset,
+                // What was fetched and not handed out is none of it; markers of transactions never are.
+                passed: if p.fetchq_cnt == 0 { p.next_offset } else { 0 }.max(p.app_offset),
+                taken: None,
+                waits_since: None,
             })
         });
-        (self.sink)(LogEvent::Ends(ends.collect()));
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends.collect();
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

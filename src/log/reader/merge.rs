@@ -37,6 +37,16 @@ impl<S> Merge<S> {
         }
     }
 
+    /// The sources.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &S> {
+        self.sources.iter().map(|(source, _)| source)
+    }
+
+    /// The sources, each with its record at hand.
+    pub(super) fn firsts(&self) -> impl Iterator<Item = (&S, Option<&Record>)> {
+        self.sources.iter().map(|(source, first)| (source, first.as_ref()))
+    }
+
     /// Looks again into the sources that had nothing.
     pub(super) fn look(&mut self, read: &mut impl FnMut(&S) -> Option<Record>) {
         for index in 0..self.sources.len() {

@@ -55,6 +55,11 @@ impl Position {
         judged
     }
 
+    /// The offset after the last record that was read; `None`: none was since reading started anew.
+    pub(super) fn next(&self) -> Option<i64> {
+        (!self.read.borrow().is_empty()).then(|| self.next.get())
+    }
+
     /// Reading starts anew, wherever that is.
     pub(super) fn forget(&self) {
         self.read.borrow_mut().clear();
@@ -103,6 +108,15 @@ mod tests {
         assert_eq!(anew.judge(1, 1), Judged::New);
         let gap = position();
         assert_eq!(gap.judge(9, 9), Judged::Other, "there was none at 9");
+    }
+
+    #[test]
+    fn what_was_read_up_to_is_known_until_reading_starts_anew() {
+        assert_eq!(Position::default().next(), None);
+        let position = position();
+        assert_eq!(position.next(), Some(11));
+        position.forget();
+        assert_eq!(position.next(), None);
     }
 
     #[test]

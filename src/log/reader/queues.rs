@@ -2,11 +2,13 @@
 
 use super::callbacks::Context;
 use super::position::Position;
+use super::schemas::Line;
 use crate::domain::RecordKind;
-use crate::log::record::{Role, Topics};
+use crate::log::record::{Place, Role, Topics};
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
+use std::cell::RefCell;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ pub(super) struct Bell {
 }
 
 impl Bell {
-    fn ring(&self) {
+    pub(super) fn ring(&self) {
         *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.sound.notify_one();
     }
@@ -33,8 +35,11 @@ impl Bell {
 
 /// A partition's queue.
 pub(super) struct Queue {
+    pub(super) place: Place,
     pub(super) records: PartitionQueue<Context>,
     pub(super) position: Position,
+    /// What was taken from it and waits for schemas.
+    pub(super) line: RefCell<Line>,
 }
 
 /// The queues of what `consumer` is assigned, in the order in which a flow's records are written; nothing is read of them by any other way from then on.
@@ -58,7 +63,8 @@ pub(super) fn split(
             .ok_or(KafkaError::NoMessageReceived)?;
         let bell = bell.clone();
         queue.set_nonempty_callback(move || bell.ring());
-        Ok(Queue { records: queue, position: Position::default() })
+        let place = Place { topic: topic.into(), partition };
+        Ok(Queue { place, records: queue, position: Position::default(), line: RefCell::default() })
     };
     partitions.iter().map(|partition| queue(partition.topic(), partition.partition())).collect()
 }

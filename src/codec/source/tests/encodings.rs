@@ -64,6 +64,36 @@ fn confluent_framing_asks_for_the_schema_and_then_decodes() {
     assert_eq!(bad.reason, DeadLetterReason::UnknownSchema);
 }
 
+/// A registry refuses the question for such an id, whatever it knows.
+#[test]
+fn an_id_that_no_registry_gives_is_not_asked_for() {
+    let decoder = Decoder::new(true);
+    for (id, is_asked) in [(1, true), (0x7fff_ffff, true), (0x8000_0000, false), (u32::MAX, false)]
+    {
+        let framed = [&[0][..], &id.to_be_bytes(), b"whatever"].concat();
+        let decoded = Decoder::new(true).decode(RecordKind::Flow, &framed);
+        if is_asked {
+            assert_eq!(decoded, Decoded::NeedsSchema(id));
+        } else {
+            let Decoded::Bad(bad) = decoded else { panic!("{id}: {decoded:?}") };
+            assert_eq!(bad.reason, DeadLetterReason::UnknownSchema);
+        }
+        assert_eq!(decoder.unknown_schema(&framed), is_asked.then_some(id));
+    }
+}
+
+#[test]
+fn an_id_that_was_forgotten_is_asked_for_again() {
+    let framed = [0, 0, 0, 1, 2, 7];
+    let mut decoder = Decoder::new(true);
+    decoder.reject_schema(258);
+    assert_eq!(decoder.unknown_schema(&framed), None);
+    decoder.forget_schema(258);
+    assert_eq!(decoder.unknown_schema(&framed), Some(258));
+    assert_eq!(decoder.decode(RecordKind::Flow, &framed), Decoded::NeedsSchema(258));
+    assert_eq!(Decoder::new(false).unknown_schema(&framed), None, "there is nobody to ask");
+}
+
 fn framed(writer: &str, json: &str) -> (Decoder, Vec<u8>) {
     let mut decoder = Decoder::new(true);
     decoder.add_schema(1, writer).unwrap();

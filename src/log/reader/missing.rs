@@ -1,0 +1,81 @@
+//! Ids that the registry did not know a moment ago.
+//!
+//! Each record that waited for an answer goes by it. For those that come later the answer is good for a moment only, so that
+//! noise does not cost a question per record, and a schema that is registered meanwhile is found.
+
+use crate::domain::Timestamp;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// For so long an answer is good for records that were there when the registry was asked.
+const AGE_MAX: Duration = Duration::from_secs(2);
+/// For so long it is good for any record. A record that was produced after the question may be one that somebody replays, now
+/// that its schema is registered.
+const ANY_AGE_MAX: Duration = Duration::from_millis(100);
+/// So many ids are remembered, so that noise can't fill the memory.
+const IDS_MAX: usize = 10_000;
+
+/// When an id was asked for in vain.
+#[derive(Clone, Copy)]
+struct Answer {
+    asked_at: Timestamp,
+    answered_at: Instant,
+}
+
+/// The ids that are missing.
+#[derive(Default)]
+pub(super) struct Missing(BTreeMap<u32, Answer>);
+
+impl Missing {
+    /// The registry was asked at `asked_at`, and has said now that it has no such schema.
+    pub(super) fn insert(&mut self, id: u32, asked_at: Timestamp, now: Instant) {
+        if self.0.len() >= IDS_MAX {
+            self.0.retain(|_, answer| age(*answer, now) < AGE_MAX);
+        }
+        if self.0.len() >= IDS_MAX {
+            self.0.clear();
+        }
+        self.0.insert(id, Answer { asked_at, answered_at: now });
+    }
+
+    /// Whether a record that was produced at `produced_at` need not be asked for.
+    pub(super) fn holds_for(&self, id: u32, produced_at: Timestamp, now: Instant) -> bool {
+        self.0.get(&id).is_some_and(|answer| {
+            let age = age(*answer, now);
+            age < ANY_AGE_MAX || (age < AGE_MAX && produced_at <= answer.asked_at)
+        })
+    }
+}
+
+fn age(answer: Answer, now: Instant) -> Duration {
+    now.saturating_duration_since(answer.answered_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IDS_MAX, Missing};
+    use crate::domain::Timestamp;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn an_answer_is_good_for_a_moment_and_not_for_what_was_produced_since() {
+        let (mut missing, start) = (Missing::default(), Instant::now());
+        let after = |ms| start + Duration::from_millis(ms);
+        let (before, since) = (Timestamp::from_ms(900), Timestamp::from_ms(1001));
+        missing.insert(7, Timestamp::from_ms(1000), start);
+        assert!(missing.holds_for(7, before, start) && missing.holds_for(7, since, start));
+        assert!(missing.holds_for(7, before, after(1999)));
+        assert!(!missing.holds_for(7, since, after(100)), "its schema may be registered by now");
+        assert!(!missing.holds_for(7, before, after(2000)));
+        assert!(!missing.holds_for(8, before, start), "nobody has asked for it");
+    }
+
+    #[test]
+    fn noise_does_not_fill_the_memory() {
+        let (mut missing, now) = (Missing::default(), Instant::now());
+        for id in 0..3 * u32::try_from(IDS_MAX).unwrap() {
+            missing.insert(id, Timestamp::from_ms(0), now);
+            assert!(missing.0.len() <= IDS_MAX);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What the registry says of a schema's id: what is final, for which record, and what is waited for.
+
+use crate::harness::check::{Scene, Then, check};
+use crate::harness::desk::{Desk, found, missing};
+use crate::harness::kafka::Record;
+use crate::harness::samples::{flow, phase_1};
+use crate::harness::stage::Stage;
+use crate::harness::{PATIENCE, avro, broker, wait_until};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const KIND: &str = "flow-complete";
+
+fn stage(name: &str, desk: &Desk) -> Stage {
+    let mut stage = Stage::on(broker::shared(), name, 1);
+    stage.set("schema_registry.url", desk.url());
+    stage
+}
+
+fn framed(stage: &Stage, id: u32, flow: &Value) -> Record {
+    let value = avro::confluent(id, &avro::schema_text(KIND), flow);
+    Record { key: stage.record(KIND, flow).key, value: Some(value), ..stage.record(KIND, flow) }
+}
+
+#[test]
+fn a_schema_that_is_registered_after_its_record_is_found_by_the_next_one_and_by_a_replay() {
+    let desk = Desk::start(Duration::ZERO);
+    let stage = stage("schemas-late", &desk);
+    let (first, second) = (flow("first", &[]), flow("second", &[]));
+    let then = Then::default()
+        .delivered(phase_1(&first))
+        .delivered(phase_1(&second))
+        .dead_letter("unknown_schema")
+        .event("correlation_ended")
+        .event("correlation_ended");
+    let play = |scene: &mut Scene<'_>| {
+        stage.kafka.produce(&[framed(&stage, 7, &first)]);
+        stage.dead_letters(1, PATIENCE);
+        desk.answer(7, [found(&avro::schema_text(KIND))]);
+        let replayed =
+            stage.command(&["dead-letter", "replay", "--yes", "--reason", "unknown_schema"]);
+        assert_eq!(replayed.code, Some(0), "{replayed:?}");
+        scene.wait_for("correlation_ended", 1);
+        stage.kafka.produce(&[framed(&stage, 7, &second)]);
+    };
+    check(&stage, play, then);
+}
+
+#[test]
+fn an_answer_that_says_nothing_of_the_id_is_waited_for() {
+    let desk = Desk::start(Duration::ZERO);
+    let stage = stage("schemas-outage", &desk);
+    let gateway = |status, body: &str| (status, body.to_owned());
+    let outages = [
+        gateway(404, "<html>no such route</html>"),
+        gateway(403, &json!({"error_code": 40301, "message": "denied"}).to_string()),
+        gateway(429, ""),
+        gateway(200, "<html>please log in</html>"),
+    ];
+    let schema = avro::schema_text(KIND);
+    desk.answer(7, outages.into_iter().chain([found(&schema)]));
+    let waits = flow("waits", &[]);
+    let then = Then::default().delivered(phase_1(&waits)).event("correlation_ended");
+    let play = |scene: &mut Scene<'_>| {
+        stage.kafka.produce(&[framed(&stage, 7, &waits)]);
+        let says = scene.daemon.wait_answer("/readyz", 503);
+        assert!(says.contains("schema registry"), "{says}");
+    };
+    let outcome = check(&stage, play, then);
+    assert!(outcome.dead_letters.is_empty());
+    assert_eq!(desk.asked(7), 5);
+}
+
+#[test]
+fn what_the_registry_refuses_is_final_for_its_record_and_holds_nobody() {
+    let desk = Desk::start(Duration::ZERO);
+    let stage = stage("schemas-refused", &desk);
+    let refusal = |code: u32| json!({"error_code": code, "message": "no"}).to_string();
+    desk.answer(1, [(400, refusal(400))]);
+    desk.answer(2, [(422, refusal(42202))]);
+    desk.answer(3, [(422, "<html>unprocessable</html>".to_owned())]);
+    desk.answer(4, [found("{\"type\": \"nonsense\"}")]);
+    let garbage = |id: u32| [&[0][..], &id.to_be_bytes(), b"garbage"].concat();
+    let ids = [1, 2, 3, 4, 0x8000_0000, u32::MAX];
+    let records: Vec<Record> = ids.iter().map(|id| stage.raw(KIND, garbage(*id))).collect();
+    let behind = flow("behind", &[]);
+    let then = Then::default().delivered(phase_1(&behind)).event("correlation_ended");
+    let then = ids.iter().fold(then, |then, _| then.dead_letter("unknown_schema"));
+    let play = |scene: &mut Scene<'_>| {
+        stage.kafka.produce(&records);
+        scene.flows(std::slice::from_ref(&behind));
+    };
+    let outcome = check(&stage, play, then);
+    let mut letters: Vec<_> = outcome.dead_letters.iter().map(|it| it.value.clone()).collect();
+    letters.sort();
+    let mut values: Vec<_> = records.iter().map(|record| record.value.clone()).collect();
+    values.sort();
+    assert_eq!(letters, values, "each with its raw bytes");
+    assert_eq!(
+        (desk.asked(0x8000_0000_u32), desk.asked(u32::MAX)),
+        (0, 0),
+        "no registry has these"
+    );
+}
+
+#[test]
+fn a_refusal_of_everything_is_an_outage() {
+    let desk = Desk::start(Duration::ZERO);
+    let mut stage = stage("schemas-gateway", &desk);
+    // Here the gateway's path is asked of, which answers 400 to whatever it is asked.
+    stage.set("schema_registry.url", format!("{}/schemas/ids/gateway", desk.url()));
+    let refused = (400, "<html>The plain HTTP request was sent to HTTPS port</html>".to_owned());
+    for path in ["gateway/schemas/ids/7", "gateway/subjects"] {
+        desk.answer(path, [refused.clone()]);
+    }
+    let waits = flow("waits", &[]);
+    let then = Then::default().delivered(phase_1(&waits)).event("correlation_ended");
+    let play = |scene: &mut Scene<'_>| {
+        stage.kafka.produce(&[framed(&stage, 7, &waits)]);
+        scene.daemon.wait_answer("/readyz", 503);
+        desk.answer("gateway/schemas/ids/7", [found(&avro::schema_text(KIND))]);
+    };
+    check(&stage, play, then);
+}
+
+#[test]
+fn a_schema_that_refers_to_others_is_asked_for_with_these_in_their_places() {
+    let desk = Desk::start(Duration::ZERO);
+    let stage = stage("schemas-refer", &desk);
+    let references = json!([{"name": "com.example.Leg", "subject": "leg", "version": 1}]);
+    let refers = json!({"schema": "\"com.example.Leg\"", "references": references});
+    desk.answer(7, [(200, refers.to_string())]);
+    desk.answer("7?format=resolved", [found(&avro::schema_text(KIND))]);
+    let whole = flow("whole", &[]);
+    let then = Then::default().delivered(phase_1(&whole)).event("correlation_ended");
+    check(&stage, |_| stage.kafka.produce(&[framed(&stage, 7, &whole)]), then);
+}
+
+#[test]
+fn many_ids_in_a_row_are_asked_for_beside_each_other_and_their_records_stay_in_order() {
+    const IDS: u32 = 200;
+    let desk = Desk::start(Duration::from_millis(50));
+    let stage = stage("schemas-many", &desk);
+    desk.answer(1000 + IDS, [found(&avro::schema_text(KIND))]);
+    let garbage = |id: u32| [&[0][..], &id.to_be_bytes(), b"garbage"].concat();
+    let mut records: Vec<Record> =
+        (1000..1000 + IDS).map(|id| stage.raw(KIND, garbage(id))).collect();
+    let behind = flow("behind", &[]);
+    records.push(framed(&stage, 1000 + IDS, &behind));
+    let then = Then::default().delivered(phase_1(&behind)).event("correlation_ended");
+    let then = (0..IDS).fold(then, |then, _| then.dead_letter("unknown_schema"));
+    let outcome = check(&stage, |_| stage.kafka.produce(&records), then);
+    assert!(desk.most_open() >= 8, "{} at once", desk.most_open());
+    assert!(desk.most_open() <= 32, "{} at once", desk.most_open());
+    let asked: Vec<usize> = (1000..=1000 + IDS).map(|id| desk.asked(id)).collect();
+    assert_eq!(asked, vec![1; asked.len()]);
+    let offset = |header: &str| header.parse::<i64>().expect("an offset");
+    let order: Vec<i64> = outcome
+        .dead_letters
+        .iter()
+        .map(|letter| offset(letter.header("ringback.source.offset")))
+        .collect();
+    assert!(order.is_sorted(), "{order:?}");
+}
+
+#[test]
+fn who_loses_a_partition_does_not_wait_for_its_schema_any_more() {
+    let desk = Desk::start(Duration::ZERO);
+    let mut stage = Stage::new("schemas-moved");
+    stage.set("schema_registry.url", desk.url());
+    desk.answer(7, [(503, String::new())]);
+    let mut first = stage.start();
+    let waits = flow("waits", &[]);
+    // The second instance gets the second partition.
+    stage.kafka.produce(&[Record { partition: Some(1), ..framed(&stage, 7, &waits) }]);
+    first.wait_answer("/readyz", 503);
+    let mut second = stage.spawn(1);
+    wait_until("the second instance waits for the registry", PATIENCE, || {
+        second.get("/readyz").ok().filter(|(_, says)| says.contains("schema registry"))
+    });
+    first.wait_answer("/readyz", 200);
+    desk.answer(7, [missing()]);
+    stage.dead_letters(1, PATIENCE);
+    second.wait_answer("/readyz", 200);
+    first.stop();
+    second.stop();
+}
