@@ -249,7 +249,10 @@ impl App {
                     return Ok((topics, store, permissions));
                 }
                 Ok(Err(missing)) => {
-                    tracing::info!(topics = ?missing, "waiting for topics that their producers create");
+                    if log::is_due(&format!("waiting for topics {missing:?}")) {
+                        let topics = missing.join(", ");
+                        tracing::info!(topics, "waiting for topics that their producers create");
+                    }
                     self.health.wait_only(missing.into_iter().map(Waiting::Topic));
                 }
                 Err(AppError::Kafka(error @ LogError::Client(_))) => {

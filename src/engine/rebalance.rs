@@ -55,7 +55,9 @@ impl<L: Log> Shell<L> {
         self.foreign = assignment.places.into_iter().filter(is_foreign).collect();
         self.foreign_held = false;
         self.share();
-        tracing::info!(partitions = ?owned, "partitions assigned; restoring");
+        let numbers: Vec<String> = owned.iter().map(ToString::to_string).collect();
+        let partitions = numbers.join(", ");
+        tracing::info!(partitions, "partitions assigned; restoring");
         self.restore(assignment.epoch);
         Ok(())
     }

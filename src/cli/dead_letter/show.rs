@@ -6,6 +6,7 @@ use crate::codec::letter::LetterKind;
 use crate::domain::Timestamp;
 use crate::exit::ExitCode;
 use crate::replay::{Letter, Letters, ReplayError, Target};
+use crate::telemetry::escape::one_line;
 use crate::telemetry::{err_line, out_line};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -85,7 +86,9 @@ fn text(shown: &Value) -> String {
     for (name, value) in shown.as_object().into_iter().flatten() {
         match value {
             Value::Null => {}
-            Value::String(text) => lines.push(format!("{name:<21} {text}")),
+            // A record's own lines stay; everything else is a line, whoever wrote it.
+            Value::String(text) if name == "value" => lines.push(format!("{name:<21} {text}")),
+            Value::String(text) => lines.push(format!("{name:<21} {}", one_line(text))),
             Value::Object(_) | Value::Array(_) => {
                 let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
                 lines.push(format!("{name:<21} {pretty}"));
