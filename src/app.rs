@@ -239,7 +239,11 @@ impl App {
         let mut store = Some(store);
         let mut told = Vec::new();
         loop {
-            match self.survey(&mut store).await {
+            let surveyed = self.survey(&mut store).await;
+            if surveyed.is_ok() {
+                log::back();
+            }
+            match surveyed {
                 Ok(Ok((topics, permissions))) => {
                     self.health.wait_only([]);
                     let store = match store {
@@ -271,7 +275,9 @@ impl App {
                 }
                 Err(AppError::Kafka(error)) => {
                     self.health.wait_only([self.waiting_for_kafka()]);
-                    tracing::warn!(error = &error as &dyn std::error::Error, "waiting for Kafka");
+                    let error = &error as &dyn std::error::Error;
+                    tracing::debug!(error, "waiting for Kafka");
+                    log::say_away(&self.settings.kafka.bootstrap_servers);
                 }
                 Err(other) => return Err(other),
             }

@@ -149,7 +149,9 @@ fn kafka_failed(
         rights.extend(more);
     }
     if rights.is_empty() {
-        err_line!("Kafka at {}: {}", kafka.bootstrap_servers, chain(error));
+        let cause = log.filter(|log| log.is_away()).and_then(|_| log::last_cause());
+        let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
+        err_line!("Kafka at {}: {}{cause}", kafka.bootstrap_servers, chain(error));
         let is_wrong = matches!(log, Some(LogError::Client(_)));
         return ExitCode::from(if is_wrong { CONFIGURATION } else { otherwise });
     }

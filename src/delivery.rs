@@ -16,6 +16,7 @@ mod guard;
 mod lane;
 mod lanes;
 mod look_up;
+mod named;
 mod proxy;
 mod rate;
 mod resolver;

@@ -486,7 +486,9 @@ fn is_new(position: &Position, message: &BorrowedMessage<'_>) -> bool {
     match position.judge(offset, content(message)) {
         Judged::New => {}
         Judged::Again => {
-            tracing::warn!(topic, partition, offset, "a record that was read came again");
+            if report::is_due(&format!("again: {topic} {partition}")) {
+                tracing::warn!(topic, partition, offset, "a record that was read came again");
+            }
             return false;
         }
         Judged::Other => {

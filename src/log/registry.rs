@@ -1,5 +1,6 @@
 //! The schema registry, by Confluent's API.
 
+use super::report::is_due;
 use super::settings::RegistrySettings;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -68,7 +69,10 @@ impl Registry {
                     Ok(schema) => break schema,
                     Err(error) => {
                         unreachable(true);
-                        tracing::warn!(schema_id = id, %error, "the schema registry does not answer; asking again");
+                        // Each schema is asked for by itself, and the registry is one.
+                        if is_due("the schema registry does not answer") {
+                            tracing::warn!(schema_id = id, %error, "the schema registry does not answer; asking again");
+                        }
                         tokio::time::sleep(RETRY_INTERVAL).await;
                     }
                 }

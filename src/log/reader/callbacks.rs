@@ -1,6 +1,7 @@
 //! What librdkafka calls back on the poll thread: statistics, errors and rebalances.
 
 use super::{Assignment, End, LogEvent, Sink};
+use crate::log::away;
 use crate::log::record::Place;
 use crate::log::report;
 use crate::log::rights;
@@ -80,10 +81,17 @@ impl Context {
     fn tell_connected(&self, connected: bool) {
         if connected {
             if self.unconnected.swap(0, Ordering::Relaxed) >= UNCONNECTED_MAX {
+                away::over();
                 (self.sink)(LogEvent::Away(false));
             }
-        } else if self.unconnected.fetch_add(1, Ordering::Relaxed) + 1 == UNCONNECTED_MAX {
+            return;
+        }
+        let unconnected = self.unconnected.fetch_add(1, Ordering::Relaxed) + 1;
+        if unconnected == UNCONNECTED_MAX {
             (self.sink)(LogEvent::Away(true));
+        }
+        if unconnected >= UNCONNECTED_MAX {
+            away::say("");
         }
     }
 
