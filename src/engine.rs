@@ -7,6 +7,7 @@
 //! Commit first, act after: a lane sees a row only once it is committed to Kafka and written to the store, and it is
 //! read back from there, so that running and recovering are one path.
 
+mod burst;
 mod commit;
 mod config;
 mod dispatch;
@@ -37,6 +38,7 @@ use crate::domain::{Command, EndpointCommand, Timestamp, WebhookName};
 use crate::log::{Identity, Landmarks, LogError, Place, Registry, Topics};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Health, Metrics};
+use burst::Bursts;
 use input::Input;
 use intake::Intake;
 use kafka::Kafka;
@@ -128,6 +130,11 @@ impl EngineHandle {
         self.mailbox.put_urgent(Input::Shutdown);
     }
 
+    /// Publishes that a configuration was refused, and why.
+    pub fn reload_refused(&self, detail: String) {
+        self.mailbox.put_urgent(Input::ReloadRefused(detail));
+    }
+
     /// Uses a new configuration from now on.
     pub fn reload(&self, config: Arc<EngineConfig>) {
         self.mailbox.put_urgent(Input::Reload(config));
@@ -174,6 +181,8 @@ struct Shell<L: Log> {
     landmarks: Arc<Landmarks>,
     /// What happened to inputs, to be reported with the next batch.
     input_events: Vec<InputEvent>,
+    /// Why configurations were refused, until that is committed.
+    refusals: Vec<String>,
     /// Offsets that were passed over since the inputs' ends were last reported: the largest gap of each.
     gaps: BTreeMap<Place, (i64, i64)>,
     /// Topics whose producer was reported to use another partitioner.
@@ -182,6 +191,8 @@ struct Shell<L: Log> {
     last_try: bool,
     /// Transactions that fail.
     trouble: Trouble,
+    /// Lines about many alike events.
+    bursts: Bursts,
     /// The reader was told to leave.
     closing: bool,
     /// The last batch's buffer.
@@ -246,10 +257,12 @@ impl<L: Log> Shell<L> {
             is_reread: false,
             landmarks,
             input_events: Vec::new(),
+            refusals: Vec::new(),
             gaps: BTreeMap::new(),
             warned: BTreeSet::new(),
             last_try: false,
             trouble: Trouble::default(),
+            bursts: Bursts::default(),
             closing: false,
             buffer: Vec::new(),
             busy: false,
@@ -305,6 +318,7 @@ impl<L: Log> Shell<L> {
         if !self.closing {
             self.failure.get_or_insert(EngineError::Reader);
         }
+        self.finish_bursts();
         self.log.join();
         self.failure.map_or(Ok(()), Err)
     }
@@ -364,6 +378,7 @@ impl<L: Log> Shell<L> {
                 Input::Ends(ends) => self.lag(&ends),
                 Input::Denied(before, now) => self.denied(before, now),
                 Input::Reload(config) => self.reload(config),
+                Input::ReloadRefused(detail) => self.refusals.push(detail),
                 Input::Shutdown => {
                     self.health.wait(crate::telemetry::Waiting::Shutdown);
                     self.close();
@@ -393,6 +408,7 @@ impl<L: Log> Shell<L> {
         self.timers(&mut work)?;
         self.give_up(&mut work)?;
         self.report_inputs(&mut work);
+        work.reloads_refused(&self.refusals, &self.settings.kafka.instance_id);
         self.commit(work)?;
         self.reread()?;
         self.dispatch()?;

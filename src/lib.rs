@@ -204,8 +204,8 @@
 //!   touched: `tests/ringback/upgrades.rs::a_newer_versions_row_is_refused_by_name_and_left_alone`.
 //! - No index row that outlives its row, nor one lane's rows in another's:
 //!   `src/store/partition/tests.rs::indexes_follow_the_rows_and_lanes_do_not_mix`.
-//! - No unsafe code but where librdkafka is asked for what rust-rdkafka does not offer (`log/describe.rs`, `log/group.rs` and its one
-//!   caller, the question which operations Kafka allows), and the fuzzer's counters:
+//! - No unsafe code but where librdkafka is asked for what rust-rdkafka does not offer (`log/describe.rs`, `log/headers.rs`, `log/group.rs` and its
+//!   one caller, the question which operations Kafka allows), and the fuzzer's counters:
 //!   `tests/tidy/words.rs::unsafe_code_stands_where_it_is_audited`.
 //! - No lint allowed, nothing left to do: `tests/tidy/words.rs::nothing_is_allowed_left_open_or_left_over`.
 //! - No file of more than 500 lines: `tests/tidy/words.rs::files_are_short`; none that does not say what it is for:

@@ -9,6 +9,7 @@ mod broadcast;
 mod client;
 mod describe;
 mod group;
+mod headers;
 mod landmark;
 mod newest;
 mod position;

@@ -331,6 +331,7 @@ impl Offsets {
                 key: Some(place.topic.as_bytes()),
                 value: Some(&value),
                 headers: &[],
+                foreign: &[],
             })?;
         }
         for (partition, meta) in metas {
@@ -343,6 +344,7 @@ impl Offsets {
                 key: Some(RowKey::META),
                 value: Some(&value),
                 headers: &[],
+                foreign: &[],
             })?;
         }
         Ok(offsets)

@@ -22,7 +22,7 @@ pub use definitions::{Definition, Kind};
 pub use health::{Health, PartitionHealth, STALL_DEADLINE, Waiting};
 pub use labels::{
     ClockJump, CorrelationState, DeliveryResult, EndpointChange, EndpointState, OutboxState,
-    ShortageKind, SourceResult, TransactionErrorKind,
+    ReloadResult, ShortageKind, SourceResult, TransactionErrorKind,
 };
 pub use logging::LogFormat;
 pub use metrics::Metrics;

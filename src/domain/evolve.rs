@@ -73,7 +73,7 @@ pub fn evolve(mut state: State, event: &Event) -> State {
             state.correlation = Correlation::Ended { account: *account, until: *until };
         }
         Event::MarkerExpired => state.correlation = Correlation::Unknown,
-        Event::ReportTimedOut { .. } | Event::CorrelationEnded => {}
+        Event::ReportTimedOut { .. } | Event::RuleSkipped(_) | Event::CorrelationEnded => {}
     }
     state
 }

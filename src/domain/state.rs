@@ -1,7 +1,7 @@
 //! What is kept of one phonon-uuid: its correlation, and its deliveries that are not finished.
 
 use super::{
-    AccountId, DeliveryId, FlowId, IgnoreReason, Mapped, Outcome, Rendering, SmsId, Source,
+    AccountId, DeliveryId, FlowId, Header, IgnoreReason, Mapped, Outcome, Rendering, SmsId, Source,
     StatusClass, Timestamp, WebhookName,
 };
 use bytes::Bytes;
@@ -162,6 +162,8 @@ pub struct Collected {
     pub body: Option<Bytes>,
     /// The record as it came, while it may become a dead letter and differs from `body`.
     pub raw: Option<Bytes>,
+    /// The record's headers, while it may become a dead letter.
+    pub headers: Vec<Header>,
     /// A delivery carries it, of phase 2 or of a rule.
     pub sent: bool,
     /// Where it stands in Kafka.

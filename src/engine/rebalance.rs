@@ -251,6 +251,7 @@ impl<L: Log> Shell<L> {
                     | Input::Ends(_)
                     | Input::Denied(..)
                     | Input::Reload(_)
+                    | Input::ReloadRefused(_)
                     | Input::Shutdown
                     | Input::Failed(_)) => others.push(other),
                 }

@@ -11,7 +11,7 @@ use crate::codec::row::{self, Landmark, Meta};
 use crate::delivery::{Attempted, BreakerState, Endpoint};
 use crate::domain::{
     AccountId, Command, Correlation, DeadLetterReason, Delivery, EndpointEvent, EndpointState,
-    Event, PhononUuid, RawRecord, Rules, State, Timestamp, WebhookName, decide, evolve,
+    Event, Header, PhononUuid, RawRecord, Rules, State, Timestamp, WebhookName, decide, evolve,
 };
 use crate::failpoint::{self, Failpoint};
 use crate::log::{Outgoing, Place, Record, TopicNames};
@@ -40,6 +40,8 @@ struct Leaving {
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     headers: Vec<(&'static str, String)>,
+    /// Those of the record that it was.
+    foreign: Vec<Header>,
 }
 
 /// A uuid's state before and after the batch.
@@ -74,13 +76,24 @@ pub(super) enum Told {
     /// A record was forwarded.
     Forwarded(Place),
     /// A record could not be read.
-    Bad(Place, DeadLetterReason),
+    Bad {
+        /// Where it stands.
+        place: Place,
+        /// And at which offset.
+        offset: i64,
+        /// Why.
+        reason: DeadLetterReason,
+        /// For people.
+        detail: String,
+    },
     /// What became of an endpoint.
     Endpoint(WebhookName, EndpointEvent),
     /// A breaker changed.
     Breaker(WebhookName, BreakerState),
     /// What happened to an input partition.
     Input(InputEvent),
+    /// A configuration was refused; whoever read it has said so.
+    ReloadRefused,
 }
 
 /// The batch.
@@ -165,6 +178,7 @@ impl Work {
                 key: leaving.key.as_ref().map(|range| self.slice(range)),
                 value: leaving.value.as_ref().map(|range| self.slice(range)),
                 headers: &leaving.headers,
+                foreign: &leaving.foreign,
             }
         })
     }
@@ -188,7 +202,7 @@ impl Work {
         rows: &WriteBack,
         uuid: &PhononUuid,
         command: &Command,
-        raw: Option<&Bytes>,
+        raw: Option<&Record>,
         view: &View<'_>,
     ) -> Result<bool, StoreError> {
         let index = self.slot(rows, uuid)?;
@@ -241,7 +255,7 @@ impl Work {
         account: Option<AccountId>,
         before: &State,
         event: &Event,
-        raw: Option<&Bytes>,
+        raw: Option<&Record>,
         view: &View<'_>,
     ) {
         let key = self.append(uuid.as_str().as_bytes());
@@ -258,7 +272,10 @@ impl Work {
             Event::RecordDeadLettered { record, reason, detail } => {
                 let headers =
                     event::record_headers(&record.source, *reason, record.account, detail);
-                self.raw_dead_letter(Some(key), record.payload.as_ref().or(raw), headers);
+                let payload = record.payload.as_ref().or(raw.and_then(|raw| raw.payload.as_ref()));
+                let own = (!record.headers.is_empty()).then_some(&record.headers);
+                let foreign = own.or(raw.map(|raw| &raw.headers)).cloned().unwrap_or_default();
+                self.raw_dead_letter(Some(key), payload, headers, foreign);
             }
             Event::FlowStarted { .. }
             | Event::FlowAccepted(_)
@@ -274,6 +291,7 @@ impl Work {
             | Event::Delivered { .. }
             | Event::Replayed { .. }
             | Event::ReportTimedOut { .. }
+            | Event::RuleSkipped(_)
             | Event::CorrelationEnded
             | Event::MarkerKept { .. }
             | Event::MarkerExpired => {}
@@ -334,6 +352,7 @@ impl Work {
             account: bad.account,
             sms: None,
             payload: None,
+            headers: Vec::new(),
             source: record.source.clone(),
         };
         let key = record.key.as_ref().map(|key| self.append(key));
@@ -348,8 +367,10 @@ impl Work {
         let value = start..self.buffer.len();
         self.leave(Target::Events, key.clone(), Some(value), Vec::new());
         let headers = event::record_headers(&record.source, bad.reason, bad.account, &bad.detail);
-        self.raw_dead_letter(key, Some(&record.payload), headers);
-        self.told.push(Told::Bad(record.place.clone(), bad.reason));
+        self.raw_dead_letter(key, record.payload.as_ref(), headers, record.headers.clone());
+        let (place, offset) = (record.place.clone(), record.offset);
+        let (reason, detail) = (bad.reason, bad.detail.clone());
+        self.told.push(Told::Bad { place, offset, reason, detail });
     }
 
     /// The record's bytes as they are; only what no dead letter can hold is cut off, and says so.
@@ -358,14 +379,18 @@ impl Work {
         key: Option<Range<usize>>,
         payload: Option<&Bytes>,
         mut headers: Vec<(&'static str, String)>,
+        foreign: Vec<Header>,
     ) {
-        let payload = payload.map_or(&[][..], |payload| payload);
-        let kept = payload.get(..RAW_BYTES_MAX).unwrap_or(payload);
-        if kept.len() < payload.len() {
-            headers.push(("ringback.truncated-from-bytes", payload.len().to_string()));
-        }
-        let value = self.append(kept);
-        self.leave(Target::DeadLetter, key, Some(value), headers);
+        // A tombstone stays one.
+        let value = payload.map(|payload| {
+            let kept = payload.get(..RAW_BYTES_MAX).unwrap_or(payload);
+            if kept.len() < payload.len() {
+                headers.push(("ringback.truncated-from-bytes", payload.len().to_string()));
+            }
+            self.append(kept)
+        });
+        self.leave(Target::DeadLetter, key, value, headers);
+        self.pass_on(foreign);
     }
 
     /// A record that another partition owns.
@@ -377,8 +402,9 @@ impl Work {
         headers: Vec<(&'static str, String)>,
     ) {
         let key = self.append(uuid.as_str().as_bytes());
-        let value = self.append(&record.payload);
+        let value = self.append(record.bytes());
         self.leave(Target::Inbox(owner), Some(key), Some(value), headers);
+        self.pass_on(record.headers.clone());
         self.told.push(Told::Forwarded(record.place.clone()));
     }
 
@@ -443,7 +469,15 @@ impl Work {
         value: Option<Range<usize>>,
         headers: Vec<(&'static str, String)>,
     ) {
-        self.leaving.push(Leaving { target, key, value, headers });
+        let foreign = Vec::new();
+        self.leaving.push(Leaving { target, key, value, headers, foreign });
+    }
+
+    /// What left last carries these headers too.
+    fn pass_on(&mut self, foreign: Vec<Header>) {
+        if let Some(leaving) = self.leaving.last_mut() {
+            leaving.foreign = foreign;
+        }
     }
 }
 

@@ -327,7 +327,7 @@ impl Reader {
             && bytes < BATCH_BYTES_MAX
             && let Some(record) = queues.next(&mut read)
         {
-            bytes += record.payload.len();
+            bytes += record.bytes().len();
             batch.push(record);
         }
         self.batch.append(&mut batch);
@@ -429,7 +429,7 @@ impl Reader {
             return;
         }
         let records = std::mem::take(&mut self.batch);
-        let bytes = records.iter().map(|record| record.payload.len() + RECORD_BYTES).sum();
+        let bytes = records.iter().map(|record| record.bytes().len() + RECORD_BYTES).sum();
         self.gate.enter(bytes);
         (self.sink)(LogEvent::Records { epoch: self.epoch, records, bytes });
     }

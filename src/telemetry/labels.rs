@@ -1,6 +1,6 @@
 //! The closed sets that label values come from.
 
-use crate::domain::{Correlation, DeadLetterReason, ErrorReason, IgnoreReason, Phase};
+use crate::domain::{Correlation, DeadLetterReason, ErrorReason, IgnoreReason, Phase, SkipReason};
 use std::borrow::Cow;
 
 /// A label, or several, with a closed set of values.
@@ -47,7 +47,7 @@ macro_rules! domain_labels {
     )+ };
 }
 
-domain_labels!(Phase, IgnoreReason, DeadLetterReason);
+domain_labels!(Phase, IgnoreReason, DeadLetterReason, SkipReason);
 
 macro_rules! labels {
     ($($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ })+) => { $(
@@ -149,6 +149,14 @@ labels! {
         Threads = "threads",
     }
 
+    /// What came of reading the configuration again.
+    ReloadResult {
+        /// It is in force.
+        Applied = "applied",
+        /// It was refused, and what was in force stays so.
+        Refused = "refused",
+    }
+
     /// What has changed of an endpoint.
     EndpointChange {
         /// Its breaker lets everything through again.
@@ -220,6 +228,9 @@ mod tests {
             assert_eq!(AttemptOutcome(Some(reason)).index(), place + 1);
         }
         for (place, reason) in IgnoreReason::ALL.iter().enumerate() {
+            assert_eq!(reason.index(), place);
+        }
+        for (place, reason) in SkipReason::ALL.iter().enumerate() {
             assert_eq!(reason.index(), place);
         }
         for (place, reason) in DeadLetterReason::ALL.iter().enumerate() {
