@@ -71,9 +71,19 @@ mod tests {
 
     #[test]
     fn a_name_that_is_no_utf_8_is_read_all_the_same() {
-        // SAFETY: nothing looks at it but this module, which takes names as bytes.
-        let name = unsafe { std::str::from_utf8_unchecked(b"x\xffy") };
-        let headers = add(OwnedHeaders::new(), name, Some(b"1"));
+        let headers = OwnedHeaders::new();
+        let list = std::ptr::from_ref(headers.as_borrowed()).cast::<native::rd_kafka_headers_t>();
+        let (name, value) = (b"x\xffy", b"1");
+        // SAFETY: the list is its owner's, who lives on; name and value have the lengths that are said.
+        unsafe {
+            native::rd_kafka_header_add(
+                list.cast_mut(),
+                name.as_ptr().cast(),
+                3,
+                value.as_ptr().cast(),
+                1,
+            );
+        }
         let found: Vec<_> = each(headers.as_borrowed()).collect();
         assert_eq!(found, [(Cow::Borrowed("x\u{fffd}y"), Some(&b"1"[..]))]);
     }
