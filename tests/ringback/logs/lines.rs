@@ -268,7 +268,8 @@ fn a_reload_that_is_refused_is_said() {
     }
     assert_eq!((successful(), at()), (Some(0.0), Some(began)));
     let refused = "{\"type\":\"reload_refused\"";
-    let found = stage.events().wait("two events", PATIENCE, |events| {
+    let mut tail = stage.events();
+    let found = tail.wait("two events", PATIENCE, |events| {
         let is = |event: &&crate::harness::kafka::Message| {
             event.value.as_deref().is_some_and(|it| it.starts_with(refused.as_bytes()))
         };
