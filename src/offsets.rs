@@ -326,12 +326,9 @@ impl Offsets {
             event::write_input_event(&mut value, now, &InputEvent { topic, partition, change });
             steward.send(&Outgoing {
                 topic: &self.topics.events,
-                partition: None,
-                changelog: false,
                 key: Some(place.topic.as_bytes()),
                 value: Some(&value),
-                headers: &[],
-                foreign: &[],
+                ..Outgoing::default()
             })?;
         }
         for (partition, meta) in metas {
@@ -343,8 +340,7 @@ impl Offsets {
                 changelog: true,
                 key: Some(RowKey::META),
                 value: Some(&value),
-                headers: &[],
-                foreign: &[],
+                ..Outgoing::default()
             })?;
         }
         Ok(offsets)

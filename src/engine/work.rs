@@ -2,28 +2,24 @@
 
 mod endpoints;
 mod inputs;
+mod letters;
 
 pub(super) use endpoints::shown;
 
 use super::outbox::Doomed;
-use crate::codec::event::{self, EventContext, InputEvent, RequestView};
+use crate::codec::event::{self, EventContext, InputEvent};
 use crate::codec::row::{self, Landmark, Meta};
 use crate::delivery::{Attempted, BreakerState, Endpoint};
 use crate::domain::{
-    AccountId, Command, Correlation, DeadLetterReason, Delivery, EndpointEvent, EndpointState,
-    Event, Header, PhononUuid, RawRecord, Rules, State, Timestamp, WebhookName, decide, evolve,
+    AccountId, Command, Correlation, DeadLetterReason, EndpointEvent, EndpointState, Event, Header,
+    PhononUuid, Rules, State, Timestamp, WebhookName, decide, evolve,
 };
 use crate::failpoint::{self, Failpoint};
 use crate::log::{Outgoing, Place, Record, TopicNames};
 use crate::store::{RowKey, StoreError, WriteBack};
-use bytes::Bytes;
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
-
-/// A dead letter holds so much of a record.
-const RAW_BYTES_MAX: usize = 16 << 20;
 
 /// Where a record goes.
 #[derive(Clone, Copy)]
@@ -296,101 +292,6 @@ impl Work {
             | Event::MarkerKept { .. }
             | Event::MarkerExpired => {}
         }
-    }
-
-    fn delivery_dead_letter(
-        &mut self,
-        uuid: &PhononUuid,
-        key: Range<usize>,
-        delivery: &Delivery,
-        reason: DeadLetterReason,
-        view: &View<'_>,
-    ) {
-        let endpoint = (view.endpoint)(&delivery.webhook);
-        let rendered = delivery.rendering.rendered();
-        let parts = endpoint.as_ref().and_then(|it| it.webhook().shown_parts(rendered));
-        let own: Vec<(&str, Cow<'_, str>)> = parts
-            .iter()
-            .flat_map(|parts| &parts.headers)
-            .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
-            .collect();
-        let public = endpoint.iter().flat_map(|endpoint| endpoint.public_headers());
-        let public = public.filter(|(name, _)| own.iter().all(|(known, _)| known != name));
-        let headers: Vec<(&str, &str)> =
-            public.chain(own.iter().map(|(name, value)| (*name, &**value))).collect();
-        let request = endpoint.as_ref().map(|endpoint| RequestView {
-            method: endpoint.webhook().method.as_str(),
-            url: parts.as_ref().map_or(&endpoint.webhook().url, |parts| &parts.url).as_str(),
-            headers: &headers,
-        });
-        let start = self.buffer.len();
-        event::write_delivery_dead_letter(
-            &mut self.buffer,
-            uuid,
-            delivery,
-            reason,
-            request.as_ref(),
-        );
-        let value = start..self.buffer.len();
-        self.leave(
-            Target::DeadLetter,
-            Some(key),
-            Some(value),
-            event::delivery_headers(delivery, reason),
-        );
-    }
-
-    /// A record that can't be read: its bytes, as they are, to the dead letters.
-    pub(super) fn bad(
-        &mut self,
-        record: &Record,
-        bad: &crate::codec::source::Bad,
-        view: &View<'_>,
-    ) {
-        let raw = RawRecord {
-            kind: None,
-            account: bad.account,
-            sms: None,
-            payload: None,
-            headers: Vec::new(),
-            source: record.source.clone(),
-        };
-        let key = record.key.as_ref().map(|key| self.append(key));
-        let start = self.buffer.len();
-        event::write_record_dead_lettered(
-            &mut self.buffer,
-            view.now,
-            &raw,
-            bad.reason,
-            &bad.detail,
-        );
-        let value = start..self.buffer.len();
-        self.leave(Target::Events, key.clone(), Some(value), Vec::new());
-        let headers = event::record_headers(&record.source, bad.reason, bad.account, &bad.detail);
-        self.raw_dead_letter(key, record.payload.as_ref(), headers, record.headers.clone());
-        let (place, offset) = (record.place.clone(), record.offset);
-        let (reason, detail) = (bad.reason, bad.detail.clone());
-        self.told.push(Told::Bad { place, offset, reason, detail });
-    }
-
-    /// The record's bytes as they are; only what no dead letter can hold is cut off, and says so.
-    fn raw_dead_letter(
-        &mut self,
-        key: Option<Range<usize>>,
-        payload: Option<&Bytes>,
-        mut headers: Vec<(&'static str, String)>,
-        foreign: Vec<Header>,
-    ) {
-        // A tombstone stays one.
-        let value = payload.map(|payload| {
-            let kept = payload.get(..RAW_BYTES_MAX).unwrap_or(payload);
-            if kept.len() < payload.len() {
-                headers.push(("ringback.truncated-from-bytes", payload.len().to_string()));
-            }
-            self.append(kept)
-        });
-        self.leave(Target::DeadLetter, key, value, headers);
-        self.pass_on(foreign);
     }
 
     /// A record that another partition owns.

@@ -79,7 +79,8 @@ const REPEAT: Duration = Duration::from_secs(60);
 /// So many faults are told apart.
 const FAULTS_MAX: usize = 64;
 
-/// Whether the fault is to be logged for people: it was not, within the last minute.
+/// Whether what `reason` names is to be logged for people: it was not, within the last minute. The engine's events are counted
+/// and summed up in `engine/burst.rs` instead.
 #[must_use]
 pub fn is_due(reason: &str) -> bool {
     static SAID: Mutex<Vec<(String, Instant)>> = Mutex::new(Vec::new());
@@ -87,7 +88,11 @@ pub fn is_due(reason: &str) -> bool {
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
     said.retain(|(_, at)| clock::since(*at) < REPEAT);
     let is_known = said.iter().any(|(known, _)| known == reason);
-    if !is_known && said.len() < FAULTS_MAX {
+    if !is_known {
+        // Nothing may fill the memory; what was said first is forgotten first.
+        if said.len() >= FAULTS_MAX {
+            said.remove(0);
+        }
         said.push((reason.to_owned(), clock::instant()));
     }
     !is_known

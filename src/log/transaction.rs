@@ -68,6 +68,7 @@ pub struct TransactionError {
 }
 
 /// One record that leaves.
+#[derive(Default)]
 pub struct Outgoing<'a> {
     /// To which topic.
     pub topic: &'a str,

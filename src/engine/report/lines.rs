@@ -1,6 +1,8 @@
 //! The log's lines about what becomes of records and deliveries.
 
-use crate::domain::{DeadLetterReason, ErrorReason, Event, PhononUuid, SkippedRule, Source};
+use crate::domain::{
+    DeadLetterReason, Delivery, ErrorReason, Event, PhononUuid, SkippedRule, Source,
+};
 use crate::engine::burst::{About, Bursts};
 use crate::telemetry::mask;
 
@@ -9,22 +11,7 @@ pub(super) fn log_event(uuid: &PhononUuid, event: &Event, bursts: &Bursts) {
     let phonon_uuid = uuid.as_str();
     match event {
         Event::DeadLettered { delivery, reason, .. } => {
-            if !bursts.is_single(About::Delivery, reason.as_str()) {
-                return;
-            }
-            let outcome = delivery.last_outcome.as_ref();
-            let error = outcome.and_then(|outcome| outcome.error.as_deref()).map(mask::text);
-            tracing::warn!(
-                phonon_uuid,
-                webhook = delivery.webhook.as_str(),
-                webhook_id = %delivery.id,
-                phase = delivery.phase.number(),
-                attempts = delivery.attempts,
-                reason = reason.as_str(),
-                status = outcome.and_then(|outcome| outcome.status),
-                error = error.as_deref(),
-                "a delivery was given up"
-            );
+            log_given_up(phonon_uuid, delivery, *reason, bursts);
         }
         Event::RecordDeadLettered { record, reason, detail } => {
             let Source { topic, partition, offset, .. } = &record.source;
@@ -58,22 +45,7 @@ pub(super) fn log_event(uuid: &PhononUuid, event: &Event, bursts: &Bursts) {
                 tracing::info!(phonon_uuid, missing, "reports did not come in time");
             }
         }
-        Event::RuleSkipped(skipped) => {
-            if !bursts.is_single(About::Rule, skipped.reason.as_str()) {
-                return;
-            }
-            let SkippedRule { webhook, trigger, reason, variable, .. } = &**skipped;
-            let (webhook, reason) = (webhook.as_str(), reason.as_str());
-            let (variable, trigger) = (variable.as_deref(), &**trigger);
-            tracing::warn!(
-                phonon_uuid,
-                webhook,
-                on = trigger,
-                reason,
-                variable,
-                "a rule was skipped, since its condition could not be judged"
-            );
-        }
+        Event::RuleSkipped(skipped) => log_rule(phonon_uuid, skipped, bursts),
         Event::FlowStarted { .. }
         | Event::FlowAccepted(_)
         | Event::FlowSilenced { .. }
@@ -111,4 +83,40 @@ pub(super) fn log_record(
             "a record was given up"
         );
     }
+}
+
+fn log_given_up(phonon_uuid: &str, delivery: &Delivery, reason: DeadLetterReason, bursts: &Bursts) {
+    if !bursts.is_single(About::Delivery, reason.as_str()) {
+        return;
+    }
+    let outcome = delivery.last_outcome.as_ref();
+    let error = outcome.and_then(|outcome| outcome.error.as_deref()).map(mask::text);
+    tracing::warn!(
+        phonon_uuid,
+        webhook = delivery.webhook.as_str(),
+        webhook_id = %delivery.id,
+        phase = delivery.phase.number(),
+        attempts = delivery.attempts,
+        reason = reason.as_str(),
+        status = outcome.and_then(|outcome| outcome.status),
+        error = error.as_deref(),
+        "a delivery was given up"
+    );
+}
+
+fn log_rule(phonon_uuid: &str, skipped: &SkippedRule, bursts: &Bursts) {
+    if !bursts.is_single(About::Rule, skipped.reason.as_str()) {
+        return;
+    }
+    let SkippedRule { webhook, trigger, reason, variable, .. } = skipped;
+    let (webhook, reason) = (webhook.as_str(), reason.as_str());
+    let (variable, trigger) = (variable.as_deref(), &**trigger);
+    tracing::warn!(
+        phonon_uuid,
+        webhook,
+        on = trigger,
+        reason,
+        variable,
+        "a rule was skipped, since its condition could not be judged"
+    );
 }
