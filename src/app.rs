@@ -288,6 +288,9 @@ impl App {
                     self.health.wait_only([self.waiting_for_kafka()]);
                     let error = &error as &dyn std::error::Error;
                     tracing::debug!(error, "waiting for Kafka");
+                    let kafka = self.settings.kafka.clone();
+                    // Nobody waits longer for a cause than for Kafka itself.
+                    let _ = tokio::task::spawn_blocking(move || log::look_for_cause(&kafka)).await;
                     log::say_away(&self.settings.kafka.bootstrap_servers);
                 }
                 Err(other) => return Err(other),

@@ -86,12 +86,10 @@ impl ServerCertVerifier for NamedVerifier {
 
 /// Whether the certificate is refused since it is an authority's. rustls passes WebPKI's own error on, without its type.
 fn is_authority(error: &Error) -> bool {
-    match error {
-        Error::InvalidCertificate(CertificateError::Other(other)) => {
-            format!("{other:?}").contains("CaUsedAsEndEntity")
-        }
-        _ => false,
+    if let Error::InvalidCertificate(CertificateError::Other(other)) = error {
+        return format!("{other:?}").contains("CaUsedAsEndEntity");
     }
+    false
 }
 
 /// The error with what to do, where that is known.

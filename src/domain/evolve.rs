@@ -134,9 +134,7 @@ fn adopted(state: &mut State, sms: &SmsId) {
         let account = flow.identity.account;
         for report in &mut flow.reports {
             if report.account == account && report.sms == *sms {
-                report.expires_at = None;
-                report.raw = None;
-                report.status = None;
+                *report = report.adopted();
             }
         }
     }

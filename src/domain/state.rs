@@ -175,6 +175,12 @@ pub struct Collected {
 }
 
 impl Collected {
+    /// What is kept of it once its flow is known: it becomes no dead letter any more.
+    pub(super) fn adopted(&self) -> Self {
+        let headers = Vec::new();
+        Self { expires_at: None, raw: None, headers, status: None, ..self.clone() }
+    }
+
     /// Whether both are about one SMS of one account.
     pub(super) fn is_about_the_same(&self, other: &Self) -> bool {
         self.account == other.account && self.sms == other.sms

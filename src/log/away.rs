@@ -3,8 +3,11 @@
 //! librdkafka reports each try of each client with other numbers in it, and what a call returns says no more than that the
 //! transport failed. So causes are noted here as they are reported, and whoever waits for Kafka says the last one.
 
+use super::client;
 use super::report::is_due;
+use super::settings::KafkaSettings;
 use crate::clock;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -12,6 +15,11 @@ use std::time::{Duration, Instant};
 
 /// A cause that was not reported again for so long has gone: librdkafka repeats one that lasts every 30 s.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(90);
+
+/// To connect takes less, or it is a cause by itself.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
+const LOOKS_MAX: usize = 20;
 
 /// What keeps a client from a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +116,25 @@ pub fn last_cause() -> Option<Cause> {
     fresh.map(|(cause, _)| cause.clone())
 }
 
+/// Asks Kafka for nothing in particular, to hear why it does not answer, unless a cause is known. Blocks for some seconds.
+///
+/// A client reports it to whoever polls it, and those that only ask are not polled.
+pub fn look(settings: &KafkaSettings) {
+    if last_cause().is_some() {
+        return;
+    }
+    // A client that can't be made has another cause.
+    let Ok(client) = client::observe(settings, "read_uncommitted") else { return };
+    if client.fetch_metadata(None, LOOK_TIMEOUT).is_ok() {
+        return;
+    }
+    for _ in 0..LOOKS_MAX {
+        if client.poll(LOOK_PAUSE).is_none() && last_cause().is_some() {
+            return;
+        }
+    }
+}
+
 /// Whether people were told that Kafka is away, and it has not come back since.
 #[must_use]
 pub fn is_said() -> bool {
@@ -118,22 +145,15 @@ pub fn is_said() -> bool {
 /// cause is known.
 pub fn say(brokers: &str) {
     LAST.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
-    match last_cause() {
-        Some(Cause { kind, broker, text }) => {
-            if is_due(&format!("away: {}", kind.as_str())) {
-                let (reason, cause) = (kind.as_str(), text);
-                tracing::warn!(
-                    broker,
-                    reason,
-                    cause,
-                    "waiting for Kafka: the broker can't be used"
-                );
-            }
-        }
-        None if is_due("away") => {
+    let Some(Cause { kind, broker, text }) = last_cause() else {
+        if is_due("away") {
             tracing::warn!(broker = brokers, "waiting for Kafka: no broker answers");
         }
-        None => {}
+        return;
+    };
+    let (reason, cause) = (kind.as_str(), text);
+    if is_due(&format!("away: {reason}")) {
+        tracing::warn!(broker, reason, cause, "waiting for Kafka: the broker can't be used");
     }
 }
 

@@ -121,14 +121,7 @@ fn open(
             Some(reason) => events.push(ignored_after_all(report, reason)),
             None => {
                 events.push(Event::ReportAdopted { sms: report.sms.clone() });
-                let own = Collected {
-                    expires_at: None,
-                    raw: None,
-                    headers: Vec::new(),
-                    status: None,
-                    ..report.clone()
-                };
-                flow.reports.push(own);
+                flow.reports.push(report.adopted());
                 adopted.push(report);
             }
         }
