@@ -286,8 +286,8 @@ impl App {
                 }
                 Err(AppError::Kafka(error)) => {
                     self.health.wait_only([self.waiting_for_kafka()]);
-                    let error = &error as &dyn std::error::Error;
-                    tracing::debug!(error, "waiting for Kafka");
+                    tracing::debug!(error = &error as &dyn std::error::Error, "waiting for Kafka");
+                    drop(error);
                     let kafka = self.settings.kafka.clone();
                     // Nobody waits longer for a cause than for Kafka itself.
                     let _ = tokio::task::spawn_blocking(move || log::look_for_cause(&kafka)).await;
