@@ -3,6 +3,7 @@
 mod files;
 mod ownership;
 mod registry;
+mod reload;
 mod topics;
 
 pub use files::file_plan;
@@ -114,6 +115,7 @@ impl App {
         let inputs = topics.sources().map(|(name, _)| name).chain([&topics.inbox]);
         let inputs: Vec<_> = inputs.cloned().collect();
         let metrics = Metrics::with_endpoints(&inputs, settings.http.endpoint_labels_max);
+        metrics.config_loaded(clock::wall());
         let health = Health::new(STALL_DEADLINE);
         let start = StartOptions::default();
         Ok(Self { settings, config, trust, files, metrics, health, check_topics: true, start })
@@ -186,17 +188,25 @@ impl App {
             self.start(store, topics, permissions).await
         };
         let mut stopped = stop.clone();
+        // What was read at the start may have been changed before anybody could apply it.
+        let mut is_asked = false;
         let (handle, mut ended) = {
             tokio::pin!(starting);
             loop {
                 tokio::select! {
                     started = &mut starting => break started?,
-                    // Nothing has begun that would have to be ended.
-                    asked = signals.next() => if asked == Asked::Stop { return Ok(()) },
+                    asked = signals.next() => match asked {
+                        // Nothing has begun that would have to be ended.
+                        Asked::Stop => return Ok(()),
+                        Asked::Reload => is_asked = true,
+                    },
                     _ = stopped.wait_for(|stop| *stop) => return Ok(()),
                 }
             }
         };
+        if is_asked {
+            self.reload(&handle);
+        }
         loop {
             tokio::select! {
                 result = &mut ended => return ending(result),
@@ -320,25 +330,6 @@ impl App {
             move |is: bool| if is { health.wait(waiting.clone()) } else { health.resume(&waiting) };
         let client = registry_client(&self.trust);
         Registry::new(client, registry_settings(settings), runtime.clone(), Arc::new(unreachable))
-    }
-
-    /// Wholly or not at all.
-    fn reload(&mut self, handle: &EngineHandle) {
-        let loaded = Accounts::load(&self.settings).map_err(AppError::Configuration);
-        let config = |accounts| engine_config(&self.settings, &accounts, &self.trust, &self.files);
-        match loaded.and_then(config) {
-            Ok(config) => {
-                self.config = Arc::new(config);
-                handle.reload(self.config.clone());
-                tracing::info!("the accounts file is applied to what is scheduled from now on");
-            }
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the accounts file is not applied, and what was in force stays so"
-                );
-            }
-        }
     }
 }
 

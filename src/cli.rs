@@ -164,7 +164,13 @@ fn kafka_failed(
         rights.extend(more);
     }
     if rights.is_empty() {
-        err_line!("Kafka at {}: {}", kafka.bootstrap_servers, chain(error));
+        let is_away = log.is_some_and(LogError::is_away);
+        if is_away {
+            tokio::task::block_in_place(|| log::look_for_cause(kafka));
+        }
+        let cause = log::last_cause().filter(|_| is_away);
+        let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
+        err_line!("Kafka at {}: {}{cause}", kafka.bootstrap_servers, chain(error));
         return kafka_code(log, otherwise);
     }
     err_line!("Kafka at {}: {}", kafka.bootstrap_servers, Missing(&rights, kafka));

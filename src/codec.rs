@@ -25,6 +25,7 @@ pub mod definition;
 pub mod event;
 pub mod example;
 pub mod facts;
+pub mod header;
 pub mod letter;
 pub mod mapping;
 pub mod rendering;

@@ -17,6 +17,7 @@ mod guard;
 mod lane;
 mod lanes;
 mod look_up;
+mod named;
 mod proxy;
 mod queues;
 mod rate;

@@ -29,7 +29,10 @@ pub use endpoint::{
     DisableCause, Disabled, EndpointCommand, EndpointEvent, EndpointState, busy_pause_ms,
     decide_endpoint, evolve_endpoint, hold_ms, is_busy_for_a_while,
 };
-pub use event::{DeadLetterReason, Event, IgnoreReason, IgnoredRecord, RawRecord, RecordKind};
+pub use event::{
+    DeadLetterReason, Event, IgnoreReason, IgnoredRecord, RawRecord, RecordKind, SkipReason,
+    SkippedRule,
+};
 pub use evolve::evolve;
 pub use id::{AccountId, DeliveryId, FlowId, PhononUuid, SmsId, WebhookName, owner};
 pub use outcome::{ErrorReason, Mapped, Outcome, RESPONSE_BYTES_KEPT, StatusType, Verdict};
@@ -43,7 +46,7 @@ pub use rules::{
     RenderUnknown, Rules, WebhookRules,
 };
 pub use size::{REPORTS_BYTES_MAX, STATE_BYTES_MAX};
-pub use source::{DeliveryReport, FlowComplete, FlowStarted, Source};
+pub use source::{DeliveryReport, FlowComplete, FlowStarted, Header, Source};
 pub use state::{
     Class, Collected, Collection, Correlation, Delivery, Due, Flow, FlowIdentity, Phase, Started,
     State,

@@ -7,9 +7,11 @@
 //! Commit first, act after: a lane sees a row only once it is committed to Kafka and written to the store, and it is
 //! read back from there, so that running and recovering are one path.
 
+mod burst;
 mod commit;
 mod config;
 mod dispatch;
+mod failure;
 mod input;
 mod inputs;
 mod intake;
@@ -29,15 +31,17 @@ mod wires;
 mod work;
 
 pub use config::{EngineConfig, EngineSettings};
+pub use failure::EngineError;
 pub use ownership::{Holder, Mismatch, Permissions};
 
 use crate::clock;
 use crate::codec::event::InputEvent;
 use crate::delivery::{Attempted, Endpoint, Lanes};
 use crate::domain::{Command, EndpointCommand, Timestamp, WebhookName};
-use crate::log::{End, Identity, Landmarks, LogError, Place, Registry, Topics};
-use crate::store::{Store, StoreError};
+use crate::log::{End, Identity, Landmarks, Place, Registry, Topics};
+use crate::store::Store;
 use crate::telemetry::{Health, Metrics, Waiting};
+use burst::Bursts;
 use input::Input;
 use intake::Intake;
 use kafka::Kafka;
@@ -62,39 +66,6 @@ const IDLE_WAKE: Duration = Duration::from_secs(1);
 const TIMERS_PER_BATCH: usize = 1000;
 /// What rows in hand may take in memory.
 const HAND_BYTES: usize = 32 << 20;
-
-/// Why the engine stopped by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// The store failed or is corrupt.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A Kafka client could not be made.
-    #[error("Kafka can't be used")]
-    Log(#[from] LogError),
-    /// Another member has joined the group under this instance's id.
-    #[error(
-        "another daemon has joined the consumer group {group} as {instance}: give each instance an id of its own by \
-         instance_id in [kafka]"
-    )]
-    Fenced {
-        /// The group.
-        group: String,
-        /// The instance's id.
-        instance: String,
-        /// The connection to Kafka was disturbed lately, so that it may be a former join of this instance.
-        was_disturbed: bool,
-    },
-    /// The consumer can't go on.
-    #[error("the consumer can't go on: {0}")]
-    Consumer(String),
-    /// The rows in Kafka or in the store are not to be used.
-    #[error("{0}")]
-    Mismatch(Mismatch),
-    /// The reader's thread ended though nobody asked.
-    #[error("the reader has ended by itself")]
-    Reader,
-}
 
 /// What the engine is built of.
 pub struct Parts {
@@ -141,6 +112,11 @@ impl EngineHandle {
     pub fn shut_down(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.mailbox.put_urgent(Input::Shutdown);
+    }
+
+    /// Publishes that a configuration was refused, and why.
+    pub fn reload_refused(&self, detail: String) {
+        self.mailbox.put_urgent(Input::ReloadRefused(detail));
     }
 
     /// Uses a new configuration from now on.
@@ -191,6 +167,8 @@ struct Shell<L: Log> {
     landmarks: Arc<Landmarks>,
     /// What happened to inputs, to be reported with the next batch.
     input_events: Vec<InputEvent>,
+    /// Why configurations were refused, until that is committed.
+    refusals: Vec<String>,
     /// Offsets that were passed over since the inputs' ends were last reported: the largest gap of each.
     gaps: BTreeMap<Place, (i64, i64)>,
     /// How far the inputs go, until it is shown.
@@ -202,6 +180,8 @@ struct Shell<L: Log> {
     last_try: bool,
     /// Transactions that fail.
     trouble: Trouble,
+    /// Lines about many alike events.
+    bursts: Bursts,
     /// The reader was told to leave.
     closing: bool,
     /// The last batch's buffer.
@@ -267,12 +247,14 @@ impl<L: Log> Shell<L> {
             is_reread: false,
             landmarks,
             input_events: Vec::new(),
+            refusals: Vec::new(),
             gaps: BTreeMap::new(),
             ends: Vec::new(),
             unseen: Unseen::new(),
             warned: BTreeSet::new(),
             last_try: false,
             trouble: Trouble::default(),
+            bursts: Bursts::default(),
             closing: false,
             buffer: Vec::new(),
             busy: false,
@@ -326,17 +308,12 @@ impl<L: Log> Shell<L> {
         }
     }
 
-    fn fenced(&self, was_disturbed: bool) -> EngineError {
-        let kafka = &self.settings.kafka;
-        let (group, instance) = (kafka.group_id.clone(), kafka.instance_id.clone());
-        EngineError::Fenced { group, instance, was_disturbed }
-    }
-
     /// The reader has ended.
     fn end(mut self) -> Result<(), EngineError> {
         if !self.closing {
             self.failure.get_or_insert(EngineError::Reader);
         }
+        self.finish_bursts();
         self.log.join();
         self.failure.map_or(Ok(()), Err)
     }
@@ -396,11 +373,14 @@ impl<L: Log> Shell<L> {
                 Input::Ends(ends) => self.note_ends(ends),
                 Input::Denied(before, now) => self.denied(before, now),
                 Input::Reload(config) => self.reload(config),
+                Input::ReloadRefused(detail) => self.refusals.push(detail),
                 Input::Shutdown => {
                     self.health.wait(Waiting::Shutdown);
                     self.close();
                 }
-                Input::Fenced { was_disturbed } => return Err(self.fenced(was_disturbed)),
+                Input::Fenced { was_disturbed } => {
+                    return Err(EngineError::fenced(&self.settings.kafka, was_disturbed));
+                }
                 Input::Failed(what) => return Err(EngineError::Consumer(what)),
             }
         }
@@ -426,6 +406,7 @@ impl<L: Log> Shell<L> {
         self.timers(&mut work)?;
         self.give_up(&mut work)?;
         self.report_inputs(&mut work);
+        work.reloads_refused(&self.refusals, &self.settings.kafka.instance_id);
         self.commit(work)?;
         self.reread()?;
         self.dispatch()?;

@@ -168,6 +168,17 @@
 //!   `src/domain/tests/ends.rs::without_a_list_all_reports_that_waited_but_the_first_final_one_are_late`, and in any history
 //!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`; nor one that `ringback verify` does not name:
 //!   `src/verify/tests/reports.rs::an_accepted_report_without_an_end_is_lost`.
+//! - No fact that only a counter knows: a record that can't be read, a rule that nobody can judge, and a reload that is refused are
+//!   an event, a metric and a line: `tests/ringback/logs/lines.rs::many_alike_are_few_lines`,
+//!   `tests/ringback/logs/lines.rs::a_rule_that_can_not_be_judged_is_said`,
+//!   `tests/ringback/logs/lines.rs::a_reload_that_is_refused_is_said`; and no flood of lines about one fact:
+//!   `tests/ringback/logs/lines.rs::kafka_that_is_away_is_one_line_with_broker_and_cause`.
+//! - No header of a producer, and no tombstone, that is lost on the way through a dead letter:
+//!   `tests/ringback/dead_letters/headers.rs::headers_and_tombstones_are_kept_in_the_dead_letter_and_in_its_replay`; none that is
+//!   taken for one of our own: `tests/ringback/dead_letters/headers.rs::a_header_of_somebody_else_is_no_command`.
+//! - No text from outside that steers a terminal:
+//!   `tests/ringback/dead_letters/shown.rs::what_others_wrote_steers_no_terminal_and_json_says_the_same`; no line of a JSON log that
+//!   is none: `tests/ringback/logs/lines.rs::logs_are_json_to_the_last_line`.
 //! - No daemon that is ready though it can't commit, and none that does not say why:
 //!   `tests/ringback/commits.rs::records_that_are_larger_than_a_topic_takes_make_the_daemon_unready_until_it_takes_them`,
 //!   `tests/ringback/commits.rs::a_clock_that_is_hours_ahead_makes_the_daemon_unready_until_it_is_right`; none that a right is
@@ -237,8 +248,8 @@
 //!   touched: `tests/ringback/upgrades.rs::a_newer_versions_row_is_refused_by_name_and_left_alone`.
 //! - No index row that outlives its row, nor one lane's rows in another's:
 //!   `src/store/partition/tests.rs::indexes_follow_the_rows_and_lanes_do_not_mix`.
-//! - No unsafe code but where librdkafka is asked for what rust-rdkafka does not offer (`log/describe.rs`, `log/group.rs` and its one
-//!   caller, the question which operations Kafka allows), and the fuzzer's counters:
+//! - No unsafe code but where librdkafka is asked for what rust-rdkafka does not offer (`log/describe.rs`, `log/headers.rs`, `log/group.rs` and its
+//!   one caller, the question which operations Kafka allows), and the fuzzer's counters:
 //!   `tests/tidy/words.rs::unsafe_code_stands_where_it_is_audited`.
 //! - No lint allowed, nothing left to do: `tests/tidy/words.rs::nothing_is_allowed_left_open_or_left_over`.
 //! - No file of more than 500 lines: `tests/tidy/words.rs::files_are_short`; none that does not say what it is for:

@@ -4,10 +4,12 @@
 //! the caller's ([`Transactions`]), restoring on threads of its own ([`restore`]). Commands that look read a topic once, to
 //! its end ([`Scanner`]).
 
+mod away;
 mod broadcast;
 mod client;
 mod describe;
 mod group;
+mod headers;
 mod landmark;
 mod newest;
 mod position;
@@ -27,6 +29,10 @@ mod topics;
 mod transaction;
 mod trial;
 
+pub use away::{
+    Cause, is_said as is_away_said, last_cause, look as look_for_cause, over as back,
+    say as say_away,
+};
 pub use broadcast::{BroadcastError, broadcast};
 pub use client::{CLIENT_DEFAULTS, Cluster, LogError, MESSAGE_BYTES_MAX};
 pub use describe::Identity;

@@ -326,11 +326,9 @@ impl Offsets {
             event::write_input_event(&mut value, now, &InputEvent { topic, partition, change });
             steward.send(&Outgoing {
                 topic: &self.topics.events,
-                partition: None,
-                changelog: false,
                 key: Some(place.topic.as_bytes()),
                 value: Some(&value),
-                headers: &[],
+                ..Outgoing::default()
             })?;
         }
         for (partition, meta) in metas {
@@ -342,7 +340,7 @@ impl Offsets {
                 changelog: true,
                 key: Some(RowKey::META),
                 value: Some(&value),
-                headers: &[],
+                ..Outgoing::default()
             })?;
         }
         Ok(offsets)

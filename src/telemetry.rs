@@ -3,12 +3,14 @@
 //! A *metric* is defined once, in `definitions`, and written through one typed call of [`Metrics`] per occurrence; its
 //! label values come from closed sets. [`Health`] is what the engine says of itself: whether it is *ready* (and for what
 //! it waits), and whether it is *live* (its partitions with work make progress). What comes from outside goes into a log
-//! only through [`mask`].
+//! only through [`mask`], and to a terminal only through [`escape`].
 
 mod definitions;
+pub mod escape;
 mod family;
 mod health;
 mod labels;
+mod line;
 pub mod logging;
 pub mod mask;
 mod metrics;
@@ -21,7 +23,7 @@ pub use definitions::{Definition, Kind};
 pub use health::{Health, PartitionHealth, STALL_DEADLINE, Waiting};
 pub use labels::{
     ClockJump, CorrelationState, DeliveryResult, EndpointChange, EndpointState, OutboxState,
-    ShortageKind, SourceResult, TransactionErrorKind,
+    ReloadResult, ShortageKind, SourceResult, TransactionErrorKind,
 };
 pub use logging::LogFormat;
 pub use metrics::Metrics;

@@ -29,7 +29,11 @@ impl App {
         let mut store = Some(store);
         let mut told = Vec::new();
         loop {
-            match self.survey(&mut store).await {
+            let surveyed = self.survey(&mut store).await;
+            if surveyed.is_ok() {
+                log::back();
+            }
+            match surveyed {
                 Ok(Ok((topics, permissions))) => {
                     self.health.wait_only([]);
                     let store = match store {
@@ -39,7 +43,10 @@ impl App {
                     return Ok((topics, store, permissions));
                 }
                 Ok(Err(missing)) => {
-                    tracing::info!(topics = ?missing, "waiting for topics that their producers create");
+                    if log::is_due(&format!("waiting for topics {missing:?}")) {
+                        let topics = missing.join(", ");
+                        tracing::info!(topics, "waiting for topics that their producers create");
+                    }
                     self.health.wait_only(missing.into_iter().map(Waiting::Topic));
                 }
                 Err(AppError::Kafka(error @ LogError::Client(_))) => {
@@ -58,7 +65,12 @@ impl App {
                 }
                 Err(AppError::Kafka(error)) => {
                     self.health.wait_only([self.waiting_for_kafka()]);
-                    tracing::warn!(error = &error as &dyn std::error::Error, "waiting for Kafka");
+                    tracing::debug!(error = &error as &dyn std::error::Error, "waiting for Kafka");
+                    drop(error);
+                    let kafka = self.settings.kafka.clone();
+                    // Nobody waits longer for a cause than for Kafka itself.
+                    let _ = tokio::task::spawn_blocking(move || log::look_for_cause(&kafka)).await;
+                    log::say_away(&self.settings.kafka.bootstrap_servers);
                 }
                 Err(other) => return Err(other),
             }

@@ -9,6 +9,7 @@ use crate::log::{Begin, NeededBy};
 use crate::offsets::{Aim, Move, Offsets, OffsetsError, Position, Wish};
 use crate::replay::When;
 use crate::telemetry::err_line;
+use crate::telemetry::escape::one_line;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::Path;
@@ -192,7 +193,7 @@ fn row(position: &Position) -> [String; 8] {
         ""
     };
     [
-        terminal::one_line(&position.place.topic),
+        one_line(&position.place.topic).into_owned(),
         position.place.partition.to_string(),
         text(position.group.as_ref().map(|group| group.offset)),
         text(position.state.as_ref().map(|state| state.next_offset)),

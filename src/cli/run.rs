@@ -1,13 +1,14 @@
 //! `ringback run`
 
-use super::{CONFIGURATION, FAILED, chain, load, refuse};
+use super::{CONFIGURATION, FAILED, chain};
 use crate::app::{App, AppError, StartOptions};
 use crate::clock;
+use crate::config::{self, Faults};
 use crate::engine::EngineError;
 use crate::exit::ExitCode;
 use crate::log::Begin;
 use crate::replay::When;
-use crate::telemetry::err_line;
+use crate::telemetry::logging;
 use clap::Args;
 use std::path::Path;
 use std::time::Duration;
@@ -54,10 +55,9 @@ fn begin(text: &str) -> Result<Begin, String> {
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Whoever panics has lost what it had in hand, and nobody would know: the process ends, and begins again from what is durable.
-/// It does so whether the panic can be reported or not: the standard library's report ignores what stderr refuses, and where
-/// nobody reads a pipe that is full, it is given up.
+/// It does so whether the panic can be reported or not: the report ignores what stderr refuses, and where nobody reads a pipe that
+/// is full, it is given up.
 fn end_on_panic() {
-    let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let end = || {
             std::thread::sleep(REPORT_TIMEOUT);
@@ -65,7 +65,7 @@ fn end_on_panic() {
         };
         // Without a thread there is nobody who could end it earlier.
         let _ = std::thread::Builder::new().name("end".to_owned()).spawn(end);
-        report(panic);
+        logging::report_panic(panic);
         std::process::abort();
     }));
 }
@@ -74,9 +74,9 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     end_on_panic();
     // The daemon's time begins with it.
     let _ = clock::now();
-    let (settings, accounts) = match load(file) {
+    let (settings, accounts) = match config::load(file) {
         Ok(loaded) => loaded,
-        Err(code) => return code,
+        Err(faults) => return refuse(&faults),
     };
     let (_stop, stopped) = watch::channel(false);
     let result = match App::new(settings, &accounts) {
@@ -103,7 +103,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             | AppError::Files(_)
             | AppError::Tls(_)),
         ) => {
-            err_line!("{}: {}", file.display(), chain(&error));
+            logging::last_words(&format!("{}: {}", file.display(), chain(&error)));
             ExitCode::from(CONFIGURATION)
         }
         Err(
@@ -113,9 +113,14 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             | AppError::Engine(_)
             | AppError::Impatient),
         ) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "stopped");
-            err_line!("ringback: {}", chain(&error));
+            logging::last_words(&format!("ringback: {}", chain(&error)));
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Says every fault, as the log's own lines are.
+fn refuse(faults: &Faults) -> ExitCode {
+    logging::last_words(&faults.to_string());
+    ExitCode::from(CONFIGURATION)
 }

@@ -1,5 +1,6 @@
 //! What commands say on a terminal, and what they ask there.
 
+use crate::telemetry::escape::printable;
 use crate::telemetry::output;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use std::io::{IsTerminal as _, Write as _};
@@ -17,7 +18,7 @@ pub(super) fn confirm(question: &str, yes: bool) -> bool {
 /// Writes the lines to stdout, until nobody reads them any more.
 pub(super) fn print(lines: impl IntoIterator<Item = String>) {
     let mut out = std::io::stdout().lock();
-    let write = || lines.into_iter().try_for_each(|line| writeln!(out, "{line}"));
+    let write = || lines.into_iter().try_for_each(|line| writeln!(out, "{}", printable(&line)));
     let written = write().and_then(|()| out.flush());
     drop(out);
     output::note_out(&written);
@@ -30,21 +31,6 @@ pub(super) fn progress(topic: &str) -> ProgressBar {
         ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::no_length().with_style(style).with_message(topic.to_owned());
     bar.with_finish(ProgressFinish::AndClear)
-}
-
-/// Text from outside as a terminal may show it: a control character could move the cursor, or worse.
-pub(super) fn printable(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\n' | '\t' => c.to_string(),
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(shown).collect()
-}
-
-/// The same on one line.
-pub(super) fn one_line(text: &str) -> String {
-    printable(text).replace('\n', "\\n").replace('\t', "\\t")
 }
 
 /// The rows as lines whose columns stand below each other; the last column ends where it ends.
@@ -64,21 +50,12 @@ pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{one_line, printable, table};
+    use super::table;
 
     #[test]
     fn columns_stand_below_each_other() {
         let rows = [["A", "B", "C"], ["फोनन", "", "c c"], ["a", "bb", ""]];
         let lines = table(&rows.map(|row| row.map(str::to_owned)));
         assert_eq!(lines, ["A     B   C", "फोनन      c c", "a     bb"]);
-    }
-
-    #[test]
-    fn a_terminal_is_not_steered_from_outside() {
-        assert_eq!(one_line("a\n\tb\r"), "a\\n\\tb\\r");
-        assert_eq!(
-            printable("a\n\u{1b}[2Jफोनन\r\u{9b}\u{7f}"),
-            "a\n\\u{1b}[2Jफोनन\\r\\u{9b}\\u{7f}"
-        );
     }
 }

@@ -4,13 +4,14 @@ mod fact;
 mod read;
 mod state;
 
-use super::terminal::{one_line, print, printable, table};
+use super::terminal::{print, table};
 use super::{FAILED, UNAVAILABLE, USAGE, chain, kafka_failed, load};
 use crate::clock;
 use crate::domain::PhononUuid;
 use crate::exit::ExitCode;
 use crate::log::NeededBy;
 use crate::telemetry::err_line;
+use crate::telemetry::escape::one_line;
 use clap::Args;
 use fact::COLUMNS;
 pub use fact::{Fact, Found, Origin};
@@ -105,14 +106,15 @@ fn json_lines(traced: &Traced, bodies: bool) -> Vec<String> {
 }
 
 fn text_lines(traced: &Traced, bodies: bool) -> Vec<String> {
-    let facts = traced.facts.iter().map(|fact| fact.columns().map(|text| one_line(&text)));
+    let facts =
+        traced.facts.iter().map(|fact| fact.columns().map(|text| one_line(&text).into_owned()));
     let rows: Vec<_> = std::iter::once(COLUMNS.map(str::to_owned)).chain(facts).collect();
     let mut aligned = table(&rows).into_iter();
     let mut lines: Vec<String> = aligned.next().into_iter().collect();
     for (fact, line) in traced.facts.iter().zip(aligned) {
         lines.push(line);
         let shown = fact.bodies().into_iter().filter(|_| bodies);
-        lines.extend(shown.map(|(name, body)| format!("    {name}: {}", printable(&body))));
+        lines.extend(shown.map(|(name, body)| format!("    {name}: {body}")));
     }
     lines.push(String::new());
     let Some(Row { partition, offset, state }) = &traced.row else {
@@ -127,7 +129,7 @@ fn text_lines(traced: &Traced, bodies: bool) -> Vec<String> {
     lines.extend(sentences.map(|sentence| format!("  {}", one_line(&sentence))));
     lines.extend(state.deliveries.iter().filter(|_| bodies).map(|delivery| {
         let body = String::from_utf8_lossy(&delivery.body);
-        format!("  body of {}: {}", delivery.id, printable(&body))
+        format!("  body of {}: {body}", delivery.id)
     }));
     lines
 }

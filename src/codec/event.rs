@@ -17,6 +17,7 @@
 //! | `dead_lettered`, `kind` = `record` | `reason`, `record`, `sms_id`, `source`, `detail` |
 //! | `replayed` | `replays` (how many lives it had before) |
 //! | `report_timed_out` | `missing` (ids of SMS) |
+//! | `rule_skipped` | `on` (what the rule was upon), `reason` (`no_value`, `unanswered`: of `variable`; `replaced`: the report), `variable`, `sms_id`, `source` |
 //! | `correlation_ended` | `reports_sent` (of how many SMS a webhook carried the report; absent in events of earlier versions) |
 //! | `endpoint_held` (no phonon-uuid, as all that follow) | `until`: it asked to be left alone |
 //! | `endpoint_disabled` | `cause` (`gone`, `failing`), `failing_since` |
@@ -25,6 +26,7 @@
 //! | `input_recreated` (of a topic-partition, as all that follow) | `topic`, `partition`, `former_topic_id`, `topic_id` (as far as the topics have ids), `former_offset`, `offset` (from which it is read) |
 //! | `records_missed` | `topic`, `partition`, `from_offset`, `to_offset`, `records`: Kafka deleted them before they were read |
 //! | `offsets_moved` | `topic`, `partition`, `from_offset`, `to_offset`, `by` (`skip`, `reset`: an operator moved the position; `group`: another program moved the group's offset back) |
+//! | `reload_refused` (of an instance) | `instance`, `detail`: SIGHUP had the configuration read again, it is wrong, and what was in force stays so |
 //!
 //! `source` is {`topic`, `partition`, `offset`}. The outcome's members are domain.md's: `response_status`,
 //! `response_status_code`, `response_status_type`, `response_duration` (seconds), `response_raw`, `response_truncated`,
@@ -44,7 +46,7 @@ mod tests;
 
 pub use endpoint::{write_breaker_event, write_endpoint_event};
 
-pub use input::{InputChange, InputEvent, MovedBy, write_input_event};
+pub use input::{InputChange, InputEvent, MovedBy, write_input_event, write_reload_refused};
 
 pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
 pub use read::{End, read_end};
@@ -56,7 +58,7 @@ use super::json::Object;
 use crate::domain::{
     AccountId, Collected, Correlation, DeadLetterReason, Delivery, DeliveryId, Event, Flow, FlowId,
     IgnoreReason, Outcome, PhononUuid, RESPONSE_BYTES_KEPT, RawRecord, RecordKind, Rendering,
-    SmsId, Source, State, Timestamp,
+    SkippedRule, SmsId, Source, State, Timestamp,
 };
 use outcome::write_outcome;
 
@@ -136,6 +138,7 @@ pub fn write_event(
             object.texts("missing", missing.iter().map(SmsId::as_str));
             object.close();
         }
+        Event::RuleSkipped(skipped) => writer.rule_skipped(out, skipped),
         Event::CorrelationEnded => writer.ended(out),
         Event::DeliveryRendered { delivery, at, .. } => writer.rendered(out, *delivery, *at),
         Event::ReportAdopted { .. }
@@ -271,6 +274,23 @@ impl Writer<'_> {
             object.text("sms_id", sms.as_str());
         }
         source(&mut object, record.source);
+        object.close();
+    }
+
+    fn rule_skipped(&self, out: &mut Vec<u8>, skipped: &SkippedRule) {
+        let SkippedRule { account, webhook, trigger, reason, variable, sms, source: from } =
+            skipped;
+        let mut object = self.open(out, "rule_skipped", Some(*account), self.context.at);
+        object.text("webhook", webhook.as_str());
+        object.text("on", trigger);
+        object.text("reason", reason.as_str());
+        if let Some(variable) = variable {
+            object.text("variable", variable);
+        }
+        if let Some(sms) = sms {
+            object.text("sms_id", sms.as_str());
+        }
+        source(&mut object, from);
         object.close();
     }
 

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, and how to mend it.
 
+use crate::telemetry::escape::one_line;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A quoted key may hold line breaks, and so may a file's name.
         write!(f, "{}", one_line(&self.file.to_string_lossy()))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
@@ -34,15 +36,6 @@ impl fmt::Display for Fault {
         }
         Ok(())
     }
-}
-
-/// A quoted key may hold line breaks.
-fn one_line(text: &str) -> String {
-    let escape = |c: char| match c.is_control() {
-        true => c.escape_default().collect::<String>(),
-        false => c.to_string(),
-    };
-    text.chars().map(escape).collect()
 }
 
 /// Everything that is wrong, in the order of the files; never empty when it is an error.

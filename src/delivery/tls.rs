@@ -1,5 +1,6 @@
 //! Whom TLS trusts. The system's roots are read once and shared by all endpoints.
 
+use super::named::NamedVerifier;
 use super::webhook::{Tls, Webhook};
 use rustls::client::WantsClientCert;
 use rustls::crypto::CryptoProvider;
@@ -26,7 +27,7 @@ pub enum TlsError {
 /// The system's roots, read once.
 pub struct Trust {
     provider: Arc<CryptoProvider>,
-    system: Arc<Verifier>,
+    system: Arc<NamedVerifier>,
 }
 
 impl Trust {
@@ -36,7 +37,8 @@ impl Trust {
     /// When they can't be read.
     pub fn new() -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let system = Arc::new(Verifier::new(provider.clone()).map_err(TlsError::Setup)?);
+        let platform = Verifier::new(provider.clone()).map_err(TlsError::Setup)?;
+        let system = Arc::new(NamedVerifier::new(Arc::new(platform), Vec::new()));
         Ok(Self { provider, system })
     }
 
@@ -68,7 +70,7 @@ impl Trust {
 
     fn builder(
         &self,
-        verifier: Arc<Verifier>,
+        verifier: Arc<NamedVerifier>,
     ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
@@ -76,13 +78,12 @@ impl Trust {
         Ok(builder.dangerous().with_custom_certificate_verifier(verifier))
     }
 
-    fn verifier(&self, tls: &Tls) -> Result<Arc<Verifier>, TlsError> {
-        match &tls.ca_pem {
-            None => Ok(self.system.clone()),
-            Some(pem) => Verifier::new_with_extra_roots(certificates(pem)?, self.provider.clone())
-                .map(Arc::new)
-                .map_err(TlsError::Setup),
-        }
+    fn verifier(&self, tls: &Tls) -> Result<Arc<NamedVerifier>, TlsError> {
+        let Some(pem) = &tls.ca_pem else { return Ok(self.system.clone()) };
+        let named = certificates(pem)?;
+        let platform = Verifier::new_with_extra_roots(named.clone(), self.provider.clone());
+        let platform = platform.map_err(TlsError::Setup)?;
+        Ok(Arc::new(NamedVerifier::new(Arc::new(platform), named)))
     }
 }
 

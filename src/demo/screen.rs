@@ -1,6 +1,7 @@
 //! What the demo says, a line or a block at a time, whoever says it.
 
 use crate::clock;
+use crate::telemetry::escape::printable;
 use std::io::{IsTerminal as _, Write as _};
 
 /// What a line is about.
@@ -67,9 +68,9 @@ impl Screen {
         let (on, off) = if self.colours { (about.colour(), "\x1b[0m") } else { ("", "") };
         let mut out = std::io::stdout().lock();
         // Whoever has closed the output does not want to see more.
-        let _ = writeln!(out, "{time}  {on}{word:<11}{off}  {text}");
+        let _ = writeln!(out, "{time}  {on}{word:<11}{off}  {}", printable(text));
         if !below.is_empty() {
-            let _ = writeln!(out, "{below}");
+            let _ = writeln!(out, "{}", printable(below));
         }
     }
 }

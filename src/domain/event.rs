@@ -1,8 +1,8 @@
 //! What happened. Every event is a fact; most are published, and all are what the state is made of.
 
 use super::{
-    AccountId, Collected, Collection, Delivery, DeliveryId, Flow, FlowId, FlowIdentity, Outcome,
-    Rendering, SmsId, Source, Started, Timestamp,
+    AccountId, Collected, Collection, Delivery, DeliveryId, Flow, FlowId, FlowIdentity, Header,
+    Outcome, Rendering, SmsId, Source, Started, Timestamp, WebhookName,
 };
 use bytes::Bytes;
 
@@ -119,6 +119,8 @@ pub enum Event {
         /// The SMS of the flow's list that have no final status.
         missing: Vec<SmsId>,
     },
+    /// A rule's webhook is not sent, since nobody could say whether its conditions hold.
+    RuleSkipped(Box<SkippedRule>),
     /// All that was promised is done.
     CorrelationEnded,
     /// The marker takes the correlation's place.
@@ -152,6 +154,25 @@ impl Event {
     }
 }
 
+/// A rule that was upon what happened, and of whose conditions nobody can say whether they hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedRule {
+    /// Whose rule.
+    pub account: AccountId,
+    /// What it would have sent.
+    pub webhook: WebhookName,
+    /// Upon what, as the rule spells it.
+    pub trigger: Box<str>,
+    /// Why.
+    pub reason: SkipReason,
+    /// The variable that has no value, when it is that.
+    pub variable: Option<Box<str>>,
+    /// Which SMS, when it is about a report.
+    pub sms: Option<SmsId>,
+    /// The record that it was upon.
+    pub source: Source,
+}
+
 /// A record that changed nothing, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IgnoredRecord {
@@ -180,6 +201,8 @@ pub struct RawRecord {
     pub sms: Option<SmsId>,
     /// Its bytes, when the caller does not hold them.
     pub payload: Option<Bytes>,
+    /// Its headers, when the caller does not hold them.
+    pub headers: Vec<Header>,
     /// Where it stands.
     pub source: Source,
 }
@@ -250,6 +273,18 @@ reasons! {
         NoDefaultWebhook = "no_default_webhook",
         /// The flow does not enable its webhooks.
         WebhookDisabled = "webhook_disabled",
+    }
+}
+
+reasons! {
+    /// Why nobody can say whether a rule's conditions hold.
+    SkipReason {
+        /// The variable of a condition has no value.
+        NoValue = "no_value",
+        /// The variable of a condition gets its value of an answer that has not come yet.
+        Unanswered = "unanswered",
+        /// A newer report of the SMS took the place of the one that it is upon, before the flow was known.
+        Replaced = "replaced",
     }
 }
 

@@ -73,7 +73,7 @@ pub fn evolve(mut state: State, event: &Event) -> State {
             state.correlation = Correlation::Ended { account: *account, until: *until };
         }
         Event::MarkerExpired => state.correlation = Correlation::Unknown,
-        Event::ReportTimedOut { .. } | Event::CorrelationEnded => {}
+        Event::ReportTimedOut { .. } | Event::RuleSkipped(_) | Event::CorrelationEnded => {}
     }
     state
 }
@@ -134,9 +134,7 @@ fn adopted(state: &mut State, sms: &SmsId) {
         let account = flow.identity.account;
         for report in &mut flow.reports {
             if report.account == account && report.sms == *sms {
-                report.expires_at = None;
-                report.raw = None;
-                report.status = None;
+                *report = report.adopted();
             }
         }
     }

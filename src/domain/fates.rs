@@ -59,6 +59,7 @@ impl Fates {
             | Event::Delivered { .. }
             | Event::DeadLettered { .. }
             | Event::Replayed { .. }
+            | Event::RuleSkipped(_)
             | Event::MarkerKept { .. }
             | Event::MarkerExpired
             | Event::StartExpired => None,

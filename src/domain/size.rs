@@ -7,8 +7,8 @@
 use super::outcome::{ERROR_BYTES_STORED, RESPONSE_BYTES_STORED};
 use super::state::SEEN_MAX;
 use super::{
-    Collected, Collection, Correlation, Delivery, Facts, Flow, Mapped, PhononUuid, Rendering,
-    SmsId, Source, State, WebhookName,
+    Collected, Collection, Correlation, Delivery, Facts, Flow, Header, Mapped, PhononUuid,
+    Rendering, SmsId, Source, State, WebhookName,
 };
 use bytes::Bytes;
 
@@ -171,6 +171,11 @@ fn collected(report: &Collected) -> usize {
         + length(report.body.as_ref())
         + length(report.raw.as_ref())
         + report.status.as_ref().map_or(0, |status| status.len())
+        + report.headers.iter().map(header).sum::<usize>()
+}
+
+fn header(header: &Header) -> usize {
+    3 * LONG + header.name.len() + length(header.value.as_ref())
 }
 
 fn topic(source: &Source) -> usize {

@@ -18,6 +18,15 @@ pub struct Source {
     pub timestamp: Timestamp,
 }
 
+/// A header of a record that its producer wrote, beside those of this daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Its name; several may have the same.
+    pub name: Box<str>,
+    /// Its value; `None`: null.
+    pub value: Option<Bytes>,
+}
+
 /// A flow complete record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowComplete {
@@ -73,6 +82,8 @@ pub struct DeliveryReport {
     pub body: Bytes,
     /// The record as it came, when it is not the same as `body`.
     pub raw: Option<Bytes>,
+    /// The record's headers.
+    pub headers: Vec<Header>,
     /// A hash of the decoded content, the same in every encoding.
     pub content: u64,
 }

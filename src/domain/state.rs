@@ -1,7 +1,7 @@
 //! What is kept of one phonon-uuid: its correlation, and its deliveries that are not finished.
 
 use super::{
-    AccountId, DeliveryId, FlowId, IgnoreReason, Mapped, Outcome, Rendering, SmsId, Source,
+    AccountId, DeliveryId, FlowId, Header, IgnoreReason, Mapped, Outcome, Rendering, SmsId, Source,
     StatusClass, Timestamp, WebhookName,
 };
 use bytes::Bytes;
@@ -162,6 +162,8 @@ pub struct Collected {
     pub body: Option<Bytes>,
     /// The record as it came, while it may become a dead letter and differs from `body`.
     pub raw: Option<Bytes>,
+    /// The record's headers, while it may become a dead letter.
+    pub headers: Vec<Header>,
     /// A delivery carries it, of phase 2 or of a rule.
     pub sent: bool,
     /// Where it stands in Kafka.
@@ -173,6 +175,12 @@ pub struct Collected {
 }
 
 impl Collected {
+    /// What is kept of it once its flow is known: it becomes no dead letter any more.
+    pub(super) fn adopted(&self) -> Self {
+        let headers = Vec::new();
+        Self { expires_at: None, raw: None, headers, status: None, ..self.clone() }
+    }
+
     /// Whether both are about one SMS of one account.
     pub(super) fn is_about_the_same(&self, other: &Self) -> bool {
         self.account == other.account && self.sms == other.sms

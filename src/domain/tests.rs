@@ -222,6 +222,7 @@ fn report(id: &str, status: &str) -> DeliveryReport {
         content: xxh3_64(body.as_bytes()),
         body: body.into(),
         raw: None,
+        headers: Vec::new(),
     }
 }
 

@@ -333,6 +333,7 @@ impl<L: Log> Shell<L> {
                 self.follow(webhook, event);
             }
         }
+        self.refusals.clear();
         self.release(work);
         self.tell(work);
     }

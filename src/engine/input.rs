@@ -46,6 +46,8 @@ pub(super) enum Input {
     Denied(Option<String>, Option<String>),
     /// How far the inputs go.
     Ends(Vec<End>),
+    /// The accounts file was read again, and is wrong: why.
+    ReloadRefused(String),
     /// The accounts file was read again.
     Reload(Arc<EngineConfig>),
     /// Stop.

@@ -32,7 +32,7 @@ impl<L: Log> Shell<L> {
                         && !self.settings.unlike.contains(&record.place.topic);
                     match self.tasks.get(owner).filter(|task| here && task.active) {
                         Some(task) => {
-                            work.command(&task.rows, uuid, command, Some(&record.payload), &view)?;
+                            work.command(&task.rows, uuid, command, Some(record), &view)?;
                         }
                         None => {
                             work.forward(

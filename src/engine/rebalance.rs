@@ -60,7 +60,9 @@ impl<L: Log> Shell<L> {
         if owned.is_empty() {
             tracing::info!("standby: the group has no partitions for this instance now");
         } else {
-            tracing::info!(partitions = ?owned, "partitions assigned; restoring");
+            let numbers: Vec<String> = owned.iter().map(ToString::to_string).collect();
+            let partitions = numbers.join(", ");
+            tracing::info!(partitions, "partitions assigned; restoring");
         }
         self.restore(assignment.epoch);
         Ok(())
@@ -272,6 +274,7 @@ impl<L: Log> Shell<L> {
                     | Input::Ends(_)
                     | Input::Denied(..)
                     | Input::Reload(_)
+                    | Input::ReloadRefused(_)
                     | Input::Shutdown
                     | Input::Fenced { .. }
                     | Input::Failed(_)) => others.push(other),

@@ -1,5 +1,7 @@
 //! What the engine tells about its work, once it is committed.
 
+mod lines;
+
 use super::Shell;
 use super::ports::Log;
 use super::work::{Told, Work, shown};
@@ -7,13 +9,12 @@ use crate::clock;
 use crate::codec::event::{InputChange, InputEvent};
 use crate::codec::row::TopicId;
 use crate::domain::{
-    EndpointEvent, ErrorReason, Event, IgnoreReason, IgnoredRecord, PhononUuid, RecordKind, Source,
-    WebhookName,
+    EndpointEvent, Event, IgnoreReason, IgnoredRecord, RecordKind, Source, WebhookName,
 };
 use crate::telemetry::{
     CorrelationState, DeliveryResult, EndpointChange, EndpointState, OutboxState, SourceResult,
-    mask,
 };
+use lines::{log_event, log_record};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ impl<L: Log> Shell<L> {
             match told {
                 Told::Event(uuid, event) => {
                     self.tell_event(event);
-                    log_event(uuid, event);
+                    log_event(uuid, event, &self.bursts);
                 }
                 Told::Endpoint(webhook, event) => self.tell_endpoint(webhook, event),
                 Told::Breaker(webhook, state) => {
@@ -35,12 +36,20 @@ impl<L: Log> Shell<L> {
                     tracing::info!(webhook, breaker, "an endpoint's breaker has changed");
                 }
                 Told::Input(event) => self.tell_input(event),
+                Told::ReloadRefused => {}
                 Told::Forwarded(place) => {
                     self.metrics.source_record(&place.topic, SourceResult::Forwarded)
                 }
-                Told::Bad(place, reason) => {
+                Told::Bad { place, offset, reason, detail } => {
                     self.metrics.source_record(&place.topic, SourceResult::DeadLettered);
                     self.metrics.dead_letter(*reason);
+                    log_record(
+                        &self.bursts,
+                        None,
+                        (&place.topic, place.partition, *offset),
+                        *reason,
+                        detail,
+                    );
                 }
             }
         }
@@ -81,6 +90,7 @@ impl<L: Log> Shell<L> {
             }
             Event::Replayed { .. } => self.metrics.replay(),
             Event::ReportTimedOut { .. } => self.metrics.report_timeout(),
+            Event::RuleSkipped(skipped) => self.metrics.rule_skipped(skipped.reason),
             Event::ReportAdopted { .. }
             | Event::DeliveryScheduled { .. }
             | Event::DeliveryRendered { .. }
@@ -196,6 +206,7 @@ impl<L: Log> Shell<L> {
             return;
         }
         self.reported_at = clock::instant();
+        self.bursts.report();
         let mut states = [0_u64; 4];
         let mut held = 0;
         let mut bytes = 0;
@@ -235,76 +246,6 @@ impl<L: Log> Shell<L> {
         let overdue = self.outbox.overdue(&self.lanes.ready(), clock::now());
         self.metrics.set_outbox_overdue(overdue);
         self.metrics.set_store_bytes(bytes);
-    }
-}
-
-/// A line for what somebody may look for by its uuid; what is usual is told to those who ask for `debug`.
-fn log_event(uuid: &PhononUuid, event: &Event) {
-    let phonon_uuid = uuid.as_str();
-    match event {
-        Event::DeadLettered { delivery, reason, .. } => {
-            let outcome = delivery.last_outcome.as_ref();
-            let error = outcome.and_then(|outcome| outcome.error.as_deref()).map(mask::text);
-            tracing::warn!(
-                phonon_uuid,
-                webhook = delivery.webhook.as_str(),
-                webhook_id = %delivery.id,
-                phase = delivery.phase.number(),
-                attempts = delivery.attempts,
-                reason = reason.as_str(),
-                status = outcome.and_then(|outcome| outcome.status),
-                error = error.as_deref(),
-                "a delivery was given up"
-            );
-        }
-        Event::RecordDeadLettered { record, reason, detail } => {
-            let Source { topic, partition, offset, .. } = &record.source;
-            let (topic, detail) = (topic.as_ref(), mask::text(detail));
-            let (reason, detail) = (reason.as_str(), detail.as_ref());
-            tracing::warn!(
-                phonon_uuid,
-                topic,
-                partition,
-                offset,
-                reason,
-                detail,
-                "a record was given up"
-            );
-        }
-        Event::AttemptFailed { delivery, attempt, outcome, retry_at, .. } => {
-            let error = outcome.error.as_deref().map(mask::text);
-            let (reason, error) = (outcome.reason.map(ErrorReason::as_str), error.as_deref());
-            let (status, again) = (outcome.status, retry_at.is_some());
-            tracing::debug!(phonon_uuid, webhook_id = %delivery, attempt, reason, status, error, again, "an attempt failed");
-        }
-        Event::Delivered { delivery, attempt, outcome, .. } => {
-            let (webhook, phase) = (delivery.webhook.as_str(), delivery.phase.number());
-            let (status, duration_ms) = (outcome.status, outcome.duration_ms);
-            tracing::debug!(phonon_uuid, webhook, webhook_id = %delivery.id, phase, attempt, status, duration_ms, "delivered");
-        }
-        Event::RecordIgnored(record) => {
-            tracing::debug!(phonon_uuid, reason = record.reason.as_str(), "a record was ignored");
-        }
-        Event::Replayed { delivery } => {
-            let (webhook, phase) = (delivery.webhook.as_str(), delivery.phase.number());
-            let replays = delivery.replays;
-            tracing::info!(phonon_uuid, webhook, webhook_id = %delivery.id, phase, replays, "a delivery that was given up is sent again");
-        }
-        Event::ReportTimedOut { missing } => {
-            tracing::info!(phonon_uuid, missing = missing.len(), "reports did not come in time");
-        }
-        Event::FlowStarted { .. }
-        | Event::FlowAccepted(_)
-        | Event::FlowSilenced { .. }
-        | Event::ReportAccepted { .. }
-        | Event::ReportAdopted { .. }
-        | Event::DeliveryScheduled { .. }
-        | Event::DeliveryRendered { .. }
-        | Event::StartExpired
-        | Event::CollectionClosed(_)
-        | Event::CorrelationEnded
-        | Event::MarkerKept { .. }
-        | Event::MarkerExpired => {}
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Shell;
 use super::ports::Log;
 use crate::clock;
+use crate::log::is_away_said;
 use crate::telemetry::{Health, Waiting};
 use std::cell::RefCell;
 use std::sync::atomic::Ordering;
@@ -48,7 +49,12 @@ impl Trouble {
     fn failed_at(&self, now: Instant, cause: &str, is_known: bool, health: &Health) -> Duration {
         let mut slot = self.0.borrow_mut();
         let Some(series) = &mut *slot else {
-            tracing::warn!(cause, "a transaction failed; trying again");
+            // That Kafka is away, or slow to answer, is said elsewhere, and most failures are over at once.
+            if is_known && !is_away_said() {
+                tracing::warn!(cause, "a transaction failed; trying again");
+            } else {
+                tracing::debug!(cause, "a transaction failed; trying again");
+            }
             let (cause, waiting) = (cause.to_owned(), None);
             *slot = Some(Series { since: now, failures: 1, cause, said_at: now, waiting });
             return PAUSE_FIRST;
@@ -71,7 +77,8 @@ impl Trouble {
             series.waiting = Some(waiting);
         }
         let (failures, seconds) = (series.failures, lasted.as_secs());
-        if is_first || silent >= REPEAT || is_new && silent >= UNREADY_AFTER {
+        let is_due = is_first || silent >= REPEAT || is_new && silent >= UNREADY_AFTER;
+        if is_due && !is_away_said() {
             series.said_at = now;
             tracing::warn!(
                 cause,

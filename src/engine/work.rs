@@ -2,28 +2,24 @@
 
 mod endpoints;
 mod inputs;
+mod letters;
 
 pub(super) use endpoints::shown;
 
 use super::outbox::Doomed;
-use crate::codec::event::{self, EventContext, InputEvent, RequestView};
+use crate::codec::event::{self, EventContext, InputEvent};
 use crate::codec::row::{self, Landmark, Meta};
 use crate::delivery::{Attempted, BreakerState, Endpoint};
 use crate::domain::{
-    AccountId, Command, Correlation, DeadLetterReason, Delivery, EndpointEvent, EndpointState,
-    Event, PhononUuid, RawRecord, Rules, State, Timestamp, WebhookName, decide, evolve,
+    AccountId, Command, Correlation, DeadLetterReason, EndpointEvent, EndpointState, Event, Header,
+    PhononUuid, Rules, State, Timestamp, WebhookName, decide, evolve,
 };
 use crate::failpoint::{self, Failpoint};
 use crate::log::{Outgoing, Place, Record, TopicNames};
 use crate::store::{RowKey, StoreError, WriteBack};
-use bytes::Bytes;
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
-
-/// A dead letter holds so much of a record.
-const RAW_BYTES_MAX: usize = 16 << 20;
 
 /// Where a record goes.
 #[derive(Clone, Copy)]
@@ -40,6 +36,8 @@ struct Leaving {
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     headers: Vec<(&'static str, String)>,
+    /// Those of the record that it was.
+    foreign: Vec<Header>,
 }
 
 /// A uuid's state before and after the batch.
@@ -74,13 +72,24 @@ pub(super) enum Told {
     /// A record was forwarded.
     Forwarded(Place),
     /// A record could not be read.
-    Bad(Place, DeadLetterReason),
+    Bad {
+        /// Where it stands.
+        place: Place,
+        /// And at which offset.
+        offset: i64,
+        /// Why.
+        reason: DeadLetterReason,
+        /// For people.
+        detail: String,
+    },
     /// What became of an endpoint.
     Endpoint(WebhookName, EndpointEvent),
     /// A breaker changed.
     Breaker(WebhookName, BreakerState),
     /// What happened to an input partition.
     Input(InputEvent),
+    /// A configuration was refused; whoever read it has said so.
+    ReloadRefused,
 }
 
 /// The batch.
@@ -165,6 +174,7 @@ impl Work {
                 key: leaving.key.as_ref().map(|range| self.slice(range)),
                 value: leaving.value.as_ref().map(|range| self.slice(range)),
                 headers: &leaving.headers,
+                foreign: &leaving.foreign,
             }
         })
     }
@@ -188,7 +198,7 @@ impl Work {
         rows: &WriteBack,
         uuid: &PhononUuid,
         command: &Command,
-        raw: Option<&Bytes>,
+        raw: Option<&Record>,
         view: &View<'_>,
     ) -> Result<bool, StoreError> {
         let index = self.slot(rows, uuid)?;
@@ -241,7 +251,7 @@ impl Work {
         account: Option<AccountId>,
         before: &State,
         event: &Event,
-        raw: Option<&Bytes>,
+        raw: Option<&Record>,
         view: &View<'_>,
     ) {
         let key = self.append(uuid.as_str().as_bytes());
@@ -258,7 +268,10 @@ impl Work {
             Event::RecordDeadLettered { record, reason, detail } => {
                 let headers =
                     event::record_headers(&record.source, *reason, record.account, detail);
-                self.raw_dead_letter(Some(key), record.payload.as_ref().or(raw), headers);
+                let payload = record.payload.as_ref().or(raw.and_then(|raw| raw.payload.as_ref()));
+                let own = (!record.headers.is_empty()).then_some(&record.headers);
+                let foreign = own.or(raw.map(|raw| &raw.headers)).cloned().unwrap_or_default();
+                self.raw_dead_letter(Some(key), payload, headers, foreign);
             }
             Event::FlowStarted { .. }
             | Event::FlowAccepted(_)
@@ -274,98 +287,11 @@ impl Work {
             | Event::Delivered { .. }
             | Event::Replayed { .. }
             | Event::ReportTimedOut { .. }
+            | Event::RuleSkipped(_)
             | Event::CorrelationEnded
             | Event::MarkerKept { .. }
             | Event::MarkerExpired => {}
         }
-    }
-
-    fn delivery_dead_letter(
-        &mut self,
-        uuid: &PhononUuid,
-        key: Range<usize>,
-        delivery: &Delivery,
-        reason: DeadLetterReason,
-        view: &View<'_>,
-    ) {
-        let endpoint = (view.endpoint)(&delivery.webhook);
-        let rendered = delivery.rendering.rendered();
-        let parts = endpoint.as_ref().and_then(|it| it.webhook().shown_parts(rendered));
-        let own: Vec<(&str, Cow<'_, str>)> = parts
-            .iter()
-            .flat_map(|parts| &parts.headers)
-            .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
-            .collect();
-        let public = endpoint.iter().flat_map(|endpoint| endpoint.public_headers());
-        let public = public.filter(|(name, _)| own.iter().all(|(known, _)| known != name));
-        let headers: Vec<(&str, &str)> =
-            public.chain(own.iter().map(|(name, value)| (*name, &**value))).collect();
-        let request = endpoint.as_ref().map(|endpoint| RequestView {
-            method: endpoint.webhook().method.as_str(),
-            url: parts.as_ref().map_or(&endpoint.webhook().url, |parts| &parts.url).as_str(),
-            headers: &headers,
-        });
-        let start = self.buffer.len();
-        event::write_delivery_dead_letter(
-            &mut self.buffer,
-            uuid,
-            delivery,
-            reason,
-            request.as_ref(),
-        );
-        let value = start..self.buffer.len();
-        self.leave(
-            Target::DeadLetter,
-            Some(key),
-            Some(value),
-            event::delivery_headers(delivery, reason),
-        );
-    }
-
-    /// A record that can't be read: its bytes, as they are, to the dead letters.
-    pub(super) fn bad(
-        &mut self,
-        record: &Record,
-        bad: &crate::codec::source::Bad,
-        view: &View<'_>,
-    ) {
-        let raw = RawRecord {
-            kind: None,
-            account: bad.account,
-            sms: None,
-            payload: None,
-            source: record.source.clone(),
-        };
-        let key = record.key.as_ref().map(|key| self.append(key));
-        let start = self.buffer.len();
-        event::write_record_dead_lettered(
-            &mut self.buffer,
-            view.now,
-            &raw,
-            bad.reason,
-            &bad.detail,
-        );
-        let value = start..self.buffer.len();
-        self.leave(Target::Events, key.clone(), Some(value), Vec::new());
-        let headers = event::record_headers(&record.source, bad.reason, bad.account, &bad.detail);
-        self.raw_dead_letter(key, Some(&record.payload), headers);
-        self.told.push(Told::Bad(record.place.clone(), bad.reason));
-    }
-
-    /// The record's bytes as they are; only what no dead letter can hold is cut off, and says so.
-    fn raw_dead_letter(
-        &mut self,
-        key: Option<Range<usize>>,
-        payload: Option<&Bytes>,
-        mut headers: Vec<(&'static str, String)>,
-    ) {
-        let payload = payload.map_or(&[][..], |payload| payload);
-        let kept = payload.get(..RAW_BYTES_MAX).unwrap_or(payload);
-        if kept.len() < payload.len() {
-            headers.push(("ringback.truncated-from-bytes", payload.len().to_string()));
-        }
-        let value = self.append(kept);
-        self.leave(Target::DeadLetter, key, Some(value), headers);
     }
 
     /// A record that another partition owns.
@@ -377,8 +303,9 @@ impl Work {
         headers: Vec<(&'static str, String)>,
     ) {
         let key = self.append(uuid.as_str().as_bytes());
-        let value = self.append(&record.payload);
+        let value = self.append(record.bytes());
         self.leave(Target::Inbox(owner), Some(key), Some(value), headers);
+        self.pass_on(record.headers.clone());
         self.told.push(Told::Forwarded(record.place.clone()));
     }
 
@@ -443,7 +370,15 @@ impl Work {
         value: Option<Range<usize>>,
         headers: Vec<(&'static str, String)>,
     ) {
-        self.leaving.push(Leaving { target, key, value, headers });
+        let foreign = Vec::new();
+        self.leaving.push(Leaving { target, key, value, headers, foreign });
+    }
+
+    /// What left last carries these headers too.
+    fn pass_on(&mut self, foreign: Vec<Header>) {
+        if let Some(leaving) = self.leaving.last_mut() {
+            leaving.foreign = foreign;
+        }
     }
 }
 

@@ -50,6 +50,7 @@ pub fn broadcast(
                 key: Some(key),
                 value: Some(value),
                 headers,
+                foreign: &[],
             })?;
         }
         transactions.flush()?;

@@ -16,6 +16,7 @@ use super::describe::Identity;
 use super::landmark::LandmarkReader;
 use super::record::{Place, Reading, Record, Topics};
 use super::registry::Registry;
+use super::report;
 use super::settings::KafkaSettings;
 use crate::codec::row::Owner;
 use callbacks::Context;
@@ -307,7 +308,7 @@ impl Reader {
             && bytes < BATCH_BYTES_MAX
             && let Some(record) = queues.next(&mut read)
         {
-            bytes += record.payload.len();
+            bytes += record.bytes().len();
             batch.push(record);
         }
         self.batch.append(&mut batch);
@@ -422,7 +423,7 @@ impl Reader {
             return;
         }
         let records = std::mem::take(&mut self.batch);
-        let bytes = records.iter().map(|record| record.payload.len() + RECORD_BYTES).sum();
+        let bytes = records.iter().map(|record| record.bytes().len() + RECORD_BYTES).sum();
         self.gate.enter(bytes);
         (self.sink)(LogEvent::Records { epoch: self.epoch, records, bytes });
     }
@@ -470,7 +471,9 @@ fn is_new(position: &Position, message: &BorrowedMessage<'_>) -> bool {
     match position.judge(offset, content(message)) {
         Judged::New => {}
         Judged::Again => {
-            tracing::warn!(topic, partition, offset, "a record that was read came again");
+            if report::is_due(&format!("again: {topic} {partition}")) {
+                tracing::warn!(topic, partition, offset, "a record that was read came again");
+            }
             return false;
         }
         Judged::Other => {

@@ -1,14 +1,16 @@
 //! A record of an input topic, decoded.
 
+use super::headers;
 use crate::codec::command::{self, COMMAND_HEADER, InboxCommand};
+use crate::codec::header;
 use crate::codec::row::Landmark;
 use crate::codec::source::{Bad, Decoded, Decoder};
 use crate::domain::{
-    Command, DeadLetterReason, EndpointCommand, PhononUuid, RecordKind, Source, Timestamp,
-    WebhookName, owner,
+    Command, DeadLetterReason, DeliveryReport, EndpointCommand, Header, PhononUuid, RecordKind,
+    Source, Timestamp, WebhookName, owner,
 };
 use bytes::Bytes;
-use rdkafka::message::{BorrowedHeaders, Headers as _, Message};
+use rdkafka::message::{BorrowedHeaders, Message};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -57,8 +59,10 @@ pub struct Record {
     pub body: RecordBody,
     /// Its key.
     pub key: Option<Bytes>,
-    /// Its bytes.
-    pub payload: Bytes,
+    /// Its bytes; `None`: a tombstone.
+    pub payload: Option<Bytes>,
+    /// Its headers, but those of this daemon.
+    pub headers: Vec<Header>,
 }
 
 /// What a record says.
@@ -91,7 +95,13 @@ impl Record {
     #[must_use]
     pub fn landmark(&self) -> Landmark {
         let key = self.key.as_ref().map_or(&[][..], |key| key);
-        Landmark::of(self.offset, self.at, key, &self.payload)
+        Landmark::of(self.offset, self.at, key, self.bytes())
+    }
+
+    /// Its bytes; none of a tombstone.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.payload.as_ref().map_or(&[], |payload| payload)
     }
 }
 
@@ -154,7 +164,7 @@ impl Topics {
             Role::Inbox => origin(|name| message.header(name))
                 .map_or((None, here), |(kind, source)| (Some(kind), source)),
         };
-        let payload = message.bytes();
+        let payload = message.bytes().unwrap_or(&[]);
         let done = |body| {
             Reading::Done(Box::new(Record {
                 offset: message.offset_number(),
@@ -163,7 +173,8 @@ impl Topics {
                 source: source.clone(),
                 body,
                 key: message.key_bytes().map(Bytes::copy_from_slice),
-                payload: Bytes::copy_from_slice(payload),
+                payload: message.bytes().map(Bytes::copy_from_slice),
+                headers: message.foreign_headers(),
             }))
         };
         if let (Role::Inbox, Some(name)) = (role, message.header(COMMAND_HEADER)) {
@@ -194,11 +205,15 @@ impl Topics {
                 RecordKind::Flow,
                 Command::AcceptFlow(flow, source.clone()),
             ),
-            Decoded::Report(report) => command(
-                &report.uuid.clone(),
-                RecordKind::Report,
-                Command::AcceptReport(report, source.clone()),
-            ),
+            Decoded::Report(report) => {
+                let report =
+                    Box::new(DeliveryReport { headers: message.foreign_headers(), ..*report });
+                command(
+                    &report.uuid.clone(),
+                    RecordKind::Report,
+                    Command::AcceptReport(report, source.clone()),
+                )
+            }
             Decoded::NeedsSchema(id) => return Reading::NeedsSchema(id),
             Decoded::Bad(bad) => RecordBody::Bad(bad),
         };
@@ -253,8 +268,11 @@ pub(crate) trait MessageView {
     fn offset_number(&self) -> i64;
     fn time(&self) -> Timestamp;
     fn key_bytes(&self) -> Option<&[u8]>;
-    fn bytes(&self) -> &[u8];
+    /// None: a tombstone.
+    fn bytes(&self) -> Option<&[u8]>;
     fn header(&self, name: &str) -> Option<&str>;
+    /// The headers but those of this daemon.
+    fn foreign_headers(&self) -> Vec<Header>;
 }
 
 impl<M: Message> MessageView for M
@@ -281,29 +299,37 @@ where
         self.key()
     }
 
-    fn bytes(&self) -> &[u8] {
-        self.payload().unwrap_or(&[])
+    fn bytes(&self) -> Option<&[u8]> {
+        self.payload()
     }
 
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers()?.value(name)
+        headers::text(self.headers()?.list(), name)
+    }
+
+    fn foreign_headers(&self) -> Vec<Header> {
+        let Some(found) = self.headers() else { return Vec::new() };
+        let foreign = headers::each(found.list()).filter(|(name, _)| !header::is_own(name));
+        let kept = foreign.map(|(name, value)| Header {
+            name: name.into(),
+            value: value.map(Bytes::copy_from_slice),
+        });
+        kept.collect()
     }
 }
 
 pub(super) trait HeaderView {
-    fn value(&self, name: &str) -> Option<&str>;
+    fn list(&self) -> &BorrowedHeaders;
 }
 
 impl HeaderView for BorrowedHeaders {
-    fn value(&self, name: &str) -> Option<&str> {
-        self.iter()
-            .find(|header| header.key == name)
-            .and_then(|header| std::str::from_utf8(header.value?).ok())
+    fn list(&self) -> &BorrowedHeaders {
+        self
     }
 }
 
 impl HeaderView for rdkafka::message::OwnedHeaders {
-    fn value(&self, name: &str) -> Option<&str> {
-        self.as_borrowed().value(name)
+    fn list(&self) -> &BorrowedHeaders {
+        self.as_borrowed()
     }
 }

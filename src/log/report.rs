@@ -1,5 +1,6 @@
 //! What librdkafka says, at the level at which somebody wants to hear it.
 
+use super::away;
 use crate::clock;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -30,6 +31,9 @@ impl ConsumerContext for Reports {}
 
 /// One of librdkafka's own lines.
 pub(super) fn line(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    if facility == "FAIL" {
+        away::note_line(message);
+    }
     // Each broken connection says so many times over; whoever waits for Kafka says it once. So does whoever commits, of each
     // transaction that fails.
     let usual = ["FAIL", "ERROR", "CONFWARN", "TERMINATE", "TXNERR", "ADDPARTS", "ADDOFFSETS"]
@@ -57,17 +61,12 @@ pub(super) fn line(level: RDKafkaLogLevel, facility: &str, message: &str) {
 
 /// A fault that no call returns.
 pub(super) fn fault(error: &KafkaError, reason: &str) {
-    let away = [
-        RDKafkaErrorCode::AllBrokersDown,
-        RDKafkaErrorCode::BrokerTransportFailure,
-        RDKafkaErrorCode::Resolve,
-    ];
     // The end of a partition is no fault; a client that ends may leave it unread.
     if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
         return;
     }
-    if error.rdkafka_error_code().is_some_and(|code| away.contains(&code)) {
-        tracing::debug!(%error, reason, "Kafka is away");
+    if away::note(error.rdkafka_error_code(), reason) {
+        tracing::debug!(%error, reason, "a broker can't be used");
     } else if is_due(reason) {
         tracing::warn!(%error, reason, "Kafka reports a fault");
     } else {
@@ -80,7 +79,8 @@ const REPEAT: Duration = Duration::from_secs(60);
 /// So many faults are told apart.
 const FAULTS_MAX: usize = 64;
 
-/// Whether the fault is to be logged for people: it was not, within the last minute.
+/// Whether what `reason` names is to be logged for people: it was not, within the last minute. The engine's events are counted
+/// and summed up in `engine/burst.rs` instead.
 #[must_use]
 pub fn is_due(reason: &str) -> bool {
     static SAID: Mutex<Vec<(String, Instant)>> = Mutex::new(Vec::new());
@@ -88,7 +88,11 @@ pub fn is_due(reason: &str) -> bool {
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
     said.retain(|(_, at)| clock::since(*at) < REPEAT);
     let is_known = said.iter().any(|(known, _)| known == reason);
-    if !is_known && said.len() < FAULTS_MAX {
+    if !is_known {
+        // Nothing may fill the memory; what was said first is forgotten first.
+        if said.len() >= FAULTS_MAX {
+            said.remove(0);
+        }
         said.push((reason.to_owned(), clock::instant()));
     }
     !is_known

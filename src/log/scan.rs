@@ -5,6 +5,7 @@
 //! when the broker says that there is nothing more.
 
 use super::client::{self, LogError};
+use super::headers;
 use super::reader::list;
 use super::record::Place;
 use super::rights::{Operation, Right};
@@ -12,8 +13,9 @@ use super::settings::KafkaSettings;
 use crate::domain::Timestamp;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -96,19 +98,15 @@ impl ScanRecord<'_> {
         self.0.payload()
     }
 
-    /// Its headers, in their order.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let headers = self.0.headers();
-        headers.into_iter().flat_map(|headers| {
-            headers.iter().map(|header| (header.key, header.value.unwrap_or_default()))
-        })
+    /// Its headers, in their order; a value may be null.
+    pub fn headers(&self) -> impl Iterator<Item = (Cow<'_, str>, Option<&[u8]>)> {
+        self.0.headers().into_iter().flat_map(headers::each)
     }
 
     /// The header `name`, if it is there and is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.headers().find(|(key, _)| *key == name)?;
-        std::str::from_utf8(value).ok()
+        headers::text(self.0.headers()?, name)
     }
 }
 

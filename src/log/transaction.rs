@@ -10,6 +10,7 @@ use super::report;
 use super::rights::{self, Missing, NeededBy, Right};
 use super::settings::{KafkaSettings, TopicNames};
 use crate::clock;
+use crate::domain;
 #[cfg(feature = "failpoints")]
 use crate::failpoint::{self, Failpoint};
 use rdkafka::config::RDKafkaLogLevel;
@@ -67,6 +68,7 @@ pub struct TransactionError {
 }
 
 /// One record that leaves.
+#[derive(Default)]
 pub struct Outgoing<'a> {
     /// To which topic.
     pub topic: &'a str,
@@ -80,6 +82,8 @@ pub struct Outgoing<'a> {
     pub value: Option<&'a [u8]>,
     /// The headers.
     pub headers: &'a [(&'static str, String)],
+    /// Those that came with it, and are passed on after ours.
+    pub foreign: &'a [domain::Header],
 }
 
 /// The offsets of the changelog that a transaction wrote: per partition the first one after it.
@@ -249,12 +253,18 @@ impl Transactions {
         record.key = outgoing.key;
         record.payload = outgoing.value;
         record.timestamp = Some(self.written_ms.load(Ordering::Relaxed));
-        if !outgoing.headers.is_empty() {
-            let headers = OwnedHeaders::new_with_capacity(outgoing.headers.len());
+        if !outgoing.headers.is_empty() || !outgoing.foreign.is_empty() {
+            let count = outgoing.headers.len() + outgoing.foreign.len();
+            let headers = OwnedHeaders::new_with_capacity(count);
             let add = |headers: OwnedHeaders, (key, value): &(&'static str, String)| {
                 headers.insert(Header { key, value: Some(value.as_bytes()) })
             };
-            record.headers = Some(outgoing.headers.iter().fold(headers, add));
+            let headers = outgoing.headers.iter().fold(headers, add);
+            let pass_on = |headers: OwnedHeaders, foreign: &domain::Header| {
+                let value = foreign.value.as_deref();
+                headers.insert(Header { key: &foreign.name, value })
+            };
+            record.headers = Some(outgoing.foreign.iter().fold(headers, pass_on));
         }
         loop {
             match self.producer.send(record) {

@@ -184,6 +184,7 @@ impl Writer<'_> {
             key: Some(key),
             value: Some(value),
             headers: &[],
+            foreign: &[],
         }
     }
 

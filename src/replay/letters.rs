@@ -1,11 +1,14 @@
 //! The letters where they stand.
 
 use super::{Filter, Progress, ReplayError, Stage, Target, Watch};
+use crate::codec::header;
 use crate::codec::letter::{LetterHead, LetterKind, read_delivery};
-use crate::domain::Timestamp;
+use crate::domain::{Header, Timestamp};
 use crate::log::{
     KafkaSettings, LogError, ScanFrom, ScanRange, ScanRecord, Scanned, Scanner, TopicNames,
 };
+use bytes::Bytes;
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 /// A dead letter.
@@ -18,27 +21,40 @@ pub struct Letter<'a> {
     pub head: LetterHead<'a>,
     /// Its key.
     pub key: Option<&'a [u8]>,
-    /// What was given up.
-    pub value: &'a [u8],
+    /// What was given up; `None`: a tombstone.
+    pub value: Option<&'a [u8]>,
     record: &'a ScanRecord<'a>,
 }
 
 impl<'a> Letter<'a> {
     /// The letter that `record` is, if it is one.
     pub(super) fn of(record: &'a ScanRecord<'a>) -> Option<Self> {
-        let (at, value) = (record.timestamp(), record.value().unwrap_or_default());
+        let (at, value) = (record.timestamp(), record.value());
         let mut head = LetterHead::read(|name| record.header(name), at)?;
         if head.kind == LetterKind::Delivery && head.id.is_none() {
             let source = head.source.clone();
-            head.id = source.and_then(|source| read_delivery(value, source)).map(|(_, row)| row.id);
+            head.id = source
+                .zip(value)
+                .and_then(|(source, value)| read_delivery(value, source))
+                .map(|(_, row)| row.id);
         }
         let place = (record.partition(), record.offset());
         Some(Self { place, at, head, key: record.key(), value, record })
     }
 
     /// All of its headers, in their order.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+    pub fn headers(&self) -> impl Iterator<Item = (Cow<'_, str>, Option<&[u8]>)> {
         self.record.headers()
+    }
+
+    /// Those that the record had before it was given up.
+    pub(super) fn foreign_headers(&self) -> Vec<Header> {
+        let foreign = self.headers().filter(|(name, _)| !header::is_own(name));
+        let kept = foreign.map(|(name, value)| Header {
+            name: name.into(),
+            value: value.map(Bytes::copy_from_slice),
+        });
+        kept.collect()
     }
 }
 

@@ -360,7 +360,9 @@ fn count(into: &mut BTreeMap<String, u64>, name: &str) {
 fn fits(letter: &Letter<'_>, counts: &Counts) -> bool {
     let Some(source) = &letter.head.source else { return false };
     match letter.head.kind {
-        LetterKind::Delivery => read_delivery(letter.value, source.clone())
+        LetterKind::Delivery => letter
+            .value
+            .and_then(|value| read_delivery(value, source.clone()))
             .is_some_and(|(_, delivery)| Some(delivery.id) == letter.head.id),
         LetterKind::Record => {
             let partitions = counts.inputs.get(&*source.topic).copied().unwrap_or(0);

@@ -243,11 +243,14 @@ impl Run<'_> {
                 partition: Some(source.partition),
                 changelog: false,
                 key: letter.key,
-                value: Some(letter.value),
+                value: letter.value,
                 headers: &[],
+                foreign: &letter.foreign_headers(),
             })?,
             LetterKind::Delivery => {
-                let Some((uuid, delivery)) = read_delivery(letter.value, source) else {
+                let Some((uuid, delivery)) =
+                    letter.value.and_then(|value| read_delivery(value, source))
+                else {
                     return Ok(());
                 };
                 self.buffer.clear();
@@ -266,12 +269,13 @@ impl Run<'_> {
                     key: Some(key),
                     value: Some(&self.buffer),
                     headers: &headers,
+                    foreign: &[],
                 })?;
             }
         }
         if let Some(open) = &mut self.open {
             open.records += 1;
-            open.bytes += letter.value.len();
+            open.bytes += letter.value.map_or(0, <[u8]>::len);
         }
         Ok(())
     }

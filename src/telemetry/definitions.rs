@@ -78,6 +78,8 @@ definitions! {
         = "Delivery reports whose status the status table does not know; it counts as final.";
     REPORT_TIMEOUTS: Counter "ringback_report_timeouts_total" []
         = "Flows whose delivery reports did not all come in time.";
+    RULES_SKIPPED: Counter "ringback_rules_skipped_total" ["reason"]
+        = "Rules whose webhooks were not sent since their conditions could not be judged, by reason.";
     CORRELATIONS: Gauge "ringback_correlations" ["state"]
         = "Phonon-uuids that are known here, by what is known of them.";
     OUTBOX_ROWS: Gauge "ringback_outbox_rows" ["state"]
@@ -124,6 +126,12 @@ definitions! {
         = "Changelog records read to restore state.";
     RESTORE_REMAINING: Gauge "ringback_restore_remaining" ["partition"]
         = "Changelog records left until an assigned partition is restored; 0 once it is, absent while the end of the changelog is not known yet.";
+    CONFIG_RELOADS: Counter "ringback_config_reloads_total" ["result"]
+        = "Times that SIGHUP had the configuration read again, by result.";
+    CONFIG_RELOADED: Gauge "ringback_config_last_reload_successful" []
+        = "1 while the configuration that was read last is in force, else 0.";
+    CONFIG_RELOADED_AT: Gauge "ringback_config_last_reload_success_timestamp_seconds" []
+        = "When the configuration in force was read, in seconds since 1970.";
     CLOCK_JUMPS: Counter "ringback_clock_jumps_total" ["direction"]
         = "Jumps of the wall clock, by direction; due times, ages and time-outs go on without them.";
     LOG_LINES_LOST: Counter "ringback_log_lines_lost_total" []

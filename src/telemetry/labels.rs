@@ -1,6 +1,6 @@
 //! The closed sets that label values come from.
 
-use crate::domain::{Correlation, DeadLetterReason, ErrorReason, IgnoreReason, Phase};
+use crate::domain::{Correlation, DeadLetterReason, ErrorReason, IgnoreReason, Phase, SkipReason};
 use std::borrow::Cow;
 
 /// A label, or several, with a closed set of values.
@@ -47,7 +47,7 @@ macro_rules! domain_labels {
     )+ };
 }
 
-domain_labels!(IgnoreReason, DeadLetterReason);
+domain_labels!(IgnoreReason, DeadLetterReason, SkipReason);
 
 /// Two labels: `phase`, which is deprecated since a rule's webhook belongs to none, and `kind`.
 impl Label for Phase {
@@ -167,6 +167,14 @@ labels! {
         Threads = "threads",
     }
 
+    /// What came of reading the configuration again.
+    ReloadResult {
+        /// It is in force.
+        Applied = "applied",
+        /// It was refused, and what was in force stays so.
+        Refused = "refused",
+    }
+
     /// What has changed of an endpoint.
     EndpointChange {
         /// Its breaker lets everything through again.
@@ -238,6 +246,9 @@ mod tests {
             assert_eq!(AttemptOutcome(Some(reason)).index(), place + 1);
         }
         for (place, reason) in IgnoreReason::ALL.iter().enumerate() {
+            assert_eq!(reason.index(), place);
+        }
+        for (place, reason) in SkipReason::ALL.iter().enumerate() {
             assert_eq!(reason.index(), place);
         }
         for (place, reason) in DeadLetterReason::ALL.iter().enumerate() {

@@ -1,17 +1,29 @@
 //! Structured logs to stderr, as far as it takes them: the daemon works whether anybody can read its log or not.
 
-use super::output::BestEffort;
+use super::line::{self, Form};
+use super::output::{self, BestEffort};
 use std::fmt;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write};
+use std::panic::PanicHookInfo;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::Dispatch;
+use tracing::level_filters::STATIC_MAX_LEVEL;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::filter::{Directive, LevelFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Dependencies that talk much of what concerns nobody. `RUST_LOG` can name them to hear it.
 const NOISY: [&str; 6] = ["h2", "hyper", "librdkafka", "rdkafka", "reqwest", "rustls"];
+
+/// Dependencies that log what their callers are told too, and know less of it. `RUST_LOG` can name them to hear it.
+///
+/// The verifier of certificates writes an ERROR for each one that it refuses, and can't say whose it is: the attempt's outcome has it.
+const REDUNDANT: [&str; 1] = ["rustls_platform_verifier"];
+
+/// Whether the log of this process is JSON.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
 
 /// What a line of the log looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -84,7 +96,44 @@ pub fn init(format: LogFormat, level: LevelFilter) -> Result<(), LoggingError> {
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let rust_log = std::env::var("RUST_LOG").unwrap_or_default();
     let filter = filter(&rust_log, level).map_err(|error| LoggingError::Filter(rust_log, error))?;
+    IS_JSON.store(json, Ordering::Relaxed);
     dispatch(json, colours, filter, BestEffort::stderr).try_init().map_err(LoggingError::Twice)
+}
+
+/// Writes the last words of a daemon, which no filter holds back: a line for each line of `text`, JSON where its log is that.
+pub fn last_words(text: &str) {
+    for line in text.lines() {
+        if IS_JSON.load(Ordering::Relaxed) {
+            output::err(format_args!("{}\n", object(line)));
+        } else {
+            output::err(format_args!("{line}\n"));
+        }
+    }
+}
+
+/// An ERROR as the log's own lines are.
+fn object(message: &str) -> serde_json::Value {
+    serde_json::json!({
+        "timestamp": jiff::Timestamp::now().to_string(),
+        "level": "ERROR",
+        "message": message,
+        "target": env!("CARGO_PKG_NAME"),
+    })
+}
+
+/// Reports a panic as the log's own lines are: in one line, and without the paths of the machine that built the binary.
+pub fn report_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("<unnamed>");
+    let place = panic.location().map_or_else(String::new, |at| format!(" at {at}"));
+    let message = panic.payload_as_str().unwrap_or("it says no more");
+    let text = format!("thread '{name}' panicked{place}: {message}").replace('\n', " ");
+    last_words(&line::without_build_paths(&text).unwrap_or(text));
+    // Whoever asks for it wants to know every path.
+    let trace = std::backtrace::Backtrace::capture();
+    if trace.status() == std::backtrace::BacktraceStatus::Captured {
+        last_words(&trace.to_string());
+    }
 }
 
 /// What `rust_log` asks for, on top of the defaults.
@@ -93,27 +142,65 @@ fn filter(rust_log: &str, default: LevelFilter) -> Result<EnvFilter, ParseError>
     let parts: Vec<&str> =
         rust_log.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     let asked = parts.iter().rev().find_map(|part| part.parse().ok());
-    let level: LevelFilter = asked.unwrap_or(default);
+    let level: LevelFilter = asked.unwrap_or(default).min(STATIC_MAX_LEVEL);
     // Who asks for less than warnings does not get them from dependencies either.
     let noisy_level = level.min(LevelFilter::WARN);
     let noisy = NOISY.iter().map(|target| format!("{target}={noisy_level}"));
+    let redundant = REDUNDANT.iter().map(|target| format!("{target}={}", LevelFilter::OFF));
     let directives: Vec<String> = std::iter::once(level.to_string())
         .chain(noisy)
+        .chain(redundant)
         // The later directive for a target wins.
-        .chain(parts.iter().map(|part| within_reach(part)))
+        .chain(parts.iter().map(|part| within_reach(part)).collect::<Result<Vec<_>, _>>()?)
         .collect();
     EnvFilter::builder().parse(directives.join(","))
 }
 
-/// A directive for traces, which are not compiled in, asks for what there is: the filter would warn on stderr of the rest, and
-/// panic if it can't.
-fn within_reach(directive: &str) -> String {
+/// A directive for traces, which are not compiled in, asks for what there is: the filter would warn on stderr of the rest, in
+/// colours, and panic if it can't. One that names no level means all of them.
+fn within_reach(directive: &str) -> Result<String, ParseError> {
+    let parsed: Directive = directive.parse()?;
+    // As the library spells it, the level stands last.
+    let spelt = parsed.to_string();
     let (target, level) =
-        directive.rsplit_once('=').map_or(("", directive), |(target, level)| (target, level));
-    match level.parse::<LevelFilter>() {
-        Ok(LevelFilter::TRACE) if target.is_empty() => LevelFilter::DEBUG.to_string(),
-        Ok(LevelFilter::TRACE) => format!("{target}={}", LevelFilter::DEBUG),
-        Ok(_) | Err(_) => directive.to_owned(),
+        spelt.rsplit_once('=').map_or(("", spelt.as_str()), |(target, level)| (target, level));
+    let reachable = level.parse::<LevelFilter>().map(|level| level.min(STATIC_MAX_LEVEL));
+    Ok(match reachable {
+        Ok(level) if target.is_empty() => level.to_string(),
+        Ok(level) => format!("{target}={level}"),
+        Err(_) => spelt,
+    })
+}
+
+/// Writes the lines as they may leave.
+struct Tidy<W> {
+    inner: W,
+    form: Form,
+}
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Tidy<W> {
+    type Writer = TidyLine<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        TidyLine { inner: self.inner.make_writer(), form: self.form }
+    }
+}
+
+/// Writes one line.
+struct TidyLine<W> {
+    inner: W,
+    form: Form,
+}
+
+/// `tracing` hands over one whole line at a time.
+impl<W: Write> Write for TidyLine<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.inner.write_all(line::tidied(&String::from_utf8_lossy(line), self.form).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 
@@ -121,11 +208,12 @@ fn dispatch<W>(json: bool, colours: bool, filter: EnvFilter, writer: W) -> Dispa
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
+    let form = if json { Form::Json } else { Form::Text { coloured: colours } };
     // It would say so on stderr if the writer failed, and panic, since it is stderr that fails.
     let builder = tracing_subscriber::fmt()
         .log_internal_errors(false)
         .with_env_filter(filter)
-        .with_writer(writer);
+        .with_writer(Tidy { inner: writer, form });
     if json {
         Dispatch::new(
             builder
@@ -217,8 +305,51 @@ mod tests {
         check("debug,hyper=debug", &["hyper-debug", "rdkafka-warn", "rustls-error", "own-debug"]);
         check("ringback=debug", &["rdkafka-warn", "rustls-error", "own-debug"]);
         check("trace,hyper=TRACE", &["hyper-debug", "rdkafka-warn", "rustls-error", "own-debug"]);
+        check("hyper", &["hyper-debug", "rdkafka-warn", "rustls-error"]);
         check("error", &["rustls-error"]);
         check("off", &[]);
+    }
+
+    #[test]
+    fn a_filter_asks_for_nothing_that_is_not_compiled_in() {
+        for rust_log in
+            ["trace", "TRACE", "5", "ringback", "ringback=trace", "a=5,b[c{d=1}]=trace", "trace,h2"]
+        {
+            let filter = filter(rust_log, LevelFilter::INFO).unwrap().to_string();
+            assert!(!filter.contains("trace"), "RUST_LOG={rust_log}: {filter}");
+        }
+    }
+
+    #[test]
+    fn what_the_caller_is_told_too_is_logged_on_demand_only() {
+        let talk = || tracing::error!(target: "rustls_platform_verifier::x", "refused-certificate");
+        assert_eq!(logged(true, false, "debug", talk), "");
+        let named = logged(true, false, "rustls_platform_verifier=error", talk);
+        assert!(named.contains("refused-certificate"), "{named}");
+    }
+
+    #[test]
+    fn a_line_steers_no_terminal_in_either_format() {
+        let bad = "a\u{1b}[2J\u{202e}b\u{9b}";
+        for (json, colours) in [(true, false), (false, false), (false, true)] {
+            let line = logged(json, colours, "", || {
+                tracing::info!(shown = %bad, quoted = bad, debug = ?bad, "{bad}");
+            });
+            assert!(!line.contains(['\u{202e}', '\u{9b}']), "{line:?}");
+            assert!(!line.contains("\u{1b}[2J"), "{line:?}");
+            assert!(colours || !line.contains('\u{1b}'), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn last_words_are_an_object_like_the_lines_before() {
+        let words = object("a \"quoted\" word");
+        assert_eq!(words["message"], "a \"quoted\" word");
+        let lines = logged(true, false, "", || tracing::error!("a line"));
+        let line: serde_json::Value = serde_json::from_str(&lines).unwrap();
+        for (name, value) in line.as_object().unwrap() {
+            assert_eq!(value.is_string(), words[name].is_string(), "{name}");
+        }
     }
 
     #[test]

@@ -5,12 +5,14 @@ use super::family::{Family, Maker, sound};
 use super::health::PartitionHealth;
 use super::labels::{
     AttemptOutcome, ClockJump, CorrelationState, DeliveryResult, EndpointChange, EndpointState,
-    OutboxState, ShortageKind, SourceResult, TransactionErrorKind,
+    OutboxState, ReloadResult, ShortageKind, SourceResult, TransactionErrorKind,
 };
 use super::output;
 use super::process::Process;
 use super::render::Format;
-use crate::domain::{DeadLetterReason, IgnoreReason, Outcome, Phase, Timestamp, WebhookName};
+use crate::domain::{
+    DeadLetterReason, IgnoreReason, Outcome, Phase, SkipReason, Timestamp, WebhookName,
+};
 use prometheus::{
     Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
 };
@@ -21,6 +23,9 @@ use std::time::Duration;
 
 /// A topic that was not named at the start.
 const OTHER_TOPIC: &str = "other";
+
+/// 1970.
+const EPOCH: Timestamp = Timestamp::from_ms(0);
 
 /// There is nothing that could have an age.
 const NEVER: i64 = i64::MAX;
@@ -58,6 +63,7 @@ pub struct Metrics {
     reports_ignored: Family<IgnoreReason, IntCounter>,
     unknown_statuses: IntCounter,
     report_timeouts: IntCounter,
+    rules_skipped: Family<SkipReason, IntCounter>,
     correlations: Family<CorrelationState, IntGauge>,
     outbox_rows: Family<OutboxState, IntGauge>,
     outbox_oldest: Since,
@@ -85,6 +91,9 @@ pub struct Metrics {
     partitions_shown: Mutex<BTreeSet<i32>>,
     restore_records: IntCounter,
     restore_remaining: IntGaugeVec,
+    config_reloads: Family<ReloadResult, IntCounter>,
+    config_reloaded: IntGauge,
+    config_reloaded_at: Gauge,
     clock_jumps: Family<ClockJump, IntCounter>,
     log_lines_lost: IntCounter,
     store_corruptions: IntCounter,
@@ -118,6 +127,7 @@ impl Metrics {
             reports_ignored: make.counters(&define::REPORTS_IGNORED),
             unknown_statuses: make.counter(&define::UNKNOWN_STATUSES),
             report_timeouts: make.counter(&define::REPORT_TIMEOUTS),
+            rules_skipped: make.counters(&define::RULES_SKIPPED),
             correlations: make.gauges(&define::CORRELATIONS),
             outbox_rows: make.gauges(&define::OUTBOX_ROWS),
             outbox_oldest: Since::new(make.seconds(&define::OUTBOX_OLDEST)),
@@ -145,6 +155,9 @@ impl Metrics {
             partitions_shown: Mutex::default(),
             restore_records: make.counter(&define::RESTORE_RECORDS),
             restore_remaining: make.gauge_vec(&define::RESTORE_REMAINING),
+            config_reloads: make.counters(&define::CONFIG_RELOADS),
+            config_reloaded: make.gauge(&define::CONFIG_RELOADED),
+            config_reloaded_at: make.seconds(&define::CONFIG_RELOADED_AT),
             clock_jumps: make.counters(&define::CLOCK_JUMPS),
             log_lines_lost: make.counter(&define::LOG_LINES_LOST),
             store_corruptions: make.counter(&define::STORE_CORRUPTIONS),
@@ -195,6 +208,11 @@ impl Metrics {
     /// A flow's reports did not all come in time.
     pub fn report_timeout(&self) {
         self.report_timeouts.inc();
+    }
+
+    /// A rule's webhook is not sent, since its conditions could not be judged.
+    pub fn rule_skipped(&self, reason: SkipReason) {
+        add(self.rules_skipped.at(reason), 1);
     }
 
     /// There are `count` correlations in `state`.
@@ -366,6 +384,21 @@ impl Metrics {
             }
         }
         *shown = assigned;
+    }
+
+    /// The configuration was read for the first time, and is in force since `now`.
+    pub fn config_loaded(&self, now: Timestamp) {
+        self.config_reloaded.set(1);
+        self.config_reloaded_at.set(Duration::from_millis(now.ms_since(EPOCH)).as_secs_f64());
+    }
+
+    /// The configuration was read again at `now`.
+    pub fn config_reloaded(&self, result: ReloadResult, now: Timestamp) {
+        add(self.config_reloads.at(result), 1);
+        match result {
+            ReloadResult::Applied => self.config_loaded(now),
+            ReloadResult::Refused => self.config_reloaded.set(0),
+        }
     }
 
     /// The wall clock has jumped so often since the process began.

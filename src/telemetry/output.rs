@@ -1,8 +1,10 @@
-//! Text for stderr and stdout. Whoever reads it may be gone, and its disk may be full: nobody panics or ends for that.
+//! Text for stderr and stdout, escaped for a terminal. Whoever reads it may be gone, and its disk may be full: nobody panics or
+//! ends for that.
 //!
 //! The standard library's `println!` and `eprintln!` panic when they can't write, and a panic ends the daemon. So no module
 //! uses them: `err_line!` and `out_line!` take their place.
 
+use super::escape::printable;
 use std::fmt;
 use std::io::{self, ErrorKind, StderrLock, Write};
 use std::sync::OnceLock;
@@ -39,12 +41,12 @@ pub(super) fn lines_lost() -> u64 {
 /// Writes a text to stderr that the caller ends with a newline, unless it asks for an answer.
 pub fn err(text: fmt::Arguments<'_>) {
     // In one piece, so that lines of several threads do not mix.
-    BestEffort::stderr().put(text.to_string().as_bytes());
+    BestEffort::stderr().put(printable(&text.to_string()).as_bytes());
 }
 
 /// Writes a text to stdout that the caller ends with a newline.
 pub fn out(text: fmt::Arguments<'_>) {
-    note_out(&io::stdout().lock().write_fmt(text));
+    note_out(&io::stdout().lock().write_all(printable(&text.to_string()).as_bytes()));
 }
 
 /// Remembers that a write to stdout failed.

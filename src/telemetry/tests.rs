@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::domain::{
-    DeadLetterReason, ErrorReason, IgnoreReason, Outcome, Phase, Timestamp, Verdict, WebhookName,
+    DeadLetterReason, ErrorReason, IgnoreReason, Outcome, Phase, SkipReason, Timestamp, Verdict,
+    WebhookName,
 };
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
@@ -43,6 +44,9 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     metrics.record_ignored(IgnoreReason::NotifyOff);
     metrics.unknown_status();
     metrics.report_timeout();
+    metrics.rule_skipped(SkipReason::NoValue);
+    metrics.config_reloaded(ReloadResult::Applied, Timestamp::from_ms(1_700_000_000_500));
+    metrics.config_reloaded(ReloadResult::Refused, now());
     metrics.set_correlations(CorrelationState::Open, 10);
     metrics.set_outbox_rows(OutboxState::InFlight, 5);
     metrics.set_outbox_oldest(Some(ago(1000)));
@@ -97,6 +101,12 @@ fn an_occurrence_shows_under_its_labels() {
             "ringback_reports_ignored_total{reason=\"notify_off\"} 1",
             "ringback_unknown_statuses_total 1",
             "ringback_report_timeouts_total 1",
+            "ringback_rules_skipped_total{reason=\"no_value\"} 1",
+            "ringback_rules_skipped_total{reason=\"replaced\"} 0",
+            "ringback_config_reloads_total{result=\"applied\"} 1",
+            "ringback_config_reloads_total{result=\"refused\"} 1",
+            "ringback_config_last_reload_successful 0",
+            "ringback_config_last_reload_success_timestamp_seconds 1700000000.5",
             "ringback_correlations{state=\"open\"} 10",
             "ringback_correlations{state=\"awaiting_flow\"} 0",
             "ringback_outbox_rows{state=\"in_flight\"} 5",

@@ -1,5 +1,7 @@
 //! What was given up, in an operator's hands: listed, shown, and sent after all.
 
+mod headers;
+mod shown;
 mod terminal;
 
 use crate::harness::PATIENCE;

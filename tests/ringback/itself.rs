@@ -82,6 +82,7 @@ fn a_changelog_is_what_its_last_rows_say() {
         offset,
         key: Some(key.into()),
         value: value.map(Into::into),
+        raw_headers: Vec::new(),
         headers: BTreeMap::new(),
     };
     let rows = [

@@ -1,5 +1,7 @@
 //! Nobody can read the log, or its disk is full: the daemon works on and counts the lines that are lost. Commands end quietly.
 
+mod lines;
+
 use crate::harness::PATIENCE;
 use crate::harness::child::{free_port, mortal};
 use crate::harness::daemon::{Daemon, EX_CONFIG, binary};

@@ -58,6 +58,7 @@ const PANICKING: &[&str] = &["println", "eprintln", "print", "eprint"];
 const UNSAFE: &[(&str, usize)] = &[
     ("src/log/describe.rs", usize::MAX),
     ("src/log/group.rs", usize::MAX),
+    ("src/log/headers.rs", usize::MAX),
     ("src/log/rights/native.rs", usize::MAX),
     ("src/log/transaction.rs", 1),
     ("tests/fuzz/process.rs", usize::MAX),
@@ -99,6 +100,17 @@ fn quiet(path: &str, text: &str) -> Vec<String> {
         })
     });
     found.collect()
+}
+
+/// A field as Rust's `Debug` has it is an array in brackets within a string, or text in quotes within quotes, to whoever reads JSON.
+fn plain_fields(path: &str, text: &str) -> Vec<String> {
+    let code = shipped_code(path, text);
+    let is_debug = |line: &str| {
+        let after = line.split("= ?").nth(1).or(line.trim_start().strip_prefix('?'));
+        after.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '&'))
+    };
+    let found = (1..).zip(code.lines()).filter(|(_, line): &(usize, _)| is_debug(line));
+    found.map(|(line, _)| format!("line {line}: a log's field as `Debug` shows it")).collect()
 }
 
 fn safe(path: &str, text: &str) -> Vec<String> {
@@ -178,6 +190,14 @@ fn nothing_panics_for_its_output() {
     }
     let fine = "// println!\nerr_line!(\"println!\"); fn printed() {}";
     assert_eq!(quiet("src/x.rs", fine), Vec::<String>::new());
+}
+
+#[test]
+fn no_field_of_the_log_is_for_readers_of_rust() {
+    assert_eq!(plain_fields("src/app.rs", "tracing::info!(topics = ?missing, \"m\");").len(), 1);
+    assert_eq!(plain_fields("src/app.rs", "tracing::info!(\n    ?missing,\n);").len(), 1);
+    assert!(plain_fields("src/app.rs", "let a = b?; tracing::info!(%error);").is_empty());
+    assert_tidy(&sources(), plain_fields);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::{Watcher, Which, summary};
 use crate::codec::event::rfc3339;
 use crate::exit::ExitCode;
 use crate::replay::{Letter, Letters, ReplayError};
+use crate::telemetry::escape::{one_line, printable};
 use crate::telemetry::{err_line, output};
 use clap::Args;
 use std::io::{self, Write};
@@ -34,7 +35,7 @@ pub(super) fn run(
     let filter = arguments.which.filter(None);
     letters.each(&filter, &mut |progress| watcher.see(progress), &mut |letter| {
         let written = if arguments.json {
-            writeln!(out, "{}", summary(letter))
+            writeln!(out, "{}", printable(&summary(letter).to_string()))
         } else {
             let headings = count == 0;
             let headings = headings.then(|| line(&HEADINGS.map(str::to_owned)));
@@ -82,11 +83,12 @@ fn cells(letter: &Letter<'_>) -> [String; 9] {
         or_dash(head.phase.map(|phase| phase.to_string())),
         or_dash(head.attempts.map(|attempts| attempts.to_string())),
         or_dash(head.id.map(|id| id.to_string())),
-        or_dash(letter.key.map(|key| String::from_utf8_lossy(key).escape_debug().to_string())),
+        or_dash(letter.key.map(|key| String::from_utf8_lossy(key).into_owned())),
     ]
 }
 
 fn line(cells: &[String; 9]) -> String {
+    let cells = cells.each_ref().map(|cell| one_line(cell));
     let [place, at, reason, webhook, account, phase, attempts, id, uuid] = cells;
     format!(
         "{place:<10} {at:<24} {reason:<20} {webhook:<16} {account:<8} {phase:<5} {attempts:<8} {id:<36} {uuid}"

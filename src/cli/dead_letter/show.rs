@@ -6,6 +6,7 @@ use crate::codec::letter::LetterKind;
 use crate::domain::Timestamp;
 use crate::exit::ExitCode;
 use crate::replay::{Letter, Letters, ReplayError, Target};
+use crate::telemetry::escape::one_line;
 use crate::telemetry::{err_line, out_line};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -61,19 +62,23 @@ fn whole(letter: &Letter<'_>) -> Value {
     let mut shown = summary(letter);
     let headers: Map<String, Value> = letter
         .headers()
-        .map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into()))
+        .map(|(name, value)| (name.into_owned(), value.map(String::from_utf8_lossy).into()))
         .collect();
     let json = match letter.head.kind {
-        LetterKind::Delivery => serde_json::from_slice::<Value>(letter.value).ok(),
+        LetterKind::Delivery => {
+            letter.value.and_then(|value| serde_json::from_slice::<Value>(value).ok())
+        }
         LetterKind::Record => None,
     };
     if let Value::Object(members) = &mut shown {
         members.insert("headers".to_owned(), headers.into());
-        let (name, value) = match (json, std::str::from_utf8(letter.value)) {
-            (Some(delivery), _) => ("delivery", delivery),
-            (None, Ok(text)) => ("value", text.into()),
-            (None, Err(_)) => ("value_base64", STANDARD.encode(letter.value).into()),
-        };
+        let (name, value) =
+            match (json, letter.value.map(|value| (value, std::str::from_utf8(value)))) {
+                (Some(delivery), _) => ("delivery", delivery),
+                (None, None) => ("value", Value::Null),
+                (None, Some((_, Ok(text)))) => ("value", text.into()),
+                (None, Some((value, Err(_)))) => ("value_base64", STANDARD.encode(value).into()),
+            };
         members.insert(name.to_owned(), value);
     }
     shown
@@ -85,7 +90,9 @@ fn text(shown: &Value) -> String {
     for (name, value) in shown.as_object().into_iter().flatten() {
         match value {
             Value::Null => {}
-            Value::String(text) => lines.push(format!("{name:<21} {text}")),
+            // A record's own lines stay; everything else is a line, whoever wrote it.
+            Value::String(text) if name == "value" => lines.push(format!("{name:<21} {text}")),
+            Value::String(text) => lines.push(format!("{name:<21} {}", one_line(text))),
             Value::Object(_) | Value::Array(_) => {
                 let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
                 lines.push(format!("{name:<21} {pretty}"));

@@ -4,6 +4,7 @@ use crate::codec::event::rfc3339;
 use crate::domain::{RecordKind, Timestamp};
 use crate::log::ScanRecord;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// Where a fact was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub struct Found<'a> {
     /// Its own time.
     pub at: Timestamp,
     /// Its headers, in their order.
-    pub headers: Vec<(&'a str, &'a [u8])>,
+    pub headers: Vec<(Cow<'a, str>, Option<&'a [u8]>)>,
     /// Its value.
     pub value: &'a [u8],
     /// Nobody has taken it into account yet.
@@ -81,15 +82,15 @@ impl Fact {
     pub fn of(found: &Found<'_>) -> Self {
         let Found { origin, partition, offset, value, waits, .. } = *found;
         let headers = || {
-            let text = |value: &[u8]| Value::from(String::from_utf8_lossy(value));
+            let text = |value: Option<&[u8]>| Value::from(value.map(String::from_utf8_lossy));
             let headers =
-                found.headers.iter().map(|(name, value)| ((*name).to_owned(), text(value)));
+                found.headers.iter().map(|(name, value)| (name.to_string(), text(*value)));
             Value::Object(headers.collect())
         };
         // The records of the platform are not ours to interpret, nor are those that could not be interpreted.
         let whole = || json!({"headers": headers(), "body": String::from_utf8_lossy(value)});
         let delivery = found.headers.iter().find(|(name, _)| *name == "ringback.kind");
-        let delivery = delivery.is_some_and(|(_, kind)| *kind == b"delivery");
+        let delivery = delivery.is_some_and(|(_, kind)| *kind == Some(b"delivery"));
         let json = match origin {
             Origin::Event => serde_json::from_slice(value).unwrap_or_else(|_| whole()),
             Origin::DeadLetter if delivery => {

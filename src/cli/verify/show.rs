@@ -1,9 +1,9 @@
 //! What was found, for people and for scripts.
 
 use super::read::Found;
-use crate::cli::terminal::one_line;
 use crate::codec::event::rfc3339;
 use crate::store::Aside;
+use crate::telemetry::escape::one_line;
 use crate::verify::{Counts, Violation};
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ pub(super) fn lines(found: &Found) -> Vec<String> {
 }
 
 fn aside(Aside { path, why, at }: &Aside) -> String {
-    let path = one_line(&path.display().to_string());
+    let path = one_line(&path.display().to_string()).into_owned();
     format!("set aside: {path}, {} since {}", why.as_str(), rfc3339(*at))
 }
 
@@ -38,7 +38,7 @@ fn line(violation: &Violation) -> String {
         line.push_str(&text);
     };
     if let Some(uuid) = &violation.uuid {
-        say(one_line(uuid));
+        say(one_line(uuid).into_owned());
     }
     if let Some(id) = violation.webhook_id {
         say(id.to_string());

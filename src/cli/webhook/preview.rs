@@ -2,7 +2,7 @@
 
 use super::find;
 use super::sample::{Sample, of_records};
-use crate::cli::terminal::{print, printable};
+use crate::cli::terminal::print;
 use crate::cli::{FAILED, USAGE, load};
 use crate::codec::definition::RequestParts;
 use crate::codec::template::Variable;
@@ -10,6 +10,7 @@ use crate::delivery::Webhook;
 use crate::domain::{BodyKind, Mapped, RecordKind, Rendered};
 use crate::exit::ExitCode;
 use crate::telemetry::err_line;
+use crate::telemetry::escape::one_line;
 use bytes::Bytes;
 use clap::Args;
 use serde_json::json;
@@ -128,11 +129,11 @@ fn lines(webhook: &Webhook, body: &Bytes, rendered: Option<&Rendered>, json: boo
         });
         return vec![shown.to_string()];
     }
-    let mut lines = vec![format!("{} {}", webhook.method, printable(&url))];
-    lines.extend(headers.iter().map(|(name, value)| format!("{name}: {}", printable(value))));
+    let mut lines = vec![format!("{} {}", webhook.method, one_line(&url))];
+    lines.extend(headers.iter().map(|(name, value)| format!("{name}: {}", one_line(value))));
     if kind != BodyKind::None {
         lines.push(String::new());
-        lines.extend(body.lines().map(printable));
+        lines.extend(body.lines().map(str::to_owned));
     }
     lines
 }

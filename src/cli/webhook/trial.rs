@@ -1,7 +1,7 @@
 //! `ringback webhook test`
 
 use super::{find, sample};
-use crate::cli::terminal::{confirm, one_line, print, printable};
+use crate::cli::terminal::{confirm, print};
 use crate::cli::{CONFIGURATION, FAILED, chain, load};
 use crate::clock;
 use crate::codec::event::{outcome_json, rfc3339};
@@ -9,6 +9,7 @@ use crate::delivery::{Proxy, Trial, TrialMessage, Trust, Webhook};
 use crate::domain::{Outcome, Phase, Verdict};
 use crate::exit::ExitCode;
 use crate::telemetry::err_line;
+use crate::telemetry::escape::one_line;
 use clap::Args;
 use ring::rand::{SystemRandom, generate};
 use serde::Serialize;
@@ -223,7 +224,7 @@ fn text_lines(shown: &Shown<'_>, outcome: &Outcome) -> Vec<String> {
         lines.extend(headers('<', answer.headers));
         lines.push("<".to_owned());
         let body = String::from_utf8_lossy(&outcome.response);
-        lines.push(printable(body.trim_end()));
+        lines.push(body.trim_end().to_owned());
         if outcome.response_truncated {
             lines.push(
                 "(truncated: the answer is longer than what is kept, or did not end)".to_owned(),

@@ -1,4 +1,5 @@
-//! What happens to an input partition. These events belong to no phonon-uuid; their key is the topic's name.
+//! What happens to an input partition, or to the configuration. These events belong to no phonon-uuid; their key is the topic's
+//! name, or the instance's.
 
 use super::super::json::Object;
 use super::super::row::TopicId;
@@ -81,6 +82,17 @@ impl MovedBy {
             Self::Group => "group",
         }
     }
+}
+
+/// So much of what is wrong with a configuration stands in an event.
+const DETAIL_BYTES_MAX: usize = 4096;
+
+/// Appends the event `reload_refused` of the instance `instance`; `detail` is for people.
+pub fn write_reload_refused(out: &mut Vec<u8>, at: Timestamp, instance: &str, detail: &str) {
+    let mut object = open(out, "reload_refused", None, None, at);
+    object.text("instance", instance);
+    object.text("detail", detail.get(..detail.floor_char_boundary(DETAIL_BYTES_MAX)).unwrap_or(""));
+    object.close();
 }
 
 /// Appends the published JSON of `event`.

@@ -119,6 +119,7 @@ fn accepted_records() {
         seen: vec![1],
         body: None,
         raw: None,
+        headers: Vec::new(),
         sent: false,
         source: source(),
         expires_at: Some(LATER),
@@ -246,6 +247,7 @@ fn what_is_given_up() {
         account: Some(ACCOUNT),
         sms: Some(sms("a")),
         payload: None,
+        headers: Vec::new(),
         source: source(),
     };
     check(
@@ -258,8 +260,14 @@ fn what_is_given_up() {
         "kind":"record","reason":"flow_missing","record":"delivery_report","sms_id":"a",
         "source":{"topic":"sms-delivery-report","partition":3,"offset":42},"detail":"it never came"}"#,
     );
-    let record =
-        RawRecord { kind: None, account: None, sms: None, payload: None, source: source() };
+    let record = RawRecord {
+        kind: None,
+        account: None,
+        sms: None,
+        payload: None,
+        headers: Vec::new(),
+        source: source(),
+    };
     let mut out = Vec::new();
     write_record_dead_lettered(&mut out, AT, &record, DeadLetterReason::Undecodable, "noise");
     assert_eq!(
@@ -420,7 +428,14 @@ fn only_events_that_end_a_delivery_read_as_its_end() {
     assert_eq!(read(&Event::Replayed { delivery }), None);
     assert_eq!(read(&Event::CorrelationEnded), None);
     let mut out = Vec::new();
-    let raw = RawRecord { kind: None, account: None, sms: None, payload: None, source: source() };
+    let raw = RawRecord {
+        kind: None,
+        account: None,
+        sms: None,
+        payload: None,
+        headers: Vec::new(),
+        source: source(),
+    };
     write_record_dead_lettered(&mut out, AT, &raw, reason, "why");
     assert_eq!(read_end(&out), None, "a record is no delivery");
     assert_eq!(read_end(b"\"delivered\""), None);

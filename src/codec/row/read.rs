@@ -3,9 +3,9 @@
 use super::{InputOffset, Landmark, Meta, Owner, RowError, TopicId};
 use crate::domain::{
     AccountId, BodyKind, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause,
-    Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, IgnoreReason,
-    Mapped, Outcome, Pending, Phase, Rendered, Rendering, SmsId, Source, Started, State,
-    StatusClass, Timestamp, Verdict, WebhookName,
+    Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, Header,
+    IgnoreReason, Mapped, Outcome, Pending, Phase, Rendered, Rendering, SmsId, Source, Started,
+    State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use bytes::Bytes;
 
@@ -16,6 +16,8 @@ type Result<T> = std::result::Result<T, RowError>;
 pub(super) enum Version {
     /// The first: nothing was rendered but predefined bodies, and there were no rules.
     First,
+    /// The second: no headers of records were kept.
+    Second,
     /// The current one.
     Newest,
 }
@@ -40,6 +42,14 @@ impl<'a> Datum<'a> {
     fn since_second<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         match self.version {
             Version::First => Ok(T::default()),
+            Version::Second | Version::Newest => read(self),
+        }
+    }
+
+    /// Likewise what the second version did not have.
+    fn since_third<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        match self.version {
+            Version::First | Version::Second => Ok(T::default()),
             Version::Newest => read(self),
         }
     }
@@ -233,7 +243,12 @@ fn collected(datum: &mut Datum<'_>) -> Result<Collected> {
         source: source(datum)?,
         expires_at: datum.optional(Datum::time)?,
         status: datum.since_second(|datum| datum.optional(|datum| datum.text().map(Into::into)))?,
+        headers: datum.since_third(|datum| datum.array(header))?,
     })
+}
+
+fn header(datum: &mut Datum<'_>) -> Result<Header> {
+    Ok(Header { name: datum.text()?.into(), value: datum.optional(Datum::bytes)? })
 }
 
 fn source(datum: &mut Datum<'_>) -> Result<Source> {
@@ -252,7 +267,7 @@ fn flow(datum: &mut Datum<'_>) -> Result<Flow> {
         source: source(datum)?,
         webhook: match datum.version {
             Version::First => webhook(datum).map(Some)?,
-            Version::Newest => datum.optional(webhook)?,
+            Version::Second | Version::Newest => datum.optional(webhook)?,
         },
         keys: datum.optional(Datum::bytes)?,
         sms: datum.optional(|datum| datum.array(sms))?,

@@ -11,9 +11,9 @@ use super::{decode_endpoint, encode_endpoint};
 use crate::codec::schema::Known;
 use crate::domain::{
     AccountId, BodyKind, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause,
-    Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, IgnoreReason,
-    Mapped, Outcome, Pending, Phase, Rendered, Rendering, SmsId, Source, Started, State,
-    StatusClass, Timestamp, Verdict, WebhookName,
+    Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, Header,
+    IgnoreReason, Mapped, Outcome, Pending, Phase, Rendered, Rendering, SmsId, Source, Started,
+    State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
@@ -118,6 +118,7 @@ fn sample() -> State {
         seen: vec![1, u64::MAX],
         body: Some(Bytes::from_static(b"{}")),
         raw: Some(Bytes::from_static(b" {}")),
+        headers: Vec::new(),
         sent: false,
         source: sample_delivery().source,
         expires_at: Some(Timestamp::from_ms(9)),
@@ -246,12 +247,14 @@ prop_compose! {
     fn collected()(
         account: i64, sms in sms(), last: bool, seen in vec(any::<u64>(), 0..17), body in of(body()),
         raw in of(body()), sent: bool, source in source(), expires_at in of(time()),
-        status in of("\\PC{0,9}"),
+        status in of("\\PC{0,9}"), headers in vec(("\\PC{0,9}", of(body())), 0..4),
     ) -> Collected {
         let status = status.map(String::into_boxed_str);
         let class = if last { StatusClass::Final } else { StatusClass::Intermediate };
         let account = AccountId(account);
-        Collected { status, account, sms, class, seen, body, raw, sent, source, expires_at }
+        let headers = headers.into_iter();
+        let headers = headers.map(|(name, value)| Header { name: name.into(), value }).collect();
+        Collected { status, account, sms, class, seen, body, raw, headers, sent, source, expires_at }
     }
 }
 

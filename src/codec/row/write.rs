@@ -3,8 +3,8 @@
 use super::{InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
     BodyKind, Collected, Collection, Correlation, Delivery, DisableCause, Disabled, Due,
-    EndpointState, ErrorReason, Facts, Flow, FlowIdentity, IgnoreReason, Mapped, Outcome, Phase,
-    Rendering, Source, Started, State, StatusClass, Timestamp, Verdict,
+    EndpointState, ErrorReason, Facts, Flow, FlowIdentity, Header, IgnoreReason, Mapped, Outcome,
+    Phase, Rendering, Source, Started, State, StatusClass, Timestamp, Verdict,
 };
 
 pub(super) fn state(state: &State, out: &mut Vec<u8>) {
@@ -93,6 +93,12 @@ fn collected(report: &Collected, out: &mut Vec<u8>) {
     source(&report.source, out);
     optional(report.expires_at, time, out);
     optional(report.status.as_ref(), |status, out| bytes(status.as_bytes(), out), out);
+    array(&report.headers, header, out);
+}
+
+fn header(header: &Header, out: &mut Vec<u8>) {
+    bytes(header.name.as_bytes(), out);
+    optional(header.value.as_ref(), |value, out| bytes(value, out), out);
 }
 
 fn source(source: &Source, out: &mut Vec<u8>) {

@@ -27,7 +27,9 @@ pub(super) fn decode(
     let (sms, status) = rest().map_err(|bad: Bad| bad.of(account))?;
     let body = Bytes::copy_from_slice(compact);
     let raw = (body != payload).then(|| Bytes::copy_from_slice(payload));
-    Ok(DeliveryReport { uuid, account, sms, status, body, raw, content })
+    // Whoever has the whole record adds them.
+    let headers = Vec::new();
+    Ok(DeliveryReport { uuid, account, sms, status, body, raw, headers, content })
 }
 
 fn sms(fields: &Fields<'_>, part: Option<&Part>) -> Result<SmsId, Bad> {

@@ -16,7 +16,7 @@ pub(super) struct Piece<'t> {
 /// What a piece stands for.
 pub(super) enum Kind<'t> {
     Variable(Variable),
-    /// Text that would else be read as a variable: what remains of `$$flow.key.a` and `%%ani%%`.
+    /// Text that is spelt otherwise: what remains of `$$`, wherever it stands, and of `%%ani%%`.
     Plain(&'t str),
     /// A variable that there is not, of which there is a fault.
     Bad,
@@ -84,7 +84,9 @@ impl Lexer<'_, '_> {
                     let plain = escaped.get(..length).unwrap_or_default();
                     Found::Piece(1 + length, Kind::Plain(plain))
                 }
-                Reading::Plain => Found::Text(1),
+                Reading::Plain => {
+                    Found::Piece(2, Kind::Plain(escaped.get(..1).unwrap_or_default()))
+                }
             };
         }
         match read(text) {

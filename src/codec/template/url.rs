@@ -31,6 +31,8 @@ pub struct UrlTemplate {
     segments: Box<[Segment]>,
     pairs: Box<[Pair]>,
     uses: Uses,
+    /// Nothing in the text is spelt otherwise than it is sent.
+    is_plain: bool,
 }
 
 /// Whether a variable must have a value.
@@ -96,6 +98,12 @@ impl UrlTemplate {
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.base.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+    }
+
+    /// Whether the text itself is the URL: there is neither a variable nor a sign that is doubled since it is none.
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        self.is_plain && self.uses.all().is_empty()
     }
 
     /// The variables, in the text's order.

@@ -87,8 +87,7 @@ pub(super) fn read(
     }
     let (url, template) = url?;
     let (body, query, headers) = (body?, query?, headers?);
-    let varies =
-        !template.variables().is_empty() || !query.sent.is_empty() || !headers.sent.is_empty();
+    let varies = !template.is_plain() || !query.sent.is_empty() || !headers.sent.is_empty();
     let secrets = [query.secrets, headers.secrets].concat();
     let shown = Request { url: template.clone(), query: query.shown, headers: headers.shown };
     let request = Request { url: template, query: query.sent, headers: headers.sent };

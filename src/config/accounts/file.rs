@@ -135,7 +135,7 @@ pub(in crate::config) struct WebhookEntry {
     /// The statuses that mean delivered; 200 to 299 unless set.
     #[schemars(length(min = 1), inner(range(min = 100, max = 599)))]
     pub(super) success_codes: Option<Vec<u16>>,
-    /// PEM: authorities to trust beside the system's.
+    /// PEM: authorities to trust beside the system's, and self-signed certificates of the server itself.
     pub(super) ca_file: Option<String>,
     /// PEM: the certificate to show, with its chain.
     pub(super) client_certificate_file: Option<String>,

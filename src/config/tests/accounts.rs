@@ -464,3 +464,19 @@ fn a_secret_of_a_header_is_sent_as_it_is_and_quoted_nowhere() {
     assert_eq!((shown.url.query(), shown.headers[0].1.as_bytes()), (Some("k=***"), &b"***"[..]));
     assert!(!format!("{webhook:?}").contains("cd_ef"));
 }
+
+#[test]
+fn doubled_signs_in_a_url_are_plain_ones_without_a_variable_too() {
+    for (url, sent) in [
+        ("https://a.b/$$flow.key.x/%%ani%%", "https://a.b/$flow.key.x/%25ani%25"),
+        ("https://a.b/c?price=$$5&t=%%ani%%", "https://a.b/c?price=$5&t=%25ani%25"),
+        ("https://a.b/100%/c?d=50%25", "https://a.b/100%/c?d=50%25"),
+    ] {
+        let text = format!("{ACCOUNT}[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"{url}\"\n");
+        let (_, accounts) = Folder::new("", &text).loaded();
+        let (webhook, _) = &accounts.webhooks[&WebhookName::new("w").unwrap()];
+        let parts = webhook.shown_parts(None);
+        let shown = parts.as_ref().map_or(&webhook.url, |parts| &parts.url);
+        assert_eq!(shown.as_str(), sent, "{url}");
+    }
+}

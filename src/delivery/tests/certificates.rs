@@ -144,6 +144,38 @@ fn a_certificate_of_another_name_or_that_has_expired_is_refused() {
     is_unreachable(&authority.expired("127.0.0.1"), trusting(), "certificate expired");
 }
 
+/// What `openssl req -x509` makes: its own authority, and the server's certificate.
+fn self_signed(names: &[&str], is_over: bool) -> Identity {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    if is_over {
+        params.not_after = date_time_ymd(2020, 1, 1);
+    }
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap().der().clone();
+    Identity { certificate, key, clients_of: None, alpn: Vec::new() }
+}
+
+#[test]
+fn a_self_signed_authority_is_trusted_as_the_server_where_it_is_named() {
+    let naming = |identity: &Identity| Tls {
+        ca_pem: Some(pem("CERTIFICATE", &identity.certificate).into_bytes()),
+        client_pem: None,
+    };
+    let own = self_signed(&["127.0.0.1"], false);
+    is_delivered(&own, naming(&own));
+    let other = self_signed(&["127.0.0.1"], false);
+    is_unreachable(&own, naming(&other), "put this very certificate into ca_file");
+    is_unreachable(&own, Tls::default(), "put this very certificate into ca_file");
+    let over = self_signed(&["127.0.0.1"], true);
+    is_unreachable(&over, naming(&over), "certificate expired");
+    let elsewhere = self_signed(&["other.example"], false);
+    is_unreachable(&elsewhere, naming(&elsewhere), "not valid for name");
+    let nameless = self_signed(&[], false);
+    is_unreachable(&nameless, naming(&nameless), "-addext subjectAltName=DNS:127.0.0.1");
+}
+
 #[test]
 fn a_client_certificate_is_shown_where_one_is_demanded() {
     let (authority, customers) = (Authority::new(), Authority::new());

@@ -121,8 +121,7 @@ fn open(
             Some(reason) => events.push(ignored_after_all(report, reason)),
             None => {
                 events.push(Event::ReportAdopted { sms: report.sms.clone() });
-                let own = Collected { expires_at: None, raw: None, status: None, ..report.clone() };
-                flow.reports.push(own);
+                flow.reports.push(report.adopted());
                 adopted.push(report);
             }
         }
@@ -226,6 +225,7 @@ fn given_up(
             account: Some(flow.account),
             sms: None,
             payload: None,
+            headers: Vec::new(),
             source: source.clone(),
         },
         reason,

@@ -92,6 +92,7 @@ fn collect(
         seen: vec![report.content],
         body: Some(report.body.clone()),
         raw: None,
+        headers: Vec::new(),
         sent: false,
         source: source.clone(),
         expires_at: None,
@@ -100,6 +101,7 @@ fn collect(
     if !matches!(state.correlation, Correlation::Open(_)) {
         collected.status = Some(report.status.clone());
         collected.raw.clone_from(&report.raw);
+        collected.headers.clone_from(&report.headers);
         collected.expires_at = Some(now.plus_ms(rules.correlation.correlation_ttl_ms));
     }
     if let Some(detail) = no_room(state, &collected) {
@@ -127,10 +129,17 @@ fn collect(
             }
             phase2::end_rest(&flow, phase2::why_left(&flow), &mut events);
         }
-        Correlation::Unknown
-        | Correlation::AwaitingFlow(_)
-        | Correlation::Silent { .. }
-        | Correlation::Ended { .. } => accepted(collected),
+        Correlation::AwaitingFlow(known) => {
+            let replaced = known.iter().find(|it| it.is_about_the_same(&collected));
+            let account = rules.accounts.get(&report.account);
+            accepted(collected.clone());
+            if let (Some(account), Some(replaced)) = (account, replaced) {
+                rule::skip_replaced(account, replaced, &mut events);
+            }
+        }
+        Correlation::Unknown | Correlation::Silent { .. } | Correlation::Ended { .. } => {
+            accepted(collected);
+        }
     }
     events
 }
@@ -167,6 +176,7 @@ fn given_up(
             // It never waited, so that there is nothing to remove.
             sms: None,
             payload: Some(report.raw.clone().unwrap_or_else(|| report.body.clone())),
+            headers: report.headers.clone(),
             source: source.clone(),
         },
         reason,

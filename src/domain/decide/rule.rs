@@ -1,9 +1,10 @@
 //! The webhooks beside the two phases: what each is sent upon, and on what conditions.
 
-use super::schedule::Scheduler;
+use super::schedule::{Scheduler, unfinished};
 use crate::domain::{
-    AccountId, Collected, Delivery, DeliveryId, Event, Facts, Flow, FlowId, Phase, PhononUuid,
-    SmsId, Source, State, StatusClass, Trigger,
+    AccountId, AccountRules, Collected, Delivery, DeliveryId, Event, Facts, Flow, FlowId, Phase,
+    PhononUuid, Rule, SkipReason, SkippedRule, SmsId, Source, State, StatusClass, Test, Trigger,
+    WebhookName,
 };
 use bytes::Bytes;
 
@@ -34,14 +35,17 @@ pub(super) fn fire(
         let Some(trigger) = rule.on.iter().find(|on| occasion.triggers.contains(on)) else {
             continue;
         };
+        let name = trigger.to_string();
         if !rule.when.is_empty() {
-            let facts = facts();
-            let value = |variable: &str| (rules.look_up)(&facts, variable);
-            if !rule.when.iter().all(|it| it.holds(value(&it.variable).as_deref())) {
-                continue;
+            match judge(rule, &facts(), scheduler, occasion.account, events) {
+                Verdict::Holds => {}
+                Verdict::Fails => continue,
+                Verdict::Unknown(reason, variable) => {
+                    events.push(skipped(occasion, &rule.webhook, name.into(), reason, variable));
+                    continue;
+                }
             }
         }
-        let name = trigger.to_string();
         let [first, second] = occasion.parts;
         let parts = [rule.webhook.as_str(), &name, first, second];
         let delivery = Delivery::new(
@@ -54,6 +58,96 @@ pub(super) fn fire(
             scheduler.now,
         );
         scheduler.schedule(delivery, facts, occasion.sms.clone(), events);
+    }
+}
+
+/// What the conditions of a rule say together.
+enum Verdict {
+    Holds,
+    Fails,
+    /// Nobody can say, for this reason, of this variable.
+    Unknown(SkipReason, Box<str>),
+}
+
+/// One condition that surely fails decides; else one that nobody can judge leaves it open.
+fn judge(
+    rule: &Rule,
+    facts: &Facts,
+    scheduler: &Scheduler<'_>,
+    account: AccountId,
+    events: &[Event],
+) -> Verdict {
+    let mut verdict = Verdict::Holds;
+    for condition in &rule.when {
+        let variable = &condition.variable;
+        let value = (scheduler.rules.look_up)(facts, variable);
+        let unknown = match (&value, &condition.test) {
+            (Some(_), _) => None,
+            (None, _) if is_awaited(variable, scheduler, account, events) => {
+                Some(SkipReason::Unanswered)
+            }
+            (None, Test::OneOf(_)) => Some(SkipReason::NoValue),
+            (None, Test::Present(_)) => None,
+        };
+        match unknown {
+            None if !condition.holds(value.as_deref()) => return Verdict::Fails,
+            Some(reason) if matches!(verdict, Verdict::Holds) => {
+                verdict = Verdict::Unknown(reason, variable.clone());
+            }
+            None | Some(_) => {}
+        }
+    }
+    verdict
+}
+
+/// Whether a delivery that has not ended may give the variable a value.
+fn is_awaited(
+    variable: &str,
+    scheduler: &Scheduler<'_>,
+    account: AccountId,
+    events: &[Event],
+) -> bool {
+    let definitions = &scheduler.rules.definitions;
+    let gives = |other: &&Delivery| {
+        let saves = definitions.get(&other.webhook).map(|it| &it.saves);
+        other.account == account && saves.is_some_and(|it| it.iter().any(|it| **it == *variable))
+    };
+    unfinished(scheduler.state, events).iter().any(gives)
+}
+
+fn skipped(
+    occasion: &Occasion<'_>,
+    webhook: &WebhookName,
+    trigger: Box<str>,
+    reason: SkipReason,
+    variable: Box<str>,
+) -> Event {
+    Event::RuleSkipped(Box::new(SkippedRule {
+        account: occasion.account,
+        webhook: webhook.clone(),
+        trigger,
+        reason,
+        variable: Some(variable),
+        sms: occasion.sms.first().cloned(),
+        source: occasion.source.clone(),
+    }))
+}
+
+/// The rules upon a report that waited for its flow and that `newer`, of the same SMS, takes the place of: nobody will know whose
+/// flow it was.
+pub(super) fn skip_replaced(account: &AccountRules, replaced: &Collected, events: &mut Vec<Event>) {
+    let Some(status) = &replaced.status else { return };
+    let trigger = Trigger::Sms(status.to_ascii_uppercase().into());
+    for (_, rule) in account.rules.iter().filter(|(_, rule)| rule.on.contains(&trigger)) {
+        events.push(Event::RuleSkipped(Box::new(SkippedRule {
+            account: replaced.account,
+            webhook: rule.webhook.clone(),
+            trigger: trigger.to_string().into(),
+            reason: SkipReason::Replaced,
+            variable: None,
+            sms: Some(replaced.sms.clone()),
+            source: replaced.source.clone(),
+        })));
     }
 }
 

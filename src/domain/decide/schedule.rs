@@ -107,7 +107,7 @@ pub(super) fn givers<'a>(
 }
 
 /// The deliveries that stand in the outbox after `events`.
-fn unfinished<'a>(state: &'a State, events: &'a [Event]) -> Vec<&'a Delivery> {
+pub(super) fn unfinished<'a>(state: &'a State, events: &'a [Event]) -> Vec<&'a Delivery> {
     let mut left: Vec<&Delivery> = state.deliveries.iter().collect();
     for event in events {
         left.extend(event.begun());

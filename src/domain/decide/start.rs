@@ -22,6 +22,7 @@ pub(super) fn accept(
                 account: Some(start.account),
                 sms: None,
                 payload: None,
+                headers: Vec::new(),
                 source: source.clone(),
             },
             reason: DeadLetterReason::UnknownAccount,

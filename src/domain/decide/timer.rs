@@ -42,6 +42,7 @@ fn flow_missing(report: &Collected) -> Event {
             account: Some(report.account),
             sms: Some(report.sms.clone()),
             payload: report.raw.clone().or_else(|| report.body.clone()),
+            headers: report.headers.clone(),
             source: report.source.clone(),
         },
         reason: DeadLetterReason::FlowMissing,

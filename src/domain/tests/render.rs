@@ -63,6 +63,9 @@ impl Renderer {
                 format!("report {}{word}", collected(report))
             }
             Event::ReportAdopted { sms } => format!("adopted {sms}"),
+            Event::RuleSkipped(skipped) => {
+                format!("rule upon {} skipped: {}", skipped.trigger, skipped.reason.as_str())
+            }
             Event::RecordIgnored(record) => ignored(record),
             Event::RecordDeadLettered { record, reason, .. } => {
                 format!("dead letter of {}: {}", raw(record), reason.as_str())

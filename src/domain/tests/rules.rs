@@ -1,6 +1,7 @@
 //! Webhooks beside the two phases, and those that say more than the predefined bodies.
 
 mod given;
+mod skipped;
 
 use super::render::Renderer;
 use super::*;

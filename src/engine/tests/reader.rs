@@ -291,7 +291,7 @@ impl Reader {
         if records.is_empty() {
             return false;
         }
-        let bytes = records.iter().map(|record: &Record| record.payload.len() + RECORD_BYTES).sum();
+        let bytes = records.iter().map(|record: &Record| record.bytes().len() + RECORD_BYTES).sum();
         self.waiting_bytes += bytes;
         (self.sink)(LogEvent::Records { epoch: self.epoch, records, bytes });
         true

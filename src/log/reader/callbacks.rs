@@ -2,6 +2,7 @@
 
 use super::{Assignment, End, LogEvent, Sink};
 use crate::clock;
+use crate::log::away;
 use crate::log::record::Place;
 use crate::log::report;
 use crate::log::rights;
@@ -121,10 +122,17 @@ impl Context {
     fn tell_connected(&self, connected: bool) {
         if connected {
             if self.unconnected.swap(0, Ordering::Relaxed) >= UNCONNECTED_MAX {
+                away::over();
                 (self.sink)(LogEvent::Away(false));
             }
-        } else if self.unconnected.fetch_add(1, Ordering::Relaxed) + 1 == UNCONNECTED_MAX {
+            return;
+        }
+        let unconnected = self.unconnected.fetch_add(1, Ordering::Relaxed) + 1;
+        if unconnected == UNCONNECTED_MAX {
             (self.sink)(LogEvent::Away(true));
+        }
+        if unconnected >= UNCONNECTED_MAX {
+            away::say("");
         }
     }
 

@@ -96,7 +96,8 @@ mod tests {
             source: Source { topic: topic.into(), partition: 0, offset, timestamp },
             body: RecordBody::Bad(bad),
             key: None,
-            payload: Bytes::new(),
+            payload: Some(Bytes::new()),
+            headers: Vec::new(),
         }
     }
 

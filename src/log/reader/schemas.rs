@@ -52,13 +52,13 @@ impl Line {
     }
 
     pub(super) fn push(&mut self, message: OwnedMessage, schema: Option<u32>) {
-        self.bytes += message.bytes().len();
+        self.bytes += message.bytes().map_or(0, <[u8]>::len);
         self.waiting.push_back(Waiting { message, schema, is_missing: false });
     }
 
     fn pop(&mut self) {
         if let Some(first) = self.waiting.pop_front() {
-            self.bytes = self.bytes.saturating_sub(first.message.bytes().len());
+            self.bytes = self.bytes.saturating_sub(first.message.bytes().map_or(0, <[u8]>::len));
         }
     }
 }
@@ -124,7 +124,7 @@ impl Schemas {
 
     /// Asks for the schema that a record will need whose turn has not come yet; says which.
     pub(super) fn ask_ahead(&mut self, message: &impl MessageView) -> Option<u32> {
-        let id = self.decoder.unknown_schema(message.bytes())?;
+        let id = self.decoder.unknown_schema(message.bytes()?)?;
         if !self.is_missing(id, message) {
             self.ask(id);
         }

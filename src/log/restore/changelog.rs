@@ -1,9 +1,11 @@
 //! The changelog in Kafka.
 
 use super::{Changelog, Polled};
+use crate::log::away;
 use crate::log::client::{self, LogError, Observer};
 use crate::log::reader::list;
 use crate::log::record::Place;
+use crate::log::report::is_due;
 use crate::log::rights::{Operation, Right};
 use crate::log::scan::hopeless;
 use crate::log::settings::KafkaSettings;
@@ -85,7 +87,11 @@ impl Changelog for KafkaChangelog {
                 take(Polled::Failed(failed(error)))
             }
             Some(Err(error)) => {
-                tracing::warn!(%error, "restoring is disturbed");
+                // Whoever waits for Kafka says that it is away.
+                let is_away = away::note(error.rdkafka_error_code(), "");
+                if !is_away && is_due(&format!("restoring: {error}")) {
+                    tracing::warn!(%error, "restoring is disturbed");
+                }
                 take(Polled::Nothing)
             }
             None => take(Polled::Nothing),

@@ -157,6 +157,7 @@ pub(super) fn report(
         status: status.into(),
         body: Bytes::from(format!("{{\"id\":\"{sms}\"}}")),
         raw: None,
+        headers: Vec::new(),
         content: xxhash_rust::xxh3::xxh3_64(format!("{account}{sms}{status}").as_bytes()),
     }
 }
@@ -278,6 +279,7 @@ impl World {
             account: None,
             sms: None,
             payload: None,
+            headers: Vec::new(),
             source: source.clone(),
         };
         let (reason, mut out) = (DeadLetterReason::Undecodable, Vec::new());

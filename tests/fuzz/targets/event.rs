@@ -105,8 +105,8 @@ fn events() -> Vec<Vec<u8>> {
 fn fact(input: &[u8]) -> Seen {
     let (kind, rest) = input.split_first().map_or((0, input), |(kind, rest)| (*kind, rest));
     let (headers, value) = headers_and_value(rest);
-    let text = |(name, value)| Some((std::str::from_utf8(name).ok()?, value));
-    let headers = headers.into_iter().filter_map(text).collect();
+    let text = |(name, value)| (String::from_utf8_lossy(name), Some(value));
+    let headers = headers.into_iter().map(text).collect();
     let origin = match kind % 5 {
         0 | 3 => Origin::Event,
         1 => Origin::DeadLetter,

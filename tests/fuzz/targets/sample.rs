@@ -8,8 +8,8 @@ use bytes::Bytes;
 use ringback::codec::row::{InputOffset, Landmark, Meta, Owner, TopicId};
 use ringback::domain::{
     AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
-    Due, EndpointState, ErrorReason, Flow, FlowId, FlowIdentity, IgnoreReason, Outcome, Phase,
-    PhononUuid, SmsId, Source, State, StatusClass, Timestamp, Verdict, WebhookName,
+    Due, EndpointState, ErrorReason, Flow, FlowId, FlowIdentity, Header, IgnoreReason, Outcome,
+    Phase, PhononUuid, SmsId, Source, State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use serde_json::Value;
 
@@ -69,6 +69,7 @@ fn report(id: &str, class: StatusClass) -> Collected {
         seen: vec![1, u64::MAX],
         body: Some(Bytes::from_static(b"{}")),
         raw: Some(Bytes::from_static(b" {}")),
+        headers: vec![Header { name: "h".into(), value: None }],
         sent: class == StatusClass::Final,
         source: source(),
         expires_at: Some(AT),

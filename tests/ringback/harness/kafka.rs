@@ -10,7 +10,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{
-    BorrowedMessage, DeliveryResult, Header, Headers, Message as _, OwnedHeaders,
+    BorrowedHeaders, BorrowedMessage, DeliveryResult, Header, Headers, Message as _, OwnedHeaders,
 };
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -48,6 +48,8 @@ pub(crate) struct Message {
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Option<Vec<u8>>,
     pub(crate) headers: BTreeMap<String, String>,
+    /// The same in their order, as they are.
+    pub(crate) raw_headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl Message {
@@ -68,7 +70,14 @@ impl Message {
             let text = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or(b"")).into();
             headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect()
         });
+        let raw = |headers: &BorrowedHeaders| {
+            let own = |header: Header<'_, &[u8]>| {
+                (header.key.to_owned(), header.value.map(<[u8]>::to_vec))
+            };
+            headers.iter().map(own).collect()
+        };
         Self {
+            raw_headers: message.headers().map_or_else(Vec::new, raw),
             partition: message.partition(),
             offset: message.offset(),
             key: message.key().map(<[u8]>::to_vec),
@@ -220,6 +229,11 @@ impl Kafka {
         self.producer().produce(records, headers);
     }
 
+    /// The same with headers that need not be text.
+    pub(crate) fn produce_raw(&self, records: &[Record], headers: &[(&str, Option<&[u8]>)]) {
+        self.producer().produce_raw(records, headers);
+    }
+
     /// A producer for more than one time.
     pub(crate) fn producer(&self) -> Producing {
         let mut config = self.config();
@@ -358,9 +372,15 @@ pub(crate) struct Producing(ThreadedProducer<NoLoss>);
 impl Producing {
     /// Produces and waits until all of it is written. Records of one partition keep their order.
     pub(crate) fn produce(&self, records: &[Record], headers: &[(&str, &str)]) {
+        let headers = headers.iter().map(|(key, value)| (*key, Some(value.as_bytes())));
+        self.produce_raw(records, &headers.collect::<Vec<_>>());
+    }
+
+    /// The same with headers that need not be text.
+    pub(crate) fn produce_raw(&self, records: &[Record], headers: &[(&str, Option<&[u8]>)]) {
         for record in records {
             let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-                headers.insert(Header { key, value: Some(*value) })
+                headers.insert(Header { key, value: *value })
             });
             let mut message = BaseRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
             message.partition = record.partition;

@@ -156,6 +156,7 @@ impl World {
                     status: status.into(),
                     body: blob(body),
                     raw: raw.map(blob),
+                    headers: Vec::new(),
                     content,
                 };
                 Command::AcceptReport(Box::new(report), self.source())

@@ -71,7 +71,6 @@ fn what_begins_no_variable_is_text() {
         "100% sure, 50% off",
         "$",
         "%",
-        "$$",
         "%%",
         "$5",
         "a$b.c",
@@ -82,11 +81,9 @@ fn what_begins_no_variable_is_text() {
         "%1a%",
         "%ani",
         "% ani%",
-        "$$$",
         "%%%",
         "$flow:key",
         "%ani-x%",
-        "$$flow",
         "%%ani",
         "$flowers",
         "%%",
@@ -96,17 +93,22 @@ fn what_begins_no_variable_is_text() {
 }
 
 #[test]
-fn doubled_signs_are_plain_where_a_variable_would_be_read() {
+fn a_doubled_dollar_is_a_plain_one_and_so_is_a_doubled_percent_where_a_token_would_be_read() {
     for (text, expected) in [
         ("$$flow.key.a", "$flow.key.a"),
-        ("$$$flow.key.a", "$$flow.key.a"),
+        ("$$$flow.key.a", "$[$flow.key.a]"),
+        ("$$$$flow.key.a", "$$flow.key.a"),
+        ("$$", "$"),
+        ("$$$", "$$"),
+        ("$$5 or $5", "$5 or $5"),
+        ("$$flow", "$flow"),
         ("$$sms.a.b.", "$sms.a.b."),
         ("$$flow.keys.a", "$flow.keys.a"),
         ("%%ani%%", "%ani%"),
         ("%%ani%", "%ani%"),
         ("100%%ani%%.", "100%ani%."),
         ("%%foo%%", "%foo%"),
-        ("$$x", "$$x"),
+        ("$$x", "$x"),
     ] {
         check(text, expected);
     }

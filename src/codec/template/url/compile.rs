@@ -59,8 +59,9 @@ pub(super) fn compile(
     let mut compiler = Compiler { text, pieces: &pieces, uses: &mut uses, mandatory: &in_query };
     let pairs = compiler.pairs((parts.path + 1).min(parts.query), parts.query, Literals::Query);
     let base = text.get(..parts.authority).unwrap_or_default().into();
-    let template =
-        UrlTemplate { base, segments: segments.into(), pairs, uses: uses.finish(text, &Part::Url) };
+    let is_plain = pieces.iter().all(|piece| !matches!(piece.kind, Kind::Plain(_)));
+    let uses = uses.finish(text, &Part::Url);
+    let template = UrlTemplate { base, segments: segments.into(), pairs, uses, is_plain };
     if faults.is_empty() {
         parsed(&template, &parts, faults);
     }

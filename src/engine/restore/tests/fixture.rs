@@ -33,6 +33,10 @@ pub(super) const FIXTURES: &[Fixture] = &[
         version: "4",
         sums: "c9fca7843d27adafb511753cca4c7bd3c343d67f22114c01af72b41d66aa93bb",
     },
+    Fixture {
+        version: "5",
+        sums: "27ba7424694d74e4aebf35358b38f75dda22a737b67d62f3cd0f096f1a480c69",
+    },
 ];
 
 /// A record of the changelog.

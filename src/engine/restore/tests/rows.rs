@@ -8,9 +8,9 @@ use super::fixture::Change;
 use crate::codec::row::{self, InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
     AccountId, BodyKind, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause,
-    Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, IgnoreReason,
-    Mapped, Outcome, Pending, Phase, PhononUuid, Rendered, Rendering, SmsId, Source, Started,
-    State, StatusClass, Timestamp, Verdict, WebhookName,
+    Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, Header,
+    IgnoreReason, Mapped, Outcome, Pending, Phase, PhononUuid, Rendered, Rendering, SmsId, Source,
+    Started, State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use crate::store::RowKey;
 use bytes::Bytes;
@@ -44,6 +44,7 @@ fn report(id: &str, class: StatusClass) -> Collected {
         seen: vec![0x0123_4567_89ab_cdef],
         body: Some(Bytes::from(format!("{{\"id\":\"{id}\",\"text\":\"फोनन\"}}"))),
         raw: None,
+        headers: Vec::new(),
         sent: false,
         source: source(1),
         expires_at: None,
@@ -54,7 +55,11 @@ fn report(id: &str, class: StatusClass) -> Collected {
 fn waiting(id: &str, class: StatusClass, until: Timestamp) -> Collected {
     let raw = Some(Bytes::from_static(b"\xc3\x01 as it came"));
     let seen = (0..16).map(|n: u64| u64::MAX - n).collect();
-    Collected { raw, seen, expires_at: Some(until), ..report(id, class) }
+    let headers = [("trace", Some(&b"\x00\xff"[..])), ("trace", None), ("", Some(b""))];
+    let headers = headers
+        .map(|(name, value)| Header { name: name.into(), value: value.map(Bytes::from_static) });
+    let headers = headers.to_vec();
+    Collected { raw, seen, headers, expires_at: Some(until), ..report(id, class) }
 }
 
 fn flow(collection: Collection) -> Flow {

@@ -1,0 +1,73 @@
+//! Rules whose conditions nobody can judge: they send nothing, and that is an event.
+
+use super::{Play, beside, failed_sms, name};
+use crate::domain::tests::OURS;
+use crate::domain::{Condition, Event, SkipReason, SkippedRule, Test, Trigger};
+
+fn skipped(events: &[Event]) -> Vec<(&str, SkipReason, Option<&str>)> {
+    let mut found = Vec::new();
+    for event in events {
+        if let Event::RuleSkipped(skipped) = event {
+            found.push(&**skipped);
+        }
+    }
+    let told = found.into_iter();
+    told.map(|SkippedRule { webhook, reason, variable, .. }| {
+        (webhook.as_str(), *reason, variable.as_deref())
+    })
+    .collect()
+}
+
+#[test]
+fn a_condition_without_a_value_or_before_its_answer_is_judged_by_nobody() {
+    let mut rules = beside(&[
+        ("giver", &[], &["$flow.key.given"], Trigger::FlowComplete),
+        ("nowhere", &[], &[], Trigger::FlowComplete),
+        ("surely-not", &[], &[], Trigger::FlowComplete),
+        ("early", &[], &[], Trigger::FlowComplete),
+        ("early-too", &[], &[], Trigger::FlowComplete),
+        ("absent", &[], &[], Trigger::FlowComplete),
+    ]);
+    let is = |variable: &str, value: &str| Condition {
+        variable: variable.into(),
+        test: Test::OneOf(vec![value.into()]),
+    };
+    let present = |variable: &str, wanted| Condition {
+        variable: variable.into(),
+        test: Test::Present(wanted),
+    };
+    let account = rules.accounts.get_mut(&OURS).unwrap();
+    account.rules[1].1.when = vec![is("$flow.key.nowhere", "x")];
+    account.rules[2].1.when = vec![is("$flow.key.nowhere", "x"), is("$flow.key.record", "none")];
+    account.rules[3].1.when = vec![is("$flow.key.given", "x")];
+    account.rules[4].1.when = vec![present("$flow.key.given", false)];
+    account.rules[5].1.when = vec![present("$flow.key.nowhere", false)];
+    let mut play = Play::new(rules);
+    let events = play.flow();
+    assert_eq!(
+        skipped(&events),
+        [
+            ("nowhere", SkipReason::NoValue, Some("$flow.key.nowhere")),
+            ("early", SkipReason::Unanswered, Some("$flow.key.given")),
+            ("early-too", SkipReason::Unanswered, Some("$flow.key.given")),
+        ]
+    );
+    let sent: Vec<_> = play.state.deliveries.iter().map(|row| row.webhook.clone()).collect();
+    assert_eq!(sent, ["crm", "giver", "absent"].map(name));
+}
+
+#[test]
+fn a_report_that_is_replaced_before_its_flow_comes_leaves_its_rules_unasked() {
+    let mut rules = beside(&[("queued", &[], &[], Trigger::Sms("SENT".into()))]);
+    let account = rules.accounts.get_mut(&OURS).unwrap();
+    account.rules.push((
+        None,
+        crate::domain::Rule { on: vec![failed_sms()], when: Vec::new(), webhook: name("failed") },
+    ));
+    let mut play = Play::new(rules);
+    assert_eq!(skipped(&play.report("SENT")), []);
+    assert_eq!(skipped(&play.report("FAILED")), [("queued", SkipReason::Replaced, None)]);
+    let events = play.flow();
+    assert_eq!(skipped(&events), []);
+    assert!(play.state.deliveries.iter().any(|row| row.webhook == name("failed")));
+}

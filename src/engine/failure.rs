@@ -1,0 +1,46 @@
+//! What ends the engine though nobody asked it to.
+
+use super::Mismatch;
+use crate::log::{KafkaSettings, LogError};
+use crate::store::StoreError;
+
+/// Why the engine stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store failed or is corrupt.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A Kafka client could not be made.
+    #[error("Kafka can't be used")]
+    Log(#[from] LogError),
+    /// Another member has joined the group under this instance's id.
+    #[error(
+        "another daemon has joined the consumer group {group} as {instance}: give each instance an id of its own by \
+         instance_id in [kafka]"
+    )]
+    Fenced {
+        /// The group.
+        group: String,
+        /// The instance's id.
+        instance: String,
+        /// The connection to Kafka was disturbed lately, so that it may be a former join of this instance.
+        was_disturbed: bool,
+    },
+    /// The consumer can't go on.
+    #[error("the consumer can't go on: {0}")]
+    Consumer(String),
+    /// The rows in Kafka or in the store are not to be used.
+    #[error("{0}")]
+    Mismatch(Mismatch),
+    /// The reader's thread ended though nobody asked.
+    #[error("the reader has ended by itself")]
+    Reader,
+}
+
+impl EngineError {
+    /// [`EngineError::Fenced`], of the instance of these settings.
+    pub(super) fn fenced(kafka: &KafkaSettings, was_disturbed: bool) -> Self {
+        let (group, instance) = (kafka.group_id.clone(), kafka.instance_id.clone());
+        Self::Fenced { group, instance, was_disturbed }
+    }
+}

@@ -1,0 +1,109 @@
+//! What is given up in a batch: deliveries and records, each kept whole in its dead letter.
+
+use super::{Target, Told, View, Work};
+use crate::codec::event::{self, RequestView};
+use crate::domain::{DeadLetterReason, Delivery, Header, PhononUuid, RawRecord};
+use crate::log::Record;
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// A dead letter holds so much of a record.
+const RAW_BYTES_MAX: usize = 16 << 20;
+
+impl Work {
+    pub(super) fn delivery_dead_letter(
+        &mut self,
+        uuid: &PhononUuid,
+        key: Range<usize>,
+        delivery: &Delivery,
+        reason: DeadLetterReason,
+        view: &View<'_>,
+    ) {
+        let endpoint = (view.endpoint)(&delivery.webhook);
+        let rendered = delivery.rendering.rendered();
+        let parts = endpoint.as_ref().and_then(|it| it.webhook().shown_parts(rendered));
+        let own: Vec<(&str, Cow<'_, str>)> = parts
+            .iter()
+            .flat_map(|parts| &parts.headers)
+            .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
+            .collect();
+        let public = endpoint.iter().flat_map(|endpoint| endpoint.public_headers());
+        let public = public.filter(|(name, _)| own.iter().all(|(known, _)| known != name));
+        let headers: Vec<(&str, &str)> =
+            public.chain(own.iter().map(|(name, value)| (*name, &**value))).collect();
+        let request = endpoint.as_ref().map(|endpoint| RequestView {
+            method: endpoint.webhook().method.as_str(),
+            url: parts.as_ref().map_or(&endpoint.webhook().url, |parts| &parts.url).as_str(),
+            headers: &headers,
+        });
+        let start = self.buffer.len();
+        event::write_delivery_dead_letter(
+            &mut self.buffer,
+            uuid,
+            delivery,
+            reason,
+            request.as_ref(),
+        );
+        let value = start..self.buffer.len();
+        self.leave(
+            Target::DeadLetter,
+            Some(key),
+            Some(value),
+            event::delivery_headers(delivery, reason),
+        );
+    }
+
+    /// A record that can't be read: its bytes, as they are, to the dead letters.
+    pub(in crate::engine) fn bad(
+        &mut self,
+        record: &Record,
+        bad: &crate::codec::source::Bad,
+        view: &View<'_>,
+    ) {
+        let raw = RawRecord {
+            kind: None,
+            account: bad.account,
+            sms: None,
+            payload: None,
+            headers: Vec::new(),
+            source: record.source.clone(),
+        };
+        let key = record.key.as_ref().map(|key| self.append(key));
+        let start = self.buffer.len();
+        event::write_record_dead_lettered(
+            &mut self.buffer,
+            view.now,
+            &raw,
+            bad.reason,
+            &bad.detail,
+        );
+        let value = start..self.buffer.len();
+        self.leave(Target::Events, key.clone(), Some(value), Vec::new());
+        let headers = event::record_headers(&record.source, bad.reason, bad.account, &bad.detail);
+        self.raw_dead_letter(key, record.payload.as_ref(), headers, record.headers.clone());
+        let (place, offset) = (record.place.clone(), record.offset);
+        let (reason, detail) = (bad.reason, bad.detail.clone());
+        self.told.push(Told::Bad { place, offset, reason, detail });
+    }
+
+    /// The record's bytes as they are; only what no dead letter can hold is cut off, and says so.
+    pub(super) fn raw_dead_letter(
+        &mut self,
+        key: Option<Range<usize>>,
+        payload: Option<&Bytes>,
+        mut headers: Vec<(&'static str, String)>,
+        foreign: Vec<Header>,
+    ) {
+        // A tombstone stays one.
+        let value = payload.map(|payload| {
+            let kept = payload.get(..RAW_BYTES_MAX).unwrap_or(payload);
+            if kept.len() < payload.len() {
+                headers.push(("ringback.truncated-from-bytes", payload.len().to_string()));
+            }
+            self.append(kept)
+        });
+        self.leave(Target::DeadLetter, key, value, headers);
+        self.pass_on(foreign);
+    }
+}
