@@ -104,7 +104,7 @@ fn people_see_the_exchange_and_what_it_means() {
         "> authorization: ***",
         "> content-type: application/json",
         "< HTTP/1.1 503",
-        "busy \\u{1b}[2J",
+        "busy \\u001b[2J",
         "FAILED: a delivery would be tried again",
         "REFUSED",
     ] {
