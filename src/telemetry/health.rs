@@ -283,7 +283,7 @@ impl Health {
         let state = self.state();
         let too_long = |since| {
             let stalled = state.standstill(since, now);
-            (stalled > self.stall_deadline).then(|| stalled.as_secs())
+            (stalled > self.stall_deadline).then_some(stalled.as_secs())
         };
         let beat_ms = self.heartbeat_ms.load(Ordering::Relaxed);
         let beat = (beat_ms != NEVER).then(|| self.started + Duration::from_millis(beat_ms));

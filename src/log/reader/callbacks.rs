@@ -93,20 +93,18 @@ impl ConsumerContext for Context {
 impl Context {
     /// The consumer has read this error.
     pub(super) fn failed(&self, error: &KafkaError) {
-        match error {
-            KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) => {
-                let disturbed = *self.disturbed.lock().unwrap_or_else(PoisonError::into_inner);
-                let was_disturbed = disturbed.is_some_and(|at| at.elapsed() < FORMER_JOIN_AGE_MAX);
-                (self.sink)(LogEvent::Fenced { was_disturbed });
-            }
-            KafkaError::MessageConsumptionFatal(code) => {
-                (self.sink)(LogEvent::Failed(format!("librdkafka reports a fatal error: {code}")));
-            }
+        let KafkaError::MessageConsumptionFatal(code) = error else {
             // Brokers come back, and topics are waited for.
-            error => {
-                self.disturbed(error);
-                report::fault(error, &format!("consuming is disturbed: {error}"));
-            }
+            self.disturbed(error);
+            report::fault(error, &format!("consuming is disturbed: {error}"));
+            return;
+        };
+        if *code == RDKafkaErrorCode::FencedInstanceId {
+            let disturbed = *self.disturbed.lock().unwrap_or_else(PoisonError::into_inner);
+            let was_disturbed = disturbed.is_some_and(|at| at.elapsed() < FORMER_JOIN_AGE_MAX);
+            (self.sink)(LogEvent::Fenced { was_disturbed });
+        } else {
+            (self.sink)(LogEvent::Failed(format!("librdkafka reports a fatal error: {code}")));
         }
     }
 
