@@ -13,6 +13,9 @@ use crate::telemetry::{ConfigPart, Metrics, ReloadResult};
 use std::error::Error as _;
 use std::sync::Arc;
 
+/// So many keys stand in a line: more than `ringback.toml` has.
+const KEYS_MAX: usize = 100;
+
 /// Shows that this is in force since now.
 pub(super) fn show(effective: &Effective, metrics: &Metrics, pages: &ConfigPages) {
     let now = clock::wall();
@@ -22,6 +25,15 @@ pub(super) fn show(effective: &Effective, metrics: &Metrics, pages: &ConfigPages
     metrics.set_config_hash(ConfigPart::Accounts, hashes.accounts);
     metrics.set_config_restart_needed(effective.restart_needed().len());
     metrics.config_loaded(now);
+}
+
+/// The keys on one line; of accounts there may be thousands.
+fn named(keys: &[&str]) -> String {
+    let named: Vec<&str> = keys.iter().take(KEYS_MAX).copied().collect();
+    match keys.len().saturating_sub(KEYS_MAX) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
 }
 
 impl App {
@@ -47,12 +59,12 @@ impl App {
         handle.reload(self.config.clone());
         show(&self.effective, &self.metrics, &self.pages);
         self.metrics.config_reloaded(ReloadResult::Applied, clock::wall());
-        let changed = self.effective.changed_since(&former).join(", ");
+        let changed = named(&self.effective.changed_since(&former));
         tracing::info!(changed, "the configuration is applied to what is scheduled from now on");
         let keys = self.effective.restart_needed();
         if !keys.is_empty() {
             let file = self.settings.file.display();
-            let names = keys.join(", ");
+            let names = named(&keys);
             tracing::warn!(
                 keys = names,
                 %file,

@@ -15,7 +15,7 @@ pub(super) use collect::{Listed, collect};
 
 use keys::Reload;
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// A key, its value in force, and where it comes from.
@@ -111,14 +111,22 @@ impl Effective {
         self.waiting.iter().map(|entry| entry.key.as_str()).collect()
     }
 
-    /// The keys of `ringback.toml` that are in force otherwise than in `former`.
+    /// The keys of both files that are in force otherwise than in `former`.
     #[must_use]
-    pub fn changed_since(&self, former: &Self) -> Vec<&str> {
-        let old = by_key(&former.settings);
-        // No key goes: those that need not be there need a restart.
-        let is_new =
-            |entry: &&Entry| old.get(entry.key.as_str()).is_none_or(|it| !it.is_same(entry));
-        self.settings.iter().filter(is_new).map(|entry| entry.key.as_str()).collect()
+    pub fn changed_since<'a>(&'a self, former: &'a Self) -> Vec<&'a str> {
+        let sections = [
+            (by_key(&former.settings), by_key(&self.settings)),
+            (by_key(&former.accounts), by_key(&self.accounts)),
+        ];
+        let mut changed = Vec::new();
+        for (old, now) in &sections {
+            let keys: BTreeSet<&str> = old.keys().chain(now.keys()).copied().collect();
+            changed.extend(keys.into_iter().filter(|key| match (old.get(key), now.get(key)) {
+                (Some(old), Some(now)) => !old.is_same(now),
+                (Some(_), None) | (None, Some(_)) | (None, None) => true,
+            }));
+        }
+        changed
     }
 
     /// The numbers that change with it. It takes its time.

@@ -51,7 +51,7 @@ fn event(stage: &Stage, kind: &str) -> Value {
 fn sighup_applies_what_it_can_of_both_files_and_names_what_needs_a_restart() {
     let mut stage = Stage::new("reloads-apply");
     stage.set("delivery.allow_addresses", Vec::<String>::new());
-    let daemon = stage.start();
+    let mut daemon = stage.start();
     stage.send_flows(&[samples::flow("before", &[])]);
     let letters = stage.dead_letters(1, PATIENCE);
     assert_eq!(letters[0].json()["reason"], "blocked_address");
@@ -93,6 +93,8 @@ fn sighup_applies_what_it_can_of_both_files_and_names_what_needs_a_restart() {
     assert_ne!(after.0, before.0, "something else is in force");
     assert_eq!(after.1, before.1, "and the accounts are the same");
     assert_eq!(page["hash"].as_f64(), Some(after.0));
+    daemon.stop();
+    stage.verify();
 }
 
 #[test]
@@ -118,6 +120,8 @@ fn a_broken_file_refuses_the_accounts_too() {
     stage.send_flows(&[samples::flow("applied", &[])]);
     let requests = stage.receiver.wait_for(2, PATIENCE);
     assert_eq!(requests[1].path, "/moved");
+    let logged = daemon.logged();
+    assert!(logged.contains("\"changed\":\"delivery.attempts_max, webhook[crm].url\""), "{logged}");
 }
 
 #[test]
@@ -193,7 +197,7 @@ fn webhook_test_warns_when_the_daemon_runs_another_configuration() {
     assert_eq!(shown["differs"], json!(["kafka.commit_interval_ms"]));
     assert!(!said.contains("SIGHUP"), "{said}");
 
-    let other = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    let other = "whsec_D2FVsBQIhrscChlQIMV+b5sSYspob7oD";
     stage.set_webhook("signing_secrets", vec![other]);
     let (shown, said) = tried(&stage);
     assert_eq!(shown["secrets_differ"], true, "{shown}");
