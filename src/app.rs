@@ -8,7 +8,7 @@ mod topics;
 
 pub use files::file_plan;
 pub use ownership::{StartOptions, inspect, stored_partitions};
-pub use registry::{registry_settings, service_client};
+pub use registry::{registry_client, registry_settings};
 
 use crate::admin::{self, Admin, ConfigPages};
 use crate::clock;
@@ -345,7 +345,7 @@ impl App {
             Waiting::Other(format!("waiting for the schema registry at {}", settings.url));
         let unreachable =
             move |is: bool| if is { health.wait(waiting.clone()) } else { health.resume(&waiting) };
-        let client = service_client(&self.trust);
+        let client = registry_client(&self.trust);
         Registry::new(client, registry_settings(settings), runtime.clone(), Arc::new(unreachable))
     }
 }

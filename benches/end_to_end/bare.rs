@@ -5,7 +5,7 @@ use bytes::Bytes;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
-use ringback::app::service_client;
+use ringback::app::registry_client;
 use ringback::delivery::Trust;
 use std::process::Child;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &[&str]) {
     config.set("auto.offset.reset", "earliest").set("enable.auto.commit", "false");
     let consumer: BaseConsumer = config.create().expect("a consumer");
     consumer.subscribe(&topics.split(',').collect::<Vec<_>>()).expect("a subscription");
-    let client = service_client(&Trust::new().expect("the system's roots"));
+    let client = registry_client(&Trust::new().expect("the system's roots"));
     let url: reqwest::Url = url.parse().expect("an address");
     let (bundles, queue) = mpsc::channel::<Vec<Bytes>>(64);
     let queue = Arc::new(Mutex::new(queue));

@@ -15,9 +15,9 @@ pub fn registry_settings(settings: &config::RegistrySettings) -> RegistrySetting
     }
 }
 
-/// The client that talks to services of the operator's own: the schema registry, and a daemon's API.
+/// The client that talks to the schema registry, and to a daemon's API.
 #[must_use]
-pub fn service_client(trust: &Trust) -> reqwest::Client {
+pub fn registry_client(trust: &Trust) -> reqwest::Client {
     let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let with_tls = trust.plain().map(|tls| builder.tls_backend_preconfigured(tls).build());
     match with_tls {

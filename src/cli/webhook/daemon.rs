@@ -50,7 +50,7 @@ pub(super) async fn ask(
     trust: &Trust,
 ) -> Option<Daemon> {
     let address = reachable(http.listen)?;
-    let client = app::service_client(trust);
+    let client = app::registry_client(trust);
     let get = |path: &str| {
         let request = client.get(format!("http://{address}{path}")).timeout(TIMEOUT);
         match &http.token {

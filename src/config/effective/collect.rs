@@ -123,7 +123,7 @@ impl Collector<'_> {
     /// The value as it may be shown, and whether that is all of it.
     fn shown(&self, raw: Json, show: Show) -> (Json, bool) {
         match (raw, show) {
-            // Where a secret stands is none.
+            // The name of a variable or a file is not secret.
             (reference @ Json::Object(_), Show::Hidden) if is_reference(&reference) => {
                 (reference, true)
             }

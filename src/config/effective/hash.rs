@@ -1,20 +1,21 @@
-//! A number that changes with the configuration, and from which nobody learns a secret.
+//! A number that changes with the configuration, and that does not give the secrets away.
 //!
-//! Whoever may read the hash may know everything that is shown, and so could try passwords until the hash agrees. Therefore
-//! secrets enter it through PBKDF2, all of them together: a guess has to be right about all at once, and each costs so many
-//! rounds. One secret that can't be guessed, such as a signing secret, protects the others. Of the result 48 bits are published.
-//! A key that only this process knows would protect better, but then no command could compare its own configuration.
+//! Whoever reads the hash may know everything that is shown, and so could try passwords until the hash agrees. Therefore all
+//! secrets enter it together, through PBKDF2. A guess must be right about all of them at once, and costs `ROUNDS` rounds.
+//! One secret that nobody can guess, such as a signing secret of 192 bits, protects the others. Without such a secret, a short
+//! password can be guessed, at the price of the rounds. Of the result 48 bits are published. A random key of the process would
+//! protect better, but no command could then compare its own configuration with the daemon's.
 
 use super::{Effective, Entry};
 use crate::config::context::sha256;
 use ring::pbkdf2::{PBKDF2_HMAC_SHA256, derive};
 use std::num::NonZeroU32;
 
-/// Some 30 ms; it is done at each start and reload.
+/// They take about 30 ms, twice at each start and reload.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
-/// Nobody else's hashes are to agree with these.
+/// Other programs that derive something of the same secrets get something else.
 const SALT: &[u8] = b"ringback configuration 1";
-/// So many bytes of a digest fit exactly into a number of Prometheus and of JSON.
+/// 48 bits are exact as a number of Prometheus and of JSON.
 const SHOWN_BYTES: usize = 6;
 
 /// What differs when the configuration does.
