@@ -15,7 +15,7 @@ pub fn registry_settings(settings: &config::RegistrySettings) -> RegistrySetting
     }
 }
 
-/// The client that talks to the schema registry, and to a daemon's API.
+/// The client that talks to the schema registry.
 #[must_use]
 pub fn registry_client(trust: &Trust) -> reqwest::Client {
     let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
