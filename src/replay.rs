@@ -18,14 +18,18 @@
 mod filter;
 mod letters;
 mod note;
+mod open;
 mod plan;
 mod run;
 mod since;
+mod states;
 
 pub use filter::{Filter, Target, When};
 pub use letters::{Letter, Letters};
 pub use note::{Note, Passed};
+pub use open::OpenLetters;
 pub use plan::{Plan, Summary};
+pub use states::{LetterState, Looked, Since};
 
 use crate::log::{LogError, TransactionError, TransactionFault};
 use std::ops::ControlFlow;
