@@ -107,11 +107,11 @@ impl OpenLetters {
             all.filter(|partition| owned.contains(&(partition % tasks))).collect();
         self.parts.retain(|partition, _| mine.contains(partition));
         for partition in mine {
-            if !self.parts.contains_key(&partition) {
-                self.parts.insert(partition, Part::default());
+            self.parts.entry(partition).or_insert_with(|| {
                 // Its letters may be older than what is read of the inbox.
                 self.inbox.clear();
-            }
+                Part::default()
+            });
         }
     }
 
