@@ -472,3 +472,6 @@ fn reach(from: &mut BTreeMap<u32, Timestamp>, partition: u32, at: Timestamp) {
     let oldest = from.entry(partition).or_insert(at);
     *oldest = at.min(*oldest);
 }
+
+#[cfg(test)]
+mod tests;
