@@ -1,6 +1,7 @@
 //! Building the daemon from its configuration, and running it until it is told to stop.
 
 mod files;
+mod letters;
 mod ownership;
 mod registry;
 mod reload;
@@ -9,6 +10,8 @@ mod topics;
 pub use files::file_plan;
 pub use ownership::{StartOptions, inspect, stored_partitions};
 pub use registry::{registry_client, registry_settings};
+
+use letters::Counting;
 
 use crate::admin::{self, Admin, ConfigPages};
 use crate::clock;
@@ -201,12 +204,13 @@ impl App {
         let store = Store::open_or_restore(directory, *on_corruption, &self.metrics)?;
         let starting = async {
             let (topics, store, permissions) = self.wait_for_topics(store).await?;
-            self.start(store, topics, permissions).await
+            let partitions = topics.partitions;
+            Ok::<_, AppError>((self.start(store, topics, permissions).await?, partitions))
         };
         let mut stopped = stop.clone();
         // What was read at the start may have been changed before anybody could apply it.
         let mut is_asked = false;
-        let (handle, mut ended) = {
+        let ((handle, mut ended), partitions) = {
             tokio::pin!(starting);
             loop {
                 tokio::select! {
@@ -223,6 +227,7 @@ impl App {
         if is_asked {
             self.reload(&handle);
         }
+        let _counting = self.count_letters(partitions)?;
         loop {
             tokio::select! {
                 result = &mut ended => return ending(result),
@@ -234,6 +239,16 @@ impl App {
             }
         }
         self.stop(&handle, ended, signals).await
+    }
+
+    /// Counts the open dead letters as long as what it returns lives; an embedded broker has none for long.
+    fn count_letters(&self, partitions: u32) -> Result<Option<Counting>, AppError> {
+        if !self.check_topics {
+            return Ok(None);
+        }
+        let (kafka, topics) = (&self.settings.kafka, &self.settings.topics);
+        let (health, metrics) = (self.health.clone(), self.metrics.clone());
+        Counting::begin((kafka, topics), partitions, health, metrics).map(Some)
     }
 
     async fn stop(

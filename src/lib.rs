@@ -184,6 +184,10 @@
 //! - No header of a producer, and no tombstone, that is lost on the way through a dead letter:
 //!   `tests/ringback/dead_letters/headers.rs::headers_and_tombstones_are_kept_in_the_dead_letter_and_in_its_replay`; none that is
 //!   taken for one of our own: `tests/ringback/dead_letters/headers.rs::a_header_of_somebody_else_is_no_command`.
+//! - No dead letter that is shown as open though it was sent after all, delivered, or given up anew, nor the other way round:
+//!   `tests/ringback/dead_letters/states.rs`, a test for deliveries, one for records, and one for what is too old to be known; no
+//!   open one that a crash, another instance or Kafka's retention counts wrongly:
+//!   `tests/ringback/dead_letters/states.rs::open_letters_are_counted_over_crashes_and_shared_among_instances`.
 //! - No text from outside that steers a terminal:
 //!   `tests/ringback/dead_letters/shown.rs::what_others_wrote_steers_no_terminal_and_json_says_the_same`; no line of a JSON log that
 //!   is none: `tests/ringback/logs/lines.rs::logs_are_json_to_the_last_line`.

@@ -64,7 +64,7 @@ pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
 pub use standing::Standing;
 pub use steward::Steward;
 pub use topics::{
-    TopicFault, TopicState, compacted, could_create_missing, create_missing,
+    INBOX_KEPT_MS, TopicFault, TopicState, compacted, could_create_missing, create_missing,
     create_with_partitions, mend, survey,
 };
 pub use transaction::{Committed, Outgoing, TransactionError, TransactionFault, Transactions};

@@ -14,18 +14,25 @@
 //! Which letters are left alone is found by looking, and not by remembering: at the events for deliveries that were delivered
 //! since, at the inbox for letters whose replay was sent already, by whatever filter, and at the letters themselves for those
 //! of deliveries that were given up once more. In memory are the places and ids of the letters that match, and nothing else.
+//!
+//! What became of each letter since is found in the same way, for [`Letters::each_with_state`]; and [`OpenLetters`] counts
+//! those of which no replay is known, for the daemon's metrics.
 
 mod filter;
 mod letters;
 mod note;
+mod open;
 mod plan;
 mod run;
 mod since;
+mod states;
 
 pub use filter::{Filter, Target, When};
 pub use letters::{Letter, Letters};
 pub use note::{Note, Passed};
+pub use open::OpenLetters;
 pub use plan::{Plan, Summary};
+pub use states::{LetterState, Looked, Since};
 
 use crate::log::{LogError, TransactionError, TransactionFault};
 use std::ops::ControlFlow;

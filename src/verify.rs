@@ -370,7 +370,7 @@ impl Evidence {
                     }
                     true
                 }
-                Ok(InboxCommand::Of(..) | InboxCommand::About(..)) => true,
+                Ok(InboxCommand::Of(..) | InboxCommand::About(..) | InboxCommand::Note) => true,
                 Err(_) => false,
             }
         } else if let Some((_, source)) = origin(header) {

@@ -11,7 +11,9 @@ use crate::config::{Accounts, Settings};
 use crate::domain::{AccountId, DeadLetterReason};
 use crate::exit::ExitCode;
 use crate::log::NeededBy;
-use crate::replay::{Filter, Letter, Letters, Progress, ReplayError, Stage, Target, When};
+use crate::replay::{
+    Filter, Letter, Letters, Looked, Progress, ReplayError, Since, Stage, Target, When,
+};
 use crate::shutdown::Signals;
 use crate::telemetry::err_line;
 use clap::builder::PossibleValuesParser;
@@ -53,6 +55,9 @@ struct Which {
     /// Given up before then
     #[arg(long, value_parser = when, value_name = "TIME")]
     until: Option<When>,
+    /// Of which no replay is known: open, or unknown; `replay` sends no others in any case
+    #[arg(long)]
+    open: bool,
 }
 
 fn reasons() -> PossibleValuesParser {
@@ -188,8 +193,18 @@ fn style() -> ProgressStyle {
     ProgressStyle::with_template(wanted).unwrap_or(plain)
 }
 
-/// What a letter's headers tell, for scripts.
-fn summary(letter: &Letter<'_>) -> Value {
+/// What an operator should know of the states that are shown.
+fn warn(looked: &Looked) {
+    if let Some(since) = looked.unseen_before {
+        let since = rfc3339(since);
+        err_line!(
+            "warning: events before {since} are gone: what was replayed and delivered before then is shown as replayed"
+        );
+    }
+}
+
+/// What a letter's headers tell, and what became of it, for scripts.
+fn summary(letter: &Letter<'_>, since: &Since) -> Value {
     let head = &letter.head;
     let (partition, offset) = letter.place;
     let source = head.source.as_ref().map(|source| {
@@ -205,6 +220,9 @@ fn summary(letter: &Letter<'_>) -> Value {
         "at": rfc3339(letter.at),
         "kind": head.kind.as_str(),
         "reason": head.reason,
+        "state": since.state.as_str(),
+        "replayed_at": since.replayed_at.map(rfc3339),
+        "delivered_at": since.delivered_at.map(rfc3339),
         "webhook_id": head.id.map(|id| id.to_string()),
         "phonon_uuid": letter.key.map(String::from_utf8_lossy),
         "webhook": head.webhook,

@@ -24,6 +24,10 @@ use std::borrow::Cow;
 pub const COMMAND_HEADER: &str = "ringback.command";
 /// Sends what was given up after all.
 pub const REPLAY: &str = "replay";
+/// No command, but a note: the dead letter of the header [`LETTER_HEADER`], a record, was sent back to its topic.
+pub const RECORD_REPLAYED: &str = "record_replayed";
+/// The header that names a dead letter by its place, on whatever replays it.
+pub const LETTER_HEADER: &str = "ringback.letter";
 
 /// What is larger is no command: its row, or the dead letter after it, might not fit into a record.
 const COMMAND_BYTES_MAX: usize = 18 << 20;
@@ -83,6 +87,15 @@ pub enum InboxCommand {
     Of(PhononUuid, Command),
     /// About an endpoint, for the partition that it stands in.
     About(WebhookName, EndpointCommand<'static>),
+    /// A note for those who read the inbox; there is nothing to do.
+    Note,
+}
+
+/// The place of a dead letter that `text` spells: `PARTITION:OFFSET`.
+#[must_use]
+pub fn read_place(text: &str) -> Option<(i32, i64)> {
+    let (partition, offset) = text.split_once(':')?;
+    Some((partition.parse().ok()?, offset.parse().ok()?))
 }
 
 /// The command `name` that `value` spells.
@@ -95,6 +108,7 @@ pub fn read_command(name: &str, value: &[u8]) -> Result<InboxCommand, &'static s
     }
     match name {
         REPLAY => {}
+        RECORD_REPLAYED => return Ok(InboxCommand::Note),
         ENABLE_ENDPOINT | DISABLE_ENDPOINT => return endpoint::read(name, value),
         _ => return Err("the record in the inbox is a command that this version does not know"),
     }

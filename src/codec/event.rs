@@ -16,6 +16,7 @@
 //! | `dead_lettered`, `kind` = `delivery` | `reason`, `attempts`, `replays`, `last_outcome` {the outcome} |
 //! | `dead_lettered`, `kind` = `record` | `reason`, `record`, `sms_id`, `source`, `detail` |
 //! | `replayed` | `replays` (how many lives it had before) |
+//! | `record_replayed` | `letter` (the place of the dead letter that was sent back as this record), `source` (the record), `became` (`accepted`, `ignored`, `dead_lettered`) |
 //! | `report_timed_out` | `missing` (ids of SMS) |
 //! | `rule_skipped` | `on` (what the rule was upon), `reason` (`no_value`, `unanswered`: of `variable`; `replaced`: the report), `variable`, `sms_id`, `source` |
 //! | `correlation_ended` | `reports_sent` (of how many SMS a webhook carried the report; absent in events of earlier versions) |
@@ -40,6 +41,7 @@ mod endpoint;
 mod input;
 mod outcome;
 mod read;
+mod replayed;
 mod told;
 
 #[cfg(test)]
@@ -52,7 +54,8 @@ pub use input::{
 };
 
 pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
-pub use read::{End, read_end};
+pub use read::{End, Turn, read_end, read_turn};
+pub use replayed::{Became, write_record_replayed};
 pub use told::{About, Fact, InputTold, Spot, Told, ToldChange, read_told};
 
 pub use super::time::{parse_rfc3339, rfc3339, write_rfc3339};

@@ -5,6 +5,7 @@ use super::intake::Bundle;
 use super::ports::Log;
 use super::work::Work;
 use super::{EngineError, Shell};
+use crate::codec::command::LETTER_HEADER;
 use crate::codec::event::{InputChange, InputEvent};
 use crate::domain::WebhookName;
 use crate::log::{Place, RecordBody, forward_headers};
@@ -35,12 +36,10 @@ impl<L: Log> Shell<L> {
                             work.command(&task.rows, uuid, command, Some(record), &view)?;
                         }
                         None => {
-                            work.forward(
-                                record,
-                                uuid,
-                                *owner,
-                                forward_headers(*forward, &record.source),
-                            );
+                            let mut headers = forward_headers(*forward, &record.source);
+                            let letter = record.letter.as_ref();
+                            headers.extend(letter.map(|it| (LETTER_HEADER, it.to_string())));
+                            work.forward(record, uuid, *owner, headers);
                             misplaced = misplaced.or(Some(record));
                         }
                     }
@@ -52,6 +51,8 @@ impl<L: Log> Shell<L> {
                         work.endpoint(&task.rows, webhook, *command, &view);
                     }
                 }
+                // Its offset is committed like any other.
+                RecordBody::Note => {}
                 RecordBody::Bad(bad) => work.bad(record, bad, &view),
             }
         }

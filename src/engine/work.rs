@@ -214,6 +214,8 @@ impl Work {
         });
         let account = account(state, command);
         let is_news = !events.is_empty();
+        let sent_back = raw.filter(|raw| raw.letter.is_some());
+        let sent_back = sent_back.map(|raw| (raw, letters::became(&events, &raw.source)));
         for event in events {
             let Some(slot) = self.slots.get_mut(index) else { break };
             let before = std::mem::take(&mut slot.new);
@@ -223,6 +225,9 @@ impl Work {
                 slot.new = after;
             }
             self.told.push(Told::Event(uuid.clone(), event));
+        }
+        if let Some((raw, became)) = sent_back {
+            self.letter_settled(raw, Some((uuid, account)), became, view);
         }
         Ok(is_news)
     }

@@ -1,7 +1,7 @@
 //! A record of an input topic, decoded.
 
 use super::headers;
-use crate::codec::command::{self, COMMAND_HEADER, InboxCommand};
+use crate::codec::command::{self, COMMAND_HEADER, InboxCommand, LETTER_HEADER};
 use crate::codec::header;
 use crate::codec::row::Landmark;
 use crate::codec::source::{Bad, Decoded, Decoder};
@@ -63,6 +63,8 @@ pub struct Record {
     pub payload: Option<Bytes>,
     /// Its headers, but those of this daemon.
     pub headers: Vec<Header>,
+    /// The place of the dead letter that was sent back as this record.
+    pub letter: Option<Box<str>>,
 }
 
 /// What a record says.
@@ -86,6 +88,8 @@ pub enum RecordBody {
         /// What is to be done.
         command: EndpointCommand<'static>,
     },
+    /// A note in the inbox, for those who look; there is nothing to do.
+    Note,
     /// Nothing that can be read.
     Bad(Bad),
 }
@@ -175,6 +179,7 @@ impl Topics {
                 key: message.key_bytes().map(Bytes::copy_from_slice),
                 payload: message.bytes().map(Bytes::copy_from_slice),
                 headers: message.foreign_headers(),
+                letter: kind.and_then(|_| letter(message.header(LETTER_HEADER)?)),
             }))
         };
         if let (Role::Inbox, Some(name)) = (role, message.header(COMMAND_HEADER)) {
@@ -230,6 +235,7 @@ impl Topics {
                 command: Box::new(command),
             },
             Ok(InboxCommand::About(webhook, command)) => RecordBody::Endpoint { webhook, command },
+            Ok(InboxCommand::Note) => RecordBody::Note,
             Err(detail) => RecordBody::Bad(Bad {
                 reason: DeadLetterReason::Undecodable,
                 detail: detail.to_owned(),
@@ -245,6 +251,11 @@ impl Topics {
             None => (topic.into(), Role::Inbox),
         }
     }
+}
+
+/// The place of a dead letter, as it was spelt, if it is one.
+fn letter(text: &str) -> Option<Box<str>> {
+    command::read_place(text).map(|_| text.into())
 }
 
 /// Kind and origin of a forwarded record, by its headers.

@@ -17,6 +17,9 @@ const DAY_MS: u64 = 86_400_000;
 /// Tombstones of the changelog stay so long, which bounds how old a store may be to be continued.
 const TOMBSTONES_KEPT_MS: u64 = 7 * DAY_MS;
 
+/// What stands in the inbox is kept so long, unless it is told otherwise.
+pub const INBOX_KEPT_MS: u64 = 7 * DAY_MS;
+
 /// A topic as it is, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicState {
@@ -125,7 +128,11 @@ fn own_topics(names: &TopicNames) -> [Wanted; 4] {
         Wanted {
             name: names.inbox.clone(),
             role: "inbox",
-            settings: vec![delete.clone(), days(7), bytes.clone()],
+            settings: vec![
+                delete.clone(),
+                ("retention.ms", INBOX_KEPT_MS.to_string()),
+                bytes.clone(),
+            ],
         },
         Wanted {
             name: names.events.clone(),

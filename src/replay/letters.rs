@@ -75,34 +75,6 @@ impl Letters {
         Ok(Self { kafka: kafka.clone(), topics: topics.clone(), scanner })
     }
 
-    /// Hands each letter that `filter` means to `take`, oldest first in each partition, until it breaks off.
-    ///
-    /// # Errors
-    /// When Kafka can't be reached, or there is no topic of dead letters.
-    pub fn each(
-        &self,
-        filter: &Filter,
-        watch: Watch<'_>,
-        take: &mut dyn FnMut(&Letter<'_>) -> ControlFlow<()>,
-    ) -> Result<(), ReplayError> {
-        let mut ranges = self.ranges(filter)?;
-        if let Some(Target::Place(_, offset)) = filter.target {
-            for range in &mut ranges {
-                range.end = range.end.min(offset.saturating_add(1));
-            }
-        }
-        let _ =
-            self.scan(&self.topics.dead_letter, Stage::Letters, &ranges, watch, &mut |record| {
-                match Letter::of(record) {
-                    Some(letter) if filter.fits(letter.place, letter.at, &letter.head) => {
-                        take(&letter)
-                    }
-                    Some(_) | None => ControlFlow::Continue(()),
-                }
-            })?;
-        Ok(())
-    }
-
     /// Where letters that `filter` means can stand.
     pub(super) fn ranges(&self, filter: &Filter) -> Result<Vec<ScanRange>, ReplayError> {
         let topic = &self.topics.dead_letter;

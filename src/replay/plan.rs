@@ -1,6 +1,7 @@
 //! What a replay would do: each letter's fate, and the numbers that a dry run tells.
 
 use super::note::{Note, Passed};
+use super::since::note_home;
 use super::{Filter, Letter, Letters, ReplayError, Stage, Watch};
 use crate::codec::letter::{LetterKind, read_delivery};
 use crate::domain::{DeliveryId, Timestamp, owner};
@@ -146,6 +147,8 @@ pub(super) struct Gathered {
     pub(super) letters: Vec<Planned>,
     /// The newest letter of each delivery: its index among the letters.
     pub(super) newest: HashMap<DeliveryId, usize>,
+    /// The letters that are records, by their places.
+    pub(super) records: HashMap<(i32, i64), usize>,
     /// The oldest letter of the deliveries that each partition of the topic owns.
     pub(super) events_from: BTreeMap<u32, Timestamp>,
     /// Likewise, of the inbox.
@@ -275,6 +278,7 @@ impl Letters {
         let mut gathered = Gathered {
             letters: Vec::new(),
             newest: HashMap::new(),
+            records: HashMap::new(),
             events_from: BTreeMap::new(),
             inbox_from: BTreeMap::new(),
             matched: 0,
@@ -328,6 +332,12 @@ impl Gathered {
         if let (Some(id), true) = (letter.head.id, fit) {
             self.newest.insert(id, self.letters.len());
             self.owned(letter, counts);
+        }
+        if letter.head.kind == LetterKind::Record && fit {
+            self.records.insert(letter.place, self.letters.len());
+            let home = u32::try_from(note_home(letter.place.0, counts.inbox)).unwrap_or(0);
+            let oldest = self.inbox_from.entry(home).or_insert(letter.at);
+            *oldest = letter.at.min(*oldest);
         }
         self.letters.push(Planned { place: letter.place, fate });
     }

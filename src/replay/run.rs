@@ -2,9 +2,9 @@
 
 use super::note::{Note, Passed};
 use super::plan::{Fate, Plan, Planned, Summary};
-use super::since::{ID_HEADER, LETTER_HEADER};
+use super::since::{ID_HEADER, note_home};
 use super::{Letter, Letters, Progress, ReplayError, Stage, Watch};
-use crate::codec::command::{COMMAND_HEADER, REPLAY, write_replay};
+use crate::codec::command::{COMMAND_HEADER, LETTER_HEADER, RECORD_REPLAYED, REPLAY, write_replay};
 use crate::codec::letter::{LetterKind, read_delivery};
 use crate::domain::owner;
 use crate::log::{Mark, Outgoing, Replayer, ScanFrom, ScanRange, ScanRecord, Scanned, TopicNames};
@@ -96,7 +96,7 @@ impl Letters {
         let ranges = self.scanner.ranges(topic, &wants)?;
         let mut silent = |_: Progress| ControlFlow::Continue(());
         let flow = self.scan(topic, Stage::Inbox, &ranges, &mut silent, &mut |record| {
-            if record.header(COMMAND_HEADER) == Some(REPLAY) {
+            if matches!(record.header(COMMAND_HEADER), Some(REPLAY | RECORD_REPLAYED)) {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
@@ -238,15 +238,29 @@ impl Run<'_> {
         // The plan has seen that it can be done.
         let Some(source) = letter.head.source.clone() else { return Ok(()) };
         match letter.head.kind {
-            LetterKind::Record => self.replayer.send(&Outgoing {
-                topic: &source.topic,
-                partition: Some(source.partition),
-                changelog: false,
-                key: letter.key,
-                value: letter.value,
-                headers: &[],
-                foreign: &letter.foreign_headers(),
-            })?,
+            LetterKind::Record => {
+                let (partition, offset) = letter.place;
+                let place = (LETTER_HEADER, format!("{partition}:{offset}"));
+                self.replayer.send(&Outgoing {
+                    topic: &source.topic,
+                    partition: Some(source.partition),
+                    changelog: false,
+                    key: letter.key,
+                    value: letter.value,
+                    headers: std::slice::from_ref(&place),
+                    foreign: &letter.foreign_headers(),
+                })?;
+                // Nobody would find it among the records of the topic.
+                self.replayer.send(&Outgoing {
+                    topic: &self.topics.inbox,
+                    partition: Some(note_home(partition, self.inbox_partitions)),
+                    changelog: false,
+                    key: letter.key,
+                    value: Some(b"{}"),
+                    headers: &[(COMMAND_HEADER, RECORD_REPLAYED.to_owned()), place],
+                    foreign: &[],
+                })?;
+            }
             LetterKind::Delivery => {
                 let Some((uuid, delivery)) =
                     letter.value.and_then(|value| read_delivery(value, source))

@@ -2,19 +2,18 @@
 
 use super::plan::{Fate, Gathered};
 use super::{Letters, ReplayError, Stage, Watch};
-use crate::codec::command::{COMMAND_HEADER, REPLAY};
+use crate::codec::command::{COMMAND_HEADER, LETTER_HEADER, RECORD_REPLAYED, REPLAY, read_place};
 use crate::codec::event::{End, read_end};
 use crate::domain::{DeliveryId, Timestamp};
-use crate::log::{ScanFrom, ScanRange};
+use crate::log::{ScanFrom, ScanRange, ScanRecord};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// The headers of a replay in the inbox that say which letter it replays.
+/// The header of a replay in the inbox that says which delivery it replays.
 pub(super) const ID_HEADER: &str = "ringback.webhook-id";
-pub(super) const LETTER_HEADER: &str = "ringback.letter";
 
 /// The clocks of daemons and operators may differ by so much.
-const CLOCKS_DIFFER_MS: i64 = 600_000;
+pub(super) const CLOCKS_DIFFER_MS: i64 = 600_000;
 
 impl Letters {
     /// Finds the letters that are to be left alone. Returns when the events that are left begin, where some are gone that
@@ -24,11 +23,13 @@ impl Letters {
         gathered: &mut Gathered,
         watch: Watch<'_>,
     ) -> Result<Option<Timestamp>, ReplayError> {
-        if gathered.newest.is_empty() {
-            return Ok(None);
+        let unseen_before = match gathered.newest.is_empty() {
+            true => None,
+            false => self.delivered(gathered, &mut *watch)?,
+        };
+        if !gathered.inbox_from.is_empty() {
+            self.sent(gathered, watch)?;
         }
-        let unseen_before = self.delivered(gathered, &mut *watch)?;
-        self.sent(gathered, watch)?;
         Ok(unseen_before)
     }
 
@@ -76,8 +77,13 @@ impl Letters {
     fn sent(&self, gathered: &mut Gathered, watch: Watch<'_>) -> Result<(), ReplayError> {
         let topic = &self.topics.inbox;
         let ranges = self.ranges_from(topic, &gathered.inbox_from)?;
-        let Gathered { newest, letters, .. } = gathered;
+        let Gathered { newest, records, letters, .. } = gathered;
         let flow = self.scan(topic, Stage::Inbox, &ranges, watch, &mut |record| {
+            if let Some(place) = record_sent_back(record)
+                && let Some(letter) = records.get(&place).and_then(|index| letters.get_mut(*index))
+            {
+                letter.fate = Fate::Sent;
+            }
             if record.header(COMMAND_HEADER) == Some(REPLAY) {
                 let id = record.header(ID_HEADER).and_then(DeliveryId::parse);
                 let letter =
@@ -94,7 +100,7 @@ impl Letters {
         if flow.is_break() { Err(ReplayError::Interrupted) } else { Ok(()) }
     }
 
-    fn ranges_from(
+    pub(super) fn ranges_from(
         &self,
         topic: &str,
         from: &BTreeMap<u32, Timestamp>,
@@ -108,8 +114,13 @@ impl Letters {
     }
 }
 
-/// `PARTITION:OFFSET`
-fn read_place(text: &str) -> Option<(i32, i64)> {
-    let (partition, offset) = text.split_once(':')?;
-    Some((partition.parse().ok()?, offset.parse().ok()?))
+/// The place of the letter that was sent back to its topic, if `record` of the inbox notes that.
+pub(super) fn record_sent_back(record: &ScanRecord<'_>) -> Option<(i32, i64)> {
+    let is_note = record.header(COMMAND_HEADER) == Some(RECORD_REPLAYED);
+    is_note.then(|| record.header(LETTER_HEADER).and_then(read_place)).flatten()
+}
+
+/// The partition of the inbox, of so many, where it is noted that a letter of this partition was sent back to its topic.
+pub(super) fn note_home(partition: i32, inbox: u32) -> i32 {
+    partition.checked_rem(i32::try_from(inbox).unwrap_or(1)).unwrap_or(0)
 }

@@ -100,6 +100,8 @@ definitions! {
         = "Requests sent again at once within their attempt, since a kept connection ended or refused them.";
     DEAD_LETTERS: Counter "ringback_dead_letters_total" ["reason"]
         = "Deliveries and records given up, by reason.";
+    DEAD_LETTERS_OPEN: Gauge "ringback_dead_letters_open" ["reason"]
+        = "Dead letters of the partitions that this instance owns of which no replay is known, by reason; where the inbox has lost records, those of the last 7 days. Counted every 5 seconds, and absent while they can't be.";
     REPLAYS: Counter "ringback_replays_total" []
         = "Deliveries that were given up and that an operator put back into the outbox.";
     RATE_LIMITED: Counter "ringback_rate_limited_total" []

@@ -73,6 +73,7 @@ pub struct Metrics {
     attempts: Family<(Phase, AttemptOutcome), IntCounter>,
     attempt_duration: Histogram,
     dead_letters: Family<DeadLetterReason, IntCounter>,
+    dead_letters_open: IntGaugeVec,
     replays: IntCounter,
     rate_limited: IntCounter,
     exchanges_repeated: IntCounter,
@@ -139,6 +140,7 @@ impl Metrics {
             attempts: make.counters(&define::ATTEMPTS),
             attempt_duration: make.histogram(&define::ATTEMPT_DURATION),
             dead_letters: make.counters(&define::DEAD_LETTERS),
+            dead_letters_open: make.gauge_vec(&define::DEAD_LETTERS_OPEN),
             replays: make.counter(&define::REPLAYS),
             rate_limited: make.counter(&define::RATE_LIMITED),
             exchanges_repeated: make.counter(&define::EXCHANGES_REPEATED),
@@ -266,6 +268,17 @@ impl Metrics {
     /// A delivery or a record was given up.
     pub fn dead_letter(&self, reason: DeadLetterReason) {
         add(self.dead_letters.at(reason), 1);
+    }
+
+    /// So many dead letters are open; nothing: nobody knows.
+    pub fn set_dead_letters_open(&self, counts: Option<&BTreeMap<DeadLetterReason, u64>>) {
+        if counts.is_none() {
+            self.dead_letters_open.reset();
+        }
+        for (reason, count) in counts.into_iter().flatten() {
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.dead_letters_open.with_label_values(&[reason.as_str()]).set(count);
+        }
     }
 
     /// A delivery that was given up is sent after all.

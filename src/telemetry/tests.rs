@@ -68,6 +68,7 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     ];
     let states = states.map(|(name, state)| (WebhookName::new(name).unwrap(), state));
     metrics.set_endpoints(&states.into());
+    metrics.set_dead_letters_open(Some(&[(DeadLetterReason::FlowMissing, 7)].into()));
     metrics.transaction(Duration::from_millis(3));
     metrics.transaction_error(TransactionErrorKind::Fenced);
     metrics.set_consumer_lag("flow-complete", 3, 17);
@@ -128,6 +129,7 @@ fn an_occurrence_shows_under_its_labels() {
             "ringback_attempt_duration_seconds_sum 15.02",
             "ringback_attempt_duration_seconds_count 2",
             "ringback_dead_letters_total{reason=\"flow_missing\"} 1",
+            "ringback_dead_letters_open{reason=\"flow_missing\"} 7",
             "ringback_replays_total 1",
             "ringback_rate_limited_total 1",
             "ringback_endpoints{state=\"closed\"} 0",
@@ -163,6 +165,14 @@ fn every_definition_shows_in_both_formats() {
     assert_eq!(own(&text), Definition::ALL.len(), "nothing is shown that is not defined");
     assert_eq!(own(&open), Definition::ALL.len(), "nothing is shown that is not defined");
     assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
+}
+
+#[test]
+fn open_letters_that_nobody_could_count_are_not_shown() {
+    let (metrics, _health) = busy();
+    metrics.set_dead_letters_open(None);
+    let text = metrics.render(Format::Text, now());
+    assert!(!text.contains("ringback_dead_letters_open{"), "{text}");
 }
 
 #[test]

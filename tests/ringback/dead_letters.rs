@@ -2,6 +2,7 @@
 
 mod headers;
 mod shown;
+mod states;
 mod terminal;
 
 use crate::harness::PATIENCE;

@@ -1,20 +1,28 @@
 //! `ringback dead-letter list`
 
-use super::{Watcher, Which, summary};
+use super::{Watcher, Which, summary, warn};
 use crate::codec::event::rfc3339;
 use crate::exit::ExitCode;
-use crate::replay::{Letter, Letters, ReplayError};
+use crate::replay::{Letter, Letters, ReplayError, Since};
 use crate::telemetry::escape::{one_line, printable};
 use crate::telemetry::{err_line, output};
 use clap::Args;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Lists dead letters, oldest first in each partition
+/// Lists dead letters, oldest first in each partition, each with what became of it since
+///
+/// open: nothing has happened since it was given up.
+/// replayed: it was sent after all, and no event says that it was delivered; it is on its way, or has a newer letter.
+/// delivered: its delivery was delivered since; of a record: it was read again, and accepted or ignored.
+/// unknown: no replay is known, but Kafka has deleted what would tell of one.
+///
+/// The states are read from the inbox and from the events since the oldest letter that matches: --since shortens that.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  ringback dead-letter list --webhook crm --reason attempts_exhausted --since 12h"
+    verbatim_doc_comment,
+    after_help = "Example:\n  ringback dead-letter list --open --webhook crm --reason attempts_exhausted --since 12h"
 )]
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
@@ -33,33 +41,40 @@ pub(super) fn run(
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut count = 0_u64;
     let filter = arguments.which.filter(None);
-    letters.each(&filter, &mut |progress| watcher.see(progress), &mut |letter| {
-        let written = if arguments.json {
-            writeln!(out, "{}", printable(&summary(letter).to_string()))
-        } else {
-            let headings = count == 0;
-            let headings = headings.then(|| line(&HEADINGS.map(str::to_owned)));
-            headings
-                .iter()
-                .try_for_each(|headings| writeln!(out, "{headings}"))
-                .and_then(|()| writeln!(out, "{}", line(&cells(letter))))
-        };
-        output::note_out(&written);
-        count += 1;
-        // Whoever has closed the output does not want to see more.
-        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
+    let only_open = arguments.which.open;
+    let mut watch = |progress| watcher.see(progress);
+    let looked =
+        letters.each_with_state(&filter, only_open, &mut watch, &mut |letter, since| {
+            let written = if arguments.json {
+                writeln!(out, "{}", printable(&summary(letter, since).to_string()))
+            } else {
+                let headings = count == 0;
+                let headings = headings.then(|| line(&HEADINGS.map(str::to_owned)));
+                headings
+                    .iter()
+                    .try_for_each(|headings| writeln!(out, "{headings}"))
+                    .and_then(|()| writeln!(out, "{}", line(&cells(letter, since))))
+            };
+            output::note_out(&written);
+            count += 1;
+            // Whoever has closed the output does not want to see more.
+            if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
     output::note_out(&out.flush());
     drop(out);
     drop(watcher);
-    if count == 0 && !arguments.json {
+    warn(&looked);
+    if !looked.is_whole && interrupted.load(Ordering::Relaxed) {
+        err_line!("interrupted: not all dead letters were looked at");
+    } else if count == 0 && !arguments.json {
         err_line!("no dead letter matches");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-const HEADINGS: [&str; 9] = [
+const HEADINGS: [&str; 10] = [
     "PLACE",
+    "STATE",
     "GIVEN UP AT",
     "REASON",
     "WEBHOOK",
@@ -70,12 +85,13 @@ const HEADINGS: [&str; 9] = [
     "PHONON-UUID",
 ];
 
-fn cells(letter: &Letter<'_>) -> [String; 9] {
+fn cells(letter: &Letter<'_>, since: &Since) -> [String; 10] {
     let head = &letter.head;
     let (partition, offset) = letter.place;
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     [
         format!("{partition}:{offset}"),
+        since.state.as_str().to_owned(),
         rfc3339(letter.at),
         head.reason.to_owned(),
         or_dash(head.webhook.map(str::to_owned)),
@@ -87,10 +103,10 @@ fn cells(letter: &Letter<'_>) -> [String; 9] {
     ]
 }
 
-fn line(cells: &[String; 9]) -> String {
+fn line(cells: &[String; 10]) -> String {
     let cells = cells.each_ref().map(|cell| one_line(cell));
-    let [place, at, reason, webhook, account, phase, attempts, id, uuid] = cells;
+    let [place, state, at, reason, webhook, account, phase, attempts, id, uuid] = cells;
     format!(
-        "{place:<10} {at:<24} {reason:<20} {webhook:<16} {account:<8} {phase:<5} {attempts:<8} {id:<36} {uuid}"
+        "{place:<10} {state:<9} {at:<24} {reason:<20} {webhook:<16} {account:<8} {phase:<5} {attempts:<8} {id:<36} {uuid}"
     )
 }

@@ -1,11 +1,11 @@
 //! `ringback dead-letter show`
 
-use super::{Watcher, Which, summary, target};
+use super::{Watcher, Which, summary, target, warn};
 use crate::cli::FAILED;
 use crate::codec::letter::LetterKind;
 use crate::domain::Timestamp;
 use crate::exit::ExitCode;
-use crate::replay::{Letter, Letters, ReplayError, Target};
+use crate::replay::{Letter, Letters, ReplayError, Since, Target};
 use crate::telemetry::escape::one_line;
 use crate::telemetry::{err_line, out_line};
 use base64::Engine as _;
@@ -39,13 +39,17 @@ pub(super) fn run(
     let mut newest: Option<(Timestamp, Value)> = None;
     let mut watcher = Watcher::new(interrupted);
     let filter = arguments.which.filter(arguments.target);
-    letters.each(&filter, &mut |progress| watcher.see(progress), &mut |letter| {
-        if newest.as_ref().is_none_or(|(at, _)| *at <= letter.at) {
-            newest = Some((letter.at, whole(letter)));
-        }
-        ControlFlow::Continue(())
-    })?;
+    let only_open = arguments.which.open;
+    let mut watch = |progress| watcher.see(progress);
+    let looked =
+        letters.each_with_state(&filter, only_open, &mut watch, &mut |letter, since| {
+            if newest.as_ref().is_none_or(|(at, _)| *at <= letter.at) {
+                newest = Some((letter.at, whole(letter, since)));
+            }
+            ControlFlow::Continue(())
+        })?;
     drop(watcher);
+    warn(&looked);
     let Some((_, shown)) = newest else {
         err_line!("no dead letter matches");
         return Ok(ExitCode::from(FAILED));
@@ -58,8 +62,8 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-fn whole(letter: &Letter<'_>) -> Value {
-    let mut shown = summary(letter);
+fn whole(letter: &Letter<'_>, since: &Since) -> Value {
+    let mut shown = summary(letter, since);
     let headers: Map<String, Value> = letter
         .headers()
         .map(|(name, value)| (name.into_owned(), value.map(String::from_utf8_lossy).into()))

@@ -1,8 +1,8 @@
 //! Each event and dead letter, byte for byte: consumers stand on the names.
 
 use super::{
-    End, EventContext, Fact, RequestView, delivery_headers, read_end, read_told, record_headers,
-    rfc3339, write_delivery_dead_letter, write_event, write_record_dead_lettered,
+    End, EventContext, Fact, RequestView, Turn, delivery_headers, read_end, read_told, read_turn,
+    record_headers, rfc3339, write_delivery_dead_letter, write_event, write_record_dead_lettered,
 };
 use crate::domain::{
     AccountId, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId, Due,
@@ -416,17 +416,20 @@ fn only_events_that_end_a_delivery_read_as_its_end() {
     let read = |event: &Event| {
         let mut out = Vec::new();
         write_event(&mut out, &context, &State::default(), event);
-        read_end(&out)
+        (read_end(&out), read_turn(&out))
     };
     let (delivery, outcome) = (Box::new(delivery()), outcome());
     let id = delivery.id;
     let delivered = Event::Delivered { delivery: delivery.clone(), attempt: 1, outcome, at: AT };
-    assert_eq!(read(&delivered), Some((id, End::Delivered)));
+    assert_eq!(read(&delivered), (Some((id, End::Delivered)), Some(Turn::Delivered(id))));
     let reason = DeadLetterReason::Refused;
     let given_up = Event::DeadLettered { delivery: delivery.clone(), reason, at: AT };
-    assert_eq!(read(&given_up), Some((id, End::DeadLettered)));
-    assert_eq!(read(&Event::Replayed { delivery }), None);
-    assert_eq!(read(&Event::CorrelationEnded), None);
+    assert_eq!(
+        read(&given_up),
+        (Some((id, End::DeadLettered)), Some(Turn::DeadLettered(id, delivery.replays)))
+    );
+    assert_eq!(read(&Event::Replayed { delivery }), (None, Some(Turn::Replayed(id))));
+    assert_eq!(read(&Event::CorrelationEnded), (None, None));
     let mut out = Vec::new();
     let raw = RawRecord {
         kind: None,
@@ -437,7 +440,7 @@ fn only_events_that_end_a_delivery_read_as_its_end() {
         source: source(),
     };
     write_record_dead_lettered(&mut out, AT, &raw, reason, "why");
-    assert_eq!(read_end(&out), None, "a record is no delivery");
+    assert_eq!((read_end(&out), read_turn(&out)), (None, None), "a record is no delivery");
     assert_eq!(read_end(b"\"delivered\""), None);
 }
 

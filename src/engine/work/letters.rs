@@ -1,8 +1,11 @@
 //! What is given up in a batch: deliveries and records, each kept whole in its dead letter.
 
 use super::{Target, Told, View, Work};
-use crate::codec::event::{self, RequestView};
-use crate::domain::{DeadLetterReason, Delivery, Header, PhononUuid, RawRecord};
+use crate::codec::event::{self, Became, RequestView};
+use crate::domain::{
+    AccountId, DeadLetterReason, Delivery, Event, Header, IgnoredRecord, PhononUuid, RawRecord,
+    Source,
+};
 use crate::log::Record;
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -82,9 +85,30 @@ impl Work {
         self.leave(Target::Events, key.clone(), Some(value), Vec::new());
         let headers = event::record_headers(&record.source, bad.reason, bad.account, &bad.detail);
         self.raw_dead_letter(key, record.payload.as_ref(), headers, record.headers.clone());
+        self.letter_settled(record, None, Became::DeadLettered, view);
         let (place, offset) = (record.place.clone(), record.offset);
         let (reason, detail) = (bad.reason, bad.detail.clone());
         self.told.push(Told::Bad { place, offset, reason, detail });
+    }
+
+    /// Tells what became of a record that was sent back from the dead letters.
+    pub(super) fn letter_settled(
+        &mut self,
+        record: &Record,
+        about: Option<(&PhononUuid, Option<AccountId>)>,
+        became: Became,
+        view: &View<'_>,
+    ) {
+        let Some(letter) = &record.letter else { return };
+        let key = match about {
+            Some((uuid, _)) => Some(self.append(uuid.as_str().as_bytes())),
+            None => record.key.as_ref().map(|key| self.append(key)),
+        };
+        let start = self.buffer.len();
+        let (out, source) = (&mut self.buffer, &record.source);
+        event::write_record_replayed(out, about, view.now, letter, source, became);
+        let value = start..self.buffer.len();
+        self.leave(Target::Events, key, Some(value), Vec::new());
     }
 
     /// The record's bytes as they are; only what no dead letter can hold is cut off, and says so.
@@ -106,4 +130,41 @@ impl Work {
         self.leave(Target::DeadLetter, key, value, headers);
         self.pass_on(foreign);
     }
+}
+
+/// What became of the record at `source`, by what was decided when it came.
+pub(super) fn became(events: &[Event], source: &Source) -> Became {
+    let mut all = events.iter();
+    let found = all.find_map(|event| match event {
+        Event::RecordDeadLettered { record, .. } if record.source == *source => {
+            Some(Became::DeadLettered)
+        }
+        Event::RecordIgnored(IgnoredRecord { source: of, .. })
+        | Event::FlowSilenced { source: of, .. }
+            if of == source =>
+        {
+            Some(Became::Ignored)
+        }
+        Event::RecordDeadLettered { .. }
+        | Event::RecordIgnored(_)
+        | Event::FlowSilenced { .. }
+        | Event::FlowStarted { .. }
+        | Event::FlowAccepted(_)
+        | Event::ReportAccepted { .. }
+        | Event::ReportAdopted { .. }
+        | Event::DeliveryScheduled { .. }
+        | Event::DeliveryRendered { .. }
+        | Event::CollectionClosed(_)
+        | Event::AttemptFailed { .. }
+        | Event::Delivered { .. }
+        | Event::DeadLettered { .. }
+        | Event::Replayed { .. }
+        | Event::ReportTimedOut { .. }
+        | Event::RuleSkipped(_)
+        | Event::CorrelationEnded
+        | Event::MarkerKept { .. }
+        | Event::MarkerExpired
+        | Event::StartExpired => None,
+    });
+    found.unwrap_or(Became::Accepted)
 }

@@ -94,6 +94,7 @@ mod tests {
             offset,
             at: timestamp,
             source: Source { topic: topic.into(), partition: 0, offset, timestamp },
+            letter: None,
             body: RecordBody::Bad(bad),
             key: None,
             payload: Some(Bytes::new()),

@@ -114,9 +114,9 @@ use NeededBy::{
 #[rustfmt::skip]
 const LIST: [(Operation, Upon, &[NeededBy]); 25] = [
     (Operation::Read, Upon::Inputs, &[Run, Verify, Trace, Offsets, Move]),
-    (Operation::Read, Upon::Inbox, &[Run, Verify, Trace, Offsets, Move, Replay]),
+    (Operation::Read, Upon::Inbox, &[Run, Verify, Trace, Offsets, Move, Letters, Replay]),
     (Operation::Read, Upon::Changelog, &[Run, Verify, Trace, Offsets, Move, Rebuild, Webhooks]),
-    (Operation::Read, Upon::Events, &[Verify, Trace, Replay]),
+    (Operation::Read, Upon::Events, &[Verify, Trace, Letters, Replay]),
     (Operation::Read, Upon::DeadLetters, &[Verify, Trace, Letters, Replay]),
     (Operation::Write, Upon::Inputs, &[Replay]),
     (Operation::Write, Upon::Inbox, &[Run, Replay, Enable]),

@@ -5,7 +5,9 @@ use super::{sample, seen};
 use crate::target::{Seen, Target};
 use bytes::Bytes;
 use ringback::cli::{Fact, Found, Origin};
-use ringback::codec::event::{EventContext, outcome_json, read_end, write_event};
+use ringback::codec::event::{
+    End, EventContext, Turn, outcome_json, read_end, read_turn, write_event,
+};
 use ringback::domain::{DeadLetterReason, Event, Outcome, Phase, RecordKind, State, Verdict};
 use ringback::telemetry::mask;
 use serde_json::Value;
@@ -20,6 +22,9 @@ pub(super) const END: Target = Target {
             if let Some(text) = event.get("webhook_id").and_then(Value::as_str) {
                 assert_eq!(ringback::domain::DeliveryId::parse(text), Some(id));
             }
+        }
+        if let Some(Turn::Delivered(id)) = read_turn(input) {
+            assert_eq!(end, Some((id, End::Delivered)));
         }
         seen(end)
     },

@@ -1,0 +1,80 @@
+//! Counting the open dead letters while the engine runs.
+
+use crate::log::{KafkaSettings, LogError, TopicNames};
+use crate::replay::{Letters, OpenLetters, ReplayError};
+use crate::telemetry::{Health, Metrics};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const INTERVAL: Duration = Duration::from_secs(5);
+/// So often it looks whether it is to stop, and whether other partitions are assigned.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// It counts as long as this lives.
+pub(super) struct Counting(Arc<AtomicBool>);
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Counting {
+    /// Begins, in a thread of its own: Kafka may take its time, and nobody waits for it.
+    pub(super) fn begin(
+        (kafka, topics): (&KafkaSettings, &TopicNames),
+        tasks: u32,
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, super::AppError> {
+        let letters = Letters::new(kafka, topics).map_err(super::AppError::Kafka)?;
+        let open = OpenLetters::new(letters, tasks);
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = stop.clone();
+        let counting = move || count(open, &health, &metrics, &told);
+        std::thread::Builder::new().name("open letters".to_owned()).spawn(counting)?;
+        Ok(Self(stop))
+    }
+}
+
+fn count(mut open: OpenLetters, health: &Health, metrics: &Metrics, stop: &AtomicBool) {
+    let mut is_disturbed = false;
+    while !stop.load(Ordering::Relaxed) {
+        let owned = owned(health);
+        match open.count(&owned, stop) {
+            Ok(Some(counts)) => {
+                metrics.set_dead_letters_open(Some(&counts));
+                is_disturbed = false;
+            }
+            Ok(None) => return,
+            Err(error) => {
+                // A number that is not true any more is worse than none.
+                metrics.set_dead_letters_open(None);
+                report(&error, &mut is_disturbed);
+            }
+        }
+        let mut left = INTERVAL;
+        while !left.is_zero() && !stop.load(Ordering::Relaxed) && self::owned(health) == owned {
+            std::thread::sleep(PAUSE);
+            left = left.saturating_sub(PAUSE);
+        }
+    }
+}
+
+fn owned(health: &Health) -> BTreeSet<i32> {
+    health.partitions().into_iter().map(|partition| partition.partition).collect()
+}
+
+/// Once for each time that it can't go on; it tries again all the same.
+fn report(error: &ReplayError, is_disturbed: &mut bool) {
+    if std::mem::replace(is_disturbed, true) {
+        return;
+    }
+    if let ReplayError::Log(LogError::Denied(_)) = error {
+        tracing::warn!(%error, "open dead letters are not counted: the daemon needs the right; see ops/guide/rights.md");
+    } else {
+        tracing::info!(%error, "open dead letters can't be counted for now");
+    }
+}

@@ -1,0 +1,68 @@
+//! What became of a record that was sent back from the dead letters.
+
+use super::{open, source};
+use crate::domain::{AccountId, PhononUuid, Source, Timestamp};
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Became {
+    /// It was taken in; what its webhooks come to is told of them.
+    Accepted,
+    /// It changed nothing; another event says why.
+    Ignored,
+    /// It is a dead letter again, a newer one.
+    DeadLettered,
+}
+
+impl Became {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Accepted, Self::Ignored, Self::DeadLettered];
+
+    /// The word that events use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Ignored => "ignored",
+            Self::DeadLettered => "dead_lettered",
+        }
+    }
+}
+
+/// Appends the event `record_replayed`; `about` is whose record it is, if it names anybody.
+pub fn write_record_replayed(
+    out: &mut Vec<u8>,
+    about: Option<(&PhononUuid, Option<AccountId>)>,
+    at: Timestamp,
+    letter: &str,
+    record: &Source,
+    became: Became,
+) {
+    let (uuid, account) = about.map_or((None, None), |(uuid, account)| (Some(uuid), account));
+    let mut object = open(out, "record_replayed", uuid, account, at);
+    object.text("letter", letter);
+    source(&mut object, record);
+    object.text("became", became.as_str());
+    object.close();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::event::{Turn, read_turn};
+
+    #[test]
+    fn what_became_of_a_record_reads_back_as_it_was_written() {
+        let at = Timestamp::from_ms(1_697_696_721_042);
+        let record =
+            Source { topic: "flow-complete".into(), partition: 1, offset: 9, timestamp: at };
+        let uuid = PhononUuid::new("u-1").unwrap();
+        for became in Became::ALL {
+            for about in [None, Some((&uuid, Some(AccountId(28))))] {
+                let mut out = Vec::new();
+                write_record_replayed(&mut out, about, at, "3:17", &record, became);
+                assert_eq!(read_turn(&out), Some(Turn::Record { letter: (3, 17), became }));
+            }
+        }
+    }
+}

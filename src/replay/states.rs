@@ -1,0 +1,477 @@
+//! What became of each letter since it was given up.
+//!
+//! Nothing of it is remembered: the inbox says which letters were sent after all, and the events say what came of it, in the
+//! order of their log. So many letters at a time are held in memory, however many there are.
+
+use super::since::{note_home, record_sent_back};
+use super::{Filter, Letter, Letters, ReplayError, Stage, Target, Watch};
+use crate::clock;
+use crate::codec::command::{COMMAND_HEADER, LETTER_HEADER, REPLAY, read_place};
+use crate::codec::event::{Became, Turn, read_turn};
+use crate::codec::letter::{LetterKind, read_life};
+use crate::domain::{DeliveryId, Timestamp, owner};
+use crate::log::{INBOX_KEPT_MS, ScanRange, ScanRecord};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// So many letters are looked at together: about 60 MB.
+const TOGETHER: usize = 1 << 19;
+
+/// The state of a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LetterState {
+    /// Nothing has happened since it was given up.
+    Open,
+    /// It was sent after all, and nothing says that it was delivered: it is on its way, or was given up once more and has a
+    /// newer letter.
+    Replayed,
+    /// Its delivery was delivered since; its record was read again, and accepted or ignored.
+    Delivered,
+    /// No replay of it is known, and Kafka may have deleted what would tell of one.
+    Unknown,
+}
+
+impl LetterState {
+    /// The word that operators see.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Replayed => "replayed",
+            Self::Delivered => "delivered",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether it may still have to be dealt with.
+    #[must_use]
+    pub const fn may_be_open(self) -> bool {
+        matches!(self, Self::Open | Self::Unknown)
+    }
+}
+
+/// What became of a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// Its state.
+    pub state: LetterState,
+    /// When it was sent after all, as far as that is known.
+    pub replayed_at: Option<Timestamp>,
+    /// When that was delivered, or read again.
+    pub delivered_at: Option<Timestamp>,
+}
+
+/// How looking at letters ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// Whether all of them were looked at.
+    pub is_whole: bool,
+    /// The events before then are gone, and there are letters that were replayed and given up before then.
+    pub unseen_before: Option<Timestamp>,
+}
+
+/// A letter while it is looked at.
+struct Entry {
+    place: (i32, i64),
+    at: Timestamp,
+    kind: LetterKind,
+    /// The lives that its delivery had before the one that ended.
+    life: u32,
+    state: LetterState,
+    sent_at: Option<Timestamp>,
+    replayed_at: Option<Timestamp>,
+    delivered_at: Option<Timestamp>,
+}
+
+/// Letters that are looked at together.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<Entry>,
+    /// The letters of each delivery, in their order.
+    ids: Vec<(DeliveryId, usize)>,
+    events_from: BTreeMap<u32, Timestamp>,
+    inbox_from: BTreeMap<u32, Timestamp>,
+}
+
+/// How many partitions the topics have.
+struct Counts {
+    letters: u32,
+    events: u32,
+    inbox: u32,
+}
+
+impl Letters {
+    /// Hands each letter that `filter` means to `take`, with what became of it, oldest first in each partition, until it breaks
+    /// off; with `only_open`, those alone that may be open.
+    ///
+    /// # Errors
+    /// When Kafka can't be reached, or there is no topic of dead letters.
+    pub fn each_with_state(
+        &self,
+        filter: &Filter,
+        only_open: bool,
+        watch: Watch<'_>,
+        take: &mut dyn FnMut(&Letter<'_>, &Since) -> ControlFlow<()>,
+    ) -> Result<Looked, ReplayError> {
+        let mut looked = Looked { is_whole: false, unseen_before: None };
+        let mut ranges = self.ranges(filter)?;
+        if let Some(Target::Place(_, offset)) = filter.target {
+            for range in &mut ranges {
+                range.end = range.end.min(offset.saturating_add(1));
+            }
+        }
+        let count = |topic: &str| self.scanner.partitions(topic).map(|count| count.unwrap_or(0));
+        let (events, inbox) = (count(&self.topics.events)?, count(&self.topics.inbox)?);
+        let letters = self.partitions(&self.topics.dead_letter)?;
+        let counts = Counts { letters, events, inbox };
+        loop {
+            let Some((mut batch, is_last)) =
+                self.next_batch(filter, &mut ranges, &counts, &mut *watch)?
+            else {
+                return Ok(looked);
+            };
+            let unseen = match self.look(&mut batch, &mut *watch) {
+                Err(ReplayError::Interrupted) => return Ok(looked),
+                looked => looked?,
+            };
+            looked.unseen_before = looked.unseen_before.max(unseen);
+            let parts = batch.parts();
+            let flow = self.scan(
+                &self.topics.dead_letter,
+                Stage::Letters,
+                &parts,
+                &mut *watch,
+                &mut |record| {
+                    let Some(since) = batch.since((record.partition(), record.offset())) else {
+                        return ControlFlow::Continue(());
+                    };
+                    match Letter::of(record) {
+                        Some(letter) if !only_open || since.state.may_be_open() => {
+                            take(&letter, &since)
+                        }
+                        Some(_) | None => ControlFlow::Continue(()),
+                    }
+                },
+            )?;
+            looked.is_whole = is_last && flow.is_continue();
+            if is_last || flow.is_break() {
+                return Ok(looked);
+            }
+        }
+    }
+
+    /// The next letters, and whether they are the last ones; `ranges` is what is left then. Nothing: the watch broke it off.
+    fn next_batch(
+        &self,
+        filter: &Filter,
+        ranges: &mut [ScanRange],
+        counts: &Counts,
+        watch: Watch<'_>,
+    ) -> Result<Option<(Batch, bool)>, ReplayError> {
+        let mut batch = Batch::default();
+        let mut nexts: BTreeMap<i32, i64> = BTreeMap::new();
+        let topic = &self.topics.dead_letter;
+        let flow = self.scan(topic, Stage::Letters, ranges, watch, &mut |record| {
+            nexts.insert(record.partition(), record.offset() + 1);
+            match Letter::of(record) {
+                Some(letter) if filter.fits(letter.place, letter.at, &letter.head) => {
+                    batch.letter(&letter, counts);
+                }
+                Some(_) | None => {}
+            }
+            if batch.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if flow.is_break() && !batch.is_full() {
+            return Ok(None);
+        }
+        for range in ranges {
+            let next = nexts.get(&range.partition).copied().unwrap_or(range.from);
+            range.from = if flow.is_break() { next } else { range.end };
+        }
+        batch.sort();
+        Ok(Some((batch, flow.is_continue())))
+    }
+
+    /// Finds out what became of the letters. Returns since when the events tell, where that matters.
+    fn look(&self, batch: &mut Batch, watch: Watch<'_>) -> Result<Option<Timestamp>, ReplayError> {
+        let topic = &self.topics.inbox;
+        let ranges = self.ranges_from(topic, &batch.inbox_from)?;
+        let mut cut = Cut::of(&ranges);
+        let flow = self.scan(topic, Stage::Inbox, &ranges, &mut *watch, &mut |record| {
+            cut.see(record);
+            if let Some(place) = sent_back(record) {
+                batch.sent(place, record.timestamp());
+            }
+            ControlFlow::Continue(())
+        })?;
+        if flow.is_break() {
+            return Err(ReplayError::Interrupted);
+        }
+        let unknown_before = cut.since().min(clock::wall().minus_ms(INBOX_KEPT_MS));
+        let is_cut = cut.is_any;
+        self.look_for_records(batch)?;
+        let topic = &self.topics.events;
+        let ranges = self.ranges_from(topic, &batch.events_from)?;
+        let mut cut = Cut::of(&ranges);
+        let flow = self.scan(topic, Stage::Events, &ranges, watch, &mut |record| {
+            cut.see(record);
+            if let Some(turn) = record.value().and_then(read_turn) {
+                batch.turn(turn, record.timestamp());
+            }
+            ControlFlow::Continue(())
+        })?;
+        if flow.is_break() {
+            return Err(ReplayError::Interrupted);
+        }
+        batch.finish(is_cut.then_some(unknown_before));
+        let unseen = cut.is_any.then(|| cut.since().min(clock::wall()));
+        Ok(unseen.filter(|since| batch.is_doubtful(*since)))
+    }
+
+    /// A record's letter does not say whose it is, so that what became of it may stand in any partition of the events.
+    fn look_for_records(&self, batch: &mut Batch) -> Result<(), ReplayError> {
+        let of_records = batch.entries.iter().filter(|entry| entry.kind == LetterKind::Record);
+        let Some(first) = of_records.filter_map(|entry| entry.sent_at).min() else {
+            return Ok(());
+        };
+        for partition in 0..self.scanner.partitions(&self.topics.events)?.unwrap_or(0) {
+            let oldest = batch.events_from.entry(partition).or_insert(first);
+            *oldest = first.min(*oldest);
+        }
+        Ok(())
+    }
+}
+
+/// The place of the letter that is sent after all, if `record` of the inbox says that.
+pub(super) fn sent_back(record: &ScanRecord<'_>) -> Option<(i32, i64)> {
+    if record.header(COMMAND_HEADER) == Some(REPLAY) {
+        return record.header(LETTER_HEADER).and_then(read_place);
+    }
+    record_sent_back(record)
+}
+
+/// From when on the partitions that are read are whole, where Kafka has deleted what stood before.
+struct Cut {
+    /// The first record of each that was cut; until it comes, nothing is known.
+    firsts: BTreeMap<i32, Option<Timestamp>>,
+    is_any: bool,
+}
+
+impl Cut {
+    fn of(ranges: &[ScanRange]) -> Self {
+        let cut = ranges.iter().filter(|range| range.first > 0 && range.from == range.first);
+        let firsts: BTreeMap<_, _> = cut.map(|range| (range.partition, None)).collect();
+        Self { is_any: !firsts.is_empty(), firsts }
+    }
+
+    fn see(&mut self, record: &ScanRecord<'_>) {
+        if let Some(first) = self.firsts.get_mut(&record.partition()) {
+            first.get_or_insert(record.timestamp());
+        }
+    }
+
+    fn since(&self) -> Timestamp {
+        let firsts = self.firsts.values();
+        let firsts = firsts.map(|first| first.unwrap_or(Timestamp::from_ms(i64::MAX)));
+        firsts.max().unwrap_or(Timestamp::from_ms(0))
+    }
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.entries.len() >= TOGETHER
+    }
+
+    fn letter(&mut self, letter: &Letter<'_>, counts: &Counts) {
+        let life = letter.value.and_then(read_life).map_or(0, |(_, replays)| replays);
+        let entry = Entry {
+            place: letter.place,
+            at: letter.at,
+            kind: letter.head.kind,
+            life,
+            state: LetterState::Open,
+            sent_at: None,
+            replayed_at: None,
+            delivered_at: None,
+        };
+        match letter.head.id.filter(|_| letter.head.kind == LetterKind::Delivery) {
+            Some(id) => {
+                self.ids.push((id, self.entries.len()));
+                self.owned(letter, counts);
+            }
+            None => {
+                let home = u32::try_from(note_home(letter.place.0, counts.inbox)).unwrap_or(0);
+                if counts.inbox > 0 {
+                    reach(&mut self.inbox_from, home, letter.at);
+                }
+            }
+        }
+        self.entries.push(entry);
+    }
+
+    /// What became of the letter's delivery can stand there from its own time on.
+    fn owned(&mut self, letter: &Letter<'_>, counts: &Counts) {
+        let key = letter.key.unwrap_or_default();
+        // Where the topics were given more partitions since, nobody knows where older events stand.
+        let kept = i64::from(letter.place.0) == i64::from(owner(key, counts.letters));
+        for (from, count) in
+            [(&mut self.events_from, counts.events), (&mut self.inbox_from, counts.inbox)]
+        {
+            if count == 0 {
+                continue;
+            }
+            let home = owner(key, count);
+            for partition in if kept { home..home + 1 } else { 0..count } {
+                reach(from, partition, letter.at);
+            }
+        }
+    }
+
+    fn sort(&mut self) {
+        // Letters of one partition come in their order, and so do those of one delivery.
+        let mut order: Vec<usize> = (0..self.entries.len()).collect();
+        order.sort_unstable_by_key(|index| self.entries.get(*index).map(|entry| entry.place));
+        let mut ranks = vec![0; order.len()];
+        for (rank, index) in order.into_iter().enumerate() {
+            if let Some(at) = ranks.get_mut(index) {
+                *at = rank;
+            }
+        }
+        for (_, index) in &mut self.ids {
+            *index = ranks.get(*index).copied().unwrap_or(0);
+        }
+        self.entries.sort_unstable_by_key(|entry| entry.place);
+        self.ids.sort_unstable();
+    }
+
+    fn find(&self, place: (i32, i64)) -> Option<usize> {
+        self.entries.binary_search_by_key(&place, |entry| entry.place).ok()
+    }
+
+    fn sent(&mut self, place: (i32, i64), at: Timestamp) {
+        let index = self.find(place);
+        if let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) {
+            entry.sent_at = Some(at);
+        }
+    }
+
+    /// An event, in the order of its log. Once delivered, a letter stays so, whatever else is done with its delivery.
+    fn turn(&mut self, turn: Turn, at: Timestamp) {
+        let id = match turn {
+            Turn::Delivered(id) | Turn::Replayed(id) | Turn::DeadLettered(id, _) => id,
+            Turn::Record { letter, became } => {
+                let index = self.find(letter);
+                if let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) {
+                    entry.became(became, at);
+                }
+                return;
+            }
+        };
+        let from = self.ids.partition_point(|(of, _)| *of < id);
+        let mut of_it = self.ids.iter().skip(from).take_while(|(of, _)| *of == id).peekable();
+        while let Some((_, index)) = of_it.next() {
+            let next = of_it.peek().and_then(|(_, next)| self.entries.get(*next));
+            let next = next.map(|entry| entry.life);
+            if let Some(entry) = self.entries.get_mut(*index) {
+                entry.turn(turn, at, next);
+            }
+        }
+    }
+
+    /// What is left is open; of what was given up before `unknown_before`, nobody knows.
+    fn finish(&mut self, unknown_before: Option<Timestamp>) {
+        for entry in &mut self.entries {
+            if entry.state != LetterState::Open {
+                continue;
+            }
+            if entry.sent_at.is_some() {
+                entry.state = LetterState::Replayed;
+            } else if unknown_before.is_some_and(|before| entry.at < before) {
+                entry.state = LetterState::Unknown;
+            }
+        }
+    }
+
+    /// Whether there is one that was replayed, and may have been delivered before `since`.
+    fn is_doubtful(&self, since: Timestamp) -> bool {
+        let mut all = self.entries.iter();
+        all.any(|entry| {
+            let replayed_at = entry.replayed_at.or(entry.sent_at).unwrap_or(entry.at);
+            entry.state == LetterState::Replayed && replayed_at < since
+        })
+    }
+
+    fn since(&self, place: (i32, i64)) -> Option<Since> {
+        let entry = self.find(place).and_then(|index| self.entries.get(index))?;
+        let replayed_at = entry.sent_at.or(entry.replayed_at);
+        Some(Since { state: entry.state, replayed_at, delivered_at: entry.delivered_at })
+    }
+
+    /// The parts of the topic in which the letters stand.
+    fn parts(&self) -> Vec<ScanRange> {
+        let mut parts: Vec<ScanRange> = Vec::new();
+        for entry in &self.entries {
+            let (partition, offset) = entry.place;
+            match parts.last_mut().filter(|part| part.partition == partition) {
+                Some(part) => part.end = offset + 1,
+                None => {
+                    let (first, from, end) = (offset, offset, offset + 1);
+                    parts.push(ScanRange { partition, first, from, end });
+                }
+            }
+        }
+        parts
+    }
+}
+
+impl Entry {
+    fn became(&mut self, became: Became, at: Timestamp) {
+        match became {
+            Became::Accepted | Became::Ignored => {
+                self.state = LetterState::Delivered;
+                self.delivered_at.get_or_insert(at);
+            }
+            Became::DeadLettered if self.state == LetterState::Open => {
+                self.state = LetterState::Replayed;
+            }
+            Became::DeadLettered => {}
+        }
+        self.replayed_at.get_or_insert(at);
+    }
+
+    /// `next` is the life of the next letter of its delivery.
+    fn turn(&mut self, turn: Turn, at: Timestamp, next: Option<u32>) {
+        match turn {
+            Turn::Delivered(_) => {
+                self.state = LetterState::Delivered;
+                self.delivered_at.get_or_insert(at);
+            }
+            Turn::Replayed(_) => {
+                if self.state == LetterState::Open {
+                    self.state = LetterState::Replayed;
+                }
+                self.replayed_at.get_or_insert(at);
+            }
+            // That is the event of this letter: what the events told before was about earlier ones.
+            Turn::DeadLettered(_, life) if life == self.life && next != Some(life) => {
+                self.state = LetterState::Open;
+                (self.replayed_at, self.delivered_at) = (None, None);
+            }
+            // That is the event of a newer one.
+            Turn::DeadLettered(_, life) if life >= self.life => {
+                if self.state == LetterState::Open {
+                    self.state = LetterState::Replayed;
+                }
+            }
+            Turn::DeadLettered(..) | Turn::Record { .. } => {}
+        }
+    }
+}
+
+fn reach(from: &mut BTreeMap<u32, Timestamp>, partition: u32, at: Timestamp) {
+    let oldest = from.entry(partition).or_insert(at);
+    *oldest = at.min(*oldest);
+}
+
+#[cfg(test)]
+mod tests;
