@@ -14,7 +14,7 @@ use crate::admin::{self, Admin};
 use crate::clock;
 use crate::codec::body;
 use crate::config::{self, Accounts, Faults, Settings, StoreSettings};
-use crate::delivery::{Endpoint, EndpointError, TlsError, Trust};
+use crate::delivery::{Endpoint, EndpointError, Names, TlsError, Trust};
 use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
 };
@@ -91,6 +91,7 @@ pub struct App {
     settings: Settings,
     config: Arc<EngineConfig>,
     trust: Trust,
+    names: Names,
     files: FilePlan,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
@@ -110,7 +111,8 @@ impl App {
             tracing::warn!("{shortcoming}");
         }
         let trust = Trust::new()?;
-        let config = Arc::new(engine_config(&settings, accounts, &trust, &files)?);
+        let names = Names::new(&settings.delivery.name_servers);
+        let config = Arc::new(engine_config(&settings, accounts, &trust, &names, &files)?);
         let topics = &settings.topics;
         let inputs = topics.sources().map(|(name, _)| name).chain([&topics.inbox]);
         let inputs: Vec<_> = inputs.cloned().collect();
@@ -118,7 +120,17 @@ impl App {
         metrics.config_loaded(clock::wall());
         let health = Health::new(STALL_DEADLINE);
         let start = StartOptions::default();
-        Ok(Self { settings, config, trust, files, metrics, health, check_topics: true, start })
+        Ok(Self {
+            settings,
+            config,
+            trust,
+            names,
+            files,
+            metrics,
+            health,
+            check_topics: true,
+            start,
+        })
     }
 
     /// What an operator allows at this start.
@@ -328,7 +340,7 @@ impl App {
             Waiting::Other(format!("waiting for the schema registry at {}", settings.url));
         let unreachable =
             move |is: bool| if is { health.wait(waiting.clone()) } else { health.resume(&waiting) };
-        let client = registry_client(&self.trust);
+        let client = registry_client(&self.trust, &self.names);
         Registry::new(client, registry_settings(settings), runtime.clone(), Arc::new(unreachable))
     }
 }
@@ -347,13 +359,14 @@ fn engine_config(
     settings: &Settings,
     accounts: &Accounts,
     trust: &Trust,
+    names: &Names,
     files: &FilePlan,
 ) -> Result<EngineConfig, AppError> {
     let kept = files.kept_per_webhook(accounts.webhooks.len());
     let rules = config::rules(settings, accounts, body::render_phase2, body::render_unknown);
     let endpoints = accounts.webhooks.values().map(|(webhook, _)| {
         let addresses = &settings.delivery.addresses;
-        let endpoint = Endpoint::keeping(webhook.clone(), trust, addresses, kept)?;
+        let endpoint = Endpoint::keeping(webhook.clone(), trust, addresses, names, kept)?;
         if let Some(error) = endpoint.blocked() {
             tracing::warn!(webhook = %webhook.name, %error, "all deliveries to it will be given up");
         }

@@ -13,7 +13,9 @@ impl App {
     /// Wholly or not at all.
     pub(super) fn reload(&mut self, handle: &EngineHandle) {
         let loaded = Accounts::load(&self.settings).map_err(AppError::Configuration);
-        let config = |accounts| engine_config(&self.settings, &accounts, &self.trust, &self.files);
+        let config = |accounts| {
+            engine_config(&self.settings, &accounts, &self.trust, &self.names, &self.files)
+        };
         match loaded.and_then(config) {
             Ok(config) => {
                 self.config = Arc::new(config);

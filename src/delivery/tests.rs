@@ -13,6 +13,7 @@ mod server;
 mod shortages;
 mod tokens;
 
+use super::names::Names;
 use super::resolver::Resolver;
 use super::*;
 use crate::domain::{
@@ -46,6 +47,7 @@ fn webhook(url: &str) -> Webhook {
         },
         request_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(10),
+        connection_max_age: Duration::from_secs(300),
         tls: Tls::default(),
         breaker: BreakerRules::default(),
         retry: RetrySchedule { intervals_ms: vec![5000], randomization_factor: 0.0 },
@@ -178,7 +180,8 @@ fn a_name_is_looked_up_once_per_connection_and_only_what_was_checked_is_called()
         };
         let resolver = Resolver::new(policy(&["127.0.0.2/32"]), look_up);
         let webhook = webhook(&format!("http://hooks.example:{}/", allowed.port()));
-        let endpoint = Endpoint::resolving(Arc::new(webhook), trust(), resolver).unwrap();
+        let endpoint =
+            Endpoint::resolving(Arc::new(webhook), trust(), resolver, &Names::default()).unwrap();
         assert_eq!(endpoint.blocked(), None, "a name may be anything");
         let calls = || {
             let left = answers.lock().unwrap().len();
@@ -225,7 +228,9 @@ fn a_name_that_has_a_forbidden_address_is_not_called() {
             let look_up = move |_| async move { Ok(vec![SocketAddr::new(address, 0)]) };
             let resolver = Resolver::new(AddressPolicy::default(), look_up);
             let webhook = webhook(&format!("http://hooks.example:{}/", receiver.port()));
-            let endpoint = Endpoint::resolving(Arc::new(webhook), trust(), resolver).unwrap();
+            let endpoint =
+                Endpoint::resolving(Arc::new(webhook), trust(), resolver, &Names::default())
+                    .unwrap();
             is_blocked(&attempt(&endpoint).await, &address.to_canonical().to_string());
         }
         assert_eq!(connections.load(Ordering::SeqCst), 0);

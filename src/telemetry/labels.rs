@@ -163,8 +163,6 @@ labels! {
         Ports = "ports",
         /// Buffers for sockets.
         Buffers = "buffers",
-        /// Threads that it may start.
-        Threads = "threads",
     }
 
     /// What came of reading the configuration again.

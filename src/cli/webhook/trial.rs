@@ -5,7 +5,7 @@ use crate::cli::terminal::{confirm, print};
 use crate::cli::{CONFIGURATION, FAILED, chain, load};
 use crate::clock;
 use crate::codec::event::{outcome_json, rfc3339};
-use crate::delivery::{Proxy, Trial, TrialMessage, Trust, Webhook};
+use crate::delivery::{Names, Proxy, Trial, TrialMessage, Trust, Webhook};
 use crate::domain::{Outcome, Phase, Verdict};
 use crate::exit::ExitCode;
 use crate::telemetry::err_line;
@@ -85,7 +85,10 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let random = u128::from_be_bytes(random.expose());
     let message = TrialMessage { random, body, rendered, unix_seconds: at.as_ms() / 1000 };
     let made = match Trust::new() {
-        Ok(trust) => Trial::make(webhook, &trust, &settings.delivery.addresses, &message).await,
+        Ok(trust) => {
+            let names = Names::new(&settings.delivery.name_servers);
+            Trial::make(webhook, &trust, &settings.delivery.addresses, &names, &message).await
+        }
         Err(error) => {
             err_line!("{}", chain(&error));
             return ExitCode::from(CONFIGURATION);

@@ -140,31 +140,6 @@ fn a_proxy_is_told_no_name_that_could_not_be_asked_for() {
     });
 }
 
-/// Where a process may have so much memory only, the system refuses it the stack of another thread.
-#[test]
-fn a_look_up_without_a_thread_is_no_failure_of_the_endpoint() {
-    let name = "a_look_up_without_a_thread_is_no_failure_of_the_endpoint";
-    if inside(name, &[], "").is_none() {
-        return;
-    }
-    run(async {
-        let (address, connections) = receiver("127.0.0.1:0");
-        let url = format!("http://localhost:{}/", address.port());
-        let endpoint = endpoint(webhook(&url));
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
-        let kib: u64 = size.split_whitespace().next().unwrap().parse().unwrap();
-        let before = getrlimit(Resource::As);
-        let no_more = Some(kib * 1024 + (1 << 20));
-        setrlimit(Resource::As, Rlimit { current: no_more, ..before }).unwrap();
-        let made = made(&endpoint).await;
-        setrlimit(Resource::As, before).unwrap();
-        assert_eq!(made.unwrap_err(), Shortage::Threads);
-        assert_eq!(connections.load(Ordering::SeqCst), 0);
-        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
-    });
-}
-
 /// A network of its own, where two connections use up all ports and there is no IPv6; only root may make one.
 const NETWORK: &str = "ip link set lo up && echo '40000 40001' > /proc/sys/net/ipv4/ip_local_port_range \
     && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && exec \"$@\"";

@@ -1,0 +1,166 @@
+//! What the system says of names: `/etc/hosts` and `/etc/resolv.conf`, read again when they change.
+//!
+//! The C library's other sources are not asked (`/etc/nsswitch.conf`: mDNS, NIS, systemd's own names), nor are its options but
+//! `ndots`, `timeout`, `attempts` and `edns0`. A name server that does not answer is asked again sooner than there.
+
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig,
+};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::udp::UdpClientStream;
+use hickory_resolver::net::xfer::DnsExchange;
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::system_conf::parse_resolv_conf;
+use hickory_resolver::{ConnectionProvider, Hosts, PoolContext, Resolver};
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::time::{Duration, SystemTime};
+
+const HOSTS: &str = "/etc/hosts";
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// Where neither names a server, it is on this host.
+const OWN_SERVER: &str = "nameserver 127.0.0.1\n";
+/// A datagram that is lost is sent again within the usual `connect_timeout_ms`.
+const ANSWER_MAX: Duration = Duration::from_millis(2500);
+const ATTEMPTS_MIN: usize = 2;
+
+/// The files as they were read.
+pub(super) struct System {
+    changed: [Option<SystemTime>; 2],
+    resolver: Resolver<Sockets>,
+    hosts: Hosts,
+    search: Vec<Name>,
+    ndots: usize,
+}
+
+impl System {
+    /// Reads them. `name_servers` are asked instead of the system's, if there are any.
+    pub(super) fn read(name_servers: &[SocketAddr]) -> io::Result<Self> {
+        let changed = changed();
+        let mut hosts = Hosts::default();
+        hosts.read_hosts_conf(file(HOSTS)?.as_slice())?;
+        let resolv_conf = file(RESOLV_CONF)?;
+        let parsed = parse_resolv_conf(&resolv_conf).or_else(|_| {
+            parse_resolv_conf([&resolv_conf, &b"\n"[..], OWN_SERVER.as_bytes()].concat())
+        });
+        let parsed = parsed.or_else(|_| parse_resolv_conf(OWN_SERVER));
+        let (config, mut options) = parsed.map_err(io::Error::other)?;
+        let (_, search, own) = config.into_parts();
+        let servers = if name_servers.is_empty() {
+            own
+        } else {
+            name_servers.iter().map(|address| server(*address)).collect()
+        };
+        let ndots = options.ndots;
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+        let sockets = Sockets(TokioRuntimeProvider::new());
+        options.timeout = options.timeout.min(ANSWER_MAX);
+        options.attempts = options.attempts.max(ATTEMPTS_MIN);
+        // Answers are kept elsewhere, both kinds of addresses together.
+        options.cache_size = 0;
+        options.use_hosts_file = ResolveHosts::Never;
+        let builder = Resolver::builder_with_config(config, sockets).with_options(options);
+        let resolver = builder.build().map_err(io::Error::other)?;
+        Ok(Self { changed, resolver, hosts, search, ndots })
+    }
+
+    /// Whether the files have not changed since.
+    pub(super) fn is_current(&self) -> bool {
+        self.changed == changed()
+    }
+
+    pub(super) fn resolver(&self) -> &Resolver<Sockets> {
+        &self.resolver
+    }
+
+    /// The addresses of `name` in the hosts file.
+    pub(super) fn in_hosts(&self, name: &Name) -> Vec<IpAddr> {
+        let kinds = [RecordType::AAAA, RecordType::A];
+        let lines = kinds.map(|kind| Query::query(name.clone(), kind));
+        let lines = lines.iter().filter_map(|query| self.hosts.lookup_static_host(query));
+        let addresses = lines.map(|found| {
+            let addresses = found.answers().iter().filter_map(|record| record.data.ip_addr());
+            addresses.collect::<Vec<_>>()
+        });
+        addresses.flatten().collect()
+    }
+
+    /// The full names that `name` may stand for, in the order in which they are tried.
+    pub(super) fn candidates(&self, name: &Name) -> Vec<Name> {
+        let mut itself = name.clone();
+        itself.set_fqdn(true);
+        if name.is_fqdn() || name.is_localhost() {
+            return vec![itself];
+        }
+        let searched = self.search.iter().filter_map(|domain| {
+            let mut full = name.clone().append_domain(domain).ok()?;
+            full.set_fqdn(true);
+            Some(full)
+        });
+        let dots = usize::from(name.num_labels()).saturating_sub(1);
+        let mut candidates: Vec<Name> = searched.collect();
+        if dots >= self.ndots {
+            candidates.insert(0, itself);
+        } else {
+            candidates.push(itself);
+        }
+        candidates
+    }
+}
+
+fn changed() -> [Option<SystemTime>; 2] {
+    [HOSTS, RESOLV_CONF].map(|path| std::fs::metadata(path).and_then(|it| it.modified()).ok())
+}
+
+/// A file that is not there says nothing.
+fn file(path: &str) -> io::Result<Vec<u8>> {
+    match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+fn server(address: SocketAddr) -> NameServerConfig {
+    let mut server = NameServerConfig::udp_and_tcp(address.ip());
+    for connection in &mut server.connections {
+        connection.port = address.port();
+    }
+    server
+}
+
+/// Makes the library's sockets: one for each datagram, and no second one while the first waits.
+#[derive(Clone)]
+pub(super) struct Sockets(TokioRuntimeProvider);
+
+type Exchange = DnsExchange<TokioRuntimeProvider>;
+
+impl ConnectionProvider for Sockets {
+    type Conn = Exchange;
+    type FutureConn = Pin<Box<dyn Future<Output = Result<Exchange, NetError>> + Send>>;
+    type RuntimeProvider = TokioRuntimeProvider;
+
+    fn new_connection(
+        &self,
+        ip: IpAddr,
+        config: &ConnectionConfig,
+        context: &PoolContext,
+    ) -> Result<Self::FutureConn, NetError> {
+        let server = SocketAddr::new(ip, config.port);
+        let provider = self.0.clone();
+        let time = context.options.timeout;
+        if !matches!(config.protocol, ProtocolConfig::Udp) {
+            return self.0.new_connection(ip, config, context);
+        }
+        let stream = UdpClientStream::builder(server, provider);
+        let stream = stream.with_timeout(Some(time)).with_max_retries(1);
+        Ok(Box::pin(async move { Ok(stream.exchange()) }))
+    }
+
+    fn runtime_provider(&self) -> &Self::RuntimeProvider {
+        &self.0
+    }
+}
