@@ -111,7 +111,10 @@ impl Names {
     /// Asks `name_servers`; where there are none, those of the system.
     #[must_use]
     pub fn new(name_servers: &[SocketAddr]) -> Self {
-        let places = places::for_all();
+        Self::with_places(name_servers, places::for_all())
+    }
+
+    fn with_places(name_servers: &[SocketAddr], places: usize) -> Self {
         Self(Arc::new(Shared {
             asker: Asker::new(name_servers),
             slow_places: Places::new((places / 4).max(1)),

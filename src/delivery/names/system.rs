@@ -164,3 +164,27 @@ impl ConnectionProvider for Sockets {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::System;
+    use hickory_resolver::proto::rr::Name;
+
+    #[test]
+    fn a_short_name_is_tried_with_the_search_domains_first() {
+        let mut system = System::read(&[]).unwrap();
+        system.search = ["a.test", "b.test"].map(|name| Name::from_ascii(name).unwrap()).to_vec();
+        for (ndots, name, tried) in [
+            (1, "db", &["db.a.test.", "db.b.test.", "db."][..]),
+            (1, "db.c", &["db.c.", "db.c.a.test.", "db.c.b.test."]),
+            (5, "db.c", &["db.c.a.test.", "db.c.b.test.", "db.c."]),
+            (5, "db.c.", &["db.c."]),
+            (1, "localhost", &["localhost."]),
+        ] {
+            system.ndots = ndots;
+            let candidates = system.candidates(&Name::from_ascii(name).unwrap());
+            let candidates: Vec<_> = candidates.iter().map(ToString::to_string).collect();
+            assert_eq!(candidates, tried, "{name} with ndots:{ndots}");
+        }
+    }
+}
