@@ -145,8 +145,8 @@ async fn one_kind(system: &System, name: &Name, kind: RecordType) -> Result<Kind
             ttl: found.valid_until().saturating_duration_since(Instant::now()),
         }),
         Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
-            let seconds = none.negative_ttl.map(u64::from);
-            let ttl = seconds.map_or(super::MISSING_KEPT_MAX, Duration::from_secs);
+            // An answer without a TTL is not kept (RFC 2308).
+            let ttl = Duration::from_secs(none.negative_ttl.unwrap_or(0).into());
             Ok(Kind { addresses: Vec::new(), ttl })
         }
         Err(NetError::Timeout) => Err(Failure::Late),
@@ -157,7 +157,7 @@ async fn one_kind(system: &System, name: &Name, kind: RecordType) -> Result<Kind
 
 impl Kind {
     fn none() -> Self {
-        Self { addresses: Vec::new(), ttl: super::MISSING_KEPT_MAX }
+        Self { addresses: Vec::new(), ttl: Duration::ZERO }
     }
 
     fn with(mut self, other: Self) -> Self {
