@@ -29,6 +29,8 @@ const RATE_AHEAD: Duration = Duration::from_millis(500);
 const BRIEF: Duration = Duration::from_millis(500);
 /// So many 503 in a row that name no time say that the endpoint is busy; fewer may be one of its servers that restarts.
 const UNAVAILABLE_MAX: u32 = 3;
+/// A limiter answers well in between; an endpoint that has not for so long is down, and that is for the breaker to judge.
+const LIMITER_ANSWERS: Duration = Duration::from_secs(60);
 
 /// One attempt to be made.
 #[derive(Clone, Debug)]
@@ -108,6 +110,8 @@ pub(super) struct Lane {
     held_until: Option<Instant>,
     /// So many 503 that named no time came last.
     unavailable: u32,
+    /// When it last took a delivery.
+    delivered_at: Option<Instant>,
     /// What went last, where the two classes share the slots.
     last: Class,
 }
@@ -127,6 +131,7 @@ impl Lane {
             in_flight: [0; 2],
             held_until: None,
             unavailable: 0,
+            delivered_at: None,
             last: Class::Retry,
             endpoint,
         }
@@ -291,18 +296,22 @@ impl Lane {
             self.breaker.ended(sign, attempt.probe, now);
         }
         self.unavailable = if is_busy { self.unavailable.saturating_add(1) } else { 0 };
+        if outcome.verdict == Verdict::Delivered {
+            self.delivered_at = Some(now);
+        }
         if (outcome.verdict, outcome.status) == (Verdict::GiveUp, Some(410)) {
             self.held_until = Some(now + GONE);
-        } else if let Some(ms) = self.asked(attempt, outcome) {
+        } else if let Some(ms) = self.asked(attempt, outcome, now) {
             self.hold(Duration::from_millis(ms), now);
         }
     }
 
     /// How long it is to be left alone for `outcome`, in milliseconds.
-    fn asked(&self, attempt: &Attempt, outcome: &Outcome) -> Option<u64> {
+    fn asked(&self, attempt: &Attempt, outcome: &Outcome, now: Instant) -> Option<u64> {
         let retry = &self.endpoint.webhook().retry;
         hold_ms(outcome, retry, attempt.delivery, attempt.number).or_else(|| {
-            let is_busy = self.unavailable >= UNAVAILABLE_MAX;
+            let answers = self.delivered_at.is_some_and(|at| now < at + LIMITER_ANSWERS);
+            let is_busy = answers && self.unavailable >= UNAVAILABLE_MAX;
             is_busy.then(|| busy_pause_ms(retry, attempt.delivery, attempt.number))
         })
     }

@@ -216,7 +216,11 @@ impl Engine {
 
 /// Whether `input` breaks nothing, in two runs that see the same.
 pub(crate) fn withstands(target: &Target, input: &[u8]) -> Result<(), What> {
-    let first = run(target, input)?;
+    let first = match run(target, input) {
+        // Tables that a decoder makes when they are first needed stay, and are no memory of this input.
+        Err(What::Memory(_)) => run(target, input),
+        first => first,
+    }?;
     let second = run(target, input)?;
     if format!("{first:?}") == format!("{second:?}") { Ok(()) } else { Err(What::Differs) }
 }

@@ -101,6 +101,10 @@ fn a_503_without_a_time_halves_the_lane_and_three_in_a_row_hold_it() {
     scene.now += Duration::from_secs(5);
     answer(&mut scene, 503);
     assert_eq!(held(&mut scene), Some(Duration::from_secs(5)), "nothing has changed");
+    // A limiter would have taken something by now: it is down, which the breaker judges.
+    scene.now += Duration::from_secs(60);
+    answer(&mut scene, 503);
+    assert_eq!(held(&mut scene), None);
 }
 
 #[test]
