@@ -14,7 +14,7 @@ use crate::admin::{self, Admin};
 use crate::clock;
 use crate::codec::body;
 use crate::config::{self, Accounts, Faults, Settings, StoreSettings};
-use crate::delivery::{Endpoint, EndpointError, Names, TlsError, Trust};
+use crate::delivery::{Endpoint, EndpointError, FailedLookUp, Names, TlsError, Trust};
 use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
 };
@@ -22,7 +22,7 @@ use crate::log::{LogError, Registry, TopicFault, Topics};
 use crate::shutdown::{Asked, Signals};
 use crate::store::{Store, StoreError};
 use crate::system::{FilePlan, TooFewFiles};
-use crate::telemetry::{Health, Metrics, STALL_DEADLINE, Waiting};
+use crate::telemetry::{Health, LookUpFailure, Metrics, STALL_DEADLINE, Waiting};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -111,12 +111,12 @@ impl App {
             tracing::warn!("{shortcoming}");
         }
         let trust = Trust::new()?;
-        let names = Names::new(&settings.delivery.name_servers);
-        let config = Arc::new(engine_config(&settings, accounts, &trust, &names, &files)?);
         let topics = &settings.topics;
         let inputs = topics.sources().map(|(name, _)| name).chain([&topics.inbox]);
         let inputs: Vec<_> = inputs.cloned().collect();
         let metrics = Metrics::with_endpoints(&inputs, settings.http.endpoint_labels_max);
+        let names = watched_names(&settings, &metrics);
+        let config = Arc::new(engine_config(&settings, accounts, &trust, &names, &files)?);
         metrics.config_loaded(clock::wall());
         let health = Health::new(STALL_DEADLINE);
         let start = StartOptions::default();
@@ -353,6 +353,19 @@ fn ending(
         Ok(ended) => ended.map_err(AppError::from),
         Err(_) => Err(AppError::System(std::io::Error::other("the engine's thread panicked"))),
     }
+}
+
+/// Whose failed look-ups are counted.
+fn watched_names(settings: &Settings, metrics: &Arc<Metrics>) -> Names {
+    let metrics = metrics.clone();
+    let failed = move |failed| {
+        metrics.look_up_failed(match failed {
+            FailedLookUp::Missing => LookUpFailure::Missing,
+            FailedLookUp::Late => LookUpFailure::Timeout,
+            FailedLookUp::Refused => LookUpFailure::Refused,
+        });
+    };
+    Names::watched(&settings.delivery.name_servers, Arc::new(failed))
 }
 
 fn engine_config(

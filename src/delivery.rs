@@ -45,7 +45,7 @@ pub use lane::{Appetite, Job};
 #[cfg(test)]
 pub(crate) use lanes::{AlarmClock, Attempt, Courier};
 pub use lanes::{Attempted, Lanes, Unsettled, Watch};
-pub use names::Names;
+pub use names::{FailedLookUp, Names};
 pub use proxy::{Proxy, ProxyError};
 pub use rate::PerSecond;
 pub use response::Response;

@@ -1,8 +1,9 @@
 //! Looks names up: one question per name at a time, which all attempts share that wait for it.
 //!
 //! No look-up costs a thread, and none outlives the attempts that wait for it. Addresses are kept for their TTL, but never for
-//! longer than [`KEPT_MAX`], so that a name that moves is noticed. Names that are slow to answer can't keep others waiting:
-//! [`places`] has the oldest questions give way.
+//! longer than [`KEPT_MAX`], so that a name that moves is noticed. Names that are slow to answer can't keep others waiting: a
+//! question that takes long gives its place away while others wait ([`places`]), and goes on in one of the few places for slow
+//! names.
 
 mod ask;
 mod places;
@@ -10,7 +11,7 @@ mod system;
 
 use super::shortage::Shortage;
 use ask::Asker;
-use places::Places;
+use places::{Place, Places};
 use reqwest::dns::{Name, Resolve, Resolving};
 use std::collections::HashMap;
 use std::io;
@@ -27,10 +28,23 @@ const KEPT_MAX: Duration = Duration::from_secs(60);
 const MISSING_KEPT_MAX: Duration = Duration::from_secs(5);
 /// Nobody waits for longer than `connect_timeout_ms` may be.
 const LOOK_UP_MAX: Duration = Duration::from_secs(60);
-/// A question that took so long, or was given up after it, makes its name a slow one.
+/// A question that took so long in vain makes its name a slow one.
 const SLOW: Duration = Duration::from_secs(1);
+/// Most answers come sooner. A question that takes longer gives its place away, if others wait for one.
+const QUICK: Duration = Duration::from_millis(250);
 /// With more names in the table, those are removed that nobody asks for and nothing is known of.
 const NAMES_MAX: usize = 10_000;
+
+/// A look-up that failed, as its metric counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailedLookUp {
+    /// There is no such name, or it has neither an IPv4 nor an IPv6 address.
+    Missing,
+    /// No name server answered, or not while anybody waited.
+    Late,
+    /// A name server refused to answer, or could not be asked.
+    Refused,
+}
 
 /// Why a name has no addresses.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -49,6 +63,18 @@ enum Failure {
     Short(Shortage),
 }
 
+impl Failure {
+    /// How it is counted; a shortage is the daemon's own, and counted as such.
+    fn counted(&self) -> Option<FailedLookUp> {
+        match self {
+            Self::Missing => Some(FailedLookUp::Missing),
+            Self::Late => Some(FailedLookUp::Late),
+            Self::Refused(_) => Some(FailedLookUp::Refused),
+            Self::Short(_) => None,
+        }
+    }
+}
+
 impl From<Failure> for io::Error {
     fn from(failure: Failure) -> Self {
         match failure {
@@ -64,8 +90,17 @@ struct Answer {
     ttl: Duration,
 }
 
+impl Answer {
+    fn late() -> Self {
+        Self { found: Err(Failure::Late), ttl: Duration::ZERO }
+    }
+}
+
 type Found = Result<Arc<[IpAddr]>, Failure>;
 type Sender = watch::Sender<Option<Found>>;
+
+/// Hears of each look-up that failed.
+type Failed = Arc<dyn Fn(FailedLookUp) + Send + Sync>;
 
 /// Whoever looks names up; all clones share questions and answers.
 #[derive(Clone)]
@@ -73,10 +108,10 @@ pub struct Names(Arc<Shared>);
 
 struct Shared {
     asker: Asker,
-    /// Of all questions.
     places: Places,
-    /// Of those about slow names, beside.
+    /// For names that are slow, or may be.
     slow_places: Places,
+    failed: Failed,
     table: Mutex<HashMap<String, Entry>>,
 }
 
@@ -111,14 +146,25 @@ impl Names {
     /// Asks `name_servers`; where there are none, those of the system.
     #[must_use]
     pub fn new(name_servers: &[SocketAddr]) -> Self {
-        Self::with_places(name_servers, places::for_all())
+        Self::watched(name_servers, Arc::new(|_| {}))
     }
 
-    fn with_places(name_servers: &[SocketAddr], places: usize) -> Self {
+    /// The same; `failed` hears of each look-up that failed, once for all attempts that wait for it.
+    #[must_use]
+    pub fn watched(
+        name_servers: &[SocketAddr],
+        failed: Arc<dyn Fn(FailedLookUp) + Send + Sync>,
+    ) -> Self {
+        Self::build(Asker::new(name_servers), places::for_all(), failed)
+    }
+
+    fn build(asker: Asker, places: usize, failed: Failed) -> Self {
+        let slow = (places / 4).max(1);
         Self(Arc::new(Shared {
-            asker: Asker::new(name_servers),
-            slow_places: Places::new((places / 4).max(1)),
-            places: Places::new(places),
+            asker,
+            slow_places: Places::new(slow, SLOW),
+            places: Places::new(places.saturating_sub(slow).max(1), QUICK),
+            failed,
             table: Mutex::default(),
         }))
     }
@@ -166,21 +212,29 @@ impl Shared {
     }
 
     async fn find(&self, name: &str, is_slow: bool) -> Answer {
-        let slow_place = if is_slow { Some(self.slow_places.take().await) } else { None };
-        let place = self.places.take().await;
-        let gives_way = async {
-            match &slow_place {
-                Some(slow) => tokio::select! {
-                    () = slow.is_wanted() => {}
-                    () = place.is_wanted() => {}
-                },
-                None => place.is_wanted().await,
+        if !is_slow {
+            let place = self.places.take().await;
+            if let Some(answer) = self.ask(name, &place).await {
+                return answer;
             }
-        };
-        let late = Answer { found: Err(Failure::Late), ttl: Duration::ZERO };
+        }
+        let place = self.slow_places.take().await;
+        self.ask(name, &place).await.unwrap_or_else(Answer::late)
+    }
+
+    /// `None` when the place was given away.
+    async fn ask(&self, name: &str, place: &Place<'_>) -> Option<Answer> {
         tokio::select! {
-            answer = timeout(LOOK_UP_MAX, self.asker.ask(name)) => answer.unwrap_or(late),
-            () = gives_way => late,
+            answer = timeout(LOOK_UP_MAX, self.asker.ask(name)) => {
+                Some(answer.unwrap_or_else(|_| Answer::late()))
+            }
+            () = place.is_wanted() => None,
+        }
+    }
+
+    fn note(&self, found: &Found) {
+        if let Some(failed) = found.as_ref().err().and_then(Failure::counted) {
+            (self.failed)(failed);
         }
     }
 }
@@ -216,6 +270,7 @@ impl Question {
             entry.known = Some((found.clone(), now + ttl.min(kept_max)));
         }
         drop(table);
+        self.shared.note(&found);
         self.sender.send_replace(Some(found));
     }
 
@@ -229,6 +284,8 @@ impl Question {
             entry.asked = None;
             entry.is_slow |= started.elapsed() >= SLOW;
         }
+        drop(table);
+        self.shared.note(&Err(Failure::Late));
         true
     }
 }

@@ -10,7 +10,7 @@ mod http2;
 mod proxies;
 mod responses;
 mod server;
-mod shortages;
+pub(super) mod shortages;
 mod tokens;
 
 use super::names::Names;
@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-fn webhook(url: &str) -> Webhook {
+pub(super) fn webhook(url: &str) -> Webhook {
     Webhook {
         request: None,
         shown: None,
@@ -59,7 +59,7 @@ fn webhook(url: &str) -> Webhook {
 }
 
 /// The system's roots, which take a while to read.
-fn trust() -> &'static Trust {
+pub(super) fn trust() -> &'static Trust {
     static TRUST: OnceLock<Trust> = OnceLock::new();
     TRUST.get_or_init(|| Trust::new().unwrap())
 }
@@ -69,11 +69,11 @@ fn endpoint(webhook: Webhook) -> Endpoint {
     Endpoint::new(Arc::new(webhook), trust(), &policy(&["127.0.0.0/8", "::1/128"])).unwrap()
 }
 
-fn policy(opened: &[&str]) -> AddressPolicy {
+pub(super) fn policy(opened: &[&str]) -> AddressPolicy {
     AddressPolicy::new(opened.iter().map(|network| network.parse().unwrap()))
 }
 
-async fn attempt(endpoint: &Endpoint) -> Outcome {
+pub(super) async fn attempt(endpoint: &Endpoint) -> Outcome {
     let message = Message { body: Bytes::from_static(b"{}"), rendered: None };
     endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1).await.expect("nothing lacks")
 }
@@ -83,7 +83,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 /// Says 200 on each connection, closes it, and counts.
-fn receiver(address: &str) -> (SocketAddr, Arc<AtomicUsize>) {
+pub(super) fn receiver(address: &str) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind(address).unwrap();
     let address = listener.local_addr().unwrap();
     let count = Arc::new(AtomicUsize::new(0));
@@ -100,7 +100,7 @@ fn receiver(address: &str) -> (SocketAddr, Arc<AtomicUsize>) {
     (address, count)
 }
 
-fn is_blocked(outcome: &Outcome, address: &str) {
+pub(super) fn is_blocked(outcome: &Outcome, address: &str) {
     assert_eq!(outcome.verdict, Verdict::GiveUp, "{outcome:?}");
     assert_eq!(outcome.reason, Some(ErrorReason::BlockedAddress), "{outcome:?}");
     let text = format!("the address policy forbids {address}");

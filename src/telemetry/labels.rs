@@ -165,6 +165,16 @@ labels! {
         Buffers = "buffers",
     }
 
+    /// Why the look-up of a name failed.
+    LookUpFailure {
+        /// There is no such name, or it has no address.
+        Missing = "missing",
+        /// No name server answered in time.
+        Timeout = "timeout",
+        /// A name server refused to answer, or could not be asked.
+        Refused = "refused",
+    }
+
     /// What came of reading the configuration again.
     ReloadResult {
         /// It is in force.

@@ -1,11 +1,11 @@
 //! Endpoints with names: look-ups that hang, and names that move.
 
-use crate::harness::PATIENCE;
+use crate::harness::kafka::Record;
 use crate::harness::names::Names;
 use crate::harness::receiver::{Answer, now_ms};
 use crate::harness::samples::{flow, with};
 use crate::harness::stage::Stage;
-use crate::harness::wait_until;
+use crate::harness::{PATIENCE, avro, wait_until};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const HANGING: i64 = 300;
 const FIRST_ACCOUNT: i64 = 1000;
+const ADDED: i64 = 99;
+const KIND: &str = "flow-complete";
 /// Far less than a look-up hangs, and far more than a webhook takes on a busy machine.
 const SOON_MS: u128 = 2500;
 const HERE: [u8; 4] = [127, 0, 0, 1];
@@ -61,7 +63,52 @@ fn names_whose_look_up_hangs_cost_others_nothing() {
         let took = ours.map(|request| request.at_ms.saturating_sub(from)).expect("it came");
         assert!(took < SOON_MS, "{uuid} took {took} ms");
     }
+    let late = || daemon.metric("ringback_look_ups_failed_total", &[("reason", "timeout")]);
+    wait_until("look-ups are given up", PATIENCE, || {
+        late().is_some_and(|count| count >= 100.0).then_some(())
+    });
+    // A webhook that a reload adds beside them is looked up as soon.
+    names.set("added.test", HERE, 0);
+    stage.add_account(ADDED);
+    let url = format!("http://added.test:{}/added", stage.receiver.port());
+    stage.add_webhook("added", ADDED, &url);
+    stage.write_accounts(0);
+    daemon.signal("HUP");
+    wait_until("the reload", PATIENCE, || {
+        let reloads = daemon.metric("ringback_config_reloads_total", &[("result", "applied")]);
+        (reloads == Some(1.0)).then_some(())
+    });
+    stage.send_flows(&[with(flow("added", &[]), "accountID", ADDED.into())]);
+    stage.receiver.wait("the added webhook", PATIENCE, |requests| {
+        requests.iter().any(|request| request.path == "/added")
+    });
     daemon.stop();
+}
+
+/// Records wait for their schema, but what is due is delivered.
+#[test]
+fn a_registry_whose_name_hangs_holds_no_delivery() {
+    let names = Names::start();
+    let mut stage = stage("names-registry", &names, 0);
+    stage.set("schema_registry.url", "http://registry.hangs.test:8081");
+    stage.set("delivery.retry.initial_interval_ms", 3000);
+    stage.receiver.statuses(&[500, 200]);
+    let daemon = stage.start();
+    let retried = flow("retried", &[]);
+    stage.send_flows(std::slice::from_ref(&retried));
+    stage.receiver.wait_for(1, PATIENCE);
+    let waits = flow("waits", &[]);
+    let value = avro::confluent(7, &avro::schema_text(KIND), &waits);
+    stage.kafka.produce(&[Record { value: Some(value), ..stage.record(KIND, &waits) }]);
+    wait_until("the look-up of the registry", PATIENCE, || {
+        (names.asked_under("registry.hangs.test") > 0).then_some(())
+    });
+    let requests = stage.receiver.wait_for(2, PATIENCE);
+    assert!(requests.iter().all(|request| request.uuid() == "retried"));
+    let says = daemon.wait_answer("/readyz", 503);
+    assert!(says.contains("waiting for the schema registry"), "{says}");
+    daemon.wait_answer("/livez", 200);
+    drop(daemon);
 }
 
 /// Answers every request at 127.0.0.2, and counts them.

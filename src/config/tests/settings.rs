@@ -39,6 +39,8 @@ fn every_part_can_be_set() {
         rate_per_second = 9
         in_flight_max_webhook = 4
         allow_addresses = ["127.0.0.0/8", "::1/128", "0.0.0.0/0"]
+        connection_max_age_s = 60
+        name_servers = ["10.0.0.2", "10.0.0.3:5353", "fd00::2", "[fd00::3]:54"]
         proxy = "http://u:hush@proxy:3128"
         [delivery.breaker]
         failure_ratio = 1
@@ -72,6 +74,10 @@ fn every_part_can_be_set() {
         assert_eq!(settings.statuses.class(word), Some(class), "{word}");
     }
     assert_eq!(settings.http.endpoint_labels_max, 100);
+    assert_eq!(settings.delivery.connection_max_age, Duration::from_secs(60));
+    let name_servers = settings.delivery.name_servers.iter().map(ToString::to_string);
+    let name_servers: Vec<_> = name_servers.collect();
+    assert_eq!(name_servers, ["10.0.0.2:53", "10.0.0.3:5353", "[fd00::2]:53", "[fd00::3]:54"]);
     assert_eq!(format!("{:?}", settings.delivery.proxy), "Some(http://proxy:3128)");
     assert_eq!(settings.delivery.rate_per_second, PerSecond::new(9.0));
     assert_eq!(settings.delivery.in_flight_max_webhook, 4);
@@ -149,6 +155,8 @@ request_timeout_ms = 60001
 age_max_s = -1
 attempts_max = 1.5
 allow_addresses = [1, "10.0.0.1/8", "10.0.0.1", "fd00::1", "ten", "10.0.0.0/33", "a/8"]
+connection_max_age_s = 0
+name_servers = ["10.0.0.2", "10.0.0.2:", "dns.example", "fd00::2", "[fd00::2]:53", 53]
 [delivery.retry]
 multiplier = 0.5
 randomization_factor = nan
@@ -183,9 +191,15 @@ interval_max_ms = 9
              \"10.0.0.0/8\" or \"fd00::/8\"",
             "ringback.toml:22: delivery.allow_addresses[#7]: is not a network; write a network as in \
              \"10.0.0.0/8\" or \"fd00::/8\"",
-            "ringback.toml:24: delivery.retry.multiplier: is 0.5; write a number from 1.0 to 100.0",
-            "ringback.toml:25: delivery.retry.randomization_factor: is NaN; write a number from 0.0 to 1.0",
-            "ringback.toml:27: delivery.retry.interval_max_ms: is shorter than `initial_interval_ms`; write 10 or more",
+            "ringback.toml:23: delivery.connection_max_age_s: is 0; write a whole number from 1 to 86400",
+            "ringback.toml:24: delivery.name_servers[#2]: is not an address; write one as in \"10.0.0.2\", \
+             \"10.0.0.2:53\" or \"[fd00::2]:53\"",
+            "ringback.toml:24: delivery.name_servers[#3]: is not an address; write one as in \"10.0.0.2\", \
+             \"10.0.0.2:53\" or \"[fd00::2]:53\"",
+            "ringback.toml:24: delivery.name_servers[#6]: is a whole number; write text",
+            "ringback.toml:26: delivery.retry.multiplier: is 0.5; write a number from 1.0 to 100.0",
+            "ringback.toml:27: delivery.retry.randomization_factor: is NaN; write a number from 0.0 to 1.0",
+            "ringback.toml:29: delivery.retry.interval_max_ms: is shorter than `initial_interval_ms`; write 10 or more",
         ],
     );
 }

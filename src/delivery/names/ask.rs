@@ -1,6 +1,6 @@
 //! Asks for a name's addresses: the hosts file, then the name servers, as the C library does.
 
-use super::system::System;
+use super::system::{Files, System};
 use super::{Answer, Failure};
 use crate::delivery::route::is_reachable;
 use crate::delivery::shortage::Shortage;
@@ -22,6 +22,7 @@ const ANY_PORT: u16 = 443;
 
 /// Asks, by the files of the system as they are now.
 pub(super) struct Asker {
+    files: Files,
     name_servers: Vec<SocketAddr>,
     system: Mutex<Option<Arc<System>>>,
 }
@@ -34,7 +35,11 @@ struct Kind {
 
 impl Asker {
     pub(super) fn new(name_servers: &[SocketAddr]) -> Self {
-        Self { name_servers: name_servers.to_vec(), system: Mutex::default() }
+        Self::reading(Files::default(), name_servers)
+    }
+
+    pub(super) fn reading(files: Files, name_servers: &[SocketAddr]) -> Self {
+        Self { files, name_servers: name_servers.to_vec(), system: Mutex::default() }
     }
 
     pub(super) async fn ask(&self, name: &str) -> Answer {
@@ -55,9 +60,9 @@ impl Asker {
     fn system(&self) -> io::Result<Arc<System>> {
         let mut known = self.system.lock().unwrap_or_else(PoisonError::into_inner);
         match &*known {
-            Some(system) if system.is_current() => Ok(system.clone()),
+            Some(system) if system.is_current(&self.files) => Ok(system.clone()),
             Some(_) | None => {
-                let system = Arc::new(System::read(&self.name_servers)?);
+                let system = Arc::new(System::read(&self.files, &self.name_servers)?);
                 *known = Some(system.clone());
                 Ok(system)
             }
@@ -139,7 +144,7 @@ async fn with_other(
 }
 
 async fn one_kind(system: &System, name: &Name, kind: RecordType) -> Result<Kind, Failure> {
-    match system.resolver().lookup(name.clone(), kind).await {
+    match system.look_up(name, kind).await {
         Ok(found) => Ok(Kind {
             addresses: found.answers().iter().filter_map(|record| record.data.ip_addr()).collect(),
             ttl: found.valid_until().saturating_duration_since(Instant::now()),

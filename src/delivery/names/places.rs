@@ -3,7 +3,7 @@
 //! Where all places are taken, the oldest question gives way, once it has had its time. So names that never answer can't keep
 //! others waiting, however many they are.
 
-use crate::system::OpenFiles;
+use crate::system::{OpenFiles, for_look_ups};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,23 +11,21 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 
-/// A question has a place for so long at least.
-const GIVES_WAY_AFTER: Duration = Duration::from_secs(1);
 /// So often whoever waits looks for one that may give way.
 const PAUSE: Duration = Duration::from_millis(50);
-const PLACES_MIN: u64 = 8;
-const PLACES_MAX: u64 = 256;
-/// A question needs two sockets, and two more where there is a second name server.
-const PLACES_OF_FILES: u64 = 32;
+/// IPv4 and IPv6, at two name servers.
+const FILES_OF_PLACE: u64 = 4;
 
-/// How many questions the files of the process suffice for.
+/// How many questions the files that are set aside for look-ups suffice for.
 pub(super) fn for_all() -> usize {
-    let places = (OpenFiles::now().soft / PLACES_OF_FILES).clamp(PLACES_MIN, PLACES_MAX);
+    let places = for_look_ups(OpenFiles::now().soft) / FILES_OF_PLACE;
     usize::try_from(places).unwrap_or(usize::MAX)
 }
 
 /// The places.
 pub(super) struct Places {
+    /// A question has a place for so long at least.
+    least: Duration,
     permits: Semaphore,
     taken: Mutex<Taken>,
 }
@@ -49,8 +47,8 @@ pub(super) struct Place<'a> {
 }
 
 impl Places {
-    pub(super) fn new(count: usize) -> Self {
-        Self { permits: Semaphore::new(count), taken: Mutex::default() }
+    pub(super) fn new(count: usize, least: Duration) -> Self {
+        Self { least, permits: Semaphore::new(count), taken: Mutex::default() }
     }
 
     /// Takes a place as soon as there is one.
@@ -74,7 +72,7 @@ impl Places {
     fn ask_the_oldest(&self) {
         let mut taken = self.lock();
         let Some(oldest) = taken.since.first_entry() else { return };
-        if oldest.get().0.elapsed() >= GIVES_WAY_AFTER {
+        if oldest.get().0.elapsed() >= self.least {
             oldest.remove().1.notify_one();
         }
     }

@@ -1,10 +1,14 @@
 //! Look-ups by a real name server.
 
+mod answers;
+mod files;
 mod server;
 
-use super::{KEPT_MAX, MISSING_KEPT_MAX, Names};
+use super::ask::Asker;
+use super::{FailedLookUp, KEPT_MAX, MISSING_KEPT_MAX, Names};
 use server::Server;
 use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -135,7 +139,7 @@ fn names_that_hang_keep_no_other_waiting() {
     run(async {
         let server = Server::start();
         server.set("well.test", HERE, 0);
-        let names = Names::with_places(&[server.address], 4);
+        let names = Names::build(Asker::new(&[server.address]), 4, Arc::new(|_| {}));
         for round in 0..2 {
             let mut hanging = JoinSet::new();
             for number in 0..8 {
@@ -147,11 +151,63 @@ fn names_that_hang_keep_no_other_waiting() {
             assert_eq!(first(&names, "well.test").await.as_deref(), Some("127.0.0.1"));
             let took = started.elapsed();
             // In the first round nobody knows yet which ones hang.
-            let soon = [Duration::from_secs(5), Duration::from_secs(1)][round];
+            let soon = [Duration::from_secs(2), Duration::from_millis(200)][round];
             assert!(took < soon, "round {round}: {took:?}");
             if round == 0 {
                 assert!(hanging.join_all().await.iter().all(Result::is_err));
             }
         }
+    });
+}
+
+#[test]
+fn a_question_that_gives_its_place_away_is_answered_all_the_same() {
+    run(async {
+        let server = Server::start();
+        for number in 0..6 {
+            server.set(&format!("{number}.late.test"), HERE, 60);
+        }
+        let names = Names::build(Asker::new(&[server.address]), 2, Arc::new(|_| {}));
+        let mut waiting = JoinSet::new();
+        for number in 0..6 {
+            let names = names.clone();
+            waiting.spawn(async move { first(&names, &format!("{number}.late.test")).await });
+        }
+        for found in waiting.join_all().await {
+            assert_eq!(found.as_deref(), Some("127.0.0.1"));
+        }
+        // One that was given up came first, and a second time.
+        assert!((0..5).any(|number| server.asked(&format!("{number}.late.test")) > 1));
+    });
+}
+
+#[test]
+fn a_look_up_that_failed_is_counted_once_whoever_waits_for_it() {
+    run(async {
+        let server = Server::start();
+        server.says("refused.test", server::Says::Failed);
+        let failed = Arc::new(Mutex::new(Vec::new()));
+        let heard = failed.clone();
+        let watch = Arc::new(move |why| heard.lock().unwrap().push(why));
+        let names = Names::watched(&[server.address], watch);
+        for (name, why) in [
+            ("none.test", FailedLookUp::Missing),
+            ("refused.test", FailedLookUp::Refused),
+            ("hangs.test", FailedLookUp::Late),
+        ] {
+            let mut waiting = JoinSet::new();
+            for _ in 0..5 {
+                let names = names.clone();
+                waiting.spawn(async move {
+                    timeout(Duration::from_millis(500), names.look_up(name.to_owned())).await
+                });
+            }
+            assert!(waiting.join_all().await.iter().all(|found| !matches!(found, Ok(Ok(_)))));
+            wait_until("the count", || !failed.lock().unwrap().is_empty()).await;
+            assert_eq!(std::mem::take(&mut *failed.lock().unwrap()), [why], "{name}");
+        }
+        server.set("well.test", HERE, 60);
+        assert_eq!(first(&names, "well.test").await.as_deref(), Some("127.0.0.1"));
+        assert_eq!(*failed.lock().unwrap(), []);
     });
 }

@@ -45,7 +45,7 @@ async fn made(endpoint: &Endpoint) -> Result<Outcome, Shortage> {
     endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1).await
 }
 
-fn by_token(url: &str, token_url: &str) -> Webhook {
+pub(in crate::delivery) fn by_token(url: &str, token_url: &str) -> Webhook {
     let credentials = ClientCredentials {
         token_url: token_url.parse().unwrap(),
         client_id: "ringback".to_owned(),
