@@ -92,6 +92,7 @@ fn a_registry_whose_name_hangs_holds_no_delivery() {
     let mut stage = stage("names-registry", &names, 0);
     stage.set("schema_registry.url", "http://registry.hangs.test:8081");
     stage.set("delivery.retry.initial_interval_ms", 3000);
+    stage.set("delivery.retry.interval_max_ms", 3000);
     stage.receiver.statuses(&[500, 200]);
     let daemon = stage.start();
     let retried = flow("retried", &[]);

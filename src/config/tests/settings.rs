@@ -192,11 +192,11 @@ interval_max_ms = 9
             "ringback.toml:22: delivery.allow_addresses[#7]: is not a network; write a network as in \
              \"10.0.0.0/8\" or \"fd00::/8\"",
             "ringback.toml:23: delivery.connection_max_age_s: is 0; write a whole number from 1 to 86400",
+            "ringback.toml:24: delivery.name_servers[#6]: is a whole number; write text",
             "ringback.toml:24: delivery.name_servers[#2]: is not an address; write one as in \"10.0.0.2\", \
              \"10.0.0.2:53\" or \"[fd00::2]:53\"",
             "ringback.toml:24: delivery.name_servers[#3]: is not an address; write one as in \"10.0.0.2\", \
              \"10.0.0.2:53\" or \"[fd00::2]:53\"",
-            "ringback.toml:24: delivery.name_servers[#6]: is a whole number; write text",
             "ringback.toml:26: delivery.retry.multiplier: is 0.5; write a number from 1.0 to 100.0",
             "ringback.toml:27: delivery.retry.randomization_factor: is NaN; write a number from 0.0 to 1.0",
             "ringback.toml:29: delivery.retry.interval_max_ms: is shorter than `initial_interval_ms`; write 10 or more",

@@ -88,13 +88,13 @@ fn an_endpoint_whose_name_has_forbidden_addresses_only_is_not_called() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
-        server.says("inside.test", Says::Addresses(vec![HERE.into(), HERE_V6], 0));
+        server.says("inside.test", Says::Addresses(vec![HERE.into(), THERE.into()], 0));
         let url = format!("http://inside.test:{port}/");
         let names = Names::new(&[server.address]);
         let endpoint = |addresses: AddressPolicy| {
             Endpoint::keeping(Arc::new(webhook(&url)), trust(), &addresses, &names, 8).unwrap()
         };
-        is_blocked(&attempt(&endpoint(AddressPolicy::default())).await, "127.0.0.1");
+        is_blocked(&attempt(&endpoint(AddressPolicy::default())).await, "127.0.0.");
         // It was an allowed one when it was looked up before.
         server.says("inside.test", Says::Addresses(vec![[192, 0, 2, 1].into()], 0));
         let endpoint = endpoint(policy(&["192.0.2.0/24"]));
