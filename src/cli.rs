@@ -183,17 +183,26 @@ fn kafka_code(log: Option<&LogError>, otherwise: u8) -> ExitCode {
     ExitCode::from(if is_final { CONFIGURATION } else { otherwise })
 }
 
-/// Everything that an error says, on one line.
+/// Everything that an error says, on one line. Some errors of libraries repeat their cause, which is printed once.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    causes.map(ToString::to_string).fold(error.to_string(), |text, cause| {
+        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CONFIGURATION, ExitCode, UNAVAILABLE, kafka_code};
+    use super::{CONFIGURATION, ExitCode, UNAVAILABLE, chain, kafka_code};
     use crate::log::LogError;
     use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+    #[test]
+    fn a_cause_is_printed_once() {
+        let code = RDKafkaErrorCode::BrokerTransportFailure;
+        let text = chain(&KafkaError::MetadataFetch(code));
+        assert_eq!(text.matches("Broker transport failure").count(), 1, "{text}");
+    }
 
     #[test]
     fn what_stays_wrong_is_no_reason_to_try_again() {

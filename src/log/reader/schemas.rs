@@ -9,7 +9,7 @@ use crate::domain::Timestamp;
 use crate::log::record::{MessageView, Reading, Topics};
 use crate::log::registry::{Registry, SchemaAnswer};
 use rdkafka::message::OwnedMessage;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -67,6 +67,8 @@ impl Line {
 pub(super) struct Schemas {
     decoder: Decoder,
     registry: Option<Registry>,
+    /// Ids whose answers are not taken yet: they may have arrived, though.
+    asked: BTreeSet<u32>,
     answers: Receiver<SchemaAnswer>,
     missing: Missing,
 }
@@ -83,7 +85,7 @@ impl Schemas {
         };
         let decoder = Decoder::new(registry.is_some());
         let registry = registry.map(|registry| registry.answering(Arc::new(answer)));
-        Self { decoder, registry, answers, missing: Missing::default() }
+        Self { decoder, registry, asked: BTreeSet::new(), answers, missing: Missing::default() }
     }
 
     /// Reads `message`; what needs a schema is asked for.
@@ -135,8 +137,10 @@ impl Schemas {
         self.missing.holds_for(id, message.time(), clock::instant())
     }
 
-    fn ask(&self, id: u32) {
-        if let Some(registry) = &self.registry {
+    fn ask(&mut self, id: u32) {
+        if let Some(registry) = &self.registry
+            && self.asked.insert(id)
+        {
             registry.ask(id);
         }
     }
@@ -150,7 +154,8 @@ impl Schemas {
     }
 
     /// Nobody waits any more.
-    pub(super) fn forget(&self) {
+    pub(super) fn forget(&mut self) {
+        self.asked.clear();
         if let Some(registry) = &self.registry {
             registry.forget();
         }
@@ -159,6 +164,7 @@ impl Schemas {
     /// Takes what the registry has answered; those that wait for what it does not have are told.
     pub(super) fn take(&mut self, queues: &Merge<Queue>) {
         while let Ok(SchemaAnswer { id, schema, asked_at }) = self.answers.try_recv() {
+            self.asked.remove(&id);
             let usable = schema.is_some_and(|text| {
                 let added = self.decoder.add_schema(id, &text);
                 if let Err(error) = &added {
@@ -178,5 +184,65 @@ impl Schemas {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bell, Schemas};
+    use crate::log::registry::Registry;
+    use crate::log::settings::RegistrySettings;
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Duration;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A registry that has no schema at all; the ids that it is asked for, one after the other.
+    fn empty_registry() -> (String, Receiver<u32>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, asked) = channel();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                let request = lines.next().unwrap().unwrap();
+                while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+                let path = request.split(' ').nth(1).unwrap();
+                sender.send(path.rsplit('/').next().unwrap().parse().unwrap()).unwrap();
+                let body = r#"{"error_code":40403,"message":"Schema not found"}"#;
+                let length = body.len();
+                write!(
+                    stream,
+                    "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+                )
+                .unwrap();
+            }
+        });
+        (url, asked)
+    }
+
+    #[test]
+    fn an_id_is_not_asked_for_again_before_its_answer_is_taken() {
+        // Another test may have done so.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (url, asked) = empty_registry();
+        // Its only thread starts the questions in their order.
+        let runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = { runtime }.worker_threads(1).enable_all().build().unwrap();
+        let settings = RegistrySettings { url: url.parse().unwrap(), credentials: None };
+        let handle = runtime.handle().clone();
+        let registry = Registry::new(reqwest::Client::new(), settings, handle, Arc::new(|_| ()));
+        let bell = Arc::new(Bell::default());
+        let mut schemas = Schemas::new(Some(registry), &bell);
+        schemas.ask(7);
+        bell.wait(PATIENCE);
+        for id in [7, 8] {
+            schemas.ask(id);
+        }
+        let asked: Vec<u32> = (0..2).map(|_| asked.recv_timeout(PATIENCE).unwrap()).collect();
+        assert_eq!(asked, [7, 8]);
     }
 }
