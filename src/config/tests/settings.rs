@@ -39,8 +39,6 @@ fn every_part_can_be_set() {
         rate_per_second = 9
         in_flight_max_webhook = 4
         allow_addresses = ["127.0.0.0/8", "::1/128", "0.0.0.0/0"]
-        connection_max_age_s = 60
-        name_servers = ["10.0.0.2", "10.0.0.3:5353", "fd00::2", "[fd00::3]:54"]
         proxy = "http://u:hush@proxy:3128"
         [delivery.breaker]
         failure_ratio = 1
@@ -74,10 +72,6 @@ fn every_part_can_be_set() {
         assert_eq!(settings.statuses.class(word), Some(class), "{word}");
     }
     assert_eq!(settings.http.endpoint_labels_max, 100);
-    assert_eq!(settings.delivery.connection_max_age, Duration::from_secs(60));
-    let name_servers = settings.delivery.name_servers.iter().map(ToString::to_string);
-    let name_servers: Vec<_> = name_servers.collect();
-    assert_eq!(name_servers, ["10.0.0.2:53", "10.0.0.3:5353", "[fd00::2]:53", "[fd00::3]:54"]);
     assert_eq!(format!("{:?}", settings.delivery.proxy), "Some(http://proxy:3128)");
     assert_eq!(settings.delivery.rate_per_second, PerSecond::new(9.0));
     assert_eq!(settings.delivery.in_flight_max_webhook, 4);
@@ -85,6 +79,23 @@ fn every_part_can_be_set() {
     assert_eq!(settings.delivery.addresses, AddressPolicy::new(opened));
     assert!((settings.delivery.breaker.failure_ratio - 1.0).abs() < f64::EPSILON);
     assert_eq!(settings.delivery.breaker.open, Duration::from_secs(1));
+}
+
+#[test]
+fn a_name_server_may_have_a_port_and_an_old_connection_an_age() {
+    let folder = Folder::new(
+        r#"
+        [delivery]
+        connection_max_age_s = 60
+        name_servers = ["10.0.0.2", "10.0.0.3:5353", "fd00::2", "[fd00::3]:54"]
+        "#,
+        "",
+    );
+    let (settings, _) = folder.loaded();
+    let delivery = settings.delivery;
+    assert_eq!(delivery.connection_max_age, Duration::from_secs(60));
+    let name_servers: Vec<_> = delivery.name_servers.iter().map(ToString::to_string).collect();
+    assert_eq!(name_servers, ["10.0.0.2:53", "10.0.0.3:5353", "[fd00::2]:53", "[fd00::3]:54"]);
 }
 
 #[test]
