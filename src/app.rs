@@ -17,7 +17,7 @@ use crate::admin::{self, Admin, ConfigPages};
 use crate::clock;
 use crate::codec::body;
 use crate::config::{self, Accounts, Effective, Faults, Loaded, Settings, StoreSettings};
-use crate::delivery::{Endpoint, EndpointError, TlsError, Trust};
+use crate::delivery::{Endpoint, EndpointError, FailedLookUp, Names, TlsError, Trust};
 use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
 };
@@ -25,7 +25,7 @@ use crate::log::{LogError, Registry, TopicFault, Topics};
 use crate::shutdown::{Asked, Signals};
 use crate::store::{Store, StoreError};
 use crate::system::{FilePlan, TooFewFiles};
-use crate::telemetry::{Health, Metrics, STALL_DEADLINE, Waiting};
+use crate::telemetry::{Health, LookUpFailure, Metrics, STALL_DEADLINE, Waiting};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,6 +96,7 @@ pub struct App {
     config: Arc<EngineConfig>,
     pages: Arc<ConfigPages>,
     trust: Trust,
+    names: Names,
     files: FilePlan,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
@@ -116,11 +117,12 @@ impl App {
             tracing::warn!("{shortcoming}");
         }
         let trust = Trust::new()?;
-        let config = Arc::new(engine_config(&settings, &accounts, &trust, &files)?);
         let topics = &settings.topics;
         let inputs = topics.sources().map(|(name, _)| name).chain([&topics.inbox]);
         let inputs: Vec<_> = inputs.cloned().collect();
         let metrics = Metrics::with_endpoints(&inputs, settings.http.endpoint_labels_max);
+        let names = watched_names(&settings, &metrics);
+        let config = Arc::new(engine_config(&settings, &accounts, &trust, &names, &files)?);
         let pages = Arc::default();
         reload::show(&effective, &metrics, &pages);
         let health = Health::new(STALL_DEADLINE);
@@ -132,6 +134,7 @@ impl App {
             config,
             pages,
             trust,
+            names,
             files,
             metrics,
             health,
@@ -360,7 +363,7 @@ impl App {
             Waiting::Other(format!("waiting for the schema registry at {}", settings.url));
         let unreachable =
             move |is: bool| if is { health.wait(waiting.clone()) } else { health.resume(&waiting) };
-        let client = registry_client(&self.trust);
+        let client = registry_client(&self.trust, &self.names);
         Registry::new(client, registry_settings(settings), runtime.clone(), Arc::new(unreachable))
     }
 }
@@ -375,17 +378,31 @@ fn ending(
     }
 }
 
+/// Whose failed look-ups are counted.
+fn watched_names(settings: &Settings, metrics: &Arc<Metrics>) -> Names {
+    let metrics = metrics.clone();
+    let failed = move |failed| {
+        metrics.look_up_failed(match failed {
+            FailedLookUp::Missing => LookUpFailure::Missing,
+            FailedLookUp::Late => LookUpFailure::Timeout,
+            FailedLookUp::Refused => LookUpFailure::Refused,
+        });
+    };
+    Names::watched(&settings.delivery.name_servers, Arc::new(failed))
+}
+
 fn engine_config(
     settings: &Settings,
     accounts: &Accounts,
     trust: &Trust,
+    names: &Names,
     files: &FilePlan,
 ) -> Result<EngineConfig, AppError> {
     let kept = files.kept_per_webhook(accounts.webhooks.len());
     let rules = config::rules(settings, accounts, body::render_phase2, body::render_unknown);
     let endpoints = accounts.webhooks.values().map(|(webhook, _)| {
         let addresses = &settings.delivery.addresses;
-        let endpoint = Endpoint::keeping(webhook.clone(), trust, addresses, kept)?;
+        let endpoint = Endpoint::keeping(webhook.clone(), trust, addresses, names, kept)?;
         if let Some(error) = endpoint.blocked() {
             tracing::warn!(webhook = %webhook.name, %error, "all deliveries to it will be given up");
         }

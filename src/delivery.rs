@@ -16,8 +16,8 @@ mod endpoint;
 mod guard;
 mod lane;
 mod lanes;
-mod look_up;
 mod named;
+mod names;
 mod proxy;
 mod queues;
 mod rate;
@@ -45,6 +45,7 @@ pub use lane::{Appetite, Job};
 #[cfg(test)]
 pub(crate) use lanes::{AlarmClock, Attempt, Courier};
 pub use lanes::{Attempted, Lanes, Unsettled, Watch};
+pub use names::{FailedLookUp, Names};
 pub use proxy::{Proxy, ProxyError};
 pub use rate::PerSecond;
 pub use response::Response;

@@ -117,6 +117,13 @@
 //!   that waits for a slot while one that holds more gets it:
 //!   `src/delivery/queues.rs::a_free_slot_goes_to_whoever_holds_the_fewest`, and however slots are held:
 //!   `src/delivery/schedule/tests/fairness.rs::whoever_is_well_gets_a_slot_at_once_beside_forty_that_hold_theirs_for_long`.
+//! - No name whose look-up hangs and costs others anything: `tests/ringback/names.rs::names_whose_look_up_hangs_cost_others_nothing`,
+//!   `src/delivery/names/tests.rs::names_that_hang_keep_no_other_waiting`; no look-up that outlives its attempts:
+//!   `src/delivery/names/tests.rs::a_look_up_ends_with_the_last_attempt_that_waits_for_it`; and no name that has moved and is called
+//!   where it was: `tests/ringback/names.rs::a_name_that_moves_is_followed_under_a_steady_flow`; no token server, proxy or registry whose
+//!   name hangs and holds others: `src/delivery/names/tests/answers.rs::a_proxy_or_a_token_server_whose_name_hangs_costs_others_nothing`,
+//!   `tests/ringback/names.rs::a_registry_whose_name_hangs_holds_no_delivery`; no address of a name server's answer that the policy
+//!   does not judge: `src/delivery/names/tests/answers.rs::an_endpoint_whose_name_has_forbidden_addresses_only_is_not_called`.
 //! - No endpoint that is sent more than it allows or asks for: `tests/ringback/lanes.rs::retry_after_holds_the_whole_lane`,
 //!   `tests/ringback/lanes/busy.rs::a_wish_to_be_left_alone_has_many_spellings`,
 //!   `tests/ringback/lanes/busy.rs::a_burst_gets_through_a_limiter_that_says_429_and_nothing_else`,

@@ -5,7 +5,7 @@
 
 mod plan;
 
-pub use plan::{FileNeeds, FilePlan, TooFewFiles, for_admin, for_store};
+pub use plan::{FileNeeds, FilePlan, TooFewFiles, for_admin, for_look_ups, for_store};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::File;

@@ -23,7 +23,7 @@ pub use definitions::{Definition, Kind};
 pub use health::{Health, PartitionHealth, STALL_DEADLINE, Waiting};
 pub use labels::{
     ClockJump, ConfigPart, CorrelationState, DeliveryResult, EndpointChange, EndpointState,
-    OutboxState, ReloadResult, ShortageKind, SourceResult, TransactionErrorKind,
+    LookUpFailure, OutboxState, ReloadResult, ShortageKind, SourceResult, TransactionErrorKind,
 };
 pub use logging::LogFormat;
 pub use metrics::Metrics;

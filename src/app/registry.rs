@@ -1,7 +1,7 @@
 //! The schema registry as the configuration names it.
 
 use crate::config;
-use crate::delivery::Trust;
+use crate::delivery::{Names, Trust};
 use crate::log::RegistrySettings;
 
 /// The registry's settings as its client wants them.
@@ -15,10 +15,11 @@ pub fn registry_settings(settings: &config::RegistrySettings) -> RegistrySetting
     }
 }
 
-/// The client that talks to the schema registry.
+/// The client that talks to the schema registry, whose name `names` looks up.
 #[must_use]
-pub fn registry_client(trust: &Trust) -> reqwest::Client {
+pub fn registry_client(trust: &Trust, names: &Names) -> reqwest::Client {
     let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let builder = builder.dns_resolver(names.clone());
     let with_tls = trust.plain().map(|tls| builder.tls_backend_preconfigured(tls).build());
     match with_tls {
         Ok(Ok(client)) => client,

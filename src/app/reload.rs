@@ -48,7 +48,13 @@ impl App {
     fn read_again(&self) -> Result<(Loaded, EngineConfig), AppError> {
         let loaded = Loaded::again(&self.settings, &self.effective);
         let loaded = loaded.map_err(AppError::Configuration)?;
-        let config = engine_config(&loaded.settings, &loaded.accounts, &self.trust, &self.files)?;
+        let config = engine_config(
+            &loaded.settings,
+            &loaded.accounts,
+            &self.trust,
+            &self.names,
+            &self.files,
+        )?;
         Ok((loaded, config))
     }
 

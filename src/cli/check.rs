@@ -6,7 +6,7 @@ mod rights;
 use super::{CONFIGURATION, UNAVAILABLE, chain, kafka_failed, load};
 use crate::app;
 use crate::config::Settings;
-use crate::delivery::{Endpoint, Trust};
+use crate::delivery::{Endpoint, Names, Trust};
 use crate::exit::ExitCode;
 use crate::log::{self, LogError, NeededBy, Registry, TopicState};
 use crate::telemetry::{err_line, out_line};
@@ -115,7 +115,7 @@ async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
         Err(error) => unanswered(settings, &error),
     };
     if let Some(registry) = &settings.schema_registry {
-        let client = app::registry_client(trust);
+        let client = app::registry_client(trust, &Names::new(&settings.delivery.name_servers));
         let runtime = tokio::runtime::Handle::current();
         let probe =
             Registry::new(client, app::registry_settings(registry), runtime, Arc::new(|_| {}));

@@ -83,6 +83,10 @@ pub struct DeliverySettings {
     pub request_timeout: Duration,
     /// For name look-up, connect and TLS.
     pub connect_timeout: Duration,
+    /// An older connection takes no further request.
+    pub connection_max_age: Duration,
+    /// Who is asked for names; where there are none, those of the system.
+    pub name_servers: Vec<SocketAddr>,
     /// So many requests of the instance may be unanswered.
     pub in_flight_max: u32,
     /// So many requests of a webhook may be unanswered, unless it says otherwise.

@@ -57,6 +57,8 @@ pub(super) struct Setup {
     pub(super) tls: ClientConfig,
     /// For name look-up, connect and TLS.
     pub(super) connect_timeout: Duration,
+    /// An older connection takes no further request.
+    pub(super) connection_max_age: Duration,
     /// Through whom everything goes, if not directly.
     pub(super) proxy: Option<Proxy>,
     /// So many connections are kept without a request.
@@ -104,6 +106,7 @@ struct Channels {
     /// Each of its exchanges has a connection of its own.
     fresh: Service,
     proxy_credentials: Option<HeaderValue>,
+    connection_max_age: Duration,
 }
 
 impl Client {
@@ -196,7 +199,12 @@ impl Channels {
         let proxy_credentials = proxied.as_ref().and_then(|proxy| proxy.credentials().cloned());
         let connector = Connector::new(setup.resolver.clone(), tls, proxied, setup.connect_timeout);
         let service = |kept_max| Decompression::new(library(kept_max).build(connector.clone()));
-        Self { kept: service(setup.kept_max), fresh: service(0), proxy_credentials }
+        Self {
+            kept: service(setup.kept_max),
+            fresh: service(0),
+            proxy_credentials,
+            connection_max_age: setup.connection_max_age,
+        }
     }
 
     async fn exchange(
@@ -220,7 +228,9 @@ impl Channels {
         let captured = capture_connection(&mut request);
         let mut service = service.clone();
         match timeout_at(deadline, service.call(request)).await {
-            Ok(Ok(answer)) => Exchange::answered(answer, &captured, started),
+            Ok(Ok(answer)) => {
+                Exchange::answered(answer, &captured, started, self.connection_max_age)
+            }
             Ok(Err(error)) => {
                 let link = error.connect_info().and_then(link_of);
                 let again = again::after_error(&error, link.as_deref(), started);
@@ -237,15 +247,22 @@ impl Channels {
 }
 
 impl Exchange {
-    fn answered(answer: Answer, captured: &CaptureConnection, started: Instant) -> Self {
+    fn answered(
+        answer: Answer,
+        captured: &CaptureConnection,
+        started: Instant,
+        connection_max_age: Duration,
+    ) -> Self {
         let Some(link) = answer.extensions().get::<Arc<Link>>() else {
             return Self { result: Ok(answer), again: None };
         };
         let was_older = link.is_older_than(started);
         link.answered();
         let again = again::after_answer(&answer, link, was_older);
-        if let (Some(_), Some(connected)) = (again, captured.connection_metadata().as_ref()) {
-            // The next attempt would fare no better on it.
+        // The next attempt would fare no better on it; and in the end its name may have moved.
+        if (again.is_some() || link.age() > connection_max_age)
+            && let Some(connected) = captured.connection_metadata().as_ref()
+        {
             connected.poison();
         }
         Self { result: Ok(answer), again }

@@ -4,7 +4,7 @@ use super::address::{AddressPolicy, BlockedAddress};
 use super::answer::{self, NoAnswer};
 use super::client::{Client, Setup};
 use super::guard::Guard;
-use super::look_up::{self, Unchecked};
+use super::names::Names;
 use super::resolver::Resolver;
 use super::route::Destinations;
 use super::shortage::Shortage;
@@ -82,10 +82,10 @@ impl Endpoint {
         trust: &Trust,
         addresses: &AddressPolicy,
     ) -> Result<Self, EndpointError> {
-        Self::keeping(webhook, trust, addresses, usize::MAX)
+        Self::keeping(webhook, trust, addresses, &Names::default(), usize::MAX)
     }
 
-    /// The same, which keeps no more than `kept_max` connections without a request; 0: none.
+    /// The same, whose names `names` looks up, and which keeps no more than `kept_max` connections without a request; 0: none.
     ///
     /// # Errors
     /// When its certificates or credentials can't be used.
@@ -93,28 +93,36 @@ impl Endpoint {
         webhook: Arc<Webhook>,
         trust: &Trust,
         addresses: &AddressPolicy,
+        names: &Names,
         kept_max: usize,
     ) -> Result<Self, EndpointError> {
-        let resolver = Resolver::new(addresses.clone(), look_up::look_up);
-        Self::build(webhook, trust, resolver, kept_max)
+        let shared = names.clone();
+        let look_up = move |name| {
+            let names = shared.clone();
+            async move { names.look_up(name).await }
+        };
+        let resolver = Resolver::new(addresses.clone(), look_up);
+        Self::build(webhook, trust, resolver, names, kept_max)
     }
 
-    /// The client of `webhook`, whose names `resolver` looks up.
+    /// The client of `webhook`, whose names `resolver` looks up; `names` a proxy's.
     pub(super) fn resolving<L>(
         webhook: Arc<Webhook>,
         trust: &Trust,
         resolver: Resolver<L>,
+        names: &Names,
     ) -> Result<Self, EndpointError>
     where
         Resolver<L>: Resolve + 'static,
     {
-        Self::build(webhook, trust, resolver, usize::MAX)
+        Self::build(webhook, trust, resolver, names, usize::MAX)
     }
 
     fn build<L>(
         webhook: Arc<Webhook>,
         trust: &Trust,
         resolver: Resolver<L>,
+        unchecked: &Names,
         kept_max: usize,
     ) -> Result<Self, EndpointError>
     where
@@ -136,7 +144,7 @@ impl Endpoint {
             // All connections go to the proxy, which the operator chose: the policy says nothing of its own address.
             Some(proxy) => {
                 let resolver: Arc<dyn Resolve> = Arc::new(resolver.strict());
-                let unchecked: Arc<dyn Resolve> = Arc::new(Unchecked);
+                let unchecked: Arc<dyn Resolve> = Arc::new(unchecked.clone());
                 let destinations = Destinations::new(&proxy.url(), unchecked.clone());
                 (unchecked, destinations, Some(resolver))
             }
@@ -145,6 +153,7 @@ impl Endpoint {
             resolver: names,
             tls,
             connect_timeout: webhook.connect_timeout,
+            connection_max_age: webhook.connection_max_age,
             proxy: webhook.proxy.clone(),
             kept_max: webhook.limits.in_flight_max().min(kept_max),
             http1_only: webhook.http1_only,

@@ -51,8 +51,8 @@ impl Destinations {
     }
 }
 
-/// Sends nothing.
-fn is_reachable(address: SocketAddr) -> bool {
+/// Whether this host has a route to `address`. Sends nothing.
+pub(super) fn is_reachable(address: SocketAddr) -> bool {
     let own: IpAddr = match address {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),

@@ -25,24 +25,19 @@ pub enum Shortage {
     /// The system has no room for a socket's data, or for watching it (ENOBUFS, ENOSPC).
     #[error("the host has no buffer left for sockets (ENOBUFS)")]
     Buffers,
-    /// No thread could be started, as a name's look-up needs one (EAGAIN).
-    #[error("the process can't start a thread (EAGAIN)")]
-    Threads,
 }
 
 impl Shortage {
     /// Every shortage.
-    pub const ALL: [Self; 6] =
-        [Self::OpenFiles, Self::HostFiles, Self::Memory, Self::Ports, Self::Buffers, Self::Threads];
+    pub const ALL: [Self; 5] =
+        [Self::OpenFiles, Self::HostFiles, Self::Memory, Self::Ports, Self::Buffers];
 
     /// Whether others may be called all the same.
     pub(super) fn is_of_one_address(self) -> bool {
         match self {
             // They are counted for each address and port that is called.
             Self::Ports => true,
-            Self::OpenFiles | Self::HostFiles | Self::Memory | Self::Buffers | Self::Threads => {
-                false
-            }
+            Self::OpenFiles | Self::HostFiles | Self::Memory | Self::Buffers => false,
         }
     }
 
@@ -108,8 +103,8 @@ mod tests {
             let wrapped = io::Error::other(Outer(io::Error::other(number(errno)).into()));
             assert_eq!(Shortage::of(&wrapped), Some(shortage), "{errno:?}");
         }
-        let threads = io::Error::other(Shortage::Threads);
-        assert_eq!(Shortage::of(&Outer(threads.into())), Some(Shortage::Threads));
+        let files = io::Error::other(Shortage::OpenFiles);
+        assert_eq!(Shortage::of(&Outer(files.into())), Some(Shortage::OpenFiles));
     }
 
     #[test]

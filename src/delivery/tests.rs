@@ -10,9 +10,10 @@ mod http2;
 mod proxies;
 mod responses;
 mod server;
-mod shortages;
+pub(super) mod shortages;
 mod tokens;
 
+use super::names::Names;
 use super::resolver::Resolver;
 use super::*;
 use crate::domain::{
@@ -27,7 +28,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-fn webhook(url: &str) -> Webhook {
+pub(super) fn webhook(url: &str) -> Webhook {
     Webhook {
         request: None,
         shown: None,
@@ -46,6 +47,7 @@ fn webhook(url: &str) -> Webhook {
         },
         request_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(10),
+        connection_max_age: Duration::from_secs(300),
         tls: Tls::default(),
         breaker: BreakerRules::default(),
         retry: RetrySchedule { intervals_ms: vec![5000], randomization_factor: 0.0 },
@@ -57,7 +59,7 @@ fn webhook(url: &str) -> Webhook {
 }
 
 /// The system's roots, which take a while to read.
-fn trust() -> &'static Trust {
+pub(super) fn trust() -> &'static Trust {
     static TRUST: OnceLock<Trust> = OnceLock::new();
     TRUST.get_or_init(|| Trust::new().unwrap())
 }
@@ -67,11 +69,11 @@ fn endpoint(webhook: Webhook) -> Endpoint {
     Endpoint::new(Arc::new(webhook), trust(), &policy(&["127.0.0.0/8", "::1/128"])).unwrap()
 }
 
-fn policy(opened: &[&str]) -> AddressPolicy {
+pub(super) fn policy(opened: &[&str]) -> AddressPolicy {
     AddressPolicy::new(opened.iter().map(|network| network.parse().unwrap()))
 }
 
-async fn attempt(endpoint: &Endpoint) -> Outcome {
+pub(super) async fn attempt(endpoint: &Endpoint) -> Outcome {
     let message = Message { body: Bytes::from_static(b"{}"), rendered: None };
     endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1).await.expect("nothing lacks")
 }
@@ -81,7 +83,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 /// Says 200 on each connection, closes it, and counts.
-fn receiver(address: &str) -> (SocketAddr, Arc<AtomicUsize>) {
+pub(super) fn receiver(address: &str) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind(address).unwrap();
     let address = listener.local_addr().unwrap();
     let count = Arc::new(AtomicUsize::new(0));
@@ -98,7 +100,7 @@ fn receiver(address: &str) -> (SocketAddr, Arc<AtomicUsize>) {
     (address, count)
 }
 
-fn is_blocked(outcome: &Outcome, address: &str) {
+pub(super) fn is_blocked(outcome: &Outcome, address: &str) {
     assert_eq!(outcome.verdict, Verdict::GiveUp, "{outcome:?}");
     assert_eq!(outcome.reason, Some(ErrorReason::BlockedAddress), "{outcome:?}");
     let text = format!("the address policy forbids {address}");
@@ -178,7 +180,8 @@ fn a_name_is_looked_up_once_per_connection_and_only_what_was_checked_is_called()
         };
         let resolver = Resolver::new(policy(&["127.0.0.2/32"]), look_up);
         let webhook = webhook(&format!("http://hooks.example:{}/", allowed.port()));
-        let endpoint = Endpoint::resolving(Arc::new(webhook), trust(), resolver).unwrap();
+        let endpoint =
+            Endpoint::resolving(Arc::new(webhook), trust(), resolver, &Names::default()).unwrap();
         assert_eq!(endpoint.blocked(), None, "a name may be anything");
         let calls = || {
             let left = answers.lock().unwrap().len();
@@ -225,7 +228,9 @@ fn a_name_that_has_a_forbidden_address_is_not_called() {
             let look_up = move |_| async move { Ok(vec![SocketAddr::new(address, 0)]) };
             let resolver = Resolver::new(AddressPolicy::default(), look_up);
             let webhook = webhook(&format!("http://hooks.example:{}/", receiver.port()));
-            let endpoint = Endpoint::resolving(Arc::new(webhook), trust(), resolver).unwrap();
+            let endpoint =
+                Endpoint::resolving(Arc::new(webhook), trust(), resolver, &Names::default())
+                    .unwrap();
             is_blocked(&attempt(&endpoint).await, &address.to_canonical().to_string());
         }
         assert_eq!(connections.load(Ordering::SeqCst), 0);

@@ -3,7 +3,7 @@
 
 use super::address::AddressPolicy;
 use super::endpoint::{Endpoint, EndpointError, Message};
-use super::look_up;
+use super::names::Names;
 use super::resolver::Resolver;
 use super::tls::Trust;
 use super::webhook::{Auth, Webhook};
@@ -78,22 +78,24 @@ impl Trial {
         webhook: &Arc<Webhook>,
         trust: &Trust,
         addresses: &AddressPolicy,
+        names: &Names,
         message: &TrialMessage,
     ) -> Result<Self, EndpointError> {
         let looked_up = Arc::new(OnceLock::new());
         let told = looked_up.clone();
+        let shared = names.clone();
         let look_up = move |name| {
-            let told = told.clone();
+            let (told, names) = (told.clone(), shared.clone());
             async move {
                 let started = Instant::now();
-                let found = look_up::look_up(name).await;
+                let found = names.look_up(name).await;
                 // A second one would be another connection's.
                 let _ = told.set(started.elapsed());
                 found
             }
         };
         let resolver = Resolver::new(addresses.clone(), look_up);
-        let endpoint = Endpoint::resolving(webhook.clone(), trust, resolver)?;
+        let endpoint = Endpoint::resolving(webhook.clone(), trust, resolver, names)?;
         let TrialMessage { random, body, rendered, unix_seconds } = message;
         let id = DeliveryId::from_bytes(random.to_be_bytes());
         let said = Message { body: body.clone(), rendered: rendered.as_ref() };

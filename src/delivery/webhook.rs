@@ -35,6 +35,8 @@ pub struct Webhook {
     pub request_timeout: Duration,
     /// For name look-up, connect and TLS.
     pub connect_timeout: Duration,
+    /// An older connection takes no further request, so that a name that has moved is noticed.
+    pub connection_max_age: Duration,
     /// Beside the system's roots.
     pub tls: Tls,
     /// When it is left alone for a while.

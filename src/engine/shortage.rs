@@ -26,7 +26,6 @@ fn kind(shortage: Shortage) -> ShortageKind {
         Shortage::Memory => ShortageKind::Memory,
         Shortage::Ports => ShortageKind::Ports,
         Shortage::Buffers => ShortageKind::Buffers,
-        Shortage::Threads => ShortageKind::Threads,
     }
 }
 
@@ -48,10 +47,6 @@ fn advice(shortage: Shortage) -> String {
         Shortage::Buffers => {
             "buffers: raise the sysctls net.ipv4.tcp_mem and fs.epoll.max_user_watches, or lower [delivery] in_flight_max"
         }
-        Shortage::Threads => {
-            "threads: raise TasksMax= of the systemd unit, `--pids-limit` of the container or `ulimit -u` of the shell \
-             (RLIMIT_NPROC)"
-        }
     };
     known.to_owned()
 }
@@ -66,7 +61,7 @@ mod tests {
         let soft = crate::system::OpenFiles::now().soft;
         for shortage in Shortage::ALL {
             let advice = advice(shortage);
-            let named = ["RLIMIT_NOFILE", "sysctl", "MemoryMax=", "RLIMIT_NPROC"];
+            let named = ["RLIMIT_NOFILE", "sysctl", "MemoryMax="];
             assert!(named.iter().any(|name| advice.contains(name)), "{shortage:?}: {advice}");
             assert!(!advice.contains("delete"), "{advice}");
             assert!(!kind(shortage).as_str().is_empty());

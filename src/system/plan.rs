@@ -10,7 +10,10 @@ const ADMIN_MIN: u64 = 4;
 /// open. Each client has a socket and a pipe for every broker.
 const KAFKA: u64 = 80;
 const KAFKA_PER_BROKER: u64 = 12;
-/// For what lasts a moment: name look-ups, a second connection where an endpoint has two kinds of addresses, files that are
+/// Each look-up of a name takes a few sockets while it lasts.
+const LOOK_UPS_MAX: u64 = 512;
+const LOOK_UPS_MIN: u64 = 24;
+/// For what lasts a moment: a second connection where an endpoint has two kinds of addresses, files that are
 /// read, RocksDB's log and manifest.
 const RESERVE_MAX: u64 = 64;
 const RESERVE_MIN: u64 = 24;
@@ -64,6 +67,12 @@ pub fn for_admin(limit: u64) -> u64 {
     (limit / 16).clamp(ADMIN_MIN, ADMIN_MAX)
 }
 
+/// How many files name look-ups may use at once where the process may have `limit`.
+#[must_use]
+pub fn for_look_ups(limit: u64) -> u64 {
+    (limit / 10).clamp(LOOK_UPS_MIN, LOOK_UPS_MAX)
+}
+
 fn reserve(limit: u64) -> u64 {
     (limit / 8).clamp(RESERVE_MIN, RESERVE_MAX)
 }
@@ -78,7 +87,7 @@ fn count(some: usize) -> u64 {
 
 /// What everything but deliveries needs.
 fn fixed(limit: u64, brokers: usize) -> u64 {
-    for_store(limit) + for_admin(limit) + reserve(limit) + kafka(brokers)
+    for_store(limit) + for_admin(limit) + for_look_ups(limit) + reserve(limit) + kafka(brokers)
 }
 
 impl FilePlan {
@@ -119,7 +128,7 @@ impl FilePlan {
         let kafka = kafka(brokers);
         let all = count(in_flight_max)
             .saturating_add(count(webhooks))
-            .saturating_add(STORE_MAX + ADMIN_MAX + RESERVE_MAX + kafka);
+            .saturating_add(STORE_MAX + ADMIN_MAX + LOOK_UPS_MAX + RESERVE_MAX + kafka);
         let kept = if self.kept_per_webhook(webhooks) > 0 {
             ""
         } else {
@@ -128,7 +137,7 @@ impl FilePlan {
         Some(format!(
             "open files: the hard limit is {limit} (RLIMIT_NOFILE), and this configuration needs {all}: {in_flight_max} for \
              [delivery] in_flight_max, {webhooks} for connections that are kept, one for each webhook, {STORE_MAX} for the store, \
-             {kafka} for Kafka, {ADMIN_MAX} for [http], {RESERVE_MAX} in reserve; so at most {} requests are unanswered at a \
+             {kafka} for Kafka, {ADMIN_MAX} for [http], {LOOK_UPS_MAX} for name look-ups, {RESERVE_MAX} in reserve; so at most {} requests are unanswered at a \
              time{kept}. Raise LimitNOFILE= of the systemd unit, `--ulimit nofile=` of the container or `ulimit -Hn` of the \
              shell to {all}, or lower [delivery] in_flight_max; see ops/guide/too-few-files.md",
             self.in_flight_max

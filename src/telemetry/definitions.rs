@@ -98,6 +98,8 @@ definitions! {
         = "From an attempt's start to its end.";
     EXCHANGES_REPEATED: Counter "ringback_exchanges_repeated_total" []
         = "Requests sent again at once within their attempt, since a kept connection ended or refused them.";
+    LOOK_UPS_FAILED: Counter "ringback_look_ups_failed_total" ["reason"]
+        = "Look-ups of names that failed, by reason, once for all attempts that waited for each: the name or its address is missing, no name server answered before they gave up, or one refused.";
     DEAD_LETTERS: Counter "ringback_dead_letters_total" ["reason"]
         = "Deliveries and records given up, by reason.";
     DEAD_LETTERS_OPEN: Gauge "ringback_dead_letters_open" ["reason"]
@@ -107,7 +109,7 @@ definitions! {
     RATE_LIMITED: Counter "ringback_rate_limited_total" []
         = "Times that a rate limit held a delivery back.";
     OWN_SHORTAGES: Counter "ringback_own_shortages_total" ["kind"]
-        = "Attempts that were put back uncounted since the daemon itself lacked open files, memory, ports, buffers or threads.";
+        = "Attempts that were put back uncounted since the daemon itself lacked open files, memory, ports or buffers.";
     ENDPOINTS: Gauge "ringback_endpoints" ["state"]
         = "Configured endpoints, by their breaker's state, or disabled.";
     ENDPOINT_CHANGES: Counter "ringback_endpoint_changes_total" ["state"]

@@ -163,8 +163,16 @@ labels! {
         Ports = "ports",
         /// Buffers for sockets.
         Buffers = "buffers",
-        /// Threads that it may start.
-        Threads = "threads",
+    }
+
+    /// Why the look-up of a name failed.
+    LookUpFailure {
+        /// There is no such name, or it has no address.
+        Missing = "missing",
+        /// No name server answered in time.
+        Timeout = "timeout",
+        /// A name server refused to answer, or could not be asked.
+        Refused = "refused",
     }
 
     /// What came of reading the configuration again.

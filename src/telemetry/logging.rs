@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Dependencies that talk much of what concerns nobody. `RUST_LOG` can name them to hear it.
-const NOISY: [&str; 6] = ["h2", "hyper", "librdkafka", "rdkafka", "reqwest", "rustls"];
+const NOISY: [&str; 7] = ["h2", "hickory", "hyper", "librdkafka", "rdkafka", "reqwest", "rustls"];
 
 /// Dependencies that log what their callers are told too, and know less of it. `RUST_LOG` can name them to hear it.
 ///

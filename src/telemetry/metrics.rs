@@ -5,7 +5,8 @@ use super::family::{Family, Maker, sound};
 use super::health::PartitionHealth;
 use super::labels::{
     AttemptOutcome, ClockJump, ConfigPart, CorrelationState, DeliveryResult, EndpointChange,
-    EndpointState, OutboxState, ReloadResult, ShortageKind, SourceResult, TransactionErrorKind,
+    EndpointState, LookUpFailure, OutboxState, ReloadResult, ShortageKind, SourceResult,
+    TransactionErrorKind,
 };
 use super::output;
 use super::process::Process;
@@ -77,6 +78,7 @@ pub struct Metrics {
     replays: IntCounter,
     rate_limited: IntCounter,
     exchanges_repeated: IntCounter,
+    look_ups_failed: Family<LookUpFailure, IntCounter>,
     own_shortages: Family<ShortageKind, IntCounter>,
     endpoints: Family<EndpointState, IntGauge>,
     endpoint_changes: Family<EndpointChange, IntCounter>,
@@ -144,6 +146,7 @@ impl Metrics {
             replays: make.counter(&define::REPLAYS),
             rate_limited: make.counter(&define::RATE_LIMITED),
             exchanges_repeated: make.counter(&define::EXCHANGES_REPEATED),
+            look_ups_failed: make.counters(&define::LOOK_UPS_FAILED),
             own_shortages: make.counters(&define::OWN_SHORTAGES),
             endpoints: make.gauges(&define::ENDPOINTS),
             endpoint_changes: make.counters(&define::ENDPOINT_CHANGES),
@@ -294,6 +297,11 @@ impl Metrics {
     /// An attempt was put back since the daemon itself lacked something.
     pub fn own_shortage(&self, kind: ShortageKind) {
         add(self.own_shortages.at(kind), 1);
+    }
+
+    /// The look-up of a name failed.
+    pub fn look_up_failed(&self, reason: LookUpFailure) {
+        add(self.look_ups_failed.at(reason), 1);
     }
 
     /// An endpoint has changed.

@@ -18,6 +18,7 @@ pub(crate) mod http;
 pub(crate) mod invariants;
 pub(crate) mod kafka;
 pub(crate) mod launched;
+pub(crate) mod names;
 pub(crate) mod proxy;
 pub(crate) mod receiver;
 pub(crate) mod registry;

@@ -39,6 +39,7 @@ mod limits;
 mod logins;
 mod logs;
 mod marks;
+mod names;
 mod offsets;
 mod operation;
 mod operators;

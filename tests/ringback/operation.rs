@@ -9,7 +9,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// The metrics that a daemon shows which has delivered both phases of a flow.
-const METRICS: [&str; 29] = [
+const METRICS: [&str; 30] = [
     "ringback_build_info",
     "ringback_ready",
     "ringback_source_records_total",
@@ -25,6 +25,7 @@ const METRICS: [&str; 29] = [
     "ringback_attempt_duration_seconds",
     "ringback_dead_letters_total",
     "ringback_rate_limited_total",
+    "ringback_look_ups_failed_total",
     "ringback_own_shortages_total",
     "ringback_endpoints",
     "ringback_transaction_duration_seconds",

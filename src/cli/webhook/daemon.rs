@@ -2,7 +2,7 @@
 
 use crate::app;
 use crate::config::{Difference, Effective, HttpSettings};
-use crate::delivery::Trust;
+use crate::delivery::{Names, Trust};
 use crate::telemetry::err_line;
 use reqwest::{Response, StatusCode};
 use serde::Serialize;
@@ -50,7 +50,7 @@ pub(super) async fn ask(
     trust: &Trust,
 ) -> Option<Daemon> {
     let address = reachable(http.listen)?;
-    let client = app::registry_client(trust);
+    let client = app::registry_client(trust, &Names::default());
     let get = |path: &str| {
         let request = client.get(format!("http://{address}{path}")).timeout(TIMEOUT);
         match &http.token {

@@ -7,7 +7,7 @@ use crate::cli::{CONFIGURATION, FAILED, chain, refuse};
 use crate::clock;
 use crate::codec::event::{outcome_json, rfc3339};
 use crate::config::Loaded;
-use crate::delivery::{Proxy, Trial, TrialMessage, Trust, Webhook};
+use crate::delivery::{Names, Proxy, Trial, TrialMessage, Trust, Webhook};
 use crate::domain::{Outcome, Phase, Verdict};
 use crate::exit::ExitCode;
 use crate::telemetry::err_line;
@@ -100,7 +100,9 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     }
     let random = u128::from_be_bytes(random.expose());
     let message = TrialMessage { random, body, rendered, unix_seconds: at.as_ms() / 1000 };
-    let made = Trial::make(webhook, &trust, &settings.delivery.addresses, &message).await;
+    let names = Names::new(&settings.delivery.name_servers);
+    let addresses = &settings.delivery.addresses;
+    let made = Trial::make(webhook, &trust, addresses, &names, &message).await;
     let trial = match made {
         Ok(trial) => trial,
         Err(error) => {

@@ -128,6 +128,9 @@ pub(in crate::config) struct WebhookEntry {
     /// For name look-up, connect and TLS.
     #[schemars(range(min = 1, max = 60000))]
     pub(super) connect_timeout_ms: Option<u64>,
+    /// An older connection takes no further request, so that a name that has moved is noticed.
+    #[schemars(range(min = 1, max = 86400))]
+    pub(super) connection_max_age_s: Option<u64>,
     /// "1.1": HTTP/2 is not offered. Unless set, HTTP/2 is used where the endpoint speaks it over TLS and does not demand HTTP/1.1.
     pub(super) http_version: Option<HttpVersion>,
     /// What is read of the answer of a success.

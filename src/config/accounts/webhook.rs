@@ -26,6 +26,7 @@ pub(super) struct Parts {
     limits: Limits,
     request_timeout: Duration,
     connect_timeout: Duration,
+    connection_max_age: Duration,
     tls: Tls,
     http1_only: bool,
     breaker: BreakerRules,
@@ -56,6 +57,7 @@ impl Parts {
             limits: self.limits,
             request_timeout: self.request_timeout,
             connect_timeout: self.connect_timeout,
+            connection_max_age: self.connection_max_age,
             tls: self.tls,
             http1_only: self.http1_only,
             breaker: self.breaker,
@@ -106,6 +108,9 @@ pub(super) fn read(
         connect_timeout: entry
             .connect_timeout_ms
             .map_or(defaults.connect_timeout, Duration::from_millis),
+        connection_max_age: entry
+            .connection_max_age_s
+            .map_or(defaults.connection_max_age, Duration::from_secs),
         tls,
         http1_only: matches!(entry.http_version, Some(HttpVersion::Http1)),
         breaker: breaker(&entry.breaker, &defaults.breaker),

@@ -49,6 +49,9 @@ pub(in crate::config) const RELOADS: &[(&str, Reload)] = &[
     ("statuses.intermediate", Applied),
     ("delivery.request_timeout_ms", Applied),
     ("delivery.connect_timeout_ms", Applied),
+    ("delivery.connection_max_age_s", Applied),
+    // Whoever looks names up is shared by all connections.
+    ("delivery.name_servers", Restart),
     // The limits of the instance are what its files and its memory were planned for.
     ("delivery.in_flight_max", Restart),
     ("delivery.in_flight_max_webhook", Applied),
@@ -115,6 +118,7 @@ pub(in crate::config) const TEXTS: &[(&str, Show)] = &[
     ("statuses.final", Plain),
     ("statuses.intermediate", Plain),
     ("delivery.rate", Plain),
+    ("delivery.name_servers", Plain),
     ("delivery.allow_addresses", Plain),
     ("account.rate", Plain),
     ("webhook.name", Plain),
@@ -185,6 +189,7 @@ pub(in crate::config) fn is_text(schema: &Json) -> bool {
 pub(in crate::config) const INHERITED: &[(&str, &str)] = &[
     ("request_timeout_ms", "delivery.request_timeout_ms"),
     ("connect_timeout_ms", "delivery.connect_timeout_ms"),
+    ("connection_max_age_s", "delivery.connection_max_age_s"),
     ("in_flight_max", "delivery.in_flight_max_webhook"),
     ("retry.attempts_max", "delivery.attempts_max"),
     ("retry.age_max_s", "delivery.age_max_s"),

@@ -222,6 +222,10 @@ fn delivery(
         checks::cidr(text, &place.key("allow_addresses").item(index), context)
     });
     let addresses = AddressPolicy::new(opened);
+    let name_servers = written.name_servers.iter().enumerate().filter_map(|(index, text)| {
+        checks::name_server(text, &place.key("name_servers").item(index), context)
+    });
+    let name_servers = name_servers.collect();
     let proxy = written.proxy.as_ref().and_then(|text| {
         let place = place.key("proxy");
         let text = context.secret(&place, text)?;
@@ -240,6 +244,8 @@ fn delivery(
     DeliverySettings {
         request_timeout: Duration::from_millis(written.request_timeout_ms),
         connect_timeout: Duration::from_millis(written.connect_timeout_ms),
+        connection_max_age: Duration::from_secs(written.connection_max_age_s),
+        name_servers,
         in_flight_max: written.in_flight_max,
         in_flight_max_webhook: written.in_flight_max_webhook,
         uncommitted_max: written.uncommitted_max,

@@ -305,6 +305,11 @@ pub(in crate::config) struct Delivery {
     /// For name look-up, connect and TLS.
     #[schemars(range(min = 1, max = 60000))]
     pub(super) connect_timeout_ms: u64,
+    /// An older connection takes no further request, so that a name that has moved is noticed.
+    #[schemars(range(min = 1, max = 86400))]
+    pub(super) connection_max_age_s: u64,
+    /// Name servers that are asked instead of those of /etc/resolv.conf: addresses, with a port or without.
+    pub(super) name_servers: Vec<String>,
     /// So many requests of the instance may be unanswered; fewer, where the process may not have as many files open.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) in_flight_max: u32,
@@ -347,6 +352,8 @@ impl Default for Delivery {
         Self {
             request_timeout_ms: 15_000,
             connect_timeout_ms: 5000,
+            connection_max_age_s: 300,
+            name_servers: Vec::new(),
             in_flight_max: 1024,
             in_flight_max_webhook: 32,
             uncommitted_max: 1000,

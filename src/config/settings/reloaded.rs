@@ -13,6 +13,7 @@ impl Settings {
             delivery: DeliverySettings {
                 request_timeout: written.delivery.request_timeout,
                 connect_timeout: written.delivery.connect_timeout,
+                connection_max_age: written.delivery.connection_max_age,
                 in_flight_max_webhook: written.delivery.in_flight_max_webhook,
                 addresses: written.delivery.addresses,
                 proxy: written.delivery.proxy,

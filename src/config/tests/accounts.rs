@@ -47,7 +47,7 @@ fn a_webhook_can_differ_in_everything() {
     let text = format!(
         "{ACCOUNT}http_enabled = true\n[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"http://a.b/c%20d?e={{f}}\"\n\
          method = \"PUT\"\nauth = {{ type = \"none\" }}\nsigning_secrets = [\"{WHSEC}\", \"{WHSEC}\"]\n\
-         rate_per_second = 5\ntimeout_ms = 60000\nconnect_timeout_ms = 9\nhttp_version = \"1.1\"\nsuccess_codes = [204, 200, 201]\n\
+         rate_per_second = 5\ntimeout_ms = 60000\nconnect_timeout_ms = 9\nconnection_max_age_s = 8\nhttp_version = \"1.1\"\nsuccess_codes = [204, 200, 201]\n\
          retry = {{ age_max_s = 2, initial_interval_ms = 1, multiplier = 3.0, interval_max_ms = 9, \
          randomization_factor = 0 }}\n",
     );
@@ -58,6 +58,7 @@ fn a_webhook_can_differ_in_everything() {
     assert_eq!(webhook.limits.burst.unwrap().get(), 5, "the burst is the rate unless set");
     assert_eq!(webhook.request_timeout, Duration::from_secs(60));
     assert_eq!(webhook.connect_timeout, Duration::from_millis(9));
+    assert_eq!(webhook.connection_max_age, Duration::from_secs(8));
     assert!(webhook.http1_only);
     assert_eq!(webhook.success.0, [(200, 201), (204, 204)]);
     assert_eq!(rules.age_max_ms, 2000);
@@ -272,10 +273,12 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
         ],
     );
     check_webhook(
-        "url = \"https://a.b/\"\nrequest_timeout_ms = 60001\nconnect_timeout_ms = 60001\n",
+        "url = \"https://a.b/\"\nrequest_timeout_ms = 60001\nconnect_timeout_ms = 60001\n\
+         connection_max_age_s = 86401\n",
         &[
             "accounts.toml:7: webhook[w].request_timeout_ms: is 60001; write a whole number from 1 to 60000",
             "accounts.toml:8: webhook[w].connect_timeout_ms: is 60001; write a whole number from 1 to 60000",
+            "accounts.toml:9: webhook[w].connection_max_age_s: is 86401; write a whole number from 1 to 86400",
         ],
     );
     check_webhook(

@@ -82,6 +82,23 @@ fn every_part_can_be_set() {
 }
 
 #[test]
+fn a_name_server_may_have_a_port_and_an_old_connection_an_age() {
+    let folder = Folder::new(
+        r#"
+        [delivery]
+        connection_max_age_s = 60
+        name_servers = ["10.0.0.2", "10.0.0.3:5353", "fd00::2", "[fd00::3]:54"]
+        "#,
+        "",
+    );
+    let (settings, _) = folder.loaded();
+    let delivery = settings.delivery;
+    assert_eq!(delivery.connection_max_age, Duration::from_secs(60));
+    let name_servers: Vec<_> = delivery.name_servers.iter().map(ToString::to_string).collect();
+    assert_eq!(name_servers, ["10.0.0.2:53", "10.0.0.3:5353", "[fd00::2]:53", "[fd00::3]:54"]);
+}
+
+#[test]
 fn a_property_of_the_client_may_be_any_scalar_or_secret() {
     let folder = Folder::new(
         r#"
@@ -149,6 +166,8 @@ request_timeout_ms = 60001
 age_max_s = -1
 attempts_max = 1.5
 allow_addresses = [1, "10.0.0.1/8", "10.0.0.1", "fd00::1", "ten", "10.0.0.0/33", "a/8"]
+connection_max_age_s = 0
+name_servers = ["10.0.0.2", "10.0.0.2:", "dns.example", "fd00::2", "[fd00::2]:53", 53]
 [delivery.retry]
 multiplier = 0.5
 randomization_factor = nan
@@ -183,9 +202,15 @@ interval_max_ms = 9
              \"10.0.0.0/8\" or \"fd00::/8\"",
             "ringback.toml:22: delivery.allow_addresses[#7]: is not a network; write a network as in \
              \"10.0.0.0/8\" or \"fd00::/8\"",
-            "ringback.toml:24: delivery.retry.multiplier: is 0.5; write a number from 1.0 to 100.0",
-            "ringback.toml:25: delivery.retry.randomization_factor: is NaN; write a number from 0.0 to 1.0",
-            "ringback.toml:27: delivery.retry.interval_max_ms: is shorter than `initial_interval_ms`; write 10 or more",
+            "ringback.toml:23: delivery.connection_max_age_s: is 0; write a whole number from 1 to 86400",
+            "ringback.toml:24: delivery.name_servers[#6]: is a whole number; write text",
+            "ringback.toml:24: delivery.name_servers[#2]: is not an address; write one as in \"10.0.0.2\", \
+             \"10.0.0.2:53\" or \"[fd00::2]:53\"",
+            "ringback.toml:24: delivery.name_servers[#3]: is not an address; write one as in \"10.0.0.2\", \
+             \"10.0.0.2:53\" or \"[fd00::2]:53\"",
+            "ringback.toml:26: delivery.retry.multiplier: is 0.5; write a number from 1.0 to 100.0",
+            "ringback.toml:27: delivery.retry.randomization_factor: is NaN; write a number from 0.0 to 1.0",
+            "ringback.toml:29: delivery.retry.interval_max_ms: is shorter than `initial_interval_ms`; write 10 or more",
         ],
     );
 }

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -43,6 +43,11 @@ impl Link {
     /// Whether it was there before an exchange that began at `started`, or has served another one since.
     pub(super) fn is_older_than(&self, started: Instant) -> bool {
         self.made_at < started || self.has_answered.load(Ordering::Relaxed)
+    }
+
+    /// The time since it was made.
+    pub(super) fn age(&self) -> Duration {
+        self.made_at.elapsed()
     }
 
     /// Whether a byte came after the latest request. Only HTTP/1 says which answer a byte belongs to.

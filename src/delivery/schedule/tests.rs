@@ -54,6 +54,7 @@ fn webhook(text: &str, rate: Option<u32>, in_flight_max: u32) -> Webhook {
         },
         request_timeout: Duration::from_secs(15),
         connect_timeout: Duration::from_secs(5),
+        connection_max_age: Duration::from_secs(300),
         tls: Tls::default(),
         http1_only: false,
         proxy: None,

@@ -4,6 +4,7 @@ use super::certificates::Authority;
 use super::connections::answer;
 use super::server::{Server, raw, request, says, tls};
 use super::{attempt, is_blocked, policy, run, trust, webhook};
+use crate::delivery::names::Names;
 use crate::delivery::resolver::Resolver;
 use crate::delivery::{Endpoint, Proxy, Tls, Webhook};
 use crate::domain::ErrorReason::{Refused, Unreachable};
@@ -31,7 +32,7 @@ fn resolving(webhook: Webhook, addresses: &[&str]) -> Endpoint {
         }
     };
     let resolver = Resolver::new(policy(&[]), look_up);
-    Endpoint::resolving(Arc::new(webhook), trust(), resolver).unwrap()
+    Endpoint::resolving(Arc::new(webhook), trust(), resolver, &Names::default()).unwrap()
 }
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";

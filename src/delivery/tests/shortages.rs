@@ -45,7 +45,7 @@ async fn made(endpoint: &Endpoint) -> Result<Outcome, Shortage> {
     endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1).await
 }
 
-fn by_token(url: &str, token_url: &str) -> Webhook {
+pub(in crate::delivery) fn by_token(url: &str, token_url: &str) -> Webhook {
     let credentials = ClientCredentials {
         token_url: token_url.parse().unwrap(),
         client_id: "ringback".to_owned(),
@@ -137,31 +137,6 @@ fn a_proxy_is_told_no_name_that_could_not_be_asked_for() {
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
         assert_eq!(asked.load(Ordering::SeqCst), 2, "by the same connection");
-    });
-}
-
-/// Where a process may have so much memory only, the system refuses it the stack of another thread.
-#[test]
-fn a_look_up_without_a_thread_is_no_failure_of_the_endpoint() {
-    let name = "a_look_up_without_a_thread_is_no_failure_of_the_endpoint";
-    if inside(name, &[], "").is_none() {
-        return;
-    }
-    run(async {
-        let (address, connections) = receiver("127.0.0.1:0");
-        let url = format!("http://localhost:{}/", address.port());
-        let endpoint = endpoint(webhook(&url));
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
-        let kib: u64 = size.split_whitespace().next().unwrap().parse().unwrap();
-        let before = getrlimit(Resource::As);
-        let no_more = Some(kib * 1024 + (1 << 20));
-        setrlimit(Resource::As, Rlimit { current: no_more, ..before }).unwrap();
-        let made = made(&endpoint).await;
-        setrlimit(Resource::As, before).unwrap();
-        assert_eq!(made.unwrap_err(), Shortage::Threads);
-        assert_eq!(connections.load(Ordering::SeqCst), 0);
-        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
     });
 }
 

@@ -82,6 +82,7 @@ fn endpoints() -> Vec<Arc<Endpoint>> {
         },
         request_timeout: Duration::from_secs(15),
         connect_timeout: Duration::from_secs(5),
+        connection_max_age: Duration::from_secs(300),
         tls: Tls::default(),
         http1_only: false,
         proxy: None,

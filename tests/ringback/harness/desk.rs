@@ -99,13 +99,14 @@ fn serve(mut stream: TcpStream, book: &Mutex<Book>) {
         (book.find(path), book.delay)
     };
     std::thread::sleep(delay);
+    // Whoever is answered may ask again at once.
+    lock(book).open -= 1;
     // Whoever asked may have gone.
     let _written = write!(
         stream,
         "HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
-    lock(book).open -= 1;
 }
 
 impl Book {

@@ -6,8 +6,9 @@ use crate::delivery::{Proxy, Secret};
 use crate::log::TopicNames;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+const DNS_PORT: u16 = 53;
 /// Kafka's own limit.
 const TOPIC_NAME_BYTES_MAX: usize = 249;
 
@@ -131,6 +132,23 @@ pub(super) fn proxy(text: &Secret, place: &Place<'_>, context: &mut Context<'_>)
             None
         }
     }
+}
+
+/// A name server's address; its port is 53 unless it is given.
+pub(super) fn name_server(
+    text: &str,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<SocketAddr> {
+    let address = text.parse().or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, DNS_PORT)));
+    if address.is_err() {
+        context.fault(
+            place,
+            "is not an address",
+            "write one as in \"10.0.0.2\", \"10.0.0.2:53\" or \"[fd00::2]:53\"",
+        );
+    }
+    address.ok()
 }
 
 /// A network, without bits behind the prefix's length.

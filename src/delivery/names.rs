@@ -1,0 +1,317 @@
+//! Looks names up: one question per name at a time, which all attempts share that wait for it.
+//!
+//! No look-up costs a thread, and none outlives the attempts that wait for it. Addresses are kept for their TTL, but never for
+//! longer than [`KEPT_MAX`], so that a name that moves is noticed. Names that are slow to answer can't keep others waiting: a
+//! question that takes long gives its place away while others wait ([`places`]), and goes on in one of the few places for slow
+//! names.
+
+mod ask;
+mod places;
+mod system;
+
+use super::shortage::Shortage;
+use ask::Asker;
+use places::{Place, Places};
+use reqwest::dns::{Name, Resolve, Resolving};
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Addresses are asked for again after so long, whatever their TTL.
+const KEPT_MAX: Duration = Duration::from_secs(60);
+/// Likewise that a name has none.
+const MISSING_KEPT_MAX: Duration = Duration::from_secs(5);
+/// Nobody waits for longer than `connect_timeout_ms` may be.
+const LOOK_UP_MAX: Duration = Duration::from_secs(60);
+/// A question that took so long in vain makes its name a slow one.
+const SLOW: Duration = Duration::from_secs(1);
+/// Most answers come sooner. A question that takes longer gives its place away, if others wait for one.
+const QUICK: Duration = Duration::from_millis(250);
+/// With more names in the table, those are removed that nobody asks for and nothing is known of.
+const NAMES_MAX: usize = 10_000;
+
+/// A look-up that failed, as its metric counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailedLookUp {
+    /// There is no such name, or it has neither an IPv4 nor an IPv6 address.
+    Missing,
+    /// No name server answered, or not while anybody waited.
+    Late,
+    /// A name server refused to answer, or could not be asked.
+    Refused,
+}
+
+/// Why a name has no addresses.
+#[derive(Clone, Debug, thiserror::Error)]
+enum Failure {
+    /// There is no such name, or it has neither an IPv4 nor an IPv6 address.
+    #[error("the name has no address")]
+    Missing,
+    /// No name server answered.
+    #[error("no name server answered the look-up in time")]
+    Late,
+    /// A name server answered something else.
+    #[error("the look-up failed: {0}")]
+    Refused(Arc<str>),
+    /// The question could not be asked.
+    #[error(transparent)]
+    Short(Shortage),
+}
+
+impl Failure {
+    /// How it is counted; a shortage is the daemon's own, and counted as such.
+    fn counted(&self) -> Option<FailedLookUp> {
+        match self {
+            Self::Missing => Some(FailedLookUp::Missing),
+            Self::Late => Some(FailedLookUp::Late),
+            Self::Refused(_) => Some(FailedLookUp::Refused),
+            Self::Short(_) => None,
+        }
+    }
+}
+
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Short(shortage) => Self::other(shortage),
+            Failure::Missing | Failure::Late | Failure::Refused(_) => Self::other(failure),
+        }
+    }
+}
+
+/// Addresses or none, and for how long that may be kept.
+struct Answer {
+    found: Found,
+    ttl: Duration,
+}
+
+impl Answer {
+    fn late() -> Self {
+        Self { found: Err(Failure::Late), ttl: Duration::ZERO }
+    }
+}
+
+type Found = Result<Arc<[IpAddr]>, Failure>;
+type Sender = watch::Sender<Option<Found>>;
+
+/// Hears of each look-up that failed.
+type Failed = Arc<dyn Fn(FailedLookUp) + Send + Sync>;
+
+/// Whoever looks names up; all clones share questions and answers.
+#[derive(Clone)]
+pub struct Names(Arc<Shared>);
+
+struct Shared {
+    asker: Asker,
+    places: Places,
+    /// For names that are slow, or may be.
+    slow_places: Places,
+    failed: Failed,
+    table: Mutex<HashMap<String, Entry>>,
+}
+
+/// What is known of a name.
+#[derive(Default)]
+struct Entry {
+    asked: Option<Arc<Sender>>,
+    known: Option<(Found, Instant)>,
+    is_slow: bool,
+}
+
+impl Entry {
+    fn known(&self, now: Instant) -> Option<Found> {
+        let (found, until) = self.known.as_ref()?;
+        (now < *until).then(|| found.clone())
+    }
+}
+
+/// An answer, or the promise of one.
+enum Asked {
+    Known(Found),
+    Waiting(watch::Receiver<Option<Found>>),
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::new(&[])
+    }
+}
+
+impl Names {
+    /// Asks `name_servers`; where there are none, those of the system.
+    #[must_use]
+    pub fn new(name_servers: &[SocketAddr]) -> Self {
+        Self::watched(name_servers, Arc::new(|_| {}))
+    }
+
+    /// The same; `failed` hears of each look-up that failed, once for all attempts that wait for it.
+    #[must_use]
+    pub fn watched(
+        name_servers: &[SocketAddr],
+        failed: Arc<dyn Fn(FailedLookUp) + Send + Sync>,
+    ) -> Self {
+        Self::build(Asker::new(name_servers), places::for_all(), failed)
+    }
+
+    fn build(asker: Asker, places: usize, failed: Failed) -> Self {
+        let slow = (places / 4).max(1);
+        Self(Arc::new(Shared {
+            asker,
+            slow_places: Places::new(slow, SLOW),
+            places: Places::new(places.saturating_sub(slow).max(1), QUICK),
+            failed,
+            table: Mutex::default(),
+        }))
+    }
+
+    /// The addresses of `name`, with port 0: the client puts the URL's port in.
+    ///
+    /// # Errors
+    /// When it has none, or nobody answers; a [`Shortage`] stands in it where the daemon could not ask.
+    pub(super) async fn look_up(&self, name: String) -> io::Result<Vec<SocketAddr>> {
+        let found = match self.ask(name) {
+            Asked::Known(found) => found,
+            Asked::Waiting(mut answer) => match answer.wait_for(Option::is_some).await {
+                Ok(found) => found.clone().unwrap_or(Err(Failure::Late)),
+                Err(_) => return Err(io::Error::other("the look-up was broken off")),
+            },
+        };
+        Ok(found?.iter().map(|address| SocketAddr::new(*address, 0)).collect())
+    }
+
+    fn ask(&self, name: String) -> Asked {
+        let mut table = self.0.lock();
+        let now = Instant::now();
+        if table.len() >= NAMES_MAX {
+            table.retain(|_, entry| entry.asked.is_some() || entry.known(now).is_some());
+        }
+        let entry = table.entry(name.clone()).or_default();
+        if let Some(found) = entry.known(now) {
+            return Asked::Known(found);
+        }
+        if let Some(asked) = &entry.asked {
+            return Asked::Waiting(asked.subscribe());
+        }
+        let (sender, answer) = watch::channel(None);
+        let sender = Arc::new(sender);
+        entry.asked = Some(sender.clone());
+        let question = Question { shared: self.0.clone(), name, sender };
+        tokio::spawn(question.answer(entry.is_slow));
+        Asked::Waiting(answer)
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn find(&self, name: &str, is_slow: bool) -> Answer {
+        if !is_slow {
+            let place = self.places.take().await;
+            if let Some(answer) = self.ask(name, &place).await {
+                return answer;
+            }
+        }
+        let place = self.slow_places.take().await;
+        self.ask(name, &place).await.unwrap_or_else(Answer::late)
+    }
+
+    /// `None` when the place was given away.
+    async fn ask(&self, name: &str, place: &Place<'_>) -> Option<Answer> {
+        tokio::select! {
+            answer = timeout(LOOK_UP_MAX, self.asker.ask(name)) => {
+                Some(answer.unwrap_or_else(|_| Answer::late()))
+            }
+            () = place.is_wanted() => None,
+        }
+    }
+
+    fn note(&self, found: &Found) {
+        if let Some(failed) = found.as_ref().err().and_then(Failure::counted) {
+            (self.failed)(failed);
+        }
+    }
+}
+
+/// A question that is being asked.
+struct Question {
+    shared: Arc<Shared>,
+    name: String,
+    sender: Arc<Sender>,
+}
+
+impl Question {
+    /// Ends with the answer, or once nobody waits for it.
+    async fn answer(self, is_slow: bool) {
+        let started = Instant::now();
+        let mut finding = pin!(self.shared.find(&self.name, is_slow));
+        loop {
+            tokio::select! {
+                answer = &mut finding => return self.keep(answer, started),
+                () = self.sender.closed() => if self.is_given_up(started) { return },
+            }
+        }
+    }
+
+    fn keep(&self, answer: Answer, started: Instant) {
+        let Answer { found, ttl } = answer;
+        let now = Instant::now();
+        let kept_max = if found.is_ok() { KEPT_MAX } else { MISSING_KEPT_MAX };
+        let mut table = self.shared.lock();
+        if let Some(entry) = table.get_mut(&self.name) {
+            entry.asked = None;
+            entry.is_slow = now.duration_since(started) >= SLOW && found.is_err();
+            entry.known = Some((found.clone(), now + ttl.min(kept_max)));
+        }
+        drop(table);
+        self.shared.note(&found);
+        self.sender.send_replace(Some(found));
+    }
+
+    /// Whether nobody waits; whoever comes later asks anew.
+    fn is_given_up(&self, started: Instant) -> bool {
+        let mut table = self.shared.lock();
+        if self.sender.receiver_count() > 0 {
+            return false;
+        }
+        if let Some(entry) = table.get_mut(&self.name) {
+            entry.asked = None;
+            entry.is_slow |= started.elapsed() >= SLOW;
+        }
+        drop(table);
+        self.shared.note(&Err(Failure::Late));
+        true
+    }
+}
+
+/// A runtime that ends drops its tasks.
+impl Drop for Question {
+    fn drop(&mut self) {
+        let mut table = self.shared.lock();
+        if let Some(entry) = table.get_mut(&self.name)
+            && entry.asked.as_ref().is_some_and(|asked| Arc::ptr_eq(asked, &self.sender))
+        {
+            entry.asked = None;
+        }
+    }
+}
+
+/// Look-ups without a policy: of names that the operator chose, as a proxy's and the schema registry's.
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        let names = self.clone();
+        Box::pin(async move {
+            let addresses = names.look_up(name.as_str().to_owned()).await?;
+            Ok(Box::new(addresses.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

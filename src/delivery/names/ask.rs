@@ -1,0 +1,181 @@
+//! Asks for a name's addresses: the hosts file, then the name servers, as the C library does.
+
+use super::system::{Files, System};
+use super::{Answer, Failure};
+use crate::delivery::route::is_reachable;
+use crate::delivery::shortage::Shortage;
+use crate::system as process;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::rr::{Name, RecordType};
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// Once there are addresses of one kind, those of the other are waited for no longer.
+const OTHER_KIND: Duration = Duration::from_millis(200);
+/// The port makes no difference to whether there is a route.
+const ANY_PORT: u16 = 443;
+
+/// Asks, by the files of the system as they are now.
+pub(super) struct Asker {
+    files: Files,
+    name_servers: Vec<SocketAddr>,
+    system: Mutex<Option<Arc<System>>>,
+}
+
+/// The addresses of one kind.
+struct Kind {
+    addresses: Vec<IpAddr>,
+    ttl: Duration,
+}
+
+impl Asker {
+    pub(super) fn new(name_servers: &[SocketAddr]) -> Self {
+        Self::reading(Files::default(), name_servers)
+    }
+
+    pub(super) fn reading(files: Files, name_servers: &[SocketAddr]) -> Self {
+        Self { files, name_servers: name_servers.to_vec(), system: Mutex::default() }
+    }
+
+    pub(super) async fn ask(&self, name: &str) -> Answer {
+        let asked = match self.system() {
+            Ok(system) => find(&system, name).await,
+            Err(error) => Err(Failure::of(&error)),
+        };
+        match asked.map_err(blame) {
+            Ok(Kind { addresses, ttl }) if addresses.is_empty() => {
+                Answer { found: Err(blame(Failure::Missing)), ttl }
+            }
+            Ok(Kind { addresses, ttl }) => Answer { found: Ok(ordered(addresses).into()), ttl },
+            Err(failure) => Answer { found: Err(failure), ttl: Duration::ZERO },
+        }
+    }
+
+    /// The files are read again when they have changed.
+    fn system(&self) -> io::Result<Arc<System>> {
+        let mut known = self.system.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some(system) if system.is_current(&self.files) => Ok(system.clone()),
+            Some(_) | None => {
+                let system = Arc::new(System::read(&self.files, &self.name_servers)?);
+                *known = Some(system.clone());
+                Ok(system)
+            }
+        }
+    }
+}
+
+impl Failure {
+    fn of(error: &io::Error) -> Self {
+        match Shortage::of(error) {
+            Some(shortage) => Self::Short(shortage),
+            None => Self::Refused(error.to_string().into()),
+        }
+    }
+}
+
+/// The library does not always say why it could not ask: without a file for a socket it may say that nobody answered.
+fn blame(failure: Failure) -> Failure {
+    match failure {
+        Failure::Missing | Failure::Late | Failure::Refused(_) if process::is_short_of_files() => {
+            Failure::Short(Shortage::OpenFiles)
+        }
+        Failure::Missing | Failure::Late | Failure::Refused(_) | Failure::Short(_) => failure,
+    }
+}
+
+/// What the first of the names that `name` may stand for has.
+async fn find(system: &System, name: &str) -> Result<Kind, Failure> {
+    let Ok(name) = Name::from_ascii(name) else { return Ok(Kind::none()) };
+    let addresses = system.in_hosts(&name);
+    if !addresses.is_empty() {
+        return Ok(Kind { addresses, ttl: Duration::MAX });
+    }
+    let mut missing = Kind::none();
+    let mut refused = None;
+    for candidate in system.candidates(&name) {
+        match both_kinds(system, &candidate).await {
+            Ok(kind) if kind.addresses.is_empty() => missing = kind,
+            Ok(kind) => return Ok(kind),
+            Err(failure @ Failure::Refused(_)) => refused = Some(failure),
+            Err(failure) => return Err(failure),
+        }
+    }
+    refused.map_or(Ok(missing), Err)
+}
+
+/// IPv4 and IPv6 are asked for at the same time; neither has the other wait for long.
+async fn both_kinds(system: &System, name: &Name) -> Result<Kind, Failure> {
+    let v4 = pin!(one_kind(system, name, RecordType::A));
+    let v6 = pin!(one_kind(system, name, RecordType::AAAA));
+    let mut v4 = v4;
+    let mut v6 = v6;
+    tokio::select! {
+        first = &mut v4 => with_other(first, v6).await,
+        first = &mut v6 => with_other(first, v4).await,
+    }
+}
+
+async fn with_other(
+    first: Result<Kind, Failure>,
+    other: impl Future<Output = Result<Kind, Failure>>,
+) -> Result<Kind, Failure> {
+    let first = match first {
+        Ok(first) if !first.addresses.is_empty() => first,
+        first => {
+            return match (first, other.await) {
+                (_, Ok(other)) if !other.addresses.is_empty() => Ok(other),
+                (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
+                (Ok(first), Ok(other)) => Ok(first.with(other)),
+            };
+        }
+    };
+    match timeout(OTHER_KIND, other).await {
+        Ok(Ok(other)) if other.addresses.is_empty() => Ok(first),
+        Ok(Ok(other)) => Ok(first.with(other)),
+        // They are soon asked for again.
+        Ok(Err(_)) | Err(_) => Ok(Kind { ttl: first.ttl.min(super::MISSING_KEPT_MAX), ..first }),
+    }
+}
+
+async fn one_kind(system: &System, name: &Name, kind: RecordType) -> Result<Kind, Failure> {
+    match system.look_up(name, kind).await {
+        Ok(found) => Ok(Kind {
+            addresses: found.answers().iter().filter_map(|record| record.data.ip_addr()).collect(),
+            ttl: found.valid_until().saturating_duration_since(Instant::now()),
+        }),
+        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
+            // An answer without a TTL is not kept (RFC 2308).
+            let ttl = Duration::from_secs(none.negative_ttl.unwrap_or(0).into());
+            Ok(Kind { addresses: Vec::new(), ttl })
+        }
+        Err(NetError::Timeout) => Err(Failure::Late),
+        Err(NetError::Io(error)) => Err(Failure::of(&error)),
+        Err(error) => Err(Failure::Refused(error.to_string().into())),
+    }
+}
+
+impl Kind {
+    fn none() -> Self {
+        Self { addresses: Vec::new(), ttl: Duration::ZERO }
+    }
+
+    fn with(mut self, other: Self) -> Self {
+        self.addresses.extend(other.addresses);
+        self.ttl = self.ttl.min(other.ttl);
+        self
+    }
+}
+
+/// IPv6 comes first where this host has a route to it: the client tries the kind of the first address before the other.
+fn ordered(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let mut v6 = addresses.iter().filter(|address| address.is_ipv6());
+    let has_v6 = v6.any(|address| is_reachable(SocketAddr::new(*address, ANY_PORT)));
+    addresses.sort_by_key(|address| address.is_ipv6() != has_v6);
+    addresses
+}
