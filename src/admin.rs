@@ -1,4 +1,4 @@
-//! The operators' HTTP API: metrics, health, status.
+//! The operators' HTTP API: metrics, health, status, and the configuration in force.
 //!
 //! It only reads. It has its own listener, bound to loopback unless the configuration says otherwise, and then wants a
 //! bearer token for everything but `/livez` and `/readyz`, which orchestrators probe without one.
@@ -6,6 +6,8 @@
 mod auth;
 mod listener;
 mod pages;
+
+pub use pages::ConfigPages;
 
 use crate::delivery::Secret;
 use crate::telemetry::{Health, Metrics};
@@ -28,6 +30,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// For `/livez`, `/readyz` and the status.
     pub health: Arc<Health>,
+    /// For `/api/v1/config`.
+    pub config: Arc<ConfigPages>,
     /// What a client has to show; `None`: nothing.
     pub token: Option<Secret>,
 }
@@ -68,6 +72,8 @@ fn router(admin: Admin) -> Router {
         .route("/", get(pages::index))
         .route("/metrics", get(pages::metrics))
         .route("/api/v1/status", get(pages::status))
+        .route("/api/v1/config", get(pages::config))
+        .route("/api/v1/config/hash", get(pages::config_hash))
         .fallback(pages::not_found);
     if let Some(guard) = guard {
         // The layer lies over the fallback too, so that a stranger can't tell which paths there are.

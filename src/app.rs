@@ -10,10 +10,10 @@ pub use files::file_plan;
 pub use ownership::{StartOptions, inspect, stored_partitions};
 pub use registry::{registry_client, registry_settings};
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, ConfigPages};
 use crate::clock;
 use crate::codec::body;
-use crate::config::{self, Accounts, Faults, Settings, StoreSettings};
+use crate::config::{self, Accounts, Effective, Faults, Loaded, Settings, StoreSettings};
 use crate::delivery::{Endpoint, EndpointError, TlsError, Trust};
 use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
@@ -89,7 +89,9 @@ pub enum AppError {
 /// A daemon that is about to run.
 pub struct App {
     settings: Settings,
+    effective: Effective,
     config: Arc<EngineConfig>,
+    pages: Arc<ConfigPages>,
     trust: Trust,
     files: FilePlan,
     metrics: Arc<Metrics>,
@@ -104,21 +106,35 @@ impl App {
     ///
     /// # Errors
     /// When a webhook's certificates or credentials can't be used, or the process may not open enough files.
-    pub fn new(settings: Settings, accounts: &Accounts) -> Result<Self, AppError> {
-        let files = file_plan(&settings, accounts)?;
+    pub fn new(loaded: Loaded) -> Result<Self, AppError> {
+        let Loaded { settings, accounts, effective } = loaded;
+        let files = file_plan(&settings, &accounts)?;
         if let Some(shortcoming) = files.shortcoming() {
             tracing::warn!("{shortcoming}");
         }
         let trust = Trust::new()?;
-        let config = Arc::new(engine_config(&settings, accounts, &trust, &files)?);
+        let config = Arc::new(engine_config(&settings, &accounts, &trust, &files)?);
         let topics = &settings.topics;
         let inputs = topics.sources().map(|(name, _)| name).chain([&topics.inbox]);
         let inputs: Vec<_> = inputs.cloned().collect();
         let metrics = Metrics::with_endpoints(&inputs, settings.http.endpoint_labels_max);
-        metrics.config_loaded(clock::wall());
+        let pages = Arc::default();
+        reload::show(&effective, &metrics, &pages);
         let health = Health::new(STALL_DEADLINE);
         let start = StartOptions::default();
-        Ok(Self { settings, config, trust, files, metrics, health, check_topics: true, start })
+        let check_topics = true;
+        Ok(Self {
+            settings,
+            effective,
+            config,
+            pages,
+            trust,
+            files,
+            metrics,
+            health,
+            check_topics,
+            start,
+        })
     }
 
     /// What an operator allows at this start.
@@ -248,6 +264,7 @@ impl App {
         let admin = Admin {
             metrics: self.metrics.clone(),
             health: self.health.clone(),
+            config: self.pages.clone(),
             token: self.settings.http.token.clone(),
         };
         tracing::info!(%address, token = admin.token.is_some(), "metrics, health and API are served");

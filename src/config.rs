@@ -4,21 +4,27 @@
 //! *check* walks it along the JSON Schema of the types that it will become and cuts out what is at fault; the rest is
 //! read and checked for what no schema says. So every *fault* of both files is found at once, with its line and its
 //! mend, and none hides another. No fault quotes a value that may be a secret.
+//!
+//! What is *effective* is remembered key by key, for operators: its value, unless that is a secret, and its line or variable.
 
 mod accounts;
 mod check;
 mod context;
 mod document;
+mod effective;
 mod environment;
 mod fault;
+mod loaded;
 mod rate;
 mod retry;
 mod schema;
 mod settings;
 
 pub use accounts::Accounts;
+pub use effective::{Difference, Effective, Hashes};
 pub use environment::Variables;
 pub use fault::{Fault, Faults};
+pub use loaded::Loaded;
 pub use settings::{
     Bounds, DeliverySettings, HttpSettings, RegistrySettings, Retry, Settings, StoreSettings,
 };
@@ -39,10 +45,7 @@ pub fn load(file: &Path) -> Result<(Settings, Accounts), Faults> {
 /// # Errors
 /// With everything that is wrong in any of them.
 pub fn load_with(file: &Path, variables: &Variables) -> Result<(Settings, Accounts), Faults> {
-    let (settings, mut faults) = Settings::read(file, variables)?;
-    let (accounts, of_accounts) = Accounts::read(&settings, variables);
-    faults.extend(of_accounts);
-    Faults::or(faults, (settings, accounts))
+    Loaded::load_with(file, variables).map(|loaded| (loaded.settings, loaded.accounts))
 }
 
 /// What decisions need of the configuration.

@@ -15,7 +15,7 @@ mod samples;
 mod screen;
 
 use crate::app::{App, AppError};
-use crate::config::{self, Faults, Variables};
+use crate::config::{Faults, Loaded, Variables};
 use crate::exit::ExitCode;
 use crate::log::{KafkaSettings, TopicNames};
 use crate::replay::{Filter, Letters, ReplayError};
@@ -89,10 +89,9 @@ async fn show(once: bool) -> Result<BTreeSet<Sight>, DemoError> {
     let http = free_address()?;
     let file = folder.write_config(broker.servers(), receiver, http)?;
     // The variables of this process are meant for its daemon, not for the demo's.
-    let (settings, accounts) =
-        config::load_with(&file, &Variables::new()).map_err(DemoError::Configuration)?;
-    let kafka = settings.kafka.clone();
-    let app = App::new(settings, &accounts)?.without_topic_checks();
+    let loaded = Loaded::load_with(&file, &Variables::new()).map_err(DemoError::Configuration)?;
+    let kafka = loaded.settings.kafka.clone();
+    let app = App::new(loaded)?.without_topic_checks();
     let say = |text: String| screen.line(About::Demo, &text);
     say(format!("configuration {}", file.display()));
     say(format!("receiver http://{receiver}, embedded broker {}", broker.servers()));

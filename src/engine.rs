@@ -35,7 +35,7 @@ pub use failure::EngineError;
 pub use ownership::{Holder, Mismatch, Permissions};
 
 use crate::clock;
-use crate::codec::event::InputEvent;
+use crate::codec::event::{InputEvent, ReloadEvent};
 use crate::delivery::{Attempted, Endpoint, Lanes};
 use crate::domain::{Command, EndpointCommand, Timestamp, WebhookName};
 use crate::log::{End, Identity, Landmarks, Place, Registry, Topics};
@@ -114,9 +114,9 @@ impl EngineHandle {
         self.mailbox.put_urgent(Input::Shutdown);
     }
 
-    /// Publishes that a configuration was refused, and why.
-    pub fn reload_refused(&self, detail: String) {
-        self.mailbox.put_urgent(Input::ReloadRefused(detail));
+    /// Publishes what came of reading the configuration again.
+    pub fn publish(&self, event: ReloadEvent) {
+        self.mailbox.put_urgent(Input::Reloaded(event));
     }
 
     /// Uses a new configuration from now on.
@@ -167,8 +167,8 @@ struct Shell<L: Log> {
     landmarks: Arc<Landmarks>,
     /// What happened to inputs, to be reported with the next batch.
     input_events: Vec<InputEvent>,
-    /// Why configurations were refused, until that is committed.
-    refusals: Vec<String>,
+    /// What came of reading the configuration again, until that is committed.
+    reload_events: Vec<ReloadEvent>,
     /// Offsets that were passed over since the inputs' ends were last reported: the largest gap of each.
     gaps: BTreeMap<Place, (i64, i64)>,
     /// How far the inputs go, until it is shown.
@@ -247,7 +247,7 @@ impl<L: Log> Shell<L> {
             is_reread: false,
             landmarks,
             input_events: Vec::new(),
-            refusals: Vec::new(),
+            reload_events: Vec::new(),
             gaps: BTreeMap::new(),
             ends: Vec::new(),
             unseen: Unseen::new(),
@@ -373,7 +373,7 @@ impl<L: Log> Shell<L> {
                 Input::Ends(ends) => self.note_ends(ends),
                 Input::Denied(before, now) => self.denied(before, now),
                 Input::Reload(config) => self.reload(config),
-                Input::ReloadRefused(detail) => self.refusals.push(detail),
+                Input::Reloaded(event) => self.reload_events.push(event),
                 Input::Shutdown => {
                     self.health.wait(Waiting::Shutdown);
                     self.close();
@@ -406,7 +406,7 @@ impl<L: Log> Shell<L> {
         self.timers(&mut work)?;
         self.give_up(&mut work)?;
         self.report_inputs(&mut work);
-        work.reloads_refused(&self.refusals, &self.settings.kafka.instance_id);
+        work.reloads(&self.reload_events, &self.settings.kafka.instance_id);
         self.commit(work)?;
         self.reread()?;
         self.dispatch()?;

@@ -158,7 +158,14 @@
 //!   `src/delivery/tests/tokens.rs::an_endpoint_that_refuses_every_token_is_asked_twice_once_in_a_while`.
 //! - No answer that is waited for beyond its deadline or kept beyond its limit, packed or not:
 //!   `src/delivery/tests/bodies.rs::packed_answers_without_end_are_cut_and_their_connections_closed`.
-//! - No secret in what an operator is shown: `tests/ringback/webhooks.rs::an_echo_tells_no_secrets`; no body of a customer's
+//! - No key of the configuration of which nobody has said whether a reload applies it, and whether it shows:
+//!   `src/config/tests/effective.rs::every_key_says_whether_a_reload_applies_it_and_whether_it_shows`; none that a reload treats
+//!   otherwise: `src/config/tests/effective.rs::a_reload_applies_exactly_what_the_list_says`; no file that is applied without the
+//!   other: `tests/ringback/reloads.rs::a_broken_file_refuses_the_accounts_too`.
+//! - No test message that is taken for the daemon's, though that one runs another configuration:
+//!   `tests/ringback/reloads.rs::webhook_test_warns_when_the_daemon_runs_another_configuration`.
+//! - No secret in what an operator is shown: `tests/ringback/webhooks.rs::an_echo_tells_no_secrets`; none in the configuration in
+//!   force, of whatever kind: `src/config/tests/effective.rs::no_secret_shows_and_each_counts`; no body of a customer's
 //!   that nobody asked for:
 //!   `tests/ringback/trace.rs::both_phases_with_a_failure_and_a_dead_letter_are_told_in_order`.
 //! - No signature that only our own code can verify: `tests/ringback/bodies.rs::ed25519_keys_sign_beside_a_secret`.
@@ -171,7 +178,8 @@
 //! - No fact that only a counter knows: a record that can't be read, a rule that nobody can judge, and a reload that is refused are
 //!   an event, a metric and a line: `tests/ringback/logs/lines.rs::many_alike_are_few_lines`,
 //!   `tests/ringback/logs/lines.rs::a_rule_that_can_not_be_judged_is_said`,
-//!   `tests/ringback/logs/lines.rs::a_reload_that_is_refused_is_said`; and no flood of lines about one fact:
+//!   `tests/ringback/logs/lines.rs::a_reload_that_is_refused_is_said`; nor a key that a reload leaves as it was:
+//!   `tests/ringback/reloads.rs::sighup_applies_what_it_can_of_both_files_and_names_what_needs_a_restart`; and no flood of lines about one fact:
 //!   `tests/ringback/logs/lines.rs::kafka_that_is_away_is_one_line_with_broker_and_cause`.
 //! - No header of a producer, and no tombstone, that is lost on the way through a dead letter:
 //!   `tests/ringback/dead_letters/headers.rs::headers_and_tombstones_are_kept_in_the_dead_letter_and_in_its_replay`; none that is

@@ -1,4 +1,4 @@
-//! Signals: SIGTERM and SIGINT drain, a second one stops at once, SIGHUP reads the accounts file again.
+//! Signals: SIGTERM and SIGINT drain, a second one stops at once, SIGHUP reads the configuration again.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};

@@ -22,8 +22,8 @@ mod render;
 pub use definitions::{Definition, Kind};
 pub use health::{Health, PartitionHealth, STALL_DEADLINE, Waiting};
 pub use labels::{
-    ClockJump, CorrelationState, DeliveryResult, EndpointChange, EndpointState, OutboxState,
-    ReloadResult, ShortageKind, SourceResult, TransactionErrorKind,
+    ClockJump, ConfigPart, CorrelationState, DeliveryResult, EndpointChange, EndpointState,
+    OutboxState, ReloadResult, ShortageKind, SourceResult, TransactionErrorKind,
 };
 pub use logging::LogFormat;
 pub use metrics::Metrics;

@@ -6,8 +6,9 @@ use crate::telemetry::{ClockJump, Format, PartitionHealth};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
+use bytes::Bytes;
 use serde_json::json;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 const INDEX: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
@@ -19,6 +20,7 @@ const INDEX: &str = concat!(
     "<li><a href=\"/readyz\">readyz</a>: ready, or for what it waits</li>\n",
     "<li><a href=\"/livez\">livez</a>: live, or what stands still</li>\n",
     "<li><a href=\"/api/v1/status\">status</a>: both, and the partitions, as JSON</li>\n",
+    "<li><a href=\"/api/v1/config\">config</a>: each key in force with its source, without secrets, as JSON</li>\n",
     "<li><a href=\"/metrics\">metrics</a>: Prometheus text or OpenMetrics</li>\n",
     "</ul>\n</body>\n</html>\n",
 );
@@ -83,6 +85,37 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
         "partitions": partitions.collect::<Vec<_>>(),
     });
     ([(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
+
+/// The configuration in force, as it is shown. It comes as text, since only a higher floor knows its keys.
+#[derive(Default)]
+pub struct ConfigPages(RwLock<Pages>);
+
+#[derive(Default)]
+struct Pages {
+    whole: Bytes,
+    hash: Bytes,
+}
+
+impl ConfigPages {
+    /// Shows these from now on: all keys, and the hashes alone.
+    pub fn set(&self, whole: String, hash: String) {
+        let pages = Pages { whole: whole.into(), hash: hash.into() };
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = pages;
+    }
+
+    fn page(&self, which: impl FnOnce(&Pages) -> &Bytes) -> Response {
+        let pages = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        ([(header::CONTENT_TYPE, "application/json")], which(&pages).clone()).into_response()
+    }
+}
+
+pub(super) async fn config(State(admin): State<Arc<Admin>>) -> Response {
+    admin.config.page(|pages| &pages.whole)
+}
+
+pub(super) async fn config_hash(State(admin): State<Arc<Admin>>) -> Response {
+    admin.config.page(|pages| &pages.hash)
 }
 
 pub(super) async fn not_found() -> Response {

@@ -44,6 +44,7 @@ fn with_api<F: Future<Output = ()>>(token: Option<&str>, test: impl FnOnce(Arc<A
         let admin = Admin {
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
+            config: Arc::default(),
             token: token.map(|text| Secret::new(text.to_owned())),
         };
         let (stop, stopped) = oneshot::channel::<()>();
@@ -96,7 +97,8 @@ fn a_stalled_partition_fails_the_liveness() {
         tokio::time::sleep(Duration::from_millis(40)).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/livez", listener.local_addr().unwrap());
-        let admin = Admin { metrics, health: Arc::clone(&health), token: None };
+        let admin =
+            Admin { metrics, health: Arc::clone(&health), config: Arc::default(), token: None };
         let server = tokio::spawn(serve(listener, admin, std::future::pending()));
         let stalled = "partition 0 has had work for 0 s without making progress\n";
         check(api.client.get(&url).send().await.unwrap(), 503, stalled).await;
@@ -174,7 +176,7 @@ fn the_page_links_to_pages_that_are_there() {
         let page = page.text().await.unwrap();
         let links: Vec<&str> =
             page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-        assert_eq!(links, ["/readyz", "/livez", "/api/v1/status", "/metrics"]);
+        assert_eq!(links, ["/readyz", "/livez", "/api/v1/status", "/api/v1/config", "/metrics"]);
         for link in links {
             assert_ne!(api.get(link).await.status(), StatusCode::NOT_FOUND, "{link}");
         }
@@ -212,7 +214,14 @@ fn every_answer_forbids_what_it_does_not_need() {
 #[test]
 fn a_token_opens_all_but_the_probes_which_are_open() {
     with_api(Some("t0ken"), |api| async move {
-        let paths = ["/", "/metrics", "/api/v1/status", "/nothing"];
+        let paths = [
+            "/",
+            "/metrics",
+            "/api/v1/status",
+            "/api/v1/config",
+            "/api/v1/config/hash",
+            "/nothing",
+        ];
         for path in paths {
             let response = api.get(path).await;
             assert_eq!(header(&response, "www-authenticate"), "Bearer", "{path}");
@@ -224,7 +233,7 @@ fn a_token_opens_all_but_the_probes_which_are_open() {
                 assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}: {wrong:?}");
             }
         }
-        for (path, then) in paths.into_iter().zip([200, 200, 200, 404]) {
+        for (path, then) in paths.into_iter().zip([200, 200, 200, 200, 200, 404]) {
             for right in ["Bearer t0ken", "bearer  t0ken"] {
                 let response = api.get_with(path, "authorization", right).await;
                 assert_eq!(response.status().as_u16(), then, "{path}");

@@ -3,7 +3,7 @@
 use super::{CONFIGURATION, FAILED, chain};
 use crate::app::{App, AppError, StartOptions};
 use crate::clock;
-use crate::config::{self, Faults};
+use crate::config::{Faults, Loaded};
 use crate::engine::EngineError;
 use crate::exit::ExitCode;
 use crate::log::Begin;
@@ -17,8 +17,8 @@ use tokio::sync::watch;
 /// Runs the daemon
 ///
 /// It raises its limit of open files as far as it may, and says so when that is too little for the configuration. It waits for
-/// whatever it needs and can't reach; /readyz says for what. SIGHUP reads the accounts file again, SIGTERM
-/// drains and stops.
+/// whatever it needs and can't reach; /readyz says for what. SIGHUP reads both files again,
+/// and names the keys that need a restart. SIGTERM drains and stops.
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback run --config /etc/ringback/ringback.toml")]
 pub(super) struct Arguments {
@@ -74,12 +74,12 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     end_on_panic();
     // The daemon's time begins with it.
     let _ = clock::now();
-    let (settings, accounts) = match config::load(file) {
+    let loaded = match Loaded::load(file) {
         Ok(loaded) => loaded,
         Err(faults) => return refuse(&faults),
     };
     let (_stop, stopped) = watch::channel(false);
-    let result = match App::new(settings, &accounts) {
+    let result = match App::new(loaded) {
         Ok(app) => {
             let start = StartOptions {
                 adopt: arguments.adopt,

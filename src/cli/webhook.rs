@@ -1,5 +1,6 @@
 //! `ringback webhook`
 
+mod daemon;
 mod enable;
 mod extract;
 mod list;

@@ -27,6 +27,7 @@
 //! | `records_missed` | `topic`, `partition`, `from_offset`, `to_offset`, `records`: Kafka deleted them before they were read |
 //! | `offsets_moved` | `topic`, `partition`, `from_offset`, `to_offset`, `by` (`skip`, `reset`: an operator moved the position; `group`: another program moved the group's offset back) |
 //! | `reload_refused` (of an instance) | `instance`, `detail`: SIGHUP had the configuration read again, it is wrong, and what was in force stays so |
+//! | `restart_needed` (of an instance) | `instance`, `keys`: SIGHUP had the configuration read again, and these keys keep their old values until a restart |
 //!
 //! `source` is {`topic`, `partition`, `offset`}. The outcome's members are domain.md's: `response_status`,
 //! `response_status_code`, `response_status_type`, `response_duration` (seconds), `response_raw`, `response_truncated`,
@@ -46,7 +47,9 @@ mod tests;
 
 pub use endpoint::{write_breaker_event, write_endpoint_event};
 
-pub use input::{InputChange, InputEvent, MovedBy, write_input_event, write_reload_refused};
+pub use input::{
+    InputChange, InputEvent, MovedBy, ReloadEvent, write_input_event, write_reload_event,
+};
 
 pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
 pub use read::{End, read_end};

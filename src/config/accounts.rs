@@ -12,6 +12,7 @@ mod webhook;
 use super::check;
 use super::context::{self, Context};
 use super::document::{Document, Node, Place, Value};
+use super::effective::{self, Entry, Listed};
 use super::environment::{self, Variables};
 use super::fault::{Fault, Faults};
 use super::rate;
@@ -41,6 +42,15 @@ pub struct Accounts {
     pub secret_files: BTreeSet<PathBuf>,
 }
 
+/// What was read of the accounts file.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) accounts: Accounts,
+    /// Each key.
+    pub(super) entries: Vec<Entry>,
+    pub(super) faults: Vec<Fault>,
+}
+
 impl Accounts {
     /// Reads the accounts file of `settings`, with secrets of the environment of this process.
     ///
@@ -55,7 +65,7 @@ impl Accounts {
     /// # Errors
     /// With everything that is wrong in it.
     pub fn load_with(settings: &Settings, variables: &Variables) -> Result<Self, Faults> {
-        let (accounts, faults) = Self::read(settings, variables);
+        let Read { accounts, faults, .. } = Self::read(settings, variables);
         Faults::or(faults, accounts)
     }
 
@@ -66,7 +76,7 @@ impl Accounts {
     }
 
     /// What can be read, and everything that is wrong with the rest.
-    pub(super) fn read(settings: &Settings, variables: &Variables) -> (Self, Vec<Fault>) {
+    pub(super) fn read(settings: &Settings, variables: &Variables) -> Read {
         let file = &settings.accounts_file;
         let mut document = match Document::read(file) {
             Ok(document) => document,
@@ -77,12 +87,13 @@ impl Accounts {
                         settings.file.display()
                     );
                 }
-                return (Self::default(), vec![fault]);
+                return Read { faults: vec![fault], ..Read::default() };
             }
         };
         let mut faults = Vec::new();
         flatten_dotted_keys(&mut document, &mut faults);
-        faults.extend(check::prune(&mut document, &schema::of::<AccountsFile>()));
+        let schema = schema::of::<AccountsFile>();
+        faults.extend(check::prune(&mut document, &schema));
         let mut context = Context::new(file, variables, faults);
         let written: AccountsFile = context.typed(&document);
         let mut reader = Reader {
@@ -106,8 +117,9 @@ impl Accounts {
             reader.rule(entry, &place.key("rule").item(index));
         }
         reader.order_rules();
-        let Context { faults, secret_files, .. } = reader.context;
-        (Self { secret_files, ..reader.read }, faults)
+        let Context { faults, secret_files, referred, .. } = reader.context;
+        let entries = effective::collect(&document, &schema, &referred, Listed::InForce);
+        Read { accounts: Self { secret_files, ..reader.read }, entries, faults }
     }
 }
 
@@ -203,7 +215,10 @@ impl Reader<'_> {
         }
         if on.contains(&Trigger::FlowStarted) && self.settings.topics.flow_started.is_empty() {
             let problem = "no topic is named that call begin records come from";
-            let mend = format!("set topics.flow_started in {}", self.settings.file.display());
+            let mend = format!(
+                "set topics.flow_started in {}; a daemon needs a restart for it",
+                self.settings.file.display()
+            );
             self.context.fault(&place.key("on"), problem, mend);
         }
         let Some(name) = entry.webhook.as_deref() else { return };

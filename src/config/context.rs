@@ -36,6 +36,7 @@ impl JsonSchema for SecretText {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
+            "writeOnly": true,
             "anyOf": [
                 { "type": "string" },
                 {
@@ -60,6 +61,25 @@ impl JsonSchema for SecretText {
     }
 }
 
+/// A digest of what a key refers to. The key is that of the value, or of its `file`.
+pub(super) struct Referred {
+    pub(super) key: String,
+    pub(super) digest: [u8; 32],
+}
+
+impl Referred {
+    fn new(place: &Place<'_>, content: &[u8]) -> Self {
+        Self { key: place.full_key().to_owned(), digest: sha256(content) }
+    }
+}
+
+/// SHA-256, for comparing only: who has the digest of a short secret can guess it.
+pub(super) fn sha256(content: &[u8]) -> [u8; 32] {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, content).as_ref());
+    digest
+}
+
 /// What reading a file needs beside its text.
 pub(super) struct Context<'a> {
     base: PathBuf,
@@ -68,13 +88,15 @@ pub(super) struct Context<'a> {
     pub(super) faults: Vec<Fault>,
     /// The files that hold secrets.
     pub(super) secret_files: BTreeSet<PathBuf>,
+    /// What keys refer to: the values of variables and the contents of files.
+    pub(super) referred: Vec<Referred>,
 }
 
 impl<'a> Context<'a> {
     /// To read `file`.
     pub(super) fn new(file: &Path, variables: &'a Variables, faults: Vec<Fault>) -> Self {
         let base = file.parent().map(Path::to_owned).unwrap_or_default();
-        Self { base, variables, faults, secret_files: BTreeSet::new() }
+        Self { base, variables, faults, secret_files: BTreeSet::new(), referred: Vec::new() }
     }
 
     /// Notes a fault of what stands at `place`.
@@ -96,7 +118,10 @@ impl<'a> Context<'a> {
     pub(super) fn bytes(&mut self, place: &Place<'_>, path: &str) -> Option<Vec<u8>> {
         let path = self.path(path);
         match document::read_bounded(&path, SECRET_BYTES_MAX) {
-            Ok(bytes) => Some(bytes),
+            Ok(bytes) => {
+                self.referred.push(Referred::new(place, &bytes));
+                Some(bytes)
+            }
             Err(error) => {
                 let problem = format!("cannot read {}: {error}", path.display());
                 self.fault(place, problem, "name a file that this user may read");
@@ -118,6 +143,7 @@ impl<'a> Context<'a> {
             SecretText::Literal(text) => Some(Secret::new(text.clone())),
             SecretText::Reference { env: Some(name), file: None } => {
                 let found = self.variables.get(name);
+                self.referred.extend(found.map(|text| Referred::new(place, text.as_bytes())));
                 if found.is_none() {
                     self.fault(
                         place,

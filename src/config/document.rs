@@ -258,6 +258,11 @@ impl<'a> Place<'a> {
         self.below(node, format!("{}[{label}]", self.key))
     }
 
+    /// The full key, as faults name it.
+    pub(super) fn full_key(&self) -> &str {
+        &self.key
+    }
+
     /// Whether something stands here.
     pub(super) fn is_there(&self) -> bool {
         self.node.is_some()

@@ -2,7 +2,11 @@
 
 mod build;
 pub(super) mod file;
+mod reloaded;
 
+pub(super) use build::shows_property;
+
+use super::effective::Entry;
 use super::environment::{self, Variables};
 use super::fault::{Fault, Faults};
 use crate::delivery::{AddressPolicy, BreakerRules, PerSecond, Proxy, Secret};
@@ -125,6 +129,14 @@ pub struct Retry {
     pub randomization_factor: f64,
 }
 
+/// What was read of `ringback.toml`.
+pub(super) struct Read {
+    pub(super) settings: Settings,
+    /// Each key.
+    pub(super) entries: Vec<Entry>,
+    pub(super) faults: Vec<Fault>,
+}
+
 impl Settings {
     /// Reads `file` and the environment of this process.
     ///
@@ -139,12 +151,12 @@ impl Settings {
     /// # Errors
     /// With everything that is wrong in either.
     pub fn load_with(file: &Path, variables: &Variables) -> Result<Self, Faults> {
-        let (settings, faults) = Self::read(file, variables)?;
+        let Read { settings, faults, .. } = Self::read(file, variables)?;
         Faults::or(faults, settings)
     }
 
     /// The settings with defaults in the place of what is at fault, so that the accounts can be checked too.
-    pub(super) fn read(file: &Path, variables: &Variables) -> Result<(Self, Vec<Fault>), Faults> {
+    pub(super) fn read(file: &Path, variables: &Variables) -> Result<Read, Faults> {
         build::read(file, variables).map_err(|fault| Faults(vec![fault]))
     }
 }

@@ -3,6 +3,7 @@
 mod accounts;
 mod client;
 mod contract;
+mod effective;
 mod environment;
 mod examples;
 mod published;

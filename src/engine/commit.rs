@@ -333,7 +333,7 @@ impl<L: Log> Shell<L> {
                 self.follow(webhook, event);
             }
         }
-        self.refusals.clear();
+        self.reload_events.clear();
         self.release(work);
         self.tell(work);
     }

@@ -98,7 +98,7 @@ impl<L: Log> Shell<L> {
         tracing::info!(
             accounts = self.config.rules.accounts.len(),
             webhooks = self.config.endpoints.len(),
-            "the accounts file is in force"
+            "the configuration is in force"
         );
     }
 

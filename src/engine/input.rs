@@ -4,7 +4,7 @@ use super::config::EngineConfig;
 use super::intake::Bundle;
 use super::ownership::Mismatch;
 use super::restore::Resumption;
-use crate::codec::event::InputEvent;
+use crate::codec::event::{InputEvent, ReloadEvent};
 use crate::codec::row::{InputOffset, Landmark, Owner};
 use crate::delivery::{Attempted, BreakerState, Job};
 use crate::domain::{EndpointState, WebhookName};
@@ -46,9 +46,9 @@ pub(super) enum Input {
     Denied(Option<String>, Option<String>),
     /// How far the inputs go.
     Ends(Vec<End>),
-    /// The accounts file was read again, and is wrong: why.
-    ReloadRefused(String),
-    /// The accounts file was read again.
+    /// The configuration was read again, and there is something to report of it.
+    Reloaded(ReloadEvent),
+    /// The configuration was read again.
     Reload(Arc<EngineConfig>),
     /// Stop.
     Shutdown,

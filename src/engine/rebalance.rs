@@ -268,7 +268,7 @@ impl<L: Log> Shell<L> {
                     | Input::Ends(_)
                     | Input::Denied(..)
                     | Input::Reload(_)
-                    | Input::ReloadRefused(_)
+                    | Input::Reloaded(_)
                     | Input::Shutdown
                     | Input::Fenced { .. }
                     | Input::Failed(_)) => others.push(other),

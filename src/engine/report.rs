@@ -36,7 +36,7 @@ impl<L: Log> Shell<L> {
                     tracing::info!(webhook, breaker, "an endpoint's breaker has changed");
                 }
                 Told::Input(event) => self.tell_input(event),
-                Told::ReloadRefused => {}
+                Told::Reload => {}
                 Told::Forwarded(place) => {
                     self.metrics.source_record(&place.topic, SourceResult::Forwarded)
                 }

@@ -88,8 +88,8 @@ pub(super) enum Told {
     Breaker(WebhookName, BreakerState),
     /// What happened to an input partition.
     Input(InputEvent),
-    /// A configuration was refused; whoever read it has said so.
-    ReloadRefused,
+    /// A configuration was read again; whoever read it has said so.
+    Reload,
 }
 
 /// The batch.

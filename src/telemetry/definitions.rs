@@ -132,6 +132,10 @@ definitions! {
         = "1 while the configuration that was read last is in force, else 0.";
     CONFIG_RELOADED_AT: Gauge "ringback_config_last_reload_success_timestamp_seconds" []
         = "When the configuration in force was read, in seconds since 1970.";
+    CONFIG_HASH: Gauge "ringback_config_hash" ["part"]
+        = "A number that differs when the configuration in force does: all of it, or the accounts file, which instances share.";
+    CONFIG_RESTART: Gauge "ringback_config_restart_needed" []
+        = "Keys of ringback.toml whose values, as read at the last reload, are not in force until a restart.";
     CLOCK_JUMPS: Counter "ringback_clock_jumps_total" ["direction"]
         = "Jumps of the wall clock, by direction; due times, ages and time-outs go on without them.";
     LOG_LINES_LOST: Counter "ringback_log_lines_lost_total" []

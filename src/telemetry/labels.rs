@@ -175,6 +175,14 @@ labels! {
         Refused = "refused",
     }
 
+    /// What a hash of the configuration is made of.
+    ConfigPart {
+        /// Both files and the environment.
+        All = "all",
+        /// The accounts file, and the files and variables that it names.
+        Accounts = "accounts",
+    }
+
     /// What has changed of an endpoint.
     EndpointChange {
         /// Its breaker lets everything through again.

@@ -4,8 +4,8 @@ use super::definitions as define;
 use super::family::{Family, Maker, sound};
 use super::health::PartitionHealth;
 use super::labels::{
-    AttemptOutcome, ClockJump, CorrelationState, DeliveryResult, EndpointChange, EndpointState,
-    OutboxState, ReloadResult, ShortageKind, SourceResult, TransactionErrorKind,
+    AttemptOutcome, ClockJump, ConfigPart, CorrelationState, DeliveryResult, EndpointChange,
+    EndpointState, OutboxState, ReloadResult, ShortageKind, SourceResult, TransactionErrorKind,
 };
 use super::output;
 use super::process::Process;
@@ -94,6 +94,8 @@ pub struct Metrics {
     config_reloads: Family<ReloadResult, IntCounter>,
     config_reloaded: IntGauge,
     config_reloaded_at: Gauge,
+    config_hash: Family<ConfigPart, IntGauge>,
+    config_restart: IntGauge,
     clock_jumps: Family<ClockJump, IntCounter>,
     log_lines_lost: IntCounter,
     store_corruptions: IntCounter,
@@ -158,6 +160,8 @@ impl Metrics {
             config_reloads: make.counters(&define::CONFIG_RELOADS),
             config_reloaded: make.gauge(&define::CONFIG_RELOADED),
             config_reloaded_at: make.seconds(&define::CONFIG_RELOADED_AT),
+            config_hash: make.gauges(&define::CONFIG_HASH),
+            config_restart: make.gauge(&define::CONFIG_RESTART),
             clock_jumps: make.counters(&define::CLOCK_JUMPS),
             log_lines_lost: make.counter(&define::LOG_LINES_LOST),
             store_corruptions: make.counter(&define::STORE_CORRUPTIONS),
@@ -399,6 +403,16 @@ impl Metrics {
             ReloadResult::Applied => self.config_loaded(now),
             ReloadResult::Refused => self.config_reloaded.set(0),
         }
+    }
+
+    /// The hash of this part of the configuration in force.
+    pub fn set_config_hash(&self, part: ConfigPart, hash: u64) {
+        set(self.config_hash.at(part), i64::try_from(hash).unwrap_or(i64::MAX));
+    }
+
+    /// So many keys need a restart.
+    pub fn set_config_restart_needed(&self, keys: usize) {
+        self.config_restart.set(i64::try_from(keys).unwrap_or(i64::MAX));
     }
 
     /// The wall clock has jumped so often since the process began.

@@ -47,6 +47,8 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     metrics.rule_skipped(SkipReason::NoValue);
     metrics.config_reloaded(ReloadResult::Applied, Timestamp::from_ms(1_700_000_000_500));
     metrics.config_reloaded(ReloadResult::Refused, now());
+    metrics.set_config_hash(ConfigPart::All, 281_474_976_710_655);
+    metrics.set_config_restart_needed(2);
     metrics.set_correlations(CorrelationState::Open, 10);
     metrics.set_outbox_rows(OutboxState::InFlight, 5);
     metrics.set_outbox_oldest(Some(ago(1000)));
@@ -107,6 +109,9 @@ fn an_occurrence_shows_under_its_labels() {
             "ringback_config_reloads_total{result=\"refused\"} 1",
             "ringback_config_last_reload_successful 0",
             "ringback_config_last_reload_success_timestamp_seconds 1700000000.5",
+            "ringback_config_hash{part=\"all\"} 281474976710655",
+            "ringback_config_hash{part=\"accounts\"} 0",
+            "ringback_config_restart_needed 2",
             "ringback_correlations{state=\"open\"} 10",
             "ringback_correlations{state=\"awaiting_flow\"} 0",
             "ringback_outbox_rows{state=\"in_flight\"} 5",

@@ -13,7 +13,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use ringback::app::App;
-use ringback::config;
+use ringback::config::Loaded;
 use tokio::sync::watch;
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
@@ -36,8 +36,8 @@ fn survives(
         mock.create_topic(&stage.topic(topic), 2, 1).expect("a topic");
     }
     let file = stage.write_config(0, free_port());
-    let (settings, accounts) = config::load(&file).expect("a good configuration");
-    let app = App::new(settings, &accounts).expect("it can be built").without_topic_checks();
+    let loaded = Loaded::load(&file).expect("a good configuration");
+    let app = App::new(loaded).expect("it can be built").without_topic_checks();
     let metrics = app.metrics();
     let (stop, stopped) = watch::channel(false);
     let runtime =

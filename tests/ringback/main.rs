@@ -47,6 +47,7 @@ mod poison;
 mod proxy;
 mod rebuild;
 mod refusals;
+mod reloads;
 mod responses;
 mod restores;
 mod retries;

@@ -1,10 +1,12 @@
 //! `ringback webhook test`
 
+use super::daemon::{self, Daemon};
 use super::{find, sample};
 use crate::cli::terminal::{confirm, print};
-use crate::cli::{CONFIGURATION, FAILED, chain, load};
+use crate::cli::{CONFIGURATION, FAILED, chain, refuse};
 use crate::clock;
 use crate::codec::event::{outcome_json, rfc3339};
+use crate::config::Loaded;
 use crate::delivery::{Proxy, Trial, TrialMessage, Trust, Webhook};
 use crate::domain::{Outcome, Phase, Verdict};
 use crate::exit::ExitCode;
@@ -23,6 +25,9 @@ use std::time::Duration;
 /// It goes out as all deliveries do: the same client, limits of time, TLS, address policy, signature and headers. It is no
 /// delivery: its webhook-id begins with test_ and is never the same, its phonon-uuid is all zeros, and nothing of it is
 /// written to Kafka. What is secret in the request shows as ***, and so does the URL's query.
+///
+/// It uses the configuration files as they are now. If a daemon answers at `http.listen`, and runs another configuration, a
+/// warning on stderr names the keys that differ, and whether SIGHUP or a restart applies them.
 ///
 /// Exits with 1 when the endpoint did not take it.
 #[derive(Args)]
@@ -46,9 +51,9 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
-    let (settings, accounts) = match load(file) {
+    let Loaded { settings, accounts, effective } = match Loaded::load(file) {
         Ok(loaded) => loaded,
-        Err(code) => return code,
+        Err(faults) => return refuse(&faults),
     };
     let webhook = match find(&accounts, &arguments.name) {
         Ok(webhook) => webhook,
@@ -75,6 +80,17 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
+    let trust = match Trust::new() {
+        Ok(trust) => trust,
+        Err(error) => {
+            err_line!("{}", chain(&error));
+            return ExitCode::from(CONFIGURATION);
+        }
+    };
+    let daemon = daemon::ask(&settings.http, &effective, &trust).await;
+    if let Some(daemon) = &daemon {
+        daemon.warn();
+    }
     let url = webhook.shown_url();
     if !confirm(
         &format!("Send a test message of phase {} to {url}?", phase.number()),
@@ -84,13 +100,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     }
     let random = u128::from_be_bytes(random.expose());
     let message = TrialMessage { random, body, rendered, unix_seconds: at.as_ms() / 1000 };
-    let made = match Trust::new() {
-        Ok(trust) => Trial::make(webhook, &trust, &settings.delivery.addresses, &message).await,
-        Err(error) => {
-            err_line!("{}", chain(&error));
-            return ExitCode::from(CONFIGURATION);
-        }
-    };
+    let made = Trial::make(webhook, &trust, &settings.delivery.addresses, &message).await;
     let trial = match made {
         Ok(trial) => trial,
         Err(error) => {
@@ -98,7 +108,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             return ExitCode::from(CONFIGURATION);
         }
     };
-    let shown = Shown::of(webhook, &url, phase, &sent_at, &message, &trial);
+    let shown = Shown { daemon, ..Shown::of(webhook, &url, phase, &sent_at, &message, &trial) };
     print(if arguments.json { json_lines(&shown) } else { text_lines(&shown, &trial.outcome) });
     if shown.delivered { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
@@ -116,6 +126,8 @@ struct Shown<'a> {
     answer: Option<Answer<'a>>,
     outcome: Box<RawValue>,
     timings: Timings,
+    /// Whether the daemon would have sent the same.
+    daemon: Option<Daemon>,
 }
 
 #[derive(Serialize)]
@@ -180,6 +192,7 @@ impl<'a> Shown<'a> {
                 head_seconds: trial.head.as_ref().map(|head| seconds(head.after)),
                 whole_seconds: seconds(trial.whole),
             },
+            daemon: None,
         }
     }
 }

@@ -87,12 +87,32 @@ impl MovedBy {
 /// So much of what is wrong with a configuration stands in an event.
 const DETAIL_BYTES_MAX: usize = 4096;
 
-/// Appends the event `reload_refused` of the instance `instance`; `detail` is for people.
-pub fn write_reload_refused(out: &mut Vec<u8>, at: Timestamp, instance: &str, detail: &str) {
-    let mut object = open(out, "reload_refused", None, None, at);
-    object.text("instance", instance);
-    object.text("detail", detail.get(..detail.floor_char_boundary(DETAIL_BYTES_MAX)).unwrap_or(""));
-    object.close();
+/// What came of reading the configuration again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReloadEvent {
+    /// It is wrong, and what was in force stays so; why, for people.
+    Refused(String),
+    /// It is in force but for these keys, which need a restart.
+    RestartNeeded(Vec<String>),
+}
+
+/// Appends the published JSON of `event`, which happened to the instance `instance`.
+pub fn write_reload_event(out: &mut Vec<u8>, at: Timestamp, instance: &str, event: &ReloadEvent) {
+    match event {
+        ReloadEvent::Refused(detail) => {
+            let mut object = open(out, "reload_refused", None, None, at);
+            object.text("instance", instance);
+            let end = detail.floor_char_boundary(DETAIL_BYTES_MAX);
+            object.text("detail", detail.get(..end).unwrap_or(""));
+            object.close();
+        }
+        ReloadEvent::RestartNeeded(keys) => {
+            let mut object = open(out, "restart_needed", None, None, at);
+            object.text("instance", instance);
+            object.texts("keys", keys.iter().map(String::as_str));
+            object.close();
+        }
+    }
 }
 
 /// Appends the published JSON of `event`.

@@ -3,12 +3,15 @@
 mod checks;
 mod client;
 
+pub(in crate::config) use client::is_shown as shows_property;
+
 use super::file::{self, OneOrMore, SettingsFile};
-use super::{Bounds, DeliverySettings, HttpSettings, RegistrySettings, Retry, Settings};
+use super::{Bounds, DeliverySettings, HttpSettings, Read, RegistrySettings, Retry, Settings};
 use super::{Path, StoreSettings};
 use crate::config::check;
 use crate::config::context::{self, Context};
 use crate::config::document::{Document, Node, Place, Value};
+use crate::config::effective::{self, Listed};
 use crate::config::environment::{self, Variables};
 use crate::config::fault::Fault;
 use crate::config::rate;
@@ -23,7 +26,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The settings, and everything that is wrong with them. An `Err` is a file that is no TOML.
-pub(super) fn read(file: &Path, variables: &Variables) -> Result<(Settings, Vec<Fault>), Fault> {
+pub(super) fn read(file: &Path, variables: &Variables) -> Result<Read, Fault> {
     let mut document = Document::read(file)?;
     let schema = schema::of::<SettingsFile>();
     let mut faults = Vec::new();
@@ -34,8 +37,9 @@ pub(super) fn read(file: &Path, variables: &Variables) -> Result<(Settings, Vec<
     let mut context = Context::new(file, variables, faults);
     let written: SettingsFile = context.typed(&document);
     let settings = settings(file, written, &document.place(), &mut context);
-    let Context { faults, secret_files, .. } = context;
-    Ok((Settings { secret_files, ..settings }, faults))
+    let Context { faults, secret_files, referred, .. } = context;
+    let entries = effective::collect(&document, &schema, &referred, Listed::All);
+    Ok(Read { settings: Settings { secret_files, ..settings }, entries, faults })
 }
 
 /// `security.protocol = "SSL"` is nested tables for TOML and one property for librdkafka.

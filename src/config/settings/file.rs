@@ -209,7 +209,7 @@ impl Default for Http {
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct AccountsSection {
-    /// The file that lists them; SIGHUP reloads it.
+    /// The file that lists them; SIGHUP reads it again, and this file too.
     #[schemars(length(min = 1))]
     pub(super) file: String,
 }

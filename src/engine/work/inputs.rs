@@ -2,7 +2,7 @@
 
 use super::{Target, Told, View, Work};
 use crate::clock;
-use crate::codec::event::{self, InputEvent};
+use crate::codec::event::{self, InputEvent, ReloadEvent};
 
 impl Work {
     /// Reports what happened to an input partition.
@@ -15,15 +15,15 @@ impl Work {
         self.told.push(Told::Input(event));
     }
 
-    /// Reports that configurations were refused on this instance.
-    pub(in crate::engine) fn reloads_refused(&mut self, details: &[String], instance: &str) {
-        for detail in details {
+    /// Reports what came of reading the configuration again on this instance.
+    pub(in crate::engine) fn reloads(&mut self, events: &[ReloadEvent], instance: &str) {
+        for event in events {
             let key = self.append(instance.as_bytes());
             let start = self.buffer.len();
-            event::write_reload_refused(&mut self.buffer, clock::now(), instance, detail);
+            event::write_reload_event(&mut self.buffer, clock::now(), instance, event);
             let value = start..self.buffer.len();
             self.leave(Target::Events, Some(key), Some(value), Vec::new());
-            self.told.push(Told::ReloadRefused);
+            self.told.push(Told::Reload);
         }
     }
 }

@@ -291,5 +291,5 @@ fn a_reload_that_is_refused_is_said() {
     assert!(at().is_some_and(|at| at > began));
     daemon.stop();
     let all = objects(&daemon.logged());
-    assert_eq!(lines(&all, "the accounts file is not applied").len(), 1, "once a minute");
+    assert_eq!(lines(&all, "the configuration is not applied").len(), 1, "once a minute");
 }

@@ -15,6 +15,11 @@ use std::collections::BTreeMap;
 /// What is shown in the place of a secret.
 const HIDDEN: &str = "***";
 
+/// Whether anybody may read the value of the property `name`.
+pub(in crate::config) fn is_shown(name: &str) -> bool {
+    properties::is_shown(name)
+}
+
 /// The properties that users set, as far as they may.
 pub(super) fn properties(
     written: &BTreeMap<String, SecretText>,
@@ -50,8 +55,8 @@ fn is_allowed(name: &str, place: &Place<'_>, context: &mut Context<'_>) -> bool 
             context.fault(place, format!("belongs to the daemon: {why}"), fix);
             false
         }
-        Some(Rule::Free | Rule::Within(..)) if lower == name => true,
-        Some(Rule::Free | Rule::Within(..)) => {
+        Some(Rule::Free | Rule::Hidden | Rule::Within(..)) if lower == name => true,
+        Some(Rule::Free | Rule::Hidden | Rule::Within(..)) => {
             let fix = format!("did you mean `{lower}`?");
             context.fault(place, "unknown property of librdkafka", fix);
             false
@@ -295,7 +300,7 @@ fn refused(
 /// librdkafka may quote a value.
 fn without_secrets(text: &str, client: &BTreeMap<String, String>) -> String {
     let secrets =
-        client.iter().filter(|(name, value)| properties::is_secret(name) && !value.is_empty());
+        client.iter().filter(|(name, value)| !properties::is_shown(name) && !value.is_empty());
     secrets.fold(text.to_owned(), |text, (_, value)| text.replace(value.as_str(), HIDDEN))
 }
 

@@ -2,13 +2,15 @@
 //!
 //! A property that stands in none of these lists is refused. So a newer librdkafka brings nothing that nobody has looked at.
 
-use Rule::{Free, Owned, Within};
+use Rule::{Free, Hidden, Owned, Within};
 
 /// Who may set a property.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule {
     /// Users may, to whatever librdkafka takes.
     Free,
+    /// The same, and nobody may read the value: it is a secret, or may hold one.
+    Hidden,
     /// Users may, to a whole number between these two; the text says what goes wrong beyond them.
     Within(i64, i64, &'static str),
     /// The daemon alone: why, and what to do instead.
@@ -32,10 +34,6 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("acks", "request.required.acks"),
     ("delivery.timeout.ms", "message.timeout.ms"),
 ];
-
-/// Those whose values are secrets, beside those that end with `password`, `passphrase`, `secret` or `key`.
-pub(super) const SECRET: &[&str] =
-    &["ssl.key.pem", "sasl.oauthbearer.config", "sasl.oauthbearer.assertion.private.key.pem"];
 
 const REMOVE: &str = "remove it";
 const OFFSETS: &str = "offsets are committed with the state, and a second way would lose records";
@@ -176,8 +174,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("ssl.curves.list", Free),
     ("ssl.sigalgs.list", Free),
     ("ssl.key.location", Free),
-    ("ssl.key.password", Free),
-    ("ssl.key.pem", Free),
+    ("ssl.key.password", Hidden),
+    ("ssl.key.pem", Hidden),
     ("ssl.certificate.location", Free),
     ("ssl.certificate.pem", Free),
     ("ssl.ca.location", Free),
@@ -185,7 +183,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("ssl.ca.certificate.stores", Free),
     ("ssl.crl.location", Free),
     ("ssl.keystore.location", Free),
-    ("ssl.keystore.password", Free),
+    ("ssl.keystore.password", Hidden),
     ("ssl.providers", Free),
     ("ssl.engine.location", Free),
     ("ssl.engine.id", Free),
@@ -195,19 +193,19 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("https.ca.pem", Free),
     ("sasl.mechanisms", Free),
     ("sasl.username", Free),
-    ("sasl.password", Free),
-    ("sasl.oauthbearer.config", Free),
+    ("sasl.password", Hidden),
+    ("sasl.oauthbearer.config", Hidden),
     ("sasl.oauthbearer.method", Free),
     ("sasl.oauthbearer.client.id", Free),
-    ("sasl.oauthbearer.client.secret", Free),
+    ("sasl.oauthbearer.client.secret", Hidden),
     ("sasl.oauthbearer.scope", Free),
-    ("sasl.oauthbearer.extensions", Free),
+    ("sasl.oauthbearer.extensions", Hidden),
     ("sasl.oauthbearer.token.endpoint.url", Free),
     ("sasl.oauthbearer.grant.type", Free),
     ("sasl.oauthbearer.assertion.algorithm", Free),
     ("sasl.oauthbearer.assertion.private.key.file", Free),
-    ("sasl.oauthbearer.assertion.private.key.passphrase", Free),
-    ("sasl.oauthbearer.assertion.private.key.pem", Free),
+    ("sasl.oauthbearer.assertion.private.key.passphrase", Hidden),
+    ("sasl.oauthbearer.assertion.private.key.pem", Hidden),
     ("sasl.oauthbearer.assertion.file", Free),
     ("sasl.oauthbearer.assertion.claim.aud", Free),
     ("sasl.oauthbearer.assertion.claim.exp.seconds", Free),
@@ -254,15 +252,14 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     RULES.iter().map(|(name, _)| *name).chain(ALIASES.iter().map(|(alias, _)| *alias))
 }
 
-/// Whether nobody may read the value of `name`.
-pub(super) fn is_secret(name: &str) -> bool {
-    let endings = ["password", "passphrase", "secret", "_key"];
-    SECRET.contains(&name) || endings.iter().any(|ending| name.ends_with(ending))
+/// Whether anybody may read the value of `name`: of those alone that a rule says so of.
+pub(super) fn is_shown(name: &str) -> bool {
+    matches!(rule(name), Some(Free | Within(..)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ALIASES, RULES, canonical, is_secret, names};
+    use super::{ALIASES, RULES, canonical, is_shown, names};
     use std::collections::BTreeSet;
 
     #[test]
@@ -282,6 +279,17 @@ mod tests {
             assert_eq!(canonical(alias), *own);
             assert!(RULES.iter().any(|(name, _)| name == own), "{own}");
         }
-        assert!(is_secret("sasl.password") && is_secret("ssl.key.pem") && !is_secret("client.id"));
+        assert!(is_shown("client.id") && !is_shown("ssl.key.pem") && !is_shown("no.such.property"));
+    }
+
+    /// Names alone are no proof, but what is called a secret is one.
+    #[test]
+    fn what_sounds_like_a_secret_does_not_show() {
+        for name in names() {
+            let sounds =
+                ["password", "passphrase", "secret", "private", ".key.pem", "_key", "config"];
+            let is = sounds.iter().any(|part| name.contains(part)) && !name.ends_with(".file");
+            assert!(!is || !is_shown(name), "{name}");
+        }
     }
 }

@@ -1,0 +1,169 @@
+//! Whether the daemon runs the configuration that a command has read.
+
+use crate::app;
+use crate::config::{Difference, Effective, HttpSettings};
+use crate::delivery::Trust;
+use crate::telemetry::err_line;
+use reqwest::{Response, StatusCode};
+use serde::Serialize;
+use serde_json::Value as Json;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// A daemon answers within milliseconds, and nobody is to wait for anything else.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// No configuration takes more.
+const PAGE_BYTES_MAX: usize = 64 << 20;
+/// So many keys are named.
+const KEYS_MAX: usize = 8;
+
+/// The daemon that answers where the configuration says.
+#[derive(Debug, Serialize)]
+pub(super) struct Daemon {
+    address: SocketAddr,
+    configuration: Compared,
+    /// The keys that it has otherwise.
+    differs: Vec<String>,
+    secrets_differ: bool,
+    #[serde(skip)]
+    differences: Vec<Difference>,
+}
+
+/// What is known of its configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Compared {
+    /// It is this one.
+    Same,
+    /// It is another one.
+    Other,
+    /// It is another one: it wants another token.
+    OtherToken,
+    /// It does not say.
+    Unknown,
+}
+
+/// Asks whoever listens on `http.listen` of the configuration; nobody may.
+pub(super) async fn ask(
+    http: &HttpSettings,
+    effective: &Effective,
+    trust: &Trust,
+) -> Option<Daemon> {
+    let address = reachable(http.listen)?;
+    let client = app::registry_client(trust);
+    let get = |path: &str| {
+        let request = client.get(format!("http://{address}{path}")).timeout(TIMEOUT);
+        match &http.token {
+            Some(token) => request.bearer_auth(token.reveal()),
+            None => request,
+        }
+        .send()
+    };
+    let answer = get("/api/v1/config/hash").await.ok()?;
+    let mut daemon = Daemon {
+        address,
+        configuration: Compared::Unknown,
+        differs: Vec::new(),
+        secrets_differ: false,
+        differences: Vec::new(),
+    };
+    match answer.status() {
+        StatusCode::UNAUTHORIZED => daemon.configuration = Compared::OtherToken,
+        StatusCode::OK => {
+            if let Some(page) = json(answer).await {
+                daemon.compare(effective, &page);
+            }
+        }
+        _ => {}
+    }
+    if daemon.configuration == Compared::Other
+        && let Ok(answer) = get("/api/v1/config").await
+        && let Some(page) = json(answer).await
+    {
+        daemon.differences = effective.differences(&page);
+        daemon.differs = daemon.differences.iter().map(|it| it.key.clone()).collect();
+    }
+    Some(daemon)
+}
+
+/// Where an address that is listened on can be reached from this machine.
+fn reachable(listen: SocketAddr) -> Option<SocketAddr> {
+    let mut address = listen;
+    match listen {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+            address.set_ip(Ipv4Addr::LOCALHOST.into())
+        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            address.set_ip(Ipv6Addr::LOCALHOST.into())
+        }
+        SocketAddr::V4(_) | SocketAddr::V6(_) => {}
+    }
+    (address.port() != 0).then_some(address)
+}
+
+/// The answer's JSON, if it is some.
+async fn json(mut answer: Response) -> Option<Json> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.ok()? {
+        body.extend_from_slice(&chunk);
+        if body.len() > PAGE_BYTES_MAX {
+            return None;
+        }
+    }
+    serde_json::from_slice(&body).ok()
+}
+
+impl Daemon {
+    fn compare(&mut self, effective: &Effective, page: &Json) {
+        let theirs = |name: &str| page.get(name).and_then(Json::as_u64);
+        let (Some(all), Some(secrets)) = (theirs("hash"), theirs("secrets_hash")) else { return };
+        let ours = effective.hashes();
+        self.configuration = if ours.all == all { Compared::Same } else { Compared::Other };
+        self.secrets_differ = ours.secrets != secrets;
+    }
+
+    /// Says on stderr what has to be known before anything is taken from the test for the daemon.
+    pub(super) fn warn(&self) {
+        let address = self.address;
+        match self.configuration {
+            Compared::Same => {}
+            Compared::Unknown => err_line!(
+                "ringback: whether the daemon at {address} runs this configuration is unknown: what answers there does not \
+                 show /api/v1/config"
+            ),
+            Compared::OtherToken => err_line!(
+                "ringback: warning: the daemon at {address} runs another configuration: it wants another http.token than this one \
+                 has; a restart applies it"
+            ),
+            Compared::Other => {
+                let mut text = format!(
+                    "ringback: warning: the daemon at {address} runs another configuration than this command has read"
+                );
+                let of = |needs_restart| {
+                    let keys = self.differences.iter();
+                    let keys = keys.filter(move |it| it.needs_restart == needs_restart);
+                    names(keys.map(|it| it.key.as_str()).collect())
+                };
+                for (what, keys) in [("SIGHUP", of(false)), ("a restart", of(true))] {
+                    if let Some(keys) = keys {
+                        text = format!("{text}; {what} applies {keys}");
+                    }
+                }
+                if self.secrets_differ {
+                    text.push_str("; a secret, or a file that is named, is another one");
+                }
+                err_line!("{text}");
+            }
+        }
+    }
+}
+
+/// The first of `keys`, and how many more there are.
+fn names(keys: Vec<&str>) -> Option<String> {
+    let more = keys.len().saturating_sub(KEYS_MAX);
+    let mut text = keys.iter().take(KEYS_MAX).copied().collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text = format!("{text} and {more} more");
+    }
+    (!keys.is_empty()).then_some(text)
+}

@@ -1,0 +1,141 @@
+//! The configuration in force: each key with its value, as far as it may be shown, and its source.
+//!
+//! It is made of the checked documents, not of what the floors below are given, and so it knows lines and variables. A reload
+//! brings in the keys that SIGHUP applies, and keeps the others as they were.
+
+mod collect;
+mod hash;
+pub(super) mod keys;
+mod page;
+
+pub use hash::Hashes;
+pub use page::Difference;
+
+pub(super) use collect::{Listed, collect};
+
+use keys::Reload;
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// A key, its value in force, and where it comes from.
+#[derive(Clone)]
+pub(super) struct Entry {
+    /// As faults name it: `kafka.group_id`, `webhook[crm].url`.
+    pub(super) key: String,
+    /// As it may be shown; null: it is not set.
+    pub(super) value: Json,
+    /// A digest of what is not shown of it: a secret, or what a file holds.
+    pub(super) hidden: Option<[u8; 32]>,
+    pub(super) source: Source,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The digest of a short secret would give it away.
+        write!(f, "{}: {}", self.key, self.value)
+    }
+}
+
+impl Entry {
+    fn is_same(&self, other: &Self) -> bool {
+        self.value == other.value && self.hidden == other.hidden
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// Nobody has set it.
+    Default,
+    /// The file, and the line in it.
+    File(Option<usize>),
+    /// An environment variable.
+    Variable(String),
+}
+
+/// The configuration in force.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    pub(super) file: PathBuf,
+    pub(super) accounts_file: PathBuf,
+    pub(super) settings: Vec<Entry>,
+    pub(super) accounts: Vec<Entry>,
+    /// What the file says of keys whose old values are in force until a restart.
+    waiting: Vec<Entry>,
+}
+
+impl Effective {
+    pub(super) fn new(
+        file: PathBuf,
+        accounts_file: PathBuf,
+        mut settings: Vec<Entry>,
+        accounts: Vec<Entry>,
+    ) -> Self {
+        // The same values have the same hash, whichever of them were read first.
+        settings.sort_by(|a, b| a.key.cmp(&b.key));
+        Self { file, accounts_file, settings, accounts, waiting: Vec::new() }
+    }
+
+    /// What is in force once `read` has been applied; `needs_restart`: not all of it could be.
+    pub(super) fn reloaded(&self, read: Self, needs_restart: bool) -> Self {
+        if !needs_restart {
+            return read;
+        }
+        let is_kept = |entry: &&Entry| keys::reload(&entry.key) == Reload::Restart;
+        let (kept, new): (Vec<Entry>, Vec<Entry>) =
+            read.settings.iter().cloned().partition(|entry| is_kept(&entry));
+        let old = by_key(&self.settings);
+        let mut waiting: Vec<Entry> = kept
+            .into_iter()
+            .filter(|entry| old.get(entry.key.as_str()).is_none_or(|it| !it.is_same(entry)))
+            .collect();
+        let now = by_key(&read.settings);
+        let removed = self.settings.iter().filter(is_kept);
+        let removed = removed.filter(|entry| !now.contains_key(entry.key.as_str()));
+        waiting.extend(removed.map(|entry| Entry {
+            key: entry.key.clone(),
+            value: Json::Null,
+            hidden: None,
+            source: Source::Default,
+        }));
+        let stays = self.settings.iter().filter(is_kept).cloned();
+        let settings = stays.chain(new).collect();
+        let Self { file, accounts_file, accounts, .. } = read;
+        Self { waiting, ..Self::new(file, accounts_file, settings, accounts) }
+    }
+
+    /// The keys of `ringback.toml` whose new values need a restart.
+    #[must_use]
+    pub fn restart_needed(&self) -> Vec<&str> {
+        self.waiting.iter().map(|entry| entry.key.as_str()).collect()
+    }
+
+    /// The keys of both files that are in force otherwise than in `former`.
+    #[must_use]
+    pub fn changed_since<'a>(&'a self, former: &'a Self) -> Vec<&'a str> {
+        let sections = [
+            (by_key(&former.settings), by_key(&self.settings)),
+            (by_key(&former.accounts), by_key(&self.accounts)),
+        ];
+        let mut changed = Vec::new();
+        for (old, now) in &sections {
+            let keys: BTreeSet<&str> = old.keys().chain(now.keys()).copied().collect();
+            changed.extend(keys.into_iter().filter(|key| match (old.get(key), now.get(key)) {
+                (Some(old), Some(now)) => !old.is_same(now),
+                (Some(_), None) | (None, Some(_)) | (None, None) => true,
+            }));
+        }
+        changed
+    }
+
+    /// The numbers that change with it. It takes its time.
+    #[must_use]
+    pub fn hashes(&self) -> Hashes {
+        Hashes::of(self)
+    }
+}
+
+fn by_key(entries: &[Entry]) -> BTreeMap<&str, &Entry> {
+    entries.iter().map(|entry| (entry.key.as_str(), entry)).collect()
+}

@@ -1,0 +1,220 @@
+//! A checked document as a list of keys with their values, as far as these may be shown, and their sources.
+
+use super::keys::{self, Show};
+use super::{Entry, Source};
+use crate::config::check;
+use crate::config::context::{Referred, sha256};
+use crate::config::document::{Document, Node, Origin, Value};
+use crate::config::settings;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What is shown in the place of a secret.
+const HIDDEN: &str = "***";
+
+/// Which keys are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Listed {
+    /// Each one, whether it is set or not.
+    All,
+    /// Those that are set or have a default, of tables that are there.
+    InForce,
+}
+
+/// The entries of `document`, in whose keys stands what `referred` has digests of.
+pub(in crate::config) fn collect(
+    document: &Document,
+    schema: &Json,
+    referred: &[Referred],
+    listed: Listed,
+) -> Vec<Entry> {
+    let base = document.file.parent().unwrap_or(Path::new(""));
+    let mut by_key: BTreeMap<&str, Vec<[u8; 32]>> = BTreeMap::new();
+    for Referred { key, digest } in referred {
+        // A secret's file stands one key deeper than the secret; but a key may be called so itself.
+        for key in std::iter::once(key.as_str()).chain(key.strip_suffix(".file")) {
+            by_key.entry(key).or_default().push(*digest);
+        }
+    }
+    let mut collector = Collector { base, referred: by_key, listed, entries: Vec::new() };
+    collector.table(schema, Some(&document.root), "", "");
+    collector.entries
+}
+
+struct Collector<'a> {
+    base: &'a Path,
+    referred: BTreeMap<&'a str, Vec<[u8; 32]>>,
+    listed: Listed,
+    entries: Vec<Entry>,
+}
+
+impl Collector<'_> {
+    /// `pattern` is the key without the names of items.
+    fn table(&mut self, schema: &Json, node: Option<&Node>, key: &str, pattern: &str) {
+        let properties = schema.get("properties").and_then(Json::as_object);
+        for (name, below) in properties.into_iter().flatten() {
+            let node = node.and_then(|node| node.get(name));
+            self.value(below, node, &check::join(key, name), &check::join(pattern, name));
+        }
+    }
+
+    fn value(&mut self, schema: &Json, node: Option<&Node>, key: &str, pattern: &str) {
+        let show = keys::show(pattern, schema);
+        if keys::is_secret(schema) {
+            return self.leaf(schema, node, key, show);
+        }
+        if schema.get("properties").is_some() {
+            if node.is_some() || self.listed == Listed::All {
+                self.table(schema, node, key, pattern);
+            }
+            return;
+        }
+        if let Some(of_items) = schema.get("items")
+            && (keys::is_secret(of_items) || of_items.get("properties").is_some())
+        {
+            for item in node.map(Node::items).unwrap_or_default() {
+                let key = format!("{key}[{}]", item.label());
+                self.value(of_items, Some(item), &key, pattern);
+            }
+            return;
+        }
+        let Some(any) = schema.get("additionalProperties").filter(|any| any.is_object()) else {
+            return self.leaf(schema, node, key, show);
+        };
+        let Some(Node { value: Value::Table(table), .. }) = node else { return };
+        for (name, node) in table {
+            let is_shown = pattern == "kafka.client" && settings::shows_property(name);
+            let show = if is_shown { Show::Plain } else { show };
+            self.leaf(any, Some(node), &check::join(key, name), show);
+        }
+    }
+
+    fn leaf(&mut self, schema: &Json, node: Option<&Node>, key: &str, show: Show) {
+        let Some(node) = node else {
+            let default = schema.get("default");
+            let is_listed = match self.listed {
+                Listed::All => true,
+                Listed::InForce => default.is_some_and(|default| !is_empty(default)),
+            };
+            if is_listed {
+                let (value, _) = self.shown(default.cloned().unwrap_or(Json::Null), show);
+                let (key, source) = (key.to_owned(), Source::Default);
+                self.entries.push(Entry { key, value, hidden: None, source });
+            }
+            return;
+        };
+        let raw = serde_json::to_value(node.to_toml()).unwrap_or(Json::Null);
+        let text = raw.to_string();
+        let (value, is_whole) = self.shown(raw, show);
+        let mut content = if is_whole { Vec::new() } else { text.into_bytes() };
+        for digest in self.referred.get(key).into_iter().flatten() {
+            content.extend_from_slice(digest);
+        }
+        let hidden = (!content.is_empty()).then(|| sha256(&content));
+        let source = match &node.origin {
+            Origin::File => Source::File(None),
+            Origin::Line(line) => Source::File(Some(*line)),
+            Origin::Variable(name) => Source::Variable(name.clone()),
+        };
+        self.entries.push(Entry { key: key.to_owned(), value, hidden, source });
+    }
+
+    /// The value as it may be shown, and whether that is all of it.
+    fn shown(&self, raw: Json, show: Show) -> (Json, bool) {
+        match (raw, show) {
+            // The name of a variable or a file is not secret.
+            (reference @ Json::Object(_), Show::Hidden) if is_reference(&reference) => {
+                (reference, true)
+            }
+            (Json::Null, _) => (Json::Null, true),
+            (_, Show::Hidden) => (HIDDEN.into(), false),
+            (Json::String(text), Show::Path) => {
+                let path = self.base.join(&text);
+                let path = std::path::absolute(&path).unwrap_or(path);
+                (path.to_string_lossy().into(), true)
+            }
+            (raw, Show::Plain | Show::Path) => plain(raw),
+        }
+    }
+}
+
+fn is_empty(value: &Json) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
+        || value.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
+fn is_reference(value: &Json) -> bool {
+    let is_one = |name| value.get(name).is_some_and(Json::is_string);
+    value.as_object().is_some_and(|it| it.len() == 1) && (is_one("env") || is_one("file"))
+}
+
+/// The value without what is secret in URLs, and with one spelling of each number.
+fn plain(raw: Json) -> (Json, bool) {
+    match raw {
+        Json::String(text) => {
+            let shown = without_url_secrets(&text);
+            let is_whole = shown == text;
+            (shown.into(), is_whole)
+        }
+        Json::Array(items) => {
+            let items: Vec<(Json, bool)> = items.into_iter().map(plain).collect();
+            let is_whole = items.iter().all(|(_, is_whole)| *is_whole);
+            (items.into_iter().map(|(item, _)| item).collect(), is_whole)
+        }
+        Json::Number(number) => {
+            const EXACT: f64 = 9e15;
+            let whole = number.as_f64().filter(|it| it.fract() == 0.0 && it.abs() < EXACT);
+            let whole =
+                whole.filter(|_| number.is_f64()).and_then(|it| format!("{it:.0}").parse().ok());
+            (Json::Number(whole.unwrap_or(number)), true)
+        }
+        other @ (Json::Null | Json::Bool(_) | Json::Object(_)) => (other, true),
+    }
+}
+
+/// `text` without the credentials, the query and the fragment of URLs in it.
+fn without_url_secrets(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        let end = after.find(['/', '\\', '?', '#']).unwrap_or(after.len());
+        rest = after;
+        if let Some(at) = after.get(..end).and_then(|authority| authority.rfind('@')) {
+            shown.push_str(HIDDEN);
+            rest = after.get(at..).unwrap_or_default();
+        }
+    }
+    if shown.is_empty() {
+        return text.to_owned();
+    }
+    shown.push_str(rest);
+    if let Some(at) = shown.find(['?', '#']) {
+        shown.truncate(at + 1);
+        shown.push_str(HIDDEN);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_url_secrets;
+
+    #[test]
+    fn credentials_and_queries_of_urls_do_not_show() {
+        for (text, shown) in [
+            ("crm", "crm"),
+            ("a?b#c", "a?b#c"),
+            ("https://host/path", "https://host/path"),
+            ("https://u:p@host/path@x?key=k", "https://***@host/path@x?***"),
+            ("https://u:p,@q@host", "https://***@host"),
+            ("https://host#fragment", "https://host#***"),
+            ("SASL_SSL://u:p@a:1,SASL_SSL://u:p@b:2", "SASL_SSL://***@a:1,SASL_SSL://***@b:2"),
+            ("https://host/?to=ftp://u:p@h", "https://host/?***"),
+        ] {
+            assert_eq!(without_url_secrets(text), shown);
+        }
+    }
+}

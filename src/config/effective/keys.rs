@@ -1,0 +1,201 @@
+//! Every key: whether SIGHUP applies it, and whether its value may be shown.
+//!
+//! A key that stands in none of these lists needs a restart and does not show, and a test names it.
+
+use serde_json::Value as Json;
+
+/// What SIGHUP does with a key of `ringback.toml`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Reload {
+    /// The new value is in force at once.
+    Applied,
+    /// The old value stays in force until the next start.
+    Restart,
+}
+
+use Reload::{Applied, Restart};
+
+/// Every key of `ringback.toml`. `Settings::reloaded` does what stands here, which a test holds it to.
+pub(in crate::config) const RELOADS: &[(&str, Reload)] = &[
+    ("kafka.bootstrap_servers", Restart),
+    ("kafka.group_id", Restart),
+    ("kafka.instance_id", Restart),
+    ("kafka.commit_interval_ms", Restart),
+    ("kafka.client", Restart),
+    ("topics.flow_complete", Restart),
+    ("topics.delivery_report", Restart),
+    ("topics.flow_started", Restart),
+    ("topics.events", Restart),
+    ("topics.dead_letter", Restart),
+    ("topics.changelog", Restart),
+    ("topics.inbox", Restart),
+    ("topics.encoding", Restart),
+    ("schema_registry.url", Restart),
+    ("schema_registry.username", Restart),
+    ("schema_registry.password", Restart),
+    ("store.directory", Restart),
+    ("store.on_corruption", Restart),
+    ("http.listen", Restart),
+    ("http.token", Restart),
+    ("http.endpoint_labels_max", Restart),
+    ("accounts.file", Applied),
+    ("correlation.phase2_wait", Applied),
+    ("correlation.phase2_order", Applied),
+    ("correlation.correlation_ttl_s", Applied),
+    ("correlation.report_timeout_s", Applied),
+    ("correlation.on_report_timeout", Applied),
+    ("correlation.dedup_window_s", Applied),
+    ("statuses.final", Applied),
+    ("statuses.intermediate", Applied),
+    ("delivery.request_timeout_ms", Applied),
+    ("delivery.connect_timeout_ms", Applied),
+    // The limits of the instance are what its files and its memory were planned for.
+    ("delivery.in_flight_max", Restart),
+    ("delivery.in_flight_max_webhook", Applied),
+    ("delivery.uncommitted_max", Restart),
+    ("delivery.rate_per_second", Restart),
+    ("delivery.rate", Restart),
+    ("delivery.attempts_max", Applied),
+    ("delivery.age_max_s", Applied),
+    ("delivery.allow_addresses", Applied),
+    ("delivery.proxy", Applied),
+    ("delivery.retry_after_max_s", Applied),
+    ("delivery.disable_after_s", Applied),
+    ("delivery.retry.initial_interval_ms", Applied),
+    ("delivery.retry.multiplier", Applied),
+    ("delivery.retry.interval_max_ms", Applied),
+    ("delivery.retry.randomization_factor", Applied),
+    ("delivery.breaker.failure_ratio", Applied),
+    ("delivery.breaker.window_s", Applied),
+    ("delivery.breaker.attempts_min", Applied),
+    ("delivery.breaker.open_s", Applied),
+];
+
+/// What SIGHUP does with `key`, which may be a property below a key of the table.
+pub(in crate::config) fn reload(key: &str) -> Reload {
+    let stands_below = |known: &str| {
+        key.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    RELOADS.iter().find(|(known, _)| stands_below(known)).map_or(Restart, |(_, reload)| *reload)
+}
+
+/// How the value of a key is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Show {
+    /// As it is, but for the credentials and the query of a URL.
+    Plain,
+    /// As a path that does not depend on where it stands.
+    Path,
+    /// Not at all.
+    Hidden,
+}
+
+use Show::{Hidden, Path, Plain};
+
+/// Every key whose value is text, in both files, without the names of a list's items. Numbers, truth values and words of a closed
+/// set show; a secret by its type never does.
+pub(in crate::config) const TEXTS: &[(&str, Show)] = &[
+    ("kafka.bootstrap_servers", Plain),
+    ("kafka.group_id", Plain),
+    ("kafka.instance_id", Plain),
+    // By the rules of librdkafka's properties, one by one.
+    ("kafka.client", Hidden),
+    ("topics.flow_complete", Plain),
+    ("topics.delivery_report", Plain),
+    ("topics.flow_started", Plain),
+    ("topics.events", Plain),
+    ("topics.dead_letter", Plain),
+    ("topics.changelog", Plain),
+    ("topics.inbox", Plain),
+    ("schema_registry.url", Plain),
+    ("schema_registry.username", Plain),
+    ("store.directory", Path),
+    ("http.listen", Plain),
+    ("accounts.file", Path),
+    ("statuses.final", Plain),
+    ("statuses.intermediate", Plain),
+    ("delivery.rate", Plain),
+    ("delivery.allow_addresses", Plain),
+    ("account.rate", Plain),
+    ("webhook.name", Plain),
+    // Anything may stand in a note, in a template and in a constant.
+    ("webhook.notes", Hidden),
+    ("webhook.url", Plain),
+    ("webhook.auth.username", Plain),
+    ("webhook.auth.token_url", Plain),
+    ("webhook.auth.client_id", Plain),
+    ("webhook.auth.scope", Plain),
+    ("webhook.auth.audience", Plain),
+    ("webhook.headers.name", Plain),
+    ("webhook.query.name", Plain),
+    ("webhook.template", Hidden),
+    ("webhook.template_file", Plain),
+    ("webhook.mandatory", Plain),
+    ("webhook.optional", Plain),
+    ("webhook.tokens", Plain),
+    ("webhook.method_name", Plain),
+    ("webhook.values", Hidden),
+    ("webhook.rate", Plain),
+    ("webhook.response.namespaces", Plain),
+    ("webhook.response.map.save_in", Plain),
+    ("webhook.response.map.path", Plain),
+    ("webhook.ca_file", Plain),
+    ("webhook.client_certificate_file", Plain),
+    ("webhook.client_key_file", Plain),
+    ("rule.on", Plain),
+    ("rule.webhook", Plain),
+    ("rule.when.variable", Plain),
+    ("rule.when.equals", Plain),
+    ("rule.when.one_of", Plain),
+];
+
+/// How the value of `pattern` is shown, a key without the names of items, whose schema is this.
+pub(in crate::config) fn show(pattern: &str, schema: &Json) -> Show {
+    if is_secret(schema) {
+        return Hidden;
+    }
+    if !is_text(schema) {
+        return Plain;
+    }
+    TEXTS.iter().find(|(known, _)| *known == pattern).map_or(Hidden, |(_, show)| *show)
+}
+
+/// Whether the type of the value is a secret's.
+pub(in crate::config) fn is_secret(schema: &Json) -> bool {
+    schema.get("writeOnly").is_some_and(|it| *it == Json::Bool(true))
+}
+
+/// Whether any text can stand there, alone, in a list or in a table.
+pub(in crate::config) fn is_text(schema: &Json) -> bool {
+    let below = ["items", "additionalProperties"].into_iter().filter_map(|name| schema.get(name));
+    let branches = schema.get("anyOf").and_then(Json::as_array).into_iter().flatten();
+    if below.chain(branches).any(is_text) {
+        return true;
+    }
+    let is_word = schema.get("enum").is_some() || schema.get("oneOf").is_some();
+    let is_string = |kind: &Json| kind == "string";
+    let types = schema.get("type");
+    let may_be = types.is_some_and(|types| {
+        is_string(types) || types.as_array().is_some_and(|types| types.iter().any(is_string))
+    });
+    may_be && !is_word
+}
+
+/// Which key of `ringback.toml` is in force where a webhook does not set its own.
+pub(in crate::config) const INHERITED: &[(&str, &str)] = &[
+    ("request_timeout_ms", "delivery.request_timeout_ms"),
+    ("connect_timeout_ms", "delivery.connect_timeout_ms"),
+    ("in_flight_max", "delivery.in_flight_max_webhook"),
+    ("retry.attempts_max", "delivery.attempts_max"),
+    ("retry.age_max_s", "delivery.age_max_s"),
+    ("retry.initial_interval_ms", "delivery.retry.initial_interval_ms"),
+    ("retry.multiplier", "delivery.retry.multiplier"),
+    ("retry.interval_max_ms", "delivery.retry.interval_max_ms"),
+    ("retry.randomization_factor", "delivery.retry.randomization_factor"),
+    ("retry.retry_after_max_s", "delivery.retry_after_max_s"),
+    ("retry.disable_after_s", "delivery.disable_after_s"),
+    ("breaker.failure_ratio", "delivery.breaker.failure_ratio"),
+    ("breaker.window_s", "delivery.breaker.window_s"),
+    ("breaker.attempts_min", "delivery.breaker.attempts_min"),
+    ("breaker.open_s", "delivery.breaker.open_s"),
+];

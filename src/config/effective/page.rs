@@ -1,0 +1,154 @@
+//! The configuration in force as JSON, and what of it differs from another daemon's.
+
+use super::keys::{INHERITED, Reload};
+use super::{Effective, Entry, Hashes, Source};
+use serde_json::{Map, Value as Json, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// A key that two configurations have otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The key, as faults name it.
+    pub key: String,
+    /// A restart applies it, SIGHUP does not.
+    pub needs_restart: bool,
+}
+
+impl Effective {
+    /// The configuration as JSON; `loaded_at`: since when it is in force.
+    #[must_use]
+    pub fn page(&self, hashes: &Hashes, loaded_at: &str) -> String {
+        let mut page = self.summary(hashes, loaded_at);
+        let settings = self.settings.iter().map(|entry| {
+            let mut shown = shown(entry, &self.file);
+            if let Some(other) = self.waiting.iter().find(|other| other.key == entry.key) {
+                shown.insert("after_restart".to_owned(), other.value.clone());
+            }
+            Json::Object(shown)
+        });
+        let more = self.waiting.iter().filter(|other| self.of_settings(&other.key).is_none());
+        let more = more.map(|other| {
+            json!({"key": other.key, "value": null, "source": "default", "after_restart": other.value})
+        });
+        page.insert("settings".to_owned(), settings.chain(more).collect());
+        let accounts =
+            self.accounts.iter().map(|entry| Json::Object(shown(entry, &self.accounts_file)));
+        page.insert("accounts".to_owned(), accounts.chain(self.inherited()).collect());
+        format!("{}\n", Json::Object(page))
+    }
+
+    /// The hashes alone, as JSON.
+    #[must_use]
+    pub fn summary_page(&self, hashes: &Hashes, loaded_at: &str) -> String {
+        format!("{}\n", Json::Object(self.summary(hashes, loaded_at)))
+    }
+
+    fn summary(&self, hashes: &Hashes, loaded_at: &str) -> Map<String, Json> {
+        let page = json!({
+            "hash": hashes.all,
+            "accounts_hash": hashes.accounts,
+            "secrets_hash": hashes.secrets,
+            "loaded_at": loaded_at,
+            "file": self.file.to_string_lossy(),
+            "accounts_file": self.accounts_file.to_string_lossy(),
+            "restart_needed": self.restart_needed(),
+        });
+        if let Json::Object(page) = page { page } else { Map::new() }
+    }
+
+    fn of_settings(&self, key: &str) -> Option<&Entry> {
+        self.settings.iter().find(|entry| entry.key == key)
+    }
+
+    /// What webhooks have of `[delivery]`.
+    fn inherited(&self) -> Vec<Json> {
+        let own: BTreeMap<&str, &Json> =
+            self.accounts.iter().map(|entry| (entry.key.as_str(), &entry.value)).collect();
+        let named = |key: &&str| {
+            let name = key.strip_prefix("webhook[")?.strip_suffix("].name")?;
+            (!name.contains(']')).then(|| format!("webhook[{name}]"))
+        };
+        let webhooks: Vec<String> = own.keys().filter_map(named).collect();
+        let mut found = Vec::new();
+        for webhook in webhooks {
+            for (name, of) in INHERITED {
+                let key = format!("{webhook}.{name}");
+                let is_own = own.contains_key(key.as_str())
+                    || (*name == "request_timeout_ms"
+                        && own.contains_key(format!("{webhook}.timeout_ms").as_str()));
+                let Some(entry) = self.of_settings(of).filter(|_| !is_own) else { continue };
+                // A first interval of its own lifts the common maximum.
+                let first = (*name == "retry.interval_max_ms")
+                    .then(|| own.get(format!("{webhook}.retry.initial_interval_ms").as_str()))
+                    .flatten()
+                    .filter(|first| first.as_u64() > entry.value.as_u64());
+                let value = first.map_or(&entry.value, |first| *first);
+                found.push(
+                    json!({"key": key, "value": value, "source": "inherited", "inherited_from": of}),
+                );
+            }
+        }
+        found
+    }
+
+    /// Which keys a daemon whose page is `page` has otherwise. Secrets do not show, and so they have no part in it.
+    #[must_use]
+    pub fn differences(&self, page: &Json) -> Vec<Difference> {
+        let sections = [("settings", &self.settings), ("accounts", &self.accounts)];
+        let mut found = Vec::new();
+        for (name, own) in sections {
+            let theirs = page.get(name).and_then(Json::as_array).into_iter().flatten();
+            let theirs = by_key(theirs.filter_map(|entry| {
+                let is_own = entry.get("inherited_from").is_none();
+                Some((entry.get("key")?.as_str()?, entry.get("value")?)).filter(|_| is_own)
+            }));
+            let own = by_key(own.iter().map(|entry| (entry.key.as_str(), &entry.value)));
+            let keys: BTreeSet<&str> = theirs.keys().chain(own.keys()).copied().collect();
+            let differing = keys.into_iter().filter(|key| {
+                let (ours, theirs) = (own.get(key), theirs.get(key));
+                // A key that is not set is as good as one that is not there.
+                let is_set = |values: &Vec<&Json>| values.iter().any(|value| !value.is_null());
+                ours != theirs && (ours.is_some_and(is_set) || theirs.is_some_and(is_set))
+            });
+            found.extend(differing.map(|key| Difference {
+                key: key.to_owned(),
+                needs_restart: name == "settings" && super::keys::reload(key) == Reload::Restart,
+            }));
+        }
+        found
+    }
+}
+
+/// A name may come twice in a list.
+fn by_key<'a>(
+    entries: impl Iterator<Item = (&'a str, &'a Json)>,
+) -> BTreeMap<&'a str, Vec<&'a Json>> {
+    let mut found: BTreeMap<&str, Vec<&Json>> = BTreeMap::new();
+    for (key, value) in entries {
+        found.entry(key).or_default().push(value);
+    }
+    found
+}
+
+fn shown(entry: &Entry, file: &Path) -> Map<String, Json> {
+    let mut shown = Map::new();
+    let mut put = |name: &str, value: Json| drop(shown.insert(name.to_owned(), value));
+    put("key", entry.key.as_str().into());
+    put("value", entry.value.clone());
+    match &entry.source {
+        Source::Default => put("source", "default".into()),
+        Source::File(line) => {
+            put("source", "file".into());
+            put("file", file.to_string_lossy().into());
+            if let Some(line) = line {
+                put("line", (*line).into());
+            }
+        }
+        Source::Variable(name) => {
+            put("source", "environment".into());
+            put("variable", name.as_str().into());
+        }
+    }
+    shown
+}

@@ -1,0 +1,331 @@
+//! What is in force: which keys a reload applies, what shows of each, and what the hashes are made of.
+
+use super::{Folder, WHSEC};
+use crate::config::accounts::file::AccountsFile;
+use crate::config::effective::keys::{self, RELOADS, Reload, TEXTS};
+use crate::config::settings::file::SettingsFile;
+use crate::config::{Effective, Loaded, check, schema};
+use serde_json::Value as Json;
+use std::collections::BTreeSet;
+
+impl Folder {
+    fn whole(&self) -> Loaded {
+        Loaded::load_with(&self.path("ringback.toml"), &self.variables)
+            .unwrap_or_else(|faults| panic!("{faults}"))
+    }
+
+    fn again(&self, former: &Loaded) -> Loaded {
+        Loaded::again_with(&former.settings, &former.effective, &self.variables)
+            .unwrap_or_else(|faults| panic!("{faults}"))
+    }
+}
+
+fn page(effective: &Effective) -> Json {
+    let page = effective.page(&effective.hashes(), "2026-01-01T00:00:00Z");
+    serde_json::from_str(&page).unwrap()
+}
+
+/// The entry of `key` in either section.
+fn entry(page: &Json, key: &str) -> Json {
+    let entries = ["settings", "accounts"].map(|section| page[section].as_array().unwrap());
+    let found = entries.into_iter().flatten().find(|entry| entry["key"] == key);
+    found.unwrap_or_else(|| panic!("no {key}: {page:#}")).clone()
+}
+
+/// The keys of `schema` that have a value, and not other keys; tables of any keys count as one.
+fn leaves<'a>(schema: &'a Json, key: &str, found: &mut Vec<(String, &'a Json)>) {
+    let schema = schema.get("items").filter(|it| it.get("properties").is_some()).unwrap_or(schema);
+    match schema.get("properties").and_then(Json::as_object) {
+        Some(properties) if !keys::is_secret(schema) => {
+            for (name, below) in properties {
+                leaves(below, &check::join(key, name), found);
+            }
+        }
+        Some(_) | None => found.push((key.to_owned(), schema)),
+    }
+}
+
+#[track_caller]
+fn same<'a>(
+    what: &str,
+    listed: impl Iterator<Item = &'a str>,
+    wanted: impl Iterator<Item = &'a str>,
+) {
+    let (listed, wanted): (BTreeSet<_>, BTreeSet<_>) = (listed.collect(), wanted.collect());
+    let missing: Vec<_> = wanted.difference(&listed).collect();
+    let unknown: Vec<_> = listed.difference(&wanted).collect();
+    assert!(
+        missing.is_empty() && unknown.is_empty(),
+        "{what} of src/config/effective/keys.rs lacks {missing:?}, and has no use for {unknown:?}"
+    );
+}
+
+#[test]
+fn every_key_says_whether_a_reload_applies_it_and_whether_it_shows() {
+    let (settings, accounts) = (schema::of::<SettingsFile>(), schema::of::<AccountsFile>());
+    let mut found = Vec::new();
+    leaves(&settings, "", &mut found);
+    same("RELOADS", RELOADS.iter().map(|it| it.0), found.iter().map(|it| it.0.as_str()));
+    leaves(&accounts, "", &mut found);
+    let is_text = |schema: &Json| {
+        let items = schema.get("items").is_some_and(keys::is_secret);
+        keys::is_text(schema) && !keys::is_secret(schema) && !items
+    };
+    let texts = found.iter().filter(|(_, schema)| is_text(schema)).map(|it| it.0.as_str());
+    same("TEXTS", TEXTS.iter().map(|it| it.0), texts);
+}
+
+/// Another value than the default of `key`, if there is one that this version takes.
+fn another(key: &str, schema: &Json) -> Option<toml::Value> {
+    let list = |text: &str| toml::Value::Array(vec![text.into()]);
+    let written = match key {
+        "topics.encoding" => return None,
+        "kafka.client" => toml::Table::from_iter([("client.id".to_owned(), "x".into())]).into(),
+        "kafka.bootstrap_servers" => "elsewhere:9092".into(),
+        "schema_registry.url" => "http://elsewhere/".into(),
+        "http.listen" => "127.0.0.1:1234".into(),
+        "accounts.file" => "other.toml".into(),
+        "statuses.final" | "statuses.intermediate" => list("ANOTHER"),
+        "delivery.allow_addresses" => list("10.0.0.0/8"),
+        "delivery.rate" => "7/min".into(),
+        "delivery.proxy" => "http://proxy:3128".into(),
+        _ => {
+            let bound = |name| schema[name].as_f64();
+            let number = bound("minimum").zip(bound("maximum")).map(|(a, b)| f64::midpoint(a, b));
+            match schema["type"].as_str() {
+                Some("integer") => (schema["default"].as_i64().unwrap() + 1).into(),
+                Some("number") => number.unwrap().into(),
+                _ => {
+                    let words = schema.get("oneOf").and_then(Json::as_array);
+                    let words = words.into_iter().flatten().map(|word| &word["const"]);
+                    let mut others = words.filter(|word| **word != schema["default"]);
+                    others.next().and_then(Json::as_str).unwrap_or("another").into()
+                }
+            }
+        }
+    };
+    Some(written)
+}
+
+fn put(table: &mut toml::Table, path: &str, value: toml::Value) {
+    match path.split_once('.') {
+        None => drop(table.insert(path.to_owned(), value)),
+        Some((name, rest)) => {
+            let below = table.entry(name).or_insert_with(|| toml::Table::new().into());
+            put(below.as_table_mut().unwrap(), rest, value);
+        }
+    }
+}
+
+#[test]
+fn a_reload_applies_exactly_what_the_list_says() {
+    const REGISTRY: &str =
+        "[schema_registry]\nurl = 'http://registry/'\nusername = 'u'\npassword = 'p'\n";
+    let schema = schema::of::<SettingsFile>();
+    let mut found = Vec::new();
+    leaves(&schema, "", &mut found);
+    for (key, schema) in found {
+        let Some(value) = another(&key, schema) else { continue };
+        let folder = Folder::new(REGISTRY, "").with("other.toml", "");
+        let former = folder.whole();
+        let mut table: toml::Table = toml::from_str(REGISTRY).unwrap();
+        put(&mut table, &key, value);
+        let folder = folder.with("ringback.toml", table.to_string());
+        let (fresh, now) = (folder.whole(), folder.again(&former));
+        assert_ne!(fresh.settings, former.settings, "{key}");
+        let key = if key == "kafka.client" { "kafka.client.client.id" } else { &key };
+        let changed = now.effective.changed_since(&former.effective);
+        match keys::reload(key) {
+            Reload::Applied => {
+                assert_eq!(now.settings, fresh.settings, "{key} is applied");
+                assert_eq!((changed, now.effective.restart_needed()), (vec![key], vec![]));
+                assert_eq!(now.effective.hashes(), fresh.effective.hashes(), "{key}");
+            }
+            Reload::Restart => {
+                assert_eq!(now.settings, former.settings, "{key} keeps its old value");
+                assert_eq!((changed, now.effective.restart_needed()), (vec![], vec![key]));
+                assert_eq!(now.effective.hashes(), former.effective.hashes(), "{key}");
+                assert!(page(&now.effective)["settings"].to_string().contains("after_restart"));
+            }
+        }
+        assert_ne!(fresh.effective.hashes().all, former.effective.hashes().all, "{key}");
+        // Back again nothing is left to restart for.
+        let folder = folder.with("ringback.toml", REGISTRY);
+        assert!(folder.again(&now).effective.restart_needed().is_empty(), "{key}");
+    }
+}
+
+#[test]
+fn another_spelling_needs_no_restart() {
+    let folder =
+        Folder::new("[kafka]\nclient = { \"client.id\" = 'x' }\n[delivery]\nrate = '60/min'", "");
+    let former = folder.whole();
+    let text = "[delivery]\nrate_per_second = 1\n[kafka.client]\nclient.id = 'x'\n";
+    let now = folder.with("ringback.toml", text).again(&former);
+    assert!(now.effective.restart_needed().is_empty(), "{:?}", now.effective.restart_needed());
+}
+
+#[test]
+fn a_fault_in_either_file_refuses_both() {
+    let folder = Folder::new("", "");
+    let former = folder.whole();
+    let folder = folder.with("ringback.toml", "[delivery]\nattempts_max = 0\n");
+    let folder = folder.with("accounts.toml", "[[account]]\n");
+    let again = Loaded::again_with(&former.settings, &former.effective, &folder.variables);
+    let said = again.unwrap_err().to_string();
+    assert!(said.contains("delivery.attempts_max") && said.contains("account[#1].id"), "{said}");
+}
+
+/// Every kind of secret, each with this word in it.
+const SETTINGS: &str = r#"
+[kafka.client]
+"security.protocol" = "SASL_SSL"
+"sasl.mechanism" = "PLAIN"
+"sasl.username" = "user"
+"sasl.password" = "hush-1"
+"client.id" = { env = "HUSH_CLIENT" }
+"ssl.key.password" = { file = "hush" }
+[schema_registry]
+url = "http://registry/?token=hush-3"
+username = "user"
+password = { env = "HUSH" }
+[http]
+token = "hush-4"
+[delivery]
+proxy = "http://user:hush-5@proxy:3128"
+"#;
+
+const ACCOUNTS: &str = r#"
+[[account]]
+id = 28
+[[webhook]]
+name = "crm"
+account = 28
+notes = "hush-6"
+url = "https://crm.example.com/hooks?key=hush-7"
+auth = { type = "basic", username = "user", password = "hush-8" }
+headers = [{ name = "X-Api-Key", value = "hush-9" }, { name = "X-Other", value = { env = "HUSH" } }]
+query = [{ name = "token", value = "hush-10" }]
+signing_secrets = ["WHSEC"]
+body = "json"
+template = '{"key": "hush-11"}'
+[[webhook]]
+name = "oauth"
+account = 28
+url = "https://oauth.example.com/"
+auth = { type = "oauth2", token_url = "https://login.example.com/?key=hush-12", client_id = "user", client_secret = { file = "hush" } }
+[[webhook]]
+name = "bearer"
+account = 28
+url = "https://bearer.example.com/"
+auth = { type = "bearer", token = "hush-13" }
+body = "internal"
+method_name = "createOutbound"
+values = { "$flow.syskey.flowID" = "hush-14" }
+"#;
+
+fn full() -> Folder {
+    let folder = Folder::new(SETTINGS, &ACCOUNTS.replace("WHSEC", WHSEC)).with("hush", "hush-15");
+    folder.variable("HUSH", "hush-16").variable("HUSH_CLIENT", "hush-17")
+}
+
+#[test]
+fn no_secret_shows_and_each_counts() {
+    let folder = full();
+    let first = folder.whole().effective;
+    let (shown, hashes) = (page(&first).to_string(), first.hashes());
+    assert!(!shown.contains("hush-") && !shown.contains(WHSEC), "{shown}");
+    assert!(!format!("{first:?}").contains("hush-"));
+    let other = "whsec_D2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    for number in (1..=17).filter(|number| *number != 2).map(|number| format!("hush-{number}")) {
+        let changed = |text: &str| {
+            text.replace(&format!("{number}\""), "hush-x\"")
+                .replace(&format!("{number}@"), "hush-x@")
+        };
+        let mut folder = full()
+            .with("ringback.toml", changed(SETTINGS))
+            .with("accounts.toml", changed(&ACCOUNTS.replace("WHSEC", WHSEC)));
+        if number == "hush-15" {
+            folder = folder.with("hush", "hush-x");
+        }
+        for value in folder.variables.values_mut().filter(|value| **value == number) {
+            "hush-x".clone_into(value);
+        }
+        let after = folder.whole().effective;
+        let now = after.hashes();
+        assert_ne!((now.all, now.secrets), (hashes.all, hashes.secrets), "{number}");
+        assert!(
+            after
+                .differences(&page(&first))
+                .iter()
+                .all(|it| it.key == "store.directory" || it.key == "accounts.file"),
+            "{number}"
+        );
+    }
+    let folder = full().with("accounts.toml", ACCOUNTS.replace("WHSEC", other));
+    assert_ne!(folder.whole().effective.hashes().accounts, hashes.accounts);
+}
+
+#[test]
+fn each_value_has_its_source() {
+    let folder = full()
+        .variable("RINGBACK__DELIVERY__ATTEMPTS_MAX", "7")
+        .variable("RINGBACK__HTTP__TOKEN", "hush-18");
+    let loaded = folder.whole();
+    let page = page(&loaded.effective);
+    let check = |key: &str, value: Json, source: Json| {
+        let mut found = entry(&page, key);
+        let found = found.as_object_mut().unwrap();
+        assert_eq!(found.remove("value").unwrap(), value, "{key}");
+        found.remove("key");
+        if let Some(file) = found.remove("file") {
+            assert!(file.as_str().unwrap().ends_with(".toml"), "{file}");
+        }
+        assert_eq!(Json::Object(found.clone()), source, "{key}");
+    };
+    use serde_json::json;
+    let line = |line: u32| json!({"source": "file", "line": line});
+    let default = || json!({"source": "default"});
+    check("kafka.client.sasl.username", json!("user"), line(5));
+    check("kafka.client.sasl.password", json!("***"), line(6));
+    check("kafka.client.client.id", json!({"env": "HUSH_CLIENT"}), line(7));
+    check("kafka.client.ssl.key.password", json!({"file": "hush"}), line(8));
+    check("kafka.group_id", json!("ringback"), default());
+    check("delivery.rate_per_second", json!(0), default());
+    check("delivery.rate", Json::Null, default());
+    check("store.directory", json!(folder.path("data")), default());
+    check("accounts.file", json!(folder.path("accounts.toml")), default());
+    let variable = |name: &str| json!({"source": "environment", "variable": name});
+    check("delivery.attempts_max", json!(7), variable("RINGBACK__DELIVERY__ATTEMPTS_MAX"));
+    check("http.token", json!("***"), variable("RINGBACK__HTTP__TOKEN"));
+    check("schema_registry.url", json!("http://registry/?***"), line(10));
+    check("webhook[crm].url", json!("https://crm.example.com/hooks?***"), line(8));
+    check("webhook[crm].headers[X-Other].value", json!({"env": "HUSH"}), line(10));
+    check("webhook[crm].signing_secrets[#1]", json!("***"), line(12));
+    check("webhook[crm].method", json!("POST"), default());
+    let inherited = json!({"source": "inherited", "inherited_from": "delivery.attempts_max"});
+    check("webhook[crm].retry.attempts_max", json!(7), inherited);
+}
+
+#[test]
+fn differences_are_keys_with_what_applies_them() {
+    let accounts =
+        "[[account]]\nid = 28\n[[webhook]]\nname = 'crm'\naccount = 28\nurl = 'https://a/'\n";
+    let folder = Folder::new("[delivery]\nage_max_s = 7\n", accounts);
+    let theirs = page(&folder.whole().effective);
+    let folder = folder
+        .with(
+            "ringback.toml",
+            "# moved\n[kafka]\ngroup_id = 'other'\n[kafka.client]\nclient.id = 'x'\n",
+        )
+        .with("accounts.toml", accounts.replace("https://a/", "https://b/"));
+    let found = folder.whole().effective.differences(&theirs);
+    let found: Vec<_> = found.iter().map(|it| (it.key.as_str(), it.needs_restart)).collect();
+    let wanted = [
+        ("delivery.age_max_s", false),
+        ("kafka.client.client.id", true),
+        ("kafka.group_id", true),
+        ("webhook[crm].url", false),
+    ];
+    assert_eq!(found, wanted);
+}
