@@ -1,6 +1,6 @@
 //! Counting the open dead letters while the engine runs.
 
-use crate::log::{KafkaSettings, LogError, TopicNames};
+use crate::log::{KafkaSettings, LogError, TopicNames, start_thread};
 use crate::replay::{Letters, OpenLetters, ReplayError};
 use crate::telemetry::{Health, Metrics};
 use std::collections::BTreeSet;
@@ -34,7 +34,7 @@ impl Counting {
         let stop = Arc::new(AtomicBool::new(false));
         let told = stop.clone();
         let counting = move || count(open, &health, &metrics, &told);
-        std::thread::Builder::new().name("open letters".to_owned()).spawn(counting)?;
+        start_thread("open letters", counting).map_err(super::AppError::Kafka)?;
         Ok(Self(stop))
     }
 }

@@ -12,14 +12,14 @@ use crate::delivery::{InstanceLimits, Lanes};
 use crate::log::{
     Begin, Committed, Found, GroupOffset, Identity, KafkaChangelog, LogError, Missing, Newest,
     OffsetsClient, Outgoing, Place, Reader, ReaderHandle, Scanner, Start, Step, TransactionError,
-    Transactions as Producer, WatchedChangelog,
+    Transactions as Producer, WatchedChangelog, start_thread,
 };
 use crate::store::RowKey;
 use crate::telemetry::{Health, Waiting};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::convert::Infallible;
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
@@ -49,7 +49,9 @@ impl Engine {
             false => seen.resume(&Waiting::Kafka(kafka.clone())),
         });
         let reader = Reader::spawn(&settings.kafka, topics, registry, watched, sink)?;
-        let log = Kafka { reader, settings: settings.clone() };
+        let (restores, running) = channel();
+        start_thread("restore", move || run_restores(&running))?;
+        let log = Kafka { reader, settings: settings.clone(), restores };
         let pieces =
             Pieces { settings, config, store, log, transactions, lanes, wires, metrics, health };
         Ok(Self(Shell::new(pieces)))
@@ -95,14 +97,38 @@ fn first_transactions(settings: &EngineSettings, health: &Health) -> Result<Prod
 
 /// Kafka, as one instance sees it.
 pub(super) struct Kafka {
-    pub(super) reader: ReaderHandle,
-    pub(super) settings: EngineSettings,
+    reader: ReaderHandle,
+    settings: EngineSettings,
+    restores: Sender<Running>,
 }
 
-/// A restore on a thread of its own.
+/// A restore, as the thread that runs it sees it.
+struct Running {
+    restorer: Restorer<Kafka>,
+    /// Nothing comes of it; it is disconnected when the restore is cancelled.
+    cancelled: Receiver<Infallible>,
+    /// It goes when the restore has ended.
+    _ended: Sender<Infallible>,
+}
+
+/// A restore on the thread of restores.
 pub(super) struct Restoring {
-    cancelled: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    cancel: Sender<Infallible>,
+    ended: Receiver<Infallible>,
+}
+
+/// Runs one restore after the other.
+fn run_restores(restores: &Receiver<Running>) {
+    for Running { mut restorer, cancelled, _ended } in restores {
+        let mut pause = Duration::ZERO;
+        while cancelled.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+            pause = match restorer.step() {
+                Step::Again => Duration::ZERO,
+                Step::Wait(time) => time,
+                Step::Done => break,
+            };
+        }
+    }
 }
 
 impl Log for Kafka {
@@ -144,27 +170,17 @@ impl Log for Kafka {
         self.reader.closed()
     }
 
-    fn restore(&self, mut restorer: Restorer<Self>) -> Restoring {
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let cancel = cancelled.clone();
-        let run = move || {
-            while !cancel.load(Ordering::Relaxed) {
-                match restorer.step() {
-                    Step::Again => {}
-                    Step::Wait(time) => clock::sleep(time),
-                    Step::Done => break,
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("restore".to_owned()).spawn(run);
-        Restoring { cancelled, thread: thread.ok() }
+    fn restore(&self, restorer: Restorer<Self>) -> Restoring {
+        let (cancel, cancelled) = channel();
+        let (_ended, ended) = channel();
+        // Its thread ends with this sender, or by a panic, which ends the process.
+        let _ = self.restores.send(Running { restorer, cancelled, _ended });
+        Restoring { cancel, ended }
     }
 
-    fn cancel(&self, mut restoring: Restoring) {
-        restoring.cancelled.store(true, Ordering::Relaxed);
-        if let Some(thread) = restoring.thread.take() {
-            let _ = thread.join();
-        }
+    fn cancel(&self, restoring: Restoring) {
+        drop(restoring.cancel);
+        let _ = restoring.ended.recv();
     }
 
     fn join(self) {

@@ -64,11 +64,11 @@ impl<L: Log> Shell<L> {
             let partitions = numbers.join(", ");
             tracing::info!(partitions, "partitions assigned; restoring");
         }
-        self.restore(assignment.epoch);
+        self.restore(assignment.epoch, None);
         Ok(())
     }
 
-    fn restore(&mut self, epoch: u64) {
+    fn restore(&mut self, epoch: u64, pause: Option<Duration>) {
         self.cancel_restore();
         // What was found and not committed is found again.
         let tasks = &self.tasks;
@@ -87,6 +87,7 @@ impl<L: Log> Shell<L> {
         let foreign = restore::Foreign { places, is_held: self.foreign_held };
         let parts = restore::Parts {
             epoch,
+            pause,
             wanted: wanted.collect(),
             foreign,
             settings: self.settings.clone(),
@@ -94,13 +95,7 @@ impl<L: Log> Shell<L> {
             metrics: self.metrics.clone(),
             health: self.health.clone(),
         };
-        match Restorer::new(&self.log, parts) {
-            Ok(restorer) => self.restoring = Some(self.log.restore(restorer)),
-            Err(error) => {
-                let error = RestoreFailure::from(error);
-                self.mailbox.put_urgent(Input::RestoreFailed { epoch, error });
-            }
-        }
+        self.restoring = Some(self.log.restore(Restorer::new(&self.log, parts)));
     }
 
     fn cancel_restore(&mut self) {
@@ -185,8 +180,7 @@ impl<L: Log> Shell<L> {
                 }
                 self.restore_waits(Some(text));
                 if self.epoch == Some(epoch) {
-                    clock::sleep(REOPEN_PAUSE);
-                    self.restore(epoch);
+                    self.restore(epoch, Some(REOPEN_PAUSE));
                 }
                 Ok(())
             }
@@ -336,7 +330,7 @@ impl<L: Log> Shell<L> {
                 Ok(transactions) => {
                     self.health.resume(&self.waiting_for_kafka());
                     self.transactions = Some(transactions);
-                    self.restore(epoch);
+                    self.restore(epoch, None);
                     break;
                 }
                 Err(error) => {
@@ -447,7 +441,7 @@ impl<L: Log> Shell<L> {
     pub(super) fn reread(&mut self) -> Result<(), EngineError> {
         if std::mem::take(&mut self.is_reread) && self.epoch.is_some() {
             let epoch = self.hold()?;
-            self.restore(epoch);
+            self.restore(epoch, None);
         }
         Ok(())
     }

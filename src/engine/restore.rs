@@ -21,6 +21,7 @@ use crate::telemetry::{Health, Metrics};
 use resume::{Known, resume};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use target::{Load, Target, owner};
 
 /// What all bulk loads together hold in memory.
@@ -47,6 +48,8 @@ pub(super) struct Foreign {
 /// What a restore is made of.
 pub(super) struct Parts {
     pub(super) epoch: u64,
+    /// It begins after so long: the one before has failed.
+    pub(super) pause: Option<Duration>,
     pub(super) wanted: Vec<Wanted>,
     pub(super) foreign: Foreign,
     pub(super) settings: EngineSettings,
@@ -57,19 +60,22 @@ pub(super) struct Parts {
 
 /// A restore, done step by step.
 pub(super) struct Restorer<L: Log> {
-    /// What it is to be, until the first step.
-    begins: Option<(L::Changelog, Vec<Wanted>, Foreign)>,
+    /// Until it has passed.
+    pause: Option<Duration>,
+    /// What is to be restored, until the restore begins.
+    begins: Option<(Result<L::Changelog, LogError>, Vec<Wanted>, Foreign)>,
     restoration: Option<Restoration<L::Changelog>>,
     rows: Rows<L::Offsets>,
 }
 
 impl<L: Log> Restorer<L> {
-    pub(super) fn new(log: &L, parts: Parts) -> Result<Self, LogError> {
-        let Parts { epoch, wanted, foreign, settings, mailbox, metrics, health } = parts;
+    pub(super) fn new(log: &L, parts: Parts) -> Self {
+        let Parts { epoch, pause, wanted, foreign, settings, mailbox, metrics, health } = parts;
         let (offsets, targets) = (log.offsets(), BTreeMap::new());
         let identity = Arc::default();
-        Ok(Self {
-            begins: Some((log.changelog()?, wanted, foreign)),
+        Self {
+            pause,
+            begins: Some((log.changelog(), wanted, foreign)),
             restoration: None,
             rows: Rows {
                 epoch,
@@ -82,11 +88,14 @@ impl<L: Log> Restorer<L> {
                 targets,
                 owners: None,
             },
-        })
+        }
     }
 
-    /// Does a part of it. A failure ends it, and is told to the engine. Blocks.
+    /// Does a part of it. A failure ends it, and is reported to the engine. Blocks.
     pub(super) fn step(&mut self) -> Step {
+        if let Some(pause) = self.pause.take() {
+            return Step::Wait(pause);
+        }
         self.try_step().unwrap_or_else(|error| {
             let Rows { epoch, mailbox, .. } = &self.rows;
             mailbox.put_urgent(Input::RestoreFailed { epoch: *epoch, error });
@@ -95,9 +104,10 @@ impl<L: Log> Restorer<L> {
     }
 
     fn try_step(&mut self) -> Result<Step, RestoreFailure> {
-        let Self { begins, restoration, rows } = self;
+        let Self { begins, restoration, rows, .. } = self;
         let restoration = match (begins.take(), restoration) {
             (Some((changelog, wanted, foreign)), slot) => {
+                let changelog = changelog?;
                 rows.identify(&foreign)?;
                 let wants = rows.begin(wanted)?;
                 slot.insert(Restoration::new(changelog, wants))

@@ -8,6 +8,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use std::collections::BTreeMap;
+use std::io;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The largest record that is written: a dead letter of 16 MiB and what stands around it.
@@ -55,6 +57,9 @@ pub enum LogError {
          create them first, or correct their names in [topics]"
     )]
     NoInputs(String),
+    /// The system starts no more threads.
+    #[error("the thread `{0}` can't be started")]
+    Thread(&'static str, #[source] io::Error),
     /// A topic refused a request.
     #[error("topic {topic}: {what}")]
     Topic {
@@ -63,6 +68,18 @@ pub enum LogError {
         /// What it said.
         what: String,
     },
+}
+
+/// Starts a thread.
+///
+/// # Errors
+/// When the system starts no more.
+pub fn start_thread(
+    name: &'static str,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, LogError> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    thread.map_err(|error| LogError::Thread(name, error))
 }
 
 impl LogError {
@@ -84,7 +101,11 @@ impl LogError {
             Self::Request { source, .. } => {
                 source.rdkafka_error_code().is_some_and(|code| away.contains(&code))
             }
-            Self::Client(_) | Self::Denied(_) | Self::NoInputs(_) | Self::Topic { .. } => false,
+            Self::Client(_)
+            | Self::Denied(_)
+            | Self::NoInputs(_)
+            | Self::Thread(..)
+            | Self::Topic { .. } => false,
         }
     }
 
@@ -93,7 +114,7 @@ impl LogError {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Client(_) | Self::Denied(_) | Self::NoInputs(_) => true,
-            Self::Request { .. } | Self::Topic { .. } => false,
+            Self::Request { .. } | Self::Thread(..) | Self::Topic { .. } => false,
         }
     }
 

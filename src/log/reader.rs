@@ -11,7 +11,7 @@ mod queues;
 mod schemas;
 mod watch;
 
-use super::client::{self, LogError};
+use super::client::{self, LogError, start_thread};
 use super::describe::Identity;
 use super::landmark::LandmarkReader;
 use super::record::{Place, Reading, Record, Topics};
@@ -38,8 +38,8 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use watch::Watched;
 pub use watch::WatchedChangelog;
-use watch::{Watched, spawned};
 
 const BATCH_RECORDS_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -239,7 +239,7 @@ impl Reader {
         if let Some(changelog) = watched {
             let watched = Watched::new(settings, &topics, &changelog, landmarks.clone());
             let (consumer, sink) = (Arc::downgrade(&consumer), sink.clone());
-            spawned("topics", move || watch::watch(&consumer, &watched, &sink))?;
+            start_thread("topics", move || watch::watch(&consumer, &watched, &sink))?;
         }
         let (control, commands) = channel();
         let (gate, bell) = (Arc::new(Gate::new()), Arc::<Bell>::default());
@@ -258,7 +258,7 @@ impl Reader {
             batch: Vec::new(),
             starting: Vec::new(),
         };
-        let thread = spawned("reader", move || reader.run())?;
+        let thread = start_thread("reader", move || reader.run())?;
         Ok(ReaderHandle { consumer, control, epoch, gate, landmarks, thread: Some(thread) })
     }
 

@@ -2,6 +2,7 @@
 
 use super::headers;
 use crate::codec::command::{self, COMMAND_HEADER, InboxCommand, LETTER_HEADER};
+use crate::codec::event::{parse_rfc3339, rfc3339};
 use crate::codec::header;
 use crate::codec::row::Landmark;
 use crate::codec::source::{Bad, Decoded, Decoder};
@@ -139,7 +140,7 @@ pub fn forward_headers(forward: Forward, source: &Source) -> Vec<(&'static str, 
         source.topic.to_string(),
         source.partition.to_string(),
         source.offset.to_string(),
-        source.timestamp.as_ms().to_string(),
+        rfc3339(source.timestamp),
     ];
     FORWARDED_HEADERS.into_iter().zip(values).collect()
 }
@@ -267,9 +268,14 @@ pub fn origin<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<(RecordKin
         topic: topic?.into(),
         partition: partition?.parse().ok()?,
         offset: offset?.parse().ok()?,
-        timestamp: Timestamp::from_ms(timestamp?.parse().ok()?),
+        timestamp: timestamp_of(timestamp?)?,
     };
     Some((kind, source))
+}
+
+/// An earlier version wrote milliseconds.
+fn timestamp_of(text: &str) -> Option<Timestamp> {
+    text.parse().ok().map(Timestamp::from_ms).or_else(|| parse_rfc3339(text))
 }
 
 /// What is needed of a message, borrowed or owned.
@@ -342,5 +348,33 @@ impl HeaderView for BorrowedHeaders {
 impl HeaderView for rdkafka::message::OwnedHeaders {
     fn list(&self) -> &BorrowedHeaders {
         self.as_borrowed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FORWARDED_HEADERS, Forward, forward_headers, origin};
+    use crate::domain::{RecordKind, Source, Timestamp};
+
+    #[test]
+    fn the_origin_of_a_forwarded_record_is_read_as_it_was_written_and_as_an_earlier_version_wrote_it()
+     {
+        let source = Source {
+            topic: "flow-complete".into(),
+            partition: 3,
+            offset: 42,
+            timestamp: Timestamp::from_ms(1_697_696_721_042),
+        };
+        let written = forward_headers(Forward::Record(RecordKind::Flow), &source);
+        let [.., timestamp] = FORWARDED_HEADERS;
+        assert_eq!(written.last(), Some(&(timestamp, "2023-10-19T06:25:21.042Z".to_owned())));
+        for timestamp in ["2023-10-19T06:25:21.042Z", "1697696721042"] {
+            let header = |name: &str| {
+                let found = written.iter().find(|(known, _)| *known == name);
+                let is_timestamp = FORWARDED_HEADERS.last() == Some(&name);
+                if is_timestamp { Some(timestamp) } else { found.map(|(_, value)| value.as_str()) }
+            };
+            assert_eq!(origin(header), Some((RecordKind::Flow, source.clone())), "{timestamp}");
+        }
     }
 }

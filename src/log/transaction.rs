@@ -1,6 +1,6 @@
 //! One Kafka transaction: changelog, events, dead letters, forwarded records and offsets, together or not at all.
 
-use super::client::{self, LogError};
+use super::client::{self, LogError, start_thread};
 use super::group::{self, NativeError, OffsetsError};
 use super::position::GroupOffset;
 use super::reader::ReaderHandle;
@@ -210,10 +210,7 @@ impl Transactions {
             rights: Vec::new(),
             done,
         };
-        std::thread::Builder::new()
-            .name("producer".to_owned())
-            .spawn(poll)
-            .map_err(|error| LogError::Topic { topic: id.to_owned(), what: error.to_string() })?;
+        start_thread("producer", poll)?;
         transactions.producer.init_transactions(Duration::from_secs(30)).map_err(
             LogError::request_by(
                 Right::transactional(id),

@@ -17,7 +17,6 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A topic that is deleted and created again is another one within this time.
@@ -34,16 +33,6 @@ pub struct WatchedChangelog<'a> {
     pub meta_key: &'static [u8],
     /// The landmarks of the inputs.
     pub landmarks: Arc<Landmarks>,
-}
-
-/// Starts a thread of this name.
-pub(super) fn spawned(
-    name: &str,
-    run: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, LogError> {
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
-    let what = |error: std::io::Error| format!("the thread can't be started: {error}");
-    thread.map_err(|error| LogError::Topic { topic: name.to_owned(), what: what(error) })
 }
 
 /// What is looked at.
