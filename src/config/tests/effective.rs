@@ -87,6 +87,7 @@ fn another(key: &str, schema: &Json) -> Option<toml::Value> {
         "accounts.file" => "other.toml".into(),
         "statuses.final" | "statuses.intermediate" => list("ANOTHER"),
         "delivery.allow_addresses" => list("10.0.0.0/8"),
+        "delivery.name_servers" => list("10.0.0.2"),
         "delivery.rate" => "7/min".into(),
         "delivery.proxy" => "http://proxy:3128".into(),
         _ => {
