@@ -19,10 +19,11 @@ use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
 };
 use crate::log::{LogError, Registry, TopicFault, Topics};
-use crate::shutdown::{Asked, Signals};
+use crate::shutdown::{Asked, HangUps, Signals};
 use crate::store::{Store, StoreError};
 use crate::system::{FilePlan, TooFewFiles};
 use crate::telemetry::{Health, Metrics, STALL_DEADLINE, Waiting};
+use reload::Reading;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -92,10 +93,13 @@ pub struct App {
     effective: Effective,
     config: Arc<EngineConfig>,
     pages: Arc<ConfigPages>,
-    trust: Trust,
+    trust: Arc<Trust>,
     files: FilePlan,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    reading: Reading,
+    /// Variables of this process count at a reload.
+    has_variables: bool,
     /// An embedded broker knows nothing of topics' settings.
     check_topics: bool,
     start: StartOptions,
@@ -112,7 +116,7 @@ impl App {
         if let Some(shortcoming) = files.shortcoming() {
             tracing::warn!("{shortcoming}");
         }
-        let trust = Trust::new()?;
+        let trust = Arc::new(Trust::new()?);
         let config = Arc::new(engine_config(&settings, &accounts, &trust, &files)?);
         let topics = &settings.topics;
         let inputs = topics.sources().map(|(name, _)| name).chain([&topics.inbox]);
@@ -132,6 +136,8 @@ impl App {
             files,
             metrics,
             health,
+            reading: Reading::default(),
+            has_variables: true,
             check_topics,
             start,
         })
@@ -151,6 +157,13 @@ impl App {
         self
     }
 
+    /// Reads the configuration again without the variables of this process, as it was loaded.
+    #[must_use]
+    pub fn without_variables(mut self) -> Self {
+        self.has_variables = false;
+        self
+    }
+
     /// The daemon's metrics.
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
@@ -163,12 +176,16 @@ impl App {
         self.health.clone()
     }
 
-    /// Runs until a signal, or `stop`, ends it.
+    /// Runs until a signal, or `stop`, ends it. `hang_ups`: since before the configuration was read.
     ///
     /// # Errors
     /// When it can't start, or can't go on.
-    pub async fn run(mut self, stop: watch::Receiver<bool>) -> Result<(), AppError> {
-        let mut signals = Signals::new()?;
+    pub async fn run(
+        mut self,
+        hang_ups: HangUps,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(), AppError> {
+        let mut signals = Signals::with(hang_ups)?;
         self.health.begin([self.waiting_for_kafka()]);
         self.serve(stop.clone()).await?;
         let mut joined_again = None::<Instant>;
@@ -221,13 +238,14 @@ impl App {
             }
         };
         if is_asked {
-            self.reload(&handle);
+            self.reload();
         }
         loop {
             tokio::select! {
                 result = &mut ended => return ending(result),
+                read = self.reading.end() => self.reloaded(read, &handle),
                 asked = signals.next() => match asked {
-                    Asked::Reload => self.reload(&handle),
+                    Asked::Reload => self.reload(),
                     Asked::Stop => break,
                 },
                 _ = stopped.wait_for(|stop| *stop) => break,
