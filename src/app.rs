@@ -22,10 +22,11 @@ use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
 };
 use crate::log::{LogError, Registry, TopicFault, Topics};
-use crate::shutdown::{Asked, Signals};
+use crate::shutdown::{Asked, HangUps, Signals};
 use crate::store::{Store, StoreError};
 use crate::system::{FilePlan, TooFewFiles};
 use crate::telemetry::{Health, LookUpFailure, Metrics, STALL_DEADLINE, Waiting};
+use reload::Reading;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -95,11 +96,14 @@ pub struct App {
     effective: Effective,
     config: Arc<EngineConfig>,
     pages: Arc<ConfigPages>,
-    trust: Trust,
+    trust: Arc<Trust>,
     names: Names,
     files: FilePlan,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    reading: Reading,
+    /// Variables of this process count at a reload.
+    has_variables: bool,
     /// An embedded broker knows nothing of topics' settings.
     check_topics: bool,
     start: StartOptions,
@@ -116,7 +120,7 @@ impl App {
         if let Some(shortcoming) = files.shortcoming() {
             tracing::warn!("{shortcoming}");
         }
-        let trust = Trust::new()?;
+        let trust = Arc::new(Trust::new()?);
         let topics = &settings.topics;
         let inputs = topics.sources().map(|(name, _)| name).chain([&topics.inbox]);
         let inputs: Vec<_> = inputs.cloned().collect();
@@ -138,6 +142,8 @@ impl App {
             files,
             metrics,
             health,
+            reading: Reading::default(),
+            has_variables: true,
             check_topics,
             start,
         })
@@ -157,6 +163,13 @@ impl App {
         self
     }
 
+    /// Reads the configuration again without the variables of this process, as it was loaded.
+    #[must_use]
+    pub fn without_variables(mut self) -> Self {
+        self.has_variables = false;
+        self
+    }
+
     /// The daemon's metrics.
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
@@ -169,12 +182,16 @@ impl App {
         self.health.clone()
     }
 
-    /// Runs until a signal, or `stop`, ends it.
+    /// Runs until a signal, or `stop`, ends it. `hang_ups`: since before the configuration was read.
     ///
     /// # Errors
     /// When it can't start, or can't go on.
-    pub async fn run(mut self, stop: watch::Receiver<bool>) -> Result<(), AppError> {
-        let mut signals = Signals::new()?;
+    pub async fn run(
+        mut self,
+        hang_ups: HangUps,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(), AppError> {
+        let mut signals = Signals::with(hang_ups)?;
         self.health.begin([self.waiting_for_kafka()]);
         self.serve(stop.clone()).await?;
         let mut joined_again = None::<Instant>;
@@ -228,14 +245,15 @@ impl App {
             }
         };
         if is_asked {
-            self.reload(&handle);
+            self.reload();
         }
         let _counting = self.count_letters(partitions)?;
         loop {
             tokio::select! {
                 result = &mut ended => return ending(result),
+                read = self.reading.end() => self.reloaded(read, &handle),
                 asked = signals.next() => match asked {
-                    Asked::Reload => self.reload(&handle),
+                    Asked::Reload => self.reload(),
                     Asked::Stop => break,
                 },
                 _ = stopped.wait_for(|stop| *stop) => break,

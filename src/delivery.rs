@@ -44,7 +44,7 @@ pub use endpoint::{Endpoint, EndpointError, Message};
 pub use lane::{Appetite, Job};
 #[cfg(test)]
 pub(crate) use lanes::{AlarmClock, Attempt, Courier};
-pub use lanes::{Attempted, Lanes, Unsettled, Watch};
+pub use lanes::{Attempted, Lanes, LanesRemote, Unsettled, Watch};
 pub use names::{FailedLookUp, Names};
 pub use proxy::{Proxy, ProxyError};
 pub use rate::PerSecond;

@@ -19,6 +19,7 @@ use crate::config::{Faults, Loaded, Variables};
 use crate::exit::ExitCode;
 use crate::log::{KafkaSettings, TopicNames};
 use crate::replay::{Filter, Letters, ReplayError};
+use crate::shutdown::HangUps;
 use crate::telemetry::err_line;
 use broker::{Broker, BrokerError};
 use checklist::{Checklist, Sight};
@@ -79,6 +80,7 @@ pub async fn run(once: bool) -> ExitCode {
 
 /// What has not been seen when it ends.
 async fn show(once: bool) -> Result<BTreeSet<Sight>, DemoError> {
+    let hang_ups = HangUps::new()?;
     let (screen, checklist) = (Screen::new(), Checklist::new());
     let folder = Folder::new()?;
     let secret = folder.write_secret()?;
@@ -91,14 +93,14 @@ async fn show(once: bool) -> Result<BTreeSet<Sight>, DemoError> {
     // The variables of this process are meant for its daemon, not for the demo's.
     let loaded = Loaded::load_with(&file, &Variables::new()).map_err(DemoError::Configuration)?;
     let kafka = loaded.settings.kafka.clone();
-    let app = App::new(loaded)?.without_topic_checks();
+    let app = App::new(loaded)?.without_topic_checks().without_variables();
     let say = |text: String| screen.line(About::Demo, &text);
     say(format!("configuration {}", file.display()));
     say(format!("receiver http://{receiver}, embedded broker {}", broker.servers()));
     say(format!("http://{http}/metrics, /livez, /readyz; joining the group takes some 3 s"));
 
     let (stop, stopped) = watch::channel(false);
-    let daemon = app.run(stopped);
+    let daemon = app.run(hang_ups, stopped);
     tokio::pin!(daemon);
     let stage = Stage {
         broker: &broker,

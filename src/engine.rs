@@ -22,6 +22,7 @@ mod outbox;
 mod ownership;
 mod ports;
 mod rebalance;
+mod reloads;
 mod report;
 mod restore;
 mod shortage;
@@ -49,6 +50,7 @@ use lag::Unseen;
 use mailbox::Mailbox;
 use outbox::{Doomed, HandLimits, Outbox};
 use ports::Log;
+use reloads::Reloads;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -104,6 +106,7 @@ struct Pieces<L: Log> {
 #[derive(Clone)]
 pub struct EngineHandle {
     mailbox: Arc<Mailbox<Input>>,
+    reloads: Reloads,
     stopping: Arc<AtomicBool>,
 }
 
@@ -116,12 +119,12 @@ impl EngineHandle {
 
     /// Publishes what came of reading the configuration again.
     pub fn publish(&self, event: ReloadEvent) {
-        self.mailbox.put_urgent(Input::Reloaded(event));
+        self.reloads.publish(event);
     }
 
     /// Uses a new configuration from now on.
-    pub fn reload(&self, config: Arc<EngineConfig>) {
-        self.mailbox.put_urgent(Input::Reload(config));
+    pub fn reload(&self, config: &Arc<EngineConfig>) {
+        self.reloads.configure(config);
     }
 }
 
@@ -200,7 +203,7 @@ impl Engine {
     /// A handle for those outside.
     #[must_use]
     pub fn handle(&self) -> EngineHandle {
-        EngineHandle { mailbox: self.0.mailbox.clone(), stopping: self.0.stopping.clone() }
+        self.0.handle()
     }
 
     /// Runs until it is shut down.
@@ -213,6 +216,12 @@ impl Engine {
 }
 
 impl<L: Log> Shell<L> {
+    fn handle(&self) -> EngineHandle {
+        let (mailbox, stopping) = (self.mailbox.clone(), self.stopping.clone());
+        let reloads = Reloads::new(mailbox.clone(), self.lanes.remote());
+        EngineHandle { mailbox, reloads, stopping }
+    }
+
     /// Nothing is assigned yet.
     fn new(pieces: Pieces<L>) -> Self {
         let Pieces { settings, config, store, log, transactions, lanes, wires, metrics, health } =
@@ -372,8 +381,7 @@ impl<L: Log> Shell<L> {
                 Input::RestoreFailed { epoch, error } => self.restore_failed(epoch, error)?,
                 Input::Ends(ends) => self.note_ends(ends),
                 Input::Denied(before, now) => self.denied(before, now),
-                Input::Reload(config) => self.reload(config),
-                Input::Reloaded(event) => self.reload_events.push(event),
+                Input::Reloads(reloads) => self.reloads(reloads.take()),
                 Input::Shutdown => {
                     self.health.wait(Waiting::Shutdown);
                     self.close();

@@ -169,6 +169,13 @@
 //!   `src/config/tests/effective.rs::every_key_says_whether_a_reload_applies_it_and_whether_it_shows`; none that a reload treats
 //!   otherwise: `src/config/tests/effective.rs::a_reload_applies_exactly_what_the_list_says`; no file that is applied without the
 //!   other: `tests/ringback/reloads.rs::a_broken_file_refuses_the_accounts_too`.
+//! - No hash that differs though the configurations mean the same:
+//!   `src/config/tests/effective.rs::what_means_the_same_has_the_same_hashes`.
+//! - No SIGHUP that ends a daemon which is still starting:
+//!   `tests/ringback/reloads.rs::sighup_during_the_start_is_a_reload_and_no_end`; no file that hangs and keeps it from stopping:
+//!   `tests/ringback/reloads.rs::a_file_that_hangs_keeps_nobody_from_stopping_the_daemon`; no reload that waits for Kafka before
+//!   lanes follow it, and none that is kept though a newer one came:
+//!   `src/engine/tests/reloads.rs::lanes_follow_at_once_and_the_newest_configuration_alone_waits`.
 //! - No test message that is taken for the daemon's, though that one runs another configuration:
 //!   `tests/ringback/reloads.rs::webhook_test_warns_when_the_daemon_runs_another_configuration`.
 //! - No secret in what an operator is shown: `tests/ringback/webhooks.rs::an_echo_tells_no_secrets`; none in the configuration in

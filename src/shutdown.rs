@@ -8,8 +8,21 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub enum Asked {
     /// Drain and stop.
     Stop,
-    /// Read the accounts file again.
+    /// Read both files again.
     Reload,
+}
+
+/// SIGHUP alone. It ends a process that has not taken it over, and so the daemon does that before it reads anything.
+pub struct HangUps(Signal);
+
+impl HangUps {
+    /// Takes SIGHUP over from its default, and remembers it until [`Signals`] are asked.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn new() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
 }
 
 /// The signals of this process.
@@ -25,11 +38,17 @@ impl Signals {
     /// # Errors
     /// When the system refuses.
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
+        Self::with(HangUps::new()?)
+    }
+
+    /// The same; SIGHUP was taken over before.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn with(HangUps(hang_up): HangUps) -> io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self { terminate, interrupt, hang_up })
     }
 
     /// Waits for the next one.

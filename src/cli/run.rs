@@ -8,6 +8,7 @@ use crate::engine::EngineError;
 use crate::exit::ExitCode;
 use crate::log::Begin;
 use crate::replay::When;
+use crate::shutdown::HangUps;
 use crate::telemetry::logging;
 use clap::Args;
 use std::path::Path;
@@ -72,6 +73,14 @@ fn end_on_panic() {
 
 pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     end_on_panic();
+    // Before anything takes its time: SIGHUP would end the process.
+    let hang_ups = match HangUps::new() {
+        Ok(hang_ups) => hang_ups,
+        Err(error) => {
+            logging::last_words(&format!("ringback: {}", chain(&AppError::System(error))));
+            return ExitCode::from(FAILED);
+        }
+    };
     // The daemon's time begins with it.
     let _ = clock::now();
     let loaded = match Loaded::load(file) {
@@ -86,7 +95,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
                 accept_loss: arguments.accept_loss,
                 begin: arguments.from,
             };
-            app.with_start(start).run(stopped).await
+            app.with_start(start).run(hang_ups, stopped).await
         }
         Err(error) => Err(error),
     };

@@ -44,7 +44,10 @@ impl Loaded {
     }
 
     /// The same with the environment `variables`.
-    pub(super) fn again_with(
+    ///
+    /// # Errors
+    /// With everything that is wrong in any of them.
+    pub fn again_with(
         settings: &Settings,
         effective: &Effective,
         variables: &Variables,

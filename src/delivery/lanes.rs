@@ -70,6 +70,23 @@ pub trait Watch: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
+/// The lanes for those who only configure them, as long as they are there.
+#[derive(Clone)]
+pub struct LanesRemote(Weak<Shared>);
+
+impl LanesRemote {
+    /// The same as [`Lanes::configure`].
+    pub fn configure(
+        &self,
+        endpoints: impl IntoIterator<Item = Arc<Endpoint>>,
+        account_rates: &BTreeMap<AccountId, PerSecond>,
+    ) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.act(|schedule, now| schedule.configure(endpoints, account_rates, now));
+        }
+    }
+}
+
 /// All lanes of an instance.
 pub struct Lanes {
     shared: Arc<Shared>,
@@ -236,6 +253,12 @@ impl Lanes {
         account_rates: &BTreeMap<AccountId, PerSecond>,
     ) {
         self.shared.act(|schedule, now| schedule.configure(endpoints, account_rates, now));
+    }
+
+    /// What configures these lanes from elsewhere.
+    #[must_use]
+    pub fn remote(&self) -> LanesRemote {
+        LanesRemote(Arc::downgrade(&self.shared))
     }
 
     /// This instance owns `owned` of `all` partitions, and so much of what endpoints and accounts allow.

@@ -3,6 +3,7 @@
 use super::config::EngineConfig;
 use super::outbox::{self, Doomed, Hands};
 use super::ports::Log;
+use super::reloads::{self, Left};
 use super::task::Task;
 use super::work::Work;
 use super::{EngineError, Shell};
@@ -11,7 +12,6 @@ use crate::delivery::{Appetite, Job, Lanes};
 use crate::domain::{Command, EndpointEvent, WebhookName};
 use crate::store::WriteBack;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The running partitions, and the lanes.
@@ -91,7 +91,9 @@ impl<L: Log> Shell<L> {
     }
 
     /// Lanes whose endpoints stay go on as they were; every row is looked at again.
-    pub(super) fn reload(&mut self, config: Arc<EngineConfig>) {
+    pub(super) fn reloads(&mut self, left: Left) {
+        reloads::add(&mut self.reload_events, left.events);
+        let Some(config) = left.config else { return };
         self.lanes.configure(config.endpoints.iter().cloned(), &config.account_rates);
         self.config = config;
         self.outbox.wake_all();

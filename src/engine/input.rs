@@ -1,10 +1,10 @@
 //! Everything that the engine may be told. The enum is closed: there is no other way in.
 
-use super::config::EngineConfig;
 use super::intake::Bundle;
 use super::ownership::Mismatch;
+use super::reloads::Reloads;
 use super::restore::Resumption;
-use crate::codec::event::{InputEvent, ReloadEvent};
+use crate::codec::event::InputEvent;
 use crate::codec::row::{InputOffset, Landmark, Owner};
 use crate::delivery::{Attempted, BreakerState, Job};
 use crate::domain::{EndpointState, WebhookName};
@@ -46,10 +46,8 @@ pub(super) enum Input {
     Denied(Option<String>, Option<String>),
     /// How far the inputs go.
     Ends(Vec<End>),
-    /// The configuration was read again, and there is something to report of it.
-    Reloaded(ReloadEvent),
     /// The configuration was read again.
-    Reload(Arc<EngineConfig>),
+    Reloads(Reloads),
     /// Stop.
     Shutdown,
     /// Another member has joined the group under this instance's id; a former join of this one, perhaps.

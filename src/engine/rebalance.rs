@@ -267,8 +267,7 @@ impl<L: Log> Shell<L> {
                     | Input::RestoreFailed { .. }
                     | Input::Ends(_)
                     | Input::Denied(..)
-                    | Input::Reload(_)
-                    | Input::Reloaded(_)
+                    | Input::Reloads(_)
                     | Input::Shutdown
                     | Input::Fenced { .. }
                     | Input::Failed(_)) => others.push(other),

@@ -15,6 +15,7 @@ mod node;
 mod plan;
 mod port;
 mod reader;
+mod reloads;
 mod setting;
 mod surroundings;
 mod timing;

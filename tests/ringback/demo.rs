@@ -1,6 +1,7 @@
 //! `ringback demo --once`: everything in one process, and nothing around it.
 
 use crate::harness::child::{self, mortal, run_dir};
+use crate::harness::daemon::binary;
 use crate::harness::samples::{PHASE_1, PHASE_2};
 use crate::harness::wait_until;
 use std::time::Duration;
@@ -17,7 +18,7 @@ fn the_demo_shows_both_webhooks_a_dead_letter_and_its_replay() {
     let dir = run_dir().join("demo");
     std::fs::create_dir_all(&dir).expect("a directory");
     let (out, err) = (dir.join("stdout.log"), dir.join("stderr.log"));
-    let mut command = mortal(env!("CARGO_BIN_EXE_ringback"));
+    let mut command = mortal(binary());
     command.args(["demo", "--once"]).current_dir(&dir).env("TMPDIR", &dir).env_remove("RUST_LOG");
     // A setting of somebody's daemon is none of the demo's.
     command.env("RINGBACK__KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1");
@@ -43,4 +44,30 @@ fn the_demo_shows_both_webhooks_a_dead_letter_and_its_replay() {
     assert!(!shown.contains("WRONG") && !shown.contains('\x1b'), "{shown}");
     let left = std::fs::read_dir(&dir).expect("a directory").count();
     assert_eq!(left, 2, "its own directory is gone, only the logs are left");
+}
+
+#[test]
+fn sighup_has_the_demo_read_its_own_files_alone_again() {
+    let dir = run_dir().join("demo-reload");
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let err = dir.join("stderr.log");
+    let mut command = mortal(binary());
+    command.arg("demo").current_dir(&dir).env("TMPDIR", &dir).env("RUST_LOG", "info");
+    command.env("RINGBACK__KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1");
+    let out = dir.join("stdout.log");
+    command.stdout(std::fs::File::create(&out).expect("a file"));
+    command.stderr(std::fs::File::create(&err).expect("a file"));
+    let mut demo = child::spawn(command);
+    let wait_said = |path, word: &str| {
+        wait_until(word, DEADLINE, || {
+            let said = std::fs::read_to_string(path).expect("a log");
+            said.contains(word).then_some(said)
+        })
+    };
+    wait_said(&out, "joining the group");
+    child::signal(&demo, "HUP");
+    let said = wait_said(&err, "the configuration is applied");
+    assert!(!said.contains("need a restart"), "{said}");
+    child::signal(&demo, "TERM");
+    wait_until("the demo ends", DEADLINE, || demo.try_wait().expect("a child"));
 }

@@ -14,6 +14,7 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use ringback::app::App;
 use ringback::config::Loaded;
+use ringback::shutdown::HangUps;
 use tokio::sync::watch;
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
@@ -42,7 +43,8 @@ fn survives(
     let (stop, stopped) = watch::channel(false);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
-    let running = runtime.spawn(app.run(stopped));
+    let hang_ups = runtime.block_on(async { HangUps::new() }).expect("SIGHUP can be taken over");
+    let running = runtime.spawn(app.run(hang_ups, stopped));
 
     let [first, second] = ["first", "second"].map(|uuid| flow(&format!("{name}-{uuid}"), &[]));
     stage.send_flows(std::slice::from_ref(&first));

@@ -6,6 +6,9 @@ use crate::harness::samples;
 use crate::harness::stage::Stage;
 use crate::harness::{PATIENCE, wait_until};
 use serde_json::{Value, json};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const HASH: &str = "ringback_config_hash";
@@ -233,4 +236,56 @@ fn webhook_test_says_that_a_daemon_wants_another_token_and_waits_for_nobody() {
     let done = stage.command(&["webhook", "test", "crm"]);
     assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{done:?}");
     assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+}
+
+/// Puts a pipe where `file` is: whoever reads it waits until something is written, as on a file system that hangs.
+fn hang(file: &Path) {
+    let _is_gone = std::fs::remove_file(file);
+    let made = std::process::Command::new("mkfifo").arg(file).status();
+    assert!(made.expect("mkfifo runs").success(), "{}", file.display());
+}
+
+/// Waits until somebody reads the pipe `file`.
+fn wait_read(file: &Path) -> std::fs::File {
+    const NONBLOCK: i32 = 0o4000;
+    wait_until(&format!("{} is read", file.display()), PATIENCE, || {
+        std::fs::OpenOptions::new().write(true).custom_flags(NONBLOCK).open(file).ok()
+    })
+}
+
+#[test]
+fn sighup_during_the_start_is_a_reload_and_no_end() {
+    let mut stage = Stage::new("reloads-early");
+    // Whoever runs the tests may ignore SIGHUP, and a child inherits that.
+    stage.set_shell("exec env --default-signal=HUP \"$0\" \"$@\"");
+    stage.set("accounts.file", "pipe");
+    let pipe = stage.instance_dir(0).join("pipe");
+    std::fs::create_dir_all(stage.instance_dir(0)).expect("a directory");
+    hang(&pipe);
+    let mut daemon = stage.spawn(0);
+    let mut writer = wait_read(&pipe);
+    daemon.signal("HUP");
+    let written = stage.instance_dir(0).join("accounts.toml");
+    let accounts = std::fs::read(&written).expect("the accounts");
+    std::fs::rename(&written, &pipe).expect("a file in the place of the pipe");
+    writer.write_all(&accounts).expect("it reads");
+    drop(writer);
+    daemon.wait_ready();
+    wait_until("the configuration is read again", PATIENCE, || {
+        let applied = [("result", "applied")];
+        (daemon.metric("ringback_config_reloads_total", &applied) == Some(1.0)).then_some(())
+    });
+}
+
+#[test]
+fn a_file_that_hangs_keeps_nobody_from_stopping_the_daemon() {
+    let stage = Stage::new("reloads-hang");
+    let mut daemon = stage.start();
+    let accounts = stage.instance_dir(0).join("accounts.toml");
+    hang(&accounts);
+    daemon.signal("HUP");
+    let _writer = wait_read(&accounts);
+    stage.send_flows(&[samples::flow("hang", &[])]);
+    stage.receiver.wait_for(1, PATIENCE);
+    daemon.stop();
 }

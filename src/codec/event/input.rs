@@ -96,6 +96,15 @@ pub enum ReloadEvent {
     RestartNeeded(Vec<String>),
 }
 
+impl ReloadEvent {
+    /// It is wrong, and `detail` says why: so much of it as an event holds.
+    #[must_use]
+    pub fn refused(detail: &str) -> Self {
+        let end = detail.floor_char_boundary(DETAIL_BYTES_MAX);
+        Self::Refused(detail.get(..end).unwrap_or("").to_owned())
+    }
+}
+
 /// Appends the published JSON of `event`, which happened to the instance `instance`.
 pub fn write_reload_event(out: &mut Vec<u8>, at: Timestamp, instance: &str, event: &ReloadEvent) {
     match event {

@@ -10,6 +10,9 @@ use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// Lists whose order means nothing.
+const UNORDERED: [&str; 3] = ["account", "webhook", "flow"];
+
 /// What is shown in the place of a secret.
 const HIDDEN: &str = "***";
 
@@ -29,7 +32,9 @@ pub(in crate::config) fn collect(
     referred: &[Referred],
     listed: Listed,
 ) -> Vec<Entry> {
-    let base = document.file.parent().unwrap_or(Path::new(""));
+    let base = document.file.parent().filter(|it| *it != Path::new("")).unwrap_or(Path::new("."));
+    // However the file is named: links and `..` are no other configuration.
+    let base = &std::fs::canonicalize(base).unwrap_or_else(|_| base.to_owned());
     let mut by_key: BTreeMap<&str, Vec<[u8; 32]>> = BTreeMap::new();
     for Referred { key, digest } in referred {
         // A secret's file stands one key deeper than the secret; but a key may be called so itself.
@@ -73,10 +78,17 @@ impl Collector<'_> {
         if let Some(of_items) = schema.get("items")
             && (keys::is_secret(of_items) || of_items.get("properties").is_some())
         {
+            let before = self.entries.len();
+            let mut items = Vec::new();
             for item in node.map(Node::items).unwrap_or_default() {
                 let key = format!("{key}[{}]", item.label());
                 self.value(of_items, Some(item), &key, pattern);
+                items.push(self.entries.split_off(before));
             }
+            if UNORDERED.contains(&pattern) {
+                items.sort_by(|one, other| spelt(one).cmp(spelt(other)));
+            }
+            self.entries.extend(items.into_iter().flatten());
             return;
         }
         let Some(any) = schema.get("additionalProperties").filter(|any| any.is_object()) else {
@@ -105,6 +117,10 @@ impl Collector<'_> {
             return;
         };
         let raw = serde_json::to_value(node.to_toml()).unwrap_or(Json::Null);
+        if self.listed == Listed::InForce && is_empty(&raw) && schema.get("default") == Some(&raw) {
+            // As if it were not there.
+            return;
+        }
         let text = raw.to_string();
         let (value, is_whole) = self.shown(raw, show);
         let mut content = if is_whole { Vec::new() } else { text.into_bytes() };
@@ -137,6 +153,11 @@ impl Collector<'_> {
             (raw, Show::Plain | Show::Path) => plain(raw),
         }
     }
+}
+
+/// By what an item is sorted among others.
+fn spelt(entries: &[Entry]) -> impl Iterator<Item = (&str, String)> {
+    entries.iter().map(|entry| (entry.key.as_str(), entry.value.to_string()))
 }
 
 fn is_empty(value: &Json) -> bool {
@@ -173,8 +194,26 @@ fn plain(raw: Json) -> (Json, bool) {
     }
 }
 
+/// A certificate's file may hold its key too.
+const KEY_MARK: &str = "PRIVATE KEY-----";
+
+/// The URL that clients read in `text`, if two slashes do not stand where they look for them: `https:host`, `https:\\host`.
+fn in_plain_spelling(text: &str) -> Option<String> {
+    let url = reqwest::Url::parse(text).ok().filter(reqwest::Url::has_host)?;
+    let is_plain = text.split_once("://").is_some_and(|(scheme, rest)| {
+        let goes_on = ['/', '\\', '\t', '\n', '\r'];
+        scheme.eq_ignore_ascii_case(url.scheme()) && !rest.starts_with(goes_on)
+    });
+    (!is_plain).then(|| url.into())
+}
+
 /// `text` without the credentials, the query and the fragment of URLs in it.
 fn without_url_secrets(text: &str) -> String {
+    if text.contains(KEY_MARK) {
+        return HIDDEN.to_owned();
+    }
+    let plain = in_plain_spelling(text);
+    let text = plain.as_deref().unwrap_or(text);
     let mut shown = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {
@@ -213,6 +252,12 @@ mod tests {
             ("https://host#fragment", "https://host#***"),
             ("SASL_SSL://u:p@a:1,SASL_SSL://u:p@b:2", "SASL_SSL://***@a:1,SASL_SSL://***@b:2"),
             ("https://host/?to=ftp://u:p@h", "https://host/?***"),
+            ("https:u:p@host/?key=k", "https://***@host/?***"),
+            (r"https:\\u:p@host?key=k", "https://***@host/?***"),
+            ("https:///u:p@host/", "https://***@host/"),
+            ("ht\ntps:/\t/u:p@host/", "https://***@host/"),
+            ("localhost:9092,other:9092", "localhost:9092,other:9092"),
+            ("-----BEGIN PRIVATE KEY-----\nMC4C", "***"),
         ] {
             assert_eq!(without_url_secrets(text), shown);
         }

@@ -186,8 +186,9 @@ const SETTINGS: &str = r#"
 "sasl.password" = "hush-1"
 "client.id" = { env = "HUSH_CLIENT" }
 "ssl.key.password" = { file = "hush" }
+"sasl.oauthbearer.token.endpoint.url" = "https:user:hush-3@login.example.com/?key=hush-3"
 [schema_registry]
-url = "http://registry/?token=hush-3"
+url = "http://registry/"
 username = "user"
 password = { env = "HUSH" }
 [http]
@@ -299,7 +300,9 @@ fn each_value_has_its_source() {
     let variable = |name: &str| json!({"source": "environment", "variable": name});
     check("delivery.attempts_max", json!(7), variable("RINGBACK__DELIVERY__ATTEMPTS_MAX"));
     check("http.token", json!("***"), variable("RINGBACK__HTTP__TOKEN"));
-    check("schema_registry.url", json!("http://registry/?***"), line(10));
+    let url = "kafka.client.sasl.oauthbearer.token.endpoint.url";
+    check(url, json!("https://***@login.example.com/?***"), line(9));
+    check("schema_registry.url", json!("http://registry/"), line(11));
     check("webhook[crm].url", json!("https://crm.example.com/hooks?***"), line(8));
     check("webhook[crm].headers[X-Other].value", json!({"env": "HUSH"}), line(10));
     check("webhook[crm].signing_secrets[#1]", json!("***"), line(12));
@@ -329,4 +332,53 @@ fn differences_are_keys_with_what_applies_them() {
         ("webhook[crm].url", false),
     ];
     assert_eq!(found, wanted);
+}
+
+#[test]
+fn what_means_the_same_has_the_same_hashes() {
+    const ONE: &str = "[[account]]\nid = 28\n[[account]]\nid = 29\n";
+    const OTHER: &str = "[[account]]\nid = 29\n[[account]]\nid = 28\n";
+    let webhook = |name: &str, more: &str| {
+        format!("[[webhook]]\nname = '{name}'\naccount = 28\nurl = 'https://{name}/'\n{more}")
+    };
+    let flow = |id: i64, account: i64, enabled: bool| {
+        format!("[[flow]]\nid = {id}\naccount = {account}\nwebhook_enabled = {enabled}\n")
+    };
+    let secret = format!("signing_secrets = ['{WHSEC}']\n");
+    let empty = format!("{secret}mandatory = []\nparameters = []\nheaders = []\n");
+    let first = [ONE, &webhook("a", &secret), &webhook("b", ""), &flow(7, 28, true)].concat();
+    let first = [first, flow(7, 29, false), flow(10, 28, true)].concat();
+    let second =
+        [&flow(10, 28, true), &flow(7, 29, false), &flow(7, 28, true), OTHER].map(String::from);
+    let second = [second.concat(), webhook("b", ""), webhook("a", &empty)].concat();
+    let folder = Folder::new("[kafka]\ninstance_id = 'one'\n", &first);
+    let one = folder.whole().effective;
+    let folder = folder.with("accounts.toml", second);
+    let two = folder.whole().effective;
+    assert_eq!(one.changed_since(&two), Vec::<&str>::new());
+    assert_eq!(one.hashes(), two.hashes());
+    let folder = folder.with(
+        "accounts.toml",
+        first.replace("account = 28\nwebhook_enabled", "account = 29\nwebhook_enabled"),
+    );
+    assert!(folder.load().is_err(), "one flow stands there twice");
+
+    // The same files by other names of their directory.
+    let folder = Folder::new("", "");
+    let one = folder.whole().effective.hashes();
+    let link = folder.path("link");
+    std::os::unix::fs::symlink(folder.path(""), &link).unwrap();
+    std::fs::create_dir(folder.path("below")).unwrap();
+    for directory in [link, folder.path("below/..")] {
+        let file = directory.join("ringback.toml");
+        let other = Loaded::load_with(&file, &folder.variables).unwrap();
+        assert_eq!(other.effective.hashes(), one, "{}", directory.display());
+    }
+}
+
+#[test]
+fn a_registry_whose_url_would_show_a_secret_is_refused() {
+    let wanted = "ringback.toml:2: schema_registry.url: has a query or a fragment, which no request carries; remove `?` or `#` and what \
+                  follows it";
+    super::check("[schema_registry]\nurl = 'http://registry/?token=hush'\n", "", &[wanted]);
 }

@@ -105,6 +105,11 @@ pub(super) fn registry_url(
         );
         return None;
     }
+    if url.query().is_some() || url.fragment().is_some() {
+        let mend = "remove `?` or `#` and what follows it";
+        context.fault(place, "has a query or a fragment, which no request carries", mend);
+        return None;
+    }
     Some(url)
 }
 

@@ -1,0 +1,65 @@
+//! What reloads leave for the engine, which may be in a call that waits for Kafka.
+//!
+//! Only the newest configuration counts, so that no number of reloads fills the memory. The lanes use it at once: what it forbids
+//! is not called any more, however long the engine waits.
+
+use super::config::EngineConfig;
+use super::input::Input;
+use super::mailbox::Mailbox;
+use crate::codec::event::ReloadEvent;
+use crate::delivery::LanesRemote;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// So many events wait for their commit; the oldest are dropped for newer ones.
+pub(super) const EVENTS_MAX: usize = 100;
+
+/// The way from those who read the configuration to the engine.
+#[derive(Clone)]
+pub(super) struct Reloads {
+    mailbox: Arc<Mailbox<Input>>,
+    lanes: LanesRemote,
+    left: Arc<Mutex<Left>>,
+}
+
+/// What the engine has not taken yet.
+#[derive(Default)]
+pub(super) struct Left {
+    pub(super) config: Option<Arc<EngineConfig>>,
+    pub(super) events: Vec<ReloadEvent>,
+    is_told: bool,
+}
+
+impl Reloads {
+    pub(super) fn new(mailbox: Arc<Mailbox<Input>>, lanes: LanesRemote) -> Self {
+        Self { mailbox, lanes, left: Arc::default() }
+    }
+
+    pub(super) fn configure(&self, config: &Arc<EngineConfig>) {
+        self.lanes.configure(config.endpoints.iter().cloned(), &config.account_rates);
+        self.leave(|left| left.config = Some(config.clone()));
+    }
+
+    pub(super) fn publish(&self, event: ReloadEvent) {
+        self.leave(|left| add(&mut left.events, [event]));
+    }
+
+    fn leave(&self, change: impl FnOnce(&mut Left)) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut left);
+        if !std::mem::replace(&mut left.is_told, true) {
+            drop(left);
+            self.mailbox.put_urgent(Input::Reloads(self.clone()));
+        }
+    }
+
+    /// All that was left until now.
+    pub(super) fn take(&self) -> Left {
+        std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Adds `more`, and drops the oldest for them.
+pub(super) fn add(events: &mut Vec<ReloadEvent>, more: impl IntoIterator<Item = ReloadEvent>) {
+    events.extend(more);
+    events.drain(..events.len().saturating_sub(EVENTS_MAX));
+}
