@@ -58,12 +58,20 @@ pub(super) struct Parts {
     pub(super) health: Arc<Health>,
 }
 
+/// What a restore begins with.
+struct Planned<L: Log> {
+    /// A changelog that can't be used fails the first step.
+    changelog: Result<L::Changelog, LogError>,
+    wanted: Vec<Wanted>,
+    foreign: Foreign,
+}
+
 /// A restore, done step by step.
 pub(super) struct Restorer<L: Log> {
     /// Until it has passed.
     pause: Option<Duration>,
     /// What is to be restored, until the restore begins.
-    begins: Option<(Result<L::Changelog, LogError>, Vec<Wanted>, Foreign)>,
+    begins: Option<Planned<L>>,
     restoration: Option<Restoration<L::Changelog>>,
     rows: Rows<L::Offsets>,
 }
@@ -75,7 +83,7 @@ impl<L: Log> Restorer<L> {
         let identity = Arc::default();
         Self {
             pause,
-            begins: Some((log.changelog(), wanted, foreign)),
+            begins: Some(Planned { changelog: log.changelog(), wanted, foreign }),
             restoration: None,
             rows: Rows {
                 epoch,
@@ -106,7 +114,7 @@ impl<L: Log> Restorer<L> {
     fn try_step(&mut self) -> Result<Step, RestoreFailure> {
         let Self { begins, restoration, rows, .. } = self;
         let restoration = match (begins.take(), restoration) {
-            (Some((changelog, wanted, foreign)), slot) => {
+            (Some(Planned { changelog, wanted, foreign }), slot) => {
                 let changelog = changelog?;
                 rows.identify(&foreign)?;
                 let wants = rows.begin(wanted)?;
