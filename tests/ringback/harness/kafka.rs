@@ -160,14 +160,17 @@ impl Kafka {
         let mut offsets = rdkafka::TopicPartitionList::new();
         let added = offsets.add_partition_offset(topic, partition, Offset::Offset(before));
         added.expect("an offset");
-        let done = self.admin().delete_records(&offsets, &AdminOptions::new());
+        // The answer does not come once its client is gone.
+        let admin = self.admin();
+        let done = admin.delete_records(&offsets, &AdminOptions::new());
         runtime().block_on(done).expect("the broker deletes records");
     }
 
     /// Gives a topic more partitions.
     pub(crate) fn grow_topic(&self, topic: &str, partitions: i32) {
         let wanted = [NewPartitions::new(topic, usize::try_from(partitions).expect("some"))];
-        let done = self.admin().create_partitions(&wanted, &AdminOptions::new());
+        let admin = self.admin();
+        let done = admin.create_partitions(&wanted, &AdminOptions::new());
         for result in runtime().block_on(done).expect("the broker answers") {
             result.unwrap_or_else(|(topic, error)| panic!("{topic} does not grow: {error}"));
         }
