@@ -1,12 +1,18 @@
 //! `ringback topics`
 
 use super::{FAILED, UNAVAILABLE, kafka_failed, load, terminal};
+use crate::clock;
 use crate::config::Settings;
 use crate::exit::ExitCode;
-use crate::log::{self, LogError, NeededBy, TopicState};
+use crate::log::{self, KafkaSettings, LogError, NeededBy, TopicNames, TopicState};
 use crate::telemetry::{err_line, out_line};
 use clap::Args;
 use std::path::Path;
+use std::time::Duration;
+
+/// Brokers show a change that was accepted within less.
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Shows the wanted and the real settings of every topic
 ///
@@ -46,9 +52,11 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
 
 async fn show(settings: &Settings, arguments: &Arguments) -> Result<bool, LogError> {
     let (kafka, names) = (&settings.kafka, &settings.topics);
+    let mut changed = Vec::new();
     if arguments.create {
         for topic in log::create_missing(kafka, names).await? {
             out_line!("created {topic}");
+            changed.push(topic);
         }
     }
     if arguments.mend {
@@ -58,14 +66,33 @@ async fn show(settings: &Settings, arguments: &Arguments) -> Result<bool, LogErr
         }
         for topic in log::mend(kafka, names).await? {
             out_line!("corrected {topic}");
+            changed.push(topic);
         }
     }
-    let states = log::survey(kafka, names).await?;
+    let states = survey_after(kafka, names, &changed).await?;
     let mut faults = 0;
     for state in &states {
         faults += print(state);
     }
     Ok(faults == 0)
+}
+
+/// The topics as they are, once Kafka shows those that were `changed` without faults: its brokers learn of a change after it was
+/// accepted. What stays wrong is shown after a while, too.
+async fn survey_after(
+    kafka: &KafkaSettings,
+    names: &TopicNames,
+    changed: &[String],
+) -> Result<Vec<TopicState>, LogError> {
+    let began = clock::instant();
+    loop {
+        let states = log::survey(kafka, names).await?;
+        let mut ours = states.iter().filter(|state| changed.contains(&state.name));
+        if ours.all(|state| state.faults().is_empty()) || clock::since(began) > SHOWN_WITHIN {
+            return Ok(states);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 fn print(state: &TopicState) -> usize {
