@@ -26,7 +26,7 @@ use crate::shutdown::{Asked, HangUps, Signals};
 use crate::store::{Store, StoreError};
 use crate::system::{FilePlan, TooFewFiles};
 use crate::telemetry::{Health, LookUpFailure, Metrics, STALL_DEADLINE, Waiting};
-use reload::Reading;
+use reload::{Reading, Shown};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -128,7 +128,7 @@ impl App {
         let names = watched_names(&settings, &metrics);
         let config = Arc::new(engine_config(&settings, &accounts, &trust, &names, &files)?);
         let pages = Arc::default();
-        reload::show(&effective, &metrics, &pages);
+        Shown::of(&effective).show(&metrics, &pages);
         let health = Health::new(STALL_DEADLINE);
         let start = StartOptions::default();
         let check_topics = true;
@@ -247,7 +247,7 @@ impl App {
         if is_asked {
             self.reload();
         }
-        let _counting = self.count_letters(partitions)?;
+        let _counting = self.count_letters(partitions);
         loop {
             tokio::select! {
                 result = &mut ended => return ending(result),
@@ -262,14 +262,17 @@ impl App {
         self.stop(&handle, ended, signals).await
     }
 
-    /// Counts the open dead letters as long as what it returns lives; an embedded broker has none for long.
-    fn count_letters(&self, partitions: u32) -> Result<Option<Counting>, AppError> {
+    /// Counts the open dead letters as long as what it returns lives; an embedded broker has none for long. Without the count the
+    /// daemon works as well.
+    fn count_letters(&self, partitions: u32) -> Option<Counting> {
         if !self.check_topics {
-            return Ok(None);
+            return None;
         }
         let (kafka, topics) = (&self.settings.kafka, &self.settings.topics);
         let (health, metrics) = (self.health.clone(), self.metrics.clone());
-        Counting::begin((kafka, topics), partitions, health, metrics).map(Some)
+        Counting::begin((kafka, topics), partitions, health, metrics)
+            .inspect_err(|error| tracing::warn!(%error, "open dead letters are not counted"))
+            .ok()
     }
 
     async fn stop(

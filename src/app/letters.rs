@@ -28,13 +28,13 @@ impl Counting {
         tasks: u32,
         health: Arc<Health>,
         metrics: Arc<Metrics>,
-    ) -> Result<Self, super::AppError> {
-        let letters = Letters::new(kafka, topics).map_err(super::AppError::Kafka)?;
+    ) -> Result<Self, LogError> {
+        let letters = Letters::new(kafka, topics)?;
         let open = OpenLetters::new(letters, tasks);
         let stop = Arc::new(AtomicBool::new(false));
-        let told = stop.clone();
-        let counting = move || count(open, &health, &metrics, &told);
-        start_thread("open letters", counting).map_err(super::AppError::Kafka)?;
+        let stopped = stop.clone();
+        let counting = move || count(open, &health, &metrics, &stopped);
+        start_thread("open letters", counting)?;
         Ok(Self(stop))
     }
 }

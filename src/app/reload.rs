@@ -1,13 +1,13 @@
 //! A configuration that is read again: it is applied as a whole, or refused, and either is to be seen.
 //!
 //! As a whole means both files. Keys that need a restart are no fault: their old values stay in force, and are named.
-//! Files may hang, and thousands of endpoints take their time. So all is read on a thread of its own, and signals are heard.
+//! Files may hang, and thousands of endpoints take their time. So a thread of its own reads all, and signals are still answered.
 
 use super::{App, AppError, engine_config};
 use crate::admin::ConfigPages;
 use crate::clock;
 use crate::codec::event::{ReloadEvent, rfc3339};
-use crate::config::{Effective, Loaded, Variables};
+use crate::config::{Effective, Hashes, Loaded, Variables};
 use crate::engine::{EngineConfig, EngineHandle};
 use crate::log;
 use crate::telemetry::{ConfigPart, Metrics, ReloadResult};
@@ -24,13 +24,13 @@ const DETAIL_BYTES_MAX: usize = 16 << 10;
 /// Both files, while they are read again.
 #[derive(Default)]
 pub(super) struct Reading {
-    task: Option<JoinHandle<Result<(Loaded, EngineConfig), AppError>>>,
+    task: Option<JoinHandle<Result<Read, AppError>>>,
     is_asked_again: bool,
 }
 
 impl Reading {
     /// Waits until all is read; for ever, if nothing is.
-    pub(super) async fn end(&mut self) -> Result<(Loaded, EngineConfig), AppError> {
+    pub(super) async fn end(&mut self) -> Result<Read, AppError> {
         let Some(task) = &mut self.task else { return std::future::pending().await };
         let read = task.await;
         self.task = None;
@@ -38,15 +38,36 @@ impl Reading {
     }
 }
 
-/// Shows that this is in force since now.
-pub(super) fn show(effective: &Effective, metrics: &Metrics, pages: &ConfigPages) {
-    let now = clock::wall();
-    let (hashes, at) = (effective.hashes(), rfc3339(now));
-    pages.set(effective.page(&hashes, &at), effective.summary_page(&hashes, &at));
-    metrics.set_config_hash(ConfigPart::All, hashes.all);
-    metrics.set_config_hash(ConfigPart::Accounts, hashes.accounts);
-    metrics.set_config_restart_needed(effective.restart_needed().len());
-    metrics.config_loaded(now);
+/// Both files, read and ready to be applied.
+pub(super) struct Read {
+    loaded: Loaded,
+    config: EngineConfig,
+    shown: Shown,
+}
+
+/// What shows of a configuration. To make it takes its time: hashing the secrets does, and there may be thousands of webhooks.
+pub(super) struct Shown {
+    hashes: Hashes,
+    pages: [String; 2],
+    restart_needed: usize,
+}
+
+impl Shown {
+    pub(super) fn of(effective: &Effective) -> Self {
+        let (hashes, at) = (effective.hashes(), rfc3339(clock::wall()));
+        let pages = [effective.page(&hashes, &at), effective.summary_page(&hashes, &at)];
+        Self { hashes, pages, restart_needed: effective.restart_needed().len() }
+    }
+
+    /// Shows that this is in force since now.
+    pub(super) fn show(self, metrics: &Metrics, pages: &ConfigPages) {
+        let [whole, summary] = self.pages;
+        pages.set(whole, summary);
+        metrics.set_config_hash(ConfigPart::All, self.hashes.all);
+        metrics.set_config_hash(ConfigPart::Accounts, self.hashes.accounts);
+        metrics.set_config_restart_needed(self.restart_needed);
+        metrics.config_loaded(clock::wall());
+    }
 }
 
 /// The keys on one line; of accounts there may be thousands.
@@ -76,18 +97,15 @@ impl App {
             };
             let loaded = loaded.map_err(AppError::Configuration)?;
             let config = engine_config(&loaded.settings, &loaded.accounts, &trust, &names, &files)?;
-            Ok((loaded, config))
+            let shown = Shown::of(&loaded.effective);
+            Ok(Read { loaded, config, shown })
         }));
     }
 
     /// Applies what was read, wholly or not at all.
-    pub(super) fn reloaded(
-        &mut self,
-        read: Result<(Loaded, EngineConfig), AppError>,
-        handle: &EngineHandle,
-    ) {
+    pub(super) fn reloaded(&mut self, read: Result<Read, AppError>, handle: &EngineHandle) {
         match read {
-            Ok((loaded, config)) => self.apply(loaded, config, handle),
+            Ok(read) => self.apply(read, handle),
             Err(error) => self.refuse(&error, handle),
         }
         if std::mem::take(&mut self.reading.is_asked_again) {
@@ -95,12 +113,12 @@ impl App {
         }
     }
 
-    fn apply(&mut self, loaded: Loaded, config: EngineConfig, handle: &EngineHandle) {
+    fn apply(&mut self, Read { loaded, config, shown }: Read, handle: &EngineHandle) {
         let former = std::mem::replace(&mut self.effective, loaded.effective);
         self.settings = loaded.settings;
         self.config = Arc::new(config);
         handle.reload(&self.config);
-        show(&self.effective, &self.metrics, &self.pages);
+        shown.show(&self.metrics, &self.pages);
         self.metrics.config_reloaded(ReloadResult::Applied, clock::wall());
         let changed = named(&self.effective.changed_since(&former));
         tracing::info!(changed, "the configuration is applied to what is scheduled from now on");

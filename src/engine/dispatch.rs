@@ -90,11 +90,10 @@ impl<L: Log> Shell<L> {
         }
     }
 
-    /// Lanes whose endpoints stay go on as they were; every row is looked at again.
+    /// The lanes have it already; every row is looked at again.
     pub(super) fn reloads(&mut self, left: Left) {
         reloads::add(&mut self.reload_events, left.events);
         let Some(config) = left.config else { return };
-        self.lanes.configure(config.endpoints.iter().cloned(), &config.account_rates);
         self.config = config;
         self.outbox.wake_all();
         tracing::info!(

@@ -18,8 +18,7 @@ use crate::store::RowKey;
 use crate::telemetry::{Health, Waiting};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
 
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
@@ -120,13 +119,13 @@ pub(super) struct Restoring {
 /// Runs one restore after the other.
 fn run_restores(restores: &Receiver<Running>) {
     for Running { mut restorer, cancelled, _ended } in restores {
-        let mut pause = Duration::ZERO;
-        while cancelled.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-            pause = match restorer.step() {
-                Step::Again => Duration::ZERO,
-                Step::Wait(time) => time,
+        while cancelled.try_recv() == Err(TryRecvError::Empty) {
+            match restorer.step() {
+                Step::Again => {}
+                // A restore that is cancelled meanwhile waits no longer.
+                Step::Wait(time) => drop(cancelled.recv_timeout(time)),
                 Step::Done => break,
-            };
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Reloads {
 pub(super) struct Left {
     pub(super) config: Option<Arc<EngineConfig>>,
     pub(super) events: Vec<ReloadEvent>,
-    is_told: bool,
+    is_announced: bool,
 }
 
 impl Reloads {
@@ -46,7 +46,7 @@ impl Reloads {
     fn leave(&self, change: impl FnOnce(&mut Left)) {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut left);
-        if !std::mem::replace(&mut left.is_told, true) {
+        if !std::mem::replace(&mut left.is_announced, true) {
             drop(left);
             self.mailbox.put_urgent(Input::Reloads(self.clone()));
         }

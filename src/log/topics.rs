@@ -17,7 +17,7 @@ const DAY_MS: u64 = 86_400_000;
 /// Tombstones of the changelog stay so long, which bounds how old a store may be to be continued.
 const TOMBSTONES_KEPT_MS: u64 = 7 * DAY_MS;
 
-/// What stands in the inbox is kept so long, unless it is told otherwise.
+/// Kafka keeps records of the inbox for so long, unless its operator sets another time.
 pub const INBOX_KEPT_MS: u64 = 7 * DAY_MS;
 
 /// A topic as it is, and what is wrong with it.

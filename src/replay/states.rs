@@ -452,7 +452,7 @@ impl Entry {
                 }
                 self.replayed_at.get_or_insert(at);
             }
-            // That is the event of this letter: what the events told before was about earlier ones.
+            // That is the event of this letter: earlier events were about earlier letters.
             Turn::DeadLettered(_, life) if life == self.life && next != Some(life) => {
                 self.state = LetterState::Open;
                 (self.replayed_at, self.delivered_at) = (None, None);

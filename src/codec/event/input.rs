@@ -111,8 +111,7 @@ pub fn write_reload_event(out: &mut Vec<u8>, at: Timestamp, instance: &str, even
         ReloadEvent::Refused(detail) => {
             let mut object = open(out, "reload_refused", None, None, at);
             object.text("instance", instance);
-            let end = detail.floor_char_boundary(DETAIL_BYTES_MAX);
-            object.text("detail", detail.get(..end).unwrap_or(""));
+            object.text("detail", detail);
             object.close();
         }
         ReloadEvent::RestartNeeded(keys) => {

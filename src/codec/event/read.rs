@@ -84,16 +84,16 @@ pub fn read_turn(value: &[u8]) -> Option<Turn> {
     if !begins(value, &types) {
         return None;
     }
-    let told: Turning<'_> = serde_json::from_slice(value).ok()?;
-    let id = || told.webhook_id.as_deref().and_then(DeliveryId::parse);
-    Some(match &*told.kind {
+    let event: Turning<'_> = serde_json::from_slice(value).ok()?;
+    let id = || event.webhook_id.as_deref().and_then(DeliveryId::parse);
+    Some(match &*event.kind {
         "delivered" => Turn::Delivered(id()?),
         "replayed" => Turn::Replayed(id()?),
-        "dead_lettered" => Turn::DeadLettered(id()?, told.replays?),
+        "dead_lettered" => Turn::DeadLettered(id()?, event.replays?),
         "record_replayed" => {
-            let word = told.became?;
+            let word = event.became?;
             let became = Became::ALL.into_iter().find(|became| became.as_str() == word)?;
-            Turn::Record { letter: read_place(&told.letter?)?, became }
+            Turn::Record { letter: read_place(&event.letter?)?, became }
         }
         _ => return None,
     })

@@ -6,7 +6,7 @@ use crate::domain::{AccountId, PhononUuid, Source, Timestamp};
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Became {
-    /// It was taken in; what its webhooks come to is told of them.
+    /// It was accepted; what becomes of its webhooks stands in their own events.
     Accepted,
     /// It changed nothing; another event says why.
     Ignored,

@@ -47,5 +47,5 @@ fn lanes_follow_at_once_and_the_newest_configuration_alone_waits() {
     assert_eq!(left.events.last(), Some(&ReloadEvent::Refused("999".to_owned())));
     reloads.configure(&configs[0]);
     wires.mailbox.take(&mut inputs, 1, Instant::now());
-    assert_eq!(inputs.len(), 2, "what comes later is told again");
+    assert_eq!(inputs.len(), 2, "what comes later is announced again");
 }

@@ -91,7 +91,7 @@ impl Work {
         self.told.push(Told::Bad { place, offset, reason, detail });
     }
 
-    /// Tells what became of a record that was sent back from the dead letters.
+    /// Reports what became of a record that was sent back from the dead letters.
     pub(super) fn letter_settled(
         &mut self,
         record: &Record,
@@ -134,37 +134,18 @@ impl Work {
 
 /// What became of the record at `source`, by what was decided when it came.
 pub(super) fn became(events: &[Event], source: &Source) -> Became {
-    let mut all = events.iter();
-    let found = all.find_map(|event| match event {
-        Event::RecordDeadLettered { record, .. } if record.source == *source => {
-            Some(Became::DeadLettered)
-        }
-        Event::RecordIgnored(IgnoredRecord { source: of, .. })
-        | Event::FlowSilenced { source: of, .. }
-            if of == source =>
+    for event in events {
+        if let Event::RecordDeadLettered { record, .. } = event
+            && record.source == *source
         {
-            Some(Became::Ignored)
+            return Became::DeadLettered;
         }
-        Event::RecordDeadLettered { .. }
-        | Event::RecordIgnored(_)
-        | Event::FlowSilenced { .. }
-        | Event::FlowStarted { .. }
-        | Event::FlowAccepted(_)
-        | Event::ReportAccepted { .. }
-        | Event::ReportAdopted { .. }
-        | Event::DeliveryScheduled { .. }
-        | Event::DeliveryRendered { .. }
-        | Event::CollectionClosed(_)
-        | Event::AttemptFailed { .. }
-        | Event::Delivered { .. }
-        | Event::DeadLettered { .. }
-        | Event::Replayed { .. }
-        | Event::ReportTimedOut { .. }
-        | Event::RuleSkipped(_)
-        | Event::CorrelationEnded
-        | Event::MarkerKept { .. }
-        | Event::MarkerExpired
-        | Event::StartExpired => None,
-    });
-    found.unwrap_or(Became::Accepted)
+        if let Event::RecordIgnored(IgnoredRecord { source: of, .. })
+        | Event::FlowSilenced { source: of, .. } = event
+            && of == source
+        {
+            return Became::Ignored;
+        }
+    }
+    Became::Accepted
 }
