@@ -14,12 +14,11 @@ mod trace;
 mod verify;
 mod webhook;
 
-pub use trace::{Fact, Found, Origin};
-
 use crate::config::{self, Accounts, Faults, Settings};
 use crate::exit::ExitCode;
-use crate::log::{self, LogError, Missing, NeededBy, Right};
-use crate::telemetry::{LogFormat, err_line, logging, output};
+use crate::inspect::InspectError;
+use crate::log::{self, LogError, Missing, NeededBy, Right, Unavailable};
+use crate::telemetry::{LogFormat, err_line, logging, output, with_causes};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use tracing::level_filters::LevelFilter;
@@ -143,13 +142,9 @@ fn refuse(faults: &Faults) -> ExitCode {
 }
 
 /// Says on stderr why Kafka did not do it, and which rights `command` lacks, if it is that; 78 for these and for properties
-/// that no client takes, else `otherwise`.
-fn kafka_failed(
-    settings: &Settings,
-    command: NeededBy,
-    (error, log): (&dyn std::error::Error, Option<&LogError>),
-    otherwise: u8,
-) -> ExitCode {
+/// that no client takes, else 75.
+fn kafka_failed(settings: &Settings, command: NeededBy, error: &Unavailable) -> ExitCode {
+    let log = error.log();
     let kafka = &settings.kafka;
     let mut rights = match log {
         Some(log) if log.is_away() => Vec::new(),
@@ -170,43 +165,47 @@ fn kafka_failed(
         }
         let cause = log::last_cause().filter(|_| is_away);
         let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
-        err_line!("Kafka at {}: {}{cause}", kafka.bootstrap_servers, chain(error));
-        return kafka_code(log, otherwise);
+        err_line!("Kafka at {}: {}{cause}", kafka.bootstrap_servers, with_causes(error));
+        return kafka_code(log);
     }
     err_line!("Kafka at {}: {}", kafka.bootstrap_servers, Missing(&rights, kafka));
     ExitCode::from(CONFIGURATION)
 }
 
-/// 78 for what stays wrong until somebody corrects it, else `otherwise`.
-fn kafka_code(log: Option<&LogError>, otherwise: u8) -> ExitCode {
+/// 78 for what stays wrong until somebody corrects it, else 75.
+fn kafka_code(log: Option<&LogError>) -> ExitCode {
     let is_final = log.is_some_and(LogError::is_final);
-    ExitCode::from(if is_final { CONFIGURATION } else { otherwise })
+    ExitCode::from(if is_final { CONFIGURATION } else { UNAVAILABLE })
 }
 
-/// Everything that an error says, on one line. Some errors of libraries repeat their cause, which is printed once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.map(ToString::to_string).fold(error.to_string(), |text, cause| {
-        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
-    })
+/// Says on stderr why a question has no answer.
+fn inspect_failed(settings: &Settings, command: NeededBy, error: &InspectError) -> ExitCode {
+    match error {
+        InspectError::Kafka(error) => kafka_failed(settings, command, error),
+        InspectError::Row(..) => {
+            err_line!("{}", with_causes(error));
+            ExitCode::from(FAILED)
+        }
+        InspectError::Receiver(..) => {
+            err_line!("{}", with_causes(error));
+            ExitCode::from(USAGE)
+        }
+        InspectError::Store(_) | InspectError::NoTopic(_) | InspectError::Interrupted => {
+            err_line!("ringback: {}", with_causes(error));
+            ExitCode::from(FAILED)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CONFIGURATION, ExitCode, UNAVAILABLE, chain, kafka_code};
+    use super::{CONFIGURATION, ExitCode, UNAVAILABLE, kafka_code};
     use crate::log::LogError;
     use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
     #[test]
-    fn a_cause_is_printed_once() {
-        let code = RDKafkaErrorCode::BrokerTransportFailure;
-        let text = chain(&KafkaError::MetadataFetch(code));
-        assert_eq!(text.matches("Broker transport failure").count(), 1, "{text}");
-    }
-
-    #[test]
     fn what_stays_wrong_is_no_reason_to_try_again() {
-        let code = |error: &LogError| kafka_code(Some(error), UNAVAILABLE);
+        let code = |error: &LogError| kafka_code(Some(error));
         let refused = KafkaError::ClientCreation("no such mechanism".to_owned());
         for error in [
             LogError::Client(refused),
@@ -218,6 +217,6 @@ mod tests {
         let source = KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure);
         let away = LogError::Request { what: "Kafka does not answer".to_owned(), source };
         assert_eq!(code(&away), ExitCode::from(UNAVAILABLE));
-        assert_eq!(kafka_code(None, UNAVAILABLE), ExitCode::from(UNAVAILABLE));
+        assert_eq!(kafka_code(None), ExitCode::from(UNAVAILABLE));
     }
 }

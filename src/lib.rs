@@ -22,12 +22,13 @@
 //! | 3 | [`rebuild`] | the changelog, written from a store |
 //! | 3 | [`offsets`] | where inputs are read on: shown, and moved while no daemon runs |
 //! | 3 | [`verify`] | what input, events, dead letters, changelog, offsets and store say of each other |
-//! | 4 | [`admin`] | metrics, health and the operators' pages over HTTP |
-//! | 5 | [`config`] | files and environment, parsed once, into the settings of the floors below |
-//! | 5 | [`shutdown`] | signals |
-//! | 6 | [`app`] | builds the daemon of its configuration, runs and drains it |
-//! | 7 | [`demo`] | everything at work in one process |
-//! | 8 | [`cli`] | the commands; `main.rs` calls it and nothing else |
+//! | 4 | [`inspect`] | what operators may see, as typed answers: traces, webhooks, dead letters, verification, previews |
+//! | 5 | [`admin`] | metrics, health and the operators' pages over HTTP |
+//! | 6 | [`config`] | files and environment, parsed once, into the settings of the floors below |
+//! | 6 | [`shutdown`] | signals |
+//! | 7 | [`app`] | builds the daemon of its configuration, runs and drains it |
+//! | 8 | [`demo`] | everything at work in one process |
+//! | 9 | [`cli`] | the commands; `main.rs` calls it and nothing else |
 //!
 //! # The one way through it
 //!
@@ -294,6 +295,7 @@ pub mod domain;
 pub mod engine;
 pub mod exit;
 pub mod failpoint;
+pub mod inspect;
 pub mod log;
 pub mod offsets;
 pub mod rebuild;

@@ -28,6 +28,7 @@ mod steward;
 mod topics;
 mod transaction;
 mod trial;
+mod unavailable;
 
 pub use away::{
     Cause, is_said as is_away_said, last_cause, look as look_for_cause, over as back,
@@ -59,7 +60,7 @@ pub use rights::{
     Missing, Need, NeededBy, Operation, Resource, Right, check_transactional, insist_on_groups,
     missing, needs, replay_groups,
 };
-pub use scan::{ScanFrom, ScanRange, ScanRecord, Scanned, Scanner};
+pub use scan::{Progress, ScanFrom, ScanRange, ScanRecord, Scanned, Scanner, Watch};
 pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
 pub use standing::Standing;
 pub use steward::Steward;
@@ -69,3 +70,4 @@ pub use topics::{
 };
 pub use transaction::{Committed, Outgoing, TransactionError, TransactionFault, Transactions};
 pub use trial::{ClientRefusal, try_clients};
+pub use unavailable::Unavailable;

@@ -10,8 +10,8 @@ use crate::codec::row::{self, InputOffset, Landmark, Meta, TopicId};
 use crate::failpoint::{self, Failpoint};
 use crate::log::{
     self, Begin, Cluster, GroupOffset, Identity, KafkaSettings, LandmarkReader, LogError, NeededBy,
-    Operation, Outgoing, Place, ScanFrom, ScanRange, Scanned, Scanner, Standing, Steward,
-    TopicNames, TransactionError, TransactionFault,
+    Operation, Outgoing, Place, Progress, ScanFrom, ScanRange, Scanner, Standing, Steward,
+    TopicNames, TransactionError, TransactionFault, Unavailable,
 };
 use crate::store::RowKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,12 +23,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why positions could not be read or moved.
 #[derive(Debug, thiserror::Error)]
 pub enum OffsetsError {
-    /// Kafka can't be reached, or does not do what it was asked.
+    /// Kafka can't be reached, or does not do what it was asked. What was committed before counts.
     #[error(transparent)]
-    Log(#[from] LogError),
-    /// The transaction failed.
-    #[error("Kafka refuses the transaction; `ringback offsets show` says whether it was committed")]
-    Transaction(#[source] TransactionError),
+    Kafka(#[from] Unavailable),
     /// Somebody else does the same.
     #[error(
         "another `ringback offsets` or `ringback changelog rebuild` has begun; nothing was changed"
@@ -50,12 +47,19 @@ pub enum OffsetsError {
     Refused(String),
 }
 
+impl From<LogError> for OffsetsError {
+    fn from(error: LogError) -> Self {
+        Self::Kafka(error.into())
+    }
+}
+
 impl From<TransactionError> for OffsetsError {
     fn from(error: TransactionError) -> Self {
         if error.fault == TransactionFault::Fenced {
             Self::TakenOver
         } else {
-            Self::Transaction(error)
+            let advice = "Kafka refuses the transaction; `ringback offsets show` says whether it was committed";
+            Self::Kafka(Unavailable::Transaction { advice, source: error })
         }
     }
 }
@@ -233,10 +237,9 @@ impl Offsets {
             })
             .collect();
         let mut silent: BTreeSet<i32> = ranges.iter().map(|range| range.partition).collect();
-        let _whole = self.scanner.read(topic, &ranges, &mut |scanned| {
-            if let Scanned::Record(record) = scanned {
-                silent.remove(&record.partition());
-            }
+        let mut watch = |_: Progress<'_>| ControlFlow::Continue(());
+        let _whole = self.scanner.scan(topic, &ranges, &mut watch, &mut |record| {
+            silent.remove(&record.partition());
             if silent.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         for position in positions {

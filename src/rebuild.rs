@@ -14,7 +14,7 @@ pub use plan::{Action, Behind, PartitionPlan, Plan};
 
 use crate::log::{
     Cluster, KafkaSettings, LogError, Scanner, Standing, TopicNames, TransactionError,
-    TransactionFault,
+    TransactionFault, Unavailable,
 };
 use crate::store::{StoreError, StoreView};
 use std::ops::ControlFlow;
@@ -51,18 +51,15 @@ pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 /// Why nothing came of a rebuild, or not all.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// Kafka can't be reached, or does not do what it was asked.
+    /// Kafka can't be reached, or does not do what it was asked. What was committed before counts.
     #[error(transparent)]
-    Log(#[from] LogError),
+    Kafka(#[from] Unavailable),
     /// The store can't be read.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// There is no store.
     #[error("there is no store in {} ([store] directory): run this on a machine that has one", .0.display())]
     NoStore(PathBuf),
-    /// A transaction failed. What was committed before counts.
-    #[error("Kafka refuses the transaction; the same command goes on from what was committed")]
-    Transaction(#[source] TransactionError),
     /// Somebody else rebuilds.
     #[error(
         "another rebuild or `ringback offsets` has begun, and this rebuild has stopped for it; run this command again afterwards"
@@ -87,12 +84,20 @@ pub enum RebuildError {
     Interrupted,
 }
 
+impl From<LogError> for RebuildError {
+    fn from(error: LogError) -> Self {
+        Self::Kafka(error.into())
+    }
+}
+
 impl From<TransactionError> for RebuildError {
     fn from(error: TransactionError) -> Self {
         if error.fault == TransactionFault::Fenced {
             Self::TakenOver
         } else {
-            Self::Transaction(error)
+            let advice =
+                "Kafka refuses the transaction; the same command goes on from what was committed";
+            Self::Kafka(Unavailable::Transaction { advice, source: error })
         }
     }
 }

@@ -34,7 +34,7 @@ pub use open::OpenLetters;
 pub use plan::{Plan, Summary};
 pub use states::{LetterState, Looked, Since};
 
-use crate::log::{LogError, TransactionError, TransactionFault};
+use crate::log::{LogError, TransactionError, TransactionFault, Unavailable};
 use std::ops::ControlFlow;
 
 /// What a call is at.
@@ -67,12 +67,9 @@ pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 /// Why nothing came of a call, or not all.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// Kafka can't be reached, or does not do what it was asked.
+    /// Kafka can't be reached, or does not do what it was asked. What was committed before counts.
     #[error(transparent)]
-    Log(#[from] LogError),
-    /// The transaction failed. What was committed before counts.
-    #[error("Kafka refuses the transaction; the same command goes on from what was committed")]
-    Transaction(#[source] TransactionError),
+    Kafka(#[from] Unavailable),
     /// A topic is missing.
     #[error("there is no topic {0}: `ringback topics --create` creates it")]
     NoTopic(String),
@@ -86,12 +83,20 @@ pub enum ReplayError {
     Interrupted,
 }
 
+impl From<LogError> for ReplayError {
+    fn from(error: LogError) -> Self {
+        Self::Kafka(error.into())
+    }
+}
+
 impl From<TransactionError> for ReplayError {
     fn from(error: TransactionError) -> Self {
         if error.fault == TransactionFault::Fenced {
             Self::TakenOver
         } else {
-            Self::Transaction(error)
+            let advice =
+                "Kafka refuses the transaction; the same command goes on from what was committed";
+            Self::Kafka(Unavailable::Transaction { advice, source: error })
         }
     }
 }

@@ -5,6 +5,7 @@
 //! it waits), and whether it is *live* (its partitions with work make progress). What comes from outside goes into a log
 //! only through [`mask`], and to a terminal only through [`escape`].
 
+mod causes;
 mod definitions;
 pub mod escape;
 mod family;
@@ -19,6 +20,7 @@ pub mod output;
 mod process;
 mod render;
 
+pub use causes::with_causes;
 pub use definitions::{Definition, Kind};
 pub use health::{Health, PartitionHealth, STALL_DEADLINE, Waiting};
 pub use labels::{

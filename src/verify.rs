@@ -46,7 +46,7 @@ pub use requests::ReceiverEntry;
 pub use violation::{Violation, What};
 
 use crate::codec::command::{COMMAND_HEADER, InboxCommand, read_command};
-use crate::codec::event::{Fact, Spot as Source, Told, read_told};
+use crate::codec::event::{Fact, Notice, Place as Source, read_notice};
 use crate::codec::letter::{LetterHead, LetterKind, read_life};
 use crate::codec::row::{self, Meta, Owner, TopicId};
 use crate::codec::source::{Decoded, Decoder};
@@ -59,6 +59,7 @@ use history::{History, Telling};
 use ledger::{Entry, Ledgers, Saying, Word};
 use letters::{Given, Letters};
 use requests::Requests;
+use serde::Serialize;
 use state::{Comparison, Row};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -158,7 +159,7 @@ pub struct Options {
 }
 
 /// How much was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
     /// Records of the inputs and the inbox.
     pub records: u64,

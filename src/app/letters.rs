@@ -1,6 +1,6 @@
 //! Counting the open dead letters while the engine runs.
 
-use crate::log::{KafkaSettings, LogError, TopicNames, start_thread};
+use crate::log::{KafkaSettings, LogError, TopicNames, Unavailable, start_thread};
 use crate::replay::{Letters, OpenLetters, ReplayError};
 use crate::telemetry::{Health, Metrics};
 use std::collections::BTreeSet;
@@ -72,7 +72,7 @@ fn report(error: &ReplayError, is_disturbed: &mut bool) {
     if std::mem::replace(is_disturbed, true) {
         return;
     }
-    if let ReplayError::Log(LogError::Denied(_)) = error {
+    if let ReplayError::Kafka(Unavailable::Log(LogError::Denied(_))) = error {
         tracing::warn!(%error, "open dead letters are not counted: the daemon needs the right; see ops/guide/rights.md");
     } else {
         tracing::info!(%error, "open dead letters can't be counted for now");

@@ -10,8 +10,7 @@ use crate::codec::event::{ReloadEvent, rfc3339};
 use crate::config::{Effective, Hashes, Loaded, Variables};
 use crate::engine::{EngineConfig, EngineHandle};
 use crate::log;
-use crate::telemetry::{ConfigPart, Metrics, ReloadResult};
-use std::error::Error as _;
+use crate::telemetry::{ConfigPart, Metrics, ReloadResult, with_causes};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -137,12 +136,7 @@ impl App {
     }
 
     fn refuse(&self, error: &AppError, handle: &EngineHandle) {
-        let mut detail = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            detail = format!("{detail}: {error}");
-            cause = error.source();
-        }
+        let mut detail = with_causes(error);
         if detail.len() > DETAIL_BYTES_MAX {
             detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
             detail.push_str("… (`ringback check` prints the rest)");

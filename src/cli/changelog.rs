@@ -1,13 +1,13 @@
 //! `ringback changelog`
 
-use super::{FAILED, UNAVAILABLE, chain, kafka_failed, load, terminal};
+use super::{FAILED, kafka_failed, load, terminal};
 use crate::codec::event::rfc3339;
 use crate::config::Settings;
 use crate::exit::ExitCode;
 use crate::log::NeededBy;
 use crate::rebuild::{Action, Plan, Rebuild, RebuildError, Wish};
 use crate::shutdown::Signals;
-use crate::telemetry::err_line;
+use crate::telemetry::{err_line, with_causes};
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -202,19 +202,14 @@ fn json_of(plan: &Plan, topic: &str, is_written: bool) -> String {
 
 fn refused(settings: &Settings, error: &RebuildError) -> ExitCode {
     match error {
-        RebuildError::Log(log) => {
-            kafka_failed(settings, NeededBy::Rebuild, (error, Some(log)), UNAVAILABLE)
-        }
-        RebuildError::Transaction(_) => {
-            kafka_failed(settings, NeededBy::Rebuild, (error, None), UNAVAILABLE)
-        }
+        RebuildError::Kafka(error) => kafka_failed(settings, NeededBy::Rebuild, error),
         RebuildError::Store(_)
         | RebuildError::NoStore(_)
         | RebuildError::TakenOver
         | RebuildError::Members { .. }
         | RebuildError::Refused(_)
         | RebuildError::Interrupted => {
-            err_line!("ringback: {}", chain(error));
+            err_line!("ringback: {}", with_causes(error));
             ExitCode::from(FAILED)
         }
     }

@@ -3,13 +3,13 @@
 mod files;
 mod rights;
 
-use super::{CONFIGURATION, UNAVAILABLE, chain, kafka_failed, load};
+use super::{CONFIGURATION, UNAVAILABLE, kafka_failed, load};
 use crate::app;
 use crate::config::Settings;
 use crate::delivery::{Endpoint, Names, Trust};
 use crate::exit::ExitCode;
 use crate::log::{self, LogError, NeededBy, Registry, TopicState};
-use crate::telemetry::{err_line, out_line};
+use crate::telemetry::{err_line, out_line, with_causes};
 use clap::Args;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,14 +32,14 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let trust = match Trust::new() {
         Ok(trust) => trust,
         Err(error) => {
-            err_line!("{}", chain(&error));
+            err_line!("{}", with_causes(&error));
             return ExitCode::from(CONFIGURATION);
         }
     };
     let files = match app::file_plan(&settings, &accounts) {
         Ok(files) => files,
         Err(error) => {
-            err_line!("{}: {}", file.display(), chain(&error));
+            err_line!("{}: {}", file.display(), with_causes(&error));
             return ExitCode::from(CONFIGURATION);
         }
     };
@@ -61,7 +61,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
                 }
             }
             Err(error) => {
-                err_line!("{file}: {}", chain(&error));
+                err_line!("{file}: {}", with_causes(&error));
                 faults += 1;
             }
         }
@@ -90,11 +90,11 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
 /// Whose rows changelog and store hold.
 async fn owners(settings: &Settings) -> Result<(), ExitCode> {
     let stored = app::stored_partitions(settings).map_err(|error| {
-        err_line!("{}", chain(&error));
+        err_line!("{}", with_causes(&error));
         ExitCode::from(CONFIGURATION)
     })?;
     let found =
-        app::inspect(settings, stored).await.map_err(|error| unanswered(settings, &error))?;
+        app::inspect(settings, stored).await.map_err(|error| unanswered(settings, error))?;
     for mismatch in &found {
         err_line!("{mismatch}");
     }
@@ -112,7 +112,7 @@ async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
             code => owners(settings).await.err().unwrap_or(code),
         },
         Ok(false) => ExitCode::from(CONFIGURATION),
-        Err(error) => unanswered(settings, &error),
+        Err(error) => unanswered(settings, error),
     };
     if let Some(registry) = &settings.schema_registry {
         let client = app::registry_client(trust, &Names::new(&settings.delivery.name_servers));
@@ -130,8 +130,8 @@ async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
     code
 }
 
-fn unanswered(settings: &Settings, error: &LogError) -> ExitCode {
-    kafka_failed(settings, NeededBy::Run, (error, Some(error)), UNAVAILABLE)
+fn unanswered(settings: &Settings, error: LogError) -> ExitCode {
+    kafka_failed(settings, NeededBy::Run, &error.into())
 }
 
 async fn topics(settings: &Settings) -> ExitCode {
@@ -150,6 +150,6 @@ async fn topics(settings: &Settings) -> ExitCode {
             );
             ExitCode::SUCCESS
         }
-        Err(error) => unanswered(settings, &error),
+        Err(error) => unanswered(settings, error),
     }
 }

@@ -4,22 +4,19 @@ mod list;
 mod replay;
 mod show;
 
-use super::{FAILED, UNAVAILABLE, chain, kafka_failed, load};
+use super::{FAILED, kafka_failed, load};
 use crate::clock;
 use crate::codec::event::rfc3339;
 use crate::config::{Accounts, Settings};
 use crate::domain::{AccountId, DeadLetterReason};
 use crate::exit::ExitCode;
 use crate::log::NeededBy;
-use crate::replay::{
-    Filter, Letter, Letters, Looked, Progress, ReplayError, Since, Stage, Target, When,
-};
+use crate::replay::{Filter, Letters, Looked, Progress, ReplayError, Stage, Target, When};
 use crate::shutdown::Signals;
-use crate::telemetry::err_line;
+use crate::telemetry::{err_line, with_causes};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -132,10 +129,9 @@ fn refused(settings: &Settings, command: &Command, error: &ReplayError) -> ExitC
         Command::Replay(_) => NeededBy::Replay,
     };
     match error {
-        ReplayError::Log(log) => kafka_failed(settings, command, (error, Some(log)), UNAVAILABLE),
-        ReplayError::Transaction(_) => kafka_failed(settings, command, (error, None), UNAVAILABLE),
+        ReplayError::Kafka(error) => kafka_failed(settings, command, error),
         ReplayError::NoTopic(_) | ReplayError::TakenOver => {
-            err_line!("ringback: {}", chain(error));
+            err_line!("ringback: {}", with_causes(error));
             ExitCode::from(FAILED)
         }
         ReplayError::Interrupted => {
@@ -201,38 +197,4 @@ fn warn(looked: &Looked) {
             "warning: events before {since} are gone: what was replayed and delivered before then is shown as replayed"
         );
     }
-}
-
-/// What a letter's headers tell, and what became of it, for scripts.
-fn summary(letter: &Letter<'_>, since: &Since) -> Value {
-    let head = &letter.head;
-    let (partition, offset) = letter.place;
-    let source = head.source.as_ref().map(|source| {
-        json!({
-            "topic": &*source.topic,
-            "partition": source.partition,
-            "offset": source.offset,
-            "timestamp": rfc3339(source.timestamp),
-        })
-    });
-    json!({
-        "place": format!("{partition}:{offset}"),
-        "at": rfc3339(letter.at),
-        "kind": head.kind.as_str(),
-        "reason": head.reason,
-        "state": since.state.as_str(),
-        "replayed_at": since.replayed_at.map(rfc3339),
-        "delivered_at": since.delivered_at.map(rfc3339),
-        "webhook_id": head.id.map(|id| id.to_string()),
-        "phonon_uuid": letter.key.map(String::from_utf8_lossy),
-        "webhook": head.webhook,
-        "account_id": head.account.map(|account| account.0),
-        "phase": head.phase,
-        "attempts": head.attempts,
-        "first_attempt_at": head.first_attempt_at,
-        "last_attempt_at": head.last_attempt_at,
-        "source": source,
-        "detail": head.detail,
-        "truncated_from_bytes": head.truncated_from,
-    })
 }

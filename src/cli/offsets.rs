@@ -1,6 +1,6 @@
 //! `ringback offsets`
 
-use super::{FAILED, UNAVAILABLE, chain, kafka_failed, load, terminal};
+use super::{FAILED, kafka_failed, load, terminal};
 use crate::clock;
 use crate::codec::event::MovedBy;
 use crate::config::Settings;
@@ -8,8 +8,8 @@ use crate::exit::ExitCode;
 use crate::log::{Begin, NeededBy};
 use crate::offsets::{Aim, Move, Offsets, OffsetsError, Position, Wish};
 use crate::replay::When;
-use crate::telemetry::err_line;
 use crate::telemetry::escape::one_line;
+use crate::telemetry::{err_line, with_causes};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::Path;
@@ -222,10 +222,9 @@ fn json_of(position: &Position) -> String {
 
 fn refused(settings: &Settings, command: NeededBy, error: &OffsetsError) -> ExitCode {
     match error {
-        OffsetsError::Log(log) => kafka_failed(settings, command, (error, Some(log)), UNAVAILABLE),
-        OffsetsError::Transaction(_) => kafka_failed(settings, command, (error, None), UNAVAILABLE),
+        OffsetsError::Kafka(error) => kafka_failed(settings, command, error),
         OffsetsError::TakenOver | OffsetsError::Members { .. } | OffsetsError::Refused(_) => {
-            err_line!("ringback: {}", chain(error));
+            err_line!("ringback: {}", with_causes(error));
             ExitCode::from(FAILED)
         }
     }

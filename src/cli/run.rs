@@ -1,6 +1,6 @@
 //! `ringback run`
 
-use super::{CONFIGURATION, FAILED, chain};
+use super::{CONFIGURATION, FAILED};
 use crate::app::{App, AppError, StartOptions};
 use crate::clock;
 use crate::config::{Faults, Loaded};
@@ -9,7 +9,7 @@ use crate::exit::ExitCode;
 use crate::log::Begin;
 use crate::replay::When;
 use crate::shutdown::HangUps;
-use crate::telemetry::logging;
+use crate::telemetry::{logging, with_causes};
 use clap::Args;
 use std::path::Path;
 use std::time::Duration;
@@ -77,7 +77,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let hang_ups = match HangUps::new() {
         Ok(hang_ups) => hang_ups,
         Err(error) => {
-            logging::last_words(&format!("ringback: {}", chain(&AppError::System(error))));
+            logging::last_words(&format!("ringback: {}", with_causes(&AppError::System(error))));
             return ExitCode::from(FAILED);
         }
     };
@@ -112,7 +112,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             | AppError::Files(_)
             | AppError::Tls(_)),
         ) => {
-            logging::last_words(&format!("{}: {}", file.display(), chain(&error)));
+            logging::last_words(&format!("{}: {}", file.display(), with_causes(&error)));
             ExitCode::from(CONFIGURATION)
         }
         Err(
@@ -122,7 +122,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             | AppError::Engine(_)
             | AppError::Impatient),
         ) => {
-            logging::last_words(&format!("ringback: {}", chain(&error)));
+            logging::last_words(&format!("ringback: {}", with_causes(&error)));
             ExitCode::from(FAILED)
         }
     }

@@ -1,9 +1,12 @@
 //! What commands say on a terminal, and what they ask there.
 
+use crate::log::Progress;
 use crate::telemetry::escape::printable;
 use crate::telemetry::output;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use serde::Serialize;
 use std::io::{IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
 
 /// Whether to go on: asked on a terminal, taken for granted in a script.
 pub(super) fn confirm(question: &str, yes: bool) -> bool {
@@ -24,8 +27,35 @@ pub(super) fn print(lines: impl IntoIterator<Item = String>) {
     output::note_out(&written);
 }
 
-/// How far a command is with reading `topic`; it is drawn on stderr, and only if that is a terminal.
-pub(super) fn progress(topic: &str) -> ProgressBar {
+/// `answer` as one line of JSON, its members in alphabetical order.
+pub(super) fn json(answer: &impl Serialize) -> String {
+    serde_json::to_value(answer).unwrap_or_default().to_string()
+}
+
+/// Shows how far a command is with reading, a bar for each topic. They are drawn on stderr, and only if that is a terminal.
+#[derive(Default)]
+pub(super) struct Bars {
+    topic: String,
+    bar: Option<ProgressBar>,
+}
+
+impl Bars {
+    /// Shows the progress. It never breaks the reading off.
+    pub(super) fn see(&mut self, progress: Progress<'_>) -> ControlFlow<()> {
+        if self.bar.is_none() || self.topic != progress.topic {
+            progress.topic.clone_into(&mut self.topic);
+            // The former bar is cleared when it is dropped.
+            self.bar = Some(bar(progress.topic));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_length(progress.all);
+            bar.set_position(progress.done);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn bar(topic: &str) -> ProgressBar {
     let style = "reading {msg} {wide_bar} {human_pos}/{human_len}, {per_sec}, {eta} left";
     let style =
         ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());

@@ -1,6 +1,6 @@
 //! `ringback topics`
 
-use super::{FAILED, UNAVAILABLE, kafka_failed, load, terminal};
+use super::{FAILED, kafka_failed, load, terminal};
 use crate::clock;
 use crate::config::Settings;
 use crate::exit::ExitCode;
@@ -45,7 +45,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
                 Arguments { create: true, .. } => NeededBy::Create,
                 Arguments { .. } => NeededBy::Topics,
             };
-            kafka_failed(&settings, command, (&error, Some(&error)), UNAVAILABLE)
+            kafka_failed(&settings, command, &error.into())
         }
     }
 }

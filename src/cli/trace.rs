@@ -1,22 +1,17 @@
 //! `ringback trace`
 
-mod fact;
-mod read;
 mod state;
 
-use super::terminal::{print, table};
-use super::{FAILED, UNAVAILABLE, USAGE, chain, kafka_failed, load};
+use super::terminal::{Bars, json, print, table};
+use super::{FAILED, USAGE, inspect_failed, load};
 use crate::clock;
 use crate::domain::PhononUuid;
 use crate::exit::ExitCode;
-use crate::log::NeededBy;
+use crate::inspect::trace::{self, COLUMNS, Row, Trace};
+use crate::log::{NeededBy, Progress};
 use crate::telemetry::err_line;
 use crate::telemetry::escape::one_line;
 use clap::Args;
-use fact::COLUMNS;
-pub use fact::{Fact, Found, Origin};
-use read::{Row, TraceError, Traced};
-use serde_json::{Value, json};
 use std::path::Path;
 
 /// Shows everything that is known of one phonon-uuid, oldest first, and what it is waiting for
@@ -58,16 +53,14 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         return ExitCode::from(USAGE);
     };
     let (of_command, whose, all) = (settings.clone(), uuid.clone(), arguments.all_partitions);
-    let reading = tokio::task::spawn_blocking(move || read::read(&of_command, &whose, all)).await;
-    let traced = match reading {
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut bars = Bars::default();
+        let mut watch = |progress: Progress<'_>| bars.see(progress);
+        trace::read(&of_command.kafka, &of_command.topics, &whose, all, &mut watch)
+    });
+    let traced = match reading.await {
         Ok(Ok(traced)) => traced,
-        Ok(Err(TraceError::Log(error))) => {
-            return kafka_failed(&settings, NeededBy::Trace, (&error, Some(&error)), UNAVAILABLE);
-        }
-        Ok(Err(error @ TraceError::Row(..))) => {
-            err_line!("{}", chain(&error));
-            return ExitCode::from(FAILED);
-        }
+        Ok(Err(error)) => return inspect_failed(&settings, NeededBy::Trace, &error),
         Err(error) => {
             err_line!("ringback: {error}");
             return ExitCode::from(FAILED);
@@ -76,7 +69,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     for topic in &traced.missing {
         err_line!("topic {topic} is missing; `ringback topics --create` creates it");
     }
-    if traced.facts.is_empty() && traced.row.is_none() {
+    if traced.is_empty() {
         err_line!("nothing is known of {}", one_line(uuid.as_str()));
         err_line!("Check the spelling; what is older than the topics' retention is gone.");
         return ExitCode::from(FAILED);
@@ -87,25 +80,12 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
 }
 
 /// A line per fact, and the state.
-fn json_lines(traced: &Traced, bodies: bool) -> Vec<String> {
-    let mut lines: Vec<String> =
-        traced.facts.iter().map(|fact| fact.to_json(bodies).to_string()).collect();
-    // No row: nothing is kept of it any more.
-    let row = traced.row.as_ref();
-    let endpoints = traced.endpoints.iter();
-    let endpoints = endpoints.map(|(name, known)| (name.to_string(), state::endpoint_json(known)));
-    let state = json!({
-        "from": "changelog",
-        "partition": row.map(|row| row.partition),
-        "offset": row.map(|row| row.offset),
-        "state": row.map(|row| state::to_json(&row.state, bodies)),
-        "endpoints": Value::Object(endpoints.collect()),
-    });
-    lines.push(state.to_string());
-    lines
+fn json_lines(traced: &Trace, bodies: bool) -> Vec<String> {
+    let facts = traced.facts.iter().map(|fact| json(&fact.view(bodies)));
+    facts.chain([json(&traced.now(bodies))]).collect()
 }
 
-fn text_lines(traced: &Traced, bodies: bool) -> Vec<String> {
+fn text_lines(traced: &Trace, bodies: bool) -> Vec<String> {
     let facts =
         traced.facts.iter().map(|fact| fact.columns().map(|text| one_line(&text).into_owned()));
     let rows: Vec<_> = std::iter::once(COLUMNS.map(str::to_owned)).chain(facts).collect();

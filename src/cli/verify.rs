@@ -1,16 +1,14 @@
 //! `ringback verify`
 
-mod read;
-mod receiver;
 mod show;
-mod store;
 
-use super::{FAILED, UNAVAILABLE, USAGE, chain, kafka_failed, load};
+use super::terminal::{Bars, json, print};
+use super::{FAILED, inspect_failed, load};
 use crate::exit::ExitCode;
-use crate::log::NeededBy;
+use crate::inspect::verification::{self, Asked};
+use crate::log::{NeededBy, Progress};
 use crate::telemetry::err_line;
 use clap::Args;
-use read::VerifyError;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -89,30 +87,24 @@ pub(super) async fn run(file: &Path, arguments: Arguments) -> ExitCode {
         Ok((settings, _)) => settings,
         Err(code) => return code,
     };
-    let of_command = settings.clone();
-    let json = arguments.json;
-    let runtime = tokio::runtime::Handle::current();
-    let reading =
-        tokio::task::spawn_blocking(move || read::verify(&of_command, &arguments, &runtime)).await;
-    let found = match reading {
+    let Arguments { receiver_log, at_rest, repeats_max, json: as_json } = arguments;
+    let asked = Asked { receiver_logs: receiver_log, at_rest, repeats_max };
+    let (of_command, runtime) = (settings.clone(), tokio::runtime::Handle::current());
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut bars = Bars::default();
+        let mut watch = |progress: Progress<'_>| bars.see(progress);
+        let (kafka, topics, store) = (&of_command.kafka, &of_command.topics, &of_command.store);
+        verification::verify(kafka, topics, &store.directory, &asked, &runtime, &mut watch)
+    });
+    let found = match reading.await {
         Ok(Ok(found)) => found,
-        Ok(Err(VerifyError::Log(error))) => {
-            return kafka_failed(&settings, NeededBy::Verify, (&error, Some(&error)), UNAVAILABLE);
-        }
-        Ok(Err(error @ VerifyError::Receiver(..))) => {
-            err_line!("{}", chain(&error));
-            return ExitCode::from(USAGE);
-        }
-        Ok(Err(error @ (VerifyError::Store(_) | VerifyError::Missing(_)))) => {
-            err_line!("ringback: {}", chain(&error));
-            return ExitCode::from(FAILED);
-        }
+        Ok(Err(error)) => return inspect_failed(&settings, NeededBy::Verify, &error),
         Err(error) => {
             err_line!("ringback: {error}");
             return ExitCode::from(FAILED);
         }
     };
-    super::terminal::print(if json { vec![show::json(&found)] } else { show::lines(&found) });
+    print(if as_json { vec![json(&found.view())] } else { show::lines(&found) });
     if found.report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 

@@ -5,7 +5,6 @@ mod enable;
 mod extract;
 mod list;
 mod preview;
-mod sample;
 mod trial;
 
 use super::USAGE;

@@ -9,6 +9,8 @@ pub use endpoint::{
     DISABLE_ENDPOINT, ENABLE_ENDPOINT, write_disable_endpoint, write_enable_endpoint,
 };
 
+pub use super::header::{COMMAND as COMMAND_HEADER, LETTER as LETTER_HEADER};
+
 use super::json::Object;
 use super::rendering::{self, Text};
 use super::time::parse_rfc3339;
@@ -20,14 +22,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// The header of a record that is a command, whose value is which.
-pub const COMMAND_HEADER: &str = "ringback.command";
 /// Sends what was given up after all.
 pub const REPLAY: &str = "replay";
 /// No command, but a note: the dead letter of the header [`LETTER_HEADER`], a record, was sent back to its topic.
 pub const RECORD_REPLAYED: &str = "record_replayed";
-/// The header that names a dead letter by its place, on whatever replays it.
-pub const LETTER_HEADER: &str = "ringback.letter";
 
 /// What is larger is no command: its row, or the dead letter after it, might not fit into a record.
 const COMMAND_BYTES_MAX: usize = 18 << 20;

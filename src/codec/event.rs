@@ -39,10 +39,11 @@
 mod dead_letter;
 mod endpoint;
 mod input;
+mod members;
+mod notice;
 mod outcome;
-mod read;
 mod replayed;
-mod told;
+mod schema;
 
 #[cfg(test)]
 mod tests;
@@ -54,9 +55,12 @@ pub use input::{
 };
 
 pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
-pub use read::{End, Turn, read_end, read_turn};
+pub use members::{Members, Outcome as OutcomeMembers, Place, read_members};
+pub use notice::{
+    About, Fact, InputNotice, InputNoticeChange, Notice, read_notice, read_notice_of,
+};
 pub use replayed::{Became, write_record_replayed};
-pub use told::{About, Fact, InputTold, Spot, Told, ToldChange, read_told};
+pub use schema::schema;
 
 pub use super::time::{parse_rfc3339, rfc3339, write_rfc3339};
 

@@ -1,25 +1,60 @@
-//! The headers of records: which names are the daemon's own, and which come from producers and are passed on.
+//! The headers of records: the names that the daemon writes. All others come from producers and are passed on.
+
+/// What the record is: a delivery, a source event of a kind, or a command's.
+pub const KIND: &str = "ringback.kind";
+/// Why it became a dead letter.
+pub const REASON: &str = "ringback.reason";
+/// Why, for people.
+pub const DETAIL: &str = "ringback.detail";
+/// The topic of the source record.
+pub const SOURCE_TOPIC: &str = "ringback.source.topic";
+/// The partition of the source record.
+pub const SOURCE_PARTITION: &str = "ringback.source.partition";
+/// The offset of the source record.
+pub const SOURCE_OFFSET: &str = "ringback.source.offset";
+/// The timestamp of the source record.
+pub const SOURCE_TIMESTAMP: &str = "ringback.source.timestamp";
+/// The webhook's name.
+pub const WEBHOOK: &str = "ringback.webhook";
+/// The delivery's id.
+pub const WEBHOOK_ID: &str = "ringback.webhook-id";
+/// The account's number.
+pub const ACCOUNT: &str = "ringback.account";
+/// The phase: 0, 1 or 2.
+pub const PHASE: &str = "ringback.phase";
+/// How many attempts were made.
+pub const ATTEMPTS: &str = "ringback.attempts";
+/// When the first attempt ended, as RFC 3339.
+pub const FIRST_ATTEMPT_AT: &str = "ringback.first-attempt-at";
+/// When the last attempt ended, as RFC 3339.
+pub const LAST_ATTEMPT_AT: &str = "ringback.last-attempt-at";
+/// How long the record was, where a dead letter could not hold all of it.
+pub const TRUNCATED_FROM_BYTES: &str = "ringback.truncated-from-bytes";
+/// Which command the record is.
+pub const COMMAND: &str = "ringback.command";
+/// The place of a dead letter, `PARTITION:OFFSET`, on whatever replays it.
+pub const LETTER: &str = "ringback.letter";
 
 /// Every name that the daemon writes, on whichever topic. Of a record of somebody else, headers of these names are not passed on:
 /// in the inbox they would be commands, and in a dead letter what became of it.
 const OWN: [&str; 17] = [
-    "ringback.kind",
-    "ringback.reason",
-    "ringback.detail",
-    "ringback.source.topic",
-    "ringback.source.partition",
-    "ringback.source.offset",
-    "ringback.source.timestamp",
-    "ringback.webhook",
-    "ringback.webhook-id",
-    "ringback.account",
-    "ringback.phase",
-    "ringback.attempts",
-    "ringback.first-attempt-at",
-    "ringback.last-attempt-at",
-    "ringback.truncated-from-bytes",
-    "ringback.command",
-    "ringback.letter",
+    KIND,
+    REASON,
+    DETAIL,
+    SOURCE_TOPIC,
+    SOURCE_PARTITION,
+    SOURCE_OFFSET,
+    SOURCE_TIMESTAMP,
+    WEBHOOK,
+    WEBHOOK_ID,
+    ACCOUNT,
+    PHASE,
+    ATTEMPTS,
+    FIRST_ATTEMPT_AT,
+    LAST_ATTEMPT_AT,
+    TRUNCATED_FROM_BYTES,
+    COMMAND,
+    LETTER,
 ];
 
 /// Whether a header of this name is the daemon's own.
@@ -31,7 +66,6 @@ pub fn is_own(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::command::COMMAND_HEADER;
     use crate::codec::event::{delivery_headers, record_headers};
     use crate::domain::{
         AccountId, DeadLetterReason, Delivery, DeliveryId, Phase, Source, Timestamp, WebhookName,
@@ -53,7 +87,7 @@ mod tests {
             .into_iter()
             .chain(record_headers(&source, reason, Some(account), "detail"))
             .map(|(name, _)| name)
-            .chain([COMMAND_HEADER]);
+            .chain([COMMAND]);
         for name in names {
             assert!(is_own(name), "{name}");
         }

@@ -1,5 +1,6 @@
 //! Dead letters, read back: what their headers tell, and the delivery that one of them holds.
 
+use super::header;
 use super::rendering::Text;
 use super::time::parse_rfc3339;
 use crate::domain::{
@@ -63,32 +64,29 @@ impl<'a> LetterHead<'a> {
     pub fn read(header: impl Fn(&str) -> Option<&'a str>, at: Timestamp) -> Option<Self> {
         let kind = [LetterKind::Delivery, LetterKind::Record]
             .into_iter()
-            .find(|kind| Some(kind.as_str()) == header("ringback.kind"))?;
+            .find(|kind| Some(kind.as_str()) == header(header::KIND))?;
         let number = |name| header(name).and_then(|text| text.parse::<i64>().ok());
         let source = || {
             Some(Source {
-                topic: header("ringback.source.topic")?.into(),
-                partition: i32::try_from(number("ringback.source.partition")?).ok()?,
-                offset: number("ringback.source.offset")?,
-                timestamp: header("ringback.source.timestamp")
-                    .and_then(parse_rfc3339)
-                    .unwrap_or(at),
+                topic: header(header::SOURCE_TOPIC)?.into(),
+                partition: i32::try_from(number(header::SOURCE_PARTITION)?).ok()?,
+                offset: number(header::SOURCE_OFFSET)?,
+                timestamp: header(header::SOURCE_TIMESTAMP).and_then(parse_rfc3339).unwrap_or(at),
             })
         };
         Some(Self {
             kind,
-            reason: header("ringback.reason")?,
-            id: header("ringback.webhook-id").and_then(DeliveryId::parse),
-            webhook: header("ringback.webhook"),
-            account: number("ringback.account").map(AccountId),
-            phase: number("ringback.phase").and_then(|number| u8::try_from(number).ok()),
-            attempts: number("ringback.attempts").and_then(|number| u32::try_from(number).ok()),
-            first_attempt_at: header("ringback.first-attempt-at"),
-            last_attempt_at: header("ringback.last-attempt-at"),
+            reason: header(header::REASON)?,
+            id: header(header::WEBHOOK_ID).and_then(DeliveryId::parse),
+            webhook: header(header::WEBHOOK),
+            account: number(header::ACCOUNT).map(AccountId),
+            phase: number(header::PHASE).and_then(|number| u8::try_from(number).ok()),
+            attempts: number(header::ATTEMPTS).and_then(|number| u32::try_from(number).ok()),
+            first_attempt_at: header(header::FIRST_ATTEMPT_AT),
+            last_attempt_at: header(header::LAST_ATTEMPT_AT),
             source: source(),
-            detail: header("ringback.detail"),
-            truncated_from: header("ringback.truncated-from-bytes")
-                .and_then(|text| text.parse().ok()),
+            detail: header(header::DETAIL),
+            truncated_from: header(header::TRUNCATED_FROM_BYTES).and_then(|text| text.parse().ok()),
         })
     }
 }

@@ -4,51 +4,58 @@ use super::checklist::{Checklist, Sight};
 use super::files::BAD_WEBHOOK;
 use super::samples::Sample;
 use super::screen::{About, Screen};
+use crate::codec::event::{Members, read_members};
 use serde_json::Value;
+use std::borrow::Cow;
 
-/// Shows an event.
+/// Shows an event. A value that is none shows as an empty line.
 pub(super) fn event(bytes: &[u8], screen: Screen, checklist: &Checklist) {
-    let event = Fact::parse(bytes);
-    let kind = event.text("/type");
-    let phase = event.number("/phase");
-    let delivery = || format!("phase {phase} to {}", event.text("/webhook"));
+    let Some(event) = read_members(bytes) else { return screen.line(About::Event, "") };
+    let text = |member: &Option<Cow<'_, str>>| member.as_deref().unwrap_or_default().to_owned();
+    let (kind, phase, webhook) = (&*event.kind, event.phase.unwrap_or(0), text(&event.webhook));
+    let retry_at = event.retry_at.as_ref().and_then(Option::as_deref).unwrap_or_default();
+    let delivery = || format!("phase {phase} to {webhook}");
     let details = match kind {
-        "report_accepted" => format!("sms {}: {}", event.text("/sms_id"), event.text("/status")),
+        "report_accepted" => format!("sms {}: {}", text(&event.sms_id), text(&event.status)),
         "delivery_scheduled" => delivery(),
-        "delivered" => format!("{}, {}", delivery(), event.attempt()),
+        "delivered" => format!("{}, {}", delivery(), attempt(&event)),
         "attempt_failed" => {
-            let retry_at = event.text("/retry_at");
             let next = match retry_at.get(11..23) {
                 Some(time) => format!("next at {time}"),
                 None => "it was the last".to_owned(),
             };
-            format!("{}, {}; {next}", delivery(), event.attempt())
+            format!("{}, {}; {next}", delivery(), attempt(&event))
         }
-        "replayed" => format!("{}, life {}", delivery(), event.number("/replays") + 1),
-        "dead_lettered" => format!("{}: {}", delivery(), event.text("/reason")),
-        "record_ignored" => event.text("/reason").to_owned(),
+        "replayed" => format!("{}, life {}", delivery(), event.replays.unwrap_or(0) + 1),
+        "dead_lettered" => format!("{}: {}", delivery(), text(&event.reason)),
+        "record_ignored" => text(&event.reason),
         _ => String::new(),
     };
-    let uuid = event.text("/phonon_uuid");
+    let uuid = text(&event.phonon_uuid);
     screen.line(About::Event, format!("{kind:<18}  {uuid}  {details}").trim_end());
     let ours = uuid == Sample::original().uuid;
     match (kind, phase) {
         ("delivered", 1) if ours => checklist.saw(Sight::Phase1Delivered),
         ("delivered", 2) if ours => checklist.saw(Sight::Phase2Delivered),
         ("replayed", 1) => checklist.saw(Sight::Replayed),
-        ("delivered", 1) if event.text("/webhook") == BAD_WEBHOOK => {
-            checklist.saw(Sight::ReplayDelivered);
-        }
-        ("attempt_failed", _) if !event.text("/retry_at").is_empty() => {
-            checklist.saw(Sight::Retried);
-        }
+        ("delivered", 1) if webhook == BAD_WEBHOOK => checklist.saw(Sight::ReplayDelivered),
+        ("attempt_failed", _) if !retry_at.is_empty() => checklist.saw(Sight::Retried),
         _ => {}
     }
 }
 
+/// Which attempt, and how it ended: with a status, or without an answer.
+fn attempt(event: &Members<'_>) -> String {
+    let ended = match event.response_status_code {
+        None => event.error_reason.as_deref().unwrap_or_default().to_owned(),
+        Some(status) => status.to_string(),
+    };
+    format!("attempt {} ended with {ended}", event.attempt.unwrap_or(0))
+}
+
 /// Shows a dead letter.
 pub(super) fn dead_letter(bytes: &[u8], screen: Screen, checklist: &Checklist) {
-    let letter = Fact::parse(bytes);
+    let letter = Letter::parse(bytes);
     let reason = letter.text("/reason");
     let body = letter.text("/request/body").len();
     let line = format!(
@@ -65,9 +72,10 @@ pub(super) fn dead_letter(bytes: &[u8], screen: Screen, checklist: &Checklist) {
     }
 }
 
-struct Fact(Value);
+/// The value of a dead letter.
+struct Letter(Value);
 
-impl Fact {
+impl Letter {
     /// Whatever is no JSON has no members.
     fn parse(bytes: &[u8]) -> Self {
         Self(serde_json::from_slice(bytes).unwrap_or_default())
@@ -79,14 +87,5 @@ impl Fact {
 
     fn number(&self, pointer: &str) -> u64 {
         self.0.pointer(pointer).and_then(Value::as_u64).unwrap_or_default()
-    }
-
-    /// Which attempt, and how it ended: with a status, or without an answer.
-    fn attempt(&self) -> String {
-        let ended = match self.number("/response_status_code") {
-            0 => self.text("/error_reason").to_owned(),
-            status => status.to_string(),
-        };
-        format!("attempt {} ended with {ended}", self.number("/attempt"))
     }
 }

@@ -92,6 +92,15 @@ pub enum StatusType {
 }
 
 impl StatusType {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Informational,
+        Self::Successful,
+        Self::Redirection,
+        Self::ClientError,
+        Self::ServerError,
+    ];
+
     /// The type of `status`.
     #[must_use]
     pub const fn of(status: u16) -> Self {

@@ -17,7 +17,7 @@ use crate::log::{
     self, GroupOffset, Identity, LogError, Place, Restoration, RestoreError, Start, Step, Want,
 };
 use crate::store::{BulkLoad, Checkpoint, Partition, StoreError};
-use crate::telemetry::{Health, Metrics};
+use crate::telemetry::{Health, Metrics, with_causes};
 use resume::{Known, resume};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -132,7 +132,7 @@ impl<L: Log> Restorer<L> {
 
 impl From<LogError> for RestoreFailure {
     fn from(error: LogError) -> Self {
-        Self::Passing(chain(&error))
+        Self::Passing(with_causes(&error))
     }
 }
 
@@ -346,11 +346,6 @@ impl<O: Offsets> Rows<O> {
             }
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]

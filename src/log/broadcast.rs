@@ -4,6 +4,7 @@ use super::client::{Cluster, LogError};
 use super::rights::{self, Operation};
 use super::settings::KafkaSettings;
 use super::transaction::{Outgoing, TransactionError, Transactions};
+use super::unavailable::Unavailable;
 use std::time::Duration;
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
@@ -13,13 +14,23 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum BroadcastError {
     /// Kafka does not answer, or is not to be reached as configured.
     #[error(transparent)]
-    Log(#[from] LogError),
+    Kafka(#[from] Unavailable),
     /// Nobody could read it.
     #[error("topic {0} is missing: `ringback topics --create` creates it")]
     NoTopic(String),
-    /// The transaction failed; nothing was written.
-    #[error("the command could not be written")]
-    Transaction(#[from] TransactionError),
+}
+
+impl From<LogError> for BroadcastError {
+    fn from(error: LogError) -> Self {
+        Self::Kafka(error.into())
+    }
+}
+
+impl From<TransactionError> for BroadcastError {
+    fn from(source: TransactionError) -> Self {
+        let advice = "the command could not be written";
+        Self::Kafka(Unavailable::Transaction { advice, source })
+    }
 }
 
 /// Writes the record to every partition of `topic`, in one transaction, and returns how many those are. Blocks.

@@ -4,7 +4,7 @@
 //! records hold it, and looking at what a changelog belongs to does not take a restore.
 
 use super::client::LogError;
-use super::scan::{ScanFrom, ScanRange, Scanned, Scanner};
+use super::scan::{Progress, ScanFrom, ScanRange, Scanner};
 use crate::codec::row::{self, Owner};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -55,10 +55,9 @@ impl Scanner {
                 range.from = range.end.saturating_sub(offsets).max(range.first);
             }
             let mut seen: BTreeMap<i32, Option<Bytes>> = BTreeMap::new();
-            let _whole = self.read(topic, &left, &mut |scanned| {
-                if let Scanned::Record(record) = scanned
-                    && record.key() == Some(key)
-                {
+            let mut watch = |_: Progress<'_>| ControlFlow::Continue(());
+            let _whole = self.scan(topic, &left, &mut watch, &mut |record| {
+                if record.key() == Some(key) {
                     seen.insert(record.partition(), record.value().map(Bytes::copy_from_slice));
                 }
                 ControlFlow::Continue(())

@@ -112,11 +112,11 @@ impl Record {
 
 /// The headers of a forwarded record: its kind, and where it first stood.
 pub const FORWARDED_HEADERS: [&str; 5] = [
-    "ringback.kind",
-    "ringback.source.topic",
-    "ringback.source.partition",
-    "ringback.source.offset",
-    "ringback.source.timestamp",
+    header::KIND,
+    header::SOURCE_TOPIC,
+    header::SOURCE_PARTITION,
+    header::SOURCE_OFFSET,
+    header::SOURCE_TIMESTAMP,
 ];
 
 /// What a record is to whom it is forwarded.

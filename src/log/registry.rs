@@ -8,6 +8,7 @@ mod answer;
 use super::settings::RegistrySettings;
 use crate::clock;
 use crate::domain::Timestamp;
+use crate::telemetry::with_causes;
 pub use answer::read_answer;
 use answer::{Found, SCHEMA_BYTES_MAX, judge};
 use reqwest::StatusCode;
@@ -242,7 +243,5 @@ impl Client {
 
 /// What failed, the same for every id.
 fn cause(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    with_causes(&error.without_url())
 }

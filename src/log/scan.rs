@@ -64,6 +64,20 @@ pub enum Scanned<'a> {
     },
 }
 
+/// How far a scan is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// The topic that is read.
+    pub topic: &'a str,
+    /// So many offsets are behind.
+    pub done: u64,
+    /// So many there are.
+    pub all: u64,
+}
+
+/// Gets the progress several times a second, and breaks the scan off when it has had enough.
+pub type Watch<'a> = &'a mut dyn FnMut(Progress<'_>) -> ControlFlow<()>;
+
 /// A record where the client's buffer holds it.
 pub struct ScanRecord<'a>(BorrowedMessage<'a>);
 
@@ -207,7 +221,25 @@ impl Scanner {
         Ok(starts)
     }
 
-    /// Hands everything in `ranges` to `take`, each partition in its order, until all is read or `take` breaks off. Blocks.
+    /// Hands every record of `ranges` to `take`, each partition in its order, and the progress to `watch`, until all is read or
+    /// one of them breaks off. Blocks.
+    ///
+    /// # Errors
+    /// When Kafka can't be read.
+    pub fn scan(
+        &self,
+        topic: &str,
+        ranges: &[ScanRange],
+        watch: Watch<'_>,
+        take: &mut dyn FnMut(&ScanRecord<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, LogError> {
+        self.read(topic, ranges, &mut |scanned| match scanned {
+            Scanned::Record(record) => take(record),
+            Scanned::Progress { done, all } => watch(Progress { topic, done, all }),
+        })
+    }
+
+    /// Like [`Scanner::scan`], with one function for both.
     ///
     /// # Errors
     /// When Kafka can't be read.

@@ -5,7 +5,7 @@ use super::{Action, PartitionPlan, Plan, Progress, REQUEST_TIMEOUT, Rebuild, Reb
 use crate::codec::row::{self, Meta, Owner, TopicId};
 use crate::domain::PhononUuid;
 use crate::failpoint::{self, Failpoint};
-use crate::log::{self, LogError, Outgoing, ScanFrom, Scanned, Steward, generated_id};
+use crate::log::{self, LogError, Outgoing, ScanFrom, Steward, generated_id};
 use crate::store::RowKey;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -199,10 +199,9 @@ impl Writer<'_> {
         let mut ranges = self.rebuild.standing.settled(scanner, topic, ScanFrom::Beginning)?;
         ranges.retain(|range| range.partition == number);
         let mut written = Content::default();
-        let _whole = scanner.read(topic, &ranges, &mut |scanned| {
-            if let Scanned::Record(record) = scanned
-                && let Some(key) = record.key()
-            {
+        let mut watch = |_: log::Progress<'_>| ControlFlow::Continue(());
+        let _whole = scanner.scan(topic, &ranges, &mut watch, &mut |record| {
+            if let Some(key) = record.key() {
                 written.add(key, record.value());
             }
             ControlFlow::Continue(())

@@ -5,7 +5,7 @@ use crate::codec::header;
 use crate::codec::letter::{LetterHead, LetterKind, read_delivery};
 use crate::domain::{Header, Timestamp};
 use crate::log::{
-    KafkaSettings, LogError, ScanFrom, ScanRange, ScanRecord, Scanned, Scanner, TopicNames,
+    self, KafkaSettings, LogError, ScanFrom, ScanRange, ScanRecord, Scanner, TopicNames,
 };
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -108,9 +108,8 @@ impl Letters {
         watch: Watch<'_>,
         take: &mut dyn FnMut(&ScanRecord<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, LogError> {
-        self.scanner.read(topic, ranges, &mut |scanned| match scanned {
-            Scanned::Record(record) => take(record),
-            Scanned::Progress { done, all } => watch(Progress { stage, done, all }),
-        })
+        let mut watch =
+            |scan: log::Progress<'_>| watch(Progress { stage, done: scan.done, all: scan.all });
+        self.scanner.scan(topic, ranges, &mut watch, take)
     }
 }

@@ -5,13 +5,14 @@
 //! the same after any crash. While no letter is open, the inbox is not read.
 
 use super::letters::Letter;
-use super::since::{CLOCKS_DIFFER_MS, ID_HEADER};
+use super::since::CLOCKS_DIFFER_MS;
 use super::states::sent_back;
 use super::{Letters, ReplayError};
 use crate::clock;
+use crate::codec::header;
 use crate::codec::letter::LetterKind;
 use crate::domain::{DeadLetterReason, DeliveryId, Timestamp, owner};
-use crate::log::{INBOX_KEPT_MS, LogError, ScanFrom, ScanRange, ScanRecord, Scanned};
+use crate::log::{INBOX_KEPT_MS, LogError, ScanFrom, ScanRange, ScanRecord};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -198,7 +199,7 @@ impl OpenLetters {
         let flow = read(letters, topic, &ranges, stop, &mut |record| {
             let Some(place) = sent_back(record) else { return };
             let Some(part) = parts.get_mut(&place.0) else { return };
-            let id = record.header(ID_HEADER).and_then(DeliveryId::parse);
+            let id = record.header(header::WEBHOOK_ID).and_then(DeliveryId::parse);
             let what = subject(id, place);
             if part.open.get(&what).is_some_and(|open| open.offset == place.1) {
                 part.open.remove(&what);
@@ -229,14 +230,12 @@ fn read(
     if ranges.iter().all(|range| range.from >= range.end) {
         return Ok(ControlFlow::Continue(()));
     }
-    letters.scanner.read(topic, ranges, &mut |scanned| {
-        match scanned {
-            Scanned::Record(record) => take(record),
-            Scanned::Progress { .. } => {}
-        }
-        match stop.load(Ordering::Relaxed) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
+    let go_on = || match stop.load(Ordering::Relaxed) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    letters.scanner.scan(topic, ranges, &mut |_| go_on(), &mut |record| {
+        take(record);
+        go_on()
     })
 }

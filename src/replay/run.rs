@@ -2,9 +2,10 @@
 
 use super::note::{Note, Passed};
 use super::plan::{Fate, Plan, Planned, Summary};
-use super::since::{ID_HEADER, note_home};
+use super::since::note_home;
 use super::{Letter, Letters, Progress, ReplayError, Stage, Watch};
 use crate::codec::command::{COMMAND_HEADER, LETTER_HEADER, RECORD_REPLAYED, REPLAY, write_replay};
+use crate::codec::header;
 use crate::codec::letter::{LetterKind, read_delivery};
 use crate::domain::owner;
 use crate::log::{Mark, Outgoing, Replayer, ScanFrom, ScanRange, ScanRecord, Scanned, TopicNames};
@@ -273,7 +274,7 @@ impl Run<'_> {
                 let (partition, offset) = letter.place;
                 let headers = [
                     (COMMAND_HEADER, REPLAY.to_owned()),
-                    (ID_HEADER, delivery.id.to_string()),
+                    (header::WEBHOOK_ID, delivery.id.to_string()),
                     (LETTER_HEADER, format!("{partition}:{offset}")),
                 ];
                 self.replayer.send(&Outgoing {

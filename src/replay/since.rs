@@ -3,14 +3,12 @@
 use super::plan::{Fate, Gathered};
 use super::{Letters, ReplayError, Stage, Watch};
 use crate::codec::command::{COMMAND_HEADER, LETTER_HEADER, RECORD_REPLAYED, REPLAY, read_place};
-use crate::codec::event::{End, read_end};
+use crate::codec::event::{Fact, read_notice_of};
+use crate::codec::header;
 use crate::domain::{DeliveryId, Timestamp};
 use crate::log::{ScanFrom, ScanRange, ScanRecord};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-
-/// The header of a replay in the inbox that says which delivery it replays.
-pub(super) const ID_HEADER: &str = "ringback.webhook-id";
 
 /// The clocks of daemons and operators may differ by so much.
 pub(super) const CLOCKS_DIFFER_MS: i64 = 600_000;
@@ -57,16 +55,13 @@ impl Letters {
                     unseen_before = unseen_before.max(Some(record.timestamp()));
                 }
             }
-            let ended = record.value().and_then(read_end);
-            let letter = ended.and_then(|(id, end)| {
+            let ended = record.value().and_then(ended);
+            let letter = ended.and_then(|(id, fate)| {
                 let letter = letters.get_mut(*newest.get(&id)?)?;
-                Some((letter, end))
+                Some((letter, fate))
             });
-            if let Some((letter, end)) = letter {
-                letter.fate = match end {
-                    End::Delivered => Fate::Delivered,
-                    End::DeadLettered => Fate::Replay,
-                };
+            if let Some((letter, fate)) = letter {
+                letter.fate = fate;
             }
             ControlFlow::Continue(())
         })?;
@@ -85,7 +80,7 @@ impl Letters {
                 letter.fate = Fate::Sent;
             }
             if record.header(COMMAND_HEADER) == Some(REPLAY) {
-                let id = record.header(ID_HEADER).and_then(DeliveryId::parse);
+                let id = record.header(header::WEBHOOK_ID).and_then(DeliveryId::parse);
                 let letter =
                     id.and_then(|id| newest.get(&id)).and_then(|index| letters.get_mut(*index));
                 let place = record.header(LETTER_HEADER).and_then(read_place);
@@ -112,6 +107,18 @@ impl Letters {
         let wants: Vec<_> = from.iter().filter_map(want).collect();
         Ok(self.scanner.ranges(topic, &wants)?)
     }
+}
+
+/// The delivery that ended by the event `value`, and what that means for its newest letter. Events of unknown types end none.
+fn ended(value: &[u8]) -> Option<(DeliveryId, Fate)> {
+    let notice = read_notice_of(value, &["delivered", "dead_lettered"])?;
+    if let Fact::Delivered { about, .. } = &notice.fact {
+        return Some((about.id, Fate::Delivered));
+    }
+    if let Fact::DeadLettered { about, .. } = &notice.fact {
+        return Some((about.id, Fate::Replay));
+    }
+    None
 }
 
 /// The place of the letter that was sent back to its topic, if `record` of the inbox notes that.

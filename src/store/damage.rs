@@ -70,14 +70,6 @@ impl StoreError {
         }
     }
 
-    /// It and what it comes from, in one line.
-    #[must_use]
-    pub fn chain(&self) -> String {
-        let first: &dyn std::error::Error = self;
-        let causes = std::iter::successors(first.source(), |cause| cause.source());
-        causes.fold(first.to_string(), |text, cause| format!("{text}: {cause}"))
-    }
-
     /// What was found, without what to do about it.
     #[must_use]
     pub fn finding(&self) -> String {

@@ -2,9 +2,9 @@
 
 use super::violation::{Violation, What};
 use super::{
-    Bytes, Entry, Evidence, Fact, Given, HashMap, History, Known, LetterHead, LetterKind,
+    Bytes, Entry, Evidence, Fact, Given, HashMap, History, Known, LetterHead, LetterKind, Notice,
     PhononUuid, RecordKind, Row, RowKey, Saying, Says, Source, Spot, Stored, Telling, Timestamp,
-    Told, Word, owner, read_life, read_told, row, stored,
+    Word, owner, read_life, read_notice, row, stored,
 };
 
 /// Why a record is ignored that was read before.
@@ -16,25 +16,25 @@ impl Evidence {
         self.counts.events += 1;
         let topic = self.layout.events.name.clone();
         let spot = Spot { topic: &topic, partition, offset: Some(offset) };
-        let Some(told) = value.and_then(read_told) else {
+        let Some(notice) = value.and_then(read_notice) else {
             self.unreadable(spot, "the event can't be read");
             return;
         };
-        self.events.see(partition, told.at);
-        match &told.uuid {
-            Some(uuid) if key == Some(uuid.as_bytes()) => self.told(partition, uuid, &told),
+        self.events.see(partition, notice.at);
+        match &notice.uuid {
+            Some(uuid) if key == Some(uuid.as_bytes()) => self.notice(partition, uuid, &notice),
             Some(_) => self.unreadable(spot, "the event's key is not its phonon_uuid"),
             None => {
-                if let Fact::RecordDeadLettered { reason, source } = &told.fact {
-                    let entry = self.entry(source, told.at);
-                    self.word(entry, Word::First, "", told.at);
+                if let Fact::RecordDeadLettered { reason, source } = &notice.fact {
+                    let entry = self.entry(source, notice.at);
+                    self.word(entry, Word::First, "", notice.at);
                     let given = Given::Record(spot_of(source), entry);
-                    self.letters.event(given, key.unwrap_or_default(), reason, 0, told.at);
+                    self.letters.event(given, key.unwrap_or_default(), reason, 0, notice.at);
                 }
-                if let Fact::Input(input) = &told.fact
+                if let Fact::Input(input) = &notice.fact
                     && let Some(which) = self.ledgers.find(&input.topic, input.partition)
                 {
-                    self.changes.see(which, told.at, input);
+                    self.changes.see(which, notice.at, input);
                 }
             }
         }
@@ -75,8 +75,8 @@ impl Evidence {
         }
     }
 
-    fn told(&mut self, partition: i32, uuid: &str, told: &Told<'_>) {
-        let source = match &told.fact {
+    fn notice(&mut self, partition: i32, uuid: &str, notice: &Notice<'_>) {
+        let source = match &notice.fact {
             Fact::FlowAccepted(source)
             | Fact::FlowStarted(source)
             | Fact::ReportAccepted { source, .. }
@@ -90,23 +90,25 @@ impl Evidence {
             | Fact::Replayed { .. }
             | Fact::ReportTimedOut
             | Fact::CorrelationEnded { .. }
+            | Fact::RecordReplayed { .. }
             | Fact::Input(_)
             | Fact::Other => None,
         };
-        let ignored = matches!(&told.fact, Fact::RecordIgnored { record: RecordKind::Report, .. });
-        let missing = matches!(&told.fact, Fact::RecordDeadLettered { reason, .. } if reason == "flow_missing");
+        let ignored =
+            matches!(&notice.fact, Fact::RecordIgnored { record: RecordKind::Report, .. });
+        let missing = matches!(&notice.fact, Fact::RecordDeadLettered { reason, .. } if reason == "flow_missing");
         let duplicate =
-            matches!(&told.fact, Fact::RecordIgnored { reason, .. } if reason == DUPLICATE);
+            matches!(&notice.fact, Fact::RecordIgnored { reason, .. } if reason == DUPLICATE);
         // Every other event is about a record that has just been read, whatever waits: a duplicate, too.
         let may_end = missing || ignored && !duplicate;
         let entry = source.and_then(|source| match may_end {
-            true => self.entry_of(uuid, source, told.at),
-            false => self.entry(source, told.at),
+            true => self.entry_of(uuid, source, notice.at),
+            false => self.entry(source, notice.at),
         });
         let waits = self.history(uuid).is_some_and(|history| history.reports.holds(entry));
         let word = if missing || may_end && waits { Word::Second } else { Word::First };
-        self.word(entry, word, uuid, told.at);
-        self.note(partition, uuid, told, entry);
+        self.word(entry, word, uuid, notice.at);
+        self.note(partition, uuid, notice, entry);
         let scattered = self.is_elsewhere(partition, uuid);
         let cut = self.events.is_cut(partition);
         let Some(known) = known(&mut self.uuids, uuid) else { return };
@@ -114,21 +116,21 @@ impl Evidence {
         let history = known.history.get_or_insert_with(|| History::new(cut));
         let telling = Telling {
             uuid,
-            at: told.at,
+            at: notice.at,
             source: entry,
             dedup_window_ms: self.layout.dedup_window_ms,
             book: &mut self.book,
         };
         // Read once more, a report that waits is its own duplicate.
         if !(ignored && waits && duplicate) {
-            history.tell(&told.fact, telling);
+            history.tell(&notice.fact, telling);
         }
     }
 
     /// What is kept of an event beside the uuid's history.
-    fn note(&mut self, partition: i32, uuid: &str, told: &Told<'_>, entry: Option<Entry>) {
+    fn note(&mut self, partition: i32, uuid: &str, notice: &Notice<'_>, entry: Option<Entry>) {
         let counts = &mut self.counts;
-        match &told.fact {
+        match &notice.fact {
             Fact::FlowAccepted(_)
             | Fact::FlowStarted(_)
             | Fact::ReportAccepted { .. }
@@ -139,16 +141,16 @@ impl Evidence {
             }
             Fact::RecordDeadLettered { reason, source } => {
                 let given = Given::Record(spot_of(source), entry);
-                self.letters.event(given, uuid.as_bytes(), reason, 0, told.at);
+                self.letters.event(given, uuid.as_bytes(), reason, 0, notice.at);
             }
             Fact::DeadLettered { about, reason, attempts, replays } => {
                 counts.given_up += 1;
                 let given = Given::Delivery(about.id, *replays);
-                self.letters.event(given, uuid.as_bytes(), reason, *attempts, told.at);
+                self.letters.event(given, uuid.as_bytes(), reason, *attempts, notice.at);
             }
             Fact::Replayed { about, .. } => {
                 counts.replayed += 1;
-                self.commands.revived(about.id, uuid, told.at);
+                self.commands.revived(about.id, uuid, notice.at);
             }
             Fact::Scheduled { .. } => counts.scheduled += 1,
             Fact::AttemptFailed { .. } => counts.failed += 1,
@@ -157,6 +159,7 @@ impl Evidence {
             | Fact::Rendered(_)
             | Fact::ReportTimedOut
             | Fact::CorrelationEnded { .. }
+            | Fact::RecordReplayed { .. }
             | Fact::Input(_)
             | Fact::Other => {}
         }

@@ -107,7 +107,10 @@ impl History {
             Fact::RecordDeadLettered { reason, .. } if reason == "flow_missing" => {
                 self.missing(telling)
             }
-            Fact::RecordDeadLettered { .. } | Fact::Input(_) | Fact::Other => {}
+            Fact::RecordDeadLettered { .. }
+            | Fact::RecordReplayed { .. }
+            | Fact::Input(_)
+            | Fact::Other => {}
             Fact::Scheduled { about, due_at, pending, account, sms } => {
                 self.reports.carried(about.phase, *account, sms);
                 self.scheduled(about, *due_at, *pending, telling);

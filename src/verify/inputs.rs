@@ -6,7 +6,7 @@
 use super::ledger::{Entry, Which};
 use super::violation::{Book, Violation, What, shown};
 use super::{Layout, Spot};
-use crate::codec::event::{InputTold, ToldChange};
+use crate::codec::event::{InputNotice, InputNoticeChange};
 use crate::domain::Timestamp;
 use std::collections::BTreeMap;
 
@@ -37,15 +37,15 @@ pub struct Changes(BTreeMap<Which, Story>);
 
 impl Changes {
     /// Takes what an event tells of the partition `which`.
-    pub(super) fn see(&mut self, which: Which, at: Timestamp, told: &InputTold<'_>) {
+    pub(super) fn see(&mut self, which: Which, at: Timestamp, notice: &InputNotice<'_>) {
         let story = self.0.entry(which).or_default();
-        match &told.change {
-            ToldChange::Recreated { .. } => {
+        match &notice.change {
+            InputNoticeChange::Recreated { .. } => {
                 let index = story.recreated.partition_point(|known| *known <= at);
                 story.recreated.insert(index, at);
             }
-            ToldChange::Missed { from, to } => story.missed.push((*from, *to)),
-            ToldChange::Moved { from, to, by } => {
+            InputNoticeChange::Missed { from, to } => story.missed.push((*from, *to)),
+            InputNoticeChange::Moved { from, to, by } => {
                 let (from, to, by) = (*from, *to, by.as_ref().into());
                 story.moved.push(Moved { at, from, to, by });
             }
@@ -89,7 +89,7 @@ impl Changes {
         self.moves(which).any(|moved| (moved.from..moved.to).contains(&offset))
     }
 
-    /// Whether Kafka deleted the offset before it was read, and that was told.
+    /// Whether Kafka deleted the offset before it was read, and that was notice.
     pub(super) fn is_missed(&self, (which, offset): Entry) -> bool {
         let story = self.0.get(&which);
         story.is_some_and(|story| {

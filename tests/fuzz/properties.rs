@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use ringback::codec::command::{InboxCommand, REPLAY, read_command, write_replay};
 use ringback::codec::event::{
-    End, EventContext, delivery_headers, read_end, write_delivery_dead_letter, write_event,
+    EventContext, Fact, delivery_headers, read_notice, write_delivery_dead_letter, write_event,
 };
 use ringback::codec::letter::{LetterHead, read_delivery};
 use ringback::codec::source::{Decoded, Decoder};
@@ -166,23 +166,30 @@ proptest! {
         prop_assert_eq!((of, *replayed), (uuid, wanted));
     }
 
-    /// What ended a delivery is told by its event, and by no other.
+    /// Each event reads back as what it was written of.
     #[test]
-    fn an_event_tells_whose_end_it_is((uuid, delivery) in given_up(), at in time()) {
+    fn an_event_reads_back_as_it_was_written((uuid, delivery) in given_up(), at in time()) {
         let (id, reason) = (delivery.id, DeadLetterReason::Refused);
         let delivery = Box::new(delivery);
         let outcome = sample::outcome();
         let events = [
-            (Event::Delivered { delivery: delivery.clone(), attempt: 1, outcome: outcome.clone(), at }, Some(End::Delivered)),
-            (Event::DeadLettered { delivery: delivery.clone(), reason, at }, Some(End::DeadLettered)),
-            (Event::AttemptFailed { delivery: id, attempt: 1, outcome, at, retry_at: None }, None),
-            (Event::Replayed { delivery }, None),
+            (Event::Delivered { delivery: delivery.clone(), attempt: 1, outcome: outcome.clone(), at }, "delivered"),
+            (Event::DeadLettered { delivery: delivery.clone(), reason, at }, "dead_lettered"),
+            (Event::AttemptFailed { delivery: id, attempt: 1, outcome, at, retry_at: None }, "attempt_failed"),
+            (Event::Replayed { delivery }, "replayed"),
         ];
-        for (event, end) in events {
+        for (event, kind) in events {
             let mut out = Vec::new();
             let context = EventContext { uuid: &uuid, account: None, at };
             prop_assert!(write_event(&mut out, &context, &State::default(), &event));
-            prop_assert_eq!(read_end(&out), end.map(|end| (id, end)));
+            let of = match read_notice(&out).map(|notice| notice.fact) {
+                Some(Fact::Delivered { about, .. }) => Some((about.id, "delivered")),
+                Some(Fact::DeadLettered { about, .. }) => Some((about.id, "dead_lettered")),
+                Some(Fact::AttemptFailed { about, .. }) => Some((about.id, "attempt_failed")),
+                Some(Fact::Replayed { about, .. }) => Some((about.id, "replayed")),
+                _ => None,
+            };
+            prop_assert_eq!(of, Some((id, kind)));
             let json = parsed(&out);
             prop_assert_eq!(&json["phonon_uuid"], &json!(uuid.as_str()));
         }

@@ -31,7 +31,7 @@ pub(crate) static TARGETS: &[Target] = &[
     schema::SCHEMA,
     store::KEY,
     store::CHECKPOINT,
-    event::END,
+    event::NOTICE,
     event::FACT,
     event::OUTCOME,
     event::MASK,

@@ -20,12 +20,13 @@ const FLOORS: &[(&str, u32)] = &[
     ("rebuild", 3),
     ("offsets", 3),
     ("verify", 3),
-    ("admin", 4),
-    ("config", 5),
-    ("shutdown", 5),
-    ("app", 6),
-    ("demo", 7),
-    ("cli", 8),
+    ("inspect", 4),
+    ("admin", 5),
+    ("config", 6),
+    ("shutdown", 6),
+    ("app", 7),
+    ("demo", 8),
+    ("cli", 9),
 ];
 
 fn floor(module: &str) -> Option<u32> {

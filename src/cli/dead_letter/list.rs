@@ -1,8 +1,10 @@
 //! `ringback dead-letter list`
 
-use super::{Watcher, Which, summary, warn};
+use super::{Watcher, Which, warn};
+use crate::cli::terminal::json;
 use crate::codec::event::rfc3339;
 use crate::exit::ExitCode;
+use crate::inspect::dead_letters::LetterView;
 use crate::replay::{Letter, Letters, ReplayError, Since};
 use crate::telemetry::escape::{one_line, printable};
 use crate::telemetry::{err_line, output};
@@ -46,7 +48,7 @@ pub(super) fn run(
     let looked =
         letters.each_with_state(&filter, only_open, &mut watch, &mut |letter, since| {
             let written = if arguments.json {
-                writeln!(out, "{}", printable(&summary(letter, since).to_string()))
+                writeln!(out, "{}", printable(&json(&LetterView::of(letter, since))))
             } else {
                 let headings = count == 0;
                 let headings = headings.then(|| line(&HEADINGS.map(str::to_owned)));

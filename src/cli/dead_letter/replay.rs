@@ -1,14 +1,15 @@
 //! `ringback dead-letter replay`
 
 use super::{Watcher, Which, target};
+use crate::cli::terminal::json;
 use crate::codec::event::rfc3339;
 use crate::config::Accounts;
 use crate::domain::WebhookName;
 use crate::exit::ExitCode;
+use crate::inspect::dead_letters::ReplayView;
 use crate::replay::{Letters, Plan, ReplayError, Summary, Target};
 use crate::telemetry::{err_line, out_line, output};
 use clap::Args;
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -71,7 +72,7 @@ pub(super) fn run(
         return Ok(ExitCode::SUCCESS);
     };
     let text = if arguments.json {
-        json_of(&summary, arguments.dry_run)
+        json(&ReplayView::of(&summary, arguments.dry_run))
     } else {
         text_of(&summary, arguments.dry_run)
     };
@@ -114,26 +115,6 @@ fn warn(summary: &Summary, accounts: &Accounts) {
             "warning: events before {since} are gone: what was replayed and delivered before then is not known, and --since {since} leaves it out"
         );
     }
-}
-
-fn json_of(summary: &Summary, dry_run: bool) -> String {
-    json!({
-        "dry_run": dry_run,
-        "matched": summary.matched,
-        "replayed": summary.replayed,
-        "replayed_now": if dry_run { 0 } else { summary.replayed_now },
-        "skipped_delivered": summary.skipped_delivered,
-        "skipped_older": summary.skipped_older,
-        "skipped_sent": summary.skipped_sent,
-        "not_replayable": summary.not_replayable,
-        "left": summary.left,
-        "by_reason": summary.by_reason,
-        "by_webhook": summary.by_webhook,
-        "resumed": summary.resumed,
-        "finished": summary.finished && !dry_run,
-        "events_gone_before": summary.unseen_before.map(rfc3339),
-    })
-    .to_string()
 }
 
 fn text_of(summary: &Summary, dry_run: bool) -> String {

@@ -1,17 +1,15 @@
 //! `ringback dead-letter show`
 
-use super::{Watcher, Which, summary, target, warn};
+use super::{Watcher, Which, target, warn};
 use crate::cli::FAILED;
-use crate::codec::letter::LetterKind;
 use crate::domain::Timestamp;
 use crate::exit::ExitCode;
-use crate::replay::{Letter, Letters, ReplayError, Since, Target};
+use crate::inspect::dead_letters::WholeLetter;
+use crate::replay::{Letters, ReplayError, Target};
 use crate::telemetry::escape::one_line;
 use crate::telemetry::{err_line, out_line};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
@@ -44,7 +42,8 @@ pub(super) fn run(
     let looked =
         letters.each_with_state(&filter, only_open, &mut watch, &mut |letter, since| {
             if newest.as_ref().is_none_or(|(at, _)| *at <= letter.at) {
-                newest = Some((letter.at, whole(letter, since)));
+                let whole = serde_json::to_value(WholeLetter::of(letter, since));
+                newest = Some((letter.at, whole.unwrap_or_default()));
             }
             ControlFlow::Continue(())
         })?;
@@ -60,32 +59,6 @@ pub(super) fn run(
         out_line!("{}", text(&shown));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn whole(letter: &Letter<'_>, since: &Since) -> Value {
-    let mut shown = summary(letter, since);
-    let headers: Map<String, Value> = letter
-        .headers()
-        .map(|(name, value)| (name.into_owned(), value.map(String::from_utf8_lossy).into()))
-        .collect();
-    let json = match letter.head.kind {
-        LetterKind::Delivery => {
-            letter.value.and_then(|value| serde_json::from_slice::<Value>(value).ok())
-        }
-        LetterKind::Record => None,
-    };
-    if let Value::Object(members) = &mut shown {
-        members.insert("headers".to_owned(), headers.into());
-        let (name, value) =
-            match (json, letter.value.map(|value| (value, std::str::from_utf8(value)))) {
-                (Some(delivery), _) => ("delivery", delivery),
-                (None, None) => ("value", Value::Null),
-                (None, Some((_, Ok(text)))) => ("value", text.into()),
-                (None, Some((value, Err(_)))) => ("value_base64", STANDARD.encode(value).into()),
-            };
-        members.insert(name.to_owned(), value);
-    }
-    shown
 }
 
 /// A line for each member that is there, and what is long below it.

@@ -1,15 +1,14 @@
-//! What was found, for people and for scripts.
+//! What was found, for people.
 
-use super::read::Found;
 use crate::codec::event::rfc3339;
+use crate::inspect::verification::Verification;
 use crate::store::Aside;
 use crate::telemetry::escape::one_line;
 use crate::verify::{Counts, Violation};
-use serde_json::{Value, json};
 
 /// Lines for people.
-pub(super) fn lines(found: &Found) -> Vec<String> {
-    let Found { report, set_aside } = found;
+pub(super) fn lines(found: &Verification) -> Vec<String> {
+    let Verification { report, set_aside } = found;
     let mut lines: Vec<String> = report.violations.iter().map(line).collect();
     let count = report.violations.len() as u64 + report.more;
     if report.more > 0 {
@@ -88,58 +87,4 @@ fn summary(counts: &Counts) -> Vec<String> {
         ));
     }
     lines
-}
-
-/// One object for scripts.
-pub(super) fn json(found: &Found) -> String {
-    let Found { report, set_aside } = found;
-    let violations: Vec<Value> = report
-        .violations
-        .iter()
-        .map(|violation| {
-            json!({
-                "what": violation.what.as_str(),
-                "uuid": violation.uuid,
-                "webhook_id": violation.webhook_id.map(|id| id.to_string()),
-                "topic": violation.topic,
-                "partition": violation.partition,
-                "offset": violation.offset,
-                "says": violation.says,
-            })
-        })
-        .collect();
-    let set_aside: Vec<Value> = set_aside
-        .iter()
-        .map(|Aside { path, why, at }| {
-            json!({ "path": path, "why": why.as_str(), "at": rfc3339(*at) })
-        })
-        .collect();
-    let counts = &report.counts;
-    json!({
-        "violations": violations,
-        "more": report.more,
-        "set_aside": set_aside,
-        "notes": report.notes,
-        "counts": {
-            "records": counts.records,
-            "unread": counts.unread,
-            "events": counts.events,
-            "scheduled": counts.scheduled,
-            "failed": counts.failed,
-            "delivered": counts.delivered,
-            "given_up": counts.given_up,
-            "replayed": counts.replayed,
-            "dead_letters": counts.dead_letters,
-            "changelog": counts.changelog,
-            "uuids": counts.uuids,
-            "rows": counts.rows,
-            "moving": counts.moving,
-            "scattered": counts.scattered,
-            "store_partitions": counts.store_partitions,
-            "store_rows": counts.store_rows,
-            "requests": counts.requests,
-            "repeats": counts.repeats,
-        },
-    })
-    .to_string()
 }

@@ -2,7 +2,7 @@
 
 use super::find;
 use crate::cli::terminal::{confirm, print};
-use crate::cli::{CONFIGURATION, FAILED, UNAVAILABLE, kafka_failed, load};
+use crate::cli::{CONFIGURATION, FAILED, kafka_failed, load};
 use crate::codec::command::{COMMAND_HEADER, ENABLE_ENDPOINT, write_enable_endpoint};
 use crate::exit::ExitCode;
 use crate::log::{self, BroadcastError, NeededBy};
@@ -68,13 +68,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             err_line!("{error}");
             ExitCode::from(CONFIGURATION)
         }
-        Ok(Err(error @ (BroadcastError::Log(_) | BroadcastError::Transaction(_)))) => {
-            let log = match &error {
-                BroadcastError::Log(log) => Some(log),
-                BroadcastError::NoTopic(_) | BroadcastError::Transaction(_) => None,
-            };
-            kafka_failed(&settings, NeededBy::Enable, (&error, log), UNAVAILABLE)
-        }
+        Ok(Err(BroadcastError::Kafka(error))) => kafka_failed(&settings, NeededBy::Enable, &error),
         Err(error) => {
             err_line!("ringback: {error}");
             ExitCode::from(FAILED)

@@ -1,19 +1,16 @@
 //! `ringback webhook preview`
 
 use super::find;
-use super::sample::{Sample, of_records};
-use crate::cli::terminal::print;
+use crate::cli::terminal::{json, print};
 use crate::cli::{FAILED, USAGE, load};
-use crate::codec::definition::RequestParts;
 use crate::codec::template::Variable;
-use crate::delivery::Webhook;
-use crate::domain::{BodyKind, Mapped, RecordKind, Rendered};
+use crate::domain::{Mapped, RecordKind};
 use crate::exit::ExitCode;
+use crate::inspect::preview::{Preview, Sample, of_records};
 use crate::telemetry::err_line;
 use crate::telemetry::escape::one_line;
-use bytes::Bytes;
 use clap::Args;
-use serde_json::json;
+use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 
 /// Renders a webhook's request, and sends nothing
@@ -71,11 +68,12 @@ pub(super) fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     };
     sample.facts.mapped.extend(arguments.set.iter().map(|(name, value)| Mapped {
         save_in: name.as_str().into(),
-        value: json!(value).to_string().into(),
+        value: Json::from(value.as_str()).to_string().into(),
     }));
-    match sample.rendered(&accounts, &webhook.name) {
-        Ok((body, rendered)) => {
-            print(lines(webhook, &body, rendered.as_ref(), arguments.json));
+    match Preview::of(webhook, accounts.definitions.get(&webhook.name), &sample) {
+        Ok(preview) => {
+            let as_json = arguments.json;
+            print(if as_json { vec![json(&preview)] } else { lines(&preview) });
             ExitCode::SUCCESS
         }
         Err(problem) => {
@@ -102,36 +100,11 @@ fn read(arguments: &Arguments, attach_keys: bool) -> Result<Sample, ExitCode> {
     })
 }
 
-fn lines(webhook: &Webhook, body: &Bytes, rendered: Option<&Rendered>, json: bool) -> Vec<String> {
-    let parts = webhook.shown_parts(rendered);
-    let (url, headers) = match &parts {
-        Some(RequestParts { url, headers }) => (url.to_string(), headers.as_slice()),
-        None => (webhook.shown_url(), &[][..]),
-    };
-    let kind = rendered.map_or(BodyKind::Json, |rendered| rendered.kind);
-    let headers: Vec<(String, String)> = headers
-        .iter()
-        .map(|(name, value)| {
-            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        })
-        .collect();
-    let body = String::from_utf8_lossy(body);
-    if json {
-        let headers: Vec<_> =
-            headers.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-        let shown = json!({
-            "webhook": webhook.name.as_str(),
-            "method": webhook.method.as_str(),
-            "url": url,
-            "headers": headers,
-            "content": crate::codec::rendering::content(kind),
-            "body": if kind == BodyKind::None { None } else { Some(body) },
-        });
-        return vec![shown.to_string()];
-    }
-    let mut lines = vec![format!("{} {}", webhook.method, one_line(&url))];
-    lines.extend(headers.iter().map(|(name, value)| format!("{name}: {}", one_line(value))));
-    if kind != BodyKind::None {
+fn lines(preview: &Preview) -> Vec<String> {
+    let mut lines = vec![format!("{} {}", preview.method, one_line(&preview.url))];
+    let headers = preview.headers.iter();
+    lines.extend(headers.map(|header| format!("{}: {}", header.name, one_line(&header.value))));
+    if let Some(body) = &preview.body {
         lines.push(String::new());
         lines.extend(body.lines().map(str::to_owned));
     }

@@ -1,17 +1,18 @@
 //! `ringback webhook test`
 
 use super::daemon::{self, Daemon};
-use super::{find, sample};
+use super::find;
 use crate::cli::terminal::{confirm, print};
-use crate::cli::{CONFIGURATION, FAILED, chain, refuse};
+use crate::cli::{CONFIGURATION, FAILED, refuse};
 use crate::clock;
 use crate::codec::event::{outcome_json, rfc3339};
 use crate::config::Loaded;
 use crate::delivery::{Names, Proxy, Trial, TrialMessage, Trust, Webhook};
 use crate::domain::{Outcome, Phase, Verdict};
 use crate::exit::ExitCode;
-use crate::telemetry::err_line;
+use crate::inspect::preview::sample;
 use crate::telemetry::escape::one_line;
+use crate::telemetry::{err_line, with_causes};
 use clap::Args;
 use ring::rand::{SystemRandom, generate};
 use serde::Serialize;
@@ -64,13 +65,13 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let attach_keys =
         accounts.accounts.get(&webhook.account).is_some_and(|account| account.attach_flow_keys);
     let sent_at = rfc3339(at);
-    let sample = sample::sample(phase, webhook.account, attach_keys, &sent_at);
+    let sample = sample(phase, webhook.account, attach_keys, &sent_at);
     let random = generate::<[u8; 16]>(&SystemRandom::new());
     let (Some(sample), Ok(random)) = (sample, random) else {
         err_line!("ringback: the system gives no randomness");
         return ExitCode::from(FAILED);
     };
-    let (body, rendered) = match sample.rendered(&accounts, &webhook.name) {
+    let (body, rendered) = match sample.rendered(accounts.definitions.get(&webhook.name)) {
         Ok(rendered) => rendered,
         Err(problem) => {
             err_line!(
@@ -83,7 +84,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let trust = match Trust::new() {
         Ok(trust) => trust,
         Err(error) => {
-            err_line!("{}", chain(&error));
+            err_line!("{}", with_causes(&error));
             return ExitCode::from(CONFIGURATION);
         }
     };
@@ -106,7 +107,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let trial = match made {
         Ok(trial) => trial,
         Err(error) => {
-            err_line!("{}: {}", settings.accounts_file.display(), chain(&error));
+            err_line!("{}: {}", settings.accounts_file.display(), with_causes(&error));
             return ExitCode::from(CONFIGURATION);
         }
     };

@@ -1,6 +1,7 @@
 //! A delivery that was given up, whole, and the headers of dead letters.
 
 use super::outcome::write_outcome;
+use crate::codec::header;
 use crate::codec::json::{self, Object};
 use crate::codec::rendering;
 use crate::codec::time::rfc3339;
@@ -88,17 +89,17 @@ pub fn delivery_headers(
     reason: DeadLetterReason,
 ) -> Vec<(&'static str, String)> {
     let mut headers = Vec::with_capacity(13);
-    headers.push(("ringback.kind", "delivery".to_owned()));
-    headers.push(("ringback.webhook-id", delivery.id.to_string()));
-    headers.push(("ringback.reason", reason.as_str().to_owned()));
+    headers.push((header::KIND, "delivery".to_owned()));
+    headers.push((header::WEBHOOK_ID, delivery.id.to_string()));
+    headers.push((header::REASON, reason.as_str().to_owned()));
     source_headers(&mut headers, &delivery.source);
-    headers.push(("ringback.webhook", delivery.webhook.as_str().to_owned()));
-    headers.push(("ringback.account", delivery.account.to_string()));
-    headers.push(("ringback.phase", delivery.phase.as_str().to_owned()));
-    headers.push(("ringback.attempts", delivery.attempts.to_string()));
+    headers.push((header::WEBHOOK, delivery.webhook.as_str().to_owned()));
+    headers.push((header::ACCOUNT, delivery.account.to_string()));
+    headers.push((header::PHASE, delivery.phase.as_str().to_owned()));
+    headers.push((header::ATTEMPTS, delivery.attempts.to_string()));
     let times = [
-        ("ringback.first-attempt-at", delivery.first_attempt_at),
-        ("ringback.last-attempt-at", delivery.last_attempt_at),
+        (header::FIRST_ATTEMPT_AT, delivery.first_attempt_at),
+        (header::LAST_ATTEMPT_AT, delivery.last_attempt_at),
     ];
     headers.extend(times.into_iter().filter_map(|(name, at)| Some((name, rfc3339(at?)))));
     headers
@@ -113,19 +114,19 @@ pub fn record_headers(
     detail: &str,
 ) -> Vec<(&'static str, String)> {
     let mut headers = Vec::with_capacity(8);
-    headers.push(("ringback.kind", "record".to_owned()));
-    headers.push(("ringback.reason", reason.as_str().to_owned()));
+    headers.push((header::KIND, "record".to_owned()));
+    headers.push((header::REASON, reason.as_str().to_owned()));
     source_headers(&mut headers, source);
-    headers.extend(account.map(|account| ("ringback.account", account.to_string())));
-    headers.push(("ringback.detail", detail.to_owned()));
+    headers.extend(account.map(|account| (header::ACCOUNT, account.to_string())));
+    headers.push((header::DETAIL, detail.to_owned()));
     headers
 }
 
 fn source_headers(headers: &mut Vec<(&'static str, String)>, source: &Source) {
-    headers.push(("ringback.source.topic", source.topic.to_string()));
-    headers.push(("ringback.source.partition", source.partition.to_string()));
-    headers.push(("ringback.source.offset", source.offset.to_string()));
-    headers.push(("ringback.source.timestamp", rfc3339(source.timestamp)));
+    headers.push((header::SOURCE_TOPIC, source.topic.to_string()));
+    headers.push((header::SOURCE_PARTITION, source.partition.to_string()));
+    headers.push((header::SOURCE_OFFSET, source.offset.to_string()));
+    headers.push((header::SOURCE_TIMESTAMP, rfc3339(source.timestamp)));
 }
 
 /// When a delivery may be attempted, as far as that is a time.

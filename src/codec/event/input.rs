@@ -73,6 +73,9 @@ pub enum MovedBy {
 }
 
 impl MovedBy {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Skip, Self::Reset, Self::Group];
+
     /// As it stands in the event.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -49,7 +49,7 @@ pub fn write_record_replayed(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::event::{Turn, read_turn};
+    use crate::codec::event::{Fact, read_notice};
 
     #[test]
     fn what_became_of_a_record_reads_back_as_it_was_written() {
@@ -61,7 +61,8 @@ mod tests {
             for about in [None, Some((&uuid, Some(AccountId(28))))] {
                 let mut out = Vec::new();
                 write_record_replayed(&mut out, about, at, "3:17", &record, became);
-                assert_eq!(read_turn(&out), Some(Turn::Record { letter: (3, 17), became }));
+                let notice = read_notice(&out).unwrap();
+                assert_eq!(notice.fact, Fact::RecordReplayed { letter: (3, 17), became });
             }
         }
     }

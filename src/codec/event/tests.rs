@@ -1,8 +1,10 @@
 //! Each event and dead letter, byte for byte: consumers stand on the names.
 
+mod schema;
+
 use super::{
-    End, EventContext, Fact, RequestView, Turn, delivery_headers, read_end, read_told, read_turn,
-    record_headers, rfc3339, write_delivery_dead_letter, write_event, write_record_dead_lettered,
+    EventContext, Fact, RequestView, delivery_headers, read_notice, read_notice_of, record_headers,
+    rfc3339, write_delivery_dead_letter, write_event, write_record_dead_lettered,
 };
 use crate::domain::{
     AccountId, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId, Due,
@@ -88,7 +90,7 @@ fn written(state: &State, event: &Event) -> Option<String> {
     let text = String::from_utf8(out).unwrap().strip_prefix("before").unwrap().to_owned();
     assert_eq!(published, !text.is_empty());
     if published {
-        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        schema::check(text.as_bytes());
     }
     published.then_some(text)
 }
@@ -270,6 +272,7 @@ fn what_is_given_up() {
     };
     let mut out = Vec::new();
     write_record_dead_lettered(&mut out, AT, &record, DeadLetterReason::Undecodable, "noise");
+    schema::check(&out);
     assert_eq!(
         String::from_utf8(out).unwrap(),
         r#"{"type":"dead_lettered","at":"2023-10-19T06:25:21.000Z","kind":"record","reason":"undecodable","source":{"topic":"sms-delivery-report","partition":3,"offset":42},"detail":"noise"}"#
@@ -411,25 +414,25 @@ fn the_headers_name_where_it_came_from_and_why_it_was_given_up() {
 }
 
 #[test]
-fn only_events_that_end_a_delivery_read_as_its_end() {
+fn only_events_of_the_wanted_types_are_read() {
     let context = EventContext { uuid: &uuid(), account: None, at: AT };
-    let read = |event: &Event| {
+    let write = |event: &Event| {
         let mut out = Vec::new();
         write_event(&mut out, &context, &State::default(), event);
-        (read_end(&out), read_turn(&out))
+        out
     };
-    let (delivery, outcome) = (Box::new(delivery()), outcome());
-    let id = delivery.id;
-    let delivered = Event::Delivered { delivery: delivery.clone(), attempt: 1, outcome, at: AT };
-    assert_eq!(read(&delivered), (Some((id, End::Delivered)), Some(Turn::Delivered(id))));
-    let reason = DeadLetterReason::Refused;
-    let given_up = Event::DeadLettered { delivery: delivery.clone(), reason, at: AT };
-    assert_eq!(
-        read(&given_up),
-        (Some((id, End::DeadLettered)), Some(Turn::DeadLettered(id, delivery.replays)))
-    );
-    assert_eq!(read(&Event::Replayed { delivery }), (None, Some(Turn::Replayed(id))));
-    assert_eq!(read(&Event::CorrelationEnded), (None, None));
+    let (delivery, reason) = (Box::new(delivery()), DeadLetterReason::Refused);
+    let given_up = write(&Event::DeadLettered { delivery: delivery.clone(), reason, at: AT });
+    let replayed = write(&Event::Replayed { delivery: delivery.clone() });
+    let fact = |value: &[u8]| read_notice_of(value, &["delivered", "dead_lettered"]);
+    let Some(Fact::DeadLettered { about, attempts: 2, replays: 1, .. }) =
+        fact(&given_up).map(|notice| notice.fact)
+    else {
+        panic!("{:?}", fact(&given_up))
+    };
+    assert_eq!(about.id, delivery.id);
+    assert_eq!(fact(&replayed), None);
+    assert!(read_notice(&replayed).is_some());
     let mut out = Vec::new();
     let raw = RawRecord {
         kind: None,
@@ -440,12 +443,13 @@ fn only_events_that_end_a_delivery_read_as_its_end() {
         source: source(),
     };
     write_record_dead_lettered(&mut out, AT, &raw, reason, "why");
-    assert_eq!((read_end(&out), read_turn(&out)), (None, None), "a record is no delivery");
-    assert_eq!(read_end(b"\"delivered\""), None);
+    let fact = fact(&out).map(|notice| notice.fact);
+    assert!(matches!(fact, Some(Fact::RecordDeadLettered { .. })), "a record is no delivery");
+    assert_eq!(read_notice_of(b"\"delivered\"", &["delivered"]), None);
 }
 
 #[test]
-fn what_is_told_reads_back() {
+fn a_written_event_reads_back() {
     let (context, state) =
         (EventContext { uuid: &uuid(), account: None, at: AT }, State::default());
     let mut out = Vec::new();
@@ -457,18 +461,18 @@ fn what_is_told_reads_back() {
         &state,
         &Event::DeliveryScheduled { delivery: Box::new(odd), sms: Vec::new() },
     );
-    let told = read_told(&out).unwrap();
-    assert_eq!((told.uuid.as_deref(), told.at), (Some("u-1"), AT));
-    let Fact::Scheduled { about, due_at, pending: false, .. } = told.fact else {
-        panic!("{told:?}")
+    let notice = read_notice(&out).unwrap();
+    assert_eq!((notice.uuid.as_deref(), notice.at), (Some("u-1"), AT));
+    let Fact::Scheduled { about, due_at, pending: false, .. } = notice.fact else {
+        panic!("{notice:?}")
     };
     assert_eq!((about.id, about.phase, due_at), (delivery().id, 2, None));
     assert_eq!(about.webhook, "a \"b\"");
     for none in ["", "{}", "[]", "{\"type\":\"delivered\",\"at\":\"2023-10-19T06:25:21.000Z\"}"] {
-        assert_eq!(read_told(none.as_bytes()), None, "{none}");
+        assert_eq!(read_notice(none.as_bytes()), None, "{none}");
     }
     let to_come = br#"{"type":"to_come","at":"2023-10-19T06:25:21.000Z","more":[1]}"#;
-    assert_eq!(read_told(to_come).map(|told| told.fact), Some(Fact::Other));
+    assert_eq!(read_notice(to_come).map(|notice| notice.fact), Some(Fact::Other));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::{Target, Told, View, Work};
 use crate::codec::event::{self, Became, RequestView};
+use crate::codec::header;
 use crate::domain::{
     AccountId, DeadLetterReason, Delivery, Event, Header, IgnoredRecord, PhononUuid, RawRecord,
     Source,
@@ -123,7 +124,7 @@ impl Work {
         let value = payload.map(|payload| {
             let kept = payload.get(..RAW_BYTES_MAX).unwrap_or(payload);
             if kept.len() < payload.len() {
-                headers.push(("ringback.truncated-from-bytes", payload.len().to_string()));
+                headers.push((header::TRUNCATED_FROM_BYTES, payload.len().to_string()));
             }
             self.append(kept)
         });

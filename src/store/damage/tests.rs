@@ -3,6 +3,7 @@
 use super::{MARK, Mark, SURROUNDINGS, damage_known, is_shown_by};
 use crate::domain::{PhononUuid, Timestamp};
 use crate::store::{Derived, Store, StoreError, StoreView};
+use crate::telemetry::with_causes;
 use std::path::{Path, PathBuf};
 
 /// A store with rows in tables.
@@ -90,7 +91,7 @@ fn what_is_damaged_is_told_from_the_rest_by_what_rocksdb_says() {
         damage(directory.path());
         let error = read_all(directory.path()).expect_err(what);
         assert!(error.is_damage(), "{what}: {error:?}");
-        println!("{what}: {}", error.chain());
+        println!("{what}: {}", with_causes(&error));
     }
 }
 

@@ -4,29 +4,30 @@ use super::command::headers_and_value;
 use super::{sample, seen};
 use crate::target::{Seen, Target};
 use bytes::Bytes;
-use ringback::cli::{Fact, Found, Origin};
 use ringback::codec::event::{
-    End, EventContext, Turn, outcome_json, read_end, read_turn, write_event,
+    self, EventContext, outcome_json, read_members, read_notice, read_notice_of, write_event,
 };
 use ringback::domain::{DeadLetterReason, Event, Outcome, Phase, RecordKind, State, Verdict};
+use ringback::inspect::trace::{Fact, Found, Origin};
 use ringback::telemetry::mask;
 use serde_json::Value;
 
-pub(super) const END: Target = Target {
-    name: "event-end",
+pub(super) const NOTICE: Target = Target {
+    name: "event-notice",
     run: |input| {
-        let end = read_end(input);
-        if let Some((id, _)) = end {
-            let event: Value = serde_json::from_slice(input).unwrap_or(Value::Null);
-            // The library refuses numbers that are too large only when somebody wants them.
-            if let Some(text) = event.get("webhook_id").and_then(Value::as_str) {
-                assert_eq!(ringback::domain::DeliveryId::parse(text), Some(id));
+        let notice = read_notice(input);
+        if let Some(notice) = &notice {
+            let members = read_members(input).expect("a notice is made of members");
+            assert_eq!(members.phonon_uuid, notice.uuid);
+            if let event::Fact::Delivered { about, .. } = &notice.fact {
+                let id = members.webhook_id.expect("it names its delivery");
+                assert_eq!(ringback::domain::DeliveryId::parse(&id), Some(about.id));
             }
         }
-        if let Some(Turn::Delivered(id)) = read_turn(input) {
-            assert_eq!(end, Some((id, End::Delivered)));
+        if let Some(wanted) = read_notice_of(input, &["delivered", "dead_lettered"]) {
+            assert_eq!(Some(wanted), notice);
         }
-        seen(end)
+        seen(notice)
     },
     seeds: events,
     words: WORDS,
@@ -121,7 +122,8 @@ fn fact(input: &[u8]) -> Seen {
     let found =
         Found { origin, partition: 1, offset: 2, at: sample::AT, headers, value, waits: kind > 9 };
     let fact = Fact::of(&found);
-    let shown = fact.to_json(false);
+    let json = |bodies| serde_json::to_value(fact.view(bodies)).expect("a fact is JSON");
+    let shown = json(false);
     for bodies in [
         "/fact/body",
         "/fact/response_raw",
@@ -130,7 +132,7 @@ fn fact(input: &[u8]) -> Seen {
     ] {
         assert_eq!(shown.pointer(bodies), None, "bodies are shown on demand only");
     }
-    seen((shown, fact.to_json(true), fact.columns(), fact.bodies()))
+    seen((shown, json(true), fact.columns(), fact.bodies()))
 }
 
 /// Whatever an endpoint answers is told as JSON.

@@ -1,21 +1,19 @@
 //! Reading everything, in the order that makes a running daemon no liar.
 
-use super::Arguments;
-use super::receiver::{self, ReceiverError};
 use super::store::Seen;
-use crate::cli::terminal::progress;
+use super::{Asked, Verification, receiver};
 use crate::clock;
 use crate::codec::row::{self, InputOffset, Owner};
-use crate::config::Settings;
+use crate::inspect::InspectError;
 use crate::log::{
-    self, Cluster, LandmarkReader, LogError, NeededBy, Place, ScanFrom, ScanRange, ScanRecord,
-    Scanned, Scanner, Standing,
+    self, Cluster, KafkaSettings, LandmarkReader, LogError, NeededBy, Place, ScanFrom, ScanRange,
+    ScanRecord, Scanner, Standing, TopicNames, Watch,
 };
-use crate::store::{Aside, RowKey, StoreError};
-use crate::verify::{Changelog, Changes, Evidence, Input, Layout, Options, OwnTopic, Report};
+use crate::store::RowKey;
+use crate::verify::{Changelog, Changes, Evidence, Input, Layout, Options, OwnTopic};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,41 +25,25 @@ const TAIL_TIME: Duration = Duration::from_secs(2);
 const TAILS_MAX: usize = 10;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why nothing can be told.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum VerifyError {
-    /// Kafka.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The store's directory.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A receiver's log.
-    #[error("{0}")]
-    Receiver(String, #[source] ReceiverError),
-    /// A topic of ours.
-    #[error("there is no topic {0}: `ringback topics --create` creates it")]
-    Missing(String),
-}
-
-/// What came of it.
-pub(super) struct Found {
-    pub(super) report: Report,
-    /// The stores that lie aside.
-    pub(super) set_aside: Vec<Aside>,
-}
-
-/// Looks at everything. Blocks.
-pub(super) fn verify(
-    settings: &Settings,
-    arguments: &Arguments,
+/// Looks at everything: the topics, the store of this machine in `directory`, and the receivers' logs. Blocks; `runtime` serves
+/// the requests that are asynchronous.
+///
+/// # Errors
+/// When Kafka can't be read, one of the daemon's topics is missing, the store can't be opened though it is not damaged, or a
+/// receiver's log can't be read; or when the watch broke it off.
+pub fn verify(
+    kafka: &KafkaSettings,
+    topics: &TopicNames,
+    directory: &Path,
+    asked: &Asked,
     runtime: &tokio::runtime::Handle,
-) -> Result<Found, VerifyError> {
+    watch: Watch<'_>,
+) -> Result<Verification, InspectError> {
     let now = clock::wall();
     // First of all: it must not be ahead of the changelog.
-    let store = Seen::open(&settings.store.directory)?;
-    log::insist_on_groups(&settings.kafka, &settings.topics, NeededBy::Verify)?;
-    let reader = Reader::new(settings, runtime)?;
+    let store = Seen::open(directory)?;
+    log::insist_on_groups(kafka, topics, NeededBy::Verify)?;
+    let mut reader = Reader::new(kafka, topics, runtime, watch)?;
     let survey = reader.survey()?;
     let mut evidence = survey.evidence(Changes::default());
     reader.events(&survey, &mut evidence)?;
@@ -75,21 +57,21 @@ pub(super) fn verify(
     reader.inputs(&survey, &mut evidence)?;
     store.read(&mut evidence)?;
     // Read last, so that it has all requests that the events tell of.
-    requests(&arguments.receiver_log, &mut evidence)?;
+    requests(&asked.receiver_logs, &mut evidence)?;
     let report = evidence.finish(&Options {
-        at_rest: arguments.at_rest,
+        at_rest: asked.at_rest,
         now,
         overdue_ms: OVERDUE_MS,
-        repeats_max: arguments.repeats_max,
+        repeats_max: asked.repeats_max,
     });
-    Ok(Found { report, set_aside: store.set_aside })
+    Ok(Verification { report, set_aside: store.set_aside })
 }
 
-fn requests(files: &[PathBuf], evidence: &mut Evidence) -> Result<(), VerifyError> {
+fn requests(files: &[PathBuf], evidence: &mut Evidence) -> Result<(), InspectError> {
     for file in files {
         evidence.has_requests();
         let read = receiver::read(file, &mut |entry| evidence.request(entry));
-        read.map_err(|error| VerifyError::Receiver(file.display().to_string(), error))?;
+        read.map_err(|error| InspectError::Receiver(file.display().to_string(), error))?;
     }
     Ok(())
 }
@@ -119,24 +101,30 @@ impl Survey {
 }
 
 struct Reader<'a> {
-    settings: &'a Settings,
+    kafka: &'a KafkaSettings,
+    topics: &'a TopicNames,
     runtime: &'a tokio::runtime::Handle,
+    watch: Watch<'a>,
     scanner: Scanner,
     standing: Standing,
 }
 
 impl<'a> Reader<'a> {
-    fn new(settings: &'a Settings, runtime: &'a tokio::runtime::Handle) -> Result<Self, LogError> {
-        let (scanner, standing) = (Scanner::new(&settings.kafka)?, Standing::new(&settings.kafka)?);
-        Ok(Self { settings, runtime, scanner, standing })
+    fn new(
+        kafka: &'a KafkaSettings,
+        topics: &'a TopicNames,
+        runtime: &'a tokio::runtime::Handle,
+        watch: Watch<'a>,
+    ) -> Result<Self, LogError> {
+        let (scanner, standing) = (Scanner::new(kafka)?, Standing::new(kafka)?);
+        Ok(Self { kafka, topics, runtime, watch, scanner, standing })
     }
 
     /// The order is that of [`crate::verify`]; nothing of it may be exchanged.
-    fn survey(&self) -> Result<Survey, VerifyError> {
-        let topics = &self.settings.topics;
+    fn survey(&self) -> Result<Survey, InspectError> {
+        let topics = self.topics;
         let partitions = self.count(&topics.changelog)?;
-        let identity =
-            Cluster::new(&self.settings.kafka)?.identity(&topics.identified(), TIMEOUT)?;
+        let identity = Cluster::new(self.kafka)?.identity(&topics.identified(), TIMEOUT)?;
         let mut places = Vec::new();
         let names: Vec<&str> = topics.sources().map(|(name, _)| name.as_str()).collect();
         for topic in names.iter().copied().chain([topics.inbox.as_str()]) {
@@ -162,7 +150,7 @@ impl<'a> Reader<'a> {
             .filter(|(_, ranges)| !ranges.is_empty())
             .map(|(topic, _)| topic.as_str())
             .collect();
-        let compacted = self.runtime.block_on(log::compacted(&self.settings.kafka, &existing));
+        let compacted = self.runtime.block_on(log::compacted(self.kafka, &existing));
         let compacted = |topic: &str| {
             compacted.as_ref().map_or(true, |topics| topics.iter().any(|name| name == topic))
         };
@@ -192,7 +180,7 @@ impl<'a> Reader<'a> {
             },
             owner: Some(Owner {
                 cluster: identity.cluster.clone(),
-                group: self.settings.kafka.group_id.as_str().into(),
+                group: self.kafka.group_id.as_str().into(),
                 changelog: identity.topic(&topics.changelog).cloned(),
                 partitions,
                 replaces: None,
@@ -207,8 +195,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The input partitions of which a record that was read is not there any more.
-    fn replaced(&self) -> Result<BTreeSet<(Arc<str>, i32)>, VerifyError> {
-        let (reader, topics) = (LandmarkReader::new(&self.settings.kafka), &self.settings.topics);
+    fn replaced(&self) -> Result<BTreeSet<(Arc<str>, i32)>, InspectError> {
+        let (reader, topics) = (LandmarkReader::new(self.kafka), self.topics);
         let mut replaced = BTreeSet::new();
         for newest in self.scanner.newest(&topics.changelog, RowKey::META)? {
             // One that can't be read is a violation of its own.
@@ -226,31 +214,31 @@ impl<'a> Reader<'a> {
         Ok(replaced)
     }
 
-    fn count(&self, topic: &str) -> Result<u32, VerifyError> {
-        self.scanner.partitions(topic)?.ok_or_else(|| VerifyError::Missing(topic.to_owned()))
+    fn count(&self, topic: &str) -> Result<u32, InspectError> {
+        self.scanner.partitions(topic)?.ok_or_else(|| InspectError::NoTopic(topic.to_owned()))
     }
 
-    fn settled(&self, topic: &str) -> Result<Vec<ScanRange>, VerifyError> {
+    fn settled(&self, topic: &str) -> Result<Vec<ScanRange>, InspectError> {
         self.count(topic)?;
         Ok(self.standing.settled(&self.scanner, topic, ScanFrom::Beginning)?)
     }
 
-    fn events(&self, survey: &Survey, evidence: &mut Evidence) -> Result<(), LogError> {
-        self.scan(&self.settings.topics.events, &survey.events, |record| {
+    fn events(&mut self, survey: &Survey, evidence: &mut Evidence) -> Result<(), InspectError> {
+        self.scan(&self.topics.events, &survey.events, |record| {
             evidence.event(record.partition(), record.offset(), record.key(), record.value());
         })
     }
 
-    fn letters(&self, survey: &Survey, evidence: &mut Evidence) -> Result<(), LogError> {
-        self.scan(&self.settings.topics.dead_letter, &survey.letters, |record| {
+    fn letters(&mut self, survey: &Survey, evidence: &mut Evidence) -> Result<(), InspectError> {
+        self.scan(&self.topics.dead_letter, &survey.letters, |record| {
             let (partition, offset, at) = (record.partition(), record.offset(), record.timestamp());
             let header = |name: &str| record.header(name);
             evidence.dead_letter(partition, offset, at, record.key(), header, record.value());
         })
     }
 
-    fn changelog(&self, survey: &Survey, evidence: &mut Evidence) -> Result<(), LogError> {
-        let topic = &self.settings.topics.changelog;
+    fn changelog(&mut self, survey: &Survey, evidence: &mut Evidence) -> Result<(), InspectError> {
+        let topic = &self.topics.changelog;
         let mut ranges = survey.changelog.clone();
         for tail in 0..TAILS_MAX {
             let began = clock::instant();
@@ -273,7 +261,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn inputs(&self, survey: &Survey, evidence: &mut Evidence) -> Result<(), LogError> {
+    fn inputs(&mut self, survey: &Survey, evidence: &mut Evidence) -> Result<(), InspectError> {
         for (topic, ranges) in &survey.inputs {
             let mut place = Place { topic: topic.as_str().into(), partition: 0 };
             self.scan(topic, ranges, |record| {
@@ -294,23 +282,16 @@ impl<'a> Reader<'a> {
     }
 
     fn scan(
-        &self,
+        &mut self,
         topic: &str,
         ranges: &[ScanRange],
         mut take: impl FnMut(&ScanRecord<'_>),
-    ) -> Result<(), LogError> {
-        let bar = progress(topic);
-        let _whole = self.scanner.read(topic, ranges, &mut |scanned| {
-            match scanned {
-                Scanned::Record(record) => take(record),
-                Scanned::Progress { done, all } => {
-                    bar.set_length(all);
-                    bar.set_position(done);
-                }
-            }
+    ) -> Result<(), InspectError> {
+        let flow = self.scanner.scan(topic, ranges, &mut *self.watch, &mut |record| {
+            take(record);
             ControlFlow::Continue(())
         })?;
-        Ok(())
+        if flow.is_break() { Err(InspectError::Interrupted) } else { Ok(()) }
     }
 }
 

@@ -1,28 +1,24 @@
-//! The body of a test message: a sample that says what it is, made the way of all bodies.
+//! What a webhook is rendered of outside of the engine: records that are given, or a sample that says that it is one.
 
 use crate::codec::body::render_phase2;
 use crate::codec::source::{Decoded, Decoder};
-use crate::config::Accounts;
-use crate::domain::{AccountId, Facts, FlowComplete, Phase, RecordKind, Rendered, WebhookName};
+use crate::domain::{AccountId, Definition, Facts, FlowComplete, Phase, RecordKind, Rendered};
 use bytes::Bytes;
 
 /// No execution has it: the platform's are random.
 const UUID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// What a webhook is rendered of: records of the gateways.
-pub(super) struct Sample {
+pub struct Sample {
     /// The predefined body.
-    pub(super) body: Bytes,
-    pub(super) facts: Facts,
+    pub body: Bytes,
+    /// What its variables get their values of.
+    pub facts: Facts,
 }
 
 /// The sample of `phase`; `at` is RFC 3339. `None` if the samples were no records.
-pub(super) fn sample(
-    phase: Phase,
-    account: AccountId,
-    attach_keys: bool,
-    at: &str,
-) -> Option<Sample> {
+#[must_use]
+pub fn sample(phase: Phase, account: AccountId, attach_keys: bool, at: &str) -> Option<Sample> {
     let filled = |record: &str| {
         let record = record.replace("{uuid}", UUID).replace("{at}", at);
         record.replace("{account}", &account.to_string())
@@ -35,7 +31,7 @@ pub(super) fn sample(
 ///
 /// # Errors
 /// Which is no record, and why.
-pub(super) fn of_records(
+pub fn of_records(
     flow: &[u8],
     report: Option<&[u8]>,
     attach_keys: bool,
@@ -61,16 +57,14 @@ pub(super) fn of_records(
 }
 
 impl Sample {
-    /// The body of the webhook `name`, and what else goes into its request.
+    /// The body of a webhook that is defined so, and what else goes into its request.
     ///
     /// # Errors
     /// What has no value.
-    pub(super) fn rendered(
+    pub fn rendered(
         &self,
-        accounts: &Accounts,
-        name: &WebhookName,
+        definition: Option<&Definition>,
     ) -> Result<(Bytes, Option<Rendered>), Box<str>> {
-        let definition = accounts.definitions.get(name);
         match definition.and_then(|definition| definition.render.as_ref()) {
             None => Ok((self.body.clone(), None)),
             Some(render) => {

@@ -1,30 +1,20 @@
-//! A published event, read back as far as it can be checked against other evidence.
+//! What a published event says, for whoever concludes something from it: which correlation, when, and what happened.
 
-use super::parse_rfc3339;
+use super::members::{Members, Place, read_members};
+use super::{Became, parse_rfc3339};
+use crate::codec::command::read_place;
 use crate::domain::{DeliveryId, RecordKind, Timestamp};
-use serde::Deserialize;
 use std::borrow::Cow;
 
-/// What an event tells.
+/// What an event says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told<'a> {
-    /// Whose it is; nothing when it belongs to no correlation.
+pub struct Notice<'a> {
+    /// The phonon-uuid; `None` when the event belongs to no correlation.
     pub uuid: Option<Cow<'a, str>>,
     /// When it happened.
     pub at: Timestamp,
     /// What happened.
     pub fact: Fact<'a>,
-}
-
-/// Which record an event is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spot<'a> {
-    /// Its topic.
-    pub topic: Cow<'a, str>,
-    /// Its partition.
-    pub partition: i32,
-    /// Its offset.
-    pub offset: i64,
 }
 
 /// Which delivery an event is about.
@@ -42,9 +32,9 @@ pub struct About<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact<'a> {
     /// `flow_started`
-    FlowStarted(Spot<'a>),
+    FlowStarted(Place<'a>),
     /// `flow_accepted`
-    FlowAccepted(Spot<'a>),
+    FlowAccepted(Place<'a>),
     /// `report_accepted`
     ReportAccepted {
         /// Whose report.
@@ -54,7 +44,7 @@ pub enum Fact<'a> {
         /// For its flow.
         waiting: bool,
         /// The record.
-        source: Spot<'a>,
+        source: Place<'a>,
     },
     /// `record_ignored`
     RecordIgnored {
@@ -63,14 +53,14 @@ pub enum Fact<'a> {
         /// Why.
         reason: Cow<'a, str>,
         /// The record.
-        source: Spot<'a>,
+        source: Place<'a>,
     },
     /// `dead_lettered` of a record
     RecordDeadLettered {
         /// Why.
         reason: Cow<'a, str>,
         /// The record.
-        source: Spot<'a>,
+        source: Place<'a>,
     },
     /// `delivery_scheduled`
     Scheduled {
@@ -123,6 +113,13 @@ pub enum Fact<'a> {
         /// How many lives it had before.
         replays: u32,
     },
+    /// `record_replayed`
+    RecordReplayed {
+        /// The partition and offset of the dead letter that was sent back.
+        letter: (i32, i64),
+        /// What became of the record.
+        became: Became,
+    },
     /// `report_timed_out`
     ReportTimedOut,
     /// `correlation_ended`
@@ -131,25 +128,25 @@ pub enum Fact<'a> {
         reports_sent: Option<u64>,
     },
     /// `input_recreated`, `records_missed` or `offsets_moved`
-    Input(InputTold<'a>),
+    Input(InputNotice<'a>),
     /// Anything else: of an endpoint, or of a version to come.
     Other,
 }
 
 /// What happened to an input partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InputTold<'a> {
+pub struct InputNotice<'a> {
     /// Its topic.
     pub topic: Cow<'a, str>,
     /// The partition.
     pub partition: i32,
     /// What happened.
-    pub change: ToldChange<'a>,
+    pub change: InputNoticeChange<'a>,
 }
 
-/// What happened to an input partition, by the event's `type`.
+/// The change of an input partition, by the event's `type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ToldChange<'a> {
+pub enum InputNoticeChange<'a> {
     /// `input_recreated`
     Recreated {
         /// Where the new log is read from.
@@ -173,124 +170,80 @@ pub enum ToldChange<'a> {
     },
 }
 
-/// A string that is borrowed where nothing in it is escaped, also within an option.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-#[derive(Deserialize)]
-struct Members<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    phonon_uuid: Option<Text<'a>>,
-    account_id: Option<i64>,
-    #[serde(borrow)]
-    at: Cow<'a, str>,
-    #[serde(borrow)]
-    webhook: Option<Text<'a>>,
-    #[serde(borrow)]
-    webhook_id: Option<Text<'a>>,
-    phase: Option<u8>,
-    attempt: Option<u32>,
-    attempts: Option<u32>,
-    replays: Option<u32>,
-    #[serde(borrow, rename = "kind")]
-    lettered: Option<Text<'a>>,
-    #[serde(borrow)]
-    record: Option<Text<'a>>,
-    #[serde(borrow)]
-    reason: Option<Text<'a>>,
-    #[serde(borrow)]
-    sms_id: Option<Text<'a>>,
-    waiting: Option<bool>,
-    #[serde(borrow)]
-    due_at: Option<Text<'a>>,
-    after: Option<serde::de::IgnoredAny>,
-    #[serde(borrow)]
-    sms: Option<Vec<Text<'a>>>,
-    reports_sent: Option<u64>,
-    #[serde(borrow)]
-    retry_at: Option<Text<'a>>,
-    response_status_code: Option<u16>,
-    #[serde(borrow)]
-    source: Option<Place<'a>>,
-    #[serde(borrow)]
-    topic: Option<Text<'a>>,
-    partition: Option<i32>,
-    offset: Option<i64>,
-    from_offset: Option<i64>,
-    to_offset: Option<i64>,
-    #[serde(borrow)]
-    by: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Place<'a> {
-    #[serde(borrow)]
-    topic: Cow<'a, str>,
-    partition: i32,
-    offset: i64,
-}
-
-/// What the event `value` tells; nothing when it is none, or lacks what its type must have.
+/// Reads the event `value`. `None`: it is no event, or lacks a member that its type must have. An event of an unknown type is
+/// [`Fact::Other`].
 #[must_use]
-pub fn read_told(value: &[u8]) -> Option<Told<'_>> {
-    let mut members: Members<'_> = serde_json::from_slice(value).ok()?;
+pub fn read_notice(value: &[u8]) -> Option<Notice<'_>> {
+    let mut members = read_members(value)?;
     let at = parse_rfc3339(&members.at)?;
-    let uuid = members.phonon_uuid.take().map(|text| text.0);
-    Some(Told { uuid, at, fact: members.fact()? })
+    let uuid = members.phonon_uuid.take();
+    Some(Notice { uuid, at, fact: members.fact()? })
 }
+
+/// Like [`read_notice`], but only of events of these types; the others are not parsed.
+#[must_use]
+pub fn read_notice_of<'a>(value: &'a [u8], types: &[&str]) -> Option<Notice<'a>> {
+    begins_with(value, types).then(|| read_notice(value)).flatten()
+}
+
+/// Whether the event's type is one of `types`, or may be: its type is the first member that the daemon writes.
+fn begins_with(value: &[u8], types: &[&str]) -> bool {
+    let head = value.get(..HEAD_BYTES).unwrap_or(value);
+    let quoted = |part: &[u8], word: &str| {
+        let inner = part.strip_prefix(b"\"").and_then(|part| part.strip_suffix(b"\""));
+        inner == Some(word.as_bytes())
+    };
+    types.iter().any(|word| head.windows(word.len() + 2).any(|part| quoted(part, word)))
+}
+
+/// `{"type":"` and the longest type stand within so many bytes, with some white space.
+const HEAD_BYTES: usize = 32;
 
 impl<'a> Members<'a> {
-    /// What happened to an input partition; nothing when a member is missing.
+    /// What happened to an input partition; `None` when a member is missing.
     fn input(self) -> Option<Fact<'a>> {
         let range = self.from_offset.zip(self.to_offset);
         let change = match &*self.kind {
-            "input_recreated" => ToldChange::Recreated { offset: self.offset? },
+            "input_recreated" => InputNoticeChange::Recreated { offset: self.offset? },
             "records_missed" => {
                 let (from, to) = range?;
-                ToldChange::Missed { from, to }
+                InputNoticeChange::Missed { from, to }
             }
             _ => {
                 let (from, to) = range?;
-                let by = self.by.map_or(Cow::Borrowed(""), |text| text.0);
-                ToldChange::Moved { from, to, by }
+                let by = self.by.unwrap_or_default();
+                InputNoticeChange::Moved { from, to, by }
             }
         };
-        let (topic, partition) = (self.topic?.0, self.partition?);
-        Some(Fact::Input(InputTold { topic, partition, change }))
+        let (topic, partition) = (self.topic?, self.partition?);
+        Some(Fact::Input(InputNotice { topic, partition, change }))
     }
 
     fn fact(self) -> Option<Fact<'a>> {
         if matches!(&*self.kind, "input_recreated" | "records_missed" | "offsets_moved") {
             return self.input();
         }
-        let due_at = time(self.due_at.as_ref())?;
-        let retry_at = time(self.retry_at.as_ref())?;
-        let source = self.source.map(|place| Spot {
-            topic: place.topic,
-            partition: place.partition,
-            offset: place.offset,
-        });
-        let id = self.webhook_id.as_ref().and_then(|id| DeliveryId::parse(&id.0));
+        let due_at = time(self.due_at.flatten())?;
+        let retry_at = time(self.retry_at.flatten())?;
+        let id = self.webhook_id.as_ref().and_then(|id| DeliveryId::parse(id));
         let about = id.map(|id| About {
             id,
-            webhook: self.webhook.map_or(Cow::Borrowed(""), |text| text.0),
+            webhook: self.webhook.unwrap_or_default(),
             phase: self.phase.unwrap_or(0),
         });
-        let reason = self.reason.map(|text| text.0);
-        let of_record = self.lettered.is_some_and(|kind| kind.0 == "record");
+        let (source, reason, sms_id) = (self.source, self.reason, self.sms_id);
+        let of_record = self.lettered.is_some_and(|kind| kind == "record");
         Some(match &*self.kind {
             "flow_started" => Fact::FlowStarted(source?),
             "flow_accepted" => Fact::FlowAccepted(source?),
             "report_accepted" => Fact::ReportAccepted {
                 account: self.account_id?,
-                sms: self.sms_id?.0,
+                sms: sms_id?,
                 waiting: self.waiting?,
                 source: source?,
             },
             "record_ignored" => {
-                let word = self.record?.0;
+                let word = self.record?;
                 let mut kinds = RecordKind::ALL.into_iter();
                 let record = kinds.find(|kind| kind.as_str() == word)?;
                 Fact::RecordIgnored { record, reason: reason?, source: source? }
@@ -305,7 +258,7 @@ impl<'a> Members<'a> {
                 replays: self.replays?,
             },
             "delivery_scheduled" => {
-                let sms = self.sms.unwrap_or_default().into_iter().map(|text| text.0).collect();
+                let sms = self.sms.unwrap_or_default();
                 let (account, pending) = (self.account_id, self.after.is_some());
                 Fact::Scheduled { about: about?, due_at, pending, account, sms }
             }
@@ -319,6 +272,16 @@ impl<'a> Members<'a> {
                 status: self.response_status_code,
             },
             "replayed" => Fact::Replayed { about: about?, replays: self.replays? },
+            "record_replayed" => {
+                let word = self.became.unwrap_or_default();
+                let became = Became::ALL.into_iter().find(|became| became.as_str() == word);
+                let letter = self.letter.and_then(|letter| read_place(&letter));
+                // A word of a later version says nothing to this one.
+                match (letter, became) {
+                    (Some(letter), Some(became)) => Fact::RecordReplayed { letter, became },
+                    (None, _) | (_, None) => Fact::Other,
+                }
+            }
             "report_timed_out" => Fact::ReportTimedOut,
             "correlation_ended" => Fact::CorrelationEnded { reports_sent: self.reports_sent },
             _ => Fact::Other,
@@ -326,7 +289,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// The time of a member that may be null; nothing at all when it is no time.
-fn time(text: Option<&Text<'_>>) -> Option<Option<Timestamp>> {
-    text.map_or(Some(None), |text| parse_rfc3339(&text.0).map(Some))
+/// The time of a member that may be null; `None` when it is no time.
+fn time(text: Option<Cow<'_, str>>) -> Option<Option<Timestamp>> {
+    text.map_or(Some(None), |text| parse_rfc3339(&text).map(Some))
 }

@@ -1,4 +1,4 @@
-//! This machine's store, as far as it can be read: that it is damaged is a finding, and no failure.
+//! This machine's store, as far as it can be read: damage is a finding, not a failure.
 
 use crate::store::{self, Aside, StoreError, StoreView};
 use crate::verify::Evidence;

@@ -10,9 +10,9 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
-/// Why a log can't be used.
+/// Why a receiver's log can't be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReceiverError {
+pub enum ReceiverError {
     /// The file.
     #[error("it can't be read")]
     File(#[from] std::io::Error),

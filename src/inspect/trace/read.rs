@@ -1,12 +1,11 @@
 //! Reading what Kafka holds of one phonon-uuid.
 
-use super::fact::{Fact, Origin};
-use crate::cli::terminal::progress;
-use crate::codec::row::{self, Meta, RowError, TopicId};
-use crate::config::Settings;
-use crate::domain::{EndpointState, PhononUuid, State, WebhookName, owner};
+use super::{Fact, Origin, Row, Trace};
+use crate::codec::row::{self, Meta, TopicId};
+use crate::domain::{PhononUuid, WebhookName, owner};
+use crate::inspect::InspectError;
 use crate::log::{
-    Cluster, LandmarkReader, LogError, Place, ScanFrom, ScanRecord, Scanned, Scanner,
+    Cluster, KafkaSettings, LandmarkReader, Place, ScanFrom, ScanRecord, Scanner, TopicNames, Watch,
 };
 use crate::store::RowKey;
 use bytes::Bytes;
@@ -16,54 +15,23 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Everything of one phonon-uuid.
-#[derive(Default)]
-pub(super) struct Traced {
-    /// Oldest first.
-    pub(super) facts: Vec<Fact>,
-    /// The latest row of the changelog, if it is a live one.
-    pub(super) row: Option<Row>,
-    /// What the partition remembers of the endpoints that deliveries wait for.
-    pub(super) endpoints: BTreeMap<WebhookName, EndpointState>,
-    /// Topics that do not exist.
-    pub(super) missing: Vec<String>,
-}
-
-/// A row of the changelog.
-pub(super) struct Row {
-    pub(super) partition: i32,
-    pub(super) offset: i64,
-    pub(super) state: State,
-}
-
-/// Why nothing can be told.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum TraceError {
-    /// Kafka.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// A newer version wrote it, or it is damaged.
-    #[error("partition {0} of the changelog, offset {1}: the row can't be read by this version")]
-    Row(i32, i64, #[source] RowError),
-}
-
-/// Reads the partitions that can hold `uuid`; every one of events and dead letters if `everywhere`. Blocks.
-pub(super) fn read(
-    settings: &Settings,
+/// Reads the partitions that can hold `uuid`; all partitions of events and dead letters if `everywhere`. Blocks.
+///
+/// # Errors
+/// When Kafka can't be read, or the row of the uuid can't; or when the watch broke it off.
+pub fn read(
+    kafka: &KafkaSettings,
+    topics: &TopicNames,
     uuid: &PhononUuid,
     everywhere: bool,
-) -> Result<Traced, TraceError> {
-    let mut reader = Reader {
-        scanner: Scanner::new(&settings.kafka)?,
-        uuid,
-        everywhere,
-        traced: Traced::default(),
-    };
-    let topics = &settings.topics;
+    watch: Watch<'_>,
+) -> Result<Trace, InspectError> {
+    let (scanner, trace) = (Scanner::new(kafka)?, Trace::default());
+    let mut reader = Reader { scanner, uuid, everywhere, watch, trace };
     let mut meta = reader.changelog(&topics.changelog)?;
     // Nothing was read yet of a topic that was deleted and created again.
-    let identity = Cluster::new(&settings.kafka)?.identity(&topics.identified(), TIMEOUT)?;
-    let landmarks = LandmarkReader::new(&settings.kafka);
+    let identity = Cluster::new(kafka)?.identity(&topics.identified(), TIMEOUT)?;
+    let landmarks = LandmarkReader::new(kafka);
     let mut offsets = Vec::new();
     for input in std::mem::take(&mut meta.offsets) {
         let place = Place { topic: input.topic.clone(), partition: input.partition };
@@ -82,22 +50,23 @@ pub(super) fn read(
     for (name, kind) in topics.sources() {
         reader.waiting(name, Origin::Source(kind), &meta)?;
     }
-    let mut traced = reader.traced;
+    let mut trace = reader.trace;
     // Stable: facts of one moment stay in the order of their log.
-    traced.facts.sort_by(|a, b| a.at.cmp(&b.at));
-    Ok(traced)
+    trace.facts.sort_by(|a, b| a.at.cmp(&b.at));
+    Ok(trace)
 }
 
 struct Reader<'a> {
     scanner: Scanner,
     uuid: &'a PhononUuid,
     everywhere: bool,
-    traced: Traced,
+    watch: Watch<'a>,
+    trace: Trace,
 }
 
 impl Reader<'_> {
     /// Finds the row, and returns how far the inputs of its partition were taken into account.
-    fn changelog(&mut self, topic: &str) -> Result<Meta, TraceError> {
+    fn changelog(&mut self, topic: &str) -> Result<Meta, InspectError> {
         let mut key = Vec::new();
         RowKey::write_state(self.uuid, &mut key);
         let (mut meta, mut found, mut endpoints) = (None, None, BTreeMap::new());
@@ -128,24 +97,24 @@ impl Reader<'_> {
             },
         )?;
         if let Some((partition, offset, value)) = found {
-            let unreadable = |error| TraceError::Row(partition, offset, error);
+            let unreadable = |error| InspectError::Row(partition, offset, error);
             let state = row::decode_state(&value).map_err(unreadable)?;
             let awaited = |name: &WebhookName| state.deliveries.iter().any(|d| d.webhook == *name);
             for (webhook, (partition, offset, value)) in endpoints {
                 if awaited(&webhook) {
-                    let unreadable = |error| TraceError::Row(partition, offset, error);
+                    let unreadable = |error| InspectError::Row(partition, offset, error);
                     let endpoint = row::decode_endpoint(&value).map_err(unreadable)?;
-                    self.traced.endpoints.insert(webhook, endpoint);
+                    self.trace.endpoints.insert(webhook, endpoint);
                 }
             }
-            self.traced.row = Some(Row { partition, offset, state });
+            self.trace.row = Some(Row { partition, offset, state });
         }
         let Some((partition, offset, value)) = meta else { return Ok(Meta::default()) };
-        row::decode_meta(&value).map_err(|error| TraceError::Row(partition, offset, error))
+        row::decode_meta(&value).map_err(|error| InspectError::Row(partition, offset, error))
     }
 
     /// Every record of the uuid in a topic of facts.
-    fn facts(&mut self, topic: &str, origin: Origin) -> Result<(), LogError> {
+    fn facts(&mut self, topic: &str, origin: Origin) -> Result<(), InspectError> {
         let mut facts = Vec::new();
         let key = self.uuid.as_str().as_bytes();
         self.scan(
@@ -158,12 +127,12 @@ impl Reader<'_> {
                 }
             },
         )?;
-        self.traced.facts.append(&mut facts);
+        self.trace.facts.append(&mut facts);
         Ok(())
     }
 
     /// What was forwarded or commanded, and whether it still waits.
-    fn inbox(&mut self, topic: &str, meta: &Meta) -> Result<(), LogError> {
+    fn inbox(&mut self, topic: &str, meta: &Meta) -> Result<(), InspectError> {
         let mut facts = Vec::new();
         let key = self.uuid.as_str().as_bytes();
         self.scan(
@@ -177,12 +146,12 @@ impl Reader<'_> {
                 }
             },
         )?;
-        self.traced.facts.append(&mut facts);
+        self.trace.facts.append(&mut facts);
         Ok(())
     }
 
     /// Records of an input that nobody has read yet; what was read is told by its events.
-    fn waiting(&mut self, topic: &str, origin: Origin, meta: &Meta) -> Result<(), LogError> {
+    fn waiting(&mut self, topic: &str, origin: Origin, meta: &Meta) -> Result<(), InspectError> {
         let mut facts = Vec::new();
         let key = self.uuid.as_str().as_bytes();
         let from = |partition| ScanFrom::Offset(taken(meta, topic, partition));
@@ -191,7 +160,7 @@ impl Reader<'_> {
                 facts.push(Fact::new(origin, record, true));
             }
         })?;
-        self.traced.facts.append(&mut facts);
+        self.trace.facts.append(&mut facts);
         Ok(())
     }
 
@@ -202,9 +171,9 @@ impl Reader<'_> {
         everywhere: bool,
         from: impl Fn(i32) -> ScanFrom,
         mut take: impl FnMut(&ScanRecord<'_>),
-    ) -> Result<(), LogError> {
+    ) -> Result<(), InspectError> {
         let Some(count) = self.scanner.partitions(topic)? else {
-            self.traced.missing.push(topic.to_owned());
+            self.trace.missing.push(topic.to_owned());
             return Ok(());
         };
         let own = owner(self.uuid.as_str().as_bytes(), count);
@@ -214,18 +183,11 @@ impl Reader<'_> {
             .map(|partition| (partition, from(partition)))
             .collect();
         let ranges = self.scanner.ranges(topic, &wants)?;
-        let bar = progress(topic);
-        let _whole = self.scanner.read(topic, &ranges, &mut |scanned| {
-            match scanned {
-                Scanned::Record(record) => take(record),
-                Scanned::Progress { done, all } => {
-                    bar.set_length(all);
-                    bar.set_position(done);
-                }
-            }
+        let flow = self.scanner.scan(topic, &ranges, &mut *self.watch, &mut |record| {
+            take(record);
             ControlFlow::Continue(())
         })?;
-        Ok(())
+        if flow.is_break() { Err(InspectError::Interrupted) } else { Ok(()) }
     }
 }
 
