@@ -15,8 +15,8 @@ use letters::Counting;
 
 use crate::admin::{self, Admin, ConfigPages};
 use crate::clock;
-use crate::codec::body;
 use crate::config::{self, Accounts, Effective, Faults, Loaded, Settings, StoreSettings};
+use crate::definition::body;
 use crate::delivery::{Endpoint, EndpointError, FailedLookUp, Names, TlsError, Trust};
 use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,

@@ -8,7 +8,10 @@
 //! | floor | module | holds |
 //! |---|---|---|
 //! | 0 | [`domain`] | ids, time, commands, events, state; [`domain::decide`] and [`domain::evolve`]; the retry schedule |
-//! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro), stored rows, events, dead letters, bodies |
+//! | 0 | [`json`] | JSON text: written, walked where it stands, scanned and hashed, its strings read |
+//! | 0 | [`xpath`] | XPath 1.0 over parsed XML, with a bound on the work |
+//! | 1 | [`definition`] | the language of webhook definitions: templates, variables and their facts, maps of answers, the catalogue |
+//! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro), stored rows, events, dead letters, commands |
 //! | 1 | [`telemetry`] | every metric's name and labels, health, logs, what is masked in them |
 //! | 1 | [`clock`] | what time it is, and waiting |
 //! | 1 | [`exit`] | how the process ends, and with which code |
@@ -39,8 +42,8 @@
 //!             └ Command::RecordOutcome → decide … (the same road)
 //! ```
 //!
-//! To follow a record, read `log/reader.rs`, `codec/source.rs`, `engine/work.rs`, `domain/decide.rs`, `engine/commit.rs`,
-//! `engine/outbox.rs`, `delivery/schedule.rs`, `delivery/endpoint.rs`, in this order.
+//! To follow a record, read `log/reader.rs`, `codec/source.rs`, `engine/work.rs`, `domain/decide.rs`, `definition.rs` (which
+//! renders bodies), `engine/commit.rs`, `engine/outbox.rs`, `delivery/schedule.rs`, `delivery/endpoint.rs`, in this order.
 //!
 //! # Folders
 //!
@@ -160,7 +163,7 @@
 //!   `src/delivery/tests/proxies.rs::a_proxy_never_hears_of_a_forbidden_address`; no redirect that is followed, to such an
 //!   address or another: `src/delivery/tests/answers.rs::a_redirect_is_final_and_nobody_goes_there`.
 //! - No answer of XML that reads a file, or that grows when it is read:
-//!   `src/codec/mapping/tests/hostile.rs::entities_are_neither_expanded_nor_fetched`.
+//!   `src/definition/mapping/tests/hostile.rs::entities_are_neither_expanded_nor_fetched`.
 //! - No token asked for again and again because an endpoint refuses whatever it is shown:
 //!   `src/delivery/tests/tokens.rs::an_endpoint_that_refuses_every_token_is_asked_twice_once_in_a_while`.
 //! - No answer that is waited for beyond its deadline or kept beyond its limit, packed or not:
@@ -288,12 +291,14 @@ pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod definition;
 pub mod delivery;
 pub mod demo;
 pub mod domain;
 pub mod engine;
 pub mod exit;
 pub mod failpoint;
+pub mod json;
 pub mod log;
 pub mod offsets;
 pub mod rebuild;
@@ -303,6 +308,7 @@ pub mod store;
 pub mod system;
 pub mod telemetry;
 pub mod verify;
+pub mod xpath;
 
 /// The daemon's, which matters where a test runs for its speed.
 #[cfg(test)]

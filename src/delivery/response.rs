@@ -1,6 +1,6 @@
 //! What a webhook reads from its answers besides the status.
 
-use crate::codec::mapping::{MapFault, ResponseMap};
+use crate::definition::mapping::{MapFault, ResponseMap};
 use crate::domain::{ErrorReason, Mapped, RESPONSE_BYTES_KEPT, Verdict};
 
 /// A webhook's `response`.

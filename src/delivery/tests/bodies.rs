@@ -3,7 +3,7 @@
 use super::answers::outcome;
 use super::server::{Server, drip, raw, request, says};
 use super::{attempt, endpoint, run, webhook};
-use crate::codec::mapping::{EntryText, Kind, ResponseMap};
+use crate::definition::mapping::{EntryText, Kind, ResponseMap};
 use crate::delivery::{Response, Webhook};
 use crate::domain::{Outcome, RESPONSE_BYTES_KEPT, Verdict};
 use flate2::Compression;

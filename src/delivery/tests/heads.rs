@@ -3,7 +3,7 @@
 use super::answers::outcome;
 use super::server::{drip, raw, request, says};
 use super::{attempt, endpoint, run, webhook};
-use crate::codec::mapping::{EntryText, Kind, ResponseMap};
+use crate::definition::mapping::{EntryText, Kind, ResponseMap};
 use crate::delivery::{Message, Response, Webhook};
 use crate::domain::ErrorReason::{InvalidResponse, Refused};
 use crate::domain::Verdict::{Delivered, GiveUp, Retry};

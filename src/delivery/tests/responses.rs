@@ -2,7 +2,7 @@
 
 use super::server::says;
 use super::{attempt, endpoint, run, webhook};
-use crate::codec::mapping::{EntryText, Kind, ResponseMap};
+use crate::definition::mapping::{EntryText, Kind, ResponseMap};
 use crate::delivery::{Response, Webhook};
 use crate::domain::{ErrorReason, Outcome, Verdict};
 use std::sync::Arc;
