@@ -91,15 +91,15 @@
 //!   `tests/ringback/offsets.rs::skipped_records_are_never_delivered_and_the_rest_is`; none that is moved in part because
 //!   something else happens meanwhile: `tests/ringback/offsets/beside.rs`; nor to where no record is:
 //!   `tests/ringback/offsets/places.rs::positions_are_moved_to_a_time_an_offset_and_the_end_and_nowhere_else`.
-//! - No disk that fails unseen: `tests/ringback/disks.rs::a_full_disk_ends_the_daemon_and_with_room_it_goes_on`,
-//!   `tests/ringback/disks.rs::a_disk_that_refuses_to_write_ends_the_daemon_and_afterwards_it_goes_on`.
+//! - No disk that fails unseen: `tests/ringback/disks.rs::a_full_disk_ends_the_daemon_which_continues_once_there_is_room`,
+//!   `tests/ringback/disks.rs::a_failed_write_ends_the_daemon_which_continues_once_writes_succeed`.
 //! - No log that ends the daemon because its disk is full or nobody reads it:
 //!   `tests/ringback/logs.rs::a_full_disk_costs_lines_only_and_with_room_the_log_goes_on`,
 //!   `tests/ringback/logs.rs::a_pipe_that_nobody_reads_is_no_reason_to_end`; no module that panics for its output:
 //!   `tests/tidy/words.rs::nothing_panics_for_its_output`.
 //! - No delivery that is late, or given up early, because the system's clock was set:
 //!   `tests/ringback/clock.rs::retries_go_on_when_the_clock_is_set_back_by_two_hours`,
-//!   `tests/ringback/clock.rs::nothing_gets_old_when_the_clock_is_set_forward_by_two_days`,
+//!   `tests/ringback/clock.rs::no_delivery_expires_when_the_clock_is_set_forward_by_two_days`,
 //!   `src/engine/tests.rs::nothing_comes_early_or_late_because_clocks_jump`.
 //! - No damaged store that is used, deleted, or in the way of the changelog:
 //!   `tests/ringback/stores/damaged.rs::each_damaged_store_is_set_aside_and_restored`, also when it is damaged under a running
@@ -206,10 +206,10 @@
 //!   `tests/ringback/dead_letters/shown.rs::what_others_wrote_steers_no_terminal_and_json_says_the_same`; no line of a JSON log that
 //!   is none: `tests/ringback/logs/lines.rs::logs_are_json_to_the_last_line`.
 //! - No daemon that is ready though it can't commit, and none that does not say why:
-//!   `tests/ringback/commits.rs::records_that_are_larger_than_a_topic_takes_make_the_daemon_unready_until_it_takes_them`,
-//!   `tests/ringback/commits.rs::a_clock_that_is_hours_ahead_makes_the_daemon_unready_until_it_is_right`; none that a right is
+//!   `tests/ringback/commits.rs::records_above_a_topics_size_limit_make_the_daemon_unready_until_the_limit_is_raised`,
+//!   `tests/ringback/commits.rs::a_clock_that_is_hours_ahead_makes_the_daemon_unready_until_it_is_corrected`; none that a right is
 //!   taken from and that does not name it:
-//!   `tests/ringback/commits.rs::a_right_that_is_taken_away_makes_the_daemon_unready_until_it_is_given_back`.
+//!   `tests/ringback/commits.rs::a_revoked_right_makes_the_daemon_unready_until_it_is_granted_again`.
 //! - No page of the guide with a command that nobody has run:
 //!   `tests/ringback/guide.rs::every_page_has_a_scene_and_stands_in_the_index`, and a test for each page beside it.
 //! - No state that its events do not make, no second phase 1, no delivery that ends twice, no SMS told of twice, no
@@ -250,8 +250,8 @@
 //! - No report that shadows another account's:
 //!   `src/domain/tests/waiting.rs::a_report_under_another_account_never_shadows_the_genuine_one`.
 //! - No dead letter that an interrupted replay forgets, or sends twice:
-//!   `tests/ringback/dead_letters.rs::an_interrupted_replay_goes_on_and_sends_each_once`; none that is replayed though it was
-//!   delivered since: `tests/ringback/dead_letters.rs::what_was_delivered_since_is_left_alone_and_counted`.
+//!   `tests/ringback/dead_letters.rs::an_interrupted_replay_resumes_and_sends_each_letter_once`; none that is replayed though it was
+//!   delivered since: `tests/ringback/dead_letters.rs::letters_that_were_delivered_since_are_skipped_and_counted`.
 //! - No delivery twice in the outbox, whatever is replayed:
 //!   `src/domain/tests/replay.rs::a_forgotten_uuid_that_comes_again_does_not_double_its_replay`.
 //! - No retry whose jitter differs in a replay:

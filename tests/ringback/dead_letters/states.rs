@@ -1,6 +1,6 @@
 //! What became of each letter since it was given up, and how many are open.
 
-use super::{broken, dead_letter, events, give_up, list, replay, summary};
+use super::{dead_letter, events, failing_endpoint, list, make_letters, replay, summary};
 use crate::harness::daemon::Daemon;
 use crate::harness::kafka::Record;
 use crate::harness::receiver::now_ms;
@@ -32,9 +32,9 @@ fn wanted(states: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
 #[test]
 fn each_delivery_s_letter_says_what_became_of_it() {
     let stage = Stage::new("letters-states");
-    let repaired = broken(&stage, 400);
+    let repaired = failing_endpoint(&stage, 400);
     let mut daemon = stage.start();
-    give_up(&stage, &["u-1", "u-2", "u-3"]);
+    make_letters(&stage, &["u-1", "u-2", "u-3"]);
     let letters = stage.dead_letters(3, PATIENCE);
     daemon.stop();
     let id = |uuid: &str| {
@@ -225,7 +225,7 @@ fn open_letters_are_counted_over_crashes_and_shared_among_instances() {
     stage.set("delivery.attempts_max", 1);
     stage.add_account(29);
     stage.add_webhook("other", 29, &stage.receiver.url("/other"));
-    let repaired = broken(&stage, 400);
+    let repaired = failing_endpoint(&stage, 400);
     let mut first = stage.start_instance(0);
     let uuids = Random::seeded(6).uuids(40);
     let account = |index: usize| if index < 10 { 29 } else { ACCOUNT };

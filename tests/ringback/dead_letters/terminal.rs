@@ -1,6 +1,6 @@
 //! A replay in the hands of somebody who sits before it.
 
-use super::{broken, events, give_up};
+use super::{events, failing_endpoint, make_letters};
 use crate::harness::PATIENCE;
 use crate::harness::stage::Stage;
 use std::sync::atomic::Ordering;
@@ -8,13 +8,13 @@ use std::sync::atomic::Ordering;
 #[test]
 fn on_a_terminal_it_asks_first_and_shows_how_far_it_is() {
     let stage = Stage::new("letters-terminal");
-    let mended = broken(&stage, 400);
+    let repaired = failing_endpoint(&stage, 400);
     let mut daemon = stage.start();
     let uuids: Vec<String> = (0..20).map(|n| format!("u-{n}")).collect();
-    give_up(&stage, &uuids.iter().map(String::as_str).collect::<Vec<_>>());
+    make_letters(&stage, &uuids.iter().map(String::as_str).collect::<Vec<_>>());
     stage.dead_letters(20, PATIENCE);
     daemon.stop();
-    mended.store(true, Ordering::SeqCst);
+    repaired.store(true, Ordering::SeqCst);
 
     let arguments = ["dead-letter", "replay", "--reason", "refused", "--rate", "10"];
     let done = stage.command_on_terminal(&arguments, "n\n");
