@@ -63,8 +63,8 @@
 //!   `src/verify/tests/random.rs::a_scan_beside_a_running_daemon_accuses_nobody`,
 //!   `src/verify/tests/random.rs::what_retention_took_is_nobodys_fault`.
 //! - No log that was replaced and passes for the one that was read: `src/verify/tests/inputs.rs`, a test for each kind, and
-//!   `tests/ringback/identity.rs::a_recreated_input_is_verified_by_what_was_produced_to_it`; nor offsets that were moved and make
-//!   it accuse: `tests/ringback/identity.rs::offsets_that_kafkas_tool_moves_back_accuse_nobody`.
+//!   `tests/ringback/identity.rs::a_recreated_input_is_verified_against_its_own_records`; nor offsets that were moved and make
+//!   it accuse: `tests/ringback/identity.rs::offsets_that_kafkas_tool_moves_back_are_a_note_and_no_violation`.
 //! - Nor one that passes because the broker knows no topic ids:
 //!   `tests/ringback/marks.rs::an_input_without_an_id_that_was_recreated_while_nobody_ran_is_read_from_its_beginning`,
 //!   `tests/ringback/marks.rs::an_input_without_an_id_that_is_recreated_under_a_daemon_is_read_from_its_beginning`,
@@ -72,13 +72,13 @@
 //!   whose offsets have gone back:
 //!   `tests/ringback/marks.rs::a_daemon_whose_changelog_without_an_id_is_recreated_ends_and_its_store_has_all_rows`.
 //! - No changelog of another group that `check --online` calls ours:
-//!   `tests/ringback/identity.rs::check_online_says_whose_the_changelog_is`.
+//!   `tests/ringback/identity.rs::check_online_names_the_group_that_owns_the_changelog`.
 //! - Nor in any simulated world: `src/engine/tests.rs::no_fault_loses_doubles_or_reorders_anything`.
 //! - Nor at any moment of a commit, a restore or an attempt: `tests/ringback/failpoints.rs`, a test for each.
 //! - Nor by any row of blows against three instances and their broker:
 //!   `tests/ringback/torture.rs::a_hail_of_kills_loses_nothing_and_repeats_little`.
 //! - No outcome of an instance whose partitions are another's by now:
-//!   `tests/ringback/instances.rs::zombies_commit_no_outcome_of_what_another_has_delivered`.
+//!   `tests/ringback/instances.rs::zombies_commit_no_outcome_of_deliveries_that_another_instance_made`.
 //! - No restore that takes a transaction that is open for the end of the changelog:
 //!   `tests/ringback/restores.rs::rows_above_an_open_transaction_are_restored_once_it_is_aborted`.
 //! - No state that only one disk has: `tests/ringback/stores.rs::a_deleted_store_is_restored_from_the_changelog`.
@@ -218,11 +218,11 @@
 //! - No schema id that is given up for more than the records that waited for the registry's answer, and no answer that says
 //!   nothing of the id and is taken for one: `tests/ringback/schemas.rs`, a test for each kind.
 //! - No input that seems to lag though all of its records are processed, or not to lag though some are not:
-//!   `tests/ringback/lag.rs::an_idle_daemon_lags_nowhere_though_markers_stand_behind_the_last_records`,
-//!   `tests/ringback/lag.rs::what_stands_behind_an_open_transaction_is_to_be_read`; no delivery that seems overdue because its
+//!   `tests/ringback/lag.rs::an_idle_daemon_has_no_lag_although_markers_follow_the_last_records`,
+//!   `tests/ringback/lag.rs::records_behind_an_open_transaction_count_as_lag`; no delivery that seems overdue because its
 //!   endpoint holds it back, or not to be old because it waits for its next attempt:
 //!   `tests/ringback/lag.rs::a_row_that_waits_for_its_next_attempt_is_old_and_not_overdue`,
-//!   `tests/ringback/lag.rs::a_row_that_lacks_a_slot_of_the_daemon_is_overdue_and_one_of_a_hanging_endpoint_is_not`.
+//!   `tests/ringback/lag.rs::a_row_that_waits_for_a_slot_of_the_daemon_is_overdue_and_one_of_a_hanging_endpoint_is_not`.
 //! - No command that says "try again" of what somebody has to correct:
 //!   `tests/ringback/commands.rs::a_wrong_property_is_a_wrong_configuration_for_every_command`,
 //!   `src/cli.rs::what_stays_wrong_is_no_reason_to_try_again`.
@@ -237,9 +237,9 @@
 //!   `tests/ringback/rights.rs::the_daemon_waits_for_each_right_and_names_it`,
 //!   `tests/ringback/rights.rs::a_right_that_is_missing_while_partitions_are_restored_is_named`.
 //! - No two instances with one `instance_id` that fence each other for ever:
-//!   `tests/ringback/instances.rs::of_two_instances_with_one_id_one_ends_with_78_and_the_other_works`; and none that ends
+//!   `tests/ringback/instances.rs::of_two_instances_with_one_id_one_exits_with_78_and_the_other_works`; and none that ends
 //!   because Kafka executed its own former request to join late:
-//!   `tests/ringback/instances.rs::an_instance_that_its_own_former_join_has_fenced_joins_again_once`.
+//!   `tests/ringback/instances.rs::an_instance_that_its_own_earlier_join_fenced_joins_again_once`.
 //! - No client that can't log in with tokens, or does not renew them:
 //!   `tests/ringback/logins.rs::every_client_logs_in_with_tokens_and_renews_them`.
 //! - No offset of an input that is configured no more:
