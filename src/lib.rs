@@ -94,8 +94,8 @@
 //! - No disk that fails unseen: `tests/ringback/disks.rs::a_full_disk_ends_the_daemon_which_continues_once_there_is_room`,
 //!   `tests/ringback/disks.rs::a_failed_write_ends_the_daemon_which_continues_once_writes_succeed`.
 //! - No log that ends the daemon because its disk is full or nobody reads it:
-//!   `tests/ringback/logs.rs::a_full_disk_costs_lines_only_and_with_room_the_log_goes_on`,
-//!   `tests/ringback/logs.rs::a_pipe_that_nobody_reads_is_no_reason_to_end`; no module that panics for its output:
+//!   `tests/ringback/logs.rs::a_full_disk_loses_log_lines_only_and_the_log_continues_once_there_is_room`,
+//!   `tests/ringback/logs.rs::a_closed_log_pipe_does_not_end_the_daemon`; no module that panics for its output:
 //!   `tests/tidy/words.rs::nothing_panics_for_its_output`.
 //! - No delivery that is late, or given up early, because the system's clock was set:
 //!   `tests/ringback/clock.rs::retries_go_on_when_the_clock_is_set_back_by_two_hours`,
@@ -112,8 +112,8 @@
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:
 //!   `tests/ringback/retries.rs::an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing`,
-//!   `tests/ringback/lanes/neighbours.rs::endpoints_that_never_end_their_answers_cost_others_nothing_and_are_delivered_to`,
-//!   `tests/ringback/lanes/neighbours.rs::endpoints_that_answer_just_in_time_cost_others_nothing_and_are_delivered_to`; no lane
+//!   `tests/ringback/lanes/neighbours.rs::endpoints_with_endless_answers_delay_no_others_and_get_their_deliveries`,
+//!   `tests/ringback/lanes/neighbours.rs::endpoints_that_answer_just_before_the_timeout_delay_no_others_and_get_their_deliveries`; no lane
 //!   that waits for a slot while one that holds more gets it:
 //!   `src/delivery/queues.rs::a_free_slot_goes_to_whoever_holds_the_fewest`, and however slots are held:
 //!   `src/delivery/schedule/tests/fairness.rs::whoever_is_well_gets_a_slot_at_once_beside_forty_that_hold_theirs_for_long`.
@@ -125,12 +125,12 @@
 //!   `tests/ringback/names.rs::a_registry_whose_name_hangs_holds_no_delivery`; no address of a name server's answer that the policy
 //!   does not judge: `src/delivery/names/tests/answers.rs::an_endpoint_whose_name_has_forbidden_addresses_only_is_not_called`.
 //! - No endpoint that is sent more than it allows or asks for: `tests/ringback/lanes.rs::retry_after_holds_the_whole_lane`,
-//!   `tests/ringback/lanes/busy.rs::a_wish_to_be_left_alone_has_many_spellings`,
-//!   `tests/ringback/lanes/busy.rs::a_burst_gets_through_a_limiter_that_says_429_and_nothing_else`,
+//!   `tests/ringback/lanes/busy.rs::a_request_for_a_pause_is_obeyed_in_every_spelling`,
+//!   `tests/ringback/lanes/busy.rs::a_burst_gets_through_a_limiter_that_answers_429_without_a_time`,
 //!   `tests/ringback/lanes.rs::three_instances_keep_to_a_rate_together_and_use_it`; nor after it said that it is gone:
 //!   `tests/ringback/lanes.rs::an_endpoint_that_is_gone_is_disabled_in_every_partition_until_it_is_enabled`.
 //! - No attempt counted of what a breaker held back:
-//!   `tests/ringback/lanes.rs::the_breaker_opens_probes_singly_closes_and_counts_no_attempt_of_what_it_held_back`.
+//!   `tests/ringback/lanes.rs::the_breaker_opens_sends_single_probes_closes_and_counts_no_attempt_of_held_rows`.
 //! - No attempt, open breaker or dead letter for what the daemon itself lacks:
 //!   `tests/ringback/shortages.rs::too_few_files_cost_no_endpoint_an_attempt_and_health_is_answered`,
 //!   `tests/ringback/shortages.rs::what_does_not_fit_into_the_limit_is_cut_and_all_is_delivered`,
@@ -150,7 +150,7 @@
 //! - No fresh delivery behind a storm of retries:
 //!   `tests/ringback/lanes.rs::a_storm_of_retries_leaves_fresh_deliveries_their_slots`.
 //! - No row that waits for a webhook that is configured no more, for ever:
-//!   `tests/ringback/lanes.rs::deliveries_of_a_webhook_that_is_configured_no_more_do_not_wait_for_ever`.
+//!   `tests/ringback/lanes.rs::deliveries_of_a_removed_webhook_do_not_wait_for_ever`.
 //! - No call to an address that the policy forbids, however a URL or a look-up spells it:
 //!   `tests/ringback/addresses.rs::an_address_that_is_not_allowed_is_never_called`; no look-up between the check and the
 //!   connection:
@@ -190,21 +190,21 @@
 //!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`; nor one that `ringback verify` does not name:
 //!   `src/verify/tests/reports.rs::an_accepted_report_without_an_end_is_lost`.
 //! - No fact that only a counter knows: a record that can't be read, a rule that nobody can judge, and a reload that is refused are
-//!   an event, a metric and a line: `tests/ringback/logs/lines.rs::many_alike_are_few_lines`,
-//!   `tests/ringback/logs/lines.rs::a_rule_that_can_not_be_judged_is_said`,
-//!   `tests/ringback/logs/lines.rs::a_reload_that_is_refused_is_said`; nor a key that a reload leaves as it was:
+//!   an event, a metric and a line: `tests/ringback/logs/lines.rs::many_similar_failures_are_few_lines`,
+//!   `tests/ringback/logs/lines.rs::a_rule_that_can_not_be_evaluated_is_an_event_a_metric_and_a_line`,
+//!   `tests/ringback/logs/lines.rs::a_refused_reload_is_an_event_a_metric_and_a_line`; nor a key that a reload leaves as it was:
 //!   `tests/ringback/reloads.rs::sighup_applies_what_it_can_of_both_files_and_names_what_needs_a_restart`; and no flood of lines about one fact:
-//!   `tests/ringback/logs/lines.rs::kafka_that_is_away_is_one_line_with_broker_and_cause`.
+//!   `tests/ringback/logs/lines.rs::an_unreachable_kafka_is_one_line_with_broker_and_cause`.
 //! - No header of a producer, and no tombstone, that is lost on the way through a dead letter:
 //!   `tests/ringback/dead_letters/headers.rs::headers_and_tombstones_are_kept_in_the_dead_letter_and_in_its_replay`; none that is
-//!   taken for one of our own: `tests/ringback/dead_letters/headers.rs::a_header_of_somebody_else_is_no_command`.
+//!   taken for one of our own: `tests/ringback/dead_letters/headers.rs::a_foreign_header_is_no_command`.
 //! - No dead letter that is shown as open though it was sent after all, delivered, or given up anew, nor the other way round:
 //!   `tests/ringback/dead_letters/states.rs`, a test for deliveries, one for records, and one for what is too old to be known; no
 //!   open one that a crash, another instance or Kafka's retention counts wrongly:
 //!   `tests/ringback/dead_letters/states.rs::open_letters_are_counted_over_crashes_and_shared_among_instances`.
 //! - No text from outside that steers a terminal:
-//!   `tests/ringback/dead_letters/shown.rs::what_others_wrote_steers_no_terminal_and_json_says_the_same`; no line of a JSON log that
-//!   is none: `tests/ringback/logs/lines.rs::logs_are_json_to_the_last_line`.
+//!   `tests/ringback/dead_letters/shown.rs::foreign_text_controls_no_terminal_and_json_keeps_its_value`; no line of a JSON log that
+//!   is none: `tests/ringback/logs/lines.rs::every_log_line_is_json`.
 //! - No daemon that is ready though it can't commit, and none that does not say why:
 //!   `tests/ringback/commits.rs::records_above_a_topics_size_limit_make_the_daemon_unready_until_the_limit_is_raised`,
 //!   `tests/ringback/commits.rs::a_clock_that_is_hours_ahead_makes_the_daemon_unready_until_it_is_corrected`; none that a right is

@@ -225,22 +225,22 @@ fn optional_parts_are_left_out_of_url_and_headers_and_no_output_shows_a_secret()
     let flow = record(&stage, "u-shown", 28, &keys).value.expect("a record");
     std::fs::write(&file, flow).expect("a file");
     let file = file.to_str().expect("a plain path");
-    let mut told = vec![scene.daemon.logged()];
+    let mut texts = vec![scene.daemon.logged()];
     for more in [&[][..], &["--json"]] {
         let arguments = ["webhook", "preview", "of-28", "--flow", file];
         let done = stage.command(&[&arguments[..], more].concat());
         assert_eq!(done.code, Some(0), "{done:?}");
         assert!(done.out.contains("***") && done.out.contains("id L 4/2"), "{done:?}");
-        told.extend([done.out, done.err]);
+        texts.extend([done.out, done.err]);
     }
     for kind in ["events", "dead-letter", "changelog"] {
         let messages = stage.kafka.read(&stage.topic(kind));
-        told.extend(messages.iter().map(|message| {
+        texts.extend(messages.iter().map(|message| {
             let value = message.value.as_deref().unwrap_or_default();
             format!("{:?} {}", message.headers, String::from_utf8_lossy(value))
         }));
     }
-    assert!(told.iter().all(|text| !text.contains(SECRET)), "{told:#?}");
+    assert!(texts.iter().all(|text| !text.contains(SECRET)), "{texts:#?}");
     stage.verify();
 }
 
