@@ -64,7 +64,7 @@ fn an_address_that_is_not_allowed_is_never_called() {
     let outcome = all_blocked(stage, &hosts.map(|host| format!("http://{host}:{port}{secret}")));
     listener.set_nonblocking(true).expect("a socket that does not wait");
     let connection = listener.accept().map(|(_, from)| from);
-    let error = connection.expect_err("nobody connected");
+    let error = connection.expect_err("the daemon calls none of them");
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}");
     for letter in &outcome.dead_letters {
         let error = letter.json()["last_outcome"]["response_error"].to_string();

@@ -48,8 +48,8 @@ fn topics_are_created_and_repaired_and_then_the_daemon_runs() {
     assert_eq!(shown.code, Some(1), "{shown:?}");
     assert!(shown.out.contains("cleanup.policy is delete and must be compact"), "{shown:?}");
     assert!(shown.out.contains("missing"), "{shown:?}");
-    let mended = stage.command(&["topics", "--create", "--mend"]);
-    assert_eq!(mended.code, Some(0), "{mended:?}");
+    let done = stage.command(&["topics", "--create", "--mend"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
     assert_eq!(stage.kafka.topic_setting(&names[2], "cleanup.policy").as_deref(), Some("compact"));
     assert_eq!(stage.kafka.topic_setting(&names[2], "segment.ms").as_deref(), Some("123456"));
     assert_eq!(stage.kafka.partitions(&stage.topic("inbox")), 3, "the changelog also has 3");

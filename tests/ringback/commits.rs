@@ -46,7 +46,7 @@ fn fails_between(
         (began.elapsed() > Duration::from_secs(20)).then_some(())
     });
     let warnings = warnings(&daemon);
-    // One warning is about commits. The others come from the Kafka clients, each of which is logged once and not at
+    // One warning is about commits. The others come from the Kafka clients, each of which logs once and not at
     // every attempt.
     assert!((1..=8).contains(&warnings.len()), "{warnings:#?}");
     let said = warnings.iter().filter(|line| line.contains(UNCOMMITTED)).count();

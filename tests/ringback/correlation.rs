@@ -44,7 +44,7 @@ fn a_report_long_after_phase_1_makes_phase_2() {
 }
 
 #[test]
-fn intermediate_reports_between_are_replaced_by_the_final_one() {
+fn intermediate_reports_are_replaced_by_the_final_one() {
     let stage = Stage::new("correlation-between");
     let flow = flow("between", &["s-1"]);
     let last = report("between", "s-1", "DELIVERED");
@@ -120,7 +120,7 @@ fn records_that_change_nothing_get_their_own_reason_before_the_end() {
 }
 
 #[test]
-fn everything_is_late_after_the_end() {
+fn every_record_after_the_end_is_late() {
     let stage = Stage::new("correlation-late");
     let flow = flow("late", &["s-1"]);
     let report_1 = report("late", "s-1", "DELIVERED");

@@ -46,7 +46,7 @@ fn list(stage: &Stage, arguments: &[&str]) -> Vec<Value> {
 /// Waits for `count` events of a type, and returns all events of this type.
 fn events(stage: &Stage, kind: &str, count: usize) -> Vec<Value> {
     let mut tail = stage.events();
-    // Compares the first bytes only. Parsing each event of a large run at every look would take long.
+    // Compares the first bytes only. Parsing each event of a large run each time would take long.
     let needle = format!("{{\"type\":\"{kind}\"").into_bytes();
     let is =
         |event: &&Message| event.value.as_deref().is_some_and(|value| value.starts_with(&needle));
@@ -147,9 +147,9 @@ fn a_replay_sends_the_same_webhook_with_a_fresh_count_of_attempts() {
     let letters = stage.dead_letters(2, PATIENCE);
     let second = letters.iter().find(|letter| letter.json()["replays"] == 1).expect("its letter");
     assert_eq!((&second.json()["webhook_id"], &second.json()["attempts"]), (&json!(id), &json!(2)));
-    let told = events(&stage, "replayed", 1);
-    assert_eq!((&told[0]["webhook_id"], &told[0]["replays"]), (&json!(id), &json!(1)));
-    assert_eq!((&told[0]["webhook"], &told[0]["phase"]), (&json!(WEBHOOK), &json!(1)));
+    let replayed = events(&stage, "replayed", 1);
+    assert_eq!((&replayed[0]["webhook_id"], &replayed[0]["replays"]), (&json!(id), &json!(1)));
+    assert_eq!((&replayed[0]["webhook"], &replayed[0]["phase"]), (&json!(WEBHOOK), &json!(1)));
 
     // Both letters match. Only the newer one is replayed, and delivered.
     repaired.store(true, Ordering::SeqCst);

@@ -24,52 +24,52 @@ enum At {
 }
 
 #[test]
-fn while_a_command_is_decided() {
+fn nothing_is_lost_by_a_crash_while_a_command_is_decided() {
     survives_a_crash_at("deciding", 1..200, At::Work);
 }
 
 #[test]
-fn between_the_records_and_the_offsets() {
+fn nothing_is_lost_by_a_crash_between_the_records_and_the_offsets() {
     survives_a_crash_at("produced", 1..8, At::Work);
 }
 
 #[test]
-fn between_the_offsets_and_the_commit() {
+fn nothing_is_lost_by_a_crash_between_the_offsets_and_the_commit() {
     survives_a_crash_at("offered", 1..8, At::Work);
 }
 
 #[test]
-fn while_the_commit_is_under_way() {
+fn nothing_is_lost_by_a_crash_while_a_commit_is_open() {
     survives_a_crash_at("commit-sent", 1..8, At::Work);
 }
 
 #[test]
-fn when_records_are_committed_and_the_process_does_not_know() {
+fn nothing_is_lost_by_a_crash_before_the_process_learns_that_records_are_committed() {
     survives_a_crash_at("committed", 1..2, At::Work);
 }
 
 #[test]
-fn when_outcomes_are_committed_and_the_process_does_not_know() {
+fn nothing_is_lost_by_a_crash_before_the_process_learns_that_outcomes_are_committed() {
     survives_a_crash_at("outcome-committed", 1..6, At::Work);
 }
 
 #[test]
-fn when_an_endpoint_has_answered() {
+fn nothing_is_lost_by_a_crash_when_an_endpoint_has_answered() {
     survives_a_crash_at("attempted", 1..100, At::Work);
 }
 
 #[test]
-fn when_the_store_was_written_and_not_synced() {
+fn nothing_is_lost_by_a_crash_when_the_store_is_written_and_not_synced() {
     survives_a_crash_at("stored", 1..3, At::End);
 }
 
 #[test]
-fn when_partitions_are_drained_and_the_group_does_not_know() {
+fn nothing_is_lost_by_a_crash_when_partitions_are_drained_and_not_released() {
     survives_a_crash_at("drained", 1..2, At::End);
 }
 
 #[test]
-fn when_half_of_the_store_is_restored() {
+fn nothing_is_lost_by_a_crash_when_half_of_the_store_is_restored() {
     survives_a_crash_at("ingested", 1..2, At::Restore);
 }
 

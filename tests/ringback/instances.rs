@@ -144,10 +144,10 @@ fn zombies_commit_no_outcome_of_deliveries_that_another_instance_made() {
     open.send(true).expect("they wait");
     let all = || (stage.receiver.answered() == stage.receiver.count()).then_some(());
     wait_until("every request is answered", PATIENCE, all);
-    let told: Vec<usize> =
+    let revoked: Vec<usize> =
         zombies.iter().map(|zombie| zombie.logged().matches(REVOKED).count()).collect();
     zombies.iter().for_each(|zombie| zombie.signal("CONT"));
-    for (zombie, before) in zombies.iter_mut().zip(told) {
+    for (zombie, before) in zombies.iter_mut().zip(revoked) {
         zombie.wait_logged(REVOKED, before);
         zombie.wait_ready();
     }

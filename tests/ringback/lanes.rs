@@ -57,9 +57,9 @@ fn pause_after(
 
 /// Returns the time in milliseconds between the first two requests, if `answer` is the first answer.
 fn pause_after_answer(stage: &Stage, answer: impl Fn() -> Answer + Send + Sync + 'static) -> u128 {
-    let told = AtomicBool::new(false);
+    let answered = AtomicBool::new(false);
     stage.receiver.script(move |_, _| {
-        if told.swap(true, Ordering::SeqCst) {
+        if answered.swap(true, Ordering::SeqCst) {
             return Answer::status(200);
         }
         answer()

@@ -132,8 +132,8 @@ fn the_letter_of_each_record_shows_its_state() {
     // The causes remain, so that each record becomes a dead letter again.
     let mut daemon = stage.start();
     stage.dead_letters(6, PATIENCE);
-    let told = events(&stage, "record_replayed", 3);
-    assert!(told.iter().all(|event| event["became"] == "dead_lettered"), "{told:?}");
+    let answers = events(&stage, "record_replayed", 3);
+    assert!(answers.iter().all(|event| event["became"] == "dead_lettered"), "{answers:?}");
     let both: &[&str] = &["replayed", "open"];
     let expected = wanted(&[("cut", both), ("early", both), ("nameless", both)]);
     assert_eq!(states(&stage, &[]), expected);
@@ -145,8 +145,8 @@ fn the_letter_of_each_record_shows_its_state() {
     let mut daemon = stage.start();
     replay(&stage, &["--reason", "unknown_account", "--account", "77"]);
     stage.receiver.wait_for(1, PATIENCE);
-    let told = events(&stage, "record_replayed", 4);
-    let accepted = told.iter().find(|event| event["became"] == "accepted").expect("it is read");
+    let answers = events(&stage, "record_replayed", 4);
+    let accepted = answers.iter().find(|event| event["became"] == "accepted").expect("it is read");
     assert_eq!(accepted["phonon_uuid"], "early");
     let expected =
         wanted(&[("cut", both), ("early", &["replayed", "delivered"]), ("nameless", both)]);
