@@ -119,7 +119,7 @@ fn records_deleted_before_a_running_daemon_read_them_are_reported() {
     let mut daemon = stage.start();
     stage.send_flows(&flows(90, 10));
     stage.receiver.wait_for(10, PATIENCE);
-    // The daemon is stopped while records are produced and deleted.
+    // SIGSTOP pauses the daemon while records are produced and deleted.
     daemon.signal("STOP");
     let topic = stage.topic("flow-complete");
     stage.send_flows(&flows(91, 20));
