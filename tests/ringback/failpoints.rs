@@ -6,6 +6,7 @@ use crate::harness::stage::Stage;
 use crate::harness::{PATIENCE, invariants};
 use serde_json::Value;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const FLOWS: usize = 120;
@@ -80,9 +81,10 @@ fn survives_a_crash_at(point: &str, nth: Range<u64>, at: At) {
     stage.set("delivery.in_flight_max", IN_FLIGHT_MAX);
     stage.set("delivery.uncommitted_max", UNCOMMITTED_MAX);
     stage.set_webhook("in_flight_max", IN_FLIGHT_MAX);
-    // The fifth request of a delivery fails; `nth` counts the requests of one `webhook-id`.
-    stage.receiver.script(|_, nth| {
-        let fails = nth.is_multiple_of(5);
+    // Every fifth request fails, so that some rows wait with a failed attempt when the process dies.
+    let requests = AtomicU64::new(0);
+    stage.receiver.script(move |_, _| {
+        let fails = requests.fetch_add(1, Ordering::Relaxed) % 5 == 4;
         Answer::status(if fails { 503 } else { 200 }).after(Duration::from_millis(2))
     });
     let uuids = random.uuids(FLOWS);
