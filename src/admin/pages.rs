@@ -1,4 +1,4 @@
-//! The answers.
+//! The handlers of the API's paths.
 
 use super::Admin;
 use crate::clock;
@@ -34,7 +34,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap)
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Format::from_accept(Some(&accept.join(",")));
     admin.health.publish(&admin.metrics);
-    // Asking for the time is what notices a jump.
+    // Clock jumps are detected when the time is read.
     let now = clock::now();
     let jumps = clock::jumps();
     admin.metrics.show_clock_jumps(ClockJump::Forward, jumps.forward);
@@ -53,7 +53,7 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     probe(&admin.health.reasons_not_ready(), well)
 }
 
-/// All is well when there is no reason why it should not be.
+/// Answers 200 with `well` if there are no `reasons`, and 503 with the reasons otherwise.
 fn probe(reasons: &[String], well: &'static str) -> Response {
     if reasons.is_empty() {
         (StatusCode::OK, well).into_response()
@@ -87,7 +87,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
 }
 
-/// The configuration in force, as it is shown. It comes as text, since only a higher floor knows its keys.
+/// The pages that show the effective configuration. They arrive as text, because only a higher floor knows the keys.
 #[derive(Default)]
 pub struct ConfigPages(RwLock<Pages>);
 
@@ -98,7 +98,7 @@ struct Pages {
 }
 
 impl ConfigPages {
-    /// Shows these from now on: all keys, and the hashes alone.
+    /// Replaces both pages: `whole` has all keys, `hash` only the hashes.
     pub fn set(&self, whole: String, hash: String) {
         let pages = Pages { whole: whole.into(), hash: hash.into() };
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = pages;

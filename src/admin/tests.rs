@@ -1,4 +1,4 @@
-//! The API through a real socket.
+//! Tests of the API through a real socket.
 
 use super::*;
 use crate::system::spare_file;
@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd as _;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// A running API and a client of it.
+/// A running API with a client.
 struct Api {
     base: Url,
     client: Client,
@@ -32,9 +32,9 @@ fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// Starts an API, lets `test` use it, and sees that it stops when told to.
+/// Starts an API, runs `test` with it, and checks that the API stops when asked to.
 fn with_api<F: Future<Output = ()>>(token: Option<&str>, test: impl FnOnce(Arc<Api>) -> F) {
-    // A second provider is refused, which is as good.
+    // Fails when a provider is already installed, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -261,7 +261,7 @@ fn a_client_that_hangs_does_not_hold_the_shutdown_up() {
         let mut answer = [0; 12];
         client.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 200");
-        // It outlives the test's API, with half a request sent.
+        // The connection stays open longer than the API, with half a request sent.
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(60)).await;
             drop(client);
@@ -289,7 +289,7 @@ fn silent_and_surplus_clients_make_room() {
     });
 }
 
-/// In a process of its own, which has no file left but the spare one.
+/// Runs in a separate process, which has no descriptor left except for the spare file.
 #[test]
 fn a_client_is_answered_though_no_file_is_left_and_has_to_be_brief() {
     const INSIDE: &str = "RINGBACK_TEST_INSIDE";

@@ -1,8 +1,8 @@
-//! What a limit suffices for.
+//! Tests of the division of open files.
 
 use super::*;
 
-/// What its clients need with one broker.
+/// The files of all Kafka clients with one broker.
 const KAFKA: u64 = 80;
 
 fn needs(in_flight_max: usize, webhooks: usize) -> FileNeeds {
