@@ -1,4 +1,4 @@
-//! The demo's configuration: real files in a directory of its own, such as a daemon of one's own would have.
+//! The demo's configuration: real files in a temporary directory, like those of a real daemon.
 
 use super::receiver::{BAD_PATH, GOOD_PATH};
 use base64::Engine as _;
@@ -10,17 +10,17 @@ use std::{fs, io};
 
 /// The account of the sample records.
 const GOOD_ACCOUNT: u32 = 28;
-/// The account whose webhook is out of order.
+/// The account whose webhook fails at first.
 pub(super) const BAD_ACCOUNT: u32 = 29;
 
-/// That webhook.
+/// The name of the webhook that fails at first.
 pub(super) const BAD_WEBHOOK: &str = "broken";
 
-/// The directory, which goes when this does.
+/// The temporary directory. Dropping it removes the directory.
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    /// A new directory that only this user may read, since it holds a secret.
+    /// Creates a directory that only this user may read, because it contains a secret.
     pub(super) fn new() -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt as _;
         let mut number = 0;
@@ -29,7 +29,7 @@ impl Folder {
             let path = std::env::temp_dir().join(name);
             match fs::DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Self(path)),
-                // A demo that was killed has left it: in a container, processes often have the same number.
+                // A killed demo left this directory. In containers, processes often have the same id.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 100 => {
                     number += 1;
                 }
@@ -38,7 +38,7 @@ impl Folder {
         }
     }
 
-    /// Makes a signing secret, keeps it in a file, and returns its bytes.
+    /// Generates a signing secret, writes it to a file, and returns its bytes.
     pub(super) fn write_secret(&self) -> io::Result<[u8; 32]> {
         let mut secret = [0; 32];
         let refused = |_| io::Error::other("the system gives no randomness");
@@ -47,7 +47,7 @@ impl Folder {
         Ok(secret)
     }
 
-    /// Writes both files of the configuration, and says where the first one is.
+    /// Writes both configuration files, and returns the path of `ringback.toml`.
     pub(super) fn write_config(
         &self,
         brokers: &str,
@@ -63,7 +63,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What can't be removed is in the directory for temporary files.
+        // If the removal fails, the files stay in the system's directory for temporary files.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
