@@ -1,4 +1,4 @@
-//! Look-ups by a real name server.
+//! Tests of look-ups with a real name server.
 
 mod answers;
 mod files;
@@ -29,7 +29,7 @@ async fn wait_until(what: &str, is: impl Fn() -> bool) {
     }
 }
 
-/// The first address of `name`, `None` where the look-up failed.
+/// Returns the first address of `name`, or `None` if the look-up failed.
 async fn first(names: &Names, name: &str) -> Option<String> {
     let found = timeout(PATIENCE, names.look_up(name.to_owned())).await.expect("it ends");
     Some(found.ok()?.first()?.ip().to_string())
@@ -150,7 +150,7 @@ fn names_that_hang_keep_no_other_waiting() {
             let started = Instant::now();
             assert_eq!(first(&names, "well.test").await.as_deref(), Some("127.0.0.1"));
             let took = started.elapsed();
-            // In the first round nobody knows yet which ones hang.
+            // In the first round the hanging names are not yet known as slow.
             let soon = [Duration::from_secs(2), Duration::from_millis(200)][round];
             assert!(took < soon, "round {round}: {took:?}");
             if round == 0 {
@@ -176,7 +176,7 @@ fn a_question_that_gives_its_place_away_is_answered_all_the_same() {
         for found in waiting.join_all().await {
             assert_eq!(found.as_deref(), Some("127.0.0.1"));
         }
-        // One that was given up came first, and a second time.
+        // A look-up that gave its place away was asked again.
         assert!((0..5).any(|number| server.asked(&format!("{number}.late.test")) > 1));
     });
 }

@@ -1,4 +1,4 @@
-//! What an endpoint may answer, and what an attempt makes of it.
+//! Tests of the answers that an endpoint may give, and of the outcomes that they become.
 
 use super::server::{Server, drip, raw, request, says};
 use super::{attempt, endpoint, run, webhook};
@@ -11,7 +11,7 @@ use crate::domain::{ErrorReason, Outcome, Verdict};
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
-/// One attempt at `server`, which has so long.
+/// Makes one attempt at `server` with this time-out.
 pub(super) fn outcome(server: &Server, timeout: Duration) -> Outcome {
     let webhook = Webhook { request_timeout: timeout, ..webhook(&server.url()) };
     let mut outcome = None;
@@ -19,7 +19,7 @@ pub(super) fn outcome(server: &Server, timeout: Duration) -> Outcome {
     outcome.unwrap()
 }
 
-/// Who says `answer` and closes is understood like this.
+/// Checks the outcome for a server that sends `answer` and closes the connection.
 #[track_caller]
 fn check(answer: impl Into<Vec<u8>>, then: (Option<u16>, Verdict, Option<ErrorReason>)) -> Outcome {
     let outcome = outcome(&says(answer), Duration::from_secs(10));
@@ -105,7 +105,7 @@ fn informational_answers_without_end_are_a_time_out() {
     }
 }
 
-/// There was no status when the deadline came, and the connection is closed.
+/// Checks that the attempt times out without a status and closes the connection.
 fn times_out(server: &Server) {
     let outcome = outcome(server, Duration::from_millis(300));
     let then = (outcome.status, outcome.verdict, outcome.reason);
@@ -118,7 +118,7 @@ fn times_out(server: &Server) {
 fn an_endpoint_that_is_silent_or_never_done_with_its_head_is_a_time_out() {
     times_out(&raw(|mut connection| {
         request(&mut connection);
-        // Until the client goes away.
+        // Reads until the client closes the connection.
         let _ = connection.read(&mut [0]);
     }));
     times_out(&raw(|mut connection| {
@@ -158,7 +158,7 @@ fn many_headers_are_read() {
 fn a_connection_that_breaks_before_the_status_is_unreachable() {
     check("", (None, Retry, Some(Unreachable)));
     check("HTTP/1.1 200 OK", (None, Retry, Some(Unreachable)));
-    // What was not read when the socket closes makes a reset of it.
+    // Closing a socket with unread bytes resets the connection.
     let reset = raw(|connection| {
         connection.peek(&mut [0]).unwrap();
     });

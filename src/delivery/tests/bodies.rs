@@ -1,4 +1,4 @@
-//! How much of an answer is read, and for how long.
+//! Tests of how much of an answer is read, and for how long.
 
 use super::answers::outcome;
 use super::server::{Server, drip, raw, request, says};
@@ -55,7 +55,7 @@ fn an_endless_answer_is_cut_and_its_connection_closed() {
             assert_eq!(outcome.response.len(), RESPONSE_BYTES_KEPT);
             assert!(outcome.response_truncated && outcome.duration_ms < 5000);
             assert_eq!(server.connections(), connections, "who was cut off is not called again");
-            // Closing it takes the runtime.
+            // The runtime must run to close the connection.
             while !server.has_ended() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -77,7 +77,7 @@ fn a_dripping_answer_is_cut_at_the_deadline_and_the_status_counts() {
     server.wait_ended();
 }
 
-/// Says this head, then drips a body without end.
+/// Starts a server that sends this head and then a slow body without end.
 fn drips(head: &str) -> Server {
     let head = format!("HTTP/1.1 {head}\r\n\r\n");
     raw(move |mut connection| {
@@ -142,7 +142,7 @@ fn gzip_is_asked_for_and_unpacked() {
     });
     let outcome = quick(&server);
     assert_eq!((outcome.response.as_ref(), outcome.response_truncated), (&b"ok"[..], false));
-    // What nobody asked for is kept as it came.
+    // A content encoding that was not requested is kept as it came.
     for encoding in ["br", "deflate", "zstd", "gzip, gzip", "compress"] {
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-encoding: {encoding}\r\n\r\nsqueezed");
         assert_eq!(quick(&says(answer)).response, "squeezed", "{encoding}");
@@ -153,7 +153,7 @@ fn gzip_is_asked_for_and_unpacked() {
 
 #[test]
 fn what_unpacks_to_more_than_the_limit_is_cut() {
-    // 256 MiB in 256 KiB.
+    // 256 MiB, packed into 256 KiB.
     let bomb = gzip(&vec![b'x'; 256 << 20]);
     assert!(bomb.len() < 300_000, "{}", bomb.len());
     for rest in [format!("content-length: {}\r\n\r\n", bomb.len()), "\r\n".to_owned()] {
@@ -166,14 +166,14 @@ fn what_unpacks_to_more_than_the_limit_is_cut() {
 
 #[test]
 fn packed_answers_without_end_are_cut_and_their_connections_closed() {
-    // Zeros without end, and blocks that hold nothing without end.
+    // An endless stream of zeros, and an endless stream of empty blocks.
     for content in [&[0; 65_536][..], &[]] {
         let server = raw(move |mut connection| {
             request(&mut connection);
             connection.write_all(format!("{GZIP}\r\n").as_bytes()).unwrap();
             let mut encoder = GzEncoder::new(connection, Compression::fast());
             while encoder.write_all(content).and_then(|()| encoder.flush()).is_ok() {}
-            // What is left of the stream nobody wants.
+            // The client has closed the connection, so the rest of the stream is not needed.
             let _ = encoder.try_finish();
         });
         let outcome = outcome(&server, Duration::from_millis(500));

@@ -1,4 +1,4 @@
-//! Heads as real endpoints send them: once there is a status, the status decides.
+//! Tests of heads as real endpoints send them: once there is a status, the status decides.
 
 use super::answers::outcome;
 use super::server::{drip, raw, request, says};
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const PATIENT: Duration = Duration::from_secs(10);
 
-/// What comes of an answer whose head has `lines` beside its length.
+/// Returns the outcome of an answer whose head has `lines` in addition to its length.
 fn with(status: &str, lines: &str) -> Outcome {
     let answer = format!("HTTP/1.1 {status}\r\n{lines}\r\ncontent-length: 2\r\n\r\nok");
     outcome(&says(answer), PATIENT)
@@ -50,7 +50,8 @@ fn a_line_that_nobody_reads_decides_nothing() {
     }
 }
 
-/// What can't be read of these: many or large lines, bytes that end a line in the eyes of some, two lengths.
+/// Returns lines that make a head unreadable: too many or too large, bytes that some parsers take for the end of a
+/// line, and invalid or contradictory lengths.
 fn unreadable() -> Vec<String> {
     let many: String = (0..300).map(|number| format!("x-{number}: y\r\n")).collect();
     vec![
@@ -107,7 +108,7 @@ fn a_head_that_has_no_end_has_its_status_all_the_same() {
     assert!((300..5000).contains(&outcome.duration_ms));
 }
 
-/// The values stood in a body that nobody can find.
+/// The body with the mapped values can't be found without the head.
 #[test]
 fn a_success_whose_body_is_wanted_is_none_when_its_head_cant_be_read() {
     let server = says("HTTP/1.1 200 OK\r\nx: \0\r\ncontent-length: 7\r\n\r\n{\"a\":1}");
@@ -126,7 +127,7 @@ fn a_success_whose_body_is_wanted_is_none_when_its_head_cant_be_read() {
     });
 }
 
-/// A server that wants to know the length says 411 otherwise.
+/// Some servers answer 411 to a request without `content-length`.
 #[test]
 fn a_request_without_content_says_so() {
     let none = Rendered { kind: BodyKind::None, values: Bytes::from_static(b"{}") };

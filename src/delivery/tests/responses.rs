@@ -1,4 +1,4 @@
-//! What a webhook wants of its answers beside their status.
+//! Tests of response maps: webhooks that need more of an answer than its status.
 
 use super::server::says;
 use super::{attempt, endpoint, run, webhook};
@@ -7,7 +7,7 @@ use crate::delivery::{Response, Webhook};
 use crate::domain::{ErrorReason, Outcome, Verdict};
 use std::sync::Arc;
 
-/// What comes of an answer of which `a` is mapped so many times.
+/// Returns the outcome of an answer whose member `a` is mapped `times` times.
 fn outcome(answer: &str, times: usize, retry: bool) -> Outcome {
     let mut outcome = None;
     run(async {

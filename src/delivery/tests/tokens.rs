@@ -1,20 +1,20 @@
-//! Requests that a token authorises.
+//! Tests of requests that are authorised by a token.
 
 use super::server::{Server, raw, request};
 use super::*;
 use std::io::Write as _;
 use std::sync::mpsc::{Receiver, channel};
 
-/// A token is renewed for a 401 only when it is older than `RENEWAL_PAUSE`.
+/// A token is renewed after a 401 only if it is older than `RENEWAL_PAUSE`.
 const OLD_ENOUGH: Duration = Duration::from_millis(1100);
 
-/// A server that answers each request by what `answer` makes of it, and tells of it.
+/// Starts a server that answers each request with the result of `answer`. The receiver gets each request.
 fn server(answer: impl Fn(&str) -> String + Clone + Send + 'static) -> (Server, Receiver<String>) {
     let (told, requests) = channel();
     let server = raw(move |mut connection| {
         while let Some(request) = request(&mut connection) {
             let answer = answer(&request);
-            // Whether anybody still listens is the test's business.
+            // The receiver may be gone if the test does not wait for it.
             let _ = told.send(request);
             if connection.write_all(answer.as_bytes()).is_err() {
                 return;
@@ -35,7 +35,7 @@ fn token(number: usize, lifetime: &str) -> String {
     says("200 OK", &body)
 }
 
-/// Numbers its tokens.
+/// Starts a token server that numbers its tokens.
 fn token_server(lifetime: &'static str) -> (Server, Receiver<String>) {
     let count = Arc::new(AtomicUsize::new(0));
     server(move |_| token(count.fetch_add(1, Ordering::SeqCst) + 1, lifetime))
@@ -90,7 +90,7 @@ fn a_token_is_fetched_once_and_kept() {
         assert_eq!(authorization(&requests), ["Bearer token-1"; 3]);
         let asked: Vec<String> = asked.try_iter().collect();
         let [asked] = asked.as_slice() else { panic!("{asked:?}") };
-        // RFC 6749, 2.3.1: both parts are encoded as a form's, and then joined.
+        // RFC 6749, 2.3.1: both parts are form-encoded and then joined.
         assert!(asked.contains("authorization: Basic cmluZytiYWNrOnMzY3JldCUzQSUyNg=="), "{asked}");
         assert!(asked.ends_with("grant_type=client_credentials&scope=hooks%3Awrite+a"), "{asked}");
     });
@@ -112,7 +112,7 @@ fn credentials_may_stand_in_the_body() {
 #[test]
 fn a_token_that_has_ended_or_is_refused_is_renewed_once() {
     run(async {
-        // One that lasts no time is fetched for every attempt.
+        // A token with a lifetime of zero is fetched for every attempt.
         let (tokens, asked) = token_server("0");
         let (receiver, requests) = server(|_| says("200 OK", ""));
         let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
@@ -121,7 +121,7 @@ fn a_token_that_has_ended_or_is_refused_is_renewed_once() {
         assert_eq!(authorization(&requests), ["Bearer token-1", "Bearer token-2"]);
         assert_eq!(asked.try_iter().count(), 2);
 
-        // The endpoint forgets the first token after a while.
+        // This endpoint stops accepting the first token.
         let (tokens, asked) = token_server("3600");
         let seen = Arc::new(AtomicUsize::new(0));
         let (receiver, requests) = server(move |request| {
@@ -152,7 +152,7 @@ fn an_endpoint_that_refuses_every_token_is_asked_twice_once_in_a_while() {
             assert_eq!(outcome.reason, Some(ErrorReason::AuthenticationFailure));
             assert_eq!((outcome.status, outcome.verdict), (Some(401), Verdict::GiveUp));
         }
-        // It was fetched just now: another one would fare no better.
+        // The token was fetched just now, so a new one is not requested.
         assert_eq!(authorization(&requests), ["Bearer token-1"; 3]);
         tokio::time::sleep(OLD_ENOUGH).await;
         let outcome = attempt(&endpoint).await;
@@ -162,7 +162,7 @@ fn an_endpoint_that_refuses_every_token_is_asked_twice_once_in_a_while() {
     });
 }
 
-/// What the token server says of a renewal says nothing of the token that is there.
+/// A failed renewal does not invalidate the existing token.
 #[test]
 fn a_token_is_kept_until_there_is_another() {
     run(async {
@@ -250,7 +250,7 @@ fn a_token_server_that_is_away_hangs_or_is_forbidden_is_told_as_such() {
         let ended = Arc::new(Mutex::new(ended));
         let hangs = raw(move |mut connection| {
             request(&mut connection);
-            // Until the test has ended.
+            // Blocks until the test ends.
             let _ = ended.lock().unwrap().recv();
         });
         let webhook = Webhook {
