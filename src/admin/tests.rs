@@ -67,7 +67,7 @@ async fn check(response: Response, status: u16, body: &str) {
 }
 
 #[test]
-fn probes_say_what_is_amiss() {
+fn probes_report_why_the_daemon_is_not_ready() {
     with_api(None, |api| async move {
         check(api.get("/livez").await, 200, "ok\n").await;
         check(api.get("/readyz").await, 503, "starting\n").await;
@@ -87,7 +87,7 @@ fn probes_say_what_is_amiss() {
 }
 
 #[test]
-fn a_stalled_partition_fails_the_liveness() {
+fn a_stalled_partition_fails_the_liveness_probe() {
     with_api(None, |api| async move {
         let metrics = Metrics::new(&[]);
         let health = Health::new(Duration::from_millis(20));
@@ -109,7 +109,7 @@ fn a_stalled_partition_fails_the_liveness() {
 }
 
 #[test]
-fn metrics_come_in_the_format_asked_for() {
+fn metrics_have_the_requested_format() {
     with_api(None, |api| async move {
         api.metrics.source_record("flow-complete", SourceResult::Accepted);
         api.health.assign(3);
@@ -169,7 +169,7 @@ fn the_status_is_json() {
 }
 
 #[test]
-fn the_page_links_to_pages_that_are_there() {
+fn the_index_links_to_existing_pages() {
     with_api(None, |api| async move {
         let page = api.get("/").await;
         assert_eq!(header(&page, "content-type"), "text/html; charset=utf-8");
@@ -187,7 +187,7 @@ fn the_page_links_to_pages_that_are_there() {
 }
 
 #[test]
-fn what_is_not_there_is_not_found() {
+fn unknown_paths_and_methods_are_rejected() {
     with_api(None, |api| async move {
         check(api.get("/nothing").await, 404, "no such page\n").await;
         check(api.get("/api/v1/nothing").await, 404, "no such page\n").await;
@@ -197,7 +197,7 @@ fn what_is_not_there_is_not_found() {
 }
 
 #[test]
-fn every_answer_forbids_what_it_does_not_need() {
+fn every_answer_has_the_security_headers() {
     with_api(Some("t0ken"), |api| async move {
         for path in ["/", "/livez", "/readyz", "/nothing"] {
             let response = api.get(path).await;
@@ -212,7 +212,7 @@ fn every_answer_forbids_what_it_does_not_need() {
 }
 
 #[test]
-fn a_token_opens_all_but_the_probes_which_are_open() {
+fn all_pages_but_the_probes_need_the_token() {
     with_api(Some("t0ken"), |api| async move {
         let paths = [
             "/",
@@ -245,7 +245,7 @@ fn a_token_opens_all_but_the_probes_which_are_open() {
 }
 
 #[test]
-fn an_empty_token_admits_nobody() {
+fn an_empty_token_is_never_accepted() {
     with_api(Some(""), |api| async move {
         let response = api.get_with("/metrics", "authorization", "Bearer ").await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
@@ -253,7 +253,7 @@ fn an_empty_token_admits_nobody() {
 }
 
 #[test]
-fn a_client_that_hangs_does_not_hold_the_shutdown_up() {
+fn a_hanging_client_does_not_delay_the_shutdown() {
     with_api(None, |api| async move {
         let address = (api.base.host_str().unwrap().to_owned(), api.base.port().unwrap());
         let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -270,7 +270,7 @@ fn a_client_that_hangs_does_not_hold_the_shutdown_up() {
 }
 
 #[test]
-fn silent_and_surplus_clients_make_room() {
+fn surplus_clients_wait_until_a_silent_client_is_closed() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -291,10 +291,10 @@ fn silent_and_surplus_clients_make_room() {
 
 /// Runs in a separate process, which has no descriptor left except for the spare file.
 #[test]
-fn a_client_is_answered_though_no_file_is_left_and_has_to_be_brief() {
+fn without_a_free_descriptor_a_client_is_accepted_and_closed_soon_when_silent() {
     const INSIDE: &str = "RINGBACK_TEST_INSIDE";
     if std::env::var_os(INSIDE).is_none() {
-        let name = "admin::tests::a_client_is_answered_though_no_file_is_left_and_has_to_be_brief";
+        let name = "admin::tests::without_a_free_descriptor_a_client_is_accepted_and_closed_soon_when_silent";
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", name, "--test-threads=1"]).env(INSIDE, "1");
         let output = command.output().unwrap();

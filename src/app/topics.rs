@@ -68,7 +68,7 @@ impl App {
                     tracing::debug!(error = &error as &dyn std::error::Error, "waiting for Kafka");
                     drop(error);
                     let kafka = self.settings.kafka.clone();
-                    // The result is not needed: the look-up logs the cause itself, and its time is limited.
+                    // The result is not needed: the cause is stored for `say_away`.
                     let _ = tokio::task::spawn_blocking(move || log::look_for_cause(&kafka)).await;
                     log::say_away(&self.settings.kafka.bootstrap_servers);
                 }

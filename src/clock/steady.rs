@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_goes_on_where_the_wall_clock_jumps_and_each_jump_is_noticed() {
+    fn the_time_does_not_jump_with_the_wall_clock_and_each_jump_is_detected() {
         let mut machine = Machine::started();
         assert_eq!(machine.pass(1000, 1000), 1000);
         assert_eq!(machine.pass(1000, 1000 - 2 * HOUR_MS), 1990);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_adjusted_is_followed_and_no_jump() {
+    fn a_slow_adjustment_is_followed_and_is_no_jump() {
         let mut machine = Machine::started();
         // One day at NTP's fastest rate, and then a step of one second.
         let mut at = 0;
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_never_goes_backwards_and_meets_the_wall_clock_in_the_end() {
+    fn the_time_never_goes_backwards_and_finally_equals_the_wall_clock() {
         let mut machine = Machine::started();
         machine.pass(0, -HOUR_MS);
         let mut before = 0;
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_at_their_ends_break_nothing() {
+    fn extreme_clock_readings_do_not_panic() {
         let ends = [i64::MIN, -1, 0, 1, i64::MAX];
         for (a, b) in ends.iter().flat_map(|a| ends.map(|b| (*a, b))) {
             let mut steady = Steady::starting(Reading { passed_ns: a, wall_ns: b });
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_state_knows_has_passed_unless_it_can_not_be_believed() {
+    fn the_time_follows_the_state_unless_the_state_is_too_far_ahead() {
         let lift = |is_in_use: bool, hours: i64| {
             let mut steady = Steady::starting(reading(0, START_MS));
             if is_in_use {

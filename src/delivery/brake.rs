@@ -122,7 +122,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn it_halves_once_for_those_that_left_together_and_lets_go_when_it_is_quiet() {
+    fn the_limit_halves_once_for_attempts_that_left_together_and_is_released_after_a_quiet_time() {
         let start = Instant::now();
         let mut brake = Brake::new(64);
         assert_eq!((brake.limit(), brake.is_on(), brake.alarm(start)), (64, false, None));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_of_one_address_slow_nobody_else() {
+    fn a_port_shortage_at_one_address_does_not_slow_the_instance() {
         let start = Instant::now();
         let mut brake = Brake::new(64);
         assert!(brake.put_back(Shortage::Ports, 40, start));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn it_never_stands_still_nor_pauses_for_long() {
+    fn the_brake_always_allows_one_attempt_and_never_pauses_for_long() {
         let mut now = Instant::now();
         let mut brake = Brake::new(64);
         for _ in 0..100 {

@@ -94,7 +94,7 @@ mod tests {
     use super::{Proxy, ProxyError};
 
     #[test]
-    fn credentials_do_not_show() {
+    fn credentials_are_not_shown() {
         for (text, shown) in [
             ("http://proxy.example:3128", "http://proxy.example:3128"),
             ("http://user:hu%40sh@10.0.0.1/", "http://10.0.0.1:80"),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_proxy_is_refused_without_being_quoted() {
+    fn invalid_proxies_are_refused_without_being_quoted() {
         for (text, error) in [
             ("hush", ProxyError::Url),
             ("http://", ProxyError::Url),

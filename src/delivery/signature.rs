@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_is_refused_without_being_quoted() {
+    fn invalid_secrets_are_refused_without_being_quoted() {
         let swapped = "whsk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURqdYbGd7/1aYLqESvSS7CzEREnFaXsyaRlwO6wDHK5/YA==";
         for (text, error) in [
             ("hunter2", SecretError::Prefix),

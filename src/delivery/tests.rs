@@ -167,7 +167,7 @@ fn an_address_in_the_url_is_checked_however_it_is_spelt() {
 /// The owner of a name may change its addresses at any time. So the client connects only to addresses that were
 /// checked.
 #[test]
-fn a_name_is_looked_up_once_per_connection_and_only_what_was_checked_is_called() {
+fn a_name_is_resolved_once_per_connection_and_only_checked_addresses_are_called() {
     run(async {
         let (forbidden, forbidden_calls) = receiver("127.0.0.1:0");
         let (allowed, allowed_calls) = receiver(&format!("127.0.0.2:{}", forbidden.port()));

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn short_leaves_stay_on_a_line() {
+    fn short_values_stay_on_one_line() {
         check(r#"{"a":1,"b":"x, y"}"#, r#"> {"a": 1, "b": "x, y"}"#);
         check("[]", "> []");
         check(
@@ -117,13 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_broken() {
+    fn long_values_are_broken_into_lines() {
         let long = "फो".repeat(40);
         check(&format!(r#"{{"a":"{long}"}}"#), &format!("> {{\n>   \"a\": \"{long}\"\n> }}"));
     }
 
     #[test]
-    fn what_is_no_json_is_shown_too() {
+    fn text_that_is_not_json_is_shown_too() {
         for text in ["", "hello", "{", "}}", "\"", "[\"\\"] {
             assert!(pretty(text, "").replace(['\n', ' '], "").contains(text.trim()), "{text}");
         }

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_sample_differs_in_its_uuid_alone() {
+    fn a_fresh_sample_differs_only_in_its_uuid() {
         let (original, fresh) = (Sample::original(), Sample::fresh().unwrap());
         assert_ne!(fresh.uuid, original.uuid);
         assert_eq!(fresh.uuid.len(), 36);

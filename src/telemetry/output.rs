@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_after_one_that_broke_off_begins_anew() {
+    fn the_line_after_an_incomplete_one_begins_on_a_new_line() {
         let (lost, is_torn) = statics();
         let mut disk = Disk { room: 10, interrupts: 2, ..Disk::default() };
         let put = |disk: &mut Disk, line: &[u8]| BestEffort { out: disk, lost, is_torn }.put(line);

@@ -221,7 +221,7 @@ mod tests {
     use hickory_resolver::proto::rr::Name;
 
     #[test]
-    fn what_is_wrong_in_the_file_does_not_hide_the_name_servers() {
+    fn invalid_lines_of_the_file_do_not_hide_the_name_servers() {
         for (text, servers) in [
             ("nameserver 192.0.2.53", &["192.0.2.53"][..]),
             ("search a..b\nnameserver 192.0.2.53\nnameserver ::1\n", &["192.0.2.53", "::1"]),

@@ -40,7 +40,7 @@ fn is_asked(names: &Names, name: &str) -> bool {
 }
 
 #[test]
-fn names_and_what_is_none() {
+fn localhost_has_addresses_and_an_invalid_name_has_none() {
     run(async {
         let names = Names::default();
         let found = names.look_up("localhost".to_owned()).await.unwrap();
@@ -51,7 +51,7 @@ fn names_and_what_is_none() {
 }
 
 #[test]
-fn all_who_wait_for_a_name_share_one_question() {
+fn all_attempts_that_wait_for_a_name_share_one_question() {
     run(async {
         let server = Server::start();
         server.set("slow.test", HERE, 0);
@@ -97,7 +97,7 @@ fn an_address_is_kept_for_its_ttl_and_for_a_minute_at_most() {
 }
 
 #[test]
-fn a_name_that_is_none_is_soon_asked_for_again() {
+fn a_missing_name_is_soon_asked_for_again() {
     run(async {
         let server = Server::start();
         let names = Names::new(&[server.address]);
@@ -135,7 +135,7 @@ fn a_look_up_ends_with_the_last_attempt_that_waits_for_it() {
 }
 
 #[test]
-fn names_that_hang_keep_no_other_waiting() {
+fn names_that_hang_do_not_delay_others() {
     run(async {
         let server = Server::start();
         server.set("well.test", HERE, 0);
@@ -161,7 +161,7 @@ fn names_that_hang_keep_no_other_waiting() {
 }
 
 #[test]
-fn a_question_that_gives_its_place_away_is_answered_all_the_same() {
+fn a_question_that_gives_its_place_away_is_still_answered() {
     run(async {
         let server = Server::start();
         for number in 0..6 {
@@ -182,7 +182,7 @@ fn a_question_that_gives_its_place_away_is_answered_all_the_same() {
 }
 
 #[test]
-fn a_look_up_that_failed_is_counted_once_whoever_waits_for_it() {
+fn a_failed_look_up_is_counted_once_for_all_waiting_attempts() {
     run(async {
         let server = Server::start();
         server.says("refused.test", server::Says::Failed);

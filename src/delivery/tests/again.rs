@@ -70,7 +70,7 @@ const OLD_408: &str = "HTTP/1.0 408 Request Time-out\r\ncontent-type: text/html\
 const MISDIRECTED: &str = "HTTP/1.1 421 Misdirected Request\r\ncontent-length: 0\r\n\r\n";
 
 #[test]
-fn an_exchange_that_a_kept_connection_loses_is_made_again_at_once() {
+fn an_exchange_lost_with_a_kept_connection_is_repeated_at_once() {
     for how in [
         Second::Says(""),
         Second::Resets,
@@ -91,7 +91,7 @@ fn an_exchange_that_a_kept_connection_loses_is_made_again_at_once() {
 }
 
 #[test]
-fn an_exchange_is_made_again_once_and_no_more() {
+fn an_exchange_is_repeated_only_once() {
     let (server, asked) = stale(Second::Says(""), 1);
     let outcome = second(&server);
     assert_eq!(outcome.reason, Some(ErrorReason::Unreachable), "{outcome:?}");
@@ -113,7 +113,7 @@ fn an_exchange_is_made_again_once_and_no_more() {
 }
 
 #[test]
-fn what_a_fresh_connection_loses_is_the_endpoints_failure() {
+fn an_exchange_lost_with_a_fresh_connection_is_the_endpoints_failure() {
     for answer in ["", GATEWAY_408, OLD_408] {
         let server = raw(move |mut connection| {
             request(&mut connection);
@@ -153,7 +153,7 @@ fn no_status_of_an_earlier_exchange_decides() {
 }
 
 #[test]
-fn both_exchanges_together_have_the_attempts_time() {
+fn both_exchanges_share_the_attempts_time() {
     let connections = AtomicUsize::new(0);
     let connections = Arc::new(connections);
     let server = raw(move |mut connection| {

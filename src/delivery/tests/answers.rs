@@ -64,7 +64,7 @@ fn the_status_decides() {
 }
 
 #[test]
-fn retry_after_is_read_of_the_answer() {
+fn retry_after_is_read_from_the_answer() {
     let answer = |status| format!("HTTP/1.1 {status} X\r\nretry-after: 120\r\n\r\n");
     for status in [429, 503] {
         let outcome = check(answer(status), (Some(status), Retry, Some(Refused)));
@@ -74,7 +74,7 @@ fn retry_after_is_read_of_the_answer() {
 }
 
 #[test]
-fn a_redirect_is_final_and_nobody_goes_there() {
+fn a_redirect_is_final_and_not_followed() {
     let elsewhere = says("HTTP/1.1 200 OK\r\n\r\n");
     for status in [300, 301, 302, 303, 304, 305, 307, 308] {
         let answer = format!("HTTP/1.1 {status} X\r\nlocation: {}\r\n\r\n", elsewhere.url());
@@ -84,7 +84,7 @@ fn a_redirect_is_final_and_nobody_goes_there() {
 }
 
 #[test]
-fn informational_answers_are_passed_over() {
+fn informational_answers_are_skipped() {
     let answer = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n\
                   HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     assert_eq!(check(answer, (Some(200), Delivered, None)).response, "ok");
@@ -95,7 +95,7 @@ fn informational_answers_are_passed_over() {
 }
 
 #[test]
-fn informational_answers_without_end_are_a_time_out() {
+fn endless_informational_answers_are_a_time_out() {
     for pause in [Duration::ZERO, Duration::from_millis(10)] {
         let server = raw(move |mut connection| {
             request(&mut connection);
@@ -115,7 +115,7 @@ fn times_out(server: &Server) {
 }
 
 #[test]
-fn an_endpoint_that_is_silent_or_never_done_with_its_head_is_a_time_out() {
+fn a_missing_or_endless_head_is_a_time_out() {
     times_out(&raw(|mut connection| {
         request(&mut connection);
         // Reads until the client closes the connection.
@@ -129,7 +129,7 @@ fn an_endpoint_that_is_silent_or_never_done_with_its_head_is_a_time_out() {
 }
 
 #[test]
-fn what_is_no_http_is_an_invalid_response() {
+fn bytes_that_are_not_http_are_an_invalid_response() {
     for answer in [
         "hello\r\n\r\n",
         "SSH-2.0-OpenSSH_9.2p1\r\n",

@@ -89,7 +89,7 @@ fn drips(head: &str) -> Server {
 }
 
 #[test]
-fn the_end_of_a_body_that_nobody_needs_is_waited_for_two_seconds() {
+fn the_end_of_an_unneeded_body_is_awaited_for_two_seconds() {
     run(async {
         for (head, verdict) in [
             ("200 OK", Verdict::Delivered),
@@ -117,7 +117,7 @@ fn mapping() -> Response {
 }
 
 #[test]
-fn a_body_that_a_response_map_wants_is_waited_for_until_the_deadline() {
+fn a_body_for_a_response_map_is_awaited_until_the_deadline() {
     run(async {
         for (head, took_ms) in [("200 OK", 3000..9000), ("500 Oops", 2000..3000)] {
             let server = drips(head);
@@ -152,7 +152,7 @@ fn gzip_is_asked_for_and_unpacked() {
 }
 
 #[test]
-fn what_unpacks_to_more_than_the_limit_is_cut() {
+fn bodies_that_unpack_to_more_than_the_limit_are_cut() {
     // 256 MiB, packed into 256 KiB.
     let bomb = gzip(&vec![b'x'; 256 << 20]);
     assert!(bomb.len() < 300_000, "{}", bomb.len());
@@ -165,7 +165,7 @@ fn what_unpacks_to_more_than_the_limit_is_cut() {
 }
 
 #[test]
-fn packed_answers_without_end_are_cut_and_their_connections_closed() {
+fn endless_packed_answers_are_cut_and_their_connections_closed() {
     // An endless stream of zeros, and an endless stream of empty blocks.
     for content in [&[0; 65_536][..], &[]] {
         let server = raw(move |mut connection| {

@@ -127,7 +127,7 @@ fn is_unreachable(identity: &Identity, tls: Tls, says: &str) {
 }
 
 #[test]
-fn an_own_authority_is_trusted_where_it_is_named_and_nowhere_else() {
+fn a_private_authority_is_trusted_only_where_it_is_configured() {
     let authority = Authority::new();
     let identity = authority.identity("127.0.0.1");
     is_delivered(&identity, Tls { ca_pem: authority.pem(), client_pem: None });
@@ -158,7 +158,7 @@ fn self_signed(names: &[&str], is_over: bool) -> Identity {
 }
 
 #[test]
-fn a_self_signed_authority_is_trusted_as_the_server_where_it_is_named() {
+fn a_self_signed_authority_is_trusted_as_a_server_certificate_where_it_is_configured() {
     let naming = |identity: &Identity| Tls {
         ca_pem: Some(pem("CERTIFICATE", &identity.certificate).into_bytes()),
         client_pem: None,
@@ -177,7 +177,7 @@ fn a_self_signed_authority_is_trusted_as_the_server_where_it_is_named() {
 }
 
 #[test]
-fn a_client_certificate_is_shown_where_one_is_demanded() {
+fn a_client_certificate_is_sent_where_one_is_demanded() {
     let (authority, customers) = (Authority::new(), Authority::new());
     let identity = authority.identity("127.0.0.1").asking_for(&customers);
     let showing = |client: Option<Identity>| Tls {

@@ -151,7 +151,7 @@ fn an_endless_answer_of_http2_is_reset_and_the_connection_kept() {
 
 /// The first connection answers one request and then falls silent without closing.
 #[test]
-fn a_dead_connection_of_http2_is_found_out() {
+fn a_dead_http2_connection_is_detected() {
     run(async {
         let connections = Arc::new(AtomicUsize::new(0));
         let serve = move |connection| {
@@ -186,7 +186,7 @@ fn times_out(outcome: &Outcome) {
 }
 
 #[test]
-fn a_connection_that_does_not_come_about_is_a_time_out() {
+fn a_connect_that_does_not_complete_is_a_time_out() {
     let connect_timeout = Duration::from_millis(200);
     run(async {
         // A listener whose queue is full, so that no further connect completes.

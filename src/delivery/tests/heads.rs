@@ -37,7 +37,7 @@ const ODD_LINES: [&str; 12] = [
 ];
 
 #[test]
-fn a_line_that_nobody_reads_decides_nothing() {
+fn invalid_lines_in_a_head_do_not_change_the_outcome() {
     for line in ODD_LINES {
         let outcome = with("200 OK", line);
         let then = (outcome.status, outcome.verdict, outcome.reason);
@@ -66,7 +66,7 @@ fn unreadable() -> Vec<String> {
 }
 
 #[test]
-fn a_head_that_cant_be_read_has_its_status_all_the_same() {
+fn the_status_of_an_unreadable_head_counts() {
     for lines in unreadable() {
         for (status, verdict, reason) in [
             ("200 OK", Delivered, None),
@@ -91,7 +91,7 @@ fn a_head_that_cant_be_read_has_its_status_all_the_same() {
 }
 
 #[test]
-fn a_head_that_has_no_end_has_its_status_all_the_same() {
+fn the_status_of_an_incomplete_head_counts() {
     let breaks = "HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 202 Accepted\r\ncontent-le";
     let outcome = outcome(&says(breaks), PATIENT);
     assert_eq!((outcome.status, outcome.verdict), (Some(202), Delivered), "{outcome:?}");
@@ -110,7 +110,7 @@ fn a_head_that_has_no_end_has_its_status_all_the_same() {
 
 /// The body with the mapped values can't be found without the head.
 #[test]
-fn a_success_whose_body_is_wanted_is_none_when_its_head_cant_be_read() {
+fn a_success_with_a_needed_body_fails_when_its_head_is_unreadable() {
     let server = says("HTTP/1.1 200 OK\r\nx: \0\r\ncontent-length: 7\r\n\r\n{\"a\":1}");
     let entries = [EntryText { path: "a", mandatory: true }];
     let response = Response {
@@ -129,7 +129,7 @@ fn a_success_whose_body_is_wanted_is_none_when_its_head_cant_be_read() {
 
 /// Some servers answer 411 to a request without `content-length`.
 #[test]
-fn a_request_without_content_says_so() {
+fn a_request_without_content_has_content_length_0() {
     let none = Rendered { kind: BodyKind::None, values: Bytes::from_static(b"{}") };
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::GET, Method::DELETE] {
         let expected = [Method::POST, Method::PUT, Method::PATCH].contains(&method);

@@ -140,7 +140,7 @@ fn is_delivered(outcome: &Outcome) {
 }
 
 #[test]
-fn a_stream_that_was_not_looked_at_is_sent_again_on_a_fresh_connection() {
+fn an_unprocessed_stream_is_repeated_on_a_fresh_connection() {
     const OTHERS: &[Says] = &[Says::Ok];
     const CASES: [&[&[Says]]; 7] = [
         &[&[Says::Ok, Says::Reset(REFUSED_STREAM)], OTHERS],
@@ -164,7 +164,7 @@ fn a_stream_that_was_not_looked_at_is_sent_again_on_a_fresh_connection() {
 }
 
 #[test]
-fn a_stream_that_the_endpoint_fails_is_its_failure_and_no_exchange_is_made_twice_again() {
+fn a_failed_stream_is_the_endpoints_failure_and_no_exchange_is_repeated_twice() {
     const CASES: [(&[&[Says]], usize); 6] = [
         (&[&[Says::Ok, Says::Reset(INTERNAL_ERROR)]], 1),
         (&[&[Says::Ok, Says::Reset(CANCEL)]], 1),
@@ -186,7 +186,7 @@ fn a_stream_that_the_endpoint_fails_is_its_failure_and_no_exchange_is_made_twice
 }
 
 #[test]
-fn an_endpoint_that_demands_http_1_1_is_called_by_it_from_then_on() {
+fn an_endpoint_that_demands_http_1_1_is_called_with_it_from_then_on() {
     const CASES: [&[&[Says]]; 3] = [
         &[&[Says::Reset(HTTP_1_1_REQUIRED)]],
         &[&[Says::GoAway(HTTP_1_1_REQUIRED)]],
@@ -221,7 +221,7 @@ fn http2_is_not_offered_where_the_definition_says_so() {
 
 /// The HTTP/2 answer can't be parsed, so its result is unknown. The next attempt uses HTTP/1.1.
 #[test]
-fn an_endpoint_whose_http2_cant_be_read_is_called_by_http_1_1_at_the_next_attempt() {
+fn an_endpoint_with_unreadable_http2_is_called_with_http_1_1_at_the_next_attempt() {
     run(async {
         let (server, endpoint, spoken) = scripted(&[&[Says::Malformed]], false).await;
         let outcome = attempt(&endpoint).await;
@@ -234,7 +234,7 @@ fn an_endpoint_whose_http2_cant_be_read_is_called_by_http_1_1_at_the_next_attemp
 }
 
 #[test]
-fn an_endpoint_that_speaks_http2_alone_is_called_by_it_again() {
+fn an_endpoint_that_offers_only_http2_is_called_with_it_again() {
     run(async {
         const SCRIPTS: &[&[Says]] = &[&[Says::Malformed, Says::Ok]];
         let (_server, endpoint, spoken) = speaking(&["h2"], SCRIPTS, false).await;

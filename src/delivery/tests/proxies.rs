@@ -52,7 +52,7 @@ fn noting(answer: &'static [u8]) -> (Server, Arc<Mutex<Vec<String>>>) {
 }
 
 #[test]
-fn a_proxy_is_given_the_request_and_its_own_credentials() {
+fn a_proxy_gets_the_request_and_its_own_credentials() {
     let (proxy, asked) = noting(OK);
     let url = format!("http://user:hu%40sh@{}", proxy.address);
     for addresses in [&["1.1.1.1"][..], &[]] {
@@ -109,7 +109,7 @@ fn over_tls_a_proxy_is_a_tunnel() {
 }
 
 #[test]
-fn a_proxy_never_hears_of_a_forbidden_address() {
+fn requests_to_forbidden_addresses_are_never_sent_to_a_proxy() {
     let (proxy, asked) = noting(OK);
     run(async {
         for (url, addresses, forbidden) in [
@@ -141,7 +141,7 @@ fn a_redirect_is_not_followed_through_a_proxy_either() {
 }
 
 #[test]
-fn a_proxy_that_fails_costs_no_delivery_its_life() {
+fn a_failing_proxy_never_ends_a_delivery() {
     let refusing = "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
     run(async {
         for url in ["http://hooks.example/", "https://hooks.example/"] {

@@ -59,8 +59,8 @@ pub(in crate::delivery) fn by_token(url: &str, token_url: &str) -> Webhook {
 }
 
 #[test]
-fn every_way_to_an_endpoint_reports_that_files_are_lacking() {
-    let name = "every_way_to_an_endpoint_reports_that_files_are_lacking";
+fn every_way_to_an_endpoint_reports_a_shortage_of_files() {
+    let name = "every_way_to_an_endpoint_reports_a_shortage_of_files";
     // The receiver runs in the first process, which has enough files.
     let outside = std::env::var_os(INSIDE).is_none().then(|| receiver("127.0.0.1:0"));
     let port = outside.as_ref().map_or(0, |(address, _)| address.port());
@@ -109,8 +109,8 @@ fn every_way_to_an_endpoint_reports_that_files_are_lacking() {
 
 /// The connection to the proxy exists and needs no file. But the name's addresses can't be checked against the policy.
 #[test]
-fn a_proxy_is_told_no_name_that_could_not_be_asked_for() {
-    let name = "a_proxy_is_told_no_name_that_could_not_be_asked_for";
+fn names_that_could_not_be_checked_are_never_sent_to_a_proxy() {
+    let name = "names_that_could_not_be_checked_are_never_sent_to_a_proxy";
     if inside(name, &[], "").is_none() {
         return;
     }
@@ -151,14 +151,14 @@ fn has_networks() -> bool {
 }
 
 #[test]
-fn ports_that_are_used_up_are_told_from_addresses_without_a_route() {
+fn a_shortage_of_ports_differs_from_an_address_without_a_route() {
     let is_outside = std::env::var_os(INSIDE).is_none();
     if is_outside && !has_networks() {
         println!("left out: no network namespace can be made here");
         return;
     }
     let launcher = ["unshare", "--net", "sh", "-c", NETWORK, "sh"];
-    let name = "ports_that_are_used_up_are_told_from_addresses_without_a_route";
+    let name = "a_shortage_of_ports_differs_from_an_address_without_a_route";
     if inside(name, &launcher, "").is_none() {
         return;
     }

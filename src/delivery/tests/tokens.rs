@@ -65,7 +65,7 @@ fn authorization(requests: &Receiver<String>) -> Vec<String> {
 }
 
 #[test]
-fn a_bearer_token_goes_with_every_request_and_never_shows() {
+fn a_bearer_token_is_sent_with_every_request_and_never_shown() {
     run(async {
         let (receiver, requests) = server(|_| says("200 OK", ""));
         let token = Auth::Bearer(Secret::new("t0ken".to_owned()));
@@ -97,7 +97,7 @@ fn a_token_is_fetched_once_and_kept() {
 }
 
 #[test]
-fn credentials_may_stand_in_the_body() {
+fn credentials_may_be_sent_in_the_body() {
     run(async {
         let (tokens, asked) = token_server("\"3600\"");
         let (receiver, _requests) = server(|_| says("200 OK", ""));
@@ -110,7 +110,7 @@ fn credentials_may_stand_in_the_body() {
 }
 
 #[test]
-fn a_token_that_has_ended_or_is_refused_is_renewed_once() {
+fn an_expired_or_refused_token_is_renewed_once() {
     run(async {
         // A token with a lifetime of zero is fetched for every attempt.
         let (tokens, asked) = token_server("0");
@@ -142,7 +142,7 @@ fn a_token_that_has_ended_or_is_refused_is_renewed_once() {
 }
 
 #[test]
-fn an_endpoint_that_refuses_every_token_is_asked_twice_once_in_a_while() {
+fn a_request_with_a_refused_token_is_repeated_only_when_the_token_is_old_enough() {
     run(async {
         let (tokens, asked) = token_server("3600");
         let (receiver, requests) = server(|_| says("401 Unauthorized", ""));
@@ -185,7 +185,7 @@ fn a_token_is_kept_until_there_is_another() {
 }
 
 #[test]
-fn what_a_token_server_says_decides_whether_it_is_asked_again() {
+fn the_token_servers_answer_decides_whether_the_attempt_is_retried() {
     run(async {
         let html = "<p>hush</p>";
         let code = r#"{"error":"invalid_client","error_description":"hush"}"#;
@@ -226,7 +226,7 @@ fn what_a_token_server_says_decides_whether_it_is_asked_again() {
 }
 
 #[test]
-fn a_token_server_that_is_away_hangs_or_is_forbidden_is_told_as_such() {
+fn the_outcome_says_that_a_token_server_is_unreachable_hangs_or_is_forbidden() {
     run(async {
         let (receiver, _requests) = server(|_| says("200 OK", ""));
         let gone = Server::gone().url();
@@ -265,7 +265,7 @@ fn a_token_server_that_is_away_hangs_or_is_forbidden_is_told_as_such() {
 }
 
 #[test]
-fn who_waited_for_a_token_that_could_not_be_had_does_not_ask_again() {
+fn attempts_that_wait_for_a_token_share_a_failed_request() {
     run(async {
         let (tokens, asked) = server(|_| {
             std::thread::sleep(Duration::from_millis(50));
@@ -284,7 +284,7 @@ fn who_waited_for_a_token_that_could_not_be_had_does_not_ask_again() {
 }
 
 #[test]
-fn a_token_server_that_is_busy_says_for_how_long() {
+fn a_busy_token_servers_retry_after_counts() {
     run(async {
         let busy = "429 Too Many Requests\r\nretry-after: 7";
         let (tokens, _asked) = server(move |_| says(busy, ""));
@@ -296,7 +296,7 @@ fn a_token_server_that_is_busy_says_for_how_long() {
 }
 
 #[test]
-fn a_token_server_that_refuses_and_never_ends_its_answer_has_refused() {
+fn an_endless_refusal_of_a_token_server_is_a_refusal() {
     run(async {
         let tokens = raw(|mut connection| {
             request(&mut connection);

@@ -59,7 +59,7 @@ fn another_name_server_is_asked_when_the_first_is_silent_gone_or_fails() {
 }
 
 #[test]
-fn what_is_no_answer_is_an_error_that_says_so() {
+fn invalid_and_missing_answers_are_errors_with_a_reason() {
     run(async {
         let server = Server::start();
         server.says("failed.test", Says::Failed);
@@ -107,7 +107,7 @@ fn an_endpoint_whose_name_has_forbidden_addresses_only_is_not_called() {
 
 /// The names of a proxy and of a token server are resolved too.
 #[test]
-fn a_proxy_or_a_token_server_whose_name_hangs_costs_others_nothing() {
+fn a_proxy_or_token_server_whose_name_hangs_does_not_delay_others() {
     run(async {
         let server = Server::start();
         server.set("well.test", HERE, 0);

@@ -29,7 +29,7 @@ fn the_hosts_file_comes_first_and_is_read_again_when_it_changes() {
 }
 
 #[test]
-fn search_domains_and_ndots_count_and_nonsense_beside_them_does_not() {
+fn search_domains_and_ndots_count_and_invalid_lines_are_ignored() {
     run(async {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::start();

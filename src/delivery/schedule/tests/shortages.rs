@@ -1,17 +1,17 @@
-//! What the daemon itself lacks holds the instance back, and no lane.
+//! Tests that a shortage of the daemon itself slows the instance, and no lane.
 
 use super::*;
 use crate::delivery::brake::ShortageNote;
 use crate::delivery::shortage::Shortage;
 
-/// Puts back what the daemon could not send.
+/// Puts back a job that the daemon could not send.
 fn put_back(scene: &mut Scene, ticket: Ticket) {
     scene.schedule.put_back(ticket, Shortage::OpenFiles, scene.now);
     scene.schedule.unsettled.settle();
 }
 
 #[test]
-fn what_the_daemon_lacks_slows_the_instance_and_says_nothing_of_the_endpoint() {
+fn a_shortage_slows_the_instance_and_does_not_count_against_the_endpoint() {
     let mut scene = Scene::new(limits(64), vec![webhook("a", None, 32)], None);
     scene.prove(&["a"], 32);
     scene.push("a", 1, 100);
@@ -51,7 +51,7 @@ fn what_the_daemon_lacks_slows_the_instance_and_says_nothing_of_the_endpoint() {
 }
 
 #[test]
-fn a_probe_that_could_not_be_made_is_made_again() {
+fn a_probe_that_could_not_be_sent_is_repeated() {
     let mut scene = Scene::new(limits(64), vec![webhook("a", None, 8)], None);
     scene.prove(&["a"], 4);
     for _ in 0..20 {
@@ -89,7 +89,7 @@ fn a_shortage_outlasts_a_rebalance() {
 }
 
 #[test]
-fn ports_that_are_used_up_hold_their_lane_alone() {
+fn a_shortage_of_ports_holds_only_its_lane() {
     let webhooks = ["a", "b"].map(|name| webhook(name, None, 8));
     let mut scene = Scene::new(limits(64), webhooks.into(), None);
     scene.prove(&["a", "b"], 4);
