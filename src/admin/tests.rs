@@ -53,7 +53,7 @@ fn with_api<F: Future<Output = ()>>(token: Option<&str>, test: impl FnOnce(Arc<A
         test(Arc::new(Api { base, client, metrics, health })).await;
         stop.send(()).unwrap();
         let ended = tokio::time::timeout(SHUTDOWN_GRACE * 2, server).await;
-        ended.expect("it stops in time").unwrap().unwrap();
+        ended.expect("the server stops in time").unwrap().unwrap();
     });
 }
 
@@ -280,7 +280,7 @@ fn surplus_clients_wait_until_a_silent_client_is_closed() {
         let (mut first, _) = axum::serve::Listener::accept(&mut bounded).await;
         let second = axum::serve::Listener::accept(&mut bounded);
         let early = tokio::time::timeout(Duration::from_millis(50), second).await;
-        assert!(early.is_err(), "there is one place only");
+        assert!(early.is_err(), "there is only one place");
         let error = first.read(&mut [0; 1]).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
         drop(first);
@@ -315,11 +315,11 @@ fn without_a_free_descriptor_a_client_is_accepted_and_closed_soon_when_silent() 
         setrlimit(Resource::Nofile, Rlimit { current: Some(lowest), ..before }).unwrap();
         let soon = Duration::from_secs(10);
         for turn in 0..2 {
-            assert!(spare_file().is_err(), "{turn}: nobody else gets the spare one");
+            assert!(spare_file().is_err(), "{turn}: the spare file is open again");
             let accepted = axum::serve::Listener::accept(&mut bounded);
             let (mut client, _) = tokio::time::timeout(soon, accepted).await.expect("answered");
             let read = tokio::time::timeout(soon, client.read(&mut [0; 1])).await;
-            let error = read.expect("a silent client is gone soon").unwrap_err();
+            let error = read.expect("a silent client is closed soon").unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
         }
         setrlimit(Resource::Nofile, before).unwrap();

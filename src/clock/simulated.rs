@@ -41,11 +41,11 @@ pub(super) fn wall() -> Option<Duration> {
 
 /// Like [`super::by_steady`], for a thread that follows a simulated time.
 pub(super) fn by_steady<T>(mut act: impl FnMut(&mut Steady, &dyn Fn() -> Reading) -> T) -> T {
-    let time = time().expect("somebody's time is followed");
+    let time = time().expect("the thread follows a simulated time");
     let mut result = None;
     let read = || Reading::of(time.passed(), time.wall());
     time.by_steady(&mut |steady| result = Some(act(steady, &read)));
-    result.expect("it has worked")
+    result.expect("`act` was called")
 }
 
 /// Returns the instant at which all simulated worlds begin.

@@ -116,7 +116,7 @@ mod tests {
             ("http://proxy.example?hush", ProxyError::Path),
         ] {
             assert_eq!(Proxy::parse(text).unwrap_err(), error, "{text}");
-            assert!(error.to_string().contains(": "), "problem and mend: {error}");
+            assert!(error.to_string().contains(": "), "the problem, then the advice: {error}");
         }
     }
 }

@@ -81,7 +81,7 @@ mod tests {
             ("whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", SecretError::Public),
         ] {
             assert_eq!(SigningSecret::parse(text).unwrap_err(), error);
-            assert!(error.to_string().contains(": "), "problem and mend: {error}");
+            assert!(error.to_string().contains(": "), "the problem, then the advice: {error}");
         }
         for text in [SECRET, KEY, SEED] {
             assert_eq!(format!("{:?}", SigningSecret::parse(text).unwrap()), "***");

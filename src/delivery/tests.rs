@@ -75,7 +75,10 @@ pub(super) fn policy(opened: &[&str]) -> AddressPolicy {
 
 pub(super) async fn attempt(endpoint: &Endpoint) -> Outcome {
     let message = Message { body: Bytes::from_static(b"{}"), rendered: None };
-    endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1).await.expect("nothing lacks")
+    endpoint
+        .attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1)
+        .await
+        .expect("there is no shortage")
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -177,13 +180,13 @@ fn a_name_is_resolved_once_per_connection_and_only_checked_addresses_are_called(
         let look_up = move |name: String| {
             assert_eq!(name, "hooks.example");
             let answer = left.lock().unwrap().pop_front();
-            async move { answer.ok_or_else(|| std::io::Error::other("one look-up too many")) }
+            async move { answer.ok_or_else(|| std::io::Error::other("an unexpected look-up")) }
         };
         let resolver = Resolver::new(policy(&["127.0.0.2/32"]), look_up);
         let webhook = webhook(&format!("http://hooks.example:{}/", allowed.port()));
         let endpoint =
             Endpoint::resolving(Arc::new(webhook), trust(), resolver, &Names::default()).unwrap();
-        assert_eq!(endpoint.blocked(), None, "a name may be anything");
+        assert_eq!(endpoint.blocked(), None, "a name is not blocked before its look-up");
         let calls = || {
             let left = answers.lock().unwrap().len();
             let calls =
@@ -192,7 +195,7 @@ fn a_name_is_resolved_once_per_connection_and_only_checked_addresses_are_called(
         };
         let outcome = attempt(&endpoint).await;
         assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
-        assert_eq!(calls(), (1, [0, 1]), "of two addresses the allowed one");
+        assert_eq!(calls(), (1, [0, 1]), "only the allowed address is called");
         is_blocked(&attempt(&endpoint).await, "127.0.0.1");
         assert_eq!(calls(), (2, [0, 1]), "no address is remembered, and none is called");
         let outcome = attempt(&endpoint).await;

@@ -40,7 +40,7 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     let metrics = Metrics::with_endpoints(&topics, 2);
     metrics.source_record("flow-complete", SourceResult::Accepted);
     metrics.source_records("flow-complete", SourceResult::Accepted, 41);
-    metrics.source_record("unheard-of", SourceResult::Forwarded);
+    metrics.source_record("unknown-topic", SourceResult::Forwarded);
     metrics.record_ignored(IgnoreReason::NotifyOff);
     metrics.unknown_status();
     metrics.report_timeout();
@@ -162,8 +162,8 @@ fn every_definition_is_shown_in_both_formats() {
         check_lines(&open, &[&format!("# TYPE {family} {kind}")]);
     }
     let own = |text: &str| text.lines().filter(|it| it.starts_with("# TYPE ringback_")).count();
-    assert_eq!(own(&text), Definition::ALL.len(), "nothing is shown that is not defined");
-    assert_eq!(own(&open), Definition::ALL.len(), "nothing is shown that is not defined");
+    assert_eq!(own(&text), Definition::ALL.len(), "only defined metrics are shown");
+    assert_eq!(own(&open), Definition::ALL.len(), "only defined metrics are shown");
     assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
 }
 
@@ -231,7 +231,7 @@ fn a_restore_with_an_unknown_end_has_no_remaining_count() {
     assert!(has(&shown()), "1200 are left");
     health.restore(3);
     health.publish(&metrics);
-    assert!(!has(&shown()), "it is restored again, and nobody knows how long that takes");
+    assert!(!has(&shown()), "the restore begins again with an unknown end");
     assert!(shown().contains("ringback_ready 0"));
     health.restoring(3, 0);
     health.publish(&metrics);
@@ -338,7 +338,7 @@ fn promtool_accepts_the_text() {
     let output = promtool(&["check", "metrics"], &text);
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}\n{text}");
     let faulty = promtool(&["check", "metrics"], "# TYPE ringback_x counter\nringback_x 1\n");
-    assert!(!faulty.status.success(), "the check sees faults: {faulty:?}");
+    assert!(!faulty.status.success(), "the check finds faults: {faulty:?}");
 }
 
 /// `promtool check metrics` does not parse OpenMetrics, but the importer does. It needs a timestamp on each sample.
@@ -360,5 +360,5 @@ fn promtool_parses_the_openmetrics() {
     let output = import(&open);
     assert!(output.status.success(), "{output:?}\n{open}");
     let faulty = import(&open.replace("# EOF\n", ""));
-    assert!(!faulty.status.success(), "the import sees faults: {faulty:?}");
+    assert!(!faulty.status.success(), "the import finds faults: {faulty:?}");
 }

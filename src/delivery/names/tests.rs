@@ -24,14 +24,14 @@ fn run(test: impl Future<Output = ()>) {
 async fn wait_until(what: &str, is: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is() {
-        assert!(Instant::now() < deadline, "{what}: in vain");
+        assert!(Instant::now() < deadline, "{what}: not before the deadline");
         sleep(Duration::from_millis(5)).await;
     }
 }
 
 /// Returns the first address of `name`, or `None` if the look-up failed.
 async fn first(names: &Names, name: &str) -> Option<String> {
-    let found = timeout(PATIENCE, names.look_up(name.to_owned())).await.expect("it ends");
+    let found = timeout(PATIENCE, names.look_up(name.to_owned())).await.expect("the look-up ends");
     Some(found.ok()?.first()?.ip().to_string())
 }
 
@@ -86,7 +86,7 @@ fn an_address_is_kept_for_its_ttl_and_for_a_minute_at_most() {
         server.set("moves.test", THERE, 1);
         let deadline = Instant::now() + PATIENCE;
         while first(&names, "moves.test").await.as_deref() != Some("127.0.0.2") {
-            assert!(Instant::now() < deadline, "the name has moved");
+            assert!(Instant::now() < deadline, "the new address is found");
             sleep(Duration::from_millis(20)).await;
         }
         assert!(server.asked("moves.test") <= 3, "asked {} times", server.asked("moves.test"));
@@ -109,7 +109,7 @@ fn a_missing_name_is_soon_asked_for_again() {
         assert!(left <= MISSING_KEPT_MAX && left > MISSING_KEPT_MAX / 2, "{left:?}");
         let deadline = Instant::now() + PATIENCE;
         while first(&names, "later.test").await.is_none() {
-            assert!(Instant::now() < deadline, "the name is there now");
+            assert!(Instant::now() < deadline, "the new name is found");
             sleep(Duration::from_millis(50)).await;
         }
     });

@@ -246,18 +246,18 @@ fn unproven_endpoints_leave_slots_to_healthy_and_new_ones() {
         scene.push(name, 1, 10);
     }
     let mut stuck = scene.all();
-    assert_eq!(stuck.len(), 48, "three quarters, and one of each");
+    assert_eq!(stuck.len(), 48, "three quarters of the slots, one for each lane");
     scene.push("well", 1, 100);
     assert_eq!(scene.all().len(), 4);
     // Slots of endpoints that hang go to endpoints that were not tried yet.
     for _ in 0..20 {
-        assert!(stuck.len() <= 48, "with those that hang: {}", stuck.len());
+        assert!(stuck.len() <= 48, "with the hanging ones: {}", stuck.len());
         for ticket in std::mem::take(&mut stuck) {
             scene.end(&ticket, &outcome(None));
         }
         stuck = scene.all();
     }
-    assert_eq!(stuck.len(), 8, "all are known to hang");
+    assert_eq!(stuck.len(), 8, "all are known as hanging");
     scene.push("new", 1, 1);
     assert_eq!(scene.all().len(), 1);
 }
@@ -291,7 +291,7 @@ fn an_open_breaker_returns_waiting_jobs_probes_singly_and_closes() {
     scene.end(&probe[0], &outcome(Some(200)));
     let changes = [(name("a"), BreakerState::HalfOpen), (name("a"), BreakerState::Closed)];
     assert_eq!(std::mem::take(&mut scene.schedule.changes), changes);
-    assert_eq!(scene.all().len(), 1, "the other one leaves at once");
+    assert_eq!(scene.all().len(), 1, "the other job leaves at once");
 }
 
 #[test]
@@ -336,7 +336,11 @@ fn retry_after_holds_the_whole_lane_and_is_clamped() {
     assert_eq!(scene.appetite("a"), Appetite::Held(Duration::from_secs(2)));
     scene.end(&tickets[1], &outcome(Some(200)));
     scene.end(&tickets[2], &asks(1000));
-    assert_eq!(scene.appetite("a"), Appetite::Held(Duration::from_secs(2)), "the longest holds");
+    assert_eq!(
+        scene.appetite("a"),
+        Appetite::Held(Duration::from_secs(2)),
+        "the longest time applies"
+    );
     assert_eq!(scene.schedule.returned.len(), 16);
     scene.end(&tickets[3], &asks(10 * 86_400_000));
     assert_eq!(scene.appetite("a"), Appetite::Held(Duration::from_secs(3600)));
@@ -436,10 +440,10 @@ fn outcomes_that_are_not_committed_hold_back_further_attempts() {
         }
     }
     assert_eq!(made, 10);
-    assert!(scene.schedule.unsettled.settle(), "somebody waits for it");
+    assert!(scene.schedule.unsettled.settle(), "an attempt waits for it");
     assert_eq!(scene.all().len(), 1);
     let _ = (0..5).map(|_| scene.schedule.unsettled.settle()).collect::<Vec<_>>();
-    assert!(!scene.schedule.unsettled.settle(), "nobody does");
+    assert!(!scene.schedule.unsettled.settle(), "no attempt waits for it");
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn second(server: &Server) -> Outcome {
         assert_eq!(endpoint.take_repeated(), 0);
         second = Some(attempt(&endpoint).await);
         let again = server.connections() > 1;
-        assert_eq!(endpoint.take_repeated(), u64::from(again), "it is counted");
+        assert_eq!(endpoint.take_repeated(), u64::from(again), "the repeated exchange is counted");
     });
     second.unwrap()
 }
@@ -107,7 +107,11 @@ fn an_exchange_is_repeated_only_once() {
             let outcome = attempt(&endpoint).await;
             let then = (outcome.status, outcome.verdict);
             assert_eq!(then, (Some(421), Verdict::GiveUp), "{outcome:?}");
-            assert_eq!(misdirected.connections(), connections, "none of them is of any use");
+            assert_eq!(
+                misdirected.connections(),
+                connections,
+                "every fresh connection is misdirected too"
+            );
         }
     });
 }

@@ -145,7 +145,10 @@ fn an_endless_answer_of_http2_is_reset_and_the_connection_kept() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let sent = sent.lock().unwrap();
-        assert!(sent.iter().all(|bytes| *bytes < 4 * RESPONSE_BYTES_KEPT), "in memory: {sent:?}");
+        assert!(
+            sent.iter().all(|bytes| *bytes < 4 * RESPONSE_BYTES_KEPT),
+            "bytes that were sent: {sent:?}"
+        );
     });
 }
 
@@ -172,9 +175,9 @@ fn a_dead_http2_connection_is_detected() {
         let outcome = attempt(&endpoint).await;
         is_delivered(&outcome);
         assert!(outcome.duration_ms < 30_000, "long before its own deadline: {outcome:?}");
-        assert_eq!(server.connections(), 2, "it was made again on a fresh connection");
+        assert_eq!(server.connections(), 2, "the exchange was repeated on a fresh connection");
         is_delivered(&attempt(&endpoint).await);
-        assert_eq!(server.connections(), 3, "of which the next attempt knows nothing");
+        assert_eq!(server.connections(), 3, "the next attempt makes its own connection");
     });
 }
 

@@ -46,7 +46,7 @@ fn invalid_lines_in_a_head_do_not_change_the_outcome() {
         let outcome = with("503 No", &format!("{line}\r\nretry-after: 7"));
         let then = (outcome.status, outcome.verdict, outcome.reason);
         assert_eq!(then, (Some(503), Retry, Some(Refused)), "{line:?}: {outcome:?}");
-        assert_eq!(outcome.retry_after_ms, Some(7000), "what follows is read: {line:?}");
+        assert_eq!(outcome.retry_after_ms, Some(7000), "later lines are read: {line:?}");
     }
 }
 
@@ -149,7 +149,8 @@ fn a_request_without_content_has_content_length_0() {
                     endpoint(Webhook { method: method.clone(), ..webhook(&server.url()) });
                 let message = Message { body: Bytes::new(), rendered };
                 let id = DeliveryId::from_bytes([7; 16]);
-                let outcome = endpoint.attempt(id, 1, message, 1).await.expect("nothing lacks");
+                let outcome =
+                    endpoint.attempt(id, 1, message, 1).await.expect("there is no shortage");
                 assert_eq!(outcome.status, Some(204), "{outcome:?}");
             });
             let lengths = asked.recv().unwrap();

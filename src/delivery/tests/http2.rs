@@ -227,7 +227,7 @@ fn an_endpoint_with_unreadable_http2_is_called_with_http_1_1_at_the_next_attempt
         let outcome = attempt(&endpoint).await;
         let then = (outcome.verdict, outcome.reason);
         assert_eq!(then, (Verdict::Retry, Some(ErrorReason::InvalidResponse)), "{outcome:?}");
-        assert_eq!(server.connections(), 1, "it has answered, and is not asked twice at once");
+        assert_eq!(server.connections(), 1, "it has answered, so the exchange is not repeated");
         is_delivered(&attempt(&endpoint).await);
         assert_eq!(*spoken.lock().unwrap(), ["h2", "http/1.1"]);
     });
@@ -243,6 +243,6 @@ fn an_endpoint_that_offers_only_http2_is_called_with_it_again() {
         let outcome = attempt(&endpoint).await;
         assert_eq!(outcome.reason, Some(ErrorReason::Unreachable), "{outcome:?}");
         is_delivered(&attempt(&endpoint).await);
-        assert_eq!(*spoken.lock().unwrap(), ["h2"], "the connection was well all the time");
+        assert_eq!(*spoken.lock().unwrap(), ["h2"], "the connection works throughout");
     });
 }

@@ -27,7 +27,7 @@ fn resolving(webhook: Webhook, addresses: &[&str]) -> Endpoint {
         let addresses = addresses.clone();
         async move {
             if addresses.is_empty() {
-                return Err(std::io::Error::other("nobody knows the name"));
+                return Err(std::io::Error::other("the name is unknown"));
             }
             Ok(addresses)
         }

@@ -66,7 +66,7 @@ fn every_way_to_an_endpoint_reports_a_shortage_of_files() {
     let port = outside.as_ref().map_or(0, |(address, _)| address.port());
     let Some(port) = inside(name, &[], &port.to_string()) else {
         let (_, connections) = outside.unwrap();
-        assert_eq!(connections.load(Ordering::SeqCst), 6, "nothing left while files were lacking");
+        assert_eq!(connections.load(Ordering::SeqCst), 6, "nothing was sent during the shortage");
         return;
     };
     run(async {
@@ -137,7 +137,7 @@ fn names_that_could_not_be_checked_are_never_sent_to_a_proxy() {
         assert_eq!(made.unwrap_err(), Shortage::OpenFiles);
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
-        assert_eq!(asked.load(Ordering::SeqCst), 2, "by the same connection");
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "over the same connection");
     });
 }
 
@@ -154,7 +154,7 @@ fn has_networks() -> bool {
 fn a_shortage_of_ports_differs_from_an_address_without_a_route() {
     let is_outside = std::env::var_os(INSIDE).is_none();
     if is_outside && !has_networks() {
-        println!("left out: no network namespace can be made here");
+        println!("skipped: this system can't create a network namespace");
         return;
     }
     let launcher = ["unshare", "--net", "sh", "-c", NETWORK, "sh"];

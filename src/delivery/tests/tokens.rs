@@ -132,7 +132,7 @@ fn an_expired_or_refused_token_is_renewed_once() {
         let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
         assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
         tokio::time::sleep(OLD_ENOUGH).await;
-        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered, "by another token");
+        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered, "with a new token");
         assert_eq!(
             authorization(&requests),
             ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
@@ -179,8 +179,12 @@ fn a_token_is_kept_until_there_is_another() {
         let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
         assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
         tokio::time::sleep(OLD_ENOUGH).await;
-        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Retry, "no other token can be had");
-        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered, "by the first one still");
+        assert_eq!(
+            attempt(&endpoint).await.verdict,
+            Verdict::Retry,
+            "a new token is not available"
+        );
+        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered, "with the first token");
     });
 }
 
@@ -219,7 +223,7 @@ fn the_token_servers_answer_decides_whether_the_attempt_is_retried() {
             assert_eq!(outcome.reason, Some(ErrorReason::AuthenticationFailure), "{outcome:?}");
             let said = outcome.error.as_deref().unwrap_or_default();
             let wanted = format!("the token server {text}").replace("server 's", "server's");
-            assert_eq!(said, wanted, "and nothing of what it says itself");
+            assert_eq!(said, wanted, "without the token server's own text");
             assert_eq!(requests.try_iter().count(), 0, "nothing is sent without a token");
         }
     });
@@ -241,10 +245,7 @@ fn the_outcome_says_that_a_token_server_is_unreachable_hangs_or_is_forbidden() {
                 .await;
         is_blocked(&outcome, "10.0.0.1");
         let forbidden = credentials("http://10.0.0.1/", SentIn::Header);
-        assert!(
-            authorised(&receiver.url(), forbidden).blocked().is_some(),
-            "it is told at the start"
-        );
+        assert!(authorised(&receiver.url(), forbidden).blocked().is_some(), "the start reports it");
 
         let (end, ended) = channel::<()>();
         let ended = Arc::new(Mutex::new(ended));
@@ -279,7 +280,7 @@ fn attempts_that_wait_for_a_token_share_a_failed_request() {
         }
         assert_eq!(asked.try_iter().count(), 1);
         attempt(&endpoint).await;
-        assert_eq!(asked.try_iter().count(), 1, "who comes later asks");
+        assert_eq!(asked.try_iter().count(), 1, "a later attempt asks again");
     });
 }
 
@@ -307,6 +308,9 @@ fn an_endless_refusal_of_a_token_server_is_a_refusal() {
         let endpoint = authorised("http://127.0.0.1:9/", credentials(&tokens.url(), SentIn::Body));
         let outcome = attempt(&endpoint).await;
         assert_eq!(outcome.verdict, Verdict::GiveUp, "{outcome:?}");
-        assert!((2000..5000).contains(&outcome.duration_ms), "of ten seconds: {outcome:?}");
+        assert!(
+            (2000..5000).contains(&outcome.duration_ms),
+            "much less than the time-out: {outcome:?}"
+        );
     });
 }

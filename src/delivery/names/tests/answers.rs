@@ -101,7 +101,7 @@ fn an_endpoint_whose_name_has_forbidden_addresses_only_is_not_called() {
         assert_eq!(first(&names, "inside.test").await.as_deref(), Some("192.0.2.1"));
         server.set("inside.test", HERE, 0);
         is_blocked(&attempt(&endpoint).await, "127.0.0.1");
-        assert!(listener.accept().is_err(), "nobody connects");
+        assert!(listener.accept().is_err(), "there is no connection");
     });
 }
 

@@ -34,7 +34,7 @@ fn search_domains_and_ndots_count_and_invalid_lines_are_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::start();
         server.set("db.one.test", HERE, 60);
-        let text = "nonsense\noptions ndots:2 unheard-of:7\nsearch one.test two.test\n";
+        let text = "nonsense\noptions ndots:2 unknown:7\nsearch one.test two.test\n";
         std::fs::write(dir.path().join("resolv.conf"), text).unwrap();
         let names = names(dir.path(), &server);
         assert_eq!(first(&names, "db").await.as_deref(), Some("127.0.0.1"));

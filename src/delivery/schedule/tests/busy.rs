@@ -40,7 +40,7 @@ fn a_429_without_a_time_halves_the_lane_and_holds_it_for_the_rows_own_interval()
             scene.end(ticket, &asks(429, without));
             assert_eq!(held(&mut scene), Some(Duration::from_secs(5)));
         }
-        assert_eq!(scene.schedule.returned.len(), 68, "what waited comes back");
+        assert_eq!(scene.schedule.returned.len(), 68, "waiting jobs are returned");
         for ticket in &tickets[8..] {
             scene.end(ticket, &outcome(Some(400)));
         }
@@ -51,7 +51,7 @@ fn a_429_without_a_time_halves_the_lane_and_holds_it_for_the_rows_own_interval()
         scene.push("a", 2, 1);
         let ticket = scene.all().remove(0);
         scene.end(&ticket, &asks(429, without));
-        assert_eq!(held(&mut scene), Some(Duration::from_secs(60)), "of 90");
+        assert_eq!(held(&mut scene), Some(Duration::from_secs(60)), "instead of 90");
         scene.now += Duration::from_secs(60);
         assert_eq!(limit(&mut scene), 8);
     }
@@ -93,7 +93,7 @@ fn a_503_without_a_time_halves_the_lane_and_three_in_a_row_hold_it() {
             assert_eq!(held(&mut scene), None);
         }
     }
-    assert_eq!(limit(&mut scene), 2, "one, and one more for the answer");
+    assert_eq!(limit(&mut scene), 2, "one, and one more for the delivered attempt");
     for wanted in [None, None, Some(Duration::from_secs(5))] {
         answer(&mut scene, 503);
         assert_eq!(held(&mut scene), wanted);

@@ -78,7 +78,7 @@ fn an_answer_in_good_time_counts_for_its_lane_however_short_the_time_out_is() {
         Outcome { duration_ms: took, response, response_truncated: true, ..outcome(Some(200)) };
     let tickets = scene.all();
     scene.end(&tickets[0], &cut);
-    assert_eq!(scene.all().len(), 2, "it grows");
+    assert_eq!(scene.all().len(), 2, "the limit grows");
 }
 
 /// Forty failing lanes always have work, and healthy lanes get new jobs. The failing lanes fail from the start, or
