@@ -65,7 +65,7 @@ pub enum AppError {
     #[error("[kafka] is wrong")]
     Kafka(#[source] LogError),
     /// The address of `[http] listen` can't be bound.
-    #[error("http.listen: {0} can't be listened on")]
+    #[error("http.listen: can't listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
     /// The store can't be opened.
     #[error(transparent)]
@@ -80,7 +80,7 @@ pub enum AppError {
     #[error(transparent)]
     Files(#[from] TooFewFiles),
     /// The system refused a request.
-    #[error("the system refuses")]
+    #[error("the system refused a request")]
     System(#[from] std::io::Error),
     /// The engine stopped with an error.
     #[error(transparent)]
@@ -206,7 +206,7 @@ impl App {
                 Err(AppError::Engine(error @ EngineError::Fenced { was_disturbed: true, .. }))
                     if !is_second =>
                 {
-                    tracing::warn!(%error, "Kafka was away, so that it may be a former join of this instance: it joins again, once");
+                    tracing::warn!(%error, "Kafka was unreachable, so the instance may have been fenced by its own earlier join: it joins again, once");
                     joined_again = Some(clock::instant());
                     self.start.adopt = false;
                     self.start.accept_loss = false;
@@ -285,7 +285,7 @@ impl App {
         ended: oneshot::Receiver<Result<(), EngineError>>,
         signals: &mut Signals,
     ) -> Result<(), AppError> {
-        tracing::info!("stopping: what is on its way gets a moment to end");
+        tracing::info!("stopping: requests in flight get a moment to finish");
         self.health.wait(Waiting::Shutdown);
         handle.shut_down();
         let impatient = async { while signals.next().await != Asked::Stop {} };
@@ -293,7 +293,7 @@ impl App {
             result = ended => ending(result),
             () = impatient => Err(AppError::Impatient),
             () = tokio::time::sleep(SHUTDOWN_TIMEOUT) => {
-                tracing::warn!("not all could be ended in time; it will be done again after the next start");
+                tracing::warn!("the drain did not finish in time: the rest is repeated after the next start");
                 Ok(())
             }
         }
@@ -316,7 +316,7 @@ impl App {
         };
         tokio::spawn(async move {
             if let Err(error) = admin::serve(listener, admin, shutdown).await {
-                tracing::error!(%error, "metrics, health and API are served no more");
+                tracing::error!(%error, "metrics, health and API are no longer served");
             }
         });
         Ok(())
@@ -429,7 +429,7 @@ fn engine_config(
         let addresses = &settings.delivery.addresses;
         let endpoint = Endpoint::keeping(webhook.clone(), trust, addresses, names, kept)?;
         if let Some(error) = endpoint.blocked() {
-            tracing::warn!(webhook = %webhook.name, %error, "all deliveries to it will be given up");
+            tracing::warn!(webhook = %webhook.name, %error, "all deliveries to it become dead letters");
         }
         Ok(Arc::new(endpoint))
     });

@@ -68,15 +68,15 @@ pub fn not_before(known: Timestamp) {
             BACKWARD.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 ahead_s = by.as_secs(),
-                "the state was committed later than the clock says it is: due times and ages go on from the state's time. \
-                 If this machine's clock was set back, nothing is to be done; else set the clock of the machine that is wrong; \
-                 see ops/guide/clock.md"
+                "the state was committed later than the clock says it is: due times and ages continue from the state's time. \
+                 If this machine's clock was set back, nothing needs to be done. Otherwise, set the clock of the machine that is \
+                 wrong; see ops/guide/clock.md"
             );
         }
         Lift::Refused(by) => tracing::warn!(
             ahead_s = by.as_secs(),
-            "the state was committed so much later than the clock says it is that it is not believed: what is due by the \
-             state's time waits until the clock is there. Set the clock of the machine that is wrong, and restart; see \
+            "the state was committed so much later than the clock says it is that the state's time is not used: deliveries \
+             that are due by it wait until the clock reaches it. Set the clock of the machine that is wrong, and restart; see \
              ops/guide/clock.md"
         ),
     }
@@ -107,9 +107,9 @@ fn report(jump: Jump) {
     tracing::warn!(
         direction,
         seconds = size.as_secs(),
-        "the system's clock has jumped: due times, ages and time-outs go on without the jump, and come closer to the clock \
-         by at most a hundredth of the time that passes, until the next start. The webhook-timestamp of requests is the \
-         clock's at once; see ops/guide/clock.md"
+        "the system's clock has jumped: due times, ages and time-outs ignore the jump, and approach the clock by at most a \
+         hundredth of the time that passes, until the next start. The webhook-timestamp of requests follows the clock at \
+         once; see ops/guide/clock.md"
     );
 }
 

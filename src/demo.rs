@@ -47,7 +47,7 @@ const REPORT_PAUSE: Duration = Duration::from_secs(1);
 /// The reason why the demo failed.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
-    #[error("the system refuses")]
+    #[error("the system refused a request")]
     System(#[from] io::Error),
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -193,7 +193,7 @@ impl Stage<'_> {
         self.screen.line(About::Demo, &text);
         loop {
             tokio::time::sleep(PAUSE).await;
-            let refused = || io::Error::other("the system gives no randomness");
+            let refused = || io::Error::other("the system provides no random bytes");
             let sample = Sample::fresh().ok_or_else(refused)?;
             self.flow(&sample)?;
             tokio::time::sleep(REPORT_PAUSE).await;
@@ -207,7 +207,7 @@ impl Stage<'_> {
         self.checklist.wait_for(&[Sight::Phase1Arrived, Sight::Phase1Delivered]).await;
         self.report(&sample)?;
         self.checklist.wait_for(&[Sight::Phase2Arrived, Sight::Phase2Delivered]).await;
-        let refused = || io::Error::other("the system gives no randomness");
+        let refused = || io::Error::other("the system provides no random bytes");
         let unlucky = Sample::fresh().ok_or_else(refused)?.of_account(BAD_ACCOUNT);
         self.flow(&unlucky)?;
         self.checklist.wait_for(&[Sight::DeadLetter]).await;

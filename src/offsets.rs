@@ -470,8 +470,8 @@ impl Offsets {
         let Place { topic, partition } = place;
         if wish.by == MovedBy::Skip && to < from {
             return Err(OffsetsError::Refused(format!(
-                "{topic}, partition {partition}, is read on at offset {from}, and {to} lies before it: \
-                 `ringback offsets reset` moves backwards"
+                "{topic}, partition {partition}, continues at offset {from}, and {to} lies before it: \
+                 to move backwards, use `ringback offsets reset`"
             )));
         }
         if !(*first..=*end).contains(&to) {

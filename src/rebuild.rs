@@ -66,7 +66,7 @@ pub enum RebuildError {
     Transaction(#[source] TransactionError),
     /// Another command with the same transactional id has begun.
     #[error(
-        "another rebuild or `ringback offsets` has begun, and this rebuild has stopped for it; run this command again afterwards"
+        "another rebuild or `ringback offsets` has begun, so this rebuild has stopped; run this command again afterwards"
     )]
     TakenOver,
     /// The consumer group has members, so daemons run.

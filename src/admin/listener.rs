@@ -79,7 +79,7 @@ impl Bounded {
             // Whatever the error is, a client waits that could not be accepted.
             is_spent = self.spare.spend();
             if !is_spent {
-                tracing::debug!(%error, "a client of [http] listen waits, since he can't be accepted");
+                tracing::debug!(%error, "a client of [http] listen waits: it can't be accepted for now");
                 tokio::time::sleep(REST).await;
                 self.spare.refill();
             }

@@ -14,7 +14,7 @@ pub fn file_plan(settings: &Settings, accounts: &Accounts) -> Result<FilePlan, T
             %error,
             soft = limits.soft,
             hard = limits.hard,
-            "the soft limit of open files (RLIMIT_NOFILE) can't be raised to the hard one, and counts as it is"
+            "the soft limit of open files (RLIMIT_NOFILE) can't be raised to the hard limit, and stays in force"
         );
         limits
     });

@@ -111,7 +111,7 @@ pub(super) async fn permit(
     tracing::warn!(
         store = %directory.display(),
         aside = %aside.copy.display(),
-        "the store was moved aside; the changelog restores what it holds"
+        "the store was moved aside; its rows are restored from the changelog"
     );
     *store = Some(Store::open(directory)?);
     Ok(permissions)

@@ -119,8 +119,8 @@ impl App {
             tracing::warn!(
                 topic = topic.as_ref(),
                 inbox,
-                "the topic has not as many partitions as the inbox, so that all its records are forwarded, which costs \
-                 speed: see ops/guide/partitions.md"
+                "the topic and the inbox have different numbers of partitions, so all records of the topic are \
+                 forwarded, which costs speed: see ops/guide/partitions.md"
             );
         }
         let sources = names.sources().map(|(name, kind)| (name, Role::Source(kind)));

@@ -46,10 +46,10 @@ impl fmt::Display for Sight {
             Self::Phase1Delivered => "the event `delivered` of phase 1",
             Self::Phase2Arrived => "the second webhook, signed and with the sample's body",
             Self::Phase2Delivered => "the event `delivered` of phase 2",
-            Self::Retried => "a failed attempt that is made again",
+            Self::Retried => "a failed attempt with a retry",
             Self::DeadLetter => "the dead letter",
             Self::Replayed => "the event `replayed`",
-            Self::ReplayDelivered => "the event `delivered` of what was replayed",
+            Self::ReplayDelivered => "the event `delivered` of the replayed delivery",
         })
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn event(bytes: &[u8], screen: Screen, checklist: &Checklist) {
             let retry_at = event.text("/retry_at");
             let next = match retry_at.get(11..23) {
                 Some(time) => format!("next at {time}"),
-                None => "it was the last".to_owned(),
+                None => "it was the last attempt".to_owned(),
             };
             format!("{}, {}; {next}", delivery(), event.attempt())
         }
@@ -52,7 +52,7 @@ pub(super) fn dead_letter(bytes: &[u8], screen: Screen, checklist: &Checklist) {
     let reason = letter.text("/reason");
     let body = letter.text("/request/body").len();
     let line = format!(
-        "{reason} after {} attempts, the last one {}: {} {}, webhook-id {}, the body's {body} bytes kept",
+        "{reason} after {} attempts, the last one {}: {} {}, webhook-id {}, with its body of {body} bytes",
         letter.number("/attempts"),
         letter.number("/last_outcome/response_status_code"),
         letter.text("/request/method"),

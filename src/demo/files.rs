@@ -41,7 +41,7 @@ impl Folder {
     /// Generates a signing secret, writes it to a file, and returns its bytes.
     pub(super) fn write_secret(&self) -> io::Result<[u8; 32]> {
         let mut secret = [0; 32];
-        let refused = |_| io::Error::other("the system gives no randomness");
+        let refused = |_| io::Error::other("the system provides no random bytes");
         SystemRandom::new().fill(&mut secret).map_err(refused)?;
         fs::write(self.0.join("webhook.secret"), format!("whsec_{}\n", STANDARD.encode(secret)))?;
         Ok(secret)
@@ -70,7 +70,7 @@ impl Drop for Folder {
 
 fn settings(brokers: &str, http: SocketAddr) -> String {
     format!(
-        r#"# The demo's settings; what is not here has its default.
+        r#"# The demo's settings. All other keys have their defaults.
 [kafka]
 bootstrap_servers = "{brokers}"
 instance_id = "demo-0"
@@ -121,7 +121,7 @@ account = {BAD_ACCOUNT}
 default = true
 url = "http://{receiver}{BAD_PATH}"
 signing_secrets = [{{ file = "webhook.secret" }}]
-# So short that the demo can show the last attempt too.
+# Short intervals, so that the demo shows the last attempt too.
 retry = {{ attempts_max = 4, initial_interval_ms = 400, multiplier = 2.0, interval_max_ms = 2000 }}
 "#
     )

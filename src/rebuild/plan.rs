@@ -275,8 +275,8 @@ fn refusal(behind: &Behind) -> String {
     let Behind { place: Place { topic, partition }, stored, committed } = behind;
     let stored = stored.unwrap_or(0);
     format!(
-        "it is out of date: of {topic}, partition {partition}, the store has taken the records below offset {stored} into \
-         account, and the group those below {committed}. Another instance may have a newer store: run this command there \
+        "it is out of date: the store contains the records of {topic}, partition {partition}, below offset {stored}, and the \
+         group has read those below {committed}. Another instance may have a newer store: run this command there \
          first. If this is the newest, add --older: the records since then are read again from the inputs, and webhooks that \
          were answered since then may be sent again with the same webhook-id"
     )

@@ -84,7 +84,7 @@ impl Rebuild {
                 });
             }
             if began.elapsed() > CREATION_TIMEOUT {
-                let what = format!("it does not come into being with {partitions} partitions");
+                let what = format!("it was not created in time with {partitions} partitions");
                 return Err(LogError::Topic { topic: topic.to_owned(), what }.into());
             }
             std::thread::sleep(CREATION_PAUSE);
@@ -212,8 +212,8 @@ impl Writer<'_> {
             return Ok(());
         }
         Err(RebuildError::Refused(format!(
-            "partition {}: topic {topic} does not hold what the store holds ({} rows, and {} in the store). Somebody else has \
-             written to it, or an earlier rebuild was made from another copy of the store. Delete topic {topic} and run this \
+            "partition {}: topic {topic} does not hold what the store holds ({} rows, and {} in the store). Another program \
+             has written to it, or an earlier rebuild was made from another copy of the store. Delete topic {topic} and run this \
              command again",
             self.plan.number, written.count, stored.count
         )))

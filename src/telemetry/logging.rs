@@ -128,7 +128,7 @@ pub fn report_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("<unnamed>");
     let place = panic.location().map_or_else(String::new, |at| format!(" at {at}"));
-    let message = panic.payload_as_str().unwrap_or("it says no more");
+    let message = panic.payload_as_str().unwrap_or("no message");
     let text = format!("thread '{name}' panicked{place}: {message}").replace('\n', " ");
     last_words(&line::without_build_paths(&text).unwrap_or(text));
     // A requested backtrace keeps its paths.
