@@ -174,7 +174,7 @@ pub struct Wish {
     pub by: MovedBy,
 }
 
-/// The commands' view of the positions of all inputs.
+/// The positions of all inputs, to be shown or moved.
 pub struct Offsets {
     kafka: KafkaSettings,
     topics: TopicNames,

@@ -46,7 +46,7 @@ pub struct Progress {
     pub all: u64,
 }
 
-/// Is called after each transaction. `Break` interrupts the rebuild.
+/// Is called after each transaction that writes rows. `Break` interrupts the rebuild.
 pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 
 /// The reason why a rebuild failed or was incomplete.

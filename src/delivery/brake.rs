@@ -126,14 +126,14 @@ mod tests {
         let start = Instant::now();
         let mut brake = Brake::new(64);
         assert_eq!((brake.limit(), brake.is_on(), brake.alarm(start)), (64, false, None));
-        assert!(brake.put_back(Shortage::OpenFiles, 40, start), "it begins");
+        assert!(brake.put_back(Shortage::OpenFiles, 40, start), "the shortage begins");
         for _ in 0..30 {
             assert!(!brake.put_back(Shortage::OpenFiles, 39, start + MS));
         }
         assert_eq!(brake.limit(), 20);
         assert!(brake.holds(start + MS) && !brake.holds(start + 50 * MS));
         assert_eq!(brake.alarm(start + MS), Some(start + 50 * MS));
-        assert!(brake.put_back(Shortage::Memory, 19, start + 60 * MS), "another one");
+        assert!(brake.put_back(Shortage::Memory, 19, start + 60 * MS), "another shortage");
         assert_eq!(brake.limit(), 9);
         assert!(brake.holds(start + 159 * MS) && !brake.holds(start + 160 * MS), "twice as long");
         for _ in 0..9 {
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(brake.alarm(start + 200 * MS), Some(end));
         assert_eq!(brake.release(end - MS), None);
         assert_eq!((brake.release(end), brake.limit()), (Some(32), 64));
-        assert_eq!(brake.release(end), None, "it is told once");
+        assert_eq!(brake.release(end), None, "it is reported once");
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
         let mut brake = Brake::new(64);
         assert!(brake.put_back(Shortage::Ports, 40, start));
         assert_eq!((brake.limit(), brake.holds(start)), (64, false));
-        assert!(brake.put_back(Shortage::OpenFiles, 40, start), "another one");
+        assert!(brake.put_back(Shortage::OpenFiles, 40, start), "another shortage");
         assert_eq!((brake.limit(), brake.holds(start)), (20, true));
         assert_eq!(brake.release(start + QUIET), Some(2));
     }

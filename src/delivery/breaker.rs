@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(breaker.state(), BreakerState::Open);
         assert_eq!(breaker.wait(start), Some(5 * SECOND));
         breaker.ended(Sign::Well, false, start);
-        assert_eq!(breaker.state(), BreakerState::Open, "an attempt of before is no probe");
+        assert_eq!(breaker.state(), BreakerState::Open, "an earlier attempt is no probe");
         assert_eq!(breaker.wait(start + 5 * SECOND), None);
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
         breaker.ended(Sign::Failing, true, start + 6 * SECOND);
@@ -166,7 +166,7 @@ mod tests {
         for _ in 0..3 {
             breaker.ended(Sign::Failing, false, start + 11 * SECOND);
         }
-        assert_eq!(breaker.state(), BreakerState::Closed, "it has forgotten why it was open");
+        assert_eq!(breaker.state(), BreakerState::Closed, "the earlier failures are cleared");
     }
 
     #[test]

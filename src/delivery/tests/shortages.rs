@@ -17,11 +17,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Set in the separate process.
 const INSIDE: &str = "RINGBACK_TEST_INSIDE";
 
-/// Runs the same test in a separate process started by `launcher`. Returns `told` in that process, and `None` in the
+/// Runs the same test in a separate process started by `launcher`. Returns `input` in that process, and `None` in the
 /// first one.
-fn inside(test: &str, launcher: &[&str], told: &str) -> Option<String> {
-    if let Ok(told) = std::env::var(INSIDE) {
-        return Some(told);
+fn inside(test: &str, launcher: &[&str], input: &str) -> Option<String> {
+    if let Ok(input) = std::env::var(INSIDE) {
+        return Some(input);
     }
     let executable = std::env::current_exe().unwrap();
     let name = format!("delivery::tests::shortages::{test}");
@@ -33,7 +33,7 @@ fn inside(test: &str, launcher: &[&str], told: &str) -> Option<String> {
             command
         }
     };
-    command.args(["--exact", &name, "--nocapture", "--test-threads=1"]).env(INSIDE, told);
+    command.args(["--exact", &name, "--nocapture", "--test-threads=1"]).env(INSIDE, input);
     let output = command.output().unwrap();
     let said =
         [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());

@@ -10,12 +10,12 @@ const OLD_ENOUGH: Duration = Duration::from_millis(1100);
 
 /// Starts a server that answers each request with the result of `answer`. The receiver gets each request.
 fn server(answer: impl Fn(&str) -> String + Clone + Send + 'static) -> (Server, Receiver<String>) {
-    let (told, requests) = channel();
+    let (sender, requests) = channel();
     let server = raw(move |mut connection| {
         while let Some(request) = request(&mut connection) {
             let answer = answer(&request);
             // The receiver may be gone if the test does not wait for it.
-            let _ = told.send(request);
+            let _ = sender.send(request);
             if connection.write_all(answer.as_bytes()).is_err() {
                 return;
             }
