@@ -119,12 +119,12 @@
 //!   `tests/ringback/lanes/neighbours.rs::endpoints_that_answer_just_before_the_timeout_delay_no_others_and_get_their_deliveries`; no lane
 //!   that waits for a slot while one that holds more gets it:
 //!   `src/delivery/queues.rs::a_free_slot_goes_to_whoever_holds_the_fewest`, and however slots are held:
-//!   `src/delivery/schedule/tests/fairness.rs::whoever_is_well_gets_a_slot_at_once_beside_forty_that_hold_theirs_for_long`.
+//!   `src/delivery/schedule/tests/fairness.rs::a_healthy_lane_gets_a_slot_at_once_beside_forty_slow_lanes`.
 //! - No name whose look-up hangs and costs others anything: `tests/ringback/names.rs::names_whose_look_up_hangs_cost_others_nothing`,
-//!   `src/delivery/names/tests.rs::names_that_hang_keep_no_other_waiting`; no look-up that outlives its attempts:
+//!   `src/delivery/names/tests.rs::names_that_hang_do_not_delay_others`; no look-up that outlives its attempts:
 //!   `src/delivery/names/tests.rs::a_look_up_ends_with_the_last_attempt_that_waits_for_it`; and no name that has moved and is called
 //!   where it was: `tests/ringback/names.rs::a_name_that_moves_is_followed_under_a_steady_flow`; no token server, proxy or registry whose
-//!   name hangs and holds others: `src/delivery/names/tests/answers.rs::a_proxy_or_a_token_server_whose_name_hangs_costs_others_nothing`,
+//!   name hangs and holds others: `src/delivery/names/tests/answers.rs::a_proxy_or_token_server_whose_name_hangs_does_not_delay_others`,
 //!   `tests/ringback/names.rs::a_registry_whose_name_hangs_holds_no_delivery`; no address of a name server's answer that the policy
 //!   does not judge: `src/delivery/names/tests/answers.rs::an_endpoint_whose_name_has_forbidden_addresses_only_is_not_called`.
 //! - No endpoint that is sent more than it allows or asks for: `tests/ringback/lanes.rs::retry_after_holds_the_whole_lane`,
@@ -137,17 +137,17 @@
 //! - No attempt, open breaker or dead letter for what the daemon itself lacks:
 //!   `tests/ringback/shortages.rs::too_few_files_cost_no_endpoint_an_attempt_and_health_is_answered`,
 //!   `tests/ringback/shortages.rs::what_does_not_fit_into_the_limit_is_cut_and_all_is_delivered`,
-//!   `src/delivery/tests/shortages.rs::every_way_to_an_endpoint_reports_that_files_are_lacking`; and no failure of an endpoint
-//!   that counts as one: `src/delivery/shortage.rs::what_an_endpoint_or_the_way_to_it_can_bring_about_is_none`,
-//!   `src/delivery/tests/shortages.rs::ports_that_are_used_up_are_told_from_addresses_without_a_route`.
+//!   `src/delivery/tests/shortages.rs::every_way_to_an_endpoint_reports_a_shortage_of_files`; and no failure of an endpoint
+//!   that counts as one: `src/delivery/shortage.rs::errors_that_an_endpoint_or_the_network_can_cause_are_no_shortages`,
+//!   `src/delivery/tests/shortages.rs::a_shortage_of_ports_differs_from_an_address_without_a_route`.
 //! - No attempt that counts as failed because a kept connection ended or refused the request:
-//!   `src/delivery/tests/again.rs::an_exchange_that_a_kept_connection_loses_is_made_again_at_once`,
-//!   `src/delivery/tests/http2.rs::a_stream_that_was_not_looked_at_is_sent_again_on_a_fresh_connection`,
+//!   `src/delivery/tests/again.rs::an_exchange_lost_with_a_kept_connection_is_repeated_at_once`,
+//!   `src/delivery/tests/http2.rs::an_unprocessed_stream_is_repeated_on_a_fresh_connection`,
 //!   `tests/ringback/exchanges.rs::connections_that_end_cost_no_attempt`; and no request that is sent again more than once, or
-//!   though its answer had begun: `src/delivery/tests/again.rs::an_exchange_is_made_again_once_and_no_more`,
+//!   though its answer had begun: `src/delivery/tests/again.rs::an_exchange_is_repeated_only_once`,
 //!   `src/delivery/tests/again.rs::an_answer_that_has_begun_is_an_answer_on_a_kept_connection_too`.
 //! - No status that is lost, or does not decide, because of what else stands in a head:
-//!   `src/delivery/tests/heads.rs::a_head_that_cant_be_read_has_its_status_all_the_same`,
+//!   `src/delivery/tests/heads.rs::the_status_of_an_unreadable_head_counts`,
 //!   `tests/ringback/exchanges.rs::a_status_decides_whatever_else_is_wrong_with_its_head`; nor the status of another exchange
 //!   that decides: `src/delivery/tests/again.rs::no_status_of_an_earlier_exchange_decides`.
 //! - No fresh delivery behind a storm of retries:
@@ -157,17 +157,17 @@
 //! - No call to an address that the policy forbids, however a URL or a look-up spells it:
 //!   `tests/ringback/addresses.rs::an_address_that_is_not_allowed_is_never_called`; no look-up between the check and the
 //!   connection:
-//!   `src/delivery/tests.rs::a_name_is_looked_up_once_per_connection_and_only_what_was_checked_is_called`; no proxy that
+//!   `src/delivery/tests.rs::a_name_is_resolved_once_per_connection_and_only_checked_addresses_are_called`; no proxy that
 //!   gets around both: `tests/ringback/addresses.rs::a_proxy_of_the_environment_is_not_used`.
 //! - No proxy of the configuration that hears of such an address, as far as it can be known here:
-//!   `src/delivery/tests/proxies.rs::a_proxy_never_hears_of_a_forbidden_address`; no redirect that is followed, to such an
-//!   address or another: `src/delivery/tests/answers.rs::a_redirect_is_final_and_nobody_goes_there`.
+//!   `src/delivery/tests/proxies.rs::requests_to_forbidden_addresses_are_never_sent_to_a_proxy`; no redirect that is followed, to such an
+//!   address or another: `src/delivery/tests/answers.rs::a_redirect_is_final_and_not_followed`.
 //! - No answer of XML that reads a file, or that grows when it is read:
 //!   `src/definition/mapping/tests/hostile.rs::entities_are_neither_expanded_nor_fetched`.
 //! - No token asked for again and again because an endpoint refuses whatever it is shown:
-//!   `src/delivery/tests/tokens.rs::an_endpoint_that_refuses_every_token_is_asked_twice_once_in_a_while`.
+//!   `src/delivery/tests/tokens.rs::a_request_with_a_refused_token_is_repeated_only_when_the_token_is_old_enough`.
 //! - No answer that is waited for beyond its deadline or kept beyond its limit, packed or not:
-//!   `src/delivery/tests/bodies.rs::packed_answers_without_end_are_cut_and_their_connections_closed`.
+//!   `src/delivery/tests/bodies.rs::endless_packed_answers_are_cut_and_their_connections_closed`.
 //! - No key of the configuration of which nobody has said whether a reload applies it, and whether it shows:
 //!   `src/config/tests/effective.rs::every_key_says_whether_a_reload_applies_it_and_whether_it_shows`; none that a reload treats
 //!   otherwise: `src/config/tests/effective.rs::a_reload_applies_exactly_what_the_list_says`; no file that is applied without the

@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn embedding_forms_are_opened_by_what_they_are() {
+    fn addresses_with_an_embedded_ipv4_address_are_opened_by_their_own_network() {
         // An IPv6 network opens no IPv4 address, whatever its size.
         for network in ["::/0", "::/80", "::ffff:0:0/95"] {
             assert_ne!(said(&policy(&[network]), "::ffff:127.0.0.1"), "", "{network}");
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_names_addresses_only_the_allowed_ones_are_left() {
+    fn only_the_allowed_addresses_of_a_name_are_used() {
         let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
             texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 443)).collect()
         };

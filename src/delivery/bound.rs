@@ -21,7 +21,7 @@ impl Bound {
         self.count.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Lowers the count by one. Returns whether somebody may have waited for this.
+    /// Lowers the count by one. Returns whether an attempt may have waited for this.
     pub(super) fn settle(&self) -> bool {
         self.count.fetch_sub(1, Ordering::AcqRel) >= self.most
     }

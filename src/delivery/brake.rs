@@ -122,18 +122,18 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn it_halves_once_for_those_that_left_together_and_lets_go_when_it_is_quiet() {
+    fn the_limit_halves_once_for_attempts_that_left_together_and_is_released_after_a_quiet_time() {
         let start = Instant::now();
         let mut brake = Brake::new(64);
         assert_eq!((brake.limit(), brake.is_on(), brake.alarm(start)), (64, false, None));
-        assert!(brake.put_back(Shortage::OpenFiles, 40, start), "it begins");
+        assert!(brake.put_back(Shortage::OpenFiles, 40, start), "the shortage begins");
         for _ in 0..30 {
             assert!(!brake.put_back(Shortage::OpenFiles, 39, start + MS));
         }
         assert_eq!(brake.limit(), 20);
         assert!(brake.holds(start + MS) && !brake.holds(start + 50 * MS));
         assert_eq!(brake.alarm(start + MS), Some(start + 50 * MS));
-        assert!(brake.put_back(Shortage::Memory, 19, start + 60 * MS), "another one");
+        assert!(brake.put_back(Shortage::Memory, 19, start + 60 * MS), "another shortage");
         assert_eq!(brake.limit(), 9);
         assert!(brake.holds(start + 159 * MS) && !brake.holds(start + 160 * MS), "twice as long");
         for _ in 0..9 {
@@ -144,22 +144,22 @@ mod tests {
         assert_eq!(brake.alarm(start + 200 * MS), Some(end));
         assert_eq!(brake.release(end - MS), None);
         assert_eq!((brake.release(end), brake.limit()), (Some(32), 64));
-        assert_eq!(brake.release(end), None, "it is told once");
+        assert_eq!(brake.release(end), None, "it is reported once");
     }
 
     #[test]
-    fn ports_of_one_address_slow_nobody_else() {
+    fn a_port_shortage_at_one_address_does_not_slow_the_instance() {
         let start = Instant::now();
         let mut brake = Brake::new(64);
         assert!(brake.put_back(Shortage::Ports, 40, start));
         assert_eq!((brake.limit(), brake.holds(start)), (64, false));
-        assert!(brake.put_back(Shortage::OpenFiles, 40, start), "another one");
+        assert!(brake.put_back(Shortage::OpenFiles, 40, start), "another shortage");
         assert_eq!((brake.limit(), brake.holds(start)), (20, true));
         assert_eq!(brake.release(start + QUIET), Some(2));
     }
 
     #[test]
-    fn it_never_stands_still_nor_pauses_for_long() {
+    fn the_brake_always_allows_one_attempt_and_never_pauses_for_long() {
         let mut now = Instant::now();
         let mut brake = Brake::new(64);
         for _ in 0..100 {

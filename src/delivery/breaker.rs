@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_at_the_ratio_probes_and_closes() {
+    fn the_breaker_opens_at_the_ratio_probes_and_closes() {
         let start = Instant::now();
         let mut breaker = breaker(start);
         for sign in [Sign::Well, Sign::Busy, Sign::Well, Sign::Failing] {
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(breaker.state(), BreakerState::Open);
         assert_eq!(breaker.wait(start), Some(5 * SECOND));
         breaker.ended(Sign::Well, false, start);
-        assert_eq!(breaker.state(), BreakerState::Open, "an attempt of before is no probe");
+        assert_eq!(breaker.state(), BreakerState::Open, "an earlier attempt is no probe");
         assert_eq!(breaker.wait(start + 5 * SECOND), None);
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
         breaker.ended(Sign::Failing, true, start + 6 * SECOND);
@@ -166,11 +166,11 @@ mod tests {
         for _ in 0..3 {
             breaker.ended(Sign::Failing, false, start + 11 * SECOND);
         }
-        assert_eq!(breaker.state(), BreakerState::Closed, "it has forgotten why it was open");
+        assert_eq!(breaker.state(), BreakerState::Closed, "the earlier failures are cleared");
     }
 
     #[test]
-    fn what_is_older_than_the_window_does_not_count() {
+    fn outcomes_older_than_the_window_do_not_count() {
         let start = Instant::now();
         let mut breaker = breaker(start);
         for second in 0..30 {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_a_moment_ago_may_be_told_late() {
+    fn outcomes_may_be_reported_late() {
         let start = Instant::now() + 100 * SECOND;
         let mut breaker = breaker(start);
         breaker.ended(Sign::Failing, false, start + 10 * SECOND);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_stay_the_same_forget_nothing() {
+    fn unchanged_rules_keep_the_outcomes_counted_so_far() {
         let start = Instant::now();
         let mut breaker = breaker(start);
         for _ in 0..3 {

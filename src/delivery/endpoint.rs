@@ -395,7 +395,7 @@ mod tests {
     use crate::domain::DeliveryId;
 
     #[test]
-    fn a_traceparent_is_valid_whatever_it_is_made_of() {
+    fn a_traceparent_is_valid_for_every_input() {
         for (id, attempt, unix_seconds, wanted) in [
             ([7; 16], 1, 1_800_000_000, "00-07070707070707070707070707070707-6b49d20000000001-01"),
             ([7; 16], 2, 1_800_000_060, "00-07070707070707070707070707070707-6b49d23c00000002-01"),

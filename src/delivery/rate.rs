@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn one_instance_and_three_stay_below_the_limit_in_every_window_and_use_it() {
+    fn one_or_three_instances_use_the_limit_and_never_exceed_it() {
         for shares in [&[1.0][..], &[0.5, 0.25, 0.25], &[10.0 / 12.0, 1.0 / 12.0, 1.0 / 12.0]] {
             let passed = passes(shares, 10_000);
             for (first, start) in passed.iter().enumerate() {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_given_back_was_never_taken() {
+    fn a_returned_token_can_be_taken_again() {
         let base = Instant::now();
         let time = Time::starting(base);
         let limit = Limit::part(per_second(1.0), number(1), 1.0).unwrap();
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_shown_as_it_was_written_and_none_is_no_rate() {
+    fn a_rate_is_shown_as_it_was_written_and_invalid_rates_are_refused() {
         for (rate, shown, burst) in
             [(50.0, "50", 50), (0.5, "0.5", 1), (2.5, "2.5", 2), (10.0 / 3600.0, "0.002778", 1)]
         {

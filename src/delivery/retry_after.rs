@@ -183,14 +183,14 @@ mod tests {
         ] {
             assert_eq!(asked(503, value), Some(90_500), "{value}");
         }
-        assert_eq!(asked(503, "Sun, 06 Nov 1994 08:48:06 GMT"), Some(0), "just over");
-        assert_eq!(asked(503, "Thu, 01 Jan 1970 00:00:00 GMT"), Some(0), "long over");
+        assert_eq!(asked(503, "Sun, 06 Nov 1994 08:48:06 GMT"), Some(0), "a moment ago");
+        assert_eq!(asked(503, "Thu, 01 Jan 1970 00:00:00 GMT"), Some(0), "long ago");
         let far = asked(503, "Fri, 31 Dec 9999 23:59:59 GMT").unwrap();
         assert!(far > 8000 * 365 * 86_400_000, "{far}");
     }
 
     #[test]
-    fn what_is_neither_was_not_said() {
+    fn values_that_are_no_time_are_ignored() {
         let values = [
             "",
             "soon",
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn fractions_are_rounded_up_and_of_a_list_the_first_counts() {
+    fn fractions_are_rounded_up_and_the_first_value_of_a_list_counts() {
         for (value, wanted) in [
             ("0.7", 1000),
             ("1.0", 1000),
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_of_other_kinds_are_understood() {
+    fn other_date_formats_are_parsed() {
         for value in [
             "Sun, 06 Nov 1994 08:49:37 UTC",
             "Sun, 06 Nov 1994 08:49:37 utc",
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_number_is_a_time() {
+    fn a_large_number_is_a_unix_time() {
         let headers =
             |value| HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
         let now = UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn other_headers_count_where_there_is_no_retry_after_that_can_be_read() {
+    fn other_headers_count_without_a_readable_retry_after() {
         let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let found = |headers: &[(&'static str, &'static str)]| {
             let pair = |(name, value): &(&'static str, &'static str)| {
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_lines_the_first_that_can_be_read_counts() {
+    fn the_first_readable_of_several_lines_counts() {
         let mut headers = HeaderMap::new();
         for value in ["soon", "7", "9"] {
             headers.append(RETRY_AFTER, HeaderValue::from_static(value));
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn only_429_and_503_may_ask() {
+    fn only_429_and_503_may_ask_for_a_pause() {
         for status in [200, 301, 400, 408, 425, 500, 502, 504] {
             assert_eq!(asked(status, "5"), None, "{status}");
         }

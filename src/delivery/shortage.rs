@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_of_ours_is_known_wherever_it_stands() {
+    fn every_error_number_of_a_shortage_is_found_in_nested_errors() {
         use rustix::io::Errno;
         #[derive(Debug, thiserror::Error)]
         #[error("outer")]
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_endpoint_or_the_way_to_it_can_bring_about_is_none() {
+    fn errors_that_an_endpoint_or_the_network_can_cause_are_no_shortages() {
         use rustix::io::Errno;
         for errno in [
             Errno::CONNREFUSED,

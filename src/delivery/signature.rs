@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_is_refused_without_being_quoted() {
+    fn invalid_secrets_are_refused_without_being_quoted() {
         let swapped = "whsk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURqdYbGd7/1aYLqESvSS7CzEREnFaXsyaRlwO6wDHK5/YA==";
         for (text, error) in [
             ("hunter2", SecretError::Prefix),
@@ -81,7 +81,7 @@ mod tests {
             ("whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", SecretError::Public),
         ] {
             assert_eq!(SigningSecret::parse(text).unwrap_err(), error);
-            assert!(error.to_string().contains(": "), "problem and mend: {error}");
+            assert!(error.to_string().contains(": "), "the problem, then the advice: {error}");
         }
         for text in [SECRET, KEY, SEED] {
             assert_eq!(format!("{:?}", SigningSecret::parse(text).unwrap()), "***");

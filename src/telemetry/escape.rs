@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_is_not_steered_from_outside() {
+    fn control_characters_are_escaped() {
         assert_eq!(one_line("a\n\tb\r"), "a\\n\\tb\\r");
         assert_eq!(
             printable("a\n\u{1b}[2Jफोनन\r\u{9b}\u{7f}"),
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_json_and_says_the_same() {
+    fn escaped_json_has_the_same_content() {
         let value =
             serde_json::json!({ "text": "a\u{1b}[31m\u{9b}\u{202e}\u{7f}\u{2028}क\u{200d}" });
         let line = printable(&value.to_string()).into_owned();

@@ -418,9 +418,12 @@ mod tests {
             assert!(!health.reasons_not_live_at(after(back + 121)).is_empty(), "{waiting}");
         }
         health.unassign(0);
-        assert!(health.reasons_not_live_at(after(1000)).is_empty(), "what is gone is not stalled");
+        assert!(
+            health.reasons_not_live_at(after(1000)).is_empty(),
+            "a revoked partition is not stalled"
+        );
         health.work_pending(0, start);
-        assert!(health.partitions().is_empty(), "a late word assigns nothing");
+        assert!(health.partitions().is_empty(), "a late report assigns nothing");
     }
 
     #[test]

@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_agree_with_words() {
+    fn indexes_agree_with_the_words_of_labels() {
         for (place, reason) in ErrorReason::ALL.into_iter().enumerate() {
             assert_eq!(AttemptOutcome(Some(reason)).index(), place + 1);
         }

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_the_only_sequences_that_leave_and_only_where_they_may() {
+    fn only_colour_sequences_pass_and_only_where_colours_are_allowed() {
         let line = "\u{1b}[31mred\u{1b}[0m \u{1b}[2J\u{1b}]0;t\u{7} \u{202e}x\n";
         assert_eq!(
             tidied(line, Form::Text { coloured: true }),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_records_of_the_crate_log_have_is_left_out() {
+    fn fields_of_the_log_crate_are_left_out() {
         let line = "{\"message\":\"m\",\"log.file\":\"/x/y.rs\",\"log.line\":3,\"log.target\":\"t\",\"n\":1}\n";
         let tidy = tidied(line, Form::Json);
         let value: Value = serde_json::from_str(&tidy).unwrap();

@@ -128,7 +128,7 @@ pub fn report_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("<unnamed>");
     let place = panic.location().map_or_else(String::new, |at| format!(" at {at}"));
-    let message = panic.payload_as_str().unwrap_or("it says no more");
+    let message = panic.payload_as_str().unwrap_or("no message");
     let text = format!("thread '{name}' panicked{place}: {message}").replace('\n', " ");
     last_words(&line::without_build_paths(&text).unwrap_or(text));
     // A requested backtrace keeps its paths.
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_coloured_only_where_it_may_be() {
+    fn text_is_coloured_only_where_colours_are_allowed() {
         let plain = logged(false, false, "", || tracing::info!(partition = 3, "restored"));
         assert!(plain.contains("restored partition=3") && !plain.contains('\x1b'), "{plain}");
         let coloured = logged(false, true, "", || tracing::info!("restored"));
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn noisy_dependencies_warn_unless_they_are_named() {
+    fn noisy_dependencies_log_only_warnings_unless_the_filter_names_them() {
         let talk = || {
             tracing::debug!(target: "hyper::proto", "hyper-debug");
             tracing::warn!(target: "librdkafka", "rdkafka-warn");
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_asks_for_nothing_that_is_not_compiled_in() {
+    fn a_filter_enables_no_level_that_is_not_compiled_in() {
         for rust_log in
             ["trace", "TRACE", "5", "ringback", "ringback=trace", "a=5,b[c{d=1}]=trace", "trace,h2"]
         {
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_caller_is_told_too_is_logged_on_demand_only() {
+    fn errors_that_the_caller_also_gets_are_logged_on_demand_only() {
         let talk = || tracing::error!(target: "rustls_platform_verifier::x", "refused-certificate");
         assert_eq!(logged(true, false, "debug", talk), "");
         let named = logged(true, false, "rustls_platform_verifier=error", talk);
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_steers_no_terminal_in_either_format() {
+    fn no_line_has_foreign_control_characters_in_either_format() {
         let bad = "a\u{1b}[2J\u{202e}b\u{9b}";
         for (json, colours) in [(true, false), (false, false), (false, true)] {
             let line = logged(json, colours, "", || {
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn last_words_are_an_object_like_the_lines_before() {
+    fn the_last_line_is_an_object_like_the_lines_before() {
         let words = object("a \"quoted\" word");
         assert_eq!(words["message"], "a \"quoted\" word");
         let lines = logged(true, false, "", || tracing::error!("a line"));

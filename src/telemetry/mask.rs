@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_stays() {
+    fn text_that_is_no_phone_number_does_not_change() {
         for same in [
             "",
             "no digits",

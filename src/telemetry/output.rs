@@ -122,7 +122,7 @@ impl<W: Write> Write for BestEffort<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // Nothing is held back, and nobody is left who could be told.
+        // There is no buffer, and an error can't be reported anywhere.
         let _ = self.out.flush();
         Ok(())
     }
@@ -132,7 +132,7 @@ impl<W: Write> Write for BestEffort<W> {
 mod tests {
     use super::*;
 
-    /// A disk that has so much room, in writes of at most four bytes.
+    /// A disk with this many bytes of room. It accepts at most four bytes per write.
     #[derive(Default)]
     struct Disk {
         room: usize,
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_after_one_that_broke_off_begins_anew() {
+    fn the_line_after_an_incomplete_one_begins_on_a_new_line() {
         let (lost, is_torn) = statics();
         let mut disk = Disk { room: 10, interrupts: 2, ..Disk::default() };
         let put = |disk: &mut Disk, line: &[u8]| BestEffort { out: disk, lost, is_torn }.put(line);

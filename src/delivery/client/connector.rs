@@ -30,7 +30,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// No connection could be made within `connect_timeout_ms`.
 #[derive(Debug, thiserror::Error)]
-#[error("it did not come about within connect_timeout_ms")]
+#[error("it was not established within connect_timeout_ms")]
 pub(in crate::delivery) struct ConnectTimedOut;
 
 /// Makes the connections of one client.

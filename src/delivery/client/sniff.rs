@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn each_request_has_an_answer_of_its_own() {
+    fn a_status_belongs_to_the_latest_request_only() {
         let mut sniff = Sniff::default();
         sniff.hear(b"HTTP/1.1 408 Unsolicited\r\n");
         assert_eq!(sniff.status(), None);
