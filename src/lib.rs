@@ -55,8 +55,8 @@
 //! - No fact or webhook lost, and none repeated but what was in the air, when the daemon is killed:
 //!   `tests/ringback/crashes.rs::three_kills_under_load_lose_nothing_and_repeat_little`.
 //! - No commit that counts as made, or as not made, because its answer was lost:
-//!   `tests/ringback/proxy.rs::a_commit_that_was_made_though_nobody_says_so_is_found_in_the_changelog`,
-//!   `tests/ringback/proxy.rs::a_commit_that_was_not_made_though_nobody_says_so_is_made_again`.
+//!   `tests/ringback/proxy.rs::a_commit_whose_success_is_not_reported_is_found_in_the_changelog`,
+//!   `tests/ringback/proxy.rs::a_commit_whose_failure_is_not_reported_is_repeated`.
 //! - No damage to topics or store that `ringback verify` does not name: `src/verify/tests/damage.rs`, a test for each kind,
 //!   and `tests/ringback/verify.rs::an_eventful_day_is_no_violation_and_what_is_damaged_afterwards_is_named`; and nothing that
 //!   only moves or was taken by retention that it accuses:
@@ -66,7 +66,7 @@
 //!   `tests/ringback/identity.rs::a_recreated_input_is_verified_by_what_was_produced_to_it`; nor offsets that were moved and make
 //!   it accuse: `tests/ringback/identity.rs::offsets_that_kafkas_tool_moves_back_accuse_nobody`.
 //! - Nor one that passes because the broker knows no topic ids:
-//!   `tests/ringback/marks.rs::an_input_without_an_id_that_was_recreated_while_nobody_ran_is_read_from_its_beginning`,
+//!   `tests/ringback/marks.rs::an_input_without_an_id_that_was_recreated_while_no_daemon_ran_is_read_from_its_beginning`,
 //!   `tests/ringback/marks.rs::an_input_without_an_id_that_is_recreated_under_a_daemon_is_read_from_its_beginning`,
 //!   `tests/ringback/marks.rs::a_changelog_without_an_id_that_was_recreated_is_refused`; no row that is committed to a changelog
 //!   whose offsets have gone back:
@@ -117,12 +117,12 @@
 //!   that waits for a slot while one that holds more gets it:
 //!   `src/delivery/queues.rs::a_free_slot_goes_to_whoever_holds_the_fewest`, and however slots are held:
 //!   `src/delivery/schedule/tests/fairness.rs::whoever_is_well_gets_a_slot_at_once_beside_forty_that_hold_theirs_for_long`.
-//! - No name whose look-up hangs and costs others anything: `tests/ringback/names.rs::names_whose_look_up_hangs_cost_others_nothing`,
+//! - No name whose look-up hangs and costs others anything: `tests/ringback/names.rs::names_whose_look_up_hangs_delay_no_other_endpoint`,
 //!   `src/delivery/names/tests.rs::names_that_hang_keep_no_other_waiting`; no look-up that outlives its attempts:
 //!   `src/delivery/names/tests.rs::a_look_up_ends_with_the_last_attempt_that_waits_for_it`; and no name that has moved and is called
 //!   where it was: `tests/ringback/names.rs::a_name_that_moves_is_followed_under_a_steady_flow`; no token server, proxy or registry whose
 //!   name hangs and holds others: `src/delivery/names/tests/answers.rs::a_proxy_or_a_token_server_whose_name_hangs_costs_others_nothing`,
-//!   `tests/ringback/names.rs::a_registry_whose_name_hangs_holds_no_delivery`; no address of a name server's answer that the policy
+//!   `tests/ringback/names.rs::a_registry_whose_name_hangs_delays_no_delivery`; no address of a name server's answer that the policy
 //!   does not judge: `src/delivery/names/tests/answers.rs::an_endpoint_whose_name_has_forbidden_addresses_only_is_not_called`.
 //! - No endpoint that is sent more than it allows or asks for: `tests/ringback/lanes.rs::retry_after_holds_the_whole_lane`,
 //!   `tests/ringback/lanes/busy.rs::a_wish_to_be_left_alone_has_many_spellings`,
