@@ -84,7 +84,7 @@
 //! - No state that only one disk has: `tests/ringback/stores.rs::a_deleted_store_is_restored_from_the_changelog`.
 //! - Nor state that is lost with the changelog's topic: `tests/ringback/rebuild.rs::a_deleted_changelog_is_written_from_the_store`;
 //!   no rebuild that a crash leaves half done unnoticed:
-//!   `tests/ringback/rebuild.rs::an_interrupted_rebuild_is_refused_by_the_daemon_and_goes_on`; none that two of them, or a
+//!   `tests/ringback/rebuild.rs::an_interrupted_rebuild_is_refused_by_the_daemon_and_can_be_continued`; none that two of them, or a
 //!   rebuild and an instance, make together: `tests/ringback/rebuild/beside.rs`; nor rows that another machine's store has:
 //!   `tests/ringback/rebuild/machines.rs::each_machine_writes_the_partitions_of_its_own_store`.
 //! - No position that is moved in one of its two places only:
@@ -111,7 +111,7 @@
 //!   again and again: `src/store/recovery/tests.rs::a_third_damage_within_an_hour_is_not_restored_and_after_it_the_oldest_copy_goes`.
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:
-//!   `tests/ringback/retries.rs::an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing`,
+//!   `tests/ringback/retries.rs::an_endpoint_that_hangs_times_out_and_does_not_affect_others`,
 //!   `tests/ringback/lanes/neighbours.rs::endpoints_that_never_end_their_answers_cost_others_nothing_and_are_delivered_to`,
 //!   `tests/ringback/lanes/neighbours.rs::endpoints_that_answer_just_in_time_cost_others_nothing_and_are_delivered_to`; no lane
 //!   that waits for a slot while one that holds more gets it:
@@ -168,12 +168,12 @@
 //! - No key of the configuration of which nobody has said whether a reload applies it, and whether it shows:
 //!   `src/config/tests/effective.rs::every_key_says_whether_a_reload_applies_it_and_whether_it_shows`; none that a reload treats
 //!   otherwise: `src/config/tests/effective.rs::a_reload_applies_exactly_what_the_list_says`; no file that is applied without the
-//!   other: `tests/ringback/reloads.rs::a_broken_file_refuses_the_accounts_too`.
+//!   other: `tests/ringback/reloads.rs::a_faulty_settings_file_prevents_the_reload_of_the_accounts_too`.
 //! - No hash that differs though the configurations mean the same:
 //!   `src/config/tests/effective.rs::what_means_the_same_has_the_same_hashes`.
 //! - No SIGHUP that ends a daemon which is still starting:
-//!   `tests/ringback/reloads.rs::sighup_during_the_start_is_a_reload_and_no_end`; no file that hangs and keeps it from stopping:
-//!   `tests/ringback/reloads.rs::a_file_that_hangs_keeps_nobody_from_stopping_the_daemon`; no reload that waits for Kafka before
+//!   `tests/ringback/reloads.rs::sighup_during_the_start_reloads_and_does_not_end_the_daemon`; no file that hangs and keeps it from stopping:
+//!   `tests/ringback/reloads.rs::a_daemon_can_be_stopped_while_a_file_hangs`; no reload that waits for Kafka before
 //!   lanes follow it, and none that is kept though a newer one came:
 //!   `src/engine/tests/reloads.rs::lanes_follow_at_once_and_the_newest_configuration_alone_waits`.
 //! - No test message that is taken for the daemon's, though that one runs another configuration:
@@ -193,7 +193,7 @@
 //!   an event, a metric and a line: `tests/ringback/logs/lines.rs::many_alike_are_few_lines`,
 //!   `tests/ringback/logs/lines.rs::a_rule_that_can_not_be_judged_is_said`,
 //!   `tests/ringback/logs/lines.rs::a_reload_that_is_refused_is_said`; nor a key that a reload leaves as it was:
-//!   `tests/ringback/reloads.rs::sighup_applies_what_it_can_of_both_files_and_names_what_needs_a_restart`; and no flood of lines about one fact:
+//!   `tests/ringback/reloads.rs::sighup_applies_changes_of_both_files_and_names_the_keys_that_need_a_restart`; and no flood of lines about one fact:
 //!   `tests/ringback/logs/lines.rs::kafka_that_is_away_is_one_line_with_broker_and_cause`.
 //! - No header of a producer, and no tombstone, that is lost on the way through a dead letter:
 //!   `tests/ringback/dead_letters/headers.rs::headers_and_tombstones_are_kept_in_the_dead_letter_and_in_its_replay`; none that is
@@ -243,7 +243,7 @@
 //! - No client that can't log in with tokens, or does not renew them:
 //!   `tests/ringback/logins.rs::every_client_logs_in_with_tokens_and_renews_them`.
 //! - No offset of an input that is configured no more:
-//!   `tests/ringback/routing.rs::an_input_that_is_configured_no_more_leaves_no_offset_behind`.
+//!   `tests/ringback/routing.rs::an_input_that_is_no_longer_configured_leaves_no_offset_behind`.
 //! - No phase 2 before the end of phase 1, where the order is strict:
 //!   `src/domain/tests/collection.rs::strict_phase_2_leaves_when_phase_1_was_delivered`.
 //! - No outcome that counts twice: `src/domain/tests/attempts.rs::an_outcome_that_is_known_skipped_or_of_nobody_is_stale`.
