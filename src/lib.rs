@@ -58,7 +58,7 @@
 //!   `tests/ringback/proxy.rs::a_commit_whose_success_is_not_reported_is_found_in_the_changelog`,
 //!   `tests/ringback/proxy.rs::a_commit_whose_failure_is_not_reported_is_repeated`.
 //! - No damage to topics or store that `ringback verify` does not name: `src/verify/tests/damage.rs`, a test for each kind,
-//!   and `tests/ringback/verify.rs::an_eventful_day_is_no_violation_and_what_is_damaged_afterwards_is_named`; and nothing that
+//!   and `tests/ringback/verify.rs::verify_accepts_an_eventful_day_and_names_later_damage`; and nothing that
 //!   only moves or was taken by retention that it accuses:
 //!   `src/verify/tests/random.rs::a_scan_beside_a_running_daemon_accuses_nobody`,
 //!   `src/verify/tests/random.rs::what_retention_took_is_nobodys_fault`.
@@ -76,7 +76,7 @@
 //! - Nor in any simulated world: `src/engine/tests.rs::no_fault_loses_doubles_or_reorders_anything`.
 //! - Nor at any moment of a commit, a restore or an attempt: `tests/ringback/failpoints.rs`, a test for each.
 //! - Nor by any row of blows against three instances and their broker:
-//!   `tests/ringback/torture.rs::a_hail_of_kills_loses_nothing_and_repeats_little`.
+//!   `tests/ringback/torture.rs::many_kills_lose_nothing_and_repeat_little`.
 //! - No outcome of an instance whose partitions are another's by now:
 //!   `tests/ringback/instances.rs::zombies_commit_no_outcome_of_what_another_has_delivered`.
 //! - No restore that takes a transaction that is open for the end of the changelog:
@@ -132,8 +132,8 @@
 //! - No attempt counted of what a breaker held back:
 //!   `tests/ringback/lanes.rs::the_breaker_opens_probes_singly_closes_and_counts_no_attempt_of_what_it_held_back`.
 //! - No attempt, open breaker or dead letter for what the daemon itself lacks:
-//!   `tests/ringback/shortages.rs::too_few_files_cost_no_endpoint_an_attempt_and_health_is_answered`,
-//!   `tests/ringback/shortages.rs::what_does_not_fit_into_the_limit_is_cut_and_all_is_delivered`,
+//!   `tests/ringback/shortages.rs::a_shortage_of_files_costs_no_attempt_and_health_is_answered`,
+//!   `tests/ringback/shortages.rs::limits_are_reduced_to_the_available_files_and_everything_is_delivered`,
 //!   `src/delivery/tests/shortages.rs::every_way_to_an_endpoint_reports_that_files_are_lacking`; and no failure of an endpoint
 //!   that counts as one: `src/delivery/shortage.rs::what_an_endpoint_or_the_way_to_it_can_bring_about_is_none`,
 //!   `src/delivery/tests/shortages.rs::ports_that_are_used_up_are_told_from_addresses_without_a_route`.
@@ -178,10 +178,10 @@
 //!   `src/engine/tests/reloads.rs::lanes_follow_at_once_and_the_newest_configuration_alone_waits`.
 //! - No test message that is taken for the daemon's, though that one runs another configuration:
 //!   `tests/ringback/reloads.rs::webhook_test_warns_when_the_daemon_runs_another_configuration`.
-//! - No secret in what an operator is shown: `tests/ringback/webhooks.rs::an_echo_tells_no_secrets`; none in the configuration in
+//! - No secret in what an operator is shown: `tests/ringback/webhooks.rs::an_answer_that_echoes_the_request_shows_no_secrets`; none in the configuration in
 //!   force, of whatever kind: `src/config/tests/effective.rs::no_secret_shows_and_each_counts`; no body of a customer's
 //!   that nobody asked for:
-//!   `tests/ringback/trace.rs::both_phases_with_a_failure_and_a_dead_letter_are_told_in_order`.
+//!   `tests/ringback/trace.rs::trace_shows_both_phases_a_failure_and_a_dead_letter_in_order`.
 //! - No signature that only our own code can verify: `tests/ringback/bodies.rs::ed25519_keys_sign_beside_a_secret`.
 //! - No module that knows a higher floor, or its neighbour: `tests/tidy/floors.rs::modules_know_lower_floors_only`.
 //! - No clock, randomness, I/O, serialisation or log in [`domain`]: `tests/tidy/words.rs::the_core_is_pure`.
@@ -271,7 +271,7 @@
 //!   `tests/fuzz/main.rs::every_input_of_the_corpus_is_withstood`.
 //! - No row, store or changelog of an earlier version that is not read as it was meant:
 //!   `src/engine/restore/tests.rs::stores_of_every_version_open_and_go_on_with_the_changelog`; none of a newer version that is
-//!   touched: `tests/ringback/upgrades.rs::a_newer_versions_row_is_refused_by_name_and_left_alone`.
+//!   touched: `tests/ringback/upgrades.rs::a_row_of_a_newer_version_is_refused_and_not_changed`.
 //! - No index row that outlives its row, nor one lane's rows in another's:
 //!   `src/store/partition/tests.rs::indexes_follow_the_rows_and_lanes_do_not_mix`.
 //! - No unsafe code but where librdkafka is asked for what rust-rdkafka does not offer (`log/describe.rs`, `log/headers.rs`, `log/group.rs` and its
