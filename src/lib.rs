@@ -268,7 +268,7 @@
 //!   `src/store/write_back/tests.rs::a_full_generation_is_written_before_another_is_full`.
 //! - No bytes of others that make a decoder panic, hang, or take memory without bound:
 //!   `tests/fuzz/main.rs::every_target_withstands_mutations`; none that broke one before and does so again:
-//!   `tests/fuzz/main.rs::every_input_of_the_corpus_is_withstood`.
+//!   `tests/fuzz/main.rs::every_target_withstands_its_corpus`.
 //! - No row, store or changelog of an earlier version that is not read as it was meant:
 //!   `src/engine/restore/tests.rs::stores_of_every_version_open_and_go_on_with_the_changelog`; none of a newer version that is
 //!   touched: `tests/ringback/upgrades.rs::a_row_of_a_newer_version_is_refused_and_not_changed`.
