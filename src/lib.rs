@@ -96,7 +96,7 @@
 //! - No log that ends the daemon because its disk is full or nobody reads it:
 //!   `tests/ringback/logs.rs::a_full_disk_costs_lines_only_and_with_room_the_log_goes_on`,
 //!   `tests/ringback/logs.rs::a_pipe_that_nobody_reads_is_no_reason_to_end`; no module that panics for its output:
-//!   `tests/tidy/words.rs::nothing_panics_for_its_output`.
+//!   `tests/tidy/words.rs::no_macro_panics_because_of_its_output`.
 //! - No delivery that is late, or given up early, because the system's clock was set:
 //!   `tests/ringback/clock.rs::retries_go_on_when_the_clock_is_set_back_by_two_hours`,
 //!   `tests/ringback/clock.rs::nothing_gets_old_when_the_clock_is_set_forward_by_two_days`,
@@ -183,7 +183,7 @@
 //!   that nobody asked for:
 //!   `tests/ringback/trace.rs::trace_shows_both_phases_a_failure_and_a_dead_letter_in_order`.
 //! - No signature that only our own code can verify: `tests/ringback/bodies.rs::ed25519_keys_sign_beside_a_secret`.
-//! - No module that knows a higher floor, or its neighbour: `tests/tidy/floors.rs::modules_know_lower_floors_only`.
+//! - No module that knows a higher floor, or its neighbour: `tests/tidy/floors.rs::modules_import_only_lower_floors`.
 //! - No clock, randomness, I/O, serialisation or log in [`domain`]: `tests/tidy/words.rs::the_core_is_pure`.
 //! - No accepted report that ends in no webhook, no newer report of its SMS, no event and no dead letter:
 //!   `src/domain/tests/ends.rs::without_a_list_all_reports_that_waited_but_the_first_final_one_are_late`, and in any history
@@ -276,11 +276,11 @@
 //!   `src/store/partition/tests.rs::indexes_follow_the_rows_and_lanes_do_not_mix`.
 //! - No unsafe code but where librdkafka is asked for what rust-rdkafka does not offer (`log/describe.rs`, `log/headers.rs`, `log/group.rs` and its
 //!   one caller, the question which operations Kafka allows), and the fuzzer's counters:
-//!   `tests/tidy/words.rs::unsafe_code_stands_where_it_is_audited`.
-//! - No lint allowed, nothing left to do: `tests/tidy/words.rs::nothing_is_allowed_left_open_or_left_over`.
+//!   `tests/tidy/words.rs::unsafe_code_is_only_in_audited_files`.
+//! - No lint allowed, nothing left to do: `tests/tidy/words.rs::no_file_contains_allow_attributes_or_unfinished_code`.
 //! - No file of more than 500 lines: `tests/tidy/words.rs::files_are_short`; none that does not say what it is for:
 //!   `tests/tidy/words.rs::every_file_says_what_it_is_for`.
-//! - No dependency without a reason: `tests/tidy/documents.rs::every_dependency_says_why_it_is_there`.
+//! - No dependency without a reason: `tests/tidy/documents.rs::every_dependency_gives_its_reason`.
 
 pub mod admin;
 pub mod app;
