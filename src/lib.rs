@@ -120,7 +120,7 @@
 //! - No name whose look-up hangs and costs others anything: `tests/ringback/names.rs::names_whose_look_up_hangs_delay_no_other_endpoint`,
 //!   `src/delivery/names/tests.rs::names_that_hang_keep_no_other_waiting`; no look-up that outlives its attempts:
 //!   `src/delivery/names/tests.rs::a_look_up_ends_with_the_last_attempt_that_waits_for_it`; and no name that has moved and is called
-//!   where it was: `tests/ringback/names.rs::a_name_that_moves_is_followed_under_a_steady_flow`; no token server, proxy or registry whose
+//!   where it was: `tests/ringback/names.rs::deliveries_follow_a_name_that_moves_under_a_steady_flow`; no token server, proxy or registry whose
 //!   name hangs and holds others: `src/delivery/names/tests/answers.rs::a_proxy_or_a_token_server_whose_name_hangs_costs_others_nothing`,
 //!   `tests/ringback/names.rs::a_registry_whose_name_hangs_delays_no_delivery`; no address of a name server's answer that the policy
 //!   does not judge: `src/delivery/names/tests/answers.rs::an_endpoint_whose_name_has_forbidden_addresses_only_is_not_called`.

@@ -162,7 +162,7 @@ fn serve(
     let (well, ill): (Vec<i64>, Vec<i64>) =
         targets.iter().map(|target| target.account).partition(|account| *account <= WELL);
     let sent = steadily(kafka, &inputs, templates, &well, &ill);
-    let counted_from = sent.values().min().expect("some were sent") + WARM_UP.as_micros() as u64;
+    let counted_from = sent.values().min().expect("at least one flow") + WARM_UP.as_micros() as u64;
     receiver.wait_for(sent.len() as u64, "the working endpoints");
     let service = measure(receiver, &sent, counted_from);
     daemon.stop();
@@ -216,7 +216,7 @@ fn measure(receiver: &mut Receiver, sent: &BTreeMap<String, u64>, from: u64) -> 
     let mut latencies: Vec<u64> =
         counted.clone().map(|(uuid, at)| arrived(uuid).saturating_sub(*at)).collect();
     latencies.sort_unstable();
-    let last = counted.map(|(uuid, _)| arrived(uuid)).max().expect("some were counted");
+    let last = counted.map(|(uuid, _)| arrived(uuid)).max().expect("at least one flow");
     let percentile = |of: usize| latencies[(latencies.len() - 1) * of / 1000] as f64 / 1000.0;
     Service {
         per_second: latencies.len() as f64 * 1e6 / (last - from) as f64,
@@ -270,7 +270,7 @@ pub(crate) fn lanes(
     println!("  all accepted after {:.0} s", start.elapsed().as_secs_f64());
     receiver.reset();
     let sent = steadily(&kafka, &inputs, &templates, &[1], &[]);
-    let from = sent.values().min().expect("some were sent") + WARM_UP.as_micros() as u64;
+    let from = sent.values().min().expect("at least one flow") + WARM_UP.as_micros() as u64;
     receiver.wait_for(sent.len() as u64, "the healthy lane");
     let service = measure(receiver, &sent, from);
     println!(

@@ -23,7 +23,7 @@ fn read(folder: &Path) -> Vec<(String, Vec<u8>)> {
 
 /// Returns the names of the folders.
 pub(crate) fn folders() -> Vec<String> {
-    let entries = fs::read_dir(root()).expect("there is a corpus");
+    let entries = fs::read_dir(root()).expect("a corpus");
     entries.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn remembered(target: &Target) -> Vec<Vec<u8>> {
 pub(crate) fn remember(target: &Target, input: &[u8]) {
     let Some(folder) = found(target) else { return };
     let name = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(input));
-    fs::write(folder.join(name), input).expect("what was found can be kept");
+    fs::write(folder.join(name), input).expect("the input can be kept");
 }
 
 const NOW: &str = "now";

@@ -34,7 +34,7 @@ fn assert_reported(stage: &Stage, daemon: &Daemon) {
     assert_eq!(daemon.metric("ringback_inputs_recreated_total", &labels), Some(2.0));
     let logged = daemon.logged();
     let warning = logged.lines().find(|line| line.contains("deleted and created again"));
-    assert!(warning.expect("it is logged").contains("WARN"), "{logged}");
+    assert!(warning.expect("a warning").contains("WARN"), "{logged}");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_changelog_without_an_id_that_was_recreated_is_refused() {
             ids.insert(id);
         }
     }
-    assert_eq!(ids.len(), 2, "one for each partition");
+    assert_eq!(ids.len(), 2, "each partition has its own id");
 
     stage.recreate("changelog", 2);
     let said = stage.spawn(0).wait_end(EX_CONFIG, PATIENCE);

@@ -131,7 +131,7 @@ fn elsewhere(port: u16) -> Arc<AtomicUsize> {
 }
 
 #[test]
-fn a_name_that_moves_is_followed_under_a_steady_flow() {
+fn deliveries_follow_a_name_that_moves_under_a_steady_flow() {
     let names = Names::start();
     let mut stage = stage("names-moving", &names, 1);
     stage.set("delivery.connection_max_age_s", 1);

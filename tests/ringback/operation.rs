@@ -71,7 +71,7 @@ fn metrics_count_the_work_and_pass_promtool() {
     promtool.args(["check", "metrics"]).stdin(Stdio::piped());
     promtool.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut promtool = promtool.spawn().expect("promtool runs");
-    let mut input = promtool.stdin.take().expect("it is piped");
+    let mut input = promtool.stdin.take().expect("stdin is piped");
     input.write_all(text.as_bytes()).expect("promtool reads");
     drop(input);
     let output = promtool.wait_with_output().expect("promtool ends");
@@ -97,7 +97,7 @@ fn metrics_show_single_endpoints_up_to_the_configured_number() {
 }
 
 #[test]
-fn without_kafka_the_daemon_lives_but_is_not_ready_and_says_why() {
+fn without_kafka_the_daemon_runs_but_is_not_ready_and_names_the_reason() {
     let mut stage = Stage::without_topics(broker::shared(), "operation-no-kafka");
     stage.set("kafka.bootstrap_servers", format!("127.0.0.1:{}", child::free_port()));
     let mut daemon = stage.spawn(0);

@@ -69,7 +69,7 @@ impl Scene {
     }
 
     /// Panics unless the daemon recovers without help and delivers everything, including flows that come now.
-    fn goes_on(&mut self) {
+    fn assert_recovers(&mut self) {
         self.send(40);
         invariants::wait_delivered(&self.stage, &self.uuids, RECOVERY);
         self.daemon.wait_ready();
@@ -78,8 +78,8 @@ impl Scene {
 
     /// Panics unless everything was delivered. `repeats_max` is the number of repeats that each loss of partitions
     /// explains.
-    fn ends(mut self, repeats_max: usize) {
-        self.goes_on();
+    fn assert_all_delivered(mut self, repeats_max: usize) {
+        self.assert_recovers();
         self.daemon.stop();
         let losses = self.daemon.logged().matches("\"lost\":true").count();
         println!("partitions were lost {losses} times");
@@ -113,9 +113,9 @@ fn a_commit_is_repeated_whichever_part_of_it_is_lost() {
         scene.feed(100);
         fault.wait_fired(PATIENCE);
         fault.lift();
-        scene.goes_on();
+        scene.assert_recovers();
     }
-    scene.ends(0);
+    scene.assert_all_delivered(0);
 }
 
 /// Another producer takes the transactional id over while the commit or its answer is held, so the daemon gets no
@@ -132,7 +132,7 @@ fn commit_without_a_result(name: &str, seed: u64, does: Does) {
     wait_until("the producer is fenced", PATIENCE, || {
         (scene.errors("fenced") + scene.errors("fatal") > 0.0).then_some(())
     });
-    scene.ends(0);
+    scene.assert_all_delivered(0);
 }
 
 #[test]
@@ -164,28 +164,28 @@ fn offsets_that_arrive_after_the_transaction_timed_out_only_cost_time() {
     let of = Meets::Api(Api::TXN_OFFSET_COMMIT);
     let scene = held("proxy-offsets", 84, of, Does::HoldRequest);
     assert!(scene.errors("abortable") > 0.0, "no transaction timed out");
-    scene.ends(0);
+    scene.assert_all_delivered(0);
 }
 
 #[test]
 fn rows_that_are_acknowledged_after_their_timeout_only_cost_time() {
     let scene = held("proxy-produce", 85, Meets::Api(Api::PRODUCE), Does::HoldAnswer);
     assert!(scene.errors("abortable") > 0.0, "no transaction timed out");
-    scene.ends(0);
+    scene.assert_all_delivered(0);
 }
 
 #[test]
 fn a_member_that_is_evicted_under_load_repeats_at_most_what_it_had_not_committed() {
     let scene = held("proxy-heartbeat", 86, Meets::Api(Api::HEARTBEAT), Does::HoldRequest);
     scene.wait_lost();
-    scene.ends(LOST);
+    scene.assert_all_delivered(LOST);
 }
 
 #[test]
 fn a_network_outage_longer_than_the_session_repeats_at_most_what_was_not_committed() {
     let scene = held("proxy-everything", 87, Meets::Everything, Does::HoldRequest);
     scene.wait_lost();
-    scene.ends(LOST);
+    scene.assert_all_delivered(LOST);
 }
 
 /// Starts the daemon again while these requests are held. It is not ready until they are answered, and reports what it
@@ -207,7 +207,7 @@ fn held_at_the_start(name: &str, seed: u64, api: Api, delete_store: bool, says: 
     fault.lift();
     scene.daemon.wait_ready();
     // The stop, not the network, explains requests that were in flight when the daemon stopped.
-    scene.ends(0);
+    scene.assert_all_delivered(0);
 }
 
 #[test]

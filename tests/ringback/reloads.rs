@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const HASH: &str = "ringback_config_hash";
 
 fn of_part(daemon: &Daemon, part: &str) -> f64 {
-    daemon.metric(HASH, &[("part", part)]).expect("there is a hash")
+    daemon.metric(HASH, &[("part", part)]).expect("a hash")
 }
 
 /// Writes the stage's current files, sends SIGHUP, and waits until `count` reloads have had this result.
@@ -47,7 +47,7 @@ fn event(stage: &Stage, kind: &str) -> Value {
     };
     let mut tail = stage.events();
     let found = tail.wait(kind, PATIENCE, |events| events.iter().any(|event| is(&event)));
-    found.iter().find(is).expect("it is there").json()
+    found.iter().find(is).expect("an event").json()
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn pinned(name: &str, timeout: Duration, end: impl FnOnce(&rdkafka::producer::Ba
     for partition in 0..2 {
         let record = BaseRecord::<[u8], [u8]>::to(&changelog).partition(partition);
         let record = record.key(b"foreign").payload(b"foreign");
-        foreign.send(record).map_err(|(error, _)| error).expect("there is room");
+        foreign.send(record).map_err(|(error, _)| error).expect("the queue has room");
     }
     foreign.flush(PATIENCE).expect("the broker accepts the records");
     stage.send_flows(&flows(late));

@@ -121,7 +121,7 @@ fn words(arguments: &[String]) -> Vec<&str> {
 }
 
 /// Panics unless `command`, without each of its rights in turn, exits with 78 and names only that right.
-fn each_right_counts(stage: &mut Stage, cases: &[Case], command: &str) {
+fn assert_each_right_is_needed(stage: &mut Stage, cases: &[Case], command: &str) {
     for case in cases.iter().filter(|case| case.command == command && case.lacks.is_some()) {
         let arguments = arguments(stage, command);
         let done = perform(stage, case, &words(&arguments));
@@ -136,7 +136,7 @@ fn each_right_counts(stage: &mut Stage, cases: &[Case], command: &str) {
     }
 }
 
-fn works(stage: &mut Stage, cases: &[Case], command: &str) -> Done {
+fn assert_works(stage: &mut Stage, cases: &[Case], command: &str) -> Done {
     let whole = cases.iter().find(|case| case.command == command && case.lacks.is_none());
     let arguments = arguments(stage, command);
     let done = perform(stage, whole.expect("the guide lists the command"), &words(&arguments));
@@ -170,23 +170,23 @@ fn commands_need_exactly_the_rights_of_the_guide() {
 
     // A user without the right Create creates no topic. Afterwards the topics are created with wrong settings, and
     // corrected.
-    each_right_counts(&mut stage, &cases, "topics --create");
+    assert_each_right_is_needed(&mut stage, &cases, "topics --create");
     let own = OWN.map(|kind| stage.topic(kind));
     stage.kafka.delete_topics(&own.each_ref().map(String::as_str));
     wait_until("the topics are deleted", PATIENCE, || {
         own.iter().all(|name| stage.kafka.partitions(name) == 0).then_some(())
     });
     let wrong: &[(&str, &str)] = &[("retention.ms", "1000"), ("delete.retention.ms", "1000")];
-    works(&mut stage, &cases, "topics --create");
+    assert_works(&mut stage, &cases, "topics --create");
     stage.kafka.delete_topics(&own.each_ref().map(String::as_str));
     wait_until("the topics are deleted", PATIENCE, || {
         own.iter().all(|name| stage.kafka.partitions(name) == 0).then_some(())
     });
     stage.kafka.create_topics(&own.each_ref().map(|name| (name.as_str(), 1, wrong)));
-    each_right_counts(&mut stage, &cases, "topics --mend");
-    works(&mut stage, &cases, "topics --mend");
-    each_right_counts(&mut stage, &cases, "topics");
-    works(&mut stage, &cases, "topics");
+    assert_each_right_is_needed(&mut stage, &cases, "topics --mend");
+    assert_works(&mut stage, &cases, "topics --mend");
+    assert_each_right_is_needed(&mut stage, &cases, "topics");
+    assert_works(&mut stage, &cases, "topics");
 
     // A daemon with exactly its rights delivers, and writes dead letters of records that it can't deliver.
     let run = cases.iter().find(|case| case.command == "run" && case.lacks.is_none());
@@ -210,8 +210,8 @@ fn commands_need_exactly_the_rights_of_the_guide() {
         "offsets show",
         "offsets reset",
     ] {
-        each_right_counts(&mut stage, &cases, command);
-        works(&mut stage, &cases, command);
+        assert_each_right_is_needed(&mut stage, &cases, command);
+        assert_works(&mut stage, &cases, command);
     }
     let letters =
         cases.iter().find(|case| case.command == "dead-letter list" && case.lacks.is_none());
@@ -232,8 +232,8 @@ fn commands_need_exactly_the_rights_of_the_guide() {
 
     // The new changelog has no rows, so that the rebuild has something to write.
     stage.recreate("changelog", 1);
-    each_right_counts(&mut stage, &cases, "changelog rebuild");
-    works(&mut stage, &cases, "changelog rebuild");
+    assert_each_right_is_needed(&mut stage, &cases, "changelog rebuild");
+    assert_works(&mut stage, &cases, "changelog rebuild");
 }
 
 #[test]

@@ -230,9 +230,9 @@ fn reports_and_report_timeouts_trigger_rules() {
         body = "json"
         template = '{"uuid": "$flow.syskey.phononUuid", "sms": "$sms.id", "status": "$sms.deliveryStatus"}'
         [[webhook]]
-        name = "told"
+        name = "notified"
         account = 29
-        url = "{url}/told"
+        url = "{url}/notified"
         [[rule]]
         account = 28
         on = ["report_timed_out"]
@@ -240,19 +240,19 @@ fn reports_and_report_timeouts_trigger_rules() {
         [[rule]]
         account = 29
         on = ["sms:delivered", "sms:final", "sms:SENT"]
-        webhook = "told"
+        webhook = "notified"
         [[rule]]
         account = 29
         on = ["report_timed_out"]
-        webhook = "told"
+        webhook = "notified"
     "#;
     let mut stage = stage("rules-reports", text);
     stage.set("correlation.report_timeout_s", 3);
     let mut scene = Scene::open(&stage);
     let of_29 = |record: Value| with(record, "accountID", json!(29));
-    scene.flows(&[flow("u-late", &["s-1"]), of_29(flow("u-told", &["s-1", "s-2"]))]);
+    scene.flows(&[flow("u-late", &["s-1"]), of_29(flow("u-notified", &["s-1", "s-2"]))]);
     let reports = [("s-1", "SENT"), ("s-1", "DELIVERED"), ("s-2", "QUEUED"), ("s-2", "EXPIRED")];
-    let reports = reports.map(|(sms, status)| of_29(report("u-told", sms, status)));
+    let reports = reports.map(|(sms, status)| of_29(report("u-notified", sms, status)));
     scene.reports(&reports);
     let timed_out = scene.wait_for("report_timed_out", 1);
     assert_eq!(timed_out[0]["phonon_uuid"], "u-late");
@@ -263,10 +263,10 @@ fn reports_and_report_timeouts_trigger_rules() {
     assert_eq!(requests.len(), 4, "{requests:?}");
     let late = requests.iter().find(|request| request.path == "/late").expect("a request");
     assert_eq!(late.text(), r#"{"uuid":"u-late","sms":"s-1","status":"UNKNOWN"}"#);
-    let told = requests.iter().filter(|request| request.path == "/told");
+    let notified = requests.iter().filter(|request| request.path == "/notified");
     // A report causes one webhook, even if several names in a rule match its status.
     let mut details: Vec<Value> =
-        told.map(|request| request.json()["smsDetails"].clone()).collect();
+        notified.map(|request| request.json()["smsDetails"].clone()).collect();
     details.sort_by_key(ToString::to_string);
     let mut wanted = [0, 1, 3].map(|index| json!([reports[index]]));
     wanted.sort_by_key(ToString::to_string);

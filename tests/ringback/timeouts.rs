@@ -61,8 +61,11 @@ fn missing_reports_are_sent_as_unknown_under_notify() {
         scene.reports(&[known, report("notify", "s-3", "QUEUED"), latest]);
     };
     let outcome = check(&stage, when, then);
-    let told = outcome.webhooks.iter().find(|request| request.phase() == 2).expect("phase 2");
-    assert!(told.text().contains(r#"[{"id":"s-1","deliveryStatus":"UNKNOWN"},"#), "{told:?}");
+    let notified = outcome.webhooks.iter().find(|request| request.phase() == 2).expect("phase 2");
+    assert!(
+        notified.text().contains(r#"[{"id":"s-1","deliveryStatus":"UNKNOWN"},"#),
+        "{notified:?}"
+    );
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn ids() -> BTreeSet<String> {
 
 /// Panics unless waiting deliveries are delivered, whatever their due time, and held ones stay. Deliveries of disabled
 /// endpoints and expired ones become dead letters.
-fn goes_on(stage: &Stage, restored: i64) {
+fn assert_continues(stage: &Stage, restored: i64) {
     let mut daemon = stage.start();
     let letters = stage.dead_letters(4, PATIENCE);
     let first = ["open-waiting", "open-timed-out", "replayed", "फोनन-😀"];
@@ -117,8 +117,8 @@ fn goes_on(stage: &Stage, restored: i64) {
 /// the time before the fixture was made, so those violations are expected. Stores and offsets must agree with the
 /// changelog.
 fn assert_only_old_deliveries_are_violations(stage: &Stage) {
-    let told = report(&stage.verified(0, &["--at-rest"]));
-    let violations = told["violations"].as_array().expect("a list");
+    let verified = report(&stage.verified(0, &["--at-rest"]));
+    let violations = verified["violations"].as_array().expect("a list");
     let ids = ids();
     for violation in violations {
         let is_old_uuid = violation["uuid"].as_str().is_some_and(|uuid| uuid != "new");
@@ -127,7 +127,7 @@ fn assert_only_old_deliveries_are_violations(stage: &Stage) {
         let what = violation["what"].as_str().unwrap_or_default();
         assert!((is_old_uuid || is_old_id) && kinds.contains(&what), "{violation}");
     }
-    assert_eq!(told["counts"]["repeats"], 0);
+    assert_eq!(verified["counts"]["repeats"], 0);
 }
 
 /// Panics unless this many records were restored without an error.
@@ -169,7 +169,7 @@ fn the_daemon_continues_with_the_changelog_of_an_earlier_version() {
     stage.send_flows(&["seen-1", "seen-2", "seen-3"].map(|uuid| flow(uuid, &[])));
     let records = records(&stage);
     stage.kafka.produce(&records);
-    goes_on(&stage, i64::try_from(records.len()).expect("few"));
+    assert_continues(&stage, i64::try_from(records.len()).expect("few"));
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn the_daemon_continues_with_the_store_of_an_earlier_version() {
     let records = records(&stage);
     stage.kafka.produce(&records);
     let had = put_store(&stage);
-    goes_on(&stage, i64::try_from(records.len()).expect("few") - had);
+    assert_continues(&stage, i64::try_from(records.len()).expect("few") - had);
 }
 
 /// The row of a newer version ends the daemon with advice. The daemon changes nothing in the partition.
@@ -198,9 +198,9 @@ fn a_row_of_a_newer_version_is_refused_and_not_changed() {
         let mut all = records(&stage);
         all.push(newer.clone());
         stage.kafka.produce(&all);
-        let told = stage.ends_with(1);
-        assert!(told.contains("a newer version has written to partition 0"), "{name}: {told}");
-        assert!(told.contains("run that version again, or a later one"), "{name}: {told}");
+        let said = stage.ends_with(1);
+        assert!(said.contains("a newer version has written to partition 0"), "{name}: {said}");
+        assert!(said.contains("run that version again, or a later one"), "{name}: {said}");
         assert_eq!(stage.kafka.read(&stage.topic("changelog")).len(), all.len(), "{name}");
         assert!(stage.receiver.requests().is_empty(), "{name}");
         assert!(stage.kafka.read(&stage.topic("events")).is_empty(), "{name}");

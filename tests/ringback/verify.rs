@@ -172,8 +172,8 @@ fn damage_the_topics(stage: &Stage) {
         events.iter().filter(|event| event.json()["type"] == "flow_accepted").collect();
     let accepted = words.last().expect("an event");
     let uuid = String::from_utf8_lossy(accepted.key.as_deref().expect("a key")).into_owned();
-    let told = accepted.json();
-    let mut elsewhere = told.clone();
+    let original = accepted.json();
+    let mut elsewhere = original.clone();
     elsewhere["source"]["offset"] = json!(1_000_000);
     produce(
         "events",

@@ -227,7 +227,7 @@ fn an_address_that_the_policy_forbids_is_not_called() {
 }
 
 #[test]
-fn an_endpoint_that_is_not_there_is_unreachable() {
+fn an_endpoint_that_refuses_connections_is_unreachable() {
     let mut stage = stage("webhooks-unreachable");
     stage.set_webhook("url", format!("http://127.0.0.1:{}/?key={TOKEN}", free_port()));
     let shown = tried(&stage, false, &[]);

@@ -242,8 +242,8 @@ impl Daemon {
         const ABORTED: i32 = 6;
         let status = self.wait_exit(timeout);
         let died = self.logged().contains(&format!("failpoint {point}\n"));
-        let told = tail(&self.log, 40);
-        assert!(status.signal() == Some(ABORTED) && died, "{status}, not at {point}: {told}");
+        let log = tail(&self.log, 40);
+        assert!(status.signal() == Some(ABORTED) && died, "{status}, not at {point}: {log}");
     }
 
     /// Waits until the daemon ends by itself, and returns the signal that ended it, if any.

@@ -123,13 +123,13 @@ fn a_store_of_another_cluster_is_used_only_with_the_option_older() {
     let db = rocksdb::DB::open_cf(&options, &directory, &families).expect("no daemon has it open");
     for partition in 0..2 {
         let family = db.cf_handle(&format!("partition-{partition}")).expect("the partition");
-        let bytes = db.get_cf(&family, META).expect("it reads").expect("a meta row");
+        let bytes = db.get_cf(&family, META).expect("the store can be read").expect("a meta row");
         let mut meta = row::decode_meta(&bytes.into()).expect("a meta row");
         meta.owner.as_mut().expect("an owner").cluster = Some("elsewhere".into());
         let mut bytes = Vec::new();
         row::encode_meta(&meta, &mut bytes);
-        db.put_cf(&family, META, bytes).expect("it writes");
-        db.flush_cf(&family).expect("it flushes");
+        db.put_cf(&family, META, bytes).expect("the store can be written");
+        db.flush_cf(&family).expect("the store can be flushed");
     }
     drop(db);
     stage.delete_topic("changelog");
