@@ -44,15 +44,15 @@ fn accounts(targets: &[Customer]) -> String {
 /// The way in which an endpoint fails.
 #[derive(Clone, Copy)]
 enum Trouble {
-    /// It accepts connections and never answers.
+    /// Accepts connections and never answers.
     Hangs,
-    /// It resets each connection.
+    /// Resets each connection.
     Resets,
-    /// It answers after 30 seconds.
+    /// Answers after 30 seconds.
     IsSlow,
-    /// It answers one second before the default timeout.
+    /// Answers one second before the default timeout.
     IsLate,
-    /// It answers 200 at once, and never ends the body.
+    /// Answers 200 at once, and never ends the body.
     IsEndless,
 }
 
@@ -235,7 +235,9 @@ pub(crate) fn lanes(
     const LANES: i64 = 2000;
     let kafka = broker.kafka();
     let templates = Templates::new();
-    println!("lanes: {waiting} deliveries wait in {LANES} lanes whose endpoints hang, one is well");
+    println!(
+        "lanes: {waiting} deliveries wait in {LANES} lanes whose endpoints hang, one endpoint works"
+    );
     let hangs = trouble(Trouble::Hangs);
     let mut targets: Vec<Customer> = (2..2 + LANES)
         .map(|account| Customer { account, url: hangs.clone(), timeout_ms: 15_000 })

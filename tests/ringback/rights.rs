@@ -79,8 +79,8 @@ fn resources(stage: &Stage, number: u8, name: &str) -> Vec<(&'static str, String
     }
 }
 
-/// Returns each command with all of its rights, and once without each of them. For each command the cases without Create
-/// come first and the complete one last, because they must not find topics that other cases have created.
+/// Returns each command with all of its rights, and once without each of them. For each command the cases without
+/// Create come first and the complete one last, because they must not find topics that other cases have created.
 fn cases(stage: &Stage) -> Vec<Case> {
     let mut cases = Vec::new();
     for (command, grants) in listed(stage, 0) {

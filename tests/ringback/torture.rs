@@ -1,4 +1,4 @@
-//! Three instances under load, endpoints that fail in all known ways, and a series of blows: faults of instances and of
+//! Three instances under load, endpoints with many kinds of faults, and a series of blows: faults of instances and of
 //! the broker.
 //!
 //! `make torture KILLS=200` sets the number of blows. `TORTURE_SEED` repeats a schedule, except for its timing.

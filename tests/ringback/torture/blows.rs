@@ -57,7 +57,7 @@ pub(super) struct Struck {
     blows: BTreeMap<Blow, usize>,
     /// The number of SIGKILLs of instances.
     pub(super) kills: usize,
-    /// How often an instance lost its partitions without a revocation.
+    /// How often an instance found out late that the group had given its partitions away.
     pub(super) evictions: usize,
 }
 
