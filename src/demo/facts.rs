@@ -1,4 +1,4 @@
-//! What the daemon writes of its work, one short line each: events, and dead letters.
+//! Shows the daemon's events and dead letters, one short line each.
 
 use super::checklist::{Checklist, Sight};
 use super::files::BAD_WEBHOOK;
@@ -8,7 +8,7 @@ use crate::codec::event::{Members, read_members};
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// Shows an event. A value that is none shows as an empty line.
+/// Shows an event and marks the result that it proves. A value that is no event shows as an empty line.
 pub(super) fn event(bytes: &[u8], screen: Screen, checklist: &Checklist) {
     let Some(event) = read_members(bytes) else { return screen.line(About::Event, "") };
     let text = |member: &Option<Cow<'_, str>>| member.as_deref().unwrap_or_default().to_owned();
@@ -22,7 +22,7 @@ pub(super) fn event(bytes: &[u8], screen: Screen, checklist: &Checklist) {
         "attempt_failed" => {
             let next = match retry_at.get(11..23) {
                 Some(time) => format!("next at {time}"),
-                None => "it was the last".to_owned(),
+                None => "it was the last attempt".to_owned(),
             };
             format!("{}, {}; {next}", delivery(), attempt(&event))
         }
@@ -44,7 +44,7 @@ pub(super) fn event(bytes: &[u8], screen: Screen, checklist: &Checklist) {
     }
 }
 
-/// Which attempt, and how it ended: with a status, or without an answer.
+/// Describes the number of the attempt and its status code, or its error if there was no answer.
 fn attempt(event: &Members<'_>) -> String {
     let ended = match event.response_status_code {
         None => event.error_reason.as_deref().unwrap_or_default().to_owned(),
@@ -53,13 +53,13 @@ fn attempt(event: &Members<'_>) -> String {
     format!("attempt {} ended with {ended}", event.attempt.unwrap_or(0))
 }
 
-/// Shows a dead letter.
+/// Shows a dead letter and marks the result that it proves.
 pub(super) fn dead_letter(bytes: &[u8], screen: Screen, checklist: &Checklist) {
     let letter = Letter::parse(bytes);
     let reason = letter.text("/reason");
     let body = letter.text("/request/body").len();
     let line = format!(
-        "{reason} after {} attempts, the last one {}: {} {}, webhook-id {}, the body's {body} bytes kept",
+        "{reason} after {} attempts, the last one {}: {} {}, webhook-id {}, with its body of {body} bytes",
         letter.number("/attempts"),
         letter.number("/last_outcome/response_status_code"),
         letter.text("/request/method"),
@@ -76,7 +76,7 @@ pub(super) fn dead_letter(bytes: &[u8], screen: Screen, checklist: &Checklist) {
 struct Letter(Value);
 
 impl Letter {
-    /// Whatever is no JSON has no members.
+    /// Parses JSON. Bytes that are not JSON give a letter without fields.
     fn parse(bytes: &[u8]) -> Self {
         Self(serde_json::from_slice(bytes).unwrap_or_default())
     }

@@ -4,8 +4,8 @@ mod sample;
 
 pub use sample::{Sample, of_records, sample};
 
-use crate::codec::definition::RequestParts;
 use crate::codec::rendering;
+use crate::definition::RequestParts;
 use crate::delivery::Webhook;
 use crate::domain::{BodyKind, Definition};
 use serde::Serialize;

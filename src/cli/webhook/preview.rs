@@ -3,7 +3,7 @@
 use super::find;
 use crate::cli::terminal::{json, print};
 use crate::cli::{FAILED, USAGE, load};
-use crate::codec::template::Variable;
+use crate::definition::template::Variable;
 use crate::domain::{Mapped, RecordKind};
 use crate::exit::ExitCode;
 use crate::inspect::preview::{Preview, Sample, of_records};

@@ -1,7 +1,7 @@
 //! What a webhook is rendered of outside of the engine: records that are given, or a sample that says that it is one.
 
-use crate::codec::body::render_phase2;
 use crate::codec::source::{Decoded, Decoder};
+use crate::definition::body::render_phase2;
 use crate::domain::{AccountId, Definition, Facts, FlowComplete, Phase, RecordKind, Rendered};
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! Events as commands read them, what a trace shows, and what masks phone numbers in it.
+//! Events as commands read them, the output of `trace`, and the masking of phone numbers in it.
 
 use super::command::headers_and_value;
 use super::{sample, seen};
@@ -56,7 +56,7 @@ pub(super) const MASK: Target = Target {
         let text = String::from_utf8_lossy(input);
         let masked = mask::text(&text);
         assert_eq!(masked.chars().count(), text.chars().count());
-        assert_eq!(mask::text(&masked), masked, "what is masked stays so");
+        assert_eq!(mask::text(&masked), masked, "masking twice changes nothing");
         seen(masked.into_owned())
     },
     seeds: || vec![b"to +919812345667, then \\n9812345.".to_vec(), "नंबर ९१९८१२३४५६६७।".into()],
@@ -130,12 +130,12 @@ fn fact(input: &[u8]) -> Seen {
         "/fact/request/body",
         "/fact/last_outcome/response_raw",
     ] {
-        assert_eq!(shown.pointer(bodies), None, "bodies are shown on demand only");
+        assert_eq!(shown.pointer(bodies), None, "bodies are shown only on request");
     }
     seen((shown, json(true), fact.columns(), fact.bodies()))
 }
 
-/// Whatever an endpoint answers is told as JSON.
+/// Checks that any answer of an endpoint becomes valid JSON.
 fn outcome(input: &[u8]) -> Seen {
     let text = String::from_utf8_lossy(input);
     let outcome = Outcome {
