@@ -1,4 +1,8 @@
-//! What leaves as JSON: events, and dead letters with their headers.
+//! What leaves as JSON: events, and dead letters with their headers; and the one reader of events.
+//!
+//! [`read_members`] reads the members of any event, for whoever shows them; [`read_notice`] what an event says, for whoever
+//! concludes something from it. An event of a type that is unknown to this version is read too: its members as far as their names
+//! are known, and [`Fact::Other`]. `schemas/events.schema.json` is generated from the reader ([`schema()`]).
 //!
 //! Common members of an event, in this order: `type`, `phonon_uuid`, `account_id`, `at`, and where they apply `webhook`,
 //! `webhook_id`, `phase`, `attempt`. Then:

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 pub enum LetterKind {
     /// A delivery, as JSON.
     Delivery,
-    /// A record of an input topic, as it came.
+    /// A record of an input topic, as it came: a call begin, a flow complete record or a delivery report.
     Record,
 }
 
@@ -43,7 +43,7 @@ pub struct LetterHead<'a> {
     pub webhook: Option<&'a str>,
     /// Whose it is.
     pub account: Option<AccountId>,
-    /// Which of the two webhooks.
+    /// 1 or 2; 0 for the webhook of a rule.
     pub phase: Option<u8>,
     /// How many attempts were made.
     pub attempts: Option<u32>,

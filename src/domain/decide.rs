@@ -1,4 +1,5 @@
-//! What happens when a command meets a state: the seven rules of the two phases.
+//! What happens when a command meets a state: call begin records, the two phases, the webhooks of the accounts' rules, the
+//! outcomes of attempts, replays and timers.
 
 mod flow;
 mod outcome;

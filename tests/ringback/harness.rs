@@ -14,6 +14,7 @@ pub(crate) mod daemon;
 pub(crate) mod desk;
 pub(crate) mod disk;
 pub(crate) mod door;
+pub(crate) mod events;
 pub(crate) mod former;
 pub(crate) mod http;
 pub(crate) mod invariants;

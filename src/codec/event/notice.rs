@@ -24,7 +24,7 @@ pub struct About<'a> {
     pub id: DeliveryId,
     /// Where it goes.
     pub webhook: Cow<'a, str>,
-    /// 1 or 2.
+    /// 1 or 2; 0 for the webhook of a rule.
     pub phase: u8,
 }
 
@@ -48,7 +48,7 @@ pub enum Fact<'a> {
     },
     /// `record_ignored`
     RecordIgnored {
-        /// Which of the two source events.
+        /// Which kind of source event.
         record: RecordKind,
         /// Why.
         reason: Cow<'a, str>,

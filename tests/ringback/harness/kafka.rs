@@ -53,11 +53,13 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// Returns the value as JSON.
+    /// Returns the value as JSON. An event is checked against the published schema.
     pub(crate) fn json(&self) -> serde_json::Value {
         let value = self.value.as_deref().unwrap_or_default();
-        serde_json::from_slice(value)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(value)))
+        let json = serde_json::from_slice(value)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(value)));
+        super::events::check(&json);
+        json
     }
 
     /// Returns a header's value, or an empty text without such a header.
