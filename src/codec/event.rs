@@ -16,8 +16,8 @@
 //! | `delivery_scheduled` | `due_at` (null: waits for phase 1, or for `after`), `after` (webhook ids: they give its variables values), `sms`, `source` |
 //! | `delivery_rendered` | nothing: what it waited for has ended, and it may be attempted |
 //! | `attempt_failed` | the outcome, `retry_at` (null: it was the last) |
-//! | `delivered` | `attempts`, the outcome |
-//! | `dead_lettered`, `kind` = `delivery` | `reason`, `attempts`, `replays`, `last_outcome` {the outcome} |
+//! | `delivered` | `attempts`, `sms_id` (where the delivery is about one SMS, and that is still known), the outcome |
+//! | `dead_lettered`, `kind` = `delivery` | `reason`, `attempts`, `replays`, `sms_id` (likewise), `last_outcome` {the outcome} |
 //! | `dead_lettered`, `kind` = `record` | `reason`, `record`, `sms_id`, `source`, `detail` |
 //! | `replayed` | `replays` (how many lives it had before) |
 //! | `record_replayed` | `letter` (the place of the dead letter that was sent back as this record), `source` (the record), `became` (`accepted`, `ignored`, `dead_lettered`) |
@@ -48,6 +48,7 @@ mod notice;
 mod outcome;
 mod replayed;
 mod schema;
+mod sms;
 
 #[cfg(test)]
 mod tests;
@@ -359,8 +360,16 @@ impl Writer<'_> {
         about(&mut object, delivery);
         object.integer("attempt", i64::from(attempt));
         object.integer("attempts", i64::from(attempt));
+        self.sms(&mut object, delivery);
         write_outcome(&mut object, outcome, RESPONSE_BYTES_KEPT);
         object.close();
+    }
+
+    /// The SMS, where the delivery is about one.
+    fn sms(&self, object: &mut Object<'_>, delivery: &Delivery) {
+        if let Some(sms) = sms::sms_of(self.context.uuid, self.state_before, delivery) {
+            object.text("sms_id", sms.as_str());
+        }
     }
 
     fn dead_lettered(
@@ -376,6 +385,7 @@ impl Writer<'_> {
         object.text("reason", reason.as_str());
         object.integer("attempts", i64::from(delivery.attempts));
         object.integer("replays", i64::from(delivery.replays));
+        self.sms(&mut object, delivery);
         if let Some(outcome) = &delivery.last_outcome {
             let mut last = object.object("last_outcome");
             write_outcome(&mut last, outcome, RESPONSE_BYTES_IN_EVENT);
