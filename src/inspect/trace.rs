@@ -47,3 +47,6 @@ impl Trace {
         self.facts.is_empty() && self.row.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests;
