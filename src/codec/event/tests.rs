@@ -3,8 +3,8 @@
 mod schema;
 
 use super::{
-    EventContext, Fact, RequestView, delivery_headers, read_notice, read_notice_of, record_headers,
-    rfc3339, write_delivery_dead_letter, write_event, write_record_dead_lettered,
+    EventContext, Fact, Notice, RequestView, delivery_headers, read_notice, read_notice_of,
+    record_headers, rfc3339, write_delivery_dead_letter, write_event, write_record_dead_lettered,
 };
 use crate::domain::{
     AccountId, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId, Due,
@@ -415,6 +415,9 @@ fn the_headers_name_where_it_came_from_and_why_it_was_given_up() {
 
 #[test]
 fn only_events_of_the_wanted_types_are_read() {
+    fn fact(value: &[u8]) -> Option<Notice<'_>> {
+        read_notice_of(value, &["delivered", "dead_lettered"])
+    }
     let context = EventContext { uuid: &uuid(), account: None, at: AT };
     let write = |event: &Event| {
         let mut out = Vec::new();
@@ -424,7 +427,6 @@ fn only_events_of_the_wanted_types_are_read() {
     let (delivery, reason) = (Box::new(delivery()), DeadLetterReason::Refused);
     let given_up = write(&Event::DeadLettered { delivery: delivery.clone(), reason, at: AT });
     let replayed = write(&Event::Replayed { delivery: delivery.clone() });
-    let fact = |value: &[u8]| read_notice_of(value, &["delivered", "dead_lettered"]);
     let Some(Fact::DeadLettered { about, attempts: 2, replays: 1, .. }) =
         fact(&given_up).map(|notice| notice.fact)
     else {
