@@ -27,12 +27,13 @@ mod tests;
 pub use internal::{Group, Internal};
 pub use request::{Request, RequestParts};
 
-use crate::domain::{BodyKind, Facts, Render, Rendered};
+use crate::domain::{Facts, Render, Rendered};
 use bytes::Bytes;
 use facts::write_values;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use template::{FormTemplate, JsonTemplate, Use, Values as _, Variable, XmlTemplate};
+use template::{BodyTemplate, Language, Use, Values as _, Variable};
 
 /// No rendered body is longer: its dead letter, where each of its quotes is two characters, must fit into a record.
 const BODY_BYTES_MAX: usize = 6 << 20;
@@ -44,12 +45,8 @@ const VALUES_BYTES_MAX: usize = 1 << 20;
 pub enum Body {
     /// The predefined one of its phase.
     Predefined,
-    /// JSON with variables.
-    Json(JsonTemplate),
-    /// XML with variables.
-    Xml(XmlTemplate),
-    /// A form with variables.
-    Form(FormTemplate),
+    /// One with variables.
+    Template(BodyTemplate),
     /// None.
     None,
     /// A call of one of the platform's own functions.
@@ -61,10 +58,18 @@ impl Body {
     #[must_use]
     pub const fn variables(&self) -> &[Use] {
         match self {
-            Self::Json(template) => template.variables(),
-            Self::Xml(template) => template.variables(),
-            Self::Form(template) => template.variables(),
+            Self::Template(template) => template.variables(),
             Self::Predefined | Self::None | Self::Internal(_) => &[],
+        }
+    }
+
+    /// Its content type; `None`: there is no body.
+    #[must_use]
+    pub const fn content_type(&self) -> Option<&'static str> {
+        match self {
+            Self::Template(template) => Some(template.content_type()),
+            Self::Predefined | Self::Internal(_) => Some(Language::Json.content_type()),
+            Self::None => None,
         }
     }
 }
@@ -137,15 +142,12 @@ impl Render for Definition {
             return Err(too_long(BODY_BYTES_MAX, "body").into());
         }
         let mut out = Vec::new();
-        let (kind, rendered) = match &self.body {
-            Body::Predefined => (BodyKind::Json, Ok(())),
-            Body::None => (BodyKind::None, Ok(())),
-            Body::Json(template) => (BodyKind::Json, template.render(&values, &mut out)),
-            Body::Xml(template) => (BodyKind::Xml, template.render(&values, &mut out)),
-            Body::Form(template) => (BodyKind::Form, template.render(&values, &mut out)),
+        let rendered = match &self.body {
+            Body::Predefined | Body::None => Ok(()),
+            Body::Template(template) => template.render(&values, &mut out),
             Body::Internal(internal) => {
                 internal.render(&values, &mut out);
-                (BodyKind::Json, Ok(()))
+                Ok(())
             }
         };
         let mut problems: Vec<String> = rendered.err().iter().map(ToString::to_string).collect();
@@ -165,7 +167,8 @@ impl Render for Definition {
         if kept.len() > VALUES_BYTES_MAX {
             return Err(too_long(VALUES_BYTES_MAX, "URL, query or headers").into());
         }
-        Ok((body, Rendered { kind, values: kept.into() }))
+        let content_type = self.body.content_type().map(Cow::Borrowed);
+        Ok((body, Rendered { content_type, values: kept.into() }))
     }
 
     fn uses(&self, variable: &str) -> bool {

@@ -37,7 +37,7 @@ pub use evolve::evolve;
 pub use id::{AccountId, DeliveryId, FlowId, PhononUuid, SmsId, WebhookName, owner};
 pub use outcome::{ErrorReason, Mapped, Outcome, RESPONSE_BYTES_KEPT, StatusType, Verdict};
 pub use render::{
-    BodyKind, Condition, Definition, Facts, LookUp, Pending, Render, Rendered, Rendering, Rule,
+    Condition, ContentType, Definition, Facts, LookUp, Pending, Render, Rendered, Rendering, Rule,
     Test, Trigger,
 };
 pub use retry::RetrySchedule;

@@ -30,7 +30,9 @@ fn request(url: &str, query: &[(&str, &str, bool)], headers: &[(&str, &str, bool
 }
 
 fn json(text: &str, mandatory: bool) -> Body {
-    Body::Json(JsonTemplate::parse(text, &Tokens::new(), &|_| mandatory).unwrap())
+    Body::Template(
+        BodyTemplate::parse(Language::Json, text, &Tokens::new(), &|_| mandatory).unwrap(),
+    )
 }
 
 fn rendered(definition: &Definition) -> Result<(String, Rendered), Box<str>> {
@@ -95,7 +97,7 @@ fn a_definition_without_variables_is_rendered_all_the_same_unless_its_body_is_pr
     let none = Definition::new(Body::None, None);
     assert!(!none.is_fixed());
     let (body, kept) = rendered(&none).unwrap();
-    assert_eq!((&*body, kept.kind, &*kept.values), ("", BodyKind::None, &b"{}"[..]));
+    assert_eq!((&*body, kept.content_type, &*kept.values), ("", None, &b"{}"[..]));
 }
 
 #[test]
@@ -150,8 +152,10 @@ fn values_that_would_make_a_request_too_long_make_none() {
         value: serde_json::to_string(&quotes).unwrap().into(),
     };
     let escaped = Facts { mapped: vec![mapped], ..Facts::default() };
-    let xml = XmlTemplate::parse("<a b='$flow.key.m'/>", &Tokens::new(), &|_| false).unwrap();
-    let xml = Definition::new(Body::Xml(xml), None);
+    let xml =
+        BodyTemplate::parse(Language::Xml, "<a b='$flow.key.m'/>", &Tokens::new(), &|_| false)
+            .unwrap();
+    let xml = Definition::new(Body::Template(xml), None);
     assert!(xml.render(&Bytes::new(), &escaped).unwrap_err().contains("the body longer than"));
     let url =
         "https://a.example/?q=$flow.key.a&r=$flow.syskey.keys&s=$flow.syskey.b&t=$flow.syskey.c";

@@ -2,6 +2,7 @@
 
 use super::{DeliveryId, Mapped, WebhookName};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -32,23 +33,13 @@ impl Rendering {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     /// What the body is.
-    pub kind: BodyKind,
+    pub content_type: ContentType,
     /// The values of the variables in URL, query and headers, as a JSON object.
     pub values: Bytes,
 }
 
-/// What a body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyKind {
-    /// JSON.
-    Json,
-    /// XML.
-    Xml,
-    /// `application/x-www-form-urlencoded`
-    Form,
-    /// There is none.
-    None,
-}
+/// The content type of a body; `None`: there is no body.
+pub type ContentType = Option<Cow<'static, str>>;
 
 /// What a delivery will be rendered of.
 #[derive(Clone, Debug, PartialEq, Eq)]

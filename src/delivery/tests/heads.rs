@@ -7,7 +7,7 @@ use crate::definition::mapping::{EntryText, Kind, ResponseMap};
 use crate::delivery::{Message, Response, Webhook};
 use crate::domain::ErrorReason::{InvalidResponse, Refused};
 use crate::domain::Verdict::{Delivered, GiveUp, Retry};
-use crate::domain::{BodyKind, DeliveryId, Outcome, Rendered};
+use crate::domain::{DeliveryId, Outcome, Rendered};
 use bytes::Bytes;
 use http::Method;
 use std::sync::Arc;
@@ -129,7 +129,7 @@ fn a_success_whose_body_is_wanted_is_none_when_its_head_cant_be_read() {
 /// A server that wants to know the length says 411 otherwise.
 #[test]
 fn a_request_without_content_says_so() {
-    let none = Rendered { kind: BodyKind::None, values: Bytes::from_static(b"{}") };
+    let none = Rendered { content_type: None, values: Bytes::from_static(b"{}") };
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::GET, Method::DELETE] {
         let expected = [Method::POST, Method::PUT, Method::PATCH].contains(&method);
         for rendered in [Some(&none), None] {

@@ -6,8 +6,8 @@ mod skipped;
 use super::render::Renderer;
 use super::*;
 use crate::domain::{
-    BodyKind, Condition, DeadLetterReason, Definition, Facts, Mapped, Render, Rendered, Rendering,
-    Rule, STATE_BYTES_MAX, Test, Trigger,
+    Condition, DeadLetterReason, Definition, Facts, Mapped, Render, Rendered, Rendering, Rule,
+    STATE_BYTES_MAX, Test, Trigger,
 };
 use std::sync::Arc;
 
@@ -32,7 +32,10 @@ impl Render for Says {
             let value = look_up(facts, variable).ok_or_else(|| format!("no {variable}"))?;
             out = format!("{out} {value}");
         }
-        let rendered = Rendered { kind: BodyKind::Json, values: Bytes::from_static(b"{}") };
+        let rendered = Rendered {
+            content_type: Some("application/json".into()),
+            values: Bytes::from_static(b"{}"),
+        };
         Ok((out.into(), rendered))
     }
 
@@ -383,7 +386,8 @@ struct Huge;
 
 impl Render for Huge {
     fn render(&self, _: &Bytes, _: &Facts) -> Result<(Bytes, Rendered), Box<str>> {
-        let rendered = Rendered { kind: BodyKind::Xml, values: Bytes::new() };
+        let rendered =
+            Rendered { content_type: Some("application/xml".into()), values: Bytes::new() };
         Ok((Bytes::from(vec![b'a'; STATE_BYTES_MAX]), rendered))
     }
 

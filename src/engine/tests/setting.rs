@@ -2,7 +2,7 @@
 
 use super::dice::Dice;
 use crate::definition::Body;
-use crate::definition::template::{JsonTemplate, Tokens};
+use crate::definition::template::{BodyTemplate, Language, Tokens};
 use crate::definition::{self, body};
 use crate::delivery::{
     AddressPolicy, Auth, BreakerRules, Endpoint, Limits, SuccessCodes, Tls, Trust, Webhook,
@@ -107,8 +107,9 @@ fn retry() -> RetrySchedule {
 /// `first` says what it knows, and `then` what the answer to `first` gave.
 fn definitions(dice: &mut Dice) -> BTreeMap<WebhookName, Definition> {
     let definition = |text: &str, mandatory: bool, saves: &[&str]| {
-        let template = JsonTemplate::parse(text, &Tokens::new(), &|_| mandatory).unwrap();
-        let render = definition::Definition::new(Body::Json(template), None);
+        let template =
+            BodyTemplate::parse(Language::Json, text, &Tokens::new(), &|_| mandatory).unwrap();
+        let render = definition::Definition::new(Body::Template(template), None);
         Definition {
             render: Some(Arc::new(render)),
             saves: saves.iter().map(|name| (*name).into()).collect(),

@@ -1,6 +1,6 @@
 //! Whether an XML text is well-formed, and in words for its author why not.
 
-use super::super::super::fault::{Faults, position};
+use crate::definition::template::fault::{Faults, position};
 use roxmltree::{Document, Error};
 
 pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';

@@ -1,11 +1,11 @@
 //! Parses the text of a JSON template into its program.
 
-use super::super::fault::Faults;
-use super::super::lex::{Percent, Piece, lex};
-use super::super::program::{Builder, Program};
-use super::super::uses::{Part, Uses, UsesFound};
-use super::super::{DEPTH_MAX, Tokens, Variable};
 use super::Action;
+use crate::definition::template::fault::Faults;
+use crate::definition::template::lex::{Percent, Piece, lex};
+use crate::definition::template::program::{Builder, Program};
+use crate::definition::template::uses::{Part, Uses, UsesFound};
+use crate::definition::template::{DEPTH_MAX, Tokens, Variable};
 use std::collections::BTreeSet;
 
 mod token;

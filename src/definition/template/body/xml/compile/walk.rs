@@ -1,8 +1,8 @@
 //! Walks the markup of an XML text. On text that is not well-formed it stops, or goes on as it can: another parser tells.
 
-use super::super::super::DEPTH_MAX;
 use super::check::BYTE_ORDER_MARK;
 use super::{Compiler, Stretch};
+use crate::definition::template::DEPTH_MAX;
 use std::collections::BTreeSet;
 
 /// More attributes than this in one tag are refused.

@@ -3,11 +3,11 @@
 //! The text is walked once for the places of its variables. Whether it is well-formed is for an XML parser to say, which is
 //! given the text with a letter in place of each of a variable's bytes, so that it sees what it would see of a harmless value.
 
-use super::super::fault::Faults;
-use super::super::lex::{Kind, Percent, Piece, lex};
-use super::super::program::{Builder, Program};
-use super::super::uses::{Part, Uses, UsesFound};
-use super::super::{Tokens, Variable};
+use crate::definition::template::fault::Faults;
+use crate::definition::template::lex::{Kind, Percent, Piece, lex};
+use crate::definition::template::program::{Builder, Program};
+use crate::definition::template::uses::{Part, Uses, UsesFound};
+use crate::definition::template::{Tokens, Variable};
 
 mod check;
 mod walk;

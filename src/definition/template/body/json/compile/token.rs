@@ -1,8 +1,8 @@
 //! The tokens of JSON (RFC 8259), with variables among them.
 
-use super::super::super::lex::Kind;
-use super::super::super::value::code_unit;
 use super::{Compiler, Content, Head, Place, Stop};
+use crate::definition::template::lex::Kind;
+use crate::definition::template::value::code_unit;
 
 const HALF_PAIR: &str = "this is half of a surrogate pair";
 

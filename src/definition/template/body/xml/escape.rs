@@ -1,6 +1,6 @@
 //! Values in XML, escaped for text, attribute values and CDATA sections.
 
-use super::super::value::decode;
+use crate::definition::template::value::decode;
 
 /// Appends a value to text. A carriage return is a reference, because a parser would make a line feed of it.
 pub(super) fn text(out: &mut Vec<u8>, json: Option<&str>) {
