@@ -10,7 +10,7 @@ use criterion::{BatchSize, Criterion};
 use ringback::codec::event::{EventContext, write_event};
 use ringback::codec::row;
 use ringback::codec::source::{Decoded, Decoder};
-use ringback::definition::{self, body};
+use ringback::definition::{Defined, body};
 use ringback::delivery::{SigningSecret, sign};
 use ringback::domain::{
     AccountId, AccountRules, Command, CorrelationRules, DeliveryReport, Due, FlowComplete,
@@ -21,6 +21,7 @@ use ringback::domain::{
 use ringback::store::{Checkpoint, Derived, Store};
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::Arc;
 
 const FLOW: &str = include_str!("../tests/ringback/samples/flow-complete.json");
 const REPORT: &str = include_str!("../tests/ringback/samples/sms-delivery-report.json");
@@ -253,10 +254,7 @@ fn rules() -> Rules {
         accounts: BTreeMap::from([(AccountId(28), account)]),
         webhooks: BTreeMap::from([(webhook, webhook_rules.clone())]),
         webhook_defaults: webhook_rules,
-        render_phase2: body::render_phase2,
-        render_unknown: body::render_unknown,
-        definitions: BTreeMap::new(),
-        look_up: definition::look_up,
+        definitions: Arc::new(Defined::default()),
     }
 }
 

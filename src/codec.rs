@@ -24,3 +24,4 @@ pub mod source;
 mod avro;
 mod schema;
 mod time;
+mod varint;

@@ -19,15 +19,18 @@ pub mod facts;
 pub mod mapping;
 pub mod template;
 
+mod definitions;
 mod internal;
 mod request;
 #[cfg(test)]
 mod tests;
 
+pub use crate::xpath::nearest;
+pub use definitions::Defined;
 pub use internal::{Group, Internal};
 pub use request::{Request, RequestParts};
 
-use crate::domain::{Facts, Render, Rendered};
+use crate::domain::{Facts, Rendered};
 use bytes::Bytes;
 use facts::write_values;
 use std::borrow::Cow;
@@ -132,27 +135,30 @@ impl Definition {
     }
 }
 
-impl Render for Definition {
-    fn render(&self, predefined: &Bytes, facts: &Facts) -> Result<(Bytes, Rendered), Box<str>> {
-        let mapped: Vec<(&str, &str)> =
-            facts.mapped.iter().map(|it| (&*it.save_in, &*it.value)).collect();
-        let record = facts.record.as_deref();
-        let values = facts::Facts::new(record, &facts.reports, &mapped, catalogue::nested());
-        if self.is_long(facts, &values) {
+impl Definition {
+    /// The body, and what else goes into the request; `predefined` is the body of a webhook that defines none, and `values` are
+    /// those in `facts`.
+    fn render(
+        &self,
+        predefined: &Bytes,
+        facts: &Facts,
+        values: &facts::Facts<'_>,
+    ) -> Result<(Bytes, Rendered), Box<str>> {
+        if self.is_long(facts, values) {
             return Err(too_long(BODY_BYTES_MAX, "body").into());
         }
         let mut out = Vec::new();
         let rendered = match &self.body {
             Body::Predefined | Body::None => Ok(()),
-            Body::Template(template) => template.render(&values, &mut out),
+            Body::Template(template) => template.render(values, &mut out),
             Body::Internal(internal) => {
-                internal.render(&values, &mut out);
+                internal.render(values, &mut out);
                 Ok(())
             }
         };
         let mut problems: Vec<String> = rendered.err().iter().map(ToString::to_string).collect();
         if let Some(request) = &self.request {
-            problems.extend(request.render(&values).err());
+            problems.extend(request.render(values).err());
         }
         if !problems.is_empty() {
             return Err(problems.join("; ").into());
@@ -160,7 +166,7 @@ impl Render for Definition {
         let is_predefined = matches!(self.body, Body::Predefined);
         let body = if is_predefined { predefined.clone() } else { out.into() };
         let mut kept = Vec::new();
-        write_values(&self.kept, &values, &mut kept);
+        write_values(&self.kept, values, &mut kept);
         if !is_predefined && body.len() > BODY_BYTES_MAX {
             return Err(too_long(BODY_BYTES_MAX, "body").into());
         }
@@ -171,23 +177,9 @@ impl Render for Definition {
         Ok((body, Rendered { content_type, values: kept.into() }))
     }
 
+    /// Whether it uses `variable`, spelt as in `$flow.key.reqID`.
     fn uses(&self, variable: &str) -> bool {
         self.uses.contains(variable)
             || matches!(&self.body, Body::Internal(internal) if internal.uses(variable))
     }
-}
-
-/// The text of a variable's value: of a string what it spells, of another value its JSON text.
-#[must_use]
-pub fn look_up(facts: &Facts, variable: &str) -> Option<String> {
-    let variable: Variable = variable.parse().ok()?;
-    let mapped: Vec<(&str, &str)> =
-        facts.mapped.iter().map(|it| (&*it.save_in, &*it.value)).collect();
-    let record = facts.record.as_deref();
-    let values = facts::Facts::new(record, &facts.reports, &mapped, catalogue::nested());
-    let json = values.get(&variable)?;
-    if json.starts_with('"') {
-        return serde_json::from_str(&json).ok();
-    }
-    Some(json.into_owned())
 }

@@ -30,6 +30,7 @@ mod uses;
 mod value;
 mod variable;
 
+pub use crate::json::DEPTH_MAX;
 pub use body::{BodyTemplate, Language};
 pub use fault::{Fault, position};
 pub use list::{HeaderTemplate, QueryTemplate};
@@ -45,9 +46,6 @@ pub const TEXT_BYTES_MAX: usize = 256 * 1024;
 
 /// More variables in one template are refused, counting each place: this bounds how much longer than its values a result is.
 pub const VARIABLES_MAX: usize = 1_000;
-
-/// Arrays, objects and elements nested deeper than this are refused.
-pub const DEPTH_MAX: usize = 128;
 
 /// The tokens that a definition maps to variables: `ani` for `%ani%`. A token is a lower-case letter followed by lower-case
 /// letters, digits and underscores; another key is never found.

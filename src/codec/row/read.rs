@@ -2,6 +2,7 @@
 
 use super::{InputOffset, Landmark, Meta, Owner, RowError, TopicId};
 use crate::codec::content;
+use crate::codec::varint::{self, Unread};
 use crate::domain::{
     AccountId, Collected, Collection, ContentType, Correlation, Delivery, DeliveryId, DisableCause,
     Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, Header,
@@ -69,19 +70,10 @@ impl<'a> Datum<'a> {
 
     /// A zig-zag varint.
     fn long(&mut self) -> Result<i64> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
-                return Err(RowError::Invalid("number"));
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed());
-            }
-        }
-        Err(RowError::Invalid("number"))
+        varint::read(&mut self.rest).map_err(|unread| match unread {
+            Unread::BreaksOff => RowError::BreaksOff,
+            Unread::Overflows(_) | Unread::Endless => RowError::Invalid("number"),
+        })
     }
 
     fn int<T: TryFrom<i64>>(&mut self, what: &'static str) -> Result<T> {

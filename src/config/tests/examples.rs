@@ -3,7 +3,7 @@
 use super::{Variables, load_with};
 use crate::codec::source::{Decoded, Decoder};
 use crate::config::Accounts;
-use crate::domain::{Facts, Mapped, RecordKind, Rendered, WebhookName};
+use crate::domain::{Definitions as _, Facts, Mapped, RecordKind, Rendered, WebhookName};
 use bytes::Bytes;
 use std::path::Path;
 
@@ -43,16 +43,11 @@ fn rendered(
 ) -> (String, String, String) {
     let name = WebhookName::new(webhook).unwrap();
     let (body, facts) = sample(given);
-    let render = accounts.definitions[&name].render.clone();
-    let (body, rendered) = match render {
-        Some(render) => render.render(&body, &facts).unwrap(),
-        None => (
-            body,
-            Rendered {
-                content_type: Some("application/json".into()),
-                values: Bytes::from_static(b"{}"),
-            },
-        ),
+    let (body, rendered) = if accounts.definitions.is_rendered(&name) {
+        accounts.definitions.read(&facts).render(&name, &body).unwrap()
+    } else {
+        let json = Some("application/json".into());
+        (body, Rendered { content_type: json, values: Bytes::from_static(b"{}") })
     };
     let (webhook, _) = &accounts.webhooks[&name];
     let mut shown = vec![format!("{} {}", webhook.method, webhook.shown_url())];
@@ -143,7 +138,7 @@ fn short_url() {
 #[test]
 fn internal() {
     let accounts = loaded("internal.toml");
-    assert!(accounts.definitions[&WebhookName::new("phonon").unwrap()].render.is_none());
+    assert!(!accounts.definitions.is_rendered(&WebhookName::new("phonon").unwrap()));
     let (body, ..) = rendered(&accounts, "call-back", &[("$flow.key.lang", "\"en\"")]);
     assert_eq!(
         body,

@@ -2,7 +2,8 @@
 
 use super::{Compiler, Content, Head, Place, Stop};
 use crate::definition::template::lex::Kind;
-use crate::definition::template::value::code_unit;
+use crate::definition::template::value;
+use crate::json::{self, Escaped};
 
 const HALF_PAIR: &str = "this is half of a surrogate pair";
 
@@ -11,7 +12,7 @@ pub(super) fn identity(name: &[Content<'_>]) -> Vec<u8> {
     let mut identity = Vec::new();
     for content in name {
         match content {
-            Content::Text(text) => super::super::value::decode(&format!("\"{text}\""), |text| {
+            Content::Text(text) => value::decode(&format!("\"{text}\""), |text| {
                 identity.extend_from_slice(text.as_bytes());
             }),
             // No text has this byte.
@@ -128,22 +129,11 @@ impl<'t> Compiler<'_, 't, '_> {
 
     fn escape(&mut self) -> Result<(), Stop> {
         let rest = self.rest();
-        self.at += match rest.as_bytes() {
-            [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 2,
-            [_, b'u', ..] => match rest.get(2..).and_then(code_unit) {
-                Some((0xd800..0xdc00, after)) => {
-                    let low = after.strip_prefix("\\u").and_then(code_unit);
-                    if !matches!(low, Some((0xdc00..0xe000, _))) {
-                        return Err(self.half_pair());
-                    }
-                    12
-                }
-                Some((0xdc00..0xe000, _)) => return Err(self.half_pair()),
-                Some(_) => 6,
-                None => return Err(self.no_escape()),
-            },
-            _ => return Err(self.no_escape()),
-        };
+        match rest.as_bytes().get(1..).and_then(json::read_escape) {
+            Some((Escaped::Character(_), length)) => self.at += 1 + length,
+            Some((Escaped::Half(_), _)) => return Err(self.half_pair()),
+            None => return Err(self.no_escape()),
+        }
         Ok(())
     }
 
