@@ -1,4 +1,4 @@
-//! The steps of a webhook's way, one by one, on the samples. What they cost together is told by the end-to-end benchmark.
+//! Measures the single steps of a webhook's processing on the samples. The end-to-end benchmark measures them together.
 #![expect(clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
 use apache_avro::Schema;
@@ -13,10 +13,10 @@ use ringback::codec::source::{Decoded, Decoder};
 use ringback::definition::{Defined, body};
 use ringback::delivery::{SigningSecret, sign};
 use ringback::domain::{
-    AccountId, AccountRules, Command, CorrelationRules, DeliveryReport, Due, FlowComplete,
-    OnReportTimeout, Outcome, Phase, Phase2Order, Phase2Wait, PhononUuid, RecordKind,
-    RetrySchedule, Rules, Source, State, StatusTable, Timestamp, Verdict, WebhookName,
-    WebhookRules, decide, evolve,
+    AccountId, AccountRules, Command, Condition, CorrelationRules, DeliveryReport, Due,
+    FlowComplete, OnReportTimeout, Outcome, Phase, Phase2Order, Phase2Wait, PhononUuid, RecordKind,
+    RetrySchedule, Rule, Rules, Source, State, StatusTable, Test, Timestamp, Trigger, Verdict,
+    WebhookName, WebhookRules, decide, evolve,
 };
 use ringback::store::{Checkpoint, Derived, Store};
 use std::collections::BTreeMap;
@@ -34,6 +34,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     decoding(&mut criterion);
     deciding(&mut criterion);
+    judging(&mut criterion);
     writing(&mut criterion);
     committing(&mut criterion);
     criterion.final_summary();
@@ -68,7 +69,7 @@ fn deciding(criterion: &mut Criterion) {
             bencher.iter(|| decide(black_box(state), black_box(command), &rules, NOW));
         });
         let events = decide(state, command, &rules, NOW);
-        assert!(!events.is_empty(), "{name}: nothing was decided");
+        assert!(!events.is_empty(), "{name}: no event was decided");
         criterion.bench_function(&format!("evolve/{name}"), |bencher| {
             bencher.iter_batched(
                 || state.clone(),
@@ -89,6 +90,33 @@ fn deciding(criterion: &mut Criterion) {
             });
         });
     }
+}
+
+/// A rule with 50 conditions over a record of 4 MiB.
+fn judging(criterion: &mut Criterion) {
+    let mut rules = rules();
+    let present = Condition { variable: "$flow.key.type".into(), test: Test::Present(true) };
+    let rule = Rule {
+        on: vec![Trigger::FlowComplete],
+        when: vec![present; 50],
+        webhook: WebhookName::new("crm").expect("a name"),
+    };
+    let account = rules.accounts.get_mut(&AccountId(28)).expect("the account");
+    account.rules = vec![(None, rule)];
+    account.uses_variables = true;
+    let record = format!(
+        r#"{{"pad":"{}","keys":[{{"name":"$flow.key.type","value":"a"}}]}}"#,
+        "x".repeat(4 << 20)
+    );
+    let flow = FlowComplete { record: record.into(), ..*decoded_flow() };
+    let source = Source { topic: "flow-complete".into(), partition: 1, offset: 0, timestamp: NOW };
+    let command = Command::AcceptFlow(Box::new(flow), source);
+    let state = State::default();
+    let events = decide(&state, &command, &rules, NOW);
+    assert!(events.len() > 2, "the rule fires");
+    criterion.bench_function("decide/flow, 50 conditions over 4 MiB", |bencher| {
+        bencher.iter(|| decide(black_box(&state), black_box(&command), &rules, NOW));
+    });
 }
 
 fn writing(criterion: &mut Criterion) {
@@ -115,11 +143,12 @@ fn writing(criterion: &mut Criterion) {
     });
     let encoded = encoded(&stages.after_report);
     criterion.bench_function(&format!("row/decode {} bytes", encoded.len()), |bencher| {
-        bencher.iter(|| row::decode_state(black_box(&encoded)).expect("it was encoded here"));
+        bencher
+            .iter(|| row::decode_state(black_box(&encoded)).expect("a row that was encoded here"));
     });
 }
 
-/// The rows of a batch into the store, each in the place of an older one, and the checkpoint.
+/// Commits the rows of a batch to the store, each as the successor of an older row, with the checkpoint.
 fn committing(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().expect("a directory");
     let store = Store::open(directory.path()).expect("a store");
@@ -139,12 +168,12 @@ fn committing(criterion: &mut Criterion) {
                 batch.put(&partition, &uuid, &old, &new, &encoded);
             }
             batch.put_checkpoint(&partition, Checkpoint::default());
-            partition.commit(&mut batch).expect("the store takes it");
+            partition.commit(&mut batch).expect("the store can be written");
         });
     });
 }
 
-/// A flow's states, and the commands that lead from one to the next.
+/// The states of a flow, and the commands that lead from one to the next.
 struct Stages {
     uuid: PhononUuid,
     empty: State,
@@ -258,13 +287,13 @@ fn rules() -> Rules {
     }
 }
 
-/// The sample in Avro's single-object encoding.
+/// Returns the sample in Avro's single-object encoding.
 fn avro_flow() -> Vec<u8> {
     let schema = Schema::parse_str(FLOW_SCHEMA).expect("a valid schema");
     let json: serde_json::Value = serde_json::from_str(FLOW).expect("the sample is JSON");
     let value = untyped(&json).resolve(&schema).expect("the sample fits the schema");
     let writer = GenericDatumWriter::builder(&schema).build().expect("a writer");
-    let datum = writer.write_value_to_vec(value).expect("it can be written");
+    let datum = writer.write_value_to_vec(value).expect("the record can be written");
     [&[0xc3, 0x01][..], &schema.fingerprint::<Rabin>().bytes, &datum].concat()
 }
 
