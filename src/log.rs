@@ -1,7 +1,7 @@
 //! Kafka: the consumer, the transaction, the restore, the topics.
 //!
-//! What blocks here never runs on a Tokio worker. Consuming and decoding happen on one thread ([`Reader`]), committing on
-//! the caller's ([`Transactions`]), restoring on threads of its own ([`restore`]). Commands that look read a topic once, to
+//! What blocks here never runs on a Tokio worker. Consuming and decoding happen on one thread ([`KafkaLog`]), committing on
+//! the caller's ([`Producer`]), restoring on a thread of its own ([`Restoration`]). Commands that look read a topic once, to
 //! its end ([`Scanner`]).
 
 mod away;
@@ -12,6 +12,7 @@ mod group;
 mod headers;
 mod landmark;
 mod newest;
+mod ports;
 mod position;
 mod reader;
 mod record;
@@ -38,9 +39,10 @@ pub use client::{CLIENT_DEFAULTS, Cluster, LogError, MESSAGE_BYTES_MAX, start_th
 pub use describe::Identity;
 pub use landmark::{Found, LandmarkReader, Landmarks, Sights, generated_id};
 pub use newest::Newest;
+pub use ports::{Log, Offsets, Transactions};
 pub use position::{Begin, GroupOffset};
 pub use reader::{
-    Assignment, End, From, LogEvent, OffsetsClient, Reader, ReaderHandle, Start, WatchedChangelog,
+    Assignment, End, From, KafkaLog, KafkaParts, KafkaRestoring, LogEvent, OffsetsClient, Start,
 };
 #[cfg(test)]
 pub(crate) use record::Reading;
@@ -67,5 +69,5 @@ pub use topics::{
     INBOX_KEPT_MS, TopicFault, TopicState, compacted, could_create_missing, create_missing,
     create_with_partitions, mend, survey,
 };
-pub use transaction::{Committed, Outgoing, TransactionError, TransactionFault, Transactions};
+pub use transaction::{Committed, Outgoing, Producer, TransactionError, TransactionFault};
 pub use trial::{ClientRefusal, try_clients};

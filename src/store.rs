@@ -25,6 +25,7 @@ pub use bulk::{BulkLoad, Loaded};
 pub use checkpoint::{Checkpoint, Tally};
 pub use damage::damage_known;
 pub use derived::Derived;
+pub use family::{Entry, Family, Rocks, Scan};
 pub use key::{Backlogs, DueKey, RowKey, StoreKey, TimerKey};
 pub use partition::Partition;
 pub use recovery::OnCorruption;
@@ -36,7 +37,6 @@ pub(crate) use family::memory;
 
 use crate::codec::row::RowError;
 use crate::system::{self, OpenFiles};
-use family::{Family, Rocks};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBRecoveryMode, DBWithThreadMode,
     MultiThreaded, Options, WriteBufferManager, WriteOptions,
@@ -244,16 +244,26 @@ impl StoreError {
     }
 }
 
-/// The state store of an instance.
-pub struct Store(Kind);
+/// What stores the partitions of an instance: RocksDB, or in tests a simulated disk.
+pub trait Disk {
+    /// One partition of it.
+    type Family: Family;
 
-enum Kind {
-    Rocks(Database),
-    #[cfg(test)]
-    Memory(memory::Disk),
+    /// Returns the keys and values of a partition, without any if it is new.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn family(&self, number: u32) -> Result<Self::Family, StoreError>;
+
+    /// Returns the directory that it stands in.
+    fn directory(&self) -> Option<&Path>;
 }
 
-struct Database {
+/// The state store of an instance.
+pub struct Store<D = Database>(D);
+
+/// A database of RocksDB.
+pub struct Database {
     db: Arc<Db>,
     /// The partitions that were there when it was opened.
     found: Vec<u32>,
@@ -307,51 +317,42 @@ impl Store {
         let _ = std::fs::remove_dir_all(&scratch);
         std::fs::create_dir_all(&scratch)
             .map_err(|source| StoreError::Scratch { directory: scratch.clone(), source })?;
-        Ok(Self(Kind::Rocks(Database {
+        Ok(Self(Database {
             db: Arc::new(db),
             found,
             options: Arc::new(options),
             unlogged: Arc::new(unlogged),
             scratch: scratch.into(),
-        })))
-    }
-
-    /// A store on a simulated disk.
-    #[cfg(test)]
-    pub(crate) fn on(disk: memory::Disk) -> Self {
-        Self(Kind::Memory(disk))
+        }))
     }
 
     /// The partitions that were there when it was opened, in the order of their numbers.
     #[must_use]
     pub fn partitions(&self) -> Vec<u32> {
-        match &self.0 {
-            Kind::Rocks(database) => database.partitions(),
-            #[cfg(test)]
-            Kind::Memory(_) => Vec::new(),
-        }
+        let mut numbers = self.0.found.clone();
+        numbers.sort_unstable();
+        numbers
+    }
+}
+
+impl<D: Disk> Store<D> {
+    /// A store on a simulated disk.
+    #[cfg(test)]
+    pub(crate) fn on(disk: D) -> Self {
+        Self(disk)
     }
 
     /// The partition's state, empty if there is none yet.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn partition(&self, number: u32) -> Result<Partition, StoreError> {
-        let family = match &self.0 {
-            Kind::Rocks(database) => Family::Rocks(database.family(number)?),
-            #[cfg(test)]
-            Kind::Memory(disk) => Family::Memory(disk.family(number)),
-        };
-        Ok(Partition { family, number })
+    pub fn partition(&self, number: u32) -> Result<Partition<D::Family>, StoreError> {
+        Ok(Partition { family: self.0.family(number)?, number })
     }
 }
 
-impl Database {
-    fn partitions(&self) -> Vec<u32> {
-        let mut numbers = self.found.clone();
-        numbers.sort_unstable();
-        numbers
-    }
+impl Disk for Database {
+    type Family = Rocks;
 
     fn family(&self, number: u32) -> Result<Rocks, StoreError> {
         let name = family_name(number);
@@ -366,6 +367,10 @@ impl Database {
             unlogged: self.unlogged.clone(),
             scratch: self.scratch.clone(),
         })
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        Some(self.db.path())
     }
 }
 

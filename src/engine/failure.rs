@@ -37,6 +37,12 @@ pub enum EngineError {
     Reader,
 }
 
+impl From<Mismatch> for EngineError {
+    fn from(mismatch: Mismatch) -> Self {
+        Self::Mismatch(mismatch)
+    }
+}
+
 impl EngineError {
     /// [`EngineError::Fenced`], of the instance of these settings.
     pub(super) fn fenced(kafka: &KafkaSettings, was_disturbed: bool) -> Self {

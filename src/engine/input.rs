@@ -56,11 +56,6 @@ pub(super) enum Input {
     Failed(String),
 }
 
-/// Which partition the event is about.
-pub(super) fn place(event: &InputEvent) -> Place {
-    Place { topic: event.topic.clone(), partition: event.partition }
-}
-
 /// Why a partition could not be restored.
 pub(super) enum RestoreFailure {
     /// It may go better.

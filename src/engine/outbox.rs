@@ -13,7 +13,7 @@ use crate::delivery::{Appetite, Attempted, Job};
 use crate::domain::{
     Class, DeadLetterReason, DeliveryId, Due, PhononUuid, State, Timestamp, Verdict, WebhookName,
 };
-use crate::store::{Ages, Backlogs, DueKey, StoreError, WriteBack};
+use crate::store::{Ages, Backlogs, DueKey, Family, StoreError, WriteBack};
 use lane::{Lane, Pace, Share, WINDOW};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -80,8 +80,10 @@ pub(super) struct Outbox {
 
 /// Where rows are handed to.
 pub(super) trait Hands {
+    /// Where the store keeps a partition.
+    type Family: Family;
     /// The rows of a partition that is running.
-    fn rows(&self, partition: u32) -> Option<&WriteBack>;
+    fn rows(&self, partition: u32) -> Option<&WriteBack<Self::Family>>;
     /// How much the lane of `webhook` can use.
     fn appetite(&self, webhook: &WebhookName) -> Appetite;
     /// A delivery is not kept longer than this.
@@ -378,12 +380,12 @@ impl Outbox {
     }
 
     /// A lane without a configuration keeps its rows until it has one again, or they are too old.
-    fn age(
+    fn age<H: Hands>(
         &mut self,
         key: ShareKey,
-        rows: &WriteBack,
+        rows: &WriteBack<H::Family>,
         now: Timestamp,
-        hands: &impl Hands,
+        hands: &H,
         doomed: &mut Vec<Doomed>,
     ) -> Result<(), StoreError> {
         let age_max_ms = hands.age_max_ms(&key.0);
@@ -405,10 +407,10 @@ impl Outbox {
     }
 
     /// Takes up to `room` rows of a share in hand, and sees to it that the rest is looked at in its time.
-    fn take(
+    fn take<F: Family>(
         &mut self,
         key: &ShareKey,
-        rows: &WriteBack,
+        rows: &WriteBack<F>,
         now: Timestamp,
         room: usize,
     ) -> Result<Vec<Row>, StoreError> {

@@ -10,13 +10,13 @@ use super::config::EngineSettings;
 use super::input::{Identified, Input, RestoreFailure, Restored};
 use super::mailbox::Mailbox;
 use super::ownership::{Holder, Mismatch};
-use super::ports::{Log, Offsets};
 use crate::clock;
 use crate::codec::row::{InputOffset, Owner, TopicId};
 use crate::log::{
-    self, GroupOffset, Identity, LogError, Place, Restoration, RestoreError, Start, Step, Want,
+    self, Changelog, GroupOffset, Identity, LogError, Offsets, Place, Restoration, RestoreError,
+    Start, Step, Want,
 };
-use crate::store::{BulkLoad, Checkpoint, Partition, StoreError};
+use crate::store::{BulkLoad, Checkpoint, Family, Partition, StoreError};
 use crate::telemetry::{Health, Metrics};
 use resume::{Known, resume};
 use std::collections::BTreeMap;
@@ -30,8 +30,8 @@ const BULK_BYTES: usize = 24 << 20;
 const STORE_AGE_MAX_MS: u64 = 6 * 86_400_000;
 
 /// A partition that is to be restored.
-pub(super) struct Wanted {
-    pub(super) partition: Partition,
+pub(super) struct Wanted<F: Family> {
+    pub(super) partition: Partition<F>,
     /// The input partitions that belong to it.
     pub(super) places: Vec<Place>,
     /// They stand behind records that were read and dropped.
@@ -46,54 +46,54 @@ pub(super) struct Foreign {
 }
 
 /// What a restore is made of.
-pub(super) struct Parts {
+pub(super) struct Parts<C, O, F: Family> {
     pub(super) epoch: u64,
-    /// It begins after so long: the one before has failed.
+    /// The restore begins after this pause, since the one before has failed.
     pub(super) pause: Option<Duration>,
-    pub(super) wanted: Vec<Wanted>,
+    pub(super) wanted: Vec<Wanted<F>>,
     pub(super) foreign: Foreign,
-    pub(super) settings: EngineSettings,
+    pub(super) settings: Arc<EngineSettings>,
     pub(super) mailbox: Arc<Mailbox<Input>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
+    /// A changelog that can't be used fails the first step.
+    pub(super) changelog: Result<C, LogError>,
+    pub(super) offsets: O,
 }
 
 /// What a restore begins with.
-struct Planned<L: Log> {
-    /// A changelog that can't be used fails the first step.
-    changelog: Result<L::Changelog, LogError>,
-    wanted: Vec<Wanted>,
+struct Planned<C, F: Family> {
+    changelog: Result<C, LogError>,
+    wanted: Vec<Wanted<F>>,
     foreign: Foreign,
 }
 
 /// A restore, done step by step.
-pub(super) struct Restorer<L: Log> {
+pub(super) struct Restorer<C, O, F: Family> {
     /// Until it has passed.
     pause: Option<Duration>,
-    /// What is to be restored, until the restore begins.
-    begins: Option<Planned<L>>,
-    restoration: Option<Restoration<L::Changelog>>,
-    rows: Rows<L::Offsets>,
+    /// Until the restore begins.
+    planned: Option<Planned<C, F>>,
+    restoration: Option<Restoration<C>>,
+    rows: Rows<O, F>,
 }
 
-impl<L: Log> Restorer<L> {
-    pub(super) fn new(log: &L, parts: Parts) -> Self {
-        let Parts { epoch, pause, wanted, foreign, settings, mailbox, metrics, health } = parts;
-        let (offsets, targets) = (log.offsets(), BTreeMap::new());
-        let identity = Arc::default();
+impl<C: Changelog, O: Offsets, F: Family> Restorer<C, O, F> {
+    pub(super) fn new(parts: Parts<C, O, F>) -> Self {
+        let Parts { epoch, pause, wanted, foreign, settings, mailbox, metrics, health, .. } = parts;
         Self {
             pause,
-            begins: Some(Planned { changelog: log.changelog(), wanted, foreign }),
+            planned: Some(Planned { changelog: parts.changelog, wanted, foreign }),
             restoration: None,
             rows: Rows {
                 epoch,
-                offsets,
-                identity,
+                offsets: parts.offsets,
+                identity: Arc::default(),
                 settings,
                 mailbox,
                 metrics,
                 health,
-                targets,
+                targets: BTreeMap::new(),
                 owners: None,
             },
         }
@@ -112,8 +112,8 @@ impl<L: Log> Restorer<L> {
     }
 
     fn try_step(&mut self) -> Result<Step, RestoreFailure> {
-        let Self { begins, restoration, rows, .. } = self;
-        let restoration = match (begins.take(), restoration) {
+        let Self { planned, restoration, rows, .. } = self;
+        let restoration = match (planned.take(), restoration) {
             (Some(Planned { changelog, wanted, foreign }), slot) => {
                 let changelog = changelog?;
                 rows.identify(&foreign)?;
@@ -137,21 +137,21 @@ impl From<LogError> for RestoreFailure {
 }
 
 /// Takes the rows.
-struct Rows<O> {
+struct Rows<O, F: Family> {
     epoch: u64,
     offsets: O,
     /// The cluster and the topics as they are now.
     identity: Arc<Identity>,
-    settings: EngineSettings,
+    settings: Arc<EngineSettings>,
     mailbox: Arc<Mailbox<Input>>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
-    targets: BTreeMap<i32, Target>,
+    targets: BTreeMap<i32, Target<F>>,
     /// What the changelog's newest rows belong to; `None`: nobody has asked.
     owners: Option<BTreeMap<i32, Owner>>,
 }
 
-impl<O: Offsets> Rows<O> {
+impl<O: Offsets, F: Family> Rows<O, F> {
     /// Learns what the inputs and the changelog are, and where inputs go on that only forward.
     fn identify(&mut self, foreign: &Foreign) -> Result<(), RestoreFailure> {
         if self.settings.is_identified {
@@ -190,7 +190,7 @@ impl<O: Offsets> Rows<O> {
         Known { committed, position, topic, is_held, is_dense }
     }
 
-    fn begin(&mut self, wanted: Vec<Wanted>) -> Result<Vec<Want>, RestoreFailure> {
+    fn begin(&mut self, wanted: Vec<Wanted<F>>) -> Result<Vec<Want>, RestoreFailure> {
         let (now, bulk_bytes) = (clock::now(), BULK_BYTES / wanted.len().max(1));
         let mut wants = Vec::with_capacity(wanted.len());
         for wanted in wanted {
@@ -208,7 +208,7 @@ impl<O: Offsets> Rows<O> {
 
     /// What this daemon's rows belong to.
     fn ours(&self) -> Owner {
-        let EngineSettings { kafka, topics, partitions, .. } = &self.settings;
+        let EngineSettings { kafka, topics, partitions, .. } = &*self.settings;
         Owner {
             cluster: self.identity.cluster.clone(),
             group: kafka.group_id.as_str().into(),

@@ -12,14 +12,43 @@ use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Why the engine must not wait for Kafka any longer.
+#[derive(Clone, Default)]
+pub(super) struct Signals {
+    revoking: Arc<AtomicBool>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// The group waits for the partitions.
+    fn revoke(&self) {
+        self.revoking.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn revocation_ends(&self) {
+        self.revoking.store(false, Ordering::SeqCst);
+    }
+
+    /// The process is to end.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Whether the partitions are revoked, or the process is to end.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.revoking.load(Ordering::SeqCst) || self.is_stopping()
+    }
+}
+
 /// The engine's ends of what others tell it.
 #[derive(Clone)]
 pub(super) struct Wires {
     pub(super) mailbox: Arc<Mailbox<Input>>,
-    /// The group waits for an answer.
-    pub(super) revoking: Arc<AtomicBool>,
-    /// Somebody wants it to end.
-    pub(super) stopping: Arc<AtomicBool>,
+    pub(super) signals: Signals,
     /// What the inputs' logs are recognised by, where they have no topic ids.
     pub(super) landmarks: Arc<Landmarks>,
 }
@@ -28,8 +57,7 @@ impl Default for Wires {
     fn default() -> Self {
         Self {
             mailbox: Arc::new(Mailbox::new()),
-            revoking: Arc::default(),
-            stopping: Arc::default(),
+            signals: Signals::default(),
             landmarks: Arc::default(),
         }
     }
@@ -46,7 +74,7 @@ impl Wires {
         &self,
         away: impl Fn(bool) + Send + Sync + 'static,
     ) -> Arc<dyn Fn(LogEvent) + Send + Sync> {
-        let (mailbox, revoking) = (self.mailbox.clone(), self.revoking.clone());
+        let (mailbox, signals) = (self.mailbox.clone(), self.signals.clone());
         Arc::new(move |event| match event {
             LogEvent::Records { epoch, records, bytes } => {
                 let weight = records.len();
@@ -55,7 +83,7 @@ impl Wires {
             LogEvent::Assigned(assignment) => mailbox.put_urgent(Input::Assigned(assignment)),
             LogEvent::Revoked { lost, reply } => {
                 // A commit that is being tried again gives up for it.
-                revoking.store(true, Ordering::SeqCst);
+                signals.revoke();
                 mailbox.put_urgent(Input::Revoked { lost, reply });
             }
             LogEvent::Ends(ends) => mailbox.put(Input::Ends(ends), 0),

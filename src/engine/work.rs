@@ -9,14 +9,14 @@ pub(super) use endpoints::shown;
 use super::outbox::Doomed;
 use crate::codec::event::{self, EventContext, InputEvent};
 use crate::codec::row::{self, Landmark, Meta};
-use crate::delivery::{Attempted, BreakerState, Endpoint};
+use crate::delivery::{Attempted, BreakerState, Lanes};
 use crate::domain::{
     AccountId, Command, Correlation, DeadLetterReason, EndpointEvent, EndpointState, Event, Header,
     PhononUuid, Rules, State, Timestamp, WebhookName, decide, evolve,
 };
 use crate::failpoint::{self, Failpoint};
 use crate::log::{Outgoing, Place, Record, TopicNames};
-use crate::store::{RowKey, StoreError, WriteBack};
+use crate::store::{Family, RowKey, StoreError, WriteBack};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -62,7 +62,8 @@ pub(super) struct View<'a> {
     /// How many partitions own uuids.
     pub(super) partitions: u32,
     pub(super) now: Timestamp,
-    pub(super) endpoint: &'a dyn Fn(&WebhookName) -> Option<Arc<Endpoint>>,
+    /// The endpoints.
+    pub(super) lanes: &'a Lanes,
 }
 
 /// A fact that metrics tell once the batch is committed.
@@ -193,9 +194,9 @@ impl Work {
     }
 
     /// Decides `command`, and returns whether that was news; `raw` is the record that it came in.
-    pub(super) fn command(
+    pub(super) fn command<F: Family>(
         &mut self,
-        rows: &WriteBack,
+        rows: &WriteBack<F>,
         uuid: &PhononUuid,
         command: &Command,
         raw: Option<&Record>,
@@ -232,7 +233,11 @@ impl Work {
         Ok(is_news)
     }
 
-    fn slot(&mut self, rows: &WriteBack, uuid: &PhononUuid) -> Result<usize, StoreError> {
+    fn slot<F: Family>(
+        &mut self,
+        rows: &WriteBack<F>,
+        uuid: &PhononUuid,
+    ) -> Result<usize, StoreError> {
         let key = (rows.number(), uuid.clone());
         if let Some(index) = self.index.get(&key) {
             return Ok(*index);

@@ -1,9 +1,10 @@
 //! A command to every partition of the inbox: to all of them, or to none.
 
 use super::client::{Cluster, LogError};
+use super::ports::Transactions as _;
 use super::rights::{self, Operation};
 use super::settings::KafkaSettings;
-use super::transaction::{Outgoing, TransactionError, Transactions};
+use super::transaction::{Outgoing, Producer, TransactionError};
 use std::time::Duration;
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,7 +40,7 @@ pub fn broadcast(
     let count = count.ok_or_else(|| BroadcastError::NoTopic(topic.to_owned()))?;
     // The producer of operators: with an instance's name it would take over from its daemon.
     let id = rights::operator_id(&settings.group_id);
-    let transactions = Transactions::open_as(&id, settings, 0)?;
+    let transactions = Producer::open_as(&id, settings, 0)?;
     transactions.begin()?;
     let send_all = || {
         for partition in 0..count {

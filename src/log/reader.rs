@@ -3,6 +3,7 @@
 mod callbacks;
 mod end;
 mod gate;
+mod handle;
 mod merge;
 mod missing;
 mod offsets;
@@ -22,6 +23,8 @@ use crate::codec::row::Owner;
 use callbacks::Context;
 pub use end::End;
 use gate::Gate;
+use handle::Spawned;
+pub use handle::{KafkaLog, KafkaParts, KafkaRestoring};
 use merge::Merge;
 pub use offsets::OffsetsClient;
 pub(super) use offsets::list;
@@ -34,12 +37,12 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use schemas::Schemas;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use watch::Watched;
-pub use watch::WatchedChangelog;
+use watch::WatchedChangelog;
 
 const BATCH_RECORDS_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -126,70 +129,8 @@ enum Control {
 
 type Sink = Arc<dyn Fn(LogEvent) + Send + Sync>;
 
-/// The engine's side of the reader.
-pub struct ReaderHandle {
-    consumer: Arc<BaseConsumer<Context>>,
-    control: Sender<Control>,
-    epoch: Arc<AtomicU64>,
-    gate: Arc<Gate>,
-    landmarks: Arc<LandmarkReader>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl ReaderHandle {
-    /// Starts partitions of the assignment `epoch` that are restored.
-    pub fn start(&self, epoch: u64, starts: Vec<Start>) {
-        let _ = self.control.send(Control::Start { epoch, starts });
-    }
-
-    /// Stops all partitions until they are started again; records read before carry an older number than the one returned.
-    pub fn hold(&self) -> u64 {
-        let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
-        let _ = self.control.send(Control::Hold(epoch));
-        epoch
-    }
-
-    /// Opens the gate for what is done with.
-    pub fn open_gate(&self, bytes: usize) {
-        if bytes > 0 {
-            self.gate.open(bytes);
-        }
-    }
-
-    /// The group's consumer, for its word in a transaction.
-    pub(super) fn native(&self) -> *mut rdkafka::types::RDKafka {
-        self.consumer.client().native_ptr()
-    }
-
-    /// A client that asks what the group committed.
-    #[must_use]
-    pub fn offsets_client(&self) -> OffsetsClient {
-        let (consumer, landmarks) = (self.consumer.clone(), self.landmarks.clone());
-        OffsetsClient { consumer, landmarks }
-    }
-
-    /// Leaves the group. The revocation that this brings must be answered, so the caller keeps serving events until
-    /// [`ReaderHandle::closed`].
-    pub fn close(&self) {
-        let _ = self.control.send(Control::Close);
-    }
-
-    /// Whether the thread has ended.
-    #[must_use]
-    pub fn closed(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-
-    /// Waits for the thread; the consumer is dropped here, on a thread that may block.
-    pub fn join(mut self) {
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 /// The poll thread's state.
-pub struct Reader {
+struct Reader {
     consumer: Arc<BaseConsumer<Context>>,
     topics: Topics,
     schemas: Schemas,
@@ -210,13 +151,13 @@ impl Reader {
     ///
     /// # Errors
     /// When a property of `[kafka.client]` is wrong, or the thread can't be started.
-    pub fn spawn(
+    fn spawn(
         settings: &KafkaSettings,
         topics: Topics,
         registry: Option<Registry>,
         watched: Option<WatchedChangelog<'_>>,
         sink: Sink,
-    ) -> Result<ReaderHandle, LogError> {
+    ) -> Result<(JoinHandle<()>, Spawned), LogError> {
         let epoch = Arc::new(AtomicU64::new(0));
         let told = Arc::new(AtomicU64::new(0));
         let context = Context {
@@ -259,7 +200,7 @@ impl Reader {
             starting: Vec::new(),
         };
         let thread = start_thread("reader", move || reader.run())?;
-        Ok(ReaderHandle { consumer, control, epoch, gate, landmarks, thread: Some(thread) })
+        Ok((thread, Spawned { consumer, control, epoch, gate, landmarks }))
     }
 
     fn run(mut self) {

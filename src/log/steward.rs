@@ -4,11 +4,12 @@
 //! So two repairs never write beside each other.
 
 use super::client::{self, LogError};
+use super::ports::Transactions as _;
 use super::position::GroupOffset;
 use super::record::Place;
 use super::rights;
 use super::settings::KafkaSettings;
-use super::transaction::{self, Outgoing, TransactionError, TransactionFault, Transactions};
+use super::transaction::{self, Outgoing, Producer, TransactionError, TransactionFault};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{Consumer as _, ConsumerGroupMetadata};
 use std::collections::BTreeMap;
@@ -19,12 +20,12 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Transactions of a command, which asks again where that may help.
-pub(super) struct Patient(Transactions);
+pub(super) struct Patient(Producer);
 
 impl Patient {
     /// The producer with this transactional id. Blocks.
     pub(super) fn open(id: &str, settings: &KafkaSettings) -> Result<Self, LogError> {
-        Transactions::open_as(id, settings, 0).map(Self)
+        Producer::open_as(id, settings, 0).map(Self)
     }
 
     pub(super) fn begin(&self) -> Result<(), TransactionError> {

@@ -2,8 +2,9 @@
 
 use super::client::{self, LogError, start_thread};
 use super::group::{self, NativeError, OffsetsError};
+use super::ports::Transactions;
 use super::position::GroupOffset;
-use super::reader::ReaderHandle;
+use super::reader::KafkaLog;
 use super::record::Place;
 use super::refusal::{self, Refused};
 use super::report;
@@ -143,7 +144,7 @@ impl ProducerContext for Context {
 }
 
 /// The transactional producer of an instance.
-pub struct Transactions {
+pub struct Producer {
     producer: Arc<BaseProducer<Context>>,
     context: Arc<Context>,
     /// When the records of the transaction were written, as they say.
@@ -157,13 +158,13 @@ pub struct Transactions {
     done: Arc<AtomicBool>,
 }
 
-impl Drop for Transactions {
+impl Drop for Producer {
     fn drop(&mut self) {
         self.done.store(true, Ordering::Relaxed);
     }
 }
 
-impl Transactions {
+impl Producer {
     /// Makes the producer and aborts what a predecessor with the same id left open. Blocks.
     ///
     /// # Errors
@@ -220,11 +221,53 @@ impl Transactions {
         Ok(transactions)
     }
 
-    /// Begins a transaction.
-    ///
-    /// # Errors
-    /// By [`TransactionFault`].
-    pub fn begin(&self) -> Result<(), TransactionError> {
+    /// The error with its cause, where that is a right that is missing, or a record which was refused.
+    fn blamed(&self, code: Option<RDKafkaErrorCode>, error: TransactionError) -> TransactionError {
+        let refused = self.context.refused().clone();
+        let cause =
+            self.denied(code).or_else(|| refused.map(|refused| refused.by_batch(code).to_string()));
+        match cause {
+            Some(text) => TransactionError { text, ..error },
+            None => error,
+        }
+    }
+
+    /// The rights that are missing, where Kafka's authorizer has refused something: its answer does not name them.
+    fn denied(&self, code: Option<RDKafkaErrorCode>) -> Option<String> {
+        if !rights::is_refusal(code) {
+            return None;
+        }
+        let missing = match code {
+            Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
+                vec![Right::transactional(&self.id)]
+            }
+            Some(_) | None => rights::missing(&self.settings, &self.rights).ok()?,
+        };
+        let text = Missing(&missing, &self.settings).to_string();
+        (!missing.is_empty()).then(|| text.replace('\n', "; "))
+    }
+
+    /// Adds offsets in the name of a group that nobody is a member of.
+    pub(super) fn offsets_of_nobody(
+        &self,
+        group: &ConsumerGroupMetadata,
+        offsets: &TopicPartitionList,
+    ) -> Result<(), TransactionError> {
+        self.producer
+            .send_offsets_to_transaction(offsets, group, CALL_TIMEOUT)
+            .map_err(|error| fault("offsets", &error))
+    }
+
+    /// Whether another producer with the same id has taken over, which not every call's own error says.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.producer.client().fatal_error().is_some_and(|(code, _)| is_fenced(code))
+    }
+}
+
+impl Transactions for Producer {
+    type Log = KafkaLog;
+
+    fn begin(&self) -> Result<(), TransactionError> {
         self.context.unknown.store(false, Ordering::Release);
         for slot in &self.context.delivered {
             slot.store(0, Ordering::Release);
@@ -236,11 +279,7 @@ impl Transactions {
         self.producer.begin_transaction().map_err(|error| fault("begin", &error))
     }
 
-    /// Adds a record. Waits while the queue is full.
-    ///
-    /// # Errors
-    /// By [`TransactionFault`].
-    pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
+    fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
         let opaque = match outgoing.partition {
             Some(partition) if outgoing.changelog => usize::try_from(partition).unwrap_or(0) + 1,
             Some(_) | None => 0,
@@ -284,15 +323,11 @@ impl Transactions {
         }
     }
 
-    /// Adds the inputs' offsets, in the name of the reader's current membership.
-    ///
-    /// # Errors
-    /// By [`TransactionFault`]; a reader that is no member of the group right now must abort.
     #[expect(unsafe_code, reason = "both handles live as long as what they are borrowed from")]
-    pub fn offsets<'a>(
+    fn offsets<'a>(
         &self,
-        reader: &ReaderHandle,
-        offsets: impl IntoIterator<Item = (&'a Place, &'a GroupOffset)>,
+        log: &KafkaLog,
+        offsets: impl Iterator<Item = (&'a Place, &'a GroupOffset)>,
     ) -> Result<(), TransactionError> {
         let list = positions(offsets).map_err(|error| fault("offsets", &error))?;
         if list.count() == 0 {
@@ -304,11 +339,11 @@ impl Transactions {
             group::flush(self.producer.client(), timeout_ms);
             failpoint::armed::die(Failpoint::Produced);
         }
-        // SAFETY: the producer and the reader's consumer are alive while they are borrowed here.
+        // SAFETY: the producer and the log's consumer are alive while they are borrowed here.
         let sent = unsafe {
             group::send_offsets(
                 self.producer.client().native_ptr(),
-                reader.native(),
+                log.native(),
                 &list,
                 timeout_ms,
             )
@@ -325,53 +360,7 @@ impl Transactions {
         })
     }
 
-    /// The error with its cause, where that is a right that is missing, or a record which was refused.
-    fn blamed(&self, code: Option<RDKafkaErrorCode>, error: TransactionError) -> TransactionError {
-        let refused = self.context.refused().clone();
-        let cause =
-            self.denied(code).or_else(|| refused.map(|refused| refused.by_batch(code).to_string()));
-        match cause {
-            Some(text) => TransactionError { text, ..error },
-            None => error,
-        }
-    }
-
-    /// The rights that are missing, where Kafka's authorizer has refused something: its answer does not name them.
-    fn denied(&self, code: Option<RDKafkaErrorCode>) -> Option<String> {
-        if !rights::is_refusal(code) {
-            return None;
-        }
-        let missing = match code {
-            Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
-                vec![Right::transactional(&self.id)]
-            }
-            Some(_) | None => rights::missing(&self.settings, &self.rights).ok()?,
-        };
-        let text = Missing(&missing, &self.settings).to_string();
-        (!missing.is_empty()).then(|| text.replace('\n', "; "))
-    }
-
-    /// Adds offsets in the name of a group that nobody is a member of.
-    pub(super) fn offsets_of_nobody(
-        &self,
-        group: &ConsumerGroupMetadata,
-        offsets: &TopicPartitionList,
-    ) -> Result<(), TransactionError> {
-        self.producer
-            .send_offsets_to_transaction(offsets, group, CALL_TIMEOUT)
-            .map_err(|error| fault("offsets", &error))
-    }
-
-    /// Whether another producer with the same id has taken over, which not every call's own error says.
-    pub(super) fn is_fenced(&self) -> bool {
-        self.producer.client().fatal_error().is_some_and(|(code, _)| is_fenced(code))
-    }
-
-    /// Waits until Kafka has every record, or they are given up; the commit says which.
-    ///
-    /// # Errors
-    /// When they are still on their way.
-    pub fn flush(&self) -> Result<(), TransactionError> {
+    fn flush(&self) -> Result<(), TransactionError> {
         let timeout_ms = i32::try_from(CALL_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
         if group::flush(self.producer.client(), timeout_ms) {
             return Ok(());
@@ -383,11 +372,7 @@ impl Transactions {
         })
     }
 
-    /// Commits. The same call may be made again after [`TransactionFault::Retriable`], and no other.
-    ///
-    /// # Errors
-    /// By [`TransactionFault`]; only after `Abortable` is it known that nothing was committed.
-    pub fn commit(&self) -> Result<Committed, TransactionError> {
+    fn commit(&self) -> Result<Committed, TransactionError> {
         #[cfg(feature = "failpoints")]
         if failpoint::armed::strikes(Failpoint::CommitSent) {
             // Long enough for the request to leave.
@@ -400,9 +385,7 @@ impl Transactions {
         Ok(self.written())
     }
 
-    /// Where the rows of the transaction stand that have arrived; all of them, once it is flushed.
-    #[must_use]
-    pub fn written(&self) -> Committed {
+    fn written(&self) -> Committed {
         if self.context.unknown.load(Ordering::Acquire) {
             return Committed(Vec::new());
         }
@@ -411,11 +394,7 @@ impl Transactions {
         Committed(written.map(|(next, partition)| (partition, next)).collect())
     }
 
-    /// Aborts.
-    ///
-    /// # Errors
-    /// By [`TransactionFault`].
-    pub fn abort(&self) -> Result<(), TransactionError> {
+    fn abort(&self) -> Result<(), TransactionError> {
         self.producer.abort_transaction(CALL_TIMEOUT).map_err(|error| fault("abort", &error))
     }
 }

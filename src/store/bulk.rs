@@ -8,6 +8,7 @@ use super::StoreError;
 use super::ages::Ages;
 use super::checkpoint::{Checkpoint, Tally};
 use super::derived::Derived;
+use super::family::{Family, Rocks};
 use super::key::{Backlogs, RowKey, TimerKey};
 use super::partition::Partition;
 use crate::codec::row;
@@ -20,8 +21,8 @@ use std::collections::HashMap;
 const ENTRY_BYTES: usize = 100;
 
 /// A partition that is being filled.
-pub struct BulkLoad {
-    partition: Partition,
+pub struct BulkLoad<F: Family = Rocks> {
+    partition: Partition<F>,
     /// The last version of each row since the last file; no value: it is gone.
     rows: HashMap<Box<[u8]>, Option<Box<[u8]>>>,
     bytes: usize,
@@ -38,12 +39,12 @@ pub struct Loaded {
     pub ages: Ages,
 }
 
-impl BulkLoad {
+impl<F: Family> BulkLoad<F> {
     /// Empties the partition and begins; about `bytes_max` are held in memory.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn begin(partition: Partition, bytes_max: usize) -> Result<Self, StoreError> {
+    pub fn begin(partition: Partition<F>, bytes_max: usize) -> Result<Self, StoreError> {
         // What an earlier load left may have been deleted since, and its tombstone compacted away.
         partition.clear()?;
         Ok(Self { partition, rows: HashMap::new(), bytes: 0, bytes_max })
@@ -112,13 +113,13 @@ impl BulkLoad {
 }
 
 /// Index entries that wait to be written.
-struct Indexes<'a> {
-    load: &'a BulkLoad,
+struct Indexes<'a, F: Family> {
+    load: &'a BulkLoad<F>,
     entries: Vec<(Vec<u8>, Vec<u8>)>,
     bytes: usize,
 }
 
-impl Indexes<'_> {
+impl<F: Family> Indexes<'_, F> {
     fn add(&mut self, uuid: &[u8], derived: &Derived) -> Result<(), StoreError> {
         if let Some(due) = derived.timer {
             let mut key = Vec::with_capacity(9 + uuid.len());

@@ -1,6 +1,6 @@
 //! One partition's rows and indexes.
 
-use super::family::{Entries, Entry, Family, Scan};
+use super::family::{Entry, Family, Rocks, Scan};
 use super::key::{Backlogs, CHECKPOINT_KEY, DueKey, RowKey, TimerKey};
 use super::{Ages, Batch, Checkpoint, StoreError};
 use crate::codec::row;
@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 
 /// A handle on one partition of the store. There is one writer of it at a time: its restore, then its engine.
 #[derive(Clone)]
-pub struct Partition {
-    pub(super) family: Family,
+pub struct Partition<F: Family = Rocks> {
+    pub(super) family: F,
     pub(super) number: u32,
 }
 
-impl Partition {
+impl<F: Family> Partition<F> {
     /// Which partition it is.
     #[must_use]
     pub fn number(&self) -> u32 {
@@ -24,7 +24,7 @@ impl Partition {
 
     /// An empty batch with room for so many bytes, which spares it growing.
     #[must_use]
-    pub fn batch(&self, capacity: usize) -> Batch {
+    pub fn batch(&self, capacity: usize) -> Batch<F> {
         Batch::of(self.family.writes(capacity))
     }
 
@@ -83,7 +83,7 @@ impl Partition {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn commit(&self, batch: &mut Batch) -> Result<(), StoreError> {
+    pub fn commit(&self, batch: &mut Batch<F>) -> Result<(), StoreError> {
         self.family.write(&mut batch.writes)
     }
 
@@ -205,7 +205,11 @@ impl Partition {
         })
     }
 
-    fn iterate(&self, lower: Vec<u8>, upper: Vec<u8>) -> Entries<'_> {
+    fn iterate(
+        &self,
+        lower: Vec<u8>,
+        upper: Vec<u8>,
+    ) -> impl Iterator<Item = Result<Entry, StoreError>> {
         self.family.scan(Scan::Some, lower, upper)
     }
 }

@@ -11,6 +11,7 @@
 use super::StoreError;
 use super::checkpoint::{Checkpoint, Tally};
 use super::derived::Derived;
+use super::family::{Family, Rocks};
 use super::key::{Backlogs, DueKey, TimerKey};
 use super::partition::Partition;
 use crate::codec::row;
@@ -56,8 +57,8 @@ impl Generation {
 }
 
 /// A partition with its committed rows; a handle of the engine, which is its one writer.
-pub struct WriteBack {
-    partition: Partition,
+pub struct WriteBack<F: Family = Rocks> {
+    partition: Partition<F>,
     young: Generation,
     old: Generation,
     due: HashMap<WebhookName, BTreeMap<DueKey, PhononUuid>>,
@@ -81,11 +82,11 @@ pub struct WriteBack {
     added: usize,
 }
 
-impl WriteBack {
+impl<F: Family> WriteBack<F> {
     /// Nothing but what RocksDB has: the checkpoint, so many due entries by lane, and the endpoints.
     #[must_use]
     pub fn new(
-        partition: Partition,
+        partition: Partition<F>,
         stored: Checkpoint,
         backlogs: &Backlogs,
         endpoints: BTreeMap<WebhookName, EndpointState>,
@@ -116,7 +117,7 @@ impl WriteBack {
 
     /// The same without what was committed lately: that is for its restore, which begins by forgetting this.
     #[must_use]
-    pub fn partition(&self) -> &Partition {
+    pub fn partition(&self) -> &Partition<F> {
         &self.partition
     }
 

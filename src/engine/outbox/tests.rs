@@ -7,7 +7,7 @@ use crate::domain::{
     Due, EndpointState, Outcome, Phase, PhononUuid, Source, State, Timestamp, Verdict, WebhookName,
 };
 use crate::engine::intake::{Bundle, Intake};
-use crate::store::{Backlogs, Checkpoint, DueKey, Store, WriteBack};
+use crate::store::{Backlogs, Checkpoint, DueKey, Rocks, Store, WriteBack};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -42,6 +42,8 @@ struct Taken<'a> {
 }
 
 impl Hands for Taken<'_> {
+    type Family = Rocks;
+
     fn rows(&self, _: u32) -> Option<&WriteBack> {
         Some(self.rows)
     }

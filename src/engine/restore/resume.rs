@@ -2,8 +2,7 @@
 
 use crate::codec::event::{InputChange, InputEvent, MovedBy};
 use crate::codec::row::{InputOffset, Landmark, TopicId};
-use crate::engine::ports::Offsets;
-use crate::log::{Begin, Found, From, GroupOffset, LogError, Place};
+use crate::log::{Begin, Found, From, GroupOffset, LogError, Offsets, Place};
 
 /// What is known of an input partition.
 #[derive(Clone, Copy)]

@@ -5,39 +5,41 @@ use crate::clock;
 use crate::codec::row::{self, Meta, Owner};
 use crate::engine::input::Restored;
 use crate::log::Place;
-use crate::store::{Batch, BulkLoad, Checkpoint, Derived, Loaded, Partition, RowKey, StoreError};
+use crate::store::{
+    Batch, BulkLoad, Checkpoint, Derived, Family, Loaded, Partition, RowKey, StoreError,
+};
 use std::collections::BTreeMap;
 
 pub(super) const BATCH_BYTES: usize = 1 << 20;
 
 /// A partition that is being restored.
-pub(super) struct Target {
-    pub(super) partition: Partition,
+pub(super) struct Target<F: Family> {
+    pub(super) partition: Partition<F>,
     pub(super) checkpoint: Checkpoint,
     pub(super) places: Vec<Place>,
     pub(super) is_held: bool,
-    pub(super) load: Load,
+    pub(super) load: Load<F>,
     /// What a bulk load may hold in memory.
     pub(super) bulk_bytes: usize,
     pub(super) records: u64,
 }
 
 /// How the rows get into the store.
-pub(super) enum Load {
+pub(super) enum Load<F: Family> {
     /// All of them, from the start of the changelog.
-    Bulk(BulkLoad),
+    Bulk(BulkLoad<F>),
     /// Those that the store has not seen, each in the place of what is there.
-    Tail(Tail),
+    Tail(Tail<F>),
 }
 
-pub(super) struct Tail {
-    batch: Batch,
+pub(super) struct Tail<F: Family> {
+    batch: Batch<F>,
     /// What the batch holds and the store does not.
     pending: BTreeMap<Vec<u8>, Derived>,
 }
 
-impl Target {
-    pub(super) fn new(wanted: Wanted, bulk_bytes: usize) -> Result<Self, StoreError> {
+impl<F: Family> Target<F> {
+    pub(super) fn new(wanted: Wanted<F>, bulk_bytes: usize) -> Result<Self, StoreError> {
         let Wanted { partition, places, is_held } = wanted;
         let checkpoint = partition.checkpoint()?;
         let load = if checkpoint.next_offset > 0 {
@@ -127,10 +129,10 @@ impl Target {
     }
 }
 
-impl Tail {
+impl<F: Family> Tail<F> {
     fn row(
         &mut self,
-        partition: &Partition,
+        partition: &Partition<F>,
         checkpoint: &mut Checkpoint,
         row_key: RowKey,
         key: &[u8],
@@ -170,7 +172,11 @@ impl Tail {
     }
 
     /// Each write carries the checkpoint that it reaches, so that an interrupted restore goes on from there.
-    fn write(&mut self, partition: &Partition, checkpoint: Checkpoint) -> Result<(), StoreError> {
+    fn write(
+        &mut self,
+        partition: &Partition<F>,
+        checkpoint: Checkpoint,
+    ) -> Result<(), StoreError> {
         self.batch.put_checkpoint(partition, checkpoint);
         partition.commit(&mut self.batch)?;
         self.pending.clear();
@@ -179,11 +185,11 @@ impl Tail {
 }
 
 /// What the rows of a store's partition belong to, as far as it is known.
-pub(super) fn owner(partition: &Partition) -> Result<Option<Owner>, StoreError> {
+pub(super) fn owner<F: Family>(partition: &Partition<F>) -> Result<Option<Owner>, StoreError> {
     Ok(meta(partition)?.and_then(|meta| meta.owner))
 }
 
-fn meta(partition: &Partition) -> Result<Option<Meta>, StoreError> {
+fn meta<F: Family>(partition: &Partition<F>) -> Result<Option<Meta>, StoreError> {
     let unreadable = |error| StoreError::unreadable(partition.number(), "the meta row", &error);
     partition.meta()?.map(|bytes| row::decode_meta(&bytes).map_err(unreadable)).transpose()
 }

@@ -8,13 +8,12 @@ use super::surroundings::Wrong;
 use super::world::World;
 use crate::clock;
 use crate::codec::row::{Landmark, Owner};
-use crate::engine::ports::{Log, Offsets, Transactions};
-use crate::engine::restore::Restorer;
 use crate::log::{
-    Begin, Changelog, Committed, Found, GroupOffset, Identity, LogError, Outgoing, Place, Polled,
-    Start, TransactionError, TransactionFault,
+    Begin, Changelog, Committed, Found, GroupOffset, Identity, Log, LogError, Offsets, Outgoing,
+    Place, Polled, Start, Step, TransactionError, TransactionFault, Transactions,
 };
 use bytes::Bytes;
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -23,19 +22,22 @@ use std::sync::Arc;
 /// Which process of which instance asks.
 #[derive(Clone)]
 pub(super) struct Caller {
-    pub(super) world: Rc<World>,
     pub(super) node: usize,
     pub(super) incarnation: u64,
 }
 
 impl Caller {
+    fn world(&self) -> Rc<World> {
+        World::current()
+    }
+
     /// A fault may strike before the call. Does not return if the process dies here.
     fn before(&self, call: Call) -> Option<Fault> {
-        self.world.before(self.node, self.incarnation, call)
+        self.world().before(self.node, self.incarnation, call)
     }
 
     fn after(&self, fault: Option<Fault>) {
-        self.world.after(self.node, self.incarnation, fault);
+        self.world().after(self.node, self.incarnation, fault);
     }
 
     /// A call that answers at once or not at all.
@@ -109,12 +111,12 @@ impl Log for SimLog {
         self.reader.borrow().closed
     }
 
-    fn restore(&self, restorer: Restorer<Self>) -> u64 {
-        self.caller.world.add_restore(self.caller.node, restorer)
+    fn restore(&self, step: impl FnMut() -> Step + Send + 'static) -> u64 {
+        self.caller.world().add_restore(self.caller.node, Box::new(step))
     }
 
     fn cancel(&self, restoring: u64) {
-        self.caller.world.remove_restore(self.caller.node, restoring);
+        self.caller.world().remove_restore(self.caller.node, restoring);
     }
 
     fn join(self) {}
@@ -123,7 +125,8 @@ impl Log for SimLog {
 impl Offsets for Caller {
     fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError> {
         self.ask(Call::Committed)?;
-        let broker = self.world.broker.borrow();
+        let world = self.world();
+        let broker = world.broker.borrow();
         // The real one waits for half a minute, and then fails too.
         if broker.has_pending_offsets(places) {
             return Err(away());
@@ -134,7 +137,8 @@ impl Offsets for Caller {
 
     fn offset_at(&self, place: &Place, begin: Begin) -> Result<i64, LogError> {
         self.ask(Call::Ends)?;
-        let broker = self.world.broker.borrow();
+        let world = self.world();
+        let broker = world.broker.borrow();
         let partition = &broker.partitions[place];
         Ok(match begin {
             Begin::Beginning => partition.start,
@@ -144,7 +148,7 @@ impl Offsets for Caller {
 
     fn found(&self, place: &Place, landmark: Landmark) -> Result<Found, LogError> {
         self.ask(Call::Ends)?;
-        Ok(self.world.broker.borrow().found(place, landmark))
+        Ok(self.world().broker.borrow().found(place, landmark))
     }
 
     fn owners(&self) -> Result<BTreeMap<i32, Owner>, LogError> {
@@ -152,15 +156,15 @@ impl Offsets for Caller {
         let topic = self.changelog();
         let owner = |partition| {
             let place = Place { topic: topic.clone(), partition };
-            Some((partition, self.world.newest_meta(&place)?.owner?))
+            Some((partition, self.world().newest_meta(&place)?.owner?))
         };
-        Ok((0..self.world.setting.partitions.cast_signed()).filter_map(owner).collect())
+        Ok((0..self.world().setting.partitions.cast_signed()).filter_map(owner).collect())
     }
 
     fn identity(&self, _: &[&str]) -> Result<Identity, LogError> {
         self.ask(Call::Ends)?;
-        let mut identity = self.world.broker.borrow().identity();
-        if self.world.nodes[self.node].wrong.get() == Some(Wrong::Cluster) {
+        let mut identity = self.world().broker.borrow().identity();
+        if self.world().nodes[self.node].wrong.get() == Some(Wrong::Cluster) {
             identity.cluster = Some("another".into());
         }
         Ok(identity)
@@ -170,8 +174,9 @@ impl Offsets for Caller {
 impl Caller {
     /// The changelog that the process knows.
     fn changelog(&self) -> Arc<str> {
-        let name = &self.world.names.changelog;
-        match self.world.nodes[self.node].wrong.get() {
+        let world = self.world();
+        let name = &world.names.changelog;
+        match world.nodes[self.node].wrong.get() {
             Some(wrong) => wrong.changelog(name).into(),
             None => name.as_str().into(),
         }
@@ -180,7 +185,7 @@ impl Caller {
     pub(super) fn open(&self) -> Result<SimTransactions, LogError> {
         self.ask(Call::Open)?;
         let id = format!("instance-{}", self.node);
-        let epoch = self.world.broker.borrow_mut().initialise(&id, clock::now().as_ms());
+        let epoch = self.world().broker.borrow_mut().initialise(&id, clock::now().as_ms());
         Ok(SimTransactions {
             caller: self.clone(),
             id,
@@ -217,8 +222,8 @@ fn error(call: &'static str, fault: TransactionFault) -> TransactionError {
 }
 
 impl SimTransactions {
-    fn world(&self) -> &World {
-        &self.caller.world
+    fn world(&self) -> Rc<World> {
+        self.caller.world()
     }
 
     fn broken(&self, call: &'static str, fault: TransactionFault) -> TransactionError {
@@ -268,7 +273,9 @@ impl SimTransactions {
     }
 }
 
-impl Transactions<SimLog> for SimTransactions {
+impl Transactions for SimTransactions {
+    type Log = SimLog;
+
     fn begin(&self) -> Result<(), TransactionError> {
         self.call(Call::Begin, || Ok(()))?;
         if self.is_open.replace(true) {
@@ -280,8 +287,9 @@ impl Transactions<SimLog> for SimTransactions {
         Ok(())
     }
 
-    fn witness(&self, decided: &[Witness]) {
-        *self.witness.borrow_mut() = decided.to_vec();
+    fn witness(&self, decided: &dyn Any) {
+        let decided: &Vec<Witness> = decided.downcast_ref().expect("the engine's witness");
+        self.witness.borrow_mut().clone_from(decided);
     }
 
     fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
@@ -425,14 +433,15 @@ impl SimChangelog {
 impl Changelog for SimChangelog {
     fn ends(&self, partition: i32) -> Result<(i64, i64), LogError> {
         self.caller.ask(Call::Ends)?;
-        let broker = self.caller.world.broker.borrow();
+        let world = self.caller.world();
+        let broker = world.broker.borrow();
         let log = &broker.partitions[&self.place(partition)];
         Ok((log.start, log.end))
     }
 
     fn stable_end(&self, partition: i32) -> Result<i64, LogError> {
         self.caller.ask(Call::Ends)?;
-        Ok(self.caller.world.broker.borrow().stable_end(&self.place(partition)))
+        Ok(self.caller.world().broker.borrow().stable_end(&self.place(partition)))
     }
 
     fn assign(&mut self, starts: &[(i32, i64)]) -> Result<(), LogError> {
@@ -446,7 +455,7 @@ impl Changelog for SimChangelog {
         if self.caller.ask(Call::Poll).is_err() {
             return take(Polled::Nothing);
         }
-        let world = self.caller.world.clone();
+        let world = self.caller.world();
         let waiting: Vec<i32> = self.positions.keys().copied().collect();
         if waiting.is_empty() {
             return take(Polled::Nothing);

@@ -7,14 +7,14 @@ use crate::domain::{
     AccountId, Disabled, EndpointCommand, EndpointEvent, WebhookName, decide_endpoint,
     evolve_endpoint,
 };
-use crate::store::WriteBack;
+use crate::store::{Family, WriteBack};
 use crate::telemetry::{EndpointChange, EndpointState};
 
 impl Work {
     /// Decides `command` about the endpoint `webhook`, as far as this partition is concerned.
-    pub(in crate::engine) fn endpoint(
+    pub(in crate::engine) fn endpoint<F: Family>(
         &mut self,
-        rows: &WriteBack,
+        rows: &WriteBack<F>,
         webhook: &WebhookName,
         command: EndpointCommand<'_>,
         view: &View<'_>,
@@ -82,7 +82,7 @@ impl Work {
 }
 
 fn account(webhook: &WebhookName, view: &View<'_>) -> Option<AccountId> {
-    (view.endpoint)(webhook).map(|endpoint| endpoint.webhook().account)
+    view.lanes.endpoint(webhook).map(|endpoint| endpoint.webhook().account)
 }
 
 /// As metrics and events name it: the state, and the change to it.

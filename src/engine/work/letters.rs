@@ -23,7 +23,7 @@ impl Work {
         reason: DeadLetterReason,
         view: &View<'_>,
     ) {
-        let endpoint = (view.endpoint)(&delivery.webhook);
+        let endpoint = view.lanes.endpoint(&delivery.webhook);
         let rendered = delivery.rendering.rendered();
         let parts = endpoint.as_ref().and_then(|it| it.webhook().shown_parts(rendered));
         let own: Vec<(&str, Cow<'_, str>)> = parts

@@ -26,13 +26,13 @@ const OWNERS_INTERVAL: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The changelog whose owner is looked at now and then, and what inputs without topic ids are recognised by.
-pub struct WatchedChangelog<'a> {
+pub(super) struct WatchedChangelog<'a> {
     /// Its topic.
-    pub topic: &'a str,
+    pub(super) topic: &'a str,
     /// The key of its meta rows.
-    pub meta_key: &'static [u8],
+    pub(super) meta_key: &'static [u8],
     /// The landmarks of the inputs.
-    pub landmarks: Arc<Landmarks>,
+    pub(super) landmarks: Arc<Landmarks>,
 }
 
 /// What is looked at.

@@ -1,9 +1,10 @@
 //! A column family in memory, and the disk that it stands on, which remembers what of it is durable.
 
-use super::Entry;
-use crate::store::StoreError;
+use super::{Entry, Scan};
+use crate::store::{Disk as StoreDisk, StoreError};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Changes that are made together; no value: the entry is gone.
@@ -84,10 +85,18 @@ impl Disk {
     pub(crate) fn contents(&self) -> MutexGuard<'_, BTreeMap<u32, Content>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    pub(crate) fn family(&self, number: u32) -> Family {
+impl StoreDisk for Disk {
+    type Family = Family;
+
+    fn family(&self, number: u32) -> Result<Family, StoreError> {
         self.contents().entry(number).or_default();
-        Family { disk: self.clone(), number }
+        Ok(Family { disk: self.clone(), number })
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        None
     }
 }
 
@@ -102,12 +111,29 @@ impl Family {
     fn with<T>(&self, act: impl FnOnce(&mut Content) -> T) -> T {
         act(self.disk.contents().entry(self.number).or_default())
     }
+}
 
-    pub(super) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.with(|content| content.current.get(key).map(|value| value.to_vec()))
+impl super::Family for Family {
+    type Writes = Writes;
+
+    fn writes(&self, _: usize) -> Writes {
+        Writes::new()
     }
 
-    pub(super) fn write(&self, writes: Writes) -> Result<(), StoreError> {
+    fn bytes_of(writes: &Writes) -> usize {
+        writes.iter().map(|(key, _)| key.len()).sum()
+    }
+
+    fn put(&self, writes: &mut Writes, key: &[u8], value: &[u8]) {
+        writes.push((key.into(), Some(value.into())));
+    }
+
+    fn delete(&self, writes: &mut Writes, key: &[u8]) {
+        writes.push((key.into(), None));
+    }
+
+    fn write(&self, writes: &mut Writes) -> Result<(), StoreError> {
+        let writes = std::mem::take(writes);
         ask()?;
         self.with(|content| {
             apply(&mut content.current, writes.clone());
@@ -116,35 +142,51 @@ impl Family {
         Ok(())
     }
 
-    pub(super) fn scan(&self, lower: Vec<u8>, upper: Vec<u8>) -> std::vec::IntoIter<Entry> {
-        let range = lower.into_boxed_slice()..upper.into_boxed_slice();
-        self.with(|content| {
-            let entries = content.current.range(range);
-            entries.map(|(key, value)| (key.clone(), value.clone())).collect::<Vec<_>>()
-        })
-        .into_iter()
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.with(|content| content.current.get(key).map(|value| value.to_vec())))
     }
 
-    pub(super) fn clear(&self) -> Result<(), StoreError> {
+    fn scan(
+        &self,
+        _: Scan,
+        lower: Vec<u8>,
+        upper: Vec<u8>,
+    ) -> impl Iterator<Item = Result<Entry, StoreError>> {
+        let range = lower.into_boxed_slice()..upper.into_boxed_slice();
+        let entries = self.with(|content| {
+            let entries = content.current.range(range);
+            entries.map(|(key, value)| (key.clone(), value.clone())).collect::<Vec<_>>()
+        });
+        entries.into_iter().map(Ok)
+    }
+
+    fn clear(&self) -> Result<(), StoreError> {
         ask()?;
         self.with(|content| *content = Content::default());
         Ok(())
     }
 
-    pub(super) fn flush(&self) -> Result<(), StoreError> {
+    fn flush(&self) -> Result<(), StoreError> {
         ask()?;
         self.with(Content::settle);
         Ok(())
     }
 
-    pub(super) fn ingest<'a>(
+    fn ingest<'a>(
         &self,
         entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> Result<(), StoreError> {
-        let writes: Writes =
+        let mut writes: Writes =
             entries.map(|(key, value)| (key.into(), value.map(Box::from))).collect();
+        if writes.is_empty() {
+            return Ok(());
+        }
         // RocksDB flushes what the file overlaps before it takes the file in.
-        self.write(writes)?;
+        self.write(&mut writes)?;
         self.flush()
+    }
+
+    fn bytes(&self) -> u64 {
+        0
     }
 }

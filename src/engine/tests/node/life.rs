@@ -9,7 +9,6 @@ use crate::engine::wires::Wires;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 impl World {
     /// Starts the process of an instance, unless there is one.
@@ -58,7 +57,7 @@ impl World {
                 self.plan(self.passed_ms(), crate::engine::tests::plan::Action::Kill(node));
                 return;
             }
-            process.wires.stopping.store(true, Ordering::SeqCst);
+            process.wires.signals.stop();
             process.wires.mailbox.put_urgent(Input::Shutdown);
         }
     }

@@ -1,12 +1,9 @@
 //! Transactions that fail one after the other: when that counts, what is said of it, and how long the next one waits.
 
-use super::Shell;
-use super::ports::Log;
 use crate::clock;
 use crate::log::is_away_said;
 use crate::telemetry::{Health, Waiting};
 use std::cell::RefCell;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// After so long without a transaction that succeeds, the daemon is not ready. A rebalance, a coordinator that moves and a
@@ -33,11 +30,11 @@ struct Series {
 
 /// Whether transactions fail, and since when.
 #[derive(Default)]
-pub(super) struct Trouble(RefCell<Option<Series>>);
+pub(in crate::engine) struct Trouble(RefCell<Option<Series>>);
 
 impl Trouble {
     /// Another try has failed; returns how long to wait before the next one.
-    pub(super) fn failed(&self, cause: &str, health: &Health) -> Duration {
+    pub(in crate::engine) fn failed(&self, cause: &str, health: &Health) -> Duration {
         self.failed_at(clock::instant(), cause, true, health)
     }
 
@@ -95,7 +92,7 @@ impl Trouble {
     }
 
     /// A transaction was committed.
-    pub(super) fn over(&self, health: &Health) {
+    pub(in crate::engine) fn over(&self, health: &Health) {
         if let Some(series) = self.0.take() {
             let seconds = clock::since(series.since).as_secs();
             let (cause, failures) = (series.cause.as_str(), series.failures);
@@ -118,34 +115,8 @@ fn resume(series: &Series, health: &Health) {
     }
 }
 
-impl<L: Log> Shell<L> {
-    /// Kafka denies the reader rights, others than before: it reads nothing more, or is no member of its group.
-    pub(super) fn denied(&self, before: Option<String>, now: Option<String>) {
-        if let Some(before) = before {
-            self.health.resume(&Waiting::Other(before));
-        }
-        match now {
-            Some(missing) => {
-                tracing::warn!("waiting for rights in Kafka: {missing}; see ops/guide/rights.md");
-                self.health.wait(Waiting::Other(missing));
-            }
-            None => tracing::info!("the rights in Kafka are there again"),
-        }
-    }
-
-    /// Whether the partitions go, or the process is to end.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.revoking.load(Ordering::SeqCst) || self.stopping.load(Ordering::SeqCst)
-    }
-
-    /// Waits before the next try, until somebody wants the partitions back or the process to end.
-    pub(super) fn pause(&self, time: Duration) {
-        wait_out(time, &self.health, || self.is_leaving());
-    }
-}
-
-/// However long it takes, nobody is to take the engine for one that stands still.
-fn wait_out(time: Duration, health: &Health, is_leaving: impl Fn() -> bool) {
+/// Waits until the time has passed or the engine is to leave its partitions. Its heartbeat goes on.
+pub(super) fn wait_out(time: Duration, health: &Health, is_leaving: impl Fn() -> bool) {
     let until = clock::instant() + time;
     loop {
         health.heartbeat();

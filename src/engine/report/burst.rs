@@ -1,7 +1,5 @@
 //! Lines about many alike events: the first ones of a minute are said one by one, and the rest in one line together.
 
-use super::Shell;
-use super::ports::Log;
 use crate::clock;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -105,7 +103,7 @@ impl Bursts {
     }
 
     /// Says all that was only counted: nobody will do it later.
-    fn finish(&self) {
+    pub(super) fn finish(&self) {
         for ((about, reason), burst) in self.0.take() {
             if burst.more > 0 {
                 say(about, reason, burst.more);
@@ -120,13 +118,6 @@ fn say(about: About, reason: &str, count: u64) {
             tracing::warn!(reason, count, "{}", about.happened());
         }
         About::Replay | About::Timeout => tracing::info!(count, "{}", about.happened()),
-    }
-}
-
-impl<L: Log> Shell<L> {
-    /// The process ends.
-    pub(super) fn finish_bursts(&self) {
-        self.bursts.finish();
     }
 }
 
