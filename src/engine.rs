@@ -18,6 +18,7 @@
 //! group.
 
 mod batch;
+mod channels;
 mod commit;
 mod committer;
 mod config;
@@ -35,7 +36,6 @@ mod report;
 mod restore;
 mod shortage;
 mod start;
-mod wires;
 mod work;
 
 pub use config::{EngineConfig, EngineSettings};
@@ -49,6 +49,7 @@ use crate::domain::Timestamp;
 use crate::log::{KafkaLog, Log, Registry, Topics};
 use crate::store::{Database, Disk, Store};
 use crate::telemetry::{Health, Metrics, Waiting};
+use channels::{Channels, Signals};
 use committer::Committer;
 use dispatcher::Dispatcher;
 use input::Input;
@@ -58,7 +59,6 @@ use reloads::Reloads;
 use report::Report;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use wires::{Signals, Wires};
 use work::{View, Work};
 
 /// A batch of so much is committed at once.
@@ -93,7 +93,7 @@ struct Pieces<L: Log, D: Disk> {
     log: L,
     transactions: L::Transactions,
     lanes: Lanes,
-    wires: Wires,
+    channels: Channels,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
 }
@@ -167,9 +167,9 @@ impl<L: Log, D: Disk> Shell<L, D> {
 
     /// Nothing is assigned yet.
     fn new(pieces: Pieces<L, D>) -> Self {
-        let Pieces { settings, config, store, log, transactions, lanes, wires, metrics, health } =
+        let Pieces { settings, config, store, log, transactions, lanes, channels, metrics, health } =
             pieces;
-        let Wires { mailbox, signals, landmarks } = wires;
+        let Channels { mailbox, signals, landmarks } = channels;
         let settings = Arc::new(settings);
         Self {
             partitions: Partitions::new(settings.clone(), mailbox.clone(), store, landmarks),
@@ -306,7 +306,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         // Before the records that are read from there on, so that the events of those are younger.
         self.report_inputs(work);
         while let Some(bundle) = self.dispatcher.next_records() {
-            work.gate_bytes += bundle.bytes;
+            work.read_bytes += bundle.bytes;
             self.records(&bundle, work)?;
         }
         Ok(())
@@ -314,7 +314,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
 
     fn finish_turn(&mut self, mut work: Work) -> Result<(), EngineError> {
         if self.failure.is_some() {
-            self.open_gate(&work);
+            self.release_budget(&work);
             return Ok(());
         }
         self.timers(&mut work)?;

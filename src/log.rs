@@ -14,6 +14,7 @@ mod landmark;
 mod newest;
 mod ports;
 mod position;
+mod position_reader;
 mod reader;
 mod record;
 mod refusal;
@@ -24,7 +25,6 @@ mod restore;
 mod rights;
 mod scan;
 mod settings;
-mod standing;
 mod steward;
 mod topics;
 mod transaction;
@@ -41,13 +41,15 @@ pub use landmark::{Found, LandmarkReader, Landmarks, Sights, generated_id};
 pub use newest::Newest;
 pub use ports::{Log, Offsets, Transactions};
 pub use position::{Begin, GroupOffset};
+pub use position_reader::PositionReader;
 pub use reader::{
     Assignment, End, From, KafkaLog, KafkaParts, KafkaRestoring, LogEvent, OffsetsClient, Start,
 };
 #[cfg(test)]
 pub(crate) use record::Reading;
 pub use record::{
-    FORWARDED_HEADERS, Forward, Place, Record, RecordBody, Role, Topics, forward_headers, origin,
+    FORWARDED_HEADERS, Forward, Record, RecordBody, Role, TopicPartition, Topics, forward_headers,
+    origin,
 };
 pub use registry::{Registry, read_answer};
 pub use replayer::{Mark, Marks, Replayer};
@@ -63,7 +65,6 @@ pub use rights::{
 };
 pub use scan::{ScanFrom, ScanRange, ScanRecord, Scanned, Scanner};
 pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
-pub use standing::Standing;
 pub use steward::Steward;
 pub use topics::{
     INBOX_KEPT_MS, TopicFault, TopicState, compacted, could_create_missing, create_missing,

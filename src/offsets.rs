@@ -10,8 +10,8 @@ use crate::codec::row::{self, InputOffset, Landmark, Meta, TopicId};
 use crate::failpoint::{self, Failpoint};
 use crate::log::{
     self, Begin, Cluster, GroupOffset, Identity, KafkaSettings, LandmarkReader, LogError, NeededBy,
-    Operation, Outgoing, Place, ScanFrom, ScanRange, Scanned, Scanner, Standing, Steward,
-    TopicNames, TransactionError, TransactionFault,
+    Operation, Outgoing, PositionReader, ScanFrom, ScanRange, Scanned, Scanner, Steward,
+    TopicNames, TopicPartition, TransactionError, TransactionFault,
 };
 use crate::store::RowKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,7 +64,7 @@ impl From<TransactionError> for OffsetsError {
 #[derive(Clone, Debug)]
 pub struct Position {
     /// Which input partition.
-    pub place: Place,
+    pub place: TopicPartition,
     /// What the group committed.
     pub group: Option<GroupOffset>,
     /// Where the state stands; `None`: it has read nothing of it, or the input is only forwarded.
@@ -179,7 +179,7 @@ pub struct Offsets {
     topics: TopicNames,
     cluster: Cluster,
     scanner: Scanner,
-    standing: Standing,
+    positions: PositionReader,
     landmarks: LandmarkReader,
 }
 
@@ -201,7 +201,7 @@ impl Offsets {
             topics: topics.clone(),
             cluster: Cluster::new(kafka)?,
             scanner: Scanner::new(kafka)?,
-            standing: Standing::new(kafka)?,
+            positions: PositionReader::new(kafka)?,
             landmarks: LandmarkReader::new(kafka),
         })
     }
@@ -302,7 +302,7 @@ impl Offsets {
         moves: &[Move],
         by: MovedBy,
         seen: &Seen,
-    ) -> Result<BTreeMap<Place, GroupOffset>, OffsetsError> {
+    ) -> Result<BTreeMap<TopicPartition, GroupOffset>, OffsetsError> {
         let now = clock::now();
         let mut offsets = BTreeMap::new();
         let mut metas: BTreeMap<u32, Meta> = BTreeMap::new();
@@ -321,7 +321,7 @@ impl Offsets {
             let offset = GroupOffset { offset: *to, topic: topic.clone(), changelog, landmark };
             offsets.insert(place.clone(), offset);
             let change = InputChange::Moved { from: moved.from(), to: *to, by };
-            let Place { topic, partition } = place.clone();
+            let TopicPartition { topic, partition } = place.clone();
             let mut value = Vec::new();
             event::write_input_event(&mut value, now, &InputEvent { topic, partition, change });
             steward.send(&Outgoing {
@@ -368,7 +368,7 @@ impl Offsets {
         let mut metas = BTreeMap::new();
         if identity.topics.contains_key(topic.as_str()) {
             // What was written in transactions that are still open may be committed yet.
-            self.standing.settled(&self.scanner, topic, ScanFrom::Beginning)?;
+            self.positions.settled(&self.scanner, topic, ScanFrom::Beginning)?;
             for newest in self.scanner.newest(topic, RowKey::META)? {
                 let Some(bytes) = newest.value else { continue };
                 let unreadable = |error: row::RowError| LogError::Topic {
@@ -410,11 +410,12 @@ impl Offsets {
         seen: &Seen,
     ) -> Result<Vec<Position>, OffsetsError> {
         let ranges = self.scanner.all(topic, ScanFrom::Beginning)?;
-        let place = |partition| Place { topic: topic.into(), partition };
-        let places: Vec<Place> = ranges.iter().map(|range| place(range.partition)).collect();
+        let place = |partition| TopicPartition { topic: topic.into(), partition };
+        let places: Vec<TopicPartition> =
+            ranges.iter().map(|range| place(range.partition)).collect();
         let mut committed = match places.as_slice() {
             [] => BTreeMap::new(),
-            places => self.standing.offsets(places)?,
+            places => self.positions.offsets(places)?,
         };
         let count = |topic: &str| seen.counts.get(topic);
         let alike = |_: &&u32| count(&self.topics.inbox).is_none_or(|it| count(topic) == Some(it));
@@ -465,7 +466,7 @@ impl Offsets {
                 ranges.first().map_or(*end, |range| range.from)
             }
         };
-        let Place { topic, partition } = place;
+        let TopicPartition { topic, partition } = place;
         if wish.by == MovedBy::Skip && to < from {
             return Err(OffsetsError::Refused(format!(
                 "{topic}, partition {partition}, is read on at offset {from}, and {to} lies before it: \
@@ -481,12 +482,12 @@ impl Offsets {
     }
 }
 
-fn is_of(offset: &InputOffset, place: &Place) -> bool {
+fn is_of(offset: &InputOffset, place: &TopicPartition) -> bool {
     offset.topic == place.topic && offset.partition == place.partition
 }
 
 fn set(meta: &mut Meta, position: &Position, next_offset: i64) {
-    let Place { topic, partition } = position.place.clone();
+    let TopicPartition { topic, partition } = position.place.clone();
     let (topic_id, landmark) = (position.topic.clone(), position.kept_landmark());
     let moved = InputOffset { topic, partition, next_offset, topic_id, landmark };
     match meta.offsets.iter_mut().find(|it| is_of(it, &position.place)) {

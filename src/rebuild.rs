@@ -13,7 +13,7 @@ mod write;
 pub use plan::{Action, Behind, PartitionPlan, Plan};
 
 use crate::log::{
-    Cluster, KafkaSettings, LogError, Scanner, Standing, TopicNames, TransactionError,
+    Cluster, KafkaSettings, LogError, PositionReader, Scanner, TopicNames, TransactionError,
     TransactionFault,
 };
 use crate::store::{StoreError, StoreView};
@@ -104,7 +104,7 @@ pub struct Rebuild {
     store: StoreView,
     cluster: Cluster,
     scanner: Scanner,
-    standing: Standing,
+    positions: PositionReader,
 }
 
 impl Rebuild {
@@ -124,7 +124,7 @@ impl Rebuild {
             store: store.ok_or_else(|| RebuildError::NoStore(directory.to_owned()))?,
             cluster: Cluster::new(kafka)?,
             scanner: Scanner::new(kafka)?,
-            standing: Standing::new(kafka)?,
+            positions: PositionReader::new(kafka)?,
         })
     }
 

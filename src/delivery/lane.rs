@@ -65,13 +65,13 @@ impl Job {
 
 /// How much a lane can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Appetite {
+pub enum Demand {
     /// There is no such endpoint.
     Unconfigured,
     /// Nothing for so long.
     Held(Duration),
     /// So many jobs.
-    Hungry {
+    Jobs {
         /// First attempts that may be unanswered.
         first: usize,
         /// Retries that may be.
@@ -184,15 +184,15 @@ impl Lane {
         self.breaker.wait(now).max(held)
     }
 
-    pub(super) fn appetite(&mut self, now: Instant) -> Appetite {
+    pub(super) fn demand(&mut self, now: Instant) -> Demand {
         if let Some(wait) = self.wait(now) {
-            return Appetite::Held(wait);
+            return Demand::Held(wait);
         }
         if self.breaker.state() == BreakerState::HalfOpen {
-            return Appetite::Hungry { first: 1, retry: 1, most: 1 };
+            return Demand::Jobs { first: 1, retry: 1, most: 1 };
         }
         let rate = self.rate.as_ref().map(|rate| rate.limit().within(RATE_AHEAD));
-        Appetite::Hungry {
+        Demand::Jobs {
             first: self.concurrency.limit(),
             retry: self.concurrency.retries(),
             most: rate.unwrap_or(usize::MAX),

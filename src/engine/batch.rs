@@ -1,7 +1,7 @@
 //! What a round of the engine decides: records, outcomes, timers, and deliveries that are given up.
 
 use super::intake::Bundle;
-use super::outbox::Doomed;
+use super::outbox::Abandoned;
 use super::partitions::place;
 use super::work::Work;
 use super::{EngineError, Shell};
@@ -33,7 +33,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
                     // An input with another number of partitions only forwards: otherwise records that it decides would
                     // overtake those that it forwards.
                     let here = i64::from(record.place.partition) == i64::from(*owner)
-                        && !self.settings.unlike.contains(&record.place.topic);
+                        && !self.settings.other_partition_counts.contains(&record.place.topic);
                     match self.partitions.running(*owner).filter(|_| here) {
                         Some(task) => {
                             work.command(&task.rows, uuid, command, Some(record), &view)?;
@@ -137,15 +137,15 @@ impl<L: Log, D: Disk> Shell<L, D> {
 
     /// Gives deliveries up that will not be attempted.
     pub(super) fn give_up(&mut self, work: &mut Work) -> Result<(), EngineError> {
-        let doomed = self.dispatcher.take_doomed();
+        let abandoned = self.dispatcher.take_abandoned();
         let view = self.dispatcher.view(self.settings.partitions);
-        for Doomed { partition, uuid, key, reason, .. } in &doomed {
+        for Abandoned { partition, uuid, key, reason, .. } in &abandoned {
             if let Some(task) = self.partitions.running(*partition) {
                 let command = Command::GiveUp { delivery: key.id, reason: *reason };
                 work.command(&task.rows, uuid, &command, None, &view)?;
             }
         }
-        work.doomed = doomed;
+        work.abandoned = abandoned;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Committing a batch: one transaction, then its rows become the state, then what memory derives from them.
 
 use super::committer::{Ending, Sealed};
-use super::work::{Slot, Told, Work};
+use super::work::{Notice, Slot, Work};
 use super::{EngineError, Shell};
 use crate::clock;
 use crate::codec::row::Meta;
@@ -13,10 +13,10 @@ use std::ops::Range;
 
 impl<L: Log, D: Disk> Shell<L, D> {
     pub(super) fn commit(&mut self, mut work: Work) -> Result<(), EngineError> {
-        if work.is_empty() && !self.partitions.is_untidy() {
+        if work.is_empty() && !self.partitions.meta_changed() {
             // Outcomes that were stale are done with all the same.
             self.dispatcher.release(&work);
-            self.open_gate(&work);
+            self.release_budget(&work);
             self.committer.rest(work);
             return Ok(());
         }
@@ -46,16 +46,16 @@ impl<L: Log, D: Disk> Shell<L, D> {
             }
             Ending::Abandoned => self.partitions.quiesce(),
             Ending::Lost(number, end) => {
-                self.open_gate(&work);
+                self.release_budget(&work);
                 return Err(EngineError::Mismatch(self.partitions.lost_rows(number, end)));
             }
             Ending::Unknown => {
                 // They are looked at again once their partitions are restored; outcomes are kept instead.
-                self.dispatcher.spare(&mut work.doomed);
+                self.dispatcher.spare(&mut work.abandoned);
                 self.reset(std::mem::take(&mut work.outcomes))?;
             }
         }
-        self.open_gate(&work);
+        self.release_budget(&work);
         self.committer.finish(started, work);
         Ok(())
     }
@@ -84,8 +84,8 @@ impl<L: Log, D: Disk> Shell<L, D> {
     /// Updates what memory derives from the committed batch.
     fn advance(&mut self, work: &Work, metas: BTreeMap<u32, Meta>) {
         self.partitions.advance(work, metas, &self.report);
-        for told in &work.told {
-            if let Told::Endpoint(webhook, event) = told {
+        for notice in &work.notices {
+            if let Notice::Endpoint(webhook, event) = notice {
                 self.dispatcher.follow(webhook, event);
             }
         }
@@ -95,7 +95,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
     }
 
     /// Lets the reader read as much more as the batch has processed.
-    pub(super) fn open_gate(&self, work: &Work) {
-        self.log.open_gate(work.gate_bytes);
+    pub(super) fn release_budget(&self, work: &Work) {
+        self.log.release_budget(work.read_bytes);
     }
 }

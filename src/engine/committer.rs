@@ -4,14 +4,14 @@ mod trouble;
 
 pub(super) use trouble::Trouble;
 
+use super::channels::Signals;
 use super::config::EngineSettings;
 use super::report::Report;
-use super::wires::Signals;
 use super::work::Work;
 use crate::clock;
 use crate::failpoint::{self, Failpoint};
 use crate::log::{
-    Committed, GroupOffset, Log, Place, TransactionError, TransactionFault, Transactions,
+    Committed, GroupOffset, Log, TopicPartition, TransactionError, TransactionFault, Transactions,
 };
 use crate::telemetry::{TransactionErrorKind, Waiting};
 use std::cell::Cell;
@@ -44,7 +44,7 @@ pub(super) enum Ending {
 pub(super) struct Sealed<'a, L> {
     pub(super) log: &'a L,
     pub(super) work: &'a Work,
-    pub(super) offsets: &'a BTreeMap<Place, GroupOffset>,
+    pub(super) offsets: &'a BTreeMap<TopicPartition, GroupOffset>,
     /// Returns the partition of the changelog whose offsets have gone back, and where it ends.
     pub(super) regressed: &'a dyn Fn(&Committed) -> Option<(u32, i64)>,
 }
@@ -108,7 +108,7 @@ impl<T: Transactions> Committer<T> {
     /// A batch whose commit began at `started` is done.
     pub(super) fn finish(&mut self, started: Instant, work: Work) {
         self.pace = Pace {
-            is_busy: work.outcomes.len() + work.told.len() >= BUSY_WEIGHT,
+            is_busy: work.outcomes.len() + work.notices.len() >= BUSY_WEIGHT,
             // Gathering for a few times what a commit takes costs little more than for the whole interval, and much less time.
             gather: (clock::since(started) * GATHER_FACTOR).min(self.settings.commit_interval()),
             committed_at: started,

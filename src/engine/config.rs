@@ -22,7 +22,7 @@ pub struct EngineSettings {
     /// What an operator has allowed at this start.
     pub permissions: Permissions,
     /// The inputs that have another number of partitions than the inbox.
-    pub unlike: BTreeSet<Arc<str>>,
+    pub other_partition_counts: BTreeSet<Arc<str>>,
     /// What the instance may have unanswered.
     pub in_flight_max: usize,
     /// Outcomes that may not be committed yet.

@@ -1,24 +1,24 @@
-//! The dispatcher: hands due deliveries from the outbox to the lanes, takes back those that may not leave, and takes in no
+//! The dispatcher: downstream due deliveries from the outbox to the lanes, takes back those that may not leave, and takes in no
 //! more records than it can deliver.
 
 use super::config::EngineConfig;
 use super::intake::{Bundle, Intake};
-use super::outbox::{self, Doomed, HandLimits, Hands, Outbox};
+use super::outbox::{self, Abandoned, Downstream, LeaseLimits, Outbox};
 use super::partitions::Partitions;
 use super::reloads::{self, Left};
 use super::work::{View, Work};
 use crate::clock;
 use crate::codec::event::ReloadEvent;
-use crate::delivery::{Appetite, Attempted, BreakerState, Job, Lanes, LanesRemote};
+use crate::delivery::{Attempted, BreakerState, Demand, Job, Lanes, LanesRemote};
 use crate::domain::{EndpointEvent, EndpointState, State, Timestamp, WebhookName};
-use crate::log::{Log, Place};
+use crate::log::{Log, TopicPartition};
 use crate::store::{Ages, Backlogs, Disk, StoreError, WriteBack};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The memory for rows in hand.
-const HAND_BYTES: usize = 32 << 20;
+/// The memory for rows leased.
+const LEASE_BYTES: usize = 32 << 20;
 
 /// The deliveries that are not finished, and the lanes that deliver them.
 pub(super) struct Dispatcher {
@@ -27,7 +27,7 @@ pub(super) struct Dispatcher {
     lanes: Lanes,
     intake: Intake,
     /// Rows that the next batch gives up.
-    doomed: Vec<Doomed>,
+    abandoned: Vec<Abandoned>,
     /// Reloads that no batch has reported yet.
     reload_events: Vec<ReloadEvent>,
 }
@@ -35,7 +35,7 @@ pub(super) struct Dispatcher {
 /// What the gauges show of the outbox.
 pub(super) struct Load {
     pub(super) rows: u64,
-    pub(super) in_hand: u64,
+    pub(super) leased: u64,
     pub(super) in_flight: u64,
     pub(super) oldest: Option<Timestamp>,
     pub(super) overdue: Option<Timestamp>,
@@ -48,15 +48,15 @@ struct Reach<'a, L: Log, D: Disk> {
     config: &'a EngineConfig,
 }
 
-impl<L: Log, D: Disk> Hands for Reach<'_, L, D> {
+impl<L: Log, D: Disk> Downstream for Reach<'_, L, D> {
     type Family = D::Family;
 
     fn rows(&self, partition: u32) -> Option<&WriteBack<D::Family>> {
         self.partitions.running(partition).map(|task| &task.rows)
     }
 
-    fn appetite(&self, webhook: &WebhookName) -> Appetite {
-        self.lanes.appetite(webhook)
+    fn start_attempts(&self, webhook: &WebhookName) -> Demand {
+        self.lanes.start_attempts(webhook)
     }
 
     fn age_max_ms(&self, webhook: &WebhookName) -> u64 {
@@ -78,10 +78,10 @@ impl Dispatcher {
         lanes.configure(config.endpoints.iter().cloned(), &config.account_rates);
         Self {
             config,
-            outbox: Outbox::new(HandLimits { bytes: HAND_BYTES, ahead }),
+            outbox: Outbox::new(LeaseLimits { bytes: LEASE_BYTES, ahead }),
             lanes,
             intake: Intake::default(),
-            doomed: Vec::new(),
+            abandoned: Vec::new(),
             reload_events: Vec::new(),
         }
     }
@@ -92,7 +92,7 @@ impl Dispatcher {
         View { rules, partitions, now: clock::now(), lanes }
     }
 
-    /// Hands due rows to the lanes, unless partitions are still to be restored.
+    /// Downstream due rows to the lanes, unless partitions are still to be restored.
     pub(super) fn dispatch<L: Log, D: Disk>(
         &mut self,
         partitions: &Partitions<L, D>,
@@ -101,14 +101,14 @@ impl Dispatcher {
             return Ok(());
         }
         let reach = Reach { partitions, lanes: &self.lanes, config: &self.config };
-        let doomed = self.outbox.dispatch(clock::now(), &reach)?;
-        self.doomed.extend(doomed);
+        let abandoned = self.outbox.dispatch(clock::now(), &reach)?;
+        self.abandoned.extend(abandoned);
         Ok(())
     }
 
     /// When there is something to hand out or to give up, where nothing leaves for the time `unsettled`.
     pub(super) fn next_due(&self, unsettled: Option<Duration>) -> Option<Timestamp> {
-        if !self.doomed.is_empty() {
+        if !self.abandoned.is_empty() {
             return Some(Timestamp::from_ms(0));
         }
         let due = self.outbox.next_due()?;
@@ -118,13 +118,13 @@ impl Dispatcher {
     }
 
     /// Takes the rows that the next batch gives up.
-    pub(super) fn take_doomed(&mut self) -> Vec<Doomed> {
-        std::mem::take(&mut self.doomed)
+    pub(super) fn take_abandoned(&mut self) -> Vec<Abandoned> {
+        std::mem::take(&mut self.abandoned)
     }
 
     /// Rows that were to be given up are kept for now.
-    pub(super) fn spare(&mut self, doomed: &mut Vec<Doomed>) {
-        for row in self.take_doomed().into_iter().chain(doomed.drain(..)) {
+    pub(super) fn spare(&mut self, abandoned: &mut Vec<Abandoned>) {
+        for row in self.take_abandoned().into_iter().chain(abandoned.drain(..)) {
             self.outbox.release(row.partition, &row.webhook, row.key);
         }
     }
@@ -146,7 +146,7 @@ impl Dispatcher {
         for Attempted { job, .. } in &work.outcomes {
             self.outbox.release(job.partition, &job.webhook, outbox::key(job));
         }
-        for row in &work.doomed {
+        for row in &work.abandoned {
             self.outbox.release(row.partition, &row.webhook, row.key);
         }
     }
@@ -191,7 +191,7 @@ impl Dispatcher {
     }
 
     /// The time of the first record of each input that waits.
-    pub(super) fn first_records(&self) -> BTreeMap<Place, Timestamp> {
+    pub(super) fn first_records(&self) -> BTreeMap<TopicPartition, Timestamp> {
         self.intake.firsts()
     }
 
@@ -235,7 +235,7 @@ impl Dispatcher {
         }
     }
 
-    /// Forgets the rows of all partitions, but not those in hand.
+    /// Forgets the rows of all partitions, but not those leased.
     pub(super) fn unload(&mut self) {
         self.outbox.unload();
     }
@@ -248,7 +248,7 @@ impl Dispatcher {
     /// Forgets everything; returns how many bytes of records waited.
     pub(super) fn clear(&mut self) -> usize {
         self.outbox.clear();
-        self.doomed.clear();
+        self.abandoned.clear();
         self.intake.clear()
     }
 
@@ -269,16 +269,16 @@ impl Dispatcher {
         self.lanes.remote()
     }
 
-    /// The rows that the outbox counts: those that wait, and those in hand.
+    /// The rows that the outbox counts: those that wait, and those leased.
     pub(super) fn counts(&self) -> (u64, usize) {
         self.outbox.counts()
     }
 
     pub(super) fn load_now(&self) -> Load {
-        let (rows, in_hand) = self.counts();
+        let (rows, leased) = self.counts();
         Load {
             rows,
-            in_hand: in_hand as u64,
+            leased: leased as u64,
             in_flight: self.in_flight() as u64,
             oldest: self.outbox.oldest(),
             overdue: self.outbox.overdue(&self.lanes.ready(), clock::now()),

@@ -8,7 +8,7 @@ use crate::codec::event::InputEvent;
 use crate::codec::row::{InputOffset, Landmark, Owner};
 use crate::delivery::{Attempted, BreakerState, Job};
 use crate::domain::{EndpointState, WebhookName};
-use crate::log::{Assignment, End, Identity, Place, Start};
+use crate::log::{Assignment, End, Identity, Start, TopicPartition};
 use crate::store::{Ages, Backlogs, Checkpoint};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(super) enum Input {
     /// What the rows of the changelog's partitions belong to.
     Owners(BTreeMap<i32, Owner>),
     /// Input partitions are another log than the one that was read.
-    Replaced(Vec<Place>),
+    Replaced(Vec<TopicPartition>),
     /// Partitions of the changelog are without the rows that were committed to them; where each ends.
     Lost(BTreeMap<i32, i64>),
     /// A restore has begun: what cluster and topics are now, and where inputs go on that only forward.
@@ -73,7 +73,7 @@ pub(super) struct Identified {
     /// Where inputs go on that only forward.
     pub(super) starts: Vec<Start>,
     /// By what the logs of these are recognised.
-    pub(super) landmarks: Vec<(Place, Option<Landmark>)>,
+    pub(super) landmarks: Vec<(TopicPartition, Option<Landmark>)>,
     /// What happened to them meanwhile.
     pub(super) events: Vec<InputEvent>,
 }
@@ -92,13 +92,13 @@ pub(super) struct Restored {
     /// What the rows belong to from now on.
     pub(super) owner: Option<Owner>,
     /// The meta row is to be written anew.
-    pub(super) is_untidy: bool,
+    pub(super) meta_changed: bool,
     /// The input offsets that the state stands at from now on.
-    pub(super) positions: BTreeMap<Place, i64>,
+    pub(super) positions: BTreeMap<TopicPartition, i64>,
     /// Where its inputs go on.
     pub(super) starts: Vec<Start>,
     /// By what their logs are recognised.
-    pub(super) landmarks: Vec<(Place, Option<Landmark>)>,
+    pub(super) landmarks: Vec<(TopicPartition, Option<Landmark>)>,
     /// What happened to its inputs meanwhile.
     pub(super) events: Vec<InputEvent>,
     pub(super) records: u64,
@@ -106,7 +106,7 @@ pub(super) struct Restored {
 
 impl Restored {
     /// `place` goes on so.
-    pub(super) fn resume(&mut self, place: &Place, resumption: Resumption) {
+    pub(super) fn resume(&mut self, place: &TopicPartition, resumption: Resumption) {
         let Resumption { from, position, landmark, event } = resumption;
         self.landmarks.push((place.clone(), landmark));
         self.starts.push(Start { place: place.clone(), from });
@@ -114,7 +114,7 @@ impl Restored {
             self.positions.insert(place.clone(), position);
         }
         // What has happened is committed with the offset that it led to.
-        self.is_untidy |= event.is_some();
+        self.meta_changed |= event.is_some();
         self.events.extend(event);
     }
 }

@@ -6,7 +6,7 @@
 
 use super::outbox::Outbox;
 use crate::domain::Timestamp;
-use crate::log::{Place, Record};
+use crate::log::{Record, TopicPartition};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Records that were read together.
@@ -52,7 +52,7 @@ impl Intake {
     }
 
     /// The time of the first record of each input that waits.
-    pub(super) fn firsts(&self) -> BTreeMap<Place, Timestamp> {
+    pub(super) fn firsts(&self) -> BTreeMap<TopicPartition, Timestamp> {
         let mut firsts = BTreeMap::new();
         for record in self.waiting.iter().flat_map(|bundle| &bundle.records) {
             firsts.entry(record.place.clone()).or_insert(record.at);

@@ -17,7 +17,7 @@ use super::restore::{self, Restorer};
 use crate::clock;
 use crate::delivery::Attempted;
 use crate::domain::{Timestamp, WebhookName};
-use crate::log::{Assignment, Landmarks, Log, Place, is_due};
+use crate::log::{Assignment, Landmarks, Log, TopicPartition, is_due};
 use crate::store::{Ages, Backlogs, Disk, Store, StoreError, Tally, WriteBack};
 use crate::telemetry::Waiting;
 use inputs::Inputs;
@@ -35,7 +35,7 @@ const GENERATION_BYTES: usize = 12 << 20;
 /// Input partitions that belong to no partition of ours: their records are only forwarded.
 #[derive(Default)]
 struct Foreign {
-    places: Vec<Place>,
+    places: Vec<TopicPartition>,
     /// They were read beyond what was committed.
     is_held: bool,
     /// The assignment in which they were started.
@@ -117,13 +117,13 @@ impl<L: Log, D: Disk> Partitions<L, D> {
     }
 
     /// The partition that an input partition belongs to.
-    pub(super) fn owner_of(&self, place: &Place) -> Option<&Task<D::Family>> {
+    pub(super) fn owner_of(&self, place: &TopicPartition) -> Option<&Task<D::Family>> {
         let number = u32::try_from(place.partition).ok()?;
         self.tasks.get(&number).filter(|task| task.places.contains(place))
     }
 
     /// The offset of an input partition of ours below which everything is committed.
-    pub(super) fn position(&self, place: &Place) -> Option<i64> {
+    pub(super) fn position(&self, place: &TopicPartition) -> Option<i64> {
         self.owner_of(place)?.positions.get(place).copied()
     }
 
@@ -170,7 +170,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         &mut self.inputs
     }
 
-    pub(super) fn is_foreign(&self, place: &Place) -> bool {
+    pub(super) fn is_foreign(&self, place: &TopicPartition) -> bool {
         self.foreign.places.contains(place)
     }
 
@@ -197,18 +197,19 @@ impl<L: Log, D: Disk> Partitions<L, D> {
             // An inbox may have been given more partitions than the changelog has.
             .filter(|number| *number < self.settings.partitions)
             .collect();
-        let unlike = &self.settings.unlike;
+        let other_partition_counts = &self.settings.other_partition_counts;
         for number in &owned {
-            let belongs = |place: &&Place| {
-                i64::from(place.partition) == i64::from(*number) && !unlike.contains(&place.topic)
+            let belongs = |place: &&TopicPartition| {
+                i64::from(place.partition) == i64::from(*number)
+                    && !other_partition_counts.contains(&place.topic)
             };
             let places = places.iter().filter(belongs).cloned().collect();
             let partition = self.store.partition(*number)?;
             self.tasks.insert(*number, Task::new(partition, places));
             report.health().assign(signed(*number));
         }
-        let is_foreign = |place: &Place| {
-            unlike.contains(&place.topic)
+        let is_foreign = |place: &TopicPartition| {
+            other_partition_counts.contains(&place.topic)
                 || !owned.iter().any(|number| i64::from(*number) == i64::from(place.partition))
         };
         self.foreign.places = places.into_iter().filter(is_foreign).collect();
@@ -312,7 +313,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         task.active = true;
         let partition = task.rows.partition().clone();
         task.rows = WriteBack::new(partition, checkpoint, &backlogs, endpoints);
-        task.is_untidy = restored.is_untidy;
+        task.meta_changed = restored.meta_changed;
         task.owner = restored.owner;
         task.positions = restored.positions;
         task.reset_timers();

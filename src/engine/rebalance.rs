@@ -44,7 +44,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         tracing::info!(lost, unsent, in_flight, "partitions revoked");
         let mut work = std::mem::take(work);
         let result = if lost || self.failure.is_some() {
-            self.open_gate(&work);
+            self.release_budget(&work);
             Ok(())
         } else {
             // The group waits for the answer.
@@ -78,7 +78,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
                 match input {
                     Input::Attempted(attempted) => self.attempted(attempted, work)?,
                     // Read after the revocation began, and so another instance's to read.
-                    Input::Records(bundle) => work.gate_bytes += bundle.bytes,
+                    Input::Records(bundle) => work.read_bytes += bundle.bytes,
                     Input::Breaker(webhook, state) => {
                         work.breaker(webhook, state, &self.view());
                     }
@@ -116,7 +116,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         self.report.health().stand_by(false);
         self.partitions.clear(&self.log, &self.report);
         let _unsent = self.dispatcher.stop();
-        self.log.open_gate(self.dispatcher.clear());
+        self.log.release_budget(self.dispatcher.clear());
         self.share();
         self.committer.clear(&self.report);
     }

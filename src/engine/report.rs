@@ -6,7 +6,7 @@ mod lines;
 
 use super::dispatcher::Dispatcher;
 use super::partitions::Partitions;
-use super::work::{Told, Work, shown};
+use super::work::{Notice, Work, shown};
 use crate::clock;
 use crate::codec::event::{InputChange, InputEvent};
 use crate::codec::row::TopicId;
@@ -96,24 +96,24 @@ impl Report {
 
     /// Reports in metrics and logs what was committed.
     pub(super) fn notices(&self, work: &Work) {
-        for told in &work.told {
-            match told {
-                Told::Event(uuid, event) => {
+        for notice in &work.notices {
+            match notice {
+                Notice::Event(uuid, event) => {
                     self.event(event);
                     log_event(uuid, event, &self.bursts);
                 }
-                Told::Endpoint(webhook, event) => self.endpoint(webhook, event),
-                Told::Breaker(webhook, state) => {
+                Notice::Endpoint(webhook, event) => self.endpoint(webhook, event),
+                Notice::Breaker(webhook, state) => {
                     self.metrics.endpoint_change(shown(*state).1);
                     let (webhook, breaker) = (webhook.as_str(), shown(*state).0.as_str());
                     tracing::info!(webhook, breaker, "an endpoint's breaker has changed");
                 }
-                Told::Input(event) => self.input(event),
-                Told::Reload => {}
-                Told::Forwarded(place) => {
+                Notice::Input(event) => self.input(event),
+                Notice::Reload => {}
+                Notice::Forwarded(place) => {
                     self.metrics.source_record(&place.topic, SourceResult::Forwarded)
                 }
-                Told::Bad { place, offset, reason, detail } => {
+                Notice::Bad { place, offset, reason, detail } => {
                     self.metrics.source_record(&place.topic, SourceResult::DeadLettered);
                     self.metrics.dead_letter(*reason);
                     let place = (&*place.topic, place.partition, *offset);
@@ -277,8 +277,8 @@ impl Report {
         let load = dispatcher.load_now();
         for (state, count) in [
             (OutboxState::InFlight, load.in_flight),
-            (OutboxState::Ready, load.in_hand.saturating_sub(load.in_flight)),
-            (OutboxState::Waiting, load.rows.saturating_sub(load.in_hand)),
+            (OutboxState::Ready, load.leased.saturating_sub(load.in_flight)),
+            (OutboxState::Waiting, load.rows.saturating_sub(load.leased)),
             (OutboxState::Held, tally.held),
         ] {
             self.metrics.set_outbox_rows(state, signed(count));

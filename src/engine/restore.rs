@@ -13,8 +13,8 @@ use super::ownership::{Holder, Mismatch};
 use crate::clock;
 use crate::codec::row::{InputOffset, Owner, TopicId};
 use crate::log::{
-    self, Changelog, GroupOffset, Identity, LogError, Offsets, Place, Restoration, RestoreError,
-    Start, Step, Want,
+    self, Changelog, GroupOffset, Identity, LogError, Offsets, Restoration, RestoreError, Start,
+    Step, TopicPartition, Want,
 };
 use crate::store::{BulkLoad, Checkpoint, Family, Partition, StoreError};
 use crate::telemetry::{Health, Metrics};
@@ -33,14 +33,14 @@ const STORE_AGE_MAX_MS: u64 = 6 * 86_400_000;
 pub(super) struct Wanted<F: Family> {
     pub(super) partition: Partition<F>,
     /// The input partitions that belong to it.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<TopicPartition>,
     /// They stand behind records that were read and dropped.
     pub(super) is_held: bool,
 }
 
 /// Input partitions that belong to no partition of ours and only forward.
 pub(super) struct Foreign {
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<TopicPartition>,
     /// They stand behind records that were read and dropped.
     pub(super) is_held: bool,
 }
@@ -179,7 +179,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
 
     fn known<'a>(
         &'a self,
-        place: &Place,
+        place: &TopicPartition,
         committed: Option<&'a GroupOffset>,
         position: Option<&'a InputOffset>,
         is_held: bool,
@@ -239,7 +239,9 @@ impl<O: Offsets, F: Family> Rows<O, F> {
     fn take(&mut self, restored: log::Restored<'_>) -> Result<(), RestoreFailure> {
         match restored {
             log::Restored::Wipe(partition) => self.wipe(partition).map_err(RestoreFailure::Store),
-            log::Restored::Unlike(partition, low, high) => Err(self.unlike(partition, low, high)),
+            log::Restored::OutOfRange(partition, low, high) => {
+                Err(self.out_of_range(partition, low, high))
+            }
             log::Restored::Row { partition, offset, key, value } => {
                 match self.targets.get_mut(&partition) {
                     Some(target) => target.row(offset, key, value).map_err(RestoreFailure::Store),
@@ -268,7 +270,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
     }
 
     /// Nothing of the store is given up before an operator has looked at it.
-    fn unlike(&self, partition: i32, low: i64, high: i64) -> RestoreFailure {
+    fn out_of_range(&self, partition: i32, low: i64, high: i64) -> RestoreFailure {
         let checkpoint = self.targets.get(&partition).map_or(0, |it| it.checkpoint.next_offset);
         let partition = u32::try_from(partition).unwrap_or(u32::MAX);
         let topic = self.settings.topics.changelog.clone();
@@ -285,7 +287,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
         let mut restored = target.finished(next_offset).map_err(RestoreFailure::Store)?;
         let former = restored.owner.take();
         let owner = self.owner(&restored, former.as_ref(), &committed)?;
-        restored.is_untidy = former.as_ref() != Some(&owner);
+        restored.meta_changed = former.as_ref() != Some(&owner);
         restored.owner = Some(owner);
         for place in &places {
             let stood = restored.offsets.iter();
@@ -295,14 +297,14 @@ impl<O: Offsets, F: Family> Rows<O, F> {
             let begin = self.settings.permissions.begin;
             let resumption = resume(place, known, begin, &self.offsets)?;
             let topic = known.topic;
-            restored.is_untidy |= known.position.is_some_and(|it| it.topic_id.as_ref() != topic);
+            restored.meta_changed |= known.position.is_some_and(|it| it.topic_id.as_ref() != topic);
             restored.resume(place, resumption);
         }
         // Somebody else may read the others from now on, and the meta row would remember them as they were.
         let is_ours = |it: &InputOffset| {
             places.iter().any(|place| place.topic == it.topic && place.partition == it.partition)
         };
-        restored.is_untidy |= !restored.offsets.iter().all(is_ours);
+        restored.meta_changed |= !restored.offsets.iter().all(is_ours);
         // Without any offset a transaction would not be fenced.
         let inbox = places.iter().find(|place| *place.topic == *self.settings.topics.inbox);
         if let Some(inbox) = inbox {
@@ -319,7 +321,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
         &self,
         restored: &Restored,
         former: Option<&Owner>,
-        committed: &BTreeMap<Place, GroupOffset>,
+        committed: &BTreeMap<TopicPartition, GroupOffset>,
     ) -> Result<Owner, RestoreFailure> {
         let (partition, mut ours) = (restored.partition, self.ours());
         if let Some(former) = former {

@@ -1,8 +1,8 @@
 //! How the daemon's engine begins: it opens the producer, which may wait for Kafka, and joins the group.
 
+use super::channels::Channels;
 use super::committer::Trouble;
 use super::config::EngineSettings;
-use super::wires::Wires;
 use super::{Engine, EngineError, Parts, Pieces, Shell};
 use crate::clock;
 use crate::delivery::{InstanceLimits, Lanes};
@@ -22,15 +22,15 @@ impl Engine {
     pub fn new(parts: Parts) -> Result<Self, EngineError> {
         let Parts { settings, config, store, topics, registry, runtime, metrics, health } = parts;
         let transactions = first_transactions(&settings, &health)?;
-        let wires = Wires::default();
+        let channels = Channels::default();
         let limits = InstanceLimits {
             in_flight_max: settings.in_flight_max,
             uncommitted_max: settings.uncommitted_max,
             rate_per_second: settings.rate_per_second,
         };
-        let lanes = Lanes::new(limits, wires.watch(&metrics), runtime);
+        let lanes = Lanes::new(limits, channels.watch(&metrics), runtime);
         let (seen, kafka) = (health.clone(), settings.kafka.bootstrap_servers.clone());
-        let sink = wires.sink(move |away| match away {
+        let sink = channels.sink(move |away| match away {
             true => seen.wait(Waiting::Kafka(kafka.clone())),
             false => seen.resume(&Waiting::Kafka(kafka.clone())),
         });
@@ -41,11 +41,11 @@ impl Engine {
             meta_key: RowKey::META,
             topics,
             registry,
-            landmarks: settings.is_identified.then(|| wires.landmarks.clone()),
+            landmarks: settings.is_identified.then(|| channels.landmarks.clone()),
             sink,
         })?;
         let pieces =
-            Pieces { settings, config, store, log, transactions, lanes, wires, metrics, health };
+            Pieces { settings, config, store, log, transactions, lanes, channels, metrics, health };
         Ok(Self(Shell::new(pieces)))
     }
 }

@@ -6,7 +6,7 @@ mod letters;
 
 pub(super) use endpoints::shown;
 
-use super::outbox::Doomed;
+use super::outbox::Abandoned;
 use crate::codec::event::{self, EventContext, InputEvent};
 use crate::codec::row::{self, Landmark, Meta};
 use crate::delivery::{Attempted, BreakerState, Lanes};
@@ -15,7 +15,7 @@ use crate::domain::{
     PhononUuid, Rules, State, Timestamp, WebhookName, decide, evolve,
 };
 use crate::failpoint::{self, Failpoint};
-use crate::log::{Outgoing, Place, Record, TopicNames};
+use crate::log::{Outgoing, Record, TopicNames, TopicPartition};
 use crate::store::{Family, RowKey, StoreError, WriteBack};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -67,15 +67,15 @@ pub(super) struct View<'a> {
 }
 
 /// A fact that metrics tell once the batch is committed.
-pub(super) enum Told {
+pub(super) enum Notice {
     /// What became of a uuid.
     Event(PhononUuid, Event),
     /// A record was forwarded.
-    Forwarded(Place),
+    Forwarded(TopicPartition),
     /// A record could not be read.
     Bad {
         /// Where it stands.
-        place: Place,
+        place: TopicPartition,
         /// And at which offset.
         offset: i64,
         /// Why.
@@ -102,16 +102,16 @@ pub(super) struct Work {
     leaving: Vec<Leaving>,
     buffer: Vec<u8>,
     /// The offsets after what was read, by input partition.
-    pub(super) offsets: BTreeMap<Place, i64>,
+    pub(super) offsets: BTreeMap<TopicPartition, i64>,
     /// The last record that was read of each, where topics have no ids.
-    pub(super) landmarks: BTreeMap<Place, Landmark>,
+    pub(super) landmarks: BTreeMap<TopicPartition, Landmark>,
     /// The outcomes in it, to be tried again if it can't be committed.
     pub(super) outcomes: Vec<Attempted>,
     /// The deliveries that are given up in it.
-    pub(super) doomed: Vec<Doomed>,
+    pub(super) abandoned: Vec<Abandoned>,
     /// What the reader's gate is opened by once it is committed.
-    pub(super) gate_bytes: usize,
-    pub(super) told: Vec<Told>,
+    pub(super) read_bytes: usize,
+    pub(super) notices: Vec<Notice>,
     /// Everything that was decided, for whoever decides it again.
     #[cfg(test)]
     pub(super) witness: Vec<super::tests::Witness>,
@@ -134,7 +134,7 @@ impl Work {
 
     /// Whether there is nothing to commit.
     pub(super) fn is_empty(&self) -> bool {
-        self.told.is_empty() && self.offsets.is_empty()
+        self.notices.is_empty() && self.offsets.is_empty()
     }
 
     /// The uuids that it touches.
@@ -225,7 +225,7 @@ impl Work {
             if let Some(slot) = self.slots.get_mut(index) {
                 slot.new = after;
             }
-            self.told.push(Told::Event(uuid.clone(), event));
+            self.notices.push(Notice::Event(uuid.clone(), event));
         }
         if let Some((raw, became)) = sent_back {
             self.letter_settled(raw, Some((uuid, account)), became, view);
@@ -316,7 +316,7 @@ impl Work {
         let value = self.append(record.bytes());
         self.leave(Target::Inbox(owner), Some(key), Some(value), headers);
         self.pass_on(record.headers.clone());
-        self.told.push(Told::Forwarded(record.place.clone()));
+        self.notices.push(Notice::Forwarded(record.place.clone()));
     }
 
     /// Adds the changed rows and the partitions' meta rows. Nothing may be decided after it.

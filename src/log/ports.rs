@@ -6,7 +6,7 @@ use super::describe::Identity;
 use super::landmark::Found;
 use super::position::{Begin, GroupOffset};
 use super::reader::Start;
-use super::record::Place;
+use super::record::TopicPartition;
 use super::restore::{Changelog, Step};
 use super::transaction::{Committed, Outgoing, TransactionError};
 use crate::codec::row::{Landmark, Owner};
@@ -37,7 +37,7 @@ pub trait Log: Sized {
     fn hold(&self) -> u64;
 
     /// Lets the reader read as many bytes more as are processed.
-    fn open_gate(&self, bytes: usize);
+    fn release_budget(&self, bytes: usize);
 
     /// Returns a client for requests beside the engine.
     fn offsets(&self) -> Self::Offsets;
@@ -71,13 +71,16 @@ pub trait Offsets {
     ///
     /// # Errors
     /// When Kafka does not answer.
-    fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError>;
+    fn committed(
+        &self,
+        places: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, GroupOffset>, LogError>;
 
     /// Returns the offset at which an input partition begins.
     ///
     /// # Errors
     /// When Kafka does not answer.
-    fn offset_at(&self, place: &Place, begin: Begin) -> Result<i64, LogError>;
+    fn offset_at(&self, place: &TopicPartition, begin: Begin) -> Result<i64, LogError>;
 
     /// Returns the ids of the cluster and of `topics`.
     ///
@@ -89,7 +92,7 @@ pub trait Offsets {
     ///
     /// # Errors
     /// When Kafka does not answer.
-    fn found(&self, place: &Place, landmark: Landmark) -> Result<Found, LogError>;
+    fn found(&self, place: &TopicPartition, landmark: Landmark) -> Result<Found, LogError>;
 
     /// Returns the owners that the newest meta rows of the changelog's partitions name.
     ///
@@ -122,7 +125,7 @@ pub trait Transactions {
     fn offsets<'a>(
         &self,
         log: &Self::Log,
-        offsets: impl Iterator<Item = (&'a Place, &'a GroupOffset)>,
+        offsets: impl Iterator<Item = (&'a TopicPartition, &'a GroupOffset)>,
     ) -> Result<(), TransactionError>;
 
     /// Waits until Kafka has every record, or has refused it; the commit says which.

@@ -1,8 +1,8 @@
 //! The poll thread: it consumes, decodes, answers rebalances, and does nothing else.
 
+mod budget;
 mod callbacks;
 mod end;
-mod gate;
 mod handle;
 mod merge;
 mod missing;
@@ -15,14 +15,14 @@ mod watch;
 use super::client::{self, LogError, start_thread};
 use super::describe::Identity;
 use super::landmark::LandmarkReader;
-use super::record::{Place, Reading, Record, Topics};
+use super::record::{Reading, Record, TopicPartition, Topics};
 use super::registry::Registry;
 use super::report;
 use super::settings::KafkaSettings;
 use crate::codec::row::Owner;
+use budget::ReadBudget;
 use callbacks::Context;
 pub use end::End;
-use gate::Gate;
 use handle::Spawned;
 pub use handle::{KafkaLog, KafkaParts, KafkaRestoring};
 use merge::Merge;
@@ -53,13 +53,13 @@ const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the reader tells the engine.
 pub enum LogEvent {
-    /// Records, in the order of their partitions. The gate is to be opened once they are done with.
+    /// Records, in the order of their partitions. The budget is to be opened once they are done with.
     Records {
         /// The assignment that they belong to.
         epoch: u64,
         /// The records.
         records: Vec<Record>,
-        /// What the gate is to be opened by.
+        /// What the budget is to be opened by.
         bytes: usize,
     },
     /// The group has assigned partitions; they are paused until they are started.
@@ -78,7 +78,7 @@ pub enum LogEvent {
     /// What the rows of the changelog's partitions belong to.
     Owners(BTreeMap<i32, Owner>),
     /// Input partitions that are another log than the one that was read.
-    Replaced(Vec<Place>),
+    Replaced(Vec<TopicPartition>),
     /// Partitions of the changelog without the rows that were committed to them, and where each ends.
     Lost(BTreeMap<i32, i64>),
     /// No broker is connected any more, or one is again.
@@ -99,13 +99,13 @@ pub struct Assignment {
     /// Records of this assignment carry this number.
     pub epoch: u64,
     /// The partitions.
-    pub places: Vec<Place>,
+    pub places: Vec<TopicPartition>,
 }
 
 /// Where a partition starts.
 pub struct Start {
     /// Which one.
-    pub place: Place,
+    pub place: TopicPartition,
     /// From where.
     pub from: From,
 }
@@ -139,7 +139,7 @@ struct Reader {
     told: Arc<AtomicU64>,
     followed: u64,
     epoch: u64,
-    gate: Arc<Gate>,
+    budget: Arc<ReadBudget>,
     queues: Merge<Queue>,
     bell: Arc<Bell>,
     batch: Vec<Record>,
@@ -183,7 +183,7 @@ impl Reader {
             start_thread("topics", move || watch::watch(&consumer, &watched, &sink))?;
         }
         let (control, commands) = channel();
-        let (gate, bell) = (Arc::new(Gate::new()), Arc::<Bell>::default());
+        let (budget, bell) = (Arc::new(ReadBudget::new()), Arc::<Bell>::default());
         let reader = Self {
             schemas: Schemas::new(registry, &bell),
             consumer: consumer.clone(),
@@ -193,14 +193,14 @@ impl Reader {
             told,
             followed: 0,
             epoch: 0,
-            gate: gate.clone(),
+            budget: budget.clone(),
             queues: Merge::default(),
             bell,
             batch: Vec::new(),
             starting: Vec::new(),
         };
         let thread = start_thread("reader", move || reader.run())?;
-        Ok((thread, Spawned { consumer, control, epoch, gate, landmarks }))
+        Ok((thread, Spawned { consumer, control, epoch, budget, landmarks }))
     }
 
     fn run(mut self) {
@@ -227,7 +227,7 @@ impl Reader {
             }
             // While the engine is behind, librdkafka's own bounded queue fills up and fetching stops. Whoever leaves polls
             // all the same, since the revocation comes by a poll.
-            if self.gate.wait(POLL_TIMEOUT) || closing {
+            if self.budget.wait(POLL_TIMEOUT) || closing {
                 self.poll();
             }
         }
@@ -365,7 +365,7 @@ impl Reader {
         }
         let records = std::mem::take(&mut self.batch);
         let bytes = records.iter().map(|record| record.bytes().len() + RECORD_BYTES).sum();
-        self.gate.enter(bytes);
+        self.budget.take(bytes);
         (self.sink)(LogEvent::Records { epoch: self.epoch, records, bytes });
     }
 
@@ -385,7 +385,7 @@ impl Reader {
     fn start(&mut self) {
         let mut waiting = Vec::new();
         for start in std::mem::take(&mut self.starting) {
-            let Place { topic, partition } = &start.place;
+            let TopicPartition { topic, partition } = &start.place;
             let offset = match start.from {
                 From::Here => None,
                 From::Offset(offset) => Some(Offset::Offset(offset)),

@@ -33,12 +33,12 @@ pub struct Topics {
     pub partitions: u32,
     /// The inputs that have another number of them than the inbox: the group does not assign their partitions as it assigns the
     /// inbox's, and so none of them belongs to the owner of its number.
-    pub unlike: BTreeSet<Arc<str>>,
+    pub other_partition_counts: BTreeSet<Arc<str>>,
 }
 
 /// A partition of an input topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct TopicPartition {
     /// The topic.
     pub topic: Arc<str>,
     /// The partition.
@@ -49,7 +49,7 @@ pub struct Place {
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Where it was read, which is what its offset is committed for.
-    pub place: Place,
+    pub place: TopicPartition,
     /// Its offset there.
     pub offset: i64,
     /// Its own time.
@@ -157,7 +157,7 @@ impl Topics {
     /// Reads `message`.
     pub(crate) fn read(&self, decoder: &mut Decoder, message: &impl MessageView) -> Reading {
         let (topic, role) = self.role(message.topic_name());
-        let place = Place { topic: topic.clone(), partition: message.partition_number() };
+        let place = TopicPartition { topic: topic.clone(), partition: message.partition_number() };
         let here = Source {
             topic,
             partition: place.partition,

@@ -32,7 +32,7 @@ pub enum Restored<'a> {
     /// Forget what is there: rows that the changelog has deleted may still be in it.
     Wipe(i32),
     /// What is there is no beginning of the changelog, which has offsets from the first up to the second number only.
-    Unlike(i32, i64, i64),
+    OutOfRange(i32, i64, i64),
     /// A row; no value: it is gone.
     Row {
         /// Which partition.
@@ -205,8 +205,8 @@ impl<C: Changelog> Restoration<C> {
                 && !want.is_superseded
                 && !(low..=high).contains(&want.checkpoint)
             {
-                let unlike = Restored::Unlike(want.partition, low, high);
-                take(unlike).map_err(RestoreError::Store)?;
+                let out_of_range = Restored::OutOfRange(want.partition, low, high);
+                take(out_of_range).map_err(RestoreError::Store)?;
             }
             let is_wiped = want.is_stale || want.is_superseded;
             if is_wiped {

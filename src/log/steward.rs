@@ -6,7 +6,7 @@
 use super::client::{self, LogError};
 use super::ports::Transactions as _;
 use super::position::GroupOffset;
-use super::record::Place;
+use super::record::TopicPartition;
 use super::rights;
 use super::settings::KafkaSettings;
 use super::transaction::{self, Outgoing, Producer, TransactionError, TransactionFault};
@@ -135,7 +135,10 @@ impl Steward {
     ///
     /// # Errors
     /// When it is not known to be committed.
-    pub fn commit(&self, offsets: &BTreeMap<Place, GroupOffset>) -> Result<(), TransactionError> {
+    pub fn commit(
+        &self,
+        offsets: &BTreeMap<TopicPartition, GroupOffset>,
+    ) -> Result<(), TransactionError> {
         let group = self.group.group_metadata();
         let group = group.ok_or_else(|| unusable("the client has no group".to_owned()))?;
         let offsets =

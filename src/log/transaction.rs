@@ -5,7 +5,7 @@ use super::group::{self, NativeError, OffsetsError};
 use super::ports::Transactions;
 use super::position::GroupOffset;
 use super::reader::KafkaLog;
-use super::record::Place;
+use super::record::TopicPartition;
 use super::refusal::{self, Refused};
 use super::report;
 use super::rights::{self, Missing, NeededBy, Right};
@@ -327,7 +327,7 @@ impl Transactions for Producer {
     fn offsets<'a>(
         &self,
         log: &KafkaLog,
-        offsets: impl Iterator<Item = (&'a Place, &'a GroupOffset)>,
+        offsets: impl Iterator<Item = (&'a TopicPartition, &'a GroupOffset)>,
     ) -> Result<(), TransactionError> {
         let list = positions(offsets).map_err(|error| fault("offsets", &error))?;
         if list.count() == 0 {
@@ -401,7 +401,7 @@ impl Transactions for Producer {
 
 /// The offsets as librdkafka wants them, with what they belong to.
 pub(super) fn positions<'a>(
-    offsets: impl IntoIterator<Item = (&'a Place, &'a GroupOffset)>,
+    offsets: impl IntoIterator<Item = (&'a TopicPartition, &'a GroupOffset)>,
 ) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::new();
     for (place, offset) in offsets {

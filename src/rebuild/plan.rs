@@ -3,7 +3,7 @@
 use super::{REQUEST_TIMEOUT, Rebuild, RebuildError, Wish};
 use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
 use crate::domain::Timestamp;
-use crate::log::{GroupOffset, Identity, Newest, Operation, Place, ScanFrom};
+use crate::log::{GroupOffset, Identity, Newest, Operation, ScanFrom, TopicPartition};
 use crate::store::{RowKey, StoreError};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Behind {
     /// Which input partition.
-    pub place: Place,
+    pub place: TopicPartition,
     /// Where the store stands; `None`: it has read nothing of it.
     pub stored: Option<i64>,
     /// Where the group stands.
@@ -122,7 +122,7 @@ impl Rebuild {
         let newest = match exists {
             true => {
                 // A rebuild that was interrupted a moment ago may have committed more than can be read yet.
-                self.standing.settled(&self.scanner, changelog, ScanFrom::Beginning)?;
+                self.positions.settled(&self.scanner, changelog, ScanFrom::Beginning)?;
                 self.scanner.newest(changelog, RowKey::META)?
             }
             false => Vec::new(),
@@ -238,13 +238,13 @@ impl Rebuild {
         let inbox = seen.counts.get(&self.topics.inbox).unwrap_or(&partitions);
         let alike = names.filter(|name| seen.counts.get(*name) == Some(inbox));
         let number = i32::try_from(number).unwrap_or(i32::MAX);
-        let places = alike.map(|name| Place { topic: name.into(), partition: number });
-        let places: Vec<Place> = places.collect();
+        let places = alike.map(|name| TopicPartition { topic: name.into(), partition: number });
+        let places: Vec<TopicPartition> = places.collect();
         let committed = match places.as_slice() {
             [] => BTreeMap::new(),
-            places => self.standing.offsets(places)?,
+            places => self.positions.offsets(places)?,
         };
-        let behind = |(place, committed): (Place, GroupOffset)| {
+        let behind = |(place, committed): (TopicPartition, GroupOffset)| {
             let mut stored = meta.offsets.iter();
             let stored =
                 stored.find(|it| it.topic == place.topic && it.partition == place.partition);
@@ -270,7 +270,7 @@ fn is_behind(stored: Option<&InputOffset>, committed: &GroupOffset) -> bool {
 }
 
 fn refusal(behind: &Behind) -> String {
-    let Behind { place: Place { topic, partition }, stored, committed } = behind;
+    let Behind { place: TopicPartition { topic, partition }, stored, committed } = behind;
     let stored = stored.unwrap_or(0);
     format!(
         "it is out of date: of {topic}, partition {partition}, the store has taken the records below offset {stored} into \

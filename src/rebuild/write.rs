@@ -196,7 +196,7 @@ impl Writer<'_> {
         store.read(self.plan.number, &mut |key, value| stored.add(key, Some(value)))?;
         let number = i32::try_from(self.plan.number).unwrap_or(i32::MAX);
         // The markers of the last transaction come a moment after its commit is answered.
-        let mut ranges = self.rebuild.standing.settled(scanner, topic, ScanFrom::Beginning)?;
+        let mut ranges = self.rebuild.positions.settled(scanner, topic, ScanFrom::Beginning)?;
         ranges.retain(|range| range.partition == number);
         let mut written = Content::default();
         let _whole = scanner.read(topic, &ranges, &mut |scanned| {

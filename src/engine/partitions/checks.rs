@@ -3,7 +3,7 @@
 use super::{Partitions, signed};
 use crate::codec::row::{Difference, Owner};
 use crate::engine::ownership::{Holder, Mismatch, Permissions};
-use crate::log::{Committed, Identity, Log, Place};
+use crate::log::{Committed, Identity, Log, TopicPartition};
 use crate::store::Disk;
 use std::collections::BTreeMap;
 
@@ -24,8 +24,9 @@ impl<L: Log, D: Disk> Partitions<L, D> {
     }
 
     /// Inputs without topic ids are other logs than those that are read.
-    pub(in crate::engine) fn replaced(&mut self, places: &[Place]) {
-        let is_read = |place: &Place| self.is_foreign(place) || self.owner_of(place).is_some();
+    pub(in crate::engine) fn replaced(&mut self, places: &[TopicPartition]) {
+        let is_read =
+            |place: &TopicPartition| self.is_foreign(place) || self.owner_of(place).is_some();
         self.inputs.is_reread |= places.iter().any(is_read);
     }
 
@@ -69,7 +70,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
             if let (Some(theirs), Some(ours)) = (theirs, &task.owner) {
                 let (at, permissions) = ((Holder::Changelog, *number), Permissions::default());
                 if let Some(found) = Mismatch::find(at, theirs, ours, &permissions, topic)
-                    && !task.is_untidy
+                    && !task.meta_changed
                 {
                     return Err(found);
                 }

@@ -5,15 +5,15 @@ use crate::clock;
 use crate::codec::row::{InputOffset, Landmark, Meta};
 use crate::engine::report::Report;
 use crate::engine::work::Work;
-use crate::log::{Committed, GroupOffset, Log, Place};
+use crate::log::{Committed, GroupOffset, Log, TopicPartition};
 use crate::store::Disk;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 impl<L: Log, D: Disk> Partitions<L, D> {
     /// Whether a meta row is to be written though nothing was decided.
-    pub(in crate::engine) fn is_untidy(&self) -> bool {
-        self.tasks.values().any(|task| task.active && task.is_untidy)
+    pub(in crate::engine) fn meta_changed(&self) -> bool {
+        self.tasks.values().any(|task| task.active && task.meta_changed)
     }
 
     /// The meta rows of the partitions that the batch touches.
@@ -22,9 +22,9 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         let read = work.offsets.keys().filter_map(|place| u32::try_from(place.partition).ok());
         let endpoints = work.endpoints().keys().map(|(number, _)| *number);
         let slots = work.slots().iter().map(|slot| slot.partition);
-        let untidy =
-            self.tasks.iter().filter(|(_, task)| task.is_untidy).map(|(number, _)| *number);
-        for number in read.chain(slots).chain(endpoints).chain(untidy) {
+        let changed =
+            self.tasks.iter().filter(|(_, task)| task.meta_changed).map(|(number, _)| *number);
+        for number in read.chain(slots).chain(endpoints).chain(changed) {
             let Some(task) = self.running(number) else { continue };
             touched.entry(number).or_insert_with(|| {
                 let position =
@@ -51,7 +51,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         &self,
         work: &Work,
         metas: &BTreeMap<u32, Meta>,
-    ) -> BTreeMap<Place, GroupOffset> {
+    ) -> BTreeMap<TopicPartition, GroupOffset> {
         // Partitions that only forward have no rows.
         let read = work.offsets.iter().map(|(place, offset)| {
             let topic = self.inputs.identity.topic(&place.topic).cloned();
@@ -65,14 +65,14 @@ impl<L: Log, D: Disk> Partitions<L, D> {
                     input.clone();
                 let (offset, changelog) = (next_offset, changelog.cloned());
                 let offset = GroupOffset { offset, topic: topic_id, changelog, landmark };
-                (Place { topic, partition }, offset)
+                (TopicPartition { topic, partition }, offset)
             })
         });
         read.chain(known).collect()
     }
 
     /// The landmark of an input whose topic has no id. Before the first commit, that is the last record of the batch.
-    fn landmark(&self, place: &Place, work: &Work) -> Option<Landmark> {
+    fn landmark(&self, place: &TopicPartition, work: &Work) -> Option<Landmark> {
         if !self.inputs.identity.is_without_id(&place.topic) {
             return None;
         }
@@ -112,10 +112,10 @@ impl<L: Log, D: Disk> Partitions<L, D> {
             if let Some(task) = self.tasks.get_mut(&number) {
                 let positions = meta.offsets.into_iter().map(|input| {
                     let InputOffset { topic, partition, next_offset, .. } = input;
-                    (Place { topic, partition }, next_offset)
+                    (TopicPartition { topic, partition }, next_offset)
                 });
                 task.positions = positions.collect();
-                task.is_untidy = false;
+                task.meta_changed = false;
                 report.health().progress(signed(number));
             }
         }

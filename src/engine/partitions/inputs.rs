@@ -3,7 +3,7 @@
 
 use crate::codec::event::{InputChange, InputEvent};
 use crate::codec::row::{Landmark, TopicId};
-use crate::log::{End, Identity, Landmarks, Place};
+use crate::log::{End, Identity, Landmarks, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ pub(in crate::engine) struct Inputs {
     /// Events that the next batch reports.
     events: Vec<InputEvent>,
     /// Offsets that were skipped since the inputs' ends were last reported: the largest gap of each.
-    gaps: BTreeMap<Place, (i64, i64)>,
+    gaps: BTreeMap<TopicPartition, (i64, i64)>,
     /// Topics whose producer was reported to use another partitioner.
     warned: BTreeSet<Arc<str>>,
 }
 
 /// The input partition that an event is about.
-pub(in crate::engine) fn place(event: &InputEvent) -> Place {
-    Place { topic: event.topic.clone(), partition: event.partition }
+pub(in crate::engine) fn place(event: &InputEvent) -> TopicPartition {
+    TopicPartition { topic: event.topic.clone(), partition: event.partition }
 }
 
 impl Inputs {
@@ -53,7 +53,7 @@ impl Inputs {
     }
 
     /// Recognises the inputs' logs by these landmarks from now on.
-    pub(super) fn recognise(&self, landmarks: Vec<(Place, Option<Landmark>)>) {
+    pub(super) fn recognise(&self, landmarks: Vec<(TopicPartition, Option<Landmark>)>) {
         for (place, landmark) in landmarks {
             self.landmarks.set(&place, landmark);
         }
@@ -64,7 +64,7 @@ impl Inputs {
         self.events.extend(events);
     }
 
-    pub(super) fn retain_events(&mut self, keeps: impl Fn(&Place) -> bool) {
+    pub(super) fn retain_events(&mut self, keeps: impl Fn(&TopicPartition) -> bool) {
         self.events.retain(|event| keeps(&place(event)));
     }
 
@@ -82,7 +82,7 @@ impl Inputs {
     }
 
     /// Keeps the largest gap of each input until it is known where the input begins. Markers of transactions leave gaps too.
-    pub(in crate::engine) fn note_gaps(&mut self, gaps: Vec<(Place, i64, i64)>) {
+    pub(in crate::engine) fn note_gaps(&mut self, gaps: Vec<(TopicPartition, i64, i64)>) {
         for (place, from, to) in gaps {
             let known = self.gaps.entry(place).or_insert((from, to));
             if to - from > known.1 - known.0 {
@@ -97,7 +97,7 @@ impl Inputs {
             let Some((from, to)) = self.gaps.remove(place) else { continue };
             let to = to.min(*first);
             if from < to {
-                let Place { topic, partition } = place.clone();
+                let TopicPartition { topic, partition } = place.clone();
                 let change = InputChange::Missed { from, to };
                 self.events.push(InputEvent { topic, partition, change });
             }

@@ -2,7 +2,7 @@
 
 use crate::codec::row::Owner;
 use crate::domain::{PhononUuid, State, Timestamp};
-use crate::log::Place;
+use crate::log::TopicPartition;
 use crate::store::{Backlogs, Checkpoint, Family, Partition, StoreError, WriteBack};
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use std::collections::BTreeMap;
 pub(in crate::engine) struct Task<F: Family> {
     pub(in crate::engine) rows: WriteBack<F>,
     /// The input offsets that the state stands at.
-    pub(in crate::engine) positions: BTreeMap<Place, i64>,
+    pub(in crate::engine) positions: BTreeMap<TopicPartition, i64>,
     /// The input partitions that belong to it.
-    pub(in crate::engine) places: Vec<Place>,
+    pub(in crate::engine) places: Vec<TopicPartition>,
     /// It is restored.
     pub(in crate::engine) active: bool,
     /// Its inputs were stopped after records that nobody committed.
     pub(in crate::engine) held: bool,
     /// Its meta row is to be written though nothing has happened: it names something that has changed.
-    pub(in crate::engine) is_untidy: bool,
+    pub(in crate::engine) meta_changed: bool,
     /// What its rows belong to.
     pub(in crate::engine) owner: Option<Owner>,
     /// When the next timer is due.
@@ -29,7 +29,7 @@ pub(in crate::engine) struct Task<F: Family> {
 
 impl<F: Family> Task<F> {
     /// A task that is to be restored.
-    pub(in crate::engine) fn new(partition: Partition<F>, places: Vec<Place>) -> Self {
+    pub(in crate::engine) fn new(partition: Partition<F>, places: Vec<TopicPartition>) -> Self {
         Self {
             rows: WriteBack::new(
                 partition,
@@ -41,7 +41,7 @@ impl<F: Family> Task<F> {
             places,
             active: false,
             held: false,
-            is_untidy: false,
+            meta_changed: false,
             owner: None,
             next_timer: Some(Timestamp::from_ms(0)),
             timers_from: Timestamp::from_ms(0),

@@ -4,7 +4,7 @@ use crate::clock;
 use crate::domain::Timestamp;
 use crate::engine::dispatcher::Dispatcher;
 use crate::engine::partitions::Partitions;
-use crate::log::{End, Log, Place};
+use crate::log::{End, Log, TopicPartition};
 use crate::store::Disk;
 use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ pub(super) struct Lag {
     /// The ends that were reported since the lag was last shown.
     ends: Vec<End>,
     /// Since when records wait that the reader can't see yet, and the position before them at that time.
-    unseen: BTreeMap<Place, (i64, Timestamp)>,
+    unseen: BTreeMap<TopicPartition, (i64, Timestamp)>,
 }
 
 impl Lag {

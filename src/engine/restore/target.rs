@@ -4,7 +4,7 @@ use super::Wanted;
 use crate::clock;
 use crate::codec::row::{self, Meta, Owner};
 use crate::engine::input::Restored;
-use crate::log::Place;
+use crate::log::TopicPartition;
 use crate::store::{
     Batch, BulkLoad, Checkpoint, Derived, Family, Loaded, Partition, RowKey, StoreError,
 };
@@ -16,7 +16,7 @@ pub(super) const BATCH_BYTES: usize = 1 << 20;
 pub(super) struct Target<F: Family> {
     pub(super) partition: Partition<F>,
     pub(super) checkpoint: Checkpoint,
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<TopicPartition>,
     pub(super) is_held: bool,
     pub(super) load: Load<F>,
     /// What a bulk load may hold in memory.
@@ -119,7 +119,7 @@ impl<F: Family> Target<F> {
             has_rows,
             offsets,
             owner,
-            is_untidy: false,
+            meta_changed: false,
             positions: BTreeMap::new(),
             starts: Vec::new(),
             landmarks: Vec::new(),

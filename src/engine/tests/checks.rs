@@ -4,7 +4,7 @@ use super::port::Row;
 use super::world::World;
 use crate::codec::row;
 use crate::domain::{PhononUuid, State, Timestamp};
-use crate::log::Place;
+use crate::log::TopicPartition;
 use crate::store::RowKey;
 use crate::verify::{
     Changelog, Evidence, Input, Layout, Options, OwnTopic, ReceiverEntry, Violation, What,
@@ -40,8 +40,8 @@ pub(super) fn unlike(one: &State, other: &State) -> String {
     format!("\n  …{}…\n  …{}…", part(&one), part(&other))
 }
 
-fn place(topic: &str, partition: u32) -> Place {
-    Place { topic: topic.into(), partition: partition.cast_signed() }
+fn place(topic: &str, partition: u32) -> TopicPartition {
+    TopicPartition { topic: topic.into(), partition: partition.cast_signed() }
 }
 
 /// The latest row of each key.

@@ -11,8 +11,8 @@ use super::world::World;
 use crate::clock::{self, Steady};
 use crate::delivery::{AlarmClock, Attempt, Courier, InstanceLimits, Lanes, Shortage};
 use crate::domain::Outcome;
+use crate::engine::channels::Channels;
 use crate::engine::input::Input;
-use crate::engine::wires::Wires;
 use crate::engine::{EngineError, Pieces, Shell};
 use crate::log::{Landmarks, Log as _, Step as Next};
 use crate::store::{Store, memory};
@@ -64,7 +64,7 @@ pub(super) struct Process {
     shell: Option<Box<SimShell>>,
     is_booted: bool,
     inputs: Vec<Input>,
-    wires: Wires,
+    channels: Channels,
     pub(super) reader: Rc<RefCell<Reader>>,
     /// The reader had nothing to do when so much had changed in the world.
     rested_at: Option<u64>,
@@ -278,7 +278,7 @@ impl Node {
     }
 
     fn boot(&self, world: &World, node: usize) {
-        let (incarnation, reader, wires, queue) = {
+        let (incarnation, reader, channels, queue) = {
             let mut process = self.process.borrow_mut();
             let process = process.as_mut().expect("it boots");
             // Once at a time.
@@ -286,7 +286,7 @@ impl Node {
             (
                 self.incarnation.get(),
                 process.reader.clone(),
-                process.wires.clone(),
+                process.channels.clone(),
                 process.queue.clone(),
             )
         };
@@ -296,7 +296,7 @@ impl Node {
             let setting = &world.setting;
             let limits =
                 InstanceLimits { in_flight_max: 16, uncommitted_max: 16, rate_per_second: None };
-            let lanes = Lanes::with(limits, wires.watch(&setting.metrics), queue);
+            let lanes = Lanes::with(limits, channels.watch(&setting.metrics), queue);
             let alarm_clock = lanes.alarm_clock();
             let shell = Box::new(Shell::new(Pieces {
                 settings: match self.wrong.get() {
@@ -308,7 +308,7 @@ impl Node {
                 log: SimLog { caller, reader },
                 transactions,
                 lanes,
-                wires,
+                channels,
                 metrics: setting.metrics.clone(),
                 health: setting.health.clone(),
             }));
@@ -449,12 +449,12 @@ impl Node {
 impl Process {
     /// What its engine recognises inputs by.
     pub(super) fn landmarks(&self) -> &Landmarks {
-        &self.wires.landmarks
+        &self.channels.landmarks
     }
 
     /// Something that its engine is told from outside.
     pub(super) fn tell(&self, input: Input) {
-        self.wires.mailbox.put_urgent(input);
+        self.channels.mailbox.put_urgent(input);
     }
 
     fn launch(&mut self, attempt: Attempt, world: &World, node: usize) {

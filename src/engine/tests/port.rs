@@ -10,7 +10,7 @@ use crate::clock;
 use crate::codec::row::{Landmark, Owner};
 use crate::log::{
     Begin, Changelog, Committed, Found, GroupOffset, Identity, Log, LogError, Offsets, Outgoing,
-    Place, Polled, Start, Step, TransactionError, TransactionFault, Transactions,
+    Polled, Start, Step, TopicPartition, TransactionError, TransactionFault, Transactions,
 };
 use bytes::Bytes;
 use std::any::Any;
@@ -91,8 +91,8 @@ impl Log for SimLog {
         epoch
     }
 
-    fn open_gate(&self, bytes: usize) {
-        self.reader.borrow_mut().open_gate(bytes);
+    fn release_budget(&self, bytes: usize) {
+        self.reader.borrow_mut().release_budget(bytes);
     }
 
     fn offsets(&self) -> Caller {
@@ -123,7 +123,10 @@ impl Log for SimLog {
 }
 
 impl Offsets for Caller {
-    fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError> {
+    fn committed(
+        &self,
+        places: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, GroupOffset>, LogError> {
         self.ask(Call::Committed)?;
         let world = self.world();
         let broker = world.broker.borrow();
@@ -135,7 +138,7 @@ impl Offsets for Caller {
         Ok(known.map(|(place, offset)| (place.clone(), offset.clone())).collect())
     }
 
-    fn offset_at(&self, place: &Place, begin: Begin) -> Result<i64, LogError> {
+    fn offset_at(&self, place: &TopicPartition, begin: Begin) -> Result<i64, LogError> {
         self.ask(Call::Ends)?;
         let world = self.world();
         let broker = world.broker.borrow();
@@ -146,7 +149,7 @@ impl Offsets for Caller {
         })
     }
 
-    fn found(&self, place: &Place, landmark: Landmark) -> Result<Found, LogError> {
+    fn found(&self, place: &TopicPartition, landmark: Landmark) -> Result<Found, LogError> {
         self.ask(Call::Ends)?;
         Ok(self.world().broker.borrow().found(place, landmark))
     }
@@ -155,7 +158,7 @@ impl Offsets for Caller {
         self.ask(Call::Ends)?;
         let topic = self.changelog();
         let owner = |partition| {
-            let place = Place { topic: topic.clone(), partition };
+            let place = TopicPartition { topic: topic.clone(), partition };
             Some((partition, self.world().newest_meta(&place)?.owner?))
         };
         Ok((0..self.world().setting.partitions.cast_signed()).filter_map(owner).collect())
@@ -296,7 +299,7 @@ impl Transactions for SimTransactions {
         let world = self.world();
         let key = outgoing.key.map(Bytes::copy_from_slice);
         let partition = outgoing.partition.unwrap_or_else(|| world.partition_of(key.as_deref()));
-        let place = Place { topic: outgoing.topic.into(), partition };
+        let place = TopicPartition { topic: outgoing.topic.into(), partition };
         let headers = outgoing.headers.iter();
         let entry = Entry {
             offset: 0,
@@ -324,9 +327,9 @@ impl Transactions for SimTransactions {
     fn offsets<'a>(
         &self,
         log: &SimLog,
-        offsets: impl Iterator<Item = (&'a Place, &'a GroupOffset)>,
+        offsets: impl Iterator<Item = (&'a TopicPartition, &'a GroupOffset)>,
     ) -> Result<(), TransactionError> {
-        let offsets: BTreeMap<Place, GroupOffset> =
+        let offsets: BTreeMap<TopicPartition, GroupOffset> =
             offsets.map(|(place, offset)| (place.clone(), offset.clone())).collect();
         if offsets.is_empty() {
             return Ok(());
@@ -425,8 +428,8 @@ pub(super) struct SimChangelog {
 }
 
 impl SimChangelog {
-    fn place(&self, partition: i32) -> Place {
-        Place { topic: self.caller.changelog(), partition }
+    fn place(&self, partition: i32) -> TopicPartition {
+        TopicPartition { topic: self.caller.changelog(), partition }
     }
 }
 

@@ -16,7 +16,7 @@ use super::setting::Setting;
 use crate::clock::simulated::Time;
 use crate::clock::{Reading, Steady};
 use crate::domain::{Timestamp, owner};
-use crate::log::{Place, TopicNames};
+use crate::log::{TopicNames, TopicPartition};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -201,7 +201,7 @@ impl World {
                 .collect(),
             at_ms: self.true_ms(),
         };
-        self.broker.borrow_mut().produce(&Place { topic: topic.into(), partition }, entry);
+        self.broker.borrow_mut().produce(&TopicPartition { topic: topic.into(), partition }, entry);
     }
 
     pub(super) fn plan(&self, at_ms: u64, action: Action) {

@@ -1,6 +1,6 @@
 //! What a batch decides of endpoints.
 
-use super::{EndpointSlot, Range, Target, Told, View, Work};
+use super::{EndpointSlot, Notice, Range, Target, View, Work};
 use crate::codec::{command, event};
 use crate::delivery::BreakerState;
 use crate::domain::{
@@ -32,14 +32,14 @@ impl Work {
             let written = |out: &mut Vec<u8>| {
                 event::write_endpoint_event(out, webhook, account, view.now, &event)
             };
-            self.tell_of(webhook, written);
+            self.publish_about(webhook, written);
             if let EndpointEvent::Disabled { disabled, .. } = &event {
-                self.tell_others(rows.number(), webhook, disabled, view.partitions);
+                self.disable_elsewhere(rows.number(), webhook, disabled, view.partitions);
             }
             let slot = self.endpoints.entry(key.clone());
             let slot = slot.or_insert(EndpointSlot { old: state, new: state });
             slot.new = evolve_endpoint(slot.new, &event);
-            self.told.push(Told::Endpoint(webhook.clone(), event));
+            self.notices.push(Notice::Endpoint(webhook.clone(), event));
         }
     }
 
@@ -52,14 +52,14 @@ impl Work {
     ) {
         let account = account(&webhook, view);
         let word = shown(state).0.as_str();
-        self.tell_of(&webhook, |out| {
+        self.publish_about(&webhook, |out| {
             event::write_breaker_event(out, &webhook, account, view.now, word);
             true
         });
-        self.told.push(Told::Breaker(webhook, state));
+        self.notices.push(Notice::Breaker(webhook, state));
     }
 
-    fn tell_of(&mut self, webhook: &WebhookName, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+    fn publish_about(&mut self, webhook: &WebhookName, write: impl FnOnce(&mut Vec<u8>) -> bool) {
         let key = self.append(webhook.as_str().as_bytes());
         let start = self.buffer.len();
         if write(&mut self.buffer) {
@@ -69,7 +69,13 @@ impl Work {
     }
 
     /// Each partition gives up its own rows, whoever owns it.
-    fn tell_others(&mut self, own: u32, webhook: &WebhookName, disabled: &Disabled, all: u32) {
+    fn disable_elsewhere(
+        &mut self,
+        own: u32,
+        webhook: &WebhookName,
+        disabled: &Disabled,
+        all: u32,
+    ) {
         let key = self.append(webhook.as_str().as_bytes());
         let start = self.buffer.len();
         command::write_disable_endpoint(&mut self.buffer, webhook, disabled);

@@ -1,6 +1,6 @@
 //! What is given up in a batch: deliveries and records, each kept whole in its dead letter.
 
-use super::{Target, Told, View, Work};
+use super::{Notice, Target, View, Work};
 use crate::codec::event::{self, Became, RequestView};
 use crate::domain::{
     AccountId, DeadLetterReason, Delivery, Event, Header, IgnoredRecord, PhononUuid, RawRecord,
@@ -88,7 +88,7 @@ impl Work {
         self.letter_settled(record, None, Became::DeadLettered, view);
         let (place, offset) = (record.place.clone(), record.offset);
         let (reason, detail) = (bad.reason, bad.detail.clone());
-        self.told.push(Told::Bad { place, offset, reason, detail });
+        self.notices.push(Notice::Bad { place, offset, reason, detail });
     }
 
     /// Reports what became of a record that was sent back from the dead letters.

@@ -1,7 +1,7 @@
 //! Kafka as one instance uses it: the reader's thread, the producer, and the thread of restores.
 
+use super::budget::ReadBudget;
 use super::callbacks::Context;
-use super::gate::Gate;
 use super::offsets::OffsetsClient;
 use super::{Control, Reader, Sink, Start, WatchedChangelog};
 use crate::log::client::{LogError, start_thread};
@@ -48,7 +48,7 @@ pub struct KafkaLog {
     consumer: Arc<BaseConsumer<Context>>,
     control: Sender<Control>,
     epoch: Arc<AtomicU64>,
-    gate: Arc<Gate>,
+    budget: Arc<ReadBudget>,
     landmarks: Arc<LandmarkReader>,
     restores: Sender<Running>,
     thread: Option<JoinHandle<()>>,
@@ -98,7 +98,7 @@ impl KafkaLog {
         let (reader, spawned) = Reader::spawn(&settings, topics, registry, watched, sink)?;
         let (restores, running) = channel();
         start_thread("restore", move || run_restores(&running))?;
-        let Spawned { consumer, control, epoch, gate, landmarks } = spawned;
+        let Spawned { consumer, control, epoch, budget, landmarks } = spawned;
         let thread = Some(reader);
         Ok(Self {
             settings,
@@ -108,7 +108,7 @@ impl KafkaLog {
             consumer,
             control,
             epoch,
-            gate,
+            budget,
             landmarks,
             restores,
             thread,
@@ -126,7 +126,7 @@ pub(super) struct Spawned {
     pub(super) consumer: Arc<BaseConsumer<Context>>,
     pub(super) control: Sender<Control>,
     pub(super) epoch: Arc<AtomicU64>,
-    pub(super) gate: Arc<Gate>,
+    pub(super) budget: Arc<ReadBudget>,
     pub(super) landmarks: Arc<LandmarkReader>,
 }
 
@@ -150,9 +150,9 @@ impl Log for KafkaLog {
         epoch
     }
 
-    fn open_gate(&self, bytes: usize) {
+    fn release_budget(&self, bytes: usize) {
         if bytes > 0 {
-            self.gate.open(bytes);
+            self.budget.give_back(bytes);
         }
     }
 

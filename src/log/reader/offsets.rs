@@ -8,7 +8,7 @@ use crate::log::landmark::{Found, LandmarkReader};
 use crate::log::newest::Newest;
 use crate::log::ports::Offsets;
 use crate::log::position::{Begin, GroupOffset};
-use crate::log::record::Place;
+use crate::log::record::TopicPartition;
 use crate::log::scan::Scanner;
 use crate::log::settings::KafkaSettings;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -31,13 +31,16 @@ pub struct OffsetsClient {
 }
 
 impl Offsets for OffsetsClient {
-    fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError> {
+    fn committed(
+        &self,
+        places: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, GroupOffset>, LogError> {
         let asked = self.consumer.committed_offsets(list(places), COMMITTED_TIMEOUT);
         let answer = asked.map_err(LogError::request("the group's offsets can't be read"))?;
         let elements = answer.elements();
         let known = elements.iter().filter_map(|element| match element.offset() {
             Offset::Offset(offset) => Some((
-                Place { topic: element.topic().into(), partition: element.partition() },
+                TopicPartition { topic: element.topic().into(), partition: element.partition() },
                 GroupOffset::read(offset, element.metadata()),
             )),
             Offset::Beginning
@@ -49,8 +52,8 @@ impl Offsets for OffsetsClient {
         Ok(known.collect())
     }
 
-    fn offset_at(&self, place: &Place, begin: Begin) -> Result<i64, LogError> {
-        let Place { topic, partition } = place;
+    fn offset_at(&self, place: &TopicPartition, begin: Begin) -> Result<i64, LogError> {
+        let TopicPartition { topic, partition } = place;
         let failed = || LogError::request(format!("the offsets of {topic} can't be read"));
         let (first, end) =
             self.consumer.fetch_watermarks(topic, *partition, REQUEST_TIMEOUT).map_err(failed())?;
@@ -70,7 +73,7 @@ impl Offsets for OffsetsClient {
         })
     }
 
-    fn found(&self, place: &Place, landmark: Landmark) -> Result<Found, LogError> {
+    fn found(&self, place: &TopicPartition, landmark: Landmark) -> Result<Found, LogError> {
         self.landmarks.find_one(place, landmark)
     }
 
@@ -92,7 +95,9 @@ impl Offsets for OffsetsClient {
 }
 
 /// The partitions as librdkafka wants them.
-pub(in crate::log) fn list<'a>(places: impl IntoIterator<Item = &'a Place>) -> TopicPartitionList {
+pub(in crate::log) fn list<'a>(
+    places: impl IntoIterator<Item = &'a TopicPartition>,
+) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for place in places {
         list.add_partition(&place.topic, place.partition);

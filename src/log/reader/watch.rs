@@ -8,7 +8,7 @@ use crate::log::client::LogError;
 use crate::log::describe::{self, Identity};
 use crate::log::landmark::{Found, LandmarkReader, Landmarks};
 use crate::log::newest::Newest;
-use crate::log::record::{Place, Role, Topics};
+use crate::log::record::{Role, TopicPartition, Topics};
 use crate::log::rights::{self, Missing, Operation, Resource, Right};
 use crate::log::scan::Scanner;
 use crate::log::settings::KafkaSettings;
@@ -129,14 +129,14 @@ fn missing(watched: &Watched) -> Result<Option<String>, LogError> {
 
 impl Watched {
     /// The input partitions without topic ids that are another log than the one that was read.
-    fn replaced(&self, identity: &Identity) -> Vec<Place> {
+    fn replaced(&self, identity: &Identity) -> Vec<TopicPartition> {
         if !identity.lacks_ids() {
             return Vec::new();
         }
         let sights = self.landmarks.look();
-        let mut found: BTreeMap<Place, Found> = BTreeMap::new();
+        let mut found: BTreeMap<TopicPartition, Found> = BTreeMap::new();
         for (topic, landmarks) in sights.by_topic() {
-            let place = |partition| Place { topic: topic.into(), partition };
+            let place = |partition| TopicPartition { topic: topic.into(), partition };
             match self.reader.find(topic, &landmarks) {
                 Ok(partitions) => {
                     found.extend(partitions.into_iter().map(|(number, it)| (place(number), it)));
@@ -145,7 +145,8 @@ impl Watched {
                 Err(error) => tracing::debug!(%error, topic, "landmarks can't be looked at"),
             }
         }
-        let is_dense = |place: &Place| self.dense.iter().any(|dense| **dense == *place.topic);
+        let is_dense =
+            |place: &TopicPartition| self.dense.iter().any(|dense| **dense == *place.topic);
         self.landmarks.take(&sights, &found, is_dense)
     }
 

@@ -7,17 +7,17 @@ fn asks(status: u16, ms: Option<u64>) -> Outcome {
 }
 
 fn held(scene: &mut Scene) -> Option<Duration> {
-    match scene.appetite("a") {
-        Appetite::Held(time) => Some(time),
-        Appetite::Hungry { .. } | Appetite::Unconfigured => None,
+    match scene.demand("a") {
+        Demand::Held(time) => Some(time),
+        Demand::Jobs { .. } | Demand::Unconfigured => None,
     }
 }
 
 /// What its next attempts may be, once nothing holds it.
 fn limit(scene: &mut Scene) -> usize {
-    match scene.appetite("a") {
-        Appetite::Hungry { first, .. } => first,
-        Appetite::Held(_) | Appetite::Unconfigured => 0,
+    match scene.demand("a") {
+        Demand::Jobs { first, .. } => first,
+        Demand::Held(_) | Demand::Unconfigured => 0,
     }
 }
 
@@ -135,7 +135,7 @@ fn a_burst_gets_through_a_limiter_that_names_no_time() {
             if now >= taken.0 + Duration::from_secs(1) {
                 taken = (now, 0);
             }
-            if let Appetite::Hungry { first, .. } = scene.appetite("a") {
+            if let Demand::Jobs { first, .. } = scene.demand("a") {
                 for _ in 0..first {
                     let Some(at) = waiting.iter().position(|(due, _)| *due <= now) else { break };
                     let (_, attempt) = waiting.swap_remove(at);

@@ -46,14 +46,14 @@ impl Signals {
 
 /// The engine's ends of what others tell it.
 #[derive(Clone)]
-pub(super) struct Wires {
+pub(super) struct Channels {
     pub(super) mailbox: Arc<Mailbox<Input>>,
     pub(super) signals: Signals,
     /// What the inputs' logs are recognised by, where they have no topic ids.
     pub(super) landmarks: Arc<Landmarks>,
 }
 
-impl Default for Wires {
+impl Default for Channels {
     fn default() -> Self {
         Self {
             mailbox: Arc::new(Mailbox::new()),
@@ -63,7 +63,7 @@ impl Default for Wires {
     }
 }
 
-impl Wires {
+impl Channels {
     /// The lanes' end.
     pub(super) fn watch(&self, metrics: &Arc<Metrics>) -> Arc<dyn Watch> {
         Arc::new(LaneWatch { mailbox: self.mailbox.clone(), metrics: metrics.clone() })

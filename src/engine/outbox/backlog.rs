@@ -1,7 +1,7 @@
 //! What is known of a lane's rows in the store without reading them.
 
 use super::ShareKey;
-use crate::delivery::Appetite;
+use crate::delivery::Demand;
 use crate::domain::{Class, Timestamp, WebhookName};
 use crate::store::DueKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,11 +17,11 @@ pub(super) struct Share {
 
 /// A lane: all rows for one endpoint.
 #[derive(Default)]
-pub(super) struct Lane {
+pub(super) struct Backlog {
     pub(super) shares: BTreeMap<(u32, Class), Share>,
     pub(super) rows: u64,
     /// By class.
-    pub(super) in_hand: [usize; 2],
+    pub(super) leased: [usize; 2],
     /// Shares that were due while there was no room for them.
     pub(super) starved: BTreeSet<(u32, Class)>,
     /// What ended in this window, and in the one before.
@@ -39,18 +39,18 @@ pub(super) struct Pace {
     pub(super) delivered: usize,
 }
 
-impl Lane {
+impl Backlog {
     fn ended(&self) -> usize {
         self.paces.iter().map(|pace| pace.ended).sum()
     }
 
-    pub(super) fn in_hand(&self) -> usize {
-        self.in_hand.iter().sum()
+    pub(super) fn leased(&self) -> usize {
+        self.leased.iter().sum()
     }
 
-    /// Whether it has rows that are not in hand.
+    /// Whether it has rows that are not leased.
     pub(super) fn waits(&self) -> bool {
-        self.rows > self.in_hand() as u64
+        self.rows > self.leased() as u64
     }
 
     fn delivered(&self) -> usize {
@@ -59,7 +59,7 @@ impl Lane {
 
     /// Whether it is fast, and yet has more to do than it can in a moment.
     pub(super) fn is_behind(&self) -> bool {
-        let waiting = self.rows.saturating_sub(self.in_hand() as u64);
+        let waiting = self.rows.saturating_sub(self.leased() as u64);
         let delivered = self.delivered();
         !self.starved.is_empty() && delivered >= FAST && waiting > delivered as u64 / 4
     }
@@ -75,16 +75,16 @@ impl Lane {
     }
 
     /// So many more rows of `class` it may be handed.
-    pub(super) fn room(&self, class: Class, appetite: Appetite, ahead: usize) -> usize {
-        let Appetite::Hungry { first, retry, most } = appetite else { return 0 };
+    pub(super) fn room(&self, class: Class, demand: Demand, ahead: usize) -> usize {
+        let Demand::Jobs { first, retry, most } = demand else { return 0 };
         let unanswered = match class {
             Class::First => first,
             Class::Retry => retry,
         };
         let ahead = self.ended().max(unanswered).min(ahead);
-        let of_class = self.in_hand.get(class as usize).copied().unwrap_or(0);
+        let of_class = self.leased.get(class as usize).copied().unwrap_or(0);
         let room = (unanswered + ahead).saturating_sub(of_class);
-        room.min(most.saturating_sub(self.in_hand()))
+        room.min(most.saturating_sub(self.leased()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::client::{self, LogError};
 use super::position::GroupOffset;
-use super::record::Place;
+use super::record::TopicPartition;
 use super::scan::{ScanFrom, ScanRange, Scanner};
 use super::settings::KafkaSettings;
 use rdkafka::consumer::Consumer as _;
@@ -17,14 +17,14 @@ const PINNED_INTERVAL: Duration = Duration::from_millis(50);
 const OPEN_MAX: Duration = Duration::from_secs(90);
 
 /// Asks where things stand.
-pub struct Standing {
+pub struct PositionReader {
     /// In the name of the group, which it does not join.
     group: client::Observer,
     /// It sees what is not committed too.
     all: client::Observer,
 }
 
-impl Standing {
+impl PositionReader {
     /// A client; it connects when it is asked something.
     ///
     /// # Errors
@@ -40,7 +40,10 @@ impl Standing {
     ///
     /// # Errors
     /// When Kafka does not answer.
-    pub fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, i64>, LogError> {
+    pub fn committed(
+        &self,
+        places: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, i64>, LogError> {
         let offsets = self.offsets(places)?.into_iter();
         Ok(offsets.map(|(place, committed)| (place, committed.offset)).collect())
     }
@@ -49,7 +52,10 @@ impl Standing {
     ///
     /// # Errors
     /// When Kafka does not answer.
-    pub fn offsets(&self, places: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError> {
+    pub fn offsets(
+        &self,
+        places: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, GroupOffset>, LogError> {
         let failed = || LogError::request("the group's offsets can't be read");
         let mut asked = TopicPartitionList::new();
         for place in places {
@@ -60,7 +66,10 @@ impl Standing {
         for element in answer.elements() {
             element.error().map_err(failed())?;
             if let Offset::Offset(offset) = element.offset() {
-                let place = Place { topic: element.topic().into(), partition: element.partition() };
+                let place = TopicPartition {
+                    topic: element.topic().into(),
+                    partition: element.partition(),
+                };
                 committed.insert(place, GroupOffset::read(offset, element.metadata()));
             }
         }

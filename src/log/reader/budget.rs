@@ -4,18 +4,18 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// So much memory waits for the engine at most, but for the batch that reaches it. It is counted in bytes and not in batches, since
-/// a steady flow makes small ones, and a few of them would shut the gate until the next commit.
+/// a steady flow makes small ones, and a few of them would shut the budget until the next commit.
 const WAITING_BYTES_MAX: usize = 4 << 20;
 
 /// Bounds what the reader has read and the engine has not done.
-pub(super) struct Gate {
+pub(super) struct ReadBudget {
     waiting_bytes: Mutex<usize>,
-    opened: Condvar,
+    given_back: Condvar,
 }
 
-impl Gate {
+impl ReadBudget {
     pub(super) fn new() -> Self {
-        Self { waiting_bytes: Mutex::new(0), opened: Condvar::new() }
+        Self { waiting_bytes: Mutex::new(0), given_back: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, usize> {
@@ -23,19 +23,19 @@ impl Gate {
     }
 
     /// So much is done with.
-    pub(super) fn open(&self, bytes: usize) {
+    pub(super) fn give_back(&self, bytes: usize) {
         let mut waiting = self.lock();
         *waiting = waiting.saturating_sub(bytes);
-        self.opened.notify_one();
+        self.given_back.notify_one();
     }
 
     pub(super) fn wait(&self, timeout: Duration) -> bool {
         let full = |bytes: &mut usize| *bytes >= WAITING_BYTES_MAX;
-        let waited = self.opened.wait_timeout_while(self.lock(), timeout, full);
+        let waited = self.given_back.wait_timeout_while(self.lock(), timeout, full);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
-    pub(super) fn enter(&self, bytes: usize) {
+    pub(super) fn take(&self, bytes: usize) {
         *self.lock() += bytes;
     }
 }
