@@ -63,20 +63,20 @@ impl Job {
     }
 }
 
-/// How much a lane can use.
+/// How many jobs a lane can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
     /// There is no such endpoint.
     Unconfigured,
-    /// Nothing for so long.
+    /// None for this time.
     Held(Duration),
-    /// So many jobs.
+    /// Some jobs, of each class and of both.
     Jobs {
         /// First attempts that may be unanswered.
         first: usize,
-        /// Retries that may be.
+        /// Retries that may be unanswered.
         retry: usize,
-        /// More than this, of both together, it could not send soon, however fast the endpoint is.
+        /// Jobs of both classes that the lane could send soon, however fast the endpoint is.
         most: usize,
     },
 }

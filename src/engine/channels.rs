@@ -1,4 +1,4 @@
-//! How the reader and the lanes tell the engine: everything ends in its mailbox.
+//! The channels through which the reader and the lanes reach the engine: all of them end in its mailbox.
 
 use super::input::Input;
 use super::intake::Bundle;
@@ -44,12 +44,12 @@ impl Signals {
     }
 }
 
-/// The engine's ends of what others tell it.
+/// What the engine shares with the reader and the lanes.
 #[derive(Clone)]
 pub(super) struct Channels {
     pub(super) mailbox: Arc<Mailbox<Input>>,
     pub(super) signals: Signals,
-    /// What the inputs' logs are recognised by, where they have no topic ids.
+    /// The last records that were read of inputs without topic ids.
     pub(super) landmarks: Arc<Landmarks>,
 }
 
@@ -64,12 +64,13 @@ impl Default for Channels {
 }
 
 impl Channels {
-    /// The lanes' end.
+    /// Returns the observer for the lanes.
     pub(super) fn watch(&self, metrics: &Arc<Metrics>) -> Arc<dyn Watch> {
         Arc::new(LaneWatch { mailbox: self.mailbox.clone(), metrics: metrics.clone() })
     }
 
-    /// The reader's end. That Kafka is away is for `away`, and at once: the engine may be in a call that ends when Kafka is back.
+    /// Returns the sink for the reader's events. `away` is called at once when Kafka goes away or comes back: the engine may be in
+    /// a call that waits for Kafka.
     pub(super) fn sink(
         &self,
         away: impl Fn(bool) + Send + Sync + 'static,
@@ -82,7 +83,7 @@ impl Channels {
             }
             LogEvent::Assigned(assignment) => mailbox.put_urgent(Input::Assigned(assignment)),
             LogEvent::Revoked { lost, reply } => {
-                // A commit that is being tried again gives up for it.
+                // It ends a commit that is being tried again.
                 signals.revoke();
                 mailbox.put_urgent(Input::Revoked { lost, reply });
             }

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The memory for rows leased.
+/// The memory for leased rows.
 const LEASE_BYTES: usize = 32 << 20;
 
 /// The deliveries that are not finished, and the lanes that deliver them.
@@ -141,7 +141,7 @@ impl Dispatcher {
         self.outbox.change(partition, old, new);
     }
 
-    /// The outcomes of a batch are committed: their rows are not in hand any more.
+    /// Ends the leases of the rows whose outcomes a batch has committed.
     pub(super) fn release(&mut self, work: &Work) {
         for Attempted { job, .. } in &work.outcomes {
             self.outbox.release(job.partition, &job.webhook, outbox::key(job));
@@ -235,7 +235,7 @@ impl Dispatcher {
         }
     }
 
-    /// Forgets the rows of all partitions, but not those leased.
+    /// Forgets the rows of all partitions, but not the leases.
     pub(super) fn unload(&mut self) {
         self.outbox.unload();
     }
@@ -269,7 +269,7 @@ impl Dispatcher {
         self.lanes.remote()
     }
 
-    /// The rows that the outbox counts: those that wait, and those leased.
+    /// The rows of the outbox, and how many of them are leased.
     pub(super) fn counts(&self) -> (u64, usize) {
         self.outbox.counts()
     }

@@ -1,9 +1,9 @@
-//! Which rows of the outbox are to be handed to the lanes next, without holding more than a few of them.
+//! The outbox selects the deliveries that the lanes get next, and holds only a few of them in memory.
 //!
-//! The store holds the rows; here stands, per lane, class and partition, how many there are and from where on to look. Rows
-//! that were handed out stay *in hand* until their outcome is committed, so that nothing is handed out twice. A lane is
-//! looked at when a row of it is due, when what it has in hand ends, or when it may be called again; never because others
-//! are.
+//! The store holds the rows. The outbox knows, per webhook, class and partition, how many rows there are and where the next
+//! one is: a share. All shares of a webhook are its backlog. A row that a lane got is *leased* until its outcome is committed,
+//! so that no row is delivered twice at the same time. A share is looked at when a row of it is due, when a lease of its
+//! webhook ends, or when its endpoint may be called again; other webhooks have no influence.
 
 mod age;
 mod backlog;
@@ -18,24 +18,24 @@ use backlog::{Backlog, Pace, Share, WINDOW};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// What a row in hand takes beside its body, roughly.
+/// The memory that a leased row takes beside its body, roughly.
 const ROW_BYTES: usize = 512;
-/// So many rows to be given up are taken at once.
+/// The maximum number of rows that are given up at once.
 const ABANDONED_MAX: usize = 1000;
-/// Dispatching takes no longer than this at a time, so that outcomes need not wait for it.
+/// Dispatching takes no longer than this at a time, so that outcomes do not wait for it.
 const DISPATCH: Duration = Duration::from_millis(20);
 
-/// How much may be leased.
+/// The limits of leases.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeaseLimits {
-    /// Of all lanes together, in bytes; each class of a lane may have one row in spite of it.
+    /// The bytes of all leased rows. Each class of a webhook may have one row nevertheless.
     pub(super) bytes: usize,
-    /// Of one lane beside what it may have unanswered, when its attempts end fast; one that hangs gets its concurrency once
-    /// more, and no room that others could use.
+    /// The rows of one webhook whose attempts end fast, beside those that may be unanswered. A slow one gets as many as may be
+    /// unanswered once more, and no memory that others could use.
     pub(super) ahead: usize,
 }
 
-/// A row that is to be given up without an attempt.
+/// A row that is given up without an attempt.
 pub(super) struct Abandoned {
     pub(super) partition: u32,
     pub(super) uuid: PhononUuid,
@@ -44,31 +44,31 @@ pub(super) struct Abandoned {
     pub(super) reason: DeadLetterReason,
 }
 
-/// A row leased.
+/// A row that a lane has.
 struct Lease {
-    /// Where it stood when it was taken: another attempt of the same delivery stands elsewhere.
+    /// The key that it had when it was leased: another attempt of the same delivery has another key.
     key: DueKey,
     bytes: usize,
-    /// The row stands here by now, for its next attempt, though this one has not ended: somebody else had made it too.
+    /// The key that the row has by now, for its next attempt: another instance had made this attempt too.
     moved_to: Option<DueKey>,
 }
 
-/// The place of the row that `job` was made of.
+/// Returns the key of the row that `job` was made of.
 pub(super) fn key(job: &Job) -> DueKey {
     DueKey { class: job.class(), due: job.due, id: job.id }
 }
 
-/// A lane's share of one class in one partition.
+/// The key of a share: a webhook's rows of one class in one partition.
 type ShareKey = (WebhookName, u32, Class);
 
-/// The rows that wait, by lane.
+/// The rows that are not delivered yet, by webhook.
 pub(super) struct Outbox {
     backlogs: BTreeMap<WebhookName, Backlog>,
-    /// When a lane's share is to be looked at next.
+    /// When a share is to be looked at next.
     due: BTreeSet<(Timestamp, ShareKey)>,
-    /// Shares that have got new rows; they are looked at first, however many others are due.
+    /// Shares with new rows. They are looked at first, however many others are due.
     touched: BTreeSet<ShareKey>,
-    /// Shares that were due while everything together held too much.
+    /// Shares that were due while all leases together were too large.
     crowded: VecDeque<ShareKey>,
     leased: HashMap<(u32, DeliveryId), Lease>,
     bytes: usize,
@@ -78,19 +78,19 @@ pub(super) struct Outbox {
     window_since: Instant,
 }
 
-/// Where rows are handed to.
+/// The partitions that rows come from, and the lanes that they go to.
 pub(super) trait Downstream {
-    /// Where the store keeps a partition.
+    /// The store of a partition.
     type Family: Family;
-    /// The rows of a partition that is running.
+    /// Returns the rows of a partition that is running.
     fn rows(&self, partition: u32) -> Option<&WriteBack<Self::Family>>;
-    /// How much the lane of `webhook` can use.
+    /// Starts the attempts that may start, and returns how many jobs more the lane of `webhook` can use.
     fn start_attempts(&self, webhook: &WebhookName) -> Demand;
-    /// A delivery is not kept longer than this.
+    /// Returns how long a delivery is kept.
     fn age_max_ms(&self, webhook: &WebhookName) -> u64;
-    /// Whether the daemon lacks something: what got too old meanwhile is tried all the same.
+    /// Returns whether the daemon lacks a resource: deliveries that got too old meanwhile are attempted nevertheless.
     fn is_short(&self) -> bool;
-    /// Takes the jobs of a lane.
+    /// Hands jobs to the lane of `webhook`.
     fn push(&self, webhook: &WebhookName, jobs: Vec<Job>);
 }
 
@@ -109,7 +109,7 @@ impl Outbox {
         }
     }
 
-    /// Takes a restored partition's lanes in.
+    /// Adds the backlogs of a restored partition.
     pub(super) fn load(&mut self, partition: u32, backlogs: Backlogs) {
         for ((webhook, class), (rows, cursor)) in backlogs {
             self.due.insert((cursor.due, (webhook.clone(), partition, class)));
@@ -119,7 +119,7 @@ impl Outbox {
         }
     }
 
-    /// Forgets all partitions and everything leased.
+    /// Forgets all partitions and all leases.
     pub(super) fn clear(&mut self) {
         self.backlogs.clear();
         self.due.clear();
@@ -130,7 +130,7 @@ impl Outbox {
         self.ages.clear();
     }
 
-    /// Forgets the partitions, but not what is leased.
+    /// Forgets the partitions, but not the leases.
     pub(super) fn unload(&mut self) {
         for backlog in self.backlogs.values_mut() {
             backlog.shares.clear();
@@ -143,13 +143,13 @@ impl Outbox {
         self.crowded.clear();
     }
 
-    /// Looks at every lane again: the configuration has changed.
+    /// Looks at every share again: the configuration has changed.
     pub(super) fn wake_all(&mut self) {
         let backlogs = self.backlogs.iter();
         self.due.extend(backlogs.flat_map(|(webhook, backlog)| backlog.looks(webhook)));
     }
 
-    /// Looks at a lane again: something else has changed for it.
+    /// Looks at the shares of a webhook again.
     pub(super) fn wake(&mut self, webhook: &WebhookName) {
         if let Some(backlog) = self.backlogs.get(webhook) {
             self.due.extend(backlog.looks(webhook));
@@ -182,8 +182,8 @@ impl Outbox {
         };
         let share =
             backlog.shares.entry((partition, key.class)).or_insert(Share { rows: 0, cursor: key });
-        // An earlier timer than those seen lowers the cursor; what is in hand is skipped when it is met again. One of rows that
-        // are all gone says nothing any more.
+        // A row that is due earlier lowers the cursor; leased rows are skipped when they are met again. The cursor of a share
+        // without rows means nothing.
         if key < share.cursor || share.rows == 0 {
             share.cursor = key;
         }
@@ -197,11 +197,11 @@ impl Outbox {
         }
     }
 
-    /// What is in hand no more: its outcome is committed. The lane may be handed something else.
+    /// Ends the lease of a row, since its outcome is committed. The lane may get another row.
     pub(super) fn release(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
         let Some(lease) = self.end_lease(partition, webhook, key) else { return };
         let Some(backlog) = self.backlogs.get_mut(webhook) else { return };
-        // In the order in which their rows are due, so that the shares of a lane take turns.
+        // In the order in which their rows are due, so that the shares of a webhook take turns.
         let starved = std::mem::take(&mut backlog.starved);
         self.due.extend(starved.into_iter().filter_map(|key| {
             let share = backlog.shares.get(&key)?;
@@ -212,7 +212,7 @@ impl Outbox {
         }
     }
 
-    /// Puts back what a lane gave back unsent: it is looked at again.
+    /// Ends the lease of a row that a lane gave back unsent, and looks at it again.
     pub(super) fn put_back(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
         if let Some(lease) = self.end_lease(partition, webhook, key) {
             self.look_from(partition, webhook, lease.moved_to.unwrap_or(key));
@@ -235,7 +235,7 @@ impl Outbox {
         true
     }
 
-    /// Only that very attempt: an outcome that is late says nothing of what has been in hand since.
+    /// Ends the lease of this attempt only: a late outcome does not end the lease of the next attempt.
     fn end_lease(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) -> Option<Lease> {
         let leased = (partition, key.id);
         self.leased.get(&leased).filter(|lease| lease.key == key)?;
@@ -249,7 +249,7 @@ impl Outbox {
         Some(lease)
     }
 
-    /// Counts what has ended, for the lanes' pace; returns how many were delivered.
+    /// Counts outcomes for the pace of each webhook; returns how many attempts succeeded.
     pub(super) fn ended(&mut self, outcomes: &[Attempted], now: Timestamp) -> usize {
         if clock::since(self.window_since) >= WINDOW {
             self.window_since = clock::instant();
@@ -272,23 +272,23 @@ impl Outbox {
         count
     }
 
-    /// When anything was delivered to the endpoint last, as far as is known.
+    /// Returns when a delivery to the webhook last succeeded, if that is known.
     pub(super) fn delivered_at(&self, webhook: &WebhookName) -> Option<Timestamp> {
         self.backlogs.get(webhook)?.delivered_at
     }
 
-    /// Whether a lane that delivers as fast as it can has more that is due than it can do in a moment.
+    /// Returns whether a webhook that is delivered to as fast as possible has more due rows than it can take in a moment.
     pub(super) fn is_behind(&self) -> bool {
         self.backlogs.values().any(Backlog::is_behind)
     }
 
-    /// When the next row is due.
+    /// Returns when the next row is due.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         let touched = (!self.touched.is_empty()).then_some(Timestamp::from_ms(0));
         touched.or_else(|| self.due.first().map(|(due, ..)| *due))
     }
 
-    /// Downstream out what is due, as far as there is room; returns what is to be given up instead.
+    /// Hands due rows to the lanes, as far as there is room; returns the rows that are given up instead.
     pub(super) fn dispatch(
         &mut self,
         now: Timestamp,
@@ -298,7 +298,7 @@ impl Outbox {
         for key in std::mem::take(&mut self.touched) {
             self.look(key, now, downstream, &mut abandoned)?;
         }
-        // All of them, since one that has nothing any more would wake no other; those without room stand in line again.
+        // All of them: a share without rows would wake no other. Shares without room wait again.
         for _ in 0..self.crowded.len() {
             if self.bytes >= self.limits.bytes {
                 break;
@@ -380,7 +380,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// A lane without a configuration keeps its rows until it has one again, or they are too old.
+    /// A webhook without a configuration keeps its rows until it is configured again, or they are too old.
     fn age<H: Downstream>(
         &mut self,
         key: ShareKey,
@@ -407,7 +407,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Takes up to `room` rows of a share leased, and sees to it that the rest is looked at in its time.
+    /// Leases up to `room` rows of a share, and plans when the rest is looked at.
     fn take<F: Family>(
         &mut self,
         key: &ShareKey,
@@ -469,7 +469,7 @@ impl Outbox {
                     backlog.starved.insert((*number, *class));
                 }
             }
-            // Everything seen is leased. Where the look was cut short it goes on; rows to come are later, or lower the cursor.
+            // All rows found are leased. A look that was cut short goes on; later rows come after the cursor, or lower it.
             (None, Some((last, _))) => {
                 share.cursor = *last;
                 if found.len() > room {
@@ -482,7 +482,7 @@ impl Outbox {
     }
 }
 
-/// A row that was taken leased.
+/// A row that was leased.
 struct Row {
     job: Job,
     scheduled_at: Timestamp,

@@ -1,5 +1,4 @@
-//! The restore of partitions, beside the engine: the changelog's rows go into the store by the same road that running
-//! takes.
+//! The restore of partitions, beside the engine. It puts the changelog's rows into the store with the same code as commits do.
 
 mod resume;
 mod target;
@@ -24,9 +23,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use target::{Load, Target, owner};
 
-/// What all bulk loads together hold in memory.
+/// The memory for all bulk loads together.
 const BULK_BYTES: usize = 24 << 20;
-/// Tombstones may be gone from the changelog after this, and what they deleted would come back to life.
+/// After this time tombstones may be gone from the changelog: a store that is older may still hold the rows that they deleted.
 const STORE_AGE_MAX_MS: u64 = 6 * 86_400_000;
 
 /// A partition that is to be restored.
@@ -34,14 +33,14 @@ pub(super) struct Wanted<F: Family> {
     pub(super) partition: Partition<F>,
     /// The input partitions that belong to it.
     pub(super) places: Vec<TopicPartition>,
-    /// They stand behind records that were read and dropped.
+    /// They were read beyond what was committed.
     pub(super) is_held: bool,
 }
 
-/// Input partitions that belong to no partition of ours and only forward.
+/// Input partitions that belong to no partition of ours: their records are only forwarded.
 pub(super) struct Foreign {
     pub(super) places: Vec<TopicPartition>,
-    /// They stand behind records that were read and dropped.
+    /// They were read beyond what was committed.
     pub(super) is_held: bool,
 }
 
@@ -99,7 +98,7 @@ impl<C: Changelog, O: Offsets, F: Family> Restorer<C, O, F> {
         }
     }
 
-    /// Does a part of it. A failure ends it, and is reported to the engine. Blocks.
+    /// Does a part of the restore. A failure ends it, and is reported to the engine. Blocks.
     pub(super) fn step(&mut self) -> Step {
         if let Some(pause) = self.pause.take() {
             return Step::Wait(pause);
@@ -136,7 +135,7 @@ impl From<LogError> for RestoreFailure {
     }
 }
 
-/// Takes the rows.
+/// Puts the rows into the stores of their partitions.
 struct Rows<O, F: Family> {
     epoch: u64,
     offsets: O,
@@ -147,12 +146,12 @@ struct Rows<O, F: Family> {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     targets: BTreeMap<i32, Target<F>>,
-    /// What the changelog's newest rows belong to; `None`: nobody has asked.
+    /// The owners of the changelog's newest rows; `None`: they were not read yet.
     owners: Option<BTreeMap<i32, Owner>>,
 }
 
 impl<O: Offsets, F: Family> Rows<O, F> {
-    /// Learns what the inputs and the changelog are, and where inputs go on that only forward.
+    /// Reads the ids of the topics, and finds where inputs start whose records are only forwarded.
     fn identify(&mut self, foreign: &Foreign) -> Result<(), RestoreFailure> {
         if self.settings.is_identified {
             let identity = self.offsets.identity(&self.settings.topics.identified())?;
@@ -206,7 +205,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
         Ok(wants)
     }
 
-    /// What this daemon's rows belong to.
+    /// Returns the owner of this daemon's rows.
     fn ours(&self) -> Owner {
         let EngineSettings { kafka, topics, partitions, .. } = &*self.settings;
         Owner {
@@ -219,7 +218,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
         }
     }
 
-    /// Whether the store's partition is out of date because its changelog was replaced.
+    /// Returns whether the store's partition is out of date because its changelog was replaced.
     fn check_store(
         &mut self,
         partition: u32,
@@ -269,7 +268,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
         Ok(())
     }
 
-    /// Nothing of the store is given up before an operator has looked at it.
+    /// Rows of the store are not dropped before an operator has looked at them.
     fn out_of_range(&self, partition: i32, low: i64, high: i64) -> RestoreFailure {
         let checkpoint = self.targets.get(&partition).map_or(0, |it| it.checkpoint.next_offset);
         let partition = u32::try_from(partition).unwrap_or(u32::MAX);
@@ -278,7 +277,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
         RestoreFailure::Mismatch(Box::new(mismatch))
     }
 
-    /// The partition's rows are durable before anybody acts on them.
+    /// The partition is restored. Its rows are durable before anybody acts on them.
     fn end(&mut self, number: i32, next_offset: i64) -> Result<(), RestoreFailure> {
         let Some(target) = self.targets.remove(&number) else { return Ok(()) };
         self.metrics.restored(target.records);
@@ -300,7 +299,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
             restored.meta_changed |= known.position.is_some_and(|it| it.topic_id.as_ref() != topic);
             restored.resume(place, resumption);
         }
-        // Somebody else may read the others from now on, and the meta row would remember them as they were.
+        // Another instance may read the others from now on, and the meta row would keep their old offsets.
         let is_ours = |it: &InputOffset| {
             places.iter().any(|place| place.topic == it.topic && place.partition == it.partition)
         };
@@ -316,7 +315,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
         Ok(())
     }
 
-    /// What the partition's rows belong to from now on, unless they are somebody else's.
+    /// Returns the owner of the partition's rows from now on, unless they belong to another daemon.
     fn owner(
         &self,
         restored: &Restored,
@@ -340,7 +339,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
                 Err(RestoreFailure::Mismatch(Box::new(mismatch)))
             }
             _ => {
-                // From now on these rows are told from those of a changelog that is created again.
+                // From now on a changelog that is created again has another id.
                 if self.identity.is_without_id(&self.settings.topics.changelog) {
                     ours.changelog.get_or_insert_with(log::generated_id);
                 }

@@ -1,4 +1,4 @@
-//! Where topics and a group stand, for commands that compare them.
+//! Reads the positions of topics and of a group, for commands that compare them.
 
 use super::client::{self, LogError};
 use super::position::GroupOffset;
@@ -13,19 +13,19 @@ use std::time::{Duration, Instant};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
 const PINNED_INTERVAL: Duration = Duration::from_millis(50);
-/// A transaction that is open for so long is nobody's who is at work.
+/// A transaction that is open for longer belongs to no running producer.
 const OPEN_MAX: Duration = Duration::from_secs(90);
 
-/// Asks where things stand.
+/// Reads positions.
 pub struct PositionReader {
-    /// In the name of the group, which it does not join.
+    /// A client of the group, which it does not join.
     group: client::Observer,
-    /// It sees what is not committed too.
+    /// A client that also sees uncommitted records.
     all: client::Observer,
 }
 
 impl PositionReader {
-    /// A client; it connects when it is asked something.
+    /// Creates a reader; it connects with the first request.
     ///
     /// # Errors
     /// When a property of `[kafka.client]` is wrong.
@@ -36,7 +36,7 @@ impl PositionReader {
         Ok(Self { group, all: client::observe(settings, "read_uncommitted")? })
     }
 
-    /// What the group has committed. Waits for a transaction that is still open.
+    /// Returns the offsets that the group has committed. Waits for open transactions.
     ///
     /// # Errors
     /// When Kafka does not answer.
@@ -48,7 +48,7 @@ impl PositionReader {
         Ok(offsets.map(|(place, committed)| (place, committed.offset)).collect())
     }
 
-    /// The same, with what each offset belongs to.
+    /// Like `committed`, with the topic and the changelog of each offset.
     ///
     /// # Errors
     /// When Kafka does not answer.
@@ -76,7 +76,7 @@ impl PositionReader {
         Ok(committed)
     }
 
-    /// All of `topic` from `from` on, as it ends now; no transaction that has written below these ends is open any more.
+    /// Returns the range of each partition of `topic` from `from` to its present end, once no transaction below it is open.
     ///
     /// # Errors
     /// When Kafka does not answer, or another producer's transaction stays open.

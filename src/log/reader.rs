@@ -51,31 +51,31 @@ const RECORD_BYTES: usize = 1 << 10;
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the reader tells the engine.
+/// An event of the reader.
 pub enum LogEvent {
-    /// Records, in the order of their partitions. The budget is to be opened once they are done with.
+    /// Records, in the order of their partitions. Their bytes are given back to the read budget once they are processed.
     Records {
         /// The assignment that they belong to.
         epoch: u64,
         /// The records.
         records: Vec<Record>,
-        /// What the budget is to be opened by.
+        /// What they take of the read budget.
         bytes: usize,
     },
     /// The group has assigned partitions; they are paused until they are started.
     Assigned(Assignment),
-    /// The group takes all partitions away; it waits until the reply is sent or dropped.
+    /// The group revokes all partitions; it waits until the reply is sent or dropped.
     Revoked {
-        /// They are another's already.
+        /// Other members own them already.
         lost: bool,
         /// The answer.
         reply: SyncSender<()>,
     },
-    /// How far partitions go, as far as is known.
+    /// The ends of partitions, as far as they are known.
     Ends(Vec<End>),
     /// The ids of the cluster and of the topics, every few seconds.
     Identity(Identity),
-    /// What the rows of the changelog's partitions belong to.
+    /// The owners of the rows in the changelog's partitions.
     Owners(BTreeMap<i32, Owner>),
     /// Input partitions that are another log than the one that was read.
     Replaced(Vec<TopicPartition>),
@@ -83,7 +83,7 @@ pub enum LogEvent {
     Lost(BTreeMap<i32, i64>),
     /// No broker is connected any more, or one is again.
     Away(bool),
-    /// Kafka denies the reader other rights than before: those of before, and those of now.
+    /// The rights that Kafka denied the reader before, and those that it denies now.
     Denied(Option<String>, Option<String>),
     /// Another member has joined the group under this instance's id.
     Fenced {

@@ -27,11 +27,11 @@ pub struct Want {
     pub is_superseded: bool,
 }
 
-/// What the restore tells its caller, partition by partition.
+/// A step of a partition's restore.
 pub enum Restored<'a> {
-    /// Forget what is there: rows that the changelog has deleted may still be in it.
+    /// The rows in the store are dropped: rows that the changelog has deleted may be among them.
     Wipe(i32),
-    /// What is there is no beginning of the changelog, which has offsets from the first up to the second number only.
+    /// The store's checkpoint is outside the changelog, which has offsets from the first number up to the second only.
     OutOfRange(i32, i64, i64),
     /// A row; no value: it is gone.
     Row {
@@ -46,7 +46,7 @@ pub enum Restored<'a> {
     },
     /// How many offsets are left.
     Remaining(i32, i64),
-    /// All is there; the store holds everything below this offset.
+    /// The partition is restored: the store holds everything below this offset.
     End(i32, i64),
 }
 
@@ -84,7 +84,7 @@ pub trait Changelog {
     /// Hands the next thing that was read to `take`. Blocks for a moment.
     fn poll<T>(&mut self, take: impl FnOnce(Polled<'_>) -> T) -> T;
 
-    /// Nothing more of this partition is wanted.
+    /// Stops reading this partition.
     fn done(&mut self, partition: i32);
 }
 
@@ -109,17 +109,17 @@ pub enum Polled<'a> {
     Nothing,
 }
 
-/// How far it is, is told each time so many offsets are done.
+/// Progress is reported each time after this many offsets.
 const TOLD_EACH: i64 = 1024;
 
 /// How a restore goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// At once.
+    /// Immediately.
     Again,
-    /// After so long.
+    /// After this time.
     Wait(Duration),
-    /// Not: all is told.
+    /// Not at all: the restore is done.
     Done,
 }
 
@@ -131,7 +131,7 @@ pub struct Restoration<C> {
     /// The first and the end offset of the first of them, as it was when it was first asked.
     first: Option<(i64, i64)>,
     known: Vec<(Want, i64, i64)>,
-    /// Those that are being read: up to where, and the end.
+    /// Those that are being read: the next offset, and the end.
     left: BTreeMap<i32, (i64, i64)>,
     is_reading: bool,
     progress: Instant,
@@ -154,7 +154,7 @@ impl<C: Changelog> Restoration<C> {
         }
     }
 
-    /// Does a part of it, and hands what came of that to `take`. Blocks.
+    /// Does a part of the restore, and hands its results to `take`. Blocks.
     ///
     /// # Errors
     /// When Kafka can't be read, or the caller fails.

@@ -1,4 +1,4 @@
-//! What is written at once: rows, the indexes derived from them, and the checkpoint.
+//! A batch of writes: rows, the indexes derived from them, and the checkpoint.
 
 use super::checkpoint::Checkpoint;
 use super::derived::Derived;
@@ -18,8 +18,7 @@ impl<F: Family> Batch<F> {
         Self { writes, key: Vec::with_capacity(300) }
     }
 
-    /// Puts a state of `uuid` in the place of the old one: the row, which is `encoded`, and what is derived from it. No bytes
-    /// are no row.
+    /// Replaces the state of `uuid`: the row, which is `encoded`, and the index entries derived from it. No bytes delete the row.
     pub fn put(
         &mut self,
         partition: &Partition<F>,
@@ -72,7 +71,7 @@ impl<F: Family> Batch<F> {
         }
     }
 
-    /// Puts what is remembered of an endpoint; no bytes are no row.
+    /// Puts the state of an endpoint; no bytes delete the row.
     pub fn put_endpoint(
         &mut self,
         partition: &Partition<F>,
@@ -98,7 +97,7 @@ impl<F: Family> Batch<F> {
         partition.family.put(&mut self.writes, CHECKPOINT_KEY, &checkpoint.to_bytes());
     }
 
-    /// How large the batch is.
+    /// Returns the size of the batch in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         F::bytes_of(&self.writes)

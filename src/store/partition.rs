@@ -16,7 +16,7 @@ pub struct Partition<F: Family = Rocks> {
 }
 
 impl<F: Family> Partition<F> {
-    /// Which partition it is.
+    /// Returns the number of the partition.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.number
@@ -46,7 +46,7 @@ impl<F: Family> Partition<F> {
         Ok(self.family.get(RowKey::META)?.map(Bytes::from))
     }
 
-    /// How much of the changelog is here; nothing, if it was written by a version that laid it out in another way.
+    /// Returns how much of the changelog is stored. An unknown format counts as nothing.
     ///
     /// # Errors
     /// When the disk fails.
@@ -55,7 +55,7 @@ impl<F: Family> Partition<F> {
         Ok(bytes.and_then(|bytes| Checkpoint::from_bytes(&bytes)).unwrap_or_default())
     }
 
-    /// What is stored of the endpoints.
+    /// Returns the stored states of the endpoints.
     ///
     /// # Errors
     /// When the disk fails, or a row can't be read.
@@ -101,7 +101,7 @@ impl<F: Family> Partition<F> {
         self.family.scan(Scan::All, lower, upper)
     }
 
-    /// Forgets everything, to be restored from the start.
+    /// Deletes everything, before a restore from the start.
     ///
     /// # Errors
     /// When the disk fails.

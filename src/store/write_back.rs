@@ -65,16 +65,16 @@ pub struct WriteBack<F: Family = Rocks> {
     timers: BTreeSet<TimerKey>,
     /// How many due entries RocksDB has, by lane: a lane without any need not be looked up there.
     stored_due: BTreeMap<(WebhookName, Class), u64>,
-    /// What is remembered of endpoints: few, and so all of them.
+    /// The states of all endpoints: they are few.
     endpoints: BTreeMap<WebhookName, EndpointState>,
-    /// Those that RocksDB does not have so.
+    /// Endpoints whose state RocksDB does not have yet.
     endpoints_changed: BTreeSet<WebhookName>,
-    /// What is committed.
+    /// The checkpoint of everything that is committed.
     latest: Checkpoint,
     meta: Vec<u8>,
     /// What was committed when the old generation was closed, until it is written.
     mark: Option<Checkpoint>,
-    /// What RocksDB has.
+    /// The checkpoint in RocksDB.
     stored: Checkpoint,
     /// When the first commit of the young generation was.
     young_since: Option<Timestamp>,
@@ -83,7 +83,7 @@ pub struct WriteBack<F: Family = Rocks> {
 }
 
 impl<F: Family> WriteBack<F> {
-    /// Nothing but what RocksDB has: the checkpoint, so many due entries by lane, and the endpoints.
+    /// Starts with what RocksDB has: the checkpoint, the number of due entries by lane, and the endpoints.
     #[must_use]
     pub fn new(
         partition: Partition<F>,
@@ -109,13 +109,13 @@ impl<F: Family> WriteBack<F> {
         }
     }
 
-    /// Which partition it is.
+    /// Returns the number of the partition.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.partition.number()
     }
 
-    /// The same without what was committed lately: that is for its restore, which begins by forgetting this.
+    /// Returns the partition without the rows in memory, for its restore, which forgets them.
     #[must_use]
     pub fn partition(&self) -> &Partition<F> {
         &self.partition
@@ -173,7 +173,7 @@ impl<F: Family> WriteBack<F> {
             }
         };
         self.latest.tally.change(&was, &derived);
-        // What came and went without RocksDB having heard of it.
+        // Rows inserted and deleted before they were ever written to RocksDB.
         if !derived.is_of_a_row() && !stored.is_of_a_row() {
             return;
         }
@@ -202,13 +202,13 @@ impl<F: Family> WriteBack<F> {
         }
     }
 
-    /// What is remembered of an endpoint.
+    /// Returns the state of an endpoint.
     #[must_use]
     pub fn endpoint(&self, webhook: &WebhookName) -> EndpointState {
         self.endpoints.get(webhook).copied().unwrap_or_default()
     }
 
-    /// Everything that is remembered of endpoints.
+    /// Returns the states of all endpoints.
     #[must_use]
     pub fn endpoints(&self) -> &BTreeMap<WebhookName, EndpointState> {
         &self.endpoints
@@ -234,7 +234,7 @@ impl<F: Family> WriteBack<F> {
         self.young_since.get_or_insert(now);
     }
 
-    /// Writes some of what is old; `share` is what a generation may take. Never in the midst of a commit.
+    /// Writes a part of the old generation; `share` is the memory for a generation. Not to be called within a commit.
     ///
     /// # Errors
     /// When the disk fails.

@@ -1,4 +1,4 @@
-//! Transactions that fail one after the other: when that counts, what is said of it, and how long the next one waits.
+//! Transactions that fail in a row: when health shows it, what is logged, and how long the next try waits.
 
 use crate::clock;
 use crate::log::is_away_said;
@@ -6,16 +6,16 @@ use crate::telemetry::{Health, Waiting};
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-/// After so long without a transaction that succeeds, the daemon is not ready. A rebalance, a coordinator that moves and a
-/// broker that restarts are over before.
+/// Without a successful transaction for this time, the daemon is not ready. A rebalance, a coordinator that moves and a broker
+/// that restarts take less.
 const UNREADY_AFTER: Duration = Duration::from_secs(10);
-/// The cause is said again so often.
+/// The interval between two log lines about the same cause.
 const REPEAT: Duration = Duration::from_secs(60);
-/// Most failures are over at once: the second try is made soon.
+/// Most failures are over at once: the second try comes soon.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// How soon a pause notices that the partitions go or the process is to end.
+/// How soon a pause notices that the partitions are revoked or the process is to end.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// Failures since the last success.
@@ -24,21 +24,21 @@ struct Series {
     failures: u32,
     cause: String,
     said_at: Instant,
-    /// What health waits for.
+    /// What health shows.
     waiting: Option<Waiting>,
 }
 
-/// Whether transactions fail, and since when.
+/// The transactions that failed since the last success.
 #[derive(Default)]
 pub(in crate::engine) struct Trouble(RefCell<Option<Series>>);
 
 impl Trouble {
-    /// Another try has failed; returns how long to wait before the next one.
+    /// Counts a failed try; returns how long to wait before the next one.
     pub(in crate::engine) fn failed(&self, cause: &str, health: &Health) -> Duration {
         self.failed_at(clock::instant(), cause, true, health)
     }
 
-    /// Kafka has not answered yet. That is the cause as long as no other one is known.
+    /// Counts a call that Kafka has not answered yet. That is the cause as long as no other one is known.
     pub(super) fn slow(&self, what: &str, health: &Health) -> Duration {
         self.failed_at(clock::instant(), what, false, health)
     }
@@ -46,7 +46,7 @@ impl Trouble {
     fn failed_at(&self, now: Instant, cause: &str, is_known: bool, health: &Health) -> Duration {
         let mut slot = self.0.borrow_mut();
         let Some(series) = &mut *slot else {
-            // That Kafka is away, or slow to answer, is said elsewhere, and most failures are over at once.
+            // Other lines say that Kafka is away or slow, and most failures are over at once.
             if is_known && !is_away_said() {
                 tracing::warn!(cause, "a transaction failed; trying again");
             } else {
@@ -101,7 +101,7 @@ impl Trouble {
         }
     }
 
-    /// There is nothing to be committed any more.
+    /// Forgets the failures: there is nothing to commit any more.
     pub(super) fn forget(&self, health: &Health) {
         if let Some(series) = self.0.take() {
             resume(&series, health);

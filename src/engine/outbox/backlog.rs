@@ -1,4 +1,4 @@
-//! What is known of a lane's rows in the store without reading them.
+//! The backlog of a webhook: what the outbox knows about its rows without reading them.
 
 use super::ShareKey;
 use crate::delivery::Demand;
@@ -7,35 +7,33 @@ use crate::store::DueKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A lane's rows of one class in one partition.
+/// A webhook's rows of one class in one partition.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
     pub(super) rows: u64,
-    /// Everything before it is in hand or gone.
+    /// All rows before it are leased or gone.
     pub(super) cursor: DueKey,
 }
 
-/// A lane: all rows for one endpoint.
+/// All rows for one webhook.
 #[derive(Default)]
 pub(super) struct Backlog {
     pub(super) shares: BTreeMap<(u32, Class), Share>,
     pub(super) rows: u64,
-    /// By class.
+    /// The number of leased rows, by class.
     pub(super) leased: [usize; 2],
     /// Shares that were due while there was no room for them.
     pub(super) starved: BTreeSet<(u32, Class)>,
-    /// What ended in this window, and in the one before.
+    /// The attempts that ended in this window, and in the one before.
     pub(super) paces: [Pace; 2],
-    /// When anything was delivered last.
+    /// When a delivery last succeeded.
     pub(super) delivered_at: Option<Timestamp>,
 }
 
-/// What a lane did in a window.
+/// The attempts of a webhook that ended in a window.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Pace {
-    /// Attempts that ended.
     pub(super) ended: usize,
-    /// Of these, those that delivered.
     pub(super) delivered: usize,
 }
 
@@ -57,14 +55,14 @@ impl Backlog {
         self.paces.iter().map(|pace| pace.delivered).sum()
     }
 
-    /// Whether it is fast, and yet has more to do than it can in a moment.
+    /// Returns whether it is delivered to fast, and yet has more rows than it can take in a moment.
     pub(super) fn is_behind(&self) -> bool {
         let waiting = self.rows.saturating_sub(self.leased() as u64);
         let delivered = self.delivered();
         !self.starved.is_empty() && delivered >= FAST && waiting > delivered as u64 / 4
     }
 
-    /// Where each of its shares is to be looked at from.
+    /// Returns when each of its shares is to be looked at.
     pub(super) fn looks(
         &self,
         webhook: &WebhookName,
@@ -74,7 +72,7 @@ impl Backlog {
             .map(|((number, class), share)| (share.cursor.due, (webhook.clone(), *number, *class)))
     }
 
-    /// So many more rows of `class` it may be handed.
+    /// Returns how many rows of `class` may be leased.
     pub(super) fn room(&self, class: Class, demand: Demand, ahead: usize) -> usize {
         let Demand::Jobs { first, retry, most } = demand else { return 0 };
         let unanswered = match class {
@@ -88,7 +86,7 @@ impl Backlog {
     }
 }
 
-/// The window in which a lane's pace is counted.
+/// The window in which a webhook's pace is counted.
 pub(super) const WINDOW: Duration = Duration::from_millis(250);
-/// A lane that delivers less than this in two windows holds nobody back.
+/// A webhook with fewer deliveries than this in two windows does not slow down the intake.
 const FAST: usize = 64;

@@ -1,4 +1,4 @@
-//! One partition's worth of work: its state, its outbox, its timers.
+//! One partition: its rows, its position in the inputs, and its timers.
 
 use crate::codec::row::Owner;
 use crate::domain::{PhononUuid, State, Timestamp};
@@ -9,26 +9,26 @@ use std::collections::BTreeMap;
 /// A partition that this instance owns.
 pub(in crate::engine) struct Task<F: Family> {
     pub(in crate::engine) rows: WriteBack<F>,
-    /// The input offsets that the state stands at.
+    /// The input offsets below which everything is in the state.
     pub(in crate::engine) positions: BTreeMap<TopicPartition, i64>,
     /// The input partitions that belong to it.
     pub(in crate::engine) places: Vec<TopicPartition>,
-    /// It is restored.
+    /// It is restored, and takes part in batches.
     pub(in crate::engine) active: bool,
-    /// Its inputs were stopped after records that nobody committed.
+    /// Its inputs were read beyond what was committed.
     pub(in crate::engine) held: bool,
-    /// Its meta row is to be written though nothing has happened: it names something that has changed.
+    /// The next commit writes its meta row, whatever else it contains: the row is not up to date.
     pub(in crate::engine) meta_changed: bool,
-    /// What its rows belong to.
+    /// The owner of its rows.
     pub(in crate::engine) owner: Option<Owner>,
     /// When the next timer is due.
     pub(in crate::engine) next_timer: Option<Timestamp>,
-    /// There is no timer before it.
+    /// No timer is due before this time.
     timers_from: Timestamp,
 }
 
 impl<F: Family> Task<F> {
-    /// A task that is to be restored.
+    /// Returns a task that is to be restored.
     pub(in crate::engine) fn new(partition: Partition<F>, places: Vec<TopicPartition>) -> Self {
         Self {
             rows: WriteBack::new(
@@ -54,7 +54,7 @@ impl<F: Family> Task<F> {
         self.timers_from = Timestamp::from_ms(0);
     }
 
-    /// The uuids whose timers are due.
+    /// Returns the uuids whose timers are due.
     pub(in crate::engine) fn due_timers(
         &mut self,
         now: Timestamp,

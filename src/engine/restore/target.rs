@@ -1,4 +1,4 @@
-//! The store of one partition, as the changelog's rows go into it.
+//! The store of one partition that is being restored.
 
 use super::Wanted;
 use crate::clock;
@@ -19,7 +19,7 @@ pub(super) struct Target<F: Family> {
     pub(super) places: Vec<TopicPartition>,
     pub(super) is_held: bool,
     pub(super) load: Load<F>,
-    /// What a bulk load may hold in memory.
+    /// The memory for a bulk load.
     pub(super) bulk_bytes: usize,
     pub(super) records: u64,
 }
@@ -28,13 +28,13 @@ pub(super) struct Target<F: Family> {
 pub(super) enum Load<F: Family> {
     /// All of them, from the start of the changelog.
     Bulk(BulkLoad<F>),
-    /// Those that the store has not seen, each in the place of what is there.
+    /// Rows that the store has not seen; each replaces the row that is there.
     Tail(Tail<F>),
 }
 
 pub(super) struct Tail<F: Family> {
     batch: Batch<F>,
-    /// What the batch holds and the store does not.
+    /// Rows of the batch that the store does not have yet.
     pending: BTreeMap<Vec<u8>, Derived>,
 }
 
@@ -58,7 +58,7 @@ impl<F: Family> Target<F> {
     ) -> Result<(), StoreError> {
         self.records += 1;
         let Some(row_key) = RowKey::parse(key) else {
-            // Kinds of rows are added, and never used for something else.
+            // A later version may add kinds of rows; the meaning of a kind never changes.
             return Err(StoreError::Newer {
                 partition: self.partition.number(),
                 what: format!("the changelog's record {offset} has the key of no row"),
@@ -79,7 +79,7 @@ impl<F: Family> Target<F> {
 
     /// The partition's rows are durable before anybody acts on them.
     pub(super) fn finished(self, next_offset: i64) -> Result<Restored, StoreError> {
-        // Whatever is in the store then has just come from the changelog.
+        // Every row in the store has just come from the changelog.
         let is_bulk = matches!(self.load, Load::Bulk(_));
         let restored = self.ended(next_offset);
         if is_bulk { restored.map_err(StoreError::of_the_changelog) } else { restored }
@@ -184,7 +184,7 @@ impl<F: Family> Tail<F> {
     }
 }
 
-/// What the rows of a store's partition belong to, as far as it is known.
+/// Returns the owner of the rows of a store's partition, if it is known.
 pub(super) fn owner<F: Family>(partition: &Partition<F>) -> Result<Option<Owner>, StoreError> {
     Ok(meta(partition)?.and_then(|meta| meta.owner))
 }

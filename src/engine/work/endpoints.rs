@@ -1,4 +1,4 @@
-//! What a batch decides of endpoints.
+//! A batch's decisions about endpoints.
 
 use super::{EndpointSlot, Notice, Range, Target, View, Work};
 use crate::codec::{command, event};
@@ -23,7 +23,7 @@ impl Work {
         let slot = self.endpoints.get(&key);
         let state = slot.map_or_else(|| rows.endpoint(webhook), |slot| slot.new);
         let events = decide_endpoint(&state, command, view.rules.webhook(webhook), view.now);
-        // As good as always: an endpoint that does well makes no news.
+        // The common case: an endpoint that works makes no event.
         if events.is_empty() {
             return;
         }
@@ -43,7 +43,7 @@ impl Work {
         }
     }
 
-    /// Tells that a breaker has changed.
+    /// Reports that a breaker has changed.
     pub(in crate::engine) fn breaker(
         &mut self,
         webhook: WebhookName,
@@ -68,7 +68,7 @@ impl Work {
         }
     }
 
-    /// Each partition gives up its own rows, whoever owns it.
+    /// Disables the endpoint in all other partitions: each gives up its own rows.
     fn disable_elsewhere(
         &mut self,
         own: u32,
@@ -91,7 +91,7 @@ fn account(webhook: &WebhookName, view: &View<'_>) -> Option<AccountId> {
     view.lanes.endpoint(webhook).map(|endpoint| endpoint.webhook().account)
 }
 
-/// As metrics and events name it: the state, and the change to it.
+/// Returns the state and the change to it as metrics and events name them.
 pub(in crate::engine) fn shown(state: BreakerState) -> (EndpointState, EndpointChange) {
     match state {
         BreakerState::Closed => (EndpointState::Closed, EndpointChange::Closed),

@@ -15,7 +15,7 @@ impl Work {
         self.notices.push(Notice::Input(event));
     }
 
-    /// Reports what came of reading the configuration again on this instance.
+    /// Reports the results of reloads on this instance.
     pub(in crate::engine) fn reloads(&mut self, events: &[ReloadEvent], instance: &str) {
         for event in events {
             let key = self.append(instance.as_bytes());
