@@ -71,7 +71,7 @@ pub struct Position {
     /// The state's offset. `None`: the state has read nothing of this partition, or the input is only forwarded.
     pub state: Option<InputOffset>,
     /// The changelog partition that the input partition belongs to. `None`: the input is only forwarded.
-    pub owner: Option<u32>,
+    pub owner: Option<i32>,
     /// The partition's first available offset.
     pub first: i64,
     /// The partition's end offset: the last record's offset plus one.
@@ -188,7 +188,7 @@ pub struct Offsets {
 struct Seen {
     identity: Identity,
     counts: BTreeMap<String, u32>,
-    metas: BTreeMap<u32, Meta>,
+    metas: BTreeMap<i32, Meta>,
 }
 
 impl Offsets {
@@ -307,7 +307,7 @@ impl Offsets {
     ) -> Result<BTreeMap<TopicPartition, GroupOffset>, OffsetsError> {
         let now = clock::now();
         let mut offsets = BTreeMap::new();
-        let mut metas: BTreeMap<u32, Meta> = BTreeMap::new();
+        let mut metas: BTreeMap<i32, Meta> = BTreeMap::new();
         for moved in moves {
             let Move { position, to } = moved;
             let Position { place, group, owner, topic, .. } = position;
@@ -338,7 +338,7 @@ impl Offsets {
             row::encode_meta(&meta, &mut value);
             steward.send(&Outgoing {
                 topic: &self.topics.changelog,
-                partition: i32::try_from(partition).ok(),
+                partition: Some(partition),
                 changelog: true,
                 key: Some(RowKey::META),
                 value: Some(&value),
@@ -378,7 +378,7 @@ impl Offsets {
                     what: format!("the meta row of partition {}: {error}", newest.partition),
                 };
                 let meta = row::decode_meta(&bytes).map_err(unreadable)?;
-                let number = u32::try_from(newest.partition).unwrap_or(u32::MAX);
+                let number = newest.partition;
                 metas.insert(number, self.usable(number, meta)?);
             }
         }
@@ -386,7 +386,7 @@ impl Offsets {
     }
 
     /// Returns `meta`, or fails if its rows belong to another group or to an interrupted rebuild.
-    fn usable(&self, partition: u32, meta: Meta) -> Result<Meta, OffsetsError> {
+    fn usable(&self, partition: i32, meta: Meta) -> Result<Meta, OffsetsError> {
         let Some(owner) = &meta.owner else { return Ok(meta) };
         let (topic, group) = (&self.topics.changelog, &self.kafka.group_id);
         if *owner.group != **group {
@@ -428,7 +428,7 @@ impl Offsets {
                 continue;
             }
             let place = place(range.partition);
-            let owner = u32::try_from(range.partition).ok().filter(|number| *number < owners);
+            let owner = Some(range.partition).filter(|number| number.cast_unsigned() < owners);
             let meta = owner.and_then(|owner| seen.metas.get(&owner));
             let mut stood = meta.into_iter().flat_map(|meta| &meta.offsets);
             let mut position = Position {

@@ -28,7 +28,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
     /// The partitions to rebuild. If empty, all partitions of the store.
-    pub only: Vec<u32>,
+    pub only: Vec<i32>,
     /// Whether to rebuild even if another copy of the store may be newer.
     pub older: bool,
     /// The number of partitions that the changelog had, for stores that do not contain it.
@@ -39,7 +39,7 @@ pub struct Wish {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The partition that is being written.
-    pub partition: u32,
+    pub partition: i32,
     /// The rows of the partition that are written.
     pub rows: u64,
     /// All rows of the partition.

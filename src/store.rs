@@ -94,7 +94,7 @@ pub enum StoreError {
     )]
     Newer {
         /// Which partition.
-        partition: u32,
+        partition: i32,
         /// Which row.
         what: String,
     },
@@ -102,7 +102,7 @@ pub enum StoreError {
     #[error("the store of partition {partition} is corrupt at {what}")]
     Corrupt {
         /// Which partition.
-        partition: u32,
+        partition: i32,
         /// Which row.
         what: String,
     },
@@ -113,7 +113,7 @@ pub enum StoreError {
     )]
     Changelog {
         /// Which partition.
-        partition: u32,
+        partition: i32,
         /// Which row.
         what: String,
     },
@@ -231,7 +231,7 @@ fn advice(text: &str) -> Cow<'static, str> {
 impl StoreError {
     /// What it means that a row, `what`, can't be read.
     #[must_use]
-    pub fn unreadable(partition: u32, what: &str, error: &RowError) -> Self {
+    pub fn unreadable(partition: i32, what: &str, error: &RowError) -> Self {
         let what = format!("{what}: {error}");
         match error {
             RowError::UnknownSchema(_) => Self::Newer { partition, what },
@@ -253,7 +253,7 @@ pub trait Disk {
     ///
     /// # Errors
     /// When the disk fails.
-    fn family(&self, number: u32) -> Result<Self::Family, StoreError>;
+    fn family(&self, number: i32) -> Result<Self::Family, StoreError>;
 
     /// Returns the directory that it stands in.
     fn directory(&self) -> Option<&Path>;
@@ -266,7 +266,7 @@ pub struct Store<D = Database>(D);
 pub struct Database {
     db: Arc<Db>,
     /// The partitions that were there when it was opened.
-    found: Vec<u32>,
+    found: Vec<i32>,
     options: Arc<Options>,
     unlogged: Arc<WriteOptions>,
     scratch: Arc<Path>,
@@ -328,7 +328,7 @@ impl Store {
 
     /// The partitions that were there when it was opened, in the order of their numbers.
     #[must_use]
-    pub fn partitions(&self) -> Vec<u32> {
+    pub fn partitions(&self) -> Vec<i32> {
         let mut numbers = self.0.found.clone();
         numbers.sort_unstable();
         numbers
@@ -346,7 +346,7 @@ impl<D: Disk> Store<D> {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn partition(&self, number: u32) -> Result<Partition<D::Family>, StoreError> {
+    pub fn partition(&self, number: i32) -> Result<Partition<D::Family>, StoreError> {
         Ok(Partition { family: self.0.family(number)?, number })
     }
 }
@@ -354,7 +354,7 @@ impl<D: Disk> Store<D> {
 impl Disk for Database {
     type Family = Rocks;
 
-    fn family(&self, number: u32) -> Result<Rocks, StoreError> {
+    fn family(&self, number: i32) -> Result<Rocks, StoreError> {
         let name = family_name(number);
         if self.db.cf_handle(&name).is_none() {
             let made = self.db.create_cf(&name, &self.options);
@@ -374,11 +374,11 @@ impl Disk for Database {
     }
 }
 
-fn family_number(name: &str) -> Option<u32> {
+fn family_number(name: &str) -> Option<i32> {
     name.strip_prefix("partition-")?.parse().ok()
 }
 
-fn family_name(number: u32) -> String {
+fn family_name(number: i32) -> String {
     format!("partition-{number}")
 }
 

@@ -36,7 +36,7 @@ const LIMITER_ANSWERS: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Job {
     /// The partition whose outbox it stands in.
-    pub partition: u32,
+    pub partition: i32,
     /// Whose delivery it is.
     pub uuid: PhononUuid,
     /// Which delivery.

@@ -32,7 +32,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
                 RecordBody::Command { uuid, owner, forward, command } => {
                     // An input with another number of partitions only forwards: otherwise records that it decides would
                     // overtake those that it forwards.
-                    let here = i64::from(record.place.partition) == i64::from(*owner)
+                    let here = record.place.partition == *owner
                         && !self.settings.other_partition_counts.contains(&record.place.topic);
                     match self.partitions.running(*owner).filter(|_| here) {
                         Some(task) => {
@@ -48,8 +48,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
                     }
                 }
                 RecordBody::Endpoint { webhook, command } => {
-                    let owner = u32::try_from(record.place.partition).ok();
-                    if let Some(task) = owner.and_then(|owner| self.partitions.running(owner)) {
+                    if let Some(task) = self.partitions.running(record.place.partition) {
                         work.endpoint(&task.rows, webhook, *command, &view);
                     }
                 }

@@ -24,8 +24,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         let metas = self.partitions.metas(&work);
         let meta_rows = work.seal(&metas);
         for number in metas.keys() {
-            let number = i32::try_from(*number).unwrap_or(i32::MAX);
-            self.report.health().work_pending(number, started);
+            self.report.health().work_pending(*number, started);
         }
         let offsets = self.partitions.offsets(&work, &metas);
         let regressed = |written: &Committed| self.partitions.regressed(written);
@@ -65,7 +64,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         &mut self,
         work: &mut Work,
         committed: &Committed,
-        meta_rows: &BTreeMap<u32, Range<usize>>,
+        meta_rows: &BTreeMap<i32, Range<usize>>,
     ) {
         for Slot { partition, uuid, old, new, row } in work.take_slots() {
             let Some(task) = self.partitions.task_mut(partition) else { continue };
@@ -82,7 +81,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
     }
 
     /// Updates what memory derives from the committed batch.
-    fn advance(&mut self, work: &Work, metas: BTreeMap<u32, Meta>) {
+    fn advance(&mut self, work: &Work, metas: BTreeMap<i32, Meta>) {
         self.partitions.advance(work, metas, &self.report);
         for notice in &work.notices {
             if let Notice::Endpoint(webhook, event) = notice {

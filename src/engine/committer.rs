@@ -37,7 +37,7 @@ pub(super) enum Ending {
     /// It is not known whether it was committed, or the producer can't be used any more.
     Unknown,
     /// Nothing was committed: this partition of the changelog has lost rows, and ends here.
-    Lost(u32, i64),
+    Lost(i32, i64),
 }
 
 /// A batch as a transaction needs it.
@@ -46,7 +46,7 @@ pub(super) struct Sealed<'a, L> {
     pub(super) work: &'a Work,
     pub(super) offsets: &'a BTreeMap<TopicPartition, GroupOffset>,
     /// Returns the partition of the changelog whose offsets have gone back, and where it ends.
-    pub(super) regressed: &'a dyn Fn(&Committed) -> Option<(u32, i64)>,
+    pub(super) regressed: &'a dyn Fn(&Committed) -> Option<(i32, i64)>,
 }
 
 /// How long batches are gathered.

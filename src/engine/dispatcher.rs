@@ -51,7 +51,7 @@ struct Reach<'a, L: Log, D: Disk> {
 impl<L: Log, D: Disk> Downstream for Reach<'_, L, D> {
     type Family = D::Family;
 
-    fn rows(&self, partition: u32) -> Option<&WriteBack<D::Family>> {
+    fn rows(&self, partition: i32) -> Option<&WriteBack<D::Family>> {
         self.partitions.running(partition).map(|task| &task.rows)
     }
 
@@ -137,7 +137,7 @@ impl Dispatcher {
     }
 
     /// Follows a state that was committed.
-    pub(super) fn change(&mut self, partition: u32, old: &State, new: &State) {
+    pub(super) fn change(&mut self, partition: i32, old: &State, new: &State) {
         self.outbox.change(partition, old, new);
     }
 
@@ -220,7 +220,7 @@ impl Dispatcher {
     /// Takes over the outbox of a restored partition, and the times until which its endpoints are to be left alone.
     pub(super) fn load(
         &mut self,
-        partition: u32,
+        partition: i32,
         backlogs: Backlogs,
         ages: &Ages,
         endpoints: &BTreeMap<WebhookName, EndpointState>,

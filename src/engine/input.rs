@@ -80,7 +80,7 @@ pub(super) struct Identified {
 
 /// A partition that was restored.
 pub(super) struct Restored {
-    pub(super) partition: u32,
+    pub(super) partition: i32,
     pub(super) checkpoint: Checkpoint,
     pub(super) backlogs: Backlogs,
     pub(super) ages: Ages,

@@ -37,7 +37,7 @@ pub(super) struct LeaseLimits {
 
 /// A row that is given up without an attempt.
 pub(super) struct Abandoned {
-    pub(super) partition: u32,
+    pub(super) partition: i32,
     pub(super) uuid: PhononUuid,
     pub(super) webhook: WebhookName,
     pub(super) key: DueKey,
@@ -59,7 +59,7 @@ pub(super) fn key(job: &Job) -> DueKey {
 }
 
 /// The key of a share: a webhook's rows of one class in one partition.
-type ShareKey = (WebhookName, u32, Class);
+type ShareKey = (WebhookName, i32, Class);
 
 /// The rows that are not delivered yet, by webhook.
 pub(super) struct Outbox {
@@ -70,7 +70,7 @@ pub(super) struct Outbox {
     touched: BTreeSet<ShareKey>,
     /// Shares that were due while all leases together were too large.
     crowded: VecDeque<ShareKey>,
-    leased: HashMap<(u32, DeliveryId), Lease>,
+    leased: HashMap<(i32, DeliveryId), Lease>,
     bytes: usize,
     /// When retried rows were scheduled.
     ages: Ages,
@@ -83,7 +83,7 @@ pub(super) trait Downstream {
     /// The store of a partition.
     type Family: Family;
     /// Returns the rows of a partition that is running.
-    fn rows(&self, partition: u32) -> Option<&WriteBack<Self::Family>>;
+    fn rows(&self, partition: i32) -> Option<&WriteBack<Self::Family>>;
     /// Starts the attempts that may start, and returns how many jobs more the lane of `webhook` can use.
     fn start_attempts(&self, webhook: &WebhookName) -> Demand;
     /// Returns how long a delivery is kept.
@@ -110,7 +110,7 @@ impl Outbox {
     }
 
     /// Adds the backlogs of a restored partition.
-    pub(super) fn load(&mut self, partition: u32, backlogs: Backlogs) {
+    pub(super) fn load(&mut self, partition: i32, backlogs: Backlogs) {
         for ((webhook, class), (rows, cursor)) in backlogs {
             self.due.insert((cursor.due, (webhook.clone(), partition, class)));
             let backlog = self.backlogs.entry(webhook).or_default();
@@ -157,7 +157,7 @@ impl Outbox {
     }
 
     /// Follows a state that was committed.
-    pub(super) fn change(&mut self, partition: u32, old: &State, new: &State) {
+    pub(super) fn change(&mut self, partition: i32, old: &State, new: &State) {
         self.follow_ages(old, new);
         for (webhook, key) in old.due_keys() {
             if !new.due_keys().any(|other| other == (webhook, key))
@@ -175,7 +175,7 @@ impl Outbox {
         }
     }
 
-    fn insert(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
+    fn insert(&mut self, partition: i32, webhook: &WebhookName, key: DueKey) {
         let backlog = match self.backlogs.get_mut(webhook) {
             Some(backlog) => backlog,
             None => self.backlogs.entry(webhook.clone()).or_default(),
@@ -198,7 +198,7 @@ impl Outbox {
     }
 
     /// Ends the lease of a row, since its outcome is committed. The lane may get another row.
-    pub(super) fn release(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
+    pub(super) fn release(&mut self, partition: i32, webhook: &WebhookName, key: DueKey) {
         let Some(lease) = self.end_lease(partition, webhook, key) else { return };
         let Some(backlog) = self.backlogs.get_mut(webhook) else { return };
         // In the order in which their rows are due, so that the shares of a webhook take turns.
@@ -213,19 +213,19 @@ impl Outbox {
     }
 
     /// Ends the lease of a row that a lane gave back unsent, and looks at it again.
-    pub(super) fn put_back(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
+    pub(super) fn put_back(&mut self, partition: i32, webhook: &WebhookName, key: DueKey) {
         if let Some(lease) = self.end_lease(partition, webhook, key) {
             self.look_from(partition, webhook, lease.moved_to.unwrap_or(key));
         }
     }
 
-    fn look_from(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
+    fn look_from(&mut self, partition: i32, webhook: &WebhookName, key: DueKey) {
         if self.lower(partition, webhook, key) {
             self.due.insert((key.due, (webhook.clone(), partition, key.class)));
         }
     }
 
-    fn lower(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) -> bool {
+    fn lower(&mut self, partition: i32, webhook: &WebhookName, key: DueKey) -> bool {
         let share = self
             .backlogs
             .get_mut(webhook)
@@ -236,7 +236,7 @@ impl Outbox {
     }
 
     /// Ends the lease of this attempt only: a late outcome does not end the lease of the next attempt.
-    fn end_lease(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) -> Option<Lease> {
+    fn end_lease(&mut self, partition: i32, webhook: &WebhookName, key: DueKey) -> Option<Lease> {
         let leased = (partition, key.id);
         self.leased.get(&leased).filter(|lease| lease.key == key)?;
         let lease = self.leased.remove(&leased)?;

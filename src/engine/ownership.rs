@@ -40,7 +40,7 @@ pub enum Mismatch {
         /// Who holds them.
         holder: Holder,
         /// The partition in which that was seen.
-        partition: u32,
+        partition: i32,
         /// In what they differ.
         difference: Difference,
         /// The changelog's topic.
@@ -49,7 +49,7 @@ pub enum Mismatch {
     /// The changelog does not reach what the store holds of it.
     Range {
         /// Which partition.
-        partition: u32,
+        partition: i32,
         /// The store holds everything below this offset.
         checkpoint: i64,
         /// The changelog's first offset.
@@ -62,7 +62,7 @@ pub enum Mismatch {
     /// The changelog does not exist, and the store holds rows of it.
     Missing {
         /// The partition of which the store holds the most.
-        partition: u32,
+        partition: i32,
         /// The store holds everything below this offset.
         checkpoint: i64,
         /// The changelog's topic.
@@ -71,7 +71,7 @@ pub enum Mismatch {
     /// The group has committed offsets together with rows, and the changelog has none.
     Empty {
         /// Which partition.
-        partition: u32,
+        partition: i32,
         /// The changelog that held the rows.
         theirs: TopicId,
         /// The changelog's topic.
@@ -80,7 +80,7 @@ pub enum Mismatch {
     /// A rebuild of the changelog was interrupted.
     Rebuilding {
         /// Which partition.
-        partition: u32,
+        partition: i32,
         /// The changelog's topic.
         topic: String,
     },
@@ -102,7 +102,7 @@ impl Mismatch {
     /// What `theirs`, found with `holder`, says against going on as `ours`; nothing: they belong to us, or may be taken over.
     #[must_use]
     pub fn find(
-        (holder, partition): (Holder, u32),
+        (holder, partition): (Holder, i32),
         theirs: &Owner,
         ours: &Owner,
         permissions: &Permissions,
@@ -135,7 +135,7 @@ impl Mismatch {
     /// # Errors
     /// When the store holds rows of another changelog.
     pub fn find_stored(
-        partition: u32,
+        partition: i32,
         stored: &Owner,
         rows: Option<&Owner>,
         ours: &Owner,
@@ -205,7 +205,7 @@ impl fmt::Display for Mismatch {
 fn foreign(
     f: &mut fmt::Formatter<'_>,
     holder: Holder,
-    partition: u32,
+    partition: i32,
     difference: &Difference,
     topic: &str,
 ) -> fmt::Result {

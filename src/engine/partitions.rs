@@ -49,7 +49,7 @@ pub(super) struct Partitions<L: Log, D: Disk> {
     store: Store<D>,
     /// The current assignment. Records of others are another instance's to read.
     epoch: Option<u64>,
-    tasks: BTreeMap<u32, Task<D::Family>>,
+    tasks: BTreeMap<i32, Task<D::Family>>,
     foreign: Foreign,
     /// Outcomes that wait until their partition is restored.
     orphans: Vec<Attempted>,
@@ -99,16 +99,16 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         self.tasks.len()
     }
 
-    pub(super) fn task(&self, number: u32) -> Option<&Task<D::Family>> {
+    pub(super) fn task(&self, number: i32) -> Option<&Task<D::Family>> {
         self.tasks.get(&number)
     }
 
-    pub(super) fn task_mut(&mut self, number: u32) -> Option<&mut Task<D::Family>> {
+    pub(super) fn task_mut(&mut self, number: i32) -> Option<&mut Task<D::Family>> {
         self.tasks.get_mut(&number)
     }
 
     /// A partition that is restored.
-    pub(super) fn running(&self, number: u32) -> Option<&Task<D::Family>> {
+    pub(super) fn running(&self, number: i32) -> Option<&Task<D::Family>> {
         self.tasks.get(&number).filter(|task| task.active)
     }
 
@@ -118,8 +118,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
 
     /// The partition that an input partition belongs to.
     pub(super) fn owner_of(&self, place: &TopicPartition) -> Option<&Task<D::Family>> {
-        let number = u32::try_from(place.partition).ok()?;
-        self.tasks.get(&number).filter(|task| task.places.contains(place))
+        self.tasks.get(&place.partition).filter(|task| task.places.contains(place))
     }
 
     /// The offset of an input partition of ours below which everything is committed.
@@ -161,7 +160,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
 
     /// Which partitions are active, and which are held.
     #[cfg(test)]
-    pub(super) fn states(&self) -> Vec<(u32, bool, bool)> {
+    pub(super) fn states(&self) -> Vec<(i32, bool, bool)> {
         self.tasks.iter().map(|(number, task)| (*number, task.active, task.held)).collect()
     }
 
@@ -190,27 +189,25 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         self.epoch = Some(epoch);
         self.settled_at = clock::instant() + SETTLE_TIMEOUT;
         let inbox = self.settings.topics.inbox.as_str();
-        let owned: Vec<u32> = places
+        let owned: Vec<i32> = places
             .iter()
             .filter(|place| place.topic.as_ref() == inbox)
-            .filter_map(|place| u32::try_from(place.partition).ok())
+            .map(|place| place.partition)
             // An inbox may have been given more partitions than the changelog has.
-            .filter(|number| *number < self.settings.partitions)
+            .filter(|number| number.cast_unsigned() < self.settings.partitions)
             .collect();
         let other_partition_counts = &self.settings.other_partition_counts;
         for number in &owned {
             let belongs = |place: &&TopicPartition| {
-                i64::from(place.partition) == i64::from(*number)
-                    && !other_partition_counts.contains(&place.topic)
+                place.partition == *number && !other_partition_counts.contains(&place.topic)
             };
             let places = places.iter().filter(belongs).cloned().collect();
             let partition = self.store.partition(*number)?;
             self.tasks.insert(*number, Task::new(partition, places));
-            report.health().assign(signed(*number));
+            report.health().assign(*number);
         }
         let is_foreign = |place: &TopicPartition| {
-            other_partition_counts.contains(&place.topic)
-                || !owned.iter().any(|number| i64::from(*number) == i64::from(place.partition))
+            other_partition_counts.contains(&place.topic) || !owned.contains(&place.partition)
         };
         self.foreign.places = places.into_iter().filter(is_foreign).collect();
         self.foreign.is_held = false;
@@ -319,7 +316,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         task.reset_timers();
         self.inputs.recognise(restored.landmarks);
         self.inputs.report(restored.events);
-        report.health().restored(signed(number));
+        report.health().restored(number);
         self.restore_waits(None, report);
         let rows: u64 = backlogs.values().map(|(rows, _)| rows).sum();
         let records = restored.records;
@@ -377,7 +374,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         self.cancel_restore(log);
         self.epoch = None;
         for (number, task) in std::mem::take(&mut self.tasks) {
-            report.health().unassign(signed(number));
+            report.health().unassign(number);
             for place in &task.places {
                 report.metrics().remove_consumer_lag(&place.topic, place.partition);
             }
@@ -406,7 +403,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         for (number, task) in &mut self.tasks {
             task.active = false;
             task.held = true;
-            report.health().restore(signed(*number));
+            report.health().restore(*number);
         }
         self.foreign.is_held = true;
         self.inputs.clear();
@@ -434,8 +431,4 @@ impl<L: Log, D: Disk> Partitions<L, D> {
     pub(super) fn mark(&self, error: &StoreError) {
         self.store.mark(error);
     }
-}
-
-fn signed(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
 }

@@ -195,7 +195,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
         for wanted in wanted {
             let stored = owner(&wanted.partition).map_err(RestoreFailure::Store)?;
             let is_superseded = self.check_store(wanted.partition.number(), stored.as_ref())?;
-            let number = i32::try_from(wanted.partition.number()).unwrap_or(i32::MAX);
+            let number = wanted.partition.number();
             let target = Target::new(wanted, bulk_bytes).map_err(RestoreFailure::Store)?;
             let Checkpoint { next_offset: checkpoint, at, .. } = target.checkpoint;
             let is_stale = checkpoint > 0 && now.ms_since(at) > STORE_AGE_MAX_MS;
@@ -221,15 +221,14 @@ impl<O: Offsets, F: Family> Rows<O, F> {
     /// Returns whether the store's partition is out of date because its changelog was replaced.
     fn check_store(
         &mut self,
-        partition: u32,
+        partition: i32,
         stored: Option<&Owner>,
     ) -> Result<bool, RestoreFailure> {
         let Some(stored) = stored else { return Ok(false) };
         if self.owners.is_none() && stored.changelog.as_ref().is_some_and(TopicId::is_generated) {
             self.owners = Some(self.offsets.owners()?);
         }
-        let number = i32::try_from(partition).unwrap_or(i32::MAX);
-        let rows = self.owners.as_ref().and_then(|owners| owners.get(&number));
+        let rows = self.owners.as_ref().and_then(|owners| owners.get(&partition));
         let (permissions, topic) = (&self.settings.permissions, &self.settings.topics.changelog);
         Mismatch::find_stored(partition, stored, rows, &self.ours(), permissions, topic)
             .map_err(|mismatch| RestoreFailure::Mismatch(Box::new(mismatch)))
@@ -271,7 +270,6 @@ impl<O: Offsets, F: Family> Rows<O, F> {
     /// Rows of the store are not dropped before an operator has looked at them.
     fn out_of_range(&self, partition: i32, low: i64, high: i64) -> RestoreFailure {
         let checkpoint = self.targets.get(&partition).map_or(0, |it| it.checkpoint.next_offset);
-        let partition = u32::try_from(partition).unwrap_or(u32::MAX);
         let topic = self.settings.topics.changelog.clone();
         let mismatch = Mismatch::Range { partition, checkpoint, low, high, topic };
         RestoreFailure::Mismatch(Box::new(mismatch))

@@ -35,7 +35,7 @@ use world::World;
 /// One decision of a batch.
 #[derive(Clone, Debug)]
 pub(super) struct Witness {
-    pub(super) partition: u32,
+    pub(super) partition: i32,
     pub(super) uuid: PhononUuid,
     pub(super) command: Command,
     pub(super) now: Timestamp,

@@ -24,10 +24,10 @@ use std::sync::Arc;
 /// The topic that a record is written to.
 #[derive(Clone, Copy)]
 enum Target {
-    Changelog(u32),
+    Changelog(i32),
     Events,
     DeadLetter,
-    Inbox(u32),
+    Inbox(i32),
 }
 
 /// A record to be written; its bytes are in the batch's buffer.
@@ -42,7 +42,7 @@ struct Leaving {
 
 /// A uuid's state before and after the batch.
 pub(super) struct Slot {
-    pub(super) partition: u32,
+    pub(super) partition: i32,
     pub(super) uuid: PhononUuid,
     pub(super) old: Arc<State>,
     pub(super) new: State,
@@ -88,8 +88,8 @@ pub(super) enum Notice {
 #[derive(Default)]
 pub(super) struct Work {
     slots: Vec<Slot>,
-    index: HashMap<(u32, PhononUuid), usize>,
-    endpoints: BTreeMap<(u32, WebhookName), EndpointSlot>,
+    index: HashMap<(i32, PhononUuid), usize>,
+    endpoints: BTreeMap<(i32, WebhookName), EndpointSlot>,
     leaving: Vec<Leaving>,
     buffer: Vec<u8>,
     /// The offset behind the last record that was read, by input partition.
@@ -134,7 +134,7 @@ impl Work {
     }
 
     /// Returns the endpoints of the batch.
-    pub(super) fn endpoints(&self) -> &BTreeMap<(u32, WebhookName), EndpointSlot> {
+    pub(super) fn endpoints(&self) -> &BTreeMap<(i32, WebhookName), EndpointSlot> {
         &self.endpoints
     }
 
@@ -161,7 +161,7 @@ impl Work {
             };
             Outgoing {
                 topic,
-                partition: partition.and_then(|number| i32::try_from(number).ok()),
+                partition,
                 changelog,
                 key: leaving.key.as_ref().map(|range| self.slice(range)),
                 value: leaving.value.as_ref().map(|range| self.slice(range)),
@@ -300,7 +300,7 @@ impl Work {
         &mut self,
         record: &Record,
         uuid: &PhononUuid,
-        owner: u32,
+        owner: i32,
         headers: Vec<(&'static str, String)>,
     ) {
         let key = self.append(uuid.as_str().as_bytes());
@@ -311,7 +311,7 @@ impl Work {
     }
 
     /// Adds the changed rows and the partitions' meta rows. Nothing may be decided after it.
-    pub(super) fn seal(&mut self, metas: &BTreeMap<u32, Meta>) -> BTreeMap<u32, Range<usize>> {
+    pub(super) fn seal(&mut self, metas: &BTreeMap<i32, Meta>) -> BTreeMap<i32, Range<usize>> {
         let mut slots = std::mem::take(&mut self.slots);
         slots.retain(|slot| *slot.old != slot.new);
         for slot in &mut slots {

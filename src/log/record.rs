@@ -76,7 +76,7 @@ pub enum RecordBody {
         /// Whose it is.
         uuid: PhononUuid,
         /// The partition that owns the uuid.
-        owner: u32,
+        owner: i32,
         /// The headers that it is forwarded with, when another partition owns the uuid.
         forward: Forward,
         /// What it asks.
@@ -196,7 +196,7 @@ impl Topics {
         };
         let command = |uuid: &PhononUuid, kind, command| RecordBody::Command {
             uuid: uuid.clone(),
-            owner: owner(uuid.as_str().as_bytes(), self.partitions),
+            owner: owner(uuid.as_str().as_bytes(), self.partitions).cast_signed(),
             forward: Forward::Record(kind),
             command: Box::new(command),
         };
@@ -230,7 +230,7 @@ impl Topics {
     fn command(&self, name: &str, payload: &[u8]) -> RecordBody {
         match command::read_command(name, payload) {
             Ok(InboxCommand::Of(uuid, command)) => RecordBody::Command {
-                owner: owner(uuid.as_str().as_bytes(), self.partitions),
+                owner: owner(uuid.as_str().as_bytes(), self.partitions).cast_signed(),
                 uuid,
                 forward: Forward::Replay,
                 command: Box::new(command),

@@ -39,7 +39,7 @@ pub enum Action {
 #[derive(Clone, Debug)]
 pub struct PartitionPlan {
     /// The partition's number.
-    pub number: u32,
+    pub number: i32,
     /// The number of its rows in the store.
     pub rows: u64,
     /// Its meta row in the store.
@@ -137,7 +137,7 @@ impl Rebuild {
     }
 
     /// Returns the meta rows of the selected partitions of the store.
-    fn metas(&self, wish: &Wish) -> Result<Vec<(u32, Meta)>, RebuildError> {
+    fn metas(&self, wish: &Wish) -> Result<Vec<(i32, Meta)>, RebuildError> {
         let mut metas = Vec::new();
         for number in self.store.partitions() {
             if !wish.only.is_empty() && !wish.only.contains(number) {
@@ -172,7 +172,7 @@ impl Rebuild {
 
     fn partition(
         &self,
-        number: u32,
+        number: i32,
         meta: Meta,
         partitions: u32,
         wish: &Wish,
@@ -200,9 +200,9 @@ impl Rebuild {
     }
 
     /// Decides on the action from the changelog's own meta row of the partition.
-    fn action(&self, number: u32, stored: Option<&Owner>, seen: &Seen) -> Action {
+    fn action(&self, number: i32, stored: Option<&Owner>, seen: &Seen) -> Action {
         let topic = &self.topics.changelog;
-        let newest = seen.changelog.iter().find(|it| u32::try_from(it.partition) == Ok(number));
+        let newest = seen.changelog.iter().find(|it| it.partition == number);
         let Some(bytes) = newest.and_then(|newest| newest.value.as_ref()) else {
             return Action::Write { after: None };
         };
@@ -228,7 +228,7 @@ impl Rebuild {
     /// Returns the inputs of which the group has read more than the store contains.
     fn behind(
         &self,
-        number: u32,
+        number: i32,
         meta: &Meta,
         partitions: u32,
         seen: &Seen,
@@ -239,7 +239,6 @@ impl Rebuild {
         // positions.
         let inbox = seen.counts.get(&self.topics.inbox).unwrap_or(&partitions);
         let alike = names.filter(|name| seen.counts.get(*name) == Some(inbox));
-        let number = i32::try_from(number).unwrap_or(i32::MAX);
         let places = alike.map(|name| TopicPartition { topic: name.into(), partition: number });
         let places: Vec<TopicPartition> = places.collect();
         let committed = match places.as_slice() {
@@ -288,7 +287,7 @@ pub(super) fn is_row(key: &[u8]) -> bool {
 }
 
 /// Returns the number of partitions over which the rows are spread.
-fn count(metas: &[(u32, Meta)], wish: &Wish, group: &str) -> Result<u32, RebuildError> {
+fn count(metas: &[(i32, Meta)], wish: &Wish, group: &str) -> Result<u32, RebuildError> {
     let owners: Vec<&Owner> = metas.iter().filter_map(|(_, meta)| meta.owner.as_ref()).collect();
     if let Some(other) = owners.iter().find(|owner| *owner.group != *group) {
         return Err(RebuildError::Refused(format!(
@@ -297,7 +296,7 @@ fn count(metas: &[(u32, Meta)], wish: &Wish, group: &str) -> Result<u32, Rebuild
             other.group
         )));
     }
-    let largest = metas.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
+    let largest = metas.iter().map(|(number, _)| number.cast_unsigned() + 1).max().unwrap_or(0);
     let Some(first) = owners.first() else {
         return match wish.count {
             Some(count) if count >= largest => Ok(count),

@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 #[derive(Clone)]
 pub struct Partition<F: Family = Rocks> {
     pub(super) family: F,
-    pub(super) number: u32,
+    pub(super) number: i32,
 }
 
 impl<F: Family> Partition<F> {
     /// Returns the number of the partition.
     #[must_use]
-    pub fn number(&self) -> u32 {
+    pub fn number(&self) -> i32 {
         self.number
     }
 

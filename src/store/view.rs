@@ -28,7 +28,7 @@ pub type Take<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
 /// A store that is only read.
 pub struct StoreView {
     db: Db,
-    partitions: Vec<u32>,
+    partitions: Vec<i32>,
 }
 
 impl StoreView {
@@ -70,7 +70,7 @@ impl StoreView {
 
     /// The partitions that it has.
     #[must_use]
-    pub fn partitions(&self) -> &[u32] {
+    pub fn partitions(&self) -> &[i32] {
         &self.partitions
     }
 
@@ -78,7 +78,7 @@ impl StoreView {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn head(&self, partition: u32) -> Result<(Checkpoint, Option<Bytes>), StoreError> {
+    pub fn head(&self, partition: i32) -> Result<(Checkpoint, Option<Bytes>), StoreError> {
         let Some(family) = self.db.cf_handle(&family_name(partition)) else {
             return Ok((Checkpoint::default(), None));
         };
@@ -94,7 +94,7 @@ impl StoreView {
     /// When the disk fails.
     pub fn read(
         &self,
-        partition: u32,
+        partition: i32,
         take: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<(), StoreError> {
         self.read_from(partition, &[], &mut |key, value| {
@@ -107,7 +107,7 @@ impl StoreView {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn read_from(&self, partition: u32, from: &[u8], take: Take<'_>) -> Result<(), StoreError> {
+    pub fn read_from(&self, partition: i32, from: &[u8], take: Take<'_>) -> Result<(), StoreError> {
         let Some(family) = self.db.cf_handle(&family_name(partition)) else { return Ok(()) };
         let mut options = ReadOptions::default();
         options.fill_cache(false);

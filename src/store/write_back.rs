@@ -111,7 +111,7 @@ impl<F: Family> WriteBack<F> {
 
     /// Returns the number of the partition.
     #[must_use]
-    pub fn number(&self) -> u32 {
+    pub fn number(&self) -> i32 {
         self.partition.number()
     }
 

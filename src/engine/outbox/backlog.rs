@@ -18,12 +18,12 @@ pub(super) struct Share {
 /// All rows for one webhook.
 #[derive(Default)]
 pub(super) struct Backlog {
-    pub(super) shares: BTreeMap<(u32, Class), Share>,
+    pub(super) shares: BTreeMap<(i32, Class), Share>,
     pub(super) rows: u64,
     /// The number of leased rows, by class.
     pub(super) leased: [usize; 2],
     /// Shares that were due while there was no room for them.
-    pub(super) starved: BTreeSet<(u32, Class)>,
+    pub(super) starved: BTreeSet<(i32, Class)>,
     /// The attempts that ended in this window, and in the one before.
     pub(super) paces: [Pace; 2],
     /// When a delivery last succeeded.

@@ -44,7 +44,7 @@ struct Taken<'a> {
 impl Downstream for Taken<'_> {
     type Family = Rocks;
 
-    fn rows(&self, _: u32) -> Option<&WriteBack> {
+    fn rows(&self, _: i32) -> Option<&WriteBack> {
         Some(self.rows)
     }
 

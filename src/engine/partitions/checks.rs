@@ -1,6 +1,6 @@
 //! Whether topics and changelog are still the ones that the partitions were restored from.
 
-use super::{Partitions, signed};
+use super::Partitions;
 use crate::codec::row::{Difference, Owner};
 use crate::engine::ownership::{Holder, Mismatch, Permissions};
 use crate::log::{Committed, Identity, Log, TopicPartition};
@@ -33,12 +33,12 @@ impl<L: Log, D: Disk> Partitions<L, D> {
     /// Committed rows are missing in the changelog; `ends` are the ends of the partitions that lack them.
     pub(in crate::engine) fn lost(&self, ends: &BTreeMap<i32, i64>) -> Result<(), Mismatch> {
         let mut active = self.tasks.iter().filter(|(_, task)| task.active);
-        let lost = active.find_map(|(number, _)| Some((*number, *ends.get(&signed(*number))?)));
+        let lost = active.find_map(|(number, _)| Some((*number, *ends.get(number)?)));
         lost.map_or(Ok(()), |(number, end)| Err(self.lost_rows(number, end)))
     }
 
     /// The partition of the changelog ends at `end`, and lacks rows that were committed to it.
-    pub(in crate::engine) fn lost_rows(&self, partition: u32, end: i64) -> Mismatch {
+    pub(in crate::engine) fn lost_rows(&self, partition: i32, end: i64) -> Mismatch {
         let task = self.tasks.get(&partition);
         let checkpoint = task.map_or(0, |task| task.rows.next_offset());
         let topic = self.settings.topics.changelog.clone();
@@ -51,11 +51,10 @@ impl<L: Log, D: Disk> Partitions<L, D> {
 
     /// The partition of the changelog whose offsets have gone back, and where it ends: it was cut off, or deleted and created
     /// again. Nothing may be committed to it, or it would look like the one that was there.
-    pub(in crate::engine) fn regressed(&self, written: &Committed) -> Option<(u32, i64)> {
+    pub(in crate::engine) fn regressed(&self, written: &Committed) -> Option<(i32, i64)> {
         written.0.iter().find_map(|(partition, next)| {
-            let number = u32::try_from(*partition).ok()?;
-            let task = self.tasks.get(&number)?;
-            (*next <= task.rows.next_offset()).then_some((number, *next))
+            let task = self.tasks.get(partition)?;
+            (*next <= task.rows.next_offset()).then_some((*partition, *next))
         })
     }
 
@@ -66,7 +65,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
     ) -> Result<(), Mismatch> {
         let topic = &self.settings.topics.changelog;
         for (number, task) in self.tasks.iter().filter(|(_, task)| task.active) {
-            let theirs = owners.get(&signed(*number));
+            let theirs = owners.get(number);
             if let (Some(theirs), Some(ours)) = (theirs, &task.owner) {
                 let (at, permissions) = ((Holder::Changelog, *number), Permissions::default());
                 if let Some(found) = Mismatch::find(at, theirs, ours, &permissions, topic)

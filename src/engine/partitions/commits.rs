@@ -1,6 +1,6 @@
 //! The partitions' part of a commit: their meta rows and offsets before it, and what they stand at after it.
 
-use super::{Partitions, signed};
+use super::Partitions;
 use crate::clock;
 use crate::codec::row::{InputOffset, Landmark, Meta};
 use crate::engine::report::Report;
@@ -17,9 +17,9 @@ impl<L: Log, D: Disk> Partitions<L, D> {
     }
 
     /// The meta rows of the partitions that the batch touches.
-    pub(in crate::engine) fn metas(&self, work: &Work) -> BTreeMap<u32, Meta> {
-        let mut touched: BTreeMap<u32, Meta> = BTreeMap::new();
-        let read = work.offsets.keys().filter_map(|place| u32::try_from(place.partition).ok());
+    pub(in crate::engine) fn metas(&self, work: &Work) -> BTreeMap<i32, Meta> {
+        let mut touched: BTreeMap<i32, Meta> = BTreeMap::new();
+        let read = work.offsets.keys().map(|place| place.partition);
         let endpoints = work.endpoints().keys().map(|(number, _)| *number);
         let slots = work.slots().iter().map(|slot| slot.partition);
         let changed =
@@ -50,7 +50,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
     pub(in crate::engine) fn offsets(
         &self,
         work: &Work,
-        metas: &BTreeMap<u32, Meta>,
+        metas: &BTreeMap<i32, Meta>,
     ) -> BTreeMap<TopicPartition, GroupOffset> {
         // Partitions that only forward have no rows.
         let read = work.offsets.iter().map(|(place, offset)| {
@@ -84,14 +84,13 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         &mut self,
         work: &Work,
         committed: &Committed,
-        meta_rows: &BTreeMap<u32, Range<usize>>,
+        meta_rows: &BTreeMap<i32, Range<usize>>,
     ) {
         let now = clock::now();
         for (number, range) in meta_rows {
             let Some(task) = self.tasks.get_mut(number) else { continue };
             let mut written = committed.0.iter();
-            let written =
-                written.find(|(partition, _)| i64::from(*partition) == i64::from(*number));
+            let written = written.find(|(partition, _)| *partition == *number);
             task.rows.committed(written.map(|(_, next)| *next), work.bytes(range), now);
             if let Some((partition, next)) = written
                 && self.inputs.identity.is_without_id(&self.settings.topics.changelog)
@@ -105,7 +104,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
     pub(in crate::engine) fn advance(
         &mut self,
         work: &Work,
-        metas: BTreeMap<u32, Meta>,
+        metas: BTreeMap<i32, Meta>,
         report: &Report,
     ) {
         for (number, meta) in metas {
@@ -116,7 +115,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
                 });
                 task.positions = positions.collect();
                 task.meta_changed = false;
-                report.health().progress(signed(number));
+                report.health().progress(number);
             }
         }
         for (place, landmark) in &work.landmarks {

@@ -35,7 +35,7 @@ const SHORTAGE_IN: u64 = 40;
 pub(super) struct Node {
     pub(super) disk: memory::Disk,
     /// What somebody kept of it.
-    pub(super) copy: RefCell<Option<std::collections::BTreeMap<u32, memory::Content>>>,
+    pub(super) copy: RefCell<Option<std::collections::BTreeMap<i32, memory::Content>>>,
     /// How much its wall clock is off.
     pub(super) wall_ms: Cell<i64>,
     /// The time of its process.

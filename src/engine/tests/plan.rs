@@ -371,7 +371,7 @@ impl Action {
 }
 
 impl World {
-    fn while_down(&self, node: usize, change: impl FnOnce(&mut BTreeMap<u32, Content>)) {
+    fn while_down(&self, node: usize, change: impl FnOnce(&mut BTreeMap<i32, Content>)) {
         if self.nodes[node].process.borrow().is_none() {
             change(&mut self.nodes[node].disk.contents());
         }

@@ -114,7 +114,7 @@ impl World {
 
     /// Starts an instance with a wrong setting, once all rows say whose they are: before that nobody can know.
     pub(super) fn misconfigure(&self, node: usize, wrong: Wrong) {
-        let mut partitions = 0..self.setting.partitions;
+        let mut partitions = 0..self.setting.partitions.cast_signed();
         if !partitions.all(|partition| self.is_owned(partition, wrong)) {
             return;
         }
@@ -124,11 +124,8 @@ impl World {
         self.start(node);
     }
 
-    fn is_owned(&self, partition: u32, wrong: Wrong) -> bool {
-        let place = |topic: &str| TopicPartition {
-            topic: topic.into(),
-            partition: partition.cast_signed(),
-        };
+    fn is_owned(&self, partition: i32, wrong: Wrong) -> bool {
+        let place = |topic: &str| TopicPartition { topic: topic.into(), partition };
         // Who has neither the rows nor a store knows by the group's offsets alone that there were some.
         let broker = self.broker.borrow();
         let inbox = broker.offsets.get(&place(&self.names.inbox));

@@ -71,7 +71,7 @@ impl Work {
     /// Disables the endpoint in all other partitions: each gives up its own rows.
     fn disable_elsewhere(
         &mut self,
-        own: u32,
+        own: i32,
         webhook: &WebhookName,
         disabled: &Disabled,
         all: u32,
@@ -80,7 +80,7 @@ impl Work {
         let start = self.buffer.len();
         command::write_disable_endpoint(&mut self.buffer, webhook, disabled);
         let value = start..self.buffer.len();
-        for partition in (0..all).filter(|partition| *partition != own) {
+        for partition in (0..all.cast_signed()).filter(|partition| *partition != own) {
             let headers = vec![(command::COMMAND_HEADER, command::DISABLE_ENDPOINT.to_owned())];
             self.leave(Target::Inbox(partition), Some(key.clone()), Some(value.clone()), headers);
         }

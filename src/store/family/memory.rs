@@ -60,7 +60,7 @@ fn apply(map: &mut Map, writes: Writes) {
 
 /// The families of one store; it outlives the process that uses it.
 #[derive(Clone, Default)]
-pub(crate) struct Disk(Arc<Mutex<BTreeMap<u32, Content>>>);
+pub(crate) struct Disk(Arc<Mutex<BTreeMap<i32, Content>>>);
 
 thread_local! {
     /// Asked before each write; an error makes it fail, a panic ends the process.
@@ -82,7 +82,7 @@ fn ask() -> Result<(), StoreError> {
 }
 
 impl Disk {
-    pub(crate) fn contents(&self) -> MutexGuard<'_, BTreeMap<u32, Content>> {
+    pub(crate) fn contents(&self) -> MutexGuard<'_, BTreeMap<i32, Content>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -90,7 +90,7 @@ impl Disk {
 impl StoreDisk for Disk {
     type Family = Family;
 
-    fn family(&self, number: u32) -> Result<Family, StoreError> {
+    fn family(&self, number: i32) -> Result<Family, StoreError> {
         self.contents().entry(number).or_default();
         Ok(Family { disk: self.clone(), number })
     }
@@ -104,7 +104,7 @@ impl StoreDisk for Disk {
 #[derive(Clone)]
 pub(crate) struct Family {
     disk: Disk,
-    number: u32,
+    number: i32,
 }
 
 impl Family {
