@@ -244,9 +244,9 @@ impl StoreError {
     }
 }
 
-/// What stores the partitions of an instance: RocksDB, or in tests a simulated disk.
+/// The storage of an instance's partitions: RocksDB, or in tests a simulated disk.
 pub trait Disk {
-    /// One partition of it.
+    /// The storage of one partition.
     type Family: Family;
 
     /// Returns the keys and values of a partition, without any if it is new.
@@ -255,7 +255,7 @@ pub trait Disk {
     /// When the disk fails.
     fn family(&self, number: i32) -> Result<Self::Family, StoreError>;
 
-    /// Returns the directory that it stands in.
+    /// Returns the directory of the store, if it has one.
     fn directory(&self) -> Option<&Path>;
 }
 
@@ -312,7 +312,7 @@ impl Store {
         let db = Db::open_cf_descriptors(&database, directory, families).map_err(failed)?;
         let mut unlogged = WriteOptions::default();
         unlogged.disable_wal(true);
-        // What a load that was broken off has left there is of no use.
+        // Files of a load that was interrupted are of no use.
         let scratch = directory.join("scratch");
         let _ = std::fs::remove_dir_all(&scratch);
         std::fs::create_dir_all(&scratch)
@@ -326,7 +326,7 @@ impl Store {
         }))
     }
 
-    /// The partitions that were there when it was opened, in the order of their numbers.
+    /// Returns the partitions that existed when the store was opened, in the order of their numbers.
     #[must_use]
     pub fn partitions(&self) -> Vec<i32> {
         let mut numbers = self.0.found.clone();
@@ -342,7 +342,7 @@ impl<D: Disk> Store<D> {
         Self(disk)
     }
 
-    /// The partition's state, empty if there is none yet.
+    /// Returns a partition, which is empty if it is new.
     ///
     /// # Errors
     /// When the disk fails.
@@ -397,11 +397,11 @@ fn partition_options(cache: &Cache) -> Options {
     options.set_max_write_buffer_number(2);
     options.set_compression_type(rocksdb::DBCompressionType::Lz4);
     options.set_level_zero_file_num_compaction_trigger(8);
-    // Most look-ups are of uuids that nobody has heard of.
+    // Most look-ups are for unknown uuids.
     options.set_memtable_prefix_bloom_ratio(0.05);
     options.set_memtable_whole_key_filtering(true);
     options.set_level_compaction_dynamic_level_bytes(true);
-    // Due indexes are queues: what was taken leaves tombstones, which a scan would otherwise walk again and again.
+    // Due indexes are queues: deleted entries leave tombstones, which each scan would otherwise walk again.
     options.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
     options
 }

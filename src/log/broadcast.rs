@@ -1,4 +1,4 @@
-//! A command to every partition of the inbox: to all of them, or to none.
+//! Writes a command to every partition of the inbox, or to none.
 
 use super::client::{Cluster, LogError};
 use super::ports::Transactions as _;
@@ -12,10 +12,10 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why a command was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum BroadcastError {
-    /// Kafka does not answer, or is not to be reached as configured.
+    /// Kafka does not answer, or can't be reached as configured.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// Nobody could read it.
+    /// The topic has no partition.
     #[error("topic {0} is missing: `ringback topics --create` creates it")]
     NoTopic(String),
     /// The transaction failed; nothing was written.
@@ -58,7 +58,7 @@ pub fn broadcast(
         transactions.commit().map(|_| count)
     };
     send_all().map_err(|error: TransactionError| {
-        // What can't be aborted is aborted by Kafka, when it times out.
+        // If it can't be aborted, Kafka aborts it when it times out.
         let _ = transactions.abort();
         error.into()
     })

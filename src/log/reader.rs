@@ -46,7 +46,7 @@ use watch::WatchedChangelog;
 
 const BATCH_RECORDS_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 1 << 20;
-/// What a record takes beside its payload.
+/// The memory that a record takes beside its payload.
 const RECORD_BYTES: usize = 1 << 10;
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ pub enum LogEvent {
     Revoked {
         /// Other members own them already.
         lost: bool,
-        /// The answer.
+        /// Where the answer is sent.
         reply: SyncSender<()>,
     },
     /// The ends of partitions, as far as they are known.
@@ -79,7 +79,7 @@ pub enum LogEvent {
     Owners(BTreeMap<i32, Owner>),
     /// Input partitions that are another log than the one that was read.
     Replaced(Vec<TopicPartition>),
-    /// Partitions of the changelog without the rows that were committed to them, and where each ends.
+    /// Partitions of the changelog that lack committed rows, and where each ends.
     Lost(BTreeMap<i32, i64>),
     /// No broker is connected any more, or one is again.
     Away(bool),
@@ -87,7 +87,7 @@ pub enum LogEvent {
     Denied(Option<String>, Option<String>),
     /// Another member has joined the group under this instance's id.
     Fenced {
-        /// The connection was disturbed lately, so that it may be a former join of this instance.
+        /// The connection was disturbed lately: the member may be a former join of this instance.
         was_disturbed: bool,
     },
     /// The consumer can't go on.
@@ -96,7 +96,7 @@ pub enum LogEvent {
 
 /// Partitions that the group has assigned.
 pub struct Assignment {
-    /// Records of this assignment carry this number.
+    /// The number that records of this assignment carry.
     pub epoch: u64,
     /// The partitions.
     pub places: Vec<TopicPartition>,
@@ -104,16 +104,16 @@ pub struct Assignment {
 
 /// Where a partition starts.
 pub struct Start {
-    /// Which one.
+    /// The partition.
     pub place: TopicPartition,
-    /// From where.
+    /// The offset to start at.
     pub from: From,
 }
 
 /// Where a partition starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
-    /// Where it stands: it was just assigned, and starts where the group committed.
+    /// At its present position: a partition that was just assigned starts where the group committed.
     Here,
     /// At this offset.
     Offset(i64),
@@ -208,7 +208,7 @@ impl Reader {
         loop {
             while let Ok(control) = self.control.try_recv() {
                 match control {
-                    // What was restored for an assignment that has ended must not start another's.
+                    // A restore of an assignment that has ended must not start the partitions of the next one.
                     Control::Start { epoch, starts } if epoch == self.epoch => {
                         self.starting.extend(starts)
                     }
@@ -261,7 +261,7 @@ impl Reader {
         }
     }
 
-    /// Tells how far the partitions go, whenever librdkafka has said so.
+    /// Reports the ends of partitions, whenever librdkafka has reported them.
     fn tell_ends(&self) {
         let told = &self.consumer.context().ends;
         let mut ends = std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
@@ -276,7 +276,7 @@ impl Reader {
         (self.sink)(LogEvent::Ends(ends));
     }
 
-    /// What was read for an assignment that has ended since is another's to read.
+    /// Drops records of an assignment that has ended: another instance reads them.
     fn follow_epoch(&mut self) {
         let told = self.told.load(Ordering::SeqCst);
         if told != self.followed {
@@ -302,7 +302,7 @@ impl Reader {
         self.starting.clear();
     }
 
-    /// The next record of a partition. Behind one that waits for its schema, the others wait for their turn.
+    /// Returns the next record of a partition. Records behind one that waits for its schema wait too.
     fn read(&mut self, queue: &Queue) -> Option<Record> {
         let mut line = queue.line.borrow_mut();
         if let Some(Reading::Done(record)) = self.schemas.first_of(&self.topics, &mut line) {
@@ -325,7 +325,7 @@ impl Reader {
         None
     }
 
-    /// What librdkafka has next of a partition, but for what was read before.
+    /// Returns librdkafka's next message of a partition, except those that were read before.
     fn polled<'q>(&self, queue: &'q Queue) -> Option<BorrowedMessage<'q>> {
         loop {
             match queue.records.poll(Duration::ZERO)? {
@@ -339,7 +339,7 @@ impl Reader {
         }
     }
 
-    /// A record that came by no partition's queue.
+    /// Takes a record that came by no partition's queue.
     fn take_stray(&mut self, polled: Option<Result<BorrowedMessage<'_>, KafkaError>>) {
         match polled {
             None => {}
@@ -406,7 +406,7 @@ impl Reader {
     }
 }
 
-/// Whether the record was not read before.
+/// Returns whether the record was not read before.
 fn is_new(position: &Position, message: &BorrowedMessage<'_>) -> bool {
     let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
     match position.judge(offset, content(message)) {

@@ -17,9 +17,9 @@ const TOLD_INTERVAL: Duration = Duration::from_secs(5);
 /// A partition that is to be restored.
 #[derive(Clone, Copy, Debug)]
 pub struct Want {
-    /// Which one.
+    /// The partition.
     pub partition: i32,
-    /// What the store has: everything below this offset.
+    /// The store has everything below this offset.
     pub checkpoint: i64,
     /// The store is too old to be continued.
     pub is_stale: bool,
@@ -33,11 +33,11 @@ pub enum Restored<'a> {
     Wipe(i32),
     /// The store's checkpoint is outside the changelog, which has offsets from the first number up to the second only.
     OutOfRange(i32, i64, i64),
-    /// A row; no value: it is gone.
+    /// A row; no value: it is deleted.
     Row {
-        /// Which partition.
+        /// The partition.
         partition: i32,
-        /// Where it stands.
+        /// The offset.
         offset: i64,
         /// Its key.
         key: &'a [u8],
@@ -63,38 +63,38 @@ pub enum RestoreError<E> {
 
 /// The changelog as a restore reads it: Kafka's, or in tests a simulated one.
 pub trait Changelog {
-    /// The first offset of a partition, and the one after the last record of all, whether committed or not.
+    /// Returns the first offset of a partition, and the one after its last record, whether that is committed or not.
     ///
     /// # Errors
     /// When Kafka does not answer.
     fn ends(&self, partition: i32) -> Result<(i64, i64), LogError>;
 
-    /// The last stable offset of a partition: no transaction below it is open.
+    /// Returns the last stable offset of a partition: no transaction below it is open.
     ///
     /// # Errors
     /// When Kafka does not answer.
     fn stable_end(&self, partition: i32) -> Result<i64, LogError>;
 
-    /// From now on, committed records of these partitions are read, from these offsets on.
+    /// Starts reading committed records of these partitions, from these offsets on.
     ///
     /// # Errors
     /// When that can't be done.
     fn assign(&mut self, starts: &[(i32, i64)]) -> Result<(), LogError>;
 
-    /// Hands the next thing that was read to `take`. Blocks for a moment.
+    /// Hands the next record or event to `take`. Blocks for a moment.
     fn poll<T>(&mut self, take: impl FnOnce(Polled<'_>) -> T) -> T;
 
     /// Stops reading this partition.
     fn done(&mut self, partition: i32);
 }
 
-/// What came of one poll.
+/// The result of one poll.
 pub enum Polled<'a> {
     /// A committed record.
     Row {
-        /// Which partition.
+        /// The partition.
         partition: i32,
-        /// Where it stands.
+        /// The offset.
         offset: i64,
         /// Its key.
         key: &'a [u8],
@@ -105,7 +105,7 @@ pub enum Polled<'a> {
     End(i32),
     /// Kafka refuses to go on.
     Failed(LogError),
-    /// Nothing came.
+    /// Nothing was read.
     Nothing,
 }
 
@@ -174,7 +174,7 @@ impl<C: Changelog> Restoration<C> {
         Ok(if self.left.is_empty() { Step::Done } else { Step::Again })
     }
 
-    /// The end of a partition counts once no transaction below it is open any more.
+    /// Asks for the end of a partition. It counts once no transaction below it is open.
     fn ask(&mut self, want: Want) -> Result<Step, LogError> {
         let (low, high) = match self.first {
             Some(ends) => ends,
@@ -261,7 +261,7 @@ impl<C: Changelog> Restoration<C> {
         match ended.map_err(RestoreError::Store)? {
             Some(end) => {
                 self.progress = clock::instant();
-                // The position stops below trailing markers, so the end is told by this alone.
+                // The position stops below trailing markers, so that only this event shows the end.
                 if let Some(partition) = end
                     && let Some((_, high)) = self.left.remove(&partition)
                 {

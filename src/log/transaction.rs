@@ -30,10 +30,10 @@ const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
 /// an idle daemon a hundredth of a core.
 const POLL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a failed call means, in the order in which it is asked.
+/// The meaning of a failed call, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransactionFault {
-    /// The producer is of no more use; whether the transaction was committed is not known.
+    /// The producer can't be used any more, and nobody knows whether the transaction was committed.
     Fatal,
     /// Another producer with the same id has taken over, or the group another member.
     Fenced,
@@ -60,22 +60,22 @@ impl TransactionFault {
 #[derive(Debug, thiserror::Error)]
 #[error("{call}: {text}")]
 pub struct TransactionError {
-    /// Which call.
+    /// The name of the call.
     pub call: &'static str,
-    /// What to do.
+    /// What the caller can do.
     pub fault: TransactionFault,
-    /// Why: the error of the record that was refused, where it is that, or what librdkafka says.
+    /// The cause: the error of a refused record, or librdkafka's text.
     pub text: String,
 }
 
-/// One record that leaves.
+/// A record to be written.
 #[derive(Default)]
 pub struct Outgoing<'a> {
-    /// To which topic.
+    /// The topic.
     pub topic: &'a str,
-    /// To which partition; `None`: by the key.
+    /// The partition; `None`: the key decides.
     pub partition: Option<i32>,
-    /// It is a row of the changelog, whose offset counts.
+    /// It is a row of the changelog, whose offset is remembered.
     pub changelog: bool,
     /// The key.
     pub key: Option<&'a [u8]>,
@@ -83,7 +83,7 @@ pub struct Outgoing<'a> {
     pub value: Option<&'a [u8]>,
     /// The headers.
     pub headers: &'a [(&'static str, String)],
-    /// Those that came with it, and are passed on after ours.
+    /// Headers of the record that it was made of; they follow ours.
     pub foreign: &'a [domain::Header],
 }
 
@@ -94,7 +94,7 @@ pub struct Committed(pub Vec<(i32, i64)>);
 /// Remembers the highest changelog offset delivered per partition, plus one (0: none), and the first record that was refused.
 struct Context {
     delivered: Vec<AtomicI64>,
-    /// Where a record stands is not known: it was written by a try before.
+    /// The offset of a record is unknown: an earlier try has written it.
     unknown: AtomicBool,
     refused: Mutex<Option<Refused>>,
 }
@@ -123,7 +123,7 @@ impl ProducerContext for Context {
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
         let message = match result {
             Ok(message) => message,
-            // It fails the commit too, which does not say why.
+            // It fails the commit too, whose error does not name the cause.
             Err((error, message)) => {
                 let bytes = message.key_len() + message.payload_len();
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
@@ -147,14 +147,14 @@ impl ProducerContext for Context {
 pub struct Producer {
     producer: Arc<BaseProducer<Context>>,
     context: Arc<Context>,
-    /// When the records of the transaction were written, as they say.
+    /// The timestamp of the transaction's records.
     written_ms: AtomicI64,
     /// Its transactional id.
     id: String,
     settings: KafkaSettings,
     /// The rights that transactions of this producer need on topics and groups, as far as they are known.
     rights: Vec<Right>,
-    /// Ends the thread that polls, since a producer can't flush while it aborts unless somebody does.
+    /// Ends the thread that polls. Without it, a producer can't flush while it aborts.
     done: Arc<AtomicBool>,
 }
 
@@ -165,7 +165,7 @@ impl Drop for Producer {
 }
 
 impl Producer {
-    /// Makes the producer and aborts what a predecessor with the same id left open. Blocks.
+    /// Opens the producer, and aborts a transaction that its predecessor with the same id left open. Blocks.
     ///
     /// # Errors
     /// When a property is wrong, or Kafka does not answer.
@@ -174,7 +174,7 @@ impl Producer {
         names: &TopicNames,
         partitions: u32,
     ) -> Result<Self, LogError> {
-        // Stable per instance, so that a restart aborts what its predecessor left open; apart per group.
+        // The same after a restart of the instance, and another for each group.
         let id = rights::instance_id(settings);
         let rights = NeededBy::Run.rights(settings, names);
         let mut transactions = Self::open_as(&id, settings, partitions)?;
@@ -182,7 +182,7 @@ impl Producer {
         Ok(transactions)
     }
 
-    /// The same by the transactional id `id`.
+    /// Like [`Producer::open`], with the transactional id `id`.
     pub(super) fn open_as(
         id: &str,
         settings: &KafkaSettings,
@@ -221,7 +221,7 @@ impl Producer {
         Ok(transactions)
     }
 
-    /// The error with its cause, where that is a right that is missing, or a record which was refused.
+    /// Adds the cause to an error, if that is a missing right or a refused record.
     fn blamed(&self, code: Option<RDKafkaErrorCode>, error: TransactionError) -> TransactionError {
         let refused = self.context.refused().clone();
         let cause =
@@ -232,7 +232,7 @@ impl Producer {
         }
     }
 
-    /// The rights that are missing, where Kafka's authorizer has refused something: its answer does not name them.
+    /// Returns the missing rights, if Kafka's authorizer has refused a request: its answer does not name them.
     fn denied(&self, code: Option<RDKafkaErrorCode>) -> Option<String> {
         if !rights::is_refusal(code) {
             return None;
@@ -247,7 +247,7 @@ impl Producer {
         (!missing.is_empty()).then(|| text.replace('\n', "; "))
     }
 
-    /// Adds offsets in the name of a group that nobody is a member of.
+    /// Adds offsets of a group without members.
     pub(super) fn offsets_of_nobody(
         &self,
         group: &ConsumerGroupMetadata,
@@ -258,7 +258,7 @@ impl Producer {
             .map_err(|error| fault("offsets", &error))
     }
 
-    /// Whether another producer with the same id has taken over, which not every call's own error says.
+    /// Returns whether another producer with the same id has taken over; not every call's own error says so.
     pub(super) fn is_fenced(&self) -> bool {
         self.producer.client().fatal_error().is_some_and(|(code, _)| is_fenced(code))
     }
@@ -399,7 +399,7 @@ impl Transactions for Producer {
     }
 }
 
-/// The offsets as librdkafka wants them, with what they belong to.
+/// Converts offsets, with their metadata, for librdkafka.
 pub(super) fn positions<'a>(
     offsets: impl IntoIterator<Item = (&'a TopicPartition, &'a GroupOffset)>,
 ) -> Result<TopicPartitionList, KafkaError> {

@@ -17,25 +17,25 @@ use crate::failpoint::{self, Failpoint};
 use bytes::Bytes;
 use std::collections::HashMap;
 
-/// What an entry takes in memory beside its bytes, roughly.
+/// The memory that an entry takes beside its bytes, roughly.
 const ENTRY_BYTES: usize = 100;
 
 /// A partition that is being filled.
 pub struct BulkLoad<F: Family = Rocks> {
     partition: Partition<F>,
-    /// The last version of each row since the last file; no value: it is gone.
+    /// The last version of each row since the last file; no value: it is deleted.
     rows: HashMap<Box<[u8]>, Option<Box<[u8]>>>,
     bytes: usize,
     bytes_max: usize,
 }
 
-/// What was loaded.
+/// The result of a load.
 pub struct Loaded {
-    /// How far, and how many uuids stand where.
+    /// The checkpoint that was reached.
     pub checkpoint: Checkpoint,
-    /// How many deliveries each lane has.
+    /// The number of deliveries of each lane.
     pub backlogs: Backlogs,
-    /// When those that are retried were scheduled.
+    /// When retried deliveries were scheduled.
     pub ages: Ages,
 }
 
@@ -45,12 +45,12 @@ impl<F: Family> BulkLoad<F> {
     /// # Errors
     /// When the disk fails.
     pub fn begin(partition: Partition<F>, bytes_max: usize) -> Result<Self, StoreError> {
-        // What an earlier load left may have been deleted since, and its tombstone compacted away.
+        // Rows of an earlier load may have been deleted since, and their tombstones compacted away.
         partition.clear()?;
         Ok(Self { partition, rows: HashMap::new(), bytes: 0, bytes_max })
     }
 
-    /// Takes a row, or that it is gone.
+    /// Adds a row; no value deletes it.
     ///
     /// # Errors
     /// When the disk fails.
@@ -73,7 +73,7 @@ impl<F: Family> BulkLoad<F> {
         Ok(())
     }
 
-    /// Makes the indexes; everything below `next_offset` has been put. All of it is durable then.
+    /// Makes the indexes, after everything below `next_offset` was put. Everything is durable then.
     ///
     /// # Errors
     /// When the disk fails, or a row can't be read.

@@ -8,7 +8,7 @@ use crate::domain::{Class, EndpointState, PhononUuid, Timestamp, WebhookName};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// A handle on one partition of the store. There is one writer of it at a time: its restore, then its engine.
+/// A handle on one partition of the store. It has one writer at a time: the restore, then the engine.
 #[derive(Clone)]
 pub struct Partition<F: Family = Rocks> {
     pub(super) family: F,
@@ -22,13 +22,13 @@ impl<F: Family> Partition<F> {
         self.number
     }
 
-    /// An empty batch with room for so many bytes, which spares it growing.
+    /// Returns an empty batch with room for so many bytes.
     #[must_use]
     pub fn batch(&self, capacity: usize) -> Batch<F> {
         Batch::of(self.family.writes(capacity))
     }
 
-    /// The stored state of `uuid`.
+    /// Returns the stored state of `uuid`.
     ///
     /// # Errors
     /// When the disk fails.
@@ -38,7 +38,7 @@ impl<F: Family> Partition<F> {
         Ok(self.family.get(&key)?.map(Bytes::from))
     }
 
-    /// The stored meta row.
+    /// Returns the stored meta row.
     ///
     /// # Errors
     /// When the disk fails.
@@ -87,7 +87,7 @@ impl<F: Family> Partition<F> {
         self.family.write(&mut batch.writes)
     }
 
-    /// Takes in entries that are sorted by their keys; no value: the entry is gone.
+    /// Takes over entries that are sorted by their keys; no value deletes the entry.
     pub(super) fn ingest<'a>(
         &self,
         entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
@@ -95,7 +95,7 @@ impl<F: Family> Partition<F> {
         self.family.ingest(entries)
     }
 
-    /// All state rows, key and value, in the order of their keys; for one who reads them all, and once.
+    /// Returns all state rows, key and value, in the order of their keys. Meant for reading all of them once.
     pub(super) fn rows(&self) -> impl Iterator<Item = Result<Entry, StoreError>> {
         let (lower, upper) = RowKey::states();
         self.family.scan(Scan::All, lower, upper)
@@ -117,13 +117,13 @@ impl<F: Family> Partition<F> {
         self.family.flush()
     }
 
-    /// Bytes on disk and in memory tables.
+    /// Returns the bytes on disk and in memory tables.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.family.bytes()
     }
 
-    /// The timers due from `from` to `until`, the earliest first.
+    /// Returns the timers due from `from` to `until`, the earliest first.
     pub fn timers(
         &self,
         from: Timestamp,
@@ -138,7 +138,7 @@ impl<F: Family> Partition<F> {
         })
     }
 
-    /// The places of a lane's class from `from` on, the earliest first, with the uuids whose deliveries they are.
+    /// Returns the due keys of a webhook's class from `from` on, the earliest first, with the uuids of their deliveries.
     pub fn due(
         &self,
         webhook: &WebhookName,
@@ -157,7 +157,7 @@ impl<F: Family> Partition<F> {
         })
     }
 
-    /// How many deliveries each lane has, by class, and the first place.
+    /// Returns the number of deliveries of each webhook and class, and the first due key.
     ///
     /// # Errors
     /// When the disk fails.
@@ -172,7 +172,7 @@ impl<F: Family> Partition<F> {
         Ok(backlogs)
     }
 
-    /// When the deliveries of `backlogs` that are retried were scheduled.
+    /// Returns when the retried deliveries of `backlogs` were scheduled.
     ///
     /// # Errors
     /// When the disk fails, or a row can't be read.

@@ -1,7 +1,7 @@
-//! A store as it stands on the disk, for one who looks: also beside the daemon that runs on it.
+//! A read-only view of a store on the disk; a daemon may run on the store.
 //!
-//! What the daemon has in memory alone is not in it. Each partition is a beginning of what was written to it, rows, indexes
-//! and checkpoint together.
+//! It lacks the rows that the daemon has only in memory. Each partition shows a prefix of its writes: rows, indexes and
+//! checkpoint together.
 
 use super::checkpoint::Checkpoint;
 use super::family::failed;
@@ -22,7 +22,7 @@ const TRIES: usize = 5;
 const PAUSE: Duration = Duration::from_millis(50);
 const CACHE_BYTES: usize = 8 << 20;
 
-/// Is handed keys and values, and breaks off when it has had enough.
+/// Takes keys and values, and decides whether to go on.
 pub type Take<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
 
 /// A store that is only read.
@@ -32,7 +32,7 @@ pub struct StoreView {
 }
 
 impl StoreView {
-    /// Opens the store in `directory` as it stands on the disk; nothing: there is none.
+    /// Opens the store in `directory`; returns nothing if there is none.
     ///
     /// # Errors
     /// When it can't be read.
@@ -68,13 +68,13 @@ impl StoreView {
         Ok(Self { db, partitions })
     }
 
-    /// The partitions that it has.
+    /// Returns the partitions of the store.
     #[must_use]
     pub fn partitions(&self) -> &[i32] {
         &self.partitions
     }
 
-    /// How much of the changelog a partition holds, and its meta row.
+    /// Returns the checkpoint and the meta row of a partition.
     ///
     /// # Errors
     /// When the disk fails.
@@ -103,7 +103,7 @@ impl StoreView {
         })
     }
 
-    /// The same from the key `from` on, until `take` breaks off.
+    /// Like [`StoreView::read`], from the key `from` on, until `take` breaks off.
     ///
     /// # Errors
     /// When the disk fails.

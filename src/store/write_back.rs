@@ -22,17 +22,17 @@ use std::sync::Arc;
 
 /// A generation of this age is written though it is not full.
 const GENERATION_AGE_MS: u64 = 5000;
-/// The old generation is written so many times as fast as the young one fills.
+/// How many times as fast the old generation is written as the young one fills.
 const PACE: usize = 2;
-/// And by at least so much at a time.
+/// The least that is written at a time.
 const STEP_BYTES: usize = 256 << 10;
-/// What a row takes beside its bytes, roughly: the state's parts, and its places in the maps.
+/// The memory that a row takes beside its bytes, roughly: the state's parts, and the entries in the maps.
 const ROW_BYTES: usize = 700;
 
 struct Row {
     state: Arc<State>,
     derived: Derived,
-    /// What RocksDB's row, if there is one, gave to its indexes.
+    /// The index entries of RocksDB's row, if there is one.
     stored: Derived,
     bytes: usize,
 }
@@ -72,13 +72,13 @@ pub struct WriteBack<F: Family = Rocks> {
     /// The checkpoint of everything that is committed.
     latest: Checkpoint,
     meta: Vec<u8>,
-    /// What was committed when the old generation was closed, until it is written.
+    /// The checkpoint at which the old generation was closed, until it is written.
     mark: Option<Checkpoint>,
     /// The checkpoint in RocksDB.
     stored: Checkpoint,
-    /// When the first commit of the young generation was.
+    /// The time of the first commit of the young generation.
     young_since: Option<Timestamp>,
-    /// What was put since the last write.
+    /// The bytes that were put since the last write.
     added: usize,
 }
 
@@ -121,19 +121,19 @@ impl<F: Family> WriteBack<F> {
         &self.partition
     }
 
-    /// The offset behind the last row that was committed to the changelog.
+    /// Returns the offset behind the last row that was committed to the changelog.
     #[must_use]
     pub fn next_offset(&self) -> i64 {
         self.latest.next_offset
     }
 
-    /// How many uuids stand where.
+    /// Returns the number of uuids in each state.
     #[must_use]
     pub fn tally(&self) -> Tally {
         self.latest.tally
     }
 
-    /// Bytes on disk and in memory.
+    /// Returns the bytes on disk and in memory.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.partition.bytes() + (self.young.bytes + self.old.bytes) as u64
@@ -143,7 +143,7 @@ impl<F: Family> WriteBack<F> {
         self.young.rows.get(uuid).or_else(|| self.old.rows.get(uuid))
     }
 
-    /// The state of `uuid`.
+    /// Returns the state of `uuid`.
     ///
     /// # Errors
     /// When the disk fails, or the row can't be read.
@@ -214,7 +214,7 @@ impl<F: Family> WriteBack<F> {
         &self.endpoints
     }
 
-    /// Puts what was committed of an endpoint.
+    /// Puts the committed state of an endpoint.
     pub fn put_endpoint(&mut self, webhook: &WebhookName, endpoint: EndpointState) {
         if endpoint == EndpointState::default() {
             self.endpoints.remove(webhook);
@@ -224,8 +224,8 @@ impl<F: Family> WriteBack<F> {
         self.endpoints_changed.insert(webhook.clone());
     }
 
-    /// What was put since the last call is committed, with the partition's meta row and, where rows were written, the offset
-    /// after them in the changelog.
+    /// Marks everything that was put since the last call as committed, with the partition's meta row and, if rows were written,
+    /// the offset after them in the changelog.
     pub fn committed(&mut self, next_offset: Option<i64>, meta: &[u8], now: Timestamp) {
         self.latest.next_offset = next_offset.unwrap_or(self.latest.next_offset);
         self.latest.at = now;
@@ -315,7 +315,7 @@ impl<F: Family> WriteBack<F> {
         Ok(())
     }
 
-    /// The timers due from `from` to `until`, the earliest first, at most `limit`.
+    /// Returns the timers due from `from` to `until`, the earliest first, at most `limit`.
     ///
     /// # Errors
     /// When the disk fails.
@@ -332,7 +332,8 @@ impl<F: Family> WriteBack<F> {
         merge(stored, here.take_while(|timer| timer.due <= until).cloned(), limit)
     }
 
-    /// The places of a lane's class from `from` on, the earliest first, at most `limit`, with the uuids whose deliveries they are.
+    /// Returns at most `limit` due keys of a webhook's class from `from` on, the earliest first, with the uuids of their
+    /// deliveries.
     ///
     /// # Errors
     /// When the disk fails.

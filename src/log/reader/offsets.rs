@@ -1,4 +1,4 @@
-//! What the group committed, and what the inputs are at the moment.
+//! Reads what the group committed, and what the inputs are at the moment.
 
 use super::callbacks::Context;
 use crate::codec::row::{Landmark, Owner};
@@ -20,7 +20,7 @@ use std::time::Duration;
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks what the group committed. It blocks, and so has no place on the engine's thread.
+/// A client for requests that block, and so must not be made on the engine's thread.
 pub struct OffsetsClient {
     pub(super) consumer: Arc<BaseConsumer<Context>>,
     pub(super) landmarks: Arc<LandmarkReader>,
@@ -68,7 +68,7 @@ impl Offsets for OffsetsClient {
         let found = found.elements().first().map(|element| element.offset());
         Ok(match found {
             Some(Offset::Offset(offset)) => offset.max(first),
-            // There is no record from then on.
+            // No record is that young.
             _ => end,
         })
     }
@@ -84,7 +84,7 @@ impl Offsets for OffsetsClient {
     fn owners(&self) -> Result<BTreeMap<i32, Owner>, LogError> {
         let topic = &self.changelog;
         let newest = Scanner::new(&self.settings)?.newest(topic, self.meta_key)?;
-        // A broker that has just started may not know the topic yet, which is not to be taken for one without rows.
+        // A broker that has just started may not know the topic yet; that does not mean that the topic has no rows.
         if newest.is_empty() {
             let what = "Kafka names no partitions of it".to_owned();
             return Err(LogError::Topic { topic: topic.clone(), what });
@@ -94,7 +94,7 @@ impl Offsets for OffsetsClient {
     }
 }
 
-/// The partitions as librdkafka wants them.
+/// Converts partitions for librdkafka.
 pub(in crate::log) fn list<'a>(
     places: impl IntoIterator<Item = &'a TopicPartition>,
 ) -> TopicPartitionList {

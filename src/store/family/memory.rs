@@ -1,4 +1,4 @@
-//! A column family in memory, and the disk that it stands on, which remembers what of it is durable.
+//! A simulated column family in memory, and its disk, which knows which writes are durable.
 
 use super::{Entry, Scan};
 use crate::store::{Disk as StoreDisk, StoreError};
@@ -7,23 +7,23 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Changes that are made together; no value: the entry is gone.
+/// Changes that are made together; no value: the entry is deleted.
 pub(crate) type Writes = Vec<(Box<[u8]>, Option<Box<[u8]>>)>;
 
 type Map = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
-/// What a family holds.
+/// The entries of a family.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Content {
-    /// What no crash can take.
+    /// The entries that survive a crash.
     durable: Map,
-    /// What was written since, in this order.
+    /// The writes since then, in this order.
     pending: Vec<Writes>,
     current: Map,
 }
 
 impl Content {
-    /// What is left after the process was killed: of what was not made durable a beginning.
+    /// Keeps the durable entries and the first `kept` writes since then: the process was killed.
     pub(crate) fn crash(&mut self, kept: usize) {
         self.pending.truncate(kept);
         self.current = self.durable.clone();
@@ -33,12 +33,12 @@ impl Content {
         self.settle();
     }
 
-    /// How many writes are not durable.
+    /// Returns the number of writes that are not durable.
     pub(crate) fn pending(&self) -> usize {
         self.pending.len()
     }
 
-    /// All entries.
+    /// Returns all entries.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.current.iter().map(|(key, value)| (&**key, &**value))
     }
