@@ -57,7 +57,7 @@ struct Pace {
     committed_at: Instant,
 }
 
-/// Commits batches.
+/// Commits batches, one transaction each.
 pub(super) struct Committer<T> {
     settings: Arc<EngineSettings>,
     signals: Signals,

@@ -16,7 +16,7 @@ use std::sync::mpsc::SyncSender;
 
 /// One input of the engine.
 pub(super) enum Input {
-    /// Records were read.
+    /// Records that the reader has read.
     Records(Bundle),
     /// An attempt was made.
     Attempted(Attempted),
@@ -48,7 +48,7 @@ pub(super) enum Input {
     Ends(Vec<End>),
     /// The configuration was read again.
     Reloads(Reloads),
-    /// Stop.
+    /// The process is to end.
     Shutdown,
     /// Another member has joined the group under this instance's id; it may be a former join of this one.
     Fenced { was_disturbed: bool },

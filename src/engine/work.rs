@@ -62,7 +62,6 @@ pub(super) struct View<'a> {
     /// The number of partitions that own uuids.
     pub(super) partitions: u32,
     pub(super) now: Timestamp,
-    /// The endpoints.
     pub(super) lanes: &'a Lanes,
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const PROGRESS_TIMEOUT: Duration = Duration::from_secs(60);
 const PINNED_INTERVAL: Duration = Duration::from_millis(50);
-const TOLD_INTERVAL: Duration = Duration::from_secs(5);
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A partition that is to be restored.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +110,7 @@ pub enum Polled<'a> {
 }
 
 /// Progress is reported each time after this many offsets.
-const TOLD_EACH: i64 = 1024;
+const REPORT_EACH: i64 = 1024;
 
 /// How a restore goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +135,7 @@ pub struct Restoration<C> {
     left: BTreeMap<i32, (i64, i64)>,
     is_reading: bool,
     progress: Instant,
-    told: Instant,
+    reported_at: Instant,
 }
 
 impl<C: Changelog> Restoration<C> {
@@ -150,7 +150,7 @@ impl<C: Changelog> Restoration<C> {
             left: BTreeMap::new(),
             is_reading: false,
             progress: now,
-            told: now,
+            reported_at: now,
         }
     }
 
@@ -181,8 +181,8 @@ impl<C: Changelog> Restoration<C> {
             None => *self.first.insert(self.changelog.ends(want.partition)?),
         };
         if self.changelog.stable_end(want.partition)? < high {
-            if clock::since(self.told) > TOLD_INTERVAL {
-                self.told = clock::instant();
+            if clock::since(self.reported_at) > REPORT_INTERVAL {
+                self.reported_at = clock::instant();
                 tracing::warn!(
                     partition = want.partition,
                     "another producer's transaction is open in the changelog; waiting until it ends or times out"
@@ -242,7 +242,7 @@ impl<C: Changelog> Restoration<C> {
                 if let Some((from, high)) = left.get_mut(&partition) {
                     let before = std::mem::replace(from, offset + 1);
                     // Not every offset has a row.
-                    if before / TOLD_EACH != *from / TOLD_EACH {
+                    if before / REPORT_EACH != *from / REPORT_EACH {
                         take(Restored::Remaining(partition, (*high - *from).max(0)))?;
                     }
                 }
