@@ -18,9 +18,9 @@
 //! | 1 | [`failpoint`] | moments at which a test has the process die |
 //! | 1 | [`system`] | how many files the process may have open, and who may use how many |
 //! | 2 | [`store`] | RocksDB: one column family per partition; rows, due index and checkpoint together |
-//! | 2 | [`log`] | Kafka: the poll thread, the transaction, the restore, the topics |
+//! | 2 | [`log`] | Kafka: the poll thread, the transaction, the restore, the topics; the ports of the engine |
 //! | 2 | [`delivery`] | HTTP: one lane per endpoint, the client, the address policy, the signature |
-//! | 3 | [`engine`] | the shell: one loop over closed inputs; batch, timers, dispatch, rebalance |
+//! | 3 | [`engine`] | the shell: one loop over closed inputs, and its parts: partitions, committer, dispatcher, report |
 //! | 3 | [`replay`] | dead letters in an operator's hands: found, and sent after all |
 //! | 3 | [`rebuild`] | the changelog, written from a store |
 //! | 3 | [`offsets`] | where inputs are read on: shown, and moved while no daemon runs |
@@ -42,8 +42,9 @@
 //!             └ Command::RecordOutcome → decide … (the same road)
 //! ```
 //!
-//! To follow a record, read `log/reader.rs`, `codec/source.rs`, `engine/work.rs`, `domain/decide.rs`, `definition.rs` (which
-//! renders bodies), `engine/commit.rs`, `engine/outbox.rs`, `delivery/schedule.rs`, `delivery/endpoint.rs`, in this order.
+//! To follow a record, read `log/reader.rs`, `codec/source.rs`, `engine.rs`, `engine/batch.rs`, `engine/work.rs`,
+//! `domain/decide.rs`, `definition.rs` (which renders bodies), `engine/commit.rs`, `engine/dispatcher.rs`, `engine/outbox.rs`,
+//! `delivery/schedule.rs`, `delivery/endpoint.rs`, in this order.
 //!
 //! # Folders
 //!

@@ -2,7 +2,7 @@
 
 use super::Task;
 use crate::domain::{AccountId, Correlation, PhononUuid, State, Timestamp};
-use crate::store::Store;
+use crate::store::{Rocks, Store};
 use std::collections::BTreeSet;
 
 fn marker(until: i64) -> State {
@@ -15,13 +15,13 @@ fn marker(until: i64) -> State {
     }
 }
 
-fn change(task: &mut Task, uuid: &PhononUuid, old: &State, new: State) {
+fn change(task: &mut Task<Rocks>, uuid: &PhononUuid, old: &State, new: State) {
     task.change(&new);
     task.rows.put(uuid, old, new, 100);
 }
 
 /// A task, with timers due then.
-fn task(store: &Store, due: &[i64]) -> Task {
+fn task(store: &Store, due: &[i64]) -> Task<Rocks> {
     let mut task = Task::new(store.partition(0).unwrap(), Vec::new());
     for (number, due) in due.iter().enumerate() {
         let uuid = PhononUuid::new(&format!("uuid-{number}")).unwrap();

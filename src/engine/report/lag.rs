@@ -1,27 +1,43 @@
 //! What is still to be read of the inputs.
 
-use super::Shell;
-use super::ports::Log;
 use crate::clock;
 use crate::domain::Timestamp;
-use crate::log::{End, Place};
+use crate::engine::dispatcher::Dispatcher;
+use crate::engine::partitions::Partitions;
+use crate::log::{End, Log, TopicPartition};
+use crate::store::Disk;
+use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
 
-/// Since when records wait that the reader can't see yet, and what stood before them then.
-pub(super) type Unseen = BTreeMap<Place, (i64, Timestamp)>;
+/// How far the inputs go.
+#[derive(Default)]
+pub(super) struct Lag {
+    /// The ends that were reported since the lag was last shown.
+    ends: Vec<End>,
+    /// Since when records wait that the reader can't see yet, and the position before them at that time.
+    unseen: BTreeMap<TopicPartition, (i64, Timestamp)>,
+}
 
-impl<L: Log> Shell<L> {
-    /// Shows how much of each input is not committed yet, and for how long it has been there.
-    pub(super) fn show_lag(&mut self) {
+impl Lag {
+    pub(super) fn note(&mut self, ends: Vec<End>) {
+        self.ends = ends;
+    }
+
+    pub(super) fn show<L: Log, D: Disk>(
+        &mut self,
+        partitions: &Partitions<L, D>,
+        dispatcher: &Dispatcher,
+        metrics: &Metrics,
+    ) {
         let ends = std::mem::take(&mut self.ends);
         if ends.is_empty() {
             return;
         }
-        let waiting = self.intake.firsts();
-        let mut unseen = Unseen::new();
+        let waiting = dispatcher.first_records();
+        let mut unseen = BTreeMap::new();
         for end in &ends {
             let place = &end.place;
-            let Some(task) = self.owner_of(place) else { continue };
+            let Some(task) = partitions.owner_of(place) else { continue };
             let next = end.next(task.positions.get(place).copied().unwrap_or(end.first));
             let (lag, now) = ((end.end - next).max(0), clock::now());
             let known = waiting.get(place).copied().or(end.waits_since).and_then(ours);
@@ -37,22 +53,14 @@ impl<L: Log> Shell<L> {
                     Some(since)
                 }
             };
-            self.metrics.set_consumer_lag(&place.topic, place.partition, lag);
-            self.metrics.set_unread_since(&place.topic, place.partition, since);
+            metrics.set_consumer_lag(&place.topic, place.partition, lag);
+            metrics.set_unread_since(&place.topic, place.partition, since);
         }
         self.unseen = unseen;
     }
-
-    /// Notes which records were deleted before they were read.
-    pub(super) fn note_ends(&mut self, ends: Vec<End>) {
-        for End { place, first, .. } in &ends {
-            self.note_missed(place, *first);
-        }
-        self.ends = ends;
-    }
 }
 
-/// A record's time, which is another machine's, by our own; `None`: it has none.
+/// Converts a record's time, which is another machine's, to our own clock; `None`: the record has none.
 fn ours(at: Timestamp) -> Option<Timestamp> {
     (at.as_ms() > 0).then(|| clock::now().minus_ms(clock::wall().ms_since(at)))
 }

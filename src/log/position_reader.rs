@@ -1,8 +1,8 @@
-//! Where topics and a group stand, for commands that compare them.
+//! Reads the positions of topics and of a group, for commands that compare them.
 
 use super::client::{self, LogError};
 use super::position::GroupOffset;
-use super::record::Place;
+use super::record::TopicPartition;
 use super::scan::{ScanFrom, ScanRange, Scanner};
 use super::settings::KafkaSettings;
 use rdkafka::consumer::Consumer as _;
@@ -13,19 +13,19 @@ use std::time::{Duration, Instant};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
 const PINNED_INTERVAL: Duration = Duration::from_millis(50);
-/// A transaction that is open for so long is nobody's who is at work.
+/// A transaction that is open for longer belongs to no running producer.
 const OPEN_MAX: Duration = Duration::from_secs(90);
 
-/// Asks where things stand.
-pub struct Standing {
-    /// In the name of the group, which it does not join.
+/// Reads positions.
+pub struct PositionReader {
+    /// A client of the group, which it does not join.
     group: client::Observer,
-    /// It sees what is not committed too.
+    /// A client that also sees uncommitted records.
     all: client::Observer,
 }
 
-impl Standing {
-    /// A client; it connects when it is asked something.
+impl PositionReader {
+    /// Creates a reader; it connects with the first request.
     ///
     /// # Errors
     /// When a property of `[kafka.client]` is wrong.
@@ -36,20 +36,26 @@ impl Standing {
         Ok(Self { group, all: client::observe(settings, "read_uncommitted")? })
     }
 
-    /// What the group has committed. Waits for a transaction that is still open.
+    /// Returns the offsets that the group has committed. Waits for open transactions.
     ///
     /// # Errors
     /// When Kafka does not answer.
-    pub fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, i64>, LogError> {
+    pub fn committed(
+        &self,
+        places: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, i64>, LogError> {
         let offsets = self.offsets(places)?.into_iter();
         Ok(offsets.map(|(place, committed)| (place, committed.offset)).collect())
     }
 
-    /// The same, with what each offset belongs to.
+    /// Like `committed`, with the topic and the changelog of each offset.
     ///
     /// # Errors
     /// When Kafka does not answer.
-    pub fn offsets(&self, places: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError> {
+    pub fn offsets(
+        &self,
+        places: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, GroupOffset>, LogError> {
         let failed = || LogError::request("the group's offsets can't be read");
         let mut asked = TopicPartitionList::new();
         for place in places {
@@ -60,14 +66,17 @@ impl Standing {
         for element in answer.elements() {
             element.error().map_err(failed())?;
             if let Offset::Offset(offset) = element.offset() {
-                let place = Place { topic: element.topic().into(), partition: element.partition() };
+                let place = TopicPartition {
+                    topic: element.topic().into(),
+                    partition: element.partition(),
+                };
                 committed.insert(place, GroupOffset::read(offset, element.metadata()));
             }
         }
         Ok(committed)
     }
 
-    /// All of `topic` from `from` on, as it ends now; no transaction that has written below these ends is open any more.
+    /// Returns the range of each partition of `topic` from `from` to its present end, once no transaction below it is open.
     ///
     /// # Errors
     /// When Kafka does not answer, or another producer's transaction stays open.

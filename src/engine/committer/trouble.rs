@@ -1,24 +1,21 @@
-//! Transactions that fail one after the other: when that counts, what is said of it, and how long the next one waits.
+//! Transactions that fail in a row: when health shows it, what is logged, and how long the next try waits.
 
-use super::Shell;
-use super::ports::Log;
 use crate::clock;
 use crate::log::is_away_said;
 use crate::telemetry::{Health, Waiting};
 use std::cell::RefCell;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// After so long without a transaction that succeeds, the daemon is not ready. A rebalance, a coordinator that moves and a
-/// broker that restarts are over before.
+/// Without a successful transaction for this time, the daemon is not ready. A rebalance, a coordinator that moves and a broker
+/// that restarts take less.
 const UNREADY_AFTER: Duration = Duration::from_secs(10);
-/// The cause is said again so often.
+/// The interval between two log lines about the same cause.
 const REPEAT: Duration = Duration::from_secs(60);
-/// Most failures are over at once: the second try is made soon.
+/// Most failures are over at once: the second try comes soon.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// How soon a pause notices that the partitions go or the process is to end.
+/// How soon a pause notices that the partitions are revoked or the process is to end.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// Failures since the last success.
@@ -27,21 +24,21 @@ struct Series {
     failures: u32,
     cause: String,
     said_at: Instant,
-    /// What health waits for.
+    /// What health shows.
     waiting: Option<Waiting>,
 }
 
-/// Whether transactions fail, and since when.
+/// The transactions that failed since the last success.
 #[derive(Default)]
-pub(super) struct Trouble(RefCell<Option<Series>>);
+pub(in crate::engine) struct Trouble(RefCell<Option<Series>>);
 
 impl Trouble {
-    /// Another try has failed; returns how long to wait before the next one.
-    pub(super) fn failed(&self, cause: &str, health: &Health) -> Duration {
+    /// Counts a failed try; returns how long to wait before the next one.
+    pub(in crate::engine) fn failed(&self, cause: &str, health: &Health) -> Duration {
         self.failed_at(clock::instant(), cause, true, health)
     }
 
-    /// Kafka has not answered yet. That is the cause as long as no other one is known.
+    /// Counts a call that Kafka has not answered yet. That is the cause as long as no other one is known.
     pub(super) fn slow(&self, what: &str, health: &Health) -> Duration {
         self.failed_at(clock::instant(), what, false, health)
     }
@@ -49,7 +46,7 @@ impl Trouble {
     fn failed_at(&self, now: Instant, cause: &str, is_known: bool, health: &Health) -> Duration {
         let mut slot = self.0.borrow_mut();
         let Some(series) = &mut *slot else {
-            // That Kafka is away, or slow to answer, is said elsewhere, and most failures are over at once.
+            // Other lines say that Kafka is away or slow, and most failures are over at once.
             if is_known && !is_away_said() {
                 tracing::warn!(cause, "a transaction failed; trying again");
             } else {
@@ -95,7 +92,7 @@ impl Trouble {
     }
 
     /// A transaction was committed.
-    pub(super) fn over(&self, health: &Health) {
+    pub(in crate::engine) fn over(&self, health: &Health) {
         if let Some(series) = self.0.take() {
             let seconds = clock::since(series.since).as_secs();
             let (cause, failures) = (series.cause.as_str(), series.failures);
@@ -104,7 +101,7 @@ impl Trouble {
         }
     }
 
-    /// There is nothing to be committed any more.
+    /// Forgets the failures: there is nothing to commit any more.
     pub(super) fn forget(&self, health: &Health) {
         if let Some(series) = self.0.take() {
             resume(&series, health);
@@ -118,34 +115,8 @@ fn resume(series: &Series, health: &Health) {
     }
 }
 
-impl<L: Log> Shell<L> {
-    /// Kafka denies the reader rights, others than before: it reads nothing more, or is no member of its group.
-    pub(super) fn denied(&self, before: Option<String>, now: Option<String>) {
-        if let Some(before) = before {
-            self.health.resume(&Waiting::Other(before));
-        }
-        match now {
-            Some(missing) => {
-                tracing::warn!("waiting for rights in Kafka: {missing}; see ops/guide/rights.md");
-                self.health.wait(Waiting::Other(missing));
-            }
-            None => tracing::info!("the rights in Kafka are there again"),
-        }
-    }
-
-    /// Whether the partitions go, or the process is to end.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.revoking.load(Ordering::SeqCst) || self.stopping.load(Ordering::SeqCst)
-    }
-
-    /// Waits before the next try, until somebody wants the partitions back or the process to end.
-    pub(super) fn pause(&self, time: Duration) {
-        wait_out(time, &self.health, || self.is_leaving());
-    }
-}
-
-/// However long it takes, nobody is to take the engine for one that stands still.
-fn wait_out(time: Duration, health: &Health, is_leaving: impl Fn() -> bool) {
+/// Waits until the time has passed or the engine is to leave its partitions. Its heartbeat goes on.
+pub(super) fn wait_out(time: Duration, health: &Health, is_leaving: impl Fn() -> bool) {
     let until = clock::instant() + time;
     loop {
         health.heartbeat();

@@ -1,16 +1,14 @@
-//! Lines about many alike events: the first ones of a minute are said one by one, and the rest in one line together.
+//! Log lines about many similar events: the first events of a minute get a line each, the rest one line together.
 
-use super::Shell;
-use super::ports::Log;
 use crate::clock;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// What was counted is said after so long.
+/// Counted events are logged after this time.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// What lines are about.
+/// The subject of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum About {
     /// Records that were given up.
@@ -26,16 +24,16 @@ pub(super) enum About {
 }
 
 impl About {
-    /// So many of a minute are said one by one.
+    /// Returns how many events of a minute get a line each.
     const fn single_max(self) -> u32 {
         match self {
-            // One producer that writes something else would fill the log.
+            // One wrong producer would fill the log.
             Self::Record | Self::Rule => 1,
             Self::Delivery | Self::Replay | Self::Timeout => 5,
         }
     }
 
-    /// What happened to the rest of them.
+    /// Returns the line about the rest of them.
     const fn happened(self) -> &'static str {
         match self {
             Self::Record => "more records were given up; `ringback dead-letter list` shows them",
@@ -49,19 +47,19 @@ impl About {
     }
 }
 
-/// Those of one kind and reason, in one minute.
+/// The events of one subject and reason in one minute.
 struct Burst {
     since: Instant,
     single: u32,
     more: u64,
 }
 
-/// What is being counted.
+/// The events that are being counted.
 #[derive(Default)]
 pub(super) struct Bursts(RefCell<BTreeMap<(About, &'static str), Burst>>);
 
 impl Bursts {
-    /// Whether this one gets a line of its own; else it is counted.
+    /// Returns whether this event gets a line of its own; otherwise it is counted.
     pub(super) fn is_single(&self, about: About, reason: &'static str) -> bool {
         self.is_single_at(clock::instant(), about, reason)
     }
@@ -79,7 +77,7 @@ impl Bursts {
         is_single
     }
 
-    /// What was only counted in minutes that are over.
+    /// Takes the counts of minutes that are over.
     fn over(&self, now: Instant) -> Vec<(About, &'static str, u64)> {
         let mut over = Vec::new();
         self.0.borrow_mut().retain(|(about, reason), burst| {
@@ -90,22 +88,22 @@ impl Bursts {
                 return false;
             }
             over.push((*about, *reason, burst.more));
-            // As long as it goes on, it is said once a minute.
+            // While such events go on, they get one line a minute.
             *burst = Burst { since: now, single: about.single_max(), more: 0 };
             true
         });
         over
     }
 
-    /// Says what was only counted in minutes that are over.
+    /// Logs the counts of minutes that are over.
     pub(super) fn report(&self) {
         for (about, reason, count) in self.over(clock::instant()) {
             say(about, reason, count);
         }
     }
 
-    /// Says all that was only counted: nobody will do it later.
-    fn finish(&self) {
+    /// Logs all counts: the process ends.
+    pub(super) fn finish(&self) {
         for ((about, reason), burst) in self.0.take() {
             if burst.more > 0 {
                 say(about, reason, burst.more);
@@ -120,13 +118,6 @@ fn say(about: About, reason: &str, count: u64) {
             tracing::warn!(reason, count, "{}", about.happened());
         }
         About::Replay | About::Timeout => tracing::info!(count, "{}", about.happened()),
-    }
-}
-
-impl<L: Log> Shell<L> {
-    /// The process ends.
-    pub(super) fn finish_bursts(&self) {
-        self.bursts.finish();
     }
 }
 

@@ -1,35 +1,35 @@
-//! One partition's worth of work: its state, its outbox, its timers.
+//! One partition: its rows, its position in the inputs, and its timers.
 
 use crate::codec::row::Owner;
 use crate::domain::{PhononUuid, State, Timestamp};
-use crate::log::Place;
-use crate::store::{Backlogs, Checkpoint, Partition, StoreError, WriteBack};
+use crate::log::TopicPartition;
+use crate::store::{Backlogs, Checkpoint, Family, Partition, StoreError, WriteBack};
 use std::collections::BTreeMap;
 
 /// A partition that this instance owns.
-pub(super) struct Task {
-    pub(super) rows: WriteBack,
-    /// The input offsets that the state stands at.
-    pub(super) positions: BTreeMap<Place, i64>,
+pub(in crate::engine) struct Task<F: Family> {
+    pub(in crate::engine) rows: WriteBack<F>,
+    /// The input offsets below which everything is in the state.
+    pub(in crate::engine) positions: BTreeMap<TopicPartition, i64>,
     /// The input partitions that belong to it.
-    pub(super) places: Vec<Place>,
-    /// It is restored.
-    pub(super) active: bool,
-    /// Its inputs were stopped after records that nobody committed.
-    pub(super) held: bool,
-    /// Its meta row is to be written though nothing has happened: it names something that has changed.
-    pub(super) is_untidy: bool,
-    /// What its rows belong to.
-    pub(super) owner: Option<Owner>,
+    pub(in crate::engine) places: Vec<TopicPartition>,
+    /// It is restored, and takes part in batches.
+    pub(in crate::engine) active: bool,
+    /// Its inputs were read beyond what was committed.
+    pub(in crate::engine) held: bool,
+    /// The next commit writes its meta row, whatever else it contains: the row is not up to date.
+    pub(in crate::engine) meta_changed: bool,
+    /// The owner of its rows.
+    pub(in crate::engine) owner: Option<Owner>,
     /// When the next timer is due.
-    pub(super) next_timer: Option<Timestamp>,
-    /// There is no timer before it.
+    pub(in crate::engine) next_timer: Option<Timestamp>,
+    /// No timer is due before this time.
     timers_from: Timestamp,
 }
 
-impl Task {
-    /// A task that is to be restored.
-    pub(super) fn new(partition: Partition, places: Vec<Place>) -> Self {
+impl<F: Family> Task<F> {
+    /// Returns a task that is to be restored.
+    pub(in crate::engine) fn new(partition: Partition<F>, places: Vec<TopicPartition>) -> Self {
         Self {
             rows: WriteBack::new(
                 partition,
@@ -41,7 +41,7 @@ impl Task {
             places,
             active: false,
             held: false,
-            is_untidy: false,
+            meta_changed: false,
             owner: None,
             next_timer: Some(Timestamp::from_ms(0)),
             timers_from: Timestamp::from_ms(0),
@@ -49,13 +49,13 @@ impl Task {
     }
 
     /// Looks for timers from the start again: the partition was restored.
-    pub(super) fn reset_timers(&mut self) {
+    pub(in crate::engine) fn reset_timers(&mut self) {
         self.next_timer = Some(Timestamp::from_ms(0));
         self.timers_from = Timestamp::from_ms(0);
     }
 
-    /// The uuids whose timers are due.
-    pub(super) fn due_timers(
+    /// Returns the uuids whose timers are due.
+    pub(in crate::engine) fn due_timers(
         &mut self,
         now: Timestamp,
         limit: usize,
@@ -77,7 +77,7 @@ impl Task {
     }
 
     /// Follows a state that was committed.
-    pub(super) fn change(&mut self, new: &State) {
+    pub(in crate::engine) fn change(&mut self, new: &State) {
         if let Some(due) = new.timer() {
             self.next_timer = Some(self.next_timer.map_or(due, |next| next.min(due)));
             self.timers_from = self.timers_from.min(due);

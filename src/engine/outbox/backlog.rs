@@ -1,70 +1,68 @@
-//! What is known of a lane's rows in the store without reading them.
+//! The backlog of a webhook: what the outbox knows about its rows without reading them.
 
 use super::ShareKey;
-use crate::delivery::Appetite;
+use crate::delivery::Demand;
 use crate::domain::{Class, Timestamp, WebhookName};
 use crate::store::DueKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A lane's rows of one class in one partition.
+/// A webhook's rows of one class in one partition.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
     pub(super) rows: u64,
-    /// Everything before it is in hand or gone.
+    /// All rows before it are leased or gone.
     pub(super) cursor: DueKey,
 }
 
-/// A lane: all rows for one endpoint.
+/// All rows for one webhook.
 #[derive(Default)]
-pub(super) struct Lane {
-    pub(super) shares: BTreeMap<(u32, Class), Share>,
+pub(super) struct Backlog {
+    pub(super) shares: BTreeMap<(i32, Class), Share>,
     pub(super) rows: u64,
-    /// By class.
-    pub(super) in_hand: [usize; 2],
+    /// The number of leased rows, by class.
+    pub(super) leased: [usize; 2],
     /// Shares that were due while there was no room for them.
-    pub(super) starved: BTreeSet<(u32, Class)>,
-    /// What ended in this window, and in the one before.
+    pub(super) starved: BTreeSet<(i32, Class)>,
+    /// The attempts that ended in this window, and in the one before.
     pub(super) paces: [Pace; 2],
-    /// When anything was delivered last.
+    /// When a delivery last succeeded.
     pub(super) delivered_at: Option<Timestamp>,
 }
 
-/// What a lane did in a window.
+/// The attempts of a webhook that ended in a window.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Pace {
-    /// Attempts that ended.
     pub(super) ended: usize,
-    /// Of these, those that delivered.
     pub(super) delivered: usize,
 }
 
-impl Lane {
+impl Backlog {
     fn ended(&self) -> usize {
         self.paces.iter().map(|pace| pace.ended).sum()
     }
 
-    pub(super) fn in_hand(&self) -> usize {
-        self.in_hand.iter().sum()
+    pub(super) fn leased(&self) -> usize {
+        self.leased.iter().sum()
     }
 
-    /// Whether it has rows that are not in hand.
+    /// Whether it has rows that are not leased.
     pub(super) fn waits(&self) -> bool {
-        self.rows > self.in_hand() as u64
+        self.rows > self.leased() as u64
     }
 
     fn delivered(&self) -> usize {
         self.paces.iter().map(|pace| pace.delivered).sum()
     }
 
-    /// Whether it is fast, and yet has more to do than it can in a moment.
+    /// Returns whether it is delivered to fast, and yet has more rows than it can take in a moment.
     pub(super) fn is_behind(&self) -> bool {
-        let waiting = self.rows.saturating_sub(self.in_hand() as u64);
+        let waiting = self.rows.saturating_sub(self.leased() as u64);
         let delivered = self.delivered();
         !self.starved.is_empty() && delivered >= FAST && waiting > delivered as u64 / 4
     }
 
-    /// Where each of its shares is to be looked at from.
+    /// Returns when each of its shares is to be looked at.
     pub(super) fn looks(
         &self,
         webhook: &WebhookName,
@@ -74,21 +72,21 @@ impl Lane {
             .map(|((number, class), share)| (share.cursor.due, (webhook.clone(), *number, *class)))
     }
 
-    /// So many more rows of `class` it may be handed.
-    pub(super) fn room(&self, class: Class, appetite: Appetite, ahead: usize) -> usize {
-        let Appetite::Hungry { first, retry, most } = appetite else { return 0 };
+    /// Returns how many rows of `class` may be leased.
+    pub(super) fn room(&self, class: Class, demand: Demand, ahead: usize) -> usize {
+        let Demand::Jobs { first, retry, most } = demand else { return 0 };
         let unanswered = match class {
             Class::First => first,
             Class::Retry => retry,
         };
         let ahead = self.ended().max(unanswered).min(ahead);
-        let of_class = self.in_hand.get(class as usize).copied().unwrap_or(0);
+        let of_class = self.leased.get(class as usize).copied().unwrap_or(0);
         let room = (unanswered + ahead).saturating_sub(of_class);
-        room.min(most.saturating_sub(self.in_hand()))
+        room.min(most.saturating_sub(self.leased()))
     }
 }
 
-/// The window in which a lane's pace is counted.
+/// The window in which a webhook's pace is counted.
 pub(super) const WINDOW: Duration = Duration::from_millis(250);
-/// A lane that delivers less than this in two windows holds nobody back.
+/// A webhook with fewer deliveries than this in two windows does not slow down the intake.
 const FAST: usize = 64;

@@ -1,4 +1,4 @@
-//! How the reader and the lanes tell the engine: everything ends in its mailbox.
+//! The channels through which the reader and the lanes reach the engine: all of them end in its mailbox.
 
 use super::input::Input;
 use super::intake::Bundle;
@@ -12,41 +12,70 @@ use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The engine's ends of what others tell it.
+/// Why the engine must not wait for Kafka any longer.
+#[derive(Clone, Default)]
+pub(super) struct Signals {
+    revoking: Arc<AtomicBool>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// The group waits for the partitions.
+    fn revoke(&self) {
+        self.revoking.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn revocation_ends(&self) {
+        self.revoking.store(false, Ordering::SeqCst);
+    }
+
+    /// The process is to end.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Whether the partitions are revoked, or the process is to end.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.revoking.load(Ordering::SeqCst) || self.is_stopping()
+    }
+}
+
+/// What the engine shares with the reader and the lanes.
 #[derive(Clone)]
-pub(super) struct Wires {
+pub(super) struct Channels {
     pub(super) mailbox: Arc<Mailbox<Input>>,
-    /// The group waits for an answer.
-    pub(super) revoking: Arc<AtomicBool>,
-    /// Somebody wants it to end.
-    pub(super) stopping: Arc<AtomicBool>,
-    /// What the inputs' logs are recognised by, where they have no topic ids.
+    pub(super) signals: Signals,
+    /// The last records that were read of inputs without topic ids.
     pub(super) landmarks: Arc<Landmarks>,
 }
 
-impl Default for Wires {
+impl Default for Channels {
     fn default() -> Self {
         Self {
             mailbox: Arc::new(Mailbox::new()),
-            revoking: Arc::default(),
-            stopping: Arc::default(),
+            signals: Signals::default(),
             landmarks: Arc::default(),
         }
     }
 }
 
-impl Wires {
-    /// The lanes' end.
+impl Channels {
+    /// Returns the observer for the lanes.
     pub(super) fn watch(&self, metrics: &Arc<Metrics>) -> Arc<dyn Watch> {
         Arc::new(LaneWatch { mailbox: self.mailbox.clone(), metrics: metrics.clone() })
     }
 
-    /// The reader's end. That Kafka is away is for `away`, and at once: the engine may be in a call that ends when Kafka is back.
+    /// Returns the sink for the reader's events. `away` is called at once when Kafka goes away or comes back: the engine may be in
+    /// a call that waits for Kafka.
     pub(super) fn sink(
         &self,
         away: impl Fn(bool) + Send + Sync + 'static,
     ) -> Arc<dyn Fn(LogEvent) + Send + Sync> {
-        let (mailbox, revoking) = (self.mailbox.clone(), self.revoking.clone());
+        let (mailbox, signals) = (self.mailbox.clone(), self.signals.clone());
         Arc::new(move |event| match event {
             LogEvent::Records { epoch, records, bytes } => {
                 let weight = records.len();
@@ -54,8 +83,8 @@ impl Wires {
             }
             LogEvent::Assigned(assignment) => mailbox.put_urgent(Input::Assigned(assignment)),
             LogEvent::Revoked { lost, reply } => {
-                // A commit that is being tried again gives up for it.
-                revoking.store(true, Ordering::SeqCst);
+                // It ends a commit that is being tried again.
+                signals.revoke();
                 mailbox.put_urgent(Input::Revoked { lost, reply });
             }
             LogEvent::Ends(ends) => mailbox.put(Input::Ends(ends), 0),
