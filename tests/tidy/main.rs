@@ -3,6 +3,7 @@
 //! Every check is a pure function from a file's path and text to faults, and beside it stands a text that it rejects.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod documented;
 mod documents;
 mod floors;
 mod source;
