@@ -1,5 +1,7 @@
 //! The metrics as a scraper sees them.
 
+mod reference;
+
 use super::*;
 use crate::domain::{
     DeadLetterReason, ErrorReason, IgnoreReason, Outcome, Phase, SkipReason, Timestamp, Verdict,

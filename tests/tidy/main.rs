@@ -6,6 +6,7 @@
 mod documented;
 mod documents;
 mod floors;
+mod reference;
 mod source;
 mod words;
 
