@@ -1,31 +1,32 @@
-//! Signals: SIGTERM and SIGINT drain, a second one stops at once, SIGHUP reads the configuration again.
+//! Signals: SIGTERM and SIGINT start the drain, a second one stops at once, and SIGHUP reloads the configuration.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks.
+/// The request that a signal makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// Drain and stop.
     Stop,
-    /// Read both files again.
+    /// Read both configuration files again.
     Reload,
 }
 
-/// SIGHUP alone. It ends a process that has not taken it over, and so the daemon does that before it reads anything.
+/// The handler of SIGHUP alone. By default, SIGHUP ends a process, so the daemon installs this handler before it reads
+/// its configuration.
 pub struct HangUps(Signal);
 
 impl HangUps {
-    /// Takes SIGHUP over from its default, and remembers it until [`Signals`] are asked.
+    /// Installs the handler. A SIGHUP that arrives now is kept until [`Signals::next`] returns it.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// The system refuses to install the handler.
     pub fn new() -> io::Result<Self> {
         signal(SignalKind::hangup()).map(Self)
     }
 }
 
-/// The signals of this process.
+/// The handlers of this process's signals.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -33,25 +34,25 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over from their defaults.
+    /// Installs all handlers.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// The system refuses to install a handler.
     pub fn new() -> io::Result<Self> {
         Self::with(HangUps::new()?)
     }
 
-    /// The same; SIGHUP was taken over before.
+    /// Installs the handlers of SIGTERM and SIGINT, and uses the given one for SIGHUP.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// The system refuses to install a handler.
     pub fn with(HangUps(hang_up): HangUps) -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
         Ok(Self { terminate, interrupt, hang_up })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) -> Asked {
         tokio::select! {
             _ = self.terminate.recv() => Asked::Stop,

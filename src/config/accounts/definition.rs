@@ -2,15 +2,15 @@
 
 use super::file::{BodyName, GroupName, PartEntry, WebhookEntry};
 use super::url;
-use crate::codec::catalogue;
-use crate::codec::definition::{Body, Definition, Group, Internal, Request};
-use crate::codec::template::{
-    self, FormTemplate, HeaderTemplate, JsonTemplate, Need, QueryTemplate, Tokens, Variable,
-    XmlTemplate,
-};
 use crate::config::check;
 use crate::config::context::{Context, SecretText};
 use crate::config::document::Place;
+use crate::definition::catalogue;
+use crate::definition::template::{
+    self, FormTemplate, HeaderTemplate, JsonTemplate, Need, QueryTemplate, Tokens, Variable,
+    XmlTemplate,
+};
+use crate::definition::{Body, Definition, Group, Internal, Request};
 use crate::delivery::Secret;
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! What a webhook's definition says of its answers.
 
 use super::file::{AnswerKind, MapEntry, MethodName, ResponseEntry};
-use crate::codec::mapping::{EntryText, Kind, ResponseMap};
-use crate::codec::template::{Family, Variable};
 use crate::config::context::Context;
 use crate::config::document::Place;
+use crate::definition::mapping::{EntryText, Kind, ResponseMap};
+use crate::definition::template::{Family, Variable};
 use crate::delivery::Response;
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -2,9 +2,9 @@
 
 use super::definition::not_a_variable;
 use super::file::{ConditionEntry, RuleEntry};
-use crate::codec::template::{NotAVariable, Variable};
 use crate::config::context::Context;
 use crate::config::document::Place;
+use crate::definition::template::{NotAVariable, Variable};
 use crate::domain::{Condition, Test, Trigger};
 
 /// What a rule is upon; what can't be read is said.

@@ -1,9 +1,9 @@
 //! A webhook's URL. A fault never quotes it: credentials may stand in it.
 
 use super::definition::say;
-use crate::codec::template::{Need, Tokens, UrlTemplate, Variable};
 use crate::config::context::Context;
 use crate::config::document::Place;
+use crate::definition::template::{Need, Tokens, UrlTemplate, Variable};
 
 /// The URL that `text` spells, in which variables may stand, and how it is rendered.
 pub(super) fn read(

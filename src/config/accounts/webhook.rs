@@ -2,11 +2,11 @@
 
 use super::file::{BreakerEntry, HttpVersion, MethodName, RetryEntry, WebhookEntry};
 use super::{auth, definition, response, tls};
-use crate::codec::definition::{Definition, Request};
 use crate::config::context::Context;
 use crate::config::document::Place;
 use crate::config::settings::{Bounds, DeliverySettings, Retry, Settings};
 use crate::config::{rate, retry};
+use crate::definition::{Definition, Request};
 use crate::delivery::{
     Auth, BreakerRules, Limits, PerSecond, Proxy, Response, Secret, SigningSecret, SuccessCodes,
     Tls, Webhook,
