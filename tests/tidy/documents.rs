@@ -1,10 +1,10 @@
-//! Manifest, links, decisions, and the tests that the map names.
+//! Checks of the manifest, of links, of decisions, and of the tests that the map names.
 
 use crate::{File, assert_tidy, file, files, root, sources};
 
 const README_LINES_MAX: usize = 200;
 
-/// Each dependency says why it is there.
+/// Returns the dependencies without a comment that gives their reason.
 fn reasons(_path: &str, text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let mut dependencies = false;
@@ -14,25 +14,25 @@ fn reasons(_path: &str, text: &str) -> Vec<String> {
         } else if dependencies && !line.is_empty() && !line.starts_with('#') {
             let reason = line.rsplit_once(" # ").map_or("", |(_, reason)| reason.trim());
             if reason.is_empty() {
-                faults.push(format!("`{line}` does not say why it is there"));
+                faults.push(format!("`{line}` does not give its reason"));
             }
         }
     }
     faults
 }
 
-/// Links to files of the repository lead somewhere, and so do those to headings. Of external links only the form is checked.
+/// Returns the links to files and headings that do not exist. Of external links only the form is checked.
 fn links(path: &str, text: &str) -> Vec<String> {
     let folder = root().join(path);
     let folder = folder.parent().expect("a file stands in a folder");
     let prose = prose(text);
     let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let dead = targets.filter(|to| {
-        // An intra-doc link is rustdoc's business.
+        // Rustdoc checks intra-doc links.
         let is_local = !to.contains("://") && !to.starts_with(['<', '@']) && !to.contains("::");
         match to.split_once('#') {
             _ if !is_local => !is_sound(to),
-            // An anchor of a source file is a line, and one of this text stands here.
+            // An anchor without a file is a heading of this text; rustdoc checks those of source files.
             Some(("", anchor)) => {
                 path.ends_with(".md") && !anchors(text).iter().any(|it| it == anchor)
             }
@@ -44,10 +44,10 @@ fn links(path: &str, text: &str) -> Vec<String> {
             None => !to.starts_with("mailto:") && !folder.join(to).exists(),
         }
     });
-    dead.map(|to| format!("`{to}` leads nowhere")).collect()
+    dead.map(|to| format!("`{to}` does not exist")).collect()
 }
 
-/// Whether an external link can be one: a scheme that encrypts, a host with a dot or on this machine, and no space.
+/// Returns whether an external link has the right form: https (or a local address), a host with a dot, and no space.
 fn is_sound(to: &str) -> bool {
     let Some((scheme, rest)) = to.split_once("://") else { return true };
     let host = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
@@ -57,12 +57,12 @@ fn is_sound(to: &str) -> bool {
         && !to.contains(' ')
 }
 
-/// The text without its blocks of code, in which brackets and braces are no links.
+/// Returns the text without its code blocks, whose brackets are not links.
 fn prose(text: &str) -> String {
     text.split("```").step_by(2).collect::<Vec<_>>().join("\n")
 }
 
-/// What GitHub calls the headings: letters in lower case, hyphens for spaces, no other punctuation; a number for a repetition.
+/// Returns the anchors that GitHub gives the headings: lower case, hyphens for spaces, no other punctuation, a number for a repetition.
 fn anchors(text: &str) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for line in prose(text).lines().filter(|line| line.starts_with('#')) {
@@ -75,7 +75,7 @@ fn anchors(text: &str) -> Vec<String> {
     all
 }
 
-/// A decision's title begins with its number, which its file's name begins with too.
+/// Returns the decisions whose title does not begin with the number in the file name.
 fn numbered(path: &str, text: &str) -> Vec<String> {
     let name = path.rsplit('/').next().unwrap_or_default();
     let number = name.split('-').next().unwrap_or_default();
@@ -92,11 +92,11 @@ fn titled(_path: &str, text: &str) -> Vec<String> {
     if title.is_some_and(|title| !title.trim().is_empty()) {
         Vec::new()
     } else {
-        vec!["it begins with no title".to_owned()]
+        vec!["it does not begin with a title".to_owned()]
     }
 }
 
-/// Tests that the text names as `path/to/file.rs::name_of_the_test` exist.
+/// Returns the tests that the text names as `path/to/file.rs::name_of_the_test` and that do not exist.
 fn named_tests(_path: &str, text: &str) -> Vec<String> {
     let named = text.split('`').skip(1).step_by(2).filter_map(|code| code.split_once(".rs::"));
     let gone = named.filter(|(file, name)| {
@@ -107,7 +107,7 @@ fn named_tests(_path: &str, text: &str) -> Vec<String> {
     gone.map(|(file, name)| format!("there is no test `{name}` in {file}.rs")).collect()
 }
 
-/// Whether `#[test]` stands among the attributes of the function `name`.
+/// Returns whether the function `name` has the attribute `#[test]`.
 fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let start = format!("fn {name}(");
@@ -128,14 +128,14 @@ fn markdown() -> Vec<File> {
 }
 
 #[test]
-fn every_dependency_says_why_it_is_there() {
+fn every_dependency_gives_its_reason() {
     assert_tidy(&[file(&root().join("Cargo.toml"))], reasons);
     let bare = "[dependencies]\na = \"1\" # why\nb = \"1\"\n[dev-dependencies]\nc = \"1\"\n[profile.x]\nd = 1";
     assert_eq!(reasons("Cargo.toml", bare).len(), 2);
 }
 
 #[test]
-fn links_lead_somewhere() {
+fn every_link_leads_to_an_existing_file() {
     assert_tidy(&markdown(), links);
     assert_tidy(&sources(), |path, text| {
         let documents = text.lines().filter(|line| line.trim_start().starts_with("//"));
@@ -148,7 +148,7 @@ fn links_lead_somewhere() {
     assert_eq!(links("src/lib.rs", "[a](main.rs#x) [b](../nowhere)").len(), 1);
     let text =
         "# A b\n## `c.d`: e\n## A b\n```sh\n# f\n```\n[a](#a-b) [b](#cd-e) [c](#a-b-1) [d](#f)";
-    assert_eq!(links("README.md", text), ["`#f` leads nowhere"]);
+    assert_eq!(links("README.md", text), ["`#f` does not exist"]);
     let elsewhere = "[a](tests/fixtures/README.md#nowhere)";
     assert_eq!(links("README.md", elsewhere).len(), 1);
     for bad in ["http://x.org", "https://host", "https://x.org/a b"] {
@@ -181,9 +181,16 @@ fn the_tests_that_the_map_names_exist() {
     let map = file(&root().join("src/lib.rs"));
     assert!(map.text.matches(".rs::").count() >= 10, "each invariant names its test");
     assert_tidy(&[map], named_tests);
-    let here = "`tests/tidy/documents.rs::links_lead_somewhere`";
+    let here = "`tests/tidy/documents.rs::every_link_leads_to_an_existing_file`";
     assert!(named_tests("x", here).is_empty());
     assert_eq!(named_tests("x", "`tests/tidy/documents.rs::nothing`").len(), 1);
-    assert_eq!(named_tests("x", "`tests/tidy/documents.rs::has_test`").len(), 1, "it is no test");
-    assert_eq!(named_tests("x", "`tests/nowhere.rs::links_lead_somewhere`").len(), 1);
+    assert_eq!(
+        named_tests("x", "`tests/tidy/documents.rs::has_test`").len(),
+        1,
+        "it is not a test"
+    );
+    assert_eq!(
+        named_tests("x", "`tests/nowhere.rs::every_link_leads_to_an_existing_file`").len(),
+        1
+    );
 }
