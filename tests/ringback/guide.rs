@@ -56,7 +56,7 @@ const PAGES: [(&str, &[Scene]); 21] = [
     ("webhooks.md", &[operating::definitions]),
 ];
 
-/// The README of the project, which is a page like these.
+/// The README of the project, whose commands are run like those of the guide.
 const README: &str = "../../README.md";
 
 /// A page that another test reads, and that test.
@@ -176,7 +176,7 @@ fn references_and_explanations_hold_no_other_commands() {
     play("metrics.md");
 }
 
-/// What nobody runs is at least what it says to be.
+/// No test runs these blocks, so that at least their syntax is checked.
 #[test]
 fn blocks_of_json_are_json() {
     for (name, _) in PAGES {

@@ -1,14 +1,14 @@
-//! Public items say what they are for. Fields and variants may leave it to their names: rustc's `missing_docs` has no such
-//! exception, and asks there for comments that repeat the name.
+//! Public items have doc comments. Fields and variants need none where their name says enough: rustc's `missing_docs` has no
+//! such exception, and so leads to comments that repeat the name.
 
 use crate::source::{is_test, shipped_code};
 use crate::{assert_tidy, sources};
 
-/// The keywords of items, and those that may stand before them.
+/// The keywords of items, and the keywords before them.
 const ITEMS: &[&str] = &["fn", "struct", "enum", "union", "trait", "const", "static", "type"];
 const BEFORE: &[&str] = &["async", "const", "unsafe", "extern"];
 
-/// Every public function, type, trait, constant and static has a doc comment, and so has every function of a public trait.
+/// Returns the public functions, types, traits, constants and statics, and the functions of public traits, without a doc comment.
 fn documented(path: &str, text: &str) -> Vec<String> {
     if is_test(path) {
         return Vec::new();
@@ -26,7 +26,7 @@ fn documented(path: &str, text: &str) -> Vec<String> {
         {
             faults.push(format!("line {}: `{name}` has no doc comment", at + 1));
         }
-        // As rustfmt writes them, the methods of a trait stand four columns to its right.
+        // rustfmt indents the methods of a trait by four columns.
         if line.trim_start().starts_with("pub trait ") {
             in_trait = Some(indent + 4);
         } else if line.trim_start().starts_with('}') && in_trait == Some(indent + 4) {
@@ -36,17 +36,17 @@ fn documented(path: &str, text: &str) -> Vec<String> {
     faults
 }
 
-/// The name of the item that the line declares `pub`; a smaller visibility is nobody's reference.
+/// Returns the name of the item that the line declares `pub`. Items with a smaller visibility need no docs.
 fn public_item(line: &str) -> Option<&str> {
     named(line.trim_start().strip_prefix("pub ")?)
 }
 
-/// The name of the item that `rest` begins with.
+/// Returns the name of the item that `rest` declares.
 fn named(rest: &str) -> Option<&str> {
     let mut words = rest.split_whitespace().peekable();
     while let Some(word) = words.next() {
         let next = words.peek().copied().unwrap_or_default();
-        // `const` begins a constant or, before `fn`, says something about a function.
+        // `const` declares a constant, or qualifies a function.
         let is_before = BEFORE.contains(&word) && (ITEMS.contains(&next) || BEFORE.contains(&next));
         if is_before {
             continue;
@@ -59,11 +59,11 @@ fn named(rest: &str) -> Option<&str> {
     None
 }
 
-/// Whether a doc comment stands above line `at`, perhaps with attributes between.
+/// Returns whether a doc comment is above line `at`. There may be attributes between them.
 fn has_doc(lines: &[&str], at: usize) -> bool {
     let mut in_attribute = false;
     for line in lines.iter().take(at).rev().map(|line| line.trim()) {
-        // A macro hands attributes on, of which the comment is one.
+        // A macro passes attributes on, and doc comments are attributes.
         if ["///", "#[doc", "$(#["].iter().any(|start| line.starts_with(start)) {
             return true;
         }
@@ -77,7 +77,7 @@ fn has_doc(lines: &[&str], at: usize) -> bool {
 }
 
 #[test]
-fn public_items_say_what_they_are_for() {
+fn public_items_have_doc_comments() {
     assert_tidy(&sources(), documented);
     for text in [
         "pub fn a() {}",

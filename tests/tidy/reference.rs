@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 const PAGE: &str = "ops/guide/configuration.md";
 
-/// A file of the configuration: its name, its schema, the file whose order of keys counts, and what is said of it.
+/// The configuration files: name, schema, commented example (which gives the order of keys), and description.
 const FILES: [(&str, &str, &str, &str); 2] = [
     (
         "ringback.toml",
@@ -27,10 +27,10 @@ const FILES: [(&str, &str, &str, &str); 2] = [
 
 const INTRODUCTION: &str = include_str!("reference/introduction.md");
 
-/// What stands in a cell that has nothing to say.
+/// The content of an empty cell.
 const NOTHING: &str = "–";
 
-/// The whole page.
+/// Returns the page.
 fn page() -> String {
     let mut out = INTRODUCTION.to_owned();
     for (file, schema, example, about) in FILES {
@@ -46,12 +46,12 @@ fn page() -> String {
 
 struct File<'a> {
     example: &'a str,
-    /// Whether environment variables override its keys.
+    /// Whether environment variables can override its keys.
     variables: bool,
 }
 
 impl File<'_> {
-    /// The keys of `schema` as a table, and then a section for each table in it.
+    /// Writes the keys of `schema` as a table, and then a section for each table in it.
     fn table(&self, out: &mut String, schema: &Value, path: &[&str], level: &str) {
         let table = below(schema);
         let keys = self.ordered(table, path.last().copied());
@@ -95,7 +95,7 @@ impl File<'_> {
         }
     }
 
-    /// The keys in the order of the commented example, so that those that belong together stand together.
+    /// Returns the keys in the order of the commented example, which groups related keys.
     fn ordered<'s>(&self, table: &'s Value, section: Option<&str>) -> Vec<(&'s str, &'s Value)> {
         let keys = table.get("properties").and_then(Value::as_object).into_iter().flatten();
         let from = section.and_then(|name| {
@@ -123,7 +123,7 @@ impl File<'_> {
     }
 }
 
-/// What a list of tables has in each of them.
+/// Returns the schema of the items, if it is a list.
 fn below(schema: &Value) -> &Value {
     schema.get("items").unwrap_or(schema)
 }
@@ -144,7 +144,7 @@ fn quoted(key: &str) -> String {
     if key.contains('.') { format!("`\"{key}\"`") } else { format!("`{key}`") }
 }
 
-/// The type, with its bounds.
+/// Returns the type, with its bounds.
 fn kind(schema: &Value) -> String {
     if is_secret(schema) {
         return "string or [secret](#secrets)".to_owned();
@@ -186,7 +186,7 @@ fn values<'a>(schema: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     schema.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// A string, or a table that says where it stands.
+/// Returns whether the value may be a secret: a string, or a table that refers to one.
 fn is_secret(schema: &Value) -> bool {
     values(schema, "anyOf").any(|branch| branch.pointer("/properties/env").is_some())
 }
@@ -201,7 +201,7 @@ fn bounds(schema: &Value) -> String {
     }
 }
 
-/// Without the `.0` of a whole number.
+/// Returns the number without the `.0` of a whole number.
 fn number(value: &Value) -> String {
     let text = value.to_string();
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
@@ -215,7 +215,7 @@ fn default(schema: &Value) -> String {
     }
 }
 
-/// The unit, which is the last word of a key.
+/// Returns the unit, which is the last word of the key.
 fn unit(key: &str, schema: &Value) -> &'static str {
     let is_number = schema.get("type").is_some_and(|it| it == "integer" || it == "number");
     match key.rsplit('_').next() {
@@ -228,7 +228,7 @@ fn unit(key: &str, schema: &Value) -> &'static str {
     }
 }
 
-/// The description, and those of the words that the value may be.
+/// Returns the description, with those of the possible values.
 fn meaning(schema: &Value) -> String {
     let text = schema.get("description").and_then(Value::as_str).unwrap_or(NOTHING);
     let mut text = text.to_owned();

@@ -20,10 +20,10 @@ Metrics with a closed set of label values show all of them from the start, with 
 appear as they occur.
 ";
 
-/// Labels whose values are not known before.
+/// Labels whose values are not a closed set.
 const OPEN: [&str; 4] = ["topic", "partition", "endpoint", "version"];
 
-/// The values that each label of each metric has in a daemon to which nothing has happened.
+/// Returns the values of each label of each metric in a daemon that has just started.
 fn label_values(rendered: &str) -> BTreeMap<(&str, &str), BTreeSet<&str>> {
     let mut all: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     for line in rendered.lines().filter(|line| !line.starts_with('#')) {
@@ -42,7 +42,7 @@ fn label_values(rendered: &str) -> BTreeMap<(&str, &str), BTreeSet<&str>> {
     all
 }
 
-/// The unit, which is the last word of a name, or the last but `total`.
+/// Returns the unit, which is the last word of the name before `total`.
 fn unit(name: &str) -> &'static str {
     match name.trim_end_matches("_total").rsplit('_').next() {
         Some("seconds") => "seconds",

@@ -1,4 +1,4 @@
-//! What operators and developers of customers read every day: running, recovering, events, definitions.
+//! The pages about running the daemon, recovery, events and webhook definitions.
 
 use super::page::Page;
 use super::shell::{Shell, repository};
@@ -12,7 +12,7 @@ use ringback::domain::{DeadLetterReason, IgnoreReason, SkipReason};
 use serde_json::Value;
 use std::process::Command;
 
-/// `operating.md`: from the check of the files to what a running daemon says of itself.
+/// `operating.md`: the files are checked, the daemon runs, answers, and reloads.
 pub(super) fn running(page: &Page) {
     let stage = Stage::on(broker::shared(), "guide-operating", 2);
     for kind in ["changelog", "inbox", "events", "dead-letter"] {
@@ -58,7 +58,7 @@ pub(super) fn running(page: &Page) {
     daemon.stop();
 }
 
-/// A rule about a metric that does not exist never fires.
+/// Panics if an alert names an unknown metric, since it would never fire.
 fn alerts_name_metrics(rules: &str) {
     let words = rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let named: Vec<&str> = words.filter(|word| word.starts_with("ringback_")).collect();
@@ -69,7 +69,7 @@ fn alerts_name_metrics(rules: &str) {
     }
 }
 
-/// `recovery.md`: deliveries are given up, found, and sent after all.
+/// `recovery.md`: deliveries become dead letters, are found, and are replayed.
 pub(super) fn morning_after(page: &Page) {
     const LETTERS: usize = 3;
     let mut stage = Stage::new("guide-recovery");
@@ -108,7 +108,7 @@ pub(super) fn morning_after(page: &Page) {
     stage.verify();
 }
 
-/// `events.md`: a dead letter is read as the page says, and each reason has its row.
+/// `events.md`: a dead letter has the headers that the page lists, and every reason has a row.
 pub(super) fn letters(page: &Page) {
     let stage = Stage::new("guide-events");
     stage.receiver.script(|_, _| Answer::status(400));
@@ -143,7 +143,7 @@ pub(super) fn letters(page: &Page) {
     }
 }
 
-/// `webhooks.md`: its definitions load, and its commands do what it says of them.
+/// `webhooks.md`: its definitions are valid, and its commands do what the page says.
 pub(super) fn definitions(page: &Page) {
     let mut stage = Stage::new("guide-webhooks");
     stage.set_webhook("signing_secrets", vec![SECRET]);
@@ -159,7 +159,7 @@ pub(super) fn definitions(page: &Page) {
         let accounts = format!("{wrapped}{}", reader.program("toml"));
         loads(&shell, &accounts);
     }
-    // The commands use the stage's files.
+    // The commands use the configuration of the stage.
     let config = stage.write_config(0, crate::harness::child::free_port());
     shell.export("RINGBACK_CONFIG", &config.to_string_lossy());
     let preview = "ringback webhook preview crm --flow config/examples/flow-complete.json";
@@ -179,7 +179,7 @@ pub(super) fn definitions(page: &Page) {
     }
     let tried = reader.types_well(&mut shell, "ringback webhook test crm --yes");
     assert!(tried.out.contains("webhook-id: test_"), "{}", tried.out);
-    // An endpoint that is gone is disabled, and enabled again.
+    // A 410 disables the endpoint, and an operator enables it again.
     stage.receiver.script(|_, _| Answer::status(410));
     let mut daemon = stage.start();
     stage.send_flows(&[flow(&Random::seeded(995).uuid(), &[])]);
@@ -191,7 +191,7 @@ pub(super) fn definitions(page: &Page) {
     daemon.stop();
 }
 
-/// `ringback check` has nothing to say against this accounts file.
+/// Panics unless `ringback check` accepts this accounts file.
 fn loads(shell: &Shell, accounts: &str) {
     let mut shell = shell.another().within(shell.home().join("definition"));
     shell.save("ringback.toml", "[accounts]\nfile = \"accounts.toml\"\n");

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-/// Where the pages are.
+/// Returns the directory of the guide.
 pub(super) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/guide")
 }
@@ -17,17 +17,17 @@ pub(super) fn directory() -> PathBuf {
 /// A page.
 pub(super) struct Page {
     name: &'static str,
-    /// Without the line ends of its paragraphs.
+    /// The text, with its white space reduced to single spaces.
     text: String,
-    /// The heading that each stands below, and the command.
+    /// Each command, after the heading above it.
     commands: Vec<(String, String)>,
     ran: Mutex<BTreeSet<usize>>,
-    /// The blocks that are no commands: their language and their text.
+    /// The code blocks that are not for a shell: language and text.
     programs: Vec<(String, String)>,
     used: Mutex<BTreeSet<usize>>,
 }
 
-/// Blocks that nobody runs.
+/// Languages of blocks that no test needs to run.
 const SHOWN_ONLY: [&str; 3] = ["json", "mermaid", "text"];
 
 impl Page {
@@ -38,18 +38,18 @@ impl Page {
         Self { name, text: words(&text), commands, ran, programs, used }
     }
 
-    /// The blocks of this language.
+    /// Returns the text of the blocks in this language.
     pub(super) fn blocks(&self, language: &str) -> Vec<&str> {
         let of_language = self.programs.iter().filter(|(its, _)| its == language);
         of_language.map(|(_, text)| text.as_str()).collect()
     }
 
-    /// An operator who begins to follow it.
+    /// Returns a reader at the beginning of the page.
     pub(super) fn follow(&self) -> Reader<'_> {
         Reader { page: self, at: 0, block: 0, names: Vec::new() }
     }
 
-    /// Panics unless somebody ran every command, and used every program.
+    /// Panics unless the scenes ran every command and used every program.
     pub(super) fn is_followed(&self) {
         let ran = self.ran.lock().expect("no panic inside");
         let commands = self.commands.iter().enumerate();
@@ -70,7 +70,7 @@ fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Every block of code that is not for a shell: its language, and its text without the indentation of a list.
+/// Returns each code block that is not for a shell: its language, and its text without the indentation of a list.
 fn programs(text: &str) -> Vec<(String, String)> {
     let blocks = text.split("```").skip(1).step_by(2).filter_map(|part| part.split_once('\n'));
     let others = blocks.filter(|(language, _)| !language.is_empty() && *language != "sh");
@@ -83,7 +83,7 @@ fn programs(text: &str) -> Vec<(String, String)> {
     others.map(|(language, text)| (language.to_owned(), dedented(text))).collect()
 }
 
-/// `ringback …` in a paragraph, and every line of a code block for a shell, without its comment.
+/// Returns the commands: `ringback …` in a paragraph, and each line of a shell's code block, without its comment.
 fn commands(text: &str) -> Vec<(String, String)> {
     let mut commands = Vec::new();
     let mut heading = String::new();
@@ -110,18 +110,18 @@ fn commands(text: &str) -> Vec<(String, String)> {
     commands
 }
 
-/// Somebody who follows a page from its beginning to its end, and may leave commands out.
+/// Follows a page from its beginning to its end. It may skip commands.
 pub(super) struct Reader<'a> {
     page: &'a Page,
     at: usize,
-    /// Of the programs.
+    /// The index of the next program.
     block: usize,
-    /// What the page calls something, and what it is here.
+    /// Text of the page, and what replaces it in this test.
     names: Vec<(&'static str, String)>,
 }
 
 impl Reader<'_> {
-    /// What the page calls `name` is `real` here.
+    /// Replaces `name` with `real` in commands and programs.
     pub(super) fn call(mut self, name: &'static str, real: impl Into<String>) -> Self {
         self.names.push((name, real.into()));
         self
@@ -134,7 +134,7 @@ impl Reader<'_> {
         self
     }
 
-    /// The page's next command that reads like this, with the names of this place.
+    /// Returns the page's next command that reads like this, with this test's names.
     fn take(&mut self, command: &str) -> String {
         let all = &self.page.commands;
         let found = (self.at..all.len()).find(|index| all[*index].1 == command);
@@ -150,7 +150,7 @@ impl Reader<'_> {
         self.names.iter().fold(text.to_owned(), |text, (name, real)| text.replace(name, real))
     }
 
-    /// The same, and with this stage's topics.
+    /// Like `take`, and with this stage's topics.
     fn next(&mut self, stage: &Stage, command: &str) -> String {
         let text = self.take(command);
         TOPICS.iter().fold(text, |text, (_, kind)| {
@@ -158,7 +158,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The page's next block of this language, with the names of this place.
+    /// Returns the page's next block in this language, with this test's names.
     pub(super) fn program(&mut self, language: &str) -> String {
         let all = &self.page.programs;
         let found = (self.block..all.len()).find(|index| all[*index].0 == language);
@@ -168,13 +168,13 @@ impl Reader<'_> {
         self.named(&all[index].1)
     }
 
-    /// Runs the page's next line of a code block that reads like this in `shell`.
+    /// Runs the page's next command that reads like this in `shell`.
     pub(super) fn types(&mut self, shell: &mut Shell, command: &str) -> Done {
         let text = self.take(command);
         shell.runs(&text)
     }
 
-    /// The same; it ends with 0.
+    /// Like `types`, and panics unless it ends with 0.
     #[track_caller]
     pub(super) fn types_well(&mut self, shell: &mut Shell, command: &str) -> Done {
         let done = self.types(shell, command);
@@ -182,7 +182,7 @@ impl Reader<'_> {
         done
     }
 
-    /// The same; it goes on until it is dropped.
+    /// Starts it in `shell`. It runs until the result is dropped.
     pub(super) fn leaves(&mut self, shell: &Shell, command: &str) -> Running {
         let text = self.take(command);
         shell.starts(&text)

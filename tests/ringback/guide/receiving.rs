@@ -1,4 +1,4 @@
-//! `receiving.md`: receivers in four languages verify what a daemon really sends, by the libraries of the specification.
+//! `receiving.md`: receivers in four languages verify what the daemon sends, with the libraries of Standard Webhooks.
 
 use super::page::Page;
 use super::records::go_module;
@@ -13,7 +13,7 @@ use crate::harness::{PATIENCE, http};
 use serde_json::json;
 use std::time::Instant;
 
-/// A language: its block, the file that the page names, what is built first, the command up to its port, and what it needs.
+/// A language: the name of its block, the file that the page names, the command with its port, and a step that links its libraries.
 struct Language {
     block: &'static str,
     file: &'static str,
@@ -58,7 +58,7 @@ const LANGUAGES: [Language; 4] = [
     },
 ];
 
-/// A receiver that runs.
+/// A running receiver.
 struct Receiving {
     block: &'static str,
     port: u16,
@@ -89,7 +89,7 @@ pub(super) fn verified(page: &Page) {
             event.unwrap_or_else(|| panic!("nothing was delivered to {name}: {delivered:?}"));
         assert_eq!(event["attempts"], 1, "{event}");
     }
-    // The one that our own receiver has recorded, as it came, is shown to each.
+    // Each receiver also gets the request that the test's receiver recorded.
     let sent = stage.receiver.wait_for(1, PATIENCE).remove(0);
     for receiving in &all {
         check(receiving, &sent);
@@ -125,7 +125,7 @@ fn start(page: &Page) -> Vec<Receiving> {
     all
 }
 
-/// It takes the request, recognises it when it comes again, and refuses one that was changed.
+/// Checks that the receiver accepts the request, recognises a repetition, and refuses changed requests.
 fn check(receiving: &Receiving, sent: &Received) {
     let Receiving { block, port, program } = receiving;
     let post = |headers: &[(&str, &str)], body: &[u8]| {
@@ -142,7 +142,7 @@ fn check(receiving: &Receiving, sent: &Received) {
     late[1].1 = "1700000000";
     assert_eq!(post(&late, &sent.body), 401, "{block}: another time");
     assert_eq!(post(&headers[..2], &sent.body), 401, "{block}: no signature");
-    // One from the daemon, and this one.
+    // The daemon sent one, and this test the other.
     let news = program.wait_lines("new ", 2);
     assert!(news.iter().any(|line| line.contains(sent.id())), "{block}: {news:?}");
     assert_eq!(program.wait_lines("again ", 1), [format!("again {}", sent.id())], "{block}");

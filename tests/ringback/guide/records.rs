@@ -1,4 +1,4 @@
-//! `records.md`: a producer in each language puts records where their phonon-uuid belongs.
+//! `records.md`: the producer in each language chooses the partition that owns the phonon-uuid.
 
 use super::page::Page;
 use super::shell::{Shell, repository};
@@ -13,7 +13,7 @@ use std::time::Instant;
 const PARTITIONS: i32 = 12;
 const RECORDS_EACH: usize = 8;
 
-/// A language: its block, the file that the page names, the command, and what it needs beside.
+/// A language: the name of its block, the file that the page names, the command, and a step that links its libraries.
 struct Language {
     block: &'static str,
     file: &'static str,
@@ -42,7 +42,7 @@ const LANGUAGES: [Language; 3] = [
     },
 ];
 
-/// The module of the guide's programs in Go, with the versions that are in the cache.
+/// Links the Go module with the versions that are in the cache.
 pub(super) fn go_module(shell: &Shell) {
     for file in ["go.mod", "go.sum"] {
         shell.link(file, &repository().join("ops/local/examples").join(file));
@@ -81,7 +81,7 @@ pub(super) fn producers(page: &Page) {
         })
         .collect();
     assert_eq!(places, uuids.iter().map(|uuid| (uuid.clone(), partition(uuid))).collect());
-    // All of them are where they belong, and become webhooks.
+    // The daemon delivers all of them, and forwards none to another partition.
     let mut daemon = stage.start();
     stage.receiver.wait_for(uuids.len(), PATIENCE);
     let labels = [("topic", topic.as_str()), ("result", "forwarded")];
@@ -90,7 +90,7 @@ pub(super) fn producers(page: &Page) {
     daemon.stop();
 }
 
-/// The partition that owns the phonon-uuid.
+/// Returns the partition that owns the phonon-uuid.
 fn partition(uuid: &str) -> i32 {
     i32::try_from(ringback::domain::owner(uuid.as_bytes(), PARTITIONS.unsigned_abs())).expect("few")
 }

@@ -1,4 +1,4 @@
-//! A reader's terminal: a home directory, the programs that a page takes for granted, and what was exported before.
+//! A reader's terminal: a home directory, the programs that a page expects on the path, and the variables that were exported.
 
 use crate::harness::PATIENCE;
 use crate::harness::broker::java;
@@ -9,28 +9,28 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// A terminal; several may have the same home.
+/// A terminal. Several may share a home directory.
 pub(super) struct Shell {
     home: PathBuf,
     directory: PathBuf,
-    /// What was exported.
+    /// The `export` lines of earlier commands.
     before: String,
 }
 
-/// The root of the repository, where the README's commands are run.
+/// Returns the root of the repository, where the README's commands run.
 pub(super) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 impl Shell {
-    /// A terminal in a home of its own.
+    /// Creates a terminal with a home directory of its own.
     pub(super) fn new(name: &str) -> Self {
         let home = run_dir().join(name);
         let bin = home.join("bin");
         std::fs::create_dir_all(&bin).expect("a directory");
         let libs = java("-Xmx128m");
         let words = libs.get_args().map(|word| format!("'{}'", word.to_string_lossy()));
-        // `setpriv` and its words come first; a script that ends with its caller does not need them.
+        // The arguments begin with those of `setpriv`, which these scripts do not need.
         let java = words.skip_while(|word| word != "'java'").collect::<Vec<_>>().join(" ");
         let python = cache().join("venv/bin/python");
         let ringback = binary().to_string_lossy().into_owned();
@@ -38,7 +38,7 @@ impl Shell {
             ("ringback", format!("'{ringback}' \"$@\"")),
             ("python3", format!("'{}' \"$@\"", python.display())),
             ("kafka-topics.sh", format!("{java} org.apache.kafka.tools.TopicCommand \"$@\"")),
-            // Building is another test's matter: that there is such a target is seen.
+            // Only shows that the target exists: building is tested elsewhere.
             ("make", "/usr/bin/make --dry-run \"$@\"".to_owned()),
         ] {
             let path = bin.join(program);
@@ -49,35 +49,35 @@ impl Shell {
         Self { directory: home.clone(), home, before: String::new() }
     }
 
-    /// The same terminal, in this directory.
+    /// Changes to this directory, and creates it if it is missing.
     pub(super) fn within(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = directory.into();
         std::fs::create_dir_all(&self.directory).expect("a directory");
         self
     }
 
-    /// Another terminal, with what was exported in this one.
+    /// Opens another terminal with the same variables.
     pub(super) fn another(&self) -> Self {
         let (home, directory) = (self.home.clone(), self.directory.clone());
         Self { home, directory, before: self.before.clone() }
     }
 
-    /// `~`
+    /// Returns the home directory.
     pub(super) fn home(&self) -> &Path {
         &self.home
     }
 
-    /// Sets a variable of the environment, which the page leaves to its reader.
+    /// Sets an environment variable that the page does not set.
     pub(super) fn export(&mut self, name: &str, value: &str) {
         self.before.push_str(&format!("export {name}='{value}'\n"));
     }
 
-    /// Saves a file.
+    /// Writes a file in the current directory.
     pub(super) fn save(&self, name: &str, text: &str) {
         std::fs::write(self.directory.join(name), text).expect("a file");
     }
 
-    /// Puts a link to `target` here, such as to libraries that are there already.
+    /// Creates a link to `target` in the current directory.
     pub(super) fn link(&self, name: &str, target: &Path) {
         assert!(target.exists(), "{} is missing: run ops/local/setup.sh test", target.display());
         symlink(target, self.directory.join(name)).expect("a link");
@@ -87,7 +87,7 @@ impl Shell {
         let (bin, venv) = (self.home.join("bin"), cache().join("venv/bin"));
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = mortal("bash");
-        // What fetches nothing: all of it is in the cache.
+        // Go takes its modules from the cache and downloads nothing.
         command.env("GOPATH", cache().join("go")).env("GOCACHE", cache().join("go/build"));
         command.env("GOFLAGS", "-mod=readonly -modcacherw").env("GOTOOLCHAIN", "local");
         command.env("GOPROXY", "off").env("HOME", &self.home).current_dir(&self.directory);
@@ -97,7 +97,7 @@ impl Shell {
         command
     }
 
-    /// Runs a line to its end.
+    /// Runs a command to its end.
     pub(super) fn runs(&mut self, line: &str) -> Done {
         if line.starts_with("export ") {
             self.before.push_str(&format!("{line}\n"));
@@ -107,27 +107,27 @@ impl Shell {
         Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    /// Starts a line that does not end.
+    /// Starts a command that runs until it is dropped.
     pub(super) fn starts(&self, line: &str) -> Running {
         let words: String = line.chars().filter(char::is_ascii_alphanumeric).collect();
         let log = self.directory.join(format!("{words}.log"));
         let file = std::fs::File::create(&log).expect("a log");
         let errors = file.try_clone().expect("a log");
-        // In a process group of its own, since `go run` starts another process.
+        // A process group of its own, so that children of the command are killed with it.
         let mut command = self.command(&format!("exec setsid {line}"));
         command.stdout(file).stderr(errors).stdin(Stdio::null());
         Running { child: child::spawn(command), log }
     }
 }
 
-/// A program that goes on; dropping it ends it, and what it started.
+/// A running program. Dropping it kills it and its children.
 pub(super) struct Running {
     child: Child,
     log: PathBuf,
 }
 
 impl Running {
-    /// What it has printed.
+    /// Returns its output so far.
     pub(super) fn printed(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

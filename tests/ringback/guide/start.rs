@@ -1,4 +1,4 @@
-//! Where readers begin: the README's quick start, and the pages that show commands of one kind only.
+//! The README's quick start, and the pages with few commands.
 
 use super::page::Page;
 use super::shell::{Shell, repository};
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The phonon-uuid of the samples.
 const UUID: &str = crate::harness::samples::UUID;
 
-/// `README.md`: from nothing to two webhooks, on a broker of its own, since the names of the topics are the defaults.
+/// `README.md`: the quick start ends with two webhooks. It needs its own broker, since it uses the default topic names.
 pub(super) fn quick_start(page: &Page) {
     let broker = Broker::start();
     let (receiver_port, health_port) = (free_port(), free_port());
@@ -31,7 +31,7 @@ pub(super) fn quick_start(page: &Page) {
     reader.types_well(&mut shell, "mkdir -p ~/ringback");
     reader.types_well(&mut shell, "ringback secret new ~/ringback/crm.secret");
     reader.types_well(&mut shell, "export RINGBACK_CONFIG=~/ringback/ringback.toml");
-    // Other tests run beside this one.
+    // Other tests may use the default port.
     shell.export("RINGBACK__HTTP__LISTEN", &format!("127.0.0.1:{health_port}"));
     let home = shell.another().within(shell.home().join("ringback"));
     home.save("ringback.toml", &reader.program("toml"));
@@ -76,7 +76,7 @@ pub(super) fn quick_start(page: &Page) {
     });
 }
 
-/// `configuration.md`: the values of variables are written as the page says.
+/// `configuration.md`: environment variables are read as the page says.
 pub(super) fn variables(page: &Page) {
     let stage = Stage::without_topics(broker::shared(), "guide-variables");
     let mut reader = page.follow();
@@ -103,7 +103,7 @@ pub(super) fn variables(page: &Page) {
     stage.command(&["check"]).succeeds();
 }
 
-/// `developing.md`: its targets exist. The tests of each are what they run.
+/// `developing.md`: the targets of `make` exist and run what the page says.
 pub(super) fn targets(page: &Page) {
     let mut shell = Shell::new("guide-developing").within(repository());
     let mut reader = page.follow();
@@ -121,5 +121,5 @@ pub(super) fn targets(page: &Page) {
     }
 }
 
-/// How long a whole page may take; those of a second or two are not measured.
+/// The time limit for all programs of a page.
 pub(super) const PROGRAMS_TAKE_AT_MOST: Duration = Duration::from_secs(60);
