@@ -4,10 +4,10 @@ mod sample;
 
 pub use sample::{Sample, of_records, sample};
 
-use crate::codec::rendering;
+use crate::codec::content;
 use crate::definition::RequestParts;
 use crate::delivery::Webhook;
-use crate::domain::{BodyKind, Definition};
+use crate::domain::Definitions;
 use serde::Serialize;
 
 /// A request that is not sent. Secrets are hidden, and what is signed or counted for each attempt is not there.
@@ -21,8 +21,8 @@ pub struct Preview {
     pub url: String,
     /// The headers, in their order.
     pub headers: Vec<Header>,
-    /// What the body is: `json`, `xml`, `form` or `none`.
-    pub content: &'static str,
+    /// What the body is: `json`, `xml`, `form`, `none`, or its content type.
+    pub content: String,
     /// The body, if there is one.
     pub body: Option<String>,
 }
@@ -37,22 +37,26 @@ pub struct Header {
 }
 
 impl Preview {
-    /// Renders the request of `webhook`, which is defined so, of `sample`.
+    /// Renders the request of `webhook` of `sample`.
     ///
     /// # Errors
     /// What has no value.
     pub fn of(
         webhook: &Webhook,
-        definition: Option<&Definition>,
+        definitions: &dyn Definitions,
         sample: &Sample,
     ) -> Result<Self, Box<str>> {
-        let (body, rendered) = sample.rendered(definition)?;
+        let (body, rendered) = sample.rendered(definitions, &webhook.name)?;
         let parts = webhook.shown_parts(rendered.as_ref());
         let (url, headers) = match &parts {
             Some(RequestParts { url, headers }) => (url.to_string(), headers.as_slice()),
             None => (webhook.shown_url(), &[][..]),
         };
-        let kind = rendered.map_or(BodyKind::Json, |rendered| rendered.kind);
+        // What is not rendered is a predefined body.
+        let (content, has_body) = rendered.map_or(("json".to_owned(), true), |rendered| {
+            let content = content::word(&rendered.content_type).to_owned();
+            (content, rendered.content_type.is_some())
+        });
         let headers = headers.iter().map(|(name, value)| Header {
             name: name.to_string(),
             value: String::from_utf8_lossy(value.as_bytes()).into_owned(),
@@ -63,8 +67,8 @@ impl Preview {
             method: webhook.method.to_string(),
             url,
             headers: headers.collect(),
-            content: rendering::content(kind),
-            body: (kind != BodyKind::None).then_some(body),
+            content,
+            body: has_body.then_some(body),
         })
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         save_in: name.as_str().into(),
         value: Json::from(value.as_str()).to_string().into(),
     }));
-    match Preview::of(webhook, accounts.definitions.get(&webhook.name), &sample) {
+    match Preview::of(webhook, &accounts.definitions, &sample) {
         Ok(preview) => {
             let as_json = arguments.json;
             print(if as_json { vec![json(&preview)] } else { lines(&preview) });

@@ -71,7 +71,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         err_line!("ringback: the system gives no randomness");
         return ExitCode::from(FAILED);
     };
-    let (body, rendered) = match sample.rendered(accounts.definitions.get(&webhook.name)) {
+    let (body, rendered) = match sample.rendered(&accounts.definitions, &webhook.name) {
         Ok(rendered) => rendered,
         Err(problem) => {
             err_line!(

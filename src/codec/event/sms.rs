@@ -140,7 +140,7 @@ mod tests {
             Delivery::new(id, phase, AccountId(1), webhook, body(ids), source(offset), AT)
         };
         let rendered = |delivery: Delivery| {
-            let rendered = Rendered { kind: crate::domain::BodyKind::Json, values: Bytes::new() };
+            let rendered = Rendered { content_type: None, values: Bytes::new() };
             Delivery { rendering: Rendering::Done(rendered), body: Bytes::new(), ..delivery }
         };
         let (open, ended) = (open(), State::default());

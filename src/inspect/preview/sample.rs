@@ -2,7 +2,9 @@
 
 use crate::codec::source::{Decoded, Decoder};
 use crate::definition::body::render_phase2;
-use crate::domain::{AccountId, Definition, Facts, FlowComplete, Phase, RecordKind, Rendered};
+use crate::domain::{
+    AccountId, Definitions, Facts, FlowComplete, Phase, RecordKind, Rendered, WebhookName,
+};
 use bytes::Bytes;
 
 /// No execution has it: the platform's are random.
@@ -57,21 +59,20 @@ pub fn of_records(
 }
 
 impl Sample {
-    /// The body of a webhook that is defined so, and what else goes into its request.
+    /// The body of the webhook `name`, and what else goes into its request.
     ///
     /// # Errors
     /// What has no value.
     pub fn rendered(
         &self,
-        definition: Option<&Definition>,
+        definitions: &dyn Definitions,
+        name: &WebhookName,
     ) -> Result<(Bytes, Option<Rendered>), Box<str>> {
-        match definition.and_then(|definition| definition.render.as_ref()) {
-            None => Ok((self.body.clone(), None)),
-            Some(render) => {
-                let (body, rendered) = render.render(&self.body, &self.facts)?;
-                Ok((body, Some(rendered)))
-            }
+        if !definitions.is_rendered(name) {
+            return Ok((self.body.clone(), None));
         }
+        let (body, rendered) = definitions.read(&self.facts).render(name, &self.body)?;
+        Ok((body, Some(rendered)))
     }
 }
 

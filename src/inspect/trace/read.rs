@@ -5,7 +5,8 @@ use crate::codec::row::{self, Meta, TopicId};
 use crate::domain::{PhononUuid, WebhookName, owner};
 use crate::inspect::InspectError;
 use crate::log::{
-    Cluster, KafkaSettings, LandmarkReader, Place, ScanFrom, ScanRecord, Scanner, TopicNames, Watch,
+    Cluster, KafkaSettings, LandmarkReader, ScanFrom, ScanRecord, Scanner, TopicNames,
+    TopicPartition, Watch,
 };
 use crate::store::RowKey;
 use bytes::Bytes;
@@ -34,7 +35,7 @@ pub fn read(
     let landmarks = LandmarkReader::new(kafka);
     let mut offsets = Vec::new();
     for input in std::mem::take(&mut meta.offsets) {
-        let place = Place { topic: input.topic.clone(), partition: input.partition };
+        let place = TopicPartition { topic: input.topic.clone(), partition: input.partition };
         let landmark = input.landmark.filter(|_| identity.is_without_id(&input.topic));
         let found = landmark.map(|landmark| landmarks.find_one(&place, landmark)).transpose()?;
         let is_other = found.is_some_and(|found| found.is_other(*input.topic == *topics.inbox))

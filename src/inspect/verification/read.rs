@@ -6,8 +6,8 @@ use crate::clock;
 use crate::codec::row::{self, InputOffset, Owner};
 use crate::inspect::InspectError;
 use crate::log::{
-    self, Cluster, KafkaSettings, LandmarkReader, LogError, NeededBy, Place, ScanFrom, ScanRange,
-    ScanRecord, Scanner, Standing, TopicNames, Watch,
+    self, Cluster, KafkaSettings, LandmarkReader, LogError, NeededBy, PositionReader, ScanFrom,
+    ScanRange, ScanRecord, Scanner, TopicNames, TopicPartition, Watch,
 };
 use crate::store::RowKey;
 use crate::verify::{Changelog, Changes, Evidence, Input, Layout, Options, OwnTopic};
@@ -79,9 +79,9 @@ fn requests(files: &[PathBuf], evidence: &mut Evidence) -> Result<(), InspectErr
 /// Where everything stood.
 struct Survey {
     layout: Layout,
-    places: Vec<Place>,
-    before: BTreeMap<Place, i64>,
-    after: BTreeMap<Place, i64>,
+    places: Vec<TopicPartition>,
+    before: BTreeMap<TopicPartition, i64>,
+    after: BTreeMap<TopicPartition, i64>,
     events: Vec<ScanRange>,
     letters: Vec<ScanRange>,
     changelog: Vec<ScanRange>,
@@ -106,7 +106,7 @@ struct Reader<'a> {
     runtime: &'a tokio::runtime::Handle,
     watch: Watch<'a>,
     scanner: Scanner,
-    standing: Standing,
+    positions: PositionReader,
 }
 
 impl<'a> Reader<'a> {
@@ -116,8 +116,8 @@ impl<'a> Reader<'a> {
         runtime: &'a tokio::runtime::Handle,
         watch: Watch<'a>,
     ) -> Result<Self, LogError> {
-        let (scanner, standing) = (Scanner::new(kafka)?, Standing::new(kafka)?);
-        Ok(Self { kafka, topics, runtime, watch, scanner, standing })
+        let (scanner, positions) = (Scanner::new(kafka)?, PositionReader::new(kafka)?);
+        Ok(Self { kafka, topics, runtime, watch, scanner, positions })
     }
 
     /// The order is that of [`crate::verify`]; nothing of it may be exchanged.
@@ -130,15 +130,16 @@ impl<'a> Reader<'a> {
         for topic in names.iter().copied().chain([topics.inbox.as_str()]) {
             let count = self.scanner.partitions(topic)?.unwrap_or(0);
             let numbers = 0..i32::try_from(count).unwrap_or(i32::MAX);
-            places.extend(numbers.map(|partition| Place { topic: topic.into(), partition }));
+            places
+                .extend(numbers.map(|partition| TopicPartition { topic: topic.into(), partition }));
         }
-        let before = self.standing.committed(&places)?;
+        let before = self.positions.committed(&places)?;
         let moving_from = ends(&self.scanner.all(&topics.changelog, ScanFrom::Beginning)?);
         let events = self.settled(&topics.events)?;
         let letters = self.settled(&topics.dead_letter)?;
         let changelog = self.settled(&topics.changelog)?;
         let inbox = self.settled(&topics.inbox)?;
-        let after = self.standing.committed(&places)?;
+        let after = self.positions.committed(&places)?;
         let mut inputs = Vec::new();
         for topic in &names {
             // What is above what the group has committed waits; what is below is there.
@@ -204,7 +205,7 @@ impl<'a> Reader<'a> {
             for input in meta.into_iter().flat_map(|meta| meta.offsets) {
                 let InputOffset { topic, partition, landmark, .. } = input;
                 let Some(landmark) = landmark else { continue };
-                let place = Place { topic: topic.clone(), partition };
+                let place = TopicPartition { topic: topic.clone(), partition };
                 let is_dense = *topic == *topics.inbox;
                 if reader.find_one(&place, landmark)?.is_other(is_dense) {
                     replaced.insert((topic, partition));
@@ -220,7 +221,7 @@ impl<'a> Reader<'a> {
 
     fn settled(&self, topic: &str) -> Result<Vec<ScanRange>, InspectError> {
         self.count(topic)?;
-        Ok(self.standing.settled(&self.scanner, topic, ScanFrom::Beginning)?)
+        Ok(self.positions.settled(&self.scanner, topic, ScanFrom::Beginning)?)
     }
 
     fn events(&mut self, survey: &Survey, evidence: &mut Evidence) -> Result<(), InspectError> {
@@ -263,7 +264,7 @@ impl<'a> Reader<'a> {
 
     fn inputs(&mut self, survey: &Survey, evidence: &mut Evidence) -> Result<(), InspectError> {
         for (topic, ranges) in &survey.inputs {
-            let mut place = Place { topic: topic.as_str().into(), partition: 0 };
+            let mut place = TopicPartition { topic: topic.as_str().into(), partition: 0 };
             self.scan(topic, ranges, |record| {
                 place.partition = record.partition();
                 let header = |name: &str| record.header(name);

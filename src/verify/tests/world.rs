@@ -7,14 +7,13 @@ use crate::codec::event::{
 };
 use crate::codec::letter::{LetterHead, LetterKind, read_delivery};
 use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
-use crate::definition::body;
 use crate::domain::{
     AccountId, AccountRules, Command, CorrelationRules, DeadLetterReason, DeliveryReport, Event,
     FlowComplete, FlowId, OnReportTimeout, Phase2Order, Phase2Wait, PhononUuid, RawRecord,
     RecordKind, RetrySchedule, Rules, SmsId, Source, State, StatusTable, Timestamp, WebhookName,
     WebhookRules, decide, evolve, owner,
 };
-use crate::log::{Forward, Place, forward_headers};
+use crate::log::{Forward, TopicPartition, forward_headers};
 use crate::store::RowKey;
 use crate::verify::ReceiverEntry;
 use bytes::Bytes;
@@ -67,8 +66,8 @@ pub(super) struct World {
     pub(super) letters: Log,
     pub(super) changelog: Log,
     /// What the group committed, by transaction.
-    pub(super) commits: Vec<(u64, Place, i64)>,
-    pub(super) positions: BTreeMap<Place, i64>,
+    pub(super) commits: Vec<(u64, TopicPartition, i64)>,
+    pub(super) positions: BTreeMap<TopicPartition, i64>,
     pub(super) requests: Vec<ReceiverEntry>,
     /// Retention has taken what is before the first records.
     pub(super) cut: bool,
@@ -101,8 +100,7 @@ pub(super) fn rules() -> Rules {
         ..AccountRules::default()
     };
     Rules {
-        definitions: BTreeMap::new(),
-        look_up: crate::definition::look_up,
+        definitions: Arc::new(crate::definition::Defined::default()),
         correlation: CorrelationRules {
             phase2_wait: Phase2Wait::All,
             phase2_order: Phase2Order::Strict,
@@ -124,8 +122,6 @@ pub(super) fn rules() -> Rules {
                 randomization_factor: 0.0,
             },
         },
-        render_phase2: body::render_phase2,
-        render_unknown: body::render_unknown,
     }
 }
 
@@ -249,7 +245,7 @@ impl World {
     }
 
     fn unread_inbox(&self, own: u32) -> Source {
-        let place = Place { topic: INBOX.into(), partition: own.cast_signed() };
+        let place = TopicPartition { topic: INBOX.into(), partition: own.cast_signed() };
         let offset = self.positions.get(&place).copied().unwrap_or(0);
         Source { topic: place.topic, partition: place.partition, offset, timestamp: self.now }
     }
@@ -366,7 +362,7 @@ impl World {
         let (txn, at) = (self.txn, self.now);
         let mut touched: Vec<u32> = Vec::new();
         for source in read {
-            let place = Place { topic: source.topic.clone(), partition: source.partition };
+            let place = TopicPartition { topic: source.topic.clone(), partition: source.partition };
             touched.push(source.partition.cast_unsigned());
             self.positions.insert(place.clone(), source.offset + 1);
             self.commits.push((txn, place, source.offset + 1));
