@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "a benchmark ends by panicking")]
 
 use criterion::Criterion;
-use ringback::definition::template::{JsonTemplate, Tokens, Values, Variable};
+use ringback::definition::template::{BodyTemplate, Language, Tokens, Values, Variable};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -58,8 +58,8 @@ fn main() {
     let values = Given(values);
     let body = Body { items };
     for (kind, optional) in [("mandatory", false), ("optional", true)] {
-        let template =
-            JsonTemplate::parse(&text, &Tokens::new(), &|_| !optional).expect("a template");
+        let template = BodyTemplate::parse(Language::Json, &text, &Tokens::new(), &|_| !optional)
+            .expect("a template");
         let mut out = Vec::new();
         template.render(&values, &mut out).expect("all values");
         let typed = serde_json::to_string(&body).expect("a body");

@@ -10,17 +10,18 @@ use criterion::{BatchSize, Criterion};
 use ringback::codec::event::{EventContext, write_event};
 use ringback::codec::row;
 use ringback::codec::source::{Decoded, Decoder};
-use ringback::definition::{self, body};
+use ringback::definition::{Defined, body};
 use ringback::delivery::{SigningSecret, sign};
 use ringback::domain::{
-    AccountId, AccountRules, Command, CorrelationRules, DeliveryReport, Due, FlowComplete,
-    OnReportTimeout, Outcome, Phase, Phase2Order, Phase2Wait, PhononUuid, RecordKind,
-    RetrySchedule, Rules, Source, State, StatusTable, Timestamp, Verdict, WebhookName,
-    WebhookRules, decide, evolve,
+    AccountId, AccountRules, Command, Condition, CorrelationRules, DeliveryReport, Due,
+    FlowComplete, OnReportTimeout, Outcome, Phase, Phase2Order, Phase2Wait, PhononUuid, RecordKind,
+    RetrySchedule, Rule, Rules, Source, State, StatusTable, Test, Timestamp, Trigger, Verdict,
+    WebhookName, WebhookRules, decide, evolve,
 };
 use ringback::store::{Checkpoint, Derived, Store};
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::Arc;
 
 const FLOW: &str = include_str!("../tests/ringback/samples/flow-complete.json");
 const REPORT: &str = include_str!("../tests/ringback/samples/sms-delivery-report.json");
@@ -33,6 +34,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     decoding(&mut criterion);
     deciding(&mut criterion);
+    judging(&mut criterion);
     writing(&mut criterion);
     committing(&mut criterion);
     criterion.final_summary();
@@ -88,6 +90,33 @@ fn deciding(criterion: &mut Criterion) {
             });
         });
     }
+}
+
+/// A rule with 50 conditions over a record of 4 MiB.
+fn judging(criterion: &mut Criterion) {
+    let mut rules = rules();
+    let present = Condition { variable: "$flow.key.type".into(), test: Test::Present(true) };
+    let rule = Rule {
+        on: vec![Trigger::FlowComplete],
+        when: vec![present; 50],
+        webhook: WebhookName::new("crm").expect("a name"),
+    };
+    let account = rules.accounts.get_mut(&AccountId(28)).expect("the account");
+    account.rules = vec![(None, rule)];
+    account.uses_variables = true;
+    let record = format!(
+        r#"{{"pad":"{}","keys":[{{"name":"$flow.key.type","value":"a"}}]}}"#,
+        "x".repeat(4 << 20)
+    );
+    let flow = FlowComplete { record: record.into(), ..*decoded_flow() };
+    let source = Source { topic: "flow-complete".into(), partition: 1, offset: 0, timestamp: NOW };
+    let command = Command::AcceptFlow(Box::new(flow), source);
+    let state = State::default();
+    let events = decide(&state, &command, &rules, NOW);
+    assert!(events.len() > 2, "the rule fires");
+    criterion.bench_function("decide/flow, 50 conditions over 4 MiB", |bencher| {
+        bencher.iter(|| decide(black_box(&state), black_box(&command), &rules, NOW));
+    });
 }
 
 fn writing(criterion: &mut Criterion) {
@@ -254,10 +283,7 @@ fn rules() -> Rules {
         accounts: BTreeMap::from([(AccountId(28), account)]),
         webhooks: BTreeMap::from([(webhook, webhook_rules.clone())]),
         webhook_defaults: webhook_rules,
-        render_phase2: body::render_phase2,
-        render_unknown: body::render_unknown,
-        definitions: BTreeMap::new(),
-        look_up: definition::look_up,
+        definitions: Arc::new(Defined::default()),
     }
 }
 

@@ -16,7 +16,6 @@ use letters::Counting;
 use crate::admin::{self, Admin, ConfigPages};
 use crate::clock;
 use crate::config::{self, Accounts, Effective, Faults, Loaded, Settings, StoreSettings};
-use crate::definition::body;
 use crate::delivery::{Endpoint, EndpointError, FailedLookUp, Names, TlsError, Trust};
 use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
@@ -424,7 +423,7 @@ fn engine_config(
     files: &FilePlan,
 ) -> Result<EngineConfig, AppError> {
     let kept = files.kept_per_webhook(accounts.webhooks.len());
-    let rules = config::rules(settings, accounts, body::render_phase2, body::render_unknown);
+    let rules = config::rules(settings, accounts);
     let endpoints = accounts.webhooks.values().map(|(webhook, _)| {
         let addresses = &settings.delivery.addresses;
         let endpoint = Endpoint::keeping(webhook.clone(), trust, addresses, names, kept)?;

@@ -6,12 +6,14 @@
 //! - [`event`]: events and dead letters as JSON, and the headers of dead letters.
 //! - [`rendering`]: what goes into a request beside its body.
 //! - [`letter`]: dead letters, read back.
+//! - [`content`]: what a body is, in a word.
 //! - [`command`]: operators' commands in the inbox.
 //!
 //! Decoding never panics and never takes more memory than a small multiple of its input; what can't be read is data too
 //! ([`source::Bad`], [`row::RowError`]).
 
 pub mod command;
+pub mod content;
 pub mod event;
 pub mod header;
 pub mod letter;
@@ -22,3 +24,4 @@ pub mod source;
 mod avro;
 mod schema;
 mod time;
+mod varint;

@@ -29,8 +29,9 @@ pub use settings::{
     Bounds, DeliverySettings, HttpSettings, RegistrySettings, Retry, Settings, StoreSettings,
 };
 
-use crate::domain::{RenderPhase2, RenderUnknown, Rules};
+use crate::domain::Rules;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Reads the configuration `file`, the environment of this process and the accounts file.
 ///
@@ -50,12 +51,7 @@ pub fn load_with(file: &Path, variables: &Variables) -> Result<(Settings, Accoun
 
 /// What decisions need of the configuration.
 #[must_use]
-pub fn rules(
-    settings: &Settings,
-    accounts: &Accounts,
-    render_phase2: RenderPhase2,
-    render_unknown: RenderUnknown,
-) -> Rules {
+pub fn rules(settings: &Settings, accounts: &Accounts) -> Rules {
     let delivery = &settings.delivery;
     Rules {
         correlation: settings.correlation.clone(),
@@ -67,10 +63,7 @@ pub fn rules(
             .map(|(name, (_, rules))| (name.clone(), rules.clone()))
             .collect(),
         webhook_defaults: retry::webhook_rules(&delivery.retry, &delivery.bounds),
-        definitions: accounts.definitions.clone(),
-        render_phase2,
-        render_unknown,
-        look_up: crate::definition::look_up,
+        definitions: Arc::new(accounts.definitions.clone()),
     }
 }
 

@@ -19,20 +19,24 @@ pub mod facts;
 pub mod mapping;
 pub mod template;
 
+mod definitions;
 mod internal;
 mod request;
 #[cfg(test)]
 mod tests;
 
+pub use crate::xpath::nearest;
+pub use definitions::Defined;
 pub use internal::{Group, Internal};
 pub use request::{Request, RequestParts};
 
-use crate::domain::{BodyKind, Facts, Render, Rendered};
+use crate::domain::{Facts, Rendered};
 use bytes::Bytes;
 use facts::write_values;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use template::{FormTemplate, JsonTemplate, Use, Values as _, Variable, XmlTemplate};
+use template::{BodyTemplate, Language, Use, Values as _, Variable};
 
 /// No rendered body is longer: its dead letter, where each of its quotes is two characters, must fit into a record.
 const BODY_BYTES_MAX: usize = 6 << 20;
@@ -44,12 +48,8 @@ const VALUES_BYTES_MAX: usize = 1 << 20;
 pub enum Body {
     /// The predefined one of its phase.
     Predefined,
-    /// JSON with variables.
-    Json(JsonTemplate),
-    /// XML with variables.
-    Xml(XmlTemplate),
-    /// A form with variables.
-    Form(FormTemplate),
+    /// One with variables.
+    Template(BodyTemplate),
     /// None.
     None,
     /// A call of one of the platform's own functions.
@@ -61,10 +61,18 @@ impl Body {
     #[must_use]
     pub const fn variables(&self) -> &[Use] {
         match self {
-            Self::Json(template) => template.variables(),
-            Self::Xml(template) => template.variables(),
-            Self::Form(template) => template.variables(),
+            Self::Template(template) => template.variables(),
             Self::Predefined | Self::None | Self::Internal(_) => &[],
+        }
+    }
+
+    /// Its content type; `None`: there is no body.
+    #[must_use]
+    pub const fn content_type(&self) -> Option<&'static str> {
+        match self {
+            Self::Template(template) => Some(template.content_type()),
+            Self::Predefined | Self::Internal(_) => Some(Language::Json.content_type()),
+            Self::None => None,
         }
     }
 }
@@ -127,30 +135,30 @@ impl Definition {
     }
 }
 
-impl Render for Definition {
-    fn render(&self, predefined: &Bytes, facts: &Facts) -> Result<(Bytes, Rendered), Box<str>> {
-        let mapped: Vec<(&str, &str)> =
-            facts.mapped.iter().map(|it| (&*it.save_in, &*it.value)).collect();
-        let record = facts.record.as_deref();
-        let values = facts::Facts::new(record, &facts.reports, &mapped, catalogue::nested());
-        if self.is_long(facts, &values) {
+impl Definition {
+    /// The body, and what else goes into the request; `predefined` is the body of a webhook that defines none, and `values` are
+    /// those in `facts`.
+    fn render(
+        &self,
+        predefined: &Bytes,
+        facts: &Facts,
+        values: &facts::Facts<'_>,
+    ) -> Result<(Bytes, Rendered), Box<str>> {
+        if self.is_long(facts, values) {
             return Err(too_long(BODY_BYTES_MAX, "body").into());
         }
         let mut out = Vec::new();
-        let (kind, rendered) = match &self.body {
-            Body::Predefined => (BodyKind::Json, Ok(())),
-            Body::None => (BodyKind::None, Ok(())),
-            Body::Json(template) => (BodyKind::Json, template.render(&values, &mut out)),
-            Body::Xml(template) => (BodyKind::Xml, template.render(&values, &mut out)),
-            Body::Form(template) => (BodyKind::Form, template.render(&values, &mut out)),
+        let rendered = match &self.body {
+            Body::Predefined | Body::None => Ok(()),
+            Body::Template(template) => template.render(values, &mut out),
             Body::Internal(internal) => {
-                internal.render(&values, &mut out);
-                (BodyKind::Json, Ok(()))
+                internal.render(values, &mut out);
+                Ok(())
             }
         };
         let mut problems: Vec<String> = rendered.err().iter().map(ToString::to_string).collect();
         if let Some(request) = &self.request {
-            problems.extend(request.render(&values).err());
+            problems.extend(request.render(values).err());
         }
         if !problems.is_empty() {
             return Err(problems.join("; ").into());
@@ -158,33 +166,20 @@ impl Render for Definition {
         let is_predefined = matches!(self.body, Body::Predefined);
         let body = if is_predefined { predefined.clone() } else { out.into() };
         let mut kept = Vec::new();
-        write_values(&self.kept, &values, &mut kept);
+        write_values(&self.kept, values, &mut kept);
         if !is_predefined && body.len() > BODY_BYTES_MAX {
             return Err(too_long(BODY_BYTES_MAX, "body").into());
         }
         if kept.len() > VALUES_BYTES_MAX {
             return Err(too_long(VALUES_BYTES_MAX, "URL, query or headers").into());
         }
-        Ok((body, Rendered { kind, values: kept.into() }))
+        let content_type = self.body.content_type().map(Cow::Borrowed);
+        Ok((body, Rendered { content_type, values: kept.into() }))
     }
 
+    /// Whether it uses `variable`, spelt as in `$flow.key.reqID`.
     fn uses(&self, variable: &str) -> bool {
         self.uses.contains(variable)
             || matches!(&self.body, Body::Internal(internal) if internal.uses(variable))
     }
-}
-
-/// The text of a variable's value: of a string what it spells, of another value its JSON text.
-#[must_use]
-pub fn look_up(facts: &Facts, variable: &str) -> Option<String> {
-    let variable: Variable = variable.parse().ok()?;
-    let mapped: Vec<(&str, &str)> =
-        facts.mapped.iter().map(|it| (&*it.save_in, &*it.value)).collect();
-    let record = facts.record.as_deref();
-    let values = facts::Facts::new(record, &facts.reports, &mapped, catalogue::nested());
-    let json = values.get(&variable)?;
-    if json.starts_with('"') {
-        return serde_json::from_str(&json).ok();
-    }
-    Some(json.into_owned())
 }

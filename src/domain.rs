@@ -37,13 +37,12 @@ pub use evolve::evolve;
 pub use id::{AccountId, DeliveryId, FlowId, PhononUuid, SmsId, WebhookName, owner};
 pub use outcome::{ErrorReason, Mapped, Outcome, RESPONSE_BYTES_KEPT, StatusType, Verdict};
 pub use render::{
-    BodyKind, Condition, Definition, Facts, LookUp, Pending, Render, Rendered, Rendering, Rule,
-    Test, Trigger,
+    Condition, ContentType, Definitions, Facts, Pending, Reading, Rendered, Rendering, Rule, Test,
+    Trigger,
 };
 pub use retry::RetrySchedule;
 pub use rules::{
-    AccountRules, CorrelationRules, OnReportTimeout, Phase2Order, Phase2Wait, RenderPhase2,
-    RenderUnknown, Rules, WebhookRules,
+    AccountRules, CorrelationRules, OnReportTimeout, Phase2Order, Phase2Wait, Rules, WebhookRules,
 };
 pub use size::{REPORTS_BYTES_MAX, STATE_BYTES_MAX};
 pub use source::{DeliveryReport, FlowComplete, FlowStarted, Header, Source};

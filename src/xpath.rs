@@ -16,7 +16,7 @@ mod syntax;
 mod tests;
 mod value;
 
-pub use fault::{PATH_MAX, PathFault};
+pub use fault::{PATH_MAX, PathFault, nearest};
 
 use evaluate::{Context, Evaluator};
 use node::XNode;

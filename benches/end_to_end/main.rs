@@ -44,8 +44,11 @@ mod kafka;
 #[expect(dead_code, reason = "shared with the tests, which need more of it")]
 #[path = "../../tests/ringback/harness/samples.rs"]
 mod samples;
+#[path = "../../tests/ringback/harness/wait.rs"]
+mod wait;
 
 use parts::Sizes;
+use wait::{PATIENCE, wait_until};
 
 /// The daemon's allocator, so that the bare loop is measured with the same one.
 #[global_allocator]

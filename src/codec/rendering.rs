@@ -2,10 +2,11 @@
 //!
 //! | members | are there |
 //! |---|---|
-//! | `content` (`json`, `xml`, `form`, `none`), `variables` (an object: the values in URL, query and headers) | once it is rendered |
+//! | `content` (`json`, `xml`, `form`, `none`, or another content type), `variables` (an object: the values in URL, query and headers) | once it is rendered |
 //! | `facts` {`record`, `reports`, `mapped`} | while it is not: what it is to be rendered of |
 
-use crate::domain::{BodyKind, Facts, Mapped, Pending, Rendered, Rendering};
+use super::content;
+use crate::domain::{Facts, Mapped, Pending, Rendered, Rendering};
 use crate::json::{self, Object};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -22,7 +23,7 @@ pub(super) fn write(object: &mut Object<'_>, rendering: &Rendering, body: usize)
     match rendering {
         Rendering::Fixed => {}
         Rendering::Done(rendered) => {
-            object.text("content", content(rendered.kind));
+            object.text("content", content::word(&rendered.content_type));
             object.name("variables").extend_from_slice(&rendered.values);
         }
         Rendering::Pending(pending) => {
@@ -48,17 +49,6 @@ pub(super) fn write(object: &mut Object<'_>, rendering: &Rendering, body: usize)
             );
             facts.close();
         }
-    }
-}
-
-/// What a body is, in a word.
-#[must_use]
-pub const fn content(kind: BodyKind) -> &'static str {
-    match kind {
-        BodyKind::Json => "json",
-        BodyKind::Xml => "xml",
-        BodyKind::Form => "form",
-        BodyKind::None => "none",
     }
 }
 
@@ -91,14 +81,8 @@ impl Text<'_> {
         Some(match (content, variables, facts) {
             (None, None, None) => Rendering::Fixed,
             (Some(content), Some(values), None) => {
-                let kind = match &*content {
-                    "json" => BodyKind::Json,
-                    "xml" => BodyKind::Xml,
-                    "form" => BodyKind::Form,
-                    "none" => BodyKind::None,
-                    _ => return None,
-                };
-                Rendering::Done(Rendered { kind, values: bytes(values) })
+                let content_type = content::of_word(&content)?;
+                Rendering::Done(Rendered { content_type, values: bytes(values) })
             }
             (None, None, Some(facts)) => {
                 let mapped = facts.mapped.into_iter().map(|(save_in, value)| Mapped {
@@ -137,9 +121,12 @@ mod tests {
             reports: vec![Bytes::from_static(b"{}"), Bytes::from_static(b"[1]")],
             mapped: vec![mapped],
         };
-        let done = |kind| Rendered { kind, values: Bytes::from_static(b"{\"a\":0.10}") };
-        let kinds = [BodyKind::Json, BodyKind::Xml, BodyKind::Form, BodyKind::None];
-        let mut all: Vec<Rendering> = kinds.map(|kind| Rendering::Done(done(kind))).into();
+        let done = |content| {
+            let content_type = content::of_word(content).unwrap();
+            Rendered { content_type, values: Bytes::from_static(b"{\"a\":0.10}") }
+        };
+        let words = ["json", "xml", "form", "none", "text/csv"];
+        let mut all: Vec<Rendering> = words.map(|word| Rendering::Done(done(word))).into();
         all.push(Rendering::Fixed);
         all.push(Rendering::Pending(Box::new(Pending { facts, after: Vec::new() })));
         all.push(Rendering::Pending(Box::new(Pending {

@@ -27,6 +27,8 @@ const STATE: [u8; 8] = 0x0c7c_896e_452c_f78f_u64.to_le_bytes();
 const STATE_1: [u8; 8] = 0xdfb1_191a_b3d9_21ba_u64.to_le_bytes();
 /// The fingerprint of `schemas/retired/state-2.avsc`, likewise.
 const STATE_2: [u8; 8] = 0xc270_f0aa_9a5b_07e4_u64.to_le_bytes();
+/// The fingerprint of `schemas/retired/state-3.avsc`, likewise.
+const STATE_3: [u8; 8] = 0x0c7c_896e_452c_f78f_u64.to_le_bytes();
 /// The fingerprint of `schemas/meta.avsc`.
 const META: [u8; 8] = 0x62f0_1144_06f5_56ba_u64.to_le_bytes();
 /// The fingerprint of `schemas/endpoint.avsc`.
@@ -69,6 +71,7 @@ pub fn decode_state(bytes: &Bytes) -> Result<State, RowError> {
     let (datum, version) = match schema::split_single_object(bytes) {
         Some((STATE_1, datum)) => (bytes.slice_ref(datum), read::Version::First),
         Some((STATE_2, datum)) => (bytes.slice_ref(datum), read::Version::Second),
+        Some((STATE_3, datum)) => (bytes.slice_ref(datum), read::Version::Third),
         _ => (current(bytes, &STATE, &STATE_SCHEMA)?, read::Version::Newest),
     };
     let mut datum = read::Datum::of(&datum, version);

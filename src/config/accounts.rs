@@ -18,9 +18,10 @@ use super::fault::{Fault, Faults};
 use super::rate;
 use super::schema;
 use super::settings::Settings;
+use crate::definition::Defined;
 use crate::delivery::{PerSecond, Webhook};
 use crate::domain::{
-    AccountId, AccountRules, Definition, FlowId, Render, Rule, Trigger, WebhookName, WebhookRules,
+    AccountId, AccountRules, Definitions as _, FlowId, Rule, Trigger, WebhookName, WebhookRules,
 };
 use file::{AccountEntry, AccountsFile, FlowEntry, RuleEntry, WebhookEntry};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,8 +37,8 @@ pub struct Accounts {
     pub account_rates: BTreeMap<AccountId, PerSecond>,
     /// The webhooks: how to call them, and how often.
     pub webhooks: BTreeMap<WebhookName, (Arc<Webhook>, WebhookRules)>,
-    /// What they say and save, where that is more than the predefined bodies.
-    pub definitions: BTreeMap<WebhookName, Definition>,
+    /// What they say and save.
+    pub definitions: Defined,
     /// The files that hold their secrets.
     pub secret_files: BTreeSet<PathBuf>,
 }
@@ -190,8 +191,7 @@ impl Reader<'_> {
             account.uses_variables = true;
         }
         let saves = webhook.response.iter().flat_map(|response| response.save_in.clone()).collect();
-        let render = (!definition.is_fixed()).then(|| Arc::new(definition) as Arc<dyn Render>);
-        self.read.definitions.insert(name.clone(), Definition { render, saves });
+        self.read.definitions.insert(name.clone(), definition, saves);
         self.read.webhooks.insert(name, (Arc::new(webhook), rules));
     }
 
@@ -250,12 +250,8 @@ impl Reader<'_> {
     fn order_rules(&mut self) {
         let definitions = &self.read.definitions;
         let gives = |one: &Rule, other: &Rule| {
-            let saves = definitions.get(&one.webhook).map(|definition| &definition.saves);
-            let render = definitions.get(&other.webhook).and_then(|it| it.render.as_ref());
-            one.webhook != other.webhook
-                && saves.zip(render).is_some_and(|(saves, render)| {
-                    saves.iter().any(|variable| render.uses(variable))
-                })
+            let uses = |variable: &Box<str>| definitions.uses(&other.webhook, variable);
+            one.webhook != other.webhook && definitions.saves(&one.webhook).iter().any(uses)
         };
         for account in self.read.accounts.values_mut() {
             let mut left = std::mem::take(&mut account.rules);

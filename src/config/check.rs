@@ -3,6 +3,7 @@
 
 use super::document::{self, Document, Node, Origin, Value};
 use super::fault::Fault;
+pub(super) use crate::definition::nearest;
 use serde_json::Value as Json;
 use std::path::Path;
 
@@ -149,20 +150,6 @@ pub(super) fn branch<'a>(schema: &'a Json, kind: &str) -> Option<&'a Json> {
 pub(super) fn keys(schema: &Json) -> Vec<&str> {
     let properties = schema.get("properties").and_then(Json::as_object);
     properties.into_iter().flatten().map(|(key, _)| key.as_str()).collect()
-}
-
-/// The candidate that `name` most likely means.
-pub(super) fn nearest<'a>(
-    name: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let name = name.to_lowercase();
-    candidates
-        .map(|candidate| (strsim::damerau_levenshtein(&name, &candidate.to_lowercase()), candidate))
-        // A third of the letters may be wrong, and one of the shortest names.
-        .filter(|(distance, candidate)| *distance <= 1.max(candidate.len().max(name.len()) / 3))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }
 
 /// `name` as a key of `table`.

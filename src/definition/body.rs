@@ -39,21 +39,18 @@ pub fn render_unknown(sms: &str) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::{render_phase2, render_unknown};
-    use crate::domain::{RenderPhase2, RenderUnknown};
     use bytes::Bytes;
 
     #[test]
     fn bodies_have_the_shape_that_the_rules_expect() {
-        let render: RenderPhase2 = render_phase2;
-        let unknown: RenderUnknown = render_unknown;
-        let reports = [unknown("a\"b"), Bytes::from_static(b"{\"id\":\"2\"}")];
+        let reports = [render_unknown("a\"b"), Bytes::from_static(b"{\"id\":\"2\"}")];
         assert_eq!(
-            render("u", &reports, None),
+            render_phase2("u", &reports, None),
             br#"{"phonon-uuid":"u","smsDetails":[{"id":"a\"b","deliveryStatus":"UNKNOWN"},{"id":"2"}]}"#
                 .as_slice()
         );
         assert_eq!(
-            render("u", &[], Some(&Bytes::from_static(b"[]"))),
+            render_phase2("u", &[], Some(&Bytes::from_static(b"[]"))),
             br#"{"phonon-uuid":"u","smsDetails":[],"keys":[]}"#.as_slice()
         );
     }

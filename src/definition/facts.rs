@@ -38,7 +38,7 @@ const VISITOR: &str = "VISITOR";
 pub struct Facts<'a> {
     given: Option<&'a [u8]>,
     reports: &'a [Bytes],
-    mapped: &'a [(&'a str, &'a str)],
+    mapped: Cow<'a, [(&'a str, &'a str)]>,
     nested: &'a BTreeSet<Variable>,
     record: OnceCell<Option<Node<'a>>>,
     keys: OnceCell<BTreeMap<Cow<'a, str>, &'a str>>,
@@ -60,6 +60,22 @@ impl<'a> Facts<'a> {
         record: Option<&'a [u8]>,
         reports: &'a [Bytes],
         mapped: &'a [(&'a str, &'a str)],
+        nested: &'a BTreeSet<Variable>,
+    ) -> Self {
+        Self::with(record, reports, Cow::Borrowed(mapped), nested)
+    }
+
+    /// What is known of a flow; `nested` as above.
+    #[must_use]
+    pub fn of(known: &'a crate::domain::Facts, nested: &'a BTreeSet<Variable>) -> Self {
+        let mapped = known.mapped.iter().map(|it| (&*it.save_in, &*it.value)).collect();
+        Self::with(known.record.as_deref(), &known.reports, Cow::Owned(mapped), nested)
+    }
+
+    fn with(
+        record: Option<&'a [u8]>,
+        reports: &'a [Bytes],
+        mapped: Cow<'a, [(&'a str, &'a str)]>,
         nested: &'a BTreeSet<Variable>,
     ) -> Self {
         Self {

@@ -3,9 +3,9 @@
 //!
 //! | type | renders | a variable may stand |
 //! |---|---|---|
-//! | [`JsonTemplate`] | a JSON body | inside a string, or bare as a whole value |
-//! | [`XmlTemplate`] | an XML body | in text, attribute values and CDATA sections |
-//! | [`FormTemplate`] | an `application/x-www-form-urlencoded` body | in names and values |
+//! | [`BodyTemplate`] | a JSON body | inside a string, or bare as a whole value |
+//! | | an XML body | in text, attribute values and CDATA sections |
+//! | | an `application/x-www-form-urlencoded` body | in names and values |
 //! | [`UrlTemplate`] | the URL | in path segments, and in names and values of the query |
 //! | [`QueryTemplate`] | one entry of the query list | anywhere |
 //! | [`HeaderTemplate`] | one entry of the header list | in the value |
@@ -17,9 +17,8 @@
 //!
 //! Rendering is a pure function of the template and the [`Values`]. A failed rendering leaves the output as it was.
 
+mod body;
 mod fault;
-mod form;
-mod json;
 mod lex;
 mod list;
 mod pairs;
@@ -30,16 +29,14 @@ mod url;
 mod uses;
 mod value;
 mod variable;
-mod xml;
 
+pub use crate::json::DEPTH_MAX;
+pub use body::{BodyTemplate, Language};
 pub use fault::{Fault, position};
-pub use form::FormTemplate;
-pub use json::JsonTemplate;
 pub use list::{HeaderTemplate, QueryTemplate};
 pub use url::{Need, Unrenderable, UrlTemplate};
 pub use uses::{Missing, Part, Use};
 pub use variable::{Family, NotAVariable, Variable};
-pub use xml::XmlTemplate;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -49,9 +46,6 @@ pub const TEXT_BYTES_MAX: usize = 256 * 1024;
 
 /// More variables in one template are refused, counting each place: this bounds how much longer than its values a result is.
 pub const VARIABLES_MAX: usize = 1_000;
-
-/// Arrays, objects and elements nested deeper than this are refused.
-pub const DEPTH_MAX: usize = 128;
 
 /// The tokens that a definition maps to variables: `ani` for `%ani%`. A token is a lower-case letter followed by lower-case
 /// letters, digits and underscores; another key is never found.

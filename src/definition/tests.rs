@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::definition::facts::Kept;
-use crate::definition::template::{HeaderTemplate, Need, QueryTemplate, Tokens, UrlTemplate};
-use crate::domain::Mapped;
+use crate::definition::template::{
+    BodyTemplate, HeaderTemplate, Language, Need, QueryTemplate, Tokens, UrlTemplate,
+};
+use crate::domain::{Definitions as _, Mapped};
 use std::collections::BTreeMap;
 
 const RECORD: &[u8] = br#"{"phononUuid":"u-1","callDetails":[{"calleeType":"AGENT","calleeNumber":"2"},{"calleeType":"VISITOR","calleeNumber":"1"}],"keys":[{"name":"$flow.key.a","value":0.10},{"name":"$user.key.b","value":"\u00e9 &"},{"name":"$user.syskey.contactNumber","value":"3"}]}"#;
@@ -30,11 +32,21 @@ fn request(url: &str, query: &[(&str, &str, bool)], headers: &[(&str, &str, bool
 }
 
 fn json(text: &str, mandatory: bool) -> Body {
-    Body::Json(JsonTemplate::parse(text, &Tokens::new(), &|_| mandatory).unwrap())
+    Body::Template(
+        BodyTemplate::parse(Language::Json, text, &Tokens::new(), &|_| mandatory).unwrap(),
+    )
+}
+
+fn render(
+    definition: &Definition,
+    predefined: &Bytes,
+    facts: &Facts,
+) -> Result<(Bytes, Rendered), Box<str>> {
+    definition.render(predefined, facts, &facts::Facts::of(facts, catalogue::nested()))
 }
 
 fn rendered(definition: &Definition) -> Result<(String, Rendered), Box<str>> {
-    let (body, rendered) = definition.render(&Bytes::from_static(b"P"), &facts())?;
+    let (body, rendered) = render(definition, &Bytes::from_static(b"P"), &facts())?;
     Ok((String::from_utf8(body.to_vec()).unwrap(), rendered))
 }
 
@@ -95,7 +107,7 @@ fn a_definition_without_variables_is_rendered_all_the_same_unless_its_body_is_pr
     let none = Definition::new(Body::None, None);
     assert!(!none.is_fixed());
     let (body, kept) = rendered(&none).unwrap();
-    assert_eq!((&*body, kept.kind, &*kept.values), ("", BodyKind::None, &b"{}"[..]));
+    assert_eq!((&*body, kept.content_type, &*kept.values), ("", None, &b"{}"[..]));
 }
 
 #[test]
@@ -119,7 +131,8 @@ fn a_call_of_the_platform_carries_each_name_once() {
 
 #[test]
 fn conditions_compare_text() {
-    let facts = facts();
+    let (facts, defined) = (facts(), Defined::default());
+    let reading = defined.read(&facts);
     for (variable, text) in [
         ("$flow.key.a", Some("0.10")),
         ("$user.key.b", Some("é &")),
@@ -128,7 +141,7 @@ fn conditions_compare_text() {
         ("$flow.key.none", None),
         ("no variable", None),
     ] {
-        assert_eq!(look_up(&facts, variable).as_deref(), text, "{variable}");
+        assert_eq!(reading.text(variable).as_deref(), text, "{variable}");
     }
 }
 
@@ -137,7 +150,7 @@ fn values_that_would_make_a_request_too_long_make_none() {
     let long = "x".repeat(300_000);
     let record = format!("{{\"keys\":[{{\"name\":\"$flow.key.a\",\"value\":\"{long}\"}}]}}");
     let facts = Facts { record: Some(record.into()), ..Facts::default() };
-    let of = |definition: &Definition| definition.render(&Bytes::new(), &facts);
+    let of = |definition: &Definition| render(definition, &Bytes::new(), &facts);
     let times = |count: usize| format!("[{}]", vec!["$flow.key.a"; count].join(","));
     let many = |count| Definition::new(json(&times(count), false), None);
     assert!(of(&many(20)).is_ok());
@@ -150,14 +163,16 @@ fn values_that_would_make_a_request_too_long_make_none() {
         value: serde_json::to_string(&quotes).unwrap().into(),
     };
     let escaped = Facts { mapped: vec![mapped], ..Facts::default() };
-    let xml = XmlTemplate::parse("<a b='$flow.key.m'/>", &Tokens::new(), &|_| false).unwrap();
-    let xml = Definition::new(Body::Xml(xml), None);
-    assert!(xml.render(&Bytes::new(), &escaped).unwrap_err().contains("the body longer than"));
+    let xml =
+        BodyTemplate::parse(Language::Xml, "<a b='$flow.key.m'/>", &Tokens::new(), &|_| false)
+            .unwrap();
+    let xml = Definition::new(Body::Template(xml), None);
+    assert!(render(&xml, &Bytes::new(), &escaped).unwrap_err().contains("the body longer than"));
     let url =
         "https://a.example/?q=$flow.key.a&r=$flow.syskey.keys&s=$flow.syskey.b&t=$flow.syskey.c";
     let record = format!("{{\"keys\":[\"{long}\"],\"b\":\"{long}\",\"c\":\"{long}{long}\"}}");
     let facts = Facts { record: Some(record.into()), ..Facts::default() };
     let url = Definition::new(Body::None, Some(Arc::new(request(url, &[], &[]))));
-    let problem = url.render(&Bytes::new(), &facts).unwrap_err();
+    let problem = render(&url, &Bytes::new(), &facts).unwrap_err();
     assert!(problem.contains("URL, query or headers longer than"), "{problem}");
 }

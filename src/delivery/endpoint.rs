@@ -14,7 +14,7 @@ use super::token::Tokens;
 use super::webhook::{Auth, Webhook};
 use crate::definition::RequestParts;
 use crate::definition::facts::Kept;
-use crate::domain::{BodyKind, DeliveryId, Outcome, Rendered};
+use crate::domain::{DeliveryId, Outcome, Rendered};
 use base64::Engine as _;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
@@ -331,17 +331,16 @@ impl Endpoint {
         let timestamp = unix_seconds.to_string();
         let headers = request.headers_mut();
         headers.clone_from(&self.headers);
-        let kind = rendered.map_or(BodyKind::Json, |rendered| rendered.kind);
-        match kind {
-            BodyKind::Json => {}
-            BodyKind::Xml => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+        // What is not rendered is a predefined body, which the endpoint's own headers are about.
+        let content_type = rendered.map(|rendered| rendered.content_type.as_deref());
+        match content_type {
+            None => {}
+            Some(Some(content_type)) => {
+                if let Ok(content_type) = HeaderValue::from_str(content_type) {
+                    headers.insert(CONTENT_TYPE, content_type);
+                }
             }
-            BodyKind::Form => {
-                let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-                headers.insert(CONTENT_TYPE, form);
-            }
-            BodyKind::None => drop(headers.remove(CONTENT_TYPE)),
+            Some(None) => drop(headers.remove(CONTENT_TYPE)),
         }
         let mut own = BTreeSet::new();
         for (name, value) in parts.headers {
@@ -367,7 +366,7 @@ impl Endpoint {
         insert(TRACEPARENT, traceparent(id, attempt, unix_seconds));
         insert(WEBHOOK_ID, id_text);
         insert(WEBHOOK_TIMESTAMP, timestamp);
-        let body = if kind == BodyKind::None { Bytes::new() } else { body };
+        let body = if content_type == Some(None) { Bytes::new() } else { body };
         if body.is_empty() {
             // The library does not send it by itself, and many servers refuse a request without it (411).
             if EXPECT_CONTENT.contains(&self.webhook.method) {

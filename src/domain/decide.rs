@@ -6,6 +6,7 @@ mod phase2;
 mod release;
 mod replay;
 mod report;
+mod room;
 mod rule;
 mod schedule;
 mod start;

@@ -2,8 +2,8 @@
 
 use super::{DeliveryId, Mapped, WebhookName};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 /// What goes into a delivery's request beside its body.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -32,23 +32,13 @@ impl Rendering {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     /// What the body is.
-    pub kind: BodyKind,
+    pub content_type: ContentType,
     /// The values of the variables in URL, query and headers, as a JSON object.
     pub values: Bytes,
 }
 
-/// What a body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyKind {
-    /// JSON.
-    Json,
-    /// XML.
-    Xml,
-    /// `application/x-www-form-urlencoded`
-    Form,
-    /// There is none.
-    None,
-}
+/// The content type of a body; `None`: there is no body.
+pub type ContentType = Option<Cow<'static, str>>;
 
 /// What a delivery will be rendered of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,25 +78,46 @@ pub(super) fn merge(mapped: &mut Vec<Mapped>, newer: &[Mapped]) {
     }
 }
 
-/// A webhook's definition, as far as what it says varies; the codec's, and a pure function.
-pub trait Render: fmt::Debug + Send + Sync {
-    /// The body, and what else goes into the request; `predefined` is the body of a webhook that defines none.
+/// What the configured webhooks say, and what their answers give: the language of definitions, as far as decisions speak it. All
+/// of it is pure.
+pub trait Definitions: fmt::Debug + Send + Sync {
+    /// The predefined body of phase 2: the uuid, the reports as JSON, and the flow's keys as JSON.
+    fn phase2(&self, uuid: &str, sms_details: &[Bytes], keys: Option<&Bytes>) -> Bytes;
+
+    /// What phase 2 says of an SMS of which nothing is known.
+    fn unknown(&self, sms: &str) -> Bytes;
+
+    /// Whether `webhook` is configured.
+    fn contains(&self, webhook: &WebhookName) -> bool;
+
+    /// Whether requests of `webhook` have to be rendered; else their body is a predefined one, and nothing varies in them.
+    fn is_rendered(&self, webhook: &WebhookName) -> bool;
+
+    /// Whether `webhook` uses `variable`, spelt as in `$flow.key.reqID`.
+    fn uses(&self, webhook: &WebhookName, variable: &str) -> bool;
+
+    /// The variables that answers of `webhook` may give a value.
+    fn saves(&self, webhook: &WebhookName) -> &[Box<str>];
+
+    /// Reads `facts` for all that is asked of them on one occasion: each part once, when it is first needed.
+    fn read<'f>(&'f self, facts: &'f Facts) -> Box<dyn Reading + 'f>;
+}
+
+/// Facts that were read.
+pub trait Reading {
+    /// The text of a variable's value, if it has one.
+    fn text(&self, variable: &str) -> Option<String>;
+
+    /// What `webhook` says of them: the body, and what else goes into the request; `predefined` is the body of a webhook that
+    /// defines none.
     ///
     /// # Errors
     /// What has no value, for people.
-    fn render(&self, predefined: &Bytes, facts: &Facts) -> Result<(Bytes, Rendered), Box<str>>;
-
-    /// Whether it uses `variable`, spelt as in `$flow.key.reqID`.
-    fn uses(&self, variable: &str) -> bool;
-}
-
-/// What a webhook says, and what its answers give.
-#[derive(Clone, Debug, Default)]
-pub struct Definition {
-    /// Nothing: its requests have the predefined body, and nothing varies in them.
-    pub render: Option<Arc<dyn Render>>,
-    /// The variables that its answers may give a value.
-    pub saves: Vec<Box<str>>,
+    fn render(
+        &self,
+        webhook: &WebhookName,
+        predefined: &Bytes,
+    ) -> Result<(Bytes, Rendered), Box<str>>;
 }
 
 /// A webhook beside the two phases: when it is sent.
@@ -176,6 +187,3 @@ impl Condition {
         }
     }
 }
-
-/// The text of a variable's value, if it has one; the codec's, and a pure function.
-pub type LookUp = fn(facts: &Facts, variable: &str) -> Option<String>;

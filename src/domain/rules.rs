@@ -1,8 +1,8 @@
 //! What the configuration says, as far as decisions need it.
 
-use super::{AccountId, Definition, FlowId, LookUp, RetrySchedule, Rule, StatusTable, WebhookName};
-use bytes::Bytes;
+use super::{AccountId, Definitions, FlowId, RetrySchedule, Rule, StatusTable, WebhookName};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// When phase 2 is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,12 +96,6 @@ pub struct WebhookRules {
     pub disable_after_ms: u64,
 }
 
-/// Writes the predefined body of phase 2: the uuid, the reports as JSON, and the flow's keys as JSON.
-pub type RenderPhase2 = fn(uuid: &str, sms_details: &[Bytes], keys: Option<&Bytes>) -> Bytes;
-
-/// Writes what phase 2 says of an SMS of which nothing is known.
-pub type RenderUnknown = fn(sms: &str) -> Bytes;
-
 /// Everything of the configuration that a decision depends on.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -113,16 +107,10 @@ pub struct Rules {
     pub accounts: BTreeMap<AccountId, AccountRules>,
     /// The configured webhooks.
     pub webhooks: BTreeMap<WebhookName, WebhookRules>,
-    /// What they say and save, where that is more than the predefined bodies.
-    pub definitions: BTreeMap<WebhookName, Definition>,
+    /// What they say and save.
+    pub definitions: Arc<dyn Definitions>,
     /// For a delivery whose webhook is not configured any more.
     pub webhook_defaults: WebhookRules,
-    /// The codec's renderer; it is a pure function.
-    pub render_phase2: RenderPhase2,
-    /// The codec's renderer; it is a pure function.
-    pub render_unknown: RenderUnknown,
-    /// The codec's look-up; it is a pure function.
-    pub look_up: LookUp,
 }
 
 impl Rules {

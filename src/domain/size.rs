@@ -90,7 +90,10 @@ impl Delivery {
     pub(super) fn bytes_max(&self) -> usize {
         let rendering = match &self.rendering {
             Rendering::Fixed => 0,
-            Rendering::Done(rendered) => LONG + rendered.values.len(),
+            Rendering::Done(rendered) => {
+                let content_type = rendered.content_type.as_ref().map_or(0, |text| text.len());
+                2 * LONG + content_type + rendered.values.len()
+            }
             Rendering::Pending(pending) => facts(&pending.facts) + LONG + 16 * pending.after.len(),
         };
         DELIVERY + topic(&self.source) + self.webhook.as_str().len() + self.body.len() + rendering

@@ -14,6 +14,7 @@ mod reload;
 mod render;
 mod replay;
 mod rules;
+mod said;
 mod size;
 mod timeout;
 mod waiting;
@@ -126,8 +127,7 @@ fn rules() -> Rules {
     };
     let other = AccountRules { default_webhook: WebhookName::new("other"), ..ours.clone() };
     Rules {
-        definitions: std::collections::BTreeMap::new(),
-        look_up: |_, _| None,
+        definitions: std::sync::Arc::new(said::Said::default()),
         correlation: CorrelationRules {
             phase2_wait: Phase2Wait::All,
             phase2_order: Phase2Order::Strict,
@@ -146,12 +146,6 @@ fn rules() -> Rules {
             disable_after_ms: 5000,
             retry: RetrySchedule { intervals_ms: vec![10, 20], randomization_factor: 0.0 },
         },
-        render_phase2: |uuid, details, keys| {
-            let details: Vec<_> = details.iter().map(|d| String::from_utf8_lossy(d)).collect();
-            let keys = keys.map(|k| format!(" keys {}", String::from_utf8_lossy(k)));
-            Bytes::from(format!("{uuid} [{}]{}", details.join(", "), keys.unwrap_or_default()))
-        },
-        render_unknown: |sms| Bytes::from(format!("{sms} UNKNOWN")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! One pass over a JSON object: checks it, copies it without white space, hashes its content, and notes where the members
 //! stand that the caller asks for. There is no tree.
 
-use super::{DEPTH_MAX, content, write as json};
+use super::{DEPTH_MAX, content, string};
 use std::ops::Range;
 
 /// What kind of value a member has.
@@ -160,7 +160,7 @@ impl<'t> Scanner<'t, '_> {
             let token = self.string()?;
             let escaped = token.escaped.then(|| {
                 let mut name = Vec::with_capacity(token.inner.len());
-                json::unescape(token.inner, &mut name);
+                string::unescape(token.inner, &mut name);
                 name
             });
             let name = escaped.as_deref().unwrap_or(token.inner);
@@ -228,7 +228,7 @@ impl<'t> Scanner<'t, '_> {
             return content::text(token.inner);
         }
         self.unescaped.clear();
-        json::unescape(token.inner, &mut self.unescaped);
+        string::unescape(token.inner, &mut self.unescaped);
         content::text(&self.unescaped)
     }
 
@@ -246,7 +246,7 @@ impl<'t> Scanner<'t, '_> {
         let start = self.at;
         let mut escaped = false;
         loop {
-            self.at += json::plain_run(self.text.get(self.at..).unwrap_or_default());
+            self.at += string::plain_run(self.text.get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {

@@ -44,7 +44,7 @@ fn offset(text: &str, line: usize, column: usize) -> usize {
 /// The string that `token`, a valid JSON string with its quotes, spells; `None` when it holds half a surrogate pair.
 pub(crate) fn decode(token: &str) -> Option<Cow<'_, str>> {
     if token.contains('\\') {
-        return serde_json::from_str(token).ok().map(Cow::Owned);
+        return super::read_string(token.as_bytes());
     }
     token.strip_prefix('"')?.strip_suffix('"').map(Cow::Borrowed)
 }

@@ -1,39 +1,7 @@
-//! Writing JSON by hand, straight into the buffer that leaves, and reading the strings of it.
+//! Writing JSON by hand, straight into the buffer that leaves.
 
-use std::borrow::Cow;
+use super::string::plain_run;
 use std::io::Write;
-
-const ONES: u64 = u64::from_le_bytes([1; 8]);
-const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
-
-/// How many bytes of `text` stand before the first quote, backslash or control character.
-pub(crate) fn plain_run(text: &[u8]) -> usize {
-    let (words, tail) = text.as_chunks::<8>();
-    let mut at = 0;
-    for word in words {
-        let special = special(u64::from_le_bytes(*word));
-        if special != 0 {
-            // Little endian: the lowest flag is the first byte.
-            return at + (special.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    at + tail.iter().position(|byte| is_special(*byte)).unwrap_or(tail.len())
-}
-
-const fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
-}
-
-/// The high bit of each byte that needs attention. A borrow can flag a byte too many, but only above a real one.
-const fn special(word: u64) -> u64 {
-    let quote = word ^ (ONES * b'"' as u64);
-    let backslash = word ^ (ONES * b'\\' as u64);
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    let quote = quote.wrapping_sub(ONES) & !quote;
-    let backslash = backslash.wrapping_sub(ONES) & !backslash;
-    (control | quote | backslash) & HIGHS
-}
 
 /// Writes `text` as a JSON string.
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
@@ -54,7 +22,8 @@ pub(crate) fn write_lossy(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-fn write_escaped(out: &mut Vec<u8>, text: &str) {
+/// Appends `text` as the inside of a JSON string.
+pub(crate) fn write_escaped(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     loop {
         let (run, tail) = rest.split_at(plain_run(rest));
@@ -177,17 +146,6 @@ impl<'a> Object<'a> {
     }
 }
 
-/// The string that `token`, a valid JSON string with its quotes, spells; `None` when it holds half a surrogate pair.
-pub(crate) fn read_string(token: &[u8]) -> Option<Cow<'_, str>> {
-    let inner = token.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    if !inner.contains(&b'\\') {
-        return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
-    }
-    let mut text = Vec::with_capacity(inner.len());
-    unescape(inner, &mut text);
-    String::from_utf8(text).ok().map(Cow::Owned)
-}
-
 /// Appends an object of members whose values are JSON already.
 pub(crate) fn write_members<'a>(
     out: &mut Vec<u8>,
@@ -205,64 +163,10 @@ pub(crate) fn write_members<'a>(
     out.push(b'}');
 }
 
-/// Appends what `text`, the inside of a valid JSON string, spells. Half a surrogate pair becomes three bytes that are not
-/// UTF-8, so that it still differs from every other spelling.
-pub(crate) fn unescape(text: &[u8], out: &mut Vec<u8>) {
-    let mut rest = text;
-    loop {
-        let (run, tail) = rest.split_at(plain_run(rest));
-        out.extend_from_slice(run);
-        match tail {
-            [b'\\', b'u', tail @ ..] => rest = unescape_unicode(tail, out),
-            [b'\\', escape, tail @ ..] => {
-                out.push(match escape {
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    b'b' => 0x08,
-                    b'f' => 0x0c,
-                    itself => *itself,
-                });
-                rest = tail;
-            }
-            _ => return,
-        }
-    }
-}
-
-fn unescape_unicode<'t>(text: &'t [u8], out: &mut Vec<u8>) -> &'t [u8] {
-    let Some((unit, rest)) = code_unit(text) else { return &[] };
-    if let 0xd800..0xdc00 = unit
-        && let [b'\\', b'u', tail @ ..] = rest
-        && let Some((low @ 0xdc00..0xe000, tail)) = code_unit(tail)
-    {
-        let code = 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
-        push_code(code, out);
-        return tail;
-    }
-    push_code(unit, out);
-    rest
-}
-
-fn code_unit(text: &[u8]) -> Option<(u32, &[u8])> {
-    let (digits, rest) = text.split_first_chunk::<4>()?;
-    let digits = std::str::from_utf8(digits).ok()?;
-    Some((u32::from_str_radix(digits, 16).ok()?, rest))
-}
-
-fn push_code(code: u32, out: &mut Vec<u8>) {
-    match char::from_u32(code) {
-        Some(letter) => out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
-        None => {
-            let [_, _, high, low] = code.to_be_bytes();
-            out.extend([0xff, high, low]);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{plain_run, read_string, write_integer, write_lossy, write_string};
+    use super::super::string::read_string;
+    use super::{write_integer, write_lossy, write_string};
 
     #[test]
     fn strings_are_written_and_read_as_serde_json_does() {
@@ -281,20 +185,6 @@ mod tests {
         let mut out = Vec::new();
         write_lossy(&mut out, b"a\xff\"b");
         assert_eq!(String::from_utf8(out).unwrap(), "\"a\u{fffd}\\\"b\"");
-    }
-
-    #[test]
-    fn a_run_ends_at_the_first_special_byte_wherever_it_stands() {
-        for length in 0..40 {
-            for special in [b'"', b'\\', 0, 0x1f] {
-                for at in 0..length {
-                    let mut text = vec![0xa4_u8; length];
-                    text[at] = special;
-                    assert_eq!(plain_run(&text), at);
-                }
-            }
-            assert_eq!(plain_run(&vec![b'!'; length]), length);
-        }
     }
 
     #[test]

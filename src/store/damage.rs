@@ -6,7 +6,7 @@
 //! there may be whole.
 //!
 //! Damage may show while the store is in use. Nobody can exchange it then, so the process leaves a [`Mark`] and ends; the next
-//! start finds the mark. See `ops/decisions/0020-a-damaged-store-is-set-aside-at-the-start.md`.
+//! start finds the mark. See `ops/decisions/0020-damaged-store-set-aside.md`.
 
 use super::aside::{self, File};
 use super::{Disk, Store, StoreError};

@@ -5,6 +5,9 @@ use thiserror::Error;
 /// The longest path, in characters.
 pub const PATH_MAX: usize = 4_096;
 
+/// A longer word is not compared with others.
+const WORD_BYTES_MAX: usize = 64;
+
 /// Why a path cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("column {column}: {problem}; {mend}")]
@@ -30,4 +33,19 @@ impl PathFault {
         let problem = format!("longer than {PATH_MAX} characters");
         Err(Self::new(PATH_MAX + 1, problem, "shorten the path"))
     }
+}
+
+/// The candidate that `word` most likely means.
+pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    if word.len() > WORD_BYTES_MAX {
+        return None;
+    }
+    let word = word.to_lowercase();
+    candidates
+        .filter(|candidate| candidate.len() <= WORD_BYTES_MAX)
+        .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
+        // A third of the letters may be wrong, and one of the shortest names.
+        .filter(|(distance, candidate)| *distance <= 1.max(candidate.len().max(word.len()) / 3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
 }

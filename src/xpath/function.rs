@@ -4,7 +4,7 @@ use super::Exhausted;
 use super::evaluate::{Context, Evaluator, count};
 use super::fault::PathFault;
 use super::node::{XML_NAMESPACE, XNode};
-use super::parser::nearest;
+use super::parser::suggestion;
 use super::strings;
 use super::syntax::{Expression, Type};
 use super::value::{Value, read_number};
@@ -84,7 +84,7 @@ impl Function {
     ) -> Result<Expression, PathFault> {
         let found = TABLE.iter().find(|(known, ..)| prefix.is_none() && *known == name);
         let Some((_, function, min, max, _)) = found else {
-            let mend = nearest(name, TABLE.iter().map(|(known, ..)| *known))
+            let mend = suggestion(name, TABLE.iter().map(|(known, ..)| *known))
                 .unwrap_or_else(|| "use one of XPath's 27 core functions".to_owned());
             let name = prefix.map_or(name.to_owned(), |prefix| format!("{prefix}:{name}"));
             let problem = format!("XPath 1.0 has no function `{name}`");

@@ -2,7 +2,7 @@
 
 mod step;
 
-use super::fault::PathFault;
+use super::fault::{PathFault, nearest};
 use super::function::Function;
 use super::lexer::{Binary, Placed, Token};
 use super::node::Axis;
@@ -312,8 +312,6 @@ fn push_step(steps: &mut Vec<Step>, mut step: Step, descend: bool) {
 }
 
 /// "did you mean", if one of `known` is near `name`.
-pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
-    let near = known.map(|known| (strsim::damerau_levenshtein(name, known), known)).min()?;
-    let (distance, known) = near;
-    (distance * 3 <= known.len().max(3)).then(|| format!("did you mean `{known}`?"))
+pub(super) fn suggestion<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
+    nearest(name, known).map(|known| format!("did you mean `{known}`?"))
 }

@@ -33,28 +33,9 @@ pub(crate) mod stopped;
 pub(crate) mod terminal;
 pub(crate) mod tokens;
 pub(crate) mod verify;
+pub(crate) mod wait;
 
-use std::time::{Duration, Instant};
-
-/// Longer than anything takes that happens at all on a busy machine with two cores. Waits end as soon as it has
-/// happened.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
-
-/// Polls until `probe` returns a value. Panics with `what` after `timeout`.
-pub(crate) fn wait_until<T>(
-    what: &str,
-    timeout: Duration,
-    mut probe: impl FnMut() -> Option<T>,
-) -> T {
-    let deadline = Instant::now() + timeout;
-    loop {
-        if let Some(answer) = probe() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "not within {timeout:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+pub(crate) use wait::{PATIENCE, wait_until};
 
 /// Returns the runtime of the receivers and of Kafka's admin client.
 pub(crate) fn runtime() -> &'static tokio::runtime::Runtime {

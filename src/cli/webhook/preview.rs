@@ -4,10 +4,11 @@ use super::find;
 use super::sample::{Sample, of_records};
 use crate::cli::terminal::print;
 use crate::cli::{FAILED, USAGE, load};
+use crate::codec::content;
 use crate::definition::RequestParts;
 use crate::definition::template::Variable;
 use crate::delivery::Webhook;
-use crate::domain::{BodyKind, Mapped, RecordKind, Rendered};
+use crate::domain::{Mapped, RecordKind, Rendered};
 use crate::exit::ExitCode;
 use crate::telemetry::err_line;
 use crate::telemetry::escape::one_line;
@@ -108,7 +109,10 @@ fn lines(webhook: &Webhook, body: &Bytes, rendered: Option<&Rendered>, json: boo
         Some(RequestParts { url, headers }) => (url.to_string(), headers.as_slice()),
         None => (webhook.shown_url(), &[][..]),
     };
-    let kind = rendered.map_or(BodyKind::Json, |rendered| rendered.kind);
+    // What is not rendered is a predefined body.
+    let (content, has_body) = rendered.map_or(("json", true), |rendered| {
+        (content::word(&rendered.content_type), rendered.content_type.is_some())
+    });
     let headers: Vec<(String, String)> = headers
         .iter()
         .map(|(name, value)| {
@@ -124,14 +128,14 @@ fn lines(webhook: &Webhook, body: &Bytes, rendered: Option<&Rendered>, json: boo
             "method": webhook.method.as_str(),
             "url": url,
             "headers": headers,
-            "content": crate::codec::rendering::content(kind),
-            "body": if kind == BodyKind::None { None } else { Some(body) },
+            "content": content,
+            "body": if has_body { Some(body) } else { None },
         });
         return vec![shown.to_string()];
     }
     let mut lines = vec![format!("{} {}", webhook.method, one_line(&url))];
     lines.extend(headers.iter().map(|(name, value)| format!("{name}: {}", one_line(value))));
-    if kind != BodyKind::None {
+    if has_body {
         lines.push(String::new());
         lines.extend(body.lines().map(str::to_owned));
     }

@@ -3,7 +3,9 @@
 use crate::codec::source::{Decoded, Decoder};
 use crate::config::Accounts;
 use crate::definition::body::render_phase2;
-use crate::domain::{AccountId, Facts, FlowComplete, Phase, RecordKind, Rendered, WebhookName};
+use crate::domain::{
+    AccountId, Definitions as _, Facts, FlowComplete, Phase, RecordKind, Rendered, WebhookName,
+};
 use bytes::Bytes;
 
 /// No execution has it: the platform's are random.
@@ -70,14 +72,11 @@ impl Sample {
         accounts: &Accounts,
         name: &WebhookName,
     ) -> Result<(Bytes, Option<Rendered>), Box<str>> {
-        let definition = accounts.definitions.get(name);
-        match definition.and_then(|definition| definition.render.as_ref()) {
-            None => Ok((self.body.clone(), None)),
-            Some(render) => {
-                let (body, rendered) = render.render(&self.body, &self.facts)?;
-                Ok((body, Some(rendered)))
-            }
+        if !accounts.definitions.is_rendered(name) {
+            return Ok((self.body.clone(), None));
         }
+        let (body, rendered) = accounts.definitions.read(&self.facts).render(name, &self.body)?;
+        Ok((body, Some(rendered)))
     }
 }
 

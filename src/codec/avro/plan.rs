@@ -4,6 +4,7 @@
 //! far more memory than the datum; the pass over the plan comes first and bounds it.
 
 use super::{Fault, JSON_BYTES_MAX, SchemaError};
+use crate::codec::varint::{self, Unread};
 use crate::json;
 use apache_avro::Schema;
 use apache_avro::schema::{FixedSchema, InnerDecimalSchema, Name, RecordSchema, UuidSchema};
@@ -34,9 +35,6 @@ pub(super) struct Record {
     fields: Vec<(Vec<u8>, Arc<Plan>)>,
     has_bytes: bool,
 }
-
-/// No datum nests deeper; a schema that refers to its own types can.
-const DEPTH_MAX: usize = 128;
 
 /// The named types that are complete. One that is not stands in itself.
 type Named = HashMap<Name, Arc<Plan>>;
@@ -159,7 +157,8 @@ pub(super) fn transcode(
         rest: datum,
         values_left: values_max,
         names_left: values_max.saturating_mul(NAME_BYTES_MAX),
-        depth_left: DEPTH_MAX,
+        // A schema that refers to its own types can nest without end.
+        depth_left: json::DEPTH_MAX,
         no_json: false,
         out,
     };
@@ -329,15 +328,11 @@ impl<'d> Reader<'d, '_> {
 
     /// A zig-zag varint.
     fn long(&mut self) -> Result<i64, Fault> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let (byte, rest) = self.rest.split_first().ok_or(Fault::BreaksOff)?;
-            self.rest = rest;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed());
-            }
+        match varint::read(&mut self.rest) {
+            // As Avro's own libraries do.
+            Ok(number) | Err(Unread::Overflows(number)) => Ok(number),
+            Err(Unread::BreaksOff) => Err(Fault::BreaksOff),
+            Err(Unread::Endless) => Err(Fault::Mismatch),
         }
-        Err(Fault::Mismatch)
     }
 }

@@ -1,8 +1,10 @@
 //! Rows read back. Lengths are checked against what is there before anything is allocated for them.
 
 use super::{InputOffset, Landmark, Meta, Owner, RowError, TopicId};
+use crate::codec::content;
+use crate::codec::varint::{self, Unread};
 use crate::domain::{
-    AccountId, BodyKind, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause,
+    AccountId, Collected, Collection, ContentType, Correlation, Delivery, DeliveryId, DisableCause,
     Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, Header,
     IgnoreReason, Mapped, Outcome, Pending, Phase, Rendered, Rendering, SmsId, Source, Started,
     State, StatusClass, Timestamp, Verdict, WebhookName,
@@ -18,6 +20,8 @@ pub(super) enum Version {
     First,
     /// The second: no headers of records were kept.
     Second,
+    /// The third: it knew four kinds of bodies, by their numbers.
+    Third,
     /// The current one.
     Newest,
 }
@@ -42,7 +46,7 @@ impl<'a> Datum<'a> {
     fn since_second<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         match self.version {
             Version::First => Ok(T::default()),
-            Version::Second | Version::Newest => read(self),
+            Version::Second | Version::Third | Version::Newest => read(self),
         }
     }
 
@@ -50,7 +54,7 @@ impl<'a> Datum<'a> {
     fn since_third<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         match self.version {
             Version::First | Version::Second => Ok(T::default()),
-            Version::Newest => read(self),
+            Version::Third | Version::Newest => read(self),
         }
     }
 
@@ -66,19 +70,10 @@ impl<'a> Datum<'a> {
 
     /// A zig-zag varint.
     fn long(&mut self) -> Result<i64> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
-                return Err(RowError::Invalid("number"));
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed());
-            }
-        }
-        Err(RowError::Invalid("number"))
+        varint::read(&mut self.rest).map_err(|unread| match unread {
+            Unread::BreaksOff => RowError::BreaksOff,
+            Unread::Overflows(_) | Unread::Endless => RowError::Invalid("number"),
+        })
     }
 
     fn int<T: TryFrom<i64>>(&mut self, what: &'static str) -> Result<T> {
@@ -267,7 +262,7 @@ fn flow(datum: &mut Datum<'_>) -> Result<Flow> {
         source: source(datum)?,
         webhook: match datum.version {
             Version::First => webhook(datum).map(Some)?,
-            Version::Second | Version::Newest => datum.optional(webhook)?,
+            Version::Second | Version::Third | Version::Newest => datum.optional(webhook)?,
         },
         keys: datum.optional(Datum::bytes)?,
         sms: datum.optional(|datum| datum.array(sms))?,
@@ -284,16 +279,9 @@ fn mapped(datum: &mut Datum<'_>) -> Result<Mapped> {
 fn rendering(datum: &mut Datum<'_>) -> Result<Rendering> {
     Ok(match datum.long()? {
         0 => Rendering::Fixed,
-        1 => Rendering::Done(Rendered {
-            kind: match datum.long()? {
-                0 => BodyKind::Json,
-                1 => BodyKind::Xml,
-                2 => BodyKind::Form,
-                3 => BodyKind::None,
-                _ => return Err(RowError::Invalid("kind")),
-            },
-            values: datum.bytes()?,
-        }),
+        1 => {
+            Rendering::Done(Rendered { content_type: content_type(datum)?, values: datum.bytes()? })
+        }
         2 => {
             let facts = Facts {
                 record: datum.optional(Datum::bytes)?,
@@ -305,6 +293,17 @@ fn rendering(datum: &mut Datum<'_>) -> Result<Rendering> {
         }
         _ => return Err(RowError::Invalid("rendering")),
     })
+}
+
+/// Earlier versions kept the number of one of the four kinds of bodies that they knew.
+fn content_type(datum: &mut Datum<'_>) -> Result<ContentType> {
+    match datum.version {
+        Version::First | Version::Second | Version::Third => {
+            let number: usize = datum.int("kind")?;
+            content::of_number(number).ok_or(RowError::Invalid("kind"))
+        }
+        Version::Newest => datum.optional(|datum| datum.text().map(|text| content::shared(text))),
+    }
 }
 
 fn collection(datum: &mut Datum<'_>) -> Result<Collection> {

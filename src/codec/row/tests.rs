@@ -10,10 +10,10 @@ use super::{
 use super::{decode_endpoint, encode_endpoint};
 use crate::codec::schema::Known;
 use crate::domain::{
-    AccountId, BodyKind, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause,
-    Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, Header,
-    IgnoreReason, Mapped, Outcome, Pending, Phase, Rendered, Rendering, SmsId, Source, Started,
-    State, StatusClass, Timestamp, Verdict, WebhookName,
+    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
+    Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, Header, IgnoreReason,
+    Mapped, Outcome, Pending, Phase, Rendered, Rendering, SmsId, Source, Started, State,
+    StatusClass, Timestamp, Verdict, WebhookName,
 };
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
@@ -290,9 +290,10 @@ prop_compose! {
 }
 
 fn rendering() -> impl Strategy<Value = Rendering> {
-    let kinds = [BodyKind::Json, BodyKind::Xml, BodyKind::Form, BodyKind::None];
-    let done = (select(kinds.to_vec()), body())
-        .prop_map(|(kind, values)| Rendering::Done(Rendered { kind, values }));
+    let done = (of("\\PC{0,9}"), body()).prop_map(|(content_type, values)| {
+        let content_type = content_type.map(Into::into);
+        Rendering::Done(Rendered { content_type, values })
+    });
     let facts = (of(body()), vec(body(), 0..3), vec(mapped(), 0..3))
         .prop_map(|(record, reports, mapped)| Facts { record, reports, mapped });
     let pending = (facts, vec(any::<[u8; 16]>(), 0..3)).prop_map(|(facts, after)| {

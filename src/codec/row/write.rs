@@ -2,9 +2,9 @@
 
 use super::{InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
-    BodyKind, Collected, Collection, Correlation, Delivery, DisableCause, Disabled, Due,
-    EndpointState, ErrorReason, Facts, Flow, FlowIdentity, Header, IgnoreReason, Mapped, Outcome,
-    Phase, Rendering, Source, Started, State, StatusClass, Timestamp, Verdict,
+    Collected, Collection, Correlation, Delivery, DisableCause, Disabled, Due, EndpointState,
+    ErrorReason, Facts, Flow, FlowIdentity, Header, IgnoreReason, Mapped, Outcome, Phase,
+    Rendering, Source, Started, State, StatusClass, Timestamp, Verdict,
 };
 
 pub(super) fn state(state: &State, out: &mut Vec<u8>) {
@@ -142,7 +142,8 @@ fn rendering(rendering: &Rendering, out: &mut Vec<u8>) {
         Rendering::Fixed => long(0, out),
         Rendering::Done(rendered) => {
             long(1, out);
-            long(body_kind(rendered.kind), out);
+            let content_type = rendered.content_type.as_ref();
+            optional(content_type, |text, out| bytes(text.as_bytes(), out), out);
             bytes(&rendered.values, out);
         }
         Rendering::Pending(pending) => {
@@ -153,15 +154,6 @@ fn rendering(rendering: &Rendering, out: &mut Vec<u8>) {
             array(values, mapped, out);
             array(&pending.after, |id, out| out.extend_from_slice(&id.to_bytes()), out);
         }
-    }
-}
-
-const fn body_kind(kind: BodyKind) -> i64 {
-    match kind {
-        BodyKind::Json => 0,
-        BodyKind::Xml => 1,
-        BodyKind::Form => 2,
-        BodyKind::None => 3,
     }
 }
 

@@ -7,8 +7,7 @@ use crate::config::context::{Context, SecretText};
 use crate::config::document::Place;
 use crate::definition::catalogue;
 use crate::definition::template::{
-    self, FormTemplate, HeaderTemplate, JsonTemplate, Need, QueryTemplate, Tokens, Variable,
-    XmlTemplate,
+    self, BodyTemplate, HeaderTemplate, Need, QueryTemplate, Tokens, Variable,
 };
 use crate::definition::{Body, Definition, Group, Internal, Request};
 use crate::delivery::Secret;
@@ -242,19 +241,21 @@ fn body(
             context.fault(&place.key(key), problem, "remove it, or write body = \"internal\"");
         }
     }
-    let wanted = matches!(entry.body, BodyName::Json | BodyName::Xml | BodyName::Form);
-    let text = template_text(entry, wanted, place, context);
+    let language = entry.body.language();
+    let text = template_text(entry, language.is_some(), place, context);
     let place_of_text = if entry.template_file.is_some() { "template_file" } else { "template" };
     let place_of_text = place.key(place_of_text);
     let needs = |variable: &Variable| mandatory.contains(variable);
-    let parsed = match entry.body {
-        BodyName::Predefined => return Some(Body::Predefined),
-        BodyName::None => return Some(Body::None),
-        BodyName::Internal => return internal(entry, place, context).map(Body::Internal),
-        BodyName::Json => JsonTemplate::parse(&text?, tokens, &needs).map(Body::Json),
-        BodyName::Xml => XmlTemplate::parse(&text?, tokens, &needs).map(Body::Xml),
-        BodyName::Form => FormTemplate::parse(&text?, tokens, &needs).map(Body::Form),
+    let Some(language) = language else {
+        return if entry.body == BodyName::Internal {
+            internal(entry, place, context).map(Body::Internal)
+        } else if entry.body == BodyName::None {
+            Some(Body::None)
+        } else {
+            Some(Body::Predefined)
+        };
     };
+    let parsed = BodyTemplate::parse(language, &text?, tokens, &needs).map(Body::Template);
     parsed.map_err(|faults| say("", &faults, &place_of_text, context)).ok()
 }
 
@@ -280,7 +281,7 @@ fn template_text(
         (None, None) => return None,
     };
     if !wanted {
-        let problem = "is of no use: `body` is none of json, xml and form";
+        let problem = "is of no use: a webhook with this `body` has no template";
         context.fault(&place.key(key), problem, "remove it, or say what body it is");
         return None;
     }

@@ -1,6 +1,7 @@
 //! `accounts.toml` as it is written. These comments are the schema's descriptions.
 
 use crate::config::context::SecretText;
+use crate::definition::template::Language;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -206,6 +207,18 @@ pub(in crate::config) enum BodyName {
     None,
     /// A call of one of the platform's functions.
     Internal,
+}
+
+impl BodyName {
+    /// What its `template` is written in, if it has one.
+    pub(super) const fn language(self) -> Option<Language> {
+        match self {
+            Self::Json => Some(Language::Json),
+            Self::Xml => Some(Language::Xml),
+            Self::Form => Some(Language::Form),
+            Self::Predefined | Self::None | Self::Internal => None,
+        }
+    }
 }
 
 /// A family of variables that a function of the platform is told.

@@ -4,7 +4,6 @@ use super::{Folder, WHSEC};
 use crate::config::rules;
 use crate::delivery::{Auth, PerSecond};
 use crate::domain::{AccountId, FlowId, WebhookName};
-use bytes::Bytes;
 use std::time::Duration;
 
 const SETTINGS: &str = r#"[kafka]
@@ -144,7 +143,7 @@ fn the_example_of_accounts_is_read_whole() {
     assert_eq!(of_webhook.age_max_ms, 86_400_000);
     assert_eq!(of_webhook.retry.intervals_ms, [5000, 10_000, 20_000, 40_000, 60_000]);
 
-    let rules = rules(&settings, &accounts, |_, _, _| Bytes::new(), |_| Bytes::new());
+    let rules = rules(&settings, &accounts);
     assert_eq!(rules.webhook(&crm), of_webhook);
     assert_eq!(rules.webhook_defaults.attempts_max, 16);
     assert_eq!(rules.webhook_defaults.retry.intervals_ms.last(), Some(&3_600_000));

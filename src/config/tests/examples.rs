@@ -3,7 +3,7 @@
 use super::{Variables, load_with};
 use crate::codec::source::{Decoded, Decoder};
 use crate::config::Accounts;
-use crate::domain::{BodyKind, Facts, Mapped, RecordKind, Rendered, WebhookName};
+use crate::domain::{Definitions as _, Facts, Mapped, RecordKind, Rendered, WebhookName};
 use bytes::Bytes;
 use std::path::Path;
 
@@ -40,13 +40,14 @@ fn rendered(
     accounts: &Accounts,
     webhook: &str,
     given: &[(&str, &str)],
-) -> (String, BodyKind, String) {
+) -> (String, String, String) {
     let name = WebhookName::new(webhook).unwrap();
     let (body, facts) = sample(given);
-    let render = accounts.definitions[&name].render.clone();
-    let (body, rendered) = match render {
-        Some(render) => render.render(&body, &facts).unwrap(),
-        None => (body, Rendered { kind: BodyKind::Json, values: Bytes::from_static(b"{}") }),
+    let (body, rendered) = if accounts.definitions.is_rendered(&name) {
+        accounts.definitions.read(&facts).render(&name, &body).unwrap()
+    } else {
+        let json = Some("application/json".into());
+        (body, Rendered { content_type: json, values: Bytes::from_static(b"{}") })
     };
     let (webhook, _) = &accounts.webhooks[&name];
     let mut shown = vec![format!("{} {}", webhook.method, webhook.shown_url())];
@@ -55,7 +56,8 @@ fn rendered(
         let headers = parts.headers.iter();
         shown.extend(headers.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())));
     }
-    (String::from_utf8(body.to_vec()).unwrap(), rendered.kind, shown.join("\n"))
+    let content_type = rendered.content_type.unwrap_or_default().into_owned();
+    (String::from_utf8(body.to_vec()).unwrap(), content_type, shown.join("\n"))
 }
 
 #[test]
@@ -65,7 +67,7 @@ fn json() {
         body,
         r#"{"uuid":"bd706f90-aa14-47ea-9844-3d1e1123f4ee","phone":"+919879072567","spoken":true,"started":"2023-10-19T11:54:21.952+05:30","sms":{"status":"DELIVERED","cost":0.75,"text":"फोनन में आपका स्वागत है $flow.key.sms. Phonon"}}"#
     );
-    assert_eq!(kind, BodyKind::Json);
+    assert_eq!(kind, "application/json");
     assert_eq!(
         request,
         "POST https://crm.example.com/api/flows/200/leads?source=template&caller=919879072567\nx-api-key: ***"
@@ -80,7 +82,7 @@ fn xml() {
     let note = root.descendants().find(|node| node.has_tag_name("note")).unwrap();
     assert_eq!(note.text(), Some("a ]]> b"));
     assert_eq!(root.root_element().attribute("kind"), Some("template"));
-    assert_eq!((kind, &*request), (BodyKind::Xml, "PUT https://ledger.example.com/calls"));
+    assert_eq!((&*kind, &*request), ("application/xml", "PUT https://ledger.example.com/calls"));
 }
 
 #[test]
@@ -90,13 +92,13 @@ fn form() {
         body,
         "uuid=bd706f90-aa14-47ea-9844-3d1e1123f4ee&phone=%2B919879072567&kind=template"
     );
-    assert_eq!(kind, BodyKind::Form);
+    assert_eq!(kind, "application/x-www-form-urlencoded");
 }
 
 #[test]
 fn none() {
     let (body, kind, request) = rendered(&loaded("none.toml"), "pixel", &[]);
-    assert_eq!((&*body, kind), ("", BodyKind::None));
+    assert_eq!((&*body, &*kind), ("", ""));
     assert_eq!(
         request,
         "GET https://pixel.example.com/28/bd706f90-aa14-47ea-9844-3d1e1123f4ee.gif?n=919879072567"
@@ -136,7 +138,7 @@ fn short_url() {
 #[test]
 fn internal() {
     let accounts = loaded("internal.toml");
-    assert!(accounts.definitions[&WebhookName::new("phonon").unwrap()].render.is_none());
+    assert!(!accounts.definitions.is_rendered(&WebhookName::new("phonon").unwrap()));
     let (body, ..) = rendered(&accounts, "call-back", &[("$flow.key.lang", "\"en\"")]);
     assert_eq!(
         body,

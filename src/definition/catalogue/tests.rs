@@ -4,7 +4,7 @@ mod shown;
 
 use super::{INTERNAL, Method, MethodFile, TOKENS, is_known, methods, nested, tokens};
 use crate::definition::facts::Facts;
-use crate::definition::template::{Family, JsonTemplate, Values, Variable};
+use crate::definition::template::{BodyTemplate, Family, Language, Values, Variable};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -105,7 +105,7 @@ fn a_template_may_use_every_token() {
     }
     for (name, variable) in tokens() {
         let text = format!("[\"%{name}%\"]");
-        let template = JsonTemplate::parse(&text, tokens(), &|_| true).unwrap();
+        let template = BodyTemplate::parse(Language::Json, &text, tokens(), &|_| true).unwrap();
         let mut out = Vec::new();
         template.render(&Spelling, &mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), format!("[\"{variable}\"]"));
@@ -184,7 +184,7 @@ fn each_token_is_rendered_as_the_platforms_show_it() {
         } else {
             (format!("{{\"x\": \"%{token}%\"}}"), serde_json::json!({"x": value}).to_string())
         };
-        let template = JsonTemplate::parse(&text, tokens(), &|_| true).unwrap();
+        let template = BodyTemplate::parse(Language::Json, &text, tokens(), &|_| true).unwrap();
         let mut out = Vec::new();
         template.render(&facts, &mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), wanted, "{token}");

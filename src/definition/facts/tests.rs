@@ -3,7 +3,7 @@
 mod properties;
 
 use super::{Facts, Kept, write_values};
-use crate::definition::template::{JsonTemplate, Tokens, Values, Variable, XmlTemplate};
+use crate::definition::template::{BodyTemplate, Language, Tokens, Values, Variable};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 
@@ -263,9 +263,14 @@ fn templates_render_of_facts_and_again_of_what_was_kept() {
     let mapped = [("$flow.key.tags", r#""{\"Region\": \"south\"}""#)];
     let facts = Facts::new(Some(FLOW.as_bytes()), &reports, &mapped, &nested);
     let text = r#"{"t":$flow.key.tags,"s":"is $sms.cost, $flow.key.none","c":"$call.cdrId","x":"$call.none"}"#;
-    let json = JsonTemplate::parse(text, &Tokens::new(), &|_| false).unwrap();
-    let xml = XmlTemplate::parse("<r a='$call.duration'>$sms.text</r>", &Tokens::new(), &|_| true)
-        .unwrap();
+    let json = BodyTemplate::parse(Language::Json, text, &Tokens::new(), &|_| false).unwrap();
+    let xml = BodyTemplate::parse(
+        Language::Xml,
+        "<r a='$call.duration'>$sms.text</r>",
+        &Tokens::new(),
+        &|_| true,
+    )
+    .unwrap();
     let render = |values: &dyn Values| {
         let mut out = Vec::new();
         json.render(values, &mut out).unwrap();

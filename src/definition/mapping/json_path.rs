@@ -1,6 +1,6 @@
 //! Paths into JSON: `data.a.b[0]`, `[0].id`, `$.data`, `["name with dots"]`.
 
-use crate::json::DEPTH_MAX;
+use crate::json::{self, DEPTH_MAX, Escaped};
 use crate::xpath::PathFault;
 
 /// Where a value stands in a JSON text: names of members and indexes of items, from the outermost in.
@@ -245,43 +245,16 @@ impl Parser {
     }
 
     fn escape(&mut self) -> Result<char, PathFault> {
-        let letter = self.peek();
-        self.at += 1;
-        let spelt = match letter {
-            Some(letter @ ('"' | '\'' | '\\' | '/')) => Some(letter),
-            Some('n') => Some('\n'),
-            Some('r') => Some('\r'),
-            Some('t') => Some('\t'),
-            Some('b') => Some('\u{8}'),
-            Some('f') => Some('\u{c}'),
-            Some('u') => self.unicode(),
-            Some(_) | None => None,
-        };
-        let Some(spelt) = spelt else {
-            self.at -= 1;
+        if self.peek() == Some('\'') {
+            self.at += 1;
+            return Ok('\'');
+        }
+        // No escape is longer, and all its characters are single bytes.
+        let ahead: String = self.text.iter().skip(self.at).take(11).collect();
+        let Some((Escaped::Character(letter), length)) = json::read_escape(ahead.as_bytes()) else {
             return self.fault("this is no escape that JSON knows", "write `\\\\` for a backslash");
         };
-        Ok(spelt)
-    }
-
-    fn unicode(&mut self) -> Option<char> {
-        let high = self.code_unit()?;
-        if !(0xd800..0xdc00).contains(&high) {
-            return char::from_u32(high);
-        }
-        if self.text.get(self.at..self.at + 2) != Some(&['\\', 'u']) {
-            return None;
-        }
-        self.at += 2;
-        let low = self.code_unit()?.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
-        char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + low)
-    }
-
-    fn code_unit(&mut self) -> Option<u32> {
-        let digits = self.text.get(self.at..self.at + 4)?;
-        let unit =
-            digits.iter().try_fold(0, |unit, digit| Some(unit * 16 + digit.to_digit(16)?))?;
-        self.at += 4;
-        Some(unit)
+        self.at += length;
+        Ok(letter)
     }
 }

@@ -6,9 +6,6 @@ use thiserror::Error;
 /// More faults than this are not told at once.
 const FAULTS_MAX: usize = 100;
 
-/// A longer word is not compared with others.
-const WORD_BYTES_MAX: usize = 64;
-
 /// Something that the author of a template has to mend.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("line {line}, column {column}: {problem}; {mend}")]
@@ -113,22 +110,4 @@ impl<'t> Faults<'t> {
         self.found.sort_by_key(|fault| (fault.line, fault.column));
         Err(self.found)
     }
-}
-
-/// The candidate that `word` most likely means.
-pub(super) fn nearest<'c>(
-    word: &str,
-    candidates: impl Iterator<Item = &'c str>,
-) -> Option<&'c str> {
-    if word.len() > WORD_BYTES_MAX {
-        return None;
-    }
-    let word = word.to_ascii_lowercase();
-    candidates
-        .filter(|candidate| candidate.len() <= WORD_BYTES_MAX)
-        .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
-        // A third of the letters may be wrong, and one of the shortest names.
-        .filter(|(distance, candidate)| *distance <= 1.max(candidate.len().max(word.len()) / 3))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }

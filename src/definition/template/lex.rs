@@ -1,8 +1,9 @@
 //! Finds the variables and tokens of a text, whatever the text's language.
 
-use super::fault::{Faults, nearest};
+use super::fault::Faults;
 use super::variable::{Reading, Variable, read};
 use super::{Tokens, VARIABLES_MAX};
+use crate::definition::nearest;
 use std::ops::Range;
 
 /// A part of a text that does not stand for itself.

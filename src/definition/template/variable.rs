@@ -1,6 +1,6 @@
 //! Variables: what a template's text names, and what a value is looked up by.
 
-use super::fault::nearest;
+use crate::definition::nearest;
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;

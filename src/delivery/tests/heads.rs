@@ -7,7 +7,7 @@ use crate::definition::mapping::{EntryText, Kind, ResponseMap};
 use crate::delivery::{Message, Response, Webhook};
 use crate::domain::ErrorReason::{InvalidResponse, Refused};
 use crate::domain::Verdict::{Delivered, GiveUp, Retry};
-use crate::domain::{BodyKind, DeliveryId, Outcome, Rendered};
+use crate::domain::{DeliveryId, Outcome, Rendered};
 use bytes::Bytes;
 use http::Method;
 use std::sync::Arc;
@@ -130,7 +130,7 @@ fn a_success_with_a_needed_body_fails_when_its_head_is_unreadable() {
 /// Some servers answer 411 to a request without `content-length`.
 #[test]
 fn a_request_without_content_has_content_length_0() {
-    let none = Rendered { kind: BodyKind::None, values: Bytes::from_static(b"{}") };
+    let none = Rendered { content_type: None, values: Bytes::from_static(b"{}") };
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::GET, Method::DELETE] {
         let expected = [Method::POST, Method::PUT, Method::PATCH].contains(&method);
         for rendered in [Some(&none), None] {

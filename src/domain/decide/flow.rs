@@ -1,13 +1,14 @@
 //! Rule 1: a flow complete record schedules phase 1, and is joined by the reports that waited for it.
 
 use super::rule::{self, Occasion};
-use super::schedule::Scheduler;
+use super::schedule::{Known, Scheduler};
 use super::{ignored, ignored_after_all, phase2, too_large};
 use crate::domain::{
     AccountRules, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId,
     Event, Flow, FlowComplete, FlowIdentity, IgnoreReason, Phase, RawRecord, RecordKind, Rules,
     STATE_BYTES_MAX, Source, State, Timestamp, Trigger, WebhookName,
 };
+use std::cell::OnceCell;
 
 pub(super) fn accept(
     state: &State,
@@ -105,15 +106,16 @@ fn open(
         )
     });
     let phase_one_bytes = phase_one.as_ref().map_or(0, Delivery::bytes_max);
-    let scheduler = Scheduler { state, rules, now };
+    let scheduler = Scheduler::new(state, rules, now);
     let mut events = vec![Event::FlowAccepted(Box::new(flow.clone()))];
+    // Phase 1 and the rules upon the record are about the same facts.
+    let (keys, kept_record) = (flow.keys.clone(), flow.record.clone());
+    let make =
+        || rule::facts_of(identity.account, keys.as_ref(), kept_record.as_ref(), state, Vec::new());
+    let kept = OnceCell::new();
+    let known = Known::new(&make, rules, &kept);
     if let Some(delivery) = phase_one {
-        scheduler.schedule(
-            delivery,
-            || rule::facts(&flow, state, Vec::new()),
-            Vec::new(),
-            &mut events,
-        );
+        scheduler.schedule(delivery, &known, Vec::new(), &mut events);
     }
     let mut adopted = Vec::new();
     for report in waiting {
@@ -131,7 +133,7 @@ fn open(
         return vec![given_up(record, source, DeadLetterReason::Undecodable, too_large(bytes))];
     }
     // Before phase 2, whatever came first: it may use what their answers give.
-    fire_rules(&scheduler, record, &flow, &mut events);
+    fire_rules(&scheduler, record, &flow, &known, &mut events);
     phase2::schedule(&scheduler, &record.uuid, &flow, &mut events);
     for report in adopted.into_iter().filter(|_| wanted) {
         let status = report.status.as_deref().unwrap_or_default();
@@ -146,6 +148,7 @@ fn fire_rules(
     scheduler: &Scheduler<'_>,
     record: &FlowComplete,
     flow: &Flow,
+    known: &Known<'_>,
     events: &mut Vec<Event>,
 ) {
     let occasion = Occasion {
@@ -157,8 +160,7 @@ fn fire_rules(
         source: &flow.source,
         sms: Vec::new(),
     };
-    let facts = || rule::facts(flow, scheduler.state, Vec::new());
-    rule::fire(scheduler, &occasion, &facts, &|| record.body.clone(), events);
+    rule::fire(scheduler, &occasion, known, &|| record.body.clone(), events);
 }
 
 /// Whether rules of the flow wait for reports.

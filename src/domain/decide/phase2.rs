@@ -1,12 +1,13 @@
 //! Rules 2, 3 and 5: when phase 2 is due, and what it says.
 
-use super::schedule::Scheduler;
+use super::schedule::{Known, Scheduler};
 use super::{ignored_after_all, rule};
 use crate::domain::{
     Collected, Collection, Delivery, DeliveryId, Event, Flow, IgnoreReason, Phase, Phase2Wait,
     PhononUuid, SmsId, StatusClass,
 };
 use bytes::Bytes;
+use std::cell::OnceCell;
 
 /// Schedules what is due of phase 2, and closes the collection when nothing more is awaited.
 pub(super) fn schedule(
@@ -138,12 +139,12 @@ impl Writer<'_> {
     fn known_or_unknown(&self, sms: &SmsId) -> Option<(SmsId, Bytes)> {
         match self.flow.reports.iter().find(|report| report.sms == *sms) {
             Some(report) => entry(report),
-            None => Some((sms.clone(), (self.scheduler.rules.render_unknown)(sms.as_str()))),
+            None => Some((sms.clone(), self.scheduler.rules.definitions.unknown(sms.as_str()))),
         }
     }
 
     fn push(&self, entries: &[(SmsId, Bytes)], events: &mut Vec<Event>) {
-        let Scheduler { rules, now, .. } = *self.scheduler;
+        let Scheduler { rules, now, .. } = self.scheduler;
         let account = rules.accounts.get(&self.flow.identity.account);
         // The account may have lost its default webhook since phase 1 was scheduled; the promise stands.
         let webhook =
@@ -160,16 +161,13 @@ impl Writer<'_> {
             Phase::Two,
             self.flow.identity.account,
             webhook.clone(),
-            (rules.render_phase2)(self.uuid.as_str(), &details, keys),
+            rules.definitions.phase2(self.uuid.as_str(), &details, keys),
             trigger.map_or(&self.flow.source, |report| &report.source).clone(),
-            now,
+            *now,
         );
-        self.scheduler.schedule(
-            delivery,
-            || rule::facts(self.flow, self.scheduler.state, details),
-            sms,
-            events,
-        );
+        let make = || rule::facts(self.flow, self.scheduler.state, details.clone());
+        let kept = OnceCell::new();
+        self.scheduler.schedule(delivery, &Known::new(&make, rules, &kept), sms, events);
     }
 }
 

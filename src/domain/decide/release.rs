@@ -1,6 +1,7 @@
 //! What happens to deliveries that waited for one that has ended.
 
-use super::schedule::{dead_letter, has_room, render, unrenderable};
+use super::room::Room;
+use super::schedule::{dead_letter, render, unrenderable};
 use crate::domain::{
     DeadLetterReason, Delivery, DeliveryId, Due, Event, Mapped, Pending, Rendering, Rules, State,
     Timestamp,
@@ -23,6 +24,7 @@ pub(super) fn release(
     let owner = state.delivery(ended).map(|delivery| delivery.account);
     let mut left: Vec<DeliveryId> = state.deliveries.iter().map(|row| row.id).collect();
     left.retain(|id| *id != ended);
+    let mut room = Room::new();
     loop {
         let next = waiting
             .iter()
@@ -35,10 +37,11 @@ pub(super) fn release(
             Ok((body, rendering)) => {
                 let (delivery_id, at) = (delivery.id, now);
                 events.push(Event::DeliveryRendered { delivery: delivery_id, body, rendering, at });
-                if has_room(state, events) {
+                if room.is_left(state, events) {
                     continue;
                 }
                 events.pop();
+                room.recount();
                 (Delivery::clone(delivery), DeadLetterReason::InvalidRequest)
             }
             Err(missing) => {

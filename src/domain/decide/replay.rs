@@ -1,6 +1,7 @@
 //! An operator's word: what was given up is sent after all, in a life of its own.
 
-use super::schedule::{dead_letter, givers, has_room, render, unrenderable};
+use super::room::Room;
+use super::schedule::{dead_letter, givers, render, unrenderable};
 use crate::domain::{
     DeadLetterReason, Delivery, DeliveryId, Due, Event, Pending, Phase, Phase2Order, Rendering,
     Rules, State, Timestamp,
@@ -36,18 +37,12 @@ pub(super) fn revive(
         Rendering::Fixed | Rendering::Done(_) => delivery,
         Rendering::Pending(pending) => {
             let facts = pending.facts.with(&state.mapped);
-            let render_of =
-                rules.definitions.get(&delivery.webhook).and_then(|it| it.render.as_ref());
-            let after = render_of
-                .map(|render| {
-                    givers(
-                        not_waiting_for(state, given_up.id).into_iter(),
-                        &delivery,
-                        render.as_ref(),
-                        rules,
-                    )
-                })
-                .unwrap_or_default();
+            let free = not_waiting_for(state, given_up.id);
+            let after = if rules.definitions.is_rendered(&delivery.webhook) {
+                givers(free.into_iter(), &delivery, rules)
+            } else {
+                Vec::new()
+            };
             if !after.is_empty() {
                 let phase_one =
                     state.deliveries.iter().filter(|it| waits && it.phase == Phase::One);
@@ -76,7 +71,7 @@ fn replayed(delivery: &Delivery) -> Event {
 
 fn fitting(state: &State, delivery: Delivery, now: Timestamp) -> Vec<Event> {
     let mut events = vec![replayed(&delivery)];
-    if !has_room(state, &events) {
+    if !Room::new().is_left(state, &events) {
         events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, now));
     }
     events

@@ -121,7 +121,7 @@ fn collect(
             let mut flow = flow.clone();
             flow.reports.retain(|known| known.sms != collected.sms);
             flow.reports.push(collected);
-            let scheduler = Scheduler { state, rules, now };
+            let scheduler = Scheduler::new(state, rules, now);
             phase2::schedule(&scheduler, &report.uuid, &flow, &mut events);
             if let Some(own) = flow.reports.last() {
                 let (uuid, status) = (&report.uuid, &report.status);

@@ -1,12 +1,13 @@
 //! The webhooks beside the two phases: what each is sent upon, and on what conditions.
 
-use super::schedule::{Scheduler, unfinished};
+use super::schedule::{Known, Scheduler, unfinished};
 use crate::domain::{
     AccountId, AccountRules, Collected, Delivery, DeliveryId, Event, Facts, Flow, FlowId, Phase,
-    PhononUuid, Rule, SkipReason, SkippedRule, SmsId, Source, State, StatusClass, Test, Trigger,
-    WebhookName,
+    PhononUuid, Reading, Rule, SkipReason, SkippedRule, SmsId, Source, State, StatusClass, Test,
+    Trigger, WebhookName,
 };
 use bytes::Bytes;
+use std::cell::OnceCell;
 
 /// What has happened.
 pub(super) struct Occasion<'a> {
@@ -25,7 +26,7 @@ pub(super) struct Occasion<'a> {
 pub(super) fn fire(
     scheduler: &Scheduler<'_>,
     occasion: &Occasion<'_>,
-    facts: &dyn Fn() -> Facts,
+    known: &Known<'_>,
     predefined: &dyn Fn() -> Bytes,
     events: &mut Vec<Event>,
 ) {
@@ -37,7 +38,7 @@ pub(super) fn fire(
         };
         let name = trigger.to_string();
         if !rule.when.is_empty() {
-            match judge(rule, &facts(), scheduler, occasion.account, events) {
+            match judge(rule, known.reading(), scheduler, occasion.account, events) {
                 Verdict::Holds => {}
                 Verdict::Fails => continue,
                 Verdict::Unknown(reason, variable) => {
@@ -57,7 +58,7 @@ pub(super) fn fire(
             occasion.source.clone(),
             scheduler.now,
         );
-        scheduler.schedule(delivery, facts, occasion.sms.clone(), events);
+        scheduler.schedule(delivery, known, occasion.sms.clone(), events);
     }
 }
 
@@ -72,7 +73,7 @@ enum Verdict {
 /// One condition that surely fails decides; else one that nobody can judge leaves it open.
 fn judge(
     rule: &Rule,
-    facts: &Facts,
+    reading: &dyn Reading,
     scheduler: &Scheduler<'_>,
     account: AccountId,
     events: &[Event],
@@ -80,7 +81,7 @@ fn judge(
     let mut verdict = Verdict::Holds;
     for condition in &rule.when {
         let variable = &condition.variable;
-        let value = (scheduler.rules.look_up)(facts, variable);
+        let value = reading.text(variable);
         let unknown = match (&value, &condition.test) {
             (Some(_), _) => None,
             (None, _) if is_awaited(variable, scheduler, account, events) => {
@@ -109,8 +110,8 @@ fn is_awaited(
 ) -> bool {
     let definitions = &scheduler.rules.definitions;
     let gives = |other: &&Delivery| {
-        let saves = definitions.get(&other.webhook).map(|it| &it.saves);
-        other.account == account && saves.is_some_and(|it| it.iter().any(|it| **it == *variable))
+        let saves = definitions.saves(&other.webhook);
+        other.account == account && saves.iter().any(|it| **it == *variable)
     };
     unfinished(scheduler.state, events).iter().any(gives)
 }
@@ -181,23 +182,29 @@ pub(super) fn fire_of_report(
     let reports: Vec<Bytes> = report.body.iter().cloned().collect();
     let attached = account.is_some_and(|account| account.attach_flow_keys);
     let keys = flow.keys.as_ref().filter(|_| attached);
-    let predefined = || (scheduler.rules.render_phase2)(uuid.as_str(), &reports, keys);
-    fire(
-        scheduler,
-        &occasion,
-        &|| facts(flow, scheduler.state, reports.clone()),
-        &predefined,
-        events,
-    );
+    let predefined = || scheduler.rules.definitions.phase2(uuid.as_str(), &reports, keys);
+    let (make, kept) = (|| facts(flow, scheduler.state, reports.clone()), OnceCell::new());
+    let known = Known::new(&make, scheduler.rules, &kept);
+    fire(scheduler, &occasion, &known, &predefined, events);
 }
 
-/// What is known of `flow`, about `reports`. Of one that came before its account used variables, there are the keys, if any.
+/// What is known of `flow`, about `reports`.
 pub(super) fn facts(flow: &Flow, state: &State, reports: Vec<Bytes>) -> Facts {
-    let keys = || {
-        let keys = flow.keys.as_ref()?;
-        Some(Bytes::from([&br#"{"keys":"#[..], keys, b"}"].concat()))
-    };
-    let is_own = state.started.is_none_or(|started| started.account == flow.identity.account);
+    let account = flow.identity.account;
+    facts_of(account, flow.keys.as_ref(), flow.record.as_ref(), state, reports)
+}
+
+/// What is known of a flow of `account`, about `reports`. Of one that came before its account used variables, there are the
+/// keys, if any.
+pub(super) fn facts_of(
+    account: AccountId,
+    keys: Option<&Bytes>,
+    record: Option<&Bytes>,
+    state: &State,
+    reports: Vec<Bytes>,
+) -> Facts {
+    let of_keys = || Some(Bytes::from([&br#"{"keys":"#[..], keys?, b"}"].concat()));
+    let is_own = state.started.is_none_or(|started| started.account == account);
     let mapped = if is_own { state.mapped.clone() } else { Vec::new() };
-    Facts { record: flow.record.clone().or_else(keys), reports, mapped }
+    Facts { record: record.cloned().or_else(of_keys), reports, mapped }
 }

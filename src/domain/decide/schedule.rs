@@ -1,27 +1,33 @@
 //! How webhooks get into the outbox: rendered at once, or once what they wait for has ended.
 
+use super::room::Room;
 use crate::domain::{
-    DeadLetterReason, Delivery, DeliveryId, Due, ErrorReason, Event, Facts, Outcome, Pending,
-    Phase, Phase2Order, Render, Rendering, Rules, STATE_BYTES_MAX, SmsId, State, Timestamp,
-    Verdict, WebhookName, evolve,
+    DeadLetterReason, Definitions, Delivery, DeliveryId, Due, ErrorReason, Event, Facts, Outcome,
+    Pending, Phase, Phase2Order, Reading, Rendering, Rules, SmsId, State, Timestamp, Verdict,
+    WebhookName,
 };
 use bytes::Bytes;
+use std::cell::{OnceCell, RefCell};
 
 /// What the outbox of a uuid is filled beside.
-#[derive(Clone, Copy)]
 pub(super) struct Scheduler<'a> {
     pub(super) state: &'a State,
     pub(super) rules: &'a Rules,
     pub(super) now: Timestamp,
+    room: RefCell<Room>,
 }
 
-impl Scheduler<'_> {
+impl<'a> Scheduler<'a> {
+    pub(super) const fn new(state: &'a State, rules: &'a Rules, now: Timestamp) -> Self {
+        Self { state, rules, now, room: RefCell::new(Room::new()) }
+    }
+
     /// Schedules `delivery`, whose body is the predefined one, beside what stands in the outbox and in `events`; it carries
     /// the reports of `sms`.
     pub(super) fn schedule(
         &self,
         mut delivery: Delivery,
-        facts: impl FnOnce() -> Facts,
+        known: &Known<'_>,
         sms: Vec<SmsId>,
         events: &mut Vec<Event>,
     ) {
@@ -40,8 +46,7 @@ impl Scheduler<'_> {
         if phase_one.is_some() {
             delivery.due = Due::Waiting;
         }
-        let definition = self.rules.definitions.get(&delivery.webhook);
-        let Some(render) = definition.and_then(|definition| definition.render.as_ref()) else {
+        if !self.rules.definitions.is_rendered(&delivery.webhook) {
             // A phase was counted when its record was accepted.
             if delivery.phase != Phase::Rule {
                 events.push(scheduled(delivery, sms));
@@ -49,28 +54,28 @@ impl Scheduler<'_> {
                 self.push(delivery, sms, events);
             }
             return;
-        };
-        let facts = facts();
-        let mut after = givers(before.iter().copied(), &delivery, render.as_ref(), self.rules);
+        }
+        let mut after = givers(before.iter().copied(), &delivery, self.rules);
         if !after.is_empty() {
             after.extend(phase_one.map(|it| it.id).filter(|id| !after.contains(id)));
             delivery.due = Due::Waiting;
+            let facts = known.facts().clone();
             delivery.rendering = Rendering::Pending(Box::new(Pending { facts, after }));
             return self.push(delivery, sms, events);
         }
-        match render.render(&delivery.body, &facts) {
+        match known.reading().render(&delivery.webhook, &delivery.body) {
             Ok((body, rendered)) => {
                 let rendering = Rendering::Done(rendered);
                 events.push(scheduled(Delivery { body, rendering, ..delivery.clone() }, sms));
-                if !has_room(self.state, events) {
+                if !self.has_room(events) {
                     // Its letter holds what it was made of, which is bounded as records are.
-                    let pending = Pending { facts, after: Vec::new() };
+                    let pending = Pending { facts: known.facts().clone(), after: Vec::new() };
                     delivery.rendering = Rendering::Pending(Box::new(pending));
                     events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, self.now));
                 }
             }
             Err(missing) => {
-                let given_up = unrenderable(&delivery, facts, &missing);
+                let given_up = unrenderable(&delivery, known.facts().clone(), &missing);
                 delivery.rendering.clone_from(&given_up.rendering);
                 events.push(scheduled(delivery, sms));
                 events.push(dead_letter(given_up, DeadLetterReason::InvalidFlowVar, self.now));
@@ -81,9 +86,40 @@ impl Scheduler<'_> {
     /// Schedules what nobody has counted, and gives it up where there is no room for it.
     fn push(&self, delivery: Delivery, sms: Vec<SmsId>, events: &mut Vec<Event>) {
         events.push(scheduled(delivery.clone(), sms));
-        if !has_room(self.state, events) {
+        if !self.has_room(events) {
             events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, self.now));
         }
+    }
+
+    fn has_room(&self, events: &[Event]) -> bool {
+        self.room.borrow_mut().is_left(self.state, events)
+    }
+}
+
+/// The facts of one occasion, and what is read of them: both come about once, when the first webhook or condition needs them.
+pub(super) struct Known<'f> {
+    make: &'f dyn Fn() -> Facts,
+    definitions: &'f dyn Definitions,
+    facts: &'f OnceCell<Facts>,
+    reading: OnceCell<Box<dyn Reading + 'f>>,
+}
+
+impl<'f> Known<'f> {
+    /// Facts that `make` makes; `facts` is where they are kept.
+    pub(super) fn new(
+        make: &'f dyn Fn() -> Facts,
+        rules: &'f Rules,
+        facts: &'f OnceCell<Facts>,
+    ) -> Self {
+        Self { make, definitions: &*rules.definitions, facts, reading: OnceCell::new() }
+    }
+
+    pub(super) fn facts(&self) -> &'f Facts {
+        self.facts.get_or_init(self.make)
+    }
+
+    pub(super) fn reading(&self) -> &dyn Reading {
+        &**self.reading.get_or_init(|| self.definitions.read(self.facts()))
     }
 }
 
@@ -91,17 +127,16 @@ fn scheduled(delivery: Delivery, sms: Vec<SmsId>) -> Event {
     Event::DeliveryScheduled { delivery: Box::new(delivery), sms }
 }
 
-/// Those of `deliveries` whose answers may give values to what `render` uses for `delivery`; one customer's are not another's.
+/// Those of `deliveries` whose answers may give values to what the webhook of `delivery` uses; one customer's are not another's.
 pub(super) fn givers<'a>(
     deliveries: impl Iterator<Item = &'a Delivery>,
     delivery: &Delivery,
-    render: &dyn Render,
     rules: &Rules,
 ) -> Vec<DeliveryId> {
     let gives = |other: &&Delivery| {
-        let saves = rules.definitions.get(&other.webhook).map(|it| &it.saves);
+        let uses = |variable: &Box<str>| rules.definitions.uses(&delivery.webhook, variable);
         other.account == delivery.account
-            && saves.is_some_and(|saves| saves.iter().any(|variable| render.uses(variable)))
+            && rules.definitions.saves(&other.webhook).iter().any(uses)
     };
     deliveries.filter(gives).map(|it| it.id).collect()
 }
@@ -118,11 +153,6 @@ pub(super) fn unfinished<'a>(state: &'a State, events: &'a [Event]) -> Vec<&'a D
     left
 }
 
-/// Whether what `events` make of the state fits into a row, whatever comes of its attempts.
-pub(super) fn has_room(state: &State, events: &[Event]) -> bool {
-    events.iter().fold(state.clone(), evolve).bytes_max() <= STATE_BYTES_MAX
-}
-
 /// What becomes of a delivery of `webhook` that is to be rendered now.
 pub(super) fn render(
     webhook: &WebhookName,
@@ -130,17 +160,15 @@ pub(super) fn render(
     facts: &Facts,
     rules: &Rules,
 ) -> Result<(Bytes, Rendering), Box<str>> {
-    let Some(definition) = rules.definitions.get(webhook) else {
+    if !rules.definitions.contains(webhook) {
         return Err("its webhook is not configured".into());
-    };
-    match &definition.render {
-        Some(render) => {
-            let (body, rendered) = render.render(predefined, facts)?;
-            Ok((body, Rendering::Done(rendered)))
-        }
-        // It was defined in another way when the delivery was scheduled.
-        None => Ok((predefined.clone(), Rendering::Fixed)),
     }
+    if !rules.definitions.is_rendered(webhook) {
+        // It was defined in another way when the delivery was scheduled.
+        return Ok((predefined.clone(), Rendering::Fixed));
+    }
+    let (body, rendered) = rules.definitions.read(facts).render(webhook, predefined)?;
+    Ok((body, Rendering::Done(rendered)))
 }
 
 /// The delivery as its dead letter tells it: with the facts, so that it can be rendered once the definition is mended.

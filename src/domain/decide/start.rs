@@ -1,12 +1,13 @@
 //! A call begin record: nothing waits for it, and rules may be upon it.
 
 use super::rule::{self, Occasion};
-use super::schedule::Scheduler;
+use super::schedule::{Known, Scheduler};
 use super::{flow_account, ignored};
 use crate::domain::{
     Correlation, DeadLetterReason, Event, Facts, FlowStarted, IgnoreReason, RawRecord, RecordKind,
     Rules, Source, Started, State, Timestamp, Trigger,
 };
+use std::cell::OnceCell;
 
 pub(super) fn accept(
     state: &State,
@@ -63,12 +64,14 @@ pub(super) fn accept(
         source,
         sms: Vec::new(),
     };
-    let facts = || Facts {
+    let make = || Facts {
         record: Some(start.record.clone()),
         mapped: state.mapped.clone(),
         ..Facts::default()
     };
-    let scheduler = Scheduler { state, rules, now };
-    rule::fire(&scheduler, &occasion, &facts, &|| start.record.clone(), &mut events);
+    let scheduler = Scheduler::new(state, rules, now);
+    let kept = OnceCell::new();
+    let known = Known::new(&make, rules, &kept);
+    rule::fire(&scheduler, &occasion, &known, &|| start.record.clone(), &mut events);
     events
 }

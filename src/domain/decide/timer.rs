@@ -2,13 +2,14 @@
 
 use super::phase2;
 use super::rule::{self, Occasion};
-use super::schedule::Scheduler;
+use super::schedule::{Known, Scheduler};
 use crate::domain::{
     Collected, Collection, Correlation, DeadLetterReason, Event, Flow, IgnoreReason,
     OnReportTimeout, PhononUuid, RawRecord, RecordKind, Rules, State, StatusClass, Timestamp,
     Trigger,
 };
 use bytes::Bytes;
+use std::cell::OnceCell;
 
 pub(super) fn fire(state: &State, uuid: &PhononUuid, rules: &Rules, now: Timestamp) -> Vec<Event> {
     let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
@@ -59,7 +60,7 @@ fn time_out(
     now: Timestamp,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    let scheduler = Scheduler { state, rules, now };
+    let scheduler = Scheduler::new(state, rules, now);
     // An account that stopped notifying in the meantime ignored the reports, and knows of nothing to be told.
     let account = rules.accounts.get(&flow.identity.account);
     let wanted = account.is_none_or(|account| account.notify_on_delivery);
@@ -76,8 +77,9 @@ fn time_out(
     let closed = if regular { Collection::Complete } else { Collection::TimedOut };
     if !regular && is_ruled {
         let keys = flow.keys.as_ref().filter(|_| account.is_none_or(|it| it.attach_flow_keys));
-        let predefined = || (rules.render_phase2)(uuid.as_str(), &reports, keys);
-        let facts = || rule::facts(flow, state, reports.clone());
+        let predefined = || rules.definitions.phase2(uuid.as_str(), &reports, keys);
+        let (make, kept) = (|| rule::facts(flow, state, reports.clone()), OnceCell::new());
+        let known = Known::new(&make, rules, &kept);
         let occasion = Occasion {
             uuid,
             account: flow.identity.account,
@@ -87,7 +89,7 @@ fn time_out(
             source: &flow.source,
             sms: Vec::new(),
         };
-        rule::fire(&scheduler, &occasion, &facts, &predefined, &mut events);
+        rule::fire(&scheduler, &occasion, &known, &predefined, &mut events);
     }
     // Where nothing is on its way this is the end that is told, so that nothing is told to be scheduled after it.
     if !regular {

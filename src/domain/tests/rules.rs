@@ -4,49 +4,26 @@ mod given;
 mod skipped;
 
 use super::render::Renderer;
+use super::said::{Said, Says, reads};
 use super::*;
 use crate::domain::{
-    BodyKind, Condition, DeadLetterReason, Definition, Facts, Mapped, Render, Rendered, Rendering,
-    Rule, STATE_BYTES_MAX, Test, Trigger,
+    Condition, DeadLetterReason, Mapped, Rendering, Rule, STATE_BYTES_MAX, Test, Trigger,
 };
-use std::sync::Arc;
-
-/// Says the values of some variables, all of which must be there.
-#[derive(Debug)]
-struct Says(&'static [&'static str]);
-
-/// What was mapped; `$flow.key.record` and `$sms.report` are what is known beside it.
-fn look_up(facts: &Facts, variable: &str) -> Option<String> {
-    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-    match variable {
-        "$flow.key.record" => facts.record.as_ref().map(text),
-        "$sms.report" => facts.reports.first().map(text),
-        _ => facts.mapped.iter().find(|it| *it.save_in == *variable).map(|it| it.value.to_string()),
-    }
-}
-
-impl Render for Says {
-    fn render(&self, predefined: &Bytes, facts: &Facts) -> Result<(Bytes, Rendered), Box<str>> {
-        let mut out = String::from_utf8_lossy(predefined).into_owned();
-        for variable in self.0 {
-            let value = look_up(facts, variable).ok_or_else(|| format!("no {variable}"))?;
-            out = format!("{out} {value}");
-        }
-        let rendered = Rendered { kind: BodyKind::Json, values: Bytes::from_static(b"{}") };
-        Ok((out.into(), rendered))
-    }
-
-    fn uses(&self, variable: &str) -> bool {
-        self.0.contains(&variable)
-    }
-}
 
 fn name(text: &str) -> WebhookName {
     WebhookName::new(text).unwrap()
 }
 
+/// A webhook's name, the variables that it says, those that its answer gives, and upon what it is sent.
+type Beside<'a> = (&'a str, &'static [&'static str], &'a [&'a str], Trigger);
+
 /// The usual rules, with these webhooks beside the default one: what each says, what its answer gives, and upon what it is sent.
-fn beside(webhooks: &[(&str, &'static [&'static str], &[&str], Trigger)]) -> Rules {
+fn beside(webhooks: &[Beside<'_>]) -> Rules {
+    beside_but(webhooks, |_| {})
+}
+
+/// Likewise, with a change of what webhooks say.
+fn beside_but(webhooks: &[Beside<'_>], change: impl FnOnce(&mut Said)) -> Rules {
     let mut rules = account(|account| {
         account.uses_variables = true;
         account.rules = webhooks
@@ -56,14 +33,12 @@ fn beside(webhooks: &[(&str, &'static [&'static str], &[&str], Trigger)]) -> Rul
             })
             .collect();
     });
-    rules.look_up = look_up;
+    let mut said = Said::default();
     for (to, says, saves, _) in webhooks {
-        let definition = Definition {
-            render: Some(Arc::new(Says(says))),
-            saves: saves.iter().map(|it| (*it).into()).collect(),
-        };
-        rules.definitions.insert(name(to), definition);
+        said.insert(name(to), Says::Values(says), saves);
     }
+    change(&mut said);
+    said.apply(&mut rules);
     rules
 }
 
@@ -215,9 +190,9 @@ fn what_waited_for_an_answer_that_never_came_is_given_up_with_its_facts() {
         panic!("{again:?}")
     };
     assert_eq!(delivery.replays, 1);
-    let mended =
-        Definition { render: Some(Arc::new(Says(&["$flow.key.record"]))), saves: Vec::new() };
-    play.rules.definitions.insert(name("tell"), mended);
+    let mut mended = Said::default();
+    mended.insert(name("tell"), Says::Values(&["$flow.key.record"]), &[]);
+    mended.apply(&mut play.rules);
     play.step(&Command::Replay(delivery.clone()));
     assert_eq!(play.state.deliveries[0].body, "u [a FAILED] R");
     assert!(matches!(play.state.deliveries[0].rendering, Rendering::Done(_)));
@@ -225,9 +200,8 @@ fn what_waited_for_an_answer_that_never_came_is_given_up_with_its_facts() {
 
 #[test]
 fn a_phase_that_cannot_be_rendered_is_given_up_at_once_and_holds_nobody_back() {
-    let mut rules = beside(&[]);
-    let says = Definition { render: Some(Arc::new(Says(&["$sms.report"]))), saves: Vec::new() };
-    rules.definitions.insert(name("crm"), says);
+    let says = Says::Values(&["$sms.report"]);
+    let rules = beside_but(&[], |said| said.insert(name("crm"), says, &[]));
     let mut play = Play::new(rules);
     let events = play.flow();
     assert!(matches!(
@@ -378,25 +352,11 @@ fn a_flow_that_begins_is_told_once() {
 }
 
 /// The template makes more of its values than a row may hold.
-#[derive(Debug)]
-struct Huge;
-
-impl Render for Huge {
-    fn render(&self, _: &Bytes, _: &Facts) -> Result<(Bytes, Rendered), Box<str>> {
-        let rendered = Rendered { kind: BodyKind::Xml, values: Bytes::new() };
-        Ok((Bytes::from(vec![b'a'; STATE_BYTES_MAX]), rendered))
-    }
-
-    fn uses(&self, _: &str) -> bool {
-        false
-    }
-}
-
 #[test]
 fn what_does_not_fit_into_a_row_is_given_up_and_the_row_stays_small() {
-    let mut rules = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
-    let huge = Definition { render: Some(Arc::new(Huge)), saves: Vec::new() };
-    rules.definitions.insert(name("call"), huge);
+    let rules = beside_but(&[("call", &[], &[], Trigger::FlowComplete)], |said| {
+        said.insert(name("call"), Says::Huge, &[]);
+    });
     let mut play = Play::new(rules);
     let events = play.flow();
     assert!(matches!(
@@ -422,4 +382,25 @@ fn what_answers_give_stays_bounded_and_the_newest_counts() {
     play.step(&Command::RecordOutcome { delivery: call, attempt: 1, outcome });
     assert_eq!(play.state.mapped.len(), 16);
     assert_eq!(&*play.state.mapped[15].save_in, "$flow.key.v39");
+}
+
+#[test]
+fn the_facts_of_an_occasion_are_read_once_for_all_its_conditions_and_webhooks() {
+    let names: Vec<String> = (0..5).map(|number| format!("call{number}")).collect();
+    let webhooks: Vec<Beside<'_>> = names
+        .iter()
+        .map(|to| (&**to, &["$flow.key.record"][..], &[][..], Trigger::FlowComplete))
+        .collect();
+    let mut rules = beside_but(&webhooks, |said| {
+        said.insert(name("crm"), Says::Values(&["$flow.key.record"]), &[]);
+    });
+    let present = Condition { variable: "$flow.key.record".into(), test: Test::Present(true) };
+    for (_, rule) in &mut rules.accounts.get_mut(&OURS).unwrap().rules {
+        rule.when = vec![present.clone(); 10];
+    }
+    let mut play = Play::new(rules);
+    reads();
+    let events = play.flow();
+    assert_eq!(events.iter().filter_map(Event::begun).count(), 6, "phase 1 and five rules");
+    assert_eq!(reads(), 1, "50 conditions and 6 bodies");
 }

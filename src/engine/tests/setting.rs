@@ -1,16 +1,14 @@
 //! What the configuration of a simulated world says.
 
 use super::dice::Dice;
-use crate::definition::Body;
-use crate::definition::template::{JsonTemplate, Tokens};
-use crate::definition::{self, body};
+use crate::definition::template::{BodyTemplate, Language, Tokens};
+use crate::definition::{Body, Defined, Definition};
 use crate::delivery::{
     AddressPolicy, Auth, BreakerRules, Endpoint, Limits, SuccessCodes, Tls, Trust, Webhook,
 };
 use crate::domain::{
-    AccountId, AccountRules, Condition, CorrelationRules, Definition, FlowId, OnReportTimeout,
-    Phase2Order, Phase2Wait, RetrySchedule, Rule, Rules, StatusTable, Test, Trigger, WebhookName,
-    WebhookRules,
+    AccountId, AccountRules, Condition, CorrelationRules, FlowId, OnReportTimeout, Phase2Order,
+    Phase2Wait, RetrySchedule, Rule, Rules, StatusTable, Test, Trigger, WebhookName, WebhookRules,
 };
 use crate::engine::{EngineConfig, EngineSettings, Permissions};
 use crate::log::{KafkaSettings, Role, TopicNames, Topics};
@@ -105,25 +103,22 @@ fn retry() -> RetrySchedule {
 }
 
 /// `first` says what it knows, and `then` what the answer to `first` gave.
-fn definitions(dice: &mut Dice) -> BTreeMap<WebhookName, Definition> {
-    let definition = |text: &str, mandatory: bool, saves: &[&str]| {
-        let template = JsonTemplate::parse(text, &Tokens::new(), &|_| mandatory).unwrap();
-        let render = definition::Definition::new(Body::Json(template), None);
-        Definition {
-            render: Some(Arc::new(render)),
-            saves: saves.iter().map(|name| (*name).into()).collect(),
-        }
+fn definitions(dice: &mut Dice) -> Defined {
+    let definition = |text: &str, mandatory: bool| {
+        let template =
+            BodyTemplate::parse(Language::Json, text, &Tokens::new(), &|_| mandatory).unwrap();
+        Definition::new(Body::Template(template), None)
     };
     let known = r#"{"uuid": $flow.syskey.phononUuid, "key": "$flow.key.a", "sms": $sms.id}"#;
     let given = r#"{"key": "$flow.key.a", "given": $flow.key.given}"#;
-    let mut definitions = BTreeMap::from([
-        (WebhookName::new("first").unwrap(), definition(known, false, &[GIVEN])),
-        (WebhookName::new("then").unwrap(), definition(given, dice.one_in(2), &[])),
-    ]);
+    let name = |name| WebhookName::new(name).unwrap();
+    let mut defined = Defined::default();
+    defined.insert(name("first"), definition(known, false), vec![GIVEN.into()]);
+    defined.insert(name("then"), definition(given, dice.one_in(2)), Vec::new());
     if dice.one_in(3) {
-        definitions.insert(WebhookName::new("crm").unwrap(), definition(known, false, &[]));
+        defined.insert(name("crm"), definition(known, false), Vec::new());
     }
-    definitions
+    defined
 }
 
 /// Rules by which both are sent.
@@ -163,8 +158,7 @@ fn account(dice: &mut Dice, webhook: &str, starts: bool) -> AccountRules {
 fn rules(dice: &mut Dice, starts: bool) -> Rules {
     let accounts = ACCOUNTS.map(|(id, webhook)| (AccountId(id), account(dice, webhook, starts)));
     Rules {
-        definitions: definitions(dice),
-        look_up: crate::definition::look_up,
+        definitions: Arc::new(definitions(dice)),
         correlation: CorrelationRules {
             phase2_wait: dice.pick(&[Phase2Wait::All, Phase2Wait::Each]),
             phase2_order: dice.pick(&[Phase2Order::Strict, Phase2Order::Independent]),
@@ -183,8 +177,6 @@ fn rules(dice: &mut Dice, starts: bool) -> Rules {
             disable_after_ms: 30_000,
             retry: retry(),
         },
-        render_phase2: body::render_phase2,
-        render_unknown: body::render_unknown,
     }
 }
 

@@ -7,7 +7,6 @@ use crate::codec::event::{
 };
 use crate::codec::letter::{LetterHead, LetterKind, read_delivery};
 use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
-use crate::definition::body;
 use crate::domain::{
     AccountId, AccountRules, Command, CorrelationRules, DeadLetterReason, DeliveryReport, Event,
     FlowComplete, FlowId, OnReportTimeout, Phase2Order, Phase2Wait, PhononUuid, RawRecord,
@@ -101,8 +100,7 @@ pub(super) fn rules() -> Rules {
         ..AccountRules::default()
     };
     Rules {
-        definitions: BTreeMap::new(),
-        look_up: crate::definition::look_up,
+        definitions: Arc::new(crate::definition::Defined::default()),
         correlation: CorrelationRules {
             phase2_wait: Phase2Wait::All,
             phase2_order: Phase2Order::Strict,
@@ -124,8 +122,6 @@ pub(super) fn rules() -> Rules {
                 randomization_factor: 0.0,
             },
         },
-        render_phase2: body::render_phase2,
-        render_unknown: body::render_unknown,
     }
 }
 

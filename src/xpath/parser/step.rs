@@ -3,7 +3,7 @@
 use super::super::lexer::Token;
 use super::super::node::{Axis, XML_NAMESPACE};
 use super::super::syntax::{Step, Test};
-use super::{Parser, Result, nearest};
+use super::{Parser, Result, suggestion};
 
 impl Parser<'_> {
     pub(super) fn step(&mut self) -> Result<Step> {
@@ -31,7 +31,7 @@ impl Parser<'_> {
             return Ok(Axis::Child);
         };
         let Some((_, axis)) = Axis::ALL.iter().find(|(name, _)| name == local) else {
-            let mend = nearest(local, Axis::ALL.iter().map(|(name, _)| *name))
+            let mend = suggestion(local, Axis::ALL.iter().map(|(name, _)| *name))
                 .unwrap_or_else(|| "write one of XPath's 13 axes, such as `descendant`".to_owned());
             return self.fault(format!("there is no axis `{local}`"), mend);
         };
@@ -101,7 +101,7 @@ impl Parser<'_> {
             None if prefix == "xml" => Ok(XML_NAMESPACE.to_owned()),
             None => {
                 let prefixes = self.namespaces.iter().map(|(declared, _)| *declared);
-                let mend = nearest(prefix, prefixes).unwrap_or_else(|| {
+                let mend = suggestion(prefix, prefixes).unwrap_or_else(|| {
                     "declare it in the definition, or write `*[local-name()='…']`".to_owned()
                 });
                 self.fault(format!("the prefix `{prefix}` stands for no namespace"), mend)

@@ -3,8 +3,8 @@
 use super::{seen, split};
 use crate::target::{Seen, Target};
 use ringback::definition::template::{
-    FormTemplate, HeaderTemplate, JsonTemplate, Need, QueryTemplate, Tokens, UrlTemplate, Values,
-    Variable, XmlTemplate,
+    BodyTemplate, HeaderTemplate, Language, Need, QueryTemplate, Tokens, UrlTemplate, Values,
+    Variable,
 };
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -98,7 +98,7 @@ pub(super) const URL: Target = Target {
 
 fn json(input: &[u8]) -> Seen {
     let (text, value) = parts(input);
-    let template = match JsonTemplate::parse(&text, &tokens(), &|_| false) {
+    let template = match BodyTemplate::parse(Language::Json, &text, &tokens(), &|_| false) {
         Ok(template) => template,
         Err(faults) => return seen(faults),
     };
@@ -110,7 +110,7 @@ fn json(input: &[u8]) -> Seen {
 
 fn xml(input: &[u8]) -> Seen {
     let (text, value) = parts(input);
-    let template = match XmlTemplate::parse(&text, &tokens(), &|_| false) {
+    let template = match BodyTemplate::parse(Language::Xml, &text, &tokens(), &|_| false) {
         Ok(template) => template,
         Err(faults) => return seen(faults),
     };
@@ -123,7 +123,7 @@ fn xml(input: &[u8]) -> Seen {
 
 fn form(input: &[u8]) -> Seen {
     let (text, value) = parts(input);
-    let template = match FormTemplate::parse(&text, &tokens(), &|_| false) {
+    let template = match BodyTemplate::parse(Language::Form, &text, &tokens(), &|_| false) {
         Ok(template) => template,
         Err(faults) => return seen(faults),
     };

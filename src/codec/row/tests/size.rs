@@ -2,7 +2,6 @@
 
 use super::row;
 use crate::codec::event::write_delivery_dead_letter;
-use crate::definition::body::{render_phase2, render_unknown};
 use crate::domain::{
     AccountId, AccountRules, Command, CorrelationRules, DeadLetterReason, Delivery, DeliveryReport,
     FlowComplete, FlowId, OnReportTimeout, Outcome, Phase2Order, Phase2Wait, PhononUuid,
@@ -15,6 +14,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::LazyLock;
 
 /// The largest number takes the most bytes.
@@ -74,8 +74,7 @@ fn rules(each: bool, notify: bool, strict: bool, keys: bool) -> Rules {
         ..AccountRules::default()
     };
     Rules {
-        definitions: BTreeMap::new(),
-        look_up: crate::definition::look_up,
+        definitions: Arc::new(crate::definition::Defined::default()),
         correlation: CorrelationRules {
             phase2_wait: if each { Phase2Wait::Each } else { Phase2Wait::All },
             phase2_order: if strict { Phase2Order::Strict } else { Phase2Order::Independent },
@@ -94,8 +93,6 @@ fn rules(each: bool, notify: bool, strict: bool, keys: bool) -> Rules {
             disable_after_ms: 1,
             retry: RetrySchedule { intervals_ms: vec![10], randomization_factor: 0.0 },
         },
-        render_phase2,
-        render_unknown,
     }
 }
 

@@ -1,11 +1,11 @@
 //! Form bodies.
 
-use super::super::FormTemplate;
+use super::super::{BodyTemplate, Language};
 use super::{assert_faults, given, mandatory, tokens};
 
 #[track_caller]
 fn check(text: &str, values: &[(&str, &str)], expected: &str) {
-    let template = FormTemplate::parse(text, &tokens(), &mandatory).unwrap();
+    let template = BodyTemplate::parse(Language::Form, text, &tokens(), &mandatory).unwrap();
     let mut out = b"before".to_vec();
     template.render(&given(values), &mut out).unwrap();
     assert_eq!(String::from_utf8(out).unwrap(), format!("before{expected}"), "{text}");
@@ -39,7 +39,7 @@ fn a_known_token_wins_over_percent_encoding() {
     check("a=%ad%20%ca%callid%", &[("ad", "1"), ("$call.phononUuid", "2")], "a=120%ca2");
     check("a=%ab%20", &[], "a=%ab%20");
     check("a=%%ad%%", &[], "a=%25ad%25");
-    let parsed = FormTemplate::parse("a=%anni%", &tokens(), &mandatory);
+    let parsed = BodyTemplate::parse(Language::Form, "a=%anni%", &tokens(), &mandatory);
     assert_faults(parsed, &["1:3 did you mean `%ani%`"]);
 }
 
@@ -54,10 +54,14 @@ fn a_pair_without_its_value_is_left_out() {
 
 #[test]
 fn a_mandatory_variable_and_line_breaks_are_told() {
-    let template = FormTemplate::parse("a=$flow.key.m", &tokens(), &mandatory).unwrap();
+    let template =
+        BodyTemplate::parse(Language::Form, "a=$flow.key.m", &tokens(), &mandatory).unwrap();
     assert_eq!(
         template.render(&given(&[]), &mut Vec::new()).unwrap_err().uses,
         template.variables()
     );
-    assert_faults(FormTemplate::parse("a=1&\nb=2\n", &tokens(), &mandatory), &["1:5 line break"]);
+    assert_faults(
+        BodyTemplate::parse(Language::Form, "a=1&\nb=2\n", &tokens(), &mandatory),
+        &["1:5 line break"],
+    );
 }

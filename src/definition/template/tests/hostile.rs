@@ -1,8 +1,6 @@
 //! Values that no author thinks of: halves of surrogate pairs, a megabyte, broken JSON text; and templates made to be slow.
 
-use super::super::{
-    FormTemplate, HeaderTemplate, JsonTemplate, Need, Tokens, UrlTemplate, Values, XmlTemplate,
-};
+use super::super::{BodyTemplate, HeaderTemplate, Language, Need, Tokens, UrlTemplate, Values};
 use super::{Given, given};
 
 /// What each template, around `$flow.key.a`, renders: JSON, XML, form, URL, header.
@@ -11,11 +9,20 @@ fn rendered(values: &dyn Values) -> [String; 5] {
     let mut outs = [const { Vec::new() }; 5];
     let [json, xml, form, url, header] = &mut outs;
     let template =
-        JsonTemplate::parse(r#"["$flow.key.a.","$flow.key.a"]"#, &tokens, &|_| true).unwrap();
+        BodyTemplate::parse(Language::Json, r#"["$flow.key.a.","$flow.key.a"]"#, &tokens, &|_| {
+            true
+        })
+        .unwrap();
     template.render(values, json).unwrap();
     let text = "<r b='$flow.key.a'>$flow.key.a<![CDATA[$flow.key.a]]></r>";
-    XmlTemplate::parse(text, &tokens, &|_| true).unwrap().render(values, xml).unwrap();
-    FormTemplate::parse("a=$flow.key.a", &tokens, &|_| true).unwrap().render(values, form).unwrap();
+    BodyTemplate::parse(Language::Xml, text, &tokens, &|_| true)
+        .unwrap()
+        .render(values, xml)
+        .unwrap();
+    BodyTemplate::parse(Language::Form, "a=$flow.key.a", &tokens, &|_| true)
+        .unwrap()
+        .render(values, form)
+        .unwrap();
     let template =
         UrlTemplate::parse("https://h/$flow.key.a", &tokens, &|_| Need::Mandatory).unwrap();
     template.render(&[], values, url).unwrap();
@@ -123,13 +130,13 @@ fn templates_made_to_be_slow_are_not() {
             format!("<a b='{text}'/>"),
             format!("https://h/{text}"),
         ] {
-            if let Ok(template) = JsonTemplate::parse(&text, &tokens, &|_| false) {
+            if let Ok(template) = BodyTemplate::parse(Language::Json, &text, &tokens, &|_| false) {
                 template.render(&none, &mut out).unwrap();
             }
-            if let Ok(template) = XmlTemplate::parse(&text, &tokens, &|_| false) {
+            if let Ok(template) = BodyTemplate::parse(Language::Xml, &text, &tokens, &|_| false) {
                 template.render(&none, &mut out).unwrap();
             }
-            if let Ok(template) = FormTemplate::parse(&text, &tokens, &|_| false) {
+            if let Ok(template) = BodyTemplate::parse(Language::Form, &text, &tokens, &|_| false) {
                 template.render(&none, &mut out).unwrap();
             }
             let template = UrlTemplate::parse(&text, &tokens, &|_| Need::Optional);

@@ -1,10 +1,10 @@
 //! JSON bodies.
 
-use super::super::JsonTemplate;
+use super::super::{BodyTemplate, Language};
 use super::{assert_faults, given, mandatory, tokens};
 
-fn parse(text: &str) -> Result<JsonTemplate, Vec<super::Fault>> {
-    JsonTemplate::parse(text, &tokens(), &mandatory)
+fn parse(text: &str) -> Result<BodyTemplate, Vec<super::Fault>> {
+    BodyTemplate::parse(Language::Json, text, &tokens(), &mandatory)
 }
 
 #[track_caller]

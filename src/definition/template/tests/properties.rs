@@ -1,8 +1,7 @@
 //! Whatever the values, the result has the template's structure and holds them exactly.
 
 use super::super::{
-    FormTemplate, HeaderTemplate, JsonTemplate, Need, Tokens, Unrenderable, UrlTemplate,
-    XmlTemplate,
+    BodyTemplate, HeaderTemplate, Language, Need, Tokens, Unrenderable, UrlTemplate,
 };
 use super::generated::{NAMES, Part, left_out, meant, parts, spelt, values};
 use proptest::prelude::*;
@@ -87,7 +86,7 @@ proptest! {
 
     #[test]
     fn json_holds_the_values_exactly(template in json(), (values, given) in values()) {
-        let parsed = JsonTemplate::parse(&template.spell(), &Tokens::new(), &|_| false).unwrap();
+        let parsed = BodyTemplate::parse(Language::Json, &template.spell(), &Tokens::new(), &|_| false).unwrap();
         let mut out = Vec::new();
         parsed.render(&given, &mut out).unwrap();
         let read: Value = serde_json::from_slice(&out).unwrap();
@@ -105,7 +104,7 @@ proptest! {
             "<r><a b=\"{}\" c='{0}'/><t>{}</t><d><![CDATA[{}]]></d></r>",
             spelt(&attribute), spelt(&text), spelt(&cdata),
         );
-        let parsed = XmlTemplate::parse(&template, &Tokens::new(), &|_| false).unwrap();
+        let parsed = BodyTemplate::parse(Language::Xml, &template, &Tokens::new(), &|_| false).unwrap();
         let mut out = Vec::new();
         parsed.render(&given, &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
@@ -138,7 +137,7 @@ proptest! {
     ) {
         let spelt: Vec<_> = pairs.iter().enumerate()
             .map(|(index, (name, value))| format!("{index}{}={}", spelt(name), spelt(value))).collect();
-        let template = FormTemplate::parse(&spelt.join("&"), &Tokens::new(), &|_| false).unwrap();
+        let template = BodyTemplate::parse(Language::Form, &spelt.join("&"), &Tokens::new(), &|_| false).unwrap();
         let mut out = Vec::new();
         template.render(&given, &mut out).unwrap();
         let read: Vec<_> = ::url::form_urlencoded::parse(&out).into_owned().collect();
@@ -207,12 +206,12 @@ proptest! {
     fn any_text_is_parsed_or_refused(text in "[$%{}\\[\\]<>&\"'=:,./?#! a-z\\\\flowkeysmani0-9\r\n-]{0,80}") {
         let tokens = super::tokens();
         let all = super::given(&[]);
-        if let Ok(template) = JsonTemplate::parse(&text, &tokens, &|_| false) {
+        if let Ok(template) = BodyTemplate::parse(Language::Json, &text, &tokens, &|_| false) {
             let mut out = Vec::new();
             template.render(&all, &mut out).unwrap();
             serde_json::from_slice::<Value>(&out).unwrap();
         }
-        if let Ok(template) = XmlTemplate::parse(&text, &tokens, &|_| false) {
+        if let Ok(template) = BodyTemplate::parse(Language::Xml, &text, &tokens, &|_| false) {
             let mut out = Vec::new();
             template.render(&all, &mut out).unwrap();
             roxmltree::Document::parse(std::str::from_utf8(&out).unwrap()).unwrap();
@@ -225,6 +224,6 @@ proptest! {
                 prop_assert_eq!(url.as_str(), out);
             }
         }
-        let _ = FormTemplate::parse(&text, &tokens, &|_| false);
+        let _ = BodyTemplate::parse(Language::Form, &text, &tokens, &|_| false);
     }
 }

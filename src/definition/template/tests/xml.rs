@@ -1,10 +1,10 @@
 //! XML bodies.
 
-use super::super::XmlTemplate;
+use super::super::{BodyTemplate, Language};
 use super::{assert_faults, given, mandatory, tokens};
 
-fn parse(text: &str) -> Result<XmlTemplate, Vec<super::Fault>> {
-    XmlTemplate::parse(text, &tokens(), &mandatory)
+fn parse(text: &str) -> Result<BodyTemplate, Vec<super::Fault>> {
+    BodyTemplate::parse(Language::Xml, text, &tokens(), &mandatory)
 }
 
 #[track_caller]

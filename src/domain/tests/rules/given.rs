@@ -23,10 +23,11 @@ fn what_the_answer_at_the_start_gave_is_at_hand_when_the_flow_is_complete() {
 
 #[test]
 fn phase_2_of_a_report_that_came_first_waits_for_what_it_uses() {
-    let mut rules = beside(&[("link", &[], &["$flow.key.link"], Trigger::FlowComplete)]);
-    let says = Definition { render: Some(Arc::new(Says(&["$flow.key.link"]))), saves: Vec::new() };
+    let webhooks: [Beside<'_>; 1] = [("link", &[], &["$flow.key.link"], Trigger::FlowComplete)];
+    let mut rules = beside_but(&webhooks, |said| {
+        said.insert(name("desk"), Says::Values(&["$flow.key.link"]), &[]);
+    });
     rules.accounts.get_mut(&OURS).unwrap().default_webhook = Some(name("desk"));
-    rules.definitions.insert(name("desk"), says);
     let mut play = Play::new(rules);
     play.report("DELIVERED");
     let events = play.flow();
@@ -84,7 +85,7 @@ fn two_rules_that_say_the_same_of_one_fact_are_one_delivery() {
     let mut play = Play::new(rules);
     let events = play.flow();
     let letter = events.iter().find_map(Event::ended).unwrap().clone();
-    play.rules.definitions.remove(&name("call"));
+    Said::default().apply(&mut play.rules);
     let again = play.step(&Command::Replay(Box::new(letter)));
     let letter = again.iter().find_map(Event::ended).unwrap();
     assert!(matches!(letter.rendering, Rendering::Pending(_)));

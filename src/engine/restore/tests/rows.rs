@@ -7,10 +7,10 @@
 use super::fixture::Change;
 use crate::codec::row::{self, InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
-    AccountId, BodyKind, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause,
-    Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, Header,
-    IgnoreReason, Mapped, Outcome, Pending, Phase, PhononUuid, Rendered, Rendering, SmsId, Source,
-    Started, State, StatusClass, Timestamp, Verdict, WebhookName,
+    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
+    Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, Header, IgnoreReason,
+    Mapped, Outcome, Pending, Phase, PhononUuid, Rendered, Rendering, SmsId, Source, Started,
+    State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use crate::store::RowKey;
 use bytes::Bytes;
@@ -204,9 +204,12 @@ fn with_variables() -> Named {
     let text = Bytes::from_static("{\"keys\":[],\"text\":\"फोनन\"}".as_bytes());
     let mapped = Mapped { save_in: "$flow.key.reqID".into(), value: "\"0.10\"".into() };
     let kept = Flow { webhook: None, record: Some(text.clone()), ..flow(Collection::Complete) };
-    let rendered = |kind| Rendered { kind, values: Bytes::from_static(br#"{"$flow.key.a":0.10}"#) };
-    let done = |uuid, kind| Delivery {
-        rendering: Rendering::Done(rendered(kind)),
+    let rendered = |content_type: Option<&'static str>| Rendered {
+        content_type: content_type.map(Into::into),
+        values: Bytes::from_static(br#"{"$flow.key.a":0.10}"#),
+    };
+    let done = |uuid, content_type| Delivery {
+        rendering: Rendering::Done(rendered(content_type)),
         ..delivery(uuid, Phase::Rule, "crm")
     };
     let facts =
@@ -216,13 +219,14 @@ fn with_variables() -> Named {
         rendering: Rendering::Pending(Box::new(Pending { facts, after })),
         ..delivery(uuid, Phase::Rule, "held")
     };
-    let first = done("rendered", BodyKind::Xml);
+    let first = done("rendered", Some("application/xml"));
     let waits = pending("rendered-after", facts, vec![first.id]);
     let bare = pending("rendered-bare", Facts::default(), vec![first.id]);
     let kinds = [
-        ("rendered-json", BodyKind::Json),
-        ("rendered-form", BodyKind::Form),
-        ("rendered-none", BodyKind::None),
+        ("rendered-json", Some("application/json")),
+        ("rendered-form", Some("application/x-www-form-urlencoded")),
+        ("rendered-none", None),
+        ("rendered-csv", Some("text/csv; charset=utf-8")),
     ];
     let rendered = State {
         correlation: Correlation::Open(kept),

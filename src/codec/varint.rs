@@ -1,0 +1,53 @@
+//! Avro's numbers: zig-zag, seven bits a byte, the lowest first.
+
+/// Why a number can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// The bytes end before it does.
+    BreaksOff,
+    /// It has more than 64 bits; of the lowest 64, this is the number.
+    Overflows(i64),
+    /// It goes on after its tenth byte.
+    Endless,
+}
+
+/// The number that `rest` begins with; `rest` is what follows it then.
+#[inline]
+pub(super) fn read(rest: &mut &[u8]) -> Result<i64, Unread> {
+    let mut bits = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (byte, tail) = rest.split_first().ok_or(Unread::BreaksOff)?;
+        *rest = tail;
+        bits |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            let number = (bits >> 1).cast_signed() ^ -(bits & 1).cast_signed();
+            let overflows = shift == 63 && *byte > 1;
+            return if overflows { Err(Unread::Overflows(number)) } else { Ok(number) };
+        }
+    }
+    Err(Unread::Endless)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Unread, read};
+
+    #[test]
+    fn numbers_are_read_to_their_end_and_not_beyond_64_bits() {
+        for (bytes, wanted, left) in [
+            (&[0x01, 7][..], Ok(-1), 1),
+            (&[0xac, 0x02], Ok(150), 0),
+            (&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], Ok(i64::MIN), 0),
+            (
+                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 3],
+                Err(Unread::Overflows(i64::MIN)),
+                0,
+            ),
+            (&[0x80; 12], Err(Unread::Endless), 2),
+            (&[0x80], Err(Unread::BreaksOff), 0),
+        ] {
+            let mut rest = bytes;
+            assert_eq!((read(&mut rest), rest.len()), (wanted, left), "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! All webhooks' definitions, as decisions use them.
+
+use super::facts::Facts as Values;
+use super::template::{Values as _, Variable};
+use super::{Definition, body, catalogue};
+use crate::domain::{Definitions, Facts, Reading, Rendered, WebhookName};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The definitions of the configured webhooks, and what the answers of each give.
+#[derive(Clone, Debug, Default)]
+pub struct Defined {
+    webhooks: BTreeMap<WebhookName, Arc<Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    definition: Definition,
+    saves: Vec<Box<str>>,
+}
+
+impl Defined {
+    /// Adds a webhook; `saves` are the variables that its answers may give a value.
+    pub fn insert(&mut self, webhook: WebhookName, definition: Definition, saves: Vec<Box<str>>) {
+        self.webhooks.insert(webhook, Arc::new(Entry { definition, saves }));
+    }
+
+    /// The definition of `webhook`, if it has to be rendered.
+    fn rendered(&self, webhook: &WebhookName) -> Option<&Definition> {
+        let definition = &self.webhooks.get(webhook)?.definition;
+        (!definition.is_fixed()).then_some(definition)
+    }
+}
+
+impl Definitions for Defined {
+    fn phase2(&self, uuid: &str, sms_details: &[Bytes], keys: Option<&Bytes>) -> Bytes {
+        body::render_phase2(uuid, sms_details, keys)
+    }
+
+    fn unknown(&self, sms: &str) -> Bytes {
+        body::render_unknown(sms)
+    }
+
+    fn contains(&self, webhook: &WebhookName) -> bool {
+        self.webhooks.contains_key(webhook)
+    }
+
+    fn is_rendered(&self, webhook: &WebhookName) -> bool {
+        self.rendered(webhook).is_some()
+    }
+
+    fn uses(&self, webhook: &WebhookName, variable: &str) -> bool {
+        self.rendered(webhook).is_some_and(|definition| definition.uses(variable))
+    }
+
+    fn saves(&self, webhook: &WebhookName) -> &[Box<str>] {
+        self.webhooks.get(webhook).map_or(&[], |entry| &entry.saves)
+    }
+
+    fn read<'f>(&'f self, facts: &'f Facts) -> Box<dyn Reading + 'f> {
+        let values = Values::of(facts, catalogue::nested());
+        Box::new(Read { defined: self, facts, values })
+    }
+}
+
+/// Facts of one occasion. Each part of them is parsed once, when the first variable needs it.
+struct Read<'f> {
+    defined: &'f Defined,
+    facts: &'f Facts,
+    values: Values<'f>,
+}
+
+impl Reading for Read<'_> {
+    /// Of a string what it spells, of another value its JSON text.
+    fn text(&self, variable: &str) -> Option<String> {
+        let variable: Variable = variable.parse().ok()?;
+        let json = self.values.get(&variable)?;
+        if json.starts_with('"') {
+            return serde_json::from_str(&json).ok();
+        }
+        Some(json.into_owned())
+    }
+
+    fn render(
+        &self,
+        webhook: &WebhookName,
+        predefined: &Bytes,
+    ) -> Result<(Bytes, Rendered), Box<str>> {
+        let entry = self.defined.webhooks.get(webhook);
+        let entry = entry.ok_or_else(|| format!("the webhook {webhook} is not configured"))?;
+        entry.definition.render(predefined, self.facts, &self.values)
+    }
+}

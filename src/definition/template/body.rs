@@ -1,0 +1,105 @@
+//! Templates of bodies, in whatever language: a kind of body is a variant of [`Language`] here, and a module that compiles it.
+
+mod form;
+mod json;
+mod xml;
+
+use super::fault::Faults;
+use super::uses::{Filled, Uses};
+use super::{Fault, Missing, Tokens, Use, Values, Variable};
+use std::fmt::Debug;
+
+/// What the text of a body is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// JSON (RFC 8259).
+    Json,
+    /// XML 1.0.
+    Xml,
+    /// `application/x-www-form-urlencoded`
+    Form,
+}
+
+impl Language {
+    /// The content type of its bodies.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Xml => "application/xml",
+            Self::Form => "application/x-www-form-urlencoded",
+        }
+    }
+
+    /// The compiler of its templates.
+    const fn compiler(self) -> Compile {
+        match self {
+            Self::Json => json::compile,
+            Self::Xml => xml::compile,
+            Self::Form => form::compile,
+        }
+    }
+}
+
+/// A body that is compiled, and writes itself with the values of its variables.
+trait Compiled: Debug + Send + Sync {
+    /// Appends the body to `out`.
+    fn write(&self, filled: &Filled<'_>, out: &mut Vec<u8>);
+}
+
+/// Compiles a text; its faults go to `faults`, and what is returned then is of no use.
+type Compile = fn(
+    text: &str,
+    tokens: &Tokens,
+    mandatory: &dyn Fn(&Variable) -> bool,
+    faults: &mut Faults<'_>,
+) -> (Box<dyn Compiled>, Uses);
+
+/// A body with variables.
+#[derive(Debug)]
+pub struct BodyTemplate {
+    content_type: &'static str,
+    compiled: Box<dyn Compiled>,
+    uses: Uses,
+}
+
+impl BodyTemplate {
+    /// Parses `text`; `mandatory` says which variables must have a value.
+    ///
+    /// # Errors
+    ///
+    /// All faults of the variables, and the first place where the text is none of its language.
+    pub fn parse(
+        language: Language,
+        text: &str,
+        tokens: &Tokens,
+        mandatory: &dyn Fn(&Variable) -> bool,
+    ) -> Result<Self, Vec<Fault>> {
+        let mut faults = Faults::of(text)?;
+        let (compiled, uses) = language.compiler()(text, tokens, mandatory, &mut faults);
+        faults.finish(Self { content_type: language.content_type(), compiled, uses })
+    }
+
+    /// The content type of what is rendered.
+    #[must_use]
+    pub const fn content_type(&self) -> &'static str {
+        self.content_type
+    }
+
+    /// The variables, in the text's order.
+    #[must_use]
+    pub const fn variables(&self) -> &[Use] {
+        self.uses.all()
+    }
+
+    /// Appends the body to `out`.
+    ///
+    /// # Errors
+    ///
+    /// A mandatory variable has no value; `out` is as it was.
+    pub fn render(&self, values: &dyn Values, out: &mut Vec<u8>) -> Result<(), Missing> {
+        let filled = self.uses.fill(values)?;
+        self.compiled.write(&filled, out);
+        Ok(())
+    }
+}

@@ -1,0 +1,47 @@
+//! Templates of form bodies.
+//!
+//! They are `application/x-www-form-urlencoded` (WHATWG URL, section 5), with variables in names and values.
+//!
+//! The fixed text is taken as people write such bodies: `&`, `=`, `+` and valid percent-encodings are what they are, and all
+//! else that is not allowed gets encoded, a space to `+`. A line break at the end is dropped. Values are encoded whole: of a
+//! JSON string what it spells, of another value its JSON text.
+//!
+//! A pair whose value is exactly one optional variable is left out when there is no value. An optional variable beside other
+//! text, or in a name, is empty then.
+
+use super::Compiled;
+use crate::definition::template::fault::Faults;
+use crate::definition::template::lex::{Percent, lex};
+use crate::definition::template::pairs::{Compiler, Literals, Pair, write};
+use crate::definition::template::uses::{Filled, Part, Uses, UsesFound};
+use crate::definition::template::{Tokens, Variable};
+
+/// A form with variables.
+#[derive(Debug)]
+struct Form(Box<[Pair]>);
+
+/// Compiles `text`; its faults go to `faults`.
+pub(super) fn compile(
+    text: &str,
+    tokens: &Tokens,
+    mandatory: &dyn Fn(&Variable) -> bool,
+    faults: &mut Faults<'_>,
+) -> (Box<dyn Compiled>, Uses) {
+    let end = text.trim_end_matches(['\r', '\n']).len();
+    for (at, _) in text.match_indices(['\r', '\n']).take_while(|(at, _)| *at < end) {
+        let mend = "write %0A for one in a value, and `&` between pairs";
+        faults.add(at, "a line break stands in the form", mend);
+    }
+    let pieces = lex(text, tokens, Percent::Encoding, faults);
+    let mut uses = UsesFound::default();
+    let mut compiler = Compiler { text, pieces: &pieces, uses: &mut uses, mandatory };
+    let pairs = compiler.pairs(0, end, Literals::Form);
+    let uses = uses.finish(text, &Part::Body);
+    (Box::new(Form(pairs)), uses)
+}
+
+impl Compiled for Form {
+    fn write(&self, filled: &Filled<'_>, out: &mut Vec<u8>) {
+        write(&self.0, filled, "", out);
+    }
+}

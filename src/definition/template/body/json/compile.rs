@@ -1,0 +1,244 @@
+//! Parses the text of a JSON template into its program.
+
+use super::Action;
+use crate::definition::template::fault::Faults;
+use crate::definition::template::lex::{Percent, Piece, lex};
+use crate::definition::template::program::{Builder, Program};
+use crate::definition::template::uses::{Part, Uses, UsesFound};
+use crate::definition::template::{DEPTH_MAX, Tokens, Variable};
+use std::collections::BTreeSet;
+
+mod token;
+
+/// Faults in `text` go to `faults`; the program then is of no use.
+pub(super) fn compile(
+    text: &str,
+    tokens: &Tokens,
+    mandatory: &dyn Fn(&Variable) -> bool,
+    faults: &mut Faults<'_>,
+) -> (Program<Action>, Uses) {
+    let pieces = lex(text, tokens, Percent::Text, faults);
+    let mut compiler = Compiler {
+        text,
+        at: 0,
+        pieces: &pieces,
+        builder: Builder::new(Action::Nothing),
+        uses: UsesFound::default(),
+        mandatory,
+        faults,
+    };
+    // What stops the parser is among the faults.
+    compiler.document().unwrap_or(());
+    (compiler.builder.finish(), compiler.uses.finish(text, &Part::Body))
+}
+
+struct Compiler<'c, 't, 'f> {
+    text: &'t str,
+    at: usize,
+    /// Those that are not passed yet.
+    pieces: &'c [Piece<'t>],
+    builder: Builder<Action>,
+    uses: UsesFound,
+    mandatory: &'c dyn Fn(&Variable) -> bool,
+    faults: &'c mut Faults<'f>,
+}
+
+/// The text is no JSON from here on; why is among the faults.
+struct Stop;
+
+/// A variable's slot, and whether the variable is optional.
+#[derive(Clone, Copy)]
+struct Place {
+    slot: u32,
+    optional: bool,
+}
+
+/// A part of a string.
+enum Content<'t> {
+    /// As it is spelt.
+    Text(&'t str),
+    Variable(Place),
+    Bad,
+}
+
+/// What a value begins with, read but not compiled yet.
+enum Head<'t> {
+    Variable(Place),
+    Bad,
+    Text(Vec<Content<'t>>),
+    /// A number, `true`, `false` or `null`.
+    Scalar(&'t str),
+    Object,
+    Array,
+}
+
+impl Head<'_> {
+    /// The slot without whose value this is left out.
+    fn optional(&self) -> Option<u32> {
+        let place = match self {
+            Self::Variable(place) => place,
+            Self::Text(contents) => match contents.as_slice() {
+                [Content::Variable(place)] => place,
+                _ => return None,
+            },
+            Self::Bad | Self::Scalar(_) | Self::Object | Self::Array => return None,
+        };
+        place.optional.then_some(place.slot)
+    }
+}
+
+/// The items of an array or object, so far.
+#[derive(Default)]
+struct Items {
+    any: bool,
+    /// Whether one of them is never left out.
+    certain: bool,
+}
+
+impl<'t> Compiler<'_, 't, '_> {
+    fn document(&mut self) -> Result<(), Stop> {
+        self.skip_space();
+        let head = self.head()?;
+        self.value(&head, DEPTH_MAX)?;
+        self.skip_space();
+        if self.at < self.text.len() {
+            return Err(self.unexpected("the end, after the body's one value"));
+        }
+        Ok(())
+    }
+
+    /// Compiles the value that begins with `head` and may nest `depth` levels.
+    fn value(&mut self, head: &Head<'t>, depth: usize) -> Result<(), Stop> {
+        match head {
+            Head::Variable(place) => {
+                self.builder.step(Action::Bare(place.slot));
+            }
+            Head::Bad => {}
+            Head::Text(contents) => match contents.as_slice() {
+                [Content::Variable(place)] => {
+                    self.builder.step(Action::Quoted(place.slot));
+                }
+                contents => self.string(contents),
+            },
+            Head::Scalar(text) => self.builder.literal(text),
+            Head::Object | Head::Array if depth == 0 => {
+                let problem = format!("this is nested deeper than {DEPTH_MAX} levels");
+                self.faults.add(self.at, problem, "make the body flatter");
+                return Err(Stop);
+            }
+            Head::Object => self.object(depth - 1)?,
+            Head::Array => self.array(depth - 1)?,
+        }
+        Ok(())
+    }
+
+    fn string(&mut self, contents: &[Content<'t>]) {
+        self.builder.literal("\"");
+        for content in contents {
+            match content {
+                Content::Text(text) => self.builder.literal(text),
+                Content::Variable(place) => {
+                    self.builder.step(Action::Inside(place.slot));
+                }
+                Content::Bad => {}
+            }
+        }
+        self.builder.literal("\"");
+    }
+
+    fn object(&mut self, depth: usize) -> Result<(), Stop> {
+        let mut items = Items::default();
+        let mut names = BTreeSet::new();
+        self.open("{");
+        while !self.close(b'}', items.any)? {
+            let start = self.at;
+            if self.peek() != Some(b'"') {
+                return Err(self.unexpected("a member's name in double quotes"));
+            }
+            let name = self.contents()?;
+            if !names.insert(token::identity(&name)) {
+                let problem = "another member of this object has the same name";
+                self.faults.add(start, problem, "rename or remove one of them");
+            }
+            self.skip_space();
+            if self.peek() != Some(b':') {
+                return Err(self.unexpected("`:` after a member's name"));
+            }
+            self.at += 1;
+            self.skip_space();
+            let head = self.head()?;
+            self.item(&mut items, &head, Some(&name), depth)?;
+        }
+        self.builder.literal("}");
+        Ok(())
+    }
+
+    fn array(&mut self, depth: usize) -> Result<(), Stop> {
+        let mut items = Items::default();
+        self.open("[");
+        while !self.close(b']', items.any)? {
+            let head = self.head()?;
+            self.item(&mut items, &head, None, depth)?;
+        }
+        self.builder.literal("]");
+        Ok(())
+    }
+
+    fn open(&mut self, bracket: &str) {
+        self.at += bracket.len();
+        self.builder.literal(bracket);
+        self.skip_space();
+    }
+
+    /// Whether the array or object ends here; if not, its next item does begin here.
+    fn close(&mut self, bracket: u8, any: bool) -> Result<bool, Stop> {
+        if self.peek() == Some(bracket) {
+            self.at += 1;
+            return Ok(true);
+        }
+        if any {
+            if self.peek() != Some(b',') {
+                let close = char::from(bracket);
+                return Err(self.unexpected(&format!("`,` or `{close}` after a value")));
+            }
+            let comma = self.at;
+            self.at += 1;
+            self.skip_space();
+            if self.peek() == Some(bracket) {
+                self.faults.add(comma, "nothing follows this comma", "remove it");
+                return Err(Stop);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Compiles an item: its comma, its name in an object, and its value.
+    fn item(
+        &mut self,
+        items: &mut Items,
+        head: &Head<'t>,
+        name: Option<&[Content<'t>]>,
+        depth: usize,
+    ) -> Result<(), Stop> {
+        let optional = head.optional();
+        let skip = optional.map(|slot| (slot, self.builder.step(Action::Nothing)));
+        if items.certain {
+            self.builder.literal(",");
+        } else if items.any {
+            self.builder.step(Action::Comma);
+        }
+        if let Some(name) = name {
+            self.string(name);
+            self.builder.literal(":");
+        }
+        self.value(head, depth)?;
+        if let Some((slot, step)) = skip {
+            let to = self.builder.boundary();
+            self.builder.replace(step, Action::Skip { slot, to });
+        }
+        items.any = true;
+        items.certain |= optional.is_none();
+        self.skip_space();
+        Ok(())
+    }
+}

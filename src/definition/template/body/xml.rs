@@ -1,0 +1,55 @@
+//! Templates of XML bodies.
+//!
+//! They are XML 1.0 (UTF-8, without a document type), with variables in text, attribute values and CDATA sections.
+//!
+//! A value is escaped so that whoever parses the body gets it exactly, line breaks too: of a JSON string what it spells, of
+//! another value its JSON text. A character that XML 1.0 cannot hold (U+0000 and most controls, U+FFFE, U+FFFF) becomes
+//! U+FFFD.
+//!
+//! An attribute that is exactly one optional variable is left out when there is no value; so is an element, except the root,
+//! whose whole content is such a variable, whatever its attributes. An optional variable elsewhere is empty then.
+
+mod compile;
+mod escape;
+
+use super::Compiled;
+use crate::definition::template::fault::Faults;
+use crate::definition::template::program::Program;
+use crate::definition::template::uses::{Filled, Uses};
+use crate::definition::template::{Tokens, Variable};
+use compile::Action;
+
+/// An XML body with variables.
+#[derive(Debug)]
+struct Xml(Program<Action>);
+
+/// Compiles `text`; its faults go to `faults`.
+pub(super) fn compile(
+    text: &str,
+    tokens: &Tokens,
+    mandatory: &dyn Fn(&Variable) -> bool,
+    faults: &mut Faults<'_>,
+) -> (Box<dyn Compiled>, Uses) {
+    let (program, uses) = compile::compile(text, tokens, mandatory, faults);
+    (Box::new(Xml(program)), uses)
+}
+
+impl Compiled for Xml {
+    fn write(&self, filled: &Filled<'_>, out: &mut Vec<u8>) {
+        out.reserve(self.0.bytes() + filled.bytes());
+        self.0.run(out, |action, out| {
+            match action {
+                Action::Nothing => {}
+                Action::Text(slot) => escape::text(out, filled.get(slot)),
+                Action::Attribute(slot) => escape::attribute(out, filled.get(slot)),
+                Action::Cdata(slot) => escape::cdata(out, filled.get(slot)),
+                Action::CdataText { from, to } => {
+                    escape::cdata_text(out, self.0.slice(from, to));
+                }
+                Action::Skip { slot, to } if filled.get(slot).is_none() => return Some(to),
+                Action::Skip { .. } => {}
+            }
+            None
+        });
+    }
+}

@@ -1,0 +1,113 @@
+//! Definitions for checks: predefined bodies as short text, and webhooks that say the values of some variables.
+
+use super::{Bytes, WebhookName};
+use crate::domain::{Definitions, Facts, Reading, Rendered, Rules, STATE_BYTES_MAX};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+thread_local! {
+    /// How often facts were read in this thread.
+    static READS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What a webhook says.
+#[derive(Clone, Debug)]
+pub(super) enum Says {
+    /// The predefined body, and the values of these variables, all of which must be there.
+    Values(&'static [&'static str]),
+    /// More than fits into a row.
+    Huge,
+}
+
+/// The configured webhooks that are more than a name: what each says and what its answers give.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said(BTreeMap<WebhookName, (Says, Vec<Box<str>>)>);
+
+impl Said {
+    pub(super) fn insert(&mut self, webhook: WebhookName, says: Says, saves: &[&str]) {
+        self.0.insert(webhook, (says, saves.iter().map(|it| (*it).into()).collect()));
+    }
+
+    /// These are the definitions from now on.
+    pub(super) fn apply(&self, rules: &mut Rules) {
+        rules.definitions = Arc::new(self.clone());
+    }
+}
+
+/// How often facts were read since the last question.
+pub(super) fn reads() -> usize {
+    READS.replace(0)
+}
+
+impl Definitions for Said {
+    fn phase2(&self, uuid: &str, sms_details: &[Bytes], keys: Option<&Bytes>) -> Bytes {
+        let details: Vec<_> = sms_details.iter().map(|d| String::from_utf8_lossy(d)).collect();
+        let keys = keys.map(|k| format!(" keys {}", String::from_utf8_lossy(k)));
+        Bytes::from(format!("{uuid} [{}]{}", details.join(", "), keys.unwrap_or_default()))
+    }
+
+    fn unknown(&self, sms: &str) -> Bytes {
+        Bytes::from(format!("{sms} UNKNOWN"))
+    }
+
+    fn contains(&self, webhook: &WebhookName) -> bool {
+        self.0.contains_key(webhook)
+    }
+
+    fn is_rendered(&self, webhook: &WebhookName) -> bool {
+        self.contains(webhook)
+    }
+
+    fn uses(&self, webhook: &WebhookName, variable: &str) -> bool {
+        matches!(self.0.get(webhook), Some((Says::Values(all), _)) if all.contains(&variable))
+    }
+
+    fn saves(&self, webhook: &WebhookName) -> &[Box<str>] {
+        self.0.get(webhook).map_or(&[], |(_, saves)| saves)
+    }
+
+    fn read<'f>(&'f self, facts: &'f Facts) -> Box<dyn Reading + 'f> {
+        READS.set(READS.get() + 1);
+        Box::new(Read(self, facts))
+    }
+}
+
+struct Read<'f>(&'f Said, &'f Facts);
+
+impl Reading for Read<'_> {
+    /// What was mapped; `$flow.key.record` and `$sms.report` are what is known beside it.
+    fn text(&self, variable: &str) -> Option<String> {
+        let Self(_, facts) = self;
+        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+        let mapped =
+            || facts.mapped.iter().find(|it| *it.save_in == *variable).map(|it| it.value.clone());
+        match variable {
+            "$flow.key.record" => facts.record.as_ref().map(text),
+            "$sms.report" => facts.reports.first().map(text),
+            _ => mapped().map(String::from),
+        }
+    }
+
+    fn render(
+        &self,
+        webhook: &WebhookName,
+        predefined: &Bytes,
+    ) -> Result<(Bytes, Rendered), Box<str>> {
+        let rendered = Rendered {
+            content_type: Some("application/json".into()),
+            values: Bytes::from_static(b"{}"),
+        };
+        match &self.0.0[webhook].0 {
+            Says::Huge => Ok((Bytes::from(vec![b'a'; STATE_BYTES_MAX]), rendered)),
+            Says::Values(variables) => {
+                let mut out = String::from_utf8_lossy(predefined).into_owned();
+                for variable in *variables {
+                    let value = self.text(variable).ok_or_else(|| format!("no {variable}"))?;
+                    out = format!("{out} {value}");
+                }
+                Ok((out.into(), rendered))
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Reading JSON strings: runs without an escape, a word at a time, and the one table of escapes.
+
+use std::borrow::Cow;
+
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
+
+/// How many bytes of `text` stand before the first quote, backslash or control character.
+pub(crate) fn plain_run(text: &[u8]) -> usize {
+    let (words, tail) = text.as_chunks::<8>();
+    let mut at = 0;
+    for word in words {
+        let special = special(u64::from_le_bytes(*word));
+        if special != 0 {
+            // Little endian: the lowest flag is the first byte.
+            return at + (special.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    at + tail.iter().position(|byte| is_special(*byte)).unwrap_or(tail.len())
+}
+
+const fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// The high bit of each byte that needs attention. A borrow can flag a byte too many, but only above a real one.
+const fn special(word: u64) -> u64 {
+    let quote = word ^ (ONES * b'"' as u64);
+    let backslash = word ^ (ONES * b'\\' as u64);
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = quote.wrapping_sub(ONES) & !quote;
+    let backslash = backslash.wrapping_sub(ONES) & !backslash;
+    (control | quote | backslash) & HIGHS
+}
+
+/// The string that `token`, a valid JSON string with its quotes, spells; `None` when it holds half a surrogate pair.
+pub(crate) fn read_string(token: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = token.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if !inner.contains(&b'\\') {
+        return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
+    }
+    let mut text = Vec::with_capacity(inner.len());
+    unescape(inner, &mut text);
+    String::from_utf8(text).ok().map(Cow::Owned)
+}
+
+/// What an escape stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Escaped {
+    /// A character.
+    Character(char),
+    /// Half of a surrogate pair without its other half, which is no character.
+    Half(u32),
+}
+
+/// What the escape stands for that `text` begins with, without its backslash, and how many bytes of `text` it takes; `None`
+/// when this is no escape of JSON.
+pub(crate) fn read_escape(text: &[u8]) -> Option<(Escaped, usize)> {
+    let character = match text.first()? {
+        b'u' => return read_unicode(text.get(1..)?),
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        itself @ (b'"' | b'\\' | b'/') => char::from(*itself),
+        _ => return None,
+    };
+    Some((Escaped::Character(character), 1))
+}
+
+/// The escape whose digits `text` begins with, and the bytes that it takes with its `u`.
+fn read_unicode(text: &[u8]) -> Option<(Escaped, usize)> {
+    let (unit, rest) = code_unit(text)?;
+    if let 0xd800..0xdc00 = unit
+        && let [b'\\', b'u', tail @ ..] = rest
+        && let Some((low @ 0xdc00..0xe000, _)) = code_unit(tail)
+    {
+        let code = 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+        return Some((Escaped::Character(char::from_u32(code)?), 11));
+    }
+    let escaped = char::from_u32(unit).map_or(Escaped::Half(unit), Escaped::Character);
+    Some((escaped, 5))
+}
+
+/// The four hexadecimal digits that `text` begins with, and what follows them.
+fn code_unit(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (digits, rest) = text.split_first_chunk::<4>()?;
+    let unit = digits
+        .iter()
+        .try_fold(0, |unit, digit| char::from(*digit).to_digit(16).map(|digit| unit * 16 + digit));
+    Some((unit?, rest))
+}
+
+/// Appends what `text`, the inside of a valid JSON string, spells. Half a surrogate pair becomes three bytes that are not
+/// UTF-8, so that it still differs from every other spelling.
+pub(crate) fn unescape(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
+    loop {
+        let (run, tail) = rest.split_at(plain_run(rest));
+        out.extend_from_slice(run);
+        let [b'\\', tail @ ..] = tail else { return };
+        let Some((escaped, length)) = read_escape(tail) else { return };
+        match escaped {
+            Escaped::Character(letter) => {
+                out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            Escaped::Half(unit) => {
+                let [_, _, high, low] = unit.to_be_bytes();
+                out.extend([0xff, high, low]);
+            }
+        }
+        rest = tail.get(length..).unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Escaped, plain_run, read_escape};
+
+    #[test]
+    fn a_run_ends_at_the_first_special_byte_wherever_it_stands() {
+        for length in 0..40 {
+            for special in [b'"', b'\\', 0, 0x1f] {
+                for at in 0..length {
+                    let mut text = vec![0xa4_u8; length];
+                    text[at] = special;
+                    assert_eq!(plain_run(&text), at);
+                }
+            }
+            assert_eq!(plain_run(&vec![b'!'; length]), length);
+        }
+    }
+
+    #[test]
+    fn escapes_are_those_of_json() {
+        let half = |unit| Some((Escaped::Half(unit), 5));
+        let character = |letter, length| Some((Escaped::Character(letter), length));
+        for (text, wanted) in [
+            ("n", character('\n', 1)),
+            ("/x", character('/', 1)),
+            ("u00e9x", character('é', 5)),
+            ("ud83d\\ude00x", character('😀', 11)),
+            ("ud83d\\u0041", half(0xd83d)),
+            ("ud83d", half(0xd83d)),
+            ("ude00", half(0xde00)),
+            ("u+123", None),
+            ("u12", None),
+            ("x", None),
+            ("'", None),
+            ("", None),
+        ] {
+            assert_eq!(read_escape(text.as_bytes()), wanted, "{text}");
+        }
+    }
+}
