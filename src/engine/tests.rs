@@ -22,7 +22,6 @@ mod surroundings;
 mod timing;
 mod world;
 
-use crate::clock;
 use crate::domain::{Command, PhononUuid, Timestamp};
 use crate::store::memory;
 use dice::Dice;
@@ -97,7 +96,6 @@ fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> O
     let cut_ms = dice.one_in(4).then(|| dice.between(5_000, 120_000));
     let world = World::new(setting, dice.roll(), is_told);
     World::set_current(Some(world.clone()));
-    clock::simulated::follow(Some(world.clone()));
     let watched = Rc::downgrade(&world);
     memory::watch(Some(Rc::new(move || watched.upgrade().is_some_and(|w| w.write_fails()))));
     for (index, (at, action)) in items.into_iter().enumerate() {
@@ -150,7 +148,6 @@ fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> O
     }
     faults.extend(checks::faults(&world, rest));
     World::set_current(None);
-    clock::simulated::follow(None);
     memory::watch(None);
     let ledger = world.ledger.borrow();
     let requests = world.network.borrow().requests.len() as u64;

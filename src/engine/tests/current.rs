@@ -1,6 +1,7 @@
 //! The world that a thread simulates: a restore's steps move between threads in the daemon, and so can't hold it.
 
 use super::world::World;
+use crate::clock::{self, simulated::Time};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -9,8 +10,9 @@ thread_local! {
 }
 
 impl World {
-    /// Simulates this world on this thread; `None`: no world any more.
+    /// Simulates this world on this thread, and follows its time; `None`: no world any more.
     pub(super) fn set_current(world: Option<Rc<Self>>) {
+        clock::simulated::follow(world.clone().map(|world| world as Rc<dyn Time>));
         WORLD.with(|slot| *slot.borrow_mut() = world);
     }
 
