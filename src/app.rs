@@ -334,7 +334,7 @@ impl App {
             partitions: topics.partitions,
             is_identified: self.check_topics,
             permissions,
-            unlike: topics.unlike.clone(),
+            other_partition_counts: topics.other_partition_counts.clone(),
             in_flight_max: self.files.in_flight_max,
             uncommitted_max: usize::try_from(self.settings.delivery.uncommitted_max)
                 .unwrap_or(usize::MAX),

@@ -42,7 +42,7 @@ pub use address::{AddressPolicy, BlockedAddress};
 pub use brake::ShortageNote;
 pub use breaker::BreakerState;
 pub use endpoint::{Endpoint, EndpointError, Message};
-pub use lane::{Appetite, Job};
+pub use lane::{Demand, Job};
 #[cfg(test)]
 pub(crate) use lanes::{AlarmClock, Attempt, Courier};
 pub use lanes::{Attempted, Lanes, LanesRemote, Unsettled, Watch};

@@ -18,9 +18,9 @@
 //! | 1 | [`failpoint`] | moments at which a test has the process die |
 //! | 1 | [`system`] | how many files the process may have open, and who may use how many |
 //! | 2 | [`store`] | RocksDB: one column family per partition; rows, due index and checkpoint together |
-//! | 2 | [`log`] | Kafka: the poll thread, the transaction, the restore, the topics |
+//! | 2 | [`log`] | Kafka: the poll thread, the transaction, the restore, the topics; the ports of the engine |
 //! | 2 | [`delivery`] | HTTP: one lane per endpoint, the client, the address policy, the signature |
-//! | 3 | [`engine`] | the shell: one loop over closed inputs; batch, timers, dispatch, rebalance |
+//! | 3 | [`engine`] | the shell: one loop over closed inputs, and its parts: partitions, committer, dispatcher, report |
 //! | 3 | [`replay`] | dead letters in an operator's hands: found, and sent after all |
 //! | 3 | [`rebuild`] | the changelog, written from a store |
 //! | 3 | [`offsets`] | where inputs are read on: shown, and moved while no daemon runs |
@@ -42,8 +42,9 @@
 //!             └ Command::RecordOutcome → decide … (the same road)
 //! ```
 //!
-//! To follow a record, read `log/reader.rs`, `codec/source.rs`, `engine/work.rs`, `domain/decide.rs`, `definition.rs` (which
-//! renders bodies), `engine/commit.rs`, `engine/outbox.rs`, `delivery/schedule.rs`, `delivery/endpoint.rs`, in this order.
+//! To follow a record, read `log/reader.rs`, `codec/source.rs`, `engine.rs`, `engine/batch.rs`, `engine/work.rs`,
+//! `domain/decide.rs`, `definition.rs` (which renders bodies), `engine/commit.rs`, `engine/dispatcher.rs`, `engine/outbox.rs`,
+//! `delivery/schedule.rs`, `delivery/endpoint.rs`, in this order.
 //!
 //! # Folders
 //!
@@ -213,8 +214,14 @@
 //!   `tests/ringback/commits.rs::a_clock_that_is_hours_ahead_makes_the_daemon_unready_until_it_is_corrected`; none that a right is
 //!   taken from and that does not name it:
 //!   `tests/ringback/commits.rs::a_revoked_right_makes_the_daemon_unready_until_it_is_granted_again`.
-//! - No page of the guide with a command that nobody has run:
-//!   `tests/ringback/guide.rs::every_page_has_a_scene_and_stands_in_the_index`, and a test for each page beside it.
+//! - No page of the guide, nor README, with a command or a program that nobody has run:
+//!   `tests/ringback/guide.rs::every_page_has_a_scene_and_stands_in_the_index`, and a test for each page beside it; no link that leads
+//!   nowhere: `tests/tidy/documents.rs::every_link_leads_to_an_existing_file`.
+//! - No reference that differs from what it describes: `tests/tidy/reference.rs::the_configuration_reference_is_the_generated_one`,
+//!   `src/telemetry/tests/reference.rs::the_metrics_reference_is_the_generated_one`.
+//! - No client library that sends a record to another partition than the daemon expects, if it is used as the guide says:
+//!   `tests/ringback/guide.rs::producers_in_three_languages_choose_the_right_partition`; no signature that the libraries of Standard
+//!   Webhooks refuse: `tests/ringback/guide.rs::receivers_in_four_languages_verify_signatures`.
 //! - No state that its events do not make, no second phase 1, no delivery that ends twice, no SMS told of twice, no
 //!   correlation that never ends, whatever comes in whatever order:
 //!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`.

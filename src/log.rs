@@ -1,7 +1,7 @@
 //! Kafka: the consumer, the transaction, the restore, the topics.
 //!
-//! What blocks here never runs on a Tokio worker. Consuming and decoding happen on one thread ([`Reader`]), committing on
-//! the caller's ([`Transactions`]), restoring on threads of its own ([`restore`]). Commands that look read a topic once, to
+//! What blocks here never runs on a Tokio worker. Consuming and decoding happen on one thread ([`KafkaLog`]), committing on
+//! the caller's ([`Producer`]), restoring on a thread of its own ([`Restoration`]). Commands that look read a topic once, to
 //! its end ([`Scanner`]).
 
 mod away;
@@ -12,7 +12,9 @@ mod group;
 mod headers;
 mod landmark;
 mod newest;
+mod ports;
 mod position;
+mod position_reader;
 mod reader;
 mod record;
 mod refusal;
@@ -23,7 +25,6 @@ mod restore;
 mod rights;
 mod scan;
 mod settings;
-mod standing;
 mod steward;
 mod topics;
 mod transaction;
@@ -38,14 +39,17 @@ pub use client::{CLIENT_DEFAULTS, Cluster, LogError, MESSAGE_BYTES_MAX, start_th
 pub use describe::Identity;
 pub use landmark::{Found, LandmarkReader, Landmarks, Sights, generated_id};
 pub use newest::Newest;
+pub use ports::{Log, Offsets, Transactions};
 pub use position::{Begin, GroupOffset};
+pub use position_reader::PositionReader;
 pub use reader::{
-    Assignment, End, From, LogEvent, OffsetsClient, Reader, ReaderHandle, Start, WatchedChangelog,
+    Assignment, End, From, KafkaLog, KafkaParts, KafkaRestoring, LogEvent, OffsetsClient, Start,
 };
 #[cfg(test)]
 pub(crate) use record::Reading;
 pub use record::{
-    FORWARDED_HEADERS, Forward, Place, Record, RecordBody, Role, Topics, forward_headers, origin,
+    FORWARDED_HEADERS, Forward, Record, RecordBody, Role, TopicPartition, Topics, forward_headers,
+    origin,
 };
 pub use registry::{Registry, read_answer};
 pub use replayer::{Mark, Marks, Replayer};
@@ -61,11 +65,10 @@ pub use rights::{
 };
 pub use scan::{ScanFrom, ScanRange, ScanRecord, Scanned, Scanner};
 pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
-pub use standing::Standing;
 pub use steward::Steward;
 pub use topics::{
     INBOX_KEPT_MS, TopicFault, TopicState, compacted, could_create_missing, create_missing,
     create_with_partitions, mend, survey,
 };
-pub use transaction::{Committed, Outgoing, TransactionError, TransactionFault, Transactions};
+pub use transaction::{Committed, Outgoing, Producer, TransactionError, TransactionFault};
 pub use trial::{ClientRefusal, try_clients};

@@ -11,8 +11,8 @@ use crate::codec::row::{self, InputOffset, Landmark, Meta, TopicId};
 use crate::failpoint::{self, Failpoint};
 use crate::log::{
     self, Begin, Cluster, GroupOffset, Identity, KafkaSettings, LandmarkReader, LogError, NeededBy,
-    Operation, Outgoing, Place, ScanFrom, ScanRange, Scanned, Scanner, Standing, Steward,
-    TopicNames, TransactionError, TransactionFault,
+    Operation, Outgoing, PositionReader, ScanFrom, ScanRange, Scanned, Scanner, Steward,
+    TopicNames, TopicPartition, TransactionError, TransactionFault,
 };
 use crate::store::RowKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,13 +65,13 @@ impl From<TransactionError> for OffsetsError {
 #[derive(Clone, Debug)]
 pub struct Position {
     /// The input partition.
-    pub place: Place,
+    pub place: TopicPartition,
     /// The group's committed offset.
     pub group: Option<GroupOffset>,
     /// The state's offset. `None`: the state has read nothing of this partition, or the input is only forwarded.
     pub state: Option<InputOffset>,
     /// The changelog partition that the input partition belongs to. `None`: the input is only forwarded.
-    pub owner: Option<u32>,
+    pub owner: Option<i32>,
     /// The partition's first available offset.
     pub first: i64,
     /// The partition's end offset: the last record's offset plus one.
@@ -180,7 +180,7 @@ pub struct Offsets {
     topics: TopicNames,
     cluster: Cluster,
     scanner: Scanner,
-    standing: Standing,
+    positions: PositionReader,
     landmarks: LandmarkReader,
 }
 
@@ -188,7 +188,7 @@ pub struct Offsets {
 struct Seen {
     identity: Identity,
     counts: BTreeMap<String, u32>,
-    metas: BTreeMap<u32, Meta>,
+    metas: BTreeMap<i32, Meta>,
 }
 
 impl Offsets {
@@ -202,7 +202,7 @@ impl Offsets {
             topics: topics.clone(),
             cluster: Cluster::new(kafka)?,
             scanner: Scanner::new(kafka)?,
-            standing: Standing::new(kafka)?,
+            positions: PositionReader::new(kafka)?,
             landmarks: LandmarkReader::new(kafka),
         })
     }
@@ -304,10 +304,10 @@ impl Offsets {
         moves: &[Move],
         by: MovedBy,
         seen: &Seen,
-    ) -> Result<BTreeMap<Place, GroupOffset>, OffsetsError> {
+    ) -> Result<BTreeMap<TopicPartition, GroupOffset>, OffsetsError> {
         let now = clock::now();
         let mut offsets = BTreeMap::new();
-        let mut metas: BTreeMap<u32, Meta> = BTreeMap::new();
+        let mut metas: BTreeMap<i32, Meta> = BTreeMap::new();
         for moved in moves {
             let Move { position, to } = moved;
             let Position { place, group, owner, topic, .. } = position;
@@ -323,7 +323,7 @@ impl Offsets {
             let offset = GroupOffset { offset: *to, topic: topic.clone(), changelog, landmark };
             offsets.insert(place.clone(), offset);
             let change = InputChange::Moved { from: moved.from(), to: *to, by };
-            let Place { topic, partition } = place.clone();
+            let TopicPartition { topic, partition } = place.clone();
             let mut value = Vec::new();
             event::write_input_event(&mut value, now, &InputEvent { topic, partition, change });
             steward.send(&Outgoing {
@@ -338,7 +338,7 @@ impl Offsets {
             row::encode_meta(&meta, &mut value);
             steward.send(&Outgoing {
                 topic: &self.topics.changelog,
-                partition: i32::try_from(partition).ok(),
+                partition: Some(partition),
                 changelog: true,
                 key: Some(RowKey::META),
                 value: Some(&value),
@@ -370,7 +370,7 @@ impl Offsets {
         let mut metas = BTreeMap::new();
         if identity.topics.contains_key(topic.as_str()) {
             // Waits for open transactions, which may still be committed.
-            self.standing.settled(&self.scanner, topic, ScanFrom::Beginning)?;
+            self.positions.settled(&self.scanner, topic, ScanFrom::Beginning)?;
             for newest in self.scanner.newest(topic, RowKey::META)? {
                 let Some(bytes) = newest.value else { continue };
                 let unreadable = |error: row::RowError| LogError::Topic {
@@ -378,7 +378,7 @@ impl Offsets {
                     what: format!("the meta row of partition {}: {error}", newest.partition),
                 };
                 let meta = row::decode_meta(&bytes).map_err(unreadable)?;
-                let number = u32::try_from(newest.partition).unwrap_or(u32::MAX);
+                let number = newest.partition;
                 metas.insert(number, self.usable(number, meta)?);
             }
         }
@@ -386,7 +386,7 @@ impl Offsets {
     }
 
     /// Returns `meta`, or fails if its rows belong to another group or to an interrupted rebuild.
-    fn usable(&self, partition: u32, meta: Meta) -> Result<Meta, OffsetsError> {
+    fn usable(&self, partition: i32, meta: Meta) -> Result<Meta, OffsetsError> {
         let Some(owner) = &meta.owner else { return Ok(meta) };
         let (topic, group) = (&self.topics.changelog, &self.kafka.group_id);
         if *owner.group != **group {
@@ -412,11 +412,12 @@ impl Offsets {
         seen: &Seen,
     ) -> Result<Vec<Position>, OffsetsError> {
         let ranges = self.scanner.all(topic, ScanFrom::Beginning)?;
-        let place = |partition| Place { topic: topic.into(), partition };
-        let places: Vec<Place> = ranges.iter().map(|range| place(range.partition)).collect();
+        let place = |partition| TopicPartition { topic: topic.into(), partition };
+        let places: Vec<TopicPartition> =
+            ranges.iter().map(|range| place(range.partition)).collect();
         let mut committed = match places.as_slice() {
             [] => BTreeMap::new(),
-            places => self.standing.offsets(places)?,
+            places => self.positions.offsets(places)?,
         };
         let count = |topic: &str| seen.counts.get(topic);
         let alike = |_: &&u32| count(&self.topics.inbox).is_none_or(|it| count(topic) == Some(it));
@@ -427,7 +428,7 @@ impl Offsets {
                 continue;
             }
             let place = place(range.partition);
-            let owner = u32::try_from(range.partition).ok().filter(|number| *number < owners);
+            let owner = Some(range.partition).filter(|number| number.cast_unsigned() < owners);
             let meta = owner.and_then(|owner| seen.metas.get(&owner));
             let mut stood = meta.into_iter().flat_map(|meta| &meta.offsets);
             let mut position = Position {
@@ -467,7 +468,7 @@ impl Offsets {
                 ranges.first().map_or(*end, |range| range.from)
             }
         };
-        let Place { topic, partition } = place;
+        let TopicPartition { topic, partition } = place;
         if wish.by == MovedBy::Skip && to < from {
             return Err(OffsetsError::Refused(format!(
                 "{topic}, partition {partition}, continues at offset {from}, and {to} lies before it: \
@@ -483,12 +484,12 @@ impl Offsets {
     }
 }
 
-fn is_of(offset: &InputOffset, place: &Place) -> bool {
+fn is_of(offset: &InputOffset, place: &TopicPartition) -> bool {
     offset.topic == place.topic && offset.partition == place.partition
 }
 
 fn set(meta: &mut Meta, position: &Position, next_offset: i64) {
-    let Place { topic, partition } = position.place.clone();
+    let TopicPartition { topic, partition } = position.place.clone();
     let (topic_id, landmark) = (position.topic.clone(), position.kept_landmark());
     let moved = InputOffset { topic, partition, next_offset, topic_id, landmark };
     match meta.offsets.iter_mut().find(|it| is_of(it, &position.place)) {

@@ -14,7 +14,7 @@ mod write;
 pub use plan::{Action, Behind, PartitionPlan, Plan};
 
 use crate::log::{
-    Cluster, KafkaSettings, LogError, Scanner, Standing, TopicNames, TransactionError,
+    Cluster, KafkaSettings, LogError, PositionReader, Scanner, TopicNames, TransactionError,
     TransactionFault,
 };
 use crate::store::{StoreError, StoreView};
@@ -28,7 +28,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
     /// The partitions to rebuild. If empty, all partitions of the store.
-    pub only: Vec<u32>,
+    pub only: Vec<i32>,
     /// Whether to rebuild even if another copy of the store may be newer.
     pub older: bool,
     /// The number of partitions that the changelog had, for stores that do not contain it.
@@ -39,7 +39,7 @@ pub struct Wish {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The partition that is being written.
-    pub partition: u32,
+    pub partition: i32,
     /// The rows of the partition that are written.
     pub rows: u64,
     /// All rows of the partition.
@@ -105,7 +105,7 @@ pub struct Rebuild {
     store: StoreView,
     cluster: Cluster,
     scanner: Scanner,
-    standing: Standing,
+    positions: PositionReader,
 }
 
 impl Rebuild {
@@ -125,7 +125,7 @@ impl Rebuild {
             store: store.ok_or_else(|| RebuildError::NoStore(directory.to_owned()))?,
             cluster: Cluster::new(kafka)?,
             scanner: Scanner::new(kafka)?,
-            standing: Standing::new(kafka)?,
+            positions: PositionReader::new(kafka)?,
         })
     }
 

@@ -25,6 +25,7 @@ pub use bulk::{BulkLoad, Loaded};
 pub use checkpoint::{Checkpoint, Tally};
 pub use damage::damage_known;
 pub use derived::Derived;
+pub use family::{Entry, Family, Rocks, Scan};
 pub use key::{Backlogs, DueKey, RowKey, StoreKey, TimerKey};
 pub use partition::Partition;
 pub use recovery::OnCorruption;
@@ -36,7 +37,6 @@ pub(crate) use family::memory;
 
 use crate::codec::row::RowError;
 use crate::system::{self, OpenFiles};
-use family::{Family, Rocks};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBRecoveryMode, DBWithThreadMode,
     MultiThreaded, Options, WriteBufferManager, WriteOptions,
@@ -94,7 +94,7 @@ pub enum StoreError {
     )]
     Newer {
         /// Which partition.
-        partition: u32,
+        partition: i32,
         /// Which row.
         what: String,
     },
@@ -102,7 +102,7 @@ pub enum StoreError {
     #[error("the store of partition {partition} is corrupt at {what}")]
     Corrupt {
         /// Which partition.
-        partition: u32,
+        partition: i32,
         /// Which row.
         what: String,
     },
@@ -113,7 +113,7 @@ pub enum StoreError {
     )]
     Changelog {
         /// Which partition.
-        partition: u32,
+        partition: i32,
         /// Which row.
         what: String,
     },
@@ -231,7 +231,7 @@ fn advice(text: &str) -> Cow<'static, str> {
 impl StoreError {
     /// What it means that a row, `what`, can't be read.
     #[must_use]
-    pub fn unreadable(partition: u32, what: &str, error: &RowError) -> Self {
+    pub fn unreadable(partition: i32, what: &str, error: &RowError) -> Self {
         let what = format!("{what}: {error}");
         match error {
             RowError::UnknownSchema(_) => Self::Newer { partition, what },
@@ -244,19 +244,29 @@ impl StoreError {
     }
 }
 
-/// The state store of an instance.
-pub struct Store(Kind);
+/// The storage of an instance's partitions: RocksDB, or in tests a simulated disk.
+pub trait Disk {
+    /// The storage of one partition.
+    type Family: Family;
 
-enum Kind {
-    Rocks(Database),
-    #[cfg(test)]
-    Memory(memory::Disk),
+    /// Returns the keys and values of a partition, without any if it is new.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn family(&self, number: i32) -> Result<Self::Family, StoreError>;
+
+    /// Returns the directory of the store, if it has one.
+    fn directory(&self) -> Option<&Path>;
 }
 
-struct Database {
+/// The state store of an instance.
+pub struct Store<D = Database>(D);
+
+/// A database of RocksDB.
+pub struct Database {
     db: Arc<Db>,
     /// The partitions that were there when it was opened.
-    found: Vec<u32>,
+    found: Vec<i32>,
     options: Arc<Options>,
     unlogged: Arc<WriteOptions>,
     scratch: Arc<Path>,
@@ -302,58 +312,49 @@ impl Store {
         let db = Db::open_cf_descriptors(&database, directory, families).map_err(failed)?;
         let mut unlogged = WriteOptions::default();
         unlogged.disable_wal(true);
-        // What a load that was broken off has left there is of no use.
+        // Files of a load that was interrupted are of no use.
         let scratch = directory.join("scratch");
         let _ = std::fs::remove_dir_all(&scratch);
         std::fs::create_dir_all(&scratch)
             .map_err(|source| StoreError::Scratch { directory: scratch.clone(), source })?;
-        Ok(Self(Kind::Rocks(Database {
+        Ok(Self(Database {
             db: Arc::new(db),
             found,
             options: Arc::new(options),
             unlogged: Arc::new(unlogged),
             scratch: scratch.into(),
-        })))
+        }))
     }
 
-    /// A store on a simulated disk.
-    #[cfg(test)]
-    pub(crate) fn on(disk: memory::Disk) -> Self {
-        Self(Kind::Memory(disk))
-    }
-
-    /// The partitions that were there when it was opened, in the order of their numbers.
+    /// Returns the partitions that existed when the store was opened, in the order of their numbers.
     #[must_use]
-    pub fn partitions(&self) -> Vec<u32> {
-        match &self.0 {
-            Kind::Rocks(database) => database.partitions(),
-            #[cfg(test)]
-            Kind::Memory(_) => Vec::new(),
-        }
-    }
-
-    /// The partition's state, empty if there is none yet.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn partition(&self, number: u32) -> Result<Partition, StoreError> {
-        let family = match &self.0 {
-            Kind::Rocks(database) => Family::Rocks(database.family(number)?),
-            #[cfg(test)]
-            Kind::Memory(disk) => Family::Memory(disk.family(number)),
-        };
-        Ok(Partition { family, number })
-    }
-}
-
-impl Database {
-    fn partitions(&self) -> Vec<u32> {
-        let mut numbers = self.found.clone();
+    pub fn partitions(&self) -> Vec<i32> {
+        let mut numbers = self.0.found.clone();
         numbers.sort_unstable();
         numbers
     }
+}
 
-    fn family(&self, number: u32) -> Result<Rocks, StoreError> {
+impl<D: Disk> Store<D> {
+    /// A store on a simulated disk.
+    #[cfg(test)]
+    pub(crate) fn on(disk: D) -> Self {
+        Self(disk)
+    }
+
+    /// Returns a partition, which is empty if it is new.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn partition(&self, number: i32) -> Result<Partition<D::Family>, StoreError> {
+        Ok(Partition { family: self.0.family(number)?, number })
+    }
+}
+
+impl Disk for Database {
+    type Family = Rocks;
+
+    fn family(&self, number: i32) -> Result<Rocks, StoreError> {
         let name = family_name(number);
         if self.db.cf_handle(&name).is_none() {
             let made = self.db.create_cf(&name, &self.options);
@@ -367,13 +368,17 @@ impl Database {
             scratch: self.scratch.clone(),
         })
     }
+
+    fn directory(&self) -> Option<&Path> {
+        Some(self.db.path())
+    }
 }
 
-fn family_number(name: &str) -> Option<u32> {
+fn family_number(name: &str) -> Option<i32> {
     name.strip_prefix("partition-")?.parse().ok()
 }
 
-fn family_name(number: u32) -> String {
+fn family_name(number: i32) -> String {
     format!("partition-{number}")
 }
 
@@ -392,11 +397,11 @@ fn partition_options(cache: &Cache) -> Options {
     options.set_max_write_buffer_number(2);
     options.set_compression_type(rocksdb::DBCompressionType::Lz4);
     options.set_level_zero_file_num_compaction_trigger(8);
-    // Most look-ups are of uuids that nobody has heard of.
+    // Most look-ups are for unknown uuids.
     options.set_memtable_prefix_bloom_ratio(0.05);
     options.set_memtable_whole_key_filtering(true);
     options.set_level_compaction_dynamic_level_bytes(true);
-    // Due indexes are queues: what was taken leaves tombstones, which a scan would otherwise walk again and again.
+    // Due indexes are queues: deleted entries leave tombstones, which each scan would otherwise walk again.
     options.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
     options
 }

@@ -51,7 +51,7 @@ use crate::codec::letter::{LetterHead, LetterKind, read_life};
 use crate::codec::row::{self, Meta, Owner, TopicId};
 use crate::codec::source::{Decoded, Decoder};
 use crate::domain::{Command, PhononUuid, RecordKind, Timestamp, owner};
-use crate::log::{Place, origin};
+use crate::log::{TopicPartition, origin};
 use crate::store::RowKey;
 use bytes::Bytes;
 use commands::Commands;
@@ -334,7 +334,7 @@ impl Evidence {
 
     /// What the group had committed for an input before the ends of the topics were taken, and after; nothing: it had
     /// committed nothing. To hand it in first saves memory.
-    pub fn committed(&mut self, place: &Place, before: Option<i64>, after: Option<i64>) {
+    pub fn committed(&mut self, place: &TopicPartition, before: Option<i64>, after: Option<i64>) {
         if let Some(which) = self.ledgers.find(&place.topic, place.partition) {
             self.ledgers.commit(which, before, after);
         }
@@ -343,7 +343,7 @@ impl Evidence {
     /// A record of an input or of the inbox.
     pub fn source<'a>(
         &mut self,
-        place: &Place,
+        place: &TopicPartition,
         offset: i64,
         timestamp: Timestamp,
         header: impl Fn(&str) -> Option<&'a str>,

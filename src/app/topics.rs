@@ -112,10 +112,10 @@ impl App {
         }
         let partitions = counts_now(&self.settings, &names.changelog).await?;
         let inbox = counts_now(&self.settings, &names.inbox).await?;
-        let is_unlike = |name: &&String| counts.get(*name).is_some_and(|count| *count != inbox);
-        let unlike: BTreeSet<Arc<str>> =
-            inputs().filter(is_unlike).map(|name| name.as_str().into()).collect();
-        for topic in &unlike {
+        let differs = |name: &&String| counts.get(*name).is_some_and(|count| *count != inbox);
+        let other_partition_counts: BTreeSet<Arc<str>> =
+            inputs().filter(differs).map(|name| name.as_str().into()).collect();
+        for topic in &other_partition_counts {
             tracing::warn!(
                 topic = topic.as_ref(),
                 inbox,
@@ -127,7 +127,7 @@ impl App {
         let roles = sources.chain([(&names.inbox, Role::Inbox)]);
         let roles: BTreeMap<Arc<str>, Role> =
             roles.map(|(name, role)| (name.as_str().into(), role)).collect();
-        Ok(Ok((Topics { roles, partitions, unlike }, permissions)))
+        Ok(Ok((Topics { roles, partitions, other_partition_counts }, permissions)))
     }
 }
 

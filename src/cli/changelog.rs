@@ -38,8 +38,8 @@ pub(super) enum Command {
 )]
 pub(super) struct Rebuilding {
     /// Only these partitions of the store
-    #[arg(long = "partition", value_name = "N")]
-    only: Vec<u32>,
+    #[arg(long = "partition", value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    only: Vec<i32>,
     /// Also from a store that is out of date, or of another cluster
     ///
     /// The records that the store has not seen are read again from the inputs. Webhooks that were answered since then may be

@@ -36,7 +36,7 @@ const LIMITER_ANSWERS: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Job {
     /// The partition whose outbox it stands in.
-    pub partition: u32,
+    pub partition: i32,
     /// Whose delivery it is.
     pub uuid: PhononUuid,
     /// Which delivery.
@@ -63,20 +63,20 @@ impl Job {
     }
 }
 
-/// How much a lane can use.
+/// How many jobs a lane can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Appetite {
+pub enum Demand {
     /// There is no such endpoint.
     Unconfigured,
-    /// Nothing for so long.
+    /// None for this time.
     Held(Duration),
-    /// So many jobs.
-    Hungry {
+    /// Some jobs, of each class and of both.
+    Jobs {
         /// First attempts that may be unanswered.
         first: usize,
-        /// Retries that may be.
+        /// Retries that may be unanswered.
         retry: usize,
-        /// More than this, of both together, it could not send soon, however fast the endpoint is.
+        /// Jobs of both classes that the lane could send soon, however fast the endpoint is.
         most: usize,
     },
 }
@@ -184,15 +184,15 @@ impl Lane {
         self.breaker.wait(now).max(held)
     }
 
-    pub(super) fn appetite(&mut self, now: Instant) -> Appetite {
+    pub(super) fn demand(&mut self, now: Instant) -> Demand {
         if let Some(wait) = self.wait(now) {
-            return Appetite::Held(wait);
+            return Demand::Held(wait);
         }
         if self.breaker.state() == BreakerState::HalfOpen {
-            return Appetite::Hungry { first: 1, retry: 1, most: 1 };
+            return Demand::Jobs { first: 1, retry: 1, most: 1 };
         }
         let rate = self.rate.as_ref().map(|rate| rate.limit().within(RATE_AHEAD));
-        Appetite::Hungry {
+        Demand::Jobs {
             first: self.concurrency.limit(),
             retry: self.concurrency.retries(),
             most: rate.unwrap_or(usize::MAX),

@@ -7,7 +7,7 @@ use super::bound::Bound;
 use super::brake::ShortageNote;
 use super::breaker::BreakerState;
 use super::endpoint::{Endpoint, Message};
-use super::lane::{Appetite, Job};
+use super::lane::{Demand, Job};
 use super::rate::PerSecond;
 use super::schedule::{InstanceLimits, Ready, Schedule, Ticket};
 use super::shortage::Shortage;
@@ -274,10 +274,9 @@ impl Lanes {
         self.shared.lock().lane(webhook).map(|lane| lane.endpoint.clone())
     }
 
-    /// How much the lane of `webhook` can use.
-    #[must_use]
-    pub fn appetite(&self, webhook: &WebhookName) -> Appetite {
-        self.shared.act(|schedule, now| schedule.appetite(webhook, now))
+    /// Starts the attempts that may start, and returns how many jobs more the lane of `webhook` can use.
+    pub fn start_attempts(&self, webhook: &WebhookName) -> Demand {
+        self.shared.act(|schedule, now| schedule.demand(webhook, now))
     }
 
     /// Hands jobs to a lane. Those that it can't take come back by [`Watch::returned`].

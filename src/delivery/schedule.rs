@@ -10,7 +10,7 @@ use super::bound::Bound;
 use super::brake::{Brake, ShortageNote};
 use super::breaker::BreakerState;
 use super::endpoint::Endpoint;
-use super::lane::{Appetite, Attempt, Job, Lane, renewed};
+use super::lane::{Attempt, Demand, Job, Lane, renewed};
 use super::queues::{Pool, Queues};
 use super::rate::{PerSecond, Rate, Time};
 use super::shortage::Shortage;
@@ -191,8 +191,8 @@ impl Schedule {
         self.lanes.get(webhook)
     }
 
-    pub(super) fn appetite(&mut self, webhook: &WebhookName, now: Instant) -> Appetite {
-        self.lane_mut(webhook, |lane| lane.appetite(now)).unwrap_or(Appetite::Unconfigured)
+    pub(super) fn demand(&mut self, webhook: &WebhookName, now: Instant) -> Demand {
+        self.lane_mut(webhook, |lane| lane.demand(now)).unwrap_or(Demand::Unconfigured)
     }
 
     /// Does something to a lane that may change its breaker.

@@ -1,4 +1,4 @@
-//! What the engine needs to know of the configuration.
+//! The engine's part of the configuration.
 
 use super::ownership::Permissions;
 use crate::delivery::{Endpoint, PerSecond};
@@ -8,43 +8,43 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What changes only with a restart.
+/// Settings that change only with a restart.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
     /// `[kafka]`
     pub kafka: KafkaSettings,
     /// `[topics]`
     pub topics: TopicNames,
-    /// The partitions of the changelog.
+    /// The number of partitions of the changelog.
     pub partitions: u32,
-    /// The broker knows clusters and topics by ids; an embedded one does not.
+    /// The broker has ids of its cluster and topics; an embedded one has none.
     pub is_identified: bool,
-    /// What an operator has allowed at this start.
+    /// What an operator has permitted at this start.
     pub permissions: Permissions,
     /// The inputs that have another number of partitions than the inbox.
-    pub unlike: BTreeSet<Arc<str>>,
-    /// What the instance may have unanswered.
+    pub other_partition_counts: BTreeSet<Arc<str>>,
+    /// The maximum number of unanswered requests of the instance.
     pub in_flight_max: usize,
-    /// Outcomes that may not be committed yet.
+    /// The maximum number of outcomes that are not committed.
     pub uncommitted_max: usize,
-    /// Attempts per second of the instance.
+    /// The maximum number of attempts per second of the instance.
     pub rate_per_second: Option<PerSecond>,
 }
 
 impl EngineSettings {
-    /// Under load a transaction gathers so long at most.
+    /// Returns the longest time for which a transaction gathers under load.
     #[must_use]
     pub fn commit_interval(&self) -> Duration {
         Duration::from_millis(self.kafka.commit_interval_ms)
     }
 }
 
-/// What a reload changes, wholly or not at all.
+/// Settings that a reload changes, all or none.
 pub struct EngineConfig {
-    /// What decisions depend on.
+    /// The rules that decisions depend on.
     pub rules: Rules,
-    /// The endpoints.
+    /// The endpoints of all webhooks.
     pub endpoints: Vec<Arc<Endpoint>>,
-    /// The accounts whose attempts per second are limited.
+    /// The attempts per second of accounts that have a limit.
     pub account_rates: BTreeMap<AccountId, PerSecond>,
 }

@@ -1,4 +1,4 @@
-//! What ends the engine though nobody asked it to.
+//! The errors that end the engine.
 
 use super::Mismatch;
 use crate::log::{KafkaSettings, LogError};
@@ -10,7 +10,7 @@ pub enum EngineError {
     /// The store failed or is corrupt.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A Kafka client could not be made.
+    /// Kafka can't be used.
     #[error("Kafka can't be used")]
     Log(#[from] LogError),
     /// Another member has joined the group under this instance's id.
@@ -23,22 +23,28 @@ pub enum EngineError {
         group: String,
         /// The instance's id.
         instance: String,
-        /// The connection to Kafka was disturbed lately, so that it may be a former join of this instance.
+        /// The connection to Kafka was disturbed lately: the other member may be a former join of this instance.
         was_disturbed: bool,
     },
     /// The consumer can't go on.
     #[error("the consumer can't go on: {0}")]
     Consumer(String),
-    /// The rows in Kafka or in the store are not to be used.
+    /// The rows in Kafka or in the store can't be used.
     #[error("{0}")]
     Mismatch(Mismatch),
-    /// The reader's thread ended though nobody asked.
+    /// The reader's thread ended by itself.
     #[error("the reader has ended by itself")]
     Reader,
 }
 
+impl From<Mismatch> for EngineError {
+    fn from(mismatch: Mismatch) -> Self {
+        Self::Mismatch(mismatch)
+    }
+}
+
 impl EngineError {
-    /// [`EngineError::Fenced`], of the instance of these settings.
+    /// Returns [`EngineError::Fenced`] for the instance of these settings.
     pub(super) fn fenced(kafka: &KafkaSettings, was_disturbed: bool) -> Self {
         let (group, instance) = (kafka.group_id.clone(), kafka.instance_id.clone());
         Self::Fenced { group, instance, was_disturbed }

@@ -1,4 +1,4 @@
-//! Everything that the engine may be told. The enum is closed: there is no other way in.
+//! The inputs of the engine. The enum is closed: there is no other way in.
 
 use super::intake::Bundle;
 use super::ownership::Mismatch;
@@ -8,7 +8,7 @@ use crate::codec::event::InputEvent;
 use crate::codec::row::{InputOffset, Landmark, Owner};
 use crate::delivery::{Attempted, BreakerState, Job};
 use crate::domain::{EndpointState, WebhookName};
-use crate::log::{Assignment, End, Identity, Place, Start};
+use crate::log::{Assignment, End, Identity, Start, TopicPartition};
 use crate::store::{Ages, Backlogs, Checkpoint};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,110 +16,105 @@ use std::sync::mpsc::SyncSender;
 
 /// One input of the engine.
 pub(super) enum Input {
-    /// Records were read.
+    /// Records that the reader has read.
     Records(Bundle),
     /// An attempt was made.
     Attempted(Attempted),
-    /// Jobs are not to leave now.
+    /// The lanes give jobs back that can't be sent now.
     Returned(Vec<Job>),
     /// A breaker has changed.
     Breaker(WebhookName, BreakerState),
     /// The group has assigned partitions.
     Assigned(Assignment),
-    /// The group takes all partitions away.
+    /// The group revokes all partitions.
     Revoked { lost: bool, reply: SyncSender<()> },
     /// The ids of the cluster and of the topics, which may have changed.
     Identity(Identity),
-    /// What the rows of the changelog's partitions belong to.
+    /// The owners of the rows in the changelog's partitions.
     Owners(BTreeMap<i32, Owner>),
     /// Input partitions are another log than the one that was read.
-    Replaced(Vec<Place>),
-    /// Partitions of the changelog are without the rows that were committed to them; where each ends.
+    Replaced(Vec<TopicPartition>),
+    /// Partitions of the changelog that lack committed rows, and where each ends.
     Lost(BTreeMap<i32, i64>),
-    /// A restore has begun: what cluster and topics are now, and where inputs go on that only forward.
+    /// A restore has begun, and has read the ids of the cluster and the topics.
     Identified { epoch: u64, identified: Box<Identified> },
     /// A partition is restored.
     Restored { epoch: u64, restored: Box<Restored> },
     /// A restore failed.
     RestoreFailed { epoch: u64, error: RestoreFailure },
-    /// Kafka denies the reader other rights than before: those of before, and those of now.
+    /// The rights that Kafka denied the reader before, and those that it denies now.
     Denied(Option<String>, Option<String>),
     /// How far the inputs go.
     Ends(Vec<End>),
     /// The configuration was read again.
     Reloads(Reloads),
-    /// Stop.
+    /// The process is to end.
     Shutdown,
-    /// Another member has joined the group under this instance's id; a former join of this one, perhaps.
+    /// Another member has joined the group under this instance's id; it may be a former join of this one.
     Fenced { was_disturbed: bool },
     /// The consumer can't go on.
     Failed(String),
 }
 
-/// Which partition the event is about.
-pub(super) fn place(event: &InputEvent) -> Place {
-    Place { topic: event.topic.clone(), partition: event.partition }
-}
-
 /// Why a partition could not be restored.
 pub(super) enum RestoreFailure {
-    /// It may go better.
+    /// The restore is tried again.
     Passing(String),
-    /// It will not.
+    /// The store failed or is corrupt.
     Store(crate::store::StoreError),
-    /// Its rows are not to be used.
+    /// The rows belong to another daemon, or are incomplete.
     Mismatch(Box<Mismatch>),
 }
 
-/// What a restore begins with.
+/// What a restore reads first.
 pub(super) struct Identified {
     /// The cluster and the topics.
     pub(super) identity: Arc<Identity>,
-    /// Where inputs go on that only forward.
+    /// Where inputs start whose records are only forwarded.
     pub(super) starts: Vec<Start>,
-    /// By what the logs of these are recognised.
-    pub(super) landmarks: Vec<(Place, Option<Landmark>)>,
-    /// What happened to them meanwhile.
+    /// The landmarks of these inputs.
+    pub(super) landmarks: Vec<(TopicPartition, Option<Landmark>)>,
+    /// What happened to these inputs since they were last read.
     pub(super) events: Vec<InputEvent>,
 }
 
 /// A partition that was restored.
 pub(super) struct Restored {
-    pub(super) partition: u32,
+    pub(super) partition: i32,
     pub(super) checkpoint: Checkpoint,
     pub(super) backlogs: Backlogs,
     pub(super) ages: Ages,
     pub(super) endpoints: BTreeMap<WebhookName, EndpointState>,
-    /// There is a meta row.
+    /// The changelog has a meta row of it.
     pub(super) has_rows: bool,
     /// The input offsets as the meta row has them.
     pub(super) offsets: Vec<InputOffset>,
-    /// What the rows belong to from now on.
+    /// The owner of its rows from now on.
     pub(super) owner: Option<Owner>,
-    /// The meta row is to be written anew.
-    pub(super) is_untidy: bool,
-    /// The input offsets that the state stands at from now on.
-    pub(super) positions: BTreeMap<Place, i64>,
-    /// Where its inputs go on.
+    /// The next commit writes the meta row.
+    pub(super) meta_changed: bool,
+    /// The input offsets below which everything is in the state.
+    pub(super) positions: BTreeMap<TopicPartition, i64>,
+    /// Where its inputs start.
     pub(super) starts: Vec<Start>,
-    /// By what their logs are recognised.
-    pub(super) landmarks: Vec<(Place, Option<Landmark>)>,
-    /// What happened to its inputs meanwhile.
+    /// The landmarks of its inputs.
+    pub(super) landmarks: Vec<(TopicPartition, Option<Landmark>)>,
+    /// What happened to its inputs since they were last read.
     pub(super) events: Vec<InputEvent>,
     pub(super) records: u64,
 }
 
 impl Restored {
-    /// `place` goes on so.
-    pub(super) fn resume(&mut self, place: &Place, resumption: Resumption) {
+    /// Adds where the input `place` starts.
+    pub(super) fn resume(&mut self, place: &TopicPartition, resumption: Resumption) {
         let Resumption { from, position, landmark, event } = resumption;
         self.landmarks.push((place.clone(), landmark));
         self.starts.push(Start { place: place.clone(), from });
         if let Some(position) = position {
             self.positions.insert(place.clone(), position);
         }
-        // What has happened is committed with the offset that it led to.
-        self.is_untidy |= event.is_some();
+        // The event is committed with the offset that it led to.
+        self.meta_changed |= event.is_some();
         self.events.extend(event);
     }
 }

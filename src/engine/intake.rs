@@ -1,12 +1,11 @@
 //! Records that were read and wait to be decided.
 //!
-//! While a lane delivers as fast as it can and has more to deliver than it can take, no more is taken in than is delivered:
-//! what would only wait in the store had better wait in Kafka, where it stands already. A lane that delivers nothing holds
-//! nobody back.
+//! While a lane delivers as fast as it can and has a backlog, the engine takes in no more records than it delivers: records
+//! that would only wait in the store wait in Kafka instead. A lane that delivers nothing slows nobody down.
 
 use super::outbox::Outbox;
 use crate::domain::Timestamp;
-use crate::log::{Place, Record};
+use crate::log::{Record, TopicPartition};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Records that were read together.
@@ -14,7 +13,7 @@ pub(super) struct Bundle {
     /// The assignment that they belong to.
     pub(super) epoch: u64,
     pub(super) records: Vec<Record>,
-    /// What the reader's gate is to be opened by.
+    /// What they take of the reader's budget.
     pub(super) bytes: usize,
 }
 
@@ -22,7 +21,7 @@ pub(super) struct Bundle {
 #[derive(Default)]
 pub(super) struct Intake {
     waiting: VecDeque<Bundle>,
-    /// How many may still be taken before the next commit; below zero for what was taken too much, bundles being taken whole.
+    /// How many records may still be taken before the next commit. Below zero if too many were taken: bundles are taken whole.
     credit: i64,
 }
 
@@ -31,7 +30,7 @@ impl Intake {
         self.waiting.push_back(bundle);
     }
 
-    /// How much may be taken beside so many deliveries that succeeded.
+    /// Allows to take records, after so many deliveries succeeded.
     pub(super) fn allow(&mut self, delivered: usize, outbox: &Outbox) {
         self.credit = if outbox.is_behind() {
             // A flow may make two deliveries at once.
@@ -41,7 +40,7 @@ impl Intake {
         };
     }
 
-    /// The next records, as far as they are allowed.
+    /// Returns the next records, if they may be taken.
     pub(super) fn next(&mut self) -> Option<Bundle> {
         if self.credit <= 0 {
             return None;
@@ -51,8 +50,8 @@ impl Intake {
         Some(bundle)
     }
 
-    /// The time of the first record of each input that waits.
-    pub(super) fn firsts(&self) -> BTreeMap<Place, Timestamp> {
+    /// Returns the time of the first record that waits, by input.
+    pub(super) fn firsts(&self) -> BTreeMap<TopicPartition, Timestamp> {
         let mut firsts = BTreeMap::new();
         for record in self.waiting.iter().flat_map(|bundle| &bundle.records) {
             firsts.entry(record.place.clone()).or_insert(record.at);
@@ -60,7 +59,7 @@ impl Intake {
         firsts
     }
 
-    /// Drops what waits; returns what the gate is to be opened by.
+    /// Drops the waiting records; returns what they took of the reader's budget.
     pub(super) fn clear(&mut self) -> usize {
         self.waiting.drain(..).map(|bundle| bundle.bytes).sum()
     }

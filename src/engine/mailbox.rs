@@ -8,11 +8,11 @@ struct Inner<T> {
     items: Vec<T>,
     weight: usize,
     urgent: bool,
-    /// The taker sleeps until so much is there.
+    /// The weight that the taker waits for, while it sleeps.
     wanted: Option<usize>,
 }
 
-/// Many put in, one takes. What it may hold is bounded by those who put in.
+/// A queue with many senders and one taker. Its senders bound its size.
 pub(super) struct Mailbox<T> {
     inner: Mutex<Inner<T>>,
     filled: Condvar,
@@ -24,12 +24,12 @@ impl<T> Mailbox<T> {
         Self { inner: Mutex::new(inner), filled: Condvar::new() }
     }
 
-    /// Puts in something of this weight.
+    /// Adds an item of this weight.
     pub(super) fn put(&self, item: T, weight: usize) {
         self.add(item, weight, false);
     }
 
-    /// Puts in something that wakes the taker whatever it waits for.
+    /// Adds an item that wakes the taker at once.
     pub(super) fn put_urgent(&self, item: T) {
         self.add(item, 0, true);
     }
@@ -46,14 +46,14 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Whether somebody who waits for `weight` would be woken.
+    /// Returns whether a taker that waits for `weight` would be woken.
     #[cfg(test)]
     pub(super) fn is_ready(&self, weight: usize) -> bool {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.urgent || inner.weight >= weight
     }
 
-    /// Moves everything into `into` once `weight` is there, something is urgent, or `deadline` has passed.
+    /// Moves all items into `into` once they weigh `weight`, one of them is urgent, or `deadline` has passed.
     pub(super) fn take(&self, into: &mut Vec<T>, weight: usize, deadline: Instant) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         while !inner.urgent && inner.weight < weight {

@@ -1,105 +1,107 @@
-//! Which rows of the outbox are to be handed to the lanes next, without holding more than a few of them.
+//! The outbox selects the deliveries that the lanes get next, and holds only a few of them in memory.
 //!
-//! The store holds the rows; here stands, per lane, class and partition, how many there are and from where on to look. Rows
-//! that were handed out stay *in hand* until their outcome is committed, so that nothing is handed out twice. A lane is
-//! looked at when a row of it is due, when what it has in hand ends, or when it may be called again; never because others
-//! are.
+//! The store holds the rows. The outbox knows, per webhook, class and partition, how many rows there are and where the next
+//! one is: a share. All shares of a webhook are its backlog. A row that a lane got is *leased* until its outcome is committed,
+//! so that no row is delivered twice at the same time. A share is looked at when a row of it is due, when a lease of its
+//! webhook ends, or when its endpoint may be called again; other webhooks have no influence.
 
 mod age;
-mod lane;
+mod backlog;
 
 use crate::clock;
-use crate::delivery::{Appetite, Attempted, Job};
+use crate::delivery::{Attempted, Demand, Job};
 use crate::domain::{
     Class, DeadLetterReason, DeliveryId, Due, PhononUuid, State, Timestamp, Verdict, WebhookName,
 };
-use crate::store::{Ages, Backlogs, DueKey, StoreError, WriteBack};
-use lane::{Lane, Pace, Share, WINDOW};
+use crate::store::{Ages, Backlogs, DueKey, Family, StoreError, WriteBack};
+use backlog::{Backlog, Pace, Share, WINDOW};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// What a row in hand takes beside its body, roughly.
+/// The memory that a leased row takes beside its body, roughly.
 const ROW_BYTES: usize = 512;
-/// So many rows to be given up are taken at once.
-const DOOMED: usize = 1000;
-/// Dispatching takes no longer than this at a time, so that outcomes need not wait for it.
+/// The maximum number of rows that are given up at once.
+const ABANDONED_MAX: usize = 1000;
+/// Dispatching takes no longer than this at a time, so that outcomes do not wait for it.
 const DISPATCH: Duration = Duration::from_millis(20);
 
-/// How much may be in hand.
+/// The limits of leases.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct HandLimits {
-    /// Of all lanes together, in bytes; each class of a lane may have one row in spite of it.
+pub(super) struct LeaseLimits {
+    /// The bytes of all leased rows. Each class of a webhook may have one row nevertheless.
     pub(super) bytes: usize,
-    /// Of one lane beside what it may have unanswered, when its attempts end fast; one that hangs gets its concurrency once
-    /// more, and no room that others could use.
+    /// The rows of one webhook whose attempts end fast, beside those that may be unanswered. A slow one gets as many as may be
+    /// unanswered once more, and no memory that others could use.
     pub(super) ahead: usize,
 }
 
-/// A row that is to be given up without an attempt.
-pub(super) struct Doomed {
-    pub(super) partition: u32,
+/// A row that is given up without an attempt.
+pub(super) struct Abandoned {
+    pub(super) partition: i32,
     pub(super) uuid: PhononUuid,
     pub(super) webhook: WebhookName,
     pub(super) key: DueKey,
     pub(super) reason: DeadLetterReason,
 }
 
-/// A row in hand.
-struct Hand {
-    /// Where it stood when it was taken: another attempt of the same delivery stands elsewhere.
+/// A row that a lane has.
+struct Lease {
+    /// The key that it had when it was leased: another attempt of the same delivery has another key.
     key: DueKey,
     bytes: usize,
-    /// The row stands here by now, for its next attempt, though this one has not ended: somebody else had made it too.
+    /// The key that the row has by now, for its next attempt: another instance had made this attempt too.
     moved_to: Option<DueKey>,
 }
 
-/// The place of the row that `job` was made of.
+/// Returns the key of the row that `job` was made of.
 pub(super) fn key(job: &Job) -> DueKey {
     DueKey { class: job.class(), due: job.due, id: job.id }
 }
 
-/// A lane's share of one class in one partition.
-type ShareKey = (WebhookName, u32, Class);
+/// The key of a share: a webhook's rows of one class in one partition.
+type ShareKey = (WebhookName, i32, Class);
 
-/// The rows that wait, by lane.
+/// The rows that are not delivered yet, by webhook.
 pub(super) struct Outbox {
-    lanes: BTreeMap<WebhookName, Lane>,
-    /// When a lane's share is to be looked at next.
+    backlogs: BTreeMap<WebhookName, Backlog>,
+    /// When a share is to be looked at next.
     due: BTreeSet<(Timestamp, ShareKey)>,
-    /// Shares that have got new rows; they are looked at first, however many others are due.
+    /// Shares with new rows. They are looked at first, however many others are due.
     touched: BTreeSet<ShareKey>,
-    /// Shares that were due while everything together held too much.
+    /// Shares that were due while all leases together were too large.
     crowded: VecDeque<ShareKey>,
-    in_hand: HashMap<(u32, DeliveryId), Hand>,
+    leased: HashMap<(i32, DeliveryId), Lease>,
     bytes: usize,
     /// When retried rows were scheduled.
     ages: Ages,
-    limits: HandLimits,
+    limits: LeaseLimits,
     window_since: Instant,
 }
 
-/// Where rows are handed to.
-pub(super) trait Hands {
-    /// The rows of a partition that is running.
-    fn rows(&self, partition: u32) -> Option<&WriteBack>;
-    /// How much the lane of `webhook` can use.
-    fn appetite(&self, webhook: &WebhookName) -> Appetite;
-    /// A delivery is not kept longer than this.
+/// The partitions that rows come from, and the lanes that they go to.
+pub(super) trait Downstream {
+    /// The store of a partition.
+    type Family: Family;
+    /// Returns the rows of a partition that is running.
+    fn rows(&self, partition: i32) -> Option<&WriteBack<Self::Family>>;
+    /// Starts the attempts that may start, and returns how many jobs more the lane of `webhook` can use.
+    fn start_attempts(&self, webhook: &WebhookName) -> Demand;
+    /// Returns how long a delivery is kept.
     fn age_max_ms(&self, webhook: &WebhookName) -> u64;
-    /// Whether the daemon lacks something: what got too old meanwhile is tried all the same.
+    /// Returns whether the daemon lacks a resource: deliveries that got too old meanwhile are attempted nevertheless.
     fn is_short(&self) -> bool;
-    /// Takes the jobs of a lane.
+    /// Hands jobs to the lane of `webhook`.
     fn push(&self, webhook: &WebhookName, jobs: Vec<Job>);
 }
 
 impl Outbox {
-    pub(super) fn new(limits: HandLimits) -> Self {
+    pub(super) fn new(limits: LeaseLimits) -> Self {
         Self {
-            lanes: BTreeMap::new(),
+            backlogs: BTreeMap::new(),
             due: BTreeSet::new(),
             touched: BTreeSet::new(),
             crowded: VecDeque::new(),
-            in_hand: HashMap::new(),
+            leased: HashMap::new(),
             bytes: 0,
             ages: Ages::default(),
             limits,
@@ -107,33 +109,33 @@ impl Outbox {
         }
     }
 
-    /// Takes a restored partition's lanes in.
-    pub(super) fn load(&mut self, partition: u32, backlogs: Backlogs) {
+    /// Adds the backlogs of a restored partition.
+    pub(super) fn load(&mut self, partition: i32, backlogs: Backlogs) {
         for ((webhook, class), (rows, cursor)) in backlogs {
             self.due.insert((cursor.due, (webhook.clone(), partition, class)));
-            let lane = self.lanes.entry(webhook).or_default();
-            lane.rows += rows;
-            lane.shares.insert((partition, class), Share { rows, cursor });
+            let backlog = self.backlogs.entry(webhook).or_default();
+            backlog.rows += rows;
+            backlog.shares.insert((partition, class), Share { rows, cursor });
         }
     }
 
-    /// Forgets all partitions and everything in hand.
+    /// Forgets all partitions and all leases.
     pub(super) fn clear(&mut self) {
-        self.lanes.clear();
+        self.backlogs.clear();
         self.due.clear();
         self.touched.clear();
         self.crowded.clear();
-        self.in_hand.clear();
+        self.leased.clear();
         self.bytes = 0;
         self.ages.clear();
     }
 
-    /// Forgets the partitions, but not what is in hand.
+    /// Forgets the partitions, but not the leases.
     pub(super) fn unload(&mut self) {
-        for lane in self.lanes.values_mut() {
-            lane.shares.clear();
-            lane.starved.clear();
-            lane.rows = 0;
+        for backlog in self.backlogs.values_mut() {
+            backlog.shares.clear();
+            backlog.starved.clear();
+            backlog.rows = 0;
         }
         self.ages.clear();
         self.due.clear();
@@ -141,29 +143,29 @@ impl Outbox {
         self.crowded.clear();
     }
 
-    /// Looks at every lane again: the configuration has changed.
+    /// Looks at every share again: the configuration has changed.
     pub(super) fn wake_all(&mut self) {
-        let lanes = self.lanes.iter();
-        self.due.extend(lanes.flat_map(|(webhook, lane)| lane.looks(webhook)));
+        let backlogs = self.backlogs.iter();
+        self.due.extend(backlogs.flat_map(|(webhook, backlog)| backlog.looks(webhook)));
     }
 
-    /// Looks at a lane again: something else has changed for it.
+    /// Looks at the shares of a webhook again.
     pub(super) fn wake(&mut self, webhook: &WebhookName) {
-        if let Some(lane) = self.lanes.get(webhook) {
-            self.due.extend(lane.looks(webhook));
+        if let Some(backlog) = self.backlogs.get(webhook) {
+            self.due.extend(backlog.looks(webhook));
         }
     }
 
     /// Follows a state that was committed.
-    pub(super) fn change(&mut self, partition: u32, old: &State, new: &State) {
+    pub(super) fn change(&mut self, partition: i32, old: &State, new: &State) {
         self.follow_ages(old, new);
         for (webhook, key) in old.due_keys() {
             if !new.due_keys().any(|other| other == (webhook, key))
-                && let Some(lane) = self.lanes.get_mut(webhook)
-                && let Some(share) = lane.shares.get_mut(&(partition, key.class))
+                && let Some(backlog) = self.backlogs.get_mut(webhook)
+                && let Some(share) = backlog.shares.get_mut(&(partition, key.class))
             {
                 share.rows = share.rows.saturating_sub(1);
-                lane.rows = lane.rows.saturating_sub(1);
+                backlog.rows = backlog.rows.saturating_sub(1);
             }
         }
         for (webhook, key) in new.due_keys() {
@@ -173,20 +175,20 @@ impl Outbox {
         }
     }
 
-    fn insert(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
-        let lane = match self.lanes.get_mut(webhook) {
-            Some(lane) => lane,
-            None => self.lanes.entry(webhook.clone()).or_default(),
+    fn insert(&mut self, partition: i32, webhook: &WebhookName, key: DueKey) {
+        let backlog = match self.backlogs.get_mut(webhook) {
+            Some(backlog) => backlog,
+            None => self.backlogs.entry(webhook.clone()).or_default(),
         };
         let share =
-            lane.shares.entry((partition, key.class)).or_insert(Share { rows: 0, cursor: key });
-        // An earlier timer than those seen lowers the cursor; what is in hand is skipped when it is met again. One of rows that
-        // are all gone says nothing any more.
+            backlog.shares.entry((partition, key.class)).or_insert(Share { rows: 0, cursor: key });
+        // A row that is due earlier lowers the cursor; leased rows are skipped when they are met again. The cursor of a share
+        // without rows means nothing.
         if key < share.cursor || share.rows == 0 {
             share.cursor = key;
         }
         share.rows += 1;
-        lane.rows += 1;
+        backlog.rows += 1;
         let look = (webhook.clone(), partition, key.class);
         if key.class == Class::First {
             self.touched.insert(look);
@@ -195,137 +197,138 @@ impl Outbox {
         }
     }
 
-    /// What is in hand no more: its outcome is committed. The lane may be handed something else.
-    pub(super) fn release(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
-        let Some(hand) = self.drop_hand(partition, webhook, key) else { return };
-        let Some(lane) = self.lanes.get_mut(webhook) else { return };
-        // In the order in which their rows are due, so that the shares of a lane take turns.
-        let starved = std::mem::take(&mut lane.starved);
+    /// Ends the lease of a row, since its outcome is committed. The lane may get another row.
+    pub(super) fn release(&mut self, partition: i32, webhook: &WebhookName, key: DueKey) {
+        let Some(lease) = self.end_lease(partition, webhook, key) else { return };
+        let Some(backlog) = self.backlogs.get_mut(webhook) else { return };
+        // In the order in which their rows are due, so that the shares of a webhook take turns.
+        let starved = std::mem::take(&mut backlog.starved);
         self.due.extend(starved.into_iter().filter_map(|key| {
-            let share = lane.shares.get(&key)?;
+            let share = backlog.shares.get(&key)?;
             Some((share.cursor.due, (webhook.clone(), key.0, key.1)))
         }));
-        if let Some(key) = hand.moved_to {
+        if let Some(key) = lease.moved_to {
             self.look_from(partition, webhook, key);
         }
     }
 
-    /// Puts back what a lane gave back unsent: it is looked at again.
-    pub(super) fn put_back(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
-        if let Some(hand) = self.drop_hand(partition, webhook, key) {
-            self.look_from(partition, webhook, hand.moved_to.unwrap_or(key));
+    /// Ends the lease of a row that a lane gave back unsent, and looks at it again.
+    pub(super) fn put_back(&mut self, partition: i32, webhook: &WebhookName, key: DueKey) {
+        if let Some(lease) = self.end_lease(partition, webhook, key) {
+            self.look_from(partition, webhook, lease.moved_to.unwrap_or(key));
         }
     }
 
-    fn look_from(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) {
+    fn look_from(&mut self, partition: i32, webhook: &WebhookName, key: DueKey) {
         if self.lower(partition, webhook, key) {
             self.due.insert((key.due, (webhook.clone(), partition, key.class)));
         }
     }
 
-    fn lower(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) -> bool {
+    fn lower(&mut self, partition: i32, webhook: &WebhookName, key: DueKey) -> bool {
         let share = self
-            .lanes
+            .backlogs
             .get_mut(webhook)
-            .and_then(|lane| lane.shares.get_mut(&(partition, key.class)));
+            .and_then(|backlog| backlog.shares.get_mut(&(partition, key.class)));
         let Some(share) = share else { return false };
         share.cursor = share.cursor.min(key);
         true
     }
 
-    /// Only that very attempt: an outcome that is late says nothing of what has been in hand since.
-    fn drop_hand(&mut self, partition: u32, webhook: &WebhookName, key: DueKey) -> Option<Hand> {
-        let in_hand = (partition, key.id);
-        self.in_hand.get(&in_hand).filter(|hand| hand.key == key)?;
-        let hand = self.in_hand.remove(&in_hand)?;
-        self.bytes -= hand.bytes;
-        let lane = self.lanes.get_mut(webhook);
-        if let Some(count) = lane.and_then(|lane| lane.in_hand.get_mut(key.class as usize)) {
+    /// Ends the lease of this attempt only: a late outcome does not end the lease of the next attempt.
+    fn end_lease(&mut self, partition: i32, webhook: &WebhookName, key: DueKey) -> Option<Lease> {
+        let leased = (partition, key.id);
+        self.leased.get(&leased).filter(|lease| lease.key == key)?;
+        let lease = self.leased.remove(&leased)?;
+        self.bytes -= lease.bytes;
+        let backlog = self.backlogs.get_mut(webhook);
+        if let Some(count) = backlog.and_then(|backlog| backlog.leased.get_mut(key.class as usize))
+        {
             *count = count.saturating_sub(1);
         }
-        Some(hand)
+        Some(lease)
     }
 
-    /// Counts what has ended, for the lanes' pace; returns how many were delivered.
+    /// Counts outcomes for the pace of each webhook; returns how many attempts succeeded.
     pub(super) fn ended(&mut self, outcomes: &[Attempted], now: Timestamp) -> usize {
         if clock::since(self.window_since) >= WINDOW {
             self.window_since = clock::instant();
-            for lane in self.lanes.values_mut() {
-                lane.paces = [Pace::default(), lane.paces[0]];
+            for backlog in self.backlogs.values_mut() {
+                backlog.paces = [Pace::default(), backlog.paces[0]];
             }
         }
         let mut count = 0;
         for Attempted { job, outcome, .. } in outcomes {
             let delivered = outcome.verdict == Verdict::Delivered;
             count += usize::from(delivered);
-            if let Some(lane) = self.lanes.get_mut(&job.webhook) {
-                lane.paces[0].ended += 1;
+            if let Some(backlog) = self.backlogs.get_mut(&job.webhook) {
+                backlog.paces[0].ended += 1;
                 if delivered {
-                    lane.paces[0].delivered += 1;
-                    lane.delivered_at = Some(now);
+                    backlog.paces[0].delivered += 1;
+                    backlog.delivered_at = Some(now);
                 }
             }
         }
         count
     }
 
-    /// When anything was delivered to the endpoint last, as far as is known.
+    /// Returns when a delivery to the webhook last succeeded, if that is known.
     pub(super) fn delivered_at(&self, webhook: &WebhookName) -> Option<Timestamp> {
-        self.lanes.get(webhook)?.delivered_at
+        self.backlogs.get(webhook)?.delivered_at
     }
 
-    /// Whether a lane that delivers as fast as it can has more that is due than it can do in a moment.
+    /// Returns whether a webhook that is delivered to as fast as possible has more due rows than it can take in a moment.
     pub(super) fn is_behind(&self) -> bool {
-        self.lanes.values().any(Lane::is_behind)
+        self.backlogs.values().any(Backlog::is_behind)
     }
 
-    /// When the next row is due.
+    /// Returns when the next row is due.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         let touched = (!self.touched.is_empty()).then_some(Timestamp::from_ms(0));
         touched.or_else(|| self.due.first().map(|(due, ..)| *due))
     }
 
-    /// Hands out what is due, as far as there is room; returns what is to be given up instead.
+    /// Hands due rows to the lanes, as far as there is room; returns the rows that are given up instead.
     pub(super) fn dispatch(
         &mut self,
         now: Timestamp,
-        hands: &impl Hands,
-    ) -> Result<Vec<Doomed>, StoreError> {
-        let mut doomed = Vec::new();
+        downstream: &impl Downstream,
+    ) -> Result<Vec<Abandoned>, StoreError> {
+        let mut abandoned = Vec::new();
         for key in std::mem::take(&mut self.touched) {
-            self.look(key, now, hands, &mut doomed)?;
+            self.look(key, now, downstream, &mut abandoned)?;
         }
-        // All of them, since one that has nothing any more would wake no other; those without room stand in line again.
+        // All of them: a share without rows would wake no other. Shares without room wait again.
         for _ in 0..self.crowded.len() {
             if self.bytes >= self.limits.bytes {
                 break;
             }
             let Some(key) = self.crowded.pop_front() else { break };
-            self.look(key, now, hands, &mut doomed)?;
+            self.look(key, now, downstream, &mut abandoned)?;
         }
         let started = clock::instant();
         while let Some((due, ..)) = self.due.first()
             && *due <= now
-            && doomed.len() < DOOMED
+            && abandoned.len() < ABANDONED_MAX
             && clock::since(started) < DISPATCH
         {
             let Some((_, key)) = self.due.pop_first() else { break };
-            self.look(key, now, hands, &mut doomed)?;
+            self.look(key, now, downstream, &mut abandoned)?;
         }
-        Ok(doomed)
+        Ok(abandoned)
     }
 
     fn look(
         &mut self,
         key: ShareKey,
         now: Timestamp,
-        hands: &impl Hands,
-        doomed: &mut Vec<Doomed>,
+        downstream: &impl Downstream,
+        abandoned: &mut Vec<Abandoned>,
     ) -> Result<(), StoreError> {
         let (webhook, number, class) = &key;
-        let Some(rows) = hands.rows(*number) else { return Ok(()) };
-        let Some(lane) = self.lanes.get_mut(webhook) else { return Ok(()) };
-        let Some(share) = lane.shares.get(&(*number, *class)) else { return Ok(()) };
+        let Some(rows) = downstream.rows(*number) else { return Ok(()) };
+        let Some(backlog) = self.backlogs.get_mut(webhook) else { return Ok(()) };
+        let Some(share) = backlog.shares.get(&(*number, *class)) else { return Ok(()) };
         if share.rows == 0 {
             return Ok(());
         }
@@ -334,25 +337,25 @@ impl Outbox {
             return Ok(());
         }
         if rows.endpoint(webhook).disabled.is_some() {
-            let found = self.take(&key, rows, now, DOOMED)?;
-            let given_up = |row: Row| row.doomed(DeadLetterReason::EndpointDisabled);
-            doomed.extend(found.into_iter().map(given_up));
+            let found = self.take(&key, rows, now, ABANDONED_MAX)?;
+            let given_up = |row: Row| row.abandoned(DeadLetterReason::EndpointDisabled);
+            abandoned.extend(found.into_iter().map(given_up));
             return Ok(());
         }
-        let room = match hands.appetite(webhook) {
-            Appetite::Held(wait) => {
+        let room = match downstream.start_attempts(webhook) {
+            Demand::Held(wait) => {
                 let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                 self.due.insert((now.plus_ms(ms.saturating_add(1)), key));
                 return Ok(());
             }
-            Appetite::Unconfigured => return self.age(key, rows, now, hands, doomed),
-            appetite @ Appetite::Hungry { .. } => lane.room(*class, appetite, self.limits.ahead),
+            Demand::Unconfigured => return self.age(key, rows, now, downstream, abandoned),
+            demand @ Demand::Jobs { .. } => backlog.room(*class, demand, self.limits.ahead),
         };
         if room == 0 {
-            lane.starved.insert((*number, *class));
+            backlog.starved.insert((*number, *class));
             return Ok(());
         }
-        let has_some = lane.in_hand.get(*class as usize).is_some_and(|count| *count > 0);
+        let has_some = backlog.leased.get(*class as usize).is_some_and(|count| *count > 0);
         let room = match self.limits.bytes.saturating_sub(self.bytes) / ROW_BYTES {
             0 if has_some => {
                 self.crowded.push_back(key);
@@ -360,41 +363,41 @@ impl Outbox {
             }
             rows => room.min(rows.max(1)),
         };
-        let age_max_ms = hands.age_max_ms(webhook);
+        let age_max_ms = downstream.age_max_ms(webhook);
         let mut jobs = Vec::with_capacity(room);
         for row in self.take(&key, rows, now, room)? {
             // A first attempt is made however late it is.
             let is_old = now.ms_since(row.scheduled_at) > age_max_ms;
-            if is_old && *class == Class::Retry && !hands.is_short() {
-                doomed.push(row.doomed(DeadLetterReason::AgeExceeded));
+            if is_old && *class == Class::Retry && !downstream.is_short() {
+                abandoned.push(row.abandoned(DeadLetterReason::AgeExceeded));
             } else {
                 jobs.push(row.job);
             }
         }
         if !jobs.is_empty() {
-            hands.push(webhook, jobs);
+            downstream.push(webhook, jobs);
         }
         Ok(())
     }
 
-    /// A lane without a configuration keeps its rows until it has one again, or they are too old.
-    fn age(
+    /// A webhook without a configuration keeps its rows until it is configured again, or they are too old.
+    fn age<H: Downstream>(
         &mut self,
         key: ShareKey,
-        rows: &WriteBack,
+        rows: &WriteBack<H::Family>,
         now: Timestamp,
-        hands: &impl Hands,
-        doomed: &mut Vec<Doomed>,
+        downstream: &H,
+        abandoned: &mut Vec<Abandoned>,
     ) -> Result<(), StoreError> {
-        let age_max_ms = hands.age_max_ms(&key.0);
+        let age_max_ms = downstream.age_max_ms(&key.0);
         let mut next: Option<Timestamp> = None;
-        for row in self.take(&key, rows, now, DOOMED)? {
+        for row in self.take(&key, rows, now, ABANDONED_MAX)? {
             let until = row.scheduled_at.plus_ms(age_max_ms);
             if until < now {
-                doomed.push(row.doomed(DeadLetterReason::AgeExceeded));
+                abandoned.push(row.abandoned(DeadLetterReason::AgeExceeded));
             } else {
                 let due = self::key(&row.job);
-                if self.drop_hand(key.1, &key.0, due).is_some() {
+                if self.end_lease(key.1, &key.0, due).is_some() {
                     self.lower(key.1, &key.0, due);
                 }
                 next = Some(next.map_or(until, |next| next.min(until)));
@@ -404,17 +407,17 @@ impl Outbox {
         Ok(())
     }
 
-    /// Takes up to `room` rows of a share in hand, and sees to it that the rest is looked at in its time.
-    fn take(
+    /// Leases up to `room` rows of a share, and plans when the rest is looked at.
+    fn take<F: Family>(
         &mut self,
         key: &ShareKey,
-        rows: &WriteBack,
+        rows: &WriteBack<F>,
         now: Timestamp,
         room: usize,
     ) -> Result<Vec<Row>, StoreError> {
         let (webhook, number, class) = key;
-        let Some(lane) = self.lanes.get_mut(webhook) else { return Ok(Vec::new()) };
-        let Some(share) = lane.shares.get_mut(&(*number, *class)) else { return Ok(Vec::new()) };
+        let Some(backlog) = self.backlogs.get_mut(webhook) else { return Ok(Vec::new()) };
+        let Some(share) = backlog.shares.get_mut(&(*number, *class)) else { return Ok(Vec::new()) };
         let found = rows.due(webhook, share.cursor, room + 1)?;
         let mut taken = Vec::with_capacity(found.len());
         let mut next = None;
@@ -425,9 +428,9 @@ impl Outbox {
                 next = Some(*due);
                 break;
             }
-            if let Some(hand) = self.in_hand.get_mut(&(*number, due.id)) {
-                if hand.key != *due {
-                    hand.moved_to = Some(*due);
+            if let Some(lease) = self.leased.get_mut(&(*number, due.id)) {
+                if lease.key != *due {
+                    lease.moved_to = Some(*due);
                 }
                 continue;
             }
@@ -438,8 +441,8 @@ impl Outbox {
                 what: format!("the row of {uuid}"),
             })?;
             let bytes = delivery.body.len() + ROW_BYTES;
-            let hand = Hand { key: *due, bytes, moved_to: None };
-            self.in_hand.insert((*number, due.id), hand);
+            let lease = Lease { key: *due, bytes, moved_to: None };
+            self.leased.insert((*number, due.id), lease);
             self.bytes += bytes;
             let job = Job {
                 partition: *number,
@@ -454,7 +457,7 @@ impl Outbox {
             };
             taken.push(Row { job, scheduled_at: delivery.scheduled_at });
         }
-        if let Some(count) = lane.in_hand.get_mut(*class as usize) {
+        if let Some(count) = backlog.leased.get_mut(*class as usize) {
             *count += taken.len();
         }
         match (next, found.last()) {
@@ -463,10 +466,10 @@ impl Outbox {
                 if next.due > now {
                     self.due.insert((next.due, key.clone()));
                 } else {
-                    lane.starved.insert((*number, *class));
+                    backlog.starved.insert((*number, *class));
                 }
             }
-            // Everything seen is in hand. Where the look was cut short it goes on; rows to come are later, or lower the cursor.
+            // All rows found are leased. A look that was cut short goes on; later rows come after the cursor, or lower it.
             (None, Some((last, _))) => {
                 share.cursor = *last;
                 if found.len() > room {
@@ -479,17 +482,17 @@ impl Outbox {
     }
 }
 
-/// A row that was taken in hand.
+/// A row that was leased.
 struct Row {
     job: Job,
     scheduled_at: Timestamp,
 }
 
 impl Row {
-    fn doomed(self, reason: DeadLetterReason) -> Doomed {
+    fn abandoned(self, reason: DeadLetterReason) -> Abandoned {
         let key = key(&self.job);
         let Job { partition, uuid, webhook, .. } = self.job;
-        Doomed { partition, uuid, webhook, key, reason }
+        Abandoned { partition, uuid, webhook, key, reason }
     }
 }
 

@@ -1,8 +1,8 @@
-//! Whether rows belong to the daemon that would go on with them.
+//! Checks whether rows belong to the daemon that would use them.
 //!
 //! A changelog and a store name the cluster, the group, the changelog's topic and the number of partitions that they were
-//! written for. Whoever finds something else there does not go on: it would send every webhook twice, or lose what the other
-//! copy holds. Nothing is deleted or overwritten before an operator has said so.
+//! written for. A daemon that finds another owner there ends: it would send every webhook twice, or lose rows of the other
+//! copy. Nothing is deleted or overwritten before an operator has permitted it.
 
 use crate::codec::row::{Difference, Owner, TopicId};
 use crate::log::Begin;
@@ -10,12 +10,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-/// What an operator has allowed at this start.
+/// The permissions that an operator has given at this start.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Permissions {
     /// Groups without members, whose changelog is taken over (`run --adopt`).
     pub adopted: BTreeSet<Arc<str>>,
-    /// To go on without the rows that are not there (`run --accept-loss`).
+    /// Missing rows are accepted (`run --accept-loss`).
     pub accepts_loss: bool,
     /// The changelogs that this one was rebuilt from; a store that belongs to one of them is out of date.
     pub superseded: BTreeSet<TopicId>,
@@ -23,7 +23,7 @@ pub struct Permissions {
     pub begin: Begin,
 }
 
-/// Who holds the rows.
+/// The place where rows were found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     /// The changelog in Kafka.
@@ -32,24 +32,24 @@ pub enum Holder {
     Store,
 }
 
-/// Rows that this daemon may not go on with.
+/// Rows that this daemon must not use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mismatch {
-    /// They belong to somebody else.
+    /// They belong to another daemon.
     Foreign {
-        /// Who holds them.
+        /// Where they were found.
         holder: Holder,
-        /// The partition in which that was seen.
-        partition: u32,
-        /// In what they differ.
+        /// The partition in which they were found.
+        partition: i32,
+        /// How the owners differ.
         difference: Difference,
         /// The changelog's topic.
         topic: String,
     },
-    /// The changelog does not reach what the store holds of it.
+    /// The store's checkpoint is outside the changelog.
     Range {
-        /// Which partition.
-        partition: u32,
+        /// The partition.
+        partition: i32,
         /// The store holds everything below this offset.
         checkpoint: i64,
         /// The changelog's first offset.
@@ -62,7 +62,7 @@ pub enum Mismatch {
     /// The changelog does not exist, and the store holds rows of it.
     Missing {
         /// The partition of which the store holds the most.
-        partition: u32,
+        partition: i32,
         /// The store holds everything below this offset.
         checkpoint: i64,
         /// The changelog's topic.
@@ -70,8 +70,8 @@ pub enum Mismatch {
     },
     /// The group has committed offsets together with rows, and the changelog has none.
     Empty {
-        /// Which partition.
-        partition: u32,
+        /// The partition.
+        partition: i32,
         /// The changelog that held the rows.
         theirs: TopicId,
         /// The changelog's topic.
@@ -79,15 +79,15 @@ pub enum Mismatch {
     },
     /// A rebuild of the changelog was interrupted.
     Rebuilding {
-        /// Which partition.
-        partition: u32,
+        /// The partition.
+        partition: i32,
         /// The changelog's topic.
         topic: String,
     },
 }
 
 impl Mismatch {
-    /// Partitions in which this is the same are wrong in the same way.
+    /// Returns a value that is equal for partitions with the same kind of mismatch.
     #[must_use]
     pub fn kind(&self) -> (u8, Option<Holder>) {
         match self {
@@ -102,7 +102,7 @@ impl Mismatch {
     /// What `theirs`, found with `holder`, says against going on as `ours`; nothing: they belong to us, or may be taken over.
     #[must_use]
     pub fn find(
-        (holder, partition): (Holder, u32),
+        (holder, partition): (Holder, i32),
         theirs: &Owner,
         ours: &Owner,
         permissions: &Permissions,
@@ -118,7 +118,7 @@ impl Mismatch {
             && theirs.partitions == ours.partitions
             && former.is_some_and(|former| permissions.superseded.contains(former));
         let is_allowed = match &difference {
-            // A store is a copy of its changelog, whoever writes that.
+            // A store is a copy of its changelog, whichever group writes to that.
             Difference::Group(theirs, _) => {
                 holder == Holder::Store || permissions.adopted.contains(theirs)
             }
@@ -135,7 +135,7 @@ impl Mismatch {
     /// # Errors
     /// When the store holds rows of another changelog.
     pub fn find_stored(
-        partition: u32,
+        partition: i32,
         stored: &Owner,
         rows: Option<&Owner>,
         ours: &Owner,
@@ -157,7 +157,7 @@ impl Mismatch {
         let here = if is_superseded { None } else { rows.changelog.clone() };
         find(&Owner { changelog: here.clone(), ..ours.clone() }).map_or(Ok(()), Err)?;
         match here {
-            // It is nobody's who ever knew this one.
+            // That changelog never replaced the former one.
             Some(id) if id != *former => {
                 let (holder, topic) = (Holder::Store, topic.to_owned());
                 let difference = Difference::Changelog(former.clone(), id);
@@ -205,7 +205,7 @@ impl fmt::Display for Mismatch {
 fn foreign(
     f: &mut fmt::Formatter<'_>,
     holder: Holder,
-    partition: u32,
+    partition: i32,
     difference: &Difference,
     topic: &str,
 ) -> fmt::Result {

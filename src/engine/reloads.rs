@@ -1,7 +1,7 @@
-//! What reloads leave for the engine, which may be in a call that waits for Kafka.
+//! Reloads that the engine has not taken yet: it may be in a call that waits for Kafka.
 //!
-//! Only the newest configuration counts, so that no number of reloads fills the memory. The lanes use it at once: what it forbids
-//! is not called any more, however long the engine waits.
+//! Only the newest configuration is kept, so that reloads can't fill the memory. The lanes use it at once: an endpoint that it
+//! removes is not called any more, however long the engine waits.
 
 use super::config::EngineConfig;
 use super::input::Input;
@@ -10,10 +10,10 @@ use crate::codec::event::ReloadEvent;
 use crate::delivery::LanesRemote;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// So many events wait for their commit; the oldest are dropped for newer ones.
+/// The maximum number of events that wait for their commit; the oldest are dropped.
 pub(super) const EVENTS_MAX: usize = 100;
 
-/// The way from those who read the configuration to the engine.
+/// Hands configurations and events to the engine.
 #[derive(Clone)]
 pub(super) struct Reloads {
     mailbox: Arc<Mailbox<Input>>,
@@ -21,7 +21,7 @@ pub(super) struct Reloads {
     left: Arc<Mutex<Left>>,
 }
 
-/// What the engine has not taken yet.
+/// The configuration and the events that the engine has not taken yet.
 #[derive(Default)]
 pub(super) struct Left {
     pub(super) config: Option<Arc<EngineConfig>>,
@@ -52,13 +52,13 @@ impl Reloads {
         }
     }
 
-    /// All that was left until now.
+    /// Takes everything that was left until now.
     pub(super) fn take(&self) -> Left {
         std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Adds `more`, and drops the oldest for them.
+/// Adds events, and drops the oldest if there are too many.
 pub(super) fn add(events: &mut Vec<ReloadEvent>, more: impl IntoIterator<Item = ReloadEvent>) {
     events.extend(more);
     events.drain(..events.len().saturating_sub(EVENTS_MAX));

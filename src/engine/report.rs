@@ -1,61 +1,129 @@
-//! What the engine tells about its work, once it is committed.
+//! What the engine reports of its work: metrics, health and log lines, once the work is committed.
 
+mod burst;
+mod lag;
 mod lines;
 
-use super::Shell;
-use super::ports::Log;
-use super::work::{Told, Work, shown};
+use super::dispatcher::Dispatcher;
+use super::partitions::Partitions;
+use super::work::{Notice, Work, shown};
 use crate::clock;
 use crate::codec::event::{InputChange, InputEvent};
 use crate::codec::row::TopicId;
 use crate::domain::{
     EndpointEvent, Event, IgnoreReason, IgnoredRecord, RecordKind, Source, WebhookName,
 };
+use crate::log::{End, Log};
+use crate::store::Disk;
 use crate::telemetry::{
-    CorrelationState, DeliveryResult, EndpointChange, EndpointState, OutboxState, SourceResult,
+    CorrelationState, DeliveryResult, EndpointChange, EndpointState, Health, Metrics, OutboxState,
+    SourceResult, Waiting,
 };
+use burst::Bursts;
+use lag::Lag;
 use lines::{log_event, log_record};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-impl<L: Log> Shell<L> {
-    /// Tells metrics and logs what was committed.
-    pub(super) fn tell(&self, work: &Work) {
-        for told in &work.told {
-            match told {
-                Told::Event(uuid, event) => {
-                    self.tell_event(event);
+/// Metrics, health and the lines of the log.
+pub(super) struct Report {
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    bursts: Bursts,
+    lag: Lag,
+    reported_at: Instant,
+}
+
+impl Report {
+    pub(super) fn new(metrics: Arc<Metrics>, health: Arc<Health>) -> Self {
+        Self {
+            metrics,
+            health,
+            bursts: Bursts::default(),
+            lag: Lag::default(),
+            reported_at: clock::instant(),
+        }
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(super) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Metrics and health for another thread.
+    pub(super) fn shared(&self) -> (Arc<Metrics>, Arc<Health>) {
+        (self.metrics.clone(), self.health.clone())
+    }
+
+    /// Says everything that was only counted: the process ends.
+    pub(super) fn finish(&self) {
+        self.bursts.finish();
+    }
+
+    /// Kafka denies the reader rights, others than before: it reads nothing more, or is no member of its group.
+    pub(super) fn denied(&self, before: Option<String>, now: Option<String>) {
+        if let Some(before) = before {
+            self.health.resume(&Waiting::Other(before));
+        }
+        match now {
+            Some(missing) => {
+                tracing::warn!("waiting for rights in Kafka: {missing}; see ops/guide/rights.md");
+                self.health.wait(Waiting::Other(missing));
+            }
+            None => tracing::info!("the rights in Kafka are there again"),
+        }
+    }
+
+    /// Keeps how far the inputs go until the lag is shown.
+    pub(super) fn note_ends(&mut self, ends: Vec<End>) {
+        self.lag.note(ends);
+    }
+
+    /// Shows how much of each input is not committed yet, and for how long it has been there.
+    pub(super) fn show_lag<L: Log, D: Disk>(
+        &mut self,
+        partitions: &Partitions<L, D>,
+        dispatcher: &Dispatcher,
+    ) {
+        self.lag.show(partitions, dispatcher, &self.metrics);
+    }
+
+    /// Reports in metrics and logs what was committed.
+    pub(super) fn notices(&self, work: &Work) {
+        for notice in &work.notices {
+            match notice {
+                Notice::Event(uuid, event) => {
+                    self.event(event);
                     log_event(uuid, event, &self.bursts);
                 }
-                Told::Endpoint(webhook, event) => self.tell_endpoint(webhook, event),
-                Told::Breaker(webhook, state) => {
+                Notice::Endpoint(webhook, event) => self.endpoint(webhook, event),
+                Notice::Breaker(webhook, state) => {
                     self.metrics.endpoint_change(shown(*state).1);
                     let (webhook, breaker) = (webhook.as_str(), shown(*state).0.as_str());
                     tracing::info!(webhook, breaker, "an endpoint's breaker has changed");
                 }
-                Told::Input(event) => self.tell_input(event),
-                Told::Reload => {}
-                Told::Forwarded(place) => {
+                Notice::Input(event) => self.input(event),
+                Notice::Reload => {}
+                Notice::Forwarded(place) => {
                     self.metrics.source_record(&place.topic, SourceResult::Forwarded)
                 }
-                Told::Bad { place, offset, reason, detail } => {
+                Notice::Bad { place, offset, reason, detail } => {
                     self.metrics.source_record(&place.topic, SourceResult::DeadLettered);
                     self.metrics.dead_letter(*reason);
-                    log_record(
-                        &self.bursts,
-                        None,
-                        (&place.topic, place.partition, *offset),
-                        *reason,
-                        detail,
-                    );
+                    let place = (&*place.topic, place.partition, *offset);
+                    log_record(&self.bursts, None, place, *reason, detail);
                 }
             }
         }
     }
 
-    fn tell_event(&self, event: &Event) {
+    fn event(&self, event: &Event) {
         match event {
             Event::FlowStarted { source, .. } => self.source(source, SourceResult::Accepted),
             Event::FlowAccepted(flow) => self.source(&flow.source, SourceResult::Accepted),
@@ -103,7 +171,7 @@ impl<L: Log> Shell<L> {
         }
     }
 
-    fn tell_input(&self, event: &InputEvent) {
+    fn input(&self, event: &InputEvent) {
         let InputEvent { topic, partition, change } = event;
         match change {
             InputChange::Recreated { former, id, former_offset, offset } => {
@@ -146,7 +214,7 @@ impl<L: Log> Shell<L> {
         }
     }
 
-    fn tell_endpoint(&self, webhook: &WebhookName, event: &EndpointEvent) {
+    fn endpoint(&self, webhook: &WebhookName, event: &EndpointEvent) {
         let webhook = webhook.as_str();
         match event {
             EndpointEvent::Held { until } => {
@@ -174,21 +242,6 @@ impl<L: Log> Shell<L> {
         }
     }
 
-    /// The state of every configured endpoint; disabled, if it is in any partition of ours.
-    fn endpoints(&self) -> BTreeMap<WebhookName, EndpointState> {
-        let breakers = self.lanes.breakers().into_iter();
-        let mut states: BTreeMap<WebhookName, EndpointState> =
-            breakers.map(|(webhook, state)| (webhook, shown(state).0)).collect();
-        for task in self.tasks.values() {
-            for (webhook, _) in task.rows.endpoints().iter().filter(|(_, e)| e.disabled.is_some()) {
-                if let Some(state) = states.get_mut(webhook) {
-                    *state = EndpointState::Disabled;
-                }
-            }
-        }
-        states
-    }
-
     fn source(&self, source: &Source, result: SourceResult) {
         self.metrics.source_record(&source.topic, result);
     }
@@ -200,53 +253,57 @@ impl<L: Log> Shell<L> {
         }
     }
 
-    /// Sets the gauges, from what is counted as work is done.
-    pub(super) fn report(&mut self) {
+    /// Sets the gauges now and then, from sums that are kept as work is done.
+    pub(super) fn gauges<L: Log, D: Disk>(
+        &mut self,
+        partitions: &Partitions<L, D>,
+        dispatcher: &Dispatcher,
+    ) {
         if clock::since(self.reported_at) < REPORT_INTERVAL {
             return;
         }
         self.reported_at = clock::instant();
         self.bursts.report();
-        let mut states = [0_u64; 4];
-        let mut held = 0;
-        let mut bytes = 0;
-        for task in self.tasks.values() {
-            let tally = task.rows.tally();
-            for (sum, count) in
-                states.iter_mut().zip([tally.awaiting_flow, tally.open, tally.silent, tally.ended])
-            {
-                *sum += count;
-            }
-            held += tally.held;
-            bytes += task.rows.bytes();
-        }
-        let kinds = [
-            CorrelationState::AwaitingFlow,
-            CorrelationState::Open,
-            CorrelationState::Silent,
-            CorrelationState::Ended,
-        ];
-        for (kind, count) in kinds.into_iter().zip(states) {
-            self.metrics.set_correlations(kind, signed(count));
-        }
-        let in_flight = self.lanes.in_flight() as u64;
-        let (rows, in_hand) = self.outbox.counts();
-        let ready = (in_hand as u64).saturating_sub(in_flight);
-        let waiting = rows.saturating_sub(in_hand as u64);
+        let totals = partitions.totals();
+        let tally = totals.tally;
         for (state, count) in [
-            (OutboxState::InFlight, in_flight),
-            (OutboxState::Ready, ready),
-            (OutboxState::Waiting, waiting),
-            (OutboxState::Held, held),
+            (CorrelationState::AwaitingFlow, tally.awaiting_flow),
+            (CorrelationState::Open, tally.open),
+            (CorrelationState::Silent, tally.silent),
+            (CorrelationState::Ended, tally.ended),
+        ] {
+            self.metrics.set_correlations(state, signed(count));
+        }
+        let load = dispatcher.load_now();
+        for (state, count) in [
+            (OutboxState::InFlight, load.in_flight),
+            (OutboxState::Ready, load.leased.saturating_sub(load.in_flight)),
+            (OutboxState::Waiting, load.rows.saturating_sub(load.leased)),
+            (OutboxState::Held, tally.held),
         ] {
             self.metrics.set_outbox_rows(state, signed(count));
         }
-        self.metrics.set_endpoints(&self.endpoints());
-        self.metrics.set_outbox_oldest(self.outbox.oldest());
-        let overdue = self.outbox.overdue(&self.lanes.ready(), clock::now());
-        self.metrics.set_outbox_overdue(overdue);
-        self.metrics.set_store_bytes(bytes);
+        self.metrics.set_endpoints(&endpoints(partitions, dispatcher));
+        self.metrics.set_outbox_oldest(load.oldest);
+        self.metrics.set_outbox_overdue(load.overdue);
+        self.metrics.set_store_bytes(totals.bytes);
     }
+}
+
+/// The state of every configured endpoint: disabled, if it is disabled in any partition of ours.
+fn endpoints<L: Log, D: Disk>(
+    partitions: &Partitions<L, D>,
+    dispatcher: &Dispatcher,
+) -> BTreeMap<WebhookName, EndpointState> {
+    let breakers = dispatcher.breakers();
+    let mut states: BTreeMap<WebhookName, EndpointState> =
+        breakers.map(|(webhook, state)| (webhook, shown(state).0)).collect();
+    for webhook in partitions.disabled() {
+        if let Some(state) = states.get_mut(webhook) {
+            *state = EndpointState::Disabled;
+        }
+    }
+    states
 }
 
 fn signed(count: u64) -> i64 {

@@ -1,5 +1,4 @@
-//! The restore of partitions, beside the engine: the changelog's rows go into the store by the same road that running
-//! takes.
+//! The restore of partitions, beside the engine. It puts the changelog's rows into the store with the same code as commits do.
 
 mod resume;
 mod target;
@@ -10,13 +9,13 @@ use super::config::EngineSettings;
 use super::input::{Identified, Input, RestoreFailure, Restored};
 use super::mailbox::Mailbox;
 use super::ownership::{Holder, Mismatch};
-use super::ports::{Log, Offsets};
 use crate::clock;
 use crate::codec::row::{InputOffset, Owner, TopicId};
 use crate::log::{
-    self, GroupOffset, Identity, LogError, Place, Restoration, RestoreError, Start, Step, Want,
+    self, Changelog, GroupOffset, Identity, LogError, Offsets, Restoration, RestoreError, Start,
+    Step, TopicPartition, Want,
 };
-use crate::store::{BulkLoad, Checkpoint, Partition, StoreError};
+use crate::store::{BulkLoad, Checkpoint, Family, Partition, StoreError};
 use crate::telemetry::{Health, Metrics};
 use resume::{Known, resume};
 use std::collections::BTreeMap;
@@ -24,82 +23,82 @@ use std::sync::Arc;
 use std::time::Duration;
 use target::{Load, Target, owner};
 
-/// What all bulk loads together hold in memory.
+/// The memory for all bulk loads together.
 const BULK_BYTES: usize = 24 << 20;
-/// Tombstones may be gone from the changelog after this, and what they deleted would come back to life.
+/// After this time tombstones may be gone from the changelog: a store that is older may still hold the rows that they deleted.
 const STORE_AGE_MAX_MS: u64 = 6 * 86_400_000;
 
 /// A partition that is to be restored.
-pub(super) struct Wanted {
-    pub(super) partition: Partition,
+pub(super) struct Wanted<F: Family> {
+    pub(super) partition: Partition<F>,
     /// The input partitions that belong to it.
-    pub(super) places: Vec<Place>,
-    /// They stand behind records that were read and dropped.
+    pub(super) places: Vec<TopicPartition>,
+    /// They were read beyond what was committed.
     pub(super) is_held: bool,
 }
 
-/// Input partitions that belong to no partition of ours and only forward.
+/// Input partitions that belong to no partition of ours: their records are only forwarded.
 pub(super) struct Foreign {
-    pub(super) places: Vec<Place>,
-    /// They stand behind records that were read and dropped.
+    pub(super) places: Vec<TopicPartition>,
+    /// They were read beyond what was committed.
     pub(super) is_held: bool,
 }
 
 /// What a restore is made of.
-pub(super) struct Parts {
+pub(super) struct Parts<C, O, F: Family> {
     pub(super) epoch: u64,
-    /// It begins after so long: the one before has failed.
+    /// The restore begins after this pause, since the one before has failed.
     pub(super) pause: Option<Duration>,
-    pub(super) wanted: Vec<Wanted>,
+    pub(super) wanted: Vec<Wanted<F>>,
     pub(super) foreign: Foreign,
-    pub(super) settings: EngineSettings,
+    pub(super) settings: Arc<EngineSettings>,
     pub(super) mailbox: Arc<Mailbox<Input>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
+    /// A changelog that can't be used fails the first step.
+    pub(super) changelog: Result<C, LogError>,
+    pub(super) offsets: O,
 }
 
 /// What a restore begins with.
-struct Planned<L: Log> {
-    /// A changelog that can't be used fails the first step.
-    changelog: Result<L::Changelog, LogError>,
-    wanted: Vec<Wanted>,
+struct Planned<C, F: Family> {
+    changelog: Result<C, LogError>,
+    wanted: Vec<Wanted<F>>,
     foreign: Foreign,
 }
 
 /// A restore, done step by step.
-pub(super) struct Restorer<L: Log> {
+pub(super) struct Restorer<C, O, F: Family> {
     /// Until it has passed.
     pause: Option<Duration>,
-    /// What is to be restored, until the restore begins.
-    begins: Option<Planned<L>>,
-    restoration: Option<Restoration<L::Changelog>>,
-    rows: Rows<L::Offsets>,
+    /// Until the restore begins.
+    planned: Option<Planned<C, F>>,
+    restoration: Option<Restoration<C>>,
+    rows: Rows<O, F>,
 }
 
-impl<L: Log> Restorer<L> {
-    pub(super) fn new(log: &L, parts: Parts) -> Self {
-        let Parts { epoch, pause, wanted, foreign, settings, mailbox, metrics, health } = parts;
-        let (offsets, targets) = (log.offsets(), BTreeMap::new());
-        let identity = Arc::default();
+impl<C: Changelog, O: Offsets, F: Family> Restorer<C, O, F> {
+    pub(super) fn new(parts: Parts<C, O, F>) -> Self {
+        let Parts { epoch, pause, wanted, foreign, settings, mailbox, metrics, health, .. } = parts;
         Self {
             pause,
-            begins: Some(Planned { changelog: log.changelog(), wanted, foreign }),
+            planned: Some(Planned { changelog: parts.changelog, wanted, foreign }),
             restoration: None,
             rows: Rows {
                 epoch,
-                offsets,
-                identity,
+                offsets: parts.offsets,
+                identity: Arc::default(),
                 settings,
                 mailbox,
                 metrics,
                 health,
-                targets,
+                targets: BTreeMap::new(),
                 owners: None,
             },
         }
     }
 
-    /// Does a part of it. A failure ends it, and is reported to the engine. Blocks.
+    /// Does a part of the restore. A failure ends it, and is reported to the engine. Blocks.
     pub(super) fn step(&mut self) -> Step {
         if let Some(pause) = self.pause.take() {
             return Step::Wait(pause);
@@ -112,8 +111,8 @@ impl<L: Log> Restorer<L> {
     }
 
     fn try_step(&mut self) -> Result<Step, RestoreFailure> {
-        let Self { begins, restoration, rows, .. } = self;
-        let restoration = match (begins.take(), restoration) {
+        let Self { planned, restoration, rows, .. } = self;
+        let restoration = match (planned.take(), restoration) {
             (Some(Planned { changelog, wanted, foreign }), slot) => {
                 let changelog = changelog?;
                 rows.identify(&foreign)?;
@@ -136,23 +135,23 @@ impl From<LogError> for RestoreFailure {
     }
 }
 
-/// Takes the rows.
-struct Rows<O> {
+/// Puts the rows into the stores of their partitions.
+struct Rows<O, F: Family> {
     epoch: u64,
     offsets: O,
     /// The cluster and the topics as they are now.
     identity: Arc<Identity>,
-    settings: EngineSettings,
+    settings: Arc<EngineSettings>,
     mailbox: Arc<Mailbox<Input>>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
-    targets: BTreeMap<i32, Target>,
-    /// What the changelog's newest rows belong to; `None`: nobody has asked.
+    targets: BTreeMap<i32, Target<F>>,
+    /// The owners of the changelog's newest rows; `None`: they were not read yet.
     owners: Option<BTreeMap<i32, Owner>>,
 }
 
-impl<O: Offsets> Rows<O> {
-    /// Learns what the inputs and the changelog are, and where inputs go on that only forward.
+impl<O: Offsets, F: Family> Rows<O, F> {
+    /// Reads the ids of the topics, and finds where inputs start whose records are only forwarded.
     fn identify(&mut self, foreign: &Foreign) -> Result<(), RestoreFailure> {
         if self.settings.is_identified {
             let identity = self.offsets.identity(&self.settings.topics.identified())?;
@@ -179,7 +178,7 @@ impl<O: Offsets> Rows<O> {
 
     fn known<'a>(
         &'a self,
-        place: &Place,
+        place: &TopicPartition,
         committed: Option<&'a GroupOffset>,
         position: Option<&'a InputOffset>,
         is_held: bool,
@@ -190,13 +189,13 @@ impl<O: Offsets> Rows<O> {
         Known { committed, position, topic, is_held, is_dense }
     }
 
-    fn begin(&mut self, wanted: Vec<Wanted>) -> Result<Vec<Want>, RestoreFailure> {
+    fn begin(&mut self, wanted: Vec<Wanted<F>>) -> Result<Vec<Want>, RestoreFailure> {
         let (now, bulk_bytes) = (clock::now(), BULK_BYTES / wanted.len().max(1));
         let mut wants = Vec::with_capacity(wanted.len());
         for wanted in wanted {
             let stored = owner(&wanted.partition).map_err(RestoreFailure::Store)?;
             let is_superseded = self.check_store(wanted.partition.number(), stored.as_ref())?;
-            let number = i32::try_from(wanted.partition.number()).unwrap_or(i32::MAX);
+            let number = wanted.partition.number();
             let target = Target::new(wanted, bulk_bytes).map_err(RestoreFailure::Store)?;
             let Checkpoint { next_offset: checkpoint, at, .. } = target.checkpoint;
             let is_stale = checkpoint > 0 && now.ms_since(at) > STORE_AGE_MAX_MS;
@@ -206,9 +205,9 @@ impl<O: Offsets> Rows<O> {
         Ok(wants)
     }
 
-    /// What this daemon's rows belong to.
+    /// Returns the owner of this daemon's rows.
     fn ours(&self) -> Owner {
-        let EngineSettings { kafka, topics, partitions, .. } = &self.settings;
+        let EngineSettings { kafka, topics, partitions, .. } = &*self.settings;
         Owner {
             cluster: self.identity.cluster.clone(),
             group: kafka.group_id.as_str().into(),
@@ -219,18 +218,17 @@ impl<O: Offsets> Rows<O> {
         }
     }
 
-    /// Whether the store's partition is out of date because its changelog was replaced.
+    /// Returns whether the store's partition is out of date because its changelog was replaced.
     fn check_store(
         &mut self,
-        partition: u32,
+        partition: i32,
         stored: Option<&Owner>,
     ) -> Result<bool, RestoreFailure> {
         let Some(stored) = stored else { return Ok(false) };
         if self.owners.is_none() && stored.changelog.as_ref().is_some_and(TopicId::is_generated) {
             self.owners = Some(self.offsets.owners()?);
         }
-        let number = i32::try_from(partition).unwrap_or(i32::MAX);
-        let rows = self.owners.as_ref().and_then(|owners| owners.get(&number));
+        let rows = self.owners.as_ref().and_then(|owners| owners.get(&partition));
         let (permissions, topic) = (&self.settings.permissions, &self.settings.topics.changelog);
         Mismatch::find_stored(partition, stored, rows, &self.ours(), permissions, topic)
             .map_err(|mismatch| RestoreFailure::Mismatch(Box::new(mismatch)))
@@ -239,7 +237,9 @@ impl<O: Offsets> Rows<O> {
     fn take(&mut self, restored: log::Restored<'_>) -> Result<(), RestoreFailure> {
         match restored {
             log::Restored::Wipe(partition) => self.wipe(partition).map_err(RestoreFailure::Store),
-            log::Restored::Unlike(partition, low, high) => Err(self.unlike(partition, low, high)),
+            log::Restored::OutOfRange(partition, low, high) => {
+                Err(self.out_of_range(partition, low, high))
+            }
             log::Restored::Row { partition, offset, key, value } => {
                 match self.targets.get_mut(&partition) {
                     Some(target) => target.row(offset, key, value).map_err(RestoreFailure::Store),
@@ -267,16 +267,15 @@ impl<O: Offsets> Rows<O> {
         Ok(())
     }
 
-    /// Nothing of the store is given up before an operator has looked at it.
-    fn unlike(&self, partition: i32, low: i64, high: i64) -> RestoreFailure {
+    /// Rows of the store are not dropped before an operator has looked at them.
+    fn out_of_range(&self, partition: i32, low: i64, high: i64) -> RestoreFailure {
         let checkpoint = self.targets.get(&partition).map_or(0, |it| it.checkpoint.next_offset);
-        let partition = u32::try_from(partition).unwrap_or(u32::MAX);
         let topic = self.settings.topics.changelog.clone();
         let mismatch = Mismatch::Range { partition, checkpoint, low, high, topic };
         RestoreFailure::Mismatch(Box::new(mismatch))
     }
 
-    /// The partition's rows are durable before anybody acts on them.
+    /// The partition is restored. Its rows are durable before anybody acts on them.
     fn end(&mut self, number: i32, next_offset: i64) -> Result<(), RestoreFailure> {
         let Some(target) = self.targets.remove(&number) else { return Ok(()) };
         self.metrics.restored(target.records);
@@ -285,7 +284,7 @@ impl<O: Offsets> Rows<O> {
         let mut restored = target.finished(next_offset).map_err(RestoreFailure::Store)?;
         let former = restored.owner.take();
         let owner = self.owner(&restored, former.as_ref(), &committed)?;
-        restored.is_untidy = former.as_ref() != Some(&owner);
+        restored.meta_changed = former.as_ref() != Some(&owner);
         restored.owner = Some(owner);
         for place in &places {
             let stood = restored.offsets.iter();
@@ -295,14 +294,14 @@ impl<O: Offsets> Rows<O> {
             let begin = self.settings.permissions.begin;
             let resumption = resume(place, known, begin, &self.offsets)?;
             let topic = known.topic;
-            restored.is_untidy |= known.position.is_some_and(|it| it.topic_id.as_ref() != topic);
+            restored.meta_changed |= known.position.is_some_and(|it| it.topic_id.as_ref() != topic);
             restored.resume(place, resumption);
         }
-        // Somebody else may read the others from now on, and the meta row would remember them as they were.
+        // Another instance may read the others from now on, and the meta row would keep their old offsets.
         let is_ours = |it: &InputOffset| {
             places.iter().any(|place| place.topic == it.topic && place.partition == it.partition)
         };
-        restored.is_untidy |= !restored.offsets.iter().all(is_ours);
+        restored.meta_changed |= !restored.offsets.iter().all(is_ours);
         // Without any offset a transaction would not be fenced.
         let inbox = places.iter().find(|place| *place.topic == *self.settings.topics.inbox);
         if let Some(inbox) = inbox {
@@ -314,12 +313,12 @@ impl<O: Offsets> Rows<O> {
         Ok(())
     }
 
-    /// What the partition's rows belong to from now on, unless they are somebody else's.
+    /// Returns the owner of the partition's rows from now on, unless they belong to another daemon.
     fn owner(
         &self,
         restored: &Restored,
         former: Option<&Owner>,
-        committed: &BTreeMap<Place, GroupOffset>,
+        committed: &BTreeMap<TopicPartition, GroupOffset>,
     ) -> Result<Owner, RestoreFailure> {
         let (partition, mut ours) = (restored.partition, self.ours());
         if let Some(former) = former {
@@ -338,7 +337,7 @@ impl<O: Offsets> Rows<O> {
                 Err(RestoreFailure::Mismatch(Box::new(mismatch)))
             }
             _ => {
-                // From now on these rows are told from those of a changelog that is created again.
+                // From now on a changelog that is created again has another id.
                 if self.identity.is_without_id(&self.settings.topics.changelog) {
                     ours.changelog.get_or_insert_with(log::generated_id);
                 }

@@ -1,10 +1,10 @@
-//! What an operator is told when the daemon itself lacks something: once when it begins, once when it is over.
+//! Reports that the daemon itself lacks a resource: once when it begins, once when it is over.
 
 use crate::delivery::{Shortage, ShortageNote};
 use crate::system;
 use crate::telemetry::{Metrics, ShortageKind};
 
-/// Counts and logs what became of a shortage.
+/// Counts and logs a shortage.
 pub(super) fn report(note: ShortageNote, metrics: &Metrics) {
     match note {
         ShortageNote::PutBack(shortage) => metrics.own_shortage(kind(shortage)),
@@ -29,7 +29,7 @@ fn kind(shortage: Shortage) -> ShortageKind {
     }
 }
 
-/// Which limit it is, and what to do.
+/// Returns which limit was reached, and what to do.
 fn advice(shortage: Shortage) -> String {
     let known = match shortage {
         Shortage::OpenFiles => return system::open_files_advice(),

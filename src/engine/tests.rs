@@ -5,6 +5,7 @@
 
 mod broker;
 mod checks;
+mod current;
 mod dice;
 mod fault;
 mod gateway;
@@ -34,7 +35,7 @@ use world::World;
 /// One decision of a batch.
 #[derive(Clone, Debug)]
 pub(super) struct Witness {
-    pub(super) partition: u32,
+    pub(super) partition: i32,
     pub(super) uuid: PhononUuid,
     pub(super) command: Command,
     pub(super) now: Timestamp,
@@ -95,6 +96,7 @@ fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> O
     let count = items.len();
     let cut_ms = dice.one_in(4).then(|| dice.between(5_000, 120_000));
     let world = World::new(setting, dice.roll(), is_told);
+    World::set_current(Some(world.clone()));
     clock::simulated::follow(Some(world.clone()));
     let watched = Rc::downgrade(&world);
     memory::watch(Some(Rc::new(move || watched.upgrade().is_some_and(|w| w.write_fails()))));
@@ -147,6 +149,7 @@ fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> O
         }
     }
     faults.extend(checks::faults(&world, rest));
+    World::set_current(None);
     clock::simulated::follow(None);
     memory::watch(None);
     let ledger = world.ledger.borrow();

@@ -1,4 +1,4 @@
-//! A batch: what was decided and is not committed. Nothing of it is written before it is committed as a whole.
+//! A batch: decisions that are not committed. Nothing of it is written before it is committed as a whole.
 
 mod endpoints;
 mod inputs;
@@ -6,147 +6,138 @@ mod letters;
 
 pub(super) use endpoints::shown;
 
-use super::outbox::Doomed;
+use super::outbox::Abandoned;
 use crate::codec::event::{self, EventContext, InputEvent};
 use crate::codec::row::{self, Landmark, Meta};
-use crate::delivery::{Attempted, BreakerState, Endpoint};
+use crate::delivery::{Attempted, BreakerState, Lanes};
 use crate::domain::{
     AccountId, Command, Correlation, DeadLetterReason, EndpointEvent, EndpointState, Event, Header,
     PhononUuid, Rules, State, Timestamp, WebhookName, decide, evolve,
 };
 use crate::failpoint::{self, Failpoint};
-use crate::log::{Outgoing, Place, Record, TopicNames};
-use crate::store::{RowKey, StoreError, WriteBack};
+use crate::log::{Outgoing, Record, TopicNames, TopicPartition};
+use crate::store::{Family, RowKey, StoreError, WriteBack};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Where a record goes.
+/// The topic that a record is written to.
 #[derive(Clone, Copy)]
 enum Target {
-    Changelog(u32),
+    Changelog(i32),
     Events,
     DeadLetter,
-    Inbox(u32),
+    Inbox(i32),
 }
 
-/// A record that leaves; its bytes stand in the batch's buffer.
+/// A record to be written; its bytes are in the batch's buffer.
 struct Leaving {
     target: Target,
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     headers: Vec<(&'static str, String)>,
-    /// Those of the record that it was.
+    /// Headers of the record that it was made of.
     foreign: Vec<Header>,
 }
 
 /// A uuid's state before and after the batch.
 pub(super) struct Slot {
-    pub(super) partition: u32,
+    pub(super) partition: i32,
     pub(super) uuid: PhononUuid,
     pub(super) old: Arc<State>,
     pub(super) new: State,
-    /// Where the new state's row stands in the buffer.
+    /// The new state's row, in the buffer.
     pub(super) row: Range<usize>,
 }
 
-/// What is remembered of an endpoint before and after the batch.
+/// An endpoint's state before and after the batch.
 pub(super) struct EndpointSlot {
     pub(super) old: EndpointState,
     pub(super) new: EndpointState,
 }
 
-/// What a decision may look at.
+/// What a decision depends on, beside the state and the command.
 pub(super) struct View<'a> {
     pub(super) rules: &'a Rules,
-    /// How many partitions own uuids.
+    /// The number of partitions that own uuids.
     pub(super) partitions: u32,
     pub(super) now: Timestamp,
-    pub(super) endpoint: &'a dyn Fn(&WebhookName) -> Option<Arc<Endpoint>>,
+    pub(super) lanes: &'a Lanes,
 }
 
-/// A fact that metrics tell once the batch is committed.
-pub(super) enum Told {
-    /// What became of a uuid.
+/// A fact that metrics and logs report once the batch is committed.
+pub(super) enum Notice {
+    /// An event of a uuid.
     Event(PhononUuid, Event),
     /// A record was forwarded.
-    Forwarded(Place),
+    Forwarded(TopicPartition),
     /// A record could not be read.
-    Bad {
-        /// Where it stands.
-        place: Place,
-        /// And at which offset.
-        offset: i64,
-        /// Why.
-        reason: DeadLetterReason,
-        /// For people.
-        detail: String,
-    },
-    /// What became of an endpoint.
+    Bad { place: TopicPartition, offset: i64, reason: DeadLetterReason, detail: String },
+    /// An event of an endpoint.
     Endpoint(WebhookName, EndpointEvent),
     /// A breaker changed.
     Breaker(WebhookName, BreakerState),
     /// What happened to an input partition.
     Input(InputEvent),
-    /// A configuration was read again; whoever read it has said so.
+    /// A configuration was read again; the reload has logged it.
     Reload,
 }
 
-/// The batch.
+/// A batch of decisions.
 #[derive(Default)]
 pub(super) struct Work {
     slots: Vec<Slot>,
-    index: HashMap<(u32, PhononUuid), usize>,
-    endpoints: BTreeMap<(u32, WebhookName), EndpointSlot>,
+    index: HashMap<(i32, PhononUuid), usize>,
+    endpoints: BTreeMap<(i32, WebhookName), EndpointSlot>,
     leaving: Vec<Leaving>,
     buffer: Vec<u8>,
-    /// The offsets after what was read, by input partition.
-    pub(super) offsets: BTreeMap<Place, i64>,
-    /// The last record that was read of each, where topics have no ids.
-    pub(super) landmarks: BTreeMap<Place, Landmark>,
+    /// The offset behind the last record that was read, by input partition.
+    pub(super) offsets: BTreeMap<TopicPartition, i64>,
+    /// The last record that was read of each input partition without a topic id.
+    pub(super) landmarks: BTreeMap<TopicPartition, Landmark>,
     /// The outcomes in it, to be tried again if it can't be committed.
     pub(super) outcomes: Vec<Attempted>,
     /// The deliveries that are given up in it.
-    pub(super) doomed: Vec<Doomed>,
-    /// What the reader's gate is opened by once it is committed.
-    pub(super) gate_bytes: usize,
-    pub(super) told: Vec<Told>,
-    /// Everything that was decided, for whoever decides it again.
+    pub(super) abandoned: Vec<Abandoned>,
+    /// What its records take of the reader's budget.
+    pub(super) read_bytes: usize,
+    pub(super) notices: Vec<Notice>,
+    /// All decisions, for a simulation that repeats them.
     #[cfg(test)]
     pub(super) witness: Vec<super::tests::Witness>,
 }
 
-/// A buffer that one batch of large records blew up is not kept.
+/// A larger buffer is not kept for the next batch.
 const BUFFER_BYTES_KEPT: usize = 16 << 20;
 
 impl Work {
-    /// An empty batch in the buffer of one that is done with: growing a new one costs more than filling it.
+    /// Returns an empty batch in the buffer of an earlier one: growing a buffer costs more than filling it.
     pub(super) fn reusing(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
         Self { buffer, ..Self::default() }
     }
 
-    /// The buffer, for the next batch.
+    /// Returns the buffer for the next batch.
     pub(super) fn into_buffer(self) -> Vec<u8> {
         if self.buffer.capacity() > BUFFER_BYTES_KEPT { Vec::new() } else { self.buffer }
     }
 
     /// Whether there is nothing to commit.
     pub(super) fn is_empty(&self) -> bool {
-        self.told.is_empty() && self.offsets.is_empty()
+        self.notices.is_empty() && self.offsets.is_empty()
     }
 
-    /// The uuids that it touches.
+    /// Returns the uuids of the batch.
     pub(super) fn slots(&self) -> &[Slot] {
         &self.slots
     }
 
-    /// The endpoints that it touches.
-    pub(super) fn endpoints(&self) -> &BTreeMap<(u32, WebhookName), EndpointSlot> {
+    /// Returns the endpoints of the batch.
+    pub(super) fn endpoints(&self) -> &BTreeMap<(i32, WebhookName), EndpointSlot> {
         &self.endpoints
     }
 
-    /// The same, for those who keep them.
+    /// Like [`Work::slots`], but takes ownership.
     pub(super) fn take_slots(&mut self) -> Vec<Slot> {
         std::mem::take(&mut self.slots)
     }
@@ -155,7 +146,7 @@ impl Work {
         self.buffer.get(range.clone()).unwrap_or(&[])
     }
 
-    /// The records that leave.
+    /// Returns the records to be written.
     pub(super) fn outgoing<'a>(
         &'a self,
         topics: &'a TopicNames,
@@ -169,7 +160,7 @@ impl Work {
             };
             Outgoing {
                 topic,
-                partition: partition.and_then(|number| i32::try_from(number).ok()),
+                partition,
                 changelog,
                 key: leaving.key.as_ref().map(|range| self.slice(range)),
                 value: leaving.value.as_ref().map(|range| self.slice(range)),
@@ -179,8 +170,8 @@ impl Work {
         })
     }
 
-    /// Notes that a record was read, and its landmark where logs have no other mark. Returns the offset that was to come, if the
-    /// batch has read of the partition before.
+    /// Notes that a record was read, and its landmark where topics have no ids. Returns the offset that was expected, if the
+    /// batch has read from the partition before.
     pub(super) fn read(&mut self, record: &Record, lacks_ids: bool) -> Option<i64> {
         if lacks_ids {
             self.landmarks.insert(record.place.clone(), record.landmark());
@@ -192,10 +183,10 @@ impl Work {
         }
     }
 
-    /// Decides `command`, and returns whether that was news; `raw` is the record that it came in.
-    pub(super) fn command(
+    /// Decides `command`, and returns whether that made an event; `raw` is the record that it came in.
+    pub(super) fn command<F: Family>(
         &mut self,
-        rows: &WriteBack,
+        rows: &WriteBack<F>,
         uuid: &PhononUuid,
         command: &Command,
         raw: Option<&Record>,
@@ -224,7 +215,7 @@ impl Work {
             if let Some(slot) = self.slots.get_mut(index) {
                 slot.new = after;
             }
-            self.told.push(Told::Event(uuid.clone(), event));
+            self.notices.push(Notice::Event(uuid.clone(), event));
         }
         if let Some((raw, became)) = sent_back {
             self.letter_settled(raw, Some((uuid, account)), became, view);
@@ -232,7 +223,11 @@ impl Work {
         Ok(is_news)
     }
 
-    fn slot(&mut self, rows: &WriteBack, uuid: &PhononUuid) -> Result<usize, StoreError> {
+    fn slot<F: Family>(
+        &mut self,
+        rows: &WriteBack<F>,
+        uuid: &PhononUuid,
+    ) -> Result<usize, StoreError> {
         let key = (rows.number(), uuid.clone());
         if let Some(index) = self.index.get(&key) {
             return Ok(*index);
@@ -299,23 +294,23 @@ impl Work {
         }
     }
 
-    /// A record that another partition owns.
+    /// Forwards a record that another partition owns.
     pub(super) fn forward(
         &mut self,
         record: &Record,
         uuid: &PhononUuid,
-        owner: u32,
+        owner: i32,
         headers: Vec<(&'static str, String)>,
     ) {
         let key = self.append(uuid.as_str().as_bytes());
         let value = self.append(record.bytes());
         self.leave(Target::Inbox(owner), Some(key), Some(value), headers);
         self.pass_on(record.headers.clone());
-        self.told.push(Told::Forwarded(record.place.clone()));
+        self.notices.push(Notice::Forwarded(record.place.clone()));
     }
 
     /// Adds the changed rows and the partitions' meta rows. Nothing may be decided after it.
-    pub(super) fn seal(&mut self, metas: &BTreeMap<u32, Meta>) -> BTreeMap<u32, Range<usize>> {
+    pub(super) fn seal(&mut self, metas: &BTreeMap<i32, Meta>) -> BTreeMap<i32, Range<usize>> {
         let mut slots = std::mem::take(&mut self.slots);
         slots.retain(|slot| *slot.old != slot.new);
         for slot in &mut slots {
@@ -357,7 +352,7 @@ impl Work {
         rows
     }
 
-    /// The bytes at a place that [`Work::seal`] told.
+    /// Returns the bytes at a range that [`Work::seal`] returned.
     pub(super) fn bytes(&self, range: &Range<usize>) -> &[u8] {
         self.slice(range)
     }
@@ -379,7 +374,7 @@ impl Work {
         self.leaving.push(Leaving { target, key, value, headers, foreign });
     }
 
-    /// What left last carries these headers too.
+    /// Adds headers to the last record to be written.
     fn pass_on(&mut self, foreign: Vec<Header>) {
         if let Some(leaving) = self.leaving.last_mut() {
             leaving.foreign = foreign;
@@ -387,7 +382,7 @@ impl Work {
     }
 }
 
-/// Whose uuid it is, as far as is known.
+/// Returns the account of a uuid, if it is known.
 fn account(state: &State, command: &Command) -> Option<AccountId> {
     match command {
         Command::AcceptStart(start, _) => return Some(start.account),

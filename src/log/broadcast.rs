@@ -1,9 +1,10 @@
-//! A command to every partition of the inbox: to all of them, or to none.
+//! Writes a command to every partition of the inbox, or to none.
 
 use super::client::{Cluster, LogError};
+use super::ports::Transactions as _;
 use super::rights::{self, Operation};
 use super::settings::KafkaSettings;
-use super::transaction::{Outgoing, TransactionError, Transactions};
+use super::transaction::{Outgoing, Producer, TransactionError};
 use std::time::Duration;
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
@@ -11,10 +12,10 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why a command was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum BroadcastError {
-    /// Kafka does not answer, or is not to be reached as configured.
+    /// Kafka does not answer, or can't be reached as configured.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// Nobody could read it.
+    /// The topic has no partition.
     #[error("topic {0} is missing: `ringback topics --create` creates it")]
     NoTopic(String),
     /// The transaction failed; nothing was written.
@@ -39,7 +40,7 @@ pub fn broadcast(
     let count = count.ok_or_else(|| BroadcastError::NoTopic(topic.to_owned()))?;
     // The producer of operators: with an instance's name it would take over from its daemon.
     let id = rights::operator_id(&settings.group_id);
-    let transactions = Transactions::open_as(&id, settings, 0)?;
+    let transactions = Producer::open_as(&id, settings, 0)?;
     transactions.begin()?;
     let send_all = || {
         for partition in 0..count {
@@ -57,7 +58,7 @@ pub fn broadcast(
         transactions.commit().map(|_| count)
     };
     send_all().map_err(|error: TransactionError| {
-        // What can't be aborted is aborted by Kafka, when it times out.
+        // If it can't be aborted, Kafka aborts it when it times out.
         let _ = transactions.abort();
         error.into()
     })

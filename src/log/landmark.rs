@@ -6,7 +6,7 @@
 //! since then does not take its place.
 
 use super::client::{self, LogError, Observer};
-use super::record::Place;
+use super::record::TopicPartition;
 use super::scan::hopeless;
 use super::settings::KafkaSettings;
 use crate::codec::row::{Landmark, TopicId};
@@ -92,8 +92,8 @@ impl LandmarkReader {
     ///
     /// # Errors
     /// When Kafka does not answer, or does not have the partition.
-    pub fn find_one(&self, place: &Place, landmark: Landmark) -> Result<Found, LogError> {
-        let Place { topic, partition } = place;
+    pub fn find_one(&self, place: &TopicPartition, landmark: Landmark) -> Result<Found, LogError> {
+        let TopicPartition { topic, partition } = place;
         let found = self.find(topic, &BTreeMap::from([(*partition, landmark)]))?;
         Ok(found.get(partition).copied().unwrap_or(Found::Deleted))
     }
@@ -223,7 +223,7 @@ struct Pair {
 #[derive(Clone, Debug, Default)]
 pub struct Sights {
     /// The landmarks of inputs.
-    inputs: BTreeMap<Place, Pair>,
+    inputs: BTreeMap<TopicPartition, Pair>,
     /// The offset behind the last row that was committed to each partition of the changelog.
     pub changelog: BTreeMap<i32, i64>,
 }
@@ -240,12 +240,12 @@ impl Landmarks {
 
     /// What is to be stored beside the position of `place`.
     #[must_use]
-    pub fn of(&self, place: &Place) -> Option<Landmark> {
+    pub fn of(&self, place: &TopicPartition) -> Option<Landmark> {
         self.sights().inputs.get(place).map(|pair| pair.sure)
     }
 
     /// A record was read and committed.
-    pub fn read(&self, place: &Place, last: Landmark) {
+    pub fn read(&self, place: &TopicPartition, last: Landmark) {
         let mut sights = self.sights();
         match sights.inputs.get_mut(place) {
             Some(pair) => pair.last = last,
@@ -254,7 +254,7 @@ impl Landmarks {
     }
 
     /// Reading goes on beside this landmark.
-    pub fn set(&self, place: &Place, landmark: Option<Landmark>) {
+    pub fn set(&self, place: &TopicPartition, landmark: Option<Landmark>) {
         let mut sights = self.sights();
         match landmark {
             Some(sure) => drop(sights.inputs.insert(place.clone(), Pair { sure, last: sure })),
@@ -286,9 +286,9 @@ impl Landmarks {
     pub fn take(
         &self,
         seen: &Sights,
-        found: &BTreeMap<Place, Found>,
-        is_dense: impl Fn(&Place) -> bool,
-    ) -> Vec<Place> {
+        found: &BTreeMap<TopicPartition, Found>,
+        is_dense: impl Fn(&TopicPartition) -> bool,
+    ) -> Vec<TopicPartition> {
         let mut sights = self.sights();
         let mut others = Vec::new();
         for (place, found) in found {
@@ -324,15 +324,15 @@ impl Sights {
 mod tests {
     use super::*;
 
-    fn place() -> Place {
-        Place { topic: "t".into(), partition: 0 }
+    fn place() -> TopicPartition {
+        TopicPartition { topic: "t".into(), partition: 0 }
     }
 
     fn landmark(offset: i64) -> Landmark {
         Landmark { offset, content: 1 }
     }
 
-    fn take(landmarks: &Landmarks, seen: &Sights, found: Found) -> Vec<Place> {
+    fn take(landmarks: &Landmarks, seen: &Sights, found: Found) -> Vec<TopicPartition> {
         landmarks.take(seen, &BTreeMap::from([(place(), found)]), |_| false)
     }
 

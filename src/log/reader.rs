@@ -1,8 +1,9 @@
 //! The poll thread: it consumes, decodes, answers rebalances, and does nothing else.
 
+mod budget;
 mod callbacks;
 mod end;
-mod gate;
+mod handle;
 mod merge;
 mod missing;
 mod offsets;
@@ -14,14 +15,16 @@ mod watch;
 use super::client::{self, LogError, start_thread};
 use super::describe::Identity;
 use super::landmark::LandmarkReader;
-use super::record::{Place, Reading, Record, Topics};
+use super::record::{Reading, Record, TopicPartition, Topics};
 use super::registry::Registry;
 use super::report;
 use super::settings::KafkaSettings;
 use crate::codec::row::Owner;
+use budget::ReadBudget;
 use callbacks::Context;
 pub use end::End;
-use gate::Gate;
+use handle::Spawned;
+pub use handle::{KafkaLog, KafkaParts, KafkaRestoring};
 use merge::Merge;
 pub use offsets::OffsetsClient;
 pub(super) use offsets::list;
@@ -34,57 +37,57 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use schemas::Schemas;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use watch::Watched;
-pub use watch::WatchedChangelog;
+use watch::WatchedChangelog;
 
 const BATCH_RECORDS_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 1 << 20;
-/// What a record takes beside its payload.
+/// The memory that a record takes beside its payload.
 const RECORD_BYTES: usize = 1 << 10;
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the reader tells the engine.
+/// An event of the reader.
 pub enum LogEvent {
-    /// Records, in the order of their partitions. The gate is to be opened once they are done with.
+    /// Records, in the order of their partitions. Their bytes are given back to the read budget once they are processed.
     Records {
         /// The assignment that they belong to.
         epoch: u64,
         /// The records.
         records: Vec<Record>,
-        /// What the gate is to be opened by.
+        /// What they take of the read budget.
         bytes: usize,
     },
     /// The group has assigned partitions; they are paused until they are started.
     Assigned(Assignment),
-    /// The group takes all partitions away; it waits until the reply is sent or dropped.
+    /// The group revokes all partitions; it waits until the reply is sent or dropped.
     Revoked {
-        /// They are another's already.
+        /// Other members own them already.
         lost: bool,
-        /// The answer.
+        /// Where the answer is sent.
         reply: SyncSender<()>,
     },
-    /// How far partitions go, as far as is known.
+    /// The ends of partitions, as far as they are known.
     Ends(Vec<End>),
     /// The ids of the cluster and of the topics, every few seconds.
     Identity(Identity),
-    /// What the rows of the changelog's partitions belong to.
+    /// The owners of the rows in the changelog's partitions.
     Owners(BTreeMap<i32, Owner>),
     /// Input partitions that are another log than the one that was read.
-    Replaced(Vec<Place>),
-    /// Partitions of the changelog without the rows that were committed to them, and where each ends.
+    Replaced(Vec<TopicPartition>),
+    /// Partitions of the changelog that lack committed rows, and where each ends.
     Lost(BTreeMap<i32, i64>),
     /// No broker is connected any more, or one is again.
     Away(bool),
-    /// Kafka denies the reader other rights than before: those of before, and those of now.
+    /// The rights that Kafka denied the reader before, and those that it denies now.
     Denied(Option<String>, Option<String>),
     /// Another member has joined the group under this instance's id.
     Fenced {
-        /// The connection was disturbed lately, so that it may be a former join of this instance.
+        /// The connection was disturbed lately: the member may be a former join of this instance.
         was_disturbed: bool,
     },
     /// The consumer can't go on.
@@ -93,24 +96,24 @@ pub enum LogEvent {
 
 /// Partitions that the group has assigned.
 pub struct Assignment {
-    /// Records of this assignment carry this number.
+    /// The number that records of this assignment carry.
     pub epoch: u64,
     /// The partitions.
-    pub places: Vec<Place>,
+    pub places: Vec<TopicPartition>,
 }
 
 /// Where a partition starts.
 pub struct Start {
-    /// Which one.
-    pub place: Place,
-    /// From where.
+    /// The partition.
+    pub place: TopicPartition,
+    /// The offset to start at.
     pub from: From,
 }
 
 /// Where a partition starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
-    /// Where it stands: it was just assigned, and starts where the group committed.
+    /// At its present position: a partition that was just assigned starts where the group committed.
     Here,
     /// At this offset.
     Offset(i64),
@@ -126,70 +129,8 @@ enum Control {
 
 type Sink = Arc<dyn Fn(LogEvent) + Send + Sync>;
 
-/// The engine's side of the reader.
-pub struct ReaderHandle {
-    consumer: Arc<BaseConsumer<Context>>,
-    control: Sender<Control>,
-    epoch: Arc<AtomicU64>,
-    gate: Arc<Gate>,
-    landmarks: Arc<LandmarkReader>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl ReaderHandle {
-    /// Starts partitions of the assignment `epoch` that are restored.
-    pub fn start(&self, epoch: u64, starts: Vec<Start>) {
-        let _ = self.control.send(Control::Start { epoch, starts });
-    }
-
-    /// Stops all partitions until they are started again; records read before carry an older number than the one returned.
-    pub fn hold(&self) -> u64 {
-        let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
-        let _ = self.control.send(Control::Hold(epoch));
-        epoch
-    }
-
-    /// Opens the gate for what is done with.
-    pub fn open_gate(&self, bytes: usize) {
-        if bytes > 0 {
-            self.gate.open(bytes);
-        }
-    }
-
-    /// The group's consumer, for its word in a transaction.
-    pub(super) fn native(&self) -> *mut rdkafka::types::RDKafka {
-        self.consumer.client().native_ptr()
-    }
-
-    /// A client that asks what the group committed.
-    #[must_use]
-    pub fn offsets_client(&self) -> OffsetsClient {
-        let (consumer, landmarks) = (self.consumer.clone(), self.landmarks.clone());
-        OffsetsClient { consumer, landmarks }
-    }
-
-    /// Leaves the group. The revocation that this brings must be answered, so the caller keeps serving events until
-    /// [`ReaderHandle::closed`].
-    pub fn close(&self) {
-        let _ = self.control.send(Control::Close);
-    }
-
-    /// Whether the thread has ended.
-    #[must_use]
-    pub fn closed(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-
-    /// Waits for the thread; the consumer is dropped here, on a thread that may block.
-    pub fn join(mut self) {
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 /// The poll thread's state.
-pub struct Reader {
+struct Reader {
     consumer: Arc<BaseConsumer<Context>>,
     topics: Topics,
     schemas: Schemas,
@@ -198,7 +139,7 @@ pub struct Reader {
     told: Arc<AtomicU64>,
     followed: u64,
     epoch: u64,
-    gate: Arc<Gate>,
+    budget: Arc<ReadBudget>,
     queues: Merge<Queue>,
     bell: Arc<Bell>,
     batch: Vec<Record>,
@@ -210,13 +151,13 @@ impl Reader {
     ///
     /// # Errors
     /// When a property of `[kafka.client]` is wrong, or the thread can't be started.
-    pub fn spawn(
+    fn spawn(
         settings: &KafkaSettings,
         topics: Topics,
         registry: Option<Registry>,
         watched: Option<WatchedChangelog<'_>>,
         sink: Sink,
-    ) -> Result<ReaderHandle, LogError> {
+    ) -> Result<(JoinHandle<()>, Spawned), LogError> {
         let epoch = Arc::new(AtomicU64::new(0));
         let told = Arc::new(AtomicU64::new(0));
         let context = Context {
@@ -242,7 +183,7 @@ impl Reader {
             start_thread("topics", move || watch::watch(&consumer, &watched, &sink))?;
         }
         let (control, commands) = channel();
-        let (gate, bell) = (Arc::new(Gate::new()), Arc::<Bell>::default());
+        let (budget, bell) = (Arc::new(ReadBudget::new()), Arc::<Bell>::default());
         let reader = Self {
             schemas: Schemas::new(registry, &bell),
             consumer: consumer.clone(),
@@ -252,14 +193,14 @@ impl Reader {
             told,
             followed: 0,
             epoch: 0,
-            gate: gate.clone(),
+            budget: budget.clone(),
             queues: Merge::default(),
             bell,
             batch: Vec::new(),
             starting: Vec::new(),
         };
         let thread = start_thread("reader", move || reader.run())?;
-        Ok(ReaderHandle { consumer, control, epoch, gate, landmarks, thread: Some(thread) })
+        Ok((thread, Spawned { consumer, control, epoch, budget, landmarks }))
     }
 
     fn run(mut self) {
@@ -267,7 +208,7 @@ impl Reader {
         loop {
             while let Ok(control) = self.control.try_recv() {
                 match control {
-                    // What was restored for an assignment that has ended must not start another's.
+                    // A restore of an assignment that has ended must not start the partitions of the next one.
                     Control::Start { epoch, starts } if epoch == self.epoch => {
                         self.starting.extend(starts)
                     }
@@ -286,7 +227,7 @@ impl Reader {
             }
             // While the engine is behind, librdkafka's own bounded queue fills up and fetching stops. Whoever leaves polls
             // all the same, since the revocation comes by a poll.
-            if self.gate.wait(POLL_TIMEOUT) || closing {
+            if self.budget.wait(POLL_TIMEOUT) || closing {
                 self.poll();
             }
         }
@@ -320,7 +261,7 @@ impl Reader {
         }
     }
 
-    /// Tells how far the partitions go, whenever librdkafka has said so.
+    /// Reports the ends of partitions, whenever librdkafka has reported them.
     fn tell_ends(&self) {
         let told = &self.consumer.context().ends;
         let mut ends = std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
@@ -335,7 +276,7 @@ impl Reader {
         (self.sink)(LogEvent::Ends(ends));
     }
 
-    /// What was read for an assignment that has ended since is another's to read.
+    /// Drops records of an assignment that has ended: another instance reads them.
     fn follow_epoch(&mut self) {
         let told = self.told.load(Ordering::SeqCst);
         if told != self.followed {
@@ -361,7 +302,7 @@ impl Reader {
         self.starting.clear();
     }
 
-    /// The next record of a partition. Behind one that waits for its schema, the others wait for their turn.
+    /// Returns the next record of a partition. Records behind one that waits for its schema wait too.
     fn read(&mut self, queue: &Queue) -> Option<Record> {
         let mut line = queue.line.borrow_mut();
         if let Some(Reading::Done(record)) = self.schemas.first_of(&self.topics, &mut line) {
@@ -384,7 +325,7 @@ impl Reader {
         None
     }
 
-    /// What librdkafka has next of a partition, but for what was read before.
+    /// Returns librdkafka's next message of a partition, except those that were read before.
     fn polled<'q>(&self, queue: &'q Queue) -> Option<BorrowedMessage<'q>> {
         loop {
             match queue.records.poll(Duration::ZERO)? {
@@ -398,7 +339,7 @@ impl Reader {
         }
     }
 
-    /// A record that came by no partition's queue.
+    /// Takes a record that came by no partition's queue.
     fn take_stray(&mut self, polled: Option<Result<BorrowedMessage<'_>, KafkaError>>) {
         match polled {
             None => {}
@@ -424,7 +365,7 @@ impl Reader {
         }
         let records = std::mem::take(&mut self.batch);
         let bytes = records.iter().map(|record| record.bytes().len() + RECORD_BYTES).sum();
-        self.gate.enter(bytes);
+        self.budget.take(bytes);
         (self.sink)(LogEvent::Records { epoch: self.epoch, records, bytes });
     }
 
@@ -444,7 +385,7 @@ impl Reader {
     fn start(&mut self) {
         let mut waiting = Vec::new();
         for start in std::mem::take(&mut self.starting) {
-            let Place { topic, partition } = &start.place;
+            let TopicPartition { topic, partition } = &start.place;
             let offset = match start.from {
                 From::Here => None,
                 From::Offset(offset) => Some(Offset::Offset(offset)),
@@ -465,7 +406,7 @@ impl Reader {
     }
 }
 
-/// Whether the record was not read before.
+/// Returns whether the record was not read before.
 fn is_new(position: &Position, message: &BorrowedMessage<'_>) -> bool {
     let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
     match position.judge(offset, content(message)) {

@@ -33,12 +33,12 @@ pub struct Topics {
     pub partitions: u32,
     /// The inputs that have another number of them than the inbox: the group does not assign their partitions as it assigns the
     /// inbox's, and so none of them belongs to the owner of its number.
-    pub unlike: BTreeSet<Arc<str>>,
+    pub other_partition_counts: BTreeSet<Arc<str>>,
 }
 
 /// A partition of an input topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct TopicPartition {
     /// The topic.
     pub topic: Arc<str>,
     /// The partition.
@@ -49,7 +49,7 @@ pub struct Place {
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Where it was read, which is what its offset is committed for.
-    pub place: Place,
+    pub place: TopicPartition,
     /// Its offset there.
     pub offset: i64,
     /// Its own time.
@@ -76,7 +76,7 @@ pub enum RecordBody {
         /// Whose it is.
         uuid: PhononUuid,
         /// The partition that owns the uuid.
-        owner: u32,
+        owner: i32,
         /// The headers that it is forwarded with, when another partition owns the uuid.
         forward: Forward,
         /// What it asks.
@@ -157,7 +157,7 @@ impl Topics {
     /// Reads `message`.
     pub(crate) fn read(&self, decoder: &mut Decoder, message: &impl MessageView) -> Reading {
         let (topic, role) = self.role(message.topic_name());
-        let place = Place { topic: topic.clone(), partition: message.partition_number() };
+        let place = TopicPartition { topic: topic.clone(), partition: message.partition_number() };
         let here = Source {
             topic,
             partition: place.partition,
@@ -196,7 +196,7 @@ impl Topics {
         };
         let command = |uuid: &PhononUuid, kind, command| RecordBody::Command {
             uuid: uuid.clone(),
-            owner: owner(uuid.as_str().as_bytes(), self.partitions),
+            owner: owner(uuid.as_str().as_bytes(), self.partitions).cast_signed(),
             forward: Forward::Record(kind),
             command: Box::new(command),
         };
@@ -230,7 +230,7 @@ impl Topics {
     fn command(&self, name: &str, payload: &[u8]) -> RecordBody {
         match command::read_command(name, payload) {
             Ok(InboxCommand::Of(uuid, command)) => RecordBody::Command {
-                owner: owner(uuid.as_str().as_bytes(), self.partitions),
+                owner: owner(uuid.as_str().as_bytes(), self.partitions).cast_signed(),
                 uuid,
                 forward: Forward::Replay,
                 command: Box::new(command),

@@ -80,7 +80,7 @@ const REPEAT: Duration = Duration::from_secs(60);
 const FAULTS_MAX: usize = 64;
 
 /// Whether what `reason` names is to be logged for people: it was not, within the last minute. The engine's events are counted
-/// and summed up in `engine/burst.rs` instead.
+/// and summed up in `engine/report/burst.rs` instead.
 #[must_use]
 pub fn is_due(reason: &str) -> bool {
     static SAID: Mutex<Vec<(String, Instant)>> = Mutex::new(Vec::new());

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 const PROGRESS_TIMEOUT: Duration = Duration::from_secs(60);
 const PINNED_INTERVAL: Duration = Duration::from_millis(50);
-const TOLD_INTERVAL: Duration = Duration::from_secs(5);
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A partition that is to be restored.
 #[derive(Clone, Copy, Debug)]
 pub struct Want {
-    /// Which one.
+    /// The partition.
     pub partition: i32,
-    /// What the store has: everything below this offset.
+    /// The store has everything below this offset.
     pub checkpoint: i64,
     /// The store is too old to be continued.
     pub is_stale: bool,
@@ -27,17 +27,17 @@ pub struct Want {
     pub is_superseded: bool,
 }
 
-/// What the restore tells its caller, partition by partition.
+/// A step of a partition's restore.
 pub enum Restored<'a> {
-    /// Forget what is there: rows that the changelog has deleted may still be in it.
+    /// The rows in the store are dropped: rows that the changelog has deleted may be among them.
     Wipe(i32),
-    /// What is there is no beginning of the changelog, which has offsets from the first up to the second number only.
-    Unlike(i32, i64, i64),
-    /// A row; no value: it is gone.
+    /// The store's checkpoint is outside the changelog, which has offsets from the first number up to the second only.
+    OutOfRange(i32, i64, i64),
+    /// A row; no value: it is deleted.
     Row {
-        /// Which partition.
+        /// The partition.
         partition: i32,
-        /// Where it stands.
+        /// The offset.
         offset: i64,
         /// Its key.
         key: &'a [u8],
@@ -46,7 +46,7 @@ pub enum Restored<'a> {
     },
     /// How many offsets are left.
     Remaining(i32, i64),
-    /// All is there; the store holds everything below this offset.
+    /// The partition is restored: the store holds everything below this offset.
     End(i32, i64),
 }
 
@@ -63,38 +63,38 @@ pub enum RestoreError<E> {
 
 /// The changelog as a restore reads it: Kafka's, or in tests a simulated one.
 pub trait Changelog {
-    /// The first offset of a partition, and the one after the last record of all, whether committed or not.
+    /// Returns the first offset of a partition, and the one after its last record, whether that is committed or not.
     ///
     /// # Errors
     /// When Kafka does not answer.
     fn ends(&self, partition: i32) -> Result<(i64, i64), LogError>;
 
-    /// The last stable offset of a partition: no transaction below it is open.
+    /// Returns the last stable offset of a partition: no transaction below it is open.
     ///
     /// # Errors
     /// When Kafka does not answer.
     fn stable_end(&self, partition: i32) -> Result<i64, LogError>;
 
-    /// From now on, committed records of these partitions are read, from these offsets on.
+    /// Starts reading committed records of these partitions, from these offsets on.
     ///
     /// # Errors
     /// When that can't be done.
     fn assign(&mut self, starts: &[(i32, i64)]) -> Result<(), LogError>;
 
-    /// Hands the next thing that was read to `take`. Blocks for a moment.
+    /// Hands the next record or event to `take`. Blocks for a moment.
     fn poll<T>(&mut self, take: impl FnOnce(Polled<'_>) -> T) -> T;
 
-    /// Nothing more of this partition is wanted.
+    /// Stops reading this partition.
     fn done(&mut self, partition: i32);
 }
 
-/// What came of one poll.
+/// The result of one poll.
 pub enum Polled<'a> {
     /// A committed record.
     Row {
-        /// Which partition.
+        /// The partition.
         partition: i32,
-        /// Where it stands.
+        /// The offset.
         offset: i64,
         /// Its key.
         key: &'a [u8],
@@ -105,21 +105,21 @@ pub enum Polled<'a> {
     End(i32),
     /// Kafka refuses to go on.
     Failed(LogError),
-    /// Nothing came.
+    /// Nothing was read.
     Nothing,
 }
 
-/// How far it is, is told each time so many offsets are done.
-const TOLD_EACH: i64 = 1024;
+/// Progress is reported each time after this many offsets.
+const REPORT_EACH: i64 = 1024;
 
 /// How a restore goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// At once.
+    /// Immediately.
     Again,
-    /// After so long.
+    /// After this time.
     Wait(Duration),
-    /// Not: all is told.
+    /// Not at all: the restore is done.
     Done,
 }
 
@@ -131,11 +131,11 @@ pub struct Restoration<C> {
     /// The first and the end offset of the first of them, as it was when it was first asked.
     first: Option<(i64, i64)>,
     known: Vec<(Want, i64, i64)>,
-    /// Those that are being read: up to where, and the end.
+    /// Those that are being read: the next offset, and the end.
     left: BTreeMap<i32, (i64, i64)>,
     is_reading: bool,
     progress: Instant,
-    told: Instant,
+    reported_at: Instant,
 }
 
 impl<C: Changelog> Restoration<C> {
@@ -150,11 +150,11 @@ impl<C: Changelog> Restoration<C> {
             left: BTreeMap::new(),
             is_reading: false,
             progress: now,
-            told: now,
+            reported_at: now,
         }
     }
 
-    /// Does a part of it, and hands what came of that to `take`. Blocks.
+    /// Does a part of the restore, and hands its results to `take`. Blocks.
     ///
     /// # Errors
     /// When Kafka can't be read, or the caller fails.
@@ -174,15 +174,15 @@ impl<C: Changelog> Restoration<C> {
         Ok(if self.left.is_empty() { Step::Done } else { Step::Again })
     }
 
-    /// The end of a partition counts once no transaction below it is open any more.
+    /// Asks for the end of a partition. It counts once no transaction below it is open.
     fn ask(&mut self, want: Want) -> Result<Step, LogError> {
         let (low, high) = match self.first {
             Some(ends) => ends,
             None => *self.first.insert(self.changelog.ends(want.partition)?),
         };
         if self.changelog.stable_end(want.partition)? < high {
-            if clock::since(self.told) > TOLD_INTERVAL {
-                self.told = clock::instant();
+            if clock::since(self.reported_at) > REPORT_INTERVAL {
+                self.reported_at = clock::instant();
                 tracing::warn!(
                     partition = want.partition,
                     "another producer's transaction is open in the changelog; waiting until it ends or times out"
@@ -205,8 +205,8 @@ impl<C: Changelog> Restoration<C> {
                 && !want.is_superseded
                 && !(low..=high).contains(&want.checkpoint)
             {
-                let unlike = Restored::Unlike(want.partition, low, high);
-                take(unlike).map_err(RestoreError::Store)?;
+                let out_of_range = Restored::OutOfRange(want.partition, low, high);
+                take(out_of_range).map_err(RestoreError::Store)?;
             }
             let is_wiped = want.is_stale || want.is_superseded;
             if is_wiped {
@@ -242,7 +242,7 @@ impl<C: Changelog> Restoration<C> {
                 if let Some((from, high)) = left.get_mut(&partition) {
                     let before = std::mem::replace(from, offset + 1);
                     // Not every offset has a row.
-                    if before / TOLD_EACH != *from / TOLD_EACH {
+                    if before / REPORT_EACH != *from / REPORT_EACH {
                         take(Restored::Remaining(partition, (*high - *from).max(0)))?;
                     }
                 }
@@ -261,7 +261,7 @@ impl<C: Changelog> Restoration<C> {
         match ended.map_err(RestoreError::Store)? {
             Some(end) => {
                 self.progress = clock::instant();
-                // The position stops below trailing markers, so the end is told by this alone.
+                // The position stops below trailing markers, so that only this event shows the end.
                 if let Some(partition) = end
                     && let Some((_, high)) = self.left.remove(&partition)
                 {

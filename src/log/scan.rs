@@ -7,7 +7,7 @@
 use super::client::{self, LogError};
 use super::headers;
 use super::reader::list;
-use super::record::Place;
+use super::record::TopicPartition;
 use super::rights::{Operation, Right};
 use super::settings::KafkaSettings;
 use crate::domain::Timestamp;
@@ -266,7 +266,7 @@ impl Scanner {
                 None => None,
             };
             if let Some(partition) = done {
-                let _ = client.pause(&list([&Place { topic: name.clone(), partition }]));
+                let _ = client.pause(&list([&TopicPartition { topic: name.clone(), partition }]));
             }
             if told.elapsed() > PROGRESS_INTERVAL {
                 told = Instant::now();

@@ -4,27 +4,28 @@
 //! So two repairs never write beside each other.
 
 use super::client::{self, LogError};
+use super::ports::Transactions as _;
 use super::position::GroupOffset;
-use super::record::Place;
+use super::record::TopicPartition;
 use super::rights;
 use super::settings::KafkaSettings;
-use super::transaction::{self, Outgoing, TransactionError, TransactionFault, Transactions};
+use super::transaction::{self, Outgoing, Producer, TransactionError, TransactionFault};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{Consumer as _, ConsumerGroupMetadata};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// Nobody waits for a broker that does not answer for longer; nothing is lost, and the command can be given again.
+/// The longest wait for a broker that does not answer. Nothing is lost, and the command can be run again.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Transactions of a command, which asks again where that may help.
-pub(super) struct Patient(Transactions);
+/// Transactions of a command, which repeats calls that may succeed later.
+pub(super) struct Patient(Producer);
 
 impl Patient {
-    /// The producer with this transactional id. Blocks.
+    /// Opens the producer with this transactional id. Blocks.
     pub(super) fn open(id: &str, settings: &KafkaSettings) -> Result<Self, LogError> {
-        Transactions::open_as(id, settings, 0).map(Self)
+        Producer::open_as(id, settings, 0).map(Self)
     }
 
     pub(super) fn begin(&self) -> Result<(), TransactionError> {
@@ -35,7 +36,7 @@ impl Patient {
         self.0.send(outgoing).map_err(|error| self.given_up(error))
     }
 
-    /// Commits, with these offsets of a group that nobody is a member of.
+    /// Commits, with these offsets of a group without members.
     pub(super) fn commit(
         &self,
         group: &ConsumerGroupMetadata,
@@ -48,13 +49,13 @@ impl Patient {
         insist(|| self.0.flush()).map_err(|error| self.given_up(error))?;
         match insist(|| self.0.commit()) {
             Ok(_) => Ok(()),
-            // Only then is it known that it was not committed, and that aborting it is right.
+            // Only this error says that it was not committed, and so may be aborted.
             Err(error) if error.fault == TransactionFault::Abortable => Err(self.given_up(error)),
             Err(error) => Err(self.explained(error)),
         }
     }
 
-    /// So that nobody has to wait until it times out; a successor would abort it too.
+    /// Aborts the transaction, so that nobody waits until it times out.
     pub(super) fn abort(&self) {
         if let Err(error) = insist(|| self.0.abort()) {
             tracing::debug!(%error, "the transaction can't be aborted");
@@ -75,7 +76,7 @@ impl Patient {
     }
 }
 
-/// A call that may be made again is made again, and no other call in between.
+/// Repeats a call as long as its error allows that, and makes no other call in between.
 fn insist<T>(call: impl Fn() -> Result<T, TransactionError>) -> Result<T, TransactionError> {
     let start = Instant::now();
     loop {
@@ -94,7 +95,7 @@ pub(super) fn unusable(text: String) -> TransactionError {
     TransactionError { call: "offsets", fault: TransactionFault::Fatal, text }
 }
 
-/// Writes rows and offsets in the place of daemons that do not run.
+/// Writes rows and offsets while no daemon runs.
 pub struct Steward {
     producer: Patient,
     /// It names the group, and does not join it.
@@ -102,7 +103,7 @@ pub struct Steward {
 }
 
 impl Steward {
-    /// Opens it, and aborts what a predecessor left open. Blocks.
+    /// Opens it, and aborts a transaction that its predecessor left open. Blocks.
     ///
     /// # Errors
     /// When Kafka does not answer.
@@ -134,7 +135,10 @@ impl Steward {
     ///
     /// # Errors
     /// When it is not known to be committed.
-    pub fn commit(&self, offsets: &BTreeMap<Place, GroupOffset>) -> Result<(), TransactionError> {
+    pub fn commit(
+        &self,
+        offsets: &BTreeMap<TopicPartition, GroupOffset>,
+    ) -> Result<(), TransactionError> {
         let group = self.group.group_metadata();
         let group = group.ok_or_else(|| unusable("the client has no group".to_owned()))?;
         let offsets =
@@ -142,7 +146,7 @@ impl Steward {
         self.producer.commit(&group, &offsets)
     }
 
-    /// Gives the transaction up.
+    /// Aborts the transaction.
     pub fn abort(&self) {
         self.producer.abort();
     }

@@ -64,7 +64,7 @@ impl TopicState {
         let mut faults = Vec::new();
         if let Some(wanted) = self.partitions_wanted.filter(|wanted| *wanted != partitions) {
             // What stands in partitions that the changelog has not is forwarded.
-            faults.push(fault(unlike(partitions, wanted), partitions < wanted));
+            faults.push(fault(wrong_partition_count(partitions, wanted), partitions < wanted));
         }
         for (key, wanted, real) in &self.settings {
             if !acceptable(key, wanted, real.as_deref()) {
@@ -79,7 +79,7 @@ impl TopicState {
 }
 
 /// What it means that an inbox has another number of partitions than the changelog.
-fn unlike(partitions: u32, wanted: u32) -> String {
+fn wrong_partition_count(partitions: u32, wanted: u32) -> String {
     let counts = format!("it has {partitions} partitions and the changelog {wanted}");
     if partitions < wanted {
         return format!(

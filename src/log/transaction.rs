@@ -2,9 +2,10 @@
 
 use super::client::{self, LogError, start_thread};
 use super::group::{self, NativeError, OffsetsError};
+use super::ports::Transactions;
 use super::position::GroupOffset;
-use super::reader::ReaderHandle;
-use super::record::Place;
+use super::reader::KafkaLog;
+use super::record::TopicPartition;
 use super::refusal::{self, Refused};
 use super::report;
 use super::rights::{self, Missing, NeededBy, Right};
@@ -29,10 +30,10 @@ const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
 /// an idle daemon a hundredth of a core.
 const POLL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a failed call means, in the order in which it is asked.
+/// The meaning of a failed call, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransactionFault {
-    /// The producer is of no more use; whether the transaction was committed is not known.
+    /// The producer can't be used any more, and nobody knows whether the transaction was committed.
     Fatal,
     /// Another producer with the same id has taken over, or the group another member.
     Fenced,
@@ -59,22 +60,22 @@ impl TransactionFault {
 #[derive(Debug, thiserror::Error)]
 #[error("{call}: {text}")]
 pub struct TransactionError {
-    /// Which call.
+    /// The name of the call.
     pub call: &'static str,
-    /// What to do.
+    /// What the caller can do.
     pub fault: TransactionFault,
-    /// Why: the error of the record that was refused, where it is that, or what librdkafka says.
+    /// The cause: the error of a refused record, or librdkafka's text.
     pub text: String,
 }
 
-/// One record that leaves.
+/// A record to be written.
 #[derive(Default)]
 pub struct Outgoing<'a> {
-    /// To which topic.
+    /// The topic.
     pub topic: &'a str,
-    /// To which partition; `None`: by the key.
+    /// The partition; `None`: the key decides.
     pub partition: Option<i32>,
-    /// It is a row of the changelog, whose offset counts.
+    /// It is a row of the changelog, whose offset is remembered.
     pub changelog: bool,
     /// The key.
     pub key: Option<&'a [u8]>,
@@ -82,7 +83,7 @@ pub struct Outgoing<'a> {
     pub value: Option<&'a [u8]>,
     /// The headers.
     pub headers: &'a [(&'static str, String)],
-    /// Those that came with it, and are passed on after ours.
+    /// Headers of the record that it was made of; they follow ours.
     pub foreign: &'a [domain::Header],
 }
 
@@ -93,7 +94,7 @@ pub struct Committed(pub Vec<(i32, i64)>);
 /// Remembers the highest changelog offset delivered per partition, plus one (0: none), and the first record that was refused.
 struct Context {
     delivered: Vec<AtomicI64>,
-    /// Where a record stands is not known: it was written by a try before.
+    /// The offset of a record is unknown: an earlier try has written it.
     unknown: AtomicBool,
     refused: Mutex<Option<Refused>>,
 }
@@ -122,7 +123,7 @@ impl ProducerContext for Context {
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
         let message = match result {
             Ok(message) => message,
-            // It fails the commit too, which does not say why.
+            // It fails the commit too, whose error does not name the cause.
             Err((error, message)) => {
                 let bytes = message.key_len() + message.payload_len();
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
@@ -143,28 +144,28 @@ impl ProducerContext for Context {
 }
 
 /// The transactional producer of an instance.
-pub struct Transactions {
+pub struct Producer {
     producer: Arc<BaseProducer<Context>>,
     context: Arc<Context>,
-    /// When the records of the transaction were written, as they say.
+    /// The timestamp of the transaction's records.
     written_ms: AtomicI64,
     /// Its transactional id.
     id: String,
     settings: KafkaSettings,
     /// The rights that transactions of this producer need on topics and groups, as far as they are known.
     rights: Vec<Right>,
-    /// Ends the thread that polls, since a producer can't flush while it aborts unless somebody does.
+    /// Ends the thread that polls. Without it, a producer can't flush while it aborts.
     done: Arc<AtomicBool>,
 }
 
-impl Drop for Transactions {
+impl Drop for Producer {
     fn drop(&mut self) {
         self.done.store(true, Ordering::Relaxed);
     }
 }
 
-impl Transactions {
-    /// Makes the producer and aborts what a predecessor with the same id left open. Blocks.
+impl Producer {
+    /// Opens the producer, and aborts a transaction that its predecessor with the same id left open. Blocks.
     ///
     /// # Errors
     /// When a property is wrong, or Kafka does not answer.
@@ -173,7 +174,7 @@ impl Transactions {
         names: &TopicNames,
         partitions: u32,
     ) -> Result<Self, LogError> {
-        // Stable per instance, so that a restart aborts what its predecessor left open; apart per group.
+        // The same after a restart of the instance, and another for each group.
         let id = rights::instance_id(settings);
         let rights = NeededBy::Run.rights(settings, names);
         let mut transactions = Self::open_as(&id, settings, partitions)?;
@@ -181,7 +182,7 @@ impl Transactions {
         Ok(transactions)
     }
 
-    /// The same by the transactional id `id`.
+    /// Like [`Producer::open`], with the transactional id `id`.
     pub(super) fn open_as(
         id: &str,
         settings: &KafkaSettings,
@@ -220,11 +221,53 @@ impl Transactions {
         Ok(transactions)
     }
 
-    /// Begins a transaction.
-    ///
-    /// # Errors
-    /// By [`TransactionFault`].
-    pub fn begin(&self) -> Result<(), TransactionError> {
+    /// Adds the cause to an error, if that is a missing right or a refused record.
+    fn blamed(&self, code: Option<RDKafkaErrorCode>, error: TransactionError) -> TransactionError {
+        let refused = self.context.refused().clone();
+        let cause =
+            self.denied(code).or_else(|| refused.map(|refused| refused.by_batch(code).to_string()));
+        match cause {
+            Some(text) => TransactionError { text, ..error },
+            None => error,
+        }
+    }
+
+    /// Returns the missing rights, if Kafka's authorizer has refused a request: its answer does not name them.
+    fn denied(&self, code: Option<RDKafkaErrorCode>) -> Option<String> {
+        if !rights::is_refusal(code) {
+            return None;
+        }
+        let missing = match code {
+            Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
+                vec![Right::transactional(&self.id)]
+            }
+            Some(_) | None => rights::missing(&self.settings, &self.rights).ok()?,
+        };
+        let text = Missing(&missing, &self.settings).to_string();
+        (!missing.is_empty()).then(|| text.replace('\n', "; "))
+    }
+
+    /// Adds offsets of a group without members.
+    pub(super) fn offsets_of_nobody(
+        &self,
+        group: &ConsumerGroupMetadata,
+        offsets: &TopicPartitionList,
+    ) -> Result<(), TransactionError> {
+        self.producer
+            .send_offsets_to_transaction(offsets, group, CALL_TIMEOUT)
+            .map_err(|error| fault("offsets", &error))
+    }
+
+    /// Returns whether another producer with the same id has taken over; not every call's own error says so.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.producer.client().fatal_error().is_some_and(|(code, _)| is_fenced(code))
+    }
+}
+
+impl Transactions for Producer {
+    type Log = KafkaLog;
+
+    fn begin(&self) -> Result<(), TransactionError> {
         self.context.unknown.store(false, Ordering::Release);
         for slot in &self.context.delivered {
             slot.store(0, Ordering::Release);
@@ -236,11 +279,7 @@ impl Transactions {
         self.producer.begin_transaction().map_err(|error| fault("begin", &error))
     }
 
-    /// Adds a record. Waits while the queue is full.
-    ///
-    /// # Errors
-    /// By [`TransactionFault`].
-    pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
+    fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
         let opaque = match outgoing.partition {
             Some(partition) if outgoing.changelog => usize::try_from(partition).unwrap_or(0) + 1,
             Some(_) | None => 0,
@@ -284,15 +323,11 @@ impl Transactions {
         }
     }
 
-    /// Adds the inputs' offsets, in the name of the reader's current membership.
-    ///
-    /// # Errors
-    /// By [`TransactionFault`]; a reader that is no member of the group right now must abort.
     #[expect(unsafe_code, reason = "both handles live as long as what they are borrowed from")]
-    pub fn offsets<'a>(
+    fn offsets<'a>(
         &self,
-        reader: &ReaderHandle,
-        offsets: impl IntoIterator<Item = (&'a Place, &'a GroupOffset)>,
+        log: &KafkaLog,
+        offsets: impl Iterator<Item = (&'a TopicPartition, &'a GroupOffset)>,
     ) -> Result<(), TransactionError> {
         let list = positions(offsets).map_err(|error| fault("offsets", &error))?;
         if list.count() == 0 {
@@ -304,11 +339,11 @@ impl Transactions {
             group::flush(self.producer.client(), timeout_ms);
             failpoint::armed::die(Failpoint::Produced);
         }
-        // SAFETY: the producer and the reader's consumer are alive while they are borrowed here.
+        // SAFETY: the producer and the log's consumer are alive while they are borrowed here.
         let sent = unsafe {
             group::send_offsets(
                 self.producer.client().native_ptr(),
-                reader.native(),
+                log.native(),
                 &list,
                 timeout_ms,
             )
@@ -325,53 +360,7 @@ impl Transactions {
         })
     }
 
-    /// The error with its cause, where that is a right that is missing, or a record which was refused.
-    fn blamed(&self, code: Option<RDKafkaErrorCode>, error: TransactionError) -> TransactionError {
-        let refused = self.context.refused().clone();
-        let cause =
-            self.denied(code).or_else(|| refused.map(|refused| refused.by_batch(code).to_string()));
-        match cause {
-            Some(text) => TransactionError { text, ..error },
-            None => error,
-        }
-    }
-
-    /// The rights that are missing, where Kafka's authorizer has refused something: its answer does not name them.
-    fn denied(&self, code: Option<RDKafkaErrorCode>) -> Option<String> {
-        if !rights::is_refusal(code) {
-            return None;
-        }
-        let missing = match code {
-            Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
-                vec![Right::transactional(&self.id)]
-            }
-            Some(_) | None => rights::missing(&self.settings, &self.rights).ok()?,
-        };
-        let text = Missing(&missing, &self.settings).to_string();
-        (!missing.is_empty()).then(|| text.replace('\n', "; "))
-    }
-
-    /// Adds offsets in the name of a group that nobody is a member of.
-    pub(super) fn offsets_of_nobody(
-        &self,
-        group: &ConsumerGroupMetadata,
-        offsets: &TopicPartitionList,
-    ) -> Result<(), TransactionError> {
-        self.producer
-            .send_offsets_to_transaction(offsets, group, CALL_TIMEOUT)
-            .map_err(|error| fault("offsets", &error))
-    }
-
-    /// Whether another producer with the same id has taken over, which not every call's own error says.
-    pub(super) fn is_fenced(&self) -> bool {
-        self.producer.client().fatal_error().is_some_and(|(code, _)| is_fenced(code))
-    }
-
-    /// Waits until Kafka has every record, or they are given up; the commit says which.
-    ///
-    /// # Errors
-    /// When they are still on their way.
-    pub fn flush(&self) -> Result<(), TransactionError> {
+    fn flush(&self) -> Result<(), TransactionError> {
         let timeout_ms = i32::try_from(CALL_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
         if group::flush(self.producer.client(), timeout_ms) {
             return Ok(());
@@ -383,11 +372,7 @@ impl Transactions {
         })
     }
 
-    /// Commits. The same call may be made again after [`TransactionFault::Retriable`], and no other.
-    ///
-    /// # Errors
-    /// By [`TransactionFault`]; only after `Abortable` is it known that nothing was committed.
-    pub fn commit(&self) -> Result<Committed, TransactionError> {
+    fn commit(&self) -> Result<Committed, TransactionError> {
         #[cfg(feature = "failpoints")]
         if failpoint::armed::strikes(Failpoint::CommitSent) {
             // Long enough for the request to leave.
@@ -400,9 +385,7 @@ impl Transactions {
         Ok(self.written())
     }
 
-    /// Where the rows of the transaction stand that have arrived; all of them, once it is flushed.
-    #[must_use]
-    pub fn written(&self) -> Committed {
+    fn written(&self) -> Committed {
         if self.context.unknown.load(Ordering::Acquire) {
             return Committed(Vec::new());
         }
@@ -411,18 +394,14 @@ impl Transactions {
         Committed(written.map(|(next, partition)| (partition, next)).collect())
     }
 
-    /// Aborts.
-    ///
-    /// # Errors
-    /// By [`TransactionFault`].
-    pub fn abort(&self) -> Result<(), TransactionError> {
+    fn abort(&self) -> Result<(), TransactionError> {
         self.producer.abort_transaction(CALL_TIMEOUT).map_err(|error| fault("abort", &error))
     }
 }
 
-/// The offsets as librdkafka wants them, with what they belong to.
+/// Converts offsets, with their metadata, for librdkafka.
 pub(super) fn positions<'a>(
-    offsets: impl IntoIterator<Item = (&'a Place, &'a GroupOffset)>,
+    offsets: impl IntoIterator<Item = (&'a TopicPartition, &'a GroupOffset)>,
 ) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::new();
     for (place, offset) in offsets {

@@ -3,7 +3,7 @@
 use super::{REQUEST_TIMEOUT, Rebuild, RebuildError, Wish};
 use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
 use crate::domain::Timestamp;
-use crate::log::{GroupOffset, Identity, Newest, Operation, Place, ScanFrom};
+use crate::log::{GroupOffset, Identity, Newest, Operation, ScanFrom, TopicPartition};
 use crate::store::{RowKey, StoreError};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Behind {
     /// The input partition.
-    pub place: Place,
+    pub place: TopicPartition,
     /// The store's next offset. `None`: the store has read nothing of this partition.
     pub stored: Option<i64>,
     /// The group's committed offset.
@@ -39,7 +39,7 @@ pub enum Action {
 #[derive(Clone, Debug)]
 pub struct PartitionPlan {
     /// The partition's number.
-    pub number: u32,
+    pub number: i32,
     /// The number of its rows in the store.
     pub rows: u64,
     /// Its meta row in the store.
@@ -123,7 +123,7 @@ impl Rebuild {
             true => {
                 // Waits for open transactions: a rebuild that was interrupted just now may have committed rows that
                 // can't be read yet.
-                self.standing.settled(&self.scanner, changelog, ScanFrom::Beginning)?;
+                self.positions.settled(&self.scanner, changelog, ScanFrom::Beginning)?;
                 self.scanner.newest(changelog, RowKey::META)?
             }
             false => Vec::new(),
@@ -137,7 +137,7 @@ impl Rebuild {
     }
 
     /// Returns the meta rows of the selected partitions of the store.
-    fn metas(&self, wish: &Wish) -> Result<Vec<(u32, Meta)>, RebuildError> {
+    fn metas(&self, wish: &Wish) -> Result<Vec<(i32, Meta)>, RebuildError> {
         let mut metas = Vec::new();
         for number in self.store.partitions() {
             if !wish.only.is_empty() && !wish.only.contains(number) {
@@ -172,7 +172,7 @@ impl Rebuild {
 
     fn partition(
         &self,
-        number: u32,
+        number: i32,
         meta: Meta,
         partitions: u32,
         wish: &Wish,
@@ -200,9 +200,9 @@ impl Rebuild {
     }
 
     /// Decides on the action from the changelog's own meta row of the partition.
-    fn action(&self, number: u32, stored: Option<&Owner>, seen: &Seen) -> Action {
+    fn action(&self, number: i32, stored: Option<&Owner>, seen: &Seen) -> Action {
         let topic = &self.topics.changelog;
-        let newest = seen.changelog.iter().find(|it| u32::try_from(it.partition) == Ok(number));
+        let newest = seen.changelog.iter().find(|it| it.partition == number);
         let Some(bytes) = newest.and_then(|newest| newest.value.as_ref()) else {
             return Action::Write { after: None };
         };
@@ -228,7 +228,7 @@ impl Rebuild {
     /// Returns the inputs of which the group has read more than the store contains.
     fn behind(
         &self,
-        number: u32,
+        number: i32,
         meta: &Meta,
         partitions: u32,
         seen: &Seen,
@@ -239,14 +239,13 @@ impl Rebuild {
         // positions.
         let inbox = seen.counts.get(&self.topics.inbox).unwrap_or(&partitions);
         let alike = names.filter(|name| seen.counts.get(*name) == Some(inbox));
-        let number = i32::try_from(number).unwrap_or(i32::MAX);
-        let places = alike.map(|name| Place { topic: name.into(), partition: number });
-        let places: Vec<Place> = places.collect();
+        let places = alike.map(|name| TopicPartition { topic: name.into(), partition: number });
+        let places: Vec<TopicPartition> = places.collect();
         let committed = match places.as_slice() {
             [] => BTreeMap::new(),
-            places => self.standing.offsets(places)?,
+            places => self.positions.offsets(places)?,
         };
-        let behind = |(place, committed): (Place, GroupOffset)| {
+        let behind = |(place, committed): (TopicPartition, GroupOffset)| {
             let mut stored = meta.offsets.iter();
             let stored =
                 stored.find(|it| it.topic == place.topic && it.partition == place.partition);
@@ -272,7 +271,7 @@ fn is_behind(stored: Option<&InputOffset>, committed: &GroupOffset) -> bool {
 }
 
 fn refusal(behind: &Behind) -> String {
-    let Behind { place: Place { topic, partition }, stored, committed } = behind;
+    let Behind { place: TopicPartition { topic, partition }, stored, committed } = behind;
     let stored = stored.unwrap_or(0);
     format!(
         "it is out of date: the store contains the records of {topic}, partition {partition}, below offset {stored}, and the \
@@ -288,7 +287,7 @@ pub(super) fn is_row(key: &[u8]) -> bool {
 }
 
 /// Returns the number of partitions over which the rows are spread.
-fn count(metas: &[(u32, Meta)], wish: &Wish, group: &str) -> Result<u32, RebuildError> {
+fn count(metas: &[(i32, Meta)], wish: &Wish, group: &str) -> Result<u32, RebuildError> {
     let owners: Vec<&Owner> = metas.iter().filter_map(|(_, meta)| meta.owner.as_ref()).collect();
     if let Some(other) = owners.iter().find(|owner| *owner.group != *group) {
         return Err(RebuildError::Refused(format!(
@@ -297,7 +296,7 @@ fn count(metas: &[(u32, Meta)], wish: &Wish, group: &str) -> Result<u32, Rebuild
             other.group
         )));
     }
-    let largest = metas.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
+    let largest = metas.iter().map(|(number, _)| number.cast_unsigned() + 1).max().unwrap_or(0);
     let Some(first) = owners.first() else {
         return match wish.count {
             Some(count) if count >= largest => Ok(count),

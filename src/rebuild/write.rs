@@ -180,7 +180,7 @@ impl Writer<'_> {
     fn outgoing<'a>(&'a self, key: &'a [u8], value: &'a [u8]) -> Outgoing<'a> {
         Outgoing {
             topic: &self.rebuild.topics.changelog,
-            partition: i32::try_from(self.plan.number).ok(),
+            partition: Some(self.plan.number),
             changelog: true,
             key: Some(key),
             value: Some(value),
@@ -195,9 +195,9 @@ impl Writer<'_> {
         let topic = topics.changelog.as_str();
         let mut stored = Content::default();
         store.read(self.plan.number, &mut |key, value| stored.add(key, Some(value)))?;
-        let number = i32::try_from(self.plan.number).unwrap_or(i32::MAX);
+        let number = self.plan.number;
         // The markers of the last transaction may appear a moment after its commit was confirmed.
-        let mut ranges = self.rebuild.standing.settled(scanner, topic, ScanFrom::Beginning)?;
+        let mut ranges = self.rebuild.positions.settled(scanner, topic, ScanFrom::Beginning)?;
         ranges.retain(|range| range.partition == number);
         let mut written = Content::default();
         let _whole = scanner.read(topic, &ranges, &mut |scanned| {

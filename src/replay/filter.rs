@@ -48,7 +48,7 @@ pub enum Target {
     /// All letters of the delivery.
     Delivery(DeliveryId),
     /// The letter that stands there.
-    Place(i32, i64),
+    TopicPartition(i32, i64),
 }
 
 impl Target {
@@ -61,7 +61,7 @@ impl Target {
             return Ok(Self::Delivery(id));
         }
         let place = text.split_once(':').and_then(|(partition, offset)| {
-            let place = Self::Place(partition.parse().ok()?, offset.parse().ok()?);
+            let place = Self::TopicPartition(partition.parse().ok()?, offset.parse().ok()?);
             (!text.contains(['-', '+'])).then_some(place)
         });
         place.ok_or_else(|| {
@@ -101,7 +101,7 @@ impl Filter {
         let aimed = match self.target {
             None => true,
             Some(Target::Delivery(id)) => head.id == Some(id),
-            Some(Target::Place(p, o)) => (p, o) == (partition, offset),
+            Some(Target::TopicPartition(p, o)) => (p, o) == (partition, offset),
         };
         aimed
             && self.webhook.as_deref().is_none_or(|webhook| head.webhook == Some(webhook))
@@ -118,7 +118,7 @@ impl Filter {
         let spelt = |when: &Option<When>| when.as_ref().map(|when| when.spelt.clone());
         let target = self.target.map(|target| match target {
             Target::Delivery(id) => id.to_string(),
-            Target::Place(partition, offset) => format!("{partition}:{offset}"),
+            Target::TopicPartition(partition, offset) => format!("{partition}:{offset}"),
         });
         let words = [
             self.webhook.clone(),

@@ -80,12 +80,12 @@ impl Letters {
         let topic = &self.topics.dead_letter;
         let count = self.partitions(topic)?;
         let from = match (&filter.target, &filter.since) {
-            (Some(Target::Place(_, offset)), _) => ScanFrom::Offset(*offset),
+            (Some(Target::TopicPartition(_, offset)), _) => ScanFrom::Offset(*offset),
             (_, Some(since)) => ScanFrom::Time(since.at),
             (_, None) => ScanFrom::Beginning,
         };
         let meant = |partition: &i32| match filter.target {
-            Some(Target::Place(only, _)) => only == *partition,
+            Some(Target::TopicPartition(only, _)) => only == *partition,
             Some(Target::Delivery(_)) | None => true,
         };
         let count = i32::try_from(count).unwrap_or(0);

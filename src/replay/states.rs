@@ -115,7 +115,7 @@ impl Letters {
     ) -> Result<Looked, ReplayError> {
         let mut looked = Looked { is_whole: false, unseen_before: None };
         let mut ranges = self.ranges(filter)?;
-        if let Some(Target::Place(_, offset)) = filter.target {
+        if let Some(Target::TopicPartition(_, offset)) = filter.target {
             for range in &mut ranges {
                 range.end = range.end.min(offset.saturating_add(1));
             }

@@ -27,7 +27,7 @@ fn times_are_rfc_3339_or_an_age() {
 fn a_target_is_a_delivery_or_a_place() {
     let id = DeliveryId::derive(&PhononUuid::new("u").unwrap(), 1, []);
     assert_eq!(Target::parse(&id.to_string()), Ok(Target::Delivery(id)));
-    assert_eq!(Target::parse("3:42"), Ok(Target::Place(3, 42)));
+    assert_eq!(Target::parse("3:42"), Ok(Target::TopicPartition(3, 42)));
     for text in ["", "3", "3:", ":3", "-1:3", "3:-1", "+3:4", "msg_1", "3:4:5"] {
         assert!(Target::parse(text).is_err(), "{text}");
     }
@@ -69,8 +69,8 @@ fn a_filter_means_what_fits_all_of_it() {
         (Filter { since: when(0), until: when(1), ..none.clone() }, true),
         (Filter { since: when(1), ..none.clone() }, false),
         (Filter { until: when(0), ..none.clone() }, false),
-        (Filter { target: Some(Target::Place(3, 42)), ..none.clone() }, true),
-        (Filter { target: Some(Target::Place(3, 43)), ..none.clone() }, false),
+        (Filter { target: Some(Target::TopicPartition(3, 42)), ..none.clone() }, true),
+        (Filter { target: Some(Target::TopicPartition(3, 43)), ..none.clone() }, false),
     ] {
         assert_eq!(fits(&filter), fit, "{filter:?}");
     }

@@ -1,28 +1,27 @@
-//! What is written at once: rows, the indexes derived from them, and the checkpoint.
+//! A batch of writes: rows, the indexes derived from them, and the checkpoint.
 
 use super::checkpoint::Checkpoint;
 use super::derived::Derived;
-use super::family::Writes;
+use super::family::{Family, Rocks};
 use super::key::{CHECKPOINT_KEY, RowKey, TimerKey};
 use super::partition::Partition;
 use crate::domain::{PhononUuid, WebhookName};
 
 /// The changes of one partition, written together or not at all.
-pub struct Batch {
-    pub(super) writes: Writes,
+pub struct Batch<F: Family = Rocks> {
+    pub(super) writes: F::Writes,
     key: Vec<u8>,
 }
 
-impl Batch {
-    pub(super) fn of(writes: Writes) -> Self {
+impl<F: Family> Batch<F> {
+    pub(super) fn of(writes: F::Writes) -> Self {
         Self { writes, key: Vec::with_capacity(300) }
     }
 
-    /// Puts a state of `uuid` in the place of the old one: the row, which is `encoded`, and what is derived from it. No bytes
-    /// are no row.
+    /// Replaces the state of `uuid`: the row, which is `encoded`, and the index entries derived from it. No bytes delete the row.
     pub fn put(
         &mut self,
-        partition: &Partition,
+        partition: &Partition<F>,
         uuid: &PhononUuid,
         old: &Derived,
         new: &Derived,
@@ -40,7 +39,7 @@ impl Batch {
         self.due(partition, uuid, old, new);
     }
 
-    fn timer(&mut self, partition: &Partition, uuid: &PhononUuid, old: &Derived, new: &Derived) {
+    fn timer(&mut self, partition: &Partition<F>, uuid: &PhononUuid, old: &Derived, new: &Derived) {
         let (was, is) = (old.timer, new.timer);
         if was == is {
             return;
@@ -58,7 +57,7 @@ impl Batch {
         }
     }
 
-    fn due(&mut self, partition: &Partition, uuid: &PhononUuid, old: &Derived, new: &Derived) {
+    fn due(&mut self, partition: &Partition<F>, uuid: &PhononUuid, old: &Derived, new: &Derived) {
         let family = &partition.family;
         for (webhook, key) in old.due.iter().filter(|key| !new.due.contains(key)) {
             self.key.clear();
@@ -72,8 +71,13 @@ impl Batch {
         }
     }
 
-    /// Puts what is remembered of an endpoint; no bytes are no row.
-    pub fn put_endpoint(&mut self, partition: &Partition, webhook: &WebhookName, encoded: &[u8]) {
+    /// Puts the state of an endpoint; no bytes delete the row.
+    pub fn put_endpoint(
+        &mut self,
+        partition: &Partition<F>,
+        webhook: &WebhookName,
+        encoded: &[u8],
+    ) {
         self.key.clear();
         RowKey::write_endpoint(webhook, &mut self.key);
         if encoded.is_empty() {
@@ -84,18 +88,18 @@ impl Batch {
     }
 
     /// Puts the partition's meta row.
-    pub fn put_meta(&mut self, partition: &Partition, encoded: &[u8]) {
+    pub fn put_meta(&mut self, partition: &Partition<F>, encoded: &[u8]) {
         partition.family.put(&mut self.writes, RowKey::META, encoded);
     }
 
     /// Puts the checkpoint.
-    pub fn put_checkpoint(&mut self, partition: &Partition, checkpoint: Checkpoint) {
+    pub fn put_checkpoint(&mut self, partition: &Partition<F>, checkpoint: Checkpoint) {
         partition.family.put(&mut self.writes, CHECKPOINT_KEY, &checkpoint.to_bytes());
     }
 
-    /// How large the batch is.
+    /// Returns the size of the batch in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.writes.bytes()
+        F::bytes_of(&self.writes)
     }
 }

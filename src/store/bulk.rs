@@ -8,6 +8,7 @@ use super::StoreError;
 use super::ages::Ages;
 use super::checkpoint::{Checkpoint, Tally};
 use super::derived::Derived;
+use super::family::{Family, Rocks};
 use super::key::{Backlogs, RowKey, TimerKey};
 use super::partition::Partition;
 use crate::codec::row;
@@ -16,40 +17,40 @@ use crate::failpoint::{self, Failpoint};
 use bytes::Bytes;
 use std::collections::HashMap;
 
-/// What an entry takes in memory beside its bytes, roughly.
+/// The memory that an entry takes beside its bytes, roughly.
 const ENTRY_BYTES: usize = 100;
 
 /// A partition that is being filled.
-pub struct BulkLoad {
-    partition: Partition,
-    /// The last version of each row since the last file; no value: it is gone.
+pub struct BulkLoad<F: Family = Rocks> {
+    partition: Partition<F>,
+    /// The last version of each row since the last file; no value: it is deleted.
     rows: HashMap<Box<[u8]>, Option<Box<[u8]>>>,
     bytes: usize,
     bytes_max: usize,
 }
 
-/// What was loaded.
+/// The result of a load.
 pub struct Loaded {
-    /// How far, and how many uuids stand where.
+    /// The checkpoint that was reached.
     pub checkpoint: Checkpoint,
-    /// How many deliveries each lane has.
+    /// The number of deliveries of each lane.
     pub backlogs: Backlogs,
-    /// When those that are retried were scheduled.
+    /// When retried deliveries were scheduled.
     pub ages: Ages,
 }
 
-impl BulkLoad {
+impl<F: Family> BulkLoad<F> {
     /// Empties the partition and begins; about `bytes_max` are held in memory.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn begin(partition: Partition, bytes_max: usize) -> Result<Self, StoreError> {
-        // What an earlier load left may have been deleted since, and its tombstone compacted away.
+    pub fn begin(partition: Partition<F>, bytes_max: usize) -> Result<Self, StoreError> {
+        // Rows of an earlier load may have been deleted since, and their tombstones compacted away.
         partition.clear()?;
         Ok(Self { partition, rows: HashMap::new(), bytes: 0, bytes_max })
     }
 
-    /// Takes a row, or that it is gone.
+    /// Adds a row; no value deletes it.
     ///
     /// # Errors
     /// When the disk fails.
@@ -72,7 +73,7 @@ impl BulkLoad {
         Ok(())
     }
 
-    /// Makes the indexes; everything below `next_offset` has been put. All of it is durable then.
+    /// Makes the indexes, after everything below `next_offset` was put. Everything is durable then.
     ///
     /// # Errors
     /// When the disk fails, or a row can't be read.
@@ -112,13 +113,13 @@ impl BulkLoad {
 }
 
 /// Index entries that wait to be written.
-struct Indexes<'a> {
-    load: &'a BulkLoad,
+struct Indexes<'a, F: Family> {
+    load: &'a BulkLoad<F>,
     entries: Vec<(Vec<u8>, Vec<u8>)>,
     bytes: usize,
 }
 
-impl Indexes<'_> {
+impl<F: Family> Indexes<'_, F> {
     fn add(&mut self, uuid: &[u8], derived: &Derived) -> Result<(), StoreError> {
         if let Some(due) = derived.timer {
             let mut key = Vec::with_capacity(9 + uuid.len());

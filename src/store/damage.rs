@@ -6,10 +6,10 @@
 //! there may be whole.
 //!
 //! Damage may show while the store is in use. Nobody can exchange it then, so the process leaves a [`Mark`] and ends; the next
-//! start finds the mark. See `ops/decisions/0020-a-damaged-store-is-set-aside-at-the-start.md`.
+//! start finds the mark. See `ops/decisions/0020-damaged-store-set-aside.md`.
 
 use super::aside::{self, File};
-use super::{Kind, Store, StoreError};
+use super::{Disk, Store, StoreError};
 use crate::clock;
 use crate::codec::event::rfc3339;
 use crate::domain::Timestamp;
@@ -165,14 +165,10 @@ pub fn damage_known(directory: &Path) -> Option<String> {
     lacks.then(|| "it has tables of rows and no file CURRENT".to_owned())
 }
 
-impl Store {
+impl<D: Disk> Store<D> {
     /// Leaves a mark, if `error` is damage. As best as it can: damage that lasts shows at the next start as well.
     pub fn mark(&self, error: &StoreError) {
-        let directory = match &self.0 {
-            Kind::Rocks(database) => database.db.path(),
-            #[cfg(test)]
-            Kind::Memory(_) => return,
-        };
+        let Some(directory) = self.0.directory() else { return };
         if !error.is_damage() {
             return;
         }

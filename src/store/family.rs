@@ -6,27 +6,90 @@ pub(crate) mod memory;
 
 use super::{Db, StoreError};
 use rocksdb::{
-    BoundColumnFamily, DBIteratorWithThreadMode, IngestExternalFileOptions, IteratorMode, Options,
-    ReadOptions, SstFileWriter, WriteBatch, WriteOptions,
+    BoundColumnFamily, IngestExternalFileOptions, IteratorMode, Options, ReadOptions,
+    SstFileWriter, WriteBatch, WriteOptions,
 };
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A key and its value.
-pub(super) type Entry = (Box<[u8]>, Box<[u8]>);
+pub type Entry = (Box<[u8]>, Box<[u8]>);
 
-/// One partition's keys and values.
-#[derive(Clone)]
-pub(super) enum Family {
-    Rocks(Rocks),
-    #[cfg(test)]
-    Memory(memory::Family),
+/// How a scan reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scan {
+    /// Some entries, which are soon read again.
+    Some,
+    /// All of them, and once.
+    All,
 }
 
-/// A column family.
+/// One partition's keys and values: RocksDB's, or in tests simulated ones.
+pub trait Family: Clone + Send + 'static {
+    /// Changes that are made together or not at all.
+    type Writes: Send;
+
+    /// Returns an empty set of changes with room for so many bytes.
+    fn writes(&self, capacity: usize) -> Self::Writes;
+
+    /// Returns the size of the changes in bytes.
+    fn bytes_of(writes: &Self::Writes) -> usize;
+
+    /// Adds an entry to the changes.
+    fn put(&self, writes: &mut Self::Writes, key: &[u8], value: &[u8]);
+
+    /// Adds the removal of an entry to the changes.
+    fn delete(&self, writes: &mut Self::Writes, key: &[u8]);
+
+    /// Makes the changes, which are taken out of `writes`.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn write(&self, writes: &mut Self::Writes) -> Result<(), StoreError>;
+
+    /// Returns the value of a key.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Returns the entries from `lower` up to below `upper`, in the order of their keys.
+    fn scan(
+        &self,
+        scan: Scan,
+        lower: Vec<u8>,
+        upper: Vec<u8>,
+    ) -> impl Iterator<Item = Result<Entry, StoreError>>;
+
+    /// Deletes everything, durably.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn clear(&self) -> Result<(), StoreError>;
+
+    /// Makes everything written so far durable.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn flush(&self) -> Result<(), StoreError>;
+
+    /// Durably takes over entries that are sorted by their keys; no value deletes the entry.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn ingest<'a>(
+        &self,
+        entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<(), StoreError>;
+
+    /// Returns the bytes on disk and in memory tables.
+    fn bytes(&self) -> u64;
+}
+
+/// A column family of RocksDB.
 #[derive(Clone)]
-pub(super) struct Rocks {
+pub struct Rocks {
     pub(super) db: Arc<Db>,
     pub(super) name: Arc<str>,
     pub(super) options: Arc<Options>,
@@ -36,30 +99,7 @@ pub(super) struct Rocks {
     pub(super) scratch: Arc<Path>,
 }
 
-/// Changes that are made together or not at all.
-pub(super) enum Writes {
-    Rocks(WriteBatch),
-    #[cfg(test)]
-    Memory(memory::Writes),
-}
-
-/// How a scan reads.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scan {
-    /// Some entries, which are soon read again.
-    Some,
-    /// All of them, and once.
-    All,
-}
-
-/// Entries in the order of their keys.
-pub(super) enum Entries<'a> {
-    Rocks(&'a Db, DBIteratorWithThreadMode<'a, Db>),
-    #[cfg(test)]
-    Memory(std::vec::IntoIter<Entry>),
-}
-
-/// Tells the files in the scratch directory apart.
+/// Numbers the files in the scratch directory.
 static FILES: AtomicU64 = AtomicU64::new(0);
 
 /// Reading or writing failed.
@@ -77,30 +117,7 @@ impl Rocks {
         self.db.cf_handle(&self.name).expect("a partition's column family outlives its handles")
     }
 
-    fn write(&self, writes: WriteBatch) -> Result<(), StoreError> {
-        self.done(self.db.write_opt(writes, &self.unlogged))
-    }
-
-    fn scan(&self, scan: Scan, lower: Vec<u8>, upper: Vec<u8>) -> DBIteratorWithThreadMode<'_, Db> {
-        let mut options = ReadOptions::default();
-        if scan == Scan::All {
-            options.fill_cache(false);
-            options.set_readahead_size(1 << 20);
-        }
-        options.set_iterate_lower_bound(lower);
-        options.set_iterate_upper_bound(upper);
-        self.db.iterator_cf_opt(&self.handle(), options, IteratorMode::Start)
-    }
-
-    fn clear(&self) -> Result<(), StoreError> {
-        let family = self.handle();
-        // No key is longer than a uuid and its kind, and none begins with 0xff.
-        let (from, to) = ([0_u8].as_slice(), [0xff_u8].as_slice());
-        self.done(self.db.delete_range_cf_opt(&family, from, to, &self.unlogged))?;
-        self.done(self.db.flush_cf(&family))
-    }
-
-    fn ingest<'a>(
+    fn ingest_file<'a>(
         &self,
         entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> Result<(), rocksdb::Error> {
@@ -118,6 +135,75 @@ impl Rocks {
         options.set_move_files(true);
         self.db.ingest_external_file_cf_opts(&self.handle(), &options, vec![file])
     }
+}
+
+impl Family for Rocks {
+    type Writes = WriteBatch;
+
+    fn writes(&self, capacity: usize) -> WriteBatch {
+        WriteBatch::with_capacity_bytes(capacity)
+    }
+
+    fn bytes_of(writes: &WriteBatch) -> usize {
+        writes.size_in_bytes()
+    }
+
+    fn put(&self, writes: &mut WriteBatch, key: &[u8], value: &[u8]) {
+        writes.put_cf(&self.handle(), key, value);
+    }
+
+    fn delete(&self, writes: &mut WriteBatch, key: &[u8]) {
+        writes.delete_cf(&self.handle(), key);
+    }
+
+    fn write(&self, writes: &mut WriteBatch) -> Result<(), StoreError> {
+        let writes = std::mem::replace(writes, self.writes(0));
+        self.done(self.db.write_opt(writes, &self.unlogged))
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.done(self.db.get_cf(&self.handle(), key))
+    }
+
+    fn scan(
+        &self,
+        scan: Scan,
+        lower: Vec<u8>,
+        upper: Vec<u8>,
+    ) -> impl Iterator<Item = Result<Entry, StoreError>> {
+        let mut options = ReadOptions::default();
+        if scan == Scan::All {
+            options.fill_cache(false);
+            options.set_readahead_size(1 << 20);
+        }
+        options.set_iterate_lower_bound(lower);
+        options.set_iterate_upper_bound(upper);
+        let entries = self.db.iterator_cf_opt(&self.handle(), options, IteratorMode::Start);
+        entries.map(|entry| entry.map_err(|source| failed(&self.db, source)))
+    }
+
+    fn clear(&self) -> Result<(), StoreError> {
+        let family = self.handle();
+        // No key is longer than a uuid and its kind, and none begins with 0xff.
+        let (from, to) = ([0_u8].as_slice(), [0xff_u8].as_slice());
+        self.done(self.db.delete_range_cf_opt(&family, from, to, &self.unlogged))?;
+        self.done(self.db.flush_cf(&family))
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.done(self.db.flush_cf(&self.handle()))
+    }
+
+    fn ingest<'a>(
+        &self,
+        entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<(), StoreError> {
+        let mut entries = entries.peekable();
+        if entries.peek().is_none() {
+            return Ok(());
+        }
+        self.done(self.ingest_file(entries))
+    }
 
     fn bytes(&self) -> u64 {
         let property =
@@ -126,136 +212,5 @@ impl Rocks {
             .into_iter()
             .filter_map(property)
             .sum()
-    }
-}
-
-impl Family {
-    /// No changes yet, with room for so many bytes.
-    pub(super) fn writes(&self, capacity: usize) -> Writes {
-        match self {
-            Self::Rocks(_) => Writes::Rocks(WriteBatch::with_capacity_bytes(capacity)),
-            #[cfg(test)]
-            Self::Memory(_) => Writes::Memory(memory::Writes::default()),
-        }
-    }
-
-    pub(super) fn put(&self, writes: &mut Writes, key: &[u8], value: &[u8]) {
-        match (self, writes) {
-            (Self::Rocks(rocks), Writes::Rocks(writes)) => {
-                writes.put_cf(&rocks.handle(), key, value);
-            }
-            #[cfg(test)]
-            (_, Writes::Memory(writes)) => writes.push((key.into(), Some(value.into()))),
-            #[cfg(test)]
-            (Self::Memory(_), Writes::Rocks(_)) => unreachable!("writes are made by their family"),
-        }
-    }
-
-    pub(super) fn delete(&self, writes: &mut Writes, key: &[u8]) {
-        match (self, writes) {
-            (Self::Rocks(rocks), Writes::Rocks(writes)) => writes.delete_cf(&rocks.handle(), key),
-            #[cfg(test)]
-            (_, Writes::Memory(writes)) => writes.push((key.into(), None)),
-            #[cfg(test)]
-            (Self::Memory(_), Writes::Rocks(_)) => unreachable!("writes are made by their family"),
-        }
-    }
-
-    /// Makes the changes, which are taken out of `writes`.
-    pub(super) fn write(&self, writes: &mut Writes) -> Result<(), StoreError> {
-        let writes = std::mem::replace(writes, self.writes(0));
-        match (self, writes) {
-            (Self::Rocks(rocks), Writes::Rocks(writes)) => rocks.write(writes),
-            #[cfg(test)]
-            (Self::Memory(family), Writes::Memory(writes)) => family.write(writes),
-            #[cfg(test)]
-            (Self::Memory(_) | Self::Rocks(_), _) => {
-                unreachable!("writes are made by their family")
-            }
-        }
-    }
-
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        match self {
-            Self::Rocks(rocks) => rocks.done(rocks.db.get_cf(&rocks.handle(), key)),
-            #[cfg(test)]
-            Self::Memory(family) => Ok(family.get(key)),
-        }
-    }
-
-    /// The entries from `lower` up to below `upper`.
-    pub(super) fn scan(&self, scan: Scan, lower: Vec<u8>, upper: Vec<u8>) -> Entries<'_> {
-        match self {
-            Self::Rocks(rocks) => Entries::Rocks(&rocks.db, rocks.scan(scan, lower, upper)),
-            #[cfg(test)]
-            Self::Memory(family) => Entries::Memory(family.scan(lower, upper)),
-        }
-    }
-
-    /// Deletes everything, durably.
-    pub(super) fn clear(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Rocks(rocks) => rocks.clear(),
-            #[cfg(test)]
-            Self::Memory(family) => family.clear(),
-        }
-    }
-
-    /// Makes everything written so far durable.
-    pub(super) fn flush(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Rocks(rocks) => rocks.done(rocks.db.flush_cf(&rocks.handle())),
-            #[cfg(test)]
-            Self::Memory(family) => family.flush(),
-        }
-    }
-
-    /// Takes in entries that are sorted by their keys, durably; no value: the entry is gone.
-    pub(super) fn ingest<'a>(
-        &self,
-        entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-    ) -> Result<(), StoreError> {
-        let mut entries = entries.peekable();
-        if entries.peek().is_none() {
-            return Ok(());
-        }
-        match self {
-            Self::Rocks(rocks) => rocks.done(rocks.ingest(entries)),
-            #[cfg(test)]
-            Self::Memory(family) => family.ingest(entries),
-        }
-    }
-
-    /// Bytes on disk and in memory tables.
-    pub(super) fn bytes(&self) -> u64 {
-        match self {
-            Self::Rocks(rocks) => rocks.bytes(),
-            #[cfg(test)]
-            Self::Memory(_) => 0,
-        }
-    }
-}
-
-impl Writes {
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Rocks(writes) => writes.size_in_bytes(),
-            #[cfg(test)]
-            Self::Memory(writes) => writes.iter().map(|(key, _)| key.len()).sum(),
-        }
-    }
-}
-
-impl Iterator for Entries<'_> {
-    type Item = Result<Entry, StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self {
-            Self::Rocks(db, entries) => {
-                entries.next().map(|entry| entry.map_err(|source| failed(db, source)))
-            }
-            #[cfg(test)]
-            Self::Memory(entries) => entries.next().map(Ok),
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! One partition's rows and indexes.
 
-use super::family::{Entries, Entry, Family, Scan};
+use super::family::{Entry, Family, Rocks, Scan};
 use super::key::{Backlogs, CHECKPOINT_KEY, DueKey, RowKey, TimerKey};
 use super::{Ages, Batch, Checkpoint, StoreError};
 use crate::codec::row;
@@ -8,27 +8,27 @@ use crate::domain::{Class, EndpointState, PhononUuid, Timestamp, WebhookName};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// A handle on one partition of the store. There is one writer of it at a time: its restore, then its engine.
+/// A handle on one partition of the store. It has one writer at a time: the restore, then the engine.
 #[derive(Clone)]
-pub struct Partition {
-    pub(super) family: Family,
-    pub(super) number: u32,
+pub struct Partition<F: Family = Rocks> {
+    pub(super) family: F,
+    pub(super) number: i32,
 }
 
-impl Partition {
-    /// Which partition it is.
+impl<F: Family> Partition<F> {
+    /// Returns the number of the partition.
     #[must_use]
-    pub fn number(&self) -> u32 {
+    pub fn number(&self) -> i32 {
         self.number
     }
 
-    /// An empty batch with room for so many bytes, which spares it growing.
+    /// Returns an empty batch with room for so many bytes.
     #[must_use]
-    pub fn batch(&self, capacity: usize) -> Batch {
+    pub fn batch(&self, capacity: usize) -> Batch<F> {
         Batch::of(self.family.writes(capacity))
     }
 
-    /// The stored state of `uuid`.
+    /// Returns the stored state of `uuid`.
     ///
     /// # Errors
     /// When the disk fails.
@@ -38,7 +38,7 @@ impl Partition {
         Ok(self.family.get(&key)?.map(Bytes::from))
     }
 
-    /// The stored meta row.
+    /// Returns the stored meta row.
     ///
     /// # Errors
     /// When the disk fails.
@@ -46,7 +46,7 @@ impl Partition {
         Ok(self.family.get(RowKey::META)?.map(Bytes::from))
     }
 
-    /// How much of the changelog is here; nothing, if it was written by a version that laid it out in another way.
+    /// Returns how much of the changelog is stored. An unknown format counts as nothing.
     ///
     /// # Errors
     /// When the disk fails.
@@ -55,7 +55,7 @@ impl Partition {
         Ok(bytes.and_then(|bytes| Checkpoint::from_bytes(&bytes)).unwrap_or_default())
     }
 
-    /// What is stored of the endpoints.
+    /// Returns the stored states of the endpoints.
     ///
     /// # Errors
     /// When the disk fails, or a row can't be read.
@@ -83,11 +83,11 @@ impl Partition {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn commit(&self, batch: &mut Batch) -> Result<(), StoreError> {
+    pub fn commit(&self, batch: &mut Batch<F>) -> Result<(), StoreError> {
         self.family.write(&mut batch.writes)
     }
 
-    /// Takes in entries that are sorted by their keys; no value: the entry is gone.
+    /// Takes over entries that are sorted by their keys; no value deletes the entry.
     pub(super) fn ingest<'a>(
         &self,
         entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
@@ -95,13 +95,13 @@ impl Partition {
         self.family.ingest(entries)
     }
 
-    /// All state rows, key and value, in the order of their keys; for one who reads them all, and once.
+    /// Returns all state rows, key and value, in the order of their keys. Meant for reading all of them once.
     pub(super) fn rows(&self) -> impl Iterator<Item = Result<Entry, StoreError>> {
         let (lower, upper) = RowKey::states();
         self.family.scan(Scan::All, lower, upper)
     }
 
-    /// Forgets everything, to be restored from the start.
+    /// Deletes everything, before a restore from the start.
     ///
     /// # Errors
     /// When the disk fails.
@@ -117,13 +117,13 @@ impl Partition {
         self.family.flush()
     }
 
-    /// Bytes on disk and in memory tables.
+    /// Returns the bytes on disk and in memory tables.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.family.bytes()
     }
 
-    /// The timers due from `from` to `until`, the earliest first.
+    /// Returns the timers due from `from` to `until`, the earliest first.
     pub fn timers(
         &self,
         from: Timestamp,
@@ -138,7 +138,7 @@ impl Partition {
         })
     }
 
-    /// The places of a lane's class from `from` on, the earliest first, with the uuids whose deliveries they are.
+    /// Returns the due keys of a webhook's class from `from` on, the earliest first, with the uuids of their deliveries.
     pub fn due(
         &self,
         webhook: &WebhookName,
@@ -157,7 +157,7 @@ impl Partition {
         })
     }
 
-    /// How many deliveries each lane has, by class, and the first place.
+    /// Returns the number of deliveries of each webhook and class, and the first due key.
     ///
     /// # Errors
     /// When the disk fails.
@@ -172,7 +172,7 @@ impl Partition {
         Ok(backlogs)
     }
 
-    /// When the deliveries of `backlogs` that are retried were scheduled.
+    /// Returns when the retried deliveries of `backlogs` were scheduled.
     ///
     /// # Errors
     /// When the disk fails, or a row can't be read.
@@ -205,7 +205,11 @@ impl Partition {
         })
     }
 
-    fn iterate(&self, lower: Vec<u8>, upper: Vec<u8>) -> Entries<'_> {
+    fn iterate(
+        &self,
+        lower: Vec<u8>,
+        upper: Vec<u8>,
+    ) -> impl Iterator<Item = Result<Entry, StoreError>> {
         self.family.scan(Scan::Some, lower, upper)
     }
 }

@@ -1,7 +1,7 @@
-//! A store as it stands on the disk, for one who looks: also beside the daemon that runs on it.
+//! A read-only view of a store on the disk; a daemon may run on the store.
 //!
-//! What the daemon has in memory alone is not in it. Each partition is a beginning of what was written to it, rows, indexes
-//! and checkpoint together.
+//! It lacks the rows that the daemon has only in memory. Each partition shows a prefix of its writes: rows, indexes and
+//! checkpoint together.
 
 use super::checkpoint::Checkpoint;
 use super::family::failed;
@@ -22,17 +22,17 @@ const TRIES: usize = 5;
 const PAUSE: Duration = Duration::from_millis(50);
 const CACHE_BYTES: usize = 8 << 20;
 
-/// Is handed keys and values, and breaks off when it has had enough.
+/// Takes keys and values, and decides whether to go on.
 pub type Take<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
 
 /// A store that is only read.
 pub struct StoreView {
     db: Db,
-    partitions: Vec<u32>,
+    partitions: Vec<i32>,
 }
 
 impl StoreView {
-    /// Opens the store in `directory` as it stands on the disk; nothing: there is none.
+    /// Opens the store in `directory`; returns nothing if there is none.
     ///
     /// # Errors
     /// When it can't be read.
@@ -68,17 +68,17 @@ impl StoreView {
         Ok(Self { db, partitions })
     }
 
-    /// The partitions that it has.
+    /// Returns the partitions of the store.
     #[must_use]
-    pub fn partitions(&self) -> &[u32] {
+    pub fn partitions(&self) -> &[i32] {
         &self.partitions
     }
 
-    /// How much of the changelog a partition holds, and its meta row.
+    /// Returns the checkpoint and the meta row of a partition.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn head(&self, partition: u32) -> Result<(Checkpoint, Option<Bytes>), StoreError> {
+    pub fn head(&self, partition: i32) -> Result<(Checkpoint, Option<Bytes>), StoreError> {
         let Some(family) = self.db.cf_handle(&family_name(partition)) else {
             return Ok((Checkpoint::default(), None));
         };
@@ -94,7 +94,7 @@ impl StoreView {
     /// When the disk fails.
     pub fn read(
         &self,
-        partition: u32,
+        partition: i32,
         take: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<(), StoreError> {
         self.read_from(partition, &[], &mut |key, value| {
@@ -103,11 +103,11 @@ impl StoreView {
         })
     }
 
-    /// The same from the key `from` on, until `take` breaks off.
+    /// Like [`StoreView::read`], from the key `from` on, until `take` breaks off.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn read_from(&self, partition: u32, from: &[u8], take: Take<'_>) -> Result<(), StoreError> {
+    pub fn read_from(&self, partition: i32, from: &[u8], take: Take<'_>) -> Result<(), StoreError> {
         let Some(family) = self.db.cf_handle(&family_name(partition)) else { return Ok(()) };
         let mut options = ReadOptions::default();
         options.fill_cache(false);

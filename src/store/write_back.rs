@@ -11,6 +11,7 @@
 use super::StoreError;
 use super::checkpoint::{Checkpoint, Tally};
 use super::derived::Derived;
+use super::family::{Family, Rocks};
 use super::key::{Backlogs, DueKey, TimerKey};
 use super::partition::Partition;
 use crate::codec::row;
@@ -21,17 +22,17 @@ use std::sync::Arc;
 
 /// A generation of this age is written though it is not full.
 const GENERATION_AGE_MS: u64 = 5000;
-/// The old generation is written so many times as fast as the young one fills.
+/// How many times as fast the old generation is written as the young one fills.
 const PACE: usize = 2;
-/// And by at least so much at a time.
+/// The least that is written at a time.
 const STEP_BYTES: usize = 256 << 10;
-/// What a row takes beside its bytes, roughly: the state's parts, and its places in the maps.
+/// The memory that a row takes beside its bytes, roughly: the state's parts, and the entries in the maps.
 const ROW_BYTES: usize = 700;
 
 struct Row {
     state: Arc<State>,
     derived: Derived,
-    /// What RocksDB's row, if there is one, gave to its indexes.
+    /// The index entries of RocksDB's row, if there is one.
     stored: Derived,
     bytes: usize,
 }
@@ -56,36 +57,36 @@ impl Generation {
 }
 
 /// A partition with its committed rows; a handle of the engine, which is its one writer.
-pub struct WriteBack {
-    partition: Partition,
+pub struct WriteBack<F: Family = Rocks> {
+    partition: Partition<F>,
     young: Generation,
     old: Generation,
     due: HashMap<WebhookName, BTreeMap<DueKey, PhononUuid>>,
     timers: BTreeSet<TimerKey>,
     /// How many due entries RocksDB has, by lane: a lane without any need not be looked up there.
     stored_due: BTreeMap<(WebhookName, Class), u64>,
-    /// What is remembered of endpoints: few, and so all of them.
+    /// The states of all endpoints: they are few.
     endpoints: BTreeMap<WebhookName, EndpointState>,
-    /// Those that RocksDB does not have so.
+    /// Endpoints whose state RocksDB does not have yet.
     endpoints_changed: BTreeSet<WebhookName>,
-    /// What is committed.
+    /// The checkpoint of everything that is committed.
     latest: Checkpoint,
     meta: Vec<u8>,
-    /// What was committed when the old generation was closed, until it is written.
+    /// The checkpoint at which the old generation was closed, until it is written.
     mark: Option<Checkpoint>,
-    /// What RocksDB has.
+    /// The checkpoint in RocksDB.
     stored: Checkpoint,
-    /// When the first commit of the young generation was.
+    /// The time of the first commit of the young generation.
     young_since: Option<Timestamp>,
-    /// What was put since the last write.
+    /// The bytes that were put since the last write.
     added: usize,
 }
 
-impl WriteBack {
-    /// Nothing but what RocksDB has: the checkpoint, so many due entries by lane, and the endpoints.
+impl<F: Family> WriteBack<F> {
+    /// Starts with what RocksDB has: the checkpoint, the number of due entries by lane, and the endpoints.
     #[must_use]
     pub fn new(
-        partition: Partition,
+        partition: Partition<F>,
         stored: Checkpoint,
         backlogs: &Backlogs,
         endpoints: BTreeMap<WebhookName, EndpointState>,
@@ -108,31 +109,31 @@ impl WriteBack {
         }
     }
 
-    /// Which partition it is.
+    /// Returns the number of the partition.
     #[must_use]
-    pub fn number(&self) -> u32 {
+    pub fn number(&self) -> i32 {
         self.partition.number()
     }
 
-    /// The same without what was committed lately: that is for its restore, which begins by forgetting this.
+    /// Returns the partition without the rows in memory, for its restore, which forgets them.
     #[must_use]
-    pub fn partition(&self) -> &Partition {
+    pub fn partition(&self) -> &Partition<F> {
         &self.partition
     }
 
-    /// The offset behind the last row that was committed to the changelog.
+    /// Returns the offset behind the last row that was committed to the changelog.
     #[must_use]
     pub fn next_offset(&self) -> i64 {
         self.latest.next_offset
     }
 
-    /// How many uuids stand where.
+    /// Returns the number of uuids in each state.
     #[must_use]
     pub fn tally(&self) -> Tally {
         self.latest.tally
     }
 
-    /// Bytes on disk and in memory.
+    /// Returns the bytes on disk and in memory.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.partition.bytes() + (self.young.bytes + self.old.bytes) as u64
@@ -142,7 +143,7 @@ impl WriteBack {
         self.young.rows.get(uuid).or_else(|| self.old.rows.get(uuid))
     }
 
-    /// The state of `uuid`.
+    /// Returns the state of `uuid`.
     ///
     /// # Errors
     /// When the disk fails, or the row can't be read.
@@ -172,7 +173,7 @@ impl WriteBack {
             }
         };
         self.latest.tally.change(&was, &derived);
-        // What came and went without RocksDB having heard of it.
+        // Rows inserted and deleted before they were ever written to RocksDB.
         if !derived.is_of_a_row() && !stored.is_of_a_row() {
             return;
         }
@@ -201,19 +202,19 @@ impl WriteBack {
         }
     }
 
-    /// What is remembered of an endpoint.
+    /// Returns the state of an endpoint.
     #[must_use]
     pub fn endpoint(&self, webhook: &WebhookName) -> EndpointState {
         self.endpoints.get(webhook).copied().unwrap_or_default()
     }
 
-    /// Everything that is remembered of endpoints.
+    /// Returns the states of all endpoints.
     #[must_use]
     pub fn endpoints(&self) -> &BTreeMap<WebhookName, EndpointState> {
         &self.endpoints
     }
 
-    /// Puts what was committed of an endpoint.
+    /// Puts the committed state of an endpoint.
     pub fn put_endpoint(&mut self, webhook: &WebhookName, endpoint: EndpointState) {
         if endpoint == EndpointState::default() {
             self.endpoints.remove(webhook);
@@ -223,8 +224,8 @@ impl WriteBack {
         self.endpoints_changed.insert(webhook.clone());
     }
 
-    /// What was put since the last call is committed, with the partition's meta row and, where rows were written, the offset
-    /// after them in the changelog.
+    /// Marks everything that was put since the last call as committed, with the partition's meta row and, if rows were written,
+    /// the offset after them in the changelog.
     pub fn committed(&mut self, next_offset: Option<i64>, meta: &[u8], now: Timestamp) {
         self.latest.next_offset = next_offset.unwrap_or(self.latest.next_offset);
         self.latest.at = now;
@@ -233,7 +234,7 @@ impl WriteBack {
         self.young_since.get_or_insert(now);
     }
 
-    /// Writes some of what is old; `share` is what a generation may take. Never in the midst of a commit.
+    /// Writes a part of the old generation; `share` is the memory for a generation. Not to be called within a commit.
     ///
     /// # Errors
     /// When the disk fails.
@@ -314,7 +315,7 @@ impl WriteBack {
         Ok(())
     }
 
-    /// The timers due from `from` to `until`, the earliest first, at most `limit`.
+    /// Returns the timers due from `from` to `until`, the earliest first, at most `limit`.
     ///
     /// # Errors
     /// When the disk fails.
@@ -331,7 +332,8 @@ impl WriteBack {
         merge(stored, here.take_while(|timer| timer.due <= until).cloned(), limit)
     }
 
-    /// The places of a lane's class from `from` on, the earliest first, at most `limit`, with the uuids whose deliveries they are.
+    /// Returns at most `limit` due keys of a webhook's class from `from` on, the earliest first, with the uuids of their
+    /// deliveries.
     ///
     /// # Errors
     /// When the disk fails.

@@ -1,5 +1,7 @@
 //! Tests of the rendered metrics.
 
+mod reference;
+
 use super::*;
 use crate::domain::{
     DeadLetterReason, ErrorReason, IgnoreReason, Outcome, Phase, SkipReason, Timestamp, Verdict,

@@ -1,9 +1,14 @@
-//! The pages of `ops/guide/` do what they say: each page's accident happens, one sees what the page says, follows its commands,
-//! taken from its text, and comes to the end that it describes.
+//! The README and the pages of `ops/guide/` do what they say. Scenes follow a page's commands and programs, taken from its text.
+//! Where a page is about an accident, it happens, one sees what the page says, and comes to the end that it describes.
 
 mod changelog;
 mod inputs;
+mod operating;
 mod page;
+mod receiving;
+mod records;
+mod shell;
+mod start;
 mod surroundings;
 
 use page::{Page, directory};
@@ -13,14 +18,19 @@ use std::collections::BTreeSet;
 type Scene = fn(&Page);
 
 /// Every page with its scenes, which run beside each other; together they run each of its commands.
-const PAGES: [(&str, &[Scene]); 10] = [
+const PAGES: [(&str, &[Scene]); 21] = [
+    (README, &[start::quick_start]),
     ("changelog-lost.md", &[changelog::deleted, changelog::older_copy, changelog::without_a_store]),
     ("clock.md", &[surroundings::clock]),
     (
         "commits.md",
         &[surroundings::too_large, surroundings::right_taken_away, surroundings::topic_gone],
     ),
+    ("configuration.md", &[start::variables]),
     ("damaged-store.md", &[surroundings::damaged_store]),
+    ("delivery.md", &[]),
+    ("developing.md", &[start::targets]),
+    ("events.md", &[operating::letters]),
     ("group.md", &[changelog::shared_by_mistake, changelog::renamed_group]),
     (
         "inputs.md",
@@ -32,13 +42,22 @@ const PAGES: [(&str, &[Scene]); 10] = [
         ],
     ),
     ("logs.md", &[surroundings::full_log_disk, surroundings::closed_log]),
+    ("metrics.md", &[]),
     ("offsets.md", &[inputs::skipped, inputs::read_again]),
+    ("operating.md", &[operating::running]),
     (
         "partitions.md",
         &[changelog::grown, changelog::small_inbox, changelog::large_inbox, changelog::afresh],
     ),
+    ("receiving.md", &[receiving::verified]),
+    ("records.md", &[records::producers]),
+    ("recovery.md", &[operating::morning_after]),
     ("too-few-files.md", &[surroundings::too_few_files]),
+    ("webhooks.md", &[operating::definitions]),
 ];
+
+/// The README of the project, whose commands are run like those of the guide.
+const README: &str = "../../README.md";
 
 /// A page that another test reads, and that test.
 const ELSEWHERE: [(&str, &str); 1] =
@@ -115,16 +134,72 @@ fn there_are_too_few_open_files() {
 }
 
 #[test]
+fn a_new_user_starts_quickly() {
+    play(README);
+}
+
+#[test]
+fn producers_in_three_languages_choose_the_right_partition() {
+    play("records.md");
+}
+
+#[test]
+fn receivers_in_four_languages_verify_signatures() {
+    play("receiving.md");
+}
+
+#[test]
+fn operators_run_the_daemon() {
+    play("operating.md");
+}
+
+#[test]
+fn operators_recover_deliveries() {
+    play("recovery.md");
+}
+
+#[test]
+fn events_and_dead_letters_are_read() {
+    play("events.md");
+}
+
+#[test]
+fn webhooks_are_defined_and_tried() {
+    play("webhooks.md");
+}
+
+#[test]
+fn references_and_explanations_hold_no_other_commands() {
+    play("configuration.md");
+    play("delivery.md");
+    play("developing.md");
+    play("metrics.md");
+}
+
+/// No test runs these blocks, so that at least their syntax is checked.
+#[test]
+fn blocks_of_json_are_json() {
+    for (name, _) in PAGES {
+        for block in Page::open(name).blocks("json") {
+            let read: Result<serde_json::Value, _> = serde_json::from_str(block);
+            assert!(read.is_ok(), "{name}: {read:?}: {block}");
+        }
+    }
+}
+
+#[test]
 fn every_page_has_a_scene_and_stands_in_the_index() {
     let files = std::fs::read_dir(directory()).expect("the guide").map_while(Result::ok);
     let there: BTreeSet<String> =
         files.filter_map(|file| file.file_name().into_string().ok()).collect();
     let with_scenes = PAGES.iter().map(|(name, _)| *name);
-    let all = with_scenes.clone().chain(ELSEWHERE.map(|(name, _)| name)).chain([INDEX]);
+    let in_guide = with_scenes.clone().filter(|name| *name != README);
+    let all = in_guide.chain(ELSEWHERE.map(|(name, _)| name)).chain([INDEX]);
     assert_eq!(there, all.map(str::to_owned).collect());
     let source = include_str!("guide.rs");
     for name in with_scenes {
-        assert!(source.contains(&format!("play(\"{name}\");")), "no test plays {name}");
+        let call = if name == README { "README".to_owned() } else { format!("\"{name}\"") };
+        assert!(source.contains(&format!("play({call});")), "no test plays {name}");
     }
     let index = std::fs::read_to_string(directory().join(INDEX)).expect("the index");
     for name in there.iter().filter(|name| *name != INDEX) {

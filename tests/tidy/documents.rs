@@ -2,6 +2,8 @@
 
 use crate::{File, assert_tidy, file, files, root, sources};
 
+const README_LINES_MAX: usize = 200;
+
 /// Returns the dependencies without a comment that gives their reason.
 fn reasons(_path: &str, text: &str) -> Vec<String> {
     let mut faults = Vec::new();
@@ -19,18 +21,70 @@ fn reasons(_path: &str, text: &str) -> Vec<String> {
     faults
 }
 
-/// Returns the links to files of the repository that do not exist.
+/// Returns the links to files and headings that do not exist. Of external links only the form is checked.
 fn links(path: &str, text: &str) -> Vec<String> {
     let folder = root().join(path);
-    let folder = folder.parent().expect("a file is in a folder");
-    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let local = targets.filter(|to| !to.contains("://") && !to.starts_with(['#', '<']));
-    let dead = local.filter(|to| {
-        let file = to.split('#').next().unwrap_or_default();
+    let folder = folder.parent().expect("a file stands in a folder");
+    let prose = prose(text);
+    let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let dead = targets.filter(|to| {
         // Rustdoc checks intra-doc links.
-        !to.starts_with("mailto:") && !file.contains("::") && !folder.join(file).exists()
+        let is_local = !to.contains("://") && !to.starts_with(['<', '@']) && !to.contains("::");
+        match to.split_once('#') {
+            _ if !is_local => !is_sound(to),
+            // An anchor without a file is a heading of this text; rustdoc checks those of source files.
+            Some(("", anchor)) => {
+                path.ends_with(".md") && !anchors(text).iter().any(|it| it == anchor)
+            }
+            Some((file, anchor)) if file.ends_with(".md") => {
+                let text = std::fs::read_to_string(folder.join(file)).unwrap_or_default();
+                !anchors(&text).iter().any(|it| it == anchor)
+            }
+            Some((file, _)) => !folder.join(file).exists(),
+            None => !to.starts_with("mailto:") && !folder.join(to).exists(),
+        }
     });
     dead.map(|to| format!("`{to}` does not exist")).collect()
+}
+
+/// Returns whether an external link has the right form: https (or a local address), a host with a dot, and no space.
+fn is_sound(to: &str) -> bool {
+    let Some((scheme, rest)) = to.split_once("://") else { return true };
+    let host = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
+    let is_local = host == "localhost" || host.starts_with("127.");
+    (scheme == "https" || scheme == "http" && is_local)
+        && (host.contains('.') || is_local)
+        && !to.contains(' ')
+}
+
+/// Returns the text without its code blocks, whose brackets are not links.
+fn prose(text: &str) -> String {
+    text.split("```").step_by(2).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the anchors that GitHub gives the headings: lower case, hyphens for spaces, no other punctuation, a number for a repetition.
+fn anchors(text: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for line in prose(text).lines().filter(|line| line.starts_with('#')) {
+        let heading = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        let name: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
+        let before = all.iter().filter(|other| **other == name).count();
+        all.push(if before == 0 { name } else { format!("{name}-{before}") });
+    }
+    all
+}
+
+/// Returns the decisions whose title does not begin with the number in the file name.
+fn numbered(path: &str, text: &str) -> Vec<String> {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let number = name.split('-').next().unwrap_or_default();
+    let is_decision = number.len() == 4 && number.chars().all(|c| c.is_ascii_digit());
+    if !is_decision || text.starts_with(&format!("# {number}: ")) {
+        Vec::new()
+    } else {
+        vec![format!("its title does not begin with `# {number}: `")]
+    }
 }
 
 fn titled(_path: &str, text: &str) -> Vec<String> {
@@ -88,10 +142,18 @@ fn every_link_leads_to_an_existing_file() {
         links(path, &documents.collect::<Vec<_>>().join("\n"))
     });
     assert_eq!(
-        links("README.md", "[a](nowhere.md) [b](Cargo.toml) [c](https://x.org) [d](#e)").len(),
+        links("README.md", "[a](nowhere.md) [b](Cargo.toml) [c](https://x.org) [d](#e)\n# e").len(),
         1
     );
     assert_eq!(links("src/lib.rs", "[a](main.rs#x) [b](../nowhere)").len(), 1);
+    let text =
+        "# A b\n## `c.d`: e\n## A b\n```sh\n# f\n```\n[a](#a-b) [b](#cd-e) [c](#a-b-1) [d](#f)";
+    assert_eq!(links("README.md", text), ["`#f` does not exist"]);
+    let elsewhere = "[a](tests/fixtures/README.md#nowhere)";
+    assert_eq!(links("README.md", elsewhere).len(), 1);
+    for bad in ["http://x.org", "https://host", "https://x.org/a b"] {
+        assert_eq!(links("README.md", &format!("[a]({bad})")).len(), 1, "{bad}");
+    }
 }
 
 #[test]
@@ -101,6 +163,17 @@ fn every_decision_has_a_title() {
         assert_eq!(titled("x", text).len(), 1, "{text:?}");
     }
     assert!(titled("x", "# A title\n").is_empty());
+    assert_tidy(&files("ops/decisions", "md"), numbered);
+    assert!(numbered("ops/decisions/0001-a.md", "# 0001: a\n").is_empty());
+    assert!(numbered("ops/decisions/README.md", "# Decisions\n").is_empty());
+    assert_eq!(numbered("ops/decisions/0001-a.md", "# 0002: a\n").len(), 1);
+}
+
+/// The README is for new users; the guide has the rest.
+#[test]
+fn the_readme_is_short() {
+    let lines = file(&root().join("README.md")).text.lines().count();
+    assert!(lines <= README_LINES_MAX, "README.md has {lines} lines");
 }
 
 #[test]

@@ -4,8 +4,10 @@
 //! rejects.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod documented;
 mod documents;
 mod floors;
+mod reference;
 mod source;
 mod words;
 

@@ -6,7 +6,7 @@ use crate::codec::row::{self, Meta, RowError, TopicId};
 use crate::config::Settings;
 use crate::domain::{EndpointState, PhononUuid, State, WebhookName, owner};
 use crate::log::{
-    Cluster, LandmarkReader, LogError, Place, ScanFrom, ScanRecord, Scanned, Scanner,
+    Cluster, LandmarkReader, LogError, ScanFrom, ScanRecord, Scanned, Scanner, TopicPartition,
 };
 use crate::store::RowKey;
 use bytes::Bytes;
@@ -66,7 +66,7 @@ pub(super) fn read(
     let landmarks = LandmarkReader::new(&settings.kafka);
     let mut offsets = Vec::new();
     for input in std::mem::take(&mut meta.offsets) {
-        let place = Place { topic: input.topic.clone(), partition: input.partition };
+        let place = TopicPartition { topic: input.topic.clone(), partition: input.partition };
         let landmark = input.landmark.filter(|_| identity.is_without_id(&input.topic));
         let found = landmark.map(|landmark| landmarks.find_one(&place, landmark)).transpose()?;
         let is_other = found.is_some_and(|found| found.is_other(*input.topic == *topics.inbox))

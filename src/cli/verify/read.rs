@@ -8,8 +8,8 @@ use crate::clock;
 use crate::codec::row::{self, InputOffset, Owner};
 use crate::config::Settings;
 use crate::log::{
-    self, Cluster, LandmarkReader, LogError, NeededBy, Place, ScanFrom, ScanRange, ScanRecord,
-    Scanned, Scanner, Standing,
+    self, Cluster, LandmarkReader, LogError, NeededBy, PositionReader, ScanFrom, ScanRange,
+    ScanRecord, Scanned, Scanner, TopicPartition,
 };
 use crate::store::{Aside, RowKey, StoreError};
 use crate::verify::{Changelog, Changes, Evidence, Input, Layout, Options, OwnTopic, Report};
@@ -97,9 +97,9 @@ fn requests(files: &[PathBuf], evidence: &mut Evidence) -> Result<(), VerifyErro
 /// Where everything stood.
 struct Survey {
     layout: Layout,
-    places: Vec<Place>,
-    before: BTreeMap<Place, i64>,
-    after: BTreeMap<Place, i64>,
+    places: Vec<TopicPartition>,
+    before: BTreeMap<TopicPartition, i64>,
+    after: BTreeMap<TopicPartition, i64>,
     events: Vec<ScanRange>,
     letters: Vec<ScanRange>,
     changelog: Vec<ScanRange>,
@@ -122,13 +122,14 @@ struct Reader<'a> {
     settings: &'a Settings,
     runtime: &'a tokio::runtime::Handle,
     scanner: Scanner,
-    standing: Standing,
+    positions: PositionReader,
 }
 
 impl<'a> Reader<'a> {
     fn new(settings: &'a Settings, runtime: &'a tokio::runtime::Handle) -> Result<Self, LogError> {
-        let (scanner, standing) = (Scanner::new(&settings.kafka)?, Standing::new(&settings.kafka)?);
-        Ok(Self { settings, runtime, scanner, standing })
+        let (scanner, positions) =
+            (Scanner::new(&settings.kafka)?, PositionReader::new(&settings.kafka)?);
+        Ok(Self { settings, runtime, scanner, positions })
     }
 
     /// The order is that of [`crate::verify`]; nothing of it may be exchanged.
@@ -142,15 +143,16 @@ impl<'a> Reader<'a> {
         for topic in names.iter().copied().chain([topics.inbox.as_str()]) {
             let count = self.scanner.partitions(topic)?.unwrap_or(0);
             let numbers = 0..i32::try_from(count).unwrap_or(i32::MAX);
-            places.extend(numbers.map(|partition| Place { topic: topic.into(), partition }));
+            places
+                .extend(numbers.map(|partition| TopicPartition { topic: topic.into(), partition }));
         }
-        let before = self.standing.committed(&places)?;
+        let before = self.positions.committed(&places)?;
         let moving_from = ends(&self.scanner.all(&topics.changelog, ScanFrom::Beginning)?);
         let events = self.settled(&topics.events)?;
         let letters = self.settled(&topics.dead_letter)?;
         let changelog = self.settled(&topics.changelog)?;
         let inbox = self.settled(&topics.inbox)?;
-        let after = self.standing.committed(&places)?;
+        let after = self.positions.committed(&places)?;
         let mut inputs = Vec::new();
         for topic in &names {
             // What is above what the group has committed waits; what is below is there.
@@ -216,7 +218,7 @@ impl<'a> Reader<'a> {
             for input in meta.into_iter().flat_map(|meta| meta.offsets) {
                 let InputOffset { topic, partition, landmark, .. } = input;
                 let Some(landmark) = landmark else { continue };
-                let place = Place { topic: topic.clone(), partition };
+                let place = TopicPartition { topic: topic.clone(), partition };
                 let is_dense = *topic == *topics.inbox;
                 if reader.find_one(&place, landmark)?.is_other(is_dense) {
                     replaced.insert((topic, partition));
@@ -232,7 +234,7 @@ impl<'a> Reader<'a> {
 
     fn settled(&self, topic: &str) -> Result<Vec<ScanRange>, VerifyError> {
         self.count(topic)?;
-        Ok(self.standing.settled(&self.scanner, topic, ScanFrom::Beginning)?)
+        Ok(self.positions.settled(&self.scanner, topic, ScanFrom::Beginning)?)
     }
 
     fn events(&self, survey: &Survey, evidence: &mut Evidence) -> Result<(), LogError> {
@@ -275,7 +277,7 @@ impl<'a> Reader<'a> {
 
     fn inputs(&self, survey: &Survey, evidence: &mut Evidence) -> Result<(), LogError> {
         for (topic, ranges) in &survey.inputs {
-            let mut place = Place { topic: topic.as_str().into(), partition: 0 };
+            let mut place = TopicPartition { topic: topic.as_str().into(), partition: 0 };
             self.scan(topic, ranges, |record| {
                 place.partition = record.partition();
                 let header = |name: &str| record.header(name);

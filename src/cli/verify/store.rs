@@ -46,8 +46,8 @@ impl Seen {
         }
         let Some(view) = &self.view else { return Ok(()) };
         for number in view.partitions() {
-            let Ok(partition) = i32::try_from(*number) else { continue };
-            match view.read(*number, &mut |key, value| evidence.store(partition, key, value)) {
+            let partition = *number;
+            match view.read(partition, &mut |key, value| evidence.store(partition, key, value)) {
                 Ok(()) => {}
                 Err(error) if error.is_damage() => {
                     evidence.store_damaged(Some(partition), says(&error.finding()));

@@ -5,7 +5,7 @@ mod fairness;
 mod shortages;
 
 use super::{Bound, InstanceLimits, Schedule, Ticket};
-use crate::delivery::lane::{Appetite, Job};
+use crate::delivery::lane::{Demand, Job};
 use crate::delivery::{
     AddressPolicy, Auth, BreakerRules, BreakerState, Endpoint, Limits, PerSecond, SuccessCodes,
     Tls, Trust, Webhook,
@@ -175,8 +175,8 @@ impl Scene {
         }
     }
 
-    fn appetite(&mut self, webhook: &str) -> Appetite {
-        self.schedule.appetite(&name(webhook), self.now)
+    fn demand(&mut self, webhook: &str) -> Demand {
+        self.schedule.demand(&name(webhook), self.now)
     }
 }
 
@@ -279,11 +279,11 @@ fn an_open_breaker_returns_waiting_jobs_probes_singly_and_closes() {
     let held_back = scene.schedule.returned.len();
     assert!(held_back > 0 && ended + held_back == 20, "{ended} and {held_back}");
     assert_eq!(std::mem::take(&mut scene.schedule.changes), [(name("a"), BreakerState::Open)]);
-    assert_eq!(scene.appetite("a"), Appetite::Held(Duration::from_secs(30)));
+    assert_eq!(scene.demand("a"), Demand::Held(Duration::from_secs(30)));
     scene.push("a", 1, 1);
     assert_eq!((scene.all().len(), scene.schedule.returned.len()), (0, held_back + 1));
     scene.now += Duration::from_secs(30);
-    assert_eq!(scene.appetite("a"), Appetite::Hungry { first: 1, retry: 1, most: 1 });
+    assert_eq!(scene.demand("a"), Demand::Jobs { first: 1, retry: 1, most: 1 });
     scene.push("a", 1, 1);
     scene.push("a", 2, 1);
     let probe = scene.all();
@@ -333,19 +333,15 @@ fn retry_after_holds_the_whole_lane_and_is_clamped() {
     let tickets = scene.all();
     let asks = |ms| Outcome { retry_after_ms: Some(ms), ..outcome(Some(429)) };
     scene.end(&tickets[0], &asks(2000));
-    assert_eq!(scene.appetite("a"), Appetite::Held(Duration::from_secs(2)));
+    assert_eq!(scene.demand("a"), Demand::Held(Duration::from_secs(2)));
     scene.end(&tickets[1], &outcome(Some(200)));
     scene.end(&tickets[2], &asks(1000));
-    assert_eq!(
-        scene.appetite("a"),
-        Appetite::Held(Duration::from_secs(2)),
-        "the longest time applies"
-    );
+    assert_eq!(scene.demand("a"), Demand::Held(Duration::from_secs(2)), "the longest time applies");
     assert_eq!(scene.schedule.returned.len(), 16);
     scene.end(&tickets[3], &asks(10 * 86_400_000));
-    assert_eq!(scene.appetite("a"), Appetite::Held(Duration::from_secs(3600)));
+    assert_eq!(scene.demand("a"), Demand::Held(Duration::from_secs(3600)));
     scene.schedule.reset(&name("a"), scene.now);
-    assert!(matches!(scene.appetite("a"), Appetite::Hungry { .. }));
+    assert!(matches!(scene.demand("a"), Demand::Jobs { .. }));
 }
 
 #[test]
@@ -358,7 +354,7 @@ fn nothing_is_sent_to_an_endpoint_after_a_410() {
     scene.end(&tickets[0], &gone);
     assert_eq!((scene.schedule.returned.len(), scene.all().len()), (16, 0));
     scene.schedule.reset(&name("a"), scene.now);
-    assert!(matches!(scene.appetite("a"), Appetite::Hungry { .. }));
+    assert!(matches!(scene.demand("a"), Demand::Jobs { .. }));
 }
 
 #[test]
@@ -451,7 +447,7 @@ fn a_reload_keeps_limits_and_breakers_and_returns_the_jobs_of_removed_webhooks()
     let mut scene =
         Scene::new(limits(100), vec![webhook("a", None, 8), webhook("b", None, 8)], None);
     scene.prove(&["a", "b"], 4);
-    while matches!(scene.appetite("a"), Appetite::Hungry { .. }) {
+    while matches!(scene.demand("a"), Demand::Jobs { .. }) {
         scene.push("a", 1, 1);
         let ticket = scene.all().remove(0);
         scene.end(&ticket, &outcome(Some(500)));
@@ -462,6 +458,6 @@ fn a_reload_keeps_limits_and_breakers_and_returns_the_jobs_of_removed_webhooks()
     let now = scene.now;
     scene.schedule.configure([endpoint(webhook("a", None, 8))], &BTreeMap::new(), now);
     assert_eq!(scene.schedule.returned.len(), 2);
-    assert_eq!(scene.appetite("b"), Appetite::Unconfigured);
-    assert!(matches!(scene.appetite("a"), Appetite::Held(_)), "its breaker is still open");
+    assert_eq!(scene.demand("b"), Demand::Unconfigured);
+    assert!(matches!(scene.demand("a"), Demand::Held(_)), "its breaker is still open");
 }

@@ -6,12 +6,12 @@ use crate::domain::{Class, State, Timestamp};
 use crate::store::Ages;
 
 impl Outbox {
-    /// Rows that wait, and rows in hand.
+    /// Returns the number of rows, and how many of them are leased.
     pub(in crate::engine) fn counts(&self) -> (u64, usize) {
-        (self.lanes.values().map(|lane| lane.rows).sum(), self.in_hand.len())
+        (self.backlogs.values().map(|backlog| backlog.rows).sum(), self.leased.len())
     }
 
-    /// Takes in when the retried rows of a restored partition were scheduled.
+    /// Adds when the retried rows of a restored partition were scheduled.
     pub(in crate::engine) fn load_ages(&mut self, ages: &Ages) {
         self.ages.absorb(ages);
     }
@@ -22,23 +22,25 @@ impl Outbox {
         self.ages.insert(new);
     }
 
-    /// When the oldest row was scheduled; one that was held for phase 1 and not attempted yet counts since it is not held.
+    /// Returns when the oldest row was scheduled. A row that waited for phase 1 counts from when it stopped to wait.
     pub(in crate::engine) fn oldest(&self) -> Option<Timestamp> {
-        let shares = self.lanes.values().flat_map(|lane| &lane.shares);
+        let shares = self.backlogs.values().flat_map(|backlog| &backlog.shares);
         let first = shares.filter(|((_, class), share)| *class == Class::First && share.rows > 0);
         let first = first.map(|(_, share)| share.cursor.due);
-        // The cursor has passed what is in hand.
-        let in_hand = self.in_hand.values().map(|hand| hand.key);
-        let in_hand = in_hand.filter(|key| key.class == Class::First).map(|key| key.due);
-        first.chain(in_hand).chain(self.ages.oldest()).min()
+        // The cursor has passed the leased rows.
+        let leased = self.leased.values().map(|lease| lease.key);
+        let leased = leased.filter(|key| key.class == Class::First).map(|key| key.due);
+        first.chain(leased).chain(self.ages.oldest()).min()
     }
 
-    /// Since when the row is due that has been due the longest, of the lanes that are ready for more.
+    /// Returns since when the longest overdue row is due, of the webhooks whose lanes are ready for more.
     pub(in crate::engine) fn overdue(&self, ready: &[Ready], now: Timestamp) -> Option<Timestamp> {
         let due = |ready: &Ready| {
-            let lane =
-                self.lanes.get(&ready.webhook).filter(|lane| ready.takes_more && lane.waits());
-            let shares = lane.into_iter().flat_map(|lane| lane.shares.values());
+            let backlog = self
+                .backlogs
+                .get(&ready.webhook)
+                .filter(|backlog| ready.takes_more && backlog.waits());
+            let shares = backlog.into_iter().flat_map(|backlog| backlog.shares.values());
             let waiting = shares.filter(|share| share.rows > 0).map(|share| share.cursor.due);
             waiting.chain(ready.due).min()
         };

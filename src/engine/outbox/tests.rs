@@ -1,13 +1,13 @@
 //! How much a lane is handed, and when the intake waits for it.
 
-use super::{Doomed, HandLimits, Hands, Outbox, key};
-use crate::delivery::{Appetite, Attempted, Job, Ready, Unsettled};
+use super::{Abandoned, Downstream, LeaseLimits, Outbox, key};
+use crate::delivery::{Attempted, Demand, Job, Ready, Unsettled};
 use crate::domain::{
     AccountId, Class, Correlation, DeadLetterReason, Delivery, DeliveryId, DisableCause, Disabled,
     Due, EndpointState, Outcome, Phase, PhononUuid, Source, State, Timestamp, Verdict, WebhookName,
 };
 use crate::engine::intake::{Bundle, Intake};
-use crate::store::{Backlogs, Checkpoint, DueKey, Store, WriteBack};
+use crate::store::{Backlogs, Checkpoint, DueKey, Rocks, Store, WriteBack};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,8 +16,8 @@ use std::time::Duration;
 const IN_FLIGHT_MAX: usize = 4;
 const AHEAD: usize = 100;
 const AGE_MAX_MS: u64 = 1000;
-const HUNGRY: Appetite =
-    Appetite::Hungry { first: IN_FLIGHT_MAX, retry: IN_FLIGHT_MAX, most: usize::MAX };
+const DEMAND: Demand =
+    Demand::Jobs { first: IN_FLIGHT_MAX, retry: IN_FLIGHT_MAX, most: usize::MAX };
 
 fn outcome(verdict: Verdict) -> Outcome {
     Outcome {
@@ -33,21 +33,23 @@ fn outcome(verdict: Verdict) -> Outcome {
     }
 }
 
-/// Hands that keep what they are given.
+/// Downstream that keep what they are given.
 struct Taken<'a> {
     rows: &'a WriteBack,
-    appetite: Appetite,
+    demand: Demand,
     is_short: bool,
     jobs: RefCell<Vec<Job>>,
 }
 
-impl Hands for Taken<'_> {
-    fn rows(&self, _: u32) -> Option<&WriteBack> {
+impl Downstream for Taken<'_> {
+    type Family = Rocks;
+
+    fn rows(&self, _: i32) -> Option<&WriteBack> {
         Some(self.rows)
     }
 
-    fn appetite(&self, _: &WebhookName) -> Appetite {
-        self.appetite
+    fn start_attempts(&self, _: &WebhookName) -> Demand {
+        self.demand
     }
 
     fn age_max_ms(&self, _: &WebhookName) -> u64 {
@@ -76,13 +78,13 @@ impl Scene {
         Self::holding(count, 0, 1 << 20)
     }
 
-    /// Rows of deliveries that had so many attempts; so many bytes may be in hand.
+    /// Rows of deliveries that had so many attempts; so many bytes may be leased.
     fn holding(count: u32, attempts: u32, bytes: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let partition = Store::open(directory.path()).unwrap().partition(0).unwrap();
         let backlogs = Backlogs::new();
         let mut rows = WriteBack::new(partition, Checkpoint::default(), &backlogs, BTreeMap::new());
-        let mut outbox = Outbox::new(HandLimits { bytes, ahead: AHEAD });
+        let mut outbox = Outbox::new(LeaseLimits { bytes, ahead: AHEAD });
         let source =
             Source { topic: "t".into(), partition: 0, offset: 0, timestamp: Timestamp::default() };
         let delivery = |n: u32| Delivery {
@@ -116,16 +118,16 @@ impl Scene {
     }
 
     fn dispatch(&mut self) -> Vec<Job> {
-        let (jobs, doomed) = self.dispatch_to(HUNGRY, 1);
-        assert_eq!(doomed.len(), 0);
+        let (jobs, abandoned) = self.dispatch_to(DEMAND, 1);
+        assert_eq!(abandoned.len(), 0);
         jobs
     }
 
-    fn dispatch_to(&mut self, appetite: Appetite, now: i64) -> (Vec<Job>, Vec<Doomed>) {
-        let hands =
-            Taken { rows: &self.rows, appetite, is_short: self.is_short, jobs: RefCell::default() };
-        let doomed = self.outbox.dispatch(Timestamp::from_ms(now), &hands).unwrap();
-        (hands.jobs.into_inner(), doomed)
+    fn dispatch_to(&mut self, demand: Demand, now: i64) -> (Vec<Job>, Vec<Abandoned>) {
+        let downstream =
+            Taken { rows: &self.rows, demand, is_short: self.is_short, jobs: RefCell::default() };
+        let abandoned = self.outbox.dispatch(Timestamp::from_ms(now), &downstream).unwrap();
+        (downstream.jobs.into_inner(), abandoned)
     }
 
     /// Another row, of a delivery that had so many attempts.
@@ -198,8 +200,8 @@ fn a_fast_lane_runs_ahead_and_the_intake_waits_while_it_is_behind() {
     assert_eq!(intake.clear(), 7, "the gate is told of what is dropped");
 }
 
-fn reasons(doomed: &[Doomed]) -> Vec<DeadLetterReason> {
-    doomed.iter().map(|row| row.reason).collect()
+fn reasons(abandoned: &[Abandoned]) -> Vec<DeadLetterReason> {
+    abandoned.iter().map(|row| row.reason).collect()
 }
 
 #[test]
@@ -208,51 +210,51 @@ fn rows_of_a_disabled_endpoint_are_given_up_and_not_handed_out() {
     let disabled = Disabled { at: Timestamp::default(), cause: DisableCause::Gone };
     let endpoint = EndpointState { disabled: Some(disabled), ..EndpointState::default() };
     scene.rows.put_endpoint(&WebhookName::new("crm").unwrap(), endpoint);
-    let (jobs, doomed) = scene.dispatch_to(HUNGRY, 1);
+    let (jobs, abandoned) = scene.dispatch_to(DEMAND, 1);
     assert!(jobs.is_empty());
-    assert_eq!(reasons(&doomed), [DeadLetterReason::EndpointDisabled; 5]);
-    assert!(scene.dispatch_to(HUNGRY, 1).1.is_empty(), "each is given up once");
+    assert_eq!(reasons(&abandoned), [DeadLetterReason::EndpointDisabled; 5]);
+    assert!(scene.dispatch_to(DEMAND, 1).1.is_empty(), "each is given up once");
 }
 
 #[test]
 fn a_lane_that_is_held_is_looked_at_when_that_is_over() {
     let mut scene = Scene::new(5);
-    let held = Appetite::Held(Duration::from_millis(500));
-    let (jobs, doomed) = scene.dispatch_to(held, 1);
-    assert_eq!((jobs.len(), doomed.len()), (0, 0));
+    let held = Demand::Held(Duration::from_millis(500));
+    let (jobs, abandoned) = scene.dispatch_to(held, 1);
+    assert_eq!((jobs.len(), abandoned.len()), (0, 0));
     assert_eq!(scene.outbox.next_due(), Some(Timestamp::from_ms(502)));
-    assert_eq!(scene.dispatch_to(HUNGRY, 500).0.len(), 0);
-    assert_eq!(scene.dispatch_to(HUNGRY, 502).0.len(), 5);
+    assert_eq!(scene.dispatch_to(DEMAND, 500).0.len(), 0);
+    assert_eq!(scene.dispatch_to(DEMAND, 502).0.len(), 5);
 }
 
 #[test]
 fn a_retry_that_is_too_old_is_given_up_and_a_first_attempt_is_made_all_the_same() {
     let late = i64::try_from(AGE_MAX_MS).unwrap() + 1;
     let mut retries = Scene::holding(3, 1, 1 << 20);
-    let (jobs, doomed) = retries.dispatch_to(HUNGRY, late);
-    assert_eq!((jobs.len(), reasons(&doomed)), (0, vec![DeadLetterReason::AgeExceeded; 3]));
+    let (jobs, abandoned) = retries.dispatch_to(DEMAND, late);
+    assert_eq!((jobs.len(), reasons(&abandoned)), (0, vec![DeadLetterReason::AgeExceeded; 3]));
     let mut first = Scene::new(3);
-    let (jobs, doomed) = first.dispatch_to(HUNGRY, late);
-    assert_eq!((jobs.len(), doomed.len()), (3, 0));
+    let (jobs, abandoned) = first.dispatch_to(DEMAND, late);
+    assert_eq!((jobs.len(), abandoned.len()), (3, 0));
     let mut short = Scene::holding(3, 1, 1 << 20);
     short.is_short = true;
-    let (jobs, doomed) = short.dispatch_to(HUNGRY, late);
-    assert_eq!((jobs.len(), doomed.len()), (3, 0), "the daemon could not try them before");
+    let (jobs, abandoned) = short.dispatch_to(DEMAND, late);
+    assert_eq!((jobs.len(), abandoned.len()), (3, 0), "the daemon could not try them before");
 }
 
 #[test]
 fn rows_without_a_configured_webhook_wait_until_they_are_too_old() {
     let mut scene = Scene::new(3);
-    let (jobs, doomed) = scene.dispatch_to(Appetite::Unconfigured, 500);
-    assert_eq!((jobs.len(), doomed.len()), (0, 0));
+    let (jobs, abandoned) = scene.dispatch_to(Demand::Unconfigured, 500);
+    assert_eq!((jobs.len(), abandoned.len()), (0, 0));
     let over = i64::try_from(AGE_MAX_MS).unwrap() + 1;
     assert_eq!(scene.outbox.next_due(), Some(Timestamp::from_ms(over)));
-    let (_, doomed) = scene.dispatch_to(Appetite::Unconfigured, over);
-    assert_eq!(reasons(&doomed), [DeadLetterReason::AgeExceeded; 3]);
+    let (_, abandoned) = scene.dispatch_to(Demand::Unconfigured, over);
+    assert_eq!(reasons(&abandoned), [DeadLetterReason::AgeExceeded; 3]);
     let mut back = Scene::new(3);
-    let _ = back.dispatch_to(Appetite::Unconfigured, 500);
+    let _ = back.dispatch_to(Demand::Unconfigured, 500);
     back.outbox.wake_all();
-    assert_eq!(back.dispatch_to(HUNGRY, 501).0.len(), 3, "the webhook is configured again");
+    assert_eq!(back.dispatch_to(DEMAND, 501).0.len(), 3, "the webhook is configured again");
 }
 
 #[test]

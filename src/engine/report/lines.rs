@@ -1,9 +1,9 @@
 //! The log's lines about what becomes of records and deliveries.
 
+use super::burst::{About, Bursts};
 use crate::domain::{
     DeadLetterReason, Delivery, ErrorReason, Event, PhononUuid, SkippedRule, Source,
 };
-use crate::engine::burst::{About, Bursts};
 use crate::telemetry::mask;
 
 /// A line for what somebody may look for by its uuid; what is usual is told to those who ask for `debug`.

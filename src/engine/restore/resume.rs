@@ -2,8 +2,7 @@
 
 use crate::codec::event::{InputChange, InputEvent, MovedBy};
 use crate::codec::row::{InputOffset, Landmark, TopicId};
-use crate::engine::ports::Offsets;
-use crate::log::{Begin, Found, From, GroupOffset, LogError, Place};
+use crate::log::{Begin, Found, From, GroupOffset, LogError, Offsets, TopicPartition};
 
 /// What is known of an input partition.
 #[derive(Clone, Copy)]
@@ -34,12 +33,12 @@ pub(in crate::engine) struct Resumption {
 
 /// Where `place` goes on, and what happened to it meanwhile.
 pub(super) fn resume(
-    place: &Place,
+    place: &TopicPartition,
     known: Known<'_>,
     begin: Begin,
     offsets: &impl Offsets,
 ) -> Result<Resumption, LogError> {
-    let Place { topic, partition } = place.clone();
+    let TopicPartition { topic, partition } = place.clone();
     let report = |change| Some(InputEvent { topic: topic.clone(), partition, change });
     let read = known.position.map(|position| position.next_offset);
     let read = read.or(known.committed.map(|committed| committed.offset));
@@ -100,7 +99,7 @@ impl Known<'_> {
 
     /// Group and state agree, unless somebody has moved the group's offsets, or Kafka has forgotten them: then the earlier
     /// one is right, since what was seen before is recognised, and what was not is not lost.
-    fn from(&self, place: &Place) -> From {
+    fn from(&self, place: &TopicPartition) -> From {
         let held_at = |offset| if self.is_held { From::Offset(offset) } else { From::Here };
         let committed = self.committed.map(|committed| committed.offset);
         match (committed, self.position.map(|position| position.next_offset)) {
@@ -134,11 +133,14 @@ mod tests {
     struct Log(i64);
 
     impl Offsets for Log {
-        fn committed(&self, _: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError> {
+        fn committed(
+            &self,
+            _: &[TopicPartition],
+        ) -> Result<BTreeMap<TopicPartition, GroupOffset>, LogError> {
             Ok(BTreeMap::new())
         }
 
-        fn offset_at(&self, _: &Place, begin: Begin) -> Result<i64, LogError> {
+        fn offset_at(&self, _: &TopicPartition, begin: Begin) -> Result<i64, LogError> {
             Ok(match begin {
                 Begin::Beginning => self.0,
                 Begin::End | Begin::Time(_) => 100,
@@ -150,7 +152,7 @@ mod tests {
         }
 
         /// Its content says what is found there.
-        fn found(&self, _: &Place, landmark: Landmark) -> Result<Found, LogError> {
+        fn found(&self, _: &TopicPartition, landmark: Landmark) -> Result<Found, LogError> {
             Ok([Found::Same, Found::Other, Found::Nothing, Found::Deleted]
                 [usize::try_from(landmark.content).unwrap()])
         }
@@ -160,14 +162,14 @@ mod tests {
         }
     }
 
-    fn place() -> Place {
-        Place { topic: "flow-complete".into(), partition: 0 }
+    fn place() -> TopicPartition {
+        TopicPartition { topic: "flow-complete".into(), partition: 0 }
     }
 
     fn position(next_offset: i64, id: Option<&str>) -> InputOffset {
         let place = place();
         let topic_id = id.map(TopicId::from);
-        let Place { topic, partition } = place;
+        let TopicPartition { topic, partition } = place;
         InputOffset { topic, partition, next_offset, topic_id, landmark: None }
     }
 

@@ -1,43 +1,45 @@
-//! The store of one partition, as the changelog's rows go into it.
+//! The store of one partition that is being restored.
 
 use super::Wanted;
 use crate::clock;
 use crate::codec::row::{self, Meta, Owner};
 use crate::engine::input::Restored;
-use crate::log::Place;
-use crate::store::{Batch, BulkLoad, Checkpoint, Derived, Loaded, Partition, RowKey, StoreError};
+use crate::log::TopicPartition;
+use crate::store::{
+    Batch, BulkLoad, Checkpoint, Derived, Family, Loaded, Partition, RowKey, StoreError,
+};
 use std::collections::BTreeMap;
 
 pub(super) const BATCH_BYTES: usize = 1 << 20;
 
 /// A partition that is being restored.
-pub(super) struct Target {
-    pub(super) partition: Partition,
+pub(super) struct Target<F: Family> {
+    pub(super) partition: Partition<F>,
     pub(super) checkpoint: Checkpoint,
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<TopicPartition>,
     pub(super) is_held: bool,
-    pub(super) load: Load,
-    /// What a bulk load may hold in memory.
+    pub(super) load: Load<F>,
+    /// The memory for a bulk load.
     pub(super) bulk_bytes: usize,
     pub(super) records: u64,
 }
 
 /// How the rows get into the store.
-pub(super) enum Load {
+pub(super) enum Load<F: Family> {
     /// All of them, from the start of the changelog.
-    Bulk(BulkLoad),
-    /// Those that the store has not seen, each in the place of what is there.
-    Tail(Tail),
+    Bulk(BulkLoad<F>),
+    /// Rows that the store has not seen; each replaces the row that is there.
+    Tail(Tail<F>),
 }
 
-pub(super) struct Tail {
-    batch: Batch,
-    /// What the batch holds and the store does not.
+pub(super) struct Tail<F: Family> {
+    batch: Batch<F>,
+    /// Rows of the batch that the store does not have yet.
     pending: BTreeMap<Vec<u8>, Derived>,
 }
 
-impl Target {
-    pub(super) fn new(wanted: Wanted, bulk_bytes: usize) -> Result<Self, StoreError> {
+impl<F: Family> Target<F> {
+    pub(super) fn new(wanted: Wanted<F>, bulk_bytes: usize) -> Result<Self, StoreError> {
         let Wanted { partition, places, is_held } = wanted;
         let checkpoint = partition.checkpoint()?;
         let load = if checkpoint.next_offset > 0 {
@@ -56,7 +58,7 @@ impl Target {
     ) -> Result<(), StoreError> {
         self.records += 1;
         let Some(row_key) = RowKey::parse(key) else {
-            // Kinds of rows are added, and never used for something else.
+            // A later version may add kinds of rows; the meaning of a kind never changes.
             return Err(StoreError::Newer {
                 partition: self.partition.number(),
                 what: format!("the changelog's record {offset} has the key of no row"),
@@ -77,7 +79,7 @@ impl Target {
 
     /// The partition's rows are durable before anybody acts on them.
     pub(super) fn finished(self, next_offset: i64) -> Result<Restored, StoreError> {
-        // Whatever is in the store then has just come from the changelog.
+        // Every row in the store has just come from the changelog.
         let is_bulk = matches!(self.load, Load::Bulk(_));
         let restored = self.ended(next_offset);
         if is_bulk { restored.map_err(StoreError::of_the_changelog) } else { restored }
@@ -117,7 +119,7 @@ impl Target {
             has_rows,
             offsets,
             owner,
-            is_untidy: false,
+            meta_changed: false,
             positions: BTreeMap::new(),
             starts: Vec::new(),
             landmarks: Vec::new(),
@@ -127,10 +129,10 @@ impl Target {
     }
 }
 
-impl Tail {
+impl<F: Family> Tail<F> {
     fn row(
         &mut self,
-        partition: &Partition,
+        partition: &Partition<F>,
         checkpoint: &mut Checkpoint,
         row_key: RowKey,
         key: &[u8],
@@ -170,7 +172,11 @@ impl Tail {
     }
 
     /// Each write carries the checkpoint that it reaches, so that an interrupted restore goes on from there.
-    fn write(&mut self, partition: &Partition, checkpoint: Checkpoint) -> Result<(), StoreError> {
+    fn write(
+        &mut self,
+        partition: &Partition<F>,
+        checkpoint: Checkpoint,
+    ) -> Result<(), StoreError> {
         self.batch.put_checkpoint(partition, checkpoint);
         partition.commit(&mut self.batch)?;
         self.pending.clear();
@@ -178,12 +184,12 @@ impl Tail {
     }
 }
 
-/// What the rows of a store's partition belong to, as far as it is known.
-pub(super) fn owner(partition: &Partition) -> Result<Option<Owner>, StoreError> {
+/// Returns the owner of the rows of a store's partition, if it is known.
+pub(super) fn owner<F: Family>(partition: &Partition<F>) -> Result<Option<Owner>, StoreError> {
     Ok(meta(partition)?.and_then(|meta| meta.owner))
 }
 
-fn meta(partition: &Partition) -> Result<Option<Meta>, StoreError> {
+fn meta<F: Family>(partition: &Partition<F>) -> Result<Option<Meta>, StoreError> {
     let unreadable = |error| StoreError::unreadable(partition.number(), "the meta row", &error);
     partition.meta()?.map(|bytes| row::decode_meta(&bytes).map_err(unreadable)).transpose()
 }

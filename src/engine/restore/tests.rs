@@ -8,14 +8,14 @@ mod shown;
 use super::{BULK_BYTES, Restored, Target, Wanted};
 use crate::codec::row::{self, RowError};
 use crate::domain::{PhononUuid, Timestamp};
-use crate::store::{Checkpoint, DueKey, Partition, RowKey, Store, StoreError, WriteBack};
+use crate::store::{Checkpoint, DueKey, Partition, Rocks, RowKey, Store, StoreError, WriteBack};
 use bytes::Bytes;
 use fixture::{Change, FIXTURES, Fixture};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A target whose partition has what stands in `directory`.
-fn target(directory: &Path) -> (Store, Target) {
+fn target(directory: &Path) -> (Store, Target<Rocks>) {
     let store = Store::open(directory).unwrap();
     let partition = store.partition(0).unwrap();
     (
@@ -25,7 +25,7 @@ fn target(directory: &Path) -> (Store, Target) {
 }
 
 /// Takes the changes as the restore does; the first stands at `offset`.
-fn take(target: &mut Target, offset: i64, changes: &[Change]) -> Result<(), StoreError> {
+fn take(target: &mut Target<Rocks>, offset: i64, changes: &[Change]) -> Result<(), StoreError> {
     let mut changes = (offset..).zip(changes);
     changes.try_for_each(|(offset, change)| {
         assert_eq!(offset, change.offset);
@@ -65,7 +65,7 @@ fn content(partition: &Partition, restored: &Restored, keys: &BTreeSet<Vec<u8>>)
     lines
 }
 
-fn finished(target: Target, changes: &[Change], next_offset: i64) -> Vec<String> {
+fn finished(target: Target<Rocks>, changes: &[Change], next_offset: i64) -> Vec<String> {
     let partition = target.partition.clone();
     let restored = target.finished(next_offset).unwrap();
     assert_eq!(restored.checkpoint.next_offset, next_offset);

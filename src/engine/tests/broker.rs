@@ -2,7 +2,7 @@
 
 use crate::codec::row::{Landmark, TopicId};
 use crate::domain::Timestamp;
-use crate::log::{Found, GroupOffset, Identity, Place};
+use crate::log::{Found, GroupOffset, Identity, TopicPartition};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -44,8 +44,8 @@ pub(super) struct Partition {
 struct Open {
     transaction: usize,
     since_ms: u64,
-    touched: BTreeSet<Place>,
-    offsets: BTreeMap<Place, GroupOffset>,
+    touched: BTreeSet<TopicPartition>,
+    offsets: BTreeMap<TopicPartition, GroupOffset>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -61,11 +61,11 @@ pub(super) struct Fenced;
 /// The brokers.
 #[derive(Default)]
 pub(super) struct Broker {
-    pub(super) partitions: BTreeMap<Place, Partition>,
+    pub(super) partitions: BTreeMap<TopicPartition, Partition>,
     fates: Vec<Fate>,
     producers: BTreeMap<String, Producer>,
     /// What the group committed.
-    pub(super) offsets: BTreeMap<Place, GroupOffset>,
+    pub(super) offsets: BTreeMap<TopicPartition, GroupOffset>,
     /// How often a topic of this name was created.
     pub(super) creations: BTreeMap<Arc<str>, u64>,
     /// It gives topics no ids.
@@ -85,7 +85,7 @@ impl Broker {
     pub(super) fn create(&mut self, topic: &str, partitions: u32) {
         *self.creations.entry(topic.into()).or_default() += 1;
         for partition in 0..partitions.cast_signed() {
-            self.partitions.entry(Place { topic: topic.into(), partition }).or_default();
+            self.partitions.entry(TopicPartition { topic: topic.into(), partition }).or_default();
         }
     }
 
@@ -112,7 +112,7 @@ impl Broker {
     }
 
     /// What stands at a landmark.
-    pub(super) fn found(&self, place: &Place, landmark: Landmark) -> Found {
+    pub(super) fn found(&self, place: &TopicPartition, landmark: Landmark) -> Found {
         let partition = &self.partitions[place];
         if landmark.offset >= partition.end {
             return Found::Other;
@@ -131,7 +131,7 @@ impl Broker {
         entry.transaction.map_or(Fate::Committed, |transaction| self.fates[transaction])
     }
 
-    fn append(&mut self, place: &Place, mut entry: Entry) -> i64 {
+    fn append(&mut self, place: &TopicPartition, mut entry: Entry) -> i64 {
         let partition = self.partitions.get_mut(place).expect("the partition exists");
         self.changes += u64::from(partition.is_input);
         entry.offset = partition.end;
@@ -142,7 +142,7 @@ impl Broker {
     }
 
     /// Writes a record outside of any transaction.
-    pub(super) fn produce(&mut self, place: &Place, entry: Entry) -> i64 {
+    pub(super) fn produce(&mut self, place: &TopicPartition, entry: Entry) -> i64 {
         self.append(place, entry)
     }
 
@@ -162,7 +162,7 @@ impl Broker {
     pub(super) fn send(
         &mut self,
         (id, epoch): (&str, u64),
-        place: &Place,
+        place: &TopicPartition,
         mut entry: Entry,
         passed_ms: u64,
     ) -> Result<i64, Fenced> {
@@ -177,7 +177,7 @@ impl Broker {
     pub(super) fn add_offsets(
         &mut self,
         producer: (&str, u64),
-        offsets: &BTreeMap<Place, GroupOffset>,
+        offsets: &BTreeMap<TopicPartition, GroupOffset>,
         passed_ms: u64,
     ) -> Result<(), Fenced> {
         self.touch(producer, passed_ms, |open| open.offsets.extend(offsets.clone())).map(|_| ())
@@ -272,13 +272,13 @@ impl Broker {
     }
 
     /// Offsets of these places may still change by a transaction that is open.
-    pub(super) fn has_pending_offsets(&self, places: &[Place]) -> bool {
+    pub(super) fn has_pending_offsets(&self, places: &[TopicPartition]) -> bool {
         let open = self.producers.values().filter_map(|producer| producer.open.as_ref());
         open.into_iter().any(|open| places.iter().any(|place| open.offsets.contains_key(place)))
     }
 
     /// No transaction below it is open.
-    pub(super) fn stable_end(&self, place: &Place) -> i64 {
+    pub(super) fn stable_end(&self, place: &TopicPartition) -> i64 {
         let partition = &self.partitions[place];
         if self.producers.values().all(|producer| producer.open.is_none()) {
             return partition.end;
@@ -288,7 +288,12 @@ impl Broker {
     }
 
     /// The committed records from `from` on, at most `limit`, and the offset to go on from.
-    pub(super) fn read(&self, place: &Place, from: i64, limit: usize) -> (Vec<&Entry>, i64) {
+    pub(super) fn read(
+        &self,
+        place: &TopicPartition,
+        from: i64,
+        limit: usize,
+    ) -> (Vec<&Entry>, i64) {
         let partition = &self.partitions[place];
         if from >= partition.end {
             return (Vec::new(), from);
@@ -312,13 +317,18 @@ impl Broker {
     }
 
     /// All committed records of a topic's partition.
-    pub(super) fn committed(&self, place: &Place) -> impl Iterator<Item = &Entry> {
+    pub(super) fn committed(&self, place: &TopicPartition) -> impl Iterator<Item = &Entry> {
         self.read(place, 0, usize::MAX).0.into_iter()
     }
 
     /// Compacts a partition up to its last stable offset, but for the last few; tombstones older than `tombstones_before_ms`
     /// go too.
-    pub(super) fn compact(&mut self, place: &Place, kept: usize, tombstones_before_ms: i64) {
+    pub(super) fn compact(
+        &mut self,
+        place: &TopicPartition,
+        kept: usize,
+        tombstones_before_ms: i64,
+    ) {
         let stable = self.stable_end(place);
         let old = std::mem::take(&mut self.partitions.get_mut(place).expect("it exists").entries);
         let clean_to = old.len().saturating_sub(kept);

@@ -4,7 +4,7 @@ use super::port::Row;
 use super::world::World;
 use crate::codec::row;
 use crate::domain::{PhononUuid, State, Timestamp};
-use crate::log::Place;
+use crate::log::TopicPartition;
 use crate::store::RowKey;
 use crate::verify::{
     Changelog, Evidence, Input, Layout, Options, OwnTopic, ReceiverEntry, Violation, What,
@@ -40,12 +40,12 @@ pub(super) fn unlike(one: &State, other: &State) -> String {
     format!("\n  …{}…\n  …{}…", part(&one), part(&other))
 }
 
-fn place(topic: &str, partition: u32) -> Place {
-    Place { topic: topic.into(), partition: partition.cast_signed() }
+fn place(topic: &str, partition: i32) -> TopicPartition {
+    TopicPartition { topic: topic.into(), partition }
 }
 
 /// The latest row of each key.
-fn latest(world: &World, partition: u32) -> BTreeMap<Bytes, (i64, Bytes)> {
+fn latest(world: &World, partition: i32) -> BTreeMap<Bytes, (i64, Bytes)> {
     let broker = world.broker.borrow();
     let mut rows = BTreeMap::new();
     for entry in broker.committed(&place(&world.names.changelog, partition)) {
@@ -67,9 +67,9 @@ fn state_of(row: &Row) -> Option<(PhononUuid, State)> {
 fn rows(world: &World, faults: &mut Vec<String>) {
     let mut states: BTreeMap<PhononUuid, State> = world.ledger.borrow().states.clone();
     states.retain(|_, state| !state.is_empty());
-    for partition in 0..world.setting.partitions {
+    for partition in 0..world.setting.partitions.cast_signed() {
         for (key, (_, value)) in latest(world, partition) {
-            let row = (partition.cast_signed(), key, Some(value));
+            let row = (partition, key, Some(value));
             let Some((uuid, state)) = state_of(&row) else { continue };
             let own = states.remove(&uuid).unwrap_or_default();
             if own != state {
@@ -89,7 +89,7 @@ fn rows(world: &World, faults: &mut Vec<String>) {
 /// those of its rows.
 fn stores(world: &World, faults: &mut Vec<String>) {
     for (index, node) in world.nodes.iter().enumerate() {
-        let numbers: Vec<u32> = node.disk.contents().keys().copied().collect();
+        let numbers: Vec<i32> = node.disk.contents().keys().copied().collect();
         for number in numbers {
             let store = crate::store::Store::on(node.disk.clone());
             let partition = store.partition(number).expect("it is there");
@@ -244,7 +244,7 @@ fn witnesses(world: &World, evidence: &mut Evidence) {
     let node = &world.nodes[world.dice.borrow_mut().index(world.nodes.len())];
     for (number, content) in node.disk.contents().iter() {
         for (key, value) in content.entries() {
-            evidence.store(number.cast_signed(), key, value);
+            evidence.store(*number, key, value);
         }
     }
     evidence.has_requests();

@@ -1,6 +1,6 @@
 //! The coordinator of the simulated consumer group: classic protocol, eager, range, static members.
 
-use crate::log::Place;
+use crate::log::TopicPartition;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// `session.timeout.ms`
@@ -15,7 +15,7 @@ struct Member {
     session_until_ms: u64,
     /// It has joined the rebalance that is going on.
     has_joined: bool,
-    places: Vec<Place>,
+    places: Vec<TopicPartition>,
 }
 
 /// What a member is told when it polls.
@@ -28,7 +28,7 @@ pub(super) enum Word {
     /// The rebalance goes on.
     Wait,
     /// This is yours now.
-    Take { generation: u64, places: Vec<Place> },
+    Take { generation: u64, places: Vec<TopicPartition> },
     /// You are no member any more.
     Gone,
 }
@@ -42,7 +42,7 @@ pub(super) struct Group {
     /// When the rebalance that is going on ends at the latest.
     rebalance_until_ms: Option<u64>,
     /// The input topics' partitions.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<TopicPartition>,
     /// How often anything has changed that a member is told.
     pub(super) changes: u64,
 }

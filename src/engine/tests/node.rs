@@ -11,12 +11,10 @@ use super::world::World;
 use crate::clock::{self, Steady};
 use crate::delivery::{AlarmClock, Attempt, Courier, InstanceLimits, Lanes, Shortage};
 use crate::domain::Outcome;
+use crate::engine::channels::Channels;
 use crate::engine::input::Input;
-use crate::engine::ports::Log as _;
-use crate::engine::restore::Restorer;
-use crate::engine::wires::Wires;
 use crate::engine::{EngineError, Pieces, Shell};
-use crate::log::{Landmarks, Step as Next};
+use crate::log::{Landmarks, Log as _, Step as Next};
 use crate::store::{Store, memory};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -37,7 +35,7 @@ const SHORTAGE_IN: u64 = 40;
 pub(super) struct Node {
     pub(super) disk: memory::Disk,
     /// What somebody kept of it.
-    pub(super) copy: RefCell<Option<std::collections::BTreeMap<u32, memory::Content>>>,
+    pub(super) copy: RefCell<Option<std::collections::BTreeMap<i32, memory::Content>>>,
     /// How much its wall clock is off.
     pub(super) wall_ms: Cell<i64>,
     /// The time of its process.
@@ -54,13 +52,19 @@ pub(super) struct Node {
     pub(super) start_at_ms: Cell<Option<u64>>,
 }
 
+/// The engine of a process.
+type SimShell = Shell<SimLog, memory::Disk>;
+
+/// The steps of a restore.
+pub(super) type Restore = Box<dyn FnMut() -> Next>;
+
 /// A process.
 pub(super) struct Process {
     /// Elsewhere while it runs.
-    shell: Option<Box<Shell<SimLog>>>,
+    shell: Option<Box<SimShell>>,
     is_booted: bool,
     inputs: Vec<Input>,
-    wires: Wires,
+    channels: Channels,
     pub(super) reader: Rc<RefCell<Reader>>,
     /// The reader had nothing to do when so much had changed in the world.
     rested_at: Option<u64>,
@@ -69,7 +73,8 @@ pub(super) struct Process {
     alarm_ms: Option<u64>,
     queue: Arc<Queue>,
     flights: Vec<Flight>,
-    pub(super) restores: Vec<(u64, u64, Restorer<SimLog>)>,
+    /// The id of each restore, when it goes on, and its next step.
+    pub(super) restores: Vec<(u64, u64, Restore)>,
     wake_ms: u64,
     idle_rounds: u32,
     membership: (u64, Option<u64>),
@@ -183,7 +188,7 @@ impl Node {
         }
         if let Some(shell) = &process.shell
             && (process.wake_ms <= passed_ms
-                || shell.mailbox.is_ready(if shell.busy { 64 } else { 1 })
+                || shell.mailbox.is_ready(if shell.committer.is_busy() { 64 } else { 1 })
                 || shell.log.reader.borrow().closed)
         {
             tell(Step::Round);
@@ -218,7 +223,7 @@ impl Node {
     /// The rows that its outbox counts: those that wait, and those in hand.
     pub(super) fn outbox_counts(&self) -> Option<(u64, usize)> {
         let process = self.process.borrow();
-        Some(process.as_ref()?.shell.as_ref()?.outbox.counts())
+        Some(process.as_ref()?.shell.as_ref()?.dispatcher.counts())
     }
 
     /// What is still to happen here.
@@ -229,9 +234,8 @@ impl Node {
         };
         let shell = process.shell.as_ref();
         let due = shell.map(|shell| {
-            let tasks =
-                shell.tasks.values().map(|task| (task.rows.number(), task.active, task.held));
-            (shell.next_due(), shell.busy, shell.epoch, tasks.collect::<Vec<_>>())
+            let partitions = &shell.partitions;
+            (shell.next_due(), shell.committer.is_busy(), partitions.epoch(), partitions.states())
         });
         format!(
             "booted {}, {:?}, {} flights, {} restores, alarm {:?}, wake {}, due {due:?}",
@@ -274,7 +278,7 @@ impl Node {
     }
 
     fn boot(&self, world: &World, node: usize) {
-        let (incarnation, reader, wires, queue) = {
+        let (incarnation, reader, channels, queue) = {
             let mut process = self.process.borrow_mut();
             let process = process.as_mut().expect("it boots");
             // Once at a time.
@@ -282,31 +286,33 @@ impl Node {
             (
                 self.incarnation.get(),
                 process.reader.clone(),
-                process.wires.clone(),
+                process.channels.clone(),
                 process.queue.clone(),
             )
         };
-        let caller = Caller { world: world.rc(), node, incarnation };
+        let caller = Caller { node, incarnation };
         let shell = world.of_node(node, || {
             let transactions = caller.open().ok()?;
             let setting = &world.setting;
             let limits =
                 InstanceLimits { in_flight_max: 16, uncommitted_max: 16, rate_per_second: None };
-            let lanes = Lanes::with(limits, wires.watch(&setting.metrics), queue);
-            Some(Box::new(Shell::new(Pieces {
+            let lanes = Lanes::with(limits, channels.watch(&setting.metrics), queue);
+            let alarm_clock = lanes.alarm_clock();
+            let shell = Box::new(Shell::new(Pieces {
                 settings: match self.wrong.get() {
                     Some(wrong) => wrong.settings(&setting.engine),
                     None => setting.engine.clone(),
                 },
                 config: setting.config.clone(),
                 store: Store::on(self.disk.clone()),
-                log: SimLog { caller: caller.clone(), reader },
+                log: SimLog { caller, reader },
                 transactions,
                 lanes,
-                wires,
+                channels,
                 metrics: setting.metrics.clone(),
                 health: setting.health.clone(),
-            })))
+            }));
+            Some((shell, alarm_clock))
         });
         let mut process = self.process.borrow_mut();
         let Some(process) = process.as_mut().filter(|_| self.incarnation.get() == incarnation)
@@ -314,8 +320,8 @@ impl Node {
             return;
         };
         match shell.flatten() {
-            Some(shell) => {
-                process.clock = Some(shell.lanes.alarm_clock());
+            Some((shell, alarm_clock)) => {
+                process.clock = Some(alarm_clock);
                 process.shell = Some(shell);
                 process.is_booted = true;
                 process.wake_ms = world.passed_ms();
@@ -374,9 +380,9 @@ impl Node {
             let mut process = self.process.borrow_mut();
             process.as_mut().map(|process| process.restores.swap_remove(index))
         };
-        let Some((id, _, mut restorer)) = taken else { return };
+        let Some((id, _, mut step)) = taken else { return };
         let incarnation = self.incarnation.get();
-        let next = world.restoring(node, || world.of_node(node, || restorer.step()));
+        let next = world.restoring(node, || world.of_node(node, &mut step));
         let at = match next {
             None | Some(Next::Done) => return,
             Some(Next::Again) => world.passed_ms(),
@@ -385,7 +391,7 @@ impl Node {
         if let Some(process) = self.process.borrow_mut().as_mut()
             && self.incarnation.get() == incarnation
         {
-            process.restores.push((id, at, restorer));
+            process.restores.push((id, at, step));
         }
     }
 
@@ -400,15 +406,15 @@ impl Node {
             let end = world.of_node(node, || shell.end());
             return self.ended(world, node, end);
         }
-        let is_silent = !shell.mailbox.is_ready(1) && !shell.busy;
+        let is_silent = !shell.mailbox.is_ready(1) && !shell.committer.is_busy();
         let rounds = world.of_node(node, || {
             world.before(node, incarnation, Call::Round);
-            let left_ms = |shell: &Shell<SimLog>| Some(shell.next_due()?.ms_since(clock::now()));
+            let left_ms = |shell: &SimShell| Some(shell.next_due()?.ms_since(clock::now()));
             let was_idle = is_silent && left_ms(&shell) != Some(0);
             shell.mailbox.take(&mut inputs, 0, clock::instant());
             shell.go_round(&mut inputs);
             let waits_ms = ms(shell.patience().1).saturating_sub(world.passed_ms());
-            (was_idle, if shell.busy { Some(waits_ms) } else { left_ms(&shell) })
+            (was_idle, if shell.committer.is_busy() { Some(waits_ms) } else { left_ms(&shell) })
         });
         let mut process = self.process.borrow_mut();
         let Some(process) = process.as_mut().filter(|_| self.incarnation.get() == incarnation)
@@ -443,12 +449,12 @@ impl Node {
 impl Process {
     /// What its engine recognises inputs by.
     pub(super) fn landmarks(&self) -> &Landmarks {
-        &self.wires.landmarks
+        &self.channels.landmarks
     }
 
     /// Something that its engine is told from outside.
     pub(super) fn tell(&self, input: Input) {
-        self.wires.mailbox.put_urgent(input);
+        self.channels.mailbox.put_urgent(input);
     }
 
     fn launch(&mut self, attempt: Attempt, world: &World, node: usize) {

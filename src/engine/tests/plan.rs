@@ -10,7 +10,7 @@ use super::world::World;
 use crate::codec::command::{self, COMMAND_HEADER};
 use crate::codec::letter;
 use crate::domain::{PhononUuid, Source, Timestamp, WebhookName, owner};
-use crate::log::{GroupOffset, Place};
+use crate::log::{GroupOffset, TopicPartition};
 use crate::store::memory::Content;
 use std::collections::BTreeMap;
 
@@ -59,7 +59,7 @@ pub(super) enum Action {
     /// The copy is put back, here or on another instance, while that is down.
     PutBack(usize, usize),
     /// While nobody is there, somebody moves the group's offsets on, or Kafka forgets them.
-    MoveOffsets(Place, Option<i64>),
+    MoveOffsets(TopicPartition, Option<i64>),
     /// An input topic is deleted and created again.
     Recreate(&'static str),
     /// An instance looks at the topics.
@@ -282,7 +282,10 @@ fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
         15 if setting.input_partitions == setting.inbox_partitions => {
             let topic = dice.pick(&["flow-complete", "sms-delivery-report", "inbox"]);
             let by = (!dice.one_in(3)).then(|| i64::try_from(dice.between(1, 3)).unwrap());
-            items.push((at, Action::MoveOffsets(Place { topic: topic.into(), partition }, by)));
+            items.push((
+                at,
+                Action::MoveOffsets(TopicPartition { topic: topic.into(), partition }, by),
+            ));
             items.extend((0..setting.nodes).map(|node| (back, Action::Start(node))));
         }
         _ => items.push((at, Action::Behave(dice.pick(&WEBHOOKS).1, Manner::Whims))),
@@ -368,14 +371,14 @@ impl Action {
 }
 
 impl World {
-    fn while_down(&self, node: usize, change: impl FnOnce(&mut BTreeMap<u32, Content>)) {
+    fn while_down(&self, node: usize, change: impl FnOnce(&mut BTreeMap<i32, Content>)) {
         if self.nodes[node].process.borrow().is_none() {
             change(&mut self.nodes[node].disk.contents());
         }
     }
 
     fn compact(&self, partition: i32, kept: usize) {
-        let place = Place { topic: self.names.changelog.as_str().into(), partition };
+        let place = TopicPartition { topic: self.names.changelog.as_str().into(), partition };
         let tombstones_before_ms = self.true_ms() - DELETE_RETENTION_MS;
         self.broker.borrow_mut().compact(&place, kept, tombstones_before_ms);
     }
@@ -388,7 +391,7 @@ impl World {
         }
     }
 
-    fn move_offsets(&self, place: &Place, by: Option<i64>) {
+    fn move_offsets(&self, place: &TopicPartition, by: Option<i64>) {
         (0..self.nodes.len()).for_each(|node| self.kill(node));
         let mut broker = self.broker.borrow_mut();
         // What is open would be committed over it.
@@ -418,7 +421,7 @@ impl World {
             headers: Vec::new(),
             at_ms: self.true_ms(),
         };
-        let place = Place { topic: self.names.changelog.as_str().into(), partition };
+        let place = TopicPartition { topic: self.names.changelog.as_str().into(), partition };
         let sent = broker.send(("foreign", epoch), &place, entry, self.passed_ms());
         sent.expect("nobody else has the id");
     }
@@ -428,7 +431,8 @@ impl World {
         {
             let broker = self.broker.borrow();
             for partition in 0..self.setting.partitions.cast_signed() {
-                let place = Place { topic: self.names.dead_letter.as_str().into(), partition };
+                let place =
+                    TopicPartition { topic: self.names.dead_letter.as_str().into(), partition };
                 for entry in broker.committed(&place) {
                     let header = |name: &str| {
                         let found = entry.headers.iter().find(|(own, _)| own == name);

@@ -8,13 +8,12 @@ use super::surroundings::Wrong;
 use super::world::World;
 use crate::clock;
 use crate::codec::row::{Landmark, Owner};
-use crate::engine::ports::{Log, Offsets, Transactions};
-use crate::engine::restore::Restorer;
 use crate::log::{
-    Begin, Changelog, Committed, Found, GroupOffset, Identity, LogError, Outgoing, Place, Polled,
-    Start, TransactionError, TransactionFault,
+    Begin, Changelog, Committed, Found, GroupOffset, Identity, Log, LogError, Offsets, Outgoing,
+    Polled, Start, Step, TopicPartition, TransactionError, TransactionFault, Transactions,
 };
 use bytes::Bytes;
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -23,19 +22,22 @@ use std::sync::Arc;
 /// Which process of which instance asks.
 #[derive(Clone)]
 pub(super) struct Caller {
-    pub(super) world: Rc<World>,
     pub(super) node: usize,
     pub(super) incarnation: u64,
 }
 
 impl Caller {
+    fn world(&self) -> Rc<World> {
+        World::current()
+    }
+
     /// A fault may strike before the call. Does not return if the process dies here.
     fn before(&self, call: Call) -> Option<Fault> {
-        self.world.before(self.node, self.incarnation, call)
+        self.world().before(self.node, self.incarnation, call)
     }
 
     fn after(&self, fault: Option<Fault>) {
-        self.world.after(self.node, self.incarnation, fault);
+        self.world().after(self.node, self.incarnation, fault);
     }
 
     /// A call that answers at once or not at all.
@@ -89,8 +91,8 @@ impl Log for SimLog {
         epoch
     }
 
-    fn open_gate(&self, bytes: usize) {
-        self.reader.borrow_mut().open_gate(bytes);
+    fn release_budget(&self, bytes: usize) {
+        self.reader.borrow_mut().release_budget(bytes);
     }
 
     fn offsets(&self) -> Caller {
@@ -109,21 +111,25 @@ impl Log for SimLog {
         self.reader.borrow().closed
     }
 
-    fn restore(&self, restorer: Restorer<Self>) -> u64 {
-        self.caller.world.add_restore(self.caller.node, restorer)
+    fn restore(&self, step: impl FnMut() -> Step + Send + 'static) -> u64 {
+        self.caller.world().add_restore(self.caller.node, Box::new(step))
     }
 
     fn cancel(&self, restoring: u64) {
-        self.caller.world.remove_restore(self.caller.node, restoring);
+        self.caller.world().remove_restore(self.caller.node, restoring);
     }
 
     fn join(self) {}
 }
 
 impl Offsets for Caller {
-    fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError> {
+    fn committed(
+        &self,
+        places: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, GroupOffset>, LogError> {
         self.ask(Call::Committed)?;
-        let broker = self.world.broker.borrow();
+        let world = self.world();
+        let broker = world.broker.borrow();
         // The real one waits for half a minute, and then fails too.
         if broker.has_pending_offsets(places) {
             return Err(away());
@@ -132,9 +138,10 @@ impl Offsets for Caller {
         Ok(known.map(|(place, offset)| (place.clone(), offset.clone())).collect())
     }
 
-    fn offset_at(&self, place: &Place, begin: Begin) -> Result<i64, LogError> {
+    fn offset_at(&self, place: &TopicPartition, begin: Begin) -> Result<i64, LogError> {
         self.ask(Call::Ends)?;
-        let broker = self.world.broker.borrow();
+        let world = self.world();
+        let broker = world.broker.borrow();
         let partition = &broker.partitions[place];
         Ok(match begin {
             Begin::Beginning => partition.start,
@@ -142,25 +149,25 @@ impl Offsets for Caller {
         })
     }
 
-    fn found(&self, place: &Place, landmark: Landmark) -> Result<Found, LogError> {
+    fn found(&self, place: &TopicPartition, landmark: Landmark) -> Result<Found, LogError> {
         self.ask(Call::Ends)?;
-        Ok(self.world.broker.borrow().found(place, landmark))
+        Ok(self.world().broker.borrow().found(place, landmark))
     }
 
     fn owners(&self) -> Result<BTreeMap<i32, Owner>, LogError> {
         self.ask(Call::Ends)?;
         let topic = self.changelog();
         let owner = |partition| {
-            let place = Place { topic: topic.clone(), partition };
-            Some((partition, self.world.newest_meta(&place)?.owner?))
+            let place = TopicPartition { topic: topic.clone(), partition };
+            Some((partition, self.world().newest_meta(&place)?.owner?))
         };
-        Ok((0..self.world.setting.partitions.cast_signed()).filter_map(owner).collect())
+        Ok((0..self.world().setting.partitions.cast_signed()).filter_map(owner).collect())
     }
 
     fn identity(&self, _: &[&str]) -> Result<Identity, LogError> {
         self.ask(Call::Ends)?;
-        let mut identity = self.world.broker.borrow().identity();
-        if self.world.nodes[self.node].wrong.get() == Some(Wrong::Cluster) {
+        let mut identity = self.world().broker.borrow().identity();
+        if self.world().nodes[self.node].wrong.get() == Some(Wrong::Cluster) {
             identity.cluster = Some("another".into());
         }
         Ok(identity)
@@ -170,8 +177,9 @@ impl Offsets for Caller {
 impl Caller {
     /// The changelog that the process knows.
     fn changelog(&self) -> Arc<str> {
-        let name = &self.world.names.changelog;
-        match self.world.nodes[self.node].wrong.get() {
+        let world = self.world();
+        let name = &world.names.changelog;
+        match world.nodes[self.node].wrong.get() {
             Some(wrong) => wrong.changelog(name).into(),
             None => name.as_str().into(),
         }
@@ -180,7 +188,7 @@ impl Caller {
     pub(super) fn open(&self) -> Result<SimTransactions, LogError> {
         self.ask(Call::Open)?;
         let id = format!("instance-{}", self.node);
-        let epoch = self.world.broker.borrow_mut().initialise(&id, clock::now().as_ms());
+        let epoch = self.world().broker.borrow_mut().initialise(&id, clock::now().as_ms());
         Ok(SimTransactions {
             caller: self.clone(),
             id,
@@ -217,8 +225,8 @@ fn error(call: &'static str, fault: TransactionFault) -> TransactionError {
 }
 
 impl SimTransactions {
-    fn world(&self) -> &World {
-        &self.caller.world
+    fn world(&self) -> Rc<World> {
+        self.caller.world()
     }
 
     fn broken(&self, call: &'static str, fault: TransactionFault) -> TransactionError {
@@ -268,7 +276,9 @@ impl SimTransactions {
     }
 }
 
-impl Transactions<SimLog> for SimTransactions {
+impl Transactions for SimTransactions {
+    type Log = SimLog;
+
     fn begin(&self) -> Result<(), TransactionError> {
         self.call(Call::Begin, || Ok(()))?;
         if self.is_open.replace(true) {
@@ -280,15 +290,16 @@ impl Transactions<SimLog> for SimTransactions {
         Ok(())
     }
 
-    fn witness(&self, decided: &[Witness]) {
-        *self.witness.borrow_mut() = decided.to_vec();
+    fn witness(&self, decided: &dyn Any) {
+        let decided: &Vec<Witness> = decided.downcast_ref().expect("the engine's witness");
+        self.witness.borrow_mut().clone_from(decided);
     }
 
     fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
         let world = self.world();
         let key = outgoing.key.map(Bytes::copy_from_slice);
         let partition = outgoing.partition.unwrap_or_else(|| world.partition_of(key.as_deref()));
-        let place = Place { topic: outgoing.topic.into(), partition };
+        let place = TopicPartition { topic: outgoing.topic.into(), partition };
         let headers = outgoing.headers.iter();
         let entry = Entry {
             offset: 0,
@@ -316,9 +327,9 @@ impl Transactions<SimLog> for SimTransactions {
     fn offsets<'a>(
         &self,
         log: &SimLog,
-        offsets: impl Iterator<Item = (&'a Place, &'a GroupOffset)>,
+        offsets: impl Iterator<Item = (&'a TopicPartition, &'a GroupOffset)>,
     ) -> Result<(), TransactionError> {
-        let offsets: BTreeMap<Place, GroupOffset> =
+        let offsets: BTreeMap<TopicPartition, GroupOffset> =
             offsets.map(|(place, offset)| (place.clone(), offset.clone())).collect();
         if offsets.is_empty() {
             return Ok(());
@@ -417,22 +428,23 @@ pub(super) struct SimChangelog {
 }
 
 impl SimChangelog {
-    fn place(&self, partition: i32) -> Place {
-        Place { topic: self.caller.changelog(), partition }
+    fn place(&self, partition: i32) -> TopicPartition {
+        TopicPartition { topic: self.caller.changelog(), partition }
     }
 }
 
 impl Changelog for SimChangelog {
     fn ends(&self, partition: i32) -> Result<(i64, i64), LogError> {
         self.caller.ask(Call::Ends)?;
-        let broker = self.caller.world.broker.borrow();
+        let world = self.caller.world();
+        let broker = world.broker.borrow();
         let log = &broker.partitions[&self.place(partition)];
         Ok((log.start, log.end))
     }
 
     fn stable_end(&self, partition: i32) -> Result<i64, LogError> {
         self.caller.ask(Call::Ends)?;
-        Ok(self.caller.world.broker.borrow().stable_end(&self.place(partition)))
+        Ok(self.caller.world().broker.borrow().stable_end(&self.place(partition)))
     }
 
     fn assign(&mut self, starts: &[(i32, i64)]) -> Result<(), LogError> {
@@ -446,7 +458,7 @@ impl Changelog for SimChangelog {
         if self.caller.ask(Call::Poll).is_err() {
             return take(Polled::Nothing);
         }
-        let world = self.caller.world.clone();
+        let world = self.caller.world();
         let waiting: Vec<i32> = self.positions.keys().copied().collect();
         if waiting.is_empty() {
             return take(Polled::Nothing);

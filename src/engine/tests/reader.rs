@@ -4,7 +4,7 @@ use super::broker::Broker;
 use super::dice::Dice;
 use super::group::{Group, Word};
 use crate::codec::source::Decoder;
-use crate::log::{Assignment, From, LogEvent, Place, Reading, Record, Start, Topics};
+use crate::log::{Assignment, From, LogEvent, Reading, Record, Start, TopicPartition, Topics};
 use rdkafka::Timestamp;
 use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
 use std::cell::RefCell;
@@ -35,10 +35,10 @@ pub(super) struct Reader {
     epoch: u64,
     /// What the next assignment's number is made of.
     pub(super) counter: u64,
-    assigned: Vec<Place>,
+    assigned: Vec<TopicPartition>,
     /// Where each partition stands, once that is known.
-    positions: BTreeMap<Place, i64>,
-    running: BTreeSet<Place>,
+    positions: BTreeMap<TopicPartition, i64>,
+    running: BTreeSet<TopicPartition>,
     controls: VecDeque<Control>,
     pub(super) waiting_bytes: usize,
     /// There is more room for records than when it last looked.
@@ -108,7 +108,7 @@ impl Reader {
     }
 
     /// The engine is done with so much of what it was given.
-    pub(super) fn open_gate(&mut self, bytes: usize) {
+    pub(super) fn release_budget(&mut self, bytes: usize) {
         self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
         self.has_room = true;
     }
@@ -206,7 +206,7 @@ impl Reader {
         }
     }
 
-    fn take(&mut self, generation: u64, places: Vec<Place>) {
+    fn take(&mut self, generation: u64, places: Vec<TopicPartition>) {
         self.generation = Some(generation);
         self.next_epoch();
         self.assigned.clone_from(&places);
@@ -258,7 +258,7 @@ impl Reader {
         }
         let mut records = Vec::new();
         let most = dice.between(1, 8);
-        let mut places: Vec<Place> = self.running.iter().cloned().collect();
+        let mut places: Vec<TopicPartition> = self.running.iter().cloned().collect();
         while !places.is_empty() && (records.len() as u64) < most {
             let place = places.swap_remove(dice.index(places.len()));
             let Some(position) = self.positions.get_mut(&place) else { continue };

@@ -194,7 +194,7 @@ impl Setting {
         };
         let input_partitions = dice.pick(&[partitions, partitions, partitions, partitions + 1, 1]);
         let inbox_partitions = if dice.one_in(6) { partitions + 1 } else { partitions };
-        let unlike: BTreeSet<Arc<str>> = names
+        let other_partition_counts: BTreeSet<Arc<str>> = names
             .sources()
             .filter(|_| input_partitions != inbox_partitions)
             .map(|(name, _)| name.as_str().into())
@@ -232,12 +232,12 @@ impl Setting {
                 kafka,
                 topics: names,
                 partitions,
-                unlike: unlike.clone(),
+                other_partition_counts: other_partition_counts.clone(),
                 in_flight_max: 16,
                 uncommitted_max: 16,
                 rate_per_second: None,
             },
-            topics: Topics { roles, partitions, unlike },
+            topics: Topics { roles, partitions, other_partition_counts },
             has_ids: !dice.one_in(3),
             metrics,
             health,

@@ -7,7 +7,7 @@ use super::world::World;
 use crate::codec::row::{self, Meta};
 use crate::engine::config::EngineSettings;
 use crate::engine::input::Input;
-use crate::log::Place;
+use crate::log::TopicPartition;
 use crate::store::RowKey;
 use std::collections::BTreeMap;
 
@@ -99,11 +99,11 @@ impl World {
             let mut found = BTreeMap::new();
             for (topic, partitions) in sights.by_topic() {
                 for (partition, landmark) in partitions {
-                    let place = Place { topic: topic.into(), partition };
+                    let place = TopicPartition { topic: topic.into(), partition };
                     found.insert(place.clone(), broker.found(&place, landmark));
                 }
             }
-            let is_dense = |place: &Place| *place.topic == *self.names.inbox;
+            let is_dense = |place: &TopicPartition| *place.topic == *self.names.inbox;
             let others = landmarks.take(&sights, &found, is_dense);
             if !others.is_empty() {
                 process.tell(Input::Replaced(others));
@@ -114,7 +114,7 @@ impl World {
 
     /// Starts an instance with a wrong setting, once all rows say whose they are: before that nobody can know.
     pub(super) fn misconfigure(&self, node: usize, wrong: Wrong) {
-        let mut partitions = 0..self.setting.partitions;
+        let mut partitions = 0..self.setting.partitions.cast_signed();
         if !partitions.all(|partition| self.is_owned(partition, wrong)) {
             return;
         }
@@ -124,8 +124,8 @@ impl World {
         self.start(node);
     }
 
-    fn is_owned(&self, partition: u32, wrong: Wrong) -> bool {
-        let place = |topic: &str| Place { topic: topic.into(), partition: partition.cast_signed() };
+    fn is_owned(&self, partition: i32, wrong: Wrong) -> bool {
+        let place = |topic: &str| TopicPartition { topic: topic.into(), partition };
         // Who has neither the rows nor a store knows by the group's offsets alone that there were some.
         let broker = self.broker.borrow();
         let inbox = broker.offsets.get(&place(&self.names.inbox));
@@ -135,7 +135,7 @@ impl World {
     }
 
     /// The meta row of a partition of a changelog.
-    pub(super) fn newest_meta(&self, place: &Place) -> Option<Meta> {
+    pub(super) fn newest_meta(&self, place: &TopicPartition) -> Option<Meta> {
         let broker = self.broker.borrow();
         let metas =
             broker.committed(place).filter(|entry| entry.key.as_deref() == Some(RowKey::META));

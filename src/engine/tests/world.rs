@@ -10,18 +10,16 @@ use super::fault::{Call, Fault, Killed};
 use super::group::Group;
 use super::ledger::Ledger;
 use super::network::Network;
-use super::node::{Flight, Node};
+use super::node::{Flight, Node, Restore};
 use super::plan::Action;
-use super::port::SimLog;
 use super::setting::Setting;
 use crate::clock::simulated::Time;
 use crate::clock::{Reading, Steady};
 use crate::domain::{Timestamp, owner};
-use crate::engine::restore::Restorer;
-use crate::log::{Place, TopicNames};
+use crate::log::{TopicNames, TopicPartition};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// When the world begins, as its instances' clocks have it.
@@ -30,7 +28,6 @@ pub(super) const EPOCH_MS: i64 = 1_700_000_000_000;
 const DEPTH_MAX: usize = 4;
 
 pub(super) struct World {
-    this: Weak<World>,
     pub(super) names: TopicNames,
     pub(super) setting: Setting,
     pub(super) passed_ms: Cell<u64>,
@@ -114,8 +111,7 @@ impl World {
             }
         }
         let ledger = Ledger::new(setting.rules.clone());
-        Rc::new_cyclic(|this| Self {
-            this: this.clone(),
+        Rc::new(Self {
             names,
             passed_ms: Cell::new(0),
             skipped_ms: Cell::new(0),
@@ -140,10 +136,6 @@ impl World {
             story: RefCell::default(),
             is_told,
         })
-    }
-
-    pub(super) fn rc(&self) -> Rc<Self> {
-        self.this.upgrade().expect("whoever asks holds it")
     }
 
     pub(super) fn passed_ms(&self) -> u64 {
@@ -209,7 +201,7 @@ impl World {
                 .collect(),
             at_ms: self.true_ms(),
         };
-        self.broker.borrow_mut().produce(&Place { topic: topic.into(), partition }, entry);
+        self.broker.borrow_mut().produce(&TopicPartition { topic: topic.into(), partition }, entry);
     }
 
     pub(super) fn plan(&self, at_ms: u64, action: Action) {
@@ -311,11 +303,11 @@ impl World {
         }
     }
 
-    pub(super) fn add_restore(&self, node: usize, restorer: Restorer<SimLog>) -> u64 {
+    pub(super) fn add_restore(&self, node: usize, restore: Restore) -> u64 {
         let id = self.next_restore.replace(self.next_restore.get() + 1);
         let mut process = self.nodes[node].process.borrow_mut();
         let process = process.as_mut().expect("it is alive");
-        process.restores.push((id, self.passed_ms.get(), restorer));
+        process.restores.push((id, self.passed_ms.get(), restore));
         id
     }
 

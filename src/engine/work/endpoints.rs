@@ -1,20 +1,20 @@
-//! What a batch decides of endpoints.
+//! A batch's decisions about endpoints.
 
-use super::{EndpointSlot, Range, Target, Told, View, Work};
+use super::{EndpointSlot, Notice, Range, Target, View, Work};
 use crate::codec::{command, event};
 use crate::delivery::BreakerState;
 use crate::domain::{
     AccountId, Disabled, EndpointCommand, EndpointEvent, WebhookName, decide_endpoint,
     evolve_endpoint,
 };
-use crate::store::WriteBack;
+use crate::store::{Family, WriteBack};
 use crate::telemetry::{EndpointChange, EndpointState};
 
 impl Work {
     /// Decides `command` about the endpoint `webhook`, as far as this partition is concerned.
-    pub(in crate::engine) fn endpoint(
+    pub(in crate::engine) fn endpoint<F: Family>(
         &mut self,
-        rows: &WriteBack,
+        rows: &WriteBack<F>,
         webhook: &WebhookName,
         command: EndpointCommand<'_>,
         view: &View<'_>,
@@ -23,7 +23,7 @@ impl Work {
         let slot = self.endpoints.get(&key);
         let state = slot.map_or_else(|| rows.endpoint(webhook), |slot| slot.new);
         let events = decide_endpoint(&state, command, view.rules.webhook(webhook), view.now);
-        // As good as always: an endpoint that does well makes no news.
+        // The common case: an endpoint that works makes no event.
         if events.is_empty() {
             return;
         }
@@ -32,18 +32,18 @@ impl Work {
             let written = |out: &mut Vec<u8>| {
                 event::write_endpoint_event(out, webhook, account, view.now, &event)
             };
-            self.tell_of(webhook, written);
+            self.publish_about(webhook, written);
             if let EndpointEvent::Disabled { disabled, .. } = &event {
-                self.tell_others(rows.number(), webhook, disabled, view.partitions);
+                self.disable_elsewhere(rows.number(), webhook, disabled, view.partitions);
             }
             let slot = self.endpoints.entry(key.clone());
             let slot = slot.or_insert(EndpointSlot { old: state, new: state });
             slot.new = evolve_endpoint(slot.new, &event);
-            self.told.push(Told::Endpoint(webhook.clone(), event));
+            self.notices.push(Notice::Endpoint(webhook.clone(), event));
         }
     }
 
-    /// Tells that a breaker has changed.
+    /// Reports that a breaker has changed.
     pub(in crate::engine) fn breaker(
         &mut self,
         webhook: WebhookName,
@@ -52,14 +52,14 @@ impl Work {
     ) {
         let account = account(&webhook, view);
         let word = shown(state).0.as_str();
-        self.tell_of(&webhook, |out| {
+        self.publish_about(&webhook, |out| {
             event::write_breaker_event(out, &webhook, account, view.now, word);
             true
         });
-        self.told.push(Told::Breaker(webhook, state));
+        self.notices.push(Notice::Breaker(webhook, state));
     }
 
-    fn tell_of(&mut self, webhook: &WebhookName, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+    fn publish_about(&mut self, webhook: &WebhookName, write: impl FnOnce(&mut Vec<u8>) -> bool) {
         let key = self.append(webhook.as_str().as_bytes());
         let start = self.buffer.len();
         if write(&mut self.buffer) {
@@ -68,13 +68,19 @@ impl Work {
         }
     }
 
-    /// Each partition gives up its own rows, whoever owns it.
-    fn tell_others(&mut self, own: u32, webhook: &WebhookName, disabled: &Disabled, all: u32) {
+    /// Disables the endpoint in all other partitions: each gives up its own rows.
+    fn disable_elsewhere(
+        &mut self,
+        own: i32,
+        webhook: &WebhookName,
+        disabled: &Disabled,
+        all: u32,
+    ) {
         let key = self.append(webhook.as_str().as_bytes());
         let start = self.buffer.len();
         command::write_disable_endpoint(&mut self.buffer, webhook, disabled);
         let value = start..self.buffer.len();
-        for partition in (0..all).filter(|partition| *partition != own) {
+        for partition in (0..all.cast_signed()).filter(|partition| *partition != own) {
             let headers = vec![(command::COMMAND_HEADER, command::DISABLE_ENDPOINT.to_owned())];
             self.leave(Target::Inbox(partition), Some(key.clone()), Some(value.clone()), headers);
         }
@@ -82,10 +88,10 @@ impl Work {
 }
 
 fn account(webhook: &WebhookName, view: &View<'_>) -> Option<AccountId> {
-    (view.endpoint)(webhook).map(|endpoint| endpoint.webhook().account)
+    view.lanes.endpoint(webhook).map(|endpoint| endpoint.webhook().account)
 }
 
-/// As metrics and events name it: the state, and the change to it.
+/// Returns the state and the change to it as metrics and events name them.
 pub(in crate::engine) fn shown(state: BreakerState) -> (EndpointState, EndpointChange) {
     match state {
         BreakerState::Closed => (EndpointState::Closed, EndpointChange::Closed),

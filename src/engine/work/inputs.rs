@@ -1,6 +1,6 @@
 //! What a batch reports of input partitions, and of the configuration.
 
-use super::{Target, Told, View, Work};
+use super::{Notice, Target, View, Work};
 use crate::clock;
 use crate::codec::event::{self, InputEvent, ReloadEvent};
 
@@ -12,10 +12,10 @@ impl Work {
         event::write_input_event(&mut self.buffer, view.now, &event);
         let value = start..self.buffer.len();
         self.leave(Target::Events, Some(key), Some(value), Vec::new());
-        self.told.push(Told::Input(event));
+        self.notices.push(Notice::Input(event));
     }
 
-    /// Reports what came of reading the configuration again on this instance.
+    /// Reports the results of reloads on this instance.
     pub(in crate::engine) fn reloads(&mut self, events: &[ReloadEvent], instance: &str) {
         for event in events {
             let key = self.append(instance.as_bytes());
@@ -23,7 +23,7 @@ impl Work {
             event::write_reload_event(&mut self.buffer, clock::now(), instance, event);
             let value = start..self.buffer.len();
             self.leave(Target::Events, Some(key), Some(value), Vec::new());
-            self.told.push(Told::Reload);
+            self.notices.push(Notice::Reload);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is given up in a batch: deliveries and records, each kept whole in its dead letter.
 
-use super::{Target, Told, View, Work};
+use super::{Notice, Target, View, Work};
 use crate::codec::event::{self, Became, RequestView};
 use crate::domain::{
     AccountId, DeadLetterReason, Delivery, Event, Header, IgnoredRecord, PhononUuid, RawRecord,
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// A dead letter holds so much of a record.
+/// The maximum bytes of a record in a dead letter.
 const RAW_BYTES_MAX: usize = 16 << 20;
 
 impl Work {
@@ -23,7 +23,7 @@ impl Work {
         reason: DeadLetterReason,
         view: &View<'_>,
     ) {
-        let endpoint = (view.endpoint)(&delivery.webhook);
+        let endpoint = view.lanes.endpoint(&delivery.webhook);
         let rendered = delivery.rendering.rendered();
         let parts = endpoint.as_ref().and_then(|it| it.webhook().shown_parts(rendered));
         let own: Vec<(&str, Cow<'_, str>)> = parts
@@ -57,7 +57,7 @@ impl Work {
         );
     }
 
-    /// A record that can't be read: its bytes, as they are, to the dead letters.
+    /// Writes a record that can't be decoded to the dead letters, as it is.
     pub(in crate::engine) fn bad(
         &mut self,
         record: &Record,
@@ -88,7 +88,7 @@ impl Work {
         self.letter_settled(record, None, Became::DeadLettered, view);
         let (place, offset) = (record.place.clone(), record.offset);
         let (reason, detail) = (bad.reason, bad.detail.clone());
-        self.told.push(Told::Bad { place, offset, reason, detail });
+        self.notices.push(Notice::Bad { place, offset, reason, detail });
     }
 
     /// Reports what became of a record that was sent back from the dead letters.
@@ -111,7 +111,7 @@ impl Work {
         self.leave(Target::Events, key, Some(value), Vec::new());
     }
 
-    /// The record's bytes as they are; only what no dead letter can hold is cut off, and says so.
+    /// Writes the record's bytes as they are. Bytes that no dead letter can hold are cut off, and a header says so.
     pub(super) fn raw_dead_letter(
         &mut self,
         key: Option<Range<usize>>,
@@ -119,7 +119,7 @@ impl Work {
         mut headers: Vec<(&'static str, String)>,
         foreign: Vec<Header>,
     ) {
-        // A tombstone stays one.
+        // A tombstone stays a tombstone.
         let value = payload.map(|payload| {
             let kept = payload.get(..RAW_BYTES_MAX).unwrap_or(payload);
             if kept.len() < payload.len() {

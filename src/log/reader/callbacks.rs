@@ -3,7 +3,7 @@
 use super::{Assignment, End, LogEvent, Sink};
 use crate::clock;
 use crate::log::away;
-use crate::log::record::Place;
+use crate::log::record::TopicPartition;
 use crate::log::report;
 use crate::log::rights;
 use rdkafka::config::RDKafkaLogLevel;
@@ -48,7 +48,7 @@ impl ClientContext for Context {
             // librdkafka's own lag counts from offsets that a consumer commits, and here transactions do.
             let known = stats.partitions.values().filter(|p| p.partition >= 0 && p.hi_offset >= 0);
             known.map(move |p| End {
-                place: Place { topic: topic.clone(), partition: p.partition },
+                place: TopicPartition { topic: topic.clone(), partition: p.partition },
                 first: p.lo_offset,
                 // Not the last stable offset: what stands behind an open transaction is to be read too.
                 end: p.hi_offset,
@@ -147,9 +147,8 @@ impl Context {
         }
         let epoch = self.next_epoch();
         let elements = partitions.elements();
-        let place = |p: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| Place {
-            topic: p.topic().into(),
-            partition: p.partition(),
+        let place = |p: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            TopicPartition { topic: p.topic().into(), partition: p.partition() }
         };
         let places = elements.iter().map(place);
         (self.sink)(LogEvent::Assigned(Assignment { epoch, places: places.collect() }));

@@ -1,12 +1,12 @@
 //! How far the partitions of the inputs go.
 
 use crate::domain::Timestamp;
-use crate::log::record::Place;
+use crate::log::record::TopicPartition;
 
 /// How far a partition goes.
 pub struct End {
     /// Which one.
-    pub place: Place,
+    pub place: TopicPartition,
     /// The first offset that there is.
     pub first: i64,
     /// The offset after the last that there is, readable or not.
@@ -32,10 +32,10 @@ impl End {
 
 #[cfg(test)]
 mod tests {
-    use super::{End, Place, Timestamp};
+    use super::{End, Timestamp, TopicPartition};
 
     fn end(passed: i64, taken: Option<i64>, waits: bool) -> End {
-        let place = Place { topic: "inbox".into(), partition: 0 };
+        let place = TopicPartition { topic: "inbox".into(), partition: 0 };
         let waits_since = waits.then(|| Timestamp::from_ms(1));
         End { place, first: 2, end: 10, passed, taken, waits_since }
     }

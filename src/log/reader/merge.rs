@@ -78,7 +78,7 @@ mod tests {
     use super::Merge;
     use crate::codec::source::Bad;
     use crate::domain::{DeadLetterReason, Source, Timestamp};
-    use crate::log::record::{Place, Record, RecordBody};
+    use crate::log::record::{Record, RecordBody, TopicPartition};
     use bytes::Bytes;
     use std::cell::RefCell;
     use std::collections::VecDeque;
@@ -90,7 +90,7 @@ mod tests {
         let bad =
             Bad { reason: DeadLetterReason::Undecodable, detail: String::new(), account: None };
         Record {
-            place: Place { topic: topic.into(), partition: 0 },
+            place: TopicPartition { topic: topic.into(), partition: 0 },
             offset,
             at: timestamp,
             source: Source { topic: topic.into(), partition: 0, offset, timestamp },

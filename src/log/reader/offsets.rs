@@ -1,12 +1,16 @@
-//! What the group committed, and what the inputs are at the moment.
+//! Reads what the group committed, and what the inputs are at the moment.
 
 use super::callbacks::Context;
-use crate::codec::row::Landmark;
+use crate::codec::row::{Landmark, Owner};
 use crate::log::client::LogError;
 use crate::log::describe::{self, Identity};
 use crate::log::landmark::{Found, LandmarkReader};
+use crate::log::newest::Newest;
+use crate::log::ports::Offsets;
 use crate::log::position::{Begin, GroupOffset};
-use crate::log::record::Place;
+use crate::log::record::TopicPartition;
+use crate::log::scan::Scanner;
+use crate::log::settings::KafkaSettings;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -16,26 +20,27 @@ use std::time::Duration;
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks what the group committed. It blocks, and so has no place on the engine's thread.
-#[derive(Clone)]
+/// A client for requests that block, and so must not be made on the engine's thread.
 pub struct OffsetsClient {
     pub(super) consumer: Arc<BaseConsumer<Context>>,
     pub(super) landmarks: Arc<LandmarkReader>,
+    pub(super) settings: KafkaSettings,
+    /// The changelog's topic, and the key of its meta rows.
+    pub(super) changelog: String,
+    pub(super) meta_key: &'static [u8],
 }
 
-impl OffsetsClient {
-    /// The offsets that the group committed for `places`; those without one are left out. Waits for transactions that
-    /// are still open.
-    ///
-    /// # Errors
-    /// When Kafka does not answer.
-    pub fn committed(&self, places: &[Place]) -> Result<BTreeMap<Place, GroupOffset>, LogError> {
+impl Offsets for OffsetsClient {
+    fn committed(
+        &self,
+        places: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, GroupOffset>, LogError> {
         let asked = self.consumer.committed_offsets(list(places), COMMITTED_TIMEOUT);
         let answer = asked.map_err(LogError::request("the group's offsets can't be read"))?;
         let elements = answer.elements();
         let known = elements.iter().filter_map(|element| match element.offset() {
             Offset::Offset(offset) => Some((
-                Place { topic: element.topic().into(), partition: element.partition() },
+                TopicPartition { topic: element.topic().into(), partition: element.partition() },
                 GroupOffset::read(offset, element.metadata()),
             )),
             Offset::Beginning
@@ -47,12 +52,8 @@ impl OffsetsClient {
         Ok(known.collect())
     }
 
-    /// The offset at which an input partition begins.
-    ///
-    /// # Errors
-    /// When Kafka does not answer.
-    pub fn offset_at(&self, place: &Place, begin: Begin) -> Result<i64, LogError> {
-        let Place { topic, partition } = place;
+    fn offset_at(&self, place: &TopicPartition, begin: Begin) -> Result<i64, LogError> {
+        let TopicPartition { topic, partition } = place;
         let failed = || LogError::request(format!("the offsets of {topic} can't be read"));
         let (first, end) =
             self.consumer.fetch_watermarks(topic, *partition, REQUEST_TIMEOUT).map_err(failed())?;
@@ -67,30 +68,36 @@ impl OffsetsClient {
         let found = found.elements().first().map(|element| element.offset());
         Ok(match found {
             Some(Offset::Offset(offset)) => offset.max(first),
-            // There is no record from then on.
+            // No record is that young.
             _ => end,
         })
     }
 
-    /// What stands at a landmark of an input partition.
-    ///
-    /// # Errors
-    /// When Kafka does not answer.
-    pub fn found(&self, place: &Place, landmark: Landmark) -> Result<Found, LogError> {
+    fn found(&self, place: &TopicPartition, landmark: Landmark) -> Result<Found, LogError> {
         self.landmarks.find_one(place, landmark)
     }
 
-    /// The ids of the cluster and of `topics`.
-    ///
-    /// # Errors
-    /// When Kafka does not answer.
-    pub fn identity(&self, topics: &[&str]) -> Result<Identity, LogError> {
+    fn identity(&self, topics: &[&str]) -> Result<Identity, LogError> {
         describe::identity(self.consumer.client(), topics, REQUEST_TIMEOUT)
+    }
+
+    fn owners(&self) -> Result<BTreeMap<i32, Owner>, LogError> {
+        let topic = &self.changelog;
+        let newest = Scanner::new(&self.settings)?.newest(topic, self.meta_key)?;
+        // A broker that has just started may not know the topic yet; that does not mean that the topic has no rows.
+        if newest.is_empty() {
+            let what = "Kafka names no partitions of it".to_owned();
+            return Err(LogError::Topic { topic: topic.clone(), what });
+        }
+        let owner = |newest: Newest| Some((newest.partition, newest.owner()?));
+        Ok(newest.into_iter().filter_map(owner).collect())
     }
 }
 
-/// The partitions as librdkafka wants them.
-pub(in crate::log) fn list<'a>(places: impl IntoIterator<Item = &'a Place>) -> TopicPartitionList {
+/// Converts partitions for librdkafka.
+pub(in crate::log) fn list<'a>(
+    places: impl IntoIterator<Item = &'a TopicPartition>,
+) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for place in places {
         list.add_partition(&place.topic, place.partition);

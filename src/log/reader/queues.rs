@@ -4,7 +4,7 @@ use super::callbacks::Context;
 use super::position::Position;
 use super::schemas::Line;
 use crate::domain::RecordKind;
-use crate::log::record::{Place, Role, Topics};
+use crate::log::record::{Role, TopicPartition, Topics};
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -35,7 +35,7 @@ impl Bell {
 
 /// A partition's queue.
 pub(super) struct Queue {
-    pub(super) place: Place,
+    pub(super) place: TopicPartition,
     pub(super) records: PartitionQueue<Context>,
     pub(super) position: Position,
     /// What was taken from it and waits for schemas.
@@ -63,7 +63,7 @@ pub(super) fn split(
             .ok_or(KafkaError::NoMessageReceived)?;
         let bell = bell.clone();
         queue.set_nonempty_callback(move || bell.ring());
-        let place = Place { topic: topic.into(), partition };
+        let place = TopicPartition { topic: topic.into(), partition };
         Ok(Queue { place, records: queue, position: Position::default(), line: RefCell::default() })
     };
     partitions.iter().map(|partition| queue(partition.topic(), partition.partition())).collect()

@@ -1,5 +1,5 @@
-//! Looks at the topics now and then: whether they are the ones that were there before, whose rows the changelog holds, and,
-//! once Kafka has refused something, which right is missing.
+//! Checks the topics periodically: whether they are still the same, who owns the rows of the changelog, and, once Kafka has
+//! refused a request, which right is missing.
 
 use super::callbacks::Context;
 use super::{LogEvent, Sink};
@@ -8,7 +8,7 @@ use crate::log::client::LogError;
 use crate::log::describe::{self, Identity};
 use crate::log::landmark::{Found, LandmarkReader, Landmarks};
 use crate::log::newest::Newest;
-use crate::log::record::{Place, Role, Topics};
+use crate::log::record::{Role, TopicPartition, Topics};
 use crate::log::rights::{self, Missing, Operation, Resource, Right};
 use crate::log::scan::Scanner;
 use crate::log::settings::KafkaSettings;
@@ -25,20 +25,20 @@ const INTERVAL: Duration = Duration::from_secs(5);
 const OWNERS_INTERVAL: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The changelog whose owner is looked at now and then, and what inputs without topic ids are recognised by.
-pub struct WatchedChangelog<'a> {
+/// The changelog whose owner is checked periodically, and the landmarks of inputs without topic ids.
+pub(super) struct WatchedChangelog<'a> {
     /// Its topic.
-    pub topic: &'a str,
+    pub(super) topic: &'a str,
     /// The key of its meta rows.
-    pub meta_key: &'static [u8],
+    pub(super) meta_key: &'static [u8],
     /// The landmarks of the inputs.
-    pub landmarks: Arc<Landmarks>,
+    pub(super) landmarks: Arc<Landmarks>,
 }
 
-/// What is looked at.
+/// The topics that are checked.
 pub(super) struct Watched {
     settings: KafkaSettings,
-    /// The topics whose ids count.
+    /// The topics whose ids are compared.
     topics: Vec<String>,
     changelog: String,
     /// The key of the changelog's meta rows.
@@ -47,7 +47,7 @@ pub(super) struct Watched {
     reader: Arc<LandmarkReader>,
     /// Inputs that are not compacted.
     dense: Vec<String>,
-    /// The partitions of the changelog without the rows that were committed to them, as of the last look.
+    /// The partitions of the changelog that lacked committed rows at the last check.
     suspects: RefCell<BTreeSet<i32>>,
 }
 
@@ -73,7 +73,7 @@ impl Watched {
     }
 }
 
-/// Looks until the consumer is gone.
+/// Checks until the consumer is dropped.
 pub(super) fn watch(consumer: &Weak<BaseConsumer<Context>>, watched: &Watched, sink: &Sink) {
     let topics: Vec<&str> = watched.topics.iter().map(String::as_str).collect();
     // The first look comes once this instance's own rows are there.
@@ -116,7 +116,7 @@ pub(super) fn watch(consumer: &Weak<BaseConsumer<Context>>, watched: &Watched, s
     }
 }
 
-/// The rights to read that are missing, in words.
+/// Returns the missing rights to read, as text.
 fn missing(watched: &Watched) -> Result<Option<String>, LogError> {
     let settings = &watched.settings;
     let group = Resource::Group(settings.group_id.clone());
@@ -128,15 +128,15 @@ fn missing(watched: &Watched) -> Result<Option<String>, LogError> {
 }
 
 impl Watched {
-    /// The input partitions without topic ids that are another log than the one that was read.
-    fn replaced(&self, identity: &Identity) -> Vec<Place> {
+    /// Returns the input partitions without topic ids that are another log than the one that was read.
+    fn replaced(&self, identity: &Identity) -> Vec<TopicPartition> {
         if !identity.lacks_ids() {
             return Vec::new();
         }
         let sights = self.landmarks.look();
-        let mut found: BTreeMap<Place, Found> = BTreeMap::new();
+        let mut found: BTreeMap<TopicPartition, Found> = BTreeMap::new();
         for (topic, landmarks) in sights.by_topic() {
-            let place = |partition| Place { topic: topic.into(), partition };
+            let place = |partition| TopicPartition { topic: topic.into(), partition };
             match self.reader.find(topic, &landmarks) {
                 Ok(partitions) => {
                     found.extend(partitions.into_iter().map(|(number, it)| (place(number), it)));
@@ -145,12 +145,13 @@ impl Watched {
                 Err(error) => tracing::debug!(%error, topic, "landmarks can't be looked at"),
             }
         }
-        let is_dense = |place: &Place| self.dense.iter().any(|dense| **dense == *place.topic);
+        let is_dense =
+            |place: &TopicPartition| self.dense.iter().any(|dense| **dense == *place.topic);
         self.landmarks.take(&sights, &found, is_dense)
     }
 
-    /// Whose rows each partition of the changelog holds, as far as that is known; without a topic id, also whether the rows
-    /// are still there.
+    /// Returns the owner of each changelog partition's rows, if it is known; without a topic id, also whether the rows are
+    /// still there.
     fn changelog(&self, has_id: bool, sink: &Sink) -> Result<(), LogError> {
         let written = if has_id { BTreeMap::new() } else { self.landmarks.look().changelog };
         let newest = Scanner::new(&self.settings)?.newest(&self.changelog, self.meta_key)?;

@@ -4,7 +4,7 @@ use super::{Changelog, Polled};
 use crate::log::away;
 use crate::log::client::{self, LogError, Observer};
 use crate::log::reader::list;
-use crate::log::record::Place;
+use crate::log::record::TopicPartition;
 use crate::log::report::is_due;
 use crate::log::rights::{Operation, Right};
 use crate::log::scan::hopeless;
@@ -99,7 +99,7 @@ impl Changelog for KafkaChangelog {
     }
 
     fn done(&mut self, partition: i32) {
-        let place = Place { topic: self.topic.clone(), partition };
+        let place = TopicPartition { topic: self.topic.clone(), partition };
         if let Some(rows) = &self.rows {
             let _ = rows.pause(&list([&place]));
         }

@@ -1,28 +1,29 @@
-//! A column family in memory, and the disk that it stands on, which remembers what of it is durable.
+//! A simulated column family in memory, and its disk, which knows which writes are durable.
 
-use super::Entry;
-use crate::store::StoreError;
+use super::{Entry, Scan};
+use crate::store::{Disk as StoreDisk, StoreError};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Changes that are made together; no value: the entry is gone.
+/// Changes that are made together; no value: the entry is deleted.
 pub(crate) type Writes = Vec<(Box<[u8]>, Option<Box<[u8]>>)>;
 
 type Map = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
-/// What a family holds.
+/// The entries of a family.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Content {
-    /// What no crash can take.
+    /// The entries that survive a crash.
     durable: Map,
-    /// What was written since, in this order.
+    /// The writes since then, in this order.
     pending: Vec<Writes>,
     current: Map,
 }
 
 impl Content {
-    /// What is left after the process was killed: of what was not made durable a beginning.
+    /// Keeps the durable entries and the first `kept` writes since then: the process was killed.
     pub(crate) fn crash(&mut self, kept: usize) {
         self.pending.truncate(kept);
         self.current = self.durable.clone();
@@ -32,12 +33,12 @@ impl Content {
         self.settle();
     }
 
-    /// How many writes are not durable.
+    /// Returns the number of writes that are not durable.
     pub(crate) fn pending(&self) -> usize {
         self.pending.len()
     }
 
-    /// All entries.
+    /// Returns all entries.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.current.iter().map(|(key, value)| (&**key, &**value))
     }
@@ -59,7 +60,7 @@ fn apply(map: &mut Map, writes: Writes) {
 
 /// The families of one store; it outlives the process that uses it.
 #[derive(Clone, Default)]
-pub(crate) struct Disk(Arc<Mutex<BTreeMap<u32, Content>>>);
+pub(crate) struct Disk(Arc<Mutex<BTreeMap<i32, Content>>>);
 
 thread_local! {
     /// Asked before each write; an error makes it fail, a panic ends the process.
@@ -81,13 +82,21 @@ fn ask() -> Result<(), StoreError> {
 }
 
 impl Disk {
-    pub(crate) fn contents(&self) -> MutexGuard<'_, BTreeMap<u32, Content>> {
+    pub(crate) fn contents(&self) -> MutexGuard<'_, BTreeMap<i32, Content>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    pub(crate) fn family(&self, number: u32) -> Family {
+impl StoreDisk for Disk {
+    type Family = Family;
+
+    fn family(&self, number: i32) -> Result<Family, StoreError> {
         self.contents().entry(number).or_default();
-        Family { disk: self.clone(), number }
+        Ok(Family { disk: self.clone(), number })
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        None
     }
 }
 
@@ -95,19 +104,36 @@ impl Disk {
 #[derive(Clone)]
 pub(crate) struct Family {
     disk: Disk,
-    number: u32,
+    number: i32,
 }
 
 impl Family {
     fn with<T>(&self, act: impl FnOnce(&mut Content) -> T) -> T {
         act(self.disk.contents().entry(self.number).or_default())
     }
+}
 
-    pub(super) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.with(|content| content.current.get(key).map(|value| value.to_vec()))
+impl super::Family for Family {
+    type Writes = Writes;
+
+    fn writes(&self, _: usize) -> Writes {
+        Writes::new()
     }
 
-    pub(super) fn write(&self, writes: Writes) -> Result<(), StoreError> {
+    fn bytes_of(writes: &Writes) -> usize {
+        writes.iter().map(|(key, _)| key.len()).sum()
+    }
+
+    fn put(&self, writes: &mut Writes, key: &[u8], value: &[u8]) {
+        writes.push((key.into(), Some(value.into())));
+    }
+
+    fn delete(&self, writes: &mut Writes, key: &[u8]) {
+        writes.push((key.into(), None));
+    }
+
+    fn write(&self, writes: &mut Writes) -> Result<(), StoreError> {
+        let writes = std::mem::take(writes);
         ask()?;
         self.with(|content| {
             apply(&mut content.current, writes.clone());
@@ -116,35 +142,51 @@ impl Family {
         Ok(())
     }
 
-    pub(super) fn scan(&self, lower: Vec<u8>, upper: Vec<u8>) -> std::vec::IntoIter<Entry> {
-        let range = lower.into_boxed_slice()..upper.into_boxed_slice();
-        self.with(|content| {
-            let entries = content.current.range(range);
-            entries.map(|(key, value)| (key.clone(), value.clone())).collect::<Vec<_>>()
-        })
-        .into_iter()
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.with(|content| content.current.get(key).map(|value| value.to_vec())))
     }
 
-    pub(super) fn clear(&self) -> Result<(), StoreError> {
+    fn scan(
+        &self,
+        _: Scan,
+        lower: Vec<u8>,
+        upper: Vec<u8>,
+    ) -> impl Iterator<Item = Result<Entry, StoreError>> {
+        let range = lower.into_boxed_slice()..upper.into_boxed_slice();
+        let entries = self.with(|content| {
+            let entries = content.current.range(range);
+            entries.map(|(key, value)| (key.clone(), value.clone())).collect::<Vec<_>>()
+        });
+        entries.into_iter().map(Ok)
+    }
+
+    fn clear(&self) -> Result<(), StoreError> {
         ask()?;
         self.with(|content| *content = Content::default());
         Ok(())
     }
 
-    pub(super) fn flush(&self) -> Result<(), StoreError> {
+    fn flush(&self) -> Result<(), StoreError> {
         ask()?;
         self.with(Content::settle);
         Ok(())
     }
 
-    pub(super) fn ingest<'a>(
+    fn ingest<'a>(
         &self,
         entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> Result<(), StoreError> {
-        let writes: Writes =
+        let mut writes: Writes =
             entries.map(|(key, value)| (key.into(), value.map(Box::from))).collect();
+        if writes.is_empty() {
+            return Ok(());
+        }
         // RocksDB flushes what the file overlaps before it takes the file in.
-        self.write(writes)?;
+        self.write(&mut writes)?;
         self.flush()
+    }
+
+    fn bytes(&self) -> u64 {
+        0
     }
 }

@@ -113,7 +113,7 @@ fn reads_agree_wherever_rows_stand_and_a_restart_finds_the_rest_in_the_changelog
     let store = Store::open(directory.path()).unwrap();
     for seed in 0..20 {
         let partition = store.partition(seed).unwrap();
-        let mut dice = Dice(u64::from(seed) + 1);
+        let mut dice = Dice(u64::from(seed.cast_unsigned()) + 1);
         let mut model = Model::default();
         let mut rows = empty(&partition);
         for step in 0..200_i64 {

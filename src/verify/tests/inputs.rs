@@ -5,7 +5,7 @@ use super::{check_in, id};
 use crate::codec::event::{InputChange, InputEvent, MovedBy, write_input_event};
 use crate::codec::row::{Owner, TopicId};
 use crate::domain::{Source, owner};
-use crate::log::Place;
+use crate::log::TopicPartition;
 use crate::verify::{Report, What};
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ fn records_below_the_old_position_of_a_log_that_was_replaced_are_lost() {
     for name in &new {
         let own = owner(name.as_bytes(), OWNERS);
         let source = world.write(FLOWS, own, Some(name), Vec::new(), &payload(name));
-        let place = Place { topic: FLOWS.into(), partition: source.partition };
+        let place = TopicPartition { topic: FLOWS.into(), partition: source.partition };
         if source.offset < read.get(&place).copied().unwrap_or(0) {
             unread.push(source);
             continue;
@@ -219,7 +219,7 @@ fn records_that_an_operator_skipped_are_not_lost() {
     world.flows(&names(4, "u"));
     let first = world.write(FLOWS, 0, Some("skipped"), Vec::new(), b"{}");
     let second = world.write(FLOWS, 0, Some("skipped"), Vec::new(), b"{}");
-    let place = Place { topic: FLOWS.into(), partition: 0 };
+    let place = TopicPartition { topic: FLOWS.into(), partition: 0 };
     world.txn += 1;
     world.commits.push((world.txn, place.clone(), second.offset + 1));
     world.positions.insert(place, second.offset + 1);
@@ -401,7 +401,7 @@ fn what_is_gone_unread_is_noted() {
     assert_eq!(report.violations, []);
     noted(&report, "the daemon reports them when it reads on");
     // It read on, and nobody reported anything.
-    let place = Place { topic: FLOWS.into(), partition: 0 };
+    let place = TopicPartition { topic: FLOWS.into(), partition: 0 };
     world.commits.push((world.txn, place, end + 10));
     world.changelog[partition].clear();
     noted(&verified(&world), "whether they were read is unknown");

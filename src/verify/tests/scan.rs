@@ -2,7 +2,7 @@
 
 use super::world::{EVENTS, Entry, FLOWS, INBOX, LETTERS, Log, OWNERS, REPORTS, World};
 use crate::domain::RecordKind;
-use crate::log::Place;
+use crate::log::TopicPartition;
 use crate::verify::{Changelog, Evidence, Input, Layout, Options, OwnTopic, Report};
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ impl World {
 
     /// Hands in what was there at `moment`.
     pub(super) fn feed(&self, evidence: &mut Evidence, moment: &Moment) {
-        let at = |place: &Place, txn| {
+        let at = |place: &TopicPartition, txn| {
             let until = self.commits.iter().filter(|commit| commit.0 <= txn && commit.1 == *place);
             until.map(|commit| commit.2).next_back()
         };
@@ -106,7 +106,7 @@ impl World {
                     for (topic, log) in &self.inputs {
                         let ends = if *topic == INBOX { &moment.inbox } else { &[u64::MAX; 2] };
                         each(log, ends, &mut |partition, entry| {
-                            let place = Place { topic: Arc::from(*topic), partition };
+                            let place = TopicPartition { topic: Arc::from(*topic), partition };
                             let value = entry.value.as_deref().unwrap_or_default();
                             let header = |name: &str| entry.header(name);
                             evidence.source(

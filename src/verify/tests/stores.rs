@@ -33,7 +33,7 @@ impl Follower {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         let partitions: Vec<Partition> =
-            (0..OWNERS).map(|number| store.partition(number).unwrap()).collect();
+            (0..OWNERS.cast_signed()).map(|number| store.partition(number).unwrap()).collect();
         let fresh = |partition: &Partition| {
             WriteBack::new(
                 partition.clone(),
@@ -115,7 +115,7 @@ impl Follower {
 fn feed(directory: &Path, evidence: &mut Evidence) {
     let view = StoreView::open(directory).unwrap().unwrap();
     for number in view.partitions() {
-        let take = &mut |key: &[u8], value: &[u8]| evidence.store(number.cast_signed(), key, value);
+        let take = &mut |key: &[u8], value: &[u8]| evidence.store(*number, key, value);
         view.read(*number, take).unwrap();
     }
 }

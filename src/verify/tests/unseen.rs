@@ -4,7 +4,7 @@ use super::inputs::{names, noted, verified};
 use super::scan::Moment;
 use super::world::{EVENTS, FLOWS, OWNERS, World};
 use crate::domain::owner;
-use crate::log::Place;
+use crate::log::TopicPartition;
 use crate::verify::{Evidence, What};
 
 /// Partitions of another number belong to nobody's meta row.
@@ -12,7 +12,7 @@ use crate::verify::{Evidence, What};
 fn positions_of_an_input_that_is_laid_out_otherwise_are_not_compared() {
     let mut world = World::new();
     world.flows(&names(10, "u"));
-    let place = Place { topic: FLOWS.into(), partition: 0 };
+    let place = TopicPartition { topic: FLOWS.into(), partition: 0 };
     world.commits.push((world.txn, place, 3));
     let offsets = |world: &World, partitions: u32| {
         let mut layout = world.layout();

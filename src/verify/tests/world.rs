@@ -13,7 +13,7 @@ use crate::domain::{
     RecordKind, RetrySchedule, Rules, SmsId, Source, State, StatusTable, Timestamp, WebhookName,
     WebhookRules, decide, evolve, owner,
 };
-use crate::log::{Forward, Place, forward_headers};
+use crate::log::{Forward, TopicPartition, forward_headers};
 use crate::store::RowKey;
 use crate::verify::ReceiverEntry;
 use bytes::Bytes;
@@ -66,8 +66,8 @@ pub(super) struct World {
     pub(super) letters: Log,
     pub(super) changelog: Log,
     /// What the group committed, by transaction.
-    pub(super) commits: Vec<(u64, Place, i64)>,
-    pub(super) positions: BTreeMap<Place, i64>,
+    pub(super) commits: Vec<(u64, TopicPartition, i64)>,
+    pub(super) positions: BTreeMap<TopicPartition, i64>,
     pub(super) requests: Vec<ReceiverEntry>,
     /// Retention has taken what is before the first records.
     pub(super) cut: bool,
@@ -245,7 +245,7 @@ impl World {
     }
 
     fn unread_inbox(&self, own: u32) -> Source {
-        let place = Place { topic: INBOX.into(), partition: own.cast_signed() };
+        let place = TopicPartition { topic: INBOX.into(), partition: own.cast_signed() };
         let offset = self.positions.get(&place).copied().unwrap_or(0);
         Source { topic: place.topic, partition: place.partition, offset, timestamp: self.now }
     }
@@ -362,7 +362,7 @@ impl World {
         let (txn, at) = (self.txn, self.now);
         let mut touched: Vec<u32> = Vec::new();
         for source in read {
-            let place = Place { topic: source.topic.clone(), partition: source.partition };
+            let place = TopicPartition { topic: source.topic.clone(), partition: source.partition };
             touched.push(source.partition.cast_unsigned());
             self.positions.insert(place.clone(), source.offset + 1);
             self.commits.push((txn, place, source.offset + 1));

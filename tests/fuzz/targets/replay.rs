@@ -49,7 +49,7 @@ pub(super) const TARGET: Target = Target {
         let target = Target::parse(&text);
         match target {
             Ok(Target::Delivery(id)) => assert_eq!(DeliveryId::parse(&id.to_string()), Some(id)),
-            Ok(Target::Place(partition, offset)) => {
+            Ok(Target::TopicPartition(partition, offset)) => {
                 assert!(partition >= 0 && offset >= 0);
                 assert_eq!(Target::parse(&format!("{partition}:{offset}")), target);
             }

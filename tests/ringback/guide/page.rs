@@ -1,5 +1,6 @@
 //! A page of the guide as an operator follows it: its commands, taken from its text, in their order.
 
+use super::shell::{Running, Shell};
 use crate::harness::daemon::{Daemon, Done};
 use crate::harness::stage::{Stage, TOPICS};
 use crate::harness::{PATIENCE, wait_until};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-/// Where the pages are.
+/// Returns the directory of the guide.
 pub(super) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/guide")
 }
@@ -16,32 +17,52 @@ pub(super) fn directory() -> PathBuf {
 /// A page.
 pub(super) struct Page {
     name: &'static str,
-    /// Without the line ends of its paragraphs.
+    /// The text, with its white space reduced to single spaces.
     text: String,
-    /// The heading that each stands below, and the command.
+    /// Each command, after the heading above it.
     commands: Vec<(String, String)>,
     ran: Mutex<BTreeSet<usize>>,
+    /// The code blocks that are not for a shell: language and text.
+    programs: Vec<(String, String)>,
+    used: Mutex<BTreeSet<usize>>,
 }
+
+/// Languages of blocks that no test needs to run.
+const SHOWN_ONLY: [&str; 3] = ["json", "mermaid", "text"];
 
 impl Page {
     pub(super) fn open(name: &'static str) -> Self {
         let text = std::fs::read_to_string(directory().join(name)).expect("a page of the guide");
-        let (commands, ran) = (commands(&text), Mutex::default());
-        Self { name, text: words(&text), commands, ran }
+        let (commands, programs) = (commands(&text), programs(&text));
+        let (ran, used) = (Mutex::default(), Mutex::default());
+        Self { name, text: words(&text), commands, ran, programs, used }
     }
 
-    /// An operator who begins to follow it.
+    /// Returns the text of the blocks in this language.
+    pub(super) fn blocks(&self, language: &str) -> Vec<&str> {
+        let of_language = self.programs.iter().filter(|(its, _)| its == language);
+        of_language.map(|(_, text)| text.as_str()).collect()
+    }
+
+    /// Returns a reader at the beginning of the page.
     pub(super) fn follow(&self) -> Reader<'_> {
-        Reader { page: self, at: 0, names: Vec::new() }
+        Reader { page: self, at: 0, block: 0, names: Vec::new() }
     }
 
-    /// Panics unless somebody ran every command.
+    /// Panics unless the scenes ran every command and used every program.
     pub(super) fn is_followed(&self) {
         let ran = self.ran.lock().expect("no panic inside");
         let commands = self.commands.iter().enumerate();
         let left = commands.filter(|(index, _)| !ran.contains(index)).map(|(_, command)| command);
         let left: Vec<_> = left.collect();
         assert!(left.is_empty(), "{}: no scene runs {left:?}", self.name);
+        let used = self.used.lock().expect("no panic inside");
+        let programs = self.programs.iter().enumerate();
+        let left = programs.filter(|(index, (language, _))| {
+            !used.contains(index) && !SHOWN_ONLY.contains(&language.as_str())
+        });
+        let left: Vec<_> = left.map(|(_, program)| program).collect();
+        assert!(left.is_empty(), "{}: no scene uses {left:?}", self.name);
     }
 }
 
@@ -49,14 +70,30 @@ fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `ringback …` in a paragraph, and every line of a code block.
+/// Returns each code block that is not for a shell: its language, and its text without the indentation of a list.
+fn programs(text: &str) -> Vec<(String, String)> {
+    let blocks = text.split("```").skip(1).step_by(2).filter_map(|part| part.split_once('\n'));
+    let others = blocks.filter(|(language, _)| !language.is_empty() && *language != "sh");
+    let dedented = |text: &str| {
+        let filled = text.lines().filter(|line| !line.trim().is_empty());
+        let indent = filled.map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
+        let lines = text.lines().map(|line| line.get(indent..).unwrap_or_default());
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    others.map(|(language, text)| (language.to_owned(), dedented(text))).collect()
+}
+
+/// Returns the commands: `ringback …` in a paragraph, and each line of a shell's code block, without its comment.
 fn commands(text: &str) -> Vec<(String, String)> {
     let mut commands = Vec::new();
     let mut heading = String::new();
     for (index, part) in text.split("```").enumerate() {
         if index % 2 == 1 {
-            // The first line names the language.
-            let lines = part.lines().skip(1).map(str::trim).filter(|line| !line.is_empty());
+            let (language, block) = part.split_once('\n').unwrap_or_default();
+            let is_shell = language.is_empty() || language == "sh";
+            let lines = block.lines().filter(|_| is_shell);
+            let lines = lines.map(|line| line.split(" # ").next().unwrap_or_default().trim());
+            let lines = lines.filter(|line| !line.is_empty());
             commands.extend(lines.map(|line| (heading.clone(), line.to_owned())));
             continue;
         }
@@ -73,16 +110,18 @@ fn commands(text: &str) -> Vec<(String, String)> {
     commands
 }
 
-/// Somebody who follows a page from its beginning to its end, and may leave commands out.
+/// Follows a page from its beginning to its end. It may skip commands.
 pub(super) struct Reader<'a> {
     page: &'a Page,
     at: usize,
-    /// What the page calls something, and what it is here.
+    /// The index of the next program.
+    block: usize,
+    /// Text of the page, and what replaces it in this test.
     names: Vec<(&'static str, String)>,
 }
 
 impl Reader<'_> {
-    /// What the page calls `name` is `real` here.
+    /// Replaces `name` with `real` in commands and programs.
     pub(super) fn call(mut self, name: &'static str, real: impl Into<String>) -> Self {
         self.names.push((name, real.into()));
         self
@@ -95,8 +134,8 @@ impl Reader<'_> {
         self
     }
 
-    /// The page's next command that reads like this, with the names of this place.
-    fn next(&mut self, stage: &Stage, command: &str) -> String {
+    /// Returns the page's next command that reads like this, with this test's names.
+    fn take(&mut self, command: &str) -> String {
         let all = &self.page.commands;
         let found = (self.at..all.len()).find(|index| all[*index].1 == command);
         let index = found.unwrap_or_else(|| {
@@ -104,12 +143,49 @@ impl Reader<'_> {
         });
         self.at = index + 1;
         self.page.ran.lock().expect("no panic inside").insert(index);
-        let mut text = all[index].1.clone();
-        for (_, kind) in TOPICS {
-            text =
-                text.replace(&format!("--topic {kind}"), &format!("--topic {}", stage.topic(kind)));
-        }
-        self.names.iter().fold(text, |text, (name, real)| text.replace(name, real))
+        self.named(&all[index].1)
+    }
+
+    fn named(&self, text: &str) -> String {
+        self.names.iter().fold(text.to_owned(), |text, (name, real)| text.replace(name, real))
+    }
+
+    /// Like `take`, and with this stage's topics.
+    fn next(&mut self, stage: &Stage, command: &str) -> String {
+        let text = self.take(command);
+        TOPICS.iter().fold(text, |text, (_, kind)| {
+            text.replace(&format!("--topic {kind}"), &format!("--topic {}", stage.topic(kind)))
+        })
+    }
+
+    /// Returns the page's next block in this language, with this test's names.
+    pub(super) fn program(&mut self, language: &str) -> String {
+        let all = &self.page.programs;
+        let found = (self.block..all.len()).find(|index| all[*index].0 == language);
+        let index = found.unwrap_or_else(|| panic!("{} has no more {language}", self.page.name));
+        self.block = index + 1;
+        self.page.used.lock().expect("no panic inside").insert(index);
+        self.named(&all[index].1)
+    }
+
+    /// Runs the page's next command that reads like this in `shell`.
+    pub(super) fn types(&mut self, shell: &mut Shell, command: &str) -> Done {
+        let text = self.take(command);
+        shell.runs(&text)
+    }
+
+    /// Like `types`, and panics unless it ends with 0.
+    #[track_caller]
+    pub(super) fn types_well(&mut self, shell: &mut Shell, command: &str) -> Done {
+        let done = self.types(shell, command);
+        assert_eq!(done.code, Some(0), "{command}: {done:?}");
+        done
+    }
+
+    /// Starts it in `shell`. It runs until the result is dropped.
+    pub(super) fn leaves(&mut self, shell: &Shell, command: &str) -> Running {
+        let text = self.take(command);
+        shell.starts(&text)
     }
 
     /// Runs the page's next command that reads like this, again and again until what it did satisfies `enough`.
@@ -151,7 +227,8 @@ impl Reader<'_> {
         let text = self.next(stage, command);
         let words: Vec<&str> = text.split(' ').collect();
         assert_eq!(words[..2], ["ringback", "run"], "a daemon");
-        stage.spawn_with(number, &words[2..])
+        let end = words.iter().position(|word| *word == "--config").unwrap_or(words.len());
+        stage.spawn_with(number, &words[2..end])
     }
 
     /// The same; it becomes ready.
@@ -193,7 +270,7 @@ impl Reader<'_> {
 
 #[test]
 fn commands_are_found_in_paragraphs_and_in_code_blocks() {
-    let page = "# A\n\n`ringback a\n  --b` and `ringback_c`\n\n## D e\n\n- `ringback f`: `g`\n\n```sh\nh | i\n\nj\n```\n\n`ringback k`\n";
+    let page = "# A\n\n`ringback a\n  --b` and `ringback_c`\n\n## D e\n\n- `ringback f`: `g`\n\n```sh\nh | i # l\n\nj\n```\n\n`ringback k`\n";
     let of = |heading: &str, command: &str| (heading.to_owned(), command.to_owned());
     let all = [
         of("", "ringback a --b"),
@@ -203,4 +280,11 @@ fn commands_are_found_in_paragraphs_and_in_code_blocks() {
         of("D e", "ringback k"),
     ];
     assert_eq!(commands(page), all);
+}
+
+#[test]
+fn programs_are_found_with_their_languages_and_without_the_indentation_of_a_list() {
+    let page = "1. A\n\n   ```toml\n   [a]\n\n   b = 1\n   ```\n\n```sh\nc\n```\n\n```go\nd {\n\te\n}\n```\n";
+    let of = |language: &str, text: &str| (language.to_owned(), text.to_owned());
+    assert_eq!(programs(page), [of("toml", "[a]\n\nb = 1\n"), of("go", "d {\n\te\n}")]);
 }

@@ -21,10 +21,25 @@ pub(crate) fn post(port: u16, path: &str, body: &str) -> Answered {
     exchange(port, &(head + body))
 }
 
+/// `POST` with these headers.
+pub(crate) fn post_with(port: u16, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answered {
+    let lines: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!(
+        "POST {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n{lines}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    exchange_bytes(port, &[head.as_bytes(), body].concat())
+}
+
 fn exchange(port: u16, request: &str) -> Answered {
+    exchange_bytes(port, request.as_bytes())
+}
+
+fn exchange_bytes(port: u16, request: &[u8]) -> Answered {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    stream.write_all(request.as_bytes())?;
+    stream.write_all(request)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer).into_owned();

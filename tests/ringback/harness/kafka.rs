@@ -1,6 +1,6 @@
 //! Kafka as the tests use it: create topics, produce, read to the end, follow.
 
-use super::runtime;
+use super::{PATIENCE, runtime, wait_until};
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic,
     ResourceSpecifier, TopicReplication,
@@ -132,6 +132,16 @@ impl Kafka {
         for result in created.expect("the broker answers") {
             result.unwrap_or_else(|(topic, error)| panic!("{topic} was not created: {error}"));
         }
+        // The controller has created them; the broker that answers clients learns it a moment later.
+        let admin = self.admin();
+        wait_until("the broker knows its new topics", PATIENCE, || {
+            let all = admin.inner().fetch_metadata(None, Duration::from_secs(10)).ok()?;
+            let known = |name: &str| {
+                let found = all.topics().iter().find(|topic| topic.name() == name);
+                found.is_some_and(|topic| topic.partitions().iter().all(|it| it.leader() >= 0))
+            };
+            topics.iter().all(|(name, _, _)| known(name)).then_some(())
+        });
     }
 
     /// Creates a topic. Returns `false` while one of the same name is still being deleted.

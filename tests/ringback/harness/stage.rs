@@ -220,6 +220,12 @@ impl Stage {
         self.webhooks[0].insert(key.to_owned(), value.into());
     }
 
+    /// Changes the webhook that was added last.
+    pub(crate) fn set_last_webhook(&mut self, key: &str, value: impl Into<Value>) {
+        let webhook = self.webhooks.last_mut().expect("a webhook");
+        webhook.insert(key.to_owned(), value.into());
+    }
+
     /// Removes all webhooks.
     pub(crate) fn no_webhooks(&mut self) {
         self.webhooks.clear();

@@ -7,17 +7,17 @@ fn asks(status: u16, ms: Option<u64>) -> Outcome {
 }
 
 fn held(scene: &mut Scene) -> Option<Duration> {
-    match scene.appetite("a") {
-        Appetite::Held(time) => Some(time),
-        Appetite::Hungry { .. } | Appetite::Unconfigured => None,
+    match scene.demand("a") {
+        Demand::Held(time) => Some(time),
+        Demand::Jobs { .. } | Demand::Unconfigured => None,
     }
 }
 
 /// Returns how many first attempts the lane may start, or 0 while it is held.
 fn limit(scene: &mut Scene) -> usize {
-    match scene.appetite("a") {
-        Appetite::Hungry { first, .. } => first,
-        Appetite::Held(_) | Appetite::Unconfigured => 0,
+    match scene.demand("a") {
+        Demand::Jobs { first, .. } => first,
+        Demand::Held(_) | Demand::Unconfigured => 0,
     }
 }
 
@@ -137,7 +137,7 @@ fn a_burst_passes_a_limiter_that_gives_no_time() {
             if now >= taken.0 + Duration::from_secs(1) {
                 taken = (now, 0);
             }
-            if let Appetite::Hungry { first, .. } = scene.appetite("a") {
+            if let Demand::Jobs { first, .. } = scene.demand("a") {
                 for _ in 0..first {
                     let Some(at) = waiting.iter().position(|(due, _)| *due <= now) else { break };
                     let (_, attempt) = waiting.swap_remove(at);

@@ -18,13 +18,13 @@ fn a_shortage_slows_the_instance_and_does_not_count_against_the_endpoint() {
     let tickets = scene.all();
     let unanswered = tickets.len();
     assert!(unanswered >= 16 && !tickets[0].is_careful, "{unanswered}");
-    let before = scene.appetite("a");
+    let before = scene.demand("a");
     for ticket in tickets {
         put_back(&mut scene, ticket);
     }
     assert_eq!(scene.schedule.returned.len(), unanswered, "all of them are returned");
     assert!(scene.schedule.changes.is_empty(), "the breaker would open at 4 failures");
-    assert_eq!(scene.appetite("a"), before, "the endpoint's limits are unchanged");
+    assert_eq!(scene.demand("a"), before, "the endpoint's limits are unchanged");
     let kinds = |scene: &mut Scene| std::mem::take(&mut scene.schedule.notes);
     let notes = kinds(&mut scene);
     assert_eq!(notes[0], ShortageNote::Began(Shortage::OpenFiles));
@@ -62,7 +62,7 @@ fn a_probe_that_could_not_be_sent_is_repeated() {
     }
     assert_eq!(scene.schedule.breakers()[0].1, BreakerState::Open);
     scene.now += 30_000 * MS;
-    assert!(matches!(scene.appetite("a"), Appetite::Hungry { most: 1, .. }));
+    assert!(matches!(scene.demand("a"), Demand::Jobs { most: 1, .. }));
     scene.push("a", 2, 1);
     let probe = scene.all().pop().unwrap();
     put_back(&mut scene, probe);
@@ -98,10 +98,10 @@ fn a_shortage_of_ports_holds_only_its_lane() {
     let one = tickets.pop().unwrap();
     scene.schedule.put_back(one, Shortage::Ports, scene.now);
     scene.schedule.unsettled.settle();
-    assert!(matches!(scene.appetite("a"), Appetite::Held(_)));
+    assert!(matches!(scene.demand("a"), Demand::Held(_)));
     assert!(!scene.schedule.returned.is_empty(), "waiting jobs are returned");
     scene.push("b", 1, 4);
     assert_eq!(of(&scene.all(), "b").count(), 4, "another endpoint is not affected");
     scene.now += 1000 * MS;
-    assert!(matches!(scene.appetite("a"), Appetite::Hungry { .. }));
+    assert!(matches!(scene.demand("a"), Demand::Jobs { .. }));
 }

@@ -2,14 +2,13 @@
 
 use super::Process;
 use crate::clock::Steady;
+use crate::engine::channels::Channels;
 use crate::engine::input::Input;
 use crate::engine::tests::reader::Reader;
 use crate::engine::tests::world::World;
-use crate::engine::wires::Wires;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 impl World {
     /// Starts the process of an instance, unless there is one.
@@ -26,14 +25,14 @@ impl World {
             self.is_timely.set(false);
         }
         *instance.steady.borrow_mut() = Some(Steady::starting(self.reading_of(Some(node))));
-        let wires = Wires::default();
+        let channels = Channels::default();
         let member = self.group.borrow_mut().join(node, self.passed_ms());
-        let reader = Reader::new(node, member, self.setting.topics.clone(), wires.sink(|_| ()));
+        let reader = Reader::new(node, member, self.setting.topics.clone(), channels.sink(|_| ()));
         *instance.process.borrow_mut() = Some(Process {
             shell: None,
             is_booted: false,
             inputs: Vec::new(),
-            wires,
+            channels,
             reader: Rc::new(RefCell::new(reader)),
             rested_at: None,
             clock: None,
@@ -58,8 +57,8 @@ impl World {
                 self.plan(self.passed_ms(), crate::engine::tests::plan::Action::Kill(node));
                 return;
             }
-            process.wires.stopping.store(true, Ordering::SeqCst);
-            process.wires.mailbox.put_urgent(Input::Shutdown);
+            process.channels.signals.stop();
+            process.channels.mailbox.put_urgent(Input::Shutdown);
         }
     }
 

@@ -1,0 +1,150 @@
+//! What a round of the engine decides: records, outcomes, timers, and deliveries that are given up.
+
+use super::intake::Bundle;
+use super::outbox::Abandoned;
+use super::partitions::place;
+use super::work::Work;
+use super::{EngineError, Shell};
+use crate::codec::command::LETTER_HEADER;
+use crate::delivery::Attempted;
+use crate::domain::{Command, EndpointCommand};
+use crate::log::{Log, Record, RecordBody, forward_headers};
+use crate::store::Disk;
+
+const TIMERS_PER_BATCH: usize = 1000;
+
+impl<L: Log, D: Disk> Shell<L, D> {
+    /// Decides records, and forwards those that another partition owns.
+    pub(super) fn records(&mut self, bundle: &Bundle, work: &mut Work) -> Result<(), EngineError> {
+        if self.partitions.epoch() != Some(bundle.epoch) {
+            return Ok(());
+        }
+        let lacks_ids = self.partitions.inputs().lacks_ids();
+        let view = self.dispatcher.view(self.settings.partitions);
+        let (mut misplaced, mut gaps) = (None, Vec::new());
+        for record in &bundle.records {
+            let position = || self.partitions.position(&record.place);
+            let expected = work.read(record, lacks_ids).or_else(position);
+            if let Some(expected) = expected.filter(|expected| *expected < record.offset) {
+                gaps.push((record.place.clone(), expected, record.offset));
+            }
+            match &record.body {
+                RecordBody::Command { uuid, owner, forward, command } => {
+                    // An input with another number of partitions only forwards: otherwise records that it decides would
+                    // overtake those that it forwards.
+                    let here = record.place.partition == *owner
+                        && !self.settings.other_partition_counts.contains(&record.place.topic);
+                    match self.partitions.running(*owner).filter(|_| here) {
+                        Some(task) => {
+                            work.command(&task.rows, uuid, command, Some(record), &view)?;
+                        }
+                        None => {
+                            let mut headers = forward_headers(*forward, &record.source);
+                            let letter = record.letter.as_ref();
+                            headers.extend(letter.map(|it| (LETTER_HEADER, it.to_string())));
+                            work.forward(record, uuid, *owner, headers);
+                            misplaced = misplaced.or(Some(record));
+                        }
+                    }
+                }
+                RecordBody::Endpoint { webhook, command } => {
+                    if let Some(task) = self.partitions.running(record.place.partition) {
+                        work.endpoint(&task.rows, webhook, *command, &view);
+                    }
+                }
+                // Its offset is committed like any other.
+                RecordBody::Note => {}
+                RecordBody::Bad(bad) => work.bad(record, bad, &view),
+            }
+        }
+        self.partitions.inputs().note_gaps(gaps);
+        self.warn_of(misplaced);
+        Ok(())
+    }
+
+    /// Says once for each topic that its records are in partitions that do not own them.
+    fn warn_of(&mut self, misplaced: Option<&Record>) {
+        let Some(record) = misplaced else { return };
+        if self.partitions.inputs().warns_of(&record.place.topic) {
+            tracing::warn!(
+                topic = record.place.topic.as_ref(),
+                partition = record.place.partition,
+                offset = record.offset,
+                "records stand in a partition that does not own their uuid and are forwarded, which costs speed: have \
+                 them keyed by phonon-uuid with Kafka's default partitioner"
+            );
+        }
+    }
+
+    /// Reports what happened to inputs; it is committed with the offsets that it led to.
+    pub(super) fn report_inputs(&mut self, work: &mut Work) {
+        for event in self.partitions.inputs().take_events() {
+            let at = place(&event);
+            if self.partitions.is_foreign(&at) {
+                work.offsets.entry(at).or_insert(event.next_offset());
+            }
+            work.input(event, &self.dispatcher.view(self.settings.partitions));
+        }
+    }
+
+    /// Records the outcome of an attempt.
+    pub(super) fn attempted(
+        &mut self,
+        attempted: Attempted,
+        work: &mut Work,
+    ) -> Result<(), EngineError> {
+        let task = match self.partitions.task(attempted.job.partition) {
+            // The partition was revoked: its new owner makes the attempt again.
+            None => return Ok(()),
+            Some(task) if !task.active => {
+                self.partitions.keep([attempted]);
+                return Ok(());
+            }
+            Some(task) => task,
+        };
+        let view = self.dispatcher.view(self.settings.partitions);
+        let command = Command::RecordOutcome {
+            delivery: attempted.job.id,
+            attempt: attempted.job.attempt,
+            outcome: attempted.outcome.clone(),
+        };
+        let webhook = &attempted.job.webhook;
+        // A stale outcome says nothing about the endpoint either.
+        if work.command(&task.rows, &attempted.job.uuid, &command, None, &view)? {
+            let command = EndpointCommand::RecordOutcome {
+                delivery: attempted.job.id,
+                attempt: attempted.job.attempt,
+                outcome: &attempted.outcome,
+                delivered_at: self.dispatcher.delivered_at(webhook),
+            };
+            work.endpoint(&task.rows, webhook, command, &view);
+        }
+        work.outcomes.push(attempted);
+        Ok(())
+    }
+
+    /// Fires the timers that are due.
+    pub(super) fn timers(&mut self, work: &mut Work) -> Result<(), EngineError> {
+        let view = self.dispatcher.view(self.settings.partitions);
+        for task in self.partitions.all_running() {
+            for uuid in task.due_timers(view.now, TIMERS_PER_BATCH)? {
+                work.command(&task.rows, &uuid.clone(), &Command::FireTimer(uuid), None, &view)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives deliveries up that will not be attempted.
+    pub(super) fn give_up(&mut self, work: &mut Work) -> Result<(), EngineError> {
+        let abandoned = self.dispatcher.take_abandoned();
+        let view = self.dispatcher.view(self.settings.partitions);
+        for Abandoned { partition, uuid, key, reason, .. } in &abandoned {
+            if let Some(task) = self.partitions.running(*partition) {
+                let command = Command::GiveUp { delivery: key.id, reason: *reason };
+                work.command(&task.rows, uuid, &command, None, &view)?;
+            }
+        }
+        work.abandoned = abandoned;
+        Ok(())
+    }
+}

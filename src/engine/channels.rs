@@ -1,0 +1,139 @@
+//! The channels through which the reader and the lanes reach the engine: all of them end in its mailbox.
+
+use super::input::Input;
+use super::intake::Bundle;
+use super::mailbox::Mailbox;
+use super::shortage;
+use crate::clock;
+use crate::delivery::{Attempted, BreakerState, Job, ShortageNote, Watch};
+use crate::domain::{Timestamp, WebhookName};
+use crate::log::{Landmarks, LogEvent};
+use crate::telemetry::Metrics;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Why the engine must not wait for Kafka any longer.
+#[derive(Clone, Default)]
+pub(super) struct Signals {
+    revoking: Arc<AtomicBool>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// The group waits for the partitions.
+    fn revoke(&self) {
+        self.revoking.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn revocation_ends(&self) {
+        self.revoking.store(false, Ordering::SeqCst);
+    }
+
+    /// The process is to end.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Whether the partitions are revoked, or the process is to end.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.revoking.load(Ordering::SeqCst) || self.is_stopping()
+    }
+}
+
+/// What the engine shares with the reader and the lanes.
+#[derive(Clone)]
+pub(super) struct Channels {
+    pub(super) mailbox: Arc<Mailbox<Input>>,
+    pub(super) signals: Signals,
+    /// The last records that were read of inputs without topic ids.
+    pub(super) landmarks: Arc<Landmarks>,
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self {
+            mailbox: Arc::new(Mailbox::new()),
+            signals: Signals::default(),
+            landmarks: Arc::default(),
+        }
+    }
+}
+
+impl Channels {
+    /// Returns the observer for the lanes.
+    pub(super) fn watch(&self, metrics: &Arc<Metrics>) -> Arc<dyn Watch> {
+        Arc::new(LaneWatch { mailbox: self.mailbox.clone(), metrics: metrics.clone() })
+    }
+
+    /// Returns the sink for the reader's events. `away` is called at once when Kafka goes away or comes back: the engine may be in
+    /// a call that waits for Kafka.
+    pub(super) fn sink(
+        &self,
+        away: impl Fn(bool) + Send + Sync + 'static,
+    ) -> Arc<dyn Fn(LogEvent) + Send + Sync> {
+        let (mailbox, signals) = (self.mailbox.clone(), self.signals.clone());
+        Arc::new(move |event| match event {
+            LogEvent::Records { epoch, records, bytes } => {
+                let weight = records.len();
+                mailbox.put(Input::Records(Bundle { epoch, records, bytes }), weight);
+            }
+            LogEvent::Assigned(assignment) => mailbox.put_urgent(Input::Assigned(assignment)),
+            LogEvent::Revoked { lost, reply } => {
+                // It ends a commit that is being tried again.
+                signals.revoke();
+                mailbox.put_urgent(Input::Revoked { lost, reply });
+            }
+            LogEvent::Ends(ends) => mailbox.put(Input::Ends(ends), 0),
+            LogEvent::Away(is_away) => away(is_away),
+            LogEvent::Denied(before, now) => mailbox.put(Input::Denied(before, now), 0),
+            LogEvent::Identity(identity) => mailbox.put_urgent(Input::Identity(identity)),
+            LogEvent::Owners(owners) => mailbox.put_urgent(Input::Owners(owners)),
+            LogEvent::Replaced(places) => mailbox.put_urgent(Input::Replaced(places)),
+            LogEvent::Lost(ends) => mailbox.put_urgent(Input::Lost(ends)),
+            LogEvent::Fenced { was_disturbed } => {
+                mailbox.put_urgent(Input::Fenced { was_disturbed });
+            }
+            LogEvent::Failed(what) => mailbox.put_urgent(Input::Failed(what)),
+        })
+    }
+}
+
+struct LaneWatch {
+    mailbox: Arc<Mailbox<Input>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Watch for LaneWatch {
+    fn attempted(&self, attempted: Attempted) {
+        self.metrics.attempt(attempted.job.phase, &attempted.outcome);
+        self.mailbox.put(Input::Attempted(attempted), 1);
+    }
+
+    fn returned(&self, jobs: Vec<Job>) {
+        self.mailbox.put(Input::Returned(jobs), 1);
+    }
+
+    fn breaker(&self, webhook: WebhookName, state: BreakerState) {
+        self.mailbox.put(Input::Breaker(webhook, state), 1);
+    }
+
+    fn repeated(&self, exchanges: u64) {
+        self.metrics.exchanges_repeated(exchanges);
+    }
+
+    fn rate_limited(&self, attempts: u64) {
+        self.metrics.rate_limited(attempts);
+    }
+
+    fn shortage(&self, note: ShortageNote) {
+        shortage::report(note, &self.metrics);
+    }
+
+    fn now(&self) -> Timestamp {
+        clock::wall()
+    }
+}

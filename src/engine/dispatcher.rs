@@ -1,0 +1,287 @@
+//! The dispatcher: downstream due deliveries from the outbox to the lanes, takes back those that may not leave, and takes in no
+//! more records than it can deliver.
+
+use super::config::EngineConfig;
+use super::intake::{Bundle, Intake};
+use super::outbox::{self, Abandoned, Downstream, LeaseLimits, Outbox};
+use super::partitions::Partitions;
+use super::reloads::{self, Left};
+use super::work::{View, Work};
+use crate::clock;
+use crate::codec::event::ReloadEvent;
+use crate::delivery::{Attempted, BreakerState, Demand, Job, Lanes, LanesRemote};
+use crate::domain::{EndpointEvent, EndpointState, State, Timestamp, WebhookName};
+use crate::log::{Log, TopicPartition};
+use crate::store::{Ages, Backlogs, Disk, StoreError, WriteBack};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The memory for leased rows.
+const LEASE_BYTES: usize = 32 << 20;
+
+/// The deliveries that are not finished, and the lanes that deliver them.
+pub(super) struct Dispatcher {
+    config: Arc<EngineConfig>,
+    outbox: Outbox,
+    lanes: Lanes,
+    intake: Intake,
+    /// Rows that the next batch gives up.
+    abandoned: Vec<Abandoned>,
+    /// Reloads that no batch has reported yet.
+    reload_events: Vec<ReloadEvent>,
+}
+
+/// What the gauges show of the outbox.
+pub(super) struct Load {
+    pub(super) rows: u64,
+    pub(super) leased: u64,
+    pub(super) in_flight: u64,
+    pub(super) oldest: Option<Timestamp>,
+    pub(super) overdue: Option<Timestamp>,
+}
+
+/// The running partitions and the lanes, as the outbox uses them.
+struct Reach<'a, L: Log, D: Disk> {
+    partitions: &'a Partitions<L, D>,
+    lanes: &'a Lanes,
+    config: &'a EngineConfig,
+}
+
+impl<L: Log, D: Disk> Downstream for Reach<'_, L, D> {
+    type Family = D::Family;
+
+    fn rows(&self, partition: i32) -> Option<&WriteBack<D::Family>> {
+        self.partitions.running(partition).map(|task| &task.rows)
+    }
+
+    fn start_attempts(&self, webhook: &WebhookName) -> Demand {
+        self.lanes.start_attempts(webhook)
+    }
+
+    fn age_max_ms(&self, webhook: &WebhookName) -> u64 {
+        self.config.rules.webhook(webhook).age_max_ms
+    }
+
+    fn is_short(&self) -> bool {
+        self.lanes.is_short()
+    }
+
+    fn push(&self, webhook: &WebhookName, jobs: Vec<Job>) {
+        self.lanes.push(webhook, jobs);
+    }
+}
+
+impl Dispatcher {
+    /// Nothing is to be delivered yet. A lane may be handed `ahead` rows beside those that it may have unanswered.
+    pub(super) fn new(config: Arc<EngineConfig>, lanes: Lanes, ahead: usize) -> Self {
+        lanes.configure(config.endpoints.iter().cloned(), &config.account_rates);
+        Self {
+            config,
+            outbox: Outbox::new(LeaseLimits { bytes: LEASE_BYTES, ahead }),
+            lanes,
+            intake: Intake::default(),
+            abandoned: Vec::new(),
+            reload_events: Vec::new(),
+        }
+    }
+
+    /// What decisions depend on, where so many partitions own uuids.
+    pub(super) fn view(&self, partitions: u32) -> View<'_> {
+        let (rules, lanes) = (&self.config.rules, &self.lanes);
+        View { rules, partitions, now: clock::now(), lanes }
+    }
+
+    /// Downstream due rows to the lanes, unless partitions are still to be restored.
+    pub(super) fn dispatch<L: Log, D: Disk>(
+        &mut self,
+        partitions: &Partitions<L, D>,
+    ) -> Result<(), StoreError> {
+        if partitions.unsettled().is_some() {
+            return Ok(());
+        }
+        let reach = Reach { partitions, lanes: &self.lanes, config: &self.config };
+        let abandoned = self.outbox.dispatch(clock::now(), &reach)?;
+        self.abandoned.extend(abandoned);
+        Ok(())
+    }
+
+    /// When there is something to hand out or to give up, where nothing leaves for the time `unsettled`.
+    pub(super) fn next_due(&self, unsettled: Option<Duration>) -> Option<Timestamp> {
+        if !self.abandoned.is_empty() {
+            return Some(Timestamp::from_ms(0));
+        }
+        let due = self.outbox.next_due()?;
+        let settled = unsettled
+            .map(|left| clock::now().plus_ms(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
+        Some(settled.map_or(due, |settled| settled.max(due)))
+    }
+
+    /// Takes the rows that the next batch gives up.
+    pub(super) fn take_abandoned(&mut self) -> Vec<Abandoned> {
+        std::mem::take(&mut self.abandoned)
+    }
+
+    /// Rows that were to be given up are kept for now.
+    pub(super) fn spare(&mut self, abandoned: &mut Vec<Abandoned>) {
+        for row in self.take_abandoned().into_iter().chain(abandoned.drain(..)) {
+            self.outbox.release(row.partition, &row.webhook, row.key);
+        }
+    }
+
+    /// Puts back rows that may not leave now.
+    pub(super) fn returned(&mut self, jobs: Vec<Job>) {
+        for job in jobs {
+            self.outbox.put_back(job.partition, &job.webhook, outbox::key(&job));
+        }
+    }
+
+    /// Follows a state that was committed.
+    pub(super) fn change(&mut self, partition: i32, old: &State, new: &State) {
+        self.outbox.change(partition, old, new);
+    }
+
+    /// Ends the leases of the rows whose outcomes a batch has committed.
+    pub(super) fn release(&mut self, work: &Work) {
+        for Attempted { job, .. } in &work.outcomes {
+            self.outbox.release(job.partition, &job.webhook, outbox::key(job));
+        }
+        for row in &work.abandoned {
+            self.outbox.release(row.partition, &row.webhook, row.key);
+        }
+    }
+
+    /// When a delivery to the endpoint last succeeded, as far as is known.
+    pub(super) fn delivered_at(&self, webhook: &WebhookName) -> Option<Timestamp> {
+        self.outbox.delivered_at(webhook)
+    }
+
+    /// Applies what was committed of an endpoint to its lane.
+    pub(super) fn follow(&mut self, webhook: &WebhookName, event: &EndpointEvent) {
+        match event {
+            EndpointEvent::Disabled { .. } | EndpointEvent::DisabledElsewhere(_) => {
+                self.lanes.take_back(webhook);
+                self.outbox.wake(webhook);
+            }
+            EndpointEvent::Enabled => {
+                self.lanes.reset(webhook);
+                self.outbox.wake(webhook);
+            }
+            // The lane knew it first.
+            EndpointEvent::Held { .. }
+            | EndpointEvent::Failing { .. }
+            | EndpointEvent::Recovered { .. } => {}
+        }
+    }
+
+    /// Takes in records that were read.
+    pub(super) fn take_in(&mut self, bundle: Bundle) {
+        self.intake.push(bundle);
+    }
+
+    /// Counts outcomes, and allows to decide as many records as the lanes can deliver.
+    pub(super) fn ended(&mut self, outcomes: &[Attempted]) {
+        let delivered = self.outbox.ended(outcomes, clock::now());
+        self.intake.allow(delivered, &self.outbox);
+    }
+
+    /// The next records that may be decided.
+    pub(super) fn next_records(&mut self) -> Option<Bundle> {
+        self.intake.next()
+    }
+
+    /// The time of the first record of each input that waits.
+    pub(super) fn first_records(&self) -> BTreeMap<TopicPartition, Timestamp> {
+        self.intake.firsts()
+    }
+
+    /// Takes over a configuration that was read again. The lanes have it already; every row is looked at again.
+    pub(super) fn reload(&mut self, left: Left) {
+        reloads::add(&mut self.reload_events, left.events);
+        let Some(config) = left.config else { return };
+        self.config = config;
+        self.outbox.wake_all();
+        tracing::info!(
+            accounts = self.config.rules.accounts.len(),
+            webhooks = self.config.endpoints.len(),
+            "the configuration is in force"
+        );
+    }
+
+    pub(super) fn reload_events(&self) -> &[ReloadEvent] {
+        &self.reload_events
+    }
+
+    /// The reloads are reported.
+    pub(super) fn forget_reload_events(&mut self) {
+        self.reload_events.clear();
+    }
+
+    /// Takes over the outbox of a restored partition, and the times until which its endpoints are to be left alone.
+    pub(super) fn load(
+        &mut self,
+        partition: i32,
+        backlogs: Backlogs,
+        ages: &Ages,
+        endpoints: &BTreeMap<WebhookName, EndpointState>,
+    ) {
+        self.outbox.load(partition, backlogs);
+        self.outbox.load_ages(ages);
+        let now = clock::now();
+        for (webhook, endpoint) in endpoints {
+            if let Some(until) = endpoint.held_until.filter(|until| *until > now) {
+                self.lanes.hold(webhook, Duration::from_millis(until.ms_since(now)));
+            }
+        }
+    }
+
+    /// Forgets the rows of all partitions, but not the leases.
+    pub(super) fn unload(&mut self) {
+        self.outbox.unload();
+    }
+
+    /// Takes all jobs back from the lanes; returns how many.
+    pub(super) fn stop(&self) -> usize {
+        self.lanes.clear().len()
+    }
+
+    /// Forgets everything; returns how many bytes of records waited.
+    pub(super) fn clear(&mut self) -> usize {
+        self.outbox.clear();
+        self.abandoned.clear();
+        self.intake.clear()
+    }
+
+    /// Uses of each endpoint's and account's limits the share of `owned` partitions of `all`.
+    pub(super) fn share(&self, owned: usize, all: u32) {
+        self.lanes.set_share(owned, all);
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.lanes.in_flight()
+    }
+
+    pub(super) fn breakers(&self) -> impl Iterator<Item = (WebhookName, BreakerState)> {
+        self.lanes.breakers().into_iter()
+    }
+
+    pub(super) fn remote(&self) -> LanesRemote {
+        self.lanes.remote()
+    }
+
+    /// The rows of the outbox, and how many of them are leased.
+    pub(super) fn counts(&self) -> (u64, usize) {
+        self.outbox.counts()
+    }
+
+    pub(super) fn load_now(&self) -> Load {
+        let (rows, leased) = self.counts();
+        Load {
+            rows,
+            leased: leased as u64,
+            in_flight: self.in_flight() as u64,
+            oldest: self.outbox.oldest(),
+            overdue: self.outbox.overdue(&self.lanes.ready(), clock::now()),
+        }
+    }
+}

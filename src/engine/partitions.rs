@@ -1,0 +1,434 @@
+//! The partitions that this instance owns: what they are restored to, what they have committed, and what their inputs are.
+
+mod checks;
+mod commits;
+mod inputs;
+mod task;
+
+pub(super) use inputs::place;
+pub(super) use task::Task;
+
+use super::EngineError;
+use super::config::EngineSettings;
+use super::input::{Identified, Input, RestoreFailure, Restored};
+use super::mailbox::Mailbox;
+use super::report::Report;
+use super::restore::{self, Restorer};
+use crate::clock;
+use crate::delivery::Attempted;
+use crate::domain::{Timestamp, WebhookName};
+use crate::log::{Assignment, Landmarks, Log, TopicPartition, is_due};
+use crate::store::{Ages, Backlogs, Disk, Store, StoreError, Tally, WriteBack};
+use crate::telemetry::Waiting;
+use inputs::Inputs;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// One partition that can't be restored does not hold the others back for longer.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause before a failed restore is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// The memory for the rows of all partitions, in each of their two generations.
+const GENERATION_BYTES: usize = 12 << 20;
+
+/// Input partitions that belong to no partition of ours: their records are only forwarded.
+#[derive(Default)]
+struct Foreign {
+    places: Vec<TopicPartition>,
+    /// They were read beyond what was committed.
+    is_held: bool,
+    /// The assignment in which they were started.
+    started_in: Option<u64>,
+}
+
+/// The partitions of the current assignment.
+pub(super) struct Partitions<L: Log, D: Disk> {
+    settings: Arc<EngineSettings>,
+    mailbox: Arc<Mailbox<Input>>,
+    store: Store<D>,
+    /// The current assignment. Records of others are another instance's to read.
+    epoch: Option<u64>,
+    tasks: BTreeMap<i32, Task<D::Family>>,
+    foreign: Foreign,
+    /// Outcomes that wait until their partition is restored.
+    orphans: Vec<Attempted>,
+    restoring: Option<L::Restoring>,
+    /// Why partitions can't be restored, as health shows it.
+    restore_waits: Option<Waiting>,
+    /// Until then nothing is delivered while partitions are restored: any of them may hold an endpoint's `Retry-After`.
+    settled_at: Instant,
+    inputs: Inputs,
+}
+
+/// Sums over all partitions.
+#[derive(Default)]
+pub(super) struct Totals {
+    pub(super) tally: Tally,
+    pub(super) bytes: u64,
+}
+
+impl<L: Log, D: Disk> Partitions<L, D> {
+    /// Nothing is assigned yet.
+    pub(super) fn new(
+        settings: Arc<EngineSettings>,
+        mailbox: Arc<Mailbox<Input>>,
+        store: Store<D>,
+        landmarks: Arc<Landmarks>,
+    ) -> Self {
+        Self {
+            settings,
+            mailbox,
+            store,
+            epoch: None,
+            tasks: BTreeMap::new(),
+            foreign: Foreign::default(),
+            orphans: Vec::new(),
+            restoring: None,
+            restore_waits: None,
+            settled_at: clock::instant(),
+            inputs: Inputs::new(landmarks),
+        }
+    }
+
+    pub(super) fn epoch(&self) -> Option<u64> {
+        self.epoch
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    pub(super) fn task(&self, number: i32) -> Option<&Task<D::Family>> {
+        self.tasks.get(&number)
+    }
+
+    pub(super) fn task_mut(&mut self, number: i32) -> Option<&mut Task<D::Family>> {
+        self.tasks.get_mut(&number)
+    }
+
+    /// A partition that is restored.
+    pub(super) fn running(&self, number: i32) -> Option<&Task<D::Family>> {
+        self.tasks.get(&number).filter(|task| task.active)
+    }
+
+    pub(super) fn all_running(&mut self) -> impl Iterator<Item = &mut Task<D::Family>> {
+        self.tasks.values_mut().filter(|task| task.active)
+    }
+
+    /// The partition that an input partition belongs to.
+    pub(super) fn owner_of(&self, place: &TopicPartition) -> Option<&Task<D::Family>> {
+        self.tasks.get(&place.partition).filter(|task| task.places.contains(place))
+    }
+
+    /// The offset of an input partition of ours below which everything is committed.
+    pub(super) fn position(&self, place: &TopicPartition) -> Option<i64> {
+        self.owner_of(place)?.positions.get(place).copied()
+    }
+
+    /// How long nothing is delivered, unless all partitions are restored before.
+    pub(super) fn unsettled(&self) -> Option<Duration> {
+        let left = self.settled_at.saturating_duration_since(clock::instant());
+        let restores = self.tasks.values().any(|task| !task.active);
+        (restores && !left.is_zero()).then_some(left)
+    }
+
+    /// When the next timer is due.
+    pub(super) fn next_timer(&self) -> Option<Timestamp> {
+        self.tasks.values().filter(|task| task.active).filter_map(|task| task.next_timer).min()
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for task in self.tasks.values() {
+            let (sum, tally) = (&mut totals.tally, task.rows.tally());
+            sum.awaiting_flow += tally.awaiting_flow;
+            sum.open += tally.open;
+            sum.silent += tally.silent;
+            sum.ended += tally.ended;
+            sum.held += tally.held;
+            totals.bytes += task.rows.bytes();
+        }
+        totals
+    }
+
+    /// The webhooks whose endpoint is disabled in a partition of ours.
+    pub(super) fn disabled(&self) -> impl Iterator<Item = &WebhookName> {
+        let endpoints = self.tasks.values().flat_map(|task| task.rows.endpoints());
+        endpoints.filter(|(_, endpoint)| endpoint.disabled.is_some()).map(|(webhook, _)| webhook)
+    }
+
+    /// Which partitions are active, and which are held.
+    #[cfg(test)]
+    pub(super) fn states(&self) -> Vec<(i32, bool, bool)> {
+        self.tasks.iter().map(|(number, task)| (*number, task.active, task.held)).collect()
+    }
+
+    /// What happened to inputs, and whether records of an input are only forwarded.
+    pub(super) fn inputs(&mut self) -> &mut Inputs {
+        &mut self.inputs
+    }
+
+    pub(super) fn is_foreign(&self, place: &TopicPartition) -> bool {
+        self.foreign.places.contains(place)
+    }
+
+    /// Keeps an outcome until its partition is restored.
+    pub(super) fn keep(&mut self, outcomes: impl IntoIterator<Item = Attempted>) {
+        self.orphans.extend(outcomes);
+    }
+
+    /// Takes over the partitions of an assignment, and restores them.
+    pub(super) fn assign(
+        &mut self,
+        assignment: Assignment,
+        log: &L,
+        report: &Report,
+    ) -> Result<(), StoreError> {
+        let Assignment { epoch, places } = assignment;
+        self.epoch = Some(epoch);
+        self.settled_at = clock::instant() + SETTLE_TIMEOUT;
+        let inbox = self.settings.topics.inbox.as_str();
+        let owned: Vec<i32> = places
+            .iter()
+            .filter(|place| place.topic.as_ref() == inbox)
+            .map(|place| place.partition)
+            // An inbox may have been given more partitions than the changelog has.
+            .filter(|number| number.cast_unsigned() < self.settings.partitions)
+            .collect();
+        let other_partition_counts = &self.settings.other_partition_counts;
+        for number in &owned {
+            let belongs = |place: &&TopicPartition| {
+                place.partition == *number && !other_partition_counts.contains(&place.topic)
+            };
+            let places = places.iter().filter(belongs).cloned().collect();
+            let partition = self.store.partition(*number)?;
+            self.tasks.insert(*number, Task::new(partition, places));
+            report.health().assign(*number);
+        }
+        let is_foreign = |place: &TopicPartition| {
+            other_partition_counts.contains(&place.topic) || !owned.contains(&place.partition)
+        };
+        self.foreign.places = places.into_iter().filter(is_foreign).collect();
+        self.foreign.is_held = false;
+        report.health().stand_by(owned.is_empty());
+        if owned.is_empty() {
+            tracing::info!("standby: the group has no partitions for this instance now");
+        } else {
+            let numbers: Vec<String> = owned.iter().map(ToString::to_string).collect();
+            let partitions = numbers.join(", ");
+            tracing::info!(partitions, "partitions assigned; restoring");
+        }
+        self.restore(epoch, None, log, report);
+        Ok(())
+    }
+
+    /// Restores all partitions that are not active, after `pause`.
+    pub(super) fn restore(
+        &mut self,
+        epoch: u64,
+        pause: Option<Duration>,
+        log: &L,
+        report: &Report,
+    ) {
+        self.cancel_restore(log);
+        // Events that were found and not committed are found again.
+        let tasks = &self.tasks;
+        self.inputs.retain_events(|place| {
+            tasks.values().any(|task| task.active && task.places.contains(place))
+        });
+        let tasks = self.tasks.values().filter(|task| !task.active);
+        let wanted = tasks.map(|task| restore::Wanted {
+            partition: task.rows.partition().clone(),
+            places: task.places.clone(),
+            is_held: task.held,
+        });
+        // A restore that is tried again finds them started.
+        let is_started = self.foreign.started_in == Some(epoch);
+        let places = if is_started { Vec::new() } else { self.foreign.places.clone() };
+        let foreign = restore::Foreign { places, is_held: self.foreign.is_held };
+        let (metrics, health) = report.shared();
+        let parts = restore::Parts {
+            epoch,
+            pause,
+            wanted: wanted.collect(),
+            foreign,
+            settings: self.settings.clone(),
+            mailbox: self.mailbox.clone(),
+            metrics,
+            health,
+            changelog: log.changelog(),
+            offsets: log.offsets(),
+        };
+        let mut restorer = Restorer::new(parts);
+        self.restoring = Some(log.restore(move || restorer.step()));
+    }
+
+    pub(super) fn cancel_restore(&mut self, log: &L) {
+        if let Some(restoring) = self.restoring.take() {
+            log.cancel(restoring);
+        }
+    }
+
+    /// A restore has begun: it has read the ids of the cluster and the topics.
+    pub(super) fn identified(&mut self, epoch: u64, identified: Identified, log: &L) {
+        if self.epoch != Some(epoch) {
+            return;
+        }
+        let Identified { identity, starts, landmarks, events } = identified;
+        // When a restore is tried again, records that were read meanwhile belong to the topics as they were: their offsets must
+        // not be written beside the ids of other topics.
+        let is_reading = self.foreign.started_in == Some(epoch);
+        if is_reading && self.inputs.is_another(&identity) {
+            self.inputs.is_reread = true;
+            return;
+        }
+        self.inputs.identity = identity;
+        self.foreign.started_in = Some(epoch);
+        self.inputs.recognise(landmarks);
+        self.inputs.report(events);
+        if !starts.is_empty() {
+            log.start(epoch, starts);
+        }
+    }
+
+    /// Starts a partition that is restored; returns its outbox, unless it belongs to another assignment.
+    pub(super) fn restored(
+        &mut self,
+        epoch: u64,
+        restored: Restored,
+        log: &L,
+        report: &Report,
+    ) -> Option<(Backlogs, Ages)> {
+        if self.epoch != Some(epoch) {
+            return None;
+        }
+        let Restored { partition: number, checkpoint, backlogs, ages, endpoints, .. } = restored;
+        let task = self.tasks.get_mut(&number)?;
+        log.start(epoch, restored.starts);
+        task.held = false;
+        task.active = true;
+        let partition = task.rows.partition().clone();
+        task.rows = WriteBack::new(partition, checkpoint, &backlogs, endpoints);
+        task.meta_changed = restored.meta_changed;
+        task.owner = restored.owner;
+        task.positions = restored.positions;
+        task.reset_timers();
+        self.inputs.recognise(restored.landmarks);
+        self.inputs.report(restored.events);
+        report.health().restored(number);
+        self.restore_waits(None, report);
+        let rows: u64 = backlogs.values().map(|(rows, _)| rows).sum();
+        let records = restored.records;
+        tracing::info!(partition = number, records, outbox_rows = rows, "partition restored");
+        let is_ours = |outcome: &Attempted| outcome.job.partition == number;
+        let (ours, rest) = std::mem::take(&mut self.orphans).into_iter().partition(is_ours);
+        self.orphans = rest;
+        let ours: Vec<Attempted> = ours;
+        for attempted in ours {
+            self.mailbox.put(Input::Attempted(attempted), 1);
+        }
+        Some((backlogs, ages))
+    }
+
+    /// Tries a restore again that failed, unless it can't succeed.
+    pub(super) fn restore_failed(
+        &mut self,
+        epoch: u64,
+        error: RestoreFailure,
+        log: &L,
+        report: &Report,
+    ) -> Result<(), EngineError> {
+        match error {
+            RestoreFailure::Store(error) => Err(error.into()),
+            RestoreFailure::Mismatch(mismatch) => Err(EngineError::Mismatch(*mismatch)),
+            RestoreFailure::Passing(text) => {
+                if is_due(&text) {
+                    tracing::warn!(error = text, "restoring failed; trying again");
+                }
+                self.restore_waits(Some(text), report);
+                if self.epoch == Some(epoch) {
+                    self.restore(epoch, Some(RETRY_PAUSE), log, report);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Shows in health why partitions can't be restored; `None`: they can.
+    fn restore_waits(&mut self, cause: Option<String>, report: &Report) {
+        let waiting = cause.map(|cause| Waiting::Other(format!("restoring fails: {cause}")));
+        if self.restore_waits != waiting {
+            if let Some(before) = self.restore_waits.take() {
+                report.health().resume(&before);
+            }
+            if let Some(waiting) = &waiting {
+                report.health().wait(waiting.clone());
+            }
+            self.restore_waits = waiting;
+        }
+    }
+
+    /// Forgets all partitions. Their rows in the store stay.
+    pub(super) fn clear(&mut self, log: &L, report: &Report) {
+        self.cancel_restore(log);
+        self.epoch = None;
+        for (number, task) in std::mem::take(&mut self.tasks) {
+            report.health().unassign(number);
+            for place in &task.places {
+                report.metrics().remove_consumer_lag(&place.topic, place.partition);
+            }
+        }
+        self.foreign.places.clear();
+        self.inputs.clear();
+        self.orphans.clear();
+        self.restore_waits(None, report);
+    }
+
+    /// Stops without stopping the inputs: records were dropped that are not committed, and any further commit would skip
+    /// them. The next assignment reads them again.
+    pub(super) fn quiesce(&mut self) {
+        self.epoch = None;
+        for task in self.tasks.values_mut() {
+            task.active = false;
+        }
+    }
+
+    /// Stops all inputs until their partitions are restored again; returns the new epoch.
+    pub(super) fn hold(&mut self, log: &L, report: &Report) -> Result<u64, StoreError> {
+        // The restore may find that the changelog has lost these rows.
+        self.write_all()?;
+        let epoch = log.hold();
+        self.epoch = Some(epoch);
+        for (number, task) in &mut self.tasks {
+            task.active = false;
+            task.held = true;
+            report.health().restore(*number);
+        }
+        self.foreign.is_held = true;
+        self.inputs.clear();
+        Ok(epoch)
+    }
+
+    /// Whether all partitions have to be restored again, since an input is another topic now. Answers once.
+    pub(super) fn take_reread(&mut self) -> bool {
+        std::mem::take(&mut self.inputs.is_reread) && self.epoch.is_some()
+    }
+
+    /// Writes rows that have been in memory long enough.
+    pub(super) fn write_some(&mut self) -> Result<(), StoreError> {
+        let now = clock::now();
+        let share = GENERATION_BYTES / self.tasks.len().max(1);
+        self.all_running().try_for_each(|task| task.rows.write_some(share, now))
+    }
+
+    /// Writes all rows: the partitions are revoked, or the process ends.
+    pub(super) fn write_all(&mut self) -> Result<(), StoreError> {
+        self.all_running().try_for_each(|task| task.rows.write_all())
+    }
+
+    /// Marks the store for the next start, if the error shows that it is damaged.
+    pub(super) fn mark(&self, error: &StoreError) {
+        self.store.mark(error);
+    }
+}

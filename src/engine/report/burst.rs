@@ -1,0 +1,149 @@
+//! Log lines about many similar events: the first events of a minute get a line each, the rest one line together.
+
+use crate::clock;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Counted events are logged after this time.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// The subject of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum About {
+    /// Records that were given up.
+    Record,
+    /// Deliveries that were given up.
+    Delivery,
+    /// Rules whose conditions could not be judged.
+    Rule,
+    /// Deliveries that are sent again.
+    Replay,
+    /// Reports that did not come.
+    Timeout,
+}
+
+impl About {
+    /// Returns how many events of a minute get a line each.
+    const fn single_max(self) -> u32 {
+        match self {
+            // One wrong producer would fill the log.
+            Self::Record | Self::Rule => 1,
+            Self::Delivery | Self::Replay | Self::Timeout => 5,
+        }
+    }
+
+    /// Returns the line about the rest of them.
+    const fn happened(self) -> &'static str {
+        match self {
+            Self::Record => "more records were given up; `ringback dead-letter list` shows them",
+            Self::Delivery => {
+                "more deliveries were given up; `ringback dead-letter list` shows them"
+            }
+            Self::Rule => "more rules were skipped, since a condition could not be judged",
+            Self::Replay => "more deliveries that were given up are sent again",
+            Self::Timeout => "more flows whose reports did not come in time",
+        }
+    }
+}
+
+/// The events of one subject and reason in one minute.
+struct Burst {
+    since: Instant,
+    single: u32,
+    more: u64,
+}
+
+/// The events that are being counted.
+#[derive(Default)]
+pub(super) struct Bursts(RefCell<BTreeMap<(About, &'static str), Burst>>);
+
+impl Bursts {
+    /// Returns whether this event gets a line of its own; otherwise it is counted.
+    pub(super) fn is_single(&self, about: About, reason: &'static str) -> bool {
+        self.is_single_at(clock::instant(), about, reason)
+    }
+
+    fn is_single_at(&self, now: Instant, about: About, reason: &'static str) -> bool {
+        let mut bursts = self.0.borrow_mut();
+        let burst =
+            bursts.entry((about, reason)).or_insert(Burst { since: now, single: 0, more: 0 });
+        let is_single = burst.single < about.single_max();
+        if is_single {
+            burst.single += 1;
+        } else {
+            burst.more += 1;
+        }
+        is_single
+    }
+
+    /// Takes the counts of minutes that are over.
+    fn over(&self, now: Instant) -> Vec<(About, &'static str, u64)> {
+        let mut over = Vec::new();
+        self.0.borrow_mut().retain(|(about, reason), burst| {
+            if now.saturating_duration_since(burst.since) < WINDOW {
+                return true;
+            }
+            if burst.more == 0 {
+                return false;
+            }
+            over.push((*about, *reason, burst.more));
+            // While such events go on, they get one line a minute.
+            *burst = Burst { since: now, single: about.single_max(), more: 0 };
+            true
+        });
+        over
+    }
+
+    /// Logs the counts of minutes that are over.
+    pub(super) fn report(&self) {
+        for (about, reason, count) in self.over(clock::instant()) {
+            say(about, reason, count);
+        }
+    }
+
+    /// Logs all counts: the process ends.
+    pub(super) fn finish(&self) {
+        for ((about, reason), burst) in self.0.take() {
+            if burst.more > 0 {
+                say(about, reason, burst.more);
+            }
+        }
+    }
+}
+
+fn say(about: About, reason: &str, count: u64) {
+    match about {
+        About::Record | About::Delivery | About::Rule => {
+            tracing::warn!(reason, count, "{}", about.happened());
+        }
+        About::Replay | About::Timeout => tracing::info!(count, "{}", about.happened()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_are_said_one_by_one_and_the_rest_together_once_a_minute() {
+        let (bursts, start) = (Bursts::default(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let single =
+            (0..1000).filter(|_| bursts.is_single_at(start, About::Delivery, "refused")).count();
+        assert_eq!(single, 5);
+        assert!(bursts.is_single_at(start, About::Record, "undecodable"));
+        assert!(!bursts.is_single_at(after(59), About::Record, "undecodable"));
+        assert!(bursts.is_single_at(after(59), About::Record, "no_uuid"), "another reason");
+        assert!(bursts.over(after(59)).is_empty());
+        let over = bursts.over(after(60));
+        assert_eq!(over, [(About::Record, "undecodable", 1), (About::Delivery, "refused", 995)]);
+        // It goes on: no line of its own, but one a minute.
+        assert!(!bursts.is_single_at(after(61), About::Record, "undecodable"));
+        assert!(bursts.over(after(119)).is_empty());
+        assert_eq!(bursts.over(after(120)), [(About::Record, "undecodable", 1)]);
+        // After a minute without any, the next one is a first one.
+        assert!(bursts.over(after(180)).is_empty());
+        assert!(bursts.is_single_at(after(181), About::Record, "undecodable"));
+    }
+}

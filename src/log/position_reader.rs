@@ -1,0 +1,109 @@
+//! Reads the positions of topics and of a group, for commands that compare them.
+
+use super::client::{self, LogError};
+use super::position::GroupOffset;
+use super::record::TopicPartition;
+use super::scan::{ScanFrom, ScanRange, Scanner};
+use super::settings::KafkaSettings;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
+const PINNED_INTERVAL: Duration = Duration::from_millis(50);
+/// A transaction that is open for longer belongs to no running producer.
+const OPEN_MAX: Duration = Duration::from_secs(90);
+
+/// Reads positions.
+pub struct PositionReader {
+    /// A client of the group, which it does not join.
+    group: client::Observer,
+    /// A client that also sees uncommitted records.
+    all: client::Observer,
+}
+
+impl PositionReader {
+    /// Creates a reader; it connects with the first request.
+    ///
+    /// # Errors
+    /// When a property of `[kafka.client]` is wrong.
+    pub fn new(settings: &KafkaSettings) -> Result<Self, LogError> {
+        let mut config = client::observer(settings, "read_committed");
+        config.set("group.id", &settings.group_id);
+        let group = config.create_with_context(super::report::Reports).map_err(LogError::Client)?;
+        Ok(Self { group, all: client::observe(settings, "read_uncommitted")? })
+    }
+
+    /// Returns the offsets that the group has committed. Waits for open transactions.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn committed(
+        &self,
+        places: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, i64>, LogError> {
+        let offsets = self.offsets(places)?.into_iter();
+        Ok(offsets.map(|(place, committed)| (place, committed.offset)).collect())
+    }
+
+    /// Like `committed`, with the topic and the changelog of each offset.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn offsets(
+        &self,
+        places: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, GroupOffset>, LogError> {
+        let failed = || LogError::request("the group's offsets can't be read");
+        let mut asked = TopicPartitionList::new();
+        for place in places {
+            asked.add_partition(&place.topic, place.partition);
+        }
+        let answer = self.group.committed_offsets(asked, COMMITTED_TIMEOUT).map_err(failed())?;
+        let mut committed = BTreeMap::new();
+        for element in answer.elements() {
+            element.error().map_err(failed())?;
+            if let Offset::Offset(offset) = element.offset() {
+                let place = TopicPartition {
+                    topic: element.topic().into(),
+                    partition: element.partition(),
+                };
+                committed.insert(place, GroupOffset::read(offset, element.metadata()));
+            }
+        }
+        Ok(committed)
+    }
+
+    /// Returns the range of each partition of `topic` from `from` to its present end, once no transaction below it is open.
+    ///
+    /// # Errors
+    /// When Kafka does not answer, or another producer's transaction stays open.
+    pub fn settled(
+        &self,
+        scanner: &Scanner,
+        topic: &str,
+        from: ScanFrom,
+    ) -> Result<Vec<ScanRange>, LogError> {
+        let mut highs = Vec::new();
+        for range in scanner.all(topic, from)? {
+            let marks = self.all.fetch_watermarks(topic, range.partition, REQUEST_TIMEOUT);
+            highs.push(
+                marks.map_err(LogError::request(format!("the ends of {topic} can't be read")))?.1,
+            );
+        }
+        let began = Instant::now();
+        loop {
+            let ranges = scanner.all(topic, from)?;
+            if ranges.iter().zip(&highs).all(|(range, high)| range.end >= *high) {
+                return Ok(ranges);
+            }
+            if began.elapsed() > OPEN_MAX {
+                let what = "a transaction has been open in it for a long time; try again once it has ended".to_owned();
+                return Err(LogError::Topic { topic: topic.to_owned(), what });
+            }
+            std::thread::sleep(PINNED_INTERVAL);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The pages about running the daemon, recovery, events and webhook definitions.
+
+use super::page::Page;
+use super::shell::{Shell, repository};
+use crate::harness::daemon::Done;
+use crate::harness::receiver::Answer;
+use crate::harness::samples::{Random, UUID, flow};
+use crate::harness::signature::SECRET;
+use crate::harness::stage::Stage;
+use crate::harness::{PATIENCE, broker, wait_until};
+use ringback::domain::{DeadLetterReason, IgnoreReason, SkipReason};
+use serde_json::Value;
+use std::process::Command;
+
+/// `operating.md`: the files are checked, the daemon runs, answers, and reloads.
+pub(super) fn running(page: &Page) {
+    let stage = Stage::on(broker::shared(), "guide-operating", 2);
+    for kind in ["changelog", "inbox", "events", "dead-letter"] {
+        stage.delete_topic(kind);
+    }
+    let mut reader = page.follow();
+    reader.succeeds(&stage, "ringback check --config /etc/ringback/ringback.toml");
+    reader.succeeds(&stage, "ringback topics --create --config /etc/ringback/ringback.toml");
+    assert_eq!(stage.kafka.partitions(&stage.topic("changelog")), 2);
+    reader.succeeds(&stage, "ringback check --online --config /etc/ringback/ringback.toml");
+    let run = "ringback run --config /etc/ringback/ringback.toml";
+    let mut daemon = reader.starts_ready(&stage, run);
+    let mut asks = |page: &str| {
+        let line = format!("curl -s http://127.0.0.1:9464{page}");
+        let done = reader.shell(&stage, &daemon, &line);
+        assert_eq!(done.code, Some(0), "{line}: {done:?}");
+        done.out
+    };
+    for page in ["/readyz", "/livez"] {
+        assert!(asks(page).starts_with("ok"), "{page}");
+    }
+    let status: Value = serde_json::from_str(&asks("/api/v1/status")).expect("JSON");
+    assert_eq!(status["ready"], true, "{status}");
+    let before = daemon.logged().len();
+    let done = reader.shell(&stage, &daemon, "kill -HUP \"$(pgrep -x ringback)\"");
+    assert_eq!(done.code, Some(0), "{done:?}");
+    wait_until("it has read its configuration again", PATIENCE, || {
+        let reloads = daemon.metric("ringback_config_reloads_total", &[("result", "applied")]);
+        (reloads > Some(0.5) && daemon.logged().len() > before).then_some(())
+    });
+    for page in ["/api/v1/config", "/api/v1/config/hash"] {
+        let line = format!("curl -s http://127.0.0.1:9464{page}");
+        let done = reader.shell(&stage, &daemon, &line);
+        let said: Value = serde_json::from_str(&done.out).expect("JSON");
+        assert!(said["hash"].is_string() || said["hash"].is_u64(), "{said}");
+    }
+    let rules = stage.instance_dir(0).join("rules.yml");
+    std::fs::write(&rules, reader.program("yaml")).expect("a file");
+    let checked = Command::new("promtool").args(["check", "rules"]).arg(&rules).output();
+    let checked = checked.expect("promtool");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    alerts_name_metrics(&std::fs::read_to_string(&rules).expect("the rules"));
+    daemon.stop();
+}
+
+/// Panics if an alert names an unknown metric, since it would never fire.
+fn alerts_name_metrics(rules: &str) {
+    let words = rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let named: Vec<&str> = words.filter(|word| word.starts_with("ringback_")).collect();
+    assert!(named.len() >= 7, "{named:?}");
+    for name in named {
+        let known = ringback::telemetry::Definition::ALL.iter().any(|metric| metric.name == name);
+        assert!(known, "there is no metric {name}");
+    }
+}
+
+/// `recovery.md`: deliveries become dead letters, are found, and are replayed.
+pub(super) fn morning_after(page: &Page) {
+    const LETTERS: usize = 3;
+    let mut stage = Stage::new("guide-recovery");
+    stage.set("delivery.attempts_max", 1);
+    let recovered = stage.fail_until_recovered(50);
+    let uuids = Random::seeded(993).uuids(LETTERS);
+    stage.send_flows(&uuids.iter().map(|uuid| flow(uuid, &[])).collect::<Vec<Value>>());
+    let mut daemon = stage.start();
+    let letters = stage.dead_letters(LETTERS, PATIENCE);
+    stage.wait_events("dead_lettered", LETTERS);
+    let place = format!("{}:{}", letters[0].partition, letters[0].offset);
+    let mut reader = page.follow().call(UUID, uuids[0].clone()).call("3:1042", place);
+    let of = |option: &str| format!("ringback trace {UUID}{option}");
+    let trace = reader.succeeds(&stage, &of(""));
+    assert!(trace.out.contains("attempts_exhausted"), "{}", trace.out);
+    let bodies = reader.succeeds(&stage, &of(" --bodies"));
+    assert!(bodies.out.contains("callDetails"), "{}", bodies.out);
+    reader.succeeds(&stage, "ringback verify");
+    let settled = |done: &Done| done.code == Some(0);
+    reader.until(&stage, "ringback verify --at-rest", settled);
+    let listed = reader.succeeds(&stage, "ringback dead-letter list --since 12h");
+    assert_eq!(listed.out.matches("attempts_exhausted").count(), LETTERS, "{}", listed.out);
+    let open = reader.succeeds(&stage, "ringback dead-letter list --open");
+    assert_eq!(open.out.matches("attempts_exhausted").count(), LETTERS, "{}", open.out);
+    let shown = reader.succeeds(&stage, "ringback dead-letter show 3:1042");
+    assert!(shown.out.contains("503") && shown.out.contains("callDetails"), "{}", shown.out);
+    recovered.store(true, std::sync::atomic::Ordering::Relaxed);
+    let replay = "ringback dead-letter replay --reason attempts_exhausted --since 12h";
+    let dry = reader.succeeds(&stage, &format!("{replay} --dry-run"));
+    assert!(dry.out.contains(&LETTERS.to_string()), "{}", dry.out);
+    reader.succeeds(&stage, &format!("{replay} --max 10"));
+    reader.succeeds(&stage, &format!("{replay} --rate 200"));
+    let delivered = stage.wait_events("delivered", LETTERS);
+    assert_eq!(delivered.len(), LETTERS, "each once: {delivered:?}");
+    daemon.stop();
+    stage.verify();
+}
+
+/// `events.md`: a dead letter has the headers that the page lists, and every reason has a row.
+pub(super) fn letters(page: &Page) {
+    let stage = Stage::new("guide-events");
+    stage.receiver.script(|_, _| Answer::status(400));
+    let mut daemon = stage.start();
+    let uuid = Random::seeded(994).uuid();
+    stage.send_flows(&[flow(&uuid, &[])]);
+    stage.dead_letters(1, PATIENCE);
+    daemon.stop();
+    let mut shell = Shell::new("guide-letters");
+    let mut reader = page
+        .follow()
+        .call("localhost:9092", stage.kafka.bootstrap())
+        .call("ringback.dead-letter", stage.topic("dead-letter"));
+    let read = "kcat -C -b localhost:9092 -t ringback.dead-letter -o beginning -e \
+                -X isolation.level=read_committed -f '%k %h\\n'";
+    let done = reader.types_well(&mut shell, read);
+    for part in [uuid.as_str(), "ringback.reason=refused", "ringback.kind=delivery"] {
+        assert!(done.out.contains(part), "{part}: {}", done.out);
+    }
+    let words = |all: Vec<&'static str>| all.into_iter().map(|word| format!("| `{word}` |"));
+    let ignored = words(IgnoreReason::ALL.iter().map(|it| it.as_str()).collect());
+    let skipped = words(SkipReason::ALL.iter().map(|it| it.as_str()).collect());
+    let given_up = words(DeadLetterReason::ALL.iter().map(|it| it.as_str()).collect());
+    for row in ignored.chain(skipped).chain(given_up) {
+        reader.says(&row);
+    }
+    let events = stage.kafka.read(&stage.topic("events"));
+    assert!(events.len() >= 3, "accepted, scheduled, given up: {events:?}");
+    for event in events {
+        let kind = event.json()["type"].as_str().expect("a type").to_owned();
+        reader.says(&format!("| `{kind}`"));
+    }
+}
+
+/// `webhooks.md`: its definitions are valid, and its commands do what the page says.
+pub(super) fn definitions(page: &Page) {
+    let mut stage = Stage::new("guide-webhooks");
+    stage.set_webhook("signing_secrets", vec![SECRET]);
+    let mut shell = Shell::new("guide-definitions");
+    shell.link("config", &repository().join("config"));
+    shell.save("answer.json", r#"{"data": {"leads": [{"id": 7}]}}"#);
+    let mut reader = page.follow();
+    for wrapped in [
+        "",
+        "",
+        "[[account]]\nid = 28\n[[webhook]]\nname = 'crm'\naccount = 28\nurl = 'https://crm.example.com/'\n",
+    ] {
+        let accounts = format!("{wrapped}{}", reader.program("toml"));
+        loads(&shell, &accounts);
+    }
+    // The commands use the configuration of the stage.
+    let config = stage.write_config(0, crate::harness::child::free_port());
+    shell.export("RINGBACK_CONFIG", &config.to_string_lossy());
+    let preview = "ringback webhook preview crm --flow config/examples/flow-complete.json";
+    let first = reader.types_well(&mut shell, preview);
+    assert!(first.out.contains("callDetails"), "{}", first.out);
+    let report = format!("{preview} --report config/examples/sms-delivery-report.json");
+    let second = reader.types_well(&mut shell, &report);
+    assert!(second.out.contains("smsDetails"), "{}", second.out);
+    let table = reader.types_well(&mut shell, "ringback webhook extract answer.json");
+    assert!(table.out.contains("data.leads[0].id"), "{}", table.out);
+    reader.types_well(&mut shell, "ringback secret new crm.secret");
+    let pair = reader.types_well(&mut shell, "ringback secret new --ed25519 crm.key");
+    assert!(pair.err.contains("whpk_"), "{}", pair.err);
+    for (file, prefix) in [("crm.secret", "whsec_"), ("crm.key", "whsk_")] {
+        let secret = std::fs::read_to_string(shell.home().join(file)).expect("a secret");
+        assert!(secret.starts_with(prefix), "{file}");
+    }
+    let tried = reader.types_well(&mut shell, "ringback webhook test crm --yes");
+    assert!(tried.out.contains("webhook-id: test_"), "{}", tried.out);
+    // A 410 disables the endpoint, and an operator enables it again.
+    stage.receiver.script(|_, _| Answer::status(410));
+    let mut daemon = stage.start();
+    stage.send_flows(&[flow(&Random::seeded(995).uuid(), &[])]);
+    stage.wait_events("endpoint_disabled", 1);
+    let listed = reader.types_well(&mut shell, "ringback webhook list");
+    assert!(listed.out.contains("disabled"), "{}", listed.out);
+    reader.types_well(&mut shell, "ringback webhook enable crm --yes");
+    stage.wait_events("endpoint_enabled", 1);
+    daemon.stop();
+}
+
+/// Panics unless `ringback check` accepts this accounts file.
+fn loads(shell: &Shell, accounts: &str) {
+    let mut shell = shell.another().within(shell.home().join("definition"));
+    shell.save("ringback.toml", "[accounts]\nfile = \"accounts.toml\"\n");
+    shell.save("crm.secret", SECRET);
+    shell.save("accounts.toml", accounts);
+    shell.export("CRM_PASSWORD", "hunter2");
+    let done = shell.runs("ringback check --config ringback.toml");
+    assert_eq!(done.code, Some(0), "{accounts}\n{done:?}");
+}
