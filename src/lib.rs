@@ -269,6 +269,10 @@
 //!   `src/domain/retry.rs::delays_stay_within_the_factor_and_are_spread_and_repeatable`.
 //! - No partition that another client's partitioner would choose otherwise:
 //!   `src/domain/id.rs::murmur2_agrees_with_kafkas_own_vectors`.
+//! - No condition or webhook that reads the facts of its occasion again:
+//!   `src/domain/tests/rules.rs::the_facts_of_an_occasion_are_read_once_for_all_its_conditions_and_webhooks`,
+//!   `src/definition/facts/tests.rs::nothing_is_read_before_it_is_needed_nor_twice`; and no running size of a row that differs
+//!   from its size: `src/domain/decide/room.rs::the_running_size_is_that_of_all_events_from_the_beginning`.
 //! - No row that is too large for a record, whatever comes for one uuid, nor one that becomes so by itself:
 //!   `src/codec/row/tests/size.rs::no_row_outgrows_a_record`; no partition that stands still for it:
 //!   `tests/ringback/poison.rs::a_flow_whose_webhooks_would_not_fit_into_a_row_is_a_dead_letter`,
