@@ -1,30 +1,33 @@
 //! Building the daemon from its configuration, and running it until it is told to stop.
 
+mod endpoints;
 mod files;
 mod letters;
 mod ownership;
 mod registry;
 mod reload;
+mod requests;
 mod topics;
 
 pub use files::file_plan;
 pub use ownership::{StartOptions, inspect, stored_partitions};
 pub use registry::{registry_client, registry_settings};
+pub use requests::ReloadRequests;
 
+use endpoints::Shared;
 use letters::Counting;
 
 use crate::admin::{self, Admin, ConfigPages};
 use crate::clock;
-use crate::codec::body;
-use crate::config::{self, Accounts, Effective, Faults, Loaded, Settings, StoreSettings};
-use crate::delivery::{Endpoint, EndpointError, FailedLookUp, Names, TlsError, Trust};
+use crate::config::{self, Effective, Faults, Loaded, Settings, StoreSettings};
+use crate::delivery::{EndpointError, FailedLookUp, Names, TlsError, Trust};
 use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
 };
 use crate::log::{LogError, Registry, TopicFault, Topics};
-use crate::shutdown::{Asked, HangUps, Signals};
+use crate::shutdown::{HangUps, Signals};
 use crate::store::{Store, StoreError};
-use crate::system::{FilePlan, TooFewFiles};
+use crate::system::TooFewFiles;
 use crate::telemetry::{Health, LookUpFailure, Metrics, STALL_DEADLINE, Waiting};
 use reload::{Reading, Shown};
 use std::net::SocketAddr;
@@ -93,14 +96,13 @@ pub enum AppError {
 /// A daemon that is about to run.
 pub struct App {
     settings: Settings,
-    effective: Effective,
+    effective: Arc<Effective>,
     config: Arc<EngineConfig>,
     pages: Arc<ConfigPages>,
-    trust: Arc<Trust>,
-    names: Names,
-    files: FilePlan,
+    shared: Shared,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    requests: ReloadRequests,
     reading: Reading,
     /// Variables of this process count at a reload.
     has_variables: bool,
@@ -115,7 +117,8 @@ impl App {
     /// # Errors
     /// When a webhook's certificates or credentials can't be used, or the process may not open enough files.
     pub fn new(loaded: Loaded) -> Result<Self, AppError> {
-        let Loaded { settings, accounts, effective } = loaded;
+        let Loaded { settings, accounts, effective, warnings } = loaded;
+        reload::log_warnings(&warnings);
         let files = file_plan(&settings, &accounts)?;
         if let Some(shortcoming) = files.shortcoming() {
             tracing::warn!("{shortcoming}");
@@ -126,7 +129,9 @@ impl App {
         let inputs: Vec<_> = inputs.cloned().collect();
         let metrics = Metrics::with_endpoints(&inputs, settings.http.endpoint_labels_max);
         let names = watched_names(&settings, &metrics);
-        let config = Arc::new(engine_config(&settings, &accounts, &trust, &names, &files)?);
+        let shared = Shared { trust, names, files };
+        let (config, _) = shared.engine_config(&settings, &accounts, &[])?;
+        let config = Arc::new(config);
         let pages = Arc::default();
         Shown::of(&effective).show(&metrics, &pages);
         let health = Health::new(STALL_DEADLINE);
@@ -134,14 +139,13 @@ impl App {
         let check_topics = true;
         Ok(Self {
             settings,
-            effective,
+            effective: Arc::new(effective),
             config,
             pages,
-            trust,
-            names,
-            files,
+            shared,
             metrics,
             health,
+            requests: ReloadRequests::default(),
             reading: Reading::default(),
             has_variables: true,
             check_topics,
@@ -170,6 +174,12 @@ impl App {
         self
     }
 
+    /// The way to have the daemon apply another configuration while it runs.
+    #[must_use]
+    pub fn reload_requests(&self) -> ReloadRequests {
+        self.requests.clone()
+    }
+
     /// The daemon's metrics.
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
@@ -191,7 +201,8 @@ impl App {
         hang_ups: HangUps,
         stop: watch::Receiver<bool>,
     ) -> Result<(), AppError> {
-        let mut signals = Signals::with(hang_ups)?;
+        let mut signals = Signals::new()?;
+        let _forwarding = reload::Forwarding::begin(hang_ups, self.requests.clone());
         self.health.begin([self.waiting_for_kafka()]);
         self.serve(stop.clone()).await?;
         let mut joined_again = None::<Instant>;
@@ -228,34 +239,21 @@ impl App {
             Ok::<_, AppError>((self.start(store, topics, permissions).await?, partitions))
         };
         let mut stopped = stop.clone();
-        // What was read at the start may have been changed before anybody could apply it.
-        let mut is_asked = false;
-        let ((handle, mut ended), partitions) = {
-            tokio::pin!(starting);
-            loop {
-                tokio::select! {
-                    started = &mut starting => break started?,
-                    asked = signals.next() => match asked {
-                        // Nothing has begun that would have to be ended.
-                        Asked::Stop => return Ok(()),
-                        Asked::Reload => is_asked = true,
-                    },
-                    _ = stopped.wait_for(|stop| *stop) => return Ok(()),
-                }
-            }
+        // Requests for a reload wait until somebody can apply it.
+        let ((handle, mut ended), partitions) = tokio::select! {
+            started = starting => started?,
+            // Nothing has begun that would have to be ended.
+            () = signals.next() => return Ok(()),
+            _ = stopped.wait_for(|stop| *stop) => return Ok(()),
         };
-        if is_asked {
-            self.reload();
-        }
+        let requests = self.requests.clone();
         let _counting = self.count_letters(partitions);
         loop {
             tokio::select! {
                 result = &mut ended => return ending(result),
                 read = self.reading.end() => self.reloaded(read, &handle),
-                asked = signals.next() => match asked {
-                    Asked::Reload => self.reload(),
-                    Asked::Stop => break,
-                },
+                request = requests.next(), if !self.reading.is_running() => self.reload(request),
+                () = signals.next() => break,
                 _ = stopped.wait_for(|stop| *stop) => break,
             }
         }
@@ -284,10 +282,9 @@ impl App {
         tracing::info!("stopping: what is on its way gets a moment to end");
         self.health.wait(Waiting::Shutdown);
         handle.shut_down();
-        let impatient = async { while signals.next().await != Asked::Stop {} };
         tokio::select! {
             result = ended => ending(result),
-            () = impatient => Err(AppError::Impatient),
+            () = signals.next() => Err(AppError::Impatient),
             () = tokio::time::sleep(SHUTDOWN_TIMEOUT) => {
                 tracing::warn!("not all could be ended in time; it will be done again after the next start");
                 Ok(())
@@ -332,7 +329,7 @@ impl App {
             is_identified: self.check_topics,
             permissions,
             unlike: topics.unlike.clone(),
-            in_flight_max: self.files.in_flight_max,
+            in_flight_max: self.shared.files.in_flight_max,
             uncommitted_max: usize::try_from(self.settings.delivery.uncommitted_max)
                 .unwrap_or(usize::MAX),
             rate_per_second: self.settings.delivery.rate_per_second,
@@ -384,7 +381,7 @@ impl App {
             Waiting::Other(format!("waiting for the schema registry at {}", settings.url));
         let unreachable =
             move |is: bool| if is { health.wait(waiting.clone()) } else { health.resume(&waiting) };
-        let client = registry_client(&self.trust, &self.names);
+        let client = registry_client(&self.shared.trust, &self.shared.names);
         Registry::new(client, registry_settings(settings), runtime.clone(), Arc::new(unreachable))
     }
 }
@@ -410,28 +407,4 @@ fn watched_names(settings: &Settings, metrics: &Arc<Metrics>) -> Names {
         });
     };
     Names::watched(&settings.delivery.name_servers, Arc::new(failed))
-}
-
-fn engine_config(
-    settings: &Settings,
-    accounts: &Accounts,
-    trust: &Trust,
-    names: &Names,
-    files: &FilePlan,
-) -> Result<EngineConfig, AppError> {
-    let kept = files.kept_per_webhook(accounts.webhooks.len());
-    let rules = config::rules(settings, accounts, body::render_phase2, body::render_unknown);
-    let endpoints = accounts.webhooks.values().map(|(webhook, _)| {
-        let addresses = &settings.delivery.addresses;
-        let endpoint = Endpoint::keeping(webhook.clone(), trust, addresses, names, kept)?;
-        if let Some(error) = endpoint.blocked() {
-            tracing::warn!(webhook = %webhook.name, %error, "all deliveries to it will be given up");
-        }
-        Ok(Arc::new(endpoint))
-    });
-    Ok(EngineConfig {
-        rules,
-        endpoints: endpoints.collect::<Result<_, EndpointError>>()?,
-        account_rates: accounts.account_rates.clone(),
-    })
 }

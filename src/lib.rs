@@ -22,8 +22,10 @@
 //! | 3 | [`rebuild`] | the changelog, written from a store |
 //! | 3 | [`offsets`] | where inputs are read on: shown, and moved while no daemon runs |
 //! | 3 | [`verify`] | what input, events, dead letters, changelog, offsets and store say of each other |
+//! | 3 | [`document`] | values with their origins; the check by a schema; faults |
+//! | 4 | [`accounts`] | entries of a source → check and build → accounts with their webhooks, flows and rules |
 //! | 4 | [`admin`] | metrics, health and the operators' pages over HTTP |
-//! | 5 | [`config`] | files and environment, parsed once, into the settings of the floors below |
+//! | 5 | [`config`] | the settings, from file and environment; reads settings and accounts together |
 //! | 5 | [`shutdown`] | signals |
 //! | 6 | [`app`] | builds the daemon of its configuration, runs and drains it |
 //! | 7 | [`demo`] | everything at work in one process |
@@ -282,6 +284,7 @@
 //!   `tests/tidy/words.rs::every_file_says_what_it_is_for`.
 //! - No dependency without a reason: `tests/tidy/documents.rs::every_dependency_says_why_it_is_there`.
 
+pub mod accounts;
 pub mod admin;
 pub mod app;
 pub mod cli;
@@ -290,6 +293,7 @@ pub mod codec;
 pub mod config;
 pub mod delivery;
 pub mod demo;
+pub mod document;
 pub mod domain;
 pub mod engine;
 pub mod exit;

@@ -77,6 +77,17 @@ impl Effective {
         Self { file, accounts_file, settings, accounts, waiting: Vec::new() }
     }
 
+    /// The same settings with other accounts.
+    pub(super) fn with_accounts(&self, accounts: Vec<Entry>) -> Self {
+        Self {
+            file: self.file.clone(),
+            accounts_file: self.accounts_file.clone(),
+            settings: self.settings.clone(),
+            accounts,
+            waiting: self.waiting.clone(),
+        }
+    }
+
     /// What is in force once `read` has been applied; `needs_restart`: not all of it could be.
     pub(super) fn reloaded(&self, read: Self, needs_restart: bool) -> Self {
         if !needs_restart {

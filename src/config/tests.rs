@@ -56,7 +56,7 @@ impl Folder {
         let Err(faults) = self.load() else { panic!("it loads") };
         let folder = format!("{}/", self.directory.path().display());
         for fault in &faults.0 {
-            assert!(!fault.mend.is_empty(), "each fault has its mend: {fault}");
+            assert!(!fault.fix.is_empty(), "each fault says how to fix it: {fault}");
             assert!(!fault.to_string().contains('\n'), "each fault is one line: {fault}");
         }
         faults.0.iter().map(|fault| fault.to_string().replace(&folder, "")).collect()

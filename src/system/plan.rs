@@ -110,11 +110,12 @@ impl FilePlan {
         Ok(Self { limit, needs, in_flight_max, kept: free - granted })
     }
 
-    /// So many connections to a webhook may be kept that have no request, where there are `webhooks` of them; 0: none.
+    /// So many connections to a webhook may be kept that have no request, where there are `webhooks` of them; 0: none. It is a
+    /// power of two, so that one webhook more does not change it for all the others.
     #[must_use]
     pub fn kept_per_webhook(&self, webhooks: usize) -> usize {
         let each = self.kept / count(webhooks).max(1);
-        usize::try_from(each).unwrap_or(usize::MAX)
+        usize::try_from(each.checked_ilog2().map_or(0, |log| 1_u64 << log)).unwrap_or(usize::MAX)
     }
 
     /// What is wrong with it, for an operator; nothing when the configuration has what it needs.

@@ -1,5 +1,8 @@
 //! SIGHUP: what it applies of both files, what needs a restart, and what shows of the configuration in force.
 
+mod endpoints;
+mod retired;
+
 use crate::harness::daemon::Daemon;
 use crate::harness::kafka::Message;
 use crate::harness::samples;

@@ -20,6 +20,8 @@ const FLOORS: &[(&str, u32)] = &[
     ("rebuild", 3),
     ("offsets", 3),
     ("verify", 3),
+    ("document", 3),
+    ("accounts", 4),
     ("admin", 4),
     ("config", 5),
     ("shutdown", 5),

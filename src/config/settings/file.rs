@@ -1,6 +1,6 @@
 //! `ringback.toml` as it is written. These comments are the schema's descriptions.
 
-use crate::config::context::SecretText;
+use crate::document::SecretText;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -107,8 +107,6 @@ pub(in crate::config) struct Topics {
     pub(super) changelog: String,
     /// Forwarded records and operators' commands.
     pub(super) inbox: String,
-    /// How events and dead letters are written.
-    pub(super) encoding: Encoding,
 }
 
 impl Default for Topics {
@@ -121,7 +119,6 @@ impl Default for Topics {
             dead_letter: "ringback.dead-letter".to_owned(),
             changelog: "ringback.changelog".to_owned(),
             inbox: "ringback.inbox".to_owned(),
-            encoding: Encoding::Json,
         }
     }
 }
@@ -134,16 +131,6 @@ pub(in crate::config) enum OneOrMore {
     One(String),
     /// A list of names.
     More(#[schemars(length(min = 1))] Vec<String>),
-}
-
-/// How events and dead letters are written.
-#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::config) enum Encoding {
-    /// JSON.
-    Json,
-    /// Avro; not available yet.
-    Avro,
 }
 
 /// Where the schemas of Confluent-framed records are.

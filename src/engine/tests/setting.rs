@@ -5,7 +5,8 @@ use crate::codec::definition::Body;
 use crate::codec::template::{JsonTemplate, Tokens};
 use crate::codec::{self, body};
 use crate::delivery::{
-    AddressPolicy, Auth, BreakerRules, Endpoint, Limits, SuccessCodes, Tls, Trust, Webhook,
+    AddressPolicy, Auth, BreakerRules, Endpoint, Fingerprint, Limits, SuccessCodes, Tls, Trust,
+    Webhook,
 };
 use crate::domain::{
     AccountId, AccountRules, Condition, CorrelationRules, Definition, FlowId, OnReportTimeout,
@@ -68,6 +69,7 @@ fn endpoints() -> Vec<Arc<Endpoint>> {
         request: None,
         shown: None,
         secrets: Vec::new(),
+        written: Fingerprint::new([0; 32]),
         name: WebhookName::new(name).unwrap(),
         account: AccountId(account),
         url: format!("https://{name}.example.com/").parse().unwrap(),

@@ -1,16 +1,13 @@
 //! One `[[webhook]]`.
 
-use super::file::{BreakerEntry, HttpVersion, MethodName, RetryEntry, WebhookEntry};
-use super::{auth, definition, response, tls};
+use super::entry::{BreakerEntry, HttpVersion, MethodName, RetryEntry, WebhookEntry};
+use super::{Bounds, Defaults, Retry, auth, definition, rate, response, retry, tls};
 use crate::codec::definition::{Definition, Request};
-use crate::config::context::Context;
-use crate::config::document::Place;
-use crate::config::settings::{Bounds, DeliverySettings, Retry, Settings};
-use crate::config::{rate, retry};
 use crate::delivery::{
-    Auth, BreakerRules, Limits, PerSecond, Proxy, Response, Secret, SigningSecret, SuccessCodes,
-    Tls, Webhook,
+    Auth, BreakerRules, Fingerprint, Limits, PerSecond, Proxy, Response, Secret, SigningSecret,
+    SuccessCodes, Tls, Webhook,
 };
+use crate::document::{Context, Node, Place, Referred, sha256};
 use crate::domain::{AccountId, WebhookName, WebhookRules};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -45,6 +42,7 @@ impl Parts {
         self,
         name: WebhookName,
         account: AccountId,
+        written: Fingerprint,
     ) -> (Webhook, WebhookRules, Definition) {
         let webhook = Webhook {
             name,
@@ -68,6 +66,7 @@ impl Parts {
             request: self.request,
             shown: self.shown,
             secrets: self.secrets,
+            written,
         };
         (webhook, self.rules, self.definition)
     }
@@ -77,11 +76,10 @@ impl Parts {
 pub(super) fn read(
     entry: &WebhookEntry,
     http_enabled: Option<bool>,
-    settings: &Settings,
+    defaults: &Defaults,
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> Option<Parts> {
-    let defaults = &settings.delivery;
     let said = definition::read(entry, http_enabled, place, context);
     let auth = auth::read(&entry.auth, http_enabled, &place.key("auth"), context);
     let signing_secrets = signing_secrets(entry, &place.key("signing_secrets"), context);
@@ -120,6 +118,21 @@ pub(super) fn read(
     })
 }
 
+/// A fingerprint of what stands at `place`, but for notes, and of what that refers to.
+pub(super) fn fingerprint(place: &Place<'_>, referred: &[Referred]) -> Fingerprint {
+    let mut written = place.node().map(Node::to_toml);
+    if let Some(toml::Value::Table(table)) = &mut written {
+        table.remove("notes");
+    }
+    // A table is sorted, and its text ends where it ends.
+    let mut content = written.map(|it| it.to_string()).unwrap_or_default().into_bytes();
+    for Referred { key, digest } in referred {
+        content.extend_from_slice(&sha256(key.as_bytes()));
+        content.extend_from_slice(digest);
+    }
+    Fingerprint::new(sha256(&content))
+}
+
 fn method(name: MethodName) -> http::Method {
     match name {
         MethodName::Get => http::Method::GET,
@@ -144,10 +157,10 @@ fn signing_secrets(
         match SigningSecret::parse(secret.reveal()) {
             Ok(secret) => secrets.push(secret),
             Err(error) => {
-                // The error ends with the mend, and never quotes the secret.
+                // The error ends with the fix, and never quotes the secret.
                 let text = error.to_string();
-                let (problem, mend) = text.split_once(": ").unwrap_or((&text, ""));
-                context.fault(&place, problem, mend);
+                let (problem, fix) = text.split_once(": ").unwrap_or((&text, ""));
+                context.fault(&place, problem, fix);
             }
         }
     }
@@ -156,7 +169,7 @@ fn signing_secrets(
 
 fn request_timeout(
     entry: &WebhookEntry,
-    defaults: &DeliverySettings,
+    defaults: &Defaults,
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> Duration {
@@ -175,7 +188,7 @@ fn request_timeout(
 
 fn limits(
     entry: &WebhookEntry,
-    defaults: &DeliverySettings,
+    defaults: &Defaults,
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> Limits {
@@ -191,7 +204,7 @@ fn limits(
     }
     let rate_per_second = rate::read(entry.rate_per_second, entry.rate.as_deref(), place, context);
     let burst = entry.burst.and_then(NonZeroU32::new).or(rate_per_second.map(PerSecond::burst));
-    let in_flight_max = entry.in_flight_max.unwrap_or(defaults.in_flight_max_webhook);
+    let in_flight_max = entry.in_flight_max.unwrap_or(defaults.in_flight_max);
     Limits {
         rate_per_second,
         burst: rate_per_second.and(burst),
@@ -215,7 +228,7 @@ fn success(codes: &[u16]) -> SuccessCodes {
 
 fn rules(
     entry: &RetryEntry,
-    defaults: &DeliverySettings,
+    defaults: &Defaults,
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> WebhookRules {

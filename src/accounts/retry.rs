@@ -1,17 +1,42 @@
 //! The intervals between attempts, by the `backoff` crate's policy without its jitter: that one is random, ours is
 //! derived from the delivery, so that a replay agrees.
 
-use super::settings::{Bounds, Retry};
 use crate::domain::{RetrySchedule, WebhookRules};
 use backoff::backoff::Backoff as _;
 use backoff::exponential::ExponentialBackoff;
 use std::time::Duration;
 
+/// How long a delivery, and an endpoint, is tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// After so many attempts a delivery is given up.
+    pub attempts_max: u32,
+    /// A delivery older than this is given up.
+    pub age_max: Duration,
+    /// A receiver's `Retry-After` counts up to this.
+    pub retry_after_max: Duration,
+    /// An endpoint that only failed for so long is disabled.
+    pub disable_after: Duration,
+}
+
+/// The intervals between attempts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    /// After the first attempt.
+    pub initial_interval: Duration,
+    /// Each interval is so many times the one before.
+    pub multiplier: f64,
+    /// No interval is longer.
+    pub interval_max: Duration,
+    /// 0.2 spreads an interval from 80 % to 120 % of itself.
+    pub randomization_factor: f64,
+}
+
 /// More intervals than this are not listed; the last one repeats.
 const INTERVALS_MAX: u32 = 1000;
 
 /// How often, how long and at which intervals a webhook's deliveries are tried.
-pub(super) fn webhook_rules(retry: &Retry, bounds: &Bounds) -> WebhookRules {
+pub(crate) fn webhook_rules(retry: &Retry, bounds: &Bounds) -> WebhookRules {
     WebhookRules {
         attempts_max: bounds.attempts_max,
         age_max_ms: whole_ms(bounds.age_max),

@@ -1,11 +1,10 @@
 //! What a webhook's definition says of its answers.
 
-use super::file::{AnswerKind, MapEntry, MethodName, ResponseEntry};
+use super::entry::{AnswerKind, MapEntry, MethodName, ResponseEntry};
 use crate::codec::mapping::{EntryText, Kind, ResponseMap};
 use crate::codec::template::{Family, Variable};
-use crate::config::context::Context;
-use crate::config::document::Place;
 use crate::delivery::Response;
+use crate::document::{Context, Place};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! `accounts.toml` as it is written. These comments are the schema's descriptions.
 
-use crate::config::context::SecretText;
+use crate::document::SecretText;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// The accounts of Ringback, their webhooks and their flows.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(in crate::config) struct AccountsFile {
+pub(crate) struct AccountsFile {
     /// Customer accounts.
     pub(super) account: Vec<AccountEntry>,
     /// Customers' HTTP targets.
@@ -22,7 +22,7 @@ pub(in crate::config) struct AccountsFile {
 /// A customer account.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct AccountEntry {
+pub(crate) struct AccountEntry {
     /// The platform's id of the account.
     #[schemars(required)]
     pub(super) id: Option<i64>,
@@ -48,7 +48,7 @@ pub(in crate::config) struct AccountEntry {
 /// A customer's HTTP target.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct WebhookEntry {
+pub(crate) struct WebhookEntry {
     /// Unique: 1 to 64 letters, digits, dots, hyphens and underscores.
     #[schemars(required)]
     pub(super) name: Option<String>,
@@ -155,7 +155,7 @@ pub(in crate::config) struct WebhookEntry {
 /// How it is called.
 #[derive(Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
-pub(in crate::config) enum MethodName {
+pub(crate) enum MethodName {
     Get,
     #[default]
     Post,
@@ -168,7 +168,7 @@ pub(in crate::config) enum MethodName {
 
 /// The only version of HTTP that an endpoint is offered.
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
-pub(in crate::config) enum HttpVersion {
+pub(crate) enum HttpVersion {
     /// HTTP/1.1.
     #[serde(rename = "1.1")]
     Http1,
@@ -177,7 +177,7 @@ pub(in crate::config) enum HttpVersion {
 /// A header, or a part of the query.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct PartEntry {
+pub(crate) struct PartEntry {
     /// Its name.
     #[schemars(required, length(min = 1))]
     pub(super) name: Option<String>,
@@ -192,7 +192,7 @@ pub(in crate::config) struct PartEntry {
 /// What requests carry.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum BodyName {
+pub(crate) enum BodyName {
     /// The body of the phase: the call, or the delivery status.
     #[default]
     Predefined,
@@ -210,7 +210,7 @@ pub(in crate::config) enum BodyName {
 
 /// A family of variables that a function of the platform is told.
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
-pub(in crate::config) enum GroupName {
+pub(crate) enum GroupName {
     /// The fields of the call.
     #[serde(rename = "call")]
     Call,
@@ -225,7 +225,7 @@ pub(in crate::config) enum GroupName {
 /// How requests are authorised.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct AuthEntry {
+pub(crate) struct AuthEntry {
     /// none; basic: with username and password; bearer: with token; oauth2: with token_url, client_id and client_secret.
     #[serde(rename = "type")]
     #[schemars(required)]
@@ -254,7 +254,7 @@ pub(in crate::config) struct AuthEntry {
 /// How a client's name and password are sent to a token server.
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum CredentialsIn {
+pub(crate) enum CredentialsIn {
     /// As basic authentication.
     Header,
     /// In the form that is posted.
@@ -264,7 +264,7 @@ pub(in crate::config) enum CredentialsIn {
 /// How requests are authorised.
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum AuthKind {
+pub(crate) enum AuthKind {
     /// Not at all.
     None,
     /// HTTP basic authentication.
@@ -278,7 +278,7 @@ pub(in crate::config) enum AuthKind {
 /// What is read of the answer of a success.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct ResponseEntry {
+pub(crate) struct ResponseEntry {
     /// What the answer must be.
     #[serde(rename = "type")]
     #[schemars(required)]
@@ -298,7 +298,7 @@ pub(in crate::config) struct ResponseEntry {
 /// What an answer must be.
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum AnswerKind {
+pub(crate) enum AnswerKind {
     /// JSON.
     Json,
     /// XML.
@@ -308,7 +308,7 @@ pub(in crate::config) enum AnswerKind {
 /// A value of the answer that is kept.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct MapEntry {
+pub(crate) struct MapEntry {
     /// The variable that has the value from then on, as in $flow.key.reqID.
     #[schemars(required)]
     pub(super) save_in: Option<String>,
@@ -323,7 +323,7 @@ pub(in crate::config) struct MapEntry {
 /// Where a webhook differs from the defaults of its deliveries.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(in crate::config) struct RetryEntry {
+pub(crate) struct RetryEntry {
     /// After so many attempts a delivery is given up.
     #[schemars(range(min = 1, max = 10000))]
     pub(super) attempts_max: Option<u32>,
@@ -353,7 +353,7 @@ pub(in crate::config) struct RetryEntry {
 /// Where a webhook's breaker differs from the others'.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(in crate::config) struct BreakerEntry {
+pub(crate) struct BreakerEntry {
     /// It opens when this part of the attempts fails.
     #[schemars(range(min = 0.01, max = 1.0))]
     pub(super) failure_ratio: Option<f64>,
@@ -371,7 +371,7 @@ pub(in crate::config) struct BreakerEntry {
 /// A flow.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct FlowEntry {
+pub(crate) struct FlowEntry {
     /// The platform's id of the flow.
     #[schemars(required)]
     pub(super) id: Option<i64>,
@@ -386,7 +386,7 @@ pub(in crate::config) struct FlowEntry {
 /// A webhook beside the two phases.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct RuleEntry {
+pub(crate) struct RuleEntry {
     /// The account whose flows it is about.
     #[schemars(required)]
     pub(super) account: Option<i64>,
@@ -407,7 +407,7 @@ pub(in crate::config) struct RuleEntry {
 /// What must hold of a variable; one of `equals`, `one_of` and `present`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct ConditionEntry {
+pub(crate) struct ConditionEntry {
     /// As in $flow.key.department.
     #[schemars(required)]
     pub(super) variable: Option<String>,
@@ -423,7 +423,7 @@ pub(in crate::config) struct ConditionEntry {
 /// A value that a variable's is compared with, as text.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub(in crate::config) enum Scalar {
+pub(crate) enum Scalar {
     /// Text.
     Text(String),
     /// An integer.

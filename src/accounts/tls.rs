@@ -1,9 +1,8 @@
 //! A webhook's certificates: read and tried when they are loaded, not at the first delivery.
 
-use super::file::WebhookEntry;
-use crate::config::context::Context;
-use crate::config::document::Place;
+use super::entry::WebhookEntry;
 use crate::delivery::{Secret, Tls};
+use crate::document::{Context, Place};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -93,8 +92,8 @@ fn certificates(
         CertificateDer::pem_slice_iter(pem).map(Result::ok).collect();
     let certificates = certificates.filter(|certificates| !certificates.is_empty());
     if certificates.is_none() {
-        let mend = "name a file that starts with -----BEGIN CERTIFICATE-----";
-        context.fault(place, "holds no certificate as PEM", mend);
+        let fix = "name a file that starts with -----BEGIN CERTIFICATE-----";
+        context.fault(place, "holds no certificate as PEM", fix);
     }
     certificates
 }

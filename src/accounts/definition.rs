@@ -1,6 +1,6 @@
 //! What a webhook's requests say: URL, query, headers and body.
 
-use super::file::{BodyName, GroupName, PartEntry, WebhookEntry};
+use super::entry::{BodyName, GroupName, PartEntry, WebhookEntry};
 use super::url;
 use crate::codec::catalogue;
 use crate::codec::definition::{Body, Definition, Group, Internal, Request};
@@ -8,10 +8,8 @@ use crate::codec::template::{
     self, FormTemplate, HeaderTemplate, JsonTemplate, Need, QueryTemplate, Tokens, Variable,
     XmlTemplate,
 };
-use crate::config::check;
-use crate::config::context::{Context, SecretText};
-use crate::config::document::Place;
 use crate::delivery::Secret;
+use crate::document::{Context, Place, SecretText, nearest};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -121,8 +119,8 @@ pub(super) fn not_a_variable(
     context: &mut Context<'_>,
 ) {
     let text = error.to_string();
-    let (problem, mend) = text.split_once(": ").unwrap_or((&text, ""));
-    context.fault(place, problem, mend);
+    let (problem, fix) = text.split_once(": ").unwrap_or((&text, ""));
+    context.fault(place, problem, fix);
 }
 
 /// The variables that `list` names, by themselves or by their tokens.
@@ -199,13 +197,13 @@ fn reserved(headers: &[PartEntry], place: &Place<'_>, context: &mut Context<'_>)
     for (index, header) in headers.iter().enumerate() {
         let name = header.name.as_deref().unwrap_or_default().to_ascii_lowercase();
         if RESERVED.contains(&name.as_str()) {
-            let mend = match name.as_str() {
+            let fix = match name.as_str() {
                 "authorization" => "write it as `auth`",
                 "webhook-signature" => "sign by `signing_secrets`",
                 _ => "remove it",
             };
             let problem = format!("`{name}` is written by the daemon itself");
-            context.fault(&place.item(index).key("name"), problem, mend);
+            context.fault(&place.item(index).key("name"), problem, fix);
         }
     }
 }
@@ -273,8 +271,8 @@ fn template_text(
         (Some(_), None) => ("template", None),
         (None, Some(name)) => ("template_file", Some(name)),
         (None, None) if wanted => {
-            let mend = "write template = \"…\", or template_file = \"PATH\"";
-            context.fault(&place.key("body"), "needs a template", mend);
+            let fix = "write template = \"…\", or template_file = \"PATH\"";
+            context.fault(&place.key("body"), "needs a template", fix);
             return None;
         }
         (None, None) => return None,
@@ -300,18 +298,18 @@ fn internal(
     context: &mut Context<'_>,
 ) -> Option<Internal> {
     let Some(name) = entry.method_name.as_deref() else {
-        let mend = "write method_name = \"createOutbound\", or another of the platform's functions";
-        context.fault(&place.key("body"), "is internal, and names no function", mend);
+        let fix = "write method_name = \"createOutbound\", or another of the platform's functions";
+        context.fault(&place.key("body"), "is internal, and names no function", fix);
         return None;
     };
     let Some(method) = catalogue::methods().get(name) else {
-        let nearest = check::nearest(name, catalogue::methods().keys().map(String::as_str));
+        let nearest = nearest(name, catalogue::methods().keys().map(String::as_str));
         let known: Vec<&str> = catalogue::methods().keys().map(String::as_str).collect();
-        let mend = match nearest {
+        let fix = match nearest {
             Some(nearest) => format!("write `{nearest}`"),
             None => format!("write one of {}", known.join(", ")),
         };
-        context.fault(&place.key("method_name"), "is none of the platform's functions", mend);
+        context.fault(&place.key("method_name"), "is none of the platform's functions", fix);
         return None;
     };
     for (index, item) in entry.response.iter().flat_map(|it| &it.map).enumerate() {
@@ -327,11 +325,11 @@ fn internal(
     for variable in entry.values.keys() {
         if !method.wants(variable) {
             let problem = format!("{name} wants no {variable}");
-            let mend = match method.request.as_slice() {
+            let fix = match method.request.as_slice() {
                 [] => "remove it".to_owned(),
                 some => format!("write one of {}", some.join(", ")),
             };
-            context.fault(&place.key("values").key(variable), problem, mend);
+            context.fault(&place.key("values").key(variable), problem, fix);
         }
     }
     let groups = entry.parameters.iter().map(|group| match group {

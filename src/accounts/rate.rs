@@ -1,14 +1,13 @@
 //! A rate as a file writes it: `rate_per_second = 0.5`, or `rate = "30/min"`.
 
-use super::context::Context;
-use super::document::Place;
 use crate::delivery::PerSecond;
+use crate::document::{Context, Place};
 
 /// More than this is no limit.
 const MOST: f64 = 1_000_000.0;
 
 /// The rate of the table at `place`; `None`: no limit, or a fault that is noted.
-pub(super) fn read(
+pub(crate) fn read(
     per_second: Option<f64>,
     rate: Option<&str>,
     place: &Place<'_>,
@@ -25,9 +24,9 @@ pub(super) fn read(
         Some(rate) => match parse(rate) {
             Some(attempts) => (attempts, text),
             None => {
-                let mend =
+                let fix =
                     "write a number and a unit, such as \"5/s\", \"30/min\", \"100/h\" or \"1/d\"";
-                context.fault(&text, "is no rate", mend);
+                context.fault(&text, "is no rate", fix);
                 return None;
             }
         },

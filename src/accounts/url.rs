@@ -2,8 +2,7 @@
 
 use super::definition::say;
 use crate::codec::template::{Need, Tokens, UrlTemplate, Variable};
-use crate::config::context::Context;
-use crate::config::document::Place;
+use crate::document::{Context, Place};
 
 /// The URL that `text` spells, in which variables may stand, and how it is rendered.
 pub(super) fn read(
@@ -42,14 +41,14 @@ pub(super) fn parse(
     let url = match reqwest::Url::parse(text) {
         Ok(url) => url,
         Err(error) => {
-            let mend = "write it as in \"https://example.com/hooks/phonon\"";
-            context.fault(place, format!("is not a URL: {error}"), mend);
+            let fix = "write it as in \"https://example.com/hooks/phonon\"";
+            context.fault(place, format!("is not a URL: {error}"), fix);
             return None;
         }
     };
     let mut good = true;
-    let mut fault = |problem: &str, mend: &str| {
-        context.fault(place, problem, mend);
+    let mut fault = |problem: &str, fix: &str| {
+        context.fault(place, problem, fix);
         good = false;
     };
     match (url.scheme(), http_enabled) {

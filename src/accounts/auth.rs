@@ -1,10 +1,9 @@
 //! How a webhook's requests are authorised.
 
-use super::file::{AuthEntry, AuthKind, CredentialsIn};
+use super::entry::{AuthEntry, AuthKind, CredentialsIn};
 use super::url;
-use crate::config::context::{Context, SecretText};
-use crate::config::document::Place;
 use crate::delivery::{Auth, ClientCredentials, Secret, SentIn};
+use crate::document::{Context, Place, SecretText};
 
 /// What each kind is made of: the keys that it needs, those that it may have, and how it is written.
 struct Parts {

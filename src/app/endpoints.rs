@@ -1,0 +1,60 @@
+//! The endpoints of a configuration. One whose definition did not change stays as it is over a reload, with its connections and
+//! its token.
+
+use super::AppError;
+use crate::codec::body;
+use crate::config::{self, Accounts, Settings};
+use crate::delivery::{Endpoint, EndpointError, Names, Trust};
+use crate::engine::EngineConfig;
+use crate::system::FilePlan;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What all endpoints of the process share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) trust: Arc<Trust>,
+    pub(super) names: Names,
+    pub(super) files: FilePlan,
+}
+
+impl Shared {
+    /// What the engine needs of the configuration, and how many endpoints it shares with `former`: those that serve as well as new
+    /// ones would.
+    pub(super) fn engine_config(
+        &self,
+        settings: &Settings,
+        accounts: &Accounts,
+        former: &[Arc<Endpoint>],
+    ) -> Result<(EngineConfig, usize), AppError> {
+        let former: BTreeMap<_, _> =
+            former.iter().map(|endpoint| (&endpoint.webhook().name, endpoint)).collect();
+        let addresses = &settings.delivery.addresses;
+        let kept_max = self.files.kept_per_webhook(accounts.webhooks.len());
+        let mut kept = 0;
+        let endpoints = accounts.webhooks.iter().map(|(name, (webhook, _))| {
+            let former = former.get(name).copied();
+            let endpoint = match former.filter(|it| it.serves(webhook, addresses, kept_max)) {
+                Some(endpoint) => {
+                    kept += 1;
+                    endpoint.clone()
+                }
+                None => Arc::new(Endpoint::keeping(
+                    webhook.clone(),
+                    &self.trust,
+                    addresses,
+                    &self.names,
+                    kept_max,
+                )?),
+            };
+            if let Some(error) = endpoint.blocked() {
+                tracing::warn!(webhook = %name, %error, "all deliveries to it will be given up");
+            }
+            Ok(endpoint)
+        });
+        let endpoints = endpoints.collect::<Result<_, EndpointError>>()?;
+        let rules = config::rules(settings, accounts, body::render_phase2, body::render_unknown);
+        let account_rates = accounts.account_rates.clone();
+        Ok((EngineConfig { rules, endpoints, account_rates }, kept))
+    }
+}
