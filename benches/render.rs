@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "a benchmark ends by panicking")]
 
 use criterion::Criterion;
-use ringback::codec::template::{JsonTemplate, Tokens, Values, Variable};
+use ringback::definition::template::{JsonTemplate, Tokens, Values, Variable};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -8,8 +8,9 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion};
 use ringback::codec::event::{EventContext, write_event};
+use ringback::codec::row;
 use ringback::codec::source::{Decoded, Decoder};
-use ringback::codec::{body, definition, row};
+use ringback::definition::{self, body};
 use ringback::delivery::{SigningSecret, sign};
 use ringback::domain::{
     AccountId, AccountRules, Command, CorrelationRules, DeliveryReport, Due, FlowComplete,

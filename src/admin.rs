@@ -1,7 +1,7 @@
-//! The operators' HTTP API: metrics, health, status, and the configuration in force.
+//! The operators' HTTP API: metrics, health, status, and the effective configuration.
 //!
-//! It only reads. It has its own listener, bound to loopback unless the configuration says otherwise, and then wants a
-//! bearer token for everything but `/livez` and `/readyz`, which orchestrators probe without one.
+//! The API is read-only and has its own listener. By default the listener is bound to loopback. On any other address it
+//! needs a bearer token for every path except `/livez` and `/readyz`, because orchestrators probe these without one.
 
 mod auth;
 mod listener;
@@ -21,25 +21,25 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// So long may answers take that were begun before the shutdown.
+/// How long answers may take that were begun before the shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
-/// What the API shows, and to whom.
+/// The API's data and its token.
 pub struct Admin {
-    /// For `/metrics`.
+    /// Rendered at `/metrics`.
     pub metrics: Arc<Metrics>,
-    /// For `/livez`, `/readyz` and the status.
+    /// Shown at `/livez`, `/readyz` and `/api/v1/status`.
     pub health: Arc<Health>,
-    /// For `/api/v1/config`.
+    /// Shown at `/api/v1/config` and `/api/v1/config/hash`.
     pub config: Arc<ConfigPages>,
-    /// What a client has to show; `None`: nothing.
+    /// The bearer token that clients must send. `None`: no token is needed.
     pub token: Option<Secret>,
 }
 
-/// Serves the API until `shutdown`.
+/// Serves the API until `shutdown` completes, and then for at most 2 seconds to finish answers.
 ///
 /// # Errors
-/// When the listener fails for good.
+/// The server ended with an error.
 pub async fn serve(
     listener: TcpListener,
     admin: Admin,
@@ -48,13 +48,13 @@ pub async fn serve(
     let (stopping, stopped) = oneshot::channel();
     let graceful = async move {
         shutdown.await;
-        // The receiver waits as long as the server runs, and if it does not, nobody needs to know.
+        // Sending fails only when the server has ended, and then the message is not needed.
         let _ = stopping.send(());
     };
     let deadline = async move {
         match stopped.await {
             Ok(()) => tokio::time::sleep(SHUTDOWN_GRACE).await,
-            // The server's own end is what counts then.
+            // The sender is dropped only with the server, whose result ends the `select!`.
             Err(_) => std::future::pending().await,
         }
     };
@@ -76,7 +76,7 @@ fn router(admin: Admin) -> Router {
         .route("/api/v1/config/hash", get(pages::config_hash))
         .fallback(pages::not_found);
     if let Some(guard) = guard {
-        // The layer lies over the fallback too, so that a stranger can't tell which paths there are.
+        // The layer also covers the fallback, so that a client without the token can't find out which paths exist.
         guarded = guarded.layer(middleware::from_fn_with_state(guard, auth::check));
     }
     Router::new()
@@ -87,7 +87,7 @@ fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-/// Nothing of an answer is to be run, framed, guessed at or kept.
+/// Adds headers that forbid browsers to run scripts in an answer, frame it, guess its type, or store it.
 async fn secure(mut response: axum::response::Response) -> axum::response::Response {
     const POLICY: &str =
         "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

@@ -1,4 +1,4 @@
-//! Building the daemon from its configuration, and running it until it is told to stop.
+//! The daemon: built from its configuration, and run until it is stopped.
 
 mod endpoints;
 mod files;
@@ -35,40 +35,40 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
-/// Another daemon with the same `instance_id` takes less to fence this one again.
+/// If this instance is fenced again within this time, another daemon with the same `instance_id` runs.
 const FENCED_AGAIN: Duration = Duration::from_secs(600);
-/// A drain takes less; what hangs on after it is made again by whoever runs next.
+/// The longest drain. The next instance repeats work that is unfinished then.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(4500);
 
-/// Why the daemon could not start, or stopped by itself.
+/// The reason why the daemon could not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The configuration is wrong.
     #[error("{0}")]
     Configuration(Faults),
-    /// A topic is wrong, and nothing can run before it is mended.
+    /// Topics have settings with which the daemon can't run.
     #[error("{}", .0.iter().map(|fault| format!("topic {}: {}", fault.topic, fault.text)).collect::<Vec<_>>().join("\n"))]
     Topics(Vec<TopicFault>),
-    /// The rows in Kafka or in the store are not to be used.
+    /// The rows in Kafka or in the store don't belong to this daemon.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Mismatch(Vec<Mismatch>),
-    /// The changelog belongs to a group that is at work.
+    /// The changelog belongs to a consumer group that has members.
     #[error(
         "the changelog belongs to the consumer group {group}, which has {members} members: stop all its instances before \
          `ringback run --adopt` (Kafka removes an instance that was killed once its session has timed out), see \
          ops/guide/group.md"
     )]
     InUse {
-        /// The group.
+        /// The consumer group.
         group: Arc<str>,
-        /// How many members it has.
+        /// The number of its members.
         members: usize,
     },
-    /// A Kafka client can't be made.
+    /// A Kafka client can't be created, or Kafka refused a request.
     #[error("[kafka] is wrong")]
     Kafka(#[source] LogError),
-    /// The address of `[http] listen` can't be used.
-    #[error("http.listen: {0} can't be listened on")]
+    /// The address of `[http] listen` can't be bound.
+    #[error("http.listen: can't listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
     /// The store can't be opened.
     #[error(transparent)]
@@ -76,24 +76,24 @@ pub enum AppError {
     /// TLS can't be set up.
     #[error("TLS can't be set up")]
     Tls(#[from] TlsError),
-    /// A webhook can't be called.
+    /// The client of a webhook can't be built.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// The process may not open enough files.
+    /// The limit of open files is too low.
     #[error(transparent)]
     Files(#[from] TooFewFiles),
-    /// The system refuses something.
-    #[error("the system refuses")]
+    /// The system refused a request.
+    #[error("the system refused a request")]
     System(#[from] std::io::Error),
-    /// The engine stopped.
+    /// The engine stopped with an error.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// Told twice to stop.
+    /// A second signal asked to stop at once.
     #[error("stopped at once by a second signal")]
     Impatient,
 }
 
-/// A daemon that is about to run.
+/// A daemon that is ready to run.
 pub struct App {
     settings: Settings,
     effective: Arc<Effective>,
@@ -104,18 +104,19 @@ pub struct App {
     health: Arc<Health>,
     requests: ReloadRequests,
     reading: Reading,
-    /// Variables of this process count at a reload.
+    /// Whether environment variables are read again at a reload.
     has_variables: bool,
-    /// An embedded broker knows nothing of topics' settings.
+    /// Whether rights, topics and the owner of the rows are checked. The embedded broker does not support that.
     check_topics: bool,
     start: StartOptions,
 }
 
 impl App {
-    /// Builds what needs no server.
+    /// Builds the parts that need no server.
     ///
     /// # Errors
-    /// When a webhook's certificates or credentials can't be used, or the process may not open enough files.
+    /// A webhook's certificates or credentials can't be used, TLS can't be set up, or the limit of open files is too
+    /// low.
     pub fn new(loaded: Loaded) -> Result<Self, AppError> {
         let Loaded { settings, accounts, effective, warnings } = loaded;
         reload::log_warnings(&warnings);
@@ -153,49 +154,50 @@ impl App {
         })
     }
 
-    /// What an operator allows at this start.
+    /// Sets the operator's options for this start.
     #[must_use]
     pub fn with_start(mut self, start: StartOptions) -> Self {
         self.start = start;
         self
     }
 
-    /// Takes the broker's topics as they are.
+    /// Skips the checks of rights, topics and the owner of the rows, which the embedded broker does not support.
     #[must_use]
     pub fn without_topic_checks(mut self) -> Self {
         self.check_topics = false;
         self
     }
 
-    /// Reads the configuration again without the variables of this process, as it was loaded.
+    /// Ignores environment variables at a reload. For a configuration that was loaded without them.
     #[must_use]
     pub fn without_variables(mut self) -> Self {
         self.has_variables = false;
         self
     }
 
-    /// The way to have the daemon apply another configuration while it runs.
+    /// Returns the way to have the daemon apply another configuration while it runs.
     #[must_use]
     pub fn reload_requests(&self) -> ReloadRequests {
         self.requests.clone()
     }
 
-    /// The daemon's metrics.
+    /// Returns the daemon's metrics.
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
         self.metrics.clone()
     }
 
-    /// The daemon's health.
+    /// Returns the daemon's health.
     #[must_use]
     pub fn health(&self) -> Arc<Health> {
         self.health.clone()
     }
 
-    /// Runs until a signal, or `stop`, ends it. `hang_ups`: since before the configuration was read.
+    /// Runs until a signal or `stop`. `hang_ups` must have been created before the configuration was read, so that no
+    /// SIGHUP is lost.
     ///
     /// # Errors
-    /// When it can't start, or can't go on.
+    /// The daemon can't start, or the engine stopped with an error.
     pub async fn run(
         mut self,
         hang_ups: HangUps,
@@ -208,13 +210,14 @@ impl App {
         let mut joined_again = None::<Instant>;
         loop {
             let ended = self.run_engine(&stop, &mut signals).await;
-            // Whoever is fenced twice in a row does have a double.
+            // An instance that is fenced twice within this time is fenced by another one with the same `instance_id`,
+            // not by its own former join.
             let is_second = joined_again.is_some_and(|at| at.elapsed() < FENCED_AGAIN);
             match ended {
                 Err(AppError::Engine(error @ EngineError::Fenced { was_disturbed: true, .. }))
                     if !is_second =>
                 {
-                    tracing::warn!(%error, "Kafka was away, so that it may be a former join of this instance: it joins again, once");
+                    tracing::warn!(%error, "Kafka was unreachable, so the instance may have been fenced by its own earlier join: it joins again, once");
                     joined_again = Some(clock::instant());
                     self.start.adopt = false;
                     self.start.accept_loss = false;
@@ -225,7 +228,7 @@ impl App {
         }
     }
 
-    /// Runs one engine, from an open store to its end.
+    /// Runs one engine from its start to its end.
     async fn run_engine(
         &mut self,
         stop: &watch::Receiver<bool>,
@@ -239,10 +242,10 @@ impl App {
             Ok::<_, AppError>((self.start(store, topics, permissions).await?, partitions))
         };
         let mut stopped = stop.clone();
-        // Requests for a reload wait until somebody can apply it.
+        // Requests for a reload wait until the engine can apply it.
         let ((handle, mut ended), partitions) = tokio::select! {
             started = starting => started?,
-            // Nothing has begun that would have to be ended.
+            // No engine runs yet, so there is nothing to drain.
             () = signals.next() => return Ok(()),
             _ = stopped.wait_for(|stop| *stop) => return Ok(()),
         };
@@ -260,8 +263,8 @@ impl App {
         self.stop(&handle, ended, signals).await
     }
 
-    /// Counts the open dead letters as long as what it returns lives; an embedded broker has none for long. Without the count the
-    /// daemon works as well.
+    /// Counts open dead letters until the result is dropped. The embedded broker is not counted. If the count can't
+    /// start, the daemon runs without it.
     fn count_letters(&self, partitions: u32) -> Option<Counting> {
         if !self.check_topics {
             return None;
@@ -279,14 +282,14 @@ impl App {
         ended: oneshot::Receiver<Result<(), EngineError>>,
         signals: &mut Signals,
     ) -> Result<(), AppError> {
-        tracing::info!("stopping: what is on its way gets a moment to end");
+        tracing::info!("stopping: requests in flight get a moment to finish");
         self.health.wait(Waiting::Shutdown);
         handle.shut_down();
         tokio::select! {
             result = ended => ending(result),
             () = signals.next() => Err(AppError::Impatient),
             () = tokio::time::sleep(SHUTDOWN_TIMEOUT) => {
-                tracing::warn!("not all could be ended in time; it will be done again after the next start");
+                tracing::warn!("the drain did not finish in time: the rest is repeated after the next start");
                 Ok(())
             }
         }
@@ -309,7 +312,7 @@ impl App {
         };
         tokio::spawn(async move {
             if let Err(error) = admin::serve(listener, admin, shutdown).await {
-                tracing::error!(%error, "metrics, health and API are served no more");
+                tracing::error!(%error, "metrics, health and API are no longer served");
             }
         });
         Ok(())
@@ -351,7 +354,7 @@ impl App {
         };
         let (started, start) = oneshot::channel();
         let (end, ended) = oneshot::channel();
-        // The engine blocks, and so it has a thread of its own.
+        // The engine blocks, so it runs in a separate thread.
         std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
             let result = match Engine::new(parts) {
                 Ok(engine) => {
@@ -386,7 +389,7 @@ impl App {
     }
 }
 
-/// How the engine's thread ended; one that says nothing has panicked.
+/// Returns the engine's result. A thread that ended without a result has panicked.
 fn ending(
     result: Result<Result<(), EngineError>, oneshot::error::RecvError>,
 ) -> Result<(), AppError> {
@@ -396,7 +399,7 @@ fn ending(
     }
 }
 
-/// Whose failed look-ups are counted.
+/// Creates the resolver and counts its failed look-ups.
 fn watched_names(settings: &Settings, metrics: &Arc<Metrics>) -> Names {
     let metrics = metrics.clone();
     let failed = move |failed| {

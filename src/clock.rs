@@ -1,8 +1,8 @@
-//! What time it is, and waiting: the one place where the daemon's shell asks.
+//! The clock: all of the shell's time and waiting goes through this module.
 //!
-//! Whatever is decided, due or old is so by [`now`], which does not jump. What is compared with another machine's clock, or
-//! is shown to somebody, is [`wall`]. In tests a thread may have a time of its own, which passes only when whoever made it
-//! lets it.
+//! Decisions, due times and ages use [`now`], which does not jump. Times that are shown, or compared with another
+//! machine's clock, use [`wall`]. In tests, a thread may follow a simulated time, which passes only when the simulation
+//! advances it.
 
 #[cfg(test)]
 pub(crate) mod simulated;
@@ -15,27 +15,27 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use steady::{Jump, Lift};
 pub(crate) use steady::{Reading, Steady};
 
-/// This process's time; it begins when somebody asks for the first time.
+/// This process's time. It begins with the first reading.
 static STEADY: Mutex<Option<Steady>> = Mutex::new(None);
 static FORWARD: AtomicU64 = AtomicU64::new(0);
 static BACKWARD: AtomicU64 = AtomicU64::new(0);
 
-/// How often the wall clock has jumped.
+/// The numbers of the wall clock's jumps since the process began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Jumps {
-    /// Forward.
+    /// The number of jumps forward.
     pub forward: u64,
-    /// Backward, while the process ran or before it was started.
+    /// The number of jumps backward. It includes jumps before the start that restored states show.
     pub backward: u64,
 }
 
-/// The time of the day by which everything is decided: where the wall clock jumps, it goes on.
+/// Returns the time for all decisions. When the wall clock jumps, this time does not.
 #[must_use]
 pub fn now() -> Timestamp {
     let (now, jump) = by_steady(|steady, read| {
         let mut reading = read();
         if steady.jump(reading).is_some() {
-            // The process may have been stopped between the look at one clock and at the other.
+            // The process may have been stopped between the readings of the two clocks, so both are read again.
             reading = read();
         }
         let jump = steady.jump(reading);
@@ -47,14 +47,16 @@ pub fn now() -> Timestamp {
     now
 }
 
-/// The same for what is to be committed: what is known by then has been decided by this process's time.
+/// Like [`now`], but marks the time as used for commits. Later corrections by [`not_before`] are then limited more
+/// strictly.
 #[must_use]
 pub fn now_to_commit() -> Timestamp {
     by_steady(|steady, _| steady.use_it());
     now()
 }
 
-/// The state knows of this time: it has passed, though the wall clock may have been set back since.
+/// Moves the time forward to `known`, a time found in the state, unless `known` is too far ahead to be plausible. The
+/// wall clock may have been set back since the state was committed.
 pub fn not_before(known: Timestamp) {
     let now = now();
     if known <= now {
@@ -66,21 +68,21 @@ pub fn not_before(known: Timestamp) {
             BACKWARD.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 ahead_s = by.as_secs(),
-                "the state was committed later than the clock says it is: due times and ages go on from the state's time. \
-                 If this machine's clock was set back, nothing is to be done; else set the clock of the machine that is wrong; \
-                 see ops/guide/clock.md"
+                "the state was committed later than the clock says it is: due times and ages continue from the state's time. \
+                 If this machine's clock was set back, nothing needs to be done. Otherwise, set the clock of the machine that is \
+                 wrong; see ops/guide/clock.md"
             );
         }
         Lift::Refused(by) => tracing::warn!(
             ahead_s = by.as_secs(),
-            "the state was committed so much later than the clock says it is that it is not believed: what is due by the \
-             state's time waits until the clock is there. Set the clock of the machine that is wrong, and restart; see \
+            "the state was committed so much later than the clock says it is that the state's time is not used: deliveries \
+             that are due by it wait until the clock reaches it. Set the clock of the machine that is wrong, and restart; see \
              ops/guide/clock.md"
         ),
     }
 }
 
-/// The time of the day as the system has it.
+/// Returns the system's wall-clock time.
 #[must_use]
 pub fn wall() -> Timestamp {
     #[cfg(test)]
@@ -90,7 +92,7 @@ pub fn wall() -> Timestamp {
     of_epoch(since_epoch())
 }
 
-/// How often the wall clock has jumped since the process began, as far as somebody has asked for the time.
+/// Returns how often the wall clock has jumped. A jump is counted at the next reading of [`now`].
 #[must_use]
 pub fn jumps() -> Jumps {
     Jumps { forward: FORWARD.load(Ordering::Relaxed), backward: BACKWARD.load(Ordering::Relaxed) }
@@ -105,13 +107,13 @@ fn report(jump: Jump) {
     tracing::warn!(
         direction,
         seconds = size.as_secs(),
-        "the system's clock has jumped: due times, ages and time-outs go on without the jump, and come closer to the clock \
-         by at most a hundredth of the time that passes, until the next start. The webhook-timestamp of requests is the \
-         clock's at once; see ops/guide/clock.md"
+        "the system's clock has jumped: due times, ages and time-outs ignore the jump, and approach the clock by at most a \
+         hundredth of the time that passes, until the next start. The webhook-timestamp of requests follows the clock at \
+         once; see ops/guide/clock.md"
     );
 }
 
-/// Works with the time of this process, or of a simulated one, and whatever reads its clocks.
+/// Calls `act` with this process's time, or with a simulated one, and a function that reads its clocks.
 fn by_steady<T>(mut act: impl FnMut(&mut Steady, &dyn Fn() -> Reading) -> T) -> T {
     #[cfg(test)]
     if simulated::is_followed() {
@@ -130,7 +132,7 @@ fn of_epoch(since: Duration) -> Timestamp {
     Timestamp::from_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// The time since the machine was booted. It goes on while the machine is suspended, as the wall clock does.
+/// Returns the time since the machine's boot. Like the wall clock, it continues while the machine is suspended.
 #[cfg(target_os = "linux")]
 fn boot_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -138,14 +140,15 @@ fn boot_time() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// The time since somebody asked first. Where it stands still while the machine is suspended, the wall clock jumps.
+/// Returns the time since the first call. It may stop while the machine is suspended; then the wall clock appears to
+/// jump.
 #[cfg(not(target_os = "linux"))]
 fn boot_time() -> Duration {
     static FIRST: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     FIRST.get_or_init(Instant::now).elapsed()
 }
 
-/// The time that never goes backwards.
+/// Returns the monotonic time.
 #[must_use]
 pub fn instant() -> Instant {
     #[cfg(test)]
@@ -155,13 +158,13 @@ pub fn instant() -> Instant {
     Instant::now()
 }
 
-/// How much time has passed since then.
+/// Returns the time since `then`, or zero if `then` is in the future.
 #[must_use]
 pub fn since(then: Instant) -> Duration {
     instant().saturating_duration_since(then)
 }
 
-/// Waits. Blocks the thread.
+/// Blocks the thread for `time`.
 pub fn sleep(time: Duration) {
     #[cfg(test)]
     if simulated::sleep(time) {
@@ -170,7 +173,7 @@ pub fn sleep(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Waits for the condition variable, but no longer than so. Blocks the thread.
+/// Waits for the condition variable for at most `time`. Blocks the thread.
 pub fn wait<'a, T>(
     variable: &Condvar,
     mutex: &'a Mutex<T>,
@@ -179,7 +182,7 @@ pub fn wait<'a, T>(
 ) -> MutexGuard<'a, T> {
     #[cfg(test)]
     if simulated::is_followed() {
-        // Whoever would signal runs while this one sleeps.
+        // The simulation runs the other participants, and so the signal, while this thread sleeps.
         drop(guard);
         simulated::sleep(time);
         return mutex.lock().unwrap_or_else(PoisonError::into_inner);

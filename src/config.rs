@@ -61,7 +61,7 @@ pub fn rules(
         definitions: accounts.definitions.clone(),
         render_phase2,
         render_unknown,
-        look_up: crate::codec::definition::look_up,
+        look_up: crate::definition::look_up,
     }
 }
 

@@ -1,9 +1,10 @@
-//! HTTP: how a delivery's attempt is made, and what came of it.
+//! HTTP: makes the attempts of deliveries and judges their results.
 //!
-//! A [`Webhook`] is parsed once from the configuration; an [`Endpoint`] is its live client, which calls only addresses that
-//! the [`AddressPolicy`] allows; [`Lanes`] hold the jobs that the engine has taken from the outbox, and let them leave by
-//! what rates, concurrency, breakers and the instance's slots allow. Nothing here is durable: a job that is lost is still a
-//! row of the outbox. A [`Shortage`] of the daemon's own is no outcome: the job goes back, and the instance slows down.
+//! A [`Webhook`] is parsed once from the configuration. An [`Endpoint`] is its live client, and calls only addresses
+//! that the [`AddressPolicy`] allows. [`Lanes`] hold the jobs that the engine has taken from the outbox. A job leaves
+//! its lane when the lane's rate, concurrency and breaker and the instance's slots allow it. Nothing here is durable: a
+//! lost job is still a row of the outbox. A [`Shortage`] is the daemon's own and not an outcome: the job goes back, and
+//! the instance slows down.
 
 mod address;
 mod answer;

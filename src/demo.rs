@@ -1,9 +1,11 @@
-//! Everything at work in one process, without any server.
+//! The demo: all parts of Ringback in one process, without any server.
 //!
-//! The cast: an embedded broker, a receiver that plays the customer, the real daemon between them with a
-//! configuration of real files, and a checklist of what has to be seen. The story: the sample flow and the delivery
-//! report of its SMS become two webhooks; then the flow of an account whose endpoint is out of order becomes attempts
-//! and a dead letter, which is replayed once the endpoint is mended.
+//! An embedded broker feeds the real daemon, which reads real configuration files and delivers to a receiver that plays
+//! the customer. A checklist records which results were seen.
+//!
+//! The demo first turns the sample flow and the delivery report of its SMS into two webhooks. Then the flow of an
+//! account with a failing endpoint leads to failed attempts and a dead letter. The demo repairs the endpoint and
+//! replays the dead letter.
 
 mod broker;
 mod checklist;
@@ -35,17 +37,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// A machine that is busy with something else needs a few seconds.
+/// Long enough for a machine that is busy with other work.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Between two flows, once the story is told.
+/// The time between two flows, after the first ones.
 const PAUSE: Duration = Duration::from_secs(5);
-/// An SMS is delivered a moment after its flow has ended.
+/// The time between a flow and the delivery report of its SMS.
 const REPORT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why the demo could not be shown.
+/// The reason why the demo failed.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
-    #[error("the system refuses")]
+    #[error("the system refused a request")]
     System(#[from] io::Error),
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -57,7 +59,8 @@ enum DemoError {
     Replay(#[from] ReplayError),
 }
 
-/// Shows it until Ctrl-C, or with `once` until everything has been seen. The code is 1 if anything was not.
+/// Runs the demo until Ctrl-C, or with `once` until all results were seen. With `once`, the exit code is 1 if any
+/// result was not seen.
 pub async fn run(once: bool) -> ExitCode {
     match show(once).await {
         Ok(left) if left.is_empty() || !once => ExitCode::SUCCESS,
@@ -69,28 +72,28 @@ pub async fn run(once: bool) -> ExitCode {
         }
         Err(error) => {
             let mut cause: Option<&dyn std::error::Error> = Some(&error);
-            while let Some(told) = cause {
-                err_line!("ringback: {told}");
-                cause = told.source();
+            while let Some(error) = cause {
+                err_line!("ringback: {error}");
+                cause = error.source();
             }
             ExitCode::FAILURE
         }
     }
 }
 
-/// What has not been seen when it ends.
+/// Runs the demo. Returns the results that were not seen.
 async fn show(once: bool) -> Result<BTreeSet<Sight>, DemoError> {
     let hang_ups = HangUps::new()?;
     let (screen, checklist) = (Screen::new(), Checklist::new());
     let folder = Folder::new()?;
     let secret = folder.write_secret()?;
-    let mended = Arc::new(AtomicBool::new(false));
-    let receiver = receiver::start(&secret, screen, checklist.clone(), mended.clone()).await?;
+    let repaired = Arc::new(AtomicBool::new(false));
+    let receiver = receiver::start(&secret, screen, checklist.clone(), repaired.clone()).await?;
     let names = topics();
     let broker = start_broker(&names, screen, checklist.clone())?;
     let http = free_address()?;
     let file = folder.write_config(broker.servers(), receiver, http)?;
-    // The variables of this process are meant for its daemon, not for the demo's.
+    // The environment's variables are for the user's own daemon, not for the demo's.
     let loaded = Loaded::load_with(&file, &Variables::new()).map_err(DemoError::Configuration)?;
     let kafka = loaded.settings.kafka.clone();
     let app = App::new(loaded)?.without_topic_checks().without_variables();
@@ -108,14 +111,14 @@ async fn show(once: bool) -> Result<BTreeSet<Sight>, DemoError> {
         kafka: &kafka,
         screen,
         checklist: &checklist,
-        mended: &mended,
+        repaired: &repaired,
     };
-    let told = tokio::select! {
-        // It ends before the story does when it fails, or upon a signal.
+    let is_over = tokio::select! {
+        // The daemon ends first when it fails or gets a signal.
         ended = &mut daemon => { ended?; false }
-        told = stage.tell(once) => { told?; true }
+        played = stage.play(once) => { played?; true }
     };
-    if told {
+    if is_over {
         stop.send_replace(true);
         daemon.await?;
     }
@@ -126,7 +129,7 @@ async fn show(once: bool) -> Result<BTreeSet<Sight>, DemoError> {
     Ok(left)
 }
 
-/// The names that a configuration has which does not say.
+/// Returns the default topic names.
 fn topics() -> TopicNames {
     let list = |name: &str| vec![name.to_owned()];
     TopicNames {
@@ -159,7 +162,8 @@ fn start_broker(
     })
 }
 
-/// The daemon binds it a moment later, and is told that it can't in the rare case that another one was quicker.
+/// Returns a free local address. The daemon binds it a moment later, and fails in the rare case that another process
+/// was faster.
 fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
@@ -170,16 +174,17 @@ struct Stage<'a> {
     kafka: &'a KafkaSettings,
     screen: Screen,
     checklist: &'a Checklist,
-    mended: &'a AtomicBool,
+    repaired: &'a AtomicBool,
 }
 
 impl Stage<'_> {
-    /// Tells the story: with `once` until it has been seen or took too long, otherwise for ever.
-    async fn tell(&self, once: bool) -> Result<(), DemoError> {
+    /// Runs all steps, and then produces flows until the demo ends. With `once`, returns after the steps or after the
+    /// deadline.
+    async fn play(&self, once: bool) -> Result<(), DemoError> {
         if once {
             return match tokio::time::timeout(DEADLINE, self.story()).await {
-                Ok(told) => told,
-                // What is left says why.
+                Ok(played) => played,
+                // The results that were not seen explain the time-out.
                 Err(_) => Ok(()),
             };
         }
@@ -188,7 +193,7 @@ impl Stage<'_> {
         self.screen.line(About::Demo, &text);
         loop {
             tokio::time::sleep(PAUSE).await;
-            let refused = || io::Error::other("the system gives no randomness");
+            let refused = || io::Error::other("the system provides no random bytes");
             let sample = Sample::fresh().ok_or_else(refused)?;
             self.flow(&sample)?;
             tokio::time::sleep(REPORT_PAUSE).await;
@@ -202,19 +207,19 @@ impl Stage<'_> {
         self.checklist.wait_for(&[Sight::Phase1Arrived, Sight::Phase1Delivered]).await;
         self.report(&sample)?;
         self.checklist.wait_for(&[Sight::Phase2Arrived, Sight::Phase2Delivered]).await;
-        let refused = || io::Error::other("the system gives no randomness");
+        let refused = || io::Error::other("the system provides no random bytes");
         let unlucky = Sample::fresh().ok_or_else(refused)?.of_account(BAD_ACCOUNT);
         self.flow(&unlucky)?;
         self.checklist.wait_for(&[Sight::DeadLetter]).await;
-        self.mended.store(true, Ordering::SeqCst);
-        let line = "the endpoint is mended: ringback dead-letter replay";
+        self.repaired.store(true, Ordering::SeqCst);
+        let line = "the endpoint is repaired: ringback dead-letter replay";
         self.screen.line(About::Demo, line);
         self.replay().await?;
         self.checklist.wait().await;
         Ok(())
     }
 
-    /// What `ringback dead-letter replay` does.
+    /// Replays all dead letters, like `ringback dead-letter replay`.
     async fn replay(&self) -> Result<(), DemoError> {
         let (kafka, names) = (self.kafka.clone(), self.names.clone());
         let replayed = tokio::task::spawn_blocking(move || {

@@ -1,6 +1,6 @@
-//! How the process ends.
+//! The end of the process.
 
-/// The code that the process ends with: 0, or one of `sysexits.h`, or 1 and 2 as usual.
+/// The process's exit code: 0, 1, 2, or a code of `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct ExitCode(u8);
@@ -9,9 +9,9 @@ impl ExitCode {
     pub(crate) const SUCCESS: Self = Self(0);
     pub(crate) const FAILURE: Self = Self(1);
 
-    /// Ends the process at once, without the handlers that C libraries have registered for its end. OpenSSL's one frees memory
-    /// while threads of librdkafka may still use it, and the allocator may have ended before: about one in 150 commands died
-    /// of SIGSEGV with its work done. So everything that is to be kept has been written before.
+    /// Ends the process at once, without the exit handlers of C libraries. OpenSSL's handler frees memory that
+    /// librdkafka's threads may still use, and the allocator may already be gone. About one in 150 commands died of
+    /// SIGSEGV after it had done its work. The caller must have written everything that is to be kept.
     pub fn end(self) -> ! {
         signal_hook::low_level::exit(self.0.into())
     }

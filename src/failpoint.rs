@@ -1,47 +1,47 @@
-//! Moments at which a test has the process die: the rows of the table of crashes.
+//! Failpoints: moments at which a test makes the process die, one for each row of the table of crashes.
 //!
-//! Only with the feature `failpoints` is there anything in it, and only with `RINGBACK_FAILPOINT=committed:3` does a process
-//! die: the third time that it passes `committed`. With `committed:3:stop` it stops there until it gets SIGCONT, so that a test
-//! can do something else meanwhile.
+//! They do nothing without the feature `failpoints`. With it, `RINGBACK_FAILPOINT=committed:3` makes the process die
+//! when it passes `committed` for the third time. With `committed:3:stop` the process stops there until it gets
+//! SIGCONT, so that a test can act meanwhile.
 
 #[cfg(feature = "failpoints")]
 pub(crate) mod armed;
 
-/// A moment that a crash may hit.
+/// A moment at which a crash may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failpoint {
     /// A command is decided, and nothing is produced yet.
     Deciding,
-    /// Kafka has a batch's records, but not its offsets.
+    /// Kafka has the records of a batch, but not its offsets.
     Produced,
-    /// The offsets are part of the transaction, too.
+    /// The transaction also has the offsets.
     Offered,
-    /// The commit is asked for, and nobody has heard its answer.
+    /// The commit is requested, and its answer has not arrived.
     CommitSent,
-    /// A transaction without outcomes is committed, and nobody in the process knows.
+    /// A transaction without outcomes is committed, and the process has not acted on that.
     Committed,
-    /// A transaction with outcomes is committed, and their rows still stand as they were.
+    /// A transaction with outcomes is committed, and their rows in the store are still the old ones.
     OutcomeCommitted,
-    /// An endpoint has answered, and nothing of that is recorded.
+    /// An endpoint has answered, and the outcome is not recorded.
     Attempted,
-    /// A batch is written to the store, which has no log of its own: it is lost again.
+    /// A batch is written to the store. The store has no write-ahead log, so a crash loses the batch.
     Stored,
-    /// Rows of a restore are durable in the store, others are not, and nothing was sent since.
+    /// Some rows of a restore are durable in the store, and others are not. Nothing was sent since.
     Ingested,
-    /// Partitions that are taken away are drained, committed and written, and the group does not know.
+    /// Revoked partitions are drained, committed and written, and the consumer group does not know it yet.
     Drained,
-    /// A file of a store that is set aside is moved, others are not.
+    /// One file of a damaged store is moved aside, and others are not.
     Moving,
-    /// A damaged store is set aside, and there is no other one yet.
+    /// A damaged store is set aside, and the new store does not exist yet.
     SetAside,
     /// A part of a changelog is rebuilt, and the rest is not.
     Rebuilt,
-    /// Kafka has the rows and events of positions that are moved, and the transaction is still open.
+    /// Kafka has the rows and events of moved positions, and the transaction is still open.
     PositionsSent,
 }
 
 impl Failpoint {
-    /// Its name in the environment.
+    /// Returns the name for `RINGBACK_FAILPOINT`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -63,12 +63,12 @@ impl Failpoint {
     }
 }
 
-/// The process may die here.
+/// Does nothing: the feature `failpoints` is off.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
 pub const fn pass(_point: Failpoint) {}
 
-/// The process may die here.
+/// Stops or kills the process if the environment says so for this point and this pass.
 #[cfg(feature = "failpoints")]
 pub fn pass(point: Failpoint) {
     if armed::strikes(point) {

@@ -8,7 +8,10 @@
 //! | floor | module | holds |
 //! |---|---|---|
 //! | 0 | [`domain`] | ids, time, commands, events, state; [`domain::decide`] and [`domain::evolve`]; the retry schedule |
-//! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro), stored rows, events, dead letters, bodies |
+//! | 0 | [`json`] | JSON text: written, walked where it stands, scanned and hashed, its strings read |
+//! | 0 | [`xpath`] | XPath 1.0 over parsed XML, with a bound on the work |
+//! | 1 | [`definition`] | the language of webhook definitions: templates, variables and their facts, maps of answers, the catalogue |
+//! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro), stored rows, events, dead letters, commands |
 //! | 1 | [`telemetry`] | every metric's name and labels, health, logs, what is masked in them |
 //! | 1 | [`clock`] | what time it is, and waiting |
 //! | 1 | [`exit`] | how the process ends, and with which code |
@@ -41,8 +44,8 @@
 //!             └ Command::RecordOutcome → decide … (the same road)
 //! ```
 //!
-//! To follow a record, read `log/reader.rs`, `codec/source.rs`, `engine/work.rs`, `domain/decide.rs`, `engine/commit.rs`,
-//! `engine/outbox.rs`, `delivery/schedule.rs`, `delivery/endpoint.rs`, in this order.
+//! To follow a record, read `log/reader.rs`, `codec/source.rs`, `engine/work.rs`, `domain/decide.rs`, `definition.rs` (which
+//! renders bodies), `engine/commit.rs`, `engine/outbox.rs`, `delivery/schedule.rs`, `delivery/endpoint.rs`, in this order.
 //!
 //! # Folders
 //!
@@ -65,8 +68,8 @@
 //!   `src/verify/tests/random.rs::a_scan_beside_a_running_daemon_accuses_nobody`,
 //!   `src/verify/tests/random.rs::what_retention_took_is_nobodys_fault`.
 //! - No log that was replaced and passes for the one that was read: `src/verify/tests/inputs.rs`, a test for each kind, and
-//!   `tests/ringback/identity.rs::a_recreated_input_is_verified_by_what_was_produced_to_it`; nor offsets that were moved and make
-//!   it accuse: `tests/ringback/identity.rs::offsets_that_kafkas_tool_moves_back_accuse_nobody`.
+//!   `tests/ringback/identity.rs::a_recreated_input_is_verified_against_its_own_records`; nor offsets that were moved and make
+//!   it accuse: `tests/ringback/identity.rs::offsets_that_kafkas_tool_moves_back_are_a_note_and_no_violation`.
 //! - Nor one that passes because the broker knows no topic ids:
 //!   `tests/ringback/marks.rs::an_input_without_an_id_that_was_recreated_while_nobody_ran_is_read_from_its_beginning`,
 //!   `tests/ringback/marks.rs::an_input_without_an_id_that_is_recreated_under_a_daemon_is_read_from_its_beginning`,
@@ -74,13 +77,13 @@
 //!   whose offsets have gone back:
 //!   `tests/ringback/marks.rs::a_daemon_whose_changelog_without_an_id_is_recreated_ends_and_its_store_has_all_rows`.
 //! - No changelog of another group that `check --online` calls ours:
-//!   `tests/ringback/identity.rs::check_online_says_whose_the_changelog_is`.
+//!   `tests/ringback/identity.rs::check_online_names_the_group_that_owns_the_changelog`.
 //! - Nor in any simulated world: `src/engine/tests.rs::no_fault_loses_doubles_or_reorders_anything`.
 //! - Nor at any moment of a commit, a restore or an attempt: `tests/ringback/failpoints.rs`, a test for each.
 //! - Nor by any row of blows against three instances and their broker:
 //!   `tests/ringback/torture.rs::a_hail_of_kills_loses_nothing_and_repeats_little`.
 //! - No outcome of an instance whose partitions are another's by now:
-//!   `tests/ringback/instances.rs::zombies_commit_no_outcome_of_what_another_has_delivered`.
+//!   `tests/ringback/instances.rs::zombies_commit_no_outcome_of_deliveries_that_another_instance_made`.
 //! - No restore that takes a transaction that is open for the end of the changelog:
 //!   `tests/ringback/restores.rs::rows_above_an_open_transaction_are_restored_once_it_is_aborted`.
 //! - No state that only one disk has: `tests/ringback/stores.rs::a_deleted_store_is_restored_from_the_changelog`.
@@ -93,15 +96,15 @@
 //!   `tests/ringback/offsets.rs::skipped_records_are_never_delivered_and_the_rest_is`; none that is moved in part because
 //!   something else happens meanwhile: `tests/ringback/offsets/beside.rs`; nor to where no record is:
 //!   `tests/ringback/offsets/places.rs::positions_are_moved_to_a_time_an_offset_and_the_end_and_nowhere_else`.
-//! - No disk that fails unseen: `tests/ringback/disks.rs::a_full_disk_ends_the_daemon_and_with_room_it_goes_on`,
-//!   `tests/ringback/disks.rs::a_disk_that_refuses_to_write_ends_the_daemon_and_afterwards_it_goes_on`.
+//! - No disk that fails unseen: `tests/ringback/disks.rs::a_full_disk_ends_the_daemon_which_continues_once_there_is_room`,
+//!   `tests/ringback/disks.rs::a_failed_write_ends_the_daemon_which_continues_once_writes_succeed`.
 //! - No log that ends the daemon because its disk is full or nobody reads it:
-//!   `tests/ringback/logs.rs::a_full_disk_costs_lines_only_and_with_room_the_log_goes_on`,
-//!   `tests/ringback/logs.rs::a_pipe_that_nobody_reads_is_no_reason_to_end`; no module that panics for its output:
+//!   `tests/ringback/logs.rs::a_full_disk_loses_log_lines_only_and_the_log_continues_once_there_is_room`,
+//!   `tests/ringback/logs.rs::a_closed_log_pipe_does_not_end_the_daemon`; no module that panics for its output:
 //!   `tests/tidy/words.rs::nothing_panics_for_its_output`.
 //! - No delivery that is late, or given up early, because the system's clock was set:
 //!   `tests/ringback/clock.rs::retries_go_on_when_the_clock_is_set_back_by_two_hours`,
-//!   `tests/ringback/clock.rs::nothing_gets_old_when_the_clock_is_set_forward_by_two_days`,
+//!   `tests/ringback/clock.rs::no_delivery_expires_when_the_clock_is_set_forward_by_two_days`,
 //!   `src/engine/tests.rs::nothing_comes_early_or_late_because_clocks_jump`.
 //! - No damaged store that is used, deleted, or in the way of the changelog:
 //!   `tests/ringback/stores/damaged.rs::each_damaged_store_is_set_aside_and_restored`, also when it is damaged under a running
@@ -114,59 +117,59 @@
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:
 //!   `tests/ringback/retries.rs::an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing`,
-//!   `tests/ringback/lanes/neighbours.rs::endpoints_that_never_end_their_answers_cost_others_nothing_and_are_delivered_to`,
-//!   `tests/ringback/lanes/neighbours.rs::endpoints_that_answer_just_in_time_cost_others_nothing_and_are_delivered_to`; no lane
+//!   `tests/ringback/lanes/neighbours.rs::endpoints_with_endless_answers_delay_no_others_and_get_their_deliveries`,
+//!   `tests/ringback/lanes/neighbours.rs::endpoints_that_answer_just_before_the_timeout_delay_no_others_and_get_their_deliveries`; no lane
 //!   that waits for a slot while one that holds more gets it:
 //!   `src/delivery/queues.rs::a_free_slot_goes_to_whoever_holds_the_fewest`, and however slots are held:
-//!   `src/delivery/schedule/tests/fairness.rs::whoever_is_well_gets_a_slot_at_once_beside_forty_that_hold_theirs_for_long`.
+//!   `src/delivery/schedule/tests/fairness.rs::a_healthy_lane_gets_a_slot_at_once_beside_forty_slow_lanes`.
 //! - No name whose look-up hangs and costs others anything: `tests/ringback/names.rs::names_whose_look_up_hangs_cost_others_nothing`,
-//!   `src/delivery/names/tests.rs::names_that_hang_keep_no_other_waiting`; no look-up that outlives its attempts:
+//!   `src/delivery/names/tests.rs::names_that_hang_do_not_delay_others`; no look-up that outlives its attempts:
 //!   `src/delivery/names/tests.rs::a_look_up_ends_with_the_last_attempt_that_waits_for_it`; and no name that has moved and is called
 //!   where it was: `tests/ringback/names.rs::a_name_that_moves_is_followed_under_a_steady_flow`; no token server, proxy or registry whose
-//!   name hangs and holds others: `src/delivery/names/tests/answers.rs::a_proxy_or_a_token_server_whose_name_hangs_costs_others_nothing`,
+//!   name hangs and holds others: `src/delivery/names/tests/answers.rs::a_proxy_or_token_server_whose_name_hangs_does_not_delay_others`,
 //!   `tests/ringback/names.rs::a_registry_whose_name_hangs_holds_no_delivery`; no address of a name server's answer that the policy
 //!   does not judge: `src/delivery/names/tests/answers.rs::an_endpoint_whose_name_has_forbidden_addresses_only_is_not_called`.
 //! - No endpoint that is sent more than it allows or asks for: `tests/ringback/lanes.rs::retry_after_holds_the_whole_lane`,
-//!   `tests/ringback/lanes/busy.rs::a_wish_to_be_left_alone_has_many_spellings`,
-//!   `tests/ringback/lanes/busy.rs::a_burst_gets_through_a_limiter_that_says_429_and_nothing_else`,
+//!   `tests/ringback/lanes/busy.rs::a_request_for_a_pause_is_obeyed_in_every_spelling`,
+//!   `tests/ringback/lanes/busy.rs::a_burst_gets_through_a_limiter_that_answers_429_without_a_time`,
 //!   `tests/ringback/lanes.rs::three_instances_keep_to_a_rate_together_and_use_it`; nor after it said that it is gone:
 //!   `tests/ringback/lanes.rs::an_endpoint_that_is_gone_is_disabled_in_every_partition_until_it_is_enabled`.
 //! - No attempt counted of what a breaker held back:
-//!   `tests/ringback/lanes.rs::the_breaker_opens_probes_singly_closes_and_counts_no_attempt_of_what_it_held_back`.
+//!   `tests/ringback/lanes.rs::the_breaker_opens_sends_single_probes_closes_and_counts_no_attempt_of_held_rows`.
 //! - No attempt, open breaker or dead letter for what the daemon itself lacks:
 //!   `tests/ringback/shortages.rs::too_few_files_cost_no_endpoint_an_attempt_and_health_is_answered`,
 //!   `tests/ringback/shortages.rs::what_does_not_fit_into_the_limit_is_cut_and_all_is_delivered`,
-//!   `src/delivery/tests/shortages.rs::every_way_to_an_endpoint_reports_that_files_are_lacking`; and no failure of an endpoint
-//!   that counts as one: `src/delivery/shortage.rs::what_an_endpoint_or_the_way_to_it_can_bring_about_is_none`,
-//!   `src/delivery/tests/shortages.rs::ports_that_are_used_up_are_told_from_addresses_without_a_route`.
+//!   `src/delivery/tests/shortages.rs::every_way_to_an_endpoint_reports_a_shortage_of_files`; and no failure of an endpoint
+//!   that counts as one: `src/delivery/shortage.rs::errors_that_an_endpoint_or_the_network_can_cause_are_no_shortages`,
+//!   `src/delivery/tests/shortages.rs::a_shortage_of_ports_differs_from_an_address_without_a_route`.
 //! - No attempt that counts as failed because a kept connection ended or refused the request:
-//!   `src/delivery/tests/again.rs::an_exchange_that_a_kept_connection_loses_is_made_again_at_once`,
-//!   `src/delivery/tests/http2.rs::a_stream_that_was_not_looked_at_is_sent_again_on_a_fresh_connection`,
+//!   `src/delivery/tests/again.rs::an_exchange_lost_with_a_kept_connection_is_repeated_at_once`,
+//!   `src/delivery/tests/http2.rs::an_unprocessed_stream_is_repeated_on_a_fresh_connection`,
 //!   `tests/ringback/exchanges.rs::connections_that_end_cost_no_attempt`; and no request that is sent again more than once, or
-//!   though its answer had begun: `src/delivery/tests/again.rs::an_exchange_is_made_again_once_and_no_more`,
+//!   though its answer had begun: `src/delivery/tests/again.rs::an_exchange_is_repeated_only_once`,
 //!   `src/delivery/tests/again.rs::an_answer_that_has_begun_is_an_answer_on_a_kept_connection_too`.
 //! - No status that is lost, or does not decide, because of what else stands in a head:
-//!   `src/delivery/tests/heads.rs::a_head_that_cant_be_read_has_its_status_all_the_same`,
+//!   `src/delivery/tests/heads.rs::the_status_of_an_unreadable_head_counts`,
 //!   `tests/ringback/exchanges.rs::a_status_decides_whatever_else_is_wrong_with_its_head`; nor the status of another exchange
 //!   that decides: `src/delivery/tests/again.rs::no_status_of_an_earlier_exchange_decides`.
 //! - No fresh delivery behind a storm of retries:
 //!   `tests/ringback/lanes.rs::a_storm_of_retries_leaves_fresh_deliveries_their_slots`.
 //! - No row that waits for a webhook that is configured no more, for ever:
-//!   `tests/ringback/lanes.rs::deliveries_of_a_webhook_that_is_configured_no_more_do_not_wait_for_ever`.
+//!   `tests/ringback/lanes.rs::deliveries_of_a_removed_webhook_do_not_wait_for_ever`.
 //! - No call to an address that the policy forbids, however a URL or a look-up spells it:
 //!   `tests/ringback/addresses.rs::an_address_that_is_not_allowed_is_never_called`; no look-up between the check and the
 //!   connection:
-//!   `src/delivery/tests.rs::a_name_is_looked_up_once_per_connection_and_only_what_was_checked_is_called`; no proxy that
+//!   `src/delivery/tests.rs::a_name_is_resolved_once_per_connection_and_only_checked_addresses_are_called`; no proxy that
 //!   gets around both: `tests/ringback/addresses.rs::a_proxy_of_the_environment_is_not_used`.
 //! - No proxy of the configuration that hears of such an address, as far as it can be known here:
-//!   `src/delivery/tests/proxies.rs::a_proxy_never_hears_of_a_forbidden_address`; no redirect that is followed, to such an
-//!   address or another: `src/delivery/tests/answers.rs::a_redirect_is_final_and_nobody_goes_there`.
+//!   `src/delivery/tests/proxies.rs::requests_to_forbidden_addresses_are_never_sent_to_a_proxy`; no redirect that is followed, to such an
+//!   address or another: `src/delivery/tests/answers.rs::a_redirect_is_final_and_not_followed`.
 //! - No answer of XML that reads a file, or that grows when it is read:
-//!   `src/codec/mapping/tests/hostile.rs::entities_are_neither_expanded_nor_fetched`.
+//!   `src/definition/mapping/tests/hostile.rs::entities_are_neither_expanded_nor_fetched`.
 //! - No token asked for again and again because an endpoint refuses whatever it is shown:
-//!   `src/delivery/tests/tokens.rs::an_endpoint_that_refuses_every_token_is_asked_twice_once_in_a_while`.
+//!   `src/delivery/tests/tokens.rs::a_request_with_a_refused_token_is_repeated_only_when_the_token_is_old_enough`.
 //! - No answer that is waited for beyond its deadline or kept beyond its limit, packed or not:
-//!   `src/delivery/tests/bodies.rs::packed_answers_without_end_are_cut_and_their_connections_closed`.
+//!   `src/delivery/tests/bodies.rs::endless_packed_answers_are_cut_and_their_connections_closed`.
 //! - No key of the configuration of which nobody has said whether a reload applies it, and whether it shows:
 //!   `src/config/tests/effective.rs::every_key_says_whether_a_reload_applies_it_and_whether_it_shows`; none that a reload treats
 //!   otherwise: `src/config/tests/effective.rs::a_reload_applies_exactly_what_the_list_says`; no file that is applied without the
@@ -192,26 +195,26 @@
 //!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`; nor one that `ringback verify` does not name:
 //!   `src/verify/tests/reports.rs::an_accepted_report_without_an_end_is_lost`.
 //! - No fact that only a counter knows: a record that can't be read, a rule that nobody can judge, and a reload that is refused are
-//!   an event, a metric and a line: `tests/ringback/logs/lines.rs::many_alike_are_few_lines`,
-//!   `tests/ringback/logs/lines.rs::a_rule_that_can_not_be_judged_is_said`,
-//!   `tests/ringback/logs/lines.rs::a_reload_that_is_refused_is_said`; nor a key that a reload leaves as it was:
+//!   an event, a metric and a line: `tests/ringback/logs/lines.rs::many_similar_failures_are_few_lines`,
+//!   `tests/ringback/logs/lines.rs::a_rule_that_can_not_be_evaluated_is_an_event_a_metric_and_a_line`,
+//!   `tests/ringback/logs/lines.rs::a_refused_reload_is_an_event_a_metric_and_a_line`; nor a key that a reload leaves as it was:
 //!   `tests/ringback/reloads.rs::sighup_applies_what_it_can_of_both_files_and_names_what_needs_a_restart`; and no flood of lines about one fact:
-//!   `tests/ringback/logs/lines.rs::kafka_that_is_away_is_one_line_with_broker_and_cause`.
+//!   `tests/ringback/logs/lines.rs::an_unreachable_kafka_is_one_line_with_broker_and_cause`.
 //! - No header of a producer, and no tombstone, that is lost on the way through a dead letter:
 //!   `tests/ringback/dead_letters/headers.rs::headers_and_tombstones_are_kept_in_the_dead_letter_and_in_its_replay`; none that is
-//!   taken for one of our own: `tests/ringback/dead_letters/headers.rs::a_header_of_somebody_else_is_no_command`.
+//!   taken for one of our own: `tests/ringback/dead_letters/headers.rs::a_foreign_header_is_no_command`.
 //! - No dead letter that is shown as open though it was sent after all, delivered, or given up anew, nor the other way round:
 //!   `tests/ringback/dead_letters/states.rs`, a test for deliveries, one for records, and one for what is too old to be known; no
 //!   open one that a crash, another instance or Kafka's retention counts wrongly:
 //!   `tests/ringback/dead_letters/states.rs::open_letters_are_counted_over_crashes_and_shared_among_instances`.
 //! - No text from outside that steers a terminal:
-//!   `tests/ringback/dead_letters/shown.rs::what_others_wrote_steers_no_terminal_and_json_says_the_same`; no line of a JSON log that
-//!   is none: `tests/ringback/logs/lines.rs::logs_are_json_to_the_last_line`.
+//!   `tests/ringback/dead_letters/shown.rs::foreign_text_controls_no_terminal_and_json_keeps_its_value`; no line of a JSON log that
+//!   is none: `tests/ringback/logs/lines.rs::every_log_line_is_json`.
 //! - No daemon that is ready though it can't commit, and none that does not say why:
-//!   `tests/ringback/commits.rs::records_that_are_larger_than_a_topic_takes_make_the_daemon_unready_until_it_takes_them`,
-//!   `tests/ringback/commits.rs::a_clock_that_is_hours_ahead_makes_the_daemon_unready_until_it_is_right`; none that a right is
+//!   `tests/ringback/commits.rs::records_above_a_topics_size_limit_make_the_daemon_unready_until_the_limit_is_raised`,
+//!   `tests/ringback/commits.rs::a_clock_that_is_hours_ahead_makes_the_daemon_unready_until_it_is_corrected`; none that a right is
 //!   taken from and that does not name it:
-//!   `tests/ringback/commits.rs::a_right_that_is_taken_away_makes_the_daemon_unready_until_it_is_given_back`.
+//!   `tests/ringback/commits.rs::a_revoked_right_makes_the_daemon_unready_until_it_is_granted_again`.
 //! - No page of the guide with a command that nobody has run:
 //!   `tests/ringback/guide.rs::every_page_has_a_scene_and_stands_in_the_index`, and a test for each page beside it.
 //! - No state that its events do not make, no second phase 1, no delivery that ends twice, no SMS told of twice, no
@@ -220,11 +223,11 @@
 //! - No schema id that is given up for more than the records that waited for the registry's answer, and no answer that says
 //!   nothing of the id and is taken for one: `tests/ringback/schemas.rs`, a test for each kind.
 //! - No input that seems to lag though all of its records are processed, or not to lag though some are not:
-//!   `tests/ringback/lag.rs::an_idle_daemon_lags_nowhere_though_markers_stand_behind_the_last_records`,
-//!   `tests/ringback/lag.rs::what_stands_behind_an_open_transaction_is_to_be_read`; no delivery that seems overdue because its
+//!   `tests/ringback/lag.rs::an_idle_daemon_has_no_lag_although_markers_follow_the_last_records`,
+//!   `tests/ringback/lag.rs::records_behind_an_open_transaction_count_as_lag`; no delivery that seems overdue because its
 //!   endpoint holds it back, or not to be old because it waits for its next attempt:
 //!   `tests/ringback/lag.rs::a_row_that_waits_for_its_next_attempt_is_old_and_not_overdue`,
-//!   `tests/ringback/lag.rs::a_row_that_lacks_a_slot_of_the_daemon_is_overdue_and_one_of_a_hanging_endpoint_is_not`.
+//!   `tests/ringback/lag.rs::a_row_that_waits_for_a_slot_of_the_daemon_is_overdue_and_one_of_a_hanging_endpoint_is_not`.
 //! - No command that says "try again" of what somebody has to correct:
 //!   `tests/ringback/commands.rs::a_wrong_property_is_a_wrong_configuration_for_every_command`,
 //!   `src/cli.rs::what_stays_wrong_is_no_reason_to_try_again`.
@@ -239,9 +242,9 @@
 //!   `tests/ringback/rights.rs::the_daemon_waits_for_each_right_and_names_it`,
 //!   `tests/ringback/rights.rs::a_right_that_is_missing_while_partitions_are_restored_is_named`.
 //! - No two instances with one `instance_id` that fence each other for ever:
-//!   `tests/ringback/instances.rs::of_two_instances_with_one_id_one_ends_with_78_and_the_other_works`; and none that ends
+//!   `tests/ringback/instances.rs::of_two_instances_with_one_id_one_exits_with_78_and_the_other_works`; and none that ends
 //!   because Kafka executed its own former request to join late:
-//!   `tests/ringback/instances.rs::an_instance_that_its_own_former_join_has_fenced_joins_again_once`.
+//!   `tests/ringback/instances.rs::an_instance_that_its_own_earlier_join_fenced_joins_again_once`.
 //! - No client that can't log in with tokens, or does not renew them:
 //!   `tests/ringback/logins.rs::every_client_logs_in_with_tokens_and_renews_them`.
 //! - No offset of an input that is configured no more:
@@ -252,8 +255,8 @@
 //! - No report that shadows another account's:
 //!   `src/domain/tests/waiting.rs::a_report_under_another_account_never_shadows_the_genuine_one`.
 //! - No dead letter that an interrupted replay forgets, or sends twice:
-//!   `tests/ringback/dead_letters.rs::an_interrupted_replay_goes_on_and_sends_each_once`; none that is replayed though it was
-//!   delivered since: `tests/ringback/dead_letters.rs::what_was_delivered_since_is_left_alone_and_counted`.
+//!   `tests/ringback/dead_letters.rs::an_interrupted_replay_resumes_and_sends_each_letter_once`; none that is replayed though it was
+//!   delivered since: `tests/ringback/dead_letters.rs::letters_that_were_delivered_since_are_skipped_and_counted`.
 //! - No delivery twice in the outbox, whatever is replayed:
 //!   `src/domain/tests/replay.rs::a_forgotten_uuid_that_comes_again_does_not_double_its_replay`.
 //! - No retry whose jitter differs in a replay:
@@ -291,6 +294,7 @@ pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod definition;
 pub mod delivery;
 pub mod demo;
 pub mod document;
@@ -298,6 +302,7 @@ pub mod domain;
 pub mod engine;
 pub mod exit;
 pub mod failpoint;
+pub mod json;
 pub mod log;
 pub mod offsets;
 pub mod rebuild;
@@ -307,6 +312,7 @@ pub mod store;
 pub mod system;
 pub mod telemetry;
 pub mod verify;
+pub mod xpath;
 
 /// The daemon's, which matters where a test runs for its speed.
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! The thin binary: everything is in the library.
+//! The binary. All code is in the library.
 
-/// Measured: it takes fewer cycles per webhook than the system's allocator.
+/// Measured: mimalloc takes fewer cycles per webhook than the system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,8 +1,9 @@
-//! Where inputs are read on: shown, and moved while no daemon runs.
+//! Shows the offsets at which inputs are read next, and moves them while no daemon runs.
 //!
-//! A position stands in two places: in the meta row of the partition that the input belongs to, and in the group's offset. The
-//! daemon goes on from the earlier one. So both are moved, in one transaction, together with an event that reports it. Inputs
-//! with another number of partitions than the changelog only have the group's offset.
+//! A position is stored in two places: in the meta row of the changelog partition that the input partition belongs to,
+//! and in the consumer group's offset. The daemon continues at the earlier one. So both are moved in one transaction,
+//! together with an event that reports the move. An input whose number of partitions differs from the inbox's has only
+//! the group's offset.
 
 use crate::clock;
 use crate::codec::event::{self, InputChange, InputEvent, MovedBy};
@@ -20,32 +21,32 @@ use std::time::Duration;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why positions could not be read or moved.
+/// The reason why positions could not be read or moved.
 #[derive(Debug, thiserror::Error)]
 pub enum OffsetsError {
-    /// Kafka can't be reached, or does not do what it was asked.
+    /// Kafka can't be reached, or refused a request.
     #[error(transparent)]
     Log(#[from] LogError),
     /// The transaction failed.
     #[error("Kafka refuses the transaction; `ringback offsets show` says whether it was committed")]
     Transaction(#[source] TransactionError),
-    /// Somebody else does the same.
+    /// Another command with the same transactional id has begun.
     #[error(
         "another `ringback offsets` or `ringback changelog rebuild` has begun; nothing was changed"
     )]
     TakenOver,
-    /// Daemons run.
+    /// The consumer group has members, so daemons run.
     #[error(
         "the consumer group {group} has {members} members: stop all instances and run this command again (Kafka removes an \
          instance that was killed once its session has timed out)"
     )]
     Members {
-        /// The group.
+        /// The consumer group.
         group: String,
-        /// How many.
+        /// The number of its members.
         members: usize,
     },
-    /// It can't be done.
+    /// The request does not fit the topics, the configuration or the state.
     #[error("{0}")]
     Refused(String),
 }
@@ -60,31 +61,31 @@ impl From<TransactionError> for OffsetsError {
     }
 }
 
-/// Where an input partition stands.
+/// The position in one input partition.
 #[derive(Clone, Debug)]
 pub struct Position {
-    /// Which input partition.
+    /// The input partition.
     pub place: Place,
-    /// What the group committed.
+    /// The group's committed offset.
     pub group: Option<GroupOffset>,
-    /// Where the state stands; `None`: it has read nothing of it, or the input is only forwarded.
+    /// The state's offset. `None`: the state has read nothing of this partition, or the input is only forwarded.
     pub state: Option<InputOffset>,
-    /// The partition of the changelog that it belongs to; `None`: it is only forwarded.
+    /// The changelog partition that the input partition belongs to. `None`: the input is only forwarded.
     pub owner: Option<u32>,
-    /// The first offset that there is.
+    /// The partition's first available offset.
     pub first: i64,
-    /// The offset after the last record.
+    /// The partition's end offset: the last record's offset plus one.
     pub end: i64,
-    /// The topic as it is now.
+    /// The id of the current topic, if Kafka has topic ids.
     pub topic: Option<TopicId>,
-    /// No record is left to be read: what stands before the end are markers of transactions.
+    /// Whether the offsets that are left contain no record, only markers of transactions.
     pub is_read_up: bool,
-    /// The topic has no id, and a record that was read is not there any more.
+    /// Whether the topic has no id and a record that was read is missing, so that the topic was replaced.
     pub is_replaced: bool,
 }
 
 impl Position {
-    /// Where a daemon would read on.
+    /// Returns the offset at which a daemon would continue.
     #[must_use]
     pub fn next(&self) -> i64 {
         if !self.is_same_topic() {
@@ -99,25 +100,25 @@ impl Position {
         earlier.unwrap_or(self.first).max(self.first)
     }
 
-    /// How many offsets are to be read.
+    /// Returns the number of offsets that are left to read.
     #[must_use]
     pub fn lag(&self) -> i64 {
         if self.is_read_up { 0 } else { (self.end - self.next()).max(0) }
     }
 
-    /// Whether the position counts in the topic as it is now.
+    /// Returns whether the position refers to the current topic and not to a deleted one of the same name.
     #[must_use]
     pub fn is_same_topic(&self) -> bool {
         !self.is_replaced && !TopicId::differ(self.read(), self.topic.as_ref())
     }
 
-    /// The id of the topic that was read.
+    /// Returns the id of the topic that was read.
     fn read(&self) -> Option<&TopicId> {
         let state = self.state.as_ref().and_then(|state| state.topic_id.as_ref());
         state.or_else(|| self.group.as_ref().and_then(|group| group.topic.as_ref()))
     }
 
-    /// What the topic is recognised by, unless its id says it.
+    /// Returns the landmark that identifies the topic, or `None` if topic ids identify it.
     fn landmark(&self) -> Option<Landmark> {
         if self.read().is_some() && self.topic.is_some() {
             return None;
@@ -126,54 +127,54 @@ impl Position {
         state.or_else(|| self.group.as_ref().and_then(|group| group.landmark))
     }
 
-    /// The same, as it is written beside the position.
+    /// Returns the landmark that stays beside a moved position.
     fn kept_landmark(&self) -> Option<Landmark> {
         self.landmark().filter(|_| self.topic.is_none() && self.is_same_topic())
     }
 }
 
-/// Where positions are to be moved.
+/// The destination of a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
-    /// Behind so many records more.
+    /// The current position plus this many records.
     Records(u64),
-    /// To this offset.
+    /// This offset.
     Offset(i64),
-    /// To the beginning, the end, or a time.
+    /// The beginning, the end, or a time.
     Begin(Begin),
 }
 
-/// A position that is to be moved.
+/// A planned move of one position.
 #[derive(Clone, Debug)]
 pub struct Move {
-    /// As it stands.
+    /// The current position.
     pub position: Position,
-    /// Where it is to stand.
+    /// The new offset.
     pub to: i64,
 }
 
 impl Move {
-    /// Where it would be read on otherwise.
+    /// Returns the offset at which a daemon would continue without the move.
     #[must_use]
     pub fn from(&self) -> i64 {
         self.position.next()
     }
 }
 
-/// What is asked for.
+/// A request to move positions.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    /// The input.
+    /// The input topic.
     pub topic: String,
-    /// The partition; `None`: all.
+    /// The partition. `None`: all partitions.
     pub partition: Option<i32>,
-    /// Where to.
+    /// The destination.
     pub aim: Aim,
-    /// How.
+    /// The command that moves the positions.
     pub by: MovedBy,
 }
 
-/// Positions of the inputs.
+/// The positions of all inputs, to be shown or moved.
 pub struct Offsets {
     kafka: KafkaSettings,
     topics: TopicNames,
@@ -183,7 +184,7 @@ pub struct Offsets {
     landmarks: LandmarkReader,
 }
 
-/// What Kafka holds of the state.
+/// The state of Kafka that a move depends on.
 struct Seen {
     identity: Identity,
     counts: BTreeMap<String, u32>,
@@ -191,10 +192,10 @@ struct Seen {
 }
 
 impl Offsets {
-    /// Clients; they connect when they are asked something.
+    /// Creates the Kafka clients. They connect with the first request.
     ///
     /// # Errors
-    /// When a property of `[kafka.client]` is wrong.
+    /// A property of `[kafka.client]` is wrong.
     pub fn new(kafka: &KafkaSettings, topics: &TopicNames) -> Result<Self, OffsetsError> {
         Ok(Self {
             kafka: kafka.clone(),
@@ -206,10 +207,11 @@ impl Offsets {
         })
     }
 
-    /// Where all inputs stand, the inbox among them. Blocks.
+    /// Returns the positions of all inputs, including the inbox. Blocks.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// Kafka does not answer or denies a right, or the changelog's rows belong to another group or to an interrupted
+    /// rebuild.
     pub fn show(&self) -> Result<Vec<Position>, OffsetsError> {
         let seen = self.look(NeededBy::Offsets)?;
         let mut positions = Vec::new();
@@ -221,7 +223,7 @@ impl Offsets {
         Ok(positions)
     }
 
-    /// Notes in which partitions no record is left.
+    /// Sets `is_read_up` for the partitions that have no record left.
     fn note_read_up(&self, topic: &str, positions: &mut [Position]) -> Result<(), OffsetsError> {
         let behind = positions.iter().filter(|position| position.lag() > 0);
         let ranges: Vec<ScanRange> = behind
@@ -245,10 +247,10 @@ impl Offsets {
         Ok(())
     }
 
-    /// What `wish` would change; changes nothing. Blocks.
+    /// Plans the moves of `wish` without changing anything. Blocks.
     ///
     /// # Errors
-    /// When the group has members, or it can't be done.
+    /// The group has members, Kafka can't be read, or the request is refused.
     pub fn plan(&self, wish: &Wish) -> Result<Vec<Move>, OffsetsError> {
         self.check_alone()?;
         if !self.inputs().any(|topic| topic == wish.topic) {
@@ -272,12 +274,12 @@ impl Offsets {
         Ok(moves)
     }
 
-    /// Moves what `wish` names, in one transaction; says what it has moved. Blocks.
+    /// Moves the positions of `wish` in one transaction, and returns the moves. Blocks.
     ///
     /// # Errors
-    /// When nothing was moved, or it is not known.
+    /// Nothing was moved, or the result of the commit is unknown.
     pub fn apply(&self, wish: &Wish) -> Result<Vec<Move>, OffsetsError> {
-        // From here on another one that still runs fails, and what it left open is aborted.
+        // Opening the steward fences another command that still runs, and aborts its open transaction.
         let steward = Steward::open(&self.kafka)?;
         let moves = self.plan(wish)?;
         let seen = self.look(NeededBy::Move)?;
@@ -295,7 +297,7 @@ impl Offsets {
         Ok(moves)
     }
 
-    /// Sends rows and events; the offsets of the group are left to commit.
+    /// Sends events and meta rows. Returns the group's offsets, which the caller commits.
     fn send(
         &self,
         steward: &Steward,
@@ -367,7 +369,7 @@ impl Offsets {
         let counts = self.cluster.partition_counts(needed, ask, REQUEST_TIMEOUT)?;
         let mut metas = BTreeMap::new();
         if identity.topics.contains_key(topic.as_str()) {
-            // What was written in transactions that are still open may be committed yet.
+            // Waits for open transactions, which may still be committed.
             self.standing.settled(&self.scanner, topic, ScanFrom::Beginning)?;
             for newest in self.scanner.newest(topic, RowKey::META)? {
                 let Some(bytes) = newest.value else { continue };
@@ -383,7 +385,7 @@ impl Offsets {
         Ok(Seen { identity, counts, metas })
     }
 
-    /// Rows of another group, or of a rebuild that was interrupted, are not touched.
+    /// Returns `meta`, or fails if its rows belong to another group or to an interrupted rebuild.
     fn usable(&self, partition: u32, meta: Meta) -> Result<Meta, OffsetsError> {
         let Some(owner) = &meta.owner else { return Ok(meta) };
         let (topic, group) = (&self.topics.changelog, &self.kafka.group_id);
@@ -448,7 +450,7 @@ impl Offsets {
         Ok(positions)
     }
 
-    /// Where a position is to stand.
+    /// Returns the new offset for a position.
     fn target(&self, position: &Position, wish: &Wish) -> Result<i64, OffsetsError> {
         let Position { place, first, end, .. } = position;
         let from = position.next();
@@ -468,8 +470,8 @@ impl Offsets {
         let Place { topic, partition } = place;
         if wish.by == MovedBy::Skip && to < from {
             return Err(OffsetsError::Refused(format!(
-                "{topic}, partition {partition}, is read on at offset {from}, and {to} lies before it: \
-                 `ringback offsets reset` moves backwards"
+                "{topic}, partition {partition}, continues at offset {from}, and {to} lies before it: \
+                 to move backwards, use `ringback offsets reset`"
             )));
         }
         if !(*first..=*end).contains(&to) {

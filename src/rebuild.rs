@@ -1,11 +1,12 @@
-//! The changelog, written from this machine's store: for a changelog that was deleted, emptied or replaced.
+//! Rebuilds a changelog that was deleted, emptied or replaced from this machine's store.
 //!
-//! The store is only read. Each partition is written in transactions of bounded size, in the order of its keys, and each
-//! transaction ends with the meta row, which says how far the rebuild has come. A rebuild that was interrupted goes on from
-//! there. The last transaction of a partition says that its rows are complete; it is made only once the partition was read
-//! back and holds what the store holds. A daemon that starts before refuses the changelog.
+//! The store is only read. Each partition is written in transactions of bounded size, in the order of its keys. Each
+//! transaction ends with the meta row, which records the progress. A rebuild that was interrupted continues from there.
+//! The last transaction of a partition marks its rows as complete. It is made only after the partition was read back
+//! and equals the store. A daemon refuses the changelog until then.
 //!
-//! No daemon may run meanwhile: the group must be without members, and there is one producer for all rebuilds of a group.
+//! No daemon may run meanwhile: the consumer group must have no members. All rebuilds of a group use the same
+//! transactional id, so a new rebuild fences an older one.
 
 mod plan;
 mod write;
@@ -23,66 +24,66 @@ use std::time::Duration;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What an operator asks for.
+/// The operator's options for a rebuild.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
-    /// These partitions; none: all that the store has.
+    /// The partitions to rebuild. If empty, all partitions of the store.
     pub only: Vec<u32>,
-    /// Also from a store that another copy may be ahead of.
+    /// Whether to rebuild even if another copy of the store may be newer.
     pub older: bool,
-    /// How many partitions the changelog had, for stores that do not say it.
+    /// The number of partitions that the changelog had, for stores that do not contain it.
     pub count: Option<u32>,
 }
 
-/// How far a rebuild is.
+/// The progress of a rebuild.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// The partition that it is at.
+    /// The partition that is being written.
     pub partition: u32,
-    /// So many of the partition's rows are written.
+    /// The rows of the partition that are written.
     pub rows: u64,
-    /// So many there are.
+    /// All rows of the partition.
     pub all: u64,
 }
 
-/// Is told of progress, and breaks off when it has had enough.
+/// Is called after each transaction that writes rows. `Break` interrupts the rebuild.
 pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 
-/// Why nothing came of a rebuild, or not all.
+/// The reason why a rebuild failed or was incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// Kafka can't be reached, or does not do what it was asked.
+    /// Kafka can't be reached, or refused a request.
     #[error(transparent)]
     Log(#[from] LogError),
     /// The store can't be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is no store.
+    /// There is no store in this directory.
     #[error("there is no store in {} ([store] directory): run this on a machine that has one", .0.display())]
     NoStore(PathBuf),
-    /// A transaction failed. What was committed before counts.
+    /// A transaction failed. Earlier transactions are committed.
     #[error("Kafka refuses the transaction; the same command goes on from what was committed")]
     Transaction(#[source] TransactionError),
-    /// Somebody else rebuilds.
+    /// Another command with the same transactional id has begun.
     #[error(
-        "another rebuild or `ringback offsets` has begun, and this rebuild has stopped for it; run this command again afterwards"
+        "another rebuild or `ringback offsets` has begun, so this rebuild has stopped; run this command again afterwards"
     )]
     TakenOver,
-    /// Daemons run.
+    /// The consumer group has members, so daemons run.
     #[error(
         "the consumer group {group} has {members} members: stop all instances and run this command again (Kafka removes an \
          instance that was killed once its session has timed out)"
     )]
     Members {
-        /// The group.
+        /// The consumer group.
         group: String,
-        /// How many.
+        /// The number of its members.
         members: usize,
     },
-    /// The store and Kafka do not fit.
+    /// The store does not fit the changelog or the configuration.
     #[error("{0}")]
     Refused(String),
-    /// The watch broke it off.
+    /// The callback interrupted the rebuild.
     #[error("interrupted; the same command goes on from what was written")]
     Interrupted,
 }
@@ -97,7 +98,7 @@ impl From<TransactionError> for RebuildError {
     }
 }
 
-/// A changelog and the store that it is rebuilt from.
+/// A rebuild of a changelog from a store.
 pub struct Rebuild {
     kafka: KafkaSettings,
     topics: TopicNames,
@@ -108,10 +109,10 @@ pub struct Rebuild {
 }
 
 impl Rebuild {
-    /// Opens the store and the clients.
+    /// Opens the store and creates the Kafka clients.
     ///
     /// # Errors
-    /// When there is no store, or a property of `[kafka.client]` is wrong.
+    /// There is no store, it can't be read, or a property of `[kafka.client]` is wrong.
     pub fn new(
         kafka: &KafkaSettings,
         topics: &TopicNames,
@@ -128,7 +129,7 @@ impl Rebuild {
         })
     }
 
-    /// Refuses while the group has members.
+    /// Fails while the group has members.
     fn check_alone(&self) -> Result<(), RebuildError> {
         let group = &self.kafka.group_id;
         match self.cluster.members(group, REQUEST_TIMEOUT)? {

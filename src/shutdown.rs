@@ -1,16 +1,17 @@
-//! Signals: SIGTERM and SIGINT drain, a second one stops at once, SIGHUP reads the configuration again.
+//! Signals: SIGTERM and SIGINT start the drain, a second one stops at once, and SIGHUP reloads the configuration.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGHUP. It ends a process that has not taken it over, and so the daemon does that before it reads anything.
+/// The handler of SIGHUP alone. By default, SIGHUP ends a process, so the daemon installs this handler before it reads
+/// its configuration.
 pub struct HangUps(Signal);
 
 impl HangUps {
-    /// Takes SIGHUP over from its default, and remembers it until it is asked for.
+    /// Installs the handler. A SIGHUP that arrives from now on is kept until [`HangUps::next`] returns it.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// The system refuses to install the handler.
     pub fn new() -> io::Result<Self> {
         signal(SignalKind::hangup()).map(Self)
     }
@@ -21,7 +22,7 @@ impl HangUps {
     }
 }
 
-/// The signals that stop the process.
+/// The handlers of the signals that stop the process.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -29,25 +30,25 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes SIGTERM and SIGINT over from their defaults.
+    /// Installs the handlers of SIGTERM and SIGINT.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// The system refuses to install a handler.
     pub fn new() -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
         Ok(Self { terminate, interrupt, hang_up: None })
     }
 
-    /// The same, and SIGHUP: it stops a command whose terminal is closed.
+    /// Installs the handlers, and one of SIGHUP: it stops a command whose terminal is closed.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// The system refuses to install a handler.
     pub fn of_command() -> io::Result<Self> {
         Ok(Self { hang_up: Some(HangUps::new()?), ..Self::new()? })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         let hung_up = async {
             match &mut self.hang_up {

@@ -1,7 +1,8 @@
-//! What the operating system allows this process: how many files it may have open, and what that suffices for.
+//! The limit of open files that the system sets for this process, and its division among the daemon's parts.
 //!
-//! Sockets are files too. Whoever has none left can't call an endpoint, can't answer `/livez`, and can't read its own store; so
-//! the limit is raised as far as it goes, divided among those that need files, and asked for while it is short.
+//! Sockets count as files. A process without a free descriptor can't call an endpoint, answer `/livez`, or read its
+//! store. So the daemon raises the limit to its maximum, divides it among the parts, and checks how many descriptors
+//! are free while they are short.
 
 mod plan;
 
@@ -12,31 +13,31 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
 
-/// So few free descriptors are left to the store, the admin listener and Kafka while deliveries lack some; fewer than the
-/// reserve of a [`FilePlan`], so that a daemon that uses all of its plan lacks none.
+/// The descriptors that stay free for the store, the admin listener and Kafka when deliveries run short. The number is
+/// lower than the reserve of a [`FilePlan`], so that a daemon that uses its whole plan is not short.
 const SPARE: u64 = 16;
 
-/// How many files the process may have open.
+/// The limits of open files (`RLIMIT_NOFILE`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenFiles {
-    /// What counts.
+    /// The limit in force.
     pub soft: u64,
-    /// How far the process may raise that by itself.
+    /// The maximum to which the process may raise the soft limit.
     pub hard: u64,
 }
 
 impl OpenFiles {
-    /// The limits as they are now: an operator may change them while the process runs.
+    /// Returns the current limits. An operator may change them while the process runs.
     #[must_use]
     pub fn now() -> Self {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         Self { soft: current.unwrap_or(u64::MAX), hard: maximum.unwrap_or(u64::MAX) }
     }
 
-    /// Raises the soft limit to the hard one, and returns the limits that are in force then.
+    /// Raises the soft limit to the hard one, and returns the limits then in force.
     ///
     /// # Errors
-    /// When the system refuses, as a sandbox may do; the limits stay as they are.
+    /// The system refuses, for example in a sandbox. The limits do not change.
     pub fn raise() -> io::Result<Self> {
         let limit = getrlimit(Resource::Nofile);
         if limit.current != limit.maximum {
@@ -46,27 +47,27 @@ impl OpenFiles {
     }
 }
 
-/// A descriptor that can be closed when another one is needed.
+/// Opens a file that can be closed when its descriptor is needed.
 ///
 /// # Errors
-/// When there is none left.
+/// The process has no free descriptor.
 pub fn spare_file() -> io::Result<File> {
-    // The one path that exists wherever a process runs.
+    // `/` exists in every process's file system.
     File::open("/")
 }
 
-/// Whether the process has so few descriptors left that none may be used for what can wait.
+/// Returns whether the process has so few free descriptors that work which can wait must not use them.
 #[must_use]
 pub fn is_short_of_files() -> bool {
     let limit = OpenFiles::now().soft;
-    // The system hands out the lowest free number: one near the limit means that those below are taken.
+    // The system assigns the lowest free number. A number near the limit means that those below are in use.
     spare_file().map_or(true, |file| {
         let number = u64::try_from(file.as_raw_fd()).unwrap_or(0);
         number.saturating_add(SPARE.min(limit / 16)) >= limit
     })
 }
 
-/// What to do about too few open files, for an error or a log line.
+/// Returns advice about too few open files, for an error or a log line.
 #[must_use]
 pub fn open_files_advice() -> String {
     let OpenFiles { soft, hard } = OpenFiles::now();

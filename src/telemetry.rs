@@ -1,9 +1,9 @@
-//! What operators see: metrics, logs, health.
+//! What operators see: metrics, logs and health.
 //!
-//! A *metric* is defined once, in `definitions`, and written through one typed call of [`Metrics`] per occurrence; its
-//! label values come from closed sets. [`Health`] is what the engine says of itself: whether it is *ready* (and for what
-//! it waits), and whether it is *live* (its partitions with work make progress). What comes from outside goes into a log
-//! only through [`mask`], and to a terminal only through [`escape`].
+//! A *metric* is defined once, in `definitions`, and updated by one typed call of [`Metrics`] per occurrence. Its label
+//! values come from closed sets. [`Health`] holds the engine's state: whether the daemon is *ready* (and what it waits
+//! for), and whether it is *live* (its partitions with work make progress). Text from outside reaches a log only
+//! through [`mask`], and a terminal only through [`escape`].
 
 mod definitions;
 pub mod escape;

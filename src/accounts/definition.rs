@@ -2,12 +2,12 @@
 
 use super::entry::{BodyName, GroupName, PartEntry, WebhookEntry};
 use super::url;
-use crate::codec::catalogue;
-use crate::codec::definition::{Body, Definition, Group, Internal, Request};
-use crate::codec::template::{
+use crate::definition::catalogue;
+use crate::definition::template::{
     self, FormTemplate, HeaderTemplate, JsonTemplate, Need, QueryTemplate, Tokens, Variable,
     XmlTemplate,
 };
+use crate::definition::{Body, Definition, Group, Internal, Request};
 use crate::delivery::Secret;
 use crate::document::{Context, Place, SecretText, nearest};
 use std::collections::BTreeSet;

@@ -1,8 +1,8 @@
 //! What a webhook's definition says of its answers.
 
 use super::entry::{AnswerKind, MapEntry, MethodName, ResponseEntry};
-use crate::codec::mapping::{EntryText, Kind, ResponseMap};
-use crate::codec::template::{Family, Variable};
+use crate::definition::mapping::{EntryText, Kind, ResponseMap};
+use crate::definition::template::{Family, Variable};
 use crate::delivery::Response;
 use crate::document::{Context, Place};
 use std::collections::BTreeSet;

@@ -2,7 +2,7 @@
 
 use super::definition::not_a_variable;
 use super::entry::{ConditionEntry, RuleEntry};
-use crate::codec::template::{NotAVariable, Variable};
+use crate::definition::template::{NotAVariable, Variable};
 use crate::document::{Context, Place};
 use crate::domain::{Condition, Test, Trigger};
 

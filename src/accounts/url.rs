@@ -1,7 +1,7 @@
 //! A webhook's URL. A fault never quotes it: credentials may stand in it.
 
 use super::definition::say;
-use crate::codec::template::{Need, Tokens, UrlTemplate, Variable};
+use crate::definition::template::{Need, Tokens, UrlTemplate, Variable};
 use crate::document::{Context, Place};
 
 /// The URL that `text` spells, in which variables may stand, and how it is rendered.

@@ -2,7 +2,7 @@
 
 use super::entry::{BreakerEntry, HttpVersion, MethodName, RetryEntry, WebhookEntry};
 use super::{Bounds, Defaults, Retry, auth, definition, rate, response, retry, tls};
-use crate::codec::definition::{Definition, Request};
+use crate::definition::{Definition, Request};
 use crate::delivery::{
     Auth, BreakerRules, Fingerprint, Limits, PerSecond, Proxy, Response, Secret, SigningSecret,
     SuccessCodes, Tls, Webhook,

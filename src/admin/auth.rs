@@ -1,4 +1,4 @@
-//! The bearer token.
+//! The check of the bearer token.
 
 use crate::delivery::Secret;
 use axum::extract::{Request, State};
@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use ring::hmac;
 use std::sync::Arc;
 
-/// Knows the token when it sees it.
+/// The expected token, kept as a digest.
 pub(super) struct Guard {
     key: hmac::Key,
     tag: hmac::Tag,
@@ -16,7 +16,7 @@ pub(super) struct Guard {
 
 impl Guard {
     pub(super) fn new(token: &Secret) -> Self {
-        // Not a secret key: the digest is there because equal digests can be told in constant time, of any lengths.
+        // The HMAC key is not secret. Digests have one length, so tokens of any length are compared in constant time.
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"ringback admin token");
         let tag = hmac::sign(&key, token.reveal().as_bytes());
         Self { key, tag }
@@ -28,14 +28,14 @@ impl Guard {
             .and_then(|value| value.as_bytes().split_at_checked("Bearer ".len()))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "))
             .map(|(_, token)| token.trim_ascii());
-        // An empty token is nobody's, even if the configuration has it so.
+        // An empty token is never accepted, even if the configured token is empty.
         bearer.is_some_and(|token| {
             !token.is_empty() && hmac::verify(&self.key, token, self.tag.as_ref()).is_ok()
         })
     }
 }
 
-/// Lets a request pass that shows the token.
+/// Passes a request on if it has the right token, and answers 401 otherwise.
 pub(super) async fn check(
     State(guard): State<Arc<Guard>>,
     request: Request,

@@ -1,5 +1,7 @@
-//! A listener whose clients can't use up the process: so many at once, and none that stays silent. It answers even while the
-//! process has no file left: a spare one is closed for the next client, who has to be brief.
+//! A listener whose clients can't exhaust the process: it limits their number and closes silent connections.
+//!
+//! It answers even when the process has no file descriptor left. It then closes a spare file to accept the next client,
+//! and closes that client sooner when it is silent.
 
 use crate::system::{self, OpenFiles};
 use axum::serve::Listener;
@@ -15,11 +17,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
-/// A client that sends nothing for so long is gone. Longer than scrape intervals, which keep their connection.
+/// A client that sends nothing for this time is closed. The time is longer than usual scrape intervals, because
+/// scrapers keep their connection.
 const IDLE_MAX: Duration = Duration::from_secs(90);
-/// One that came by the spare file is gone sooner, for the next one needs it.
+/// The same limit for a client that was accepted with the spare file, because the next client needs that file.
 const IDLE_MAX_SHORT: Duration = Duration::from_millis(250);
-/// How long a listener rests that can't accept, so that it does not spin.
+/// The pause after a failed accept, so that the loop does not spin.
 const REST: Duration = Duration::from_millis(50);
 
 pub(super) struct Bounded {
@@ -29,12 +32,12 @@ pub(super) struct Bounded {
     spare: Spare,
 }
 
-/// A file that is open to be closed.
+/// An open file that is closed when its descriptor is needed for a client.
 #[derive(Clone, Default)]
 struct Spare(Arc<Mutex<Option<File>>>);
 
 impl Spare {
-    /// Opens one again, if there is none and the process may.
+    /// Opens the spare file again, if it is closed and a descriptor is free.
     fn refill(&self) {
         let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.is_none() {
@@ -42,14 +45,15 @@ impl Spare {
         }
     }
 
-    /// Closes it; whether there was one.
+    /// Closes the spare file. Returns whether it was open.
     fn spend(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 }
 
 impl Bounded {
-    /// More clients wait until others go; how many there may be is a part of the files that the process may have open.
+    /// Creates the listener. The limit of clients depends on how many files the process may have open; more clients
+    /// wait.
     pub(super) fn new(listener: TcpListener) -> Self {
         let places = system::for_admin(OpenFiles::now().soft);
         Self::with_limits(listener, usize::try_from(places).unwrap_or(usize::MAX), IDLE_MAX)
@@ -61,7 +65,7 @@ impl Bounded {
         Self { listener, places: Arc::new(Semaphore::new(places)), idle_max, spare }
     }
 
-    /// The next client, and whether he came by the spare file.
+    /// Accepts the next client. The flag says whether the spare file was closed for it.
     async fn next(&self) -> (TcpStream, SocketAddr, bool) {
         let mut is_spent = false;
         loop {
@@ -72,10 +76,10 @@ impl Bounded {
             if is_of_client(&error) {
                 continue;
             }
-            // Whatever it is: a client waits and can't be accepted.
+            // Whatever the error is, a client waits that could not be accepted.
             is_spent = self.spare.spend();
             if !is_spent {
-                tracing::debug!(%error, "a client of [http] listen waits, since he can't be accepted");
+                tracing::debug!(%error, "a client of [http] listen waits: it can't be accepted for now");
                 tokio::time::sleep(REST).await;
                 self.spare.refill();
             }
@@ -83,7 +87,7 @@ impl Bounded {
     }
 }
 
-/// The client has gone before he was accepted.
+/// Returns whether the error means that the client closed its connection before it was accepted.
 fn is_of_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -98,7 +102,7 @@ impl Listener for Bounded {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Client, SocketAddr) {
-        // The semaphore is never closed; without a place there would merely be no limit.
+        // The semaphore is never closed. If it were, clients would only be unlimited.
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         let (stream, address, is_spent) = self.next().await;
         let idle_max = if is_spent { IDLE_MAX_SHORT.min(self.idle_max) } else { self.idle_max };
@@ -112,7 +116,7 @@ impl Listener for Bounded {
     }
 }
 
-/// A client's place; when he goes, the spare file may be opened again.
+/// A client's place. When it is dropped, the spare file is opened again if possible.
 struct Place {
     spare: Spare,
     _place: Option<OwnedSemaphorePermit>,
@@ -124,7 +128,7 @@ impl Drop for Place {
     }
 }
 
-/// A connection that holds its place. It is closed before its place is given back.
+/// A connection that holds its place. The stream is closed before the place is returned.
 pub(super) struct Client {
     stream: TcpStream,
     idle: Pin<Box<Sleep>>,

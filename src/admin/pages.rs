@@ -1,4 +1,4 @@
-//! The answers.
+//! The handlers of the API's paths.
 
 use super::Admin;
 use crate::clock;
@@ -17,10 +17,10 @@ const INDEX: &str = concat!(
     "<title>Ringback</title>\n</head>\n<body>\n<h1>Ringback ",
     env!("CARGO_PKG_VERSION"),
     "</h1>\n<ul>\n",
-    "<li><a href=\"/readyz\">readyz</a>: ready, or for what it waits</li>\n",
-    "<li><a href=\"/livez\">livez</a>: live, or what stands still</li>\n",
-    "<li><a href=\"/api/v1/status\">status</a>: both, and the partitions, as JSON</li>\n",
-    "<li><a href=\"/api/v1/config\">config</a>: each key in force with its source, without secrets, as JSON</li>\n",
+    "<li><a href=\"/readyz\">readyz</a>: ready, or what it waits for</li>\n",
+    "<li><a href=\"/livez\">livez</a>: live, or what is stalled</li>\n",
+    "<li><a href=\"/api/v1/status\">status</a>: readiness, liveness and partitions, as JSON</li>\n",
+    "<li><a href=\"/api/v1/config\">config</a>: the effective keys with their sources, without secrets, as JSON</li>\n",
     "<li><a href=\"/metrics\">metrics</a>: Prometheus text or OpenMetrics</li>\n",
     "</ul>\n</body>\n</html>\n",
 );
@@ -34,7 +34,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap)
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Format::from_accept(Some(&accept.join(",")));
     admin.health.publish(&admin.metrics);
-    // Asking for the time is what notices a jump.
+    // Clock jumps are detected when the time is read.
     let now = clock::now();
     let jumps = clock::jumps();
     admin.metrics.show_clock_jumps(ClockJump::Forward, jumps.forward);
@@ -53,7 +53,7 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     probe(&admin.health.reasons_not_ready(), well)
 }
 
-/// All is well when there is no reason why it should not be.
+/// Answers 200 with `well` if there are no `reasons`, and 503 with the reasons otherwise.
 fn probe(reasons: &[String], well: &'static str) -> Response {
     if reasons.is_empty() {
         (StatusCode::OK, well).into_response()
@@ -87,7 +87,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
 }
 
-/// The configuration in force, as it is shown. It comes as text, since only a higher floor knows its keys.
+/// The pages that show the effective configuration. They arrive as text, because only a higher floor knows the keys.
 #[derive(Default)]
 pub struct ConfigPages(RwLock<Pages>);
 
@@ -98,7 +98,7 @@ struct Pages {
 }
 
 impl ConfigPages {
-    /// Shows these from now on: all keys, and the hashes alone.
+    /// Replaces both pages: `whole` has all keys, `hash` only the hashes.
     pub fn set(&self, whole: String, hash: String) {
         let pages = Pages { whole: whole.into(), hash: hash.into() };
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = pages;

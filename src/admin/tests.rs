@@ -1,4 +1,4 @@
-//! The API through a real socket.
+//! Tests of the API through a real socket.
 
 use super::*;
 use crate::system::spare_file;
@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd as _;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// A running API and a client of it.
+/// A running API with a client.
 struct Api {
     base: Url,
     client: Client,
@@ -32,9 +32,9 @@ fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// Starts an API, lets `test` use it, and sees that it stops when told to.
+/// Starts an API, runs `test` with it, and checks that the API stops when asked to.
 fn with_api<F: Future<Output = ()>>(token: Option<&str>, test: impl FnOnce(Arc<Api>) -> F) {
-    // A second provider is refused, which is as good.
+    // Fails when a provider is already installed, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -53,7 +53,7 @@ fn with_api<F: Future<Output = ()>>(token: Option<&str>, test: impl FnOnce(Arc<A
         test(Arc::new(Api { base, client, metrics, health })).await;
         stop.send(()).unwrap();
         let ended = tokio::time::timeout(SHUTDOWN_GRACE * 2, server).await;
-        ended.expect("it stops in time").unwrap().unwrap();
+        ended.expect("the server stops in time").unwrap().unwrap();
     });
 }
 
@@ -67,7 +67,7 @@ async fn check(response: Response, status: u16, body: &str) {
 }
 
 #[test]
-fn probes_say_what_is_amiss() {
+fn probes_report_why_the_daemon_is_not_ready() {
     with_api(None, |api| async move {
         check(api.get("/livez").await, 200, "ok\n").await;
         check(api.get("/readyz").await, 503, "starting\n").await;
@@ -87,7 +87,7 @@ fn probes_say_what_is_amiss() {
 }
 
 #[test]
-fn a_stalled_partition_fails_the_liveness() {
+fn a_stalled_partition_fails_the_liveness_probe() {
     with_api(None, |api| async move {
         let metrics = Metrics::new(&[]);
         let health = Health::new(Duration::from_millis(20));
@@ -109,7 +109,7 @@ fn a_stalled_partition_fails_the_liveness() {
 }
 
 #[test]
-fn metrics_come_in_the_format_asked_for() {
+fn metrics_have_the_requested_format() {
     with_api(None, |api| async move {
         api.metrics.source_record("flow-complete", SourceResult::Accepted);
         api.health.assign(3);
@@ -169,7 +169,7 @@ fn the_status_is_json() {
 }
 
 #[test]
-fn the_page_links_to_pages_that_are_there() {
+fn the_index_links_to_existing_pages() {
     with_api(None, |api| async move {
         let page = api.get("/").await;
         assert_eq!(header(&page, "content-type"), "text/html; charset=utf-8");
@@ -187,7 +187,7 @@ fn the_page_links_to_pages_that_are_there() {
 }
 
 #[test]
-fn what_is_not_there_is_not_found() {
+fn unknown_paths_and_methods_are_rejected() {
     with_api(None, |api| async move {
         check(api.get("/nothing").await, 404, "no such page\n").await;
         check(api.get("/api/v1/nothing").await, 404, "no such page\n").await;
@@ -197,7 +197,7 @@ fn what_is_not_there_is_not_found() {
 }
 
 #[test]
-fn every_answer_forbids_what_it_does_not_need() {
+fn every_answer_has_the_security_headers() {
     with_api(Some("t0ken"), |api| async move {
         for path in ["/", "/livez", "/readyz", "/nothing"] {
             let response = api.get(path).await;
@@ -212,7 +212,7 @@ fn every_answer_forbids_what_it_does_not_need() {
 }
 
 #[test]
-fn a_token_opens_all_but_the_probes_which_are_open() {
+fn all_pages_but_the_probes_need_the_token() {
     with_api(Some("t0ken"), |api| async move {
         let paths = [
             "/",
@@ -245,7 +245,7 @@ fn a_token_opens_all_but_the_probes_which_are_open() {
 }
 
 #[test]
-fn an_empty_token_admits_nobody() {
+fn an_empty_token_is_never_accepted() {
     with_api(Some(""), |api| async move {
         let response = api.get_with("/metrics", "authorization", "Bearer ").await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
@@ -253,7 +253,7 @@ fn an_empty_token_admits_nobody() {
 }
 
 #[test]
-fn a_client_that_hangs_does_not_hold_the_shutdown_up() {
+fn a_hanging_client_does_not_delay_the_shutdown() {
     with_api(None, |api| async move {
         let address = (api.base.host_str().unwrap().to_owned(), api.base.port().unwrap());
         let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -261,7 +261,7 @@ fn a_client_that_hangs_does_not_hold_the_shutdown_up() {
         let mut answer = [0; 12];
         client.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 200");
-        // It outlives the test's API, with half a request sent.
+        // The connection stays open longer than the API, with half a request sent.
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(60)).await;
             drop(client);
@@ -270,7 +270,7 @@ fn a_client_that_hangs_does_not_hold_the_shutdown_up() {
 }
 
 #[test]
-fn silent_and_surplus_clients_make_room() {
+fn surplus_clients_wait_until_a_silent_client_is_closed() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -280,7 +280,7 @@ fn silent_and_surplus_clients_make_room() {
         let (mut first, _) = axum::serve::Listener::accept(&mut bounded).await;
         let second = axum::serve::Listener::accept(&mut bounded);
         let early = tokio::time::timeout(Duration::from_millis(50), second).await;
-        assert!(early.is_err(), "there is one place only");
+        assert!(early.is_err(), "there is only one place");
         let error = first.read(&mut [0; 1]).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
         drop(first);
@@ -289,12 +289,12 @@ fn silent_and_surplus_clients_make_room() {
     });
 }
 
-/// In a process of its own, which has no file left but the spare one.
+/// Runs in a separate process, which has no descriptor left except for the spare file.
 #[test]
-fn a_client_is_answered_though_no_file_is_left_and_has_to_be_brief() {
+fn without_a_free_descriptor_a_client_is_accepted_and_closed_soon_when_silent() {
     const INSIDE: &str = "RINGBACK_TEST_INSIDE";
     if std::env::var_os(INSIDE).is_none() {
-        let name = "admin::tests::a_client_is_answered_though_no_file_is_left_and_has_to_be_brief";
+        let name = "admin::tests::without_a_free_descriptor_a_client_is_accepted_and_closed_soon_when_silent";
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", name, "--test-threads=1"]).env(INSIDE, "1");
         let output = command.output().unwrap();
@@ -315,11 +315,11 @@ fn a_client_is_answered_though_no_file_is_left_and_has_to_be_brief() {
         setrlimit(Resource::Nofile, Rlimit { current: Some(lowest), ..before }).unwrap();
         let soon = Duration::from_secs(10);
         for turn in 0..2 {
-            assert!(spare_file().is_err(), "{turn}: nobody else gets the spare one");
+            assert!(spare_file().is_err(), "{turn}: the spare file is open again");
             let accepted = axum::serve::Listener::accept(&mut bounded);
             let (mut client, _) = tokio::time::timeout(soon, accepted).await.expect("answered");
             let read = tokio::time::timeout(soon, client.read(&mut [0; 1])).await;
-            let error = read.expect("a silent client is gone soon").unwrap_err();
+            let error = read.expect("a silent client is closed soon").unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
         }
         setrlimit(Resource::Nofile, before).unwrap();

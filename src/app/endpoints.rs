@@ -2,8 +2,8 @@
 //! its token.
 
 use super::AppError;
-use crate::codec::body;
 use crate::config::{self, Accounts, Settings};
+use crate::definition::body;
 use crate::delivery::{Endpoint, EndpointError, Names, Trust};
 use crate::engine::EngineConfig;
 use crate::system::FilePlan;
@@ -48,7 +48,7 @@ impl Shared {
                 )?),
             };
             if let Some(error) = endpoint.blocked() {
-                tracing::warn!(webhook = %name, %error, "all deliveries to it will be given up");
+                tracing::warn!(webhook = %name, %error, "all deliveries to it become dead letters");
             }
             Ok(endpoint)
         });

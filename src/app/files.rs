@@ -1,12 +1,12 @@
-//! How many files the configuration needs.
+//! The number of files that the configuration needs.
 
 use crate::config::{Accounts, Settings};
 use crate::system::{FileNeeds, FilePlan, OpenFiles, TooFewFiles};
 
-/// Raises the limit of open files as far as it goes, and divides them among those that need some.
+/// Raises the limit of open files to its maximum, and divides the files among the daemon's parts.
 ///
 /// # Errors
-/// When they don't suffice.
+/// The limit is too low.
 pub fn file_plan(settings: &Settings, accounts: &Accounts) -> Result<FilePlan, TooFewFiles> {
     let limits = OpenFiles::raise().unwrap_or_else(|error| {
         let limits = OpenFiles::now();
@@ -14,7 +14,7 @@ pub fn file_plan(settings: &Settings, accounts: &Accounts) -> Result<FilePlan, T
             %error,
             soft = limits.soft,
             hard = limits.hard,
-            "the soft limit of open files (RLIMIT_NOFILE) can't be raised to the hard one, and counts as it is"
+            "the soft limit of open files (RLIMIT_NOFILE) can't be raised to the hard limit, and stays in force"
         );
         limits
     });

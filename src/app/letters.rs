@@ -1,4 +1,4 @@
-//! Counting the open dead letters while the engine runs.
+//! Counts the open dead letters while the engine runs.
 
 use crate::log::{KafkaSettings, LogError, TopicNames, start_thread};
 use crate::replay::{Letters, OpenLetters, ReplayError};
@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const INTERVAL: Duration = Duration::from_secs(5);
-/// So often it looks whether it is to stop, and whether other partitions are assigned.
+/// The time between checks whether to stop and whether other partitions are assigned.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// It counts as long as this lives.
+/// A running count. Dropping it stops the count.
 pub(super) struct Counting(Arc<AtomicBool>);
 
 impl Drop for Counting {
@@ -22,7 +22,7 @@ impl Drop for Counting {
 }
 
 impl Counting {
-    /// Begins, in a thread of its own: Kafka may take its time, and nobody waits for it.
+    /// Starts the count in a separate thread, so that slow answers of Kafka delay nothing else.
     pub(super) fn begin(
         (kafka, topics): (&KafkaSettings, &TopicNames),
         tasks: u32,
@@ -50,7 +50,7 @@ fn count(mut open: OpenLetters, health: &Health, metrics: &Metrics, stop: &Atomi
             }
             Ok(None) => return,
             Err(error) => {
-                // A number that is not true any more is worse than none.
+                // A missing number is better than an outdated one.
                 metrics.set_dead_letters_open(None);
                 report(&error, &mut is_disturbed);
             }
@@ -67,7 +67,7 @@ fn owned(health: &Health) -> BTreeSet<i32> {
     health.partitions().into_iter().map(|partition| partition.partition).collect()
 }
 
-/// Once for each time that it can't go on; it tries again all the same.
+/// Logs the first of several errors in a row. The count is retried after each.
 fn report(error: &ReplayError, is_disturbed: &mut bool) {
     if std::mem::replace(is_disturbed, true) {
         return;

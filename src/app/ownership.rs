@@ -1,4 +1,4 @@
-//! Looks at changelog and store before the daemon joins its group, and refuses rows that are not its own.
+//! Checks before the daemon joins its group that the rows in changelog and store belong to it.
 
 use super::AppError;
 use crate::clock;
@@ -13,39 +13,39 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What an operator allows at a start.
+/// The operator's options for one start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct StartOptions {
-    /// Take the changelog of another group over, if that has no members.
+    /// Whether to take over the changelog of another group if that group has no members.
     pub adopt: bool,
-    /// Go on without rows that are not there, and move the store aside.
+    /// Whether to continue if rows are missing. The store is then moved aside.
     pub accept_loss: bool,
-    /// Where an input begins that was deleted and created again.
+    /// Where to begin in an input that was deleted and created again.
     pub begin: Begin,
 }
 
-/// What one partition of the store holds of its changelog.
+/// The state of one partition in the store.
 #[derive(Clone, Debug)]
 pub struct StoredPartition {
-    /// Its number.
+    /// The partition's number.
     pub number: u32,
-    /// Everything of the changelog below this offset.
+    /// The changelog offset up to which the store contains all records, exclusive.
     pub checkpoint: i64,
-    /// Its meta row.
+    /// The partition's meta row.
     pub meta: Option<Meta>,
 }
 
-/// What Kafka says of changelog and group.
+/// The changelog and its identity in Kafka.
 struct Seen {
     identity: Identity,
-    /// The changelog's partitions; none: it does not exist.
+    /// The changelog's partitions. Empty if it does not exist.
     changelog: Vec<Newest>,
 }
 
-/// What is wrong with changelog and store for a daemon of these settings.
+/// Returns the reasons why a daemon with these settings must not use the rows in changelog and store.
 ///
 /// # Errors
-/// When Kafka does not answer.
+/// Kafka does not answer or refuses a request.
 pub async fn inspect(
     settings: &Settings,
     stored: Vec<StoredPartition>,
@@ -54,10 +54,10 @@ pub async fn inspect(
     Ok(mismatches(settings, &seen, &stored, &Permissions::default()))
 }
 
-/// What the store of these settings holds, as it stands on the disk; a daemon may run on it.
+/// Reads the partitions of the store on disk. A daemon may run meanwhile.
 ///
 /// # Errors
-/// When it can't be read.
+/// The store can't be read.
 pub fn stored_partitions(settings: &Settings) -> Result<Vec<StoredPartition>, StoreError> {
     let Some(view) = StoreView::open(&settings.store.directory)? else { return Ok(Vec::new()) };
     let mut all = Vec::new();
@@ -70,7 +70,8 @@ pub fn stored_partitions(settings: &Settings) -> Result<Vec<StoredPartition>, St
     Ok(all)
 }
 
-/// What this start may do with the rows that are there; moves the store aside where that is asked for.
+/// Checks the rows and returns what this start may do with them. With `--accept-loss`, moves a store that does not fit
+/// aside.
 pub(super) async fn permit(
     settings: &Settings,
     start: &StartOptions,
@@ -103,20 +104,20 @@ pub(super) async fn permit(
         tracing::warn!("--accept-loss: {mismatch}");
     }
     let directory = &settings.store.directory;
-    // What is open can't be moved.
+    // The store must be closed before it is moved.
     drop(store.take());
     let says = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let aside = set_aside(directory, Why::Replaced, &says, clock::now())?;
     tracing::warn!(
         store = %directory.display(),
         aside = %aside.copy.display(),
-        "the store was moved aside; the changelog restores what it holds"
+        "the store was moved aside; its rows are restored from the changelog"
     );
     *store = Some(Store::open(directory)?);
     Ok(permissions)
 }
 
-/// Whether going on without the store's copy settles it.
+/// Returns whether moving the store aside resolves the mismatch.
 fn is_acceptable(mismatch: &Mismatch) -> bool {
     match mismatch {
         Mismatch::Foreign { holder: Holder::Store, .. }
@@ -164,7 +165,7 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
-/// What the store holds.
+/// Reads the state of each partition in the store.
 fn stored(store: &Store) -> Result<Vec<StoredPartition>, StoreError> {
     let mut all = Vec::new();
     for number in store.partitions() {
@@ -178,7 +179,7 @@ fn stored(store: &Store) -> Result<Vec<StoredPartition>, StoreError> {
     Ok(all)
 }
 
-/// The meta rows of the changelog; one that can't be read is found by the restore, which says so.
+/// Returns the changelog's meta rows. Rows that can't be decoded are skipped here; the restore reports them.
 fn metas(seen: &Seen) -> BTreeMap<u32, Meta> {
     let meta = |newest: &Newest| {
         let meta = row::decode_meta(newest.value.as_ref()?).ok()?;
@@ -241,7 +242,7 @@ fn mismatches(
             found.push(Mismatch::Range { partition, checkpoint, low, high, topic });
         }
     }
-    // One partition says what all of them would.
+    // Reports a kind of mismatch for one partition only, because the advice is the same for all.
     found.dedup_by_key(|mismatch| mismatch.kind());
     found
 }

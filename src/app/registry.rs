@@ -1,10 +1,10 @@
-//! The schema registry as the configuration names it.
+//! The client of the configured schema registry.
 
 use crate::config;
 use crate::delivery::{Names, Trust};
 use crate::log::RegistrySettings;
 
-/// The registry's settings as its client wants them.
+/// Converts the configured settings for the registry's client.
 #[must_use]
 pub fn registry_settings(settings: &config::RegistrySettings) -> RegistrySettings {
     let password =
@@ -15,7 +15,7 @@ pub fn registry_settings(settings: &config::RegistrySettings) -> RegistrySetting
     }
 }
 
-/// The client that talks to the schema registry, whose name `names` looks up.
+/// Creates the HTTP client for the schema registry. `names` resolves its host name.
 #[must_use]
 pub fn registry_client(trust: &Trust, names: &Names) -> reqwest::Client {
     let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
@@ -23,7 +23,7 @@ pub fn registry_client(trust: &Trust, names: &Names) -> reqwest::Client {
     let with_tls = trust.plain().map(|tls| builder.tls_backend_preconfigured(tls).build());
     match with_tls {
         Ok(Ok(client)) => client,
-        // The same settings have built every endpoint's client before.
+        // Does not happen: the endpoints' clients were built with the same TLS settings before.
         Ok(Err(_)) | Err(_) => reqwest::Client::new(),
     }
 }

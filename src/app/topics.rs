@@ -1,4 +1,4 @@
-//! What the daemon waits for before it joins its group: Kafka, its rights, the topics, and rows that are its own.
+//! Waits for Kafka, rights and topics before the daemon joins its group, and checks topics and rows.
 
 use super::{App, AppError, ownership};
 use crate::config::Settings;
@@ -20,14 +20,14 @@ impl App {
         Waiting::Kafka(self.settings.kafka.bootstrap_servers.clone())
     }
 
-    /// Waits until Kafka answers and the inputs exist; creates our own topics; refuses those that are wrong, and rows that are
-    /// not ours.
+    /// Waits until Kafka answers, the rights are granted and the inputs exist. Creates missing topics of the daemon.
+    /// Fails if a topic's settings are wrong or if rows belong to another daemon.
     pub(super) async fn wait_for_topics(
         &self,
         store: Store,
     ) -> Result<(Topics, Store, Permissions), AppError> {
         let mut store = Some(store);
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         loop {
             let surveyed = self.survey(&mut store).await;
             if surveyed.is_ok() {
@@ -54,13 +54,13 @@ impl App {
                 }
                 Err(AppError::Kafka(LogError::Denied(rights))) => {
                     self.health.wait_only(rights.iter().map(waiting_for_right));
-                    if told != rights {
+                    if reported != rights {
                         let missing = Missing(&rights, &self.settings.kafka).to_string();
                         tracing::warn!(
                             "waiting for rights in Kafka: {}; see ops/guide/rights.md",
                             missing.replace('\n', "; ")
                         );
-                        told = rights;
+                        reported = rights;
                     }
                 }
                 Err(AppError::Kafka(error)) => {
@@ -68,7 +68,7 @@ impl App {
                     tracing::debug!(error = &error as &dyn std::error::Error, "waiting for Kafka");
                     drop(error);
                     let kafka = self.settings.kafka.clone();
-                    // Nobody waits longer for a cause than for Kafka itself.
+                    // The result is not needed: the cause is stored for `say_away`.
                     let _ = tokio::task::spawn_blocking(move || log::look_for_cause(&kafka)).await;
                     log::say_away(&self.settings.kafka.bootstrap_servers);
                 }
@@ -78,7 +78,7 @@ impl App {
         }
     }
 
-    /// The topics, or the inputs that do not exist yet.
+    /// Returns the topics, or the names of inputs that do not exist yet.
     async fn survey(
         &self,
         store: &mut Option<Store>,
@@ -119,8 +119,8 @@ impl App {
             tracing::warn!(
                 topic = topic.as_ref(),
                 inbox,
-                "the topic has not as many partitions as the inbox, so that all its records are forwarded, which costs \
-                 speed: see ops/guide/partitions.md"
+                "the topic and the inbox have different numbers of partitions, so all records of the topic are \
+                 forwarded, which costs speed: see ops/guide/partitions.md"
             );
         }
         let sources = names.sources().map(|(name, kind)| (name, Role::Source(kind)));
@@ -140,14 +140,14 @@ async fn counts(settings: &Settings) -> Result<BTreeMap<String, u32>, AppError> 
     .await
 }
 
-/// Kafka lets a client begin that may not write its results; so all rights are asked for first.
+/// Checks all rights first, because Kafka lets a client start consuming even if it may not write its results.
 async fn insist_on_rights(settings: &Settings) -> Result<(), AppError> {
     let (kafka, names) = (settings.kafka.clone(), settings.topics.clone());
     let missing = ask(move || log::missing(&kafka, &NeededBy::Run.rights(&kafka, &names))).await?;
     if missing.is_empty() { Ok(()) } else { Err(AppError::Kafka(LogError::Denied(missing))) }
 }
 
-/// What blocks is asked elsewhere.
+/// Runs a blocking request to Kafka on a thread for blocking work.
 async fn ask<T: Send + 'static>(
     question: impl FnOnce() -> Result<T, LogError> + Send + 'static,
 ) -> Result<T, AppError> {
@@ -159,7 +159,7 @@ fn waiting_for_right(right: &Right) -> Waiting {
     Waiting::Other(format!("waiting for the right {right}"))
 }
 
-/// The partitions of a topic that exists, or is just coming to be known.
+/// Returns the topic's number of partitions. Waits while the brokers don't show a new topic yet.
 async fn counts_now(settings: &Settings, topic: &str) -> Result<u32, AppError> {
     loop {
         if let Some(count) = counts(settings).await?.get(topic).filter(|count| **count > 0) {

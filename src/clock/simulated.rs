@@ -1,4 +1,4 @@
-//! A thread's own time.
+//! A simulated time for one thread.
 
 use super::steady::{Reading, Steady};
 use std::cell::RefCell;
@@ -6,15 +6,15 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// The time of a simulated world.
+/// The time of a simulated world. The world's current instance is the one whose code runs at the moment.
 pub(crate) trait Time {
-    /// The wall clock of whoever asks right now, since the epoch.
+    /// Returns the wall clock of the current instance's machine, since the epoch.
     fn wall(&self) -> Duration;
-    /// Works with the time of whoever asks right now.
+    /// Calls `act` with the time of the current instance.
     fn by_steady(&self, act: &mut dyn FnMut(&mut Steady));
-    /// How much time has passed.
+    /// Returns the time since the world's beginning.
     fn passed(&self) -> Duration;
-    /// Lets time pass for whoever asks, and everything happen that happens meanwhile.
+    /// Lets `time` pass for the current instance, and runs all events of that time.
     fn sleep(&self, time: Duration);
 }
 
@@ -22,7 +22,7 @@ thread_local! {
     static TIME: RefCell<Option<Rc<dyn Time>>> = const { RefCell::new(None) };
 }
 
-/// Whatever this thread asks from now on is answered by `time`; `None`: by the real one.
+/// Makes this thread follow `time`, or the real time if it is `None`.
 pub(crate) fn follow(time: Option<Rc<dyn Time>>) {
     TIME.with(|slot| *slot.borrow_mut() = time);
 }
@@ -39,16 +39,16 @@ pub(super) fn wall() -> Option<Duration> {
     time().map(|time| time.wall())
 }
 
-/// The same for whoever follows no time as [`super::by_steady`].
+/// Like [`super::by_steady`], for a thread that follows a simulated time.
 pub(super) fn by_steady<T>(mut act: impl FnMut(&mut Steady, &dyn Fn() -> Reading) -> T) -> T {
-    let time = time().expect("somebody's time is followed");
+    let time = time().expect("the thread follows a simulated time");
     let mut result = None;
     let read = || Reading::of(time.passed(), time.wall());
     time.by_steady(&mut |steady| result = Some(act(steady, &read)));
-    result.expect("it has worked")
+    result.expect("`act` was called")
 }
 
-/// When all simulated worlds begin.
+/// Returns the instant at which all simulated worlds begin.
 pub(crate) fn start() -> Instant {
     static START: OnceLock<Instant> = OnceLock::new();
     *START.get_or_init(Instant::now)
@@ -58,7 +58,7 @@ pub(super) fn instant() -> Option<Instant> {
     time().map(|time| start() + time.passed())
 }
 
-/// Whether the time was a simulated one.
+/// Sleeps in the simulated time. Returns `false` if the thread follows none.
 pub(super) fn sleep(duration: Duration) -> bool {
     let time = time();
     if let Some(time) = &time {

@@ -1,33 +1,35 @@
-//! A time of day that goes on where the wall clock jumps.
+//! A time of day that does not jump when the wall clock jumps.
 //!
-//! It begins as the wall clock has it, and passes as the monotonic clock does. It comes closer to the wall clock by at most a
-//! hundredth of the time that passes, so that it follows a clock that is adjusted slowly, and never goes backwards.
+//! It starts with the wall clock's time and runs at the monotonic clock's rate. It approaches the wall clock by at most
+//! 1 % of the time that passes. So it follows a clock that is adjusted slowly, and never goes backwards.
 
 use crate::domain::Timestamp;
 use std::time::Duration;
 
-/// The wall clock has jumped when it moved by so much more or less than time has passed.
+/// The wall clock has jumped if its change differs by at least this much from the time that passed.
 pub(super) const JUMP: Duration = Duration::from_secs(5);
-/// It is followed by one part in so many of the time that passes. NTP adjusts a clock by one in 2,000.
+/// Each reading approaches the wall clock by at most the time that passed, divided by this number. NTP adjusts a clock
+/// by one part in 2,000.
 const FOLLOWED: i64 = 100;
-/// At its start a process believes a state that is ahead of its clock by so much.
+/// How far the state may be ahead of the clock when the process starts and has committed nothing.
 const BELIEVED_AT_START: Duration = Duration::from_secs(7 * 86_400);
-/// Later by so much only: what waits in its other partitions ages by it too.
+/// The same limit after the first commit. It is lower because the change also ages what waits in the process's other
+/// partitions.
 const BELIEVED_LATER: Duration = Duration::from_secs(6 * 3600);
 
 const NS_PER_MS: i64 = 1_000_000;
 
-/// What both clocks say.
+/// A reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
-    /// The monotonic clock.
+    /// Nanoseconds of the monotonic clock.
     passed_ns: i64,
-    /// The wall clock.
+    /// Nanoseconds of the wall clock since the epoch.
     wall_ns: i64,
 }
 
 impl Reading {
-    /// So much time has passed since some moment in the past, and the wall clock is so far from the epoch.
+    /// Creates a reading: `passed` is the monotonic time, `wall` the time since the epoch.
     pub(crate) fn of(passed: Duration, wall: Duration) -> Self {
         Self { passed_ns: ns(passed), wall_ns: ns(wall) }
     }
@@ -41,21 +43,21 @@ fn of_ns(ns: i64) -> Duration {
     Duration::from_nanos(u64::try_from(ns).unwrap_or(0))
 }
 
-/// The wall clock has moved by itself.
+/// A jump of the wall clock, with its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Jump {
     Forward(Duration),
     Backward(Duration),
 }
 
-/// What becomes of a point in time that the state knows and that has not come yet.
+/// The result of [`Steady::not_before`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lift {
-    /// The time was later already, or as good as.
+    /// The time was already later, or behind by less than [`JUMP`].
     No,
-    /// The time has been moved forward by so much.
+    /// The time was moved forward by this much.
     By(Duration),
-    /// It would have to be moved by so much, which is not believed.
+    /// The time was not moved: the state is too far ahead, by this much.
     Refused(Duration),
 }
 
@@ -64,17 +66,17 @@ pub(super) enum Lift {
 pub(crate) struct Steady {
     last: Reading,
     now_ns: i64,
-    /// Something has been committed by this time.
+    /// Whether something was committed with this time.
     is_in_use: bool,
 }
 
 impl Steady {
-    /// It begins as the wall clock has it.
+    /// Starts with the wall clock's time.
     pub(crate) fn starting(reading: Reading) -> Self {
         Self { last: reading, now_ns: reading.wall_ns, is_in_use: false }
     }
 
-    /// Whether the wall clock has jumped since it was read last.
+    /// Returns the jump of the wall clock since the last reading, if there was one.
     pub(super) fn jump(&self, reading: Reading) -> Option<Jump> {
         let passed_ns = reading.passed_ns.saturating_sub(self.last.passed_ns);
         let moved_ns = reading.wall_ns.saturating_sub(self.last.wall_ns);
@@ -87,7 +89,7 @@ impl Steady {
         }
     }
 
-    /// The time.
+    /// Advances the time to `reading` and returns it.
     pub(crate) fn read(&mut self, reading: Reading) -> Timestamp {
         let passed_ns = reading.passed_ns.saturating_sub(self.last.passed_ns).max(0);
         let off_ns = reading.wall_ns.saturating_sub(self.now_ns.saturating_add(passed_ns));
@@ -97,12 +99,12 @@ impl Steady {
         Timestamp::from_ms(self.now_ns.div_euclid(NS_PER_MS))
     }
 
-    /// Decisions are made by it from now on.
+    /// Marks the time as used for commits.
     pub(super) fn use_it(&mut self) {
         self.is_in_use = true;
     }
 
-    /// The state knows of this time: it has passed, whatever the wall clock says.
+    /// Moves the time forward to `known`, a time found in the state, unless `known` is too far ahead.
     pub(super) fn not_before(&mut self, known: Timestamp) -> Lift {
         let known_ns = known.as_ms().saturating_mul(NS_PER_MS);
         let by = of_ns(known_ns.saturating_sub(self.now_ns));
@@ -122,7 +124,7 @@ mod tests {
     const HOUR_MS: i64 = 3_600_000;
     const START_MS: i64 = 1_700_000_000_000;
 
-    /// A machine, and the time of a process on it.
+    /// A machine with its clocks, and the time of a process on it.
     struct Machine {
         passed_ms: i64,
         wall_ms: i64,
@@ -140,7 +142,8 @@ mod tests {
             Self { passed_ms: 0, wall_ms: START_MS, steady, jumps: Vec::new() }
         }
 
-        /// So much time passes, by the wall clock another time. How far the process's time is from where it began.
+        /// Lets `ms` pass on the monotonic clock and `wall_ms` on the wall clock. Returns the time of the process since
+        /// its start.
         fn pass(&mut self, ms: i64, wall_ms: i64) -> i64 {
             self.passed_ms += ms;
             self.wall_ms += wall_ms;
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_goes_on_where_the_wall_clock_jumps_and_each_jump_is_noticed() {
+    fn the_time_does_not_jump_with_the_wall_clock_and_each_jump_is_detected() {
         let mut machine = Machine::started();
         assert_eq!(machine.pass(1000, 1000), 1000);
         assert_eq!(machine.pass(1000, 1000 - 2 * HOUR_MS), 1990);
@@ -164,9 +167,9 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_adjusted_is_followed_and_no_jump() {
+    fn a_slow_adjustment_is_followed_and_is_no_jump() {
         let mut machine = Machine::started();
-        // A day of NTP's most, and a second that is set at once.
+        // One day at NTP's fastest rate, and then a step of one second.
         let mut at = 0;
         for _ in 0..86_400 {
             at = machine.pass(2000, 2001);
@@ -181,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_never_goes_backwards_and_meets_the_wall_clock_in_the_end() {
+    fn the_time_never_goes_backwards_and_finally_equals_the_wall_clock() {
         let mut machine = Machine::started();
         machine.pass(0, -HOUR_MS);
         let mut before = 0;
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_at_their_ends_break_nothing() {
+    fn extreme_clock_readings_do_not_panic() {
         let ends = [i64::MIN, -1, 0, 1, i64::MAX];
         for (a, b) in ends.iter().flat_map(|a| ends.map(|b| (*a, b))) {
             let mut steady = Steady::starting(Reading { passed_ns: a, wall_ns: b });
@@ -207,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_state_knows_has_passed_unless_it_can_not_be_believed() {
+    fn the_time_follows_the_state_unless_the_state_is_too_far_ahead() {
         let lift = |is_in_use: bool, hours: i64| {
             let mut steady = Steady::starting(reading(0, START_MS));
             if is_in_use {
@@ -223,7 +226,7 @@ mod tests {
         assert_eq!(lift(false, 7 * 24), (Lift::By(hours(7 * 24)), 7 * 24));
         assert_eq!(lift(true, 7), (Lift::Refused(hours(7)), 0));
         assert_eq!(lift(false, 7 * 24 + 1), (Lift::Refused(hours(7 * 24 + 1)), 0));
-        // Clocks of two machines are never quite the same.
+        // The clocks of two machines always differ slightly.
         let mut steady = Steady::starting(reading(0, START_MS));
         assert_eq!(steady.not_before(Timestamp::from_ms(START_MS + 900)), Lift::No);
         assert_eq!(steady.read(reading(0, START_MS)).as_ms(), START_MS + 900);

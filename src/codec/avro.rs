@@ -2,9 +2,9 @@
 
 mod plan;
 
-use super::json;
 use super::schema::{self, Known};
 use crate::domain::RecordKind;
+use crate::json;
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;

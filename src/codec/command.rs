@@ -9,13 +9,13 @@ pub use endpoint::{
     DISABLE_ENDPOINT, ENABLE_ENDPOINT, write_disable_endpoint, write_enable_endpoint,
 };
 
-use super::json::Object;
 use super::rendering::{self, Text};
-use super::time::parse_rfc3339;
+use super::time::{TimeMembers as _, parse_rfc3339};
 use crate::domain::{
     AccountId, Command, Delivery, DeliveryId, EndpointCommand, Phase, PhononUuid, Source,
     WebhookName,
 };
+use crate::json::{self, Object};
 use bytes::Bytes;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -48,7 +48,7 @@ pub fn write_replay(out: &mut Vec<u8>, uuid: &PhononUuid, delivery: &Delivery) {
     source.integer("offset", delivery.source.offset);
     source.time("timestamp", delivery.source.timestamp);
     source.close();
-    super::json::write_lossy(object.name("body"), &delivery.body);
+    json::write_lossy(object.name("body"), &delivery.body);
     rendering::write(&mut object, &delivery.rendering, delivery.body.len());
     object.close();
 }

@@ -60,12 +60,13 @@ pub use told::{About, Fact, InputTold, Spot, Told, ToldChange, read_told};
 
 pub use super::time::{parse_rfc3339, rfc3339, write_rfc3339};
 
-use super::json::Object;
+use super::time::TimeMembers as _;
 use crate::domain::{
     AccountId, Collected, Correlation, DeadLetterReason, Delivery, DeliveryId, Event, Flow, FlowId,
     IgnoreReason, Outcome, PhononUuid, RESPONSE_BYTES_KEPT, RawRecord, RecordKind, Rendering,
     SkippedRule, SmsId, Source, State, Timestamp,
 };
+use crate::json::Object;
 use outcome::write_outcome;
 
 /// So much of an answer stands in an event that is not the delivery's last word.

@@ -5,8 +5,8 @@
 //! | `content` (`json`, `xml`, `form`, `none`), `variables` (an object: the values in URL, query and headers) | once it is rendered |
 //! | `facts` {`record`, `reports`, `mapped`} | while it is not: what it is to be rendered of |
 
-use super::json::{self, Object};
 use crate::domain::{BodyKind, Facts, Mapped, Pending, Rendered, Rendering};
+use crate::json::{self, Object};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -12,12 +12,13 @@ mod start;
 mod tests;
 
 use super::avro::{self, Readers, Writer};
-use super::scan::{self, Kind, Part};
-use super::{json, schema};
+use super::schema;
 use crate::domain::{
     AccountId, DeadLetterReason, DeliveryReport, FlowComplete, FlowId, FlowStarted, PhononUuid,
     RecordKind,
 };
+use crate::json;
+use crate::json::scan::{self, Kind, Part};
 use std::collections::HashMap;
 
 pub use super::avro::SchemaError;
@@ -279,7 +280,7 @@ fn json_fault(fault: scan::Fault) -> Bad {
         scan::Fault::Malformed(at) => format!("the JSON is malformed, or breaks off, at byte {at}"),
         scan::Fault::NotUtf8(at) => format!("the JSON is not UTF-8 at byte {at}"),
         scan::Fault::TooDeep => {
-            format!("the JSON is nested deeper than {} levels", scan::DEPTH_MAX)
+            format!("the JSON is nested deeper than {} levels", json::DEPTH_MAX)
         }
         scan::Fault::Repeated(name) => format!("the JSON has the field {name} more than once"),
     })

@@ -1,6 +1,7 @@
 //! Times as text.
 
 use crate::domain::Timestamp;
+use crate::json::Object;
 use jiff::fmt::temporal::DateTimePrinter;
 
 /// Appends `ts` as RFC 3339 in UTC with milliseconds, such as `2023-10-19T06:25:21.000Z`.
@@ -36,4 +37,29 @@ pub fn rfc3339(ts: Timestamp) -> String {
 #[must_use]
 pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     text.parse::<jiff::Timestamp>().ok().map(|at| Timestamp::from_ms(at.as_millisecond()))
+}
+
+/// Members of a JSON object that are times.
+pub(super) trait TimeMembers {
+    /// Writes `value` as [`write_rfc3339`] does.
+    fn time(&mut self, name: &str, value: Timestamp);
+
+    /// A time that is not known is `null`, so that readers need not tell absent from unknown.
+    fn time_or_null(&mut self, name: &str, value: Option<Timestamp>);
+}
+
+impl TimeMembers for Object<'_> {
+    fn time(&mut self, name: &str, value: Timestamp) {
+        let out = self.name(name);
+        out.push(b'"');
+        write_rfc3339(out, value);
+        out.push(b'"');
+    }
+
+    fn time_or_null(&mut self, name: &str, value: Option<Timestamp>) {
+        match value {
+            Some(value) => self.time(name, value),
+            None => self.name(name).extend_from_slice(b"null"),
+        }
+    }
 }

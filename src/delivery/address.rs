@@ -1,14 +1,15 @@
-//! Which addresses may be called: those of the public Internet, and what the operator opens.
+//! Which addresses may be called: public ones, and the networks that the operator allows.
 //!
-//! Customers name their endpoints, and the daemon stands inside the operator's network: without a policy they could have
-//! it call what only the inside can reach, such as a cloud's metadata. The ranges are those of IANA's special-purpose
-//! registries that are not globally reachable, and a few that are and yet hold no endpoint.
+//! Customers choose their endpoints, and the daemon runs inside the operator's network. Without a policy, a customer
+//! could make it call hosts that only this network can reach, such as a cloud's metadata service. The forbidden ranges
+//! are those of IANA's special-purpose registries that are not globally reachable, and a few public ones that never
+//! hold an endpoint.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-/// The address policy of `[delivery]`: only public addresses, and the networks of `allow_addresses`.
+/// The address policy of `[delivery]`: allows public addresses, and the networks of `allow_addresses`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
     opened: Arc<[IpNet]>,
@@ -23,18 +24,18 @@ pub struct BlockedAddress {
 }
 
 impl AddressPolicy {
-    /// Public addresses, and those of `opened`.
+    /// Allows public addresses and the networks of `opened`.
     #[must_use]
     pub fn new(opened: impl IntoIterator<Item = IpNet>) -> Self {
         Self { opened: opened.into_iter().map(canonical).collect() }
     }
 
-    /// Whether `address` may be called.
+    /// Checks that `address` may be called.
     ///
     /// # Errors
-    /// When it may not.
+    /// The address is forbidden.
     pub fn check(&self, address: IpAddr) -> Result<(), BlockedAddress> {
-        // The system connects to the IPv4 address that a mapped one holds.
+        // For a mapped address, the system connects to the IPv4 address in it.
         let address = address.to_canonical();
         match forbidden(address) {
             Some(range) if !self.opened.iter().any(|network| network.contains(&address)) => {
@@ -44,10 +45,10 @@ impl AddressPolicy {
         }
     }
 
-    /// Those of a name's `addresses` that may be called.
+    /// Returns those of a name's `addresses` that may be called.
     ///
     /// # Errors
-    /// When none of them may.
+    /// None of them may be called.
     pub(super) fn allowed(
         &self,
         addresses: Vec<SocketAddr>,
@@ -67,7 +68,7 @@ impl AddressPolicy {
     }
 }
 
-/// A network of mapped addresses is the IPv4 network that they map.
+/// Converts a network of mapped addresses to the IPv4 network that it maps.
 fn canonical(network: IpNet) -> IpNet {
     let mapped = |network: Ipv6Net| {
         let address = network.addr().to_ipv4_mapped()?;
@@ -79,7 +80,7 @@ fn canonical(network: IpNet) -> IpNet {
     }
 }
 
-/// The range for whose sake `address`, which is no mapped one, is not called unless the operator opens it.
+/// Returns the forbidden range that holds `address`, which must not be a mapped address.
 fn forbidden(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => {
@@ -96,12 +97,13 @@ fn forbidden(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// The IPv4 address that a network without IPv4 reaches through its NAT64 (RFC 6052).
+/// Returns the IPv4 address that an IPv6-only network reaches through its NAT64 (RFC 6052).
 ///
-/// It is the one embedding form that may pass, with a public address in it: on such a network every IPv4 endpoint looks
-/// like this. Only an IPv6 network in `allow_addresses` opens it: 10.0.0.1 is not to a translator what it is to this host.
-/// 6to4 and Teredo are refused whatever they embed: their relays are gone (RFC 7526), and no endpoint is served there. So
-/// is the local NAT64 prefix (RFC 8215), which does not tell where in an address the IPv4 address stands.
+/// This is the only embedding form that may pass, and only with a public address in it: on such a network every IPv4
+/// endpoint has an address like this. Only an IPv6 network in `allow_addresses` opens a private one, since 10.0.0.1 is
+/// another host for the translator than for this host. 6to4 and Teredo are refused whatever they embed: their relays no
+/// longer exist (RFC 7526), and no endpoint uses them. The local NAT64 prefix (RFC 8215) is refused too: it does not
+/// define where the IPv4 address is.
 fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [.., a, b, c, d] = address.octets();
     NAT64.contains(&address).then(|| Ipv4Addr::new(a, b, c, d))
@@ -109,16 +111,16 @@ fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
 
 const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0, 0], 96);
 
-/// All of IPv6 that is given out for hosts.
+/// The IPv6 range from which addresses are assigned to hosts.
 const GLOBAL_UNICAST: Ipv6Net = v6([0x2000, 0, 0, 0], 3);
 
-/// The first that contains an address names it.
+/// The first range that contains an address gives its name.
 const V4: &[(Ipv4Net, &str)] = &[
     (v4([0, 0, 0, 0], 8), "unspecified"),
     (v4([10, 0, 0, 0], 8), "private"),
     (v4([100, 64, 0, 0], 10), "shared"),
     (v4([127, 0, 0, 0], 8), "loopback"),
-    // Public, and yet Azure's own: each of its hosts is told its secrets there.
+    // A public address that Azure uses for its own service: each of its hosts reads secrets there.
     (v4([168, 63, 129, 16], 32), "metadata"),
     (v4([169, 254, 169, 254], 32), "metadata"),
     (v4([169, 254, 0, 0], 16), "link-local"),
@@ -135,7 +137,7 @@ const V4: &[(Ipv4Net, &str)] = &[
     (v4([240, 0, 0, 0], 4), "reserved"),
 ];
 
-/// Likewise; what is in none of them and not in [`GLOBAL_UNICAST`] is reserved.
+/// Like `V4`. An address in none of these ranges and not in [`GLOBAL_UNICAST`] is reserved.
 const V6: &[(Ipv6Net, &str)] = &[
     (Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128), "loopback"),
     (Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128), "unspecified"),
@@ -160,7 +162,7 @@ const fn v4([a, b, c, d]: [u8; 4], length: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length)
 }
 
-/// By the network's first four groups.
+/// Makes a network from its first four groups.
 const fn v6([a, b, c, d]: [u16; 4], length: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0), length)
 }
@@ -174,13 +176,13 @@ mod tests {
         AddressPolicy::new(opened.iter().map(|network| network.parse().unwrap()))
     }
 
-    /// What the policy says of `address`, empty where it may be called.
+    /// Returns the policy's error for `address`, or an empty text if it may be called.
     fn said(policy: &AddressPolicy, address: &str) -> String {
         let address: IpAddr = address.parse().unwrap();
         policy.check(address).err().map_or_else(String::new, |error| error.to_string())
     }
 
-    /// First and last address of each range.
+    /// The first and last address of each range.
     const FORBIDDEN: &[(&str, &str, &str)] = &[
         ("unspecified", "0.0.0.0", "0.255.255.255"),
         ("private", "10.0.0.0", "10.255.255.255"),
@@ -216,11 +218,11 @@ mod tests {
         ("protocol assignments", "2001:1::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff"),
         ("documentation", "2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
         ("documentation", "3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff"),
-        // Embedding 127.0.0.1 and a public address.
+        // These embed 127.0.0.1 and a public address.
         ("6to4", "2002:7f00:1::1", "2002:101:101::1"),
         ("reserved", "4000::", "fbff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
         ("unique-local", "fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
-        // Amazon's metadata, and Google's.
+        // The metadata services of Amazon and Google.
         ("unique-local", "fd00:ec2::254", "fd20:ce::254"),
         ("reserved", "fe00::", "fe7f:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
         ("link-local", "fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
@@ -228,7 +230,7 @@ mod tests {
         ("multicast", "ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
     ];
 
-    /// Neighbours of the ranges, and well-known hosts.
+    /// Addresses next to the ranges, and well-known hosts.
     const PUBLIC: &[&str] = &[
         "1.0.0.0",
         "9.255.255.255",
@@ -316,18 +318,18 @@ mod tests {
     }
 
     #[test]
-    fn embedding_forms_are_opened_by_what_they_are() {
-        // An IPv6 network opens no IPv4 address, however large it is.
+    fn addresses_with_an_embedded_ipv4_address_are_opened_by_their_own_network() {
+        // An IPv6 network opens no IPv4 address, whatever its size.
         for network in ["::/0", "::/80", "::ffff:0:0/95"] {
             assert_ne!(said(&policy(&[network]), "::ffff:127.0.0.1"), "", "{network}");
             assert_ne!(said(&policy(&[network]), "127.0.0.1"), "", "{network}");
         }
-        // A mapped network is the IPv4 network.
+        // A mapped network means the IPv4 network.
         for address in ["127.0.0.1", "::ffff:127.0.0.1"] {
             assert_eq!(said(&policy(&["::ffff:127.0.0.0/104"]), address), "");
             assert_ne!(said(&policy(&["::ffff:128.0.0.0/104"]), address), "");
         }
-        // What a translator or a tunnel makes of an address is not what this host makes of it.
+        // A translator or a tunnel may map an address to another host than this host does.
         let loopback = policy(&["127.0.0.0/8"]);
         for address in ["64:ff9b::127.0.0.1", "::127.0.0.1", "2002:7f00:1::"] {
             assert_ne!(said(&loopback, address), "", "{address}");
@@ -337,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_names_addresses_only_the_allowed_ones_are_left() {
+    fn only_the_allowed_addresses_of_a_name_are_used() {
         let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
             texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 443)).collect()
         };

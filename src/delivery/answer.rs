@@ -1,4 +1,4 @@
-//! What came of an exchange: an answer, as far as it was read, or none.
+//! The result of an exchange: an answer, read as far as needed, or the reason why there is none.
 
 use super::address::BlockedAddress;
 use super::client::{Cause, ConnectTimedOut};
@@ -15,14 +15,14 @@ use std::io;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout_at};
 
-/// So long the end of a body is waited for that nobody needs.
+/// How long to wait for the end of a body that nobody needs.
 pub(super) const BODY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why there is no answer.
 pub(super) enum NoAnswer {
-    /// The attempt was made, and this came of it.
+    /// The attempt was made and failed with this outcome.
     Failed(Outcome),
-    /// It could not be made.
+    /// The attempt could not be made.
     Short(Shortage),
 }
 
@@ -32,9 +32,9 @@ impl From<Outcome> for NoAnswer {
     }
 }
 
-/// Reads the answer to a request of `webhook`. Once the status is there, the status decides, however the body goes on: what
-/// is beyond the limit or [`BODY_PATIENCE`] is not waited for, and the connection on which it would come is given up. Only a
-/// webhook with a response map wants more of a success, and waits for it until the deadline.
+/// Reads the answer to a request of `webhook`. Once the status is known, it decides, whatever happens to the body. A
+/// body longer than the limit, or later than [`BODY_PATIENCE`], is not waited for, and its connection is closed. Only a
+/// webhook with a response map needs the body of a success, and waits for it until the deadline.
 pub(super) async fn read(
     webhook: &Webhook,
     mut response: reqwest::Response,
@@ -50,7 +50,7 @@ pub(super) async fn read(
     };
     let mut kept = BytesMut::new();
     let end = loop {
-        // A chunk is counted as it is unpacked, so that a small answer can't become a large one.
+        // Chunks are counted after decompression, so that a small answer can't expand into a large one.
         match timeout_at(deadline, response.chunk()).await {
             Ok(Ok(None)) => break End::Whole,
             Ok(Ok(Some(chunk))) => {
@@ -90,7 +90,7 @@ fn judge(webhook: &Webhook, status: StatusCode) -> (Verdict, Option<ErrorReason>
         return (Verdict::Delivered, None);
     }
     if webhook.proxy.is_some() && status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-        // It is the operator's proxy that says so: the endpoint was not reached, and none of its deliveries may be lost.
+        // The operator's proxy sent this status. The endpoint was not reached, so the delivery must not fail for good.
         return (Verdict::Retry, Some(ErrorReason::Unreachable));
     }
     let reason = if status == StatusCode::UNAUTHORIZED {
@@ -101,35 +101,35 @@ fn judge(webhook: &Webhook, status: StatusCode) -> (Verdict, Option<ErrorReason>
     (if is_passing(status) { Verdict::Retry } else { Verdict::GiveUp }, Some(reason))
 }
 
-/// Whether it may go better later.
+/// Returns whether a later attempt may succeed.
 pub(super) fn is_passing(status: StatusCode) -> bool {
     let passing =
         [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
     passing.contains(&status) || status.as_u16() >= 500
 }
 
-/// Nothing was sent, since the address policy forbids it.
+/// Nothing was sent, because the address policy forbids the address.
 pub(super) fn refused(blocked: &BlockedAddress) -> Outcome {
     Outcome::unanswered(Verdict::GiveUp, ErrorReason::BlockedAddress, blocked.to_string())
 }
 
-/// There is nothing to send: a variable has no value, or the values make no URL.
+/// Nothing was sent, because a variable has no value or the values make no valid URL.
 pub(super) fn unrenderable(problem: &str) -> Outcome {
     Outcome::unanswered(Verdict::GiveUp, ErrorReason::InvalidFlowVar, problem.to_owned())
 }
 
-/// The deadline came before the status.
+/// The deadline passed before a status came.
 pub(super) fn timed_out() -> Outcome {
     let error = "no answer within request_timeout_ms".to_owned();
     Outcome::unanswered(Verdict::Retry, ErrorReason::Timeout, error)
 }
 
-/// There was a status, and then the head broke off or can't be read: the status decides all the same, and only what stands
-/// behind it is lost.
+/// A status came, and then the head ended early or could not be parsed. The status decides all the same; only the rest
+/// of the answer is lost.
 pub(super) fn headless(webhook: &Webhook, status: StatusCode, cause: &Cause) -> Outcome {
     let (mut verdict, mut reason) = judge(webhook, status);
     if verdict == Verdict::Delivered && webhook.response.is_some() {
-        // The values that are wanted stood in the body.
+        // The values that the response map needs were in the body.
         (verdict, reason) = (Verdict::Retry, Some(ErrorReason::InvalidResponse));
     }
     let why = match cause {
@@ -153,7 +153,7 @@ pub(super) fn headless(webhook: &Webhook, status: StatusCode, cause: &Cause) -> 
     }
 }
 
-/// The exchange broke before there was a status.
+/// The exchange failed before a status came.
 pub(super) fn broken(cause: &Cause) -> NoAnswer {
     let error = match cause {
         Cause::Request(error) => {
@@ -183,7 +183,7 @@ pub(super) fn broken(cause: &Cause) -> NoAnswer {
     Outcome::unanswered(Verdict::Retry, reason, text).into()
 }
 
-/// No address of this host can call any of the endpoint's: the system refuses it as if it had no port left.
+/// This host has no route to any of the endpoint's addresses. The system reports it as if no port were free.
 pub(super) fn without_route() -> Outcome {
     let error = "no connection: no address of this host can reach the endpoint's (EADDRNOTAVAIL), as without IPv6";
     Outcome::unanswered(Verdict::Retry, ErrorReason::Unreachable, error.to_owned())
@@ -196,7 +196,7 @@ fn is_timeout(cause: &(dyn Error + 'static)) -> bool {
         || io == Some(io::ErrorKind::TimedOut)
 }
 
-/// Whether the library ended a stream of HTTP/2 itself, since the head of its answer is too large or makes no sense.
+/// Returns whether the HTTP library itself ended the HTTP/2 stream, because the head was too large or malformed.
 fn is_ours(error: &legacy::Error) -> bool {
     let mut causes = causes(error).filter_map(|cause| cause.downcast_ref::<h2::Error>());
     causes.any(|error| error.is_reset() && error.is_library())
@@ -206,14 +206,14 @@ fn hyper_cause(error: &legacy::Error, is: impl Fn(&hyper::Error) -> bool) -> boo
     causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(is)
 }
 
-/// The error and its causes.
+/// Iterates over the error and its causes.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |cause| (*cause).source())
 }
 
-/// `text`, and what the error and its causes say; without the URL, which may hold a customer's secret.
+/// Joins `text` with the error and its causes, without the URL, which may hold a customer's secret.
 fn chain(text: &str, error: &(dyn Error + 'static)) -> String {
-    // The client's own error says of a request which URL it had.
+    // The client's own error contains the URL of the request.
     let causes = causes(error).filter(|cause| !cause.is::<reqwest::Error>());
     causes.fold(text.to_owned(), |text, cause| format!("{text}: {cause}"))
 }

@@ -1,8 +1,8 @@
-//! How many requests are unanswered or uncommitted, all lanes together.
+//! The number of requests that are unanswered or uncommitted, over all lanes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A count that is to stay below a bound; it is lowered without the schedule's lock.
+/// A count with an upper bound. It can be lowered without the schedule's lock.
 pub(super) struct Bound {
     count: AtomicUsize,
     most: usize,
@@ -21,7 +21,7 @@ impl Bound {
         self.count.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// One less; whether somebody may have waited for that.
+    /// Lowers the count by one. Returns whether an attempt may have waited for this.
     pub(super) fn settle(&self) -> bool {
         self.count.fetch_sub(1, Ordering::AcqRel) >= self.most
     }

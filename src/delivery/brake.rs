@@ -1,33 +1,34 @@
-//! The instance slows down while the daemon itself lacks something.
+//! Slows the instance down while the daemon itself lacks a resource.
 //!
-//! The first attempt that is put back halves what may be unanswered, and lets nothing leave for a moment; the next ones, after
-//! that moment, halve it again and double the pause. Attempts that end raise it by one at a time. When nothing was put back for
-//! a while, the shortage is over.
+//! When the first attempt is put back, the limit of unanswered requests is halved, and no attempt starts for a short
+//! pause. Each further attempt that is put back after the pause halves the limit again and doubles the pause. Finished
+//! attempts raise the limit by one at a time. When no attempt was put back for a while, the shortage is over.
 
 use super::shortage::Shortage;
 use std::time::{Duration, Instant};
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// So long nothing is put back until the shortage counts as over; several pauses, so that it was tried.
+/// The shortage is over when no attempt was put back for this long: several pauses, so that attempts were tried
+/// meanwhile.
 const QUIET: Duration = Duration::from_secs(5);
 
 pub(super) struct Brake {
-    /// So many requests may be unanswered without it.
+    /// The limit of unanswered requests without a shortage.
     most: usize,
     braking: Option<Braking>,
 }
 
 struct Braking {
     limit: usize,
-    /// What was lacking, each once.
+    /// The missing resources, each once.
     lacking: Vec<Shortage>,
-    /// Attempts that ended since the limit was raised.
+    /// Attempts that finished since the limit was last raised.
     ended: usize,
     pause: Duration,
-    /// Nothing leaves before.
+    /// No attempt starts before this time.
     until: Instant,
-    /// When an attempt was put back last.
+    /// When the last attempt was put back.
     last: Instant,
     put_back: u64,
 }
@@ -37,7 +38,7 @@ impl Brake {
         Self { most, braking: None }
     }
 
-    /// So many requests may be unanswered.
+    /// Returns how many requests may be unanswered.
     pub(super) fn limit(&self) -> usize {
         self.braking.as_ref().map_or(self.most, |braking| braking.limit)
     }
@@ -46,12 +47,12 @@ impl Brake {
         self.braking.is_some()
     }
 
-    /// Whether nothing may leave.
+    /// Returns whether no attempt may start now.
     pub(super) fn holds(&self, now: Instant) -> bool {
         self.braking.as_ref().is_some_and(|braking| now < braking.until)
     }
 
-    /// An attempt is put back, with so many others still unanswered. Whether this shortage begins.
+    /// An attempt is put back while `unanswered` others are in flight. Returns whether this begins a shortage.
     pub(super) fn put_back(&mut self, shortage: Shortage, unanswered: usize, now: Instant) -> bool {
         let braking = self.braking.get_or_insert(Braking {
             limit: self.most,
@@ -64,7 +65,7 @@ impl Brake {
         });
         braking.put_back += 1;
         braking.last = now;
-        // Those that left together went wrong at one place.
+        // Attempts that started together failed for one reason: count them once.
         if now >= braking.until && !shortage.is_of_one_address() {
             braking.limit = (braking.limit.min(unanswered) / 2).max(1);
             braking.ended = 0;
@@ -78,7 +79,7 @@ impl Brake {
         begins
     }
 
-    /// An attempt was made.
+    /// An attempt finished.
     pub(super) fn ended(&mut self) {
         let Some(braking) = &mut self.braking else { return };
         braking.ended += 1;
@@ -89,27 +90,27 @@ impl Brake {
         }
     }
 
-    /// When to look at it again.
+    /// Returns when to check the brake again.
     pub(super) fn alarm(&self, now: Instant) -> Option<Instant> {
         let braking = self.braking.as_ref()?;
         Some(if now < braking.until { braking.until } else { braking.last + QUIET })
     }
 
-    /// How many attempts were put back, once the shortage is over.
+    /// Ends the shortage if it is over, and returns how many attempts were put back during it.
     pub(super) fn release(&mut self, now: Instant) -> Option<u64> {
         let braking = self.braking.take_if(|braking| now >= braking.last + QUIET)?;
         Some(braking.put_back)
     }
 }
 
-/// What became of a shortage.
+/// A change of the shortage, for log and events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShortageNote {
-    /// Attempts are put back from now on, since the daemon lacks this.
+    /// Attempts are put back from now on, because the daemon lacks this resource.
     Began(Shortage),
     /// An attempt was put back.
     PutBack(Shortage),
-    /// Nothing was put back for a while; so many were before.
+    /// No attempt was put back for a while. Holds the number of attempts that were put back before.
     Ended(u64),
 }
 
@@ -121,18 +122,18 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn it_halves_once_for_those_that_left_together_and_lets_go_when_it_is_quiet() {
+    fn the_limit_halves_once_for_attempts_that_left_together_and_is_released_after_a_quiet_time() {
         let start = Instant::now();
         let mut brake = Brake::new(64);
         assert_eq!((brake.limit(), brake.is_on(), brake.alarm(start)), (64, false, None));
-        assert!(brake.put_back(Shortage::OpenFiles, 40, start), "it begins");
+        assert!(brake.put_back(Shortage::OpenFiles, 40, start), "the shortage begins");
         for _ in 0..30 {
             assert!(!brake.put_back(Shortage::OpenFiles, 39, start + MS));
         }
         assert_eq!(brake.limit(), 20);
         assert!(brake.holds(start + MS) && !brake.holds(start + 50 * MS));
         assert_eq!(brake.alarm(start + MS), Some(start + 50 * MS));
-        assert!(brake.put_back(Shortage::Memory, 19, start + 60 * MS), "another one");
+        assert!(brake.put_back(Shortage::Memory, 19, start + 60 * MS), "another shortage");
         assert_eq!(brake.limit(), 9);
         assert!(brake.holds(start + 159 * MS) && !brake.holds(start + 160 * MS), "twice as long");
         for _ in 0..9 {
@@ -143,22 +144,22 @@ mod tests {
         assert_eq!(brake.alarm(start + 200 * MS), Some(end));
         assert_eq!(brake.release(end - MS), None);
         assert_eq!((brake.release(end), brake.limit()), (Some(32), 64));
-        assert_eq!(brake.release(end), None, "it is told once");
+        assert_eq!(brake.release(end), None, "it is reported once");
     }
 
     #[test]
-    fn ports_of_one_address_slow_nobody_else() {
+    fn a_port_shortage_at_one_address_does_not_slow_the_instance() {
         let start = Instant::now();
         let mut brake = Brake::new(64);
         assert!(brake.put_back(Shortage::Ports, 40, start));
         assert_eq!((brake.limit(), brake.holds(start)), (64, false));
-        assert!(brake.put_back(Shortage::OpenFiles, 40, start), "another one");
+        assert!(brake.put_back(Shortage::OpenFiles, 40, start), "another shortage");
         assert_eq!((brake.limit(), brake.holds(start)), (20, true));
         assert_eq!(brake.release(start + QUIET), Some(2));
     }
 
     #[test]
-    fn it_never_stands_still_nor_pauses_for_long() {
+    fn the_brake_always_allows_one_attempt_and_never_pauses_for_long() {
         let mut now = Instant::now();
         let mut brake = Brake::new(64);
         for _ in 0..100 {

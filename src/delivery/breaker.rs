@@ -1,30 +1,31 @@
-//! The breaker of an endpoint: after too many failures it is left alone for a while, then probed with single attempts.
+//! The circuit breaker of an endpoint: it opens after too many failures, and later lets single attempts probe the
+//! endpoint.
 
 use super::webhook::BreakerRules;
 use std::time::{Duration, Instant};
 
-/// The window is counted in so many parts, the oldest of which is forgotten at a time.
+/// The window consists of this many parts; the oldest part is dropped when a new one begins.
 const PARTS: u32 = 10;
 
-/// What the breaker lets through.
+/// Which attempts the breaker lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
-    /// Everything.
+    /// All attempts.
     Closed,
-    /// One attempt at a time, to see whether the endpoint is well again.
+    /// One attempt at a time, to find out whether the endpoint works again.
     HalfOpen,
-    /// Nothing.
+    /// No attempt.
     Open,
 }
 
-/// What an attempt says of its endpoint.
+/// What the result of an attempt shows about its endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sign {
-    /// It works, whatever it thinks of the delivery.
+    /// The endpoint works, whether or not it accepted the delivery.
     Well,
-    /// It does not.
+    /// The endpoint does not work.
     Failing,
-    /// It wants less.
+    /// The endpoint asks for fewer requests.
     Busy,
 }
 
@@ -40,7 +41,7 @@ pub(super) struct Breaker {
     state: BreakerState,
     base: Instant,
     parts: [Part; PARTS as usize],
-    /// When it may be probed.
+    /// When the next probe may start.
     until: Instant,
 }
 
@@ -50,7 +51,7 @@ impl Breaker {
         Self { rules, state: BreakerState::Closed, base: now, parts, until: now }
     }
 
-    /// Goes on by other rules.
+    /// Continues under changed settings.
     pub(super) fn follow(&mut self, rules: &BreakerRules) {
         if self.rules != *rules {
             self.rules = rules.clone();
@@ -62,7 +63,7 @@ impl Breaker {
         self.state
     }
 
-    /// How long nothing is let through; a breaker whose time is over is half open from now on.
+    /// Returns how long the breaker stays open. Once its time has passed, the breaker is half open.
     pub(super) fn wait(&mut self, now: Instant) -> Option<Duration> {
         if self.state == BreakerState::Open {
             let left = self.until.saturating_duration_since(now);
@@ -74,7 +75,7 @@ impl Breaker {
         None
     }
 
-    /// An attempt ended; `probe`: it began while the breaker was half open.
+    /// An attempt finished. `probe` says that it started while the breaker was half open.
     pub(super) fn ended(&mut self, sign: Sign, probe: bool, now: Instant) {
         match (self.state, sign) {
             (BreakerState::Closed, Sign::Well | Sign::Failing) => {
@@ -87,7 +88,7 @@ impl Breaker {
                 self.state = BreakerState::Closed;
                 self.parts = Default::default();
             }
-            // What began before it opened says nothing new.
+            // An attempt that started before the breaker opened says nothing new.
             (BreakerState::Closed, Sign::Busy)
             | (BreakerState::HalfOpen | BreakerState::Open, _) => {}
         }
@@ -98,14 +99,14 @@ impl Breaker {
         self.until = now + self.rules.open;
     }
 
-    /// Whether that was one failure too many.
+    /// Counts a result. Returns whether the failures have reached the limit.
     fn count(&mut self, sign: Sign, now: Instant) -> bool {
         let length = (self.rules.window / PARTS).max(Duration::from_millis(1));
         let number = now.saturating_duration_since(self.base).as_nanos() / length.as_nanos();
         let number = u64::try_from(number).unwrap_or(u64::MAX);
         let index = usize::try_from(number % u64::from(PARTS)).unwrap_or(0);
         if let Some(part) = self.parts.get_mut(index) {
-            // Never backwards: what ended a moment ago may be told now.
+            // The number never goes back: a result may be reported a moment after a later one.
             if part.number < number {
                 *part = Part { number, ..Part::default() };
             }
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_at_the_ratio_probes_and_closes() {
+    fn the_breaker_opens_at_the_ratio_probes_and_closes() {
         let start = Instant::now();
         let mut breaker = breaker(start);
         for sign in [Sign::Well, Sign::Busy, Sign::Well, Sign::Failing] {
@@ -154,7 +155,7 @@ mod tests {
         assert_eq!(breaker.state(), BreakerState::Open);
         assert_eq!(breaker.wait(start), Some(5 * SECOND));
         breaker.ended(Sign::Well, false, start);
-        assert_eq!(breaker.state(), BreakerState::Open, "an attempt of before is no probe");
+        assert_eq!(breaker.state(), BreakerState::Open, "an earlier attempt is no probe");
         assert_eq!(breaker.wait(start + 5 * SECOND), None);
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
         breaker.ended(Sign::Failing, true, start + 6 * SECOND);
@@ -165,11 +166,11 @@ mod tests {
         for _ in 0..3 {
             breaker.ended(Sign::Failing, false, start + 11 * SECOND);
         }
-        assert_eq!(breaker.state(), BreakerState::Closed, "it has forgotten why it was open");
+        assert_eq!(breaker.state(), BreakerState::Closed, "the earlier failures are cleared");
     }
 
     #[test]
-    fn what_is_older_than_the_window_does_not_count() {
+    fn outcomes_older_than_the_window_do_not_count() {
         let start = Instant::now();
         let mut breaker = breaker(start);
         for second in 0..30 {
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_a_moment_ago_may_be_told_late() {
+    fn outcomes_may_be_reported_late() {
         let start = Instant::now() + 100 * SECOND;
         let mut breaker = breaker(start);
         breaker.ended(Sign::Failing, false, start + 10 * SECOND);
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_stay_the_same_forget_nothing() {
+    fn unchanged_rules_keep_the_outcomes_counted_so_far() {
         let start = Instant::now();
         let mut breaker = breaker(start);
         for _ in 0..3 {

@@ -1,8 +1,8 @@
-//! The HTTP client of an endpoint: connections that are kept, and exchanges that are made again.
+//! The HTTP client of an endpoint: it keeps connections, and repeats an exchange that a kept connection lost.
 //!
-//! A kept connection may end at any moment. The request that was sent on it is lost then, though the endpoint is well. The
-//! client makes such an exchange again at once, on a new connection, within the same attempt and at most once (`again`).
-//! A `Link` knows how old a connection is, and which status an answer began with whose head can't be read.
+//! A kept connection may end at any moment, and then the request that was sent on it is lost although the endpoint
+//! works. The client repeats such an exchange at once on a new connection, within the same attempt and at most once
+//! (`again`). A `Link` knows the age of its connection, and the status of an answer whose head can't be parsed.
 
 mod again;
 mod connector;
@@ -34,54 +34,53 @@ use tower_service::Service as _;
 
 /// Shorter than the 5 s after which common servers end an idle connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
-/// All attempts share an HTTP/2 connection: one that is dead without having been closed would let all of them time out.
+/// All attempts share one HTTP/2 connection. Without pings, a dead connection would make all of them time out.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// The library's default is 100. Only the status is known of a head that has more.
 const HEADERS_MAX: usize = 256;
-/// HTTP/2 counts bytes instead. Nothing is known of a larger head, not even its status.
+/// HTTP/2 limits bytes instead of headers. Nothing is known of a larger head, not even its status.
 const HEADER_BYTES_MAX: u32 = 256 * 1024;
-/// So much of an answer of HTTP/2 may be under way before it is read, and of all answers of a connection together: it is
-/// memory that endpoints fill. What is kept of one answer suffices.
+/// How many bytes of an HTTP/2 answer may arrive before they are read, for one answer and for all answers of a
+/// connection together. Endpoints fill this memory. It is enough for what is kept of one answer.
 const WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// In the order in which they are preferred.
+/// Protocols in the order of preference.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 const ALPN_HTTP1: [&[u8]; 1] = [b"http/1.1"];
 
-/// What a client is built of.
+/// The parameters of a client.
 pub(super) struct Setup {
-    /// Looks up the names that are called.
+    /// Resolves the names of endpoints.
     pub(super) resolver: Arc<dyn Resolve>,
-    /// Whom TLS trusts.
+    /// Certificates and keys for TLS.
     pub(super) tls: ClientConfig,
-    /// For name look-up, connect and TLS.
+    /// The limit for name look-up, TCP connect and TLS handshake together.
     pub(super) connect_timeout: Duration,
-    /// An older connection takes no further request.
+    /// An older connection gets no further request.
     pub(super) connection_max_age: Duration,
-    /// Through whom everything goes, if not directly.
+    /// The proxy for all requests, if there is one.
     pub(super) proxy: Option<Proxy>,
-    /// So many connections are kept without a request.
+    /// How many idle connections are kept.
     pub(super) kept_max: usize,
-    /// HTTP/2 is not offered.
+    /// Whether HTTP/2 is not offered.
     pub(super) http1_only: bool,
 }
 
 /// Why there is no answer.
 pub(super) struct Broken {
-    /// What went wrong.
     pub(super) cause: Cause,
-    /// The status with which an answer began whose head can't be read.
+    /// The status of the answer, if the answer began but its head can't be parsed.
     pub(super) status: Option<StatusCode>,
 }
 
-/// What went wrong.
+/// Why an exchange failed.
 pub(super) enum Cause {
     /// The request can't be sent.
     Request(reqwest::Error),
-    /// The connection did not come about, or the exchange broke.
+    /// The connection could not be made, or the exchange was interrupted.
     Exchange(legacy::Error),
-    /// The deadline came first.
+    /// The deadline passed first.
     Late,
 }
 
@@ -91,19 +90,20 @@ type Service = Decompression<legacy::Client<Connector, Body>>;
 /// The client of an endpoint.
 pub(super) struct Client {
     setup: Setup,
-    /// Where HTTP/2 is offered.
+    /// Connections that offer HTTP/2.
     any: Channels,
-    /// Where it is not.
+    /// Connections that offer HTTP/1.1 only.
     http1: OnceLock<Channels>,
-    /// It is not offered: the definition says so, the endpoint has demanded it, or its HTTP/2 can't be read.
+    /// Whether only `http1` is used: the webhook's definition or the endpoint demands it, or the endpoint's HTTP/2
+    /// can't be parsed.
     by_http1: AtomicBool,
     repeated: AtomicU64,
 }
 
 struct Channels {
-    /// Its connections are kept.
+    /// Keeps its connections.
     kept: Service,
-    /// Each of its exchanges has a connection of its own.
+    /// Makes a new connection for each exchange.
     fresh: Service,
     proxy_credentials: Option<HeaderValue>,
     connection_max_age: Duration,
@@ -116,7 +116,7 @@ impl Client {
         Self { setup, any, http1: OnceLock::new(), by_http1, repeated: AtomicU64::new(0) }
     }
 
-    /// How many exchanges were made again since this was asked last.
+    /// Returns how many exchanges were repeated since the last call.
     pub(super) fn take_repeated(&self) -> u64 {
         // A swap costs more than a load, and is rarely needed.
         if self.repeated.load(Ordering::Relaxed) == 0 {
@@ -125,7 +125,7 @@ impl Client {
         self.repeated.swap(0, Ordering::Relaxed)
     }
 
-    /// The head of the answer to `request`. Where only the connection failed, the exchange is made again.
+    /// Sends `request` and returns the head of the answer. Repeats the exchange if only its connection failed.
     pub(super) async fn execute(
         &self,
         request: Request,
@@ -140,19 +140,19 @@ impl Client {
             return first.end();
         };
         self.repeated.fetch_add(1, Ordering::Relaxed);
-        // An endpoint that serves one connection at a time waits for the end of this one.
+        // An endpoint that serves one connection at a time waits until this one is closed.
         drop(first);
         let channels = self.channels();
         channels.exchange(&channels.fresh, request, Instant::now(), deadline).await.end()
     }
 
-    /// Which version of HTTP the endpoint is called by from now on.
+    /// Chooses the HTTP version for the endpoint's next requests.
     fn learn(&self, exchange: &Exchange) {
         match exchange.again {
             Some(Again::Http1 | Again::LaterByHttp1) => {
                 self.by_http1.store(true, Ordering::Relaxed)
             }
-            // Perhaps it speaks HTTP/2 alone; if it demanded HTTP/1.1, it will again.
+            // The endpoint may support HTTP/2 only. If it demanded HTTP/1.1, it will do so again.
             None if exchange.is_unconnected() => {
                 self.by_http1.store(self.setup.http1_only, Ordering::Relaxed);
             }
@@ -169,7 +169,7 @@ impl Client {
     }
 }
 
-/// What came of one exchange.
+/// The result of one exchange.
 struct Exchange {
     result: Result<Answer, Broken>,
     again: Option<Again>,
@@ -180,7 +180,7 @@ impl Exchange {
         self.result.map(|answer| Response::from(answer.map(Body::wrap)))
     }
 
-    /// Whether no connection came about.
+    /// Returns whether the connection could not be made.
     fn is_unconnected(&self) -> bool {
         let Err(Broken { cause: Cause::Exchange(error), .. }) = &self.result else { return false };
         error.is_connect()
@@ -221,7 +221,7 @@ impl Channels {
         let is_plain = request.uri().scheme() == Some(&Scheme::HTTP);
         let headers = request.headers_mut();
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-        // Over TLS they are shown to the proxy alone, when the tunnel is made.
+        // For an `https` endpoint, only the proxy gets them, when the tunnel is made.
         if let Some(credentials) = self.proxy_credentials.as_ref().filter(|_| is_plain) {
             headers.entry(PROXY_AUTHORIZATION).or_insert_with(|| credentials.clone());
         }
@@ -259,7 +259,7 @@ impl Exchange {
         let was_older = link.is_older_than(started);
         link.answered();
         let again = again::after_answer(&answer, link, was_older);
-        // The next attempt would fare no better on it; and in the end its name may have moved.
+        // Another exchange on this connection would fail again, or the connection is old and its name may have moved.
         if (again.is_some() || link.age() > connection_max_age)
             && let Some(connected) = captured.connection_metadata().as_ref()
         {
@@ -275,7 +275,7 @@ fn link_of(connected: &legacy::connect::Connected) -> Option<Arc<Link>> {
     extras.remove()
 }
 
-/// The library's settings. It reads heads as leniently as it can, since most headers are never looked at.
+/// The library's settings. It parses heads as leniently as it can, because most headers are never read.
 fn library(kept_max: usize) -> legacy::Builder {
     let mut builder = legacy::Client::builder(TokioExecutor::new());
     builder

@@ -1,4 +1,4 @@
-//! One endpoint's live client: what all attempts share is built once.
+//! The live client of one endpoint. It builds once what all attempts share.
 
 use super::address::{AddressPolicy, BlockedAddress};
 use super::answer::{self, NoAnswer};
@@ -12,8 +12,8 @@ use super::signature::sign;
 use super::tls::{TlsError, Trust};
 use super::token::Tokens;
 use super::webhook::{Auth, Webhook};
-use crate::codec::definition::RequestParts;
-use crate::codec::facts::Kept;
+use crate::definition::RequestParts;
+use crate::definition::facts::Kept;
 use crate::domain::{BodyKind, DeliveryId, Outcome, Rendered};
 use base64::Engine as _;
 use bytes::Bytes;
@@ -29,33 +29,33 @@ const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// Their requests have content, even where it is empty.
+/// Requests with these methods declare their content, even if it is empty.
 const EXPECT_CONTENT: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
 const AGENT: &str = concat!("Ringback/", env!("CARGO_PKG_VERSION"));
 
 /// Why an endpoint can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
-    /// Its certificates.
+    /// Its certificates or keys are wrong.
     #[error("webhook {0}")]
     Tls(String, #[source] TlsError),
-    /// There is no request to send.
+    /// Its request can't be rendered.
     #[error("{0}")]
     Unrenderable(String),
-    /// Its credentials.
+    /// Its credentials can't be used.
     #[error("webhook {0}: the credentials can't be sent as a header")]
     Credentials(String),
-    /// This host lacks something, and nothing was sent.
+    /// This host lacks a resource, and nothing was sent.
     #[error("webhook {0}: nothing was sent: {1}")]
     Short(String, Shortage),
 }
 
-/// What a request carries.
+/// The variable content of a request.
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
-    /// The body.
+    /// The request's body.
     pub body: Bytes,
-    /// What else goes into the request, where that varies.
+    /// URL and headers, if they vary between deliveries.
     pub rendered: Option<&'a Rendered>,
 }
 
@@ -63,12 +63,12 @@ pub struct Message<'a> {
 pub struct Endpoint {
     webhook: Arc<Webhook>,
     client: Client,
-    /// What every request carries; credentials are marked as sensitive.
+    /// The headers of every request. Credentials are marked as sensitive.
     headers: HeaderMap,
     guard: Guard,
-    /// Where its connections go.
+    /// The URL, or the template that makes it.
     destinations: Destinations,
-    /// Where a token authorises requests that has to be fetched.
+    /// Fetches the token that authorises the requests, if the webhook uses one.
     tokens: Option<Tokens>,
     /// The policy that it was built with.
     policy: AddressPolicy,
@@ -77,10 +77,10 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The client of `webhook`, which calls only what `addresses` allows.
+    /// Creates the client of `webhook`, which calls only what `addresses` allows.
     ///
     /// # Errors
-    /// When its certificates or credentials can't be used.
+    /// The webhook's certificates or credentials can't be used.
     pub fn new(
         webhook: Arc<Webhook>,
         trust: &Trust,
@@ -89,10 +89,10 @@ impl Endpoint {
         Self::keeping(webhook, trust, addresses, &Names::default(), usize::MAX)
     }
 
-    /// The same, whose names `names` looks up, and which keeps no more than `kept_max` connections without a request; 0: none.
+    /// Like `new`, but resolves names with `names` and keeps at most `kept_max` idle connections (0: none).
     ///
     /// # Errors
-    /// When its certificates or credentials can't be used.
+    /// The webhook's certificates or credentials can't be used.
     pub fn keeping(
         webhook: Arc<Webhook>,
         trust: &Trust,
@@ -109,7 +109,7 @@ impl Endpoint {
         Self::build(webhook, trust, resolver, names, kept_max)
     }
 
-    /// The client of `webhook`, whose names `resolver` looks up; `names` a proxy's.
+    /// Creates the client of `webhook`. `resolver` resolves endpoint names, `names` the name of a proxy.
     pub(super) fn resolving<L>(
         webhook: Arc<Webhook>,
         trust: &Trust,
@@ -146,7 +146,7 @@ impl Endpoint {
                 let urls = [Some(&webhook.url), token_url].into_iter().flatten();
                 (resolver.clone(), Destinations::new(urls, resolver), None)
             }
-            // All connections go to the proxy, which the operator chose: the policy says nothing of its own address.
+            // All connections go to the proxy, which the operator chose: the policy does not apply to its address.
             Some(proxy) => {
                 let resolver: Arc<dyn Resolve> = Arc::new(resolver.strict());
                 let unchecked: Arc<dyn Resolve> = Arc::new(unchecked.clone());
@@ -204,28 +204,28 @@ impl Endpoint {
         keeps_enough && self.policy == *addresses && self.webhook.is_same(webhook)
     }
 
-    /// What the configuration says of it.
+    /// Returns the webhook's configuration.
     #[must_use]
     pub fn webhook(&self) -> &Arc<Webhook> {
         &self.webhook
     }
 
-    /// Why every attempt is given up before anything is sent, if so.
+    /// Returns the forbidden address that makes every attempt fail before anything is sent, if there is one.
     #[must_use]
     pub fn blocked(&self) -> Option<&BlockedAddress> {
         self.guard.blocked().or_else(|| self.tokens.as_ref().and_then(Tokens::blocked))
     }
 
-    /// The headers that every request carries, without secrets.
+    /// Returns the headers that every request carries, without secrets.
     pub fn public_headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let public = self.headers.iter().filter(|(_, value)| !value.is_sensitive());
         public.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
     }
 
-    /// Makes one attempt. Whatever happens is an outcome.
+    /// Makes one attempt. Success and failure are both outcomes.
     ///
     /// # Errors
-    /// When this host lacks what an attempt needs: then none was made.
+    /// This host lacks a resource that the attempt needs: no attempt was made.
     pub async fn attempt(
         &self,
         id: DeliveryId,
@@ -239,15 +239,15 @@ impl Endpoint {
         }
     }
 
-    /// How many requests were sent again within their attempts since this was asked last.
+    /// Returns how many requests were repeated within their attempts since the last call.
     pub(super) fn take_repeated(&self) -> u64 {
         self.client.take_repeated()
     }
 
-    /// URL and headers of a request that carries `rendered`.
+    /// Returns URL and headers of a request that carries `rendered`.
     ///
     /// # Errors
-    /// What has no value, for people.
+    /// A variable has no value, or the values make no valid URL; the message is for people.
     pub fn parts(&self, rendered: Option<&Rendered>) -> Result<RequestParts, String> {
         match &self.webhook.request {
             None => Ok(RequestParts { url: self.webhook.url.clone(), headers: Vec::new() }),
@@ -258,7 +258,7 @@ impl Endpoint {
         }
     }
 
-    /// Sends `request`, and shows the head of its answer to `see_head`.
+    /// Sends `request`, and passes the head of its answer to `see_head`.
     pub(super) async fn exchange(
         &self,
         request: reqwest::Request,
@@ -290,7 +290,7 @@ impl Endpoint {
         Ok(answer::read(&self.webhook, response, deadline).await)
     }
 
-    /// The head of the answer to `request`. A token that is refused is renewed once.
+    /// Sends `request` and returns the head of its answer. Renews a refused token once.
     async fn send(
         &self,
         mut request: reqwest::Request,
@@ -308,7 +308,7 @@ impl Endpoint {
         let (Some(mut again), Some(token)) = (again, renewed) else {
             return Ok(response);
         };
-        // An endpoint that takes one connection at a time would wait for this answer to be read.
+        // An endpoint that serves one connection at a time would wait until this answer is read.
         drop(response);
         again.headers_mut().insert(AUTHORIZATION, token.header);
         self.execute(again, deadline).await
@@ -326,12 +326,12 @@ impl Endpoint {
         })
     }
 
-    /// The token that was fetched, for whoever has to hide it.
+    /// Returns the fetched token, for callers that must hide it.
     pub(super) async fn fetched_token(&self) -> Option<HeaderValue> {
         self.tokens.as_ref()?.shown().await
     }
 
-    /// The request of an attempt; `id_text` is the message's `webhook-id`.
+    /// Builds the request of an attempt. `id_text` is the message's `webhook-id`.
     pub(super) fn request(
         &self,
         id: DeliveryId,
@@ -360,7 +360,7 @@ impl Endpoint {
         }
         let mut own = BTreeSet::new();
         for (name, value) in parts.headers {
-            // The definition's word counts, and it may say several things by one name.
+            // A header of the definition replaces ours, and the definition may repeat a name.
             if own.insert(name.as_str().to_owned()) {
                 headers.insert(name, value);
             } else {
@@ -384,7 +384,7 @@ impl Endpoint {
         insert(WEBHOOK_TIMESTAMP, timestamp);
         let body = if kind == BodyKind::None { Bytes::new() } else { body };
         if body.is_empty() {
-            // Nothing says so by itself, and many a server wants to know (411).
+            // The library does not send it by itself, and many servers refuse a request without it (411).
             if EXPECT_CONTENT.contains(&self.webhook.method) {
                 request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
             }
@@ -395,8 +395,8 @@ impl Endpoint {
     }
 }
 
-/// One trace per delivery, one span per attempt: the endpoint's own tracing shows retries side by side. A replay counts its
-/// attempts from the start, and so the time is in the span too. Neither id is ever all zeros, which W3C forbids.
+/// One trace per delivery, one span per attempt: the endpoint's own tracing shows retries side by side. A replay counts
+/// its attempts from 1 again, so the span contains the time too. Neither id is ever all zeros, which W3C forbids.
 fn traceparent(id: DeliveryId, attempt: u32, unix_seconds: i64) -> String {
     let trace = u128::from_be_bytes(id.to_bytes()).max(1);
     let [.., a, b, c, d] = unix_seconds.to_be_bytes();
@@ -410,7 +410,7 @@ mod tests {
     use crate::domain::DeliveryId;
 
     #[test]
-    fn a_traceparent_is_valid_whatever_it_is_made_of() {
+    fn a_traceparent_is_valid_for_every_input() {
         for (id, attempt, unix_seconds, wanted) in [
             ([7; 16], 1, 1_800_000_000, "00-07070707070707070707070707070707-6b49d20000000001-01"),
             ([7; 16], 2, 1_800_000_060, "00-07070707070707070707070707070707-6b49d23c00000002-01"),

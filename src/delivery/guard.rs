@@ -1,4 +1,4 @@
-//! What the address policy says of a URL before anything is sent to it.
+//! Applies the address policy to a URL before anything is sent to it.
 
 use super::address::{AddressPolicy, BlockedAddress};
 use super::answer::{self, NoAnswer};
@@ -10,16 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// A URL as the policy sees it.
+/// A URL with its result under the policy.
 pub(super) struct Guard {
-    /// The URL's own address, where it names one that is not allowed.
+    /// The forbidden address in the URL, if it contains one.
     blocked: Option<BlockedAddress>,
-    /// The URL's name and who knows its addresses, where a proxy will look it up once more.
+    /// The name in the URL and its resolver, if a proxy will resolve the name again.
     proxied: Option<(Name, Arc<dyn Resolve>)>,
 }
 
 impl Guard {
-    /// The guard of `url`. `behind_proxy`: who looks names up that a proxy is told.
+    /// Makes the guard of `url`. `behind_proxy` resolves names that are sent to a proxy.
     pub(super) fn of(
         url: &Url,
         policy: &AddressPolicy,
@@ -32,14 +32,14 @@ impl Guard {
         Self { blocked, proxied: name.zip(behind_proxy.cloned()) }
     }
 
-    /// Why every attempt is given up before anything is sent, if so.
+    /// Returns the forbidden address that makes every attempt fail before anything is sent, if there is one.
     pub(super) fn blocked(&self) -> Option<&BlockedAddress> {
         self.blocked.as_ref()
     }
 
-    /// What the policy says of the address, or of the name that a proxy is about to be told. A name that can't be looked up
-    /// here may be known to the proxy alone, as where only it may ask the DNS; but one that could not be asked for at all may
-    /// be forbidden.
+    /// Checks the address in the URL, or the name that is about to be sent to a proxy. A name that can't be resolved
+    /// here passes, because only the proxy may have access to the DNS. A name that could not be asked for at all does
+    /// not pass: it may be forbidden.
     pub(super) async fn check(&self, connect_timeout: Duration) -> Result<(), NoAnswer> {
         if let Some(blocked) = &self.blocked {
             return Err(answer::refused(blocked).into());
@@ -59,8 +59,8 @@ impl Guard {
     }
 }
 
-/// The address in `url`: the client connects to it without asking the resolver. However it was spelt (decimal, octal,
-/// shortened), a parsed URL has it in the usual form.
+/// Returns the address in `url`, to which the client connects without asking the resolver. Whatever its notation
+/// (decimal, octal, shortened), a parsed URL has it in the usual form.
 fn literal_address(url: &Url) -> Option<IpAddr> {
     url.host_str()?.trim_matches(['[', ']']).parse().ok()
 }

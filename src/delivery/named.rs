@@ -1,7 +1,8 @@
-//! A server's certificate that the operator has named itself, and what to do about one that can't be trusted.
+//! Server certificates that the operator lists in `ca_file`, and advice for certificates that can't be trusted.
 //!
-//! `openssl req -x509` makes a certificate that is an authority (CA:TRUE) and shows it as a server's own. WebPKI refuses that
-//! whoever signed it. One that stands byte for byte in `ca_file` was meant: its name and its dates are checked as any other's.
+//! `openssl req -x509` makes a certificate that is an authority (CA:TRUE) and also the server's own. WebPKI refuses
+//! such a certificate, whoever signed it. If it is in `ca_file` byte for byte, the operator meant it: then only its
+//! name and its dates are checked, as for any other certificate.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
@@ -12,7 +13,7 @@ use rustls_platform_verifier::Verifier;
 use std::fmt;
 use std::sync::Arc;
 
-/// Trusts what the platform's verifier trusts, and the certificates that are named.
+/// Trusts what the platform's verifier trusts, and the listed certificates.
 #[derive(Debug)]
 pub(super) struct NamedVerifier {
     platform: Arc<Verifier>,
@@ -24,7 +25,7 @@ impl NamedVerifier {
         Self { platform, named }
     }
 
-    /// What becomes of a certificate that the platform's verifier refuses.
+    /// Decides about a certificate that the platform's verifier refuses.
     fn judged(
         &self,
         error: Error,
@@ -41,7 +42,7 @@ impl NamedVerifier {
                     .to_owned(),
             ));
         }
-        // The dates are checked before anything says that it is an authority; a test holds this to it.
+        // WebPKI checks the dates before it reports an authority; a test makes sure of this order.
         verify_server_name(&ParsedCertificate::try_from(shown)?, name).map_err(advised)?;
         Ok(ServerCertVerified::assertion())
     }
@@ -84,7 +85,8 @@ impl ServerCertVerifier for NamedVerifier {
     }
 }
 
-/// Whether the certificate is refused since it is an authority's. rustls passes WebPKI's own error on, without its type.
+/// Returns whether the certificate is refused because it is an authority. rustls passes WebPKI's error on without its
+/// type.
 fn is_authority(error: &Error) -> bool {
     if let Error::InvalidCertificate(CertificateError::Other(other)) = error {
         return format!("{other:?}").contains("CaUsedAsEndEntity");
@@ -92,7 +94,7 @@ fn is_authority(error: &Error) -> bool {
     false
 }
 
-/// The error with what to do, where that is known.
+/// Adds to the error what the operator can do, where that is known.
 fn advised(error: Error) -> Error {
     if let Error::InvalidCertificate(CertificateError::NotValidForNameContext {
         expected,
@@ -109,7 +111,7 @@ fn advised(error: Error) -> Error {
     error
 }
 
-/// An error that says this, and nothing else.
+/// Makes an error with this text only.
 fn advice(text: String) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Advice(text)))))
 }
@@ -124,7 +126,7 @@ impl fmt::Display for Advice {
     }
 }
 
-/// rustls shows errors of others as `Debug` does.
+/// rustls prints other errors with `Debug`.
 impl fmt::Debug for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -1,9 +1,9 @@
-//! Looks names up: one question per name at a time, which all attempts share that wait for it.
+//! Resolves names. Attempts that wait for the same name share one question.
 //!
-//! No look-up costs a thread, and none outlives the attempts that wait for it. Addresses are kept for their TTL, but never for
-//! longer than [`KEPT_MAX`], so that a name that moves is noticed. Names that are slow to answer can't keep others waiting: a
-//! question that takes long gives its place away while others wait ([`places`]), and goes on in one of the few places for slow
-//! names.
+//! A look-up takes no thread, and ends with the last attempt that waits for it. Addresses are kept for their TTL, but
+//! at most for [`KEPT_MAX`], so that a moved name is noticed. Names that are slow to answer can't delay others: a
+//! question that takes long gives its place away while others wait ([`places`]), and continues in one of the few places
+//! for slow names.
 
 mod ask;
 mod places;
@@ -22,25 +22,25 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// Addresses are asked for again after so long, whatever their TTL.
+/// Addresses are asked for again after this time, whatever their TTL.
 const KEPT_MAX: Duration = Duration::from_secs(60);
-/// Likewise that a name has none.
+/// How long to remember that a name has no addresses.
 const MISSING_KEPT_MAX: Duration = Duration::from_secs(5);
-/// Nobody waits for longer than `connect_timeout_ms` may be.
+/// The largest `connect_timeout_ms`: no attempt waits longer.
 const LOOK_UP_MAX: Duration = Duration::from_secs(60);
-/// A question that took so long in vain makes its name a slow one.
+/// A question without an answer after this time makes its name a slow one.
 const SLOW: Duration = Duration::from_secs(1);
-/// Most answers come sooner. A question that takes longer gives its place away, if others wait for one.
+/// Most answers come within this time. A question that takes longer gives its place away if others wait for one.
 const QUICK: Duration = Duration::from_millis(250);
-/// With more names in the table, those are removed that nobody asks for and nothing is known of.
+/// When the table is larger, names without answers and without waiting attempts are removed.
 const NAMES_MAX: usize = 10_000;
 
-/// A look-up that failed, as its metric counts it.
+/// The reason why a look-up failed, as its metric counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailedLookUp {
     /// There is no such name, or it has neither an IPv4 nor an IPv6 address.
     Missing,
-    /// No name server answered, or not while anybody waited.
+    /// No name server answered while an attempt waited.
     Late,
     /// A name server refused to answer, or could not be asked.
     Refused,
@@ -55,7 +55,7 @@ enum Failure {
     /// No name server answered.
     #[error("no name server answered the look-up in time")]
     Late,
-    /// A name server answered something else.
+    /// A name server answered with an error.
     #[error("the look-up failed: {0}")]
     Refused(Arc<str>),
     /// The question could not be asked.
@@ -64,7 +64,7 @@ enum Failure {
 }
 
 impl Failure {
-    /// How it is counted; a shortage is the daemon's own, and counted as such.
+    /// Returns the reason to count. A shortage is the daemon's own and counted elsewhere.
     fn counted(&self) -> Option<FailedLookUp> {
         match self {
             Self::Missing => Some(FailedLookUp::Missing),
@@ -84,7 +84,7 @@ impl From<Failure> for io::Error {
     }
 }
 
-/// Addresses or none, and for how long that may be kept.
+/// Addresses or a failure, and how long to keep them.
 struct Answer {
     found: Found,
     ttl: Duration,
@@ -99,23 +99,23 @@ impl Answer {
 type Found = Result<Arc<[IpAddr]>, Failure>;
 type Sender = watch::Sender<Option<Found>>;
 
-/// Hears of each look-up that failed.
+/// Is called for each look-up that failed.
 type Failed = Arc<dyn Fn(FailedLookUp) + Send + Sync>;
 
-/// Whoever looks names up; all clones share questions and answers.
+/// The resolver. Clones share questions and answers.
 #[derive(Clone)]
 pub struct Names(Arc<Shared>);
 
 struct Shared {
     asker: Asker,
     places: Places,
-    /// For names that are slow, or may be.
+    /// Places for names that are slow or may be slow.
     slow_places: Places,
     failed: Failed,
     table: Mutex<HashMap<String, Entry>>,
 }
 
-/// What is known of a name.
+/// The state of one name.
 #[derive(Default)]
 struct Entry {
     asked: Option<Arc<Sender>>,
@@ -130,7 +130,7 @@ impl Entry {
     }
 }
 
-/// An answer, or the promise of one.
+/// An answer, or a question that is still open.
 enum Asked {
     Known(Found),
     Waiting(watch::Receiver<Option<Found>>),
@@ -143,13 +143,13 @@ impl Default for Names {
 }
 
 impl Names {
-    /// Asks `name_servers`; where there are none, those of the system.
+    /// Creates a resolver that asks `name_servers`, or the system's name servers if the list is empty.
     #[must_use]
     pub fn new(name_servers: &[SocketAddr]) -> Self {
         Self::watched(name_servers, Arc::new(|_| {}))
     }
 
-    /// The same; `failed` hears of each look-up that failed, once for all attempts that wait for it.
+    /// Like `new`. Calls `failed` for each failed look-up, once for all attempts that wait for it.
     #[must_use]
     pub fn watched(
         name_servers: &[SocketAddr],
@@ -169,10 +169,10 @@ impl Names {
         }))
     }
 
-    /// The addresses of `name`, with port 0: the client puts the URL's port in.
+    /// Returns the addresses of `name` with port 0; the client sets the URL's port.
     ///
     /// # Errors
-    /// When it has none, or nobody answers; a [`Shortage`] stands in it where the daemon could not ask.
+    /// The name has no addresses, or no server answers. The error contains a [`Shortage`] if the daemon could not ask.
     pub(super) async fn look_up(&self, name: String) -> io::Result<Vec<SocketAddr>> {
         let found = match self.ask(name) {
             Asked::Known(found) => found,
@@ -222,7 +222,7 @@ impl Shared {
         self.ask(name, &place).await.unwrap_or_else(Answer::late)
     }
 
-    /// `None` when the place was given away.
+    /// Asks for the addresses of `name`. Returns `None` when the place was given away first.
     async fn ask(&self, name: &str, place: &Place<'_>) -> Option<Answer> {
         tokio::select! {
             answer = timeout(LOOK_UP_MAX, self.asker.ask(name)) => {
@@ -239,7 +239,7 @@ impl Shared {
     }
 }
 
-/// A question that is being asked.
+/// A question in progress.
 struct Question {
     shared: Arc<Shared>,
     name: String,
@@ -247,7 +247,7 @@ struct Question {
 }
 
 impl Question {
-    /// Ends with the answer, or once nobody waits for it.
+    /// Runs until the answer comes or no attempt waits for it.
     async fn answer(self, is_slow: bool) {
         let started = Instant::now();
         let mut finding = pin!(self.shared.find(&self.name, is_slow));
@@ -274,7 +274,7 @@ impl Question {
         self.sender.send_replace(Some(found));
     }
 
-    /// Whether nobody waits; whoever comes later asks anew.
+    /// Returns whether no attempt waits any more. A later attempt starts a new question.
     fn is_given_up(&self, started: Instant) -> bool {
         let mut table = self.shared.lock();
         if self.sender.receiver_count() > 0 {
@@ -290,7 +290,7 @@ impl Question {
     }
 }
 
-/// A runtime that ends drops its tasks.
+/// A runtime that shuts down drops its tasks.
 impl Drop for Question {
     fn drop(&mut self) {
         let mut table = self.shared.lock();
@@ -302,7 +302,7 @@ impl Drop for Question {
     }
 }
 
-/// Look-ups without a policy: of names that the operator chose, as a proxy's and the schema registry's.
+/// Resolves names without the address policy: the operator chose them, such as a proxy's or the schema registry's.
 impl Resolve for Names {
     fn resolve(&self, name: Name) -> Resolving {
         let names = self.clone();

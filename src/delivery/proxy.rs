@@ -1,8 +1,8 @@
-//! The operator's proxy, through which endpoints are called where he configures one.
+//! The proxy through which endpoints are called, if the operator configures one.
 //!
-//! Every connection goes to the proxy, which connects to the endpoint: over TLS through a tunnel that it can't look into,
-//! otherwise with requests that it forwards. It looks the endpoint's name up itself, so that which address is called in the
-//! end is its duty; what can be checked here is checked before it hears of anything.
+//! Every connection goes to the proxy, which connects to the endpoint. TLS goes through a tunnel that the proxy can't
+//! read; without TLS, the proxy forwards each request. The proxy resolves the endpoint's name itself, so the final
+//! address is its responsibility. The daemon checks all that it can before the proxy learns of the request.
 
 use super::webhook::Secret;
 use base64::Engine as _;
@@ -10,11 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 
-/// A proxy; its credentials never show.
+/// A proxy. Its credentials are never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     url: Secret,
-    /// Host and port, for people.
+    /// Scheme, host and port, without credentials.
     shown: String,
 }
 
@@ -24,27 +24,28 @@ impl std::fmt::Debug for Proxy {
     }
 }
 
-/// Why a text is no proxy. It does not quote the text, which may hold a password.
+/// The reason why a text is not a valid proxy. It does not quote the text, which may contain a password.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ProxyError {
-    /// It can't be read.
+    /// The text is not a URL.
     #[error("is not a URL: write it as in \"http://user:password@proxy.example:3128\"")]
     Url,
-    /// TLS to the proxy would show it the webhooks' client certificates; SOCKS is not built in.
+    /// The scheme is not `http`. TLS to the proxy would send it the webhooks' client certificates, and SOCKS is not
+    /// supported.
     #[error(
         "is not an http:// proxy, the only kind there is: write it as in \"http://proxy.example:3128\""
     )]
     Scheme,
-    /// A proxy has none.
+    /// The URL has a path, a query or a fragment.
     #[error("has a path, a query or a fragment: remove what follows the port")]
     Path,
 }
 
 impl Proxy {
-    /// Reads `http://host:port`, with `user:password@` or without; percent encoding is allowed in both.
+    /// Parses `http://host:port`, with or without `user:password@`. User and password may be percent-encoded.
     ///
     /// # Errors
-    /// When the text is no such URL.
+    /// The text is not such a URL.
     pub fn parse(text: &str) -> Result<Self, ProxyError> {
         let url = reqwest::Url::parse(text).map_err(|_| ProxyError::Url)?;
         if url.scheme() != "http" {
@@ -60,19 +61,19 @@ impl Proxy {
         Ok(Self { url: Secret::new(url.into()), shown })
     }
 
-    /// Scheme, host and port, for people.
+    /// Returns scheme, host and port for logs and pages.
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// Scheme, host and port, to look up.
+    /// Returns scheme, host and port for the look-up.
     pub(super) fn url(&self) -> Option<reqwest::Url> {
-        // It was read from one.
+        // `shown` was built from a URL, so it parses.
         self.shown.parse().ok()
     }
 
-    /// User and password, as the header that shows them to the proxy.
+    /// Returns the value of `proxy-authorization`, if the proxy has credentials.
     pub(super) fn credentials(&self) -> Option<HeaderValue> {
         let url = reqwest::Url::parse(self.url.reveal()).ok()?;
         if url.username().is_empty() && url.password().is_none() {
@@ -93,7 +94,7 @@ mod tests {
     use super::{Proxy, ProxyError};
 
     #[test]
-    fn credentials_do_not_show() {
+    fn credentials_are_not_shown() {
         for (text, shown) in [
             ("http://proxy.example:3128", "http://proxy.example:3128"),
             ("http://user:hu%40sh@10.0.0.1/", "http://10.0.0.1:80"),
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_proxy_is_refused_without_being_quoted() {
+    fn invalid_proxies_are_refused_without_being_quoted() {
         for (text, error) in [
             ("hush", ProxyError::Url),
             ("http://", ProxyError::Url),
@@ -115,7 +116,7 @@ mod tests {
             ("http://proxy.example?hush", ProxyError::Path),
         ] {
             assert_eq!(Proxy::parse(text).unwrap_err(), error, "{text}");
-            assert!(error.to_string().contains(": "), "problem and mend: {error}");
+            assert!(error.to_string().contains(": "), "the problem, then the advice: {error}");
         }
     }
 }

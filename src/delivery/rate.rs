@@ -1,7 +1,7 @@
-//! Rate limits: `governor`'s GCRA, of which a token can be given back.
+//! Rate limits: `governor`'s GCRA, with tokens that can be returned.
 //!
-//! A job may need a token of its endpoint, of its account and of the instance. If one of them has none, the tokens taken
-//! before go back, so that nobody pays for a job that did not leave.
+//! A job may need a token of its endpoint, of its account and of the instance. If one of them has none, the tokens
+//! taken so far are returned, so that a job that did not leave costs no token.
 
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The time that all limits of an instance go by; it stands still while a job is looked for.
+/// The clock of all limits of an instance. It stands still while the next job is selected.
 #[derive(Clone, Debug)]
 pub(super) struct Time {
     base: Instant,
@@ -39,7 +39,7 @@ impl Clock for Time {
     }
 }
 
-/// The limiter's state, and the one before. There is one user of it at a time, who holds the lanes' lock.
+/// The limiter's state, and the state before it. Only the holder of the lanes' lock uses it.
 #[derive(Clone, Debug, Default)]
 struct Tokens {
     now: Arc<AtomicU64>,
@@ -61,27 +61,27 @@ impl StateStore for Tokens {
     }
 }
 
-/// So many attempts a second, more than none.
+/// A number of attempts per second, above zero.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PerSecond(f64);
 
 impl PerSecond {
-    /// One attempt a day.
+    /// The lowest rate: one attempt a day.
     pub const LEAST: f64 = 1.0 / 86_400.0;
 
-    /// The rate of `attempts` a second, if it is one: from [`Self::LEAST`] on.
+    /// Returns the rate of `attempts` per second, or `None` below [`Self::LEAST`].
     #[must_use]
     pub fn new(attempts: f64) -> Option<Self> {
         (attempts.is_finite() && attempts >= Self::LEAST).then_some(Self(attempts))
     }
 
-    /// Attempts a second.
+    /// Returns the attempts per second.
     #[must_use]
     pub const fn get(self) -> f64 {
         self.0
     }
 
-    /// The attempts that may leave at once unless a burst is set: those of a second, and not fewer than one.
+    /// Returns the default burst: the attempts of one second, at least one.
     #[must_use]
     pub fn burst(self) -> NonZeroU32 {
         #[expect(
@@ -96,12 +96,12 @@ impl PerSecond {
 
 impl std::fmt::Display for PerSecond {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Ten an hour have no last digit.
+        // Ten an hour has no finite decimal form.
         write!(f, "{}", (self.0 * 1e6).round() / 1e6)
     }
 }
 
-/// How much may leave.
+/// A rate and its burst.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Limit {
     per_second: f64,
@@ -109,8 +109,8 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    /// The part `share` of a limit; `None`: nothing may leave. Bursts are rounded down, so that the parts of all instances
-    /// are never more than the whole, save that nobody can send less than one.
+    /// Returns the part `share` of a limit, or `None` for an empty part. Bursts are rounded down, so that the parts of
+    /// all instances together never exceed the whole; but each part allows at least one attempt.
     pub(super) fn part(per_second: PerSecond, burst: NonZeroU32, share: f64) -> Option<Self> {
         #[expect(
             clippy::cast_possible_truncation,
@@ -125,12 +125,12 @@ impl Limit {
         (share > 0.0).then_some(limit)
     }
 
-    /// From one token to the next.
+    /// Returns the time from one token to the next.
     pub(super) fn period(self) -> Duration {
         Duration::from_secs_f64(1.0 / self.per_second).max(Duration::from_nanos(1))
     }
 
-    /// What it lets through in `time`, from a full burst on.
+    /// Returns how many attempts pass within `time`, beginning with a full burst.
     pub(super) fn within(self, time: Duration) -> usize {
         #[expect(
             clippy::cast_possible_truncation,
@@ -142,7 +142,7 @@ impl Limit {
     }
 }
 
-/// One limit at work.
+/// A limit with its tokens.
 pub(super) struct Rate {
     limit: Limit,
     limiter: RateLimiter<NotKeyed, Tokens, Time, NoOpMiddleware<Duration>>,
@@ -151,11 +151,11 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// Without a token to begin with: whoever had the limit before may have used them up. `progress` of the way to the first
-    /// one is gone.
+    /// Starts without a token, because the limit's former owner may have used them up. `progress` is the elapsed part
+    /// of the time to the first token, from 0 to 1.
     pub(super) fn starting(limit: Limit, progress: f64, time: Time) -> Self {
         let period = limit.period();
-        // There is no quota of a period of nothing alone.
+        // `with_period` returns `None` only for a period of zero.
         let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MAX));
         let tokens = Tokens::default();
         let spent = period.saturating_mul(limit.burst.get());
@@ -170,7 +170,7 @@ impl Rate {
         self.limit
     }
 
-    /// How much of the way to the next token is gone, from 0 to 1, which is a token.
+    /// Returns the elapsed part of the time to the next token, from 0 to 1.
     pub(super) fn progress(&self) -> f64 {
         match self.take() {
             Ok(()) => {
@@ -181,12 +181,12 @@ impl Rate {
         }
     }
 
-    /// Takes a token, or says how long there is none.
+    /// Takes a token, or returns the time until there is one.
     pub(super) fn take(&self) -> Result<(), Duration> {
         self.limiter.check().map_err(|not_until| not_until.wait_time_from(self.time.now()))
     }
 
-    /// Gives back the token that was taken last.
+    /// Returns the token that was taken last.
     pub(super) fn give_back(&self) {
         self.tokens.now.store(self.tokens.before.load(Ordering::Relaxed), Ordering::Relaxed);
     }
@@ -206,7 +206,8 @@ mod tests {
         PerSecond::new(rate).unwrap()
     }
 
-    /// When the limits of instances that own so much let a job pass, each as fast as it can, in milliseconds.
+    /// Returns the times in milliseconds at which limits with these shares let a job pass, if each sends as fast as it
+    /// can.
     fn passes(shares: &[f64], for_ms: u64) -> Vec<u64> {
         let base = Instant::now();
         let time = Time::starting(base);
@@ -216,7 +217,7 @@ mod tests {
         let mut passed = Vec::new();
         for ms in 0..for_ms {
             time.set(base + Duration::from_millis(ms));
-            // A pause in the middle, after which there is a burst.
+            // A pause in the middle, followed by a burst.
             for rate in rates.iter().filter(|_| !(4000..5000).contains(&ms)) {
                 while rate.take().is_ok() {
                     passed.push(ms);
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn one_instance_and_three_stay_below_the_limit_in_every_window_and_use_it() {
+    fn one_or_three_instances_use_the_limit_and_never_exceed_it() {
         for shares in [&[1.0][..], &[0.5, 0.25, 0.25], &[10.0 / 12.0, 1.0 / 12.0, 1.0 / 12.0]] {
             let passed = passes(shares, 10_000);
             for (first, start) in passed.iter().enumerate() {
@@ -237,13 +238,13 @@ mod tests {
                     assert!(count <= limit + 1, "{count} from {start} to {end} of {shares:?}");
                 }
             }
-            // Nine seconds are used, of which the first begins without a token.
+            // Nine seconds count, and the first begins without a token.
             assert!(passed.len() >= 9 * 20 * 95 / 100, "{} of {shares:?}", passed.len());
         }
     }
 
     #[test]
-    fn a_token_that_is_given_back_was_never_taken() {
+    fn a_returned_token_can_be_taken_again() {
         let base = Instant::now();
         let time = Time::starting(base);
         let limit = Limit::part(per_second(1.0), number(1), 1.0).unwrap();
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_shown_as_it_was_written_and_none_is_no_rate() {
+    fn a_rate_is_shown_as_it_was_written_and_invalid_rates_are_refused() {
         for (rate, shown, burst) in
             [(50.0, "50", 50), (0.5, "0.5", 1), (2.5, "2.5", 2), (10.0 / 3600.0, "0.002778", 1)]
         {

@@ -1,7 +1,7 @@
-//! Names become addresses, and the address policy has its say in between.
+//! Resolves the names of endpoints, and applies the address policy to the addresses.
 //!
-//! The client connects to the very addresses that were checked: a second look-up, which could answer otherwise, does not
-//! happen. A host that is an address already never comes here, so the endpoint checks that one itself.
+//! The client connects to exactly the addresses that were checked. There is no second look-up that could return others.
+//! A host that is already an address never gets here, so the endpoint checks it itself.
 
 use super::address::AddressPolicy;
 use reqwest::dns::{Name, Resolve, Resolving};
@@ -9,26 +9,27 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
-/// Looks names up, once per connection, and hands on only what the policy allows.
+/// Resolves a name once per connection, and returns only addresses that the policy allows.
 pub(super) struct Resolver<L> {
     policy: AddressPolicy,
     look_up: L,
-    /// One forbidden address is enough to refuse a name.
+    /// Whether one forbidden address is enough to refuse a name.
     strict: bool,
 }
 
 impl<L> Resolver<L> {
-    /// Names are looked up by `look_up`.
+    /// Creates a resolver that asks `look_up`.
     pub(super) fn new(policy: AddressPolicy, look_up: L) -> Self {
         Self { policy, look_up, strict: false }
     }
 
-    /// Refuses a name with any address that is not allowed: where somebody else connects, he may take just that one.
+    /// Refuses a name with any forbidden address. This is for names that a proxy resolves again, since it may connect
+    /// to that one.
     pub(super) fn strict(self) -> Self {
         Self { strict: true, ..self }
     }
 
-    /// What is allowed.
+    /// Returns the address policy.
     pub(super) fn policy(&self) -> &AddressPolicy {
         &self.policy
     }

@@ -1,31 +1,31 @@
-//! What a webhook wants of its answers beside their status.
+//! What a webhook reads from its answers besides the status.
 
-use crate::codec::mapping::{MapFault, ResponseMap};
+use crate::definition::mapping::{MapFault, ResponseMap};
 use crate::domain::{ErrorReason, Mapped, RESPONSE_BYTES_KEPT, Verdict};
 
 /// A webhook's `response`.
 #[derive(Debug)]
 pub struct Response {
-    /// What its answers are read as, and where in them the values stand.
+    /// The format of the answers, and where the values are in them.
     pub map: ResponseMap,
     /// The variable of each entry of the map.
     pub save_in: Vec<Box<str>>,
-    /// An answer that can't be used is no last word.
+    /// Whether an answer that can't be used is retried.
     pub retry: bool,
 }
 
-/// How the reading of an answer ended.
+/// Where the reading of an answer stopped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// At its end.
+    /// At the answer's end.
     Whole,
-    /// Behind what is kept.
+    /// At the limit of what is kept.
     TooLong,
-    /// It broke off, or was too slow.
+    /// Early: the connection broke, or the answer was too slow.
     Broken,
 }
 
-/// Why a success is none.
+/// Why an answer with a success status can't be used.
 pub(super) struct Unusable {
     pub(super) verdict: Verdict,
     pub(super) reason: ErrorReason,
@@ -33,7 +33,7 @@ pub(super) struct Unusable {
 }
 
 impl Response {
-    /// What the map finds in the answer of a success.
+    /// Returns the values that the map finds in a successful answer.
     pub(super) fn read(&self, answer: &[u8], end: End) -> Result<Vec<Mapped>, Unusable> {
         match end {
             End::Whole => {}
@@ -41,7 +41,7 @@ impl Response {
                 let text = format!("the answer is longer than {RESPONSE_BYTES_KEPT} bytes");
                 return Err(self.unusable(ErrorReason::InvalidResponse, text));
             }
-            // The endpoint has not said its last word yet.
+            // A later attempt may get the whole answer.
             End::Broken => {
                 let text = "the answer broke off, or did not end within request_timeout_ms";
                 return Err(Unusable {
@@ -60,7 +60,7 @@ impl Response {
             };
             self.unusable(reason, fault.to_string())
         })?;
-        // Paths may overlap, so that a small answer can be mapped many times over.
+        // Paths may overlap, so a small answer can yield many copies of its content.
         if found.iter().map(|(_, value)| value.len()).sum::<usize>() > RESPONSE_BYTES_KEPT {
             let text = format!("what was mapped is longer than {RESPONSE_BYTES_KEPT} bytes");
             return Err(self.unusable(ErrorReason::InvalidResponseMap, text));

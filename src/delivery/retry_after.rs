@@ -1,12 +1,12 @@
-//! How long an endpoint asks to be left alone: its `Retry-After`, or what others write instead of it.
+//! How long an endpoint asks the daemon to wait: `Retry-After`, or the headers that some servers send instead.
 
 use http::{HeaderMap, StatusCode};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What reads a header's value as milliseconds from now.
+/// Reads a header's value as milliseconds from now.
 type Read = fn(&str, SystemTime) -> Option<u64>;
 
-/// The headers that name a time; the first of them with one that can be read counts.
+/// The headers that may hold a time. The first one with a valid time counts.
 const HEADERS: [(&str, Read); 8] = [
     ("retry-after", time),
     ("retry-after-ms", milliseconds),
@@ -18,15 +18,15 @@ const HEADERS: [(&str, Read); 8] = [
     ("ratelimit", reset),
 ];
 
-/// From here on a number is no span but a time: seconds since 1970, which are 31 years as a span.
+/// A number from here on is a point in time, in seconds since 1970; as a duration it would be 31 years.
 const EPOCH_S: f64 = 1e9;
-/// Likewise milliseconds since 1970.
+/// A number from here on is in milliseconds since 1970.
 const EPOCH_MS: f64 = 1e11;
-/// From here on it is neither.
+/// A number from here on is neither.
 const NO_TIME: f64 = 1e14;
 
-/// What an answer asks for, in milliseconds from `now`, as far as its status gives it the right to ask. A time that is over
-/// asks for nothing, which is 0; a value that is no time was not said. Nothing is clamped.
+/// Returns how long an answer asks to wait, in milliseconds from `now`, if its status permits the request. A time in
+/// the past is 0. An invalid value is ignored. Nothing is clamped.
 #[must_use]
 pub fn retry_after_ms(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Option<u64> {
     if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
@@ -38,10 +38,10 @@ pub fn retry_after_ms(status: StatusCode, headers: &HeaderMap, now: SystemTime) 
     })
 }
 
-/// A date, a span or a time in numbers; of a list the first.
+/// Reads a date, a duration or a number; of a list, the first item.
 fn time(value: &str, now: SystemTime) -> Option<u64> {
     let value = value.trim_matches('"');
-    // A date has a comma of its own.
+    // A date contains a comma itself.
     let beginnings = value.match_indices(',').filter_map(|(at, _)| value.get(..at));
     let mut dates = std::iter::once(value).chain(beginnings);
     dates.find_map(|text| date(text.trim(), now)).or_else(|| {
@@ -50,19 +50,19 @@ fn time(value: &str, now: SystemTime) -> Option<u64> {
     })
 }
 
-/// A number of milliseconds.
+/// Reads a number of milliseconds.
 fn milliseconds(value: &str, _: SystemTime) -> Option<u64> {
     Some(whole(decimal(value.trim_matches('"'))?))
 }
 
-/// The `reset` of `limit=10, remaining=0, reset=5`, or the `t` of `"default";r=0;t=5`.
+/// Reads the `reset` of `limit=10, remaining=0, reset=5`, or the `t` of `"default";r=0;t=5`.
 fn reset(value: &str, now: SystemTime) -> Option<u64> {
     let parts = value.split([',', ';']).map(str::trim);
     let times = parts.filter_map(|it| it.strip_prefix("reset=").or(it.strip_prefix("t=")));
     times.map(str::trim).find_map(|text| number(text, now))
 }
 
-/// Seconds from now, rounded up, or since 1970.
+/// Reads seconds from now, rounded up, or a time since 1970.
 fn number(text: &str, now: SystemTime) -> Option<u64> {
     let number = decimal(text)?;
     if !(EPOCH_S..NO_TIME).contains(&number) {
@@ -72,7 +72,7 @@ fn number(text: &str, now: SystemTime) -> Option<u64> {
     Some(left(UNIX_EPOCH + Duration::from_millis(whole(since_1970_ms)), now))
 }
 
-/// Numbers with units: `3s`, `500 ms`, `1m30s`, `2 minutes`.
+/// Reads numbers with units: `3s`, `500 ms`, `1m30s`, `2 minutes`.
 fn span(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut sum_ms = 0_u64;
@@ -96,10 +96,10 @@ fn span(text: &str) -> Option<u64> {
     (!text.is_empty()).then_some(sum_ms)
 }
 
-/// A date as HTTP, RFC 2822, `date` and RFC 3339 write it.
+/// Reads a date in the format of HTTP, RFC 2822, `date` or RFC 3339.
 fn date(text: &str, now: SystemTime) -> Option<u64> {
     let http = |text: &str| httpdate::parse_http_date(text).ok();
-    // Many write UTC, which is right nearly everywhere else.
+    // HTTP demands GMT, but many servers write UTC.
     let of_utc = || {
         let end = text.len().checked_sub(4)?;
         let (date, zone) = text.split_at_checked(end)?;
@@ -111,7 +111,7 @@ fn date(text: &str, now: SystemTime) -> Option<u64> {
         Some(SystemTime::from(zoned.timestamp()))
     };
     let rfc_3339 = || text.parse::<jiff::Timestamp>().ok().map(SystemTime::from);
-    // None is shorter, and most values are numbers.
+    // No date is shorter, and most values are numbers.
     if text.len() < 16 {
         return None;
     }
@@ -120,13 +120,13 @@ fn date(text: &str, now: SystemTime) -> Option<u64> {
     Some(left(date, now))
 }
 
-/// From `now` to `time`, in milliseconds; 0, if it is over.
+/// Returns the milliseconds from `now` to `time`, or 0 if it has passed.
 fn left(time: SystemTime, now: SystemTime) -> u64 {
     let left = time.duration_since(now).unwrap_or_default();
     u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Digits, and a fraction if need be.
+/// Reads digits with an optional fraction.
 fn decimal(text: &str) -> Option<f64> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     text.parse().ok().filter(|_| is_plain)
@@ -152,7 +152,7 @@ mod tests {
     /// Sun, 06 Nov 1994 08:49:37 GMT, the specification's example.
     const EXAMPLE: Duration = Duration::from_secs(784_111_777);
 
-    /// What `value` asks for, a minute and a half before the example.
+    /// Returns how long `value` asks to wait, 90 seconds before the example.
     fn asked(status: u16, value: &str) -> Option<u64> {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(value).unwrap())]);
         let now = UNIX_EPOCH + EXAMPLE - Duration::from_millis(90_500);
@@ -183,14 +183,14 @@ mod tests {
         ] {
             assert_eq!(asked(503, value), Some(90_500), "{value}");
         }
-        assert_eq!(asked(503, "Sun, 06 Nov 1994 08:48:06 GMT"), Some(0), "just over");
-        assert_eq!(asked(503, "Thu, 01 Jan 1970 00:00:00 GMT"), Some(0), "long over");
+        assert_eq!(asked(503, "Sun, 06 Nov 1994 08:48:06 GMT"), Some(0), "a moment ago");
+        assert_eq!(asked(503, "Thu, 01 Jan 1970 00:00:00 GMT"), Some(0), "long ago");
         let far = asked(503, "Fri, 31 Dec 9999 23:59:59 GMT").unwrap();
         assert!(far > 8000 * 365 * 86_400_000, "{far}");
     }
 
     #[test]
-    fn what_is_neither_was_not_said() {
+    fn values_that_are_no_time_are_ignored() {
         let values = [
             "",
             "soon",
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn fractions_are_rounded_up_and_of_a_list_the_first_counts() {
+    fn fractions_are_rounded_up_and_the_first_value_of_a_list_counts() {
         for (value, wanted) in [
             ("0.7", 1000),
             ("1.0", 1000),
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_of_other_kinds_are_understood() {
+    fn other_date_formats_are_parsed() {
         for value in [
             "Sun, 06 Nov 1994 08:49:37 UTC",
             "Sun, 06 Nov 1994 08:49:37 utc",
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_number_is_a_time() {
+    fn a_large_number_is_a_unix_time() {
         let headers =
             |value| HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
         let now = UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn other_headers_count_where_there_is_no_retry_after_that_can_be_read() {
+    fn other_headers_count_without_a_readable_retry_after() {
         let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let found = |headers: &[(&'static str, &'static str)]| {
             let pair = |(name, value): &(&'static str, &'static str)| {
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_lines_the_first_that_can_be_read_counts() {
+    fn the_first_readable_of_several_lines_counts() {
         let mut headers = HeaderMap::new();
         for value in ["soon", "7", "9"] {
             headers.append(RETRY_AFTER, HeaderValue::from_static(value));
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn only_429_and_503_may_ask() {
+    fn only_429_and_503_may_ask_for_a_pause() {
         for status in [200, 301, 400, 408, 425, 500, 502, 504] {
             assert_eq!(asked(status, "5"), None, "{status}");
         }

@@ -1,8 +1,9 @@
-//! Whether this host has an address from which it could call another one.
+//! Finds out whether this host has an address from which it can call another one.
 //!
-//! The system says EADDRNOTAVAIL for two things: all local ports to an address are in use, which passes; and no local address
-//! can reach it, as with IPv6 where the host has none, which is the endpoint's or the network's matter and must not be tried
-//! for ever. A datagram socket tells them apart: to connect it needs a route and an address too, but hardly ever lacks a port.
+//! The system reports EADDRNOTAVAIL for two cases. All local ports to an address are in use: this passes. Or no local
+//! address can reach it, as with IPv6 on a host without IPv6: this is a fault of the endpoint or the network, and must
+//! not be retried for ever. A datagram socket shows the difference: connecting it needs a route and an address, but
+//! hardly ever lacks a port.
 
 use reqwest::Url;
 use reqwest::dns::{Name, Resolve};
@@ -10,14 +11,14 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-/// Where an endpoint's connections go.
+/// The hosts that an endpoint's connections go to.
 pub(super) struct Destinations {
     hosts: Vec<(String, u16)>,
     resolver: Arc<dyn Resolve>,
 }
 
 impl Destinations {
-    /// The hosts of `urls`, whose names `resolver` looks up.
+    /// Collects the hosts of `urls`, whose names `resolver` resolves.
     pub(super) fn new<'a>(
         urls: impl IntoIterator<Item = &'a Url>,
         resolver: Arc<dyn Resolve>,
@@ -29,7 +30,7 @@ impl Destinations {
         Self { hosts: urls.into_iter().filter_map(host).collect(), resolver }
     }
 
-    /// Whether every address of theirs could be called; what is unknown counts as such.
+    /// Returns whether every address of the hosts is reachable. An unknown one counts as reachable.
     pub(super) async fn are_reachable(&self) -> bool {
         for (host, port) in &self.hosts {
             for address in self.addresses(host).await {
@@ -51,7 +52,7 @@ impl Destinations {
     }
 }
 
-/// Whether this host has a route to `address`. Sends nothing.
+/// Returns whether this host has a route to `address`. Sends nothing.
 pub(super) fn is_reachable(address: SocketAddr) -> bool {
     let own: IpAddr = match address {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),

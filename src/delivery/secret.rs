@@ -1,4 +1,4 @@
-//! Keys that sign, as the Standard Webhooks specification writes them.
+//! Signing keys in the format of the Standard Webhooks specification.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,12 +12,12 @@ const PUBLIC: &str = "whpk_";
 const SEED_BYTES: usize = 32;
 const PUBLIC_BYTES: usize = 32;
 
-/// A key that signs.
+/// A signing key.
 #[derive(Clone)]
 pub enum SigningSecret {
-    /// `whsec_…`: HMAC-SHA256, signature scheme `v1`. Who verifies could sign as well.
+    /// `whsec_…`: HMAC-SHA256, signature scheme `v1`. Sender and receiver share the key.
     Symmetric(hmac::Key),
-    /// `whsk_…`: Ed25519, signature scheme `v1a`. Who verifies has the public key only.
+    /// `whsk_…`: Ed25519, signature scheme `v1a`. The receiver has only the public key.
     Asymmetric(Arc<Ed25519KeyPair>),
 }
 
@@ -27,32 +27,32 @@ impl std::fmt::Debug for SigningSecret {
     }
 }
 
-/// Why a text is no signing secret. It does not quote the text.
+/// Why a text is not a signing secret. The message does not quote the text.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SecretError {
-    /// The prefix tells what kind it is.
+    /// It has neither prefix.
     #[error(
         "a signing secret starts with `whsec_` or `whsk_`: make one with `ringback secret new`"
     )]
     Prefix,
-    /// The half that is for the endpoint's owner.
+    /// It is the public key, which is for the endpoint's owner.
     #[error("`whpk_` is a public key, which cannot sign: name the `whsk_` key that belongs to it")]
     Public,
-    /// The rest is base64.
+    /// The part behind the prefix is not base64.
     #[error("what follows `{0}` is not base64: make one with `ringback secret new`")]
     Base64(&'static str),
-    /// Of a `whsec_` secret, by the specification.
+    /// A `whsec_` secret has a length that the specification does not allow.
     #[error(
         "a signing secret has 24 to 64 bytes, this one has {0}: make one with `ringback secret new`"
     )]
     Length(usize),
-    /// Of a `whsk_` key.
+    /// A `whsk_` key has a wrong length.
     #[error(
         "a `whsk_` key has 64 bytes, or the 32 of its seed, this one has {0}: make one with \
          `ringback secret new --ed25519`"
     )]
     KeyLength(usize),
-    /// It was put together by hand, or got damaged.
+    /// The two halves of a `whsk_` key do not match: it was assembled by hand, or is damaged.
     #[error(
         "the public half of this `whsk_` key belongs to another one: make one with \
          `ringback secret new --ed25519`"
@@ -61,10 +61,10 @@ pub enum SecretError {
 }
 
 impl SigningSecret {
-    /// Reads a secret of the Standard Webhooks specification.
+    /// Parses a secret of the Standard Webhooks specification.
     ///
     /// # Errors
-    /// When the text is none.
+    /// The text is not such a secret.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
         if let Some(encoded) = text.strip_prefix(SYMMETRIC) {
             symmetric(&decode(SYMMETRIC, encoded)?)
@@ -89,7 +89,8 @@ fn symmetric(key: &[u8]) -> Result<SigningSecret, SecretError> {
     Ok(SigningSecret::Symmetric(hmac::Key::new(hmac::HMAC_SHA256, key)))
 }
 
-/// The reference implementation writes seed and public key; the public key follows from the seed, which therefore suffices.
+/// The reference implementation writes seed and public key. The seed alone is accepted too, since the public key
+/// follows from it.
 fn asymmetric(key: &[u8]) -> Result<SigningSecret, SecretError> {
     let pair = match key.split_at_checked(SEED_BYTES) {
         Some((seed, [])) => Ed25519KeyPair::from_seed_unchecked(seed),

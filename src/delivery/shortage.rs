@@ -1,47 +1,48 @@
-//! The daemon's own shortages: why an attempt could not be made though its endpoint did nothing wrong.
+//! Shortages of the daemon itself: an attempt could not be made, and its endpoint is not the cause.
 //!
-//! None of them counts as an attempt, and none says anything of the endpoint: the delivery is put back. They are recognised by
-//! the system's error number alone, wherever in a chain of causes it stands; no answer of an endpoint can bring one about.
+//! A shortage does not count as an attempt and says nothing about the endpoint: the delivery is put back. It is
+//! recognised by the system's error number, wherever that is in the chain of causes. No answer of an endpoint can cause
+//! one.
 
 use rustix::io::Errno;
 use std::error::Error;
 use std::io;
 
-/// What the daemon itself lacks.
+/// A resource that the daemon lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Shortage {
-    /// The process has no file left to open (EMFILE).
+    /// The process can't open another file (EMFILE).
     #[error("the process has too many files open (EMFILE)")]
     OpenFiles,
-    /// Nobody on this host has one left (ENFILE).
+    /// The host can't open another file (ENFILE).
     #[error("the host has too many files open (ENFILE)")]
     HostFiles,
-    /// The system has no memory left for it (ENOMEM).
+    /// The system has no memory left (ENOMEM).
     #[error("the host has no memory left (ENOMEM)")]
     Memory,
     /// All local ports to that address are in use (EADDRNOTAVAIL).
     #[error("the host has no local port left (EADDRNOTAVAIL)")]
     Ports,
-    /// The system has no room for a socket's data, or for watching it (ENOBUFS, ENOSPC).
+    /// The system has no buffer for a socket, or no room to watch it (ENOBUFS, ENOSPC).
     #[error("the host has no buffer left for sockets (ENOBUFS)")]
     Buffers,
 }
 
 impl Shortage {
-    /// Every shortage.
+    /// All shortages.
     pub const ALL: [Self; 5] =
         [Self::OpenFiles, Self::HostFiles, Self::Memory, Self::Ports, Self::Buffers];
 
-    /// Whether others may be called all the same.
+    /// Returns whether other addresses can still be called.
     pub(super) fn is_of_one_address(self) -> bool {
         match self {
-            // They are counted for each address and port that is called.
+            // Ports are counted per remote address and port.
             Self::Ports => true,
             Self::OpenFiles | Self::HostFiles | Self::Memory | Self::Buffers => false,
         }
     }
 
-    /// The shortage that stands in `error` or among its causes.
+    /// Returns the shortage in `error` or among its causes.
     pub(super) fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -53,7 +54,7 @@ impl Shortage {
                 return Some(shortage);
             }
             next = match io.and_then(io::Error::get_ref) {
-                // The source of an error that holds another is that one's source, not itself.
+                // An error that wraps another one returns the inner error's source as its own.
                 Some(inner) => Some(inner),
                 None => error.source(),
             };
@@ -69,7 +70,7 @@ impl Shortage {
             (Errno::NOMEM, Self::Memory),
             (Errno::ADDRNOTAVAIL, Self::Ports),
             (Errno::NOBUFS, Self::Buffers),
-            // Nothing is written to a disk here: it is the number of watches (fs.epoll.max_user_watches).
+            // Nothing is written to a disk here: this is the limit of watches (fs.epoll.max_user_watches).
             (Errno::NOSPC, Self::Buffers),
         ];
         known.into_iter().find(|(other, _)| *other == number).map(|(_, shortage)| shortage)
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_of_ours_is_known_wherever_it_stands() {
+    fn every_error_number_of_a_shortage_is_found_in_nested_errors() {
         use rustix::io::Errno;
         #[derive(Debug, thiserror::Error)]
         #[error("outer")]
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_endpoint_or_the_way_to_it_can_bring_about_is_none() {
+    fn errors_that_an_endpoint_or_the_network_can_cause_are_no_shortages() {
         use rustix::io::Errno;
         for errno in [
             Errno::CONNREFUSED,

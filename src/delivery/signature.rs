@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 
-/// The value of `webhook-signature`: one signature per live secret, separated by spaces.
+/// Returns the value of `webhook-signature`: one signature per live secret, separated by spaces.
 #[must_use]
 pub fn sign(secrets: &[SigningSecret], id: &str, timestamp: &str, body: &[u8]) -> String {
     let content = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];
@@ -24,7 +24,7 @@ pub fn sign(secrets: &[SigningSecret], id: &str, timestamp: &str, body: &[u8]) -
                 STANDARD.encode_string(context.sign(), &mut value);
             }
             SigningSecret::Asymmetric(pair) => {
-                // Ed25519 reads the content twice, and so wants it whole.
+                // Ed25519 reads the content twice, and so needs it in one piece.
                 value.push_str("v1a,");
                 STANDARD.encode_string(pair.sign(&content.concat()), &mut value);
             }
@@ -44,7 +44,7 @@ mod tests {
     const SEED: &str = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
 
     const V1: &str = "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=";
-    /// As PyCA's `cryptography` signs it.
+    /// The signature that PyCA's `cryptography` makes.
     const V1A: &str = "v1a,jfp5j4J3Buv9EPOcc9Bqo8rJqAO1H6lrRl0WZQdzVZI6IttNPT8HSLyPvUvY54dJJt2BQGA01di1ePvigCwlCw==";
 
     /// Signs the specification's message.
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_is_refused_without_being_quoted() {
+    fn invalid_secrets_are_refused_without_being_quoted() {
         let swapped = "whsk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURqdYbGd7/1aYLqESvSS7CzEREnFaXsyaRlwO6wDHK5/YA==";
         for (text, error) in [
             ("hunter2", SecretError::Prefix),
@@ -81,7 +81,7 @@ mod tests {
             ("whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", SecretError::Public),
         ] {
             assert_eq!(SigningSecret::parse(text).unwrap_err(), error);
-            assert!(error.to_string().contains(": "), "problem and mend: {error}");
+            assert!(error.to_string().contains(": "), "the problem, then the advice: {error}");
         }
         for text in [SECRET, KEY, SEED] {
             assert_eq!(format!("{:?}", SigningSecret::parse(text).unwrap()), "***");

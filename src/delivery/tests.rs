@@ -1,4 +1,4 @@
-//! Endpoints on real sockets, with look-ups that the tests answer.
+//! Tests of endpoints on real sockets, with look-ups that the tests answer.
 
 mod again;
 mod answers;
@@ -59,13 +59,13 @@ pub(super) fn webhook(url: &str) -> Webhook {
     }
 }
 
-/// The system's roots, which take a while to read.
+/// Returns the system's root certificates, read once because that takes a while.
 pub(super) fn trust() -> &'static Trust {
     static TRUST: OnceLock<Trust> = OnceLock::new();
     TRUST.get_or_init(|| Trust::new().unwrap())
 }
 
-/// The client of `webhook`, which may call this host.
+/// Creates the client of `webhook`, which may call this host.
 fn endpoint(webhook: Webhook) -> Endpoint {
     Endpoint::new(Arc::new(webhook), trust(), &policy(&["127.0.0.0/8", "::1/128"])).unwrap()
 }
@@ -76,14 +76,17 @@ pub(super) fn policy(opened: &[&str]) -> AddressPolicy {
 
 pub(super) async fn attempt(endpoint: &Endpoint) -> Outcome {
     let message = Message { body: Bytes::from_static(b"{}"), rendered: None };
-    endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1).await.expect("nothing lacks")
+    endpoint
+        .attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1)
+        .await
+        .expect("there is no shortage")
 }
 
 fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }
 
-/// Says 200 on each connection, closes it, and counts.
+/// Starts a server that answers 200 to each connection, closes it, and counts the connections.
 pub(super) fn receiver(address: &str) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind(address).unwrap();
     let address = listener.local_addr().unwrap();
@@ -144,7 +147,7 @@ fn an_address_in_the_url_is_checked_however_it_is_spelt() {
         ("[::ffff:0:127.0.0.1]", "::ffff:0:7f00:1"),
     ];
     run(async {
-        // The listener would be called if anything left.
+        // The listener detects whether a blocked request is sent.
         let (receiver, connections) = receiver("127.0.0.1:0");
         for (host, address) in loopback.map(|host| (host, "127.0.0.1")).into_iter().chain(others) {
             let webhook = webhook(&format!("http://{host}:{}/", receiver.port()));
@@ -165,9 +168,10 @@ fn an_address_in_the_url_is_checked_however_it_is_spelt() {
     });
 }
 
-/// The name's owner answers as he likes; the connection goes where the check looked, or nowhere.
+/// The owner of a name may change its addresses at any time. So the client connects only to addresses that were
+/// checked.
 #[test]
-fn a_name_is_looked_up_once_per_connection_and_only_what_was_checked_is_called() {
+fn a_name_is_resolved_once_per_connection_and_only_checked_addresses_are_called() {
     run(async {
         let (forbidden, forbidden_calls) = receiver("127.0.0.1:0");
         let (allowed, allowed_calls) = receiver(&format!("127.0.0.2:{}", forbidden.port()));
@@ -177,13 +181,13 @@ fn a_name_is_looked_up_once_per_connection_and_only_what_was_checked_is_called()
         let look_up = move |name: String| {
             assert_eq!(name, "hooks.example");
             let answer = left.lock().unwrap().pop_front();
-            async move { answer.ok_or_else(|| std::io::Error::other("one look-up too many")) }
+            async move { answer.ok_or_else(|| std::io::Error::other("an unexpected look-up")) }
         };
         let resolver = Resolver::new(policy(&["127.0.0.2/32"]), look_up);
         let webhook = webhook(&format!("http://hooks.example:{}/", allowed.port()));
         let endpoint =
             Endpoint::resolving(Arc::new(webhook), trust(), resolver, &Names::default()).unwrap();
-        assert_eq!(endpoint.blocked(), None, "a name may be anything");
+        assert_eq!(endpoint.blocked(), None, "a name is not blocked before its look-up");
         let calls = || {
             let left = answers.lock().unwrap().len();
             let calls =
@@ -192,7 +196,7 @@ fn a_name_is_looked_up_once_per_connection_and_only_what_was_checked_is_called()
         };
         let outcome = attempt(&endpoint).await;
         assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
-        assert_eq!(calls(), (1, [0, 1]), "of two addresses the allowed one");
+        assert_eq!(calls(), (1, [0, 1]), "only the allowed address is called");
         is_blocked(&attempt(&endpoint).await, "127.0.0.1");
         assert_eq!(calls(), (2, [0, 1]), "no address is remembered, and none is called");
         let outcome = attempt(&endpoint).await;

@@ -1,4 +1,4 @@
-//! Whom TLS trusts. The system's roots are read once and shared by all endpoints.
+//! TLS settings of endpoints. The system's root certificates are read once and shared by all endpoints.
 
 use super::named::NamedVerifier;
 use super::webhook::{Tls, Webhook};
@@ -10,31 +10,31 @@ use rustls::{ClientConfig, ConfigBuilder};
 use rustls_platform_verifier::Verifier;
 use std::sync::Arc;
 
-/// Why a webhook's certificates can't be used. It names files' roles, never their content.
+/// Why a webhook's certificates can't be used. The message names the configuration key and never quotes a file.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// `ca_file` or `client_certificate_file`
+    /// `ca_file` or `client_certificate_file` is wrong.
     #[error("a certificate can't be read")]
     Certificate(#[source] rustls::pki_types::pem::Error),
-    /// `client_key_file`
+    /// `client_key_file` is wrong.
     #[error("the client's key can't be read")]
     Key(#[source] rustls::pki_types::pem::Error),
-    /// What rustls says.
+    /// rustls refuses the combination.
     #[error("TLS can't be set up")]
     Setup(#[source] rustls::Error),
 }
 
-/// The system's roots, read once.
+/// The system's root certificates.
 pub struct Trust {
     provider: Arc<CryptoProvider>,
     system: Arc<NamedVerifier>,
 }
 
 impl Trust {
-    /// Reads the system's roots.
+    /// Reads the system's root certificates.
     ///
     /// # Errors
-    /// When they can't be read.
+    /// They can't be read.
     pub fn new() -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let platform = Verifier::new(provider.clone()).map_err(TlsError::Setup)?;
@@ -42,10 +42,10 @@ impl Trust {
         Ok(Self { provider, system })
     }
 
-    /// The TLS settings of `webhook`.
+    /// Returns the TLS settings of `webhook`.
     ///
     /// # Errors
-    /// When one of its certificates can't be used.
+    /// One of its certificates can't be used.
     pub fn config(&self, webhook: &Webhook) -> Result<ClientConfig, TlsError> {
         let builder = self.builder(self.verifier(&webhook.tls)?)?;
         Ok(match &webhook.tls.client_pem {
@@ -60,10 +60,10 @@ impl Trust {
         })
     }
 
-    /// TLS settings that trust the system's roots alone.
+    /// Returns TLS settings that trust only the system's root certificates.
     ///
     /// # Errors
-    /// When rustls refuses.
+    /// rustls refuses them.
     pub fn plain(&self) -> Result<ClientConfig, TlsError> {
         Ok(self.builder(self.system.clone())?.with_no_client_auth())
     }

@@ -1,4 +1,4 @@
-//! Access tokens by OAuth 2's client credentials (RFC 6749, section 4.4): fetched when they are needed, kept while they hold.
+//! OAuth 2 access tokens by client credentials (RFC 6749, section 4.4): fetched when needed, kept while valid.
 
 use super::address::BlockedAddress;
 use super::answer::{self, BODY_PATIENCE, NoAnswer};
@@ -18,38 +18,38 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant as Deadline, timeout};
 use url::form_urlencoded::{self, byte_serialize};
 
-/// A token is renewed so long before it ends, since the answer and the next request take their time.
+/// A token is renewed this long before it expires, because the answer and the next request take time.
 const MARGIN: Duration = Duration::from_secs(10);
-/// How long a token counts whose answer does not say it; a 401 renews it all the same.
+/// How long to keep a token without an expiry time. A 401 renews it anyway.
 const LIFETIME_UNSAID: Duration = Duration::from_secs(300);
-/// An endpoint that refuses whatever token it is shown is not asked twice each time, nor the token server once.
+/// The least time between two renewals, for an endpoint that refuses every token.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
-/// Whoever waited for a token that could not be had is told so, instead of asking again at once.
+/// How long a failure to get a token is kept for attempts that waited for it, so that they do not ask again at once.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
 
-/// What a client shows to a token server.
+/// The credentials that a client sends to a token server.
 #[derive(Clone, Debug)]
 pub struct ClientCredentials {
-    /// Where tokens are fetched; `https`, or `http` where the account allows it.
+    /// The token server's URL; `https`, or `http` where the account allows it.
     pub token_url: Url,
-    /// The client's name.
+    /// The client's id.
     pub client_id: String,
-    /// The client's password.
+    /// The client's secret.
     pub client_secret: Secret,
-    /// What the token is to allow, if that is asked for.
+    /// The requested scope, if any.
     pub scope: Option<String>,
-    /// For whom it is to count, where the server wants to know.
+    /// The requested audience, if any.
     pub audience: Option<String>,
-    /// How name and password are sent.
+    /// How id and secret are sent.
     pub sent_in: SentIn,
 }
 
-/// How a client's name and password are sent.
+/// How a client's id and secret are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SentIn {
-    /// As basic authentication, which every server must understand.
+    /// As basic authentication, which every server must support.
     Header,
-    /// In the request's body, which some servers want.
+    /// In the request's body, which some servers require.
     Body,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Tokens {
     credentials: ClientCredentials,
     guard: Guard,
     connect_timeout: Duration,
-    /// What says 407 is not the token server.
+    /// Whether requests go through a proxy. A 407 is then the proxy's and not the token server's.
     has_proxy: bool,
     known: Mutex<Known>,
 }
@@ -70,7 +70,7 @@ struct Known {
     fetched: u64,
 }
 
-/// A token, as the header that carries it.
+/// A token as a header value.
 #[derive(Clone)]
 pub(super) struct Token {
     pub(super) header: HeaderValue,
@@ -87,7 +87,7 @@ struct Answer {
     expires_in: Option<Seconds>,
 }
 
-/// Some servers spell the number as a string.
+/// Some servers write the number as a string.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Seconds {
@@ -111,12 +111,12 @@ impl Tokens {
         Self { credentials, guard, connect_timeout, has_proxy, known: Mutex::default() }
     }
 
-    /// Why no token is ever asked for, if so.
+    /// Returns the forbidden address that prevents every request for a token, if there is one.
     pub(super) fn blocked(&self) -> Option<&BlockedAddress> {
         self.guard.blocked()
     }
 
-    /// A token that holds. Who comes while one is being fetched waits for that one.
+    /// Returns a valid token. Callers that come while one is being fetched wait for it.
     pub(super) async fn get(&self, client: &Client, deadline: Deadline) -> Result<Token, NoAnswer> {
         let asked_at = Instant::now();
         let mut known = self.known.lock().await;
@@ -126,7 +126,7 @@ impl Tokens {
         }
     }
 
-    /// Another token than `refused`; `None` when that one is not old enough for another to fare better.
+    /// Returns another token than `refused`, or `None` if that one is too new for a renewal.
     pub(super) async fn renew(
         &self,
         client: &Client,
@@ -144,7 +144,7 @@ impl Tokens {
         }
     }
 
-    /// The token that is known, for whoever has to hide it.
+    /// Returns the current token, for callers that must hide it.
     pub(super) async fn shown(&self) -> Option<HeaderValue> {
         self.known.lock().await.token.as_ref().map(|token| token.header.clone())
     }
@@ -156,7 +156,7 @@ impl Tokens {
         known: &mut Known,
         asked_at: Instant,
     ) -> Result<Token, NoAnswer> {
-        // Nobody who asks after the failure is told of it, nor for long.
+        // The failure is returned only to callers that waited for it, and only for a short time.
         if let Some((at, outcome)) = &known.failed
             && *at >= asked_at
             && at.elapsed() < FAILURE_KEPT
@@ -203,7 +203,7 @@ impl Tokens {
         let body = if status.is_success() {
             read(&mut response).await
         } else {
-            // Without the server's word for it a refusal is one, too.
+            // A refusal without a readable body is still a refusal.
             timeout(BODY_PATIENCE, read(&mut response)).await.unwrap_or_default()
         };
         if self.has_proxy && status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
@@ -276,7 +276,7 @@ impl Seconds {
     }
 }
 
-/// As much of the answer as a token server has to say.
+/// Reads as much of the answer as a token server needs.
 async fn read(response: &mut Response) -> Vec<u8> {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -288,7 +288,7 @@ async fn read(response: &mut Response) -> Vec<u8> {
     body
 }
 
-/// The server's own word for why is told when it is one of those that RFC 6749 knows, and nothing else of what it says.
+/// Names the server's reason only if RFC 6749 defines it, and quotes nothing else of the answer.
 fn refused(status: StatusCode, body: &[u8]) -> Outcome {
     const CODES: [&str; 6] = [
         "invalid_request",

@@ -1,5 +1,5 @@
-//! A test message: an attempt of no delivery, made by the very client of all deliveries, and what an operator wants to see
-//! of it.
+//! A test message: an attempt without a delivery, made by the same client as all deliveries, with the details that an
+//! operator wants to see.
 
 use super::address::AddressPolicy;
 use super::endpoint::{Endpoint, EndpointError, Message};
@@ -16,41 +16,41 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// What is hidden in place of a secret.
+/// Replaces a secret in shown text.
 const HIDDEN: &str = "***";
-/// A part of the URL's query that is shorter is no secret, and would be found in every text.
+/// A shorter part of a URL's query is not treated as a secret: it would occur in any text.
 const QUERY_SECRET_BYTES_MIN: usize = 8;
 
-/// What is sent.
+/// The content of a test message.
 pub struct TrialMessage {
-    /// Random, so that no receiver takes the message for one that it has seen.
+    /// Makes the id random, so that no receiver mistakes the message for one that it has already seen.
     pub random: u128,
-    /// The body.
+    /// The request's body.
     pub body: Bytes,
-    /// What else goes into the request, where that varies.
+    /// URL and headers, if they vary between deliveries.
     pub rendered: Option<Rendered>,
     /// The time of the signature.
     pub unix_seconds: i64,
 }
 
 impl TrialMessage {
-    /// The `webhook-id`. A delivery's has another prefix.
+    /// Returns the `webhook-id`. The ids of deliveries have another prefix.
     #[must_use]
     pub fn id(&self) -> String {
         format!("test_{:032x}", self.random)
     }
 }
 
-/// An attempt as it was made. Nothing of it shows a secret.
+/// A finished attempt. It contains no secret.
 #[derive(Debug)]
 pub struct Trial {
-    /// The request's headers, beside those that HTTP itself adds.
+    /// The request's headers, without those that HTTP adds.
     pub headers: Vec<(String, String)>,
-    /// The head of the answer, when there was one.
+    /// The head of the answer, if there was one.
     pub head: Option<Head>,
-    /// What came of it.
+    /// The attempt's outcome.
     pub outcome: Outcome,
-    /// How long the name's look-up took; `None` when there was none, as with an address.
+    /// How long the name look-up took; `None` without a look-up, as for an address.
     pub look_up: Option<Duration>,
     /// From the start of the attempt to its end.
     pub whole: Duration,
@@ -59,11 +59,11 @@ pub struct Trial {
 /// The head of an answer.
 #[derive(Debug)]
 pub struct Head {
-    /// From the start of the attempt.
+    /// The time since the start of the attempt.
     pub after: Duration,
-    /// Such as `HTTP/1.1`.
+    /// The HTTP version, such as `HTTP/1.1`.
     pub version: String,
-    /// Which address was called.
+    /// The address of the server.
     pub address: Option<SocketAddr>,
     /// The answer's headers.
     pub headers: Vec<(String, String)>,
@@ -73,7 +73,7 @@ impl Trial {
     /// Sends `message` to the endpoint of `webhook`.
     ///
     /// # Errors
-    /// When the webhook's certificates or credentials can't be used, or the host lacks what a request needs.
+    /// The webhook's certificates or credentials can't be used, or the host lacks a resource.
     pub async fn make(
         webhook: &Arc<Webhook>,
         trust: &Trust,
@@ -89,7 +89,7 @@ impl Trial {
             async move {
                 let started = Instant::now();
                 let found = names.look_up(name).await;
-                // A second one would be another connection's.
+                // A second look-up belongs to another connection.
                 let _ = told.set(started.elapsed());
                 found
             }
@@ -135,7 +135,7 @@ impl Trial {
     }
 }
 
-/// The secrets that an answer may repeat: many an endpoint for tests echoes the whole request.
+/// The secrets that an answer may repeat: many test endpoints echo the whole request.
 struct Hidden(Vec<String>);
 
 impl Hidden {
@@ -161,14 +161,14 @@ impl Hidden {
         Self::sorted(secrets)
     }
 
-    /// A secret may be part of another one: the longest is hidden first.
+    /// A secret may be part of another one, so the longest is hidden first.
     fn sorted(mut secrets: Vec<String>) -> Self {
         secrets.retain(|secret| !secret.is_empty());
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Self(secrets)
     }
 
-    /// A token that was fetched for the request is a secret too.
+    /// The fetched token is a secret too.
     fn add_token(&mut self, header: &HeaderValue) {
         let token = String::from_utf8_lossy(header.as_bytes());
         let token = token.strip_prefix("Bearer ").unwrap_or(&token).to_owned();
@@ -181,7 +181,7 @@ impl Hidden {
         self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
     }
 
-    /// `bytes` themselves when nothing is to be hidden in them.
+    /// Returns `bytes` itself if it contains no secret.
     fn bytes(&self, bytes: &Bytes) -> Bytes {
         let text = String::from_utf8_lossy(bytes);
         if self.0.iter().any(|secret| text.contains(secret)) {
@@ -197,7 +197,7 @@ impl Hidden {
         mapped.into_iter().map(hidden).collect()
     }
 
-    /// A cookie of the answer is a secret of the endpoint's.
+    /// A cookie in the answer is the endpoint's secret.
     fn headers(&self, headers: &HeaderMap) -> Vec<(String, String)> {
         let shown = headers.iter().map(|(name, value)| {
             let secret = value.is_sensitive() || *name == http::header::SET_COOKIE;

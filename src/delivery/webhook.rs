@@ -1,12 +1,12 @@
-//! A configured webhook, parsed once: everything that an attempt needs and no delivery changes.
+//! A configured webhook, parsed once: everything that an attempt needs and that is the same for all deliveries.
 
 use super::proxy::Proxy;
 use super::rate::PerSecond;
 use super::response::Response;
 use super::secret::SigningSecret;
 use super::token::ClientCredentials;
-use crate::codec::definition::{Request, RequestParts};
-use crate::codec::facts::Kept;
+use crate::definition::facts::Kept;
+use crate::definition::{Request, RequestParts};
 use crate::domain::{AccountId, Rendered, RetrySchedule, WebhookName};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -15,47 +15,47 @@ use std::time::Duration;
 /// A customer's configured HTTP target.
 #[derive(Clone, Debug)]
 pub struct Webhook {
-    /// The unique name, which is the endpoint's too.
+    /// The webhook's unique name, which is also its endpoint's name.
     pub name: WebhookName,
-    /// Whose it is.
+    /// The account that owns the webhook.
     pub account: AccountId,
-    /// Where it goes; `https`, or `http` where the account allows it. Never with credentials.
+    /// The URL: `https`, or `http` where the account allows it. It never contains credentials.
     pub url: reqwest::Url,
-    /// How it goes.
+    /// The HTTP method.
     pub method: http::Method,
-    /// How it is authorised.
+    /// How requests are authorised.
     pub auth: Auth,
-    /// The live secrets; each signs.
+    /// The live secrets. Each makes one signature.
     pub signing_secrets: Vec<SigningSecret>,
-    /// The statuses that mean delivered.
+    /// The statuses that count as delivered.
     pub success: SuccessCodes,
-    /// Rate and concurrency.
+    /// Limits of rate and concurrency.
     pub limits: Limits,
-    /// From the first byte sent to the last byte read.
+    /// The limit from the first byte sent to the last byte read.
     pub request_timeout: Duration,
-    /// For name look-up, connect and TLS.
+    /// The limit for name look-up, TCP connect and TLS handshake together.
     pub connect_timeout: Duration,
-    /// An older connection takes no further request, so that a name that has moved is noticed.
+    /// An older connection gets no further request, so that a moved name is noticed.
     pub connection_max_age: Duration,
-    /// Beside the system's roots.
+    /// Certificates and keys beside the system's roots.
     pub tls: Tls,
-    /// When it is left alone for a while.
+    /// When the circuit breaker opens, and for how long.
     pub breaker: BreakerRules,
-    /// When a failed attempt is made again; a 429 that names no time holds the lane for as long.
+    /// The retry schedule. A 429 without a time holds the lane for the row's next interval.
     pub retry: RetrySchedule,
-    /// Its `Retry-After` counts up to this.
+    /// The upper limit for a `Retry-After`.
     pub retry_after_max: Duration,
-    /// HTTP/2 is not offered.
+    /// Whether HTTP/2 is not offered.
     pub http1_only: bool,
-    /// Through whom it is called, if not directly.
+    /// The proxy for its requests, if there is one.
     pub proxy: Option<Proxy>,
-    /// What is read of its answers; without it the status says all.
+    /// What to read from its answers besides the status, if anything.
     pub response: Option<Arc<Response>>,
-    /// URL, query and headers, where more than `url` is sent or variables stand in it.
+    /// URL, query and headers, if the definition has more than `url` or uses variables.
     pub request: Option<Arc<Request>>,
-    /// The same without secrets, for people.
+    /// Like `request`, without secrets, for people.
     pub shown: Option<Arc<Request>>,
-    /// The secrets in it.
+    /// The secrets in `request`.
     pub secrets: Vec<Secret>,
     /// Changes with what was written, and with the contents of the files and variables that it refers to.
     pub written: Fingerprint,
@@ -81,7 +81,7 @@ impl std::fmt::Debug for Fingerprint {
 }
 
 impl Webhook {
-    /// Whether `other` means the same, so that an endpoint of one serves for the other too.
+    /// Returns whether `other` means the same, so that the endpoint of one also serves for the other.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         // Each field is named, so that a new one can't be forgotten.
@@ -127,14 +127,14 @@ impl Webhook {
             && *proxy == other.proxy
     }
 
-    /// What a request that carries `rendered` shows of its URL and of the definition's headers; nothing when it can't be made.
+    /// Returns URL and headers of a request with `rendered` without secrets, or `None` if it can't be rendered.
     #[must_use]
     pub fn shown_parts(&self, rendered: Option<&Rendered>) -> Option<RequestParts> {
         let values = rendered.map_or(&b"{}"[..], |rendered| &rendered.values);
         self.shown.as_ref()?.render(&Kept::read(values)).ok()
     }
 
-    /// The URL for people: a query may hold a customer's token, and does not show.
+    /// Returns the URL without its query, which may hold a customer's token.
     #[must_use]
     pub fn shown_url(&self) -> String {
         let mut url = self.url.clone();
@@ -148,7 +148,7 @@ impl Webhook {
 /// How requests are authorised.
 #[derive(Clone, Debug)]
 pub enum Auth {
-    /// They are not.
+    /// Without credentials.
     None,
     /// HTTP basic authentication.
     Basic {
@@ -157,41 +157,41 @@ pub enum Auth {
         /// The password.
         password: Secret,
     },
-    /// A token that does not change (RFC 6750).
+    /// A fixed token (RFC 6750).
     Bearer(Secret),
-    /// Tokens of a token server.
+    /// Tokens from a token server.
     OAuth2(Box<ClientCredentials>),
 }
 
-/// Rate and concurrency of an endpoint.
+/// Limits of an endpoint's rate and concurrency.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// `None`: no limit.
+    /// Attempts per second; `None` means no limit.
     pub rate_per_second: Option<PerSecond>,
-    /// So many may leave at once after a pause.
+    /// How many attempts may start at once after a pause.
     pub burst: Option<NonZeroU32>,
-    /// So many requests may be unanswered.
+    /// How many requests may be unanswered.
     pub in_flight_max: NonZeroU32,
 }
 
 impl Limits {
-    /// So many requests may be unanswered.
+    /// Returns how many requests may be unanswered.
     #[must_use]
     pub fn in_flight_max(&self) -> usize {
         usize::try_from(self.in_flight_max.get()).unwrap_or(usize::MAX)
     }
 }
 
-/// When an endpoint is left alone for a while.
+/// The settings of a circuit breaker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BreakerRules {
-    /// The breaker opens when this part of the attempts fails,
+    /// The breaker opens when this ratio of attempts fails within `window`.
     pub failure_ratio: f64,
-    /// over this time,
+    /// The time over which attempts are counted.
     pub window: Duration,
-    /// and not with fewer attempts than these.
+    /// The breaker does not open with fewer attempts than this.
     pub attempts_min: u32,
-    /// So long it stays open before a probe.
+    /// How long the breaker stays open before a probe.
     pub open: Duration,
 }
 
@@ -202,12 +202,12 @@ impl Default for BreakerRules {
     }
 }
 
-/// The statuses that mean delivered, as inclusive ranges.
+/// The statuses that count as delivered, as inclusive ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SuccessCodes(pub Vec<(u16, u16)>);
 
 impl SuccessCodes {
-    /// Whether `status` means delivered.
+    /// Returns whether `status` counts as delivered.
     #[must_use]
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&status))
@@ -220,27 +220,27 @@ impl Default for SuccessCodes {
     }
 }
 
-/// Own certificates of a webhook, as PEM.
+/// A webhook's own certificates as PEM.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
-    /// Authorities to trust beside the system's.
+    /// Authorities to trust besides the system's.
     pub ca_pem: Option<Vec<u8>>,
-    /// Certificate and key to show.
+    /// The client's certificate and key.
     pub client_pem: Option<(Vec<u8>, Secret)>,
 }
 
-/// Text that never shows: not in logs, events, metrics or pages.
+/// Text that is never shown: not in logs, events, metrics or pages.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the text in.
+    /// Wraps the text.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// The text, for the one place that sends it.
+    /// Returns the text, for the one place that sends it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

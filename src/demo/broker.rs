@@ -1,8 +1,7 @@
-//! The embedded broker: librdkafka's own mock cluster, a producer of source records, and a look at what the daemon
-//! writes.
+//! The embedded broker: librdkafka's mock cluster, a producer of source records, and a consumer of the daemon's topics.
 //!
-//! It speaks Kafka's protocol, but keeps everything in memory and knows neither fencing, nor compaction, nor offsets of
-//! transactions: it shows what the daemon does, and proves nothing of what it promises.
+//! The mock cluster speaks Kafka's protocol, but keeps everything in memory. It has no fencing, no compaction, and no
+//! offsets in transactions. So it shows what the daemon does, but proves none of its guarantees.
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -21,28 +20,29 @@ use std::time::Duration;
 const PARTITIONS: i32 = 2;
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Why the embedded broker is not there.
+/// The reason why the embedded broker failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BrokerError {
-    /// librdkafka refuses.
+    /// librdkafka reported an error.
     #[error("the embedded broker")]
     Kafka(#[from] KafkaError),
-    /// The system refuses.
+    /// The system refused to start the thread.
     #[error("the embedded broker's thread")]
     System(#[from] io::Error),
 }
 
-/// The broker and its producer. Dropping it ends both, and waits for it.
+/// The broker and its producer. Dropping it ends both and waits for the broker's thread.
 pub(super) struct Broker {
     servers: String,
-    /// `None` only while it ends.
+    /// `None` only while the broker is dropped.
     producer: Option<ThreadedProducer<DefaultProducerContext>>,
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Broker {
-    /// Starts a broker with `topics`, and hands each record of `watched` with its topic to `show`. Blocks a moment.
+    /// Starts a broker with `topics`. Calls `show` with the topic and the value of each record in the topics `watched`.
+    /// Blocks until the broker runs.
     pub(super) fn start(
         topics: Vec<String>,
         watched: Vec<String>,
@@ -51,7 +51,7 @@ impl Broker {
         let stopping = Arc::new(AtomicBool::new(false));
         let (started, start) = channel();
         let stop = stopping.clone();
-        // The cluster's handle can't change threads, so it lives and dies on this one.
+        // The handle of the cluster is not `Send`, so one thread creates and drops it.
         let run = move || run(&topics, &watched, &started, &stop, show);
         let thread = std::thread::Builder::new().name("broker".to_owned()).spawn(run)?;
         let servers = start.recv().map_err(io::Error::other)??;
@@ -60,7 +60,7 @@ impl Broker {
         Ok(Self { servers, producer: Some(producer), stopping, thread: Some(thread) })
     }
 
-    /// Where it is.
+    /// Returns the bootstrap servers.
     pub(super) fn servers(&self) -> &str {
         &self.servers
     }
@@ -75,11 +75,11 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        // It goes first, or it would complain that the broker has gone.
+        // The producer is dropped before the broker, because it would log the lost connection.
         self.producer = None;
         self.stopping.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A panic there has been told on stderr.
+            // A panic of the thread was already printed to stderr.
             let _ = thread.join();
         }
     }
@@ -87,7 +87,7 @@ impl Drop for Broker {
 
 fn client(servers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    // The broker goes without a farewell; nobody needs to read what its clients think of that.
+    // The broker ends before its clients close. The log level hides the errors that they then report.
     config.set_log_level(RDKafkaLogLevel::Critical);
     config.set("bootstrap.servers", servers);
     config
@@ -127,7 +127,7 @@ fn open(topics: &[String], watched: &[String]) -> Result<Opened, KafkaError> {
         cluster.create_topic(topic, PARTITIONS, 1)?;
     }
     let mut config = client(&cluster.bootstrap_servers());
-    // A consumer needs the name of a group, though it neither joins nor commits.
+    // A consumer needs a group id, even if it neither joins nor commits.
     config.set("group.id", "demo").set("enable.auto.commit", "false");
     let consumer: BaseConsumer = config.set("fetch.wait.max.ms", "20").create()?;
     let mut places = TopicPartitionList::new();

@@ -1,28 +1,28 @@
-//! What the demo has to show, and what of it is still to come.
+//! The results that the demo must show, and which of them are missing.
 
 use super::samples::Sample;
 use std::collections::BTreeSet;
 use std::fmt;
 use tokio::sync::watch;
 
-/// Something that has to be seen.
+/// A result that the demo must show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Sight {
-    /// The first webhook arrived, signed, with the right body.
+    /// The first webhook arrived, signed and with the right body.
     Phase1Arrived,
-    /// The daemon says so too.
+    /// The daemon reported the first webhook as delivered.
     Phase1Delivered,
-    /// The second webhook arrived, signed, with the right body.
+    /// The second webhook arrived, signed and with the right body.
     Phase2Arrived,
-    /// The daemon says so too.
+    /// The daemon reported the second webhook as delivered.
     Phase2Delivered,
-    /// An attempt failed and was followed by another one.
+    /// An attempt failed, and a retry was scheduled.
     Retried,
-    /// The delivery whose endpoint fails was given up, and kept whole.
+    /// The delivery to the failing endpoint became a dead letter with its whole body.
     DeadLetter,
-    /// It was put back into the outbox.
+    /// The dead letter was put back into the outbox.
     Replayed,
-    /// Its endpoint, which was mended, took it.
+    /// The repaired endpoint accepted the replayed delivery.
     ReplayDelivered,
 }
 
@@ -46,32 +46,32 @@ impl fmt::Display for Sight {
             Self::Phase1Delivered => "the event `delivered` of phase 1",
             Self::Phase2Arrived => "the second webhook, signed and with the sample's body",
             Self::Phase2Delivered => "the event `delivered` of phase 2",
-            Self::Retried => "a failed attempt that is made again",
+            Self::Retried => "a failed attempt with a retry",
             Self::DeadLetter => "the dead letter",
             Self::Replayed => "the event `replayed`",
-            Self::ReplayDelivered => "the event `delivered` of what was replayed",
+            Self::ReplayDelivered => "the event `delivered` of the replayed delivery",
         })
     }
 }
 
-/// What is still to come.
+/// The results that are missing. Clones share them.
 #[derive(Clone)]
 pub(super) struct Checklist {
     left: watch::Sender<BTreeSet<Sight>>,
 }
 
 impl Checklist {
-    /// Nothing has been seen.
+    /// Creates a checklist on which all results are missing.
     pub(super) fn new() -> Self {
         Self { left: watch::Sender::new(Sight::ALL.into()) }
     }
 
-    /// It has been seen.
+    /// Marks a result as seen.
     pub(super) fn saw(&self, sight: Sight) {
         self.left.send_if_modified(|left| left.remove(&sight));
     }
 
-    /// A webhook with this body arrived, well signed.
+    /// Marks the webhook with this body as arrived. Its signature was already checked.
     pub(super) fn arrived(&self, body: &[u8]) {
         let sample = Sample::original();
         if body == sample.phase_1.as_bytes() {
@@ -81,19 +81,19 @@ impl Checklist {
         }
     }
 
-    /// Waits until all of these have been seen.
+    /// Waits until all of these results were seen.
     pub(super) async fn wait_for(&self, sights: &[Sight]) {
         let seen = |left: &BTreeSet<Sight>| sights.iter().all(|sight| !left.contains(sight));
-        // The sender is at hand, so that the channel can't be closed.
+        // `self` holds the sender, so the channel is not closed.
         let _ = self.left.subscribe().wait_for(seen).await;
     }
 
-    /// Waits until everything has been seen.
+    /// Waits until all results were seen.
     pub(super) async fn wait(&self) {
         self.wait_for(&Sight::ALL).await;
     }
 
-    /// What has not been seen.
+    /// Returns the results that were not seen.
     pub(super) fn left(&self) -> BTreeSet<Sight> {
         self.left.borrow().clone()
     }

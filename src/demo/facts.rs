@@ -1,4 +1,4 @@
-//! What the daemon writes of its work, one short line each: events, and dead letters.
+//! Shows the daemon's events and dead letters, one short line each.
 
 use super::checklist::{Checklist, Sight};
 use super::files::BAD_WEBHOOK;
@@ -6,7 +6,7 @@ use super::samples::Sample;
 use super::screen::{About, Screen};
 use serde_json::Value;
 
-/// Shows an event.
+/// Shows an event and marks the result that it proves.
 pub(super) fn event(bytes: &[u8], screen: Screen, checklist: &Checklist) {
     let event = Fact::parse(bytes);
     let kind = event.text("/type");
@@ -20,7 +20,7 @@ pub(super) fn event(bytes: &[u8], screen: Screen, checklist: &Checklist) {
             let retry_at = event.text("/retry_at");
             let next = match retry_at.get(11..23) {
                 Some(time) => format!("next at {time}"),
-                None => "it was the last".to_owned(),
+                None => "it was the last attempt".to_owned(),
             };
             format!("{}, {}; {next}", delivery(), event.attempt())
         }
@@ -46,13 +46,13 @@ pub(super) fn event(bytes: &[u8], screen: Screen, checklist: &Checklist) {
     }
 }
 
-/// Shows a dead letter.
+/// Shows a dead letter and marks the result that it proves.
 pub(super) fn dead_letter(bytes: &[u8], screen: Screen, checklist: &Checklist) {
     let letter = Fact::parse(bytes);
     let reason = letter.text("/reason");
     let body = letter.text("/request/body").len();
     let line = format!(
-        "{reason} after {} attempts, the last one {}: {} {}, webhook-id {}, the body's {body} bytes kept",
+        "{reason} after {} attempts, the last one {}: {} {}, webhook-id {}, with its body of {body} bytes",
         letter.number("/attempts"),
         letter.number("/last_outcome/response_status_code"),
         letter.text("/request/method"),
@@ -68,7 +68,7 @@ pub(super) fn dead_letter(bytes: &[u8], screen: Screen, checklist: &Checklist) {
 struct Fact(Value);
 
 impl Fact {
-    /// Whatever is no JSON has no members.
+    /// Parses JSON. Bytes that are not JSON give a fact without fields.
     fn parse(bytes: &[u8]) -> Self {
         Self(serde_json::from_slice(bytes).unwrap_or_default())
     }
@@ -81,7 +81,7 @@ impl Fact {
         self.0.pointer(pointer).and_then(Value::as_u64).unwrap_or_default()
     }
 
-    /// Which attempt, and how it ended: with a status, or without an answer.
+    /// Describes the number of the attempt and its status code, or its error if there was no answer.
     fn attempt(&self) -> String {
         let ended = match self.number("/response_status_code") {
             0 => self.text("/error_reason").to_owned(),

@@ -1,4 +1,4 @@
-//! The demo's configuration: real files in a directory of its own, such as a daemon of one's own would have.
+//! The demo's configuration: real files in a temporary directory, like those of a real daemon.
 
 use super::receiver::{BAD_PATH, GOOD_PATH};
 use base64::Engine as _;
@@ -10,17 +10,17 @@ use std::{fs, io};
 
 /// The account of the sample records.
 const GOOD_ACCOUNT: u32 = 28;
-/// The account whose webhook is out of order.
+/// The account whose webhook fails at first.
 pub(super) const BAD_ACCOUNT: u32 = 29;
 
-/// That webhook.
+/// The name of the webhook that fails at first.
 pub(super) const BAD_WEBHOOK: &str = "broken";
 
-/// The directory, which goes when this does.
+/// The temporary directory. Dropping it removes the directory.
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    /// A new directory that only this user may read, since it holds a secret.
+    /// Creates a directory that only this user may read, because it contains a secret.
     pub(super) fn new() -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt as _;
         let mut number = 0;
@@ -29,7 +29,7 @@ impl Folder {
             let path = std::env::temp_dir().join(name);
             match fs::DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Self(path)),
-                // A demo that was killed has left it: in a container, processes often have the same number.
+                // A killed demo left this directory. In containers, processes often have the same id.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 100 => {
                     number += 1;
                 }
@@ -38,16 +38,16 @@ impl Folder {
         }
     }
 
-    /// Makes a signing secret, keeps it in a file, and returns its bytes.
+    /// Generates a signing secret, writes it to a file, and returns its bytes.
     pub(super) fn write_secret(&self) -> io::Result<[u8; 32]> {
         let mut secret = [0; 32];
-        let refused = |_| io::Error::other("the system gives no randomness");
+        let refused = |_| io::Error::other("the system provides no random bytes");
         SystemRandom::new().fill(&mut secret).map_err(refused)?;
         fs::write(self.0.join("webhook.secret"), format!("whsec_{}\n", STANDARD.encode(secret)))?;
         Ok(secret)
     }
 
-    /// Writes both files of the configuration, and says where the first one is.
+    /// Writes both configuration files, and returns the path of `ringback.toml`.
     pub(super) fn write_config(
         &self,
         brokers: &str,
@@ -63,14 +63,14 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What can't be removed is in the directory for temporary files.
+        // If the removal fails, the files stay in the system's directory for temporary files.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
 fn settings(brokers: &str, http: SocketAddr) -> String {
     format!(
-        r#"# The demo's settings; what is not here has its default.
+        r#"# The demo's settings. All other keys have their defaults.
 [kafka]
 bootstrap_servers = "{brokers}"
 instance_id = "demo-0"
@@ -121,7 +121,7 @@ account = {BAD_ACCOUNT}
 default = true
 url = "http://{receiver}{BAD_PATH}"
 signing_secrets = [{{ file = "webhook.secret" }}]
-# So short that the demo can show the last attempt too.
+# Short intervals, so that the demo shows the last attempt too.
 retry = {{ attempts_max = 4, initial_interval_ms = 400, multiplier = 2.0, interval_max_ms = 2000 }}
 "#
     )

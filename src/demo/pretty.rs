@@ -1,9 +1,10 @@
-//! JSON for people, with every name and value in the order and the spelling in which it came.
+//! Formats JSON for people. Order and spelling of names and values do not change.
 
-/// What is shorter than this and holds nothing nested stands on one line.
+/// An object or array without nested ones stays on one line if it is shorter than this, in bytes.
 const INLINE_MAX: usize = 96;
 
-/// Breaks compact JSON into lines, each after `margin`. Whatever is no JSON comes out in one piece or another.
+/// Breaks compact JSON into lines, each indented by `margin`. Never fails: text that is not JSON is broken at arbitrary
+/// places.
 pub(super) fn pretty(json: &str, margin: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
     let mut depth = 0_usize;
@@ -57,7 +58,7 @@ pub(super) fn pretty(json: &str, margin: &str) -> String {
     out
 }
 
-/// The object or array at the start of `text`, if it fits on a line and holds no other.
+/// Returns the object or array at the start of `text` if it fits on a line and contains no other.
 fn leaf(text: &str) -> Option<&str> {
     let mut end = 1;
     while end <= INLINE_MAX {
@@ -84,7 +85,7 @@ fn push_spaced(out: &mut String, mut leaf: &str) {
     }
 }
 
-/// The string literal at the start of `text`, quotes and all; all of `text` if it never ends.
+/// Returns the string literal at the start of `text` with its quotes, or all of `text` if the literal does not end.
 fn string(text: &str) -> &str {
     let mut escaped = false;
     for (at, letter) in text.char_indices().skip(1) {
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn short_leaves_stay_on_a_line() {
+    fn short_values_stay_on_one_line() {
         check(r#"{"a":1,"b":"x, y"}"#, r#"> {"a": 1, "b": "x, y"}"#);
         check("[]", "> []");
         check(
@@ -116,13 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_broken() {
+    fn long_values_are_broken_into_lines() {
         let long = "फो".repeat(40);
         check(&format!(r#"{{"a":"{long}"}}"#), &format!("> {{\n>   \"a\": \"{long}\"\n> }}"));
     }
 
     #[test]
-    fn what_is_no_json_is_shown_too() {
+    fn text_that_is_not_json_is_shown_too() {
         for text in ["", "hello", "{", "}}", "\"", "[\"\\"] {
             assert!(pretty(text, "").replace(['\n', ' '], "").contains(text.trim()), "{text}");
         }

@@ -1,5 +1,5 @@
-//! The customer's side: an HTTP server that checks each webhook's signature and shows what arrives. One path takes
-//! everything, the other one is out of order until somebody mends it.
+//! The customer's side: an HTTP server that checks each webhook's signature and shows the webhooks that arrive. One
+//! path accepts every webhook; the other one fails until the demo repairs it.
 
 use super::checklist::Checklist;
 use super::pretty::pretty;
@@ -19,12 +19,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The path that takes everything.
+/// The path that accepts every webhook.
 pub(super) const GOOD_PATH: &str = "/hooks/crm";
-/// The path that is out of order at first.
+/// The path that fails at first.
 pub(super) const BAD_PATH: &str = "/hooks/broken";
 
-/// A webhook that is older is a replay by a stranger.
+/// The largest difference between `webhook-timestamp` and the clock. A receiver rejects other requests, because they
+/// may be replayed by an attacker.
 const TOLERANCE_S: u64 = 300;
 const MARGIN: &str = "                           ";
 
@@ -32,23 +33,23 @@ struct Desk {
     screen: Screen,
     checklist: Checklist,
     key: hmac::Key,
-    /// The last body of each webhook-id, and how often it came.
+    /// The last body of each `webhook-id`, and how often it came.
     known: Mutex<BTreeMap<String, (Bytes, u32)>>,
-    /// The path that was out of order takes everything too.
-    mended: Arc<AtomicBool>,
+    /// Whether [`BAD_PATH`] is repaired and accepts webhooks too.
+    repaired: Arc<AtomicBool>,
 }
 
-/// Starts the receiver, which knows the signing `secret`, and says where it listens.
+/// Starts the receiver with the signing `secret`, and returns its address.
 pub(super) async fn start(
     secret: &[u8],
     screen: Screen,
     checklist: Checklist,
-    mended: Arc<AtomicBool>,
+    repaired: Arc<AtomicBool>,
 ) -> io::Result<SocketAddr> {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-    let desk = Arc::new(Desk { screen, checklist, key, known: Mutex::default(), mended });
+    let desk = Arc::new(Desk { screen, checklist, key, known: Mutex::default(), repaired });
     let router =
         Router::new().route(GOOD_PATH, post(accept)).route(BAD_PATH, post(fail)).with_state(desk);
     tokio::spawn(async move {
@@ -82,7 +83,7 @@ async fn fail(
     headers: HeaderMap,
     body: Bytes,
 ) -> (StatusCode, &'static str) {
-    if desk.mended.load(Ordering::SeqCst) {
+    if desk.repaired.load(Ordering::SeqCst) {
         return accept(State(desk), method, uri, headers, body).await;
     }
     let status = StatusCode::INTERNAL_SERVER_ERROR;
@@ -114,7 +115,7 @@ impl Desk {
         }
     }
 
-    /// How often this webhook has come with this body.
+    /// Counts this webhook, and returns how often it came with this body.
     fn times(&self, id: &str, body: &Bytes) -> u32 {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, times) = known.entry(id.to_owned()).or_default();
@@ -125,7 +126,7 @@ impl Desk {
         *times
     }
 
-    /// What every receiver has to do, by the Standard Webhooks specification.
+    /// Checks the signature and the timestamp as the Standard Webhooks specification demands of every receiver.
     fn is_signed(&self, headers: &HeaderMap, body: &[u8]) -> bool {
         let (id, timestamp) = (header(headers, "webhook-id"), header(headers, "webhook-timestamp"));
         let now = u64::try_from(clock::wall().as_ms() / 1000).unwrap_or_default();

@@ -9,8 +9,8 @@ const PHASE_2: &str = include_str!("../../config/examples/webhook-phase-2.json")
 const UUID: &str = "bd706f90-aa14-47ea-9844-3d1e1123f4ee";
 const ACCOUNT: &str = "\"accountID\": 28";
 
-/// One execution of a flow: its records, and its webhooks. They differ from the samples in the phonon-uuid at most, and
-/// are spelt like them, since a webhook passes on what came as it was spelt.
+/// The records and webhooks of one execution of a flow. They equal the samples byte by byte, except for the phonon-uuid
+/// and the account, because webhooks pass records on as they were spelt.
 pub(super) struct Sample {
     pub(super) uuid: String,
     pub(super) flow: String,
@@ -20,12 +20,12 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// The samples themselves.
+    /// Returns the samples unchanged.
     pub(super) fn original() -> Self {
         Self::of(UUID.to_owned())
     }
 
-    /// Another execution of the same flow. `None`: the system gives no randomness.
+    /// Returns another execution of the same flow. `None` if the system provides no random bytes.
     pub(super) fn fresh() -> Option<Self> {
         Some(Self::of(random_uuid()?))
     }
@@ -41,7 +41,7 @@ impl Sample {
         }
     }
 
-    /// The same flow of another account.
+    /// Changes the account of the flow complete record.
     pub(super) fn of_account(self, id: u32) -> Self {
         let flow = self.flow.replace(ACCOUNT, &format!("\"accountID\": {id}"));
         Self { flow, ..self }
@@ -52,7 +52,7 @@ fn random_uuid() -> Option<String> {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).ok()?;
     let random = u128::from_be_bytes(bytes);
-    // Version 4, variant 1.
+    // UUID version 4, variant 1.
     let bits = random & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
     let mut text = format!("{bits:032x}");
     for place in [20, 16, 12, 8] {
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_sample_differs_in_its_uuid_alone() {
+    fn a_fresh_sample_differs_only_in_its_uuid() {
         let (original, fresh) = (Sample::original(), Sample::fresh().unwrap());
         assert_ne!(fresh.uuid, original.uuid);
         assert_eq!(fresh.uuid.len(), 36);

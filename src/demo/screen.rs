@@ -1,10 +1,10 @@
-//! What the demo says, a line or a block at a time, whoever says it.
+//! The demo's output. Each line or block is printed as a whole.
 
 use crate::clock;
 use crate::telemetry::escape::printable;
 use std::io::{IsTerminal as _, Write as _};
 
-/// What a line is about.
+/// The subject of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum About {
     /// A source record that the demo produces.
@@ -30,7 +30,7 @@ impl About {
         }
     }
 
-    /// The colour of a terminal.
+    /// Returns the escape sequence of the subject's colour.
     const fn colour(self) -> &'static str {
         match self {
             Self::Record => "\x1b[36m",
@@ -49,25 +49,25 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// With colours only on a terminal, and not against the user's wish.
+    /// Uses colours if standard output is a terminal and `NO_COLOR` is not set.
     pub(super) fn new() -> Self {
         let wished = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self { colours: wished && std::io::stdout().is_terminal() }
     }
 
-    /// A line with the time in UTC.
+    /// Prints a line with the time in UTC.
     pub(super) fn line(self, about: About, text: &str) {
         self.block(about, text, "");
     }
 
-    /// A line, and something longer below it that nothing else comes between.
+    /// Prints a line and a text below it, without lines of other threads between them.
     pub(super) fn block(self, about: About, text: &str, below: &str) {
         let now = jiff::Timestamp::from_millisecond(clock::wall().as_ms()).unwrap_or_default();
         let time = now.strftime("%H:%M:%S%.3f");
         let word = about.word();
         let (on, off) = if self.colours { (about.colour(), "\x1b[0m") } else { ("", "") };
         let mut out = std::io::stdout().lock();
-        // Whoever has closed the output does not want to see more.
+        // Errors are ignored: a reader that closed the output wants no more of it.
         let _ = writeln!(out, "{time}  {on}{word:<11}{off}  {}", printable(text));
         if !below.is_empty() {
             let _ = writeln!(out, "{}", printable(below));

@@ -1,5 +1,5 @@
-//! The failpoint that the environment names, and what happens there: `committed:3` to die, `committed:3:panic` to die of a
-//! panic, and `committed:3:stop` to stop until somebody sends SIGCONT.
+//! The failpoint that the environment names. `committed:3` aborts the process, `committed:3:panic` panics, and
+//! `committed:3:stop` stops the process until it gets SIGCONT.
 
 use crate::failpoint::Failpoint;
 use rustix::process::{Signal, getpid, kill_process};
@@ -13,7 +13,7 @@ struct Armed {
     end: End,
 }
 
-/// What happens to the process.
+/// What the failpoint does to the process.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Abort,
@@ -32,14 +32,14 @@ static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| {
     Some(Armed { name: name.to_owned(), left: AtomicU64::new(nth.parse().ok()?), end })
 });
 
-/// Whether this is the time that it is to die.
+/// Counts a pass of `point`. Returns whether this is the pass that the environment names.
 pub(crate) fn strikes(point: Failpoint) -> bool {
     ARMED.as_ref().is_some_and(|armed| {
         armed.name == point.as_str() && armed.left.fetch_sub(1, Ordering::Relaxed) == 1
     })
 }
 
-/// Stops until it gets SIGCONT, if that is asked for, and dies otherwise.
+/// Stops the process until it gets SIGCONT if the environment says `stop`, and ends it otherwise.
 pub(crate) fn stop_or_die(point: Failpoint) {
     if ARMED.as_ref().is_some_and(|armed| armed.end == End::Stop) {
         let _ = kill_process(getpid(), Signal::STOP);
@@ -48,7 +48,7 @@ pub(crate) fn stop_or_die(point: Failpoint) {
     }
 }
 
-/// Dies, as of a `kill -9`: nothing is flushed, closed or told to anybody.
+/// Panics if the environment says `panic`. Otherwise aborts like `kill -9`: nothing is flushed or closed.
 #[expect(clippy::panic, reason = "a test wants to see how the process ends by it")]
 pub(crate) fn die(point: Failpoint) -> ! {
     if ARMED.as_ref().is_some_and(|armed| armed.end == End::Panic) {

@@ -1,4 +1,4 @@
-//! What a rebuild would do: which partitions of the store are written, and which can't be.
+//! The plan of a rebuild: which partitions of the store are written, and which are refused and why.
 
 use super::{REQUEST_TIMEOUT, Rebuild, RebuildError, Wish};
 use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
@@ -10,88 +10,88 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// An input that the group has read further than the store says.
+/// An input partition of which the group has read more than the store contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Behind {
-    /// Which input partition.
+    /// The input partition.
     pub place: Place,
-    /// Where the store stands; `None`: it has read nothing of it.
+    /// The store's next offset. `None`: the store has read nothing of this partition.
     pub stored: Option<i64>,
-    /// Where the group stands.
+    /// The group's committed offset.
     pub committed: i64,
 }
 
-/// What is to be done with a partition.
+/// The action for one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Its rows are written.
+    /// Write its rows.
     Write {
-        /// An earlier rebuild has written all rows up to that of this uuid.
+        /// The uuid of the last row that an interrupted rebuild wrote. `None`: write from the first row.
         after: Option<Arc<str>>,
     },
-    /// This rebuild has finished it before.
+    /// Nothing: this rebuild has already completed the partition.
     Done,
-    /// It is left alone, for this reason.
+    /// Nothing, for this reason.
     Refuse(String),
 }
 
-/// One partition of the store.
+/// The plan for one partition of the store.
 #[derive(Clone, Debug)]
 pub struct PartitionPlan {
-    /// Its number.
+    /// The partition's number.
     pub number: u32,
-    /// How many rows it has.
+    /// The number of its rows in the store.
     pub rows: u64,
-    /// Its meta row.
+    /// Its meta row in the store.
     pub(super) meta: Meta,
-    /// What is to be done with it.
+    /// The action for it.
     pub action: Action,
-    /// Inputs that the group has read further than the store says.
+    /// The inputs of which the group has read more than the store contains.
     pub behind: Vec<Behind>,
 }
 
 impl PartitionPlan {
-    /// When the store's newest row of it was committed. The group's offsets show a store that is behind in what it has read,
-    /// and not one that lacks outcomes of attempts alone: for that, operators compare these times.
+    /// Returns the time of the newest commit in the store's partition. Operators compare these times between copies of
+    /// a store: a copy that lacks only outcomes of attempts is not visible in the group's offsets.
     #[must_use]
     pub fn committed_at(&self) -> Timestamp {
         self.meta.committed_at
     }
 
-    /// Whether its rows say what they belong to; earlier versions did not write that.
+    /// Returns whether the meta row names its group and changelog. Earlier versions did not write that.
     #[must_use]
     pub fn is_known(&self) -> bool {
         self.meta.owner.is_some()
     }
 }
 
-/// What a rebuild would do.
+/// The plan of a rebuild.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// How many partitions the changelog has, or will have.
+    /// The number of partitions that the changelog has, or that a new one will have.
     pub partitions: u32,
-    /// The changelog exists.
+    /// Whether the changelog exists.
     pub exists: bool,
     /// The store's partitions.
     pub stored: Vec<PartitionPlan>,
 }
 
 impl Plan {
-    /// How many rows are to be written.
+    /// Returns the number of rows in the partitions that are written.
     #[must_use]
     pub fn rows(&self) -> u64 {
         let written = |plan: &&PartitionPlan| matches!(plan.action, Action::Write { .. });
         self.stored.iter().filter(written).map(|plan| plan.rows).sum()
     }
 
-    /// Whether a partition is left alone.
+    /// Returns whether the plan refuses a partition.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.stored.iter().any(|plan| matches!(plan.action, Action::Refuse(_)))
     }
 }
 
-/// What Kafka holds.
+/// The state of Kafka that a plan depends on.
 struct Seen {
     identity: Identity,
     counts: BTreeMap<String, u32>,
@@ -99,10 +99,10 @@ struct Seen {
 }
 
 impl Rebuild {
-    /// What a rebuild would do; changes nothing. Blocks.
+    /// Plans a rebuild without changing anything. Blocks.
     ///
     /// # Errors
-    /// When the group has members, or store and changelog do not fit.
+    /// The group has members, the store does not fit the changelog, or Kafka or the store can't be read.
     pub fn plan(&self, wish: &Wish) -> Result<Plan, RebuildError> {
         self.check_alone()?;
         let metas = self.metas(wish)?;
@@ -121,7 +121,8 @@ impl Rebuild {
         }
         let newest = match exists {
             true => {
-                // A rebuild that was interrupted a moment ago may have committed more than can be read yet.
+                // Waits for open transactions: a rebuild that was interrupted just now may have committed rows that
+                // can't be read yet.
                 self.standing.settled(&self.scanner, changelog, ScanFrom::Beginning)?;
                 self.scanner.newest(changelog, RowKey::META)?
             }
@@ -135,7 +136,7 @@ impl Rebuild {
         Ok(Plan { partitions, exists, stored })
     }
 
-    /// The meta rows of the store's partitions that are asked for.
+    /// Returns the meta rows of the selected partitions of the store.
     fn metas(&self, wish: &Wish) -> Result<Vec<(u32, Meta)>, RebuildError> {
         let mut metas = Vec::new();
         for number in self.store.partitions() {
@@ -149,7 +150,7 @@ impl Rebuild {
                 }
                 ControlFlow::Break(())
             })?;
-            // Nothing was ever committed in a partition without a meta row.
+            // A partition without a meta row contains no commit.
             let Some(bytes) = found else { continue };
             let unreadable = |error| StoreError::unreadable(*number, "the meta row", &error);
             metas.push((*number, row::decode_meta(&bytes).map_err(unreadable)?));
@@ -198,7 +199,7 @@ impl Rebuild {
         Ok(PartitionPlan { number, rows, meta, action, behind })
     }
 
-    /// What the changelog's own rows of the partition say.
+    /// Decides on the action from the changelog's own meta row of the partition.
     fn action(&self, number: u32, stored: Option<&Owner>, seen: &Seen) -> Action {
         let topic = &self.topics.changelog;
         let newest = seen.changelog.iter().find(|it| u32::try_from(it.partition) == Ok(number));
@@ -224,7 +225,7 @@ impl Rebuild {
         }
     }
 
-    /// Where the group has read further than the store says.
+    /// Returns the inputs of which the group has read more than the store contains.
     fn behind(
         &self,
         number: u32,
@@ -234,7 +235,8 @@ impl Rebuild {
     ) -> Result<Vec<Behind>, RebuildError> {
         let names = self.topics.identified().into_iter();
         let names = names.filter(|name| *name != self.topics.changelog.as_str());
-        // Others only forward, and so their positions are not the store's.
+        // Inputs with another number of partitions are only forwarded to the inbox, so the store does not contain their
+        // positions.
         let inbox = seen.counts.get(&self.topics.inbox).unwrap_or(&partitions);
         let alike = names.filter(|name| seen.counts.get(*name) == Some(inbox));
         let number = i32::try_from(number).unwrap_or(i32::MAX);
@@ -258,7 +260,7 @@ impl Rebuild {
     }
 }
 
-/// Whether the group has read on since the store was written.
+/// Returns whether the group has read records after the store was written.
 fn is_behind(stored: Option<&InputOffset>, committed: &GroupOffset) -> bool {
     match stored {
         Some(stored) => {
@@ -273,19 +275,19 @@ fn refusal(behind: &Behind) -> String {
     let Behind { place: Place { topic, partition }, stored, committed } = behind;
     let stored = stored.unwrap_or(0);
     format!(
-        "it is out of date: of {topic}, partition {partition}, the store has taken the records below offset {stored} into \
-         account, and the group those below {committed}. Another instance may have a newer store: run this command there \
+        "it is out of date: the store contains the records of {topic}, partition {partition}, below offset {stored}, and the \
+         group has read those below {committed}. Another instance may have a newer store: run this command there \
          first. If this is the newest, add --older: the records since then are read again from the inputs, and webhooks that \
          were answered since then may be sent again with the same webhook-id"
     )
 }
 
-/// Whether it is the key of a row that belongs into the changelog, beside the meta row.
+/// Returns whether a row with this key belongs into the changelog. The meta row is written separately.
 pub(super) fn is_row(key: &[u8]) -> bool {
     matches!(RowKey::parse(key), Some(RowKey::State(_) | RowKey::Endpoint(_)))
 }
 
-/// How many partitions the rows are spread over.
+/// Returns the number of partitions over which the rows are spread.
 fn count(metas: &[(u32, Meta)], wish: &Wish, group: &str) -> Result<u32, RebuildError> {
     let owners: Vec<&Owner> = metas.iter().filter_map(|(_, meta)| meta.owner.as_ref()).collect();
     if let Some(other) = owners.iter().find(|owner| *owner.group != *group) {

@@ -1,4 +1,4 @@
-//! Writing the rows, and reading them back.
+//! Writes the rows of a partition, and reads them back to compare them with the store.
 
 use super::plan::is_row;
 use super::{Action, PartitionPlan, Plan, Progress, REQUEST_TIMEOUT, Rebuild, RebuildError, Watch};
@@ -15,11 +15,11 @@ use xxhash_rust::xxh3::Xxh3;
 
 const ROWS_MAX: usize = 1000;
 const BYTES_MAX: usize = 4 << 20;
-/// Each broker hears of a new topic in its own time.
+/// How long to wait until the brokers show a new topic; each of them learns of it separately.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
 const CREATION_PAUSE: Duration = Duration::from_millis(100);
 
-/// Rows of one transaction.
+/// The rows of one transaction.
 #[derive(Default)]
 struct Part {
     rows: Vec<(Vec<u8>, Vec<u8>)>,
@@ -33,10 +33,10 @@ impl Part {
 }
 
 impl Rebuild {
-    /// Does what `plan` says, on the runtime of the caller's thread. Blocks.
+    /// Carries out `plan`. Creates missing topics on `runtime`. Blocks.
     ///
     /// # Errors
-    /// When it could not be finished; the same call goes on.
+    /// The rebuild is incomplete. The same call continues it.
     pub fn run(
         &self,
         plan: &Plan,
@@ -47,7 +47,7 @@ impl Rebuild {
         if !plan.stored.iter().any(|plan| is_work(&plan)) {
             return Ok(());
         }
-        // From here on an earlier rebuild that still runs fails.
+        // Opening the steward fences an earlier rebuild that still runs.
         let steward = Steward::open(&self.kafka)?;
         self.check_alone()?;
         let create = log::create_with_partitions(&self.kafka, &self.topics, plan.partitions);
@@ -64,7 +64,7 @@ impl Rebuild {
         Ok(())
     }
 
-    /// What the new rows belong to.
+    /// Waits until the changelog exists with `partitions` partitions, and returns the owner of the new rows.
     fn owner(&self, partitions: u32) -> Result<Owner, RebuildError> {
         let topic = self.topics.changelog.as_str();
         let began = Instant::now();
@@ -76,7 +76,7 @@ impl Rebuild {
                 return Ok(Owner {
                     cluster: identity.cluster.clone(),
                     group: self.kafka.group_id.as_str().into(),
-                    // Where Kafka gives no ids, one for all partitions that this rebuild writes.
+                    // If Kafka has no topic ids, this rebuild generates one for all partitions that it writes.
                     changelog: identity.topic(topic).cloned().or_else(|| Some(generated_id())),
                     partitions,
                     replaces: None,
@@ -84,7 +84,7 @@ impl Rebuild {
                 });
             }
             if began.elapsed() > CREATION_TIMEOUT {
-                let what = format!("it does not come into being with {partitions} partitions");
+                let what = format!("it was not created in time with {partitions} partitions");
                 return Err(LogError::Topic { topic: topic.to_owned(), what }.into());
             }
             std::thread::sleep(CREATION_PAUSE);
@@ -92,7 +92,7 @@ impl Rebuild {
     }
 }
 
-/// Writes one partition.
+/// The writer of one partition.
 struct Writer<'a> {
     rebuild: &'a Rebuild,
     steward: &'a Steward,
@@ -114,7 +114,7 @@ impl Writer<'_> {
             }
             rows += u64::try_from(part.rows.len()).unwrap_or(0);
             after = last_uuid(&part).or(after);
-            // Endpoint rows alone are no progress: they are written again.
+            // Endpoint rows alone don't count as progress. A continued rebuild writes them again.
             let up_to = after.as_ref().map_or("", PhononUuid::as_str).into();
             self.transact(&part, Some(up_to))?;
             failpoint::pass(Failpoint::Rebuilt);
@@ -123,7 +123,7 @@ impl Writer<'_> {
                 return Err(RebuildError::Interrupted);
             }
             if after.is_none() {
-                // There are rows of endpoints alone, and a part holds them all.
+                // The partition has only endpoint rows, and a part always contains all of them.
                 break;
             }
         }
@@ -135,12 +135,12 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The next rows behind that of a uuid. Rows of endpoints stand before all others and are few.
+    /// Returns the next rows after the row of uuid `after`. Endpoint rows come before all others and are few.
     fn part(&self, after: Option<&PhononUuid>) -> Result<Part, RebuildError> {
         let from = after.map_or_else(Vec::new, |uuid| {
             let mut key = Vec::new();
             RowKey::write_state(uuid, &mut key);
-            // The first key that is greater.
+            // The smallest key that is greater than the uuid's.
             key.push(0);
             key
         });
@@ -160,7 +160,8 @@ impl Writer<'_> {
         Ok(part)
     }
 
-    /// Writes rows and the meta row that says how far this is; `None`: all is written.
+    /// Writes `part` and a meta row in one transaction. `up_to` is the progress; `None` marks the partition as
+    /// complete.
     fn transact(&self, part: &Part, up_to: Option<Arc<str>>) -> Result<(), RebuildError> {
         let owner = Owner { rebuilt_up_to: up_to, ..self.owner.clone() };
         let Meta { offsets, committed_at, .. } = self.plan.meta.clone();
@@ -195,7 +196,7 @@ impl Writer<'_> {
         let mut stored = Content::default();
         store.read(self.plan.number, &mut |key, value| stored.add(key, Some(value)))?;
         let number = i32::try_from(self.plan.number).unwrap_or(i32::MAX);
-        // The markers of the last transaction come a moment after its commit is answered.
+        // The markers of the last transaction may appear a moment after its commit was confirmed.
         let mut ranges = self.rebuild.standing.settled(scanner, topic, ScanFrom::Beginning)?;
         ranges.retain(|range| range.partition == number);
         let mut written = Content::default();
@@ -211,8 +212,8 @@ impl Writer<'_> {
             return Ok(());
         }
         Err(RebuildError::Refused(format!(
-            "partition {}: topic {topic} does not hold what the store holds ({} rows, and {} in the store). Somebody else has \
-             written to it, or an earlier rebuild was made from another copy of the store. Delete topic {topic} and run this \
+            "partition {}: topic {topic} does not hold what the store holds ({} rows, and {} in the store). Another program \
+             has written to it, or an earlier rebuild was made from another copy of the store. Delete topic {topic} and run this \
              command again",
             self.plan.number, written.count, stored.count
         )))
@@ -227,8 +228,9 @@ fn last_uuid(part: &Part) -> Option<PhononUuid> {
     }
 }
 
-/// What rows hold. A rebuild writes each uuid's row once and in the order of the keys, so that memory does not grow with
-/// them; rows of endpoints may be written twice, and the last one counts.
+/// A digest of rows, to compare the store with the changelog. State rows are hashed in the order of their keys, because
+/// a rebuild writes each of them once and in this order. So memory does not grow with the rows. Endpoint rows may be
+/// written twice; the last one counts.
 #[derive(Default)]
 struct Content {
     rows: Xxh3,

@@ -1,73 +1,73 @@
-//! How the files that the process may have open are divided among those that need them.
+//! The division of the open files among the daemon's parts.
 
-/// RocksDB keeps so many of its files open at most.
+/// The largest number of files that RocksDB keeps open.
 const STORE_MAX: u64 = 512;
 const STORE_MIN: u64 = 40;
-/// The admin listener answers so many clients at once.
+/// The largest number of clients of the admin listener at once.
 const ADMIN_MAX: u64 = 128;
 const ADMIN_MIN: u64 = 4;
-/// Enough for all its clients with one broker, also while they connect and restore: at rest the whole daemon has some 50 files
-/// open. Each client has a socket and a pipe for every broker.
+/// The files of all Kafka clients with one broker, including connects and restores. Each client has a socket and a pipe
+/// for every broker. At rest, the whole daemon has about 50 files open.
 const KAFKA: u64 = 80;
 const KAFKA_PER_BROKER: u64 = 12;
-/// Each look-up of a name takes a few sockets while it lasts.
+/// Each look-up of a name uses a few sockets while it lasts.
 const LOOK_UPS_MAX: u64 = 512;
 const LOOK_UPS_MIN: u64 = 24;
-/// For what lasts a moment: a second connection where an endpoint has two kinds of addresses, files that are
-/// read, RocksDB's log and manifest.
+/// Files that are open for a moment: a second connection to an endpoint with IPv4 and IPv6 addresses, files being read,
+/// RocksDB's log and manifest.
 const RESERVE_MAX: u64 = 64;
 const RESERVE_MIN: u64 = 24;
-/// With fewer requests in flight the daemon is of no use.
+/// The daemon does not start if fewer files are left for deliveries.
 const IN_FLIGHT_MIN: u64 = 8;
 
-/// What a configuration needs files for.
+/// The settings that determine how many files are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileNeeds {
-    /// `[delivery] in_flight_max`
+    /// The value of `[delivery] in_flight_max`.
     pub in_flight_max: usize,
-    /// How many webhooks are configured: a connection to each is kept for a while after its last request.
+    /// The number of configured webhooks. A connection to each is kept for a while after its last request.
     pub webhooks: usize,
-    /// How many brokers are named.
+    /// The number of configured brokers.
     pub brokers: usize,
 }
 
-/// What the files suffice for.
+/// The division of the open files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilePlan {
     limit: u64,
     needs: FileNeeds,
-    /// So many requests may be unanswered: no more than the configuration says.
+    /// The largest number of unanswered requests: the configured one or less.
     pub in_flight_max: usize,
-    /// So many files are left for connections that are kept, of all webhooks together.
+    /// The files for idle connections to all webhooks together.
     kept: u64,
 }
 
-/// Not even a few requests fit.
+/// The limit leaves too few files for deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "open files: the hard limit is {limit} (RLIMIT_NOFILE), and the daemon needs at least {least}: raise LimitNOFILE= of the \
      systemd unit, `--ulimit nofile=` of the container or `ulimit -Hn` of the shell; see ops/guide/too-few-files.md"
 )]
 pub struct TooFewFiles {
-    /// What the process may have open.
+    /// The limit of open files.
     pub limit: u64,
-    /// What it would have to be.
+    /// The lowest limit that suffices.
     pub least: u64,
 }
 
-/// How many files the store may keep open where the process may have `limit`.
+/// Returns how many files the store may keep open if the process may open `limit`.
 #[must_use]
 pub fn for_store(limit: u64) -> u64 {
     (limit / 4).clamp(STORE_MIN, STORE_MAX)
 }
 
-/// How many clients the admin listener may have where the process may have `limit` files open.
+/// Returns how many clients the admin listener may have at once if the process may open `limit` files.
 #[must_use]
 pub fn for_admin(limit: u64) -> u64 {
     (limit / 16).clamp(ADMIN_MIN, ADMIN_MAX)
 }
 
-/// How many files name look-ups may use at once where the process may have `limit`.
+/// Returns how many files name look-ups may use at once if the process may open `limit`.
 #[must_use]
 pub fn for_look_ups(limit: u64) -> u64 {
     (limit / 10).clamp(LOOK_UPS_MIN, LOOK_UPS_MAX)
@@ -85,7 +85,7 @@ fn count(some: usize) -> u64 {
     u64::try_from(some).unwrap_or(u64::MAX)
 }
 
-/// What everything but deliveries needs.
+/// Returns the number of files that everything except deliveries needs.
 fn fixed(limit: u64, brokers: usize) -> u64 {
     for_store(limit) + for_admin(limit) + for_look_ups(limit) + reserve(limit) + kafka(brokers)
 }
@@ -94,7 +94,7 @@ impl FilePlan {
     /// Divides `limit` files.
     ///
     /// # Errors
-    /// When hardly anything would be left for deliveries.
+    /// Fewer files than the minimum are left for deliveries.
     pub fn new(limit: u64, needs: FileNeeds) -> Result<Self, TooFewFiles> {
         let free = limit.saturating_sub(fixed(limit, needs.brokers));
         if free < IN_FLIGHT_MIN {
@@ -103,22 +103,22 @@ impl FilePlan {
             return Err(TooFewFiles { limit, least });
         }
         let wanted = count(needs.in_flight_max);
-        // A request that is unanswered goes before a connection that is kept; but both make the other one cheaper.
+        // Reserves an idle connection for each webhook, but at most half of the free files.
         let kept = count(needs.webhooks).min(free / 2);
         let granted = wanted.min(free - kept);
         let in_flight_max = usize::try_from(granted).unwrap_or(usize::MAX);
         Ok(Self { limit, needs, in_flight_max, kept: free - granted })
     }
 
-    /// So many connections to a webhook may be kept that have no request, where there are `webhooks` of them; 0: none. It is a
-    /// power of two, so that one webhook more does not change it for all the others.
+    /// Returns how many idle connections to each webhook may be kept if there are `webhooks` of them. 0 means none. It is a
+    /// power of two, so that one webhook more rarely changes it for the others.
     #[must_use]
     pub fn kept_per_webhook(&self, webhooks: usize) -> usize {
         let each = self.kept / count(webhooks).max(1);
         usize::try_from(each.checked_ilog2().map_or(0, |log| 1_u64 << log)).unwrap_or(usize::MAX)
     }
 
-    /// What is wrong with it, for an operator; nothing when the configuration has what it needs.
+    /// Describes for the operator which part of the configuration does not fit. Returns `None` if everything fits.
     #[must_use]
     pub fn shortcoming(&self) -> Option<String> {
         let FileNeeds { in_flight_max, webhooks, brokers } = self.needs;

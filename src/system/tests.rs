@@ -1,8 +1,8 @@
-//! What a limit suffices for.
+//! Tests of the division of open files.
 
 use super::*;
 
-/// What its clients need with one broker.
+/// The files of all Kafka clients with one broker.
 const KAFKA: u64 = 80;
 
 fn needs(in_flight_max: usize, webhooks: usize) -> FileNeeds {
@@ -19,7 +19,7 @@ fn a_large_limit_leaves_the_configuration_as_it_is() {
 }
 
 #[test]
-fn what_does_not_fit_is_cut_and_said_with_numbers_and_fix() {
+fn what_does_not_fit_is_cut_and_reported_with_numbers_and_advice() {
     let plan = FilePlan::new(1024, needs(1024, 3)).unwrap();
     assert!((300..1024).contains(&plan.in_flight_max), "{plan:?}");
     let said = plan.shortcoming().unwrap();
@@ -35,7 +35,7 @@ fn what_does_not_fit_is_cut_and_said_with_numbers_and_fix() {
 }
 
 #[test]
-fn nobody_gets_what_another_needs() {
+fn all_parts_together_fit_into_the_limit() {
     for limit in (200..5000).step_by(7) {
         for needs in [needs(1, 1), needs(64, 3000), needs(1024, 3), needs(100_000, 100_000)] {
             let Ok(plan) = FilePlan::new(limit, needs) else {
@@ -52,7 +52,7 @@ fn nobody_gets_what_another_needs() {
 }
 
 #[test]
-fn the_least_that_is_named_is_enough_and_nothing_less_is() {
+fn the_reported_minimum_is_the_lowest_sufficient_limit() {
     let error = FilePlan::new(100, needs(1024, 3)).unwrap_err();
     assert!(FilePlan::new(error.least, needs(1024, 3)).is_ok(), "{error}");
     assert_eq!(FilePlan::new(error.least - 1, needs(1024, 3)).unwrap_err().least, error.least);

@@ -1,42 +1,42 @@
 //! Every metric's name, labels and help.
 
-/// What a metric is.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It only grows.
+    /// Only grows.
     Counter,
-    /// It goes up and down.
+    /// Goes up and down.
     Gauge,
-    /// It counts observations by size.
+    /// Counts observations by size.
     Histogram,
 }
 
-/// One metric.
+/// The definition of one metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Definition {
-    /// As Prometheus knows it.
+    /// The metric's name in Prometheus.
     pub name: &'static str,
-    /// What it is.
+    /// The metric's type.
     pub kind: Kind,
-    /// The labels' names.
+    /// The names of its labels.
     pub labels: &'static [&'static str],
-    /// For people.
+    /// The help text.
     pub help: &'static str,
     /// The upper bounds of a histogram.
     pub(super) buckets: &'static [f64],
 }
 
-/// An attempt is cut off after 60 s at most.
+/// An attempt ends after at most 60 s.
 const ATTEMPT_SECONDS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0];
 
-/// A first attempt takes parts of a second, retries stretch a delivery to a day and more.
+/// A first attempt takes a fraction of a second; with retries a delivery may take a day and more.
 const LATENCY_SECONDS: &[f64] = &[
     0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0,
     86400.0,
 ];
 
-/// Commits take milliseconds, or the broker has a problem.
+/// Commits take milliseconds unless the broker has a problem.
 const TRANSACTION_SECONDS: &[f64] =
     &[0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
@@ -53,7 +53,7 @@ macro_rules! definitions {
         )+
 
         impl Definition {
-            /// Every metric of the daemon, in the order of the documentation; the process's own come on top.
+            /// All metrics of the daemon in the order of the documentation, without those of the process.
             pub const ALL: &'static [Self] = &[$($constant,)+];
         }
     };
@@ -62,89 +62,89 @@ macro_rules! definitions {
 }
 
 definitions! {
-    BUILD_INFO: Gauge "ringback_build_info" ["version"] = "Always 1; the label is the daemon's version.";
-    READY: Gauge "ringback_ready" [] = "1 while /readyz says so, else 0.";
+    BUILD_INFO: Gauge "ringback_build_info" ["version"] = "Always 1. The label holds the daemon's version.";
+    READY: Gauge "ringback_ready" [] = "1 if /readyz answers 200, otherwise 0.";
     SOURCE_RECORDS: Counter "ringback_source_records_total" ["topic", "result"]
-        = "Records read from the input topics, by what became of them.";
+        = "Total number of records read from the input topics, by result.";
     RECORDS_MISSED: Counter "ringback_source_records_missed_total" ["topic"]
-        = "Offsets of input topics that Kafka deleted before they were read.";
+        = "Total number of offsets of input topics that Kafka deleted before they were read.";
     INPUTS_RECREATED: Counter "ringback_inputs_recreated_total" ["topic"]
-        = "Partitions of input topics that were deleted and created again, and are read anew.";
+        = "Total number of partitions of input topics that were deleted and created again, and are read from their beginning.";
     RECORDS_IGNORED: Counter "ringback_records_ignored_total" ["reason"]
-        = "Source records, flow complete or delivery report, that changed nothing, by reason.";
+        = "Total number of source records (flow complete or delivery report) that changed nothing, by reason.";
     REPORTS_IGNORED: Counter "ringback_reports_ignored_total" ["reason"]
-        = "Deprecated, removed in the next version: the same as ringback_records_ignored_total.";
+        = "Deprecated: use ringback_records_ignored_total, which has the same values. Will be removed in the next version.";
     UNKNOWN_STATUSES: Counter "ringback_unknown_statuses_total" []
-        = "Delivery reports whose status the status table does not know; it counts as final.";
+        = "Total number of delivery reports whose status is not in the status table. Such a status counts as final.";
     REPORT_TIMEOUTS: Counter "ringback_report_timeouts_total" []
-        = "Flows whose delivery reports did not all come in time.";
+        = "Total number of flows whose delivery reports did not all arrive in time.";
     RULES_SKIPPED: Counter "ringback_rules_skipped_total" ["reason"]
-        = "Rules whose webhooks were not sent since their conditions could not be judged, by reason.";
+        = "Total number of rules whose webhook was not sent because their conditions could not be evaluated, by reason.";
     CORRELATIONS: Gauge "ringback_correlations" ["state"]
-        = "Phonon-uuids that are known here, by what is known of them.";
+        = "Number of phonon-uuids with state in this instance's partitions, by state.";
     OUTBOX_ROWS: Gauge "ringback_outbox_rows" ["state"]
-        = "Deliveries that are not finished: waiting for their due time, ready, held until phase 1 is over, or in flight.";
+        = "Number of unfinished deliveries, by state: waiting for their due time, ready, held until phase 1 is over, or in flight.";
     OUTBOX_OLDEST: Gauge "ringback_outbox_oldest_seconds" []
-        = "Age of the oldest delivery that is not finished, since it was scheduled or no longer held for phase 1; 0 when all are.";
+        = "Age in seconds of the oldest unfinished delivery, since it was scheduled or released after phase 1; 0 without unfinished deliveries.";
     OUTBOX_OVERDUE: Gauge "ringback_outbox_overdue_seconds" []
-        = "How long the delivery has been due that has been due the longest and that only the daemon keeps waiting: not a retry interval, a rate limit, a breaker, the endpoint's own wish or its own concurrency; 0 when there is none.";
+        = "Seconds since the due time of the oldest due delivery that only the daemon delays; 0 without one. A retry interval, a rate limit, a breaker, the endpoint's Retry-After and its concurrency limit do not count as delays of the daemon.";
     DELIVERIES: Counter "ringback_deliveries_total" ["phase", "kind", "result"]
-        = "Deliveries finished, by kind of webhook and result; the label phase is deprecated, says 0 for a rule, and is removed in the next version.";
+        = "Total number of finished deliveries, by kind of webhook and result. The label phase is deprecated (0 for a rule) and will be removed in the next version.";
     DELIVERY_LATENCY: Histogram "ringback_delivery_latency_seconds" ["phase", "kind"] in LATENCY_SECONDS
-        = "From the source record's time until its webhook was delivered, by kind of webhook; the label phase is deprecated as in ringback_deliveries_total.";
+        = "Seconds from the source record's timestamp until its webhook was delivered, by kind of webhook. The label phase is deprecated as in ringback_deliveries_total.";
     ATTEMPTS: Counter "ringback_attempts_total" ["phase", "kind", "outcome"]
-        = "HTTP attempts ended, by kind of webhook and outcome; the label phase is deprecated as in ringback_deliveries_total.";
+        = "Total number of finished HTTP attempts, by kind of webhook and outcome. The label phase is deprecated as in ringback_deliveries_total.";
     ATTEMPT_DURATION: Histogram "ringback_attempt_duration_seconds" [] in ATTEMPT_SECONDS
-        = "From an attempt's start to its end.";
+        = "Duration of HTTP attempts in seconds.";
     EXCHANGES_REPEATED: Counter "ringback_exchanges_repeated_total" []
-        = "Requests sent again at once within their attempt, since a kept connection ended or refused them.";
+        = "Total number of requests that were repeated at once within their attempt, because a kept connection ended or refused them.";
     LOOK_UPS_FAILED: Counter "ringback_look_ups_failed_total" ["reason"]
-        = "Look-ups of names that failed, by reason, once for all attempts that waited for each: the name or its address is missing, no name server answered before they gave up, or one refused.";
+        = "Total number of failed name look-ups, by reason: the name or its address is missing, no name server answered in time, or one refused. A look-up shared by several attempts counts once.";
     DEAD_LETTERS: Counter "ringback_dead_letters_total" ["reason"]
-        = "Deliveries and records given up, by reason.";
+        = "Total number of deliveries and records that became dead letters, by reason.";
     DEAD_LETTERS_OPEN: Gauge "ringback_dead_letters_open" ["reason"]
-        = "Dead letters of the partitions that this instance owns of which no replay is known, by reason; where the inbox has lost records, those of the last 7 days. Counted every 5 seconds, and absent while they can't be.";
+        = "Number of dead letters without a known replay in this instance's partitions, by reason. Covers the last 7 days if the inbox has lost records. Updated every 5 seconds; absent if it can't be counted.";
     REPLAYS: Counter "ringback_replays_total" []
-        = "Deliveries that were given up and that an operator put back into the outbox.";
+        = "Total number of dead deliveries that an operator put back into the outbox.";
     RATE_LIMITED: Counter "ringback_rate_limited_total" []
-        = "Times that a rate limit held a delivery back.";
+        = "Total number of times a delivery was delayed by a rate limit.";
     OWN_SHORTAGES: Counter "ringback_own_shortages_total" ["kind"]
-        = "Attempts that were put back uncounted since the daemon itself lacked open files, memory, ports or buffers.";
+        = "Total number of attempts that were put back, without being counted as attempts, because the daemon lacked open files, memory, ports or buffers.";
     ENDPOINTS: Gauge "ringback_endpoints" ["state"]
-        = "Configured endpoints, by their breaker's state, or disabled.";
+        = "Number of configured endpoints, by the state of their breaker, or disabled.";
     ENDPOINT_CHANGES: Counter "ringback_endpoint_changes_total" ["state"]
-        = "Changes of an endpoint's state: of its breaker, held by its own wish, disabled or enabled.";
+        = "Total number of state changes of endpoints: breaker closed, half open or open, held by Retry-After, disabled, enabled.";
     BREAKER_STATE: Gauge "ringback_breaker_state" ["endpoint"]
-        = "Per endpoint, where that is switched on: 0 closed, 1 half open, 2 open, 3 disabled.";
+        = "State of an endpoint's breaker: 0 closed, 1 half open, 2 open, 3 disabled. Exported only if series per endpoint are enabled.";
     TRANSACTION_DURATION: Histogram "ringback_transaction_duration_seconds" [] in TRANSACTION_SECONDS
-        = "From a Kafka transaction's begin until it was committed.";
+        = "Seconds from the beginning of a Kafka transaction until it was committed.";
     TRANSACTION_ERRORS: Counter "ringback_transaction_errors_total" ["kind"]
-        = "Kafka transactions that failed, by what has to follow.";
+        = "Total number of failed Kafka transactions, by kind of error.";
     CONSUMER_LAG: Gauge "ringback_consumer_lag" ["topic", "partition"]
-        = "Offsets of an assigned partition that are not processed yet, those behind an open transaction too; 0 when all records are.";
+        = "Number of offsets of an assigned partition that are not processed yet, including those behind an open transaction; 0 if all records are processed.";
     CONSUMER_LAG_SECONDS: Gauge "ringback_consumer_lag_seconds" ["topic", "partition"]
-        = "Age of the oldest record of an assigned partition that is not processed yet, by its own timestamp, or since when it is known to wait where it can't be read yet; 0 when there is none.";
+        = "Age in seconds of the oldest unprocessed record of an assigned partition, by its timestamp, or since it is known to wait if it can't be read yet; 0 without one.";
     PARTITION_STALLED: Gauge "ringback_partition_stalled_seconds" ["partition"]
-        = "How long an assigned partition has had work without progress; 0 while it progresses or has none.";
+        = "Seconds that an assigned partition has had work without making progress; 0 if it makes progress or has no work.";
     RESTORE_RECORDS: Counter "ringback_restore_records_total" []
-        = "Changelog records read to restore state.";
+        = "Total number of changelog records read to restore state.";
     RESTORE_REMAINING: Gauge "ringback_restore_remaining" ["partition"]
-        = "Changelog records left until an assigned partition is restored; 0 once it is, absent while the end of the changelog is not known yet.";
+        = "Number of changelog records left until an assigned partition is restored; 0 once it is restored, absent while the end of the changelog is unknown.";
     CONFIG_RELOADS: Counter "ringback_config_reloads_total" ["result"]
-        = "Times that SIGHUP had the configuration read again, by result.";
+        = "Total number of configuration reloads, by result.";
     CONFIG_RELOADED: Gauge "ringback_config_last_reload_successful" []
-        = "1 while the configuration that was read last is in force, else 0.";
+        = "1 if the last reload of the configuration was applied, otherwise 0.";
     CONFIG_RELOADED_AT: Gauge "ringback_config_last_reload_success_timestamp_seconds" []
-        = "When the configuration in force was read, in seconds since 1970.";
+        = "Unix time in seconds at which the configuration in force was read.";
     CONFIG_HASH: Gauge "ringback_config_hash" ["part"]
-        = "A number that differs when the configuration in force does: all of it, or the accounts file, which instances share.";
+        = "Hash of the configuration in force: all of it, or only the accounts file, which instances share.";
     CONFIG_RESTART: Gauge "ringback_config_restart_needed" []
-        = "Keys of ringback.toml whose values, as read at the last reload, are not in force until a restart.";
+        = "Number of keys of ringback.toml whose new values, as read by the last reload, need a restart.";
     CLOCK_JUMPS: Counter "ringback_clock_jumps_total" ["direction"]
-        = "Jumps of the wall clock, by direction; due times, ages and time-outs go on without them.";
+        = "Total number of jumps of the wall clock, by direction. Due times, ages and time-outs are not affected.";
     LOG_LINES_LOST: Counter "ringback_log_lines_lost_total" []
-        = "Log lines that stderr did not take, as when its disk is full or nobody reads it.";
+        = "Total number of log lines that could not be written to stderr, for example because its disk is full.";
     STORE_CORRUPTIONS: Counter "ringback_store_corruptions_total" []
-        = "Damaged stores that were set aside to be restored from the changelog.";
-    STORE_BYTES: Gauge "ringback_store_bytes" [] = "Size of the state store on disk.";
+        = "Total number of damaged stores that were set aside and restored from the changelog.";
+    STORE_BYTES: Gauge "ringback_store_bytes" [] = "Size of the state store on disk in bytes.";
 }

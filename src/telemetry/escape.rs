@@ -1,32 +1,33 @@
-//! Text from outside as a terminal may show it: a control character could move the cursor, and a bidi control could make a line
-//! read otherwise than it is.
+//! Makes text from outside safe for a terminal. A control character could move the cursor, and a bidi control could
+//! change how a line reads.
 //!
-//! Everything that this process writes for people goes through here: `output` for stdout and stderr, `logging` for the log.
+//! Everything that this process writes for people passes through here: `output` for stdout and stderr, `logging` for
+//! the log.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// `text` with every control character and bidi control as JSON escapes it (`\u001b`), so that JSON stays JSON. Newlines and tabs
-/// stay, and so do the joiners that many scripts need.
+/// Returns `text` with control characters and bidi controls in the form of JSON (`\u001b`), so that JSON stays JSON.
+/// Newlines, tabs, and the joiners that many scripts need stay.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_steering(c) && !matches!(c, '\n' | '\t'))
 }
 
-/// The same on one line.
+/// Like `printable`, but on one line.
 #[must_use]
 pub fn one_line(text: &str) -> Cow<'_, str> {
     escaped(text, is_steering)
 }
 
-/// Whether a terminal does something else with it than showing it.
+/// Returns whether a terminal may interpret the character instead of showing it.
 fn is_steering(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
             // Unicode's property Bidi_Control.
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-            // The ends of a line and of a paragraph.
+            // The separators of lines and paragraphs.
             | '\u{2028}' | '\u{2029}'
         )
 }
@@ -42,7 +43,7 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
             '\t' if is_escaped(c) => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
             c if is_escaped(c) => {
-                // None of them lies beyond the first plane.
+                // All of them are in the first plane.
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
             c => out.push(c),
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_is_not_steered_from_outside() {
+    fn control_characters_are_escaped() {
         assert_eq!(one_line("a\n\tb\r"), "a\\n\\tb\\r");
         assert_eq!(
             printable("a\n\u{1b}[2Jफोनन\r\u{9b}\u{7f}"),
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_json_and_says_the_same() {
+    fn escaped_json_has_the_same_content() {
         let value =
             serde_json::json!({ "text": "a\u{1b}[31m\u{9b}\u{202e}\u{7f}\u{2028}क\u{200d}" });
         let line = printable(&value.to_string()).into_owned();

@@ -1,4 +1,4 @@
-//! A metric's children, resolved once, so that an occurrence costs one atomic addition and no hashing of labels.
+//! A metric with its children resolved in advance: an occurrence costs one atomic addition, and no label is hashed.
 
 use super::definitions::{Definition, Kind};
 use super::labels::Label;
@@ -16,7 +16,7 @@ pub(super) struct Family<L, M> {
 }
 
 impl<L: Label, M: Metric> Family<L, M> {
-    /// The children of `vec`, each made here, so that it shows from the start. `fixed` are the labels before `L`.
+    /// Creates all children of `vec`, so that they are exported from the start. `fixed` are the labels before `L`.
     pub(super) fn resolve<B: MetricVecBuilder<M = M>>(vec: &MetricVec<B>, fixed: &[&str]) -> Self {
         let child = |words: Vec<_>| {
             let values: Vec<&str> =
@@ -26,13 +26,13 @@ impl<L: Label, M: Metric> Family<L, M> {
         Self { children: L::words().into_iter().map(child).collect(), label: PhantomData }
     }
 
-    /// The child of `label`, which there always is.
+    /// Returns the child of `label`, which always exists.
     pub(super) fn at(&self, label: L) -> Option<&M> {
         self.children.get(label.index())
     }
 }
 
-/// Makes metrics of their definitions and registers them.
+/// Creates metrics from their definitions and registers them.
 pub(super) struct Maker<'a>(pub(super) &'a Registry);
 
 impl Maker<'_> {
@@ -81,7 +81,7 @@ impl Maker<'_> {
         Family::resolve(&vec, &[])
     }
 
-    /// Puts `collector` among what is gathered.
+    /// Registers `collector`.
     pub(super) fn register<C: Collector + Clone + 'static>(&self, collector: C) -> C {
         sound(self.0.register(Box::new(collector.clone())));
         collector
@@ -97,7 +97,7 @@ fn histogram_options(definition: &Definition) -> HistogramOpts {
     HistogramOpts::from(options(definition, Kind::Histogram)).buckets(definition.buckets.to_vec())
 }
 
-/// Definitions are constants, so that a faulty one fails every start and every test, never a running daemon.
+/// Definitions are constants: a wrong one fails every start and every test, but never a running daemon.
 #[expect(clippy::expect_used, reason = "the metrics are constants, and every test makes them all")]
 pub(super) fn sound<T>(made: prometheus::Result<T>) -> T {
     made.expect("the metrics' definitions are sound")

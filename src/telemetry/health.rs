@@ -1,4 +1,4 @@
-//! Readiness and liveness, as the engine writes them and the admin API reads them.
+//! Readiness and liveness. The engine writes them, and the admin API reads them.
 
 use super::metrics::Metrics;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,24 +7,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A partition that has work and makes no progress for so long is not live.
+/// A partition that has work and makes no progress for this long is not live.
 pub const STALL_DEADLINE: Duration = Duration::from_secs(120);
 
-/// No heartbeat yet.
+/// Marks that there was no heartbeat yet.
 const NEVER: u64 = u64::MAX;
 
-/// For what the daemon waits, beside the restore of its partitions.
+/// What the daemon waits for, besides the restore of its partitions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Waiting {
-    /// It has only just started.
+    /// The end of the start.
     Start,
-    /// No broker of these answers.
+    /// An answer of one of these brokers.
     Kafka(String),
-    /// The topic does not exist yet.
+    /// A topic that does not exist yet.
     Topic(String),
-    /// One transaction after the other fails, for this cause.
+    /// A successful transaction: they all fail for this reason.
     Commits(String),
-    /// It drains, and takes nothing new.
+    /// The end of the process: it drains, and accepts nothing new.
     Shutdown,
     /// Something else, in a few words.
     Other(String),
@@ -43,26 +43,26 @@ impl fmt::Display for Waiting {
     }
 }
 
-/// How an assigned partition is doing.
+/// The health of an assigned partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionHealth {
-    /// Which one.
+    /// The partition's number.
     pub partition: i32,
-    /// All of its state is there.
+    /// Whether all of its state is restored.
     pub is_restored: bool,
-    /// Changelog records left; `None` while that is not known, and once it is restored.
+    /// Changelog records left; `None` while the number is unknown, and after the restore.
     pub restore_remaining: Option<u64>,
-    /// How long it has had work without progress.
+    /// How long it has had work without making progress.
     pub stalled: Duration,
 }
 
 /// The daemon's health.
 ///
-/// It is ready when it waits for nothing, and all of its partitions are restored; without partitions only once the group has
-/// answered that there are none for it now. It is live while its engine's
-/// heart beats and every partition that has work makes progress. Waiting for Kafka, or for a transaction that Kafka takes,
-/// makes it unready, not dead: a restart would fix nothing, and a call of librdkafka may last as long. So that time counts
-/// neither for the engine nor for a partition.
+/// It is ready when it waits for nothing and all of its partitions are restored. Without partitions it is ready once
+/// the group has answered that there are none for it now. It is live while the engine's loop beats and every partition
+/// with work makes progress. Waiting for Kafka, or for a transaction that Kafka is processing, makes it unready but not
+/// dead: a restart would not help, and a call of librdkafka may take that long. This time counts neither for the engine
+/// nor for a partition.
 #[derive(Debug)]
 pub struct Health {
     started: Instant,
@@ -75,10 +75,10 @@ pub struct Health {
 #[derive(Debug)]
 struct State {
     waiting: BTreeSet<Waiting>,
-    /// When the last wait for Kafka, or for a transaction that Kafka takes, ended.
+    /// When the last wait for Kafka or for its transaction ended.
     waited_until: Option<Instant>,
     partitions: BTreeMap<i32, Partition>,
-    /// The group has given it no partitions for now.
+    /// Whether the group has no partitions for it now.
     is_standby: bool,
 }
 
@@ -97,7 +97,7 @@ impl State {
         self.waiting.iter().any(for_kafka)
     }
 
-    /// How long something has stood still since then, without the time up to when Kafka was back.
+    /// Returns how long nothing moved since `since`, without the time until Kafka was back.
     fn standstill(&self, since: Instant, now: Instant) -> Duration {
         if self.waits_for_kafka() {
             return Duration::ZERO;
@@ -122,7 +122,7 @@ impl Partition {
 }
 
 impl Health {
-    /// A daemon that is [`Waiting::Start`].
+    /// Creates the health of a daemon that is starting ([`Waiting::Start`]).
     #[must_use]
     pub fn new(stall_deadline: Duration) -> Arc<Self> {
         Arc::new(Self {
@@ -138,7 +138,8 @@ impl Health {
         })
     }
 
-    /// An engine is about to be made, and the daemon waits for these. Until its first heartbeat nothing can stand still.
+    /// An engine is about to be created, and the daemon waits for these. Nothing counts as stuck before its first
+    /// heartbeat.
     pub fn begin(&self, what: impl IntoIterator<Item = Waiting>) {
         self.heartbeat_ms.store(NEVER, Ordering::Relaxed);
         self.wait_only(what);
@@ -152,7 +153,7 @@ impl Health {
         self.state().waiting.insert(what);
     }
 
-    /// The daemon does not wait for this any more.
+    /// The daemon no longer waits for this.
     pub fn resume(&self, what: &Waiting) {
         self.resume_at(what, Instant::now());
     }
@@ -169,19 +170,20 @@ impl Health {
         self.state().wait(Instant::now(), |waiting| *waiting = what);
     }
 
-    /// Whether the group has more instances than partitions, and this one waits until it is needed.
+    /// Sets whether the group has more instances than partitions and this one waits as a standby.
     pub fn stand_by(&self, is_standby: bool) {
         self.state().is_standby = is_standby;
     }
 
-    /// Whether it is ready without partitions: it takes over when another instance ends.
+    /// Returns whether the daemon is a standby: ready without partitions, to take over when another instance ends.
     #[must_use]
     pub fn is_standby(&self) -> bool {
         let state = self.state();
         state.is_standby && state.partitions.is_empty()
     }
 
-    /// A partition was assigned; it is not restored until [`Health::restored`]. Says nothing new of one that is assigned.
+    /// A partition was assigned. It is not restored until [`Health::restored`]. Has no effect for an assigned
+    /// partition.
     pub fn assign(&self, partition: i32) {
         let fresh = Partition {
             is_restored: false,
@@ -197,7 +199,7 @@ impl Health {
         self.state().partitions.remove(&partition);
     }
 
-    /// A partition is restored again; how much is left is not known yet.
+    /// The restore of a partition begins again; the number of remaining records is unknown.
     pub fn restore(&self, partition: i32) {
         self.update(partition, |state| {
             (state.is_restored, state.restore_remaining) = (false, None);
@@ -205,7 +207,7 @@ impl Health {
         });
     }
 
-    /// So many changelog records are left of a partition. This is progress.
+    /// A partition has `remaining` changelog records left to restore. This counts as progress.
     pub fn restoring(&self, partition: i32, remaining: u64) {
         self.update(partition, |state| {
             (state.is_restored, state.restore_remaining) = (false, Some(remaining));
@@ -222,7 +224,7 @@ impl Health {
         });
     }
 
-    /// A partition has done work and, as far as this call knows, has no more; [`Health::work_pending`] follows if it has.
+    /// A partition has made progress and seems to have no more work; otherwise [`Health::work_pending`] follows.
     pub fn progress(&self, partition: i32) {
         self.progress_at(partition, Instant::now());
     }
@@ -234,15 +236,15 @@ impl Health {
         });
     }
 
-    /// A partition has had work since then that only the daemon can do: rows that a limit or a breaker holds back are
-    /// none. Until its next progress, the earliest call counts.
+    /// A partition has had work since `since` that only the daemon can do; rows that a limit or a breaker holds back do
+    /// not count. Until its next progress, the earliest call counts.
     pub fn work_pending(&self, partition: i32, since: Instant) {
         self.update(partition, |state| {
             state.pending_since = Some(state.pending_since.map_or(since, |it| it.min(since)));
         });
     }
 
-    /// The engine's loop goes round. From the first beat on, it has to go on.
+    /// The engine's loop went round once. After the first beat it has to continue.
     pub fn heartbeat(&self) {
         self.heartbeat_at(Instant::now());
     }
@@ -252,12 +254,12 @@ impl Health {
         self.heartbeat_ms.store(u64::try_from(ms).unwrap_or(NEVER - 1), Ordering::Relaxed);
     }
 
-    /// For what the daemon waits; it is ready when that is nothing.
+    /// Returns what the daemon waits for; it is ready if the list is empty.
     #[must_use]
     pub fn reasons_not_ready(&self) -> Vec<String> {
         let state = self.state();
         let mut reasons: Vec<String> = state.waiting.iter().map(ToString::to_string).collect();
-        // While it waits for something else, that there are no partitions goes without saying.
+        // Missing partitions are not reported while the daemon waits for something else.
         if state.partitions.is_empty() && reasons.is_empty() && !state.is_standby {
             reasons.push("no partitions assigned".to_owned());
         }
@@ -273,7 +275,7 @@ impl Health {
         reasons
     }
 
-    /// What stands still; the daemon is live when that is nothing.
+    /// Returns what is stuck; the daemon is live if the list is empty.
     #[must_use]
     pub fn reasons_not_live(&self) -> Vec<String> {
         self.reasons_not_live_at(Instant::now())
@@ -297,7 +299,7 @@ impl Health {
         engine.into_iter().chain(partitions).collect()
     }
 
-    /// The assigned partitions.
+    /// Returns the assigned partitions.
     #[must_use]
     pub fn partitions(&self) -> Vec<PartitionHealth> {
         self.partitions_at(Instant::now())
@@ -315,18 +317,18 @@ impl Health {
         self.state().partitions.iter().map(health).collect()
     }
 
-    /// How long ago the daemon started.
+    /// Returns the time since the daemon started.
     #[must_use]
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Brings the gauges up to date that say the same. The reader calls it, so that they move though the engine does not.
+    /// Updates the gauges of health. The reader calls it, so that they are right even if the engine is stuck.
     pub fn publish(&self, metrics: &Metrics) {
         metrics.show_health(self.reasons_not_ready().is_empty(), &self.partitions());
     }
 
-    /// What is not assigned has no health: a late word about it is dropped.
+    /// Changes the state of a partition. A late call for a partition that is not assigned is ignored.
     fn update(&self, partition: i32, change: impl FnOnce(&mut Partition)) {
         if let Some(state) = self.state().partitions.get_mut(&partition) {
             change(state);
@@ -334,7 +336,7 @@ impl Health {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change is one assignment or one insertion, so that a panic elsewhere leaves nothing half done.
+        // Every change is one assignment or one insertion, so a panic elsewhere leaves no partial change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -416,9 +418,12 @@ mod tests {
             assert!(!health.reasons_not_live_at(after(back + 121)).is_empty(), "{waiting}");
         }
         health.unassign(0);
-        assert!(health.reasons_not_live_at(after(1000)).is_empty(), "what is gone is not stalled");
+        assert!(
+            health.reasons_not_live_at(after(1000)).is_empty(),
+            "a revoked partition is not stalled"
+        );
         health.work_pending(0, start);
-        assert!(health.partitions().is_empty(), "a late word assigns nothing");
+        assert!(health.partitions().is_empty(), "a late report assigns nothing");
     }
 
     #[test]

@@ -1,17 +1,17 @@
-//! The closed sets that label values come from.
+//! The closed sets of label values.
 
 use crate::domain::{Correlation, DeadLetterReason, ErrorReason, IgnoreReason, Phase, SkipReason};
 use std::borrow::Cow;
 
-/// A label, or several, with a closed set of values.
+/// One label, or several, with a closed set of values.
 pub(super) trait Label: Copy {
-    /// How many values there are.
+    /// The number of values.
     const COUNT: usize;
 
-    /// The value's place, below [`Label::COUNT`].
+    /// Returns the value's index, below [`Label::COUNT`].
     fn index(self) -> usize;
 
-    /// The values' words in the order of their places, one word per label.
+    /// Returns the text of each value by index, one text per label.
     fn words() -> Vec<Vec<Cow<'static, str>>>;
 }
 
@@ -30,7 +30,7 @@ impl<A: Label, B: Label> Label for (A, B) {
     }
 }
 
-/// The domain's closed sets list their values in the order of their declaration, which a test holds them to.
+/// The domain's closed sets list their values in the order of declaration; a test checks it.
 macro_rules! domain_labels {
     ($($name:ty),+) => { $(
         impl Label for $name {
@@ -49,7 +49,7 @@ macro_rules! domain_labels {
 
 domain_labels!(IgnoreReason, DeadLetterReason, SkipReason);
 
-/// Two labels: `phase`, which is deprecated since a rule's webhook belongs to none, and `kind`.
+/// Two labels: `kind`, and `phase`, which is deprecated because a rule's webhook has none.
 impl Label for Phase {
     const COUNT: usize = Self::ALL.len();
 
@@ -74,10 +74,10 @@ macro_rules! labels {
         pub enum $name { $($(#[$doc])* $variant,)+ }
 
         impl $name {
-            /// Every value.
+            /// All values.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The label's value.
+            /// Returns the label's text.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
@@ -89,73 +89,73 @@ macro_rules! labels {
 }
 
 labels! {
-    /// What became of a source record.
+    /// The result of a source record.
     SourceResult {
-        /// It counts.
+        /// It changed the state.
         Accepted = "accepted",
         /// It changed nothing.
         Ignored = "ignored",
-        /// It was given up.
+        /// It became a dead letter.
         DeadLettered = "dead_lettered",
-        /// It went to the partition that owns its uuid.
+        /// It was forwarded to the partition that owns its uuid.
         Forwarded = "forwarded",
     }
 
-    /// How a delivery ended.
+    /// The result of a delivery.
     DeliveryResult {
-        /// The endpoint took it.
+        /// The endpoint accepted it.
         Delivered = "delivered",
-        /// It was given up.
+        /// It became a dead letter.
         DeadLettered = "dead_lettered",
     }
 
-    /// Where an outbox row stands.
+    /// The state of an outbox row.
     OutboxState {
-        /// It is due in the future.
+        /// Its due time is in the future.
         Waiting = "waiting",
-        /// It is due.
+        /// Its due time has come.
         Ready = "ready",
-        /// It follows phase 1.
+        /// It is held until phase 1 is over.
         Held = "held",
-        /// Its attempt is being made.
+        /// Its attempt is in flight.
         InFlight = "in_flight",
     }
 
-    /// What is known of a phonon-uuid.
+    /// The state of a phonon-uuid.
     CorrelationState {
-        /// Reports without their flow.
+        /// There are reports, but no flow.
         AwaitingFlow = "awaiting_flow",
-        /// A flow whose webhooks are on their way.
+        /// There is a flow with unfinished webhooks.
         Open = "open",
-        /// A flow that sends nothing.
+        /// There is a flow that sends no webhook.
         Silent = "silent",
-        /// All is done.
+        /// Everything is finished.
         Ended = "ended",
     }
 
-    /// Where the wall clock has jumped.
+    /// The direction of a jump of the wall clock.
     ClockJump {
-        /// It is later than it should be.
+        /// To a later time.
         Forward = "forward",
-        /// It is earlier than it should be.
+        /// To an earlier time.
         Backward = "backward",
     }
 
-    /// How a transaction failed.
+    /// The kind of a failed transaction's error.
     TransactionErrorKind {
-        /// The same step may be tried again.
+        /// The same step may be retried.
         Retriable = "retriable",
-        /// The transaction has to be aborted.
+        /// The transaction must be aborted.
         Abortable = "abortable",
-        /// The producer has to be replaced.
+        /// The producer must be replaced.
         Fatal = "fatal",
-        /// Another instance has taken this one's place.
+        /// Another instance with the same transactional id has taken over.
         Fenced = "fenced",
     }
 
-    /// What the daemon itself lacked.
+    /// A resource that the daemon lacked.
     ShortageKind {
-        /// Files that it may open, sockets among them.
+        /// Open files, including sockets.
         Files = "files",
         /// Memory of the host.
         Memory = "memory",
@@ -165,7 +165,7 @@ labels! {
         Buffers = "buffers",
     }
 
-    /// Why the look-up of a name failed.
+    /// Why a name look-up failed.
     LookUpFailure {
         /// There is no such name, or it has no address.
         Missing = "missing",
@@ -175,15 +175,15 @@ labels! {
         Refused = "refused",
     }
 
-    /// What came of reading the configuration again.
+    /// The result of a configuration reload.
     ReloadResult {
-        /// It is in force.
+        /// The new configuration is in force.
         Applied = "applied",
-        /// It was refused, and what was in force stays so.
+        /// The new configuration was refused, and the old one stays in force.
         Refused = "refused",
     }
 
-    /// What a hash of the configuration is made of.
+    /// The input of a configuration hash.
     ConfigPart {
         /// Both files and the environment.
         All = "all",
@@ -191,29 +191,29 @@ labels! {
         Accounts = "accounts",
     }
 
-    /// What has changed of an endpoint.
+    /// A state change of an endpoint.
     EndpointChange {
-        /// Its breaker lets everything through again.
+        /// Its breaker closed: all attempts pass.
         Closed = "closed",
-        /// Its breaker probes.
+        /// Its breaker is half open: single attempts probe the endpoint.
         HalfOpen = "half_open",
-        /// Its breaker lets nothing through.
+        /// Its breaker opened: no attempt passes.
         Open = "open",
-        /// It asked to be left alone.
+        /// The endpoint asked for a pause.
         Held = "held",
-        /// It is disabled.
+        /// It was disabled.
         Disabled = "disabled",
-        /// An operator has enabled it.
+        /// An operator enabled it.
         Enabled = "enabled",
     }
 
-    /// How an endpoint is doing.
+    /// The state of an endpoint.
     EndpointState {
-        /// Its breaker lets everything through.
+        /// Its breaker is closed: all attempts pass.
         Closed = "closed",
-        /// Its breaker probes.
+        /// Its breaker is half open: single attempts probe the endpoint.
         HalfOpen = "half_open",
-        /// Its breaker lets nothing through.
+        /// Its breaker is open: no attempt passes.
         Open = "open",
         /// It is disabled until an operator enables it.
         Disabled = "disabled",
@@ -221,7 +221,7 @@ labels! {
 }
 
 impl CorrelationState {
-    /// The state of `correlation`; `None` when nothing is known.
+    /// Returns the label for `correlation`, or `None` for an unknown phonon-uuid.
     #[must_use]
     pub const fn of(correlation: &Correlation) -> Option<Self> {
         match correlation {
@@ -234,7 +234,7 @@ impl CorrelationState {
     }
 }
 
-/// Success, or why not.
+/// Success, or the reason of the failure.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AttemptOutcome(pub(super) Option<ErrorReason>);
 
@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_agree_with_words() {
+    fn indexes_agree_with_the_words_of_labels() {
         for (place, reason) in ErrorReason::ALL.into_iter().enumerate() {
             assert_eq!(AttemptOutcome(Some(reason)).index(), place + 1);
         }

@@ -1,27 +1,28 @@
-//! One line of the log as it leaves: without what a terminal obeys, and without the paths of the machine that built the binary.
+//! Cleans one line of the log: removes terminal controls, and paths of the machine that built the binary.
 
 use super::escape;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// What a line is written as.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// An object.
+    /// A JSON object.
     Json,
-    /// Text for people, in colours or not.
+    /// Text for people.
     Text {
-        /// Its own colours stay.
+        /// Whether its own colours stay.
         coloured: bool,
     },
 }
 
-/// Where Cargo keeps the sources of other crates, and where the compiler has the standard library's.
+/// Folders of sources: of other crates as Cargo stores them, and of the standard library.
 const BUILT_IN: [&str; 2] = ["/registry/src/", "/rustc/"];
-/// What `tracing` makes of a record of the crate `log`: the line says its target already, and the rest is for who builds it.
+/// Prefix of the fields that `tracing` adds to a record of the crate `log`. They repeat the target, or are for
+/// developers only.
 const OF_LOG: &str = "log.";
 
-/// `line` as it may leave.
+/// Returns the cleaned line.
 pub(super) fn tidied(line: &str, form: Form) -> Cow<'_, str> {
     let tidy = match form {
         Form::Json => without_fields_of_log(line).map_or(Cow::Borrowed(line), Cow::Owned),
@@ -45,7 +46,7 @@ fn printable(text: &str) -> Option<String> {
     }
 }
 
-/// The same but for sequences that set a colour. `tracing` escapes those of others before it adds its own.
+/// Like `printable`, but keeps sequences that set a colour. `tracing` escapes those of others before it adds its own.
 fn printable_in_colours(text: &str) -> Option<String> {
     let mut parts = text.split('\u{1b}');
     let mut out = escape::printable(parts.next()?).into_owned();
@@ -60,7 +61,7 @@ fn printable_in_colours(text: &str) -> Option<String> {
     (out != text).then_some(out)
 }
 
-/// Without the fields that only records of the crate `log` have; nothing: it has none.
+/// Removes the fields that only records of the crate `log` have. Returns `None` if there are none.
 fn without_fields_of_log(line: &str) -> Option<String> {
     if !line.contains("\"log.") {
         return None;
@@ -71,7 +72,7 @@ fn without_fields_of_log(line: &str) -> Option<String> {
     Some(format!("{}\n", Value::Object(kept)))
 }
 
-/// With each path to a source that was built elsewhere cut down to crate and file; nothing: there is none.
+/// Shortens each path of a source that was built elsewhere to crate and file. Returns `None` if there is none.
 pub(super) fn without_build_paths(text: &str) -> Option<String> {
     let mut out = String::new();
     let mut rest = text;
@@ -82,7 +83,7 @@ pub(super) fn without_build_paths(text: &str) -> Option<String> {
         let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '(' | '=' | '`');
         let start = before.rfind(is_end).map_or(0, |end| end + 1);
         out.push_str(before.get(..start).unwrap_or_default());
-        // The folder of the registry, or the compiler's hash.
+        // The registry's folder, or the compiler's hash.
         let path = path.get(length..).unwrap_or_default();
         rest = path.split_once('/').map_or(path, |(_, file)| file);
     }
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_the_only_sequences_that_leave_and_only_where_they_may() {
+    fn only_colour_sequences_pass_and_only_where_colours_are_allowed() {
         let line = "\u{1b}[31mred\u{1b}[0m \u{1b}[2J\u{1b}]0;t\u{7} \u{202e}x\n";
         assert_eq!(
             tidied(line, Form::Text { coloured: true }),
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_records_of_the_crate_log_have_is_left_out() {
+    fn fields_of_the_log_crate_are_left_out() {
         let line = "{\"message\":\"m\",\"log.file\":\"/x/y.rs\",\"log.line\":3,\"log.target\":\"t\",\"n\":1}\n";
         let tidy = tidied(line, Form::Json);
         let value: Value = serde_json::from_str(&tidy).unwrap();

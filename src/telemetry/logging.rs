@@ -1,4 +1,4 @@
-//! Structured logs to stderr, as far as it takes them: the daemon works whether anybody can read its log or not.
+//! Structured logs to stderr. The daemon works even if nobody reads its log.
 
 use super::line::{self, Form};
 use super::output::{self, BestEffort};
@@ -14,34 +14,36 @@ use tracing_subscriber::filter::{Directive, LevelFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Dependencies that talk much of what concerns nobody. `RUST_LOG` can name them to hear it.
+/// Dependencies that log much that operators don't need. `RUST_LOG` can name them to enable their logs.
 const NOISY: [&str; 7] = ["h2", "hickory", "hyper", "librdkafka", "rdkafka", "reqwest", "rustls"];
 
-/// Dependencies that log what their callers are told too, and know less of it. `RUST_LOG` can name them to hear it.
+/// Dependencies that log errors which their callers get too, with fewer details. `RUST_LOG` can name them to enable
+/// their logs.
 ///
-/// The verifier of certificates writes an ERROR for each one that it refuses, and can't say whose it is: the attempt's outcome has it.
+/// The certificate verifier logs an ERROR for each certificate that it refuses, without the webhook; the attempt's
+/// outcome has it.
 const REDUNDANT: [&str; 1] = ["rustls_platform_verifier"];
 
 /// Whether the log of this process is JSON.
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 
-/// What a line of the log looks like.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// Text on a terminal, JSON otherwise.
     #[default]
     Auto,
-    /// For people.
+    /// Text for people.
     Text,
-    /// For machines: one object per line.
+    /// One JSON object per line, for machines.
     Json,
 }
 
 impl LogFormat {
-    /// Every format.
+    /// All formats.
     pub const ALL: [Self; 3] = [Self::Auto, Self::Text, Self::Json];
 
-    /// The word that the command line uses.
+    /// Returns the format's name on the command line.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -58,7 +60,7 @@ impl fmt::Display for LogFormat {
     }
 }
 
-/// The text names no log format.
+/// The text is not a log format.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a log format is `auto`, `text` or `json`")]
 pub struct LogFormatError;
@@ -71,21 +73,21 @@ impl FromStr for LogFormat {
     }
 }
 
-/// Why logging could not be set up.
+/// Why logging could not be initialised.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     /// `RUST_LOG` is wrong.
     #[error("RUST_LOG={0:?} is no log filter: write a level, or `target=level`, comma separated")]
     Filter(String, #[source] ParseError),
-    /// It has been set up before.
+    /// Logging was initialised before.
     #[error("logging is set up already")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Sets up the logs of the process, of `level` unless `RUST_LOG` says otherwise.
+/// Initialises the logs of the process with `level`, unless `RUST_LOG` sets another one.
 ///
 /// # Errors
-/// When `RUST_LOG` can't be read, or at a second call.
+/// `RUST_LOG` can't be parsed, or this is the second call.
 pub fn init(format: LogFormat, level: LevelFilter) -> Result<(), LoggingError> {
     let terminal = std::io::stderr().is_terminal();
     let json = match format {
@@ -100,7 +102,7 @@ pub fn init(format: LogFormat, level: LevelFilter) -> Result<(), LoggingError> {
     dispatch(json, colours, filter, BestEffort::stderr).try_init().map_err(LoggingError::Twice)
 }
 
-/// Writes the last words of a daemon, which no filter holds back: a line for each line of `text`, JSON where its log is that.
+/// Writes the daemon's final message past all filters: one line for each line of `text`, as JSON if the log is JSON.
 pub fn last_words(text: &str) {
     for line in text.lines() {
         if IS_JSON.load(Ordering::Relaxed) {
@@ -111,7 +113,7 @@ pub fn last_words(text: &str) {
     }
 }
 
-/// An ERROR as the log's own lines are.
+/// Makes an ERROR in the format of the log's own lines.
 fn object(message: &str) -> serde_json::Value {
     serde_json::json!({
         "timestamp": jiff::Timestamp::now().to_string(),
@@ -121,29 +123,29 @@ fn object(message: &str) -> serde_json::Value {
     })
 }
 
-/// Reports a panic as the log's own lines are: in one line, and without the paths of the machine that built the binary.
+/// Logs a panic in the format of the log's own lines: one line, without paths of the machine that built the binary.
 pub fn report_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("<unnamed>");
     let place = panic.location().map_or_else(String::new, |at| format!(" at {at}"));
-    let message = panic.payload_as_str().unwrap_or("it says no more");
+    let message = panic.payload_as_str().unwrap_or("no message");
     let text = format!("thread '{name}' panicked{place}: {message}").replace('\n', " ");
     last_words(&line::without_build_paths(&text).unwrap_or(text));
-    // Whoever asks for it wants to know every path.
+    // A requested backtrace keeps its paths.
     let trace = std::backtrace::Backtrace::capture();
     if trace.status() == std::backtrace::BacktraceStatus::Captured {
         last_words(&trace.to_string());
     }
 }
 
-/// What `rust_log` asks for, on top of the defaults.
+/// Adds the directives of `rust_log` to the defaults.
 fn filter(rust_log: &str, default: LevelFilter) -> Result<EnvFilter, ParseError> {
-    // The empty word would be a level too.
+    // An empty directive would count as a level.
     let parts: Vec<&str> =
         rust_log.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     let asked = parts.iter().rev().find_map(|part| part.parse().ok());
     let level: LevelFilter = asked.unwrap_or(default).min(STATIC_MAX_LEVEL);
-    // Who asks for less than warnings does not get them from dependencies either.
+    // A level below warnings applies to dependencies too.
     let noisy_level = level.min(LevelFilter::WARN);
     let noisy = NOISY.iter().map(|target| format!("{target}={noisy_level}"));
     let redundant = REDUNDANT.iter().map(|target| format!("{target}={}", LevelFilter::OFF));
@@ -156,11 +158,11 @@ fn filter(rust_log: &str, default: LevelFilter) -> Result<EnvFilter, ParseError>
     EnvFilter::builder().parse(directives.join(","))
 }
 
-/// A directive for traces, which are not compiled in, asks for what there is: the filter would warn on stderr of the rest, in
-/// colours, and panic if it can't. One that names no level means all of them.
+/// Traces are not compiled in, so a directive for them gets the highest existing level. Otherwise the filter would
+/// print a coloured warning to stderr, and panic if it can't. A directive without a level means all levels.
 fn within_reach(directive: &str) -> Result<String, ParseError> {
     let parsed: Directive = directive.parse()?;
-    // As the library spells it, the level stands last.
+    // The library prints the level last.
     let spelt = parsed.to_string();
     let (target, level) =
         spelt.rsplit_once('=').map_or(("", spelt.as_str()), |(target, level)| (target, level));
@@ -172,7 +174,7 @@ fn within_reach(directive: &str) -> Result<String, ParseError> {
     })
 }
 
-/// Writes the lines as they may leave.
+/// Writes cleaned lines.
 struct Tidy<W> {
     inner: W,
     form: Form,
@@ -192,7 +194,7 @@ struct TidyLine<W> {
     form: Form,
 }
 
-/// `tracing` hands over one whole line at a time.
+/// `tracing` passes one whole line at a time.
 impl<W: Write> Write for TidyLine<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.inner.write_all(line::tidied(&String::from_utf8_lossy(line), self.form).as_bytes())?;
@@ -209,7 +211,7 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let form = if json { Form::Json } else { Form::Text { coloured: colours } };
-    // It would say so on stderr if the writer failed, and panic, since it is stderr that fails.
+    // By default it would report a failed write to stderr on stderr itself, and panic.
     let builder = tracing_subscriber::fmt()
         .log_internal_errors(false)
         .with_env_filter(filter)
@@ -248,8 +250,8 @@ mod tests {
     }
 
     fn logged(json: bool, colours: bool, rust_log: &str, log: impl FnOnce()) -> String {
-        // While there is just one dispatcher, `tracing` asks the thread that happens to run, which may have none. A
-        // second one that stays makes it ask all, so that tests in parallel don't switch each other off.
+        // With a single dispatcher, `tracing` asks the current thread, which may have none. A second, permanent
+        // dispatcher makes it ask all, so that parallel tests do not disable each other's logs.
         static STAYS: LazyLock<Dispatch> =
             LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
         LazyLock::force(&STAYS);
@@ -279,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_coloured_only_where_it_may_be() {
+    fn text_is_coloured_only_where_colours_are_allowed() {
         let plain = logged(false, false, "", || tracing::info!(partition = 3, "restored"));
         assert!(plain.contains("restored partition=3") && !plain.contains('\x1b'), "{plain}");
         let coloured = logged(false, true, "", || tracing::info!("restored"));
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn noisy_dependencies_warn_unless_they_are_named() {
+    fn noisy_dependencies_log_only_warnings_unless_the_filter_names_them() {
         let talk = || {
             tracing::debug!(target: "hyper::proto", "hyper-debug");
             tracing::warn!(target: "librdkafka", "rdkafka-warn");
@@ -311,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_asks_for_nothing_that_is_not_compiled_in() {
+    fn a_filter_enables_no_level_that_is_not_compiled_in() {
         for rust_log in
             ["trace", "TRACE", "5", "ringback", "ringback=trace", "a=5,b[c{d=1}]=trace", "trace,h2"]
         {
@@ -321,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_caller_is_told_too_is_logged_on_demand_only() {
+    fn errors_that_the_caller_also_gets_are_logged_on_demand_only() {
         let talk = || tracing::error!(target: "rustls_platform_verifier::x", "refused-certificate");
         assert_eq!(logged(true, false, "debug", talk), "");
         let named = logged(true, false, "rustls_platform_verifier=error", talk);
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_steers_no_terminal_in_either_format() {
+    fn no_line_has_foreign_control_characters_in_either_format() {
         let bad = "a\u{1b}[2J\u{202e}b\u{9b}";
         for (json, colours) in [(true, false), (false, false), (false, true)] {
             let line = logged(json, colours, "", || {
@@ -342,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn last_words_are_an_object_like_the_lines_before() {
+    fn the_last_line_is_an_object_like_the_lines_before() {
         let words = object("a \"quoted\" word");
         assert_eq!(words["message"], "a \"quoted\" word");
         let lines = logged(true, false, "", || tracing::error!("a line"));

@@ -1,18 +1,18 @@
-//! Phone numbers do not go into logs.
+//! Masks phone numbers in logs.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// A number that is shorter shows nothing: with its ends alone it could be guessed.
+/// A shorter number is hidden completely: its first and last digits would make it easy to guess.
 const DIGITS_SHOWN_MIN: usize = 10;
 
-/// A run of digits in free text that is shorter is no phone number.
+/// A shorter run of digits in free text is not a phone number.
 const RUN_MIN: usize = 7;
 
 const FIRST_SHOWN: usize = 4;
 const LAST_SHOWN: usize = 2;
 
-/// A phone number that shows its first four and its last two characters.
+/// Shows the first four and the last two characters of a phone number.
 #[derive(Clone, Copy)]
 pub struct Phone<'a>(pub &'a str);
 
@@ -38,9 +38,9 @@ impl fmt::Debug for Phone<'_> {
     }
 }
 
-/// `text` with every run of seven digits or more masked as [`Phone`] does it, for what comes from outside.
+/// Returns `text` from outside with every run of seven or more digits masked as by [`Phone`].
 ///
-/// A run next to a letter or a hyphen is part of an id and stays, unless a `+` stands before it.
+/// A run next to a letter or a hyphen is part of an id and stays, unless a `+` precedes it.
 #[must_use]
 pub fn text(text: &str) -> Cow<'_, str> {
     let mut masked = String::new();
@@ -65,10 +65,10 @@ pub fn text(text: &str) -> Cow<'_, str> {
     Cow::Owned(masked)
 }
 
-/// Whether a run of digits between the two is part of an id.
+/// Returns whether a run of digits between the two texts is part of an id.
 fn is_part_of_id(before: &str, after: &str) -> bool {
     let joins = |c: char| c.is_alphabetic() || c == '-';
-    // The letter of an escape, as in `\n9198…` within JSON, is none of the run's.
+    // The letter of an escape, as in `\n9198…` within JSON, is not part of the run.
     let escaped = ["\\n", "\\r", "\\t"].iter().any(|escape| before.ends_with(escape));
     let joined_before = !escaped && before.ends_with(joins);
     let plus = before.ends_with('+');
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_stays() {
+    fn text_that_is_no_phone_number_does_not_change() {
         for same in [
             "",
             "no digits",

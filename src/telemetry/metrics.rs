@@ -1,4 +1,4 @@
-//! One typed call per occurrence.
+//! The metrics of a daemon, with one typed call per occurrence.
 
 use super::definitions as define;
 use super::family::{Family, Maker, sound};
@@ -22,16 +22,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A topic that was not named at the start.
+/// The label of a topic that was not known at the start.
 const OTHER_TOPIC: &str = "other";
 
-/// 1970.
+/// The Unix epoch, 1970.
 const EPOCH: Timestamp = Timestamp::from_ms(0);
 
-/// There is nothing that could have an age.
+/// Marks an age that does not exist.
 const NEVER: i64 = i64::MAX;
 
-/// An age in seconds, which grows by itself.
+/// An age in seconds, computed when it is read.
 struct Since {
     gauge: Gauge,
     since_ms: AtomicI64,
@@ -52,7 +52,7 @@ impl Since {
     }
 }
 
-/// Every metric of one daemon.
+/// All metrics of one daemon.
 pub struct Metrics {
     registry: Registry,
     ready: IntGauge,
@@ -106,13 +106,14 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The metrics of a daemon that reads `topics`; single endpoints are not shown.
+    /// Creates the metrics of a daemon that reads `topics`, without series per endpoint.
     #[must_use]
     pub fn new(topics: &[String]) -> Arc<Self> {
         Self::with_endpoints(topics, 0)
     }
 
-    /// The metrics of a daemon that reads `topics`, with at most `endpoints_max` endpoints shown one by one.
+    /// Creates the metrics of a daemon that reads `topics`, with a series for each of at most `endpoints_max`
+    /// endpoints.
     #[must_use]
     pub fn with_endpoints(topics: &[String], endpoints_max: usize) -> Arc<Self> {
         let registry = Registry::new();
@@ -186,61 +187,61 @@ impl Metrics {
     pub fn source_records(&self, topic: &str, result: SourceResult, count: u64) {
         match self.source_topics.iter().find(|(name, _)| name == topic) {
             Some((_, family)) => add(family.at(result), count),
-            // Topics are named at the start; this one is counted all the same, under a name from a closed set.
+            // All topics are known at the start. An unknown one is counted under a label of the closed set.
             None => {
                 self.source_records.with_label_values(&[OTHER_TOPIC, result.as_str()]).inc_by(count)
             }
         }
     }
 
-    /// Kafka deleted so many records of `topic` before they were read.
+    /// Kafka deleted `records` records of `topic` before they were read.
     pub fn records_missed(&self, topic: &str, records: u64) {
         self.records_missed.with_label_values(&[topic]).inc_by(records);
     }
 
-    /// A partition of `topic` is read anew, since the topic is another one.
+    /// A partition of `topic` is read from its beginning, because the topic was created again.
     pub fn input_recreated(&self, topic: &str) {
         self.inputs_recreated.with_label_values(&[topic]).inc();
     }
 
-    /// A source record, of either kind, changed nothing.
+    /// A source record changed nothing.
     pub fn record_ignored(&self, reason: IgnoreReason) {
         add(self.records_ignored.at(reason), 1);
         add(self.reports_ignored.at(reason), 1);
     }
 
-    /// A report's status is not in the status table.
+    /// The status of a report is not in the status table.
     pub fn unknown_status(&self) {
         self.unknown_statuses.inc();
     }
 
-    /// A flow's reports did not all come in time.
+    /// The reports of a flow did not all arrive in time.
     pub fn report_timeout(&self) {
         self.report_timeouts.inc();
     }
 
-    /// A rule's webhook is not sent, since its conditions could not be judged.
+    /// The webhook of a rule is not sent, because its conditions could not be evaluated.
     pub fn rule_skipped(&self, reason: SkipReason) {
         add(self.rules_skipped.at(reason), 1);
     }
 
-    /// There are `count` correlations in `state`.
+    /// Sets the number of correlations in `state`.
     pub fn set_correlations(&self, state: CorrelationState, count: i64) {
         set(self.correlations.at(state), count);
     }
 
-    /// There are `count` outbox rows in `state`.
+    /// Sets the number of outbox rows in `state`.
     pub fn set_outbox_rows(&self, state: OutboxState, count: i64) {
         set(self.outbox_rows.at(state), count);
     }
 
-    /// The oldest delivery that is not finished was scheduled then. How old that is, is computed when it is asked for, so that
-    /// it grows though the engine stands still.
+    /// Sets when the oldest unfinished delivery was scheduled. Its age is computed when the metric is read, so that it
+    /// grows even if the engine is stuck.
     pub fn set_outbox_oldest(&self, scheduled_at: Option<Timestamp>) {
         self.outbox_oldest.set(scheduled_at);
     }
 
-    /// The delivery that has been due the longest, of those that nothing but the daemon keeps waiting, is due since then.
+    /// Sets the due time of the oldest due delivery that only the daemon delays.
     pub fn set_outbox_overdue(&self, due_at: Option<Timestamp>) {
         self.outbox_overdue.set(due_at);
     }
@@ -250,30 +251,30 @@ impl Metrics {
         add(self.deliveries.at((phase, result)), 1);
     }
 
-    /// A delivery was delivered so long after its source record's time.
+    /// A delivery was delivered, `latency` after its source record's timestamp.
     pub fn delivery_latency(&self, phase: Phase, latency: Duration) {
         if let Some(histogram) = self.delivery_latency.at(phase) {
             histogram.observe(latency.as_secs_f64());
         }
     }
 
-    /// An attempt ended.
+    /// An attempt finished.
     pub fn attempt(&self, phase: Phase, outcome: &Outcome) {
         add(self.attempts.at((phase, AttemptOutcome(outcome.reason))), 1);
         self.attempt_duration.observe(Duration::from_millis(outcome.duration_ms).as_secs_f64());
     }
 
-    /// So many requests were sent again within their attempts.
+    /// `exchanges` requests were repeated within their attempts.
     pub fn exchanges_repeated(&self, exchanges: u64) {
         self.exchanges_repeated.inc_by(exchanges);
     }
 
-    /// A delivery or a record was given up.
+    /// A delivery or a record became a dead letter.
     pub fn dead_letter(&self, reason: DeadLetterReason) {
         add(self.dead_letters.at(reason), 1);
     }
 
-    /// So many dead letters are open; nothing: nobody knows.
+    /// Sets the number of open dead letters, or removes it (`None`) when it is unknown.
     pub fn set_dead_letters_open(&self, counts: Option<&BTreeMap<DeadLetterReason, u64>>) {
         if counts.is_none() {
             self.dead_letters_open.reset();
@@ -284,32 +285,32 @@ impl Metrics {
         }
     }
 
-    /// A delivery that was given up is sent after all.
+    /// A dead delivery is sent again.
     pub fn replay(&self) {
         self.replays.inc();
     }
 
-    /// Rate limits have held so many attempts back.
+    /// Rate limits delayed `attempts` attempts.
     pub fn rate_limited(&self, attempts: u64) {
         self.rate_limited.inc_by(attempts);
     }
 
-    /// An attempt was put back since the daemon itself lacked something.
+    /// An attempt was put back because the daemon lacks a resource.
     pub fn own_shortage(&self, kind: ShortageKind) {
         add(self.own_shortages.at(kind), 1);
     }
 
-    /// The look-up of a name failed.
+    /// A name look-up failed.
     pub fn look_up_failed(&self, reason: LookUpFailure) {
         add(self.look_ups_failed.at(reason), 1);
     }
 
-    /// An endpoint has changed.
+    /// The state of an endpoint changed.
     pub fn endpoint_change(&self, change: EndpointChange) {
         add(self.endpoint_changes.at(change), 1);
     }
 
-    /// The states of all endpoints; single ones are shown where that is switched on, and the first of them only.
+    /// Sets the states of all endpoints. Only the first endpoints have a series of their own, if that is enabled.
     pub fn set_endpoints(&self, states: &BTreeMap<WebhookName, EndpointState>) {
         for state in EndpointState::ALL {
             let count = states.values().filter(|other| *other == state).count();
@@ -319,7 +320,7 @@ impl Metrics {
         shown.retain(|endpoint| {
             let stays = states.contains_key(endpoint);
             if !stays {
-                // It was set below, at an earlier call.
+                // The series exists since an earlier call.
                 let _ = self.breaker_state.remove_label_values(&[endpoint.as_str()]);
             }
             stays
@@ -334,7 +335,7 @@ impl Metrics {
         }
     }
 
-    /// A transaction was committed so long after its begin.
+    /// A transaction was committed, `duration` after its beginning.
     pub fn transaction(&self, duration: Duration) {
         self.transaction_duration.observe(duration.as_secs_f64());
     }
@@ -344,12 +345,12 @@ impl Metrics {
         add(self.transaction_errors.at(kind), 1);
     }
 
-    /// So many records of an assigned partition are not processed yet.
+    /// Sets how many records of an assigned partition are not processed yet.
     pub fn set_consumer_lag(&self, topic: &str, partition: i32, lag: i64) {
         self.consumer_lag.with_label_values(&[topic, &partition.to_string()]).set(lag);
     }
 
-    /// The oldest record of an assigned partition that is not processed yet is there since then.
+    /// Sets the timestamp of the oldest unprocessed record of an assigned partition.
     pub fn set_unread_since(&self, topic: &str, partition: i32, since: Option<Timestamp>) {
         let since_ms = since.map_or(NEVER, Timestamp::as_ms);
         self.unread_since().insert((topic.to_owned(), partition), since_ms);
@@ -359,16 +360,16 @@ impl Metrics {
         self.unread_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The partition is not assigned any more.
+    /// Removes the lag of a partition that is no longer assigned.
     pub fn remove_consumer_lag(&self, topic: &str, partition: i32) {
         self.unread_since().remove(&(topic.to_owned(), partition));
         let labels = [topic, &partition.to_string()];
         let _ = self.consumer_lag_seconds.remove_label_values(&labels);
-        // That it was never shown is no fault.
+        // A series that was never set can't be removed; this is no error.
         let _ = self.consumer_lag.remove_label_values(&[topic, &partition.to_string()]);
     }
 
-    /// So many changelog records were read to restore state.
+    /// `records` changelog records were read to restore state.
     pub fn restored(&self, records: u64) {
         self.restore_records.inc_by(records);
     }
@@ -378,18 +379,18 @@ impl Metrics {
         self.store_corruptions.inc();
     }
 
-    /// The state store's size on disk.
+    /// Sets the state store's size on disk.
     pub fn set_store_bytes(&self, bytes: u64) {
         self.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// Shows what [`super::Health`] says, of the assigned partitions and of no others.
+    /// Exports the state of [`super::Health`] for the assigned partitions only.
     pub(super) fn show_health(&self, ready: bool, partitions: &[PartitionHealth]) {
         self.ready.set(i64::from(ready));
         let mut shown = self.partitions_shown.lock().unwrap_or_else(PoisonError::into_inner);
         let assigned: BTreeSet<i32> = partitions.iter().map(|health| health.partition).collect();
         for gone in shown.difference(&assigned) {
-            // Both were set below, at an earlier call.
+            // Both series exist since an earlier call.
             let _ = self.partition_stalled.remove_label_values(&[gone.to_string()]);
             let _ = self.restore_remaining.remove_label_values(&[gone.to_string()]);
         }
@@ -404,20 +405,20 @@ impl Metrics {
                     .restore_remaining
                     .with_label_values(&[&partition])
                     .set(i64::try_from(remaining).unwrap_or(i64::MAX)),
-                // No number would be right, and whoever waits for 0 would take it for the end.
+                // The number is unknown, and 0 would mean that the partition is restored.
                 None => drop(self.restore_remaining.remove_label_values(&[&partition])),
             }
         }
         *shown = assigned;
     }
 
-    /// The configuration was read for the first time, and is in force since `now`.
+    /// The configuration was read at the start, and is in force since `now`.
     pub fn config_loaded(&self, now: Timestamp) {
         self.config_reloaded.set(1);
         self.config_reloaded_at.set(Duration::from_millis(now.ms_since(EPOCH)).as_secs_f64());
     }
 
-    /// The configuration was read again at `now`.
+    /// The configuration was reloaded at `now`.
     pub fn config_reloaded(&self, result: ReloadResult, now: Timestamp) {
         add(self.config_reloads.at(result), 1);
         match result {
@@ -426,24 +427,24 @@ impl Metrics {
         }
     }
 
-    /// The hash of this part of the configuration in force.
+    /// Sets the hash of this part of the configuration in force.
     pub fn set_config_hash(&self, part: ConfigPart, hash: u64) {
         set(self.config_hash.at(part), i64::try_from(hash).unwrap_or(i64::MAX));
     }
 
-    /// So many keys need a restart.
+    /// Sets how many keys need a restart.
     pub fn set_config_restart_needed(&self, keys: usize) {
         self.config_restart.set(i64::try_from(keys).unwrap_or(i64::MAX));
     }
 
-    /// The wall clock has jumped so often since the process began.
+    /// Sets how often the wall clock has jumped since the process began.
     pub fn show_clock_jumps(&self, direction: ClockJump, count: u64) {
         if let Some(counter) = self.clock_jumps.at(direction) {
             raise(counter, count);
         }
     }
 
-    /// All of it at the time `now`, as `format` spells it.
+    /// Renders all metrics at the time `now` in `format`.
     #[must_use]
     pub fn render(&self, format: Format, now: Timestamp) -> String {
         self.outbox_oldest.show(now);
@@ -458,12 +459,12 @@ impl Metrics {
     }
 }
 
-/// How long ago the point in time was; nothing when there is none, or it lies in the future.
+/// Returns the time since `since_ms`; zero if there is no such time or it is in the future.
 fn age(since_ms: i64, now: Timestamp) -> Duration {
     Duration::from_millis(now.ms_since(Timestamp::from_ms(since_ms)))
 }
 
-/// Brings a counter up to what is counted elsewhere. Two that do it at the same time must not both add the same.
+/// Raises a counter to `count`. Two concurrent calls must not both add the same difference.
 fn raise(counter: &IntCounter, count: u64) {
     static RAISING: Mutex<()> = Mutex::new(());
     let _one = RAISING.lock().unwrap_or_else(PoisonError::into_inner);

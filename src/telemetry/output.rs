@@ -1,8 +1,8 @@
-//! Text for stderr and stdout, escaped for a terminal. Whoever reads it may be gone, and its disk may be full: nobody panics or
-//! ends for that.
+//! Writes text to stderr and stdout, escaped for a terminal. A missing reader or a full disk never causes a panic or an
+//! exit.
 //!
-//! The standard library's `println!` and `eprintln!` panic when they can't write, and a panic ends the daemon. So no module
-//! uses them: `err_line!` and `out_line!` take their place.
+//! The standard library's `println!` and `eprintln!` panic when they can't write, and a panic ends the daemon. No
+//! module uses them: `err_line!` and `out_line!` replace them.
 
 use super::escape::printable;
 use std::fmt;
@@ -17,7 +17,7 @@ macro_rules! err_line {
     };
 }
 
-/// Writes a line to stdout. A command goes on when nobody reads it, and [`out_failure`] knows when that is a fault.
+/// Writes a line to stdout. If it can't be written, the command continues; [`out_failure`] returns the error later.
 macro_rules! out_line {
     ($($text:tt)*) => {
         $crate::telemetry::output::out(format_args!("{}\n", format_args!($($text)*)))
@@ -26,39 +26,39 @@ macro_rules! out_line {
 
 pub(crate) use {err_line, out_line};
 
-/// Lines that stderr did not take, since the process began.
+/// Lines that could not be written to stderr since the process began.
 static LINES_LOST: AtomicU64 = AtomicU64::new(0);
-/// The last line broke off.
+/// Whether the last line was written only in part.
 static IS_TORN: AtomicBool = AtomicBool::new(false);
-/// Why stdout did not take what was written to it, at the first time.
+/// The first error of a write to stdout.
 static OUT_FAILURE: OnceLock<io::Error> = OnceLock::new();
 
-/// How many lines could not be written to stderr.
+/// Returns how many lines could not be written to stderr.
 pub(super) fn lines_lost() -> u64 {
     LINES_LOST.load(Ordering::Relaxed)
 }
 
-/// Writes a text to stderr that the caller ends with a newline, unless it asks for an answer.
+/// Writes a text to stderr. It ends with a newline unless it is a prompt.
 pub fn err(text: fmt::Arguments<'_>) {
-    // In one piece, so that lines of several threads do not mix.
+    // One write call, so that lines of several threads do not mix.
     BestEffort::stderr().put(printable(&text.to_string()).as_bytes());
 }
 
-/// Writes a text to stdout that the caller ends with a newline.
+/// Writes a text to stdout. It ends with a newline.
 pub fn out(text: fmt::Arguments<'_>) {
     note_out(&io::stdout().lock().write_all(printable(&text.to_string()).as_bytes()));
 }
 
-/// Remembers that a write to stdout failed.
+/// Records that a write to stdout failed.
 pub fn note_out(written: &io::Result<()>) {
     if let Err(error) = written {
         let known = error.raw_os_error().map(io::Error::from_raw_os_error);
-        // The first one is enough.
+        // Only the first error is kept.
         let _ = OUT_FAILURE.set(known.unwrap_or_else(|| error.kind().into()));
     }
 }
 
-/// Why stdout is not whole, when that is a fault: a reader that has had enough, as `head` has, is none.
+/// Returns the error that made stdout incomplete. A reader that stopped early, such as `head`, is no error.
 #[must_use]
 pub fn out_failure() -> Option<&'static io::Error> {
     note_out(&io::stdout().lock().flush());
@@ -122,7 +122,7 @@ impl<W: Write> Write for BestEffort<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // Nothing is held back, and nobody is left who could be told.
+        // There is no buffer, and an error can't be reported anywhere.
         let _ = self.out.flush();
         Ok(())
     }
@@ -132,7 +132,7 @@ impl<W: Write> Write for BestEffort<W> {
 mod tests {
     use super::*;
 
-    /// A disk that has so much room, in writes of at most four bytes.
+    /// A disk with this many bytes of room. It accepts at most four bytes per write.
     #[derive(Default)]
     struct Disk {
         room: usize,
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_after_one_that_broke_off_begins_anew() {
+    fn the_line_after_an_incomplete_one_begins_on_a_new_line() {
         let (lost, is_torn) = statics();
         let mut disk = Disk { room: 10, interrupts: 2, ..Disk::default() };
         let put = |disk: &mut Disk, line: &[u8]| BestEffort { out: disk, lost, is_torn }.put(line);

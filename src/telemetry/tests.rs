@@ -1,4 +1,4 @@
-//! The metrics as a scraper sees them.
+//! Tests of the rendered metrics.
 
 use super::*;
 use crate::domain::{
@@ -34,13 +34,13 @@ fn ago(seconds: u64) -> Timestamp {
     Timestamp::from_ms(i64::try_from(then.as_millis()).unwrap())
 }
 
-/// Metrics to which everything has happened at least once.
+/// Creates metrics with at least one occurrence of everything.
 fn busy() -> (Arc<Metrics>, Arc<Health>) {
     let topics = ["flow-complete".to_owned(), "reports\"\\\n".to_owned()];
     let metrics = Metrics::with_endpoints(&topics, 2);
     metrics.source_record("flow-complete", SourceResult::Accepted);
     metrics.source_records("flow-complete", SourceResult::Accepted, 41);
-    metrics.source_record("unheard-of", SourceResult::Forwarded);
+    metrics.source_record("unknown-topic", SourceResult::Forwarded);
     metrics.record_ignored(IgnoreReason::NotifyOff);
     metrics.unknown_status();
     metrics.report_timeout();
@@ -92,7 +92,7 @@ fn check_lines(rendered: &str, lines: &[&str]) {
 }
 
 #[test]
-fn an_occurrence_shows_under_its_labels() {
+fn each_occurrence_is_shown_with_its_labels() {
     let (metrics, _health) = busy();
     check_lines(
         &metrics.render(Format::Text, now()),
@@ -151,7 +151,7 @@ fn an_occurrence_shows_under_its_labels() {
 }
 
 #[test]
-fn every_definition_shows_in_both_formats() {
+fn every_definition_is_shown_in_both_formats() {
     let (metrics, _health) = busy();
     let text = metrics.render(Format::Text, now());
     let open = metrics.render(Format::OpenMetrics, now());
@@ -162,13 +162,13 @@ fn every_definition_shows_in_both_formats() {
         check_lines(&open, &[&format!("# TYPE {family} {kind}")]);
     }
     let own = |text: &str| text.lines().filter(|it| it.starts_with("# TYPE ringback_")).count();
-    assert_eq!(own(&text), Definition::ALL.len(), "nothing is shown that is not defined");
-    assert_eq!(own(&open), Definition::ALL.len(), "nothing is shown that is not defined");
+    assert_eq!(own(&text), Definition::ALL.len(), "only defined metrics are shown");
+    assert_eq!(own(&open), Definition::ALL.len(), "only defined metrics are shown");
     assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
 }
 
 #[test]
-fn open_letters_that_nobody_could_count_are_not_shown() {
+fn open_dead_letters_are_not_shown_when_they_could_not_be_counted() {
     let (metrics, _health) = busy();
     metrics.set_dead_letters_open(None);
     let text = metrics.render(Format::Text, now());
@@ -185,7 +185,7 @@ fn endpoints_are_opt_in_and_capped() {
 }
 
 #[test]
-fn what_is_not_assigned_is_not_shown() {
+fn partitions_that_are_not_assigned_are_not_shown() {
     let (metrics, health) = busy();
     health.restored(3);
     health.resume(&Waiting::Start);
@@ -203,7 +203,7 @@ fn what_is_not_assigned_is_not_shown() {
 }
 
 #[test]
-fn a_stall_and_an_age_grow_though_nobody_writes() {
+fn stalls_and_ages_grow_without_updates() {
     let (metrics, health) = busy();
     health.restored(3);
     health.work_pending(3, Instant::now());
@@ -224,14 +224,14 @@ fn a_stall_and_an_age_grow_though_nobody_writes() {
 }
 
 #[test]
-fn a_restore_whose_end_is_not_known_has_no_number() {
+fn a_restore_with_an_unknown_end_has_no_remaining_count() {
     let (metrics, health) = busy();
     let shown = || metrics.render(Format::Text, now());
     let has = |text: &str| text.contains("ringback_restore_remaining{partition=\"3\"}");
     assert!(has(&shown()), "1200 are left");
     health.restore(3);
     health.publish(&metrics);
-    assert!(!has(&shown()), "it is restored again, and nobody knows how long that takes");
+    assert!(!has(&shown()), "the restore begins again with an unknown end");
     assert!(shown().contains("ringback_ready 0"));
     health.restoring(3, 0);
     health.publish(&metrics);
@@ -242,7 +242,7 @@ fn a_restore_whose_end_is_not_known_has_no_number() {
 }
 
 #[test]
-fn what_is_unread_grows_older_and_at_the_end_has_no_age() {
+fn the_lag_in_seconds_grows_without_updates_and_can_be_removed() {
     let (metrics, _health) = busy();
     let line = |seconds| {
         format!(
@@ -267,7 +267,7 @@ fn the_cpu_time_is_counted_in_fractions_of_a_second() {
         let line = lines.find_map(|line| line.strip_prefix("process_cpu_seconds_total "));
         line.unwrap().parse::<f64>().unwrap()
     };
-    // Rendering takes some itself.
+    // Rendering itself takes CPU time.
     let (first, mut last) = (seconds(), 0.0);
     for _ in 0..100 {
         last = seconds();
@@ -276,7 +276,7 @@ fn the_cpu_time_is_counted_in_fractions_of_a_second() {
 }
 
 #[test]
-fn the_accept_header_chooses() {
+fn the_accept_header_selects_the_format() {
     let check = |accept: &str, then: Format| {
         assert_eq!(Format::from_accept(Some(accept)), then, "{accept}");
     };
@@ -299,7 +299,7 @@ fn the_accept_header_chooses() {
 }
 
 #[test]
-fn openmetrics_spells_families_units_bounds_and_escapes() {
+fn openmetrics_has_its_own_spelling_of_families_units_bounds_and_escapes() {
     let (metrics, _health) = busy();
     let open = metrics.render(Format::OpenMetrics, now());
     check_lines(
@@ -318,7 +318,7 @@ fn openmetrics_spells_families_units_bounds_and_escapes() {
     assert!(open.ends_with("\n# EOF\n"));
 }
 
-/// Runs Prometheus's own tool, which the test set-up installs.
+/// Runs `promtool`, which the test set-up installs.
 fn promtool(arguments: &[&str], input: &str) -> Output {
     let mut promtool = Command::new("promtool")
         .args(arguments)
@@ -338,10 +338,10 @@ fn promtool_accepts_the_text() {
     let output = promtool(&["check", "metrics"], &text);
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}\n{text}");
     let faulty = promtool(&["check", "metrics"], "# TYPE ringback_x counter\nringback_x 1\n");
-    assert!(!faulty.status.success(), "the check sees faults: {faulty:?}");
+    assert!(!faulty.status.success(), "the check finds faults: {faulty:?}");
 }
 
-/// `promtool check metrics` reads no OpenMetrics, but the importer does; it wants a time on each sample.
+/// `promtool check metrics` does not parse OpenMetrics, but the importer does. It needs a timestamp on each sample.
 #[test]
 fn promtool_parses_the_openmetrics() {
     let (metrics, _health) = busy();
@@ -360,5 +360,5 @@ fn promtool_parses_the_openmetrics() {
     let output = import(&open);
     assert!(output.status.success(), "{output:?}\n{open}");
     let faulty = import(&open.replace("# EOF\n", ""));
-    assert!(!faulty.status.success(), "the import sees faults: {faulty:?}");
+    assert!(!faulty.status.success(), "the import finds faults: {faulty:?}");
 }

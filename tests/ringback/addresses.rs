@@ -1,4 +1,4 @@
-//! What may be called: public addresses, and what the operator opens.
+//! The address policy: public addresses may be called, and the addresses that the operator allows.
 
 use crate::harness::check::{Outcome, Scene, Then, check};
 use crate::harness::receiver::Receiver;
@@ -7,7 +7,7 @@ use crate::harness::stage::Stage;
 use serde_json::{Value, json};
 use std::net::TcpListener;
 
-/// Webhooks to these URLs, each of an account of its own, and a flow for each.
+/// Adds a webhook for each URL, each of its own account, and returns a flow for each.
 fn webhooks(stage: &mut Stage, urls: &[String]) -> Vec<Value> {
     stage.no_webhooks();
     let flow_to = |(account, url): (i64, &String)| {
@@ -20,8 +20,8 @@ fn webhooks(stage: &mut Stage, urls: &[String]) -> Vec<Value> {
     (ACCOUNT..).zip(urls).map(flow_to).collect()
 }
 
-/// Panics unless every delivery to `urls` is given up.
-fn refused(mut stage: Stage, urls: &[String]) -> Outcome {
+/// Panics unless the address policy makes every delivery to `urls` a dead letter.
+fn all_blocked(mut stage: Stage, urls: &[String]) -> Outcome {
     let flows = webhooks(&mut stage, urls);
     let then = flows.iter().fold(Then::default(), |then, _| {
         then.dead_letter("blocked_address").event("correlation_ended")
@@ -61,10 +61,10 @@ fn an_address_that_is_not_allowed_is_never_called() {
         "[2001::7f00:1]",
     ];
     let secret = "/hooks/t0ken?key=t0ken";
-    let outcome = refused(stage, &hosts.map(|host| format!("http://{host}:{port}{secret}")));
+    let outcome = all_blocked(stage, &hosts.map(|host| format!("http://{host}:{port}{secret}")));
     listener.set_nonblocking(true).expect("a socket that does not wait");
     let connection = listener.accept().map(|(_, from)| from);
-    let error = connection.expect_err("nobody connected");
+    let error = connection.expect_err("the daemon calls none of them");
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}");
     for letter in &outcome.dead_letters {
         let error = letter.json()["last_outcome"]["response_error"].to_string();
@@ -74,7 +74,7 @@ fn an_address_that_is_not_allowed_is_never_called() {
 }
 
 #[test]
-fn what_the_operator_opens_is_called_however_it_is_spelt() {
+fn an_address_that_the_operator_allows_is_called_in_every_spelling() {
     let mut stage = Stage::new("addresses-opened");
     stage.set("delivery.allow_addresses", vec!["127.0.0.1/32"]);
     let port = stage.receiver.port();
@@ -86,7 +86,7 @@ fn what_the_operator_opens_is_called_however_it_is_spelt() {
     check(&stage, |scene: &mut Scene<'_>| scene.flows(&flows), then);
 }
 
-/// A proxy would connect to whatever it is told, from wherever it stands.
+/// A proxy would connect to any address, and the policy could not check it.
 #[test]
 fn a_proxy_of_the_environment_is_not_used() {
     let mut stage = Stage::new("addresses-proxy");
@@ -95,7 +95,7 @@ fn a_proxy_of_the_environment_is_not_used() {
     {
         stage.set_variable(name, &proxy.url(""));
     }
-    // Whatever surrounds the tests.
+    // The variables of the shell that runs the tests must not count.
     for name in ["no_proxy", "NO_PROXY"] {
         stage.set_variable(name, "");
     }

@@ -1,4 +1,4 @@
-//! The two predefined bodies, byte for byte, and what the requests carry around them.
+//! The two predefined bodies, compared byte for byte, and the requests' headers and signatures.
 
 use crate::harness::check::{Outcome, Then, check};
 use crate::harness::daemon::command;
@@ -22,7 +22,7 @@ fn text_of(outcome: &Outcome, phase: u8) -> &str {
     request.expect("the phase came").text()
 }
 
-/// Plays one flow with one report and expects these two bodies.
+/// Runs one flow with one report and expects phase 1 of the flow and `phase_2`.
 fn two_phases(stage: &Stage, flow: &Value, report: &Value, phase_2: &Value) -> Outcome {
     let then = Then::default().delivered(samples::phase_1(flow)).delivered(phase_2.clone());
     let when = |scene: &mut crate::harness::check::Scene<'_>| {
@@ -33,7 +33,7 @@ fn two_phases(stage: &Stage, flow: &Value, report: &Value, phase_2: &Value) -> O
 }
 
 #[test]
-fn the_samples_make_the_sample_bodies_and_the_signatures_hold() {
+fn the_sample_records_produce_the_sample_bodies_with_valid_signatures() {
     let mut stage = Stage::new("bodies-samples");
     stage.set_webhook("signing_secrets", vec![signature::SECRET]);
     let body = |text: &str| serde_json::from_str::<Value>(text).expect("the sample is JSON");
@@ -75,12 +75,12 @@ fn a_rotation_signs_with_every_live_secret() {
     signature::verify(newer, &outcome.webhooks);
 }
 
-/// A retry is the same message, sent at another time: whoever refuses old time stamps takes it all the same.
+/// A retry is the same message with a new timestamp, so that an endpoint that rejects old timestamps accepts it.
 #[test]
 fn each_attempt_has_its_own_time_signature_and_span() {
     let mut stage = Stage::new("bodies-attempts");
     stage.set_webhook("signing_secrets", vec![signature::SECRET]);
-    // More than a second, which is the unit of the time stamp.
+    // The pause is longer than a second, because timestamps have a resolution of one second.
     stage.set("delivery.retry.initial_interval_ms", 1100);
     stage.set("delivery.retry.interval_max_ms", 1100);
     stage.receiver.statuses(&[500, 200]);
@@ -106,10 +106,11 @@ fn each_attempt_has_its_own_time_signature_and_span() {
         }
         trace
     });
-    assert_eq!(first, second, "one trace of the delivery");
+    assert_eq!(first, second, "both attempts belong to one trace");
 }
 
-/// Keys of `secret new --ed25519` sign beside the secret that they are to replace, and who verifies has no secret.
+/// During a rotation, keys of `secret new --ed25519` sign beside the old secret. A receiver verifies with the public
+/// key only.
 #[test]
 fn ed25519_keys_sign_beside_a_secret() {
     let pairs = [(); 2].map(|()| {
@@ -129,7 +130,7 @@ fn ed25519_keys_sign_beside_a_secret() {
     let schemes: Vec<_> = header.split(' ').filter_map(|one| one.split(',').next()).collect();
     assert_eq!(schemes, ["v1a", "v1", "v1a"]);
     let forged = Received { body: "{}".into(), ..outcome.webhooks[0].clone() };
-    assert!(!signature::is_signed_ed25519(public, &forged), "the content counts");
+    assert!(!signature::is_signed_ed25519(public, &forged), "the signature covers the body");
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn a_flow_without_keys_has_an_empty_list() {
 }
 
 #[test]
-fn without_a_list_of_sms_the_first_final_report_is_the_end() {
+fn without_a_list_of_sms_the_first_final_report_ends_the_correlation() {
     let stage = Stage::new("bodies-no-list");
     let flow = with(samples::flow("no-list", &[]), "sms", Value::Null);
     let report = samples::report("no-list", "s-9", "UNDELIV");
@@ -182,7 +183,7 @@ fn an_empty_list_of_sms_means_phase_1_only() {
     check(&stage, |scene| scene.flows(&[flow]), then);
 }
 
-/// What is passed on is passed on as it was spelt: numbers, escapes, fields that nobody knows. Only white space goes.
+/// Numbers, escapes and unknown fields are passed on as they were spelt. Only white space between tokens is removed.
 #[test]
 fn parts_are_passed_on_as_they_were_spelt() {
     let stage = Stage::new("bodies-spelling");

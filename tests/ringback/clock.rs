@@ -1,4 +1,4 @@
-//! The system's clock jumps while deliveries wait: nothing comes late for it, and nothing is given up early.
+//! The system's clock jumps while deliveries wait: no delivery is late, and none becomes a dead letter early.
 
 use crate::harness::PATIENCE;
 use crate::harness::clock::Clock;
@@ -19,7 +19,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Endpoints fail twice, and then take everything; retries come every four seconds.
+    /// Creates a stage whose receiver fails twice and then accepts every request. Retries come every four seconds.
     fn new(name: &str) -> Self {
         let mut stage = Stage::new(name);
         stage.receiver.statuses(&[500, 500, 200]);
@@ -31,7 +31,7 @@ impl Scene {
         Self { stage, clock }
     }
 
-    /// Starts the daemon and has it fail once.
+    /// Starts the daemon, sends a flow and waits for the first failed attempt.
     fn fail_once(&self) -> Daemon {
         let daemon = self.stage.start();
         self.stage.send_flows(&[flow("waits", &[])]);
@@ -42,9 +42,10 @@ impl Scene {
         daemon
     }
 
-    /// The third attempt is taken, in time, and nothing is given up. An attempt may be late by what a restart takes.
+    /// Panics unless the third attempt succeeds in time and there is no dead letter. An attempt may be late by
+    /// `restart_ms`, the duration of a restart.
     #[track_caller]
-    fn delivered_in_time(&self, restart_ms: u128) -> Vec<Received> {
+    fn assert_delivered_in_time(&self, restart_ms: u128) -> Vec<Received> {
         let requests = self.stage.receiver.wait_for(3, Duration::from_secs(60));
         for pair in requests.windows(2) {
             let waited_ms = pair[1].at_ms - pair[0].at_ms;
@@ -63,13 +64,13 @@ impl Scene {
 }
 
 #[track_caller]
-fn assert_says(request: &Received, ahead_s: i64) {
+fn assert_timestamp(request: &Received, ahead_s: i64) {
     let said: i64 = request.header("webhook-timestamp").parse().expect("seconds");
     let real = i64::try_from(now_ms() / 1000).expect("small");
     assert!((said - real - ahead_s).abs() < 60, "{said} is not {ahead_s} s ahead of {real}");
 }
 
-/// The clock jumps while a retry waits, and back again while the next one does.
+/// Sets the clock off by `by_s` seconds while a retry waits, and back while the next retry waits.
 fn jumps(name: &str, by_s: i64, there: &str, back: &str) {
     let scene = Scene::new(name);
     let mut daemon = scene.fail_once();
@@ -78,13 +79,13 @@ fn jumps(name: &str, by_s: i64, there: &str, back: &str) {
     assert_eq!(daemon.metric(JUMPS, &[("direction", there)]), Some(1.0));
     assert_eq!(daemon.metric(JUMPS, &[("direction", back)]), Some(0.0));
     scene.clock.set(0);
-    let requests = scene.delivered_in_time(0);
+    let requests = scene.assert_delivered_in_time(0);
     assert_eq!(daemon.metric(JUMPS, &[("direction", there)]), Some(1.0));
     assert_eq!(daemon.metric(JUMPS, &[("direction", back)]), Some(1.0));
-    // A receiver compares it with a clock of its own.
-    assert_says(&requests[0], 0);
-    assert_says(&requests[1], by_s);
-    assert_says(&requests[2], 0);
+    // The header follows the system's clock, because a receiver compares it with its own clock.
+    assert_timestamp(&requests[0], 0);
+    assert_timestamp(&requests[1], by_s);
+    assert_timestamp(&requests[2], 0);
     daemon.stop();
     let logged = daemon.logged();
     assert_eq!(logged.matches("clock has jumped").count(), 2, "{logged}");
@@ -97,7 +98,7 @@ fn retries_go_on_when_the_clock_is_set_back_by_two_hours() {
 }
 
 #[test]
-fn nothing_gets_old_when_the_clock_is_set_forward_by_two_days() {
+fn no_delivery_expires_when_the_clock_is_set_forward_by_two_days() {
     jumps("clock-forward", 48 * HOUR_S, "forward", "backward");
 }
 
@@ -108,8 +109,8 @@ fn retries_go_on_when_the_clock_was_set_back_before_a_restart() {
     daemon.kill();
     scene.clock.set(-2 * HOUR_S);
     let mut daemon = scene.stage.start();
-    let requests = scene.delivered_in_time(30_000);
-    assert_says(&requests[2], -2 * HOUR_S);
+    let requests = scene.assert_delivered_in_time(30_000);
+    assert_timestamp(&requests[2], -2 * HOUR_S);
     assert_eq!(daemon.metric(JUMPS, &[("direction", "backward")]), Some(1.0));
     assert!(daemon.logged().contains("the state was committed later than the clock says"));
     daemon.stop();

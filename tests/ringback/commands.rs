@@ -1,4 +1,4 @@
-//! The one-shot commands.
+//! Commands that run once and end.
 
 use crate::harness::broker;
 use crate::harness::check::{Then, check};
@@ -12,18 +12,18 @@ const EX_TEMPFAIL: i32 = 75;
 const EX_CONFIG: i32 = 78;
 
 #[test]
-fn check_counts_what_it_finds_and_needs_no_server() {
+fn check_counts_accounts_and_webhooks_and_needs_no_kafka() {
     let mut stage = Stage::without_topics(broker::shared(), "commands-check");
     stage.set("kafka.bootstrap_servers", format!("127.0.0.1:{}", free_port()));
     let done = stage.command(&["check"]);
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.out.contains("1 accounts and 1 webhooks"), "{done:?}");
     let done = stage.command(&["check", "--online"]);
-    assert_eq!(done.code, Some(EX_TEMPFAIL), "Kafka is not there: {done:?}");
+    assert_eq!(done.code, Some(EX_TEMPFAIL), "Kafka can't be reached: {done:?}");
 }
 
 #[test]
-fn check_online_tells_what_is_wrong_with_topics() {
+fn check_online_names_each_missing_topic() {
     let stage = Stage::without_topics(broker::shared(), "commands-online");
     let done = stage.command(&["check", "--online"]);
     assert_eq!(done.code, Some(EX_CONFIG), "{done:?}");
@@ -33,11 +33,11 @@ fn check_online_tells_what_is_wrong_with_topics() {
 }
 
 #[test]
-fn topics_are_created_and_mended_and_then_the_daemon_runs() {
+fn topics_are_created_and_repaired_and_then_the_daemon_runs() {
     let stage = Stage::without_topics(broker::shared(), "commands-topics");
     let names = ["flow-complete", "sms-delivery-report", "changelog"].map(|kind| stage.topic(kind));
     let plain: &[(&str, &str)] = &[];
-    // A setting that is right, and not the broker's default, must survive the mending of another.
+    // This setting is correct and differs from the broker's default. A repair of another setting must not change it.
     let changelog: &[(&str, &str)] = &[("segment.ms", "123456")];
     stage.kafka.create_topics(&[
         (names[0].as_str(), 3, plain),
@@ -48,11 +48,11 @@ fn topics_are_created_and_mended_and_then_the_daemon_runs() {
     assert_eq!(shown.code, Some(1), "{shown:?}");
     assert!(shown.out.contains("cleanup.policy is delete and must be compact"), "{shown:?}");
     assert!(shown.out.contains("missing"), "{shown:?}");
-    let mended = stage.command(&["topics", "--create", "--mend"]);
-    assert_eq!(mended.code, Some(0), "{mended:?}");
+    let done = stage.command(&["topics", "--create", "--mend"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
     assert_eq!(stage.kafka.topic_setting(&names[2], "cleanup.policy").as_deref(), Some("compact"));
     assert_eq!(stage.kafka.topic_setting(&names[2], "segment.ms").as_deref(), Some("123456"));
-    assert_eq!(stage.kafka.partitions(&stage.topic("inbox")), 3, "as many as the changelog");
+    assert_eq!(stage.kafka.partitions(&stage.topic("inbox")), 3, "the changelog also has 3");
     let letters = stage.topic("dead-letter");
     assert_eq!(stage.kafka.topic_setting(&letters, "retention.ms").as_deref(), Some("-1"));
     let flow = flow("created", &[]);
@@ -60,18 +60,18 @@ fn topics_are_created_and_mended_and_then_the_daemon_runs() {
     check(&stage, |scene| scene.flows(&[flow]), then);
 }
 
-/// The changelog's partitions are there for good.
+/// The number of the changelog's partitions can't be changed later.
 #[test]
-fn a_changelog_is_not_made_before_the_inputs_tell_its_size() {
+fn the_changelog_is_not_created_before_the_inputs_show_its_size() {
     let stage = Stage::without_topics(broker::shared(), "commands-early");
     let done = stage.command(&["topics", "--create"]);
-    assert_eq!(done.code, Some(EX_CONFIG), "trying again would not help: {done:?}");
+    assert_eq!(done.code, Some(EX_CONFIG), "a retry would not help: {done:?}");
     assert!(done.err.contains("create them first"), "{done:?}");
     let shown = stage.command(&["topics"]);
     assert!(shown.out.contains("missing"), "nothing was created: {shown:?}");
 }
 
-/// librdkafka takes it for its own, and refuses it with the others that it knows.
+/// librdkafka knows the property and rejects its value, whichever command creates the client.
 #[test]
 fn a_wrong_property_is_a_wrong_configuration_for_every_command() {
     let mut stage = Stage::without_topics(broker::shared(), "commands-property");
@@ -100,7 +100,7 @@ fn a_wrong_property_is_a_wrong_configuration_for_every_command() {
 }
 
 #[test]
-fn a_new_secret_is_one_and_never_the_same() {
+fn each_new_secret_is_valid_and_different() {
     let [one, other] = [(); 2].map(|()| command(&["secret", "new"]));
     assert_eq!((one.code, other.code), (Some(0), Some(0)));
     assert_ne!(one.out, other.out);
@@ -109,9 +109,9 @@ fn a_new_secret_is_one_and_never_the_same() {
     assert_eq!(bytes.len(), 32);
 }
 
-/// What goes to stdout is the secret and nothing else, so that it can go to the secret's file.
+/// Only the private key goes to stdout, so that stdout can be written to the secret's file.
 #[test]
-fn a_new_pair_of_keys_is_a_private_line_and_a_public_one() {
+fn a_new_key_pair_is_a_private_line_on_stdout_and_a_public_line_on_stderr() {
     let [one, other] = [(); 2].map(|()| command(&["secret", "new", "--ed25519"]));
     assert_eq!((one.code, other.code), (Some(0), Some(0)));
     assert_ne!(one.out, other.out);
@@ -124,12 +124,12 @@ fn a_new_pair_of_keys_is_a_private_line_and_a_public_one() {
     assert_eq!(
         private[32..],
         public,
-        "seed and public key, as the reference implementation has it"
+        "the seed and the public key, like the reference implementation"
     );
 }
 
 #[test]
-fn help_ends_with_an_example_and_wrong_usage_is_2() {
+fn help_ends_with_an_example_and_wrong_usage_exits_with_2() {
     for arguments in [
         &["run"][..],
         &["check"],

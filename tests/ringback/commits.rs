@@ -1,5 +1,5 @@
-//! Transactions that fail for as long as their cause is there: the daemon is not ready and names the cause, says so rarely,
-//! loses and doubles nothing, and goes on by itself once the cause is gone.
+//! Transactions that fail until their cause is removed. Meanwhile the daemon is not ready, names the cause, logs it
+//! rarely, and loses and repeats nothing. Afterwards it continues by itself.
 
 use crate::harness::PATIENCE;
 use crate::harness::clock::Clock;
@@ -13,9 +13,15 @@ use std::time::{Duration, Instant};
 
 const UNCOMMITTED: &str = "no transaction can be committed";
 
-/// One flow goes through; then `begin` makes all transactions fail, which `/readyz` and the log must explain by all of
-/// `parts`; then `end` takes the cause away, and the daemon goes on.
-fn refuses(stage: &Stage, name: &str, parts: &[&str], begin: impl FnOnce(), end: impl FnOnce()) {
+/// Delivers one flow; then calls `begin`, which makes all transactions fail. `/readyz` and the log must contain all
+/// `parts`. Then calls `end`, which removes the cause, and the daemon must continue.
+fn fails_between(
+    stage: &Stage,
+    name: &str,
+    parts: &[&str],
+    begin: impl FnOnce(),
+    end: impl FnOnce(),
+) {
     let mut daemon = stage.start();
     let [first, second] = ["first", "second"].map(|uuid| flow(&format!("{name}-{uuid}"), &["s"]));
     stage.send_flows(std::slice::from_ref(&first));
@@ -34,18 +40,19 @@ fn refuses(stage: &Stage, name: &str, parts: &[&str], begin: impl FnOnce(), end:
             .is_ok_and(|(status, says)| status == 503 && names_it(&says))
             .then_some(())
     });
-    assert_eq!(daemon.get("/livez").expect("it answers").0, 200, "a restart would change nothing");
-    // Two more of the longest pauses.
-    wait_until("it goes on trying", PATIENCE, || {
+    assert_eq!(daemon.get("/livez").expect("it answers").0, 200, "a restart would not help");
+    // Long enough for two more of the longest pauses.
+    wait_until("the daemon retries", PATIENCE, || {
         (began.elapsed() > Duration::from_secs(20)).then_some(())
     });
     let warnings = warnings(&daemon);
-    // One by the commits, and some by the clients, each of which is said once and not at each try.
+    // One warning is about commits. The others come from the Kafka clients, each of which logs once and not at
+    // every attempt.
     assert!((1..=8).contains(&warnings.len()), "{warnings:#?}");
     let said = warnings.iter().filter(|line| line.contains(UNCOMMITTED)).count();
     assert!(said <= 1, "{warnings:#?}");
     assert!(warnings.iter().any(|line| names_it(line)), "{warnings:#?}");
-    assert_eq!(stage.receiver.count(), 1, "nothing leaves that is not committed");
+    assert_eq!(stage.receiver.count(), 1, "nothing is sent before it is committed");
     let tried = ["abortable", "fatal"].map(|kind| {
         let tried = daemon.metric("ringback_transaction_errors_total", &[("kind", kind)]);
         tried.expect("the metric")
@@ -65,24 +72,24 @@ fn refuses(stage: &Stage, name: &str, parts: &[&str], begin: impl FnOnce(), end:
 
 fn warnings(daemon: &Daemon) -> Vec<String> {
     let logged = daemon.logged();
-    // The topics of tests are not kept for ever, which is said once.
+    // The test's topics have a finite retention, and the daemon warns of it once.
     let counts = |line: &&str| line.contains("\"WARN\"") && !line.contains("retention.ms");
     logged.lines().filter(counts).map(str::to_owned).collect()
 }
 
 #[test]
-fn records_that_are_larger_than_a_topic_takes_make_the_daemon_unready_until_it_takes_them() {
+fn records_above_a_topics_size_limit_make_the_daemon_unready_until_the_limit_is_raised() {
     let stage = Stage::new("commits-size");
     let topic = stage.topic("events");
     let set = |bytes| stage.kafka.alter_topic(&topic, "max.message.bytes", bytes);
     let parts = [UNCOMMITTED, topic.as_str(), "a record of ", "max.message.bytes"];
-    refuses(&stage, "commits-size", &parts, || set("100"), || set("1048588"));
+    fails_between(&stage, "commits-size", &parts, || set("100"), || set("1048588"));
     stage.verify();
 }
 
-/// A broker refuses records that are an hour ahead of its clock, unless the topic allows more.
+/// A broker rejects records with a timestamp more than an hour ahead of its clock, unless the topic allows more.
 #[test]
-fn a_clock_that_is_hours_ahead_makes_the_daemon_unready_until_it_is_right() {
+fn a_clock_that_is_hours_ahead_makes_the_daemon_unready_until_it_is_corrected() {
     let mut stage = Stage::new("commits-clock");
     let clock = Clock::of(&mut stage);
     clock.set(3 * 3600);
@@ -95,11 +102,11 @@ fn a_clock_that_is_hours_ahead_makes_the_daemon_unready_until_it_is_right() {
     let topic = stage.topic("events");
     let parts =
         [UNCOMMITTED, topic.as_str(), "refuses the record's timestamp", "machine's clock right"];
-    refuses(&stage, "commits-clock", &parts, || set("events", "3600000"), || clock.set(0));
+    fails_between(&stage, "commits-clock", &parts, || set("events", "3600000"), || clock.set(0));
     stage.verify();
 }
 
-/// One right that `run` needs is taken from a daemon at work, and given back.
+/// Revokes one right that `run` needs from a running daemon, and grants it again.
 fn revoked(name: &str, operation: &str, kind: &'static str, on: impl FnOnce(&Stage) -> String) {
     let mut stage = Stage::on(secured().kafka(), name, 1);
     let user = nobody();
@@ -112,20 +119,20 @@ fn revoked(name: &str, operation: &str, kind: &'static str, on: impl FnOnce(&Sta
     };
     let right = all.iter().find(is_it).expect("run needs it");
     let named = format!("{operation} on {} {resource}", kind.to_lowercase().replace('_', " "));
-    refuses(
+    fails_between(
         &stage,
         name,
         &[&named],
         || revoke([(user.as_str(), right)]),
         || grant([(user.as_str(), right)]),
     );
-    // Its rights do not count here.
+    // `verify` logs in as another user, because the restricted user's rights are not under test here.
     stage.log_in("PLAIN", "plain");
     stage.verify();
 }
 
 #[test]
-fn a_right_that_is_taken_away_makes_the_daemon_unready_until_it_is_given_back() {
+fn a_revoked_right_makes_the_daemon_unready_until_it_is_granted_again() {
     std::thread::scope(|scope| {
         scope.spawn(|| revoked("revoked-events", "Write", "TOPIC", |it| it.topic("events")));
         scope.spawn(|| revoked("revoked-changelog", "Write", "TOPIC", |it| it.topic("changelog")));

@@ -1,4 +1,4 @@
-//! Reports before, between and long after their flow; what changes nothing; three SMS in one webhook or in three.
+//! Reports before, during and long after their flow; records that change nothing; three SMS in one webhook or in three.
 
 use crate::harness::check::{Then, check};
 use crate::harness::samples::{flow, phase_1, phase_2, report, with};
@@ -44,7 +44,7 @@ fn a_report_long_after_phase_1_makes_phase_2() {
 }
 
 #[test]
-fn intermediate_reports_between_are_replaced_by_the_final_one() {
+fn intermediate_reports_are_replaced_by_the_final_one() {
     let stage = Stage::new("correlation-between");
     let flow = flow("between", &["s-1"]);
     let last = report("between", "s-1", "DELIVERED");
@@ -78,9 +78,9 @@ fn an_unknown_status_counts_as_final_and_is_passed_on() {
     check(&stage, when, then);
 }
 
-/// Before the end every useless record is told by its content.
+/// Before the end of a correlation, the content of a record decides why it is ignored.
 #[test]
-fn records_that_change_nothing_are_told_apart_before_the_end() {
+fn records_that_change_nothing_get_their_own_reason_before_the_end() {
     let mut stage = Stage::new("correlation-ignored");
     stage.add_account(29);
     let flow = flow("ignored", &["s-1", "s-2"]);
@@ -120,7 +120,7 @@ fn records_that_change_nothing_are_told_apart_before_the_end() {
 }
 
 #[test]
-fn everything_is_late_after_the_end() {
+fn every_record_after_the_end_is_late() {
     let stage = Stage::new("correlation-late");
     let flow = flow("late", &["s-1"]);
     let report_1 = report("late", "s-1", "DELIVERED");
@@ -142,7 +142,7 @@ fn everything_is_late_after_the_end() {
     check(&stage, when, then);
 }
 
-/// When the marker's window has passed, the uuid is as good as new.
+/// After the marker's window has passed, the uuid counts as new.
 #[test]
 fn a_uuid_is_forgotten_after_the_dedup_window() {
     let mut stage = Stage::new("correlation-forgotten");
@@ -200,8 +200,8 @@ fn three_sms_make_three_phase_2_under_each() {
     assert_eq!(ids.len(), 4, "each delivery has its own id");
 }
 
-/// The endpoint refuses phase 1 at first; when may phase 2 leave?
-fn phase_2_while_phase_1_waits(name: &str, order: &str) -> bool {
+/// Runs a flow whose phase 1 fails at first. Returns whether phase 2 was sent before phase 1 was retried.
+fn phase_2_precedes_the_retry_of_phase_1(name: &str, order: &str) -> bool {
     use crate::harness::receiver::Answer;
     let mut stage = Stage::new(name);
     stage.set("correlation.phase2_order", order);
@@ -227,16 +227,16 @@ fn phase_2_while_phase_1_waits(name: &str, order: &str) -> bool {
 
 #[test]
 fn phase_2_waits_for_the_end_of_phase_1_under_strict() {
-    assert!(!phase_2_while_phase_1_waits("correlation-strict", "strict"));
+    assert!(!phase_2_precedes_the_retry_of_phase_1("correlation-strict", "strict"));
 }
 
 #[test]
 fn phase_2_does_not_wait_under_independent() {
-    assert!(phase_2_while_phase_1_waits("correlation-independent", "independent"));
+    assert!(phase_2_precedes_the_retry_of_phase_1("correlation-independent", "independent"));
 }
 
 #[test]
-fn without_a_list_reports_that_phase_2_leaves_end_as_late() {
+fn without_a_list_reports_that_are_not_in_phase_2_are_late() {
     let stage = Stage::new("correlation-left");
     let mut flow = flow("left", &[]);
     flow.as_object_mut().expect("an object").remove("sms");

@@ -1,4 +1,4 @@
-//! kill -9 under load, of the daemon and of the broker.
+//! `kill -9` of the daemon and of the broker under load.
 
 use crate::harness::broker::Broker;
 use crate::harness::daemon::Daemon;
@@ -13,7 +13,7 @@ use toml::{Table, Value as Toml};
 const IN_FLIGHT_MAX: usize = 64;
 const UNCOMMITTED_MAX: usize = 200;
 
-/// A daemon that may repeat little, and an endpoint that takes a moment.
+/// Sets limits so that a killed daemon may repeat only a few deliveries, and gives the endpoint a short delay.
 fn limit(stage: &mut Stage) {
     let limit = |limit: usize| i64::try_from(limit).expect("small");
     stage.set("delivery.in_flight_max", limit(IN_FLIGHT_MAX));
@@ -23,7 +23,7 @@ fn limit(stage: &mut Stage) {
     stage.receiver.script(|_, _| Answer::status(200).after(Duration::from_millis(3)));
 }
 
-/// A broker that restarts is back before the group's session ends, as it is with Kafka's defaults.
+/// Sets timeouts so that a restarted broker is back before the group's session ends, as with Kafka's defaults.
 fn outlast_restarts(stage: &mut Stage) {
     let mut client = Table::new();
     client.insert("session.timeout.ms".into(), Toml::Integer(30_000));
@@ -48,7 +48,7 @@ fn three_kills_under_load_lose_nothing_and_repeat_little() {
     load(&stage, &uuids);
     let mut daemon: Daemon = stage.start();
     for kill in 0..KILLS as u64 {
-        // Moments of progress, not of the clock: each kill hits a daemon that is at work.
+        // Progress, not time, decides the moment: each kill hits a daemon under load.
         let moment = random.within(200 + kill * 1200..1200 + kill * 1200);
         println!("kill {kill} after {moment} requests");
         stage.receiver.wait_for(usize::try_from(moment).expect("small"), PATIENCE);
@@ -65,7 +65,7 @@ fn three_kills_under_load_lose_nothing_and_repeat_little() {
     stage.verify();
 }
 
-/// The outcome of a commit that was under way is unknown: the daemon restores and goes on by itself.
+/// The outcome of the open commit is unknown. The daemon restores its state and continues by itself.
 #[test]
 fn a_broker_killed_under_load_costs_time_only() {
     let mut own = Broker::start();
@@ -83,7 +83,7 @@ fn a_broker_killed_under_load_costs_time_only() {
     invariants::wait_delivered(&stage, &uuids, Duration::from_secs(90));
     invariants::assert_delivered(&stage, &uuids, 2 * (IN_FLIGHT_MAX + UNCOMMITTED_MAX));
     daemon.wait_ready();
-    // Idle it has nothing to commit that would fail.
+    // The second kill hits an idle daemon, which has no commit that could fail.
     invariants::wait_consumed(&stage, PATIENCE);
     own.kill();
     daemon.wait_answer("/readyz", 503);
@@ -93,7 +93,7 @@ fn a_broker_killed_under_load_costs_time_only() {
     stage.verify();
 }
 
-/// In the midst of the work of two instances.
+/// The broker is killed while two instances work.
 #[test]
 fn a_broker_killed_again_and_again_costs_time_only() {
     const KILLS: usize = 2;
@@ -106,7 +106,8 @@ fn a_broker_killed_again_and_again_costs_time_only() {
     limit(&mut stage);
     let mut daemons = [0, 1].map(|number| stage.spawn(number));
     daemons.iter_mut().for_each(Daemon::wait_ready);
-    // Not before both are there: one alone would be done with most of it while the other joins.
+    // The load begins after both instances are ready. Otherwise the first one would finish most of it while the other
+    // joins.
     load(&stage, &uuids);
     for kill in 0..KILLS {
         let moment =
@@ -114,14 +115,14 @@ fn a_broker_killed_again_and_again_costs_time_only() {
         stage.receiver.wait_for(moment, PATIENCE);
         println!("kill {kill} after {moment} requests");
         own.kill();
-        // Whatever call they are in: the broker stays away until both have noticed.
+        // The broker stays down until both daemons have noticed, whatever call they are in.
         for daemon in &daemons {
             daemon.wait_answer("/readyz", 503);
         }
         own.restart();
     }
     invariants::wait_delivered(&stage, &uuids, Duration::from_secs(90));
-    // Both may lose what they could not commit, each time.
+    // At each kill, both instances may lose and repeat what they have not committed.
     let repeats_max = 2 * KILLS * (IN_FLIGHT_MAX + UNCOMMITTED_MAX);
     let repeats = invariants::assert_delivered(&stage, &uuids, repeats_max);
     println!("{repeats} repeats, at most {repeats_max} are explained");

@@ -1,4 +1,4 @@
-//! What was given up, in an operator's hands: listed, shown, and sent after all.
+//! The operator's commands for dead letters: `list`, `show` and `replay`.
 
 mod headers;
 mod shown;
@@ -22,14 +22,14 @@ use std::time::Duration;
 const EX_USAGE: i32 = 2;
 const EX_TEMPFAIL: i32 = 75;
 
-/// `ringback dead-letter …`, which must end with 0.
+/// Runs `ringback dead-letter …` and panics unless it exits with 0.
 fn dead_letter(stage: &Stage, arguments: &[&str]) -> Done {
     let done = stage.command(&[&["dead-letter"], arguments].concat());
     assert_eq!(done.code, Some(0), "{arguments:?}: {done:?}");
     done
 }
 
-/// The summary of `ringback dead-letter replay … --json`.
+/// Runs `ringback dead-letter replay … --json` and returns its summary.
 fn replay(stage: &Stage, arguments: &[&str]) -> Value {
     summary(&dead_letter(stage, &[&["replay", "--json"], arguments].concat()))
 }
@@ -43,10 +43,10 @@ fn list(stage: &Stage, arguments: &[&str]) -> Vec<Value> {
     done.out.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 
-/// Waits for so many events of a type, and returns these.
+/// Waits for `count` events of a type, and returns all events of this type.
 fn events(stage: &Stage, kind: &str, count: usize) -> Vec<Value> {
     let mut tail = stage.events();
-    // Cheap first: the events of a big run are parsed only as they come.
+    // Compares the first bytes only. Parsing each event of a large run each time would take long.
     let needle = format!("{{\"type\":\"{kind}\"").into_bytes();
     let is =
         |event: &&Message| event.value.as_deref().is_some_and(|value| value.starts_with(&needle));
@@ -55,18 +55,18 @@ fn events(stage: &Stage, kind: &str, count: usize) -> Vec<Value> {
     seen.iter().filter(is).map(Message::json).collect()
 }
 
-/// An endpoint that says `bad` until the switch is thrown.
-fn broken(stage: &Stage, bad: u16) -> Arc<AtomicBool> {
-    let mended = Arc::new(AtomicBool::new(false));
-    let switch = Arc::clone(&mended);
+/// Makes the endpoint answer `bad` until the returned switch is set.
+fn failing_endpoint(stage: &Stage, bad: u16) -> Arc<AtomicBool> {
+    let repaired = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&repaired);
     stage
         .receiver
         .script(move |_, _| Answer::status(if switch.load(Ordering::SeqCst) { 200 } else { bad }));
-    mended
+    repaired
 }
 
-/// Flows of phase 1 only, each of which becomes a letter.
-fn give_up(stage: &Stage, uuids: &[&str]) {
+/// Sends flows of phase 1 only. The failing endpoint makes each a dead letter.
+fn make_letters(stage: &Stage, uuids: &[&str]) {
     stage.send_flows(&uuids.iter().map(|uuid| flow(uuid, &[])).collect::<Vec<_>>());
 }
 
@@ -80,7 +80,7 @@ fn letters_are_listed_shown_and_filtered() {
         Answer::status(if request.path == "/other" { 500 } else { 400 }).body("no")
     });
     let mut daemon = stage.start();
-    give_up(&stage, &["u-1", "u-2"]);
+    make_letters(&stage, &["u-1", "u-2"]);
     stage.send_flows(&[with(flow("u-3", &[]), "accountID", json!(29))]);
     stage.send_flows(&[with(flow("u-4", &[]), "accountID", json!(99))]);
     stage.kafka.produce(&[stage.raw("flow-complete", "{\"no")]);
@@ -129,17 +129,17 @@ fn letters_are_listed_shown_and_filtered() {
 }
 
 #[test]
-fn a_replay_is_the_same_webhook_with_all_its_attempts() {
+fn a_replay_sends_the_same_webhook_with_a_fresh_count_of_attempts() {
     let mut stage = Stage::new("letters-life");
     stage.set("delivery.attempts_max", 2);
-    let mended = broken(&stage, 500);
+    let repaired = failing_endpoint(&stage, 500);
     let daemon = stage.start();
-    give_up(&stage, &["u-1"]);
+    make_letters(&stage, &["u-1"]);
     let first = &stage.dead_letters(1, PATIENCE)[0];
     let id = first.json()["webhook_id"].as_str().expect("an id").to_owned();
     assert_eq!(first.json()["replays"], 0);
 
-    // Still broken: it is given up once more, after as many attempts.
+    // The endpoint still fails: after the same number of attempts there is another dead letter.
     let done = replay(&stage, &[&id]);
     assert_eq!((&done["matched"], &done["replayed"]), (&json!(1), &json!(1)), "{done}");
     assert_eq!(done["by_reason"], json!({"attempts_exhausted": 1}));
@@ -147,12 +147,12 @@ fn a_replay_is_the_same_webhook_with_all_its_attempts() {
     let letters = stage.dead_letters(2, PATIENCE);
     let second = letters.iter().find(|letter| letter.json()["replays"] == 1).expect("its letter");
     assert_eq!((&second.json()["webhook_id"], &second.json()["attempts"]), (&json!(id), &json!(2)));
-    let told = events(&stage, "replayed", 1);
-    assert_eq!((&told[0]["webhook_id"], &told[0]["replays"]), (&json!(id), &json!(1)));
-    assert_eq!((&told[0]["webhook"], &told[0]["phase"]), (&json!(WEBHOOK), &json!(1)));
+    let replayed = events(&stage, "replayed", 1);
+    assert_eq!((&replayed[0]["webhook_id"], &replayed[0]["replays"]), (&json!(id), &json!(1)));
+    assert_eq!((&replayed[0]["webhook"], &replayed[0]["phase"]), (&json!(WEBHOOK), &json!(1)));
 
-    // Both letters match; only the newest is replayed, and delivered.
-    mended.store(true, Ordering::SeqCst);
+    // Both letters match. Only the newer one is replayed, and delivered.
+    repaired.store(true, Ordering::SeqCst);
     let plan = replay(&stage, &["--dry-run"]);
     assert_eq!((&plan["matched"], &plan["skipped_older"]), (&json!(2), &json!(1)), "{plan}");
     assert_eq!(plan["replayed"], 1, "{plan}");
@@ -169,13 +169,13 @@ fn a_replay_is_the_same_webhook_with_all_its_attempts() {
 }
 
 #[test]
-fn what_was_delivered_since_is_left_alone_and_counted() {
+fn letters_that_were_delivered_since_are_skipped_and_counted() {
     let stage = Stage::new("letters-since");
-    let mended = broken(&stage, 400);
+    let repaired = failing_endpoint(&stage, 400);
     let mut daemon = stage.start();
-    give_up(&stage, &["u-1", "u-2", "u-3", "u-4", "u-5"]);
+    make_letters(&stage, &["u-1", "u-2", "u-3", "u-4", "u-5"]);
     let letters = stage.dead_letters(5, PATIENCE);
-    mended.store(true, Ordering::SeqCst);
+    repaired.store(true, Ordering::SeqCst);
     for letter in &letters[..2] {
         let id = letter.json()["webhook_id"].as_str().expect("an id").to_owned();
         replay(&stage, &[&id]);
@@ -183,7 +183,7 @@ fn what_was_delivered_since_is_left_alone_and_counted() {
     events(&stage, "delivered", 2);
     daemon.stop();
 
-    // Nobody runs: what is replayed now waits in the inbox.
+    // No daemon runs: replays wait in the inbox.
     let plan = replay(&stage, &["--reason", "refused", "--dry-run"]);
     let numbers = |summary: &Value| {
         ["matched", "replayed", "skipped_delivered", "skipped_sent"]
@@ -192,10 +192,10 @@ fn what_was_delivered_since_is_left_alone_and_counted() {
     assert_eq!(numbers(&plan), [5, 3, 2, 0].map(|number| json!(number)), "{plan}");
     let done = replay(&stage, &["--reason", "refused"]);
     assert_eq!(numbers(&done), numbers(&plan), "{done}");
-    // Another filter means the same letters, whose replays wait still.
+    // Another filter matches the same letters, whose replays still wait.
     let other = replay(&stage, &["--webhook", WEBHOOK]);
     assert_eq!(numbers(&other), [5, 0, 2, 3].map(|number| json!(number)), "{other}");
-    // And the same filter goes on behind them.
+    // The same filter continues behind the letters of its former run.
     let again = replay(&stage, &["--reason", "refused"]);
     assert_eq!(numbers(&again), [0, 0, 0, 0].map(|number| json!(number)), "{again}");
 
@@ -208,14 +208,14 @@ fn what_was_delivered_since_is_left_alone_and_counted() {
 }
 
 #[test]
-fn a_record_goes_back_to_where_it_came_from() {
+fn a_replayed_record_returns_to_its_topic_and_partition() {
     let mut stage = Stage::new("letters-record");
     let mut daemon = stage.start();
     let early = with(flow("u-1", &[]), "accountID", json!(77));
     stage.send_flows(std::slice::from_ref(&early));
     let letter = stage.dead_letters(1, PATIENCE).remove(0);
     assert_eq!(letter.header("ringback.reason"), "unknown_account");
-    // One that was cut off can't go back, nor can one of a topic that is no input.
+    // A truncated record can't be replayed, nor can a record of a topic that is not an input.
     let source = stage.topic("flow-complete");
     let other = stage.topic("events");
     for (topic, cut) in [(&source, "ringback.truncated-from-bytes"), (&other, "more")] {
@@ -246,16 +246,16 @@ fn a_record_goes_back_to_where_it_came_from() {
 }
 
 #[test]
-fn a_webhook_that_is_gone_is_warned_of_and_waited_for() {
+fn a_replay_warns_of_a_removed_webhook_and_waits_until_it_is_configured() {
     let mut stage = Stage::new("letters-gone");
     stage.add_account(29);
     stage.add_webhook("other", 29, &stage.receiver.url("/other"));
-    let mended = broken(&stage, 400);
+    let repaired = failing_endpoint(&stage, 400);
     let mut daemon = stage.start();
     stage.send_flows(&[with(flow("u-1", &[]), "accountID", json!(29))]);
     stage.dead_letters(1, PATIENCE);
     daemon.stop();
-    mended.store(true, Ordering::SeqCst);
+    repaired.store(true, Ordering::SeqCst);
     let other = stage.receiver.url("/other");
     stage.no_webhooks();
     stage.add_webhook(WEBHOOK, ACCOUNT, &stage.receiver.url("/crm"));
@@ -264,17 +264,17 @@ fn a_webhook_that_is_gone_is_warned_of_and_waited_for() {
     let mut daemon = stage.start();
     events(&stage, "replayed", 1);
     daemon.stop();
-    assert_eq!(stage.receiver.requests().len(), 1, "it waits");
+    assert_eq!(stage.receiver.requests().len(), 1, "the replay waits for the webhook");
     stage.add_webhook("other", 29, &other);
     let mut daemon = stage.start();
     events(&stage, "delivered", 1);
     daemon.stop();
 }
 
-/// A command that nobody sent properly is a dead letter, and what stands behind it goes on; one in a partition that does not
-/// own its uuid is forwarded.
+/// An invalid command becomes a dead letter, and the records behind it are still read. A command in a partition that
+/// does not own its uuid is forwarded.
 #[test]
-fn commands_in_the_inbox_are_read_with_care() {
+fn an_invalid_command_is_a_dead_letter_and_a_misplaced_one_is_forwarded() {
     let stage = Stage::new("letters-inbox");
     let mut daemon = stage.start();
     let garbage: Vec<(&str, &[u8])> =
@@ -290,7 +290,7 @@ fn commands_in_the_inbox_are_read_with_care() {
             "source": {"topic": "t", "partition": 0, "offset": 1, "timestamp": "2026-11-21T09:00:00Z"},
         })
     };
-    // One of both partitions is the wrong one.
+    // One of the two partitions does not own the uuid.
     for partition in [0, 1] {
         let value = command("u").to_string();
         let record = Record { partition: Some(partition), ..stage.raw("inbox", value) };
@@ -314,11 +314,11 @@ fn commands_in_the_inbox_are_read_with_care() {
     assert_eq!((&back["matched"], &back["not_replayable"]), (&json!(4), &json!(4)), "{back}");
 }
 
-/// What a bad night leaves: three kinds of letters, some of which were put right already.
-struct Night {
+/// The state after an outage of many endpoints: 10,000 dead letters of three reasons.
+struct Outage {
     stage: Stage,
     daemon: Daemon,
-    /// By uuid.
+    /// Uuids of letters with the reason `attempts_exhausted`.
     exhausted: BTreeSet<String>,
     early: BTreeSet<String>,
 }
@@ -327,7 +327,7 @@ const LETTERS: usize = 10_000;
 const EARLY: usize = 100;
 const MAX: usize = 2000;
 
-fn bad_night() -> Night {
+fn after_an_outage() -> Outage {
     let mut stage = Stage::new("letters-night");
     stage.set("delivery.attempts_max", 1);
     for (account, name) in [(29, "refusing"), (30, "early")] {
@@ -336,8 +336,8 @@ fn bad_night() -> Night {
     }
     stage.add_account(31);
     stage.add_webhook("blocked", 31, "http://10.1.2.3/hooks");
-    let mended = Arc::new(AtomicBool::new(false));
-    let switch = Arc::clone(&mended);
+    let repaired = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&repaired);
     stage.receiver.script(move |request, _| {
         Answer::status(match request.path.as_str() {
             _ if switch.load(Ordering::SeqCst) => 200,
@@ -359,17 +359,17 @@ fn bad_night() -> Night {
         .collect();
     stage.send_flows(&flows);
     stage.dead_letters(LETTERS, 3 * PATIENCE);
-    mended.store(true, Ordering::SeqCst);
+    repaired.store(true, Ordering::SeqCst);
     let set = |uuids: &[String]| uuids.iter().cloned().collect();
     let (exhausted, early) = (set(&uuids[..4000]), set(&uuids[..EARLY]));
-    Night { stage, daemon, exhausted, early }
+    Outage { stage, daemon, exhausted, early }
 }
 
-/// 10,000 letters, `--reason … --rate 500 --max 2000`, interrupted at a third and killed at two thirds: all in all exactly the
-/// 2,000 that the dry run promised, each once.
+/// There are 10,000 letters. `--reason … --rate 500 --max 2000` is interrupted after a third and killed after two
+/// thirds. In total it sends exactly the 2,000 letters that the dry run announced, each once.
 #[test]
-fn an_interrupted_replay_goes_on_and_sends_each_once() {
-    let Night { stage, mut daemon, exhausted, early } = bad_night();
+fn an_interrupted_replay_resumes_and_sends_each_letter_once() {
+    let Outage { stage, mut daemon, exhausted, early } = after_an_outage();
     replay(&stage, &["--webhook", "early"]);
     events(&stage, "delivered", EARLY);
     let before = stage.receiver.requests().len();
@@ -420,7 +420,7 @@ fn an_interrupted_replay_goes_on_and_sends_each_once() {
     assert_eq!(events(&stage, "replayed", EARLY + MAX).len(), EARLY + MAX);
     assert_eq!(stage.receiver.requests().len(), before + MAX, "each request once");
 
-    // The run has finished; the same command begins another where it stopped.
+    // The run has finished. The same command now begins another run behind it.
     let rest = replay(&stage, &["--reason", "attempts_exhausted", "--dry-run"]);
     let passed = rest["skipped_delivered"].as_u64().expect("a number");
     assert_eq!(rest["replayed"], 1900, "{rest}");
@@ -428,16 +428,17 @@ fn an_interrupted_replay_goes_on_and_sends_each_once() {
     assert_eq!(rest["resumed"], false, "{rest}");
 }
 
-/// Two operators at once, with filters that mean the same letters: the second one takes over, and the first one says so.
+/// Two operators replay at once, with filters that match the same letters. The second replay takes over, and the first
+/// one reports this.
 #[test]
 fn a_second_replay_takes_over_and_nothing_is_sent_twice() {
     let stage = Stage::new("letters-two");
-    let mended = broken(&stage, 400);
+    let repaired = failing_endpoint(&stage, 400);
     let mut daemon = stage.start();
     let uuids = Random::seeded(5).uuids(200);
-    give_up(&stage, &uuids.iter().map(String::as_str).collect::<Vec<_>>());
+    make_letters(&stage, &uuids.iter().map(String::as_str).collect::<Vec<_>>());
     stage.dead_letters(uuids.len(), PATIENCE);
-    mended.store(true, Ordering::SeqCst);
+    repaired.store(true, Ordering::SeqCst);
     let mut slow =
         stage.launch("slow", &["dead-letter", "replay", "--rate", "20", "--reason", "refused"]);
     events(&stage, "replayed", 20);
@@ -456,7 +457,7 @@ fn a_second_replay_takes_over_and_nothing_is_sent_twice() {
 }
 
 #[test]
-fn wrong_usage_is_2_and_no_kafka_is_75() {
+fn wrong_usage_exits_with_2_and_an_unreachable_kafka_with_75() {
     for arguments in [
         &["dead-letter"][..],
         &["dead-letter", "replay", "nonsense"],

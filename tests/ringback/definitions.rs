@@ -1,4 +1,4 @@
-//! Webhooks that customers define themselves: URL, query, headers and body, on a real receiver.
+//! Webhooks that customers define themselves: URL, query, headers and body, checked at a real receiver.
 
 mod commands;
 mod hostile;
@@ -13,20 +13,20 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// The customer's leg of every flow here.
+/// The customer's leg of every flow in these tests.
 const LEG: &str = r#"{"calleeNumber":"919879072567","calleeType":"VISITOR"}"#;
-/// The flow's keys, each value as its JSON is spelt.
+/// The flow's keys, each with the JSON text of its value.
 const KEYS: [(&str, &str); 4] = [
     ("leadid", r#""L-42""#),
     ("amount", "0.10"),
     ("vip", "true"),
     ("name", r#""Ada \"Q\" <&>\n""#),
 ];
-/// The account whose webhook shows that a reload has been done.
+/// The account whose webhook shows that a reload is done.
 const PROBE: i64 = 99;
 
-/// A stage with the accounts 28 to 36, all of which have everything switched on, and what `text` defines; `{url}` in it is
-/// the receiver's.
+/// Creates a stage with the accounts 28 to 36, all with every setting enabled, and the webhooks that `text` defines.
+/// `{url}` in `text` is the receiver's URL.
 pub(crate) fn stage(name: &str, text: &str) -> Stage {
     let mut stage = Stage::new(name);
     let file = define(&stage, text);
@@ -34,7 +34,7 @@ pub(crate) fn stage(name: &str, text: &str) -> Stage {
     stage
 }
 
-/// Writes the accounts file anew and returns its path. The stage's own file has neither rules nor comments.
+/// Rewrites the accounts file and returns its path. The stage's own file has neither rules nor comments.
 fn define(stage: &Stage, text: &str) -> String {
     let account = |id: i64| {
         format!(
@@ -51,14 +51,14 @@ fn define(stage: &Stage, text: &str) -> String {
     file.to_str().expect("a plain path").to_owned()
 }
 
-/// The default webhook of an account.
+/// Returns the definition of an account's default webhook.
 fn default_webhook(account: i64, definition: &str) -> String {
     format!(
         "[[webhook]]\nname = \"of-{account}\"\naccount = {account}\ndefault = true\n{definition}\n"
     )
 }
 
-/// A flow of `account` with these keys, each value as its JSON is spelt.
+/// Returns a flow record of `account` with these keys, each with the JSON text of its value.
 fn record(stage: &Stage, uuid: &str, account: i64, keys: &[(&str, &str)]) -> Record {
     let keys = spelt(keys);
     let text = format!(
@@ -73,7 +73,7 @@ fn spelt(keys: &[(&str, &str)]) -> String {
     format!("[{}]", keys.iter().map(key).collect::<Vec<_>>().join(","))
 }
 
-/// Has the daemon go by `text` from now on. Nothing tells when it does but a webhook that is new.
+/// Reloads the daemon with the definitions `text`. A flow to a new webhook shows when the reload is done.
 fn reload(scene: &Scene<'_>, text: &str) {
     let probe = default_webhook(PROBE, "url = \"{url}/probe\"");
     define(scene.stage, &format!("{text}{probe}"));
@@ -87,8 +87,8 @@ fn reload(scene: &Scene<'_>, text: &str) {
     });
 }
 
-/// Waits for the event `kind` of `uuid`.
-fn wait_told(stage: &Stage, kind: &str, uuid: &str) -> Value {
+/// Waits for the event `kind` of `uuid`, and returns it.
+fn wait_event(stage: &Stage, kind: &str, uuid: &str) -> Value {
     let is = |event: &Value| event["type"] == *kind && event["phonon_uuid"] == *uuid;
     let mut tail = stage.events();
     let seen = tail.wait(&format!("{kind} of {uuid}"), PATIENCE, |events| {
@@ -97,7 +97,7 @@ fn wait_told(stage: &Stage, kind: &str, uuid: &str) -> Value {
     seen.iter().map(Message::json).find(|event| is(event)).expect("it was waited for")
 }
 
-/// The one request to `path`.
+/// Returns the only request to `path`.
 #[track_caller]
 fn to<'a>(requests: &'a [Received], path: &str) -> &'a Received {
     let found: Vec<_> = requests.iter().filter(|request| request.path == path).collect();
@@ -174,7 +174,7 @@ fn each_kind_of_body_arrives_as_it_was_defined() {
 }
 
 #[test]
-fn what_is_optional_is_left_out_of_url_and_headers_and_a_secret_shows_nowhere() {
+fn optional_parts_are_left_out_of_url_and_headers_and_no_output_shows_a_secret() {
     const SECRET: &str = "hunter2-of-the-crm";
     let full = r#"url = "{url}/leads/$flow.key.leadid/$flow.key.area?from=%ani%&gone=$flow.key.gone&v=2"
         optional = ["$flow.key.area"]
@@ -194,7 +194,7 @@ fn what_is_optional_is_left_out_of_url_and_headers_and_a_secret_shows_nowhere() 
     let text = default_webhook(28, full) + &default_webhook(29, bare);
     let mut stage = stage("definitions-optional", &text);
     stage.set_variable("CRM_KEY", SECRET);
-    // A dead letter shows the request.
+    // A refused delivery becomes a dead letter, which contains the request.
     stage.receiver.statuses(&[400]);
     let mut scene = Scene::open(&stage);
     let keys = [("leadid", r#""L 4/2""#), ("amount", "0.10")];
@@ -225,28 +225,28 @@ fn what_is_optional_is_left_out_of_url_and_headers_and_a_secret_shows_nowhere() 
     let flow = record(&stage, "u-shown", 28, &keys).value.expect("a record");
     std::fs::write(&file, flow).expect("a file");
     let file = file.to_str().expect("a plain path");
-    let mut told = vec![scene.daemon.logged()];
+    let mut texts = vec![scene.daemon.logged()];
     for more in [&[][..], &["--json"]] {
         let arguments = ["webhook", "preview", "of-28", "--flow", file];
         let done = stage.command(&[&arguments[..], more].concat());
         assert_eq!(done.code, Some(0), "{done:?}");
         assert!(done.out.contains("***") && done.out.contains("id L 4/2"), "{done:?}");
-        told.extend([done.out, done.err]);
+        texts.extend([done.out, done.err]);
     }
     for kind in ["events", "dead-letter", "changelog"] {
         let messages = stage.kafka.read(&stage.topic(kind));
-        told.extend(messages.iter().map(|message| {
+        texts.extend(messages.iter().map(|message| {
             let value = message.value.as_deref().unwrap_or_default();
             format!("{:?} {}", message.headers, String::from_utf8_lossy(value))
         }));
     }
-    assert!(told.iter().all(|text| !text.contains(SECRET)), "{told:#?}");
+    assert!(texts.iter().all(|text| !text.contains(SECRET)), "{texts:#?}");
     stage.verify();
 }
 
-/// What is wrong is the definition, and so the facts are kept for a better one.
+/// The definition is at fault. The facts are therefore kept, so that a corrected definition can render them.
 #[test]
-fn without_a_mandatory_value_nothing_is_sent_until_the_definition_is_mended() {
+fn without_a_mandatory_value_nothing_is_sent_until_the_definition_is_corrected() {
     let definitions = [
         (28, "the URL", r#"url = "{url}/28/$flow.key.gone""#),
         (
@@ -301,7 +301,7 @@ fn without_a_mandatory_value_nothing_is_sent_until_the_definition_is_mended() {
     let summary: Value = serde_json::from_str(&done.out).expect("a summary");
     assert_eq!(summary["replayed"], 4, "{summary}");
     for (account, _, _) in definitions {
-        let delivered = wait_told(&stage, "delivered", &format!("u-{account}"));
+        let delivered = wait_event(&stage, "delivered", &format!("u-{account}"));
         assert_eq!((&delivered["attempts"], &delivered["phase"]), (&json!(1), &json!(1)));
     }
     scene.daemon.stop();
@@ -313,9 +313,9 @@ fn without_a_mandatory_value_nothing_is_sent_until_the_definition_is_mended() {
     stage.verify();
 }
 
-/// What was rendered stays so; where it goes, and with what headers, is what the file says at the time of the attempt.
+/// A rendered body stays as it is. URL and headers come from the file as it is at the time of the attempt.
 #[test]
-fn a_new_definition_is_for_new_deliveries() {
+fn a_new_definition_changes_the_bodies_of_new_deliveries_only() {
     let old = r#"url = "{url}/hooks"
         body = "json"
         template = '{"old": "$flow.key.leadid"}'"#;
@@ -335,10 +335,10 @@ fn a_new_definition_is_for_new_deliveries() {
     scene.wait_for("attempt_failed", 1);
     reload(&scene, &default_webhook(28, new));
     stage.kafka.produce(&[record(&stage, "u-after", 28, &KEYS)]);
-    wait_told(&stage, "attempt_failed", "u-after");
+    wait_event(&stage, "attempt_failed", "u-after");
     status.store(200, Ordering::SeqCst);
     let ids = ["u-before", "u-after"].map(|uuid| {
-        let delivered = wait_told(&stage, "delivered", uuid);
+        let delivered = wait_event(&stage, "delivered", uuid);
         delivered["webhook_id"].as_str().expect("an id").to_owned()
     });
     scene.daemon.stop();

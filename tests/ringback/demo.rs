@@ -1,4 +1,4 @@
-//! `ringback demo --once`: everything in one process, and nothing around it.
+//! `ringback demo`: everything in one process, without any server around it.
 
 use crate::harness::child::{self, mortal, run_dir};
 use crate::harness::daemon::binary;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// White space is how the demo makes a body legible, and is all that it may change.
+/// Removes white space, which is all that the demo may change when it formats a body.
 fn compact(text: &str) -> String {
     text.split_whitespace().collect()
 }
@@ -20,7 +20,7 @@ fn the_demo_shows_both_webhooks_a_dead_letter_and_its_replay() {
     let (out, err) = (dir.join("stdout.log"), dir.join("stderr.log"));
     let mut command = mortal(binary());
     command.args(["demo", "--once"]).current_dir(&dir).env("TMPDIR", &dir).env_remove("RUST_LOG");
-    // A setting of somebody's daemon is none of the demo's.
+    // The settings of a daemon in the environment must not affect the demo.
     command.env("RINGBACK__KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1");
     command.stdout(std::fs::File::create(&out).expect("a file"));
     command.stderr(std::fs::File::create(&err).expect("a file"));
@@ -43,11 +43,11 @@ fn the_demo_shows_both_webhooks_a_dead_letter_and_its_replay() {
     }
     assert!(!shown.contains("WRONG") && !shown.contains('\x1b'), "{shown}");
     let left = std::fs::read_dir(&dir).expect("a directory").count();
-    assert_eq!(left, 2, "its own directory is gone, only the logs are left");
+    assert_eq!(left, 2, "the demo removes its own directory, only the logs remain");
 }
 
 #[test]
-fn sighup_has_the_demo_read_its_own_files_alone_again() {
+fn sighup_makes_the_demo_reload_its_own_files_only() {
     let dir = run_dir().join("demo-reload");
     std::fs::create_dir_all(&dir).expect("a directory");
     let err = dir.join("stderr.log");

@@ -1,4 +1,4 @@
-//! JSON and Avro, framed in two ways and written by older and newer schemas, mixed in one partition.
+//! JSON and both framings of Avro, written with older and newer schemas and mixed in one partition.
 
 use crate::harness::check::{Scene, Then, check};
 use crate::harness::kafka::Record;
@@ -7,13 +7,13 @@ use crate::harness::stage::Stage;
 use crate::harness::{avro, broker, registry};
 use serde_json::{Value, json};
 
-/// The schema of one topic as three generations of gateways write it, with their ids at the registry.
+/// The schema of one topic in three versions of the gateway, with their ids at the registry.
 struct Generations {
     schemas: [(u32, String); 3],
 }
 
 impl Generations {
-    /// The committed schema, before it had `dropped`, and after a gateway will have added `added`.
+    /// Registers the committed schema without the field `dropped`, as it is, and with the new field `added`.
     fn register(name: &str, dropped: &str, added: &str) -> Self {
         let current = avro::schema_text(name);
         let older = avro::without_field(&current, dropped);
@@ -61,7 +61,7 @@ fn every_encoding_is_read_and_they_mix_in_one_partition() {
     }
     for uuid in uuids {
         let report = report_of(uuid);
-        // Another mixture, so that no flow has its report in its own encoding.
+        // The assignment differs from the flows' assignment, so that no report has the encoding of its flow.
         let bytes = match uuid {
             "json" => reports_by.write(1, &report),
             "single" => reports_by.write(0, &report),
@@ -118,7 +118,7 @@ fn the_same_content_in_another_encoding_is_a_duplicate() {
     check(&stage, when, then);
 }
 
-/// A report that waits is kept as it came, so that its dead letter can be replayed by the same road.
+/// A report that waits keeps its bytes, so that a replay of its dead letter is decoded in the same way.
 #[test]
 fn an_avro_report_whose_flow_never_comes_is_kept_as_avro() {
     let mut stage = Stage::new("encodings-raw");
@@ -131,9 +131,9 @@ fn an_avro_report_whose_flow_never_comes_is_kept_as_avro() {
     assert_eq!(outcome.dead_letters[0].value.as_deref(), Some(bytes.as_slice()));
 }
 
-/// Until somebody listens on the port of the configuration, the registry can't be reached; then all that comes is passed
-/// on to the real one.
-fn pass_on(port: u16) {
+/// Listens on the port of the configuration, at which the registry could not be reached until now, and forwards all
+/// bytes to the real registry.
+fn forward_to_registry(port: u16) {
     let listener = std::net::TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
     std::thread::spawn(move || {
         for client in listener.incoming().flatten() {
@@ -148,7 +148,7 @@ fn pass_on(port: u16) {
 }
 
 #[test]
-fn a_registry_that_cannot_be_reached_is_waited_for_and_holds_back_only_its_partition() {
+fn an_unreachable_registry_holds_back_only_its_partition_until_it_answers() {
     let mut stage = Stage::new("encodings-away");
     let port = crate::harness::child::free_port();
     stage.set("schema_registry.url", registry::shared().url_at(port));
@@ -158,7 +158,7 @@ fn a_registry_that_cannot_be_reached_is_waited_for_and_holds_back_only_its_parti
     let plain = flow("plain", &[]);
     let at = |partition, record| Record { partition: Some(partition), ..record };
     let bytes = avro::confluent(id, &schema, &framed);
-    // Both are forwarded or not as their uuids have it; what counts is where they are read.
+    // Their uuids decide whether they are forwarded. The test only needs them to be read in different partitions.
     stage.kafka.produce(&[
         at(0, keyed(&stage, "flow-complete", "framed", bytes)),
         at(1, keyed(&stage, "flow-complete", "plain", plain.to_string())),
@@ -173,8 +173,8 @@ fn a_registry_that_cannot_be_reached_is_waited_for_and_holds_back_only_its_parti
         assert_eq!(stage.receiver.requests().len(), 1, "one partition waits, the other does not");
         let says = scene.daemon.wait_answer("/readyz", 503);
         assert!(says.contains("schema registry"), "{says}");
-        pass_on(port);
+        forward_to_registry(port);
     };
     let outcome = check(&stage, play, then);
-    assert!(outcome.dead_letters.is_empty(), "an unreachable registry is no bad input");
+    assert!(outcome.dead_letters.is_empty(), "an unreachable registry makes no dead letter");
 }

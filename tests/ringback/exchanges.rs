@@ -1,4 +1,4 @@
-//! What the events tell of exchanges with endpoints that behave badly, or unusually.
+//! The events of exchanges with endpoints that misbehave or answer in unusual ways.
 
 use crate::harness::check::{Scene, Then, check};
 use crate::harness::child::run_dir;
@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-/// So much of an answer is kept.
+/// The number of bytes that are kept of an answer.
 const KEPT: usize = 65_536;
 
-/// Plays a flow to each webhook, which has one attempt, and returns what the events tell of these. The first webhook is the
-/// stage's own, which may have been changed before.
+/// Sends a flow to each webhook with one attempt, and returns the event of each attempt by flow. The first webhook is
+/// the stage's own, which the caller may have changed.
 fn events(stage: &mut Stage, urls: &[(&str, String)]) -> BTreeMap<String, Value> {
     stage.set("delivery.attempts_max", 1);
     stage.set("delivery.request_timeout_ms", 2000);
@@ -40,13 +40,14 @@ fn events(stage: &mut Stage, urls: &[(&str, String)]) -> BTreeMap<String, Value>
     let by_name =
         attempts.map(|event| (event["phonon_uuid"].as_str().expect("text").to_owned(), event));
     let by_name: BTreeMap<_, _> = by_name.collect();
-    assert_eq!(by_name.len(), urls.len(), "one attempt each: {by_name:#?}");
+    assert_eq!(by_name.len(), urls.len(), "each flow has one attempt: {by_name:#?}");
     by_name
 }
 
-/// Panics unless the event has these members, and not those that are null.
+/// Panics unless the event has these members, and a plausible duration. A null in `members` means that the event lacks
+/// the member.
 #[track_caller]
-fn tells(event: &Value, members: &Value) {
+fn assert_members(event: &Value, members: &Value) {
     for (name, value) in members.as_object().expect("an object") {
         assert_eq!(&event[name], value, "{name}: {event}");
     }
@@ -58,8 +59,8 @@ fn plain(words: Words) -> String {
     format!("http://127.0.0.1:{}/", rude::start(words))
 }
 
-/// The same bytes again and again.
-fn again(head: &str, bytes: &[u8], pause: Duration) -> Words {
+/// Sends `head` once, and then `bytes` repeatedly.
+fn repeatedly(head: &str, bytes: &[u8], pause: Duration) -> Words {
     Words { first: head.into(), then: Some((bytes.to_vec(), pause)) }
 }
 
@@ -77,7 +78,7 @@ fn bomb() -> Vec<u8> {
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[test]
-fn what_was_taken_is_told_with_its_answer() {
+fn a_delivered_event_contains_the_answer() {
     let mut stage = Stage::new("exchanges-taken");
     let ok = "HTTP/1.1 200 OK\r\n\r\n";
     let (port, authority) = rude::start_tls(Words::only(ok.to_owned() + "ok"));
@@ -89,8 +90,8 @@ fn what_was_taken_is_told_with_its_answer() {
         ("own-authority", format!("https://127.0.0.1:{port}/")),
         ("hints", plain(Words::only(format!("HTTP/1.1 103 X\r\n\r\n{ok}ok")))),
         ("nothing", plain(Words::only("HTTP/1.1 204 No Content\r\n\r\n"))),
-        ("dripping", plain(again(ok, b"x", PAUSE))),
-        ("endless", plain(again(ok, &[b'x'; 10_000], Duration::ZERO))),
+        ("dripping", plain(repeatedly(ok, b"x", PAUSE))),
+        ("endless", plain(repeatedly(ok, &[b'x'; 10_000], Duration::ZERO))),
         ("bomb", plain(Words::only(bomb()))),
     ];
     let events = events(&mut stage, &urls);
@@ -101,25 +102,25 @@ fn what_was_taken_is_told_with_its_answer() {
             "response_status_code": code, "response_status_type": "SUCCESSFUL",
             "response_raw": raw, "response_truncated": false, "response_error": null,
             "error_reason": null});
-        tells(&events[name], &members);
+        assert_members(&events[name], &members);
     }
     for name in ["dripping", "endless", "bomb"] {
         let members = json!({"type": "delivered", "response_status": "SUCCESS",
             "response_status_code": 200, "response_truncated": true, "error_reason": null});
-        tells(&events[name], &members);
+        assert_members(&events[name], &members);
         let kept = events[name]["response_raw"].as_str().map(str::len);
         assert!(kept == Some(KEPT) || name == "dripping", "{name}: {kept:?}");
     }
-    took_the_whole_time(&events["dripping"]);
+    assert_took_the_timeout(&events["dripping"]);
 }
 
 #[test]
-fn what_failed_is_told_with_its_reason() {
+fn an_attempt_failed_event_contains_the_reason() {
     let mut stage = Stage::new("exchanges-failed");
     let (port, _) = rude::start_tls(Words::only("HTTP/1.1 200 OK\r\n\r\n"));
     let redirect = format!("HTTP/1.1 302 X\r\nlocation: {}\r\n\r\n", stage.receiver.url("/"));
     let urls = [
-        ("slow", plain(again("", b"", PAUSE))),
+        ("slow", plain(repeatedly("", b"", PAUSE))),
         ("unknown-authority", format!("https://127.0.0.1:{port}/")),
         ("garbage", plain(Words::only("hello\r\n\r\n"))),
         ("gone", plain(Words::only(""))),
@@ -128,7 +129,7 @@ fn what_failed_is_told_with_its_reason() {
         ("failing", plain(Words::only("HTTP/1.1 503 X\r\nretry-after: 9\r\n\r\n"))),
     ];
     let events = events(&mut stage, &urls);
-    assert!(stage.receiver.requests().is_empty(), "a redirect leads nowhere");
+    assert!(stage.receiver.requests().is_empty(), "the daemon does not follow a redirect");
     for (name, reason) in [
         ("slow", "TIMEOUT"),
         ("unknown-authority", "UNREACHABLE"),
@@ -138,7 +139,7 @@ fn what_failed_is_told_with_its_reason() {
         let members = json!({"type": "attempt_failed", "response_status": "FAILED",
             "response_status_code": null, "response_status_type": null, "response_raw": null,
             "error_reason": reason});
-        tells(&events[name], &members);
+        assert_members(&events[name], &members);
         assert!(events[name]["response_error"].is_string(), "{}", events[name]);
     }
     for (name, code, kind, reason, raw) in [
@@ -149,12 +150,12 @@ fn what_failed_is_told_with_its_reason() {
         let members = json!({"type": "attempt_failed", "response_status": "FAILED",
             "response_status_code": code, "response_status_type": kind, "response_raw": raw,
             "response_truncated": false, "error_reason": reason});
-        tells(&events[name], &members);
+        assert_members(&events[name], &members);
     }
-    took_the_whole_time(&events["slow"]);
+    assert_took_the_timeout(&events["slow"]);
 }
 
-/// Nobody reads these lines, or not all of the head can be read: the customer has the webhook once all the same.
+/// The head has invalid lines or can't be read to its end. The status decides, so that the webhook is sent only once.
 #[test]
 fn a_status_decides_whatever_else_is_wrong_with_its_head() {
     let mut stage = Stage::new("exchanges-heads");
@@ -177,22 +178,22 @@ fn a_status_decides_whatever_else_is_wrong_with_its_head() {
     for name in ["blank", "folded", "warning", "markup", "control"] {
         let members = json!({"type": "delivered", "response_status_code": 200, "response_raw": "ok",
             "response_truncated": false, "response_error": null, "error_reason": null});
-        tells(&events[name], &members);
+        assert_members(&events[name], &members);
     }
     for (name, code) in [("large", 200), ("two-lengths", 200), ("broken", 202)] {
         let members = json!({"type": "delivered", "response_status": "SUCCESS",
             "response_status_code": code, "response_truncated": true, "error_reason": null});
-        tells(&events[name], &members);
+        assert_members(&events[name], &members);
         let error = events[name]["response_error"].as_str().unwrap_or_default();
         let says = format!("the status is {code}, but the head of the answer ");
         assert!(error.starts_with(&says), "{error}");
     }
     let members = json!({"type": "attempt_failed", "response_status": "FAILED",
         "response_status_code": 400, "response_truncated": true, "error_reason": "REFUSED"});
-    tells(&events["refused"], &members);
+    assert_members(&events["refused"], &members);
 }
 
-/// Half of all requests are lost with their connections, and no delivery has more than one attempt.
+/// Every second request is lost with its connection, although each delivery has only one attempt.
 #[test]
 fn connections_that_end_cost_no_attempt() {
     const FLOWS: usize = 20;
@@ -216,19 +217,19 @@ fn connections_that_end_cost_no_attempt() {
 }
 
 #[track_caller]
-fn took_the_whole_time(event: &Value) {
+fn assert_took_the_timeout(event: &Value) {
     let took = event["response_duration"].as_f64();
     assert!(took.is_some_and(|took| (2.0..9.0).contains(&took)), "{event}");
 }
 
-/// The receiver plays the proxy: the name is one that nobody else knows.
+/// The receiver acts as the proxy. Only a proxy could resolve the webhook's host name.
 #[test]
-fn a_configured_proxy_is_asked_and_its_password_stays_hidden() {
+fn a_configured_proxy_is_used_and_its_password_stays_hidden() {
     let mut stage = Stage::new("exchanges-proxy");
     stage.set("delivery.proxy", toml::from_str::<toml::Table>("env = 'PROXY'").expect("TOML"));
     stage
         .set_variable("PROXY", &format!("http://u:opensesame@127.0.0.1:{}", stage.receiver.port()));
-    // It is the operator's, and so its own address needs not to be opened.
+    // The operator chose the proxy, so that its own address needs no entry in the list.
     stage.set("delivery.allow_addresses", Vec::<String>::new());
     stage.set_webhook("url", "http://hooks.invalid/hooks/phonon");
     stage.receiver.statuses(&[407, 200]);

@@ -1,4 +1,4 @@
-//! The process dies at each moment that a crash may hit, and the next one goes on as if nothing had been.
+//! The process dies at each point that a crash may hit, and the next process loses nothing.
 
 use crate::harness::receiver::Answer;
 use crate::harness::samples::{Random, flow, report};
@@ -6,83 +6,85 @@ use crate::harness::stage::Stage;
 use crate::harness::{PATIENCE, invariants};
 use serde_json::Value;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const FLOWS: usize = 120;
 const IN_FLIGHT_MAX: i64 = 8;
 const UNCOMMITTED_MAX: i64 = 16;
 
-/// What the process is doing when it comes to the moment.
+/// The activity of the process when it reaches the point.
 #[derive(Clone, Copy, PartialEq)]
 enum At {
-    /// It works off what there is.
+    /// It processes its backlog.
     Work,
-    /// It has worked, and was told to end.
+    /// It has worked, and SIGTERM makes it stop.
     End,
     /// It restores everything after a crash, without its store.
     Restore,
 }
 
 #[test]
-fn while_a_command_is_decided() {
-    dies("deciding", 1..200, At::Work);
+fn nothing_is_lost_by_a_crash_while_a_command_is_decided() {
+    survives_a_crash_at("deciding", 1..200, At::Work);
 }
 
 #[test]
-fn between_the_records_and_the_offsets() {
-    dies("produced", 1..8, At::Work);
+fn nothing_is_lost_by_a_crash_between_the_records_and_the_offsets() {
+    survives_a_crash_at("produced", 1..8, At::Work);
 }
 
 #[test]
-fn between_the_offsets_and_the_commit() {
-    dies("offered", 1..8, At::Work);
+fn nothing_is_lost_by_a_crash_between_the_offsets_and_the_commit() {
+    survives_a_crash_at("offered", 1..8, At::Work);
 }
 
 #[test]
-fn while_the_commit_is_under_way() {
-    dies("commit-sent", 1..8, At::Work);
+fn nothing_is_lost_by_a_crash_while_a_commit_is_open() {
+    survives_a_crash_at("commit-sent", 1..8, At::Work);
 }
 
 #[test]
-fn when_records_are_committed_and_the_process_does_not_know() {
-    dies("committed", 1..2, At::Work);
+fn nothing_is_lost_by_a_crash_before_the_process_learns_that_records_are_committed() {
+    survives_a_crash_at("committed", 1..2, At::Work);
 }
 
 #[test]
-fn when_outcomes_are_committed_and_the_process_does_not_know() {
-    dies("outcome-committed", 1..6, At::Work);
+fn nothing_is_lost_by_a_crash_before_the_process_learns_that_outcomes_are_committed() {
+    survives_a_crash_at("outcome-committed", 1..6, At::Work);
 }
 
 #[test]
-fn when_an_endpoint_has_answered() {
-    dies("attempted", 1..100, At::Work);
+fn nothing_is_lost_by_a_crash_when_an_endpoint_has_answered() {
+    survives_a_crash_at("attempted", 1..100, At::Work);
 }
 
 #[test]
-fn when_the_store_was_written_and_not_synced() {
-    dies("stored", 1..3, At::End);
+fn nothing_is_lost_by_a_crash_when_the_store_is_written_and_not_synced() {
+    survives_a_crash_at("stored", 1..3, At::End);
 }
 
 #[test]
-fn when_the_partitions_are_given_back() {
-    dies("drained", 1..2, At::End);
+fn nothing_is_lost_by_a_crash_when_partitions_are_drained_and_not_released() {
+    survives_a_crash_at("drained", 1..2, At::End);
 }
 
 #[test]
-fn when_half_of_the_store_is_restored() {
-    dies("ingested", 1..2, At::Restore);
+fn nothing_is_lost_by_a_crash_when_half_of_the_store_is_restored() {
+    survives_a_crash_at("ingested", 1..2, At::Restore);
 }
 
-/// Under load, the `nth` time that the process passes the point.
-fn dies(point: &str, nth: Range<u64>, at: At) {
+/// Kills the process under load when it passes the point for the `nth` time, and checks the next process.
+fn survives_a_crash_at(point: &str, nth: Range<u64>, at: At) {
     let mut random = Random::fresh();
     let mut stage = Stage::new(&format!("failpoints-{point}"));
     stage.set("delivery.in_flight_max", IN_FLIGHT_MAX);
     stage.set("delivery.uncommitted_max", UNCOMMITTED_MAX);
     stage.set_webhook("in_flight_max", IN_FLIGHT_MAX);
-    // Some stand in the outbox with an attempt behind them when it happens.
-    stage.receiver.script(|_, nth| {
-        let fails = nth.is_multiple_of(5);
+    // Every fifth request fails, so that some rows wait with a failed attempt when the process dies.
+    let requests = AtomicU64::new(0);
+    stage.receiver.script(move |_, _| {
+        let fails = requests.fetch_add(1, Ordering::Relaxed) % 5 == 4;
         Answer::status(if fails { 503 } else { 200 }).after(Duration::from_millis(2))
     });
     let uuids = random.uuids(FLOWS);
@@ -90,7 +92,7 @@ fn dies(point: &str, nth: Range<u64>, at: At) {
     let reports: Vec<Value> = uuids.iter().map(|uuid| report(uuid, "s-1", "DELIVERED")).collect();
     stage.send_flows(&flows);
     stage.send_reports(&reports);
-    // What was drained is known, and not sent again.
+    // Drained outcomes are committed, so that nothing is repeated.
     let mut kills = i64::from(point != "drained");
     if at == At::Restore {
         let mut daemon = stage.start();

@@ -1,7 +1,8 @@
-//! What the transaction's errors do, by class: an embedded broker answers with them where a real one can't be made to.
+//! Each class of transaction errors and its effect. An embedded broker returns errors that a real one can't be made to
+//! return.
 //!
-//! That broker keeps no transactions, so that this shows the engine's way through each class and that nothing is lost;
-//! that nothing is doubled is shown on the real one.
+//! The embedded broker keeps no transactions. These tests therefore show how the engine handles each class and that
+//! nothing is lost. Tests on a real broker show that nothing is repeated.
 
 use crate::harness::PATIENCE;
 use crate::harness::broker;
@@ -19,8 +20,8 @@ use tokio::sync::watch;
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
 
-/// Sends one flow, makes the broker answer badly by `inject`, sends a second flow, waits until the daemon counts a fault of
-/// the class `kind`, lets the broker be good again by `relieve`, and wants the webhooks of both.
+/// Sends one flow, makes the broker fail by `inject`, and sends a second flow. Waits until the daemon counts an error
+/// of the class `kind`, repairs the broker by `relieve`, and expects the webhooks of both flows.
 fn survives(
     name: &str,
     kind: &str,
@@ -55,7 +56,7 @@ fn survives(
     inject(&mock, &stage);
     stage.send_flows(std::slice::from_ref(&second));
     let counted = format!("ringback_transaction_errors_total{{kind=\"{kind}\"}} ");
-    wait_until("the fault is met", PATIENCE, || {
+    wait_until("the error is counted", PATIENCE, || {
         let text = metrics.render(ringback::telemetry::Format::Text, ringback::clock::now());
         let count = text.lines().find_map(|line| line.strip_prefix(&counted)).map(str::to_owned);
         (count.expect("the metric") != "0").then_some(())
@@ -68,28 +69,33 @@ fn survives(
     assert!(ended.is_ok(), "{ended:?}");
 }
 
-/// The broker answers the next requests of this kind with `errors`, and then well again.
-fn answers(name: &str, kind: &str, request: RDKafkaApiKey, errors: &[RDKafkaRespErr]) {
+/// Makes the broker answer the next requests of this kind with `errors`, and without errors afterwards.
+fn survives_errors(name: &str, kind: &str, request: RDKafkaApiKey, errors: &[RDKafkaRespErr]) {
     survives(name, kind, |mock, _| mock.request_errors(request, errors), |_, _| {});
 }
 
 #[test]
-fn a_retriable_answer_is_asked_again() {
-    // More often than librdkafka asks by itself within one call.
+fn a_retriable_error_is_retried() {
+    // librdkafka itself retries fewer times than this within one call.
     let busy = RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
-    answers("faults-retriable", "retriable", RDKafkaApiKey::AddOffsetsToTxn, &[busy; 12]);
+    survives_errors("faults-retriable", "retriable", RDKafkaApiKey::AddOffsetsToTxn, &[busy; 12]);
 }
 
 #[test]
-fn an_abortable_answer_is_aborted_and_the_batch_tried_again() {
+fn after_an_abortable_error_the_batch_is_aborted_and_retried() {
     let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID;
-    answers("faults-member", "abortable", RDKafkaApiKey::TxnOffsetCommit, &[unknown]);
+    survives_errors("faults-member", "abortable", RDKafkaApiKey::TxnOffsetCommit, &[unknown]);
     let generation = RDKafkaRespErr::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION;
-    answers("faults-generation", "abortable", RDKafkaApiKey::TxnOffsetCommit, &[generation]);
+    survives_errors(
+        "faults-generation",
+        "abortable",
+        RDKafkaApiKey::TxnOffsetCommit,
+        &[generation],
+    );
 }
 
 #[test]
-fn a_topic_that_refuses_records_is_tried_again_until_it_takes_them() {
+fn a_topic_that_rejects_records_is_retried_until_it_accepts_them() {
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
     let set = |mock: &Mock, stage: &Stage, error| {
         mock.topic_error(&stage.topic("events"), error).expect("a topic")
@@ -101,11 +107,11 @@ fn a_topic_that_refuses_records_is_tried_again_until_it_takes_them() {
 #[test]
 fn a_fenced_producer_is_replaced_and_the_partitions_restored() {
     let fenced = RDKafkaRespErr::RD_KAFKA_RESP_ERR_PRODUCER_FENCED;
-    answers("faults-fenced", "fenced", RDKafkaApiKey::EndTxn, &[fenced]);
+    survives_errors("faults-fenced", "fenced", RDKafkaApiKey::EndTxn, &[fenced]);
 }
 
 #[test]
-fn a_fatal_answer_replaces_the_producer_and_restores_the_partitions() {
+fn a_fatal_error_replaces_the_producer_and_restores_the_partitions() {
     let fatal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-    answers("faults-fatal", "fatal", RDKafkaApiKey::EndTxn, &[fatal]);
+    survives_errors("faults-fatal", "fatal", RDKafkaApiKey::EndTxn, &[fatal]);
 }

@@ -1,4 +1,4 @@
-//! What `ringback verify` and `ringback check --online` say of topics that are others now, and of rows that are others'.
+//! `ringback verify` and `ringback check --online` after topics were recreated, and with rows of another group.
 
 use crate::harness::daemon::EX_CONFIG;
 use crate::harness::kafka::Message;
@@ -19,7 +19,7 @@ fn notes(stage: &Stage) -> String {
 }
 
 #[test]
-fn a_recreated_input_is_verified_by_what_was_produced_to_it() {
+fn a_recreated_input_is_verified_against_its_own_records() {
     let stage = Stage::new("identity-recreated");
     let mut daemon = stage.start();
     stage.send_flows(&flows(60, 30));
@@ -29,7 +29,7 @@ fn a_recreated_input_is_verified_by_what_was_produced_to_it() {
     stage.recreate("flow-complete", 2);
     stage.send_flows(&flows(61, 60));
 
-    // Nobody has read any of it yet, and the position counts in a topic that is gone.
+    // No daemon has read the new topic, and the committed position belongs to the deleted one.
     let done = stage.verified(0, &[]);
     assert_eq!(done.code, Some(1), "{done:?}");
     let report = said(&done);
@@ -50,14 +50,14 @@ fn a_recreated_input_is_verified_by_what_was_produced_to_it() {
 }
 
 #[test]
-fn offsets_that_kafkas_tool_moves_back_accuse_nobody() {
+fn offsets_that_kafkas_tool_moves_back_are_a_note_and_no_violation() {
     let stage = Stage::new("identity-reset");
     let mut daemon = stage.start();
     let uuids = Random::seeded(62).uuids(20);
     stage.send_flows(&uuids.iter().map(|uuid| flow(uuid, &["s-1"])).collect::<Vec<_>>());
     let reports: Vec<Value> = uuids.iter().map(|uuid| report(uuid, "s-1", "DELIVERED")).collect();
     stage.send_reports(&reports);
-    // One whose flow has not come yet.
+    // A report whose flow has not come.
     stage.send_reports(&[report("early", "s-1", "SENT")]);
     stage.receiver.wait_for(40, PATIENCE);
     invariants::wait_consumed(&stage, PATIENCE);
@@ -104,7 +104,7 @@ fn records_that_kafka_deleted_unread_are_named() {
 }
 
 #[test]
-fn check_online_says_whose_the_changelog_is() {
+fn check_online_names_the_group_that_owns_the_changelog() {
     let mut stage = Stage::new("identity-check");
     let first = stage.group();
     let mut daemon = stage.start();
@@ -112,7 +112,7 @@ fn check_online_says_whose_the_changelog_is() {
     stage.receiver.wait_for(5, PATIENCE);
     let done = stage.command(&["topics", "--mend"]);
     assert_eq!(done.code, Some(0), "{done:?}");
-    // Beside the daemon, whose store is open.
+    // The daemon runs and has its store open.
     let done = stage.command(&["check", "--online"]);
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.out.contains("no rows of another group"), "{done:?}");

@@ -1,4 +1,4 @@
-//! An inbox that has more partitions than the changelog.
+//! An inbox with more partitions than the changelog.
 
 use crate::harness::daemon::{Daemon, Done};
 use crate::harness::kafka::Message;
@@ -8,12 +8,12 @@ use crate::harness::stage::{Stage, WEBHOOK};
 use crate::harness::{PATIENCE, broker, invariants, wait_until};
 use serde_json::Value;
 
-/// What Kafka's clients have been given more of: two instances share it as no other topic.
+/// The partitions of the enlarged inbox. The other topics have 4, so that two instances share the inbox in another way.
 const LARGE: i32 = 5;
-/// Replayed through the inbox by an operator.
+/// The uuid of the flow that is refused first, and replayed through the inbox.
 const REFUSED: &str = "refused";
 
-/// Both phases of these, each once.
+/// Sends flows and reports, and panics unless both phases of each are delivered once.
 fn deliver(stage: &Stage, uuids: &[String]) {
     let sent = stage.receiver.count();
     stage.send_flows(&uuids.iter().map(|uuid| flow(uuid, &["s-1"])).collect::<Vec<Value>>());
@@ -31,7 +31,7 @@ fn succeeds(stage: &Stage, arguments: &[&str]) -> Done {
     done
 }
 
-/// A webhook that was given up is sent after all.
+/// Makes a dead letter of one flow, replays it and waits for its delivery.
 fn replay(stage: &Stage) {
     stage.send_flows(&[flow(REFUSED, &[])]);
     stage.dead_letters(1, PATIENCE);
@@ -45,8 +45,8 @@ fn replay(stage: &Stage) {
     });
 }
 
-/// Records that stand in partitions that the changelog has not are forwarded. Nothing is lost or sent twice, before and after
-/// somebody has replaced the topic.
+/// Records in partitions that the changelog lacks are forwarded. Nothing is lost or sent twice, before and after an
+/// operator replaces the topic.
 #[test]
 fn an_inbox_with_too_many_partitions_forwards_everything_until_it_is_replaced() {
     let mut random = Random::seeded(908);
@@ -66,8 +66,7 @@ fn an_inbox_with_too_many_partitions_forwards_everything_until_it_is_replaced() 
     daemons.iter_mut().for_each(Daemon::wait_ready);
     for daemon in &daemons {
         let warned = daemon.logged();
-        for words in
-            ["it has 5 partitions and the changelog 4", "not as many partitions as the inbox"]
+        for words in ["it has 5 partitions and the changelog 4", "different numbers of partitions"]
         {
             assert!(warned.contains(words), "{words}: {warned}");
         }
@@ -81,25 +80,25 @@ fn an_inbox_with_too_many_partitions_forwards_everything_until_it_is_replaced() 
     invariants::wait_consumed(&stage, PATIENCE);
     daemons.iter_mut().for_each(Daemon::stop);
 
-    // As ops/guide/partitions.md says.
+    // The steps of ops/guide/partitions.md.
     succeeds(&stage, &["offsets", "show"]);
     stage.kafka.delete_topics(&[&inbox]);
-    wait_until("the topic is gone, and created", PATIENCE, || {
+    wait_until("the topic is deleted and created again", PATIENCE, || {
         let done = stage.command(&["topics", "--create"]);
         done.out.contains(&format!("created {inbox}")).then_some(())
     });
     assert_eq!(stage.kafka.partitions(&inbox), 4);
     let mut daemon = stage.start();
     deliver(&stage, &after);
-    assert!(stage.kafka.read(&inbox).is_empty(), "nothing is forwarded any more");
+    assert!(stage.kafka.read(&inbox).is_empty(), "the daemon forwards nothing now");
     daemon.stop();
     stage.verify();
 }
 
-/// A position in the inbox is moved in both of its places, and a store counts as current, though the inputs have fewer
-/// partitions than the inbox.
+/// The inputs have fewer partitions than the inbox. Nevertheless a position in the inbox is moved in both of its
+/// places, and a store counts as current.
 #[test]
-fn beside_a_large_inbox_positions_are_moved_and_the_changelog_is_rebuilt() {
+fn with_a_larger_inbox_positions_are_moved_and_the_changelog_is_rebuilt() {
     let mut random = Random::seeded(909);
     let [before, after] = [10, 10].map(|count| random.uuids(count));
     let stage = Stage::new("inbox-moved");

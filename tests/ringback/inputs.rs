@@ -1,5 +1,4 @@
-//! Inputs that change while the daemon reads them, or while it does not: topics that are recreated, and records that Kafka
-//! deletes.
+//! Inputs that change with or without a running daemon: topics that are recreated, and records that Kafka deletes.
 
 use crate::harness::PATIENCE;
 use crate::harness::kafka::Message;
@@ -17,7 +16,7 @@ fn of_type(events: &[Message], kind: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_topic_recreated_while_nobody_runs_is_read_from_its_beginning() {
+fn a_topic_recreated_while_no_daemon_runs_is_read_from_its_beginning() {
     let stage = Stage::new("inputs-stopped");
     let mut daemon = stage.start();
     stage.send_flows(&flows(80, 30));
@@ -40,7 +39,7 @@ fn a_topic_recreated_while_nobody_runs_is_read_from_its_beginning() {
     assert_eq!(daemon.metric("ringback_inputs_recreated_total", &labels), Some(2.0));
     assert!(daemon.logged().contains("deleted and created again"));
     daemon.stop();
-    // Once, and not at every start.
+    // Another start does not report it again.
     stage.start().stop();
     let events = stage.kafka.read(&stage.topic("events"));
     assert_eq!(of_type(&events, "input_recreated").len(), 2);
@@ -64,7 +63,7 @@ fn a_topic_recreated_while_the_daemon_runs_is_read_from_its_beginning() {
 }
 
 #[test]
-fn a_recreated_topic_is_read_from_where_the_operator_says() {
+fn a_recreated_topic_is_read_from_the_position_that_the_operator_chooses() {
     let stage = Stage::new("inputs-from");
     let mut daemon = stage.start();
     stage.send_flows(&flows(84, 4));
@@ -120,7 +119,7 @@ fn records_deleted_before_a_running_daemon_read_them_are_reported() {
     let mut daemon = stage.start();
     stage.send_flows(&flows(90, 10));
     stage.receiver.wait_for(10, PATIENCE);
-    // It stands still while records come and go.
+    // SIGSTOP pauses the daemon while records are produced and deleted.
     daemon.signal("STOP");
     let topic = stage.topic("flow-complete");
     stage.send_flows(&flows(91, 20));

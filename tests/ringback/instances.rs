@@ -1,4 +1,4 @@
-//! Two instances on the same topics: what one leaves the other takes over, retry counts and all.
+//! Two instances on the same topics: one takes over the state of the other, including the counts of attempts.
 
 use crate::harness::broker::Broker;
 use crate::harness::daemon::{Daemon, EX_CONFIG};
@@ -13,11 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Longer than a session time-out and a rebalance.
+/// Longer than a session timeout and a rebalance together.
 const TAKEOVER: Duration = Duration::from_secs(60);
 
-/// Each phase 1 fails once, one ends by `end`, and the other finishes everything.
-fn one_ends(name: &str, seed: u64, end: impl FnOnce(&mut Daemon)) {
+/// Waits until each phase 1 has failed once, ends one instance by `end`, and panics unless the other instance finishes
+/// everything.
+fn takes_over(name: &str, seed: u64, end: impl FnOnce(&mut Daemon)) {
     let mut stage = Stage::on(broker::shared(), name, 4);
     stage.set("delivery.retry.initial_interval_ms", 5000);
     stage.set("delivery.retry.interval_max_ms", 5000);
@@ -31,7 +32,7 @@ fn one_ends(name: &str, seed: u64, end: impl FnOnce(&mut Daemon)) {
     let flows: Vec<Value> = uuids.iter().map(|uuid| flow(uuid, &["s-1"])).collect();
     stage.send_flows(&flows);
     let count = uuids.len();
-    // Committed, so that the end of an instance can't cost an outcome that was still on its way.
+    // Waits until the outcomes are committed, so that none is lost when the instance ends.
     stage.events().wait("the first attempts", TAKEOVER, |events| {
         let failed = |event: &&Message| event.json()["type"] == "attempt_failed";
         events.iter().filter(failed).count() >= count
@@ -42,7 +43,7 @@ fn one_ends(name: &str, seed: u64, end: impl FnOnce(&mut Daemon)) {
     invariants::wait_delivered(&stage, &uuids, TAKEOVER);
     second.wait_ready();
     second.stop();
-    // Three attempts of each phase 1: one before the end and two after it, none forgotten and none made twice.
+    // Each phase 1 has three attempts: one before the end and two after it. None is forgotten and none is made twice.
     invariants::assert_delivered(&stage, &uuids, usize::MAX);
     invariants::assert_attempts_counted(&stage, 0);
     for (id, requests) in stage.receiver.by_id() {
@@ -50,23 +51,23 @@ fn one_ends(name: &str, seed: u64, end: impl FnOnce(&mut Daemon)) {
         assert_eq!(requests.len(), wanted, "attempts of {id}");
     }
     let counts = stage.verify_with(1, &["--at-rest", "--repeats-max", "0"]);
-    assert_eq!(counts["store_partitions"], 4, "the survivor has all of them: {counts}");
-    // What the first left behind is older, and right as far as it goes.
+    assert_eq!(counts["store_partitions"], 4, "the other instance has all of them: {counts}");
+    // The first instance's store is older, and correct up to its position.
     stage.verify();
 }
 
 #[test]
-fn the_other_takes_over_from_one_that_stops() {
-    one_ends("instances-stop", 41, Daemon::stop);
+fn an_instance_takes_over_from_one_that_stops() {
+    takes_over("instances-stop", 41, Daemon::stop);
 }
 
 #[test]
-fn the_other_takes_over_from_one_that_is_killed() {
-    one_ends("instances-kill", 42, Daemon::kill);
+fn an_instance_takes_over_from_one_that_is_killed() {
+    takes_over("instances-kill", 42, Daemon::kill);
 }
 
 #[test]
-fn both_work_and_one_that_comes_later_gets_its_share() {
+fn an_instance_that_joins_later_gets_its_share() {
     let stage = Stage::on(broker::shared(), "instances-share", 4);
     let uuids = Random::seeded(43).uuids(200);
     let (early, late) = uuids.split_at(100);
@@ -79,7 +80,7 @@ fn both_work_and_one_that_comes_later_gets_its_share() {
     };
     let mut first = stage.start_instance(0);
     send(early);
-    // In the middle of the work: a rebalance repeats nothing.
+    // The second instance joins under load: a rebalance repeats nothing.
     let mut second = stage.start_instance(1);
     first.wait_ready();
     send(late);
@@ -92,12 +93,13 @@ fn both_work_and_one_that_comes_later_gets_its_share() {
     assert_eq!(stage.verify()["repeats"], 0);
 }
 
-/// Instances that stand still for longer than their session, each with requests in the air, come back when another has made
-/// these attempts again: what they hear now is no outcome of theirs any more. A transaction of outcomes alone has read
-/// nothing, and would not be fenced if it carried no offsets. There are several of them, since each of them may also notice
-/// in time that its partitions are gone.
+/// Instances stand still for longer than their session while requests are in flight. When they continue, another
+/// instance has repeated these attempts, so that they must not commit the answers that arrive now.
+///
+/// A transaction with outcomes alone has read nothing, and would not be fenced if it carried no offsets. There are
+/// several such instances, because each may also notice in time that its partitions are revoked.
 #[test]
-fn zombies_commit_no_outcome_of_what_another_has_delivered() {
+fn zombies_commit_no_outcome_of_deliveries_that_another_instance_made() {
     const ZOMBIES: u8 = 3;
     const REVOKED: &str = "partitions revoked";
     let mut stage = Stage::on(broker::shared(), "instances-zombies", 6);
@@ -125,27 +127,27 @@ fn zombies_commit_no_outcome_of_what_another_has_delivered() {
             events.iter().filter(|event| event.json()["type"] == *kind).count() == count
         });
     };
-    // An endpoint that answers well is sent many at once.
+    // After successful answers, the daemon has many requests in flight at this endpoint.
     send(early);
     wait("delivered", early.len());
     held.store(true, Ordering::SeqCst);
     send(late);
-    // All that was read is committed, so that what comes next are transactions of outcomes alone.
+    // Everything that was read is committed, so that the next transactions contain outcomes alone.
     wait("delivery_scheduled", uuids.len());
     stage.receiver.wait_for(uuids.len(), PATIENCE);
     zombies.iter().for_each(|zombie| zombie.signal("STOP"));
     held.store(false, Ordering::SeqCst);
     let mut heir = stage.start_instance(ZOMBIES);
     wait("delivered", uuids.len());
-    assert_eq!(stage.receiver.count(), uuids.len() + late.len(), "the heir has sent them again");
-    // Now the endpoint answers the zombies too, who can't listen yet.
+    assert_eq!(stage.receiver.count(), uuids.len() + late.len(), "the other instance resent them");
+    // The endpoint answers the zombies too, which are still stopped.
     open.send(true).expect("they wait");
     let all = || (stage.receiver.answered() == stage.receiver.count()).then_some(());
-    wait_until("everybody is answered", PATIENCE, all);
-    let told: Vec<usize> =
+    wait_until("every request is answered", PATIENCE, all);
+    let revoked: Vec<usize> =
         zombies.iter().map(|zombie| zombie.logged().matches(REVOKED).count()).collect();
     zombies.iter().for_each(|zombie| zombie.signal("CONT"));
-    for (zombie, before) in zombies.iter_mut().zip(told) {
+    for (zombie, before) in zombies.iter_mut().zip(revoked) {
         zombie.wait_logged(REVOKED, before);
         zombie.wait_ready();
     }
@@ -158,9 +160,9 @@ fn zombies_commit_no_outcome_of_what_another_has_delivered() {
     }
 }
 
-/// Two daemons that a supervisor starts with one `instance_id` would fence each other for ever if each was started again.
+/// Two daemons with one `instance_id` would fence each other for ever if a supervisor restarted each of them.
 #[test]
-fn of_two_instances_with_one_id_one_ends_with_78_and_the_other_works() {
+fn of_two_instances_with_one_id_one_exits_with_78_and_the_other_works() {
     let mut stage = Stage::on(broker::shared(), "instances-double", 2);
     stage.set("kafka.instance_id", "the-same");
     let mut daemons = vec![stage.start_instance(0), stage.spawn(1)];
@@ -170,7 +172,7 @@ fn of_two_instances_with_one_id_one_ends_with_78_and_the_other_works() {
     });
     let said = daemons.remove(ended.0).logged();
     assert_eq!(ended.1, EX_CONFIG, "{said}");
-    assert!(said.contains("instance_id"), "it says what to change: {said}");
+    assert!(said.contains("instance_id"), "it names the key to change: {said}");
     let mut survivor = daemons.remove(0);
     survivor.wait_ready();
     let uuids = Random::seeded(45).uuids(10);
@@ -180,10 +182,10 @@ fn of_two_instances_with_one_id_one_ends_with_78_and_the_other_works() {
     survivor.stop();
 }
 
-/// Kafka that was away may execute a request to join again after the instance has joined anew, and fences it then. The
-/// member that joins here stands for that request.
+/// After an outage, Kafka may execute an old request to join after the instance has joined again, and then fences the
+/// instance. The member that joins in this test stands for the old request.
 #[test]
-fn an_instance_that_its_own_former_join_has_fenced_joins_again_once() {
+fn an_instance_that_its_own_earlier_join_fenced_joins_again_once() {
     let mut own = Broker::start();
     let mut stage = Stage::on(own.kafka(), "instances-former", 2);
     stage.set("kafka.instance_id", "the-same");
@@ -210,5 +212,5 @@ fn an_instance_that_its_own_former_join_has_fenced_joins_again_once() {
     assert!(daemon.partitions() > 0, "it has its partitions again");
     drop(join());
     let said = daemon.wait_end(EX_CONFIG, TAKEOVER);
-    assert!(said.contains("instance_id"), "it says what to change: {said}");
+    assert!(said.contains("instance_id"), "it names the key to change: {said}");
 }

@@ -1,4 +1,4 @@
-//! The harness can fail: what it says about Kafka, endpoints, signatures and changelogs is true.
+//! Tests of the harness itself: its reports about Kafka, endpoints, signatures and changelogs are true.
 
 use crate::harness::kafka::{Message, Record};
 use crate::harness::receiver::{Answer, Received, Receiver};
@@ -50,8 +50,8 @@ fn a_receiver_answers_by_its_script_and_records() {
     assert_eq!((requests[2].method.as_str(), requests[2].path.as_str()), ("POST", "/c?d=e"));
 }
 
-/// The specification's own test vector is too old for the library's tolerance, so that only forgeries can be shown here
-/// beside a signature made by hand.
+/// The specification's test vector is too old for the library's tolerance. The test therefore signs a message by hand,
+/// and forges it.
 #[test]
 fn signatures_are_verified_and_forgeries_found() {
     let key = base64::engine::general_purpose::STANDARD
@@ -82,7 +82,7 @@ fn signatures_are_verified_and_forgeries_found() {
 }
 
 #[test]
-fn a_changelog_is_what_its_last_rows_say() {
+fn a_changelog_is_read_as_the_last_value_of_each_key() {
     let row = |partition, offset, key: &str, value: Option<&str>| Message {
         partition,
         offset,
@@ -112,7 +112,7 @@ fn a_registry_gives_ids_to_schemas() {
     assert_ne!(first, registry.register("itself-value", &newer));
 }
 
-/// What the writer of Avro writes is the sample again when Avro's own reader reads it, whatever the schema's generation.
+/// Avro's own reader reads the sample back from the bytes of the harness's writer, with the current and a newer schema.
 #[test]
 fn avro_records_read_back_as_the_samples() {
     let flow = samples::flow("avro", &["s-1"]);

@@ -1,4 +1,4 @@
-//! What metrics say of work that waits: in the inputs, and in the outbox.
+//! The metrics of waiting work in the inputs and in the outbox.
 
 use crate::harness::check::Scene;
 use crate::harness::receiver::Answer;
@@ -27,11 +27,11 @@ fn is_zero(value: f64) -> bool {
 }
 
 #[test]
-fn an_idle_daemon_lags_nowhere_though_markers_stand_behind_the_last_records() {
+fn an_idle_daemon_has_no_lag_although_markers_follow_the_last_records() {
     let stage = Stage::new("lag-idle");
     let mut scene = Scene::open(&stage);
     let mut random = Random::seeded(3);
-    // Each is read where its uuid may not live, and goes through the inbox of its owner.
+    // All records are in one partition. Those whose uuid belongs to the other one are forwarded through the inbox.
     let records: Vec<_> = (0..8)
         .map(|_| {
             let flow = flow(&format!("u-{:x}", random.next()), &[]);
@@ -50,13 +50,13 @@ fn an_idle_daemon_lags_nowhere_though_markers_stand_behind_the_last_records() {
         wait_metric(&scene, "ringback_consumer_lag_seconds", &labels, is_zero);
     }
     scene.daemon.stop();
-    // The same without anything that was read since the start.
+    // The lag is also zero after a start without any new records.
     let scene = Scene::open(&stage);
     wait_metric(&scene, "ringback_consumer_lag", &[("topic", &inbox)], is_zero);
 }
 
 #[test]
-fn what_stands_behind_an_open_transaction_is_to_be_read() {
+fn records_behind_an_open_transaction_count_as_lag() {
     let stage = Stage::on(broker::shared(), "lag-open", 1);
     let mut scene = Scene::open(&stage);
     scene.flows(&[flow("before", &[])]);
@@ -98,7 +98,7 @@ fn a_row_that_waits_for_its_next_attempt_is_old_and_not_overdue() {
 }
 
 #[test]
-fn a_row_that_lacks_a_slot_of_the_daemon_is_overdue_and_one_of_a_hanging_endpoint_is_not() {
+fn a_row_that_waits_for_a_slot_of_the_daemon_is_overdue_and_one_of_a_hanging_endpoint_is_not() {
     let mut stage = Stage::on(broker::shared(), "lag-overdue", 1);
     stage.set("delivery.in_flight_max", 1);
     let url = stage.receiver.url("/other");
@@ -111,7 +111,7 @@ fn a_row_that_lacks_a_slot_of_the_daemon_is_overdue_and_one_of_a_hanging_endpoin
     stage.receiver.wait_for(1, PATIENCE);
     let overdue = || scene.daemon.metric("ringback_outbox_overdue_seconds", &[]);
     wait_metric(&scene, "ringback_outbox_oldest_seconds", &[], |age| age > 1.5);
-    assert_eq!(overdue(), Some(0.0), "it is on its way");
+    assert_eq!(overdue(), Some(0.0), "the attempt is in flight");
     let other = crate::harness::samples::with(flow("other", &[]), "accountID", 29.into());
     scene.flows(&[other]);
     wait_metric(&scene, "ringback_outbox_overdue_seconds", &[], |age| age > 1.0);

@@ -1,4 +1,5 @@
-//! Each endpoint in its own lane: it is sent as much as it takes and asks for, and its troubles are its own.
+//! Each endpoint has its own lane: the lane respects the endpoint's limits, and its failures do not affect other
+//! endpoints.
 
 mod busy;
 mod neighbours;
@@ -14,7 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// As long as retries of their own schedule take.
+/// A retry by the stage's own schedule takes less time than this.
 const SOON_MS: u128 = 1500;
 
 fn flows(prefix: &str, count: usize) -> (Vec<String>, Vec<Value>) {
@@ -35,7 +36,7 @@ fn wait_events(stage: &Stage, kind: &str, count: usize) -> Vec<Value> {
 
 fn wait_delivered(stage: &Stage, uuids: &[String]) {
     let mut tail = stage.events();
-    tail.wait("all to be delivered", PATIENCE, |events| {
+    tail.wait("all deliveries", PATIENCE, |events| {
         let delivered = of_type(events, "delivered");
         let names: BTreeSet<&str> =
             delivered.iter().filter_map(|event| event["phonon_uuid"].as_str()).collect();
@@ -43,7 +44,8 @@ fn wait_delivered(stage: &Stage, uuids: &[String]) {
     });
 }
 
-/// How long after the first answer, with this header, anything else came.
+/// Returns the time in milliseconds between the first two requests, if the first answer has this status and
+/// `retry-after`.
 fn pause_after(
     stage: &Stage,
     status: u16,
@@ -53,11 +55,11 @@ fn pause_after(
     pause_after_answer(stage, answer)
 }
 
-/// How long after the first answer, which is this one, anything else came.
+/// Returns the time in milliseconds between the first two requests, if `answer` is the first answer.
 fn pause_after_answer(stage: &Stage, answer: impl Fn() -> Answer + Send + Sync + 'static) -> u128 {
-    let told = AtomicBool::new(false);
+    let answered = AtomicBool::new(false);
     stage.receiver.script(move |_, _| {
-        if told.swap(true, Ordering::SeqCst) {
+        if answered.swap(true, Ordering::SeqCst) {
             return Answer::status(200);
         }
         answer()
@@ -71,7 +73,7 @@ fn pause_after_answer(stage: &Stage, answer: impl Fn() -> Answer + Send + Sync +
     stage.send_flows(&second);
     wait_delivered(stage, &uuids);
     let requests = stage.receiver.requests();
-    assert_eq!(requests.len(), 7, "nothing was tried meanwhile");
+    assert_eq!(requests.len(), 7, "nothing was sent during the pause");
     drop(daemon);
     requests[1].at_ms - requests[0].at_ms
 }
@@ -105,7 +107,7 @@ fn retry_after_of_days_is_clamped() {
 }
 
 #[test]
-fn a_retry_after_that_is_none_leaves_the_lane_to_its_own_intervals() {
+fn an_invalid_retry_after_leaves_the_lane_to_its_own_intervals() {
     let stage = Stage::new("lanes-retry-after-garbage");
     let pause = pause_after(&stage, 429, || "soon".to_owned());
     assert!(pause < SOON_MS, "{pause} ms");
@@ -131,12 +133,12 @@ fn a_hold_survives_a_crash() {
     wait_delivered(&stage, &uuids);
     let requests = stage.receiver.requests();
     let pause = requests[1].at_ms - requests[0].at_ms;
-    assert!(pause >= 6000, "{pause} ms, in spite of the crash");
+    assert!(pause >= 6000, "{pause} ms, although the daemon crashed");
 }
 
-/// No window has more requests than the limit lets through.
+/// Panics if there are more requests in any period than the limit allows.
 fn assert_never_above(requests: &[Received], per_second: u128, burst: usize) {
-    /// What the way to the receiver may shorten between two requests.
+    /// How much closer two requests may arrive than they were sent.
     const JITTER_MS: u128 = 60;
     let mut times: Vec<u128> = requests.iter().map(|request| request.at_ms).collect();
     times.sort_unstable();
@@ -189,7 +191,7 @@ fn three_instances_keep_to_a_rate_together_and_use_it() {
 }
 
 #[test]
-fn the_breaker_opens_probes_singly_closes_and_counts_no_attempt_of_what_it_held_back() {
+fn the_breaker_opens_sends_single_probes_closes_and_counts_no_attempt_of_held_rows() {
     let mut stage = Stage::new("lanes-breaker");
     stage.set("delivery.breaker.attempts_min", 10);
     stage.set("delivery.breaker.open_s", 1);
@@ -200,9 +202,11 @@ fn the_breaker_opens_probes_singly_closes_and_counts_no_attempt_of_what_it_held_
     stage.send_flows(&flows);
     wait_events(&stage, "breaker_changed", 3);
     let state = || daemon.metric("ringback_breaker_state", &[("endpoint", WEBHOOK)]);
-    wait_until("the gauge shows it", PATIENCE, || state().filter(|state| *state > 0.0));
+    wait_until("the gauge shows an open breaker", PATIENCE, || {
+        state().filter(|state| *state > 0.0)
+    });
     let before = stage.receiver.requests().len();
-    // Three probes and more: each alone.
+    // At least three probes follow, one at a time.
     let requests = stage.receiver.wait_for(before + 3, PATIENCE);
     let probes: Vec<u128> = requests[before..].iter().map(|request| request.at_ms).collect();
     assert!(probes.windows(2).all(|pair| pair[1] - pair[0] >= 900), "{probes:?}");
@@ -214,7 +218,7 @@ fn the_breaker_opens_probes_singly_closes_and_counts_no_attempt_of_what_it_held_
     let states: Vec<&str> = changes.iter().filter_map(|event| event["state"].as_str()).collect();
     assert_eq!((states[0], states[1]), ("open", "half_open"), "{states:?}");
     assert_eq!(states[states.len() - 2..], ["half_open", "closed"], "{states:?}");
-    // Every attempt that is counted came, and every one that came is counted.
+    // Each counted attempt arrived, and each attempt that arrived is counted.
     invariants::assert_attempts_counted(&stage, 0);
 }
 
@@ -231,15 +235,15 @@ fn an_endpoint_that_is_gone_is_disabled_in_every_partition_until_it_is_enabled()
         |reason: &str| letters.iter().filter(|l| l.header("ringback.reason") == reason).count();
     let asked = stage.receiver.requests().len();
     assert_eq!((reasons("refused"), reasons("endpoint_disabled")), (asked, 20 - asked));
-    assert_eq!(asked, 1, "the others were not even tried");
+    assert_eq!(asked, 1, "the others were not tried");
     let disabled = wait_events(&stage, "endpoint_disabled", 1);
     assert_eq!((&disabled[0]["webhook"], &disabled[0]["cause"]), (&WEBHOOK.into(), &"gone".into()));
     let partitions: BTreeSet<i32> = letters.iter().map(|letter| letter.partition).collect();
     assert_eq!(partitions.len(), 2, "in both partitions");
-    wait_until("the gauge shows it", PATIENCE, || {
+    wait_until("the gauge shows a disabled endpoint", PATIENCE, || {
         daemon.metric("ringback_endpoints", &[("state", "disabled")]).filter(|count| *count == 1.0)
     });
-    // It stays so over a crash.
+    // The endpoint is still disabled after a crash.
     daemon.kill();
     stage.receiver.statuses(&[200]);
     let _daemon = stage.start();
@@ -247,7 +251,7 @@ fn an_endpoint_that_is_gone_is_disabled_in_every_partition_until_it_is_enabled()
     stage.send_flows(&more);
     stage.dead_letters(30, PATIENCE);
     assert_eq!(stage.receiver.requests().len(), asked);
-    // Until an operator says otherwise.
+    // An operator enables it again.
     let done = stage.command(&["webhook", "enable", WEBHOOK, "--yes"]);
     assert_eq!(done.code, Some(0), "{done:?}");
     wait_events(&stage, "endpoint_enabled", 2);
@@ -276,7 +280,7 @@ fn an_endpoint_that_only_fails_for_too_long_is_disabled() {
 }
 
 #[test]
-fn deliveries_of_a_webhook_that_is_configured_no_more_do_not_wait_for_ever() {
+fn deliveries_of_a_removed_webhook_do_not_wait_for_ever() {
     let mut stage = Stage::new("lanes-unconfigured");
     stage.set("delivery.age_max_s", 3);
     stage.set("delivery.retry.initial_interval_ms", 500);
@@ -299,7 +303,7 @@ fn a_storm_of_retries_leaves_fresh_deliveries_their_slots() {
     stage.set_webhook("in_flight_max", 4);
     stage.set("delivery.retry.initial_interval_ms", 1000);
     stage.set("delivery.retry.interval_max_ms", 1000);
-    // Each retry takes a second to be refused again; first attempts are answered at once.
+    // Each retry fails after a second; first attempts are answered at once.
     stage.receiver.script(|request, nth| match (request.uuid().starts_with("storm"), nth) {
         (true, 1) => Answer::status(500),
         (true, _) => Answer::status(500).after(Duration::from_secs(1)),
@@ -316,7 +320,7 @@ fn a_storm_of_retries_leaves_fresh_deliveries_their_slots() {
     let requests = stage.receiver.requests();
     let late = requests.iter().filter(|r| r.uuid().starts_with("fresh")).map(|r| r.at_ms - from);
     let latest = late.max().expect("they came");
-    // In one queue they would wait for fifty seconds of retries.
+    // In a single queue, they would wait behind fifty seconds of retries.
     assert!(latest < 5000, "{latest} ms");
 }
 
@@ -348,7 +352,7 @@ fn an_accounts_rate_holds_for_all_its_webhooks_together() {
 }
 
 #[test]
-fn a_reload_keeps_lanes_as_they_are() {
+fn a_reload_keeps_the_hold_of_a_lane() {
     let stage = Stage::new("lanes-reload");
     stage.receiver.script(|_, nth| {
         let asks = Answer::status(429).header("retry-after", "5");

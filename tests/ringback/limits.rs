@@ -1,5 +1,5 @@
-//! Much at once after an outage, of an endpoint or of the daemon, while instances come and go: nothing is lost or repeated, and
-//! memory is bounded. `benches/end_to_end` measures the same with fifty times as much.
+//! A large backlog after an outage of an endpoint or of the daemon, while instances join and leave: nothing is lost or
+//! repeated, and memory is bounded. `benches/end_to_end` measures the same with fifty times as many flows.
 
 use crate::harness::daemon::Daemon;
 use crate::harness::receiver::Answer;
@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Two deliveries each.
+/// Each flow has two deliveries.
 const FLOWS: usize = 10_000;
-/// Generous: what one waiting delivery costs in memory would not fit in a hundred times over.
+/// The most memory that an instance may use at its peak.
 const PEAK_MIB_MAX: u64 = 300;
-/// So that there is work left when the second instance has joined.
+/// The endpoint's delay, so that a backlog is left when the second instance has joined.
 const SLOW: Duration = Duration::from_millis(15);
 const OUTAGE: Duration = Duration::from_secs(120);
 
@@ -26,8 +26,8 @@ fn send(stage: &Stage, uuids: &[String]) {
     stage.send_reports(&reports);
 }
 
-/// While the first instance works on it, a second one comes and goes; then all of it is there, once.
-fn one_comes_and_goes(stage: &Stage, uuids: &[String], mut first: Daemon) {
+/// A second instance joins and leaves while the first one works. Panics unless everything is delivered once.
+fn finishes_while_another_joins_and_leaves(stage: &Stage, uuids: &[String], mut first: Daemon) {
     let before = stage.receiver.requests().len();
     stage.receiver.wait_for(before + FLOWS / 4, OUTAGE);
     let mut second = stage.start_instance(1);
@@ -41,7 +41,7 @@ fn one_comes_and_goes(stage: &Stage, uuids: &[String], mut first: Daemon) {
     println!("peak memory: {peaks:?} MiB");
     first.stop();
     assert!(peaks.iter().all(|peak| *peak < PEAK_MIB_MAX), "{peaks:?} MiB");
-    // Attempts that failed are requests too, and counted; none is made twice.
+    // Failed attempts are requests too, and they are counted. No attempt is made twice.
     invariants::assert_delivered(stage, uuids, usize::MAX);
     invariants::assert_attempts_counted(stage, 0);
     invariants::assert_consumed(stage);
@@ -49,36 +49,36 @@ fn one_comes_and_goes(stage: &Stage, uuids: &[String], mut first: Daemon) {
 }
 
 #[test]
-fn what_waits_for_an_endpoint_that_is_down_is_sent_when_it_is_back() {
+fn the_backlog_of_a_failing_endpoint_is_sent_once_it_works_again() {
     let mut stage = Stage::on(broker::shared(), "limits-endpoint", 4);
     stage.set("delivery.breaker.attempts_min", 20);
     stage.set("delivery.breaker.open_s", 1);
-    let well = Arc::new(AtomicBool::new(false));
-    let switch = Arc::clone(&well);
+    let works = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&works);
     let status = move || if switch.load(Ordering::Relaxed) { 200 } else { 503 };
     stage.receiver.script(move |_, _| Answer::status(status()).after(SLOW));
     let uuids = Random::seeded(101).uuids(FLOWS);
     let daemon = stage.start();
     send(&stage, &uuids);
-    // Phase 2 of each is held until its phase 1 is delivered.
-    wait_until("all of it waits", OUTAGE, || {
+    // Phase 2 of each flow waits until its phase 1 is delivered.
+    wait_until("the whole backlog waits", OUTAGE, || {
         let rows = daemon.metric("ringback_outbox_rows", &[]).unwrap_or(0.0);
         (rows >= 2.0 * FLOWS as f64).then_some(())
     });
     let tried = stage.receiver.requests().len();
     assert!(tried < FLOWS / 2, "the breaker is open: {tried} attempts");
-    well.store(true, Ordering::Relaxed);
-    one_comes_and_goes(&stage, &uuids, daemon);
+    works.store(true, Ordering::Relaxed);
+    finishes_while_another_joins_and_leaves(&stage, &uuids, daemon);
 }
 
 #[test]
-fn what_has_gathered_while_no_daemon_ran_is_taken_in() {
+fn the_backlog_of_the_inputs_is_processed_after_an_outage_of_the_daemon() {
     let stage = Stage::on(broker::shared(), "limits-outage", 4);
     let uuids = Random::seeded(102).uuids(FLOWS);
     stage.receiver.script(|_, _| Answer::status(200).after(SLOW));
-    // The group knows where it stands, and then nobody is there.
+    // The group commits its positions first. Then no daemon runs.
     stage.start().stop();
     send(&stage, &uuids);
     let daemon = stage.spawn(0);
-    one_comes_and_goes(&stage, &uuids, daemon);
+    finishes_while_another_joins_and_leaves(&stage, &uuids, daemon);
 }

@@ -1,4 +1,4 @@
-//! Logging in at a real broker: every kind of client, by password and by tokens that end soon.
+//! Logins at a real broker by every kind of client, with passwords and with tokens that expire soon.
 
 use crate::harness::PATIENCE;
 use crate::harness::door::secured;
@@ -8,7 +8,7 @@ use crate::harness::tokens::Tokens;
 use crate::harness::wait_until;
 use std::time::Duration;
 
-/// With the inputs only: the daemon creates its own topics.
+/// Creates a stage with the input topics only: the daemon creates its own topics.
 fn stage(name: &str) -> Stage {
     let stage = Stage::without_topics(secured().kafka(), name);
     let inputs = ["flow-complete", "sms-delivery-report"].map(|kind| stage.topic(kind));
@@ -16,7 +16,7 @@ fn stage(name: &str) -> Stage {
     stage
 }
 
-/// A flow is delivered, and each command that asks Kafka anything has its answer.
+/// Panics unless a flow is delivered and each command that uses Kafka succeeds.
 fn everything_works(stage: &Stage, uuid: &str) {
     let before = stage.receiver.count();
     stage.send_flows(&[flow(uuid, &[])]);
@@ -60,12 +60,13 @@ fn every_client_logs_in_with_tokens_and_renews_them() {
     ]);
     let mut daemon = stage.start();
     everything_works(&stage, "u-1");
-    // A broker cuts off whoever does not renew: the daemon has a consumer and a producer, and each renews its own twice.
+    // A broker disconnects a client that does not renew its token. The daemon has a consumer and a producer, and each
+    // renews its token twice.
     let given = tokens.given();
     wait_until("tokens are renewed", PATIENCE, || (tokens.given() >= given + 4).then_some(()));
     everything_works(&stage, "u-2");
     daemon.stop();
-    // Neither a check beside it nor a renewal takes anything away from it.
+    // Neither a command beside the daemon nor a renewal makes a transaction fail.
     assert!(!daemon.logged().contains("the transaction failed"), "{}", daemon.logged());
     assert!(!daemon.logged().contains("hush"), "{}", daemon.logged());
 }

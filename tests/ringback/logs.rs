@@ -1,4 +1,4 @@
-//! Nobody can read the log, or its disk is full: the daemon works on and counts the lines that are lost. Commands end quietly.
+//! The log is closed, or its disk is full: the daemon works on and counts the lost lines. Commands end quietly.
 
 mod lines;
 
@@ -18,7 +18,7 @@ use std::process::{Output, Stdio};
 const LOST: &str = "ringback_log_lines_lost_total";
 const FAILED: i32 = 1;
 
-/// A pipe that nobody reads any more.
+/// Returns the writing end of a pipe whose reading end is closed.
 pub(crate) fn closed_pipe() -> PipeWriter {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -29,7 +29,7 @@ fn full_device() -> File {
     File::options().write(true).open("/dev/full").expect("a device that is always full")
 }
 
-/// A flow of this name is delivered.
+/// Panics unless a flow with this uuid is delivered.
 #[track_caller]
 pub(crate) fn delivers(stage: &Stage, uuid: &str) {
     let before = stage.receiver.count();
@@ -42,7 +42,7 @@ pub(crate) fn lost(daemon: &Daemon) -> f64 {
     daemon.metric(LOST, &[]).expect("the metric")
 }
 
-/// The daemon starts, delivers and stops though it can't log, and counts the lines.
+/// Panics unless the daemon starts, delivers and stops although it can't log, and counts the lost lines.
 #[track_caller]
 fn works_without_a_log(name: &str, stderr: impl Into<Stdio>) {
     let stage = Stage::new(name);
@@ -58,17 +58,17 @@ fn works_without_a_log(name: &str, stderr: impl Into<Stdio>) {
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_is_no_reason_to_end() {
+fn a_closed_log_pipe_does_not_end_the_daemon() {
     works_without_a_log("logs-pipe", closed_pipe());
 }
 
 #[test]
-fn a_device_that_is_full_is_no_reason_to_end() {
+fn a_full_log_device_does_not_end_the_daemon() {
     works_without_a_log("logs-device", full_device());
 }
 
 #[test]
-fn a_full_disk_costs_lines_only_and_with_room_the_log_goes_on() {
+fn a_full_disk_loses_log_lines_only_and_the_log_continues_once_there_is_room() {
     let stage = Stage::new("logs-disk");
     let dir = stage.instance_dir(0).join("logs");
     let Some(_disk) = Disk::mount(&dir, 1) else { return };
@@ -76,7 +76,7 @@ fn a_full_disk_costs_lines_only_and_with_room_the_log_goes_on() {
     let log = File::options().append(true).create(true).open(&path).expect("a log");
     let mut daemon = stage.spawn_to(0, log);
     daemon.wait_ready();
-    assert!(lost(&daemon).abs() < f64::EPSILON, "there is room yet");
+    assert!(lost(&daemon).abs() < f64::EPSILON, "the disk has room");
     let filler = fill(&dir);
     for number in 0.. {
         delivers(&stage, &format!("full-{number}"));
@@ -87,7 +87,7 @@ fn a_full_disk_costs_lines_only_and_with_room_the_log_goes_on() {
     std::fs::remove_file(filler).expect("the filler");
     let before = lines(&path).len();
     delivers(&stage, "room");
-    wait_until("the log goes on", PATIENCE, || (lines(&path).len() > before).then_some(()));
+    wait_until("the log continues", PATIENCE, || (lines(&path).len() > before).then_some(()));
     daemon.stop();
     let broken =
         lines(&path).into_iter().filter(|line| serde_json::from_str::<Value>(line).is_err());
@@ -95,7 +95,7 @@ fn a_full_disk_costs_lines_only_and_with_room_the_log_goes_on() {
     assert!(broken.len() <= 1, "only the line that met the end of the disk is broken: {broken:?}");
 }
 
-/// Leaves no room on the disk.
+/// Fills the disk with a file, and returns its path.
 pub(crate) fn fill(dir: &Path) -> std::path::PathBuf {
     use std::io::Write as _;
     let path = dir.join("filler");
@@ -120,12 +120,12 @@ mod panics {
 
     const ABORTED: i32 = 6;
 
-    /// A panic ends the daemon by SIGABRT, whatever its stderr is.
+    /// Panics unless a panic ends the daemon by SIGABRT.
     #[track_caller]
     fn aborts(name: &str, stderr: impl Into<Stdio>) {
         let mut stage = Stage::new(name);
         stage.set_variable("RINGBACK_FAILPOINT", "outcome-committed:1:panic");
-        // Nothing but the panic is written.
+        // With this setting, only the panic is written.
         stage.set_variable("RUST_LOG", "off");
         let mut daemon = stage.spawn_to(0, stderr);
         daemon.wait_ready();
@@ -134,13 +134,13 @@ mod panics {
     }
 
     #[test]
-    fn a_panic_that_nobody_can_read_ends_the_daemon_all_the_same() {
+    fn a_panic_that_can_not_be_printed_still_ends_the_daemon() {
         aborts("logs-panic-pipe", closed_pipe());
         aborts("logs-panic-device", full_device());
     }
 
     #[test]
-    fn a_panic_is_not_held_up_by_a_pipe_that_is_full() {
+    fn a_panic_does_not_wait_for_a_full_pipe() {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         let mut filling = writer.try_clone().expect("a handle");
         let filler = std::thread::spawn(move || while filling.write_all(&[0; 4096]).is_ok() {});
@@ -158,7 +158,7 @@ fn run(words: &[&str], stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Ou
 }
 
 #[test]
-fn commands_end_quietly_when_nobody_reads_what_they_print() {
+fn commands_end_quietly_when_stdout_is_closed() {
     let stage = Stage::new("logs-commands");
     let mut daemon = stage.start();
     delivers(&stage, "printed");
@@ -187,13 +187,13 @@ fn commands_end_quietly_when_nobody_reads_what_they_print() {
         let words = [words, &config].concat();
         let full = run(&words, full_device(), Stdio::piped());
         let said = String::from_utf8_lossy(&full.stderr).into_owned();
-        assert_eq!(full.status.code(), Some(FAILED), "what was to be printed is lost: {said}");
+        assert_eq!(full.status.code(), Some(FAILED), "the output is lost: {said}");
         assert!(said.contains("stdout can't be written") && !said.contains("panic"), "{said}");
     }
 }
 
 #[test]
-fn exit_codes_are_the_same_when_nobody_can_read_the_error() {
+fn exit_codes_do_not_depend_on_a_writable_stderr() {
     let mut stage = Stage::new("logs-refused");
     stage.set("delivery.attempts_max", -1);
     let config = stage.write_config(0, free_port());

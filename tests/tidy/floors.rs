@@ -6,6 +6,9 @@ use crate::{assert_tidy, file, root, sources};
 /// Every module with its floor. `lib.rs` shows the same table.
 const FLOORS: &[(&str, u32)] = &[
     ("domain", 0),
+    ("json", 0),
+    ("xpath", 0),
+    ("definition", 1),
     ("codec", 1),
     ("telemetry", 1),
     ("clock", 1),
@@ -147,7 +150,7 @@ fn main_faults(text: &str) -> Vec<String> {
 #[test]
 fn a_breach_of_the_floors_is_found() {
     for (path, text) in [
-        ("src/domain/decide.rs", "use crate::codec::body;"),
+        ("src/domain/decide.rs", "use crate::definition::body;"),
         ("src/codec/row.rs", "use crate::telemetry::Metrics;"),
         ("src/log/reader.rs", "use crate::{domain::Source, store::{Store, Key}};"),
         ("src/store.rs", "fn f() { crate::engine::run() }"),

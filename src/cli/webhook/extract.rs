@@ -2,7 +2,7 @@
 
 use crate::cli::terminal::print;
 use crate::cli::{FAILED, USAGE};
-use crate::codec::example::{definition, leaves};
+use crate::definition::example::{definition, leaves};
 use crate::exit::ExitCode;
 use crate::telemetry::err_line;
 use clap::Args;

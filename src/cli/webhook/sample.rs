@@ -1,8 +1,8 @@
 //! The body of a test message: a sample that says what it is, made the way of all bodies.
 
-use crate::codec::body::render_phase2;
 use crate::codec::source::{Decoded, Decoder};
 use crate::config::Accounts;
+use crate::definition::body::render_phase2;
 use crate::domain::{AccountId, Facts, FlowComplete, Phase, RecordKind, Rendered, WebhookName};
 use bytes::Bytes;
 

@@ -4,7 +4,7 @@
 //! far more memory than the datum; the pass over the plan comes first and bounds it.
 
 use super::{Fault, JSON_BYTES_MAX, SchemaError};
-use crate::codec::json;
+use crate::json;
 use apache_avro::Schema;
 use apache_avro::schema::{FixedSchema, InnerDecimalSchema, Name, RecordSchema, UuidSchema};
 use std::collections::HashMap;

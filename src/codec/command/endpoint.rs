@@ -6,9 +6,9 @@
 //! | `enable_endpoint` | {`webhook`}: an operator enables it |
 
 use super::InboxCommand;
-use crate::codec::json::Object;
-use crate::codec::time::parse_rfc3339;
+use crate::codec::time::{TimeMembers as _, parse_rfc3339};
 use crate::domain::{DisableCause, Disabled, EndpointCommand, WebhookName};
+use crate::json::Object;
 use serde::Deserialize;
 
 /// Another partition has learnt that an endpoint is disabled.

@@ -1,12 +1,12 @@
 //! A delivery that was given up, whole, and the headers of dead letters.
 
 use super::outcome::write_outcome;
-use crate::codec::json::{self, Object};
 use crate::codec::rendering;
-use crate::codec::time::rfc3339;
+use crate::codec::time::{TimeMembers as _, rfc3339};
 use crate::domain::{
     AccountId, DeadLetterReason, Delivery, Due, PhononUuid, RESPONSE_BYTES_KEPT, Source, Timestamp,
 };
+use crate::json::{self, Object};
 
 /// The request of a delivery as a dead letter shows it, without secrets.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,9 @@
 //! What happens to an endpoint. These events belong to no phonon-uuid; their key is the webhook's name.
 
-use super::super::json::Object;
 use super::open;
+use crate::codec::time::TimeMembers as _;
 use crate::domain::{AccountId, EndpointEvent, Timestamp, WebhookName};
+use crate::json::Object;
 
 /// Appends the published JSON of `event`; `false` when nothing is published of it.
 pub fn write_endpoint_event(

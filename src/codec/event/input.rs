@@ -1,10 +1,10 @@
 //! What happens to an input partition, or to the configuration. These events belong to no phonon-uuid; their key is the topic's
 //! name, or the instance's.
 
-use super::super::json::Object;
 use super::super::row::TopicId;
 use super::open;
 use crate::domain::Timestamp;
+use crate::json::Object;
 use std::sync::Arc;
 
 /// What happens to an input partition.

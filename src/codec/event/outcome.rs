@@ -1,7 +1,7 @@
 //! The members that tell an outcome, by the platform's names.
 
-use crate::codec::json::{self, Object};
 use crate::domain::{Outcome, StatusType, Verdict};
+use crate::json::{self, Object};
 
 /// Writes the outcome's members, with at most `response_bytes` of the answer.
 pub(super) fn write_outcome(object: &mut Object<'_>, outcome: &Outcome, response_bytes: usize) {

@@ -1,9 +1,9 @@
 //! A flow complete record, and the body of its phase 1.
 
 use super::{Bad, Fields, json_fault};
-use crate::codec::json;
-use crate::codec::scan::{self, Kind, Part, Scanned};
 use crate::domain::{FlowComplete, SmsId};
+use crate::json;
+use crate::json::scan::{self, Kind, Part, Scanned};
 use bytes::Bytes;
 use std::collections::HashSet;
 

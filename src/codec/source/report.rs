@@ -2,9 +2,9 @@
 
 use super::flow::sms_id;
 use super::{Bad, Fields, json_fault};
-use crate::codec::json;
-use crate::codec::scan::{self, Kind, Part, Scanned};
 use crate::domain::{DeliveryReport, SmsId};
+use crate::json;
+use crate::json::scan::{self, Kind, Part, Scanned};
 use bytes::Bytes;
 
 const FIELDS: [&str; 5] = ["id", "phononUuid", "flowId", "accountID", "deliveryStatus"];

@@ -2,8 +2,8 @@
 
 use super::flow::boolean;
 use super::{Bad, Fields, json_fault};
-use crate::codec::scan::{self, Scanned};
 use crate::domain::FlowStarted;
+use crate::json::scan::{self, Scanned};
 use bytes::Bytes;
 
 const FIELDS: [&str; 4] = ["phononUuid", "accountID", "flowId", "webhookEnabled"];

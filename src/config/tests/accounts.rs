@@ -457,7 +457,7 @@ fn a_secret_of_a_header_is_sent_as_it_is_and_quoted_nowhere() {
     let folder = Folder::new("", &text).variable("KEY", secret);
     let (_, accounts) = folder.loaded();
     let (webhook, _) = &accounts.webhooks[&WebhookName::new("w").unwrap()];
-    let none = crate::codec::facts::Kept::read(b"{}");
+    let none = crate::definition::facts::Kept::read(b"{}");
     let sent = webhook.request.as_ref().unwrap().render(&none).unwrap();
     let (_, value) = &sent.headers[0];
     assert_eq!((value.as_bytes(), value.is_sensitive()), (secret.as_bytes(), true));

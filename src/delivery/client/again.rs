@@ -1,5 +1,5 @@
-//! Decides whether an exchange is made again at once: when its connection failed, or the endpoint says that it has not looked at
-//! the request.
+//! Decides whether an exchange is repeated at once: if its connection failed, or if the endpoint says that it did not
+//! process the request.
 
 use super::link::Link;
 use http::header::CONNECTION;
@@ -8,19 +8,19 @@ use hyper_util::client::legacy;
 use std::error::Error;
 use std::time::Instant;
 
-/// How a second exchange is made, each time on a fresh connection.
+/// How to repeat an exchange. Each way uses a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
-    /// On one like the first.
+    /// At once, on a connection like the first one.
     Fresh,
-    /// On one of HTTP/1.1, which the endpoint demands.
+    /// At once, on an HTTP/1.1 connection, because the endpoint demands it.
     Http1,
-    /// Not at once, since the endpoint has answered; but this library can't read its HTTP/2, as where a head is too large. The next
-    /// attempt will know the status.
+    /// Not at once, because the endpoint has answered. The library can't parse this HTTP/2 answer, for example because
+    /// its head is too large. The next attempt uses HTTP/1.1 and gets the status.
     LaterByHttp1,
 }
 
-/// After `error`, which ended an exchange on `link` that began at `started`.
+/// Decides after `error` ended an exchange on `link` that began at `started`.
 pub(super) fn after_error(
     error: &legacy::Error,
     link: Option<&Link>,
@@ -32,14 +32,14 @@ pub(super) fn after_error(
         let is_reset = http2.is_some_and(h2::Error::is_reset);
         match reason {
             h2::Reason::HTTP_1_1_REQUIRED => return Some(Again::Http1),
-            // The endpoint says that it has not looked at the request.
+            // The endpoint says that it did not process the request.
             h2::Reason::REFUSED_STREAM if is_reset => return Some(Again::Fresh),
             h2::Reason::NO_ERROR if !is_reset => return Some(Again::Fresh),
             _ => {}
         }
     }
     if let Some(error) = http2.filter(|error| error.is_reset()) {
-        // A stream that either side ended for itself: the connection is well.
+        // Either side ended this stream only: the connection still works.
         return error.is_library().then_some(Again::LaterByHttp1);
     }
     if error.is_connect() {
@@ -49,16 +49,16 @@ pub(super) fn after_error(
     (link.is_older_than(started) && !link.has_heard()).then_some(Again::Fresh)
 }
 
-/// After `response` to an exchange on `link`; `was_older`: the connection was there before the exchange.
+/// Decides after `response` to an exchange on `link`. `was_older` says that the connection existed before the exchange.
 pub(super) fn after_answer<B>(
     response: &Response<B>,
     link: &Link,
     was_older: bool,
 ) -> Option<Again> {
     match response.status() {
-        // The connection leads to somebody else.
+        // The connection leads to another server.
         StatusCode::MISDIRECTED_REQUEST => Some(Again::Fresh),
-        // A gateway ends an idle connection with it, before it has seen the request.
+        // A gateway ends an idle connection with this status, before it has read the request.
         StatusCode::REQUEST_TIMEOUT if was_older && !link.is_http2() && closes(response) => {
             Some(Again::Fresh)
         }

@@ -1,4 +1,4 @@
-//! Makes connections: the name's look-up, TCP, a proxy's tunnel, TLS.
+//! Makes connections: name look-up, TCP connect, the proxy's tunnel, TLS handshake.
 
 use super::link::{Stream, Tap};
 use crate::delivery::proxy::Proxy;
@@ -21,19 +21,19 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-/// The system asks the other end whether it is still there, and gives it up when it is silent.
+/// The system probes an idle connection after this time, and closes it if there is no answer.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_RETRIES: u32 = 3;
 const SENT_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Nothing came about within `connect_timeout_ms`.
+/// No connection could be made within `connect_timeout_ms`.
 #[derive(Debug, thiserror::Error)]
-#[error("it did not come about within connect_timeout_ms")]
+#[error("it was not established within connect_timeout_ms")]
 pub(in crate::delivery) struct ConnectTimedOut;
 
-/// Makes the connections of a client.
+/// Makes the connections of one client.
 #[derive(Clone)]
 pub(super) struct Connector(Arc<Way>);
 
@@ -44,14 +44,14 @@ struct Way {
     timeout: Duration,
 }
 
-/// A proxy, and what it wants to see.
+/// A proxy with its credentials.
 pub(super) struct Proxied {
     uri: Uri,
     credentials: Option<HeaderValue>,
 }
 
 impl Proxied {
-    /// How `proxy` is reached; `None` when it can't be, which a parsed proxy rules out.
+    /// Returns the way to `proxy`. It is `None` only for a URL that a parsed proxy can't have.
     pub(super) fn of(proxy: &Proxy) -> Option<Self> {
         let uri = proxy.shown().parse().ok()?;
         Some(Self { uri, credentials: proxy.credentials() })
@@ -133,7 +133,7 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// Who looks names up, as the library asks him.
+/// A resolver in the form that the library expects.
 #[derive(Clone)]
 struct Names(Arc<dyn Resolve>);
 

@@ -1,8 +1,8 @@
-//! One connection: what is known of it, and the first bytes of the answer that comes on it.
+//! One connection: its age and version, and the first bytes of the answer that arrives on it.
 //!
-//! The HTTP library drops the bytes of a head that it can't read. When an exchange breaks, it says neither whether the
-//! connection was new nor whether an answer had begun. All bytes of a connection pass through a [`Tap`], which notes both in
-//! the connection's [`Link`].
+//! The HTTP library drops the bytes of a head that it can't parse. When an exchange fails, the library says neither
+//! whether the connection was new nor whether an answer had begun. All bytes of a connection pass through a [`Tap`],
+//! which records both in the connection's [`Link`].
 
 use super::sniff::Sniff;
 use http::StatusCode;
@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// What is known of a connection.
+/// The state of a connection.
 pub(super) struct Link {
     made_at: Instant,
     is_http2: bool,
@@ -35,32 +35,33 @@ impl Link {
         }
     }
 
-    /// Whether it speaks HTTP/2.
+    /// Returns whether the connection uses HTTP/2.
     pub(super) fn is_http2(&self) -> bool {
         self.is_http2
     }
 
-    /// Whether it was there before an exchange that began at `started`, or has served another one since.
+    /// Returns whether the connection existed before an exchange that began at `started`, or has served another one
+    /// since.
     pub(super) fn is_older_than(&self, started: Instant) -> bool {
         self.made_at < started || self.has_answered.load(Ordering::Relaxed)
     }
 
-    /// The time since it was made.
+    /// Returns the time since the connection was made.
     pub(super) fn age(&self) -> Duration {
         self.made_at.elapsed()
     }
 
-    /// Whether a byte came after the latest request. Only HTTP/1 says which answer a byte belongs to.
+    /// Returns whether a byte arrived after the latest request. Only HTTP/1 shows which answer a byte belongs to.
     pub(super) fn has_heard(&self) -> bool {
         !self.is_http2 && self.lock().has_heard()
     }
 
-    /// The status with which the answer to the latest request began, unless the library has read that head.
+    /// Returns the status of the answer to the latest request, unless the library has parsed its head.
     pub(super) fn status(&self) -> Option<StatusCode> {
         self.lock().status()
     }
 
-    /// The library has read the head of an answer.
+    /// The library has parsed the head of an answer.
     pub(super) fn answered(&self) {
         self.has_answered.store(true, Ordering::Relaxed);
         if !self.is_http2 {
@@ -85,29 +86,27 @@ impl Link {
     }
 }
 
-/// The library writes a request's head from its beginning; a body goes on with something else.
+/// The library writes a request's head from its first byte on; the continuation of a body begins otherwise.
 fn begins_request(bytes: &[u8]) -> bool {
     let method = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
     (3..=7).contains(&method) && bytes.get(method) == Some(&b' ')
 }
 
-/// The bytes of a connection pass through here.
+/// Wraps a connection and sees all of its bytes.
 pub(super) struct Tap {
     stream: Stream,
     link: Arc<Link>,
     is_proxied: bool,
 }
 
-/// With TLS or without.
+/// A connection with or without TLS.
 pub(super) enum Stream {
-    /// Without.
     Plain(TcpStream),
-    /// With.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Tap {
-    /// `is_proxied`: a proxy is at the other end, and forwards each request.
+    /// Wraps `stream`. `is_proxied` says that a proxy is at the other end and forwards each request.
     pub(super) fn new(stream: Stream, is_proxied: bool) -> Self {
         let is_http2 = match &stream {
             Stream::Plain(_) => false,

@@ -1,11 +1,11 @@
-//! Finds the status in the first bytes of an answer, whatever else is wrong with its head.
+//! Finds the status in the first bytes of an answer, whatever is wrong with the rest of its head.
 
 use http::StatusCode;
 
-/// So much of a status line is looked at: version and status; the phrase behind them may be of any length.
+/// How much of a status line is kept: version and status. The phrase behind them may have any length.
 const LINE_BYTES: usize = 24;
 
-/// Reads along, byte by byte, until it knows the status.
+/// Reads an answer byte by byte until the status is known.
 #[derive(Default)]
 pub(super) struct Sniff {
     at: At,
@@ -14,37 +14,37 @@ pub(super) struct Sniff {
     has_heard: bool,
 }
 
-/// Where in the answer it is.
+/// The position in the answer.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum At {
-    /// No answer is awaited.
+    /// No answer is expected.
     #[default]
     Nowhere,
     /// In the status line, or in empty lines before it.
     StatusLine,
-    /// In the head of an informational answer, which another head follows.
+    /// In the head of an informational answer; another head follows.
     Informational,
-    /// Behind the status line.
+    /// After the status line.
     Behind(StatusCode),
 }
 
 impl Sniff {
-    /// A request leaves: what comes now is its answer.
+    /// A request was sent: the next bytes are its answer.
     pub(super) fn begin(&mut self) {
         *self = Self { at: At::StatusLine, ..Self::default() };
     }
 
-    /// The answer's head has been read by somebody else.
+    /// The library has parsed the answer's head.
     pub(super) fn settle(&mut self) {
         self.at = At::Nowhere;
     }
 
-    /// Whether anything came since the request left.
+    /// Returns whether any byte arrived since the request was sent.
     pub(super) fn has_heard(&self) -> bool {
         self.has_heard
     }
 
-    /// The status, once its line is complete.
+    /// Returns the status, once its line is complete.
     pub(super) fn status(&self) -> Option<StatusCode> {
         match self.at {
             At::Behind(status) => Some(status),
@@ -52,7 +52,7 @@ impl Sniff {
         }
     }
 
-    /// Reads what came.
+    /// Reads bytes of the answer.
     pub(super) fn hear(&mut self, bytes: &[u8]) {
         self.has_heard = true;
         for byte in bytes {
@@ -75,7 +75,7 @@ impl Sniff {
         let length = std::mem::take(&mut self.length);
         let line = self.line.get(..length).unwrap_or(&self.line);
         self.at = match (self.at, length) {
-            // Empty lines before an answer are passed over; the one behind an informational head ends that.
+            // Empty lines before an answer are skipped; an empty line after an informational head ends that head.
             (At::StatusLine | At::Informational, 0) => At::StatusLine,
             (At::StatusLine, _) => match status_of(line) {
                 Some(StatusCode::SWITCHING_PROTOCOLS) => {
@@ -90,7 +90,7 @@ impl Sniff {
     }
 }
 
-/// The status in `line`, which begins like `HTTP/1.1 200`.
+/// Returns the status of `line`, which begins like `HTTP/1.1 200`.
 fn status_of(line: &[u8]) -> Option<StatusCode> {
     let (protocol, rest) = line.split_at_checked(7)?;
     let (minor, rest) = rest.split_first()?;
@@ -111,7 +111,7 @@ mod tests {
     use super::Sniff;
     use http::StatusCode;
 
-    /// What is known after `answer`, however it comes in.
+    /// Returns the status found in `answer`, whatever the sizes of the pieces in which it arrives.
     fn status(answer: &str) -> Option<u16> {
         let whole = {
             let mut sniff = Sniff::default();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn each_request_has_an_answer_of_its_own() {
+    fn a_status_belongs_to_the_latest_request_only() {
         let mut sniff = Sniff::default();
         sniff.hear(b"HTTP/1.1 408 Unsolicited\r\n");
         assert_eq!(sniff.status(), None);

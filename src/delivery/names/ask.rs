@@ -1,4 +1,4 @@
-//! Asks for a name's addresses: the hosts file, then the name servers, as the C library does.
+//! Resolves one name: from the hosts file, then from the name servers, like the C library.
 
 use super::system::{Files, System};
 use super::{Answer, Failure};
@@ -15,19 +15,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-/// Once there are addresses of one kind, those of the other are waited for no longer.
+/// How long to wait for the other kind of addresses once one kind has arrived.
 const OTHER_KIND: Duration = Duration::from_millis(200);
-/// The port makes no difference to whether there is a route.
+/// Any port: routes do not depend on it.
 const ANY_PORT: u16 = 443;
 
-/// Asks, by the files of the system as they are now.
+/// Resolves names with the system's current files.
 pub(super) struct Asker {
     files: Files,
     name_servers: Vec<SocketAddr>,
     system: Mutex<Option<Arc<System>>>,
 }
 
-/// The addresses of one kind.
+/// Addresses of one kind, IPv4 or IPv6, or of both.
 struct Kind {
     addresses: Vec<IpAddr>,
     ttl: Duration,
@@ -56,7 +56,7 @@ impl Asker {
         }
     }
 
-    /// The files are read again when they have changed.
+    /// Returns the system's files, read again if they have changed.
     fn system(&self) -> io::Result<Arc<System>> {
         let mut known = self.system.lock().unwrap_or_else(PoisonError::into_inner);
         match &*known {
@@ -79,7 +79,8 @@ impl Failure {
     }
 }
 
-/// The library does not always say why it could not ask: without a file for a socket it may say that nobody answered.
+/// Turns a failure into a shortage if open files are short. The library does not always report why it could not ask:
+/// without a descriptor for a socket, it may report a time-out.
 fn blame(failure: Failure) -> Failure {
     match failure {
         Failure::Missing | Failure::Late | Failure::Refused(_) if process::is_short_of_files() => {
@@ -89,7 +90,7 @@ fn blame(failure: Failure) -> Failure {
     }
 }
 
-/// What the first of the names that `name` may stand for has.
+/// Returns the addresses of the first candidate of `name` that has any.
 async fn find(system: &System, name: &str) -> Result<Kind, Failure> {
     let Ok(name) = Name::from_ascii(name) else { return Ok(Kind::none()) };
     let addresses = system.in_hosts(&name);
@@ -109,7 +110,7 @@ async fn find(system: &System, name: &str) -> Result<Kind, Failure> {
     refused.map_or(Ok(missing), Err)
 }
 
-/// IPv4 and IPv6 are asked for at the same time; neither has the other wait for long.
+/// Asks for IPv4 and IPv6 at the same time. Neither delays the other for long.
 async fn both_kinds(system: &System, name: &Name) -> Result<Kind, Failure> {
     let v4 = pin!(one_kind(system, name, RecordType::A));
     let v6 = pin!(one_kind(system, name, RecordType::AAAA));
@@ -138,7 +139,7 @@ async fn with_other(
     match timeout(OTHER_KIND, other).await {
         Ok(Ok(other)) if other.addresses.is_empty() => Ok(first),
         Ok(Ok(other)) => Ok(first.with(other)),
-        // They are soon asked for again.
+        // The incomplete answer is kept only briefly, so that the missing kind is asked for again soon.
         Ok(Err(_)) | Err(_) => Ok(Kind { ttl: first.ttl.min(super::MISSING_KEPT_MAX), ..first }),
     }
 }
@@ -150,7 +151,7 @@ async fn one_kind(system: &System, name: &Name, kind: RecordType) -> Result<Kind
             ttl: found.valid_until().saturating_duration_since(Instant::now()),
         }),
         Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
-            // An answer without a TTL is not kept (RFC 2308).
+            // A negative answer without a TTL is not kept (RFC 2308).
             let ttl = Duration::from_secs(none.negative_ttl.unwrap_or(0).into());
             Ok(Kind { addresses: Vec::new(), ttl })
         }
@@ -172,7 +173,8 @@ impl Kind {
     }
 }
 
-/// IPv6 comes first where this host has a route to it: the client tries the kind of the first address before the other.
+/// Sorts IPv6 first if this host has a route to one of the IPv6 addresses, and last otherwise. The client tries the
+/// kind of the first address first.
 fn ordered(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     let mut v6 = addresses.iter().filter(|address| address.is_ipv6());
     let has_v6 = v6.any(|address| is_reachable(SocketAddr::new(*address, ANY_PORT)));

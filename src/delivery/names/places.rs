@@ -1,7 +1,7 @@
-//! How many questions are asked at once: each needs sockets.
+//! Limits how many questions are open at once, because each needs sockets.
 //!
-//! Where all places are taken, the oldest question gives way, once it has had its time. So names that never answer can't keep
-//! others waiting, however many they are.
+//! When all places are taken, the oldest question gives its place away after a minimum time. So names that never answer
+//! can't block others, no matter how many there are.
 
 use crate::system::{OpenFiles, for_look_ups};
 use std::collections::BTreeMap;
@@ -11,36 +11,36 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 
-/// So often whoever waits looks for one that may give way.
+/// How often a waiting question looks for a place that may be given away.
 const PAUSE: Duration = Duration::from_millis(50);
-/// IPv4 and IPv6, at two name servers.
+/// Sockets of one question: IPv4 and IPv6, each at two name servers.
 const FILES_OF_PLACE: u64 = 4;
 
-/// How many questions the files that are set aside for look-ups suffice for.
+/// Returns how many questions fit into the files that are reserved for look-ups.
 pub(super) fn for_all() -> usize {
     let places = for_look_ups(OpenFiles::now().soft) / FILES_OF_PLACE;
     usize::try_from(places).unwrap_or(usize::MAX)
 }
 
-/// The places.
+/// A limited number of places for questions.
 pub(super) struct Places {
-    /// A question has a place for so long at least.
+    /// The minimum time that a question keeps its place.
     least: Duration,
     permits: Semaphore,
     taken: Mutex<Taken>,
 }
 
-/// By the order in which they were taken.
+/// The taken places, in the order in which they were taken.
 #[derive(Default)]
 struct Taken {
     next: u64,
     since: BTreeMap<u64, (Instant, Arc<Notify>)>,
 }
 
-/// A place that is taken until it is dropped.
+/// A place. Dropping it returns it.
 pub(super) struct Place<'a> {
     places: &'a Places,
-    /// The semaphore is never closed; without a permit there would merely be no limit.
+    /// The semaphore is never closed. If it were, questions would only be unlimited.
     _permit: Option<SemaphorePermit<'a>>,
     number: u64,
     wanted: Arc<Notify>,
@@ -51,7 +51,7 @@ impl Places {
         Self { least, permits: Semaphore::new(count), taken: Mutex::default() }
     }
 
-    /// Takes a place as soon as there is one.
+    /// Waits for a place and takes it.
     pub(super) async fn take(&self) -> Place<'_> {
         let mut acquired = pin!(self.permits.acquire());
         let permit = loop {
@@ -83,7 +83,7 @@ impl Places {
 }
 
 impl Place<'_> {
-    /// Waits until somebody else is to have it.
+    /// Waits until another question needs this place.
     pub(super) async fn is_wanted(&self) {
         self.wanted.notified().await;
     }

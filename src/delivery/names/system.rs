@@ -1,7 +1,8 @@
-//! What the system says of names: `/etc/hosts` and `/etc/resolv.conf`, read again when they change.
+//! The system's name configuration: `/etc/hosts` and `/etc/resolv.conf`, read again when they change.
 //!
-//! The C library's other sources are not asked (`/etc/nsswitch.conf`: mDNS, NIS, systemd's own names), nor are its options but
-//! `ndots`, `timeout`, `attempts` and `edns0`. A name server that does not answer is asked again sooner than there.
+//! Other sources of the C library are not used (those of `/etc/nsswitch.conf`: mDNS, NIS, systemd's own names). Of its
+//! options, only `ndots`, `timeout`, `attempts` and `edns0` apply. A name server that does not answer is asked again
+//! sooner than by the C library.
 
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig, ResolverOpts,
@@ -22,13 +23,13 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
-/// Where neither names a server, it is on this host.
+/// The default name server, if neither the configuration nor the file names one.
 const OWN_SERVER: &str = "nameserver 127.0.0.1\n";
-/// A datagram that is lost is sent again within the usual `connect_timeout_ms`.
+/// The longest time to wait for an answer, so that a lost datagram is sent again within the usual `connect_timeout_ms`.
 const ANSWER_MAX: Duration = Duration::from_millis(2500);
 const ATTEMPTS_MIN: usize = 2;
 
-/// Which files the system says it in.
+/// The paths of the system's files.
 pub(super) struct Files {
     pub(super) hosts: PathBuf,
     pub(super) resolv_conf: PathBuf,
@@ -40,12 +41,12 @@ impl Default for Files {
     }
 }
 
-/// The files as they were read.
+/// The content of the system's files.
 pub(super) struct System {
     changed: [Option<SystemTime>; 2],
     /// Asks all name servers.
     all: Resolver<Sockets>,
-    /// Ask one each, where there are several.
+    /// Ask one name server each. Empty if there is only one.
     each: Vec<Resolver<Sockets>>,
     hosts: Hosts,
     search: Vec<Name>,
@@ -53,7 +54,7 @@ pub(super) struct System {
 }
 
 impl System {
-    /// Reads them. `name_servers` are asked instead of the system's, if there are any.
+    /// Reads the files. `name_servers`, unless empty, replace the system's name servers.
     pub(super) fn read(files: &Files, name_servers: &[SocketAddr]) -> io::Result<Self> {
         let changed = files.changed();
         let mut hosts = Hosts::default();
@@ -73,12 +74,12 @@ impl System {
         Ok(Self { changed, all: resolver(servers, &options)?, each: each?, hosts, search, ndots })
     }
 
-    /// Whether the files have not changed since.
+    /// Returns whether the files are unchanged since they were read.
     pub(super) fn is_current(&self, files: &Files) -> bool {
         self.changed == files.changed()
     }
 
-    /// Whoever answers first is believed. Where that one refuses to answer, or can't, the others are asked.
+    /// Returns the first answer. If it is an error code, asks the name servers one by one.
     pub(super) async fn look_up(&self, name: &Name, kind: RecordType) -> Result<Lookup, NetError> {
         let mut answer = self.all.lookup(name.clone(), kind).await;
         for one in &self.each {
@@ -90,7 +91,7 @@ impl System {
         answer
     }
 
-    /// The addresses of `name` in the hosts file.
+    /// Returns the addresses of `name` in the hosts file.
     pub(super) fn in_hosts(&self, name: &Name) -> Vec<IpAddr> {
         let kinds = [RecordType::AAAA, RecordType::A];
         let lines = kinds.map(|kind| Query::query(name.clone(), kind));
@@ -102,7 +103,7 @@ impl System {
         addresses.flatten().collect()
     }
 
-    /// The full names that `name` may stand for, in the order in which they are tried.
+    /// Returns the full names to try for `name`, in this order, by the search domains and `ndots`.
     pub(super) fn candidates(&self, name: &Name) -> Vec<Name> {
         let mut itself = name.clone();
         itself.set_fqdn(true);
@@ -132,7 +133,7 @@ impl Files {
     }
 }
 
-/// What is wrong in `resolv_conf` is passed over, as the C library does.
+/// Parses `resolv_conf` and ignores invalid lines, like the C library.
 fn parse(resolv_conf: &[u8]) -> io::Result<(ResolverConfig, ResolverOpts)> {
     let text = String::from_utf8_lossy(resolv_conf);
     let is_search = |line: &&str| line.starts_with("search") || line.starts_with("domain");
@@ -155,7 +156,7 @@ fn resolver(
     let mut options = options.clone();
     options.timeout = options.timeout.min(ANSWER_MAX);
     options.attempts = options.attempts.max(ATTEMPTS_MIN);
-    // Answers are kept elsewhere, both kinds of addresses together.
+    // `Names` keeps answers, both kinds of addresses together.
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
     let config = ResolverConfig::from_parts(None, Vec::new(), servers);
@@ -164,7 +165,7 @@ fn resolver(
     builder.build().map_err(io::Error::other)
 }
 
-/// A file that is not there says nothing.
+/// Reads a file. A missing file counts as empty.
 fn file(path: &Path) -> io::Result<Vec<u8>> {
     match std::fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -180,7 +181,8 @@ fn server(address: SocketAddr) -> NameServerConfig {
     server
 }
 
-/// Makes the library's sockets: one for each datagram, and no second one while the first waits.
+/// Creates the library's sockets. Each datagram has a separate socket, and is not sent again while its answer is
+/// awaited.
 #[derive(Clone)]
 pub(super) struct Sockets(TokioRuntimeProvider);
 
@@ -219,7 +221,7 @@ mod tests {
     use hickory_resolver::proto::rr::Name;
 
     #[test]
-    fn what_is_wrong_in_the_file_does_not_hide_the_name_servers() {
+    fn invalid_lines_of_the_file_do_not_hide_the_name_servers() {
         for (text, servers) in [
             ("nameserver 192.0.2.53", &["192.0.2.53"][..]),
             ("search a..b\nnameserver 192.0.2.53\nnameserver ::1\n", &["192.0.2.53", "::1"]),

@@ -1,4 +1,4 @@
-//! Look-ups by a real name server.
+//! Tests of look-ups with a real name server.
 
 mod answers;
 mod files;
@@ -24,14 +24,14 @@ fn run(test: impl Future<Output = ()>) {
 async fn wait_until(what: &str, is: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is() {
-        assert!(Instant::now() < deadline, "{what}: in vain");
+        assert!(Instant::now() < deadline, "{what}: not before the deadline");
         sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// The first address of `name`, `None` where the look-up failed.
+/// Returns the first address of `name`, or `None` if the look-up failed.
 async fn first(names: &Names, name: &str) -> Option<String> {
-    let found = timeout(PATIENCE, names.look_up(name.to_owned())).await.expect("it ends");
+    let found = timeout(PATIENCE, names.look_up(name.to_owned())).await.expect("the look-up ends");
     Some(found.ok()?.first()?.ip().to_string())
 }
 
@@ -40,7 +40,7 @@ fn is_asked(names: &Names, name: &str) -> bool {
 }
 
 #[test]
-fn names_and_what_is_none() {
+fn localhost_has_addresses_and_an_invalid_name_has_none() {
     run(async {
         let names = Names::default();
         let found = names.look_up("localhost".to_owned()).await.unwrap();
@@ -51,7 +51,7 @@ fn names_and_what_is_none() {
 }
 
 #[test]
-fn all_who_wait_for_a_name_share_one_question() {
+fn all_attempts_that_wait_for_a_name_share_one_question() {
     run(async {
         let server = Server::start();
         server.set("slow.test", HERE, 0);
@@ -86,7 +86,7 @@ fn an_address_is_kept_for_its_ttl_and_for_a_minute_at_most() {
         server.set("moves.test", THERE, 1);
         let deadline = Instant::now() + PATIENCE;
         while first(&names, "moves.test").await.as_deref() != Some("127.0.0.2") {
-            assert!(Instant::now() < deadline, "the name has moved");
+            assert!(Instant::now() < deadline, "the new address is found");
             sleep(Duration::from_millis(20)).await;
         }
         assert!(server.asked("moves.test") <= 3, "asked {} times", server.asked("moves.test"));
@@ -97,7 +97,7 @@ fn an_address_is_kept_for_its_ttl_and_for_a_minute_at_most() {
 }
 
 #[test]
-fn a_name_that_is_none_is_soon_asked_for_again() {
+fn a_missing_name_is_soon_asked_for_again() {
     run(async {
         let server = Server::start();
         let names = Names::new(&[server.address]);
@@ -109,7 +109,7 @@ fn a_name_that_is_none_is_soon_asked_for_again() {
         assert!(left <= MISSING_KEPT_MAX && left > MISSING_KEPT_MAX / 2, "{left:?}");
         let deadline = Instant::now() + PATIENCE;
         while first(&names, "later.test").await.is_none() {
-            assert!(Instant::now() < deadline, "the name is there now");
+            assert!(Instant::now() < deadline, "the new name is found");
             sleep(Duration::from_millis(50)).await;
         }
     });
@@ -135,7 +135,7 @@ fn a_look_up_ends_with_the_last_attempt_that_waits_for_it() {
 }
 
 #[test]
-fn names_that_hang_keep_no_other_waiting() {
+fn names_that_hang_do_not_delay_others() {
     run(async {
         let server = Server::start();
         server.set("well.test", HERE, 0);
@@ -150,7 +150,7 @@ fn names_that_hang_keep_no_other_waiting() {
             let started = Instant::now();
             assert_eq!(first(&names, "well.test").await.as_deref(), Some("127.0.0.1"));
             let took = started.elapsed();
-            // In the first round nobody knows yet which ones hang.
+            // In the first round the hanging names are not yet known as slow.
             let soon = [Duration::from_secs(2), Duration::from_millis(200)][round];
             assert!(took < soon, "round {round}: {took:?}");
             if round == 0 {
@@ -161,7 +161,7 @@ fn names_that_hang_keep_no_other_waiting() {
 }
 
 #[test]
-fn a_question_that_gives_its_place_away_is_answered_all_the_same() {
+fn a_question_that_gives_its_place_away_is_still_answered() {
     run(async {
         let server = Server::start();
         for number in 0..6 {
@@ -176,13 +176,13 @@ fn a_question_that_gives_its_place_away_is_answered_all_the_same() {
         for found in waiting.join_all().await {
             assert_eq!(found.as_deref(), Some("127.0.0.1"));
         }
-        // One that was given up came first, and a second time.
+        // A look-up that gave its place away was asked again.
         assert!((0..5).any(|number| server.asked(&format!("{number}.late.test")) > 1));
     });
 }
 
 #[test]
-fn a_look_up_that_failed_is_counted_once_whoever_waits_for_it() {
+fn a_failed_look_up_is_counted_once_for_all_waiting_attempts() {
     run(async {
         let server = Server::start();
         server.says("refused.test", server::Says::Failed);

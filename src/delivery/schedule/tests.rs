@@ -1,4 +1,4 @@
-//! Which job leaves when, by a clock of the tests.
+//! Tests of the order and the times at which jobs leave, with a simulated clock.
 
 mod busy;
 mod fairness;
@@ -140,7 +140,7 @@ impl Scene {
         self.schedule.unsettled.settle();
     }
 
-    /// Answers everything at once, for so long; how many of each webhook left.
+    /// Answers each attempt at once for `time`. Returns how many attempts of each webhook left.
     fn run(&mut self, time: Duration, status: u16) -> BTreeMap<String, usize> {
         let mut left = BTreeMap::new();
         let end = self.now + time;
@@ -157,7 +157,7 @@ impl Scene {
         left
     }
 
-    /// Their endpoints have answered, and each may have so many unanswered.
+    /// Answers attempts until each webhook may have `limit` requests in flight.
     fn prove(&mut self, webhooks: &[&str], limit: usize) {
         for webhook in webhooks {
             self.push(webhook, 1, 1);
@@ -220,7 +220,7 @@ fn a_lane_starts_low_and_grows_to_its_maximum() {
 
 #[test]
 fn retries_leave_slots_to_first_attempts_of_their_lane_and_of_others() {
-    // By three quarters of each lane's, and by half of the instance's.
+    // Retries may use three quarters of each lane's slots, and half of the instance's.
     for (in_flight_max, retries) in [(16, 3 + 3), (8, 4)] {
         let webhooks = ["a", "b", "c"].map(|name| webhook(name, None, 4));
         let mut scene = Scene::new(limits(in_flight_max), webhooks.into(), None);
@@ -237,7 +237,7 @@ fn retries_leave_slots_to_first_attempts_of_their_lane_and_of_others() {
 }
 
 #[test]
-fn endpoints_in_doubt_leave_slots_to_those_that_answer_and_to_those_that_come_new() {
+fn unproven_endpoints_leave_slots_to_healthy_and_new_ones() {
     let doubtful: Vec<String> = (0..60).map(|n| format!("doubtful-{n}")).collect();
     let mut webhooks: Vec<Webhook> = doubtful.iter().map(|name| webhook(name, None, 32)).collect();
     webhooks.extend(["well", "new"].map(|name| webhook(name, None, 32)));
@@ -247,24 +247,24 @@ fn endpoints_in_doubt_leave_slots_to_those_that_answer_and_to_those_that_come_ne
         scene.push(name, 1, 10);
     }
     let mut stuck = scene.all();
-    assert_eq!(stuck.len(), 48, "three quarters, and one of each");
+    assert_eq!(stuck.len(), 48, "three quarters of the slots, one for each lane");
     scene.push("well", 1, 100);
     assert_eq!(scene.all().len(), 4);
-    // Those that hang make room for others that were not tried.
+    // Slots of endpoints that hang go to endpoints that were not tried yet.
     for _ in 0..20 {
-        assert!(stuck.len() <= 48, "with those that hang: {}", stuck.len());
+        assert!(stuck.len() <= 48, "with the hanging ones: {}", stuck.len());
         for ticket in std::mem::take(&mut stuck) {
             scene.end(&ticket, &outcome(None));
         }
         stuck = scene.all();
     }
-    assert_eq!(stuck.len(), 8, "all are known to hang");
+    assert_eq!(stuck.len(), 8, "all are known as hanging");
     scene.push("new", 1, 1);
     assert_eq!(scene.all().len(), 1);
 }
 
 #[test]
-fn the_breaker_gives_back_what_waits_probes_singly_and_closes() {
+fn an_open_breaker_returns_waiting_jobs_probes_singly_and_closes() {
     let mut scene = Scene::new(limits(100), vec![webhook("a", None, 8)], None);
     scene.prove(&["a"], 4);
     scene.push("a", 1, 20);
@@ -292,7 +292,7 @@ fn the_breaker_gives_back_what_waits_probes_singly_and_closes() {
     scene.end(&probe[0], &outcome(Some(200)));
     let changes = [(name("a"), BreakerState::HalfOpen), (name("a"), BreakerState::Closed)];
     assert_eq!(std::mem::take(&mut scene.schedule.changes), changes);
-    assert_eq!(scene.all().len(), 1, "the other one leaves at once");
+    assert_eq!(scene.all().len(), 1, "the other job leaves at once");
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn refusals_and_429_open_no_breaker() {
     assert!(scene.schedule.changes.is_empty());
 }
 
-/// Without a status it is the token server that could not, or would not.
+/// An outcome without a status comes from a token server that failed or refused.
 #[test]
 fn a_token_server_that_is_down_opens_the_breaker_and_one_that_refuses_does_not() {
     for (verdict, opens) in [(Verdict::Retry, true), (Verdict::GiveUp, false)] {
@@ -317,7 +317,7 @@ fn a_token_server_that_is_down_opens_the_breaker_and_one_that_refuses_does_not()
         let failed = Outcome { verdict, reason, ..outcome(None) };
         for _ in 0..20 {
             scene.push("a", 1, 1);
-            // None, once it is open.
+            // No ticket is left once the breaker is open.
             for ticket in scene.all() {
                 scene.end(&ticket, &failed);
             }
@@ -337,7 +337,11 @@ fn retry_after_holds_the_whole_lane_and_is_clamped() {
     assert_eq!(scene.appetite("a"), Appetite::Held(Duration::from_secs(2)));
     scene.end(&tickets[1], &outcome(Some(200)));
     scene.end(&tickets[2], &asks(1000));
-    assert_eq!(scene.appetite("a"), Appetite::Held(Duration::from_secs(2)), "the longest holds");
+    assert_eq!(
+        scene.appetite("a"),
+        Appetite::Held(Duration::from_secs(2)),
+        "the longest time applies"
+    );
     assert_eq!(scene.schedule.returned.len(), 16);
     scene.end(&tickets[3], &asks(10 * 86_400_000));
     assert_eq!(scene.appetite("a"), Appetite::Held(Duration::from_secs(3600)));
@@ -346,7 +350,7 @@ fn retry_after_holds_the_whole_lane_and_is_clamped() {
 }
 
 #[test]
-fn nothing_more_is_sent_to_an_endpoint_that_is_gone() {
+fn nothing_is_sent_to_an_endpoint_after_a_410() {
     let mut scene = Scene::new(limits(100), vec![webhook("a", None, 8)], None);
     scene.prove(&["a"], 4);
     scene.push("a", 1, 20);
@@ -359,12 +363,12 @@ fn nothing_more_is_sent_to_an_endpoint_that_is_gone() {
 }
 
 #[test]
-fn rates_of_endpoint_account_and_instance_all_hold_and_are_fair() {
+fn rates_of_endpoint_account_and_instance_apply_together_and_fairly() {
     let webhooks = || vec![webhook("a", Some(20), 8), webhook("b", None, 8), webhook("c", None, 8)];
     let second = Duration::from_secs(10);
     for (account, instance, expected) in [
         (None, None, [186..201, 1000..1001, 1000..1001]),
-        // The first waits for its own token, and then for its turn at the account's.
+        // The first webhook waits for its own token, and then for its turn at the account's limit.
         (Some(90), None, [110..201, 340..400, 340..400]),
         (None, Some(30), [93..107, 93..107, 93..107]),
         (Some(60), Some(30), [93..107, 93..107, 93..107]),
@@ -384,13 +388,13 @@ fn rates_of_endpoint_account_and_instance_all_hold_and_are_fair() {
         }
         let all: usize = left.values().sum();
         let most = [account, instance].into_iter().flatten().min();
-        // After a burst that is not there at the start.
+        // After a burst, which is not available at the start.
         assert!(most.is_none_or(|most| all <= 10 * most as usize + 1), "{all} of {most:?}");
     }
 }
 
 #[test]
-fn a_new_share_holds_at_once() {
+fn a_new_share_applies_at_once() {
     let mut scene = Scene::new(limits(100), vec![webhook("a", Some(100), 8)], None);
     scene.push("a", 1, 1000);
     let whole = scene.run(Duration::from_secs(2), 200);
@@ -401,12 +405,12 @@ fn a_new_share_holds_at_once() {
 }
 
 #[test]
-fn a_low_rate_gets_somewhere_beside_rebalances() {
+fn a_low_rate_makes_progress_despite_rebalances() {
     let mut low = webhook("a", Some(1), 8);
     low.limits.rate_per_second = PerSecond::new(10.0 / 3600.0);
     let mut scene = Scene::new(limits(100), vec![low], None);
     let mut left = 0;
-    // A token takes six minutes, or twelve where the instance has half.
+    // A token takes six minutes, or twelve with half of the limit.
     for share in [0.5, 0.0, 1.0].repeat(20) {
         scene.schedule.set_share(share, scene.now);
         if share == 0.0 {
@@ -437,14 +441,14 @@ fn outcomes_that_are_not_committed_hold_back_further_attempts() {
         }
     }
     assert_eq!(made, 10);
-    assert!(scene.schedule.unsettled.settle(), "somebody waits for it");
+    assert!(scene.schedule.unsettled.settle(), "an attempt waits for it");
     assert_eq!(scene.all().len(), 1);
     let _ = (0..5).map(|_| scene.schedule.unsettled.settle()).collect::<Vec<_>>();
-    assert!(!scene.schedule.unsettled.settle(), "nobody does");
+    assert!(!scene.schedule.unsettled.settle(), "no attempt waits for it");
 }
 
 #[test]
-fn a_reload_keeps_what_was_learnt_and_gives_back_the_jobs_of_those_that_are_gone() {
+fn a_reload_keeps_limits_and_breakers_and_returns_the_jobs_of_removed_webhooks() {
     let mut scene =
         Scene::new(limits(100), vec![webhook("a", None, 8), webhook("b", None, 8)], None);
     scene.prove(&["a", "b"], 4);

@@ -1,4 +1,4 @@
-//! Exchanges that are made again, since only their connection failed, and those that are not.
+//! Tests of exchanges that are repeated because only their connection failed, and of those that are not.
 
 use super::server::{PATIENCE, Server, raw, request};
 use super::{attempt, endpoint, run, webhook};
@@ -12,17 +12,17 @@ use std::time::{Duration, Instant};
 
 pub(super) const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// What an endpoint does with the second request of a connection.
+/// The endpoint's reaction to the second request of a connection.
 #[derive(Clone, Copy)]
 enum Second {
-    /// Reads it, says this and closes.
+    /// Reads the request, sends this answer and closes the connection.
     Says(&'static str),
     /// Resets the connection.
     Resets,
 }
 
-/// Answers the first request of each of the first `good` connections, and whatever `second` says to the next one; later
-/// connections are closed after their first request. What was asked is noted.
+/// Starts a server and records its requests. The first `good` connections answer their first request and treat the next
+/// one as `second` says. Later connections are closed after their first request.
 fn stale(second: Second, good: usize) -> (Server, Arc<Mutex<Vec<String>>>) {
     let (asked, count) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
     let noted = asked.clone();
@@ -36,13 +36,13 @@ fn stale(second: Second, good: usize) -> (Server, Arc<Mutex<Vec<String>>>) {
         connection.write_all(OK).unwrap();
         match second {
             Second::Resets => {
-                // What was not read when the socket closes makes a reset of it.
+                // Closing a socket with unread bytes resets the connection.
                 let _ = connection.peek(&mut [0]);
             }
             Second::Says(answer) => {
                 let Some(second) = request(&mut connection) else { return };
                 noted.lock().unwrap().push(second);
-                // The client may have seen enough of it.
+                // The write may fail, because the client may close the connection before the end.
                 let _ = connection.write_all(answer.as_bytes());
             }
         }
@@ -50,7 +50,7 @@ fn stale(second: Second, good: usize) -> (Server, Arc<Mutex<Vec<String>>>) {
     (server, asked)
 }
 
-/// Two attempts at `server` over the same connection; what came of the second.
+/// Makes two attempts over one connection to `server`, and returns the outcome of the second.
 fn second(server: &Server) -> Outcome {
     let mut second = None;
     run(async {
@@ -60,7 +60,7 @@ fn second(server: &Server) -> Outcome {
         assert_eq!(endpoint.take_repeated(), 0);
         second = Some(attempt(&endpoint).await);
         let again = server.connections() > 1;
-        assert_eq!(endpoint.take_repeated(), u64::from(again), "it is counted");
+        assert_eq!(endpoint.take_repeated(), u64::from(again), "the repeated exchange is counted");
     });
     second.unwrap()
 }
@@ -70,7 +70,7 @@ const OLD_408: &str = "HTTP/1.0 408 Request Time-out\r\ncontent-type: text/html\
 const MISDIRECTED: &str = "HTTP/1.1 421 Misdirected Request\r\ncontent-length: 0\r\n\r\n";
 
 #[test]
-fn an_exchange_that_a_kept_connection_loses_is_made_again_at_once() {
+fn an_exchange_lost_with_a_kept_connection_is_repeated_at_once() {
     for how in [
         Second::Says(""),
         Second::Resets,
@@ -91,7 +91,7 @@ fn an_exchange_that_a_kept_connection_loses_is_made_again_at_once() {
 }
 
 #[test]
-fn an_exchange_is_made_again_once_and_no_more() {
+fn an_exchange_is_repeated_only_once() {
     let (server, asked) = stale(Second::Says(""), 1);
     let outcome = second(&server);
     assert_eq!(outcome.reason, Some(ErrorReason::Unreachable), "{outcome:?}");
@@ -107,13 +107,17 @@ fn an_exchange_is_made_again_once_and_no_more() {
             let outcome = attempt(&endpoint).await;
             let then = (outcome.status, outcome.verdict);
             assert_eq!(then, (Some(421), Verdict::GiveUp), "{outcome:?}");
-            assert_eq!(misdirected.connections(), connections, "none of them is of any use");
+            assert_eq!(
+                misdirected.connections(),
+                connections,
+                "every fresh connection is misdirected too"
+            );
         }
     });
 }
 
 #[test]
-fn what_a_fresh_connection_loses_is_the_endpoints_failure() {
+fn an_exchange_lost_with_a_fresh_connection_is_the_endpoints_failure() {
     for answer in ["", GATEWAY_408, OLD_408] {
         let server = raw(move |mut connection| {
             request(&mut connection);
@@ -144,7 +148,7 @@ fn an_answer_that_has_begun_is_an_answer_on_a_kept_connection_too() {
     }
 }
 
-/// The answer to the first request is not taken for the one to the second.
+/// The answer to the first request is not taken for the answer to the second.
 #[test]
 fn no_status_of_an_earlier_exchange_decides() {
     let (server, _) = stale(Second::Says("HTTP/1.1 5"), 1);
@@ -153,12 +157,12 @@ fn no_status_of_an_earlier_exchange_decides() {
 }
 
 #[test]
-fn both_exchanges_together_have_the_attempts_time() {
+fn both_exchanges_share_the_attempts_time() {
     let connections = AtomicUsize::new(0);
     let connections = Arc::new(connections);
     let server = raw(move |mut connection| {
         if connections.fetch_add(1, Ordering::SeqCst) > 0 {
-            // Until the client goes away.
+            // Reads until the client closes the connection.
             let _ = std::io::copy(&mut connection, &mut std::io::sink());
             return;
         }
@@ -177,7 +181,7 @@ fn both_exchanges_together_have_the_attempts_time() {
     });
 }
 
-/// Common servers end a connection that has been idle for 5 s.
+/// Common servers close a connection that was idle for 5 s.
 #[test]
 fn an_idle_connection_is_closed_before_the_server_would() {
     let (ended, idle) = std::sync::mpsc::channel();

@@ -1,4 +1,4 @@
-//! What an endpoint may answer, and what an attempt makes of it.
+//! Tests of the answers that an endpoint may give, and of the outcomes that they become.
 
 use super::server::{Server, drip, raw, request, says};
 use super::{attempt, endpoint, run, webhook};
@@ -11,7 +11,7 @@ use crate::domain::{ErrorReason, Outcome, Verdict};
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
-/// One attempt at `server`, which has so long.
+/// Makes one attempt at `server` with this time-out.
 pub(super) fn outcome(server: &Server, timeout: Duration) -> Outcome {
     let webhook = Webhook { request_timeout: timeout, ..webhook(&server.url()) };
     let mut outcome = None;
@@ -19,7 +19,7 @@ pub(super) fn outcome(server: &Server, timeout: Duration) -> Outcome {
     outcome.unwrap()
 }
 
-/// Who says `answer` and closes is understood like this.
+/// Checks the outcome for a server that sends `answer` and closes the connection.
 #[track_caller]
 fn check(answer: impl Into<Vec<u8>>, then: (Option<u16>, Verdict, Option<ErrorReason>)) -> Outcome {
     let outcome = outcome(&says(answer), Duration::from_secs(10));
@@ -64,7 +64,7 @@ fn the_status_decides() {
 }
 
 #[test]
-fn retry_after_is_read_of_the_answer() {
+fn retry_after_is_read_from_the_answer() {
     let answer = |status| format!("HTTP/1.1 {status} X\r\nretry-after: 120\r\n\r\n");
     for status in [429, 503] {
         let outcome = check(answer(status), (Some(status), Retry, Some(Refused)));
@@ -74,7 +74,7 @@ fn retry_after_is_read_of_the_answer() {
 }
 
 #[test]
-fn a_redirect_is_final_and_nobody_goes_there() {
+fn a_redirect_is_final_and_not_followed() {
     let elsewhere = says("HTTP/1.1 200 OK\r\n\r\n");
     for status in [300, 301, 302, 303, 304, 305, 307, 308] {
         let answer = format!("HTTP/1.1 {status} X\r\nlocation: {}\r\n\r\n", elsewhere.url());
@@ -84,7 +84,7 @@ fn a_redirect_is_final_and_nobody_goes_there() {
 }
 
 #[test]
-fn informational_answers_are_passed_over() {
+fn informational_answers_are_skipped() {
     let answer = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n\
                   HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     assert_eq!(check(answer, (Some(200), Delivered, None)).response, "ok");
@@ -95,7 +95,7 @@ fn informational_answers_are_passed_over() {
 }
 
 #[test]
-fn informational_answers_without_end_are_a_time_out() {
+fn endless_informational_answers_are_a_time_out() {
     for pause in [Duration::ZERO, Duration::from_millis(10)] {
         let server = raw(move |mut connection| {
             request(&mut connection);
@@ -105,7 +105,7 @@ fn informational_answers_without_end_are_a_time_out() {
     }
 }
 
-/// There was no status when the deadline came, and the connection is closed.
+/// Checks that the attempt times out without a status and closes the connection.
 fn times_out(server: &Server) {
     let outcome = outcome(server, Duration::from_millis(300));
     let then = (outcome.status, outcome.verdict, outcome.reason);
@@ -115,10 +115,10 @@ fn times_out(server: &Server) {
 }
 
 #[test]
-fn an_endpoint_that_is_silent_or_never_done_with_its_head_is_a_time_out() {
+fn a_missing_or_endless_head_is_a_time_out() {
     times_out(&raw(|mut connection| {
         request(&mut connection);
-        // Until the client goes away.
+        // Reads until the client closes the connection.
         let _ = connection.read(&mut [0]);
     }));
     times_out(&raw(|mut connection| {
@@ -129,7 +129,7 @@ fn an_endpoint_that_is_silent_or_never_done_with_its_head_is_a_time_out() {
 }
 
 #[test]
-fn what_is_no_http_is_an_invalid_response() {
+fn bytes_that_are_not_http_are_an_invalid_response() {
     for answer in [
         "hello\r\n\r\n",
         "SSH-2.0-OpenSSH_9.2p1\r\n",
@@ -158,7 +158,7 @@ fn many_headers_are_read() {
 fn a_connection_that_breaks_before_the_status_is_unreachable() {
     check("", (None, Retry, Some(Unreachable)));
     check("HTTP/1.1 200 OK", (None, Retry, Some(Unreachable)));
-    // What was not read when the socket closes makes a reset of it.
+    // Closing a socket with unread bytes resets the connection.
     let reset = raw(|connection| {
         connection.peek(&mut [0]).unwrap();
     });

@@ -1,9 +1,9 @@
-//! How much of an answer is read, and for how long.
+//! Tests of how much of an answer is read, and for how long.
 
 use super::answers::outcome;
 use super::server::{Server, drip, raw, request, says};
 use super::{attempt, endpoint, run, webhook};
-use crate::codec::mapping::{EntryText, Kind, ResponseMap};
+use crate::definition::mapping::{EntryText, Kind, ResponseMap};
 use crate::delivery::{Response, Webhook};
 use crate::domain::{Outcome, RESPONSE_BYTES_KEPT, Verdict};
 use flate2::Compression;
@@ -23,7 +23,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 fn quick(server: &Server) -> Outcome {
     let outcome = outcome(server, Duration::from_secs(10));
     assert_eq!((outcome.status, outcome.verdict), (Some(200), Verdict::Delivered), "{outcome:?}");
-    assert!(outcome.duration_ms < 5000, "it waits for nothing: {outcome:?}");
+    assert!(outcome.duration_ms < 5000, "it does not wait: {outcome:?}");
     outcome
 }
 
@@ -54,8 +54,8 @@ fn an_endless_answer_is_cut_and_its_connection_closed() {
             assert_eq!(outcome.verdict, Verdict::Delivered, "{outcome:?}");
             assert_eq!(outcome.response.len(), RESPONSE_BYTES_KEPT);
             assert!(outcome.response_truncated && outcome.duration_ms < 5000);
-            assert_eq!(server.connections(), connections, "who was cut off is not called again");
-            // Closing it takes the runtime.
+            assert_eq!(server.connections(), connections, "a cut connection is not reused");
+            // The runtime must run to close the connection.
             while !server.has_ended() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -77,7 +77,7 @@ fn a_dripping_answer_is_cut_at_the_deadline_and_the_status_counts() {
     server.wait_ended();
 }
 
-/// Says this head, then drips a body without end.
+/// Starts a server that sends this head and then a slow body without end.
 fn drips(head: &str) -> Server {
     let head = format!("HTTP/1.1 {head}\r\n\r\n");
     raw(move |mut connection| {
@@ -89,7 +89,7 @@ fn drips(head: &str) -> Server {
 }
 
 #[test]
-fn the_end_of_a_body_that_nobody_needs_is_waited_for_two_seconds() {
+fn the_end_of_an_unneeded_body_is_awaited_for_two_seconds() {
     run(async {
         for (head, verdict) in [
             ("200 OK", Verdict::Delivered),
@@ -102,9 +102,12 @@ fn the_end_of_a_body_that_nobody_needs_is_waited_for_two_seconds() {
             for connections in 1..=2 {
                 let outcome = attempt(&endpoint).await;
                 assert_eq!(outcome.verdict, verdict, "{outcome:?}");
-                assert!((2000..5000).contains(&outcome.duration_ms), "of ten seconds: {outcome:?}");
+                assert!(
+                    (2000..5000).contains(&outcome.duration_ms),
+                    "much less than the time-out: {outcome:?}"
+                );
                 assert!(outcome.response_truncated && !outcome.response.is_empty(), "{outcome:?}");
-                assert_eq!(server.connections(), connections, "the connection is given up");
+                assert_eq!(server.connections(), connections, "the connection is not reused");
             }
         }
     });
@@ -117,7 +120,7 @@ fn mapping() -> Response {
 }
 
 #[test]
-fn a_body_that_a_response_map_wants_is_waited_for_until_the_deadline() {
+fn a_body_for_a_response_map_is_awaited_until_the_deadline() {
     run(async {
         for (head, took_ms) in [("200 OK", 3000..9000), ("500 Oops", 2000..3000)] {
             let server = drips(head);
@@ -142,7 +145,7 @@ fn gzip_is_asked_for_and_unpacked() {
     });
     let outcome = quick(&server);
     assert_eq!((outcome.response.as_ref(), outcome.response_truncated), (&b"ok"[..], false));
-    // What nobody asked for is kept as it came.
+    // A content encoding that was not requested is kept as it came.
     for encoding in ["br", "deflate", "zstd", "gzip, gzip", "compress"] {
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-encoding: {encoding}\r\n\r\nsqueezed");
         assert_eq!(quick(&says(answer)).response, "squeezed", "{encoding}");
@@ -152,8 +155,8 @@ fn gzip_is_asked_for_and_unpacked() {
 }
 
 #[test]
-fn what_unpacks_to_more_than_the_limit_is_cut() {
-    // 256 MiB in 256 KiB.
+fn bodies_that_unpack_to_more_than_the_limit_are_cut() {
+    // 256 MiB, packed into 256 KiB.
     let bomb = gzip(&vec![b'x'; 256 << 20]);
     assert!(bomb.len() < 300_000, "{}", bomb.len());
     for rest in [format!("content-length: {}\r\n\r\n", bomb.len()), "\r\n".to_owned()] {
@@ -165,15 +168,15 @@ fn what_unpacks_to_more_than_the_limit_is_cut() {
 }
 
 #[test]
-fn packed_answers_without_end_are_cut_and_their_connections_closed() {
-    // Zeros without end, and blocks that hold nothing without end.
+fn endless_packed_answers_are_cut_and_their_connections_closed() {
+    // An endless stream of zeros, and an endless stream of empty blocks.
     for content in [&[0; 65_536][..], &[]] {
         let server = raw(move |mut connection| {
             request(&mut connection);
             connection.write_all(format!("{GZIP}\r\n").as_bytes()).unwrap();
             let mut encoder = GzEncoder::new(connection, Compression::fast());
             while encoder.write_all(content).and_then(|()| encoder.flush()).is_ok() {}
-            // What is left of the stream nobody wants.
+            // The client has closed the connection, so the rest of the stream is not needed.
             let _ = encoder.try_finish();
         });
         let outcome = outcome(&server, Duration::from_millis(500));

@@ -1,4 +1,4 @@
-//! Whom an endpoint may present itself as, and whom it may ask to see.
+//! Tests of the certificates that an endpoint shows and of those that it demands.
 
 use super::server::{Server, tls, tls_ok};
 use super::{attempt, endpoint, run, webhook};
@@ -10,7 +10,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use std::sync::Arc;
 
-/// An authority that only those trust who are told to.
+/// A private certificate authority.
 pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -20,12 +20,12 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// As `ca_file` names it.
+    /// Returns the certificate as `ca_file` contains it.
     pub(super) fn pem(&self) -> Option<Vec<u8>> {
         Some(self.0.pem().into_bytes())
     }
 
-    /// A host or a client of this name.
+    /// Creates a certificate for a host or a client with this name.
     pub(super) fn identity(&self, name: &str) -> Identity {
         self.sign(CertificateParams::new([name.to_owned()]).unwrap())
     }
@@ -52,17 +52,17 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Asks its clients for a certificate of `authority`.
+    /// Makes the server demand a client certificate of `authority`.
     fn asking_for(self, authority: &Authority) -> Self {
         Self { clients_of: Some(authority.0.der().clone()), ..self }
     }
 
-    /// Speaks these protocols.
+    /// Makes the server offer these protocols.
     pub(super) fn speaking(self, alpn: &[&str]) -> Self {
         Self { alpn: alpn.iter().map(|name| name.as_bytes().to_vec()).collect(), ..self }
     }
 
-    /// As `client_certificate_file` and `client_key_file` name it.
+    /// Returns certificate and key as `client_certificate_file` and `client_key_file` contain them.
     fn client_pem(&self) -> Option<(Vec<u8>, Secret)> {
         let certificate = pem("CERTIFICATE", &self.certificate);
         Some((certificate.into_bytes(), Secret::new(self.key.serialize_pem())))
@@ -96,7 +96,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
 }
 
-/// One attempt, over TLS and with `tls`, at an endpoint that shows `identity`.
+/// Makes one attempt over TLS with `certificates` at an endpoint that shows `identity`.
 fn outcome(identity: &Identity, certificates: Tls) -> (Server, Outcome) {
     let mut result = None;
     run(async {
@@ -116,7 +116,7 @@ fn is_delivered(identity: &Identity, tls: Tls) {
     assert_eq!(outcome.response, "ok");
 }
 
-/// It is tried again later: certificates get renewed.
+/// Checks that the attempt fails and is retried later, because certificates get renewed.
 #[track_caller]
 fn is_unreachable(identity: &Identity, tls: Tls, says: &str) {
     let (server, outcome) = outcome(identity, tls);
@@ -127,7 +127,7 @@ fn is_unreachable(identity: &Identity, tls: Tls, says: &str) {
 }
 
 #[test]
-fn an_own_authority_is_trusted_where_it_is_named_and_nowhere_else() {
+fn a_private_authority_is_trusted_only_where_it_is_configured() {
     let authority = Authority::new();
     let identity = authority.identity("127.0.0.1");
     is_delivered(&identity, Tls { ca_pem: authority.pem(), client_pem: None });
@@ -144,7 +144,7 @@ fn a_certificate_of_another_name_or_that_has_expired_is_refused() {
     is_unreachable(&authority.expired("127.0.0.1"), trusting(), "certificate expired");
 }
 
-/// What `openssl req -x509` makes: its own authority, and the server's certificate.
+/// Creates a certificate like `openssl req -x509`: its own authority and the server's certificate in one.
 fn self_signed(names: &[&str], is_over: bool) -> Identity {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
@@ -158,7 +158,7 @@ fn self_signed(names: &[&str], is_over: bool) -> Identity {
 }
 
 #[test]
-fn a_self_signed_authority_is_trusted_as_the_server_where_it_is_named() {
+fn a_self_signed_authority_is_trusted_as_a_server_certificate_where_it_is_configured() {
     let naming = |identity: &Identity| Tls {
         ca_pem: Some(pem("CERTIFICATE", &identity.certificate).into_bytes()),
         client_pem: None,
@@ -177,7 +177,7 @@ fn a_self_signed_authority_is_trusted_as_the_server_where_it_is_named() {
 }
 
 #[test]
-fn a_client_certificate_is_shown_where_one_is_demanded() {
+fn a_client_certificate_is_sent_where_one_is_demanded() {
     let (authority, customers) = (Authority::new(), Authority::new());
     let identity = authority.identity("127.0.0.1").asking_for(&customers);
     let showing = |client: Option<Identity>| Tls {

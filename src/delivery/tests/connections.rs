@@ -1,4 +1,4 @@
-//! How attempts share connections, and how long one may take to come about.
+//! Tests of how attempts share connections, and how long a connect may take.
 
 use super::certificates::Authority;
 use super::server::{Server, raw, raw_at, request, says, tls};
@@ -49,7 +49,7 @@ fn an_endpoint_may_have_an_ipv6_address() {
     run(async { is_delivered(&attempt(&endpoint(webhook(&server.url()))).await) });
 }
 
-/// An endpoint of HTTP/2, `serve`d, whose attempts have so long.
+/// Starts an HTTP/2 endpoint that treats connections with `serve`. Its attempts have this time-out.
 async fn http2<F>(
     serve: impl Fn(TlsStream<TcpStream>) -> F + Clone + Send + 'static,
     timeout: Duration,
@@ -67,8 +67,8 @@ where
     (server, Arc::new(endpoint(webhook)))
 }
 
-/// Takes the requests of a connection. Each is answered with a hundred headers, and so many of them without end; how much
-/// these could send before they were cut off is noted.
+/// Answers each request of a connection with a hundred headers. The first `endless` bodies have no end; `sent` records
+/// how many bytes of each were sent before it was reset.
 pub(super) async fn answer(
     connection: TlsStream<TcpStream>,
     endless: usize,
@@ -145,13 +145,16 @@ fn an_endless_answer_of_http2_is_reset_and_the_connection_kept() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let sent = sent.lock().unwrap();
-        assert!(sent.iter().all(|bytes| *bytes < 4 * RESPONSE_BYTES_KEPT), "in memory: {sent:?}");
+        assert!(
+            sent.iter().all(|bytes| *bytes < 4 * RESPONSE_BYTES_KEPT),
+            "bytes that were sent: {sent:?}"
+        );
     });
 }
 
-/// The first connection answers once, and then nothing any more, not even that it is gone.
+/// The first connection answers one request and then falls silent without closing.
 #[test]
-fn a_dead_connection_of_http2_is_found_out() {
+fn a_dead_http2_connection_is_detected() {
     run(async {
         let connections = Arc::new(AtomicUsize::new(0));
         let serve = move |connection| {
@@ -172,9 +175,9 @@ fn a_dead_connection_of_http2_is_found_out() {
         let outcome = attempt(&endpoint).await;
         is_delivered(&outcome);
         assert!(outcome.duration_ms < 30_000, "long before its own deadline: {outcome:?}");
-        assert_eq!(server.connections(), 2, "it was made again on a fresh connection");
+        assert_eq!(server.connections(), 2, "the exchange was repeated on a fresh connection");
         is_delivered(&attempt(&endpoint).await);
-        assert_eq!(server.connections(), 3, "of which the next attempt knows nothing");
+        assert_eq!(server.connections(), 3, "the next attempt makes its own connection");
     });
 }
 
@@ -186,10 +189,10 @@ fn times_out(outcome: &Outcome) {
 }
 
 #[test]
-fn a_connection_that_does_not_come_about_is_a_time_out() {
+fn a_connect_that_does_not_complete_is_a_time_out() {
     let connect_timeout = Duration::from_millis(200);
     run(async {
-        // Whose queue is full of one connection, and whom no other reaches.
+        // A listener whose queue is full, so that no further connect completes.
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(0).unwrap();
@@ -197,7 +200,7 @@ fn a_connection_that_does_not_come_about_is_a_time_out() {
         let _queued = TcpStream::connect(full).await.unwrap();
         let url = format!("http://{full}/");
         times_out(&attempt(&endpoint(Webhook { connect_timeout, ..webhook(&url) })).await);
-        // Who takes the connection and then speaks no TLS.
+        // A server that accepts the connection and does not answer the TLS handshake.
         let silent = raw(|connection| {
             let _ = connection.set_read_timeout(None);
             let _ = std::io::copy(&mut &connection, &mut std::io::sink());
@@ -205,7 +208,7 @@ fn a_connection_that_does_not_come_about_is_a_time_out() {
         let url = format!("https://{}/", silent.address);
         times_out(&attempt(&endpoint(Webhook { connect_timeout, ..webhook(&url) })).await);
         silent.wait_ended();
-        // Who speaks something else.
+        // A server that does not use TLS.
         let plain = says("");
         let url = format!("https://{}/", plain.address);
         let outcome = attempt(&endpoint(Webhook { connect_timeout, ..webhook(&url) })).await;

@@ -1,9 +1,9 @@
-//! Heads as real endpoints send them: once there is a status, the status decides.
+//! Tests of heads as real endpoints send them: once there is a status, the status decides.
 
 use super::answers::outcome;
 use super::server::{drip, raw, request, says};
 use super::{attempt, endpoint, run, webhook};
-use crate::codec::mapping::{EntryText, Kind, ResponseMap};
+use crate::definition::mapping::{EntryText, Kind, ResponseMap};
 use crate::delivery::{Message, Response, Webhook};
 use crate::domain::ErrorReason::{InvalidResponse, Refused};
 use crate::domain::Verdict::{Delivered, GiveUp, Retry};
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const PATIENT: Duration = Duration::from_secs(10);
 
-/// What comes of an answer whose head has `lines` beside its length.
+/// Returns the outcome of an answer whose head has `lines` in addition to its length.
 fn with(status: &str, lines: &str) -> Outcome {
     let answer = format!("HTTP/1.1 {status}\r\n{lines}\r\ncontent-length: 2\r\n\r\nok");
     outcome(&says(answer), PATIENT)
@@ -37,7 +37,7 @@ const ODD_LINES: [&str; 12] = [
 ];
 
 #[test]
-fn a_line_that_nobody_reads_decides_nothing() {
+fn invalid_lines_in_a_head_do_not_change_the_outcome() {
     for line in ODD_LINES {
         let outcome = with("200 OK", line);
         let then = (outcome.status, outcome.verdict, outcome.reason);
@@ -46,11 +46,12 @@ fn a_line_that_nobody_reads_decides_nothing() {
         let outcome = with("503 No", &format!("{line}\r\nretry-after: 7"));
         let then = (outcome.status, outcome.verdict, outcome.reason);
         assert_eq!(then, (Some(503), Retry, Some(Refused)), "{line:?}: {outcome:?}");
-        assert_eq!(outcome.retry_after_ms, Some(7000), "what follows is read: {line:?}");
+        assert_eq!(outcome.retry_after_ms, Some(7000), "later lines are read: {line:?}");
     }
 }
 
-/// What can't be read of these: many or large lines, bytes that end a line in the eyes of some, two lengths.
+/// Returns lines that make a head unreadable: too many or too large, bytes that some parsers take for the end of a
+/// line, and invalid or contradictory lengths.
 fn unreadable() -> Vec<String> {
     let many: String = (0..300).map(|number| format!("x-{number}: y\r\n")).collect();
     vec![
@@ -65,7 +66,7 @@ fn unreadable() -> Vec<String> {
 }
 
 #[test]
-fn a_head_that_cant_be_read_has_its_status_all_the_same() {
+fn the_status_of_an_unreadable_head_counts() {
     for lines in unreadable() {
         for (status, verdict, reason) in [
             ("200 OK", Delivered, None),
@@ -90,7 +91,7 @@ fn a_head_that_cant_be_read_has_its_status_all_the_same() {
 }
 
 #[test]
-fn a_head_that_has_no_end_has_its_status_all_the_same() {
+fn the_status_of_an_incomplete_head_counts() {
     let breaks = "HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 202 Accepted\r\ncontent-le";
     let outcome = outcome(&says(breaks), PATIENT);
     assert_eq!((outcome.status, outcome.verdict), (Some(202), Delivered), "{outcome:?}");
@@ -107,9 +108,9 @@ fn a_head_that_has_no_end_has_its_status_all_the_same() {
     assert!((300..5000).contains(&outcome.duration_ms));
 }
 
-/// The values stood in a body that nobody can find.
+/// The body with the mapped values can't be found without the head.
 #[test]
-fn a_success_whose_body_is_wanted_is_none_when_its_head_cant_be_read() {
+fn a_success_with_a_needed_body_fails_when_its_head_is_unreadable() {
     let server = says("HTTP/1.1 200 OK\r\nx: \0\r\ncontent-length: 7\r\n\r\n{\"a\":1}");
     let entries = [EntryText { path: "a", mandatory: true }];
     let response = Response {
@@ -126,9 +127,9 @@ fn a_success_whose_body_is_wanted_is_none_when_its_head_cant_be_read() {
     });
 }
 
-/// A server that wants to know the length says 411 otherwise.
+/// Some servers answer 411 to a request without `content-length`.
 #[test]
-fn a_request_without_content_says_so() {
+fn a_request_without_content_has_content_length_0() {
     let none = Rendered { kind: BodyKind::None, values: Bytes::from_static(b"{}") };
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::GET, Method::DELETE] {
         let expected = [Method::POST, Method::PUT, Method::PATCH].contains(&method);
@@ -148,7 +149,8 @@ fn a_request_without_content_says_so() {
                     endpoint(Webhook { method: method.clone(), ..webhook(&server.url()) });
                 let message = Message { body: Bytes::new(), rendered };
                 let id = DeliveryId::from_bytes([7; 16]);
-                let outcome = endpoint.attempt(id, 1, message, 1).await.expect("nothing lacks");
+                let outcome =
+                    endpoint.attempt(id, 1, message, 1).await.expect("there is no shortage");
                 assert_eq!(outcome.status, Some(204), "{outcome:?}");
             });
             let lengths = asked.recv().unwrap();

@@ -1,4 +1,4 @@
-//! HTTP/2 by hand: an endpoint that ends streams and connections as no library would.
+//! Tests with hand-written HTTP/2: an endpoint that ends streams and connections as no library would.
 
 use super::again::OK;
 use super::certificates::Authority;
@@ -13,18 +13,18 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// What an endpoint says to a stream of this number.
+/// The endpoint's reaction to a stream.
 #[derive(Clone, Copy, Debug)]
 enum Says {
-    /// 200.
+    /// Status 200.
     Ok,
-    /// 200, and a header that HTTP/2 forbids.
+    /// Status 200 with a header that HTTP/2 forbids.
     Malformed,
     /// `RST_STREAM` with this reason.
     Reset(u32),
-    /// `GOAWAY` that names the stream before as the last one, with this reason; the connection stays open.
+    /// `GOAWAY` with this reason, which names the previous stream as the last one. The connection stays open.
     GoAway(u32),
-    /// Nothing, and closes.
+    /// No answer; the connection is closed.
     Closes,
 }
 
@@ -50,7 +50,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Serves a connection of HTTP/2 by `script`, whose last word is for all streams that follow.
+/// Serves an HTTP/2 connection. `script` has a reaction per stream, and its last one is used for all further streams.
 async fn speak(mut connection: TlsStream<TcpStream>, script: &[Says]) -> Option<()> {
     let mut number = 0;
     let mut preface = [0; 24];
@@ -70,7 +70,7 @@ async fn speak(mut connection: TlsStream<TcpStream>, script: &[Says]) -> Option<
                 let says = script[number.min(script.len() - 1)];
                 number += 1;
                 match says {
-                    // 0x88: `:status: 200`.
+                    // 0x88 is `:status: 200`.
                     Says::Ok => frame(HEADERS, 5, id, &[0x88]),
                     Says::Malformed => frame(HEADERS, 5, id, b"\x88\x00\x0aconnection\x05close"),
                     Says::Reset(reason) => frame(RST_STREAM, 0, id, &reason.to_be_bytes()),
@@ -87,10 +87,11 @@ async fn speak(mut connection: TlsStream<TcpStream>, script: &[Says]) -> Option<
     }
 }
 
-/// Which protocols were spoken, one word per request or connection.
+/// The protocol of each HTTP/2 connection and of each HTTP/1.1 request.
 type Spoken = Arc<Mutex<Vec<&'static str>>>;
 
-/// An endpoint whose connections follow one script after the other, the last again and again; without HTTP/2 it says 200.
+/// Starts an endpoint whose connections follow `scripts` in order, and the last one from then on. Over HTTP/1.1 it
+/// answers 200.
 async fn scripted(
     scripts: &'static [&'static [Says]],
     http1_only: bool,
@@ -139,14 +140,14 @@ fn is_delivered(outcome: &Outcome) {
 }
 
 #[test]
-fn a_stream_that_was_not_looked_at_is_sent_again_on_a_fresh_connection() {
+fn an_unprocessed_stream_is_repeated_on_a_fresh_connection() {
     const OTHERS: &[Says] = &[Says::Ok];
     const CASES: [&[&[Says]]; 7] = [
         &[&[Says::Ok, Says::Reset(REFUSED_STREAM)], OTHERS],
         &[&[Says::Ok, Says::GoAway(NO_ERROR)], OTHERS],
         &[&[Says::Ok, Says::GoAway(INTERNAL_ERROR)], OTHERS],
         &[&[Says::Ok, Says::Closes], OTHERS],
-        // It is certain even of the first stream.
+        // A refused stream was certainly not processed, even the first one of a connection.
         &[&[Says::Reset(REFUSED_STREAM)], OTHERS],
         &[&[Says::GoAway(NO_ERROR)], OTHERS],
         &[&[Says::Ok, Says::Ok, Says::Closes], OTHERS],
@@ -163,7 +164,7 @@ fn a_stream_that_was_not_looked_at_is_sent_again_on_a_fresh_connection() {
 }
 
 #[test]
-fn a_stream_that_the_endpoint_fails_is_its_failure_and_no_exchange_is_made_twice_again() {
+fn a_failed_stream_is_the_endpoints_failure_and_no_exchange_is_repeated_twice() {
     const CASES: [(&[&[Says]], usize); 6] = [
         (&[&[Says::Ok, Says::Reset(INTERNAL_ERROR)]], 1),
         (&[&[Says::Ok, Says::Reset(CANCEL)]], 1),
@@ -185,7 +186,7 @@ fn a_stream_that_the_endpoint_fails_is_its_failure_and_no_exchange_is_made_twice
 }
 
 #[test]
-fn an_endpoint_that_demands_http_1_1_is_called_by_it_from_then_on() {
+fn an_endpoint_that_demands_http_1_1_is_called_with_it_from_then_on() {
     const CASES: [&[&[Says]]; 3] = [
         &[&[Says::Reset(HTTP_1_1_REQUIRED)]],
         &[&[Says::GoAway(HTTP_1_1_REQUIRED)]],
@@ -200,7 +201,7 @@ fn an_endpoint_that_demands_http_1_1_is_called_by_it_from_then_on() {
             let spoken = spoken.lock().unwrap();
             assert_eq!(spoken.iter().filter(|spoken| **spoken == "h2").count(), 1);
             assert!(spoken.iter().skip(1).all(|spoken| *spoken == "http/1.1"), "{spoken:?}");
-            // One of HTTP/2, a fresh one, and one that is kept.
+            // One HTTP/2 connection, one new HTTP/1.1 connection for the repeated request, and one that is kept.
             assert_eq!(server.connections(), 3);
         }
     });
@@ -218,22 +219,22 @@ fn http2_is_not_offered_where_the_definition_says_so() {
     });
 }
 
-/// What it answered nobody knows; by HTTP/1.1 the next attempt knows it.
+/// The HTTP/2 answer can't be parsed, so its result is unknown. The next attempt uses HTTP/1.1.
 #[test]
-fn an_endpoint_whose_http2_cant_be_read_is_called_by_http_1_1_at_the_next_attempt() {
+fn an_endpoint_with_unreadable_http2_is_called_with_http_1_1_at_the_next_attempt() {
     run(async {
         let (server, endpoint, spoken) = scripted(&[&[Says::Malformed]], false).await;
         let outcome = attempt(&endpoint).await;
         let then = (outcome.verdict, outcome.reason);
         assert_eq!(then, (Verdict::Retry, Some(ErrorReason::InvalidResponse)), "{outcome:?}");
-        assert_eq!(server.connections(), 1, "it has answered, and is not asked twice at once");
+        assert_eq!(server.connections(), 1, "it has answered, so the exchange is not repeated");
         is_delivered(&attempt(&endpoint).await);
         assert_eq!(*spoken.lock().unwrap(), ["h2", "http/1.1"]);
     });
 }
 
 #[test]
-fn an_endpoint_that_speaks_http2_alone_is_called_by_it_again() {
+fn an_endpoint_that_offers_only_http2_is_called_with_it_again() {
     run(async {
         const SCRIPTS: &[&[Says]] = &[&[Says::Malformed, Says::Ok]];
         let (_server, endpoint, spoken) = speaking(&["h2"], SCRIPTS, false).await;
@@ -242,6 +243,6 @@ fn an_endpoint_that_speaks_http2_alone_is_called_by_it_again() {
         let outcome = attempt(&endpoint).await;
         assert_eq!(outcome.reason, Some(ErrorReason::Unreachable), "{outcome:?}");
         is_delivered(&attempt(&endpoint).await);
-        assert_eq!(*spoken.lock().unwrap(), ["h2"], "the connection was well all the time");
+        assert_eq!(*spoken.lock().unwrap(), ["h2"], "the connection works throughout");
     });
 }

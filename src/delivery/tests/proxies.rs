@@ -1,4 +1,4 @@
-//! Through a proxy: what it is told, and what it is never told.
+//! Tests of proxies: what they receive, and what they never receive.
 
 use super::certificates::Authority;
 use super::connections::answer;
@@ -13,7 +13,8 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// Calls `url` through `proxy`, which is at an address that nothing opens; every name has `addresses`, or none at all.
+/// Creates a client that calls `url` through `proxy`. The policy does not allow the proxy's address. Every name
+/// resolves to `addresses`, or to none.
 fn proxied(url: &str, proxy: &str, addresses: &[&str]) -> Endpoint {
     let webhook = Webhook { proxy: Some(Proxy::parse(proxy).unwrap()), ..webhook(url) };
     resolving(webhook, addresses)
@@ -26,7 +27,7 @@ fn resolving(webhook: Webhook, addresses: &[&str]) -> Endpoint {
         let addresses = addresses.clone();
         async move {
             if addresses.is_empty() {
-                return Err(std::io::Error::other("nobody knows the name"));
+                return Err(std::io::Error::other("the name is unknown"));
             }
             Ok(addresses)
         }
@@ -37,7 +38,7 @@ fn resolving(webhook: Webhook, addresses: &[&str]) -> Endpoint {
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// A proxy that answers by itself, and what it was asked.
+/// Starts a proxy that answers every request with `answer`, and records the requests.
 fn noting(answer: &'static [u8]) -> (Server, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let noted = asked.clone();
@@ -51,7 +52,7 @@ fn noting(answer: &'static [u8]) -> (Server, Arc<Mutex<Vec<String>>>) {
 }
 
 #[test]
-fn a_proxy_is_given_the_request_and_its_own_credentials() {
+fn a_proxy_gets_the_request_and_its_own_credentials() {
     let (proxy, asked) = noting(OK);
     let url = format!("http://user:hu%40sh@{}", proxy.address);
     for addresses in [&["1.1.1.1"][..], &[]] {
@@ -70,7 +71,7 @@ fn a_proxy_is_given_the_request_and_its_own_credentials() {
     }
 }
 
-/// It sees neither the request nor its credentials, and HTTP/2 goes through as well.
+/// The proxy sees neither the request nor its credentials, and HTTP/2 passes through the tunnel.
 #[test]
 fn over_tls_a_proxy_is_a_tunnel() {
     run(async {
@@ -108,7 +109,7 @@ fn over_tls_a_proxy_is_a_tunnel() {
 }
 
 #[test]
-fn a_proxy_never_hears_of_a_forbidden_address() {
+fn requests_to_forbidden_addresses_are_never_sent_to_a_proxy() {
     let (proxy, asked) = noting(OK);
     run(async {
         for (url, addresses, forbidden) in [
@@ -117,7 +118,7 @@ fn a_proxy_never_hears_of_a_forbidden_address() {
             ("https://2852039166/", &["1.1.1.1"], "169.254.169.254"),
             ("http://hooks.example/", &["10.0.0.1"], "10.0.0.1"),
             ("https://hooks.example/", &["fd00::1"], "fd00::1"),
-            // Which of them the proxy would take nobody knows.
+            // It is unknown which of the addresses the proxy would use.
             ("https://hooks.example/", &["1.1.1.1", "192.168.0.1"], "192.168.0.1"),
         ] {
             let endpoint = proxied(url, &proxy.url(), addresses);
@@ -140,7 +141,7 @@ fn a_redirect_is_not_followed_through_a_proxy_either() {
 }
 
 #[test]
-fn a_proxy_that_fails_costs_no_delivery_its_life() {
+fn a_failing_proxy_never_ends_a_delivery() {
     let refusing = "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
     run(async {
         for url in ["http://hooks.example/", "https://hooks.example/"] {

@@ -1,13 +1,13 @@
-//! What a webhook wants of its answers beside their status.
+//! Tests of response maps: webhooks that need more of an answer than its status.
 
 use super::server::says;
 use super::{attempt, endpoint, run, webhook};
-use crate::codec::mapping::{EntryText, Kind, ResponseMap};
+use crate::definition::mapping::{EntryText, Kind, ResponseMap};
 use crate::delivery::{Response, Webhook};
 use crate::domain::{ErrorReason, Outcome, Verdict};
 use std::sync::Arc;
 
-/// What comes of an answer of which `a` is mapped so many times.
+/// Returns the outcome of an answer whose member `a` is mapped `times` times.
 fn outcome(answer: &str, times: usize, retry: bool) -> Outcome {
     let mut outcome = None;
     run(async {
@@ -30,7 +30,7 @@ fn whole(body: &str) -> String {
 }
 
 #[test]
-fn an_answer_that_breaks_off_is_asked_for_again_whatever_the_definition_says() {
+fn an_incomplete_answer_is_retried_whatever_the_definition_says() {
     let broken = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"a\":1}";
     let outcome = outcome(broken, 1, false);
     assert_eq!(outcome.verdict, Verdict::Retry, "{outcome:?}");
@@ -39,7 +39,7 @@ fn an_answer_that_breaks_off_is_asked_for_again_whatever_the_definition_says() {
 }
 
 #[test]
-fn an_answer_that_is_too_long_or_of_no_use_is_the_last_word_unless_the_definition_says_otherwise() {
+fn a_too_long_or_unusable_answer_is_final_unless_the_definition_says_otherwise() {
     let long = whole(&format!("{{\"a\":\"{}\"}}", "x".repeat(70_000)));
     for (answer, reason) in [
         (long, ErrorReason::InvalidResponse),
@@ -56,7 +56,7 @@ fn an_answer_that_is_too_long_or_of_no_use_is_the_last_word_unless_the_definitio
 }
 
 #[test]
-fn what_is_mapped_many_times_over_is_bounded() {
+fn the_size_of_all_mapped_values_is_limited() {
     let answer = whole(&format!("{{\"a\":\"{}\"}}", "x".repeat(30_000)));
     assert_eq!(outcome(&answer, 2, false).mapped.len(), 2);
     let outcome = outcome(&answer, 3, false);
@@ -65,7 +65,7 @@ fn what_is_mapped_many_times_over_is_bounded() {
 }
 
 #[test]
-fn the_answer_of_a_failure_is_not_read() {
+fn the_answer_of_a_failure_is_not_mapped() {
     let outcome = outcome("HTTP/1.1 503 No\r\ncontent-length: 1\r\n\r\na", 1, false);
     assert_eq!(outcome.reason, Some(ErrorReason::Refused), "{outcome:?}");
 }

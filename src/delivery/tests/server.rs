@@ -1,4 +1,4 @@
-//! Endpoints that behave as a test tells them to, on real sockets.
+//! Endpoints on real sockets with behaviour that the tests define.
 
 use super::certificates::Identity;
 use std::future::Future;
@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Long enough for whatever happens at all.
+/// Longer than any step of a test takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An endpoint; it lives as long as the tests.
+/// An endpoint. Its threads run until the tests end.
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -22,29 +22,29 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Its URL over plain HTTP.
+    /// Returns its URL over plain HTTP.
     pub(super) fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
-    /// How many connections it has had.
+    /// Returns how many connections it has accepted.
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// One that nobody listens for.
+    /// Returns an endpoint with an address on which nothing listens.
     pub(super) fn gone() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         Self { address, connections: Arc::default(), ended: Mutex::new(channel().1) }
     }
 
-    /// Whether one more connection has been served to its end.
+    /// Returns whether one more connection has been served to its end.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.lock().unwrap().try_recv().is_ok()
     }
 
-    /// Waits until a connection has been served to its end.
+    /// Waits until one more connection has been served to its end.
     #[track_caller]
     pub(super) fn wait_ended(&self) {
         let ended = self.ended.lock().unwrap().recv_timeout(PATIENCE);
@@ -52,12 +52,12 @@ impl Server {
     }
 }
 
-/// Serves each connection to 127.0.0.1 by `serve`, in a thread of its own.
+/// Starts a server on 127.0.0.1. `serve` runs in a separate thread for each connection.
 pub(super) fn raw(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> Server {
     raw_at("127.0.0.1:0", serve)
 }
 
-/// Serves each connection to `address` by `serve`, in a thread of its own.
+/// Starts a server on `address`. `serve` runs in a separate thread for each connection.
 pub(super) fn raw_at(address: &str, serve: impl Fn(TcpStream) + Clone + Send + 'static) -> Server {
     let listener = TcpListener::bind(address).unwrap();
     let address = listener.local_addr().unwrap();
@@ -69,7 +69,7 @@ pub(super) fn raw_at(address: &str, serve: impl Fn(TcpStream) + Clone + Send + '
             let (serve, end, connection) = (serve.clone(), end.clone(), connection.unwrap());
             std::thread::spawn(move || {
                 serve(connection);
-                // Whether anybody still listens is the test's business.
+                // The receiver may be gone if the test does not wait for it.
                 let _ = end.send(());
             });
         }
@@ -77,17 +77,17 @@ pub(super) fn raw_at(address: &str, serve: impl Fn(TcpStream) + Clone + Send + '
     Server { address, connections, ended: Mutex::new(ended) }
 }
 
-/// Says `answer` to one request of each connection, and closes it.
+/// Starts a server that answers one request of each connection with `answer` and closes the connection.
 pub(super) fn says(answer: impl Into<Vec<u8>>) -> Server {
     let answer = answer.into();
     raw(move |mut connection| {
         request(&mut connection);
-        // The client may have seen enough of it.
+        // The write may fail, because the client may close the connection before the end.
         let _ = connection.write_all(&answer);
     })
 }
 
-/// Reads one request, head and body; `None` when no more come.
+/// Reads one request with its body, or returns `None` at the end of the connection.
 pub(super) fn request(connection: &mut TcpStream) -> Option<String> {
     let mut read = Vec::new();
     let mut byte = [0];
@@ -104,14 +104,14 @@ pub(super) fn request(connection: &mut TcpStream) -> Option<String> {
     Some(head + std::str::from_utf8(&body).unwrap())
 }
 
-/// Writes `part` again and again, after `pause` each time, until the client has gone away.
+/// Writes `part` repeatedly, with a `pause` after each, until the client closes the connection.
 pub(super) fn drip(connection: &mut TcpStream, part: &[u8], pause: Duration) {
     while connection.write_all(part).is_ok() {
         std::thread::sleep(pause);
     }
 }
 
-/// Serves each TLS connection by `serve`, on the test's own runtime.
+/// Starts a TLS server on the test's runtime. `serve` runs for each connection.
 pub(super) async fn tls<F>(
     identity: &Identity,
     serve: impl Fn(TlsStream<tokio::net::TcpStream>) -> F + Clone + Send + 'static,
@@ -130,7 +130,7 @@ where
             count.fetch_add(1, Ordering::SeqCst);
             let (acceptor, serve, end) = (acceptor.clone(), serve.clone(), end.clone());
             tokio::spawn(async move {
-                // A handshake that fails is what many a test wants.
+                // Several tests expect a failed handshake.
                 if let Ok(connection) = acceptor.accept(connection).await {
                     serve(connection).await;
                 }
@@ -141,7 +141,7 @@ where
     Server { address, connections, ended: Mutex::new(ended) }
 }
 
-/// Says 200 to one HTTP/1.1 request of each TLS connection.
+/// Answers 200 to one HTTP/1.1 request of a TLS connection.
 pub(super) async fn tls_ok(mut connection: TlsStream<tokio::net::TcpStream>) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut read = Vec::new();

@@ -1,4 +1,4 @@
-//! What the daemon itself lacks, brought about by the system for real: each test runs once more as a process of its own.
+//! Tests of shortages that the system really causes. Each test runs a second time in a separate process.
 
 use super::{attempt, endpoint, policy, receiver, run, trust, webhook};
 use crate::delivery::shortage::Shortage;
@@ -14,13 +14,14 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Set in the process of its own.
+/// Set in the separate process.
 const INSIDE: &str = "RINGBACK_TEST_INSIDE";
 
-/// Runs this very test in a process of its own, started by `launcher`; what it is told, if this is that process.
-fn inside(test: &str, launcher: &[&str], told: &str) -> Option<String> {
-    if let Ok(told) = std::env::var(INSIDE) {
-        return Some(told);
+/// Runs the same test in a separate process started by `launcher`. Returns `input` in that process, and `None` in the
+/// first one.
+fn inside(test: &str, launcher: &[&str], input: &str) -> Option<String> {
+    if let Ok(input) = std::env::var(INSIDE) {
+        return Some(input);
     }
     let executable = std::env::current_exe().unwrap();
     let name = format!("delivery::tests::shortages::{test}");
@@ -32,7 +33,7 @@ fn inside(test: &str, launcher: &[&str], told: &str) -> Option<String> {
             command
         }
     };
-    command.args(["--exact", &name, "--nocapture", "--test-threads=1"]).env(INSIDE, told);
+    command.args(["--exact", &name, "--nocapture", "--test-threads=1"]).env(INSIDE, input);
     let output = command.output().unwrap();
     let said =
         [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
@@ -58,14 +59,14 @@ pub(in crate::delivery) fn by_token(url: &str, token_url: &str) -> Webhook {
 }
 
 #[test]
-fn every_way_to_an_endpoint_reports_that_files_are_lacking() {
-    let name = "every_way_to_an_endpoint_reports_that_files_are_lacking";
-    // The receiver stands outside, where it has files.
+fn every_way_to_an_endpoint_reports_a_shortage_of_files() {
+    let name = "every_way_to_an_endpoint_reports_a_shortage_of_files";
+    // The receiver runs in the first process, which has enough files.
     let outside = std::env::var_os(INSIDE).is_none().then(|| receiver("127.0.0.1:0"));
     let port = outside.as_ref().map_or(0, |(address, _)| address.port());
     let Some(port) = inside(name, &[], &port.to_string()) else {
         let (_, connections) = outside.unwrap();
-        assert_eq!(connections.load(Ordering::SeqCst), 6, "nothing left while files were lacking");
+        assert_eq!(connections.load(Ordering::SeqCst), 6, "nothing was sent during the shortage");
         return;
     };
     run(async {
@@ -81,7 +82,7 @@ fn every_way_to_an_endpoint_reports_that_files_are_lacking() {
             endpoint(by_token(&url, &url)),
             endpoint(by_token(&url, &named)),
             endpoint(through(&url, "http://127.0.0.2/")),
-            // What its name stands for could not be asked for, and so the proxy is told nothing.
+            // The address of this name can't be checked, so nothing is sent to the proxy.
             endpoint(through(&url, "http://hooks.invalid/")),
             endpoint(through(&named, "http://127.0.0.2/")),
         ];
@@ -98,7 +99,7 @@ fn every_way_to_an_endpoint_reports_that_files_are_lacking() {
         for at in [0, 1, 5, 6, 7] {
             assert_eq!(attempt(&endpoints[at]).await.verdict, Verdict::Delivered, "{at}");
         }
-        // Nor does a token server pay for it: it is asked again at once.
+        // The shortage does not count against the token server: it is asked again at once.
         let outcome = attempt(&endpoints[3]).await;
         assert_eq!(outcome.reason, Some(ErrorReason::AuthenticationFailure), "{outcome:?}");
         let outcome = attempt(&endpoints[2]).await;
@@ -106,10 +107,10 @@ fn every_way_to_an_endpoint_reports_that_files_are_lacking() {
     });
 }
 
-/// A connection to the proxy is there, and needs no file; but nobody could look up whether the name is a forbidden one.
+/// The connection to the proxy exists and needs no file. But the name's addresses can't be checked against the policy.
 #[test]
-fn a_proxy_is_told_no_name_that_could_not_be_asked_for() {
-    let name = "a_proxy_is_told_no_name_that_could_not_be_asked_for";
+fn names_that_could_not_be_checked_are_never_sent_to_a_proxy() {
+    let name = "names_that_could_not_be_checked_are_never_sent_to_a_proxy";
     if inside(name, &[], "").is_none() {
         return;
     }
@@ -136,11 +137,11 @@ fn a_proxy_is_told_no_name_that_could_not_be_asked_for() {
         assert_eq!(made.unwrap_err(), Shortage::OpenFiles);
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
-        assert_eq!(asked.load(Ordering::SeqCst), 2, "by the same connection");
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "over the same connection");
     });
 }
 
-/// A network of its own, where two connections use up all ports and there is no IPv6; only root may make one.
+/// Sets up a network namespace in which two connections use up all ports and IPv6 is off. Needs root.
 const NETWORK: &str = "ip link set lo up && echo '40000 40001' > /proc/sys/net/ipv4/ip_local_port_range \
     && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && exec \"$@\"";
 
@@ -150,14 +151,14 @@ fn has_networks() -> bool {
 }
 
 #[test]
-fn ports_that_are_used_up_are_told_from_addresses_without_a_route() {
+fn a_shortage_of_ports_differs_from_an_address_without_a_route() {
     let is_outside = std::env::var_os(INSIDE).is_none();
     if is_outside && !has_networks() {
-        println!("left out: no network namespace can be made here");
+        println!("skipped: this system can't create a network namespace");
         return;
     }
     let launcher = ["unshare", "--net", "sh", "-c", NETWORK, "sh"];
-    let name = "ports_that_are_used_up_are_told_from_addresses_without_a_route";
+    let name = "a_shortage_of_ports_differs_from_an_address_without_a_route";
     if inside(name, &launcher, "").is_none() {
         return;
     }
@@ -172,7 +173,7 @@ fn ports_that_are_used_up_are_told_from_addresses_without_a_route() {
         let own = policy(&["127.0.0.0/8"]);
         let named = Endpoint::new(Arc::new(named), trust(), &own).unwrap();
         assert_eq!(made(&named).await, Err(Shortage::Ports));
-        // Ports are counted for each address that is called.
+        // Ports are counted for each destination address.
         assert_eq!(attempt(&endpoint(webhook(&at(full)))).await.verdict, Verdict::Delivered);
         assert_eq!(connections.load(Ordering::SeqCst), 1);
         let unreachable = attempt(&endpoint(webhook("http://[::1]:9001/"))).await;

@@ -1,21 +1,21 @@
-//! Requests that a token authorises.
+//! Tests of requests that are authorised by a token.
 
 use super::server::{Server, raw, request};
 use super::*;
 use std::io::Write as _;
 use std::sync::mpsc::{Receiver, channel};
 
-/// A token is renewed for a 401 only when it is older than `RENEWAL_PAUSE`.
+/// A token is renewed after a 401 only if it is older than `RENEWAL_PAUSE`.
 const OLD_ENOUGH: Duration = Duration::from_millis(1100);
 
-/// A server that answers each request by what `answer` makes of it, and tells of it.
+/// Starts a server that answers each request with the result of `answer`. The receiver gets each request.
 fn server(answer: impl Fn(&str) -> String + Clone + Send + 'static) -> (Server, Receiver<String>) {
-    let (told, requests) = channel();
+    let (sender, requests) = channel();
     let server = raw(move |mut connection| {
         while let Some(request) = request(&mut connection) {
             let answer = answer(&request);
-            // Whether anybody still listens is the test's business.
-            let _ = told.send(request);
+            // The receiver may be gone if the test does not wait for it.
+            let _ = sender.send(request);
             if connection.write_all(answer.as_bytes()).is_err() {
                 return;
             }
@@ -35,7 +35,7 @@ fn token(number: usize, lifetime: &str) -> String {
     says("200 OK", &body)
 }
 
-/// Numbers its tokens.
+/// Starts a token server that numbers its tokens.
 fn token_server(lifetime: &'static str) -> (Server, Receiver<String>) {
     let count = Arc::new(AtomicUsize::new(0));
     server(move |_| token(count.fetch_add(1, Ordering::SeqCst) + 1, lifetime))
@@ -65,7 +65,7 @@ fn authorization(requests: &Receiver<String>) -> Vec<String> {
 }
 
 #[test]
-fn a_bearer_token_goes_with_every_request_and_never_shows() {
+fn a_bearer_token_is_sent_with_every_request_and_never_shown() {
     run(async {
         let (receiver, requests) = server(|_| says("200 OK", ""));
         let token = Auth::Bearer(Secret::new("t0ken".to_owned()));
@@ -90,14 +90,14 @@ fn a_token_is_fetched_once_and_kept() {
         assert_eq!(authorization(&requests), ["Bearer token-1"; 3]);
         let asked: Vec<String> = asked.try_iter().collect();
         let [asked] = asked.as_slice() else { panic!("{asked:?}") };
-        // RFC 6749, 2.3.1: both parts are encoded as a form's, and then joined.
+        // RFC 6749, 2.3.1: both parts are form-encoded and then joined.
         assert!(asked.contains("authorization: Basic cmluZytiYWNrOnMzY3JldCUzQSUyNg=="), "{asked}");
         assert!(asked.ends_with("grant_type=client_credentials&scope=hooks%3Awrite+a"), "{asked}");
     });
 }
 
 #[test]
-fn credentials_may_stand_in_the_body() {
+fn credentials_may_be_sent_in_the_body() {
     run(async {
         let (tokens, asked) = token_server("\"3600\"");
         let (receiver, _requests) = server(|_| says("200 OK", ""));
@@ -110,9 +110,9 @@ fn credentials_may_stand_in_the_body() {
 }
 
 #[test]
-fn a_token_that_has_ended_or_is_refused_is_renewed_once() {
+fn an_expired_or_refused_token_is_renewed_once() {
     run(async {
-        // One that lasts no time is fetched for every attempt.
+        // A token with a lifetime of zero is fetched for every attempt.
         let (tokens, asked) = token_server("0");
         let (receiver, requests) = server(|_| says("200 OK", ""));
         let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
@@ -121,7 +121,7 @@ fn a_token_that_has_ended_or_is_refused_is_renewed_once() {
         assert_eq!(authorization(&requests), ["Bearer token-1", "Bearer token-2"]);
         assert_eq!(asked.try_iter().count(), 2);
 
-        // The endpoint forgets the first token after a while.
+        // This endpoint stops accepting the first token.
         let (tokens, asked) = token_server("3600");
         let seen = Arc::new(AtomicUsize::new(0));
         let (receiver, requests) = server(move |request| {
@@ -132,7 +132,7 @@ fn a_token_that_has_ended_or_is_refused_is_renewed_once() {
         let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
         assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
         tokio::time::sleep(OLD_ENOUGH).await;
-        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered, "by another token");
+        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered, "with a new token");
         assert_eq!(
             authorization(&requests),
             ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
@@ -142,7 +142,7 @@ fn a_token_that_has_ended_or_is_refused_is_renewed_once() {
 }
 
 #[test]
-fn an_endpoint_that_refuses_every_token_is_asked_twice_once_in_a_while() {
+fn a_request_with_a_refused_token_is_repeated_only_when_the_token_is_old_enough() {
     run(async {
         let (tokens, asked) = token_server("3600");
         let (receiver, requests) = server(|_| says("401 Unauthorized", ""));
@@ -152,7 +152,7 @@ fn an_endpoint_that_refuses_every_token_is_asked_twice_once_in_a_while() {
             assert_eq!(outcome.reason, Some(ErrorReason::AuthenticationFailure));
             assert_eq!((outcome.status, outcome.verdict), (Some(401), Verdict::GiveUp));
         }
-        // It was fetched just now: another one would fare no better.
+        // The token was fetched just now, so a new one is not requested.
         assert_eq!(authorization(&requests), ["Bearer token-1"; 3]);
         tokio::time::sleep(OLD_ENOUGH).await;
         let outcome = attempt(&endpoint).await;
@@ -162,7 +162,7 @@ fn an_endpoint_that_refuses_every_token_is_asked_twice_once_in_a_while() {
     });
 }
 
-/// What the token server says of a renewal says nothing of the token that is there.
+/// A failed renewal does not invalidate the existing token.
 #[test]
 fn a_token_is_kept_until_there_is_another() {
     run(async {
@@ -179,13 +179,17 @@ fn a_token_is_kept_until_there_is_another() {
         let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
         assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered);
         tokio::time::sleep(OLD_ENOUGH).await;
-        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Retry, "no other token can be had");
-        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered, "by the first one still");
+        assert_eq!(
+            attempt(&endpoint).await.verdict,
+            Verdict::Retry,
+            "a new token is not available"
+        );
+        assert_eq!(attempt(&endpoint).await.verdict, Verdict::Delivered, "with the first token");
     });
 }
 
 #[test]
-fn what_a_token_server_says_decides_whether_it_is_asked_again() {
+fn the_token_servers_answer_decides_whether_the_attempt_is_retried() {
     run(async {
         let html = "<p>hush</p>";
         let code = r#"{"error":"invalid_client","error_description":"hush"}"#;
@@ -219,14 +223,14 @@ fn what_a_token_server_says_decides_whether_it_is_asked_again() {
             assert_eq!(outcome.reason, Some(ErrorReason::AuthenticationFailure), "{outcome:?}");
             let said = outcome.error.as_deref().unwrap_or_default();
             let wanted = format!("the token server {text}").replace("server 's", "server's");
-            assert_eq!(said, wanted, "and nothing of what it says itself");
+            assert_eq!(said, wanted, "without the token server's own text");
             assert_eq!(requests.try_iter().count(), 0, "nothing is sent without a token");
         }
     });
 }
 
 #[test]
-fn a_token_server_that_is_away_hangs_or_is_forbidden_is_told_as_such() {
+fn the_outcome_says_that_a_token_server_is_unreachable_hangs_or_is_forbidden() {
     run(async {
         let (receiver, _requests) = server(|_| says("200 OK", ""));
         let gone = Server::gone().url();
@@ -241,16 +245,13 @@ fn a_token_server_that_is_away_hangs_or_is_forbidden_is_told_as_such() {
                 .await;
         is_blocked(&outcome, "10.0.0.1");
         let forbidden = credentials("http://10.0.0.1/", SentIn::Header);
-        assert!(
-            authorised(&receiver.url(), forbidden).blocked().is_some(),
-            "it is told at the start"
-        );
+        assert!(authorised(&receiver.url(), forbidden).blocked().is_some(), "the start reports it");
 
         let (end, ended) = channel::<()>();
         let ended = Arc::new(Mutex::new(ended));
         let hangs = raw(move |mut connection| {
             request(&mut connection);
-            // Until the test has ended.
+            // Blocks until the test ends.
             let _ = ended.lock().unwrap().recv();
         });
         let webhook = Webhook {
@@ -265,7 +266,7 @@ fn a_token_server_that_is_away_hangs_or_is_forbidden_is_told_as_such() {
 }
 
 #[test]
-fn who_waited_for_a_token_that_could_not_be_had_does_not_ask_again() {
+fn attempts_that_wait_for_a_token_share_a_failed_request() {
     run(async {
         let (tokens, asked) = server(|_| {
             std::thread::sleep(Duration::from_millis(50));
@@ -279,12 +280,12 @@ fn who_waited_for_a_token_that_could_not_be_had_does_not_ask_again() {
         }
         assert_eq!(asked.try_iter().count(), 1);
         attempt(&endpoint).await;
-        assert_eq!(asked.try_iter().count(), 1, "who comes later asks");
+        assert_eq!(asked.try_iter().count(), 1, "a later attempt asks again");
     });
 }
 
 #[test]
-fn a_token_server_that_is_busy_says_for_how_long() {
+fn a_busy_token_servers_retry_after_counts() {
     run(async {
         let busy = "429 Too Many Requests\r\nretry-after: 7";
         let (tokens, _asked) = server(move |_| says(busy, ""));
@@ -296,7 +297,7 @@ fn a_token_server_that_is_busy_says_for_how_long() {
 }
 
 #[test]
-fn a_token_server_that_refuses_and_never_ends_its_answer_has_refused() {
+fn an_endless_refusal_of_a_token_server_is_a_refusal() {
     run(async {
         let tokens = raw(|mut connection| {
             request(&mut connection);
@@ -307,6 +308,9 @@ fn a_token_server_that_refuses_and_never_ends_its_answer_has_refused() {
         let endpoint = authorised("http://127.0.0.1:9/", credentials(&tokens.url(), SentIn::Body));
         let outcome = attempt(&endpoint).await;
         assert_eq!(outcome.verdict, Verdict::GiveUp, "{outcome:?}");
-        assert!((2000..5000).contains(&outcome.duration_ms), "of ten seconds: {outcome:?}");
+        assert!(
+            (2000..5000).contains(&outcome.duration_ms),
+            "much less than the time-out: {outcome:?}"
+        );
     });
 }

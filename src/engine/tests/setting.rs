@@ -1,9 +1,9 @@
 //! What the configuration of a simulated world says.
 
 use super::dice::Dice;
-use crate::codec::definition::Body;
-use crate::codec::template::{JsonTemplate, Tokens};
-use crate::codec::{self, body};
+use crate::definition::Body;
+use crate::definition::template::{JsonTemplate, Tokens};
+use crate::definition::{self, body};
 use crate::delivery::{
     AddressPolicy, Auth, BreakerRules, Endpoint, Fingerprint, Limits, SuccessCodes, Tls, Trust,
     Webhook,
@@ -110,7 +110,7 @@ fn retry() -> RetrySchedule {
 fn definitions(dice: &mut Dice) -> BTreeMap<WebhookName, Definition> {
     let definition = |text: &str, mandatory: bool, saves: &[&str]| {
         let template = JsonTemplate::parse(text, &Tokens::new(), &|_| mandatory).unwrap();
-        let render = codec::definition::Definition::new(Body::Json(template), None);
+        let render = definition::Definition::new(Body::Json(template), None);
         Definition {
             render: Some(Arc::new(render)),
             saves: saves.iter().map(|name| (*name).into()).collect(),
@@ -166,7 +166,7 @@ fn rules(dice: &mut Dice, starts: bool) -> Rules {
     let accounts = ACCOUNTS.map(|(id, webhook)| (AccountId(id), account(dice, webhook, starts)));
     Rules {
         definitions: definitions(dice),
-        look_up: crate::codec::definition::look_up,
+        look_up: crate::definition::look_up,
         correlation: CorrelationRules {
             phase2_wait: dice.pick(&[Phase2Wait::All, Phase2Wait::Each]),
             phase2_order: dice.pick(&[Phase2Order::Strict, Phase2Order::Independent]),

@@ -1,6 +1,5 @@
 //! A world of topics in memory, written by the daemon's own writers: what it decides, transaction by transaction.
 
-use crate::codec::body;
 use crate::codec::command::{COMMAND_HEADER, REPLAY, write_replay};
 use crate::codec::event::{
     EventContext, delivery_headers, record_headers, write_delivery_dead_letter, write_event,
@@ -8,6 +7,7 @@ use crate::codec::event::{
 };
 use crate::codec::letter::{LetterHead, LetterKind, read_delivery};
 use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
+use crate::definition::body;
 use crate::domain::{
     AccountId, AccountRules, Command, CorrelationRules, DeadLetterReason, DeliveryReport, Event,
     FlowComplete, FlowId, OnReportTimeout, Phase2Order, Phase2Wait, PhononUuid, RawRecord,
@@ -102,7 +102,7 @@ pub(super) fn rules() -> Rules {
     };
     Rules {
         definitions: BTreeMap::new(),
-        look_up: crate::codec::definition::look_up,
+        look_up: crate::definition::look_up,
         correlation: CorrelationRules {
             phase2_wait: Phase2Wait::All,
             phase2_order: Phase2Order::Strict,

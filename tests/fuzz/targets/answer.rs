@@ -2,8 +2,8 @@
 
 use super::{seen, split};
 use crate::target::{Seen, Target};
-use ringback::codec::example::{definition, leaves};
-use ringback::codec::mapping::{EntryText, Kind, ResponseMap, VALUE_MAX};
+use ringback::definition::example::{definition, leaves};
+use ringback::definition::mapping::{EntryText, Kind, ResponseMap, VALUE_MAX};
 use serde_json::value::RawValue;
 
 const JSON_WORDS: &[&str] =

@@ -3,9 +3,9 @@
 use super::{FLOW, JSON_WORDS, REPORT, seen, split};
 use crate::target::{Seen, Target};
 use bytes::Bytes;
-use ringback::codec::catalogue;
-use ringback::codec::facts::{Facts, Kept, write_values};
-use ringback::codec::template::{Values, Variable};
+use ringback::definition::catalogue;
+use ringback::definition::facts::{Facts, Kept, write_values};
+use ringback::definition::template::{Values, Variable};
 use serde_json::value::RawValue;
 
 pub(super) const FACTS: Target = Target {

@@ -2,7 +2,7 @@
 
 use super::{seen, split};
 use crate::target::{Seen, Target};
-use ringback::codec::template::{
+use ringback::definition::template::{
     FormTemplate, HeaderTemplate, JsonTemplate, Need, QueryTemplate, Tokens, UrlTemplate, Values,
     Variable, XmlTemplate,
 };

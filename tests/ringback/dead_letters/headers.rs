@@ -1,4 +1,4 @@
-//! A record is kept whole: with the headers of its producer, and as the tombstone that it was.
+//! A dead letter and its replay keep a record whole: the headers of its producer, and the tombstone.
 
 use super::replay;
 use crate::harness::PATIENCE;
@@ -10,7 +10,8 @@ use serde_json::json;
 
 type Raw<'a> = (&'a str, Option<&'a [u8]>);
 
-/// In this order, some of one name, with bytes that are no text, empty ones and null.
+/// The producer's headers, in this order: with a repeated name, with bytes that are not text, with an empty value and
+/// with null.
 const FOREIGN: [Raw<'static>; 6] = [
     ("trace", Some(b"one")),
     ("ringback.reason", Some(b"ours wins")),
@@ -20,19 +21,20 @@ const FOREIGN: [Raw<'static>; 6] = [
     ("ringback.custom", Some(b"")),
 ];
 
-/// Those that are passed on: in a command's place nothing of others may stand.
+/// Returns the headers that are passed on. A foreign header with the name of one of the daemon's own headers is
+/// dropped.
 fn kept() -> Vec<(String, Option<Vec<u8>>)> {
     let foreign = FOREIGN.iter().filter(|(name, _)| *name != "ringback.reason");
     foreign.map(|(name, value)| ((*name).to_owned(), value.map(<[u8]>::to_vec))).collect()
 }
 
-/// Headers that the daemon does not write.
+/// Returns the headers that the daemon did not write.
 fn others(message: &Message) -> Vec<(String, Option<Vec<u8>>)> {
     let ours = |name: &str| name.starts_with("ringback.") && name != "ringback.custom";
     message.raw_headers.iter().filter(|(name, _)| !ours(name)).cloned().collect()
 }
 
-/// What can't be decoded, a tombstone, a record of an unknown account that is forwarded first, and a report whose flow never comes.
+/// The records: undecodable bytes, a tombstone, a record of an unknown account, and a report whose flow never comes.
 #[test]
 fn headers_and_tombstones_are_kept_in_the_dead_letter_and_in_its_replay() {
     let mut stage = Stage::new("letters-headers");
@@ -77,19 +79,19 @@ fn headers_and_tombstones_are_kept_in_the_dead_letter_and_in_its_replay() {
             assert_eq!(others(replayed), kept());
             let own = replayed.raw_headers.len() - kept().len();
             assert_eq!((own, replayed.header("ringback.letter").is_empty()), (1, false));
-            // What was forwarded has its uuid as its key from then on.
+            // A replay's key may differ: a forwarded record has its uuid as its key.
             let same = |it: &&&Message| it.value == replayed.value;
             assert_eq!(first.iter().filter(same).count(), 1, "{replayed:?}");
         }
     }
 }
 
-/// A command's header on a record of somebody else is no command, wherever the record goes.
+/// A command's header on a foreign record has no effect, also when the record is forwarded.
 #[test]
-fn a_header_of_somebody_else_is_no_command() {
+fn a_foreign_header_is_no_command() {
     let stage = Stage::new("letters-no-command");
     let mut daemon = stage.start();
-    // Every partition, so that most of them are forwarded.
+    // One record in each partition, so that those in a partition which does not own the uuid are forwarded.
     let partitions = stage.kafka.partitions(&stage.topic("flow-complete"));
     let value = flow("plain", &[]).to_string().into_bytes();
     let records = (0..partitions).map(|partition| Record {

@@ -1,4 +1,4 @@
-//! What others have written, on an operator's terminal: nothing of it steers the terminal.
+//! Text from outside, shown on an operator's terminal: it can't control the terminal.
 
 use super::dead_letter;
 use crate::harness::PATIENCE;
@@ -6,7 +6,8 @@ use crate::harness::kafka::Record;
 use crate::harness::stage::Stage;
 use serde_json::Value;
 
-/// Clears the screen, reads from right to left, sets a title; and what scripts need stays.
+/// Clears the screen, changes the direction of text and rings the bell. The joiners in it belong to words and must be
+/// kept.
 const HOSTILE: &str = "a\u{1b}[2J\u{202e}b\u{9b}1m\u{2066}c\u{7}क्\u{200d}ष می\u{200c}خ";
 
 fn assert_harmless(text: &str) {
@@ -18,7 +19,7 @@ fn assert_harmless(text: &str) {
 }
 
 #[test]
-fn what_others_wrote_steers_no_terminal_and_json_says_the_same() {
+fn foreign_text_controls_no_terminal_and_json_keeps_its_value() {
     let stage = Stage::new("letters-hostile");
     let mut daemon = stage.start();
     let record = Record {
@@ -35,7 +36,7 @@ fn what_others_wrote_steers_no_terminal_and_json_says_the_same() {
         assert_harmless(&shown);
         assert!(shown.contains('\u{200d}') && shown.contains('\u{200c}'), "{words:?}: {shown}");
     }
-    assert_eq!(dead_letter(&stage, &["list"]).out.lines().count(), 2, "a key makes no line");
+    assert_eq!(dead_letter(&stage, &["list"]).out.lines().count(), 2, "a key adds no line");
     let shown = dead_letter(&stage, &["show", "--json"]).out;
     let shown: Value = serde_json::from_str(&shown).expect("JSON");
     assert_eq!((&shown["value"], &shown["headers"]["x"]), (&HOSTILE.into(), &HOSTILE.into()));

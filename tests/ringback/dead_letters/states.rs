@@ -1,6 +1,6 @@
-//! What became of each letter since it was given up, and how many are open.
+//! The state of each dead letter, and the number of open ones.
 
-use super::{broken, dead_letter, events, give_up, list, replay, summary};
+use super::{dead_letter, events, failing_endpoint, list, make_letters, replay, summary};
 use crate::harness::daemon::Daemon;
 use crate::harness::kafka::Record;
 use crate::harness::receiver::now_ms;
@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 const OPEN: &str = "ringback_dead_letters_open";
 const DAY_MS: i64 = 86_400_000;
 
-/// The states of the letters that match, oldest first within each phonon-uuid.
+/// Returns the states of the letters that match, by phonon-uuid, oldest first.
 fn states(stage: &Stage, arguments: &[&str]) -> BTreeMap<String, Vec<String>> {
     let mut states: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for letter in list(stage, arguments) {
@@ -30,11 +30,11 @@ fn wanted(states: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn each_delivery_s_letter_says_what_became_of_it() {
+fn the_letter_of_each_delivery_shows_its_state() {
     let stage = Stage::new("letters-states");
-    let repaired = broken(&stage, 400);
+    let repaired = failing_endpoint(&stage, 400);
     let mut daemon = stage.start();
-    give_up(&stage, &["u-1", "u-2", "u-3"]);
+    make_letters(&stage, &["u-1", "u-2", "u-3"]);
     let letters = stage.dead_letters(3, PATIENCE);
     daemon.stop();
     let id = |uuid: &str| {
@@ -49,21 +49,21 @@ fn each_delivery_s_letter_says_what_became_of_it() {
     assert_eq!(states(&stage, &["--open"]), all(&["open", "open", "open"]));
     assert_eq!(list(&stage, &[])[0]["replayed_at"], Value::Null);
 
-    // Nobody runs, so that the replay waits in the inbox.
+    // No daemon runs, so that the replay waits in the inbox.
     replay(&stage, &[&id("u-1")]);
     assert_eq!(states(&stage, &[]), all(&["replayed", "open", "open"]));
     let shown = summary(&dead_letter(&stage, &["show", &id("u-1"), "--json"]));
     assert_eq!((&shown["state"], &shown["delivered_at"]), (&json!("replayed"), &Value::Null));
     assert!(shown["replayed_at"].is_string(), "{shown}");
 
-    // It is refused once more: the newer letter is the one that is open.
+    // The delivery is refused again. Only the newer letter is open.
     let mut daemon = stage.start();
     stage.dead_letters(4, PATIENCE);
     let expected =
         wanted(&[("u-1", &["replayed", "open"]), ("u-2", &["open"]), ("u-3", &["open"])]);
     assert_eq!(states(&stage, &[]), expected);
     assert_eq!(states(&stage, &["--open"]), all(&["open", "open", "open"]));
-    // Also where the newer letter is not looked at.
+    // The older letter is not open either when the filter excludes the newer one.
     let until = list(&stage, &[]).iter().rev().find_map(|letter| {
         let is_newer = letter["phonon_uuid"] == "u-1";
         is_newer.then(|| letter["at"].as_str().expect("a time").to_owned())
@@ -84,7 +84,7 @@ fn each_delivery_s_letter_says_what_became_of_it() {
     assert!(headings.starts_with("PLACE      STATE"), "{text:?}");
     assert!(text.out.contains(" delivered ") && text.out.contains(" open "), "{text:?}");
 
-    // `--open` names what a replay would send.
+    // `--open` lists the letters that a replay would send.
     let open = list(&stage, &["--open"]).len();
     let plan = replay(&stage, &["--open", "--dry-run"]);
     assert_eq!(plan["replayed"], open, "{plan}");
@@ -105,7 +105,7 @@ fn each_delivery_s_letter_says_what_became_of_it() {
 }
 
 #[test]
-fn each_record_s_letter_says_what_became_of_it() {
+fn the_letter_of_each_record_shows_its_state() {
     let mut stage = Stage::new("letters-states-records");
     let mut daemon = stage.start();
     let early = with(flow("early", &[]), "accountID", json!(77));
@@ -123,30 +123,30 @@ fn each_record_s_letter_says_what_became_of_it() {
     assert_eq!(states(&stage, &[]), all("open"));
     daemon.stop();
 
-    // They wait in their topic; nobody has read them again.
+    // The replayed records wait in their topic, because no daemon runs.
     assert_eq!(replay(&stage, &["--until", "0s"])["replayed"], 3);
     assert_eq!(states(&stage, &[]), all("replayed"));
     let again = replay(&stage, &["--dry-run"]);
     assert_eq!((&again["replayed"], &again["skipped_sent"]), (&json!(0), &json!(3)), "{again}");
 
-    // Nothing is repaired, so that each is a letter once more.
+    // The causes remain, so that each record becomes a dead letter again.
     let mut daemon = stage.start();
     stage.dead_letters(6, PATIENCE);
-    let told = events(&stage, "record_replayed", 3);
-    assert!(told.iter().all(|event| event["became"] == "dead_lettered"), "{told:?}");
+    let answers = events(&stage, "record_replayed", 3);
+    assert!(answers.iter().all(|event| event["became"] == "dead_lettered"), "{answers:?}");
     let both: &[&str] = &["replayed", "open"];
     let expected = wanted(&[("cut", both), ("early", both), ("nameless", both)]);
     assert_eq!(states(&stage, &[]), expected);
     daemon.stop();
 
-    // Once the account is there, its record is read, and so is a copy that changes nothing.
+    // After the account is configured, its replayed record is accepted.
     stage.add_account(77);
     stage.add_webhook("late", 77, &stage.receiver.url("/late"));
     let mut daemon = stage.start();
     replay(&stage, &["--reason", "unknown_account", "--account", "77"]);
     stage.receiver.wait_for(1, PATIENCE);
-    let told = events(&stage, "record_replayed", 4);
-    let accepted = told.iter().find(|event| event["became"] == "accepted").expect("it is read");
+    let answers = events(&stage, "record_replayed", 4);
+    let accepted = answers.iter().find(|event| event["became"] == "accepted").expect("it is read");
     assert_eq!(accepted["phonon_uuid"], "early");
     let expected =
         wanted(&[("cut", both), ("early", &["replayed", "delivered"]), ("nameless", both)]);
@@ -156,17 +156,18 @@ fn each_record_s_letter_says_what_became_of_it() {
     let place = newest[1]["place"].as_str().expect("a place");
     let shown = summary(&dead_letter(&stage, &["show", place, "--json"]));
     assert!(shown["delivered_at"].is_string(), "{shown}");
-    // Everything that verify knows of agrees with it.
-    wait_until("it is at rest", PATIENCE, || {
+    // `verify` finds no violation.
+    wait_until("`verify` succeeds", PATIENCE, || {
         let done = stage.command(&["verify"]);
         (done.code == Some(0)).then_some(())
     });
     daemon.stop();
 }
 
-/// Letters from before what Kafka still has of the inbox.
+/// Kafka has deleted records of the inbox. A letter that is older than the inbox's retention may have been replayed by
+/// one of them.
 #[test]
-fn of_what_is_too_old_nobody_says_that_it_is_open() {
+fn a_letter_older_than_the_retention_of_the_inbox_has_an_unknown_state() {
     let stage = Stage::new("letters-states-old");
     let mut daemon = stage.start();
     let now = i64::try_from(now_ms()).expect("a time");
@@ -190,7 +191,7 @@ fn of_what_is_too_old_nobody_says_that_it_is_open() {
             (daemon.metric(OPEN, &[("reason", "undecodable")]) == Some(count)).then_some(())
         });
     };
-    // The inbox has lost nothing.
+    // Nothing was deleted from the inbox.
     assert_eq!(states(&stage, &[]), wanted(&[("old", &["open"]), ("young", &["open"])]));
     open(2.0);
     let (inbox, note) = (stage.topic("inbox"), [("ringback.command", "record_replayed")]);
@@ -204,10 +205,10 @@ fn of_what_is_too_old_nobody_says_that_it_is_open() {
     assert_eq!(states(&stage, &["--open"]), expected, "it may be open");
     open(1.0);
     daemon.stop();
-    assert_eq!(stage.dead_letters(2, PATIENCE).len(), 2, "a note is no bad command");
+    assert_eq!(stage.dead_letters(2, PATIENCE).len(), 2, "a note is not an invalid command");
 }
 
-/// The sum over all instances, each of which tells it by now.
+/// Returns the sum over all instances, or `None` until each has counted its letters.
 fn sum(daemons: &[&Daemon]) -> Option<f64> {
     daemons.iter().map(|daemon| daemon.metric(OPEN, &[])).sum()
 }
@@ -225,7 +226,7 @@ fn open_letters_are_counted_over_crashes_and_shared_among_instances() {
     stage.set("delivery.attempts_max", 1);
     stage.add_account(29);
     stage.add_webhook("other", 29, &stage.receiver.url("/other"));
-    let repaired = broken(&stage, 400);
+    let repaired = failing_endpoint(&stage, 400);
     let mut first = stage.start_instance(0);
     let uuids = Random::seeded(6).uuids(40);
     let account = |index: usize| if index < 10 { 29 } else { ACCOUNT };
@@ -242,7 +243,8 @@ fn open_letters_are_counted_over_crashes_and_shared_among_instances() {
     assert_eq!(first.metric(OPEN, &[("reason", "undecodable")]), Some(1.0));
     assert_eq!(first.metric(OPEN, &[("reason", "flow_missing")]), Some(0.0));
 
-    // Given up once more, and delivered: the former are as many open ones, the latter are none.
+    // First the replayed letters are refused again, and the count stays. Then they are delivered, and the count falls
+    // by ten.
     replay(&stage, &["--webhook", "other"]);
     stage.dead_letters(51, PATIENCE);
     wait_open(&[&first], 41);
@@ -252,7 +254,7 @@ fn open_letters_are_counted_over_crashes_and_shared_among_instances() {
     wait_open(&[&first], 31);
     assert_eq!(list(&stage, &["--open"]).len(), 31);
 
-    // Whoever is killed counts the same again, and two count each letter once.
+    // A restarted instance counts the same number, and two instances together count each letter once.
     first.kill();
     let mut first = stage.start_instance(0);
     wait_open(&[&first], 31);
@@ -265,7 +267,7 @@ fn open_letters_are_counted_over_crashes_and_shared_among_instances() {
         let own = daemon.metric(OPEN, &[]).expect("it counts");
         assert!(own > 0.0 && own < 31.0, "{own}");
     }
-    // What is sent, and what Kafka deletes, is not open any more.
+    // Letters that are delivered and letters that Kafka deletes are no longer open.
     replay(&stage, &["--webhook", WEBHOOK, "--max", "5"]);
     wait_open(&[&first, &second], 26);
     let letters = stage.topic("dead-letter");

@@ -1,4 +1,5 @@
-//! What an author of definitions asks before a daemon runs by them: `ringback webhook preview` and `ringback check`.
+//! `ringback webhook preview`, `ringback webhook test` and `ringback check`, with which an author tries definitions
+//! before a daemon uses them.
 
 use super::{KEYS, default_webhook, define, record};
 use crate::harness::broker;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 const KEY: &str = "hunter2-of-the-crm";
 
-/// A stage without Kafka, which none of these commands needs, and what `text` defines.
+/// Creates a stage with the definitions `text` and without Kafka, which these commands do not need.
 fn stage(name: &str, text: &str) -> Stage {
     let mut stage = Stage::without_topics(broker::shared(), name);
     stage.set("kafka.bootstrap_servers", format!("127.0.0.1:{}", free_port()));
@@ -21,7 +22,7 @@ fn stage(name: &str, text: &str) -> Stage {
     stage
 }
 
-/// A file beside the configuration, and its path.
+/// Writes a file beside the configuration, and returns its path.
 fn file(stage: &Stage, name: &str, bytes: &[u8]) -> String {
     let path = stage.instance_dir(0).join(name);
     std::fs::write(&path, bytes).expect("a file");
@@ -36,7 +37,7 @@ const LEAD: &str = r#"url = "{url}/leads/$flow.key.leadid?v=2"
     template = '{"lead": $flow.key.leadid, "amount": $flow.key.amount, "status": "$sms.deliveryStatus", "call": "$flow.key.obdReqID"}'"#;
 
 #[test]
-fn a_preview_is_the_request_that_would_be_sent() {
+fn a_preview_shows_the_request_that_would_be_sent() {
     let predefined = "url = \"{url}/plain\"";
     let text = default_webhook(28, LEAD) + &default_webhook(29, predefined);
     let stage = stage("definitions-preview", &text);
@@ -74,7 +75,7 @@ fn a_preview_is_the_request_that_would_be_sent() {
         "body": body,
     });
     assert_eq!(shown, wanted);
-    // The predefined body is that of the phase.
+    // Without a template, the body is the predefined body of the phase.
     let plain = preview("of-29", &[]);
     let url = stage.receiver.url("/plain");
     assert!(plain.starts_with(&format!("POST {url}\n\n{{\"callDetails\":[")), "{plain}");
@@ -120,7 +121,7 @@ fn a_preview_says_why_there_is_no_request() {
     assert_eq!(stage.command(&set).code, Some(2));
 }
 
-/// Many an endpoint for tests repeats what it got.
+/// Many test endpoints echo the request.
 #[test]
 fn a_test_message_shows_no_secret_of_the_definition() {
     let secret = r#"url = "{url}/hooks"
@@ -142,7 +143,7 @@ fn a_test_message_shows_no_secret_of_the_definition() {
     }
 }
 
-/// An accounts file of which little is right.
+/// An accounts file with many faults.
 const BROKEN: &str = r#"
 [[account]]
 id = 50
@@ -231,7 +232,7 @@ webhook = "good"
 when = [{ variable = "$flow.key.both", equals = "x", present = true }, { variable = "flow.key.x", present = true }]
 "#;
 
-/// Beginnings of lines of [`BROKEN`], and what is said of them.
+/// Beginnings of lines of [`BROKEN`], each with the message for the line.
 const FAULTS: [(&str, &str); 15] = [
     (
         "template = '{\"x\"",
@@ -281,7 +282,7 @@ const FAULTS: [(&str, &str); 15] = [
 ];
 
 #[test]
-fn check_tells_every_fault_with_its_line() {
+fn check_reports_every_fault_with_its_line() {
     let stage = stage("definitions-check", BROKEN);
     let path = stage.instance_dir(0).join("definitions.toml");
     let text = std::fs::read_to_string(&path).expect("the accounts file");
@@ -294,9 +295,9 @@ fn check_tells_every_fault_with_its_line() {
         assert!(found, "{wanted}: {}", done.err);
     }
     assert_eq!(done.err.lines().count(), FAULTS.len(), "{}", done.err);
-    // A daemon says the same, and does not start.
+    // A daemon reports the same and does not start.
     let said = stage.refused();
-    // A line of its log is JSON, in which quotes are escaped.
+    // Lines of its log are JSON, in which quotes are escaped.
     let spelt =
         |fault: &str| serde_json::Value::from(fault).to_string().trim_matches('"').to_owned();
     assert!(FAULTS.iter().all(|(_, fault)| said.contains(&spelt(fault))), "{said}");

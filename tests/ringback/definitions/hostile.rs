@@ -1,4 +1,4 @@
-//! Values that would break out of the place where they stand, if they could.
+//! Hostile values: none breaks out of its place in a request.
 
 use super::{default_webhook, record, stage};
 use crate::harness::PATIENCE;
@@ -7,11 +7,11 @@ use crate::harness::receiver::Received;
 use serde_json::Value;
 use url::{Url, form_urlencoded};
 
-/// Ends of strings, elements, comments, sections and lines, what other languages would fill in, what XML can't hold, and
-/// scripts of all directions and widths.
+/// Terminators of strings, elements, comments, sections and lines; variables of other languages; characters that XML
+/// can't hold; and scripts of all directions and widths.
 const HOSTILE: &str = "\"quotes' \\ </b></a> <!-- &amp; & ?> \r\n\r\nX-Evil: 1\t\u{0}\u{b}\u{7f}\u{ffff} \u{202e}עברית फोनन 😀𝒳 \
                        %41+=;/../ $flow.key.y $$ %ani% ${jndi:x} {{x}} {\"a\":1}]]>]]";
-/// As much text as no field of a form has.
+/// The size of the large value, which is larger than usual fields of a form.
 const BYTES: usize = 1 << 20;
 
 const JSON: &str = r#"url = "{url}/json"
@@ -36,7 +36,7 @@ fn assert_json(request: &Received, value: &str) {
     assert_eq!(body.as_object().map(serde_json::Map::len), Some(3));
 }
 
-/// XML can't hold some characters at all, and has U+FFFD for them.
+/// Some characters can't occur in XML, and are replaced by U+FFFD.
 fn assert_xml(request: &Received, value: &str) {
     let held = |c: char| match c {
         '\t' | '\n' | '\r' => c,
@@ -73,14 +73,14 @@ fn assert_request(request: &Received, value: &str) {
     let pairs: Vec<_> = url.query_pairs().into_owned().collect();
     let wanted = [("x".to_owned(), value.to_owned()), (format!("n{value}"), format!("<{value}>"))];
     assert_eq!(pairs, wanted);
-    // A header holds no control characters.
+    // Control characters can't occur in a header, and are replaced by spaces.
     let printed: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     assert_eq!(request.header("x-value"), format!("<{printed}>"));
     assert!(!request.headers.contains_key("x-evil"), "{request:?}");
 }
 
 #[test]
-fn a_value_arrives_exactly_wherever_it_stands() {
+fn a_value_arrives_unchanged_in_every_place() {
     let definitions = [(28, JSON), (29, XML), (30, FORM), (31, REQUEST)];
     let text = definitions.map(|(account, text)| default_webhook(account, text)).concat();
     let stage = stage("definitions-hostile", &text);
@@ -97,7 +97,7 @@ fn a_value_arrives_exactly_wherever_it_stands() {
             &[("x", spelt[0].as_str())],
         ));
     }
-    // No server takes as much in its first line and in headers.
+    // The large value is not used in URLs and headers, because no server accepts them at this size.
     for (account, _) in &definitions[..3] {
         records.push(record(
             &stage,

@@ -1,4 +1,4 @@
-//! Endpoints that say that they are busy, in whatever words, and rates below one a second.
+//! Endpoints that report in various ways that they are busy, and rates below one per second.
 
 use super::{Answer, SOON_MS, Stage, WEBHOOK, flows, wait_delivered, wait_events};
 use crate::harness::PATIENCE;
@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// What asks for two seconds, or until a time, as status, header and value.
+/// Returns answers that ask for a pause of two seconds or until `until`, each as status, header and value.
 fn spellings(until: SystemTime) -> Vec<(u16, &'static str, String)> {
     let epoch = until.duration_since(UNIX_EPOCH).expect("after 1970");
     let date = httpdate::fmt_http_date(until);
@@ -26,9 +26,9 @@ fn spellings(until: SystemTime) -> Vec<(u16, &'static str, String)> {
 }
 
 #[test]
-fn a_wish_to_be_left_alone_has_many_spellings() {
+fn a_request_for_a_pause_is_obeyed_in_every_spelling() {
     let mut stage = Stage::new("lanes-spellings");
-    // The daemon is ready by then.
+    // Late enough for the daemon to be ready before.
     let until = SystemTime::now() + Duration::from_secs(20);
     let spellings = spellings(until);
     let mut first = Vec::new();
@@ -53,7 +53,7 @@ fn a_wish_to_be_left_alone_has_many_spellings() {
         let times: Vec<u128> = times.map(|request| request.at_ms).collect();
         let least = if value.len() > 9 {
             let until = until.duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
-            // Of a time in whole seconds.
+            // The header's time is in whole seconds.
             until.saturating_sub(times[0] + 1000)
         } else {
             1900
@@ -75,7 +75,7 @@ fn a_429_without_a_time_holds_the_whole_lane_until_the_row_is_due_again() {
     assert_eq!(held[0]["webhook"], WEBHOOK, "{held:?}");
 }
 
-/// Takes ten a second, and says no more than that it is busy.
+/// Accepts ten requests per second, and answers others with `status` and without a time.
 fn limiter(status: u16) -> impl Fn(&Received, usize) -> Answer + Send + Sync + 'static {
     let taken: Mutex<VecDeque<Instant>> = Mutex::default();
     move |_, _| {
@@ -104,23 +104,23 @@ fn a_burst_gets_through(name: &str, status: u16) {
     wait_delivered(&stage, &uuids);
     let letters = stage.kafka.read(&stage.topic("dead-letter"));
     assert!(letters.is_empty(), "{} dead letters", letters.len());
-    // Each pause costs an attempt or a few.
+    // Each pause costs one attempt or a few.
     let requests = stage.receiver.count();
     assert!(requests < 450, "{requests} requests");
 }
 
 #[test]
-fn a_burst_gets_through_a_limiter_that_says_429_and_nothing_else() {
+fn a_burst_gets_through_a_limiter_that_answers_429_without_a_time() {
     a_burst_gets_through("lanes-limiter-429", 429);
 }
 
 #[test]
-fn a_burst_gets_through_a_limiter_that_says_503_and_nothing_else() {
+fn a_burst_gets_through_a_limiter_that_answers_503_without_a_time() {
     a_burst_gets_through("lanes-limiter-503", 503);
 }
 
 #[test]
-fn a_rate_may_be_so_many_a_minute() {
+fn a_rate_may_be_given_per_minute() {
     let mut stage = Stage::new("lanes-minute");
     stage.set_webhook("rate", "30/min");
     let _daemon = stage.start();

@@ -1,4 +1,4 @@
-//! What the log says: each fact, once a minute, and in one form to the last line.
+//! The lines of the log: each is JSON, and lines about the same fact are limited per minute.
 
 use crate::definitions;
 use crate::harness::broker;
@@ -15,7 +15,7 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-/// All lines so far, each of which must be an object.
+/// Parses all lines, and panics unless each is a JSON object.
 fn objects(logged: &str) -> Vec<Value> {
     let object = |line: &str| match serde_json::from_str::<Value>(line) {
         Ok(value) if value.is_object() => value,
@@ -24,7 +24,7 @@ fn objects(logged: &str) -> Vec<Value> {
     logged.lines().map(object).collect()
 }
 
-/// Those lines from INFO upwards whose message begins so.
+/// Returns the lines, except those of the level DEBUG, whose message begins with `message`.
 fn lines<'a>(all: &'a [Value], message: &str) -> Vec<&'a Value> {
     let is = |line: &&Value| {
         line["level"] != "DEBUG"
@@ -33,7 +33,7 @@ fn lines<'a>(all: &'a [Value], message: &str) -> Vec<&'a Value> {
     all.iter().filter(is).collect()
 }
 
-/// Waits until the log has a line, and then for so long.
+/// Waits until the log has a line with this message, waits for `more`, and returns all lines.
 fn logged_after(daemon: &Daemon, message: &str, more: Duration) -> Vec<Value> {
     wait_until(&format!("a line `{message}`"), PATIENCE, || {
         (!lines(&objects(&daemon.logged()), message).is_empty()).then_some(())
@@ -43,7 +43,7 @@ fn logged_after(daemon: &Daemon, message: &str, more: Duration) -> Vec<Value> {
     objects(&daemon.logged())
 }
 
-/// Answers nothing that makes sense to anybody who expects TLS or Kafka.
+/// Answers every connection with HTTP, which clients of TLS and of Kafka can't parse. Returns the port.
 fn nonsense() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -57,9 +57,9 @@ fn nonsense() -> u16 {
     port
 }
 
-/// Kafka is away in one way: one line says so within some seconds, with the broker and the cause.
+/// Starts the daemon without a usable Kafka. Panics unless exactly one line says so, with the broker and the cause.
 #[track_caller]
-fn away(name: &str, broker: &str, properties: &[(&str, &str)], reason: &str, cause: &str) {
+fn unreachable(name: &str, broker: &str, properties: &[(&str, &str)], reason: &str, cause: &str) {
     let mut stage = Stage::without_topics(broker::shared(), name);
     stage.set("kafka.bootstrap_servers", broker);
     let mut client = toml::Table::new();
@@ -74,22 +74,22 @@ fn away(name: &str, broker: &str, properties: &[(&str, &str)], reason: &str, cau
     assert_eq!((&line["reason"], &line["broker"]), (&json!(reason), &json!(broker)), "{line}");
     assert!(line["cause"].as_str().is_some_and(|it| it.contains(cause)), "{line}");
     let warned = all.iter().filter(|it| it["level"] == "WARN" || it["level"] == "ERROR");
-    assert_eq!(warned.count(), 1, "nothing else warns: {all:#?}");
+    assert_eq!(warned.count(), 1, "there is no other warning: {all:#?}");
     daemon.stop();
 }
 
 #[test]
-fn kafka_that_is_away_is_one_line_with_broker_and_cause() {
+fn an_unreachable_kafka_is_one_line_with_broker_and_cause() {
     let refused = format!("127.0.0.1:{}", child::free_port());
-    away("logs-refused", &refused, &[], "refused", "Connection refused");
-    away("logs-unknown", "none.invalid:9092", &[], "unknown_host", "resolve");
+    unreachable("logs-refused", &refused, &[], "refused", "Connection refused");
+    unreachable("logs-unknown", "none.invalid:9092", &[], "unknown_host", "resolve");
     let nonsense = format!("127.0.0.1:{}", nonsense());
-    away("logs-tls", &nonsense, &[("security.protocol", "SSL")], "tls", "SSL");
+    unreachable("logs-tls", &nonsense, &[("security.protocol", "SSL")], "tls", "SSL");
 }
 
-/// A thousand records and some deliveries that are given up are few lines, and each reason has its first.
+/// A thousand bad records and some hundred dead deliveries are a few lines, and the first of each reason is logged.
 #[test]
-fn many_alike_are_few_lines() {
+fn many_similar_failures_are_few_lines() {
     let mut stage = Stage::new("logs-bursts");
     stage.receiver.script(|_, _| Answer::status(400));
     stage.set_webhook("in_flight_max", 64);
@@ -127,9 +127,10 @@ fn many_alike_are_few_lines() {
     assert_eq!(counted + deliveries as u64, flows.len() as u64, "all are counted: {more:#?}");
 }
 
-/// An array is no text in brackets, a directive for traces is no reason to warn in colours, and a refusal is a line like all.
+/// No array is written as text, directives of `RUST_LOG` cause no coloured warning, and a rejected configuration is
+/// JSON too.
 #[test]
-fn logs_are_json_to_the_last_line() {
+fn every_log_line_is_json() {
     for rust_log in ["trace", "ringback", "ringback=trace,h2"] {
         let mut stage = Stage::new(&format!("logs-json-{}", rust_log.len()));
         stage.set_variable("RUST_LOG", rust_log);
@@ -141,8 +142,8 @@ fn logs_are_json_to_the_last_line() {
         assert!(!daemon.logged().contains('\u{1b}'), "no colours");
         for value in all.iter().filter_map(Value::as_object).flat_map(|line| line.values()) {
             let text = value.as_str().unwrap_or_default();
-            assert!(!text.starts_with('['), "an array as text: {text}");
-            assert!(!text.contains("/registry/src/"), "a path of the build: {text}");
+            assert!(!text.starts_with('['), "an array is written as text: {text}");
+            assert!(!text.contains("/registry/src/"), "the line has a path of the build: {text}");
         }
     }
     let mut stage = Stage::new("logs-json-refused");
@@ -153,9 +154,9 @@ fn logs_are_json_to_the_last_line() {
     assert!(said.iter().all(|line| line["level"] == "ERROR" && line["timestamp"].is_string()));
 }
 
-/// A certificate that is refused is the outcome of its delivery, and nothing of the verifier's.
+/// A rejected certificate is logged with the outcome of its delivery, and not by the verifier.
 #[test]
-fn a_refused_certificate_is_said_by_the_delivery_alone() {
+fn a_rejected_certificate_is_logged_only_by_its_delivery() {
     let mut stage = Stage::new("logs-certificate");
     let port = nonsense_tls();
     stage.set("delivery.attempts_max", 1);
@@ -166,7 +167,7 @@ fn a_refused_certificate_is_said_by_the_delivery_alone() {
     stage.dead_letters(1, PATIENCE);
     daemon.stop();
     let all = objects(&daemon.logged());
-    // The topics of the tests are not set as they ought to be.
+    // The test's topics have a finite retention, and the daemon warns of it.
     let is_about_topics =
         |it: &Value| it["message"].as_str().unwrap_or_default().contains("retention.ms");
     let is_loud =
@@ -177,7 +178,7 @@ fn a_refused_certificate_is_said_by_the_delivery_alone() {
     assert!(line["error"].as_str().is_some_and(|it| it.contains("certificate")), "{line}");
 }
 
-/// A server with a certificate that nobody trusts.
+/// Starts a server with a certificate that no client trusts, and returns its port.
 fn nonsense_tls() -> u16 {
     let key = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
@@ -201,7 +202,7 @@ fn nonsense_tls() -> u16 {
     port
 }
 
-/// A default webhook, and a rule that sends another one.
+/// Returns a default webhook, and a rule that triggers another webhook.
 fn ruled(rule: &str) -> String {
     let webhook = |name: &str, more: &str| {
         format!("[[webhook]]\nname = '{name}'\naccount = 28\nurl = '{{url}}/{name}'\n{more}\n")
@@ -210,9 +211,9 @@ fn ruled(rule: &str) -> String {
     format!("{own}{other}[[rule]]\naccount = 28\nwebhook = 'other'\n{rule}\n")
 }
 
-/// A rule that nobody can judge is an event, a metric, and one line.
+/// A rule that can't be evaluated is an event, a metric, and one line.
 #[test]
-fn a_rule_that_can_not_be_judged_is_said() {
+fn a_rule_that_can_not_be_evaluated_is_an_event_a_metric_and_a_line() {
     let rule = "on = ['flow_complete']\nwhen = [{ variable = '$flow.key.nowhere', equals = 'x' }]";
     let stage = definitions::stage("logs-rule", &ruled(rule));
     let mut scene = Scene::open(&stage);
@@ -220,7 +221,7 @@ fn a_rule_that_can_not_be_judged_is_said() {
     scene.flows(&uuids.map(|uuid| flow(uuid, &[])));
     scene.wait_for("rule_skipped", 3);
     let counted = || scene.daemon.metric("ringback_rules_skipped_total", &[("reason", "no_value")]);
-    wait_until("they are counted", PATIENCE, || (counted() == Some(3.0)).then_some(()));
+    wait_until("the skips are counted", PATIENCE, || (counted() == Some(3.0)).then_some(()));
     scene.wait_for("correlation_ended", 3);
     scene.daemon.stop();
     let events = stage.kafka.read(&stage.topic("events"));
@@ -238,9 +239,9 @@ fn a_rule_that_can_not_be_judged_is_said() {
     stage.verify();
 }
 
-/// A newer report takes the place of one that waits for its flow, and a rule upon the older one is never asked.
+/// A newer report replaces one that waits for its flow, so that a rule on the older report is never evaluated.
 #[test]
-fn a_rule_upon_a_report_that_is_replaced_is_said() {
+fn a_rule_on_a_replaced_report_is_an_event() {
     let stage = definitions::stage("logs-replaced", &ruled("on = ['sms:QUEUED']"));
     let mut scene = Scene::open(&stage);
     scene.reports(&[report("u-1", "s-1", "QUEUED")]);
@@ -253,14 +254,14 @@ fn a_rule_upon_a_report_that_is_replaced_is_said() {
     stage.verify();
 }
 
-/// A reload that is refused is an event, a metric, and one line; one that is applied is seen too.
+/// A refused reload is an event, a metric, and one line. The metrics show an applied reload too.
 #[test]
-fn a_reload_that_is_refused_is_said() {
+fn a_refused_reload_is_an_event_a_metric_and_a_line() {
     let mut stage = Stage::new("logs-reload");
     let mut daemon = stage.start();
     let successful = || daemon.metric("ringback_config_last_reload_successful", &[]);
     let at = || daemon.metric("ringback_config_last_reload_success_timestamp_seconds", &[]);
-    let began = at().expect("the start is one");
+    let began = at().expect("the start counts as a reload");
     assert_eq!(successful(), Some(1.0));
     stage.set_webhook("url", "ftp://nowhere/");
     stage.write_accounts(0);
@@ -291,5 +292,5 @@ fn a_reload_that_is_refused_is_said() {
     assert!(at().is_some_and(|at| at > began));
     daemon.stop();
     let all = objects(&daemon.logged());
-    assert_eq!(lines(&all, "the configuration is not applied").len(), 1, "once a minute");
+    assert_eq!(lines(&all, "the configuration is not applied").len(), 1, "at most once a minute");
 }

@@ -1,8 +1,8 @@
 //! No row outgrows what `State::bytes_max` says beforehand, nor that its limit, whatever comes in whatever order under whatever rules.
 
 use super::row;
-use crate::codec::body::{render_phase2, render_unknown};
 use crate::codec::event::write_delivery_dead_letter;
+use crate::definition::body::{render_phase2, render_unknown};
 use crate::domain::{
     AccountId, AccountRules, Command, CorrelationRules, DeadLetterReason, Delivery, DeliveryReport,
     FlowComplete, FlowId, OnReportTimeout, Outcome, Phase2Order, Phase2Wait, PhononUuid,
@@ -75,7 +75,7 @@ fn rules(each: bool, notify: bool, strict: bool, keys: bool) -> Rules {
     };
     Rules {
         definitions: BTreeMap::new(),
-        look_up: crate::codec::definition::look_up,
+        look_up: crate::definition::look_up,
         correlation: CorrelationRules {
             phase2_wait: if each { Phase2Wait::Each } else { Phase2Wait::All },
             phase2_order: if strict { Phase2Order::Strict } else { Phase2Order::Independent },

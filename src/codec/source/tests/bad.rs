@@ -1,9 +1,9 @@
 //! What is no source event says so: no panic, no large allocation, one clear sentence.
 
 use super::{FLOW, REPORT, bad, flow_avro, report_avro, undecodable};
-use crate::codec::scan;
 use crate::codec::source::{Decoded, Decoder, RECORD_BYTES_MAX};
 use crate::domain::{AccountId, DeadLetterReason, RecordKind};
+use crate::json::{DEPTH_MAX, scan};
 use proptest::prelude::*;
 
 const FLOW_KIND: RecordKind = RecordKind::Flow;
@@ -126,8 +126,8 @@ fn nesting_has_an_end() {
             close.repeat(depth)
         )
     };
-    super::flow(nested(scan::DEPTH_MAX - 1, "[", "]"));
-    assert!(undecodable(FLOW_KIND, nested(scan::DEPTH_MAX, "[", "]")).contains("nested"));
+    super::flow(nested(DEPTH_MAX - 1, "[", "]"));
+    assert!(undecodable(FLOW_KIND, nested(DEPTH_MAX, "[", "]")).contains("nested"));
     assert!(undecodable(FLOW_KIND, nested(1_000_000, "[", "")).contains("nested"));
     assert!(undecodable(FLOW_KIND, nested(500_000, "{\"a\":", "")).contains("nested"));
 }

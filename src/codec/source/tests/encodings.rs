@@ -1,9 +1,9 @@
 //! The samples become the two bodies in every encoding, and what is passed on keeps its spelling.
 
 use super::{FLOW, PHASE_1, PHASE_2, REPORT, datum, flow, flow_avro, report, report_avro};
-use crate::codec::body::render_phase2;
 use crate::codec::schema::{self, Known};
 use crate::codec::source::{Decoded, Decoder};
+use crate::definition::body::render_phase2;
 use crate::domain::{AccountId, DeadLetterReason, FlowId, RecordKind, SmsId};
 use apache_avro::Schema;
 use bytes::Bytes;

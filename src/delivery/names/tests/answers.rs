@@ -1,4 +1,4 @@
-//! What name servers may answer.
+//! Tests of the answers that name servers may give.
 
 use super::server::{Says, Server};
 use super::{
@@ -37,7 +37,7 @@ fn an_address_may_be_of_either_kind_behind_aliases_or_too_large_for_a_datagram()
     });
 }
 
-/// A server that fails, as one that is away, is not the last word where there is another.
+/// An error of one name server is not final if there is another one.
 #[test]
 fn another_name_server_is_asked_when_the_first_is_silent_gone_or_fails() {
     run(async {
@@ -59,7 +59,7 @@ fn another_name_server_is_asked_when_the_first_is_silent_gone_or_fails() {
 }
 
 #[test]
-fn what_is_no_answer_is_an_error_that_says_so() {
+fn invalid_and_missing_answers_are_errors_with_a_reason() {
     run(async {
         let server = Server::start();
         server.says("failed.test", Says::Failed);
@@ -80,7 +80,7 @@ fn what_is_no_answer_is_an_error_that_says_so() {
     });
 }
 
-/// What the name server says is what the policy judges, and what is connected to.
+/// The policy checks the name server's answer, and the client connects only to addresses of that answer.
 #[test]
 fn an_endpoint_whose_name_has_forbidden_addresses_only_is_not_called() {
     run(async {
@@ -95,19 +95,19 @@ fn an_endpoint_whose_name_has_forbidden_addresses_only_is_not_called() {
             Endpoint::keeping(Arc::new(webhook(&url)), trust(), &addresses, &names, 8).unwrap()
         };
         is_blocked(&attempt(&endpoint(AddressPolicy::default())).await, "127.0.0.");
-        // It was an allowed one when it was looked up before.
+        // The name had an allowed address at an earlier look-up.
         server.says("inside.test", Says::Addresses(vec![[192, 0, 2, 1].into()], 0));
         let endpoint = endpoint(policy(&["192.0.2.0/24"]));
         assert_eq!(first(&names, "inside.test").await.as_deref(), Some("192.0.2.1"));
         server.set("inside.test", HERE, 0);
         is_blocked(&attempt(&endpoint).await, "127.0.0.1");
-        assert!(listener.accept().is_err(), "nobody connects");
+        assert!(listener.accept().is_err(), "there is no connection");
     });
 }
 
-/// Whoever an endpoint needs beside itself: a proxy and a token server.
+/// The names of a proxy and of a token server are resolved too.
 #[test]
-fn a_proxy_or_a_token_server_whose_name_hangs_costs_others_nothing() {
+fn a_proxy_or_token_server_whose_name_hangs_does_not_delay_others() {
     run(async {
         let server = Server::start();
         server.set("well.test", HERE, 0);

@@ -1,4 +1,4 @@
-//! The files of the system: `/etc/hosts` and `/etc/resolv.conf`, as they are, change, or are not there.
+//! Tests of the system's files `/etc/hosts` and `/etc/resolv.conf`: present, changed, or missing.
 
 use super::server::Server;
 use super::{Asker, HERE, Names, first, run};
@@ -29,17 +29,17 @@ fn the_hosts_file_comes_first_and_is_read_again_when_it_changes() {
 }
 
 #[test]
-fn search_domains_and_ndots_count_and_nonsense_beside_them_does_not() {
+fn search_domains_and_ndots_count_and_invalid_lines_are_ignored() {
     run(async {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::start();
         server.set("db.one.test", HERE, 60);
-        let text = "nonsense\noptions ndots:2 unheard-of:7\nsearch one.test two.test\n";
+        let text = "nonsense\noptions ndots:2 unknown:7\nsearch one.test two.test\n";
         std::fs::write(dir.path().join("resolv.conf"), text).unwrap();
         let names = names(dir.path(), &server);
         assert_eq!(first(&names, "db").await.as_deref(), Some("127.0.0.1"));
         assert_eq!((server.asked("db.one.test"), server.asked("db")), (1, 0));
-        // Both domains come before a name with one dot only.
+        // With `ndots:2`, both search domains are tried before a name with one dot.
         assert_eq!(first(&names, "no.db").await, None);
         for name in ["no.db.one.test", "no.db.two.test", "no.db"] {
             assert_eq!(server.asked(name), 1, "{name}");
@@ -47,7 +47,7 @@ fn search_domains_and_ndots_count_and_nonsense_beside_them_does_not() {
     });
 }
 
-/// As in a container without a network: the daemon starts, and what needs no name server works.
+/// As in a container without a network: the daemon starts, and names that need no name server are resolved.
 #[test]
 fn without_files_or_name_servers_localhost_and_the_hosts_file_work() {
     run(async {

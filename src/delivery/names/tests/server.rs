@@ -1,4 +1,4 @@
-//! A name server that answers what it is told to, by UDP and TCP.
+//! A name server with configured answers over UDP and TCP.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -13,30 +13,30 @@ const SERVER_FAILED: u8 = 2;
 const MISSING: u8 = 3;
 const TRUNCATED: u8 = 2;
 const LATE: &[u8] = b"\x04late\x04test";
-/// Longer than a place is held while others wait.
+/// Longer than a question keeps its place while others wait.
 const LATE_BY: Duration = Duration::from_millis(400);
-/// The root's, by which a name that is missing may be taken as such for 4660 s.
+/// The root's SOA record, which allows to keep a negative answer for 4660 s.
 const SOA: [u8; 33] = [
     0, 0, 6, 0, 1, 0, 0, 0x12, 0x34, 0, 22, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1,
     0, 0, 0x12, 0x34,
 ];
 
-/// What it answers for a name.
+/// The configured answer for a name.
 #[derive(Clone)]
 pub(super) enum Says {
-    /// These, with a TTL.
+    /// These addresses, with a TTL.
     Addresses(Vec<IpAddr>, u32),
-    /// The last of these names has the address; each is an alias of the next.
+    /// A chain of aliases. The last of these names has the address.
     Aliases(&'static [&'static str], IpAddr),
-    /// By UDP, that it does not fit in; by TCP, the address.
+    /// A truncated answer over UDP, and the address over TCP.
     TooLarge(IpAddr),
-    /// That it failed.
+    /// The code `SERVFAIL`.
     Failed,
-    /// Something that is no answer.
+    /// Bytes that are no valid answer.
     Garbage,
 }
 
-/// Names under `hangs.test` get no answer, `slow.test` and those under `late.test` one after a while.
+/// A name server. Names under `hangs.test` get no answer. `slow.test` and names under `late.test` get a delayed one.
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     shared: Arc<Shared>,
@@ -45,7 +45,7 @@ pub(super) struct Server {
 #[derive(Default)]
 struct Shared {
     names: Mutex<HashMap<String, Says>>,
-    /// How often it was asked for the IPv4 address of each name.
+    /// How often the IPv4 address of each name was asked for.
     asked: Mutex<HashMap<String, usize>>,
 }
 
@@ -94,7 +94,7 @@ impl Server {
     }
 }
 
-/// The answer's code, its flags, and its records.
+/// The answer's code, flags and records.
 #[derive(Default)]
 struct Answer {
     code: u8,
@@ -104,7 +104,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// `owner` is written as a name is, or as a pointer.
+    /// Adds a record. `owner` is an encoded name or a pointer.
     fn add(&mut self, owner: &[u8], kind: u16, ttl: u32, data: &[u8]) {
         self.count += 1;
         self.records.extend(owner);

@@ -1,4 +1,4 @@
-//! Endpoints that say that they are busy, and do not say for how long.
+//! Tests of endpoints that are busy and do not say for how long.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn held(scene: &mut Scene) -> Option<Duration> {
     }
 }
 
-/// What its next attempts may be, once nothing holds it.
+/// Returns how many first attempts the lane may start, or 0 while it is held.
 fn limit(scene: &mut Scene) -> usize {
     match scene.appetite("a") {
         Appetite::Hungry { first, .. } => first,
@@ -40,18 +40,18 @@ fn a_429_without_a_time_halves_the_lane_and_holds_it_for_the_rows_own_interval()
             scene.end(ticket, &asks(429, without));
             assert_eq!(held(&mut scene), Some(Duration::from_secs(5)));
         }
-        assert_eq!(scene.schedule.returned.len(), 68, "what waited comes back");
+        assert_eq!(scene.schedule.returned.len(), 68, "waiting jobs are returned");
         for ticket in &tickets[8..] {
             scene.end(ticket, &outcome(Some(400)));
         }
         scene.now += Duration::from_secs(5);
         assert_eq!(limit(&mut scene), 16, "those that left together count once");
-        // A row that was tried twice waits longer, and holds up nobody for hours.
+        // A row with two failed attempts has a longer interval, but the hold is limited.
         scene.schedule.reset(&name("a"), scene.now);
         scene.push("a", 2, 1);
         let ticket = scene.all().remove(0);
         scene.end(&ticket, &asks(429, without));
-        assert_eq!(held(&mut scene), Some(Duration::from_secs(60)), "of 90");
+        assert_eq!(held(&mut scene), Some(Duration::from_secs(60)), "instead of 90");
         scene.now += Duration::from_secs(60);
         assert_eq!(limit(&mut scene), 8);
     }
@@ -68,7 +68,7 @@ fn the_hold_is_no_longer_than_retry_after_may_be() {
 }
 
 #[test]
-fn a_429_with_a_time_is_believed() {
+fn a_429_with_a_time_holds_the_lane_for_that_time() {
     let mut scene = scene();
     scene.push("a", 1, 100);
     let tickets = scene.all();
@@ -86,14 +86,14 @@ fn a_503_without_a_time_halves_the_lane_and_three_in_a_row_hold_it() {
         let ticket = scene.all().remove(0);
         scene.end(&ticket, &asks(status, None));
     };
-    // One of the endpoint's servers is being restarted.
+    // One of several servers behind the endpoint is being restarted.
     for _ in 0..3 {
         for status in [503, 503, 200] {
             answer(&mut scene, status);
             assert_eq!(held(&mut scene), None);
         }
     }
-    assert_eq!(limit(&mut scene), 2, "one, and one more for the answer");
+    assert_eq!(limit(&mut scene), 2, "one, and one more for the delivered attempt");
     for wanted in [None, None, Some(Duration::from_secs(5))] {
         answer(&mut scene, 503);
         assert_eq!(held(&mut scene), wanted);
@@ -101,7 +101,8 @@ fn a_503_without_a_time_halves_the_lane_and_three_in_a_row_hold_it() {
     scene.now += Duration::from_secs(5);
     answer(&mut scene, 503);
     assert_eq!(held(&mut scene), Some(Duration::from_secs(5)), "nothing has changed");
-    // A limiter would have taken something by now: it is down, which the breaker judges.
+    // A rate limiter would have accepted something by now. So the endpoint is down, which is the breaker's
+    // responsibility.
     scene.now += Duration::from_secs(60);
     answer(&mut scene, 503);
     assert_eq!(held(&mut scene), None);
@@ -118,9 +119,10 @@ fn a_token_server_that_is_busy_holds_the_lane_as_long_as_it_asks() {
     assert_eq!(held(&mut scene), Some(Duration::from_secs(7)));
 }
 
-/// A limiter that says 429 or 503 and nothing else takes 20 a second; no delivery of a burst is refused often.
+/// A limiter accepts 20 requests a second and answers 429 or 503 to the others. No delivery of a burst is refused
+/// often.
 #[test]
-fn a_burst_gets_through_a_limiter_that_names_no_time() {
+fn a_burst_passes_a_limiter_that_gives_no_time() {
     for status in [429, 503] {
         let own = RetrySchedule { intervals_ms: vec![1000], randomization_factor: 0.0 };
         let limited = Webhook { retry: own, ..webhook("a", None, 32) };

@@ -1,9 +1,9 @@
-//! Lanes that hold slots for long, in whatever way, cost those that are well nothing.
+//! Tests that lanes which hold slots for long do not delay healthy lanes.
 
 use super::*;
 use crate::delivery::answer::BODY_PATIENCE;
 
-/// What an endpoint in trouble answers, and after how long.
+/// Returns the answers of a failing endpoint, and the time after which each comes.
 fn ways() -> [(&'static str, Outcome, Duration); 5] {
     let ends = |status, ms| Outcome { duration_ms: ms, ..outcome(status) };
     let endless = Outcome { response_truncated: true, ..ends(Some(200), 2001) };
@@ -20,7 +20,7 @@ fn ways() -> [(&'static str, Outcome, Duration); 5] {
     })
 }
 
-/// Webhooks of such names, each of which may have so many unanswered.
+/// Returns `count` names of webhooks.
 fn many(kind: &str, count: usize) -> Vec<String> {
     (0..count).map(|n| format!("{kind}-{n}")).collect()
 }
@@ -34,7 +34,7 @@ fn scene_of(in_flight_max: usize, names: &[String]) -> Scene {
 }
 
 #[test]
-fn an_attempt_that_used_most_of_its_time_counts_against_its_lane_whatever_came_of_it() {
+fn an_attempt_that_used_most_of_its_time_counts_against_its_lane_whatever_its_outcome() {
     for (way, outcome, _) in ways() {
         let mut scene = scene_of(1024, &many("ill", 1));
         scene.prove(&["ill-0"], 32);
@@ -43,7 +43,7 @@ fn an_attempt_that_used_most_of_its_time_counts_against_its_lane_whatever_came_o
             let tickets = scene.all();
             assert_eq!(tickets.len(), most, "{way}");
             scene.end(&tickets[0], &outcome);
-            // Refusals are no reason for more, nor for less.
+            // Refusals neither raise nor lower the limit.
             for ticket in &tickets[1..] {
                 scene.end(ticket, &super::outcome(Some(400)));
             }
@@ -68,7 +68,7 @@ fn an_answer_in_good_time_counts_for_its_lane_however_short_the_time_out_is() {
         }
         assert_eq!(tickets.len(), 32, "{took_ms} of {timeout_ms} ms");
     }
-    // One that was cut at its limit was read as far as anybody wants it.
+    // An answer that was cut at the size limit was read as far as needed, so it counts as complete.
     let mut scene = scene_of(1024, &many("long", 1));
     scene.prove(&["long-0"], 8);
     scene.push("long-0", 1, 100);
@@ -78,13 +78,13 @@ fn an_answer_in_good_time_counts_for_its_lane_however_short_the_time_out_is() {
         Outcome { duration_ms: took, response, response_truncated: true, ..outcome(Some(200)) };
     let tickets = scene.all();
     scene.end(&tickets[0], &cut);
-    assert_eq!(scene.all().len(), 2, "it grows");
+    assert_eq!(scene.all().len(), 2, "the limit grows");
 }
 
-/// Forty endpoints in trouble have all that they want to do, and new ones come that are well: at the start, and when the
-/// trouble begins.
+/// Forty failing lanes always have work, and healthy lanes get new jobs. The failing lanes fail from the start, or
+/// after a healthy time.
 #[test]
-fn whoever_is_well_gets_a_slot_at_once_beside_forty_that_hold_theirs_for_long() {
+fn a_healthy_lane_gets_a_slot_at_once_beside_forty_slow_lanes() {
     for in_flight_max in [64, 1024] {
         for (way, outcome, took) in ways() {
             for were_well in [false, true] {

@@ -1,17 +1,17 @@
-//! What the daemon itself lacks holds the instance back, and no lane.
+//! Tests that a shortage of the daemon itself slows the instance, and no lane.
 
 use super::*;
 use crate::delivery::brake::ShortageNote;
 use crate::delivery::shortage::Shortage;
 
-/// Puts back what the daemon could not send.
+/// Puts back a job that the daemon could not send.
 fn put_back(scene: &mut Scene, ticket: Ticket) {
     scene.schedule.put_back(ticket, Shortage::OpenFiles, scene.now);
     scene.schedule.unsettled.settle();
 }
 
 #[test]
-fn what_the_daemon_lacks_slows_the_instance_and_says_nothing_of_the_endpoint() {
+fn a_shortage_slows_the_instance_and_does_not_count_against_the_endpoint() {
     let mut scene = Scene::new(limits(64), vec![webhook("a", None, 32)], None);
     scene.prove(&["a"], 32);
     scene.push("a", 1, 100);
@@ -22,15 +22,15 @@ fn what_the_daemon_lacks_slows_the_instance_and_says_nothing_of_the_endpoint() {
     for ticket in tickets {
         put_back(&mut scene, ticket);
     }
-    assert_eq!(scene.schedule.returned.len(), unanswered, "all of them come back");
+    assert_eq!(scene.schedule.returned.len(), unanswered, "all of them are returned");
     assert!(scene.schedule.changes.is_empty(), "the breaker would open at 4 failures");
-    assert_eq!(scene.appetite("a"), before, "nothing was learnt of the endpoint");
+    assert_eq!(scene.appetite("a"), before, "the endpoint's limits are unchanged");
     let kinds = |scene: &mut Scene| std::mem::take(&mut scene.schedule.notes);
     let notes = kinds(&mut scene);
     assert_eq!(notes[0], ShortageNote::Began(Shortage::OpenFiles));
     let put_back_notes = vec![ShortageNote::PutBack(Shortage::OpenFiles); unanswered];
     assert_eq!(notes[1..], put_back_notes);
-    assert!(scene.all().is_empty(), "it does not spin");
+    assert!(scene.all().is_empty(), "nothing is sent during the pause");
     scene.now += 50 * MS;
     scene.schedule.wake(scene.now);
     let fewer = scene.all();
@@ -42,7 +42,7 @@ fn what_the_daemon_lacks_slows_the_instance_and_says_nothing_of_the_endpoint() {
     scene.schedule.take_back();
     assert!(kinds(&mut scene).is_empty());
     scene.now += 5000 * MS;
-    assert!(scene.schedule.alarm().is_some_and(|at| at <= scene.now), "it wakes by itself");
+    assert!(scene.schedule.alarm().is_some_and(|at| at <= scene.now), "the alarm ends the pause");
     scene.schedule.wake(scene.now);
     assert_eq!(kinds(&mut scene), [ShortageNote::Ended(unanswered as u64)]);
     assert_eq!(scene.schedule.alarm(), None);
@@ -51,7 +51,7 @@ fn what_the_daemon_lacks_slows_the_instance_and_says_nothing_of_the_endpoint() {
 }
 
 #[test]
-fn a_probe_that_could_not_be_made_is_made_again() {
+fn a_probe_that_could_not_be_sent_is_repeated() {
     let mut scene = Scene::new(limits(64), vec![webhook("a", None, 8)], None);
     scene.prove(&["a"], 4);
     for _ in 0..20 {
@@ -70,7 +70,7 @@ fn a_probe_that_could_not_be_made_is_made_again() {
     scene.schedule.wake(scene.now);
     scene.push("a", 2, 1);
     let probe = scene.all();
-    assert_eq!(probe.len(), 1, "it neither opened nor waits for the first one");
+    assert_eq!(probe.len(), 1, "the breaker is half open and has a free probe");
     scene.end(&probe[0], &outcome(Some(200)));
     assert_eq!(scene.schedule.breakers()[0].1, BreakerState::Closed);
 }
@@ -85,11 +85,11 @@ fn a_shortage_outlasts_a_rebalance() {
     assert!(scene.all().is_empty());
     scene.now = scene.schedule.alarm().unwrap();
     scene.schedule.wake(scene.now);
-    assert_eq!(scene.all().len(), 1, "those that waited go on");
+    assert_eq!(scene.all().len(), 1, "waiting jobs leave");
 }
 
 #[test]
-fn ports_that_are_used_up_hold_their_lane_alone() {
+fn a_shortage_of_ports_holds_only_its_lane() {
     let webhooks = ["a", "b"].map(|name| webhook(name, None, 8));
     let mut scene = Scene::new(limits(64), webhooks.into(), None);
     scene.prove(&["a", "b"], 4);
@@ -99,9 +99,9 @@ fn ports_that_are_used_up_hold_their_lane_alone() {
     scene.schedule.put_back(one, Shortage::Ports, scene.now);
     scene.schedule.unsettled.settle();
     assert!(matches!(scene.appetite("a"), Appetite::Held(_)));
-    assert!(!scene.schedule.returned.is_empty(), "what has not begun comes back");
+    assert!(!scene.schedule.returned.is_empty(), "waiting jobs are returned");
     scene.push("b", 1, 4);
-    assert_eq!(of(&scene.all(), "b").count(), 4, "another endpoint goes on");
+    assert_eq!(of(&scene.all(), "b").count(), 4, "another endpoint is not affected");
     scene.now += 1000 * MS;
     assert!(matches!(scene.appetite("a"), Appetite::Hungry { .. }));
 }

@@ -1,0 +1,60 @@
+//! The predefined bodies, each written once into one buffer.
+
+use crate::json;
+use bytes::Bytes;
+
+/// Writes the predefined body of phase 2: the uuid, the reports as JSON, and the flow's keys as JSON.
+#[must_use]
+pub fn render_phase2(uuid: &str, sms_details: &[Bytes], keys: Option<&Bytes>) -> Bytes {
+    let details: usize = sms_details.iter().map(|report| report.len() + 1).sum();
+    let mut out = Vec::with_capacity(64 + uuid.len() + details + keys.map_or(0, Bytes::len));
+    out.extend_from_slice(br#"{"phonon-uuid":"#);
+    json::write_string(&mut out, uuid);
+    out.extend_from_slice(br#","smsDetails":["#);
+    for (index, report) in sms_details.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(report);
+    }
+    out.push(b']');
+    if let Some(keys) = keys {
+        out.extend_from_slice(br#","keys":"#);
+        out.extend_from_slice(keys);
+    }
+    out.push(b'}');
+    Bytes::from(out)
+}
+
+/// Writes what phase 2 says of an SMS of which nothing is known.
+#[must_use]
+pub fn render_unknown(sms: &str) -> Bytes {
+    let mut out = Vec::with_capacity(48 + sms.len());
+    out.extend_from_slice(br#"{"id":"#);
+    json::write_string(&mut out, sms);
+    out.extend_from_slice(br#","deliveryStatus":"UNKNOWN"}"#);
+    Bytes::from(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{render_phase2, render_unknown};
+    use crate::domain::{RenderPhase2, RenderUnknown};
+    use bytes::Bytes;
+
+    #[test]
+    fn bodies_have_the_shape_that_the_rules_expect() {
+        let render: RenderPhase2 = render_phase2;
+        let unknown: RenderUnknown = render_unknown;
+        let reports = [unknown("a\"b"), Bytes::from_static(b"{\"id\":\"2\"}")];
+        assert_eq!(
+            render("u", &reports, None),
+            br#"{"phonon-uuid":"u","smsDetails":[{"id":"a\"b","deliveryStatus":"UNKNOWN"},{"id":"2"}]}"#
+                .as_slice()
+        );
+        assert_eq!(
+            render("u", &[], Some(&Bytes::from_static(b"[]"))),
+            br#"{"phonon-uuid":"u","smsDetails":[],"keys":[]}"#.as_slice()
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! The leaves of a JSON text.
+
+use super::super::mapping::{push_item, push_member};
+use super::name::Part;
+use super::{Found, check, sample};
+use crate::json::TextFault;
+use crate::json::walk::{self, Begins, Cursor};
+use std::collections::BTreeMap;
+
+pub(super) fn leaves(bytes: &[u8]) -> Result<Vec<Found>, TextFault> {
+    let text = walk::check(bytes)?;
+    let mut listing = Listing::default();
+    listing.value(&mut Cursor::new(text))?;
+    Ok(listing.found.into_iter().flatten().collect())
+}
+
+/// Where the walk is, and what it found. What a later member of the same name hides is taken out again.
+#[derive(Default)]
+struct Listing {
+    found: Vec<Option<Found>>,
+    path: String,
+    parts: Vec<Part>,
+}
+
+impl Listing {
+    /// The recursion is as deep as the cursor lets the text be.
+    fn value(&mut self, cursor: &mut Cursor<'_>) -> Result<(), TextFault> {
+        match cursor.begins() {
+            Begins::Object => {
+                let mut members = BTreeMap::new();
+                cursor.object(|cursor, name| {
+                    let Some(name) = walk::decode(name) else {
+                        return Err(cursor.fault("a name with half a surrogate pair before this"));
+                    };
+                    let start = self.found.len();
+                    self.below(Part::Name(name.clone().into_owned()), cursor)?;
+                    if let Some(hidden) = members.insert(name, start..self.found.len()) {
+                        self.found.get_mut(hidden).unwrap_or_default().fill_with(|| None);
+                    }
+                    Ok(())
+                })
+            }
+            Begins::Array => cursor.array(|cursor, index| self.below(Part::Index(index), cursor)),
+            Begins::Scalar => self.scalar(cursor),
+        }
+    }
+
+    fn below(&mut self, part: Part, cursor: &mut Cursor<'_>) -> Result<(), TextFault> {
+        let length = self.path.len();
+        match &part {
+            Part::Name(name) => push_member(&mut self.path, name),
+            Part::Index(index) => push_item(&mut self.path, *index),
+        }
+        self.parts.push(part);
+        self.value(cursor)?;
+        self.parts.pop();
+        self.path.truncate(length);
+        Ok(())
+    }
+
+    fn scalar(&mut self, cursor: &mut Cursor<'_>) -> Result<(), TextFault> {
+        let start = cursor.at();
+        check(&self.path, self.found.len()).map_err(|problem| cursor.fault(problem))?;
+        cursor.skip_value()?;
+        let value = cursor.since(start);
+        if value != "null" {
+            let path = if self.path.is_empty() { "$" } else { &self.path };
+            let (path, parts) = (path.to_owned(), self.parts.clone());
+            self.found.push(Some(Found { path, parts, sample: sample(value) }));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+//! The values that a rendering used, as one JSON object.
+
+use super::node::compact;
+use crate::definition::template::{Values, Variable};
+use crate::json::Object;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Appends the values of `variables` to `out`, as a JSON object by their spelling, so that what is rendered of them again later
+/// is the same. Those without a value are left out, and one that comes again is written once.
+pub fn write_values<'v>(
+    variables: impl IntoIterator<Item = &'v Variable>,
+    values: &dyn Values,
+    out: &mut Vec<u8>,
+) {
+    let mut written = BTreeSet::new();
+    let mut object = Object::open(out);
+    for variable in variables {
+        let value = values.get(variable).filter(|json| !matches!(&**json, "" | "null"));
+        if let Some(json) = value
+            && written.insert(variable)
+        {
+            object.name(&variable.to_string()).extend_from_slice(json.as_bytes());
+        }
+    }
+    object.close();
+}
+
+/// Values that [`write_values`] kept, read back.
+pub struct Kept<'a> {
+    values: BTreeMap<String, &'a RawValue>,
+}
+
+impl<'a> Kept<'a> {
+    /// Reads `json`. Anything else than an object holds no values.
+    ///
+    /// There is no limit of depth: each value kept to its own when it came, and the object around them must not count.
+    #[must_use]
+    pub fn read(json: &'a [u8]) -> Self {
+        Self { values: serde_json::from_slice(json).unwrap_or_default() }
+    }
+}
+
+impl Values for Kept<'_> {
+    fn get(&self, variable: &Variable) -> Option<Cow<'_, str>> {
+        let json = self.values.get(&variable.to_string())?.get();
+        (json != "null").then(|| compact(json))
+    }
+}

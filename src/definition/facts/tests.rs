@@ -1,0 +1,333 @@
+//! What each variable finds, and that no input does harm.
+
+mod properties;
+
+use super::{Facts, Kept, write_values};
+use crate::definition::template::{JsonTemplate, Tokens, Values, Variable, XmlTemplate};
+use bytes::Bytes;
+use std::collections::BTreeSet;
+
+const FLOW: &str = include_str!("../../../tests/ringback/samples/flow-complete.json");
+const REPORT: &str = include_str!("../../../tests/ringback/samples/sms-delivery-report.json");
+
+fn variable(spelt: &str) -> Variable {
+    spelt.parse().unwrap()
+}
+
+fn got(values: &dyn Values, spelt: &str) -> Option<String> {
+    values.get(&variable(spelt)).map(String::from)
+}
+
+/// Of a record and what was mapped, each variable has the value beside it; an empty one is none.
+#[track_caller]
+fn check(record: &str, mapped: &[(&str, &str)], expected: &[(&str, &str)]) {
+    let nested = BTreeSet::new();
+    let facts = Facts::new(Some(record.as_bytes()), &[], mapped, &nested);
+    for (spelt, value) in expected {
+        assert_eq!(got(&facts, spelt).unwrap_or_default(), *value, "{spelt} of {record}");
+    }
+}
+
+#[test]
+fn the_samples_answer_by_field() {
+    let (reports, nested) = ([Bytes::from_static(REPORT.as_bytes())], BTreeSet::new());
+    let facts = Facts::new(Some(FLOW.as_bytes()), &reports, &[], &nested);
+    for (spelt, value) in [
+        ("$flow.key.type", "\"template\""),
+        ("$flow.key.isTTSUsed", "true"),
+        ("$flow.syskey.phononUuid", "\"bd706f90-aa14-47ea-9844-3d1e1123f4ee\""),
+        ("$flow.syskey.accountID", "28"),
+        ("$call.calleeNumber", "\"919879072567\""),
+        ("$call.duration", "\"15962\""),
+        ("$call.incoming", "false"),
+        ("$call.completedAt", "\"2023-10-19T11:55:21.000+05:30\""),
+        ("$call.sms", "[\"290a4138-5729-475f-95e1-9ff30f851d67\"]"),
+        ("$sms.deliveryStatus", "\"DELIVERED\""),
+        ("$sms.cost.amount", "0.75"),
+        ("$sms.cost.currency.currencyName", "\"INR\""),
+        ("$sms.cost.currency", r#"{"currencyID":1,"currencyName":"INR"}"#),
+    ] {
+        assert_eq!(got(&facts, spelt).unwrap(), value, "{spelt}");
+    }
+    for spelt in ["$flow.key.none", "$user.key.type", "$call.none", "$sms.cost.none", "$sms.id.x"] {
+        assert_eq!(got(&facts, spelt), None, "{spelt}");
+    }
+}
+
+#[test]
+fn the_last_mapped_value_stands_before_the_first_key() {
+    let record = r#"{"keys":[{"name":"$flow.key.a","value":1},{"name":"$flow.key.a","value":2},
+        {"name":"$user.key.a","value":3},{"name":"$flow.key.b","value":4}],"c":5}"#;
+    let mapped = [("$flow.key.a", "6"), ("$flow.key.a", "7"), ("$user.key.c", " \"8\" ")];
+    let unmapped = [("$flow.key.a", "1"), ("$user.key.a", "3"), ("$user.key.c", "")];
+    check(record, &[], &unmapped);
+    check(
+        record,
+        &mapped,
+        &[
+            ("$flow.key.a", "7"),
+            ("$user.key.a", "3"),
+            ("$flow.key.b", "4"),
+            ("$user.key.c", "\"8\""),
+        ],
+    );
+    // What is no value is passed over.
+    check(
+        record,
+        &[("$flow.key.a", "6"), ("$flow.key.a", "null"), ("$flow.key.a", "{")],
+        &[("$flow.key.a", "6")],
+    );
+    check(record, &[("$flow.key.a", "null")], &[("$flow.key.a", "1")]);
+}
+
+#[test]
+fn mapped_values_need_no_record() {
+    let (mapped, nested) =
+        ([("$flow.key.a", "1"), ("$call.b", "2"), ("$sms.c", "3")], BTreeSet::new());
+    for record in [None, Some(&b"{"[..]), Some(b"null"), Some(b"[]"), Some(b"\xff"), Some(b"")] {
+        let facts = Facts::new(record, &[], &mapped, &nested);
+        assert_eq!(got(&facts, "$flow.key.a").unwrap(), "1");
+        // An answer gives values to keys, not to what the gateways say.
+        for spelt in ["$flow.key.b", "$flow.syskey.b", "$call.b", "$sms.c"] {
+            assert_eq!(got(&facts, spelt), None, "{spelt}");
+        }
+    }
+}
+
+#[test]
+fn a_system_key_is_mapped_or_a_key_or_a_field_of_the_record() {
+    let record =
+        r#"{"a":1,"b":{"c":2},"d":null,"keys":[{"name":"$flow.syskey.e","value":3}],"e":4,"f":5}"#;
+    let expected = [("a", "1"), ("b", r#"{"c":2}"#), ("d", ""), ("e", "3"), ("f", "6"), ("g", "")];
+    let expected = expected.map(|(name, value)| (format!("$flow.syskey.{name}"), value));
+    let expected: Vec<_> = expected.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    check(record, &[("$flow.syskey.f", "6")], &expected);
+}
+
+#[test]
+fn keys_of_another_shape_are_passed_over() {
+    for keys in [
+        r#"[null,1,"x",[],{},{"name":"$flow.key.a"},{"value":1},{"name":7,"value":1},{"name":"$flow.key.a","value":null},
+            {"name":["$flow.key.a"],"value":1},{"name":"\ud800","value":1},{"value":"it","name":"$flow.key.a"}]"#,
+        r#"[{"n\u0061me":"\u0024flow.key.a","valu\u0065":"it"}]"#,
+        r#"[{"name":"$flow.key.b","name":"$flow.key.a","value":1,"value":"it"}]"#,
+    ] {
+        check(&format!("{{\"keys\":{keys}}}"), &[], &[("$flow.key.a", "\"it\"")]);
+    }
+    for keys in
+        ["null", "1", "{}", "\"$flow.key.a\"", r#"{"name":"$flow.key.a","value":1}"#, "[[]]"]
+    {
+        check(&format!("{{\"keys\":{keys}}}"), &[], &[("$flow.key.a", "")]);
+    }
+}
+
+#[test]
+fn the_customers_leg_is_asked_then_the_first_then_the_record() {
+    let record = r#"{"callDetails":[null,{"calleeType":"AGENT","a":1,"b":1,"c":{"d":1}},
+        {"calleeType":"VISIT\u004fR","a":2,"b":null,"c":{"e":{"f":2}}},{"calleeType":"VISITOR","g":3}],"a":4,"h":4,"g":4}"#;
+    check(
+        record,
+        &[],
+        &[
+            ("$call.a", "2"),
+            ("$call.b", "1"),
+            ("$call.c.d", "1"),
+            ("$call.c.e.f", "2"),
+            ("$call.c.e", r#"{"f":2}"#),
+            ("$call.g", "4"),
+            ("$call.h", "4"),
+            ("$call.H", ""),
+            ("$call.a.a", ""),
+            ("$call.calleeType", r#""VISIT\u004fR""#),
+        ],
+    );
+    check(r#"{"callDetails":[{"a":1},{"a":2}],"a":3}"#, &[], &[("$call.a", "1")]);
+    check(r#"{"callDetails":[{"calleeType":["VISITOR"],"a":1}]}"#, &[], &[("$call.a", "1")]);
+    for legs in ["[]", "{}", "null", "7", r#""x""#, "[1,[]]", r#"[{}]"#] {
+        check(&format!("{{\"callDetails\":{legs},\"a\":3}}"), &[], &[("$call.a", "3")]);
+    }
+    // A record of a call that begins has no legs, or only one.
+    check(r#"{"calleeNumber":"1","phononUuid":"u"}"#, &[], &[("$call.calleeNumber", "\"1\"")]);
+}
+
+#[test]
+fn the_last_of_several_members_counts_even_when_it_is_null() {
+    check(r#"{"a":{"b":1},"a":{"c":2}}"#, &[], &[("$call.a.c", "2"), ("$call.a.b", "")]);
+    check(r#"{"a":1,"\u0061":2}"#, &[], &[("$call.a", "2"), ("$flow.syskey.a", "2")]);
+    check(r#"{"a":1,"a":null}"#, &[], &[("$call.a", ""), ("$flow.syskey.a", "")]);
+    check(
+        r#"{"keys":[1],"keys":[{"name":"$flow.key.a","value":2}]}"#,
+        &[],
+        &[("$flow.key.a", "2")],
+    );
+}
+
+#[test]
+fn only_the_first_report_is_read() {
+    let nested = BTreeSet::new();
+    let reports = [Bytes::from_static(br#"{"a":1}"#), Bytes::from_static(br#"{"a":2,"b":2}"#)];
+    let facts = Facts::new(None, &reports, &[], &nested);
+    assert_eq!((got(&facts, "$sms.a"), got(&facts, "$sms.b")), (Some("1".to_owned()), None));
+    let broken = [Bytes::from_static(b"{\"a\":"), reports[0].clone()];
+    assert_eq!(got(&Facts::new(None, &broken, &[], &nested), "$sms.a"), None);
+}
+
+#[test]
+fn values_are_passed_on_as_they_are_spelt_but_for_white_space_between_tokens() {
+    let spelt =
+        r#"{ "n" : [0.10, 1234567890123456789, -1E+02 ], "s":"\u0041\/\" \\ \ud800",	"e" : {} }"#;
+    let compact = r#"{"n":[0.10,1234567890123456789,-1E+02],"s":"\u0041\/\" \\ \ud800","e":{}}"#;
+    let record = format!("\u{feff} {{\"a\": {spelt} , \"t\" :\"\\t \\u0020 \"}}\n");
+    let expected = [
+        ("$call.a", compact),
+        ("$call.t", "\"\\t \\u0020 \""),
+        ("$call.a.s", r#""\u0041\/\" \\ \ud800""#),
+    ];
+    check(&record, &[("$flow.key.m", spelt)], &expected);
+    check("{}", &[("$flow.key.m", spelt)], &[("$flow.key.m", compact)]);
+}
+
+#[test]
+fn a_string_that_spells_an_object_or_an_array_stands_as_that_where_it_is_nested() {
+    let record = r#"{"keys":[
+        {"name":"$flow.key.object","value":" {\"a\" : \"\\u0041 \\\" b\", \"n\": 0.10} "},
+        {"name":"$flow.key.array","value":"[1, [2]]"},
+        {"name":"$flow.key.already","value":{"a": 1}},
+        {"name":"$flow.key.text","value":"{no object}"},
+        {"name":"$flow.key.number","value":"7"},
+        {"name":"$flow.key.string","value":"\"{}\""},
+        {"name":"$flow.key.half","value":"{\"a\":\"\ud800\"}"},
+        {"name":"$flow.key.other","value":"{}"}]}"#;
+    let expected = [
+        ("object", r#"{"a":"\u0041 \" b","n":0.10}"#),
+        ("array", "[1,[2]]"),
+        ("already", "{\"a\":1}"),
+        ("text", "\"{no object}\""),
+        ("number", "\"7\""),
+        ("string", r#""\"{}\"""#),
+        ("half", r#""{\"a\":\"\ud800\"}""#),
+        ("mapped", "[]"),
+    ];
+    let name = |(name, _): &(&str, &str)| variable(&format!("$flow.key.{name}"));
+    let nested: BTreeSet<_> = expected.iter().map(name).collect();
+    let mapped = [("$flow.key.mapped", "\"[ ]\"")];
+    let facts = Facts::new(Some(record.as_bytes()), &[], &mapped, &nested);
+    for pair in &expected {
+        assert_eq!(facts.get(&name(pair)).unwrap(), pair.1, "{}", pair.0);
+    }
+    assert_eq!(got(&facts, "$flow.key.other").unwrap(), "\"{}\"");
+}
+
+#[test]
+fn what_is_nested_too_deep_is_no_value() {
+    let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let record = |levels| format!("{{\"a\":{},\"b\":1}}", deep(levels));
+    check(&record(127), &[], &[("$call.a", &deep(127)), ("$call.b", "1")]);
+    check(&record(128), &[], &[("$call.a", ""), ("$call.b", "")]);
+    check(
+        &record(200_000),
+        &[("$flow.key.m", &deep(129))],
+        &[("$call.b", ""), ("$flow.key.m", "")],
+    );
+    let nested = BTreeSet::from([variable("$flow.key.m")]);
+    let string = format!("\"{}\"", deep(129));
+    let mapped = [("$flow.key.m", string.as_str())];
+    assert_eq!(got(&Facts::new(None, &[], &mapped, &nested), "$flow.key.m").unwrap(), string);
+}
+
+#[test]
+fn nothing_is_read_before_it_is_needed_nor_twice() {
+    let (reports, nested) = ([Bytes::from_static(REPORT.as_bytes())], BTreeSet::new());
+    let facts = Facts::new(Some(FLOW.as_bytes()), &reports, &[("$flow.key.m", "1")], &nested);
+    let read = || {
+        let Facts { record, keys, legs, report, .. } = &facts;
+        [record.get().is_some(), keys.get().is_some(), legs.get().is_some(), report.get().is_some()]
+    };
+    got(&facts, "$flow.key.m");
+    assert_eq!(read(), [false; 4]);
+    got(&facts, "$sms.id");
+    assert_eq!(read(), [false, false, false, true]);
+    got(&facts, "$flow.key.type");
+    assert_eq!(read(), [true, true, false, true]);
+    got(&facts, "$call.duration");
+    assert_eq!(read(), [true; 4]);
+    let leg: *const _ = facts.legs();
+    got(&facts, "$call.duration");
+    assert!(std::ptr::eq(leg, facts.legs()));
+}
+
+#[test]
+fn templates_render_of_facts_and_again_of_what_was_kept() {
+    let (reports, nested) =
+        ([Bytes::from_static(REPORT.as_bytes())], BTreeSet::from([variable("$flow.key.tags")]));
+    let mapped = [("$flow.key.tags", r#""{\"Region\": \"south\"}""#)];
+    let facts = Facts::new(Some(FLOW.as_bytes()), &reports, &mapped, &nested);
+    let text = r#"{"t":$flow.key.tags,"s":"is $sms.cost, $flow.key.none","c":"$call.cdrId","x":"$call.none"}"#;
+    let json = JsonTemplate::parse(text, &Tokens::new(), &|_| false).unwrap();
+    let xml = XmlTemplate::parse("<r a='$call.duration'>$sms.text</r>", &Tokens::new(), &|_| true)
+        .unwrap();
+    let render = |values: &dyn Values| {
+        let mut out = Vec::new();
+        json.render(values, &mut out).unwrap();
+        xml.render(values, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let first = render(&facts);
+    assert!(
+        first.starts_with(r#"{"t":{"Region":"south"},"s":"is {\"currency\":{\"currencyID\":1,"#),
+        "{first}"
+    );
+    let mut kept = Vec::new();
+    let uses = json.variables().iter().chain(xml.variables());
+    write_values(uses.map(|found| &found.variable), &facts, &mut kept);
+    assert_eq!(render(&Kept::read(&kept)), first);
+}
+
+#[test]
+fn values_are_kept_by_their_spelling_each_once() {
+    let nested = BTreeSet::new();
+    let facts = Facts::new(
+        Some(br#"{"a":{"b": [1]},"c":"\u0041"}"#),
+        &[],
+        &[("$user.key.c", "0.10")],
+        &nested,
+    );
+    let variables = ["$call.c", "$call.none", "$user.key.c", "$call.a.b", "$call.c"].map(variable);
+    let mut out = b"before".to_vec();
+    write_values(&variables, &facts, &mut out);
+    let json = r#"before{"$call.c":"\u0041","$user.key.c":0.10,"$call.a.b":[1]}"#;
+    assert_eq!(String::from_utf8(out).unwrap(), json);
+    let mut out = Vec::new();
+    write_values(&[], &facts, &mut out);
+    assert_eq!(out, b"{}");
+}
+
+#[test]
+fn what_was_kept_is_read_whatever_else_is_there() {
+    let kept = Kept::read(
+        br#" { "$call.a" : [ 1 ] , "\u0024sms.b":"x", "$call.a":{ }, "$call.n":null, "other":1 } "#,
+    );
+    assert_eq!(got(&kept, "$call.a").unwrap(), "{}");
+    assert_eq!(got(&kept, "$sms.b").unwrap(), "\"x\"");
+    assert_eq!((got(&kept, "$call.n"), got(&kept, "$call.other")), (None, None));
+    for json in [
+        &b""[..],
+        b"null",
+        b"[]",
+        b"7",
+        b"{\"$call.a\":1",
+        b"{\"$call.a\":1}}",
+        b"{\"$call.a\":\"\xff\"}",
+    ] {
+        assert_eq!(got(&Kept::read(json), "$call.a"), None, "{json:?}");
+    }
+}
+
+#[test]
+fn a_value_that_was_just_not_too_deep_can_be_kept() {
+    let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
+    let (mapped, nested) = ([("$flow.key.a", deep.as_str())], BTreeSet::new());
+    let mut out = Vec::new();
+    write_values(&[variable("$flow.key.a")], &Facts::new(None, &[], &mapped, &nested), &mut out);
+    assert_eq!(got(&Kept::read(&out), "$flow.key.a").unwrap(), deep);
+}

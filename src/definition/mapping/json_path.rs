@@ -1,0 +1,287 @@
+//! Paths into JSON: `data.a.b[0]`, `[0].id`, `$.data`, `["name with dots"]`.
+
+use crate::json::DEPTH_MAX;
+use crate::xpath::PathFault;
+
+/// Where a value stands in a JSON text: names of members and indexes of items, from the outermost in.
+///
+/// A name without quotes is any run of characters but white space and `. [ ] ( ) " ' * ? , / \`; any other name stands as
+/// `["name"]` or `['name']`, with JSON's escapes. A leading `$` or `$.` is allowed and means nothing; `$` alone is the whole text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonPath {
+    steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    Member(String),
+    Item(usize),
+}
+
+impl JsonPath {
+    /// Parses `spelt`.
+    ///
+    /// # Errors
+    ///
+    /// Says where `spelt` is no such path, and how to write it.
+    pub fn parse(spelt: &str) -> Result<Self, PathFault> {
+        PathFault::check_length(spelt)?;
+        let mut parser = Parser { text: spelt.chars().collect(), at: 0 };
+        let mut steps = Vec::new();
+        parser.start()?;
+        while let Some(step) = parser.step()? {
+            if steps.len() == DEPTH_MAX {
+                let problem = format!("deeper than {DEPTH_MAX} levels, as no answer may be");
+                return Err(PathFault::new(parser.at, problem, "shorten the path"));
+            }
+            steps.push(step);
+        }
+        Ok(Self { steps })
+    }
+
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+}
+
+/// Appends the member `name` to `path`, in quotes if need be.
+pub(crate) fn push_member(path: &mut String, name: &str) {
+    let unusual = |letter: char| is_special(letter) || letter.is_control();
+    // At the beginning a dollar sign means something else.
+    let quoted =
+        name.is_empty() || name.chars().any(unusual) || path.is_empty() && name.starts_with('$');
+    if !quoted {
+        path.push_str(if path.is_empty() { "" } else { "." });
+        path.push_str(name);
+        return;
+    }
+    path.push_str("[\"");
+    for letter in name.chars() {
+        match letter {
+            '"' | '\\' => path.extend(['\\', letter]),
+            _ if letter.is_control() => path.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            _ => path.push(letter),
+        }
+    }
+    path.push_str("\"]");
+}
+
+/// Appends the item `index` to `path`.
+pub(crate) fn push_item(path: &mut String, index: usize) {
+    path.push_str(&format!("[{index}]"));
+}
+
+fn is_special(letter: char) -> bool {
+    letter.is_whitespace()
+        || matches!(letter, '.' | '[' | ']' | '(' | ')' | '"' | '\'' | '*' | '?' | ',' | '/' | '\\')
+}
+
+struct Parser {
+    text: Vec<char>,
+    at: usize,
+}
+
+impl Parser {
+    fn peek(&self) -> Option<char> {
+        self.text.get(self.at).copied()
+    }
+
+    fn fault<T>(
+        &self,
+        problem: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Result<T, PathFault> {
+        Err(PathFault::new(self.at + 1, problem, mend))
+    }
+
+    /// What stands before the first step.
+    fn start(&mut self) -> Result<(), PathFault> {
+        let text: String = self.text.iter().collect();
+        if text.is_empty() {
+            return self.fault("the path is empty", "write `$` for the whole answer");
+        }
+        if text.starts_with('/') {
+            let mend = "write `data.id` rather than `/data/id`, or set type = \"xml\"";
+            return self.fault("this begins as an XPath does, but the type is json", mend);
+        }
+        if ["$flow.", "$user.", "$call.", "$sms."].iter().any(|group| text.starts_with(group)) {
+            let mend = "the variable belongs into `save_in`; write here where in the answer the value stands";
+            return self.fault("this is a variable, not a place in the answer", mend);
+        }
+        if self.peek() == Some('$') && matches!(self.text.get(1), None | Some('.' | '[')) {
+            self.at = 1;
+        } else if self.peek() == Some('.') {
+            return self.fault("a path does not begin with a dot", "leave the dot out");
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<Option<Step>, PathFault> {
+        match self.peek() {
+            None => Ok(None),
+            Some('.') => {
+                self.at += 1;
+                self.name().map(Some)
+            }
+            Some('[') => {
+                self.at += 1;
+                self.bracket().map(Some)
+            }
+            // The first name has no dot before it.
+            Some(other) if self.at == 0 && other != ']' => self.name().map(Some),
+            Some(other) => {
+                self.fault(format!("`{other}` cannot stand here"), "write `.name` or `[0]`")
+            }
+        }
+    }
+
+    fn name(&mut self) -> Result<Step, PathFault> {
+        let start = self.at;
+        while self.peek().is_some_and(|letter| !is_special(letter)) {
+            self.at += 1;
+        }
+        if let Some('(' | ')' | '"' | '\'' | '?' | ',' | '/' | '\\' | ' ') = self.peek() {
+            let mend = "put the name into brackets and quotes: `[\"the name\"]`";
+            return self.fault("a name with such a character needs quotes", mend);
+        }
+        match self.peek() {
+            Some('*') => self.wildcard(),
+            Some('.') if self.at == start => self.fault(
+                "`..` would search at every depth, and a path leads to one place",
+                "write every name on the way",
+            ),
+            _ if self.at == start => {
+                self.fault("a name is missing after the dot", "write a name, or leave the dot out")
+            }
+            _ => {
+                Ok(Step::Member(self.text.get(start..self.at).unwrap_or_default().iter().collect()))
+            }
+        }
+    }
+
+    fn wildcard<T>(&self) -> Result<T, PathFault> {
+        self.fault(
+            "`*` would find many values, and an entry stores one",
+            "write a name or an index",
+        )
+    }
+
+    /// What stands behind an opening bracket.
+    fn bracket(&mut self) -> Result<Step, PathFault> {
+        let step = match self.peek() {
+            Some(quote @ ('"' | '\'')) => {
+                self.at += 1;
+                Step::Member(self.quoted(quote)?)
+            }
+            Some('0'..='9') => Step::Item(self.index()?),
+            Some('-') => {
+                return self.fault(
+                    "an index counts from the beginning, so it is not negative",
+                    "write 0 for the first item",
+                );
+            }
+            Some('*') => return self.wildcard(),
+            Some('?' | '(' | '@') => {
+                return self.fault(
+                    "filters are not supported: a path leads to one place",
+                    "write the index of the item",
+                );
+            }
+            Some(']') | None => {
+                return self.fault("the brackets hold nothing", "write an index, such as `[0]`");
+            }
+            Some(_) => {
+                return self.fault(
+                    "in brackets stands an index, or a name in quotes",
+                    "write `[0]` or `[\"name\"]`",
+                );
+            }
+        };
+        match self.peek() {
+            Some(']') => {
+                self.at += 1;
+                Ok(step)
+            }
+            Some(':' | ',') => self.fault(
+                "slices and lists of indexes would find many values, and an entry stores one",
+                "write one index",
+            ),
+            _ => self.fault("the bracket is not closed", "add `]`"),
+        }
+    }
+
+    fn index(&mut self) -> Result<usize, PathFault> {
+        let start = self.at;
+        let mut index = 0_usize;
+        while let Some(digit) = self.peek().and_then(|letter| letter.to_digit(10)) {
+            let next = index.checked_mul(10).and_then(|tens| tens.checked_add(digit as usize));
+            let Some(next) = next else {
+                self.at = start;
+                return self.fault("no array has so many items", "write a smaller index");
+            };
+            index = next;
+            self.at += 1;
+        }
+        Ok(index)
+    }
+
+    /// The rest of a quoted name.
+    fn quoted(&mut self, quote: char) -> Result<String, PathFault> {
+        let open = self.at - 1;
+        let mut name = String::new();
+        loop {
+            let letter = self.peek();
+            self.at += 1;
+            match letter {
+                Some('\\') => name.push(self.escape()?),
+                Some(letter) if letter == quote => return Ok(name),
+                Some(letter) => name.push(letter),
+                None => {
+                    self.at = open;
+                    return self.fault("the quotes are not closed", format!("add {quote}"));
+                }
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, PathFault> {
+        let letter = self.peek();
+        self.at += 1;
+        let spelt = match letter {
+            Some(letter @ ('"' | '\'' | '\\' | '/')) => Some(letter),
+            Some('n') => Some('\n'),
+            Some('r') => Some('\r'),
+            Some('t') => Some('\t'),
+            Some('b') => Some('\u{8}'),
+            Some('f') => Some('\u{c}'),
+            Some('u') => self.unicode(),
+            Some(_) | None => None,
+        };
+        let Some(spelt) = spelt else {
+            self.at -= 1;
+            return self.fault("this is no escape that JSON knows", "write `\\\\` for a backslash");
+        };
+        Ok(spelt)
+    }
+
+    fn unicode(&mut self) -> Option<char> {
+        let high = self.code_unit()?;
+        if !(0xd800..0xdc00).contains(&high) {
+            return char::from_u32(high);
+        }
+        if self.text.get(self.at..self.at + 2) != Some(&['\\', 'u']) {
+            return None;
+        }
+        self.at += 2;
+        let low = self.code_unit()?.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
+        char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + low)
+    }
+
+    fn code_unit(&mut self) -> Option<u32> {
+        let digits = self.text.get(self.at..self.at + 4)?;
+        let unit =
+            digits.iter().try_fold(0, |unit, digit| Some(unit * 16 + digit.to_digit(16)?))?;
+        self.at += 4;
+        Some(unit)
+    }
+}

@@ -1,0 +1,106 @@
+//! All paths of a map, looked for in one walk over the answer.
+
+use super::json_path::{JsonPath, Step};
+use crate::json::TextFault;
+use crate::json::walk::{self, Begins, Cursor};
+use std::collections::BTreeMap;
+
+/// The paths as one tree: paths that begin alike share the nodes of that beginning.
+#[derive(Debug)]
+pub(super) struct Search {
+    nodes: Vec<Node>,
+    /// The node that each path leads to.
+    ends: Vec<usize>,
+}
+
+/// A place that a path leads to or through, with the nodes below it. The first node is the whole text.
+#[derive(Debug, Default)]
+struct Node {
+    members: BTreeMap<String, usize>,
+    items: BTreeMap<usize, usize>,
+}
+
+impl Search {
+    pub(super) fn new(paths: &[JsonPath]) -> Self {
+        let mut search = Self { nodes: vec![Node::default()], ends: Vec::new() };
+        for path in paths {
+            let end = path.steps().iter().fold(0, |node, step| search.follow(node, step));
+            search.ends.push(end);
+        }
+        search
+    }
+
+    /// The node that `step` leads to, which is made if need be.
+    fn follow(&mut self, node: usize, step: &Step) -> usize {
+        let new = self.nodes.len();
+        let Some(node) = self.nodes.get_mut(node) else { return node };
+        let next = match step {
+            Step::Member(name) => *node.members.entry(name.clone()).or_insert(new),
+            Step::Item(index) => *node.items.entry(*index).or_insert(new),
+        };
+        if next == new {
+            self.nodes.push(Node::default());
+        }
+        next
+    }
+
+    /// What each path finds in `text`, which [`walk::check`] returned. Of members with the same name the last counts.
+    pub(super) fn find<'t>(&self, text: &'t str) -> Result<Vec<Option<&'t str>>, TextFault> {
+        let mut places = vec![Place::default(); self.nodes.len()];
+        self.value(0, &mut Cursor::new(text), &mut places)?;
+        let value = |end: &usize| places.get(*end).and_then(|place| place.value);
+        Ok(self.ends.iter().map(value).collect())
+    }
+
+    /// Looks for what is at and below `node` in the value at the cursor. The recursion is as deep as the longest path.
+    fn value<'t>(
+        &self,
+        node: usize,
+        cursor: &mut Cursor<'t>,
+        places: &mut [Place<'t>],
+    ) -> Result<(), TextFault> {
+        let Some(Node { members, items }) = self.nodes.get(node) else { return Ok(()) };
+        forget_below(node, places);
+        let start = cursor.at();
+        let mut visit = |next: Option<&usize>, cursor: &mut Cursor<'t>| match next {
+            Some(next) => {
+                if let Some(place) = places.get_mut(node) {
+                    place.visited.push(*next);
+                }
+                self.value(*next, cursor, places)
+            }
+            None => cursor.skip_value(),
+        };
+        match cursor.begins() {
+            Begins::Object if !members.is_empty() => cursor.object(|cursor, name| {
+                let name = walk::decode(name);
+                visit(name.and_then(|name| members.get(name.as_ref())), cursor)
+            })?,
+            Begins::Array if !items.is_empty() => {
+                cursor.array(|cursor, index| visit(items.get(&index), cursor))?;
+            }
+            Begins::Object | Begins::Array | Begins::Scalar => cursor.skip_value()?,
+        }
+        if let Some(place) = places.get_mut(node) {
+            place.value = Some(cursor.since(start)).filter(|value| *value != "null");
+        }
+        Ok(())
+    }
+}
+
+/// What was found at a node.
+#[derive(Clone, Debug, Default)]
+struct Place<'t> {
+    value: Option<&'t str>,
+    /// The nodes right below, as often as they were found.
+    visited: Vec<usize>,
+}
+
+/// Forgets what was found below a node, in a member of the same name that came before. It takes as long as finding that took.
+fn forget_below(node: usize, places: &mut [Place<'_>]) {
+    let mut open = vec![node];
+    while let Some(place) = open.pop().and_then(|node| places.get_mut(node)) {
+        place.value = None;
+        open.append(&mut place.visited);
+    }
+}

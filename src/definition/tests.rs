@@ -1,0 +1,163 @@
+//! Definitions: what is rendered at once, what is kept for each attempt, and what is said when something has no value.
+
+use super::*;
+use crate::definition::facts::Kept;
+use crate::definition::template::{HeaderTemplate, Need, QueryTemplate, Tokens, UrlTemplate};
+use crate::domain::Mapped;
+use std::collections::BTreeMap;
+
+const RECORD: &[u8] = br#"{"phononUuid":"u-1","callDetails":[{"calleeType":"AGENT","calleeNumber":"2"},{"calleeType":"VISITOR","calleeNumber":"1"}],"keys":[{"name":"$flow.key.a","value":0.10},{"name":"$user.key.b","value":"\u00e9 &"},{"name":"$user.syskey.contactNumber","value":"3"}]}"#;
+
+fn facts() -> Facts {
+    let mapped = vec![Mapped { save_in: "$flow.key.m".into(), value: "[1]".into() }];
+    let reports = vec![Bytes::from_static(br#"{"id":"s"}"#)];
+    Facts { record: Some(Bytes::from_static(RECORD)), reports, mapped }
+}
+
+fn request(url: &str, query: &[(&str, &str, bool)], headers: &[(&str, &str, bool)]) -> Request {
+    let tokens = Tokens::new();
+    Request {
+        url: UrlTemplate::parse(url, &tokens, &|_| Need::Unsaid).unwrap(),
+        query: query
+            .iter()
+            .map(|(name, value, must)| QueryTemplate::parse(name, value, *must, &tokens).unwrap())
+            .collect(),
+        headers: headers
+            .iter()
+            .map(|(name, value, must)| HeaderTemplate::parse(name, value, *must, &tokens).unwrap())
+            .collect(),
+    }
+}
+
+fn json(text: &str, mandatory: bool) -> Body {
+    Body::Json(JsonTemplate::parse(text, &Tokens::new(), &|_| mandatory).unwrap())
+}
+
+fn rendered(definition: &Definition) -> Result<(String, Rendered), Box<str>> {
+    let (body, rendered) = definition.render(&Bytes::from_static(b"P"), &facts())?;
+    Ok((String::from_utf8(body.to_vec()).unwrap(), rendered))
+}
+
+#[test]
+fn what_url_query_and_headers_need_is_kept_with_the_body_and_nothing_else() {
+    let request = request(
+        "https://a.example/$flow.key.a/x?u=$user.key.b",
+        &[("q", "$flow.key.none", false), ("m", "$flow.key.m", true)],
+        &[("X-A", "<$call.calleeNumber>", false), ("X-B", "$flow.key.none", false)],
+    );
+    let body = json(r#"{"sms": $sms.id, "a": $flow.key.a}"#, false);
+    let definition = Definition::new(body, Some(Arc::new(request.clone())));
+    let (body, kept) = rendered(&definition).unwrap();
+    assert_eq!(body, r#"{"sms":"s","a":0.10}"#);
+    assert_eq!(
+        kept.values,
+        r#"{"$flow.key.a":0.10,"$user.key.b":"\u00e9 &","$flow.key.m":[1],"$call.calleeNumber":"1"}"#
+    );
+    let parts = request.render(&Kept::read(&kept.values)).unwrap();
+    assert_eq!(parts.url.as_str(), "https://a.example/0.10/x?u=%C3%A9+%26&m=%5B1%5D");
+    let headers: Vec<_> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+        .collect();
+    assert_eq!(headers, [("x-a", "<1>")]);
+    assert!(definition.uses("$flow.key.none") && !definition.uses("$flow.key.other"));
+    assert!(definition.uses_variables() && !definition.is_fixed());
+}
+
+#[test]
+fn whatever_has_no_value_is_told_of_every_part_at_once() {
+    let request = request(
+        "https://a.example/$flow.key.in_path",
+        &[("q", "$flow.key.in_query", true)],
+        &[("X-A", "$flow.key.in_header", true)],
+    );
+    let definition =
+        Definition::new(json(r#"{"a": $flow.key.in_body}"#, true), Some(Arc::new(request)));
+    let problem = rendered(&definition).unwrap_err();
+    for part in
+        ["in_body` in the body", "in_path` in the URL", "in_query` in the query", "in_header`"]
+    {
+        assert!(problem.contains(part), "{part}: {problem}");
+    }
+}
+
+#[test]
+fn a_definition_without_variables_is_rendered_all_the_same_unless_its_body_is_predefined() {
+    let fixed = Definition::new(Body::Predefined, None);
+    assert!(fixed.is_fixed() && !fixed.uses_variables());
+    assert_eq!(rendered(&fixed).unwrap().0, "P");
+    let only_headers = Definition::new(
+        Body::Predefined,
+        Some(Arc::new(request("https://a.example/", &[], &[("X-A", "b", false)]))),
+    );
+    assert!(only_headers.is_fixed());
+    let none = Definition::new(Body::None, None);
+    assert!(!none.is_fixed());
+    let (body, kept) = rendered(&none).unwrap();
+    assert_eq!((&*body, kept.kind, &*kept.values), ("", BodyKind::None, &b"{}"[..]));
+}
+
+#[test]
+fn a_call_of_the_platform_carries_each_name_once() {
+    let method = &catalogue::methods()["updateUserPreferences"];
+    let values = BTreeMap::from([("$user.syskey.accountID".to_owned(), "28".to_owned())]);
+    let groups = vec![Group::UserKey, Group::FlowKey, Group::Call];
+    let definition = Definition::new(Body::Internal(Internal { method, groups, values }), None);
+    assert_eq!(
+        rendered(&definition).unwrap().0,
+        concat!(
+            r#"{"method":"updateUserPreferences","keys":[{"name":"$user.syskey.accountID","value":"28"},"#,
+            r#"{"name":"$user.syskey.contactNumber","value":"3"},{"name":"$user.key.b","value":"\u00e9 &"},"#,
+            r#"{"name":"$flow.key.a","value":0.10},{"name":"$flow.key.m","value":[1]},"#,
+            r#"{"name":"$call.calleeNumber","value":"1"},{"name":"$call.calleeType","value":"VISITOR"}]}"#
+        )
+    );
+    assert!(definition.uses("$flow.key.anything") && !definition.uses("$user.syskey.accountID"));
+    assert!(definition.uses_variables());
+}
+
+#[test]
+fn conditions_compare_text() {
+    let facts = facts();
+    for (variable, text) in [
+        ("$flow.key.a", Some("0.10")),
+        ("$user.key.b", Some("é &")),
+        ("$flow.key.m", Some("[1]")),
+        ("$flow.syskey.phononUuid", Some("u-1")),
+        ("$flow.key.none", None),
+        ("no variable", None),
+    ] {
+        assert_eq!(look_up(&facts, variable).as_deref(), text, "{variable}");
+    }
+}
+
+#[test]
+fn values_that_would_make_a_request_too_long_make_none() {
+    let long = "x".repeat(300_000);
+    let record = format!("{{\"keys\":[{{\"name\":\"$flow.key.a\",\"value\":\"{long}\"}}]}}");
+    let facts = Facts { record: Some(record.into()), ..Facts::default() };
+    let of = |definition: &Definition| definition.render(&Bytes::new(), &facts);
+    let times = |count: usize| format!("[{}]", vec!["$flow.key.a"; count].join(","));
+    let many = |count| Definition::new(json(&times(count), false), None);
+    assert!(of(&many(20)).is_ok());
+    let problem = of(&many(500)).unwrap_err();
+    assert!(problem.contains("the body longer than"), "{problem}");
+    // What escapes make of it counts too.
+    let quotes = "\"".repeat(1_500_000);
+    let mapped = Mapped {
+        save_in: "$flow.key.m".into(),
+        value: serde_json::to_string(&quotes).unwrap().into(),
+    };
+    let escaped = Facts { mapped: vec![mapped], ..Facts::default() };
+    let xml = XmlTemplate::parse("<a b='$flow.key.m'/>", &Tokens::new(), &|_| false).unwrap();
+    let xml = Definition::new(Body::Xml(xml), None);
+    assert!(xml.render(&Bytes::new(), &escaped).unwrap_err().contains("the body longer than"));
+    let url =
+        "https://a.example/?q=$flow.key.a&r=$flow.syskey.keys&s=$flow.syskey.b&t=$flow.syskey.c";
+    let record = format!("{{\"keys\":[\"{long}\"],\"b\":\"{long}\",\"c\":\"{long}{long}\"}}");
+    let facts = Facts { record: Some(record.into()), ..Facts::default() };
+    let url = Definition::new(Body::None, Some(Arc::new(request(url, &[], &[]))));
+    let problem = url.render(&Bytes::new(), &facts).unwrap_err();
+    assert!(problem.contains("URL, query or headers longer than"), "{problem}");
+}
