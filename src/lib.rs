@@ -176,6 +176,15 @@
 //!   other: `tests/ringback/reloads.rs::a_broken_file_refuses_the_accounts_too`.
 //! - No hash that differs though the configurations mean the same:
 //!   `src/config/tests/effective.rs::what_means_the_same_has_the_same_hashes`.
+//! - No endpoint that a reload builds anew though nothing about it changed, so that its connections and its token are lost:
+//!   `tests/ringback/reloads/endpoints.rs::connections_of_an_endpoint_that_did_not_change_stay_open`,
+//!   `tests/ringback/reloads/endpoints.rs::a_token_of_an_endpoint_that_did_not_change_is_not_fetched_again`; and none that stays though
+//!   its definition, a default or the content of a file changed:
+//!   `src/config/tests/kept.rs::an_endpoint_is_built_anew_when_anything_that_it_is_made_of_changes`.
+//! - No source of accounts that needs a signal to be heard:
+//!   `src/demo/tests.rs::accounts_of_a_source_are_applied_without_a_signal`.
+//! - No key of an earlier version that is refused though it changes nothing, or dropped without a warning:
+//!   `tests/ringback/reloads/retired.rs::a_key_that_has_no_effect_any_more_is_one_warning_at_the_start_at_a_reload_and_in_check`.
 //! - No SIGHUP that ends a daemon which is still starting:
 //!   `tests/ringback/reloads.rs::sighup_during_the_start_is_a_reload_and_no_end`; no file that hangs and keeps it from stopping:
 //!   `tests/ringback/reloads.rs::a_file_that_hangs_keeps_nobody_from_stopping_the_daemon`; no reload that waits for Kafka before

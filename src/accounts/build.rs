@@ -1,4 +1,4 @@
-//! Checks entries and builds accounts of them, whatever source they come from.
+//! Checks the entries of any source, and builds accounts from them.
 
 use super::entry::{AccountEntry, AccountsFile, FlowEntry, RuleEntry, WebhookEntry};
 use super::{Accounts, Bounds, Entries, Retry, rate, rule, webhook};
@@ -15,53 +15,53 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What holds for a webhook whose entry does not say otherwise.
+/// Defaults of webhooks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Defaults {
-    /// From the first byte sent to the last byte read.
+    /// The limit from the first byte sent to the last byte read.
     pub request_timeout: Duration,
-    /// For name look-up, connect and TLS.
+    /// The limit for name look-up, TCP connect and TLS handshake together.
     pub connect_timeout: Duration,
-    /// An older connection takes no further request.
+    /// The maximum age of a connection that gets another request.
     pub connection_max_age: Duration,
-    /// So many requests of a webhook may be unanswered.
+    /// The maximum number of unanswered requests of a webhook.
     pub in_flight_max: u32,
-    /// The proxy through which webhooks are called, if there is one.
+    /// The proxy for requests, if there is one.
     pub proxy: Option<Proxy>,
-    /// How long deliveries are tried.
+    /// Bounds of deliveries and endpoints.
     pub bounds: Bounds,
     /// The intervals between attempts.
     pub retry: Retry,
-    /// When an endpoint is left alone for a while.
+    /// When the circuit breaker opens, and for how long.
     pub breaker: BreakerRules,
 }
 
-/// What the builder needs of the settings.
+/// The settings that the builder needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Basis<'a> {
-    /// The file of the settings. Relative paths that stand in no file count from its folder.
+    /// The file of the settings. Relative paths of values that come from no file start at its folder.
     pub file: &'a Path,
-    /// What holds for webhooks unless they say otherwise.
+    /// Defaults of webhooks.
     pub defaults: &'a Defaults,
-    /// Whether a topic is named that call begin records come from.
+    /// Whether there is a topic of call begin records.
     pub has_flow_started: bool,
 }
 
-/// What the builder made of entries.
+/// The result of the builder.
 pub struct Built {
-    /// The accounts, without those entries that are wrong.
+    /// The accounts, without entries that have faults.
     pub accounts: Accounts,
-    /// Everything that is wrong.
+    /// All faults.
     pub faults: Vec<Fault>,
-    /// The entries, without what the check cut out.
+    /// The entries, without values that the check removed.
     pub(crate) entries: Node,
-    /// Digests of what the entries refer to.
+    /// Digests of the files and variables that entries refer to.
     pub(crate) referred: Vec<Referred>,
     /// The schema of the entries.
     pub(crate) schema: Json,
 }
 
-/// Builds what can be built, and says everything that is wrong with the rest.
+/// Builds accounts from all entries without faults, and reports the faults of the others.
 pub(super) fn build(entries: Entries, basis: &Basis<'_>, variables: &Variables) -> Built {
     let Entries(mut entries) = entries;
     let mut faults = Vec::new();
@@ -85,7 +85,7 @@ pub(super) fn build(entries: Entries, basis: &Basis<'_>, variables: &Variables) 
     Built { accounts, faults, entries, referred, schema }
 }
 
-/// `account.sms.notifyOnDelivery = true` without quotes is nested tables for TOML and one setting for the platform.
+/// Joins dotted keys: TOML reads an unquoted `account.sms.notifyOnDelivery` as nested tables, the platform as one setting.
 fn flatten_dotted_keys(entries: &mut Node, faults: &mut Vec<Fault>) {
     let Some(Node { value: Value::List(accounts), .. }) = entries.get_mut("account") else {
         return;
@@ -97,13 +97,13 @@ fn flatten_dotted_keys(entries: &mut Node, faults: &mut Vec<Fault>) {
     }
 }
 
-/// Builds entry by entry, accounts first, since the others name them.
+/// Builds entry by entry. Accounts come first, because the others refer to them.
 struct Builder<'a> {
     basis: &'a Basis<'a>,
     context: Context<'a>,
     built: Accounts,
     http_enabled: BTreeMap<AccountId, bool>,
-    /// The line, if any, on which each thing that must be unique was first seen.
+    /// The line, if any, of the first occurrence of each thing that must be unique.
     seen: BTreeMap<String, Option<usize>>,
 }
 
@@ -125,7 +125,7 @@ impl Builder<'_> {
     }
 
     fn account(&mut self, entry: &AccountEntry, place: &Place<'_>) {
-        // Where an id is missing, the check said so.
+        // The check reports a missing id.
         let Some(id) = entry.id.map(AccountId) else { return };
         if !self.is_first(&format!("account {id}"), &place.key("id"), "give it another id") {
             return;
@@ -154,7 +154,7 @@ impl Builder<'_> {
         let account = entry.account.map(AccountId);
         let known = account.is_some_and(|id| self.is_known(id, &place.key("account")));
         let name = entry.name.as_deref().and_then(|name| self.webhook_name(name, place));
-        // Without its account a webhook's scheme cannot be judged.
+        // Without its account, a webhook's scheme can't be checked.
         let http = account.filter(|_| known).and_then(|id| self.http_enabled.get(&id)).copied();
         let before = self.context.referred.len();
         let parts = webhook::read(entry, http, self.basis.defaults, place, &mut self.context);
@@ -207,7 +207,7 @@ impl Builder<'_> {
             self.built.webhooks.get(name).is_some_and(|(webhook, _)| webhook.account == id)
         });
         let Some(webhook) = webhook else {
-            // One that is there, and can't be read, has its faults already.
+            // A webhook that has faults is reported already.
             if !self.seen.contains_key(&format!("webhook {name}")) || self.is_anothers(name) {
                 let own =
                     self.built.webhooks.iter().filter(|(_, (webhook, _))| webhook.account == id);
@@ -227,7 +227,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Puts rules that give a variable its value before those that use it, wherever they are written; a circle stays as it is.
+    /// Moves rules that set a variable before those that use it. Rules that depend on each other keep their order.
     fn order_rules(&mut self) {
         let definitions = &self.built.definitions;
         let gives = |one: &Rule, other: &Rule| {
@@ -312,7 +312,7 @@ impl Builder<'_> {
         known
     }
 
-    /// Whether `what` was not seen before.
+    /// Returns whether this is the first occurrence of `what`, and reports the others.
     fn is_first(&mut self, what: &str, place: &Place<'_>, fix: &str) -> bool {
         let Some(first) = self.seen.get(what) else {
             self.seen.insert(what.to_owned(), place.origin().line());

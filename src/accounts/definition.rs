@@ -1,4 +1,4 @@
-//! What a webhook's requests say: URL, query, headers and body.
+//! The content of a webhook's requests: URL, query, headers and body.
 
 use super::entry::{BodyName, GroupName, PartEntry, WebhookEntry};
 use super::url;
@@ -13,7 +13,7 @@ use crate::document::{Context, Place, SecretText, nearest};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What the daemon or HTTP itself writes.
+/// Headers that the daemon or HTTP itself sets.
 const RESERVED: [&str; 12] = [
     "authorization",
     "connection",
@@ -29,19 +29,19 @@ const RESERVED: [&str; 12] = [
     "webhook-timestamp",
 ];
 
-/// What was read of a definition.
+/// The parts of a definition.
 pub(super) struct Read {
-    /// Where it goes, for whoever needs no values: variables stand in it as they are spelt.
+    /// The URL without values: its variables are left as they are written.
     pub(super) url: reqwest::Url,
-    /// Where more than that is to be sent.
+    /// URL, query and headers, if the definition has more than a plain URL.
     pub(super) request: Option<Arc<Request>>,
-    /// The same without secrets.
+    /// Like `request`, without secrets.
     pub(super) shown: Option<Arc<Request>>,
     pub(super) secrets: Vec<Secret>,
     pub(super) definition: Definition,
 }
 
-/// Reads `entry`, every part of it. `http_enabled`: what the account says of its URLs.
+/// Reads every part of `entry`. `http_enabled` is the account's setting, or `None` if there is no such account.
 pub(super) fn read(
     entry: &WebhookEntry,
     http_enabled: Option<bool>,
@@ -123,7 +123,7 @@ pub(super) fn not_a_variable(
     context.fault(place, problem, fix);
 }
 
-/// The variables that `list` names, by themselves or by their tokens.
+/// Returns the variables that `list` names, directly or by their tokens.
 fn variables(
     list: &[String],
     tokens: &Tokens,
@@ -141,7 +141,7 @@ fn variables(
     found
 }
 
-/// The entries of a list, as they are sent and as they may be shown, and the secrets among them.
+/// The entries of a list, with secrets to be sent and without them to be shown, and the secrets.
 struct Parts<T> {
     sent: Vec<T>,
     shown: Vec<T>,
@@ -150,13 +150,13 @@ struct Parts<T> {
 
 /// The value of an entry.
 enum PartValue<'a> {
-    /// Text, in which variables may stand; whether it is mandatory.
+    /// Text, which may contain variables, and whether it is mandatory.
     Text(&'a str, bool),
-    /// A secret, in which nothing stands for something else, and which no fault quotes.
+    /// A secret. It contains no variables, and no fault quotes it.
     Secret(&'a str),
 }
 
-/// Reads name and value.
+/// A parser of name and value.
 type Parse<'a, T> = dyn Fn(&str, PartValue<'_>) -> Result<T, Vec<template::Fault>> + 'a;
 
 fn parts<T>(
@@ -167,7 +167,7 @@ fn parts<T>(
 ) -> Option<Parts<T>> {
     let mut parts = Parts { sent: Vec::new(), shown: Vec::new(), secrets: Vec::new() };
     for (index, entry) in entries.iter().enumerate() {
-        // What is missing has its fault already.
+        // The check reports missing keys.
         let (Some(name), Some(text)) = (&entry.name, &entry.value) else { continue };
         let place = place.item(index);
         let Some(value) = context.secret(&place.key("value"), text) else { continue };
@@ -208,7 +208,7 @@ fn reserved(headers: &[PartEntry], place: &Place<'_>, context: &mut Context<'_>)
     }
 }
 
-/// Notes each fault of a template with its line and column.
+/// Adds each fault of a template with its line and column.
 pub(super) fn say(
     what: &str,
     faults: &[template::Fault],

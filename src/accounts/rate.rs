@@ -1,12 +1,12 @@
-//! A rate as a file writes it: `rate_per_second = 0.5`, or `rate = "30/min"`.
+//! A rate of attempts: `rate_per_second = 0.5` or `rate = "30/min"`.
 
 use crate::delivery::PerSecond;
 use crate::document::{Context, Place};
 
-/// More than this is no limit.
+/// The maximum, in attempts per second.
 const MOST: f64 = 1_000_000.0;
 
-/// The rate of the table at `place`; `None`: no limit, or a fault that is noted.
+/// Returns the rate of the table at `place`, or `None` if there is no limit or a fault, which is reported.
 pub(crate) fn read(
     per_second: Option<f64>,
     rate: Option<&str>,
@@ -40,7 +40,7 @@ pub(crate) fn read(
     rate
 }
 
-/// Attempts per second.
+/// Parses a rate and returns attempts per second.
 fn parse(text: &str) -> Option<f64> {
     let (number, unit) = text.split_once('/')?;
     let seconds = match unit.trim() {

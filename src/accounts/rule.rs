@@ -6,7 +6,7 @@ use crate::definition::template::{NotAVariable, Variable};
 use crate::document::{Context, Place};
 use crate::domain::{Condition, Test, Trigger};
 
-/// What a rule is upon; what can't be read is said.
+/// Returns the triggers of a rule, and reports those that can't be read.
 pub(super) fn triggers(
     entry: &RuleEntry,
     place: &Place<'_>,
@@ -36,7 +36,7 @@ pub(super) fn triggers(
     triggers
 }
 
-/// What must hold; what can't be read is said.
+/// Returns the conditions of a rule, and reports those that can't be read.
 pub(super) fn conditions(
     entry: &RuleEntry,
     place: &Place<'_>,

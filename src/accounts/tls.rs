@@ -1,4 +1,4 @@
-//! A webhook's certificates: read and tried when they are loaded, not at the first delivery.
+//! A webhook's certificates. They are read and tried when the configuration is loaded, not at the first delivery.
 
 use super::entry::WebhookEntry;
 use crate::delivery::{Secret, Tls};
@@ -6,7 +6,7 @@ use crate::document::{Context, Place};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// The certificates that `entry` names.
+/// Reads the certificates that `entry` names.
 pub(super) fn read(entry: &WebhookEntry, place: &Place<'_>, context: &mut Context<'_>) -> Tls {
     let ca_pem = entry.ca_file.as_deref().and_then(|path| {
         let place = place.key("ca_file");

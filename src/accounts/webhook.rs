@@ -13,7 +13,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything of a webhook but its name and its account.
+/// Everything of a webhook except its name and its account.
 pub(super) struct Parts {
     url: reqwest::Url,
     method: http::Method,
@@ -37,7 +37,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// The webhook `name` of `account`.
+    /// Makes the webhook `name` of `account`.
     pub(super) fn build(
         self,
         name: WebhookName,
@@ -72,7 +72,8 @@ impl Parts {
     }
 }
 
-/// Reads `entry`, every part of it, whatever is wrong with the others. `http_enabled`: what the account says of it.
+/// Reads every part of `entry`, whether others have faults or not. `http_enabled` is the account's setting, or `None` if there
+/// is no such account.
 pub(super) fn read(
     entry: &WebhookEntry,
     http_enabled: Option<bool>,
@@ -118,13 +119,13 @@ pub(super) fn read(
     })
 }
 
-/// A fingerprint of what stands at `place`, but for notes, and of what that refers to.
+/// Returns the fingerprint of the entry at `place` without its notes, and of the contents that it refers to.
 pub(super) fn fingerprint(place: &Place<'_>, referred: &[Referred]) -> Fingerprint {
     let mut written = place.node().map(Node::to_toml);
     if let Some(toml::Value::Table(table)) = &mut written {
         table.remove("notes");
     }
-    // A table is sorted, and its text ends where it ends.
+    // Tables are sorted, so that the order of keys has no effect.
     let mut content = written.map(|it| it.to_string()).unwrap_or_default().into_bytes();
     for Referred { key, digest } in referred {
         content.extend_from_slice(&sha256(key.as_bytes()));
@@ -157,7 +158,7 @@ fn signing_secrets(
         match SigningSecret::parse(secret.reveal()) {
             Ok(secret) => secrets.push(secret),
             Err(error) => {
-                // The error ends with the fix, and never quotes the secret.
+                // The error's text ends with the fix, and never quotes the secret.
                 let text = error.to_string();
                 let (problem, fix) = text.split_once(": ").unwrap_or((&text, ""));
                 context.fault(&place, problem, fix);
@@ -212,7 +213,7 @@ fn limits(
     }
 }
 
-/// The codes as ranges without gaps.
+/// Returns the codes as ranges.
 fn success(codes: &[u16]) -> SuccessCodes {
     let mut codes = codes.to_vec();
     codes.sort_unstable();
@@ -245,7 +246,7 @@ fn rules(
     let retry = Retry {
         initial_interval: own(entry.initial_interval_ms, defaults.retry.initial_interval),
         multiplier: entry.multiplier.unwrap_or(defaults.retry.multiplier),
-        // A first interval of its own lifts the common maximum.
+        // A longer first interval raises the maximum.
         interval_max: own(
             entry.interval_max_ms,
             defaults.retry.interval_max.max(own(entry.initial_interval_ms, Duration::ZERO)),

@@ -1,4 +1,4 @@
-//! The endpoints of a configuration. One whose definition did not change stays as it is over a reload, with its connections and
+//! The endpoints of a configuration. An endpoint whose definition did not change stays over a reload, with its connections and
 //! its token.
 
 use super::AppError;
@@ -10,7 +10,7 @@ use crate::system::FilePlan;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What all endpoints of the process share.
+/// The parts that all endpoints of the process share.
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) trust: Arc<Trust>,
@@ -19,8 +19,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// What the engine needs of the configuration, and how many endpoints it shares with `former`: those that serve as well as new
-    /// ones would.
+    /// Returns the engine's part of the configuration, and how many endpoints of `former` it uses again.
     pub(super) fn engine_config(
         &self,
         settings: &Settings,

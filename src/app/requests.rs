@@ -6,7 +6,7 @@ use crate::accounts::Entries;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
-/// What is asked for.
+/// A request.
 #[derive(Debug)]
 pub(super) enum Request {
     /// Read both files again.
@@ -15,7 +15,7 @@ pub(super) enum Request {
     Accounts(Entries),
 }
 
-/// The way from signals and sources to the daemon. All clones are the same way.
+/// The channel of reload requests from signals and sources to the daemon. All clones are the same channel.
 #[derive(Clone, Default)]
 pub struct ReloadRequests(Arc<Shared>);
 
@@ -32,12 +32,12 @@ struct Waiting {
 }
 
 impl ReloadRequests {
-    /// Asks the daemon to read both files again.
+    /// Requests that the daemon reads both files again.
     pub fn files(&self) {
         self.add(|waiting| waiting.files = true);
     }
 
-    /// Tells the daemon that the accounts are `entries` now. They count until the files are read again or newer ones come.
+    /// Requests that the daemon uses the accounts `entries`. They are used until the files are read again or newer entries come.
     pub fn accounts(&self, entries: Entries) {
         self.add(|waiting| waiting.accounts = Some(entries));
     }
@@ -49,14 +49,14 @@ impl ReloadRequests {
 
     fn take(&self) -> Option<Request> {
         let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        // The files first: accounts that a source has sent would not survive them.
+        // Files come first, because reading them replaces the accounts that a source has sent.
         if std::mem::take(&mut waiting.files) {
             return Some(Request::Files);
         }
         waiting.accounts.take().map(Request::Accounts)
     }
 
-    /// Waits for the next request. One that is dropped while it waits takes nothing.
+    /// Waits for the next request. It is safe to cancel.
     pub(super) async fn next(&self) -> Request {
         loop {
             if let Some(request) = self.take() {

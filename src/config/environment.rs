@@ -144,7 +144,7 @@ fn put(root: &mut Node, target: &Target<'_>, leaf: Node, origin: &Origin) {
         }
         node = next;
     }
-    // A file that has no table here is told so by the check.
+    // If the file has no table here, the check reports it.
     if let Value::Table(table) = &mut node.value {
         table.insert(last.clone(), leaf);
     }

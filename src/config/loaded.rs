@@ -7,7 +7,7 @@ use crate::accounts::{Accounts, Built, Entries};
 use crate::document::{Fault, Faults, Variables, Warning};
 use std::path::Path;
 
-/// What the configuration says, and what stands there in each key.
+/// Settings and accounts, with the value and the source of each key.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// `ringback.toml`
@@ -16,7 +16,7 @@ pub struct Loaded {
     pub accounts: Accounts,
     /// Each key in force.
     pub effective: Effective,
-    /// What works, and should be changed all the same.
+    /// What works but should be changed.
     pub warnings: Vec<Warning>,
 }
 
@@ -24,7 +24,7 @@ impl Loaded {
     /// Reads the configuration `file`, the environment of this process and the accounts file.
     ///
     /// # Errors
-    /// With everything that is wrong in any of them.
+    /// All faults of the files and the variables.
     pub fn load(file: &Path) -> Result<Self, Faults> {
         Self::load_with(file, &environment::of_process())
     }
@@ -32,7 +32,7 @@ impl Loaded {
     /// Reads the configuration `file`, the environment `variables` and the accounts file.
     ///
     /// # Errors
-    /// With everything that is wrong in any of them.
+    /// All faults of the files and the variables.
     pub fn load_with(file: &Path, variables: &Variables) -> Result<Self, Faults> {
         Self::of(Settings::read(file, variables)?, variables, |written| written)
     }
@@ -40,7 +40,7 @@ impl Loaded {
     /// Reads both files again. Keys that a reload applies get their new values; the others stay as they are here.
     ///
     /// # Errors
-    /// With everything that is wrong in any of them.
+    /// All faults of the files and the variables.
     pub fn again(settings: &Settings, effective: &Effective) -> Result<Self, Faults> {
         Self::again_with(settings, effective, &environment::of_process())
     }
@@ -48,7 +48,7 @@ impl Loaded {
     /// Like [`again`](Self::again), with the environment `variables`.
     ///
     /// # Errors
-    /// With everything that is wrong in any of them.
+    /// All faults of the files and the variables.
     pub fn again_with(
         settings: &Settings,
         effective: &Effective,
@@ -65,7 +65,7 @@ impl Loaded {
     /// Takes the accounts from `entries`, which a source has sent. The settings stay as they are.
     ///
     /// # Errors
-    /// With everything that is wrong in the entries.
+    /// All faults of the entries.
     pub fn with_entries(
         settings: &Settings,
         effective: &Effective,
@@ -77,7 +77,7 @@ impl Loaded {
     /// Like [`with_entries`](Self::with_entries), with the environment `variables`.
     ///
     /// # Errors
-    /// With everything that is wrong in the entries.
+    /// All faults of the entries.
     pub fn with_entries_and(
         settings: &Settings,
         effective: &Effective,

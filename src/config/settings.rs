@@ -79,13 +79,13 @@ pub struct HttpSettings {
 /// Limits of the instance, and the defaults of every webhook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeliverySettings {
-    /// What holds for a webhook that does not say otherwise.
+    /// Defaults of webhooks.
     pub defaults: Defaults,
     /// The name servers; where there are none, those of the system.
     pub name_servers: Vec<SocketAddr>,
-    /// So many requests of the instance may be unanswered.
+    /// The maximum number of unanswered requests of the instance.
     pub in_flight_max: u32,
-    /// So many outcomes may be uncommitted.
+    /// The maximum number of outcomes that are not committed.
     pub uncommitted_max: u32,
     /// Attempts per second of the instance; `None`: no limit.
     pub rate_per_second: Option<PerSecond>,
@@ -93,7 +93,7 @@ pub struct DeliverySettings {
     pub addresses: AddressPolicy,
 }
 
-/// What was read of `ringback.toml`.
+/// The settings of `ringback.toml`, with their faults and warnings.
 pub(super) struct Read {
     pub(super) settings: Settings,
     /// Each key.
@@ -106,7 +106,7 @@ impl Settings {
     /// Reads `file` and the environment of this process.
     ///
     /// # Errors
-    /// With everything that is wrong in either.
+    /// All faults of the file and the variables.
     pub fn load(file: &Path) -> Result<Self, Faults> {
         Self::load_with(file, &environment::of_process())
     }
@@ -114,13 +114,13 @@ impl Settings {
     /// Reads `file` and the environment `variables`.
     ///
     /// # Errors
-    /// With everything that is wrong in either.
+    /// All faults of the file and the variables.
     pub fn load_with(file: &Path, variables: &Variables) -> Result<Self, Faults> {
         let Read { settings, faults, .. } = Self::read(file, variables)?;
         Faults::or(faults, settings)
     }
 
-    /// The settings that accounts are built with.
+    /// Returns the settings that accounts are built with.
     pub(super) fn basis(&self) -> Basis<'_> {
         Basis {
             file: &self.file,
@@ -129,7 +129,7 @@ impl Settings {
         }
     }
 
-    /// The settings with defaults in the place of what is at fault, so that the accounts can be checked too.
+    /// Reads the settings. Values with faults are replaced by defaults, so that the accounts can be checked too.
     pub(super) fn read(file: &Path, variables: &Variables) -> Result<Read, Faults> {
         build::read(file, variables).map_err(|fault| Faults(vec![fault]))
     }

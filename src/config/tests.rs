@@ -6,6 +6,7 @@ mod contract;
 mod effective;
 mod environment;
 mod examples;
+mod kept;
 mod published;
 mod rates;
 mod settings;

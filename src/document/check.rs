@@ -1,12 +1,12 @@
 //! Checks a tree against its schema: every unknown key, every wrong type, every value out of bounds, all at once.
-//! What is at fault is cut out, so that the rest can be read and checked further.
+//! Values with faults are removed, so that the rest can be read and checked further.
 
 use super::fault::Fault;
 use super::origin::Origin;
 use super::tree::{Node, Value};
 use serde_json::Value as Json;
 
-/// Cuts out of the tree what `schema` does not allow, and says what that was.
+/// Removes values that `schema` forbids from the tree, and returns their faults.
 pub(crate) fn prune(tree: &mut Node, schema: &Json) -> Vec<Fault> {
     let mut check = Check { root: schema, faults: Vec::new() };
     check.value(tree, schema, "");
@@ -169,7 +169,7 @@ pub(crate) fn join(table: &str, name: &str) -> String {
     if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") }
 }
 
-/// In words, what a value must be.
+/// Describes the values that `schema` allows.
 pub(crate) fn wanted(schema: &Json) -> String {
     if let Some(branches) = schema.get("anyOf").and_then(Json::as_array) {
         return branches.iter().map(wanted).collect::<Vec<_>>().join(" or ");

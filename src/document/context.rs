@@ -1,4 +1,4 @@
-//! What readers of a tree need beside it: where relative paths count from, the environment, and the faults so far.
+//! The context in which a tree is read: folders of relative paths, environment variables, and the faults found so far.
 
 use super::fault::Fault;
 use super::origin::Place;
@@ -64,7 +64,7 @@ impl JsonSchema for SecretText {
     }
 }
 
-/// A digest of what a key refers to. The key is that of the value, or of its `file`.
+/// A digest of the content that a key refers to. The key is that of the value or of its `file`.
 pub(crate) struct Referred {
     pub(crate) key: String,
     pub(crate) digest: [u8; 32],
@@ -76,33 +76,33 @@ impl Referred {
     }
 }
 
-/// SHA-256, for comparing only: who has the digest of a short secret can guess it.
+/// Returns the SHA-256, for comparisons only: a short secret can be guessed from its digest.
 pub(crate) fn sha256(content: &[u8]) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, content).as_ref());
     digest
 }
 
-/// What readers of a tree need beside it.
+/// The context in which a tree is read.
 pub(crate) struct Context<'a> {
     base: PathBuf,
     variables: &'a Variables,
-    /// What was found so far.
+    /// The faults found so far.
     pub(crate) faults: Vec<Fault>,
     /// The files that hold secrets.
     pub(crate) secret_files: BTreeSet<PathBuf>,
-    /// What keys refer to: the values of variables and the contents of files.
+    /// Digests of the variables and files that keys refer to.
     pub(crate) referred: Vec<Referred>,
 }
 
 impl<'a> Context<'a> {
-    /// `base`: the folder from which relative paths count that do not stand in a file.
+    /// `base` is the folder of relative paths that come from no file.
     pub(crate) fn new(base: &Path, variables: &'a Variables, faults: Vec<Fault>) -> Self {
         let base = base.to_owned();
         Self { base, variables, faults, secret_files: BTreeSet::new(), referred: Vec::new() }
     }
 
-    /// Notes a fault of what stands at `place`.
+    /// Adds a fault of the value at `place`.
     pub(crate) fn fault(
         &mut self,
         place: &Place<'_>,
@@ -112,7 +112,7 @@ impl<'a> Context<'a> {
         self.faults.push(place.fault(problem, fix));
     }
 
-    /// `path`, which stands at `place`, counted from the file that it stands in.
+    /// Returns the full path of `path`. A relative one starts at the folder of the file that contains it.
     pub(crate) fn path(&self, place: &Place<'_>, path: &str) -> PathBuf {
         place.origin().folder().unwrap_or(&self.base).join(path)
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration and how to fix it; and what is not wrong yet, but should be changed.
+//! Faults of a configuration, each with its fix; and warnings.
 
 use super::origin::Origin;
 use crate::telemetry::escape::one_line;
@@ -7,18 +7,18 @@ use std::fmt;
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where it stands.
+    /// Where the value comes from.
     pub origin: Origin,
     /// The key with its section, such as `kafka.bootstrap_servers` or `webhook[crm].url`.
     pub key: String,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: String,
     /// How to fix it.
     pub fix: String,
 }
 
 impl Fault {
-    /// Writes the fault on one line. `kind` stands behind the file and the line.
+    /// Writes the fault on one line. `kind` follows the file and the line.
     fn write(&self, f: &mut fmt::Formatter<'_>, kind: &str) -> fmt::Result {
         // A quoted key may hold line breaks, and so may a file's name.
         write!(f, "{}", one_line(&self.origin.file().to_string_lossy()))?;
@@ -43,7 +43,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Something that works, and that the operator should change all the same, such as a key that has no effect any more.
+/// Something that works but should be changed, such as a key that no longer has an effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning(pub Fault);
 

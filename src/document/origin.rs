@@ -17,7 +17,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The file, as it was named; `environment` for a variable.
+    /// Returns the file as it was named, or `environment` for a variable.
     #[must_use]
     pub fn file(&self) -> &Path {
         match self {
@@ -26,7 +26,7 @@ impl Origin {
         }
     }
 
-    /// The line, if the value stands on one.
+    /// Returns the line, if there is one.
     #[must_use]
     pub fn line(&self) -> Option<usize> {
         match self {
@@ -35,7 +35,7 @@ impl Origin {
         }
     }
 
-    /// The folder from which relative paths count, where the origin is a file.
+    /// Returns the folder of relative paths, if the origin is a file.
     pub(super) fn folder(&self) -> Option<&Path> {
         match self {
             Self::File(file) | Self::Line(file, _) => file.parent(),
@@ -43,7 +43,7 @@ impl Origin {
         }
     }
 
-    /// A fault of `key`, which comes from here.
+    /// Makes a fault of `key`, whose value comes from here.
     pub(crate) fn fault(
         &self,
         key: &str,
@@ -58,7 +58,7 @@ impl Origin {
     }
 }
 
-/// A key of a tree, whether it is there or not. Faults point to places.
+/// A key of a tree, whether it has a value or not. Faults refer to places.
 #[derive(Clone, Debug)]
 pub(crate) struct Place<'a> {
     node: Option<&'a Node>,
@@ -67,45 +67,45 @@ pub(crate) struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// The place of a whole tree.
+    /// Returns the place of a whole tree.
     pub(crate) fn root(node: &'a Node) -> Self {
         Self { node: Some(node), origin: &node.origin, key: String::new() }
     }
 
-    /// The place of `key` below this one. A key that is not there stands where this does.
+    /// Returns the place of `key` below this one. A key without a value has the origin of the table.
     pub(crate) fn key(&self, key: &str) -> Self {
         let full = if self.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.key) };
         self.below(self.node.and_then(|node| node.get(key)), full)
     }
 
-    /// The place of the item at `index` of the list that stands here.
+    /// Returns the place of the item at `index` of this list.
     pub(crate) fn item(&self, index: usize) -> Self {
         let node = self.node.and_then(|node| node.items().get(index));
         let label = node.map_or("?", Node::label);
         self.below(node, format!("{}[{label}]", self.key))
     }
 
-    /// The full key, as faults name it.
+    /// Returns the full key, as faults show it.
     pub(crate) fn full_key(&self) -> &str {
         &self.key
     }
 
-    /// The node, if there is one.
+    /// Returns the node, if there is one.
     pub(crate) fn node(&self) -> Option<&'a Node> {
         self.node
     }
 
-    /// Whether something stands here.
+    /// Returns whether there is a value.
     pub(crate) fn is_there(&self) -> bool {
         self.node.is_some()
     }
 
-    /// Where it comes from.
+    /// Returns the origin.
     pub(crate) fn origin(&self) -> &'a Origin {
         self.origin
     }
 
-    /// A fault of what stands here.
+    /// Makes a fault of this value.
     pub(crate) fn fault(&self, problem: impl Into<String>, fix: impl Into<String>) -> Fault {
         self.origin.fault(&self.key, problem, fix)
     }

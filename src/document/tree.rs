@@ -17,7 +17,7 @@ pub(crate) struct Node {
     pub(crate) origin: Origin,
     /// The value.
     pub(crate) value: Value,
-    /// What a person would call an item of a list; it stays when others are cut out.
+    /// The label of a list's item. It stays the same when other items are removed.
     label: Option<String>,
 }
 
@@ -70,7 +70,7 @@ impl Node {
         }
     }
 
-    /// What a person would call this item of a list.
+    /// Returns the label of a list's item: its name or its number.
     pub(crate) fn label(&self) -> &str {
         self.label.as_deref().unwrap_or("?")
     }
@@ -115,7 +115,7 @@ impl Node {
             DeValue::String(text) => Value::Scalar(toml::Value::String(text.to_string())),
             DeValue::Boolean(value) => Value::Scalar(toml::Value::Boolean(*value)),
             DeValue::Datetime(value) => Value::Scalar(toml::Value::Datetime(*value)),
-            // A number that no key takes stands for those that TOML's parser leaves to us.
+            // A number that no key allows replaces integers of more than 64 bits.
             DeValue::Integer(number) => Value::Scalar(
                 i64::from_str_radix(number.as_str(), number.radix())
                     .map_or(toml::Value::Float(f64::MAX), toml::Value::Integer),

@@ -23,7 +23,7 @@ pub(in crate::config) enum Listed {
     InForce,
 }
 
-/// The entries of a tree, in whose keys stands what `referred` has digests of. Relative paths count from the folder `base`.
+/// Returns the entries of a tree. `referred` has digests of what its keys refer to, and relative paths start at the folder `base`.
 pub(in crate::config) fn collect(
     tree: &Node,
     base: &Path,
