@@ -1,4 +1,4 @@
-//! Rendering a JSON body of 2 KB with 20 variables, beside writing the same body with `serde_json`.
+//! Renders a JSON body of 2 KB with 20 variables, and compares this with writing the same body with `serde_json`.
 #![expect(clippy::expect_used, reason = "a benchmark ends by panicking")]
 
 use criterion::Criterion;
@@ -63,7 +63,7 @@ fn main() {
         let mut out = Vec::new();
         template.render(&values, &mut out).expect("all values");
         let typed = serde_json::to_string(&body).expect("a body");
-        assert_eq!(String::from_utf8(out).expect("text"), typed, "both write the same");
+        assert_eq!(String::from_utf8(out).expect("text"), typed, "both bodies are the same");
         criterion.bench_function(
             &format!("template, {kind} variables, {} bytes", typed.len()),
             |bencher| {

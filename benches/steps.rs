@@ -1,4 +1,4 @@
-//! The steps of a webhook's way, one by one, on the samples. What they cost together is told by the end-to-end benchmark.
+//! Measures the single steps of a webhook's processing on the samples. The end-to-end benchmark measures them together.
 #![expect(clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
 use apache_avro::Schema;
@@ -67,7 +67,7 @@ fn deciding(criterion: &mut Criterion) {
             bencher.iter(|| decide(black_box(state), black_box(command), &rules, NOW));
         });
         let events = decide(state, command, &rules, NOW);
-        assert!(!events.is_empty(), "{name}: nothing was decided");
+        assert!(!events.is_empty(), "{name}: no event was decided");
         criterion.bench_function(&format!("evolve/{name}"), |bencher| {
             bencher.iter_batched(
                 || state.clone(),
@@ -114,11 +114,12 @@ fn writing(criterion: &mut Criterion) {
     });
     let encoded = encoded(&stages.after_report);
     criterion.bench_function(&format!("row/decode {} bytes", encoded.len()), |bencher| {
-        bencher.iter(|| row::decode_state(black_box(&encoded)).expect("it was encoded here"));
+        bencher
+            .iter(|| row::decode_state(black_box(&encoded)).expect("a row that was encoded here"));
     });
 }
 
-/// The rows of a batch into the store, each in the place of an older one, and the checkpoint.
+/// Commits the rows of a batch to the store, each as the successor of an older row, with the checkpoint.
 fn committing(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().expect("a directory");
     let store = Store::open(directory.path()).expect("a store");
@@ -138,12 +139,12 @@ fn committing(criterion: &mut Criterion) {
                 batch.put(&partition, &uuid, &old, &new, &encoded);
             }
             batch.put_checkpoint(&partition, Checkpoint::default());
-            partition.commit(&mut batch).expect("the store takes it");
+            partition.commit(&mut batch).expect("the store can be written");
         });
     });
 }
 
-/// A flow's states, and the commands that lead from one to the next.
+/// The states of a flow, and the commands that lead from one to the next.
 struct Stages {
     uuid: PhononUuid,
     empty: State,
@@ -260,13 +261,13 @@ fn rules() -> Rules {
     }
 }
 
-/// The sample in Avro's single-object encoding.
+/// Returns the sample in Avro's single-object encoding.
 fn avro_flow() -> Vec<u8> {
     let schema = Schema::parse_str(FLOW_SCHEMA).expect("a valid schema");
     let json: serde_json::Value = serde_json::from_str(FLOW).expect("the sample is JSON");
     let value = untyped(&json).resolve(&schema).expect("the sample fits the schema");
     let writer = GenericDatumWriter::builder(&schema).build().expect("a writer");
-    let datum = writer.write_value_to_vec(value).expect("it can be written");
+    let datum = writer.write_value_to_vec(value).expect("the record can be written");
     [&[0xc3, 0x01][..], &schema.fingerprint::<Rabin>().bytes, &datum].concat()
 }
 

@@ -60,10 +60,10 @@
 //! - No fact or webhook lost, and none repeated but what was in the air, when the daemon is killed:
 //!   `tests/ringback/crashes.rs::three_kills_under_load_lose_nothing_and_repeat_little`.
 //! - No commit that counts as made, or as not made, because its answer was lost:
-//!   `tests/ringback/proxy.rs::a_commit_that_was_made_though_nobody_says_so_is_found_in_the_changelog`,
-//!   `tests/ringback/proxy.rs::a_commit_that_was_not_made_though_nobody_says_so_is_made_again`.
+//!   `tests/ringback/proxy.rs::a_commit_whose_success_is_not_reported_is_found_in_the_changelog`,
+//!   `tests/ringback/proxy.rs::a_commit_whose_failure_is_not_reported_is_repeated`.
 //! - No damage to topics or store that `ringback verify` does not name: `src/verify/tests/damage.rs`, a test for each kind,
-//!   and `tests/ringback/verify.rs::an_eventful_day_is_no_violation_and_what_is_damaged_afterwards_is_named`; and nothing that
+//!   and `tests/ringback/verify.rs::verify_accepts_an_eventful_day_and_names_later_damage`; and nothing that
 //!   only moves or was taken by retention that it accuses:
 //!   `src/verify/tests/random.rs::a_scan_beside_a_running_daemon_accuses_nobody`,
 //!   `src/verify/tests/random.rs::what_retention_took_is_nobodys_fault`.
@@ -71,7 +71,7 @@
 //!   `tests/ringback/identity.rs::a_recreated_input_is_verified_against_its_own_records`; nor offsets that were moved and make
 //!   it accuse: `tests/ringback/identity.rs::offsets_that_kafkas_tool_moves_back_are_a_note_and_no_violation`.
 //! - Nor one that passes because the broker knows no topic ids:
-//!   `tests/ringback/marks.rs::an_input_without_an_id_that_was_recreated_while_nobody_ran_is_read_from_its_beginning`,
+//!   `tests/ringback/marks.rs::an_input_without_an_id_that_was_recreated_while_no_daemon_ran_is_read_from_its_beginning`,
 //!   `tests/ringback/marks.rs::an_input_without_an_id_that_is_recreated_under_a_daemon_is_read_from_its_beginning`,
 //!   `tests/ringback/marks.rs::a_changelog_without_an_id_that_was_recreated_is_refused`; no row that is committed to a changelog
 //!   whose offsets have gone back:
@@ -81,7 +81,7 @@
 //! - Nor in any simulated world: `src/engine/tests.rs::no_fault_loses_doubles_or_reorders_anything`.
 //! - Nor at any moment of a commit, a restore or an attempt: `tests/ringback/failpoints.rs`, a test for each.
 //! - Nor by any row of blows against three instances and their broker:
-//!   `tests/ringback/torture.rs::a_hail_of_kills_loses_nothing_and_repeats_little`.
+//!   `tests/ringback/torture.rs::many_kills_lose_nothing_and_repeat_little`.
 //! - No outcome of an instance whose partitions are another's by now:
 //!   `tests/ringback/instances.rs::zombies_commit_no_outcome_of_deliveries_that_another_instance_made`.
 //! - No restore that takes a transaction that is open for the end of the changelog:
@@ -89,7 +89,7 @@
 //! - No state that only one disk has: `tests/ringback/stores.rs::a_deleted_store_is_restored_from_the_changelog`.
 //! - Nor state that is lost with the changelog's topic: `tests/ringback/rebuild.rs::a_deleted_changelog_is_written_from_the_store`;
 //!   no rebuild that a crash leaves half done unnoticed:
-//!   `tests/ringback/rebuild.rs::an_interrupted_rebuild_is_refused_by_the_daemon_and_goes_on`; none that two of them, or a
+//!   `tests/ringback/rebuild.rs::an_interrupted_rebuild_is_refused_by_the_daemon_and_can_be_continued`; none that two of them, or a
 //!   rebuild and an instance, make together: `tests/ringback/rebuild/beside.rs`; nor rows that another machine's store has:
 //!   `tests/ringback/rebuild/machines.rs::each_machine_writes_the_partitions_of_its_own_store`.
 //! - No position that is moved in one of its two places only:
@@ -101,7 +101,7 @@
 //! - No log that ends the daemon because its disk is full or nobody reads it:
 //!   `tests/ringback/logs.rs::a_full_disk_loses_log_lines_only_and_the_log_continues_once_there_is_room`,
 //!   `tests/ringback/logs.rs::a_closed_log_pipe_does_not_end_the_daemon`; no module that panics for its output:
-//!   `tests/tidy/words.rs::nothing_panics_for_its_output`.
+//!   `tests/tidy/words.rs::no_macro_panics_because_of_its_output`.
 //! - No delivery that is late, or given up early, because the system's clock was set:
 //!   `tests/ringback/clock.rs::retries_go_on_when_the_clock_is_set_back_by_two_hours`,
 //!   `tests/ringback/clock.rs::no_delivery_expires_when_the_clock_is_set_forward_by_two_days`,
@@ -116,18 +116,18 @@
 //!   again and again: `src/store/recovery/tests.rs::a_third_damage_within_an_hour_is_not_restored_and_after_it_the_oldest_copy_goes`.
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:
-//!   `tests/ringback/retries.rs::an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing`,
+//!   `tests/ringback/retries.rs::an_endpoint_that_hangs_times_out_and_does_not_affect_others`,
 //!   `tests/ringback/lanes/neighbours.rs::endpoints_with_endless_answers_delay_no_others_and_get_their_deliveries`,
 //!   `tests/ringback/lanes/neighbours.rs::endpoints_that_answer_just_before_the_timeout_delay_no_others_and_get_their_deliveries`; no lane
 //!   that waits for a slot while one that holds more gets it:
 //!   `src/delivery/queues.rs::a_free_slot_goes_to_whoever_holds_the_fewest`, and however slots are held:
 //!   `src/delivery/schedule/tests/fairness.rs::a_healthy_lane_gets_a_slot_at_once_beside_forty_slow_lanes`.
-//! - No name whose look-up hangs and costs others anything: `tests/ringback/names.rs::names_whose_look_up_hangs_cost_others_nothing`,
+//! - No name whose look-up hangs and costs others anything: `tests/ringback/names.rs::names_whose_look_up_hangs_delay_no_other_endpoint`,
 //!   `src/delivery/names/tests.rs::names_that_hang_do_not_delay_others`; no look-up that outlives its attempts:
 //!   `src/delivery/names/tests.rs::a_look_up_ends_with_the_last_attempt_that_waits_for_it`; and no name that has moved and is called
-//!   where it was: `tests/ringback/names.rs::a_name_that_moves_is_followed_under_a_steady_flow`; no token server, proxy or registry whose
+//!   where it was: `tests/ringback/names.rs::deliveries_follow_a_name_that_moves_under_a_steady_flow`; no token server, proxy or registry whose
 //!   name hangs and holds others: `src/delivery/names/tests/answers.rs::a_proxy_or_token_server_whose_name_hangs_does_not_delay_others`,
-//!   `tests/ringback/names.rs::a_registry_whose_name_hangs_holds_no_delivery`; no address of a name server's answer that the policy
+//!   `tests/ringback/names.rs::a_registry_whose_name_hangs_delays_no_delivery`; no address of a name server's answer that the policy
 //!   does not judge: `src/delivery/names/tests/answers.rs::an_endpoint_whose_name_has_forbidden_addresses_only_is_not_called`.
 //! - No endpoint that is sent more than it allows or asks for: `tests/ringback/lanes.rs::retry_after_holds_the_whole_lane`,
 //!   `tests/ringback/lanes/busy.rs::a_request_for_a_pause_is_obeyed_in_every_spelling`,
@@ -137,8 +137,8 @@
 //! - No attempt counted of what a breaker held back:
 //!   `tests/ringback/lanes.rs::the_breaker_opens_sends_single_probes_closes_and_counts_no_attempt_of_held_rows`.
 //! - No attempt, open breaker or dead letter for what the daemon itself lacks:
-//!   `tests/ringback/shortages.rs::too_few_files_cost_no_endpoint_an_attempt_and_health_is_answered`,
-//!   `tests/ringback/shortages.rs::what_does_not_fit_into_the_limit_is_cut_and_all_is_delivered`,
+//!   `tests/ringback/shortages.rs::a_shortage_of_files_costs_no_attempt_and_health_is_answered`,
+//!   `tests/ringback/shortages.rs::limits_are_reduced_to_the_available_files_and_everything_is_delivered`,
 //!   `src/delivery/tests/shortages.rs::every_way_to_an_endpoint_reports_a_shortage_of_files`; and no failure of an endpoint
 //!   that counts as one: `src/delivery/shortage.rs::errors_that_an_endpoint_or_the_network_can_cause_are_no_shortages`,
 //!   `src/delivery/tests/shortages.rs::a_shortage_of_ports_differs_from_an_address_without_a_route`.
@@ -173,7 +173,7 @@
 //! - No key of the configuration of which nobody has said whether a reload applies it, and whether it shows:
 //!   `src/config/tests/effective.rs::every_key_says_whether_a_reload_applies_it_and_whether_it_shows`; none that a reload treats
 //!   otherwise: `src/config/tests/effective.rs::a_reload_applies_exactly_what_the_list_says`; no file that is applied without the
-//!   other: `tests/ringback/reloads.rs::a_broken_file_refuses_the_accounts_too`.
+//!   other: `tests/ringback/reloads.rs::a_faulty_settings_file_prevents_the_reload_of_the_accounts_too`.
 //! - No hash that differs though the configurations mean the same:
 //!   `src/config/tests/effective.rs::what_means_the_same_has_the_same_hashes`.
 //! - No endpoint that a reload builds anew though nothing about it changed, so that its connections and its token are lost:
@@ -186,18 +186,18 @@
 //! - No key of an earlier version that is refused though it changes nothing, or dropped without a warning:
 //!   `tests/ringback/reloads/retired.rs::a_key_that_has_no_effect_any_more_is_one_warning_at_the_start_at_a_reload_and_in_check`.
 //! - No SIGHUP that ends a daemon which is still starting:
-//!   `tests/ringback/reloads.rs::sighup_during_the_start_is_a_reload_and_no_end`; no file that hangs and keeps it from stopping:
-//!   `tests/ringback/reloads.rs::a_file_that_hangs_keeps_nobody_from_stopping_the_daemon`; no reload that waits for Kafka before
+//!   `tests/ringback/reloads.rs::sighup_during_the_start_reloads_and_does_not_end_the_daemon`; no file that hangs and keeps it from stopping:
+//!   `tests/ringback/reloads.rs::a_daemon_can_be_stopped_while_a_file_hangs`; no reload that waits for Kafka before
 //!   lanes follow it, and none that is kept though a newer one came:
 //!   `src/engine/tests/reloads.rs::lanes_follow_at_once_and_the_newest_configuration_alone_waits`.
 //! - No test message that is taken for the daemon's, though that one runs another configuration:
 //!   `tests/ringback/reloads.rs::webhook_test_warns_when_the_daemon_runs_another_configuration`.
-//! - No secret in what an operator is shown: `tests/ringback/webhooks.rs::an_echo_tells_no_secrets`; none in the configuration in
+//! - No secret in what an operator is shown: `tests/ringback/webhooks.rs::an_answer_that_echoes_the_request_shows_no_secrets`; none in the configuration in
 //!   force, of whatever kind: `src/config/tests/effective.rs::no_secret_shows_and_each_counts`; no body of a customer's
 //!   that nobody asked for:
-//!   `tests/ringback/trace.rs::both_phases_with_a_failure_and_a_dead_letter_are_told_in_order`.
+//!   `tests/ringback/trace.rs::trace_shows_both_phases_a_failure_and_a_dead_letter_in_order`.
 //! - No signature that only our own code can verify: `tests/ringback/bodies.rs::ed25519_keys_sign_beside_a_secret`.
-//! - No module that knows a higher floor, or its neighbour: `tests/tidy/floors.rs::modules_know_lower_floors_only`.
+//! - No module that knows a higher floor, or its neighbour: `tests/tidy/floors.rs::modules_import_only_lower_floors`.
 //! - No clock, randomness, I/O, serialisation or log in [`domain`]: `tests/tidy/words.rs::the_core_is_pure`.
 //! - No accepted report that ends in no webhook, no newer report of its SMS, no event and no dead letter:
 //!   `src/domain/tests/ends.rs::without_a_list_all_reports_that_waited_but_the_first_final_one_are_late`, and in any history
@@ -207,7 +207,7 @@
 //!   an event, a metric and a line: `tests/ringback/logs/lines.rs::many_similar_failures_are_few_lines`,
 //!   `tests/ringback/logs/lines.rs::a_rule_that_can_not_be_evaluated_is_an_event_a_metric_and_a_line`,
 //!   `tests/ringback/logs/lines.rs::a_refused_reload_is_an_event_a_metric_and_a_line`; nor a key that a reload leaves as it was:
-//!   `tests/ringback/reloads.rs::sighup_applies_what_it_can_of_both_files_and_names_what_needs_a_restart`; and no flood of lines about one fact:
+//!   `tests/ringback/reloads.rs::sighup_applies_changes_of_both_files_and_names_the_keys_that_need_a_restart`; and no flood of lines about one fact:
 //!   `tests/ringback/logs/lines.rs::an_unreachable_kafka_is_one_line_with_broker_and_cause`.
 //! - No header of a producer, and no tombstone, that is lost on the way through a dead letter:
 //!   `tests/ringback/dead_letters/headers.rs::headers_and_tombstones_are_kept_in_the_dead_letter_and_in_its_replay`; none that is
@@ -257,7 +257,7 @@
 //! - No client that can't log in with tokens, or does not renew them:
 //!   `tests/ringback/logins.rs::every_client_logs_in_with_tokens_and_renews_them`.
 //! - No offset of an input that is configured no more:
-//!   `tests/ringback/routing.rs::an_input_that_is_configured_no_more_leaves_no_offset_behind`.
+//!   `tests/ringback/routing.rs::an_input_that_is_no_longer_configured_leaves_no_offset_behind`.
 //! - No phase 2 before the end of phase 1, where the order is strict:
 //!   `src/domain/tests/collection.rs::strict_phase_2_leaves_when_phase_1_was_delivered`.
 //! - No outcome that counts twice: `src/domain/tests/attempts.rs::an_outcome_that_is_known_skipped_or_of_nobody_is_stale`.
@@ -282,19 +282,19 @@
 //!   `src/store/write_back/tests.rs::a_full_generation_is_written_before_another_is_full`.
 //! - No bytes of others that make a decoder panic, hang, or take memory without bound:
 //!   `tests/fuzz/main.rs::every_target_withstands_mutations`; none that broke one before and does so again:
-//!   `tests/fuzz/main.rs::every_input_of_the_corpus_is_withstood`.
+//!   `tests/fuzz/main.rs::every_target_withstands_its_corpus`.
 //! - No row, store or changelog of an earlier version that is not read as it was meant:
 //!   `src/engine/restore/tests.rs::stores_of_every_version_open_and_go_on_with_the_changelog`; none of a newer version that is
-//!   touched: `tests/ringback/upgrades.rs::a_newer_versions_row_is_refused_by_name_and_left_alone`.
+//!   touched: `tests/ringback/upgrades.rs::a_row_of_a_newer_version_is_refused_and_not_changed`.
 //! - No index row that outlives its row, nor one lane's rows in another's:
 //!   `src/store/partition/tests.rs::indexes_follow_the_rows_and_lanes_do_not_mix`.
 //! - No unsafe code but where librdkafka is asked for what rust-rdkafka does not offer (`log/describe.rs`, `log/headers.rs`, `log/group.rs` and its
 //!   one caller, the question which operations Kafka allows), and the fuzzer's counters:
-//!   `tests/tidy/words.rs::unsafe_code_stands_where_it_is_audited`.
-//! - No lint allowed, nothing left to do: `tests/tidy/words.rs::nothing_is_allowed_left_open_or_left_over`.
+//!   `tests/tidy/words.rs::unsafe_code_is_only_in_audited_files`.
+//! - No lint allowed, nothing left to do: `tests/tidy/words.rs::no_file_contains_allow_attributes_or_unfinished_code`.
 //! - No file of more than 500 lines: `tests/tidy/words.rs::files_are_short`; none that does not say what it is for:
 //!   `tests/tidy/words.rs::every_file_says_what_it_is_for`.
-//! - No dependency without a reason: `tests/tidy/documents.rs::every_dependency_says_why_it_is_there`.
+//! - No dependency without a reason: `tests/tidy/documents.rs::every_dependency_gives_its_reason`.
 
 pub mod accounts;
 pub mod admin;

@@ -1,4 +1,5 @@
-//! The bare loop: consume a record, post it, keep nothing. No daemon that uses the same libraries can be cheaper.
+//! The bare loop: it consumes a record, posts it, and stores nothing. A daemon with the same libraries can't be
+//! cheaper.
 
 use crate::child::{self, mortal};
 use bytes::Bytes;
@@ -12,26 +13,26 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 
-/// The argument that makes the benchmark's binary the bare loop.
+/// The argument that makes the benchmark's binary run as the bare loop.
 pub(crate) const MODE: &str = "bare-loop";
 
-/// Records travel to the posting tasks in bundles, so that hardly any of them costs a wake-up.
+/// The number of records that a posting task gets at once, so that few records cost a wake-up.
 const BUNDLE: usize = 16;
 
-/// Its own process, seen from outside.
+/// Starts the bare loop as a process of its own.
 pub(crate) fn spawn(bootstrap: &str, topics: &[&str], url: &str, in_flight: usize) -> Child {
     let mut command = mortal(std::env::current_exe().expect("a binary"));
     command.args([MODE, bootstrap, &topics.join(","), url, &in_flight.to_string()]);
     child::spawn(command)
 }
 
-/// The bare loop's own process. It ends with the benchmark.
+/// Runs the bare loop in its own process, which ends with the benchmark.
 pub(crate) fn run(arguments: &[&str]) {
     let [bootstrap, topics, url, in_flight] = arguments else {
         panic!("the bare loop wants a broker, topics, an address and a number");
     };
     let mut config = ClientConfig::new();
-    // A group of its own: one that was killed is still a member of its group for a while.
+    // The group is new each time, because a killed process stays a member of its group for a while.
     let group = format!("bare-loop-{}", std::process::id());
     config.set("bootstrap.servers", *bootstrap).set("group.id", group);
     config.set("auto.offset.reset", "earliest").set("enable.auto.commit", "false");

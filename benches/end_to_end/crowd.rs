@@ -1,4 +1,4 @@
-//! Many endpoints, most of them in trouble: what that costs those that are well.
+//! Many endpoints, most of which fail, and the effect of these on the working ones.
 
 use crate::broker::Broker;
 use crate::daemon::{Daemon, Place};
@@ -12,18 +12,18 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Endpoints that are well, of which each gets so many flows a second.
+/// The number of working endpoints, and the flows per second of each.
 const WELL: i64 = 18;
 const WELL_RATE: f64 = 50.0;
-/// Endpoints that are in trouble get so many.
+/// The flows per second of each failing endpoint, and the number of such endpoints.
 const ILL_RATE: f64 = 10.0;
 const ILL: usize = 40;
-/// All of them are measured for so long, after a warm-up.
+/// The measured time, after the warm-up.
 const MEASURED: Duration = Duration::from_secs(40);
 const WARM_UP: Duration = Duration::from_secs(5);
 const READY: Duration = Duration::from_secs(120);
 
-/// A default webhook of an account of the same number.
+/// The default webhook of an account with the same number.
 struct Customer {
     account: i64,
     url: String,
@@ -41,22 +41,22 @@ fn accounts(targets: &[Customer]) -> String {
     targets.iter().map(entry).collect()
 }
 
-/// What an endpoint in trouble does with a connection.
+/// The way in which an endpoint fails.
 #[derive(Clone, Copy)]
 enum Trouble {
-    /// Nothing.
+    /// Accepts connections and never answers.
     Hangs,
-    /// It is reset.
+    /// Resets each connection.
     Resets,
-    /// It answers after half a minute.
+    /// Answers after 30 seconds.
     IsSlow,
-    /// It answers a second before the default time-out.
+    /// Answers one second before the default timeout.
     IsLate,
-    /// It says 200 at once, and never ends its answer.
+    /// Answers 200 at once, and never ends the body.
     IsEndless,
 }
 
-/// Listens on a port of its own.
+/// Starts a failing endpoint on a new port and returns its URL.
 fn trouble(kind: Trouble) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/", listener.local_addr().expect("an address"));
@@ -65,7 +65,7 @@ fn trouble(kind: Trouble) -> String {
         for stream in listener.incoming().flatten() {
             match kind {
                 Trouble::Hangs => held.push(stream),
-                // Closing with something unread is a reset.
+                // Closing a connection with unread data resets it.
                 Trouble::Resets => drop(stream.set_nodelay(true)),
                 Trouble::IsSlow => drop(std::thread::spawn(move || slow(stream, 30))),
                 Trouble::IsLate => drop(std::thread::spawn(move || slow(stream, 14))),
@@ -98,14 +98,14 @@ fn endless(mut stream: TcpStream) {
     }
 }
 
-/// What the endpoints that are well got.
+/// The results of the working endpoints.
 struct Service {
     per_second: f64,
     p50_ms: f64,
     p99_ms: f64,
 }
 
-/// Runs the part with 60 endpoints.
+/// Runs the part `neighbours`: 18 working endpoints, alone and together with failing ones.
 pub(crate) fn neighbours(broker: &Broker, receiver: &mut Receiver, figures: &mut Vec<Figure>) {
     let kafka = broker.kafka();
     let templates = Templates::new();
@@ -162,14 +162,15 @@ fn serve(
     let (well, ill): (Vec<i64>, Vec<i64>) =
         targets.iter().map(|target| target.account).partition(|account| *account <= WELL);
     let sent = steadily(kafka, &inputs, templates, &well, &ill);
-    let counted_from = sent.values().min().expect("some were sent") + WARM_UP.as_micros() as u64;
-    receiver.wait_for(sent.len() as u64, "the endpoints that are well");
+    let counted_from = sent.values().min().expect("at least one flow") + WARM_UP.as_micros() as u64;
+    receiver.wait_for(sent.len() as u64, "the working endpoints");
     let service = measure(receiver, &sent, counted_from);
     daemon.stop();
     service
 }
 
-/// Sends flows of these accounts at their rates; returns when those of the first were sent.
+/// Sends flows of these accounts at their rates. Returns the times at which the flows of the working endpoints were
+/// sent.
 fn steadily(
     kafka: &Kafka,
     inputs: &Inputs,
@@ -211,11 +212,11 @@ fn of(templates: &Templates, ids: &Ids, account: i64) -> String {
 fn measure(receiver: &mut Receiver, sent: &BTreeMap<String, u64>, from: u64) -> Service {
     let arrivals = receiver.take();
     let counted = sent.iter().filter(|(_, at)| **at >= from);
-    let arrived = |uuid: &String| *arrivals.get(&(uuid.clone(), 1)).expect("it came");
+    let arrived = |uuid: &String| *arrivals.get(&(uuid.clone(), 1)).expect("an arrival");
     let mut latencies: Vec<u64> =
         counted.clone().map(|(uuid, at)| arrived(uuid).saturating_sub(*at)).collect();
     latencies.sort_unstable();
-    let last = counted.map(|(uuid, _)| arrived(uuid)).max().expect("some were counted");
+    let last = counted.map(|(uuid, _)| arrived(uuid)).max().expect("at least one flow");
     let percentile = |of: usize| latencies[(latencies.len() - 1) * of / 1000] as f64 / 1000.0;
     Service {
         per_second: latencies.len() as f64 * 1e6 / (last - from) as f64,
@@ -224,7 +225,7 @@ fn measure(receiver: &mut Receiver, sent: &BTreeMap<String, u64>, from: u64) -> 
     }
 }
 
-/// Runs the part with a backlog in thousands of lanes; `waiting` rows.
+/// Runs the part `lanes`: a backlog of `waiting` deliveries in thousands of lanes.
 pub(crate) fn lanes(
     broker: &Broker,
     receiver: &mut Receiver,
@@ -234,7 +235,9 @@ pub(crate) fn lanes(
     const LANES: i64 = 2000;
     let kafka = broker.kafka();
     let templates = Templates::new();
-    println!("lanes: {waiting} deliveries wait in {LANES} lanes whose endpoints hang, one is well");
+    println!(
+        "lanes: {waiting} deliveries wait in {LANES} lanes whose endpoints hang, one endpoint works"
+    );
     let hangs = trouble(Trouble::Hangs);
     let mut targets: Vec<Customer> = (2..2 + LANES)
         .map(|account| Customer { account, url: hangs.clone(), timeout_ms: 15_000 })
@@ -245,7 +248,7 @@ pub(crate) fn lanes(
     let mut daemon = place.spawn();
     daemon.wait_ready(READY);
     let mib = |daemon: &Daemon, field| memory_kib(daemon.pid(), field) as f64 / 1024.0;
-    // It was well before the others hung.
+    // The lane has worked before the other endpoints hang.
     receiver.reset();
     let gateway = Gateway::new(&kafka, 5);
     for ids in load::ids(50, 9) {
@@ -269,7 +272,7 @@ pub(crate) fn lanes(
     println!("  all accepted after {:.0} s", start.elapsed().as_secs_f64());
     receiver.reset();
     let sent = steadily(&kafka, &inputs, &templates, &[1], &[]);
-    let from = sent.values().min().expect("some were sent") + WARM_UP.as_micros() as u64;
+    let from = sent.values().min().expect("at least one flow") + WARM_UP.as_micros() as u64;
     receiver.wait_for(sent.len() as u64, "the healthy lane");
     let service = measure(receiver, &sent, from);
     println!(
@@ -283,6 +286,6 @@ pub(crate) fn lanes(
     figures.push(Figure::new("2,000 lanes: fresh delivery, p50", service.p50_ms, "ms"));
     let p99 = Figure::new("2,000 lanes: fresh delivery, p99", service.p99_ms, "ms");
     figures.push(p99.target(Target::Below(250.0)));
-    // Those that hang are made again: nothing has to be waited for.
+    // A clean stop would only wait for the hanging attempts.
     drop(daemon);
 }

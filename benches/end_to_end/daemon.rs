@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-/// A daemon's place: its directory and what it is configured with.
+/// The directory and the configuration of a daemon.
 pub(crate) struct Place {
     name: String,
     accounts: String,
@@ -16,7 +16,7 @@ pub(crate) struct Place {
     port: u16,
 }
 
-/// A running daemon. Dropping it is a SIGKILL.
+/// A running daemon. Dropping it sends SIGKILL.
 pub(crate) struct Daemon {
     child: Child,
     port: u16,
@@ -25,7 +25,7 @@ pub(crate) struct Daemon {
 }
 
 impl Place {
-    /// Writes the configuration: everything is the daemon's default but the names, the number in flight and the retries.
+    /// Writes the configuration. Only the names, the limit in flight and the retries differ from the daemon's defaults.
     pub(crate) fn new(
         kafka: &Kafka,
         name: &str,
@@ -51,7 +51,7 @@ signing_secrets = ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]
         Self::with_accounts(kafka, name, inputs, &accounts)
     }
 
-    /// The same with accounts of one's own.
+    /// Like `new`, with this accounts file.
     pub(crate) fn with_accounts(
         kafka: &Kafka,
         name: &str,
@@ -61,7 +61,7 @@ signing_secrets = ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]
         Self::instance(kafka, name, 0, inputs, accounts)
     }
 
-    /// A second instance of the same daemon.
+    /// Returns the place of a second instance of the same daemon.
     pub(crate) fn sibling(&self, kafka: &Kafka, inputs: &Inputs) -> Self {
         Self::instance(kafka, &self.name, 1, inputs, &self.accounts)
     }
@@ -102,7 +102,7 @@ initial_interval_ms = 3600000
         Self { name: name.to_owned(), accounts: accounts.to_owned(), dir, port }
     }
 
-    /// The changelog's name.
+    /// Returns the changelog's name.
     pub(crate) fn changelog(&self) -> String {
         format!("{}.changelog", self.name)
     }
@@ -112,7 +112,7 @@ initial_interval_ms = 3600000
         std::fs::remove_dir_all(self.dir.join("data")).expect("a store");
     }
 
-    /// Starts the daemon and waits for nothing.
+    /// Starts the daemon without waiting.
     pub(crate) fn spawn(&self) -> Daemon {
         let log = self.dir.join("stderr.log");
         let file = std::fs::File::options().append(true).create(true).open(&log);
@@ -127,12 +127,11 @@ initial_interval_ms = 3600000
 }
 
 impl Daemon {
-    /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Waits until `/readyz` says 200; returns how long that took since the start.
+    /// Waits until `/readyz` answers 200. Returns the time since the start.
     pub(crate) fn wait_ready(&mut self, timeout: Duration) -> Duration {
         while !matches!(http::get(self.port, "/readyz"), Ok((200, _))) {
             let ended = self.child.try_wait().expect("a child");
@@ -143,7 +142,7 @@ impl Daemon {
         self.started.elapsed()
     }
 
-    /// The sum of a metric's series whose labels hold `label`.
+    /// Returns the sum of a metric's series whose labels contain `label`.
     pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
         let (_, text) = http::get(self.port, "/metrics").expect("/metrics answers");
         let series = text.lines().filter_map(|line| line.rsplit_once(' '));
@@ -152,10 +151,10 @@ impl Daemon {
         of_it.map(|(_, value)| value.parse::<f64>().expect("a number")).sum()
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM and waits for the end of the process.
     pub(crate) fn stop(mut self) {
         child::signal(&self.child, "TERM");
-        let status = self.child.wait().expect("it ends");
+        let status = self.child.wait().expect("the daemon ends");
         assert!(status.success(), "{status}: {}", tail(&self.log, 40));
     }
 }
@@ -165,7 +164,7 @@ impl Drop for Daemon {
         if std::thread::panicking() {
             eprintln!("-- {}\n{}", self.log.display(), tail(&self.log, 60));
         }
-        // It may have ended already.
+        // The process may have ended already.
         let _ended = self.child.kill().and_then(|()| self.child.wait());
     }
 }

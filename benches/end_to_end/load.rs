@@ -1,4 +1,4 @@
-//! Source records, and how they get into their topics.
+//! Source records, and the gateway that writes them to their topics.
 
 use crate::kafka::Kafka;
 use crate::samples::{self, Random};
@@ -11,10 +11,10 @@ use rdkafka::types::RDKafkaErrorCode;
 use serde_json::json;
 use std::time::Duration;
 
-/// The partitions of every topic.
+/// The number of partitions of each topic.
 pub(crate) const PARTITIONS: i32 = 4;
 
-/// The phonon-uuid and the SMS that the templates hold, as long as those that take their place.
+/// The phonon-uuid and the SMS in the templates. The ids that replace them have the same length.
 const UUID: &str = "00000000-0000-4000-8000-000000000001";
 const SMS: &str = "00000000-0000-4000-8000-000000000002";
 
@@ -26,7 +26,7 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    /// Creates them.
+    /// Creates the topics.
     pub(crate) fn create(kafka: &Kafka, part: &str) -> Self {
         let inputs = Self { flows: format!("{part}.flows"), reports: format!("{part}.reports") };
         kafka
@@ -35,7 +35,8 @@ impl Inputs {
     }
 }
 
-/// The records' texts. Replacing ids in text is cheap, and the producer shares the cores with what is measured.
+/// The records as text. Replacing ids in text is cheap, which matters because the producer shares the cores with the
+/// daemon.
 pub(crate) struct Templates {
     flow: String,
     report: String,
@@ -43,7 +44,7 @@ pub(crate) struct Templates {
 }
 
 impl Templates {
-    /// From the samples; a flow record is filled up to 1.5 KB with keys, as flows of some length have them.
+    /// Makes the templates from the samples. Further keys fill a flow record up to 1.5 KB, the size of a long flow.
     pub(crate) fn new() -> Self {
         let mut flow = samples::flow(UUID, &[SMS]);
         let keys = flow["keys"].as_array_mut().expect("the sample has keys");
@@ -59,22 +60,22 @@ impl Templates {
         Self { flow: flow.to_string(), report: report.to_string(), small: small.to_string() }
     }
 
-    /// How long a flow record is.
+    /// Returns the length of a flow record in bytes.
     pub(crate) fn flow_bytes(&self) -> usize {
         self.flow.len()
     }
 
-    /// A flow complete record with one SMS.
+    /// Returns a flow complete record with one SMS.
     pub(crate) fn flow(&self, ids: &Ids) -> String {
         self.flow.replace(UUID, &ids.uuid).replace(SMS, &ids.sms)
     }
 
-    /// The final report about that SMS.
+    /// Returns the final report about that SMS.
     pub(crate) fn report(&self, ids: &Ids) -> String {
         self.report.replace(UUID, &ids.uuid).replace(SMS, &ids.sms)
     }
 
-    /// A flow complete record of 200 bytes without SMS.
+    /// Returns a flow complete record of 200 bytes without SMS.
     pub(crate) fn small(&self, ids: &Ids) -> String {
         self.small.replace(UUID, &ids.uuid)
     }
@@ -86,7 +87,7 @@ pub(crate) struct Ids {
     sms: String,
 }
 
-/// So many of them, the same in every run.
+/// Returns the ids of `count` flows, the same for the same seed.
 pub(crate) fn ids(count: usize, seed: u64) -> impl Iterator<Item = Ids> {
     let mut random = Random::seeded(seed);
     (0..count).map(move |_| Ids { uuid: random.uuid(), sms: random.uuid() })
@@ -108,11 +109,11 @@ impl ProducerContext for NoLoss {
     }
 }
 
-/// A gateway: records keyed by uuid, partitioned as Java's clients do.
+/// A gateway. Its records have their uuid as key and are partitioned as Java's clients do.
 pub(crate) struct Gateway(ThreadedProducer<NoLoss>);
 
 impl Gateway {
-    /// Connects.
+    /// Creates a producer with this linger time.
     pub(crate) fn new(kafka: &Kafka, linger_ms: u32) -> Self {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", kafka.bootstrap()).set("partitioner", "murmur2_random");
@@ -120,7 +121,7 @@ impl Gateway {
         Self(config.create_with_context(NoLoss).expect("a producer"))
     }
 
-    /// Sends a record.
+    /// Sends a record. Waits while the queue is full.
     pub(crate) fn send(&self, topic: &str, uuid: &str, record: &str) {
         let mut message = BaseRecord::<str, str>::to(topic).key(uuid).payload(record);
         loop {
@@ -135,7 +136,7 @@ impl Gateway {
         }
     }
 
-    /// Waits until all of it is written.
+    /// Waits until all records are written.
     pub(crate) fn flush(&self) {
         self.0.flush(Duration::from_secs(60)).expect("everything is written");
     }

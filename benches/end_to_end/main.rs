@@ -1,7 +1,8 @@
-//! The end-to-end benchmark: the real daemon on a real Apache Kafka, beside a loop that only consumes and posts.
+//! The end-to-end benchmark: the real daemon on a real Apache Kafka, compared with a loop that only consumes and posts.
 //!
-//! The cast, each a process of its own so that its CPU and memory can be told apart: the *broker*; the *receiver*, which
-//! answers at once; the *bare loop*, which is the floor of any such daemon; the *daemon*. This process produces and measures.
+//! Each role is a process of its own, so that CPU and memory can be measured separately: the *broker*; the *receiver*,
+//! which answers at once; the *bare loop*, the lower bound of any such daemon; the *daemon*. This process produces and
+//! measures.
 //!
 //! ```text
 //! cargo bench --bench end_to_end -- [throughput] [latency] [idle] [waiting] [restore] [neighbours] [lanes]
@@ -9,8 +10,8 @@
 //!     [--in-flight 64]
 //! ```
 //!
-//! Without a part's name all are run. `RINGBACK_BIN` measures another build of the daemon, `RINGBACK_KEEP` keeps the
-//! run's directory with all logs. `ops/local/setup.sh test` fetches the broker.
+//! Without a name all parts run. `RINGBACK_BIN` measures another build of the daemon, and `RINGBACK_KEEP` keeps the
+//! run's directory with all logs. `ops/local/setup.sh test` downloads the broker.
 #![expect(
     clippy::cast_possible_truncation,
     clippy::expect_used,
@@ -46,11 +47,11 @@ mod samples;
 
 use parts::Sizes;
 
-/// What the daemon runs with, so that the bare loop's client is measured under the same allocator.
+/// The daemon's allocator, so that the bare loop is measured with the same one.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The runtime of Kafka's admin client.
+/// Returns the runtime of Kafka's admin client.
 fn runtime() -> &'static tokio::runtime::Runtime {
     static RUNTIME: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
     RUNTIME.get_or_init(|| {
@@ -60,7 +61,7 @@ fn runtime() -> &'static tokio::runtime::Runtime {
 }
 
 fn main() {
-    // Cargo says `--bench` to every benchmark.
+    // Cargo passes `--bench` to every benchmark.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|it| it != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
@@ -77,7 +78,7 @@ fn measure(words: &[&str]) {
     while let Some(word) = words.next() {
         let mut number = || {
             let next = words.next().and_then(|text| text.parse().ok());
-            next.unwrap_or_else(|| panic!("{word} wants a number"))
+            next.unwrap_or_else(|| panic!("{word} needs a number"))
         };
         match *word {
             "--flows" => sizes.flows = number(),
@@ -88,7 +89,7 @@ fn measure(words: &[&str]) {
             "--backlog" => sizes.backlog = number(),
             "--in-flight" => sizes.in_flight = number(),
             part if parts::ALL.contains(&part) => wanted.push(part),
-            other => panic!("{other} is none of {:?} nor a size", parts::ALL),
+            other => panic!("{other} is neither one of {:?} nor a size", parts::ALL),
         }
     }
     if wanted.is_empty() {

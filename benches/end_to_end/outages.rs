@@ -1,5 +1,5 @@
-//! After an outage, of the endpoint or of the daemon: how fast what has gathered is worked off, while a second instance comes
-//! and goes, and what that takes in memory.
+//! The backlog after an outage of the endpoint or of the daemon: how fast it is delivered while a second instance joins
+//! and leaves, and how much memory this takes.
 
 use crate::broker::Broker;
 use crate::daemon::{Daemon, Place};
@@ -12,16 +12,16 @@ use crate::table::{Figure, Target};
 use std::time::{Duration, Instant};
 
 const READY: Duration = Duration::from_secs(120);
-/// The unhindered rate is measured with so much less.
+/// The unhindered rate is measured with a fifth of the records.
 const SHARE: usize = 5;
 
-/// What it took to deliver everything.
+/// The rate and the memory of delivering everything.
 struct Run {
     per_second: f64,
     peak_mib: f64,
 }
 
-/// One default webhook that fails fast and is tried again soon.
+/// Returns an accounts file with one default webhook that fails fast and is retried soon.
 fn accounts(receiver: &Receiver, in_flight: usize) -> String {
     format!(
         r#"[[account]]
@@ -46,7 +46,7 @@ fn mib(daemon: &Daemon, field: &str) -> f64 {
     memory_kib(daemon.pid(), field) as f64 / 1024.0
 }
 
-/// Runs the part with deliveries that wait for an endpoint that is down, and then is not.
+/// Runs the part `comeback`: deliveries wait for an endpoint that is down and then recovers.
 pub(crate) fn comeback(
     broker: &Broker,
     receiver: &mut Receiver,
@@ -91,7 +91,7 @@ pub(crate) fn comeback(
     say("comeback", &run, &free, figures);
 }
 
-/// Runs the part with records that gathered while no daemon ran.
+/// Runs the part `outage`: records were written while no daemon ran.
 pub(crate) fn outage(
     broker: &Broker,
     receiver: &mut Receiver,
@@ -115,7 +115,7 @@ pub(crate) fn outage(
     say("outage", &run, &free, figures);
 }
 
-/// The same records, fewer of them, with nobody in the way.
+/// Measures the same kind of load with fewer records and a single instance.
 fn unhindered(
     kafka: &Kafka,
     receiver: &mut Receiver,
@@ -130,7 +130,7 @@ fn unhindered(
     receiver.reset();
     let daemon = Place::with_accounts(kafka, name, &inputs, accounts).spawn();
     let webhooks = flows * webhooks_each;
-    let count = receiver.wait_for(webhooks as u64, "the daemon that nobody hinders");
+    let count = receiver.wait_for(webhooks as u64, "the unhindered daemon");
     let run = Run {
         per_second: webhooks as f64 / count.span.as_secs_f64(),
         peak_mib: mib(&daemon, "VmHWM:"),
@@ -139,7 +139,7 @@ fn unhindered(
     run
 }
 
-/// A second instance joins after a third, and leaves after two thirds.
+/// Lets a second instance join after a third of the webhooks and leave after two thirds.
 fn one_comes_and_goes(
     kafka: &Kafka,
     receiver: &mut Receiver,

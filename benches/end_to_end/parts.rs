@@ -1,4 +1,4 @@
-//! What is measured, part by part.
+//! The parts of the benchmark.
 
 use crate::bare;
 use crate::broker::Broker;
@@ -28,23 +28,23 @@ pub(crate) const ALL: [&str; 9] = [
     "outage",
 ];
 
-/// The broker compiles its code and clients make their connections: what comes before is not counted.
+/// The seconds that do not count, while the broker compiles its code and clients connect.
 const WARM_UP_SECONDS: usize = 3;
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How much is done.
+/// The sizes of the parts.
 pub(crate) struct Sizes {
-    /// Flows of the throughput's part; two webhooks each.
+    /// Flows of the part `throughput`, with two webhooks each.
     pub(crate) flows: usize,
-    /// How often.
+    /// Rounds of the part `throughput`.
     pub(crate) rounds: usize,
-    /// How long the latency is measured.
+    /// Measured seconds of the part `latency`.
     pub(crate) seconds: usize,
-    /// Webhooks a second of the latency's part, when it is not half of the measured throughput.
+    /// Webhooks per second of the part `latency`. `None`: half of the measured throughput.
     pub(crate) rate: Option<usize>,
     /// Deliveries that wait for an endpoint that is down.
     pub(crate) waiting: usize,
-    /// Records that gathered before the daemon; half as many deliveries wait for an endpoint that comes back.
+    /// Records that wait when the daemon starts. Half as many deliveries wait for an endpoint that recovers.
     pub(crate) backlog: usize,
     /// Requests in flight.
     pub(crate) in_flight: usize,
@@ -64,12 +64,12 @@ impl Default for Sizes {
     }
 }
 
-/// What one process took to deliver everything.
+/// The resources with which one process delivered everything.
 struct Run {
     per_second: f64,
     /// Microseconds of CPU per webhook.
     cpu: f64,
-    /// MiB.
+    /// Peak memory in MiB.
     peak: f64,
 }
 
@@ -88,12 +88,12 @@ struct Bench<'a> {
     receiver: Receiver,
     templates: Templates,
     sizes: &'a Sizes,
-    /// Webhooks a second, once they are measured.
+    /// Webhooks per second, once they are measured.
     throughput: Option<f64>,
     figures: Vec<Figure>,
 }
 
-/// Runs the parts and returns what they measured.
+/// Runs the parts and returns their figures.
 pub(crate) fn run(wanted: &[&str], sizes: &Sizes) -> Vec<Figure> {
     let broker = Broker::start();
     let mut bench = Bench {
@@ -134,7 +134,8 @@ impl Bench<'_> {
         self.figures.push(figure);
     }
 
-    /// Bare loop and daemon take turns, since a machine's pace drifts more in a minute than the two differ.
+    /// Measures the bare loop and the daemon by turns, because a machine's speed changes more in a minute than the two
+    /// differ.
     fn throughput(&mut self) {
         let webhooks = self.sizes.flows as u64 * 2;
         println!(
@@ -180,7 +181,7 @@ impl Bench<'_> {
         let url = self.receiver.url();
         let daemon = Place::new(&self.kafka, name, inputs, &url, self.sizes.in_flight).spawn();
         let count = self.receiver.wait_for(webhooks, "the daemon");
-        // The last outcomes are to be committed, too.
+        // The last outcomes must be committed too.
         settle(daemon.pid(), Duration::from_secs(30));
         let run = Run::of(daemon.pid(), webhooks, count.span);
         for (name, us) in threads_cpu_us(daemon.pid()).into_iter().take(14) {
@@ -201,7 +202,7 @@ impl Bench<'_> {
         let mut child = bare::spawn(self.kafka.bootstrap(), &topics, &url, self.sizes.in_flight);
         let count = self.receiver.wait_for(webhooks, "the bare loop");
         let run = Run::of(child.id(), webhooks, count.span);
-        child.kill().and_then(|()| child.wait()).expect("it runs");
+        child.kill().and_then(|()| child.wait()).expect("the bare loop runs");
         run
     }
 
@@ -225,7 +226,7 @@ impl Bench<'_> {
         daemon.stop();
     }
 
-    /// Flows come steadily; the report of each follows a second later, since that is what reports do.
+    /// Sends flows at a steady rate, and the report of each one second later, as an SMS gateway does.
     fn latency(&mut self, inputs: &Inputs, daemon: &Daemon) {
         let half = self.throughput.map(|all| all / 2.0);
         let rate = self.sizes.rate.map(|rate| rate as f64).or(half).unwrap_or(3000.0);
@@ -242,7 +243,7 @@ impl Bench<'_> {
         let mut latencies: Vec<u64> = sent
             .iter()
             .filter(|(_, at)| **at >= counted_from)
-            .map(|(webhook, at)| arrivals.get(webhook).expect("it came").saturating_sub(*at))
+            .map(|(webhook, at)| arrivals.get(webhook).expect("an arrival").saturating_sub(*at))
             .collect();
         latencies.sort_unstable();
         let percentile = |of: usize| latencies[(latencies.len() - 1) * of / 1000] as f64 / 1000.0;
@@ -254,21 +255,21 @@ impl Bench<'_> {
         self.say(Figure::new("half load: latency p99.9", percentile(999), "ms"));
     }
 
-    /// Returns when the record of each webhook was sent, which is its timestamp.
+    /// Sends the records at this rate. Returns the time at which each webhook's record was sent, in Unix microseconds.
     fn steadily(
         &self,
         inputs: &Inputs,
         flows: usize,
         per_second: f64,
     ) -> BTreeMap<(String, u8), u64> {
-        // With no linger at all each record is a request, and what is measured is the broker.
+        // Without linger each record would be one request, and the broker would be the bottleneck.
         let gateway = Gateway::new(&self.kafka, 5);
         let mut sent = BTreeMap::new();
         let mut reports = std::collections::VecDeque::new();
         let start = Instant::now();
         let wait_until = |seconds: f64| {
             let due = Duration::from_secs_f64(seconds);
-            // A sleep per record would itself cost more CPU than the record.
+            // A sleep per record would cost more CPU than the record.
             if let Some(ahead) = due.checked_sub(start.elapsed()) {
                 std::thread::sleep(ahead.max(Duration::from_millis(2)));
             }
@@ -282,7 +283,7 @@ impl Bench<'_> {
         for (number, ids) in load::ids(flows, 2).enumerate() {
             let due = number as f64 / per_second;
             while reports.front().is_some_and(|(report_due, _)| *report_due <= due) {
-                report(reports.pop_front().expect("there is one"), &mut sent);
+                report(reports.pop_front().expect("a report"), &mut sent);
             }
             wait_until(due);
             let record = self.templates.flow(&ids);
@@ -301,7 +302,7 @@ impl Bench<'_> {
         let flows = self.sizes.waiting;
         println!("waiting: {flows} deliveries to an endpoint that refuses connections");
         let inputs = Inputs::create(&self.kafka, "waiting");
-        // Nobody listens on a port that has just been free.
+        // This port was free a moment ago, so no process listens there.
         let url = format!("http://127.0.0.1:{}/", crate::child::free_port());
         let place = Place::new(&self.kafka, "waiting", &inputs, &url, self.sizes.in_flight);
         let mut daemon = place.spawn();
@@ -357,7 +358,7 @@ impl Bench<'_> {
     }
 }
 
-/// How many offsets a topic has.
+/// Returns the number of offsets of a topic.
 fn records(kafka: &Kafka, topic: &str) -> i64 {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", kafka.bootstrap()).set("group.id", "bench");

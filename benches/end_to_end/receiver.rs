@@ -1,8 +1,13 @@
-//! The endpoint: a process that answers 200 at once and counts. It is told over its standard input what to do, a word a line:
-//! `count` tells how many requests came and when the first and the last, `take` tells every arrival, `reset` forgets; from
-//! `down` to `up` every connection is closed at once.
+//! The endpoint: a process that answers 200 at once and counts requests. It reads commands from its standard input, one
+//! per line:
 //!
-//! It speaks just as much HTTP/1.1 as a webhook needs, a thread per connection, since it shares the cores with what is measured.
+//! - `count` returns the number of requests, and the times of the first and the last one.
+//! - `take` returns every arrival.
+//! - `reset` sets everything to zero.
+//! - From `down` to `up` every connection is closed at once.
+//!
+//! It supports only the HTTP/1.1 that a webhook needs, with one thread per connection, because it shares the cores with
+//! the daemon.
 
 use crate::child::{self, mortal};
 use std::collections::BTreeMap;
@@ -13,12 +18,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The argument that makes the benchmark's binary the receiver.
+/// The argument that makes the benchmark's binary run as the receiver.
 pub(crate) const MODE: &str = "receiver";
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
-/// Unix microseconds.
+/// Returns the present time in Unix microseconds.
 pub(crate) fn now_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     u64::try_from(since.as_micros()).expect("before the year 586000")
@@ -30,11 +35,11 @@ struct Seen {
     first_us: AtomicU64,
     last_us: AtomicU64,
     down: AtomicBool,
-    /// Arrival, phase and uuid.
+    /// Arrival time, phase and uuid of each webhook.
     arrivals: Mutex<Vec<(u64, u8, [u8; 36])>>,
 }
 
-/// The receiver's own process.
+/// Runs the receiver in its own process.
 pub(crate) fn run() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     println!("{}", listener.local_addr().expect("an address").port());
@@ -46,7 +51,7 @@ pub(crate) fn run() {
             if seen.down.load(Ordering::Relaxed) {
                 continue;
             }
-            // A connection that breaks is its client's to make again.
+            // The client reconnects after its connection breaks.
             std::thread::spawn(move || serve(stream, &seen));
         }
     });
@@ -58,7 +63,7 @@ pub(crate) fn run() {
 impl Seen {
     fn answer(&self, word: &str) {
         let mut out = std::io::stdout().lock();
-        let told = match word {
+        let written = match word {
             "count" => {
                 let [count, first, last] = [&self.count, &self.first_us, &self.last_us]
                     .map(|number| number.load(Ordering::Relaxed));
@@ -84,7 +89,7 @@ impl Seen {
                 writeln!(out, "done")
             }
         };
-        told.and_then(|()| out.flush()).expect("the benchmark reads");
+        written.and_then(|()| out.flush()).expect("the benchmark reads");
     }
 
     fn request(&self, body: &[u8]) {
@@ -131,7 +136,7 @@ fn serve(mut stream: TcpStream, seen: &Seen) {
     }
 }
 
-/// The lengths of the head and the body of the request that the buffer begins with, once it is whole.
+/// Returns the lengths of the head and the body of the first request in the buffer, once it is complete.
 fn whole(buffer: &[u8]) -> Option<(usize, usize)> {
     const NAME: &str = "content-length:";
     let head = find(buffer, b"\r\n\r\n")? + 4;
@@ -144,14 +149,14 @@ fn whole(buffer: &[u8]) -> Option<(usize, usize)> {
     (buffer.len() >= head + length).then_some((head, length))
 }
 
-/// The receiver as the benchmark sees it.
+/// The receiver's process, as the benchmark uses it.
 pub(crate) struct Receiver {
     child: Child,
     answers: BufReader<std::process::ChildStdout>,
     port: u16,
 }
 
-/// How many requests came, and when the first and the last.
+/// The number of requests, and the time from the first to the last.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Count {
     pub(crate) requests: u64,
@@ -159,7 +164,7 @@ pub(crate) struct Count {
 }
 
 impl Receiver {
-    /// Starts it.
+    /// Starts the receiver's process.
     pub(crate) fn start() -> Self {
         let binary = std::env::current_exe().expect("a binary");
         let mut command = mortal(binary);
@@ -167,38 +172,38 @@ impl Receiver {
         let mut child = child::spawn(command);
         let mut answers = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut line = String::new();
-        answers.read_line(&mut line).expect("it tells its port");
+        answers.read_line(&mut line).expect("the receiver prints its port");
         Self { child, answers, port: line.trim().parse().expect("a port") }
     }
 
-    /// Where it listens.
+    /// Returns the URL of the endpoint.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/hooks/phonon", self.port)
     }
 
     fn ask(&mut self, word: &str) -> String {
         let input = self.child.stdin.as_mut().expect("a pipe");
-        writeln!(input, "{word}").expect("it listens");
+        writeln!(input, "{word}").expect("the receiver reads");
         self.line()
     }
 
     fn line(&mut self) -> String {
         let mut line = String::new();
-        self.answers.read_line(&mut line).expect("it answers");
+        self.answers.read_line(&mut line).expect("the receiver answers");
         line.trim().to_owned()
     }
 
-    /// Forgets everything so far.
+    /// Sets all counts to zero.
     pub(crate) fn reset(&mut self) {
         self.ask("reset");
     }
 
-    /// From now on it closes every connection, or serves again.
+    /// Makes the receiver close every connection from now on, or serve again.
     pub(crate) fn set_down(&mut self, down: bool) {
         self.ask(if down { "down" } else { "up" });
     }
 
-    /// How many requests came since.
+    /// Returns the requests since the last reset.
     pub(crate) fn count(&mut self) -> Count {
         let answer = self.ask("count");
         let numbers: Vec<u64> = answer.split(' ').map(|n| n.parse().expect("a number")).collect();
@@ -206,7 +211,7 @@ impl Receiver {
         Count { requests: numbers[0], span }
     }
 
-    /// When the webhook of each uuid and phase came first, in Unix microseconds.
+    /// Returns the first arrival of each uuid and phase in Unix microseconds.
     pub(crate) fn take(&mut self) -> BTreeMap<(String, u8), u64> {
         let lines: usize = self.ask("take").parse().expect("a number");
         let mut arrivals = BTreeMap::new();
@@ -220,7 +225,7 @@ impl Receiver {
         arrivals
     }
 
-    /// Waits for so many requests; panics when none comes for half a minute.
+    /// Waits until there are `requests` requests. Panics when none comes for half a minute.
     pub(crate) fn wait_for(&mut self, requests: u64, what: &str) -> Count {
         const PATIENCE: Duration = Duration::from_secs(30);
         let mut progress = Instant::now();
@@ -243,7 +248,7 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ended = self.child.kill().and_then(|()| self.child.wait());
     }
 }

@@ -1,6 +1,6 @@
-//! The figures, as they are shown at the end.
+//! The table of figures at the end of the benchmark.
 
-/// One figure and, if there is one, its target.
+/// A figure, with its target if it has one.
 pub(crate) struct Figure {
     name: String,
     value: f64,
@@ -8,24 +8,24 @@ pub(crate) struct Figure {
     target: Option<Target>,
 }
 
-/// What a figure should be.
+/// The target of a figure.
 #[derive(Clone, Copy)]
 pub(crate) enum Target {
-    /// No more than this.
+    /// At most this.
     AtMost(f64),
     /// Less than this.
     Below(f64),
-    /// No less than this.
+    /// At least this.
     AtLeast(f64),
 }
 
 impl Figure {
-    /// A figure without a target.
+    /// Creates a figure without a target.
     pub(crate) fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
         Self { name: name.into(), value, unit, target: None }
     }
 
-    /// With a target.
+    /// Adds a target.
     pub(crate) fn target(self, target: Target) -> Self {
         Self { target: Some(target), ..self }
     }
@@ -50,7 +50,7 @@ impl Figure {
     }
 }
 
-/// Prints the table. A missed target is shown and is no failure: a benchmark measures.
+/// Prints the table. A missed target is shown but is no failure, because a benchmark only measures.
 pub(crate) fn print(figures: &[Figure]) {
     println!("\n{:<58} {:>12} {:<6} {:>10}  verdict", "figure", "measured", "", "target");
     for figure in figures {

@@ -1,4 +1,4 @@
-//! Mutates, runs, watches, and shrinks what breaks a target.
+//! Mutates inputs, runs targets, checks the results, and shrinks inputs that break a target.
 
 use crate::corpus;
 use crate::mutate::{Random, mutate};
@@ -11,17 +11,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-/// An input that takes longer is one that hangs.
+/// An input that takes longer counts as hanging.
 const RUN_TIME_MAX: Duration = Duration::from_secs(5);
-/// One in so many inputs runs twice.
+/// Every 16th input runs twice.
 const TWICE: u64 = 16;
-/// So often a smaller input is tried while one is shrunk, and so long.
+/// The limits of shrinking one input: the number of smaller inputs to try, and the time.
 const SHRINK_RUNS: usize = 20_000;
 const SHRINK_TIME: Duration = Duration::from_secs(20);
 
-/// What breaks a target.
+/// An input that breaks a target, and how.
 pub(crate) struct Failure {
-    /// Shrunk.
+    /// The shrunk input.
     pub(crate) input: Vec<u8>,
     what: What,
 }
@@ -29,13 +29,13 @@ pub(crate) struct Failure {
 /// How an input breaks a target.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum What {
-    /// Where, and what it said.
+    /// A panic at this place of the source with this message.
     Panic { at: String, message: String },
-    /// So many bytes at once.
+    /// This many bytes were allocated at once, which is too much.
     Memory(usize),
-    /// So long.
+    /// The run took this time, which is too long.
     Time(Duration),
-    /// The second run saw something else.
+    /// The second run had another result.
     Differs,
 }
 
@@ -43,15 +43,15 @@ impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Panic { at, message } => write!(f, "{message} (at {at})"),
-            Self::Memory(bytes) => write!(f, "it took {bytes} bytes of memory"),
-            Self::Time(time) => write!(f, "it took {} ms", time.as_millis()),
-            Self::Differs => f.write_str("it saw something else the second time"),
+            Self::Memory(bytes) => write!(f, "the run took {bytes} bytes of memory"),
+            Self::Time(time) => write!(f, "the run took {} ms", time.as_millis()),
+            Self::Differs => f.write_str("the second run had another result"),
         }
     }
 }
 
 impl What {
-    /// Whether it is the same fault: a shrunk input may say it in other words.
+    /// Returns whether both are the same fault. The message of a panic may differ after shrinking.
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Panic { at, .. }, Self::Panic { at: other, .. }) => at == other,
@@ -60,10 +60,10 @@ impl What {
     }
 }
 
-/// The failure for people: how, the input as a literal, and how to see it again.
-pub(crate) fn told(target: &Target, failure: &Failure) -> String {
+/// Describes the failure for people: how it breaks, the input as a literal, and how to reproduce it.
+pub(crate) fn describe(target: &Target, failure: &Failure) -> String {
     format!(
-        "{} does not withstand {} bytes: {}\n  b\"{}\"\nput them into a file of tests/fuzz/corpus/{}/ and mend it",
+        "{} does not withstand {} bytes: {}\n  b\"{}\"\nwrite them to a file in tests/fuzz/corpus/{}/ and fix the target",
         target.name,
         failure.input.len(),
         failure.what,
@@ -72,7 +72,7 @@ pub(crate) fn told(target: &Target, failure: &Failure) -> String {
     )
 }
 
-/// How long a run goes on.
+/// The limits of a run.
 pub(crate) struct Limit {
     pub(crate) runs: u64,
     pub(crate) time: Duration,
@@ -83,7 +83,7 @@ pub(crate) struct Engine {
     target: &'static Target,
     random: Random,
     inputs: Vec<Vec<u8>>,
-    /// For each counted branch the magnitudes of counts that were seen, a bit each.
+    /// The magnitudes of the counts seen so far of each branch, one bit per magnitude.
     seen: Vec<u8>,
     reached: usize,
     runs: u64,
@@ -107,7 +107,7 @@ impl Engine {
             remembers: false,
             now: None,
         };
-        // What is made once, the first time that it is needed, counts for no input.
+        // Values that are created once, at their first use, must not count for any input.
         for input in &inputs {
             let _ = run(target, input);
             engine.is_new();
@@ -116,7 +116,7 @@ impl Engine {
         engine
     }
 
-    /// With what earlier runs have found, and keeping what this one finds.
+    /// Adds the inputs that earlier runs have kept, and keeps new ones.
     pub(crate) fn remembering(mut self) -> Self {
         for input in corpus::remembered(self.target) {
             let _ = run(self.target, &input);
@@ -133,7 +133,7 @@ impl Engine {
         self.target
     }
 
-    /// Mutates until `limit`, or until something breaks.
+    /// Mutates until `limit` or until the target breaks.
     pub(crate) fn run(&mut self, limit: &Limit) -> Option<Failure> {
         let started = Instant::now();
         let mut runs = 0;
@@ -169,7 +169,7 @@ impl Engine {
     }
 
     fn next_input(&mut self) -> Vec<u8> {
-        // What was found last is taken more often.
+        // The latest inputs are chosen more often.
         let length = self.inputs.len();
         let recent = self.random.below(3) == 0;
         let from = if recent { length - length.min(8) } else { 0 };
@@ -178,7 +178,7 @@ impl Engine {
         input
     }
 
-    /// An input that ends the process is in this file then.
+    /// Writes the input to a file, so that an input that aborts the process is known.
     fn note(&mut self, input: &[u8]) {
         if let Some(file) = &mut self.now {
             let written =
@@ -187,7 +187,7 @@ impl Engine {
         }
     }
 
-    /// Whether the last run took a branch, or took one so often, as none before.
+    /// Returns whether the last run took a new branch, or took a branch more often than any run before.
     fn is_new(&mut self) -> bool {
         let mut new = false;
         process::take_branches(|at, count| {
@@ -214,10 +214,10 @@ impl Engine {
     }
 }
 
-/// Whether `input` breaks nothing, in two runs that see the same.
+/// Returns an error if `input` breaks the target, or if two runs have different results.
 pub(crate) fn withstands(target: &Target, input: &[u8]) -> Result<(), What> {
     let first = match run(target, input) {
-        // Tables that a decoder makes when they are first needed stay, and are no memory of this input.
+        // Tables that a decoder creates at their first use stay, so they do not count as memory of this input.
         Err(What::Memory(_)) => run(target, input),
         first => first,
     }?;
@@ -230,7 +230,7 @@ thread_local! {
     static QUIET: RefCell<bool> = const { RefCell::new(false) };
 }
 
-/// Panics of a target are not printed, but noted.
+/// Records panics of a target instead of printing them.
 fn note_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -267,7 +267,7 @@ fn run(target: &Target, input: &[u8]) -> Result<Seen, What> {
     Ok(seen)
 }
 
-/// The smallest input that is found to break `target` in the same way.
+/// Returns the smallest input found that breaks `target` in the same way.
 fn shrink(target: &Target, input: Vec<u8>, what: What) -> Failure {
     let mut failure = Failure { input, what };
     let mut left = SHRINK_RUNS;
@@ -318,7 +318,7 @@ fn shrink(target: &Target, input: Vec<u8>, what: What) -> Failure {
     }
 }
 
-/// Another one every time.
+/// Returns another seed every second.
 pub(crate) fn seed_of_now() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |since| since.as_secs())

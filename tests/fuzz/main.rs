@@ -1,15 +1,15 @@
-//! Every decoder and parser that meets foreign bytes, under mutated input.
+//! Every decoder and parser of foreign bytes, under mutated input.
 //!
-//! The cast: a [`target::Target`] is one decoder with what must hold of it whatever it is given; its *corpus* is
-//! `tests/fuzz/corpus/NAME/`: samples, cases made by hand, and every input that ever broke it; the [`engine`] mutates the
-//! corpus with fixed seeds, and shrinks what breaks a target. [`process`] counts what a run allocates, and which branches it
-//! takes where the build counts those.
+//! A [`target::Target`] is one decoder with its invariants. Its *corpus* is `tests/fuzz/corpus/NAME/`: samples, cases
+//! made by hand, and every input that ever broke the target. The [`engine`] mutates the corpus with fixed seeds, and
+//! shrinks inputs that break a target. [`process`] counts the allocations of a run, and the branches that it takes if
+//! the build counts branches.
 //!
-//! `cargo test --test fuzz` replays the corpus and makes a bounded number of mutations, the same ones every time
-//! (`RINGBACK_FUZZ_RUNS=` for another number). `make fuzz` runs for long, guided by the branches that an input reaches, and
-//! writes what breaks a target into the corpus.
+//! `cargo test --test fuzz` replays the corpus and runs a bounded number of mutations, the same ones every time
+//! (`RINGBACK_FUZZ_RUNS=` for another number). `make fuzz` runs for a long time, guided by the branches that an input
+//! reaches, and writes inputs that break a target to the corpus.
 //!
-//! To add a target, write its function and put it into [`targets::TARGETS`].
+//! To add a target, write its function and add it to [`targets::TARGETS`].
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -32,7 +32,7 @@ use targets::TARGETS;
 #[global_allocator]
 static ALLOCATOR: process::Counting = process::Counting;
 
-/// So many mutations each target takes by default, unless the time is up before.
+/// The default number of mutations of each target, unless the time is over first.
 const RUNS: u64 = 20_000;
 const TIME: Duration = Duration::from_millis(700);
 /// The first of the fixed seeds.
@@ -44,7 +44,7 @@ fn variable(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn every_input_of_the_corpus_is_withstood() {
+fn every_target_withstands_its_corpus() {
     for target in TARGETS {
         let inputs = corpus::kept(target);
         assert!(!inputs.is_empty(), "{} has a corpus", target.name);
@@ -57,7 +57,7 @@ fn every_input_of_the_corpus_is_withstood() {
 }
 
 #[test]
-fn every_folder_of_the_corpus_is_a_targets() {
+fn every_folder_of_the_corpus_belongs_to_a_target() {
     for folder in corpus::folders() {
         let known = TARGETS.iter().any(|target| target.name == folder);
         assert!(known, "tests/fuzz/corpus/{folder} is the corpus of no target");
@@ -73,15 +73,15 @@ fn every_target_withstands_mutations() {
     for target in TARGETS {
         let mut engine = Engine::new(target, SEED, corpus::all(target));
         if let Some(failure) = engine.run(&Limit { runs, time }) {
-            panic!("{}", engine::told(target, &failure));
+            panic!("{}", engine::describe(target, &failure));
         }
         println!("{}", engine.progress());
     }
 }
 
-/// `make fuzz`: round after round over the targets, or over those whose names hold `RINGBACK_FUZZ_TARGET`.
+/// `make fuzz`: repeated rounds over the targets whose names contain `RINGBACK_FUZZ_TARGET`, by default all.
 #[test]
-#[ignore = "it runs for long: `make fuzz`"]
+#[ignore = "takes a long time: `make fuzz`"]
 fn for_long() {
     let total = Duration::from_secs(variable("RINGBACK_FUZZ_SECONDS").unwrap_or(600));
     let only = std::env::var("RINGBACK_FUZZ_TARGET").unwrap_or_default();
@@ -91,7 +91,7 @@ fn for_long() {
     let mut engines: Vec<Engine> = chosen
         .map(|target| Engine::new(target, first_seed, corpus::all(target)).remembering())
         .collect();
-    assert!(!engines.is_empty(), "no target's name holds {only}");
+    assert!(!engines.is_empty(), "no target's name contains {only}");
     println!("seed {first_seed}; branches counted: {}", process::branches());
     let mut failures = 0;
     while started.elapsed() < total && !engines.is_empty() {
@@ -101,16 +101,20 @@ fn for_long() {
             let time = Duration::from_secs(5).min(left);
             if let Some(failure) = engine.run(&Limit { runs: u64::MAX, time }) {
                 let file = corpus::keep(engine.target(), &failure.input);
-                println!("{}\nkept as {}", engine::told(engine.target(), &failure), file.display());
+                println!(
+                    "{}\nkept as {}",
+                    engine::describe(engine.target(), &failure),
+                    file.display()
+                );
                 broken.push(index);
             }
             println!("{:>5} s  {}", started.elapsed().as_secs(), engine.progress());
         }
         failures += broken.len();
-        // A target that is broken would break at the same place again and again.
+        // A broken target would break at the same place again.
         for index in broken.into_iter().rev() {
             engines.swap_remove(index);
         }
     }
-    assert_eq!(failures, 0, "targets that broke; their inputs are in the corpus now");
+    assert_eq!(failures, 0, "targets that broke; their inputs were added to the corpus");
 }

@@ -1,6 +1,6 @@
-//! Mutations: what an input becomes. All of it follows from the seed.
+//! Mutations of an input. All of them follow from the seed.
 
-/// SplitMix64.
+/// A random generator: SplitMix64.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -16,7 +16,7 @@ impl Random {
         bits ^ (bits >> 31)
     }
 
-    /// Below `bound`; 0 if that is 0.
+    /// Returns a number below `bound`, or 0 if that is 0.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() >> 1).unwrap_or(0).checked_rem(bound).unwrap_or(0)
     }
@@ -29,7 +29,7 @@ impl Random {
         self.next().to_le_bytes()[0]
     }
 
-    /// Somewhere within `length`, rather short.
+    /// Returns a random range within `length`, mostly of at most 16 bytes.
     fn range(&mut self, length: usize) -> std::ops::Range<usize> {
         let start = self.below(length + 1);
         let most = if self.below(4) == 0 { length } else { 16 };
@@ -38,10 +38,10 @@ impl Random {
     }
 }
 
-/// No input grows beyond this.
+/// The largest input in bytes.
 pub(crate) const INPUT_BYTES_MAX: usize = 16 << 10;
 
-/// What texts and numbers of all kinds stumble over.
+/// Texts and numbers that parsers often handle wrongly.
 const TEXTS: &[&[u8]] = &[
     b"0",
     b"-0",
@@ -123,7 +123,7 @@ const TEXTS: &[&[u8]] = &[
     b".",
     b";",
     b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
-    // Zig-zag varints at their bounds, and too long.
+    // Zig-zag varints at their bounds, and longer than permitted.
     b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01",
     b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
     b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
@@ -135,7 +135,7 @@ const TEXTS: &[&[u8]] = &[
     b"\x02\x00",
 ];
 
-/// Mutates `input` some times; `others` are those that it may take from.
+/// Mutates `input` once to eight times. Parts may come from `others`.
 pub(crate) fn mutate(input: &mut Vec<u8>, others: &[Vec<u8>], words: &[&str], random: &mut Random) {
     let times = 1 << random.below(4);
     for _ in 0..times {
@@ -159,7 +159,7 @@ fn once(input: &mut Vec<u8>, others: &[Vec<u8>], words: &[&str], random: &mut Ra
             input.insert(random.below(length + 1), byte);
         }
         4 => drop(input.drain(random.range(length))),
-        // A block again, once or often: repeated members, deep nesting, long texts.
+        // Repeats a block once or often: repeated members, deep nesting, long texts.
         5 => {
             let range = random.range(length);
             let block = input[range.clone()].to_vec();
@@ -184,7 +184,7 @@ fn once(input: &mut Vec<u8>, others: &[Vec<u8>], words: &[&str], random: &mut Ra
             let part = other[random.range(other.len())].to_vec();
             put(input, random.range(length), &part);
         }
-        // The beginning of this one, the end of another.
+        // The beginning of this input and the end of another one.
         10 => {
             let other = random.pick(others);
             let (at, from) = (random.below(length + 1), random.below(other.len() + 1));
@@ -208,7 +208,7 @@ fn once(input: &mut Vec<u8>, others: &[Vec<u8>], words: &[&str], random: &mut Ra
     }
 }
 
-/// Puts a number at a bound, or next to what it was, in the place of one that is written in digits.
+/// Replaces a number in digits by one at a bound, or by one next to it.
 fn number(input: &mut Vec<u8>, random: &mut Random) {
     let from = random.below(input.len() + 1);
     let digit = |byte: &u8| byte.is_ascii_digit();

@@ -1,17 +1,18 @@
-//! What the process tells of a run: the bytes that it allocates, and the branches that it takes.
+//! Measures a run: the bytes that it allocates, and the branches that it takes.
 //!
-//! The only unsafe code of the tests: an allocator that counts and leaves the rest to the system's, and the function by which
-//! code that was compiled with LLVM's branch counters hands them over before `main` (see `ops/local/counted-rustc.sh`).
+//! This is the only unsafe code of the tests. An allocator counts and passes each call to the system's allocator. A
+//! function receives LLVM's branch counters, which code compiled with them passes before `main` (see
+//! `ops/local/counted-rustc.sh`).
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-/// The system's allocator, counted.
+/// The system's allocator with counters.
 pub(crate) struct Counting;
 
 thread_local! {
-    /// What this thread holds more, or less, than when it began to count, and the most that it held.
+    /// The bytes that this thread holds in addition to those at the start of counting, and the maximum.
     static HELD: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
@@ -48,7 +49,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What `run` returns, and the most bytes that it held at once.
+/// Returns the result of `run`, and the largest number of bytes that it held at once.
 pub(crate) fn allocated<T>(run: impl FnOnce() -> T) -> (T, usize) {
     HELD.set(0);
     PEAK.set(0);
@@ -59,7 +60,7 @@ pub(crate) fn allocated<T>(run: impl FnOnce() -> T) -> (T, usize) {
 static COUNTERS: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
 static COUNTERS_LENGTH: AtomicUsize = AtomicUsize::new(0);
 
-/// Called before `main` by each module that was compiled with counters; all of them name the same section.
+/// Each module that was compiled with counters calls this before `main`. All of them pass the same section.
 #[expect(unsafe_code, reason = "LLVM's name for it")]
 #[unsafe(no_mangle)]
 extern "C" fn __sanitizer_cov_8bit_counters_init(start: *mut u8, end: *mut u8) {
@@ -67,23 +68,23 @@ extern "C" fn __sanitizer_cov_8bit_counters_init(start: *mut u8, end: *mut u8) {
     COUNTERS_LENGTH.store(end.addr() - start.addr(), Ordering::Relaxed);
 }
 
-/// How many branches are counted; none in an ordinary build.
+/// Returns the number of counted branches, 0 in an ordinary build.
 pub(crate) fn branches() -> usize {
     COUNTERS_LENGTH.load(Ordering::Relaxed)
 }
 
-/// Hands the counters to `take` and sets them to 0.
+/// Passes the counters that are not 0 to `take`, and resets them.
 pub(crate) fn take_branches(mut take: impl FnMut(usize, u8)) {
     let (start, length) = (COUNTERS.load(Ordering::Relaxed), branches());
     let mut at = 0;
     while at < length {
-        // Nearly all are 0, and looked at eight at a time.
+        // Most counters are 0, so eight are checked at a time.
         #[expect(unsafe_code, reason = "as below; eight bytes from here on are within the section")]
         if at + 8 <= length && unsafe { start.add(at).cast::<u64>().read_unaligned() } == 0 {
             at += 8;
             continue;
         }
-        // While nothing but this thread's own run is at work; a count that another thread adds meanwhile may be lost.
+        // Only this thread runs a target now. A count that another thread adds meanwhile may be lost.
         #[expect(
             unsafe_code,
             reason = "the section lives as long as the process, and is written to by the counted code only"

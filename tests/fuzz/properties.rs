@@ -1,5 +1,5 @@
-//! What holds of all values, and not of single samples: records say the same in each encoding, and what is given up comes back
-//! as it was.
+//! Properties of all values, not only of samples. Records have the same content in each encoding, and a replay restores
+//! a dead letter's delivery.
 
 use crate::targets::record::{FLOW_SCHEMA, REPORT_SCHEMA};
 use crate::targets::sample;
@@ -34,7 +34,7 @@ fn scalar() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// An object with those of the members that are there.
+/// Returns an object with the members that have a value.
 fn object(members: Vec<(&'static str, Option<Value>)>) -> Value {
     let present = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(present.collect::<Map<_, _>>())
@@ -69,7 +69,7 @@ prop_compose! {
         id in "\\PC{1,20}", uuid in "\\PC{1,20}", account: i64, status in "[A-Z]{1,9}", flow_id in of(any::<i64>()),
         amount in of(scalar()), currency in of(of(any::<i64>())), content in of(text()),
     ) -> Value {
-        // There is no boolean amount.
+        // No amount is a boolean.
         let amount = amount.filter(|amount| !amount.is_boolean());
         let cost = currency.map(|id| object(vec![
             ("currency", Some(object(vec![("currencyID", id.map(Value::from))]))), ("amount", amount),
@@ -91,12 +91,12 @@ fn parsed(body: &[u8]) -> Value {
 }
 
 fn time() -> impl Strategy<Value = Timestamp> {
-    // What a calendar of four digits has.
+    // Times whose year has four digits.
     (-60_000_000_000_000_i64..250_000_000_000_000).prop_map(Timestamp::from_ms)
 }
 
 prop_compose! {
-    fn given_up()(
+    fn any_delivery()(
         uuid in "\\PC{1,20}", id: [u8; 16], phase in select(Phase::ALL.to_vec()), account: i64,
         webhook in "[a-z._-]{1,20}", body in "(\\PC|[\\x00-\\x20\"\\\\]){0,60}", topic in "[a-z.]{1,9}",
         place: (i32, i64), at in time(), attempts: u32, replays: u32, first in of(time()), tried: bool,
@@ -104,17 +104,17 @@ prop_compose! {
         let source = Source { topic: topic.into(), partition: place.0, offset: place.1, timestamp: at };
         let delivery = Delivery { rendering: ringback::domain::Rendering::Fixed,
             id: DeliveryId::from_bytes(id), phase, account: AccountId(account),
-            webhook: WebhookName::new(&webhook).expect("it is a name"), body: Bytes::from(body),
+            webhook: WebhookName::new(&webhook).expect("a name"), body: Bytes::from(body),
             source, scheduled_at: at, due: Due::At(at), attempts, replays, first_attempt_at: first,
             last_attempt_at: first, last_outcome: tried.then(sample::outcome),
         };
-        (PhononUuid::new(&uuid).expect("it is one"), delivery)
+        (PhononUuid::new(&uuid).expect("a uuid"), delivery)
     }
 }
 
 proptest! {
     #[test]
-    fn a_flow_says_the_same_in_json_and_avro(record in flow()) {
+    fn a_flow_has_the_same_content_in_json_and_avro(record in flow()) {
         let json = decoded(RecordKind::Flow, record.to_string().as_bytes());
         let avro = decoded(RecordKind::Flow, &sample::single_object(FLOW_SCHEMA, &record));
         let (Decoded::Flow(json), Decoded::Flow(avro)) = (&json, &avro) else {
@@ -128,7 +128,7 @@ proptest! {
     }
 
     #[test]
-    fn a_report_says_the_same_in_json_and_avro(record in report()) {
+    fn a_report_has_the_same_content_in_json_and_avro(record in report()) {
         let json = decoded(RecordKind::Report, record.to_string().as_bytes());
         let avro = decoded(RecordKind::Report, &sample::single_object(REPORT_SCHEMA, &record));
         let (Decoded::Report(json), Decoded::Report(avro)) = (&json, &avro) else {
@@ -138,21 +138,22 @@ proptest! {
         prop_assert_eq!((&json.uuid, json.account), (&avro.uuid, avro.account));
         prop_assert_eq!((&json.sms, &json.status), (&avro.sms, &avro.status));
         prop_assert_eq!(parsed(&json.body), parsed(&avro.body));
-        // Through text, since the library's reading of a double is not exact.
+        // The comparison goes through text, because the library does not read doubles exactly.
         prop_assert_eq!(parsed(&json.body), parsed(record.to_string().as_bytes()));
     }
 
-    /// Dead letter, letter, command, delivery: the next life is that of the one that was given up.
+    /// From the dead letter through the letter's reader and the command, the delivery stays the same except for its
+    /// attempts.
     #[test]
-    fn what_is_given_up_is_replayed_as_it_was((uuid, delivery) in given_up(), reason in select(DeadLetterReason::ALL.to_vec())) {
+    fn a_replay_restores_the_delivery_of_a_dead_letter((uuid, delivery) in any_delivery(), reason in select(DeadLetterReason::ALL.to_vec())) {
         let headers = delivery_headers(&delivery, reason);
         let find = |name: &str| headers.iter().find(|(key, _)| *key == name).map(|(_, text)| text.as_str());
-        let head = LetterHead::read(find, Timestamp::default()).expect("its headers are read");
+        let head = LetterHead::read(find, Timestamp::default()).expect("the headers are valid");
         prop_assert_eq!(head.id, Some(delivery.id));
         prop_assert_eq!((head.attempts, head.phase), (Some(delivery.attempts), Some(delivery.phase.number())));
         let mut letter = Vec::new();
         write_delivery_dead_letter(&mut letter, &uuid, &delivery, reason, None);
-        let (of, next) = read_delivery(&letter, head.source.expect("its source is told")).expect("it is a delivery's");
+        let (of, next) = read_delivery(&letter, head.source.expect("a source")).expect("a delivery");
         let wanted = Delivery {
             attempts: 0, first_attempt_at: None, last_attempt_at: None, last_outcome: None, ..delivery.clone()
         };
@@ -166,9 +167,9 @@ proptest! {
         prop_assert_eq!((of, *replayed), (uuid, wanted));
     }
 
-    /// What ended a delivery is told by its event, and by no other.
+    /// Only the events that end a delivery are read as an end, with the delivery's id.
     #[test]
-    fn an_event_tells_whose_end_it_is((uuid, delivery) in given_up(), at in time()) {
+    fn only_events_that_end_a_delivery_are_read_as_an_end((uuid, delivery) in any_delivery(), at in time()) {
         let (id, reason) = (delivery.id, DeadLetterReason::Refused);
         let delivery = Box::new(delivery);
         let outcome = sample::outcome();

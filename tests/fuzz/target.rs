@@ -1,23 +1,23 @@
-//! What a target is.
+//! The definition of a target.
 
 use std::fmt::Debug;
 
-/// What a target saw of its input: compared, as text, between two runs of the same input.
+/// The result of a target, which is compared as text between two runs of the same input.
 pub(crate) type Seen = Box<dyn Debug>;
 
-/// A decoder, and what must hold of it.
+/// A decoder and its invariants.
 pub(crate) struct Target {
-    /// Its name, and its folder's in the corpus.
+    /// The target's name, which is also the name of its folder in the corpus.
     pub(crate) name: &'static str,
-    /// Decodes the input, and panics where what must hold does not.
+    /// Decodes the input, and panics if an invariant does not hold.
     pub(crate) run: fn(&[u8]) -> Seen,
-    /// Good inputs beside those in the corpus: what the program itself writes.
+    /// Valid inputs in addition to those of the corpus, as the program itself writes them.
     pub(crate) seeds: fn() -> Vec<Vec<u8>>,
-    /// What the decoder looks for, which mutations put in.
+    /// Words that the decoder looks for, which mutations insert.
     pub(crate) words: &'static [&'static str],
-    /// So many bytes a byte of input may take in memory at once, beside [`ALLOWED_BYTES`].
+    /// The bytes of memory that the decoder may hold at once per byte of input, in addition to [`ALLOWED_BYTES`].
     pub(crate) bytes_per_byte: usize,
 }
 
-/// So much memory any input may take.
+/// The bytes of memory that the decoder may hold at once for any input.
 pub(crate) const ALLOWED_BYTES: usize = 256 << 10;

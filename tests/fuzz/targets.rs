@@ -1,4 +1,4 @@
-//! The targets, a module per kind of foreign bytes. A new one goes into the table below.
+//! The targets, one module per kind of foreign bytes. Add a new target to the table below.
 
 mod answer;
 mod command;
@@ -17,7 +17,7 @@ mod template;
 use crate::target::{Seen, Target};
 use std::fmt::Debug;
 
-/// All of them.
+/// All targets.
 pub(crate) static TARGETS: &[Target] = &[
     record::FLOW,
     record::REPORT,
@@ -62,7 +62,7 @@ fn seen(what: impl Debug + 'static) -> Seen {
     Box::new(what)
 }
 
-/// The two parts of an input, between which an empty line stands.
+/// Splits an input at its first empty line.
 fn split(input: &[u8]) -> (&[u8], &[u8]) {
     let end = input.windows(2).position(|two| two == b"\n\n");
     end.map_or((input, &[]), |at| (&input[..at], &input[at + 2..]))
@@ -72,7 +72,7 @@ fn split(input: &[u8]) -> (&[u8], &[u8]) {
 const FLOW: &str = include_str!("../../config/examples/flow-complete.json");
 const REPORT: &str = include_str!("../../config/examples/sms-delivery-report.json");
 
-/// What stands in records, commands and letters.
+/// Words of records, commands and dead letters.
 const JSON_WORDS: &[&str] = &[
     "\"phononUuid\":",
     "\"accountID\":",

@@ -1,7 +1,8 @@
-//! What the tests stand on: real Kafka, a real registry, a real receiver, and the real binary.
+//! The parts that the tests share: real Kafka, a real registry, a real receiver, and the real binary.
 //!
-//! The cast: a [`stage::Stage`] is one test's place (its topics, group, receiver, configuration); a [`daemon::Daemon`] is
-//! one running instance on it; [`check::check`] plays a scene and compares all that left the daemon with what should have.
+//! A [`stage::Stage`] is the place of one test: its topics, group, receiver and configuration. A [`daemon::Daemon`] is
+//! one instance that runs on it. [`check::check`] plays a scene and compares everything that left the daemon with the
+//! expectation.
 
 pub(crate) mod avro;
 pub(crate) mod broker;
@@ -35,10 +36,11 @@ pub(crate) mod verify;
 
 use std::time::{Duration, Instant};
 
-/// Long enough for anything that happens at all on a busy machine of two cores; waits end as soon as it has happened.
+/// Longer than anything takes that happens at all on a busy machine with two cores. Waits end as soon as it has
+/// happened.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Polls until `probe` has an answer, and panics with `what` when it has none in time.
+/// Polls until `probe` returns a value. Panics with `what` after `timeout`.
 pub(crate) fn wait_until<T>(
     what: &str,
     timeout: Duration,
@@ -49,12 +51,12 @@ pub(crate) fn wait_until<T>(
         if let Some(answer) = probe() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "in vain for {timeout:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {timeout:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// The runtime of the receivers and of Kafka's admin client.
+/// Returns the runtime of the receivers and of Kafka's admin client.
 pub(crate) fn runtime() -> &'static tokio::runtime::Runtime {
     static RUNTIME: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
     RUNTIME.get_or_init(|| {

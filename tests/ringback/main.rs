@@ -1,7 +1,7 @@
-//! The integration tests: the real binary on a real Apache Kafka, a module per capability.
+//! The integration tests: the real binary on a real Apache Kafka, one module per capability.
 //!
-//! `RINGBACK_SEED` repeats a random run, `RINGBACK_KEEP` keeps the run's directory with all logs, `RINGBACK_BIN` tests
-//! another build of the daemon. `ops/local/setup.sh test` fetches what runs beside it.
+//! `RINGBACK_SEED` repeats a random run, `RINGBACK_KEEP` keeps the run's directory with all logs, and `RINGBACK_BIN`
+//! tests another build of the daemon. `ops/local/setup.sh test` downloads the programs that the tests need.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -1,11 +1,11 @@
-//! Brokers that give topics no ids: a topic that was deleted and created again is told by its records alone. On Apache Kafka
-//! 2.7.
+//! Brokers that give topics no ids, such as Apache Kafka 2.7: only the records show that a topic was deleted and
+//! created again.
 
 use crate::harness::daemon::{Daemon, EX_CONFIG};
 use crate::harness::kafka::Message;
 use crate::harness::samples::{Random, flow};
 use crate::harness::stage::Stage;
-use crate::harness::verify::report as said;
+use crate::harness::verify::report as report_of;
 use crate::harness::{PATIENCE, changelog, former, invariants};
 use ringback::codec::row;
 use serde_json::Value;
@@ -28,17 +28,17 @@ fn wait_recreated(stage: &Stage) -> Vec<Value> {
     of_type(recreated, "input_recreated")
 }
 
-fn assert_told(stage: &Stage, daemon: &Daemon) {
+fn assert_reported(stage: &Stage, daemon: &Daemon) {
     let topic = stage.topic("flow-complete");
     let labels = [("topic", topic.as_str())];
     assert_eq!(daemon.metric("ringback_inputs_recreated_total", &labels), Some(2.0));
     let logged = daemon.logged();
     let warning = logged.lines().find(|line| line.contains("deleted and created again"));
-    assert!(warning.expect("it is logged").contains("WARN"), "{logged}");
+    assert!(warning.expect("a warning").contains("WARN"), "{logged}");
 }
 
 #[test]
-fn an_input_without_an_id_that_was_recreated_while_nobody_ran_is_read_from_its_beginning() {
+fn an_input_without_an_id_that_was_recreated_while_no_daemon_ran_is_read_from_its_beginning() {
     let stage = Stage::on(former::shared(), "marks-stopped", 2);
     let mut daemon = stage.start();
     stage.send_flows(&flows(90, 30));
@@ -54,7 +54,7 @@ fn an_input_without_an_id_that_was_recreated_while_nobody_ran_is_read_from_its_b
     assert_eq!(shown.out.matches("\"same_topic\":false").count(), 2, "{shown:?}");
     let done = stage.verified(0, &[]);
     assert_eq!(done.code, Some(1), "{done:?}");
-    for violation in said(&done)["violations"].as_array().expect("a list") {
+    for violation in report_of(&done)["violations"].as_array().expect("a list") {
         assert_eq!(violation["what"], "identity", "{violation:#}");
     }
 
@@ -65,10 +65,10 @@ fn an_input_without_an_id_that_was_recreated_while_nobody_ran_is_read_from_its_b
         assert_eq!(event["offset"], 0);
         assert_eq!(event["topic_id"], Value::Null);
     }
-    assert_told(&stage, &daemon);
+    assert_reported(&stage, &daemon);
     invariants::wait_consumed(&stage, PATIENCE);
     daemon.stop();
-    // Once, and not at every start; and what is the same topic is not read twice.
+    // The event is written once, not at every start. A topic that stayed the same is not read twice.
     stage.start().stop();
     let events = stage.kafka.read(&stage.topic("events"));
     assert_eq!(of_type(&events, "input_recreated").len(), 2);
@@ -91,9 +91,9 @@ fn an_input_without_an_id_that_is_recreated_under_a_daemon_is_read_from_its_begi
     });
     wait_recreated(&stage);
     daemon.wait_ready();
-    assert_told(&stage, &daemon);
+    assert_reported(&stage, &daemon);
     daemon.stop();
-    assert_eq!(stage.receiver.count(), 90, "what was read at once is recognised");
+    assert_eq!(stage.receiver.count(), 90, "records that are read again are recognised");
 }
 
 #[test]
@@ -114,14 +114,14 @@ fn a_changelog_without_an_id_that_was_recreated_is_refused() {
             ids.insert(id);
         }
     }
-    assert_eq!(ids.len(), 2, "one for each partition");
+    assert_eq!(ids.len(), 2, "each partition has its own id");
 
     stage.recreate("changelog", 2);
     let said = stage.spawn(0).wait_end(EX_CONFIG, PATIENCE);
     for word in [topic.as_str(), "changelog rebuild"] {
         assert!(said.contains(word), "{word}: {said}");
     }
-    // Without the store, the group's offsets still say that there were rows.
+    // Without the store, the group's offsets still show that there were rows.
     let (store, kept) = (stage.instance_dir(0).join("data"), stage.instance_dir(0).join("kept"));
     std::fs::rename(&store, &kept).expect("a store");
     let said = stage.spawn(0).wait_end(EX_CONFIG, PATIENCE);
@@ -129,7 +129,7 @@ fn a_changelog_without_an_id_that_was_recreated_is_refused() {
     let _empty = std::fs::remove_dir_all(&store);
     std::fs::rename(&kept, &store).expect("a store");
 
-    // The store has all rows.
+    // The store still has all rows.
     let done = stage.command(&["changelog", "rebuild", "--yes"]);
     assert_eq!(done.code, Some(0), "{done:?}");
     let mut daemon = stage.start();
@@ -148,13 +148,13 @@ fn a_daemon_whose_changelog_without_an_id_is_recreated_ends_and_its_store_has_al
     stage.receiver.wait_for(20, PATIENCE);
     invariants::wait_consumed(&stage, PATIENCE);
     stage.recreate("changelog", 2);
-    // It may have something to write before it looks.
+    // The daemon may write rows before it checks the topic.
     stage.send_flows(&flows(97, 5));
     let mut daemon = daemon;
     let said = daemon.wait_end(EX_CONFIG, PATIENCE);
     assert!(said.contains("changelog rebuild"), "{said}");
     let rows = changelog::left(&stage.kafka.read(&stage.topic("changelog")));
-    assert!(rows.is_empty(), "nothing was committed to it");
+    assert!(rows.is_empty(), "no row was committed to the new changelog");
 
     let done = stage.command(&["changelog", "rebuild", "--yes"]);
     assert_eq!(done.code, Some(0), "{done:?}");

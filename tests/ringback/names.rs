@@ -15,11 +15,11 @@ const HANGING: i64 = 300;
 const FIRST_ACCOUNT: i64 = 1000;
 const ADDED: i64 = 99;
 const KIND: &str = "flow-complete";
-/// Far less than a look-up hangs, and far more than a webhook takes on a busy machine.
+/// Far shorter than a hanging look-up, and far longer than a webhook takes on a busy machine.
 const SOON_MS: u128 = 2500;
 const HERE: [u8; 4] = [127, 0, 0, 1];
 
-/// The samples' endpoint is `well.test`.
+/// Creates a stage whose default endpoint is `well.test`.
 fn stage(name: &str, names: &Names, ttl: u32) -> Stage {
     let mut stage = Stage::new(name);
     stage.set("delivery.name_servers", names.servers());
@@ -30,10 +30,10 @@ fn stage(name: &str, names: &Names, ttl: u32) -> Stage {
 }
 
 #[test]
-fn names_whose_look_up_hangs_cost_others_nothing() {
+fn names_whose_look_up_hangs_delay_no_other_endpoint() {
     let names = Names::start();
     let mut stage = stage("names-hanging", &names, 0);
-    // Each of its webhooks needs a connection, and so a look-up.
+    // Each webhook to this receiver needs a new connection, and so a look-up.
     stage.receiver.script(|_, _| Answer::status(200).header("connection", "close"));
     for account in FIRST_ACCOUNT..FIRST_ACCOUNT + HANGING {
         stage.add_account(account);
@@ -60,14 +60,15 @@ fn names_whose_look_up_hangs_cost_others_nothing() {
             requests.iter().any(|request| request.uuid() == uuid)
         });
         let ours = requests.iter().find(|request| request.uuid() == uuid);
-        let took = ours.map(|request| request.at_ms.saturating_sub(from)).expect("it came");
+        let took =
+            ours.map(|request| request.at_ms.saturating_sub(from)).expect("the webhook came");
         assert!(took < SOON_MS, "{uuid} took {took} ms");
     }
     let late = || daemon.metric("ringback_look_ups_failed_total", &[("reason", "timeout")]);
-    wait_until("look-ups are given up", PATIENCE, || {
+    wait_until("look-ups time out", PATIENCE, || {
         late().is_some_and(|count| count >= 100.0).then_some(())
     });
-    // A webhook that a reload adds beside them is looked up as soon.
+    // The name of a webhook that a reload adds is looked up in spite of the hanging ones.
     names.set("added.test", HERE, 0);
     stage.add_account(ADDED);
     let url = format!("http://added.test:{}/added", stage.receiver.port());
@@ -85,9 +86,9 @@ fn names_whose_look_up_hangs_cost_others_nothing() {
     daemon.stop();
 }
 
-/// Records wait for their schema, but what is due is delivered.
+/// Records wait for their schema, but due deliveries leave.
 #[test]
-fn a_registry_whose_name_hangs_holds_no_delivery() {
+fn a_registry_whose_name_hangs_delays_no_delivery() {
     let names = Names::start();
     let mut stage = stage("names-registry", &names, 0);
     stage.set("schema_registry.url", "http://registry.hangs.test:8081");
@@ -112,7 +113,7 @@ fn a_registry_whose_name_hangs_holds_no_delivery() {
     drop(daemon);
 }
 
-/// Answers every request at 127.0.0.2, and counts them.
+/// Answers every request at 127.0.0.2, and counts the requests.
 fn elsewhere(port: u16) -> Arc<AtomicUsize> {
     let listener = TcpListener::bind(("127.0.0.2", port)).expect("the same port is free there");
     let count = Arc::new(AtomicUsize::new(0));
@@ -130,7 +131,7 @@ fn elsewhere(port: u16) -> Arc<AtomicUsize> {
 }
 
 #[test]
-fn a_name_that_moves_is_followed_under_a_steady_flow() {
+fn deliveries_follow_a_name_that_moves_under_a_steady_flow() {
     let names = Names::start();
     let mut stage = stage("names-moving", &names, 1);
     stage.set("delivery.connection_max_age_s", 1);
@@ -148,10 +149,10 @@ fn a_name_that_moves_is_followed_under_a_steady_flow() {
     }
     assert_eq!(there.load(Ordering::SeqCst), 0);
     names.set("well.test", [127, 0, 0, 2], 1);
-    wait_until("requests where the name has moved", PATIENCE, || {
+    wait_until("requests at the new address", PATIENCE, || {
         let here = stage.receiver.count();
         let sent = send(&stage);
-        // The flow is steady: no connection gets idle, and each webhook waits for the one before.
+        // The flow is steady: no connection becomes idle, and each webhook waits for the previous one.
         wait_until("the webhook", PATIENCE, || {
             let came = stage.receiver.count() + there.load(Ordering::SeqCst);
             (came >= sent).then_some(())

@@ -1,4 +1,4 @@
-//! `ringback offsets`: positions of inputs are shown, and moved in the state and in the group together.
+//! `ringback offsets`: shows the positions of inputs, and moves them in the state and in the group together.
 
 #[cfg(feature = "failpoints")]
 mod beside;
@@ -65,7 +65,7 @@ fn skipped_records_are_never_delivered_and_the_rest_is() {
     let after = position(&stage, "flow-complete");
     assert_eq!((&after["group_offset"], &after["state_offset"]), (&5.into(), &5.into()), "{after}");
     assert_eq!(moved(&stage), [(2.into(), 5.into(), "skip".into())]);
-    // The store on the disk still has the former position; the changelog's wins.
+    // The store on the disk still has the former position; the position in the changelog takes precedence.
     let mut daemon = stage.start();
     stage.receiver.wait_for(read.len() + late.len(), PATIENCE);
     invariants::wait_consumed(&stage, PATIENCE);
@@ -76,7 +76,7 @@ fn skipped_records_are_never_delivered_and_the_rest_is() {
 }
 
 #[test]
-fn what_is_read_again_is_recognised_and_nothing_is_sent_twice() {
+fn records_that_are_read_again_are_recognised_and_sent_once() {
     let stage = Stage::on(broker::shared(), "offsets-reset", 1);
     let uuids = Random::seeded(922).uuids(10);
     send(&stage, &uuids);
@@ -93,7 +93,7 @@ fn what_is_read_again_is_recognised_and_nothing_is_sent_twice() {
     stage.alone(&[&reset[..], &["--yes"]].concat()).succeeds();
     assert_eq!(moved(&stage), [(10.into(), 0.into(), "reset".into())]);
     let mut daemon = stage.start();
-    stage.events().wait("all are recognised", PATIENCE, |events| {
+    stage.events().wait("all are recognised as duplicates", PATIENCE, |events| {
         let ignored = events.iter().filter(|event| event.json()["type"] == "record_ignored");
         ignored.count() >= uuids.len()
     });
@@ -103,7 +103,7 @@ fn what_is_read_again_is_recognised_and_nothing_is_sent_twice() {
 }
 
 #[test]
-fn offsets_are_not_moved_to_where_no_records_are() {
+fn offsets_are_not_moved_out_of_range_or_for_an_unknown_topic() {
     let stage = Stage::on(broker::shared(), "offsets-wrong", 1);
     let topic = stage.topic("flow-complete");
     for (arguments, says) in [

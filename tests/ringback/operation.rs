@@ -1,4 +1,4 @@
-//! What operators see: health, metrics, topics, logs.
+//! Health, metrics, topics and logs, as operators see them.
 
 use crate::harness::check::{Scene, Then, check};
 use crate::harness::samples::{flow, phase_1, phase_2, report, with};
@@ -8,7 +8,7 @@ use serde_json::json;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// The metrics that a daemon shows which has delivered both phases of a flow.
+/// The metrics that a daemon shows after it has delivered both phases of a flow.
 const METRICS: [&str; 30] = [
     "ringback_build_info",
     "ringback_ready",
@@ -43,7 +43,7 @@ const METRICS: [&str; 30] = [
 ];
 
 #[test]
-fn metrics_count_the_work_and_promtool_likes_them() {
+fn metrics_count_the_work_and_pass_promtool() {
     let stage = Stage::new("operation-metrics");
     let mut scene = Scene::open(&stage);
     scene.flows(&[flow("metrics", &["s-1"])]);
@@ -71,17 +71,17 @@ fn metrics_count_the_work_and_promtool_likes_them() {
     promtool.args(["check", "metrics"]).stdin(Stdio::piped());
     promtool.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut promtool = promtool.spawn().expect("promtool runs");
-    let mut input = promtool.stdin.take().expect("it is piped");
-    input.write_all(text.as_bytes()).expect("it reads");
+    let mut input = promtool.stdin.take().expect("stdin is piped");
+    input.write_all(text.as_bytes()).expect("promtool reads");
     drop(input);
-    let output = promtool.wait_with_output().expect("it ends");
+    let output = promtool.wait_with_output().expect("promtool ends");
     let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && complaints.is_empty(), "promtool: {complaints}");
     scene.daemon.stop();
 }
 
 #[test]
-fn single_endpoints_are_shown_where_that_is_switched_on_and_not_too_many() {
+fn metrics_show_single_endpoints_up_to_the_configured_number() {
     let mut stage = Stage::new("operation-endpoints");
     let url = stage.receiver.url("/");
     stage.add_account(29);
@@ -97,19 +97,22 @@ fn single_endpoints_are_shown_where_that_is_switched_on_and_not_too_many() {
 }
 
 #[test]
-fn without_kafka_the_daemon_lives_but_is_not_ready_and_says_why() {
+fn without_kafka_the_daemon_runs_but_is_not_ready_and_names_the_reason() {
     let mut stage = Stage::without_topics(broker::shared(), "operation-no-kafka");
     stage.set("kafka.bootstrap_servers", format!("127.0.0.1:{}", child::free_port()));
     let mut daemon = stage.spawn(0);
     let says = daemon.wait_answer("/readyz", 503);
-    assert!(says.to_lowercase().contains("kafka"), "it says for what it waits: {says}");
+    assert!(
+        says.to_lowercase().contains("kafka"),
+        "/readyz names what the daemon waits for: {says}"
+    );
     daemon.wait_answer("/livez", 200);
     daemon.stop();
 }
 
-/// The inputs belong to the gateways: the daemon waits for them, and makes its own topics once it knows their size.
+/// The inputs belong to the gateways: the daemon waits for them, and creates its own topics once it knows their size.
 #[test]
-fn missing_inputs_are_waited_for_and_own_topics_are_created() {
+fn the_daemon_waits_for_missing_inputs_and_creates_its_own_topics() {
     let stage = Stage::without_topics(broker::shared(), "operation-topics");
     let mut daemon = stage.spawn(0);
     let input = stage.topic("flow-complete");
@@ -125,7 +128,7 @@ fn missing_inputs_are_waited_for_and_own_topics_are_created() {
     let policy = stage.kafka.topic_setting(&changelog, "cleanup.policy");
     assert_eq!(policy.as_deref(), Some("compact"));
     let partitions = stage.kafka.partitions(&changelog);
-    assert!(partitions >= 3, "{partitions}: at least as many as the inputs have");
+    assert!(partitions >= 3, "{partitions} partitions: fewer than the inputs have");
     assert_eq!(stage.kafka.partitions(&stage.topic("inbox")), partitions);
     stage.send_flows(&[flow("topics", &[])]);
     stage.receiver.wait_for(1, PATIENCE);
@@ -138,7 +141,7 @@ fn logs_hold_no_secrets_no_bodies_and_no_whole_phone_numbers() {
     let auth = "type = 'basic'\nusername = 'phonon'\npassword = 'open sesame'";
     stage.set_webhook("auth", toml::from_str::<toml::Table>(auth).expect("TOML"));
     stage.set_webhook("signing_secrets", vec![signature::SECRET]);
-    // Every road that logs: a retry, a dead letter, an ignored record, a poison.
+    // The scene covers everything that is logged: a retry, a dead letter, an ignored record, a poisoned record.
     stage.receiver.statuses(&[500, 400]);
     let flow = flow("logs", &["s-1"]);
     let report = with(report("logs", "s-1", "DELIVERED"), "text", json!("one-time code 123456"));
@@ -183,9 +186,9 @@ fn logs_hold_no_secrets_no_bodies_and_no_whole_phone_numbers() {
     }
 }
 
-/// Logs of a daemon without a terminal are for machines.
+/// A daemon without a terminal writes its log for machines.
 #[test]
-fn logs_are_json_where_nobody_looks() {
+fn logs_are_json_without_a_terminal() {
     let stage = Stage::new("operation-json");
     let mut daemon = stage.start();
     daemon.stop();

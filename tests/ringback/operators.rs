@@ -1,5 +1,5 @@
-//! What operators rely on around the daemon: which file is read, whom a secret's file lets in, what `check` sees on the machine,
-//! and that a standby counts as ready.
+//! Features that operators rely on: the choice of the configuration file, the permissions of secret files, the checks
+//! that `check` makes of the machine, and the readiness of a standby.
 
 use crate::harness::child::{mortal, run_dir};
 use crate::harness::daemon::{Daemon, EX_CONFIG, binary, command};
@@ -15,7 +15,7 @@ fn directory(name: &str) -> PathBuf {
     directory
 }
 
-/// What `ringback check` says in this working directory.
+/// Returns the output of `ringback check` in this working directory.
 fn check(directory: &Path, named: Option<&Path>, arguments: &[&str]) -> String {
     let mut command = mortal(binary());
     command.arg("check").args(arguments).current_dir(directory).env_remove("RINGBACK_CONFIG");
@@ -27,12 +27,12 @@ fn check(directory: &Path, named: Option<&Path>, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn the_configuration_is_the_given_file_or_the_named_one_or_the_first_that_is_there() {
+fn the_configuration_file_is_the_option_or_the_variable_or_the_first_default_that_exists() {
     let here = directory("operators-config");
     let files = ["given.toml", "named.toml", "config/ringback.toml"].map(|name| here.join(name));
     std::fs::create_dir_all(here.join("config")).expect("a directory");
     for file in &files {
-        // Which file it is shows by its fault.
+        // The message about the unknown key names the file that was read.
         std::fs::write(file, "unknown = 1\n").expect("a file");
     }
     let [given, named, usual] = &files;
@@ -45,12 +45,12 @@ fn the_configuration_is_the_given_file_or_the_named_one_or_the_first_that_is_the
     assert!(all.contains("config/ringback.toml:1: unknown"), "{all}");
     std::fs::remove_file(usual).expect("a file");
     let all = check(&here, None, &[]);
-    // It may be installed here.
+    // Ringback may be installed on this machine.
     assert!(all.contains("config/ringback.toml") || all.contains("/etc/ringback"), "{all}");
 }
 
 #[test]
-fn a_secrets_file_is_for_its_owner_and_never_overwritten() {
+fn only_the_owner_can_read_a_secrets_file_and_it_is_never_overwritten() {
     let file = directory("operators-secret").join("crm");
     let path = file.to_str().expect("UTF-8");
     let done = command(&["secret", "new", path]);
@@ -65,7 +65,7 @@ fn a_secrets_file_is_for_its_owner_and_never_overwritten() {
 }
 
 #[test]
-fn check_online_looks_at_the_stores_directory_and_at_who_may_read_secrets() {
+fn check_online_checks_the_stores_directory_and_the_permissions_of_secret_files() {
     let mut stage = Stage::new("operators-check");
     let secret = directory("operators-check-secret").join("token");
     let path = secret.to_str().expect("UTF-8").to_owned();
@@ -80,7 +80,7 @@ fn check_online_looks_at_the_stores_directory_and_at_who_may_read_secrets() {
     open(0o644);
     let mut daemon = stage.spawn(0);
     daemon.wait_logged("partition restored", 0);
-    // It may have more to say: tests' topics are not kept for ever.
+    // The command may report more, because the tests' topics have a retention.
     let done = stage.command(&["check", "--online"]);
     assert!(done.err.contains(&format!("{path}: warning: every user")), "{done:?}");
     assert!(done.err.contains(&format!("chmod o= {path}")), "{done:?}");
@@ -106,7 +106,7 @@ fn a_standby_is_ready_says_so_and_takes_over() {
             |daemon: &Daemon| daemon.get("/readyz").map(|(_, says)| says).unwrap_or_default();
         daemons.each_ref().map(says)
     };
-    let standby = wait_until("one is at work and the other stands by", PATIENCE, || {
+    let standby = wait_until("one instance works and the other is a standby", PATIENCE, || {
         let says = all();
         let found = says.iter().position(|says| says.contains("standby"));
         found.filter(|_| says.iter().any(|says| says == "ok\n"))
@@ -114,7 +114,7 @@ fn a_standby_is_ready_says_so_and_takes_over() {
     let [mut first, mut second] = daemons;
     let (at_work, standby) =
         if standby == 0 { (&mut second, &mut first) } else { (&mut first, &mut second) };
-    let status = standby.get("/api/v1/status").expect("it answers").1;
+    let status = standby.get("/api/v1/status").expect("the standby answers").1;
     assert!(status.contains("\"standby\":true"), "{status}");
     assert_eq!(standby.metric("ringback_ready", &[]), Some(1.0));
     at_work.kill();
@@ -126,10 +126,14 @@ fn a_standby_is_ready_says_so_and_takes_over() {
 }
 
 #[test]
-fn topics_are_corrected_without_a_question_where_that_is_wanted() {
+fn topics_are_corrected_without_a_question_under_yes() {
     let stage = Stage::new("operators-mend");
     stage.kafka.alter_topic(&stage.topic("events"), "retention.ms", "1000");
     let done = stage.command(&["topics", "--mend", "--yes"]);
     assert!(done.out.contains(&format!("corrected {}", stage.topic("events"))), "{done:?}");
-    assert_eq!(stage.command(&["topics", "--yes"]).code, Some(2), "there is nothing to confirm");
+    assert_eq!(
+        stage.command(&["topics", "--yes"]).code,
+        Some(2),
+        "there is no question to confirm"
+    );
 }

@@ -1,4 +1,4 @@
-//! Whose rows a changelog and a store hold: nobody goes on with those of somebody else, unless an operator says so.
+//! The owner of a changelog and a store: a daemon continues with the rows of another owner only if an operator says so.
 
 use crate::harness::PATIENCE;
 use crate::harness::changelog;
@@ -16,7 +16,8 @@ fn flows(seed: u64, count: usize) -> (Vec<String>, Vec<serde_json::Value>) {
     (uuids, flows)
 }
 
-/// A stage whose endpoint fails until it is told to recover, with `count` deliveries that wait for their next attempt.
+/// Creates a stage whose endpoint fails until the flag is set, with `count` deliveries that wait for their next
+/// attempt.
 fn waiting(name: &str, count: usize) -> (Stage, Arc<AtomicBool>, Vec<String>) {
     let mut stage = Stage::new(name);
     stage.set("delivery.attempts_max", 1000);
@@ -26,8 +27,8 @@ fn waiting(name: &str, count: usize) -> (Stage, Arc<AtomicBool>, Vec<String>) {
     (stage, recovered, uuids)
 }
 
-fn wait_tried(stage: &Stage, count: usize) {
-    stage.events().wait("each was tried", PATIENCE, |events| {
+fn wait_attempted(stage: &Stage, count: usize) {
+    stage.events().wait("each delivery was attempted", PATIENCE, |events| {
         let failed = events.iter().map(|event| event.json());
         let uuids = failed
             .filter(|event| event["type"] == "attempt_failed")
@@ -36,7 +37,7 @@ fn wait_tried(stage: &Stage, count: usize) {
     });
 }
 
-fn wait_ended(stage: &Stage, count: usize) {
+fn wait_delivered(stage: &Stage, count: usize) {
     stage.events().wait("they are delivered", PATIENCE, |events| {
         let delivered = events.iter().filter(|event| event.json()["type"] == "delivered");
         delivered.count() >= count
@@ -44,7 +45,7 @@ fn wait_ended(stage: &Stage, count: usize) {
 }
 
 #[test]
-fn another_group_is_refused_until_it_takes_the_changelog_over_on_purpose() {
+fn another_group_is_refused_until_it_adopts_the_changelog() {
     let mut stage = Stage::new("ownership-group");
     let (first, all) = (stage.group(), flows(70, 10));
     let mut daemon = stage.start();
@@ -67,7 +68,7 @@ fn another_group_is_refused_until_it_takes_the_changelog_over_on_purpose() {
     stage.send_flows(&more.1);
     stage.receiver.wait_for(all.0.len() + more.0.len(), PATIENCE);
     second.stop();
-    // It needs no permission any more, and the first group is refused now.
+    // The second group needs no permission from now on, and the first group is refused.
     stage.start_instance(1).stop();
     stage.set("kafka.group_id", first);
     let said = stage.refused();
@@ -76,16 +77,17 @@ fn another_group_is_refused_until_it_takes_the_changelog_over_on_purpose() {
     assert_eq!(stage.receiver.count(), 15, "nothing was sent twice");
 }
 
-/// Two groups that start at the same moment both find a changelog without rows: the later one to commit makes it its own.
+/// Two groups that start at the same moment both find a changelog without rows. The later one to commit becomes its
+/// owner.
 #[test]
-fn a_daemon_whose_changelog_another_group_has_written_to_ends() {
+fn a_daemon_ends_when_another_group_has_written_to_its_changelog() {
     let stage = Stage::new("ownership-moment");
     let mut daemon = stage.start();
     let changelog = stage.topic("changelog");
     let rows = changelog::left(&stage.kafka.read(&changelog));
     let meta = rows.get(&(0, b"m".to_vec())).expect("a daemon at rest has a meta row").clone();
-    let mut meta = row::decode_meta(&meta.into()).expect("it is one");
-    meta.owner.as_mut().expect("it has an owner").group = "ownership-moment.second".into();
+    let mut meta = row::decode_meta(&meta.into()).expect("a meta row");
+    meta.owner.as_mut().expect("the row has an owner").group = "ownership-moment.second".into();
     let mut value = Vec::new();
     row::encode_meta(&meta, &mut value);
     let (key, value) = (Some(b"m".to_vec()), Some(value));
@@ -104,7 +106,7 @@ fn a_daemon_whose_changelog_another_group_has_written_to_ends() {
 fn a_changelog_that_was_recreated_does_not_wipe_the_store() {
     let (stage, recovered, uuids) = waiting("ownership-recreated", 20);
     let mut daemon = stage.start();
-    wait_tried(&stage, uuids.len());
+    wait_attempted(&stage, uuids.len());
     daemon.stop();
     let changelog = stage.topic("changelog");
     stage.recreate("changelog", 2);
@@ -112,13 +114,13 @@ fn a_changelog_that_was_recreated_does_not_wipe_the_store() {
     for word in [changelog.as_str(), "deleted and created again", "changelog rebuild"] {
         assert!(said.contains(word), "{word}: {said}");
     }
-    // Only on purpose, and even then the store is kept.
+    // The daemon starts only with this option, and even then it keeps the store.
     let mut daemon = stage.spawn_with(0, &["--accept-loss"]);
     daemon.wait_ready();
     recovered.store(true, Ordering::Relaxed);
     let (more, flows) = flows(73, 3);
     stage.send_flows(&flows);
-    wait_ended(&stage, more.len());
+    wait_delivered(&stage, more.len());
     daemon.stop();
     let kept = std::fs::read_dir(stage.instance_dir(0)).expect("a directory");
     let kept = kept.filter_map(Result::ok).map(|entry| entry.file_name().into_string());
@@ -128,10 +130,10 @@ fn a_changelog_that_was_recreated_does_not_wipe_the_store() {
 }
 
 #[test]
-fn a_changelog_that_is_gone_is_not_created_anew_while_a_store_holds_its_rows() {
+fn a_missing_changelog_is_not_created_while_a_store_holds_its_rows() {
     let (stage, _, uuids) = waiting("ownership-gone", 5);
     let mut daemon = stage.start();
-    wait_tried(&stage, uuids.len());
+    wait_attempted(&stage, uuids.len());
     daemon.stop();
     stage.kafka.delete_topics(&[&stage.topic("changelog")]);
     let said = stage.refused();
@@ -139,10 +141,10 @@ fn a_changelog_that_is_gone_is_not_created_anew_while_a_store_holds_its_rows() {
 }
 
 #[test]
-fn a_group_whose_rows_are_gone_with_the_store_does_not_go_on_with_nothing() {
+fn a_group_that_lost_both_its_changelog_and_its_store_is_refused() {
     let (stage, _, uuids) = waiting("ownership-nothing", 5);
     let mut daemon = stage.start();
-    wait_tried(&stage, uuids.len());
+    wait_attempted(&stage, uuids.len());
     daemon.stop();
     stage.recreate("changelog", 2);
     std::fs::remove_dir_all(stage.instance_dir(0).join("data")).expect("a store");
@@ -155,17 +157,17 @@ fn a_group_whose_rows_are_gone_with_the_store_does_not_go_on_with_nothing() {
 }
 
 #[test]
-fn a_changelog_that_has_lost_what_the_store_has_not_seen_is_refused() {
+fn a_changelog_that_lost_rows_that_the_store_has_not_seen_is_refused() {
     let (stage, _, uuids) = waiting("ownership-shorter", 20);
     let mut daemon = stage.start();
-    wait_tried(&stage, uuids.len());
+    wait_attempted(&stage, uuids.len());
     daemon.stop();
     let (data, old) = (stage.instance_dir(0).join("data"), stage.instance_dir(0).join("old"));
     copy_dir(&data, &old);
     let mut daemon = stage.start();
     let (more, flows) = flows(75, 20);
     stage.send_flows(&flows);
-    wait_tried(&stage, uuids.len() + more.len());
+    wait_attempted(&stage, uuids.len() + more.len());
     daemon.stop();
     std::fs::remove_dir_all(&data).expect("a store");
     copy_dir(&old, &data);
@@ -183,7 +185,7 @@ fn a_changelog_that_has_lost_what_the_store_has_not_seen_is_refused() {
 }
 
 #[test]
-fn a_changelog_that_has_grown_is_refused() {
+fn a_changelog_that_got_more_partitions_is_refused() {
     let mut stage = Stage::new("ownership-grown");
     stage.set("correlation.report_timeout_s", 3600);
     let uuids = Random::seeded(74).uuids(20);
@@ -205,7 +207,7 @@ fn a_changelog_that_has_grown_is_refused() {
 fn a_store_of_another_changelog_is_refused() {
     let (stage, _, uuids) = waiting("ownership-store", 5);
     let mut daemon = stage.start();
-    wait_tried(&stage, uuids.len());
+    wait_attempted(&stage, uuids.len());
     daemon.stop();
     let other = Stage::new("ownership-store-other");
     let mut daemon = other.start();

@@ -1,4 +1,5 @@
-//! Records that are none: each becomes a dead letter with its raw bytes, and what stands behind it is delivered.
+//! Records that can't be decoded: each becomes a dead letter with its raw bytes, and the records behind it are
+//! delivered.
 
 use crate::harness::check::{Scene, Then, check};
 use crate::harness::kafka::Record;
@@ -7,7 +8,7 @@ use crate::harness::stage::Stage;
 use crate::harness::{avro, broker, registry};
 use serde_json::{Value, json};
 
-/// A bad value and the reasons that fit it.
+/// A bad value, and the dead letters' reasons that are right for it.
 type Poison = (Option<Vec<u8>>, &'static [&'static str]);
 
 const MIB: usize = 1 << 20;
@@ -20,7 +21,7 @@ fn poisons(kind: &str, good: &Value) -> Vec<Poison> {
     stranger[3] ^= 0xff;
     let framed = [&[0][..], &424_242_u32.to_be_bytes(), &avro::datum(&schema, good)].concat();
     let mut random = Random::seeded(7);
-    // It starts like none of the encodings.
+    // None of the encodings begins with this byte.
     let mut noise = vec![0xff];
     while noise.len() < 2 * MIB {
         noise.extend(random.next().to_le_bytes());
@@ -42,7 +43,7 @@ fn poisons(kind: &str, good: &Value) -> Vec<Poison> {
     ]
 }
 
-/// An Avro record of a few MiB that would be some ten times as long as JSON, more than Kafka takes.
+/// Returns an Avro record of a few MiB whose JSON would be about ten times as long, more than Kafka accepts.
 fn long_as_json(kind: &str) -> Vec<u8> {
     let leg: serde_json::Map<String, Value> = [
         "calleeNumber",
@@ -61,12 +62,12 @@ fn long_as_json(kind: &str) -> Vec<u8> {
     let legs = vec![Value::from(leg); 190_000];
     let record = with(flow("long", &[]), "callDetails", legs.into());
     let bytes = avro::single_object(&avro::schema_text("flow-complete"), &record);
-    assert!(bytes.len() < 4 * MIB, "a record of this length is taken: {}", bytes.len());
-    // Of the other topic's kind it is nothing anyway.
+    assert!(bytes.len() < 4 * MIB, "Kafka accepts a record of this length: {}", bytes.len());
+    // The other topic's kind has no such record.
     if kind == "flow-complete" { bytes } else { vec![0xc3, 1] }
 }
 
-/// Poisons one input topic, with and without a key, in front of good records.
+/// Sends bad records, with and without a key, to one input topic in front of good records.
 fn poisoned(stage: &Stage, kind: &str) {
     let flow = flow("good", &["s-1"]);
     let report = report("good", "s-1", "DELIVERED");
@@ -96,7 +97,8 @@ fn poisoned(stage: &Stage, kind: &str) {
         let of = |letter: &&crate::harness::kafka::Message| {
             letter.header("ringback.source.offset") == offset.to_string()
         };
-        let letter = letters.iter().find(of).unwrap_or_else(|| panic!("letter of {offset}"));
+        let letter =
+            letters.iter().find(of).unwrap_or_else(|| panic!("no dead letter of {offset}"));
         let (value, reasons) = &poisons[offset % poisons.len()];
         let reason = letter.header("ringback.reason");
         assert!(reasons.contains(&reason), "record {offset}: {reason} is none of {reasons:?}");
@@ -140,7 +142,7 @@ fn an_id_that_the_registry_does_not_know_is_an_unknown_schema() {
     assert_eq!(outcome.dead_letters[0].value.as_deref(), Some(bad.as_slice()));
 }
 
-/// Under `each` every webhook of phase 2 carries the keys: together they would make a row that no record can hold.
+/// Under `each` every webhook of phase 2 carries the keys. Together they would make a row that fits into no record.
 #[test]
 fn a_flow_whose_webhooks_would_not_fit_into_a_row_is_a_dead_letter() {
     let mut stage = Stage::on(broker::shared(), "poison-large-keys", 1);

@@ -1,4 +1,5 @@
-//! The network between daemon and broker fails, at the worst moment of each request: it costs time, and nothing else.
+//! The network between daemon and broker fails at the worst moment of each request. This delays deliveries and has no
+//! other effect.
 
 use crate::harness::daemon::Daemon;
 use crate::harness::proxy::{self, Api, Does, Fault, Meets};
@@ -11,14 +12,15 @@ use std::time::Duration;
 
 const IN_FLIGHT_MAX: i64 = 16;
 const UNCOMMITTED_MAX: i64 = 50;
-/// What a daemon may repeat that lost its partitions while it was at work.
+/// The number of deliveries that a daemon may repeat after it lost its partitions under load.
 const LOST: usize = 16 + 50;
-/// Longer than the session and the transaction live without a word (6 s and 5 s), and than what clients wait for an answer.
+/// Longer than the timeouts of the session (6 s) and of the transaction (5 s), and longer than clients wait for an
+/// answer.
 const TOO_LONG: Duration = Duration::from_secs(9);
-/// Time-outs upon time-outs.
+/// Several timeouts may follow each other.
 const RECOVERY: Duration = Duration::from_secs(90);
 
-/// A daemon at work behind the proxy.
+/// A running daemon behind the proxy.
 struct Scene {
     stage: Stage,
     random: Random,
@@ -40,7 +42,8 @@ impl Scene {
         Self { stage, random: Random::seeded(seed), uuids: Vec::new(), daemon, client }
     }
 
-    /// Flows and their reports; some of them are delivered before this ends, so that the daemon is in the midst of it.
+    /// Sends flows and their reports, and waits for a quarter of the flows, so that the daemon is busy when this
+    /// returns.
     fn feed(&mut self, flows: usize) {
         let before = self.stage.receiver.requests().len();
         self.send(flows);
@@ -65,20 +68,21 @@ impl Scene {
         proxy::shared().until_lifted(&self.client, meets, does)
     }
 
-    /// The daemon goes on by itself: all is delivered, also what comes now.
-    fn goes_on(&mut self) {
+    /// Panics unless the daemon recovers without help and delivers everything, including flows that come now.
+    fn assert_recovers(&mut self) {
         self.send(40);
         invariants::wait_delivered(&self.stage, &self.uuids, RECOVERY);
         self.daemon.wait_ready();
         proxy::shared().assert_between(self.daemon.pid());
     }
 
-    /// `repeats_max`: what each loss of its partitions explains.
-    fn ends(mut self, repeats_max: usize) {
-        self.goes_on();
+    /// Panics unless everything was delivered. `repeats_max` is the number of repeats that each loss of partitions
+    /// explains.
+    fn assert_all_delivered(mut self, repeats_max: usize) {
+        self.assert_recovers();
         self.daemon.stop();
         let losses = self.daemon.logged().matches("\"lost\":true").count();
-        println!("{losses} times its partitions were lost");
+        println!("partitions were lost {losses} times");
         let repeats_max = repeats_max * losses.max(1);
         let repeats = invariants::assert_delivered(&self.stage, &self.uuids, repeats_max);
         invariants::assert_consumed(&self.stage);
@@ -87,8 +91,8 @@ impl Scene {
         println!("{repeats} repeats, at most {repeats_max} are explained; {counts}");
     }
 
-    /// Panics unless the group has given its partitions away while it had them.
-    fn lost(&self) {
+    /// Waits until the group has given the daemon's partitions away while the daemon still had them.
+    fn wait_lost(&self) {
         wait_until("the partitions are lost", PATIENCE, || {
             self.daemon.logged().contains("\"lost\":true").then_some(())
         });
@@ -101,7 +105,7 @@ impl Scene {
 }
 
 #[test]
-fn a_commit_is_asked_for_again_whatever_is_lost_of_it() {
+fn a_commit_is_repeated_whichever_part_of_it_is_lost() {
     let mut scene = Scene::open("proxy-commit", 81);
     scene.feed(40);
     for does in [Does::LoseAnswer, Does::LoseRequest, Does::HalveAnswer, Does::CutAll] {
@@ -109,13 +113,14 @@ fn a_commit_is_asked_for_again_whatever_is_lost_of_it() {
         scene.feed(100);
         fault.wait_fired(PATIENCE);
         fault.lift();
-        scene.goes_on();
+        scene.assert_recovers();
     }
-    scene.ends(0);
+    scene.assert_all_delivered(0);
 }
 
-/// The commit is on its way there or back when somebody else takes the transactional id over: what came of it nobody says.
-fn unknown(name: &str, seed: u64, does: Does) {
+/// Another producer takes the transactional id over while the commit or its answer is held, so the daemon gets no
+/// result.
+fn commit_without_a_result(name: &str, seed: u64, does: Does) {
     let mut scene = Scene::open(name, seed);
     scene.feed(40);
     let fault = scene.until_lifted(Meets::Commit, does);
@@ -127,24 +132,24 @@ fn unknown(name: &str, seed: u64, does: Does) {
     wait_until("the producer is fenced", PATIENCE, || {
         (scene.errors("fenced") + scene.errors("fatal") > 0.0).then_some(())
     });
-    scene.ends(0);
+    scene.assert_all_delivered(0);
 }
 
 #[test]
-fn a_commit_that_was_made_though_nobody_says_so_is_found_in_the_changelog() {
-    unknown("proxy-unknown-made", 82, Does::HoldAnswer);
+fn a_commit_whose_success_is_not_reported_is_found_in_the_changelog() {
+    commit_without_a_result("proxy-unknown-made", 82, Does::HoldAnswer);
 }
 
 #[test]
-fn a_commit_that_was_not_made_though_nobody_says_so_is_made_again() {
-    unknown("proxy-unknown-lost", 83, Does::HoldRequest);
+fn a_commit_whose_failure_is_not_reported_is_repeated() {
+    commit_without_a_result("proxy-unknown-lost", 83, Does::HoldRequest);
 }
 
-/// Requests of this kind are held under load for longer than anybody waits.
+/// Holds requests of this kind under load for longer than any client waits.
 fn held(name: &str, seed: u64, meets: Meets, does: Does) -> Scene {
     let mut scene = Scene::open(name, seed);
     scene.feed(40);
-    // So slow that there is work for all of the time.
+    // This slow endpoint keeps the daemon busy for the whole time.
     scene.stage.receiver.script(|_, _| Answer::status(200).after(Duration::from_millis(100)));
     let fault = scene.until_lifted(meets, does);
     scene.send(700);
@@ -155,35 +160,36 @@ fn held(name: &str, seed: u64, meets: Meets, does: Does) -> Scene {
 }
 
 #[test]
-fn offsets_that_do_not_arrive_until_the_transaction_has_timed_out_cost_time_only() {
+fn offsets_that_arrive_after_the_transaction_timed_out_only_cost_time() {
     let of = Meets::Api(Api::TXN_OFFSET_COMMIT);
     let scene = held("proxy-offsets", 84, of, Does::HoldRequest);
-    assert!(scene.errors("abortable") > 0.0, "nobody gave up");
-    scene.ends(0);
+    assert!(scene.errors("abortable") > 0.0, "no transaction timed out");
+    scene.assert_all_delivered(0);
 }
 
 #[test]
-fn rows_whose_receipt_does_not_come_until_they_are_given_up_cost_time_only() {
+fn rows_that_are_acknowledged_after_their_timeout_only_cost_time() {
     let scene = held("proxy-produce", 85, Meets::Api(Api::PRODUCE), Does::HoldAnswer);
-    assert!(scene.errors("abortable") > 0.0, "nobody gave up");
-    scene.ends(0);
+    assert!(scene.errors("abortable") > 0.0, "no transaction timed out");
+    scene.assert_all_delivered(0);
 }
 
 #[test]
-fn a_member_that_is_evicted_while_it_works_repeats_what_it_had_in_hand_at_most() {
+fn a_member_that_is_evicted_under_load_repeats_at_most_what_it_had_not_committed() {
     let scene = held("proxy-heartbeat", 86, Meets::Api(Api::HEARTBEAT), Does::HoldRequest);
-    scene.lost();
-    scene.ends(LOST);
+    scene.wait_lost();
+    scene.assert_all_delivered(LOST);
 }
 
 #[test]
-fn a_network_that_is_gone_for_longer_than_the_session_costs_what_was_in_hand_at_most() {
+fn a_network_outage_longer_than_the_session_repeats_at_most_what_was_not_committed() {
     let scene = held("proxy-everything", 87, Meets::Everything, Does::HoldRequest);
-    scene.lost();
-    scene.ends(LOST);
+    scene.wait_lost();
+    scene.assert_all_delivered(LOST);
 }
 
-/// Starts again while these requests are held; it is not ready until they are answered, and says what it waits for.
+/// Starts the daemon again while these requests are held. It is not ready until they are answered, and reports what it
+/// waits for.
 fn held_at_the_start(name: &str, seed: u64, api: Api, delete_store: bool, says: &str) {
     let mut scene = Scene::open(name, seed);
     scene.feed(100);
@@ -200,17 +206,17 @@ fn held_at_the_start(name: &str, seed: u64, api: Api, delete_store: bool, says: 
     assert!(waits.contains(says), "{waits}");
     fault.lift();
     scene.daemon.wait_ready();
-    // What was in the air when it was stopped is none of the network's doing.
-    scene.ends(0);
+    // The stop, not the network, explains requests that were in flight when the daemon stopped.
+    scene.assert_all_delivered(0);
 }
 
 #[test]
-fn a_changelog_that_can_not_be_read_for_a_while_is_restored_when_it_can() {
-    // Whose rows the changelog holds is read before the group is joined.
+fn a_changelog_is_restored_once_it_can_be_read() {
+    // The owner of the changelog's rows is read before the daemon joins the group.
     held_at_the_start("proxy-fetch", 88, Api::FETCH, true, "waiting for Kafka");
 }
 
 #[test]
-fn offsets_that_can_not_be_read_at_an_assignment_are_waited_for() {
+fn an_assignment_waits_until_its_offsets_can_be_read() {
     held_at_the_start("proxy-offset-fetch", 89, Api::OFFSET_FETCH, false, "restoring");
 }

@@ -1,4 +1,5 @@
-//! The changelog is lost, and `ringback changelog rebuild` writes it from a store: nothing is lost and nothing sent twice.
+//! The changelog is lost, and `ringback changelog rebuild` writes it from a store: nothing is lost and nothing is sent
+//! twice.
 
 #[cfg(feature = "failpoints")]
 mod beside;
@@ -12,7 +13,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A stage whose endpoint fails until it is told to recover.
+/// Creates a stage whose endpoint fails until the flag is set.
 fn failing(name: &str, partitions: i32) -> (Stage, Arc<AtomicBool>) {
     let mut stage = Stage::on(broker::shared(), name, partitions);
     let recovered = stage.fail_until_recovered(1000);
@@ -23,7 +24,7 @@ fn rebuild(stage: &Stage) -> Done {
     stage.alone(&["changelog", "rebuild", "--yes"])
 }
 
-/// Twenty deliveries wait for their retries, and the daemon has stopped.
+/// Creates a stage on which twenty deliveries wait for their retries and the daemon has stopped.
 pub(crate) fn waiting(name: &str, seed: u64) -> (Stage, Arc<AtomicBool>, Vec<String>) {
     let (stage, recovered) = failing(name, 2);
     let uuids = Random::seeded(seed).uuids(20);
@@ -34,12 +35,12 @@ pub(crate) fn waiting(name: &str, seed: u64) -> (Stage, Arc<AtomicBool>, Vec<Str
     (stage, recovered, uuids)
 }
 
-/// The daemon goes on, and both phases of each uuid are delivered once.
+/// Starts the daemon, and panics unless both phases of each uuid are delivered.
 fn delivers(stage: &Stage, recovered: &AtomicBool, uuids: &[String]) {
     delivers_by(stage.start(), stage, recovered, uuids);
 }
 
-/// The same by a daemon that runs.
+/// Like `delivers`, but with a daemon that already runs, which it stops.
 pub(crate) fn delivers_by(
     mut daemon: Daemon,
     stage: &Stage,
@@ -52,7 +53,7 @@ pub(crate) fn delivers_by(
     invariants::wait_consumed(stage, PATIENCE);
     daemon.stop();
     invariants::assert_delivered(stage, uuids, usize::MAX);
-    // Each request is an attempt that is counted: nothing was repeated, and no count was forgotten.
+    // The events count each request as an attempt, so nothing was repeated and no count was forgotten.
     invariants::assert_attempts_counted(stage, 0);
 }
 
@@ -74,7 +75,7 @@ fn a_deleted_changelog_is_written_from_the_store() {
     assert!(again.out.contains("it was rebuilt before"), "{}", again.out);
     delivers(&stage, &recovered, &uuids);
     stage.verify();
-    // What runs by itself is nobody's to write over.
+    // A rebuild must not write over a changelog that the daemon has used.
     let over = rebuild(&stage);
     assert_eq!(over.code, Some(1), "{}{}", over.out, over.err);
     assert!(over.out.contains("nothing is written over them"), "{}", over.out);
@@ -91,9 +92,9 @@ fn a_changelog_that_was_created_again_is_written_from_the_store() {
     delivers(&stage, &recovered, &uuids);
 }
 
-/// Its advice is followed to its end.
+/// The test follows the advice of the message from beginning to end.
 #[test]
-fn a_grown_changelog_is_refused_and_written_anew_with_the_former_number_of_partitions() {
+fn a_changelog_with_more_partitions_is_refused_and_rebuilt_with_the_former_number() {
     let (stage, recovered, uuids) = waiting("rebuild-grown", 903);
     stage.kafka.grow_topic(&stage.topic("changelog"), 4);
     let said = stage.refused();
@@ -110,7 +111,7 @@ fn a_grown_changelog_is_refused_and_written_anew_with_the_former_number_of_parti
 
 #[cfg(feature = "failpoints")]
 #[test]
-fn an_interrupted_rebuild_is_refused_by_the_daemon_and_goes_on() {
+fn an_interrupted_rebuild_is_refused_by_the_daemon_and_can_be_continued() {
     let (mut stage, recovered) = failing("rebuild-interrupted", 1);
     let uuids = Random::seeded(904).uuids(1500);
     stage.send_flows_of(&uuids);
@@ -140,9 +141,9 @@ fn an_interrupted_rebuild_is_refused_by_the_daemon_and_goes_on() {
     invariants::assert_attempts_counted(&stage, 0);
 }
 
-/// Another instance may have a newer copy; if not, what it has not seen is read again.
+/// Another instance may have a newer copy. If none has, records that the store has not seen are read again.
 #[test]
-fn a_store_that_is_behind_the_group_is_taken_on_purpose_only() {
+fn a_store_that_is_behind_the_group_is_used_only_with_the_option_older() {
     let (stage, recovered) = failing("rebuild-behind", 2);
     let uuids = Random::seeded(905).uuids(20);
     let (early, late) = uuids.split_at(10);
@@ -158,7 +159,7 @@ fn a_store_that_is_behind_the_group_is_taken_on_purpose_only() {
     invariants::wait_consumed(&stage, PATIENCE);
     daemon.stop();
     stage.delete_topic("changelog");
-    // By which operators tell the newer one of two stores.
+    // By this time operators find the newer one of two stores.
     let as_of = || {
         let dry = stage.alone(&["changelog", "rebuild", "--dry-run", "--json"]);
         let plan: Value = serde_json::from_str(&dry.out).expect("JSON");

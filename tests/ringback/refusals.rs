@@ -1,11 +1,11 @@
-//! What a daemon refuses to start with: exit code 78 and one clear message.
+//! Configurations and topics that a daemon refuses to start with: exit code 78 and one clear message.
 
 use crate::harness::broker;
 use crate::harness::daemon::EX_CONFIG;
 use crate::harness::samples::flow;
 use crate::harness::stage::Stage;
 
-/// Panics unless the daemon refuses, in one line that names all of `words`.
+/// Panics unless the daemon refuses to start, with one line that names all of `words`.
 fn refuses(stage: &Stage, words: &[&str]) {
     let said = stage.refused();
     let clear = said.lines().filter(|line| words.iter().all(|word| line.contains(word)));
@@ -26,7 +26,7 @@ fn a_clients_property_that_breaks_a_guarantee_is_refused_by_every_command() {
     for (name, value, why) in [
         ("auto.offset.reset", "latest", "skips the records of a new partition"),
         ("group.protocol", "consumer", "only the classic protocol"),
-        // What only librdkafka knows.
+        // Only librdkafka can check this value.
         ("security.protocol", "TLS", "librdkafka refuses it"),
     ] {
         let mut client = toml::Table::new();
@@ -57,7 +57,7 @@ fn an_unknown_key_names_the_nearest_known_one() {
 }
 
 #[test]
-fn a_url_must_be_one() {
+fn a_url_that_cannot_be_parsed_is_refused() {
     let mut stage = Stage::without_topics(broker::shared(), "refusals-url");
     stage.set_webhook("url", "https://exa mple.com:port/hooks");
     refuses(&stage, &["crm", "url"]);
@@ -79,7 +79,7 @@ fn a_url_or_a_proxy_must_not_show_credentials() {
 }
 
 #[test]
-fn nobody_waits_more_than_a_minute_for_an_answer() {
+fn a_request_timeout_of_more_than_a_minute_is_refused() {
     let mut stage = Stage::without_topics(broker::shared(), "refusals-timeout");
     stage.set("delivery.request_timeout_ms", 60_001);
     refuses(&stage, &["ringback.toml", "delivery.request_timeout_ms", "60001", "1 to 60000"]);
@@ -102,7 +102,7 @@ fn a_bad_template_of_a_url_is_refused_when_it_is_loaded() {
 }
 
 #[test]
-fn a_file_of_a_secret_must_be_there() {
+fn a_secret_file_that_does_not_exist_is_refused() {
     let mut stage = Stage::without_topics(broker::shared(), "refusals-secret");
     let mut secret = toml::Table::new();
     secret.insert("file".into(), "/nonexistent/crm-secret".into());
@@ -111,7 +111,7 @@ fn a_file_of_a_secret_must_be_there() {
 }
 
 #[test]
-fn a_variable_of_the_environment_must_be_there() {
+fn an_environment_variable_that_is_not_set_is_refused() {
     let mut stage = Stage::without_topics(broker::shared(), "refusals-env");
     let auth = "type = 'basic'\nusername = 'u'\npassword = { env = 'RINGBACK_TEST_NOT_SET' }";
     stage.set_webhook("auth", toml::from_str::<toml::Table>(auth).expect("TOML"));
@@ -119,7 +119,7 @@ fn a_variable_of_the_environment_must_be_there() {
 }
 
 #[test]
-fn every_fault_is_told_not_only_the_first() {
+fn every_fault_is_reported_not_only_the_first() {
     let mut stage = Stage::without_topics(broker::shared(), "refusals-all");
     stage.set_account("http_enabled", false);
     stage.set_webhook("method", "YELL");

@@ -1,4 +1,4 @@
-//! SIGHUP: what it applies of both files, what needs a restart, and what shows of the configuration in force.
+//! SIGHUP: which changes of both files it applies, which need a restart, and how the current configuration is shown.
 
 mod endpoints;
 mod retired;
@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 const HASH: &str = "ringback_config_hash";
 
 fn of_part(daemon: &Daemon, part: &str) -> f64 {
-    daemon.metric(HASH, &[("part", part)]).expect("there is a hash")
+    daemon.metric(HASH, &[("part", part)]).expect("a hash")
 }
 
-/// Writes both files as the stage has them now, and waits until so many reloads have had this result.
+/// Writes the stage's current files, sends SIGHUP, and waits until `count` reloads have had this result.
 fn reload(stage: &Stage, daemon: &Daemon, result: &str, count: f64) {
     stage.write_config(0, daemon.port());
     daemon.signal("HUP");
@@ -31,7 +31,7 @@ fn reload(stage: &Stage, daemon: &Daemon, result: &str, count: f64) {
 }
 
 fn page(daemon: &Daemon) -> Value {
-    let (status, body) = daemon.get("/api/v1/config").expect("it answers");
+    let (status, body) = daemon.get("/api/v1/config").expect("the daemon answers");
     assert_eq!(status, 200, "{body}");
     serde_json::from_str(&body).expect("JSON")
 }
@@ -42,7 +42,7 @@ fn entry(page: &Value, key: &str) -> Value {
     found.unwrap_or_else(|| panic!("no {key}: {page}")).clone()
 }
 
-/// Waits for an event of this type.
+/// Waits for an event of this type and returns it.
 fn event(stage: &Stage, kind: &str) -> Value {
     let begin = format!("{{\"type\":\"{kind}\"");
     let is = |event: &&Message| {
@@ -50,11 +50,11 @@ fn event(stage: &Stage, kind: &str) -> Value {
     };
     let mut tail = stage.events();
     let found = tail.wait(kind, PATIENCE, |events| events.iter().any(|event| is(&event)));
-    found.iter().find(is).expect("it is there").json()
+    found.iter().find(is).expect("an event").json()
 }
 
 #[test]
-fn sighup_applies_what_it_can_of_both_files_and_names_what_needs_a_restart() {
+fn sighup_applies_changes_of_both_files_and_names_the_keys_that_need_a_restart() {
     let mut stage = Stage::new("reloads-apply");
     stage.set("delivery.allow_addresses", Vec::<String>::new());
     let mut daemon = stage.start();
@@ -86,7 +86,7 @@ fn sighup_applies_what_it_can_of_both_files_and_names_what_needs_a_restart() {
     let lines: Vec<_> = logged.lines().filter(is_line).collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("http.token, kafka.commit_interval_ms"), "{}", lines[0]);
-    assert!(!logged.contains("hush-hush"), "a secret is no key");
+    assert!(!logged.contains("hush-hush"), "the log names keys but shows no secrets");
     assert!(logged.contains("delivery.allow_addresses, delivery.request_timeout_ms"), "{logged}");
 
     let page = page(&daemon);
@@ -96,15 +96,15 @@ fn sighup_applies_what_it_can_of_both_files_and_names_what_needs_a_restart() {
     let inherited = entry(&page, "webhook[crm].request_timeout_ms");
     assert_eq!(inherited["value"], 7000, "{inherited}");
     let after = (of_part(&daemon, "all"), of_part(&daemon, "accounts"));
-    assert_ne!(after.0, before.0, "something else is in force");
-    assert_eq!(after.1, before.1, "and the accounts are the same");
+    assert_ne!(after.0, before.0, "the configuration has changed");
+    assert_eq!(after.1, before.1, "the accounts have not changed");
     assert_eq!(page["hash"].as_f64(), Some(after.0));
     daemon.stop();
     stage.verify();
 }
 
 #[test]
-fn a_broken_file_refuses_the_accounts_too() {
+fn a_faulty_settings_file_prevents_the_reload_of_the_accounts_too() {
     let mut stage = Stage::new("reloads-refused");
     let daemon = stage.start();
     let before = of_part(&daemon, "all");
@@ -131,7 +131,7 @@ fn a_broken_file_refuses_the_accounts_too() {
 }
 
 #[test]
-fn the_configuration_in_force_shows_with_its_sources_and_without_secrets() {
+fn the_current_configuration_is_shown_with_its_sources_and_without_secrets() {
     let mut stage = Stage::new("reloads-page");
     let secret = stage.instance_dir(0).join("bearer");
     std::fs::create_dir_all(stage.instance_dir(0)).expect("a directory");
@@ -161,11 +161,11 @@ fn the_configuration_in_force_shows_with_its_sources_and_without_secrets() {
     let line = usize::try_from(url["line"].as_u64().expect("a line")).expect("a line");
     assert!(text.lines().nth(line - 1).is_some_and(|it| it.starts_with("url = ")), "{url}");
     assert_eq!(entry(&all, "webhook[crm].auth.token")["value"], json!({"file": "bearer"}));
-    let (_, hash) = daemon.get("/api/v1/config/hash").expect("it answers");
+    let (_, hash) = daemon.get("/api/v1/config/hash").expect("the daemon answers");
     let hash: Value = serde_json::from_str(&hash).expect("JSON");
     assert_eq!((&hash["hash"], &hash["settings"]), (&all["hash"], &Value::Null));
 
-    // A secret that changes changes the hashes, and shows nowhere.
+    // A changed secret changes the hashes and is shown nowhere.
     let before = of_part(&daemon, "accounts");
     std::fs::write(&secret, "hush-of-another").expect("a file");
     reload(&stage, &daemon, "applied", 1.0);
@@ -215,23 +215,27 @@ fn webhook_test_warns_when_the_daemon_runs_another_configuration() {
     let begin = Instant::now();
     let (shown, said) = tried(&stage);
     assert_eq!((shown, said.as_str()), (Value::Null, ""));
-    assert!(begin.elapsed() < Duration::from_secs(5), "nobody is waited for");
+    assert!(begin.elapsed() < Duration::from_secs(5), "the command does not wait for a daemon");
 }
 
 #[test]
-fn webhook_test_says_that_a_daemon_wants_another_token_and_waits_for_nobody() {
+fn webhook_test_reports_a_wrong_token_and_does_not_wait_for_a_silent_listener() {
     let mut stage = Stage::new("reloads-token");
     stage.set("http.token", "one-token");
     let daemon = stage.start();
     stage.set("http.listen", format!("127.0.0.1:{}", daemon.port()));
     let done = stage.command(&["webhook", "test", "crm"]);
-    assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "the token of the file opens it");
+    assert_eq!(
+        (done.code, done.err.as_str()),
+        (Some(0), ""),
+        "the daemon accepts the file's token"
+    );
     stage.set("http.token", "another-token");
     let done = stage.command(&["webhook", "test", "crm"]);
     assert!(done.err.contains("another http.token"), "{done:?}");
     assert!(!done.err.contains("one-token") && !done.err.contains("another-token"), "{done:?}");
 
-    // Somebody who listens and says nothing.
+    // This listener accepts connections and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = silent.local_addr().expect("an address").to_string();
     stage.set("http.listen", address);
@@ -241,14 +245,14 @@ fn webhook_test_says_that_a_daemon_wants_another_token_and_waits_for_nobody() {
     assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
 }
 
-/// Puts a pipe where `file` is: whoever reads it waits until something is written, as on a file system that hangs.
+/// Replaces `file` with a pipe: a read blocks until something is written, as on a file system that hangs.
 fn hang(file: &Path) {
     let _is_gone = std::fs::remove_file(file);
     let made = std::process::Command::new("mkfifo").arg(file).status();
     assert!(made.expect("mkfifo runs").success(), "{}", file.display());
 }
 
-/// Waits until somebody reads the pipe `file`.
+/// Waits until a reader opens the pipe `file`, and returns its writing end.
 fn wait_read(file: &Path) -> std::fs::File {
     const NONBLOCK: i32 = 0o4000;
     wait_until(&format!("{} is read", file.display()), PATIENCE, || {
@@ -257,9 +261,9 @@ fn wait_read(file: &Path) -> std::fs::File {
 }
 
 #[test]
-fn sighup_during_the_start_is_a_reload_and_no_end() {
+fn sighup_during_the_start_reloads_and_does_not_end_the_daemon() {
     let mut stage = Stage::new("reloads-early");
-    // Whoever runs the tests may ignore SIGHUP, and a child inherits that.
+    // The parent of the tests may ignore SIGHUP, and a child inherits this.
     stage.set_shell("exec env --default-signal=HUP \"$0\" \"$@\"");
     stage.set("accounts.file", "pipe");
     let pipe = stage.instance_dir(0).join("pipe");
@@ -271,7 +275,7 @@ fn sighup_during_the_start_is_a_reload_and_no_end() {
     let written = stage.instance_dir(0).join("accounts.toml");
     let accounts = std::fs::read(&written).expect("the accounts");
     std::fs::rename(&written, &pipe).expect("a file in the place of the pipe");
-    writer.write_all(&accounts).expect("it reads");
+    writer.write_all(&accounts).expect("the daemon reads");
     drop(writer);
     daemon.wait_ready();
     wait_until("the configuration is read again", PATIENCE, || {
@@ -281,7 +285,7 @@ fn sighup_during_the_start_is_a_reload_and_no_end() {
 }
 
 #[test]
-fn a_file_that_hangs_keeps_nobody_from_stopping_the_daemon() {
+fn a_daemon_can_be_stopped_while_a_file_hangs() {
     let stage = Stage::new("reloads-hang");
     let mut daemon = stage.start();
     let accounts = stage.instance_dir(0).join("accounts.toml");

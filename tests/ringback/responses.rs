@@ -1,4 +1,4 @@
-//! What is read of an endpoint's answer beside its status.
+//! The parts of an endpoint's answer that are read beside its status.
 
 use crate::harness::check::{Then, check};
 use crate::harness::child::run_dir;
@@ -15,7 +15,8 @@ fn response(text: &str) -> Toml {
     Toml::Table(table)
 }
 
-/// A stage whose webhook reads its answers so, and whose receiver answers so.
+/// Creates a stage whose webhook reads answers as `wanted` says, and whose receiver answers with this content type and
+/// body.
 fn stage(name: &str, wanted: &str, content_type: &'static str, body: &'static str) -> Stage {
     let mut stage = Stage::new(name);
     stage.set_webhook("response", response(wanted));
@@ -36,7 +37,7 @@ fn delivered(stage: &Stage, uuid: &str) -> Value {
 }
 
 #[test]
-fn what_is_mapped_of_a_json_answer_stands_in_the_event_as_it_was_spelt() {
+fn values_mapped_from_a_json_answer_are_in_the_event_as_they_were_written() {
     let wanted = r#"
         type = "json"
         map = [
@@ -63,7 +64,7 @@ fn what_is_mapped_of_a_json_answer_stands_in_the_event_as_it_was_spelt() {
 }
 
 #[test]
-fn what_is_mapped_of_an_xml_answer_stands_in_the_event() {
+fn values_mapped_from_an_xml_answer_are_in_the_event() {
     let wanted = r#"
         type = "xml"
         namespaces = { c = "urn:crm" }
@@ -81,9 +82,9 @@ fn what_is_mapped_of_an_xml_answer_stands_in_the_event() {
     assert_eq!(event["response_variables"], wanted);
 }
 
-/// The endpoint did answer: unless the definition says so, nobody asks again.
+/// The endpoint did answer, so the request is repeated only if the definition says so.
 #[test]
-fn an_answer_that_is_of_no_use_is_a_dead_letter_by_its_reason() {
+fn an_unusable_answer_is_a_dead_letter_with_its_reason() {
     let mandatory = r#"type = "json"
         map = [{ save_in = "$flow.key.a", path = "data.a", mandatory = true }]"#;
     let bomb = "<!DOCTYPE a [<!ENTITY e SYSTEM \"file:///etc/passwd\">]><a>&e;</a>";
@@ -110,7 +111,7 @@ fn an_answer_that_is_of_no_use_is_a_dead_letter_by_its_reason() {
 }
 
 #[test]
-fn an_answer_that_is_of_no_use_is_asked_for_again_where_the_definition_says_so() {
+fn an_unusable_answer_is_retried_if_the_definition_says_so() {
     let mut stage = Stage::new("responses-retry");
     stage.set_webhook("response", response("type = \"json\"\nretry = true"));
     stage.set("delivery.retry.initial_interval_ms", 50);
@@ -128,7 +129,7 @@ fn an_answer_that_is_of_no_use_is_asked_for_again_where_the_definition_says_so()
 }
 
 #[test]
-fn an_example_becomes_a_definition_that_finds_its_values() {
+fn webhook_extract_turns_an_example_into_a_definition_that_finds_its_values() {
     let dir = tempfile::tempdir_in(run_dir()).expect("a directory");
     let file = dir.path().join("answer.json");
     let example = r#"{"data":{"reqID":"abc","list":[{"n":1},{"n":2}]}}"#;
@@ -140,7 +141,7 @@ fn an_example_becomes_a_definition_that_finds_its_values() {
     let map = &wanted["webhook"][0]["response"]["map"];
     let paths: Vec<_> = map.as_array().expect("a list").iter().map(|e| e["path"].clone()).collect();
     assert_eq!(paths, ["data.reqID", "data.list[0].n", "data.list[1].n"].map(Toml::from));
-    // As it stands, a daemon takes it.
+    // A daemon accepts the printed definition without changes.
     let mut stage = Stage::new("responses-extract");
     stage.set_webhook("response", wanted["webhook"][0]["response"].clone());
     stage.receiver.script(move |_, _| Answer::status(200).body(example));

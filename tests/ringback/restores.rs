@@ -1,4 +1,5 @@
-//! Restores that Kafka makes hard: a transaction that is open in the changelog, and a broker that is killed meanwhile.
+//! Restores under difficult conditions: an open transaction in the changelog, and a broker that is killed during the
+//! restore.
 
 use crate::harness::broker::Broker;
 use crate::harness::daemon::Daemon;
@@ -32,8 +33,8 @@ fn delete_store(stage: &Stage) {
     std::fs::remove_dir_all(stage.instance_dir(0).join("data")).expect("a store to delete");
 }
 
-/// Rows stand in the changelog above a foreign transaction that is open, and an instance starts without a store; the
-/// transaction ends by `end`, or else by its time-out.
+/// Writes rows to the changelog behind an open transaction of another producer, and starts an instance without a store.
+/// The transaction ends by `end`, or else by its timeout.
 fn pinned(name: &str, timeout: Duration, end: impl FnOnce(&rdkafka::producer::BaseProducer)) {
     let stage = Stage::new(name);
     let uuids = Random::seeded(61).uuids(60);
@@ -46,20 +47,20 @@ fn pinned(name: &str, timeout: Duration, end: impl FnOnce(&rdkafka::producer::Ba
     for partition in 0..2 {
         let record = BaseRecord::<[u8], [u8]>::to(&changelog).partition(partition);
         let record = record.key(b"foreign").payload(b"foreign");
-        foreign.send(record).map_err(|(error, _)| error).expect("there is room");
+        foreign.send(record).map_err(|(error, _)| error).expect("the queue has room");
     }
-    foreign.flush(PATIENCE).expect("the broker takes it");
+    foreign.flush(PATIENCE).expect("the broker accepts the records");
     stage.send_flows(&flows(late));
     wait_events(&stage, "delivered", uuids.len());
     daemon.kill();
     delete_store(&stage);
     let mut daemon: Daemon = stage.spawn(0);
-    // One that does not wait has its say at the end, by the checker.
-    wait_until("it waits, or is ready", PATIENCE, || {
+    // The assertions at the end report an instance that does not wait.
+    wait_until("the instance waits, or is ready", PATIENCE, || {
         let ready = daemon.get("/readyz").is_ok_and(|(status, _)| status == 200);
         (ready || daemon.logged().contains(OPEN)).then_some(())
     });
-    let (status, why) = daemon.get("/readyz").expect("it answers");
+    let (status, why) = daemon.get("/readyz").expect("the daemon answers");
     end(&foreign);
     drop(foreign);
     daemon.wait_ready();
@@ -69,13 +70,13 @@ fn pinned(name: &str, timeout: Duration, end: impl FnOnce(&rdkafka::producer::Ba
     daemon.stop();
     stage.verify_with(0, &["--at-rest", "--repeats-max", "0"]);
     invariants::assert_delivered(&stage, &uuids, 0);
-    assert!(status == 503 && why.contains("restoring"), "while it was open: {status} {why}");
+    assert!(status == 503 && why.contains("restoring"), "during the transaction: {status} {why}");
 }
 
 #[test]
 fn rows_above_an_open_transaction_are_restored_once_it_is_aborted() {
     pinned("restores-aborted", Duration::from_secs(120), |foreign| {
-        foreign.abort_transaction(PATIENCE).expect("it is open");
+        foreign.abort_transaction(PATIENCE).expect("the transaction is open");
     });
 }
 
@@ -84,9 +85,9 @@ fn rows_above_an_open_transaction_are_restored_once_it_times_out() {
     pinned("restores-timed-out", Duration::from_secs(15), |_| {});
 }
 
-/// A restore that is cut off in the middle is no restore: what was read by then is no state to go on with.
+/// A daemon must not continue with the partial state of an interrupted restore.
 #[test]
-fn a_broker_killed_in_the_middle_of_a_restore_costs_time_only() {
+fn a_broker_killed_during_a_restore_only_delays_it() {
     let mut own = Broker::start();
     let mut stage = Stage::on(own.kafka(), "restores-broker", 2);
     let uuids = Random::seeded(62).uuids(3000);
@@ -96,7 +97,7 @@ fn a_broker_killed_in_the_middle_of_a_restore_costs_time_only() {
     wait_events(&stage, "delivered", uuids.len());
     daemon.stop();
     delete_store(&stage);
-    // Little by little, so that there is a middle.
+    // Small fetches make the restore slow enough to be interrupted.
     let mut client = toml::Table::new();
     for (key, value) in [
         ("session.timeout.ms", 6000),
@@ -114,7 +115,7 @@ fn a_broker_killed_in_the_middle_of_a_restore_costs_time_only() {
         why.contains("records left").then_some(())
     });
     own.kill();
-    let (status, why) = daemon.get("/readyz").expect("it answers");
+    let (status, why) = daemon.get("/readyz").expect("the daemon answers");
     assert!(status == 503 && why.contains("restoring"), "in the middle: {status} {why}");
     own.restart();
     daemon.wait_ready();

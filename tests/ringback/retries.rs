@@ -1,4 +1,4 @@
-//! Attempts, retries and what is given up.
+//! Attempts, retries and dead letters.
 
 use crate::harness::check::{Scene, Then, check};
 use crate::harness::receiver::Answer;
@@ -7,7 +7,7 @@ use crate::harness::signature;
 use crate::harness::stage::Stage;
 use serde_json::Value;
 
-/// A field of an event or a dead letter, wherever the outcome stands in it.
+/// Returns a field of the outcome in an event or a dead letter, nested or not.
 fn outcome_field<'a>(record: &'a Value, field: &str) -> &'a Value {
     let nested = ["last_outcome", "outcome"].iter().find_map(|name| record[name].get(field));
     nested.unwrap_or(&record[field])
@@ -25,7 +25,7 @@ fn two_failures_and_a_success_are_three_attempts_of_one_delivery() {
         .delivered(phase_1(&flow))
         .event("correlation_ended");
     let outcome = check(&stage, |scene| scene.flows(&[flow]), then);
-    let [first, rest @ ..] = outcome.webhooks.as_slice() else { panic!("three came") };
+    let [first, rest @ ..] = outcome.webhooks.as_slice() else { panic!("three requests") };
     assert!(rest.iter().all(|r| r.id() == first.id() && r.body == first.body));
     signature::verify(signature::SECRET, &outcome.webhooks);
     let attempts: Vec<_> = outcome.events("attempt_failed").iter().map(|e| &e["attempt"]).collect();
@@ -61,7 +61,7 @@ fn due_times_and_attempt_counts_survive_a_crash() {
     assert_eq!(stage.verify()["repeats"], 0);
     for pair in outcome.webhooks.windows(2) {
         let waited_ms = pair[1].at_ms - pair[0].at_ms;
-        assert!(waited_ms >= u128::from(INTERVAL_MS), "{waited_ms} ms: too early");
+        assert!(waited_ms >= u128::from(INTERVAL_MS), "the retry came after {waited_ms} ms");
         assert_eq!((pair[0].id(), &pair[0].body), (pair[1].id(), &pair[1].body));
     }
     assert_eq!(outcome.events("delivered")[0]["attempt"], 3);
@@ -112,7 +112,7 @@ fn a_refusal_is_a_dead_letter_kept_whole() {
 }
 
 #[test]
-fn when_the_attempts_are_used_up_phase_2_leaves_all_the_same() {
+fn phase_2_leaves_after_the_attempts_of_phase_1_are_exhausted() {
     let mut stage = Stage::new("retries-exhausted");
     stage.set("delivery.attempts_max", 3);
     stage
@@ -130,12 +130,12 @@ fn when_the_attempts_are_used_up_phase_2_leaves_all_the_same() {
         scene.reports(&[report]);
     };
     let outcome = check(&stage, when, then);
-    assert_eq!(outcome.webhooks[3].phase(), 2, "strict: after phase 1 was given up");
+    assert_eq!(outcome.webhooks[3].phase(), 2, "strict order: after phase 1 became a dead letter");
     assert_eq!(outcome.dead_letters[0].header("ringback.attempts"), "3");
 }
 
 #[test]
-fn an_endpoint_that_hangs_is_a_time_out_and_costs_others_nothing() {
+fn an_endpoint_that_hangs_times_out_and_does_not_affect_others() {
     let mut stage = Stage::new("retries-hang");
     stage.set("delivery.request_timeout_ms", 500);
     stage.set("delivery.attempts_max", 2);

@@ -1,5 +1,5 @@
-//! The list of rights in `ops/guide/rights.md` on a real broker with its authorizer on: with exactly these rights every command
-//! works, and without any one of them the command that needs it fails and names it.
+//! The list of rights in `ops/guide/rights.md`, on a real broker with its authorizer on. With exactly these rights
+//! every command works. Without any one of them the command that needs it fails and names it.
 
 use crate::harness::broker::java;
 use crate::harness::daemon::{Done, EX_CONFIG};
@@ -15,7 +15,7 @@ use std::process::Command;
 const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ops/guide/rights.md");
 const OWN: [&str; 4] = ["changelog", "inbox", "events", "dead-letter"];
 
-/// A command on a stage, as a user with all of its rights or all but one.
+/// A command that a user runs on a stage with all of its rights, or with all but one.
 struct Case {
     user: String,
     command: String,
@@ -24,10 +24,10 @@ struct Case {
 }
 
 impl Case {
-    /// How a message names the right that is missing.
+    /// Returns the text by which messages name the missing right.
     fn named(&self) -> String {
         let Grant { operation, kind, name, is_prefix } =
-            self.lacks.as_ref().expect("one is missing");
+            self.lacks.as_ref().expect("a right is missing");
         match *kind {
             "TOPIC" => format!("{operation} on topic {name}"),
             "GROUP" if *is_prefix => format!("{operation} on groups {name}*"),
@@ -37,7 +37,7 @@ impl Case {
     }
 }
 
-/// The rights of each command, by the guide, on this stage for instance `number`.
+/// Returns the rights of each command in the guide, with the names of this stage and of instance `number`.
 pub(crate) fn listed(stage: &Stage, number: u8) -> BTreeMap<String, Vec<Grant>> {
     let mut all: BTreeMap<String, Vec<Grant>> = BTreeMap::new();
     let guide = std::fs::read_to_string(GUIDE).expect("the guide");
@@ -70,7 +70,7 @@ fn resources(stage: &Stage, number: u8, name: &str) -> Vec<(&'static str, String
         "`topics.dead_letter`" => topics(&["dead-letter"]),
         "`group_id`" => vec![("GROUP", group, false)],
         "prefix `group_id.replay.`" => vec![("GROUP", format!("{group}.replay."), true)],
-        // The stage's instances are called after it.
+        // The names of the stage's instances begin with the stage's name.
         "`group_id.instance_id`" => id(&format!("{}-{number}", group.trim_end_matches(".group"))),
         "`group_id.operator`" => id("operator"),
         "`group_id.dead-letter.replay`" => id("dead-letter.replay"),
@@ -79,8 +79,8 @@ fn resources(stage: &Stage, number: u8, name: &str) -> Vec<(&'static str, String
     }
 }
 
-/// Each command with all of its rights, and once without each of them. Those without Create come first of their kind, and
-/// those with everything last: what the ones create, the others must not find.
+/// Returns each command with all of its rights, and once without each of them. For each command the cases without
+/// Create come first and the complete one last, because they must not find topics that other cases have created.
 fn cases(stage: &Stage) -> Vec<Case> {
     let mut cases = Vec::new();
     for (command, grants) in listed(stage, 0) {
@@ -120,8 +120,8 @@ fn words(arguments: &[String]) -> Vec<&str> {
     arguments.iter().map(String::as_str).collect()
 }
 
-/// Of `command`: without each right it exits with 78 and names that right, and with all of them it works.
-fn each_right_counts(stage: &mut Stage, cases: &[Case], command: &str) {
+/// Panics unless `command`, without each of its rights in turn, exits with 78 and names only that right.
+fn assert_each_right_is_needed(stage: &mut Stage, cases: &[Case], command: &str) {
     for case in cases.iter().filter(|case| case.command == command && case.lacks.is_some()) {
         let arguments = arguments(stage, command);
         let done = perform(stage, case, &words(&arguments));
@@ -132,14 +132,14 @@ fn each_right_counts(stage: &mut Stage, cases: &[Case], command: &str) {
             case.named()
         );
         let others = done.err.matches("is missing").count();
-        assert_eq!(others, 1, "{command} lacks nothing else: {done:?}");
+        assert_eq!(others, 1, "{command} lacks only this right: {done:?}");
     }
 }
 
-fn works(stage: &mut Stage, cases: &[Case], command: &str) -> Done {
+fn assert_works(stage: &mut Stage, cases: &[Case], command: &str) -> Done {
     let whole = cases.iter().find(|case| case.command == command && case.lacks.is_none());
     let arguments = arguments(stage, command);
-    let done = perform(stage, whole.expect("the guide knows it"), &words(&arguments));
+    let done = perform(stage, whole.expect("the guide lists the command"), &words(&arguments));
     assert_eq!(done.code, Some(0), "{command} with all of its rights: {done:?}");
     done
 }
@@ -150,7 +150,7 @@ fn grant_all(cases: &[Case]) {
     );
 }
 
-/// A stage with its inputs only.
+/// Creates a stage that has only its input topics.
 fn stage(name: &str) -> Stage {
     let stage = Stage::without_topics(secured().kafka(), name);
     let inputs = ["flow-complete", "sms-delivery-report"].map(|kind| stage.topic(kind));
@@ -168,28 +168,29 @@ fn commands_need_exactly_the_rights_of_the_guide() {
     let cases = cases(&stage);
     grant_all(&cases);
 
-    // Topics: who may not create them creates none, and afterwards they are as they ought to be.
-    each_right_counts(&mut stage, &cases, "topics --create");
+    // A user without the right Create creates no topic. Afterwards the topics are created with wrong settings, and
+    // corrected.
+    assert_each_right_is_needed(&mut stage, &cases, "topics --create");
     let own = OWN.map(|kind| stage.topic(kind));
     stage.kafka.delete_topics(&own.each_ref().map(String::as_str));
-    wait_until("the topics are gone", PATIENCE, || {
+    wait_until("the topics are deleted", PATIENCE, || {
         own.iter().all(|name| stage.kafka.partitions(name) == 0).then_some(())
     });
     let wrong: &[(&str, &str)] = &[("retention.ms", "1000"), ("delete.retention.ms", "1000")];
-    works(&mut stage, &cases, "topics --create");
+    assert_works(&mut stage, &cases, "topics --create");
     stage.kafka.delete_topics(&own.each_ref().map(String::as_str));
-    wait_until("the topics are gone", PATIENCE, || {
+    wait_until("the topics are deleted", PATIENCE, || {
         own.iter().all(|name| stage.kafka.partitions(name) == 0).then_some(())
     });
     stage.kafka.create_topics(&own.each_ref().map(|name| (name.as_str(), 1, wrong)));
-    each_right_counts(&mut stage, &cases, "topics --mend");
-    works(&mut stage, &cases, "topics --mend");
-    each_right_counts(&mut stage, &cases, "topics");
-    works(&mut stage, &cases, "topics");
+    assert_each_right_is_needed(&mut stage, &cases, "topics --mend");
+    assert_works(&mut stage, &cases, "topics --mend");
+    assert_each_right_is_needed(&mut stage, &cases, "topics");
+    assert_works(&mut stage, &cases, "topics");
 
-    // A daemon with exactly its rights delivers, and gives up what it can't.
+    // A daemon with exactly its rights delivers, and writes dead letters of records that it can't deliver.
     let run = cases.iter().find(|case| case.command == "run" && case.lacks.is_none());
-    stage.log_in("PLAIN", &run.expect("the guide knows it").user);
+    stage.log_in("PLAIN", &run.expect("the guide lists the command").user);
     let mut daemon = stage.start();
     stage.send_flows(&[flow("u-1", &[]), flow("u-bad", &[])]);
     stage
@@ -209,16 +210,16 @@ fn commands_need_exactly_the_rights_of_the_guide() {
         "offsets show",
         "offsets reset",
     ] {
-        each_right_counts(&mut stage, &cases, command);
-        works(&mut stage, &cases, command);
+        assert_each_right_is_needed(&mut stage, &cases, command);
+        assert_works(&mut stage, &cases, command);
     }
     let letters =
         cases.iter().find(|case| case.command == "dead-letter list" && case.lacks.is_none());
-    let shown = perform(&mut stage, letters.expect("the guide knows it"), &["dead-letter", "show"]);
+    let shown = perform(&mut stage, letters.expect("the guide lists it"), &["dead-letter", "show"]);
     assert_eq!(shown.code, Some(0), "{shown:?}");
 
-    // What was replayed is delivered by the same daemon's rights.
-    stage.log_in("PLAIN", &run.expect("the guide knows it").user);
+    // A daemon with the same rights delivers the replayed dead letters.
+    stage.log_in("PLAIN", &run.expect("the guide lists the command").user);
     let mut daemon = stage.start();
     stage.receiver.wait_for(3, PATIENCE);
     let online = stage.command(&["check", "--online"]);
@@ -229,10 +230,10 @@ fn commands_need_exactly_the_rights_of_the_guide() {
     );
     daemon.stop();
 
-    // A changelog that lacks its rows, so that there is something to write.
+    // The new changelog has no rows, so that the rebuild has something to write.
     stage.recreate("changelog", 1);
-    each_right_counts(&mut stage, &cases, "changelog rebuild");
-    works(&mut stage, &cases, "changelog rebuild");
+    assert_each_right_is_needed(&mut stage, &cases, "changelog rebuild");
+    assert_works(&mut stage, &cases, "changelog rebuild");
 }
 
 #[test]
@@ -246,7 +247,7 @@ fn the_daemon_waits_for_each_right_and_names_it() {
     let cases: Vec<Case> = (0..count)
         .map(|index| {
             let number = u8::try_from(index).expect("few");
-            let mut grants = listed(&stage, number).remove("run").expect("the guide knows it");
+            let mut grants = listed(&stage, number).remove("run").expect("the guide lists it");
             let lacks = Some(grants.remove(index));
             Case { user: nobody(), command: "run".to_owned(), grants, lacks }
         })
@@ -264,21 +265,21 @@ fn the_daemon_waits_for_each_right_and_names_it() {
         assert!(online.err.contains(&named), "{named}: {online:?}");
         assert_eq!(daemon.logged().matches("is missing").count(), 1, "{}", daemon.logged());
         if number == 0 || case.named().contains("transactional") {
-            // Nobody has to start it again.
-            grant([(case.user.as_str(), case.lacks.as_ref().expect("one is missing"))]);
+            // The daemon goes on without a restart.
+            grant([(case.user.as_str(), case.lacks.as_ref().expect("a right is missing"))]);
             daemon.wait_ready();
         }
         daemon.kill();
     }
 }
 
-/// The changelog is read only while partitions are restored, which an input that was created again leads to.
+/// The daemon reads the changelog only while it restores partitions. A recreated input causes a restore.
 #[test]
 fn a_right_that_is_missing_while_partitions_are_restored_is_named() {
     let mut stage = Stage::on(secured().kafka(), "rights-restore", 1);
     let user = nobody();
     stage.log_in("PLAIN", &user);
-    let all = listed(&stage, 0).remove("run").expect("the guide knows it");
+    let all = listed(&stage, 0).remove("run").expect("the guide lists the command");
     grant(all.iter().map(|grant| (user.as_str(), grant)));
     let mut daemon = stage.start();
     delivers(&stage, "u-1");
@@ -298,7 +299,7 @@ fn a_right_that_is_missing_while_partitions_are_restored_is_named() {
     daemon.stop();
 }
 
-/// The commands of the guide below "Granting them", run by Kafka's own tool.
+/// Kafka's own tool runs the commands that stand below "Granting them" in the guide.
 #[test]
 fn the_grants_of_the_guide_are_enough() {
     let mut stage = stage("rights-guide");
@@ -306,11 +307,11 @@ fn the_grants_of_the_guide_are_enough() {
     let guide = std::fs::read_to_string(GUIDE).expect("the guide");
     let blocks: Vec<&str> = guide.split("```").skip(1).step_by(2).collect();
     let [for_the_daemon, for_commands] = blocks[..] else { panic!("two blocks of commands") };
-    let (function, _) = for_the_daemon.split_once("\ngrant --").expect("first a function");
+    let (function, _) = for_the_daemon.split_once("\ngrant --").expect("a function comes first");
     run_script(&stage, &user, for_the_daemon);
     stage.log_in("PLAIN", &user);
     let refused = stage.command(&["check", "--online"]);
-    assert!(refused.err.contains("the right Create on topic"), "no topics yet: {refused:?}");
+    assert!(refused.err.contains("the right Create on topic"), "no topics exist yet: {refused:?}");
     let commands = for_commands.strip_prefix("sh").expect("a script");
     run_script(&stage, &user, &format!("{function}{commands}"));
     stage.command(&["topics", "--create"]).succeeds();

@@ -1,4 +1,4 @@
-//! Records that stand in another partition than their uuid's, or have no key at all.
+//! Records that are in another partition than the one that owns their uuid, or that have no key.
 
 use crate::harness::changelog;
 use crate::harness::kafka::Record;
@@ -8,7 +8,8 @@ use crate::harness::{PATIENCE, broker, invariants, wait_until};
 
 const PARTITIONS: i32 = 3;
 
-/// Produces twenty uuids by `place` and expects all of it to be delivered once; returns how many were forwarded.
+/// Produces records of twenty uuids where `place` puts them, and expects one delivery of each. Returns how many were
+/// forwarded.
 fn delivered_however_placed(name: &str, place: impl Fn(Record, &str) -> Record) -> usize {
     let stage = Stage::on(broker::shared(), name, PARTITIONS);
     let uuids = Random::seeded(20).uuids(20);
@@ -32,9 +33,9 @@ fn owner(uuid: &str) -> i32 {
     i32::try_from(ringback::domain::owner(uuid.as_bytes(), partitions)).expect("few")
 }
 
-/// Its records are where they belong, until it is given more partitions than the changelog has.
+/// The input's records are in their owner's partition, until the input gets more partitions than the changelog has.
 #[test]
-fn an_input_that_has_grown_is_forwarded_from_the_next_start_on() {
+fn an_input_with_more_partitions_is_forwarded_from_the_next_start_on() {
     let stage = Stage::on(broker::shared(), "routing-grown", PARTITIONS);
     let uuids = Random::seeded(21).uuids(40);
     let (early, late) = uuids.split_at(20);
@@ -62,7 +63,7 @@ fn an_input_that_has_grown_is_forwarded_from_the_next_start_on() {
 
 #[test]
 fn records_of_the_owners_partition_are_not_forwarded() {
-    // Kafka's own partitioner places them, so that this also compares the two.
+    // Kafka's own partitioner places the records, so this also compares it with ours.
     assert_eq!(delivered_however_placed("routing-java", |record, _| record), 0);
 }
 
@@ -84,9 +85,9 @@ fn records_without_a_key_are_forwarded() {
     assert_eq!(delivered_however_placed("routing-keyless", keyless), 40);
 }
 
-/// What its meta rows remembered of the topic is no word on a topic of that name that comes later.
+/// The old offset must not count for a later topic of the same name.
 #[test]
-fn an_input_that_is_configured_no_more_leaves_no_offset_behind() {
+fn an_input_that_is_no_longer_configured_leaves_no_offset_behind() {
     let mut stage = Stage::on(broker::shared(), "routing-gone", 1);
     let own = stage.topic("flow-complete");
     let other = format!("{own}-other");
@@ -96,19 +97,19 @@ fn an_input_that_is_configured_no_more_leaves_no_offset_behind() {
     let record =
         Record { topic: other.clone(), ..stage.record("flow-complete", &flow("gone", &[])) };
     stage.kafka.produce(&[record]);
-    stage.events().wait("it is delivered", PATIENCE, |events| {
+    stage.events().wait("the flow is delivered", PATIENCE, |events| {
         events.iter().any(|event| event.json()["type"] == "delivered")
     });
     let remembered = |stage: &Stage| {
         let left = changelog::left(&stage.kafka.read(&stage.topic("changelog")));
         let meta = left.get(&(0, b"m".to_vec())).expect("a meta row").clone();
-        let meta = ringback::codec::row::decode_meta(&meta.into()).expect("it is one");
+        let meta = ringback::codec::row::decode_meta(&meta.into()).expect("a meta row");
         meta.offsets.iter().any(|input| *input.topic == *other && input.next_offset > 0)
     };
     wait_until("the offset is committed", PATIENCE, || remembered(&stage).then_some(()));
     daemon.stop();
     stage.set("topics.flow_complete", vec![own]);
     let mut daemon = stage.start();
-    wait_until("it is forgotten", PATIENCE, || (!remembered(&stage)).then_some(()));
+    wait_until("the offset is removed", PATIENCE, || (!remembered(&stage)).then_some(()));
     daemon.stop();
 }

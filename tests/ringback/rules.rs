@@ -1,4 +1,5 @@
-//! Webhooks beside the two phases: upon what they are sent, on what conditions, and after which others.
+//! Webhooks of rules, beside the two phases: which events trigger them, under which conditions, and after which other
+//! webhooks.
 
 use crate::definitions::stage;
 use crate::harness::check::Scene;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// When an SMS fails, the platform calls the customer, and the customer's system is told which call that is.
+/// When an SMS fails, the platform calls the customer, and a second webhook reports this call to the customer's system.
 const CHAIN: &str = r#"
     [[webhook]]
     name = "crm"
@@ -51,18 +52,17 @@ const CHAIN: &str = r#"
     webhook = "note"
 "#;
 
-/// The platform calls each call after the request for it.
+/// Answers as the platform does: the id of the call is made from the id of the request.
 fn called(request: &Received) -> Answer {
     let id = format!("obd-{}", request.id());
     Answer::status(200).body(&json!({"data": {"reqID": id}}).to_string())
 }
 
-/// All events so far.
 fn events(stage: &Stage) -> Vec<Value> {
     stage.kafka.read(&stage.topic("events")).iter().map(Message::json).collect()
 }
 
-/// The one event `kind` of the webhook.
+/// Returns the event `kind` of the webhook. Panics unless there is exactly one.
 #[track_caller]
 fn one<'a>(events: &'a [Value], kind: &str, webhook: &str) -> &'a Value {
     let is = |event: &&Value| event["type"] == *kind && event["webhook"] == *webhook;
@@ -75,9 +75,9 @@ fn paths(requests: &[Received]) -> Vec<&str> {
     requests.iter().map(|request| request.path.as_str()).collect()
 }
 
-/// Phase 1 is slow, and so is the platform: each is waited for.
+/// The endpoint of phase 1 and the platform are slow, and the note waits for both.
 #[test]
-fn what_needs_an_answer_leaves_after_it_and_after_phase_1() {
+fn a_webhook_that_needs_an_answer_leaves_after_it_and_after_phase_1() {
     let stage = stage("rules-chain", CHAIN);
     let (crm, crm_gate) = watch::channel(false);
     let (platform, platform_gate) = watch::channel(false);
@@ -92,26 +92,26 @@ fn what_needs_an_answer_leaves_after_it_and_after_phase_1() {
     scene.reports(std::slice::from_ref(&report));
     scene.wait_for("delivery_scheduled", 4);
     let requests = stage.receiver.wait_for(1, PATIENCE);
-    assert_eq!(paths(&requests), ["/crm"], "all else waits for phase 1");
-    crm.send(true).expect("it waits");
+    assert_eq!(paths(&requests), ["/crm"], "everything else waits for phase 1");
+    crm.send(true).expect("the receiver waits");
     let requests = stage.receiver.wait_for(3, PATIENCE);
     scene.wait_for("delivered", 2);
     assert_eq!(paths(&requests).iter().filter(|path| **path == "/crm").count(), 2);
     assert_eq!(stage.receiver.count(), 3, "the note waits for the platform");
-    platform.send(true).expect("it waits");
+    platform.send(true).expect("the receiver waits");
     scene.wait_for("correlation_ended", 1);
     scene.daemon.stop();
 
     let requests = stage.receiver.requests();
     assert_eq!((requests.len(), requests[3].path.as_str()), (4, "/note"), "{requests:?}");
-    let call = requests.iter().find(|request| request.path == "/platform").expect("it came");
+    let call = requests.iter().find(|request| request.path == "/platform").expect("a request");
     let keys = r#"{"name":"$flow.syskey.contactNumbers","value":"919879072567"},{"name":"$flow.syskey.flowID","value":"201"},{"name":"$flow.key.isTTSUsed","value":true},{"name":"$flow.key.type","value":"template"}"#;
     assert_eq!(call.text(), format!(r#"{{"method":"createOutbound","keys":[{keys}]}}"#));
     let obd = format!("obd-{}", call.id());
     let note = format!(r#"{{"uuid":"u-1","sms":"s-1","status":"FAILED","call":"{obd}"}}"#);
     assert_eq!(requests[3].text(), note);
     let ids: BTreeSet<&str> = requests.iter().map(Received::id).collect();
-    assert_eq!(ids.len(), 4, "each has an id of its own");
+    assert_eq!(ids.len(), 4, "each delivery has its own id");
     let promised = requests.iter().filter(|request| request.path == "/crm");
     let promised: Vec<Value> = promised.map(Received::json).collect();
     assert_eq!(promised, [phase_1(&flow), phase_2(&flow, &[report])]);
@@ -135,7 +135,7 @@ fn what_needs_an_answer_leaves_after_it_and_after_phase_1() {
 }
 
 #[test]
-fn what_needs_an_answer_that_is_refused_is_given_up_with_its_facts() {
+fn a_webhook_that_needs_a_refused_answer_is_a_dead_letter_with_its_facts() {
     let stage = stage("rules-refused", CHAIN);
     stage
         .receiver
@@ -159,7 +159,7 @@ fn what_needs_an_answer_that_is_refused_is_given_up_with_its_facts() {
     stage.verify();
 }
 
-/// No account needs a default webhook for its rules.
+/// An account needs no default webhook for its rules.
 #[test]
 fn conditions_and_the_flow_choose_the_webhooks() {
     let rules = [
@@ -221,7 +221,7 @@ fn conditions_and_the_flow_choose_the_webhooks() {
 }
 
 #[test]
-fn reports_and_their_absence_are_occasions() {
+fn reports_and_report_timeouts_trigger_rules() {
     let text = r#"
         [[webhook]]
         name = "late"
@@ -230,9 +230,9 @@ fn reports_and_their_absence_are_occasions() {
         body = "json"
         template = '{"uuid": "$flow.syskey.phononUuid", "sms": "$sms.id", "status": "$sms.deliveryStatus"}'
         [[webhook]]
-        name = "told"
+        name = "notified"
         account = 29
-        url = "{url}/told"
+        url = "{url}/notified"
         [[rule]]
         account = 28
         on = ["report_timed_out"]
@@ -240,19 +240,19 @@ fn reports_and_their_absence_are_occasions() {
         [[rule]]
         account = 29
         on = ["sms:delivered", "sms:final", "sms:SENT"]
-        webhook = "told"
+        webhook = "notified"
         [[rule]]
         account = 29
         on = ["report_timed_out"]
-        webhook = "told"
+        webhook = "notified"
     "#;
     let mut stage = stage("rules-reports", text);
     stage.set("correlation.report_timeout_s", 3);
     let mut scene = Scene::open(&stage);
     let of_29 = |record: Value| with(record, "accountID", json!(29));
-    scene.flows(&[flow("u-late", &["s-1"]), of_29(flow("u-told", &["s-1", "s-2"]))]);
+    scene.flows(&[flow("u-late", &["s-1"]), of_29(flow("u-notified", &["s-1", "s-2"]))]);
     let reports = [("s-1", "SENT"), ("s-1", "DELIVERED"), ("s-2", "QUEUED"), ("s-2", "EXPIRED")];
-    let reports = reports.map(|(sms, status)| of_29(report("u-told", sms, status)));
+    let reports = reports.map(|(sms, status)| of_29(report("u-notified", sms, status)));
     scene.reports(&reports);
     let timed_out = scene.wait_for("report_timed_out", 1);
     assert_eq!(timed_out[0]["phonon_uuid"], "u-late");
@@ -261,12 +261,12 @@ fn reports_and_their_absence_are_occasions() {
     scene.daemon.stop();
     let requests = stage.receiver.requests();
     assert_eq!(requests.len(), 4, "{requests:?}");
-    let late = requests.iter().find(|request| request.path == "/late").expect("it came");
+    let late = requests.iter().find(|request| request.path == "/late").expect("a request");
     assert_eq!(late.text(), r#"{"uuid":"u-late","sms":"s-1","status":"UNKNOWN"}"#);
-    let told = requests.iter().filter(|request| request.path == "/told");
-    // One for each report, however many names of it a rule has.
+    let notified = requests.iter().filter(|request| request.path == "/notified");
+    // A report causes one webhook, even if several names in a rule match its status.
     let mut details: Vec<Value> =
-        told.map(|request| request.json()["smsDetails"].clone()).collect();
+        notified.map(|request| request.json()["smsDetails"].clone()).collect();
     details.sort_by_key(ToString::to_string);
     let mut wanted = [0, 1, 3].map(|index| json!([reports[index]]));
     wanted.sort_by_key(ToString::to_string);
@@ -278,7 +278,7 @@ fn reports_and_their_absence_are_occasions() {
 }
 
 #[test]
-fn the_start_of_a_flow_is_told_once() {
+fn the_start_of_a_flow_triggers_its_rule_once() {
     let text = r#"
         [[webhook]]
         name = "crm"
@@ -345,7 +345,7 @@ fn a_rules_delivery_and_its_replay_survive_kills() {
     let notes = || stage.receiver.requests().iter().filter(|it| it.path == "/note").count();
     let more_notes = || {
         let before = notes();
-        wait_until("the note is tried again", PATIENCE, || (notes() > before).then_some(()));
+        wait_until("the note is attempted again", PATIENCE, || (notes() > before).then_some(()));
     };
     let mut scene = Scene::open(&stage);
     scene.flows(&[flow("u-1", &["s-1"])]);
@@ -386,7 +386,7 @@ fn a_rules_delivery_and_its_replay_survive_kills() {
     stage.verify();
 }
 
-/// What an answer gave is there after a crash, whichever of the four deliveries was on its way.
+/// A value from an answer survives a crash, whichever of the four deliveries was in flight.
 #[test]
 fn chains_under_load_survive_kills() {
     const KILLS: u64 = 3;
@@ -428,7 +428,7 @@ fn chains_under_load_survive_kills() {
         of.insert(text(&event, "phonon_uuid"), text(&event, "webhook_id"));
         count += 1;
     }
-    assert_eq!(count, 2 * FLOWS, "each once");
+    assert_eq!(count, 2 * FLOWS, "each webhook is delivered once");
     let requests = stage.receiver.by_id();
     for uuid in &uuids {
         let call = &by_webhook["call"][uuid];

@@ -1,4 +1,4 @@
-//! What the registry says of a schema's id: what is final, for which record, and what is waited for.
+//! Answers of the schema registry: which are final for a record, and which make the partition wait.
 
 use crate::harness::check::{Scene, Then, check};
 use crate::harness::desk::{Desk, found, missing};
@@ -47,7 +47,7 @@ fn a_schema_that_is_registered_after_its_record_is_found_by_the_next_one_and_by_
 }
 
 #[test]
-fn an_answer_that_says_nothing_of_the_id_is_waited_for() {
+fn a_record_waits_while_the_registry_does_not_answer_about_its_schema() {
     let desk = Desk::start(Duration::ZERO);
     let stage = stage("schemas-outage", &desk);
     let gateway = |status, body: &str| (status, body.to_owned());
@@ -72,7 +72,7 @@ fn an_answer_that_says_nothing_of_the_id_is_waited_for() {
 }
 
 #[test]
-fn what_the_registry_refuses_is_final_for_its_record_and_holds_nobody() {
+fn a_record_whose_schema_the_registry_refuses_is_a_dead_letter_and_delays_no_other() {
     let desk = Desk::start(Duration::ZERO);
     let stage = stage("schemas-refused", &desk);
     let refusal = |code: u32| json!({"error_code": code, "message": "no"}).to_string();
@@ -95,19 +95,19 @@ fn what_the_registry_refuses_is_final_for_its_record_and_holds_nobody() {
     letters.sort();
     let mut values: Vec<_> = records.iter().map(|record| record.value.clone()).collect();
     values.sort();
-    assert_eq!(letters, values, "each with its raw bytes");
+    assert_eq!(letters, values, "each dead letter has its record's raw bytes");
     assert_eq!(
         (desk.asked(0x8000_0000_u32), desk.asked(u32::MAX)),
         (0, 0),
-        "no registry has these"
+        "no registry gives out ids above i32::MAX"
     );
 }
 
 #[test]
-fn a_refusal_of_everything_is_an_outage() {
+fn a_registry_that_refuses_every_request_is_an_outage() {
     let desk = Desk::start(Duration::ZERO);
     let mut stage = stage("schemas-gateway", &desk);
-    // Here the gateway's path is asked of, which answers 400 to whatever it is asked.
+    // This URL is the path of a gateway that answers every request with 400.
     stage.set("schema_registry.url", format!("{}/schemas/ids/gateway", desk.url()));
     let refused = (400, "<html>The plain HTTP request was sent to HTTPS port</html>".to_owned());
     for path in ["gateway/schemas/ids/7", "gateway/subjects"] {
@@ -124,7 +124,7 @@ fn a_refusal_of_everything_is_an_outage() {
 }
 
 #[test]
-fn a_schema_that_refers_to_others_is_asked_for_with_these_in_their_places() {
+fn a_schema_with_references_is_requested_in_resolved_form() {
     let desk = Desk::start(Duration::ZERO);
     let stage = stage("schemas-refer", &desk);
     let references = json!([{"name": "com.example.Leg", "subject": "leg", "version": 1}]);
@@ -137,7 +137,7 @@ fn a_schema_that_refers_to_others_is_asked_for_with_these_in_their_places() {
 }
 
 #[test]
-fn many_ids_in_a_row_are_asked_for_beside_each_other_and_their_records_stay_in_order() {
+fn many_schema_ids_are_requested_concurrently_and_their_records_stay_in_order() {
     const IDS: u32 = 200;
     let desk = Desk::start(Duration::from_millis(50));
     let stage = stage("schemas-many", &desk);
@@ -164,14 +164,14 @@ fn many_ids_in_a_row_are_asked_for_beside_each_other_and_their_records_stay_in_o
 }
 
 #[test]
-fn who_loses_a_partition_does_not_wait_for_its_schema_any_more() {
+fn an_instance_that_loses_a_partition_no_longer_waits_for_its_schema() {
     let desk = Desk::start(Duration::ZERO);
     let mut stage = Stage::new("schemas-moved");
     stage.set("schema_registry.url", desk.url());
     desk.answer(7, [(503, String::new())]);
     let mut first = stage.start();
     let waits = flow("waits", &[]);
-    // The second instance gets the second partition.
+    // Two instances share two partitions, and the second instance gets partition 1.
     stage.kafka.produce(&[Record { partition: Some(1), ..framed(&stage, 7, &waits) }]);
     first.wait_answer("/readyz", 503);
     let mut second = stage.spawn(1);

@@ -21,7 +21,7 @@ fn flow_and_report(flow: Value) -> impl FnOnce(&mut Scene<'_>) {
     }
 }
 
-/// Both phases, as with everything switched on.
+/// Returns the expectation of both phases, as with everything switched on.
 fn both(flow: &Value) -> Then {
     Then::default()
         .delivered(phase_1(flow))
@@ -29,13 +29,13 @@ fn both(flow: &Value) -> Then {
         .event("correlation_ended")
 }
 
-/// Nothing but two records that were ignored for this reason.
+/// Returns the expectation of two records that are ignored for this reason, and nothing else.
 fn neither(reason: &str) -> Then {
     let label = format!("record_ignored:{reason}");
     Then::default().event(&label).event(&label)
 }
 
-/// Sends the report once the flow's own event is there, so that it is known to come second.
+/// Sends the flow, and the report once the flow's event is there, so that their order is certain.
 fn silenced(flow: Value, reason: &'static str) -> impl FnOnce(&mut Scene<'_>) {
     move |scene| {
         scene.flows(&[flow]);
@@ -45,7 +45,7 @@ fn silenced(flow: Value, reason: &'static str) -> impl FnOnce(&mut Scene<'_>) {
 }
 
 #[test]
-fn without_notify_on_delivery_phase_1_goes_alone() {
+fn without_notify_on_delivery_only_phase_1_is_sent() {
     let mut stage = Stage::new("settings-notify-off");
     stage.set_account("account.sms.notifyOnDelivery", false);
     let then = Then::default()
@@ -53,7 +53,7 @@ fn without_notify_on_delivery_phase_1_goes_alone() {
         .event("correlation_ended")
         .event("record_ignored:notify_off");
     let when = |scene: &mut Scene<'_>| {
-        // Before the flow, so that it is not merely late.
+        // The report comes before the flow, so that it is not ignored as late.
         scene.reports(&[report()]);
         scene.wait_for("record_ignored:notify_off", 1);
         scene.flows(&[flow()]);
@@ -107,7 +107,7 @@ fn a_flow_entry_overrides_the_record() {
 }
 
 #[test]
-fn the_accounts_word_counts_where_nobody_else_says_anything() {
+fn the_accounts_setting_applies_if_neither_flow_entry_nor_record_has_one() {
     let mut stage = Stage::new("settings-account-on");
     stage.set_account("webhook_enabled", true);
     let flow = with(flow(), "webhookEnabled", Value::Null);
@@ -144,7 +144,7 @@ fn an_account_that_is_not_configured_is_a_dead_letter() {
     let then = Then::default().dead_letter("unknown_account");
     let outcome = check(&stage, |scene| scene.flows(std::slice::from_ref(&flow)), then);
     let letter = &outcome.dead_letters[0];
-    assert_eq!(letter.json(), flow, "raw");
+    assert_eq!(letter.json(), flow, "the dead letter holds the raw record");
     assert_eq!(letter.key.as_deref(), Some(b"settings".as_slice()));
 }
 

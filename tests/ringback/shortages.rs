@@ -1,4 +1,4 @@
-//! The daemon itself lacks files: no endpoint pays for it, health is still answered, and nothing is lost or repeated.
+//! The daemon itself lacks files: no endpoint is affected, health is still answered, and nothing is lost or repeated.
 
 use crate::harness::child::{free_port, mortal};
 use crate::harness::daemon::{Daemon, EX_CONFIG, binary};
@@ -11,12 +11,12 @@ use serde_json::Value;
 use std::process::Command;
 use std::time::Duration;
 
-/// More than what is left of files.
+/// More endpoints than there are files left.
 const WEBHOOKS: i64 = 60;
 pub(crate) const FLOWS: usize = 600;
 const FIRST_ACCOUNT: i64 = 1000;
 
-/// Many endpoints, each of an account of its own, which take their time, and whose breakers open soon.
+/// Creates a stage with many slow endpoints, each with its own account, whose breakers open after few failures.
 pub(crate) fn stage(name: &str) -> Stage {
     let mut stage = Stage::new(name);
     for account in FIRST_ACCOUNT..FIRST_ACCOUNT + WEBHOOKS {
@@ -29,7 +29,7 @@ pub(crate) fn stage(name: &str) -> Stage {
     stage
 }
 
-/// A flow and its report for each uuid, spread over the endpoints.
+/// Sends a flow and its report for each uuid, spread over the endpoints.
 pub(crate) fn send(stage: &Stage, uuids: &[String]) {
     let account = |index: usize| FIRST_ACCOUNT + i64::try_from(index).expect("small") % WEBHOOKS;
     let of = |make: fn(&str) -> Value| {
@@ -42,14 +42,14 @@ pub(crate) fn send(stage: &Stage, uuids: &[String]) {
     stage.send_reports(&of(|uuid| report(uuid, "s-1", "DELIVERED")));
 }
 
-/// Sets the soft limit of a running daemon.
+/// Sets the soft limit of open files of a running daemon.
 pub(crate) fn limit(daemon: &Daemon, files: usize) {
     let mut command = Command::new("prlimit");
     command.args([&format!("--nofile={files}:"), "--pid", &daemon.pid().to_string()]);
     assert!(command.status().expect("prlimit runs").success());
 }
 
-/// The hard limit of the tests.
+/// Returns the hard limit of open files of the test process.
 pub(crate) fn hard_limit() -> String {
     let output = Command::new("sh").args(["-c", "ulimit -Hn"]).output().expect("a shell");
     String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
@@ -59,7 +59,7 @@ pub(crate) fn open_files(daemon: &Daemon) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("a process").count()
 }
 
-/// The soft and the hard limit of a running daemon.
+/// Returns the soft and the hard limit of open files of a running daemon.
 fn limits(daemon: &Daemon) -> [String; 2] {
     let text = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).expect("a file");
     let line = text.lines().find(|line| line.starts_with("Max open files")).expect("a line");
@@ -67,7 +67,7 @@ fn limits(daemon: &Daemon) -> [String; 2] {
     [words.next().expect("a limit"), words.next().expect("a limit")]
 }
 
-/// All is delivered, each at its first attempt and once; the checker agrees.
+/// Panics unless everything is delivered once at the first attempt and `ringback verify` finds no violation.
 pub(crate) fn all_is_well(stage: &Stage, uuids: &[String], mut daemon: Daemon) {
     invariants::wait_delivered(stage, uuids, Duration::from_secs(120));
     let opened = [("state", "open")];
@@ -82,29 +82,29 @@ pub(crate) fn all_is_well(stage: &Stage, uuids: &[String], mut daemon: Daemon) {
 }
 
 #[test]
-fn too_few_files_cost_no_endpoint_an_attempt_and_health_is_answered() {
+fn a_shortage_of_files_costs_no_attempt_and_health_is_answered() {
     let stage = stage("shortages-files");
     let daemon = stage.start();
     let before = daemon.logged();
     println!("{} files are open at rest", open_files(&daemon));
-    // The endpoints would need many times as many connections.
+    // The endpoints need many more connections than this.
     limit(&daemon, open_files(&daemon) + 10);
     let uuids = Random::seeded(140).uuids(FLOWS);
     send(&stage, &uuids);
     let put_back = || daemon.metric("ringback_own_shortages_total", &[("kind", "files")]);
     wait_until("attempts are put back", PATIENCE, || put_back().filter(|count| *count >= 20.0));
     for _ in 0..20 {
-        assert_eq!(daemon.get("/livez").expect("it answers").0, 200);
-        assert_eq!(daemon.get("/readyz").expect("it answers").0, 200);
+        assert_eq!(daemon.get("/livez").expect("the daemon answers").0, 200);
+        assert_eq!(daemon.get("/readyz").expect("the daemon answers").0, 200);
         assert!(
             daemon.metric("ringback_attempts_total", &[("outcome", "unreachable")]) == Some(0.0)
         );
     }
     let many = put_back().expect("a metric");
-    wait_until("it goes on trying", PATIENCE, || put_back().filter(|count| *count >= many + 5.0));
+    wait_until("attempts go on", PATIENCE, || put_back().filter(|count| *count >= many + 5.0));
     let said = daemon.logged()[before.len()..].to_owned();
     let lines: Vec<&str> = said.lines().filter(|line| line.contains("deliveries wait")).collect();
-    assert_eq!(lines.len(), 1, "it is said once: {lines:?}");
+    assert_eq!(lines.len(), 1, "the shortage is logged once: {lines:?}");
     for words in ["WARN", "soft limit", "RLIMIT_NOFILE", "LimitNOFILE=", "in_flight_max"] {
         assert!(lines[0].contains(words), "{words:?} is missing: {}", lines[0]);
     }
@@ -115,7 +115,7 @@ fn too_few_files_cost_no_endpoint_an_attempt_and_health_is_answered() {
 }
 
 #[test]
-fn what_does_not_fit_into_the_limit_is_cut_and_all_is_delivered() {
+fn limits_are_reduced_to_the_available_files_and_everything_is_delivered() {
     let mut stage = stage("shortages-limit");
     stage.set_shell("ulimit -n 256");
     let daemon = stage.start();
@@ -126,7 +126,7 @@ fn what_does_not_fit_into_the_limit_is_cut_and_all_is_delivered() {
     let line = said.lines().find(|line| line.contains("this configuration needs"));
     let line = line.unwrap_or_else(|| panic!("no warning: {said}"));
     assert!(words.iter().all(|words| line.contains(words)), "{line}");
-    // `check` says the same, and finds no fault.
+    // `check` warns in the same way, and reports no fault.
     let config = stage.write_config(0, free_port());
     let mut check = mortal("prlimit");
     check.args(["--nofile=256:256"]).arg(binary()).arg("check").arg("--config").arg(config);
@@ -153,7 +153,7 @@ fn the_soft_limit_is_raised_to_the_hard_one() {
 }
 
 #[test]
-fn a_limit_that_nothing_fits_into_is_refused_by_run_and_check() {
+fn a_file_limit_below_the_minimum_is_refused_by_run_and_check() {
     let mut stage = Stage::new("shortages-refused");
     stage.set_shell("ulimit -n 96");
     let said = stage.refused();

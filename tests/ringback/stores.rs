@@ -10,7 +10,7 @@ use crate::harness::{PATIENCE, invariants};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A stage whose endpoint fails until it is told to recover, with slow retries and a flow of each uuid tried once.
+/// Creates a stage whose endpoint fails until the flag is set, with slow retries, and sends a flow of each uuid.
 fn failing(name: &str, uuids: &[String]) -> (Stage, Arc<AtomicBool>) {
     let mut stage = Stage::new(name);
     let recovered = stage.fail_until_recovered(1000);
@@ -48,7 +48,8 @@ fn a_store_deleted_after_a_crash_is_restored_too() {
     let mut daemon = stage.start();
     invariants::wait_delivered(&stage, &uuids, PATIENCE);
     daemon.stop();
-    // What was in flight or not committed at the kill: at most everything that was still to be sent.
+    // Deliveries that were in flight or not committed at the kill may be repeated, at most all that were still to be
+    // sent.
     invariants::assert_delivered(&stage, &uuids, usize::MAX);
     invariants::assert_attempts_counted(&stage, 2 * uuids.len());
     stage.verify();
@@ -79,7 +80,7 @@ fn an_old_copy_of_the_store_catches_up() {
     assert_result(&stage, &uuids);
 }
 
-/// Each request is an attempt that is counted: nothing was repeated and no count was forgotten.
+/// Panics unless everything is delivered and each request is counted as an attempt: nothing was repeated or forgotten.
 fn assert_result(stage: &Stage, uuids: &[String]) {
     invariants::assert_delivered(stage, uuids, usize::MAX);
     invariants::assert_attempts_counted(stage, 0);

@@ -1,4 +1,4 @@
-//! What time ends: a flow that never comes, reports that never come.
+//! Timeouts: a flow that never comes, and reports that never come.
 
 use crate::harness::check::{Scene, Then, check};
 use crate::harness::samples::{flow, phase_1, phase_2, report};
@@ -9,7 +9,7 @@ use serde_json::json;
 fn a_report_whose_flow_never_comes_is_a_dead_letter_with_its_raw_bytes() {
     let mut stage = Stage::new("timeouts-flow-missing");
     stage.set("correlation.correlation_ttl_s", 1);
-    // White space and all: what an operator replays is what came.
+    // The white space of the record is kept, because operators replay the original bytes.
     let raw = serde_json::to_vec_pretty(&report("orphan", "s-1", "DELIVERED")).expect("JSON");
     let record = crate::harness::kafka::Record {
         key: Some(b"orphan".to_vec()),
@@ -43,7 +43,7 @@ fn reports_that_never_come_end_the_correlation() {
 }
 
 #[test]
-fn reports_that_never_come_are_told_as_unknown_under_notify() {
+fn missing_reports_are_sent_as_unknown_under_notify() {
     let mut stage = Stage::new("timeouts-notify");
     stage.set("correlation.report_timeout_s", 2);
     stage.set("correlation.on_report_timeout", "notify");
@@ -61,8 +61,11 @@ fn reports_that_never_come_are_told_as_unknown_under_notify() {
         scene.reports(&[known, report("notify", "s-3", "QUEUED"), latest]);
     };
     let outcome = check(&stage, when, then);
-    let told = outcome.webhooks.iter().find(|request| request.phase() == 2).expect("phase 2");
-    assert!(told.text().contains(r#"[{"id":"s-1","deliveryStatus":"UNKNOWN"},"#), "{told:?}");
+    let notified = outcome.webhooks.iter().find(|request| request.phase() == 2).expect("phase 2");
+    assert!(
+        notified.text().contains(r#"[{"id":"s-1","deliveryStatus":"UNKNOWN"},"#),
+        "{notified:?}"
+    );
 }
 
 #[test]
@@ -87,7 +90,7 @@ fn under_each_notify_sends_one_webhook_per_missing_sms() {
     check(&stage, when, then);
 }
 
-/// The time-out is a row, not a timer of the process.
+/// The timeout is a row, not a timer of the process.
 #[test]
 fn a_report_timeout_survives_a_crash() {
     let mut stage = Stage::new("timeouts-crash");

@@ -1,6 +1,7 @@
-//! Three instances under load, endpoints that do all that endpoints do, and blow upon blow against instances and broker.
+//! Three instances under load, endpoints with many kinds of faults, and a series of blows: faults of instances and of
+//! the broker.
 //!
-//! `make torture KILLS=200` goes on for as many blows as one likes; `TORTURE_SEED` repeats a schedule, as far as time does.
+//! `make torture KILLS=200` sets the number of blows. `TORTURE_SEED` repeats a schedule, except for its timing.
 
 mod blows;
 mod endpoints;
@@ -21,10 +22,10 @@ use std::time::{Duration, Instant};
 const INSTANCES: u8 = 3;
 const PARTITIONS: i32 = 6;
 const KILLS: u64 = 12;
-/// Small, so that the bound on what may be repeated says something.
+/// Small limits keep the number of permitted repeats small.
 const IN_FLIGHT_MAX: usize = 8;
 const UNCOMMITTED_MAX: usize = 16;
-/// For what is left when the last blow has fallen.
+/// The time to finish all work after the last blow.
 const RECOVERY: Duration = Duration::from_secs(120);
 
 fn number(variable: &str) -> Option<u64> {
@@ -38,12 +39,12 @@ fn furnish(stage: &mut Stage) {
     stage.set("delivery.uncommitted_max", limit(UNCOMMITTED_MAX));
     stage.set("delivery.attempts_max", 5);
     stage.set("delivery.request_timeout_ms", 1000);
-    // Longer than a duplicate may lag behind, and short enough that long runs forget.
+    // Longer than the delay of any duplicate, and short enough that long runs remove old correlations.
     stage.set("correlation.dedup_window_s", 60);
 }
 
 #[test]
-fn a_hail_of_kills_loses_nothing_and_repeats_little() {
+fn many_kills_lose_nothing_and_repeat_little() {
     let kills = number("TORTURE_KILLS").unwrap_or(KILLS);
     let now = || u64::try_from(receiver::now_ms() % 1_000_000).expect("small");
     let seed = number("TORTURE_SEED").unwrap_or_else(now);
@@ -59,18 +60,18 @@ fn a_hail_of_kills_loses_nothing_and_repeats_little() {
         let load = scope.spawn(|| load::run(&stage, Random::seeded(seed ^ 1), &over));
         let mut random = Random::seeded(seed);
         let mut deck = Vec::new();
-        // The load ends also when a blow panics.
+        // The load must stop even if a blow panics.
         let blows = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for nth in 1..=kills {
                 if deck.is_empty() {
                     deck = random.shuffled(&Blow::DECK);
                 }
-                let blow = deck.pop().expect("a deck of some");
+                let blow = deck.pop().expect("a full deck");
                 ring.strike(nth, kills, blow, &mut random);
             }
         }));
         over.store(true, Ordering::SeqCst);
-        let uuids = load.join().expect("the load does not fail");
+        let uuids = load.join().expect("the load does not panic");
         blows.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         uuids
     });
@@ -80,7 +81,7 @@ fn a_hail_of_kills_loses_nothing_and_repeats_little() {
     wait_ended(&stage, &uuids);
     let struck = ring.end();
 
-    // What one life of an instance, or one assignment, may leave behind.
+    // Each life of an instance and each assignment may end with this many repeats.
     let lives = struck.kills + struck.evictions;
     let explained = lives * (IN_FLIGHT_MAX + UNCOMMITTED_MAX);
     let at_rest = ["--at-rest", "--repeats-max", &explained.to_string()];
@@ -98,9 +99,9 @@ fn a_hail_of_kills_loses_nothing_and_repeats_little() {
     );
 }
 
-/// Waits until the correlation of every uuid has ended, whatever became of it.
+/// Waits until the correlation of every uuid has ended, with whatever result.
 fn wait_ended(stage: &Stage, uuids: &BTreeSet<String>) {
-    // A long run has many events: each is looked at once.
+    // A long run has many events, so each is parsed only once.
     let (seen, left) = (RefCell::new(0), RefCell::new(uuids.clone()));
     let mut events = stage.events();
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -117,7 +118,7 @@ fn wait_ended(stage: &Stage, uuids: &BTreeSet<String>) {
     assert!(ended.is_ok(), "these have not ended: {:?}", left.borrow());
 }
 
-/// The receiver has seen so many requests more.
+/// Waits until the receiver has seen this many more requests.
 fn wait_progress(stage: &Stage, requests: usize) {
     let enough = stage.receiver.count() + requests;
     wait_until(&format!("{requests} more requests"), PATIENCE, || {

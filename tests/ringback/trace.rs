@@ -1,4 +1,4 @@
-//! What `ringback trace` tells of one phonon-uuid.
+//! `ringback trace`: the history and the state of one phonon-uuid.
 
 use crate::harness::broker;
 use crate::harness::check::Scene;
@@ -10,10 +10,10 @@ use crate::harness::samples::{flow, report};
 use crate::harness::stage::{Stage, WEBHOOK};
 use serde_json::Value;
 
-/// The number of the visitor in every flow of the samples.
+/// The visitor's number in every flow of the samples.
 const PHONE: &str = "919879072567";
 
-/// The lines of `trace --json`: the facts, and the state.
+/// Returns the lines of `trace --json`: the facts, and the state.
 #[track_caller]
 fn traced(stage: &Stage, uuid: &str, more: &[&str]) -> (Vec<Value>, Value) {
     let done = stage.command(&[&["trace", uuid, "--json"], more].concat());
@@ -24,17 +24,17 @@ fn traced(stage: &Stage, uuid: &str, more: &[&str]) -> (Vec<Value>, Value) {
     assert_eq!(state["from"], "changelog", "{state}");
     for fact in &lines {
         let keyed = &fact["fact"]["phonon_uuid"];
-        assert!(keyed.is_null() || keyed == uuid, "of another one: {fact}");
+        assert!(keyed.is_null() || keyed == uuid, "a fact of another uuid: {fact}");
     }
     let times: Vec<&str> = lines.iter().map(|fact| fact["at"].as_str().expect("a time")).collect();
-    assert!(times.is_sorted(), "oldest first: {times:?}");
+    assert!(times.is_sorted(), "the facts are in order of time: {times:?}");
     (lines, state)
 }
 
-/// What happened, in order: `type`, and the reason where there is one.
+/// Returns the types of the facts in order, each with its reason if it has one.
 fn story(facts: &[Value]) -> Vec<String> {
     let label = |fact: &Value| {
-        let kind = match fact["from"].as_str().expect("where it is from") {
+        let kind = match fact["from"].as_str().expect("a fact names its topic") {
             "events" => fact["fact"]["type"].as_str().expect("an event has a type"),
             other => other,
         };
@@ -52,13 +52,13 @@ fn text(stage: &Stage, uuid: &str, more: &[&str]) -> Done {
     done
 }
 
-/// Whether a line has all these words.
+/// Returns whether a line has all these words.
 fn has_line(text: &str, words: &[&str]) -> bool {
     text.lines().any(|line| words.iter().all(|word| line.split_whitespace().any(|w| w == *word)))
 }
 
 #[test]
-fn both_phases_with_a_failure_and_a_dead_letter_are_told_in_order() {
+fn trace_shows_both_phases_a_failure_and_a_dead_letter_in_order() {
     let stage = Stage::new("trace-whole");
     stage.receiver.script(|request, nth| match (request.phase(), nth) {
         (1, 1) => Answer::status(500).body("broken"),
@@ -66,7 +66,7 @@ fn both_phases_with_a_failure_and_a_dead_letter_are_told_in_order() {
         (_, _) => Answer::status(400).body("no, thanks"),
     });
     let mut scene = Scene::open(&stage);
-    // Of the same partitions, so that something must be left out.
+    // These flows are in the same partitions, and `trace` must leave them out.
     let others: Vec<Value> = (0..20).map(|n| flow(&format!("other-{n}"), &[])).collect();
     scene.flows(&others);
     scene.flows(&[flow("whole", &["s-1"])]);
@@ -96,7 +96,7 @@ fn both_phases_with_a_failure_and_a_dead_letter_are_told_in_order() {
     assert_eq!(letter["last_outcome"]["response_status_code"], 400, "{letter}");
     let shown = Value::from(facts).to_string();
     for body in [PHONE, "no, thanks", "smsDetails", "callDetails"] {
-        assert!(!shown.contains(body), "{body} only on demand: {shown}");
+        assert!(!shown.contains(body), "{body} is shown without --bodies: {shown}");
     }
     let (facts, _) = traced(&stage, "whole", &["--bodies"]);
     let shown = Value::from(facts).to_string();
@@ -119,9 +119,9 @@ fn both_phases_with_a_failure_and_a_dead_letter_are_told_in_order() {
     assert_eq!(everywhere.0.len(), 10, "{everywhere:?}");
 }
 
-/// Nobody needs to run for it.
+/// `trace` works while no daemon runs.
 #[test]
-fn one_that_waits_says_for_what() {
+fn trace_shows_what_a_uuid_waits_for() {
     let mut stage = Stage::new("trace-waits");
     stage.set("delivery.retry.initial_interval_ms", 3_600_000);
     stage.set("delivery.retry.interval_max_ms", 3_600_000);
@@ -166,7 +166,7 @@ fn one_that_waits_says_for_what() {
     assert_eq!(state["state"]["correlation"]["state"], "awaiting_flow", "{state}");
     assert!(text(&stage, "early", &[]).out.contains("waits for its flow complete record"));
 
-    // What nobody has read yet is no event, and known all the same.
+    // A record that no daemon has read has no event, but is shown.
     scene.flows(&[flow("unread", &[])]);
     let (facts, state) = traced(&stage, "unread", &[]);
     assert_eq!(story(&facts), ["flow_complete"]);
@@ -175,11 +175,11 @@ fn one_that_waits_says_for_what() {
 }
 
 #[test]
-fn late_and_misplaced_records_are_part_of_the_story() {
+fn trace_shows_late_and_misplaced_records() {
     let stage = Stage::new("trace-late");
     let mut scene = Scene::open(&stage);
     let first = flow("late", &["s-1"]);
-    // On each partition once: one of the two has to be forwarded.
+    // The record is sent to each partition once, so one of the two is forwarded.
     for partition in [0, 1] {
         let record = stage.record("flow-complete", &first);
         stage.kafka.produce(&[Record { partition: Some(partition), ..record }]);
@@ -195,7 +195,7 @@ fn late_and_misplaced_records_are_part_of_the_story() {
     for wanted in ["record_ignored:duplicate", "inbox", "record_ignored:late"] {
         assert_eq!(story.iter().filter(|label| *label == wanted).count(), 1, "{wanted}: {story:?}");
     }
-    let forwarded = facts.iter().find(|fact| fact["from"] == "inbox").expect("it was forwarded");
+    let forwarded = facts.iter().find(|fact| fact["from"] == "inbox").expect("a forwarded record");
     assert_eq!(forwarded["waits"], false, "{forwarded}");
     assert!(!forwarded.to_string().contains(PHONE), "{forwarded}");
     let people = text(&stage, "late", &[]).out;
@@ -204,7 +204,7 @@ fn late_and_misplaced_records_are_part_of_the_story() {
 }
 
 #[test]
-fn an_unknown_uuid_is_1_and_kafka_out_of_reach_75() {
+fn trace_exits_with_1_for_an_unknown_uuid_and_with_75_without_kafka() {
     let mut stage = Stage::new("trace-unknown");
     let done = stage.command(&["trace", "nobody"]);
     assert_eq!(done.code, Some(1), "{done:?}");

@@ -1,4 +1,4 @@
-//! What earlier versions left behind is gone on with, and what a newer one left is refused and not touched.
+//! The daemon continues with the data of earlier versions, and refuses data of a newer version without changing it.
 
 use crate::harness::PATIENCE;
 use crate::harness::changelog;
@@ -16,12 +16,12 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// The fixture whose rows are gone on with; the expectations below are those of `src/engine/restore/tests/rows.rs`.
+/// Returns the fixture's directory. The expectations below are those of `src/engine/restore/tests/rows.rs`.
 fn fixture() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/1")
 }
 
-/// The changelog of the fixture as records.
+/// Returns the changelog of the fixture as records.
 fn records(stage: &Stage) -> Vec<Record> {
     let text = std::fs::read_to_string(fixture().join("changelog.jsonl")).expect("a fixture");
     let bytes = |value: &Value| value.as_str().map(|text| STANDARD.decode(text).expect("base64"));
@@ -39,7 +39,8 @@ fn records(stage: &Stage) -> Vec<Record> {
     text.lines().map(record).collect()
 }
 
-/// The fixture's store, as if it had been written just now; how much of the changelog it has.
+/// Copies the fixture's store to the stage, with a checkpoint of the present time. Returns the offset up to which it
+/// has the changelog.
 fn put_store(stage: &Stage) -> i64 {
     let data = stage.instance_dir(0).join("data");
     copy_dir(&fixture().join("store"), &data);
@@ -51,12 +52,12 @@ fn put_store(stage: &Stage) -> i64 {
     checkpoint.at = Timestamp::from_ms(i64::try_from(ms).expect("before the year 292 million"));
     let mut batch = partition.batch(0);
     batch.put_checkpoint(&partition, checkpoint);
-    partition.commit(&mut batch).expect("it is written");
-    partition.flush().expect("it is durable");
+    partition.commit(&mut batch).expect("the store can be written");
+    partition.flush().expect("the store can be flushed");
     checkpoint.next_offset
 }
 
-/// A stage with the webhooks that the fixture's deliveries wait for, one of them since 2023.
+/// Creates a stage with the webhooks of the fixture's deliveries. One of the deliveries has waited since 2023.
 fn staged(name: &str) -> Stage {
     let mut stage = Stage::on(crate::harness::broker::shared(), name, 1);
     for (account, webhook) in (ACCOUNT + 1..).zip(["held", "gone", "failing"]) {
@@ -67,7 +68,7 @@ fn staged(name: &str) -> Stage {
     stage
 }
 
-/// The ids of the fixture's deliveries.
+/// Returns the ids of the fixture's deliveries.
 fn ids() -> BTreeSet<String> {
     let text = std::fs::read_to_string(fixture().join("expected.txt")).expect("a fixture");
     let lines = text.lines().filter_map(|line| line.split_once(" = "));
@@ -75,8 +76,9 @@ fn ids() -> BTreeSet<String> {
     found.map(|(_, id)| id.trim_matches('"').to_owned()).collect()
 }
 
-/// What waits is delivered, whatever its due time was; what is held back stays; what is disabled, or has expired, is given up.
-fn goes_on(stage: &Stage, restored: i64) {
+/// Panics unless waiting deliveries are delivered, whatever their due time, and held ones stay. Deliveries of disabled
+/// endpoints and expired ones become dead letters.
+fn assert_continues(stage: &Stage, restored: i64) {
     let mut daemon = stage.start();
     let letters = stage.dead_letters(4, PATIENCE);
     let first = ["open-waiting", "open-timed-out", "replayed", "फोनन-😀"];
@@ -84,21 +86,21 @@ fn goes_on(stage: &Stage, restored: i64) {
     let failed = ErrorReason::ALL.map(|reason| format!("failed-{}", reason.as_str()));
     let mut wanted: Vec<&str> = failed.iter().map(String::as_str).collect();
     wanted.extend(first.into_iter().chain(again).chain(["open-held", "new"]));
-    // A new flow goes the way of all.
+    // A new flow is delivered like any other.
     stage.send_flows(&[flow("new", &[])]);
     stage.events().wait("everything is delivered", PATIENCE, |events| {
         let delivered = events.iter().filter(|event| event.json()["type"] == "delivered");
         delivered.count() >= wanted.len()
     });
     daemon.stop();
-    assert_nobody_else_is_accused(stage);
-    assert_told(&daemon.logged(), restored);
+    assert_only_old_deliveries_are_violations(stage);
+    assert_restored(&daemon.logged(), restored);
     let requests = stage.receiver.requests();
     let uuid = |request: &Received| request.json()["phonon-uuid"].as_str().map(str::to_owned);
     let mut delivered: Vec<String> = requests.iter().filter_map(uuid).collect();
     delivered.sort_unstable();
     wanted.sort_unstable();
-    assert_eq!(delivered, wanted, "each once, and phase 2 after phase 1");
+    assert_eq!(delivered, wanted, "each is delivered once, and phase 2 after phase 1");
     let ids = ids();
     for request in requests.iter().filter(|request| uuid(request).as_deref() != Some("new")) {
         let id = request.header("webhook-id");
@@ -111,11 +113,12 @@ fn goes_on(stage: &Stage, restored: i64) {
     assert_left(&stage.kafka.read(&stage.topic("changelog")));
 }
 
-/// The checker knows nothing of what was done before the fixture was made, of which no event tells here: it wonders at those
-/// uuids, and at nothing else. Stores and offsets agree with the changelog.
-fn assert_nobody_else_is_accused(stage: &Stage) {
-    let told = report(&stage.verified(0, &["--at-rest"]));
-    let violations = told["violations"].as_array().expect("a list");
+/// Panics unless the checker's violations concern only the fixture's uuids and deliveries. The stage has no events of
+/// the time before the fixture was made, so those violations are expected. Stores and offsets must agree with the
+/// changelog.
+fn assert_only_old_deliveries_are_violations(stage: &Stage) {
+    let verified = report(&stage.verified(0, &["--at-rest"]));
+    let violations = verified["violations"].as_array().expect("a list");
     let ids = ids();
     for violation in violations {
         let is_old_uuid = violation["uuid"].as_str().is_some_and(|uuid| uuid != "new");
@@ -124,11 +127,11 @@ fn assert_nobody_else_is_accused(stage: &Stage) {
         let what = violation["what"].as_str().unwrap_or_default();
         assert!((is_old_uuid || is_old_id) && kinds.contains(&what), "{violation}");
     }
-    assert_eq!(told["counts"]["repeats"], 0);
+    assert_eq!(verified["counts"]["repeats"], 0);
 }
 
-/// So many records were restored, and nothing was wrong.
-fn assert_told(log: &str, restored: i64) {
+/// Panics unless this many records were restored without an error.
+fn assert_restored(log: &str, restored: i64) {
     for line in log.lines() {
         let line: Value = serde_json::from_str(line).expect("a log line is JSON");
         assert_ne!(line["level"], "ERROR", "{line}");
@@ -140,7 +143,7 @@ fn assert_told(log: &str, restored: i64) {
     assert!(!log.contains("does not fit the changelog"), "{log}");
 }
 
-/// What waits until 2100 is there still.
+/// Panics unless the changelog still has the rows that wait until 2100.
 fn assert_left(changelog: &[Message]) {
     let left: BTreeSet<String> = changelog::uuids(changelog).into_iter().collect();
     for uuid in [
@@ -152,36 +155,35 @@ fn assert_left(changelog: &[Message]) {
         "ended",
         "silent-late",
     ] {
-        assert!(left.contains(uuid), "{uuid} is there still: {left:?}");
+        assert!(left.contains(uuid), "the changelog has lost {uuid}: {left:?}");
     }
     for uuid in ["forgotten", "forgotten-early", "ended-expired", "unknown"] {
-        assert!(!left.contains(uuid), "{uuid} is gone: {left:?}");
+        assert!(!left.contains(uuid), "the changelog still has {uuid}: {left:?}");
     }
 }
 
 #[test]
-fn an_earlier_versions_changelog_is_gone_on_with() {
-    // Called so, its topics are those whose offsets the fixture's meta row tells: three flows were seen.
+fn the_daemon_continues_with_the_changelog_of_an_earlier_version() {
+    // With this name the stage has the topics of the fixture's meta row. Its offsets say that three flows were read.
     let stage = staged("fixture");
     stage.send_flows(&["seen-1", "seen-2", "seen-3"].map(|uuid| flow(uuid, &[])));
     let records = records(&stage);
     stage.kafka.produce(&records);
-    goes_on(&stage, i64::try_from(records.len()).expect("few"));
+    assert_continues(&stage, i64::try_from(records.len()).expect("few"));
 }
 
 #[test]
-fn an_earlier_versions_store_is_gone_on_with() {
+fn the_daemon_continues_with_the_store_of_an_earlier_version() {
     let stage = staged("upgrades-store");
     let records = records(&stage);
     stage.kafka.produce(&records);
     let had = put_store(&stage);
-    goes_on(&stage, i64::try_from(records.len()).expect("few") - had);
+    assert_continues(&stage, i64::try_from(records.len()).expect("few") - had);
 }
 
-/// A newer version's row ends the daemon with what to do; nothing of the partition was touched, and once the row is gone it
-/// goes on.
+/// The row of a newer version ends the daemon with advice. The daemon changes nothing in the partition.
 #[test]
-fn a_newer_versions_row_is_refused_by_name_and_left_alone() {
+fn a_row_of_a_newer_version_is_refused_and_not_changed() {
     for (name, key) in
         [("state", &b"snew"[..]), ("endpoint", b"ecrm"), ("meta", b"m"), ("kind", b"xnew")]
     {
@@ -196,9 +198,9 @@ fn a_newer_versions_row_is_refused_by_name_and_left_alone() {
         let mut all = records(&stage);
         all.push(newer.clone());
         stage.kafka.produce(&all);
-        let told = stage.ends_with(1);
-        assert!(told.contains("a newer version has written to partition 0"), "{name}: {told}");
-        assert!(told.contains("run that version again, or a later one"), "{name}: {told}");
+        let said = stage.ends_with(1);
+        assert!(said.contains("a newer version has written to partition 0"), "{name}: {said}");
+        assert!(said.contains("run that version again, or a later one"), "{name}: {said}");
         assert_eq!(stage.kafka.read(&stage.topic("changelog")).len(), all.len(), "{name}");
         assert!(stage.receiver.requests().is_empty(), "{name}");
         assert!(stage.kafka.read(&stage.topic("events")).is_empty(), "{name}");

@@ -1,4 +1,4 @@
-//! `ringback verify`: everything that a long day does to a daemon is no violation, and each damage is named.
+//! `ringback verify`: it accepts everything that a daemon meets in a long day, and names each kind of damage.
 
 use crate::harness::child::free_port;
 use crate::harness::daemon::{Done, EX_CONFIG, command};
@@ -21,13 +21,13 @@ fn wait_events(stage: &Stage, kind: &str, count: usize) {
     });
 }
 
-/// Retries, refusals, replays, records astray and unreadable, late and missing ones, time-outs, and a crash.
+/// Plays retries, refusals, replays, misplaced and unreadable records, late and missing ones, timeouts, and a crash.
 fn eventful(stage: &mut Stage) {
     stage.set("delivery.attempts_max", 3);
     stage.add_account(29);
     stage.add_webhook("broken", 29, &stage.receiver.url("/broken"));
-    let mended = Arc::new(AtomicBool::new(false));
-    let switch = Arc::clone(&mended);
+    let repaired = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&repaired);
     stage.receiver.script(move |request, nth| match (request.path.as_str(), nth) {
         ("/broken", _) if !switch.load(Ordering::SeqCst) => Answer::status(400),
         ("/broken", _) => Answer::status(200),
@@ -45,7 +45,7 @@ fn eventful(stage: &mut Stage) {
     daemon.kill();
     let mut daemon = stage.start();
     stage.send_reports(&reports[10..]);
-    // Astray, unreadable, and of nobody.
+    // Misplaced records, unreadable ones, and one of an unknown account.
     let astray = stage.record("flow-complete", &flow("astray", &[]));
     let records =
         [0, 1, 2].map(|partition| Record { partition: Some(partition), ..astray.clone() });
@@ -55,17 +55,17 @@ fn eventful(stage: &mut Stage) {
         Record { key: Some(b"bad".to_vec()), ..stage.raw("inbox", "garbage") },
     ]);
     stage.send_flows(&[with(flow("stranger", &[]), "accountID", json!(99))]);
-    // Given up, and replayed once the endpoint is well.
+    // Deliveries that become dead letters, and are replayed once the endpoint works.
     let refused = ["r-1", "r-2"].map(|uuid| with(flow(uuid, &[]), "accountID", json!(29)));
     stage.send_flows(&refused);
     wait_events(stage, "dead_lettered", 5);
-    mended.store(true, Ordering::SeqCst);
+    repaired.store(true, Ordering::SeqCst);
     let done = stage.command(&["dead-letter", "replay", "--webhook", "broken", "--yes"]);
     assert_eq!(done.code, Some(0), "{done:?}");
     wait_events(stage, "replayed", 2);
     wait_events(stage, "delivered", 25 + 25 + 1 + 2);
     daemon.stop();
-    // Flows whose reports come too late, and a report, astray and without a key, whose flow does not come at all.
+    // Flows whose reports come too late, and a misplaced report without a key whose flow never comes.
     stage.set("correlation.report_timeout_s", 3);
     stage.set("correlation.correlation_ttl_s", 3);
     let mut daemon = stage.start();
@@ -93,13 +93,13 @@ fn named(done: &Done, what: &[&str], uuid: &str) {
     assert!(violations.iter().any(|v| fits(&v)), "{what:?} of {uuid}: {report:#}");
 }
 
-/// The key of a uuid's row.
+/// Returns the key of a uuid's row.
 fn row_key(uuid: &str) -> Vec<u8> {
     [b"s".as_slice(), uuid.as_bytes()].concat()
 }
 
 #[test]
-fn an_eventful_day_is_no_violation_and_what_is_damaged_afterwards_is_named() {
+fn verify_accepts_an_eventful_day_and_names_later_damage() {
     let mut stage = Stage::on(broker::shared(), "verify-day", 3);
     eventful(&mut stage);
     let counts = stage.verify();
@@ -108,13 +108,13 @@ fn an_eventful_day_is_no_violation_and_what_is_damaged_afterwards_is_named() {
         (&json!(0), &json!(0), &json!(0))
     );
     assert_eq!((&counts["replayed"], &counts["given_up"]), (&json!(2), &json!(2)));
-    assert_eq!(counts["store_partitions"], 3, "the store is compared: {counts}");
+    assert_eq!(counts["store_partitions"], 3, "verify compares the store: {counts}");
     assert!(
         counts["rows"].as_u64() > Some(30) && counts["rows"] == counts["store_rows"],
         "{counts}"
     );
 
-    // Every word of the report that scripts read.
+    // Scripts read these words of the report.
     let text = stage.command(&["verify"]);
     assert_eq!(text.code, Some(0), "{text:?}");
     assert!(
@@ -133,15 +133,15 @@ fn damage_the_store(stage: &Stage) {
     let directory = stage.instance_dir(0).join("data");
     let options = rocksdb::Options::default();
     let families = rocksdb::DB::list_cf(&options, &directory).expect("a store");
-    let db = rocksdb::DB::open_cf(&options, &directory, &families).expect("the store is nobody's");
+    let db = rocksdb::DB::open_cf(&options, &directory, &families).expect("no daemon has it open");
     let family = db.cf_handle(&format!("partition-{partition}")).expect("the partition");
-    let row = db.get_cf(&family, key).expect("it reads").expect("the row is there");
-    db.delete_cf(&family, key).expect("it writes");
-    db.flush_cf(&family).expect("it flushes");
+    let row = db.get_cf(&family, key).expect("the store can be read").expect("the row is there");
+    db.delete_cf(&family, key).expect("the store can be written");
+    db.flush_cf(&family).expect("the store can be flushed");
     named(&stage.verified(0, &[]), &["store"], &uuid);
-    db.put_cf(&family, key, row).expect("it writes");
-    db.flush_cf(&family).expect("it flushes");
-    // And here it is read while another process holds it.
+    db.put_cf(&family, key, row).expect("the store can be written");
+    db.flush_cf(&family).expect("the store can be flushed");
+    // Here `verify` reads the store while another process, this test, has it open.
     stage.verify();
 }
 
@@ -172,8 +172,8 @@ fn damage_the_topics(stage: &Stage) {
         events.iter().filter(|event| event.json()["type"] == "flow_accepted").collect();
     let accepted = words.last().expect("an event");
     let uuid = String::from_utf8_lossy(accepted.key.as_deref().expect("a key")).into_owned();
-    let told = accepted.json();
-    let mut elsewhere = told.clone();
+    let original = accepted.json();
+    let mut elsewhere = original.clone();
     elsewhere["source"]["offset"] = json!(1_000_000);
     produce(
         "events",
@@ -198,7 +198,7 @@ fn damage_the_topics(stage: &Stage) {
 }
 
 #[test]
-fn a_daemon_at_work_is_accused_of_nothing() {
+fn verify_reports_no_violation_beside_a_running_daemon() {
     let mut stage = Stage::on(broker::shared(), "verify-beside", 3);
     stage.set("correlation.dedup_window_s", 2);
     stage.set("kafka.commit_interval_ms", 20);
@@ -225,8 +225,8 @@ fn a_daemon_at_work_is_accused_of_nothing() {
             moving += stage.verify_beside()["moving"].as_u64().expect("a number");
         }
     });
-    println!("{moving} uuids moved while they were looked at");
-    assert!(moving > 0, "the daemon was at work");
+    println!("{moving} uuids changed during the checks");
+    assert!(moving > 0, "the daemon worked during the checks");
     invariants::wait_delivered(&stage, &uuids, Duration::from_secs(60));
     stage.verify_beside();
     daemon.stop();
@@ -235,7 +235,7 @@ fn a_daemon_at_work_is_accused_of_nothing() {
 }
 
 #[test]
-fn what_a_receiver_saw_is_compared_and_its_log_explained() {
+fn verify_compares_the_receivers_log_and_rejects_a_malformed_one() {
     let mut stage = Stage::new("verify-receiver");
     let mut daemon = stage.start();
     stage.send_flows(&[flow("seen", &[])]);

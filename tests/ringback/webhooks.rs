@@ -1,4 +1,4 @@
-//! The operators' commands about webhooks.
+//! The `ringback webhook` commands of operators.
 
 use crate::harness::broker;
 use crate::harness::check::Scene;
@@ -16,7 +16,7 @@ use toml::Table;
 const PASSWORD: &str = "hunter2-and-3";
 const TOKEN: &str = "t0ken-of-the-query";
 
-/// A stage without Kafka, which no test message needs: its webhook has every secret that there is.
+/// Creates a stage without Kafka, which test messages do not need, and with a webhook that has every kind of secret.
 fn stage(name: &str) -> Stage {
     let mut stage = Stage::without_topics(broker::shared(), name);
     stage.set("kafka.bootstrap_servers", format!("127.0.0.1:{}", free_port()));
@@ -30,7 +30,8 @@ fn stage(name: &str) -> Stage {
     stage
 }
 
-/// Sends a test message and returns what `--json` says of it; `taken`: whether the endpoint is expected to take it.
+/// Sends a test message and returns the output of `--json`. `taken` says whether the endpoint should accept the
+/// message.
 #[track_caller]
 fn tried(stage: &Stage, taken: bool, more: &[&str]) -> Value {
     let done = stage.command(&[&["webhook", "test", "crm", "--json"], more].concat());
@@ -43,7 +44,7 @@ fn tried(stage: &Stage, taken: bool, more: &[&str]) -> Value {
 
 #[track_caller]
 fn keeps_secrets(done: &Done) {
-    // The user's name is none, and neither is `v=2`.
+    // The user's name is no secret, and `v=2` is none either.
     let credentials = "cGhvbm9uOmh1bnRlcjItYW5kLTM=";
     for secret in [SECRET, SECRET.trim_start_matches("whsec_"), PASSWORD, TOKEN, credentials] {
         assert!(!done.out.contains(secret) && !done.err.contains(secret), "{secret}: {done:?}");
@@ -51,7 +52,7 @@ fn keeps_secrets(done: &Done) {
 }
 
 #[test]
-fn a_test_message_is_signed_and_says_what_it_is() {
+fn a_test_message_is_signed_and_marked_as_a_test() {
     let stage = stage("webhooks-test");
     stage.receiver.script(|_, _| {
         Answer::status(202)
@@ -66,7 +67,7 @@ fn a_test_message_is_signed_and_says_what_it_is() {
     for (request, shown) in requests.iter().zip([&first, &second]) {
         assert_eq!(request.path, format!("/hooks?key={TOKEN}&v=2"));
         assert_eq!(request.header("authorization"), "Basic cGhvbm9uOmh1bnRlcjItYW5kLTM=");
-        assert!(request.id().starts_with("test_"), "no delivery's: {}", request.id());
+        assert!(request.id().starts_with("test_"), "the id of a delivery: {}", request.id());
         assert_eq!(request.uuid(), "00000000-0000-0000-0000-000000000000");
         assert!(request.text().contains("A test message"), "{}", request.text());
         assert_eq!(shown["webhook_id"], request.id());
@@ -88,13 +89,13 @@ fn a_test_message_is_signed_and_says_what_it_is() {
         assert!(shown["timings"]["whole_seconds"].is_f64(), "{shown}");
     }
     assert_eq!((requests[0].phase(), requests[1].phase()), (1, 2));
-    assert!(requests[1].json().get("keys").is_some(), "as the account has it");
-    assert_ne!(requests[0].id(), requests[1].id(), "no receiver drops the second one");
+    assert!(requests[1].json().get("keys").is_some(), "the account attaches the keys");
+    assert_ne!(requests[0].id(), requests[1].id(), "a receiver must not drop the second message");
 }
 
-/// Without a terminal nobody is asked.
+/// Without a terminal the command asks no question.
 #[test]
-fn people_see_the_exchange_and_what_it_means() {
+fn webhook_test_shows_the_exchange_and_what_it_means() {
     let stage = stage("webhooks-people");
     stage.receiver.script(|_, _| Answer::status(503).body("busy \u{1b}[2J"));
     let done = stage.command(&["webhook", "test", "crm"]);
@@ -113,7 +114,7 @@ fn people_see_the_exchange_and_what_it_means() {
 }
 
 #[test]
-fn on_a_terminal_it_asks_first() {
+fn webhook_test_asks_first_on_a_terminal() {
     let stage = stage("webhooks-asks");
     let arguments = ["webhook", "test", "crm"];
     let done = stage.command_on_terminal(&arguments, "n\n");
@@ -131,9 +132,9 @@ fn on_a_terminal_it_asks_first() {
     assert_eq!(stage.receiver.requests().len(), 2);
 }
 
-/// Many an endpoint for tests repeats what it got.
+/// Many endpoints for tests repeat the request in their answer.
 #[test]
-fn an_echo_tells_no_secrets() {
+fn an_answer_that_echoes_the_request_shows_no_secrets() {
     let stage = stage("webhooks-echo");
     stage.receiver.script(|request, _| {
         let echo = json!({"path": request.path, "headers": request.headers, "password": PASSWORD});
@@ -145,9 +146,9 @@ fn an_echo_tells_no_secrets() {
     assert!(raw.contains("Basic ***") && raw.contains("/hooks?***"), "{raw}");
 }
 
-/// What is mapped of the echo is part of it.
+/// The echo is mapped to a variable, which must not show the secret.
 #[test]
-fn an_echo_that_is_mapped_tells_no_secrets_either() {
+fn a_value_mapped_from_an_echo_shows_no_secrets() {
     let mut stage = stage("webhooks-echo-mapped");
     let mut entry = toml::Table::new();
     entry.insert("save_in".into(), "$flow.key.echo".into());
@@ -175,7 +176,7 @@ fn a_redirect_is_shown_and_not_followed() {
 
 /// The receiver plays the proxy.
 #[test]
-fn a_proxy_is_named_without_its_password() {
+fn a_proxy_is_shown_without_its_password() {
     let mut stage = stage("webhooks-proxy");
     let port = stage.receiver.port();
     stage.set("delivery.proxy", format!("http://u:{PASSWORD}@127.0.0.1:{port}"));
@@ -189,7 +190,7 @@ fn a_proxy_is_named_without_its_password() {
 }
 
 #[test]
-fn a_long_answer_is_cut_off_and_says_so() {
+fn a_long_answer_is_truncated_and_marked_as_such() {
     let stage = stage("webhooks-long");
     stage.receiver.script(|_, _| Answer::status(200).body(&"x".repeat(100_000)));
     let shown = tried(&stage, true, &[]);
@@ -198,7 +199,7 @@ fn a_long_answer_is_cut_off_and_says_so() {
 }
 
 #[test]
-fn an_endpoint_that_hangs_costs_its_time_out_and_no_more() {
+fn a_test_of_an_endpoint_that_hangs_ends_with_the_timeout() {
     let mut stage = stage("webhooks-hang");
     stage.set_webhook("request_timeout_ms", 400);
     stage.receiver.script(|_, _| Answer::never());
@@ -226,7 +227,7 @@ fn an_address_that_the_policy_forbids_is_not_called() {
 }
 
 #[test]
-fn an_endpoint_that_is_not_there_is_unreachable() {
+fn an_endpoint_that_refuses_connections_is_unreachable() {
     let mut stage = stage("webhooks-unreachable");
     stage.set_webhook("url", format!("http://127.0.0.1:{}/?key={TOKEN}", free_port()));
     let shown = tried(&stage, false, &[]);
@@ -234,7 +235,7 @@ fn an_endpoint_that_is_not_there_is_unreachable() {
 }
 
 #[test]
-fn an_unknown_name_is_wrong_usage_and_a_bad_file_bad_configuration() {
+fn an_unknown_webhook_exits_with_2_and_a_bad_configuration_with_78() {
     let mut stage = stage("webhooks-unknown");
     let done = stage.command(&["webhook", "test", "cmr"]);
     assert_eq!(done.code, Some(2), "{done:?}");
@@ -246,7 +247,7 @@ fn an_unknown_name_is_wrong_usage_and_a_bad_file_bad_configuration() {
     assert!(stage.receiver.requests().is_empty());
 }
 
-/// What `list --json` says of each webhook.
+/// Returns the output of `list --json` by webhook.
 #[track_caller]
 fn listed(stage: &Stage) -> BTreeMap<String, Value> {
     let done = stage.command(&["webhook", "list", "--json"]);
@@ -255,7 +256,7 @@ fn listed(stage: &Stage) -> BTreeMap<String, Value> {
     lines.map(|shown: Value| (shown["name"].as_str().expect("a name").to_owned(), shown)).collect()
 }
 
-/// The samples' account has `crm`; each of the others has a webhook of its own, and a flow that it is told of.
+/// The samples' account has the webhook `crm`. Each other account has its own webhook, and a flow that triggers it.
 fn endpoints(name: &str) -> (Stage, Vec<Value>) {
     let mut stage = Stage::new(name);
     stage.set("delivery.retry.initial_interval_ms", 3_600_000);
@@ -277,14 +278,14 @@ fn endpoints(name: &str) -> (Stage, Vec<Value>) {
 }
 
 #[test]
-fn the_list_tells_how_the_endpoints_do_and_enable_puts_one_back_to_work() {
+fn webhook_list_shows_the_state_of_each_endpoint_and_enable_resumes_one() {
     let (stage, flows) = endpoints("webhooks-list");
     let mut scene = Scene::open(&stage);
     scene.flows(&flows);
     scene.wait_for("endpoint_disabled", 1);
     scene.wait_for("attempt_failed", 3);
     scene.wait_for("delivered", 1);
-    // No daemon is needed.
+    // The commands need no running daemon.
     scene.daemon.stop();
     let list = listed(&stage);
     let states = list.values().map(|shown| shown["state"].as_str().expect("a state"));
@@ -304,7 +305,7 @@ fn the_list_tells_how_the_endpoints_do_and_enable_puts_one_back_to_work() {
     for words in ["disabled since", "(gone)", "held until", "failing since", "enabled"] {
         assert!(people.out.contains(words), "{words}: {}", people.out);
     }
-    // Whoever asks about a delivery is told too.
+    // `trace` shows the state of the delivery's endpoint too.
     let traced = stage.command(&["trace", "to-busy"]);
     assert!(traced.out.contains("webhook busy: asked to be left alone until"), "{traced:?}");
 
@@ -313,11 +314,11 @@ fn the_list_tells_how_the_endpoints_do_and_enable_puts_one_back_to_work() {
         (enabled.code, enabled.out.as_str()),
         (Some(0), "{\"partitions\":2,\"webhook\":\"crm\"}\n")
     );
-    assert_eq!(listed(&stage)["crm"]["state"], "disabled", "nobody has taken the command yet");
+    assert_eq!(listed(&stage)["crm"]["state"], "disabled", "no daemon has read the command yet");
     stage.receiver.script(|_, _| Answer::status(200));
     scene.daemon = stage.start();
     scene.wait_for("endpoint_enabled", 1);
-    // Of both partitions.
+    // The endpoint is enabled in both partitions.
     let again: Vec<Value> = (0..10).map(|n| flow(&format!("again-{n}"), &[])).collect();
     scene.flows(&again);
     scene.wait_for("delivered", 11);
@@ -325,7 +326,7 @@ fn the_list_tells_how_the_endpoints_do_and_enable_puts_one_back_to_work() {
 }
 
 #[test]
-fn enable_is_a_command_in_every_partition_of_the_inbox() {
+fn webhook_enable_writes_a_command_to_every_partition_of_the_inbox() {
     let mut stage = Stage::new("webhooks-enable");
     assert_eq!(stage.command(&["webhook", "enable", "cmr"]).code, Some(2));
     let done = stage.command(&["webhook", "enable", "crm"]);

@@ -1,8 +1,8 @@
-//! Manifest, links, decisions, and the tests that the map names.
+//! Checks of the manifest, of links, of decisions, and of the tests that the map names.
 
 use crate::{File, assert_tidy, file, files, root, sources};
 
-/// Each dependency says why it is there.
+/// Returns the dependencies without a comment that gives their reason.
 fn reasons(_path: &str, text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let mut dependencies = false;
@@ -12,25 +12,25 @@ fn reasons(_path: &str, text: &str) -> Vec<String> {
         } else if dependencies && !line.is_empty() && !line.starts_with('#') {
             let reason = line.rsplit_once(" # ").map_or("", |(_, reason)| reason.trim());
             if reason.is_empty() {
-                faults.push(format!("`{line}` does not say why it is there"));
+                faults.push(format!("`{line}` does not give its reason"));
             }
         }
     }
     faults
 }
 
-/// Links to files of the repository lead somewhere.
+/// Returns the links to files of the repository that do not exist.
 fn links(path: &str, text: &str) -> Vec<String> {
     let folder = root().join(path);
-    let folder = folder.parent().expect("a file stands in a folder");
+    let folder = folder.parent().expect("a file is in a folder");
     let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let local = targets.filter(|to| !to.contains("://") && !to.starts_with(['#', '<']));
     let dead = local.filter(|to| {
         let file = to.split('#').next().unwrap_or_default();
-        // An intra-doc link is rustdoc's business.
+        // Rustdoc checks intra-doc links.
         !to.starts_with("mailto:") && !file.contains("::") && !folder.join(file).exists()
     });
-    dead.map(|to| format!("`{to}` leads nowhere")).collect()
+    dead.map(|to| format!("`{to}` does not exist")).collect()
 }
 
 fn titled(_path: &str, text: &str) -> Vec<String> {
@@ -38,11 +38,11 @@ fn titled(_path: &str, text: &str) -> Vec<String> {
     if title.is_some_and(|title| !title.trim().is_empty()) {
         Vec::new()
     } else {
-        vec!["it begins with no title".to_owned()]
+        vec!["it does not begin with a title".to_owned()]
     }
 }
 
-/// Tests that the text names as `path/to/file.rs::name_of_the_test` exist.
+/// Returns the tests that the text names as `path/to/file.rs::name_of_the_test` and that do not exist.
 fn named_tests(_path: &str, text: &str) -> Vec<String> {
     let named = text.split('`').skip(1).step_by(2).filter_map(|code| code.split_once(".rs::"));
     let gone = named.filter(|(file, name)| {
@@ -53,7 +53,7 @@ fn named_tests(_path: &str, text: &str) -> Vec<String> {
     gone.map(|(file, name)| format!("there is no test `{name}` in {file}.rs")).collect()
 }
 
-/// Whether `#[test]` stands among the attributes of the function `name`.
+/// Returns whether the function `name` has the attribute `#[test]`.
 fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let start = format!("fn {name}(");
@@ -74,14 +74,14 @@ fn markdown() -> Vec<File> {
 }
 
 #[test]
-fn every_dependency_says_why_it_is_there() {
+fn every_dependency_gives_its_reason() {
     assert_tidy(&[file(&root().join("Cargo.toml"))], reasons);
     let bare = "[dependencies]\na = \"1\" # why\nb = \"1\"\n[dev-dependencies]\nc = \"1\"\n[profile.x]\nd = 1";
     assert_eq!(reasons("Cargo.toml", bare).len(), 2);
 }
 
 #[test]
-fn links_lead_somewhere() {
+fn every_link_leads_to_an_existing_file() {
     assert_tidy(&markdown(), links);
     assert_tidy(&sources(), |path, text| {
         let documents = text.lines().filter(|line| line.trim_start().starts_with("//"));
@@ -108,9 +108,16 @@ fn the_tests_that_the_map_names_exist() {
     let map = file(&root().join("src/lib.rs"));
     assert!(map.text.matches(".rs::").count() >= 10, "each invariant names its test");
     assert_tidy(&[map], named_tests);
-    let here = "`tests/tidy/documents.rs::links_lead_somewhere`";
+    let here = "`tests/tidy/documents.rs::every_link_leads_to_an_existing_file`";
     assert!(named_tests("x", here).is_empty());
     assert_eq!(named_tests("x", "`tests/tidy/documents.rs::nothing`").len(), 1);
-    assert_eq!(named_tests("x", "`tests/tidy/documents.rs::has_test`").len(), 1, "it is no test");
-    assert_eq!(named_tests("x", "`tests/nowhere.rs::links_lead_somewhere`").len(), 1);
+    assert_eq!(
+        named_tests("x", "`tests/tidy/documents.rs::has_test`").len(),
+        1,
+        "it is not a test"
+    );
+    assert_eq!(
+        named_tests("x", "`tests/nowhere.rs::every_link_leads_to_an_existing_file`").len(),
+        1
+    );
 }

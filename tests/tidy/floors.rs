@@ -1,9 +1,9 @@
-//! The floors of the house: a module imports only lower floors, and modules of one floor do not know each other.
+//! Checks the floors: a module imports only modules of lower floors, and none of its own floor.
 
 use crate::source::{is_test, shipped_code};
 use crate::{assert_tidy, file, root, sources};
 
-/// Every module with its floor. `lib.rs` shows the same table.
+/// The floor of each module. `lib.rs` shows the same table.
 const FLOORS: &[(&str, u32)] = &[
     ("domain", 0),
     ("json", 0),
@@ -37,7 +37,7 @@ fn floor(module: &str) -> Option<u32> {
     FLOORS.iter().find(|(name, _)| *name == module).map(|(_, floor)| *floor)
 }
 
-/// The path of the module that a file holds, below the crate's root.
+/// Returns the path of the module in this file, from the crate's root.
 fn module_path(path: &str) -> Vec<&str> {
     let inner = path.trim_start_matches("src/").trim_end_matches(".rs");
     inner.split('/').filter(|part| *part != "lib" && *part != "main").collect()
@@ -59,19 +59,19 @@ fn check(path: &str, text: &str) -> Vec<String> {
             _ if name == *own => {}
             None => faults.push(format!("`crate::{name}` names no module of the table")),
             Some(other) if other >= own_floor => {
-                faults.push(format!("floor {own_floor} may not know `{name}` of floor {other}"));
+                faults.push(format!("floor {own_floor} may not import `{name}` of floor {other}"));
             }
             Some(_) => {}
         }
     }
     let climb = "super::".repeat(module.len());
     if code.contains(&climb) {
-        faults.push(format!("`{climb}` reaches the crate's root, past the floors"));
+        faults.push(format!("`{climb}` reaches the crate's root and bypasses the floors"));
     }
     faults
 }
 
-/// The modules that `crate::a`, `crate::{a, b::{c, d}}` name.
+/// Returns the modules that `crate::a` and `crate::{a, b::{c, d}}` name.
 fn crate_paths(code: &str) -> Vec<String> {
     let mut names = Vec::new();
     for (at, found) in code.match_indices("crate::") {
@@ -89,7 +89,7 @@ fn identifier(text: &str) -> String {
     text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
-/// The first identifier of each part of a `use` group, up to the brace that closes it.
+/// Returns the first identifier of each part of a `use` group, up to its closing brace.
 fn group_heads(group: &str) -> Vec<String> {
     let mut heads = vec![identifier(group)];
     let mut depth = 0_usize;
@@ -107,7 +107,7 @@ fn group_heads(group: &str) -> Vec<String> {
 }
 
 #[test]
-fn modules_know_lower_floors_only() {
+fn modules_import_only_lower_floors() {
     assert_tidy(&sources(), check);
 }
 
@@ -125,7 +125,7 @@ fn the_map_in_lib_rs_shows_every_module_on_its_floor() {
 }
 
 #[test]
-fn main_is_thin_and_knows_the_command_line_only() {
+fn main_is_short_and_uses_only_the_command_line() {
     let main = file(&root().join("src/main.rs")).text;
     assert_eq!(main_faults(&main), Vec::<String>::new());
     assert_eq!(main_faults(&"\n".repeat(61)).len(), 1);
@@ -141,7 +141,7 @@ fn main_faults(text: &str) -> Vec<String> {
     for (at, found) in code.match_indices("ringback::") {
         let name = identifier(code.get(at + found.len()..).unwrap_or_default());
         if name != "cli" {
-            faults.push(format!("main.rs knows `{name}`"));
+            faults.push(format!("main.rs uses `{name}`"));
         }
     }
     faults
@@ -164,7 +164,7 @@ fn a_breach_of_the_floors_is_found() {
 }
 
 #[test]
-fn what_keeps_to_the_floors_passes() {
+fn code_that_keeps_to_the_floors_passes() {
     for (path, text) in [
         (
             "src/log/reader.rs",

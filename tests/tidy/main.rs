@@ -1,6 +1,7 @@
-//! The house is in order: what the compiler and clippy can't see of the architecture, checked on the text of the files.
+//! Checks of the architecture that the compiler and clippy can't make, on the text of the files.
 //!
-//! Every check is a pure function from a file's path and text to faults, and beside it stands a text that it rejects.
+//! Each check is a pure function from a file's path and text to faults. Its test also contains a text that the check
+//! rejects.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod documents;
@@ -20,7 +21,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files below `folder` whose names end with `extension`, in order. No such folder: none.
+/// Returns the files below `folder` whose names end with `extension`, in order, or none if there is no such folder.
 fn files(folder: &str, extension: &str) -> Vec<File> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -51,7 +52,7 @@ fn sources() -> Vec<File> {
     sources
 }
 
-/// Runs `check` over `files`, and tells all faults at once.
+/// Runs `check` over `files`, and reports all faults at once.
 #[track_caller]
 fn assert_tidy(files: &[File], check: impl Fn(&str, &str) -> Vec<String>) {
     let faults: Vec<String> = files

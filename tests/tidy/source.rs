@@ -1,6 +1,6 @@
-//! Rust's text without what is no code.
+//! Removes from Rust's text all that is not code.
 
-/// The text with comments, strings and characters blanked out; lines stay where they are.
+/// Returns the text with comments, strings and characters replaced by spaces. Lines keep their numbers.
 pub(crate) fn code(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut out = String::with_capacity(text.len());
@@ -20,7 +20,7 @@ pub(crate) fn code(text: &str) -> String {
     out
 }
 
-/// Where the comment, string or character that begins at `at` ends; `at` itself when none does.
+/// Returns the end of the comment, string or character that begins at `at`, or `at` if none begins there.
 fn skip(chars: &[char], at: usize) -> usize {
     let is = |offset: usize, c: char| chars.get(at + offset) == Some(&c);
     if is(0, '/') && is(1, '/') {
@@ -91,7 +91,7 @@ fn quoted(chars: &[char], from: usize, quote: char) -> usize {
     at.min(chars.len())
 }
 
-/// [`code`] without the items that only tests are built with.
+/// Like [`code`], without the items that only test builds contain.
 pub(crate) fn shipped_code(path: &str, text: &str) -> String {
     const TEST: &str = "#[cfg(test)]";
     if is_test(path) {
@@ -109,12 +109,12 @@ pub(crate) fn shipped_code(path: &str, text: &str) -> String {
     code
 }
 
-/// Whether the whole file is a test's.
+/// Returns whether the whole file belongs to tests.
 pub(crate) fn is_test(path: &str) -> bool {
     path.starts_with("tests/") || path.ends_with("/tests.rs") || path.contains("/tests/")
 }
 
-/// How many characters the item takes that `rest` begins with: to its `;`, or to the end of its braces.
+/// Returns the length in characters of the item at the beginning of `rest`: up to its `;` or its closing brace.
 fn item_length(rest: &str) -> usize {
     let mut depth = 0_usize;
     for (index, c) in rest.chars().enumerate() {
@@ -129,7 +129,7 @@ fn item_length(rest: &str) -> usize {
     rest.chars().count()
 }
 
-/// Where `wanted` stands in `code` as a word of its own, by line number.
+/// Returns the numbers of the lines that contain `wanted` as a whole word.
 pub(crate) fn lines_with_word(code: &str, wanted: &str) -> Vec<usize> {
     let alone = |line: &str| {
         line.match_indices(wanted).any(|(at, found)| {
@@ -143,7 +143,7 @@ pub(crate) fn lines_with_word(code: &str, wanted: &str) -> Vec<usize> {
 }
 
 #[test]
-fn comments_strings_and_characters_are_no_code_and_lifetimes_are() {
+fn comments_strings_and_characters_are_removed_and_lifetimes_are_kept() {
     let text =
         "a /* x /* y */ z */ b // c\n\"d \\\" e\" f 'g' '\\'' h<'i> r#\"j \" k\"# br\"l\" m\n";
     let left: Vec<String> = code(text).split_whitespace().map(str::to_owned).collect();
@@ -152,7 +152,7 @@ fn comments_strings_and_characters_are_no_code_and_lifetimes_are() {
 }
 
 #[test]
-fn items_of_tests_are_not_shipped() {
+fn test_items_are_not_shipped_code() {
     let text = "a\n#[cfg(test)]\nmod tests;\nb\n#[cfg(test)]\nmod more { fn c() { d } }\ne\n";
     let left = shipped_code("src/x.rs", text);
     assert_eq!(left.split_whitespace().collect::<Vec<_>>(), ["a", "b", "e"]);
@@ -161,6 +161,6 @@ fn items_of_tests_are_not_shipped() {
 }
 
 #[test]
-fn a_word_is_found_alone_only() {
+fn only_whole_words_are_found() {
     assert_eq!(lines_with_word("unsafe_code\n&'unsafe\n unsafe {", "unsafe"), [3]);
 }

@@ -1,11 +1,11 @@
-//! What no file may say, how long it may be, and what it begins with.
+//! Checks of forbidden words, of the length of files, and of their first line.
 
 use crate::source::{code, lines_with_word, shipped_code};
 use crate::{File, assert_tidy, files, sources};
 
 const LINES_MAX: usize = 500;
 
-/// What would make a decision depend on more than its arguments, or a domain type know how it is stored or shown.
+/// Words by which a decision would depend on more than its arguments, or a domain type on its storage or display.
 const NOT_IN_DOMAIN: &[&str] = &[
     "serde",
     "serde_json",
@@ -51,10 +51,10 @@ const NOT_IN_DOMAIN: &[&str] = &[
 
 const NOWHERE: &[&str] = &["#[allow", "#![allow", "todo!", "unimplemented!", "dbg!"];
 
-/// What panics when it can't write.
+/// Macros that panic when their output can't be written.
 const PANICKING: &[&str] = &["println", "eprintln", "print", "eprint"];
 
-/// The audited modules, and how often the word may stand anywhere else.
+/// The audited modules, and how often each may contain the word. All other files may not.
 const UNSAFE: &[(&str, usize)] = &[
     ("src/log/describe.rs", usize::MAX),
     ("src/log/group.rs", usize::MAX),
@@ -68,7 +68,7 @@ fn pure(path: &str, text: &str) -> Vec<String> {
     if path != "src/domain.rs" && !path.starts_with("src/domain/") {
         return Vec::new();
     }
-    // An attribute such as `#[expect(…)]` is a word to the compiler, not a call.
+    // An attribute such as `#[expect(…)]` is no call.
     let code = shipped_code(path, text).replace("#[expect(", "#[(");
     let found = NOT_IN_DOMAIN.iter().flat_map(|word| {
         let lines = lines_with_word(&code, word);
@@ -86,11 +86,11 @@ fn forbidden(_path: &str, text: &str) -> Vec<String> {
     found.collect()
 }
 
-/// The standard library's macros panic where nobody reads, or the disk is full, and a panic ends the daemon.
+/// The standard library's macros panic when their pipe is closed or the disk is full, and a panic ends the daemon.
 fn quiet(path: &str, text: &str) -> Vec<String> {
     let code = shipped_code(path, text);
     let found = PANICKING.iter().flat_map(|word| {
-        // Functions may have these names; the macros are meant.
+        // Functions may have these names. The check looks for the macros.
         let lines = (1..).zip(code.lines()).filter(move |(_, line)| {
             let called = format!("{word}!");
             lines_with_word(line, word) == [1] && line.contains(&called)
@@ -102,7 +102,7 @@ fn quiet(path: &str, text: &str) -> Vec<String> {
     found.collect()
 }
 
-/// A field as Rust's `Debug` has it is an array in brackets within a string, or text in quotes within quotes, to whoever reads JSON.
+/// In JSON, a field in Rust's `Debug` format is a string with brackets or quotes inside, which tools can't parse.
 fn plain_fields(path: &str, text: &str) -> Vec<String> {
     let code = shipped_code(path, text);
     let is_debug = |line: &str| {
@@ -110,7 +110,7 @@ fn plain_fields(path: &str, text: &str) -> Vec<String> {
         after.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '&'))
     };
     let found = (1..).zip(code.lines()).filter(|(_, line): &(usize, _)| is_debug(line));
-    found.map(|(line, _)| format!("line {line}: a log's field as `Debug` shows it")).collect()
+    found.map(|(line, _)| format!("line {line}: a log field in `Debug` format")).collect()
 }
 
 fn safe(path: &str, text: &str) -> Vec<String> {
@@ -133,7 +133,7 @@ fn short(_path: &str, text: &str) -> Vec<String> {
 
 fn introduced(_path: &str, text: &str) -> Vec<String> {
     let says = text.strip_prefix("//! ").is_some_and(|rest| rest.starts_with(|c: char| c != '\n'));
-    if says { Vec::new() } else { vec!["it does not begin with what it is for (`//!`)".to_owned()] }
+    if says { Vec::new() } else { vec!["it does not begin with its purpose (`//!`)".to_owned()] }
 }
 
 fn everything() -> Vec<File> {
@@ -163,7 +163,7 @@ fn the_core_is_pure() {
 }
 
 #[test]
-fn nothing_is_allowed_left_open_or_left_over() {
+fn no_file_contains_allow_attributes_or_unfinished_code() {
     assert_tidy(&everything(), forbidden);
     for text in ["#[allow(dead_code)]", "#![allow(x)]", "todo!()", "unimplemented!()", "dbg!(x)"] {
         assert_eq!(forbidden("src/x.rs", text).len(), 1, "{text}");
@@ -172,7 +172,7 @@ fn nothing_is_allowed_left_open_or_left_over() {
 }
 
 #[test]
-fn unsafe_code_stands_where_it_is_audited() {
+fn unsafe_code_is_only_in_audited_files() {
     assert_tidy(&everything(), safe);
     let twice = "let a = unsafe { f() };\nlet b = unsafe { g() };";
     assert_eq!(safe("src/store.rs", "unsafe { f() }").len(), 1);
@@ -182,7 +182,7 @@ fn unsafe_code_stands_where_it_is_audited() {
 }
 
 #[test]
-fn nothing_panics_for_its_output() {
+fn no_macro_panics_because_of_its_output() {
     let own = sources().into_iter().filter(|file| !crate::source::is_test(&file.path));
     assert_tidy(&own.collect::<Vec<_>>(), quiet);
     for text in ["println!()", "eprintln!(\"x\")", "std::print!(\"x\")", "eprint!(\"x\")"] {
@@ -193,7 +193,7 @@ fn nothing_panics_for_its_output() {
 }
 
 #[test]
-fn no_field_of_the_log_is_for_readers_of_rust() {
+fn no_log_field_has_debug_format() {
     assert_eq!(plain_fields("src/app.rs", "tracing::info!(topics = ?missing, \"m\");").len(), 1);
     assert_eq!(plain_fields("src/app.rs", "tracing::info!(\n    ?missing,\n);").len(), 1);
     assert!(plain_fields("src/app.rs", "let a = b?; tracing::info!(%error);").is_empty());

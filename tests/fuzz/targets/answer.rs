@@ -1,4 +1,4 @@
-//! What endpoints answer, and examples of it.
+//! Answers of endpoints, and examples of answers.
 
 use super::{seen, split};
 use crate::target::{Seen, Target};
@@ -86,12 +86,12 @@ fn map(kind: Kind, input: &[u8]) -> Seen {
     let found = map.apply(answer);
     for (_, value) in found.iter().flatten() {
         assert!(value.len() <= VALUE_MAX && value != "null", "{value}");
-        serde_json::from_str::<&RawValue>(value).expect("it is JSON as it was spelt");
+        serde_json::from_str::<&RawValue>(value).expect("the value is JSON as it was written");
     }
     seen(found.map_err(|fault| fault.to_string()))
 }
 
-/// Whatever is listed is found again.
+/// Checks that a definition made from an example finds each listed value again.
 fn example(input: &[u8]) -> Seen {
     let (kind, leaves) = match leaves(input) {
         Ok(found) => found,
@@ -102,13 +102,13 @@ fn example(input: &[u8]) -> Seen {
         .take(256)
         .map(|leaf| EntryText { path: &leaf.path, mandatory: true })
         .collect();
-    let map = ResponseMap::parse(kind, &entries, &[]).expect("its paths are paths");
+    let map = ResponseMap::parse(kind, &entries, &[]).expect("the listed paths are valid");
     let found = map.apply(input).map(|found| found.len());
     assert!(
         found.as_ref().is_ok_and(|count| *count == entries.len()) || input.len() > VALUE_MAX,
         "{found:?}"
     );
     let text = definition(kind, &leaves);
-    toml::from_str::<toml::Table>(&format!("[[webhook]]\n{text}")).expect("it is TOML");
+    toml::from_str::<toml::Table>(&format!("[[webhook]]\n{text}")).expect("the text is TOML");
     seen(leaves.len())
 }

@@ -30,7 +30,11 @@ pub(super) const ENDPOINT: Target = Target {
         let (mut enable, mut disable) = (Vec::new(), Vec::new());
         write_enable_endpoint(&mut enable, &sample::webhook());
         let disabled = sample::endpoints().into_iter().find_map(|endpoint| endpoint.disabled);
-        write_disable_endpoint(&mut disable, &sample::webhook(), &disabled.expect("one is"));
+        write_disable_endpoint(
+            &mut disable,
+            &sample::webhook(),
+            &disabled.expect("a disabled one"),
+        );
         vec![enable, disable]
     },
     words: WORDS,
@@ -78,7 +82,7 @@ fn replay_of(uuid: &PhononUuid, delivery: &Delivery) -> Vec<u8> {
     out
 }
 
-/// The delivery of a replay is the same when it is written and read again, as it is when it is forwarded.
+/// Panics unless a replay's delivery stays the same when it is written and read again, as in a forwarded record.
 fn assert_replays(uuid: &PhononUuid, delivery: &Delivery) {
     let read = read_command(command::REPLAY, &replay_of(uuid, delivery));
     let Ok(InboxCommand::Of(of, Command::Replay(again))) = read else { panic!("{read:?}") };
@@ -92,7 +96,7 @@ fn replay(input: &[u8]) -> Seen {
             assert!(delivery.body.len() <= input.len());
             assert_replays(uuid, delivery);
         }
-        Ok(other) => panic!("a replay is {other:?}"),
+        Ok(other) => panic!("a replay is read as {other:?}"),
         Err(why) => assert!(!why.is_empty()),
     }
     seen(read)
@@ -109,20 +113,20 @@ fn endpoint(input: &[u8]) -> Seen {
             Ok(InboxCommand::About(webhook, EndpointCommand::Disable(disabled))) => {
                 write_disable_endpoint(&mut again, webhook, disabled);
             }
-            Ok(other) => panic!("a command about an endpoint is {other:?}"),
+            Ok(other) => panic!("a command about an endpoint is read as {other:?}"),
             Err(why) => {
                 assert!(!why.is_empty());
                 return format!("{read:?}");
             }
         }
-        let same = read_command(name, &again).expect("what was written reads back");
+        let same = read_command(name, &again).expect("the written command can be read");
         assert_eq!(format!("Ok({same:?})"), format!("{read:?}"));
         format!("{read:?}")
     });
     seen(both)
 }
 
-/// Headers as lines, an empty line, and the value.
+/// Returns dead letters as inputs: headers as lines, an empty line, and the value.
 fn letters() -> Vec<Vec<u8>> {
     let delivery = sample::delivery(Phase::One);
     let reason = DeadLetterReason::Refused;
@@ -142,7 +146,7 @@ fn letters() -> Vec<Vec<u8>> {
 /// The name and the bytes of a header.
 type Header<'i> = (&'i [u8], &'i [u8]);
 
-/// Headers and value of an input; headers are bytes that need not be text.
+/// Returns the headers and the value of an input. Headers are bytes and need not be text.
 pub(super) fn headers_and_value(input: &[u8]) -> (Vec<Header<'_>>, &[u8]) {
     let (lines, value) = split(input);
     let header = |line: &'_ [u8]| line.iter().position(|byte| *byte == b'=');
@@ -171,7 +175,7 @@ fn letter(input: &[u8]) -> Seen {
         let find = |name: &str| {
             headers.iter().find(|(key, _)| *key == name).map(|(_, text)| text.as_str())
         };
-        let head = LetterHead::read(find, Timestamp::default()).expect("its headers are read back");
+        let head = LetterHead::read(find, Timestamp::default()).expect("the headers are valid");
         assert_eq!((head.id, head.source.as_ref()), (Some(delivery.id), Some(&delivery.source)));
         assert_replays(uuid, delivery);
     }

@@ -1,4 +1,4 @@
-//! Configuration: both files, variables of the environment, and URLs.
+//! The configuration: both files, environment variables, and URLs.
 
 use super::{seen, split};
 use crate::target::{Seen, Target};
@@ -168,14 +168,14 @@ const WORDS: &[&str] = &[
 ];
 
 thread_local! {
-    /// In memory where there is such a place: a file that is written again and again is flushed again and again.
+    /// A folder in memory if possible, because a file on a disk would be flushed after each of many writes.
     static FOLDER: tempfile::TempDir =
         tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
 }
 
 type Loaded = Result<(Settings, Accounts), Faults>;
 
-/// Loads the two files; what is wrong is told in lines, each with its mend.
+/// Loads the two files. Panics unless each fault is one line and says how to fix it.
 fn load(settings: &[u8], accounts: &[u8], variables: &Variables) -> Loaded {
     FOLDER.with(|folder| {
         let file = folder.path().join("ringback.toml");
@@ -196,19 +196,19 @@ fn load(settings: &[u8], accounts: &[u8], variables: &Variables) -> Loaded {
     })
 }
 
-/// What holds of every configuration that is taken.
+/// Checks the invariants of every accepted configuration.
 fn assert_sound(accounts: &Accounts) {
     for (webhook, rules) in accounts.webhooks.values() {
         let url = &webhook.url;
         assert!(matches!(url.scheme(), "http" | "https"));
         assert!(url.username().is_empty() && url.password().is_none() && url.fragment().is_none());
-        let host = url.host_str().expect("it has a host");
-        // One dot at the end is a name's root; what has more is a name that nobody can look up.
+        let host = url.host_str().expect("a URL has a host");
+        // One dot at the end is the root of a name. A name with more dots at the end can't be resolved.
         let last = host.strip_suffix('.').unwrap_or(host).rsplit('.').next().unwrap_or_default();
         let number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
         let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
-        assert!(!number || address, "{host} is an address that is not spelt as one");
-        assert!(accounts.accounts.contains_key(&webhook.account), "its account is there");
+        assert!(!number || address, "{host} is an address in another notation");
+        assert!(accounts.accounts.contains_key(&webhook.account), "the webhook's account exists");
         assert!(rules.attempts_max > 0 && !webhook.success.0.is_empty());
         assert!(!webhook.request_timeout.is_zero() && !webhook.connect_timeout.is_zero());
     }
@@ -218,8 +218,8 @@ fn assert_sound(accounts: &Accounts) {
     }
 }
 
-/// Debug text shows no secrets, and can be compared.
-fn told(loaded: &Loaded) -> Seen {
+/// Returns the result as debug text, which shows no secrets and can be compared.
+fn comparable(loaded: &Loaded) -> Seen {
     match loaded {
         Ok((_, accounts)) => seen(format!("{accounts:?}")),
         Err(faults) => seen(faults.to_string()),
@@ -227,10 +227,10 @@ fn told(loaded: &Loaded) -> Seen {
 }
 
 fn files(settings: &[u8], accounts: &[u8], variables: &Variables) -> Seen {
-    told(&load(settings, accounts, variables))
+    comparable(&load(settings, accounts, variables))
 }
 
-/// A variable in each line.
+/// Loads the default files with one variable per line of the input.
 fn variables(input: &[u8]) -> Seen {
     let text = String::from_utf8_lossy(input);
     let variables: BTreeMap<String, String> = text
@@ -238,7 +238,7 @@ fn variables(input: &[u8]) -> Seen {
         .filter_map(|line| line.split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    told(&load(split(SETTINGS_FILE.as_bytes()).0, ACCOUNTS_FILE.as_bytes(), &variables))
+    comparable(&load(split(SETTINGS_FILE.as_bytes()).0, ACCOUNTS_FILE.as_bytes(), &variables))
 }
 
 fn url(input: &[u8]) -> Seen {

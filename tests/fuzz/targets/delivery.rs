@@ -1,4 +1,4 @@
-//! What endpoints say in headers, where names lead, and what signs.
+//! Headers of endpoints, IP addresses, signing secrets and proxies.
 
 use super::seen;
 use crate::target::{Seen, Target};
@@ -83,7 +83,7 @@ pub(super) const SECRET: Target = Target {
     run: |input| {
         let text = String::from_utf8_lossy(input);
         let secret = SigningSecret::parse(&text);
-        let told = match &secret {
+        let shown = match &secret {
             Ok(secret) => {
                 let signature = sign(std::slice::from_ref(secret), "msg_1", "1", b"{}");
                 assert_eq!(signature, sign(std::slice::from_ref(secret), "msg_1", "1", b"{}"));
@@ -91,9 +91,9 @@ pub(super) const SECRET: Target = Target {
             }
             Err(error) => error.to_string(),
         };
-        // Shorter texts may stand in it by chance.
-        assert!(text.len() < 40 || !told.contains(&*text), "no secret is quoted");
-        seen(told)
+        // A shorter text may be part of the message by chance.
+        assert!(text.len() < 40 || !shown.contains(&*text), "no secret is quoted");
+        seen(shown)
     },
     seeds: || {
         [
@@ -123,7 +123,7 @@ pub(super) const PROXY: Target = Target {
     bytes_per_byte: 64,
 };
 
-/// What the standard library knows to be of no public host.
+/// Returns whether the standard library knows that the address belongs to no public host.
 fn special(address: Ipv4Addr) -> bool {
     let [first, second, ..] = address.octets();
     address.is_private()
@@ -172,6 +172,6 @@ fn address(input: &[u8]) -> Seen {
     }
     let open = AddressPolicy::new([ipnet::IpNet::from(parsed.to_canonical())]);
     let translated = matches!(parsed, IpAddr::V6(address) if address.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0]);
-    assert!(open.check(parsed).is_ok() || translated, "what is opened may be called");
+    assert!(open.check(parsed).is_ok() || translated, "an allowed address may be called");
     seen(answer)
 }

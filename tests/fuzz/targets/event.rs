@@ -1,4 +1,4 @@
-//! Events as commands read them, what a trace shows, and what masks phone numbers in it.
+//! Events as commands read them, the output of `trace`, and the masking of phone numbers in it.
 
 use super::command::headers_and_value;
 use super::{sample, seen};
@@ -18,7 +18,7 @@ pub(super) const END: Target = Target {
         let end = read_end(input);
         if let Some((id, _)) = end {
             let event: Value = serde_json::from_slice(input).unwrap_or(Value::Null);
-            // The library refuses numbers that are too large only when somebody wants them.
+            // The library refuses a number that is too large only when the number is read.
             if let Some(text) = event.get("webhook_id").and_then(Value::as_str) {
                 assert_eq!(ringback::domain::DeliveryId::parse(text), Some(id));
             }
@@ -55,7 +55,7 @@ pub(super) const MASK: Target = Target {
         let text = String::from_utf8_lossy(input);
         let masked = mask::text(&text);
         assert_eq!(masked.chars().count(), text.chars().count());
-        assert_eq!(mask::text(&masked), masked, "what is masked stays so");
+        assert_eq!(mask::text(&masked), masked, "masking twice changes nothing");
         seen(masked.into_owned())
     },
     seeds: || vec![b"to +919812345667, then \\n9812345.".to_vec(), "नंबर ९१९८१२३४५६६७।".into()],
@@ -128,12 +128,12 @@ fn fact(input: &[u8]) -> Seen {
         "/fact/request/body",
         "/fact/last_outcome/response_raw",
     ] {
-        assert_eq!(shown.pointer(bodies), None, "bodies are shown on demand only");
+        assert_eq!(shown.pointer(bodies), None, "bodies are shown only on request");
     }
     seen((shown, fact.to_json(true), fact.columns(), fact.bodies()))
 }
 
-/// Whatever an endpoint answers is told as JSON.
+/// Checks that any answer of an endpoint becomes valid JSON.
 fn outcome(input: &[u8]) -> Seen {
     let text = String::from_utf8_lossy(input);
     let outcome = Outcome {

@@ -1,4 +1,4 @@
-//! What variables are looked up in: records that a gateway wrote, and values that were kept.
+//! The sources of variables: records of a gateway, and values that were kept.
 
 use super::{FLOW, JSON_WORDS, REPORT, seen, split};
 use crate::target::{Seen, Target};
@@ -41,13 +41,13 @@ fn variables() -> Vec<Variable> {
     names.map(|name| name.parse().expect("a variable")).into()
 }
 
-/// What was found is JSON, and is the same once it was kept.
+/// Looks all variables up. Panics unless each value is JSON and stays the same when it is kept and read again.
 fn found(values: &dyn Values) -> Vec<Option<String>> {
     let all = variables();
     let found: Vec<Option<String>> =
         all.iter().map(|it| values.get(it).map(|json| json.into_owned())).collect();
     for json in found.iter().flatten() {
-        serde_json::from_str::<&RawValue>(json).expect("it is JSON");
+        serde_json::from_str::<&RawValue>(json).expect("the value is JSON");
     }
     let mut out = Vec::new();
     write_values(&all, values, &mut out);

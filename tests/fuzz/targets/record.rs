@@ -34,7 +34,7 @@ pub(super) const REPORT: Target = Target {
 pub(crate) const FLOW_SCHEMA: &str = include_str!("../../../schemas/flow-complete.avsc");
 pub(crate) const REPORT_SCHEMA: &str = include_str!("../../../schemas/sms-delivery-report.avsc");
 
-/// Versions of the schemas that a registry may have: ids from 1 on.
+/// Returns versions of the schemas that a registry may have. Their ids begin with 1.
 fn registry() -> Vec<String> {
     let newer = |text: &str| {
         text.replacen("\"fields\": [", "\"fields\": [{\"name\": \"more\", \"type\": {\"type\": \"map\", \"values\": [\"null\", \"bytes\", \"float\", {\"type\": \"array\", \"items\": \"double\"}]}, \"default\": {}},", 1)
@@ -75,7 +75,7 @@ fn record(kind: RecordKind, input: &[u8]) -> Seen {
     seen(decoded)
 }
 
-/// What holds of whatever was decoded.
+/// Checks the invariants of each decoded record.
 pub(super) fn check(
     decoder: &mut Decoder,
     kind: RecordKind,
@@ -98,7 +98,7 @@ pub(super) fn check(
                     flow.body.len() <= 2 * input.len() + 100,
                     "a body is about as long as its record"
                 );
-                // What the library takes for JSON is at least what we take for it.
+                // Input that the decoder accepts as JSON must be JSON for the library too.
                 assert_json(input);
             }
             again_from_its_body(decoder, flow);
@@ -109,11 +109,11 @@ pub(super) fn check(
             assert_eq!(
                 report.raw.as_deref().unwrap_or(&report.body),
                 input,
-                "the record is kept as it came"
+                "the original record is kept"
             );
             let again = decoder.decode(kind, &report.body);
             let Decoded::Report(again) = again else {
-                panic!("the report's own JSON is {again:?}")
+                panic!("the report's own JSON is read as {again:?}")
             };
             assert_eq!(
                 (again.uuid, again.account, again.sms),
@@ -127,7 +127,7 @@ pub(super) fn check(
     }
 }
 
-/// A body's parts, as a record, become the same body.
+/// Checks that a record with the parts of a body gives the same body.
 fn again_from_its_body(decoder: &mut Decoder, flow: &FlowComplete) {
     let body = std::str::from_utf8(&flow.body).expect("a body is UTF-8");
     let record = body.replacen("\"phonon-uuid\":", "\"phononUuid\":", 1).replacen(
@@ -135,12 +135,12 @@ fn again_from_its_body(decoder: &mut Decoder, flow: &FlowComplete) {
         "{\"accountID\":7,",
         1,
     );
-    // The uuid's member is named after the keys, in which its name may stand too.
+    // The keys come before the uuid in the body, and may contain the same name.
     if flow.body.windows(14).filter(|part| part == b"\"phonon-uuid\":").count() > 1 {
         return;
     }
     let again = decoder.decode(RecordKind::Flow, record.as_bytes());
-    let Decoded::Flow(again) = again else { panic!("the body as a record is {again:?}") };
+    let Decoded::Flow(again) = again else { panic!("the body as a record is read as {again:?}") };
     assert_eq!((again.uuid, &again.body, &again.keys), (flow.uuid.clone(), &flow.body, &flow.keys));
 }
 
@@ -148,7 +148,7 @@ fn is_json(input: &[u8]) -> bool {
     !matches!(input, [0, ..] | [0xc3, 1, ..])
 }
 
-/// The library reads it, without asking what its numbers and surrogates mean.
+/// Panics unless the library reads the text as JSON. The values of numbers and surrogates are not checked.
 fn assert_json(text: &[u8]) {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let read: Result<serde::de::IgnoredAny, _> = serde::Deserialize::deserialize(&mut reader);

@@ -1,4 +1,4 @@
-//! What operators type to choose dead letters, and what a run notes of itself.
+//! Arguments by which operators choose dead letters, and the note of a replay about its progress.
 
 use super::seen;
 use crate::target::Target;

@@ -59,7 +59,7 @@ static META_SCHEMA: LazyLock<Schema> =
     LazyLock::new(|| schema(include_str!("../../../schemas/meta.avsc")));
 
 fn schema(text: &str) -> Schema {
-    Schema::parse_str(text).expect("the schema is one")
+    Schema::parse_str(text).expect("a valid schema")
 }
 
 fn written<T>(encode: fn(&T, &mut Vec<u8>), row: &T) -> Vec<u8> {
@@ -68,8 +68,8 @@ fn written<T>(encode: fn(&T, &mut Vec<u8>), row: &T) -> Vec<u8> {
     out
 }
 
-/// Decodes the input, a row or, when it has not its head, a datum of it. What is a row is written again as one that reads
-/// the same, is no longer, and which the library reads too.
+/// Decodes the input, a row or a datum without a row's head. A valid row that is written again must read the same, must
+/// not be longer, and must be readable by the library.
 fn row<T: PartialEq + Debug>(
     input: &[u8],
     schema: &Schema,
@@ -88,8 +88,8 @@ fn row<T: PartialEq + Debug>(
         }
     };
     let again = Bytes::from(written(encode, &value));
-    assert!(again.len() <= whole.len(), "varints are as short as can be, and blocks as few");
-    assert_eq!(decode(&again).expect("what was written is a row"), value);
+    assert!(again.len() <= whole.len(), "varints are minimal, and blocks as few as possible");
+    assert_eq!(decode(&again).expect("the written row can be read"), value);
     let mut datum = &again[10..];
     let reader = GenericDatumReader::builder(schema).build().expect("a reader");
     assert!(reader.read_value(&mut datum).is_ok() && datum.is_empty(), "the library reads it too");

@@ -1,4 +1,4 @@
-//! One of everything, in every variant, for seeds and properties.
+//! Samples of all types in all variants, for seeds and properties.
 
 use apache_avro::Schema;
 use apache_avro::rabin::Rabin;
@@ -16,11 +16,11 @@ use serde_json::Value;
 pub(crate) const AT: Timestamp = Timestamp::from_ms(1_697_696_721_042);
 
 pub(crate) fn uuid() -> PhononUuid {
-    PhononUuid::new("bd706f90-aa14-47ea-9844-3d1e1123f4ee").expect("it is one")
+    PhononUuid::new("bd706f90-aa14-47ea-9844-3d1e1123f4ee").expect("a uuid")
 }
 
 pub(crate) fn webhook() -> WebhookName {
-    WebhookName::new("crm").expect("it is one")
+    WebhookName::new("crm").expect("a name")
 }
 
 pub(crate) fn source() -> Source {
@@ -64,7 +64,7 @@ fn report(id: &str, class: StatusClass) -> Collected {
     Collected {
         status: None,
         account: AccountId(28),
-        sms: SmsId::new(id).expect("it is one"),
+        sms: SmsId::new(id).expect("an id"),
         class,
         seen: vec![1, u64::MAX],
         body: Some(Bytes::from_static(b"{}")),
@@ -84,7 +84,7 @@ fn flow(collection: Collection) -> Flow {
         source: source(),
         webhook: Some(webhook()),
         keys: Some(Bytes::from_static(b"[]")),
-        sms: Some(vec![SmsId::new("a").expect("it is one"), SmsId::new("b").expect("it is one")]),
+        sms: Some(vec![SmsId::new("a").expect("an id"), SmsId::new("b").expect("an id")]),
         reports: vec![report("a", StatusClass::Final), report("b", StatusClass::Intermediate)],
         collection,
     }
@@ -155,7 +155,7 @@ pub(crate) fn metas() -> Vec<Meta> {
     vec![Meta::default(), Meta { offsets, committed_at: AT, owner: Some(owner) }]
 }
 
-/// JSON as Avro without a schema, to be resolved to one.
+/// Converts JSON to untyped Avro, which is resolved to a schema later.
 fn untyped(json: &Value) -> Avro {
     match json {
         Value::Null => Avro::Null,
@@ -172,14 +172,14 @@ fn untyped(json: &Value) -> Avro {
     }
 }
 
-/// The datum of `record` by `schema`.
+/// Returns the datum of `record` by `schema`.
 pub(crate) fn datum(schema: &Schema, record: &Value) -> Vec<u8> {
     let value = untyped(record).resolve(schema).expect("the record fits the schema");
     let writer = GenericDatumWriter::builder(schema).build().expect("a writer");
-    writer.write_value_to_vec(value).expect("it can be written")
+    writer.write_value_to_vec(value).expect("the record can be written")
 }
 
-/// Avro's single-object encoding of `record`.
+/// Returns `record` in Avro's single-object encoding.
 pub(crate) fn single_object(schema: &str, record: &Value) -> Vec<u8> {
     let schema = Schema::parse_str(schema).expect("a schema");
     let fingerprint = schema.fingerprint::<Rabin>().bytes;

@@ -1,4 +1,4 @@
-//! What a schema registry answers: the answer, the schema in it, and records by that schema.
+//! Answers of a schema registry: the answer itself, the schema in it, and records by that schema.
 
 use super::record::{FLOW_SCHEMA, REPORT_SCHEMA, check};
 use super::{FLOW, REPORT, sample, seen, split};
@@ -73,7 +73,7 @@ pub(super) const SCHEMA: Target = Target {
     bytes_per_byte: 4000,
 };
 
-/// The text of a schema, an empty line, and a datum by it.
+/// The input is the text of a schema, an empty line, and a datum by it.
 fn schema(input: &[u8]) -> Seen {
     let (text, datum) = split(input);
     let text = String::from_utf8_lossy(text);

@@ -26,7 +26,7 @@ pub(super) const CHECKPOINT: Target = Target {
     run: |input| {
         let read = Checkpoint::from_bytes(input);
         if let Some(checkpoint) = read {
-            assert_eq!(checkpoint.to_bytes(), input, "each number has one spelling");
+            assert_eq!(checkpoint.to_bytes(), input, "each checkpoint has only one encoding");
         }
         seen(read)
     },
@@ -39,7 +39,7 @@ pub(super) const CHECKPOINT: Target = Target {
     bytes_per_byte: 8,
 };
 
-/// A key that is read is the one that was written, whatever its kind.
+/// Checks that a key of any kind is the same when it is read and written again.
 fn key(input: &[u8]) -> Seen {
     let mut again = Vec::new();
     let row = RowKey::parse(input);
@@ -58,7 +58,7 @@ fn key(input: &[u8]) -> Seen {
         key.write(webhook, &mut again);
     }
     if row.is_some() || timer.is_some() || due.is_some() {
-        assert_eq!(again, input, "a key is of one kind, and has one spelling");
+        assert_eq!(again, input, "a key is of one kind, and has only one encoding");
     }
     seen((row, timer, due))
 }

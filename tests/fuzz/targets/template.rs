@@ -1,4 +1,4 @@
-//! Templates of customers, and the values that are put into them.
+//! Templates of customers, and the values that are inserted.
 
 use super::{seen, split};
 use crate::target::{Seen, Target};
@@ -32,7 +32,7 @@ const WORDS: &[&str] = &[
     "\u{1f4de}",
 ];
 
-/// One value for all variables; none where it is no JSON.
+/// One JSON value for all variables, except that `none` has no value.
 struct One<'a>(&'a str);
 
 impl Values for One<'_> {
@@ -41,7 +41,7 @@ impl Values for One<'_> {
     }
 }
 
-/// The template's text, and the JSON text of a value.
+/// Returns the template's text and the JSON text of a value.
 fn parts(input: &[u8]) -> (String, String) {
     let (text, value) = split(input);
     let value = serde_json::to_string(&String::from_utf8_lossy(value));
@@ -104,7 +104,7 @@ fn json(input: &[u8]) -> Seen {
     };
     let mut out = Vec::new();
     template.render(&One(&value), &mut out).expect("nothing is mandatory");
-    serde_json::from_slice::<&RawValue>(&out).expect("it is JSON");
+    serde_json::from_slice::<&RawValue>(&out).expect("the output is JSON");
     seen(out)
 }
 
@@ -116,7 +116,8 @@ fn xml(input: &[u8]) -> Seen {
     };
     let mut out = Vec::new();
     template.render(&One(&value), &mut out).expect("nothing is mandatory");
-    roxmltree::Document::parse(std::str::from_utf8(&out).expect("it is UTF-8")).expect("it is XML");
+    roxmltree::Document::parse(std::str::from_utf8(&out).expect("UTF-8"))
+        .expect("the output is XML");
     seen(out)
 }
 
@@ -132,28 +133,28 @@ fn form(input: &[u8]) -> Seen {
     seen(out)
 }
 
-/// Whatever the value is, the address stays the customer's. The text is a header and an entry of the query list too.
+/// No value may change the origin of the customer's URL. The text is used as a header and as a query entry too.
 fn url(input: &[u8]) -> Seen {
     let (text, value) = parts(input);
     let query = QueryTemplate::parse("q", &text, false, &tokens());
     let header = HeaderTemplate::parse("x-a", &text, false, &tokens());
-    let mut told = Vec::new();
+    let mut written = Vec::new();
     if let Ok(header) = &header
-        && header.render(&One(&value), &mut told).expect("it is optional")
+        && header.render(&One(&value), &mut written).expect("the header is optional")
     {
-        http::HeaderValue::from_bytes(&told).expect("a header's value");
+        http::HeaderValue::from_bytes(&written).expect("a header's value");
     }
     let template = match UrlTemplate::parse(&text, &tokens(), &|_| Need::Optional) {
         Ok(template) => template,
-        Err(faults) => return seen((faults, query.is_ok(), told)),
+        Err(faults) => return seen((faults, query.is_ok(), written)),
     };
     let mut out = Vec::new();
     let queries: Vec<QueryTemplate> = query.into_iter().collect();
     if template.render(&queries, &One(&value), &mut out).is_err() {
-        return seen((value, told));
+        return seen((value, written));
     }
-    let rendered = url::Url::parse(std::str::from_utf8(&out).expect("it is UTF-8")).expect("a URL");
+    let rendered = url::Url::parse(std::str::from_utf8(&out).expect("UTF-8")).expect("a URL");
     let base = url::Url::parse(template.base()).expect("a URL");
     assert_eq!(rendered.origin(), base.origin(), "{rendered}");
-    seen((out, told))
+    seen((out, written))
 }

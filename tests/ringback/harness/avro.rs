@@ -1,4 +1,4 @@
-//! Records in Avro, written by another implementation than the daemon's own edge: the schema files and a generic writer.
+//! Records in Avro, written from the schema files with a generic writer instead of the daemon's own code.
 
 use apache_avro::Schema;
 use apache_avro::rabin::Rabin;
@@ -7,13 +7,13 @@ use apache_avro::types::Value as Avro;
 use apache_avro::writer::datum::GenericDatumWriter;
 use serde_json::{Value, json};
 
-/// The committed schema of `name`, as text.
+/// Returns the text of the schema file of `name`.
 pub(crate) fn schema_text(name: &str) -> String {
     let path = format!("{}/schemas/{name}.avsc", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The schema before `field` was there.
+/// Returns the schema without `field`, as it was before the field was added.
 pub(crate) fn without_field(schema: &str, field: &str) -> String {
     let mut schema: Value = serde_json::from_str(schema).expect("a schema is JSON");
     let fields = schema["fields"].as_array_mut().expect("a record has fields");
@@ -23,7 +23,7 @@ pub(crate) fn without_field(schema: &str, field: &str) -> String {
     schema.to_string()
 }
 
-/// The schema of a gateway that knows one field more.
+/// Returns the schema with one more field, as a newer gateway may have it.
 pub(crate) fn with_field(schema: &str, field: &str) -> String {
     let mut schema: Value = serde_json::from_str(schema).expect("a schema is JSON");
     let fields = schema["fields"].as_array_mut().expect("a record has fields");
@@ -31,15 +31,16 @@ pub(crate) fn with_field(schema: &str, field: &str) -> String {
     schema.to_string()
 }
 
-/// The datum of `record` by `schema`.
+/// Returns the datum of `record` by `schema`.
 pub(crate) fn datum(schema: &str, record: &Value) -> Vec<u8> {
     let schema = Schema::parse_str(schema).expect("a valid schema");
     let value = untyped(record).resolve(&schema).expect("the record fits the schema");
     let writer = GenericDatumWriter::builder(&schema).build().expect("a writer");
-    writer.write_value_to_vec(value).expect("it can be written")
+    writer.write_value_to_vec(value).expect("the record can be written")
 }
 
-/// JSON as Avro without a schema, to be resolved to one: records from maps, branches of unions by what fits.
+/// Converts JSON to untyped Avro, which is resolved to a schema later: maps become records, and unions get the branch
+/// that fits.
 fn untyped(json: &Value) -> Avro {
     match json {
         Value::Null => Avro::Null,
@@ -56,12 +57,12 @@ fn untyped(json: &Value) -> Avro {
     }
 }
 
-/// The record that `datum` holds, as JSON without the fields that are null.
+/// Returns the record that `datum` holds, as JSON without null fields.
 pub(crate) fn read(schema: &str, datum: &[u8]) -> Value {
     let schema = Schema::parse_str(schema).expect("a valid schema");
     let reader = GenericDatumReader::builder(&schema).build().expect("a reader");
     let value = reader.read_value(&mut &*datum).expect("a datum");
-    without_nulls(Value::try_from(value).expect("JSON can say it"))
+    without_nulls(Value::try_from(value).expect("JSON can represent it"))
 }
 
 fn without_nulls(json: Value) -> Value {
@@ -75,12 +76,12 @@ fn without_nulls(json: Value) -> Value {
     }
 }
 
-/// Confluent's framing: a zero and the schema's id.
+/// Returns the record in Confluent's framing: a zero and the schema's id come first.
 pub(crate) fn confluent(id: u32, schema: &str, record: &Value) -> Vec<u8> {
     [&[0][..], &id.to_be_bytes(), &datum(schema, record)].concat()
 }
 
-/// Avro's single-object encoding: two bytes and the fingerprint of the schema.
+/// Returns the record in Avro's single-object encoding: two bytes and the schema's fingerprint come first.
 pub(crate) fn single_object(schema: &str, record: &Value) -> Vec<u8> {
     let parsed = Schema::parse_str(schema).expect("a valid schema");
     let fingerprint = parsed.fingerprint::<Rabin>().bytes;

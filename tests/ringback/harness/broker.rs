@@ -1,4 +1,4 @@
-//! A single-node Apache Kafka (KRaft): one for the whole run, and own ones for tests that kill theirs.
+//! A single-node Apache Kafka (KRaft): one for the whole run, and further ones for tests that kill their broker.
 
 use super::child::{self, cache, free_port, mortal, run_dir, tail};
 use super::kafka::Kafka;
@@ -9,12 +9,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// A broker's process and what it takes to start it again.
+/// A broker's process, and the data that a restart needs.
 pub(crate) struct Broker {
     port: u16,
-    /// Of the listener that tells its clients another port than its own.
+    /// The port of the listener that advertises another port than its own.
     behind_port: u16,
-    /// Of the listener at which clients log in, if there is one.
+    /// The port of the listener at which clients log in, if there is one.
     door_port: u16,
     dir: PathBuf,
     child: Child,
@@ -22,31 +22,31 @@ pub(crate) struct Broker {
 
 /// A listener at which clients log in.
 pub(crate) struct Door<'a> {
-    /// The broker's settings about it; its name is `door`.
+    /// The broker's settings of this listener, whose name is `door`.
     pub(crate) settings: &'a str,
-    /// More arguments of the tool that formats the broker's storage.
+    /// Further arguments of the tool that formats the broker's storage.
     pub(crate) format: &'a [&'a str],
 }
 
-/// The broker of the whole run.
+/// Returns the broker of the whole run, which the first call starts.
 pub(crate) fn shared() -> Kafka {
     static SHARED: OnceLock<Broker> = OnceLock::new();
     SHARED.get_or_init(Broker::start).kafka()
 }
 
 impl Broker {
-    /// A new broker with empty logs, ready.
+    /// Starts a new broker with empty logs and waits until it is ready.
     pub(crate) fn start() -> Self {
         Self::start_behind(free_port())
     }
 
-    /// The same; who comes to it by [`Broker::behind_port`] is told that this broker, and every coordinator on it, listens on
-    /// `front_port`.
+    /// Like `start`. Clients that connect to [`Broker::behind_port`] learn that this broker and each of its
+    /// coordinators listen on `front_port`.
     pub(crate) fn start_behind(front_port: u16) -> Self {
         Self::start_as(front_port, None)
     }
 
-    /// A broker with a door; its other listeners let everybody in.
+    /// Starts a broker with a door. Its other listeners need no login.
     pub(crate) fn start_with(door: &Door<'_>) -> Self {
         Self::start_as(free_port(), Some(door))
     }
@@ -70,28 +70,28 @@ impl Broker {
         broker
     }
 
-    /// How clients reach it.
+    /// Returns the cluster for clients.
     pub(crate) fn kafka(&self) -> Kafka {
         Kafka::at(format!("127.0.0.1:{}", self.port))
     }
 
-    /// `host:port` of the door.
+    /// Returns `host:port` of the door.
     pub(crate) fn door(&self) -> String {
         format!("127.0.0.1:{}", self.door_port)
     }
 
-    /// Where what stands before it connects to.
+    /// Returns the port to which a proxy in front of the broker connects.
     pub(crate) fn behind_port(&self) -> u16 {
         self.behind_port
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL and waits for the end of the process.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
+        self.child.kill().expect("the broker runs");
+        self.child.wait().expect("the broker ends");
     }
 
-    /// Starts it again on the same logs and port.
+    /// Starts the broker again with the same logs and port.
     pub(crate) fn restart(&mut self) {
         self.child = run(&self.dir);
         self.wait_ready();
@@ -108,7 +108,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        // Either may have happened already.
+        // The process may have ended, and the directory may be removed already.
         let _ended = self.child.kill().and_then(|()| self.child.wait());
         let _removed = std::fs::remove_dir_all(&self.dir);
     }
@@ -121,8 +121,8 @@ struct Ports {
     controller_port: u16,
 }
 
-/// Few internal partitions and small index files make start and clean-up quick; the rest makes what takes minutes in
-/// production happen within seconds.
+/// Few internal partitions and small index files make the start and the clean-up quick. The other settings shorten to
+/// seconds what takes minutes in production.
 pub(super) const QUICK: &str = "auto.create.topics.enable=false
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
@@ -155,7 +155,7 @@ log.cleaner.backoff.ms=500
     )
 }
 
-/// Of two settings with one name the last counts.
+/// These settings come last: of two settings with the same name Kafka uses the last one.
 fn door_properties(ports: &Ports, door_port: u16, door: &Door<'_>) -> String {
     let Ports { port, controller_port, .. } = ports;
     format!(
@@ -168,12 +168,12 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,DOOR:SASL_PLAINTEXT,CONTROLLE
     )
 }
 
-/// A Java machine with Kafka's classes.
+/// Returns a command that runs Java with Kafka's classes.
 pub(crate) fn java(heap: &str) -> Command {
     java_of("kafka", heap)
 }
 
-/// The same with the classes of one of the versions in the cache.
+/// Like `java`, with the classes of this version in the cache.
 pub(crate) fn java_of(version: &str, heap: &str) -> Command {
     let libs = cache().join(version).join("libs");
     assert!(libs.is_dir(), "{} is missing: run ops/local/setup.sh test", libs.display());

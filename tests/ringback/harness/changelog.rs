@@ -1,12 +1,12 @@
-//! What the changelog holds: the one place of the tests that knows how its keys are made.
+//! Reads the changelog. Only this module of the tests knows the format of its keys.
 
 use super::kafka::Message;
 use std::collections::BTreeMap;
 
-/// The kinds of rows, by the first byte of the key.
+/// The first byte of the key of a uuid's row.
 const STATE: u8 = b's';
 
-/// What is left when every key keeps its last value, as compaction would leave it, by partition and key.
+/// Returns the last value of every key, as after compaction, by partition and key.
 pub(crate) fn left(messages: &[Message]) -> BTreeMap<(i32, Vec<u8>), Vec<u8>> {
     let mut left = BTreeMap::new();
     for message in messages {
@@ -15,7 +15,7 @@ pub(crate) fn left(messages: &[Message]) -> BTreeMap<(i32, Vec<u8>), Vec<u8>> {
             Some(value) if !value.is_empty() => {
                 left.insert((message.partition, key), value.clone());
             }
-            // A tombstone.
+            // A tombstone removes the row.
             _ => {
                 left.remove(&(message.partition, key));
             }
@@ -24,7 +24,7 @@ pub(crate) fn left(messages: &[Message]) -> BTreeMap<(i32, Vec<u8>), Vec<u8>> {
     left
 }
 
-/// The uuids of which anything is known.
+/// Returns the uuids that have a row.
 pub(crate) fn uuids(messages: &[Message]) -> Vec<String> {
     let keys = left(messages).into_keys().map(|(_, key)| key);
     keys.filter(|key| key.first() == Some(&STATE))

@@ -1,4 +1,5 @@
-//! `check(given, when, then)`: plays a scene on a stage and compares everything that left the daemon with what should have.
+//! `check(given, when, then)`: plays a scene on a stage and compares everything that left the daemon with the
+//! expectation.
 
 use super::PATIENCE;
 use super::daemon::Daemon;
@@ -7,10 +8,11 @@ use super::receiver::Received;
 use super::stage::Stage;
 use serde_json::Value;
 
-/// The types of events that say how something ended. Others depend on timing, or repeat what these imply.
+/// The types of events that `check` compares: those that report an end. Other events depend on timing, or follow from
+/// these.
 const ENDS: [&str; 4] = ["delivered", "record_ignored", "report_timed_out", "correlation_ended"];
 
-/// A stage with a daemon on it.
+/// A stage with a running daemon.
 pub(crate) struct Scene<'a> {
     pub(crate) stage: &'a Stage,
     pub(crate) daemon: Daemon,
@@ -23,7 +25,7 @@ impl<'a> Scene<'a> {
         Self { stage, daemon: stage.start(), events: stage.events() }
     }
 
-    /// Waits until `count` events with this label were committed, and returns these.
+    /// Waits until `count` events with this label are committed, and returns them.
     pub(crate) fn wait_for(&mut self, wanted: &str, count: usize) -> Vec<Value> {
         let has = |messages: &[Message]| {
             messages.iter().filter(|event| fits(&event.json(), wanted)).count() >= count
@@ -49,7 +51,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// All that must leave, in any order.
+/// The expectation: everything that must leave, in any order.
 #[derive(Default)]
 pub(crate) struct Then {
     webhooks: Vec<Value>,
@@ -58,33 +60,33 @@ pub(crate) struct Then {
 }
 
 impl Then {
-    /// A delivery that reaches its endpoint: its body, and its `delivered` event.
+    /// Expects a request with this body and its `delivered` event.
     pub(crate) fn delivered(mut self, body: Value) -> Self {
         self.ends.push("delivered".into());
         self.attempted(body)
     }
 
-    /// A request that is all the same not the end of its delivery.
+    /// Expects a request with this body that does not complete its delivery.
     pub(crate) fn attempted(mut self, body: Value) -> Self {
         self.webhooks.push(body);
         self
     }
 
-    /// An event of [`ENDS`], as `type` or `type:reason`.
+    /// Expects an event of [`ENDS`], as `type` or `type:reason`.
     pub(crate) fn event(mut self, label: &str) -> Self {
         self.ends.push(label.into());
         self
     }
 
-    /// A dead letter, by its reason.
+    /// Expects a dead letter with this reason.
     pub(crate) fn dead_letter(mut self, reason: &str) -> Self {
         self.dead_letters.push(reason.into());
         self
     }
 }
 
-/// Starts a daemon on the stage, plays `when`, waits for `then`, stops the daemon, and compares once more, so that nothing
-/// that came too much goes unseen.
+/// Starts a daemon on the stage, plays `when`, waits for `then` and stops the daemon. Then compares everything, so that
+/// surplus requests and events are found too.
 pub(crate) fn check(given: &Stage, when: impl FnOnce(&mut Scene<'_>), then: Then) -> Outcome {
     let mut scene = Scene::open(given);
     when(&mut scene);
@@ -105,7 +107,7 @@ pub(crate) fn check(given: &Stage, when: impl FnOnce(&mut Scene<'_>), then: Then
     outcome
 }
 
-/// Everything that left, for what a test still wants to look at.
+/// Everything that left the daemon, for further assertions of the test.
 pub(crate) struct Outcome {
     pub(crate) webhooks: Vec<Received>,
     pub(crate) events: Vec<Value>,
@@ -117,7 +119,7 @@ impl Outcome {
         let ends = self.events.iter().filter(|event| ENDS.iter().any(|end| event["type"] == *end));
         let ends = sorted(ends.map(label));
         let context = || format!("all events: {:#?}", self.events);
-        assert_eq!(ends, sorted(then.ends), "how it ended; {}", context());
+        assert_eq!(ends, sorted(then.ends), "ends; {}", context());
         let bodies = self.webhooks.iter().map(|request| request.json().to_string());
         let expected = then.webhooks.iter().map(Value::to_string);
         assert_eq!(sorted(bodies), sorted(expected), "webhooks; {}", context());
@@ -125,13 +127,13 @@ impl Outcome {
         assert_eq!(sorted(reasons), sorted(then.dead_letters), "dead letters; {}", context());
     }
 
-    /// The events with this label.
+    /// Returns the events with this label.
     pub(crate) fn events(&self, wanted: &str) -> Vec<&Value> {
         self.events.iter().filter(|event| fits(event, wanted)).collect()
     }
 }
 
-/// `type` or `type:reason` of an event.
+/// Returns `type` or `type:reason` of an event.
 fn label(event: &Value) -> String {
     let kind = event["type"].as_str().expect("an event has a type");
     match event["reason"].as_str() {
@@ -140,7 +142,7 @@ fn label(event: &Value) -> String {
     }
 }
 
-/// Whether an event has this label; a label without a reason fits every reason.
+/// Returns whether an event has this label. A label without a reason fits every reason.
 fn fits(event: &Value, wanted: &str) -> bool {
     event["type"] == *wanted || label(event) == wanted
 }

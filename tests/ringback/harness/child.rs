@@ -1,10 +1,10 @@
-//! Children that die with the tests, even when those are killed, and the directory that goes with them.
+//! Child processes that end with the tests, even if the tests are killed, and the directory of the run.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock, mpsc};
 
-/// Where `ops/local/setup.sh` put what it fetched.
+/// Returns the directory to which `ops/local/setup.sh` downloads.
 pub(crate) fn cache() -> PathBuf {
     if let Some(cache) = std::env::var_os("RINGBACK_CACHE") {
         return cache.into();
@@ -15,15 +15,16 @@ pub(crate) fn cache() -> PathBuf {
     base.join("ringback")
 }
 
-/// A command whose process gets SIGKILL when its parent ends. `setpriv` replaces itself, so the process id is the program's.
+/// Returns a command whose process gets SIGKILL when its parent ends. `setpriv` replaces itself, so the process id is
+/// the program's.
 pub(crate) fn mortal(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program).stdin(Stdio::null());
     command
 }
 
-/// Spawns on a thread that lives as long as the process: the kernel's parent-death signal is sent at the end of the
-/// spawning *thread*, and test threads come and go.
+/// Spawns the command on a thread that lives as long as the process. The kernel sends the parent-death signal when the
+/// spawning *thread* ends, and test threads end early.
 pub(crate) fn spawn(command: Command) -> Child {
     type Job = (Command, mpsc::Sender<std::io::Result<Child>>);
     static SPAWNER: OnceLock<Mutex<mpsc::Sender<Job>>> = OnceLock::new();
@@ -39,12 +40,16 @@ pub(crate) fn spawn(command: Command) -> Child {
     });
     let what = format!("{command:?}");
     let (answer, result) = mpsc::channel();
-    spawner.lock().expect("no panic inside").send((command, answer)).expect("it never ends");
-    let child = result.recv().expect("it answers");
+    spawner
+        .lock()
+        .expect("no panic inside")
+        .send((command, answer))
+        .expect("the thread never ends");
+    let child = result.recv().expect("the thread answers");
     child.unwrap_or_else(|error| panic!("{what}: {error}"))
 }
 
-/// The directory of this run. A shell that waits for the end of the tests removes it, unless `RINGBACK_KEEP` is set.
+/// Returns the directory of this run. A shell removes it when the tests have ended, unless `RINGBACK_KEEP` is set.
 pub(crate) fn run_dir() -> &'static Path {
     static DIR: OnceLock<(PathBuf, Option<Child>)> = OnceLock::new();
     let (dir, _reaper) = DIR.get_or_init(|| {
@@ -54,7 +59,7 @@ pub(crate) fn run_dir() -> &'static Path {
             return (dir, None);
         }
         let mut reaper = Command::new("setsid");
-        // The end of its input is the end of the tests; a second later the last child has let go of its files.
+        // The shell's input ends with the tests. One second later the last child has closed its files.
         reaper.args(["sh", "-c", "cat >/dev/null; sleep 1; rm -rf \"$1\"", "reaper"]).arg(&dir);
         reaper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let reaper = reaper.spawn().expect("a reaper");
@@ -63,7 +68,7 @@ pub(crate) fn run_dir() -> &'static Path {
     dir
 }
 
-/// A port of the loopback that nobody listens on and that was not given out before.
+/// Returns a free port of the loopback address that was not returned before.
 pub(crate) fn free_port() -> u16 {
     static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
     let mut given = GIVEN.lock().expect("no panic inside");
@@ -77,7 +82,7 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// The last lines of a log, for a failure's message.
+/// Returns the last lines of a log, for the message of a failure.
 pub(crate) fn tail(path: &Path, lines_max: usize) -> String {
     let text = String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
     let lines: Vec<&str> = text.lines().collect();

@@ -1,5 +1,5 @@
-/* Shows a process another time of the day than the system has, by as many seconds as a file says at the moment: a clock
- * that a test can set. Preloaded; it allocates nothing, since allocators ask for the time too. */
+/* A preloaded clock that a test can set. It shows a process the system's time of day plus the seconds in a file. It
+ * allocates nothing, because allocators ask for the time too. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@ static posix_wait real_posix_wait;
 static c11_wait real_c11_wait;
 
 __attribute__((constructor)) static void begin(void) {
-    /* x86-64 has an older one of this name, too. */
+    /* x86-64 also has an older version of this function. */
     real_posix_wait = (posix_wait)dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
     if (!real_posix_wait) real_posix_wait = (posix_wait)dlsym(RTLD_NEXT, "pthread_cond_timedwait");
     real_c11_wait = (c11_wait)dlsym(RTLD_NEXT, "cnd_timedwait");
@@ -55,7 +55,7 @@ time_t time(time_t *out) {
     return precise.tv_sec;
 }
 
-/* Whoever waits until a time of the day means the time that is shown. */
+/* A wait until a time of day refers to the shown time, so it is converted to the real time. */
 static struct timespec real(const struct timespec *shown) {
     struct timespec until = *shown;
     if (ahead_s) until.tv_sec -= *ahead_s;

@@ -1,4 +1,4 @@
-//! A clock of the daemon's own, which a test can set; the clock of this machine stays as it is.
+//! A clock for the daemon that a test can set. The clock of the machine stays unchanged.
 
 use super::child::run_dir;
 use super::stage::Stage;
@@ -10,11 +10,11 @@ use std::sync::OnceLock;
 
 const SOURCE: &str = include_str!("clock.c");
 
-/// How far the clock of a stage's daemons is ahead of the real one.
+/// The file that says how far the clock of a stage's daemons is ahead of the real one.
 pub(crate) struct Clock(File);
 
 impl Clock {
-    /// Gives daemons that the stage starts from now on a clock that is right, until it is set.
+    /// Gives this clock to all daemons that the stage starts from now on. It shows the real time until it is set.
     pub(crate) fn of(stage: &mut Stage) -> Self {
         let dir = stage.instance_dir(0);
         std::fs::create_dir_all(&dir).expect("a directory for the instance");
@@ -26,13 +26,13 @@ impl Clock {
         clock
     }
 
-    /// Sets the clock so many seconds ahead of the real one, at once.
+    /// Sets the clock `ahead_s` seconds ahead of the real one, with immediate effect.
     pub(crate) fn set(&self, ahead_s: i64) {
-        self.0.write_all_at(&ahead_s.to_ne_bytes(), 0).expect("a file that can be written");
+        self.0.write_all_at(&ahead_s.to_ne_bytes(), 0).expect("the file can be written");
     }
 }
 
-/// The library that is preloaded, built once.
+/// Returns the library to preload. The first call compiles it.
 fn library() -> &'static PathBuf {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {

@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// A bad configuration's exit code.
+/// The exit code of a bad configuration.
 pub(crate) const EX_CONFIG: i32 = 78;
 
-/// The binary; another build, such as the one of an image, can stand the same tests.
+/// Returns the path of the binary. `RINGBACK_BIN` names another build, such as that of an image.
 pub(crate) fn binary() -> std::ffi::OsString {
     std::env::var_os("RINGBACK_BIN").unwrap_or(env!("CARGO_BIN_EXE_ringback").into())
 }
 
-/// What a one-shot command did.
+/// The result of a one-shot command.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) code: Option<i32>,
@@ -29,7 +29,7 @@ pub(crate) fn command(arguments: &[&str]) -> Done {
     command_with(arguments, std::iter::empty())
 }
 
-/// Runs a one-shot command with variables in its environment.
+/// Runs a one-shot command with these environment variables.
 pub(crate) fn command_with<'a>(
     arguments: &[&str],
     variables: impl Iterator<Item = (&'a str, &'a str)>,
@@ -46,7 +46,7 @@ fn done(mut command: Command) -> Done {
     Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// One running instance. Dropping it is a SIGKILL.
+/// One running instance. Dropping it sends SIGKILL.
 pub(crate) struct Daemon {
     child: Child,
     port: u16,
@@ -54,24 +54,24 @@ pub(crate) struct Daemon {
 }
 
 impl Stage {
-    /// Instance 0, ready.
+    /// Starts instance 0 and waits until it is ready.
     pub(crate) fn start(&self) -> Daemon {
         self.start_instance(0)
     }
 
-    /// Instance `number`, ready.
+    /// Starts instance `number` and waits until it is ready.
     pub(crate) fn start_instance(&self, number: u8) -> Daemon {
         let mut daemon = self.spawn(number);
         daemon.wait_ready();
         daemon
     }
 
-    /// Instance `number`, without waiting for anything.
+    /// Starts instance `number` without waiting.
     pub(crate) fn spawn(&self, number: u8) -> Daemon {
         self.spawn_with(number, &[])
     }
 
-    /// The same, with more arguments to `run`.
+    /// Like `spawn`, with further arguments of `run`.
     pub(crate) fn spawn_with(&self, number: u8, arguments: &[&str]) -> Daemon {
         self.spawn_as(number, arguments, self.log_file(number).1)
     }
@@ -84,7 +84,7 @@ impl Stage {
         (log, file.expect("the daemon's log"))
     }
 
-    /// The same, with its stderr somewhere else.
+    /// Like `spawn`, with another stderr.
     pub(crate) fn spawn_to(&self, number: u8, stderr: impl Into<Stdio>) -> Daemon {
         self.spawn_as(number, &[], stderr)
     }
@@ -101,12 +101,12 @@ impl Stage {
         Daemon { child: child::spawn(command), port, log }
     }
 
-    /// Runs a one-shot command with instance 0's configuration.
+    /// Runs a one-shot command with the configuration of instance 0.
     pub(crate) fn command(&self, arguments: &[&str]) -> Done {
         self.command_of(0, arguments)
     }
 
-    /// The same with the configuration of instance `number`.
+    /// Runs a one-shot command with the configuration of instance `number`.
     pub(crate) fn command_of(&self, number: u8, arguments: &[&str]) -> Done {
         let config = self.write_config(number, free_port());
         let mut command = self.launcher();
@@ -114,26 +114,26 @@ impl Stage {
         done(command)
     }
 
-    /// Starts instance 0 in the expectation that it refuses its configuration, and returns what it says.
+    /// Starts instance 0, expects that it refuses its configuration, and returns its log.
     pub(crate) fn refused(&self) -> String {
         self.ends_with(EX_CONFIG)
     }
 
-    /// Starts instance 0 in the expectation that it ends by itself with `code`, and returns what it says.
+    /// Starts instance 0, expects that it ends by itself with `code`, and returns its log.
     pub(crate) fn ends_with(&self, code: i32) -> String {
         let mut daemon = self.spawn(0);
         let status = daemon.wait_exit(PATIENCE);
         let said = daemon.logged();
-        assert_eq!(status.code(), Some(code), "it ends with {status}: {said}");
+        assert_eq!(status.code(), Some(code), "the daemon ended with {status}: {said}");
         said
     }
 }
 
 impl Daemon {
-    /// Waits until `/readyz` says 200.
+    /// Waits until `/readyz` answers 200.
     pub(crate) fn wait_ready(&mut self) {
         let deadline = Instant::now() + PATIENCE;
-        let mut last = String::from("nobody listens");
+        let mut last = String::from("no answer");
         loop {
             match http::get(self.port, "/readyz") {
                 Ok((200, _)) => return,
@@ -148,48 +148,47 @@ impl Daemon {
         }
     }
 
-    /// `GET` of its own HTTP.
+    /// Sends `GET` to the daemon's own HTTP server.
     pub(crate) fn get(&self, path: &str) -> std::io::Result<(u16, String)> {
         http::get(self.port, path)
     }
 
-    /// `GET` until `path` answers with `status`; returns the body.
+    /// Repeats `GET` until `path` answers with `status`, and returns the body.
     pub(crate) fn wait_answer(&self, path: &str, status: u16) -> String {
         wait_until(&format!("{path} answers {status}"), PATIENCE, || {
             self.get(path).ok().filter(|(got, _)| *got == status).map(|(_, body)| body)
         })
     }
 
-    /// The partitions that it has been assigned, restored or not; none while it does not answer.
+    /// Returns the number of assigned partitions, restored or not, or 0 while the daemon does not answer.
     pub(crate) fn partitions(&self) -> usize {
         let status = self.get("/api/v1/status").ok();
         let status = status.and_then(|(_, body)| serde_json::from_str::<Value>(&body).ok());
         status.and_then(|status| status["partitions"].as_array().map(Vec::len)).unwrap_or(0)
     }
 
-    /// The sum of a metric's series that have all these labels; `None` when there is none.
+    /// Returns the sum of a metric's series that have all these labels, or `None` without any such series.
     pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let (_, text) = self.get("/metrics").expect("/metrics answers");
         sum(&text, name, labels)
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL and waits for the end of the process.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
+        self.child.kill().expect("the daemon runs");
+        self.child.wait().expect("the daemon ends");
     }
 
-    /// Of its own HTTP.
+    /// Returns the port of the daemon's own HTTP server.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The most memory that it has had, in MiB.
+    /// Returns the peak of the resident memory in MiB.
     pub(crate) fn peak_mib(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(path).expect("the process runs");
@@ -203,27 +202,27 @@ impl Daemon {
         child::signal(&self.child, signal);
     }
 
-    /// SIGTERM; panics unless it ends with 0 within `timeout`. Returns how long it took.
+    /// Sends SIGTERM and panics unless the daemon ends with 0 within `timeout`. Returns the time that this took.
     pub(crate) fn stop_within(&mut self, timeout: Duration) -> Duration {
         let start = Instant::now();
         self.signal("TERM");
         let status = self.wait_exit(timeout);
         let log = tail(&self.log, 40);
-        assert_eq!(status.code(), Some(0), "SIGTERM ends with 0: {status}: {log}");
+        assert_eq!(status.code(), Some(0), "after SIGTERM: {status}: {log}");
         start.elapsed()
     }
 
-    /// SIGTERM, with time to drain.
+    /// Sends SIGTERM and leaves time to drain.
     pub(crate) fn stop(&mut self) {
         self.stop_within(Duration::from_secs(10));
     }
 
-    /// Everything that it and earlier lives of the instance wrote to stderr.
+    /// Returns everything that this and earlier lives of the instance wrote to stderr.
     pub(crate) fn logged(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).expect("a log")).into_owned()
     }
 
-    /// Waits until it ends by itself; panics unless that is with `code`. Returns what it and earlier lives logged.
+    /// Waits until the daemon ends by itself, and panics unless that is with `code`. Returns the log of all lives.
     pub(crate) fn wait_end(&mut self, code: i32, timeout: Duration) -> String {
         let status = self.wait_exit(timeout);
         let logged = self.logged();
@@ -231,31 +230,31 @@ impl Daemon {
         logged
     }
 
-    /// The code that it has ended with, if it has.
+    /// Returns the exit code if the daemon has ended.
     pub(crate) fn ended(&mut self) -> Option<i32> {
         self.child.try_wait().expect("a child").and_then(|status| status.code())
     }
 
-    /// Waits until it has died at this failpoint.
+    /// Waits until the daemon has aborted at this failpoint.
     #[cfg(feature = "failpoints")]
     pub(crate) fn wait_abort(&mut self, point: &str, timeout: Duration) {
         use std::os::unix::process::ExitStatusExt as _;
         const ABORTED: i32 = 6;
         let status = self.wait_exit(timeout);
         let died = self.logged().contains(&format!("failpoint {point}\n"));
-        let told = tail(&self.log, 40);
-        assert!(status.signal() == Some(ABORTED) && died, "{status}, not at {point}: {told}");
+        let log = tail(&self.log, 40);
+        assert!(status.signal() == Some(ABORTED) && died, "{status}, not at {point}: {log}");
     }
 
-    /// Waits until it ends by itself; the signal that it ends by, if any.
+    /// Waits until the daemon ends by itself, and returns the signal that ended it, if any.
     #[cfg(feature = "failpoints")]
     pub(crate) fn wait_signal(&mut self, timeout: Duration) -> Option<i32> {
         std::os::unix::process::ExitStatusExt::signal(&self.wait_exit(timeout))
     }
 
-    /// Waits until it has written `text` more often than `before`.
+    /// Waits until the log contains `text` more than `before` times.
     pub(crate) fn wait_logged(&self, text: &str, before: usize) {
-        wait_until(&format!("it says {text:?}"), PATIENCE, || {
+        wait_until(&format!("the log contains {text:?}"), PATIENCE, || {
             (self.logged().matches(text).count() > before).then_some(())
         });
     }
@@ -267,7 +266,7 @@ impl Daemon {
                 return status;
             }
             let late = Instant::now() >= deadline;
-            assert!(!late, "it does not end in {timeout:?}: {}", tail(&self.log, 40));
+            assert!(!late, "the daemon did not end in {timeout:?}: {}", tail(&self.log, 40));
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -278,12 +277,12 @@ impl Drop for Daemon {
         if std::thread::panicking() {
             eprintln!("-- {}\n{}", self.log.display(), tail(&self.log, 60));
         }
-        // It may have ended already.
+        // The process may have ended already.
         let _ended = self.child.kill().and_then(|()| self.child.wait());
     }
 }
 
-/// Adds up the series of the Prometheus text.
+/// Adds up the series of a Prometheus text.
 fn sum(text: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let wanted: Vec<String> =
         labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
@@ -296,7 +295,7 @@ fn sum(text: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     series.reduce(|a, b| a + b)
 }
 
-/// Copies a store's directory, which has no deeper levels than RocksDB makes.
+/// Copies a directory with all of its content, such as a store.
 pub(crate) fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a directory");
     for entry in std::fs::read_dir(from).expect("a directory") {

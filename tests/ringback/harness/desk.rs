@@ -1,4 +1,4 @@
-//! A schema registry that answers as a test says, and remembers what it was asked.
+//! A schema registry whose answers a test sets, and which records the questions.
 
 use serde_json::json;
 use std::collections::{BTreeMap, VecDeque};
@@ -10,19 +10,19 @@ use std::time::Duration;
 /// Status and body.
 type Answer = (u16, String);
 
-/// What a registry says of an id that it does not know.
+/// Returns a registry's answer about an unknown id.
 pub(crate) fn missing() -> Answer {
     (404, json!({"error_code": 40403, "message": "Schema not found"}).to_string())
 }
 
-/// What it says of one that it knows.
+/// Returns a registry's answer about an id with this schema.
 pub(crate) fn found(schema: &str) -> Answer {
     (200, json!({"schema": schema}).to_string())
 }
 
 #[derive(Default)]
 struct Book {
-    /// The answers to each path after `/schemas/ids/`; the last one stays.
+    /// The answers to each path after `/schemas/ids/`, in order. The last one is repeated.
     answers: BTreeMap<String, VecDeque<Answer>>,
     asked: Vec<String>,
     open: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// It knows nothing, and takes so long for each answer.
+    /// Starts a registry without any schema that takes `delay` for each answer.
     pub(crate) fn start(delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -52,12 +52,12 @@ impl Desk {
         Self { port, book }
     }
 
-    /// What goes into the configuration.
+    /// Returns the URL for the configuration.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// From now on it answers so of `id`, one after the other; the last answer stays.
+    /// Sets the answers about `id`, in order. The last one is repeated.
     pub(crate) fn answer(
         &self,
         id: impl std::fmt::Display,
@@ -66,20 +66,20 @@ impl Desk {
         lock(&self.book).answers.insert(id.to_string(), answers.into_iter().collect());
     }
 
-    /// How often it was asked of `id`.
+    /// Returns how often `id` was requested.
     pub(crate) fn asked(&self, id: impl std::fmt::Display) -> usize {
         let id = id.to_string();
         lock(&self.book).asked.iter().filter(|asked| **asked == id).count()
     }
 
-    /// How many questions were open at once.
+    /// Returns the largest number of requests that were open at once.
     pub(crate) fn most_open(&self) -> usize {
         lock(&self.book).most_open
     }
 }
 
 fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
-    book.lock().expect("nobody panicked")
+    book.lock().expect("no panic inside")
 }
 
 fn serve(mut stream: TcpStream, book: &Mutex<Book>) {
@@ -99,9 +99,9 @@ fn serve(mut stream: TcpStream, book: &Mutex<Book>) {
         (book.find(path), book.delay)
     };
     std::thread::sleep(delay);
-    // Whoever is answered may ask again at once.
+    // This comes before the answer, because the client may send its next request at once.
     lock(book).open -= 1;
-    // Whoever asked may have gone.
+    // The client may have closed the connection.
     let _written = write!(
         stream,
         "HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",

@@ -1,16 +1,16 @@
-//! Small disks, which only root may mount.
+//! Small disks in memory, which only root may mount.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A disk of its own, in memory.
+/// A mounted disk.
 pub(crate) struct Disk {
     dir: PathBuf,
     sudo: bool,
 }
 
 impl Disk {
-    /// Mounts one of so many MiB; `None`, and a line that says why, where that is not allowed.
+    /// Mounts a disk of `mib` MiB. Without the permission it prints a line that says why, and returns `None`.
     pub(crate) fn mount(dir: &Path, mib: u32) -> Option<Self> {
         std::fs::create_dir_all(dir).expect("a directory");
         let options = format!("size={mib}m");
@@ -23,7 +23,7 @@ impl Disk {
         None
     }
 
-    /// Mounts it anew, with other options such as `size=64m` or `ro`.
+    /// Mounts the disk again with another option, such as `size=64m` or `ro`.
     pub(crate) fn remount(&self, option: &str) {
         let options = format!("remount,{option}");
         assert!(run(self.sudo, &["mount", "-o", &options], &self.dir), "remount with {option}");
@@ -32,7 +32,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily: a daemon that a failed test leaves behind may still hold files.
+        // Lazily, because the daemon of a failed test may still have files open.
         run(self.sudo, &["umount", "--lazy"], &self.dir);
     }
 }

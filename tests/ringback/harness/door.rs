@@ -1,4 +1,4 @@
-//! A broker at whose door clients log in, by password or by token, and whose authorizer lets nobody in who has no right.
+//! A broker at which clients log in by password or token (the door), and whose authorizer refuses users without rights.
 
 use super::broker::{Broker, Door, java};
 use super::child::run_dir;
@@ -10,12 +10,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use toml::{Table, Value};
 
-/// Everybody's password.
+/// The password of all users.
 const PASSWORD: &str = "hush";
-/// So many users with a password are there, who may do nothing.
+/// The number of users that have a password but no rights.
 const USERS: usize = 200;
 
-/// A program that grants or revokes rights, one per line of its input: who, what kind, name, how the name is meant, operation.
+/// A program that grants or revokes rights, one per line of its input: user, kind, name, type of the name's pattern,
+/// operation.
 const GRANTS: &str = r#"
 import java.io.*;
 import java.util.*;
@@ -45,18 +46,18 @@ public class Grants {
 }
 "#;
 
-/// A right of somebody.
+/// A right to grant or revoke.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Grant {
     pub(crate) operation: String,
-    /// As Kafka writes it: `TOPIC`.
+    /// The kind of resource in Kafka's spelling, such as `TOPIC`.
     pub(crate) kind: &'static str,
     pub(crate) name: String,
-    /// The name is only the beginning of those that are meant.
+    /// Whether the right covers all names that begin with `name`.
     pub(crate) is_prefix: bool,
 }
 
-/// The broker of all tests about logging in. `token`, `plain` and `scram` may do everything.
+/// Returns the broker of all tests about logins. The users `token`, `plain` and `scram` have all rights.
 pub(crate) fn secured() -> &'static Broker {
     static SECURED: OnceLock<Broker> = OnceLock::new();
     SECURED.get_or_init(|| {
@@ -77,7 +78,7 @@ listener.name.door.oauthbearer.sasl.jaas.config={login}.oauthbearer.OAuthBearerL
     })
 }
 
-/// A user who may do nothing yet.
+/// Returns the name of a user that has no rights yet.
 pub(crate) fn nobody() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -85,18 +86,18 @@ pub(crate) fn nobody() -> String {
     format!("u{number}")
 }
 
-/// Grants each of these to its user.
+/// Grants each right to its user.
 pub(crate) fn grant<'a>(grants: impl IntoIterator<Item = (&'a str, &'a Grant)>) {
     change("grant", grants);
 }
 
-/// Takes each of these from its user again.
+/// Revokes each right from its user.
 pub(crate) fn revoke<'a>(grants: impl IntoIterator<Item = (&'a str, &'a Grant)>) {
     change("revoke", grants);
 }
 
 fn change<'a>(how: &str, grants: impl IntoIterator<Item = (&'a str, &'a Grant)>) {
-    // Written once: another test may be reading it.
+    // The file is written once, because another test may be reading it.
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
         let program = run_dir().join("Grants.java");
@@ -115,22 +116,22 @@ fn change<'a>(how: &str, grants: impl IntoIterator<Item = (&'a str, &'a Grant)>)
             "AlterConfigs" => "ALTER_CONFIGS".to_owned(),
             other => other.to_uppercase(),
         };
-        writeln!(input, "{user}\t{kind}\t{name}\t{meant}\t{operation}").expect("it reads");
+        writeln!(input, "{user}\t{kind}\t{name}\t{meant}\t{operation}").expect("java reads");
     }
     drop(input);
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.wait_with_output().expect("java ends");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 impl Stage {
-    /// Its daemons and commands log in at the door as `user`.
+    /// Lets the stage's daemons and commands log in at the door as `user`.
     pub(crate) fn log_in(&mut self, mechanism: &str, user: &str) {
         let properties =
             [("sasl.mechanism", mechanism), ("sasl.username", user), ("sasl.password", PASSWORD)];
         self.log_in_by(&properties);
     }
 
-    /// The same with these properties.
+    /// Like `log_in`, with these properties of the client.
     pub(crate) fn log_in_by(&mut self, properties: &[(&str, &str)]) {
         let mut client = Table::new();
         client.insert("session.timeout.ms".into(), Value::Integer(6000));

@@ -1,4 +1,4 @@
-//! Apache Kafka 2.7 with its ZooKeeper: the last version that gives topics no ids. One for the whole run.
+//! Apache Kafka 2.7 with its ZooKeeper, the last version that gives topics no ids. One broker serves the whole run.
 
 use super::broker::{QUICK, java_of};
 use super::child::{self, free_port, run_dir, tail};
@@ -8,7 +8,7 @@ use std::process::Child;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// Both processes; they end with the run.
+/// The processes of the broker and of ZooKeeper. Both end with the run.
 struct Former {
     port: u16,
     dir: PathBuf,
@@ -16,7 +16,7 @@ struct Former {
     _broker: Child,
 }
 
-/// The broker, ready.
+/// Returns the broker, which the first call starts, once it is ready.
 pub(crate) fn shared() -> Kafka {
     static SHARED: OnceLock<Former> = OnceLock::new();
     let former = SHARED.get_or_init(Former::start);
@@ -39,7 +39,7 @@ impl Former {
             "org.apache.zookeeper.server.quorum.QuorumPeerMain",
             &zookeeper,
         );
-        // It waits for ZooKeeper by itself.
+        // The broker waits until ZooKeeper is ready.
         let broker =
             run(&dir, "broker", "-Xmx384m", "kafka.Kafka", &properties(port, zookeeper_port, &dir));
         let former = Self { port, dir, _zookeeper: zookeeper, _broker: broker };
@@ -57,7 +57,7 @@ impl Former {
     }
 }
 
-/// As the other broker's, so far as it had these.
+/// Returns the settings of the current broker, as far as Kafka 2.7 has them.
 fn properties(port: u16, zookeeper_port: u16, dir: &Path) -> String {
     format!(
         "broker.id=1
@@ -71,8 +71,8 @@ log.dirs={}
 
 fn run(dir: &Path, name: &str, heap: &str, class: &str, properties: &str) -> Child {
     let (settings, log) = (dir.join(format!("{name}.properties")), dir.join(format!("{name}.log")));
-    std::fs::write(&settings, properties).expect("its settings");
-    let log = std::fs::File::create(log).expect("its log");
+    std::fs::write(&settings, properties).expect("the process's settings");
+    let log = std::fs::File::create(log).expect("the process's log");
     let mut command = java_of("kafka-2.7", heap);
     command.arg(class).arg(settings);
     command.stdout(log.try_clone().expect("a handle")).stderr(log);

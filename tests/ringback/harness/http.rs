@@ -1,18 +1,18 @@
-//! The smallest HTTP client that serves: one request, one connection, HTTP/1.0 so that no answer comes in chunks.
+//! A minimal HTTP client: one request per connection, and HTTP/1.0, so that no answer comes in chunks.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// An answer, or that nobody answered.
+/// The status and body of an answer, or the error of the connection.
 pub(crate) type Answered = std::io::Result<(u16, String)>;
 
-/// `GET`
+/// Sends a `GET` request.
 pub(crate) fn get(port: u16, path: &str) -> Answered {
     exchange(port, &format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n"))
 }
 
-/// `POST` of JSON.
+/// Sends a `POST` request with a JSON body.
 pub(crate) fn post(port: u16, path: &str, body: &str) -> Answered {
     let head = format!(
         "POST {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",

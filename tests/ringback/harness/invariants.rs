@@ -1,4 +1,4 @@
-//! What must hold after any number of crashes, once nothing is left to do.
+//! Conditions that must hold after any number of crashes, once no work is left.
 
 use super::kafka::Message;
 use super::receiver::Received;
@@ -13,13 +13,13 @@ pub(crate) fn wait_delivered(stage: &Stage, uuids: &[String], timeout: Duration)
     let mut events = stage.events();
     let wanted = 2 * uuids.len();
     events.wait(&format!("{wanted} delivered"), timeout, |events| {
-        // Cheap first: the events of a big run are parsed only when there are enough of them.
+        // The cheap condition comes first: the events of a large run are parsed only when there are enough of them.
         events.len() >= wanted && delivered(events).len() >= wanted
     });
 }
 
-/// Panics unless both phases of every uuid were delivered, in order, with one event each, and repeated at most
-/// `repeats_max` times, always with the same id and the same body. Returns how many requests were repeats.
+/// Panics unless both phases of every uuid were delivered in order, each with one event. At most `repeats_max` requests
+/// may be repeats, always with the same id and body. Returns the number of repeats.
 pub(crate) fn assert_delivered(stage: &Stage, uuids: &[String], repeats_max: usize) -> usize {
     let by_id = stage.receiver.by_id();
     let mut first: BTreeMap<(String, u8), &Received> = BTreeMap::new();
@@ -39,20 +39,20 @@ pub(crate) fn assert_delivered(stage: &Stage, uuids: &[String], repeats_max: usi
         };
         assert!(at(1) <= at(2), "phase 2 of {uuid} came before phase 1");
     }
-    assert_eq!(first.len(), 2 * uuids.len(), "nobody else's webhooks came");
+    assert_eq!(first.len(), 2 * uuids.len(), "webhooks of other uuids came");
     let events = stage.kafka.read(&stage.topic("events"));
-    let told = delivered(&events);
-    let ids: Vec<&str> = told.iter().filter_map(|event| event["webhook_id"].as_str()).collect();
+    let ended = delivered(&events);
+    let ids: Vec<&str> = ended.iter().filter_map(|event| event["webhook_id"].as_str()).collect();
     let unique: BTreeSet<&str> = ids.iter().copied().collect();
     assert_eq!(ids.len(), unique.len(), "one delivered event per delivery");
-    assert_eq!(unique, by_id.keys().map(String::as_str).collect(), "all that came was told");
+    assert_eq!(unique, by_id.keys().map(String::as_str).collect(), "each delivery has an event");
     let letters = stage.kafka.read(&stage.topic("dead-letter"));
-    assert!(letters.is_empty(), "nothing was given up: {letters:?}");
+    assert!(letters.is_empty(), "there are dead letters: {letters:?}");
     repeats
 }
 
-/// Panics unless the deliveries' events count the attempts that their endpoint saw. `lost_max` of them may have been lost by
-/// crashes before they were recorded; without a crash no attempt is repeated and no count forgotten.
+/// Panics unless the deliveries' events count the attempts that the endpoint saw. Crashes may lose at most `lost_max`
+/// attempts before these are recorded. Without a crash no attempt is repeated and no count is lost.
 pub(crate) fn assert_attempts_counted(stage: &Stage, lost_max: usize) {
     let events = stage.kafka.read(&stage.topic("events"));
     let by_id = stage.receiver.by_id();
@@ -60,29 +60,32 @@ pub(crate) fn assert_attempts_counted(stage: &Stage, lost_max: usize) {
     for event in delivered(&events) {
         let id = event["webhook_id"].as_str().expect("a delivery has an id");
         let seen = by_id.get(id).map_or(0, Vec::len);
-        let told = event["attempt"].as_u64().and_then(|told| usize::try_from(told).ok());
-        let told = told.expect("a delivered event has its attempt");
-        assert!(seen >= told, "{told} attempts told, {seen} seen: {event}");
-        assert!(lost_max > 0 || seen == told, "{told} attempts told, {seen} seen: {event}");
-        lost += seen - told;
+        let counted = event["attempt"].as_u64().and_then(|count| usize::try_from(count).ok());
+        let counted = counted.expect("a delivered event has its attempt");
+        assert!(seen >= counted, "{counted} attempts counted, {seen} seen: {event}");
+        assert!(
+            lost_max > 0 || seen == counted,
+            "{counted} attempts counted, {seen} seen: {event}"
+        );
+        lost += seen - counted;
     }
     assert!(lost <= lost_max, "{lost} attempts were not counted, at most {lost_max} are explained");
 }
 
-/// Panics unless the offsets committed for the inputs are where those topics end.
+/// Panics unless the committed offsets of the inputs are the ends of those topics.
 pub(crate) fn assert_consumed(stage: &Stage) {
     let unread = unread(stage, &["flow-complete", "sms-delivery-report"]);
     assert!(unread.is_empty(), "{unread:?}");
 }
 
-/// Waits until every record of the inputs and of the inbox was read, and that is committed.
+/// Waits until every record of the inputs and of the inbox is read and its offset is committed.
 pub(crate) fn wait_consumed(stage: &Stage, timeout: Duration) {
     wait_until("all inputs are read", timeout, || {
         unread(stage, &["flow-complete", "sms-delivery-report", "inbox"]).is_empty().then_some(())
     });
 }
 
-/// The partitions of these kinds of topics whose committed offset is not their end.
+/// Returns the partitions of these kinds of topics whose committed offset is not their end.
 fn unread(stage: &Stage, kinds: &[&str]) -> Vec<String> {
     let mut unread = Vec::new();
     for topic in kinds.iter().map(|kind| stage.topic(kind)) {

@@ -32,15 +32,15 @@ pub(crate) type Wanted<'a> = (&'a str, i32, &'a [(&'a str, &'a str)]);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) topic: String,
-    /// The partitioner's choice (Java's, by the key) when there is none.
+    /// `None`: Java's partitioner chooses by the key.
     pub(crate) partition: Option<i32>,
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Option<Vec<u8>>,
-    /// Of now when there is none.
+    /// `None`: the time of the call.
     pub(crate) timestamp_ms: Option<i64>,
 }
 
-/// A record as it stands in a topic.
+/// A record of a topic.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) partition: i32,
@@ -48,19 +48,19 @@ pub(crate) struct Message {
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Option<Vec<u8>>,
     pub(crate) headers: BTreeMap<String, String>,
-    /// The same in their order, as they are.
+    /// The headers in their order, with the values as bytes.
     pub(crate) raw_headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl Message {
-    /// The value as JSON.
+    /// Returns the value as JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
         let value = self.value.as_deref().unwrap_or_default();
         serde_json::from_slice(value)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(value)))
     }
 
-    /// A header's value, empty when it is not there.
+    /// Returns a header's value, or an empty text without such a header.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
@@ -87,7 +87,7 @@ impl Message {
     }
 }
 
-/// A producer's context that does not let a lost record pass.
+/// A producer's context that ends the tests when a record is lost.
 struct NoLoss;
 
 impl ClientContext for NoLoss {}
@@ -97,7 +97,7 @@ impl ProducerContext for NoLoss {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            // A panic in librdkafka's thread would be lost; the test can't go on without its records anyway.
+            // A panic in librdkafka's thread would be lost, and the test can't continue without its records.
             eprintln!("harness: a record could not be produced: {error}");
             std::process::abort();
         }
@@ -105,17 +105,17 @@ impl ProducerContext for NoLoss {
 }
 
 impl Kafka {
-    /// The cluster at `bootstrap`.
+    /// Returns the cluster at `bootstrap`.
     pub(crate) fn at(bootstrap: String) -> Self {
         Self { bootstrap }
     }
 
-    /// `host:port`
+    /// Returns `host:port`.
     pub(crate) fn bootstrap(&self) -> &str {
         &self.bootstrap
     }
 
-    /// Whether it answers within `timeout`.
+    /// Returns whether the cluster answers within `timeout`.
     pub(crate) fn answers(&self, timeout: Duration) -> bool {
         let admin = self.admin();
         admin.inner().fetch_metadata(None, timeout).is_ok_and(|all| !all.brokers().is_empty())
@@ -134,7 +134,7 @@ impl Kafka {
         }
     }
 
-    /// Creates a topic, unless one of the same name is still being deleted.
+    /// Creates a topic. Returns `false` while one of the same name is still being deleted.
     pub(crate) fn try_create(&self, (name, partitions, settings): &Wanted<'_>) -> bool {
         let topic = NewTopic::new(name, *partitions, TopicReplication::Fixed(1));
         let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
@@ -143,12 +143,12 @@ impl Kafka {
         created.expect("the broker answers").iter().all(Result::is_ok)
     }
 
-    /// The offset after the last record of a partition.
+    /// Returns the offset after the last record of a partition.
     pub(crate) fn end(&self, topic: &str, partition: i32) -> i64 {
         self.try_end(topic, partition).expect("the broker answers")
     }
 
-    /// The same, once the partition has a leader.
+    /// Like `end`, or `None` while the partition has no leader.
     pub(crate) fn try_end(&self, topic: &str, partition: i32) -> Option<i64> {
         let admin = self.admin();
         let ends = admin.inner().fetch_watermarks(topic, partition, Duration::from_secs(5));
@@ -160,13 +160,13 @@ impl Kafka {
         let mut offsets = rdkafka::TopicPartitionList::new();
         let added = offsets.add_partition_offset(topic, partition, Offset::Offset(before));
         added.expect("an offset");
-        // The answer does not come once its client is gone.
+        // The client must live until the answer comes: a dropped one never answers.
         let admin = self.admin();
         let done = admin.delete_records(&offsets, &AdminOptions::new());
         runtime().block_on(done).expect("the broker deletes records");
     }
 
-    /// Gives a topic more partitions.
+    /// Raises a topic's number of partitions to `partitions`.
     pub(crate) fn grow_topic(&self, topic: &str, partitions: i32) {
         let wanted = [NewPartitions::new(topic, usize::try_from(partitions).expect("some"))];
         let admin = self.admin();
@@ -176,13 +176,13 @@ impl Kafka {
         }
     }
 
-    /// Deletes topics as far as the broker is there and has them.
+    /// Deletes those of the topics that exist, if the broker answers.
     pub(crate) fn delete_topics(&self, topics: &[&str]) {
         let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(5)));
         let _done = runtime().block_on(self.admin().delete_topics(topics, &options));
     }
 
-    /// A topic's setting.
+    /// Returns a topic's setting.
     pub(crate) fn topic_setting(&self, topic: &str, setting: &str) -> Option<String> {
         let topics = [ResourceSpecifier::Topic(topic)];
         let described = self.admin();
@@ -192,14 +192,14 @@ impl Kafka {
         resource.get(setting).and_then(|entry| entry.value.clone())
     }
 
-    /// Gives a topic a setting; its other settings stay.
+    /// Sets a topic's setting. Its other settings stay.
     pub(crate) fn alter_topic(&self, topic: &str, setting: &str, value: &str) {
         let (admin, options) = (self.admin(), AdminOptions::new());
         let specifier = ResourceSpecifier::Topic(topic);
         let described = runtime().block_on(admin.describe_configs(&[specifier], &options));
         let described = described.expect("the broker answers").into_iter().next();
         let described = described.expect("an answer").expect("the topic is there");
-        // Altering replaces all that a topic has of its own.
+        // An alteration replaces all of the topic's own settings.
         let own = described.entries.into_iter().filter(|e| e.source == ConfigSource::DynamicTopic);
         let mut all: BTreeMap<String, String> =
             own.filter_map(|entry| Some((entry.name, entry.value?))).collect();
@@ -212,7 +212,7 @@ impl Kafka {
         }
     }
 
-    /// The number of partitions, 0 when there is no such topic.
+    /// Returns the number of partitions, or 0 if there is no such topic.
     pub(crate) fn partitions(&self, topic: &str) -> i32 {
         let admin = self.admin();
         let metadata = admin.inner().fetch_metadata(Some(topic), Duration::from_secs(10));
@@ -221,23 +221,23 @@ impl Kafka {
         found.map_or(0, |found| i32::try_from(found.partitions().len()).expect("few"))
     }
 
-    /// Produces and waits until all of it is written. Records of one partition keep their order.
+    /// Produces the records and waits until all are written. Records of one partition keep their order.
     pub(crate) fn produce(&self, records: &[Record]) {
-        // The header is something that no daemon may stumble over.
+        // An unknown header, which the daemon must ignore.
         self.produce_with(records, &[("from", "tests")]);
     }
 
-    /// The same with other headers.
+    /// Like `produce`, with other headers.
     pub(crate) fn produce_with(&self, records: &[Record], headers: &[(&str, &str)]) {
         self.producer().produce(records, headers);
     }
 
-    /// The same with headers that need not be text.
+    /// Like `produce_with`, with headers that need not be text.
     pub(crate) fn produce_raw(&self, records: &[Record], headers: &[(&str, Option<&[u8]>)]) {
         self.producer().produce_raw(records, headers);
     }
 
-    /// A producer for more than one time.
+    /// Creates a producer for repeated use.
     pub(crate) fn producer(&self) -> Producing {
         let mut config = self.config();
         config.set("partitioner", "murmur2_random").set("enable.idempotence", "true");
@@ -245,7 +245,7 @@ impl Kafka {
         Producing(config.create_with_context(NoLoss).expect("a producer"))
     }
 
-    /// A producer of its own transactions, whose first one is open.
+    /// Creates a transactional producer with an open transaction.
     pub(crate) fn transaction(&self, id: &str, timeout: Duration) -> BaseProducer {
         let mut config = self.config();
         config.set("transactional.id", id);
@@ -256,13 +256,13 @@ impl Kafka {
         producer
     }
 
-    /// Everything committed of a topic, by partition and offset.
+    /// Returns all committed records of a topic, by partition and offset.
     pub(crate) fn read(&self, topic: &str) -> Vec<Message> {
         let mut tail = self.follow(topic);
         let mut open: BTreeSet<i32> = (0..self.partitions(topic)).collect();
         let deadline = Instant::now() + Duration::from_secs(30);
         while !open.is_empty() {
-            assert!(Instant::now() < deadline, "the end of {topic} {open:?} does not come");
+            assert!(Instant::now() < deadline, "the end of {topic} {open:?} was not reached");
             if let Polled::End(ended) = tail.poll(Duration::from_millis(200)) {
                 open.remove(&ended);
             }
@@ -272,12 +272,12 @@ impl Kafka {
         messages
     }
 
-    /// Follows a topic from its start, committed records only.
+    /// Follows the committed records of a topic from its start.
     pub(crate) fn follow(&self, topic: &str) -> Tail {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let group = format!("tests-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let mut config = self.config();
-        // Its own unused group: else rust-rdkafka would serve another queue.
+        // Without a group id of its own the consumer would get another queue from rust-rdkafka.
         config.set("group.id", group).set("enable.auto.commit", "false");
         config.set("enable.partition.eof", "true").set("isolation.level", "read_committed");
         config.set("fetch.wait.max.ms", "50");
@@ -292,7 +292,7 @@ impl Kafka {
         Tail { topic: topic.to_owned(), consumer, messages: Vec::new() }
     }
 
-    /// The offsets that a group committed, by partition.
+    /// Returns the offsets that a group committed, by partition.
     pub(crate) fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
         let mut config = self.config();
         config.set("group.id", group).set("isolation.level", "read_committed");
@@ -319,13 +319,13 @@ impl Kafka {
         consumer.commit(&offsets, CommitMode::Sync).expect("the group has no members");
     }
 
-    /// A member of `group` that is assigned partitions of `topic`, until it is dropped.
+    /// Joins `group` until the consumer is dropped. Waits until partitions of `topic` are assigned.
     #[cfg(feature = "failpoints")]
     pub(crate) fn join(&self, group: &str, topic: &str) -> BaseConsumer {
         self.join_with(group, topic, &[])
     }
 
-    /// The same with more of librdkafka's properties.
+    /// Like `join`, with further properties of librdkafka.
     pub(crate) fn join_with(
         &self,
         group: &str,
@@ -341,14 +341,14 @@ impl Kafka {
         consumer.subscribe(&[topic]).expect("a topic");
         let deadline = Instant::now() + Duration::from_secs(40);
         while consumer.assignment().is_ok_and(|assigned| assigned.count() == 0) {
-            assert!(Instant::now() < deadline, "nobody joins {group}");
+            assert!(Instant::now() < deadline, "no partition was assigned in {group}");
             let _record = consumer.poll(Duration::from_millis(50));
         }
         consumer
     }
 
-    /// Takes a transactional id over, as a process does that is started twice: what its holder has open is aborted, and
-    /// the holder may do nothing more.
+    /// Takes a transactional id over, as a second process with the same id does: the open transaction is aborted and
+    /// the former holder is fenced.
     pub(crate) fn take_over(&self, transactional_id: &str) {
         let mut config = self.config();
         config.set("transactional.id", transactional_id);
@@ -363,7 +363,7 @@ impl Kafka {
 
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        // Brokers that are killed on purpose are no news.
+        // Tests kill brokers on purpose, so librdkafka logs only critical errors.
         config.set("bootstrap.servers", &self.bootstrap).set("log_level", "2");
         config
     }
@@ -373,13 +373,13 @@ impl Kafka {
 pub(crate) struct Producing(ThreadedProducer<NoLoss>);
 
 impl Producing {
-    /// Produces and waits until all of it is written. Records of one partition keep their order.
+    /// Produces the records and waits until all are written. Records of one partition keep their order.
     pub(crate) fn produce(&self, records: &[Record], headers: &[(&str, &str)]) {
         let headers = headers.iter().map(|(key, value)| (*key, Some(value.as_bytes())));
         self.produce_raw(records, &headers.collect::<Vec<_>>());
     }
 
-    /// The same with headers that need not be text.
+    /// Like `produce`, with headers that need not be text.
     pub(crate) fn produce_raw(&self, records: &[Record], headers: &[(&str, Option<&[u8]>)]) {
         for record in records {
             let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
@@ -397,12 +397,12 @@ impl Producing {
                 message = unsent;
             }
         }
-        // Longer than a broker takes that is killed and started again meanwhile.
+        // Longer than the restart of a killed broker takes.
         self.0.flush(Duration::from_secs(90)).expect("everything is written");
     }
 }
 
-/// A topic as it grows.
+/// A topic that is being followed.
 pub(crate) struct Tail {
     topic: String,
     consumer: BaseConsumer,
@@ -410,7 +410,7 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Reads on until what was read satisfies `enough`, and panics with `what` when it does not in time.
+    /// Reads until `enough` accepts the records so far, and returns them. Panics with `what` after `timeout`.
     pub(crate) fn wait(
         &mut self,
         what: &str,
@@ -421,13 +421,13 @@ impl Tail {
         while !enough(&self.messages) {
             let seen = self.messages.len();
             let topic = &self.topic;
-            assert!(Instant::now() < deadline, "{topic}: {what}: in vain; {seen} records seen");
+            assert!(Instant::now() < deadline, "{topic}: {what}: not in time; {seen} records seen");
             self.catch_up(deadline);
         }
         &self.messages
     }
 
-    /// Reads what is there, so that a big topic is looked at once and not once per record.
+    /// Reads all present records, so that `enough` runs once per batch and not once per record.
     fn catch_up(&mut self, deadline: Instant) {
         while Instant::now() < deadline {
             match self.poll(Duration::from_millis(20)) {
@@ -437,7 +437,7 @@ impl Tail {
         }
     }
 
-    /// What was read so far.
+    /// Returns the records that were read so far.
     pub(crate) fn seen(&self) -> &[Message] {
         &self.messages
     }
@@ -450,13 +450,13 @@ impl Tail {
                 Polled::Record
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => Polled::End(partition),
-            // The broker may be away for a while: the caller's deadline decides.
+            // The broker may be away for a while. The caller's deadline limits the wait.
             Some(Err(_)) | None => Polled::Nothing,
         }
     }
 }
 
-/// What a poll brought.
+/// The result of a poll.
 enum Polled {
     Record,
     /// A partition was read to its end.

@@ -7,7 +7,7 @@ use super::{PATIENCE, wait_until};
 use std::path::PathBuf;
 use std::process::Child;
 
-/// A command that was started and not waited for.
+/// A command that was started and still runs.
 pub(crate) struct Launched {
     child: Child,
     out: PathBuf,
@@ -15,7 +15,8 @@ pub(crate) struct Launched {
 }
 
 impl Stage {
-    /// Starts a one-shot command with instance 0's configuration; `name` tells its outputs from others'.
+    /// Starts a one-shot command with the configuration of instance 0. Its output goes to files whose names begin with
+    /// `name`.
     pub(crate) fn launch(&self, name: &str, arguments: &[&str]) -> Launched {
         let config = self.write_config(0, free_port());
         let output = |kind: &str| self.instance_dir(0).join(format!("{name}.{kind}"));
@@ -34,7 +35,7 @@ impl Launched {
         child::signal(&self.child, signal);
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the command and returns its result.
     pub(crate) fn wait(&mut self) -> Done {
         let status =
             wait_until("the command ends", PATIENCE, || self.child.try_wait().expect("a child"));

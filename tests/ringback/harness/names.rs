@@ -1,4 +1,4 @@
-//! A name server: it answers what it is told to, and never answers for names under `hangs.test`.
+//! A name server with addresses that a test sets. It never answers for names under `hangs.test`.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 const IPV4: u16 = 1;
 const MISSING: u8 = 3;
 
-/// The name server; it ends with the test's process.
+/// The name server. It runs until the test's process ends.
 pub(crate) struct Names {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -15,13 +15,13 @@ pub(crate) struct Names {
 
 #[derive(Default)]
 struct Shared {
-    /// Address and TTL.
+    /// The address and TTL of each name.
     names: Mutex<HashMap<String, (Ipv4Addr, u32)>>,
     asked: Mutex<HashMap<String, usize>>,
 }
 
 impl Names {
-    /// It knows no name yet.
+    /// Starts a name server without names.
     pub(crate) fn start() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
         let address = socket.local_addr().expect("an address");
@@ -38,18 +38,18 @@ impl Names {
         names
     }
 
-    /// For `delivery.name_servers`.
+    /// Returns the value of `delivery.name_servers`.
     pub(crate) fn servers(&self) -> Vec<String> {
         vec![self.address.to_string()]
     }
 
-    /// The address of `name` from now on.
+    /// Sets the address and TTL of `name`.
     pub(crate) fn set(&self, name: &str, address: [u8; 4], ttl: u32) {
         let mut names = self.shared.names.lock().expect("no panic inside");
         names.insert(name.to_owned(), (address.into(), ttl));
     }
 
-    /// How many names under `suffix` it was asked for.
+    /// Returns how many names under `suffix` were requested.
     pub(crate) fn asked_under(&self, suffix: &str) -> usize {
         let asked = self.shared.asked.lock().expect("no panic inside");
         asked.keys().filter(|name| name.ends_with(suffix)).count()

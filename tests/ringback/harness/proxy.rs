@@ -1,7 +1,8 @@
-//! A network that fails on purpose: it stands between the daemon and a broker, and knows requests and answers apart.
+//! A network that fails on purpose: a proxy between the daemon and a broker that distinguishes requests and answers.
 //!
-//! The broker tells whoever comes by here that this is where it listens, coordinators too; so nothing has to be rewritten
-//! and no client gets round it. A [`Fault`] is for one client, by its `client.id`, so that tests share a proxy.
+//! The broker advertises the proxy's address to clients that come through it, for its coordinators too. So no answer
+//! must be rewritten, and no client bypasses the proxy. A [`Fault`] applies to one client, by its `client.id`, so that
+//! tests can share a proxy.
 
 use super::broker::Broker;
 use super::kafka::Kafka;
@@ -16,7 +17,7 @@ use std::time::Duration;
 /// Longer than any frame of a test.
 const FRAME_BYTES_MAX: usize = 64 << 20;
 
-/// What a client asks for, by Kafka's numbers.
+/// The kind of a request, as Kafka's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Api(i16);
 
@@ -29,31 +30,31 @@ impl Api {
     const END_TXN: Self = Self(26);
 }
 
-/// Which requests a fault meets.
+/// The requests that a fault meets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Meets {
-    /// Those of this kind.
+    /// Requests of this kind.
     Api(Api),
-    /// Those that end a transaction by a commit.
+    /// Requests that commit a transaction.
     Commit,
-    /// All of them.
+    /// All requests.
     Everything,
 }
 
-/// What becomes of such a request.
+/// The effect of a fault on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Does {
-    /// The broker does not hear of it, and the connection is cut.
+    /// The broker does not get the request, and the connection is cut.
     LoseRequest,
-    /// The broker does as it is asked, its answer is lost, and the connection is cut.
+    /// The broker executes the request, its answer is lost, and the connection is cut.
     LoseAnswer,
-    /// The broker does as it is asked, half of its answer comes, and the connection is cut.
+    /// The broker executes the request, half of its answer comes, and the connection is cut.
     HalveAnswer,
-    /// The broker does as it is asked, and all connections of the client are cut.
+    /// The broker executes the request, its answer is lost, and all connections of the client are cut.
     CutAll,
-    /// It is on its way, with all that comes after it, until the fault is lifted; then the connection is cut.
+    /// The request and all later ones are held until the fault is lifted. Then the connection is cut.
     HoldRequest,
-    /// Likewise its answer.
+    /// The answer and all later ones are held until the fault is lifted. Then the connection is cut.
     HoldAnswer,
 }
 
@@ -61,13 +62,13 @@ struct Rule {
     client: String,
     meets: Meets,
     does: Does,
-    /// How many requests it will still meet.
+    /// The number of further requests that the fault may meet.
     left: AtomicUsize,
     fired: AtomicUsize,
     lifted: AtomicBool,
 }
 
-/// A fault that is waited for or at work. Whoever drops it wants it to have happened.
+/// A fault. Dropping it lifts it, and panics if it has met no request.
 pub(crate) struct Fault {
     rule: Arc<Rule>,
     state: Arc<State>,
@@ -80,23 +81,23 @@ struct State {
     lifted: Condvar,
 }
 
-/// One connection of a client and the one to the broker that belongs to it.
+/// A connection of a client, and the corresponding connection to the broker.
 struct Link {
     client: TcpStream,
     broker: TcpStream,
     client_id: Mutex<String>,
-    /// The faults of requests that are not answered yet, by correlation id.
+    /// The faults of requests without an answer so far, by correlation id.
     asked: Mutex<HashMap<i32, Arc<Rule>>>,
 }
 
-/// The network before a broker.
+/// The proxy in front of a broker.
 pub(crate) struct Proxy {
     port: u16,
     state: Arc<State>,
     broker: Broker,
 }
 
-/// One proxy and its broker for all tests that want one.
+/// Returns the proxy that all tests share. The first call starts it and its broker.
 pub(crate) fn shared() -> &'static Proxy {
     static SHARED: OnceLock<Proxy> = OnceLock::new();
     SHARED.get_or_init(Proxy::start)
@@ -122,33 +123,33 @@ impl Proxy {
         Self { port, state, broker }
     }
 
-    /// The broker as those see it whom no fault meets.
+    /// Returns the broker for clients that no fault meets.
     pub(crate) fn kafka(&self) -> Kafka {
         self.broker.kafka()
     }
 
-    /// Where clients bootstrap who shall meet faults.
+    /// Returns the bootstrap address for clients that faults can meet.
     pub(crate) fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Panics unless the process talks to the broker, and by here only.
+    /// Panics unless the process is connected to the broker, and only through this proxy.
     pub(crate) fn assert_between(&self, pid: u32) {
         let kafka = self.broker.kafka();
         let direct = kafka.bootstrap().rsplit_once(':').and_then(|(_, port)| port.parse().ok());
         let peers = peers(pid);
         assert!(peers.contains(&self.port), "no connection by the proxy: {peers:?}");
         for round in [direct.expect("a port"), self.broker.behind_port()] {
-            assert!(!peers.contains(&round), "a connection gets round the proxy: {peers:?}");
+            assert!(!peers.contains(&round), "a connection bypasses the proxy: {peers:?}");
         }
     }
 
-    /// The next such request of the client.
+    /// Adds a fault that meets the next such request of the client.
     pub(crate) fn once(&self, client: &str, meets: Meets, does: Does) -> Fault {
         self.fault(client, meets, does, 1)
     }
 
-    /// All such requests of the client, until the fault is lifted.
+    /// Adds a fault that meets all such requests of the client until it is lifted.
     pub(crate) fn until_lifted(&self, client: &str, meets: Meets, does: Does) -> Fault {
         self.fault(client, meets, does, usize::MAX)
     }
@@ -168,18 +169,18 @@ impl Proxy {
 }
 
 impl Fault {
-    /// How many requests it has met.
+    /// Returns how many requests the fault has met.
     pub(crate) fn fired(&self) -> usize {
         self.rule.fired.load(Ordering::SeqCst)
     }
 
-    /// Waits until it has met a request.
+    /// Waits until the fault has met a request.
     pub(crate) fn wait_fired(&self, timeout: Duration) {
         let what = format!("{:?} of {:?}", self.rule.does, self.rule.meets);
         wait_until(&what, timeout, || (self.fired() > 0).then_some(()));
     }
 
-    /// The network is well again. What was held is lost.
+    /// Ends the fault. Held requests and answers are lost.
     pub(crate) fn lift(self) {
         drop(self);
     }
@@ -199,7 +200,7 @@ impl Drop for Fault {
 
 impl State {
     fn serve(state: &Arc<Self>, client: TcpStream) {
-        // A broker that is just not there is one more fault of the network.
+        // While the broker is down, the client's connection is closed.
         let Ok(broker) = TcpStream::connect(("127.0.0.1", state.broker_port)) else { return };
         let _nodelay = client.set_nodelay(true).and_then(|()| broker.set_nodelay(true));
         let link =
@@ -208,7 +209,7 @@ impl State {
         let (requests, answers) = (Arc::clone(&link), link);
         let (asking, answering) = (Arc::clone(state), Arc::clone(state));
         std::thread::spawn(move || {
-            // The end of a connection is told by an error, and is none.
+            // A connection ends with an error, which is expected.
             let _ended = asking.requests(&requests);
             requests.cut();
             let mut links = asking.links.lock().expect("no panic inside");
@@ -303,13 +304,13 @@ impl Rule {
 
 impl Link {
     fn cut(&self) {
-        // One that is closed already is as good.
+        // The connection may be closed already.
         let _client = self.client.shutdown(Shutdown::Both);
         let _broker = self.broker.shutdown(Shutdown::Both);
     }
 }
 
-/// What every request begins with, of whatever version.
+/// The fields with which each request of any version begins.
 struct Request<'a> {
     api: Api,
     version: i16,
@@ -339,7 +340,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The last field of an `EndTxn`; from the third version on, the list of tagged fields comes after it, which is empty.
+    /// Returns the last field of an `EndTxn`. From version 3 on an empty list of tagged fields follows it.
     fn commits(&self) -> bool {
         let tagged = usize::from(self.version >= 3);
         self.frame[self.frame.len() - 1 - tagged] == 1
@@ -347,22 +348,22 @@ impl<'a> Request<'a> {
 }
 
 fn part<const N: usize>(frame: &[u8], at: usize) -> [u8; N] {
-    frame[at..at + N].try_into().expect("as long as asked")
+    frame[at..at + N].try_into().expect("a slice of this length")
 }
 
-/// A frame with its length before it.
+/// Reads a frame and returns it with its length in front.
 fn read(mut stream: &TcpStream) -> std::io::Result<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let bytes = usize::try_from(i32::from_be_bytes(length)).expect("a length");
-    assert!(bytes <= FRAME_BYTES_MAX, "that is no frame of Kafka's: {bytes} bytes");
+    assert!(bytes <= FRAME_BYTES_MAX, "not a frame of Kafka: {bytes} bytes");
     let mut frame = length.to_vec();
     frame.resize(4 + bytes, 0);
     stream.read_exact(&mut frame[4..])?;
     Ok(frame)
 }
 
-/// The ports that a process is connected to, of this machine.
+/// Returns the remote ports of a process's TCP connections over IPv4.
 fn peers(pid: u32) -> BTreeSet<u16> {
     let sockets = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs");
     let target =

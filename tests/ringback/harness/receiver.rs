@@ -10,10 +10,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
-/// A request as it came.
+/// A recorded request.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
-    /// When it had come whole, in Unix milliseconds.
+    /// The time at which the request was complete, in Unix milliseconds.
     pub(crate) at_ms: u128,
     pub(crate) method: String,
     pub(crate) path: String,
@@ -25,38 +25,38 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// The `webhook-id`.
+    /// Returns the `webhook-id`.
     pub(crate) fn id(&self) -> &str {
         self.header("webhook-id")
     }
 
-    /// A header's value, empty when it is not there.
+    /// Returns a header's value, or an empty text without such a header.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("a body is UTF-8")
     }
 
-    /// The body as JSON.
+    /// Returns the body as JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
     }
 
-    /// The `phonon-uuid` of a predefined body.
+    /// Returns the `phonon-uuid` of a predefined body.
     pub(crate) fn uuid(&self) -> String {
         self.json()["phonon-uuid"].as_str().expect("a phonon-uuid").to_owned()
     }
 
-    /// Which of the two predefined bodies it is.
+    /// Returns the phase of a predefined body, 1 or 2.
     pub(crate) fn phase(&self) -> u8 {
         if self.json().get("smsDetails").is_some() { 2 } else { 1 }
     }
 }
 
-/// What the endpoint says.
+/// The endpoint's answer to a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -67,59 +67,59 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// A status and nothing else, at once.
+    /// Returns an immediate answer with this status and no body.
     pub(crate) fn status(status: u16) -> Self {
         let (headers, body, delay) = (Vec::new(), String::new(), Duration::ZERO);
         Self { status, headers, body, delay, gate: None }
     }
 
-    /// With a header.
+    /// Adds a header.
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
     }
 
-    /// With a body.
+    /// Sets the body.
     pub(crate) fn body(self, body: &str) -> Self {
         Self { body: body.to_owned(), ..self }
     }
 
-    /// After a while.
+    /// Delays the answer.
     pub(crate) fn after(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
 
-    /// Once the gate is open.
+    /// Holds the answer until the gate is open.
     pub(crate) fn behind(self, gate: &watch::Receiver<bool>) -> Self {
         Self { gate: Some(gate.clone()), ..self }
     }
 
-    /// Longer than any client waits.
+    /// Returns an answer that comes later than any client waits.
     pub(crate) fn never() -> Self {
         Self::status(200).after(Duration::from_secs(3600))
     }
 }
 
-/// Answers the nth request (the first is 1) of a `webhook-id`.
+/// Returns the answer to the nth request (the first is 1) of a `webhook-id`.
 pub(crate) type Script = dyn Fn(&Received, usize) -> Answer + Send + Sync;
 
 struct Shared {
     script: Mutex<Arc<Script>>,
     requests: Mutex<Vec<Received>>,
     attempts: Mutex<BTreeMap<String, usize>>,
-    /// What requests were answered, by their place among all; those that still wait are not in it.
+    /// The statuses of answered requests, by the index of the request. Requests without an answer are missing.
     answered: Mutex<BTreeMap<usize, u16>>,
     came: Condvar,
 }
 
-/// The endpoint; it ends with the test's process.
+/// The endpoint. It runs until the test's process ends.
 pub(crate) struct Receiver {
     port: u16,
     shared: Arc<Shared>,
 }
 
 impl Receiver {
-    /// An endpoint that takes everything.
+    /// Starts an endpoint that accepts everything.
     pub(crate) fn start() -> Self {
         let shared = Arc::new(Shared {
             script: Mutex::new(Arc::new(|_: &Received, _: usize| Answer::status(200))),
@@ -148,37 +148,37 @@ impl Receiver {
         *self.shared.script.lock().expect("no panic inside") = Arc::new(script);
     }
 
-    /// Answers a delivery's attempts by these statuses, the last one for ever.
+    /// Answers a delivery's attempts with these statuses in order. The last one is repeated.
     pub(crate) fn statuses(&self, statuses: &'static [u16]) {
         self.script(move |_, nth| Answer::status(statuses[nth.min(statuses.len()) - 1]));
     }
 
-    /// Its port of 127.0.0.1.
+    /// Returns the endpoint's port of 127.0.0.1.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its address.
+    /// Returns the URL of `path` at this endpoint.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// Every request so far.
+    /// Returns all requests so far.
     pub(crate) fn requests(&self) -> Vec<Received> {
         self.shared.requests.lock().expect("no panic inside").clone()
     }
 
-    /// How many requests came so far.
+    /// Returns the number of requests so far.
     pub(crate) fn count(&self) -> usize {
         self.shared.requests.lock().expect("no panic inside").len()
     }
 
-    /// How many of them were answered.
+    /// Returns the number of answered requests.
     pub(crate) fn answered(&self) -> usize {
         self.shared.answered.lock().expect("no panic inside").len()
     }
 
-    /// The requests so far of each delivery.
+    /// Returns the requests so far by delivery.
     pub(crate) fn by_id(&self) -> BTreeMap<String, Vec<Received>> {
         let mut by_id: BTreeMap<String, Vec<Received>> = BTreeMap::new();
         for request in self.requests() {
@@ -187,7 +187,7 @@ impl Receiver {
         by_id
     }
 
-    /// Writes every request so far as `ringback verify` reads it; the status of those that were not answered is 0.
+    /// Writes all requests so far in the format of `ringback verify`. Requests without an answer have the status 0.
     pub(crate) fn write_log(&self, path: &std::path::Path) {
         let requests = self.requests();
         let answered = self.shared.answered.lock().expect("no panic inside");
@@ -207,12 +207,12 @@ impl Receiver {
         std::fs::write(path, lines).expect("a log of requests");
     }
 
-    /// Waits for `count` requests in all.
+    /// Waits until there are `count` requests in total, and returns all.
     pub(crate) fn wait_for(&self, count: usize, timeout: Duration) -> Vec<Received> {
         self.wait(&format!("{count} requests"), timeout, |requests| requests.len() >= count)
     }
 
-    /// Waits until the requests satisfy `enough`.
+    /// Waits until the requests satisfy `enough`, and returns them.
     pub(crate) fn wait(
         &self,
         what: &str,
@@ -225,9 +225,9 @@ impl Receiver {
             let left = deadline.saturating_duration_since(Instant::now());
             let seen = requests.len();
             if left.is_zero() {
-                // Unlocked first: the failing test still looks at the requests.
+                // The lock is released first, because the failing test still reads the requests.
                 drop(requests);
-                panic!("the endpoint waits for {what} in vain; {seen} requests came");
+                panic!("the endpoint did not see {what} in time; {seen} requests came");
             }
             let waited = self.shared.came.wait_timeout(requests, left);
             requests = waited.expect("no panic inside").0;
@@ -239,7 +239,7 @@ impl Receiver {
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, 64 << 20).await else {
-        // The client went away while it was sending: that is no request.
+        // The client closed the connection before the request was complete, so nothing is recorded.
         return respond(&Answer::status(400));
     };
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -265,7 +265,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let answer = script(&received, nth);
     tokio::time::sleep(answer.delay).await;
     if let Some(mut gate) = answer.gate.clone() {
-        // A gate that nobody can open any more is open.
+        // A gate without a sender counts as open.
         let _opened = gate.wait_for(|open| *open).await;
     }
     shared.answered.lock().expect("no panic inside").insert(place, answer.status);
@@ -282,7 +282,7 @@ fn respond(answer: &Answer) -> Response {
     response.body(Body::from(answer.body.clone())).expect("a valid answer")
 }
 
-/// Unix milliseconds.
+/// Returns the present time in Unix milliseconds.
 pub(crate) fn now_ms() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis()
 }

@@ -15,7 +15,7 @@ pub(crate) struct Registry {
 
 const API: &str = "/apis/ccompat/v7";
 
-/// The registry of the whole run.
+/// Returns the registry of the whole run, which the first call starts.
 pub(crate) fn shared() -> &'static Registry {
     static SHARED: OnceLock<Registry> = OnceLock::new();
     SHARED.get_or_init(Registry::start)
@@ -41,17 +41,17 @@ impl Registry {
         registry
     }
 
-    /// What goes into the configuration.
+    /// Returns the URL for the configuration.
     pub(crate) fn url(&self) -> String {
         self.url_at(self.port)
     }
 
-    /// The same behind another port.
+    /// Like `url`, with another port, such as that of a proxy.
     pub(crate) fn url_at(&self, port: u16) -> String {
         format!("http://127.0.0.1:{port}{API}")
     }
 
-    /// A connection to it.
+    /// Connects to the registry.
     pub(crate) fn connect(&self) -> std::net::TcpStream {
         std::net::TcpStream::connect(("127.0.0.1", self.port)).expect("the registry listens")
     }

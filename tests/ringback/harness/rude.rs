@@ -1,4 +1,4 @@
-//! Endpoints that do what no HTTP server does: they say these very bytes, over TCP or TLS.
+//! Endpoints that send arbitrary bytes, over TCP or TLS, which no HTTP server would send.
 
 use super::runtime;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -9,29 +9,29 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-/// What it says once a request's head has come.
+/// The bytes that an endpoint sends after each request.
 #[derive(Clone)]
 pub(crate) struct Words {
-    /// At first.
+    /// The bytes that are sent once.
     pub(crate) first: Vec<u8>,
-    /// And then again and again, after a pause each time, until nobody listens any more.
+    /// Bytes that follow again and again, each time with a pause, until the client closes the connection.
     pub(crate) then: Option<(Vec<u8>, Duration)>,
 }
 
 impl Words {
-    /// These bytes and the end.
+    /// Returns an answer of these bytes, after which the connection is closed.
     pub(crate) fn only(first: impl Into<Vec<u8>>) -> Self {
         Self { first: first.into(), then: None }
     }
 }
 
-/// The port of 127.0.0.1 where every connection hears `words`.
+/// Starts an endpoint and returns its port of 127.0.0.1. It answers one request of each connection with `words`.
 pub(crate) fn start(words: Words) -> u16 {
     serve(words, None)
 }
 
-/// The port of 127.0.0.1 where every connection hears `words` once, and is closed upon its second request without a word: as by a
-/// server that ends idle connections at the very moment at which they are used.
+/// Starts an endpoint and returns its port of 127.0.0.1. It answers the first request of each connection with `words`,
+/// and closes the connection after the second one without an answer. A server that closes idle connections can do this.
 pub(crate) fn start_forgetful(words: Words) -> u16 {
     listen(move |mut connection| {
         let words = words.clone();
@@ -43,7 +43,7 @@ pub(crate) fn start_forgetful(words: Words) -> u16 {
     })
 }
 
-/// Likewise over TLS; also the authority's certificate, as PEM, that vouches for it.
+/// Like `start`, over TLS. Also returns the certificate of the endpoint's authority as PEM.
 pub(crate) fn start_tls(words: Words) -> (u16, String) {
     let key = || KeyPair::generate().expect("a key");
     let mut params = CertificateParams::new(Vec::new()).expect("parameters");
@@ -58,7 +58,7 @@ pub(crate) fn start_tls(words: Words) -> (u16, String) {
     let key = PrivatePkcs8KeyDer::from(host.serialize_der());
     let config = builder.with_no_client_auth();
     let config = config.with_single_cert(vec![certificate.der().clone()], key.into());
-    let acceptor = TlsAcceptor::from(Arc::new(config.expect("they belong together")));
+    let acceptor = TlsAcceptor::from(Arc::new(config.expect("a certificate and its key")));
     (serve(words, Some(acceptor)), authority.pem())
 }
 
@@ -68,7 +68,7 @@ fn serve(words: Words, tls: Option<TlsAcceptor>) -> u16 {
         async move {
             match tls {
                 None => speak(connection, &words).await,
-                // A client that does not trust us goes away.
+                // A client that does not trust the certificate closes the connection.
                 Some(tls) => match tls.accept(connection).await {
                     Ok(connection) => speak(connection, &words).await,
                     Err(_) => Ok(()),
@@ -120,10 +120,10 @@ async fn answer(
     Ok(())
 }
 
-/// Reads one request; whether one came.
+/// Reads one request. Returns `false` if the client closes the connection first.
 async fn hear(connection: &mut (impl AsyncRead + Unpin)) -> std::io::Result<bool> {
     let mut heard = Vec::new();
-    // The bodies are JSON objects.
+    // The bodies are JSON objects, so a request ends with a brace.
     while !(heard.ends_with(b"}") && heard.windows(4).any(|bytes| bytes == b"\r\n\r\n")) {
         if connection.read_buf(&mut heard).await? == 0 {
             return Ok(false);

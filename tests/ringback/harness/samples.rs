@@ -1,4 +1,4 @@
-//! Source records, made from the samples.
+//! Source records that are made from the samples.
 
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,13 +9,13 @@ pub(crate) const REPORT: &str = include_str!("../samples/sms-delivery-report.jso
 pub(crate) const PHASE_1: &str = include_str!("../samples/webhook-phase-1.json");
 pub(crate) const PHASE_2: &str = include_str!("../samples/webhook-phase-2.json");
 
-/// The phonon-uuid that the samples hold.
+/// The phonon-uuid of the samples.
 pub(crate) const UUID: &str = "bd706f90-aa14-47ea-9844-3d1e1123f4ee";
 
 /// The account of the samples.
 pub(crate) const ACCOUNT: i64 = 28;
 
-/// A flow complete record of `uuid` that sent `sms`.
+/// Returns a flow complete record of `uuid` that lists `sms`.
 pub(crate) fn flow(uuid: &str, sms: &[&str]) -> Value {
     let mut flow: Value = serde_json::from_str(FLOW).expect("the sample is JSON");
     flow["phononUuid"] = json!(uuid);
@@ -23,7 +23,7 @@ pub(crate) fn flow(uuid: &str, sms: &[&str]) -> Value {
     flow
 }
 
-/// A delivery report about `sms` of `uuid`.
+/// Returns a delivery report about `sms` of `uuid`.
 pub(crate) fn report(uuid: &str, sms: &str, status: &str) -> Value {
     let mut report: Value = serde_json::from_str(REPORT).expect("the sample is JSON");
     report["phononUuid"] = json!(uuid);
@@ -33,7 +33,7 @@ pub(crate) fn report(uuid: &str, sms: &str, status: &str) -> Value {
     report
 }
 
-/// The record with `field` changed, or without it when `value` is null.
+/// Returns the record with `field` changed, or without the field if `value` is null.
 pub(crate) fn with(mut record: Value, field: &str, value: Value) -> Value {
     let fields = record.as_object_mut().expect("a record is an object");
     if value.is_null() {
@@ -44,7 +44,7 @@ pub(crate) fn with(mut record: Value, field: &str, value: Value) -> Value {
     record
 }
 
-/// The body that phase 1 of `flow` must have.
+/// Returns the body that phase 1 of `flow` must have.
 pub(crate) fn phase_1(flow: &Value) -> Value {
     let mut body = json!({
         "callDetails": flow.get("callDetails").cloned().unwrap_or_else(|| json!([])),
@@ -57,30 +57,30 @@ pub(crate) fn phase_1(flow: &Value) -> Value {
     body
 }
 
-/// The body that phase 2 of `flow` must have with these reports, the flow's keys attached.
+/// Returns the body that phase 2 of `flow` must have with these reports and the flow's keys.
 pub(crate) fn phase_2(flow: &Value, details: &[Value]) -> Value {
     let keys = flow.get("keys").cloned().unwrap_or_else(|| json!([]));
     json!({"phonon-uuid": flow["phononUuid"], "smsDetails": details, "keys": keys})
 }
 
-/// Ids that look like the platform's, the same for the same seed (SplitMix64).
+/// A random generator (SplitMix64) that gives the same numbers and ids for the same seed.
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// From a seed, which the test prints when it fails.
+    /// Starts from this seed, and prints it for the output of a failed test.
     pub(crate) fn seeded(seed: u64) -> Self {
         println!("seed {seed}");
         Self(seed)
     }
 
-    /// Of another seed each time, unless `RINGBACK_SEED` names one.
+    /// Starts from another seed each time, unless `RINGBACK_SEED` names one.
     pub(crate) fn fresh() -> Self {
         let seed = std::env::var("RINGBACK_SEED").ok().and_then(|seed| seed.parse().ok());
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
         Self::seeded(seed.unwrap_or_else(|| now().subsec_micros().into()))
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -89,12 +89,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number of `range`.
+    /// Returns a number of `range`.
     pub(crate) fn within(&mut self, range: std::ops::Range<u64>) -> u64 {
         range.start + self.next() % (range.end - range.start)
     }
 
-    /// The same in another order.
+    /// Returns the items in random order.
     pub(crate) fn shuffled<T: Copy>(&mut self, all: &[T]) -> Vec<T> {
         let mut all = all.to_vec();
         for end in (1..all.len()).rev() {
@@ -104,7 +104,7 @@ impl Random {
         all
     }
 
-    /// A version 4 UUID.
+    /// Returns a version 4 UUID, like the platform's ids.
     pub(crate) fn uuid(&mut self) -> String {
         let (high, low) = (self.next(), self.next());
         let (a, b, c) = (high >> 32, (high >> 16) & 0xffff, high & 0xfff);
@@ -112,7 +112,7 @@ impl Random {
         format!("{a:08x}-{b:04x}-4{c:03x}-{d:04x}-{e:012x}")
     }
 
-    /// So many of them.
+    /// Returns `count` UUIDs.
     pub(crate) fn uuids(&mut self, count: usize) -> Vec<String> {
         (0..count).map(|_| self.uuid()).collect()
     }

@@ -1,4 +1,4 @@
-//! Set-ups that several modules need: endpoints that fail until they recover, topics that go, a group that is left alone.
+//! Set-ups that several modules need: endpoints that fail until they recover, deleted topics, groups without members.
 
 use super::daemon::Done;
 use super::kafka::Message;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 impl Stage {
-    /// From now on its endpoint fails until the switch is set; a retry comes every `retry_ms`.
+    /// Makes the stage's endpoint fail until the returned flag is set. A retry comes every `retry_ms`.
     pub(crate) fn fail_until_recovered(&mut self, retry_ms: i64) -> Arc<AtomicBool> {
         self.set("delivery.retry.initial_interval_ms", retry_ms);
         self.set("delivery.retry.interval_max_ms", retry_ms);
@@ -22,18 +22,18 @@ impl Stage {
         recovered
     }
 
-    /// Produces a flow of each uuid, which sent one SMS.
+    /// Produces a flow of each uuid with the SMS `s-1`.
     pub(crate) fn send_flows_of(&self, uuids: &[String]) {
         self.send_flows(&uuids.iter().map(|uuid| flow(uuid, &["s-1"])).collect::<Vec<Value>>());
     }
 
-    /// Produces the report of that SMS.
+    /// Produces the final report of that SMS for each uuid.
     pub(crate) fn send_reports_of(&self, uuids: &[String]) {
         let reports = uuids.iter().map(|uuid| report(uuid, "s-1", "DELIVERED"));
         self.send_reports(&reports.collect::<Vec<Value>>());
     }
 
-    /// Waits until so many events of the type are committed.
+    /// Waits until `count` events of this type are committed, and returns them.
     pub(crate) fn wait_events(&self, kind: &str, count: usize) -> Vec<Value> {
         let of = |events: &[Message]| {
             let events = events.iter().map(Message::json);
@@ -43,12 +43,13 @@ impl Stage {
         of(events.wait(&format!("{count} {kind}"), PATIENCE, |events| of(events).len() >= count))
     }
 
-    /// A command that needs the group without members: Kafka removes a static member once its session has timed out.
+    /// Runs a command that needs a group without members. Kafka removes a static member only after its session timeout,
+    /// so the command is repeated until then.
     pub(crate) fn alone(&self, arguments: &[&str]) -> Done {
         self.alone_on(0, arguments)
     }
 
-    /// The same on the machine of instance `number`.
+    /// Like `alone`, on the machine of instance `number`.
     pub(crate) fn alone_on(&self, number: u8, arguments: &[&str]) -> Done {
         wait_until("the group has no members", PATIENCE, || {
             let done = self.command_of(number, arguments);
@@ -56,18 +57,18 @@ impl Stage {
         })
     }
 
-    /// Deletes the topic of this kind, and waits until it is gone.
+    /// Deletes the topic of this kind and waits until it is deleted.
     pub(crate) fn delete_topic(&self, kind: &str) {
         let topic = self.topic(kind);
         self.kafka.delete_topics(&[&topic]);
-        wait_until("the topic is gone", PATIENCE, || {
+        wait_until("the topic is deleted", PATIENCE, || {
             (self.kafka.partitions(&topic) == 0).then_some(())
         });
     }
 }
 
 impl Done {
-    /// Panics unless it ended with 0.
+    /// Panics unless the command ended with 0.
     #[track_caller]
     pub(crate) fn succeeds(&self) {
         assert_eq!(self.code, Some(0), "{}{}", self.out, self.err);

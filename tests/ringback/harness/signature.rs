@@ -1,5 +1,5 @@
-//! Signatures, verified by implementations that are not ours: PyPI's `standardwebhooks`, and OpenSSL for Ed25519, which that
-//! library passes over.
+//! Signatures, verified by foreign implementations: PyPI's `standardwebhooks`, and OpenSSL for Ed25519, which that
+//! library ignores.
 
 use super::child::{cache, run_dir};
 use super::receiver::Received;
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// Prints `null` or the complaint for each of the cases that stand on its input.
+/// Reads a list of cases and prints `null` or the complaint for each.
 const PROGRAM: &str = r#"
 import json, sys
 from standardwebhooks.webhooks import Webhook
@@ -22,10 +22,11 @@ def complaint(case):
 print(json.dumps([complaint(case) for case in json.load(sys.stdin)]))
 "#;
 
-/// A secret that fits the specification.
+/// A secret as the specification requires it.
 pub(crate) const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
-/// What the library says against each request, `None` where it agrees. One start of the interpreter for all of them.
+/// Returns the library's complaint about each request, or `None` for a valid one. All requests share one start of the
+/// interpreter.
 pub(crate) fn complaints(secret: &str, requests: &[Received]) -> Vec<Option<String>> {
     let python = cache().join("venv/bin/python");
     assert!(python.exists(), "{} is missing: run ops/local/setup.sh test", python.display());
@@ -34,10 +35,10 @@ pub(crate) fn complaints(secret: &str, requests: &[Received]) -> Vec<Option<Stri
     let mut program = Command::new(python);
     program.args(["-c", PROGRAM]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut program = program.spawn().expect("python runs");
-    let mut input = program.stdin.take().expect("it is piped");
-    input.write_all(cases.to_string().as_bytes()).expect("it reads");
+    let mut input = program.stdin.take().expect("stdin is piped");
+    input.write_all(cases.to_string().as_bytes()).expect("python reads");
     drop(input);
-    let output = program.wait_with_output().expect("it ends");
+    let output = program.wait_with_output().expect("python ends");
     serde_json::from_slice(&output.stdout).expect("a list of complaints")
 }
 
@@ -49,7 +50,7 @@ pub(crate) fn verify(secret: &str, requests: &[Received]) {
     }
 }
 
-/// Panics unless every request is signed with the key that `whpk_…` belongs to.
+/// Panics unless every request is signed with the key that belongs to the public key `whpk_…`.
 pub(crate) fn verify_ed25519(public: &str, requests: &[Received]) {
     assert!(!requests.is_empty(), "nothing to verify");
     for request in requests {
@@ -57,9 +58,9 @@ pub(crate) fn verify_ed25519(public: &str, requests: &[Received]) {
     }
 }
 
-/// Whether one of the request's `v1a` signatures holds.
+/// Returns whether one of the request's `v1a` signatures is valid.
 pub(crate) fn is_signed_ed25519(public: &str, request: &Received) -> bool {
-    // What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410).
+    // These bytes precede the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410).
     const SPKI: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
     let decode = |text: &str| STANDARD.decode(text).expect("base64");
     let key = decode(public.strip_prefix("whpk_").expect("a public key"));

@@ -1,4 +1,4 @@
-//! One test's place: its own topics and group, its endpoint, its configuration.
+//! The place of one test: its own topics, group, endpoint and configuration.
 
 use super::broker;
 use super::changelog;
@@ -14,10 +14,10 @@ use std::process::Command;
 use std::time::Duration;
 use toml::{Table, Value};
 
-/// The name of the webhook that every stage starts with.
+/// The name of the webhook that every stage has from the beginning.
 pub(crate) const WEBHOOK: &str = "crm";
 
-/// The changelog's settings: compaction really runs while a test does.
+/// The changelog's settings: compaction runs even during short tests.
 const COMPACTED: &[(&str, &str)] = &[
     ("cleanup.policy", "compact"),
     ("segment.ms", "2000"),
@@ -25,7 +25,7 @@ const COMPACTED: &[(&str, &str)] = &[
     ("delete.retention.ms", "604800000"),
 ];
 
-/// The kinds of topics, by the key of `[topics]` that names them.
+/// The kinds of topics, each with its key in `[topics]`.
 pub(crate) const TOPICS: [(&str, &str); 6] = [
     ("flow_complete", "flow-complete"),
     ("delivery_report", "sms-delivery-report"),
@@ -35,7 +35,7 @@ pub(crate) const TOPICS: [(&str, &str); 6] = [
     ("inbox", "inbox"),
 ];
 
-/// A test's topics, endpoint and configuration. What it sets counts for every daemon that is started afterwards.
+/// The topics, endpoint and configuration of a test. A changed setting applies to daemons that start afterwards.
 pub(crate) struct Stage {
     pub(crate) kafka: Kafka,
     pub(crate) receiver: Receiver,
@@ -50,12 +50,12 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// On the run's broker; two partitions, so that the wrong one exists.
+    /// Creates a stage on the run's broker. Two partitions allow records in the wrong one.
     pub(crate) fn new(name: &str) -> Self {
         Self::on(broker::shared(), name, 2)
     }
 
-    /// On a broker, with so many partitions of every topic.
+    /// Creates a stage on this broker, with `partitions` partitions of every topic.
     pub(crate) fn on(kafka: Kafka, name: &str, partitions: i32) -> Self {
         let stage = Self::without_topics(kafka, name);
         let names = TOPICS.map(|(_, kind)| (kind, stage.topic(kind)));
@@ -67,7 +67,7 @@ impl Stage {
         stage
     }
 
-    /// Without topics, for tests of what happens then.
+    /// Creates a stage whose topics do not exist.
     pub(crate) fn without_topics(kafka: Kafka, name: &str) -> Self {
         let dir = run_dir().join(name);
         std::fs::create_dir_all(&dir).expect("a directory for the test");
@@ -91,7 +91,7 @@ impl Stage {
         stage
     }
 
-    /// Fast timers; everything else is the daemon's default.
+    /// Sets short timers. All other settings keep the daemon's defaults.
     fn defaults(&mut self) {
         for (key, kind) in TOPICS {
             self.set(&format!("topics.{key}"), self.topic(kind));
@@ -107,21 +107,21 @@ impl Stage {
         self.set("delivery.retry.initial_interval_ms", 50);
         self.set("delivery.retry.interval_max_ms", 200);
         self.set("delivery.retry.randomization_factor", 0.0);
-        // Endpoints that fail on purpose are not to be held back, unless a test wants just that.
+        // Only tests of the breaker want to hold failing endpoints back.
         self.set("delivery.breaker.attempts_min", 100_000);
     }
 
-    /// The real name of the topic of this kind.
+    /// Returns the name of the stage's topic of this kind.
     pub(crate) fn topic(&self, kind: &str) -> String {
         format!("{}.{kind}", self.name)
     }
 
-    /// The consumer group.
+    /// Returns the name of the consumer group.
     pub(crate) fn group(&self) -> String {
         format!("{}.group", self.name)
     }
 
-    /// Where instance `number` has its configuration and store.
+    /// Returns the directory of instance `number`, with its configuration and store.
     pub(crate) fn instance_dir(&self, number: u8) -> PathBuf {
         self.dir.join(format!("instance-{number}"))
     }
@@ -152,7 +152,7 @@ impl Stage {
         });
     }
 
-    /// Another account with everything switched on.
+    /// Adds an account with everything switched on.
     pub(crate) fn add_account(&mut self, id: i64) {
         let mut account = Table::new();
         account.insert("id".into(), id.into());
@@ -162,7 +162,7 @@ impl Stage {
         self.accounts.push(account);
     }
 
-    /// Another default webhook.
+    /// Adds a default webhook of this account.
     pub(crate) fn add_webhook(&mut self, name: &str, account: i64, url: &str) {
         let mut webhook = Table::new();
         webhook.insert("name".into(), name.into());
@@ -172,7 +172,7 @@ impl Stage {
         self.webhooks.push(webhook);
     }
 
-    /// A `[[flow]]` entry of the samples' account.
+    /// Adds a `[[flow]]` entry of the samples' account.
     pub(crate) fn add_flow(&mut self, id: i64, webhook_enabled: bool) {
         let mut flow = Table::new();
         flow.insert("id".into(), id.into());
@@ -181,23 +181,23 @@ impl Stage {
         self.flows.push(flow);
     }
 
-    /// A variable of the daemon's environment.
+    /// Sets a variable of the environment of daemons and commands.
     pub(crate) fn set_variable(&mut self, name: &str, value: &str) {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Daemons that are started from now on have none of [`Stage::set_variable`].
+    /// Removes all variables for daemons that start from now on.
     #[cfg(feature = "failpoints")]
     pub(crate) fn clear_variables(&mut self) {
         self.variables.clear();
     }
 
-    /// Daemons and commands are started by a shell that runs this first.
+    /// Starts daemons and commands through a shell that runs `command` first.
     pub(crate) fn set_shell(&mut self, command: &'static str) {
         self.shell = Some(command);
     }
 
-    /// What starts a daemon or a command, without its arguments.
+    /// Returns the command that starts the binary, without its arguments.
     pub(crate) fn launcher(&self) -> Command {
         let Some(first) = self.shell else { return mortal(binary()) };
         let mut command = mortal("sh");
@@ -205,27 +205,27 @@ impl Stage {
         command
     }
 
-    /// What [`Stage::set_variable`] was told.
+    /// Returns the variables of [`Stage::set_variable`].
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Changes the first account.
+    /// Sets a key of the first account.
     pub(crate) fn set_account(&mut self, key: &str, value: impl Into<Value>) {
         self.accounts[0].insert(key.to_owned(), value.into());
     }
 
-    /// Changes the first webhook.
+    /// Sets a key of the first webhook.
     pub(crate) fn set_webhook(&mut self, key: &str, value: impl Into<Value>) {
         self.webhooks[0].insert(key.to_owned(), value.into());
     }
 
-    /// Takes every webhook away.
+    /// Removes all webhooks.
     pub(crate) fn no_webhooks(&mut self) {
         self.webhooks.clear();
     }
 
-    /// Writes both files for instance `number` and returns the path of the first.
+    /// Writes both files of instance `number` and returns the path of `ringback.toml`.
     pub(crate) fn write_config(&self, number: u8, http_port: u16) -> PathBuf {
         let dir = self.instance_dir(number);
         std::fs::create_dir_all(&dir).expect("a directory for the instance");
@@ -243,7 +243,7 @@ impl Stage {
         dir.join("ringback.toml")
     }
 
-    /// Writes the accounts file of instance `number` anew, for a reload.
+    /// Writes the accounts file of instance `number`, for a reload.
     pub(crate) fn write_accounts(&self, number: u8) {
         let mut accounts = Table::new();
         let entries =
@@ -256,13 +256,13 @@ impl Stage {
         write_toml(&self.instance_dir(number).join("accounts.toml"), &accounts);
     }
 
-    /// A record of the topic of this kind, keyed by its phonon-uuid as the gateways do.
+    /// Returns a record for the topic of this kind. Its key is its phonon-uuid, as the gateways write it.
     pub(crate) fn record(&self, kind: &str, value: &Json) -> Record {
         let key = value["phononUuid"].as_str().map(|uuid| uuid.as_bytes().to_vec());
         Record { key, ..self.raw(kind, value.to_string()) }
     }
 
-    /// A record of any bytes, without a key.
+    /// Returns a record with this value and without a key.
     pub(crate) fn raw(&self, kind: &str, value: impl Into<Vec<u8>>) -> Record {
         Record { topic: self.topic(kind), value: Some(value.into()), ..Record::default() }
     }
@@ -279,28 +279,28 @@ impl Stage {
         self.kafka.produce(&records.collect::<Vec<_>>());
     }
 
-    /// The events, from the first on.
+    /// Follows the events from the first one on.
     pub(crate) fn events(&self) -> Tail {
         self.kafka.follow(&self.topic("events"))
     }
 
-    /// Waits for so many dead letters and returns them.
+    /// Waits until there are `count` dead letters, and returns all.
     pub(crate) fn dead_letters(&self, count: usize, timeout: Duration) -> Vec<Message> {
         let mut letters = self.kafka.follow(&self.topic("dead-letter"));
         let enough = |letters: &[Message]| letters.len() >= count;
         letters.wait(&format!("{count} dead letters"), timeout, enough).to_vec()
     }
 
-    /// Waits until the changelog knows of no uuid any more: every marker's window has passed.
+    /// Waits until the changelog has no row of a uuid, because the deduplication windows have passed.
     pub(crate) fn wait_forgotten(&self, timeout: Duration) {
-        wait_until("the changelog holds nothing of any uuid", timeout, || {
+        wait_until("the changelog has no row of a uuid", timeout, || {
             changelog::uuids(&self.kafka.read(&self.topic("changelog"))).is_empty().then_some(())
         });
     }
 }
 
 impl Drop for Stage {
-    /// One broker serves hundreds of tests: what is done with goes.
+    /// Deletes the topics, because one broker serves hundreds of tests.
     fn drop(&mut self) {
         let names = TOPICS.map(|(_, kind)| self.topic(kind));
         self.kafka.delete_topics(&names.each_ref().map(String::as_str));
@@ -308,6 +308,6 @@ impl Drop for Stage {
 }
 
 fn write_toml(path: &Path, table: &Table) {
-    let text = toml::to_string(table).expect("it can be written as TOML");
+    let text = toml::to_string(table).expect("the table can be written as TOML");
     std::fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }

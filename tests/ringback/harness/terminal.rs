@@ -1,12 +1,12 @@
-//! Commands on a terminal, where they may ask.
+//! Commands on a terminal, where they may ask questions.
 
 use super::child::{cache, free_port};
 use super::daemon::{Done, binary};
 use super::stage::Stage;
 use std::process::{Command, Stdio};
 
-/// Runs the command that its arguments are on a terminal of its own, types what the first one says, and passes on all that
-/// the terminal shows.
+/// Types its first argument on a new terminal, on which the remaining arguments run as a command. Prints everything
+/// that the terminal shows.
 const PROGRAM: &str = r#"
 import os, pty, sys
 
@@ -26,8 +26,8 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 "#;
 
 impl Stage {
-    /// Runs a one-shot command with instance 0's configuration on a terminal, and types `answer`. Everything that the
-    /// terminal shows is its output.
+    /// Runs a one-shot command with the configuration of instance 0 on a terminal, and types `answer`. The output is
+    /// everything that the terminal shows.
     pub(crate) fn command_on_terminal(&self, arguments: &[&str], answer: &str) -> Done {
         let config = self.write_config(0, free_port());
         let mut program = Command::new(cache().join("venv/bin/python"));

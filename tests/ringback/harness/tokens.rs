@@ -1,4 +1,4 @@
-//! A token endpoint of OAuth 2.0: it gives whoever knows the secret a token that soon ends.
+//! A token endpoint of OAuth 2.0. Its tokens expire after a short time.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,7 +16,7 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// Its tokens are for `subject`, and live so long.
+    /// Starts an endpoint whose tokens are for `subject` and live for `lifetime`.
     pub(crate) fn start(subject: &'static str, lifetime: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -32,18 +32,18 @@ impl Tokens {
         Self { port, given }
     }
 
-    /// Where it is.
+    /// Returns the URL of the endpoint.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/token", self.port)
     }
 
-    /// How many it has given.
+    /// Returns the number of tokens that were given out.
     pub(crate) fn given(&self) -> usize {
         self.given.load(Ordering::SeqCst)
     }
 }
 
-/// A token without a signature, which a broker for tests believes.
+/// Returns a token without a signature, which the tests' broker accepts.
 fn token(subject: &str, lifetime: Duration) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let part = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
@@ -54,7 +54,7 @@ fn token(subject: &str, lifetime: Duration) -> String {
 fn answer(mut stream: TcpStream, token: &str, lifetime: Duration) {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
-    // The body of such a request is short, and comes with its end.
+    // The request's body is short, and this text is at its end.
     loop {
         let read = stream.read(&mut buffer).expect("a request");
         request.extend_from_slice(&buffer[..read]);
@@ -70,6 +70,6 @@ fn answer(mut stream: TcpStream, token: &str, lifetime: Duration) {
     });
     let body = body.to_string();
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
-    // Whoever asked may have gone.
+    // The client may have closed the connection.
     let _written = write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
 }

@@ -1,31 +1,31 @@
-//! `ringback verify` as the end of a test: what all topics, the stores and the receiver say of each other.
+//! `ringback verify` at the end of a test: compares all topics, the stores and the receiver's log with each other.
 
 use super::daemon::{Done, command_with};
 use super::stage::Stage;
 use serde_json::Value;
 
 impl Stage {
-    /// Panics with the report unless the checker finds nothing wrong, now that nothing is under way; returns the counts.
+    /// Panics with the report unless the checker, with nothing in flight, finds no violation. Returns the counts.
     pub(crate) fn verify(&self) -> Value {
         self.verify_with(0, &["--at-rest"])
     }
 
-    /// The same while daemons are at work, without the receiver, whose log would be older than what is read afterwards.
+    /// Like `verify`, but beside running daemons and without the receiver's log, which would be older than the topics.
     pub(crate) fn verify_beside(&self) -> Value {
         clean(&self.command(&["verify", "--json"]))
     }
 
-    /// Nothing is under way, but others than the receiver may have been delivered to.
+    /// Like `verify`, but without the receiver's log: other endpoints than the receiver may have got deliveries.
     pub(crate) fn verify_without_receiver(&self) -> Value {
         clean(&self.command(&["verify", "--json", "--at-rest"]))
     }
 
-    /// The same by the configuration of instance `number`, whose store is compared, with more arguments.
+    /// Like `verify`, with further arguments and the configuration of instance `number`, whose store is compared.
     pub(crate) fn verify_with(&self, number: u8, more: &[&str]) -> Value {
         clean(&self.verified(number, more))
     }
 
-    /// What `ringback verify --json` says, with the receiver's log.
+    /// Runs `ringback verify --json` with the receiver's log and further arguments.
     pub(crate) fn verified(&self, number: u8, more: &[&str]) -> Done {
         let config = self.write_config(number, super::child::free_port());
         let log = self.instance_dir(number).join("requests.jsonl");
@@ -42,7 +42,7 @@ fn clean(done: &Done) -> Value {
     report(done)["counts"].clone()
 }
 
-/// The report of a `verify --json`.
+/// Returns the report of a `verify --json`.
 pub(crate) fn report(done: &Done) -> Value {
     serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {done:?}"))
 }

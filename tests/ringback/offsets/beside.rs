@@ -1,4 +1,4 @@
-//! Positions are moved, and others do something meanwhile: either all of a move is made or nothing of it.
+//! Something else happens while positions are moved: either the whole move is made or none of it.
 
 use super::{moved, position, send};
 use crate::harness::daemon::Done;
@@ -8,7 +8,7 @@ use crate::harness::stopped::Stopped;
 use crate::harness::{PATIENCE, broker, invariants};
 use serde_json::Value;
 
-/// Two records are read, and eight wait.
+/// Creates a stage on which two records are read and eight wait.
 fn waiting(name: &str, seed: u64) -> Stage {
     let stage = Stage::on(broker::shared(), name, 1);
     let uuids = Random::seeded(seed).uuids(10);
@@ -26,7 +26,7 @@ fn skip<'a>(topic: &'a str, records: &'a str, how: &'a str) -> [&'a str; 9] {
     ["offsets", "skip", "--topic", topic, "--partition", "0", "--records", records, how]
 }
 
-/// A command that would skip three records has sent what is to be committed.
+/// Starts a command that skips three records, and stops it once it has sent the positions but before it commits them.
 fn begun(stage: &Stage) -> Stopped {
     let topic = stage.topic("flow-complete");
     stage.alone(&skip(&topic, "3", "--dry-run")).succeeds();
@@ -44,7 +44,7 @@ fn fails(done: &Done, says: &str) {
 }
 
 #[test]
-fn of_two_moves_at_once_the_first_changes_nothing() {
+fn when_two_moves_overlap_the_first_one_changes_nothing() {
     let stage = waiting("offsets-twice", 931);
     let first = begun(&stage);
     stage.alone(&skip(&stage.topic("flow-complete"), "5", "--yes")).succeeds();
@@ -54,7 +54,7 @@ fn of_two_moves_at_once_the_first_changes_nothing() {
 }
 
 #[test]
-fn an_instance_that_starts_meanwhile_keeps_the_positions_where_they_are() {
+fn a_move_fails_if_an_instance_starts_meanwhile() {
     let stage = waiting("offsets-joined", 932);
     let first = begun(&stage);
     let member = stage.kafka.join(&stage.group(), &stage.topic("flow-complete"));
@@ -65,7 +65,7 @@ fn an_instance_that_starts_meanwhile_keeps_the_positions_where_they_are() {
 }
 
 #[test]
-fn a_move_that_is_killed_changes_nothing_and_can_be_made_again() {
+fn a_move_that_is_killed_changes_nothing_and_can_be_repeated() {
     let stage = waiting("offsets-killed", 933);
     begun(&stage).kill();
     assert_eq!(positions(&stage), (2.into(), 2.into()));

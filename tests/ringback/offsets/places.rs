@@ -1,4 +1,4 @@
-//! Where positions can be moved to, where they can't, and what they count from.
+//! The places to which positions can and can't be moved, and the offset from which a move counts.
 
 use super::{delivered, moved, position, send};
 use crate::harness::kafka::Record;
@@ -11,7 +11,7 @@ use ringback::domain::{Timestamp, owner};
 use serde_json::json;
 use std::collections::BTreeSet;
 
-/// All that was sent is read and answered, and the daemon has stopped.
+/// Runs a daemon until it has read all records and sent this many requests in total, and stops it.
 fn reads(stage: &Stage, requests: usize) {
     let mut daemon = stage.start();
     stage.receiver.wait_for(requests, PATIENCE);
@@ -24,7 +24,7 @@ fn set<'a>(some: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> {
     some.into_iter().cloned().collect()
 }
 
-/// A time that all records before it are older than, and all after it younger.
+/// Returns a time that is later than all records so far and earlier than all later ones.
 fn now() -> String {
     let began = ringback::clock::wall();
     let wait = || {
@@ -85,9 +85,9 @@ fn positions_are_moved_to_a_time_an_offset_and_the_end_and_nowhere_else() {
     stage.verify();
 }
 
-/// The daemon goes on from the earlier one of both, and from what Kafka still has.
+/// The daemon continues from the lower one of the two offsets, but not below the first offset that Kafka still has.
 #[test]
-fn a_position_counts_from_where_the_daemon_would_go_on() {
+fn a_move_counts_from_where_the_daemon_would_continue() {
     let stage = Stage::on(broker::shared(), "offsets-from", 1);
     send(&stage, &Random::seeded(942).uuids(4));
     reads(&stage, 4);
@@ -113,7 +113,7 @@ fn a_position_counts_from_where_the_daemon_would_go_on() {
 }
 
 #[test]
-fn in_a_topic_that_was_created_again_positions_count_anew() {
+fn positions_in_a_recreated_topic_start_at_its_beginning() {
     let stage = Stage::on(broker::shared(), "offsets-recreated", 2);
     let uuids = Random::seeded(944).uuids(30);
     let (old, new) = uuids.split_at(10);
@@ -135,7 +135,7 @@ fn in_a_topic_that_was_created_again_positions_count_anew() {
         let mut lines = done.out.lines().map(|line| serde_json::from_str(line).expect("JSON"));
         let is_it =
             |line: &serde_json::Value| line["topic"] == *topic && line["partition"] == number;
-        let line = lines.find(is_it).expect("it is shown");
+        let line = lines.find(is_it).expect("the partition is shown");
         (line["same_topic"].clone(), line["next_offset"].clone())
     };
     assert_eq!(stands(0), (true.into(), of_0.len().into()));
@@ -145,9 +145,9 @@ fn in_a_topic_that_was_created_again_positions_count_anew() {
     assert_eq!(moved(&stage), [(0.into(), of_0.len().into(), "reset".into())]);
 }
 
-/// Its records are another partition's state, and so the group alone knows how far it is read.
+/// The records of a forwarded input become state of another partition, so only the group holds its position.
 #[test]
-fn an_input_that_is_only_forwarded_has_the_position_of_the_group_alone() {
+fn only_the_group_holds_the_position_of_a_forwarded_input() {
     let stage = Stage::without_topics(broker::shared(), "offsets-forwarded");
     let kinds = ["sms-delivery-report", "events", "dead-letter", "changelog", "inbox"];
     let names = kinds.map(|kind| stage.topic(kind));
@@ -184,7 +184,7 @@ fn an_input_that_is_only_forwarded_has_the_position_of_the_group_alone() {
 }
 
 #[test]
-fn positions_are_not_moved_in_rows_of_another_group_or_of_a_rebuild_that_was_interrupted() {
+fn positions_are_not_moved_in_the_rows_of_another_group_or_of_an_interrupted_rebuild() {
     let stage = Stage::on(broker::shared(), "offsets-others", 1);
     send(&stage, &Random::seeded(946).uuids(3));
     let topic = stage.topic("flow-complete");

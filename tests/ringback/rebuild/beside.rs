@@ -1,4 +1,4 @@
-//! Others do something while a rebuild is on its way: it is not completed, and the next one goes on.
+//! Something else happens during a rebuild: the rebuild does not complete, and the next one continues it.
 
 use super::{delivers, rebuild, waiting};
 use crate::harness::daemon::Done;
@@ -9,7 +9,7 @@ use crate::harness::stopped::Stopped;
 const REBUILD: [&str; 3] = ["changelog", "rebuild", "--yes"];
 const UNFINISHED: &str = "a rebuild of the changelog was interrupted";
 
-/// The changelog is gone, and a rebuild has written the rows of the first partition; it has not completed them.
+/// Deletes the changelog and stops a rebuild that has written the rows of the first partition but has not completed it.
 fn begun(stage: &Stage) -> Stopped {
     stage.delete_topic("changelog");
     stage.alone(&["changelog", "rebuild", "--dry-run"]).succeeds();
@@ -21,14 +21,14 @@ fn fails(done: &Done, says: &str) {
     assert!(done.err.contains(says), "{says:?} is missing: {}", done.err);
 }
 
-/// How many rows of uuids were written to the changelog.
+/// Returns the number of uuid rows that were written to the changelog.
 fn rows_written(stage: &Stage) -> usize {
     let rows = stage.kafka.read(&stage.topic("changelog"));
     rows.iter().filter(|row| row.key.as_deref().is_some_and(|key| key[0] == b's')).count()
 }
 
 #[test]
-fn of_two_rebuilds_at_once_the_first_stops_and_no_row_is_written_twice() {
+fn when_two_rebuilds_overlap_the_first_one_stops_and_no_row_is_written_twice() {
     let (stage, recovered, uuids) = waiting("rebuild-twice", 911);
     let first = begun(&stage);
     let second = rebuild(&stage);
@@ -40,7 +40,7 @@ fn of_two_rebuilds_at_once_the_first_stops_and_no_row_is_written_twice() {
 }
 
 #[test]
-fn an_instance_that_starts_during_a_rebuild_keeps_it_from_being_completed() {
+fn a_rebuild_does_not_complete_if_an_instance_starts_meanwhile() {
     let (stage, recovered, uuids) = waiting("rebuild-joined", 912);
     let first = begun(&stage);
     let member = stage.kafka.join(&stage.group(), &stage.topic("flow-complete"));
@@ -52,9 +52,9 @@ fn an_instance_that_starts_during_a_rebuild_keeps_it_from_being_completed() {
     delivers(&stage, &recovered, &uuids);
 }
 
-/// Its advice is followed to its end.
+/// The test follows the advice of the message from beginning to end.
 #[test]
-fn a_row_of_somebody_else_keeps_a_rebuild_from_being_completed() {
+fn a_rebuild_does_not_complete_if_another_producer_writes_a_row_meanwhile() {
     let (stage, recovered, uuids) = waiting("rebuild-foreign", 913);
     let first = begun(&stage);
     let topic = stage.topic("changelog");

@@ -1,4 +1,4 @@
-//! Stores of several machines, of another cluster or of another changelog, and stores that hold rows of endpoints alone.
+//! Stores of several machines, of another cluster or of another changelog, and stores that hold only rows of endpoints.
 
 use super::{delivers, failing, rebuild, waiting};
 use crate::harness::kafka::Record;
@@ -19,17 +19,17 @@ fn each_machine_writes_the_partitions_of_its_own_store() {
     let (stage, recovered) = failing("rebuild-machines", 4);
     let uuids = Random::seeded(914).uuids(40);
     let mut daemons = [0, 1].map(|number| stage.start_instance(number));
-    wait_until("each has two partitions", PATIENCE, || {
+    wait_until("each instance has two partitions", PATIENCE, || {
         daemons.iter().all(|daemon| daemon.partitions() == 2).then_some(())
     });
     stage.send_flows_of(&uuids);
     stage.wait_events("attempt_failed", uuids.len());
     invariants::wait_consumed(&stage, PATIENCE);
-    // At once, so that none of them takes the other one's partitions.
+    // Both stop at once, so that neither takes the other one's partitions.
     daemons.iter().for_each(|daemon| daemon.signal("TERM"));
     daemons.iter_mut().for_each(|daemon| drop(daemon.wait_end(0, PATIENCE)));
     stage.delete_topic("changelog");
-    // What one of them had before the other one came is out of date there.
+    // A partition that moved from one instance to the other is out of date in the first one's store.
     let written = |number: u8| {
         let done = stage.alone_on(number, &[&REBUILD[..], &["--json"]].concat());
         let plan: Value = serde_json::from_str(&done.out).expect("JSON");
@@ -43,7 +43,7 @@ fn each_machine_writes_the_partitions_of_its_own_store() {
         written.iter().map(|it| it["partition"].as_u64().expect("a number")).collect::<Vec<_>>()
     };
     let first = written(0);
-    assert_eq!(first.len(), 2, "its own: {first:?}");
+    assert_eq!(first.len(), 2, "instance 0 writes its own partitions: {first:?}");
     let said = stage.refused();
     assert!(said.contains("ringback changelog rebuild"), "the rest is missing: {said}");
     let mut all = [first, written(1)].concat();
@@ -59,7 +59,7 @@ fn each_machine_writes_the_partitions_of_its_own_store() {
     invariants::assert_attempts_counted(&stage, 0);
 }
 
-/// A meta row that says whose the rows are.
+/// Returns a meta row that names the stage's group as the owner of the rows.
 fn meta_row(stage: &Stage, replaces: Option<&str>, rebuilt_up_to: Option<&str>) -> Vec<u8> {
     let owner = Owner {
         cluster: None,
@@ -77,7 +77,7 @@ fn meta_row(stage: &Stage, replaces: Option<&str>, rebuilt_up_to: Option<&str>) 
 }
 
 #[test]
-fn nothing_is_written_over_what_others_have_written_or_as_nobody_asked_for() {
+fn a_rebuild_refuses_foreign_rows_and_options_that_do_not_fit_the_store() {
     let (stage, ..) = waiting("rebuild-others", 915);
     stage.recreate("changelog", 2);
     for (arguments, says) in [
@@ -113,23 +113,23 @@ fn nothing_is_written_over_what_others_have_written_or_as_nobody_asked_for() {
     }
 }
 
-/// The cluster has been replaced, as a copy of it: nobody can tell that from a wrong address.
+/// The cluster was replaced by a copy. Ringback can't distinguish this from a wrong broker address.
 #[test]
-fn a_store_of_another_cluster_is_taken_on_purpose_only() {
+fn a_store_of_another_cluster_is_used_only_with_the_option_older() {
     let (stage, recovered, uuids) = waiting("rebuild-cluster", 916);
     let directory = stage.instance_dir(0).join("data");
     let options = rocksdb::Options::default();
     let families = rocksdb::DB::list_cf(&options, &directory).expect("a store");
-    let db = rocksdb::DB::open_cf(&options, &directory, &families).expect("the store is nobody's");
+    let db = rocksdb::DB::open_cf(&options, &directory, &families).expect("no daemon has it open");
     for partition in 0..2 {
         let family = db.cf_handle(&format!("partition-{partition}")).expect("the partition");
-        let bytes = db.get_cf(&family, META).expect("it reads").expect("a meta row");
+        let bytes = db.get_cf(&family, META).expect("the store can be read").expect("a meta row");
         let mut meta = row::decode_meta(&bytes.into()).expect("a meta row");
         meta.owner.as_mut().expect("an owner").cluster = Some("elsewhere".into());
         let mut bytes = Vec::new();
         row::encode_meta(&meta, &mut bytes);
-        db.put_cf(&family, META, bytes).expect("it writes");
-        db.flush_cf(&family).expect("it flushes");
+        db.put_cf(&family, META, bytes).expect("the store can be written");
+        db.flush_cf(&family).expect("the store can be flushed");
     }
     drop(db);
     stage.delete_topic("changelog");
@@ -141,7 +141,7 @@ fn a_store_of_another_cluster_is_taken_on_purpose_only() {
 }
 
 #[test]
-fn what_is_known_of_an_endpoint_is_written_though_no_uuid_is_remembered() {
+fn a_disabled_endpoint_is_rebuilt_even_if_no_uuid_is_left() {
     let mut stage = Stage::on(broker::shared(), "rebuild-endpoints", 1);
     stage.set("correlation.dedup_window_s", 1);
     stage.receiver.statuses(&[410]);
@@ -155,7 +155,9 @@ fn what_is_known_of_an_endpoint_is_written_though_no_uuid_is_remembered() {
     stage.receiver.statuses(&[200]);
     let daemon = stage.start();
     let disabled = || daemon.metric("ringback_endpoints", &[("state", "disabled")]);
-    wait_until("it is still disabled", PATIENCE, || disabled().filter(|count| *count == 1.0));
+    wait_until("the endpoint is still disabled", PATIENCE, || {
+        disabled().filter(|count| *count == 1.0)
+    });
     stage.send_flows(&[flow("refused", &[])]);
     stage.dead_letters(2, PATIENCE);
     assert_eq!(stage.receiver.count(), 1, "nothing more was sent");

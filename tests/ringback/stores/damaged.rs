@@ -1,4 +1,5 @@
-//! A store whose files are damaged is set aside, and the changelog restores another one: nothing is lost or sent twice.
+//! A store with damaged files is set aside, and a new one is restored from the changelog: nothing is lost or sent
+//! twice.
 
 use super::failing;
 use crate::harness::daemon::{Daemon, Done};
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const FAILED: i32 = 1;
 pub(crate) const SET_ASIDE: &str = "the store is damaged: it is set aside";
 
-/// A damage, and whether another store is wanted then.
+/// A kind of damage. `counts` says whether the store must be replaced.
 struct Damage {
     name: &'static str,
     done: fn(&Path),
@@ -35,7 +36,7 @@ const DAMAGES: [Damage; 10] = [
         counts: true,
     },
     Damage { name: "current-gone", done: |store| each(store, "CURRENT", remove), counts: true },
-    // Nothing of it is needed.
+    // The daemon does not need the content of these files.
     Damage { name: "log-noise", done: |store| each(store, ".log", noise_of::<300>), counts: false },
     Damage {
         name: "options-noise",
@@ -63,12 +64,12 @@ pub(crate) fn flip(path: &Path) {
     let mut bytes = std::fs::read(path).expect("a file");
     let middle = bytes.len() / 2;
     bytes.iter_mut().skip(middle).take(16).for_each(|byte| *byte ^= 0x55);
-    std::fs::write(path, bytes).expect("it can be written");
+    std::fs::write(path, bytes).expect("the file can be written");
 }
 
 fn cut(path: &Path) {
     let bytes = std::fs::read(path).expect("a file");
-    std::fs::write(path, &bytes[..bytes.len() / 2]).expect("it can be written");
+    std::fs::write(path, &bytes[..bytes.len() / 2]).expect("the file can be written");
 }
 
 fn remove(path: &Path) {
@@ -76,16 +77,16 @@ fn remove(path: &Path) {
 }
 
 fn noise_of<const BYTES: usize>(path: &Path) {
-    std::fs::write(path, [0x5a; BYTES]).expect("it can be written");
+    std::fs::write(path, [0x5a; BYTES]).expect("the file can be written");
 }
 
-/// Some at a time, since each waits most of the time.
+/// A few cases run at a time, because each spends most of its time waiting.
 #[test]
 fn each_damaged_store_is_set_aside_and_restored() {
     for some in DAMAGES.chunks(3) {
         std::thread::scope(|scope| {
             for damage in some {
-                // A panic tells the thread's name.
+                // A panic's message contains the thread's name.
                 let thread = std::thread::Builder::new().name(damage.name.to_owned());
                 thread.spawn_scoped(scope, || restored(damage)).expect("a thread");
             }
@@ -115,7 +116,7 @@ fn restored(damage: &Damage) {
     scene.ends(daemon, &[copy]);
 }
 
-/// Whether `ringback verify` says that the store is damaged.
+/// Returns whether `ringback verify` reports that the store is damaged.
 fn is_named(verified: &Done) -> bool {
     let report = report(verified);
     let mut violations = report["violations"].as_array().expect("a list").iter();
@@ -124,7 +125,7 @@ fn is_named(verified: &Done) -> bool {
     })
 }
 
-/// The only store that lies aside.
+/// Returns the path of the store that was set aside. Panics unless there is exactly one.
 pub(crate) fn copy_of(store: &Path) -> PathBuf {
     let (parent, name) = (store.parent().expect("a parent"), store.file_name().expect("a name"));
     let beside = format!("{}.damaged-", name.to_str().expect("a plain name"));
@@ -139,7 +140,7 @@ pub(crate) fn copy_of(store: &Path) -> PathBuf {
     copy
 }
 
-/// Deliveries that wait, and a store that knows them.
+/// Deliveries that wait, and the store that holds them.
 pub(crate) struct Scene {
     pub(crate) stage: Stage,
     uuids: Vec<String>,
@@ -148,12 +149,12 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Stopped, with all of it in tables.
+    /// Creates a scene whose daemon has stopped and has written all rows to tables.
     pub(crate) fn open(name: &str) -> Self {
         Self::at(name, |_| {})
     }
 
-    /// The same; `prepare` is handed the store's directory before there is a store.
+    /// Like `open`. Calls `prepare` with the store's directory before there is a store.
     fn at(name: &str, prepare: impl FnOnce(&Path)) -> Self {
         let uuids = Random::seeded(35).uuids(50);
         let (stage, recovered) = failing(name, &uuids);
@@ -166,7 +167,8 @@ impl Scene {
         Self { stage, uuids, recovered, store }
     }
 
-    /// Ready, once the damaged store is set aside: where damage shows late, it takes another start.
+    /// Starts a daemon and waits until the damaged store is set aside and the daemon is ready. Damage that shows late
+    /// takes a second start.
     pub(crate) fn restart(&self) -> Daemon {
         let mut daemon = self.stage.spawn(0);
         wait_until("the store is set aside", PATIENCE, || {
@@ -183,14 +185,15 @@ impl Scene {
         daemon
     }
 
-    /// All is delivered, nothing is wrong, and these stores lie aside.
+    /// Lets the endpoint recover. Panics unless everything is delivered, nothing is wrong, and exactly these copies
+    /// exist.
     pub(crate) fn ends(&self, daemon: Daemon, copies: &[PathBuf]) {
         self.recovered.store(true, Ordering::Relaxed);
         self.stage.send_reports_of(&self.uuids);
         self.is_whole(daemon, copies);
     }
 
-    /// The same of what was sent before.
+    /// Like `ends`, but sends no reports, because they were sent before.
     fn is_whole(&self, mut daemon: Daemon, copies: &[PathBuf]) {
         invariants::wait_delivered(&self.stage, &self.uuids, PATIENCE);
         invariants::wait_consumed(&self.stage, PATIENCE);
@@ -201,7 +204,7 @@ impl Scene {
         let aside = report(&self.stage.verified(0, &["--at-rest"]))["set_aside"].clone();
         let path = |copy: &Value| PathBuf::from(copy["path"].as_str().expect("a path"));
         let paths: Vec<PathBuf> = aside.as_array().expect("a list").iter().map(path).collect();
-        assert_eq!(paths, copies, "they are named");
+        assert_eq!(paths, copies, "verify names the copies");
         for copy in copies {
             let note = std::fs::read_to_string(copy.join("SET-ASIDE-BECAUSE.json"));
             assert!(note.expect("a note").contains("says") && !found(copy, "IDENTITY").is_empty());
@@ -209,18 +212,19 @@ impl Scene {
     }
 }
 
-/// The rows of a table, and not what is read when it is opened, which stands behind them.
+/// Flips the bytes of a table's rows, but not the blocks at its end, which are read when the table is opened.
 fn flip_rows(path: &Path) {
     use std::os::unix::fs::FileExt as _;
     let file = std::fs::File::options().read(true).write(true).open(path).expect("a file");
     let length = file.metadata().expect("a file").len();
-    let mut bytes = vec![0; usize::try_from(length.saturating_sub(4096)).expect("it is small")];
-    file.read_exact_at(&mut bytes, 0).expect("it can be read");
+    let mut bytes = vec![0; usize::try_from(length.saturating_sub(4096)).expect("a small file")];
+    file.read_exact_at(&mut bytes, 0).expect("the file can be read");
     bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
-    file.write_all_at(&bytes, 0).expect("it can be written");
+    file.write_all_at(&bytes, 0).expect("the file can be written");
 }
 
-/// The daemon has the store open, and finds out when it reads what it needs: it ends, and its next start restores the store.
+/// The daemon has the store open and finds the damage when it reads a row. It ends, and its next start restores the
+/// store.
 #[test]
 fn a_store_that_is_damaged_while_the_daemon_runs_is_marked_and_set_aside_at_the_next_start() {
     let uuids = Random::seeded(36).uuids(200);
@@ -232,12 +236,12 @@ fn a_store_that_is_damaged_while_the_daemon_runs_is_marked_and_set_aside_at_the_
     daemon.stop();
     let mut daemon = stage.start();
     each(&store, ".sst", flip_rows);
-    assert!(is_named(&stage.verified(0, &[])), "whoever reads all of it finds it first");
-    // Their rows wait in the store for these.
+    assert!(is_named(&stage.verified(0, &[])), "verify reads everything and finds the damage");
+    // For these reports the daemon reads the uuids' rows from the store.
     stage.send_reports_of(&uuids);
     let said = daemon.wait_end(FAILED, PATIENCE);
     assert!(said.contains("the store is damaged, and marked so for the next start"), "{said}");
-    assert!(!said.contains(SET_ASIDE), "nobody exchanges it under a daemon: {said}");
+    assert!(!said.contains(SET_ASIDE), "a running daemon does not replace its store: {said}");
     let mark = std::fs::read_to_string(store.join("SET-ASIDE.json")).expect("a mark");
     assert!(mark.contains("Corruption"), "{mark}");
     let scene = Scene { stage, uuids, recovered, store };
@@ -248,13 +252,13 @@ fn a_store_that_is_damaged_while_the_daemon_runs_is_marked_and_set_aside_at_the_
 }
 
 #[test]
-fn a_damaged_store_stops_the_daemon_where_that_is_asked_for() {
+fn a_damaged_store_ends_the_daemon_if_on_corruption_is_stop() {
     let mut scene = Scene::open("damaged-stop");
     each(&scene.store, "MANIFEST-", flip);
     scene.stage.set("store.on_corruption", "stop");
     for _ in 0..2 {
         let said = scene.stage.ends_with(FAILED);
-        let last = said.lines().last().expect("a last word");
+        let last = said.lines().last().expect("a last line");
         let path = scene.store.to_str().expect("a plain path");
         for words in [path, "[store] on_corruption", "move the directory away", "is damaged"] {
             assert!(last.contains(words), "{words:?} is missing: {last}");
@@ -262,7 +266,7 @@ fn a_damaged_store_stops_the_daemon_where_that_is_asked_for() {
         assert!(!said.contains(SET_ASIDE));
     }
     assert_eq!(found(&scene.stage.instance_dir(0), "data"), [scene.store.clone()]);
-    // As the message says.
+    // The message advises this.
     std::fs::rename(&scene.store, scene.stage.instance_dir(0).join("elsewhere")).expect("a move");
     let daemon = scene.stage.start();
     scene.ends(daemon, &[]);
@@ -280,7 +284,7 @@ fn a_store_that_another_instance_has_open_is_not_moved() {
     assert!(said.contains("is another instance running there"), "{said}");
     assert!(mark.exists() && !said.contains(SET_ASIDE));
     daemon.wait_ready();
-    // It does not know that it was marked; its next start does.
+    // The running daemon does not notice the mark. Its next start does.
     daemon.stop();
     let scene = Scene { stage, ..scene };
     let daemon = scene.restart();
@@ -288,9 +292,9 @@ fn a_store_that_another_instance_has_open_is_not_moved() {
     scene.ends(daemon, &[copy]);
 }
 
-/// A mount point can't be renamed.
+/// A mount point can't be renamed, so the files are moved to a directory inside it.
 #[test]
-fn on_a_disk_of_its_own_a_damaged_store_is_moved_once_there_is_room_for_it() {
+fn a_damaged_store_on_its_own_disk_is_moved_once_the_disk_has_room() {
     let mut disk = None;
     let scene = Scene::at("damaged-disk", |store| disk = Disk::mount(store, 64));
     let Some(disk) = disk else { return };
@@ -313,10 +317,10 @@ fn on_a_disk_of_its_own_a_damaged_store_is_moved_once_there_is_room_for_it() {
 }
 
 impl Scene {
-    /// The daemon ends and says so, and nothing is moved.
+    /// Panics unless the daemon ends with this message and moves nothing.
     fn refuses(&self, says: &str) {
         let said = self.stage.ends_with(FAILED);
-        let last = said.lines().last().expect("a last word");
+        let last = said.lines().last().expect("a last line");
         assert!(last.contains(says), "{says:?} is missing: {last}");
         assert!(!said.contains(SET_ASIDE), "{said}");
         let names = found(&self.store, "");
@@ -328,7 +332,7 @@ impl Scene {
 }
 
 #[test]
-fn a_directory_of_something_else_is_left_alone() {
+fn a_directory_that_holds_no_store_is_left_alone() {
     let stage = Stage::new("damaged-foreign");
     let store = stage.instance_dir(0).join("data");
     std::fs::create_dir_all(&store).expect("a directory");
@@ -339,19 +343,19 @@ fn a_directory_of_something_else_is_left_alone() {
         said.contains("there is no store in") && said.contains("name another directory"),
         "{said}"
     );
-    let left = std::fs::read_to_string(store.join("CURRENT")).expect("it is there");
+    let left = std::fs::read_to_string(store.join("CURRENT")).expect("the file is there");
     assert!(left == "mine\n" && store.join("notes.txt").exists());
     assert_eq!(found(&stage.instance_dir(0), "data"), [store]);
 }
 
-/// Killed while files are moved, or when all are: the next start ends what was begun, and once.
+/// The daemon is killed while it moves the files, or after the last one. The next start completes the move once.
 #[cfg(feature = "failpoints")]
 #[test]
 fn a_kill_while_a_store_is_set_aside_loses_nothing() {
     for point in ["moving:1", "moving:4", "set-aside:1"] {
         let name = point.replace(':', "-");
         let mut scene = Scene::open(&format!("damaged-{name}"));
-        // So that the files are moved one by one.
+        // A foreign file makes the daemon move the store's files one by one.
         std::fs::write(scene.store.join("notes.txt"), "mine").expect("a file");
         each(&scene.store, "MANIFEST-", flip);
         scene.stage.set_variable("RINGBACK_FAILPOINT", point);

@@ -1,4 +1,5 @@
-//! Whatever stands in the store's place when an instance starts again, and however it ended: the result is the same.
+//! An instance starts with different contents of its store's directory, after a kill and after a stop: the result is
+//! the same.
 
 use super::failing;
 use crate::harness::daemon::{Daemon, copy_dir};
@@ -12,18 +13,18 @@ use std::sync::atomic::Ordering;
 const IN_FLIGHT_MAX: i64 = 8;
 const UNCOMMITTED_MAX: i64 = 16;
 
-/// What it finds when it starts again.
+/// The content of the store's directory at the second start.
 #[derive(Clone, Copy, Debug)]
 enum Back {
-    /// What it has left there.
+    /// The store that the instance left there.
     Kept,
-    /// Nothing.
+    /// Nothing: the directory was deleted.
     Deleted,
-    /// An old copy, taken while it was stopped.
+    /// An old copy that was made while the instance was stopped.
     Clean,
-    /// An old copy, taken while it was at work.
+    /// An old copy that was made while the instance was running.
     Hot,
-    /// Files of different times, as a copy has them that takes longer than a restart: that is no store any more, and is set
+    /// Files of different times, as in a copy that takes longer than a restart. This is no consistent store, and is set
     /// aside.
     Torn,
     /// The store of an instance that had other partitions.
@@ -34,21 +35,21 @@ const BACK: [Back; 6] =
     [Back::Kept, Back::Deleted, Back::Clean, Back::Hot, Back::Torn, Back::Others];
 
 #[test]
-fn after_a_kill_any_store_will_do() {
+fn any_store_leads_to_the_same_result_after_a_kill() {
     matrix("kill", Daemon::kill, 1);
 }
 
 #[test]
-fn after_a_stop_any_store_will_do() {
+fn any_store_leads_to_the_same_result_after_a_stop() {
     matrix("stop", Daemon::stop, 0);
 }
 
-/// Some at a time, since each waits most of the time.
+/// Runs a few cases at a time, because each spends most of its time waiting.
 fn matrix(how: &str, end: fn(&mut Daemon), kills: i64) {
     for some in BACK.chunks(3) {
         std::thread::scope(|scope| {
             for back in some {
-                // A panic tells the thread's name.
+                // A panic's message contains the thread's name.
                 let thread = std::thread::Builder::new().name(format!("{back:?}, {how}"));
                 let run = move || restarted(*back, how, end, kills);
                 thread.spawn_scoped(scope, run).expect("a thread");
@@ -71,7 +72,7 @@ fn restarted(back: Back, how: &str, end: impl FnOnce(&mut Daemon), kills: i64) {
     stage.wait_events("attempt_failed", early.len());
     let copy = copied(back, &stage, &mut daemon, late);
     if let Some(mut other) = other {
-        // Until here it had a partition of its own.
+        // So far the other instance has owned one of the two partitions.
         other.stop();
     }
     recovered.store(true, Ordering::Relaxed);
@@ -96,7 +97,7 @@ fn restarted(back: Back, how: &str, end: impl FnOnce(&mut Daemon), kills: i64) {
     assert_eq!(counts["store_partitions"], 2, "{back:?}, {how}: {counts}");
 }
 
-/// How many kills there are while the copy is made.
+/// Returns how many kills the making of the copy takes.
 fn kills_before(back: Back) -> i64 {
     match back {
         Back::Kept | Back::Deleted | Back::Clean | Back::Others => 0,
@@ -109,7 +110,7 @@ fn store(stage: &Stage, instance: u8) -> PathBuf {
     stage.instance_dir(instance).join("data")
 }
 
-/// The rest of the flows come, and there is a copy of the store from before, or of the midst of it.
+/// Sends the rest of the flows. Returns a copy of the store that was made before them, or while they were processed.
 fn copied(back: Back, stage: &Stage, daemon: &mut Daemon, late: &[String]) -> Option<PathBuf> {
     let flows: Vec<Value> = late.iter().map(|uuid| flow(uuid, &["s-1"])).collect();
     let copy = stage.instance_dir(0).join("copy");
@@ -121,7 +122,7 @@ fn copied(back: Back, stage: &Stage, daemon: &mut Daemon, late: &[String]) -> Op
             *daemon = stage.start();
         }
         Back::Hot | Back::Torn => {
-            // So that there is something in it.
+            // The restart writes rows to the store, so that the copy is not empty.
             daemon.kill();
             *daemon = stage.start();
             stage.send_flows(&flows);
@@ -152,7 +153,7 @@ fn put_back(back: Back, store: &Path, copy: Option<&Path>) {
     }
 }
 
-/// Copies the files of one time first, and those that say which there are much later.
+/// Copies the tables first, and the files that list the tables after a restart.
 fn copy_torn(stage: &Stage, daemon: &mut Daemon, to: &Path) {
     let store = store(stage, 0);
     let is_list = |name: &str| !name.ends_with(".sst");

@@ -1,4 +1,4 @@
-//! The blows, and what they fall on.
+//! The blows, and the instances and the broker that they hit.
 
 use super::{INSTANCES, PARTITIONS, wait_progress};
 use crate::harness::broker::Broker;
@@ -10,31 +10,31 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Longer than a session time-out, a rebalance and a restore on a busy machine.
+/// Longer than a session timeout, a rebalance and a restore on a busy machine.
 const TAKEOVER: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What happens to an instance, or to the broker.
+/// A fault of an instance or of the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Blow {
-    /// SIGKILL, and it is started again.
+    /// SIGKILL, and a new start at once.
     Kill,
-    /// SIGKILL, and it is started again once others have its partitions.
+    /// SIGKILL, and a new start once other instances have its partitions.
     KillForLong,
-    /// SIGSTOP until others have its partitions, then SIGCONT.
+    /// SIGSTOP until other instances have its partitions, then SIGCONT.
     Zombie,
-    /// The same, and meanwhile one of the others gets a SIGKILL.
+    /// Like `Zombie`, and another instance gets a SIGKILL meanwhile.
     ZombieAndKill,
-    /// SIGSTOP for a moment.
+    /// SIGSTOP for at most four seconds, then SIGCONT.
     Pause,
-    /// SIGTERM, and it is started again.
+    /// SIGTERM, and a new start.
     Stop,
-    /// SIGKILL of the broker, and it is started again.
+    /// SIGKILL of the broker, and a new start.
     Broker,
 }
 
 impl Blow {
-    /// As often as they come.
+    /// The blows with their relative frequency.
     pub(super) const DECK: [Self; 12] = [
         Self::Kill,
         Self::Kill,
@@ -51,13 +51,13 @@ impl Blow {
     ];
 }
 
-/// What there was.
+/// The number of blows so far, and their consequences.
 #[derive(Default)]
 pub(super) struct Struck {
     blows: BTreeMap<Blow, usize>,
-    /// SIGKILLs of instances.
+    /// The number of SIGKILLs of instances.
     pub(super) kills: usize,
-    /// How often an instance found its partitions gone.
+    /// How often an instance found out late that the group had given its partitions away.
     pub(super) evictions: usize,
 }
 
@@ -78,7 +78,7 @@ pub(super) struct Ring<'a> {
 }
 
 impl<'a> Ring<'a> {
-    /// All instances at work.
+    /// Starts all instances and waits until they are ready.
     pub(super) fn new(stage: &'a Stage, broker: &'a mut Broker) -> Self {
         let daemons = (0..INSTANCES).map(|number| stage.spawn(number)).collect();
         let (struck, began) = (Struck::default(), Instant::now());
@@ -87,7 +87,7 @@ impl<'a> Ring<'a> {
         ring
     }
 
-    /// One blow, once there was some work since the last one.
+    /// Waits for some progress since the last blow, and makes the next one.
     pub(super) fn strike(&mut self, nth: u64, of: u64, blow: Blow, random: &mut Random) {
         wait_progress(self.stage, usize::try_from(random.within(10..120)).expect("small"));
         std::thread::sleep(Duration::from_millis(random.within(0..300)));
@@ -139,12 +139,12 @@ impl<'a> Ring<'a> {
         self.struck.kills += 1;
     }
 
-    /// It need not be ready when the next blow comes.
+    /// Starts the instance without waiting: it may still be starting at the next blow.
     fn start(&mut self, victim: usize) {
         self.daemons[victim] = self.stage.spawn(u8::try_from(victim).expect("few"));
     }
 
-    /// Waits until the others have all partitions.
+    /// Waits until the instances other than `gone` have all partitions.
     fn taken_over(&self, gone: &[usize]) {
         let all = usize::try_from(PARTITIONS).expect("some");
         wait_until("the others take over", TAKEOVER, || {
@@ -153,12 +153,12 @@ impl<'a> Ring<'a> {
         });
     }
 
-    /// Waits until everybody is well.
+    /// Waits until all instances are ready.
     pub(super) fn heal(&mut self) {
         self.daemons.iter_mut().for_each(Daemon::wait_ready);
     }
 
-    /// Stops everybody.
+    /// Stops all instances and returns the counts.
     pub(super) fn end(mut self) -> Struck {
         self.daemons.iter_mut().for_each(|daemon| {
             daemon.stop_within(STOP_TIMEOUT);

@@ -1,4 +1,4 @@
-//! Endpoints of every manner, each with an account of its own.
+//! Endpoints that behave in different ways, each with its own account.
 
 use crate::harness::receiver::{Answer, Received};
 use crate::harness::rude::{self, Words};
@@ -8,17 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Those that answer by the receiver's script, and the accounts that send to them.
+/// Endpoints that answer by the receiver's script, and the accounts that send to them.
 const SCRIPTED: [(&str, i64); 5] =
     [("failing", 101), ("busy", 102), ("hanging", 103), ("slow", 104), ("gone", 105)];
-/// Those that speak no HTTP at all: they say nothing, or garbage.
+/// Endpoints that do not speak HTTP: they send nothing or garbage.
 const RUDE: [(&str, i64, &str); 3] = [
     ("silent", 106, ""),
     ("garbled", 107, "HTTP/0.7 fine\r\n\r\n"),
     ("foreign", 108, "220 ready\r\n"),
 ];
 
-/// Adds them beside the stage's own, which is good. They get better once what is returned is set.
+/// Adds these endpoints beside the stage's own, which works. Once the returned flag is set, the scripted ones work,
+/// except `gone`.
 pub(super) fn add(stage: &mut Stage) -> Arc<AtomicBool> {
     for (name, account) in SCRIPTED {
         let url = stage.receiver.url(&format!("/{name}"));
@@ -36,7 +37,7 @@ pub(super) fn add(stage: &mut Stage) -> Arc<AtomicBool> {
     healed
 }
 
-/// An account, the good one more often than all others together.
+/// Returns a random account. The one whose endpoint works is more likely than all others together.
 pub(super) fn account(random: &mut Random) -> i64 {
     let others: Vec<i64> = SCRIPTED
         .iter()

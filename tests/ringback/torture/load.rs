@@ -1,4 +1,4 @@
-//! The load: flows and reports without end, some of them astray, twice, too early, or garbage.
+//! The load: a stream of flows and reports. Some are in a wrong partition, sent twice, too early, or garbage.
 
 use super::endpoints;
 use crate::harness::kafka::Record;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(250);
 const UUIDS_PER_TICK: usize = 8;
 
-/// Produces until it is over; every uuid that there was, each with all that it takes to end.
+/// Produces until `over` is set. Returns all uuids; each has got the records that it needs to end.
 pub(super) fn run(stage: &Stage, mut random: Random, over: &AtomicBool) -> BTreeSet<String> {
     let mut uuids = BTreeSet::new();
     let producer = stage.kafka.producer();
@@ -32,7 +32,7 @@ pub(super) fn run(stage: &Stage, mut random: Random, over: &AtomicBool) -> BTree
     uuids
 }
 
-/// All records of one uuid.
+/// Returns all records of one uuid.
 fn story(stage: &Stage, uuid: &str, random: &mut Random) -> Vec<Record> {
     let account = endpoints::account(random);
     let of = |value: Value| with(value, "accountID", json!(account));
@@ -62,7 +62,7 @@ fn story(stage: &Stage, uuid: &str, random: &mut Random) -> Vec<Record> {
     story
 }
 
-/// What no gateway should have sent.
+/// Returns a record that no gateway would send, or `None`.
 fn poison(stage: &Stage, random: &mut Random) -> Option<Record> {
     let kind = ["flow-complete", "sms-delivery-report", "inbox"];
     let kind = kind[usize::try_from(random.within(0..3)).expect("small")];
