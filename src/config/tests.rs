@@ -9,6 +9,7 @@ mod examples;
 mod kept;
 mod published;
 mod rates;
+mod retired;
 mod settings;
 
 use super::{Accounts, Faults, Settings, Variables, load_with};
