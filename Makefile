@@ -38,7 +38,7 @@ test: own ## everything that CI runs
 
 bench: own ## the benchmarks: the steps, then the whole on a real Kafka, which takes some minutes
 	@ops/local/setup.sh test
-	cargo bench --locked --bench steps --bench render --bench end_to_end
+	cargo bench --locked --bench steps --bench render --bench reload --bench end_to_end
 
 SEEDS ?= 100000
 FIRST ?= 0

@@ -1,29 +1,33 @@
 //! The daemon: built from its configuration, and run until it is stopped.
 
+mod endpoints;
 mod files;
 mod letters;
 mod ownership;
 mod registry;
 mod reload;
+mod requests;
 mod topics;
 
 pub use files::file_plan;
 pub use ownership::{StartOptions, inspect, stored_partitions};
 pub use registry::{registry_client, registry_settings};
+pub use requests::ReloadRequests;
 
+use endpoints::Shared;
 use letters::Counting;
 
 use crate::admin::{self, Admin, ConfigPages};
 use crate::clock;
-use crate::config::{self, Accounts, Effective, Faults, Loaded, Settings, StoreSettings};
-use crate::delivery::{Endpoint, EndpointError, FailedLookUp, Names, TlsError, Trust};
+use crate::config::{self, Effective, Faults, Loaded, Settings, StoreSettings};
+use crate::delivery::{EndpointError, FailedLookUp, Names, TlsError, Trust};
 use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
 };
 use crate::log::{LogError, Registry, TopicFault, Topics};
-use crate::shutdown::{Asked, HangUps, Signals};
+use crate::shutdown::{HangUps, Signals};
 use crate::store::{Store, StoreError};
-use crate::system::{FilePlan, TooFewFiles};
+use crate::system::TooFewFiles;
 use crate::telemetry::{Health, LookUpFailure, Metrics, STALL_DEADLINE, Waiting};
 use reload::{Reading, Shown};
 use std::net::SocketAddr;
@@ -92,14 +96,13 @@ pub enum AppError {
 /// A daemon that is ready to run.
 pub struct App {
     settings: Settings,
-    effective: Effective,
+    effective: Arc<Effective>,
     config: Arc<EngineConfig>,
     pages: Arc<ConfigPages>,
-    trust: Arc<Trust>,
-    names: Names,
-    files: FilePlan,
+    shared: Shared,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    requests: ReloadRequests,
     reading: Reading,
     /// Whether environment variables are read again at a reload.
     has_variables: bool,
@@ -115,7 +118,8 @@ impl App {
     /// A webhook's certificates or credentials can't be used, TLS can't be set up, or the limit of open files is too
     /// low.
     pub fn new(loaded: Loaded) -> Result<Self, AppError> {
-        let Loaded { settings, accounts, effective } = loaded;
+        let Loaded { settings, accounts, effective, warnings } = loaded;
+        reload::log_warnings(&warnings);
         let files = file_plan(&settings, &accounts)?;
         if let Some(shortcoming) = files.shortcoming() {
             tracing::warn!("{shortcoming}");
@@ -126,7 +130,9 @@ impl App {
         let inputs: Vec<_> = inputs.cloned().collect();
         let metrics = Metrics::with_endpoints(&inputs, settings.http.endpoint_labels_max);
         let names = watched_names(&settings, &metrics);
-        let config = Arc::new(engine_config(&settings, &accounts, &trust, &names, &files)?);
+        let shared = Shared { trust, names, files };
+        let (config, _) = shared.engine_config(&settings, &accounts, &[])?;
+        let config = Arc::new(config);
         let pages = Arc::default();
         Shown::of(&effective).show(&metrics, &pages);
         let health = Health::new(STALL_DEADLINE);
@@ -134,14 +140,13 @@ impl App {
         let check_topics = true;
         Ok(Self {
             settings,
-            effective,
+            effective: Arc::new(effective),
             config,
             pages,
-            trust,
-            names,
-            files,
+            shared,
             metrics,
             health,
+            requests: ReloadRequests::default(),
             reading: Reading::default(),
             has_variables: true,
             check_topics,
@@ -170,6 +175,12 @@ impl App {
         self
     }
 
+    /// Returns the way to have the daemon apply another configuration while it runs.
+    #[must_use]
+    pub fn reload_requests(&self) -> ReloadRequests {
+        self.requests.clone()
+    }
+
     /// Returns the daemon's metrics.
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
@@ -192,7 +203,8 @@ impl App {
         hang_ups: HangUps,
         stop: watch::Receiver<bool>,
     ) -> Result<(), AppError> {
-        let mut signals = Signals::with(hang_ups)?;
+        let mut signals = Signals::new()?;
+        let _forwarding = reload::Forwarding::begin(hang_ups, self.requests.clone());
         self.health.begin([self.waiting_for_kafka()]);
         self.serve(stop.clone()).await?;
         let mut joined_again = None::<Instant>;
@@ -230,35 +242,21 @@ impl App {
             Ok::<_, AppError>((self.start(store, topics, permissions).await?, partitions))
         };
         let mut stopped = stop.clone();
-        // A reload that is requested during the start is made after it, because the files may have changed since they
-        // were read.
-        let mut is_asked = false;
-        let ((handle, mut ended), partitions) = {
-            tokio::pin!(starting);
-            loop {
-                tokio::select! {
-                    started = &mut starting => break started?,
-                    asked = signals.next() => match asked {
-                        // No engine runs yet, so there is nothing to drain.
-                        Asked::Stop => return Ok(()),
-                        Asked::Reload => is_asked = true,
-                    },
-                    _ = stopped.wait_for(|stop| *stop) => return Ok(()),
-                }
-            }
+        // Requests for a reload wait until the engine can apply it.
+        let ((handle, mut ended), partitions) = tokio::select! {
+            started = starting => started?,
+            // No engine runs yet, so there is nothing to drain.
+            () = signals.next() => return Ok(()),
+            _ = stopped.wait_for(|stop| *stop) => return Ok(()),
         };
-        if is_asked {
-            self.reload();
-        }
+        let requests = self.requests.clone();
         let _counting = self.count_letters(partitions);
         loop {
             tokio::select! {
                 result = &mut ended => return ending(result),
                 read = self.reading.end() => self.reloaded(read, &handle),
-                asked = signals.next() => match asked {
-                    Asked::Reload => self.reload(),
-                    Asked::Stop => break,
-                },
+                request = requests.next(), if !self.reading.is_running() => self.reload(request),
+                () = signals.next() => break,
                 _ = stopped.wait_for(|stop| *stop) => break,
             }
         }
@@ -287,10 +285,9 @@ impl App {
         tracing::info!("stopping: requests in flight get a moment to finish");
         self.health.wait(Waiting::Shutdown);
         handle.shut_down();
-        let impatient = async { while signals.next().await != Asked::Stop {} };
         tokio::select! {
             result = ended => ending(result),
-            () = impatient => Err(AppError::Impatient),
+            () = signals.next() => Err(AppError::Impatient),
             () = tokio::time::sleep(SHUTDOWN_TIMEOUT) => {
                 tracing::warn!("the drain did not finish in time: the rest is repeated after the next start");
                 Ok(())
@@ -335,7 +332,7 @@ impl App {
             is_identified: self.check_topics,
             permissions,
             other_partition_counts: topics.other_partition_counts.clone(),
-            in_flight_max: self.files.in_flight_max,
+            in_flight_max: self.shared.files.in_flight_max,
             uncommitted_max: usize::try_from(self.settings.delivery.uncommitted_max)
                 .unwrap_or(usize::MAX),
             rate_per_second: self.settings.delivery.rate_per_second,
@@ -387,7 +384,7 @@ impl App {
             Waiting::Other(format!("waiting for the schema registry at {}", settings.url));
         let unreachable =
             move |is: bool| if is { health.wait(waiting.clone()) } else { health.resume(&waiting) };
-        let client = registry_client(&self.trust, &self.names);
+        let client = registry_client(&self.shared.trust, &self.shared.names);
         Registry::new(client, registry_settings(settings), runtime.clone(), Arc::new(unreachable))
     }
 }
@@ -413,28 +410,4 @@ fn watched_names(settings: &Settings, metrics: &Arc<Metrics>) -> Names {
         });
     };
     Names::watched(&settings.delivery.name_servers, Arc::new(failed))
-}
-
-fn engine_config(
-    settings: &Settings,
-    accounts: &Accounts,
-    trust: &Trust,
-    names: &Names,
-    files: &FilePlan,
-) -> Result<EngineConfig, AppError> {
-    let kept = files.kept_per_webhook(accounts.webhooks.len());
-    let rules = config::rules(settings, accounts);
-    let endpoints = accounts.webhooks.values().map(|(webhook, _)| {
-        let addresses = &settings.delivery.addresses;
-        let endpoint = Endpoint::keeping(webhook.clone(), trust, addresses, names, kept)?;
-        if let Some(error) = endpoint.blocked() {
-            tracing::warn!(webhook = %webhook.name, %error, "all deliveries to it become dead letters");
-        }
-        Ok(Arc::new(endpoint))
-    });
-    Ok(EngineConfig {
-        rules,
-        endpoints: endpoints.collect::<Result<_, EndpointError>>()?,
-        account_rates: accounts.account_rates.clone(),
-    })
 }

@@ -1,34 +1,25 @@
 //! The configuration: parsed once, when the daemon starts or reloads, into values that are valid by existing.
 //!
-//! A file becomes a *document*, a tree that knows the line of each value; environment variables are laid over it; the
-//! *check* walks it along the JSON Schema of the types that it will become and cuts out what is at fault; the rest is
-//! read and checked for what no schema says. So every *fault* of both files is found at once, with its line and its
-//! mend, and none hides another. No fault quotes a value that may be a secret.
+//! `ringback.toml` becomes a tree (`crate::document`), and environment variables override its values. The check cuts out what
+//! its schema forbids; the rest is read, and checked for what no schema can say. `crate::accounts` builds the accounts in the
+//! same way. So every *fault* of both files is found at once, with its line and its fix, and none hides another. A *warning*
+//! names a key that works and should be removed or changed all the same.
 //!
-//! What is *effective* is remembered key by key, for operators: its value, unless that is a secret, and its line or variable.
+//! The *effective* configuration lists each key for operators: its value, unless that is a secret, and its line or variable.
 
-mod accounts;
-mod check;
-mod context;
-mod document;
 mod effective;
 mod environment;
-mod fault;
 mod loaded;
-mod rate;
-mod retry;
-mod schema;
 mod settings;
 
-pub use accounts::Accounts;
 pub use effective::{Difference, Effective, Hashes};
-pub use environment::Variables;
-pub use fault::{Fault, Faults};
 pub use loaded::Loaded;
-pub use settings::{
-    Bounds, DeliverySettings, HttpSettings, RegistrySettings, Retry, Settings, StoreSettings,
-};
+pub use settings::{DeliverySettings, HttpSettings, RegistrySettings, Settings, StoreSettings};
 
+pub use crate::accounts::Accounts;
+pub use crate::document::{Fault, Faults, Variables, Warning};
+
+use crate::accounts::retry;
 use crate::domain::Rules;
 use std::path::Path;
 use std::sync::Arc;
@@ -52,7 +43,7 @@ pub fn load_with(file: &Path, variables: &Variables) -> Result<(Settings, Accoun
 /// What decisions need of the configuration.
 #[must_use]
 pub fn rules(settings: &Settings, accounts: &Accounts) -> Rules {
-    let delivery = &settings.delivery;
+    let defaults = &settings.delivery.defaults;
     Rules {
         correlation: settings.correlation.clone(),
         statuses: settings.statuses.clone(),
@@ -62,7 +53,7 @@ pub fn rules(settings: &Settings, accounts: &Accounts) -> Rules {
             .iter()
             .map(|(name, (_, rules))| (name.clone(), rules.clone()))
             .collect(),
-        webhook_defaults: retry::webhook_rules(&delivery.retry, &delivery.bounds),
+        webhook_defaults: retry::webhook_rules(&defaults.retry, &defaults.bounds),
         definitions: Arc::new(accounts.definitions.clone()),
     }
 }

@@ -15,6 +15,8 @@ mod pretty;
 mod receiver;
 mod samples;
 mod screen;
+#[cfg(test)]
+mod tests;
 
 use crate::app::{App, AppError};
 use crate::config::{Faults, Loaded, Variables};

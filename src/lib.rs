@@ -25,9 +25,11 @@
 //! | 3 | [`rebuild`] | the changelog, written from a store |
 //! | 3 | [`offsets`] | where inputs are read on: shown, and moved while no daemon runs |
 //! | 3 | [`verify`] | what input, events, dead letters, changelog, offsets and store say of each other |
+//! | 4 | [`document`] | values with their origins; the check by a schema; faults |
 //! | 4 | [`inspect`] | what operators may see, as typed answers: traces, webhooks, dead letters, verification, previews |
+//! | 5 | [`accounts`] | entries of a source → check and build → accounts with their webhooks, flows and rules |
 //! | 5 | [`admin`] | metrics, health and the operators' pages over HTTP |
-//! | 6 | [`config`] | files and environment, parsed once, into the settings of the floors below |
+//! | 6 | [`config`] | the settings, from file and environment; reads settings and accounts together |
 //! | 6 | [`shutdown`] | signals |
 //! | 7 | [`app`] | builds the daemon of its configuration, runs and drains it |
 //! | 8 | [`demo`] | everything at work in one process |
@@ -176,6 +178,15 @@
 //!   other: `tests/ringback/reloads.rs::a_faulty_settings_file_prevents_the_reload_of_the_accounts_too`.
 //! - No hash that differs though the configurations mean the same:
 //!   `src/config/tests/effective.rs::what_means_the_same_has_the_same_hashes`.
+//! - No endpoint that a reload builds anew though nothing about it changed, so that its connections and its token are lost:
+//!   `tests/ringback/reloads/endpoints.rs::connections_of_an_endpoint_that_did_not_change_stay_open`,
+//!   `tests/ringback/reloads/endpoints.rs::a_token_of_an_endpoint_that_did_not_change_is_not_fetched_again`; and none that stays though
+//!   its definition, a default or the content of a file changed:
+//!   `src/config/tests/kept.rs::an_endpoint_is_built_anew_when_anything_that_it_is_made_of_changes`.
+//! - No source of accounts that needs a signal to be heard:
+//!   `src/demo/tests.rs::accounts_of_a_source_are_applied_without_a_signal`.
+//! - No key of an earlier version that is refused though it changes nothing, or dropped without a warning:
+//!   `tests/ringback/reloads/retired.rs::a_key_that_has_no_effect_any_more_is_one_warning_at_the_start_at_a_reload_and_in_check`.
 //! - No SIGHUP that ends a daemon which is still starting:
 //!   `tests/ringback/reloads.rs::sighup_during_the_start_reloads_and_does_not_end_the_daemon`; no file that hangs and keeps it from stopping:
 //!   `tests/ringback/reloads.rs::a_daemon_can_be_stopped_while_a_file_hangs`; no reload that waits for Kafka before
@@ -299,6 +310,7 @@
 //!   `tests/tidy/words.rs::every_file_says_what_it_is_for`.
 //! - No dependency without a reason: `tests/tidy/documents.rs::every_dependency_gives_its_reason`.
 
+pub mod accounts;
 pub mod admin;
 pub mod app;
 pub mod cli;
@@ -308,6 +320,7 @@ pub mod config;
 pub mod definition;
 pub mod delivery;
 pub mod demo;
+pub mod document;
 pub mod domain;
 pub mod engine;
 pub mod exit;

@@ -3,61 +3,63 @@
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The request that a signal makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// Drain and stop.
-    Stop,
-    /// Read both configuration files again.
-    Reload,
-}
-
 /// The handler of SIGHUP alone. By default, SIGHUP ends a process, so the daemon installs this handler before it reads
 /// its configuration.
 pub struct HangUps(Signal);
 
 impl HangUps {
-    /// Installs the handler. A SIGHUP that arrives now is kept until [`Signals::next`] returns it.
+    /// Installs the handler. A SIGHUP that arrives from now on is kept until [`HangUps::next`] returns it.
     ///
     /// # Errors
     /// The system refuses to install the handler.
     pub fn new() -> io::Result<Self> {
         signal(SignalKind::hangup()).map(Self)
     }
+
+    /// Waits for the next SIGHUP; several that come at once may be one.
+    pub async fn next(&mut self) {
+        let _ = self.0.recv().await;
+    }
 }
 
-/// The handlers of this process's signals.
+/// The handlers of the signals that stop the process.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    hang_up: Signal,
+    hang_up: Option<HangUps>,
 }
 
 impl Signals {
-    /// Installs all handlers.
+    /// Installs the handlers of SIGTERM and SIGINT.
     ///
     /// # Errors
     /// The system refuses to install a handler.
     pub fn new() -> io::Result<Self> {
-        Self::with(HangUps::new()?)
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self { terminate, interrupt, hang_up: None })
     }
 
-    /// Installs the handlers of SIGTERM and SIGINT, and uses the given one for SIGHUP.
+    /// Installs the handlers, and one of SIGHUP: it stops a command whose terminal is closed.
     ///
     /// # Errors
     /// The system refuses to install a handler.
-    pub fn with(HangUps(hang_up): HangUps) -> io::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self { terminate, interrupt, hang_up })
+    pub fn of_command() -> io::Result<Self> {
+        Ok(Self { hang_up: Some(HangUps::new()?), ..Self::new()? })
     }
 
     /// Waits for the next signal.
-    pub async fn next(&mut self) -> Asked {
+    pub async fn next(&mut self) {
+        let hung_up = async {
+            match &mut self.hang_up {
+                Some(hang_ups) => hang_ups.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hang_up.recv() => Asked::Reload,
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            () = hung_up => {}
         }
     }
 }

@@ -1,15 +1,19 @@
-//! A configuration that is read again: it is applied as a whole, or refused, and either is to be seen.
+//! A configuration that is read again: it is applied as a whole or refused, and operators see either.
 //!
-//! As a whole means both files. Keys that need a restart are no fault: their old values stay in force, and are named.
-//! Files may hang, and thousands of endpoints take their time. So a thread of its own reads all, and signals are still answered.
+//! SIGHUP asks for both files, a source sends accounts; all come through [`ReloadRequests`], and one is worked on at a time.
+//! Keys that need a restart are no fault: their old values stay in force, and are named. Files may hang, and thousands of
+//! endpoints take their time. So a thread outside of the runtime's workers reads and builds all, and signals are still answered.
+//! Endpoints that did not change stay as they are.
 
-use super::{App, AppError, engine_config};
+use super::requests::{ReloadRequests, Request};
+use super::{App, AppError};
 use crate::admin::ConfigPages;
 use crate::clock;
 use crate::codec::event::{ReloadEvent, rfc3339};
-use crate::config::{Effective, Hashes, Loaded, Variables};
+use crate::config::{Effective, Hashes, Loaded, Variables, Warning};
 use crate::engine::{EngineConfig, EngineHandle};
 use crate::log;
+use crate::shutdown::HangUps;
 use crate::telemetry::{ConfigPart, Metrics, ReloadResult, with_causes};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -20,14 +24,46 @@ const KEYS_MAX: usize = 100;
 /// So much of what is wrong stands in a line; `ringback check` prints all of it.
 const DETAIL_BYTES_MAX: usize = 16 << 10;
 
-/// Both files, while they are read again.
+/// Makes each SIGHUP a request to read both files again, until it is dropped.
+pub(super) struct Forwarding(JoinHandle<()>);
+
+impl Forwarding {
+    pub(super) fn begin(mut hang_ups: HangUps, requests: ReloadRequests) -> Self {
+        Self(tokio::spawn(async move {
+            loop {
+                hang_ups.next().await;
+                requests.files();
+            }
+        }))
+    }
+}
+
+impl Drop for Forwarding {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Logs what works and should be changed all the same.
+pub(super) fn log_warnings(warnings: &[Warning]) {
+    for Warning(fault) in warnings {
+        let (file, line, key) = (fault.origin.file().display(), fault.origin.line(), &fault.key);
+        tracing::warn!(%file, line, key, "{key} {}; {}", fault.problem, fault.fix);
+    }
+}
+
+/// A configuration while it is read again.
 #[derive(Default)]
 pub(super) struct Reading {
     task: Option<JoinHandle<Result<Read, AppError>>>,
-    is_asked_again: bool,
 }
 
 impl Reading {
+    /// Whether something is being read.
+    pub(super) fn is_running(&self) -> bool {
+        self.task.is_some()
+    }
+
     /// Waits until all is read; for ever, if nothing is.
     pub(super) async fn end(&mut self) -> Result<Read, AppError> {
         let Some(task) = &mut self.task else { return std::future::pending().await };
@@ -37,11 +73,15 @@ impl Reading {
     }
 }
 
-/// Both files, read and ready to be applied.
+/// A configuration that was read and is ready to be applied.
 pub(super) struct Read {
     loaded: Loaded,
     config: EngineConfig,
     shown: Shown,
+    /// The keys that changed, as the log shows them.
+    changed: String,
+    /// How many endpoints stay as they are.
+    kept: usize,
 }
 
 /// What shows of a configuration. To make it takes its time: hashing the secrets does, and there may be thousands of webhooks.
@@ -79,25 +119,30 @@ fn named(keys: &[&str]) -> String {
 }
 
 impl App {
-    /// Begins to read both files again. While they are being read, they are read once more afterwards.
-    pub(super) fn reload(&mut self) {
-        if self.reading.task.is_some() {
-            self.reading.is_asked_again = true;
-            return;
-        }
+    /// Begins to read what `request` asks for.
+    pub(super) fn reload(&mut self, request: Request) {
         let (settings, effective) = (self.settings.clone(), self.effective.clone());
-        let (trust, names) = (self.trust.clone(), self.names.clone());
-        let (files, has_variables) = (self.files, self.has_variables);
+        let (shared, former) = (self.shared.clone(), self.config.clone());
+        let variables = (!self.has_variables).then(Variables::new);
         self.reading.task = Some(tokio::task::spawn_blocking(move || {
-            let loaded = if has_variables {
-                Loaded::again(&settings, &effective)
-            } else {
-                Loaded::again_with(&settings, &effective, &Variables::new())
+            let loaded = match (request, variables) {
+                (Request::Files, None) => Loaded::again(&settings, &effective),
+                (Request::Files, Some(variables)) => {
+                    Loaded::again_with(&settings, &effective, &variables)
+                }
+                (Request::Accounts(entries), None) => {
+                    Loaded::with_entries(&settings, &effective, entries)
+                }
+                (Request::Accounts(entries), Some(variables)) => {
+                    Loaded::with_entries_and(&settings, &effective, entries, &variables)
+                }
             };
             let loaded = loaded.map_err(AppError::Configuration)?;
-            let config = engine_config(&loaded.settings, &loaded.accounts, &trust, &names, &files)?;
+            let (settings, accounts) = (&loaded.settings, &loaded.accounts);
+            let (config, kept) = shared.engine_config(settings, accounts, &former.endpoints)?;
             let shown = Shown::of(&loaded.effective);
-            Ok(Read { loaded, config, shown })
+            let changed = named(&loaded.effective.changed_since(&effective));
+            Ok(Read { loaded, config, shown, changed, kept })
         }));
     }
 
@@ -107,20 +152,24 @@ impl App {
             Ok(read) => self.apply(read, handle),
             Err(error) => self.refuse(&error, handle),
         }
-        if std::mem::take(&mut self.reading.is_asked_again) {
-            self.reload();
-        }
     }
 
-    fn apply(&mut self, Read { loaded, config, shown }: Read, handle: &EngineHandle) {
-        let former = std::mem::replace(&mut self.effective, loaded.effective);
+    fn apply(&mut self, read: Read, handle: &EngineHandle) {
+        let Read { loaded, config, shown, changed, kept } = read;
+        self.effective = Arc::new(loaded.effective);
         self.settings = loaded.settings;
         self.config = Arc::new(config);
         handle.reload(&self.config);
         shown.show(&self.metrics, &self.pages);
         self.metrics.config_reloaded(ReloadResult::Applied, clock::wall());
-        let changed = named(&self.effective.changed_since(&former));
-        tracing::info!(changed, "the configuration is applied to what is scheduled from now on");
+        let built = self.config.endpoints.len() - kept;
+        tracing::info!(
+            changed,
+            endpoints_kept = kept,
+            endpoints_built = built,
+            "the configuration is applied to what is scheduled from now on"
+        );
+        log_warnings(&loaded.warnings);
         let keys = self.effective.restart_needed();
         if !keys.is_empty() {
             let file = self.settings.file.display();

@@ -80,7 +80,7 @@ pub(super) async fn run(file: &Path, command: Command) -> ExitCode {
 
 /// The first signal is told to the command, and the second ends it.
 async fn patience(interrupted: &AtomicBool) -> ExitCode {
-    let Ok(mut signals) = Signals::new() else { return std::future::pending().await };
+    let Ok(mut signals) = Signals::of_command() else { return std::future::pending().await };
     signals.next().await;
     interrupted.store(true, Ordering::Relaxed);
     signals.next().await;

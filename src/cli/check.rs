@@ -3,9 +3,9 @@
 mod files;
 mod rights;
 
-use super::{CONFIGURATION, UNAVAILABLE, kafka_failed, load};
+use super::{CONFIGURATION, UNAVAILABLE, kafka_failed, refuse};
 use crate::app;
-use crate::config::Settings;
+use crate::config::{Loaded, Settings};
 use crate::delivery::{Endpoint, Names, Trust};
 use crate::exit::ExitCode;
 use crate::log::{self, LogError, NeededBy, Registry, TopicState};
@@ -25,10 +25,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
-    let (settings, accounts) = match load(file) {
+    let loaded = match Loaded::load(file) {
         Ok(loaded) => loaded,
-        Err(code) => return code,
+        Err(faults) => return refuse(&faults),
     };
+    let Loaded { settings, accounts, warnings, .. } = loaded;
+    for warning in &warnings {
+        err_line!("{warning}");
+    }
     let trust = match Trust::new() {
         Ok(trust) => trust,
         Err(error) => {

@@ -116,7 +116,7 @@ fn perform(
 
 /// The first signal is told to the command, and the second ends it.
 async fn patience(interrupted: &AtomicBool) -> ExitCode {
-    let Ok(mut signals) = Signals::new() else { return std::future::pending().await };
+    let Ok(mut signals) = Signals::of_command() else { return std::future::pending().await };
     signals.next().await;
     interrupted.store(true, Ordering::Relaxed);
     signals.next().await;

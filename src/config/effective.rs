@@ -25,7 +25,7 @@ pub(super) struct Entry {
     pub(super) key: String,
     /// As it may be shown; null: it is not set.
     pub(super) value: Json,
-    /// A digest of what is not shown of it: a secret, or what a file holds.
+    /// A digest of the part that is not shown: a secret, or the content of a file.
     pub(super) hidden: Option<[u8; 32]>,
     pub(super) source: Source,
 }
@@ -61,7 +61,7 @@ pub struct Effective {
     pub(super) accounts_file: PathBuf,
     pub(super) settings: Vec<Entry>,
     pub(super) accounts: Vec<Entry>,
-    /// What the file says of keys whose old values are in force until a restart.
+    /// The file's values of keys that need a restart.
     waiting: Vec<Entry>,
 }
 
@@ -77,7 +77,18 @@ impl Effective {
         Self { file, accounts_file, settings, accounts, waiting: Vec::new() }
     }
 
-    /// What is in force once `read` has been applied; `needs_restart`: not all of it could be.
+    /// Returns the same settings with other accounts.
+    pub(super) fn with_accounts(&self, accounts: Vec<Entry>) -> Self {
+        Self {
+            file: self.file.clone(),
+            accounts_file: self.accounts_file.clone(),
+            settings: self.settings.clone(),
+            accounts,
+            waiting: self.waiting.clone(),
+        }
+    }
+
+    /// Returns the configuration in force after `read` is applied. `needs_restart` says whether some keys keep their old values.
     pub(super) fn reloaded(&self, read: Self, needs_restart: bool) -> Self {
         if !needs_restart {
             return read;

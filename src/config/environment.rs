@@ -1,13 +1,10 @@
 //! Environment variables that override keys of the configuration: `RINGBACK__KAFKA__BOOTSTRAP_SERVERS`.
 
-use super::check;
-use super::document::{self, Document, Node, Origin, Value};
-use super::fault::Fault;
+use crate::document::{
+    Fault, Node, Origin, Value, Variables, branch, join, keys, nearest, parse_value, wanted,
+};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-
-/// The variables of a process, or of a test.
-pub type Variables = BTreeMap<String, String>;
 
 const PREFIX: &str = "RINGBACK__";
 
@@ -18,8 +15,8 @@ pub(super) fn of_process() -> Variables {
         .collect()
 }
 
-/// Writes the values of the variables into `document`, typed by `schema`.
-pub(super) fn apply(document: &mut Document, schema: &Json, variables: &Variables) -> Vec<Fault> {
+/// Writes the values of the variables into the tree, typed by `schema`.
+pub(super) fn apply(root: &mut Node, schema: &Json, variables: &Variables) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut seen: BTreeMap<Vec<String>, &str> = BTreeMap::new();
     for (name, text) in variables {
@@ -28,13 +25,13 @@ pub(super) fn apply(document: &mut Document, schema: &Json, variables: &Variable
             continue;
         }
         let origin = Origin::Variable(name.clone());
-        let mut add = |key: &str, problem: String, mend: String| {
-            faults.push(document::fault(&document.file, &origin, key, problem, mend));
+        let mut add = |key: &str, problem: String, fix: String| {
+            faults.push(origin.fault(key, problem, fix));
         };
         let target = match find(rest, schema) {
             Ok(target) => target,
-            Err((key, mend)) => {
-                add(&key, "names no key".to_owned(), mend);
+            Err((key, fix)) => {
+                add(&key, "names no key".to_owned(), fix);
                 continue;
             }
         };
@@ -44,13 +41,13 @@ pub(super) fn apply(document: &mut Document, schema: &Json, variables: &Variable
             continue;
         }
         match typed(text, target.schema, &origin) {
-            Some(node) => put(&mut document.root, &target, node, &origin),
+            Some(node) => put(root, &target, node, &origin),
             None if target.schema.get("properties").is_some() => {
-                let keys = check::keys(target.schema).join(", ");
+                let keys = keys(target.schema).join(", ");
                 add(&key, "is a table".to_owned(), format!("name one of its keys: {keys}"));
             }
             None => {
-                let wanted = check::wanted(target.schema);
+                let wanted = wanted(target.schema);
                 add(&key, "has another type".to_owned(), format!("write {wanted}"));
             }
         }
@@ -66,7 +63,7 @@ struct Target<'a> {
     replace_at: Option<usize>,
 }
 
-/// The key that `rest` names, or how far it got and how to mend it.
+/// The key that `rest` names, or how far it got and how to fix it.
 fn find<'a>(rest: &str, root: &'a Json) -> Result<Target<'a>, (String, String)> {
     let rest = rest.to_lowercase();
     let mut target = Target { path: Vec::new(), schema: root, replace_at: None };
@@ -75,7 +72,7 @@ fn find<'a>(rest: &str, root: &'a Json) -> Result<Target<'a>, (String, String)> 
         if target.schema.get("anyOf").is_some() {
             target.replace_at = Some(target.path.len());
         }
-        let table = check::branch(target.schema, "object").unwrap_or(target.schema);
+        let table = branch(target.schema, "object").unwrap_or(target.schema);
         if let (None, Some(any)) = (table.get("properties"), table.get("additionalProperties")) {
             // A property of librdkafka: its dots are underscores in a variable's name.
             let dotted = std::iter::once(part).chain(parts).collect::<Vec<_>>().join(".");
@@ -83,7 +80,7 @@ fn find<'a>(rest: &str, root: &'a Json) -> Result<Target<'a>, (String, String)> 
             target.schema = any;
             return Ok(target);
         }
-        let known = check::keys(table);
+        let known = keys(table);
         let found = table.get("properties").and_then(|properties| properties.get(part));
         let Some(schema) = found else {
             let key = target.path.join(".");
@@ -91,12 +88,12 @@ fn find<'a>(rest: &str, root: &'a Json) -> Result<Target<'a>, (String, String)> 
                 let path = target.path.iter().map(String::as_str).chain([key]);
                 format!("{PREFIX}{}", path.collect::<Vec<_>>().join("__").to_uppercase())
             };
-            let mend = match check::nearest(part, known.iter().copied()) {
+            let fix = match nearest(part, known.iter().copied()) {
                 Some(near) => format!("did you mean `{}`?", variable(near)),
                 None if known.is_empty() => format!("`{key}` has no keys below it"),
                 None => format!("unset it; known here: {}", known.join(", ")),
             };
-            return Err((check::join(&key, part), mend));
+            return Err((join(&key, part), fix));
         };
         target.path.push(part.to_owned());
         target.schema = schema;
@@ -108,10 +105,10 @@ fn find<'a>(rest: &str, root: &'a Json) -> Result<Target<'a>, (String, String)> 
 fn typed(text: &str, schema: &Json, origin: &Origin) -> Option<Node> {
     let scalar = |value| Some(Node::new(origin.clone(), Value::Scalar(value)));
     let trimmed = text.trim();
-    if let Some(list) = check::branch(schema, "array") {
-        let one = check::branch(schema, "string").is_some() && !trimmed.contains(',');
+    if let Some(list) = branch(schema, "array") {
+        let one = branch(schema, "string").is_some() && !trimmed.contains(',');
         if trimmed.starts_with('[') {
-            return document::parse_value(trimmed, origin);
+            return parse_value(trimmed, origin);
         }
         if !one {
             let of_items = list.get("items")?;
@@ -120,16 +117,16 @@ fn typed(text: &str, schema: &Json, origin: &Origin) -> Option<Node> {
             return Some(Node::list(origin.clone(), items));
         }
     }
-    if check::branch(schema, "string").is_some() {
+    if branch(schema, "string").is_some() {
         return scalar(toml::Value::String(text.to_owned()));
     }
-    if check::branch(schema, "boolean").is_some() {
+    if branch(schema, "boolean").is_some() {
         return scalar(toml::Value::Boolean(trimmed.to_lowercase().parse().ok()?));
     }
-    if check::branch(schema, "number").is_some() {
+    if branch(schema, "number").is_some() {
         return scalar(toml::Value::Float(trimmed.parse().ok()?));
     }
-    check::branch(schema, "integer")?;
+    branch(schema, "integer")?;
     scalar(toml::Value::Integer(trimmed.parse().ok()?))
 }
 
@@ -147,7 +144,7 @@ fn put(root: &mut Node, target: &Target<'_>, leaf: Node, origin: &Origin) {
         }
         node = next;
     }
-    // A file that has no table here is told so by the check.
+    // If the file has no table here, the check reports it.
     if let Value::Table(table) = &mut node.value {
         table.insert(last.clone(), leaf);
     }

@@ -1,28 +1,30 @@
-//! Both files, read together: at the start, and again for each reload.
+//! Settings and accounts, read together: at the start, and again for each reload.
 
-use super::accounts::Accounts;
-use super::effective::Effective;
-use super::environment::{self, Variables};
-use super::fault::Faults;
+use super::effective::{self, Effective, Listed};
+use super::environment;
 use super::settings::{Read, Settings};
+use crate::accounts::{Accounts, Built, Entries};
+use crate::document::{Fault, Faults, Variables, Warning};
 use std::path::Path;
 
-/// What both files and the environment say, and what stands there in each key.
+/// Settings and accounts, with the value and the source of each key.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// `ringback.toml`
     pub settings: Settings,
-    /// `accounts.toml`
+    /// The accounts, from the accounts file or another source.
     pub accounts: Accounts,
     /// Each key in force.
     pub effective: Effective,
+    /// What works but should be changed.
+    pub warnings: Vec<Warning>,
 }
 
 impl Loaded {
     /// Reads the configuration `file`, the environment of this process and the accounts file.
     ///
     /// # Errors
-    /// With everything that is wrong in any of them.
+    /// All faults of the files and the variables.
     pub fn load(file: &Path) -> Result<Self, Faults> {
         Self::load_with(file, &environment::of_process())
     }
@@ -30,23 +32,23 @@ impl Loaded {
     /// Reads the configuration `file`, the environment `variables` and the accounts file.
     ///
     /// # Errors
-    /// With everything that is wrong in any of them.
+    /// All faults of the files and the variables.
     pub fn load_with(file: &Path, variables: &Variables) -> Result<Self, Faults> {
         Self::of(Settings::read(file, variables)?, variables, |written| written)
     }
 
-    /// Reads it all again: what SIGHUP applies is the files', and the rest stays as it is here.
+    /// Reads both files again. Keys that a reload applies get their new values; the others stay as they are here.
     ///
     /// # Errors
-    /// With everything that is wrong in any of them.
+    /// All faults of the files and the variables.
     pub fn again(settings: &Settings, effective: &Effective) -> Result<Self, Faults> {
         Self::again_with(settings, effective, &environment::of_process())
     }
 
-    /// The same with the environment `variables`.
+    /// Like [`again`](Self::again), with the environment `variables`.
     ///
     /// # Errors
-    /// With everything that is wrong in any of them.
+    /// All faults of the files and the variables.
     pub fn again_with(
         settings: &Settings,
         effective: &Effective,
@@ -60,18 +62,75 @@ impl Loaded {
         Ok(Self { effective, ..loaded })
     }
 
-    /// `in_force`: what the accounts are read beside.
+    /// Takes the accounts from `entries`, which a source has sent. The settings stay as they are.
+    ///
+    /// # Errors
+    /// All faults of the entries.
+    pub fn with_entries(
+        settings: &Settings,
+        effective: &Effective,
+        entries: Entries,
+    ) -> Result<Self, Faults> {
+        Self::with_entries_and(settings, effective, entries, &environment::of_process())
+    }
+
+    /// Like [`with_entries`](Self::with_entries), with the environment `variables`.
+    ///
+    /// # Errors
+    /// All faults of the entries.
+    pub fn with_entries_and(
+        settings: &Settings,
+        effective: &Effective,
+        entries: Entries,
+        variables: &Variables,
+    ) -> Result<Self, Faults> {
+        let built = entries.build(&settings.basis(), variables);
+        let effective = effective.with_accounts(listed(&built, settings));
+        let (settings, warnings) = (settings.clone(), Vec::new());
+        let loaded = Self { settings, accounts: built.accounts, effective, warnings };
+        Faults::or(built.faults, loaded)
+    }
+
+    /// `in_force` says which of the settings that were read the accounts are built with.
     fn of(
         read: Read,
         variables: &Variables,
         in_force: impl FnOnce(Settings) -> Settings,
     ) -> Result<Self, Faults> {
-        let Read { settings, entries, mut faults } = read;
+        let Read { settings, entries, mut faults, warnings } = read;
         let settings = in_force(settings);
-        let mut of_accounts = Accounts::read(&settings, variables);
-        faults.append(&mut of_accounts.faults);
+        let (accounts, of_accounts) = match read_accounts(&settings) {
+            Ok(read) => {
+                let mut built = read.build(&settings.basis(), variables);
+                faults.append(&mut built.faults);
+                let listed = listed(&built, &settings);
+                (built.accounts, listed)
+            }
+            Err(fault) => {
+                faults.push(fault);
+                Default::default()
+            }
+        };
         let (file, accounts_file) = (settings.file.clone(), settings.accounts_file.clone());
-        let effective = Effective::new(file, accounts_file, entries, of_accounts.entries);
-        Faults::or(faults, Self { settings, accounts: of_accounts.accounts, effective })
+        let effective = Effective::new(file, accounts_file, entries, of_accounts);
+        Faults::or(faults, Self { settings, accounts, effective, warnings })
     }
+}
+
+/// Reads the entries of the accounts file.
+pub(super) fn read_accounts(settings: &Settings) -> Result<Entries, Fault> {
+    Entries::of_file(&settings.accounts_file).map_err(|fault| match fault.origin.line() {
+        Some(_) => fault,
+        None => {
+            let file = settings.file.display();
+            let fix = format!("create it, or name another one: `accounts.file` of {file}");
+            Fault { fix, ..fault }
+        }
+    })
+}
+
+/// Each key of the accounts, as operators see it.
+fn listed(built: &Built, settings: &Settings) -> Vec<effective::Entry> {
+    let base = settings.accounts_file.parent().unwrap_or(Path::new(""));
+    effective::collect(&built.entries, base, &built.schema, &built.referred, Listed::InForce)
 }

@@ -7,16 +7,16 @@ mod reloaded;
 pub(super) use build::shows_property;
 
 use super::effective::Entry;
-use super::environment::{self, Variables};
-use super::fault::{Fault, Faults};
-use crate::delivery::{AddressPolicy, BreakerRules, PerSecond, Proxy, Secret};
+use super::environment;
+use crate::accounts::{Basis, Defaults};
+use crate::delivery::{AddressPolicy, PerSecond, Secret};
+use crate::document::{Fault, Faults, Variables, Warning};
 use crate::domain::{CorrelationRules, StatusTable};
 use crate::log::{KafkaSettings, TopicNames};
 use crate::store::OnCorruption;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Everything that `ringback.toml` and the environment say.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,73 +79,34 @@ pub struct HttpSettings {
 /// Limits of the instance, and the defaults of every webhook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeliverySettings {
-    /// From the first byte sent to the last byte read.
-    pub request_timeout: Duration,
-    /// For name look-up, connect and TLS.
-    pub connect_timeout: Duration,
-    /// An older connection takes no further request.
-    pub connection_max_age: Duration,
-    /// Who is asked for names; where there are none, those of the system.
+    /// Defaults of webhooks.
+    pub defaults: Defaults,
+    /// The name servers; where there are none, those of the system.
     pub name_servers: Vec<SocketAddr>,
-    /// So many requests of the instance may be unanswered.
+    /// The maximum number of unanswered requests of the instance.
     pub in_flight_max: u32,
-    /// So many requests of a webhook may be unanswered, unless it says otherwise.
-    pub in_flight_max_webhook: u32,
-    /// So many outcomes may be uncommitted.
+    /// The maximum number of outcomes that are not committed.
     pub uncommitted_max: u32,
     /// Attempts per second of the instance; `None`: no limit.
     pub rate_per_second: Option<PerSecond>,
-    /// Which addresses may be called: public ones, and what `allow_addresses` opens.
+    /// The addresses that may be called: public ones, and those that `allow_addresses` opens.
     pub addresses: AddressPolicy,
-    /// Through whom webhooks are called, if not directly.
-    pub proxy: Option<Proxy>,
-    /// How long it is tried.
-    pub bounds: Bounds,
-    /// The intervals between attempts.
-    pub retry: Retry,
-    /// When an endpoint is left alone for a while.
-    pub breaker: BreakerRules,
 }
 
-/// How long a delivery, and an endpoint, is tried.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// After so many attempts a delivery is given up.
-    pub attempts_max: u32,
-    /// A delivery older than this is given up.
-    pub age_max: Duration,
-    /// A receiver's `Retry-After` counts up to this.
-    pub retry_after_max: Duration,
-    /// An endpoint that only failed for so long is disabled.
-    pub disable_after: Duration,
-}
-
-/// The intervals between attempts.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Retry {
-    /// After the first attempt.
-    pub initial_interval: Duration,
-    /// Each interval is so many times the one before.
-    pub multiplier: f64,
-    /// No interval is longer.
-    pub interval_max: Duration,
-    /// 0.2 spreads an interval from 80 % to 120 % of itself.
-    pub randomization_factor: f64,
-}
-
-/// What was read of `ringback.toml`.
+/// The settings of `ringback.toml`, with their faults and warnings.
 pub(super) struct Read {
     pub(super) settings: Settings,
     /// Each key.
     pub(super) entries: Vec<Entry>,
     pub(super) faults: Vec<Fault>,
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl Settings {
     /// Reads `file` and the environment of this process.
     ///
     /// # Errors
-    /// With everything that is wrong in either.
+    /// All faults of the file and the variables.
     pub fn load(file: &Path) -> Result<Self, Faults> {
         Self::load_with(file, &environment::of_process())
     }
@@ -153,13 +114,22 @@ impl Settings {
     /// Reads `file` and the environment `variables`.
     ///
     /// # Errors
-    /// With everything that is wrong in either.
+    /// All faults of the file and the variables.
     pub fn load_with(file: &Path, variables: &Variables) -> Result<Self, Faults> {
         let Read { settings, faults, .. } = Self::read(file, variables)?;
         Faults::or(faults, settings)
     }
 
-    /// The settings with defaults in the place of what is at fault, so that the accounts can be checked too.
+    /// Returns the settings that accounts are built with.
+    pub(super) fn basis(&self) -> Basis<'_> {
+        Basis {
+            file: &self.file,
+            defaults: &self.delivery.defaults,
+            has_flow_started: !self.topics.flow_started.is_empty(),
+        }
+    }
+
+    /// Reads the settings. Values with faults are replaced by defaults, so that the accounts can be checked too.
     pub(super) fn read(file: &Path, variables: &Variables) -> Result<Read, Faults> {
         build::read(file, variables).map_err(|fault| Faults(vec![fault]))
     }

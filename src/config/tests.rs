@@ -6,8 +6,10 @@ mod contract;
 mod effective;
 mod environment;
 mod examples;
+mod kept;
 mod published;
 mod rates;
+mod retired;
 mod settings;
 
 use super::{Accounts, Faults, Settings, Variables, load_with};
@@ -56,7 +58,7 @@ impl Folder {
         let Err(faults) = self.load() else { panic!("it loads") };
         let folder = format!("{}/", self.directory.path().display());
         for fault in &faults.0 {
-            assert!(!fault.mend.is_empty(), "each fault has its mend: {fault}");
+            assert!(!fault.fix.is_empty(), "each fault says how to fix it: {fault}");
             assert!(!fault.to_string().contains('\n'), "each fault is one line: {fault}");
         }
         faults.0.iter().map(|fault| fault.to_string().replace(&folder, "")).collect()

@@ -70,6 +70,10 @@ pub struct Endpoint {
     destinations: Destinations,
     /// Fetches the token that authorises the requests, if the webhook uses one.
     tokens: Option<Tokens>,
+    /// The policy that it was built with.
+    policy: AddressPolicy,
+    /// The number of connections that it keeps without a request at most.
+    kept_max: usize,
 }
 
 impl Endpoint {
@@ -129,6 +133,7 @@ impl Endpoint {
         Resolver<L>: Resolve + 'static,
     {
         let name = || webhook.name.to_string();
+        let kept_max = webhook.limits.in_flight_max().min(kept_max);
         let policy = resolver.policy().clone();
         let tls = trust.config(&webhook).map_err(|error| EndpointError::Tls(name(), error))?;
         let token_url = match &webhook.auth {
@@ -155,7 +160,7 @@ impl Endpoint {
             connect_timeout: webhook.connect_timeout,
             connection_max_age: webhook.connection_max_age,
             proxy: webhook.proxy.clone(),
-            kept_max: webhook.limits.in_flight_max().min(kept_max),
+            kept_max,
             http1_only: webhook.http1_only,
         });
         let mut headers = HeaderMap::new();
@@ -186,7 +191,17 @@ impl Endpoint {
             Auth::None | Auth::Basic { .. } | Auth::Bearer(_) => None,
         };
         let guard = guard(&webhook.url);
-        Ok(Self { webhook, client, headers, guard, destinations, tokens })
+        Ok(Self { webhook, client, headers, guard, destinations, tokens, policy, kept_max })
+    }
+
+    /// Whether this endpoint serves for `webhook` as a new one would that was built with the same trust and names, so that its
+    /// connections and its token can stay. `kept_max`: as in [`keeping`](Self::keeping).
+    #[must_use]
+    pub fn serves(&self, webhook: &Webhook, addresses: &AddressPolicy, kept_max: usize) -> bool {
+        let kept_max = webhook.limits.in_flight_max().min(kept_max);
+        // One that keeps fewer connections than it may is no harm, unless it keeps none.
+        let keeps_enough = self.kept_max == kept_max || (1..kept_max).contains(&self.kept_max);
+        keeps_enough && self.policy == *addresses && self.webhook.is_same(webhook)
     }
 
     /// Returns the webhook's configuration.

@@ -33,6 +33,7 @@ pub(super) fn webhook(url: &str) -> Webhook {
         request: None,
         shown: None,
         secrets: Vec::new(),
+        written: Fingerprint::new([0; 32]),
         name: WebhookName::new("w").unwrap(),
         account: AccountId(1),
         url: url.parse().unwrap(),

@@ -57,9 +57,76 @@ pub struct Webhook {
     pub shown: Option<Arc<Request>>,
     /// The secrets in `request`.
     pub secrets: Vec<Secret>,
+    /// Changes with what was written, and with the contents of the files and variables that it refers to.
+    pub written: Fingerprint,
+}
+
+/// A number that differs where two definitions of a webhook were written otherwise.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// `digest`: of everything that was written.
+    #[must_use]
+    pub fn new(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+}
+
+impl std::fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The digest of a short secret would give it away.
+        f.write_str("***")
+    }
 }
 
 impl Webhook {
+    /// Returns whether `other` means the same, so that the endpoint of one also serves for the other.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        // Each field is named, so that a new one can't be forgotten.
+        let Self {
+            name,
+            account,
+            url,
+            method,
+            success,
+            limits,
+            request_timeout,
+            connect_timeout,
+            connection_max_age,
+            breaker,
+            retry,
+            retry_after_max,
+            http1_only,
+            proxy,
+            written,
+            // They are made of what was written alone.
+            auth: _,
+            signing_secrets: _,
+            tls: _,
+            response: _,
+            request: _,
+            shown: _,
+            secrets: _,
+        } = self;
+        *written == other.written
+            && *name == other.name
+            && *account == other.account
+            && *url == other.url
+            && *method == other.method
+            && *success == other.success
+            && *limits == other.limits
+            && *request_timeout == other.request_timeout
+            && *connect_timeout == other.connect_timeout
+            && *connection_max_age == other.connection_max_age
+            && *breaker == other.breaker
+            && *retry == other.retry
+            && *retry_after_max == other.retry_after_max
+            && *http1_only == other.http1_only
+            && *proxy == other.proxy
+    }
+
     /// Returns URL and headers of a request with `rendered` without secrets, or `None` if it can't be rendered.
     #[must_use]
     pub fn shown_parts(&self, rendered: Option<&Rendered>) -> Option<RequestParts> {

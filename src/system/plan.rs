@@ -110,11 +110,12 @@ impl FilePlan {
         Ok(Self { limit, needs, in_flight_max, kept: free - granted })
     }
 
-    /// Returns how many idle connections to each webhook may be kept if there are `webhooks` of them. 0 means none.
+    /// Returns how many idle connections to each webhook may be kept if there are `webhooks` of them. 0 means none. It is a
+    /// power of two, so that one webhook more rarely changes it for the others.
     #[must_use]
     pub fn kept_per_webhook(&self, webhooks: usize) -> usize {
         let each = self.kept / count(webhooks).max(1);
-        usize::try_from(each).unwrap_or(usize::MAX)
+        usize::try_from(each.checked_ilog2().map_or(0, |log| 1_u64 << log)).unwrap_or(usize::MAX)
     }
 
     /// Describes for the operator which part of the configuration does not fit. Returns `None` if everything fits.

@@ -19,6 +19,14 @@ fn a_large_limit_leaves_the_configuration_as_it_is() {
 }
 
 #[test]
+fn one_webhook_more_rarely_changes_how_many_connections_each_may_keep() {
+    let plan = FilePlan::new(4096, needs(1024, 100)).unwrap();
+    let kept: Vec<usize> = (100..200).map(|webhooks| plan.kept_per_webhook(webhooks)).collect();
+    let changes = kept.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(changes <= 1 && kept[0] > 1, "{kept:?}");
+}
+
+#[test]
 fn what_does_not_fit_is_cut_and_reported_with_numbers_and_advice() {
     let plan = FilePlan::new(1024, needs(1024, 3)).unwrap();
     assert!((300..1024).contains(&plan.in_flight_max), "{plan:?}");

@@ -67,8 +67,14 @@ fn signatures_are_verified_and_forgeries_found() {
         ("webhook-timestamp".to_owned(), now.to_string()),
         ("webhook-signature".to_owned(), format!("v1,{tag}")),
     ]);
-    let good =
-        Received { at_ms: 0, method: "POST".into(), path: "/".into(), headers, body: body.into() };
+    let good = Received {
+        from: 0,
+        at_ms: 0,
+        method: "POST".into(),
+        path: "/".into(),
+        headers,
+        body: body.into(),
+    };
     let forged = Received { body: r#"{"a":2}"#.into(), ..good.clone() };
     signature::verify(signature::SECRET, std::slice::from_ref(&good));
     let complaints = signature::complaints(signature::SECRET, &[good, forged]);

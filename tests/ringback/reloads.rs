@@ -1,5 +1,8 @@
 //! SIGHUP: which changes of both files it applies, which need a restart, and how the current configuration is shown.
 
+mod endpoints;
+mod retired;
+
 use crate::harness::daemon::Daemon;
 use crate::harness::kafka::Message;
 use crate::harness::samples;

@@ -52,7 +52,7 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
-    let Loaded { settings, accounts, effective } = match Loaded::load(file) {
+    let Loaded { settings, accounts, effective, .. } = match Loaded::load(file) {
         Ok(loaded) => loaded,
         Err(faults) => return refuse(&faults),
     };

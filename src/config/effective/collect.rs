@@ -2,10 +2,8 @@
 
 use super::keys::{self, Show};
 use super::{Entry, Source};
-use crate::config::check;
-use crate::config::context::{Referred, sha256};
-use crate::config::document::{Document, Node, Origin, Value};
 use crate::config::settings;
+use crate::document::{Node, Origin, Referred, Value, join, sha256};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,14 +23,15 @@ pub(in crate::config) enum Listed {
     InForce,
 }
 
-/// The entries of `document`, in whose keys stands what `referred` has digests of.
+/// Returns the entries of a tree. `referred` has digests of what its keys refer to, and relative paths start at the folder `base`.
 pub(in crate::config) fn collect(
-    document: &Document,
+    tree: &Node,
+    base: &Path,
     schema: &Json,
     referred: &[Referred],
     listed: Listed,
 ) -> Vec<Entry> {
-    let base = document.file.parent().filter(|it| *it != Path::new("")).unwrap_or(Path::new("."));
+    let base = if base == Path::new("") { Path::new(".") } else { base };
     // However the file is named: links and `..` are no other configuration.
     let base = &std::fs::canonicalize(base).unwrap_or_else(|_| base.to_owned());
     let mut by_key: BTreeMap<&str, Vec<[u8; 32]>> = BTreeMap::new();
@@ -43,7 +42,7 @@ pub(in crate::config) fn collect(
         }
     }
     let mut collector = Collector { base, referred: by_key, listed, entries: Vec::new() };
-    collector.table(schema, Some(&document.root), "", "");
+    collector.table(schema, Some(tree), "", "");
     collector.entries
 }
 
@@ -60,7 +59,7 @@ impl Collector<'_> {
         let properties = schema.get("properties").and_then(Json::as_object);
         for (name, below) in properties.into_iter().flatten() {
             let node = node.and_then(|node| node.get(name));
-            self.value(below, node, &check::join(key, name), &check::join(pattern, name));
+            self.value(below, node, &join(key, name), &join(pattern, name));
         }
     }
 
@@ -98,7 +97,7 @@ impl Collector<'_> {
         for (name, node) in table {
             let is_shown = pattern == "kafka.client" && settings::shows_property(name);
             let show = if is_shown { Show::Plain } else { show };
-            self.leaf(any, Some(node), &check::join(key, name), show);
+            self.leaf(any, Some(node), &join(key, name), show);
         }
     }
 
@@ -129,8 +128,8 @@ impl Collector<'_> {
         }
         let hidden = (!content.is_empty()).then(|| sha256(&content));
         let source = match &node.origin {
-            Origin::File => Source::File(None),
-            Origin::Line(line) => Source::File(Some(*line)),
+            Origin::File(_) => Source::File(None),
+            Origin::Line(_, line) => Source::File(Some(*line)),
             Origin::Variable(name) => Source::Variable(name.clone()),
         };
         self.entries.push(Entry { key: key.to_owned(), value, hidden, source });

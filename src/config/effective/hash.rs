@@ -7,7 +7,7 @@
 //! protect better, but no command could then compare its own configuration with the daemon's.
 
 use super::{Effective, Entry};
-use crate::config::context::sha256;
+use crate::document::sha256;
 use ring::pbkdf2::{PBKDF2_HMAC_SHA256, derive};
 use std::num::NonZeroU32;
 

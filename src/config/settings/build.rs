@@ -2,21 +2,21 @@
 
 mod checks;
 mod client;
+mod retired;
 
 pub(in crate::config) use client::is_shown as shows_property;
 
 use super::file::{self, OneOrMore, SettingsFile};
-use super::{Bounds, DeliverySettings, HttpSettings, Read, RegistrySettings, Retry, Settings};
-use super::{Path, StoreSettings};
-use crate::config::check;
-use crate::config::context::{self, Context};
-use crate::config::document::{Document, Node, Place, Value};
+use super::{
+    DeliverySettings, HttpSettings, Path, Read, RegistrySettings, Settings, StoreSettings,
+};
+use crate::accounts::{Bounds, Defaults, Retry, rate};
 use crate::config::effective::{self, Listed};
-use crate::config::environment::{self, Variables};
-use crate::config::fault::Fault;
-use crate::config::rate;
-use crate::config::schema;
+use crate::config::environment;
 use crate::delivery::{AddressPolicy, BreakerRules};
+use crate::document::{
+    self, Context, Fault, Node, Place, Value, Variables, prune, read_toml, schema_of,
+};
 use crate::domain::{
     CorrelationRules, OnReportTimeout, Phase2Order, Phase2Wait, StatusClass, StatusTable,
 };
@@ -27,32 +27,35 @@ use std::time::Duration;
 
 /// The settings, and everything that is wrong with them. An `Err` is a file that is no TOML.
 pub(super) fn read(file: &Path, variables: &Variables) -> Result<Read, Fault> {
-    let mut document = Document::read(file)?;
-    let schema = schema::of::<SettingsFile>();
+    let mut tree = read_toml(file)?;
+    let schema = schema_of::<SettingsFile>();
     let mut faults = Vec::new();
-    normalise_client(&mut document, &mut faults);
-    faults.extend(environment::apply(&mut document, &schema, variables));
-    faults.extend(check::prune(&mut document, &schema));
-    client_as_text(&mut document);
-    let mut context = Context::new(file, variables, faults);
-    let written: SettingsFile = context.typed(&document);
-    let settings = settings(file, written, &document.place(), &mut context);
+    normalise_client(&mut tree, &mut faults);
+    faults.extend(environment::apply(&mut tree, &retired::beside(&schema), variables));
+    let (of_retired, warnings) = retired::remove(&mut tree);
+    faults.extend(of_retired);
+    faults.extend(prune(&mut tree, &schema));
+    client_as_text(&mut tree);
+    let base = file.parent().unwrap_or(Path::new(""));
+    let mut context = Context::new(base, variables, faults);
+    let written: SettingsFile = context.typed(&tree);
+    let settings = settings(file, written, &Place::root(&tree), &mut context);
     let Context { faults, secret_files, referred, .. } = context;
-    let entries = effective::collect(&document, &schema, &referred, Listed::All);
-    Ok(Read { settings: Settings { secret_files, ..settings }, entries, faults })
+    let entries = effective::collect(&tree, base, &schema, &referred, Listed::All);
+    Ok(Read { settings: Settings { secret_files, ..settings }, entries, faults, warnings })
 }
 
 /// `security.protocol = "SSL"` is nested tables for TOML and one property for librdkafka.
-fn normalise_client(document: &mut Document, faults: &mut Vec<Fault>) {
-    let client = document.root.get_mut("kafka").and_then(|kafka| kafka.get_mut("client"));
+fn normalise_client(tree: &mut Node, faults: &mut Vec<Fault>) {
+    let client = tree.get_mut("kafka").and_then(|kafka| kafka.get_mut("client"));
     if let Some(Node { value: Value::Table(table), .. }) = client {
-        context::flatten(&document.file, table, |_| true, faults);
+        document::flatten(table, |_| true, faults);
     }
 }
 
 /// librdkafka takes numbers and truth values as text.
-fn client_as_text(document: &mut Document) {
-    let client = document.root.get_mut("kafka").and_then(|kafka| kafka.get_mut("client"));
+fn client_as_text(tree: &mut Node) {
+    let client = tree.get_mut("kafka").and_then(|kafka| kafka.get_mut("client"));
     let Some(Node { value: Value::Table(table), .. }) = client else { return };
     for node in table.values_mut() {
         if let Value::Scalar(scalar) = &mut node.value
@@ -77,9 +80,9 @@ fn settings(
         schema_registry: written
             .schema_registry
             .and_then(|written| registry(&written, &at("schema_registry"), context)),
-        store: store(&written.store, context),
+        store: store(&written.store, &at("store"), context),
         http: http(&written.http, &at("http"), context),
-        accounts_file: context.path(&written.accounts.file),
+        accounts_file: context.path(&at("accounts").key("file"), &written.accounts.file),
         correlation: correlation(&written.correlation),
         statuses: statuses(written.statuses, &at("statuses"), context),
         delivery: delivery(written.delivery, &at("delivery"), context),
@@ -87,9 +90,9 @@ fn settings(
     }
 }
 
-fn store(written: &file::Store, context: &Context<'_>) -> StoreSettings {
+fn store(written: &file::Store, place: &Place<'_>, context: &Context<'_>) -> StoreSettings {
     StoreSettings {
-        directory: context.path(&written.directory),
+        directory: context.path(&place.key("directory"), &written.directory),
         on_corruption: match written.on_corruption {
             file::OnCorruption::Restore => OnCorruption::Restore,
             file::OnCorruption::Stop => OnCorruption::Stop,
@@ -119,10 +122,6 @@ fn topics(written: file::Topics, place: &Place<'_>, context: &mut Context<'_>) -
         OneOrMore::One(name) => vec![name],
         OneOrMore::More(names) => names,
     };
-    if written.encoding == file::Encoding::Avro {
-        let place = place.key("encoding");
-        context.fault(&place, "`avro` is not available yet", "write \"json\", or remove the key");
-    }
     let names = TopicNames {
         flow_complete: list(written.flow_complete),
         delivery_report: list(written.delivery_report),
@@ -241,16 +240,11 @@ fn delivery(
             format!("write {} or more", retry.initial_interval_ms),
         );
     }
-    DeliverySettings {
+    let defaults = Defaults {
         request_timeout: Duration::from_millis(written.request_timeout_ms),
         connect_timeout: Duration::from_millis(written.connect_timeout_ms),
         connection_max_age: Duration::from_secs(written.connection_max_age_s),
-        name_servers,
-        in_flight_max: written.in_flight_max,
-        in_flight_max_webhook: written.in_flight_max_webhook,
-        uncommitted_max: written.uncommitted_max,
-        rate_per_second,
-        addresses,
+        in_flight_max: written.in_flight_max_webhook,
         proxy,
         bounds: Bounds {
             attempts_max: written.attempts_max,
@@ -270,5 +264,13 @@ fn delivery(
             attempts_min: written.breaker.attempts_min,
             open: Duration::from_secs(written.breaker.open_s),
         },
+    };
+    DeliverySettings {
+        defaults,
+        name_servers,
+        in_flight_max: written.in_flight_max,
+        uncommitted_max: written.uncommitted_max,
+        rate_per_second,
+        addresses,
     }
 }

@@ -1,6 +1,6 @@
-//! `ringback.toml` as it is written. These comments are the schema's descriptions.
+//! Every key of `ringback.toml` with its type. The comments are the descriptions of the JSON Schema.
 
-use crate::config::context::SecretText;
+use crate::document::SecretText;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -14,7 +14,7 @@ pub(in crate::config) struct SettingsFile {
     pub(super) kafka: Kafka,
     /// The topics. No two may share a name.
     pub(super) topics: Topics,
-    /// Where the schemas of Confluent-framed records are. Absent: Avro single-object encoding and JSON only.
+    /// The schema registry of Confluent-framed records. Without this section, records are Avro in single-object encoding or JSON.
     pub(super) schema_registry: Option<SchemaRegistry>,
     /// The local state.
     pub(super) store: Store,
@@ -22,11 +22,11 @@ pub(in crate::config) struct SettingsFile {
     pub(super) http: Http,
     /// Accounts, webhooks and flows.
     pub(super) accounts: AccountsSection,
-    /// How flows and delivery reports are brought together.
+    /// How delivery reports are matched with flows.
     pub(super) correlation: Correlation,
-    /// Delivery statuses beside the known ones, or known ones with another meaning.
+    /// Delivery statuses in addition to the known ones, or known ones with another meaning.
     pub(super) statuses: Statuses,
-    /// How webhooks are delivered: defaults of every webhook, and limits of the instance.
+    /// Limits of the instance, and defaults of webhooks.
     pub(super) delivery: Delivery,
 }
 
@@ -34,19 +34,19 @@ pub(in crate::config) struct SettingsFile {
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Kafka {
-    /// `host:port`, comma separated.
+    /// The brokers as `host:port`, separated by commas.
     #[schemars(length(min = 1))]
     pub(super) bootstrap_servers: String,
-    /// The consumer group; the same for all instances.
+    /// The consumer group, which is the same for all instances.
     #[schemars(length(min = 1, max = 255))]
     pub(super) group_id: String,
-    /// Stable, and another one for each instance: its transactional.id and group.instance.id.
+    /// The id of this instance, used as its transactional.id and group.instance.id. It is stable and differs between instances.
     #[schemars(length(min = 1, max = 255))]
     pub(super) instance_id: String,
-    /// Under load a transaction gathers so long at most; an idle daemon commits what comes at once.
+    /// Maximum time that a transaction collects records under load. An idle daemon commits at once.
     #[schemars(range(min = 1, max = 10000))]
     pub(super) commit_interval_ms: u64,
-    /// Any property of librdkafka, for every client, except those that the daemon's guarantees rest on.
+    /// Any property of librdkafka, for every client, except those that the daemon's guarantees need.
     pub(super) client: ClientProperties,
 }
 
@@ -93,22 +93,20 @@ impl JsonSchema for ClientProperties {
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Topics {
-    /// Where flow complete records come from: a name or a list.
+    /// Topics of flow complete records: a name or a list.
     pub(super) flow_complete: OneOrMore,
-    /// Where delivery reports come from: a name or a list.
+    /// Topics of delivery reports: a name or a list.
     pub(super) delivery_report: OneOrMore,
-    /// Where call begin records come from, which rules may be upon: a name or a list; unless set, from nowhere.
+    /// Topics of call begin records, which can trigger rules: a name or a list. Default: none.
     pub(super) flow_started: Option<OneOrMore>,
-    /// Every fact.
+    /// The topic of all events.
     pub(super) events: String,
-    /// Deliveries and records that were given up.
+    /// The topic of dead letters: deliveries and records that failed for good.
     pub(super) dead_letter: String,
-    /// The state, compacted: how another instance takes a partition over.
+    /// The compacted topic of the state, from which another instance restores a partition.
     pub(super) changelog: String,
-    /// Forwarded records and operators' commands.
+    /// The topic of forwarded records and operators' commands.
     pub(super) inbox: String,
-    /// How events and dead letters are written.
-    pub(super) encoding: Encoding,
 }
 
 impl Default for Topics {
@@ -121,7 +119,6 @@ impl Default for Topics {
             dead_letter: "ringback.dead-letter".to_owned(),
             changelog: "ringback.changelog".to_owned(),
             inbox: "ringback.inbox".to_owned(),
-            encoding: Encoding::Json,
         }
     }
 }
@@ -136,24 +133,14 @@ pub(in crate::config) enum OneOrMore {
     More(#[schemars(length(min = 1))] Vec<String>),
 }
 
-/// How events and dead letters are written.
-#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::config) enum Encoding {
-    /// JSON.
-    Json,
-    /// Avro; not available yet.
-    Avro,
-}
-
-/// Where the schemas of Confluent-framed records are.
+/// The schema registry of Confluent-framed records.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct SchemaRegistry {
     /// The registry's address.
     #[schemars(required)]
     pub(super) url: Option<String>,
-    /// The user, where the registry wants one.
+    /// The user, if the registry needs one.
     pub(super) username: Option<String>,
     /// The user's password.
     pub(super) password: Option<SecretText>,
@@ -163,10 +150,10 @@ pub(in crate::config) struct SchemaRegistry {
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Store {
-    /// The directory of the local state, made when it is missing. It can be lost: the changelog restores it.
+    /// The directory of the local state, which is created if it is missing. If it is lost, the changelog restores it.
     #[schemars(length(min = 1))]
     pub(super) directory: String,
-    /// "restore": a damaged store is moved aside, and the changelog restores it. "stop": the daemon ends, and says what it found.
+    /// "restore" moves a damaged store aside and restores it from the changelog. "stop" ends the daemon with a report.
     pub(super) on_corruption: OnCorruption,
 }
 
@@ -176,11 +163,11 @@ impl Default for Store {
     }
 }
 
-/// What is done about a damaged store.
+/// The action for a damaged store.
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum OnCorruption {
-    /// It is set aside and restored.
+    /// The store is moved aside and restored.
     Restore,
     /// The daemon ends.
     Stop,
@@ -190,11 +177,11 @@ pub(in crate::config) enum OnCorruption {
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Http {
-    /// Address and port. Anything but loopback needs a token.
+    /// Address and port. An address other than loopback needs a token.
     pub(super) listen: String,
     /// The bearer token for everything but /livez and /readyz.
     pub(super) token: Option<SecretText>,
-    /// So many endpoints are shown one by one in the metrics, by the label `endpoint`; 0: none.
+    /// Maximum number of endpoints that have a label `endpoint` in the metrics. 0 means none.
     #[schemars(range(min = 0, max = 10000))]
     pub(super) endpoint_labels_max: usize,
 }
@@ -209,7 +196,7 @@ impl Default for Http {
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct AccountsSection {
-    /// The file that lists them; SIGHUP reads it again, and this file too.
+    /// The accounts file. SIGHUP reads it and this file again.
     #[schemars(length(min = 1))]
     pub(super) file: String,
 }
@@ -220,23 +207,23 @@ impl Default for AccountsSection {
     }
 }
 
-/// How flows and delivery reports are brought together.
+/// How delivery reports are matched with flows.
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Correlation {
-    /// all: one second webhook, when every SMS of the flow has a final status. each: one for each SMS.
+    /// all: one webhook of phase 2 when every SMS of the flow has a final status. each: one for each SMS.
     pub(super) phase2_wait: Wait,
-    /// strict: phase 2 leaves after phase 1 was delivered or given up. independent: it does not wait.
+    /// strict: phase 2 is sent after phase 1 was delivered or became a dead letter. independent: phase 2 does not wait.
     pub(super) phase2_order: Order,
-    /// How long a report waits for its flow complete record.
+    /// Time that a report waits for its flow complete record.
     #[schemars(range(min = 1, max = 31536000))]
     pub(super) correlation_ttl_s: u64,
-    /// How long a flow waits for its reports.
+    /// Time that a flow waits for its reports.
     #[schemars(range(min = 1, max = 31536000))]
     pub(super) report_timeout_s: u64,
     /// end: the correlation ends with an event. notify: phase 2 is sent with what is known.
     pub(super) on_report_timeout: OnTimeout,
-    /// How long an ended execution is remembered, so that what comes late is recognised.
+    /// Time that an ended execution is remembered, so that late records are recognised.
     #[schemars(range(min = 1, max = 31536000))]
     pub(super) dedup_window_s: u64,
 }
@@ -268,13 +255,13 @@ pub(in crate::config) enum Wait {
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum Order {
-    /// It does.
+    /// Phase 2 waits.
     Strict,
-    /// It does not.
+    /// Phase 2 does not wait.
     Independent,
 }
 
-/// What the report time-out does.
+/// The action when reports time out.
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum OnTimeout {
@@ -284,14 +271,14 @@ pub(in crate::config) enum OnTimeout {
     Notify,
 }
 
-/// Delivery statuses beside the known ones.
+/// Delivery statuses in addition to the known ones.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Statuses {
-    /// Words after which nothing more comes.
+    /// Statuses after which no report follows.
     #[serde(rename = "final")]
     pub(super) last: Vec<String>,
-    /// Words after which more comes.
+    /// Statuses after which further reports follow.
     pub(super) intermediate: Vec<String>,
 }
 
@@ -299,51 +286,51 @@ pub(in crate::config) struct Statuses {
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Delivery {
-    /// From the first byte sent to the last byte read.
+    /// Time limit from the first byte sent to the last byte read.
     #[schemars(range(min = 1, max = 60000))]
     pub(super) request_timeout_ms: u64,
-    /// For name look-up, connect and TLS.
+    /// Time limit of name look-up, TCP connect and TLS handshake together.
     #[schemars(range(min = 1, max = 60000))]
     pub(super) connect_timeout_ms: u64,
-    /// An older connection takes no further request, so that a name that has moved is noticed.
+    /// Maximum age of a connection that gets another request, so that a moved name is noticed.
     #[schemars(range(min = 1, max = 86400))]
     pub(super) connection_max_age_s: u64,
-    /// Name servers that are asked instead of those of /etc/resolv.conf: addresses, with a port or without.
+    /// Name servers, with or without a port. Default: those of /etc/resolv.conf.
     pub(super) name_servers: Vec<String>,
-    /// So many requests of the instance may be unanswered; fewer, where the process may not have as many files open.
+    /// Maximum number of unanswered requests of the instance. It is lower if the limit of open files is too low.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) in_flight_max: u32,
-    /// So many requests of a webhook may be unanswered, unless it says otherwise.
+    /// Maximum number of unanswered requests of a webhook that does not set in_flight_max.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) in_flight_max_webhook: u32,
-    /// So many outcomes may be uncommitted: what a kill -9 may repeat, beside those in flight.
+    /// Maximum number of outcomes that are not committed. A kill -9 may repeat them and the requests in flight.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) uncommitted_max: u32,
-    /// Attempts per second of the instance, which may be a fraction; 0: no limit.
+    /// Attempts per second of the instance, which may be a fraction. 0 means no limit.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub(super) rate_per_second: f64,
-    /// Instead of rate_per_second: attempts per s, min, h or d, as in "30/min".
+    /// Replaces rate_per_second: attempts per s, min, h or d, as in "30/min".
     pub(super) rate: Option<String>,
-    /// After so many attempts a delivery is given up.
+    /// Maximum number of attempts. After the last one the delivery becomes a dead letter.
     #[schemars(range(min = 1, max = 10000))]
     pub(super) attempts_max: u32,
-    /// A delivery older than this is given up.
+    /// Maximum age of a delivery. An older one becomes a dead letter.
     #[schemars(range(min = 1, max = 31536000))]
     pub(super) age_max_s: u64,
-    /// CIDRs that may be called in spite of the address policy.
+    /// CIDRs that the address policy allows in addition to public addresses.
     pub(super) allow_addresses: Vec<String>,
-    /// http://host:port or http://user:password@host:port: webhooks are called through this proxy. It looks names up
-    /// itself, and must refuse addresses that are not to be called.
+    /// The proxy for webhooks: http://host:port or http://user:password@host:port. It looks up names itself, and must refuse
+    /// forbidden addresses.
     pub(super) proxy: Option<SecretText>,
-    /// A receiver's Retry-After counts up to this.
+    /// Maximum time that a receiver's Retry-After can ask for.
     #[schemars(range(min = 1, max = 2592000))]
     pub(super) retry_after_max_s: u64,
-    /// An endpoint that only failed for so long is disabled.
+    /// Time after which an endpoint that only failed is disabled.
     #[schemars(range(min = 1, max = 31536000))]
     pub(super) disable_after_s: u64,
     /// The intervals between attempts.
     pub(super) retry: RetrySection,
-    /// When an endpoint is left alone for a while. It counts connection errors, time-outs and 5xx.
+    /// The circuit breaker of endpoints. It counts connection errors, time-outs and 5xx.
     pub(super) breaker: BreakerSection,
 }
 
@@ -375,16 +362,16 @@ impl Default for Delivery {
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct RetrySection {
-    /// After the first attempt.
+    /// Interval after the first attempt.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub(super) initial_interval_ms: u64,
-    /// Each interval is so many times the one before.
+    /// Factor from each interval to the next.
     #[schemars(range(min = 1.0, max = 100.0))]
     pub(super) multiplier: f64,
-    /// No interval is longer.
+    /// Maximum interval.
     #[schemars(range(min = 1, max = 2_592_000_000_u64))]
     pub(super) interval_max_ms: u64,
-    /// 0.2 spreads an interval from 80 % to 120 % of itself.
+    /// Spread of intervals: 0.2 means 80 % to 120 %.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub(super) randomization_factor: f64,
 }
@@ -400,20 +387,20 @@ impl Default for RetrySection {
     }
 }
 
-/// When an endpoint is left alone for a while.
+/// The circuit breaker of endpoints.
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct BreakerSection {
-    /// It opens when this part of the attempts fails.
+    /// Ratio of failed attempts at which the breaker opens.
     #[schemars(range(min = 0.01, max = 1.0))]
     pub(super) failure_ratio: f64,
-    /// Over this time.
+    /// Period over which attempts are counted.
     #[schemars(range(min = 1, max = 3600))]
     pub(super) window_s: u64,
-    /// And not with fewer attempts than these.
+    /// Minimum number of attempts in the period.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) attempts_min: u32,
-    /// So long it stays open before a probe.
+    /// Time that the breaker stays open before a probe.
     #[schemars(range(min = 1, max = 86400))]
     pub(super) open_s: u64,
 }

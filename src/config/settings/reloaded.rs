@@ -11,15 +11,8 @@ impl Settings {
             correlation: written.correlation,
             statuses: written.statuses,
             delivery: DeliverySettings {
-                request_timeout: written.delivery.request_timeout,
-                connect_timeout: written.delivery.connect_timeout,
-                connection_max_age: written.delivery.connection_max_age,
-                in_flight_max_webhook: written.delivery.in_flight_max_webhook,
+                defaults: written.delivery.defaults,
                 addresses: written.delivery.addresses,
-                proxy: written.delivery.proxy,
-                bounds: written.delivery.bounds,
-                retry: written.delivery.retry,
-                breaker: written.delivery.breaker,
                 ..old
             },
             secret_files: written.secret_files,

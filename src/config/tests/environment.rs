@@ -30,8 +30,8 @@ fn variables_are_typed_by_the_key_that_they_override() {
     );
     assert_eq!(settings.kafka.bootstrap_servers, "kafka-0:9092,kafka-1:9092");
     assert_eq!(settings.kafka.group_id, "123");
-    assert_eq!(settings.delivery.bounds.attempts_max, 7);
-    assert!((settings.delivery.retry.multiplier - 3.0).abs() < f64::EPSILON);
+    assert_eq!(settings.delivery.defaults.bounds.attempts_max, 7);
+    assert!((settings.delivery.defaults.retry.multiplier - 3.0).abs() < f64::EPSILON);
     assert_eq!(settings.correlation.phase2_wait, crate::domain::Phase2Wait::Each);
     assert_eq!(settings.schema_registry.unwrap().url.as_str(), "http://registry:8081/");
 }

@@ -1,9 +1,9 @@
 //! The files that are published: they load, they say the defaults, and nothing is missing in them.
 
 use super::{Folder, Variables, load_with};
-use crate::config::accounts::file::AccountsFile;
-use crate::config::schema;
+use crate::accounts::entry::AccountsFile;
 use crate::config::settings::file::SettingsFile;
+use crate::document::schema_of;
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 
@@ -66,8 +66,8 @@ fn missing(schema: &Json, table: &toml::Value, at: &str, found: &mut Vec<String>
 #[test]
 fn the_published_files_show_every_key_each_with_a_comment() {
     for (file, schema) in [
-        ("config/ringback.toml", schema::of::<SettingsFile>()),
-        ("config/accounts.toml", schema::of::<AccountsFile>()),
+        ("config/ringback.toml", schema_of::<SettingsFile>()),
+        ("config/accounts.toml", schema_of::<AccountsFile>()),
     ] {
         let text = uncommented(&text(file));
         let table: toml::Table = toml::from_str(&text).unwrap_or_else(|e| panic!("{file}: {e}"));
@@ -88,8 +88,8 @@ fn the_published_files_show_every_key_each_with_a_comment() {
 #[test]
 fn the_published_schemas_are_the_generated_ones() {
     for (file, schema) in [
-        ("schemas/config.schema.json", schema::of::<SettingsFile>()),
-        ("schemas/accounts.schema.json", schema::of::<AccountsFile>()),
+        ("schemas/config.schema.json", schema_of::<SettingsFile>()),
+        ("schemas/accounts.schema.json", schema_of::<AccountsFile>()),
     ] {
         let generated = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
         if std::env::var_os("UPDATE_SCHEMAS").is_some() {
@@ -123,6 +123,6 @@ fn schemas_have_no_references_no_nulls_and_a_description_everywhere() {
             walk(items, at);
         }
     }
-    walk(&schema::of::<SettingsFile>(), "config");
-    walk(&schema::of::<AccountsFile>(), "accounts");
+    walk(&schema_of::<SettingsFile>(), "config");
+    walk(&schema_of::<AccountsFile>(), "accounts");
 }

@@ -46,7 +46,7 @@ fn a_burst_goes_with_either() {
 }
 
 #[test]
-fn what_is_wrong_with_a_rate_is_said_with_file_key_and_mend() {
+fn faults_of_a_rate_name_file_key_and_fix() {
     let both = "rate_per_second = 1\nrate = \"1/s\"\n";
     check(
         &format!("[delivery]\n{both}"),

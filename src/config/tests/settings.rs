@@ -72,13 +72,13 @@ fn every_part_can_be_set() {
         assert_eq!(settings.statuses.class(word), Some(class), "{word}");
     }
     assert_eq!(settings.http.endpoint_labels_max, 100);
-    assert_eq!(format!("{:?}", settings.delivery.proxy), "Some(http://proxy:3128)");
+    assert_eq!(format!("{:?}", settings.delivery.defaults.proxy), "Some(http://proxy:3128)");
     assert_eq!(settings.delivery.rate_per_second, PerSecond::new(9.0));
-    assert_eq!(settings.delivery.in_flight_max_webhook, 4);
+    assert_eq!(settings.delivery.defaults.in_flight_max, 4);
     let opened = ["127.0.0.0/8", "::1/128", "0.0.0.0/0"].map(|network| network.parse().unwrap());
     assert_eq!(settings.delivery.addresses, AddressPolicy::new(opened));
-    assert!((settings.delivery.breaker.failure_ratio - 1.0).abs() < f64::EPSILON);
-    assert_eq!(settings.delivery.breaker.open, Duration::from_secs(1));
+    assert!((settings.delivery.defaults.breaker.failure_ratio - 1.0).abs() < f64::EPSILON);
+    assert_eq!(settings.delivery.defaults.breaker.open, Duration::from_secs(1));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_name_server_may_have_a_port_and_an_old_connection_an_age() {
     );
     let (settings, _) = folder.loaded();
     let delivery = settings.delivery;
-    assert_eq!(delivery.connection_max_age, Duration::from_secs(60));
+    assert_eq!(delivery.defaults.connection_max_age, Duration::from_secs(60));
     let name_servers: Vec<_> = delivery.name_servers.iter().map(ToString::to_string).collect();
     assert_eq!(name_servers, ["10.0.0.2:53", "10.0.0.3:5353", "[fd00::2]:53", "[fd00::3]:54"]);
 }
@@ -183,7 +183,7 @@ interval_max_ms = 9
             "ringback.toml:7: kafka.client.a: is a list; write text or a whole number or a number or true or false or a table",
             "ringback.toml:9: topics.flow_complete: is a whole number; write text or a list",
             "ringback.toml:10: topics.delivery_report: is an empty list; name at least one, or remove the key",
-            "ringback.toml:11: topics.encoding: `avro` is not available yet; write \"json\", or remove the key",
+            "ringback.toml:11: topics.encoding: is not \"json\", and nothing else is possible: events and dead letters are always JSON; remove the key",
             "ringback.toml:13: http.token: is a whole number; write text or a table with env or file",
             "ringback.toml:15: correlation.phase2_wait: unknown word `al`; did you mean `all`?",
             "ringback.toml:16: correlation.phase2_order: unknown word `whatever`; write one of strict, independent",
@@ -317,9 +317,9 @@ fn numbers_may_be_written_as_toml_allows() {
          randomization_factor = 1e-1\n",
     );
     let delivery = settings.delivery;
-    assert_eq!((delivery.bounds.attempts_max, delivery.in_flight_max), (1000, 16));
-    assert_eq!(delivery.bounds.age_max, Duration::from_secs(5));
-    assert!((delivery.retry.randomization_factor - 0.1).abs() < f64::EPSILON);
+    assert_eq!((delivery.defaults.bounds.attempts_max, delivery.in_flight_max), (1000, 16));
+    assert_eq!(delivery.defaults.bounds.age_max, Duration::from_secs(5));
+    assert!((delivery.defaults.retry.randomization_factor - 0.1).abs() < f64::EPSILON);
     check(
         "\"a\\nb\" = 1\n[delivery]\nattempts_max = 99999999999999999999\n",
         "",

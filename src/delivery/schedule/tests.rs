@@ -7,8 +7,8 @@ mod shortages;
 use super::{Bound, InstanceLimits, Schedule, Ticket};
 use crate::delivery::lane::{Demand, Job};
 use crate::delivery::{
-    AddressPolicy, Auth, BreakerRules, BreakerState, Endpoint, Limits, PerSecond, SuccessCodes,
-    Tls, Trust, Webhook,
+    AddressPolicy, Auth, BreakerRules, BreakerState, Endpoint, Fingerprint, Limits, PerSecond,
+    SuccessCodes, Tls, Trust, Webhook,
 };
 use crate::domain::{
     AccountId, DeliveryId, ErrorReason, Outcome, Phase, PhononUuid, RetrySchedule, Timestamp,
@@ -40,6 +40,7 @@ fn webhook(text: &str, rate: Option<u32>, in_flight_max: u32) -> Webhook {
         request: None,
         shown: None,
         secrets: Vec::new(),
+        written: Fingerprint::new([0; 32]),
         name: name(text),
         account: ACCOUNT,
         url: "https://example.com/".parse().unwrap(),

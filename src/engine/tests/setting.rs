@@ -4,7 +4,8 @@ use super::dice::Dice;
 use crate::definition::template::{BodyTemplate, Language, Tokens};
 use crate::definition::{Body, Defined, Definition};
 use crate::delivery::{
-    AddressPolicy, Auth, BreakerRules, Endpoint, Limits, SuccessCodes, Tls, Trust, Webhook,
+    AddressPolicy, Auth, BreakerRules, Endpoint, Fingerprint, Limits, SuccessCodes, Tls, Trust,
+    Webhook,
 };
 use crate::domain::{
     AccountId, AccountRules, Condition, CorrelationRules, FlowId, OnReportTimeout, Phase2Order,
@@ -66,6 +67,7 @@ fn endpoints() -> Vec<Arc<Endpoint>> {
         request: None,
         shown: None,
         secrets: Vec::new(),
+        written: Fingerprint::new([0; 32]),
         name: WebhookName::new(name).unwrap(),
         account: AccountId(account),
         url: format!("https://{name}.example.com/").parse().unwrap(),

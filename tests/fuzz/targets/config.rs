@@ -187,7 +187,7 @@ fn load(settings: &[u8], accounts: &[u8], variables: &Variables) -> Loaded {
             Err(faults) => {
                 assert!(!faults.0.is_empty());
                 for fault in &faults.0 {
-                    assert!(!fault.mend.is_empty(), "each fault says how to fix it: {fault}");
+                    assert!(!fault.fix.is_empty(), "each fault says how to fix it: {fault}");
                     assert!(!fault.to_string().contains('\n'), "each fault is one line: {fault}");
                 }
             }

@@ -2,9 +2,10 @@
 
 use super::runtime;
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -19,6 +20,8 @@ pub(crate) struct Received {
     /// Names in lower case.
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Bytes,
+    /// The client's port, by which connections that are open together differ.
+    pub(crate) from: u16,
 }
 
 impl Received {
@@ -131,6 +134,7 @@ impl Receiver {
         let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
         let port = listener.local_addr().expect("an address").port();
         let app = axum::Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
         let serve = async move { axum::serve(listener, app).await };
         drop(runtime().spawn(serve));
         Self { port, shared }
@@ -239,7 +243,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         return respond(&Answer::status(400));
     };
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let received = Received {
+        from: from.expect("a client has an address").0.port(),
         at_ms: now_ms(),
         method: parts.method.to_string(),
         path: parts.uri.to_string(),

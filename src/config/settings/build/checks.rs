@@ -1,8 +1,7 @@
 //! What the schema of `ringback.toml` cannot say.
 
-use crate::config::context::Context;
-use crate::config::document::Place;
 use crate::delivery::{Proxy, Secret};
+use crate::document::{Context, Place};
 use crate::log::TopicNames;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -106,8 +105,8 @@ pub(super) fn registry_url(
         return None;
     }
     if url.query().is_some() || url.fragment().is_some() {
-        let mend = "remove `?` or `#` and what follows it";
-        context.fault(place, "has a query or a fragment, which no request carries", mend);
+        let fix = "remove `?` or `#` and what follows it";
+        context.fault(place, "has a query or a fragment, which no request carries", fix);
         return None;
     }
     Some(url)
@@ -130,10 +129,10 @@ pub(super) fn proxy(text: &Secret, place: &Place<'_>, context: &mut Context<'_>)
     match Proxy::parse(text.reveal()) {
         Ok(proxy) => Some(proxy),
         Err(error) => {
-            // The error ends with the mend.
+            // The error ends with the fix.
             let text = error.to_string();
-            let (problem, mend) = text.split_once(": ").unwrap_or((&text, ""));
-            context.fault(place, problem, mend);
+            let (problem, fix) = text.split_once(": ").unwrap_or((&text, ""));
+            context.fault(place, problem, fix);
             None
         }
     }
@@ -160,11 +159,11 @@ pub(super) fn name_server(
 pub(super) fn cidr(text: &str, place: &Place<'_>, context: &mut Context<'_>) -> Option<IpNet> {
     let example = "write a network as in \"10.0.0.0/8\" or \"fd00::/8\"";
     let Some((address, length)) = text.split_once('/') else {
-        let mend = match text.parse::<IpAddr>() {
+        let fix = match text.parse::<IpAddr>() {
             Ok(address) => format!("write \"{}\"", IpNet::from(address)),
             Err(_) => example.to_owned(),
         };
-        context.fault(place, "has no prefix length", mend);
+        context.fault(place, "has no prefix length", fix);
         return None;
     };
     let (Ok(address), Ok(length)) = (address.parse::<IpAddr>(), length.parse::<u8>()) else {
@@ -176,8 +175,8 @@ pub(super) fn cidr(text: &str, place: &Place<'_>, context: &mut Context<'_>) -> 
         return None;
     };
     if network != network.trunc() {
-        let mend = format!("write \"{}\"", network.trunc());
-        context.fault(place, format!("has bits behind its first {length}"), mend);
+        let fix = format!("write \"{}\"", network.trunc());
+        context.fault(place, format!("has bits behind its first {length}"), fix);
         return None;
     }
     Some(network)

@@ -5,9 +5,7 @@
 
 mod properties;
 
-use crate::config::check;
-use crate::config::context::{Context, SecretText};
-use crate::config::document::Place;
+use crate::document::{Context, Place, SecretText, nearest};
 use crate::log::{self, KafkaSettings};
 use properties::{Rule, canonical};
 use std::collections::BTreeMap;
@@ -62,7 +60,7 @@ fn is_allowed(name: &str, place: &Place<'_>, context: &mut Context<'_>) -> bool 
             false
         }
         None => {
-            let fix = match check::nearest(name, properties::names()) {
+            let fix = match nearest(name, properties::names()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "remove it, or compare with librdkafka's CONFIGURATION.md".to_owned(),
             };

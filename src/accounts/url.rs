@@ -1,11 +1,10 @@
 //! A webhook's URL. A fault never quotes it: credentials may stand in it.
 
 use super::definition::say;
-use crate::config::context::Context;
-use crate::config::document::Place;
 use crate::definition::template::{Need, Tokens, UrlTemplate, Variable};
+use crate::document::{Context, Place};
 
-/// The URL that `text` spells, in which variables may stand, and how it is rendered.
+/// Parses `text` as a URL that may contain variables, and returns its template too.
 pub(super) fn read(
     text: &str,
     http_enabled: Option<bool>,
@@ -24,7 +23,7 @@ pub(super) fn read(
     }
 }
 
-/// The URL that `text` spells. `http_enabled`: what the account says, `None` when there is no such account.
+/// Parses `text` as a URL. `http_enabled` is the account's setting, or `None` if there is no such account.
 pub(super) fn parse(
     text: &str,
     http_enabled: Option<bool>,
@@ -42,14 +41,14 @@ pub(super) fn parse(
     let url = match reqwest::Url::parse(text) {
         Ok(url) => url,
         Err(error) => {
-            let mend = "write it as in \"https://example.com/hooks/phonon\"";
-            context.fault(place, format!("is not a URL: {error}"), mend);
+            let fix = "write it as in \"https://example.com/hooks/phonon\"";
+            context.fault(place, format!("is not a URL: {error}"), fix);
             return None;
         }
     };
     let mut good = true;
-    let mut fault = |problem: &str, mend: &str| {
-        context.fault(place, problem, mend);
+    let mut fault = |problem: &str, fix: &str| {
+        context.fault(place, problem, fix);
         good = false;
     };
     match (url.scheme(), http_enabled) {
@@ -75,7 +74,7 @@ pub(super) fn parse(
     good.then_some(url)
 }
 
-/// Braces mean nothing here, but something was meant by them.
+/// Returns whether braces are not balanced. They have no meaning, so this is a mistake.
 fn braces_differ(text: &str) -> bool {
     let mut open = 0_usize;
     for byte in text.bytes() {

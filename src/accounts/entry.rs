@@ -1,7 +1,7 @@
-//! `accounts.toml` as it is written. These comments are the schema's descriptions.
+//! The entries that a source has: every key with its type. The comments are the descriptions of the JSON Schema.
 
-use crate::config::context::SecretText;
 use crate::definition::template::Language;
+use crate::document::SecretText;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -9,154 +9,155 @@ use std::collections::BTreeMap;
 /// The accounts of Ringback, their webhooks and their flows.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(in crate::config) struct AccountsFile {
+pub(crate) struct AccountsFile {
     /// Customer accounts.
     pub(super) account: Vec<AccountEntry>,
-    /// Customers' HTTP targets.
+    /// HTTP endpoints of customers.
     pub(super) webhook: Vec<WebhookEntry>,
-    /// Flows of which the platform's record does not say whether they enable webhooks, or says it wrongly.
+    /// Flows whose records lack `webhookEnabled` or have it wrong.
     pub(super) flow: Vec<FlowEntry>,
-    /// Webhooks beside the two phases.
+    /// Webhooks that are sent in addition to the two phases.
     pub(super) rule: Vec<RuleEntry>,
 }
 
 /// A customer account.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct AccountEntry {
-    /// The platform's id of the account.
+pub(crate) struct AccountEntry {
+    /// The account's id in the platform.
     #[schemars(required)]
     pub(super) id: Option<i64>,
-    /// Phase 2 is sent for this account.
+    /// Whether phase 2 is sent for this account.
     #[serde(default, rename = "account.sms.notifyOnDelivery")]
     pub(super) notify_on_delivery: bool,
-    /// Phase 2 carries the flow's keys too.
+    /// Whether phase 2 contains the flow's keys too.
     #[serde(default, rename = "account.sms.notifyOnDelivery.attachflowkeys")]
     pub(super) attach_flow_keys: bool,
-    /// Webhooks of this account may be http:// instead of https://.
+    /// Whether webhooks of this account may use http:// instead of https://.
     #[serde(default)]
     pub(super) http_enabled: bool,
-    /// Whether flows trigger webhooks of which neither a flow entry nor the record says so.
+    /// Whether flows trigger webhooks if neither a [[flow]] entry nor the record says so.
     pub(super) webhook_enabled: Option<bool>,
-    /// Attempts per second of the account, which may be a fraction; 0: no limit.
+    /// Attempts per second of the account, which may be a fraction. 0 means no limit.
     #[schemars(range(min = 0, max = 1_000_000))]
     #[serde(default)]
     pub(super) rate_per_second: f64,
-    /// Instead of rate_per_second: attempts per s, min, h or d, as in "30/min".
+    /// Replaces rate_per_second: attempts per s, min, h or d, as in "30/min".
     pub(super) rate: Option<String>,
 }
 
-/// A customer's HTTP target.
+/// An HTTP endpoint of a customer.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct WebhookEntry {
-    /// Unique: 1 to 64 letters, digits, dots, hyphens and underscores.
+pub(crate) struct WebhookEntry {
+    /// The unique name: 1 to 64 letters, digits, dots, hyphens and underscores.
     #[schemars(required)]
     pub(super) name: Option<String>,
-    /// For people.
+    /// A note for people.
     #[schemars(length(max = 1000))]
     #[expect(dead_code, reason = "for people; only its length is checked")]
     pub(super) notes: Option<String>,
-    /// The account whose webhook it is.
+    /// The id of the account that the webhook belongs to.
     #[schemars(required)]
     pub(super) account: Option<i64>,
-    /// The account's default webhook, the target of both phases.
+    /// Whether this is the account's default webhook, to which both phases are sent.
     #[serde(default)]
     pub(super) default: bool,
-    /// https://, or http:// where the account has it enabled; without credentials and without fragment. Variables may stand in
-    /// its path and its query.
+    /// The URL: https://, or http:// if the account has http_enabled. It has no credentials and no fragment. Path and query may
+    /// contain variables.
     #[schemars(required, length(min = 1, max = 4096))]
     pub(super) url: Option<String>,
-    /// How it is called.
+    /// The HTTP method.
     #[serde(default)]
     pub(super) method: MethodName,
     /// How requests are authorised.
     #[serde(default)]
     pub(super) auth: AuthEntry,
-    /// Headers beside those that every request has.
+    /// Headers in addition to those that every request has.
     #[schemars(length(max = 64))]
     #[serde(default)]
     pub(super) headers: Vec<PartEntry>,
-    /// What is added to the URL's query.
+    /// Parameters that are added to the URL's query.
     #[schemars(length(max = 256))]
     #[serde(default)]
     pub(super) query: Vec<PartEntry>,
-    /// What requests carry.
+    /// The body of requests.
     #[serde(default)]
     pub(super) body: BodyName,
-    /// json, xml and form: the body, with variables: $flow.key.NAME, $flow.syskey.NAME, $user.key.NAME, $call.PATH, $sms.PATH and
-    /// %token%.
+    /// For the bodies json, xml and form: the text with its variables $flow.key.NAME, $flow.syskey.NAME, $user.key.NAME,
+    /// $call.PATH, $sms.PATH and %token%.
     pub(super) template: Option<String>,
-    /// Instead of template: the file that holds it.
+    /// Replaces template: the file that contains it.
     pub(super) template_file: Option<String>,
-    /// The variables of URL and body without whose values nothing can be sent.
+    /// Variables of URL and body that must have a value. Without it the delivery becomes a dead letter.
     #[serde(default)]
     pub(super) mandatory: Vec<String>,
-    /// The variables of the URL's path that may be empty; unless they are listed here, they are mandatory.
+    /// Variables of the URL's path that may be empty. All others of the path are mandatory.
     #[serde(default)]
     pub(super) optional: Vec<String>,
-    /// What tokens stand for, where it is not what the catalogue says: ani = "$call.calleeNumber".
+    /// Variables of tokens that differ from the catalogue, as in ani = "$call.calleeNumber".
     #[serde(default)]
     pub(super) tokens: BTreeMap<String, String>,
-    /// internal: which of the platform's functions is called.
+    /// For the body internal: the function of the platform that is called.
     pub(super) method_name: Option<String>,
-    /// internal: what is told beside what the function itself wants.
+    /// For the body internal: groups of variables that are sent in addition to the function's parameters.
     #[serde(default)]
     pub(super) parameters: Vec<GroupName>,
-    /// internal: variables that always have the same value.
+    /// For the body internal: variables with a fixed value.
     #[serde(default)]
     pub(super) values: BTreeMap<String, String>,
-    /// `whsec_` and `whsk_` secrets; each signs, so that a receiver can change from one to the next.
+    /// `whsec_` and `whsk_` secrets. Each makes one signature, so that a receiver can change from one to the next.
     #[serde(default)]
     pub(super) signing_secrets: Vec<SecretText>,
-    /// Attempts per second, which may be a fraction; 0: no limit.
+    /// Attempts per second, which may be a fraction. 0 means no limit.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub(super) rate_per_second: Option<f64>,
-    /// Instead of rate_per_second: attempts per s, min, h or d, as in "30/min".
+    /// Replaces rate_per_second: attempts per s, min, h or d, as in "30/min".
     pub(super) rate: Option<String>,
-    /// So many attempts may leave at once after a pause; those of a second unless set, and at least one.
+    /// Attempts that may be made at once after a pause. Default: those of one second, at least one.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) burst: Option<u32>,
-    /// So many requests may be unanswered.
+    /// Maximum number of unanswered requests. Default: [delivery] in_flight_max_webhook.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) in_flight_max: Option<u32>,
-    /// From the first byte sent to the last byte read.
+    /// Time limit from the first byte sent to the last byte read. Default: [delivery] request_timeout_ms.
     #[schemars(range(min = 1, max = 60000))]
     pub(super) request_timeout_ms: Option<u64>,
-    /// Another name of request_timeout_ms.
+    /// An alias of request_timeout_ms.
     #[schemars(range(min = 1, max = 60000))]
     pub(super) timeout_ms: Option<u64>,
-    /// For name look-up, connect and TLS.
+    /// Time limit of name look-up, TCP connect and TLS handshake together. Default: [delivery] connect_timeout_ms.
     #[schemars(range(min = 1, max = 60000))]
     pub(super) connect_timeout_ms: Option<u64>,
-    /// An older connection takes no further request, so that a name that has moved is noticed.
+    /// Maximum age of a connection that gets another request, so that a moved name is noticed. Default: [delivery]
+    /// connection_max_age_s.
     #[schemars(range(min = 1, max = 86400))]
     pub(super) connection_max_age_s: Option<u64>,
-    /// "1.1": HTTP/2 is not offered. Unless set, HTTP/2 is used where the endpoint speaks it over TLS and does not demand HTTP/1.1.
+    /// "1.1" disables HTTP/2. Default: HTTP/2 if the endpoint supports it over TLS and does not demand HTTP/1.1.
     pub(super) http_version: Option<HttpVersion>,
-    /// What is read of the answer of a success.
+    /// What is read from successful answers.
     pub(super) response: Option<ResponseEntry>,
-    /// The statuses that mean delivered; 200 to 299 unless set.
+    /// Statuses that count as delivered. Default: 200 to 299.
     #[schemars(length(min = 1), inner(range(min = 100, max = 599)))]
     pub(super) success_codes: Option<Vec<u16>>,
-    /// PEM: authorities to trust beside the system's, and self-signed certificates of the server itself.
+    /// PEM file of authorities to trust in addition to the system's, or of the server's self-signed certificate.
     pub(super) ca_file: Option<String>,
-    /// PEM: the certificate to show, with its chain.
+    /// PEM file of the client certificate with its chain.
     pub(super) client_certificate_file: Option<String>,
-    /// PEM: the certificate's key.
+    /// PEM file of the client certificate's key.
     pub(super) client_key_file: Option<String>,
-    /// Where this webhook differs from [delivery] and [delivery.retry].
+    /// Values that differ from [delivery] and [delivery.retry].
     #[serde(default)]
     pub(super) retry: RetryEntry,
-    /// Where this webhook differs from [delivery.breaker].
+    /// Values that differ from [delivery.breaker].
     #[serde(default)]
     pub(super) breaker: BreakerEntry,
 }
 
-/// How it is called.
+/// The HTTP method.
 #[derive(Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
-pub(in crate::config) enum MethodName {
+pub(crate) enum MethodName {
     Get,
     #[default]
     Post,
@@ -167,51 +168,51 @@ pub(in crate::config) enum MethodName {
     Head,
 }
 
-/// The only version of HTTP that an endpoint is offered.
+/// The only HTTP version that an endpoint is offered.
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
-pub(in crate::config) enum HttpVersion {
+pub(crate) enum HttpVersion {
     /// HTTP/1.1.
     #[serde(rename = "1.1")]
     Http1,
 }
 
-/// A header, or a part of the query.
+/// A header or a query parameter.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct PartEntry {
-    /// Its name.
+pub(crate) struct PartEntry {
+    /// The name.
     #[schemars(required, length(min = 1))]
     pub(super) name: Option<String>,
-    /// Its value, in which variables may stand; a secret that is referred to never shows.
+    /// The value, which may contain variables. A secret reference is never shown.
     #[schemars(required)]
     pub(super) value: Option<SecretText>,
-    /// Nothing can be sent without the values of its variables; otherwise it is left out.
+    /// Whether its variables must have values. If not, it is left out when one is missing.
     #[serde(default)]
     pub(super) mandatory: bool,
 }
 
-/// What requests carry.
+/// The body of requests.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum BodyName {
-    /// The body of the phase: the call, or the delivery status.
+pub(crate) enum BodyName {
+    /// The body of the phase: the call or the delivery status.
     #[default]
     Predefined,
-    /// JSON made of `template`.
+    /// JSON from `template`.
     Json,
-    /// XML made of `template`.
+    /// XML from `template`.
     Xml,
-    /// A form made of `template`.
+    /// A form from `template`.
     Form,
-    /// Nothing.
+    /// No body.
     None,
     /// A call of one of the platform's functions.
     Internal,
 }
 
 impl BodyName {
-    /// What its `template` is written in, if it has one.
-    pub(super) const fn language(self) -> Option<Language> {
+    /// Returns the language of its `template`, if it has one.
+    pub(crate) const fn language(self) -> Option<Language> {
         match self {
             Self::Json => Some(Language::Json),
             Self::Xml => Some(Language::Xml),
@@ -221,9 +222,9 @@ impl BodyName {
     }
 }
 
-/// A family of variables that a function of the platform is told.
+/// A group of variables that is sent to a function of the platform.
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
-pub(in crate::config) enum GroupName {
+pub(crate) enum GroupName {
     /// The fields of the call.
     #[serde(rename = "call")]
     Call,
@@ -238,8 +239,8 @@ pub(in crate::config) enum GroupName {
 /// How requests are authorised.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct AuthEntry {
-    /// none; basic: with username and password; bearer: with token; oauth2: with token_url, client_id and client_secret.
+pub(crate) struct AuthEntry {
+    /// none, basic (with username and password), bearer (with token) or oauth2 (with token_url, client_id and client_secret).
     #[serde(rename = "type")]
     #[schemars(required)]
     pub(super) kind: Option<AuthKind>,
@@ -249,134 +250,134 @@ pub(in crate::config) struct AuthEntry {
     pub(super) password: Option<SecretText>,
     /// The token of bearer authentication, without the word Bearer.
     pub(super) token: Option<SecretText>,
-    /// OAuth 2: where tokens are fetched; https://, or http:// where the account has it enabled.
+    /// OAuth 2: the URL of the token server: https://, or http:// if the account has http_enabled.
     #[schemars(length(min = 1, max = 4096))]
     pub(super) token_url: Option<String>,
-    /// OAuth 2: the client's name.
+    /// OAuth 2: the client's id.
     pub(super) client_id: Option<String>,
-    /// OAuth 2: the client's password.
+    /// OAuth 2: the client's secret.
     pub(super) client_secret: Option<SecretText>,
-    /// OAuth 2: what tokens are to allow, names with spaces between.
+    /// OAuth 2: the scopes to ask for, separated by spaces.
     pub(super) scope: Option<String>,
-    /// OAuth 2: for whom tokens are to count, where the token server wants to know.
+    /// OAuth 2: the audience, if the token server needs one.
     pub(super) audience: Option<String>,
-    /// OAuth 2: how client_id and client_secret are sent; header unless set.
+    /// OAuth 2: how client_id and client_secret are sent. Default: header.
     pub(super) credentials_in: Option<CredentialsIn>,
 }
 
-/// How a client's name and password are sent to a token server.
+/// How a client's id and secret are sent to a token server.
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum CredentialsIn {
+pub(crate) enum CredentialsIn {
     /// As basic authentication.
     Header,
-    /// In the form that is posted.
+    /// As fields of the form.
     Body,
 }
 
 /// How requests are authorised.
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum AuthKind {
-    /// Not at all.
+pub(crate) enum AuthKind {
+    /// No authorisation.
     None,
     /// HTTP basic authentication.
     Basic,
-    /// A token that does not change.
+    /// A fixed token.
     Bearer,
-    /// OAuth 2's client credentials.
+    /// Client credentials of OAuth 2.
     Oauth2,
 }
 
-/// What is read of the answer of a success.
+/// What is read from successful answers.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct ResponseEntry {
-    /// What the answer must be.
+pub(crate) struct ResponseEntry {
+    /// The format of the answer.
     #[serde(rename = "type")]
     #[schemars(required)]
     pub(super) kind: Option<AnswerKind>,
-    /// An answer that is something else, or lacks what is mandatory, is asked for again; unless set it is the last word.
+    /// Whether the delivery is retried if an answer has another format or lacks a mandatory value. Default: it is not.
     #[serde(default)]
     pub(super) retry: bool,
-    /// XML: the prefixes that paths use, each with the name of its namespace.
+    /// XML: the prefixes that paths use, with their namespaces.
     #[serde(default)]
     pub(super) namespaces: BTreeMap<String, String>,
-    /// What is kept of the answer.
+    /// Values of the answer that are saved.
     #[schemars(length(max = 256))]
     #[serde(default)]
     pub(super) map: Vec<MapEntry>,
 }
 
-/// What an answer must be.
+/// The format of an answer.
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum AnswerKind {
+pub(crate) enum AnswerKind {
     /// JSON.
     Json,
     /// XML.
     Xml,
 }
 
-/// A value of the answer that is kept.
+/// A value of the answer that is saved.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct MapEntry {
-    /// The variable that has the value from then on, as in $flow.key.reqID.
+pub(crate) struct MapEntry {
+    /// The variable that gets the value, as in $flow.key.reqID.
     #[schemars(required)]
     pub(super) save_in: Option<String>,
-    /// JSON: as in data.a.b[0]; XML: an XPath.
+    /// JSON: a path such as data.a.b[0]. XML: an XPath.
     #[schemars(required, length(min = 1, max = 4096))]
     pub(super) path: Option<String>,
-    /// Without it the answer is of no use.
+    /// Whether an answer without this value fails the attempt.
     #[serde(default)]
     pub(super) mandatory: bool,
 }
 
-/// Where a webhook differs from the defaults of its deliveries.
+/// Values of a webhook that differ from the defaults of deliveries.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(in crate::config) struct RetryEntry {
-    /// After so many attempts a delivery is given up.
+pub(crate) struct RetryEntry {
+    /// Maximum number of attempts. After the last one the delivery becomes a dead letter.
     #[schemars(range(min = 1, max = 10000))]
     pub(super) attempts_max: Option<u32>,
-    /// A delivery older than this is given up.
+    /// Maximum age of a delivery. An older one becomes a dead letter.
     #[schemars(range(min = 1, max = 31536000))]
     pub(super) age_max_s: Option<u64>,
-    /// After the first attempt.
+    /// Interval after the first attempt.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub(super) initial_interval_ms: Option<u64>,
-    /// Each interval is so many times the one before.
+    /// Factor from each interval to the next.
     #[schemars(range(min = 1.0, max = 100.0))]
     pub(super) multiplier: Option<f64>,
-    /// No interval is longer.
+    /// Maximum interval.
     #[schemars(range(min = 1, max = 2_592_000_000_u64))]
     pub(super) interval_max_ms: Option<u64>,
-    /// 0.2 spreads an interval from 80 % to 120 % of itself.
+    /// Spread of intervals: 0.2 means 80 % to 120 %.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub(super) randomization_factor: Option<f64>,
-    /// A receiver's Retry-After counts up to this.
+    /// Maximum time that a receiver's Retry-After can ask for.
     #[schemars(range(min = 1, max = 2592000))]
     pub(super) retry_after_max_s: Option<u64>,
-    /// An endpoint that only failed for so long is disabled.
+    /// Time after which an endpoint that only failed is disabled.
     #[schemars(range(min = 1, max = 31536000))]
     pub(super) disable_after_s: Option<u64>,
 }
 
-/// Where a webhook's breaker differs from the others'.
+/// Values of a webhook's circuit breaker that differ from the defaults.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(in crate::config) struct BreakerEntry {
-    /// It opens when this part of the attempts fails.
+pub(crate) struct BreakerEntry {
+    /// Ratio of failed attempts at which the breaker opens.
     #[schemars(range(min = 0.01, max = 1.0))]
     pub(super) failure_ratio: Option<f64>,
-    /// Over this time.
+    /// Period over which attempts are counted.
     #[schemars(range(min = 1, max = 3600))]
     pub(super) window_s: Option<u64>,
-    /// And not with fewer attempts than these.
+    /// Minimum number of attempts in the period.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) attempts_min: Option<u32>,
-    /// So long it stays open before a probe.
+    /// Time that the breaker stays open before a probe.
     #[schemars(range(min = 1, max = 86400))]
     pub(super) open_s: Option<u64>,
 }
@@ -384,59 +385,59 @@ pub(in crate::config) struct BreakerEntry {
 /// A flow.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct FlowEntry {
-    /// The platform's id of the flow.
+pub(crate) struct FlowEntry {
+    /// The flow's id in the platform.
     #[schemars(required)]
     pub(super) id: Option<i64>,
-    /// The account whose flow it is.
+    /// The id of the account that the flow belongs to.
     #[schemars(required)]
     pub(super) account: Option<i64>,
-    /// Whether the flow triggers webhooks, whatever its records say.
+    /// Whether the flow triggers webhooks. It overrides the records.
     #[schemars(required)]
     pub(super) webhook_enabled: Option<bool>,
 }
 
-/// A webhook beside the two phases.
+/// A webhook that is sent in addition to the two phases.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct RuleEntry {
-    /// The account whose flows it is about.
+pub(crate) struct RuleEntry {
+    /// The id of the account whose flows the rule applies to.
     #[schemars(required)]
     pub(super) account: Option<i64>,
-    /// The one flow that it is about; unless set, all of the account.
+    /// The id of the flow that the rule applies to. Default: all flows of the account.
     pub(super) flow: Option<i64>,
-    /// What it is sent upon, any of: flow_started, flow_complete, sms:STATUS, sms:final, report_timed_out.
+    /// Triggers, any of: flow_started, flow_complete, sms:STATUS, sms:final, report_timed_out.
     #[schemars(required, length(min = 1))]
     #[serde(default)]
     pub(super) on: Vec<String>,
-    /// The webhook that is sent, one of the same account.
+    /// The name of the webhook, which belongs to the same account.
     #[schemars(required)]
     pub(super) webhook: Option<String>,
-    /// What must hold, all of it.
+    /// Conditions, which must all be true.
     #[serde(default)]
     pub(super) when: Vec<ConditionEntry>,
 }
 
-/// What must hold of a variable; one of `equals`, `one_of` and `present`.
+/// A condition on a variable, with one of `equals`, `one_of` and `present`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct ConditionEntry {
-    /// As in $flow.key.department.
+pub(crate) struct ConditionEntry {
+    /// The variable, as in $flow.key.department.
     #[schemars(required)]
     pub(super) variable: Option<String>,
-    /// Its value is this.
+    /// The value that it must have.
     pub(super) equals: Option<Scalar>,
-    /// Its value is one of these.
+    /// The values of which it must have one.
     #[schemars(length(min = 1))]
     pub(super) one_of: Option<Vec<Scalar>>,
-    /// It has a value; false: it has none.
+    /// true: it must have a value. false: it must have none.
     pub(super) present: Option<bool>,
 }
 
-/// A value that a variable's is compared with, as text.
+/// A value that is compared with a variable's, as text.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub(in crate::config) enum Scalar {
+pub(crate) enum Scalar {
     /// Text.
     Text(String),
     /// An integer.
@@ -446,7 +447,7 @@ pub(in crate::config) enum Scalar {
 }
 
 impl Scalar {
-    /// As it is compared.
+    /// Returns the text that is compared.
     pub(super) fn text(&self) -> Box<str> {
         match self {
             Self::Text(text) => text.as_str().into(),

@@ -1,8 +1,8 @@
-//! What reading a file needs beside its text: where relative paths count from, the environment, the faults so far.
+//! The context in which a tree is read: folders of relative paths, environment variables, and the faults found so far.
 
-use super::document::{self, Document, Node, Place, Value};
-use super::environment::Variables;
 use super::fault::Fault;
+use super::origin::Place;
+use super::tree::{self, Node, Value};
 use crate::delivery::Secret;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -11,13 +11,16 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+/// The environment variables of a process, or of a test.
+pub type Variables = BTreeMap<String, String>;
+
 /// No secret and no certificate bundle is larger.
 const SECRET_BYTES_MAX: u64 = 1 << 20;
 
 /// A secret as a file writes it.
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
-pub(super) enum SecretText {
+pub(crate) enum SecretText {
     /// Literally.
     Literal(String),
     /// As a reference; one of the two.
@@ -61,10 +64,10 @@ impl JsonSchema for SecretText {
     }
 }
 
-/// A digest of what a key refers to. The key is that of the value, or of its `file`.
-pub(super) struct Referred {
-    pub(super) key: String,
-    pub(super) digest: [u8; 32],
+/// A digest of the content that a key refers to. The key is that of the value or of its `file`.
+pub(crate) struct Referred {
+    pub(crate) key: String,
+    pub(crate) digest: [u8; 32],
 }
 
 impl Referred {
@@ -73,51 +76,51 @@ impl Referred {
     }
 }
 
-/// SHA-256, for comparing only: who has the digest of a short secret can guess it.
-pub(super) fn sha256(content: &[u8]) -> [u8; 32] {
+/// Returns the SHA-256, for comparisons only: a short secret can be guessed from its digest.
+pub(crate) fn sha256(content: &[u8]) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, content).as_ref());
     digest
 }
 
-/// What reading a file needs beside its text.
-pub(super) struct Context<'a> {
+/// The context in which a tree is read.
+pub(crate) struct Context<'a> {
     base: PathBuf,
     variables: &'a Variables,
-    /// What was found so far.
-    pub(super) faults: Vec<Fault>,
+    /// The faults found so far.
+    pub(crate) faults: Vec<Fault>,
     /// The files that hold secrets.
-    pub(super) secret_files: BTreeSet<PathBuf>,
-    /// What keys refer to: the values of variables and the contents of files.
-    pub(super) referred: Vec<Referred>,
+    pub(crate) secret_files: BTreeSet<PathBuf>,
+    /// Digests of the variables and files that keys refer to.
+    pub(crate) referred: Vec<Referred>,
 }
 
 impl<'a> Context<'a> {
-    /// To read `file`.
-    pub(super) fn new(file: &Path, variables: &'a Variables, faults: Vec<Fault>) -> Self {
-        let base = file.parent().map(Path::to_owned).unwrap_or_default();
+    /// `base` is the folder of relative paths that come from no file.
+    pub(crate) fn new(base: &Path, variables: &'a Variables, faults: Vec<Fault>) -> Self {
+        let base = base.to_owned();
         Self { base, variables, faults, secret_files: BTreeSet::new(), referred: Vec::new() }
     }
 
-    /// Notes a fault of what stands at `place`.
-    pub(super) fn fault(
+    /// Adds a fault of the value at `place`.
+    pub(crate) fn fault(
         &mut self,
         place: &Place<'_>,
         problem: impl Into<String>,
-        mend: impl Into<String>,
+        fix: impl Into<String>,
     ) {
-        self.faults.push(place.fault(problem, mend));
+        self.faults.push(place.fault(problem, fix));
     }
 
-    /// `path`, counted from the file that it stands in.
-    pub(super) fn path(&self, path: &str) -> PathBuf {
-        self.base.join(path)
+    /// Returns the full path of `path`. A relative one starts at the folder of the file that contains it.
+    pub(crate) fn path(&self, place: &Place<'_>, path: &str) -> PathBuf {
+        place.origin().folder().unwrap_or(&self.base).join(path)
     }
 
     /// The bytes of the file that `path` names.
-    pub(super) fn bytes(&mut self, place: &Place<'_>, path: &str) -> Option<Vec<u8>> {
-        let path = self.path(path);
-        match document::read_bounded(&path, SECRET_BYTES_MAX) {
+    pub(crate) fn bytes(&mut self, place: &Place<'_>, path: &str) -> Option<Vec<u8>> {
+        let path = self.path(place, path);
+        match tree::read_bounded(&path, SECRET_BYTES_MAX) {
             Ok(bytes) => {
                 self.referred.push(Referred::new(place, &bytes));
                 Some(bytes)
@@ -131,14 +134,14 @@ impl<'a> Context<'a> {
     }
 
     /// The bytes of a file that holds a secret.
-    pub(super) fn secret_bytes(&mut self, place: &Place<'_>, path: &str) -> Option<Vec<u8>> {
+    pub(crate) fn secret_bytes(&mut self, place: &Place<'_>, path: &str) -> Option<Vec<u8>> {
         let bytes = self.bytes(place, path)?;
-        self.secret_files.insert(self.path(path));
+        self.secret_files.insert(self.path(place, path));
         Some(bytes)
     }
 
     /// The secret that `text` writes or refers to.
-    pub(super) fn secret(&mut self, place: &Place<'_>, text: &SecretText) -> Option<Secret> {
+    pub(crate) fn secret(&mut self, place: &Place<'_>, text: &SecretText) -> Option<Secret> {
         match text {
             SecretText::Literal(text) => Some(Secret::new(text.clone())),
             SecretText::Reference { env: Some(name), file: None } => {
@@ -172,19 +175,15 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// `document` as `T`, which has defaults for everything that the check cut out.
-    pub(super) fn typed<T: Default + for<'de> Deserialize<'de>>(
-        &mut self,
-        document: &Document,
-    ) -> T {
-        match serde_path_to_error::deserialize(document.root.to_toml()) {
+    /// The tree as `T`, which has defaults for everything that the check cut out.
+    pub(crate) fn typed<T: Default + for<'de> Deserialize<'de>>(&mut self, tree: &Node) -> T {
+        match serde_path_to_error::deserialize(tree.to_toml()) {
             Ok(typed) => typed,
             // The check knows the same types, so this is a gap between the two.
             Err(error) => {
-                let mut fault = document.place().fault(
-                    error.inner().message().to_owned(),
-                    "compare with the schema of the file",
-                );
+                let problem = error.inner().message().to_owned();
+                let fix = "compare with the schema of the file";
+                let mut fault = Place::root(tree).fault(problem, fix);
                 fault.key = error.path().to_string();
                 self.faults.push(fault);
                 T::default()
@@ -201,8 +200,7 @@ fn without_newline(text: &str) -> &str {
 
 /// Lifts the nested tables that TOML makes of unquoted dotted keys back to dotted keys: `a.b = 1` to `"a.b" = 1`.
 /// `below` says which tables to lift; a secret's reference is none.
-pub(super) fn flatten(
-    file: &Path,
+pub(crate) fn flatten(
     table: &mut BTreeMap<String, Node>,
     below: impl Fn(&str) -> bool,
     faults: &mut Vec<Fault>,
@@ -222,9 +220,9 @@ pub(super) fn flatten(
                     entry.insert(node);
                 }
                 Entry::Occupied(entry) => {
-                    let mend = "keep one of the two spellings";
+                    let fix = "keep one of the two spellings";
                     let twice = "stands here twice";
-                    faults.push(document::fault(file, &node.origin, entry.key(), twice, mend));
+                    faults.push(node.origin.fault(entry.key(), twice, fix));
                 }
             }
         }

@@ -1,15 +1,14 @@
-//! What a webhook's definition says of its answers.
+//! The `response` of a webhook: which values of its answers are saved.
 
-use super::file::{AnswerKind, MapEntry, MethodName, ResponseEntry};
-use crate::config::context::Context;
-use crate::config::document::Place;
+use super::entry::{AnswerKind, MapEntry, MethodName, ResponseEntry};
 use crate::definition::mapping::{EntryText, Kind, ResponseMap};
 use crate::definition::template::{Family, Variable};
 use crate::delivery::Response;
+use crate::document::{Context, Place};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Reads `entry` of a webhook that is called by `method`.
+/// Reads the `entry` of a webhook with this method.
 pub(super) fn read(
     entry: &ResponseEntry,
     method: MethodName,
@@ -28,7 +27,7 @@ pub(super) fn read(
     let mut save_in = Vec::with_capacity(entry.map.len());
     for (index, item) in entry.map.iter().enumerate() {
         let place = place.key("map").item(index).key("save_in");
-        // What is missing has its fault already.
+        // The check reports missing keys.
         let Some(name) = item.save_in.as_deref() else { continue };
         if !is_variable(name) {
             context.fault(
@@ -42,7 +41,7 @@ pub(super) fn read(
         }
         save_in.push(Box::from(name));
     }
-    // A type that is missing or unknown has its fault already.
+    // The check reports a missing or unknown type.
     let kind = match entry.kind? {
         AnswerKind::Json => Kind::Json,
         AnswerKind::Xml => Kind::Xml,
@@ -64,7 +63,7 @@ pub(super) fn read(
         Ok(map) => Some(Arc::new(Response { map, save_in, retry: entry.retry })),
         Err(faults) => {
             for fault in faults {
-                // An empty path has its fault already.
+                // The check reports an empty path.
                 if paths.get(fault.entry).is_some_and(|path| !path.is_empty()) {
                     let place = place.key("map").item(fault.entry).key("path");
                     let problem =
@@ -77,7 +76,7 @@ pub(super) fn read(
     }
 }
 
-/// Whether an answer can give `name` a value: calls and SMS have theirs from the gateways.
+/// Returns whether an answer can set the variable `name`. Variables of calls and SMS come from the gateways alone.
 fn is_variable(name: &str) -> bool {
     let family = name.parse::<Variable>().map(|variable| variable.family());
     matches!(family, Ok(Family::FlowKey | Family::FlowSyskey | Family::UserKey))

@@ -1,20 +1,18 @@
-//! What a webhook's requests say: URL, query, headers and body.
+//! The content of a webhook's requests: URL, query, headers and body.
 
-use super::file::{BodyName, GroupName, PartEntry, WebhookEntry};
+use super::entry::{BodyName, GroupName, PartEntry, WebhookEntry};
 use super::url;
-use crate::config::check;
-use crate::config::context::{Context, SecretText};
-use crate::config::document::Place;
 use crate::definition::catalogue;
 use crate::definition::template::{
     self, BodyTemplate, HeaderTemplate, Need, QueryTemplate, Tokens, Variable,
 };
 use crate::definition::{Body, Definition, Group, Internal, Request};
 use crate::delivery::Secret;
+use crate::document::{Context, Place, SecretText, nearest};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What the daemon or HTTP itself writes.
+/// Headers that the daemon or HTTP itself sets.
 const RESERVED: [&str; 12] = [
     "authorization",
     "connection",
@@ -30,19 +28,19 @@ const RESERVED: [&str; 12] = [
     "webhook-timestamp",
 ];
 
-/// What was read of a definition.
+/// The parts of a definition.
 pub(super) struct Read {
-    /// Where it goes, for whoever needs no values: variables stand in it as they are spelt.
+    /// The URL without values: its variables are left as they are written.
     pub(super) url: reqwest::Url,
-    /// Where more than that is to be sent.
+    /// URL, query and headers, if the definition has more than a plain URL.
     pub(super) request: Option<Arc<Request>>,
-    /// The same without secrets.
+    /// Like `request`, without secrets.
     pub(super) shown: Option<Arc<Request>>,
     pub(super) secrets: Vec<Secret>,
     pub(super) definition: Definition,
 }
 
-/// Reads `entry`, every part of it. `http_enabled`: what the account says of its URLs.
+/// Reads every part of `entry`. `http_enabled` is the account's setting, or `None` if there is no such account.
 pub(super) fn read(
     entry: &WebhookEntry,
     http_enabled: Option<bool>,
@@ -120,11 +118,11 @@ pub(super) fn not_a_variable(
     context: &mut Context<'_>,
 ) {
     let text = error.to_string();
-    let (problem, mend) = text.split_once(": ").unwrap_or((&text, ""));
-    context.fault(place, problem, mend);
+    let (problem, fix) = text.split_once(": ").unwrap_or((&text, ""));
+    context.fault(place, problem, fix);
 }
 
-/// The variables that `list` names, by themselves or by their tokens.
+/// Returns the variables that `list` names, directly or by their tokens.
 fn variables(
     list: &[String],
     tokens: &Tokens,
@@ -142,7 +140,7 @@ fn variables(
     found
 }
 
-/// The entries of a list, as they are sent and as they may be shown, and the secrets among them.
+/// The entries of a list, with secrets to be sent and without them to be shown, and the secrets.
 struct Parts<T> {
     sent: Vec<T>,
     shown: Vec<T>,
@@ -151,13 +149,13 @@ struct Parts<T> {
 
 /// The value of an entry.
 enum PartValue<'a> {
-    /// Text, in which variables may stand; whether it is mandatory.
+    /// Text, which may contain variables, and whether it is mandatory.
     Text(&'a str, bool),
-    /// A secret, in which nothing stands for something else, and which no fault quotes.
+    /// A secret. It contains no variables, and no fault quotes it.
     Secret(&'a str),
 }
 
-/// Reads name and value.
+/// A parser of name and value.
 type Parse<'a, T> = dyn Fn(&str, PartValue<'_>) -> Result<T, Vec<template::Fault>> + 'a;
 
 fn parts<T>(
@@ -168,7 +166,7 @@ fn parts<T>(
 ) -> Option<Parts<T>> {
     let mut parts = Parts { sent: Vec::new(), shown: Vec::new(), secrets: Vec::new() };
     for (index, entry) in entries.iter().enumerate() {
-        // What is missing has its fault already.
+        // The check reports missing keys.
         let (Some(name), Some(text)) = (&entry.name, &entry.value) else { continue };
         let place = place.item(index);
         let Some(value) = context.secret(&place.key("value"), text) else { continue };
@@ -198,18 +196,18 @@ fn reserved(headers: &[PartEntry], place: &Place<'_>, context: &mut Context<'_>)
     for (index, header) in headers.iter().enumerate() {
         let name = header.name.as_deref().unwrap_or_default().to_ascii_lowercase();
         if RESERVED.contains(&name.as_str()) {
-            let mend = match name.as_str() {
+            let fix = match name.as_str() {
                 "authorization" => "write it as `auth`",
                 "webhook-signature" => "sign by `signing_secrets`",
                 _ => "remove it",
             };
             let problem = format!("`{name}` is written by the daemon itself");
-            context.fault(&place.item(index).key("name"), problem, mend);
+            context.fault(&place.item(index).key("name"), problem, fix);
         }
     }
 }
 
-/// Notes each fault of a template with its line and column.
+/// Adds each fault of a template with its line and column.
 pub(super) fn say(
     what: &str,
     faults: &[template::Fault],
@@ -274,8 +272,8 @@ fn template_text(
         (Some(_), None) => ("template", None),
         (None, Some(name)) => ("template_file", Some(name)),
         (None, None) if wanted => {
-            let mend = "write template = \"…\", or template_file = \"PATH\"";
-            context.fault(&place.key("body"), "needs a template", mend);
+            let fix = "write template = \"…\", or template_file = \"PATH\"";
+            context.fault(&place.key("body"), "needs a template", fix);
             return None;
         }
         (None, None) => return None,
@@ -301,18 +299,18 @@ fn internal(
     context: &mut Context<'_>,
 ) -> Option<Internal> {
     let Some(name) = entry.method_name.as_deref() else {
-        let mend = "write method_name = \"createOutbound\", or another of the platform's functions";
-        context.fault(&place.key("body"), "is internal, and names no function", mend);
+        let fix = "write method_name = \"createOutbound\", or another of the platform's functions";
+        context.fault(&place.key("body"), "is internal, and names no function", fix);
         return None;
     };
     let Some(method) = catalogue::methods().get(name) else {
-        let nearest = check::nearest(name, catalogue::methods().keys().map(String::as_str));
+        let nearest = nearest(name, catalogue::methods().keys().map(String::as_str));
         let known: Vec<&str> = catalogue::methods().keys().map(String::as_str).collect();
-        let mend = match nearest {
+        let fix = match nearest {
             Some(nearest) => format!("write `{nearest}`"),
             None => format!("write one of {}", known.join(", ")),
         };
-        context.fault(&place.key("method_name"), "is none of the platform's functions", mend);
+        context.fault(&place.key("method_name"), "is none of the platform's functions", fix);
         return None;
     };
     for (index, item) in entry.response.iter().flat_map(|it| &it.map).enumerate() {
@@ -328,11 +326,11 @@ fn internal(
     for variable in entry.values.keys() {
         if !method.wants(variable) {
             let problem = format!("{name} wants no {variable}");
-            let mend = match method.request.as_slice() {
+            let fix = match method.request.as_slice() {
                 [] => "remove it".to_owned(),
                 some => format!("write one of {}", some.join(", ")),
             };
-            context.fault(&place.key("values").key(variable), problem, mend);
+            context.fault(&place.key("values").key(variable), problem, fix);
         }
     }
     let groups = entry.parameters.iter().map(|group| match group {

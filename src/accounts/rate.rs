@@ -1,14 +1,13 @@
-//! A rate as a file writes it: `rate_per_second = 0.5`, or `rate = "30/min"`.
+//! A rate of attempts: `rate_per_second = 0.5` or `rate = "30/min"`.
 
-use super::context::Context;
-use super::document::Place;
 use crate::delivery::PerSecond;
+use crate::document::{Context, Place};
 
-/// More than this is no limit.
+/// The maximum, in attempts per second.
 const MOST: f64 = 1_000_000.0;
 
-/// The rate of the table at `place`; `None`: no limit, or a fault that is noted.
-pub(super) fn read(
+/// Returns the rate of the table at `place`, or `None` if there is no limit or a fault, which is reported.
+pub(crate) fn read(
     per_second: Option<f64>,
     rate: Option<&str>,
     place: &Place<'_>,
@@ -25,9 +24,9 @@ pub(super) fn read(
         Some(rate) => match parse(rate) {
             Some(attempts) => (attempts, text),
             None => {
-                let mend =
+                let fix =
                     "write a number and a unit, such as \"5/s\", \"30/min\", \"100/h\" or \"1/d\"";
-                context.fault(&text, "is no rate", mend);
+                context.fault(&text, "is no rate", fix);
                 return None;
             }
         },
@@ -41,7 +40,7 @@ pub(super) fn read(
     rate
 }
 
-/// Attempts per second.
+/// Parses a rate and returns attempts per second.
 fn parse(text: &str) -> Option<f64> {
     let (number, unit) = text.split_once('/')?;
     let seconds = match unit.trim() {

@@ -1,12 +1,11 @@
 //! How a webhook's requests are authorised.
 
-use super::file::{AuthEntry, AuthKind, CredentialsIn};
+use super::entry::{AuthEntry, AuthKind, CredentialsIn};
 use super::url;
-use crate::config::context::{Context, SecretText};
-use crate::config::document::Place;
 use crate::delivery::{Auth, ClientCredentials, Secret, SentIn};
+use crate::document::{Context, Place, SecretText};
 
-/// What each kind is made of: the keys that it needs, those that it may have, and how it is written.
+/// A kind of authorisation: its required keys, its optional keys, and an example.
 struct Parts {
     kind: &'static str,
     needed: &'static [&'static str],
@@ -34,7 +33,7 @@ const OAUTH2: Parts = Parts {
     example: r#"{ type = "oauth2", token_url = "https://…", client_id = "…", client_secret = { env = "NAME" } }"#,
 };
 
-/// Reads `entry`. `http_enabled`: what the account says of its URLs.
+/// Reads `entry`. `http_enabled` is the account's setting, or `None` if there is no such account.
 pub(super) fn read(
     entry: &AuthEntry,
     http_enabled: Option<bool>,
@@ -47,7 +46,7 @@ pub(super) fn read(
     let password = secret("password", &entry.password);
     let token = secret("token", &entry.token);
     let client_secret = secret("client_secret", &entry.client_secret);
-    // Without the whole table there is none; a type that is missing or unknown has its fault already.
+    // Without the table there is no authorisation. The check reports a missing or unknown type.
     let Some(kind) = entry.kind else { return Some(Auth::None) };
     let parts = match kind {
         AuthKind::None => NONE,
@@ -101,7 +100,7 @@ pub(super) fn read(
     }
 }
 
-/// Whether `entry` has what its kind needs, and nothing of another.
+/// Returns whether `entry` has all required keys of its kind and no key of another kind.
 fn fits(entry: &AuthEntry, parts: &Parts, place: &Place<'_>, context: &mut Context<'_>) -> bool {
     let there = [
         ("username", entry.username.is_some()),

@@ -1,13 +1,12 @@
 //! One `[[rule]]`.
 
 use super::definition::not_a_variable;
-use super::file::{ConditionEntry, RuleEntry};
-use crate::config::context::Context;
-use crate::config::document::Place;
+use super::entry::{ConditionEntry, RuleEntry};
 use crate::definition::template::{NotAVariable, Variable};
+use crate::document::{Context, Place};
 use crate::domain::{Condition, Test, Trigger};
 
-/// What a rule is upon; what can't be read is said.
+/// Returns the triggers of a rule, and reports those that can't be read.
 pub(super) fn triggers(
     entry: &RuleEntry,
     place: &Place<'_>,
@@ -37,7 +36,7 @@ pub(super) fn triggers(
     triggers
 }
 
-/// What must hold; what can't be read is said.
+/// Returns the conditions of a rule, and reports those that can't be read.
 pub(super) fn conditions(
     entry: &RuleEntry,
     place: &Place<'_>,
@@ -64,8 +63,8 @@ fn condition_of(
         (None, Some(values), None) => Test::OneOf(values.iter().map(|it| it.text()).collect()),
         (None, None, Some(present)) => Test::Present(present),
         _ => {
-            let mend = "write one of equals = …, one_of = […] and present = true";
-            context.fault(place, "does not say one thing of its variable", mend);
+            let fix = "write one of equals = …, one_of = […] and present = true";
+            context.fault(place, "does not say one thing of its variable", fix);
             return None;
         }
     };

@@ -1,17 +1,42 @@
-//! The intervals between attempts, by the `backoff` crate's policy without its jitter: that one is random, ours is
-//! derived from the delivery, so that a replay agrees.
+//! The intervals between attempts, computed by the `backoff` crate without its random jitter. Our jitter is derived from the
+//! delivery, so that a replay computes the same times.
 
-use super::settings::{Bounds, Retry};
 use crate::domain::{RetrySchedule, WebhookRules};
 use backoff::backoff::Backoff as _;
 use backoff::exponential::ExponentialBackoff;
 use std::time::Duration;
 
-/// More intervals than this are not listed; the last one repeats.
+/// Bounds of deliveries and endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The maximum number of attempts.
+    pub attempts_max: u32,
+    /// The maximum age of a delivery.
+    pub age_max: Duration,
+    /// The maximum of a receiver's `Retry-After`.
+    pub retry_after_max: Duration,
+    /// The time after which an endpoint that only failed is disabled.
+    pub disable_after: Duration,
+}
+
+/// The intervals between attempts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    /// The interval after the first attempt.
+    pub initial_interval: Duration,
+    /// The factor from each interval to the next.
+    pub multiplier: f64,
+    /// The maximum interval.
+    pub interval_max: Duration,
+    /// The spread of intervals: 0.2 means 80 % to 120 %.
+    pub randomization_factor: f64,
+}
+
+/// The maximum number of intervals that are listed. The last one repeats.
 const INTERVALS_MAX: u32 = 1000;
 
-/// How often, how long and at which intervals a webhook's deliveries are tried.
-pub(super) fn webhook_rules(retry: &Retry, bounds: &Bounds) -> WebhookRules {
+/// Returns how often, how long and at which intervals deliveries are tried.
+pub(crate) fn webhook_rules(retry: &Retry, bounds: &Bounds) -> WebhookRules {
     WebhookRules {
         attempts_max: bounds.attempts_max,
         age_max_ms: whole_ms(bounds.age_max),
@@ -21,10 +46,10 @@ pub(super) fn webhook_rules(retry: &Retry, bounds: &Bounds) -> WebhookRules {
     }
 }
 
-/// The schedule of `retry`, for so many attempts.
+/// Computes the intervals of `retry` for `attempts_max` attempts.
 fn schedule(retry: &Retry, attempts_max: u32) -> RetrySchedule {
     let mut policy = ExponentialBackoff::<backoff::SystemClock> {
-        // A webhook may lower the maximum below the common first interval.
+        // A webhook's maximum may be less than the common first interval.
         initial_interval: retry.initial_interval.min(retry.interval_max),
         randomization_factor: 0.0,
         multiplier: retry.multiplier,
@@ -48,7 +73,7 @@ fn schedule(retry: &Retry, attempts_max: u32) -> RetrySchedule {
     RetrySchedule { intervals_ms, randomization_factor: retry.randomization_factor }
 }
 
-/// The policy adds up to a nanosecond, so that its rounding must be undone.
+/// Rounds to milliseconds, because the policy may be wrong by a nanosecond.
 fn whole_ms(interval: Duration) -> u64 {
     let ms = interval.saturating_add(Duration::from_micros(500)).as_millis();
     u64::try_from(ms).unwrap_or(u64::MAX)

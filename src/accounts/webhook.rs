@@ -1,22 +1,19 @@
 //! One `[[webhook]]`.
 
-use super::file::{BreakerEntry, HttpVersion, MethodName, RetryEntry, WebhookEntry};
-use super::{auth, definition, response, tls};
-use crate::config::context::Context;
-use crate::config::document::Place;
-use crate::config::settings::{Bounds, DeliverySettings, Retry, Settings};
-use crate::config::{rate, retry};
+use super::entry::{BreakerEntry, HttpVersion, MethodName, RetryEntry, WebhookEntry};
+use super::{Bounds, Defaults, Retry, auth, definition, rate, response, retry, tls};
 use crate::definition::{Definition, Request};
 use crate::delivery::{
-    Auth, BreakerRules, Limits, PerSecond, Proxy, Response, Secret, SigningSecret, SuccessCodes,
-    Tls, Webhook,
+    Auth, BreakerRules, Fingerprint, Limits, PerSecond, Proxy, Response, Secret, SigningSecret,
+    SuccessCodes, Tls, Webhook,
 };
+use crate::document::{Context, Node, Place, Referred, sha256};
 use crate::domain::{AccountId, WebhookName, WebhookRules};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything of a webhook but its name and its account.
+/// Everything of a webhook except its name and its account.
 pub(super) struct Parts {
     url: reqwest::Url,
     method: http::Method,
@@ -40,11 +37,12 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// The webhook `name` of `account`.
+    /// Makes the webhook `name` of `account`.
     pub(super) fn build(
         self,
         name: WebhookName,
         account: AccountId,
+        written: Fingerprint,
     ) -> (Webhook, WebhookRules, Definition) {
         let webhook = Webhook {
             name,
@@ -68,20 +66,21 @@ impl Parts {
             request: self.request,
             shown: self.shown,
             secrets: self.secrets,
+            written,
         };
         (webhook, self.rules, self.definition)
     }
 }
 
-/// Reads `entry`, every part of it, whatever is wrong with the others. `http_enabled`: what the account says of it.
+/// Reads every part of `entry`, whether others have faults or not. `http_enabled` is the account's setting, or `None` if there
+/// is no such account.
 pub(super) fn read(
     entry: &WebhookEntry,
     http_enabled: Option<bool>,
-    settings: &Settings,
+    defaults: &Defaults,
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> Option<Parts> {
-    let defaults = &settings.delivery;
     let said = definition::read(entry, http_enabled, place, context);
     let auth = auth::read(&entry.auth, http_enabled, &place.key("auth"), context);
     let signing_secrets = signing_secrets(entry, &place.key("signing_secrets"), context);
@@ -120,6 +119,21 @@ pub(super) fn read(
     })
 }
 
+/// Returns the fingerprint of the entry at `place` without its notes, and of the contents that it refers to.
+pub(super) fn fingerprint(place: &Place<'_>, referred: &[Referred]) -> Fingerprint {
+    let mut written = place.node().map(Node::to_toml);
+    if let Some(toml::Value::Table(table)) = &mut written {
+        table.remove("notes");
+    }
+    // Tables are sorted, so that the order of keys has no effect.
+    let mut content = written.map(|it| it.to_string()).unwrap_or_default().into_bytes();
+    for Referred { key, digest } in referred {
+        content.extend_from_slice(&sha256(key.as_bytes()));
+        content.extend_from_slice(digest);
+    }
+    Fingerprint::new(sha256(&content))
+}
+
 fn method(name: MethodName) -> http::Method {
     match name {
         MethodName::Get => http::Method::GET,
@@ -144,10 +158,10 @@ fn signing_secrets(
         match SigningSecret::parse(secret.reveal()) {
             Ok(secret) => secrets.push(secret),
             Err(error) => {
-                // The error ends with the mend, and never quotes the secret.
+                // The error's text ends with the fix, and never quotes the secret.
                 let text = error.to_string();
-                let (problem, mend) = text.split_once(": ").unwrap_or((&text, ""));
-                context.fault(&place, problem, mend);
+                let (problem, fix) = text.split_once(": ").unwrap_or((&text, ""));
+                context.fault(&place, problem, fix);
             }
         }
     }
@@ -156,7 +170,7 @@ fn signing_secrets(
 
 fn request_timeout(
     entry: &WebhookEntry,
-    defaults: &DeliverySettings,
+    defaults: &Defaults,
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> Duration {
@@ -175,7 +189,7 @@ fn request_timeout(
 
 fn limits(
     entry: &WebhookEntry,
-    defaults: &DeliverySettings,
+    defaults: &Defaults,
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> Limits {
@@ -191,7 +205,7 @@ fn limits(
     }
     let rate_per_second = rate::read(entry.rate_per_second, entry.rate.as_deref(), place, context);
     let burst = entry.burst.and_then(NonZeroU32::new).or(rate_per_second.map(PerSecond::burst));
-    let in_flight_max = entry.in_flight_max.unwrap_or(defaults.in_flight_max_webhook);
+    let in_flight_max = entry.in_flight_max.unwrap_or(defaults.in_flight_max);
     Limits {
         rate_per_second,
         burst: rate_per_second.and(burst),
@@ -199,7 +213,7 @@ fn limits(
     }
 }
 
-/// The codes as ranges without gaps.
+/// Returns the codes as ranges.
 fn success(codes: &[u16]) -> SuccessCodes {
     let mut codes = codes.to_vec();
     codes.sort_unstable();
@@ -215,7 +229,7 @@ fn success(codes: &[u16]) -> SuccessCodes {
 
 fn rules(
     entry: &RetryEntry,
-    defaults: &DeliverySettings,
+    defaults: &Defaults,
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> WebhookRules {
@@ -232,7 +246,7 @@ fn rules(
     let retry = Retry {
         initial_interval: own(entry.initial_interval_ms, defaults.retry.initial_interval),
         multiplier: entry.multiplier.unwrap_or(defaults.retry.multiplier),
-        // A first interval of its own lifts the common maximum.
+        // A longer first interval raises the maximum.
         interval_max: own(
             entry.interval_max_ms,
             defaults.retry.interval_max.max(own(entry.initial_interval_ms, Duration::ZERO)),

@@ -1,21 +1,20 @@
-//! Checks a document against its schema: every unknown key, every wrong type, every value out of bounds, all at once.
-//! What is at fault is cut out, so that the rest can be read and checked further.
+//! Checks a tree against its schema: every unknown key, every wrong type, every value out of bounds, all at once.
+//! Values with faults are removed, so that the rest can be read and checked further.
 
-use super::document::{self, Document, Node, Origin, Value};
 use super::fault::Fault;
-pub(super) use crate::definition::nearest;
+use super::origin::Origin;
+use super::tree::{Node, Value};
+use crate::definition::nearest;
 use serde_json::Value as Json;
-use std::path::Path;
 
-/// Cuts out of `document` what `schema` does not allow, and says what that was.
-pub(super) fn prune(document: &mut Document, schema: &Json) -> Vec<Fault> {
-    let mut check = Check { file: &document.file, root: schema, faults: Vec::new() };
-    check.value(&mut document.root, schema, "");
+/// Removes values that `schema` forbids from the tree, and returns their faults.
+pub(crate) fn prune(tree: &mut Node, schema: &Json) -> Vec<Fault> {
+    let mut check = Check { root: schema, faults: Vec::new() };
+    check.value(tree, schema, "");
     check.faults
 }
 
 struct Check<'a> {
-    file: &'a Path,
     root: &'a Json,
     faults: Vec<Fault>,
 }
@@ -26,19 +25,19 @@ impl Check<'_> {
         let kind = kind(node);
         let Some(schema) = branch(schema, kind) else {
             let tables = schema.pointer("/items/properties").is_some();
-            let mend = if tables && kind == "object" {
+            let fix = if tables && kind == "object" {
                 format!("write [[{key}]], with two brackets on either side")
             } else {
                 format!("write {}", wanted(schema))
             };
-            self.fault(&node.origin, key, format!("is {}", article(kind)), mend);
+            self.fault(&node.origin, key, format!("is {}", article(kind)), fix);
             return false;
         };
         match &mut node.value {
             Value::Scalar(scalar) => match out_of_bounds(scalar, schema) {
                 None => true,
-                Some((problem, mend)) => {
-                    self.fault(&node.origin, key, problem, mend);
+                Some((problem, fix)) => {
+                    self.fault(&node.origin, key, problem, fix);
                     false
                 }
             },
@@ -87,8 +86,8 @@ impl Check<'_> {
             match property(schema, name) {
                 Some(schema) => self.value(node, schema, &full),
                 None => {
-                    let mend = self.mend_unknown(name, schema, key);
-                    self.fault(&node.origin, &full, "unknown key", mend);
+                    let fix = self.fix_unknown(name, schema, key);
+                    self.fault(&node.origin, &full, "unknown key", fix);
                     false
                 }
             }
@@ -96,7 +95,7 @@ impl Check<'_> {
     }
 
     /// The nearest key of this table, else the table that has this key, else the keys that there are.
-    fn mend_unknown(&self, name: &str, schema: &Json, key: &str) -> String {
+    fn fix_unknown(&self, name: &str, schema: &Json, key: &str) -> String {
         let known = keys(schema);
         if let Some(near) = nearest(name, known.iter().copied()) {
             return format!("did you mean `{near}`?");
@@ -116,14 +115,14 @@ impl Check<'_> {
         origin: &Origin,
         key: &str,
         problem: impl Into<String>,
-        mend: impl Into<String>,
+        fix: impl Into<String>,
     ) {
-        self.faults.push(document::fault(self.file, origin, key, problem, mend));
+        self.faults.push(origin.fault(key, problem, fix));
     }
 }
 
 /// The schema of the key `name` of a table.
-pub(super) fn property<'a>(schema: &'a Json, name: &str) -> Option<&'a Json> {
+fn property<'a>(schema: &'a Json, name: &str) -> Option<&'a Json> {
     let named = schema.get("properties").and_then(|properties| properties.get(name));
     match (named, schema.get("additionalProperties")) {
         (Some(named), _) => Some(named),
@@ -135,7 +134,7 @@ pub(super) fn property<'a>(schema: &'a Json, name: &str) -> Option<&'a Json> {
 }
 
 /// The part of `schema` that speaks of values of `kind`.
-pub(super) fn branch<'a>(schema: &'a Json, kind: &str) -> Option<&'a Json> {
+pub(crate) fn branch<'a>(schema: &'a Json, kind: &str) -> Option<&'a Json> {
     if let Some(branches) = schema.get("anyOf").and_then(Json::as_array) {
         return branches.iter().find_map(|one| branch(one, kind));
     }
@@ -147,18 +146,18 @@ pub(super) fn branch<'a>(schema: &'a Json, kind: &str) -> Option<&'a Json> {
 }
 
 /// The keys that a table may have.
-pub(super) fn keys(schema: &Json) -> Vec<&str> {
+pub(crate) fn keys(schema: &Json) -> Vec<&str> {
     let properties = schema.get("properties").and_then(Json::as_object);
     properties.into_iter().flatten().map(|(key, _)| key.as_str()).collect()
 }
 
 /// `name` as a key of `table`.
-pub(super) fn join(table: &str, name: &str) -> String {
+pub(crate) fn join(table: &str, name: &str) -> String {
     if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") }
 }
 
-/// In words, what a value must be.
-pub(super) fn wanted(schema: &Json) -> String {
+/// Describes the values that `schema` allows.
+pub(crate) fn wanted(schema: &Json) -> String {
     if let Some(branches) = schema.get("anyOf").and_then(Json::as_array) {
         return branches.iter().map(wanted).collect::<Vec<_>>().join(" or ");
     }
@@ -240,7 +239,7 @@ fn article(kind: &str) -> &str {
     }
 }
 
-/// Problem and mend of a scalar that has the right type. A plain text is never quoted: it may be a secret.
+/// Problem and fix of a scalar that has the right type. A plain text is never quoted: it may be a secret.
 fn out_of_bounds(scalar: &toml::Value, schema: &Json) -> Option<(String, String)> {
     match scalar {
         toml::Value::Integer(number) => number_out_of_bounds(*number as f64, number, schema),
@@ -270,11 +269,11 @@ fn text_out_of_bounds(text: &str, schema: &Json) -> Option<(String, String)> {
         if words.contains(&text) {
             return None;
         }
-        let mend = match nearest(text, words.iter().copied()) {
+        let fix = match nearest(text, words.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("write {}", wanted(schema)),
         };
-        return Some((format!("unknown word `{}`", text.escape_debug()), mend));
+        return Some((format!("unknown word `{}`", text.escape_debug()), fix));
     }
     let length = text.chars().count() as u64;
     let bound = |name| schema.get(name).and_then(Json::as_u64);

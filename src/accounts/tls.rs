@@ -1,13 +1,12 @@
-//! A webhook's certificates: read and tried when they are loaded, not at the first delivery.
+//! A webhook's certificates. They are read and tried when the configuration is loaded, not at the first delivery.
 
-use super::file::WebhookEntry;
-use crate::config::context::Context;
-use crate::config::document::Place;
+use super::entry::WebhookEntry;
 use crate::delivery::{Secret, Tls};
+use crate::document::{Context, Place};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// The certificates that `entry` names.
+/// Reads the certificates that `entry` names.
 pub(super) fn read(entry: &WebhookEntry, place: &Place<'_>, context: &mut Context<'_>) -> Tls {
     let ca_pem = entry.ca_file.as_deref().and_then(|path| {
         let place = place.key("ca_file");
@@ -93,8 +92,8 @@ fn certificates(
         CertificateDer::pem_slice_iter(pem).map(Result::ok).collect();
     let certificates = certificates.filter(|certificates| !certificates.is_empty());
     if certificates.is_none() {
-        let mend = "name a file that starts with -----BEGIN CERTIFICATE-----";
-        context.fault(place, "holds no certificate as PEM", mend);
+        let fix = "name a file that starts with -----BEGIN CERTIFICATE-----";
+        context.fault(place, "holds no certificate as PEM", fix);
     }
     certificates
 }

@@ -1,0 +1,323 @@
+//! Checks the entries of any source, and builds accounts from them.
+
+use super::entry::{AccountEntry, AccountsFile, FlowEntry, RuleEntry, WebhookEntry};
+use super::{Accounts, Bounds, Entries, Retry, rate, rule, webhook};
+use crate::delivery::{BreakerRules, Proxy};
+use crate::document::{
+    self, Context, Fault, Node, Place, Referred, Value, Variables, nearest, schema_of,
+};
+use crate::domain::{
+    AccountId, AccountRules, Definitions as _, FlowId, Rule, Trigger, WebhookName,
+};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Defaults of webhooks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Defaults {
+    /// The limit from the first byte sent to the last byte read.
+    pub request_timeout: Duration,
+    /// The limit for name look-up, TCP connect and TLS handshake together.
+    pub connect_timeout: Duration,
+    /// The maximum age of a connection that gets another request.
+    pub connection_max_age: Duration,
+    /// The maximum number of unanswered requests of a webhook.
+    pub in_flight_max: u32,
+    /// The proxy for requests, if there is one.
+    pub proxy: Option<Proxy>,
+    /// Bounds of deliveries and endpoints.
+    pub bounds: Bounds,
+    /// The intervals between attempts.
+    pub retry: Retry,
+    /// When the circuit breaker opens, and for how long.
+    pub breaker: BreakerRules,
+}
+
+/// The settings that the builder needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Basis<'a> {
+    /// The file of the settings. Relative paths of values that come from no file start at its folder.
+    pub file: &'a Path,
+    /// Defaults of webhooks.
+    pub defaults: &'a Defaults,
+    /// Whether there is a topic of call begin records.
+    pub has_flow_started: bool,
+}
+
+/// The result of the builder.
+pub struct Built {
+    /// The accounts, without entries that have faults.
+    pub accounts: Accounts,
+    /// All faults.
+    pub faults: Vec<Fault>,
+    /// The entries, without values that the check removed.
+    pub(crate) entries: Node,
+    /// Digests of the files and variables that entries refer to.
+    pub(crate) referred: Vec<Referred>,
+    /// The schema of the entries.
+    pub(crate) schema: Json,
+}
+
+/// Builds accounts from all entries without faults, and reports the faults of the others.
+pub(super) fn build(entries: Entries, basis: &Basis<'_>, variables: &Variables) -> Built {
+    let Entries(mut entries) = entries;
+    let mut faults = Vec::new();
+    flatten_dotted_keys(&mut entries, &mut faults);
+    let schema = schema_of::<AccountsFile>();
+    faults.extend(document::prune(&mut entries, &schema));
+    let base = basis.file.parent().unwrap_or(Path::new(""));
+    let mut context = Context::new(base, variables, faults);
+    let written: AccountsFile = context.typed(&entries);
+    let mut builder = Builder {
+        basis,
+        context,
+        built: Accounts::default(),
+        http_enabled: BTreeMap::new(),
+        seen: BTreeMap::new(),
+    };
+    builder.all(&written, &Place::root(&entries));
+    let Builder { context, built, .. } = builder;
+    let Context { faults, secret_files, referred, .. } = context;
+    let accounts = Accounts { secret_files, ..built };
+    Built { accounts, faults, entries, referred, schema }
+}
+
+/// Joins dotted keys: TOML reads an unquoted `account.sms.notifyOnDelivery` as nested tables, the platform as one setting.
+fn flatten_dotted_keys(entries: &mut Node, faults: &mut Vec<Fault>) {
+    let Some(Node { value: Value::List(accounts), .. }) = entries.get_mut("account") else {
+        return;
+    };
+    for account in accounts {
+        if let Value::Table(table) = &mut account.value {
+            document::flatten(table, |key| key.starts_with("account"), faults);
+        }
+    }
+}
+
+/// Builds entry by entry. Accounts come first, because the others refer to them.
+struct Builder<'a> {
+    basis: &'a Basis<'a>,
+    context: Context<'a>,
+    built: Accounts,
+    http_enabled: BTreeMap<AccountId, bool>,
+    /// The line, if any, of the first occurrence of each thing that must be unique.
+    seen: BTreeMap<String, Option<usize>>,
+}
+
+impl Builder<'_> {
+    fn all(&mut self, written: &AccountsFile, place: &Place<'_>) {
+        for (index, entry) in written.account.iter().enumerate() {
+            self.account(entry, &place.key("account").item(index));
+        }
+        for (index, entry) in written.webhook.iter().enumerate() {
+            self.webhook(entry, &place.key("webhook").item(index));
+        }
+        for (index, entry) in written.flow.iter().enumerate() {
+            self.flow(entry, &place.key("flow").item(index));
+        }
+        for (index, entry) in written.rule.iter().enumerate() {
+            self.rule(entry, &place.key("rule").item(index));
+        }
+        self.order_rules();
+    }
+
+    fn account(&mut self, entry: &AccountEntry, place: &Place<'_>) {
+        // The check reports a missing id.
+        let Some(id) = entry.id.map(AccountId) else { return };
+        if !self.is_first(&format!("account {id}"), &place.key("id"), "give it another id") {
+            return;
+        }
+        let rules = AccountRules {
+            notify_on_delivery: entry.notify_on_delivery,
+            attach_flow_keys: entry.attach_flow_keys,
+            webhook_enabled: entry.webhook_enabled,
+            default_webhook: None,
+            flows: BTreeMap::new(),
+            rules: Vec::new(),
+            uses_variables: false,
+        };
+        self.built.accounts.insert(id, rules);
+        self.http_enabled.insert(id, entry.http_enabled);
+        let rate = rate::read(
+            Some(entry.rate_per_second),
+            entry.rate.as_deref(),
+            place,
+            &mut self.context,
+        );
+        self.built.account_rates.extend(rate.map(|rate| (id, rate)));
+    }
+
+    fn webhook(&mut self, entry: &WebhookEntry, place: &Place<'_>) {
+        let account = entry.account.map(AccountId);
+        let known = account.is_some_and(|id| self.is_known(id, &place.key("account")));
+        let name = entry.name.as_deref().and_then(|name| self.webhook_name(name, place));
+        // Without its account, a webhook's scheme can't be checked.
+        let http = account.filter(|_| known).and_then(|id| self.http_enabled.get(&id)).copied();
+        let before = self.context.referred.len();
+        let parts = webhook::read(entry, http, self.basis.defaults, place, &mut self.context);
+        let (Some(account), Some(name), Some(parts)) = (account, name, parts) else { return };
+        if entry.default && known {
+            self.default_webhook(account, &name, place);
+        }
+        let referred = self.context.referred.get(before..).unwrap_or_default();
+        let written = webhook::fingerprint(place, referred);
+        let (webhook, rules, definition) = parts.build(name.clone(), account, written);
+        if definition.uses_variables()
+            && let Some(account) = self.built.accounts.get_mut(&account)
+        {
+            account.uses_variables = true;
+        }
+        let saves = webhook.response.iter().flat_map(|response| response.save_in.clone()).collect();
+        self.built.definitions.insert(name.clone(), definition, saves);
+        self.built.webhooks.insert(name, (Arc::new(webhook), rules));
+    }
+
+    fn rule(&mut self, entry: &RuleEntry, place: &Place<'_>) {
+        let on = rule::triggers(entry, place, &mut self.context);
+        let when = rule::conditions(entry, place, &mut self.context);
+        let Some(id) = entry.account.map(AccountId) else { return };
+        if !self.is_known(id, &place.key("account")) {
+            return;
+        }
+        let about_reports = |trigger: &Trigger| {
+            matches!(trigger, Trigger::Sms(_) | Trigger::SmsFinal | Trigger::ReportTimedOut)
+        };
+        let notified =
+            self.built.accounts.get(&id).is_some_and(|account| account.notify_on_delivery);
+        if on.iter().any(about_reports) && !notified {
+            let problem =
+                format!("account {id} ignores delivery reports, so that this never comes");
+            let fix = "set \"account.sms.notifyOnDelivery\" = true at the [[account]]";
+            self.context.fault(&place.key("on"), problem, fix);
+        }
+        if on.contains(&Trigger::FlowStarted) && !self.basis.has_flow_started {
+            let problem = "no topic is named that call begin records come from";
+            let fix = format!(
+                "set topics.flow_started in {}; a daemon needs a restart for it",
+                self.basis.file.display()
+            );
+            self.context.fault(&place.key("on"), problem, fix);
+        }
+        let Some(name) = entry.webhook.as_deref() else { return };
+        let webhook = WebhookName::new(name).filter(|name| {
+            self.built.webhooks.get(name).is_some_and(|(webhook, _)| webhook.account == id)
+        });
+        let Some(webhook) = webhook else {
+            // A webhook that has faults is reported already.
+            if !self.seen.contains_key(&format!("webhook {name}")) || self.is_anothers(name) {
+                let own =
+                    self.built.webhooks.iter().filter(|(_, (webhook, _))| webhook.account == id);
+                let nearest = nearest(name, own.map(|(name, _)| name.as_str()));
+                let fix = match nearest {
+                    Some(nearest) => format!("write `{nearest}`"),
+                    None => format!("add a [[webhook]] of account {id}, and name it here"),
+                };
+                let problem = format!("account {id} has no webhook `{name}`");
+                self.context.fault(&place.key("webhook"), problem, fix);
+            }
+            return;
+        };
+        if let Some(account) = self.built.accounts.get_mut(&id) {
+            account.uses_variables |= !when.is_empty();
+            account.rules.push((entry.flow.map(FlowId), Rule { on, when, webhook }));
+        }
+    }
+
+    /// Moves rules that set a variable before those that use it. Rules that depend on each other keep their order.
+    fn order_rules(&mut self) {
+        let definitions = &self.built.definitions;
+        let gives = |one: &Rule, other: &Rule| {
+            let uses = |variable: &Box<str>| definitions.uses(&other.webhook, variable);
+            one.webhook != other.webhook && definitions.saves(&one.webhook).iter().any(uses)
+        };
+        for account in self.built.accounts.values_mut() {
+            let mut left = std::mem::take(&mut account.rules);
+            while !left.is_empty() {
+                let is_free = |(_, rule): &(_, Rule)| !left.iter().any(|(_, it)| gives(it, rule));
+                let next = left.iter().position(is_free).unwrap_or(0);
+                account.rules.push(left.remove(next));
+            }
+        }
+    }
+
+    fn is_anothers(&self, name: &str) -> bool {
+        WebhookName::new(name).is_some_and(|name| self.built.webhooks.contains_key(&name))
+    }
+
+    fn default_webhook(&mut self, account: AccountId, name: &WebhookName, place: &Place<'_>) {
+        let Some(rules) = self.built.accounts.get_mut(&account) else { return };
+        match &rules.default_webhook {
+            None => rules.default_webhook = Some(name.clone()),
+            Some(other) => {
+                let problem = format!("webhook {other} is the default of account {account} too");
+                self.context.fault(
+                    &place.key("default"),
+                    problem,
+                    "keep `default = true` at one of them",
+                );
+            }
+        }
+    }
+
+    fn webhook_name(&mut self, text: &str, place: &Place<'_>) -> Option<WebhookName> {
+        let place = place.key("name");
+        let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let name = WebhookName::new(text).filter(|_| text.bytes().all(letters));
+        let Some(name) = name else {
+            self.context.fault(
+                &place,
+                "is not a webhook's name",
+                "use 1 to 64 letters, digits, dots, hyphens and underscores",
+            );
+            return None;
+        };
+        self.is_first(&format!("webhook {text}"), &place, "give it another name").then_some(name)
+    }
+
+    fn flow(&mut self, entry: &FlowEntry, place: &Place<'_>) {
+        let Some(account) = entry.account.map(AccountId) else { return };
+        let known = self.is_known(account, &place.key("account"));
+        let (Some(id), Some(enabled)) = (entry.id, entry.webhook_enabled) else { return };
+        let name = format!("flow {id} of account {account}");
+        if known
+            && self.is_first(&name, &place.key("id"), "remove one of them")
+            && let Some(rules) = self.built.accounts.get_mut(&account)
+        {
+            rules.flows.insert(FlowId(id), enabled);
+        }
+    }
+
+    fn is_known(&mut self, account: AccountId, place: &Place<'_>) -> bool {
+        let known = self.built.accounts.contains_key(&account);
+        if !known {
+            let accounts: Vec<_> =
+                self.built.accounts.keys().take(8).map(ToString::to_string).collect();
+            let fix = match accounts.as_slice() {
+                [] => format!("add an [[account]] with id = {account}"),
+                some => format!(
+                    "add an [[account]] with id = {account}, or name one that is there: {}",
+                    some.join(", ")
+                ),
+            };
+            self.context.fault(place, format!("there is no account {account}"), fix);
+        }
+        known
+    }
+
+    /// Returns whether this is the first occurrence of `what`, and reports the others.
+    fn is_first(&mut self, what: &str, place: &Place<'_>, fix: &str) -> bool {
+        let Some(first) = self.seen.get(what) else {
+            self.seen.insert(what.to_owned(), place.origin().line());
+            return true;
+        };
+        let problem = match first {
+            Some(line) => format!("{what} is already at line {line}"),
+            None => format!("{what} is already there"),
+        };
+        self.context.fault(place, problem, fix);
+        false
+    }
+}

@@ -1,0 +1,52 @@
+//! Keys that had a meaning in earlier versions. A file that still has one is valid as long as its value means what holds anyway;
+//! a warning says that the key can be removed.
+
+use crate::document::{Fault, Node, Value, Warning, join};
+use serde_json::{Value as Json, json};
+
+/// A key of earlier versions.
+struct Retired {
+    table: &'static str,
+    key: &'static str,
+    /// The value that means what holds without the key.
+    value: &'static str,
+    /// What holds, as a sentence without an end.
+    holds: &'static str,
+}
+
+const RETIRED: &[Retired] = &[Retired {
+    table: "topics",
+    key: "encoding",
+    value: "json",
+    holds: "events and dead letters are always JSON",
+}];
+
+/// `schema` with the retired keys, so that environment variables may name them too.
+pub(super) fn beside(schema: &Json) -> Json {
+    let mut schema = schema.clone();
+    for Retired { table, key, .. } in RETIRED {
+        let properties = schema.pointer_mut(&format!("/properties/{table}/properties"));
+        if let Some(Json::Object(properties)) = properties {
+            properties.insert((*key).to_owned(), json!({ "type": "string" }));
+        }
+    }
+    schema
+}
+
+/// Takes the retired keys out of the tree; a value that means something else is a fault.
+pub(super) fn remove(root: &mut Node) -> (Vec<Fault>, Vec<Warning>) {
+    let (mut faults, mut warnings) = (Vec::new(), Vec::new());
+    for Retired { table, key, value, holds } in RETIRED {
+        let Some(Node { value: Value::Table(keys), .. }) = root.get_mut(table) else { continue };
+        let Some(Node { origin, value: written, .. }) = keys.remove(*key) else { continue };
+        let full = join(table, key);
+        if matches!(written, Value::Scalar(toml::Value::String(text)) if text == *value) {
+            let problem = format!("has no effect any more: {holds}");
+            warnings.push(Warning(origin.fault(&full, problem, "remove the key")));
+        } else {
+            let problem = format!("is not \"{value}\", and nothing else is possible: {holds}");
+            faults.push(origin.fault(&full, problem, "remove the key"));
+        }
+    }
+    (faults, warnings)
+}

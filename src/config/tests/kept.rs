@@ -1,0 +1,150 @@
+//! Reloads: which changes of the files an endpoint survives, and accounts that another source sends.
+
+use super::{Folder, WHSEC};
+use crate::accounts::Entries;
+use crate::config::Loaded;
+use crate::delivery::{Endpoint, Trust, Webhook};
+use crate::domain::WebhookName;
+use std::sync::Arc;
+
+const ACCOUNT: &str = "[[account]]\nid = 1\n";
+const OTHER: &str =
+    "[[webhook]]\nname = \"other\"\naccount = 1\nurl = \"https://other.invalid/\"\n";
+
+/// A webhook that refers to two files and a variable.
+fn webhook() -> String {
+    format!(
+        "[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"https://a.invalid/b\"\n\
+         auth = {{ type = \"bearer\", token = {{ file = \"token\" }} }}\nsigning_secrets = [\"{WHSEC}\"]\n\
+         headers = [{{ name = \"X-Key\", value = {{ env = \"KEY\" }} }}]\nca_file = \"ca.pem\"\n"
+    )
+}
+
+fn folder() -> Folder {
+    Folder::new("", &format!("{ACCOUNT}{}", webhook()))
+        .with("token", "abc")
+        .with("ca.pem", include_str!("tls/client.pem"))
+        .variable("KEY", "k")
+}
+
+fn load(folder: &Folder) -> Loaded {
+    Loaded::load_with(&folder.path("ringback.toml"), &folder.variables)
+        .unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+fn found(loaded: &Loaded) -> Arc<Webhook> {
+    loaded.accounts.webhooks[&WebhookName::new("w").unwrap()].0.clone()
+}
+
+/// Whether the endpoint of `folder()` serves after `change`.
+fn survives(trust: &Trust, change: impl FnOnce(Folder) -> Folder) -> bool {
+    let before = folder();
+    let loaded = load(&before);
+    let addresses = &loaded.settings.delivery.addresses;
+    let endpoint = Endpoint::new(found(&loaded), trust, addresses).unwrap();
+    let after = load(&change(before));
+    endpoint.serves(&found(&after), &after.settings.delivery.addresses, usize::MAX)
+}
+
+#[test]
+fn an_endpoint_survives_changes_that_are_not_about_it() {
+    let trust = Trust::new().unwrap();
+    let with = |text: String| move |folder: Folder| folder.with("accounts.toml", text);
+    let settings = |text: &'static str| move |folder: Folder| folder.with("ringback.toml", text);
+    assert!(survives(&trust, |folder| folder), "nothing changed");
+    for text in [
+        format!("# A line more.\n\n{ACCOUNT}{}", webhook()),
+        format!("{ACCOUNT}{}{OTHER}", webhook()),
+        format!("{ACCOUNT}{OTHER}{}", webhook()),
+        format!("{ACCOUNT}rate_per_second = 7\n{}notes = \"for people\"\n", webhook()),
+    ] {
+        assert!(survives(&trust, with(text.clone())), "{text}");
+    }
+    for text in [
+        "[correlation]\nphase2_wait = \"each\"\n",
+        "[delivery]\nuncommitted_max = 7\nage_max_s = 7\n",
+        "[kafka]\ngroup_id = \"another\"\n",
+    ] {
+        assert!(survives(&trust, settings(text)), "{text}");
+    }
+}
+
+#[test]
+fn an_endpoint_is_built_anew_when_anything_that_it_is_made_of_changes() {
+    let trust = Trust::new().unwrap();
+    for more in [
+        "method = \"PUT\"\n",
+        "request_timeout_ms = 7\n",
+        "in_flight_max = 7\n",
+        "rate_per_second = 7\n",
+        "success_codes = [200]\n",
+        "retry = { initial_interval_ms = 7 }\n",
+        "breaker = { open_s = 7 }\n",
+        "http_version = \"1.1\"\n",
+        "query = [{ name = \"a\", value = \"b\" }]\n",
+        "response = { type = \"json\" }\n",
+    ] {
+        let text = format!("{ACCOUNT}{}{more}", webhook());
+        assert!(!survives(&trust, |folder| folder.with("accounts.toml", text)), "{more}");
+    }
+    for (file, content) in
+        [("token", "xyz"), ("ca.pem", concat!(include_str!("tls/client.pem"), "\n"))]
+    {
+        assert!(!survives(&trust, |folder| folder.with(file, content)), "{file}");
+    }
+    assert!(!survives(&trust, |folder| folder.variable("KEY", "another")), "a variable");
+    for key in [
+        "request_timeout_ms = 7",
+        "connect_timeout_ms = 7",
+        "connection_max_age_s = 7",
+        "in_flight_max_webhook = 7",
+        "retry_after_max_s = 7",
+        "allow_addresses = [\"10.0.0.0/8\"]",
+        "proxy = \"http://proxy.invalid:3128\"",
+        "retry.initial_interval_ms = 7",
+        "breaker.open_s = 7",
+    ] {
+        let text = format!("[delivery]\n{key}\n");
+        assert!(!survives(&trust, |folder| folder.with("ringback.toml", text)), "{key}");
+    }
+}
+
+#[test]
+fn fewer_connections_than_are_allowed_are_no_reason_to_build_anew_unless_there_are_none() {
+    let loaded = load(&folder());
+    let (webhook, addresses) = (found(&loaded), &loaded.settings.delivery.addresses);
+    let trust = Trust::new().unwrap();
+    let names = crate::delivery::Names::default();
+    for (kept, now, serves) in
+        [(4, 4, true), (4, 8, true), (8, 4, false), (0, 4, false), (0, 0, true)]
+    {
+        let endpoint = Endpoint::keeping(webhook.clone(), &trust, addresses, &names, kept).unwrap();
+        assert_eq!(endpoint.serves(&webhook, addresses, now), serves, "{kept} {now}");
+    }
+    let endpoint = Endpoint::keeping(webhook.clone(), &trust, addresses, &names, 100).unwrap();
+    assert!(endpoint.serves(&webhook, addresses, 64), "in_flight_max is less than both");
+}
+
+#[test]
+fn accounts_of_another_source_are_built_with_the_settings_in_force() {
+    let folder = folder().with("ringback.toml", "[delivery]\nrequest_timeout_ms = 77\n");
+    let former = load(&folder);
+    let folder = folder.with("of-source.toml", format!("{ACCOUNT}{OTHER}"));
+    let apply = |folder: &Folder| {
+        let entries = Entries::of_file(&folder.path("of-source.toml")).unwrap();
+        Loaded::with_entries_and(&former.settings, &former.effective, entries, &folder.variables)
+    };
+    let loaded = apply(&folder).unwrap();
+    let names: Vec<_> = loaded.accounts.webhooks.keys().map(ToString::to_string).collect();
+    assert_eq!(names, ["other"]);
+    let (webhook, _) = loaded.accounts.webhooks.values().next().unwrap();
+    assert_eq!(webhook.request_timeout.as_millis(), 77);
+    assert_eq!(loaded.settings, former.settings);
+    let changed = loaded.effective.changed_since(&former.effective);
+    assert!(changed.contains(&"webhook[other].url") && changed.contains(&"webhook[w].url"));
+    assert!(changed.iter().all(|key| key.starts_with("webhook[")), "{changed:?}");
+
+    let folder = folder.with("of-source.toml", format!("{ACCOUNT}{OTHER}urk = 1\n"));
+    let faults = apply(&folder).unwrap_err().to_string();
+    assert!(faults.contains("of-source.toml:7: webhook[other].urk: unknown key"), "{faults}");
+}

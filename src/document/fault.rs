@@ -1,0 +1,86 @@
+//! Faults of a configuration, each with its fix; and warnings.
+
+use super::origin::Origin;
+use crate::telemetry::escape::one_line;
+use std::fmt;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where the value comes from.
+    pub origin: Origin,
+    /// The key with its section, such as `kafka.bootstrap_servers` or `webhook[crm].url`.
+    pub key: String,
+    /// The problem.
+    pub problem: String,
+    /// How to fix it.
+    pub fix: String,
+}
+
+impl Fault {
+    /// Writes the fault on one line. `kind` follows the file and the line.
+    fn write(&self, f: &mut fmt::Formatter<'_>, kind: &str) -> fmt::Result {
+        // A quoted key may hold line breaks, and so may a file's name.
+        write!(f, "{}", one_line(&self.origin.file().to_string_lossy()))?;
+        if let Some(line) = self.origin.line() {
+            write!(f, ":{line}")?;
+        }
+        for part in [kind, &self.key, &self.problem] {
+            if !part.is_empty() {
+                write!(f, ": {}", one_line(part))?;
+            }
+        }
+        if !self.fix.is_empty() {
+            write!(f, "; {}", one_line(&self.fix))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, "")
+    }
+}
+
+/// Something that works but should be changed, such as a key that no longer has an effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning(pub Fault);
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, "warning")
+    }
+}
+
+/// Everything that is wrong, in the order of the files; never empty when it is an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults(pub Vec<Fault>);
+
+impl Faults {
+    /// `value` if there are no faults, else all of them, by file and line.
+    pub(crate) fn or<T>(mut faults: Vec<Fault>, value: T) -> Result<T, Self> {
+        if faults.is_empty() {
+            return Ok(value);
+        }
+        // Stable: faults of one line stay in the order in which they were found.
+        faults.sort_by(|a, b| {
+            (a.origin.file(), a.origin.line()).cmp(&(b.origin.file(), b.origin.line()))
+        });
+        Err(Self(faults))
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            fault.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}

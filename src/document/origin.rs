@@ -1,0 +1,116 @@
+//! Where a value comes from, and which key it is.
+
+use super::fault::Fault;
+use super::tree::Node;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A file as a whole.
+    File(Arc<Path>),
+    /// A line of a file, counted from 1.
+    Line(Arc<Path>, usize),
+    /// An environment variable.
+    Variable(String),
+}
+
+impl Origin {
+    /// Returns the file as it was named, or `environment` for a variable.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::File(file) | Self::Line(file, _) => file,
+            Self::Variable(_) => Path::new("environment"),
+        }
+    }
+
+    /// Returns the line, if there is one.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::Line(_, line) => Some(*line),
+            Self::File(_) | Self::Variable(_) => None,
+        }
+    }
+
+    /// Returns the folder of relative paths, if the origin is a file.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::File(file) | Self::Line(file, _) => file.parent(),
+            Self::Variable(_) => None,
+        }
+    }
+
+    /// Makes a fault of `key`, whose value comes from here.
+    pub(crate) fn fault(
+        &self,
+        key: &str,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Fault {
+        let key = match self {
+            Self::File(_) | Self::Line(..) => key.to_owned(),
+            Self::Variable(name) => format!("{name} ({key})"),
+        };
+        Fault { origin: self.clone(), key, problem: problem.into(), fix: fix.into() }
+    }
+}
+
+/// A key of a tree, whether it has a value or not. Faults refer to places.
+#[derive(Clone, Debug)]
+pub(crate) struct Place<'a> {
+    node: Option<&'a Node>,
+    origin: &'a Origin,
+    key: String,
+}
+
+impl<'a> Place<'a> {
+    /// Returns the place of a whole tree.
+    pub(crate) fn root(node: &'a Node) -> Self {
+        Self { node: Some(node), origin: &node.origin, key: String::new() }
+    }
+
+    /// Returns the place of `key` below this one. A key without a value has the origin of the table.
+    pub(crate) fn key(&self, key: &str) -> Self {
+        let full = if self.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.key) };
+        self.below(self.node.and_then(|node| node.get(key)), full)
+    }
+
+    /// Returns the place of the item at `index` of this list.
+    pub(crate) fn item(&self, index: usize) -> Self {
+        let node = self.node.and_then(|node| node.items().get(index));
+        let label = node.map_or("?", Node::label);
+        self.below(node, format!("{}[{label}]", self.key))
+    }
+
+    /// Returns the full key, as faults show it.
+    pub(crate) fn full_key(&self) -> &str {
+        &self.key
+    }
+
+    /// Returns the node, if there is one.
+    pub(crate) fn node(&self) -> Option<&'a Node> {
+        self.node
+    }
+
+    /// Returns whether there is a value.
+    pub(crate) fn is_there(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// Returns the origin.
+    pub(crate) fn origin(&self) -> &'a Origin {
+        self.origin
+    }
+
+    /// Makes a fault of this value.
+    pub(crate) fn fault(&self, problem: impl Into<String>, fix: impl Into<String>) -> Fault {
+        self.origin.fault(&self.key, problem, fix)
+    }
+
+    fn below(&self, node: Option<&'a Node>, key: String) -> Self {
+        Self { node, origin: node.map_or(self.origin, |node| &node.origin), key }
+    }
+}
