@@ -17,7 +17,8 @@ pub use context::Variables;
 pub use fault::{Fault, Faults, Warning};
 pub use origin::Origin;
 
-pub(crate) use check::{branch, join, keys, nearest, prune, wanted};
+pub(crate) use crate::definition::nearest;
+pub(crate) use check::{branch, join, keys, prune, wanted};
 pub(crate) use context::{Context, Referred, SecretText, flatten, sha256};
 pub(crate) use origin::Place;
 pub(crate) use schema::of as schema_of;

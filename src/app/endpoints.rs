@@ -3,7 +3,6 @@
 
 use super::AppError;
 use crate::config::{self, Accounts, Settings};
-use crate::definition::body;
 use crate::delivery::{Endpoint, EndpointError, Names, Trust};
 use crate::engine::EngineConfig;
 use crate::system::FilePlan;
@@ -52,7 +51,7 @@ impl Shared {
             Ok(endpoint)
         });
         let endpoints = endpoints.collect::<Result<_, EndpointError>>()?;
-        let rules = config::rules(settings, accounts, body::render_phase2, body::render_unknown);
+        let rules = config::rules(settings, accounts);
         let account_rates = accounts.account_rates.clone();
         Ok((EngineConfig { rules, endpoints, account_rates }, kept))
     }

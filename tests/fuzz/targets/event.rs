@@ -27,7 +27,7 @@ pub(super) const NOTICE: Target = Target {
         if let Some(wanted) = read_notice_of(input, &["delivered", "dead_lettered"]) {
             assert_eq!(Some(wanted), notice);
         }
-        seen(notice)
+        seen(notice.map(|notice| notice.at))
     },
     seeds: events,
     words: WORDS,
