@@ -35,6 +35,8 @@ mod table;
 mod broker;
 #[path = "../../tests/ringback/harness/child.rs"]
 mod child;
+#[path = "../../tests/ringback/harness/events.rs"]
+mod events;
 #[expect(dead_code, reason = "shared with the tests, which need more of it")]
 #[path = "../../tests/ringback/harness/http.rs"]
 mod http;
