@@ -39,8 +39,12 @@ fn entries(text: &str) -> Entries {
 
 const ONE: &str = "[[account]]\nid = 1\n[[webhook]]\nname = \"one\"\naccount = 1\nurl = \"https://one.invalid/\"\n";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn accounts_of_a_source_are_applied_without_a_signal() {
+#[test]
+fn accounts_of_a_source_are_applied_without_a_signal() {
+    tokio::runtime::Runtime::new().unwrap().block_on(tell());
+}
+
+async fn tell() {
     const HASH: &str = "ringback_config_hash{part=\"accounts\"}";
     const APPLIED: &str = "ringback_config_reloads_total{result=\"applied\"}";
     const REFUSED: &str = "ringback_config_reloads_total{result=\"refused\"}";
