@@ -107,13 +107,14 @@ fn named_tests(_path: &str, text: &str) -> Vec<String> {
     gone.map(|(file, name)| format!("there is no test `{name}` in {file}.rs")).collect()
 }
 
-/// Returns whether the function `name` has the attribute `#[test]`.
+/// Returns whether the function `name` has the attribute `#[test]`, or Tokio's.
 fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let start = format!("fn {name}(");
-    let Some(at) = lines.iter().position(|line| line.starts_with(&start)) else { return false };
+    let is_it = |line: &&str| line.trim_start_matches("async ").starts_with(&start);
+    let Some(at) = lines.iter().position(is_it) else { return false };
     let attributes = lines.iter().take(at).rev().take_while(|line| line.starts_with("#["));
-    attributes.into_iter().any(|line| *line == "#[test]")
+    attributes.into_iter().any(|line| *line == "#[test]" || line.starts_with("#[tokio::test"))
 }
 
 fn markdown() -> Vec<File> {

@@ -1,6 +1,6 @@
 //! The pages about running the daemon, recovery, events and webhook definitions.
 
-use super::page::Page;
+use super::page::{Page, directory};
 use super::shell::{Shell, repository};
 use crate::harness::daemon::Done;
 use crate::harness::receiver::Answer;
@@ -135,11 +135,44 @@ pub(super) fn letters(page: &Page) {
     for row in ignored.chain(skipped).chain(given_up) {
         reader.says(&row);
     }
+    rows_name_every_member();
     let events = stage.kafka.read(&stage.topic("events"));
     assert!(events.len() >= 3, "accepted, scheduled, given up: {events:?}");
     for event in events {
         let kind = event.json()["type"].as_str().expect("a type").to_owned();
         reader.says(&format!("| `{kind}`"));
+    }
+}
+
+/// Panics unless the table of events names each type with its members, as the schema has them.
+fn rows_name_every_member() {
+    const COMMON: [&str; 9] = [
+        "type",
+        "at",
+        "account_id",
+        "phonon_uuid",
+        "webhook",
+        "webhook_id",
+        "phase",
+        "attempt",
+        "kind",
+    ];
+    let text = std::fs::read_to_string(directory().join("events.md")).expect("the page");
+    let begins =
+        |start: &str| text.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>();
+    let schema = ringback::codec::event::schema();
+    for one in schema["oneOf"].as_array().expect("a schema for each type") {
+        let word = one["properties"]["type"]["const"].as_str().expect("a type");
+        let rows = begins(&format!("| `{word}`"));
+        assert!(!rows.is_empty(), "events.md has no row for {word}");
+        let members = one["properties"].as_object().expect("members").keys();
+        for member in members.filter(|member| !COMMON.contains(&member.as_str())) {
+            let named = format!("`{member}`");
+            let in_row = rows.iter().any(|row| row.contains(&named));
+            // The members of an outcome have a table of their own.
+            let is_known = in_row || !begins(&format!("| {named}")).is_empty();
+            assert!(is_known, "events.md does not name {member} of {word}");
+        }
     }
 }
 
