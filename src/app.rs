@@ -423,7 +423,7 @@ fn engine_config(
     files: &FilePlan,
 ) -> Result<EngineConfig, AppError> {
     let kept = files.kept_per_webhook(accounts.webhooks.len());
-    let rules = config::rules(settings, accounts);
+    let policy = config::policy(settings, accounts);
     let endpoints = accounts.webhooks.values().map(|(webhook, _)| {
         let addresses = &settings.delivery.addresses;
         let endpoint = Endpoint::keeping(webhook.clone(), trust, addresses, names, kept)?;
@@ -433,7 +433,7 @@ fn engine_config(
         Ok(Arc::new(endpoint))
     });
     Ok(EngineConfig {
-        rules,
+        policy,
         endpoints: endpoints.collect::<Result<_, EndpointError>>()?,
         account_rates: accounts.account_rates.clone(),
     })

@@ -29,7 +29,7 @@ pub use settings::{
     Bounds, DeliverySettings, HttpSettings, RegistrySettings, Retry, Settings, StoreSettings,
 };
 
-use crate::domain::Rules;
+use crate::domain::Policy;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -51,16 +51,16 @@ pub fn load_with(file: &Path, variables: &Variables) -> Result<(Settings, Accoun
 
 /// What decisions need of the configuration.
 #[must_use]
-pub fn rules(settings: &Settings, accounts: &Accounts) -> Rules {
+pub fn policy(settings: &Settings, accounts: &Accounts) -> Policy {
     let delivery = &settings.delivery;
-    Rules {
+    Policy {
         correlation: settings.correlation.clone(),
         statuses: settings.statuses.clone(),
         accounts: accounts.accounts.clone(),
         webhooks: accounts
             .webhooks
             .iter()
-            .map(|(name, (_, rules))| (name.clone(), rules.clone()))
+            .map(|(name, (_, policy))| (name.clone(), policy.clone()))
             .collect(),
         webhook_defaults: retry::webhook_rules(&delivery.retry, &delivery.bounds),
         definitions: Arc::new(accounts.definitions.clone()),

@@ -21,7 +21,7 @@ use super::settings::Settings;
 use crate::definition::Defined;
 use crate::delivery::{PerSecond, Webhook};
 use crate::domain::{
-    AccountId, AccountRules, Definitions as _, FlowId, Rule, Trigger, WebhookName, WebhookRules,
+    AccountId, AccountPolicy, Definitions as _, FlowId, Rule, Trigger, WebhookName, WebhookPolicy,
 };
 use file::{AccountEntry, AccountsFile, FlowEntry, RuleEntry, WebhookEntry};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,11 +32,11 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
     /// The accounts, with their flows and their default webhooks.
-    pub accounts: BTreeMap<AccountId, AccountRules>,
+    pub accounts: BTreeMap<AccountId, AccountPolicy>,
     /// The accounts whose attempts per second are limited.
     pub account_rates: BTreeMap<AccountId, PerSecond>,
     /// The webhooks: how to call them, and how often.
-    pub webhooks: BTreeMap<WebhookName, (Arc<Webhook>, WebhookRules)>,
+    pub webhooks: BTreeMap<WebhookName, (Arc<Webhook>, WebhookPolicy)>,
     /// What they say and save.
     pub definitions: Defined,
     /// The files that hold their secrets.
@@ -153,7 +153,7 @@ impl Reader<'_> {
         if !self.is_first(&format!("account {id}"), &place.key("id"), "give it another id") {
             return;
         }
-        let rules = AccountRules {
+        let rules = AccountPolicy {
             notify_on_delivery: entry.notify_on_delivery,
             attach_flow_keys: entry.attach_flow_keys,
             webhook_enabled: entry.webhook_enabled,

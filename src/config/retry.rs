@@ -2,7 +2,7 @@
 //! derived from the delivery, so that a replay agrees.
 
 use super::settings::{Bounds, Retry};
-use crate::domain::{RetrySchedule, WebhookRules};
+use crate::domain::{RetrySchedule, WebhookPolicy};
 use backoff::backoff::Backoff as _;
 use backoff::exponential::ExponentialBackoff;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use std::time::Duration;
 const INTERVALS_MAX: u32 = 1000;
 
 /// How often, how long and at which intervals a webhook's deliveries are tried.
-pub(super) fn webhook_rules(retry: &Retry, bounds: &Bounds) -> WebhookRules {
-    WebhookRules {
+pub(super) fn webhook_rules(retry: &Retry, bounds: &Bounds) -> WebhookPolicy {
+    WebhookPolicy {
         attempts_max: bounds.attempts_max,
         age_max_ms: whole_ms(bounds.age_max),
         retry: schedule(retry, bounds.attempts_max),

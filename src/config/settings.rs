@@ -9,8 +9,8 @@ pub(super) use build::shows_property;
 use super::effective::Entry;
 use super::environment::{self, Variables};
 use super::fault::{Fault, Faults};
-use crate::delivery::{AddressPolicy, BreakerRules, PerSecond, Proxy, Secret};
-use crate::domain::{CorrelationRules, StatusTable};
+use crate::delivery::{AddressPolicy, BreakerPolicy, PerSecond, Proxy, Secret};
+use crate::domain::{CorrelationPolicy, StatusTable};
 use crate::log::{KafkaSettings, TopicNames};
 use crate::store::OnCorruption;
 use std::collections::BTreeSet;
@@ -36,7 +36,7 @@ pub struct Settings {
     /// `[accounts] file`
     pub accounts_file: PathBuf,
     /// `[correlation]`
-    pub correlation: CorrelationRules,
+    pub correlation: CorrelationPolicy,
     /// `[statuses]`
     pub statuses: StatusTable,
     /// `[delivery]`
@@ -104,7 +104,7 @@ pub struct DeliverySettings {
     /// The intervals between attempts.
     pub retry: Retry,
     /// When an endpoint is left alone for a while.
-    pub breaker: BreakerRules,
+    pub breaker: BreakerPolicy,
 }
 
 /// How long a delivery, and an endpoint, is tried.

@@ -7,7 +7,7 @@ use crate::codec::event::rfc3339;
 use crate::codec::row::{self, RowError};
 use crate::config::{Accounts, Settings};
 use crate::delivery::{PerSecond, Webhook};
-use crate::domain::{EndpointState, Timestamp, WebhookName, WebhookRules};
+use crate::domain::{EndpointState, Timestamp, WebhookName, WebhookPolicy};
 use crate::exit::ExitCode;
 use crate::log::{LogError, NeededBy, ScanFrom, Scanned, Scanner};
 use crate::store::RowKey;
@@ -167,7 +167,7 @@ impl<'a> Shown<'a> {
     fn of(
         accounts: &Accounts,
         webhook: &'a Webhook,
-        rules: &WebhookRules,
+        rules: &WebhookPolicy,
         known: &Known,
         now: Timestamp,
     ) -> Self {

@@ -8,10 +8,10 @@ use crate::config::settings::{Bounds, DeliverySettings, Retry, Settings};
 use crate::config::{rate, retry};
 use crate::definition::{Definition, Request};
 use crate::delivery::{
-    Auth, BreakerRules, Limits, PerSecond, Proxy, Response, Secret, SigningSecret, SuccessCodes,
+    Auth, BreakerPolicy, Limits, PerSecond, Proxy, Response, Secret, SigningSecret, SuccessCodes,
     Tls, Webhook,
 };
-use crate::domain::{AccountId, WebhookName, WebhookRules};
+use crate::domain::{AccountId, WebhookName, WebhookPolicy};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,14 +29,14 @@ pub(super) struct Parts {
     connection_max_age: Duration,
     tls: Tls,
     http1_only: bool,
-    breaker: BreakerRules,
+    breaker: BreakerPolicy,
     proxy: Option<Proxy>,
     response: Option<Arc<Response>>,
     request: Option<Arc<Request>>,
     shown: Option<Arc<Request>>,
     secrets: Vec<Secret>,
     definition: Definition,
-    rules: WebhookRules,
+    rules: WebhookPolicy,
 }
 
 impl Parts {
@@ -45,7 +45,7 @@ impl Parts {
         self,
         name: WebhookName,
         account: AccountId,
-    ) -> (Webhook, WebhookRules, Definition) {
+    ) -> (Webhook, WebhookPolicy, Definition) {
         let webhook = Webhook {
             name,
             account,
@@ -218,7 +218,7 @@ fn rules(
     defaults: &DeliverySettings,
     place: &Place<'_>,
     context: &mut Context<'_>,
-) -> WebhookRules {
+) -> WebhookPolicy {
     if let (Some(initial), Some(max)) = (entry.initial_interval_ms, entry.interval_max_ms)
         && initial > max
     {
@@ -251,8 +251,8 @@ fn rules(
     retry::webhook_rules(&retry, &bounds)
 }
 
-fn breaker(entry: &BreakerEntry, defaults: &BreakerRules) -> BreakerRules {
-    BreakerRules {
+fn breaker(entry: &BreakerEntry, defaults: &BreakerPolicy) -> BreakerPolicy {
+    BreakerPolicy {
         failure_ratio: entry.failure_ratio.unwrap_or(defaults.failure_ratio),
         window: entry.window_s.map_or(defaults.window, Duration::from_secs),
         attempts_min: entry.attempts_min.unwrap_or(defaults.attempts_min),
