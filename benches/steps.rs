@@ -13,10 +13,10 @@ use ringback::codec::source::{Decoded, Decoder};
 use ringback::definition::{Defined, body};
 use ringback::delivery::{SigningSecret, sign};
 use ringback::domain::{
-    AccountId, AccountRules, Command, Condition, CorrelationRules, DeliveryReport, Due,
-    FlowComplete, OnReportTimeout, Outcome, Phase, Phase2Order, Phase2Wait, PhononUuid, RecordKind,
-    RetrySchedule, Rule, Rules, Source, State, StatusTable, Test, Timestamp, Trigger, Verdict,
-    WebhookName, WebhookRules, decide, evolve,
+    AccountId, AccountPolicy, Command, Condition, CorrelationPolicy, DeliveryReport, Due,
+    FlowComplete, OnReportTimeout, Outcome, Phase, Phase2Order, Phase2Wait, PhononUuid, Policy,
+    RecordKind, RetrySchedule, Rule, Source, State, StatusTable, Test, Timestamp, Trigger, Verdict,
+    WebhookName, WebhookPolicy, decide, evolve,
 };
 use ringback::store::{Checkpoint, Derived, Store};
 use std::collections::BTreeMap;
@@ -58,17 +58,17 @@ fn decoding(criterion: &mut Criterion) {
 }
 
 fn deciding(criterion: &mut Criterion) {
-    let rules = rules();
-    let stages = Stages::new(&rules);
+    let policy = policy();
+    let stages = Stages::new(&policy);
     for (name, state, command) in [
         ("flow", &stages.empty, &stages.flow),
         ("report", &stages.after_flow, &stages.report),
         ("outcome", &stages.after_report, &stages.outcome),
     ] {
         criterion.bench_function(&format!("decide/{name}"), |bencher| {
-            bencher.iter(|| decide(black_box(state), black_box(command), &rules, NOW));
+            bencher.iter(|| decide(black_box(state), black_box(command), &policy, NOW));
         });
-        let events = decide(state, command, &rules, NOW);
+        let events = decide(state, command, &policy, NOW);
         assert!(!events.is_empty(), "{name}: no event was decided");
         criterion.bench_function(&format!("evolve/{name}"), |bencher| {
             bencher.iter_batched(
@@ -94,14 +94,14 @@ fn deciding(criterion: &mut Criterion) {
 
 /// A rule with 50 conditions over a record of 4 MiB.
 fn judging(criterion: &mut Criterion) {
-    let mut rules = rules();
+    let mut policy = policy();
     let present = Condition { variable: "$flow.key.type".into(), test: Test::Present(true) };
     let rule = Rule {
         on: vec![Trigger::FlowComplete],
         when: vec![present; 50],
         webhook: WebhookName::new("crm").expect("a name"),
     };
-    let account = rules.accounts.get_mut(&AccountId(28)).expect("the account");
+    let account = policy.accounts.get_mut(&AccountId(28)).expect("the account");
     account.rules = vec![(None, rule)];
     account.uses_variables = true;
     let record = format!(
@@ -112,15 +112,15 @@ fn judging(criterion: &mut Criterion) {
     let source = Source { topic: "flow-complete".into(), partition: 1, offset: 0, timestamp: NOW };
     let command = Command::AcceptFlow(Box::new(flow), source);
     let state = State::default();
-    let events = decide(&state, &command, &rules, NOW);
+    let events = decide(&state, &command, &policy, NOW);
     assert!(events.len() > 2, "the rule fires");
     criterion.bench_function("decide/flow, 50 conditions over 4 MiB", |bencher| {
-        bencher.iter(|| decide(black_box(&state), black_box(&command), &rules, NOW));
+        bencher.iter(|| decide(black_box(&state), black_box(&command), &policy, NOW));
     });
 }
 
 fn writing(criterion: &mut Criterion) {
-    let stages = Stages::new(&rules());
+    let stages = Stages::new(&policy());
     let report = Bytes::from_static(REPORT.as_bytes());
     let keys = Bytes::from_static(br#"[{"name":"$flow.key.type","value":"template"}]"#);
     criterion.bench_function("render phase 2", |bencher| {
@@ -153,7 +153,7 @@ fn committing(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().expect("a directory");
     let store = Store::open(directory.path()).expect("a store");
     let partition = store.partition(0).expect("a partition");
-    let stages = Stages::new(&rules());
+    let stages = Stages::new(&policy());
     let encoded = encoded(&stages.after_report);
     let (old, new) = (Derived::of(&stages.after_flow), Derived::of(&stages.after_report));
     let mut number = 0_u64;
@@ -185,7 +185,7 @@ struct Stages {
 }
 
 impl Stages {
-    fn new(rules: &Rules) -> Self {
+    fn new(policy: &Policy) -> Self {
         let (flow, report) = (decoded_flow(), decoded_report());
         let uuid = flow.uuid.clone();
         let source = |topic: &str| Source {
@@ -197,7 +197,7 @@ impl Stages {
         let flow = Command::AcceptFlow(flow, source("flow-complete"));
         let report = Command::AcceptReport(report, source("sms-delivery-report"));
         let after = |state: &State, command: &Command| {
-            decide(state, command, rules, NOW).iter().fold(state.clone(), evolve)
+            decide(state, command, policy, NOW).iter().fold(state.clone(), evolve)
         };
         let empty = State::default();
         let after_flow = after(&empty, &flow);
@@ -251,17 +251,17 @@ fn encoded(state: &State) -> Bytes {
     Bytes::from(out)
 }
 
-fn rules() -> Rules {
+fn policy() -> Policy {
     let webhook = WebhookName::new("crm").expect("a name");
     let retry = RetrySchedule { intervals_ms: vec![5000, 10_000], randomization_factor: 0.2 };
-    let webhook_rules = WebhookRules {
+    let webhook_rules = WebhookPolicy {
         attempts_max: 16,
         age_max_ms: 86_400_000,
         retry,
         retry_after_max_ms: 3_600_000,
         disable_after_ms: 432_000_000,
     };
-    let account = AccountRules {
+    let account = AccountPolicy {
         notify_on_delivery: true,
         attach_flow_keys: true,
         webhook_enabled: Some(true),
@@ -270,8 +270,8 @@ fn rules() -> Rules {
         rules: Vec::new(),
         uses_variables: false,
     };
-    Rules {
-        correlation: CorrelationRules {
+    Policy {
+        correlation: CorrelationPolicy {
             phase2_wait: Phase2Wait::All,
             phase2_order: Phase2Order::Strict,
             on_report_timeout: OnReportTimeout::End,

@@ -26,7 +26,7 @@ pub use retry::{Bounds, Retry};
 use crate::definition::Defined;
 use crate::delivery::{PerSecond, Webhook};
 use crate::document::{Fault, Node, Variables, nearest};
-use crate::domain::{AccountId, AccountRules, WebhookName, WebhookRules};
+use crate::domain::{AccountId, AccountPolicy, WebhookName, WebhookPolicy};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,11 +55,11 @@ impl Entries {
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
     /// The accounts, with their flows and their default webhooks.
-    pub accounts: BTreeMap<AccountId, AccountRules>,
+    pub accounts: BTreeMap<AccountId, AccountPolicy>,
     /// The accounts whose attempts per second are limited.
     pub account_rates: BTreeMap<AccountId, PerSecond>,
     /// The webhooks: how to call them, and how often.
-    pub webhooks: BTreeMap<WebhookName, (Arc<Webhook>, WebhookRules)>,
+    pub webhooks: BTreeMap<WebhookName, (Arc<Webhook>, WebhookPolicy)>,
     /// The bodies that webhooks send and the values that they save, where these differ from the predefined ones.
     pub definitions: Defined,
     /// The files that hold their secrets.

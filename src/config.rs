@@ -51,7 +51,7 @@ pub fn rules(settings: &Settings, accounts: &Accounts) -> Rules {
         webhooks: accounts
             .webhooks
             .iter()
-            .map(|(name, (_, rules))| (name.clone(), rules.clone()))
+            .map(|(name, (_, policy))| (name.clone(), policy.clone()))
             .collect(),
         webhook_defaults: retry::webhook_rules(&defaults.retry, &defaults.bounds),
         definitions: Arc::new(accounts.definitions.clone()),

@@ -58,4 +58,4 @@ pub use signature::sign;
 pub use tls::{TlsError, Trust};
 pub use token::{ClientCredentials, SentIn};
 pub use trial::{Head, Trial, TrialMessage};
-pub use webhook::{Auth, BreakerRules, Fingerprint, Limits, Secret, SuccessCodes, Tls, Webhook};
+pub use webhook::{Auth, BreakerPolicy, Fingerprint, Limits, Secret, SuccessCodes, Tls, Webhook};

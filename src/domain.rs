@@ -15,9 +15,9 @@ mod event;
 mod evolve;
 mod id;
 mod outcome;
+mod policy;
 mod render;
 mod retry;
-mod rules;
 mod size;
 mod source;
 mod state;
@@ -37,14 +37,15 @@ pub use event::{
 pub use evolve::evolve;
 pub use id::{AccountId, DeliveryId, FlowId, PhononUuid, SmsId, WebhookName, owner};
 pub use outcome::{ErrorReason, Mapped, Outcome, RESPONSE_BYTES_KEPT, StatusType, Verdict};
+pub use policy::{
+    AccountPolicy, CorrelationPolicy, OnReportTimeout, Phase2Order, Phase2Wait, Policy,
+    WebhookPolicy,
+};
 pub use render::{
     Condition, ContentType, Definitions, Facts, Pending, Reading, Rendered, Rendering, Rule, Test,
     Trigger,
 };
 pub use retry::RetrySchedule;
-pub use rules::{
-    AccountRules, CorrelationRules, OnReportTimeout, Phase2Order, Phase2Wait, Rules, WebhookRules,
-};
 pub use size::{REPORTS_BYTES_MAX, STATE_BYTES_MAX};
 pub use source::{DeliveryReport, FlowComplete, FlowStarted, Header, Source};
 pub use state::{

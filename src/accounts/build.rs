@@ -2,12 +2,12 @@
 
 use super::entry::{AccountEntry, AccountsFile, FlowEntry, RuleEntry, WebhookEntry};
 use super::{Accounts, Bounds, Entries, Retry, rate, rule, webhook};
-use crate::delivery::{BreakerRules, Proxy};
+use crate::delivery::{BreakerPolicy, Proxy};
 use crate::document::{
     self, Context, Fault, Node, Place, Referred, Value, Variables, nearest, schema_of,
 };
 use crate::domain::{
-    AccountId, AccountRules, Definitions as _, FlowId, Rule, Trigger, WebhookName,
+    AccountId, AccountPolicy, Definitions as _, FlowId, Rule, Trigger, WebhookName,
 };
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ pub struct Defaults {
     /// The intervals between attempts.
     pub retry: Retry,
     /// When the circuit breaker opens, and for how long.
-    pub breaker: BreakerRules,
+    pub breaker: BreakerPolicy,
 }
 
 /// The settings that the builder needs.
@@ -130,7 +130,7 @@ impl Builder<'_> {
         if !self.is_first(&format!("account {id}"), &place.key("id"), "give it another id") {
             return;
         }
-        let rules = AccountRules {
+        let rules = AccountPolicy {
             notify_on_delivery: entry.notify_on_delivery,
             attach_flow_keys: entry.attach_flow_keys,
             webhook_enabled: entry.webhook_enabled,

@@ -1,7 +1,7 @@
 //! The intervals between attempts, computed by the `backoff` crate without its random jitter. Our jitter is derived from the
 //! delivery, so that a replay computes the same times.
 
-use crate::domain::{RetrySchedule, WebhookRules};
+use crate::domain::{RetrySchedule, WebhookPolicy};
 use backoff::backoff::Backoff as _;
 use backoff::exponential::ExponentialBackoff;
 use std::time::Duration;
@@ -36,8 +36,8 @@ pub struct Retry {
 const INTERVALS_MAX: u32 = 1000;
 
 /// Returns how often, how long and at which intervals deliveries are tried.
-pub(crate) fn webhook_rules(retry: &Retry, bounds: &Bounds) -> WebhookRules {
-    WebhookRules {
+pub(crate) fn webhook_rules(retry: &Retry, bounds: &Bounds) -> WebhookPolicy {
+    WebhookPolicy {
         attempts_max: bounds.attempts_max,
         age_max_ms: whole_ms(bounds.age_max),
         retry: schedule(retry, bounds.attempts_max),

@@ -4,11 +4,11 @@ use super::entry::{BreakerEntry, HttpVersion, MethodName, RetryEntry, WebhookEnt
 use super::{Bounds, Defaults, Retry, auth, definition, rate, response, retry, tls};
 use crate::definition::{Definition, Request};
 use crate::delivery::{
-    Auth, BreakerRules, Fingerprint, Limits, PerSecond, Proxy, Response, Secret, SigningSecret,
+    Auth, BreakerPolicy, Fingerprint, Limits, PerSecond, Proxy, Response, Secret, SigningSecret,
     SuccessCodes, Tls, Webhook,
 };
 use crate::document::{Context, Node, Place, Referred, sha256};
-use crate::domain::{AccountId, WebhookName, WebhookRules};
+use crate::domain::{AccountId, WebhookName, WebhookPolicy};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,14 +26,14 @@ pub(super) struct Parts {
     connection_max_age: Duration,
     tls: Tls,
     http1_only: bool,
-    breaker: BreakerRules,
+    breaker: BreakerPolicy,
     proxy: Option<Proxy>,
     response: Option<Arc<Response>>,
     request: Option<Arc<Request>>,
     shown: Option<Arc<Request>>,
     secrets: Vec<Secret>,
     definition: Definition,
-    rules: WebhookRules,
+    rules: WebhookPolicy,
 }
 
 impl Parts {
@@ -43,7 +43,7 @@ impl Parts {
         name: WebhookName,
         account: AccountId,
         written: Fingerprint,
-    ) -> (Webhook, WebhookRules, Definition) {
+    ) -> (Webhook, WebhookPolicy, Definition) {
         let webhook = Webhook {
             name,
             account,
@@ -232,7 +232,7 @@ fn rules(
     defaults: &Defaults,
     place: &Place<'_>,
     context: &mut Context<'_>,
-) -> WebhookRules {
+) -> WebhookPolicy {
     if let (Some(initial), Some(max)) = (entry.initial_interval_ms, entry.interval_max_ms)
         && initial > max
     {
@@ -265,8 +265,8 @@ fn rules(
     retry::webhook_rules(&retry, &bounds)
 }
 
-fn breaker(entry: &BreakerEntry, defaults: &BreakerRules) -> BreakerRules {
-    BreakerRules {
+fn breaker(entry: &BreakerEntry, defaults: &BreakerPolicy) -> BreakerPolicy {
+    BreakerPolicy {
         failure_ratio: entry.failure_ratio.unwrap_or(defaults.failure_ratio),
         window: entry.window_s.map_or(defaults.window, Duration::from_secs),
         attempts_min: entry.attempts_min.unwrap_or(defaults.attempts_min),

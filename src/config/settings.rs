@@ -11,7 +11,7 @@ use super::environment;
 use crate::accounts::{Basis, Defaults};
 use crate::delivery::{AddressPolicy, PerSecond, Secret};
 use crate::document::{Fault, Faults, Variables, Warning};
-use crate::domain::{CorrelationRules, StatusTable};
+use crate::domain::{CorrelationPolicy, StatusTable};
 use crate::log::{KafkaSettings, TopicNames};
 use crate::store::OnCorruption;
 use std::collections::BTreeSet;
@@ -36,7 +36,7 @@ pub struct Settings {
     /// `[accounts] file`
     pub accounts_file: PathBuf,
     /// `[correlation]`
-    pub correlation: CorrelationRules,
+    pub correlation: CorrelationPolicy,
     /// `[statuses]`
     pub statuses: StatusTable,
     /// `[delivery]`

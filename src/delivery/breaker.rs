@@ -1,7 +1,7 @@
 //! The circuit breaker of an endpoint: it opens after too many failures, and later lets single attempts probe the
 //! endpoint.
 
-use super::webhook::BreakerRules;
+use super::webhook::BreakerPolicy;
 use std::time::{Duration, Instant};
 
 /// The window consists of this many parts; the oldest part is dropped when a new one begins.
@@ -37,7 +37,7 @@ struct Part {
 }
 
 pub(super) struct Breaker {
-    rules: BreakerRules,
+    rules: BreakerPolicy,
     state: BreakerState,
     base: Instant,
     parts: [Part; PARTS as usize],
@@ -46,13 +46,13 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
-    pub(super) fn new(rules: BreakerRules, now: Instant) -> Self {
+    pub(super) fn new(rules: BreakerPolicy, now: Instant) -> Self {
         let parts = [Part::default(); PARTS as usize];
         Self { rules, state: BreakerState::Closed, base: now, parts, until: now }
     }
 
     /// Continues under changed settings.
-    pub(super) fn follow(&mut self, rules: &BreakerRules) {
+    pub(super) fn follow(&mut self, rules: &BreakerPolicy) {
         if self.rules != *rules {
             self.rules = rules.clone();
             self.parts = Default::default();
@@ -128,13 +128,13 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::{Breaker, BreakerState, Sign};
-    use crate::delivery::BreakerRules;
+    use crate::delivery::BreakerPolicy;
     use std::time::{Duration, Instant};
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn breaker(now: Instant) -> Breaker {
-        let rules = BreakerRules {
+        let rules = BreakerPolicy {
             failure_ratio: 0.5,
             window: 10 * SECOND,
             attempts_min: 4,

@@ -50,7 +50,7 @@ pub(super) fn webhook(url: &str) -> Webhook {
         connect_timeout: Duration::from_secs(10),
         connection_max_age: Duration::from_secs(300),
         tls: Tls::default(),
-        breaker: BreakerRules::default(),
+        breaker: BreakerPolicy::default(),
         retry: RetrySchedule { intervals_ms: vec![5000], randomization_factor: 0.0 },
         retry_after_max: Duration::from_secs(3600),
         http1_only: false,

@@ -40,7 +40,7 @@ pub struct Webhook {
     /// Certificates and keys beside the system's roots.
     pub tls: Tls,
     /// When the circuit breaker opens, and for how long.
-    pub breaker: BreakerRules,
+    pub breaker: BreakerPolicy,
     /// The retry schedule. A 429 without a time holds the lane for the row's next interval.
     pub retry: RetrySchedule,
     /// The upper limit for a `Retry-After`.
@@ -184,7 +184,7 @@ impl Limits {
 
 /// The settings of a circuit breaker.
 #[derive(Clone, Debug, PartialEq)]
-pub struct BreakerRules {
+pub struct BreakerPolicy {
     /// The breaker opens when this ratio of attempts fails within `window`.
     pub failure_ratio: f64,
     /// The time over which attempts are counted.
@@ -195,7 +195,7 @@ pub struct BreakerRules {
     pub open: Duration,
 }
 
-impl Default for BreakerRules {
+impl Default for BreakerPolicy {
     fn default() -> Self {
         let (window, open) = (Duration::from_secs(30), Duration::from_secs(30));
         Self { failure_ratio: 0.5, window, attempts_min: 20, open }

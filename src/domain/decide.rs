@@ -15,26 +15,26 @@ mod timer;
 
 use super::{
     AccountId, Collected, Collection, Command, Correlation, Event, IgnoreReason, IgnoredRecord,
-    RecordKind, Rules, STATE_BYTES_MAX, SmsId, Source, State, Timestamp,
+    Policy, RecordKind, STATE_BYTES_MAX, SmsId, Source, State, Timestamp,
 };
 
 /// The facts that `command` makes of `state` at the time `now`. No facts: nothing was due, or the command is stale.
 #[must_use]
-pub fn decide(state: &State, command: &Command, rules: &Rules, now: Timestamp) -> Vec<Event> {
+pub fn decide(state: &State, command: &Command, policy: &Policy, now: Timestamp) -> Vec<Event> {
     let mut events = match command {
-        Command::AcceptStart(start, source) => start::accept(state, start, source, rules, now),
-        Command::AcceptFlow(flow, source) => flow::accept(state, flow, source, rules, now),
-        Command::AcceptReport(report, source) => report::accept(state, report, source, rules, now),
+        Command::AcceptStart(start, source) => start::accept(state, start, source, policy, now),
+        Command::AcceptFlow(flow, source) => flow::accept(state, flow, source, policy, now),
+        Command::AcceptReport(report, source) => report::accept(state, report, source, policy, now),
         Command::RecordOutcome { delivery, attempt, outcome } => {
-            outcome::record(state, *delivery, *attempt, outcome, rules, now)
+            outcome::record(state, *delivery, *attempt, outcome, policy, now)
         }
         Command::GiveUp { delivery, reason } => {
-            outcome::give_up(state, *delivery, *reason, rules, now)
+            outcome::give_up(state, *delivery, *reason, policy, now)
         }
-        Command::FireTimer(uuid) => timer::fire(state, uuid, rules, now),
-        Command::Replay(delivery) => replay::revive(state, delivery, rules, now),
+        Command::FireTimer(uuid) => timer::fire(state, uuid, policy, now),
+        Command::Replay(delivery) => replay::revive(state, delivery, policy, now),
     };
-    end_if_done(state, rules, now, &mut events);
+    end_if_done(state, policy, now, &mut events);
     events
 }
 
@@ -76,7 +76,7 @@ fn too_large(bytes: usize) -> String {
 }
 
 /// The end of a correlation, if nothing of it is left after `events`.
-fn end_if_done(state: &State, rules: &Rules, now: Timestamp, events: &mut Vec<Event>) {
+fn end_if_done(state: &State, policy: &Policy, now: Timestamp, events: &mut Vec<Event>) {
     let mut open = match &state.correlation {
         Correlation::Open(flow) => Some((flow.identity.account, flow.collection)),
         Correlation::Unknown
@@ -109,7 +109,7 @@ fn end_if_done(state: &State, rules: &Rules, now: Timestamp, events: &mut Vec<Ev
         // The time-out itself was the end that was told.
         Collection::TimedOut => {}
     }
-    let until = now.plus_ms(rules.correlation.dedup_window_ms);
+    let until = now.plus_ms(policy.correlation.dedup_window_ms);
     events.push(Event::MarkerKept { account, until });
 }
 

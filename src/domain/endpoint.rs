@@ -4,7 +4,7 @@
 //! Each partition keeps its own copy, which moves with it to another instance. Limits, concurrency and breaker are not
 //! remembered: they are found out again in seconds.
 
-use super::{DeliveryId, ErrorReason, Outcome, RetrySchedule, Timestamp, Verdict, WebhookRules};
+use super::{DeliveryId, ErrorReason, Outcome, RetrySchedule, Timestamp, Verdict, WebhookPolicy};
 
 /// A 429 that names no time holds the endpoint up to this: the interval of an old delivery may be hours.
 const BUSY_PAUSE_MAX_MS: u64 = 60_000;
@@ -114,7 +114,7 @@ pub enum EndpointEvent {
 pub fn decide_endpoint(
     state: &EndpointState,
     command: EndpointCommand<'_>,
-    rules: &WebhookRules,
+    policy: &WebhookPolicy,
     now: Timestamp,
 ) -> Vec<EndpointEvent> {
     match command {
@@ -122,9 +122,9 @@ pub fn decide_endpoint(
             recovered(state, now)
         }
         EndpointCommand::RecordOutcome { delivery, attempt, outcome, delivered_at } => {
-            let asked_ms = hold_ms(outcome, &rules.retry, delivery, attempt);
-            let asked_ms = asked_ms.map(|ms| ms.min(rules.retry_after_max_ms));
-            failed(state, outcome, delivered_at, asked_ms, rules, now)
+            let asked_ms = hold_ms(outcome, &policy.retry, delivery, attempt);
+            let asked_ms = asked_ms.map(|ms| ms.min(policy.retry_after_max_ms));
+            failed(state, outcome, delivered_at, asked_ms, policy, now)
         }
         EndpointCommand::Disable(disabled) if state.disabled.is_none() => {
             vec![EndpointEvent::DisabledElsewhere(disabled)]
@@ -148,7 +148,7 @@ fn failed(
     outcome: &Outcome,
     delivered_at: Option<Timestamp>,
     asked_ms: Option<u64>,
-    rules: &WebhookRules,
+    policy: &WebhookPolicy,
     now: Timestamp,
 ) -> Vec<EndpointEvent> {
     let mut events = Vec::new();
@@ -163,7 +163,7 @@ fn failed(
     let cause = if outcome.status == Some(410) {
         Some(DisableCause::Gone)
     } else {
-        let failing = |since: Timestamp| now.ms_since(since) >= rules.disable_after_ms;
+        let failing = |since: Timestamp| now.ms_since(since) >= policy.disable_after_ms;
         since.is_some_and(failing).then_some(DisableCause::Failing)
     };
     if let Some(cause) = cause {

@@ -20,10 +20,10 @@ mod timeout;
 mod waiting;
 
 use super::{
-    AccountId, AccountRules, Command, CorrelationRules, DeliveryId, DeliveryReport, ErrorReason,
+    AccountId, AccountPolicy, Command, CorrelationPolicy, DeliveryId, DeliveryReport, ErrorReason,
     Event, FlowComplete, FlowId, FlowStarted, OnReportTimeout, Outcome, Phase, Phase2Order,
-    Phase2Wait, PhononUuid, RetrySchedule, Rules, SmsId, Source, State, StatusTable, Timestamp,
-    Verdict, WebhookName, WebhookRules, decide, evolve,
+    Phase2Wait, PhononUuid, Policy, RetrySchedule, SmsId, Source, State, StatusTable, Timestamp,
+    Verdict, WebhookName, WebhookPolicy, decide, evolve,
 };
 use bytes::Bytes;
 use render::Renderer;
@@ -39,7 +39,7 @@ const FLOW: FlowId = FlowId(200);
 enum Step {
     Do(Command),
     /// The configuration is read again.
-    Reload(Rules),
+    Reload(Policy),
 }
 
 impl From<Command> for Step {
@@ -66,16 +66,16 @@ impl From<FlowComplete> for Step {
     }
 }
 
-impl From<Rules> for Step {
-    fn from(rules: Rules) -> Self {
-        Self::Reload(rules)
+impl From<Policy> for Step {
+    fn from(policy: Policy) -> Self {
+        Self::Reload(policy)
     }
 }
 
 /// Plays `when` under `given`, and asserts what happened and what is left.
 #[track_caller]
-fn check(given: &Rules, when: impl IntoIterator<Item = (i64, Step)>, then: &str) {
-    let mut rules = given.clone();
+fn check(given: &Policy, when: impl IntoIterator<Item = (i64, Step)>, then: &str) {
+    let mut policy = given.clone();
     let mut state = State::default();
     let mut renderer = Renderer::default();
     let mut history: Vec<Event> = Vec::new();
@@ -84,7 +84,7 @@ fn check(given: &Rules, when: impl IntoIterator<Item = (i64, Step)>, then: &str)
         let mut command = match step {
             Step::Do(command) => command,
             Step::Reload(changed) => {
-                rules = changed;
+                policy = changed;
                 continue;
             }
         };
@@ -94,7 +94,7 @@ fn check(given: &Rules, when: impl IntoIterator<Item = (i64, Step)>, then: &str)
         {
             *from = source(i64::try_from(index).unwrap());
         }
-        let events = decide(&state, &command, &rules, now);
+        let events = decide(&state, &command, &policy, now);
         renderer.events(at, &events);
         state = events.iter().fold(state, evolve);
         history.extend(events);
@@ -118,17 +118,17 @@ macro_rules! steps {
 use steps;
 
 /// Notifies on delivery, attaches no keys, waits for all SMS, is strict, and ends at the time-out.
-fn rules() -> Rules {
-    let ours = AccountRules {
+fn policy() -> Policy {
+    let ours = AccountPolicy {
         notify_on_delivery: true,
         webhook_enabled: Some(true),
         default_webhook: WebhookName::new("crm"),
-        ..AccountRules::default()
+        ..AccountPolicy::default()
     };
-    let other = AccountRules { default_webhook: WebhookName::new("other"), ..ours.clone() };
-    Rules {
+    let other = AccountPolicy { default_webhook: WebhookName::new("other"), ..ours.clone() };
+    Policy {
         definitions: std::sync::Arc::new(said::Said::default()),
-        correlation: CorrelationRules {
+        correlation: CorrelationPolicy {
             phase2_wait: Phase2Wait::All,
             phase2_order: Phase2Order::Strict,
             on_report_timeout: OnReportTimeout::End,
@@ -139,7 +139,7 @@ fn rules() -> Rules {
         statuses: StatusTable::default(),
         accounts: [(OURS, ours), (OTHER, other)].into(),
         webhooks: std::collections::BTreeMap::new(),
-        webhook_defaults: WebhookRules {
+        webhook_defaults: WebhookPolicy {
             attempts_max: 3,
             age_max_ms: 10_000,
             retry_after_max_ms: 1000,
@@ -150,24 +150,24 @@ fn rules() -> Rules {
 }
 
 /// The usual rules with something else about account 28.
-fn account(change: impl FnOnce(&mut AccountRules)) -> Rules {
-    let mut rules = rules();
-    rules.accounts.entry(OURS).and_modify(change);
-    rules
+fn account(change: impl FnOnce(&mut AccountPolicy)) -> Policy {
+    let mut policy = policy();
+    policy.accounts.entry(OURS).and_modify(change);
+    policy
 }
 
 /// The usual rules with something else about the correlation.
-fn correlation(change: impl FnOnce(&mut CorrelationRules)) -> Rules {
-    let mut rules = rules();
-    change(&mut rules.correlation);
-    rules
+fn correlation(change: impl FnOnce(&mut CorrelationPolicy)) -> Policy {
+    let mut policy = policy();
+    change(&mut policy.correlation);
+    policy
 }
 
-fn each() -> Rules {
+fn each() -> Policy {
     correlation(|c| c.phase2_wait = Phase2Wait::Each)
 }
 
-fn notify_at_the_timeout(wait: Phase2Wait) -> Rules {
+fn notify_at_the_timeout(wait: Phase2Wait) -> Policy {
     correlation(|c| {
         c.phase2_wait = wait;
         c.on_report_timeout = OnReportTimeout::Notify;

@@ -2,7 +2,7 @@
 
 use super::ownership::Permissions;
 use crate::delivery::{Endpoint, PerSecond};
-use crate::domain::{AccountId, Rules};
+use crate::domain::{AccountId, Policy};
 use crate::log::{KafkaSettings, TopicNames};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl EngineSettings {
 /// Settings that a reload changes, all or none.
 pub struct EngineConfig {
     /// The rules that decisions depend on.
-    pub rules: Rules,
+    pub policy: Policy,
     /// The endpoints of all webhooks.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// The attempts per second of accounts that have a limit.

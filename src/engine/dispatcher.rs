@@ -60,7 +60,7 @@ impl<L: Log, D: Disk> Downstream for Reach<'_, L, D> {
     }
 
     fn age_max_ms(&self, webhook: &WebhookName) -> u64 {
-        self.config.rules.webhook(webhook).age_max_ms
+        self.config.policy.webhook(webhook).age_max_ms
     }
 
     fn is_short(&self) -> bool {
@@ -88,8 +88,8 @@ impl Dispatcher {
 
     /// What decisions depend on, where so many partitions own uuids.
     pub(super) fn view(&self, partitions: u32) -> View<'_> {
-        let (rules, lanes) = (&self.config.rules, &self.lanes);
-        View { rules, partitions, now: clock::now(), lanes }
+        let (policy, lanes) = (&self.config.policy, &self.lanes);
+        View { policy, partitions, now: clock::now(), lanes }
     }
 
     /// Downstream due rows to the lanes, unless partitions are still to be restored.
@@ -202,7 +202,7 @@ impl Dispatcher {
         self.config = config;
         self.outbox.wake_all();
         tracing::info!(
-            accounts = self.config.rules.accounts.len(),
+            accounts = self.config.policy.accounts.len(),
             webhooks = self.config.endpoints.len(),
             "the configuration is in force"
         );

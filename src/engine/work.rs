@@ -12,7 +12,7 @@ use crate::codec::row::{self, Landmark, Meta};
 use crate::delivery::{Attempted, BreakerState, Lanes};
 use crate::domain::{
     AccountId, Command, Correlation, DeadLetterReason, EndpointEvent, EndpointState, Event, Header,
-    PhononUuid, Rules, State, Timestamp, WebhookName, decide, evolve,
+    PhononUuid, Policy, State, Timestamp, WebhookName, decide, evolve,
 };
 use crate::failpoint::{self, Failpoint};
 use crate::log::{Outgoing, Record, TopicNames, TopicPartition};
@@ -58,7 +58,7 @@ pub(super) struct EndpointSlot {
 
 /// What a decision depends on, beside the state and the command.
 pub(super) struct View<'a> {
-    pub(super) rules: &'a Rules,
+    pub(super) policy: &'a Policy,
     /// The number of partitions that own uuids.
     pub(super) partitions: u32,
     pub(super) now: Timestamp,
@@ -194,7 +194,7 @@ impl Work {
     ) -> Result<bool, StoreError> {
         let index = self.slot(rows, uuid)?;
         let Some(state) = self.slots.get(index).map(|slot| &slot.new) else { return Ok(false) };
-        let events = decide(state, command, view.rules, view.now);
+        let events = decide(state, command, view.policy, view.now);
         failpoint::pass(Failpoint::Deciding);
         #[cfg(test)]
         self.witness.push(super::tests::Witness {

@@ -4,7 +4,7 @@ use super::InspectError;
 use crate::codec::event::rfc3339;
 use crate::codec::row;
 use crate::delivery::{PerSecond, Webhook};
-use crate::domain::{EndpointState, Timestamp, WebhookName, WebhookRules};
+use crate::domain::{EndpointState, Timestamp, WebhookName, WebhookPolicy};
 use crate::log::{KafkaSettings, ScanFrom, Scanner, TopicNames, Watch};
 use crate::store::RowKey;
 use bytes::Bytes;
@@ -115,7 +115,7 @@ impl<'a> WebhookView<'a> {
     #[must_use]
     pub fn of(
         webhook: &'a Webhook,
-        rules: &WebhookRules,
+        rules: &WebhookPolicy,
         is_default: bool,
         known: &Remembered,
         now: Timestamp,

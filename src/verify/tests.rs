@@ -108,7 +108,7 @@ fn story() -> World {
     world.replay(letters.last().unwrap());
     world.attempt("replayed", id("replayed", 1, &[]), Verdict::Delivered);
     // Its flow sends nothing, and a report waited for it.
-    world.rules.accounts.get_mut(&OTHER).unwrap().webhook_enabled = Some(false);
+    world.policy.accounts.get_mut(&OTHER).unwrap().webhook_enabled = Some(false);
     world.say(&Said::Report(report(&uuid("silent"), OTHER, "a", "SENT")), false);
     world.say(&Said::Flow(flow(&uuid("silent"), OTHER, None)), false);
     world.say(&Said::Report(report(&uuid("silent"), OTHER, "a", "DELIVERED")), false);
@@ -150,10 +150,10 @@ fn a_good_history_has_no_violation() {
 fn what_the_rules_are_does_not_matter() {
     let mut world = World::new();
     world.flow("u", &["a"]);
-    world.rules.correlation.phase2_order = Phase2Order::Independent;
+    world.policy.correlation.phase2_order = Phase2Order::Independent;
     world.report("u", "a", "DELIVERED");
     world.attempt("u", id("u", 2, &["a"]), Verdict::Delivered);
-    world.rules.accounts.get_mut(&OURS).unwrap().default_webhook = WebhookName::new("new");
+    world.policy.accounts.get_mut(&OURS).unwrap().default_webhook = WebhookName::new("new");
     world.attempt("u", id("u", 1, &[]), Verdict::GiveUp);
     let letters = world.delivery_letters();
     world.replay(&letters[0]);

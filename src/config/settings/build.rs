@@ -13,12 +13,12 @@ use super::{
 use crate::accounts::{Bounds, Defaults, Retry, rate};
 use crate::config::effective::{self, Listed};
 use crate::config::environment;
-use crate::delivery::{AddressPolicy, BreakerRules};
+use crate::delivery::{AddressPolicy, BreakerPolicy};
 use crate::document::{
     self, Context, Fault, Node, Place, Value, Variables, prune, read_toml, schema_of,
 };
 use crate::domain::{
-    CorrelationRules, OnReportTimeout, Phase2Order, Phase2Wait, StatusClass, StatusTable,
+    CorrelationPolicy, OnReportTimeout, Phase2Order, Phase2Wait, StatusClass, StatusTable,
 };
 use crate::log::{KafkaSettings, TopicNames};
 use crate::store::OnCorruption;
@@ -179,8 +179,8 @@ fn http(written: &file::Http, place: &Place<'_>, context: &mut Context<'_>) -> H
     HttpSettings { listen, token, endpoint_labels_max: written.endpoint_labels_max }
 }
 
-fn correlation(written: &file::Correlation) -> CorrelationRules {
-    CorrelationRules {
+fn correlation(written: &file::Correlation) -> CorrelationPolicy {
+    CorrelationPolicy {
         phase2_wait: match written.phase2_wait {
             file::Wait::All => Phase2Wait::All,
             file::Wait::Each => Phase2Wait::Each,
@@ -258,7 +258,7 @@ fn delivery(
             interval_max: Duration::from_millis(retry.interval_max_ms),
             randomization_factor: retry.randomization_factor,
         },
-        breaker: BreakerRules {
+        breaker: BreakerPolicy {
             failure_ratio: written.breaker.failure_ratio,
             window: Duration::from_secs(written.breaker.window_s),
             attempts_min: written.breaker.attempts_min,

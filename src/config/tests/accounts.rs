@@ -38,7 +38,7 @@ fn a_webhook_has_the_defaults_of_the_settings() {
     assert_eq!(rules.attempts_max, 2);
     assert_eq!(rules.retry.intervals_ms, [5000, 10_000]);
     let account = &accounts.accounts[&AccountId(1)];
-    assert_eq!(account, &crate::domain::AccountRules::default());
+    assert_eq!(account, &crate::domain::AccountPolicy::default());
     assert!(accounts.account_rates.is_empty());
 }
 

@@ -1,7 +1,7 @@
 //! The two examples of the outward contract, to the letter.
 
 use super::{Folder, WHSEC};
-use crate::config::rules;
+use crate::config::policy;
 use crate::delivery::{Auth, PerSecond};
 use crate::domain::{AccountId, FlowId, WebhookName};
 use std::time::Duration;
@@ -143,9 +143,9 @@ fn the_example_of_accounts_is_read_whole() {
     assert_eq!(of_webhook.age_max_ms, 86_400_000);
     assert_eq!(of_webhook.retry.intervals_ms, [5000, 10_000, 20_000, 40_000, 60_000]);
 
-    let rules = rules(&settings, &accounts);
-    assert_eq!(rules.webhook(&crm), of_webhook);
-    assert_eq!(rules.webhook_defaults.attempts_max, 16);
-    assert_eq!(rules.webhook_defaults.retry.intervals_ms.last(), Some(&3_600_000));
-    assert_eq!(&rules.accounts, &accounts.accounts);
+    let policy = policy(&settings, &accounts);
+    assert_eq!(policy.webhook(&crm), of_webhook);
+    assert_eq!(policy.webhook_defaults.attempts_max, 16);
+    assert_eq!(policy.webhook_defaults.retry.intervals_ms.last(), Some(&3_600_000));
+    assert_eq!(&policy.accounts, &accounts.accounts);
 }

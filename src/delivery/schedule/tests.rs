@@ -7,7 +7,7 @@ mod shortages;
 use super::{Bound, InstanceLimits, Schedule, Ticket};
 use crate::delivery::lane::{Demand, Job};
 use crate::delivery::{
-    AddressPolicy, Auth, BreakerRules, BreakerState, Endpoint, Fingerprint, Limits, PerSecond,
+    AddressPolicy, Auth, BreakerPolicy, BreakerState, Endpoint, Fingerprint, Limits, PerSecond,
     SuccessCodes, Tls, Trust, Webhook,
 };
 use crate::domain::{
@@ -60,7 +60,7 @@ fn webhook(text: &str, rate: Option<u32>, in_flight_max: u32) -> Webhook {
         http1_only: false,
         proxy: None,
         response: None,
-        breaker: BreakerRules {
+        breaker: BreakerPolicy {
             failure_ratio: 0.5,
             window: Duration::from_secs(30),
             attempts_min: 4,

@@ -4,8 +4,8 @@ use super::rule::{self, Occasion};
 use super::schedule::{Known, Scheduler};
 use super::{ignored, ignored_after_all, phase2, too_large};
 use crate::domain::{
-    AccountRules, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId,
-    Event, Flow, FlowComplete, FlowIdentity, IgnoreReason, Phase, RawRecord, RecordKind, Rules,
+    AccountPolicy, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId,
+    Event, Flow, FlowComplete, FlowIdentity, IgnoreReason, Phase, Policy, RawRecord, RecordKind,
     STATE_BYTES_MAX, Source, State, Timestamp, Trigger, WebhookName,
 };
 use std::cell::OnceCell;
@@ -14,10 +14,10 @@ pub(super) fn accept(
     state: &State,
     flow: &FlowComplete,
     source: &Source,
-    rules: &Rules,
+    policy: &Policy,
     now: Timestamp,
 ) -> Vec<Event> {
-    let Some(account) = rules.accounts.get(&flow.account) else {
+    let Some(account) = policy.accounts.get(&flow.account) else {
         return vec![unknown_account(flow, source)];
     };
     let identity = FlowIdentity { account: flow.account, flow: flow.flow, content: flow.content };
@@ -36,14 +36,14 @@ pub(super) fn accept(
         Correlation::Ended { .. } => return ignore(IgnoreReason::Late),
     };
     match target(account, flow) {
-        Ok(webhook) => open(state, flow, identity, account, webhook, waiting, source, rules, now),
-        Err(reason) => silence(identity, reason, waiting, source, rules, now),
+        Ok(webhook) => open(state, flow, identity, account, webhook, waiting, source, policy, now),
+        Err(reason) => silence(identity, reason, waiting, source, policy, now),
     }
 }
 
 /// The default webhook that the flow triggers, if rules may trigger others without it; or why it triggers none.
 fn target<'a>(
-    account: &'a AccountRules,
+    account: &'a AccountPolicy,
     flow: &FlowComplete,
 ) -> Result<Option<&'a WebhookName>, IgnoreReason> {
     if !account.enables(flow.flow, flow.webhook_enabled) {
@@ -67,18 +67,18 @@ fn open(
     state: &State,
     record: &FlowComplete,
     identity: FlowIdentity,
-    account: &AccountRules,
+    account: &AccountPolicy,
     webhook: Option<&WebhookName>,
     waiting: &[Collected],
     source: &Source,
-    rules: &Rules,
+    policy: &Policy,
     now: Timestamp,
 ) -> Vec<Event> {
     let wanted = account.notify_on_delivery
         && record.sms.as_ref().is_none_or(|sms| !sms.is_empty())
         && (webhook.is_some() || is_about_reports(account, record));
     let collection = if wanted {
-        Collection::Open { until: now.plus_ms(rules.correlation.report_timeout_ms) }
+        Collection::Open { until: now.plus_ms(policy.correlation.report_timeout_ms) }
     } else {
         Collection::NotWanted
     };
@@ -106,14 +106,14 @@ fn open(
         )
     });
     let phase_one_bytes = phase_one.as_ref().map_or(0, Delivery::bytes_max);
-    let scheduler = Scheduler::new(state, rules, now);
+    let scheduler = Scheduler::new(state, policy, now);
     let mut events = vec![Event::FlowAccepted(Box::new(flow.clone()))];
     // Phase 1 and the rules upon the record are about the same facts.
     let (keys, kept_record) = (flow.keys.clone(), flow.record.clone());
     let make =
         || rule::facts_of(identity.account, keys.as_ref(), kept_record.as_ref(), state, Vec::new());
     let kept = OnceCell::new();
-    let known = Known::new(&make, rules, &kept);
+    let known = Known::new(&make, policy, &kept);
     if let Some(delivery) = phase_one {
         scheduler.schedule(delivery, &known, Vec::new(), &mut events);
     }
@@ -164,7 +164,7 @@ fn fire_rules(
 }
 
 /// Whether rules of the flow wait for reports.
-fn is_about_reports(account: &AccountRules, record: &FlowComplete) -> bool {
+fn is_about_reports(account: &AccountPolicy, record: &FlowComplete) -> bool {
     account.rules_of(record.flow).flat_map(|rule| &rule.on).any(|trigger| match trigger {
         Trigger::FlowStarted | Trigger::FlowComplete => false,
         Trigger::Sms(_) | Trigger::SmsFinal | Trigger::ReportTimedOut => true,
@@ -172,7 +172,7 @@ fn is_about_reports(account: &AccountRules, record: &FlowComplete) -> bool {
 }
 
 /// Why a report that waited does not belong to the flow that came.
-fn unwelcome(report: &Collected, account: &AccountRules, flow: &Flow) -> Option<IgnoreReason> {
+fn unwelcome(report: &Collected, account: &AccountPolicy, flow: &Flow) -> Option<IgnoreReason> {
     if report.account != flow.identity.account {
         Some(IgnoreReason::AccountMismatch)
     } else if !account.notify_on_delivery {
@@ -191,12 +191,12 @@ fn silence(
     reason: IgnoreReason,
     waiting: &[Collected],
     source: &Source,
-    rules: &Rules,
+    policy: &Policy,
     now: Timestamp,
 ) -> Vec<Event> {
     // Its reports may come as late as those of any flow, and after that the usual window tells stragglers.
     let kept_ms =
-        rules.correlation.report_timeout_ms.saturating_add(rules.correlation.dedup_window_ms);
+        policy.correlation.report_timeout_ms.saturating_add(policy.correlation.dedup_window_ms);
     let silenced = Event::FlowSilenced {
         identity,
         reason,

@@ -2,7 +2,7 @@
 
 use super::release::release;
 use crate::domain::{
-    DeadLetterReason, Delivery, DeliveryId, ErrorReason, Event, Outcome, Rules, State, Timestamp,
+    DeadLetterReason, Delivery, DeliveryId, ErrorReason, Event, Outcome, Policy, State, Timestamp,
     Verdict,
 };
 
@@ -11,7 +11,7 @@ pub(super) fn record(
     id: DeliveryId,
     attempt: u32,
     outcome: &Outcome,
-    rules: &Rules,
+    policy: &Policy,
     now: Timestamp,
 ) -> Vec<Event> {
     let Some(delivery) = state.delivery(id) else { return Vec::new() };
@@ -20,7 +20,7 @@ pub(super) fn record(
         return Vec::new();
     }
     let mut events = Vec::with_capacity(3);
-    let finished = match verdict(delivery, attempt, outcome, rules, now) {
+    let finished = match verdict(delivery, attempt, outcome, policy, now) {
         Next::Delivered => {
             events.push(Event::Delivered {
                 delivery: Box::new(delivery.clone()),
@@ -48,7 +48,7 @@ pub(super) fn record(
         // Only what was delivered has an answer that counts.
         let delivered = outcome.verdict == Verdict::Delivered;
         let mapped = if delivered { outcome.mapped.as_slice() } else { &[] };
-        release(state, id, mapped, rules, now, &mut events);
+        release(state, id, mapped, policy, now, &mut events);
     }
     events
 }
@@ -58,13 +58,13 @@ pub(super) fn give_up(
     state: &State,
     id: DeliveryId,
     reason: DeadLetterReason,
-    rules: &Rules,
+    policy: &Policy,
     now: Timestamp,
 ) -> Vec<Event> {
     let Some(delivery) = state.delivery(id) else { return Vec::new() };
     let delivery = Box::new(delivery.clone());
     let mut events = vec![Event::DeadLettered { delivery, reason, at: now }];
-    release(state, id, &[], rules, now, &mut events);
+    release(state, id, &[], policy, now, &mut events);
     events
 }
 
@@ -78,10 +78,10 @@ fn verdict(
     delivery: &Delivery,
     attempt: u32,
     outcome: &Outcome,
-    rules: &Rules,
+    policy: &Policy,
     now: Timestamp,
 ) -> Next {
-    let webhook = rules.webhook(&delivery.webhook);
+    let webhook = policy.webhook(&delivery.webhook);
     match outcome.verdict {
         Verdict::Delivered => Next::Delivered,
         Verdict::GiveUp => Next::GiveUp(final_reason(outcome.reason)),

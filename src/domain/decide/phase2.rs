@@ -18,7 +18,7 @@ pub(super) fn schedule(
 ) {
     let Collection::Open { .. } = flow.collection else { return };
     let writer = Writer { scheduler, uuid, flow };
-    let complete = match scheduler.rules.correlation.phase2_wait {
+    let complete = match scheduler.policy.correlation.phase2_wait {
         Phase2Wait::All => writer.all(events),
         Phase2Wait::Each => writer.each(events),
     };
@@ -83,7 +83,7 @@ pub(super) fn schedule_what_is_known(
     events: &mut Vec<Event>,
 ) {
     let writer = Writer { scheduler, uuid, flow };
-    match scheduler.rules.correlation.phase2_wait {
+    match scheduler.policy.correlation.phase2_wait {
         Phase2Wait::All if entries.is_empty() => {}
         Phase2Wait::All => writer.push(&entries, events),
         Phase2Wait::Each => {
@@ -139,13 +139,13 @@ impl Writer<'_> {
     fn known_or_unknown(&self, sms: &SmsId) -> Option<(SmsId, Bytes)> {
         match self.flow.reports.iter().find(|report| report.sms == *sms) {
             Some(report) => entry(report),
-            None => Some((sms.clone(), self.scheduler.rules.definitions.unknown(sms.as_str()))),
+            None => Some((sms.clone(), self.scheduler.policy.definitions.unknown(sms.as_str()))),
         }
     }
 
     fn push(&self, entries: &[(SmsId, Bytes)], events: &mut Vec<Event>) {
-        let Scheduler { rules, now, .. } = self.scheduler;
-        let account = rules.accounts.get(&self.flow.identity.account);
+        let Scheduler { policy, now, .. } = self.scheduler;
+        let account = policy.accounts.get(&self.flow.identity.account);
         // The account may have lost its default webhook since phase 1 was scheduled; the promise stands.
         let webhook =
             account.and_then(|a| a.default_webhook.as_ref()).or(self.flow.webhook.as_ref());
@@ -161,13 +161,13 @@ impl Writer<'_> {
             Phase::Two,
             self.flow.identity.account,
             webhook.clone(),
-            rules.definitions.phase2(self.uuid.as_str(), &details, keys),
+            policy.definitions.phase2(self.uuid.as_str(), &details, keys),
             trigger.map_or(&self.flow.source, |report| &report.source).clone(),
             *now,
         );
         let make = || rule::facts(self.flow, self.scheduler.state, details.clone());
         let kept = OnceCell::new();
-        self.scheduler.schedule(delivery, &Known::new(&make, rules, &kept), sms, events);
+        self.scheduler.schedule(delivery, &Known::new(&make, policy, &kept), sms, events);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::room::Room;
 use super::schedule::{dead_letter, render, unrenderable};
 use crate::domain::{
-    DeadLetterReason, Delivery, DeliveryId, Due, Event, Mapped, Pending, Rendering, Rules, State,
+    DeadLetterReason, Delivery, DeliveryId, Due, Event, Mapped, Pending, Policy, Rendering, State,
     Timestamp,
 };
 
@@ -12,7 +12,7 @@ pub(super) fn release(
     state: &State,
     ended: DeliveryId,
     newer: &[Mapped],
-    rules: &Rules,
+    policy: &Policy,
     now: Timestamp,
     events: &mut Vec<Event>,
 ) {
@@ -33,7 +33,7 @@ pub(super) fn release(
         // One customer's answers are not another's.
         let newer = if owner == Some(delivery.account) { newer } else { &[] };
         let facts = pending.facts.with(&state.mapped).with(newer);
-        let given_up = match render(&delivery.webhook, &delivery.body, &facts, rules) {
+        let given_up = match render(&delivery.webhook, &delivery.body, &facts, policy) {
             Ok((body, rendering)) => {
                 let (delivery_id, at) = (delivery.id, now);
                 events.push(Event::DeliveryRendered { delivery: delivery_id, body, rendering, at });

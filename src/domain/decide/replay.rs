@@ -3,8 +3,8 @@
 use super::room::Room;
 use super::schedule::{dead_letter, givers, render, unrenderable};
 use crate::domain::{
-    DeadLetterReason, Delivery, DeliveryId, Due, Event, Pending, Phase, Phase2Order, Rendering,
-    Rules, State, Timestamp,
+    DeadLetterReason, Delivery, DeliveryId, Due, Event, Pending, Phase, Phase2Order, Policy,
+    Rendering, State, Timestamp,
 };
 
 /// The delivery stands in the outbox again, with the attempts and the age of a new one. Where there is no room for it, or
@@ -13,7 +13,7 @@ use crate::domain::{
 pub(super) fn revive(
     state: &State,
     given_up: &Delivery,
-    rules: &Rules,
+    policy: &Policy,
     now: Timestamp,
 ) -> Vec<Event> {
     // It is on its way: the same command came before, or another letter of the same delivery was replayed.
@@ -21,7 +21,7 @@ pub(super) fn revive(
         return Vec::new();
     }
     let waits = given_up.phase != Phase::One
-        && rules.correlation.phase2_order == Phase2Order::Strict
+        && policy.correlation.phase2_order == Phase2Order::Strict
         && state.deliveries.iter().any(|delivery| delivery.phase == Phase::One);
     let delivery = Delivery {
         scheduled_at: now,
@@ -38,8 +38,8 @@ pub(super) fn revive(
         Rendering::Pending(pending) => {
             let facts = pending.facts.with(&state.mapped);
             let free = not_waiting_for(state, given_up.id);
-            let after = if rules.definitions.is_rendered(&delivery.webhook) {
-                givers(free.into_iter(), &delivery, rules)
+            let after = if policy.definitions.is_rendered(&delivery.webhook) {
+                givers(free.into_iter(), &delivery, policy)
             } else {
                 Vec::new()
             };
@@ -52,7 +52,7 @@ pub(super) fn revive(
                 let rendering = Rendering::Pending(pending);
                 return fitting(state, Delivery { due: Due::Waiting, rendering, ..delivery }, now);
             }
-            match render(&delivery.webhook, &delivery.body, &facts, rules) {
+            match render(&delivery.webhook, &delivery.body, &facts, policy) {
                 Ok((body, rendering)) => Delivery { body, rendering, ..delivery },
                 Err(missing) => {
                     let again = unrenderable(&delivery, facts, &missing);

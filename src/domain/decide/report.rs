@@ -4,7 +4,7 @@ use super::schedule::Scheduler;
 use super::{flow_account, ignored, phase2, rule, too_large};
 use crate::domain::{
     Collected, Collection, Correlation, DeadLetterReason, DeliveryReport, Event, Flow,
-    IgnoreReason, REPORTS_BYTES_MAX, RawRecord, RecordKind, Rules, STATE_BYTES_MAX, Source, State,
+    IgnoreReason, Policy, REPORTS_BYTES_MAX, RawRecord, RecordKind, STATE_BYTES_MAX, Source, State,
     StatusClass, Timestamp,
 };
 
@@ -12,10 +12,10 @@ pub(super) fn accept(
     state: &State,
     report: &DeliveryReport,
     source: &Source,
-    rules: &Rules,
+    policy: &Policy,
     now: Timestamp,
 ) -> Vec<Event> {
-    let Some(account) = rules.accounts.get(&report.account) else {
+    let Some(account) = policy.accounts.get(&report.account) else {
         return vec![unknown_account(report, source)];
     };
     let ignore = |reason| {
@@ -30,7 +30,7 @@ pub(super) fn accept(
     if !account.notify_on_delivery {
         return ignore(IgnoreReason::NotifyOff);
     }
-    let class = rules.statuses.class(&report.status);
+    let class = policy.statuses.class(&report.status);
     let effective = class.unwrap_or(StatusClass::Final);
     let refusal = match &state.correlation {
         Correlation::Unknown | Correlation::Silent { .. } => None,
@@ -41,7 +41,7 @@ pub(super) fn accept(
     if let Some(reason) = refusal {
         return ignore(reason);
     }
-    collect(state, report, class, source, rules, now)
+    collect(state, report, class, source, policy, now)
 }
 
 /// Why the report does not count beside the one known of its SMS.
@@ -82,7 +82,7 @@ fn collect(
     report: &DeliveryReport,
     class: Option<StatusClass>,
     source: &Source,
-    rules: &Rules,
+    policy: &Policy,
     now: Timestamp,
 ) -> Vec<Event> {
     let mut collected = Collected {
@@ -102,7 +102,7 @@ fn collect(
         collected.status = Some(report.status.clone());
         collected.raw.clone_from(&report.raw);
         collected.headers.clone_from(&report.headers);
-        collected.expires_at = Some(now.plus_ms(rules.correlation.correlation_ttl_ms));
+        collected.expires_at = Some(now.plus_ms(policy.correlation.correlation_ttl_ms));
     }
     if let Some(detail) = no_room(state, &collected) {
         return vec![given_up(report, source, DeadLetterReason::Undecodable, detail)];
@@ -121,7 +121,7 @@ fn collect(
             let mut flow = flow.clone();
             flow.reports.retain(|known| known.sms != collected.sms);
             flow.reports.push(collected);
-            let scheduler = Scheduler::new(state, rules, now);
+            let scheduler = Scheduler::new(state, policy, now);
             phase2::schedule(&scheduler, &report.uuid, &flow, &mut events);
             if let Some(own) = flow.reports.last() {
                 let (uuid, status) = (&report.uuid, &report.status);
@@ -131,7 +131,7 @@ fn collect(
         }
         Correlation::AwaitingFlow(known) => {
             let replaced = known.iter().find(|it| it.is_about_the_same(&collected));
-            let account = rules.accounts.get(&report.account);
+            let account = policy.accounts.get(&report.account);
             accepted(collected.clone());
             if let (Some(account), Some(replaced)) = (account, replaced) {
                 rule::skip_replaced(account, replaced, &mut events);

@@ -2,7 +2,7 @@
 
 use super::schedule::{Known, Scheduler, unfinished};
 use crate::domain::{
-    AccountId, AccountRules, Collected, Delivery, DeliveryId, Event, Facts, Flow, FlowId, Phase,
+    AccountId, AccountPolicy, Collected, Delivery, DeliveryId, Event, Facts, Flow, FlowId, Phase,
     PhononUuid, Reading, Rule, SkipReason, SkippedRule, SmsId, Source, State, StatusClass, Test,
     Trigger, WebhookName,
 };
@@ -30,8 +30,8 @@ pub(super) fn fire(
     predefined: &dyn Fn() -> Bytes,
     events: &mut Vec<Event>,
 ) {
-    let rules = scheduler.rules;
-    let Some(account) = rules.accounts.get(&occasion.account) else { return };
+    let policy = scheduler.policy;
+    let Some(account) = policy.accounts.get(&occasion.account) else { return };
     for rule in account.rules_of(occasion.flow) {
         let Some(trigger) = rule.on.iter().find(|on| occasion.triggers.contains(on)) else {
             continue;
@@ -108,7 +108,7 @@ fn is_awaited(
     account: AccountId,
     events: &[Event],
 ) -> bool {
-    let definitions = &scheduler.rules.definitions;
+    let definitions = &scheduler.policy.definitions;
     let gives = |other: &&Delivery| {
         let saves = definitions.saves(&other.webhook);
         other.account == account && saves.iter().any(|it| **it == *variable)
@@ -136,7 +136,11 @@ fn skipped(
 
 /// The rules upon a report that waited for its flow and that `newer`, of the same SMS, takes the place of: nobody will know whose
 /// flow it was.
-pub(super) fn skip_replaced(account: &AccountRules, replaced: &Collected, events: &mut Vec<Event>) {
+pub(super) fn skip_replaced(
+    account: &AccountPolicy,
+    replaced: &Collected,
+    events: &mut Vec<Event>,
+) {
     let Some(status) = &replaced.status else { return };
     let trigger = Trigger::Sms(status.to_ascii_uppercase().into());
     for (_, rule) in account.rules.iter().filter(|(_, rule)| rule.on.contains(&trigger)) {
@@ -161,7 +165,7 @@ pub(super) fn fire_of_report(
     status: &str,
     events: &mut Vec<Event>,
 ) {
-    let account = scheduler.rules.accounts.get(&flow.identity.account);
+    let account = scheduler.policy.accounts.get(&flow.identity.account);
     if account.is_none_or(|account| account.rules.is_empty()) {
         return;
     }
@@ -182,9 +186,9 @@ pub(super) fn fire_of_report(
     let reports: Vec<Bytes> = report.body.iter().cloned().collect();
     let attached = account.is_some_and(|account| account.attach_flow_keys);
     let keys = flow.keys.as_ref().filter(|_| attached);
-    let predefined = || scheduler.rules.definitions.phase2(uuid.as_str(), &reports, keys);
+    let predefined = || scheduler.policy.definitions.phase2(uuid.as_str(), &reports, keys);
     let (make, kept) = (|| facts(flow, scheduler.state, reports.clone()), OnceCell::new());
-    let known = Known::new(&make, scheduler.rules, &kept);
+    let known = Known::new(&make, scheduler.policy, &kept);
     fire(scheduler, &occasion, &known, &predefined, events);
 }
 

@@ -3,7 +3,7 @@
 use super::room::Room;
 use crate::domain::{
     DeadLetterReason, Definitions, Delivery, DeliveryId, Due, ErrorReason, Event, Facts, Outcome,
-    Pending, Phase, Phase2Order, Reading, Rendering, Rules, SmsId, State, Timestamp, Verdict,
+    Pending, Phase, Phase2Order, Policy, Reading, Rendering, SmsId, State, Timestamp, Verdict,
     WebhookName,
 };
 use bytes::Bytes;
@@ -12,14 +12,14 @@ use std::cell::{OnceCell, RefCell};
 /// What the outbox of a uuid is filled beside.
 pub(super) struct Scheduler<'a> {
     pub(super) state: &'a State,
-    pub(super) rules: &'a Rules,
+    pub(super) policy: &'a Policy,
     pub(super) now: Timestamp,
     room: RefCell<Room>,
 }
 
 impl<'a> Scheduler<'a> {
-    pub(super) const fn new(state: &'a State, rules: &'a Rules, now: Timestamp) -> Self {
-        Self { state, rules, now, room: RefCell::new(Room::new()) }
+    pub(super) const fn new(state: &'a State, policy: &'a Policy, now: Timestamp) -> Self {
+        Self { state, policy, now, room: RefCell::new(Room::new()) }
     }
 
     /// Schedules `delivery`, whose body is the predefined one, beside what stands in the outbox and in `events`; it carries
@@ -41,12 +41,12 @@ impl<'a> Scheduler<'a> {
         }
         let phase_one = before.iter().find(|other| other.phase == Phase::One).filter(|_| {
             delivery.phase != Phase::One
-                && self.rules.correlation.phase2_order == Phase2Order::Strict
+                && self.policy.correlation.phase2_order == Phase2Order::Strict
         });
         if phase_one.is_some() {
             delivery.due = Due::Waiting;
         }
-        if !self.rules.definitions.is_rendered(&delivery.webhook) {
+        if !self.policy.definitions.is_rendered(&delivery.webhook) {
             // A phase was counted when its record was accepted.
             if delivery.phase != Phase::Rule {
                 events.push(scheduled(delivery, sms));
@@ -55,7 +55,7 @@ impl<'a> Scheduler<'a> {
             }
             return;
         }
-        let mut after = givers(before.iter().copied(), &delivery, self.rules);
+        let mut after = givers(before.iter().copied(), &delivery, self.policy);
         if !after.is_empty() {
             after.extend(phase_one.map(|it| it.id).filter(|id| !after.contains(id)));
             delivery.due = Due::Waiting;
@@ -108,10 +108,10 @@ impl<'f> Known<'f> {
     /// Facts that `make` makes; `facts` is where they are kept.
     pub(super) fn new(
         make: &'f dyn Fn() -> Facts,
-        rules: &'f Rules,
+        policy: &'f Policy,
         facts: &'f OnceCell<Facts>,
     ) -> Self {
-        Self { make, definitions: &*rules.definitions, facts, reading: OnceCell::new() }
+        Self { make, definitions: &*policy.definitions, facts, reading: OnceCell::new() }
     }
 
     pub(super) fn facts(&self) -> &'f Facts {
@@ -131,12 +131,12 @@ fn scheduled(delivery: Delivery, sms: Vec<SmsId>) -> Event {
 pub(super) fn givers<'a>(
     deliveries: impl Iterator<Item = &'a Delivery>,
     delivery: &Delivery,
-    rules: &Rules,
+    policy: &Policy,
 ) -> Vec<DeliveryId> {
     let gives = |other: &&Delivery| {
-        let uses = |variable: &Box<str>| rules.definitions.uses(&delivery.webhook, variable);
+        let uses = |variable: &Box<str>| policy.definitions.uses(&delivery.webhook, variable);
         other.account == delivery.account
-            && rules.definitions.saves(&other.webhook).iter().any(uses)
+            && policy.definitions.saves(&other.webhook).iter().any(uses)
     };
     deliveries.filter(gives).map(|it| it.id).collect()
 }
@@ -158,16 +158,16 @@ pub(super) fn render(
     webhook: &WebhookName,
     predefined: &Bytes,
     facts: &Facts,
-    rules: &Rules,
+    policy: &Policy,
 ) -> Result<(Bytes, Rendering), Box<str>> {
-    if !rules.definitions.contains(webhook) {
+    if !policy.definitions.contains(webhook) {
         return Err("its webhook is not configured".into());
     }
-    if !rules.definitions.is_rendered(webhook) {
+    if !policy.definitions.is_rendered(webhook) {
         // It was defined in another way when the delivery was scheduled.
         return Ok((predefined.clone(), Rendering::Fixed));
     }
-    let (body, rendered) = rules.definitions.read(facts).render(webhook, predefined)?;
+    let (body, rendered) = policy.definitions.read(facts).render(webhook, predefined)?;
     Ok((body, Rendering::Done(rendered)))
 }
 

@@ -4,8 +4,8 @@ use super::rule::{self, Occasion};
 use super::schedule::{Known, Scheduler};
 use super::{flow_account, ignored};
 use crate::domain::{
-    Correlation, DeadLetterReason, Event, Facts, FlowStarted, IgnoreReason, RawRecord, RecordKind,
-    Rules, Source, Started, State, Timestamp, Trigger,
+    Correlation, DeadLetterReason, Event, Facts, FlowStarted, IgnoreReason, Policy, RawRecord,
+    RecordKind, Source, Started, State, Timestamp, Trigger,
 };
 use std::cell::OnceCell;
 
@@ -13,10 +13,10 @@ pub(super) fn accept(
     state: &State,
     start: &FlowStarted,
     source: &Source,
-    rules: &Rules,
+    policy: &Policy,
     now: Timestamp,
 ) -> Vec<Event> {
-    let Some(account) = rules.accounts.get(&start.account) else {
+    let Some(account) = policy.accounts.get(&start.account) else {
         return vec![Event::RecordDeadLettered {
             record: RawRecord {
                 kind: Some(RecordKind::Start),
@@ -52,7 +52,7 @@ pub(super) fn accept(
     if !account.rules_of(start.flow).any(|rule| rule.on.iter().any(upon)) {
         return ignore(IgnoreReason::NoDefaultWebhook);
     }
-    let until = now.plus_ms(rules.correlation.correlation_ttl_ms);
+    let until = now.plus_ms(policy.correlation.correlation_ttl_ms);
     let started = Started { account: start.account, content: start.content, until };
     let mut events = vec![Event::FlowStarted { started, flow: start.flow, source: source.clone() }];
     let occasion = Occasion {
@@ -69,9 +69,9 @@ pub(super) fn accept(
         mapped: state.mapped.clone(),
         ..Facts::default()
     };
-    let scheduler = Scheduler::new(state, rules, now);
+    let scheduler = Scheduler::new(state, policy, now);
     let kept = OnceCell::new();
-    let known = Known::new(&make, rules, &kept);
+    let known = Known::new(&make, policy, &kept);
     rule::fire(&scheduler, &occasion, &known, &|| start.record.clone(), &mut events);
     events
 }

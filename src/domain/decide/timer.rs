@@ -5,17 +5,22 @@ use super::rule::{self, Occasion};
 use super::schedule::{Known, Scheduler};
 use crate::domain::{
     Collected, Collection, Correlation, DeadLetterReason, Event, Flow, IgnoreReason,
-    OnReportTimeout, PhononUuid, RawRecord, RecordKind, Rules, State, StatusClass, Timestamp,
+    OnReportTimeout, PhononUuid, Policy, RawRecord, RecordKind, State, StatusClass, Timestamp,
     Trigger,
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
 
-pub(super) fn fire(state: &State, uuid: &PhononUuid, rules: &Rules, now: Timestamp) -> Vec<Event> {
+pub(super) fn fire(
+    state: &State,
+    uuid: &PhononUuid,
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<Event> {
     let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
     let mut events = Vec::new();
     if is_due(state.correlation_timer()) {
-        events = end(state, uuid, rules, now);
+        events = end(state, uuid, policy, now);
     }
     if is_due(state.started.map(|started| started.until)) {
         events.push(Event::StartExpired);
@@ -23,14 +28,14 @@ pub(super) fn fire(state: &State, uuid: &PhononUuid, rules: &Rules, now: Timesta
     events
 }
 
-fn end(state: &State, uuid: &PhononUuid, rules: &Rules, now: Timestamp) -> Vec<Event> {
+fn end(state: &State, uuid: &PhononUuid, policy: &Policy, now: Timestamp) -> Vec<Event> {
     match &state.correlation {
         Correlation::Unknown => Vec::new(),
         Correlation::AwaitingFlow(reports) => {
             let expired = |report: &&Collected| report.expires_at.is_some_and(|at| at <= now);
             reports.iter().filter(expired).map(flow_missing).collect()
         }
-        Correlation::Open(flow) => time_out(state, uuid, flow, rules, now),
+        Correlation::Open(flow) => time_out(state, uuid, flow, policy, now),
         Correlation::Silent { .. } | Correlation::Ended { .. } => vec![Event::MarkerExpired],
     }
 }
@@ -56,15 +61,15 @@ fn time_out(
     state: &State,
     uuid: &PhononUuid,
     flow: &Flow,
-    rules: &Rules,
+    policy: &Policy,
     now: Timestamp,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    let scheduler = Scheduler::new(state, rules, now);
+    let scheduler = Scheduler::new(state, policy, now);
     // An account that stopped notifying in the meantime ignored the reports, and knows of nothing to be told.
-    let account = rules.accounts.get(&flow.identity.account);
+    let account = policy.accounts.get(&flow.identity.account);
     let wanted = account.is_none_or(|account| account.notify_on_delivery);
-    let notify = wanted && rules.correlation.on_report_timeout == OnReportTimeout::Notify;
+    let notify = wanted && policy.correlation.on_report_timeout == OnReportTimeout::Notify;
     let is_ruled = wanted && account.is_some_and(|account| !account.rules.is_empty());
     let left = if notify || is_ruled { phase2::rest(&scheduler, uuid, flow) } else { Vec::new() };
     let reports: Vec<Bytes> = left.iter().map(|(_, body)| body.clone()).collect();
@@ -77,9 +82,9 @@ fn time_out(
     let closed = if regular { Collection::Complete } else { Collection::TimedOut };
     if !regular && is_ruled {
         let keys = flow.keys.as_ref().filter(|_| account.is_none_or(|it| it.attach_flow_keys));
-        let predefined = || rules.definitions.phase2(uuid.as_str(), &reports, keys);
+        let predefined = || policy.definitions.phase2(uuid.as_str(), &reports, keys);
         let (make, kept) = (|| rule::facts(flow, state, reports.clone()), OnceCell::new());
-        let known = Known::new(&make, rules, &kept);
+        let known = Known::new(&make, policy, &kept);
         let occasion = Occasion {
             uuid,
             account: flow.identity.account,

@@ -2,18 +2,18 @@
 
 use super::{
     Step, check, delivered, delivered_at_attempt, failed, flow, flow_of, given_up, outcome,
-    phase_1, phase_2, report, rules, steps, timer, uuid,
+    phase_1, phase_2, policy, report, steps, timer, uuid,
 };
 use crate::domain::{
     Class, Command, DeadLetterReason, Delivery, DeliveryId, Due, ErrorReason, Event, Outcome,
-    Rules, State, Timestamp, Verdict, WebhookName, WebhookRules, decide, evolve,
+    Policy, State, Timestamp, Verdict, WebhookName, WebhookPolicy, decide, evolve,
 };
 use bytes::Bytes;
 
 #[test]
 fn a_failed_attempt_is_made_again_by_the_schedule_until_attempts_max() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of(""), 1 => failed(phase_1(), 1), 11 => failed(phase_1(), 2),
                31 => failed(phase_1(), 3)],
         "0: flow, phase 1 only
@@ -28,10 +28,10 @@ fn a_failed_attempt_is_made_again_by_the_schedule_until_attempts_max() {
     );
 }
 
-fn age_max(ms: u64) -> Rules {
-    let mut rules = rules();
-    rules.webhook_defaults.age_max_ms = ms;
-    rules
+fn age_max(ms: u64) -> Policy {
+    let mut policy = policy();
+    policy.webhook_defaults.age_max_ms = ms;
+    policy
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_delivery_whose_next_attempt_would_be_too_old_is_given_up() {
 #[test]
 fn the_last_attempt_may_still_succeed() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of(""), 1 => failed(phase_1(), 1), 11 => failed(phase_1(), 2),
                31 => delivered_at_attempt(phase_1(), 3)],
         "0: flow, phase 1 only
@@ -69,8 +69,8 @@ fn the_last_attempt_may_still_succeed() {
 
 #[test]
 fn a_webhook_has_its_own_limits_and_one_that_is_gone_the_defaults() {
-    let mut once = rules();
-    let own = WebhookRules { attempts_max: 1, ..once.webhook_defaults.clone() };
+    let mut once = policy();
+    let own = WebhookPolicy { attempts_max: 1, ..once.webhook_defaults.clone() };
     once.webhooks.insert(WebhookName::new("crm").unwrap(), own);
     check(
         &once,
@@ -103,7 +103,7 @@ fn a_final_outcome_gives_up_at_once_and_says_why() {
              1: dead letter of P1: {word} after 1
              = collecting until 2000"
         );
-        check(&rules(), steps![0 => flow(), 1 => given_up(phase_1(), 1, reason)], &then);
+        check(&policy(), steps![0 => flow(), 1 => given_up(phase_1(), 1, reason)], &then);
     }
 }
 
@@ -112,7 +112,7 @@ fn what_is_given_up_without_an_attempt_ends_like_any_other() {
     let disabled =
         || Command::GiveUp { delivery: phase_1(), reason: DeadLetterReason::EndpointDisabled };
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of(""), 1 => failed(phase_1(), 1), 5 => disabled(), 6 => disabled()],
         "0: flow, phase 1 only
          0: P1 to crm at 0, by #0: flow K
@@ -128,7 +128,7 @@ fn what_is_given_up_without_an_attempt_ends_like_any_other() {
 #[test]
 fn an_outcome_that_is_known_skipped_or_of_nobody_is_stale() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a"), 1 => failed(phase_1(), 1), 2 => failed(phase_1(), 1),
                3 => failed(phase_1(), 3), 4 => delivered(phase_1()), 5 => failed(phase_1(), 0),
                6 => delivered(DeliveryId::from_bytes([7; 16])), 7 => delivered(phase_2("a")),
@@ -153,7 +153,7 @@ fn an_outcome_that_is_known_skipped_or_of_nobody_is_stale() {
 #[test]
 fn a_retry_of_phase_1_does_not_free_phase_2() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a"), 1 => report("a", "DELIVERED"), 2 => failed(phase_1(), 1),
                12 => delivered_at_attempt(phase_1(), 2), 13 => failed(phase_2("a"), 1)],
         "0: flow, collecting until 2000
@@ -170,11 +170,11 @@ fn a_retry_of_phase_1_does_not_free_phase_2() {
 
 #[test]
 fn a_timer_without_anything_to_wait_for_does_nothing() {
-    check(&rules(), steps![0 => timer()], "0: nothing\n= unknown");
+    check(&policy(), steps![0 => timer()], "0: nothing\n= unknown");
     let waits_for_deliveries: [(i64, Step); 3] =
         [(0, flow_of("a").into()), (1, report("a", "DELIVERED").into()), (9000, timer().into())];
     check(
-        &rules(),
+        &policy(),
         waits_for_deliveries,
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
@@ -188,7 +188,7 @@ fn a_timer_without_anything_to_wait_for_does_nothing() {
 
 #[test]
 fn the_row_and_the_dead_letter_tell_of_the_attempts_and_the_row_keeps_little_of_an_answer() {
-    let given = rules();
+    let given = policy();
     let long = Bytes::from(vec![b'x'; 5000]);
     let mut state = State::default();
     let mut play = |at: i64, command: Command| -> (Vec<Event>, State) {
@@ -228,7 +228,7 @@ fn a_delivery_waits_among_the_retries_from_its_first_failure_on() {
     let mut classes = Vec::new();
     for (at, command) in [accept, failed(phase_1(), 1), failed(phase_1(), 2)].iter().enumerate() {
         let at = Timestamp::from_ms(i64::try_from(at).unwrap());
-        let events = decide(&state, command, &rules(), at);
+        let events = decide(&state, command, &policy(), at);
         state = events.iter().fold(state, evolve);
         classes.extend(state.deliveries.iter().map(Delivery::class));
     }

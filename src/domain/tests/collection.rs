@@ -2,14 +2,14 @@
 
 use super::{
     account, check, correlation, delivered, each, flow, flow_of, given_up, phase_1, phase_2,
-    report, rules, steps, timer,
+    policy, report, steps, timer,
 };
 use crate::domain::{ErrorReason, Phase2Order};
 
 #[test]
 fn all_waits_for_the_final_status_of_each_listed_sms_and_sends_one_webhook_in_the_lists_order() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a b"), 1 => delivered(phase_1()), 2 => report("b", "DELIVERED"),
                3 => report("a", "SENT"), 4 => report("a", "FAILED"), 5 => delivered(phase_2("a b")),
                505 => timer()],
@@ -32,7 +32,7 @@ fn all_waits_for_the_final_status_of_each_listed_sms_and_sends_one_webhook_in_th
 #[test]
 fn all_without_a_list_takes_the_first_final_report_and_ends() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow(), 1 => report("a", "SENT"), 2 => report("b", "DELIVERED"),
                3 => report("a", "DELIVERED"), 4 => report("c", "DELIVERED")],
         "0: flow, collecting until 2000
@@ -98,9 +98,9 @@ fn each_without_a_list_sends_until_the_time_out_which_is_its_regular_end() {
 
 #[test]
 fn an_empty_list_means_phase_1_only() {
-    for rules in [rules(), each()] {
+    for policy in [policy(), each()] {
         check(
-            &rules,
+            &policy,
             steps![0 => report("a", "DELIVERED"), 1 => flow_of(""), 2 => report("b", "DELIVERED"),
                    3 => delivered(phase_1())],
             "0: report a DELIVERED until 1000
@@ -119,7 +119,7 @@ fn an_empty_list_means_phase_1_only() {
 #[test]
 fn strict_phase_2_leaves_when_phase_1_was_delivered() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a"), 1 => report("a", "DELIVERED"), 7 => delivered(phase_1())],
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
@@ -134,7 +134,7 @@ fn strict_phase_2_leaves_when_phase_1_was_delivered() {
 #[test]
 fn strict_phase_2_leaves_when_phase_1_was_given_up() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a"), 1 => report("a", "DELIVERED"),
                7 => given_up(phase_1(), 1, ErrorReason::Refused), 8 => delivered(phase_2("a"))],
         "0: flow, collecting until 2000
@@ -215,7 +215,7 @@ fn keys_are_attached_where_the_account_wants_them_and_kept_no_longer_than_needed
 #[test]
 fn an_unknown_word_counts_as_final_and_is_told() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a"), 1 => report("a", "VANISHED")],
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K

@@ -1,6 +1,6 @@
 //! What is remembered of an endpoint: failures, holds, and that it is disabled.
 
-use super::{outcome, rules};
+use super::{outcome, policy};
 use crate::domain::{
     DeliveryId, DisableCause, Disabled, EndpointCommand, EndpointEvent, EndpointState, ErrorReason,
     Outcome, RetrySchedule, Timestamp, Verdict, decide_endpoint, evolve_endpoint, hold_ms,
@@ -28,8 +28,8 @@ struct Scene {
 
 impl Scene {
     fn tell(&mut self, command: EndpointCommand<'_>, now: i64) -> Vec<EndpointEvent> {
-        let rules = rules();
-        let events = decide_endpoint(&self.state, command, &rules.webhook_defaults, at(now));
+        let policy = policy();
+        let events = decide_endpoint(&self.state, command, &policy.webhook_defaults, at(now));
         self.state = events.iter().fold(self.state, evolve_endpoint);
         events
     }

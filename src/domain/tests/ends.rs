@@ -1,18 +1,18 @@
 //! Every accepted report ends: in a webhook, in a newer report of its SMS, in an event, or in a dead letter.
 
 use super::{
-    OURS, account, check, correlation, delivered, each, flow, phase_1, phase_2, report, rules,
+    OURS, account, check, correlation, delivered, each, flow, phase_1, phase_2, policy, report,
     source, steps, timer, uuid,
 };
 use crate::domain::{
-    Collected, Collection, Command, Correlation, Event, Flow, Phase2Wait, Rule, Rules, State,
+    Collected, Collection, Command, Correlation, Event, Flow, Phase2Wait, Policy, Rule, State,
     Timestamp, Trigger, WebhookName, decide, evolve,
 };
 
 #[test]
 fn without_a_list_all_reports_that_waited_but_the_first_final_one_are_late() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("a", "DELIVERED"), 1 => report("b", "FAILED"), 2 => report("c", "SENT"),
                3 => report("c", "QUEUED"), 5 => flow(), 6 => report("b", "FAILED"),
                7 => delivered(phase_1()), 8 => delivered(phase_2("a"))],
@@ -83,17 +83,17 @@ fn an_account_that_stopped_notifying_is_the_reason_at_the_regular_end() {
 }
 
 /// No default webhook; `beside` is sent upon reports of failed SMS.
-fn upon_failures(wait: Phase2Wait) -> Rules {
-    let mut rules = correlation(|c| c.phase2_wait = wait);
+fn upon_failures(wait: Phase2Wait) -> Policy {
+    let mut policy = correlation(|c| c.phase2_wait = wait);
     let rule = Rule {
         on: vec![Trigger::Sms("FAILED".into())],
         when: Vec::new(),
         webhook: WebhookName::new("beside").unwrap(),
     };
-    let ours = rules.accounts.get_mut(&OURS).unwrap();
+    let ours = policy.accounts.get_mut(&OURS).unwrap();
     ours.default_webhook = None;
     ours.rules.push((None, rule));
-    rules
+    policy
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn what_an_earlier_version_left_ends_with_the_correlation() {
         Command::AcceptFlow(Box::new(flow()), source(2)),
         delivered(phase_1()),
     ] {
-        state = decide(&state, &command, &rules(), now).iter().fold(state, evolve);
+        state = decide(&state, &command, &policy(), now).iter().fold(state, evolve);
     }
     let Correlation::Open(Flow { reports, collection, .. }) = &mut state.correlation else {
         panic!("it is open")
@@ -164,7 +164,7 @@ fn what_an_earlier_version_left_ends_with_the_correlation() {
     assert_eq!(*collection, Collection::Complete);
     let known = reports[0].clone();
     reports.push(Collected { sms: super::sms("b"), sent: false, source: source(1), ..known });
-    let events = decide(&state, &delivered(phase_2("a")), &rules(), now);
+    let events = decide(&state, &delivered(phase_2("a")), &policy(), now);
     let [Event::Delivered { .. }, Event::RecordIgnored(ignored), Event::CorrelationEnded, ..] =
         events.as_slice()
     else {

@@ -1,7 +1,7 @@
 //! Rules 6 and 7: the first one wins, and what changes nothing says why.
 
 use super::{
-    OTHER, check, delivered, each, flow, flow_of, phase_1, phase_2, report, report_of, rules,
+    OTHER, check, delivered, each, flow, flow_of, phase_1, phase_2, policy, report, report_of,
     steps, timer,
 };
 use crate::domain::{FlowComplete, FlowId};
@@ -9,7 +9,7 @@ use crate::domain::{FlowComplete, FlowId};
 #[test]
 fn the_same_report_again_is_a_duplicate_before_between_and_after() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("a", "SENT"), 1 => report("a", "SENT"), 2 => flow_of("a"),
                3 => report("a", "SENT"), 4 => report("a", "DELIVERED"), 5 => report("a", "SENT"),
                6 => report("a", "DELIVERED")],
@@ -31,7 +31,7 @@ fn the_same_report_again_is_a_duplicate_before_between_and_after() {
 #[test]
 fn an_intermediate_status_after_a_final_one_is_regressed_before_and_after_the_flow() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("a", "DELIVERED"), 1 => report("a", "SENT"), 2 => flow_of("a b"),
                3 => report("a", "SENT"), 4 => report("b", "FAILED"), 5 => report("b", "SENT")],
         "0: report a DELIVERED until 1000
@@ -51,7 +51,7 @@ fn an_intermediate_status_after_a_final_one_is_regressed_before_and_after_the_fl
 #[test]
 fn another_final_status_of_the_same_sms_is_conflicting_and_the_first_one_is_sent() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("a", "DELIVERED"), 1 => report("a", "FAILED"), 2 => flow_of("a b"),
                3 => report("a", "EXPIRED"), 4 => report("b", "FAILED"), 5 => report("a", "FAILED")],
         "0: report a DELIVERED until 1000
@@ -71,7 +71,7 @@ fn another_final_status_of_the_same_sms_is_conflicting_and_the_first_one_is_sent
 #[test]
 fn an_unknown_word_after_a_final_status_is_conflicting_as_it_counts_as_final() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("a", "DELIVERED"), 1 => report("a", "VANISHED"),
                2 => report("b", "VANISHED"), 3 => report("b", "SENT")],
         "0: report a DELIVERED until 1000
@@ -102,7 +102,7 @@ fn what_each_has_sent_already_is_not_replaced() {
 #[test]
 fn a_newer_intermediate_status_replaces_an_older_one() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("a", "QUEUED"), 1 => report("a", "SENT"), 2 => flow_of("a"),
                3 => report("a", "ENROUTE"), 4 => report("a", "QUEUED")],
         "0: report ~a QUEUED until 1000
@@ -122,7 +122,7 @@ fn the_same_flow_again_is_a_duplicate_and_another_one_conflicting() {
     let moved = || FlowComplete { flow: Some(FlowId(201)), ..flow_of("a") };
     let foreign = || FlowComplete { account: OTHER, ..flow_of("a") };
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a"), 1 => flow_of("a"), 2 => richer(), 3 => moved(), 4 => foreign()],
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
@@ -137,7 +137,7 @@ fn the_same_flow_again_is_a_duplicate_and_another_one_conflicting() {
 #[test]
 fn a_report_of_another_account_is_a_mismatch_in_every_state_that_knows_the_flow() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a"), 1 => report_of(OTHER, "a", "DELIVERED"),
                2 => report("a", "DELIVERED"), 3 => delivered(phase_1()),
                4 => delivered(phase_2("a")), 5 => report_of(OTHER, "a", "DELIVERED")],
@@ -159,7 +159,7 @@ fn a_report_of_another_account_is_a_mismatch_in_every_state_that_knows_the_flow(
 #[test]
 fn a_silent_flow_knows_foreign_reports_too() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report_of(OTHER, "a", "SENT"), 1 => report("a", "SENT"),
                2 => FlowComplete { webhook_enabled: Some(false), ..flow() },
                3 => report_of(OTHER, "a", "DELIVERED"), 4 => report("a", "DELIVERED")],
@@ -177,7 +177,7 @@ fn a_silent_flow_knows_foreign_reports_too() {
 #[test]
 fn a_report_that_the_list_does_not_name_is_unlisted_in_every_phase() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("x", "DELIVERED"), 1 => flow_of("a"), 2 => report("x", "DELIVERED"),
                3 => report("a", "DELIVERED"), 4 => report("y", "DELIVERED")],
         "0: report x DELIVERED until 1000
@@ -196,7 +196,7 @@ fn a_report_that_the_list_does_not_name_is_unlisted_in_every_phase() {
 #[test]
 fn what_comes_after_the_end_is_late_until_the_marker_expires_and_then_new() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a"), 1 => report("a", "DELIVERED"), 2 => delivered(phase_1()),
                3 => delivered(phase_2("a")), 4 => report("a", "DELIVERED"), 5 => flow_of("a"),
                6 => FlowComplete { content: 2, ..flow_of("b") }, 7 => report("z", "SENT"),
@@ -238,11 +238,11 @@ fn the_newest_contents_of_an_sms_are_remembered_and_no_more_than_a_limit() {
         contents.push(sent.clone());
         let command = crate::domain::Command::AcceptReport(Box::new(sent), super::source(0));
         let now = crate::domain::Timestamp::default();
-        state = decide(&state, &command, &rules(), now).iter().fold(state, evolve);
+        state = decide(&state, &command, &policy(), now).iter().fold(state, evolve);
     }
     let known = contents.into_iter().map(|sent| {
         let command = crate::domain::Command::AcceptReport(Box::new(sent), super::source(0));
-        let events = decide(&state, &command, &rules(), crate::domain::Timestamp::default());
+        let events = decide(&state, &command, &policy(), crate::domain::Timestamp::default());
         matches!(events.as_slice(), [Event::RecordIgnored(_)])
     });
     let known: Vec<bool> = known.collect();

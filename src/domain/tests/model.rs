@@ -2,11 +2,11 @@
 //!
 //! `RINGBACK_SEED` repeats one run.
 
-use super::{OTHER, OURS, STRANGER, flow, flow_of, outcome, report_of, rules, source, uuid};
+use super::{OTHER, OURS, STRANGER, flow, flow_of, outcome, policy, report_of, source, uuid};
 use crate::domain::fates::Fates;
 use crate::domain::{
-    AccountRules, Command, Correlation, Delivery, DeliveryId, Due, Event, FlowComplete, FlowId,
-    IgnoredRecord, OnReportTimeout, Phase, Phase2Order, Phase2Wait, Rule, Rules, SmsId, State,
+    AccountPolicy, Command, Correlation, Delivery, DeliveryId, Due, Event, FlowComplete, FlowId,
+    IgnoredRecord, OnReportTimeout, Phase, Phase2Order, Phase2Wait, Policy, Rule, SmsId, State,
     Timestamp, Trigger, Verdict, WebhookName, decide, evolve,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,8 +70,8 @@ fn random_webhooks(dice: &mut Dice) -> Vec<(Option<FlowId>, Rule)> {
     upon.get(chosen).map(|on| (None, rule(on))).into_iter().collect()
 }
 
-fn random_account(dice: &mut Dice) -> AccountRules {
-    AccountRules {
+fn random_account(dice: &mut Dice) -> AccountPolicy {
+    AccountPolicy {
         rules: random_webhooks(dice),
         uses_variables: false,
         notify_on_delivery: !dice.one_in(6),
@@ -82,16 +82,16 @@ fn random_account(dice: &mut Dice) -> AccountRules {
     }
 }
 
-fn random_rules(dice: &mut Dice) -> Rules {
-    let mut rules = rules();
-    rules.accounts = [OURS, OTHER].map(|id| (id, random_account(dice))).into();
-    rules.correlation.phase2_wait = dice.pick(&[Phase2Wait::All, Phase2Wait::Each]);
-    rules.correlation.phase2_order =
+fn random_rules(dice: &mut Dice) -> Policy {
+    let mut policy = policy();
+    policy.accounts = [OURS, OTHER].map(|id| (id, random_account(dice))).into();
+    policy.correlation.phase2_wait = dice.pick(&[Phase2Wait::All, Phase2Wait::Each]);
+    policy.correlation.phase2_order =
         dice.pick(&[Phase2Order::Strict, Phase2Order::Strict, Phase2Order::Independent]);
-    rules.correlation.on_report_timeout =
+    policy.correlation.on_report_timeout =
         dice.pick(&[OnReportTimeout::End, OnReportTimeout::Notify]);
-    rules.webhook_defaults.age_max_ms = dice.pick(&[15, 10_000]);
-    rules
+    policy.webhook_defaults.age_max_ms = dice.pick(&[15, 10_000]);
+    policy
 }
 
 /// What came of the deliveries of one life of the uuid, which ends when the uuid is forgotten.
@@ -108,7 +108,7 @@ struct Life {
 }
 
 struct World {
-    rules: Rules,
+    policy: Policy,
     state: State,
     now: i64,
     life: Life,
@@ -120,9 +120,9 @@ struct World {
 
 impl World {
     fn new(dice: &mut Dice) -> Self {
-        let rules = random_rules(dice);
+        let policy = random_rules(dice);
         let (state, life, fates) = (State::default(), Life::default(), Fates::default());
-        Self { rules, state, now: 0, life, fates, history: Vec::new(), letters: Vec::new() }
+        Self { policy, state, now: 0, life, fates, history: Vec::new(), letters: Vec::new() }
     }
 
     fn step(&mut self, dice: &mut Dice) {
@@ -140,11 +140,11 @@ impl World {
             _ if dice.one_in(4) => {
                 let account = dice.pick(&[OURS, OTHER]);
                 if dice.one_in(4) {
-                    self.rules.accounts.remove(&account);
+                    self.policy.accounts.remove(&account);
                 } else {
-                    self.rules.accounts.insert(account, random_account(dice));
+                    self.policy.accounts.insert(account, random_account(dice));
                 }
-                self.rules.correlation.phase2_wait =
+                self.policy.correlation.phase2_wait =
                     dice.pick(&[Phase2Wait::All, Phase2Wait::Each]);
             }
             _ => self.stale_outcome(dice),
@@ -257,7 +257,7 @@ impl World {
 
     fn play(&mut self, command: &Command) -> Vec<Event> {
         let now = Timestamp::from_ms(self.now);
-        let events = decide(&self.state, command, &self.rules, now);
+        let events = decide(&self.state, command, &self.policy, now);
         for event in &events {
             self.life.observe(event);
             self.state = evolve(std::mem::take(&mut self.state), event);
@@ -288,7 +288,8 @@ impl World {
         for row in rows {
             assert!(!self.life.ended.contains(&row.id), "it ended before");
             let free = matches!(row.due, Due::At(_));
-            if row.phase == Phase::Two && self.rules.correlation.phase2_order == Phase2Order::Strict
+            if row.phase == Phase::Two
+                && self.policy.correlation.phase2_order == Phase2Order::Strict
             {
                 // What was free before phase 1 was replayed stays free.
                 let replays = rows.iter().any(|row| row.replays > 0);

@@ -1,16 +1,16 @@
 //! Rule 1 and the settings of accounts and flows.
 
 use super::{
-    FLOW, STRANGER, account, check, delivered, flow, flow_of, phase_1, report, rules, steps, timer,
+    FLOW, STRANGER, account, check, delivered, flow, flow_of, phase_1, policy, report, steps, timer,
 };
 use crate::domain::{
-    Command, Event, FlowComplete, Rules, Source, State, Timestamp, decide, evolve,
+    Command, Event, FlowComplete, Policy, Source, State, Timestamp, decide, evolve,
 };
 
 #[test]
 fn a_flow_schedules_phase_1_at_once_and_to_the_accounts_default_webhook() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a")],
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
@@ -39,7 +39,7 @@ fn an_account_that_does_not_notify_gets_phase_1_only_and_the_correlation_ends_wi
 #[test]
 fn reports_that_waited_are_ignored_where_the_account_does_not_notify_any_more() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("a", "SENT"), 1 => account(|a| a.notify_on_delivery = false),
                2 => flow_of("a")],
         "0: report ~a SENT until 1000
@@ -86,7 +86,7 @@ fn a_flow_that_does_not_enable_its_webhook_sends_nothing() {
 /// "Enable webhook" is what a flow's entry says, else the record, else the account, else no.
 #[test]
 fn the_first_word_on_enabling_webhooks_counts() {
-    let given = |entry: Option<bool>, account_word: Option<bool>| -> Rules {
+    let given = |entry: Option<bool>, account_word: Option<bool>| -> Policy {
         account(|a| {
             a.flows = entry.map(|enabled| (FLOW, enabled)).into_iter().collect();
             a.webhook_enabled = account_word;
@@ -129,7 +129,7 @@ fn an_entry_for_another_flow_says_nothing() {
 #[test]
 fn records_of_an_account_that_is_not_configured_become_dead_letters_and_change_nothing() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => FlowComplete { account: STRANGER, ..flow() },
                1 => super::report_of(STRANGER, "a", "DELIVERED")],
         "0: dead letter of flow_complete: unknown_account
@@ -139,7 +139,7 @@ fn records_of_an_account_that_is_not_configured_become_dead_letters_and_change_n
     // So that they can be found once the account is there.
     let flow = FlowComplete { account: STRANGER, ..flow() };
     let command = Command::AcceptFlow(Box::new(flow), super::source(0));
-    let events = decide(&State::default(), &command, &rules(), Timestamp::default());
+    let events = decide(&State::default(), &command, &policy(), Timestamp::default());
     let [Event::RecordDeadLettered { record, .. }] = events.as_slice() else {
         panic!("{events:?}")
     };
@@ -163,7 +163,7 @@ fn times_are_those_of_the_decision_and_not_the_records() {
     let written = Source { timestamp: Timestamp::from_ms(1), ..super::source(0) };
     let at = Timestamp::from_ms(700);
     let flow = Command::AcceptFlow(Box::new(flow_of("a")), written.clone());
-    let events = decide(&State::default(), &flow, &rules(), at);
+    let events = decide(&State::default(), &flow, &policy(), at);
     let [Event::FlowAccepted(accepted), Event::DeliveryScheduled { delivery, .. }] =
         events.as_slice()
     else {
@@ -173,7 +173,7 @@ fn times_are_those_of_the_decision_and_not_the_records() {
     let state = events.iter().fold(State::default(), evolve);
     let report = Command::AcceptReport(Box::new(report("a", "DELIVERED")), written);
     let later = Timestamp::from_ms(900);
-    let events = decide(&state, &report, &rules(), later);
+    let events = decide(&state, &report, &policy(), later);
     let is_later = |event: &Event| matches!(event, Event::DeliveryScheduled { delivery, .. } if delivery.scheduled_at == later);
     assert!(events.iter().any(is_later), "{events:?}");
 }

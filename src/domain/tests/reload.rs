@@ -2,21 +2,21 @@
 
 use super::{
     OURS, account, check, delivered, each, flow, flow_of, notify_at_the_timeout, phase_1, phase_2,
-    report, rules, steps, timer,
+    policy, report, steps, timer,
 };
-use crate::domain::{OnReportTimeout, Phase2Order, Phase2Wait, Rules, WebhookName};
+use crate::domain::{OnReportTimeout, Phase2Order, Phase2Wait, Policy, WebhookName};
 
-fn without_the_account() -> Rules {
-    let mut rules = rules();
-    rules.accounts.remove(&OURS);
-    rules
+fn without_the_account() -> Policy {
+    let mut policy = policy();
+    policy.accounts.remove(&OURS);
+    policy
 }
 
 #[test]
 fn keys_switched_off_in_between_are_not_sent() {
     check(
         &account(|a| a.attach_flow_keys = true),
-        steps![0 => flow_of("a"), 1 => rules(), 2 => report("a", "DELIVERED")],
+        steps![0 => flow_of("a"), 1 => policy(), 2 => report("a", "DELIVERED")],
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
          2: report a DELIVERED
@@ -29,7 +29,7 @@ fn keys_switched_off_in_between_are_not_sent() {
 #[test]
 fn keys_switched_on_in_between_were_not_kept() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a"), 1 => account(|a| a.attach_flow_keys = true),
                2 => report("a", "DELIVERED")],
         "0: flow, collecting until 2000
@@ -44,7 +44,7 @@ fn keys_switched_on_in_between_were_not_kept() {
 #[test]
 fn phase_2_goes_to_the_new_default_webhook_and_to_the_old_one_if_there_is_none() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a"), 1 => account(|a| a.default_webhook = WebhookName::new("new")),
                2 => report("a", "DELIVERED")],
         "0: flow, collecting until 2000
@@ -55,7 +55,7 @@ fn phase_2_goes_to_the_new_default_webhook_and_to_the_old_one_if_there_is_none()
          = complete: a sent; P1 at 0, P2(a) after P1",
     );
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a"), 1 => account(|a| a.default_webhook = None),
                2 => report("a", "DELIVERED")],
         "0: flow, collecting until 2000
@@ -90,7 +90,7 @@ fn reports_of_a_removed_account_become_dead_letters_and_what_was_promised_is_kep
 #[test]
 fn a_report_that_waits_while_its_account_is_removed_expires_like_any_other() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("a", "DELIVERED"), 1 => without_the_account(), 2 => flow_of("a"),
                1000 => timer()],
         "0: report a DELIVERED until 1000
@@ -123,7 +123,7 @@ fn an_account_that_stops_notifying_gets_no_phase_2_at_the_time_out() {
 fn an_account_that_starts_notifying_does_so_from_the_next_flow_on() {
     check(
         &account(|a| a.notify_on_delivery = false),
-        steps![0 => flow(), 1 => rules(), 2 => report("a", "DELIVERED")],
+        steps![0 => flow(), 1 => policy(), 2 => report("a", "DELIVERED")],
         "0: flow, phase 1 only
          0: P1 to crm at 0, by #0: flow K
          2: ignored a of 28: notify_off
@@ -135,7 +135,7 @@ fn an_account_that_starts_notifying_does_so_from_the_next_flow_on() {
 fn from_each_to_all_without_a_list_no_webhook_is_empty_and_none_is_lost() {
     check(
         &each(),
-        steps![0 => flow(), 1 => report("a", "DELIVERED"), 2 => rules(),
+        steps![0 => flow(), 1 => report("a", "DELIVERED"), 2 => policy(),
                3 => report("b", "SENT"), 4 => report("b", "DELIVERED")],
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
@@ -153,7 +153,7 @@ fn from_each_to_all_without_a_list_no_webhook_is_empty_and_none_is_lost() {
 fn from_each_to_all_without_a_list_what_was_sent_is_enough_for_a_regular_end() {
     check(
         &each(),
-        steps![0 => flow(), 1 => report("a", "DELIVERED"), 2 => rules(), 3 => delivered(phase_1()),
+        steps![0 => flow(), 1 => report("a", "DELIVERED"), 2 => policy(), 3 => delivered(phase_1()),
                4 => delivered(phase_2("a")), 2000 => timer()],
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
@@ -172,7 +172,7 @@ fn from_each_to_all_without_a_list_what_was_sent_is_enough_for_a_regular_end() {
 fn from_each_to_all_with_a_list_only_the_rest_is_sent() {
     check(
         &each(),
-        steps![0 => flow_of("a b"), 1 => report("a", "DELIVERED"), 2 => rules(),
+        steps![0 => flow_of("a b"), 1 => report("a", "DELIVERED"), 2 => policy(),
                3 => report("b", "FAILED")],
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
@@ -188,7 +188,7 @@ fn from_each_to_all_with_a_list_only_the_rest_is_sent() {
 #[test]
 fn from_all_to_each_the_next_report_brings_all_that_waited() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a b c"), 1 => report("a", "DELIVERED"), 2 => each(),
                3 => report("b", "FAILED"), 4 => delivered(phase_1()), 5 => delivered(phase_2("a"))],
         "0: flow, collecting until 2000

@@ -1,8 +1,8 @@
 //! What an operator's word does: a delivery that was given up gets another life.
 
 use super::{
-    Step, check, correlation, delivered, failed, flow, flow_of, given_up, phase_1, phase_2, report,
-    rules, source, steps, timer,
+    Step, check, correlation, delivered, failed, flow, flow_of, given_up, phase_1, phase_2, policy,
+    report, source, steps, timer,
 };
 use crate::domain::{
     Command, Delivery, DeliveryId, Due, ErrorReason, Event, Phase, Phase2Order, State, Timestamp,
@@ -41,7 +41,7 @@ fn replay_1(replays: u32) -> Step {
 #[test]
 fn a_replay_is_a_fresh_life_with_all_its_attempts_and_age() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of(""), 1 => given_up(phase_1(), 1, ErrorReason::Refused),
                20_000 => replay_1(0), 20_001 => failed(phase_1(), 1),
                20_011 => failed(phase_1(), 2), 20_031 => failed(phase_1(), 3),
@@ -66,7 +66,7 @@ fn a_replay_is_a_fresh_life_with_all_its_attempts_and_age() {
 #[test]
 fn a_replay_of_what_is_on_its_way_changes_nothing() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of(""), 1 => replay_1(0), 2 => failed(phase_1(), 1), 3 => replay_1(0),
                12 => given_up(phase_1(), 2, ErrorReason::Refused), 13 => replay_1(0),
                14 => replay_1(0)],
@@ -88,7 +88,7 @@ fn a_replay_of_what_is_on_its_way_changes_nothing() {
 #[test]
 fn a_replayed_phase_2_waits_for_a_replayed_phase_1() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a"), 1 => given_up(phase_1(), 1, ErrorReason::Refused),
                2 => report("a", "DELIVERED"), 3 => given_up(phase_2("a"), 1, ErrorReason::Refused),
                10 => replay_1(0), 11 => replay(phase_2("a"), Phase::Two, 0),
@@ -115,7 +115,7 @@ fn a_replayed_phase_2_waits_for_a_replayed_phase_1() {
 #[test]
 fn a_phase_2_to_come_waits_for_a_replayed_phase_1_and_the_end_for_both() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a"), 1 => given_up(phase_1(), 1, ErrorReason::Refused),
                2 => replay_1(0), 3 => report("a", "DELIVERED"), 4 => delivered(phase_1()),
                5 => delivered(phase_2("a"))],
@@ -139,7 +139,7 @@ fn a_phase_2_to_come_waits_for_a_replayed_phase_1_and_the_end_for_both() {
 #[test]
 fn a_forgotten_uuid_that_comes_again_does_not_double_its_replay() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of(""), 1 => given_up(phase_1(), 1, ErrorReason::Refused),
                501 => timer(), 600 => replay_1(0), 601 => flow(), 602 => delivered(phase_1())],
         "0: flow, phase 1 only
@@ -191,6 +191,6 @@ fn a_replay_knows_nothing_of_the_attempts_before_it() {
         last_outcome: None,
         ..given_up
     };
-    let events = decide(&State::default(), &command, &rules(), at);
+    let events = decide(&State::default(), &command, &policy(), at);
     assert_eq!(events, [Event::Replayed { delivery: Box::new(fresh) }]);
 }

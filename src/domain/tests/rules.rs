@@ -18,13 +18,13 @@ fn name(text: &str) -> WebhookName {
 type Beside<'a> = (&'a str, &'static [&'static str], &'a [&'a str], Trigger);
 
 /// The usual rules, with these webhooks beside the default one: what each says, what its answer gives, and upon what it is sent.
-fn beside(webhooks: &[Beside<'_>]) -> Rules {
+fn beside(webhooks: &[Beside<'_>]) -> Policy {
     beside_but(webhooks, |_| {})
 }
 
 /// Likewise, with a change of what webhooks say.
-fn beside_but(webhooks: &[Beside<'_>], change: impl FnOnce(&mut Said)) -> Rules {
-    let mut rules = account(|account| {
+fn beside_but(webhooks: &[Beside<'_>], change: impl FnOnce(&mut Said)) -> Policy {
+    let mut policy = account(|account| {
         account.uses_variables = true;
         account.rules = webhooks
             .iter()
@@ -38,8 +38,8 @@ fn beside_but(webhooks: &[Beside<'_>], change: impl FnOnce(&mut Said)) -> Rules 
         said.insert(name(to), Says::Values(says), saves);
     }
     change(&mut said);
-    said.apply(&mut rules);
-    rules
+    said.apply(&mut policy);
+    policy
 }
 
 fn failed_sms() -> Trigger {
@@ -61,19 +61,19 @@ fn gives(delivery: DeliveryId, variable: &str, value: &str) -> Command {
 
 /// Plays commands that depend on the state, and tells what happened, a line each.
 struct Play {
-    rules: Rules,
+    policy: Policy,
     state: State,
     renderer: Renderer,
     at: i64,
 }
 
 impl Play {
-    fn new(rules: Rules) -> Self {
-        Self { rules, state: State::default(), renderer: Renderer::default(), at: 0 }
+    fn new(policy: Policy) -> Self {
+        Self { policy, state: State::default(), renderer: Renderer::default(), at: 0 }
     }
 
     fn step(&mut self, command: &Command) -> Vec<Event> {
-        let events = decide(&self.state, command, &self.rules, Timestamp::from_ms(self.at));
+        let events = decide(&self.state, command, &self.policy, Timestamp::from_ms(self.at));
         self.renderer.events(self.at, &events);
         self.state = events.iter().fold(std::mem::take(&mut self.state), evolve);
         self.at += 1;
@@ -98,8 +98,8 @@ impl Play {
 
 #[test]
 fn a_rule_is_a_delivery_of_its_own_after_phase_1() {
-    let rules = beside(&[("call", &["$flow.key.record"], &[], Trigger::FlowComplete)]);
-    let mut play = Play::new(rules);
+    let policy = beside(&[("call", &["$flow.key.record"], &[], Trigger::FlowComplete)]);
+    let mut play = Play::new(policy);
     play.flow();
     play.step(&delivered(phase_1()));
     let call = id(&play.state, "call");
@@ -117,11 +117,11 @@ fn a_rule_is_a_delivery_of_its_own_after_phase_1() {
 
 #[test]
 fn a_webhook_that_uses_what_another_ones_answer_gives_leaves_after_it() {
-    let rules = beside(&[
+    let policy = beside(&[
         ("call", &["$sms.report"], &["$flow.key.req"], failed_sms()),
         ("tell", &["$flow.key.req"], &[], failed_sms()),
     ]);
-    let mut play = Play::new(rules);
+    let mut play = Play::new(policy);
     play.flow();
     play.step(&delivered(phase_1()));
     play.report("FAILED");
@@ -155,12 +155,12 @@ fn a_webhook_that_uses_what_another_ones_answer_gives_leaves_after_it() {
 
 #[test]
 fn what_waited_for_an_answer_that_never_came_is_given_up_with_its_facts() {
-    let rules = beside(&[
+    let policy = beside(&[
         ("call", &[], &["$flow.key.req"], failed_sms()),
         ("tell", &["$flow.key.req"], &["$flow.key.more"], failed_sms()),
         ("last", &["$flow.key.more"], &[], failed_sms()),
     ]);
-    let mut play = Play::new(rules.clone());
+    let mut play = Play::new(policy.clone());
     play.flow();
     play.step(&delivered(phase_1()));
     play.report("FAILED");
@@ -192,7 +192,7 @@ fn what_waited_for_an_answer_that_never_came_is_given_up_with_its_facts() {
     assert_eq!(delivery.replays, 1);
     let mut mended = Said::default();
     mended.insert(name("tell"), Says::Values(&["$flow.key.record"]), &[]);
-    mended.apply(&mut play.rules);
+    mended.apply(&mut play.policy);
     play.step(&Command::Replay(delivery.clone()));
     assert_eq!(play.state.deliveries[0].body, "u [a FAILED] R");
     assert!(matches!(play.state.deliveries[0].rendering, Rendering::Done(_)));
@@ -201,8 +201,8 @@ fn what_waited_for_an_answer_that_never_came_is_given_up_with_its_facts() {
 #[test]
 fn a_phase_that_cannot_be_rendered_is_given_up_at_once_and_holds_nobody_back() {
     let says = Says::Values(&["$sms.report"]);
-    let rules = beside_but(&[], |said| said.insert(name("crm"), says, &[]));
-    let mut play = Play::new(rules);
+    let policy = beside_but(&[], |said| said.insert(name("crm"), says, &[]));
+    let mut play = Play::new(policy);
     let events = play.flow();
     assert!(matches!(
         events.last(),
@@ -222,8 +222,8 @@ fn a_phase_that_cannot_be_rendered_is_given_up_at_once_and_holds_nobody_back() {
 
 #[test]
 fn each_report_with_the_status_counts_once_however_it_is_spelt() {
-    let rules = beside(&[("call", &[], &[], Trigger::Sms("SENT".into()))]);
-    let mut play = Play::new(rules);
+    let policy = beside(&[("call", &[], &[], Trigger::Sms("SENT".into()))]);
+    let mut play = Play::new(policy);
     play.report("sent");
     play.flow();
     play.report("sent");
@@ -238,21 +238,21 @@ fn each_report_with_the_status_counts_once_however_it_is_spelt() {
 
 #[test]
 fn conditions_and_flows_choose_the_webhook() {
-    let mut rules = beside(&[
+    let mut policy = beside(&[
         ("yes", &[], &[], Trigger::FlowComplete),
         ("no", &[], &[], Trigger::FlowComplete),
         ("other", &[], &[], Trigger::FlowComplete),
     ]);
     let condition = |variable: &str, test| Condition { variable: variable.into(), test };
     let one_of = |values: &[&str]| Test::OneOf(values.iter().map(|it| (*it).into()).collect());
-    let account = rules.accounts.get_mut(&OURS).unwrap();
+    let account = policy.accounts.get_mut(&OURS).unwrap();
     account.rules[0].1.when = vec![
         condition("$flow.key.record", one_of(&["Q", "R"])),
         condition("$sms.report", Test::Present(false)),
     ];
     account.rules[1].1.when = vec![condition("$flow.key.record", one_of(&["S"]))];
     account.rules[2].0 = Some(FlowId(201));
-    let mut play = Play::new(rules);
+    let mut play = Play::new(policy);
     play.flow();
     let to: Vec<&str> = play.state.deliveries.iter().map(|row| row.webhook.as_str()).collect();
     assert_eq!(to, ["crm", "yes"]);
@@ -260,9 +260,9 @@ fn conditions_and_flows_choose_the_webhook() {
 
 #[test]
 fn rules_alone_open_a_flow_and_end_it() {
-    let mut rules = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
-    rules.accounts.get_mut(&OURS).unwrap().default_webhook = None;
-    let mut play = Play::new(rules);
+    let mut policy = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
+    policy.accounts.get_mut(&OURS).unwrap().default_webhook = None;
+    let mut play = Play::new(policy);
     play.flow();
     let call = id(&play.state, "call");
     play.step(&delivered(call));
@@ -278,19 +278,19 @@ fn rules_alone_open_a_flow_and_end_it() {
 
 #[test]
 fn rules_alone_wait_for_reports_and_end_at_the_time_out() {
-    let mut rules = beside(&[
+    let mut policy = beside(&[
         ("call", &["$sms.report"], &[], failed_sms()),
         ("late", &[], &[], Trigger::ReportTimedOut),
     ]);
-    rules.accounts.get_mut(&OURS).unwrap().default_webhook = None;
-    let mut play = Play::new(rules.clone());
+    policy.accounts.get_mut(&OURS).unwrap().default_webhook = None;
+    let mut play = Play::new(policy.clone());
     play.flow();
     play.report("FAILED");
     let call = id(&play.state, "call");
     play.step(&delivered(call));
     assert!(matches!(play.state.correlation, crate::domain::Correlation::Ended { .. }));
 
-    let mut play = Play::new(rules);
+    let mut play = Play::new(policy);
     play.flow();
     play.at = 2000;
     play.step(&timer());
@@ -321,8 +321,8 @@ fn started(content: u64) -> Command {
 
 #[test]
 fn a_flow_that_begins_is_told_once() {
-    let rules = beside(&[("begun", &["$flow.key.record"], &[], Trigger::FlowStarted)]);
-    let mut play = Play::new(rules.clone());
+    let policy = beside(&[("begun", &["$flow.key.record"], &[], Trigger::FlowStarted)]);
+    let mut play = Play::new(policy.clone());
     play.step(&started(1));
     let begun = id(&play.state, "begun");
     play.step(&started(1));
@@ -345,8 +345,8 @@ fn a_flow_that_begins_is_told_once() {
         1001: ignored flow of 28: late
         = collecting until 2004; P1 at 4",
     );
-    let mut off = Play::new(rules);
-    off.rules.accounts.get_mut(&OURS).unwrap().webhook_enabled = None;
+    let mut off = Play::new(policy);
+    off.policy.accounts.get_mut(&OURS).unwrap().webhook_enabled = None;
     off.step(&started(1));
     assert!(off.state.is_empty());
 }
@@ -354,10 +354,10 @@ fn a_flow_that_begins_is_told_once() {
 /// The template makes more of its values than a row may hold.
 #[test]
 fn what_does_not_fit_into_a_row_is_given_up_and_the_row_stays_small() {
-    let rules = beside_but(&[("call", &[], &[], Trigger::FlowComplete)], |said| {
+    let policy = beside_but(&[("call", &[], &[], Trigger::FlowComplete)], |said| {
         said.insert(name("call"), Says::Huge, &[]);
     });
-    let mut play = Play::new(rules);
+    let mut play = Play::new(policy);
     let events = play.flow();
     assert!(matches!(
         events.last(),
@@ -369,8 +369,8 @@ fn what_does_not_fit_into_a_row_is_given_up_and_the_row_stays_small() {
 #[test]
 fn what_answers_give_stays_bounded_and_the_newest_counts() {
     let names: Vec<String> = (0..40).map(|number| format!("$flow.key.v{number}")).collect();
-    let rules = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
-    let mut play = Play::new(rules);
+    let policy = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
+    let mut play = Play::new(policy);
     play.flow();
     let call = id(&play.state, "call");
     let mapped = names
@@ -391,14 +391,14 @@ fn the_facts_of_an_occasion_are_read_once_for_all_its_conditions_and_webhooks() 
         .iter()
         .map(|to| (&**to, &["$flow.key.record"][..], &[][..], Trigger::FlowComplete))
         .collect();
-    let mut rules = beside_but(&webhooks, |said| {
+    let mut policy = beside_but(&webhooks, |said| {
         said.insert(name("crm"), Says::Values(&["$flow.key.record"]), &[]);
     });
     let present = Condition { variable: "$flow.key.record".into(), test: Test::Present(true) };
-    for (_, rule) in &mut rules.accounts.get_mut(&OURS).unwrap().rules {
+    for (_, rule) in &mut policy.accounts.get_mut(&OURS).unwrap().rules {
         rule.when = vec![present.clone(); 10];
     }
-    let mut play = Play::new(rules);
+    let mut play = Play::new(policy);
     reads();
     let events = play.flow();
     assert_eq!(events.iter().filter_map(Event::begun).count(), 6, "phase 1 and five rules");

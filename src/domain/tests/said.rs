@@ -1,7 +1,7 @@
 //! Definitions for checks: predefined bodies as short text, and webhooks that say the values of some variables.
 
 use super::{Bytes, WebhookName};
-use crate::domain::{Definitions, Facts, Reading, Rendered, Rules, STATE_BYTES_MAX};
+use crate::domain::{Definitions, Facts, Policy, Reading, Rendered, STATE_BYTES_MAX};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ impl Said {
     }
 
     /// These are the definitions from now on.
-    pub(super) fn apply(&self, rules: &mut Rules) {
-        rules.definitions = Arc::new(self.clone());
+    pub(super) fn apply(&self, policy: &mut Policy) {
+        policy.definitions = Arc::new(self.clone());
     }
 }
 

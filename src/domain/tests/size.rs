@@ -3,11 +3,11 @@
 //! `src/codec/row/tests/size.rs` compares with the rows themselves.
 
 use super::{
-    account, delivered, flow, flow_of, outcome, phase_1, report, rules, sms, source, timer,
+    account, delivered, flow, flow_of, outcome, phase_1, policy, report, sms, source, timer,
 };
 use crate::domain::{
     Command, DeadLetterReason, Delivery, DeliveryId, DeliveryReport, Due, Event, FlowComplete,
-    OnReportTimeout, Phase, Phase2Wait, REPORTS_BYTES_MAX, Rules, STATE_BYTES_MAX, SmsId, State,
+    OnReportTimeout, Phase, Phase2Wait, Policy, REPORTS_BYTES_MAX, STATE_BYTES_MAX, SmsId, State,
     Timestamp, Verdict, WebhookName, decide, evolve,
 };
 use bytes::Bytes;
@@ -31,22 +31,22 @@ fn tell(report: DeliveryReport) -> Command {
 struct Met(State);
 
 impl Met {
-    fn meet(&mut self, command: &Command, rules: &Rules, at: i64) -> Vec<Event> {
-        let events = decide(&self.0, command, rules, Timestamp::from_ms(at));
+    fn meet(&mut self, command: &Command, policy: &Policy, at: i64) -> Vec<Event> {
+        let events = decide(&self.0, command, policy, Timestamp::from_ms(at));
         self.0 = events.iter().fold(std::mem::take(&mut self.0), evolve);
         events
     }
 
-    fn is_taken(&mut self, command: &Command, rules: &Rules) {
-        let events = self.meet(command, rules, 0);
+    fn is_taken(&mut self, command: &Command, policy: &Policy) {
+        let events = self.meet(command, policy, 0);
         let given_up = |event: &Event| matches!(event, Event::RecordDeadLettered { .. });
         assert!(!events.is_empty() && !events.iter().any(given_up), "it is not taken");
     }
 
     /// It becomes a dead letter that says what to do.
-    fn is_not_taken(&mut self, command: &Command, rules: &Rules, limit: usize) {
+    fn is_not_taken(&mut self, command: &Command, policy: &Policy, limit: usize) {
         let before = self.0.clone();
-        let events = self.meet(command, rules, 0);
+        let events = self.meet(command, policy, 0);
         let [Event::RecordDeadLettered { record, reason, detail }] = events.as_slice() else {
             panic!("it has {} fates", events.len())
         };
@@ -70,15 +70,15 @@ fn reports_of_4_mib_are_kept_of_one_uuid_before_and_after_its_flow_and_no_byte_m
     for flow_first in [false, true] {
         let mut met = Met::default();
         if flow_first {
-            met.is_taken(&take(flow()), &rules());
+            met.is_taken(&take(flow()), &policy());
         }
-        met.is_taken(&of("a", REPORTS_BYTES_MAX), &rules());
-        met.is_not_taken(&of("b", 1), &rules(), REPORTS_BYTES_MAX);
+        met.is_taken(&of("a", REPORTS_BYTES_MAX), &policy());
+        met.is_not_taken(&of("b", 1), &policy(), REPORTS_BYTES_MAX);
         // A newer one takes the place of the one before.
         let newer = DeliveryReport { body: blob(MIB), ..report("a", "QUEUED") };
-        met.is_taken(&tell(newer), &rules());
-        met.is_taken(&of("b", REPORTS_BYTES_MAX - MIB), &rules());
-        met.is_not_taken(&of("c", 1), &rules(), REPORTS_BYTES_MAX);
+        met.is_taken(&tell(newer), &policy());
+        met.is_taken(&of("b", REPORTS_BYTES_MAX - MIB), &policy());
+        met.is_not_taken(&of("c", 1), &policy(), REPORTS_BYTES_MAX);
     }
 }
 
@@ -88,24 +88,24 @@ fn reports_wait_in_the_form_in_which_they_came_until_the_row_is_full() {
         |id, length| tell(DeliveryReport { raw: Some(blob(length)), ..report(id, "DELIVERED") });
     let mut met = Met::default();
     for id in ["a", "b", "c", "d", "e"] {
-        met.is_taken(&of(id, 3 * MIB), &rules());
+        met.is_taken(&of(id, 3 * MIB), &policy());
     }
     let mut full = met.clone();
-    full.is_taken(&of("f", 0), &rules());
+    full.is_taken(&of("f", 0), &policy());
     let room = full.room();
-    met.is_not_taken(&of("f", room + 1), &rules(), STATE_BYTES_MAX);
-    met.is_taken(&of("f", room), &rules());
+    met.is_not_taken(&of("f", room + 1), &policy(), STATE_BYTES_MAX);
+    met.is_taken(&of("f", room), &policy());
     assert_eq!(met.0.bytes_max(), STATE_BYTES_MAX);
     // Once the flow is there, they will never be dead letters, and are not kept twice.
-    met.is_taken(&take(flow()), &rules());
+    met.is_taken(&take(flow()), &policy());
     assert!(met.room() > 14 * MIB);
 }
 
-fn attached(wait: Phase2Wait, on_report_timeout: OnReportTimeout) -> Rules {
-    let mut rules = account(|account| account.attach_flow_keys = true);
-    rules.correlation.phase2_wait = wait;
-    rules.correlation.on_report_timeout = on_report_timeout;
-    rules
+fn attached(wait: Phase2Wait, on_report_timeout: OnReportTimeout) -> Policy {
+    let mut policy = account(|account| account.attach_flow_keys = true);
+    policy.correlation.phase2_wait = wait;
+    policy.correlation.on_report_timeout = on_report_timeout;
+    policy
 }
 
 const SMS: usize = 40;
@@ -117,26 +117,26 @@ fn with_keys(length: usize) -> FlowComplete {
 }
 
 /// The largest keys of such a flow, when `met` has been before.
-fn keys_max(met: &Met, rules: &Rules) -> usize {
+fn keys_max(met: &Met, policy: &Policy) -> usize {
     let mut without = met.clone();
-    without.is_taken(&take(with_keys(0)), rules);
+    without.is_taken(&take(with_keys(0)), policy);
     // Once in the flow, and once in each delivery.
     without.room() / (SMS + 1)
 }
 
 #[test]
 fn keys_count_once_per_sms_and_what_fits_is_sent_at_the_time_out_of_each() {
-    let rules = attached(Phase2Wait::Each, OnReportTimeout::Notify);
+    let policy = attached(Phase2Wait::Each, OnReportTimeout::Notify);
     let mut met = Met::default();
-    let keys = keys_max(&met, &rules);
-    met.is_not_taken(&take(with_keys(keys + 1)), &rules, STATE_BYTES_MAX);
-    met.is_taken(&take(with_keys(keys)), &rules);
+    let keys = keys_max(&met, &policy);
+    met.is_not_taken(&take(with_keys(keys + 1)), &policy, STATE_BYTES_MAX);
+    met.is_taken(&take(with_keys(keys)), &policy);
     assert!(met.room() <= SMS, "it is the edge");
     // A report may come all the same, but no large one.
     let large = DeliveryReport { body: blob(MIB), ..report("0", "DELIVERED") };
-    met.is_not_taken(&tell(large), &rules, STATE_BYTES_MAX);
+    met.is_not_taken(&tell(large), &policy, STATE_BYTES_MAX);
     let before = met.0.bytes_max();
-    let events = met.meet(&timer(), &rules, 2000);
+    let events = met.meet(&timer(), &policy, 2000);
     let scheduled = |event: &&Event| matches!(event, Event::DeliveryScheduled { .. });
     assert_eq!(events.iter().filter(scheduled).count(), SMS);
     assert!(met.0.deliveries.iter().skip(1).all(|delivery| delivery.body.len() > keys));
@@ -147,13 +147,13 @@ fn keys_count_once_per_sms_and_what_fits_is_sent_at_the_time_out_of_each() {
 #[test]
 fn attempts_add_nothing_that_was_not_counted() {
     let mut met = Met::default();
-    met.is_taken(&take(flow_of("a")), &rules());
+    met.is_taken(&take(flow_of("a")), &policy());
     let before = met.0.bytes_max();
     let mut failed = outcome(Verdict::Retry, None);
     failed.response = blob(64 << 10);
     failed.error = Some("é".repeat(64 << 10).into());
     let command = Command::RecordOutcome { delivery: phase_1(), attempt: 1, outcome: failed };
-    met.meet(&command, &rules(), 1);
+    met.meet(&command, &policy(), 1);
     let stored = met.0.deliveries[0].last_outcome.clone().expect("it is stored");
     assert_eq!((stored.response.len(), stored.error.unwrap().len()), (1024, 1024));
     assert_eq!(met.0.bytes_max(), before);
@@ -161,15 +161,15 @@ fn attempts_add_nothing_that_was_not_counted() {
 
 #[test]
 fn a_flow_that_does_not_fit_leaves_the_reports_that_wait_for_it_alone() {
-    let rules = attached(Phase2Wait::Each, OnReportTimeout::End);
+    let policy = attached(Phase2Wait::Each, OnReportTimeout::End);
     let mut met = Met::default();
     for number in 0..SMS {
-        met.is_taken(&tell(report(&number.to_string(), "DELIVERED")), &rules);
+        met.is_taken(&tell(report(&number.to_string(), "DELIVERED")), &policy);
     }
-    let keys = keys_max(&Met::default(), &rules);
-    met.is_not_taken(&take(with_keys(keys)), &rules, STATE_BYTES_MAX);
+    let keys = keys_max(&Met::default(), &policy);
+    met.is_not_taken(&take(with_keys(keys)), &policy, STATE_BYTES_MAX);
     // The reports themselves take less than 1 KiB each.
-    met.is_taken(&take(with_keys(keys - 1024)), &rules);
+    met.is_taken(&take(with_keys(keys - 1024)), &policy);
     assert_eq!(met.0.deliveries.len(), SMS + 1, "phase 1 and all of phase 2");
     assert!(met.0.bytes_max() <= STATE_BYTES_MAX);
 }
@@ -177,13 +177,13 @@ fn a_flow_that_does_not_fit_leaves_the_reports_that_wait_for_it_alone() {
 /// What was taken under one configuration still fits under another.
 #[test]
 fn a_flow_that_was_taken_under_all_fits_when_it_becomes_each() {
-    let rules = attached(Phase2Wait::All, OnReportTimeout::End);
+    let policy = attached(Phase2Wait::All, OnReportTimeout::End);
     let mut met = Met::default();
-    let keys = keys_max(&met, &rules);
-    met.is_not_taken(&take(with_keys(keys + 1)), &rules, STATE_BYTES_MAX);
-    met.is_taken(&take(with_keys(keys)), &rules);
-    let rules = attached(Phase2Wait::Each, OnReportTimeout::Notify);
-    met.meet(&timer(), &rules, 2000);
+    let keys = keys_max(&met, &policy);
+    met.is_not_taken(&take(with_keys(keys + 1)), &policy, STATE_BYTES_MAX);
+    met.is_taken(&take(with_keys(keys)), &policy);
+    let policy = attached(Phase2Wait::Each, OnReportTimeout::Notify);
+    met.meet(&timer(), &policy, 2000);
     assert_eq!(met.0.deliveries.len(), SMS + 1);
     assert!(met.0.bytes_max() <= STATE_BYTES_MAX);
 }
@@ -193,10 +193,10 @@ fn a_flow_that_was_taken_under_all_fits_when_it_becomes_each() {
 fn large_reports_of_a_large_flow_are_told_in_one_webhook() {
     let mut met = Met::default();
     let large = FlowComplete { body: blob(4 * MIB), keys: 0..4 * MIB, ..flow_of("a b") };
-    met.is_taken(&take(large), &rules());
+    met.is_taken(&take(large), &policy());
     for id in ["a", "b"] {
         let half = DeliveryReport { body: blob(2 * MIB), ..report(id, "DELIVERED") };
-        met.is_taken(&tell(half), &rules());
+        met.is_taken(&tell(half), &policy());
     }
     assert_eq!(met.0.deliveries.len(), 2);
 }
@@ -225,13 +225,13 @@ fn letter(number: u8, length: usize) -> Command {
 fn a_replay_without_room_is_a_newer_dead_letter_and_succeeds_when_there_is_room() {
     let mut met = Met::default();
     for number in 0..3 {
-        met.is_taken(&letter(number, 4 * MIB), &rules());
+        met.is_taken(&letter(number, 4 * MIB), &policy());
     }
     let mut full = met.clone();
-    full.is_taken(&letter(3, 0), &rules());
+    full.is_taken(&letter(3, 0), &policy());
     let room = full.room();
     let before = met.0.clone();
-    let events = met.meet(&letter(3, room + 1), &rules(), 5);
+    let events = met.meet(&letter(3, room + 1), &policy(), 5);
     let [Event::Replayed { delivery: begun }, Event::DeadLettered { delivery, reason, .. }] =
         events.as_slice()
     else {
@@ -241,10 +241,10 @@ fn a_replay_without_room_is_a_newer_dead_letter_and_succeeds_when_there_is_room(
     assert!(begun == delivery && delivery.body.len() == room + 1, "it is kept whole");
     assert!(met.0 == before, "it changes nothing");
     full = met.clone();
-    full.is_taken(&letter(3, room), &rules());
+    full.is_taken(&letter(3, room), &policy());
     assert_eq!(full.room(), 0);
     let first = met.0.deliveries[0].id;
-    met.meet(&delivered(first), &rules(), 6);
-    met.is_taken(&letter(3, room + 1), &rules());
+    met.meet(&delivered(first), &policy(), 6);
+    met.is_taken(&letter(3, room + 1), &policy());
     assert_eq!(met.0.deliveries.len(), 3);
 }

@@ -2,14 +2,14 @@
 
 use super::{
     check, correlation, delivered, each, failed, flow, flow_of, notify_at_the_timeout, phase_1,
-    phase_2, report, rules, steps, timer,
+    phase_2, policy, report, steps, timer,
 };
 use crate::domain::{OnReportTimeout, Phase2Order, Phase2Wait};
 
 #[test]
 fn the_correlation_ends_when_the_reports_did_not_all_come() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("a", "SENT"), 10 => flow_of("a b c"), 11 => delivered(phase_1()),
                12 => report("b", "DELIVERED"), 2009 => timer(), 2010 => timer(),
                2011 => report("a", "DELIVERED"), 2510 => timer()],
@@ -32,7 +32,7 @@ fn the_correlation_ends_when_the_reports_did_not_all_come() {
 #[test]
 fn a_time_out_leaves_phase_1_on_its_way_and_the_marker_follows_it() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => flow_of("a"), 2000 => timer(), 2001 => report("a", "DELIVERED"),
                2002 => report("b", "DELIVERED"), 2003 => timer(), 2004 => failed(phase_1(), 1),
                2014 => super::delivered_at_attempt(phase_1(), 2)],

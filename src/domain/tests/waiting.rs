@@ -1,7 +1,7 @@
 //! Rule 4: reports that come before their flow.
 
 use super::{
-    OTHER, check, delivered, each, flow, flow_of, phase_1, phase_2, report, report_of, rules,
+    OTHER, check, delivered, each, flow, flow_of, phase_1, phase_2, policy, report, report_of,
     source, steps, timer,
 };
 use crate::domain::{Command, Correlation, DeliveryReport, State, Timestamp, decide, evolve};
@@ -10,7 +10,7 @@ use bytes::Bytes;
 #[test]
 fn a_report_waits_for_its_flow_and_phase_2_still_comes_second() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("a", "DELIVERED"), 5 => flow_of("a"), 6 => delivered(phase_1()),
                7 => delivered(phase_2("a"))],
         "0: report a DELIVERED until 1000
@@ -30,7 +30,7 @@ fn a_report_waits_for_its_flow_and_phase_2_still_comes_second() {
 #[test]
 fn reports_before_and_after_the_flow_are_joined() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("b", "DELIVERED"), 1 => report("a", "SENT"), 5 => flow_of("a b"),
                6 => report("a", "FAILED")],
         "0: report b DELIVERED until 1000
@@ -49,7 +49,7 @@ fn reports_before_and_after_the_flow_are_joined() {
 #[test]
 fn without_a_list_all_takes_the_first_of_the_final_reports_that_waited() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("a", "SENT"), 1 => report("b", "DELIVERED"), 2 => report("a", "FAILED"),
                5 => flow()],
         "0: report ~a SENT until 1000
@@ -91,7 +91,7 @@ fn each_report_expires_by_its_own_arrival_and_goes_to_the_dead_letters_raw() {
     let raw =
         DeliveryReport { raw: Some(Bytes::from_static(b"raw bytes")), ..report("a", "DELIVERED") };
     check(
-        &rules(),
+        &policy(),
         steps![0 => raw, 400 => report("b", "SENT"), 999 => timer(), 1000 => timer(),
                1399 => timer(), 1400 => timer(), 1401 => report("a", "DELIVERED")],
         "0: report a DELIVERED until 1000
@@ -108,7 +108,7 @@ fn each_report_expires_by_its_own_arrival_and_goes_to_the_dead_letters_raw() {
 #[test]
 fn reports_that_expire_together_all_become_dead_letters() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("a", "SENT"), 1 => report_of(OTHER, "a", "SENT"), 1001 => timer()],
         "0: report ~a SENT until 1000
          1: report 29/~a SENT until 1001
@@ -121,7 +121,7 @@ fn reports_that_expire_together_all_become_dead_letters() {
 #[test]
 fn a_report_that_expires_takes_no_other_accounts_with_it() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("a", "SENT"), 400 => report_of(OTHER, "a", "SENT"), 1000 => timer()],
         "0: report ~a SENT until 1000
          400: report 29/~a SENT until 1400
@@ -139,7 +139,7 @@ fn the_record_as_it_came_is_kept_no_longer_than_it_waits() {
         Command::AcceptReport(Box::new(raw), source(0)),
         Command::AcceptFlow(Box::new(flow_of("a")), source(1)),
     ] {
-        let events = decide(&state, &command, &rules(), Timestamp::default());
+        let events = decide(&state, &command, &policy(), Timestamp::default());
         state = events.iter().fold(state, evolve);
     }
     let Correlation::Open(flow) = &state.correlation else { panic!("{state:?}") };
@@ -150,7 +150,7 @@ fn the_record_as_it_came_is_kept_no_longer_than_it_waits() {
 #[test]
 fn a_newer_report_of_an_sms_waits_from_its_own_arrival_on() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("a", "SENT"), 600 => report("a", "DELIVERED"), 1000 => timer(),
                1600 => timer()],
         "0: report ~a SENT until 1000
@@ -164,7 +164,7 @@ fn a_newer_report_of_an_sms_waits_from_its_own_arrival_on() {
 #[test]
 fn a_flow_adopts_what_is_left_when_others_expired() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report("a", "DELIVERED"), 400 => report("b", "DELIVERED"), 1000 => timer(),
                1100 => flow_of("a b")],
         "0: report a DELIVERED until 1000
@@ -180,7 +180,7 @@ fn a_flow_adopts_what_is_left_when_others_expired() {
 #[test]
 fn a_report_under_another_account_never_shadows_the_genuine_one() {
     check(
-        &rules(),
+        &policy(),
         steps![0 => report_of(OTHER, "a", "FAILED"), 1 => report("a", "DELIVERED"),
                5 => flow_of("a")],
         "0: report 29/a FAILED until 1000

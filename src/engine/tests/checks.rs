@@ -206,7 +206,7 @@ fn layout(world: &World) -> Layout {
         owner: None,
         // Where a process began by a clock that is wrong, nobody knows how long a window was.
         dedup_window_ms: (world.is_timely.get())
-            .then_some(world.setting.rules.correlation.dedup_window_ms),
+            .then_some(world.setting.policy.correlation.dedup_window_ms),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::codec::row;
 use crate::delivery::Job;
 use crate::domain::fates::Fates;
 use crate::domain::{
-    Command, DeliveryId, PhononUuid, Rules, Source, State, Timestamp, WebhookName, decide, evolve,
+    Command, DeliveryId, PhononUuid, Policy, Source, State, Timestamp, WebhookName, decide, evolve,
     hold_ms,
 };
 use crate::store::RowKey;
@@ -18,7 +18,7 @@ const LATE_MS: u64 = 1000;
 
 /// Everything that was committed.
 pub(super) struct Ledger {
-    rules: Rules,
+    policy: Policy,
     pub(super) states: BTreeMap<PhononUuid, State>,
     /// What became of the reports of each.
     fates: BTreeMap<PhononUuid, Fates>,
@@ -42,9 +42,9 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(rules: Rules) -> Self {
+    pub(super) fn new(policy: Policy) -> Self {
         Self {
-            rules,
+            policy,
             states: BTreeMap::new(),
             fates: BTreeMap::new(),
             decided: BTreeMap::new(),
@@ -95,8 +95,8 @@ impl Ledger {
             self.place(uuid, command);
             let state = self.states.remove(uuid).unwrap_or_default();
             self.hold(&state, command, *now);
-            let events = decide(&state, command, &self.rules, *now);
-            self.timing.committed(&state, command, &events, &self.rules, world_ms);
+            let events = decide(&state, command, &self.policy, *now);
+            self.timing.committed(&state, command, &events, &self.policy, world_ms);
             let state = events.iter().fold(state, evolve);
             let lost = self.fates.entry(uuid.clone()).or_default().decided(&events, &state);
             self.faults.extend(lost.into_iter().map(|says| format!("{uuid}: {says}")));
@@ -145,10 +145,10 @@ impl Ledger {
     fn hold(&mut self, state: &State, command: &Command, now: Timestamp) {
         if let Command::RecordOutcome { delivery, attempt, outcome } = command
             && let Some(delivery) = state.delivery(*delivery)
-            && let rules = self.rules.webhook(&delivery.webhook)
-            && let Some(ms) = hold_ms(outcome, &rules.retry, delivery.id, *attempt)
+            && let policy = self.policy.webhook(&delivery.webhook)
+            && let Some(ms) = hold_ms(outcome, &policy.retry, delivery.id, *attempt)
         {
-            let ms = ms.min(rules.retry_after_max_ms);
+            let ms = ms.min(policy.retry_after_max_ms);
             // Its lane counts from the answer on.
             let until = now.plus_ms(ms.saturating_sub(LATE_MS));
             self.held.insert(delivery.webhook.clone(), until);

@@ -26,7 +26,7 @@ fn lanes_follow_at_once_and_the_newest_configuration_alone_waits() {
     assert!(lanes.endpoint(&name).is_some(), "no engine was asked");
 
     let config = || EngineConfig {
-        rules: setting.rules.clone(),
+        policy: setting.policy.clone(),
         endpoints: Vec::new(),
         account_rates: BTreeMap::new(),
     };

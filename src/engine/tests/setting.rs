@@ -4,12 +4,13 @@ use super::dice::Dice;
 use crate::definition::template::{BodyTemplate, Language, Tokens};
 use crate::definition::{Body, Defined, Definition};
 use crate::delivery::{
-    AddressPolicy, Auth, BreakerRules, Endpoint, Fingerprint, Limits, SuccessCodes, Tls, Trust,
+    AddressPolicy, Auth, BreakerPolicy, Endpoint, Fingerprint, Limits, SuccessCodes, Tls, Trust,
     Webhook,
 };
 use crate::domain::{
-    AccountId, AccountRules, Condition, CorrelationRules, FlowId, OnReportTimeout, Phase2Order,
-    Phase2Wait, RetrySchedule, Rule, Rules, StatusTable, Test, Trigger, WebhookName, WebhookRules,
+    AccountId, AccountPolicy, Condition, CorrelationPolicy, FlowId, OnReportTimeout, Phase2Order,
+    Phase2Wait, Policy, RetrySchedule, Rule, StatusTable, Test, Trigger, WebhookName,
+    WebhookPolicy,
 };
 use crate::engine::{EngineConfig, EngineSettings, Permissions};
 use crate::log::{KafkaSettings, Role, TopicNames, Topics};
@@ -35,7 +36,7 @@ pub(super) struct Setting {
     pub(super) input_partitions: u32,
     /// So may the inbox, which somebody has grown.
     pub(super) inbox_partitions: u32,
-    pub(super) rules: Rules,
+    pub(super) policy: Policy,
     pub(super) config: Arc<EngineConfig>,
     pub(super) engine: EngineSettings,
     pub(super) topics: Topics,
@@ -87,7 +88,7 @@ fn endpoints() -> Vec<Arc<Endpoint>> {
         http1_only: false,
         proxy: None,
         response: None,
-        breaker: BreakerRules {
+        breaker: BreakerPolicy {
             failure_ratio: 0.5,
             window: Duration::from_secs(30),
             attempts_min: 4,
@@ -144,9 +145,9 @@ fn sent_beside(dice: &mut Dice, starts: bool) -> Vec<(Option<FlowId>, Rule)> {
     vec![(None, rule("first")), (Some(FlowId(200)), rule("then"))]
 }
 
-fn account(dice: &mut Dice, webhook: &str, starts: bool) -> AccountRules {
+fn account(dice: &mut Dice, webhook: &str, starts: bool) -> AccountPolicy {
     let is_ruled = webhook == "crm" && dice.one_in(2);
-    AccountRules {
+    AccountPolicy {
         rules: if is_ruled { sent_beside(dice, starts) } else { Vec::new() },
         uses_variables: is_ruled,
         notify_on_delivery: !dice.one_in(6),
@@ -157,11 +158,11 @@ fn account(dice: &mut Dice, webhook: &str, starts: bool) -> AccountRules {
     }
 }
 
-fn rules(dice: &mut Dice, starts: bool) -> Rules {
+fn policy(dice: &mut Dice, starts: bool) -> Policy {
     let accounts = ACCOUNTS.map(|(id, webhook)| (AccountId(id), account(dice, webhook, starts)));
-    Rules {
+    Policy {
         definitions: Arc::new(definitions(dice)),
-        correlation: CorrelationRules {
+        correlation: CorrelationPolicy {
             phase2_wait: dice.pick(&[Phase2Wait::All, Phase2Wait::Each]),
             phase2_order: dice.pick(&[Phase2Order::Strict, Phase2Order::Independent]),
             on_report_timeout: dice.pick(&[OnReportTimeout::End, OnReportTimeout::Notify]),
@@ -172,7 +173,7 @@ fn rules(dice: &mut Dice, starts: bool) -> Rules {
         statuses: StatusTable::default(),
         accounts: accounts.into(),
         webhooks: BTreeMap::new(),
-        webhook_defaults: WebhookRules {
+        webhook_defaults: WebhookPolicy {
             attempts_max: 4,
             age_max_ms: dice.pick(&[20_000, 600_000]),
             retry_after_max_ms: 10_000,
@@ -207,7 +208,7 @@ impl Setting {
             .chain([(&names.inbox, Role::Inbox)])
             .map(|(name, role)| (name.as_str().into(), role))
             .collect();
-        let rules = rules(dice, !names.flow_started.is_empty());
+        let policy = policy(dice, !names.flow_started.is_empty());
         let (endpoints, metrics, health) = FIXED
             .with(|fixed| (fixed.endpoints.clone(), fixed.metrics.clone(), fixed.health.clone()));
         let kafka = KafkaSettings {
@@ -223,11 +224,11 @@ impl Setting {
             input_partitions,
             inbox_partitions,
             config: Arc::new(EngineConfig {
-                rules: rules.clone(),
+                policy: policy.clone(),
                 endpoints,
                 account_rates: BTreeMap::new(),
             }),
-            rules,
+            policy,
             engine: EngineSettings {
                 is_identified: true,
                 permissions: Permissions::default(),

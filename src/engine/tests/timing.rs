@@ -2,7 +2,7 @@
 
 use super::world::EPOCH_MS;
 use crate::delivery::Job;
-use crate::domain::{Command, DeadLetterReason, Event, Rules, State, Timestamp};
+use crate::domain::{Command, DeadLetterReason, Event, Policy, State, Timestamp};
 
 /// An instance's time may differ from the world's by a hundredth of the time that has passed, and a moment.
 const SLACK_MS: u64 = 1000;
@@ -43,7 +43,7 @@ impl Timing {
         state: &State,
         command: &Command,
         events: &[Event],
-        rules: &Rules,
+        policy: &Policy,
         world_ms: i64,
     ) {
         // One that something else has put off fires in vain.
@@ -57,10 +57,10 @@ impl Timing {
                 event
             {
                 // It may be given up once its next attempt would come too late.
-                let rules = rules.webhook(&delivery.webhook);
-                let longest_ms = rules.retry.intervals_ms.iter().max().copied().unwrap_or(0) * 2;
-                let longest_ms = longest_ms.max(rules.retry_after_max_ms);
-                let old_ms = rules.age_max_ms.saturating_sub(longest_ms);
+                let policy = policy.webhook(&delivery.webhook);
+                let longest_ms = policy.retry.intervals_ms.iter().max().copied().unwrap_or(0) * 2;
+                let longest_ms = longest_ms.max(policy.retry_after_max_ms);
+                let old_ms = policy.age_max_ms.saturating_sub(longest_ms);
                 let due = delivery.scheduled_at.plus_ms(old_ms);
                 let world_ms = world_ms.min(due.as_ms());
                 self.check(&format!("the end of {} by its age", delivery.id), due, world_ms);

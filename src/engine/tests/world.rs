@@ -110,7 +110,7 @@ impl World {
                 group.places.push(place.clone());
             }
         }
-        let ledger = Ledger::new(setting.rules.clone());
+        let ledger = Ledger::new(setting.policy.clone());
         Rc::new(Self {
             names,
             passed_ms: Cell::new(0),

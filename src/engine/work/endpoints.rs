@@ -22,7 +22,7 @@ impl Work {
         let key = (rows.number(), webhook.clone());
         let slot = self.endpoints.get(&key);
         let state = slot.map_or_else(|| rows.endpoint(webhook), |slot| slot.new);
-        let events = decide_endpoint(&state, command, view.rules.webhook(webhook), view.now);
+        let events = decide_endpoint(&state, command, view.policy.webhook(webhook), view.now);
         // The common case: an endpoint that works makes no event.
         if events.is_empty() {
             return;

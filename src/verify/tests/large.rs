@@ -16,8 +16,8 @@ fn large(of: &PhononUuid, sms: &[&str]) -> Said {
 fn a_flow_and_a_replay_without_room_are_no_violation() {
     let of = uuid("large");
     let mut world = World::new();
-    world.rules.correlation.phase2_wait = Phase2Wait::Each;
-    world.rules.accounts.get_mut(&OURS).unwrap().attach_flow_keys = true;
+    world.policy.correlation.phase2_wait = Phase2Wait::Each;
+    world.policy.accounts.get_mut(&OURS).unwrap().attach_flow_keys = true;
     world.say(&large(&of, &["a", "b", "c", "d", "e"]), false);
     assert!(world.state(&of).is_empty(), "five are too many");
     world.say(&large(&of, &["a"]), false);

@@ -9,7 +9,7 @@ use super::world::{
 };
 use super::{Outcome, outcome};
 use crate::domain::{
-    AccountRules, Command, DeadLetterReason, Due, OnReportTimeout, Phase2Order, Phase2Wait,
+    AccountPolicy, Command, DeadLetterReason, Due, OnReportTimeout, Phase2Order, Phase2Wait,
     PhononUuid, Source, Timestamp, Verdict, WebhookName, owner,
 };
 use crate::verify::{Changelog, Evidence, Layout, Options};
@@ -39,8 +39,8 @@ impl Dice {
     }
 }
 
-fn account(dice: &mut Dice) -> AccountRules {
-    AccountRules {
+fn account(dice: &mut Dice) -> AccountPolicy {
+    AccountPolicy {
         rules: Vec::new(),
         uses_variables: false,
         notify_on_delivery: !dice.one_in(6),
@@ -68,7 +68,7 @@ impl Random {
     pub(super) fn new(seed: u64) -> Self {
         let mut dice = Dice(seed);
         let mut world = World::new();
-        world.rules.accounts = [OURS, OTHER].map(|id| (id, account(&mut dice))).into();
+        world.policy.accounts = [OURS, OTHER].map(|id| (id, account(&mut dice))).into();
         let mut random = Self { world, dice, copies: Vec::new() };
         random.reload();
         random
@@ -76,19 +76,19 @@ impl Random {
 
     fn reload(&mut self) {
         let dice = &mut self.dice;
-        let rules = &mut self.world.rules;
-        rules.correlation.phase2_wait = dice.pick(&[Phase2Wait::All, Phase2Wait::Each]);
-        rules.correlation.phase2_order =
+        let policy = &mut self.world.policy;
+        policy.correlation.phase2_wait = dice.pick(&[Phase2Wait::All, Phase2Wait::Each]);
+        policy.correlation.phase2_order =
             dice.pick(&[Phase2Order::Strict, Phase2Order::Strict, Phase2Order::Independent]);
-        rules.correlation.on_report_timeout =
+        policy.correlation.on_report_timeout =
             dice.pick(&[OnReportTimeout::End, OnReportTimeout::Notify]);
         let unit = UNIT_MS.unsigned_abs();
-        rules.webhook_defaults.age_max_ms = dice.pick(&[15 * unit, 10_000 * unit]);
+        policy.webhook_defaults.age_max_ms = dice.pick(&[15 * unit, 10_000 * unit]);
         let id = dice.pick(&[OURS, OTHER]);
         if dice.one_in(4) {
-            rules.accounts.remove(&id);
+            policy.accounts.remove(&id);
         } else {
-            rules.accounts.insert(id, account(dice));
+            policy.accounts.insert(id, account(dice));
         }
     }
 

@@ -35,7 +35,7 @@ impl World {
             ids: self.ids.clone(),
             replaced: self.replaced.clone(),
             owner: self.owner.clone(),
-            dedup_window_ms: Some(self.rules.correlation.dedup_window_ms),
+            dedup_window_ms: Some(self.policy.correlation.dedup_window_ms),
         }
     }
 

@@ -8,10 +8,10 @@ use crate::codec::event::{
 use crate::codec::letter::{LetterHead, LetterKind, read_delivery};
 use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
 use crate::domain::{
-    AccountId, AccountRules, Command, CorrelationRules, DeadLetterReason, DeliveryReport, Event,
-    FlowComplete, FlowId, OnReportTimeout, Phase2Order, Phase2Wait, PhononUuid, RawRecord,
-    RecordKind, RetrySchedule, Rules, SmsId, Source, State, StatusTable, Timestamp, WebhookName,
-    WebhookRules, decide, evolve, owner,
+    AccountId, AccountPolicy, Command, CorrelationPolicy, DeadLetterReason, DeliveryReport, Event,
+    FlowComplete, FlowId, OnReportTimeout, Phase2Order, Phase2Wait, PhononUuid, Policy, RawRecord,
+    RecordKind, RetrySchedule, SmsId, Source, State, StatusTable, Timestamp, WebhookName,
+    WebhookPolicy, decide, evolve, owner,
 };
 use crate::log::{Forward, TopicPartition, forward_headers};
 use crate::store::RowKey;
@@ -57,7 +57,7 @@ impl Entry {
 pub(super) type Log = Vec<Vec<Entry>>;
 
 pub(super) struct World {
-    pub(super) rules: Rules,
+    pub(super) policy: Policy,
     pub(super) now: Timestamp,
     pub(super) txn: u64,
     pub(super) states: BTreeMap<PhononUuid, State>,
@@ -91,17 +91,17 @@ pub(super) fn uuid(name: &str) -> PhononUuid {
     PhononUuid::new(name).unwrap()
 }
 
-pub(super) fn rules() -> Rules {
+pub(super) fn policy() -> Policy {
     let unit = UNIT_MS.unsigned_abs();
-    let account = |webhook| AccountRules {
+    let account = |webhook| AccountPolicy {
         notify_on_delivery: true,
         webhook_enabled: Some(true),
         default_webhook: WebhookName::new(webhook),
-        ..AccountRules::default()
+        ..AccountPolicy::default()
     };
-    Rules {
+    Policy {
         definitions: Arc::new(crate::definition::Defined::default()),
-        correlation: CorrelationRules {
+        correlation: CorrelationPolicy {
             phase2_wait: Phase2Wait::All,
             phase2_order: Phase2Order::Strict,
             on_report_timeout: OnReportTimeout::End,
@@ -112,7 +112,7 @@ pub(super) fn rules() -> Rules {
         statuses: StatusTable::default(),
         accounts: [(OURS, account("crm")), (OTHER, account("other"))].into(),
         webhooks: BTreeMap::new(),
-        webhook_defaults: WebhookRules {
+        webhook_defaults: WebhookPolicy {
             attempts_max: 3,
             age_max_ms: 10_000 * unit,
             retry_after_max_ms: 1000 * unit,
@@ -170,7 +170,7 @@ impl World {
         let log = |partitions: u32| vec![Vec::new(); partitions as usize];
         let inputs = [FLOWS, REPORTS, INBOX].map(|topic| (topic, log(OWNERS)));
         Self {
-            rules: rules(),
+            policy: policy(),
             now: time(0),
             txn: 0,
             states: BTreeMap::new(),
@@ -317,7 +317,7 @@ impl World {
 
     fn act(&mut self, of: &PhononUuid, command: &Command, read: &[Source]) -> usize {
         let before = self.state(of);
-        let events = decide(&before, command, &self.rules, self.now);
+        let events = decide(&before, command, &self.policy, self.now);
         let mut state = before.clone();
         for event in &events {
             self.publish(of, &state, event);

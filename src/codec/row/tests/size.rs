@@ -3,10 +3,10 @@
 use super::row;
 use crate::codec::event::write_delivery_dead_letter;
 use crate::domain::{
-    AccountId, AccountRules, Command, CorrelationRules, DeadLetterReason, Delivery, DeliveryReport,
-    FlowComplete, FlowId, OnReportTimeout, Outcome, Phase2Order, Phase2Wait, PhononUuid,
-    RESPONSE_BYTES_KEPT, RetrySchedule, Rules, STATE_BYTES_MAX, SmsId, Source, State, StatusTable,
-    Timestamp, Verdict, WebhookName, WebhookRules, decide, evolve,
+    AccountId, AccountPolicy, Command, CorrelationPolicy, DeadLetterReason, Delivery,
+    DeliveryReport, FlowComplete, FlowId, OnReportTimeout, Outcome, Phase2Order, Phase2Wait,
+    PhononUuid, Policy, RESPONSE_BYTES_KEPT, RetrySchedule, STATE_BYTES_MAX, SmsId, Source, State,
+    StatusTable, Timestamp, Verdict, WebhookName, WebhookPolicy, decide, evolve,
 };
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -40,7 +40,7 @@ enum Step {
     GiveUp { which: usize },
     Fire,
     Replay { which: usize },
-    Rules { each: bool, notify: bool, strict: bool, keys: bool },
+    Policy { each: bool, notify: bool, strict: bool, keys: bool },
 }
 
 /// Steps with texts of at most `longest` bytes, and lists of at most `listed` SMS.
@@ -59,23 +59,23 @@ fn steps(longest: usize, listed: u16) -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Fire),
         2 => any::<usize>().prop_map(|which| Step::Replay { which }),
         1 => any::<[bool; 4]>().prop_map(
-            |[each, notify, strict, keys]| Step::Rules { each, notify, strict, keys }
+            |[each, notify, strict, keys]| Step::Policy { each, notify, strict, keys }
         ),
     ];
     vec(step, 1..40)
 }
 
-fn rules(each: bool, notify: bool, strict: bool, keys: bool) -> Rules {
-    let ours = AccountRules {
+fn policy(each: bool, notify: bool, strict: bool, keys: bool) -> Policy {
+    let ours = AccountPolicy {
         notify_on_delivery: true,
         attach_flow_keys: keys,
         webhook_enabled: Some(true),
         default_webhook: WebhookName::new(&"w".repeat(WebhookName::BYTES_MAX)),
-        ..AccountRules::default()
+        ..AccountPolicy::default()
     };
-    Rules {
+    Policy {
         definitions: Arc::new(crate::definition::Defined::default()),
-        correlation: CorrelationRules {
+        correlation: CorrelationPolicy {
             phase2_wait: if each { Phase2Wait::Each } else { Phase2Wait::All },
             phase2_order: if strict { Phase2Order::Strict } else { Phase2Order::Independent },
             on_report_timeout: if notify { OnReportTimeout::Notify } else { OnReportTimeout::End },
@@ -86,7 +86,7 @@ fn rules(each: bool, notify: bool, strict: bool, keys: bool) -> Rules {
         statuses: StatusTable::default(),
         accounts: [(OURS, ours)].into(),
         webhooks: BTreeMap::new(),
-        webhook_defaults: WebhookRules {
+        webhook_defaults: WebhookPolicy {
             attempts_max: 3,
             age_max_ms: u64::MAX,
             retry_after_max_ms: 1,
@@ -98,7 +98,7 @@ fn rules(each: bool, notify: bool, strict: bool, keys: bool) -> Rules {
 
 struct World {
     uuid: PhononUuid,
-    rules: Rules,
+    policy: Policy,
     state: State,
     now: i64,
     letters: Vec<Delivery>,
@@ -107,8 +107,8 @@ struct World {
 impl World {
     fn new(id: &str) -> Self {
         let uuid = PhononUuid::new(id).unwrap();
-        let rules = rules(true, true, true, true);
-        Self { uuid, rules, state: State::default(), now: START, letters: Vec::new() }
+        let policy = policy(true, true, true, true);
+        Self { uuid, policy, state: State::default(), now: START, letters: Vec::new() }
     }
 
     fn source(&self) -> Source {
@@ -182,8 +182,8 @@ impl World {
                 Command::FireTimer(self.uuid.clone())
             }
             Step::Replay { which } => Command::Replay(Box::new(row(which, &self.letters)?)),
-            Step::Rules { each, notify, strict, keys } => {
-                self.rules = rules(each, notify, strict, keys);
+            Step::Policy { each, notify, strict, keys } => {
+                self.policy = policy(each, notify, strict, keys);
                 return None;
             }
         })
@@ -197,7 +197,7 @@ impl World {
             Command::AcceptFlow(..) | Command::AcceptReport(..) | Command::Replay(_)
         );
         let before = self.state.bytes_max();
-        let events = decide(&self.state, &command, &self.rules, Timestamp::from_ms(self.now));
+        let events = decide(&self.state, &command, &self.policy, Timestamp::from_ms(self.now));
         for event in &events {
             if let crate::domain::Event::DeadLettered { delivery, .. } = event {
                 self.letters.push(delivery.as_ref().clone());

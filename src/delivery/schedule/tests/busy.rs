@@ -22,7 +22,7 @@ fn limit(scene: &mut Scene) -> usize {
 }
 
 fn scene() -> Scene {
-    let breaker = BreakerRules { attempts_min: 1_000_000, ..webhook("a", None, 32).breaker };
+    let breaker = BreakerPolicy { attempts_min: 1_000_000, ..webhook("a", None, 32).breaker };
     let webhook = Webhook { breaker, ..webhook("a", None, 32) };
     let mut scene = Scene::new(limits(1024), vec![webhook], None);
     scene.prove(&["a"], 32);
@@ -126,7 +126,7 @@ fn a_burst_passes_a_limiter_that_gives_no_time() {
     for status in [429, 503] {
         let own = RetrySchedule { intervals_ms: vec![1000], randomization_factor: 0.0 };
         let limited = Webhook { retry: own, ..webhook("a", None, 32) };
-        let breaker = BreakerRules { attempts_min: 1_000_000, ..limited.breaker.clone() };
+        let breaker = BreakerPolicy { attempts_min: 1_000_000, ..limited.breaker.clone() };
         let mut scene = Scene::new(limits(1024), vec![Webhook { breaker, ..limited }], None);
         scene.prove(&["a"], 32);
         let mut waiting: Vec<(Instant, u32)> = vec![(scene.now, 1); 1000];

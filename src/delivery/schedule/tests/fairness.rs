@@ -27,7 +27,7 @@ fn many(kind: &str, count: usize) -> Vec<String> {
 
 fn scene_of(in_flight_max: usize, names: &[String]) -> Scene {
     let webhooks = names.iter().map(|name| {
-        let breaker = BreakerRules { attempts_min: 1_000_000, ..webhook(name, None, 32).breaker };
+        let breaker = BreakerPolicy { attempts_min: 1_000_000, ..webhook(name, None, 32).breaker };
         Webhook { breaker, ..webhook(name, None, 32) }
     });
     Scene::new(limits(in_flight_max), webhooks.collect(), None)

@@ -4,11 +4,11 @@ use super::*;
 
 #[test]
 fn what_the_answer_at_the_start_gave_is_at_hand_when_the_flow_is_complete() {
-    let rules = beside(&[
+    let policy = beside(&[
         ("begun", &[], &["$flow.key.crm"], Trigger::FlowStarted),
         ("call", &["$flow.key.crm"], &[], Trigger::FlowComplete),
     ]);
-    let mut play = Play::new(rules);
+    let mut play = Play::new(policy);
     play.step(&started(1));
     let begun = id(&play.state, "begun");
     play.step(&gives(begun, "$flow.key.crm", "7"));
@@ -24,11 +24,11 @@ fn what_the_answer_at_the_start_gave_is_at_hand_when_the_flow_is_complete() {
 #[test]
 fn phase_2_of_a_report_that_came_first_waits_for_what_it_uses() {
     let webhooks: [Beside<'_>; 1] = [("link", &[], &["$flow.key.link"], Trigger::FlowComplete)];
-    let mut rules = beside_but(&webhooks, |said| {
+    let mut policy = beside_but(&webhooks, |said| {
         said.insert(name("desk"), Says::Values(&["$flow.key.link"]), &[]);
     });
-    rules.accounts.get_mut(&OURS).unwrap().default_webhook = Some(name("desk"));
-    let mut play = Play::new(rules);
+    policy.accounts.get_mut(&OURS).unwrap().default_webhook = Some(name("desk"));
+    let mut play = Play::new(policy);
     play.report("DELIVERED");
     let events = play.flow();
     let reasons: Vec<_> =
@@ -42,9 +42,9 @@ fn phase_2_of_a_report_that_came_first_waits_for_what_it_uses() {
 #[test]
 fn a_replay_never_waits_for_what_waits_for_it() {
     // Each uses what the one before gave.
-    let rules = beside(&[("chain", &["$flow.key.token"], &["$flow.key.token"], failed_sms())]);
-    let mut play = Play::new(rules);
-    play.rules.correlation.phase2_wait = Phase2Wait::Each;
+    let policy = beside(&[("chain", &["$flow.key.token"], &["$flow.key.token"], failed_sms())]);
+    let mut play = Play::new(policy);
+    play.policy.correlation.phase2_wait = Phase2Wait::Each;
     let flow = FlowComplete { record: Bytes::from_static(b"R"), sms: None, ..flow() };
     play.step(&Command::AcceptFlow(Box::new(flow), source(0)));
     play.step(&delivered(phase_1()));
@@ -73,19 +73,19 @@ fn a_replay_never_waits_for_what_waits_for_it() {
 
 #[test]
 fn two_rules_that_say_the_same_of_one_fact_are_one_delivery() {
-    let mut rules = beside(&[
+    let mut policy = beside(&[
         ("call", &["$sms.none"], &[], Trigger::FlowComplete),
         ("call", &["$sms.none"], &[], Trigger::FlowComplete),
     ]);
-    let mut play = Play::new(rules.clone());
+    let mut play = Play::new(policy.clone());
     let letters = play.flow().iter().filter(|it| it.ended().is_some()).count();
     assert_eq!(letters, 1);
     // A webhook that is not configured any more keeps its facts.
-    rules.accounts.get_mut(&OURS).unwrap().rules.remove(1);
-    let mut play = Play::new(rules);
+    policy.accounts.get_mut(&OURS).unwrap().rules.remove(1);
+    let mut play = Play::new(policy);
     let events = play.flow();
     let letter = events.iter().find_map(Event::ended).unwrap().clone();
-    Said::default().apply(&mut play.rules);
+    Said::default().apply(&mut play.policy);
     let again = play.step(&Command::Replay(Box::new(letter)));
     let letter = again.iter().find_map(Event::ended).unwrap();
     assert!(matches!(letter.rendering, Rendering::Pending(_)));
@@ -93,9 +93,9 @@ fn two_rules_that_say_the_same_of_one_fact_are_one_delivery() {
 
 #[test]
 fn reports_of_a_flow_that_only_rules_opened_are_ignored_for_the_reason_that_it_has() {
-    let mut rules = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
-    rules.accounts.get_mut(&OURS).unwrap().default_webhook = None;
-    let mut play = Play::new(rules);
+    let mut policy = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
+    policy.accounts.get_mut(&OURS).unwrap().default_webhook = None;
+    let mut play = Play::new(policy);
     play.report("SENT");
     play.flow();
     play.report("DELIVERED");
@@ -112,15 +112,16 @@ fn reports_of_a_flow_that_only_rules_opened_are_ignored_for_the_reason_that_it_h
 #[test]
 fn one_customers_answers_are_not_anothers() {
     let both = || {
-        let mut rules = beside(&[
+        let mut policy = beside(&[
             ("theirs", &[], &["$flow.key.x"], Trigger::FlowStarted),
             ("call", &["$flow.key.x"], &[], Trigger::FlowComplete),
             ("later", &["$flow.key.x"], &[], failed_sms()),
         ]);
-        let theirs = rules.accounts[&OURS].rules.iter().filter(|it| it.1.webhook == name("theirs"));
+        let theirs =
+            policy.accounts[&OURS].rules.iter().filter(|it| it.1.webhook == name("theirs"));
         let theirs = theirs.cloned().collect();
-        rules.accounts.get_mut(&OTHER).unwrap().rules = theirs;
-        rules
+        policy.accounts.get_mut(&OTHER).unwrap().rules = theirs;
+        policy
     };
     let begin = |play: &mut Play| {
         let Command::AcceptStart(start, from) = started(1) else { panic!() };
@@ -149,11 +150,11 @@ fn one_customers_answers_are_not_anothers() {
 
 #[test]
 fn what_waits_for_two_leaves_after_both() {
-    let rules = beside(&[
+    let policy = beside(&[
         ("call", &[], &["$flow.key.req"], Trigger::FlowComplete),
         ("tell", &["$flow.key.req"], &[], Trigger::FlowComplete),
     ]);
-    let mut play = Play::new(rules);
+    let mut play = Play::new(policy);
     play.flow();
     play.step(&delivered(phase_1()));
     let (call, tell) = (id(&play.state, "call"), id(&play.state, "tell"));
@@ -164,9 +165,9 @@ fn what_waits_for_two_leaves_after_both() {
 
 #[test]
 fn a_report_that_a_rule_was_upon_is_still_for_phase_2() {
-    let mut rules = beside(&[("call", &[], &[], Trigger::Sms("SENT".into()))]);
-    rules.correlation.on_report_timeout = OnReportTimeout::Notify;
-    let mut play = Play::new(rules);
+    let mut policy = beside(&[("call", &[], &[], Trigger::Sms("SENT".into()))]);
+    policy.correlation.on_report_timeout = OnReportTimeout::Notify;
+    let mut play = Play::new(policy);
     play.flow();
     play.step(&delivered(phase_1()));
     play.report("SENT");
@@ -177,8 +178,8 @@ fn a_report_that_a_rule_was_upon_is_still_for_phase_2() {
 
 #[test]
 fn a_start_that_nobody_asked_for_leaves_nothing() {
-    let rules = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
-    let mut play = Play::new(rules);
+    let policy = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
+    let mut play = Play::new(policy);
     let events = play.step(&started(1));
     assert!(matches!(events.as_slice(), [Event::RecordIgnored(_)]), "{events:?}");
     assert!(play.state.is_empty());

@@ -20,7 +20,7 @@ fn skipped(events: &[Event]) -> Vec<(&str, SkipReason, Option<&str>)> {
 
 #[test]
 fn a_condition_without_a_value_or_before_its_answer_is_judged_by_nobody() {
-    let mut rules = beside(&[
+    let mut policy = beside(&[
         ("giver", &[], &["$flow.key.given"], Trigger::FlowComplete),
         ("nowhere", &[], &[], Trigger::FlowComplete),
         ("surely-not", &[], &[], Trigger::FlowComplete),
@@ -36,13 +36,13 @@ fn a_condition_without_a_value_or_before_its_answer_is_judged_by_nobody() {
         variable: variable.into(),
         test: Test::Present(wanted),
     };
-    let account = rules.accounts.get_mut(&OURS).unwrap();
+    let account = policy.accounts.get_mut(&OURS).unwrap();
     account.rules[1].1.when = vec![is("$flow.key.nowhere", "x")];
     account.rules[2].1.when = vec![is("$flow.key.nowhere", "x"), is("$flow.key.record", "none")];
     account.rules[3].1.when = vec![is("$flow.key.given", "x")];
     account.rules[4].1.when = vec![present("$flow.key.given", false)];
     account.rules[5].1.when = vec![present("$flow.key.nowhere", false)];
-    let mut play = Play::new(rules);
+    let mut play = Play::new(policy);
     let events = play.flow();
     assert_eq!(
         skipped(&events),
@@ -58,13 +58,13 @@ fn a_condition_without_a_value_or_before_its_answer_is_judged_by_nobody() {
 
 #[test]
 fn a_report_that_is_replaced_before_its_flow_comes_leaves_its_rules_unasked() {
-    let mut rules = beside(&[("queued", &[], &[], Trigger::Sms("SENT".into()))]);
-    let account = rules.accounts.get_mut(&OURS).unwrap();
+    let mut policy = beside(&[("queued", &[], &[], Trigger::Sms("SENT".into()))]);
+    let account = policy.accounts.get_mut(&OURS).unwrap();
     account.rules.push((
         None,
         crate::domain::Rule { on: vec![failed_sms()], when: Vec::new(), webhook: name("failed") },
     ));
-    let mut play = Play::new(rules);
+    let mut play = Play::new(policy);
     assert_eq!(skipped(&play.report("SENT")), []);
     assert_eq!(skipped(&play.report("FAILED")), [("queued", SkipReason::Replaced, None)]);
     let events = play.flow();

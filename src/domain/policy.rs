@@ -33,7 +33,7 @@ pub enum OnReportTimeout {
 
 /// How long a correlation waits for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CorrelationRules {
+pub struct CorrelationPolicy {
     /// All SMS in one webhook, or each in its own.
     pub phase2_wait: Phase2Wait,
     /// Strictly after phase 1, or not.
@@ -50,7 +50,7 @@ pub struct CorrelationRules {
 
 /// What an account's settings say.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct AccountRules {
+pub struct AccountPolicy {
     /// `account.sms.notifyOnDelivery`
     pub notify_on_delivery: bool,
     /// `account.sms.notifyOnDelivery.attachflowkeys`
@@ -67,7 +67,7 @@ pub struct AccountRules {
     pub uses_variables: bool,
 }
 
-impl AccountRules {
+impl AccountPolicy {
     /// Whether webhooks of `flow` are enabled, whose record says `record`.
     pub(super) fn enables(&self, flow: Option<FlowId>, record: Option<bool>) -> bool {
         let entry = flow.and_then(|id| self.flows.get(&id).copied());
@@ -83,7 +83,7 @@ impl AccountRules {
 
 /// How often and how long a webhook's deliveries are tried.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WebhookRules {
+pub struct WebhookPolicy {
     /// After so many attempts a delivery is given up.
     pub attempts_max: u32,
     /// A delivery older than this is given up.
@@ -98,25 +98,25 @@ pub struct WebhookRules {
 
 /// Everything of the configuration that a decision depends on.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub struct Policy {
     /// Waiting times and modes.
-    pub correlation: CorrelationRules,
+    pub correlation: CorrelationPolicy,
     /// Which statuses are final.
     pub statuses: StatusTable,
     /// The configured accounts.
-    pub accounts: BTreeMap<AccountId, AccountRules>,
+    pub accounts: BTreeMap<AccountId, AccountPolicy>,
     /// The configured webhooks.
-    pub webhooks: BTreeMap<WebhookName, WebhookRules>,
+    pub webhooks: BTreeMap<WebhookName, WebhookPolicy>,
     /// What they say and save.
     pub definitions: Arc<dyn Definitions>,
     /// For a delivery whose webhook is not configured any more.
-    pub webhook_defaults: WebhookRules,
+    pub webhook_defaults: WebhookPolicy,
 }
 
-impl Rules {
+impl Policy {
     /// The rules of `webhook`.
     #[must_use]
-    pub fn webhook(&self, webhook: &WebhookName) -> &WebhookRules {
+    pub fn webhook(&self, webhook: &WebhookName) -> &WebhookPolicy {
         self.webhooks.get(webhook).unwrap_or(&self.webhook_defaults)
     }
 }
