@@ -20,7 +20,7 @@ pub use crate::accounts::Accounts;
 pub use crate::document::{Fault, Faults, Variables, Warning};
 
 use crate::accounts::retry;
-use crate::domain::Rules;
+use crate::domain::Policy;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,9 +42,9 @@ pub fn load_with(file: &Path, variables: &Variables) -> Result<(Settings, Accoun
 
 /// What decisions need of the configuration.
 #[must_use]
-pub fn rules(settings: &Settings, accounts: &Accounts) -> Rules {
+pub fn policy(settings: &Settings, accounts: &Accounts) -> Policy {
     let defaults = &settings.delivery.defaults;
-    Rules {
+    Policy {
         correlation: settings.correlation.clone(),
         statuses: settings.statuses.clone(),
         accounts: accounts.accounts.clone(),
@@ -53,7 +53,7 @@ pub fn rules(settings: &Settings, accounts: &Accounts) -> Rules {
             .iter()
             .map(|(name, (_, policy))| (name.clone(), policy.clone()))
             .collect(),
-        webhook_defaults: retry::webhook_rules(&defaults.retry, &defaults.bounds),
+        webhook_defaults: retry::webhook_policy(&defaults.retry, &defaults.bounds),
         definitions: Arc::new(accounts.definitions.clone()),
     }
 }

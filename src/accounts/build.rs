@@ -130,7 +130,7 @@ impl Builder<'_> {
         if !self.is_first(&format!("account {id}"), &place.key("id"), "give it another id") {
             return;
         }
-        let rules = AccountPolicy {
+        let policy = AccountPolicy {
             notify_on_delivery: entry.notify_on_delivery,
             attach_flow_keys: entry.attach_flow_keys,
             webhook_enabled: entry.webhook_enabled,
@@ -139,7 +139,7 @@ impl Builder<'_> {
             rules: Vec::new(),
             uses_variables: false,
         };
-        self.built.accounts.insert(id, rules);
+        self.built.accounts.insert(id, policy);
         self.http_enabled.insert(id, entry.http_enabled);
         let rate = rate::read(
             Some(entry.rate_per_second),
@@ -164,7 +164,7 @@ impl Builder<'_> {
         }
         let referred = self.context.referred.get(before..).unwrap_or_default();
         let written = webhook::fingerprint(place, referred);
-        let (webhook, rules, definition) = parts.build(name.clone(), account, written);
+        let (webhook, policy, definition) = parts.build(name.clone(), account, written);
         if definition.uses_variables()
             && let Some(account) = self.built.accounts.get_mut(&account)
         {
@@ -172,7 +172,7 @@ impl Builder<'_> {
         }
         let saves = webhook.response.iter().flat_map(|response| response.save_in.clone()).collect();
         self.built.definitions.insert(name.clone(), definition, saves);
-        self.built.webhooks.insert(name, (Arc::new(webhook), rules));
+        self.built.webhooks.insert(name, (Arc::new(webhook), policy));
     }
 
     fn rule(&mut self, entry: &RuleEntry, place: &Place<'_>) {
@@ -248,9 +248,9 @@ impl Builder<'_> {
     }
 
     fn default_webhook(&mut self, account: AccountId, name: &WebhookName, place: &Place<'_>) {
-        let Some(rules) = self.built.accounts.get_mut(&account) else { return };
-        match &rules.default_webhook {
-            None => rules.default_webhook = Some(name.clone()),
+        let Some(policy) = self.built.accounts.get_mut(&account) else { return };
+        match &policy.default_webhook {
+            None => policy.default_webhook = Some(name.clone()),
             Some(other) => {
                 let problem = format!("webhook {other} is the default of account {account} too");
                 self.context.fault(
@@ -284,9 +284,9 @@ impl Builder<'_> {
         let name = format!("flow {id} of account {account}");
         if known
             && self.is_first(&name, &place.key("id"), "remove one of them")
-            && let Some(rules) = self.built.accounts.get_mut(&account)
+            && let Some(policy) = self.built.accounts.get_mut(&account)
         {
-            rules.flows.insert(FlowId(id), enabled);
+            policy.flows.insert(FlowId(id), enabled);
         }
     }
 

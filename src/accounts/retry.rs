@@ -36,7 +36,7 @@ pub struct Retry {
 const INTERVALS_MAX: u32 = 1000;
 
 /// Returns how often, how long and at which intervals deliveries are tried.
-pub(crate) fn webhook_rules(retry: &Retry, bounds: &Bounds) -> WebhookPolicy {
+pub(crate) fn webhook_policy(retry: &Retry, bounds: &Bounds) -> WebhookPolicy {
     WebhookPolicy {
         attempts_max: bounds.attempts_max,
         age_max_ms: whole_ms(bounds.age_max),

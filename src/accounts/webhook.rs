@@ -33,7 +33,7 @@ pub(super) struct Parts {
     shown: Option<Arc<Request>>,
     secrets: Vec<Secret>,
     definition: Definition,
-    rules: WebhookPolicy,
+    policy: WebhookPolicy,
 }
 
 impl Parts {
@@ -59,8 +59,8 @@ impl Parts {
             tls: self.tls,
             http1_only: self.http1_only,
             breaker: self.breaker,
-            retry: self.rules.retry.clone(),
-            retry_after_max: Duration::from_millis(self.rules.retry_after_max_ms),
+            retry: self.policy.retry.clone(),
+            retry_after_max: Duration::from_millis(self.policy.retry_after_max_ms),
             proxy: self.proxy,
             response: self.response,
             request: self.request,
@@ -68,7 +68,7 @@ impl Parts {
             secrets: self.secrets,
             written,
         };
-        (webhook, self.rules, self.definition)
+        (webhook, self.policy, self.definition)
     }
 }
 
@@ -90,7 +90,7 @@ pub(super) fn read(
     let response = entry.response.as_ref();
     let response =
         response.and_then(|it| response::read(it, entry.method, &place.key("response"), context));
-    let rules = rules(&entry.retry, defaults, &place.key("retry"), context);
+    let policy = policy(&entry.retry, defaults, &place.key("retry"), context);
     let said = said?;
     Some(Parts {
         url: said.url,
@@ -115,7 +115,7 @@ pub(super) fn read(
         breaker: breaker(&entry.breaker, &defaults.breaker),
         proxy: defaults.proxy.clone(),
         response,
-        rules,
+        policy,
     })
 }
 
@@ -227,7 +227,7 @@ fn success(codes: &[u16]) -> SuccessCodes {
     SuccessCodes(ranges)
 }
 
-fn rules(
+fn policy(
     entry: &RetryEntry,
     defaults: &Defaults,
     place: &Place<'_>,
@@ -262,7 +262,7 @@ fn rules(
         retry_after_max: seconds(entry.retry_after_max_s, defaults.bounds.retry_after_max),
         disable_after: seconds(entry.disable_after_s, defaults.bounds.disable_after),
     };
-    retry::webhook_rules(&retry, &bounds)
+    retry::webhook_policy(&retry, &bounds)
 }
 
 fn breaker(entry: &BreakerEntry, defaults: &BreakerPolicy) -> BreakerPolicy {

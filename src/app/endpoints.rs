@@ -51,8 +51,8 @@ impl Shared {
             Ok(endpoint)
         });
         let endpoints = endpoints.collect::<Result<_, EndpointError>>()?;
-        let rules = config::rules(settings, accounts);
+        let policy = config::policy(settings, accounts);
         let account_rates = accounts.account_rates.clone();
-        Ok((EngineConfig { rules, endpoints, account_rates }, kept))
+        Ok((EngineConfig { policy, endpoints, account_rates }, kept))
     }
 }

@@ -115,7 +115,7 @@ impl<'a> WebhookView<'a> {
     #[must_use]
     pub fn of(
         webhook: &'a Webhook,
-        rules: &WebhookPolicy,
+        policy: &WebhookPolicy,
         is_default: bool,
         known: &Remembered,
         now: Timestamp,
@@ -139,7 +139,7 @@ impl<'a> WebhookView<'a> {
             burst: limits.burst.map(Into::into),
             in_flight_max: limits.in_flight_max.into(),
             request_timeout_ms: u64::try_from(timeout_ms).unwrap_or(u64::MAX),
-            attempts_max: rules.attempts_max,
+            attempts_max: policy.attempts_max,
             state,
             disabled_at: known.disabled.map(|(at, _)| rfc3339(at)),
             disabled_cause: known.disabled.map(|(_, cause)| cause),

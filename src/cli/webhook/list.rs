@@ -49,12 +49,12 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let shown: Vec<WebhookView<'_>> = accounts
         .webhooks
         .values()
-        .map(|(webhook, rules)| {
+        .map(|(webhook, policy)| {
             let account = accounts.accounts.get(&webhook.account);
             let default = account.and_then(|account| account.default_webhook.as_ref());
             let known = states.get(&webhook.name).cloned().unwrap_or_default();
             let is_default = default == Some(&webhook.name);
-            WebhookView::of(webhook, rules, is_default, &known, now)
+            WebhookView::of(webhook, policy, is_default, &known, now)
         })
         .collect();
     print(if arguments.json { json_lines(&shown) } else { text_lines(&shown) });
