@@ -1,4 +1,4 @@
-//! Filters and notes: what an operator writes, and what a run writes of itself.
+//! Filters, which operators write, and notes, which runs write.
 
 use super::note::{Note, Passed};
 use super::{Filter, Target, When};

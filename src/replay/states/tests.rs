@@ -1,4 +1,4 @@
-//! What events and replays make of letters, in the order of the log.
+//! The states of letters after events and replays, in the order of the log.
 
 use super::*;
 use crate::domain::PhononUuid;
@@ -12,7 +12,8 @@ fn id(name: &str) -> DeliveryId {
     DeliveryId::derive(&PhononUuid::new(name).unwrap(), 1, [])
 }
 
-/// Letters of these deliveries, or records, each with how many lives it had before; given up at 100, 200 and so on.
+/// Creates a batch of letters of these deliveries, or of records, each with its number of earlier lives. Their times
+/// are 100, 200 and so on.
 fn batch(letters: &[(Option<DeliveryId>, u32)]) -> Batch {
     let mut batch = Batch::default();
     for (offset, (id, life)) in (0..).zip(letters) {
@@ -51,7 +52,7 @@ fn letters_of_one_delivery_follow_its_lives() {
     let expected = [
         [Open, Open, Open],
         [Open, Open, Open],
-        // The second letter is not there yet, and its own event makes it new.
+        // The second letter was not written yet; its own event opens it again.
         [Replayed, Open, Replayed],
         [Replayed, Open, Open],
         [Replayed, Open, Replayed],
@@ -69,7 +70,7 @@ fn a_newer_letter_that_is_not_looked_at_counts_all_the_same() {
     let one = id("one");
     for (told, expected) in [
         (&[Turn::DeadLettered(one, 0), Turn::DeadLettered(one, 1)][..], Replayed),
-        // The events of its own life are gone.
+        // The events of its own life are deleted.
         (&[Turn::DeadLettered(one, 3)], Replayed),
         (&[Turn::Delivered(one), Turn::Replayed(one), Turn::DeadLettered(one, 1)], Delivered),
         (&[Turn::Delivered(one), Turn::DeadLettered(one, 0)], Open),
