@@ -208,7 +208,7 @@ mod tests {
     use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
     #[test]
-    fn what_stays_wrong_is_no_reason_to_try_again() {
+    fn lasting_errors_exit_with_78_and_others_with_75() {
         let code = |error: &LogError| kafka_code(Some(error));
         let refused = KafkaError::ClientCreation("no such mechanism".to_owned());
         for error in [

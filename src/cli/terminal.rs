@@ -83,7 +83,7 @@ mod tests {
     use super::table;
 
     #[test]
-    fn columns_stand_below_each_other() {
+    fn columns_are_aligned() {
         let rows = [["A", "B", "C"], ["फोनन", "", "c c"], ["a", "bb", ""]];
         let lines = table(&rows.map(|row| row.map(str::to_owned)));
         assert_eq!(lines, ["A     B   C", "फोनन      c c", "a     bb"]);

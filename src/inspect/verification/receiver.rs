@@ -72,7 +72,7 @@ mod tests {
     use super::entry;
 
     #[test]
-    fn a_body_and_its_hash_are_the_same_and_what_is_no_request_says_why() {
+    fn a_body_and_its_hash_are_equal_and_a_wrong_line_has_an_explanation() {
         let line = |rest: &str| {
             let id = "msg_000000000000000000000000000000ff";
             entry(&format!(

@@ -66,7 +66,7 @@ fn letters_of_one_delivery_follow_its_lives() {
 }
 
 #[test]
-fn a_newer_letter_that_is_not_looked_at_counts_all_the_same() {
+fn a_newer_letter_outside_the_batch_counts() {
     let one = id("one");
     for (told, expected) in [
         (&[Turn::DeadLettered(one, 0), Turn::DeadLettered(one, 1)][..], Replayed),
@@ -83,7 +83,7 @@ fn a_newer_letter_that_is_not_looked_at_counts_all_the_same() {
 }
 
 #[test]
-fn a_flow_that_comes_again_gives_its_delivery_a_second_first_life() {
+fn a_flow_that_comes_again_begins_a_new_first_life_of_its_delivery() {
     let one = id("one");
     let mut batch = batch(&[(Some(one), 0), (Some(one), 0)]);
     batch.turn(Turn::DeadLettered(one, 0), at(100));
@@ -92,7 +92,7 @@ fn a_flow_that_comes_again_gives_its_delivery_a_second_first_life() {
 }
 
 #[test]
-fn a_record_is_what_became_of_it_when_it_was_read_again() {
+fn the_state_of_a_record_is_the_result_of_its_second_reading() {
     let mut batch = batch(&[(None, 0), (None, 0), (None, 0), (None, 0), (None, 0)]);
     for offset in 1..5 {
         batch.sent((3, offset), at(1000));
@@ -108,7 +108,7 @@ fn a_record_is_what_became_of_it_when_it_was_read_again() {
 }
 
 #[test]
-fn only_what_is_open_can_be_unknown() {
+fn only_open_letters_can_be_unknown() {
     let mut batch = batch(&[(None, 0), (None, 0), (None, 0)]);
     batch.sent((3, 1), at(1000));
     assert!(!batch.is_doubtful(at(5000)));
@@ -119,7 +119,7 @@ fn only_what_is_open_can_be_unknown() {
 }
 
 #[test]
-fn letters_are_found_by_their_places_however_they_came() {
+fn letters_are_found_by_their_places_in_any_order() {
     let mut batch = batch(&[(Some(id("a")), 0), (Some(id("b")), 0)]);
     batch.entries[0].place = (4, 0);
     batch.entries[1].place = (1, 9);
