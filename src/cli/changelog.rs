@@ -70,9 +70,9 @@ pub(super) async fn run(file: &Path, command: Command) -> ExitCode {
     };
     let Command::Rebuild(arguments) = command;
     let interrupted = Arc::new(AtomicBool::new(false));
-    let (told, runtime) = (interrupted.clone(), tokio::runtime::Handle::current());
+    let (flag, runtime) = (interrupted.clone(), tokio::runtime::Handle::current());
     let done = tokio::task::spawn_blocking(move || {
-        let done = rebuild(&settings, &arguments, &runtime, &told);
+        let done = rebuild(&settings, &arguments, &runtime, &flag);
         done.unwrap_or_else(|error| refused(&settings, &error))
     });
     tokio::select! {

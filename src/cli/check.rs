@@ -18,8 +18,8 @@ use std::sync::Arc;
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback check --config /etc/ringback/ringback.toml --online")]
 pub(super) struct Arguments {
-    /// Also checks the store's directory, the permissions of secret files, Kafka, the rights there, the settings of the
-    /// topics, the owner of the rows in changelog and store, and the schema registry
+    /// Also checks the store's directory, the permissions of secret files, Kafka and the schema registry. In Kafka, it
+    /// checks the rights, the settings of the topics, and the owner of the rows in changelog and store
     #[arg(long)]
     online: bool,
 }

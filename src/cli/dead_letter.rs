@@ -89,9 +89,9 @@ pub(super) async fn run(file: &Path, command: Command) -> ExitCode {
         Err(code) => return code,
     };
     let interrupted = Arc::new(AtomicBool::new(false));
-    let told = interrupted.clone();
+    let flag = interrupted.clone();
     let done = tokio::task::spawn_blocking(move || {
-        let done = perform(&settings, &accounts, &command, &told);
+        let done = perform(&settings, &accounts, &command, &flag);
         done.unwrap_or_else(|error| refused(&settings, &command, &error))
     });
     tokio::select! {

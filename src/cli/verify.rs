@@ -55,10 +55,10 @@ Violations:
 ///
 /// {"at": "2026-01-31T12:00:00.000Z", "webhook_id": "msg_…", "status": 200, "body": "…"}
 ///
-/// `at` is the time at which the request had arrived, `status` is the status of the answer, and `body` is the request's
-/// body, or `body_sha256` its hash in hexadecimal digits. Other members are ignored.
+/// `at` is the time at which the request had arrived. `status` is the status of the answer. `body` is the request's
+/// body; a log may have its hash `body_sha256`, in hexadecimal digits, instead. Other members are ignored.
 ///
-/// The command lists stores that were set aside: remove them when it finds no violation any more.
+/// The command lists stores that were set aside: remove them when it finds no more violations.
 ///
 /// Notes report what could not be read or judged, such as topics that were deleted and created again, offsets that were
 /// moved, and records that retention has removed. Notes are not violations.

@@ -43,11 +43,11 @@ pub(super) async fn run(file: &Path, command: &Command) -> ExitCode {
 fn find<'a>(accounts: &'a Accounts, name: &str) -> Result<&'a Arc<Webhook>, ExitCode> {
     let known = WebhookName::new(name).and_then(|name| accounts.webhooks.get(&name));
     known.map(|(webhook, _)| webhook).ok_or_else(|| {
-        let mend = match accounts.nearest_webhook(name) {
+        let hint = match accounts.nearest_webhook(name) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "`ringback webhook list` shows all".to_owned(),
         };
-        err_line!("no webhook `{}` is configured; {mend}", name.escape_debug());
+        err_line!("no webhook `{}` is configured; {hint}", name.escape_debug());
         ExitCode::from(USAGE)
     })
 }

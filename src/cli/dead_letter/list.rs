@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// - open: nothing has happened since it became a dead letter.
 /// - replayed: it was sent again, and no event reports a delivery; it is in progress, or has a newer dead letter.
 /// - delivered: the delivery was delivered since then; or the record was read again, and accepted or ignored.
-/// - unknown: no replay is known, but Kafka has deleted the events that would show one.
+/// - unknown: no replay is known, but Kafka has deleted the records that would show one.
 ///
 /// The states are read from the inbox and from the events since the oldest letter that matches: --since makes that
 /// shorter.

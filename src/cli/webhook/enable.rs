@@ -50,10 +50,10 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let (kafka, topic, key) =
         (settings.kafka.clone(), settings.topics.inbox.clone(), webhook.name.clone());
     let headers = [(COMMAND_HEADER, ENABLE_ENDPOINT.to_owned())];
-    let told = tokio::task::spawn_blocking(move || {
+    let sent = tokio::task::spawn_blocking(move || {
         log::broadcast(&kafka, &topic, key.as_str().as_bytes(), &value, &headers)
     });
-    match told.await {
+    match sent.await {
         Ok(Ok(partitions)) if arguments.json => {
             print([json!({"webhook": name, "partitions": partitions}).to_string()]);
             ExitCode::SUCCESS

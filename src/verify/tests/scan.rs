@@ -1,4 +1,4 @@
-//! Passes to the evidence what a scan of the world sees, at one moment or at several.
+//! Passes the records that a scan of the world sees to the evidence, at one moment or at several.
 
 use super::world::{EVENTS, Entry, FLOWS, INBOX, LETTERS, Log, OWNERS, REPORTS, World};
 use crate::domain::RecordKind;
