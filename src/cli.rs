@@ -1,4 +1,4 @@
-//! The command line. A command is a file: its arguments, and what it does.
+//! The command line. Each command is a file with its arguments and its code.
 
 mod changelog;
 mod check;
@@ -23,18 +23,19 @@ use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use tracing::level_filters::LevelFilter;
 
-/// Done, or not.
+/// The exit code of a command that failed.
 const FAILED: u8 = 1;
-/// Wrong usage, as clap has it.
+/// The exit code for wrong usage, the same as clap's.
 const USAGE: u8 = 2;
-/// A dependency can't be reached by a one-shot command (`EX_TEMPFAIL`).
+/// The exit code when a one-shot command can't reach a dependency (`EX_TEMPFAIL`).
 const UNAVAILABLE: u8 = 75;
-/// The configuration is wrong (`EX_CONFIG`).
+/// The exit code for a wrong configuration (`EX_CONFIG`).
 const CONFIGURATION: u8 = 78;
 
-/// Delivers two-phase webhooks from Kafka: once when a flow completes, and again when its SMS have their delivery status.
+/// Delivers two-phase webhooks from Kafka: once when a flow completes, and again when the delivery status of its SMS is
+/// known.
 ///
-/// Exactly-once state in Kafka and RocksDB, at-least-once HTTP with a stable webhook-id.
+/// State is exactly-once in Kafka and RocksDB. HTTP is at-least-once, with a stable webhook-id.
 #[derive(Parser)]
 #[command(
     name = "ringback",
@@ -43,11 +44,11 @@ const CONFIGURATION: u8 = 78;
     after_help = "Example:\n  ringback demo"
 )]
 struct Cli {
-    /// The configuration file; otherwise the file that RINGBACK_CONFIG names, config/ringback.toml, or
-    /// /etc/ringback/ringback.toml, whichever is there first
+    /// The configuration file. Default: the file that RINGBACK_CONFIG names, otherwise the first that exists of
+    /// config/ringback.toml and /etc/ringback/ringback.toml
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How logs are written to stderr: auto is text on a terminal and JSON otherwise
+    /// The format of the log on stderr: auto means text on a terminal and JSON otherwise
     #[arg(long, global = true, default_value = "auto", value_name = "auto|text|json")]
     log_format: LogFormat,
     #[command(subcommand)]
@@ -75,10 +76,10 @@ enum Command {
     Completions(completions::Arguments),
 }
 
-/// Parses the arguments of this process and does what they say.
+/// Parses the arguments of this process and runs the command.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    // The demo talks on stdout, and what goes well there need not be told twice.
+    // The demo reports on stdout. Its log shows only warnings and errors, so that nothing is reported twice.
     let quiet = matches!(cli.command, Command::Demo(_));
     let level = if quiet { LevelFilter::WARN } else { LevelFilter::INFO };
     if let Err(error) = logging::init(cli.log_format, level) {
@@ -88,7 +89,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            err_line!("ringback: the system refuses threads: {error}");
+            err_line!("ringback: can't start threads: {error}");
             return ExitCode::from(FAILED);
         }
     };
@@ -107,21 +108,24 @@ pub fn main() -> ExitCode {
         Command::Secret(command) => secret::run(&command),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),
     };
-    // Attempts that hang must not keep the process: they will be made again.
+    // Attempts that hang must not keep the process alive: the next start repeats them.
     runtime.shutdown_background();
     match output::out_failure() {
         None => code,
         Some(error) => {
-            err_line!("ringback: stdout can't be written, and so what it has is not all: {error}");
+            err_line!(
+                "ringback: stdout can't be written, so that the output is incomplete: {error}"
+            );
             if code == ExitCode::SUCCESS { ExitCode::from(FAILED) } else { code }
         }
     }
 }
 
-/// Where the configuration is, in this order, if nobody says so.
+/// The places where the configuration is searched, in this order, if neither `--config` nor the environment names a
+/// file.
 const CONFIG_FILES: [&str; 2] = ["config/ringback.toml", "/etc/ringback/ringback.toml"];
 
-/// The configuration file: the one that was given, or that the environment names, or the first that is there.
+/// Returns the configuration file: the given one, else the one that the environment names, else the first that exists.
 fn config_file(given: Option<PathBuf>) -> PathBuf {
     let named = || std::env::var_os("RINGBACK_CONFIG").filter(|it| !it.is_empty()).map(Into::into);
     given.or_else(named).unwrap_or_else(|| {
@@ -131,7 +135,7 @@ fn config_file(given: Option<PathBuf>) -> PathBuf {
     })
 }
 
-/// The configuration and the accounts, or every fault on stderr.
+/// Loads the configuration and the accounts. Prints every fault on stderr if they are wrong.
 fn load(file: &Path) -> Result<(Settings, Accounts), ExitCode> {
     config::load(file).map_err(|faults| refuse(&faults))
 }
@@ -141,8 +145,8 @@ fn refuse(faults: &Faults) -> ExitCode {
     ExitCode::from(CONFIGURATION)
 }
 
-/// Says on stderr why Kafka did not do it, and which rights `command` lacks, if it is that; 78 for these and for properties
-/// that no client takes, else 75.
+/// Prints why a request to Kafka failed, and which rights `command` lacks if that is the cause. Returns 78 for missing
+/// rights and for properties that the client refuses, else 75.
 fn kafka_failed(settings: &Settings, command: NeededBy, error: &Unavailable) -> ExitCode {
     let log = error.log();
     let kafka = &settings.kafka;
@@ -172,13 +176,13 @@ fn kafka_failed(settings: &Settings, command: NeededBy, error: &Unavailable) -> 
     ExitCode::from(CONFIGURATION)
 }
 
-/// 78 for what stays wrong until somebody corrects it, else 75.
+/// Returns 78 for errors that stay until somebody corrects the configuration, else 75.
 fn kafka_code(log: Option<&LogError>) -> ExitCode {
     let is_final = log.is_some_and(LogError::is_final);
     ExitCode::from(if is_final { CONFIGURATION } else { UNAVAILABLE })
 }
 
-/// Says on stderr why a question has no answer.
+/// Prints on stderr why a question has no answer.
 fn inspect_failed(settings: &Settings, command: NeededBy, error: &InspectError) -> ExitCode {
     match error {
         InspectError::Kafka(error) => kafka_failed(settings, command, error),
@@ -204,7 +208,7 @@ mod tests {
     use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
     #[test]
-    fn what_stays_wrong_is_no_reason_to_try_again() {
+    fn lasting_errors_exit_with_78_and_others_with_75() {
         let code = |error: &LogError| kafka_code(Some(error));
         let refused = KafkaError::ClientCreation("no such mechanism".to_owned());
         for error in [

@@ -1,15 +1,15 @@
-//! What operators may see: each question has a function that reads, and a typed answer that can be serialised.
+//! Answers to operators' questions: each question has a function that reads, and a typed answer that can be serialised.
 //!
-//! - [`trace`]: everything that is known of one phonon-uuid.
-//! - [`webhooks`]: how the configured webhooks' endpoints do.
-//! - [`dead_letters`]: dead letters with what became of them, and what a replay did.
-//! - [`verification`]: what does not fit together in topics, store and receivers' logs.
-//! - [`preview`]: the request that a webhook makes of given records.
+//! - [`trace`]: everything that is known about one phonon-uuid.
+//! - [`webhooks`]: the configured webhooks with the state of their endpoints.
+//! - [`dead_letters`]: dead letters with their state, and the result of a replay.
+//! - [`verification`]: contradictions between topics, store and receivers' logs.
+//! - [`preview`]: the request that a webhook makes from given records.
 //!
-//! The commands print these answers. Nothing here writes anything, needs a running daemon, or knows how an answer is shown.
-//! Whatever takes its time says how far it is to a [`Watch`](crate::log::Watch), which may break it off.
+//! The commands print these answers. Nothing here writes anything, needs a running daemon, or knows how an answer is
+//! shown. Long readings report their progress to a [`Watch`](crate::log::Watch), which may stop them.
 //!
-//! It stands above `replay` and `verify`: what they find is part of the answers.
+//! This module is above `replay` and `verify`, because its answers contain their results.
 
 pub mod dead_letters;
 pub mod preview;
@@ -23,25 +23,25 @@ use crate::codec::row::RowError;
 use crate::log::{LogError, Unavailable};
 use crate::store::StoreError;
 
-/// Why a question has no answer.
+/// The reason why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    /// Kafka can't be reached, or refuses.
+    /// Kafka can't be reached, or refuses the request.
     #[error(transparent)]
     Kafka(#[from] Unavailable),
-    /// A newer version wrote the row, or it is damaged.
+    /// A newer version wrote the row, or it is damaged. The numbers are the partition and the offset in the changelog.
     #[error("partition {0} of the changelog, offset {1}: the row can't be read by this version")]
     Row(i32, i64, #[source] RowError),
-    /// The store's directory.
+    /// The store can't be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A receiver's log.
+    /// A receiver's log, whose path is the text, can't be read.
     #[error("{0}")]
     Receiver(String, #[source] ReceiverError),
-    /// A topic of the daemon's own.
+    /// One of the daemon's own topics does not exist.
     #[error("there is no topic {0}: `ringback topics --create` creates it")]
     NoTopic(String),
-    /// The watch broke it off.
+    /// The watch stopped the reading.
     #[error("interrupted")]
     Interrupted,
 }

@@ -67,8 +67,8 @@
 //! - No damage to topics or store that `ringback verify` does not name: `src/verify/tests/damage.rs`, a test for each kind,
 //!   and `tests/ringback/verify.rs::verify_accepts_an_eventful_day_and_names_later_damage`; and nothing that
 //!   only moves or was taken by retention that it accuses:
-//!   `src/verify/tests/random.rs::a_scan_beside_a_running_daemon_accuses_nobody`,
-//!   `src/verify/tests/random.rs::what_retention_took_is_nobodys_fault`.
+//!   `src/verify/tests/random.rs::a_scan_beside_a_running_daemon_finds_no_violation`,
+//!   `src/verify/tests/random.rs::records_that_retention_removed_cause_no_violation`.
 //! - No log that was replaced and passes for the one that was read: `src/verify/tests/inputs.rs`, a test for each kind, and
 //!   `tests/ringback/identity.rs::a_recreated_input_is_verified_against_its_own_records`; nor offsets that were moved and make
 //!   it accuse: `tests/ringback/identity.rs::offsets_that_kafkas_tool_moves_back_are_a_note_and_no_violation`.
@@ -247,7 +247,7 @@
 //!   `tests/ringback/lag.rs::a_row_that_waits_for_a_slot_of_the_daemon_is_overdue_and_one_of_a_hanging_endpoint_is_not`.
 //! - No command that says "try again" of what somebody has to correct:
 //!   `tests/ringback/commands.rs::a_wrong_property_is_a_wrong_configuration_for_every_command`,
-//!   `src/cli.rs::what_stays_wrong_is_no_reason_to_try_again`.
+//!   `src/cli.rs::lasting_errors_exit_with_78_and_others_with_75`.
 //! - No record that is read twice because librdkafka hands it out twice, and none that is not read because its offset was
 //!   another record's before: `src/log/reader/position.rs::what_was_read_is_passed_over_until_something_new_comes`,
 //!   `src/log/reader/position.rs::another_record_at_an_offset_was_never_read`.

@@ -1,22 +1,22 @@
-//! Dead letters in an operator's hands: found, and sent after all.
+//! Finds dead letters for operators, and replays them.
 //!
-//! The cast: a [`Filter`] says which letters; a [`Letter`] is one of them where it stands; a [`Plan`] says what a replay would
-//! do, and is all that a dry run makes; [`Letters::replay`] does it. It needs no daemon: a delivery's replay is a command that
-//! waits in the inbox, and a record goes back to where it came from.
+//! A [`Filter`] selects letters. A [`Letter`] is one dead letter with its place in the topic. A [`Plan`] says what a
+//! replay would do, and is the whole result of a dry run. [`Letters::replay`] does it. A replay needs no daemon: the
+//! replay of a delivery is a command that waits in the inbox, and a record goes back to its topic.
 //!
 //! # How nothing is lost or doubled
 //!
-//! A *run* is one replay of one filter, over as many calls as it takes. It goes through its part of the topic in order, and
-//! commits what it sends together with how far it has come (see [`crate::log::Replayer`]). The first call fixes the part; one
-//! that was interrupted is gone on with by the next call of the same filter, and after one that has finished the next begins
-//! where it stopped.
+//! A *run* is one replay of one filter, over any number of calls. It goes through its part of the topic in order, and
+//! commits what it sends together with its position (see [`crate::log::Replayer`]). The first call fixes the part. The
+//! next call of the same filter continues an interrupted run. After a finished run, the next call begins a new run
+//! where that one stopped.
 //!
-//! Which letters are left alone is found by looking, and not by remembering: at the events for deliveries that were delivered
-//! since, at the inbox for letters whose replay was sent already, by whatever filter, and at the letters themselves for those
-//! of deliveries that were given up once more. In memory are the places and ids of the letters that match, and nothing else.
+//! Which letters are skipped is read from the topics, not from stored state. The events show deliveries that were
+//! delivered since. The inbox shows letters whose replay was sent already, by any filter. The letters themselves show
+//! deliveries that became dead letters again. Only the places and ids of the matching letters are in memory.
 //!
-//! What became of each letter since is found in the same way, for [`Letters::each_with_state`]; and [`OpenLetters`] counts
-//! those of which no replay is known, for the daemon's metrics.
+//! [`Letters::each_with_state`] finds the state of each letter in the same way. [`OpenLetters`] counts the letters
+//! without a known replay, for the daemon's metrics.
 
 mod filter;
 mod letters;
@@ -37,48 +37,48 @@ pub use states::{LetterState, Looked, Since};
 use crate::log::{LogError, TransactionError, TransactionFault, Unavailable};
 use std::ops::ControlFlow;
 
-/// What a call is at.
+/// The step that a call is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// It reads the dead letters.
+    /// Reads the dead letters.
     Letters,
-    /// It looks for replays that were sent already.
+    /// Searches the inbox for replays that were sent already.
     Inbox,
-    /// It looks for what was delivered since.
+    /// Searches the events for later deliveries.
     Events,
-    /// It sends.
+    /// Sends the letters.
     Sending,
 }
 
-/// How far a call is: offsets, or letters while it sends.
+/// The progress of a call, counted in offsets, or in letters while it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// What it is at.
+    /// The current step.
     pub stage: Stage,
-    /// So much of it is done.
+    /// The amount that is done.
     pub done: u64,
-    /// So much there is.
+    /// The whole amount.
     pub all: u64,
 }
 
-/// Is told several times a second, and breaks off when it has had enough.
+/// Is called several times per second. Returns `Break` to stop the call.
 pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 
-/// Why nothing came of a call, or not all.
+/// The reason why a call failed or ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// Kafka can't be reached, or does not do what it was asked. What was committed before counts.
+    /// Kafka can't be reached, or refuses a request. What was committed before counts.
     #[error(transparent)]
     Kafka(#[from] Unavailable),
-    /// A topic is missing.
+    /// A topic does not exist.
     #[error("there is no topic {0}: `ringback topics --create` creates it")]
     NoTopic(String),
-    /// Somebody else replays; what was committed before counts.
+    /// Another replay has fenced this one. What was committed before counts.
     #[error(
         "another replay has begun, and this one has made room for it; once that has ended, the same command goes on"
     )]
     TakenOver,
-    /// The watch broke it off before anything was sent.
+    /// The watch stopped the call before anything was sent.
     #[error("interrupted before anything was sent")]
     Interrupted,
 }

@@ -1,31 +1,37 @@
-//! What input, events, dead letters, changelog, offsets, store and receivers say of each other.
+//! Checks that inputs, events, dead letters, changelog, offsets, store and receivers' logs agree.
 //!
-//! The core is pure: it is handed records as bytes and reads no clock. An [`Evidence`] is fed, each partition in the order of
-//! its offsets and the topics in any order, and [`Evidence::finish`] says what does not fit. It knows no rules: what was
-//! decided must follow from itself, whatever the configuration was then.
+//! The core is pure: it takes records as bytes and reads no clock. An [`Evidence`] takes the topics in any order, and
+//! each partition in the order of its offsets. [`Evidence::finish`] returns the violations. It needs no rules: the
+//! decisions must follow from each other, whatever the configuration was then.
 //!
-//! | broken | means |
+//! An event's statement about a record is called a *word*. The first word is the result of the record, the second word
+//! the result of a report that had been accepted.
+//!
+//! | violation | means |
 //! |---|---|
 //! | `lost` | a record below the group's offset without its word among the events; an accepted report that ended in no webhook, no event and no dead letter; or another thing that led to nothing |
 //! | `missed` | records that Kafka deleted before they were read |
 //! | `twice` | a second word, a second flow, a delivery scheduled, attempted or ended twice |
 //! | `order`, `early` | an event that does not follow from those before; phase 2 before the end of phase 1 |
-//! | `unexplained_event`, `unexplained_state` | an event of what is not there; a row that the events do not make |
-//! | `dead_letter` | dead letters and the events about them are not one to one, or give different reasons |
-//! | `offsets`, `partition`, `unreadable`, `stuck` | meta rows, owners, bytes, and rows that wait for what can't come |
+//! | `unexplained_event`, `unexplained_state` | an event about something that does not exist; a row that does not match the events |
+//! | `dead_letter` | dead letters and their events are not one to one, or give different reasons |
+//! | `offsets`, `partition`, `unreadable`, `stuck` | meta rows, owners, bytes, and rows that wait for something that can't happen |
 //! | `identity` | a position, or a row, of another topic, changelog, cluster or group |
-//! | `store` | a row, an index, the tally or the checkpoint of the store is not what the changelog makes of it; it is damaged |
-//! | `overdue`, `unread` | at rest nothing waits |
-//! | `unseen`, `unscheduled`, `body`, `repeats` | what a receiver saw is not what the events tell |
+//! | `store` | a row, an index, the tally or the checkpoint of the store does not match the changelog; the store is damaged |
+//! | `overdue`, `unread` | at rest, something waits |
+//! | `unseen`, `unscheduled`, `body`, `repeats` | the requests that a receiver saw do not match the events |
 //!
-//! # How nothing is accused that only moves
+//! # How changes during the reading cause no violation
 //!
-//! Topics are not read at one moment. Of a daemon that goes on, its caller takes in this order: the group's offsets; where
-//! the changelog ends ([`Changelog::moving_from`]); the ends of events and dead letters, once no transaction below them is
-//! open; the ends of the changelog ([`Changelog::ends`]), the inbox and the inputs, likewise; the group's offsets again. Then the events have a word about
-//! everything below the first offsets and about nothing above the second ones, and a uuid whose row was written in between is
-//! *moving*: its row and its dead letters are not judged. What retention took is not asked for either: in a partition whose
-//! beginning is gone, a history counts from its first event that is left.
+//! The topics are not read at one moment. While a daemon runs, the caller takes in this order: the group's offsets; the
+//! end of the changelog ([`Changelog::moving_from`]); the ends of events and dead letters, once no transaction below
+//! them is open; likewise the ends of the changelog ([`Changelog::ends`]), the inbox and the inputs; the group's
+//! offsets again.
+//!
+//! Then the events have a word about everything below the first offsets, and about nothing above the second ones. A
+//! uuid whose row was written in between is *moving*: its row and its dead letters are not judged. Records that
+//! retention has removed are not required either: in a partition whose beginning is deleted, a history counts from its
+//! first remaining event.
 
 mod commands;
 mod history;
@@ -69,65 +75,65 @@ use violation::Book;
 /// An input topic.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// Its name.
+    /// The topic's name.
     pub topic: Arc<str>,
-    /// Records may be gone though those before them are not.
+    /// Whether compaction may remove a record and keep those before it.
     pub compacted: bool,
-    /// What its records are; nothing: nobody knows.
+    /// The kind of its records. `None`: unknown.
     pub kind: Option<RecordKind>,
     /// The first offset of each partition.
     pub firsts: Vec<i64>,
-    /// How many it has. Only if as many own uuids, each belongs to the owner of its number, and to nobody else.
+    /// The number of partitions. If it equals the changelog's, each partition is read only by the owner of its number.
     pub partitions: u32,
 }
 
-/// A topic of ours.
+/// One of the daemon's own topics.
 #[derive(Clone, Debug)]
 pub struct OwnTopic {
-    /// Its name.
+    /// The topic's name.
     pub name: Arc<str>,
-    /// The first offset of each partition; above 0, what came before is gone.
+    /// The first offset of each partition. Above 0, earlier records are deleted.
     pub firsts: Vec<i64>,
 }
 
-/// The changelog.
+/// The changelog's topic.
 #[derive(Clone, Debug)]
 pub struct Changelog {
-    /// Its name.
+    /// The topic's name.
     pub name: Arc<str>,
-    /// How many partitions own uuids.
+    /// The number of partitions that own uuids.
     pub partitions: u32,
-    /// Where each partition ended before the other topics' ends were taken; missing: nothing moves.
+    /// The end of each partition before the ends of the other topics were taken. A missing entry: nothing moves.
     pub moving_from: Vec<i64>,
-    /// Where each partition ended after that; missing: nobody knows. Records from there on may be handed in as well.
+    /// The end of each partition after that. A missing entry: unknown. Records from there on may be passed as well.
     pub ends: Vec<i64>,
 }
 
-/// What the evidence stands in.
+/// The topics and positions to which the evidence belongs.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// The inputs without the inbox.
+    /// The inputs, without the inbox.
     pub inputs: Vec<Input>,
-    /// The inbox.
+    /// The topic of the inbox.
     pub inbox: OwnTopic,
-    /// The events.
+    /// The topic of the events.
     pub events: OwnTopic,
-    /// The dead letters.
+    /// The topic of the dead letters.
     pub dead_letters: OwnTopic,
-    /// The changelog.
+    /// The topic of the changelog.
     pub changelog: Changelog,
-    /// The ids of the inputs and of the inbox, as far as they are known.
+    /// The known ids of the inputs and of the inbox.
     pub ids: BTreeMap<Arc<str>, TopicId>,
-    /// The input partitions without topic ids that are another log than the one that the changelog's positions count in.
+    /// The input partitions without topic ids that were replaced since the changelog's positions were stored.
     pub replaced: BTreeSet<(Arc<str>, i32)>,
-    /// Whose rows the changelog should hold; nothing: that is not judged.
+    /// The expected owner of the changelog's rows. `None`: it is not judged.
     pub owner: Option<Owner>,
-    /// No uuid that has ended is forgotten before, if that is known for all of the time.
+    /// The minimum time for which an ended uuid is remembered, if it was the same for all events. `None`: unknown.
     pub dedup_window_ms: Option<u64>,
 }
 
 impl Layout {
-    /// The name of the input with this number; the inbox comes last.
+    /// Returns the name of the input with this number. The inbox comes last.
     fn input_name(&self, index: usize) -> &Arc<str> {
         self.inputs.get(index).map_or(&self.inbox.name, |input| &input.topic)
     }
@@ -145,25 +151,25 @@ fn at(offsets: &[i64], partition: i32) -> Option<i64> {
     usize::try_from(partition).ok().and_then(|index| offsets.get(index)).copied()
 }
 
-/// What is asked of the evidence.
+/// The options of the judgement.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Nothing waits that could be done: no lag, and nothing due.
+    /// Whether no work may wait: no lag, and nothing due.
     pub at_rest: bool,
-    /// When the first offsets were taken.
+    /// The time at which the first offsets were taken.
     pub now: Timestamp,
-    /// At rest nothing waits that was due so long before `now`.
+    /// At rest, work that was due this long before `now` is a violation. In milliseconds.
     pub overdue_ms: u64,
-    /// A receiver may have seen so many requests more than attempts are told.
+    /// The maximum number of requests at receivers beyond the attempts in the events. `None`: any number.
     pub repeats_max: Option<u64>,
 }
 
-/// How much was looked at.
+/// The amounts of data that were checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
     /// Records of the inputs and the inbox.
     pub records: u64,
-    /// Those that the group has not read.
+    /// Records that the group has not read.
     pub unread: u64,
     /// Events.
     pub events: u64,
@@ -173,7 +179,7 @@ pub struct Counts {
     pub failed: u64,
     /// Deliveries delivered.
     pub delivered: u64,
-    /// Deliveries given up.
+    /// Deliveries that became dead letters.
     pub given_up: u64,
     /// Deliveries replayed.
     pub replayed: u64,
@@ -181,46 +187,46 @@ pub struct Counts {
     pub dead_letters: u64,
     /// Records of the changelog.
     pub changelog: u64,
-    /// Uuids that something is known of.
+    /// Known uuids.
     pub uuids: u64,
     /// Uuids that have a row.
     pub rows: u64,
-    /// Uuids that moved, and were not compared with the changelog.
+    /// Uuids that changed during the reading and were not compared with the changelog.
     pub moving: u64,
-    /// Uuids whose events stand in several partitions, which gives them no order, and were not judged.
+    /// Uuids whose events are in several partitions. They have no order and were not judged.
     pub scattered: u64,
     /// Partitions of the store that were compared.
     pub store_partitions: u64,
-    /// The store's rows.
+    /// Rows in the store.
     pub store_rows: u64,
-    /// Requests that a receiver saw.
+    /// Requests that receivers saw.
     pub requests: u64,
-    /// Those of them that no attempt is told of.
+    /// Requests without an attempt among the events.
     pub repeats: u64,
 }
 
-/// What came of it.
+/// The result of the judgement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// How much was looked at.
+    /// The amounts of data that were checked.
     pub counts: Counts,
-    /// What does not fit, sorted.
+    /// The violations, sorted.
     pub violations: Vec<Violation>,
-    /// So many more were not kept.
+    /// The number of further violations, which were not kept.
     pub more: u64,
-    /// What could not be seen or judged, in sentences. It is no violation.
+    /// Data that could not be read or judged, as sentences. Notes are not violations.
     pub notes: Vec<String>,
 }
 
 impl Report {
-    /// Whether everything fits.
+    /// Returns whether there is no violation.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.violations.is_empty() && self.more == 0
     }
 }
 
-/// A place that a violation names.
+/// The place that a violation names.
 #[derive(Clone, Copy)]
 struct Spot<'a> {
     topic: &'a str,
@@ -228,10 +234,10 @@ struct Spot<'a> {
     offset: Option<i64>,
 }
 
-/// Since when each partition of a topic has everything; nothing: from its beginning.
+/// For each partition of a topic, the time from which it is complete. `None`: from its beginning.
 struct Cuts(Vec<Option<Timestamp>>);
 
-/// Nothing is there yet that could say since when.
+/// The beginning is deleted, and no record was seen yet that shows the time.
 const NEVER: Timestamp = Timestamp::from_ms(i64::MAX);
 
 impl Cuts {
@@ -246,7 +252,7 @@ impl Cuts {
         }
     }
 
-    /// What the partition had before `at` is gone.
+    /// Marks the partition as incomplete before `at`.
     fn cut(&mut self, partition: i32, at: Timestamp) {
         let slot = usize::try_from(partition).ok().and_then(|index| self.0.get_mut(index));
         if let Some(slot) = slot {
@@ -259,23 +265,23 @@ impl Cuts {
     }
 }
 
-/// What is known of a uuid.
+/// The evidence about a uuid.
 #[derive(Default)]
 struct Known {
     history: Option<History>,
     row: Option<Box<Row>>,
-    /// Where its latest row stands, and the row's hash; no hash: it is gone.
+    /// The offset of its latest row, and the row's hash. No hash: the row was deleted.
     stands: Option<(i64, Option<u64>)>,
     stored: Option<Box<Stored>>,
     moving: bool,
     scattered: bool,
 }
 
-/// A row of the changelog that belongs to no uuid, by its partition and key: where it stands, and its hash.
+/// The rows of the changelog that belong to no uuid, by partition and key, with their offset and hash.
 type Others = BTreeMap<(i32, Box<[u8]>), (i64, Option<u64>)>;
 
-/// What is handed in, and what was wrong with it so far. It keeps some hundred bytes of each uuid, two of each record of an
-/// input, and nothing else of any size.
+/// Collects the evidence and the violations found so far. It keeps some hundred bytes for each uuid and two bytes for
+/// each record of an input, and nothing else of any size.
 pub struct Evidence {
     layout: Layout,
     ledgers: Ledgers,
@@ -292,22 +298,22 @@ pub struct Evidence {
     counts: Counts,
     book: Book,
     encoded: Vec<u8>,
-    /// What happened to the inputs, as far as it was known before the events were handed in, and as these tell it.
+    /// The changes of the inputs: `known` before the events were passed, `changes` as the events report them.
     known: Changes,
     changes: Changes,
-    /// How many words may be about a log that is gone.
+    /// The number of words that may be about a log that was replaced.
     doubtful: u64,
     decoder: Decoder,
 }
 
 impl Evidence {
-    /// Nothing yet.
+    /// Creates evidence without any records.
     #[must_use]
     pub fn new(layout: Layout) -> Self {
         Self::knowing(layout, Changes::default())
     }
 
-    /// Nothing yet, but what [`Evidence::changes`] said when all events had been handed in once.
+    /// Like `new`, but with the result of [`Evidence::changes`] after all events were passed once.
     #[must_use]
     pub fn knowing(layout: Layout, known: Changes) -> Self {
         Self {
@@ -333,15 +339,15 @@ impl Evidence {
         }
     }
 
-    /// What the group had committed for an input before the ends of the topics were taken, and after; nothing: it had
-    /// committed nothing. To hand it in first saves memory.
+    /// Takes the offsets that the group had committed for an input before and after the ends of the topics were taken.
+    /// `None`: it had committed nothing. Call this before the other methods to save memory.
     pub fn committed(&mut self, place: &TopicPartition, before: Option<i64>, after: Option<i64>) {
         if let Some(which) = self.ledgers.find(&place.topic, place.partition) {
             self.ledgers.commit(which, before, after);
         }
     }
 
-    /// A record of an input or of the inbox.
+    /// Takes a record of an input or of the inbox.
     pub fn source<'a>(
         &mut self,
         place: &TopicPartition,
@@ -364,7 +370,7 @@ impl Evidence {
             match read_command(name, payload) {
                 Ok(InboxCommand::Of(uuid, Command::Replay(delivery))) => {
                     let own = owner(uuid.as_str().as_bytes(), self.layout.changelog.partitions);
-                    // Elsewhere it is only forwarded.
+                    // In any other partition it is only forwarded.
                     if i64::from(own) == i64::from(place.partition) {
                         let at = (place.partition, offset);
                         self.commands.sent(delivery.id, uuid.as_str(), at, delivery.replays);
@@ -385,25 +391,25 @@ impl Evidence {
         self.ledgers.record((which, offset), key, wordless, &mut || None);
     }
 
-    /// All events are handed in: what they tell of the inputs, if their words are to be read otherwise because of that. Then
-    /// everything has to be handed in once more, to [`Evidence::knowing`] of it.
+    /// Returns the changes of the inputs that the passed events report, if the words must be interpreted again because
+    /// of them. Then pass everything again, to an [`Evidence::knowing`] of these changes. Call this after all events.
     #[must_use]
     pub fn changes(&self) -> Option<Changes> {
         (self.changes.matter() && self.changes != self.known).then(|| self.changes.clone())
     }
 
-    /// A request that a receiver saw; the log of all receivers has to be whole.
+    /// Takes a request that a receiver saw. The logs of all receivers must be complete.
     pub fn request(&mut self, entry: ReceiverEntry) {
         self.requests.take(entry);
     }
 
-    /// There is a receiver's log, even if it is empty.
+    /// Records that a receiver's log was given, even if it is empty.
     pub fn has_requests(&mut self) {
         self.requests.given();
     }
 }
 
-/// The mark of the uuid of a record, as far as it can be read without a registry.
+/// Returns the mark of a record's uuid. `None` if the record can't be read without a registry.
 fn mark(decoder: &mut Decoder, kind: RecordKind, payload: &[u8]) -> Option<u8> {
     let uuid = match decoder.decode(kind, payload) {
         Decoded::Start(start) => start.uuid,

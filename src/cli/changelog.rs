@@ -16,43 +16,46 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Repairs the changelog, which holds the state
+/// Restores the changelog, which holds the state
 #[derive(Subcommand)]
 #[command(after_help = "Example:\n  ringback changelog rebuild --dry-run")]
 pub(super) enum Command {
     Rebuild(Rebuilding),
 }
 
-/// Writes the changelog from this machine's store, after it was deleted, emptied or replaced
+/// Writes the changelog from this machine's store after the topic was deleted, emptied or replaced
 ///
-/// Stop all instances first. The store is only read. A changelog that does not exist is created with the number of partitions
-/// that the store's rows were made for. If the command is interrupted, run it again: it goes on where it stopped. With several
-/// instances, run it on each machine: each store writes its own partitions. Where two machines have rows of one partition,
-/// compare the times that --dry-run shows, and choose with --partition: the first machine to write it decides. `ringback run`
-/// refuses a changelog that is not complete. Exits with 1 while a partition of the store can't be written.
+/// Stop all instances first. The command only reads the store. If the changelog does not exist, the command creates it
+/// with the number of partitions that the store was written for. If the command is interrupted, run it again: it
+/// continues where it stopped.
 ///
-/// On a terminal it asks before it writes anything; in a script it does not.
+/// With several instances, run it on each machine: each store writes its own partitions. If two machines have rows of
+/// the same partition, compare the times that --dry-run shows, and choose with --partition: the first machine that
+/// writes a partition decides. `ringback run` refuses an incomplete changelog.
+///
+/// On a terminal it asks before it writes; in a script it does not. Exits with 1 while a partition of the store can't
+/// be written.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  ringback changelog rebuild --config /etc/ringback/ringback.toml --dry-run"
 )]
 pub(super) struct Rebuilding {
-    /// Only these partitions of the store
+    /// Writes only these partitions of the store
     #[arg(long = "partition", value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     only: Vec<i32>,
-    /// Also from a store that is out of date, or of another cluster
+    /// Also writes from a store that is out of date or belongs to another cluster
     ///
-    /// The records that the store has not seen are read again from the inputs. Webhooks that were answered since then may be
-    /// sent again, with the same webhook-id.
+    /// The daemon reads the records that the store has not seen from the inputs again. It may send webhooks again that
+    /// were answered since then, with the same webhook-id.
     #[arg(long)]
     older: bool,
-    /// How many partitions the changelog had; only for stores of versions that did not remember it
+    /// The number of partitions that the changelog had; only for stores of versions that did not record it
     #[arg(long = "partitions", value_name = "N")]
     count: Option<u32>,
-    /// Writes nothing, and says what would be written
+    /// Shows what would be written, and writes nothing
     #[arg(long)]
     dry_run: bool,
-    /// Does not ask
+    /// Does not ask for confirmation
     #[arg(long, short)]
     yes: bool,
     /// Prints the result as a JSON object
@@ -67,9 +70,9 @@ pub(super) async fn run(file: &Path, command: Command) -> ExitCode {
     };
     let Command::Rebuild(arguments) = command;
     let interrupted = Arc::new(AtomicBool::new(false));
-    let (told, runtime) = (interrupted.clone(), tokio::runtime::Handle::current());
+    let (flag, runtime) = (interrupted.clone(), tokio::runtime::Handle::current());
     let done = tokio::task::spawn_blocking(move || {
-        let done = rebuild(&settings, &arguments, &runtime, &told);
+        let done = rebuild(&settings, &arguments, &runtime, &flag);
         done.unwrap_or_else(|error| refused(&settings, &error))
     });
     tokio::select! {
@@ -78,7 +81,7 @@ pub(super) async fn run(file: &Path, command: Command) -> ExitCode {
     }
 }
 
-/// The first signal is told to the command, and the second ends it.
+/// Passes the first signal to the command. The second signal ends the process.
 async fn patience(interrupted: &AtomicBool) -> ExitCode {
     let Ok(mut signals) = Signals::of_command() else { return std::future::pending().await };
     signals.next().await;
@@ -141,7 +144,7 @@ fn finished(plan: &Plan, topic: &str) -> String {
     } else {
         "once it has been rebuilt from the stores of all instances, start them with `ringback run`"
     };
-    format!("topic {topic} holds what this store holds: {start}")
+    format!("topic {topic} has all rows of this store: {start}")
 }
 
 fn lines(plan: &Plan, topic: &str) -> Vec<String> {

@@ -14,12 +14,12 @@ use clap::Args;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Checks configuration, accounts and webhooks, and prints every fault
+/// Checks the configuration, the accounts and the webhooks, and prints every fault
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback check --config /etc/ringback/ringback.toml --online")]
 pub(super) struct Arguments {
-    /// Also looks at the store's directory and at who may read secrets, and asks Kafka, the rights there, its topics'
-    /// settings, whose rows changelog and store hold, and the schema registry
+    /// Also checks the store's directory, the permissions of secret files, Kafka and the schema registry. In Kafka, it
+    /// checks the rights, the settings of the topics, and the owner of the rows in changelog and store
     #[arg(long)]
     online: bool,
 }
@@ -47,7 +47,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             return ExitCode::from(CONFIGURATION);
         }
     };
-    // No fault: the daemon may run under another limit than this command, and does with less.
+    // This is a warning: the daemon may run under another limit than this command, and works with fewer files.
     if let Some(shortcoming) = files.shortcoming() {
         err_line!("{}: warning: {shortcoming}", file.display());
     }
@@ -56,7 +56,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         let file = settings.accounts_file.display();
         match Endpoint::new(webhook.clone(), &trust, &settings.delivery.addresses) {
             Ok(endpoint) => {
-                // No fault: `allow_addresses` stands in the other file, and need not be the same everywhere.
+                // This is a warning: `allow_addresses` is in the other file, which may differ between machines.
                 if let Some(blocked) = endpoint.blocked() {
                     err_line!(
                         "{file}: warning: webhook {}: {blocked}; delivery.allow_addresses can open it",
@@ -78,7 +78,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         return ExitCode::from(CONFIGURATION);
     }
     out_line!(
-        "{}: {} accounts and {} webhooks, nothing wrong",
+        "{}: {} accounts and {} webhooks, no faults",
         file.display(),
         accounts.accounts.len(),
         accounts.webhooks.len()
@@ -91,7 +91,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     if is_usable { code } else { ExitCode::from(CONFIGURATION) }
 }
 
-/// Whose rows changelog and store hold.
+/// Checks that the rows of changelog and store belong to this group, cluster and changelog.
 async fn owners(settings: &Settings) -> Result<(), ExitCode> {
     let stored = app::stored_partitions(settings).map_err(|error| {
         err_line!("{}", with_causes(&error));
@@ -149,7 +149,7 @@ async fn topics(settings: &Settings) -> ExitCode {
                 return ExitCode::from(CONFIGURATION);
             }
             out_line!(
-                "Kafka at {}: all topics are as they ought to be",
+                "Kafka at {}: all topics have the wanted settings",
                 settings.kafka.bootstrap_servers
             );
             ExitCode::SUCCESS

@@ -1,4 +1,4 @@
-//! `ringback dead-letter`: what was given up, and putting it right.
+//! `ringback dead-letter`: shows and replays deliveries and records that became dead letters.
 
 mod list;
 mod replay;
@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Lists, shows and replays what was given up
+/// Lists, shows and replays dead letters
 #[derive(Subcommand)]
 #[command(after_help = "Example:\n  ringback dead-letter list --since 12h")]
 pub(super) enum Command {
@@ -31,28 +31,28 @@ pub(super) enum Command {
     Replay(replay::Arguments),
 }
 
-/// Which letters; all by default, and a letter has to fit everything that is given.
+/// The selection of dead letters: all by default. A letter must match every option that is given.
 #[derive(Args)]
 struct Which {
-    /// Deliveries to this webhook
+    /// Only deliveries to this webhook
     #[arg(long, value_name = "NAME")]
     webhook: Option<String>,
-    /// Of this account
+    /// Only dead letters of this account
     #[arg(long, value_name = "ID")]
     account: Option<i64>,
-    /// Of this phase; 0: of a rule
+    /// Only deliveries of this phase; 0 selects deliveries of rules
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=2), value_name = "0|1|2")]
     phase: Option<u8>,
-    /// Given up for this reason
+    /// Only dead letters with this reason
     #[arg(long, value_parser = reasons(), value_name = "REASON")]
     reason: Option<String>,
-    /// Given up then or later: RFC 3339, or an age such as 90s, 15m, 2h or 7d
+    /// Only dead letters written at this time or later: RFC 3339, or an age such as 90s, 15m, 2h or 7d
     #[arg(long, value_parser = when, value_name = "TIME")]
     since: Option<When>,
-    /// Given up before then
+    /// Only dead letters written before this time
     #[arg(long, value_parser = when, value_name = "TIME")]
     until: Option<When>,
-    /// Of which no replay is known: open, or unknown; `replay` sends no others in any case
+    /// Only dead letters without a known replay: their state is open or unknown. `replay` always skips the others
     #[arg(long)]
     open: bool,
 }
@@ -89,9 +89,9 @@ pub(super) async fn run(file: &Path, command: Command) -> ExitCode {
         Err(code) => return code,
     };
     let interrupted = Arc::new(AtomicBool::new(false));
-    let told = interrupted.clone();
+    let flag = interrupted.clone();
     let done = tokio::task::spawn_blocking(move || {
-        let done = perform(&settings, &accounts, &command, &told);
+        let done = perform(&settings, &accounts, &command, &flag);
         done.unwrap_or_else(|error| refused(&settings, &command, &error))
     });
     tokio::select! {
@@ -114,7 +114,7 @@ fn perform(
     }
 }
 
-/// The first signal is told to the command, and the second ends it.
+/// Passes the first signal to the command. The second signal ends the process.
 async fn patience(interrupted: &AtomicBool) -> ExitCode {
     let Ok(mut signals) = Signals::of_command() else { return std::future::pending().await };
     signals.next().await;
@@ -141,7 +141,7 @@ fn refused(settings: &Settings, command: &Command, error: &ReplayError) -> ExitC
     }
 }
 
-/// A progress bar on a terminal, and the ear for an interruption.
+/// Shows the progress on a terminal, and stops the command after a signal.
 struct Watcher<'a> {
     bar: ProgressBar,
     stage: Option<Stage>,
@@ -150,7 +150,7 @@ struct Watcher<'a> {
 
 impl<'a> Watcher<'a> {
     fn new(interrupted: &'a AtomicBool) -> Self {
-        // It draws on stderr, and only if that is a terminal.
+        // The bar is drawn on stderr, and only if that is a terminal.
         Self { bar: ProgressBar::no_length(), stage: None, interrupted }
     }
 
@@ -160,7 +160,7 @@ impl<'a> Watcher<'a> {
             let what = match progress.stage {
                 Stage::Letters => "reading dead letters",
                 Stage::Inbox => "looking for replays sent before",
-                Stage::Events => "looking for what was delivered since",
+                Stage::Events => "looking for later deliveries",
                 Stage::Sending => "replaying",
             };
             self.bar.reset();
@@ -189,12 +189,12 @@ fn style() -> ProgressStyle {
     ProgressStyle::with_template(wanted).unwrap_or(plain)
 }
 
-/// What an operator should know of the states that are shown.
+/// Warns when the states that are shown are based on incomplete events.
 fn warn(looked: &Looked) {
     if let Some(since) = looked.unseen_before {
         let since = rfc3339(since);
         err_line!(
-            "warning: events before {since} are gone: what was replayed and delivered before then is shown as replayed"
+            "warning: events before {since} are deleted: letters that were replayed and delivered before then are shown as replayed"
         );
     }
 }

@@ -3,11 +3,11 @@
 use crate::exit::ExitCode;
 use clap::Args;
 
-/// Shows everything at work, without any server: an embedded broker, a receiver, the sample flows
+/// Shows the whole pipeline without any server: an embedded broker, a receiver and sample flows
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback demo --once")]
 pub(super) struct Arguments {
-    /// Ends once everything has been seen: 0, or else 1
+    /// Ends when every step was shown. Exits with 0 if all succeeded, otherwise with 1
     #[arg(long)]
     once: bool,
 }

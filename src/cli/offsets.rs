@@ -14,11 +14,12 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::Path;
 
-/// Shows where inputs are read on, and moves that
+/// Shows and moves the read positions of the input topics
 ///
-/// A position stands in the changelog and in the consumer group, and both are moved together. Kafka's own tool
-/// (kafka-consumer-groups --reset-offsets) moves the group's offset alone: where there is state, a later offset is ignored and
-/// an earlier one is obeyed; where there is none, it is obeyed. So use this command.
+/// A position is stored in the changelog and in the consumer group, and this command moves both together. Do not use
+/// Kafka's own tool (kafka-consumer-groups --reset-offsets), which moves the group's offset alone. If the changelog has
+/// a position, the daemon ignores a later offset and obeys an earlier one. If it has none, the daemon obeys every
+/// offset.
 #[derive(Subcommand)]
 #[command(after_help = "Example:\n  ringback offsets show")]
 pub(super) enum Command {
@@ -27,21 +28,21 @@ pub(super) enum Command {
     Reset(Reset),
 }
 
-/// Shows where each input partition stands: the group, the state, the log, and the lag
+/// Shows the position of each input partition: in the group, in the state, in the log, and the lag
 ///
-/// Changes nothing, and may run beside the daemon. "another topic" says that the topic was deleted and created again since it
-/// was read: the next start reads it from its beginning (or `run --from`).
+/// Changes nothing, and may run beside the daemon. The note "another topic" says that the topic was deleted and created
+/// again since it was read: the next start reads it from its beginning (or from `run --from`).
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback offsets show --config /etc/ringback/ringback.toml")]
 pub(super) struct Show {
-    /// Prints one JSON object per line
+    /// Prints a JSON object per partition, each on a line
     #[arg(long)]
     json: bool,
 }
 
-/// Skips records of an input partition: they are never read
+/// Skips records of an input partition, so that they are never read
 ///
-/// Stop all instances first. An `offsets_moved` event reports the range.
+/// Stop all instances first. An `offsets_moved` event records the range.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  ringback offsets skip --topic flow-complete --partition 3 --records 1 --dry-run"
@@ -50,23 +51,24 @@ pub(super) struct Skip {
     /// The input topic
     #[arg(long)]
     topic: String,
-    /// The partition
+    /// The partition's number
     #[arg(long, value_name = "N")]
     partition: i32,
-    /// So many records; it counts offsets, of which transactions of a producer take some too
+    /// The number of offsets to skip. The markers of producers' transactions take offsets too
     #[arg(long, value_name = "N", required_unless_present = "to", conflicts_with = "to")]
     records: Option<u64>,
-    /// The offset at which to read on
+    /// The offset of the next record to read
     #[arg(long, value_name = "OFFSET")]
     to: Option<i64>,
     #[command(flatten)]
     how: How,
 }
 
-/// Reads an input again, or from another place on
+/// Moves the read position of an input, back or forward
 ///
-/// Stop all instances first. What is read again is recognised while its uuid is remembered (`[correlation] dedup_window_s`, see
-/// config/ringback.toml), and nothing is sent twice; older records count as new. An `offsets_moved` event reports it.
+/// Stop all instances first. A record that is read again is recognised and not sent twice while its uuid is remembered
+/// (`[correlation] dedup_window_s`, see config/ringback.toml); older records count as new. An `offsets_moved` event
+/// records the move.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  ringback offsets reset --topic flow-complete --to 2h --dry-run"
@@ -75,10 +77,10 @@ pub(super) struct Reset {
     /// The input topic
     #[arg(long)]
     topic: String,
-    /// One partition of it; all if it is left out
+    /// One partition of the topic; default: all
     #[arg(long, value_name = "N")]
     partition: Option<i32>,
-    /// `beginning`, `end`, an offset, an RFC 3339 time, or an age such as `2h`
+    /// The new position: `beginning`, `end`, an offset, an RFC 3339 time, or an age such as `2h`
     #[arg(long, value_name = "WHERE", value_parser = aim)]
     to: Aim,
     #[command(flatten)]
@@ -87,10 +89,10 @@ pub(super) struct Reset {
 
 #[derive(Args)]
 struct How {
-    /// Changes nothing, and says what would be changed
+    /// Shows what would be changed, and changes nothing
     #[arg(long)]
     dry_run: bool,
-    /// Does not ask
+    /// Does not ask for confirmation
     #[arg(long, short)]
     yes: bool,
 }

@@ -17,25 +17,26 @@ use tokio::sync::watch;
 
 /// Runs the daemon
 ///
-/// It raises its limit of open files as far as it may, and says so when that is too little for the configuration. It waits for
-/// whatever it needs and can't reach; /readyz says for what. SIGHUP reads both files again,
-/// and names the keys that need a restart. SIGTERM drains and stops.
+/// The daemon raises its limit of open files as far as the system allows, and logs a warning if that is too little for
+/// the configuration. It waits for services that it can't reach; /readyz says for which. SIGHUP reads both
+/// configuration files again, and the log names the keys that need a restart. SIGTERM drains and stops.
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback run --config /etc/ringback/ringback.toml")]
 pub(super) struct Arguments {
-    /// Takes the changelog of another consumer group over, if that group has no members
+    /// Takes over the changelog of another consumer group, if that group has no members
     ///
-    /// A changelog belongs to one [kafka] group_id. Stop all instances of the other group first; from then on they refuse to
-    /// start on this changelog.
+    /// A changelog belongs to one [kafka] group_id. Stop all instances of the other group first; after the takeover
+    /// they refuse to start on this changelog.
     #[arg(long)]
     adopt: bool,
-    /// Goes on without state that is gone, and moves the store aside
+    /// Continues although state is lost, and moves the store aside
     ///
-    /// For a changelog that was deleted, emptied or replaced, where no store is left from which `ringback changelog rebuild`
-    /// could write it. What waited in it is not sent. The store's directory is renamed, and nothing in it is deleted.
+    /// Use it when the changelog was deleted, emptied or replaced, and no store is left from which `ringback changelog
+    /// rebuild` could write it. Deliveries that waited in the changelog are not sent. The store's directory is renamed,
+    /// and nothing in it is deleted.
     #[arg(long)]
     accept_loss: bool,
-    /// Where inputs are read from that were deleted and created again
+    /// Where to start reading inputs that were deleted and created again
     ///
     /// `beginning`, `end`, an RFC 3339 time, or an age such as `2h`.
     #[arg(long, value_name = "WHERE", default_value = "beginning", value_parser = begin)]
@@ -52,19 +53,19 @@ fn begin(text: &str) -> Result<Begin, String> {
     }
 }
 
-/// Nobody waits longer for a panic to be reported.
+/// The longest time that reporting a panic may take.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Whoever panics has lost what it had in hand, and nobody would know: the process ends, and begins again from what is durable.
-/// It does so whether the panic can be reported or not: the report ignores what stderr refuses, and where nobody reads a pipe that
-/// is full, it is given up.
+/// Ends the process on every panic: a task that panics loses its work in progress, and only a new start from durable
+/// state is safe. The process ends even if the panic can't be reported: errors of stderr are ignored, and a report that
+/// blocks on a full pipe is abandoned after [`REPORT_TIMEOUT`].
 fn end_on_panic() {
     std::panic::set_hook(Box::new(move |panic| {
         let end = || {
             std::thread::sleep(REPORT_TIMEOUT);
             std::process::abort();
         };
-        // Without a thread there is nobody who could end it earlier.
+        // If no thread can be started, the process ends after the report.
         let _ = std::thread::Builder::new().name("end".to_owned()).spawn(end);
         logging::report_panic(panic);
         std::process::abort();
@@ -73,7 +74,7 @@ fn end_on_panic() {
 
 pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     end_on_panic();
-    // Before anything takes its time: SIGHUP would end the process.
+    // This comes first: without a handler, SIGHUP would end the process.
     let hang_ups = match HangUps::new() {
         Ok(hang_ups) => hang_ups,
         Err(error) => {
@@ -81,7 +82,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    // The daemon's time begins with it.
+    // The first call starts the process's clock.
     let _ = clock::now();
     let loaded = match Loaded::load(file) {
         Ok(loaded) => loaded,
@@ -128,7 +129,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Says every fault, as the log's own lines are.
+/// Prints every fault in the format of the log.
 fn refuse(faults: &Faults) -> ExitCode {
     logging::last_words(&faults.to_string());
     ExitCode::from(CONFIGURATION)

@@ -14,7 +14,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 const SECRET_BYTES: usize = 32;
-/// The mode of a secret's file.
+/// Creates signing secrets
 const OWNER_ONLY: u32 = 0o600;
 
 /// Makes signing secrets
@@ -24,26 +24,26 @@ pub(super) enum Command {
     New(Arguments),
 }
 
-/// Makes a new signing secret of the Standard Webhooks specification
+/// Creates a signing secret of the Standard Webhooks specification
 ///
-/// Keep it in a file or an environment variable, name that in the webhook's signing_secrets, and give it to the
-/// endpoint's owner. With FILE it is written there, for this user alone (mode 0600); a file that exists is not
-/// overwritten. Otherwise it goes to stdout.
+/// Keep it in a file or an environment variable, name that in the webhook's signing_secrets, and give the secret to the
+/// endpoint's owner. With FILE, the secret is written there, readable by this user only (mode 0600); an existing file
+/// is not overwritten. Without FILE, it is printed on stdout.
 ///
-/// With --ed25519 it is a pair of keys, and the owner of the endpoint gets the public one only, so that nobody but
-/// Ringback can sign. The private key, whsk_…, goes to FILE or stdout, and the public key, whpk_…, to stderr: a file
-/// that holds the secret holds nothing else. Not every library can verify such signatures (v1a) yet; a webhook may
-/// have secrets of both kinds, and each of them signs.
+/// With --ed25519, the secret is a pair of keys. The endpoint's owner gets only the public key, so that only Ringback
+/// can sign. The private key, whsk_…, goes to FILE or stdout, and the public key, whpk_…, to stderr: a file that holds
+/// the private key holds nothing else. Some libraries can't verify these signatures (v1a) yet. A webhook may have
+/// secrets of both kinds; it signs with each of them.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
   ringback secret new /run/secrets/crm
   ringback secret new --ed25519 /run/secrets/crm 2> crm.public")]
 pub(super) struct Arguments {
-    /// Where the secret is written; stdout if it is left out
+    /// The file for the secret; default: stdout
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Makes an Ed25519 pair: a private key that signs (v1a), and a public one that verifies
+    /// Creates an Ed25519 pair: a private key that signs (v1a) and a public key that verifies
     #[arg(long)]
     ed25519: bool,
 }
@@ -51,7 +51,7 @@ pub(super) struct Arguments {
 pub(super) fn run(command: &Command) -> ExitCode {
     let Command::New(arguments) = command;
     let Ok(secret) = generate::<[u8; SECRET_BYTES]>(&SystemRandom::new()) else {
-        err_line!("ringback: the system gives no randomness");
+        err_line!("ringback: the system provides no random bytes");
         return ExitCode::from(FAILED);
     };
     let secret = secret.expose();
@@ -59,7 +59,7 @@ pub(super) fn run(command: &Command) -> ExitCode {
         return keep(&format!("whsec_{}", STANDARD.encode(secret)), arguments.file.as_deref());
     }
     let Ok(pair) = Ed25519KeyPair::from_seed_unchecked(&secret) else {
-        err_line!("ringback: the system's randomness makes no key");
+        err_line!("ringback: the system's random bytes make no key");
         return ExitCode::from(FAILED);
     };
     let public = pair.public_key().as_ref();

@@ -1,4 +1,4 @@
-//! What commands say on a terminal, and what they ask there.
+//! Output of commands on a terminal, and questions to the user.
 
 use crate::log::Progress;
 use crate::telemetry::escape::printable;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
 
-/// Whether to go on: asked on a terminal, taken for granted in a script.
+/// Returns whether to continue. Asks on a terminal; returns true in a script.
 pub(super) fn confirm(question: &str, yes: bool) -> bool {
     if yes || !std::io::stdin().is_terminal() {
         return true;
@@ -18,7 +18,7 @@ pub(super) fn confirm(question: &str, yes: bool) -> bool {
     std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
-/// Writes the lines to stdout, until nobody reads them any more.
+/// Writes the lines to stdout, and stops at the first error, such as a closed pipe.
 pub(super) fn print(lines: impl IntoIterator<Item = String>) {
     let mut out = std::io::stdout().lock();
     let write = || lines.into_iter().try_for_each(|line| writeln!(out, "{}", printable(&line)));
@@ -27,12 +27,12 @@ pub(super) fn print(lines: impl IntoIterator<Item = String>) {
     output::note_out(&written);
 }
 
-/// `answer` as one line of JSON, its members in alphabetical order.
+/// Returns `answer` as one line of JSON with its members in alphabetical order.
 pub(super) fn json(answer: &impl Serialize) -> String {
     serde_json::to_value(answer).unwrap_or_default().to_string()
 }
 
-/// Shows how far a command is with reading, a bar for each topic. They are drawn on stderr, and only if that is a terminal.
+/// Shows the progress of reading, one bar per topic. The bars are drawn on stderr, and only if that is a terminal.
 #[derive(Default)]
 pub(super) struct Bars {
     topic: String,
@@ -40,11 +40,11 @@ pub(super) struct Bars {
 }
 
 impl Bars {
-    /// Shows the progress. It never breaks the reading off.
+    /// Shows the progress. Never stops the reading.
     pub(super) fn see(&mut self, progress: Progress<'_>) -> ControlFlow<()> {
         if self.bar.is_none() || self.topic != progress.topic {
             progress.topic.clone_into(&mut self.topic);
-            // The former bar is cleared when it is dropped.
+            // The previous bar is cleared when it is dropped.
             self.bar = Some(bar(progress.topic));
         }
         if let Some(bar) = &self.bar {
@@ -63,7 +63,7 @@ fn bar(topic: &str) -> ProgressBar {
     bar.with_finish(ProgressFinish::AndClear)
 }
 
-/// The rows as lines whose columns stand below each other; the last column ends where it ends.
+/// Formats the rows as lines with aligned columns. The last column is not padded.
 pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let mut widths = [0; N];
     for row in rows {
@@ -83,7 +83,7 @@ mod tests {
     use super::table;
 
     #[test]
-    fn columns_stand_below_each_other() {
+    fn columns_are_aligned() {
         let rows = [["A", "B", "C"], ["फोनन", "", "c c"], ["a", "bb", ""]];
         let lines = table(&rows.map(|row| row.map(str::to_owned)));
         assert_eq!(lines, ["A     B   C", "फोनन      c c", "a     bb"]);

@@ -10,23 +10,23 @@ use clap::Args;
 use std::path::Path;
 use std::time::Duration;
 
-/// Brokers show a change that was accepted within less.
+/// Brokers show an accepted change within this time.
 const SHOWN_WITHIN: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Shows the wanted and the real settings of every topic
+/// Shows the wanted and the actual settings of every topic
 ///
-/// Exits with 1 while something is wrong.
+/// Exits with 1 while a setting is wrong or a topic is missing.
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback topics --config /etc/ringback/ringback.toml --create")]
 pub(super) struct Arguments {
-    /// Creates those of Ringback's own topics that are missing
+    /// Creates Ringback's own topics that are missing
     #[arg(long)]
     create: bool,
-    /// Corrects settings that are wrong, and gives an inbox the partitions that it lacks
+    /// Corrects wrong settings, and adds missing partitions to the inbox
     #[arg(long)]
     mend: bool,
-    /// Does not ask before it corrects anything
+    /// Does not ask for confirmation before it corrects anything
     #[arg(long, short, requires = "mend")]
     yes: bool,
 }
@@ -77,8 +77,8 @@ async fn show(settings: &Settings, arguments: &Arguments) -> Result<bool, LogErr
     Ok(faults == 0)
 }
 
-/// The topics as they are, once Kafka shows those that were `changed` without faults: its brokers learn of a change after it was
-/// accepted. What stays wrong is shown after a while, too.
+/// Returns the topics once Kafka shows the `changed` ones without faults: brokers show a change some time after they
+/// accept it. After [`SHOWN_WITHIN`] it returns the topics with the faults that remain.
 async fn survey_after(
     kafka: &KafkaSettings,
     names: &TopicNames,

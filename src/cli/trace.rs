@@ -14,31 +14,31 @@ use crate::telemetry::escape::one_line;
 use clap::Args;
 use std::path::Path;
 
-/// Shows everything that is known of one phonon-uuid, oldest first, and what it is waiting for
+/// Shows everything about one phonon-uuid, oldest first, and what it waits for
 ///
-/// The facts are its events and its dead letters, and what was forwarded to the partition that owns it; the state is its
-/// latest row in the changelog, which is the truth whatever a daemon holds in memory. Nothing but the partitions that can
-/// hold it is read, as far back as the topics' retention goes.
+/// The facts are its events, its dead letters, and the records that were forwarded to the partition that owns it. The
+/// state is its latest row in the changelog, which is authoritative whatever a daemon holds in memory. The command
+/// reads only the partitions that can hold the uuid, as far back as the retention of the topics.
 ///
-/// Bodies hold a customer's data, so that they are shown on demand only. URLs show without their query.
+/// Bodies contain customer data, so that they are shown only with --bodies. URLs are shown without their query.
 ///
-/// Exits with 1 when nothing is known of it.
+/// Exits with 1 if nothing is known about the uuid.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
   ringback trace bd706f90-aa14-47ea-9844-3d1e1123f4ee --config /etc/ringback/ringback.toml
   ringback trace bd706f90-aa14-47ea-9844-3d1e1123f4ee --json | jq 'select(.fact.type == \"delivered\")'")]
 pub(super) struct Arguments {
-    /// The phonon-uuid, as the records spell it
+    /// The phonon-uuid, exactly as the records spell it
     #[arg(value_name = "UUID")]
     uuid: String,
-    /// Prints a JSON object per fact, each on a line, and the state as the last
+    /// Prints a JSON object per fact, each on a line, and the state on the last line
     #[arg(long)]
     json: bool,
-    /// Shows the bodies of requests, answers and records too
+    /// Also shows the bodies of requests, answers and records
     #[arg(long)]
     bodies: bool,
-    /// Reads every partition, for facts older than a change of the number of partitions
+    /// Reads every partition, to find facts that are older than a change of the number of partitions
     #[arg(long)]
     all_partitions: bool,
 }
@@ -71,7 +71,9 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     }
     if traced.is_empty() {
         err_line!("nothing is known of {}", one_line(uuid.as_str()));
-        err_line!("Check the spelling; what is older than the topics' retention is gone.");
+        err_line!(
+            "Check the spelling. Facts that are older than the topics' retention are deleted."
+        );
         return ExitCode::from(FAILED);
     }
     let lines = if arguments.json { json_lines } else { text_lines };
@@ -79,7 +81,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A line per fact, and the state.
+/// Returns a line per fact, then a line for the state.
 fn json_lines(traced: &Trace, bodies: bool) -> Vec<String> {
     let facts = traced.facts.iter().map(|fact| json(&fact.view(bodies)));
     facts.chain([json(&traced.now(bodies))]).collect()
@@ -98,7 +100,7 @@ fn text_lines(traced: &Trace, bodies: bool) -> Vec<String> {
     }
     lines.push(String::new());
     let Some(Row { partition, offset, state }) = &traced.row else {
-        lines.push("Now: nothing is kept of it".to_owned());
+        lines.push("Now: nothing is stored about it".to_owned());
         return lines;
     };
     lines.push(format!("Now, by the changelog's partition {partition} at offset {offset}:"));

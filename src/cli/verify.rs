@@ -19,65 +19,67 @@ Examples:
 
 const VIOLATIONS: &str = "\
 Violations:
-  lost               a record was read and no event tells what became of it; an accepted report ended in no webhook, no event
+  lost               a record was read and no event reports its result; an accepted report ended in no webhook, no event
                      and no dead letter; or a replay led to nothing
   missed             Kafka deleted records of an input before they were read
-  twice              something is told again that happens once: a record's end, a delivery, its attempt, its end
+  twice              events report something twice that happens once: a record's result, a delivery, its attempt, its end
   order              an event does not follow from those before it
   early              phase 2 was attempted before the end of phase 1, which it had to wait for
-  unexplained_event  an event tells of a record or a replay that is not there, or that the group has not committed
-  unexplained_state  the changelog's row of a uuid is not what its events make of it
-  dead_letter        dead letters and the events about them are not one to one, or give different reasons
+  unexplained_event  an event is about a record or a replay that does not exist, or that the group has not committed
+  unexplained_state  the changelog's row of a uuid does not match its events
+  dead_letter        dead letters and their events are not one to one, or give different reasons
   offsets            the changelog and the group disagree about how far the inputs are read
-  identity           a position or a row belongs to another topic, changelog, cluster or group than the one that is there
-  partition          a row stands in a partition that does not own its uuid
-  unreadable         an event, a dead letter or a row is not as this version writes it
-  stuck              a row waits for what can't come
-  store              a row, an index, the tally or the checkpoint of the store is not what the changelog makes of it, or
-                     the store is damaged
-  overdue, unread    at rest: something waits that is due, or a record that nobody has read
-  unseen             a delivery is told to be delivered, and the receiver answered no request of it so
-  unscheduled        the receiver saw a delivery that no event tells of
+  identity           a position or a row belongs to another topic, changelog, cluster or group than the current one
+  partition          a row is in a partition that does not own its uuid
+  unreadable         an event, a dead letter or a row does not have the format of this version
+  stuck              a row waits for something that can't happen
+  store              a row, an index, the tally or the checkpoint of the store does not match the changelog, or the store
+                     is damaged
+  overdue, unread    at rest: something that is due still waits, or a record was not read
+  unseen             an event reports a delivery, but the receiver's log has no such answer to a request of it
+  unscheduled        the receiver saw a delivery that no event mentions
   body, repeats      requests of one delivery had different bodies; too many requests were repeated
 
-What was wrong with one execution shows `ringback trace UUID`.";
+`ringback trace UUID` shows the history of one execution.";
 
-/// Checks that nothing is lost, doubled, out of order or overdue, by what topics and store say of each other
+/// Checks that no record or webhook is lost, repeated, out of order or overdue, by comparing topics and store
 ///
 /// It reads the inputs and the inbox, the events, the dead letters, the changelog, the group's offsets and, if `[store]
-/// directory` is here, the store. It writes nothing and may run beside daemons: what changes while it reads is not judged,
-/// nor is what retention has taken. It knows no rules: whatever the configuration was, each record that was read has one word
-/// among the events, each event follows from those before it, and the rows are what the events make.
+/// directory` exists on this machine, the store. It writes nothing and may run beside daemons: it does not judge data
+/// that changes while it reads, or that retention has removed. It needs no rules, so that it works for any
+/// configuration. Each record that was read must have one result among the events, each event must follow from those
+/// before it, and the rows must match the events.
 ///
-/// With the log of a receiver it also checks that each delivery was seen, with one body, and phase 2 after phase 1, and counts
-/// what was sent more than once. A log has a JSON object per line for each request, from the first one on:
+/// With the log of a receiver it also checks that each delivery arrived, with one body, and phase 2 after phase 1, and
+/// counts the repeated requests. The log has a JSON object per line for each request, from the first one on:
 ///
 /// {"at": "2026-01-31T12:00:00.000Z", "webhook_id": "msg_…", "status": 200, "body": "…"}
 ///
-/// `at` is when the request had come, `status` what it was answered, and `body` its body, or `body_sha256` its hash in
-/// hexadecimal digits; other members are ignored.
+/// `at` is the time at which the request had arrived. `status` is the status of the answer. `body` is the request's
+/// body; a log may have its hash `body_sha256`, in hexadecimal digits, instead. Other members are ignored.
 ///
-/// Stores that were set aside are named: remove them once nothing is found any more.
+/// The command lists stores that were set aside: remove them when it finds no more violations.
 ///
-/// Notes say what could not be seen or judged: topics that were deleted and created again, offsets that were moved, what
-/// retention has taken. They are no violations.
+/// Notes report what could not be read or judged, such as topics that were deleted and created again, offsets that were
+/// moved, and records that retention has removed. Notes are not violations.
 ///
-/// It takes about 500 MB of memory per million of uuids that the events tell of, and two bytes per record of the inputs.
+/// It needs about 500 MB of memory per million uuids in the events, and two bytes per record of the inputs.
 ///
-/// Exits with 0 when it finds no violation, with 1 when it finds any, and with 75 when Kafka can't be reached.
+/// Exits with 0 if it finds no violation, with 1 if it finds any, and with 75 if it can't reach Kafka.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{VIOLATIONS}\n\n{EXAMPLES}"))]
 pub(super) struct Arguments {
-    /// The requests that a receiver saw, a JSON object per line; may be given more than once
+    /// A log of the requests that a receiver saw, a JSON object per line; may be given more than once
     #[arg(long, value_name = "FILE")]
     receiver_log: Vec<PathBuf>,
-    /// Nothing is under way: all inputs are read to their ends, and nothing waits that was due a minute ago
+    /// Also checks that nothing is pending: all inputs are read to their ends, and nothing waits that was due a minute
+    /// ago
     #[arg(long)]
     at_rest: bool,
-    /// More requests than attempts, by so many, are a violation too
+    /// The number of requests beyond the attempts that is allowed; more are a violation
     #[arg(long, value_name = "N", requires = "receiver_log")]
     repeats_max: Option<u64>,
-    /// Prints one JSON object: violations, notes, and counts of what was looked at
+    /// Prints one JSON object: violations, notes, and counts of the data that was checked
     #[arg(long)]
     json: bool,
 }

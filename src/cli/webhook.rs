@@ -17,7 +17,7 @@ use clap::Subcommand;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Shows, tries and enables webhooks, and helps to define them
+/// Lists, tests, enables and previews webhooks, and helps to define them
 #[derive(Subcommand)]
 #[command(after_help = "Example:\n  ringback webhook list")]
 pub(super) enum Command {
@@ -39,15 +39,15 @@ pub(super) async fn run(file: &Path, command: &Command) -> ExitCode {
     }
 }
 
-/// The webhook `name`, or what to write instead on stderr.
+/// Returns the webhook `name`. If there is none, prints which name to use instead.
 fn find<'a>(accounts: &'a Accounts, name: &str) -> Result<&'a Arc<Webhook>, ExitCode> {
     let known = WebhookName::new(name).and_then(|name| accounts.webhooks.get(&name));
     known.map(|(webhook, _)| webhook).ok_or_else(|| {
-        let mend = match accounts.nearest_webhook(name) {
+        let hint = match accounts.nearest_webhook(name) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "`ringback webhook list` shows all".to_owned(),
         };
-        err_line!("no webhook `{}` is configured; {mend}", name.escape_debug());
+        err_line!("no webhook `{}` is configured; {hint}", name.escape_debug());
         ExitCode::from(USAGE)
     })
 }

@@ -1,4 +1,4 @@
-//! Dead letters with what became of them, and what a replay did, as answers that can be serialised.
+//! Dead letters with their state, and the result of a replay, as answers that can be serialised.
 
 use crate::codec::event::rfc3339;
 use crate::codec::letter::LetterKind;
@@ -9,62 +9,62 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What a letter's headers say, and what became of it.
+/// The headers of a dead letter, and its state since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LetterView {
     /// `PARTITION:OFFSET`.
     pub place: String,
-    /// When it was given up.
+    /// When it became a dead letter (RFC 3339).
     pub at: String,
     /// `delivery` or `record`.
     pub kind: &'static str,
-    /// Why it was given up.
+    /// The reason, such as `attempts_exhausted`.
     pub reason: String,
     /// `open`, `replayed`, `delivered` or `unknown`.
     pub state: &'static str,
-    /// When it was sent after all.
+    /// When it was replayed (RFC 3339).
     pub replayed_at: Option<String>,
-    /// When that was delivered, or read again.
+    /// When the replayed delivery was delivered, or the replayed record was read (RFC 3339).
     pub delivered_at: Option<String>,
-    /// The delivery.
+    /// The id of the delivery. `None` for a record.
     pub webhook_id: Option<String>,
-    /// The letter's key.
+    /// The letter's key. A record without uuid keeps its own key.
     pub phonon_uuid: Option<String>,
-    /// The webhook.
+    /// The name of the webhook. `None` for a record.
     pub webhook: Option<String>,
-    /// The account.
+    /// The account, where it is known.
     pub account_id: Option<i64>,
-    /// 0, 1 or 2.
+    /// The phase: 1 or 2, or 0 for a delivery of a rule.
     pub phase: Option<u8>,
-    /// How many attempts were made.
+    /// The number of attempts that were made.
     pub attempts: Option<u32>,
-    /// When the first attempt ended.
+    /// When the first attempt ended (RFC 3339).
     pub first_attempt_at: Option<String>,
-    /// When the last attempt ended.
+    /// When the last attempt ended (RFC 3339).
     pub last_attempt_at: Option<String>,
     /// The record that triggered the delivery, or the record itself.
     pub source: Option<Source>,
-    /// Why, for people.
+    /// An explanation of the reason, as text.
     pub detail: Option<String>,
-    /// How long the record was, where the letter does not hold all of it.
+    /// The original size of the record, if the letter holds only its beginning.
     pub truncated_from_bytes: Option<u64>,
 }
 
-/// Where a record stood.
+/// The place of a source record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Source {
-    /// Its topic.
+    /// The topic's name.
     pub topic: String,
-    /// Its partition.
+    /// The partition's number.
     pub partition: i32,
-    /// Its offset.
+    /// The record's offset.
     pub offset: i64,
-    /// Its own time.
+    /// The record's timestamp (RFC 3339).
     pub timestamp: String,
 }
 
 impl LetterView {
-    /// The answer about `letter`, of which `since` says what became of it.
+    /// Returns the answer about `letter`, whose state is `since`.
     #[must_use]
     pub fn of(letter: &Letter<'_>, since: &Since) -> Self {
         let head = &letter.head;
@@ -98,33 +98,33 @@ impl LetterView {
     }
 }
 
-/// A letter whole.
+/// A dead letter with all headers and its content.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WholeLetter {
-    /// What its headers say, and what became of it.
+    /// The known headers, and the letter's state since.
     #[serde(flatten)]
     pub letter: LetterView,
-    /// All headers.
+    /// All headers by name.
     pub headers: BTreeMap<String, Option<String>>,
-    /// What was given up.
+    /// The delivery or the record.
     #[serde(flatten)]
     pub content: Content,
 }
 
-/// What was given up.
+/// The content of a dead letter.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
-    /// A delivery.
+    /// A delivery, as its dead letter holds it.
     Delivery(Value),
-    /// A record that is text, or a tombstone.
+    /// A record whose value is text. `None` is a tombstone.
     Value(Option<String>),
-    /// Any other record.
+    /// Any other record, as Base64.
     ValueBase64(String),
 }
 
 impl WholeLetter {
-    /// The answer about all of `letter`.
+    /// Returns the answer about `letter` with its headers and its content.
     #[must_use]
     pub fn of(letter: &Letter<'_>, since: &Since) -> Self {
         let headers = letter.headers().map(|(name, value)| {
@@ -147,41 +147,41 @@ impl WholeLetter {
     }
 }
 
-/// What a replay did, or would do.
+/// The result of a replay, or of a dry run.
 #[derive(Debug, Serialize)]
 pub struct ReplayView<'a> {
-    /// Nothing was sent.
+    /// Whether it was a dry run, which sends nothing.
     pub dry_run: bool,
-    /// How many letters match.
+    /// The number of letters that match.
     pub matched: u64,
-    /// How many were sent, or would be, in the whole run.
+    /// The number of letters that the whole run has sent or would send.
     pub replayed: u64,
-    /// How many of them by this call.
+    /// The number of letters that this call has sent.
     pub replayed_now: u64,
-    /// Skipped: delivered since.
+    /// The number of letters that were skipped because their delivery was delivered since.
     pub skipped_delivered: u64,
-    /// Skipped: their deliveries have a newer letter.
+    /// The number of letters that were skipped because their delivery has a newer letter.
     pub skipped_older: u64,
-    /// Skipped: replayed before, and on their way.
+    /// The number of letters that were skipped because a replay of them is in progress.
     pub skipped_sent: u64,
-    /// Can't be replayed.
+    /// The number of letters that can't be replayed: truncated records, and records of topics that are no inputs.
     pub not_replayable: u64,
-    /// Left for another call.
+    /// The number of letters that are left for another call.
     pub left: u64,
-    /// Those that match, by reason.
+    /// The number of matching letters by reason.
     pub by_reason: &'a BTreeMap<String, u64>,
-    /// Those that match, by webhook.
+    /// The number of matching letters by webhook.
     pub by_webhook: &'a BTreeMap<String, u64>,
-    /// It goes on with a run that was interrupted.
+    /// Whether this call continues an interrupted run.
     pub resumed: bool,
-    /// The run has finished.
+    /// Whether the run has finished.
     pub finished: bool,
-    /// The events before then are gone.
+    /// Kafka has deleted the events before this time (RFC 3339), so that earlier deliveries are unknown.
     pub events_gone_before: Option<String>,
 }
 
 impl<'a> ReplayView<'a> {
-    /// The answer about the replay that `summary` is of.
+    /// Returns the answer about the replay that `summary` describes.
     #[must_use]
     pub fn of(summary: &'a Summary, dry_run: bool) -> Self {
         Self {

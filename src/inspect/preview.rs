@@ -1,4 +1,4 @@
-//! The request that a webhook makes of given records, as an answer that can be serialised.
+//! The request that a webhook makes from given records, as an answer that can be serialised.
 
 mod sample;
 
@@ -10,18 +10,18 @@ use crate::delivery::Webhook;
 use crate::domain::Definitions;
 use serde::Serialize;
 
-/// A request that is not sent. Secrets are hidden, and what is signed or counted for each attempt is not there.
+/// A request that is not sent. Secrets are hidden. Headers that are signed or counted for each attempt are left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Preview {
     /// The webhook's name.
     pub webhook: String,
-    /// The method.
+    /// The HTTP method.
     pub method: String,
-    /// The URL.
+    /// The URL. Secrets in it are hidden.
     pub url: String,
     /// The headers, in their order.
     pub headers: Vec<Header>,
-    /// What the body is: `json`, `xml`, `form`, `none`, or its content type.
+    /// The kind of the body: `json`, `xml`, `form`, `none`, or its content type.
     pub content: String,
     /// The body, if there is one.
     pub body: Option<String>,
@@ -30,17 +30,17 @@ pub struct Preview {
 /// A header of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Header {
-    /// Its name.
+    /// The header's name.
     pub name: String,
-    /// Its value.
+    /// The header's value.
     pub value: String,
 }
 
 impl Preview {
-    /// Renders the request of `webhook` of `sample`.
+    /// Renders the request of `webhook` from `sample`.
     ///
     /// # Errors
-    /// What has no value.
+    /// A variable that is needed has no value. The text names it.
     pub fn of(
         webhook: &Webhook,
         definitions: &dyn Definitions,
@@ -52,7 +52,7 @@ impl Preview {
             Some(RequestParts { url, headers }) => (url.to_string(), headers.as_slice()),
             None => (webhook.shown_url(), &[][..]),
         };
-        // What is not rendered is a predefined body.
+        // A webhook without a definition sends the predefined body, which is JSON.
         let (content, has_body) = rendered.map_or(("json".to_owned(), true), |rendered| {
             let content = content::word(&rendered.content_type).to_owned();
             (content, rendered.content_type.is_some())

@@ -1,4 +1,4 @@
-//! Everything that is known of one phonon-uuid.
+//! Everything that is known about one phonon-uuid.
 
 mod fact;
 mod read;
@@ -11,14 +11,14 @@ pub use state::{Correlation, DeliveryView, EndpointView, Now, Report, Source, St
 use crate::domain::{EndpointState, State, WebhookName};
 use std::collections::BTreeMap;
 
-/// Everything of one phonon-uuid.
+/// The facts and the state of one phonon-uuid.
 #[derive(Default)]
 pub struct Trace {
     /// The facts, oldest first.
     pub facts: Vec<Fact>,
-    /// The latest row of the changelog, if it is a live one.
+    /// The latest row of the changelog. `None` if there is none, or it was deleted.
     pub row: Option<Row>,
-    /// What the partition remembers of the endpoints that deliveries wait for.
+    /// The state of the endpoints that the deliveries wait for, as the uuid's partition records it.
     pub endpoints: BTreeMap<WebhookName, EndpointState>,
     /// Topics that do not exist.
     pub missing: Vec<String>,
@@ -26,22 +26,22 @@ pub struct Trace {
 
 /// A row of the changelog.
 pub struct Row {
-    /// Its partition.
+    /// The partition's number.
     pub partition: i32,
-    /// Its offset.
+    /// The record's offset.
     pub offset: i64,
-    /// What it holds.
+    /// The decoded state.
     pub state: State,
 }
 
 impl Trace {
-    /// What the uuid waits for, with the bodies of its deliveries if `bodies`.
+    /// Returns the state of the uuid, with the bodies of its deliveries if `bodies`.
     #[must_use]
     pub fn now(&self, bodies: bool) -> Now {
         Now::of(self, bodies)
     }
 
-    /// Whether nothing is known of the uuid.
+    /// Returns whether nothing is known about the uuid.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.facts.is_empty() && self.row.is_none()

@@ -1,4 +1,4 @@
-//! What does not fit together in topics, store and receivers' logs: the reading that [`crate::verify`] judges, and its answer.
+//! Reads the topics, the store and receivers' logs for [`crate::verify`], and returns its findings as an answer.
 
 mod read;
 pub(super) mod receiver;
@@ -12,72 +12,72 @@ use crate::verify::{Counts, Report, Violation};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// What is asked.
+/// The options of a verification.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
-    /// The logs of receivers.
+    /// The files with receivers' logs.
     pub receiver_logs: Vec<PathBuf>,
-    /// Whether nothing may wait that could be done.
+    /// Whether the inputs must be read to their ends and no due work may wait.
     pub at_rest: bool,
-    /// How many requests more than attempts a receiver may have seen.
+    /// The number of requests beyond the attempts that receivers may have seen. `None` allows any number.
     pub repeats_max: Option<u64>,
 }
 
-/// What was found.
+/// The findings.
 pub struct Verification {
-    /// The violations, and how much was looked at.
+    /// The violations, notes and counts.
     pub report: Report,
     /// The stores that were set aside.
     pub set_aside: Vec<Aside>,
 }
 
-/// A verification as it serialises.
+/// A verification that can be serialised.
 #[derive(Debug, Serialize)]
 pub struct VerificationView<'a> {
     /// The violations, sorted.
     pub violations: Vec<ViolationView<'a>>,
-    /// How many more there are, which were not kept.
+    /// The number of further violations, which were counted but not kept.
     pub more: u64,
     /// The stores that were set aside.
     pub set_aside: Vec<AsideView<'a>>,
-    /// What could not be seen or judged. It is no violation.
+    /// Data that could not be read or judged. Notes are not violations.
     pub notes: &'a [String],
-    /// How much was looked at.
+    /// The amounts of data that were checked.
     pub counts: &'a Counts,
 }
 
-/// A violation.
+/// A violation that can be serialised.
 #[derive(Debug, Serialize)]
 pub struct ViolationView<'a> {
-    /// Which invariant.
+    /// The kind of violation, such as `lost`.
     pub what: &'static str,
-    /// The phonon-uuid.
+    /// The phonon-uuid, if the violation is about one.
     pub uuid: Option<&'a str>,
-    /// The delivery.
+    /// The id of the delivery, if the violation is about one.
     pub webhook_id: Option<String>,
-    /// The topic.
+    /// The topic of the place, where it is known.
     pub topic: Option<&'a str>,
-    /// The partition.
+    /// The partition of the place, where it is known.
     pub partition: Option<i32>,
-    /// The offset.
+    /// The offset of the place, where it is known.
     pub offset: Option<i64>,
-    /// What was seen, and what should have been.
+    /// A description of the contradiction.
     pub says: &'a str,
 }
 
 /// A store that was set aside.
 #[derive(Debug, Serialize)]
 pub struct AsideView<'a> {
-    /// Where it is.
+    /// The directory of the copy.
     pub path: &'a Path,
-    /// Why it was set aside.
+    /// The reason why it was set aside.
     pub why: &'static str,
-    /// When: RFC 3339.
+    /// When it was set aside (RFC 3339).
     pub at: String,
 }
 
 impl Verification {
-    /// The verification as it serialises.
+    /// Returns the verification in the form that is serialised.
     #[must_use]
     pub fn view(&self) -> VerificationView<'_> {
         let Self { report, set_aside } = self;

@@ -1,4 +1,4 @@
-//! How the configured webhooks' endpoints do, by the changelog.
+//! The state of the configured webhooks' endpoints, read from the changelog.
 
 use super::InspectError;
 use crate::codec::event::rfc3339;
@@ -12,10 +12,10 @@ use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
-/// Reads what all partitions of the changelog remember of each endpoint. Blocks.
+/// Reads the state of each endpoint from all partitions of the changelog. Blocks.
 ///
 /// # Errors
-/// When Kafka can't be read, or a row can't; or when the watch broke it off.
+/// Kafka or a row can't be read, or the watch stops the reading.
 pub fn read(
     kafka: &KafkaSettings,
     topics: &TopicNames,
@@ -31,7 +31,7 @@ pub fn read(
                 Some(value) => {
                     rows.insert(place, (record.offset(), Bytes::copy_from_slice(value)));
                 }
-                // The endpoint works again.
+                // A tombstone means that the endpoint has no special state.
                 None => drop(rows.remove(&place)),
             }
         }
@@ -49,17 +49,17 @@ pub fn read(
     Ok(known)
 }
 
-/// What all partitions together remember of an endpoint.
+/// The state of an endpoint, combined from all partitions.
 #[derive(Clone, Debug, Default)]
 pub struct Remembered {
-    /// When it was disabled, and why.
+    /// When and why it was disabled.
     disabled: Option<(Timestamp, &'static str)>,
     held_until: Option<Timestamp>,
     failing_since: Option<Timestamp>,
 }
 
 impl Remembered {
-    /// Each partition remembers that for itself; the earliest time counts, and the latest hold.
+    /// Adds the state that one partition has recorded. Keeps the earliest times and the latest end of a pause.
     fn add(&mut self, state: &EndpointState) {
         let disabled = state.disabled.map(|disabled| (disabled.at, disabled.cause.as_str()));
         self.disabled = [self.disabled, disabled].into_iter().flatten().min();
@@ -71,47 +71,47 @@ impl Remembered {
 /// A configured webhook with the state of its endpoint.
 #[derive(Debug, Serialize)]
 pub struct WebhookView<'a> {
-    /// Its name.
+    /// The webhook's name.
     pub name: &'a str,
-    /// Its account.
+    /// The account that owns the webhook.
     pub account_id: i64,
-    /// Whether both phases of its account go there.
+    /// Whether it is the default webhook of its account, the target of both phases.
     pub default: bool,
-    /// The method of its requests.
+    /// The HTTP method.
     pub method: &'a str,
-    /// Its URL, without the query.
+    /// The URL without its query.
     pub url: String,
-    /// How many attempts a second it allows.
+    /// The maximum number of attempts per second. `None`: no limit.
     #[serde(serialize_with = "plain")]
     pub rate_per_second: Option<PerSecond>,
-    /// How many at once.
+    /// The number of attempts that may start at once within that rate.
     pub burst: Option<u32>,
-    /// How many attempts may be on their way at a time.
+    /// The maximum number of attempts in flight.
     pub in_flight_max: u32,
-    /// How long an attempt may take.
+    /// The timeout of an attempt, in milliseconds.
     pub request_timeout_ms: u64,
-    /// How many attempts a delivery has.
+    /// The maximum number of attempts per delivery.
     pub attempts_max: u32,
     /// `enabled`, `held`, `failing` or `disabled`.
     pub state: &'static str,
-    /// Since when it is disabled.
+    /// When it was disabled (RFC 3339).
     pub disabled_at: Option<String>,
-    /// Why it is disabled.
+    /// The reason why it is disabled.
     pub disabled_cause: Option<&'static str>,
-    /// Until when it asked to be left alone.
+    /// The end of the pause that the endpoint asked for (RFC 3339).
     pub held_until: Option<String>,
-    /// Since when nothing was delivered.
+    /// The time since which no attempt succeeded (RFC 3339).
     pub failing_since: Option<String>,
 }
 
-/// A whole number without a fraction, as it was written.
+/// Serialises the rate as the configuration has it; a whole number has no fraction.
 fn plain<S: Serializer>(rate: &Option<PerSecond>, to: S) -> Result<S::Ok, S::Error> {
     let number = rate.and_then(|rate| rate.to_string().parse::<serde_json::Number>().ok());
     number.serialize(to)
 }
 
 impl<'a> WebhookView<'a> {
-    /// What is configured of `webhook`, and what is `known` of its endpoint.
+    /// Returns the configuration of `webhook` with the state of its endpoint at `now`.
     #[must_use]
     pub fn of(
         webhook: &'a Webhook,

@@ -1,24 +1,24 @@
-//! Which letters: what an operator asks for.
+//! The selection of letters by an operator.
 
 use crate::codec::event::parse_rfc3339;
 use crate::codec::letter::LetterHead;
 use crate::domain::{AccountId, DeliveryId, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A point in time, and how it was spelt.
+/// A point in time, with the text that means it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct When {
-    /// As the operator spelt it: an age means another time in every call, but the same run.
+    /// The operator's text. An age means another time in every call, but the same run.
     pub spelt: String,
-    /// The time.
+    /// The time that the text means.
     pub at: Timestamp,
 }
 
 impl When {
-    /// RFC 3339, or an age before `now` such as `2h`, `90s` or `7d`.
+    /// Parses RFC 3339, or an age before `now` such as `2h`, `90s` or `7d`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The text is neither. The error says which formats are possible.
     pub fn parse(text: &str, now: Timestamp) -> Result<Self, String> {
         let at = parse_rfc3339(text).or_else(|| before(now, text));
         at.map(|at| Self { spelt: text.to_owned(), at }).ok_or_else(|| {
@@ -42,20 +42,20 @@ fn before(now: Timestamp, age: &str) -> Option<Timestamp> {
     Some(Timestamp::from_ms(now.as_ms().checked_sub(ms)?))
 }
 
-/// One letter, or those of one delivery.
+/// One letter, or all letters of one delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// All letters of the delivery.
     Delivery(DeliveryId),
-    /// The letter that stands there.
+    /// The letter at this partition and offset.
     TopicPartition(i32, i64),
 }
 
 impl Target {
-    /// A `webhook-id`, or `PARTITION:OFFSET`.
+    /// Parses a `webhook-id`, or `PARTITION:OFFSET`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The text is neither. The error says which formats are possible.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Some(id) = DeliveryId::parse(text) {
             return Ok(Self::Delivery(id));
@@ -70,27 +70,27 @@ impl Target {
     }
 }
 
-/// Which letters; what is not set does not matter.
+/// The conditions on letters. A letter must meet all that are set.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Filter {
-    /// Deliveries to this webhook.
+    /// Only deliveries to this webhook.
     pub webhook: Option<String>,
-    /// Of this account.
+    /// Only letters of this account.
     pub account: Option<AccountId>,
-    /// Of this phase.
+    /// Only deliveries of this phase.
     pub phase: Option<u8>,
-    /// Given up for this reason.
+    /// Only letters with this reason.
     pub reason: Option<String>,
-    /// Not given up before.
+    /// Only letters written at this time or later.
     pub since: Option<When>,
-    /// Given up before.
+    /// Only letters written before this time.
     pub until: Option<When>,
-    /// This one.
+    /// Only this letter, or the letters of this delivery.
     pub target: Option<Target>,
 }
 
 impl Filter {
-    /// Whether it means the letter at this place, of this time.
+    /// Returns whether the letter with this place, time and head meets all conditions.
     #[must_use]
     pub fn fits(
         &self,
@@ -112,7 +112,7 @@ impl Filter {
             && self.until.as_ref().is_none_or(|until| at < until.at)
     }
 
-    /// The same for the same words, and so the name of its runs.
+    /// Returns a text that identifies the filter, and so its runs. Equal conditions give equal texts.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let spelt = |when: &Option<When>| when.as_ref().map(|when| when.spelt.clone());
@@ -129,7 +129,7 @@ impl Filter {
             spelt(&self.until),
             target,
         ];
-        // Debug text keeps the parts apart, whatever is in them.
+        // The Debug format quotes the parts, so that different parts never give the same text.
         format!("{:016x}", xxh3_64(format!("{words:?}").as_bytes()))
     }
 }

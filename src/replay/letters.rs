@@ -1,4 +1,4 @@
-//! The letters where they stand.
+//! The dead letters in their topic.
 
 use super::{Filter, Progress, ReplayError, Stage, Target, Watch};
 use crate::codec::header;
@@ -15,19 +15,19 @@ use std::ops::ControlFlow;
 pub struct Letter<'a> {
     /// Its partition and offset.
     pub place: (i32, i64),
-    /// When it was given up.
+    /// When it was written.
     pub at: Timestamp,
-    /// What its headers tell.
+    /// The values of its headers.
     pub head: LetterHead<'a>,
     /// Its key.
     pub key: Option<&'a [u8]>,
-    /// What was given up; `None`: a tombstone.
+    /// The delivery, or the record's value. `None`: a tombstone.
     pub value: Option<&'a [u8]>,
     record: &'a ScanRecord<'a>,
 }
 
 impl<'a> Letter<'a> {
-    /// The letter that `record` is, if it is one.
+    /// Reads the letter in `record`. Returns `None` if it is no dead letter.
     pub(super) fn of(record: &'a ScanRecord<'a>) -> Option<Self> {
         let (at, value) = (record.timestamp(), record.value());
         let mut head = LetterHead::read(|name| record.header(name), at)?;
@@ -42,12 +42,12 @@ impl<'a> Letter<'a> {
         Some(Self { place, at, head, key: record.key(), value, record })
     }
 
-    /// All of its headers, in their order.
+    /// Returns all headers in their order.
     pub fn headers(&self) -> impl Iterator<Item = (Cow<'_, str>, Option<&[u8]>)> {
         self.record.headers()
     }
 
-    /// Those that the record had before it was given up.
+    /// Returns the headers that the record had before it became a dead letter.
     pub(super) fn foreign_headers(&self) -> Vec<Header> {
         let foreign = self.headers().filter(|(name, _)| !header::is_own(name));
         let kept = foreign.map(|(name, value)| Header {
@@ -58,7 +58,7 @@ impl<'a> Letter<'a> {
     }
 }
 
-/// The dead letters of one installation.
+/// Reads the dead letters of one installation.
 pub struct Letters {
     pub(super) kafka: KafkaSettings,
     pub(super) topics: TopicNames,
@@ -66,16 +66,16 @@ pub struct Letters {
 }
 
 impl Letters {
-    /// Those of this configuration; nothing is asked yet.
+    /// Creates a reader of this configuration. Sends no request to Kafka.
     ///
     /// # Errors
-    /// When a property of `[kafka.client]` is wrong.
+    /// A property of `[kafka.client]` is wrong.
     pub fn new(kafka: &KafkaSettings, topics: &TopicNames) -> Result<Self, LogError> {
         let scanner = Scanner::new(kafka)?;
         Ok(Self { kafka: kafka.clone(), topics: topics.clone(), scanner })
     }
 
-    /// Where letters that `filter` means can stand.
+    /// Returns the ranges that can hold letters that `filter` selects.
     pub(super) fn ranges(&self, filter: &Filter) -> Result<Vec<ScanRange>, ReplayError> {
         let topic = &self.topics.dead_letter;
         let count = self.partitions(topic)?;
@@ -93,13 +93,13 @@ impl Letters {
         Ok(self.scanner.ranges(topic, &wants)?)
     }
 
-    /// The partitions of a topic that must be there.
+    /// Returns the number of partitions of a topic that must exist.
     pub(super) fn partitions(&self, topic: &str) -> Result<u32, ReplayError> {
         let count = self.scanner.partitions(topic)?;
         count.ok_or_else(|| ReplayError::NoTopic(topic.to_owned()))
     }
 
-    /// Hands the records of `ranges` to `take`, and how far it is to `watch`.
+    /// Passes the records of `ranges` to `take`, and the progress to `watch`.
     pub(super) fn scan(
         &self,
         topic: &str,

@@ -1,59 +1,59 @@
-//! What a run says of itself beside its offsets: a broker keeps a few thousand bytes for each partition.
+//! The note that a run stores beside its committed offsets. A broker keeps a few thousand bytes for each partition.
 
 use super::{Filter, When};
 use crate::domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// How many letters a run has passed by, by what became of them.
+/// The numbers of letters that a run has passed, by their result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Passed {
-    /// Sent after all.
+    /// Letters that were sent.
     pub replayed: u64,
-    /// Delivered since.
+    /// Letters that were skipped because their delivery was delivered since.
     pub delivered: u64,
-    /// Of deliveries that have a newer letter.
+    /// Letters that were skipped because their delivery has a newer letter.
     pub older: u64,
-    /// Whose replay was sent before.
+    /// Letters that were skipped because their replay was sent before.
     pub sent: u64,
-    /// That can't be replayed.
+    /// Letters that can't be replayed.
     pub unfit: u64,
 }
 
-/// The note beside the offset of one partition.
+/// The note for one partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// Where the run began in the partition.
+    /// The offset at which the run began in the partition.
     pub start: i64,
-    /// Where it will end there.
+    /// The offset at which the run will end in the partition.
     pub end: i64,
-    /// `--since`, as it was when the run began.
+    /// The time that `--since` meant when the run began.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since_ms: Option<i64>,
-    /// `--until`, likewise.
+    /// The time that `--until` meant when the run began.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub until_ms: Option<i64>,
-    /// It has finished: the next call begins another run.
+    /// Whether the run has finished: then the next call begins another run.
     pub done: bool,
-    /// In all partitions.
+    /// The numbers of letters in all partitions.
     pub passed: Passed,
 }
 
 impl Note {
-    /// The note that `text` spells.
+    /// Parses a note. Returns `None` if the text is no note.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
-    /// The note as text.
+    /// Returns the note as text.
     #[must_use]
     pub fn write(&self) -> String {
-        // Numbers and a boolean: there is nothing that JSON could not express.
+        // This can't fail: JSON can express numbers and a boolean.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The filter with the times that the run began with.
+    /// Returns the filter with the times that it meant when the run began.
     #[must_use]
     pub fn filter(&self, filter: &Filter) -> Filter {
         let kept = |when: &Option<When>, ms: Option<i64>| {

@@ -1,8 +1,9 @@
-//! How many letters are open, counted beside the daemon's work.
+//! Counts the open letters while the daemon runs.
 //!
-//! The count is that of `dead-letter list --open`, but for what only the events tell, and without what nobody knows of. It is
-//! made of the topic of dead letters and of the inbox alone, each read once and then followed, so that it needs no state and is
-//! the same after any crash. While no letter is open, the inbox is not read.
+//! The count equals that of `dead-letter list --open`, with two exceptions: it does not use the events, and it leaves
+//! out letters in state `unknown`. It needs the topic of dead letters and the inbox only. Each is read once and then
+//! followed, so that the count needs no stored state and is the same after any crash. While no letter is open, the
+//! inbox is not read.
 
 use super::letters::Letter;
 use super::since::CLOCKS_DIFFER_MS;
@@ -18,7 +19,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// An open letter: its offset, its time in seconds, and the place of its reason among all.
+/// An open letter. `at_s` is its time in seconds, `reason` the index of its reason in `DeadLetterReason::ALL`.
 struct Open {
     offset: i64,
     at_s: u32,
@@ -28,36 +29,39 @@ struct Open {
 /// A partition of the topic.
 #[derive(Default)]
 struct Part {
-    /// It is read up to there; nothing: it is to be read from its beginning.
+    /// The next offset to read. `None`: it is read from its beginning.
     next: Option<i64>,
     /// The newest letter of each delivery, and the letters of records, by [`subject`].
     open: HashMap<u64, Open>,
 }
 
-/// The open letters of the partitions that an instance counts.
+/// Counts the open letters of the partitions that an instance owns.
 pub struct OpenLetters {
     letters: Letters,
-    /// So many partitions are shared out among the instances.
+    /// The number of partitions that the instances share.
     tasks: u32,
     parts: BTreeMap<i32, Part>,
-    /// How far each partition of the inbox is read; those that are missing are read from the oldest open letter on.
+    /// The next offset of each partition of the inbox. A partition without an entry is read from the oldest open letter
+    /// on.
     inbox: BTreeMap<i32, i64>,
-    /// There are letters from before the topic had so many partitions.
+    /// Whether there are letters from before partitions were added to the topic.
     is_grown: bool,
 }
 
 impl OpenLetters {
-    /// Nothing is counted yet. The partitions of the topic are shared out as the `tasks` partitions of the changelog are.
+    /// Creates a counter that has read nothing. The instances share the partitions of the topic like the `tasks`
+    /// partitions of the changelog.
     #[must_use]
     pub fn new(letters: Letters, tasks: u32) -> Self {
         let (parts, inbox) = (BTreeMap::new(), BTreeMap::new());
         Self { letters, tasks, parts, inbox, is_grown: false }
     }
 
-    /// Reads on, and counts the open letters of the `owned` partitions by reason. Nothing: `stop` broke it off.
+    /// Reads new records, and counts the open letters of the `owned` partitions by reason. Returns `None` if `stop`
+    /// ended the reading.
     ///
     /// # Errors
-    /// When Kafka can't be reached, or refuses.
+    /// Kafka can't be reached, or refuses a request.
     pub fn count(
         &mut self,
         owned: &BTreeSet<i32>,
@@ -65,7 +69,7 @@ impl OpenLetters {
     ) -> Result<Option<BTreeMap<DeadLetterReason, u64>>, ReplayError> {
         let flow = self.read_on(owned, stop);
         if !matches!(flow, Ok(ControlFlow::Continue(()))) {
-            // What was read in part is read again.
+            // After an incomplete reading everything is read again.
             self.parts.clear();
             self.inbox.clear();
         }
@@ -90,7 +94,7 @@ impl OpenLetters {
     ) -> Result<ControlFlow<()>, ReplayError> {
         let partitions = self.letters.partitions(&self.letters.topics.dead_letter)?;
         self.share(partitions, owned);
-        // First of all: whatever is sent before these ends is of a letter that is read below.
+        // The ends of the inbox are taken first: every replay before them is of a letter that is read below.
         let inbox = self.letters.scanner.all(&self.letters.topics.inbox, ScanFrom::Beginning)?;
         let is_cut = inbox.iter().any(|range| range.first > 0);
         let known_from = is_cut.then(|| clock::wall().minus_ms(INBOX_KEPT_MS));
@@ -100,7 +104,7 @@ impl OpenLetters {
         self.read_inbox(partitions, &inbox, stop)
     }
 
-    /// Which of so many partitions are counted here.
+    /// Selects the partitions of the topic that this instance counts.
     fn share(&mut self, partitions: u32, owned: &BTreeSet<i32>) {
         let tasks = i32::try_from(self.tasks.max(1)).unwrap_or(i32::MAX);
         let all = 0..i32::try_from(partitions).unwrap_or(i32::MAX);
@@ -109,14 +113,14 @@ impl OpenLetters {
         self.parts.retain(|partition, _| mine.contains(partition));
         for partition in mine {
             self.parts.entry(partition).or_insert_with(|| {
-                // Its letters may be older than what is read of the inbox.
+                // Its letters may be older than the part of the inbox that was read.
                 self.inbox.clear();
                 Part::default()
             });
         }
     }
 
-    /// Takes in the letters that have come, and drops those that Kafka has deleted, and those from before `known_from`.
+    /// Adds new letters. Removes letters that Kafka has deleted, and letters from before `known_from`.
     fn read_letters(
         &mut self,
         partitions: u32,
@@ -165,7 +169,7 @@ impl OpenLetters {
         Ok(flow)
     }
 
-    /// Drops the letters that were sent after all.
+    /// Removes the letters whose replay was sent.
     fn read_inbox(
         &mut self,
         partitions: u32,
@@ -179,7 +183,7 @@ impl OpenLetters {
         };
         let Self { letters, parts, inbox, is_grown, .. } = self;
         let topic = &letters.topics.inbox;
-        // What is sent of a letter stands in the partition of the same number, where the topics are alike.
+        // If both topics have the same partitions, the replay of a letter is in the partition with the same number.
         let alike = ends.len() == usize::try_from(partitions).unwrap_or(0) && !*is_grown;
         let from = Timestamp::from_ms(i64::from(oldest) * 1000 - CLOCKS_DIFFER_MS);
         let read_of = ends.iter().filter(|end| !alike || parts.contains_key(&end.partition));
@@ -212,7 +216,8 @@ impl OpenLetters {
     }
 }
 
-/// What a letter is about: its delivery, of which only the newest letter counts, or else itself.
+/// Returns a hash of the subject of a letter. This is its delivery, of which only the newest letter counts, or else the
+/// letter itself.
 fn subject(id: Option<DeliveryId>, (partition, offset): (i32, i64)) -> u64 {
     match id {
         Some(id) => xxh3_64(&id.to_bytes()),

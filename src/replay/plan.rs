@@ -1,4 +1,4 @@
-//! What a replay would do: each letter's fate, and the numbers that a dry run tells.
+//! Plans a replay: the fate of each letter, and the numbers that a dry run prints.
 
 use super::note::{Note, Passed};
 use super::since::note_home;
@@ -9,16 +9,16 @@ use crate::log::{Mark, Marks, NeededBy, ScanFrom, ScanRange, insist_on_groups, r
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
-/// What becomes of a letter that matches.
+/// The fate of a letter that matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is sent after all.
+    /// It is sent.
     Replay,
-    /// Its delivery was delivered since.
+    /// It is skipped: its delivery was delivered since.
     Delivered,
-    /// Its delivery has a newer letter.
+    /// It is skipped: its delivery has a newer letter.
     Older,
-    /// Its replay was sent before.
+    /// It is skipped: its replay was sent before.
     Sent,
     /// It can't be replayed.
     Unfit,
@@ -36,26 +36,26 @@ pub(super) struct Planned {
 pub(super) struct Part {
     pub(super) partition: i32,
     pub(super) start: i64,
-    /// Everything below it is done with.
+    /// The next offset. Everything below it is done.
     pub(super) position: i64,
     pub(super) end: i64,
 }
 
-/// What a replay would do.
+/// The plan of a replay.
 pub struct Plan {
     pub(super) marks: Marks,
-    /// What stood there when it was made.
+    /// The marks of the group when the plan was made.
     pub(super) found: Vec<Mark>,
     pub(super) parts: Vec<Part>,
-    /// How far the inbox went then.
+    /// The ranges of the inbox when the plan was made.
     pub(super) inbox: Vec<ScanRange>,
-    /// With the times of the run.
+    /// The filter with the times of the run.
     pub(super) filter: Filter,
     pub(super) resumed: bool,
     pub(super) passed: Passed,
-    /// Those from the positions on, by their places.
+    /// The letters from the positions on, sorted by place.
     pub(super) letters: Vec<Planned>,
-    /// How many the run may replay, over all of its calls.
+    /// The maximum number of letters that the run may replay, over all of its calls.
     pub(super) max: Option<u64>,
     matched: u64,
     by_reason: BTreeMap<String, u64>,
@@ -63,52 +63,52 @@ pub struct Plan {
     unseen_before: Option<Timestamp>,
 }
 
-/// What a replay did, or would do.
+/// The result of a replay, or of a dry run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// The letters of the run that match.
+    /// The number of letters of the run that match.
     pub matched: u64,
-    /// Those sent after all, over all calls of the run.
+    /// The number of letters that all calls of the run have sent.
     pub replayed: u64,
-    /// Those of them that this call sent.
+    /// The number of letters that this call has sent.
     pub replayed_now: u64,
-    /// Left alone: delivered since.
+    /// Skipped because the delivery was delivered since.
     pub skipped_delivered: u64,
-    /// Left alone: their deliveries have a newer letter.
+    /// Skipped because the delivery has a newer letter.
     pub skipped_older: u64,
-    /// Left alone: a replay of theirs was sent before.
+    /// Skipped because a replay was sent before.
     pub skipped_sent: u64,
-    /// Truncated records, records of topics that are no inputs, and what is no letter of ours.
+    /// Truncated records, records of topics that are no inputs, and deliveries that can't be decoded.
     pub not_replayable: u64,
-    /// Matching ones that are left for another call.
+    /// Matching letters that are left for another call.
     pub left: u64,
-    /// The matching ones, by why they were given up.
+    /// The number of matching letters by reason.
     pub by_reason: BTreeMap<String, u64>,
-    /// The matching ones that are deliveries, by their webhook.
+    /// The number of matching deliveries by webhook.
     pub by_webhook: BTreeMap<String, u64>,
-    /// An earlier call of the run was interrupted, and this one went on.
+    /// Whether this call continues an interrupted run.
     pub resumed: bool,
-    /// The run is over; it was not interrupted.
+    /// Whether the run is complete and was not interrupted.
     pub finished: bool,
-    /// The events of so long ago are gone, and with them the knowledge of what was delivered until then.
+    /// Kafka has deleted the events before this time, so that deliveries before it are unknown.
     pub unseen_before: Option<Timestamp>,
 }
 
 impl Plan {
-    /// How many letters the call is to send.
+    /// Returns the number of letters that the call will send.
     #[must_use]
     pub fn to_replay(&self) -> u64 {
         let budget = self.max.map_or(u64::MAX, |max| max.saturating_sub(self.passed.replayed));
         self.count(Fate::Replay).min(budget)
     }
 
-    /// What a dry run tells.
+    /// Returns the result of a dry run.
     #[must_use]
     pub fn summary(&self) -> Summary {
         self.summary_of(self.to_replay(), true)
     }
 
-    /// Whether there is nothing to do, and nothing to remember either.
+    /// Returns whether there is nothing to send and nothing to commit.
     pub(super) fn is_idle(&self) -> bool {
         self.letters.is_empty() && !self.resumed
     }
@@ -142,23 +142,23 @@ impl Plan {
     }
 }
 
-/// What is gathered while the letters are read.
+/// The data that is collected while the letters are read.
 pub(super) struct Gathered {
     pub(super) letters: Vec<Planned>,
-    /// The newest letter of each delivery: its index among the letters.
+    /// The index of the newest letter of each delivery.
     pub(super) newest: HashMap<DeliveryId, usize>,
-    /// The letters that are records, by their places.
+    /// The index of each letter of a record, by place.
     pub(super) records: HashMap<(i32, i64), usize>,
-    /// The oldest letter of the deliveries that each partition of the topic owns.
+    /// For each partition of the events, the time of the oldest letter whose events it may hold.
     pub(super) events_from: BTreeMap<u32, Timestamp>,
-    /// Likewise, of the inbox.
+    /// For each partition of the inbox, the time of the oldest letter whose replay it may hold.
     pub(super) inbox_from: BTreeMap<u32, Timestamp>,
     matched: u64,
     by_reason: BTreeMap<String, u64>,
     by_webhook: BTreeMap<String, u64>,
 }
 
-/// How many partitions the topics have.
+/// The numbers of partitions of the topics.
 struct Counts {
     letters: u32,
     events: u32,
@@ -167,10 +167,10 @@ struct Counts {
 }
 
 impl Letters {
-    /// What replaying the letters that `filter` means would do: at most `max` of them, counted over all calls of the run.
+    /// Plans the replay of the letters that `filter` selects, at most `max` of them over all calls of the run.
     ///
     /// # Errors
-    /// When Kafka can't be reached, a topic is missing, or the watch breaks it off.
+    /// Kafka can't be reached, a topic does not exist, or the watch stops the call.
     pub fn plan(
         &self,
         filter: &Filter,
@@ -209,7 +209,7 @@ impl Letters {
         })
     }
 
-    /// The consumer group of the filter's runs.
+    /// Returns the consumer group of the filter's runs.
     fn group(&self, filter: &Filter) -> String {
         format!("{}{}", replay_groups(&self.kafka.group_id), filter.fingerprint())
     }
@@ -228,7 +228,7 @@ impl Letters {
         })
     }
 
-    /// The run that was interrupted, if there is one.
+    /// Returns the interrupted run, if there is one.
     fn resume(
         &self,
         filter: &Filter,
@@ -248,7 +248,7 @@ impl Letters {
             })
             .collect();
         let run = (first.filter(filter), parts, first.passed);
-        // A topic that was made anew has nothing to go on with.
+        // If the topic was created again, the run can't continue.
         let ranges = self.ranges(&run.0)?;
         let there = |part: &Part| {
             ranges.iter().any(|range| range.partition == part.partition && range.end >= part.end)
@@ -256,7 +256,7 @@ impl Letters {
         Ok(run.1.iter().all(there).then_some(run))
     }
 
-    /// A new run, which begins where the one before has stopped.
+    /// Returns the parts of a new run, which begins where the previous one stopped.
     fn begin(&self, filter: &Filter, found: &[Mark]) -> Result<Vec<Part>, ReplayError> {
         let ranges = self.ranges(filter)?;
         let part = |range: ScanRange| {
@@ -303,7 +303,7 @@ impl Letters {
 }
 
 impl Part {
-    /// From an offset to the part's end.
+    /// Returns the range from an offset to the part's end.
     pub(super) fn range(&self, from: i64) -> ScanRange {
         ScanRange { partition: self.partition, first: self.start, from, end: self.end }
     }
@@ -311,7 +311,7 @@ impl Part {
 
 impl Gathered {
     fn letter(&mut self, letter: &Letter<'_>, filter: &Filter, passed: bool, counts: &Counts) {
-        // Letters of one delivery stand in one partition, in their order.
+        // The letters of one delivery are in one partition, in their order.
         let before = letter.head.id.and_then(|id| self.newest.remove(&id));
         if let Some(older) = before.and_then(|index| self.letters.get_mut(index)) {
             older.fate = Fate::Older;
@@ -342,10 +342,10 @@ impl Gathered {
         self.letters.push(Planned { place: letter.place, fate });
     }
 
-    /// Notes from when on what became of the letter's delivery can stand where.
+    /// Records which partitions can hold events and replays of the letter's delivery, and from when on.
     fn owned(&mut self, letter: &Letter<'_>, counts: &Counts) {
         let key = letter.key.unwrap_or_default();
-        // Where the topics were given more partitions since, nobody knows where older events stand.
+        // If partitions were added since, older events may be in any partition.
         let kept = i64::from(letter.place.0) == i64::from(owner(key, counts.letters));
         for (from, count) in
             [(&mut self.events_from, counts.events), (&mut self.inbox_from, counts.inbox)]
@@ -366,7 +366,7 @@ fn count(into: &mut BTreeMap<String, u64>, name: &str) {
     }
 }
 
-/// Whether the letter can be replayed at all.
+/// Returns whether the letter can be replayed at all.
 fn fits(letter: &Letter<'_>, counts: &Counts) -> bool {
     let Some(source) = &letter.head.source else { return false };
     match letter.head.kind {

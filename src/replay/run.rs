@@ -1,4 +1,4 @@
-//! Doing what the plan says: letter by letter, at its rate, a few hundred in a transaction.
+//! Sends the letters of a plan one by one, at the given rate, with a few hundred in a transaction.
 
 use super::note::{Note, Passed};
 use super::plan::{Fate, Plan, Planned, Summary};
@@ -13,18 +13,18 @@ use std::num::NonZeroU32;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// A transaction is committed once it is so large, or so old: as long as it is open, readers of the inbox wait for it.
+/// A transaction is committed when it reaches one of these limits. Readers of the inbox wait while it is open.
 const RECORDS_MAX: u64 = 500;
 const BYTES_MAX: usize = 4 << 20;
 const AGE_MAX: Duration = Duration::from_millis(200);
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Letters {
-    /// Does what `plan` says, at most `rate` letters a second. Blocks until it is done, or the watch breaks it off: then what
-    /// was sent until then is committed, and the same call goes on from there.
+    /// Sends the letters of `plan`, at most `rate` per second. Blocks until all are sent, or the watch stops it. Then
+    /// everything sent so far is committed, and the same call continues from there.
     ///
     /// # Errors
-    /// When Kafka fails; what was committed counts, and the same call goes on from there too.
+    /// Kafka fails. What was committed counts, and the same call continues from there.
     pub fn replay(
         &self,
         plan: &Plan,
@@ -37,7 +37,7 @@ impl Letters {
         let inbox_partitions = self.partitions(&self.topics.inbox)?;
         let replayer = Replayer::open(&self.kafka)?;
         let letters = self.partitions(&self.topics.dead_letter)?;
-        // Whoever was at it has made room for this one, but may have gone on until then.
+        // Opening the replayer has fenced a previous replay, which may have sent letters since the plan was made.
         let anew;
         let plan = if plan.marks.read(letters)? != plan.found || self.others_sent(plan)? {
             anew = self.plan(&plan.filter, plan.max, &mut *watch)?;
@@ -89,7 +89,7 @@ impl Letters {
         run.finish(ended)
     }
 
-    /// Whether somebody has sent replays since the plan was made.
+    /// Returns whether another replay has sent letters since the plan was made.
     fn others_sent(&self, plan: &Plan) -> Result<bool, ReplayError> {
         let topic = &self.topics.inbox;
         let wants: Vec<_> =
@@ -107,18 +107,18 @@ impl Letters {
     }
 }
 
-/// Why it ended.
+/// The reason why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
-    /// Everything was looked at.
+    /// All letters were passed.
     All,
-    /// It may replay no more.
+    /// The maximum number of letters was replayed.
     Max,
-    /// The watch broke it off.
+    /// The watch stopped it.
     Interrupted,
 }
 
-/// A transaction that is open.
+/// An open transaction.
 struct Open {
     since: Instant,
     records: u64,
@@ -140,17 +140,17 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// How many this call has sent.
+    /// Returns how many letters this call has sent.
     fn done(&self) -> u64 {
         self.passed.replayed - self.plan.passed.replayed
     }
 
-    /// Whether the run may replay no more.
+    /// Returns whether the run has reached its maximum.
     fn is_spent(&self) -> bool {
         self.plan.max.is_some_and(|max| self.passed.replayed >= max)
     }
 
-    /// Tells how far it is.
+    /// Reports the progress to the watch.
     fn told(&mut self, watch: Watch<'_>) -> ControlFlow<Ended> {
         self.watched = Instant::now();
         let progress = Progress { stage: Stage::Sending, done: self.done(), all: self.all };
@@ -170,7 +170,7 @@ impl Run<'_> {
             Some(letter) => self.letter(&letter, watch)?,
             None => ControlFlow::Continue(()),
         };
-        // What the interruption came before of is not done with.
+        // A record before which the run was interrupted is not done.
         if taken != ControlFlow::Break(Ended::Interrupted) {
             self.pass(record.partition(), record.offset());
         }
@@ -206,7 +206,7 @@ impl Run<'_> {
         letters.get(index).map(|letter| letter.fate)
     }
 
-    /// Waits for the letter's turn, with nothing left open for long.
+    /// Waits until the letter may be sent. Commits an open transaction in time.
     fn pace(&mut self, watch: Watch<'_>) -> Result<ControlFlow<Ended>, ReplayError> {
         loop {
             if self.watched.elapsed() >= WATCH_INTERVAL {
@@ -236,7 +236,7 @@ impl Run<'_> {
             self.replayer.begin()?;
             self.open = Some(Open { since: Instant::now(), records: 0, bytes: 0 });
         }
-        // The plan has seen that it can be done.
+        // A letter that the plan sends has a source.
         let Some(source) = letter.head.source.clone() else { return Ok(()) };
         match letter.head.kind {
             LetterKind::Record => {
@@ -251,7 +251,7 @@ impl Run<'_> {
                     headers: std::slice::from_ref(&place),
                     foreign: &letter.foreign_headers(),
                 })?;
-                // Nobody would find it among the records of the topic.
+                // The inbox gets a note, because the record is hard to find among the records of its topic.
                 self.replayer.send(&Outgoing {
                     topic: &self.topics.inbox,
                     partition: Some(note_home(partition, self.inbox_partitions)),
@@ -295,7 +295,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Everything up to and with this offset is done with.
+    /// Marks everything up to and including this offset as done.
     fn pass(&mut self, partition: i32, offset: i64) {
         if let Some((_, position)) = self.positions.iter_mut().find(|(p, _)| *p == partition) {
             *position = offset + 1;
@@ -340,7 +340,7 @@ impl Run<'_> {
     }
 }
 
-/// So many a second, evenly.
+/// Spreads the letters of a second evenly.
 struct Pace {
     interval: Duration,
     next: Instant,
@@ -352,12 +352,12 @@ impl Pace {
         Self { interval, next: Instant::now() }
     }
 
-    /// How long until the next one may go; it goes when that is nothing.
+    /// Returns the time until the next letter may be sent. Zero means that it may be sent now, and takes its turn.
     fn wait(&mut self) -> Duration {
         let now = Instant::now();
         let wait = self.next.saturating_duration_since(now);
         if wait.is_zero() {
-            // What was missed while Kafka was slow is made up for, but not all at once.
+            // Turns that were missed while Kafka was slow are made up, but at most those of [`AGE_MAX`].
             let late = now.checked_sub(AGE_MAX).unwrap_or(now);
             self.next = self.next.max(late) + self.interval;
         }

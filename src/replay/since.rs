@@ -1,4 +1,4 @@
-//! What became of the letters' deliveries since they were given up.
+//! Finds out which letters of a plan were delivered or replayed since.
 
 use super::plan::{Fate, Gathered};
 use super::{Letters, ReplayError, Stage, Watch};
@@ -10,12 +10,12 @@ use crate::log::{ScanFrom, ScanRange, ScanRecord};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// The clocks of daemons and operators may differ by so much.
+/// The largest difference between the clocks of daemons and operators that is tolerated.
 pub(super) const CLOCKS_DIFFER_MS: i64 = 600_000;
 
 impl Letters {
-    /// Finds the letters that are to be left alone. Returns when the events that are left begin, where some are gone that
-    /// might have told.
+    /// Finds the letters to skip. If Kafka has deleted events that could matter, returns the time from which the events
+    /// are complete.
     pub(super) fn look_since(
         &self,
         gathered: &mut Gathered,
@@ -31,7 +31,7 @@ impl Letters {
         Ok(unseen_before)
     }
 
-    /// In the order of the log, and not of clocks: what an event says last of a delivery counts.
+    /// Finds deliveries that ended. The order of the log counts, not the clocks: the last event of a delivery decides.
     fn delivered(
         &self,
         gathered: &mut Gathered,
@@ -39,7 +39,7 @@ impl Letters {
     ) -> Result<Option<Timestamp>, ReplayError> {
         let topic = &self.topics.events;
         let ranges = self.ranges_from(topic, &gathered.events_from)?;
-        // Partitions from which retention may have taken what would be looked at.
+        // The partitions from which retention may have removed events that matter.
         let mut cut: BTreeMap<i32, i64> = ranges
             .iter()
             .filter(|range| range.first > 0 && range.from == range.first)
@@ -68,7 +68,7 @@ impl Letters {
         if flow.is_break() { Err(ReplayError::Interrupted) } else { Ok(unseen_before) }
     }
 
-    /// Replays that wait in the inbox, or were taken from it, of the very letters.
+    /// Finds replays of the same letters in the inbox, whether they were processed or not.
     fn sent(&self, gathered: &mut Gathered, watch: Watch<'_>) -> Result<(), ReplayError> {
         let topic = &self.topics.inbox;
         let ranges = self.ranges_from(topic, &gathered.inbox_from)?;
@@ -109,7 +109,8 @@ impl Letters {
     }
 }
 
-/// The delivery that ended by the event `value`, and what that means for its newest letter. Events of unknown types end none.
+/// Returns the delivery that ended by the event `value`, and the fate of its newest letter. Events of unknown types end
+/// none.
 fn ended(value: &[u8]) -> Option<(DeliveryId, Fate)> {
     let notice = read_notice_of(value, &["delivered", "dead_lettered"])?;
     if let Fact::Delivered { about, .. } = &notice.fact {
@@ -121,13 +122,14 @@ fn ended(value: &[u8]) -> Option<(DeliveryId, Fate)> {
     None
 }
 
-/// The place of the letter that was sent back to its topic, if `record` of the inbox notes that.
+/// Returns the place of the letter that was sent back to its topic, if `record` of the inbox is such a note.
 pub(super) fn record_sent_back(record: &ScanRecord<'_>) -> Option<(i32, i64)> {
     let is_note = record.header(COMMAND_HEADER) == Some(RECORD_REPLAYED);
     is_note.then(|| record.header(LETTER_HEADER).and_then(read_place)).flatten()
 }
 
-/// The partition of the inbox, of so many, where it is noted that a letter of this partition was sent back to its topic.
+/// Returns the partition of the inbox for the notes about letters of this partition. `inbox` is the number of its
+/// partitions.
 pub(super) fn note_home(partition: i32, inbox: u32) -> i32 {
     partition.checked_rem(i32::try_from(inbox).unwrap_or(1)).unwrap_or(0)
 }

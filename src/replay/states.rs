@@ -1,7 +1,7 @@
-//! What became of each letter since it was given up.
+//! Finds the state of each letter.
 //!
-//! Nothing of it is remembered: the inbox says which letters were sent after all, and the events say what came of it, in the
-//! order of their log. So many letters at a time are held in memory, however many there are.
+//! The state is not stored. The inbox shows which letters were replayed, and the events show the result, in the order
+//! of their log. Memory is limited: letters are read in batches of [`TOGETHER`].
 
 use super::since::{note_home, record_sent_back};
 use super::{Filter, Letter, Letters, ReplayError, Stage, Target, Watch};
@@ -14,25 +14,25 @@ use crate::log::{INBOX_KEPT_MS, ScanRange, ScanRecord};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// So many letters are looked at together: about 60 MB.
+/// The number of letters in a batch, which needs about 60 MB.
 const TOGETHER: usize = 1 << 19;
 
 /// The state of a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LetterState {
-    /// Nothing has happened since it was given up.
+    /// Nothing has happened since it became a dead letter.
     Open,
-    /// It was sent after all, and nothing says that it was delivered: it is on its way, or was given up once more and has a
-    /// newer letter.
+    /// It was replayed, and no event reports a delivery: it is in progress, or its delivery became a dead letter again
+    /// and has a newer letter.
     Replayed,
-    /// Its delivery was delivered since; its record was read again, and accepted or ignored.
+    /// Its delivery was delivered since, or its record was read again, and accepted or ignored.
     Delivered,
-    /// No replay of it is known, and Kafka may have deleted what would tell of one.
+    /// No replay of it is known, but Kafka may have deleted the records that would show one.
     Unknown,
 }
 
 impl LetterState {
-    /// The word that operators see.
+    /// Returns the word in commands and answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -43,30 +43,31 @@ impl LetterState {
         }
     }
 
-    /// Whether it may still have to be dealt with.
+    /// Returns whether the letter may need a replay.
     #[must_use]
     pub const fn may_be_open(self) -> bool {
         matches!(self, Self::Open | Self::Unknown)
     }
 }
 
-/// What became of a letter.
+/// The state of a letter, with its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Since {
-    /// Its state.
+    /// The letter's state.
     pub state: LetterState,
-    /// When it was sent after all, as far as that is known.
+    /// When it was replayed, if that is known.
     pub replayed_at: Option<Timestamp>,
-    /// When that was delivered, or read again.
+    /// When the replayed delivery was delivered, or the replayed record was read.
     pub delivered_at: Option<Timestamp>,
 }
 
-/// How looking at letters ended.
+/// The end of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Looked {
-    /// Whether all of them were looked at.
+    /// Whether all letters were listed.
     pub is_whole: bool,
-    /// The events before then are gone, and there are letters that were replayed and given up before then.
+    /// Kafka has deleted the events before this time, and some letters were replayed before it: they may have been
+    /// delivered.
     pub unseen_before: Option<Timestamp>,
 }
 
@@ -75,16 +76,16 @@ pub struct Looked {
 enum Turn {
     /// The delivery was delivered.
     Delivered(DeliveryId),
-    /// The delivery is sent after all.
+    /// A replay of the delivery began.
     Replayed(DeliveryId),
-    /// The delivery was given up, after so many lives that had ended before.
+    /// The delivery became a dead letter. The number counts the lives that ended before.
     DeadLettered(DeliveryId, u32),
-    /// The record of the letter at this place was sent back, read again, and became this.
+    /// The record of the letter at this place was sent back and read again, with this result.
     Record { letter: (i32, i64), became: Became },
 }
 
 impl Turn {
-    /// What the event `value` changes; `None` when it changes nothing, or is of an unknown type.
+    /// Reads the change from the event `value`. Returns `None` for events that change nothing and for unknown types.
     fn read(value: &[u8]) -> Option<Self> {
         const TYPES: [&str; 4] = ["delivered", "replayed", "dead_lettered", "record_replayed"];
         match read_notice_of(value, &TYPES)?.fact {
@@ -110,12 +111,12 @@ impl Turn {
     }
 }
 
-/// A letter while it is looked at.
+/// A letter of a batch.
 struct Entry {
     place: (i32, i64),
     at: Timestamp,
     kind: LetterKind,
-    /// The lives that its delivery had before the one that ended.
+    /// The number of lives that its delivery had before the one that ended.
     life: u32,
     state: LetterState,
     sent_at: Option<Timestamp>,
@@ -123,17 +124,17 @@ struct Entry {
     delivered_at: Option<Timestamp>,
 }
 
-/// Letters that are looked at together.
+/// Letters whose states are found together.
 #[derive(Default)]
 struct Batch {
     entries: Vec<Entry>,
-    /// The letters of each delivery, in their order.
+    /// The indices of the letters of each delivery, in their order.
     ids: Vec<(DeliveryId, usize)>,
     events_from: BTreeMap<u32, Timestamp>,
     inbox_from: BTreeMap<u32, Timestamp>,
 }
 
-/// How many partitions the topics have.
+/// The numbers of partitions of the topics.
 struct Counts {
     letters: u32,
     events: u32,
@@ -141,11 +142,11 @@ struct Counts {
 }
 
 impl Letters {
-    /// Hands each letter that `filter` means to `take`, with what became of it, oldest first in each partition, until it breaks
-    /// off; with `only_open`, those alone that may be open.
+    /// Passes each letter that `filter` selects to `take`, with its state, oldest first in each partition, until `take`
+    /// or `watch` stops it. With `only_open`, passes only letters that may be open.
     ///
     /// # Errors
-    /// When Kafka can't be reached, or there is no topic of dead letters.
+    /// Kafka can't be reached, or there is no topic of dead letters.
     pub fn each_with_state(
         &self,
         filter: &Filter,
@@ -200,7 +201,8 @@ impl Letters {
         }
     }
 
-    /// The next letters, and whether they are the last ones; `ranges` is what is left then. Nothing: the watch broke it off.
+    /// Reads the next batch, and returns whether it is the last one. Afterwards `ranges` holds the rest. Returns `None`
+    /// if the watch stopped the reading.
     fn next_batch(
         &self,
         filter: &Filter,
@@ -232,7 +234,8 @@ impl Letters {
         Ok(Some((batch, flow.is_continue())))
     }
 
-    /// Finds out what became of the letters. Returns since when the events tell, where that matters.
+    /// Finds the states of the letters. Returns the time from which the events are complete, if letters may be affected
+    /// by that.
     fn look(&self, batch: &mut Batch, watch: Watch<'_>) -> Result<Option<Timestamp>, ReplayError> {
         let topic = &self.topics.inbox;
         let ranges = self.ranges_from(topic, &batch.inbox_from)?;
@@ -268,7 +271,7 @@ impl Letters {
         Ok(unseen.filter(|since| batch.is_doubtful(*since)))
     }
 
-    /// A record's letter does not say whose it is, so that what became of it may stand in any partition of the events.
+    /// A record's letter does not name its uuid, so that its events may be in any partition.
     fn look_for_records(&self, batch: &mut Batch) -> Result<(), ReplayError> {
         let of_records = batch.entries.iter().filter(|entry| entry.kind == LetterKind::Record);
         let Some(first) = of_records.filter_map(|entry| entry.sent_at).min() else {
@@ -282,7 +285,7 @@ impl Letters {
     }
 }
 
-/// The place of the letter that is sent after all, if `record` of the inbox says that.
+/// Returns the place of the letter that is replayed by `record` of the inbox.
 pub(super) fn sent_back(record: &ScanRecord<'_>) -> Option<(i32, i64)> {
     if record.header(COMMAND_HEADER) == Some(REPLAY) {
         return record.header(LETTER_HEADER).and_then(read_place);
@@ -290,9 +293,9 @@ pub(super) fn sent_back(record: &ScanRecord<'_>) -> Option<(i32, i64)> {
     record_sent_back(record)
 }
 
-/// From when on the partitions that are read are whole, where Kafka has deleted what stood before.
+/// Finds the time from which partitions are complete whose first records Kafka has deleted.
 struct Cut {
-    /// The first record of each that was cut; until it comes, nothing is known.
+    /// The time of the first record of each such partition. `None` until it is read.
     firsts: BTreeMap<i32, Option<Timestamp>>,
     is_any: bool,
 }
@@ -349,10 +352,10 @@ impl Batch {
         self.entries.push(entry);
     }
 
-    /// What became of the letter's delivery can stand there from its own time on.
+    /// Records which partitions can hold events and replays of the letter's delivery, and from when on.
     fn owned(&mut self, letter: &Letter<'_>, counts: &Counts) {
         let key = letter.key.unwrap_or_default();
-        // Where the topics were given more partitions since, nobody knows where older events stand.
+        // If partitions were added since, older events may be in any partition.
         let kept = i64::from(letter.place.0) == i64::from(owner(key, counts.letters));
         for (from, count) in
             [(&mut self.events_from, counts.events), (&mut self.inbox_from, counts.inbox)]
@@ -368,7 +371,7 @@ impl Batch {
     }
 
     fn sort(&mut self) {
-        // Letters of one partition come in their order, and so do those of one delivery.
+        // The letters of one partition are in their order, and so are those of one delivery.
         let mut order: Vec<usize> = (0..self.entries.len()).collect();
         order.sort_unstable_by_key(|index| self.entries.get(*index).map(|entry| entry.place));
         let mut ranks = vec![0; order.len()];
@@ -395,7 +398,8 @@ impl Batch {
         }
     }
 
-    /// An event, in the order of its log. Once delivered, a letter stays so, whatever else is done with its delivery.
+    /// Applies an event, in the order of its log. A delivered letter stays delivered, unless its own dead-letter event
+    /// follows.
     fn turn(&mut self, turn: Turn, at: Timestamp) {
         let id = match turn {
             Turn::Delivered(id) | Turn::Replayed(id) | Turn::DeadLettered(id, _) => id,
@@ -418,7 +422,7 @@ impl Batch {
         }
     }
 
-    /// What is left is open; of what was given up before `unknown_before`, nobody knows.
+    /// Ends the batch: letters that were sent are replayed, and open letters from before `unknown_before` are unknown.
     fn finish(&mut self, unknown_before: Option<Timestamp>) {
         for entry in &mut self.entries {
             if entry.state != LetterState::Open {
@@ -432,7 +436,7 @@ impl Batch {
         }
     }
 
-    /// Whether there is one that was replayed, and may have been delivered before `since`.
+    /// Returns whether a letter was replayed and may have been delivered before `since`.
     fn is_doubtful(&self, since: Timestamp) -> bool {
         let mut all = self.entries.iter();
         all.any(|entry| {
@@ -447,7 +451,7 @@ impl Batch {
         Some(Since { state: entry.state, replayed_at, delivered_at: entry.delivered_at })
     }
 
-    /// The parts of the topic in which the letters stand.
+    /// Returns the parts of the topic that hold the letters.
     fn parts(&self) -> Vec<ScanRange> {
         let mut parts: Vec<ScanRange> = Vec::new();
         for entry in &self.entries {
@@ -479,7 +483,7 @@ impl Entry {
         self.replayed_at.get_or_insert(at);
     }
 
-    /// `next` is the life of the next letter of its delivery.
+    /// Applies an event of the letter's delivery. `next` is the life of the delivery's next letter.
     fn turn(&mut self, turn: Turn, at: Timestamp, next: Option<u32>) {
         match turn {
             Turn::Delivered(_) => {
@@ -492,12 +496,12 @@ impl Entry {
                 }
                 self.replayed_at.get_or_insert(at);
             }
-            // That is the event of this letter: earlier events were about earlier letters.
+            // This is the letter's own event: earlier events were about earlier letters.
             Turn::DeadLettered(_, life) if life == self.life && next != Some(life) => {
                 self.state = LetterState::Open;
                 (self.replayed_at, self.delivered_at) = (None, None);
             }
-            // That is the event of a newer one.
+            // This is the event of a newer letter.
             Turn::DeadLettered(_, life) if life >= self.life => {
                 if self.state == LetterState::Open {
                     self.state = LetterState::Replayed;

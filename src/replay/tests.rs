@@ -1,4 +1,4 @@
-//! Filters and notes: what an operator writes, and what a run writes of itself.
+//! Filters, which operators write, and notes, which runs write.
 
 use super::note::{Note, Passed};
 use super::{Filter, Target, When};
@@ -51,7 +51,7 @@ fn head() -> LetterHead<'static> {
 }
 
 #[test]
-fn a_filter_means_what_fits_all_of_it() {
+fn a_filter_selects_letters_that_meet_all_conditions() {
     let fits = |filter: &Filter| filter.fits((3, 42), NOW, &head());
     let none = Filter::default();
     let when =
@@ -77,7 +77,7 @@ fn a_filter_means_what_fits_all_of_it() {
 }
 
 #[test]
-fn the_same_words_are_the_same_run_and_others_are_another() {
+fn equal_filters_have_the_same_run_and_different_filters_do_not() {
     let aged = |now| Filter {
         since: When::parse("2h", now).ok(),
         reason: Some("refused".to_owned()),

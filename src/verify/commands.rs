@@ -1,4 +1,4 @@
-//! Each replay in the inbox makes at most one life, and one that is not superfluous makes one.
+//! Checks that each replay in the inbox begins at most one life, and exactly one if it is not superfluous.
 
 use super::Cuts;
 use super::history::History;
@@ -8,7 +8,7 @@ use super::violation::{Book, Violation, What};
 use crate::domain::{DeliveryId, Timestamp};
 use std::collections::HashMap;
 
-/// Clocks may differ by so much where a time decides whether a command may be gone.
+/// The largest tolerated difference between clocks, where a time decides whether a command may be deleted.
 const CLOCKS_DIFFER_MS: u64 = 600_000;
 
 /// A replay in the inbox.
@@ -38,7 +38,7 @@ impl Commands {
         replays
     }
 
-    /// A replay stands in the partition of the inbox that decides it.
+    /// Takes a replay in the partition of the inbox where it is decided.
     pub(super) fn sent(
         &mut self,
         id: DeliveryId,
@@ -49,12 +49,12 @@ impl Commands {
         self.of(id, uuid).sent.push(Sent { partition, offset, replays });
     }
 
-    /// An event tells of a new life.
+    /// Takes an event about the begin of a new life.
     pub(super) fn revived(&mut self, id: DeliveryId, uuid: &str, at: Timestamp) {
         self.of(id, uuid).revived.push(at);
     }
 
-    /// Says what does not fit.
+    /// Reports replays without effect, and lives without a replay.
     pub(super) fn finish<'a>(
         &self,
         ledgers: &Ledgers,
@@ -71,8 +71,8 @@ impl Commands {
                 let place = ledgers.inbox(sent.partition);
                 let committed = ledgers.committed(place);
                 let read = committed.is_some_and(|(before, _)| sent.offset < before);
-                // The life that it replays must have ended; then only another one makes it superfluous: a later one, or
-                // one more of an older letter, which retention may have taken.
+                // The life that it replays must have ended. Then only another replay can make it superfluous: a later
+                // one, or a second one of an older letter, which retention may have removed.
                 let older = replays.sent.iter().filter(|other| other.replays < sent.replays);
                 let needed = letters.is_told(*id, sent.replays)
                     && older.count() as u64 == u64::from(sent.replays)

@@ -1,4 +1,4 @@
-//! Taking in what is ours: events, dead letters, rows of the changelog, and the store's entries.
+//! Takes the daemon's own records: events, dead letters, rows of the changelog, and entries of the store.
 
 use super::violation::{Violation, What};
 use super::{
@@ -7,11 +7,11 @@ use super::{
     Word, owner, read_life, read_notice, row, stored,
 };
 
-/// Why a record is ignored that was read before.
+/// The reason for ignoring a record that was read before.
 const DUPLICATE: &str = "duplicate";
 
 impl Evidence {
-    /// An event.
+    /// Takes an event.
     pub fn event(&mut self, partition: i32, offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
         self.counts.events += 1;
         let topic = self.layout.events.name.clone();
@@ -40,13 +40,13 @@ impl Evidence {
         }
     }
 
-    /// Where the record stands that something is told of at `at`.
+    /// Returns the place of the record that an event at `at` is about.
     fn entry(&self, source: &Source<'_>, at: Timestamp) -> Option<Entry> {
         let entry = (self.ledgers.find(&source.topic, source.partition)?, source.offset);
         self.known.logs(entry, at).last()
     }
 
-    /// The same, where something was told of it before if it still waits.
+    /// Like `entry`, but prefers the place of a report that still waits.
     fn entry_of(&self, uuid: &str, source: &Source<'_>, at: Timestamp) -> Option<Entry> {
         let entry = (self.ledgers.find(&source.topic, source.partition)?, source.offset);
         let waits = |entry: &Entry| {
@@ -58,7 +58,8 @@ impl Evidence {
     fn word(&mut self, entry: Option<Entry>, word: Word, uuid: &str, at: Timestamp) {
         let Some((which, offset)) = entry else { return };
         let again = self.known.is_again((which, offset), at);
-        // What was forwarded from a log that is gone is told of later, and the offset may be another record's by then.
+        // The word about a record that was forwarded from a replaced log comes later. Its offset may belong to another
+        // record then.
         let own = owner(uuid.as_bytes(), self.layout.changelog.partitions);
         let is_direct = self.ledgers.is_aligned(which) && i64::from(own) == i64::from(which.1);
         let doubtful = self.known.is_recreated(which) && !is_direct && !uuid.is_empty();
@@ -99,7 +100,7 @@ impl Evidence {
         let missing = matches!(&notice.fact, Fact::RecordDeadLettered { reason, .. } if reason == "flow_missing");
         let duplicate =
             matches!(&notice.fact, Fact::RecordIgnored { reason, .. } if reason == DUPLICATE);
-        // Every other event is about a record that has just been read, whatever waits: a duplicate, too.
+        // Every other event is about a record that was just read, even if a report waits. A duplicate is, too.
         let may_end = missing || ignored && !duplicate;
         let entry = source.and_then(|source| match may_end {
             true => self.entry_of(uuid, source, notice.at),
@@ -121,13 +122,13 @@ impl Evidence {
             dedup_window_ms: self.layout.dedup_window_ms,
             book: &mut self.book,
         };
-        // Read once more, a report that waits is its own duplicate.
+        // A waiting report that is read again is its own duplicate.
         if !(ignored && waits && duplicate) {
             history.tell(&notice.fact, telling);
         }
     }
 
-    /// What is kept of an event beside the uuid's history.
+    /// Records what an event says beyond the history of its uuid.
     fn note(&mut self, partition: i32, uuid: &str, notice: &Notice<'_>, entry: Option<Entry>) {
         let counts = &mut self.counts;
         match &notice.fact {
@@ -165,7 +166,8 @@ impl Evidence {
         }
     }
 
-    /// Whether the events of `uuid` should stand in another partition: the topic may have had fewer of them once.
+    /// Returns whether the events of `uuid` belong to another partition. This happens if partitions were added to the
+    /// topic.
     fn is_elsewhere(&self, partition: i32, uuid: &str) -> bool {
         let count = u32::try_from(self.layout.events.firsts.len()).unwrap_or(1);
         i64::from(owner(uuid.as_bytes(), count)) != i64::from(partition)
@@ -175,7 +177,7 @@ impl Evidence {
         self.uuids.get(uuid).and_then(|known| known.history.as_ref())
     }
 
-    /// A dead letter.
+    /// Takes a dead letter.
     pub fn dead_letter<'a>(
         &mut self,
         partition: i32,
@@ -218,7 +220,7 @@ impl Evidence {
         }
     }
 
-    /// A record of the changelog; no value: the row is gone.
+    /// Takes a record of the changelog. Without a value, it deletes the row.
     pub fn changelog(
         &mut self,
         partition: i32,
@@ -306,9 +308,9 @@ impl Evidence {
         }
     }
 
-    /// A row of the current schema, read and written again, is the same.
+    /// Checks that a row of the current schema does not change when it is decoded and encoded again.
     fn compare_encoded(&mut self, spot: Spot<'_>, uuid: Option<&PhononUuid>, value: Option<&[u8]>) {
-        // What names the schema.
+        // The size of the part that names the schema.
         const HEAD_BYTES: usize = 10;
         let Some(value) = value.filter(|value| *value != self.encoded) else { return };
         if value.get(..HEAD_BYTES) == self.encoded.get(..HEAD_BYTES) {
@@ -321,7 +323,7 @@ impl Evidence {
         }
     }
 
-    /// An entry of this machine's store.
+    /// Takes an entry of this machine's store.
     pub fn store(&mut self, partition: i32, key: &[u8], value: &[u8]) {
         match self.store.entry(partition, key, value, &self.layout, &mut self.book) {
             Says::Row(uuid, row) => self.stored(&uuid, |stored| {
@@ -335,8 +337,8 @@ impl Evidence {
         }
     }
 
-    /// This machine's store, or a partition of it, can't be read, since it is damaged: what was handed in of that is not
-    /// compared.
+    /// Reports that this machine's store, or a partition of it, is damaged and can't be read. Entries of it that were
+    /// passed before are not compared.
     pub fn store_damaged(&mut self, partition: Option<i32>, says: String) {
         self.store.forget(partition);
         let mut violation = Violation::new(What::Store, says);

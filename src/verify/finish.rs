@@ -1,11 +1,11 @@
-//! The judgement, once everything is handed in.
+//! Judges the evidence after all of it was passed.
 
 use super::violation::{Book, Violation, What};
 use super::{Comparison, Cuts, Evidence, Known, Options, Report, Spot, stored};
 use crate::domain::{Timestamp, owner};
 
 impl Evidence {
-    /// Says what does not fit.
+    /// Returns the violations, the notes and the counts.
     #[must_use]
     pub fn finish(mut self, options: &Options) -> Report {
         self.identity();
@@ -34,7 +34,7 @@ impl Evidence {
         Report { counts, violations: book.violations, more: book.more, notes }
     }
 
-    /// Each uuid's row, its store and its requests beside its events.
+    /// Compares each uuid's events with its row, its store and its requests.
     fn uuids(&mut self, options: &Options) {
         let book = &mut self.book;
         let overdue = options.now.as_ms().saturating_sub_unsigned(options.overdue_ms);
@@ -66,7 +66,7 @@ impl Evidence {
         }
     }
 
-    /// The meta rows say what the group says. Of a log that is gone, the group says nothing.
+    /// Checks that the meta rows agree with the group's offsets. The group's offsets in a replaced log are ignored.
     fn offsets(&mut self) {
         let topic = &self.layout.changelog.name;
         for (partition, (stands, meta)) in &self.metas {
@@ -119,7 +119,7 @@ impl Evidence {
 }
 
 fn explain(uuid: &str, known: &Known, events: &Cuts, book: &mut Book) {
-    // What stands in the store alone is the store's fault.
+    // A uuid that only the store has is a fault of the store.
     let nothing = known.history.is_none() && known.row.is_none();
     if known.moving || known.scattered || nothing {
         return;
@@ -135,7 +135,7 @@ fn explain(uuid: &str, known: &Known, events: &Cuts, book: &mut Book) {
 }
 
 impl Cuts {
-    /// Since when all of them have everything.
+    /// Returns the time from which all partitions are complete.
     fn latest(&self) -> Option<Timestamp> {
         self.0.iter().filter_map(|cut| *cut).max()
     }

@@ -1,7 +1,7 @@
-//! What the events of one uuid make of it, event by event, and whether each follows from those before.
+//! Follows the events of one uuid, and checks that each follows from those before it.
 //!
-//! Nothing here asks for the rules: they may have been others then. Some transitions are not told (a marker is kept, a uuid is
-//! forgotten, a report that waited is adopted, a collection is closed), and so more than one state may fit.
+//! The rules are not used: they may have been different then. Some transitions have no event: a marker is kept, a uuid
+//! is forgotten, a report that waited is adopted, a collection is closed. So more than one state may fit.
 
 use super::ledger::Entry;
 use super::life::{Life, When};
@@ -10,20 +10,20 @@ use super::violation::{Book, Violation, What, shown};
 use crate::codec::event::{About, Fact};
 use crate::domain::{DeliveryId, RecordKind, Timestamp};
 
-/// What is known of the flow.
+/// The progress of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// The events that would tell are gone.
+    /// Unknown, because events are deleted.
     Unsure,
-    /// Nothing.
+    /// There was no event, or the uuid is forgotten.
     Unknown,
-    /// Reports wait for it.
+    /// Reports wait for their flow complete record.
     Awaiting,
-    /// Its webhooks are on their way.
+    /// The flow was accepted, and not all of its webhooks are done.
     Open,
-    /// It sends nothing; it may be forgotten since.
+    /// No webhook is sent. The uuid may be forgotten since.
     Silent,
-    /// All is done; it may be forgotten since.
+    /// All webhooks are done. The uuid may be forgotten since.
     Ended,
 }
 
@@ -31,7 +31,7 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) struct History {
     pub(super) stage: Stage,
-    /// What came before some event is gone.
+    /// Earlier events are deleted.
     pub(super) cut: bool,
     pub(super) timed_out: bool,
     pub(super) ended_at: Timestamp,
@@ -39,13 +39,13 @@ pub(super) struct History {
     pub(super) reports: Reports,
 }
 
-/// What an event is told with.
+/// The context of an event.
 pub(super) struct Telling<'a> {
     pub(super) uuid: &'a str,
     pub(super) at: Timestamp,
-    /// Where its record stands.
+    /// The place of the event's record.
     pub(super) source: Option<Entry>,
-    /// A uuid is not forgotten before.
+    /// The minimum time for which an ended uuid is remembered, if it is known.
     pub(super) dedup_window_ms: Option<u64>,
     pub(super) book: &'a mut Book,
 }
@@ -80,7 +80,7 @@ impl History {
         self.lives.iter().filter(|life| life.live)
     }
 
-    /// Takes an event into account, and says what does not follow from those before.
+    /// Applies an event, and reports what does not follow from the events before it.
     pub(super) fn tell(&mut self, fact: &Fact<'_>, mut telling: Telling<'_>) {
         let telling = &mut telling;
         match fact {
@@ -93,7 +93,8 @@ impl History {
             Fact::RecordIgnored { record: RecordKind::Flow, reason, .. } => {
                 self.ignored(reason, telling)
             }
-            // One is accepted only where none is remembered, so that what an earlier one was followed by is forgotten.
+            // A start is accepted only if the uuid is not remembered. So the deliveries of an earlier start are
+            // forgotten.
             Fact::FlowStarted(_) => {
                 for life in self.lives.iter_mut().filter(|life| life.phase == 0 && !life.live) {
                     life.former = true;
@@ -138,7 +139,7 @@ impl History {
                     telling.say(What::Twice, None, says);
                 }
                 (self.stage, self.timed_out) = (Stage::Open, true);
-                // It is the word about all that no webhook carries.
+                // This event is the word about all reports that no webhook carries.
                 self.reports = Reports::default();
                 self.settle(telling.at);
             }
@@ -158,7 +159,7 @@ impl History {
         }
     }
 
-    /// Says which accepted reports ended without a word.
+    /// Reports accepted reports that ended without a word.
     fn accounted(&self, telling: &mut Telling<'_>) {
         let left = self.reports.left();
         if !self.cut && left > 0 {
@@ -176,7 +177,7 @@ impl History {
         }
     }
 
-    /// A flow complete record makes the uuid known.
+    /// Applies the flow complete record of the uuid.
     fn flow(&mut self, stage: Stage, telling: &mut Telling<'_>) {
         if self.stage == Stage::Open {
             let says =
@@ -184,7 +185,7 @@ impl History {
             telling.say(What::Twice, None, says.to_owned());
         }
         self.remembered(telling);
-        // Those that are on their way were replayed since the uuid was forgotten.
+        // Deliveries that are not finished were replayed after the uuid was forgotten.
         for life in &mut self.lives {
             life.former = true;
         }
@@ -194,7 +195,7 @@ impl History {
         }
     }
 
-    /// A marker is kept for its time, if that is known.
+    /// Checks that the marker of an ended uuid was kept for its time, if that is known.
     fn remembered(&self, telling: &mut Telling<'_>) {
         let kept = matches!(self.stage, Stage::Silent | Stage::Ended);
         if let Some(window) = telling.dedup_window_ms.filter(|_| kept)
@@ -210,7 +211,7 @@ impl History {
 
     fn ignored(&mut self, reason: &str, telling: &mut Telling<'_>) {
         match reason {
-            // No flow complete record is ignored for these but the one that is the uuid's.
+            // Only the uuid's own flow complete record is ignored for these reasons.
             "webhook_disabled" | "no_default_webhook" => self.flow(Stage::Silent, telling),
             "late" => self.expect(&[Stage::Ended], "a flow complete record that is late", telling),
             _ => {
@@ -245,7 +246,7 @@ impl History {
         self.reports.accept(report);
     }
 
-    /// A report's flow never came.
+    /// Applies the end of a report whose flow never came.
     fn missing(&mut self, telling: &mut Telling<'_>) {
         let known = self.reports.end(telling.source) || telling.source.is_none();
         if !self.cut && (self.stage != Stage::Awaiting || !known) {
@@ -265,7 +266,7 @@ impl History {
         pending: bool,
         telling: &mut Telling<'_>,
     ) {
-        // A rule's may be upon the start of a flow, of which nothing else is known yet.
+        // A rule can schedule its delivery at the start of a flow, before any other event.
         if about.phase != 0 {
             self.expect(&[Stage::Open], "delivery_scheduled", telling);
         }
@@ -297,7 +298,7 @@ impl History {
     }
 
     fn replayed(&mut self, about: &About<'_>, replays: u32, telling: &mut Telling<'_>) {
-        // It may wait for phase 1, or for what gives its variables values.
+        // It may wait for phase 1, or for the delivery that gives its variables values.
         let others = self.lives.iter().any(|life| life.live && life.id != about.id);
         let mut life = Life { replays, replays_max: replays, ..Life::begin(about, telling.at) };
         if others || self.cut {
@@ -325,13 +326,13 @@ impl History {
         }
     }
 
-    /// Most uuids have one or two, and there are many uuids.
+    /// Adds a delivery without spare room: there are many uuids, and most have one or two deliveries.
     fn add(&mut self, life: Life) {
         self.lives.reserve_exact(1);
         self.lives.push(life);
     }
 
-    /// The delivery that an event is about, which must be on its way.
+    /// Returns the delivery of an event. Reports a delivery that was never scheduled or has ended.
     fn on_its_way(
         &mut self,
         about: &About<'_>,
@@ -393,7 +394,7 @@ impl History {
         }
     }
 
-    /// What waited to be rendered may be attempted.
+    /// A delivery that waited to be rendered becomes due.
     fn rendered(&mut self, about: &About<'_>, telling: &mut Telling<'_>) {
         let at = telling.at;
         let Some(life) = self.on_its_way(about, "delivery_rendered", telling) else { return };
@@ -420,7 +421,7 @@ impl History {
         }
     }
 
-    /// A life ends; the end of phase 1 frees what waits for it.
+    /// Ends a life. The end of phase 1 makes the deliveries due that wait for it.
     fn end(&mut self, about: &About<'_>, delivered: bool, status: u16, telling: &Telling<'_>) {
         let Some(life) = self.lives.iter_mut().find(|life| life.id == about.id) else { return };
         (life.live, life.last) = (false, false);
@@ -439,10 +440,10 @@ impl History {
         self.settle(telling.at);
     }
 
-    /// The time-out was the end that was told; the correlation goes with the last delivery.
+    /// After a time-out no further event reports the end: the correlation ends with its last delivery.
     fn settle(&mut self, at: Timestamp) {
         if self.stage == Stage::Open && self.timed_out && !self.lives.iter().any(|life| life.live) {
-            // More may be on their way than the events that are left tell of.
+            // The deleted events may be about further deliveries that are not finished.
             self.finish(if self.cut { Stage::Unsure } else { Stage::Ended }, at);
         }
     }

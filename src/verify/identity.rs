@@ -1,12 +1,12 @@
-//! What positions and rows belong to, beside what is there: topics by their ids, and the owner of the changelog.
+//! Checks that positions and rows belong to the current topics, by their ids, and to the owner of the changelog.
 
 use super::violation::{Violation, What};
 use super::{Evidence, Spot};
 use crate::codec::row::{Difference, InputOffset};
 
 impl Evidence {
-    /// Says whose rows and positions are somebody else's. A position in a log that is gone says nothing of the log that is
-    /// there: none of that has been read.
+    /// Reports rows and positions that belong to something else. Forgets positions in a log that was replaced: nothing
+    /// of the current log was read.
     pub(super) fn identity(&mut self) {
         let Self { layout, metas, ledgers, book, store, .. } = self;
         for (partition, (_, meta)) in &*metas {
@@ -17,7 +17,8 @@ impl Evidence {
         }
         let owners = || metas.values().filter_map(|(_, meta)| meta.owner.as_ref());
         for (partition, difference, changelog) in store.foreign() {
-            // A store of the changelog that this one was rebuilt from is out of date, and nothing else.
+            // If the changelog was rebuilt from another copy of the store, this store is out of date. That is no
+            // violation.
             let is_rebuilt = match difference {
                 Difference::Cluster(..) | Difference::Changelog(..) => changelog
                     .is_some_and(|id| owners().any(|owner| owner.replaces.as_ref() == Some(id))),
@@ -63,7 +64,7 @@ impl Evidence {
     }
 }
 
-/// What rows belong to, and what they should.
+/// Says to what the rows belong, and to what they should belong.
 fn shown(difference: &Difference) -> String {
     match difference {
         Difference::Cluster(theirs, ours) => {

@@ -1,7 +1,8 @@
-//! What happened to the inputs, as events tell it: logs that were replaced, records that were deleted, offsets that were moved.
+//! The changes of the inputs that events report: logs that were replaced, records that were deleted, offsets that were
+//! moved.
 //!
-//! An offset means another record once its topic was deleted and created again. So what is told of the former log is told of
-//! a log of its own, which is not there any more: a [`Which`] whose topic is no input's.
+//! After a topic was deleted and created again, an offset means another record. So words about the former log belong to
+//! a separate log, which no longer exists: a [`Which`] whose topic is no input's.
 
 use super::ledger::{Entry, Which};
 use super::violation::{Book, Violation, What, shown};
@@ -10,10 +11,10 @@ use crate::codec::event::{InputNotice, InputNoticeChange};
 use crate::domain::Timestamp;
 use std::collections::BTreeMap;
 
-/// The topics of former logs are counted from here on, a range of so many for each log before.
+/// The distance between the topic numbers of a log and its former log. Larger than any number of inputs.
 const FORMER: usize = 1 << 20;
 
-/// Offsets of a partition.
+/// A move of the offset of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Moved {
     at: Timestamp,
@@ -22,21 +23,21 @@ struct Moved {
     by: Box<str>,
 }
 
-/// What happened to one partition of an input.
+/// The changes of one partition of an input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Story {
-    /// When it was deleted and created again, in the order of time.
+    /// The times at which it was deleted and created again, sorted.
     recreated: Vec<Timestamp>,
     missed: Vec<(i64, i64)>,
     moved: Vec<Moved>,
 }
 
-/// What happened to the inputs.
+/// The changes of all inputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes(BTreeMap<Which, Story>);
 
 impl Changes {
-    /// Takes what an event tells of the partition `which`.
+    /// Takes a change of the partition `which` from an event.
     pub(super) fn see(&mut self, which: Which, at: Timestamp, notice: &InputNotice<'_>) {
         let story = self.0.entry(which).or_default();
         match &notice.change {
@@ -52,15 +53,15 @@ impl Changes {
         }
     }
 
-    /// Whether words are to be read otherwise because of them.
+    /// Returns whether words must be interpreted differently because of the changes.
     pub(super) fn matter(&self) -> bool {
         self.0.values().any(|story| {
             !story.recreated.is_empty() || story.moved.iter().any(|moved| moved.to < moved.from)
         })
     }
 
-    /// The logs in which something that is told at `at` of `entry` may stand, the oldest first; the last of them is where it
-    /// stands if nothing else is known.
+    /// Returns the logs that an event at `at` about `entry` may mean, the oldest first. The last one is the right one
+    /// if nothing else is known.
     pub(super) fn logs(&self, entry: Entry, at: Timestamp) -> impl Iterator<Item = Entry> {
         let ((topic, partition), offset) = entry;
         let recreated = self.0.get(&(topic, partition)).map_or(&[][..], |story| &story.recreated);
@@ -68,28 +69,28 @@ impl Changes {
         (since..=recreated.len()).rev().map(move |age| ((topic + age * FORMER, partition), offset))
     }
 
-    /// Whether the partition was deleted and created again.
+    /// Returns whether the partition was deleted and created again.
     pub(super) fn is_recreated(&self, which: Which) -> bool {
         self.0.get(&which).is_some_and(|story| !story.recreated.is_empty())
     }
 
-    /// When each partition of a topic was created again last.
+    /// Returns when each partition of a topic was last created again.
     pub(super) fn recreated(&self, topic: usize) -> impl Iterator<Item = (i32, Timestamp)> {
         let stories = self.0.iter().filter(move |((index, _), _)| *index == topic);
         stories.filter_map(|((_, partition), story)| Some((*partition, *story.recreated.last()?)))
     }
 
-    /// Whether a record is read once more, so that what is told of it at `at` is told again.
+    /// Returns whether the record was read again on purpose before `at`, so that a repeated word is no violation.
     pub(super) fn is_again(&self, (which, offset): Entry, at: Timestamp) -> bool {
         self.moves(which).any(|moved| moved.at <= at && (moved.to..moved.from).contains(&offset))
     }
 
-    /// Whether somebody had the record left out.
+    /// Returns whether a moved offset skipped the record.
     pub(super) fn is_skipped(&self, (which, offset): Entry) -> bool {
         self.moves(which).any(|moved| (moved.from..moved.to).contains(&offset))
     }
 
-    /// Whether Kafka deleted the offset before it was read, and that was notice.
+    /// Returns whether an event reports that Kafka deleted the offset before it was read.
     pub(super) fn is_missed(&self, (which, offset): Entry) -> bool {
         let story = self.0.get(&which);
         story.is_some_and(|story| {
@@ -97,7 +98,7 @@ impl Changes {
         })
     }
 
-    /// The moves within the log that is there.
+    /// Returns the moves within the current log.
     fn moves(&self, which: Which) -> impl Iterator<Item = &Moved> {
         let story = self.0.get(&which);
         story.into_iter().flat_map(|story| {
@@ -106,7 +107,7 @@ impl Changes {
         })
     }
 
-    /// Says what was lost before it was read, and what nobody can judge.
+    /// Reports records that were deleted before they were read, and notes what can't be judged.
     pub(super) fn finish(&self, layout: &Layout, book: &mut Book, notes: &mut Vec<String>) {
         for ((topic, partition), story) in &self.0 {
             let topic = layout.input_name(*topic);

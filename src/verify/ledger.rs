@@ -1,6 +1,6 @@
-//! Each record of an input has exactly one first word among the events, and at most one second.
+//! Checks that each record of an input has exactly one first word among the events, and at most one second word.
 //!
-//! Two bytes for each offset, so that topics of hundreds of millions of records fit into memory.
+//! Each offset takes two bytes, so that topics of hundreds of millions of records fit into memory.
 
 use super::inputs::Changes;
 use super::violation::{Book, Violation, What};
@@ -10,78 +10,78 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A record stands there.
+/// There is a record at the offset.
 const RECORD: u8 = 1;
-/// No event is told of it by its place: it is a command, or a copy of a record that was forwarded.
+/// The record needs no word at its own place: it is a command, or a copy of a forwarded record.
 const WORDLESS: u8 = 2;
-/// How many first words: 0 to 3.
+/// The number of first words: 0 to 3.
 const FIRST: u8 = 4;
 const FIRST_MASK: u8 = 3 * FIRST;
-/// How many second words: 0 to 3.
+/// The number of second words: 0 to 3.
 const SECOND: u8 = 16;
 const SECOND_MASK: u8 = 3 * SECOND;
-/// It was forwarded, and nobody has read the copy yet.
+/// The record was forwarded, and its copy was not read yet.
 const FORWARDED: u8 = 64;
 
-/// Events tell of it, and perhaps mean a record of a log that is gone.
+/// Words about the offset may mean a record of a log that was replaced.
 const DOUBTFUL: u8 = 128;
 
-/// Nothing is known yet of the uuid that stands or is told there; other marks up to `MARK_MAX` are a uuid's hash.
+/// The uuid of the record and of its words is unknown. Marks from 1 to `MARK_MAX` are a uuid's hash.
 const UNMARKED: u8 = 0;
 const MARK_MAX: u8 = 253;
 /// The only word is about another uuid than the record's.
 const FOREIGN: u8 = 254;
-/// Record and word are about the same uuid, or nobody can say.
+/// Record and word are about the same uuid, or it can't be known.
 const SETTLED: u8 = 255;
 
-/// The mark of a uuid.
+/// Returns the mark of a uuid.
 pub(super) fn mark_of(uuid: &[u8]) -> u8 {
     let hash = xxh3_64(uuid) % u64::from(MARK_MAX);
     u8::try_from(hash).unwrap_or(0) + 1
 }
 
-/// Offsets are kept in pieces of so many.
+/// The number of offsets in a piece.
 const PIECE: usize = 1024;
-/// A source that names a partition beyond is none of ours.
+/// A source with a larger partition number is not one of the inputs.
 const PARTITIONS_MAX: i32 = 1 << 16;
-/// So many keys are remembered to name what turns out to be lost.
+/// The maximum number of keys to remember. They name the uuids of lost records.
 const KEYS_MAX: usize = 10_000;
 
-/// Which ledger, and which offset in it.
+/// A ledger, and an offset in it.
 pub(super) type Entry = (Which, i64);
-/// An input's partition: the topic's index, and the partition.
+/// A partition of an input: the topic's index, and the partition's number.
 pub(super) type Which = (usize, i32);
 
-/// Which word it is.
+/// The kind of a word.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word {
-    /// What became of the record.
+    /// The result of the record.
     First,
-    /// What became of a report that had been accepted, if no webhook carries it.
+    /// The result of a report that had been accepted, if no webhook carries it.
     Second,
 }
 
-/// What is told of a record.
+/// A word about a record.
 #[derive(Clone, Copy)]
 pub(super) struct Saying<'a> {
     pub(super) word: Word,
     pub(super) uuid: &'a str,
-    /// The record is read once more.
+    /// Whether the record was read again on purpose.
     pub(super) again: bool,
-    /// It may mean a record of a log that is gone.
+    /// Whether it may mean a record of a log that was replaced.
     pub(super) doubtful: bool,
 }
 
-/// What is known of an offset.
+/// The state of an offset.
 #[derive(Clone, Copy, Default)]
 struct Cell {
     flags: u8,
-    /// What the record and the words about it are compared by.
+    /// Identifies the uuid, to compare the record with its words.
     mark: u8,
 }
 
 impl Cell {
-    /// A word about the uuid with this mark; nothing: about none.
+    /// Takes a word about the uuid with this mark. `None`: a word without uuid.
     fn told(&mut self, mark: Option<u8>) {
         let is_there = self.flags & RECORD != 0;
         self.mark = match (mark, self.mark) {
@@ -97,12 +97,12 @@ impl Cell {
 #[derive(Default)]
 struct Ledger {
     pieces: BTreeMap<i64, Box<[Cell]>>,
-    /// What the group had committed, before and after the topics' ends were taken.
+    /// The group's offsets before and after the topics' ends were taken.
     committed: Option<(i64, i64)>,
-    /// The first record that was seen.
+    /// The first offset with a record.
     first: Option<i64>,
-    /// The smallest offset with a word in a partition of the events whose beginning is gone; what was read after it was told
-    /// of after it.
+    /// For each partition of the events whose beginning is deleted, the smallest offset with a word in it. Records that
+    /// were read later have a later word.
     told_from: BTreeMap<u32, i64>,
 }
 
@@ -118,7 +118,7 @@ impl Ledger {
         self.pieces.get(&piece).and_then(|piece| piece.get(index)).map_or(0, |cell| cell.flags)
     }
 
-    /// The last offset below `end` that an event tells of.
+    /// Returns the last offset below `end` with a word.
     fn told_below(&self, end: i64) -> Option<i64> {
         let (last, _) = place_of(end)?;
         self.pieces.range(..=last).rev().find_map(|(piece, cells)| {
@@ -146,19 +146,20 @@ fn place_of(offset: i64) -> Option<(i64, usize)> {
 
 struct Topic {
     name: Arc<str>,
-    /// Offsets between two records may be gone though others are not.
+    /// Whether compaction may have removed records between others.
     compacted: bool,
     is_aligned: bool,
     partitions: Vec<Ledger>,
 }
 
-/// The ledgers of all inputs; the last topic is the inbox.
+/// The ledgers of all inputs. The last topic is the inbox.
 pub(super) struct Ledgers {
     topics: Vec<Topic>,
     inbox: usize,
-    /// Copies in the inbox that may be unread: where each stands, and what it is a copy of.
+    /// Copies in the inbox that may be unread: the place of the copy, and that of the original.
     copies: Vec<(Which, i64, Entry)>,
-    /// The keys of records that had no word when they were seen, and the uuids of words that came too early.
+    /// The keys of records without a word so far, and the uuids of words about records that the group has not
+    /// committed.
     keys: HashMap<Entry, Box<[u8]>>,
     events: Vec<i64>,
     partitions: u32,
@@ -186,7 +187,7 @@ impl Ledgers {
         }
     }
 
-    /// The ledger of a place; none: it is no input.
+    /// Returns the ledger of a place. `None`: the topic is no input.
     pub(super) fn find(&self, topic: &str, partition: i32) -> Option<Which> {
         let index = self.topics.iter().position(|known| *known.name == *topic)?;
         (0..PARTITIONS_MAX).contains(&partition).then_some((index, partition))
@@ -218,22 +219,22 @@ impl Ledgers {
         partitions.get_mut(index)
     }
 
-    /// What the group had committed before and after the ends were taken.
+    /// Returns the group's offsets before and after the ends were taken.
     pub(super) fn committed(&self, which: Which) -> Option<(i64, i64)> {
         self.ledger(which).and_then(|ledger| ledger.committed)
     }
 
-    /// The last offset below `end` that an event tells of.
+    /// Returns the last offset below `end` with a word.
     pub(super) fn told_below(&self, which: Which, end: i64) -> Option<i64> {
         self.ledger(which).and_then(|ledger| ledger.told_below(end))
     }
 
-    /// Whether the input has as many partitions as the inbox, so that the owner of a number reads that number of both.
+    /// Returns whether the input has as many partitions as the inbox, so that the same owner reads a number in both.
     pub(super) fn is_aligned(&self, which: Which) -> bool {
         self.topics.get(which.0).is_some_and(|topic| topic.is_aligned)
     }
 
-    /// All places that something was said of.
+    /// Returns all partitions with records, words or offsets.
     pub(super) fn places(&self) -> impl Iterator<Item = Which> {
         let topics = self.topics.iter().enumerate();
         topics.flat_map(|(index, topic)| {
@@ -250,14 +251,14 @@ impl Ledgers {
         }
     }
 
-    /// Nothing is known of how far the group has read the log that is there.
+    /// Forgets the group's offsets, because they count in a log that was replaced.
     pub(super) fn forget_committed(&mut self, which: Which) {
         if let Some(ledger) = self.ledger_mut(which) {
             ledger.committed = None;
         }
     }
 
-    /// A record that was seen there; `uuid` is the mark of the uuid in its payload, as far as it can be read here.
+    /// Takes a record. `uuid` returns the mark of the uuid in its payload, if it can be read.
     pub(super) fn record(
         &mut self,
         entry: Entry,
@@ -283,7 +284,7 @@ impl Ledgers {
         }
     }
 
-    /// A copy in the inbox, at `offset` of `inbox`, of the record at `original`.
+    /// Takes a copy in the inbox, at `offset` of `inbox`, of the record at `original`.
     pub(super) fn copy(&mut self, inbox: Which, offset: i64, original: Entry) {
         let read = self.committed(inbox).is_some_and(|(before, _)| offset < before);
         if !read {
@@ -291,7 +292,7 @@ impl Ledgers {
         }
     }
 
-    /// A word about a record; how often it has been told now, as far as that is to be judged.
+    /// Takes a word about a record. Returns how many words of its kind the record has now, or 1 if that is not judged.
     pub(super) fn word(&mut self, entry: Entry, saying: Saying<'_>) -> u8 {
         let (which, offset) = entry;
         let Saying { word, uuid, again, doubtful } = saying;
@@ -320,7 +321,7 @@ impl Ledgers {
         count
     }
 
-    /// A first word that was told when the record was read where it stands, in a partition of the events.
+    /// Takes a first word, in partition `events`, about a record that was read from its own place.
     pub(super) fn told_directly(&mut self, entry: Entry, uuid: &str, events: i32) {
         let Ok(events) = u32::try_from(events) else { return };
         let own = owner(uuid.as_bytes(), self.partitions);
@@ -345,19 +346,19 @@ impl Ledgers {
         }
     }
 
-    /// The uuid of a record as far as it is remembered: producers key by it.
+    /// Returns the uuid of a record, if it is remembered. Producers use it as the key.
     fn uuid(&self, entry: Entry) -> Option<&str> {
         self.keys.get(&entry).and_then(|key| std::str::from_utf8(key).ok())
     }
 
-    /// Whether everything that will be told of the record is told: it was read, and no copy of it waits.
+    /// Returns whether all words about the record are there: it was read, and no copy of it waits.
     pub(super) fn is_settled(&self, (which, offset): Entry) -> bool {
         let Some(ledger) = self.ledger(which) else { return true };
         let read = ledger.committed.is_none_or(|(before, _)| offset < before);
         read && ledger.get(offset) & FORWARDED == 0
     }
 
-    /// Marks the records whose copies nobody has read; everything else that asks comes after it.
+    /// Marks the records whose copies were not read. All other questions must come after this.
     pub(super) fn settle(&mut self) {
         for (inbox, offset, (which, original)) in std::mem::take(&mut self.copies) {
             let read = self.committed(inbox).is_some_and(|(before, _)| offset < before);
@@ -367,7 +368,7 @@ impl Ledgers {
         }
     }
 
-    /// Says what has no word, or a word that can't be.
+    /// Reports records without a word, and words that can't be true.
     pub(super) fn finish(
         &self,
         options: &Options,
@@ -454,8 +455,8 @@ impl Ledgers {
         })
     }
 
-    /// Whether the events would still have the record's word: nothing of them is gone, or a word of a record before it is
-    /// there, and so what was told later is too.
+    /// Returns whether the events would still have the record's word. Either no events are deleted, or the word of an
+    /// earlier record is there, so that later words are there too.
     fn is_judged(&self, entry: Entry, ledger: &Ledger) -> bool {
         let cut = (0_u32..).zip(&self.events).filter(|(_, first)| **first > 0);
         let mut cut = cut.map(|(partition, _)| partition).peekable();
@@ -475,7 +476,7 @@ impl Ledgers {
         }
     }
 
-    /// Whether a record that was written would have been seen.
+    /// Returns whether the record would have been seen if it had been written.
     fn would_be_seen(&self, (which, offset): Entry, ledger: &Ledger) -> bool {
         let compacted = self.topics.get(which.0).is_none_or(|topic| topic.compacted);
         !compacted && ledger.first.is_some_and(|first| offset >= first)

@@ -1,4 +1,4 @@
-//! Dead letters and the events about them are one to one.
+//! Checks that dead letters and their events are one to one.
 
 use super::ledger::{Entry, Ledgers};
 use super::violation::{Book, Violation, What};
@@ -7,19 +7,19 @@ use crate::domain::{DeliveryId, Timestamp, owner};
 use std::collections::HashMap;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-/// Clocks of instances may differ by so much where a time decides whether a record may be gone.
+/// The largest tolerated difference between instances' clocks, where a time decides whether a record may be deleted.
 const CLOCKS_DIFFER_MS: u64 = 600_000;
 
-/// What was given up.
+/// A delivery or a record that became a dead letter.
 #[derive(Clone, Copy)]
 pub(super) enum Given<'a> {
-    /// A delivery, in one of its lives.
+    /// A delivery, with the number of lives before.
     Delivery(DeliveryId, u32),
-    /// A record.
+    /// A source record.
     Record(Spot<'a>, Option<Entry>),
 }
 
-/// What was given up, as events and as dead letters tell it.
+/// The events and the dead letters about the same thing.
 struct Pair {
     key: Box<[u8]>,
     id: Option<DeliveryId>,
@@ -28,14 +28,14 @@ struct Pair {
     entry: Option<Entry>,
     events: u32,
     letters: u32,
-    /// The sum of what the events say, less what the letters say.
+    /// The sum of the reasons and attempts in events, minus those in letters. 0 if they agree.
     balance: u64,
-    /// When the first of them was told.
+    /// The time of the first event.
     event_at: Timestamp,
     letter_at: Timestamp,
 }
 
-/// All that was given up.
+/// All dead letters with their events.
 #[derive(Default)]
 pub(super) struct Letters(HashMap<u128, Pair>);
 
@@ -71,7 +71,7 @@ impl Letters {
         })
     }
 
-    /// An event tells that it was given up.
+    /// Takes an event about a dead letter.
     pub(super) fn event(
         &mut self,
         given: Given<'_>,
@@ -86,7 +86,7 @@ impl Letters {
         pair.event_at = pair.event_at.min(at);
     }
 
-    /// A dead letter holds it.
+    /// Takes a dead letter.
     pub(super) fn letter(
         &mut self,
         given: Given<'_>,
@@ -101,12 +101,12 @@ impl Letters {
         pair.letter_at = pair.letter_at.min(at);
     }
 
-    /// Whether an event tells that the delivery was given up in that life.
+    /// Returns whether an event reports that the delivery became a dead letter in that life.
     pub(super) fn is_told(&self, id: DeliveryId, replays: u32) -> bool {
         self.0.get(&hash(Given::Delivery(id, replays))).is_some_and(|pair| pair.events > 0)
     }
 
-    /// Says where the two differ; `moving` are the uuids of which more may have been told meanwhile.
+    /// Reports differences. `moving` returns whether a uuid may have changed during the reading.
     pub(super) fn finish(
         &self,
         ledgers: &Ledgers,
@@ -164,9 +164,9 @@ fn weight(reason: &str, attempts: u32) -> u64 {
 }
 
 impl Cuts {
-    /// Since when everything of `key` is there; nothing: from the beginning.
+    /// Returns the time from which everything about `key` is there. `None`: from the beginning.
     pub(super) fn since(&self, key: &[u8]) -> Option<Timestamp> {
-        // A record without a key stands in any partition.
+        // A record without a key may be in any partition.
         if key.is_empty() {
             return self.0.iter().filter_map(|cut| *cut).max();
         }

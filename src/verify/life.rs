@@ -1,20 +1,20 @@
-//! A delivery as its events tell it, in its latest life.
+//! The state of a delivery in its latest life, made from its events.
 
 use crate::codec::event::About;
 use crate::domain::{DeliveryId, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// When a delivery may be attempted, as far as events tell.
+/// When a delivery may be attempted, as far as its events show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
     At(Timestamp),
     Waiting,
-    /// Replayed while phase 1 was on its way: then, or after it.
+    /// It was replayed while phase 1 was not finished: it is due at that time, or after phase 1.
     AtOrWaiting(Timestamp),
     Unsure,
 }
 
-/// A delivery, in its latest life.
+/// A delivery in its latest life.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Life {
     pub(super) id: DeliveryId,
@@ -26,24 +26,24 @@ pub(super) struct Life {
     pub(super) replays: u32,
     /// The largest `replays` of all lives.
     pub(super) replays_max: u32,
-    /// Attempts told in all lives.
+    /// The number of attempts in all lives.
     pub(super) told: u32,
-    /// How often it was scheduled, and not replayed.
+    /// How often it was scheduled, without replays.
     pub(super) scheduled: u16,
-    /// What the endpoint answered when it was delivered last; 0: it was not, or without a status.
+    /// The status of the last successful answer. 0: it was not delivered, or there was no status.
     pub(super) status: u16,
     pub(super) phase: u8,
     pub(super) live: bool,
     pub(super) delivered: bool,
-    /// Of a life of the uuid that was forgotten since.
+    /// Whether it belongs to a life of the uuid that was forgotten since.
     pub(super) former: bool,
-    /// Its last attempt was told, and its end must follow.
+    /// Whether its last attempt was made, so that its end must follow.
     pub(super) last: bool,
-    /// It was first to wait for phase 1.
+    /// Whether it was scheduled to wait for phase 1.
     pub(super) held: bool,
-    /// It waits until it is rendered.
+    /// Whether it waits to be rendered.
     pub(super) pending: bool,
-    /// It began in events that are gone.
+    /// Whether the events of its beginning are deleted.
     pub(super) unsure: bool,
 }
 
@@ -72,7 +72,7 @@ impl Life {
     }
 }
 
-/// What rows and events are compared by.
+/// Hashes the webhook's name, to compare rows with events.
 pub(super) fn webhook_hash(name: &str) -> u32 {
     let [a, b, c, d, ..] = xxh3_64(name.as_bytes()).to_le_bytes();
     u32::from_le_bytes([a, b, c, d])

@@ -1,4 +1,4 @@
-//! What could not be seen or judged, in sentences for operators.
+//! Describes what could not be read or judged, for operators.
 
 use super::{Cuts, Evidence, Options, OwnTopic};
 
@@ -33,7 +33,7 @@ impl Evidence {
         notes
     }
 
-    /// Where an input begins above what is known to be read.
+    /// Notes inputs whose first offset is above the last one that is known to be read.
     fn gaps(&self, notes: &mut Vec<String>) {
         let is_cut = self.layout.events.firsts.iter().any(|first| *first > 0);
         for (index, input) in self.layout.inputs.iter().enumerate() {
@@ -45,7 +45,7 @@ impl Evidence {
                 }
                 let committed = self.ledgers.committed(which).map(|(before, _)| before);
                 let told = self.ledgers.told_below(which, *first);
-                // Transactions of producers leave a marker behind, which has an offset too.
+                // The markers of producers' transactions take offsets too.
                 let gap = told.filter(|told| !is_cut && !input.compacted && first - told > 2);
                 if let Some(committed) = committed.filter(|committed| committed < first) {
                     notes.push(format!(

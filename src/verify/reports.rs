@@ -1,7 +1,7 @@
-//! The accepted reports of one uuid, until something tells what became of each.
+//! The accepted reports of one uuid that have not ended.
 //!
-//! A report ends in a webhook that carries it, in a newer report of its SMS, in `record_ignored`, in a dead letter, or in
-//! `report_timed_out`.
+//! A report ends in a webhook that carries it, in a newer report of its SMS, in `record_ignored`, in a dead letter, or
+//! in `report_timed_out`.
 
 use super::ledger::Entry;
 use std::borrow::Cow;
@@ -12,11 +12,11 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(super) struct Accepted {
     account: i64,
     sms: u64,
-    /// Where it stands; nothing: in a topic that is no input any more.
+    /// The place of its record. `None`: the topic is no longer an input.
     source: Option<Entry>,
-    /// What the row is compared by.
+    /// Identifies the report, to compare it with the row.
     hash: u64,
-    /// A rule's webhook carries it. Where an earlier version scheduled that, the report may be ignored all the same.
+    /// Whether a rule's webhook carries it. If an earlier version scheduled that, the report may also be ignored.
     by_rule: bool,
 }
 
@@ -32,7 +32,7 @@ impl Accepted {
     }
 }
 
-/// Of an accepted report: whose, of which SMS, and where it stands.
+/// Hashes the account, the SMS and the place of an accepted report.
 pub(super) fn report_hash(
     account: i64,
     sms: &str,
@@ -56,35 +56,35 @@ impl Reports {
         self.0.len()
     }
 
-    /// Whether the word about the record at `source` is its second, since it was accepted.
+    /// Returns whether the record at `source` was accepted, so that a word about it is its second.
     pub(super) fn holds(&self, source: Option<Entry>) -> bool {
         source.is_some() && self.0.iter().any(|known| known.source == source)
     }
 
-    /// All of them, in a number.
+    /// Returns a number that identifies all reports, in any order.
     pub(super) fn hash(&self) -> u64 {
         self.0.iter().map(|known| known.hash).fold(0, u64::wrapping_add)
     }
 
-    /// Of how many nothing tells what became of them. Of a topic that is no input any more, nobody knows.
+    /// Returns the number of reports without an end. Leaves out reports of topics that are no longer inputs.
     pub(super) fn left(&self) -> usize {
         self.0.iter().filter(|known| known.source.is_some() && !known.by_rule).count()
     }
 
-    /// A newer report of an SMS is the end of the one before.
+    /// Adds a report. It ends an older report of the same SMS.
     pub(super) fn accept(&mut self, report: Accepted) {
         self.0.retain(|known| (known.account, known.sms) != (report.account, report.sms));
         self.0.push(report);
     }
 
-    /// The report at `source` was ignored or given up. Whether it is known.
+    /// Removes the report at `source`, which was ignored or became a dead letter. Returns whether it was there.
     pub(super) fn end(&mut self, source: Option<Entry>) -> bool {
         let before = self.0.len();
         self.0.retain(|known| known.source.is_none() || known.source != source);
         self.0.len() < before
     }
 
-    /// A webhook of `phase` carries the reports of `sms`.
+    /// Applies a webhook of `phase` that carries the reports of `sms`.
     pub(super) fn carried(&mut self, phase: u8, account: Option<i64>, sms: &[Cow<'_, str>]) {
         let hashes: Vec<u64> = sms.iter().map(|sms| xxh3_64(sms.as_bytes())).collect();
         let is_carried = |known: &Accepted| {

@@ -1,4 +1,4 @@
-//! What a receiver saw, beside what the events tell.
+//! Compares the requests that a receiver saw with the events.
 
 use super::Options;
 use super::history::History;
@@ -7,37 +7,37 @@ use super::violation::{Book, Violation, What, shown};
 use crate::domain::{DeliveryId, Timestamp};
 use std::collections::HashMap;
 
-/// Clocks of receivers may differ by so much where a time decides whether something is judged.
+/// The largest tolerated difference of receivers' clocks, where a time decides whether something is judged.
 const CLOCKS_DIFFER_MS: u64 = 60_000;
 
 /// A request as a receiver saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiverEntry {
-    /// When it had come, by the receiver's clock.
+    /// When it had arrived, by the receiver's clock.
     pub at: Timestamp,
-    /// Its `webhook-id`.
+    /// The value of `webhook-id`.
     pub id: DeliveryId,
-    /// What it was answered.
+    /// The status of the answer.
     pub status: u16,
-    /// A hash of its body, the same for the same bytes.
+    /// A hash of the body. Equal bodies have equal hashes.
     pub body: u128,
 }
 
-/// All requests of a webhook-id.
+/// All requests with the same webhook-id.
 struct Seen {
     count: u32,
     body: u128,
     bodies_differ: bool,
     first: Timestamp,
-    /// The statuses that it was answered, each with the first time.
+    /// The statuses of the answers, each with its first time.
     answers: Vec<(u16, Timestamp)>,
 }
 
-/// All requests.
+/// The requests that receivers saw, by webhook-id.
 #[derive(Default)]
 pub(super) struct Requests {
     seen: HashMap<DeliveryId, Seen>,
-    /// A log was given, empty or not.
+    /// Whether a log was given, which may be empty.
     given: bool,
     pub(super) count: u64,
 }
@@ -66,7 +66,7 @@ impl Requests {
         }
     }
 
-    /// Compares a uuid's deliveries with what was seen of them, which is done with then; how many requests were repeats.
+    /// Compares a uuid's deliveries with their requests, and removes these. Returns how many requests were repeats.
     pub(super) fn compare(&mut self, uuid: &str, history: &History, book: &mut Book) -> u64 {
         if !self.given {
             return 0;
@@ -86,7 +86,7 @@ impl Requests {
                 say(What::Unseen, says);
             }
             let Some(seen) = self.seen.get(&life.id) else { continue };
-            // Forgotten and scheduled again, it may say something else.
+            // A delivery that was forgotten and scheduled again may have another body.
             if seen.bodies_differ && life.scheduled < 2 {
                 say(What::Body, format!("its {} requests had different bodies", seen.count));
             }
@@ -115,13 +115,13 @@ impl Requests {
         repeats
     }
 
-    /// When the request that delivered it came first.
+    /// Returns the time of the first request that was answered with the delivery's status.
     fn answered(&self, life: &Life) -> Option<Timestamp> {
         let seen = self.seen.get(&life.id)?;
         seen.answers.iter().find(|(status, _)| *status == life.status).map(|(_, at)| *at)
     }
 
-    /// Says what was seen of deliveries that no event tells of; events from `since` on are all there.
+    /// Reports requests of deliveries that no event mentions. All events from `since` on are there.
     pub(super) fn finish(&self, since: Option<Timestamp>, options: &Options, book: &mut Book) {
         for (id, seen) in &self.seen {
             let whole =

@@ -1,4 +1,4 @@
-//! The latest row of a uuid in the changelog, and whether the events explain it.
+//! Compares the latest row of a uuid in the changelog with its events.
 
 use super::history::{History, Stage};
 use super::life::{Life, When, webhook_hash};
@@ -8,10 +8,10 @@ use crate::domain::{
     Collected, Collection, Correlation, DeliveryId, Due, Phase, Rendering, State, Timestamp,
 };
 
-/// Clocks of instances may differ by so much where a time decides whether an event may be gone.
+/// The largest tolerated difference between instances' clocks, where a time decides whether an event may be deleted.
 const CLOCKS_DIFFER_MS: u64 = 600_000;
 
-/// What is kept of a row.
+/// The part of a row that is compared.
 #[derive(Debug)]
 pub(super) struct Row {
     stage: Stage,
@@ -24,13 +24,13 @@ pub(super) struct Row {
     deliveries: Box<[Standing]>,
 }
 
-/// What is kept of a delivery in a row.
+/// The part of a delivery that is compared.
 #[derive(Debug)]
 struct Standing {
     id: DeliveryId,
     phase: Phase,
     due: Due,
-    /// It is not rendered yet, and these must have ended before.
+    /// Whether it is not rendered yet. Then the deliveries in `after` must end first.
     pending: bool,
     after: Box<[DeliveryId]>,
     scheduled_at: Timestamp,
@@ -94,12 +94,12 @@ fn sum(hashes: impl Iterator<Item = u64>) -> u64 {
     hashes.fold(0, u64::wrapping_add)
 }
 
-/// A uuid's row beside its events.
+/// Compares a uuid's row with its events.
 pub(super) struct Comparison<'a> {
     pub(super) uuid: &'a str,
     pub(super) history: Option<&'a History>,
     pub(super) row: Option<&'a Row>,
-    /// Events from then on are all there; nothing: all of them are.
+    /// All events from this time on are there. `None`: all events are.
     pub(super) since: Option<Timestamp>,
     pub(super) say: &'a mut dyn FnMut(Violation),
 }
@@ -113,12 +113,12 @@ impl Comparison<'_> {
         });
     }
 
-    /// Whether the event of something that happened then may be gone.
+    /// Returns whether the event of something at this time may be deleted.
     fn may_be_gone(&self, at: Timestamp) -> bool {
         self.since.is_some_and(|since| at < since.plus_ms(CLOCKS_DIFFER_MS))
     }
 
-    /// Says what the events do not explain.
+    /// Reports what the events do not explain.
     pub(super) fn compare(mut self) {
         self.stage();
         self.waiting();
@@ -136,7 +136,7 @@ impl Comparison<'_> {
                 accepted_at.is_none_or(|at| self.may_be_gone(at))
             }
             Stage::Unknown | Stage::Awaiting | Stage::Open => is == told,
-            // The rest of its time a marker stays, and then nothing.
+            // A marker stays for the rest of its time, and is removed then.
             Stage::Silent | Stage::Ended => is == told || is == Stage::Unknown,
         };
         if !fits {
@@ -227,7 +227,7 @@ impl Comparison<'_> {
     }
 }
 
-/// How the delivery's row differs from what the events tell.
+/// Returns how the delivery's row differs from its events.
 fn difference(life: &Life, standing: &Standing) -> Option<String> {
     let due = match (life.due, standing.due) {
         (When::At(told), Due::At(is)) => told == is,
@@ -275,7 +275,7 @@ fn shown_due(due: Due) -> String {
 }
 
 impl Row {
-    /// Says what waits for what can't come, whatever the events say.
+    /// Reports deliveries and flows that wait for something that can't happen, whatever the events say.
     pub(super) fn stuck(&self, uuid: &str, say: &mut dyn FnMut(Violation)) {
         for standing in &self.deliveries {
             let waited_for = |other: &&Standing| {
@@ -297,7 +297,7 @@ impl Row {
         }
     }
 
-    /// Says what was due before `before`.
+    /// Reports timers and attempts that were due before `before`.
     pub(super) fn overdue(&self, uuid: &str, before: Timestamp, say: &mut dyn FnMut(Violation)) {
         if let Some(due) = self.timer.filter(|due| *due < before) {
             let says =

@@ -1,7 +1,7 @@
-//! The store of this machine: what the changelog makes of it below the checkpoint, with the indexes that its own rows give.
+//! Compares the store of this machine with the changelog below the checkpoint, and its indexes with its own rows.
 //!
-//! A store may hold rows that are newer than its checkpoint, written before the rest of their generation; they are not
-//! compared with the changelog. Row and indexes are written together, and so the indexes always fit the rows.
+//! A store may hold rows that are newer than its checkpoint, written before the rest of their generation. They are not
+//! compared with the changelog. A row and its indexes are written together, so that the indexes always fit the rows.
 
 use super::violation::{Book, Violation, What};
 use super::{Layout, Others};
@@ -12,15 +12,16 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// What is so old is restored from the start, since tombstones that it lacks may be gone from the changelog.
+/// An older store is restored from the start, because the changelog may no longer have tombstones that the store has
+/// not seen.
 const STORE_AGE_MAX_MS: u64 = 6 * 86_400_000;
 
-/// What the store holds of a uuid.
+/// The entries of a uuid in the store.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     /// The row's hash.
     pub(super) row: Option<u64>,
-    /// What its row gives to the indexes, less what is in them.
+    /// The sum of the index entries that its row requires, minus those that are there. 0 if they match.
     pub(super) index: u64,
 }
 
@@ -30,26 +31,26 @@ struct Part {
     tally: Tally,
     /// The hashes of rows that belong to no uuid.
     others: BTreeMap<Box<[u8]>, u64>,
-    /// The changelog that its rows are of, as far as it is known.
+    /// The changelog to which its rows belong, if it is known.
     changelog: Option<TopicId>,
-    /// Its rows are of something else, and are not compared with this changelog.
+    /// Set if its rows belong to something else: then they are not compared with this changelog.
     foreign: Option<Difference>,
 }
 
-/// The stores' partitions.
+/// The partitions of the store.
 #[derive(Default)]
 pub(super) struct Store {
     parts: BTreeMap<i32, Part>,
     pub(super) rows: u64,
 }
 
-/// What an entry of the store says of a uuid.
+/// The content of an entry of the store.
 pub(super) enum Says {
-    /// Its row, with what that gives to the indexes.
+    /// The row of a uuid, with the index entries that it requires.
     Row(PhononUuid, Stored),
     /// An entry of an index.
     Index(PhononUuid, u64),
-    /// Nothing.
+    /// An entry that belongs to no uuid, or is wrong.
     Nothing,
 }
 
@@ -108,7 +109,7 @@ impl Store {
                 let owner = meta.and_then(|meta| meta.owner);
                 part.foreign = owner.as_ref().and_then(|owner| {
                     let difference = owner.difference(layout.owner.as_ref()?)?;
-                    // The store of a group that was taken over is a copy of what is ours now.
+                    // If a group was taken over, its store is a copy of the current group's state.
                     let is_taken_over = matches!(difference, Difference::Group(..));
                     (!is_taken_over).then_some(difference)
                 });
@@ -138,7 +139,7 @@ impl Store {
         }
     }
 
-    /// Nothing of this partition, or of any, is compared.
+    /// Excludes this partition, or all partitions, from the comparison.
     pub(super) fn forget(&mut self, partition: Option<i32>) {
         match partition {
             Some(partition) => drop(self.parts.remove(&partition)),
@@ -146,7 +147,7 @@ impl Store {
         }
     }
 
-    /// The checkpoint of a partition that is compared with the changelog.
+    /// Returns the checkpoint of a partition. `None`: the partition is not compared with the changelog.
     pub(super) fn checkpoint(&self, partition: i32, now: Timestamp) -> Option<i64> {
         let part = self.parts.get(&partition).filter(|part| part.foreign.is_none())?;
         let checkpoint = part.checkpoint.as_ref()?;
@@ -154,21 +155,21 @@ impl Store {
         (checkpoint.next_offset > 0 && fresh).then_some(checkpoint.next_offset)
     }
 
-    /// How many partitions are compared.
+    /// Returns the number of partitions that are compared.
     pub(super) fn compared(&self, now: Timestamp) -> u64 {
         let compared =
             self.parts.keys().filter(|partition| self.checkpoint(**partition, now).is_some());
         compared.count() as u64
     }
 
-    /// The partitions whose rows are of something else, with the changelog that they are of.
+    /// Returns the partitions whose rows belong to something else, each with the changelog of these rows.
     pub(super) fn foreign(&self) -> impl Iterator<Item = (i32, &Difference, Option<&TopicId>)> {
         self.parts.iter().filter_map(|(partition, part)| {
             Some((*partition, part.foreign.as_ref()?, part.changelog.as_ref()))
         })
     }
 
-    /// Where Kafka does not say which changelog a partition is, its rows do, which belong to `changelog`.
+    /// Recognises a replaced changelog by its rows, which belong to `changelog`, if Kafka has no topic ids.
     pub(super) fn recognise(&mut self, partition: i32, changelog: &TopicId) {
         let Some(part) = self.parts.get_mut(&partition) else { return };
         let former = part.changelog.clone().filter(TopicId::is_generated);
@@ -178,7 +179,7 @@ impl Store {
         }
     }
 
-    /// Says which partitions are not compared.
+    /// Returns a note about the partitions that are not compared.
     pub(super) fn notes(&self, now: Timestamp) -> Option<String> {
         let left: Vec<String> = self
             .parts
@@ -198,7 +199,7 @@ impl Store {
         })
     }
 
-    /// Says what does not fit, but for uuids; `others` are the changelog's rows of none.
+    /// Reports violations in entries that belong to no uuid. `others` are the changelog's rows that belong to none.
     pub(super) fn finish(&self, now: Timestamp, layout: &Layout, others: &Others, book: &mut Book) {
         for (partition, part) in &self.parts {
             let Some(next) = self.checkpoint(*partition, now) else { continue };
@@ -237,7 +238,7 @@ impl Store {
     }
 }
 
-/// Says what does not fit of a uuid, whose latest row in the changelog stands at `offset`.
+/// Reports violations in the entries of a uuid. `changelog` is the offset and hash of its latest row there.
 pub(super) fn compare(
     uuid: &str,
     stored: Option<&Stored>,

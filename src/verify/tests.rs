@@ -1,4 +1,4 @@
-//! Good histories have no violation, and each kind of damage is found and named.
+//! Correct histories have no violation, and each kind of damage is found and named.
 
 mod damage;
 mod inputs;
@@ -61,7 +61,7 @@ impl World {
 }
 
 impl World {
-    /// Everything that is due ends.
+    /// Fires all timers that are due.
     fn fire_all(&mut self) {
         let uuids: Vec<PhononUuid> = self.states.keys().cloned().collect();
         for of in uuids {
@@ -72,7 +72,7 @@ impl World {
     }
 }
 
-/// One uuid for everything that can become of one.
+/// Creates a world in which uuids go through everything that can happen to one.
 fn story() -> World {
     let mut world = World::new();
     let mut next = 0;
@@ -80,12 +80,12 @@ fn story() -> World {
         next += 1;
         world.now = world.now.max(time(next));
     };
-    // A report waits, and its flow never comes.
+    // Reports wait, and their flow never comes.
     world.report("missing", "a", "SENT");
     world.report("missing", "a", "DELIVERED");
     world.report("missing", "b", "SENT");
     world.fire(&uuid("missing"));
-    // Retried, delivered, both phases; then late ones, and forgotten.
+    // Both phases are retried and delivered; then late records come, and the uuid is forgotten.
     world.flow("good", &["a"]);
     world.attempt("good", id("good", 1, &[]), Verdict::Retry);
     world.attempt("good", id("good", 1, &[]), Verdict::Retry);
@@ -98,7 +98,7 @@ fn story() -> World {
     world.report("good", "a", "FAILED");
     world.flow("good", &["a"]);
     world.fire(&uuid("good"));
-    // Given up, replayed, delivered.
+    // A delivery becomes a dead letter, is replayed, and is delivered.
     world.flow("replayed", &[]);
     for _ in 0..3 {
         world.attempt("replayed", id("replayed", 1, &[]), Verdict::Retry);
@@ -107,21 +107,21 @@ fn story() -> World {
     world.replay(letters.last().unwrap());
     world.replay(letters.last().unwrap());
     world.attempt("replayed", id("replayed", 1, &[]), Verdict::Delivered);
-    // Its flow sends nothing, and a report waited for it.
+    // A report waits for a flow that sends nothing.
     world.policy.accounts.get_mut(&OTHER).unwrap().webhook_enabled = Some(false);
     world.say(&Said::Report(report(&uuid("silent"), OTHER, "a", "SENT")), false);
     world.say(&Said::Flow(flow(&uuid("silent"), OTHER, None)), false);
     world.say(&Said::Report(report(&uuid("silent"), OTHER, "a", "DELIVERED")), false);
-    // Nobody's, and nothing that can be read.
+    // A record of an unknown account, and one that can't be decoded.
     world.say(&Said::Flow(flow(&uuid("strange"), STRANGER, None)), false);
     world.say(&Said::Bad, false);
-    // Astray, and timed out.
+    // Records are in the wrong partition, and the reports time out.
     world.say(&Said::Flow(flow(&uuid("astray"), OURS, Some(&["a", "b"]))), true);
     world.say(&Said::Report(report(&uuid("astray"), OURS, "a", "DELIVERED")), true);
     world.attempt("astray", id("astray", 1, &[]), Verdict::GiveUp);
     world.fire(&uuid("astray"));
     world.fire_all();
-    // Still on their way: phase 2 waits for phase 1, which is tried again; another is due; reports wait.
+    // These are not finished: phase 2 waits for phase 1, which is retried; another delivery is due; reports wait.
     world.report("pending", "a", "DELIVERED");
     world.say(&Said::Report(report(&uuid("pending"), OTHER, "a", "DELIVERED")), false);
     world.flow("pending", &["a"]);
@@ -135,7 +135,7 @@ fn story() -> World {
 }
 
 #[test]
-fn a_good_history_has_no_violation() {
+fn a_correct_history_has_no_violation() {
     let world = story();
     let report = world.verify(&world.options());
     assert_eq!(report.violations, []);
@@ -147,7 +147,7 @@ fn a_good_history_has_no_violation() {
 }
 
 #[test]
-fn what_the_rules_are_does_not_matter() {
+fn changed_rules_cause_no_violation() {
     let mut world = World::new();
     world.flow("u", &["a"]);
     world.policy.correlation.phase2_order = Phase2Order::Independent;
@@ -160,9 +160,9 @@ fn what_the_rules_are_does_not_matter() {
     assert_eq!(world.verify(&world.options()).violations, []);
 }
 
-/// Its flow comes again when nobody remembers it, and is an execution of its own, with deliveries of the same ids.
+/// After the uuid is forgotten, its flow comes again as a new execution, with deliveries of the same ids.
 #[test]
-fn what_is_replayed_of_a_forgotten_uuid_may_be_scheduled_once_more() {
+fn deliveries_replayed_for_a_forgotten_uuid_may_be_scheduled_again() {
     let mut world = World::new();
     let (one, two) = (id("u", 1, &[]), id("u", 2, &["a"]));
     world.flow("u", &["a"]);
@@ -180,7 +180,7 @@ fn what_is_replayed_of_a_forgotten_uuid_may_be_scheduled_once_more() {
     assert_eq!(world.verify(&world.at_rest()).violations, []);
 }
 
-/// Panics unless the damage that `damage` does to the story is told as `what` of `of`.
+/// Panics unless `damage` to the story is reported as the violation `what` of the uuid `of`.
 #[track_caller]
 fn check(what: What, of: &str, damage: impl FnOnce(&mut World)) {
     let mut world = story();

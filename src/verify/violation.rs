@@ -1,19 +1,19 @@
-//! What does not fit, and where.
+//! Violations and their places.
 
 use super::Spot;
 use crate::domain::{DeliveryId, Timestamp};
 
 macro_rules! words {
     ($($(#[$doc:meta])* $variant:ident = $word:literal,)+) => {
-        /// Which invariant is broken.
+        /// The kind of a violation: the invariant that is broken.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum What { $($(#[$doc])* $variant,)+ }
 
         impl What {
-            /// All of them.
+            /// All kinds of violations.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The word that reports use.
+            /// Returns the word that reports use.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
@@ -23,64 +23,64 @@ macro_rules! words {
 }
 
 words! {
-    /// Something was read and nothing tells what became of it.
+    /// A record was read, and no event reports its result.
     Lost = "lost",
     /// Kafka deleted a record before it was read.
     Missed = "missed",
-    /// Something happened twice that happens once.
+    /// Something happened twice that must happen once.
     Twice = "twice",
     /// An event does not follow from those before it.
     Order = "order",
     /// Phase 2 was attempted before the end of phase 1.
     Early = "early",
-    /// An event tells of what nothing else knows of.
+    /// An event is about something that does not exist.
     UnexplainedEvent = "unexplained_event",
-    /// A row of the changelog is not what the events make of it.
+    /// A row of the changelog does not match the events.
     UnexplainedState = "unexplained_state",
-    /// Dead letters and the events about them differ.
+    /// Dead letters and their events differ.
     DeadLetter = "dead_letter",
     /// The changelog and the group's offsets differ.
     Offsets = "offsets",
     /// A position or a row belongs to another topic, changelog, cluster or group.
     Identity = "identity",
-    /// A row stands where it does not belong.
+    /// A row is in a partition that does not own it.
     Partition = "partition",
-    /// A record of ours can't be read.
+    /// A record of one of the daemon's own topics can't be decoded.
     Unreadable = "unreadable",
-    /// The store is not what the changelog makes of it.
+    /// The store does not match the changelog.
     Store = "store",
-    /// A row waits for what can't come.
+    /// A row waits for something that can't happen.
     Stuck = "stuck",
-    /// Something waits though it is due.
+    /// Something that is due waits.
     Overdue = "overdue",
-    /// A record waits to be read.
+    /// A record was not read.
     Unread = "unread",
-    /// Something is told to be delivered that the receiver has not seen.
+    /// An event reports a delivery that the receiver has not seen.
     Unseen = "unseen",
-    /// The receiver has seen what nobody has scheduled.
+    /// The receiver has seen a delivery that no event mentions.
     Unscheduled = "unscheduled",
     /// Requests of one webhook-id had different bodies.
     Body = "body",
-    /// More requests were repeated than may be.
+    /// More requests were repeated than the options allow.
     Repeats = "repeats",
 }
 
-/// One thing that does not fit.
+/// One contradiction in the evidence.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
-    /// Which invariant.
+    /// The kind of the violation.
     pub what: What,
-    /// Whose.
+    /// The uuid, if the violation is about one.
     pub uuid: Option<Box<str>>,
-    /// Of which delivery.
+    /// The delivery, if the violation is about one.
     pub webhook_id: Option<DeliveryId>,
-    /// Where: the topic.
+    /// The topic of the place, where it is known.
     pub topic: Option<Box<str>>,
-    /// The partition.
+    /// The partition of the place, where it is known.
     pub partition: Option<i32>,
-    /// The offset.
+    /// The offset of the place, where it is known.
     pub offset: Option<i64>,
-    /// What was seen, and what should have been.
+    /// A description of what was found, and what was expected.
     pub says: String,
 }
 
@@ -104,10 +104,10 @@ impl Violation {
     }
 }
 
-/// So many are kept; a report of more would be read by nobody.
+/// The maximum number of violations that are kept. Nobody reads a longer report.
 const VIOLATIONS_MAX: usize = 10_000;
 
-/// The violations so far.
+/// Collects the violations.
 #[derive(Default)]
 pub(super) struct Book {
     pub(super) violations: Vec<Violation>,
@@ -124,7 +124,7 @@ impl Book {
     }
 }
 
-/// A time as sentences show it.
+/// Formats a time for a sentence.
 pub(super) fn shown(at: Timestamp) -> String {
     crate::codec::event::rfc3339(at)
 }

@@ -307,7 +307,7 @@ fn webhook_list_shows_the_state_of_each_endpoint_and_enable_resumes_one() {
     }
     // `trace` shows the state of the delivery's endpoint too.
     let traced = stage.command(&["trace", "to-busy"]);
-    assert!(traced.out.contains("webhook busy: asked to be left alone until"), "{traced:?}");
+    assert!(traced.out.contains("webhook busy: asked for a pause until"), "{traced:?}");
 
     let enabled = stage.command(&["webhook", "enable", "crm", "--json"]);
     assert_eq!(

@@ -1,4 +1,5 @@
-//! What this machine must have: a store directory with room that the daemon may write, and secrets that nobody else reads.
+//! Checks this machine: the store's directory must be writable and have room, and no other user should be able to read
+//! secrets.
 
 use crate::config::{Accounts, Settings};
 use crate::store;
@@ -8,12 +9,12 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// With less a store can't even compact what it holds.
+/// With less free space, a store can't compact its files.
 const FREE_BYTES_MIN: u64 = 1 << 30;
-/// Mode bits of all who are neither the owner nor of the group.
+/// The mode bits of users who are neither the owner nor in the group.
 const OTHERS: u32 = 0o007;
 
-/// Prints what is wrong; whether the daemon can use its store's directory.
+/// Prints what is wrong. Returns whether the daemon can use its store's directory.
 pub(super) fn check(settings: &Settings, accounts: &Accounts) -> bool {
     let secrets: BTreeSet<&PathBuf> =
         settings.secret_files.iter().chain(&accounts.secret_files).collect();
@@ -33,7 +34,7 @@ pub(super) fn check(settings: &Settings, accounts: &Accounts) -> bool {
 fn store(directory: &Path) -> bool {
     let shown = directory.display();
     let existing = directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    // The ancestor of a relative path is the working directory.
+    // The last ancestor of a relative path is empty and means the working directory.
     let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
     if !existing.is_dir() {
         err_line!("store.directory: {} is no directory: name another one", existing.display());

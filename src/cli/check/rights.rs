@@ -1,10 +1,10 @@
-//! The rights in Kafka: those of the daemon must be there, and the commands' are notes.
+//! Checks the rights in Kafka. The daemon needs all of its rights; missing rights of other commands are only notes.
 
 use crate::config::Settings;
 use crate::log::{self, LogError, Missing, NeededBy, Resource, Right, TopicState};
 use crate::telemetry::{err_line, out_line};
 
-/// Tries every right, and prints those that are missing; whether the daemon has all of its own.
+/// Tests every right and prints the missing ones. Returns whether the daemon has all of its own.
 pub(super) async fn check(settings: &Settings) -> Result<bool, LogError> {
     let asked = settings.clone();
     let asking = tokio::task::spawn_blocking(move || missing(&asked)).await;
@@ -14,7 +14,7 @@ pub(super) async fn check(settings: &Settings) -> Result<bool, LogError> {
     let (kafka, names) = (&settings.kafka, &settings.topics);
     let mut of_run = of(&missing, settings, NeededBy::Run);
     if of_run.is_empty() {
-        // Only who is about to create topics is told whether that is allowed.
+        // The right to create topics matters only while topics of the daemon are missing.
         let states = log::survey(kafka, names).await?;
         let is_missing = |own| {
             states.iter().any(|state: &TopicState| state.own == own && state.partitions.is_none())
@@ -46,7 +46,7 @@ fn of(missing: &[Right], settings: &Settings, command: NeededBy) -> Vec<Right> {
     wanted.filter(|right| missing.contains(right)).collect()
 }
 
-/// Those of all rights that are missing. Blocks.
+/// Returns the missing rights. Blocks.
 fn missing(settings: &Settings) -> Result<Vec<Right>, LogError> {
     let kafka = &settings.kafka;
     let needs = log::needs(kafka, &settings.topics).into_iter();

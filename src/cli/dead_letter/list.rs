@@ -13,14 +13,15 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Lists dead letters, oldest first in each partition, each with what became of it since
+/// Lists dead letters with their state, oldest first in each partition
 ///
-/// open: nothing has happened since it was given up.
-/// replayed: it was sent after all, and no event says that it was delivered; it is on its way, or has a newer letter.
-/// delivered: its delivery was delivered since; of a record: it was read again, and accepted or ignored.
-/// unknown: no replay is known, but Kafka has deleted what would tell of one.
+/// - open: nothing has happened since it became a dead letter.
+/// - replayed: it was sent again, and no event reports a delivery; it is in progress, or has a newer dead letter.
+/// - delivered: the delivery was delivered since then; or the record was read again, and accepted or ignored.
+/// - unknown: no replay is known, but Kafka has deleted the records that would show one.
 ///
-/// The states are read from the inbox and from the events since the oldest letter that matches: --since shortens that.
+/// The states are read from the inbox and from the events since the oldest letter that matches: --since makes that
+/// shorter.
 #[derive(Args)]
 #[command(
     verbatim_doc_comment,
@@ -29,7 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
     which: Which,
-    /// Prints a JSON object per letter, a line each
+    /// Prints a JSON object per letter, each on a line
     #[arg(long)]
     json: bool,
 }
@@ -59,7 +60,7 @@ pub(super) fn run(
             };
             output::note_out(&written);
             count += 1;
-            // Whoever has closed the output does not want to see more.
+            // If the output is closed, no more lines are needed.
             if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
     output::note_out(&out.flush());
@@ -77,7 +78,7 @@ pub(super) fn run(
 const HEADINGS: [&str; 10] = [
     "PLACE",
     "STATE",
-    "GIVEN UP AT",
+    "TIME",
     "REASON",
     "WEBHOOK",
     "ACCOUNT",

@@ -15,11 +15,14 @@ use std::io::IsTerminal as _;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::atomic::AtomicBool;
 
-/// Sends dead letters after all: deliveries by their webhook's limits, with the same webhook-id; records to where they came from
+/// Sends dead letters again: deliveries to their webhook, with its limits and the same webhook-id; records to their
+/// topic
 ///
-/// Left alone are those whose delivery was delivered since, has a newer letter, or is being replayed already; the summary
-/// counts them. Needs no running daemon: what is replayed waits in the inbox. A run that is interrupted is gone on with by
-/// the same command, and --max counts over both; once a run has finished, the same command begins where it stopped.
+/// It skips dead letters whose delivery was delivered since, has a newer letter, or is being replayed already; the
+/// summary counts them. It needs no running daemon: the inbox holds what is replayed until a daemon reads it.
+///
+/// To continue an interrupted run, use the same command again; --max counts over both calls. After a finished run, the
+/// same command begins where that run stopped.
 ///
 /// On a terminal it asks before it sends anything; in a script it does not.
 #[derive(Args)]
@@ -33,16 +36,16 @@ pub(in crate::cli) struct Arguments {
     target: Option<Target>,
     #[command(flatten)]
     which: Which,
-    /// Sends nothing, and tells what would be sent
+    /// Shows what would be sent, and sends nothing
     #[arg(long)]
     dry_run: bool,
-    /// At most so many a second
+    /// The maximum number of letters per second
     #[arg(long, value_name = "N")]
     rate: Option<NonZeroU32>,
-    /// At most so many, oldest first in each partition
+    /// The maximum number of letters, oldest first in each partition
     #[arg(long, value_name = "N")]
     max: Option<NonZeroU64>,
-    /// Does not ask
+    /// Does not ask for confirmation
     #[arg(long, short)]
     yes: bool,
     /// Prints the summary as a JSON object
@@ -78,13 +81,13 @@ pub(super) fn run(
     };
     out_line!("{text}");
     if !summary.finished {
-        err_line!("interrupted: the same command goes on with the rest");
+        err_line!("interrupted: run the same command again to continue");
     }
     Ok(ExitCode::SUCCESS)
 }
 
 impl Arguments {
-    /// Whoever sits at a terminal is asked.
+    /// Returns whether to send. Asks on a terminal.
     fn agreed(&self, plan: &Plan) -> bool {
         let asks = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
         if self.yes || !asks || plan.to_replay() == 0 {
@@ -98,21 +101,21 @@ impl Arguments {
     }
 }
 
-/// What an operator should know before it is too late.
+/// Warns about webhooks that are not configured and about incomplete events.
 fn warn(summary: &Summary, accounts: &Accounts) {
     for (name, count) in &summary.by_webhook {
         let known =
             WebhookName::new(name).is_some_and(|name| accounts.webhooks.contains_key(&name));
         if !known {
             err_line!(
-                "warning: {count} are for the webhook {name}, which is not configured: replayed, they wait until it is"
+                "warning: {count} are for the webhook {name}, which is not configured: if replayed, they wait until it is"
             );
         }
     }
     if let Some(since) = summary.unseen_before {
         let since = rfc3339(since);
         err_line!(
-            "warning: events before {since} are gone: what was replayed and delivered before then is not known, and --since {since} leaves it out"
+            "warning: events before {since} are deleted: it is unknown what was replayed and delivered before then; --since {since} leaves these letters out"
         );
     }
 }
@@ -121,7 +124,7 @@ fn text_of(summary: &Summary, dry_run: bool) -> String {
     let mut lines = Vec::new();
     if summary.resumed {
         lines.push(
-            "goes on with a run that was interrupted; the numbers are the whole run's".to_owned(),
+            "continues an interrupted run; the numbers are those of the whole run".to_owned(),
         );
     }
     lines.push(format!("{:>10}  match", summary.matched));
@@ -132,7 +135,7 @@ fn text_of(summary: &Summary, dry_run: bool) -> String {
     for (count, what) in [
         (summary.skipped_delivered, "skipped: delivered since"),
         (summary.skipped_older, "skipped: their deliveries have a newer letter"),
-        (summary.skipped_sent, "skipped: replayed before, and on their way"),
+        (summary.skipped_sent, "skipped: replayed before, and in progress"),
         (summary.not_replayable, "can't be replayed: truncated, or of a topic that is no input"),
         (summary.left, "left for another call"),
     ] {

@@ -13,9 +13,9 @@ use serde_json::Value;
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
-/// Shows a dead letter whole: the newest one that matches
+/// Shows a whole dead letter: the newest one that matches
 ///
-/// Exits with 1 when none does.
+/// Exits with 1 if none matches.
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback dead-letter show 3:1042")]
 pub(in crate::cli) struct Arguments {
@@ -61,13 +61,13 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// A line for each member that is there, and what is long below it.
+/// Returns a line for each member that has a value; objects and arrays take several lines.
 fn text(shown: &Value) -> String {
     let mut lines = Vec::new();
     for (name, value) in shown.as_object().into_iter().flatten() {
         match value {
             Value::Null => {}
-            // A record's own lines stay; everything else is a line, whoever wrote it.
+            // The lines of a record's value stay. All other text is printed on one line, whatever its source.
             Value::String(text) if name == "value" => lines.push(format!("{name:<21} {text}")),
             Value::String(text) => lines.push(format!("{name:<21} {}", one_line(text))),
             Value::Object(_) | Value::Array(_) => {

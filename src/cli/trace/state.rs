@@ -1,4 +1,4 @@
-//! What a phonon-uuid waits for now: its row as sentences.
+//! Describes in sentences what a phonon-uuid waits for: its row in the changelog.
 
 use crate::codec::event::rfc3339;
 use crate::domain::{
@@ -6,7 +6,7 @@ use crate::domain::{
     StatusClass, Timestamp, WebhookName,
 };
 
-/// What is remembered of an endpoint, for people; nothing of what is over.
+/// Describes the state of an endpoint. Leaves out a pause that has ended.
 pub(super) fn endpoint_line(
     webhook: &WebhookName,
     endpoint: &EndpointState,
@@ -16,14 +16,14 @@ pub(super) fn endpoint_line(
         format!("disabled since {} ({})", rfc3339(disabled.at), disabled.cause.as_str())
     });
     let held = endpoint.held_until.filter(|until| *until > now);
-    let held = held.map(|until| format!("asked to be left alone until {}", rfc3339(until)));
+    let held = held.map(|until| format!("asked for a pause until {}", rfc3339(until)));
     let failing = endpoint.failing_since;
     let failing = failing.map(|since| format!("nothing delivered since {}", rfc3339(since)));
     let all: Vec<String> = [disabled, held, failing].into_iter().flatten().collect();
     (!all.is_empty()).then(|| format!("webhook {webhook}: {}", all.join(", ")))
 }
 
-/// The state for people, a sentence a line.
+/// Describes the state, one sentence per line.
 pub(super) fn lines(state: &State, now: Timestamp) -> Vec<String> {
     let mut lines = Vec::new();
     match &state.correlation {
@@ -91,7 +91,8 @@ fn delivery_lines(delivery: &Delivery, now: Timestamp) -> Vec<String> {
         Due::At(at) if at > now => format!("attempt {next} is due at {}", rfc3339(at)),
         Due::At(at) => format!("attempt {next} is due since {}", rfc3339(at)),
         Due::Waiting => {
-            "waits for the end of phase 1, or of what gives its variables values".to_owned()
+            "waits for the end of phase 1, or of the webhook that gives its variables values"
+                .to_owned()
         }
     };
     let (phase, webhook, id) = (delivery.phase.number(), &delivery.webhook, delivery.id);

@@ -1,4 +1,4 @@
-//! What was found, for people.
+//! Formats the findings as text.
 
 use crate::codec::event::rfc3339;
 use crate::inspect::verification::Verification;
@@ -6,7 +6,7 @@ use crate::store::Aside;
 use crate::telemetry::escape::one_line;
 use crate::verify::{Counts, Violation};
 
-/// Lines for people.
+/// Returns the lines to print.
 pub(super) fn lines(found: &Verification) -> Vec<String> {
     let Verification { report, set_aside } = found;
     let mut lines: Vec<String> = report.violations.iter().map(line).collect();
@@ -48,7 +48,7 @@ fn line(violation: &Violation) -> String {
     format!("{line}: {}", one_line(&violation.says))
 }
 
-/// `TOPIC PARTITION:OFFSET`, as far as it is known.
+/// Returns `TOPIC PARTITION:OFFSET`, as far as these are known.
 fn place(violation: &Violation) -> Option<String> {
     let partition = violation.partition?;
     Some(match (&violation.topic, violation.offset) {
@@ -62,7 +62,7 @@ fn summary(counts: &Counts) -> Vec<String> {
     let mut lines = vec![
         format!("inputs: {} records, {} of them not read yet", counts.records, counts.unread),
         format!(
-            "events: {}; {} deliveries scheduled, {} attempts failed, {} delivered, {} given up, {} replayed",
+            "events: {}; {} deliveries scheduled, {} attempts failed, {} delivered, {} became dead letters, {} replayed",
             counts.events,
             counts.scheduled,
             counts.failed,
@@ -72,7 +72,7 @@ fn summary(counts: &Counts) -> Vec<String> {
         ),
         format!("dead letters: {}", counts.dead_letters),
         format!(
-            "changelog: {} records; {} uuids known, {} with a row, {} that changed meanwhile",
+            "changelog: {} records; {} uuids known, {} with a row, {} that changed while reading",
             counts.changelog, counts.uuids, counts.rows, counts.moving
         ),
         format!(

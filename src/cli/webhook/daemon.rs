@@ -1,4 +1,4 @@
-//! Whether the daemon runs the configuration that a command has read.
+//! Compares the configuration of the running daemon with the one that a command has read.
 
 use crate::app;
 use crate::config::{Difference, Effective, HttpSettings};
@@ -10,40 +10,40 @@ use serde_json::Value as Json;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-/// A daemon answers within milliseconds, and nobody is to wait for anything else.
+/// A daemon answers within milliseconds. The command must not wait long for anything else.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// No configuration takes more.
+/// No configuration page is larger.
 const PAGE_BYTES_MAX: usize = 64 << 20;
-/// So many keys are named.
+/// The number of different keys that the warning names.
 const KEYS_MAX: usize = 8;
 
-/// The daemon that answers where the configuration says.
+/// The daemon that answers on `http.listen`.
 #[derive(Debug, Serialize)]
 pub(super) struct Daemon {
     address: SocketAddr,
     configuration: Compared,
-    /// The keys that it has otherwise.
+    /// The keys whose values differ.
     differs: Vec<String>,
     secrets_differ: bool,
     #[serde(skip)]
     differences: Vec<Difference>,
 }
 
-/// What is known of its configuration.
+/// The result of comparing configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Compared {
-    /// It is this one.
+    /// The daemon runs this configuration.
     Same,
-    /// It is another one.
+    /// The daemon runs another configuration.
     Other,
-    /// It is another one: it wants another token.
+    /// The daemon runs another configuration: it requires another token.
     OtherToken,
-    /// It does not say.
+    /// The daemon does not show its configuration.
     Unknown,
 }
 
-/// Asks whoever listens on `http.listen` of the configuration; nobody may.
+/// Asks the daemon on `http.listen` for its configuration. Returns `None` if nothing answers.
 pub(super) async fn ask(
     http: &HttpSettings,
     effective: &Effective,
@@ -86,7 +86,7 @@ pub(super) async fn ask(
     Some(daemon)
 }
 
-/// Where an address that is listened on can be reached from this machine.
+/// Returns the address at which a listener can be reached from this machine.
 fn reachable(listen: SocketAddr) -> Option<SocketAddr> {
     let mut address = listen;
     match listen {
@@ -101,7 +101,7 @@ fn reachable(listen: SocketAddr) -> Option<SocketAddr> {
     (address.port() != 0).then_some(address)
 }
 
-/// The answer's JSON, if it is some.
+/// Returns the answer's JSON, or `None` if the body is no JSON, too large or incomplete.
 async fn json(mut answer: Response) -> Option<Json> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.ok()? {
@@ -122,18 +122,18 @@ impl Daemon {
         self.secrets_differ = ours.secrets != secrets;
     }
 
-    /// Says on stderr what has to be known before anything is taken from the test for the daemon.
+    /// Warns on stderr when the test says nothing about the daemon, because its configuration differs or is unknown.
     pub(super) fn warn(&self) {
         let address = self.address;
         match self.configuration {
             Compared::Same => {}
             Compared::Unknown => err_line!(
-                "ringback: whether the daemon at {address} runs this configuration is unknown: what answers there does not \
-                 show /api/v1/config"
+                "ringback: can't compare configurations: the server at {address} does not show the page \
+                 /api/v1/config/hash"
             ),
             Compared::OtherToken => err_line!(
-                "ringback: warning: the daemon at {address} runs another configuration: it wants another http.token than this one \
-                 has; a restart applies it"
+                "ringback: warning: the daemon at {address} runs another configuration: it requires another http.token than this \
+                 one has; a restart applies it"
             ),
             Compared::Other => {
                 let mut text = format!(
@@ -150,7 +150,7 @@ impl Daemon {
                     }
                 }
                 if self.secrets_differ {
-                    text.push_str("; a secret, or a file that is named, is another one");
+                    text.push_str("; a secret or a named file differs");
                 }
                 err_line!("{text}");
             }
@@ -158,7 +158,7 @@ impl Daemon {
     }
 }
 
-/// The first of `keys`, and how many more there are.
+/// Returns the first of `keys` and the number of the others. `None` if there are none.
 fn names(keys: Vec<&str>) -> Option<String> {
     let more = keys.len().saturating_sub(KEYS_MAX);
     let mut text = keys.iter().take(KEYS_MAX).copied().collect::<Vec<_>>().join(", ");

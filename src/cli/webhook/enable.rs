@@ -11,10 +11,10 @@ use clap::Args;
 use serde_json::json;
 use std::path::Path;
 
-/// Puts a disabled webhook back to work
+/// Enables a disabled webhook
 ///
-/// It is a command in the inbox, one for every partition, which a daemon takes like every record: at once if it runs, else
-/// when it is started. What was given up meanwhile stays a dead letter; `ringback dead-letter replay` sends it after all.
+/// It writes a command for every partition to the inbox. A running daemon obeys it at once, and otherwise when it
+/// starts. Deliveries that became dead letters meanwhile stay dead letters; `ringback dead-letter replay` sends them.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -27,7 +27,7 @@ pub(in crate::cli) struct Arguments {
     /// Prints one JSON object
     #[arg(long)]
     json: bool,
-    /// Does not ask, even on a terminal
+    /// Does not ask for confirmation, even on a terminal
     #[arg(long)]
     yes: bool,
 }
@@ -42,7 +42,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         Err(code) => return code,
     };
     let (name, url) = (webhook.name.as_str(), webhook.shown_url());
-    if !confirm(&format!("Put {name} ({url}) back to work?"), arguments.yes) {
+    if !confirm(&format!("Enable {name} ({url})?"), arguments.yes) {
         return ExitCode::from(FAILED);
     }
     let mut value = Vec::new();
@@ -50,17 +50,17 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let (kafka, topic, key) =
         (settings.kafka.clone(), settings.topics.inbox.clone(), webhook.name.clone());
     let headers = [(COMMAND_HEADER, ENABLE_ENDPOINT.to_owned())];
-    let told = tokio::task::spawn_blocking(move || {
+    let sent = tokio::task::spawn_blocking(move || {
         log::broadcast(&kafka, &topic, key.as_str().as_bytes(), &value, &headers)
     });
-    match told.await {
+    match sent.await {
         Ok(Ok(partitions)) if arguments.json => {
             print([json!({"webhook": name, "partitions": partitions}).to_string()]);
             ExitCode::SUCCESS
         }
         Ok(Ok(partitions)) => {
             print([format!(
-                "{name}: the command stands in all {partitions} partitions of the inbox"
+                "{name}: the command was written to all {partitions} partitions of the inbox"
             )]);
             ExitCode::SUCCESS
         }

@@ -9,18 +9,18 @@ use clap::Args;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// Reads an example of an answer, and prints the part of a definition that maps every value of it
+/// Reads an example of an answer, and prints the part of a definition that maps each of its values
 ///
-/// The example is JSON or XML, told apart by its first character. What is printed stands below a [[webhook]] of the accounts
-/// file: keep the entries that are wanted, give their variables the names that flows use, and add `mandatory = true` where an
-/// answer without the value is of no use.
+/// The example is JSON or XML, recognised by its first character. The output belongs below a [[webhook]] of the
+/// accounts file: keep the entries that you want, give their variables the names that flows use, and add `mandatory =
+/// true` if an answer without the value is of no use.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
   ringback webhook extract answer.json
   curl -s https://api.example.com/leads/1 | ringback webhook extract - >> accounts.toml")]
 pub(in crate::cli) struct Arguments {
-    /// The example; `-` reads it from the standard input
+    /// The example; `-` reads it from stdin
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }

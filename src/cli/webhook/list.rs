@@ -10,11 +10,11 @@ use crate::telemetry::err_line;
 use clap::Args;
 use std::path::Path;
 
-/// Shows the configured webhooks, and how their endpoints do
+/// Lists the configured webhooks with the state of their endpoints
 ///
-/// The configuration says what there is; the changelog, which is read whole, says which endpoints are disabled, asked to be
-/// left alone, or only fail. Every partition remembers that for itself, so that the earliest of them counts.
-/// URLs show without their query.
+/// The webhooks come from the configuration. The command reads the whole changelog to find endpoints that are disabled,
+/// that asked for a pause, or whose deliveries fail. Each partition records this separately: the list shows the
+/// earliest time of a failure or a disabling, and the latest end of a pause. URLs are shown without their query.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -85,7 +85,7 @@ fn text_lines(all: &[WebhookView<'_>]) -> Vec<String> {
     table(&lines)
 }
 
-/// The state in words.
+/// Describes the state of the endpoint.
 fn words(webhook: &WebhookView<'_>) -> String {
     let mut words = Vec::new();
     if let (Some(at), Some(cause)) = (&webhook.disabled_at, webhook.disabled_cause) {

@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 
 /// Renders a webhook's request, and sends nothing
 ///
-/// URL, query, headers and body are made as those of a delivery are, of records that you give. What is secret shows as ***;
-/// what is signed or counted for each attempt is not there.
+/// URL, query, headers and body are rendered like those of a delivery, from records that you give. Secrets are shown as
+/// ***. Values that are signed or counted for each attempt are left out.
 ///
-/// Exits with 1 when a mandatory variable has no value.
+/// Exits with 1 if a mandatory variable has no value.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -31,10 +31,10 @@ pub(in crate::cli) struct Arguments {
     /// A flow complete record, as JSON
     #[arg(long, value_name = "FILE")]
     flow: PathBuf,
-    /// A delivery report, as JSON: the request is that of a delivery status
+    /// A delivery report, as JSON: renders the request of a delivery status
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// A variable as the answer to an earlier webhook would give it
+    /// A variable with the value that the answer to an earlier webhook would give it
     #[arg(long = "set", value_name = "VARIABLE=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
     /// Prints one JSON object

@@ -23,14 +23,14 @@ use std::time::Duration;
 
 /// Sends one signed test message, and shows request, answer and timings
 ///
-/// It goes out as all deliveries do: the same client, limits of time, TLS, address policy, signature and headers. It is no
-/// delivery: its webhook-id begins with test_ and is never the same, its phonon-uuid is all zeros, and nothing of it is
-/// written to Kafka. What is secret in the request shows as ***, and so does the URL's query.
+/// It uses the same client, timeouts, TLS, address policy, signature and headers as every delivery. It is not a
+/// delivery: its webhook-id begins with test_ and is new each time, its phonon-uuid is all zeros, and nothing about it
+/// is written to Kafka. Secrets in the request and the URL's query are shown as ***.
 ///
-/// It uses the configuration files as they are now. If a daemon answers at `http.listen`, and runs another configuration, a
-/// warning on stderr names the keys that differ, and whether SIGHUP or a restart applies them.
+/// It uses the configuration files as they are now. If a daemon answers at `http.listen` and runs another
+/// configuration, a warning on stderr names the keys that differ, and says whether SIGHUP or a restart applies them.
 ///
-/// Exits with 1 when the endpoint did not take it.
+/// Exits with 1 if the endpoint did not accept the message.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -40,13 +40,13 @@ pub(in crate::cli) struct Arguments {
     /// The webhook's name in the accounts file
     #[arg(value_name = "NAME")]
     name: String,
-    /// Which of the two bodies is sent
+    /// The phase whose body is sent
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     phase: u8,
     /// Prints one JSON object
     #[arg(long)]
     json: bool,
-    /// Does not ask, even on a terminal
+    /// Does not ask for confirmation, even on a terminal
     #[arg(long)]
     yes: bool,
 }
@@ -68,14 +68,14 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let sample = sample(phase, webhook.account, attach_keys, &sent_at);
     let random = generate::<[u8; 16]>(&SystemRandom::new());
     let (Some(sample), Ok(random)) = (sample, random) else {
-        err_line!("ringback: the system gives no randomness");
+        err_line!("ringback: the system provides no random bytes");
         return ExitCode::from(FAILED);
     };
     let (body, rendered) = match sample.rendered(&accounts.definitions, &webhook.name) {
         Ok(rendered) => rendered,
         Err(problem) => {
             err_line!(
-                "webhook {}: the test message lacks what it needs: {problem}; try `ringback webhook preview` with records of your own",
+                "webhook {}: the test message lacks a value: {problem}; try `ringback webhook preview` with records of your own",
                 webhook.name
             );
             return ExitCode::from(FAILED);
@@ -116,7 +116,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     if shown.delivered { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
-/// What `--json` prints.
+/// The object that `--json` prints.
 #[derive(Serialize)]
 struct Shown<'a> {
     webhook: &'a str,
@@ -129,7 +129,7 @@ struct Shown<'a> {
     answer: Option<Answer<'a>>,
     outcome: Box<RawValue>,
     timings: Timings,
-    /// Whether the daemon would have sent the same.
+    /// Whether the running daemon has the same configuration. `None` if no daemon answers.
     daemon: Option<Daemon>,
 }
 
@@ -137,7 +137,7 @@ struct Shown<'a> {
 struct Request<'a> {
     method: &'a str,
     url: &'a str,
-    /// The operator's, where there is one.
+    /// The proxy from the configuration, if there is one.
     proxy: Option<&'a str>,
     #[serde(serialize_with = "headers")]
     headers: &'a [(String, String)],
@@ -152,7 +152,7 @@ struct Answer<'a> {
     headers: &'a [(String, String)],
 }
 
-/// From the start of the attempt, but for the look-up, which is a part of it.
+/// Times since the start of the attempt, except the duration of the look-up, which is part of the attempt.
 #[derive(Serialize)]
 struct Timings {
     look_up_seconds: Option<f64>,
@@ -200,12 +200,12 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// To the microsecond.
+/// Returns the seconds with a precision of one microsecond.
 fn seconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e6
 }
 
-/// An object; a name that comes twice has its values joined.
+/// Serialises the headers as an object. The values of a repeated name are joined.
 fn headers<S: Serializer>(pairs: &&[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(None)?;
     for (index, (name, _)) in pairs.iter().enumerate() {
@@ -222,7 +222,7 @@ fn json_lines(shown: &Shown<'_>) -> Vec<String> {
     serde_json::to_string(shown).into_iter().collect()
 }
 
-/// As those who know curl expect it: what went out behind `>`, what came back behind `<`.
+/// Formats the exchange like curl: `>` marks the request, `<` the answer.
 fn text_lines(shown: &Shown<'_>, outcome: &Outcome) -> Vec<String> {
     let Shown { request, answer, timings, .. } = shown;
     let headers = |sign: char, headers: &[(String, String)]| {
@@ -249,9 +249,9 @@ fn text_lines(shown: &Shown<'_>, outcome: &Outcome) -> Vec<String> {
         lines.push(String::new());
     }
     let meaning = match outcome.verdict {
-        Verdict::Delivered => "SUCCESS: a delivery would be done",
+        Verdict::Delivered => "SUCCESS: a delivery would count as delivered",
         Verdict::Retry => "FAILED: a delivery would be tried again",
-        Verdict::GiveUp => "FAILED: a delivery would be given up at once",
+        Verdict::GiveUp => "FAILED: a delivery would become a dead letter at once",
     };
     lines.push(meaning.to_owned());
     lines.extend(outcome.reason.map(|reason| format!("  reason   {}", reason.as_str())));

@@ -1,4 +1,4 @@
-//! What a webhook is rendered of outside of the engine: records that are given, or a sample that says that it is one.
+//! The input of a rendering outside of the engine: given records, or a sample that is marked as a test.
 
 use crate::codec::source::{Decoded, Decoder};
 use crate::definition::body::render_phase2;
@@ -7,18 +7,18 @@ use crate::domain::{
 };
 use bytes::Bytes;
 
-/// No execution has it: the platform's are random.
+/// No execution has this uuid: those of the platform are random.
 const UUID: &str = "00000000-0000-0000-0000-000000000000";
 
-/// What a webhook is rendered of: records of the gateways.
+/// The input of a rendering, made from records of the gateways.
 pub struct Sample {
     /// The predefined body.
     pub body: Bytes,
-    /// What its variables get their values of.
+    /// The facts from which variables get their values.
     pub facts: Facts,
 }
 
-/// The sample of `phase`; `at` is RFC 3339. `None` if the samples were no records.
+/// Returns the test message of `phase`; `at` is RFC 3339. Returns `None` if the built-in records can't be decoded.
 #[must_use]
 pub fn sample(phase: Phase, account: AccountId, attach_keys: bool, at: &str) -> Option<Sample> {
     let filled = |record: &str| {
@@ -29,10 +29,10 @@ pub fn sample(phase: Phase, account: AccountId, attach_keys: bool, at: &str) -> 
     of_records(filled(FLOW).as_bytes(), report.as_deref().map(str::as_bytes), attach_keys).ok()
 }
 
-/// The sample of a flow complete record, and of one of its delivery reports for phase 2.
+/// Creates a sample from a flow complete record, and for phase 2 from one of its delivery reports.
 ///
 /// # Errors
-/// Which is no record, and why.
+/// A record can't be decoded. The error says which one, and why.
 pub fn of_records(
     flow: &[u8],
     report: Option<&[u8]>,
@@ -59,10 +59,11 @@ pub fn of_records(
 }
 
 impl Sample {
-    /// The body of the webhook `name`, and what else goes into its request.
+    /// Returns the body of the webhook `name`, and the other rendered parts of its request. `None` if it has no
+    /// definition.
     ///
     /// # Errors
-    /// What has no value.
+    /// A variable that is needed has no value. The text names it.
     pub fn rendered(
         &self,
         definitions: &dyn Definitions,

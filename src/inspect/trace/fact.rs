@@ -1,4 +1,4 @@
-//! One fact: a record of a topic, as an answer that can be serialised, and as the cells of a row.
+//! A fact: a record of a topic, as an answer that can be serialised and as a row of cells.
 
 use crate::codec::event::{Members, read_members, rfc3339};
 use crate::codec::header;
@@ -8,16 +8,16 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// Where a fact was found.
+/// The kind of topic that holds a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Among the events.
+    /// The topic of events.
     Event,
-    /// Among the dead letters.
+    /// The topic of dead letters.
     DeadLetter,
-    /// In the inbox: forwarded, or a command.
+    /// The inbox: a forwarded record, or a command.
     Inbox,
-    /// In an input, where it still waits.
+    /// An input that was not read up to the record.
     Source(RecordKind),
 }
 
@@ -32,55 +32,56 @@ impl Origin {
     }
 }
 
-/// A record of a topic, as it was found.
+/// A record of a topic, before it is interpreted.
 pub struct Found<'a> {
-    /// Where.
+    /// The kind of topic.
     pub origin: Origin,
-    /// Its partition.
+    /// The partition's number.
     pub partition: i32,
-    /// Its offset.
+    /// The record's offset.
     pub offset: i64,
-    /// Its own time.
+    /// The record's timestamp.
     pub at: Timestamp,
-    /// Its headers, in their order.
+    /// The record's headers, in their order.
     pub headers: Vec<(Cow<'a, str>, Option<&'a [u8]>)>,
-    /// Its value.
+    /// The record's value; empty for a tombstone.
     pub value: &'a [u8],
-    /// Nobody has taken it into account yet.
+    /// Whether the record is still to be processed.
     pub waits: bool,
 }
 
 /// A fact of one phonon-uuid.
 pub struct Fact {
-    /// RFC 3339 in UTC, which sorts as time does.
+    /// The time as RFC 3339 in UTC, so that the text sorts like the time.
     pub at: String,
     origin: Origin,
     partition: i32,
     offset: i64,
-    /// Nobody has taken it into account yet.
+    /// Whether the record is still to be processed.
     waits: bool,
     json: Value,
     cells: Cells,
 }
 
-/// What a fact serialises as.
+/// A fact that can be serialised.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FactView {
-    /// `events`, `dead_letter`, `inbox`, or what the record of an input is.
+    /// `events`, `dead_letter`, `inbox`, or the kind of the input's record.
     pub from: &'static str,
-    /// Its partition.
+    /// The partition's number.
     pub partition: i32,
-    /// Its offset.
+    /// The record's offset.
     pub offset: i64,
-    /// When: RFC 3339.
+    /// The time of the fact (RFC 3339).
     pub at: String,
-    /// Nobody has taken it into account yet.
+    /// Whether the record is still to be processed.
     pub waits: bool,
-    /// The event or the dead letter as it is, of any version; of other records `headers` and `body`.
+    /// The event or the dead letter of a delivery, as any version wrote it. Otherwise an object with `headers` and
+    /// `body`.
     pub fact: Value,
 }
 
-/// The cells of a row but for its time.
+/// The cells of a row, except its time.
 #[derive(Default)]
 struct Cells {
     what: String,
@@ -92,7 +93,7 @@ struct Cells {
     more: Vec<String>,
 }
 
-/// The headings of the columns; the last column has everything that has no column of its own.
+/// The headings of the columns. The last column holds all values without a column of their own.
 pub const COLUMNS: [&str; 8] =
     ["TIME", "WHAT", "PHASE", "WEBHOOK", "ATTEMPT", "STATUS", "REASON", ""];
 
@@ -109,7 +110,7 @@ impl Fact {
         })
     }
 
-    /// What `found` tells, as far as it can be read.
+    /// Interprets `found` as far as it can be read.
     #[must_use]
     pub fn of(found: &Found<'_>) -> Self {
         let Found { origin, partition, offset, value, waits, .. } = *found;
@@ -119,7 +120,7 @@ impl Fact {
                 found.headers.iter().map(|(name, value)| (name.to_string(), text(*value)));
             Value::Object(headers.collect())
         };
-        // The records of the platform are not ours to interpret, nor are those that could not be interpreted.
+        // Records of the platform, and records that could not be decoded, are shown as they are.
         let whole = || json!({"headers": headers(), "body": String::from_utf8_lossy(value)});
         let delivery = found.headers.iter().find(|(name, _)| *name == header::KIND);
         let delivery = delivery.is_some_and(|(_, kind)| *kind == Some(b"delivery"));
@@ -132,7 +133,7 @@ impl Fact {
         };
         let own = json.get("at").and_then(Value::as_str).map(str::to_owned);
         let at = own.unwrap_or_else(|| rfc3339(found.at));
-        // An event of a version whose members have other types shows as far as any record does.
+        // An event whose members have other types in its version is shown like any other record.
         let event = (origin == Origin::Event).then(|| read_members(value)).flatten();
         let cells = match event {
             Some(event) => Cells::of_event(&event),
@@ -141,7 +142,8 @@ impl Fact {
         Self { at, origin, partition, offset, waits, json, cells }
     }
 
-    /// The fact as it serialises, with the bodies of requests, answers and records if `bodies`. URLs lose their query.
+    /// Returns the fact in the form that is serialised, with the bodies of requests, answers and records if `bodies`.
+    /// URLs lose their query.
     #[must_use]
     pub fn view(&self, bodies: bool) -> FactView {
         let mut fact = self.json.clone();
@@ -172,7 +174,7 @@ impl Fact {
         }
     }
 
-    /// The cells of its row, one for each of [`COLUMNS`].
+    /// Returns the cells of the fact's row, one for each of [`COLUMNS`].
     #[must_use]
     pub fn columns(&self) -> [String; COLUMNS.len()] {
         let Cells { what, phase, webhook, attempt, status, reason, more } = &self.cells;
@@ -188,7 +190,7 @@ impl Fact {
         [self.at.clone(), what, phase, webhook, attempt, status, reason, more.join(", ")]
     }
 
-    /// Its bodies, each with its name.
+    /// Returns the bodies that are not empty, each with its name.
     #[must_use]
     pub fn bodies(&self) -> Vec<(&'static str, String)> {
         let all = [
@@ -207,7 +209,7 @@ impl Fact {
 }
 
 impl Cells {
-    /// The cells of an event, of a known type or another.
+    /// Returns the cells of an event, also of an unknown type.
     fn of_event(event: &Members<'_>) -> Self {
         let text = |member: &Option<Cow<'_, str>>| member.as_deref().unwrap_or_default().to_owned();
         let list = |member: &Option<Vec<Cow<'_, str>>>| member.as_deref().unwrap_or(&[]).join(", ");
@@ -247,7 +249,7 @@ impl Cells {
         }
     }
 
-    /// The cells of a dead letter, or of a record with its headers.
+    /// Returns the cells of a dead letter, or of a record with its headers.
     fn of_record(origin: Origin, json: &Value) -> Self {
         let text = |pointer: &str| json.pointer(pointer).map(shown).unwrap_or_default();
         let header = |name: &str| {
@@ -284,7 +286,7 @@ impl Cells {
     }
 }
 
-/// What has no column of its own.
+/// The values that have no column of their own.
 #[derive(Default)]
 struct More(Vec<String>);
 
@@ -300,7 +302,7 @@ fn number<N: ToString>(number: Option<N>) -> String {
     number.map_or_else(String::new, |number| number.to_string())
 }
 
-/// A text or a number; nothing of what is neither.
+/// Returns a string or a number as text, and an empty text for every other value.
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -309,7 +311,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// The first that is not empty.
+/// Returns the first text that is not empty.
 fn first<const N: usize>(texts: [String; N]) -> String {
     texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Reading what Kafka holds of one phonon-uuid.
+//! Reads everything that Kafka holds about one phonon-uuid.
 
 use super::{Fact, Origin, Row, Trace};
 use crate::codec::row::{self, Meta, TopicId};
@@ -16,10 +16,10 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads the partitions that can hold `uuid`; all partitions of events and dead letters if `everywhere`. Blocks.
+/// Reads the partitions that can hold `uuid`, or all partitions of events and dead letters if `everywhere`. Blocks.
 ///
 /// # Errors
-/// When Kafka can't be read, or the row of the uuid can't; or when the watch broke it off.
+/// Kafka or the row of the uuid can't be read, or the watch stops the reading.
 pub fn read(
     kafka: &KafkaSettings,
     topics: &TopicNames,
@@ -30,7 +30,7 @@ pub fn read(
     let (scanner, trace) = (Scanner::new(kafka)?, Trace::default());
     let mut reader = Reader { scanner, uuid, everywhere, watch, trace };
     let mut meta = reader.changelog(&topics.changelog)?;
-    // Nothing was read yet of a topic that was deleted and created again.
+    // The positions of a topic that was deleted and created again are dropped: none of its records was read yet.
     let identity = Cluster::new(kafka)?.identity(&topics.identified(), TIMEOUT)?;
     let landmarks = LandmarkReader::new(kafka);
     let mut offsets = Vec::new();
@@ -52,7 +52,7 @@ pub fn read(
         reader.waiting(name, Origin::Source(kind), &meta)?;
     }
     let mut trace = reader.trace;
-    // Stable: facts of one moment stay in the order of their log.
+    // The sort is stable: facts with the same time stay in the order of their log.
     trace.facts.sort_by(|a, b| a.at.cmp(&b.at));
     Ok(trace)
 }
@@ -66,7 +66,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Finds the row, and returns how far the inputs of its partition were taken into account.
+    /// Finds the row. Returns the positions up to which the inputs of its partition were processed.
     fn changelog(&mut self, topic: &str) -> Result<Meta, InspectError> {
         let mut key = Vec::new();
         RowKey::write_state(self.uuid, &mut key);
@@ -76,7 +76,7 @@ impl Reader<'_> {
             false,
             |_| ScanFrom::Beginning,
             |record| {
-                // A row without value is gone.
+                // A record without value is a tombstone: the row was deleted.
                 let value = record.value().filter(|value| !value.is_empty());
                 let row = value.map(|value| {
                     (record.partition(), record.offset(), Bytes::copy_from_slice(value))
@@ -114,7 +114,7 @@ impl Reader<'_> {
         row::decode_meta(&value).map_err(|error| InspectError::Row(partition, offset, error))
     }
 
-    /// Every record of the uuid in a topic of facts.
+    /// Reads every record of the uuid in a topic of facts.
     fn facts(&mut self, topic: &str, origin: Origin) -> Result<(), InspectError> {
         let mut facts = Vec::new();
         let key = self.uuid.as_str().as_bytes();
@@ -132,7 +132,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What was forwarded or commanded, and whether it still waits.
+    /// Reads forwarded records and commands, and marks those that were not processed yet.
     fn inbox(&mut self, topic: &str, meta: &Meta) -> Result<(), InspectError> {
         let mut facts = Vec::new();
         let key = self.uuid.as_str().as_bytes();
@@ -151,7 +151,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Records of an input that nobody has read yet; what was read is told by its events.
+    /// Reads the records of an input that were not processed yet. Events report the records that were.
     fn waiting(&mut self, topic: &str, origin: Origin, meta: &Meta) -> Result<(), InspectError> {
         let mut facts = Vec::new();
         let key = self.uuid.as_str().as_bytes();
@@ -165,7 +165,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Hands the records of the partition that Kafka's default partitioner gives the uuid to `take`, or of all.
+    /// Passes the records of the uuid's partition to `take`, or of all partitions if `everywhere`. The partition is the
+    /// one that Kafka's default partitioner selects.
     fn scan(
         &mut self,
         topic: &str,
@@ -192,7 +193,7 @@ impl Reader<'_> {
     }
 }
 
-/// The first offset that was not taken into account.
+/// Returns the first offset that was not processed.
 fn taken(meta: &Meta, topic: &str, partition: i32) -> i64 {
     let mut offsets = meta.offsets.iter();
     let of = offsets.find(|input| *input.topic == *topic && input.partition == partition);

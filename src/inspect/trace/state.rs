@@ -1,4 +1,4 @@
-//! The latest row of a phonon-uuid, and the endpoints that its deliveries wait for, as answers that can be serialised.
+//! The latest row of a phonon-uuid and the endpoints that its deliveries wait for, as answers that can be serialised.
 
 use super::Trace;
 use crate::codec::event::{outcome_json, rfc3339};
@@ -9,23 +9,23 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What a phonon-uuid waits for. Without a row nothing of it is kept any more.
+/// The current state of a phonon-uuid. Without a row, nothing is stored about it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Now {
-    /// Where the row was found.
+    /// The topic of the row: always `changelog`.
     pub from: &'static str,
     /// The row's partition.
     pub partition: Option<i32>,
     /// The row's offset.
     pub offset: Option<i64>,
-    /// The row.
+    /// The row's content.
     pub state: Option<StateView>,
-    /// The endpoints that its deliveries wait for, by the name of their webhook.
+    /// The endpoints that its deliveries wait for, by webhook.
     pub endpoints: BTreeMap<String, EndpointView>,
 }
 
 impl Now {
-    /// What the changelog says in `trace`.
+    /// Returns the state that `trace` has read from the changelog.
     pub(super) fn of(trace: &Trace, bodies: bool) -> Self {
         let row = trace.row.as_ref();
         let endpoints = trace.endpoints.iter();
@@ -41,65 +41,65 @@ impl Now {
     }
 }
 
-/// A row.
+/// The content of a row.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StateView {
-    /// What is known of the execution.
+    /// The progress of the execution.
     pub correlation: Correlation,
     /// The deliveries that are not finished.
     pub deliveries: Vec<DeliveryView>,
-    /// When its timer fires next.
+    /// When the uuid's timer fires next (RFC 3339).
     pub timer_at: Option<String>,
 }
 
-/// What is known of an execution.
+/// The progress of an execution.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Correlation {
-    /// Nothing.
+    /// Nothing is known about the execution.
     Unknown,
     /// Reports wait for their flow complete record.
     AwaitingFlow {
-        /// The reports.
+        /// The reports that wait.
         reports: Vec<Report>,
     },
-    /// The flow is complete, and its webhooks are on their way.
+    /// The flow is complete, and not all of its webhooks are done.
     Open {
-        /// The account.
+        /// The account's id.
         account_id: i64,
-        /// The flow.
+        /// The flow's id, where it is known.
         flow_id: Option<i64>,
-        /// Where phase 1 goes.
+        /// The name of the webhook of phase 1.
         webhook: Option<String>,
-        /// When the flow complete record was accepted.
+        /// When the flow complete record was accepted (RFC 3339).
         accepted_at: String,
-        /// That record.
+        /// The place of the flow complete record.
         source: Source,
-        /// The SMS of the flow, where the gateway knows them.
+        /// The SMS of the flow. `None` if the gateway does not know them.
         sms: Option<Vec<String>>,
-        /// The reports so far.
+        /// The reports that were accepted so far.
         reports: Vec<Report>,
-        /// `open`, `complete`, `timed_out` or `not_wanted`.
+        /// The state of the collection of reports: `open`, `complete`, `timed_out` or `not_wanted`.
         collection: &'static str,
-        /// Until when reports are waited for.
+        /// The end of an open collection (RFC 3339).
         until: Option<String>,
     },
-    /// The flow sends nothing.
+    /// No webhook is sent for the flow.
     Silent {
-        /// The account.
+        /// The account's id.
         account_id: i64,
-        /// The flow.
+        /// The flow's id, where it is known.
         flow_id: Option<i64>,
-        /// Why.
+        /// The reason why nothing is sent.
         reason: &'static str,
-        /// Until when it is remembered.
+        /// When the uuid is forgotten (RFC 3339).
         until: String,
     },
-    /// Everything is done.
+    /// All webhooks are done. The row remains so that late records are recognised.
     Ended {
-        /// The account.
+        /// The account's id.
         account_id: i64,
-        /// Until when it is remembered.
+        /// When the uuid is forgotten (RFC 3339).
         until: String,
     },
 }
@@ -107,70 +107,70 @@ pub enum Correlation {
 /// The report of one SMS.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// The SMS.
+    /// The id of the SMS.
     pub sms_id: String,
-    /// The account.
+    /// The account's id.
     pub account_id: i64,
     /// Whether its status is final.
     #[serde(rename = "final")]
     pub is_final: bool,
-    /// Whether a delivery carries it.
+    /// Whether a delivery contains it.
     pub sent: bool,
-    /// The record.
+    /// The place of the report.
     pub source: Source,
-    /// Until when it waits for its flow.
+    /// When a report whose flow is unknown expires (RFC 3339).
     pub expires_at: Option<String>,
 }
 
-/// Where a record stands.
+/// The place of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Source {
-    /// Its topic.
+    /// The topic's name.
     pub topic: String,
-    /// Its partition.
+    /// The partition's number.
     pub partition: i32,
-    /// Its offset.
+    /// The record's offset.
     pub offset: i64,
 }
 
 /// A delivery that is not finished.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeliveryView {
-    /// Its id.
+    /// The delivery's id.
     pub webhook_id: String,
-    /// 0, 1 or 2.
+    /// The phase: 1 or 2, or 0 for a delivery of a rule.
     pub phase: u8,
-    /// Its webhook.
+    /// The webhook's name.
     pub webhook: String,
-    /// When it was scheduled.
+    /// When it was scheduled (RFC 3339).
     pub scheduled_at: String,
-    /// When it may be attempted; `None`: it waits.
+    /// When the next attempt is due (RFC 3339). `None` while it waits for another delivery.
     pub due_at: Option<String>,
-    /// How many attempts were made.
+    /// The number of attempts that were made.
     pub attempts: u32,
-    /// How many lives it had before.
+    /// The number of replays before.
     pub replays: u32,
-    /// When the first attempt ended.
+    /// When the first attempt ended (RFC 3339).
     pub first_attempt_at: Option<String>,
-    /// When the last attempt ended.
+    /// When the last attempt ended (RFC 3339).
     pub last_attempt_at: Option<String>,
-    /// The outcome of that.
+    /// The outcome of the last attempt.
     pub last_outcome: Option<Value>,
-    /// Its body, where bodies are asked for.
+    /// The body, if bodies were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
 }
 
-/// What is remembered of an endpoint.
+/// The recorded state of an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EndpointView {
-    /// Since when it is disabled.
+    /// When it was disabled (RFC 3339).
     pub disabled_at: Option<String>,
-    /// Why.
+    /// The reason why it is disabled.
     pub disabled_cause: Option<&'static str>,
-    /// Until when it asked to be left alone.
+    /// The end of the pause that the endpoint asked for (RFC 3339).
     pub held_until: Option<String>,
-    /// Since when nothing was delivered.
+    /// The time since which no attempt succeeded (RFC 3339).
     pub failing_since: Option<String>,
 }
 

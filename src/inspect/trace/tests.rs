@@ -1,4 +1,4 @@
-//! The cells of facts, of this version's events and of others.
+//! The cells of facts, for events of this and other versions.
 
 use super::{Fact, Found, Origin};
 use crate::domain::{RecordKind, Timestamp};
@@ -60,7 +60,7 @@ fn an_event_of_a_later_version_shows_as_far_as_its_members_are_known() {
     assert_eq!(event(unknown), ["to_come", "2", "crm", "", "", "x", ""]);
     let view = fact(Origin::Event, &[], unknown.as_bytes()).view(false);
     assert_eq!(view.fact["more"], json!([1]));
-    // A member that has another JSON type by then.
+    // Members whose JSON types differ from this version's.
     let other = r#"{"type":"delivered","at":"2026-01-31T12:00:00.000Z","webhook":"crm","phase":"two","attempt":[1]}"#;
     assert_eq!(event(other), ["delivered", "two", "crm", "", "", "", ""]);
 }

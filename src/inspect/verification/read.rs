@@ -1,4 +1,4 @@
-//! Reading everything, in the order that makes a running daemon no liar.
+//! Reads everything, in an order that makes no running daemon look wrong.
 
 use super::store::Seen;
 use super::{Asked, Verification, receiver};
@@ -17,20 +17,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// At rest nothing waits that was due so long ago.
+/// With `at_rest`, work that was due this long ago is a violation.
 const OVERDUE_MS: u64 = 60_000;
-/// A row that compaction takes while it is looked for has a newer one behind the end; once so little time was enough to read
-/// what came since, none can have been missed.
+/// Compaction may remove a row while it is searched; then a newer row is behind the end that was read. If reading the
+/// new records took less than this time, no row can have been missed.
 const TAIL_TIME: Duration = Duration::from_secs(2);
 const TAILS_MAX: usize = 10;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Looks at everything: the topics, the store of this machine in `directory`, and the receivers' logs. Blocks; `runtime` serves
-/// the requests that are asynchronous.
+/// Reads the topics, the store of this machine in `directory`, and the receivers' logs, and judges them. Blocks.
+/// `runtime` runs the asynchronous requests.
 ///
 /// # Errors
-/// When Kafka can't be read, one of the daemon's topics is missing, the store can't be opened though it is not damaged, or a
-/// receiver's log can't be read; or when the watch broke it off.
+/// Kafka or a receiver's log can't be read, one of the daemon's topics is missing, the store can't be opened for a
+/// reason other than damage, or the watch stops the reading.
 pub fn verify(
     kafka: &KafkaSettings,
     topics: &TopicNames,
@@ -40,14 +40,15 @@ pub fn verify(
     watch: Watch<'_>,
 ) -> Result<Verification, InspectError> {
     let now = clock::wall();
-    // First of all: it must not be ahead of the changelog.
+    // The store comes first: it must not be ahead of the changelog that is read.
     let store = Seen::open(directory)?;
     log::insist_on_groups(kafka, topics, NeededBy::Verify)?;
     let mut reader = Reader::new(kafka, topics, runtime, watch)?;
     let survey = reader.survey()?;
     let mut evidence = survey.evidence(Changes::default());
     reader.events(&survey, &mut evidence)?;
-    // What became of the inputs is known only now, and decides what the events before are about.
+    // The events show which inputs were replaced. That decides which records earlier events are about, so that they are
+    // read again.
     if let Some(changes) = evidence.changes() {
         evidence = survey.evidence(changes);
         reader.events(&survey, &mut evidence)?;
@@ -56,7 +57,7 @@ pub fn verify(
     reader.changelog(&survey, &mut evidence)?;
     reader.inputs(&survey, &mut evidence)?;
     store.read(&mut evidence)?;
-    // Read last, so that it has all requests that the events tell of.
+    // The logs are read last, so that they have the requests of all events.
     requests(&asked.receiver_logs, &mut evidence)?;
     let report = evidence.finish(&Options {
         at_rest: asked.at_rest,
@@ -76,7 +77,7 @@ fn requests(files: &[PathBuf], evidence: &mut Evidence) -> Result<(), InspectErr
     Ok(())
 }
 
-/// Where everything stood.
+/// The positions and ends of all topics.
 struct Survey {
     layout: Layout,
     places: Vec<TopicPartition>,
@@ -89,7 +90,7 @@ struct Survey {
 }
 
 impl Survey {
-    /// Evidence of what stood there, and as yet of nothing else.
+    /// Creates evidence of these positions, without any records.
     fn evidence(&self, changes: Changes) -> Evidence {
         let mut evidence = Evidence::knowing(self.layout.clone(), changes);
         for place in &self.places {
@@ -120,7 +121,7 @@ impl<'a> Reader<'a> {
         Ok(Self { kafka, topics, runtime, watch, scanner, positions })
     }
 
-    /// The order is that of [`crate::verify`]; nothing of it may be exchanged.
+    /// Takes positions and ends in the order that [`crate::verify`] requires. The steps must not be reordered.
     fn survey(&self) -> Result<Survey, InspectError> {
         let topics = self.topics;
         let partitions = self.count(&topics.changelog)?;
@@ -142,10 +143,10 @@ impl<'a> Reader<'a> {
         let after = self.positions.committed(&places)?;
         let mut inputs = Vec::new();
         for topic in &names {
-            // What is above what the group has committed waits; what is below is there.
+            // Records above the committed offsets count as unread; records below them must exist.
             inputs.push(((*topic).to_owned(), self.scanner.all(topic, ScanFrom::Beginning)?));
         }
-        // Without the right to ask, gaps are taken for compaction.
+        // Without the right to read topic settings, gaps count as compaction.
         let existing: Vec<&str> = inputs
             .iter()
             .filter(|(_, ranges)| !ranges.is_empty())
@@ -195,12 +196,12 @@ impl<'a> Reader<'a> {
         Ok(Survey { layout, places, before, after, events, letters, changelog, inputs })
     }
 
-    /// The input partitions of which a record that was read is not there any more.
+    /// Returns the input partitions in which a record that was read no longer exists.
     fn replaced(&self) -> Result<BTreeSet<(Arc<str>, i32)>, InspectError> {
         let (reader, topics) = (LandmarkReader::new(self.kafka), self.topics);
         let mut replaced = BTreeSet::new();
         for newest in self.scanner.newest(&topics.changelog, RowKey::META)? {
-            // One that can't be read is a violation of its own.
+            // A row that can't be read is reported as a violation elsewhere.
             let meta = newest.value.and_then(|value| row::decode_meta(&value).ok());
             for input in meta.into_iter().flat_map(|meta| meta.offsets) {
                 let InputOffset { topic, partition, landmark, .. } = input;

@@ -10,13 +10,13 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
-/// Why a receiver's log can't be used.
+/// The reason why a receiver's log can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiverError {
-    /// The file.
+    /// The file can't be opened or read.
     #[error("it can't be read")]
     File(#[from] std::io::Error),
-    /// A line.
+    /// A line, whose number comes first, is not a request.
     #[error("line {0} is not as `ringback verify --help` shows it: {1}")]
     Line(u64, String),
 }
@@ -32,7 +32,7 @@ struct Line<'a> {
     body_sha256: Option<String>,
 }
 
-/// Hands each request of the log to `take`.
+/// Passes each request of the log to `take`.
 pub(super) fn read(file: &Path, take: &mut dyn FnMut(ReceiverEntry)) -> Result<(), ReceiverError> {
     let mut lines = BufReader::new(File::open(file)?);
     let (mut line, mut number) = (String::new(), 0);
@@ -72,7 +72,7 @@ mod tests {
     use super::entry;
 
     #[test]
-    fn a_body_and_its_hash_are_the_same_and_what_is_no_request_says_why() {
+    fn a_body_and_its_hash_are_equal_and_a_wrong_line_has_an_explanation() {
         let line = |rest: &str| {
             let id = "msg_000000000000000000000000000000ff";
             entry(&format!(

@@ -1,10 +1,10 @@
-//! This machine's store, as far as it can be read: damage is a finding, not a failure.
+//! Reads this machine's store as far as possible. Damage is a finding, not an error.
 
 use crate::store::{self, Aside, StoreError, StoreView};
 use crate::verify::Evidence;
 use std::path::{Path, PathBuf};
 
-/// What stands in the store's directory, and beside it.
+/// The store in its directory, and the copies beside it.
 pub(super) struct Seen {
     directory: PathBuf,
     view: Option<StoreView>,
@@ -32,7 +32,7 @@ impl Seen {
         Ok(seen)
     }
 
-    /// Hands in what the store holds; of a partition that can't be read, only that.
+    /// Passes the store's rows to `evidence`. Reports damage for each partition that can't be read.
     pub(super) fn read(&self, evidence: &mut Evidence) -> Result<(), StoreError> {
         let says = |finding: &str| {
             let store = self.directory.display();

@@ -1,4 +1,4 @@
-//! What events and replays make of letters, in the order of the log.
+//! The states of letters after events and replays, in the order of the log.
 
 use super::*;
 use crate::domain::PhononUuid;
@@ -12,7 +12,8 @@ fn id(name: &str) -> DeliveryId {
     DeliveryId::derive(&PhononUuid::new(name).unwrap(), 1, [])
 }
 
-/// Letters of these deliveries, or records, each with how many lives it had before; given up at 100, 200 and so on.
+/// Creates a batch of letters of these deliveries, or of records, each with its number of earlier lives. Their times
+/// are 100, 200 and so on.
 fn batch(letters: &[(Option<DeliveryId>, u32)]) -> Batch {
     let mut batch = Batch::default();
     for (offset, (id, life)) in (0..).zip(letters) {
@@ -51,7 +52,7 @@ fn letters_of_one_delivery_follow_its_lives() {
     let expected = [
         [Open, Open, Open],
         [Open, Open, Open],
-        // The second letter is not there yet, and its own event makes it new.
+        // The second letter was not written yet; its own event opens it again.
         [Replayed, Open, Replayed],
         [Replayed, Open, Open],
         [Replayed, Open, Replayed],
@@ -65,11 +66,11 @@ fn letters_of_one_delivery_follow_its_lives() {
 }
 
 #[test]
-fn a_newer_letter_that_is_not_looked_at_counts_all_the_same() {
+fn a_newer_letter_outside_the_batch_counts() {
     let one = id("one");
     for (told, expected) in [
         (&[Turn::DeadLettered(one, 0), Turn::DeadLettered(one, 1)][..], Replayed),
-        // The events of its own life are gone.
+        // The events of its own life are deleted.
         (&[Turn::DeadLettered(one, 3)], Replayed),
         (&[Turn::Delivered(one), Turn::Replayed(one), Turn::DeadLettered(one, 1)], Delivered),
         (&[Turn::Delivered(one), Turn::DeadLettered(one, 0)], Open),
@@ -82,7 +83,7 @@ fn a_newer_letter_that_is_not_looked_at_counts_all_the_same() {
 }
 
 #[test]
-fn a_flow_that_comes_again_gives_its_delivery_a_second_first_life() {
+fn a_flow_that_comes_again_begins_a_new_first_life_of_its_delivery() {
     let one = id("one");
     let mut batch = batch(&[(Some(one), 0), (Some(one), 0)]);
     batch.turn(Turn::DeadLettered(one, 0), at(100));
@@ -91,7 +92,7 @@ fn a_flow_that_comes_again_gives_its_delivery_a_second_first_life() {
 }
 
 #[test]
-fn a_record_is_what_became_of_it_when_it_was_read_again() {
+fn the_state_of_a_record_is_the_result_of_its_second_reading() {
     let mut batch = batch(&[(None, 0), (None, 0), (None, 0), (None, 0), (None, 0)]);
     for offset in 1..5 {
         batch.sent((3, offset), at(1000));
@@ -107,7 +108,7 @@ fn a_record_is_what_became_of_it_when_it_was_read_again() {
 }
 
 #[test]
-fn only_what_is_open_can_be_unknown() {
+fn only_open_letters_can_be_unknown() {
     let mut batch = batch(&[(None, 0), (None, 0), (None, 0)]);
     batch.sent((3, 1), at(1000));
     assert!(!batch.is_doubtful(at(5000)));
@@ -118,7 +119,7 @@ fn only_what_is_open_can_be_unknown() {
 }
 
 #[test]
-fn letters_are_found_by_their_places_however_they_came() {
+fn letters_are_found_by_their_places_in_any_order() {
     let mut batch = batch(&[(Some(id("a")), 0), (Some(id("b")), 0)]);
     batch.entries[0].place = (4, 0);
     batch.entries[1].place = (1, 9);

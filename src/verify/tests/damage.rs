@@ -1,4 +1,4 @@
-//! Each kind of damage, done to a good story.
+//! Each kind of damage, applied to a correct story.
 
 use super::world::{Entry, FLOWS, INBOX, OWNERS, UNIT_MS, World, uuid};
 use super::{check, id, story};
@@ -8,7 +8,7 @@ use crate::store::RowKey;
 use crate::verify::What;
 use bytes::Bytes;
 
-/// Where the nth event of that type of that uuid stands.
+/// Returns the place of the nth event of this type of this uuid.
 fn find(world: &World, of: &str, kind: &str, nth: usize) -> (usize, usize) {
     let kind = format!("\"type\":\"{kind}\"");
     let all = world.events.iter().enumerate();
@@ -64,7 +64,7 @@ fn move_event(
     }
 }
 
-/// The place of a uuid's latest row.
+/// Returns the place of a uuid's latest row.
 fn row_of(world: &World, of: &str) -> (usize, usize) {
     let mut key = Vec::new();
     RowKey::write_state(&uuid(of), &mut key);
@@ -100,7 +100,7 @@ fn a_record_without_its_word_is_lost() {
         let index = bad(world);
         world.events[0].remove(index);
     });
-    // A copy that was read, of a record that stood astray.
+    // The word about a copy that was read, whose original is in the wrong partition.
     check(What::Lost, "astray", drop_event("astray", "flow_accepted", 0));
 }
 
@@ -109,7 +109,7 @@ fn bad(world: &World) -> usize {
 }
 
 #[test]
-fn a_copy_that_nobody_has_read_excuses_its_record() {
+fn a_record_whose_copy_is_unread_is_not_lost() {
     let mut world = story();
     let source = world.write(FLOWS, 0, Some("astray-2"), Vec::new(), b"{}");
     world.forward(FLOWS, 1, "astray-2", &source);
@@ -120,16 +120,16 @@ fn a_copy_that_nobody_has_read_excuses_its_record() {
 }
 
 #[test]
-fn what_led_to_nothing_is_lost() {
+fn commands_and_deliveries_without_a_result_are_lost() {
     check(What::Lost, "replayed", drop_event("replayed", "replayed", 0));
     check(What::Lost, "silent", |world| {
-        // The second word: first it was accepted, to wait.
+        // The second word; the first one was that the report was accepted.
         drop_event("silent", "record_ignored", 1)(world);
     });
     check(What::Lost, "replayed", |world| {
         drop_event("replayed", "dead_lettered", 0)(world);
         let (partition, index) = find(world, "replayed", "attempt_failed", 2);
-        // And all that came after it.
+        // Also drops all later events of the uuid.
         let all = std::mem::take(&mut world.events[partition]);
         let ours = |entry: &Entry| entry.key.as_deref() == Some(b"replayed".as_slice());
         let kept = all.into_iter().enumerate().filter(|(i, e)| *i <= index || !ours(e));
@@ -138,7 +138,7 @@ fn what_led_to_nothing_is_lost() {
 }
 
 #[test]
-fn what_is_told_twice_is_found() {
+fn repeated_events_are_found() {
     for (of, kind, nth) in [
         ("good", "flow_accepted", 0),
         ("good", "delivery_scheduled", 0),
@@ -162,7 +162,7 @@ fn what_is_told_twice_is_found() {
 }
 
 #[test]
-fn a_uuid_that_is_forgotten_too_early_begins_twice() {
+fn a_uuid_that_is_forgotten_too_early_is_reported_as_twice() {
     let mut world = World::new();
     world.flow("u", &[]);
     world.attempt("u", id("u", 1, &[]), crate::domain::Verdict::Delivered);
@@ -193,7 +193,7 @@ fn phase_2_before_the_end_of_phase_1_is_early() {
 }
 
 #[test]
-fn events_of_what_is_not_there_are_found() {
+fn events_about_missing_records_are_found() {
     check(What::UnexplainedEvent, "replayed", |world| {
         for log in world.inputs.get_mut(INBOX).unwrap() {
             log.retain(|entry| entry.key.as_deref() != Some(b"replayed"));
@@ -203,7 +203,7 @@ fn events_of_what_is_not_there_are_found() {
         drop(world.inputs.get_mut(FLOWS).unwrap()[0].remove(1))
     });
     check(What::UnexplainedEvent, "due", |world| {
-        // The last report of the story but two.
+        // The group has not committed the flow complete record of `due`.
         let own = owner(b"due", OWNERS).cast_signed();
         for (_, place, offset) in &mut world.commits {
             if &*place.topic == FLOWS && place.partition == own {
@@ -214,7 +214,7 @@ fn events_of_what_is_not_there_are_found() {
 }
 
 #[test]
-fn rows_that_the_events_do_not_make_are_found() {
+fn rows_that_do_not_match_the_events_are_found() {
     let due = id("due", 2, &["a"]);
     let pending = id("pending", 1, &[]);
     let check = |of, damage: &dyn Fn(&mut World)| check(What::UnexplainedState, of, damage);
@@ -242,7 +242,7 @@ fn rows_that_the_events_do_not_make_are_found() {
         let (partition, index) = row_of(world, "due");
         world.changelog[partition][index].value = None;
     });
-    // The row of a uuid that nobody has heard of.
+    // The row of a uuid without events.
     check("foreign", &|world| {
         let (from, index) = row_of(world, "due");
         let mut entry = world.changelog[from][index].clone();
@@ -251,7 +251,7 @@ fn rows_that_the_events_do_not_make_are_found() {
         entry.key = Some(key);
         world.changelog[owner(b"foreign", OWNERS) as usize].push(entry);
     });
-    // A row that was deleted comes back.
+    // A deleted row comes back.
     check("good", &|world| {
         let (partition, index) = row_of(world, "good");
         let old = world.changelog[partition].iter().rfind(|entry| {
@@ -300,7 +300,7 @@ fn dead_letters_and_events_are_one_to_one() {
 }
 
 #[test]
-fn meta_rows_say_what_the_group_says() {
+fn meta_rows_that_differ_from_the_group_are_found() {
     let change = |change: fn(&mut Meta)| {
         move |world: &mut World| {
             let log = &mut world.changelog[0];
@@ -330,7 +330,7 @@ fn rows_in_another_partition_are_found() {
 }
 
 #[test]
-fn what_can_not_be_read_is_found() {
+fn unreadable_records_are_found() {
     let check = |damage: &dyn Fn(&mut World)| {
         let mut world = story();
         damage(&mut world);
@@ -361,7 +361,7 @@ fn what_can_not_be_read_is_found() {
 }
 
 #[test]
-fn rows_that_wait_for_what_can_not_come_are_stuck() {
+fn rows_that_wait_for_the_impossible_are_stuck() {
     check(What::Stuck, "due", change_row("due", |s| s.deliveries[0].due = Due::Waiting));
     check(What::Stuck, "due", change_row("due", |s| s.deliveries.clear()));
 }

@@ -24,14 +24,14 @@ impl World {
         }
     }
 
-    /// All records of `topic` are gone, and its offsets count anew.
+    /// Deletes all records of `topic` and its positions. Its offsets begin at 0 again.
     fn recreate(&mut self, topic: &'static str) {
         self.inputs.insert(topic, vec![Vec::new(); OWNERS as usize]);
         self.positions.retain(|place, _| *place.topic != *topic);
         self.commits.retain(|(_, place, _)| *place.topic != *topic);
     }
 
-    /// What happened to an input is told.
+    /// Writes an event about a change of an input.
     fn tell(&mut self, topic: &'static str, partition: u32, change: InputChange) {
         self.txn += 1;
         let partition = partition.cast_signed();
@@ -53,7 +53,7 @@ impl World {
         }
     }
 
-    /// The flow at `offset` is read once more.
+    /// Reads the record at `offset` again.
     fn read_again(&mut self, topic: &'static str, said: &Said, offset: i64) {
         let of = match said {
             Said::Flow(flow) => &flow.uuid,
@@ -76,7 +76,7 @@ pub(super) fn noted(report: &Report, words: &str) {
 }
 
 #[test]
-fn words_about_a_former_log_are_no_words_about_the_records_of_the_new_one() {
+fn words_about_a_former_log_do_not_count_for_records_of_the_new_log() {
     let (old, new) = (names(30, "old"), names(60, "new"));
     let mut world = World::new();
     world.flows(&old);
@@ -87,14 +87,14 @@ fn words_about_a_former_log_are_no_words_about_the_records_of_the_new_one() {
     let report = verified(&world);
     assert_eq!(report.violations, []);
     noted(&report, "was deleted and created again");
-    // And each needs its own word.
+    // Each new record needs its own word.
     for log in &mut world.events {
         log.retain(|entry| entry.key.as_deref() != Some(b"new-3"));
     }
     check_in(&world, What::Lost, "new-3");
 }
 
-/// An older version went on at the old position, with no word to anybody.
+/// An older version continued at the old position, without an event.
 #[test]
 fn records_below_the_old_position_of_a_log_that_was_replaced_are_lost() {
     let (old, new) = (names(30, "old"), names(60, "new"));
@@ -117,13 +117,13 @@ fn records_below_the_old_position_of_a_log_that_was_replaced_are_lost() {
     assert_eq!(unread.len(), 30);
     let report = verified(&world);
     let lost = report.violations.iter().filter(|violation| violation.what == What::Lost);
-    // A mark of one byte takes one in 253 for another.
+    // A mark of one byte confuses one uuid in 253 with another.
     assert!(lost.count() > 25, "{:?}", report.violations);
     assert!(report.violations.iter().any(|it| it.says.contains("the log was replaced")));
     for topic in [false, true] {
         let mut world = World::new();
         world.flows(&old);
-        // Keys that are no uuids, and payloads that say nothing or the right thing.
+        // Keys that are no uuids, and payloads without a uuid or with the right one.
         for entry in world.inputs.get_mut(FLOWS).unwrap().iter_mut().flatten() {
             let of = String::from_utf8(entry.key.replace(b"some key".to_vec()).unwrap()).unwrap();
             entry.value = Some(if topic { payload(&of) } else { vec![0, 0, 0, 0, 7, 1] });
@@ -133,7 +133,7 @@ fn records_below_the_old_position_of_a_log_that_was_replaced_are_lost() {
 }
 
 #[test]
-fn a_word_is_compared_with_its_record_in_whatever_order_they_are_seen() {
+fn a_word_is_compared_with_its_record_in_any_reading_order() {
     let mut world = World::new();
     let names = names(8, "u");
     world.flows(&names);
@@ -182,7 +182,7 @@ fn a_report_that_waited_in_a_former_log_ends_there() {
 }
 
 #[test]
-fn a_record_forwarded_from_a_former_log_accuses_nobody() {
+fn a_record_forwarded_from_a_former_log_is_no_violation() {
     let mut world = World::new();
     let said = Said::Flow(flow(&uuid("astray"), OURS, Some(&["a"])));
     let own = owner(b"astray", OWNERS);
@@ -233,7 +233,7 @@ fn records_that_an_operator_skipped_are_not_lost() {
 }
 
 #[test]
-fn records_that_are_read_again_on_purpose_are_not_told_twice() {
+fn records_that_are_read_again_on_purpose_are_no_violation() {
     let mut world = World::new();
     world.flow("u", &["a", "b"]);
     world.report("waits", "a", "SENT");
@@ -270,21 +270,21 @@ fn records_that_are_read_again_on_purpose_are_not_told_twice() {
 }
 
 #[test]
-fn a_second_word_about_a_record_that_nobody_moved_back_to_is_one_too_many() {
+fn a_second_word_about_a_record_without_a_move_is_a_violation() {
     let mut world = World::new();
     world.flow("u", &["a"]);
     world.read_again(FLOWS, &Said::Flow(flow(&uuid("u"), OURS, Some(&["a"]))), 0);
     check_in(&world, What::Twice, "u");
     world.now = world.now.plus_ms(1000);
     let partition = owner(b"u", OWNERS);
-    // Moved afterwards, and so not the reason.
+    // This move came later, so that it is not the reason.
     world.tell(FLOWS, partition, InputChange::Moved { from: 1, to: 0, by: MovedBy::Group });
     check_in(&world, What::Twice, "u");
     noted(&verified(&world), "another program moved the offset from 1 back to 0");
 }
 
 #[test]
-fn offsets_that_were_moved_in_a_former_log_excuse_nothing_in_the_new_one() {
+fn offsets_moved_in_a_former_log_do_not_explain_losses_in_the_new_log() {
     let (old, new) = (names(30, "old"), names(30, "new"));
     let mut world = World::new();
     world.flows(&old);
@@ -303,7 +303,7 @@ fn offsets_that_were_moved_in_a_former_log_excuse_nothing_in_the_new_one() {
 }
 
 #[test]
-fn what_was_asked_for_in_a_former_inbox_is_not_missed_in_the_new_one() {
+fn replays_from_a_former_inbox_need_no_command_in_the_new_one() {
     let mut world = World::new();
     let delivery = id("u", 1, &[]);
     world.flow("u", &[]);
@@ -322,12 +322,12 @@ fn what_was_asked_for_in_a_former_inbox_is_not_missed_in_the_new_one() {
 }
 
 #[test]
-fn positions_in_a_topic_that_is_another_one_now_are_named_and_nothing_is_lost_yet() {
+fn positions_in_a_replaced_topic_are_named_and_no_record_is_lost() {
     positions_are_named(true);
 }
 
 #[test]
-fn so_are_those_in_a_topic_without_an_id() {
+fn positions_in_a_replaced_topic_without_an_id_are_named() {
     positions_are_named(false);
 }
 
@@ -360,7 +360,7 @@ fn positions_are_named(has_ids: bool) {
 }
 
 #[test]
-fn rows_of_somebody_else_are_named() {
+fn rows_of_another_owner_are_named() {
     let ours = Owner {
         cluster: Some("c".into()),
         group: "ours".into(),
@@ -390,7 +390,7 @@ fn rows_of_somebody_else_are_named() {
 }
 
 #[test]
-fn what_is_gone_unread_is_noted() {
+fn records_that_were_deleted_unread_are_noted() {
     let mut world = World::new();
     world.flows(&names(40, "u"));
     let partition = 0_usize;
@@ -400,7 +400,7 @@ fn what_is_gone_unread_is_noted() {
     let report = verified(&world);
     assert_eq!(report.violations, []);
     noted(&report, "the daemon reports them when it reads on");
-    // It read on, and nobody reported anything.
+    // The daemon read on, and no event reports the gap.
     let place = TopicPartition { topic: FLOWS.into(), partition: 0 };
     world.commits.push((world.txn, place, end + 10));
     world.changelog[partition].clear();
@@ -418,12 +418,12 @@ fn what_is_gone_unread_is_noted() {
     world.events.iter_mut().for_each(|log| log.retain(|entry| entry.key != Some(FLOWS.into())));
     assert!(is_unknown(&world, false));
     assert!(!is_unknown(&world, true), "compaction leaves gaps");
-    // The marker of a transaction has an offset too.
+    // The marker of a transaction takes an offset too.
     world.firsts = [(FLOWS, vec![end + 1, 0])].into();
     assert!(!is_unknown(&world, false));
     world.firsts = [(FLOWS, vec![end + 2, 0])].into();
     assert!(is_unknown(&world, false));
-    // Words may be among the events that are gone.
+    // The deleted events may contain the words.
     world.cut = true;
     world.events.iter_mut().for_each(|log| drop(log.remove(0)));
     assert!(!is_unknown(&world, false));

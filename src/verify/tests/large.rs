@@ -1,11 +1,11 @@
-//! What is too large for its row is given up, and the history says so without a violation.
+//! A delivery or flow that is too large for its row becomes a dead letter, and that is no violation.
 
 use super::id;
 use super::world::{OURS, Said, World, flow, report, time, uuid};
 use crate::domain::{FlowComplete, Phase2Wait, PhononUuid, Verdict};
 use bytes::Bytes;
 
-/// A flow whose keys are 2.5 MiB long, in each of its webhooks.
+/// Returns a flow with keys of 2.5 MiB, which each of its webhooks contains.
 fn large(of: &PhononUuid, sms: &[&str]) -> Said {
     let body = Bytes::from(format!("{{\"keys\":[\"{}\"]}}", "k".repeat(5 << 19)));
     let keys = 8..body.len() - 1;
@@ -36,7 +36,7 @@ fn a_flow_and_a_replay_without_room_are_no_violation() {
     assert_eq!(newer.len(), letters.len() + 1);
     assert_eq!(newer.last().unwrap().header("ringback.reason"), Some("invalid_request"));
     assert_eq!(world.verify(&world.options()).violations, []);
-    // With room, the newer one is sent.
+    // Once there is room, the newer letter is sent.
     world.attempt("large", id("large", 1, &[]), Verdict::Delivered);
     world.fire(&of);
     world.fire(&of);

@@ -1,5 +1,5 @@
-//! Random histories of a few uuids, by the daemon's own decisions and writers, have no violation: at the end, at any moment
-//! in between as a scan beside a running daemon sees it, and whatever retention has taken.
+//! Random histories of a few uuids, made by the daemon's own decisions and writers, have no violation: at the end, at
+//! any moment that a scan beside a running daemon sees, and after retention has removed any part.
 //!
 //! `RINGBACK_SEED` repeats one run.
 
@@ -18,7 +18,7 @@ const HISTORIES: u64 = 1500;
 const STEPS: usize = 60;
 const UUIDS: [&str; 4] = ["u", "v", "w", "x"];
 
-/// SplitMix64: small, and the same everywhere.
+/// The SplitMix64 generator, which gives the same numbers everywhere.
 pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
@@ -51,7 +51,7 @@ fn account(dice: &mut Dice) -> AccountPolicy {
     }
 }
 
-/// A record that stands astray, and whose copy nobody has read yet.
+/// A record in the wrong partition whose copy was not read yet.
 struct Copied {
     own: u32,
     said: Said,
@@ -144,7 +144,7 @@ impl Random {
         self.copies.push(Copied { own, said, source });
     }
 
-    /// Reads copies in their order, all but so many of them.
+    /// Reads copies in their order until `left` remain.
     fn read_copies(&mut self, left: usize) {
         while self.copies.len() > left {
             let Copied { own, said, source } = self.copies.remove(0);
@@ -169,7 +169,7 @@ impl Random {
             rows[usize::try_from(self.dice.below(rows.len() as u64)).unwrap()].clone();
         let verdict =
             self.dice.pick(&[Verdict::Delivered, Verdict::Retry, Verdict::Retry, Verdict::GiveUp]);
-        // Now and then the outcome of an attempt that is known, or can't be.
+        // Sometimes the attempt is already known, or impossible.
         let attempt = made + self.dice.pick(&[1, 1, 1, 1, 0, 2]);
         let outcome: Outcome = outcome(verdict, 200);
         self.world.tick(&of, &Command::RecordOutcome { delivery, attempt, outcome });
@@ -202,7 +202,7 @@ impl Random {
         }
     }
 
-    /// Time passes until nothing is left.
+    /// Lets time pass until no state is left.
     fn drain(&mut self) {
         self.read_copies(0);
         for name in UUIDS {
@@ -259,9 +259,9 @@ fn random_histories_have_no_violation() {
     });
 }
 
-/// A scan takes its time, and the daemon goes on meanwhile.
+/// The daemon continues during the scan.
 #[test]
-fn a_scan_beside_a_running_daemon_accuses_nobody() {
+fn a_scan_beside_a_running_daemon_finds_no_violation() {
     seeds(HISTORIES, |seed| {
         let mut random = Random::new(seed);
         for _ in 0..STEPS {
@@ -314,15 +314,15 @@ fn a_scan_beside_a_running_daemon_accuses_nobody() {
     });
 }
 
-/// Each partition of events, dead letters and inbox begins later, somewhere.
+/// Retention removes a random beginning of each partition of events, dead letters and inbox.
 #[test]
-fn what_retention_took_is_nobodys_fault() {
+fn records_that_retention_removed_cause_no_violation() {
     seeds(HISTORIES, |seed| {
         let mut random = Random::new(seed);
         for _ in 0..STEPS {
             random.step();
         }
-        // A copy that goes unread is lost.
+        // A copy that is removed unread would be lost.
         random.read_copies(0);
         let Random { mut world, mut dice, .. } = random;
         world.cut = true;
@@ -337,13 +337,13 @@ fn what_retention_took_is_nobodys_fault() {
     });
 }
 
-/// What was written an hour after everything older was taken is judged as always.
+/// Events that were written an hour after all deleted ones are judged as usual.
 #[test]
-fn damage_after_the_cut_is_found_all_the_same() {
+fn damage_after_the_cut_is_found() {
     let mut world = World::new();
     let of = uuid("u");
     let own = |name: &str| owner(name.as_bytes(), 3) as usize;
-    // All in one partition of the events.
+    // All uuids have the same partition of the events.
     let names = (0..).map(|number| format!("t-{number}")).filter(|name| own(name) == own("u"));
     let names: Vec<String> = names.take(2).chain(["u".to_owned()]).collect();
     for name in &names {

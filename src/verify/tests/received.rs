@@ -1,4 +1,4 @@
-//! What a receiver saw beside what is told.
+//! Requests that a receiver saw, compared with the events.
 
 use super::world::{World, time};
 use super::{id, story};
@@ -9,7 +9,7 @@ fn saw(world: &mut World, at: Timestamp, id: DeliveryId, status: u16) {
     world.requests.push(ReceiverEntry { at, id, status, body: 1 });
 }
 
-/// A receiver that saw each attempt once, in its order.
+/// Creates a world with a receiver that saw each attempt once, in order.
 fn seen() -> World {
     let mut world = story();
     let good = id("good", 1, &[]);

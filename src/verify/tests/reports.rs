@@ -1,11 +1,11 @@
-//! Each accepted report has an end, or it is said to be lost.
+//! An accepted report without an end is lost.
 
 use super::world::{OURS, Said, World, flow, report, uuid};
 use super::{check_in, id};
 use crate::domain::Verdict;
 use crate::verify::What;
 
-/// A flow without a list: of three reports that waited, and of one that came with it, phase 2 carries one.
+/// Creates a flow without a list. Phase 2 carries one of its four reports.
 fn left() -> World {
     let mut world = World::new();
     for (sms, status) in [("a", "DELIVERED"), ("b", "SENT"), ("b", "FAILED"), ("c", "SENT")] {
@@ -49,12 +49,12 @@ fn a_report_that_came_after_its_flow_needs_an_end_too() {
 }
 
 #[test]
-fn a_second_word_about_a_report_that_phase_2_carries_is_one_too_many() {
+fn a_second_word_about_a_report_that_phase_2_carries_is_a_violation() {
     let mut world = left();
     for log in &mut world.events {
         let word = log.iter().find(|entry| entry.text().contains("\"record_ignored\"")).cloned();
         if let Some(mut word) = word {
-            // The report of `a` is the first of its partition.
+            // The report of `a` is the first in its partition.
             let text = word.text().replace("\"offset\":2", "\"offset\":0");
             word.value = Some(text.replace("\"offset\":3", "\"offset\":0").into_bytes());
             let end = log.iter().position(|e| e.text().contains("correlation_ended")).unwrap();
@@ -64,9 +64,9 @@ fn a_second_word_about_a_report_that_phase_2_carries_is_one_too_many() {
     check_in(&world, What::Twice, "u");
 }
 
-/// Their `correlation_ended` does not say how many reports were sent.
+/// Its `correlation_ended` does not say how many reports were sent.
 #[test]
-fn events_of_an_earlier_version_are_not_accused() {
+fn events_of_an_earlier_version_are_no_violation() {
     let mut world = left();
     drop_words(&mut world);
     for entry in world.events.iter_mut().flatten() {
@@ -77,7 +77,7 @@ fn events_of_an_earlier_version_are_not_accused() {
 }
 
 #[test]
-fn the_time_out_is_the_end_of_what_it_leaves() {
+fn the_time_out_ends_all_reports_that_are_left() {
     let mut world = World::new();
     world.flow("u", &["a", "b"]);
     world.report("u", "a", "DELIVERED");

@@ -1,4 +1,4 @@
-//! What a scan of the world sees, at one moment or at several.
+//! Passes the records that a scan of the world sees to the evidence, at one moment or at several.
 
 use super::world::{EVENTS, Entry, FLOWS, INBOX, LETTERS, Log, OWNERS, REPORTS, World};
 use crate::domain::RecordKind;
@@ -47,7 +47,7 @@ impl World {
         Options { at_rest: true, ..self.options() }
     }
 
-    /// Everything, as it stands now.
+    /// Verifies the current world.
     pub(super) fn verify(&self, options: &Options) -> Report {
         self.evidence().finish(options)
     }
@@ -63,7 +63,7 @@ impl World {
         evidence
     }
 
-    /// Hands in what was there at `moment`.
+    /// Passes everything that was there at `moment`.
     pub(super) fn feed(&self, evidence: &mut Evidence, moment: &Moment) {
         let at = |place: &TopicPartition, txn| {
             let until = self.commits.iter().filter(|commit| commit.0 <= txn && commit.1 == *place);
@@ -128,7 +128,7 @@ impl World {
     }
 }
 
-/// What was committed when each topic was looked at, as the number of the last transaction.
+/// For each topic, the last transaction that is committed when it is read.
 pub(super) struct Moment {
     pub(super) committed_before: u64,
     pub(super) committed_after: u64,

@@ -1,5 +1,5 @@
-//! A store that was written as the daemon writes it, read from the disk at any moment, is what the changelog makes of it; and
-//! what is damaged in it is named.
+//! A store that was written like the daemon's and read from the disk at any moment matches the changelog. Damage to it
+//! is named.
 
 use super::inputs::noted;
 use super::random::{Dice, Random, seeds};
@@ -17,13 +17,13 @@ use std::path::Path;
 const HISTORIES: u64 = 8;
 const STEPS: usize = 120;
 
-/// A daemon's stores, one of each partition, that follow the world's changelog.
+/// A daemon's store with all partitions, which follows the world's changelog.
 struct Follower {
     directory: tempfile::TempDir,
     rows: Vec<WriteBack>,
     partitions: Vec<Partition>,
     states: BTreeMap<PhononUuid, State>,
-    /// How many records of each partition's changelog are in it.
+    /// The number of records of each partition's changelog that were applied.
     read: Vec<usize>,
     _store: Store,
 }
@@ -47,7 +47,7 @@ impl Follower {
         Self { directory, rows, partitions, states: BTreeMap::new(), read, _store: store }
     }
 
-    /// Takes the next transaction of a partition.
+    /// Applies the next transaction of a partition.
     fn follow(&mut self, world: &World, number: usize, now: Timestamp) {
         let log = &world.changelog[number];
         let Some(first) = log.get(self.read[number]) else { return };
@@ -121,14 +121,14 @@ fn feed(directory: &Path, evidence: &mut Evidence) {
 }
 
 #[test]
-fn a_store_at_any_moment_is_what_the_changelog_makes_of_it() {
+fn a_store_matches_the_changelog_at_any_moment() {
     seeds(HISTORIES, |seed| {
         let mut random = Random::new(seed);
         let mut dice = Dice(seed);
         let mut follower = Follower::new();
         for step in 0..STEPS {
             random.step();
-            // It lags behind what is committed, and is written in steps.
+            // The store lags behind the committed state, and is written in steps.
             for number in 0..follower.rows.len() {
                 for _ in 0..dice.below(4) {
                     follower.follow(&random.world, number, random.world.now);
@@ -156,7 +156,7 @@ fn there_may_be_no_store() {
     assert!(StoreView::open(&nowhere.path().join("absent")).unwrap().is_none());
 }
 
-/// Panics unless the damage that `damage` does to the store of the story is told of `of`, in such words.
+/// Panics unless `damage` to the store of the story is reported for the uuid `of` with the text `says`.
 #[track_caller]
 fn check(of: &str, says: &str, damage: impl FnOnce(&mut Follower, &World)) {
     let world = super::story();
@@ -191,7 +191,7 @@ fn each_damage_of_a_store_is_named() {
     });
     check("due", "the indexes are not those", |follower, world| {
         follower.change("due", |batch, partition| {
-            // The row stays, and what was derived from it goes.
+            // The row stays, and its index entries are removed.
             batch.put(partition, &uuid("due"), &state(world), &none, &encoded(&due(world)));
         });
     });
@@ -251,7 +251,7 @@ impl Follower {
     }
 }
 
-/// A few uuids with rows, in a changelog of `owner`.
+/// Creates a world with a few uuids that have rows, in a changelog of `owner`.
 fn owned(owner: &Owner) -> World {
     let mut world = World::new();
     world.owner = Some(owner.clone());
@@ -261,7 +261,7 @@ fn owned(owner: &Owner) -> World {
     world
 }
 
-/// A store of `theirs`, with a row that no changelog has, beside the changelog of `ours`.
+/// Verifies a store of `theirs`, with a row that no changelog has, beside the changelog of `ours`.
 fn beside(theirs: &Owner, ours: &Owner) -> Report {
     let mut follower = Follower::new();
     let (former, world) = (owned(theirs), owned(ours));
@@ -286,7 +286,7 @@ fn kinds(report: &Report) -> Vec<What> {
 }
 
 #[test]
-fn a_store_of_something_else_is_named_and_not_compared() {
+fn a_store_of_another_changelog_is_named_and_not_compared() {
     let ours = Owner {
         cluster: Some("c".into()),
         group: "ours".into(),
@@ -303,19 +303,19 @@ fn a_store_of_something_else_is_named_and_not_compared() {
         assert!(report.violations[0].says.starts_with("the store's rows belong to"));
         noted(&report, "partitions 0, 1 of the store were not compared");
     }
-    // The changelog was rebuilt from another copy of it: this one is out of date.
+    // The changelog was rebuilt from another copy of the store, so that this copy is out of date.
     let rebuilt = Owner { replaces: Some("former".into()), ..ours.clone() };
     let report = beside(&former, &rebuilt);
     assert_eq!(report.violations, []);
     noted(&report, "partitions 0, 1 of the store were not compared");
-    // A group that was taken over has left its store to ours.
+    // A group that was taken over leaves its store to the new group.
     let taken_over = Owner { group: "former".into(), ..ours.clone() };
     assert_eq!(kinds(&beside(&taken_over, &ours)), [What::Store]);
     assert_eq!(kinds(&beside(&ours, &ours)), [What::Store]);
 }
 
 #[test]
-fn a_store_that_is_too_old_to_go_on_with_is_not_compared() {
+fn a_store_that_is_too_old_is_not_compared() {
     let mut world = super::story();
     let mut follower = Follower::new();
     follower.follow_all(&world);
@@ -334,7 +334,7 @@ fn a_store_that_is_too_old_to_go_on_with_is_not_compared() {
 }
 
 #[test]
-fn where_there_is_no_store_that_is_said() {
+fn a_missing_store_is_noted() {
     let world = super::story();
     noted(&world.verify(&world.options()), "there is no store here: none was compared");
 }

@@ -1,4 +1,4 @@
-//! What can't be seen or has no order is noted, and accuses nobody.
+//! Data that can't be read or has no order is noted, and causes no violation.
 
 use super::inputs::{names, noted, verified};
 use super::scan::Moment;
@@ -7,9 +7,9 @@ use crate::domain::owner;
 use crate::log::TopicPartition;
 use crate::verify::{Evidence, What};
 
-/// Partitions of another number belong to nobody's meta row.
+/// If the number of partitions differs, no meta row owns them.
 #[test]
-fn positions_of_an_input_that_is_laid_out_otherwise_are_not_compared() {
+fn positions_of_an_input_with_another_number_of_partitions_are_not_compared() {
     let mut world = World::new();
     world.flows(&names(10, "u"));
     let place = TopicPartition { topic: FLOWS.into(), partition: 0 };
@@ -25,7 +25,7 @@ fn positions_of_an_input_that_is_laid_out_otherwise_are_not_compared() {
     assert_eq!((offsets(&world, OWNERS), offsets(&world, OWNERS + 1)), (1, 0));
 }
 
-/// The changelog was read further than the offsets that were taken before.
+/// The changelog was read beyond the offsets that were taken before.
 #[test]
 fn a_position_that_was_written_after_the_group_was_asked_is_not_ahead() {
     let mut world = World::new();
@@ -57,7 +57,7 @@ fn a_position_that_was_written_after_the_group_was_asked_is_not_ahead() {
 }
 
 #[test]
-fn what_could_not_be_seen_is_noted() {
+fn data_that_could_not_be_read_is_noted() {
     let mut world = World::new();
     world.flows(&names(20, "u"));
     let mut layout = world.layout();
@@ -73,16 +73,16 @@ fn what_could_not_be_seen_is_noted() {
     noted(&verified(&world), "topic events: the beginning of 3 of its 3 partitions is gone");
 }
 
-/// The events' topic had another number of partitions once: their order is unknown.
+/// Partitions were added to the topic of the events, so that their order is unknown.
 #[test]
-fn a_uuid_whose_events_stand_in_several_partitions_is_not_judged() {
+fn a_uuid_whose_events_are_in_several_partitions_is_not_judged() {
     let mut world = World::new();
     let all = names(30, "u");
     world.flows(&all);
     let of = all.iter().find(|name| owner(name.as_bytes(), EVENTS) == 0).unwrap();
     let log = &mut world.events[0];
     let first = log.iter().position(|entry| entry.key.as_deref() == Some(of.as_bytes())).unwrap();
-    // It is read last now.
+    // This event is read last now.
     let accepted = log.remove(first);
     world.events[2].push(accepted);
     let report = verified(&world);

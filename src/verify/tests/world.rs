@@ -1,4 +1,4 @@
-//! A world of topics in memory, written by the daemon's own writers: what it decides, transaction by transaction.
+//! A world of topics in memory, written by the daemon's own writers: its decisions, transaction by transaction.
 
 use crate::codec::command::{COMMAND_HEADER, REPLAY, write_replay};
 use crate::codec::event::{
@@ -53,7 +53,7 @@ impl Entry {
     }
 }
 
-/// A topic's partitions.
+/// The partitions of a topic.
 pub(super) type Log = Vec<Vec<Entry>>;
 
 pub(super) struct World {
@@ -65,22 +65,22 @@ pub(super) struct World {
     pub(super) events: Log,
     pub(super) letters: Log,
     pub(super) changelog: Log,
-    /// What the group committed, by transaction.
+    /// The offsets that the group committed, by transaction.
     pub(super) commits: Vec<(u64, TopicPartition, i64)>,
     pub(super) positions: BTreeMap<TopicPartition, i64>,
     pub(super) requests: Vec<ReceiverEntry>,
-    /// Retention has taken what is before the first records.
+    /// Whether retention has removed the records before the first ones.
     pub(super) cut: bool,
-    /// The first offsets of inputs of which retention has taken some.
+    /// The first offsets of inputs from which retention has removed records.
     pub(super) firsts: BTreeMap<&'static str, Vec<i64>>,
     /// The ids of topics.
     pub(super) ids: BTreeMap<Arc<str>, TopicId>,
     pub(super) replaced: BTreeSet<(Arc<str>, i32)>,
-    /// Whose rows are written.
+    /// The owner of the rows that are written.
     pub(super) owner: Option<Owner>,
 }
 
-/// A time of the world, in units of 100 s.
+/// Returns a time of the world, in units of 100 s.
 pub(super) fn time(units: i64) -> Timestamp {
     Timestamp::from_ms(1_700_000_000_000 + units * UNIT_MS)
 }
@@ -158,7 +158,7 @@ pub(super) fn report(
     }
 }
 
-/// What a record says, and so what is decided when it is read.
+/// The content of a record, on which the decision depends.
 pub(super) enum Said {
     Flow(FlowComplete),
     Report(DeliveryReport),
@@ -193,7 +193,7 @@ impl World {
         self.states.get(of).cloned().unwrap_or_default()
     }
 
-    /// A record is written to an input; it is not read yet.
+    /// Writes a record to an input, without reading it.
     pub(super) fn write(
         &mut self,
         topic: &'static str,
@@ -210,7 +210,7 @@ impl World {
         Source { topic: topic.into(), partition: partition.cast_signed(), offset, timestamp: at }
     }
 
-    /// A record is written and read; `astray` it stands in a partition that does not own it, and its copy is read too.
+    /// Writes and reads a record. If `astray`, it is in a partition that does not own it, and its copy is read too.
     pub(super) fn say(&mut self, said: &Said, astray: bool) {
         let (topic, of) = match said {
             Said::Flow(flow) => (FLOWS, Some(flow.uuid.clone())),
@@ -229,7 +229,7 @@ impl World {
         }
     }
 
-    /// A record that stands astray is copied into the inbox.
+    /// Copies a record in the wrong partition to the inbox.
     pub(super) fn forward(&mut self, topic: &'static str, own: u32, key: &str, source: &Source) {
         let kind = if topic == FLOWS { RecordKind::Flow } else { RecordKind::Report };
         self.txn += 1;
@@ -238,7 +238,7 @@ impl World {
         self.commit(std::slice::from_ref(source), &[]);
     }
 
-    /// The next copy in the inbox is read.
+    /// Reads the next copy in the inbox.
     pub(super) fn read_copy(&mut self, own: u32, said: &Said, source: &Source) {
         let here = self.unread_inbox(own);
         self.read(said, source, &here);
@@ -250,7 +250,7 @@ impl World {
         Source { topic: place.topic, partition: place.partition, offset, timestamp: self.now }
     }
 
-    /// A record that stands at `here` is read.
+    /// Reads the record at `here`.
     pub(super) fn read(&mut self, said: &Said, source: &Source, here: &Source) {
         self.txn += 1;
         match said {
@@ -286,13 +286,13 @@ impl World {
         append(&mut self.letters[0], txn, at, None, Some(b"{}".to_vec()), headers);
     }
 
-    /// Something that no record asks for: an outcome, a timer.
+    /// Applies a command that comes from no record: an outcome or a timer.
     pub(super) fn tick(&mut self, of: &PhononUuid, command: &Command) -> usize {
         self.txn += 1;
         self.act(of, command, &[])
     }
 
-    /// An operator replays a dead letter of a delivery.
+    /// Replays a dead letter of a delivery, as an operator would.
     pub(super) fn replay(&mut self, letter: &Entry) {
         let source =
             LetterHead::read(|name| letter.header(name), letter.at).unwrap().source.unwrap();
@@ -307,7 +307,7 @@ impl World {
         self.act(&of, &Command::Replay(Box::new(delivery)), &[here]);
     }
 
-    /// The dead letters of deliveries.
+    /// Returns the dead letters of deliveries.
     pub(super) fn delivery_letters(&self) -> Vec<Entry> {
         let all = self.letters.iter().flatten();
         let ours = all
@@ -350,14 +350,14 @@ impl World {
         append(log, txn, at, Some(key.to_vec()), Some(value), headers);
     }
 
-    /// An event about an input, which belongs to no uuid.
+    /// Writes an event about an input, which belongs to no uuid.
     pub(super) fn publish_input(&mut self, topic: &str, event: Vec<u8>) {
         let (txn, at, key) = (self.txn, self.now, topic.as_bytes());
         let log = &mut self.events[owner(key, EVENTS) as usize];
         append(log, txn, at, Some(key.to_vec()), Some(event), Vec::new());
     }
 
-    /// The end of a transaction: what was read, and the rows that changed.
+    /// Ends a transaction: commits the offsets of the records in `read`, and writes the changed rows.
     fn commit(&mut self, read: &[Source], changed: &[(PhononUuid, State)]) {
         let (txn, at) = (self.txn, self.now);
         let mut touched: Vec<u32> = Vec::new();
@@ -400,7 +400,7 @@ impl World {
     }
 }
 
-/// Transactions leave a marker behind, which has an offset too.
+/// Transactions leave a marker, which takes an offset too.
 fn append(
     log: &mut Vec<Entry>,
     txn: u64,
