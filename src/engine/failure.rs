@@ -4,7 +4,7 @@ use super::Mismatch;
 use crate::log::{KafkaSettings, LogError};
 use crate::store::StoreError;
 
-/// Why the engine stopped by itself.
+/// The reason why the engine stopped by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The store failed or is corrupt.
@@ -23,7 +23,8 @@ pub enum EngineError {
         group: String,
         /// The instance's id.
         instance: String,
-        /// The connection to Kafka was disturbed lately: the other member may be a former join of this instance.
+        /// Whether the connection to Kafka was disturbed lately. Then the other member may be an earlier join of this
+        /// instance.
         was_disturbed: bool,
     },
     /// The consumer can't go on.

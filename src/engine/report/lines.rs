@@ -1,4 +1,4 @@
-//! The log's lines about what becomes of records and deliveries.
+//! The log lines about the results of records and deliveries.
 
 use super::burst::{About, Bursts};
 use crate::domain::{
@@ -6,7 +6,7 @@ use crate::domain::{
 };
 use crate::telemetry::mask;
 
-/// A line for what somebody may look for by its uuid; what is usual is told to those who ask for `debug`.
+/// Logs an event that an operator may look up by its uuid. Usual events are logged at level `debug`.
 pub(super) fn log_event(uuid: &PhononUuid, event: &Event, bursts: &Bursts) {
     let phonon_uuid = uuid.as_str();
     match event {
@@ -61,7 +61,8 @@ pub(super) fn log_event(uuid: &PhononUuid, event: &Event, bursts: &Bursts) {
     }
 }
 
-/// A record was given up: where it stands, and why. What is said of it says nothing of its content.
+/// Logs that a record became a dead letter, with its position and the reason. The line contains nothing of the record's
+/// content.
 pub(super) fn log_record(
     bursts: &Bursts,
     phonon_uuid: Option<&str>,

@@ -1,4 +1,4 @@
-//! Timers of a partition, many and few.
+//! Tests of the timers of a partition.
 
 use super::Task;
 use crate::domain::{AccountId, Correlation, PhononUuid, State, Timestamp};
@@ -20,7 +20,7 @@ fn change(task: &mut Task<Rocks>, uuid: &PhononUuid, old: &State, new: State) {
     task.rows.put(uuid, old, new, 100);
 }
 
-/// A task, with timers due then.
+/// Returns a task with timers at these times.
 fn task(store: &Store, due: &[i64]) -> Task<Rocks> {
     let mut task = Task::new(store.partition(0).unwrap(), Vec::new());
     for (number, due) in due.iter().enumerate() {
