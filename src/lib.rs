@@ -298,7 +298,7 @@
 //!   `tests/fuzz/main.rs::every_target_withstands_mutations`; none that broke one before and does so again:
 //!   `tests/fuzz/main.rs::every_target_withstands_its_corpus`.
 //! - No row, store or changelog of an earlier version that is not read as it was meant:
-//!   `src/engine/restore/tests.rs::stores_of_every_version_open_and_go_on_with_the_changelog`; none of a newer version that is
+//!   `src/engine/restore/tests.rs::stores_of_every_version_open_and_continue_with_the_changelog`; none of a newer version that is
 //!   touched: `tests/ringback/upgrades.rs::a_row_of_a_newer_version_is_refused_and_not_changed`.
 //! - No index row that outlives its row, nor one lane's rows in another's:
 //!   `src/store/partition/tests.rs::indexes_follow_the_rows_and_lanes_do_not_mix`.

@@ -79,7 +79,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn wakes_at_the_weight_at_once_when_urgent_and_at_the_deadline() {
+    fn the_taker_wakes_at_the_weight_at_an_urgent_item_and_at_the_deadline() {
         let mailbox = Arc::new(Mailbox::new());
         let mut taken = Vec::new();
         mailbox.put(1, 1);

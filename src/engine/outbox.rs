@@ -182,8 +182,7 @@ impl Outbox {
         };
         let share =
             backlog.shares.entry((partition, key.class)).or_insert(Share { rows: 0, cursor: key });
-        // A row that is due earlier moves the cursor back. Leased rows are skipped when the cursor passes them again.
-        // The cursor of a share without rows has no meaning.
+        // An earlier row moves the cursor back; leased rows are skipped. A cursor without rows means nothing.
         if key < share.cursor || share.rows == 0 {
             share.cursor = key;
         }

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changelog_of_another_group_is_taken_over_only_on_purpose() {
+    fn a_changelog_of_another_group_is_taken_over_only_with_permission() {
         let ours = owner("ours", "t");
         let find = |permissions: &Permissions| {
             let at = (Holder::Changelog, 1);
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_of_another_changelog_is_out_of_date_only_where_that_was_rebuilt() {
+    fn a_store_of_another_changelog_is_accepted_only_after_a_rebuild() {
         let (theirs, ours) = (owner("g", "t"), owner("g", "u"));
         let find = |holder, permissions: &Permissions| {
             Mismatch::find((holder, 0), &theirs, &ours, permissions, "changelog")

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn slowness_hides_no_cause_that_is_known() {
+    fn a_slow_call_does_not_replace_a_known_cause() {
         let (trouble, health, start) = (Trouble::default(), health(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
         trouble.failed_at(start, "slow", false, &health);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn partitions_that_go_take_the_series_with_them() {
+    fn a_series_of_failures_is_forgotten_with_the_partitions() {
         let (trouble, health, start) = (Trouble::default(), health(), Instant::now());
         failed(&trouble, start, "full", &health);
         failed(&trouble, start + UNREADY_AFTER, "full", &health);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn tries_become_rare() {
+    fn pauses_between_retries_grow_to_a_maximum() {
         let (trouble, health, start) = (Trouble::default(), health(), Instant::now());
         let pauses: Vec<u128> =
             (0..8).map(|_| failed(&trouble, start, "full", &health).as_millis()).collect();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_ends_with_the_process_and_the_engine_is_alive_meanwhile() {
+    fn a_pause_ends_when_the_engine_leaves_and_sends_heartbeats() {
         let (health, began) = (Health::new(Duration::from_millis(500)), Instant::now());
         wait_out(Duration::from_secs(60), &health, || true);
         assert!(began.elapsed() < Duration::from_secs(30));

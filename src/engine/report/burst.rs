@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_are_said_one_by_one_and_the_rest_together_once_a_minute() {
+    fn the_first_events_get_a_line_each_and_the_rest_one_line_a_minute() {
         let (bursts, start) = (Bursts::default(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
         let single =

@@ -192,14 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_and_dropped_is_read_again() {
+    fn records_that_were_read_and_dropped_are_read_again() {
         check(None, None, From::Beginning, From::Here);
         check(Some(3), None, From::Offset(3), From::Here);
         check(Some(3), Some(3), From::Offset(3), From::Here);
     }
 
     #[test]
-    fn of_two_offsets_the_earlier_counts() {
+    fn the_earlier_of_two_offsets_counts() {
         check(None, Some(3), From::Offset(3), From::Offset(3));
         check(Some(2), Some(3), From::Offset(2), From::Offset(2));
         check(Some(4), Some(3), From::Offset(3), From::Offset(3));
@@ -282,7 +282,11 @@ mod tests {
         let kept = |content| Some(Landmark { offset: 29, content });
         assert_eq!(recognised(0, None, None, false), (false, kept(0)));
         assert_eq!(recognised(1, None, None, false), (true, None));
-        assert_eq!(recognised(2, None, None, false), (false, kept(2)), "maybe it was compacted");
+        assert_eq!(
+            recognised(2, None, None, false),
+            (false, kept(2)),
+            "compaction may have removed it"
+        );
         assert_eq!(recognised(2, None, None, true), (true, None));
         assert_eq!(recognised(3, None, None, true), (false, None), "retention has deleted it");
         // The broker has ids now. For the last time, the record shows whether the topic is the same.
