@@ -122,7 +122,7 @@
 //!   `tests/ringback/lanes/neighbours.rs::endpoints_with_endless_answers_delay_no_others_and_get_their_deliveries`,
 //!   `tests/ringback/lanes/neighbours.rs::endpoints_that_answer_just_before_the_timeout_delay_no_others_and_get_their_deliveries`; no lane
 //!   that waits for a slot while one that holds more gets it:
-//!   `src/delivery/queues.rs::a_free_slot_goes_to_whoever_holds_the_fewest`, and however slots are held:
+//!   `src/delivery/queues.rs::a_free_slot_goes_to_the_lane_that_holds_the_fewest`, and however slots are held:
 //!   `src/delivery/schedule/tests/fairness.rs::a_healthy_lane_gets_a_slot_at_once_beside_forty_slow_lanes`.
 //! - No name whose look-up hangs and costs others anything: `tests/ringback/names.rs::names_whose_look_up_hangs_delay_no_other_endpoint`,
 //!   `src/delivery/names/tests.rs::names_that_hang_do_not_delay_others`; no look-up that outlives its attempts:

@@ -84,7 +84,7 @@ pub(super) trait Downstream {
     type Family: Family;
     /// Returns the rows of a partition that is running.
     fn rows(&self, partition: i32) -> Option<&WriteBack<Self::Family>>;
-    /// Starts the attempts that may start. Returns how many more jobs the lane of `webhook` can use.
+    /// Starts the attempts that may start. Returns how many jobs the lane of `webhook` can use.
     fn start_attempts(&self, webhook: &WebhookName) -> Demand;
     /// Returns the maximum age of a delivery, in milliseconds.
     fn age_max_ms(&self, webhook: &WebhookName) -> u64;
