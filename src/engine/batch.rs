@@ -70,8 +70,8 @@ impl<L: Log, D: Disk> Shell<L, D> {
                 topic = record.place.topic.as_ref(),
                 partition = record.place.partition,
                 offset = record.offset,
-                "records stand in a partition that does not own their uuid and are forwarded, which costs speed: have \
-                 them keyed by phonon-uuid with Kafka's default partitioner"
+                "records are in a partition that does not own their uuid, and are forwarded, which costs speed: let the \
+                 producer use the phonon-uuid as key, and Kafka's default partitioner"
             );
         }
     }

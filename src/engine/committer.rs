@@ -202,7 +202,7 @@ impl<T: Transactions> Committer<T> {
             Ok(()) => true,
             Err(error) => {
                 report.metrics().transaction_error(kind(error.fault));
-                tracing::debug!(%error, "the transaction can't even be aborted");
+                tracing::debug!(%error, "the transaction can't be aborted");
                 false
             }
         }
@@ -220,7 +220,7 @@ impl<T: Transactions> Committer<T> {
                     report.metrics().transaction_error(TransactionErrorKind::Retriable);
                     report.health().wait(self.waiting_for_kafka());
                     report.health().heartbeat();
-                    tracing::debug!(%error, "Kafka is slow to answer; asking again");
+                    tracing::debug!(%error, "Kafka is slow to answer; repeating the call");
                     let pause = self.trouble.slow(&error.to_string(), report.health());
                     if self.signals.is_stopping() {
                         return Err(TransactionError { fault: TransactionFault::Fatal, ..error });

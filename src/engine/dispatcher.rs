@@ -204,7 +204,7 @@ impl Dispatcher {
         tracing::info!(
             accounts = self.config.rules.accounts.len(),
             webhooks = self.config.endpoints.len(),
-            "the configuration is in force"
+            "the engine uses the new configuration"
         );
     }
 

@@ -15,8 +15,8 @@ pub enum EngineError {
     Log(#[from] LogError),
     /// Another member has joined the group under this instance's id.
     #[error(
-        "another daemon has joined the consumer group {group} as {instance}: give each instance an id of its own by \
-         instance_id in [kafka]"
+        "another daemon has joined the consumer group {group} as {instance}: set a different [kafka] instance_id for each \
+         instance"
     )]
     Fenced {
         /// The group.
@@ -28,13 +28,13 @@ pub enum EngineError {
         was_disturbed: bool,
     },
     /// The consumer can't go on.
-    #[error("the consumer can't go on: {0}")]
+    #[error("the consumer failed: {0}")]
     Consumer(String),
     /// The rows in Kafka or in the store can't be used.
     #[error("{0}")]
     Mismatch(Mismatch),
     /// The reader's thread ended by itself.
-    #[error("the reader has ended by itself")]
+    #[error("the thread that reads Kafka has ended unexpectedly")]
     Reader,
 }
 

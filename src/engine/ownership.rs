@@ -170,7 +170,7 @@ impl Mismatch {
 }
 
 const REBUILD: &str = "Stop all instances first. If a store holds the only good copy, run `ringback changelog rebuild` on \
-    its machine: it writes the changelog from the store. To go on with what the changelog holds, start with `ringback run \
+    its machine: it writes the changelog from the store. To continue with the rows that the changelog has, start with `ringback run \
     --accept-loss`: it moves the store aside and deletes nothing. See ops/guide/changelog-lost.md";
 
 impl fmt::Display for Mismatch {
@@ -237,8 +237,8 @@ fn foreign(
         ),
         Difference::Partitions(theirs, ours) => write!(
             f,
-            "{rows} are spread over {theirs} partitions, and topic {topic} has {ours}: uuids would look for their rows in \
-             other partitions. The number of partitions of a changelog never changes. To go on with {theirs}, stop all \
+            "{rows} are spread over {theirs} partitions, and topic {topic} has {ours}: the rows of most uuids would be \
+             in other partitions. The number of partitions of a changelog never changes. To keep {theirs} partitions, stop all \
              instances, delete topic {topic} and run `ringback changelog rebuild`: it creates the topic with {theirs} \
              partitions and writes the store's rows to it. To start afresh with another number, see \
              ops/guide/partitions.md: it says how to drain first, so that nothing is lost"

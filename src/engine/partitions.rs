@@ -345,7 +345,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
             RestoreFailure::Mismatch(mismatch) => Err(EngineError::Mismatch(*mismatch)),
             RestoreFailure::Passing(text) => {
                 if is_due(&text) {
-                    tracing::warn!(error = text, "restoring failed; trying again");
+                    tracing::warn!(error = text, "the restore failed; retrying");
                 }
                 self.restore_waits(Some(text), report);
                 if self.epoch == Some(epoch) {

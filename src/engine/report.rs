@@ -77,7 +77,7 @@ impl Report {
                 tracing::warn!("waiting for rights in Kafka: {missing}; see ops/guide/rights.md");
                 self.health.wait(Waiting::Other(missing));
             }
-            None => tracing::info!("the rights in Kafka are there again"),
+            None => tracing::info!("Kafka grants the missing rights again"),
         }
     }
 
@@ -221,7 +221,7 @@ impl Report {
             EndpointEvent::Held { until } => {
                 self.metrics.endpoint_change(EndpointChange::Held);
                 let for_ms = until.ms_since(clock::now());
-                tracing::info!(webhook, for_ms, "an endpoint asks to be left alone");
+                tracing::info!(webhook, for_ms, "an endpoint asks for a pause");
             }
             EndpointEvent::Disabled { disabled, .. } => {
                 self.metrics.endpoint_change(EndpointChange::Disabled);
@@ -229,8 +229,8 @@ impl Report {
                 tracing::warn!(
                     webhook,
                     cause,
-                    "an endpoint is disabled and its deliveries are given up; once it is well, run `ringback webhook \
-                     enable` and `ringback dead-letter replay`"
+                    "an endpoint is disabled, and its deliveries become dead letters; once it works again, run `ringback \
+                     webhook enable` and `ringback dead-letter replay`"
                 );
             }
             EndpointEvent::Enabled => {

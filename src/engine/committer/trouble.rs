@@ -48,9 +48,9 @@ impl Trouble {
         let Some(series) = &mut *slot else {
             // Other lines report that Kafka is unreachable or slow.
             if is_known && !is_away_said() {
-                tracing::warn!(cause, "a transaction failed; trying again");
+                tracing::warn!(cause, "a transaction failed; retrying");
             } else {
-                tracing::debug!(cause, "a transaction failed; trying again");
+                tracing::debug!(cause, "a transaction failed; retrying");
             }
             let (cause, waiting) = (cause.to_owned(), None);
             *slot = Some(Series { since: now, failures: 1, cause, said_at: now, waiting });
@@ -81,7 +81,7 @@ impl Trouble {
                 cause,
                 failures,
                 seconds,
-                "no transaction can be committed; nothing is lost, and it goes on once the cause is gone; see \
+                "no transaction can be committed; nothing is lost, and commits continue once the cause is gone; see \
                  ops/guide/commits.md"
             );
         } else {

@@ -36,13 +36,15 @@ impl About {
     /// Returns the text of the line about the other events.
     const fn happened(self) -> &'static str {
         match self {
-            Self::Record => "more records were given up; `ringback dead-letter list` shows them",
-            Self::Delivery => {
-                "more deliveries were given up; `ringback dead-letter list` shows them"
+            Self::Record => {
+                "more records became dead letters; `ringback dead-letter list` shows them"
             }
-            Self::Rule => "more rules were skipped, since a condition could not be judged",
-            Self::Replay => "more deliveries that were given up are sent again",
-            Self::Timeout => "more flows whose reports did not come in time",
+            Self::Delivery => {
+                "more deliveries became dead letters; `ringback dead-letter list` shows them"
+            }
+            Self::Rule => "more rules were skipped because a condition could not be evaluated",
+            Self::Replay => "more dead letters are sent again",
+            Self::Timeout => "more flows whose delivery reports did not arrive in time",
         }
     }
 }

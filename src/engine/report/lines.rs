@@ -37,12 +37,12 @@ pub(super) fn log_event(uuid: &PhononUuid, event: &Event, bursts: &Bursts) {
             }
             let (webhook, phase) = (delivery.webhook.as_str(), delivery.phase.number());
             let replays = delivery.replays;
-            tracing::info!(phonon_uuid, webhook, webhook_id = %delivery.id, phase, replays, "a delivery that was given up is sent again");
+            tracing::info!(phonon_uuid, webhook, webhook_id = %delivery.id, phase, replays, "a dead letter is sent again");
         }
         Event::ReportTimedOut { missing } => {
             if bursts.is_single(About::Timeout, "") {
                 let missing = missing.len();
-                tracing::info!(phonon_uuid, missing, "reports did not come in time");
+                tracing::info!(phonon_uuid, missing, "delivery reports did not arrive in time");
             }
         }
         Event::RuleSkipped(skipped) => log_rule(phonon_uuid, skipped, bursts),
@@ -81,7 +81,7 @@ pub(super) fn log_record(
             offset,
             reason,
             detail,
-            "a record was given up"
+            "a record became a dead letter"
         );
     }
 }
@@ -101,7 +101,7 @@ fn log_given_up(phonon_uuid: &str, delivery: &Delivery, reason: DeadLetterReason
         reason = reason.as_str(),
         status = outcome.and_then(|outcome| outcome.status),
         error = error.as_deref(),
-        "a delivery was given up"
+        "a delivery became a dead letter"
     );
 }
 
@@ -118,6 +118,6 @@ fn log_rule(phonon_uuid: &str, skipped: &SkippedRule, bursts: &Bursts) {
         on = trigger,
         reason,
         variable,
-        "a rule was skipped, since its condition could not be judged"
+        "a rule was skipped because its condition could not be evaluated"
     );
 }

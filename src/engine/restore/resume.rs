@@ -115,7 +115,7 @@ impl Known<'_> {
                     partition = place.partition,
                     committed,
                     position,
-                    "the group's offset is not the state's; going on from the earlier one"
+                    "the group's offset differs from the state's position; reading from the earlier one"
                 );
                 From::Offset(committed.min(position))
             }
