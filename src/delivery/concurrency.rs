@@ -128,7 +128,7 @@ mod tests {
         assert_eq!((lane.limit(), lane.standing()), (1, Standing::Untried));
         lane.answered(false);
         let known = (1, Standing::Sound);
-        assert_eq!((lane.limit(), lane.standing()), known, "what is not used need not grow");
+        assert_eq!((lane.limit(), lane.standing()), known, "an unused limit does not grow");
         lane.failed();
         assert_eq!((lane.limit(), lane.standing()), known);
         for _ in 0..100 {
@@ -192,6 +192,6 @@ mod tests {
         for _ in 0..20 {
             took(&mut lane, 20);
         }
-        assert_eq!(took(&mut lane, 1500), Standing::Sound, "one is none");
+        assert_eq!(took(&mut lane, 1500), Standing::Sound, "one slow request is not enough");
     }
 }

@@ -225,8 +225,8 @@ impl<T: Transactions> Committer<T> {
                     if self.signals.is_stopping() {
                         return Err(TransactionError { fault: TransactionFault::Fatal, ..error });
                     }
-                    // The pause is so short that the transaction does not time out. A revocation does not interrupt it:
-                    // no other call is possible.
+                    // The pause is so short that the transaction does not time out. A revocation does not end it early:
+                    // the engine can only repeat this call.
                     clock::sleep(pause.min(RETRY_PAUSE_MAX));
                 }
                 other => return other,

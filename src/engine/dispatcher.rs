@@ -26,7 +26,7 @@ pub(super) struct Dispatcher {
     outbox: Outbox,
     lanes: Lanes,
     intake: Intake,
-    /// Rows that the next batch gives up.
+    /// Rows that the next batch turns into dead letters.
     abandoned: Vec<Abandoned>,
     /// Reloads that no batch has reported yet.
     reload_events: Vec<ReloadEvent>,
@@ -117,7 +117,7 @@ impl Dispatcher {
         Some(settled.map_or(due, |settled| settled.max(due)))
     }
 
-    /// Takes the rows that the next batch gives up.
+    /// Takes the rows that the next batch turns into dead letters.
     pub(super) fn take_abandoned(&mut self) -> Vec<Abandoned> {
         std::mem::take(&mut self.abandoned)
     }

@@ -27,7 +27,7 @@ pub enum EngineError {
         /// instance.
         was_disturbed: bool,
     },
-    /// The consumer can't go on.
+    /// The consumer failed.
     #[error("the consumer failed: {0}")]
     Consumer(String),
     /// The rows in Kafka or in the store can't be used.

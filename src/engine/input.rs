@@ -52,7 +52,7 @@ pub(super) enum Input {
     Shutdown,
     /// Another member has joined the group under this instance's id. It may be an earlier join of this instance.
     Fenced { was_disturbed: bool },
-    /// The consumer can't go on.
+    /// The consumer failed.
     Failed(String),
 }
 

@@ -27,7 +27,7 @@ impl Outbox {
         let shares = self.backlogs.values().flat_map(|backlog| &backlog.shares);
         let first = shares.filter(|((_, class), share)| *class == Class::First && share.rows > 0);
         let first = first.map(|(_, share)| share.cursor.due);
-        // The cursor is behind the leased rows.
+        // The leased rows are before the cursors.
         let leased = self.leased.values().map(|lease| lease.key);
         let leased = leased.filter(|key| key.class == Class::First).map(|key| key.due);
         first.chain(leased).chain(self.ages.oldest()).min()

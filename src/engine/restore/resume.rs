@@ -13,7 +13,7 @@ pub(super) struct Known<'a> {
     pub(super) position: Option<&'a InputOffset>,
     /// The id of the present topic.
     pub(super) topic: Option<&'a TopicId>,
-    /// Whether the reader is behind records that were read and dropped. Then it is always sent back.
+    /// Whether the reader has passed records that were read and dropped. Then it is always sent back.
     pub(super) is_held: bool,
     /// Whether records are deleted only in order, from the first one on.
     pub(super) is_dense: bool,

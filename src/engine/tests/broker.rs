@@ -110,7 +110,7 @@ impl Broker {
         }
     }
 
-    /// Returns what is at the offset of a landmark.
+    /// Compares the record at a landmark's offset with the landmark.
     pub(super) fn found(&self, place: &TopicPartition, landmark: Landmark) -> Found {
         let partition = &self.partitions[place];
         if landmark.offset >= partition.end {

@@ -262,7 +262,7 @@ impl Reader {
         while !places.is_empty() && (records.len() as u64) < most {
             let place = places.swap_remove(dice.index(places.len()));
             let Some(position) = self.positions.get_mut(&place) else { continue };
-            // An offset behind the end is reset, as `auto.offset.reset` says.
+            // An offset beyond the end is reset, as `auto.offset.reset` says.
             if *position > broker.partitions[&place].end {
                 *position = 0;
             }
