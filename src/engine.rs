@@ -1,21 +1,21 @@
-//! The shell: one loop over a closed enum of inputs, which is the only writer of state.
+//! The shell: one loop over a closed enum of inputs. It is the only writer of state.
 //!
 //! ```text
 //! inputs ─ Work (decide, evolve; nothing written) ─ transaction ─ store ─ outbox, timers ─ lanes
 //! ```
 //!
-//! Commit first, act after: a lane sees a row only once it is committed to Kafka and written to the store, and it is
-//! read back from there, so that running and recovering are one path.
+//! The engine commits first and acts after. A lane sees a row only once it is committed to Kafka and written to the
+//! store. The row is read back from there, so that running and recovering are one path.
 //!
 //! The shell has four parts, and each owns its fields:
 //!
-//! - [`Partitions`]: what this instance owns, the restore, and what is known of the inputs;
+//! - [`Partitions`]: the partitions that this instance owns, their restore, and the state of the inputs;
 //! - [`Committer`]: the transaction, and how long a batch is gathered;
 //! - [`Dispatcher`]: the outbox, the lanes, and how many records are taken in;
 //! - [`Report`]: metrics, health and the lines of the log.
 //!
-//! [`Shell`] is the loop, and does what needs more than one part: `batch` decides, `commit` commits, `rebalance` follows the
-//! group.
+//! [`Shell`] is the loop, and does everything that needs more than one part: `batch` decides, `commit` commits,
+//! `rebalance` follows the group.
 
 mod batch;
 mod channels;
@@ -61,11 +61,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use work::{View, Work};
 
-/// A batch of so much is committed at once.
+/// A busy engine stops gathering at this weight, and commits the batch at once.
 const BATCH_WEIGHT: usize = 1000;
 const IDLE_WAKE: Duration = Duration::from_secs(1);
 
-/// What the engine is built of.
+/// The parts that the daemon's engine is built of.
 pub struct Parts {
     /// Settings that change only with a restart.
     pub settings: EngineSettings,
@@ -85,7 +85,7 @@ pub struct Parts {
     pub health: Arc<Health>,
 }
 
-/// What a shell is built of.
+/// The parts that a shell is built of.
 struct Pieces<L: Log, D: Disk> {
     settings: EngineSettings,
     config: Arc<EngineConfig>,
@@ -107,7 +107,7 @@ pub struct EngineHandle {
 }
 
 impl EngineHandle {
-    /// Drains and stops.
+    /// Asks the engine to drain and stop.
     pub fn shut_down(&self) {
         self.signals.stop();
         self.mailbox.put_urgent(Input::Shutdown);
@@ -127,7 +127,7 @@ impl EngineHandle {
 /// The daemon's engine.
 pub struct Engine(Shell<KafkaLog, Database>);
 
-/// The loop, and what needs more than one part.
+/// The loop, with everything that needs more than one part.
 struct Shell<L: Log, D: Disk> {
     settings: Arc<EngineSettings>,
     log: L,
@@ -137,7 +137,7 @@ struct Shell<L: Log, D: Disk> {
     committer: Committer<L::Transactions>,
     dispatcher: Dispatcher,
     report: Report,
-    /// The reader was asked to leave.
+    /// Whether the reader was asked to leave the group.
     closing: bool,
     failure: Option<EngineError>,
 }
@@ -152,7 +152,7 @@ impl Engine {
     /// Runs until it is shut down.
     ///
     /// # Errors
-    /// When it can't go on.
+    /// The engine stopped by itself: the [`EngineError`] is the reason.
     pub fn run(self) -> Result<(), EngineError> {
         self.0.run()
     }
@@ -165,7 +165,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         EngineHandle { mailbox, reloads, signals }
     }
 
-    /// Nothing is assigned yet.
+    /// Creates a shell without partitions.
     fn new(pieces: Pieces<L, D>) -> Self {
         let Pieces { settings, config, store, log, transactions, lanes, channels, metrics, health } =
             pieces;
@@ -196,20 +196,21 @@ impl<L: Log, D: Disk> Shell<L, D> {
         self.end()
     }
 
-    /// One round of the loop, over the inputs that have come.
+    /// Does one round of the loop with the inputs that have arrived.
     fn go_round(&mut self, inputs: &mut Vec<Input>) {
         let mut work = self.committer.batch();
         let turn = self.turn(inputs, &mut work);
         if let Err(error) = turn.and_then(|()| self.finish_turn(work)) {
             self.keep_copy(&error);
             self.failure.get_or_insert(error);
-            // The rest is not ours any more: the revocation that closing brings is only answered.
+            // A failed engine commits nothing more. It only answers the revocation that `close` causes.
             self.forget_partitions();
             self.close();
         }
     }
 
-    /// Marks a damaged store. When the changelog is wrong, the store may be the only copy of the rows in memory: writes them.
+    /// Marks a damaged store. If the changelog can't be used, writes the rows in memory to the store: it may have the
+    /// only copy.
     fn keep_copy(&mut self, error: &EngineError) {
         let written = match error {
             EngineError::Store(error) => {
@@ -227,7 +228,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         }
     }
 
-    /// The reader has ended.
+    /// Ends the engine, because the reader has ended.
     fn end(mut self) -> Result<(), EngineError> {
         if !self.closing {
             self.failure.get_or_insert(EngineError::Reader);
@@ -242,7 +243,8 @@ impl<L: Log, D: Disk> Shell<L, D> {
         self.log.close();
     }
 
-    /// The weight of inputs to wait for, and until when: a busy engine gathers a batch, an idle one takes any input.
+    /// Returns the weight of inputs to wait for, and the deadline. A busy engine gathers a batch; an idle one takes any
+    /// input.
     fn patience(&self) -> (usize, Instant) {
         if let Some(until) = self.committer.gathers_until() {
             let weight = BATCH_WEIGHT.min(self.settings.uncommitted_max.div_ceil(2));
@@ -255,7 +257,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         (1, now + left)
     }
 
-    /// When there is something to do without any input.
+    /// Returns when there is something to do without any input.
     fn next_due(&self) -> Option<Timestamp> {
         let dispatch = self.dispatcher.next_due(self.partitions.unsettled());
         self.partitions.next_timer().into_iter().chain(dispatch).min()
@@ -270,7 +272,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
                 Input::Returned(jobs) => self.dispatcher.returned(jobs),
                 Input::Breaker(webhook, state) => work.breaker(webhook, state, &self.view()),
                 Input::Assigned(assignment) => self.assigned(assignment)?,
-                // Outcomes that follow are committed with the rest: nobody else knows them.
+                // Handled after all other inputs: no other instance knows their outcomes, so they are committed first.
                 Input::Revoked { lost, reply } => revoked = Some((lost, reply)),
                 Input::Identity(identity) => self.partitions.compare(&identity)?,
                 Input::Owners(owners) => self.partitions.compare_owners(&owners)?,
@@ -303,7 +305,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
             return self.revoked(lost, &reply, work);
         }
         self.dispatcher.ended(&work.outcomes);
-        // Before the records that are read from there on, so that the events of those are younger.
+        // Before the next records of these inputs, so that the inputs' events are written first.
         self.report_inputs(work);
         while let Some(bundle) = self.dispatcher.next_records() {
             work.read_bytes += bundle.bytes;

@@ -122,7 +122,7 @@
 //!   `tests/ringback/lanes/neighbours.rs::endpoints_with_endless_answers_delay_no_others_and_get_their_deliveries`,
 //!   `tests/ringback/lanes/neighbours.rs::endpoints_that_answer_just_before_the_timeout_delay_no_others_and_get_their_deliveries`; no lane
 //!   that waits for a slot while one that holds more gets it:
-//!   `src/delivery/queues.rs::a_free_slot_goes_to_whoever_holds_the_fewest`, and however slots are held:
+//!   `src/delivery/queues.rs::a_free_slot_goes_to_the_lane_that_holds_the_fewest`, and however slots are held:
 //!   `src/delivery/schedule/tests/fairness.rs::a_healthy_lane_gets_a_slot_at_once_beside_forty_slow_lanes`.
 //! - No name whose look-up hangs and costs others anything: `tests/ringback/names.rs::names_whose_look_up_hangs_delay_no_other_endpoint`,
 //!   `src/delivery/names/tests.rs::names_that_hang_do_not_delay_others`; no look-up that outlives its attempts:
@@ -298,7 +298,7 @@
 //!   `tests/fuzz/main.rs::every_target_withstands_mutations`; none that broke one before and does so again:
 //!   `tests/fuzz/main.rs::every_target_withstands_its_corpus`.
 //! - No row, store or changelog of an earlier version that is not read as it was meant:
-//!   `src/engine/restore/tests.rs::stores_of_every_version_open_and_go_on_with_the_changelog`; none of a newer version that is
+//!   `src/engine/restore/tests.rs::stores_of_every_version_open_and_continue_with_the_changelog`; none of a newer version that is
 //!   touched: `tests/ringback/upgrades.rs::a_row_of_a_newer_version_is_refused_and_not_changed`.
 //! - No index row that outlives its row, nor one lane's rows in another's:
 //!   `src/store/partition/tests.rs::indexes_follow_the_rows_and_lanes_do_not_mix`.

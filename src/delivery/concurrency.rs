@@ -1,37 +1,37 @@
-//! How many requests an endpoint may have unanswered: additive increase, multiplicative decrease.
+//! The limit of an endpoint's unanswered requests: additive increase, multiplicative decrease.
 //!
-//! A lane starts with one. While its requests are answered and it uses what it has, it may have more, by one for each answer
-//! up to where it last went wrong, and more slowly from there on. Each time-out halves it, down to one, and so does each
-//! request that took most of its time-out, whatever was answered: endpoints that hang or nearly do hold one slot each.
+//! A lane starts with a limit of one. While the limit is used up, each answer raises it by one. Above the point of the
+//! last failure it grows more slowly. Each time-out halves the limit, down to one. A request that took most of its
+//! time-out counts like a time-out, whatever its answer. So an endpoint that hangs, or nearly does, holds one slot.
 
 use std::time::Duration;
 
 /// An endpoint whose requests take this long on average is slow.
 const SLOW: Duration = Duration::from_millis(500);
 
-/// What is known of an endpoint.
+/// The experience with an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Nothing yet.
+    /// No request has ended yet.
     Untried,
-    /// Its last request ended in time, in whatever way.
+    /// The last request ended in time, with any result.
     Sound,
-    /// The same, but its requests hold their slots for a while.
+    /// Like `Sound`, but requests take long on average.
     Slow,
-    /// Its last request took most of its time-out or all of it, and it is down to one.
+    /// The last request took most of its time-out or all of it, and the limit is down to one.
     Hanging,
 }
 
 pub(super) struct Concurrency {
     limit: u32,
     max: u32,
-    /// Up to here it grows fast.
+    /// Below this value, the limit grows with every answer.
     threshold: u32,
-    /// Answers since it grew last.
+    /// The answers since the limit last changed.
     answers: u32,
-    /// Whether the last request took most of its time-out; `None`: there was none.
+    /// Whether the last request took most of its time-out; `None` before the first one.
     held_long: Option<bool>,
-    /// How long a request takes, on average.
+    /// The average time of a request.
     average: Duration,
 }
 
@@ -41,7 +41,7 @@ impl Concurrency {
         Self { limit: 1, max, threshold: max, answers: 0, held_long: None, average }
     }
 
-    /// Goes on with another maximum.
+    /// Adopts another maximum.
     pub(super) fn follow(&mut self, max: u32) {
         if self.max != max {
             (self.max, self.threshold) = (max, max);
@@ -53,12 +53,11 @@ impl Concurrency {
         usize::try_from(self.limit).unwrap_or(usize::MAX)
     }
 
-    /// Retries leave some of it to first attempts.
+    /// Returns the limit for retries, which leave a part of the limit to first attempts.
     pub(super) fn retries(&self) -> usize {
         usize::try_from(self.limit - self.limit / 4).unwrap_or(usize::MAX)
     }
 
-    /// What is known of the endpoint.
     pub(super) fn standing(&self) -> Standing {
         match self.held_long {
             None => Standing::Untried,
@@ -68,7 +67,7 @@ impl Concurrency {
         }
     }
 
-    /// A request ended after this time, in whatever way.
+    /// Records the time that a request took, with any result.
     pub(super) fn took(&mut self, time: Duration) {
         self.average = match self.held_long {
             None => time,
@@ -76,12 +75,12 @@ impl Concurrency {
         };
     }
 
-    /// A request failed, but in time: that is no reason for more, nor for less.
+    /// Records a request that failed in time. The limit stays.
     pub(super) fn failed(&mut self) {
         self.held_long = Some(false);
     }
 
-    /// A request was answered; `full`: no further one could have left.
+    /// Records an answer. `full` says that the limit was used up.
     pub(super) fn answered(&mut self, full: bool) {
         self.held_long = Some(false);
         if !full || self.limit >= self.max {
@@ -94,19 +93,19 @@ impl Concurrency {
         }
     }
 
-    /// The endpoint said that it is busy.
+    /// Records that the endpoint is busy, and halves the limit.
     pub(super) fn busy(&mut self) {
         self.held_long = Some(false);
         self.halve();
         self.threshold = self.limit;
     }
 
-    /// A request took most of its time-out, or was not answered in time.
+    /// Records a request that took most of its time-out or all of it, and halves the limit.
     pub(super) fn held_long(&mut self) {
         let is_first = self.held_long == Some(false);
         self.held_long = Some(true);
         self.halve();
-        // Those that hang together went wrong at one place.
+        // Requests that hang together move the threshold once.
         if is_first {
             self.threshold = self.limit;
         }
@@ -124,12 +123,12 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn it_starts_low_grows_with_answers_while_it_is_used_and_halves_on_time_outs() {
+    fn the_limit_starts_at_one_grows_with_answers_while_it_is_used_and_halves_on_time_outs() {
         let mut lane = Concurrency::new(32);
         assert_eq!((lane.limit(), lane.standing()), (1, Standing::Untried));
         lane.answered(false);
         let known = (1, Standing::Sound);
-        assert_eq!((lane.limit(), lane.standing()), known, "what is not used need not grow");
+        assert_eq!((lane.limit(), lane.standing()), known, "an unused limit does not grow");
         lane.failed();
         assert_eq!((lane.limit(), lane.standing()), known);
         for _ in 0..100 {
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn another_maximum_holds_at_once() {
+    fn a_new_maximum_applies_at_once() {
         let mut lane = Concurrency::new(1);
         lane.answered(true);
         assert_eq!(lane.limit(), 1);
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_endpoint_gets_half_and_more_again_when_it_answers() {
+    fn a_busy_endpoint_gets_half_of_its_limit_and_more_again_when_it_answers() {
         let mut lane = Concurrency::new(32);
         for _ in 0..100 {
             lane.answered(true);
@@ -193,6 +192,6 @@ mod tests {
         for _ in 0..20 {
             took(&mut lane, 20);
         }
-        assert_eq!(took(&mut lane, 1500), Standing::Sound, "one is none");
+        assert_eq!(took(&mut lane, 1500), Standing::Sound, "one slow request is not enough");
     }
 }

@@ -1,4 +1,4 @@
-//! One endpoint's lane: the jobs that wait for it in memory, and everything that may hold them back but its rate.
+//! One endpoint's lane: its jobs in memory, and everything except its rate that may hold them back.
 
 mod ready;
 
@@ -19,100 +19,102 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What an endpoint that is gone is left alone for, until it is disabled for good.
+/// How long an endpoint that has answered 410 is held, until it is disabled for good.
 const GONE: Duration = Duration::from_secs(60);
-/// A lane is left alone for so long when the host has no local port left for its address.
+/// How long a lane is held if the host has no local port left for its address.
 const PORTS_PAUSE: Duration = Duration::from_secs(1);
-/// A lane with a rate is handed what it may send in this time.
+/// A lane with a rate gets the jobs that it may send in this time.
 const RATE_AHEAD: Duration = Duration::from_millis(500);
-/// A slot that is held for less is no burden, however short the webhook's time-out is.
+/// An attempt of less than this never counts as long, however short the webhook's time-out is.
 const BRIEF: Duration = Duration::from_millis(500);
-/// So many 503 in a row that name no time say that the endpoint is busy; fewer may be one of its servers that restarts.
+/// This number of consecutive 503 without a time means that the endpoint is busy. Fewer may come from one of its
+/// servers that restarts.
 const UNAVAILABLE_MAX: u32 = 3;
-/// A limiter answers well in between; an endpoint that has not for so long is down, and that is for the breaker to judge.
+/// A rate limiter accepts requests in between. An endpoint that has accepted none for this time is down, which is the
+/// breaker's responsibility.
 const LIMITER_ANSWERS: Duration = Duration::from_secs(60);
 
-/// One attempt to be made.
+/// An attempt that has not begun.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// The partition whose outbox it stands in.
+    /// The partition of the delivery's outbox row.
     pub partition: i32,
-    /// Whose delivery it is.
+    /// The phonon-uuid of the delivery.
     pub uuid: PhononUuid,
-    /// Which delivery.
+    /// The `webhook-id` of the delivery.
     pub id: DeliveryId,
-    /// Which phase.
+    /// The phase of the delivery.
     pub phase: Phase,
-    /// Which attempt it will be.
+    /// The number of the attempt, from 1 on.
     pub attempt: u32,
-    /// What is sent.
+    /// The request's body.
     pub body: Bytes,
-    /// What else goes into the request, where that varies.
+    /// The other parts of the request, if they depend on the delivery.
     pub rendered: Option<Rendered>,
-    /// Where it goes.
+    /// The webhook that the request goes to.
     pub webhook: WebhookName,
-    /// When it was due.
+    /// The time at which the attempt was due.
     pub due: Timestamp,
 }
 
 impl Job {
-    /// Where its delivery waits.
+    /// Returns the class of the delivery's outbox row.
     #[must_use]
     pub const fn class(&self) -> Class {
         if self.attempt <= 1 { Class::First } else { Class::Retry }
     }
 }
 
-/// How many jobs a lane can use.
+/// The jobs that a lane can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
-    /// There is no such endpoint.
+    /// The webhook is not configured.
     Unconfigured,
-    /// None for this time.
+    /// No jobs for this time.
     Held(Duration),
-    /// Some jobs, of each class and of both.
+    /// Some jobs, limited per class and together.
     Jobs {
-        /// First attempts that may be unanswered.
+        /// The number of first attempts that may be unanswered.
         first: usize,
-        /// Retries that may be unanswered.
+        /// The number of retries that may be unanswered.
         retry: usize,
-        /// Jobs of both classes that the lane could send soon, however fast the endpoint is.
+        /// The number of jobs of both classes that the lane could send soon, however fast the endpoint is.
         most: usize,
     },
 }
 
-/// An attempt that was begun.
+/// An attempt that has begun.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt {
     pub(super) delivery: DeliveryId,
-    /// The first is 1.
+    /// The first attempt has the number 1.
     pub(super) number: u32,
     pub(super) class: Class,
-    /// The breaker was half open.
+    /// Whether it is a probe: the breaker was half open.
     pub(super) probe: bool,
 }
 
 pub(super) struct Lane {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) rate: Option<Rate>,
-    /// How much of the way to its next token was gone when it had a share last.
+    /// The elapsed part of the time to the next token, from 0 to 1, when the lane last had a share.
     progress: f64,
-    /// Where it stands in the queues of the pools.
+    /// The lane's entries in the queues of the pools.
     pub(super) standings: Standings,
-    /// It waits for a token, or for its account's.
+    /// Whether the lane waits for a token of its own or of its account.
     pub(super) is_waiting: bool,
-    /// It is the first of those that wait for the account's.
+    /// Whether it is the first lane that waits for a token of its account.
     pub(super) is_called: bool,
     jobs: [VecDeque<Job>; 2],
     in_flight: [usize; 2],
     concurrency: Concurrency,
     breaker: Breaker,
     held_until: Option<Instant>,
-    /// So many 503 that named no time came last.
+    /// The number of consecutive 503 without a time.
     unavailable: u32,
-    /// When it last took a delivery.
+    /// When the endpoint last accepted a delivery.
     delivered_at: Option<Instant>,
-    /// What went last, where the two classes share the slots.
+    /// The class of the last job that left.
     last: Class,
 }
 
@@ -137,7 +139,7 @@ impl Lane {
         }
     }
 
-    /// Goes on as `endpoint` says now; what was learnt stays.
+    /// Adopts a new configuration of the endpoint. The lane keeps its concurrency and breaker.
     pub(super) fn follow(&mut self, endpoint: Arc<Endpoint>) {
         let webhook = endpoint.webhook();
         self.concurrency.follow(webhook.limits.in_flight_max.get());
@@ -145,7 +147,7 @@ impl Lane {
         self.endpoint = endpoint;
     }
 
-    /// Its limit where the instance has this share of it; an unchanged one keeps its tokens.
+    /// Applies the instance's share to the rate limit. An unchanged limit keeps its tokens.
     pub(super) fn share(&mut self, share: f64, time: &Time) {
         let limits = self.endpoint.webhook().limits;
         self.rate = limits.rate_per_second.and_then(|rate| {
@@ -162,19 +164,19 @@ impl Lane {
         self.breaker.state()
     }
 
-    /// An operator has put it right: nothing that was learnt holds any more.
+    /// Closes the breaker and ends the hold, because an operator has corrected the endpoint.
     pub(super) fn reset(&mut self, now: Instant) {
         self.breaker = Breaker::new(self.endpoint.webhook().breaker.clone(), now);
         self.held_until = None;
     }
 
-    /// It asked to be left alone for so long.
+    /// Holds the lane for the time that the endpoint asked for, at most for `retry_after_max`.
     pub(super) fn hold(&mut self, time: Duration, now: Instant) {
         let until = now + time.min(self.endpoint.webhook().retry_after_max);
         self.held_until = Some(self.held_until.map_or(until, |held| held.max(until)));
     }
 
-    /// How long nothing may leave, whatever waits.
+    /// Returns for how long no job may leave. Half-opens the breaker when its time is over.
     pub(super) fn wait(&mut self, now: Instant) -> Option<Duration> {
         let held = self.held_until.map(|until| until.saturating_duration_since(now));
         let held = held.filter(|left| !left.is_zero());
@@ -205,7 +207,7 @@ impl Lane {
         }
     }
 
-    /// All jobs that have not begun.
+    /// Takes all jobs that have not begun.
     pub(super) fn take_back(&mut self) -> Vec<Job> {
         self.jobs.iter_mut().flat_map(std::mem::take).collect()
     }
@@ -219,7 +221,7 @@ impl Lane {
         if probing { 1 } else { self.concurrency.limit() }
     }
 
-    /// Whether a job of this class waits that could leave now if there were a slot and a token for it.
+    /// Returns whether a job of this class could leave if there were a slot and a token for it.
     fn may(&self, class: Class) -> bool {
         let waits = self.jobs.get(class as usize).is_some_and(|jobs| !jobs.is_empty());
         let of_class = self.in_flight.get(class as usize).copied().unwrap_or(0);
@@ -227,7 +229,7 @@ impl Lane {
         waits && free && (class == Class::First || of_class < self.concurrency.retries())
     }
 
-    /// The pool whose slots its jobs of this class take.
+    /// Returns the pool of the slots for jobs of this class.
     fn pool(&self, class: Class) -> Pool {
         match (self.concurrency.standing(), class) {
             (Standing::Untried, _) => Pool::Trial,
@@ -238,12 +240,12 @@ impl Lane {
         }
     }
 
-    /// The pools for which it has a job that may leave.
+    /// Returns the pools for which the lane has a job that may leave.
     pub(super) fn pools(&self) -> [Option<Pool>; 2] {
         Class::ALL.map(|class| self.may(class).then(|| self.pool(class)))
     }
 
-    /// Which job would leave next by a slot of `pool`.
+    /// Returns the class of the next job that would leave with a slot of `pool`.
     pub(super) fn candidate(&self, pool: Pool) -> Option<Class> {
         let other = match self.last {
             Class::First => Class::Retry,
@@ -252,7 +254,7 @@ impl Lane {
         [other, self.last].into_iter().find(|class| self.pool(*class) == pool && self.may(*class))
     }
 
-    /// Lets the next job of `class` go; whether it is a probe.
+    /// Begins the next job of `class`. Returns it, and whether it is a probe.
     pub(super) fn begin(&mut self, class: Class) -> Option<(Job, bool)> {
         let job = self.jobs.get_mut(class as usize)?.pop_front()?;
         if let Some(count) = self.in_flight.get_mut(class as usize) {
@@ -262,7 +264,8 @@ impl Lane {
         Some((job, self.breaker.state() == BreakerState::HalfOpen))
     }
 
-    /// An attempt could not be made, which says nothing of the endpoint; but its address may be out of reach for a moment.
+    /// Ends an attempt that could not be made. It shows nothing about the endpoint, but the endpoint's address may be
+    /// out of reach for a moment.
     pub(super) fn put_back(&mut self, class: Class, shortage: Shortage, now: Instant) {
         if shortage.is_of_one_address() {
             let until = now + PORTS_PAUSE;
@@ -273,13 +276,13 @@ impl Lane {
         }
     }
 
-    /// An attempt ended.
+    /// Ends an attempt with its outcome.
     pub(super) fn ended(&mut self, attempt: &Attempt, outcome: &Outcome, now: Instant) {
         let full = self.in_flight() >= self.limit();
         if let Some(count) = self.in_flight.get_mut(attempt.class as usize) {
             *count = count.saturating_sub(1);
         }
-        // Those that were sent before it was held say nothing new.
+        // Attempts that began before the hold show nothing new.
         let is_news = self.held_until.is_none_or(|until| until <= now);
         let is_busy = is_busy_for_a_while(outcome);
         self.concurrency.took(Duration::from_millis(outcome.duration_ms));
@@ -306,7 +309,7 @@ impl Lane {
         }
     }
 
-    /// How long it is to be left alone for `outcome`, in milliseconds.
+    /// Returns the hold that `outcome` asks for, in milliseconds.
     fn asked(&self, attempt: &Attempt, outcome: &Outcome, now: Instant) -> Option<u64> {
         let retry = &self.endpoint.webhook().retry;
         hold_ms(outcome, retry, attempt.delivery, attempt.number).or_else(|| {
@@ -317,8 +320,8 @@ impl Lane {
     }
 }
 
-/// Whether an attempt held its slot for most of the time that it may take, whatever came of it, or for all the time that the
-/// end of an answer is waited for.
+/// Returns whether an attempt held its slot for most of its time-out, whatever its outcome. An answer without an end
+/// counts after `BODY_PATIENCE`.
 fn holds_long(outcome: &Outcome, request_timeout: Duration) -> bool {
     let took = Duration::from_millis(outcome.duration_ms);
     let is_open_ended = outcome.response_truncated && outcome.response.len() < RESPONSE_BYTES_KEPT;
@@ -327,7 +330,7 @@ fn holds_long(outcome: &Outcome, request_timeout: Duration) -> bool {
         || (is_open_ended && took >= BODY_PATIENCE)
 }
 
-/// What `outcome` says of the endpoint; nothing, if the daemon did not ask it.
+/// Returns what `outcome` shows about the endpoint's health, or `None` if it shows nothing.
 fn sign(outcome: &Outcome) -> Option<Sign> {
     match (outcome.status, outcome.reason) {
         _ if outcome.verdict == Verdict::Delivered => Some(Sign::Well),
@@ -353,15 +356,16 @@ fn sign(outcome: &Outcome) -> Option<Sign> {
                 | ErrorReason::Refused,
             ),
         ) => None,
-        // Without a status it is the token server's: while it is down, nothing can be delivered.
+        // An outcome without a status comes from the token server. While that is down, nothing can be delivered.
         (None, Some(ErrorReason::AuthenticationFailure)) => {
             (outcome.verdict == Verdict::Retry).then_some(Sign::Failing)
         }
     }
 }
 
-/// The limit as it is now; one that did not change keeps its tokens. Another one begins without any, but `progress` of the way
-/// to the first one is kept, over a time without a share too: a rate of ten an hour would never get there beside rebalances.
+/// Returns the present limit. An unchanged limit keeps its tokens. A changed one begins without tokens, but with
+/// `progress`, even after a time without a share. Otherwise a rate of ten an hour would never have a token if
+/// rebalances are frequent.
 pub(super) fn renewed(
     former: Option<Rate>,
     progress: &mut f64,

@@ -1,7 +1,7 @@
-//! All lanes of an instance: jobs in, attempts made, outcomes out.
+//! All lanes of an instance: they take jobs, make attempts and return outcomes.
 //!
-//! An attempt is made by a task, which takes the next job that may leave when it has ended, whosever it is; so an idle
-//! daemon has no task, and a busy one needs no wake-up per job.
+//! A task makes an attempt. When the attempt has ended, the task takes the next job of any lane that may leave. So an
+//! idle daemon has no task, and a busy one needs no wake-up per job.
 
 use super::bound::Bound;
 use super::brake::ShortageNote;
@@ -21,18 +21,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// One attempt that was made.
+/// An attempt that was made.
 #[derive(Debug)]
 pub struct Attempted {
-    /// What was to be done.
+    /// The job of the attempt.
     pub job: Job,
-    /// What came of it.
+    /// The result of the attempt.
     pub outcome: Outcome,
-    /// Kept until the outcome is committed, or nobody's any more.
+    /// Kept until the outcome is committed or dropped.
     pub unsettled: Unsettled,
 }
 
-/// Counts among the outcomes that are not committed, until it is dropped.
+/// Counts as an uncommitted outcome until it is dropped.
 #[derive(Default)]
 pub struct Unsettled(Weak<Shared>);
 
@@ -52,30 +52,31 @@ impl Drop for Unsettled {
     }
 }
 
-/// What the lanes tell their owner.
+/// Receives the events of the lanes.
 pub trait Watch: Send + Sync {
-    /// An attempt was made.
+    /// Is called for each attempt that was made.
     fn attempted(&self, attempted: Attempted);
-    /// These jobs are not to leave now.
+    /// Is called with jobs that must not leave now.
     fn returned(&self, jobs: Vec<Job>);
-    /// A breaker has changed.
+    /// Is called when a breaker has changed.
     fn breaker(&self, webhook: WebhookName, state: BreakerState);
-    /// So many requests were sent again within their attempts, since only their connection failed.
+    /// Is called with the number of requests that were repeated within their attempts because only their connection
+    /// failed.
     fn repeated(&self, exchanges: u64);
-    /// Rate limits have held so many attempts back.
+    /// Is called with the number of attempts that rate limits have held back.
     fn rate_limited(&self, attempts: u64);
-    /// The daemon itself lacks something, or no longer does.
+    /// Is called when a shortage of the daemon begins, puts an attempt back, or ends.
     fn shortage(&self, note: ShortageNote);
-    /// The time that a request says it is, which its receiver compares with a clock of its own.
+    /// Returns the time for requests, which their receivers compare with their own clocks.
     fn now(&self) -> Timestamp;
 }
 
-/// The lanes for those who only configure them, as long as they are there.
+/// Configures the lanes from elsewhere, as long as they exist.
 #[derive(Clone)]
 pub struct LanesRemote(Weak<Shared>);
 
 impl LanesRemote {
-    /// The same as [`Lanes::configure`].
+    /// Like [`Lanes::configure`].
     pub fn configure(
         &self,
         endpoints: impl IntoIterator<Item = Arc<Endpoint>>,
@@ -101,22 +102,22 @@ struct Shared {
     this: Weak<Shared>,
 }
 
-/// Who makes attempts and wakes the lanes: Tokio, or in tests a simulation of the network.
+/// Makes attempts and wakes the lanes: Tokio, or in tests a simulated network.
 pub(crate) trait Courier: Send + Sync {
-    /// Makes the attempt, and then those that [`Attempt::end`] hands on.
+    /// Makes the attempt, and then each attempt that [`Attempt::end`] returns.
     fn take(&self, attempt: Attempt);
-    /// The lanes are to be woken earlier than was known.
+    /// Is called when the lanes must be woken earlier than planned.
     fn earlier(&self);
 }
 
-/// An attempt that is being made.
+/// An attempt in progress.
 pub(crate) struct Attempt {
     shared: Arc<Shared>,
     ticket: Ticket,
 }
 
 impl Attempt {
-    /// What is sent.
+    /// Returns the job of the attempt.
     #[cfg(test)]
     pub(crate) fn job(&self) -> &Job {
         &self.ticket.job
@@ -137,7 +138,7 @@ impl Attempt {
         made
     }
 
-    /// It ended, or could not be made; the next one to be made.
+    /// Ends the attempt, or puts it back if it could not be made. Returns the next attempt.
     pub(crate) fn end(self, made: Result<Outcome, Shortage>) -> Option<Self> {
         let Self { shared, ticket } = self;
         let outcome = match made {
@@ -147,14 +148,14 @@ impl Attempt {
         failpoint::pass(Failpoint::Attempted);
         let ended = ticket.ended();
         let ((), next) = shared.act_and_take(|schedule, now| schedule.ended(&ended, &outcome, now));
-        // The outcome is told before it stops counting, so that nobody sees neither.
+        // The outcome is passed on before the attempt stops counting, so that one of the two is always visible.
         let unsettled = Unsettled(shared.this.clone());
         shared.watch.attempted(Attempted { job: ticket.job, outcome, unsettled });
         shared.in_flight.fetch_sub(1, Ordering::AcqRel);
         next.map(|ticket| Self { shared, ticket })
     }
 
-    /// It was none: nothing counts it any more, and its job comes back by [`Watch::returned`].
+    /// Stops counting an attempt that could not be made. Its job is returned by [`Watch::returned`].
     fn put_back(shared: Arc<Shared>, ticket: Ticket, shortage: Shortage) -> Option<Self> {
         let put_back = |schedule: &mut Schedule, now| schedule.put_back(ticket, shortage, now);
         let ((), next) = shared.act_and_take(put_back);
@@ -164,18 +165,18 @@ impl Attempt {
     }
 }
 
-/// What wakes the lanes.
+/// Wakes the lanes.
 #[cfg(test)]
 pub(crate) struct AlarmClock(Weak<Shared>);
 
 #[cfg(test)]
 impl AlarmClock {
-    /// When they are to be woken, if ever.
+    /// Returns when to wake the lanes, if ever.
     pub(crate) fn at(&self) -> Option<Instant> {
         self.0.upgrade()?.lock().alarm()
     }
 
-    /// Wakes those whose time has come.
+    /// Wakes everything whose time has come.
     pub(crate) fn ring(&self) {
         if let Some(shared) = self.0.upgrade() {
             shared.act(Schedule::wake);
@@ -183,10 +184,10 @@ impl AlarmClock {
     }
 }
 
-/// Each attempt in a task.
+/// Makes each attempt in a Tokio task.
 struct Tasks {
     runtime: tokio::runtime::Handle,
-    /// The alarm is to be set earlier.
+    /// Notified when the alarm has to be set earlier.
     earlier: Arc<Notify>,
 }
 
@@ -207,7 +208,7 @@ impl Courier for Tasks {
 }
 
 impl Lanes {
-    /// No lanes yet.
+    /// Creates an instance's lanes, without any endpoint.
     #[must_use]
     pub fn new(
         limits: InstanceLimits,
@@ -221,7 +222,7 @@ impl Lanes {
         lanes
     }
 
-    /// Lanes whose attempts `courier` makes.
+    /// Creates lanes whose attempts `courier` makes.
     pub(crate) fn with(
         limits: InstanceLimits,
         watch: Arc<dyn Watch>,
@@ -240,13 +241,13 @@ impl Lanes {
         Self { shared }
     }
 
-    /// What wakes them, in the hands of a courier.
+    /// Returns the alarm clock for a courier.
     #[cfg(test)]
     pub(crate) fn alarm_clock(&self) -> AlarmClock {
         AlarmClock(Arc::downgrade(&self.shared))
     }
 
-    /// Puts `endpoints` in the place of those before; a lane whose endpoint stays keeps what it has learnt.
+    /// Replaces all endpoints. A lane whose webhook stays keeps its state.
     pub fn configure(
         &self,
         endpoints: impl IntoIterator<Item = Arc<Endpoint>>,
@@ -255,31 +256,31 @@ impl Lanes {
         self.shared.act(|schedule, now| schedule.configure(endpoints, account_rates, now));
     }
 
-    /// What configures these lanes from elsewhere.
+    /// Returns a handle that configures these lanes from elsewhere.
     #[must_use]
     pub fn remote(&self) -> LanesRemote {
         LanesRemote(Arc::downgrade(&self.shared))
     }
 
-    /// This instance owns `owned` of `all` partitions, and so much of what endpoints and accounts allow.
+    /// Sets this instance's share of the limits of endpoints and accounts: `owned` of `all` partitions.
     pub fn set_share(&self, owned: usize, all: u32) {
         let owned = u32::try_from(owned).unwrap_or(u32::MAX);
         let share = f64::from(owned) / f64::from(all.max(1));
         self.shared.act(|schedule, now| schedule.set_share(share.min(1.0), now));
     }
 
-    /// The endpoint of `webhook`, if it is configured.
+    /// Returns the endpoint of `webhook`, if it is configured.
     #[must_use]
     pub fn endpoint(&self, webhook: &WebhookName) -> Option<Arc<Endpoint>> {
         self.shared.lock().lane(webhook).map(|lane| lane.endpoint.clone())
     }
 
-    /// Starts the attempts that may start, and returns how many jobs more the lane of `webhook` can use.
+    /// Starts the attempts that may start. Returns how many jobs the lane of `webhook` can use.
     pub fn start_attempts(&self, webhook: &WebhookName) -> Demand {
         self.shared.act(|schedule, now| schedule.demand(webhook, now))
     }
 
-    /// Hands jobs to a lane. Those that it can't take come back by [`Watch::returned`].
+    /// Hands jobs to a lane. [`Watch::returned`] gets those that it can't take.
     pub fn push(&self, webhook: &WebhookName, jobs: Vec<Job>) {
         self.shared.act(|schedule, now| schedule.push(webhook, jobs, now));
     }
@@ -290,40 +291,40 @@ impl Lanes {
         self.shared.lock().take_back()
     }
 
-    /// The jobs of `webhook` that have not begun come back by [`Watch::returned`].
+    /// Takes back the jobs of `webhook` that have not begun. [`Watch::returned`] gets them.
     pub fn take_back(&self, webhook: &WebhookName) {
         self.shared.act(|schedule, _| schedule.take_back_of(webhook));
     }
 
-    /// The endpoint has asked to be left alone for so long.
+    /// Holds the lane for the time that its endpoint asked for.
     pub fn hold(&self, webhook: &WebhookName, time: Duration) {
         self.shared.act(|schedule, now| schedule.hold(webhook, time, now));
     }
 
-    /// An operator has put the endpoint right.
+    /// Closes the breaker and ends the hold, because an operator has corrected the endpoint.
     pub fn reset(&self, webhook: &WebhookName) {
         self.shared.act(|schedule, now| schedule.reset(webhook, now));
     }
 
-    /// How many requests are unanswered.
+    /// Returns the number of unanswered requests.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.shared.in_flight.load(Ordering::Acquire)
     }
 
-    /// Whether the daemon itself lacks something, so that attempts are put back.
+    /// Returns whether the daemon itself lacks a resource, so that attempts are put back.
     #[must_use]
     pub fn is_short(&self) -> bool {
         self.shared.lock().is_short()
     }
 
-    /// Those that could send more at once, if the daemon itself let them.
+    /// Returns the lanes that could send more at once if the daemon let them.
     #[must_use]
     pub fn ready(&self) -> Vec<Ready> {
         self.shared.lock().ready(clock::instant())
     }
 
-    /// The breaker of every endpoint.
+    /// Returns the breaker state of every endpoint.
     #[must_use]
     pub fn breakers(&self) -> Vec<(WebhookName, BreakerState)> {
         self.shared.lock().breakers()
@@ -341,7 +342,7 @@ impl Shared {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something to the schedule, and lets leave what may leave then.
+    /// Changes the schedule, and then starts all attempts that may leave.
     fn act<T>(&self, act: impl FnOnce(&mut Schedule, Instant) -> T) -> T {
         let (done, first) = self.act_and_take(act);
         if let (Some(ticket), Some(shared)) = (first, self.this.upgrade()) {
@@ -350,13 +351,13 @@ impl Shared {
         done
     }
 
-    /// The same, but the first job is the caller's.
+    /// Like `act`, but returns the first job to the caller.
     fn act_and_take<T>(
         &self,
         act: impl FnOnce(&mut Schedule, Instant) -> T,
     ) -> (T, Option<Ticket>) {
         let mut schedule = self.lock();
-        // Not before, so that time never goes backwards for the schedule.
+        // Read after the lock is taken, so that time never goes backwards for the schedule.
         let now = clock::instant();
         let alarm = schedule.alarm();
         let done = act(&mut schedule, now);
@@ -399,7 +400,7 @@ impl Shared {
     }
 }
 
-/// Wakes those whose time has come, for as long as there are lanes.
+/// Wakes the lanes at their times, as long as they exist.
 async fn wake(shared: Weak<Shared>, earlier: Arc<Notify>) {
     loop {
         let Some(this) = shared.upgrade() else { return };
@@ -407,7 +408,7 @@ async fn wake(shared: Weak<Shared>, earlier: Arc<Notify>) {
         let alarm = this.lock().alarm();
         drop(this);
         match alarm {
-            // Whichever comes first.
+            // Waits for the alarm, or for an earlier one.
             Some(at) => drop(tokio::time::timeout_at(at.into(), earlier.notified()).await),
             None => earlier.notified().await,
         }

@@ -1,29 +1,29 @@
-//! The queues of lanes that have a job which may leave, one for each pool of the instance's slots.
+//! The queues of lanes with a job that may leave, one for each pool of the instance's slots.
 //!
-//! A free slot goes to the lane that holds the fewest: whoever has nothing unanswered comes before all who have something,
-//! whatever these have done before. Of those that hold as many, the one that has waited longest is next. Since nobody gives
-//! a slot back before its attempt ends, some slots are left to lanes that hold none.
+//! A free slot goes to the lane that holds the fewest. A lane without unanswered requests comes before all others,
+//! whatever happened before. Of lanes with equal numbers, the one that has waited longest is next. A slot becomes free
+//! only when its attempt ends. So some slots are kept for lanes that hold none.
 
 use crate::domain::WebhookName;
 use std::collections::BTreeMap;
 
-/// The slots of the instance that a job takes one of.
+/// A pool of the instance's slots. Each job takes a slot of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pool {
-    /// A first attempt.
+    /// First attempts.
     First,
     Retry,
-    /// Whatever it is, its endpoint takes long to answer.
+    /// Jobs of any class whose endpoint takes long to answer.
     Slow,
-    /// Whatever it is, its endpoint has not answered yet.
+    /// Jobs of any class whose endpoint has not answered yet.
     Trial,
-    /// Whatever it is, its endpoint hangs.
+    /// Jobs of any class whose endpoint hangs.
     Hanging,
 }
 
 pub(super) const POOLS: usize = 5;
 
-/// In these turns the pools are asked for a lane, where lanes hold as many.
+/// The orders of the pools, which take turns. Of lanes with equal numbers, the lane of the first pool is next.
 const TURNS: [[Pool; POOLS]; 5] = {
     use Pool::{First, Hanging, Retry, Slow, Trial};
     let firsts = [First, Retry, Slow, Trial, Hanging];
@@ -36,14 +36,14 @@ const TURNS: [[Pool; POOLS]; 5] = {
     ]
 };
 
-/// Where a lane stands in a queue: how many requests it has unanswered, and since when it waits.
+/// A lane's entry in a queue: its number of unanswered requests, and the number of its arrival.
 pub(super) type Standing = (usize, u64);
 
-/// Where a lane stands in each queue.
+/// A lane's entry in each queue.
 pub(super) type Standings = [Option<Standing>; POOLS];
 
 pub(super) struct Queues {
-    /// How many slots each pool may use.
+    /// The number of slots that each pool may use.
     slots: [usize; POOLS],
     used: [usize; POOLS],
     all: usize,
@@ -67,8 +67,8 @@ impl Queues {
         }
     }
 
-    /// Lets a lane with so many requests unanswered wait for a slot of each of `pools`; one that waits already moves to where
-    /// it belongs by now.
+    /// Adds a lane with `in_flight` unanswered requests to the queue of each of `pools`. A lane that waits already
+    /// moves to its present place.
     pub(super) fn enter(
         &mut self,
         webhook: &WebhookName,
@@ -99,22 +99,22 @@ impl Queues {
         }
     }
 
-    /// Takes the lane that is next out of its queue, if there is a slot for it.
+    /// Removes the next lane from its queue, if there is a slot for it.
     pub(super) fn next(&mut self) -> Option<(Pool, Standing, WebhookName)> {
         let order = TURNS.get(self.turn)?;
         let heads = order.iter().filter_map(|pool| {
             let (head, _) = self.waiting.get(*pool as usize)?.first_key_value()?;
             self.has_room(*pool, head.0).then_some((head.0, *pool))
         });
-        // The first of those that hold as many.
+        // Of equal numbers, the first pool in the order.
         let (_, pool) = heads.min_by_key(|(held, _)| *held)?;
         let (standing, webhook) = self.waiting.get_mut(pool as usize)?.pop_first()?;
         Some((pool, standing, webhook))
     }
 
-    /// Whether a lane that holds so many may take another slot of `pool`.
+    /// Returns whether a lane with `held` slots may take another slot of `pool`.
     fn has_room(&self, pool: Pool, held: usize) -> bool {
-        // The last eighth of everything is for lanes that hold nothing.
+        // The last eighth of each limit is for lanes without slots.
         let fits = |used: usize, most: usize| used < if held == 0 { most } else { most - most / 8 };
         let of =
             |numbers: &[usize; POOLS], pool: Pool| numbers.get(pool as usize).copied().unwrap_or(0);
@@ -132,12 +132,12 @@ impl Queues {
         of_all && fits(of(&self.used, pool), of(&self.slots, pool)) && fits(self.used(), self.all)
     }
 
-    /// How many slots are used.
+    /// Returns the number of used slots.
     pub(super) fn used(&self) -> usize {
         self.used.iter().sum()
     }
 
-    /// A slot of `pool` is taken.
+    /// Takes a slot of `pool`.
     pub(super) fn take(&mut self, pool: Pool) {
         self.turn = (self.turn + 1) % TURNS.len();
         if let Some(used) = self.used.get_mut(pool as usize) {
@@ -145,7 +145,7 @@ impl Queues {
         }
     }
 
-    /// A slot of `pool` is free again.
+    /// Frees a slot of `pool`.
     pub(super) fn free(&mut self, pool: Pool) {
         if let Some(used) = self.used.get_mut(pool as usize) {
             *used = used.saturating_sub(1);
@@ -159,7 +159,7 @@ mod tests {
     use crate::domain::WebhookName;
     use std::collections::BTreeMap;
 
-    /// Lanes that wait for more slots whenever they may.
+    /// Lanes that always wait for more slots.
     struct Scene {
         queues: Queues,
         lanes: BTreeMap<WebhookName, (Pool, usize, Standings)>,
@@ -176,7 +176,7 @@ mod tests {
             self.queues.enter(&name, lane.1, &mut lane.2, std::iter::once(pool));
         }
 
-        /// Who gets a slot.
+        /// Returns the lane that gets the next slot.
         fn next(&mut self) -> Option<String> {
             let (pool, standing, name) = self.queues.next()?;
             let lane = self.lanes.get_mut(&name).unwrap();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_free_slot_goes_to_whoever_holds_the_fewest() {
+    fn a_free_slot_goes_to_the_lane_that_holds_the_fewest() {
         let mut scene = Scene::new(80);
         scene.enter("a", Pool::First);
         for _ in 0..30 {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_hold_as_many_take_turns() {
+    fn lanes_with_equal_numbers_of_slots_take_turns() {
         let mut scene = Scene::new(1000);
         let names = ["a", "b", "c", "d"];
         for name in names {
@@ -231,7 +231,7 @@ mod tests {
         for _ in 0..5 {
             let round: Vec<String> = (0..4).map(|_| scene.next().unwrap()).collect();
             assert_eq!(round, names);
-            // Ends are told in any order.
+            // Attempts end in any order.
             for name in ["c", "a", "d", "b"] {
                 scene.end(name);
             }
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_holds_something_leaves_slots_to_those_that_hold_nothing() {
+    fn lanes_that_hold_slots_leave_some_to_lanes_that_hold_none() {
         for in_flight_max in [64, 1024] {
             for pool in [Pool::First, Pool::Slow] {
                 let mut scene = Scene::new(in_flight_max);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_in_doubt_leaves_slots_to_those_that_are_not() {
+    fn doubtful_lanes_leave_slots_to_healthy_lanes() {
         let mut scene = Scene::new(64);
         let mut fill = |kind: &str, pool| {
             for n in 0..100 {
@@ -268,12 +268,12 @@ mod tests {
         assert_eq!(fill("hanging", Pool::Hanging), 8);
         assert_eq!(fill("new", Pool::Trial), 48 - 8);
         assert_eq!(fill("slow", Pool::Slow), 56 - 48);
-        assert_eq!(fill("well", Pool::First), 64 - 56);
+        assert_eq!(fill("healthy", Pool::First), 64 - 56);
         assert_eq!(fill("again", Pool::Retry), 0);
     }
 
     #[test]
-    fn an_instance_of_one_slot_lets_everybody_have_it() {
+    fn every_pool_gets_a_slot_in_an_instance_with_few_slots() {
         for in_flight_max in 1..8 {
             for pool in [Pool::First, Pool::Retry, Pool::Slow, Pool::Trial, Pool::Hanging] {
                 let mut scene = Scene::new(in_flight_max);

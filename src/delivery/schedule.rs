@@ -1,8 +1,8 @@
-//! Which job leaves next: everything that the lanes share.
+//! Selects the next job, with everything that the lanes share.
 //!
-//! A lane that has a job which may leave stands in the queue of the pool whose slot the job needs; the lane that has the
-//! fewest unanswered is next. What a lane lacks decides where it waits instead: for a slot in the queue, for a token of its
-//! own by a timer, for one of its account in the account's queue. So nothing is ever looked through.
+//! A lane with a job that may leave is in the queue of the pool whose slot the job needs. The lane with the fewest
+//! unanswered requests is next. A lane waits where its missing resource becomes free: for a slot in a queue, for its
+//! own token by a timer, for a token of its account in the account's queue. So no search over all lanes is needed.
 
 mod ready;
 
@@ -21,14 +21,14 @@ use std::time::{Duration, Instant};
 
 pub use ready::Ready;
 
-/// What the lanes of an instance share.
+/// The limits that the lanes of an instance share.
 #[derive(Clone, Copy, Debug)]
 pub struct InstanceLimits {
-    /// So many requests may be unanswered.
+    /// The maximum number of unanswered requests.
     pub in_flight_max: usize,
-    /// So many outcomes may wait for their commit, beside those.
+    /// The maximum number of uncommitted outcomes, beside the unanswered requests.
     pub uncommitted_max: usize,
-    /// Attempts per second of this instance.
+    /// The maximum number of attempts per second.
     pub rate_per_second: Option<PerSecond>,
 }
 
@@ -38,23 +38,24 @@ pub(super) struct Ticket {
     pub(super) endpoint: Arc<Endpoint>,
     pool: Pool,
     probe: bool,
-    /// The daemon lacks something, and others are on their way: this one is to leave to them what there is.
+    /// Whether the attempt is put back if the system is short of files. The daemon has a shortage, and other attempts
+    /// need the rest.
     pub(super) is_careful: bool,
 }
 
 struct Account {
     per_second: PerSecond,
     rate: Option<Rate>,
-    /// How much of the way to its next token was gone when it had a share last.
+    /// The elapsed part of the time to the next token, from 0 to 1, when the account last had a share.
     progress: f64,
-    /// Lanes that wait for a token of it.
+    /// Lanes that wait for a token of the account.
     waiting: VecDeque<WebhookName>,
-    /// A timer is set for the first of them.
+    /// Whether a timer is set for the first of them.
     is_armed: bool,
 }
 
 impl Account {
-    /// Takes a token, if it is not for those who wait already; `is_called`: the lane is the first of these.
+    /// Takes a token. Fails while other lanes wait for one, unless `is_called`: the lane is the first of them.
     fn take(&self, is_called: bool) -> Result<(), Duration> {
         match &self.rate {
             Some(_) if !is_called && !self.waiting.is_empty() => Err(Duration::ZERO),
@@ -68,7 +69,7 @@ impl Account {
     }
 }
 
-/// Who waits for a time.
+/// The owner of a timer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Sleeper {
     Lane(WebhookName),
@@ -77,19 +78,19 @@ enum Sleeper {
     Brake,
 }
 
-/// What became of asking a lane.
+/// The result of asking a lane for a job.
 enum Asked {
     Leaves(Box<Ticket>),
-    /// It waits elsewhere.
+    /// The lane waits elsewhere.
     Waits,
-    /// Nobody may leave.
+    /// No lane may send, because the instance's rate is used up.
     InstanceWaits,
 }
 
 pub(super) struct Schedule {
     brake: Brake,
     queues: Queues,
-    /// Requests unanswered, and outcomes that are not committed.
+    /// The number of unanswered requests and uncommitted outcomes.
     unsettled: Arc<Bound>,
     lanes: HashMap<WebhookName, Lane>,
     accounts: HashMap<AccountId, Account>,
@@ -98,13 +99,13 @@ pub(super) struct Schedule {
     timers: BTreeSet<(Instant, Sleeper)>,
     time: Time,
     share: f64,
-    /// Attempts that a rate limit has held back since the last look.
+    /// Attempts that a rate limit has held back since the last report.
     pub(super) rate_limited: u64,
-    /// Jobs that are not to leave now, since the last look.
+    /// Jobs that must not leave now, since the last report.
     pub(super) returned: Vec<Job>,
-    /// Breakers that have changed since the last look.
+    /// Breakers that have changed since the last report.
     pub(super) changes: Vec<(WebhookName, BreakerState)>,
-    /// What became of shortages, since the last look.
+    /// Events of shortages since the last report.
     pub(super) notes: Vec<ShortageNote>,
 }
 
@@ -131,8 +132,7 @@ impl Schedule {
         }
     }
 
-    /// Puts `endpoints` in the place of those before; a lane whose endpoint stays keeps what it has learnt. The jobs of one
-    /// that is gone come back.
+    /// Replaces all endpoints. A lane whose webhook stays keeps its state. The jobs of removed lanes go to `returned`.
     pub(super) fn configure(
         &mut self,
         endpoints: impl IntoIterator<Item = Arc<Endpoint>>,
@@ -161,7 +161,7 @@ impl Schedule {
         self.returned.extend(former.values_mut().flat_map(Lane::take_back));
     }
 
-    /// This instance owns so much of all partitions, and may use as much of what endpoints and accounts allow.
+    /// Sets this instance's share of all partitions, which is its share of the limits of endpoints and accounts.
     pub(super) fn set_share(&mut self, share: f64, now: Instant) {
         self.share = share;
         self.time.set(now);
@@ -177,7 +177,7 @@ impl Schedule {
             account.waiting.clear();
             account.is_armed = false;
         }
-        // Whoever waited for a token is asked again.
+        // Lanes that waited for a token are asked again.
         self.timers.clear();
         self.instance_waits = false;
         self.arm_brake(now);
@@ -195,7 +195,7 @@ impl Schedule {
         self.lane_mut(webhook, |lane| lane.demand(now)).unwrap_or(Demand::Unconfigured)
     }
 
-    /// Does something to a lane that may change its breaker.
+    /// Changes a lane, and notes a change of its breaker.
     fn lane_mut<T>(
         &mut self,
         webhook: &WebhookName,
@@ -210,7 +210,7 @@ impl Schedule {
         Some(done)
     }
 
-    /// Takes jobs in; those that can't leave, since their lane has just closed, come back.
+    /// Adds jobs to a lane, or to `returned` if the lane is held or removed.
     pub(super) fn push(&mut self, webhook: &WebhookName, jobs: Vec<Job>, now: Instant) {
         let open = |lane: &mut Lane| lane.wait(now).is_none();
         if !self.lane_mut(webhook, open).unwrap_or(false) {
@@ -225,12 +225,12 @@ impl Schedule {
         self.offer(webhook);
     }
 
-    /// Every job that has not begun comes back.
+    /// Takes every job that has not begun from all lanes.
     pub(super) fn take_back(&mut self) -> Vec<Job> {
         self.lanes.values_mut().flat_map(Lane::take_back).collect()
     }
 
-    /// Every job of a lane that has not begun comes back.
+    /// Moves every job of a lane that has not begun to `returned`.
     pub(super) fn take_back_of(&mut self, webhook: &WebhookName) {
         if let Some(lane) = self.lanes.get_mut(webhook) {
             self.returned.extend(lane.take_back());
@@ -245,7 +245,7 @@ impl Schedule {
         self.lane_mut(webhook, |lane| lane.hold(time, now));
     }
 
-    /// Lets a lane stand where its next jobs would leave from.
+    /// Adds a lane to the queues of the pools that its next jobs need.
     fn offer(&mut self, webhook: &WebhookName) {
         let Some(lane) = self.lanes.get_mut(webhook) else { return };
         if lane.is_waiting {
@@ -255,14 +255,14 @@ impl Schedule {
         self.queues.enter(webhook, in_flight, &mut lane.standings, pools.into_iter().flatten());
     }
 
-    /// The next job that may leave.
+    /// Returns the next job that may leave.
     pub(super) fn next(&mut self, now: Instant) -> Option<Ticket> {
         self.time.set(now);
         while !self.instance_waits && !self.brake.holds(now) && self.is_free() {
             let (pool, standing, webhook) = self.queues.next()?;
             let lane = self.lanes.get_mut(&webhook);
             let known = lane.and_then(|lane| lane.standings.get_mut(pool as usize));
-            // A lane of the same name that was removed stood there.
+            // The entry belongs to a removed lane.
             if known.and_then(|known| known.take_if(|known| *known == standing)).is_none() {
                 continue;
             }
@@ -287,7 +287,7 @@ impl Schedule {
 
     fn ask(&mut self, webhook: &WebhookName, pool: Pool, now: Instant) -> Asked {
         let Some(lane) = self.lanes.get_mut(webhook) else { return Asked::Waits };
-        // It stands in the queue of another pool too, and was asked from there.
+        // The lane is in the queue of another pool, too, and was asked from there.
         if lane.is_waiting {
             return Asked::Waits;
         }
@@ -336,7 +336,7 @@ impl Schedule {
         Asked::Leaves(Box::new(Ticket { job, endpoint, pool, probe, is_careful }))
     }
 
-    /// An attempt ended. The lane's other jobs come back if it is to be left alone.
+    /// Ends an attempt. If the lane is held now, its other jobs go to `returned`.
     pub(super) fn ended(&mut self, ended: &Ended, outcome: &Outcome, now: Instant) {
         self.queues.free(ended.pool);
         self.brake.ended();
@@ -351,7 +351,8 @@ impl Schedule {
         }
     }
 
-    /// An attempt could not be made, since the daemon lacks something: its job comes back, and the instance slows down.
+    /// Ends an attempt that could not be made because the daemon lacks a resource. Its job goes to `returned`,
+    /// and the instance slows down.
     pub(super) fn put_back(&mut self, ticket: Ticket, shortage: Shortage, now: Instant) {
         self.queues.free(ticket.pool);
         let webhook = ticket.job.webhook.clone();
@@ -380,7 +381,7 @@ impl Schedule {
         self.timers.extend(self.brake.alarm(now).map(|at| (at, Sleeper::Brake)));
     }
 
-    /// Lets those go on whose time has come.
+    /// Wakes everything whose time has come.
     pub(super) fn wake(&mut self, now: Instant) {
         while let Some((at, _)) = self.timers.first()
             && *at <= now
@@ -405,7 +406,7 @@ impl Schedule {
         }
     }
 
-    /// The first lane that waits for the account's token is asked again; the next one when there may be another token.
+    /// Asks the first lane that waits for a token of the account, and sets a timer for the next one.
     fn call(&mut self, id: AccountId, now: Instant) {
         let Some(account) = self.accounts.get_mut(&id) else { return };
         let next = account.waiting.pop_front();
@@ -422,18 +423,18 @@ impl Schedule {
         }
     }
 
-    /// When to wake next.
+    /// Returns when to wake next.
     pub(super) fn alarm(&self) -> Option<Instant> {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// Every lane's breaker.
+    /// Returns the breaker state of every lane.
     pub(super) fn breakers(&self) -> Vec<(WebhookName, BreakerState)> {
         self.lanes.iter().map(|(webhook, lane)| (webhook.clone(), lane.breaker())).collect()
     }
 }
 
-/// What is left of a ticket once its job is told of.
+/// The parts of a ticket that its end needs.
 pub(super) struct Ended {
     webhook: WebhookName,
     pool: Pool,

@@ -1,4 +1,4 @@
-//! What a round of the engine decides: records, outcomes, timers, and deliveries that are given up.
+//! The decisions of a round: about records, outcomes, timers, and deliveries that become dead letters.
 
 use super::intake::Bundle;
 use super::outbox::Abandoned;
@@ -30,8 +30,8 @@ impl<L: Log, D: Disk> Shell<L, D> {
             }
             match &record.body {
                 RecordBody::Command { uuid, owner, forward, command } => {
-                    // An input with another number of partitions only forwards: otherwise records that it decides would
-                    // overtake those that it forwards.
+                    // If the input has another number of partitions than the inbox, all its records are forwarded. A
+                    // record that was decided here would overtake those that are forwarded.
                     let here = record.place.partition == *owner
                         && !self.settings.other_partition_counts.contains(&record.place.topic);
                     match self.partitions.running(*owner).filter(|_| here) {
@@ -62,7 +62,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         Ok(())
     }
 
-    /// Says once for each topic that its records are in partitions that do not own them.
+    /// Warns once per topic that a record is in a partition that does not own its uuid.
     fn warn_of(&mut self, misplaced: Option<&Record>) {
         let Some(record) = misplaced else { return };
         if self.partitions.inputs().warns_of(&record.place.topic) {
@@ -70,13 +70,13 @@ impl<L: Log, D: Disk> Shell<L, D> {
                 topic = record.place.topic.as_ref(),
                 partition = record.place.partition,
                 offset = record.offset,
-                "records stand in a partition that does not own their uuid and are forwarded, which costs speed: have \
-                 them keyed by phonon-uuid with Kafka's default partitioner"
+                "records are in a partition that does not own their uuid, and are forwarded, which costs speed: let the \
+                 producer use the phonon-uuid as key, and Kafka's default partitioner"
             );
         }
     }
 
-    /// Reports what happened to inputs; it is committed with the offsets that it led to.
+    /// Adds the events of inputs to the batch. They are committed together with the offsets that result from them.
     pub(super) fn report_inputs(&mut self, work: &mut Work) {
         for event in self.partitions.inputs().take_events() {
             let at = place(&event);
@@ -94,7 +94,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         work: &mut Work,
     ) -> Result<(), EngineError> {
         let task = match self.partitions.task(attempted.job.partition) {
-            // The partition was revoked: its new owner makes the attempt again.
+            // The partition was revoked. Its new owner repeats the attempt.
             None => return Ok(()),
             Some(task) if !task.active => {
                 self.partitions.keep([attempted]);
@@ -109,7 +109,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
             outcome: attempted.outcome.clone(),
         };
         let webhook = &attempted.job.webhook;
-        // A stale outcome says nothing about the endpoint either.
+        // A stale outcome says nothing about the endpoint.
         if work.command(&task.rows, &attempted.job.uuid, &command, None, &view)? {
             let command = EndpointCommand::RecordOutcome {
                 delivery: attempted.job.id,
@@ -134,7 +134,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         Ok(())
     }
 
-    /// Gives deliveries up that will not be attempted.
+    /// Turns the deliveries that will not be attempted into dead letters.
     pub(super) fn give_up(&mut self, work: &mut Work) -> Result<(), EngineError> {
         let abandoned = self.dispatcher.take_abandoned();
         let view = self.dispatcher.view(self.settings.partitions);

@@ -1,4 +1,4 @@
-//! The channels through which the reader and the lanes reach the engine: all of them end in its mailbox.
+//! The channels from the reader and the lanes to the engine. All of them end in its mailbox.
 
 use super::input::Input;
 use super::intake::Bundle;
@@ -12,7 +12,7 @@ use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Why the engine must not wait for Kafka any longer.
+/// Flags that make the engine stop waiting for Kafka.
 #[derive(Clone, Default)]
 pub(super) struct Signals {
     revoking: Arc<AtomicBool>,
@@ -20,7 +20,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// The group waits for the partitions.
+    /// Sets the flag that the group waits for the partitions.
     fn revoke(&self) {
         self.revoking.store(true, Ordering::SeqCst);
     }
@@ -29,7 +29,7 @@ impl Signals {
         self.revoking.store(false, Ordering::SeqCst);
     }
 
-    /// The process is to end.
+    /// Sets the flag that the process is to end.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
     }
@@ -38,13 +38,13 @@ impl Signals {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Whether the partitions are revoked, or the process is to end.
+    /// Returns whether the partitions are revoked or the process is to end.
     pub(super) fn is_leaving(&self) -> bool {
         self.revoking.load(Ordering::SeqCst) || self.is_stopping()
     }
 }
 
-/// What the engine shares with the reader and the lanes.
+/// The state that the engine shares with the reader and the lanes.
 #[derive(Clone)]
 pub(super) struct Channels {
     pub(super) mailbox: Arc<Mailbox<Input>>,
@@ -69,8 +69,8 @@ impl Channels {
         Arc::new(LaneWatch { mailbox: self.mailbox.clone(), metrics: metrics.clone() })
     }
 
-    /// Returns the sink for the reader's events. `away` is called at once when Kafka goes away or comes back: the engine may be in
-    /// a call that waits for Kafka.
+    /// Returns the sink for the reader's events. It calls `away` at once when Kafka becomes unreachable or reachable
+    /// again: the engine itself may be in a call that waits for Kafka.
     pub(super) fn sink(
         &self,
         away: impl Fn(bool) + Send + Sync + 'static,
@@ -83,7 +83,7 @@ impl Channels {
             }
             LogEvent::Assigned(assignment) => mailbox.put_urgent(Input::Assigned(assignment)),
             LogEvent::Revoked { lost, reply } => {
-                // It ends a commit that is being tried again.
+                // The flag ends the retries of a commit.
                 signals.revoke();
                 mailbox.put_urgent(Input::Revoked { lost, reply });
             }

@@ -1,4 +1,5 @@
-//! Committing a batch: one transaction, then its rows become the state, then what memory derives from them.
+//! Commits a batch in three steps: one Kafka transaction, then the rows' new state, then the values in memory that are
+//! derived from it.
 
 use super::committer::{Ending, Sealed};
 use super::work::{Notice, Slot, Work};
@@ -14,7 +15,7 @@ use std::ops::Range;
 impl<L: Log, D: Disk> Shell<L, D> {
     pub(super) fn commit(&mut self, mut work: Work) -> Result<(), EngineError> {
         if work.is_empty() && !self.partitions.meta_changed() {
-            // Outcomes that were stale are done with all the same.
+            // Stale outcomes need no commit, but their leases end.
             self.dispatcher.release(&work);
             self.release_budget(&work);
             self.committer.rest(work);
@@ -40,7 +41,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
                 self.report.metrics().transaction(clock::since(started));
                 self.put(&mut work, &committed, &meta_rows);
                 self.advance(&work, metas);
-                // Only now, so that no partition is said to stand still in between.
+                // After `advance`, which reports progress. Otherwise health could show a partition as stuck in between.
                 self.committer.succeeded(&self.report);
             }
             Ending::Abandoned => self.partitions.quiesce(),
@@ -49,7 +50,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
                 return Err(EngineError::Mismatch(self.partitions.lost_rows(number, end)));
             }
             Ending::Unknown => {
-                // They are looked at again once their partitions are restored; outcomes are kept instead.
+                // These rows are looked at again once their partitions are restored. The outcomes are kept until then.
                 self.dispatcher.spare(&mut work.abandoned);
                 self.reset(std::mem::take(&mut work.outcomes))?;
             }
@@ -59,7 +60,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         Ok(())
     }
 
-    /// Puts the committed rows, their indexes and the offsets that they reach, partition by partition.
+    /// Puts the committed rows with their indexes and offsets into their partitions.
     fn put(
         &mut self,
         work: &mut Work,
@@ -80,7 +81,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         self.partitions.committed(work, committed, meta_rows);
     }
 
-    /// Updates what memory derives from the committed batch.
+    /// Updates the values in memory that are derived from the committed batch.
     fn advance(&mut self, work: &Work, metas: BTreeMap<i32, Meta>) {
         self.partitions.advance(work, metas, &self.report);
         for notice in &work.notices {
@@ -93,7 +94,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         self.report.notices(work);
     }
 
-    /// Lets the reader read as much more as the batch has processed.
+    /// Lets the reader read as many bytes more as the batch has processed.
     pub(super) fn release_budget(&self, work: &Work) {
         self.log.release_budget(work.read_bytes);
     }

@@ -1,4 +1,4 @@
-//! The committer: makes one Kafka transaction of a batch, and decides how long batches are gathered.
+//! The committer makes one Kafka transaction of each batch, and decides how long batches are gathered.
 
 mod trouble;
 
@@ -20,39 +20,39 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trouble::wait_out;
 
-/// A batch of so many outcomes and notices is worth gathering.
+/// If a batch has this many outcomes and notices, the engine gathers the next one.
 const BUSY_WEIGHT: usize = 64;
-/// A commit may take one in so many of a busy engine's time, until the commit interval is reached.
+/// A busy engine gathers for this many times the duration of a commit, at most for the commit interval.
 const GATHER_FACTOR: u32 = 4;
 /// The longest pause between two calls of one transaction.
 const RETRY_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// The shortest pause before another producer is opened.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
-/// How the attempt to commit a batch ended.
+/// The result of the attempt to commit a batch.
 pub(super) enum Ending {
     Committed(Committed),
     /// Nothing was committed: the partitions are revoked, or the instance stops.
     Abandoned,
-    /// It is not known whether it was committed, or the producer can't be used any more.
+    /// It is unknown whether the batch was committed, or the producer can't be used any longer.
     Unknown,
-    /// Nothing was committed: this partition of the changelog has lost rows, and ends here.
+    /// Nothing was committed: this partition of the changelog has lost rows, and ends at this offset.
     Lost(i32, i64),
 }
 
-/// A batch as a transaction needs it.
+/// A batch with everything that its transaction needs.
 pub(super) struct Sealed<'a, L> {
     pub(super) log: &'a L,
     pub(super) work: &'a Work,
     pub(super) offsets: &'a BTreeMap<TopicPartition, GroupOffset>,
-    /// Returns the partition of the changelog whose offsets have gone back, and where it ends.
+    /// Returns a partition of the changelog whose offsets have gone back, and its end.
     pub(super) regressed: &'a dyn Fn(&Committed) -> Option<(i32, i64)>,
 }
 
 /// How long batches are gathered.
 struct Pace {
     is_busy: bool,
-    /// From one commit's start to the next one's.
+    /// The time from the start of one commit to the start of the next.
     gather: Duration,
     committed_at: Instant,
 }
@@ -66,7 +66,7 @@ pub(super) struct Committer<T> {
     buffer: Vec<u8>,
     pace: Pace,
     trouble: Trouble,
-    /// The group waits for the partitions: a failed transaction is not tried again.
+    /// The group waits for the partitions: a failed transaction is not retried.
     is_last_try: bool,
 }
 
@@ -89,7 +89,7 @@ impl<T: Transactions> Committer<T> {
         Work::reusing(std::mem::take(&mut self.buffer))
     }
 
-    /// Until when a busy engine gathers its next batch.
+    /// Returns until when a busy engine gathers its next batch; `None` for an idle engine.
     pub(super) fn gathers_until(&self) -> Option<Instant> {
         self.pace.is_busy.then(|| self.pace.committed_at + self.pace.gather)
     }
@@ -99,41 +99,42 @@ impl<T: Transactions> Committer<T> {
         self.pace.is_busy
     }
 
-    /// A batch was empty.
+    /// Takes a batch back that had nothing to commit. The engine is idle now.
     pub(super) fn rest(&mut self, work: Work) {
         self.pace.is_busy = false;
         self.buffer = work.into_buffer();
     }
 
-    /// A batch whose commit began at `started` is done.
+    /// Takes a batch back whose commit began at `started`, and sets the pace of the next one.
     pub(super) fn finish(&mut self, started: Instant, work: Work) {
         self.pace = Pace {
             is_busy: work.outcomes.len() + work.notices.len() >= BUSY_WEIGHT,
-            // Gathering for a few times what a commit takes costs little more than for the whole interval, and much less time.
+            // To gather for a few times the duration of a commit costs little more than the whole interval, and delays
+            // outcomes much less.
             gather: (clock::since(started) * GATHER_FACTOR).min(self.settings.commit_interval()),
             committed_at: started,
         };
         self.buffer = work.into_buffer();
     }
 
-    /// A batch is committed.
+    /// Ends a series of failures, because a batch is committed.
     pub(super) fn succeeded(&self, report: &Report) {
         report.health().resume(&self.waiting_for_kafka());
         self.trouble.over(report.health());
     }
 
-    /// There is nothing to commit any more.
+    /// Forgets failures, because there is nothing to commit.
     pub(super) fn clear(&mut self, report: &Report) {
         self.trouble.forget(report.health());
         self.pace.is_busy = false;
     }
 
-    /// Whether transactions are tried once only.
+    /// Sets whether each transaction is tried only once.
     pub(super) fn set_last_try(&mut self, is_last_try: bool) {
         self.is_last_try = is_last_try;
     }
 
-    /// Commits a batch; tries again until it is committed, or must not be.
+    /// Commits a batch. Retries until it is committed, or until it must not be committed.
     pub(super) fn transact(&self, batch: &Sealed<'_, T::Log>, report: &Report) -> Ending {
         loop {
             let Some(transactions) = &self.transactions else { return Ending::Unknown };
@@ -159,7 +160,7 @@ impl<T: Transactions> Committer<T> {
         }
     }
 
-    /// Makes one transaction. Only an abortable error says that it was not committed.
+    /// Makes one transaction. Only an abortable error proves that it was not committed.
     fn attempt(
         &self,
         transactions: &T,
@@ -188,26 +189,26 @@ impl<T: Transactions> Committer<T> {
             asked.set(asked.get() + 1);
             transactions.commit()
         });
-        // An earlier call may have committed it, whatever is answered now.
+        // An earlier call may have committed the transaction, whatever this error says.
         committed.map_err(|error| match asked.get() {
             1 => error,
             _ => TransactionError { fault: TransactionFault::Fatal, ..error },
         })
     }
 
-    /// Returns whether the transaction was aborted.
+    /// Aborts the transaction. Returns whether that succeeded.
     fn abort(&self, transactions: &T, report: &Report) -> bool {
         match self.insist(report, || transactions.abort()) {
             Ok(()) => true,
             Err(error) => {
                 report.metrics().transaction_error(kind(error.fault));
-                tracing::debug!(%error, "the transaction can't even be aborted");
+                tracing::debug!(%error, "the transaction can't be aborted");
                 false
             }
         }
     }
 
-    /// Makes a call again as long as its error allows that, and no other call in between.
+    /// Repeats a call while its error is retriable, and makes no other call in between.
     fn insist<R>(
         &self,
         report: &Report,
@@ -219,12 +220,13 @@ impl<T: Transactions> Committer<T> {
                     report.metrics().transaction_error(TransactionErrorKind::Retriable);
                     report.health().wait(self.waiting_for_kafka());
                     report.health().heartbeat();
-                    tracing::debug!(%error, "Kafka is slow to answer; asking again");
+                    tracing::debug!(%error, "Kafka is slow to answer; repeating the call");
                     let pause = self.trouble.slow(&error.to_string(), report.health());
                     if self.signals.is_stopping() {
                         return Err(TransactionError { fault: TransactionFault::Fatal, ..error });
                     }
-                    // Short enough that the transaction does not time out meanwhile. It is not cut short: there is no other call.
+                    // The pause is so short that the transaction does not time out. A revocation does not end it early:
+                    // the engine can only repeat this call.
                     clock::sleep(pause.min(RETRY_PAUSE_MAX));
                 }
                 other => return other,
@@ -232,13 +234,13 @@ impl<T: Transactions> Committer<T> {
         }
     }
 
-    /// Nobody knows whether the last transaction was committed: the producer is closed.
+    /// Closes the producer: it is unknown whether the last transaction was committed.
     pub(super) fn close(&mut self) {
         self.transactions = None;
     }
 
-    /// Opens a new producer, which makes sure that the last transaction ends; the changelog says how it ended. Returns whether
-    /// that was done before the engine has to leave its partitions.
+    /// Opens a new producer, which makes sure that the last transaction ends; the changelog shows how it ended. Returns
+    /// `false` if the engine has to leave its partitions first.
     pub(super) fn reopen<L: Log<Transactions = T>>(&mut self, log: &L, report: &Report) -> bool {
         while !self.signals.is_leaving() {
             report.health().heartbeat();

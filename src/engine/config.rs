@@ -17,15 +17,15 @@ pub struct EngineSettings {
     pub topics: TopicNames,
     /// The number of partitions of the changelog.
     pub partitions: u32,
-    /// The broker has ids of its cluster and topics; an embedded one has none.
+    /// Whether the broker has ids of its cluster and topics; an embedded one has none.
     pub is_identified: bool,
-    /// What an operator has permitted at this start.
+    /// The operator's permissions for this start.
     pub permissions: Permissions,
-    /// The inputs that have another number of partitions than the inbox.
+    /// The inputs whose number of partitions differs from the inbox's.
     pub other_partition_counts: BTreeSet<Arc<str>>,
     /// The maximum number of unanswered requests of the instance.
     pub in_flight_max: usize,
-    /// The maximum number of outcomes that are not committed.
+    /// The maximum number of uncommitted outcomes.
     pub uncommitted_max: usize,
     /// The maximum number of attempts per second of the instance.
     pub rate_per_second: Option<PerSecond>,
@@ -39,7 +39,7 @@ impl EngineSettings {
     }
 }
 
-/// Settings that a reload changes, all or none.
+/// The settings that a reload replaces, all at once.
 pub struct EngineConfig {
     /// The rules that decisions depend on.
     pub policy: Policy,

@@ -1,5 +1,5 @@
-//! The dispatcher: downstream due deliveries from the outbox to the lanes, takes back those that may not leave, and takes in no
-//! more records than it can deliver.
+//! The dispatcher hands due deliveries from the outbox to the lanes, and takes back those that may not leave. It takes
+//! in no more records than the lanes can deliver.
 
 use super::config::EngineConfig;
 use super::intake::{Bundle, Intake};
@@ -26,13 +26,13 @@ pub(super) struct Dispatcher {
     outbox: Outbox,
     lanes: Lanes,
     intake: Intake,
-    /// Rows that the next batch gives up.
+    /// Rows that the next batch turns into dead letters.
     abandoned: Vec<Abandoned>,
     /// Reloads that no batch has reported yet.
     reload_events: Vec<ReloadEvent>,
 }
 
-/// What the gauges show of the outbox.
+/// The outbox's numbers for the gauges.
 pub(super) struct Load {
     pub(super) rows: u64,
     pub(super) leased: u64,
@@ -73,7 +73,7 @@ impl<L: Log, D: Disk> Downstream for Reach<'_, L, D> {
 }
 
 impl Dispatcher {
-    /// Nothing is to be delivered yet. A lane may be handed `ahead` rows beside those that it may have unanswered.
+    /// Creates a dispatcher without deliveries. A lane may be handed `ahead` rows beside its unanswered ones.
     pub(super) fn new(config: Arc<EngineConfig>, lanes: Lanes, ahead: usize) -> Self {
         lanes.configure(config.endpoints.iter().cloned(), &config.account_rates);
         Self {
@@ -86,13 +86,13 @@ impl Dispatcher {
         }
     }
 
-    /// What decisions depend on, where so many partitions own uuids.
+    /// Returns everything that decisions depend on, if `partitions` partitions own uuids.
     pub(super) fn view(&self, partitions: u32) -> View<'_> {
         let (policy, lanes) = (&self.config.policy, &self.lanes);
         View { policy, partitions, now: clock::now(), lanes }
     }
 
-    /// Downstream due rows to the lanes, unless partitions are still to be restored.
+    /// Hands due rows to the lanes, unless partitions are still being restored.
     pub(super) fn dispatch<L: Log, D: Disk>(
         &mut self,
         partitions: &Partitions<L, D>,
@@ -106,7 +106,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// When there is something to hand out or to give up, where nothing leaves for the time `unsettled`.
+    /// Returns when there is something to hand out or to end. Nothing leaves for the time `unsettled`.
     pub(super) fn next_due(&self, unsettled: Option<Duration>) -> Option<Timestamp> {
         if !self.abandoned.is_empty() {
             return Some(Timestamp::from_ms(0));
@@ -117,12 +117,12 @@ impl Dispatcher {
         Some(settled.map_or(due, |settled| settled.max(due)))
     }
 
-    /// Takes the rows that the next batch gives up.
+    /// Takes the rows that the next batch turns into dead letters.
     pub(super) fn take_abandoned(&mut self) -> Vec<Abandoned> {
         std::mem::take(&mut self.abandoned)
     }
 
-    /// Rows that were to be given up are kept for now.
+    /// Keeps the rows that were to become dead letters.
     pub(super) fn spare(&mut self, abandoned: &mut Vec<Abandoned>) {
         for row in self.take_abandoned().into_iter().chain(abandoned.drain(..)) {
             self.outbox.release(row.partition, &row.webhook, row.key);
@@ -151,12 +151,12 @@ impl Dispatcher {
         }
     }
 
-    /// When a delivery to the endpoint last succeeded, as far as is known.
+    /// Returns when a delivery to the endpoint last succeeded, if that is known.
     pub(super) fn delivered_at(&self, webhook: &WebhookName) -> Option<Timestamp> {
         self.outbox.delivered_at(webhook)
     }
 
-    /// Applies what was committed of an endpoint to its lane.
+    /// Applies a committed event of an endpoint to its lane.
     pub(super) fn follow(&mut self, webhook: &WebhookName, event: &EndpointEvent) {
         match event {
             EndpointEvent::Disabled { .. } | EndpointEvent::DisabledElsewhere(_) => {
@@ -167,7 +167,7 @@ impl Dispatcher {
                 self.lanes.reset(webhook);
                 self.outbox.wake(webhook);
             }
-            // The lane knew it first.
+            // These events come from the lane itself.
             EndpointEvent::Held { .. }
             | EndpointEvent::Failing { .. }
             | EndpointEvent::Recovered { .. } => {}
@@ -179,23 +179,23 @@ impl Dispatcher {
         self.intake.push(bundle);
     }
 
-    /// Counts outcomes, and allows to decide as many records as the lanes can deliver.
+    /// Counts outcomes. Allows to decide as many records as the lanes can deliver.
     pub(super) fn ended(&mut self, outcomes: &[Attempted]) {
         let delivered = self.outbox.ended(outcomes, clock::now());
         self.intake.allow(delivered, &self.outbox);
     }
 
-    /// The next records that may be decided.
+    /// Returns the next records that may be decided.
     pub(super) fn next_records(&mut self) -> Option<Bundle> {
         self.intake.next()
     }
 
-    /// The time of the first record of each input that waits.
+    /// Returns the time of the first waiting record of each input.
     pub(super) fn first_records(&self) -> BTreeMap<TopicPartition, Timestamp> {
         self.intake.firsts()
     }
 
-    /// Takes over a configuration that was read again. The lanes have it already; every row is looked at again.
+    /// Adopts a new configuration. The lanes use it already; every share is looked at again.
     pub(super) fn reload(&mut self, left: Left) {
         reloads::add(&mut self.reload_events, left.events);
         let Some(config) = left.config else { return };
@@ -204,7 +204,7 @@ impl Dispatcher {
         tracing::info!(
             accounts = self.config.policy.accounts.len(),
             webhooks = self.config.endpoints.len(),
-            "the configuration is in force"
+            "the engine uses the new configuration"
         );
     }
 
@@ -212,12 +212,12 @@ impl Dispatcher {
         &self.reload_events
     }
 
-    /// The reloads are reported.
+    /// Forgets the reloads, because they are reported.
     pub(super) fn forget_reload_events(&mut self) {
         self.reload_events.clear();
     }
 
-    /// Takes over the outbox of a restored partition, and the times until which its endpoints are to be left alone.
+    /// Adds the outbox of a restored partition, and holds the endpoints that asked for a pause.
     pub(super) fn load(
         &mut self,
         partition: i32,
@@ -240,19 +240,19 @@ impl Dispatcher {
         self.outbox.unload();
     }
 
-    /// Takes all jobs back from the lanes; returns how many.
+    /// Takes all jobs that have not begun back from the lanes. Returns their number.
     pub(super) fn stop(&self) -> usize {
         self.lanes.clear().len()
     }
 
-    /// Forgets everything; returns how many bytes of records waited.
+    /// Forgets everything. Returns how many bytes of records were waiting.
     pub(super) fn clear(&mut self) -> usize {
         self.outbox.clear();
         self.abandoned.clear();
         self.intake.clear()
     }
 
-    /// Uses of each endpoint's and account's limits the share of `owned` partitions of `all`.
+    /// Sets this instance's share of the limits of endpoints and accounts: `owned` of `all` partitions.
     pub(super) fn share(&self, owned: usize, all: u32) {
         self.lanes.set_share(owned, all);
     }
@@ -269,7 +269,7 @@ impl Dispatcher {
         self.lanes.remote()
     }
 
-    /// The rows of the outbox, and how many of them are leased.
+    /// Returns the number of rows, and how many of them are leased.
     pub(super) fn counts(&self) -> (u64, usize) {
         self.outbox.counts()
     }

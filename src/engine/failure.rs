@@ -4,7 +4,7 @@ use super::Mismatch;
 use crate::log::{KafkaSettings, LogError};
 use crate::store::StoreError;
 
-/// Why the engine stopped by itself.
+/// The reason why the engine stopped by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The store failed or is corrupt.
@@ -15,25 +15,26 @@ pub enum EngineError {
     Log(#[from] LogError),
     /// Another member has joined the group under this instance's id.
     #[error(
-        "another daemon has joined the consumer group {group} as {instance}: give each instance an id of its own by \
-         instance_id in [kafka]"
+        "another daemon has joined the consumer group {group} as {instance}: set a different [kafka] instance_id for each \
+         instance"
     )]
     Fenced {
         /// The group.
         group: String,
         /// The instance's id.
         instance: String,
-        /// The connection to Kafka was disturbed lately: the other member may be a former join of this instance.
+        /// Whether the connection to Kafka was disturbed lately. Then the other member may be an earlier join of this
+        /// instance.
         was_disturbed: bool,
     },
-    /// The consumer can't go on.
-    #[error("the consumer can't go on: {0}")]
+    /// The consumer failed.
+    #[error("the consumer failed: {0}")]
     Consumer(String),
     /// The rows in Kafka or in the store can't be used.
     #[error("{0}")]
     Mismatch(Mismatch),
     /// The reader's thread ended by itself.
-    #[error("the reader has ended by itself")]
+    #[error("the thread that reads Kafka has ended unexpectedly")]
     Reader,
 }
 

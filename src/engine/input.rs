@@ -1,4 +1,4 @@
-//! The inputs of the engine. The enum is closed: there is no other way in.
+//! The inputs of the engine. The enum is closed: nothing else reaches the engine.
 
 use super::intake::Bundle;
 use super::ownership::Mismatch;
@@ -18,11 +18,11 @@ use std::sync::mpsc::SyncSender;
 pub(super) enum Input {
     /// Records that the reader has read.
     Records(Bundle),
-    /// An attempt was made.
+    /// The result of an attempt.
     Attempted(Attempted),
-    /// The lanes give jobs back that can't be sent now.
+    /// Jobs that the lanes return because they can't be sent now.
     Returned(Vec<Job>),
-    /// A breaker has changed.
+    /// The new state of a breaker.
     Breaker(WebhookName, BreakerState),
     /// The group has assigned partitions.
     Assigned(Assignment),
@@ -32,9 +32,9 @@ pub(super) enum Input {
     Identity(Identity),
     /// The owners of the rows in the changelog's partitions.
     Owners(BTreeMap<i32, Owner>),
-    /// Input partitions are another log than the one that was read.
+    /// Input partitions whose log was replaced by another one.
     Replaced(Vec<TopicPartition>),
-    /// Partitions of the changelog that lack committed rows, and where each ends.
+    /// Partitions of the changelog that lack committed rows, with their ends.
     Lost(BTreeMap<i32, i64>),
     /// A restore has begun, and has read the ids of the cluster and the topics.
     Identified { epoch: u64, identified: Box<Identified> },
@@ -44,21 +44,21 @@ pub(super) enum Input {
     RestoreFailed { epoch: u64, error: RestoreFailure },
     /// The rights that Kafka denied the reader before, and those that it denies now.
     Denied(Option<String>, Option<String>),
-    /// How far the inputs go.
+    /// The ends of the inputs.
     Ends(Vec<End>),
     /// The configuration was read again.
     Reloads(Reloads),
     /// The process is to end.
     Shutdown,
-    /// Another member has joined the group under this instance's id; it may be a former join of this one.
+    /// Another member has joined the group under this instance's id. It may be an earlier join of this instance.
     Fenced { was_disturbed: bool },
-    /// The consumer can't go on.
+    /// The consumer failed.
     Failed(String),
 }
 
-/// Why a partition could not be restored.
+/// The reason why a partition could not be restored.
 pub(super) enum RestoreFailure {
-    /// The restore is tried again.
+    /// The failure may pass: the restore is retried.
     Passing(String),
     /// The store failed or is corrupt.
     Store(crate::store::StoreError),
@@ -66,15 +66,15 @@ pub(super) enum RestoreFailure {
     Mismatch(Box<Mismatch>),
 }
 
-/// What a restore reads first.
+/// The results of a restore's first step.
 pub(super) struct Identified {
-    /// The cluster and the topics.
+    /// The ids of the cluster and the topics.
     pub(super) identity: Arc<Identity>,
-    /// Where inputs start whose records are only forwarded.
+    /// The starts of the inputs whose records are only forwarded.
     pub(super) starts: Vec<Start>,
     /// The landmarks of these inputs.
     pub(super) landmarks: Vec<(TopicPartition, Option<Landmark>)>,
-    /// What happened to these inputs since they were last read.
+    /// The changes of these inputs since they were last read.
     pub(super) events: Vec<InputEvent>,
 }
 
@@ -85,27 +85,27 @@ pub(super) struct Restored {
     pub(super) backlogs: Backlogs,
     pub(super) ages: Ages,
     pub(super) endpoints: BTreeMap<WebhookName, EndpointState>,
-    /// The changelog has a meta row of it.
+    /// Whether the changelog has a meta row of the partition.
     pub(super) has_rows: bool,
-    /// The input offsets as the meta row has them.
+    /// The input offsets of the meta row.
     pub(super) offsets: Vec<InputOffset>,
-    /// The owner of its rows from now on.
+    /// The owner of the rows from now on.
     pub(super) owner: Option<Owner>,
-    /// The next commit writes the meta row.
+    /// Whether the next commit writes the meta row.
     pub(super) meta_changed: bool,
     /// The input offsets below which everything is in the state.
     pub(super) positions: BTreeMap<TopicPartition, i64>,
-    /// Where its inputs start.
+    /// The starts of the partition's inputs.
     pub(super) starts: Vec<Start>,
     /// The landmarks of its inputs.
     pub(super) landmarks: Vec<(TopicPartition, Option<Landmark>)>,
-    /// What happened to its inputs since they were last read.
+    /// The changes of its inputs since they were last read.
     pub(super) events: Vec<InputEvent>,
     pub(super) records: u64,
 }
 
 impl Restored {
-    /// Adds where the input `place` starts.
+    /// Adds the start of the input `place`.
     pub(super) fn resume(&mut self, place: &TopicPartition, resumption: Resumption) {
         let Resumption { from, position, landmark, event } = resumption;
         self.landmarks.push((place.clone(), landmark));
@@ -113,7 +113,7 @@ impl Restored {
         if let Some(position) = position {
             self.positions.insert(place.clone(), position);
         }
-        // The event is committed with the offset that it led to.
+        // The event is committed with the offset that results from it.
         self.meta_changed |= event.is_some();
         self.events.extend(event);
     }

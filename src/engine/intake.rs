@@ -1,7 +1,7 @@
 //! Records that were read and wait to be decided.
 //!
-//! While a lane delivers as fast as it can and has a backlog, the engine takes in no more records than it delivers: records
-//! that would only wait in the store wait in Kafka instead. A lane that delivers nothing slows nobody down.
+//! A lane may deliver as fast as it can and still have a backlog. Then the engine takes in no more records than it
+//! delivers: they wait in Kafka instead of the store. A lane that delivers nothing does not slow the intake.
 
 use super::outbox::Outbox;
 use crate::domain::Timestamp;
@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Records that were read together.
 pub(super) struct Bundle {
-    /// The assignment that they belong to.
+    /// The epoch of the assignment that they belong to.
     pub(super) epoch: u64,
     pub(super) records: Vec<Record>,
-    /// What they take of the reader's budget.
+    /// Their part of the reader's budget.
     pub(super) bytes: usize,
 }
 
@@ -21,7 +21,8 @@ pub(super) struct Bundle {
 #[derive(Default)]
 pub(super) struct Intake {
     waiting: VecDeque<Bundle>,
-    /// How many records may still be taken before the next commit. Below zero if too many were taken: bundles are taken whole.
+    /// How many records may still be taken before the next commit. It may fall below zero, because bundles are taken
+    /// whole.
     credit: i64,
 }
 
@@ -30,10 +31,10 @@ impl Intake {
         self.waiting.push_back(bundle);
     }
 
-    /// Allows to take records, after so many deliveries succeeded.
+    /// Sets the credit after `delivered` deliveries succeeded.
     pub(super) fn allow(&mut self, delivered: usize, outbox: &Outbox) {
         self.credit = if outbox.is_behind() {
-            // A flow may make two deliveries at once.
+            // A flow may schedule two deliveries at once.
             self.credit.min(0) + i64::try_from(delivered / 2).unwrap_or(i64::MAX)
         } else {
             i64::MAX
@@ -50,7 +51,7 @@ impl Intake {
         Some(bundle)
     }
 
-    /// Returns the time of the first record that waits, by input.
+    /// Returns the time of the first waiting record of each input.
     pub(super) fn firsts(&self) -> BTreeMap<TopicPartition, Timestamp> {
         let mut firsts = BTreeMap::new();
         for record in self.waiting.iter().flat_map(|bundle| &bundle.records) {
@@ -59,7 +60,7 @@ impl Intake {
         firsts
     }
 
-    /// Drops the waiting records; returns what they took of the reader's budget.
+    /// Drops the waiting records. Returns their part of the reader's budget.
     pub(super) fn clear(&mut self) -> usize {
         self.waiting.drain(..).map(|bundle| bundle.bytes).sum()
     }

@@ -1,4 +1,5 @@
-//! The engine's one queue of inputs. It is taken whole, so that a busy engine is not woken per input.
+//! The engine's only queue of inputs. The engine takes all of them at once, so that a busy engine is not woken for
+//! each.
 
 use crate::clock;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -8,7 +9,7 @@ struct Inner<T> {
     items: Vec<T>,
     weight: usize,
     urgent: bool,
-    /// The weight that the taker waits for, while it sleeps.
+    /// The weight that a sleeping taker waits for.
     wanted: Option<usize>,
 }
 
@@ -78,7 +79,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn wakes_at_the_weight_at_once_when_urgent_and_at_the_deadline() {
+    fn the_taker_wakes_at_the_weight_at_an_urgent_item_and_at_the_deadline() {
         let mailbox = Arc::new(Mailbox::new());
         let mut taken = Vec::new();
         mailbox.put(1, 1);

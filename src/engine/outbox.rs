@@ -1,9 +1,9 @@
 //! The outbox selects the deliveries that the lanes get next, and holds only a few of them in memory.
 //!
-//! The store holds the rows. The outbox knows, per webhook, class and partition, how many rows there are and where the next
-//! one is: a share. All shares of a webhook are its backlog. A row that a lane got is *leased* until its outcome is committed,
-//! so that no row is delivered twice at the same time. A share is looked at when a row of it is due, when a lease of its
-//! webhook ends, or when its endpoint may be called again; other webhooks have no influence.
+//! The store holds the rows. The outbox knows shares: the number of rows of each webhook, class and partition, and its
+//! next row. All shares of a webhook are its backlog. A row that a lane got is *leased* until its outcome is committed,
+//! so that no row is delivered twice at the same time. The outbox looks at a share when one of its rows is due, when a
+//! lease of its webhook ends, or when its endpoint may be called again. Other webhooks have no influence.
 
 mod age;
 mod backlog;
@@ -18,9 +18,9 @@ use backlog::{Backlog, Pace, Share, WINDOW};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// The memory that a leased row takes beside its body, roughly.
+/// The approximate memory of a leased row beside its body.
 const ROW_BYTES: usize = 512;
-/// The maximum number of rows that are given up at once.
+/// The maximum number of rows that become dead letters at once.
 const ABANDONED_MAX: usize = 1000;
 /// Dispatching takes no longer than this at a time, so that outcomes do not wait for it.
 const DISPATCH: Duration = Duration::from_millis(20);
@@ -28,14 +28,14 @@ const DISPATCH: Duration = Duration::from_millis(20);
 /// The limits of leases.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeaseLimits {
-    /// The bytes of all leased rows. Each class of a webhook may have one row nevertheless.
+    /// The maximum bytes of all leased rows. Each class of a webhook may have one row nevertheless.
     pub(super) bytes: usize,
-    /// The rows of one webhook whose attempts end fast, beside those that may be unanswered. A slow one gets as many as may be
-    /// unanswered once more, and no memory that others could use.
+    /// The rows that a webhook with fast attempts may lease beside those that may be unanswered. A slow webhook may
+    /// lease at most twice the rows that may be unanswered, so that it takes no memory from others.
     pub(super) ahead: usize,
 }
 
-/// A row that is given up without an attempt.
+/// A row that becomes a dead letter without an attempt.
 pub(super) struct Abandoned {
     pub(super) partition: i32,
     pub(super) uuid: PhononUuid,
@@ -46,10 +46,10 @@ pub(super) struct Abandoned {
 
 /// A row that a lane has.
 struct Lease {
-    /// The key that it had when it was leased: another attempt of the same delivery has another key.
+    /// The row's key when it was leased: another attempt of the same delivery has another key.
     key: DueKey,
     bytes: usize,
-    /// The key that the row has by now, for its next attempt: another instance had made this attempt too.
+    /// The row's present key, for its next attempt: another instance has made this attempt, too.
     moved_to: Option<DueKey>,
 }
 
@@ -61,18 +61,18 @@ pub(super) fn key(job: &Job) -> DueKey {
 /// The key of a share: a webhook's rows of one class in one partition.
 type ShareKey = (WebhookName, i32, Class);
 
-/// The rows that are not delivered yet, by webhook.
+/// The undelivered rows, by webhook.
 pub(super) struct Outbox {
     backlogs: BTreeMap<WebhookName, Backlog>,
-    /// When a share is to be looked at next.
+    /// The times at which to look at shares.
     due: BTreeSet<(Timestamp, ShareKey)>,
-    /// Shares with new rows. They are looked at first, however many others are due.
+    /// Shares with new rows. They come before all shares that are due.
     touched: BTreeSet<ShareKey>,
-    /// Shares that were due while all leases together were too large.
+    /// Shares that were due while the limit of all leases was reached.
     crowded: VecDeque<ShareKey>,
     leased: HashMap<(i32, DeliveryId), Lease>,
     bytes: usize,
-    /// When retried rows were scheduled.
+    /// The times at which retried rows were scheduled.
     ages: Ages,
     limits: LeaseLimits,
     window_since: Instant,
@@ -84,11 +84,11 @@ pub(super) trait Downstream {
     type Family: Family;
     /// Returns the rows of a partition that is running.
     fn rows(&self, partition: i32) -> Option<&WriteBack<Self::Family>>;
-    /// Starts the attempts that may start, and returns how many jobs more the lane of `webhook` can use.
+    /// Starts the attempts that may start. Returns how many jobs the lane of `webhook` can use.
     fn start_attempts(&self, webhook: &WebhookName) -> Demand;
-    /// Returns how long a delivery is kept.
+    /// Returns the maximum age of a delivery, in milliseconds.
     fn age_max_ms(&self, webhook: &WebhookName) -> u64;
-    /// Returns whether the daemon lacks a resource: deliveries that got too old meanwhile are attempted nevertheless.
+    /// Returns whether the daemon lacks a resource. Then deliveries that are too old are attempted nevertheless.
     fn is_short(&self) -> bool;
     /// Hands jobs to the lane of `webhook`.
     fn push(&self, webhook: &WebhookName, jobs: Vec<Job>);
@@ -143,7 +143,7 @@ impl Outbox {
         self.crowded.clear();
     }
 
-    /// Looks at every share again: the configuration has changed.
+    /// Looks at every share again, because the configuration has changed.
     pub(super) fn wake_all(&mut self) {
         let backlogs = self.backlogs.iter();
         self.due.extend(backlogs.flat_map(|(webhook, backlog)| backlog.looks(webhook)));
@@ -156,7 +156,7 @@ impl Outbox {
         }
     }
 
-    /// Follows a state that was committed.
+    /// Updates the backlogs after the commit of a new state.
     pub(super) fn change(&mut self, partition: i32, old: &State, new: &State) {
         self.follow_ages(old, new);
         for (webhook, key) in old.due_keys() {
@@ -182,8 +182,7 @@ impl Outbox {
         };
         let share =
             backlog.shares.entry((partition, key.class)).or_insert(Share { rows: 0, cursor: key });
-        // A row that is due earlier lowers the cursor; leased rows are skipped when they are met again. The cursor of a share
-        // without rows means nothing.
+        // An earlier row moves the cursor back; leased rows are skipped. A cursor without rows means nothing.
         if key < share.cursor || share.rows == 0 {
             share.cursor = key;
         }
@@ -197,11 +196,11 @@ impl Outbox {
         }
     }
 
-    /// Ends the lease of a row, since its outcome is committed. The lane may get another row.
+    /// Ends the lease of a row whose outcome is committed. The lane may get another row.
     pub(super) fn release(&mut self, partition: i32, webhook: &WebhookName, key: DueKey) {
         let Some(lease) = self.end_lease(partition, webhook, key) else { return };
         let Some(backlog) = self.backlogs.get_mut(webhook) else { return };
-        // In the order in which their rows are due, so that the shares of a webhook take turns.
+        // By due time, so that the shares of a webhook take turns.
         let starved = std::mem::take(&mut backlog.starved);
         self.due.extend(starved.into_iter().filter_map(|key| {
             let share = backlog.shares.get(&key)?;
@@ -212,7 +211,7 @@ impl Outbox {
         }
     }
 
-    /// Ends the lease of a row that a lane gave back unsent, and looks at it again.
+    /// Ends the lease of a row that a lane returned unsent, and looks at the row again.
     pub(super) fn put_back(&mut self, partition: i32, webhook: &WebhookName, key: DueKey) {
         if let Some(lease) = self.end_lease(partition, webhook, key) {
             self.look_from(partition, webhook, lease.moved_to.unwrap_or(key));
@@ -249,7 +248,7 @@ impl Outbox {
         Some(lease)
     }
 
-    /// Counts outcomes for the pace of each webhook; returns how many attempts succeeded.
+    /// Counts outcomes for the pace of each webhook. Returns how many attempts succeeded.
     pub(super) fn ended(&mut self, outcomes: &[Attempted], now: Timestamp) -> usize {
         if clock::since(self.window_since) >= WINDOW {
             self.window_since = clock::instant();
@@ -277,18 +276,18 @@ impl Outbox {
         self.backlogs.get(webhook)?.delivered_at
     }
 
-    /// Returns whether a webhook that is delivered to as fast as possible has more due rows than it can take in a moment.
+    /// Returns whether a webhook that is delivered to as fast as possible has more due rows than it takes in a moment.
     pub(super) fn is_behind(&self) -> bool {
         self.backlogs.values().any(Backlog::is_behind)
     }
 
-    /// Returns when the next row is due.
+    /// Returns when to look at the next share.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         let touched = (!self.touched.is_empty()).then_some(Timestamp::from_ms(0));
         touched.or_else(|| self.due.first().map(|(due, ..)| *due))
     }
 
-    /// Hands due rows to the lanes, as far as there is room; returns the rows that are given up instead.
+    /// Hands due rows to the lanes, as far as there is room. Returns the rows that become dead letters instead.
     pub(super) fn dispatch(
         &mut self,
         now: Timestamp,
@@ -298,7 +297,7 @@ impl Outbox {
         for key in std::mem::take(&mut self.touched) {
             self.look(key, now, downstream, &mut abandoned)?;
         }
-        // All of them: a share without rows would wake no other. Shares without room wait again.
+        // All of them: a share without rows leases nothing, and so would wake no other share.
         for _ in 0..self.crowded.len() {
             if self.bytes >= self.limits.bytes {
                 break;
@@ -366,7 +365,7 @@ impl Outbox {
         let age_max_ms = downstream.age_max_ms(webhook);
         let mut jobs = Vec::with_capacity(room);
         for row in self.take(&key, rows, now, room)? {
-            // A first attempt is made however late it is.
+            // A first attempt is made at any age.
             let is_old = now.ms_since(row.scheduled_at) > age_max_ms;
             if is_old && *class == Class::Retry && !downstream.is_short() {
                 abandoned.push(row.abandoned(DeadLetterReason::AgeExceeded));
@@ -380,7 +379,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// A webhook without a configuration keeps its rows until it is configured again, or they are too old.
+    /// Keeps rows without a configured webhook until it is configured again, or until they are too old.
     fn age<H: Downstream>(
         &mut self,
         key: ShareKey,
@@ -407,7 +406,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Leases up to `room` rows of a share, and plans when the rest is looked at.
+    /// Leases up to `room` rows of a share, and plans the next look at it.
     fn take<F: Family>(
         &mut self,
         key: &ShareKey,
@@ -469,7 +468,8 @@ impl Outbox {
                     backlog.starved.insert((*number, *class));
                 }
             }
-            // All rows found are leased. A look that was cut short goes on; later rows come after the cursor, or lower it.
+            // All rows found are leased. If there are more, look again at once. New rows move the cursor back, or
+            // follow it.
             (None, Some((last, _))) => {
                 share.cursor = *last;
                 if found.len() > room {
@@ -482,7 +482,7 @@ impl Outbox {
     }
 }
 
-/// A row that was leased.
+/// A leased row.
 struct Row {
     job: Job,
     scheduled_at: Timestamp,

@@ -1,8 +1,8 @@
 //! Checks whether rows belong to the daemon that would use them.
 //!
-//! A changelog and a store name the cluster, the group, the changelog's topic and the number of partitions that they were
-//! written for. A daemon that finds another owner there ends: it would send every webhook twice, or lose rows of the other
-//! copy. Nothing is deleted or overwritten before an operator has permitted it.
+//! A changelog and a store name the cluster, the group, the changelog's topic and the number of partitions that they
+//! were written for. A daemon that finds another owner there ends. Otherwise it would send every webhook twice, or lose
+//! rows of the other copy. Nothing is deleted or overwritten before an operator has permitted it.
 
 use crate::codec::row::{Difference, Owner, TopicId};
 use crate::log::Begin;
@@ -10,16 +10,16 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-/// The permissions that an operator has given at this start.
+/// The operator's permissions for this start.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Permissions {
-    /// Groups without members, whose changelog is taken over (`run --adopt`).
+    /// Groups without members whose changelog is taken over (`run --adopt`).
     pub adopted: BTreeSet<Arc<str>>,
-    /// Missing rows are accepted (`run --accept-loss`).
+    /// Whether missing rows are accepted (`run --accept-loss`).
     pub accepts_loss: bool,
-    /// The changelogs that this one was rebuilt from; a store that belongs to one of them is out of date.
+    /// The changelogs that this one was rebuilt from. A store that belongs to one of them is out of date.
     pub superseded: BTreeSet<TopicId>,
-    /// Where an input starts that was deleted and created again (`run --from`).
+    /// The start of an input that was deleted and created again (`run --from`).
     pub begin: Begin,
 }
 
@@ -35,13 +35,13 @@ pub enum Holder {
 /// Rows that this daemon must not use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mismatch {
-    /// They belong to another daemon.
+    /// The rows belong to another daemon.
     Foreign {
-        /// Where they were found.
+        /// The place of the rows.
         holder: Holder,
         /// The partition in which they were found.
         partition: i32,
-        /// How the owners differ.
+        /// The difference between the owners.
         difference: Difference,
         /// The changelog's topic.
         topic: String,
@@ -59,7 +59,7 @@ pub enum Mismatch {
         /// The changelog's topic.
         topic: String,
     },
-    /// The changelog does not exist, and the store holds rows of it.
+    /// The changelog does not exist, but the store holds rows of it.
     Missing {
         /// The partition of which the store holds the most.
         partition: i32,
@@ -68,7 +68,7 @@ pub enum Mismatch {
         /// The changelog's topic.
         topic: String,
     },
-    /// The group has committed offsets together with rows, and the changelog has none.
+    /// The group has committed offsets together with rows, but the changelog has no rows.
     Empty {
         /// The partition.
         partition: i32,
@@ -99,7 +99,7 @@ impl Mismatch {
         }
     }
 
-    /// What `theirs`, found with `holder`, says against going on as `ours`; nothing: they belong to us, or may be taken over.
+    /// Returns why the rows of `theirs`, found in `holder`, can't be used by `ours`. Returns `None` if they can.
     #[must_use]
     pub fn find(
         (holder, partition): (Holder, i32),
@@ -113,12 +113,12 @@ impl Mismatch {
         }
         let difference = theirs.difference(ours)?;
         let former = theirs.changelog.as_ref();
-        // A rebuild has written the store's rows to this changelog, maybe on another cluster.
+        // A rebuild has written the store's rows to this changelog, perhaps on another cluster.
         let is_superseded = holder == Holder::Store
             && theirs.partitions == ours.partitions
             && former.is_some_and(|former| permissions.superseded.contains(former));
         let is_allowed = match &difference {
-            // A store is a copy of its changelog, whichever group writes to that.
+            // A store is a copy of its changelog, whichever group writes to the changelog.
             Difference::Group(theirs, _) => {
                 holder == Holder::Store || permissions.adopted.contains(theirs)
             }
@@ -129,11 +129,12 @@ impl Mismatch {
         (!is_allowed).then_some(Self::Foreign { holder, partition, difference, topic })
     }
 
-    /// What a store's partition, whose rows belong to `stored`, says against going on as `ours` with a changelog whose newest
-    /// rows belong to `rows`. Otherwise: whether it is out of date, because this changelog has replaced its own.
+    /// Checks a store's partition, whose rows belong to `stored`, against a changelog whose newest rows belong to
+    /// `rows`. Returns whether the partition is out of date, because this changelog has replaced the store's one.
     ///
     /// # Errors
-    /// When the store holds rows of another changelog.
+    /// `ours` must not use the rows: they belong to another owner or changelog, or the changelog has no rows of this
+    /// partition.
     pub fn find_stored(
         partition: i32,
         stored: &Owner,
@@ -148,7 +149,7 @@ impl Mismatch {
             let is_other = TopicId::differ(stored.changelog.as_ref(), ours.changelog.as_ref());
             return find(ours).map_or(Ok(is_other), Err);
         };
-        // Kafka does not say which changelog this is, or says it for the first time: its own rows do.
+        // Kafka reports no id of this changelog, or reports one for the first time. So the changelog's own rows decide.
         let Some(rows) = rows else {
             let (theirs, topic) = (former.clone(), topic.to_owned());
             return Err(Self::Empty { partition, theirs, topic });
@@ -157,7 +158,7 @@ impl Mismatch {
         let here = if is_superseded { None } else { rows.changelog.clone() };
         find(&Owner { changelog: here.clone(), ..ours.clone() }).map_or(Ok(()), Err)?;
         match here {
-            // That changelog never replaced the former one.
+            // The present changelog never replaced the store's one.
             Some(id) if id != *former => {
                 let (holder, topic) = (Holder::Store, topic.to_owned());
                 let difference = Difference::Changelog(former.clone(), id);
@@ -169,7 +170,7 @@ impl Mismatch {
 }
 
 const REBUILD: &str = "Stop all instances first. If a store holds the only good copy, run `ringback changelog rebuild` on \
-    its machine: it writes the changelog from the store. To go on with what the changelog holds, start with `ringback run \
+    its machine: it writes the changelog from the store. To continue with the rows that the changelog has, start with `ringback run \
     --accept-loss`: it moves the store aside and deletes nothing. See ops/guide/changelog-lost.md";
 
 impl fmt::Display for Mismatch {
@@ -236,8 +237,8 @@ fn foreign(
         ),
         Difference::Partitions(theirs, ours) => write!(
             f,
-            "{rows} are spread over {theirs} partitions, and topic {topic} has {ours}: uuids would look for their rows in \
-             other partitions. The number of partitions of a changelog never changes. To go on with {theirs}, stop all \
+            "{rows} are spread over {theirs} partitions, and topic {topic} has {ours}: the rows of most uuids would be \
+             in other partitions. The number of partitions of a changelog never changes. To keep {theirs} partitions, stop all \
              instances, delete topic {topic} and run `ringback changelog rebuild`: it creates the topic with {theirs} \
              partitions and writes the store's rows to it. To start afresh with another number, see \
              ops/guide/partitions.md: it says how to drain first, so that nothing is lost"
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changelog_of_another_group_is_taken_over_only_on_purpose() {
+    fn a_changelog_of_another_group_is_taken_over_only_with_permission() {
         let ours = owner("ours", "t");
         let find = |permissions: &Permissions| {
             let at = (Holder::Changelog, 1);
@@ -277,7 +278,8 @@ mod tests {
         assert_eq!(found, None, "a store is a copy of its changelog");
     }
 
-    /// What a store whose rows carry `stored` says, where the changelog's carry `rows` and Kafka calls it `ours`.
+    /// Checks a store with the id `stored`. The changelog's rows have the owner `rows`, and Kafka reports the id
+    /// `ours`.
     fn found(stored: &TopicId, rows: Option<Owner>, ours: Option<&str>) -> Result<bool, String> {
         let of = |changelog: Option<TopicId>| Owner { changelog, ..owner("g", "") };
         let (stored, ours) = (of(Some(stored.clone())), of(ours.map(TopicId::from)));
@@ -305,13 +307,13 @@ mod tests {
                 assert_eq!(found(&one, rows(rows_of, Some(&one)), ours), Ok(true), "restored");
             }
         }
-        // Of another version, which knew no ids.
+        // Rows of an earlier version, which had no ids.
         let unknown = Some(Owner { changelog: None, ..owner("g", "") });
         assert_eq!(found(&one, unknown, None), Ok(false));
     }
 
     #[test]
-    fn a_store_of_another_changelog_is_out_of_date_only_where_that_was_rebuilt() {
+    fn a_store_of_another_changelog_is_accepted_only_after_a_rebuild() {
         let (theirs, ours) = (owner("g", "t"), owner("g", "u"));
         let find = |holder, permissions: &Permissions| {
             Mismatch::find((holder, 0), &theirs, &ours, permissions, "changelog")

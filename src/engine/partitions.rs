@@ -1,4 +1,4 @@
-//! The partitions that this instance owns: what they are restored to, what they have committed, and what their inputs are.
+//! The partitions that this instance owns: their restore, their committed offsets, and their inputs.
 
 mod checks;
 mod commits;
@@ -25,20 +25,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// One partition that can't be restored does not hold the others back for longer.
+/// A partition that can't be restored delays the deliveries of the others for at most this time.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause before a failed restore is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// The memory for the rows of all partitions, in each of their two generations.
 const GENERATION_BYTES: usize = 12 << 20;
 
-/// Input partitions that belong to no partition of ours: their records are only forwarded.
+/// Input partitions that belong to no partition of this instance. Their records are only forwarded.
 #[derive(Default)]
 struct Foreign {
     places: Vec<TopicPartition>,
-    /// They were read beyond what was committed.
+    /// Whether they were read beyond their committed offsets.
     is_held: bool,
-    /// The assignment in which they were started.
+    /// The epoch of the assignment in which they were started.
     started_in: Option<u64>,
 }
 
@@ -47,16 +47,17 @@ pub(super) struct Partitions<L: Log, D: Disk> {
     settings: Arc<EngineSettings>,
     mailbox: Arc<Mailbox<Input>>,
     store: Store<D>,
-    /// The current assignment. Records of others are another instance's to read.
+    /// The epoch of the current assignment. Records of other epochs are left to other instances.
     epoch: Option<u64>,
     tasks: BTreeMap<i32, Task<D::Family>>,
     foreign: Foreign,
-    /// Outcomes that wait until their partition is restored.
+    /// Outcomes that wait for the restore of their partition.
     orphans: Vec<Attempted>,
     restoring: Option<L::Restoring>,
-    /// Why partitions can't be restored, as health shows it.
+    /// The reason that health shows while partitions can't be restored.
     restore_waits: Option<Waiting>,
-    /// Until then nothing is delivered while partitions are restored: any of them may hold an endpoint's `Retry-After`.
+    /// Nothing is delivered before this time while partitions are being restored: any of them may hold an endpoint's
+    /// `Retry-After`.
     settled_at: Instant,
     inputs: Inputs,
 }
@@ -69,7 +70,7 @@ pub(super) struct Totals {
 }
 
 impl<L: Log, D: Disk> Partitions<L, D> {
-    /// Nothing is assigned yet.
+    /// Creates it without any partition.
     pub(super) fn new(
         settings: Arc<EngineSettings>,
         mailbox: Arc<Mailbox<Input>>,
@@ -107,7 +108,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         self.tasks.get_mut(&number)
     }
 
-    /// A partition that is restored.
+    /// Returns a partition that is restored.
     pub(super) fn running(&self, number: i32) -> Option<&Task<D::Family>> {
         self.tasks.get(&number).filter(|task| task.active)
     }
@@ -116,24 +117,24 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         self.tasks.values_mut().filter(|task| task.active)
     }
 
-    /// The partition that an input partition belongs to.
+    /// Returns the partition that an input partition belongs to.
     pub(super) fn owner_of(&self, place: &TopicPartition) -> Option<&Task<D::Family>> {
         self.tasks.get(&place.partition).filter(|task| task.places.contains(place))
     }
 
-    /// The offset of an input partition of ours below which everything is committed.
+    /// Returns the offset of an own input partition below which everything is committed.
     pub(super) fn position(&self, place: &TopicPartition) -> Option<i64> {
         self.owner_of(place)?.positions.get(place).copied()
     }
 
-    /// How long nothing is delivered, unless all partitions are restored before.
+    /// Returns how long nothing is delivered, unless all partitions are restored earlier.
     pub(super) fn unsettled(&self) -> Option<Duration> {
         let left = self.settled_at.saturating_duration_since(clock::instant());
         let restores = self.tasks.values().any(|task| !task.active);
         (restores && !left.is_zero()).then_some(left)
     }
 
-    /// When the next timer is due.
+    /// Returns when the next timer is due.
     pub(super) fn next_timer(&self) -> Option<Timestamp> {
         self.tasks.values().filter(|task| task.active).filter_map(|task| task.next_timer).min()
     }
@@ -152,19 +153,19 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         totals
     }
 
-    /// The webhooks whose endpoint is disabled in a partition of ours.
+    /// Returns the webhooks whose endpoint is disabled in any owned partition.
     pub(super) fn disabled(&self) -> impl Iterator<Item = &WebhookName> {
         let endpoints = self.tasks.values().flat_map(|task| task.rows.endpoints());
         endpoints.filter(|(_, endpoint)| endpoint.disabled.is_some()).map(|(webhook, _)| webhook)
     }
 
-    /// Which partitions are active, and which are held.
+    /// Returns the number of each partition, whether it is active, and whether it is held.
     #[cfg(test)]
     pub(super) fn states(&self) -> Vec<(i32, bool, bool)> {
         self.tasks.iter().map(|(number, task)| (*number, task.active, task.held)).collect()
     }
 
-    /// What happened to inputs, and whether records of an input are only forwarded.
+    /// Returns the state of the inputs.
     pub(super) fn inputs(&mut self) -> &mut Inputs {
         &mut self.inputs
     }
@@ -173,12 +174,12 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         self.foreign.places.contains(place)
     }
 
-    /// Keeps an outcome until its partition is restored.
+    /// Keeps outcomes until their partitions are restored.
     pub(super) fn keep(&mut self, outcomes: impl IntoIterator<Item = Attempted>) {
         self.orphans.extend(outcomes);
     }
 
-    /// Takes over the partitions of an assignment, and restores them.
+    /// Takes the partitions of an assignment, and restores them.
     pub(super) fn assign(
         &mut self,
         assignment: Assignment,
@@ -193,7 +194,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
             .iter()
             .filter(|place| place.topic.as_ref() == inbox)
             .map(|place| place.partition)
-            // An inbox may have been given more partitions than the changelog has.
+            // The inbox may have more partitions than the changelog.
             .filter(|number| number.cast_unsigned() < self.settings.partitions)
             .collect();
         let other_partition_counts = &self.settings.other_partition_counts;
@@ -223,7 +224,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         Ok(())
     }
 
-    /// Restores all partitions that are not active, after `pause`.
+    /// Restores all inactive partitions after `pause`.
     pub(super) fn restore(
         &mut self,
         epoch: u64,
@@ -232,7 +233,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         report: &Report,
     ) {
         self.cancel_restore(log);
-        // Events that were found and not committed are found again.
+        // The restore finds uncommitted events again.
         let tasks = &self.tasks;
         self.inputs.retain_events(|place| {
             tasks.values().any(|task| task.active && task.places.contains(place))
@@ -243,7 +244,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
             places: task.places.clone(),
             is_held: task.held,
         });
-        // A restore that is tried again finds them started.
+        // If the restore is retried, they are started already.
         let is_started = self.foreign.started_in == Some(epoch);
         let places = if is_started { Vec::new() } else { self.foreign.places.clone() };
         let foreign = restore::Foreign { places, is_held: self.foreign.is_held };
@@ -270,13 +271,13 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         }
     }
 
-    /// A restore has begun: it has read the ids of the cluster and the topics.
+    /// Follows the first step of a restore, which has read the ids of the cluster and the topics.
     pub(super) fn identified(&mut self, epoch: u64, identified: Identified, log: &L) {
         if self.epoch != Some(epoch) {
             return;
         }
         let Identified { identity, starts, landmarks, events } = identified;
-        // When a restore is tried again, records that were read meanwhile belong to the topics as they were: their offsets must
+        // If the restore is retried, records were read meanwhile. They belong to the former topics: their offsets must
         // not be written beside the ids of other topics.
         let is_reading = self.foreign.started_in == Some(epoch);
         if is_reading && self.inputs.is_another(&identity) {
@@ -292,7 +293,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         }
     }
 
-    /// Starts a partition that is restored; returns its outbox, unless it belongs to another assignment.
+    /// Starts a restored partition. Returns its outbox, unless it belongs to another assignment.
     pub(super) fn restored(
         &mut self,
         epoch: u64,
@@ -331,7 +332,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         Some((backlogs, ages))
     }
 
-    /// Tries a restore again that failed, unless it can't succeed.
+    /// Retries a restore that failed, unless it can't succeed.
     pub(super) fn restore_failed(
         &mut self,
         epoch: u64,
@@ -344,7 +345,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
             RestoreFailure::Mismatch(mismatch) => Err(EngineError::Mismatch(*mismatch)),
             RestoreFailure::Passing(text) => {
                 if is_due(&text) {
-                    tracing::warn!(error = text, "restoring failed; trying again");
+                    tracing::warn!(error = text, "the restore failed; retrying");
                 }
                 self.restore_waits(Some(text), report);
                 if self.epoch == Some(epoch) {
@@ -355,7 +356,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         }
     }
 
-    /// Shows in health why partitions can't be restored; `None`: they can.
+    /// Shows in health why partitions can't be restored; `None` means that they can.
     fn restore_waits(&mut self, cause: Option<String>, report: &Report) {
         let waiting = cause.map(|cause| Waiting::Other(format!("restoring fails: {cause}")));
         if self.restore_waits != waiting {
@@ -385,8 +386,8 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         self.restore_waits(None, report);
     }
 
-    /// Stops without stopping the inputs: records were dropped that are not committed, and any further commit would skip
-    /// them. The next assignment reads them again.
+    /// Stops all partitions, but not their inputs. Uncommitted records were dropped, and any further commit would skip
+    /// them; the next assignment reads them again.
     pub(super) fn quiesce(&mut self) {
         self.epoch = None;
         for task in self.tasks.values_mut() {
@@ -410,7 +411,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         Ok(epoch)
     }
 
-    /// Whether all partitions have to be restored again, since an input is another topic now. Answers once.
+    /// Returns whether all partitions have to be restored again because an input's topic has changed. Resets that.
     pub(super) fn take_reread(&mut self) -> bool {
         std::mem::take(&mut self.inputs.is_reread) && self.epoch.is_some()
     }
@@ -422,12 +423,12 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         self.all_running().try_for_each(|task| task.rows.write_some(share, now))
     }
 
-    /// Writes all rows: the partitions are revoked, or the process ends.
+    /// Writes all rows to the store.
     pub(super) fn write_all(&mut self) -> Result<(), StoreError> {
         self.all_running().try_for_each(|task| task.rows.write_all())
     }
 
-    /// Marks the store for the next start, if the error shows that it is damaged.
+    /// Marks the store for the next start if the error shows damage.
     pub(super) fn mark(&self, error: &StoreError) {
         self.store.mark(error);
     }

@@ -12,7 +12,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// The pause between two looks at attempts that have not ended.
+/// The pause between two checks of unfinished attempts.
 const DRAIN_PAUSE: Duration = Duration::from_millis(20);
 
 impl<L: Log, D: Disk> Shell<L, D> {
@@ -31,7 +31,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         }
     }
 
-    /// All partitions are revoked: attempts get a moment to end, and every known outcome is committed.
+    /// Gives all partitions back: waits a moment for attempts to end, and commits every known outcome.
     pub(super) fn revoked(
         &mut self,
         lost: bool,
@@ -47,7 +47,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
             self.release_budget(&work);
             Ok(())
         } else {
-            // The group waits for the answer.
+            // The group waits for the reply.
             self.committer.set_last_try(true);
             self.drain(&mut work)
                 .and_then(|()| self.commit(work))
@@ -77,12 +77,12 @@ impl<L: Log, D: Disk> Shell<L, D> {
             for input in inputs.drain(..) {
                 match input {
                     Input::Attempted(attempted) => self.attempted(attempted, work)?,
-                    // Read after the revocation began, and so another instance's to read.
+                    // These records were read after the revocation began, so another instance reads them.
                     Input::Records(bundle) => work.read_bytes += bundle.bytes,
                     Input::Breaker(webhook, state) => {
                         work.breaker(webhook, state, &self.view());
                     }
-                    // Rows of partitions that are revoked.
+                    // Their partitions are revoked.
                     Input::Returned(_) => {}
                     other @ (Input::Assigned(_)
                     | Input::Revoked { .. }
@@ -121,8 +121,8 @@ impl<L: Log, D: Disk> Shell<L, D> {
         self.committer.clear(&self.report);
     }
 
-    /// Nobody knows whether the last transaction was committed: a new producer makes sure that it ends, and the changelog says
-    /// how it ended. Outcomes are kept, since recording one again changes nothing.
+    /// Restores all partitions after a transaction with an unknown result. A new producer makes sure that it ends, and
+    /// the changelog shows how it ended. The outcomes are kept: to record one again changes nothing.
     pub(super) fn reset(&mut self, outcomes: Vec<Attempted>) -> Result<(), EngineError> {
         self.committer.close();
         self.partitions.keep(outcomes);
@@ -133,7 +133,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         Ok(())
     }
 
-    /// Restores all partitions again, if an input is another topic now.
+    /// Restores all partitions again if an input's topic has changed.
     pub(super) fn reread(&mut self) -> Result<(), EngineError> {
         if self.partitions.take_reread() {
             let epoch = self.hold()?;
@@ -149,7 +149,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         Ok(epoch)
     }
 
-    /// The partitions of an instance share what endpoints and accounts allow.
+    /// Sets this instance's share of the limits of endpoints and accounts.
     fn share(&self) {
         self.dispatcher.share(self.partitions.count(), self.settings.partitions);
     }

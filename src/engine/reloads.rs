@@ -1,7 +1,7 @@
 //! Reloads that the engine has not taken yet: it may be in a call that waits for Kafka.
 //!
-//! Only the newest configuration is kept, so that reloads can't fill the memory. The lanes use it at once: an endpoint that it
-//! removes is not called any more, however long the engine waits.
+//! Only the newest configuration is kept, so that reloads can't fill the memory. The lanes use it at once. So an
+//! endpoint that a reload removes is not called again, however long the engine waits.
 
 use super::config::EngineConfig;
 use super::input::Input;
@@ -52,7 +52,7 @@ impl Reloads {
         }
     }
 
-    /// Takes everything that was left until now.
+    /// Takes the configuration and the events that have arrived so far.
     pub(super) fn take(&self) -> Left {
         std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,4 +1,4 @@
-//! What the engine reports of its work: metrics, health and log lines, once the work is committed.
+//! The engine's reports: metrics, health and log lines about work that is committed.
 
 mod burst;
 mod lag;
@@ -56,17 +56,18 @@ impl Report {
         &self.health
     }
 
-    /// Metrics and health for another thread.
+    /// Returns metrics and health for another thread.
     pub(super) fn shared(&self) -> (Arc<Metrics>, Arc<Health>) {
         (self.metrics.clone(), self.health.clone())
     }
 
-    /// Says everything that was only counted: the process ends.
+    /// Logs everything that was only counted, because the process ends.
     pub(super) fn finish(&self) {
         self.bursts.finish();
     }
 
-    /// Kafka denies the reader rights, others than before: it reads nothing more, or is no member of its group.
+    /// Reports a change of the rights that Kafka denies the reader. Without them it reads nothing, or can't join its
+    /// group.
     pub(super) fn denied(&self, before: Option<String>, now: Option<String>) {
         if let Some(before) = before {
             self.health.resume(&Waiting::Other(before));
@@ -76,16 +77,16 @@ impl Report {
                 tracing::warn!("waiting for rights in Kafka: {missing}; see ops/guide/rights.md");
                 self.health.wait(Waiting::Other(missing));
             }
-            None => tracing::info!("the rights in Kafka are there again"),
+            None => tracing::info!("Kafka grants the missing rights again"),
         }
     }
 
-    /// Keeps how far the inputs go until the lag is shown.
+    /// Keeps the ends of the inputs until the lag is shown.
     pub(super) fn note_ends(&mut self, ends: Vec<End>) {
         self.lag.note(ends);
     }
 
-    /// Shows how much of each input is not committed yet, and for how long it has been there.
+    /// Shows the uncommitted part of each input, and for how long it has existed.
     pub(super) fn show_lag<L: Log, D: Disk>(
         &mut self,
         partitions: &Partitions<L, D>,
@@ -94,7 +95,7 @@ impl Report {
         self.lag.show(partitions, dispatcher, &self.metrics);
     }
 
-    /// Reports in metrics and logs what was committed.
+    /// Reports a committed batch in metrics and logs.
     pub(super) fn notices(&self, work: &Work) {
         for notice in &work.notices {
             match notice {
@@ -139,14 +140,14 @@ impl Report {
             }
             Event::RecordDeadLettered { record, reason, .. } => {
                 self.metrics.dead_letter(*reason);
-                // A report that waited was counted when it was accepted.
+                // A report that waited for its flow was counted when it was accepted.
                 if record.sms.is_none() || record.kind != Some(RecordKind::Report) {
                     self.source(&record.source, SourceResult::DeadLettered);
                 }
             }
             Event::Delivered { delivery, at, .. } => {
                 self.metrics.delivery(delivery.phase, DeliveryResult::Delivered);
-                // The record has its time from another machine's clock.
+                // The record's time comes from another machine's clock.
                 let delivered_at = clock::wall().minus_ms(clock::now().ms_since(*at));
                 let latency = delivered_at.ms_since(delivery.source.timestamp);
                 let latency = Duration::from_millis(latency);
@@ -199,7 +200,7 @@ impl Report {
                      ops/guide/inputs.md"
                 );
             }
-            // Commands report it too, which run while the daemon does not.
+            // Commands that run while the daemon is stopped report it, too.
             InputChange::Moved { from, to, by } => {
                 tracing::warn!(
                     topic = topic.as_ref(),
@@ -220,7 +221,7 @@ impl Report {
             EndpointEvent::Held { until } => {
                 self.metrics.endpoint_change(EndpointChange::Held);
                 let for_ms = until.ms_since(clock::now());
-                tracing::info!(webhook, for_ms, "an endpoint asks to be left alone");
+                tracing::info!(webhook, for_ms, "an endpoint asks for a pause");
             }
             EndpointEvent::Disabled { disabled, .. } => {
                 self.metrics.endpoint_change(EndpointChange::Disabled);
@@ -228,8 +229,8 @@ impl Report {
                 tracing::warn!(
                     webhook,
                     cause,
-                    "an endpoint is disabled and its deliveries are given up; once it is well, run `ringback webhook \
-                     enable` and `ringback dead-letter replay`"
+                    "an endpoint is disabled, and its deliveries become dead letters; once it works again, run `ringback \
+                     webhook enable` and `ringback dead-letter replay`"
                 );
             }
             EndpointEvent::Enabled => {
@@ -253,7 +254,7 @@ impl Report {
         }
     }
 
-    /// Sets the gauges now and then, from sums that are kept as work is done.
+    /// Sets the gauges at intervals, from sums that are updated with each change.
     pub(super) fn gauges<L: Log, D: Disk>(
         &mut self,
         partitions: &Partitions<L, D>,
@@ -290,7 +291,7 @@ impl Report {
     }
 }
 
-/// The state of every configured endpoint: disabled, if it is disabled in any partition of ours.
+/// Returns the state of every configured endpoint. It is disabled if it is disabled in any owned partition.
 fn endpoints<L: Log, D: Disk>(
     partitions: &Partitions<L, D>,
     dispatcher: &Dispatcher,

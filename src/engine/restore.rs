@@ -1,4 +1,5 @@
-//! The restore of partitions, beside the engine. It puts the changelog's rows into the store with the same code as commits do.
+//! The restore of partitions, which runs beside the engine. It puts the changelog's rows into the store with the same
+//! code as commits.
 
 mod resume;
 mod target;
@@ -23,9 +24,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use target::{Load, Target, owner};
 
-/// The memory for all bulk loads together.
+/// The maximum memory of all bulk loads together.
 const BULK_BYTES: usize = 24 << 20;
-/// After this time tombstones may be gone from the changelog: a store that is older may still hold the rows that they deleted.
+/// After this time tombstones may be missing in the changelog. An older store may still hold the rows that they
+/// deleted.
 const STORE_AGE_MAX_MS: u64 = 6 * 86_400_000;
 
 /// A partition that is to be restored.
@@ -33,21 +35,21 @@ pub(super) struct Wanted<F: Family> {
     pub(super) partition: Partition<F>,
     /// The input partitions that belong to it.
     pub(super) places: Vec<TopicPartition>,
-    /// They were read beyond what was committed.
+    /// Whether they were read beyond their committed offsets.
     pub(super) is_held: bool,
 }
 
-/// Input partitions that belong to no partition of ours: their records are only forwarded.
+/// Input partitions that belong to no partition of this instance. Their records are only forwarded.
 pub(super) struct Foreign {
     pub(super) places: Vec<TopicPartition>,
-    /// They were read beyond what was committed.
+    /// Whether they were read beyond their committed offsets.
     pub(super) is_held: bool,
 }
 
-/// What a restore is made of.
+/// The parts that a restore is built of.
 pub(super) struct Parts<C, O, F: Family> {
     pub(super) epoch: u64,
-    /// The restore begins after this pause, since the one before has failed.
+    /// The pause before the restore begins, if the one before has failed.
     pub(super) pause: Option<Duration>,
     pub(super) wanted: Vec<Wanted<F>>,
     pub(super) foreign: Foreign,
@@ -55,23 +57,23 @@ pub(super) struct Parts<C, O, F: Family> {
     pub(super) mailbox: Arc<Mailbox<Input>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
-    /// A changelog that can't be used fails the first step.
+    /// An error here fails the first step.
     pub(super) changelog: Result<C, LogError>,
     pub(super) offsets: O,
 }
 
-/// What a restore begins with.
+/// The plan of a restore that has not begun.
 struct Planned<C, F: Family> {
     changelog: Result<C, LogError>,
     wanted: Vec<Wanted<F>>,
     foreign: Foreign,
 }
 
-/// A restore, done step by step.
+/// A restore that is done step by step.
 pub(super) struct Restorer<C, O, F: Family> {
-    /// Until it has passed.
+    /// The pause before the first step, until it is taken.
     pause: Option<Duration>,
-    /// Until the restore begins.
+    /// The plan, until the restore begins.
     planned: Option<Planned<C, F>>,
     restoration: Option<Restoration<C>>,
     rows: Rows<O, F>,
@@ -98,7 +100,7 @@ impl<C: Changelog, O: Offsets, F: Family> Restorer<C, O, F> {
         }
     }
 
-    /// Does a part of the restore. A failure ends it, and is reported to the engine. Blocks.
+    /// Does a part of the restore. A failure ends the restore, and is reported to the engine. Blocks.
     pub(super) fn step(&mut self) -> Step {
         if let Some(pause) = self.pause.take() {
             return Step::Wait(pause);
@@ -135,23 +137,23 @@ impl From<LogError> for RestoreFailure {
     }
 }
 
-/// Puts the rows into the stores of their partitions.
+/// The restore's access to the stores of its partitions.
 struct Rows<O, F: Family> {
     epoch: u64,
     offsets: O,
-    /// The cluster and the topics as they are now.
+    /// The present ids of the cluster and the topics.
     identity: Arc<Identity>,
     settings: Arc<EngineSettings>,
     mailbox: Arc<Mailbox<Input>>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     targets: BTreeMap<i32, Target<F>>,
-    /// The owners of the changelog's newest rows; `None`: they were not read yet.
+    /// The owners of the changelog's newest rows; `None` until they are read.
     owners: Option<BTreeMap<i32, Owner>>,
 }
 
 impl<O: Offsets, F: Family> Rows<O, F> {
-    /// Reads the ids of the topics, and finds where inputs start whose records are only forwarded.
+    /// Reads the ids of the topics, and finds the starts of the inputs whose records are only forwarded.
     fn identify(&mut self, foreign: &Foreign) -> Result<(), RestoreFailure> {
         if self.settings.is_identified {
             let identity = self.offsets.identity(&self.settings.topics.identified())?;
@@ -267,7 +269,8 @@ impl<O: Offsets, F: Family> Rows<O, F> {
         Ok(())
     }
 
-    /// Rows of the store are not dropped before an operator has looked at them.
+    /// Returns the error of a store whose checkpoint is outside the changelog. The store keeps its rows until an
+    /// operator decides.
     fn out_of_range(&self, partition: i32, low: i64, high: i64) -> RestoreFailure {
         let checkpoint = self.targets.get(&partition).map_or(0, |it| it.checkpoint.next_offset);
         let topic = self.settings.topics.changelog.clone();
@@ -275,7 +278,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
         RestoreFailure::Mismatch(Box::new(mismatch))
     }
 
-    /// The partition is restored. Its rows are durable before anybody acts on them.
+    /// Reports a restored partition to the engine. Its rows are durable before that.
     fn end(&mut self, number: i32, next_offset: i64) -> Result<(), RestoreFailure> {
         let Some(target) = self.targets.remove(&number) else { return Ok(()) };
         self.metrics.restored(target.records);
@@ -297,12 +300,12 @@ impl<O: Offsets, F: Family> Rows<O, F> {
             restored.meta_changed |= known.position.is_some_and(|it| it.topic_id.as_ref() != topic);
             restored.resume(place, resumption);
         }
-        // Another instance may read the others from now on, and the meta row would keep their old offsets.
+        // Other instances may read the other inputs from now on. The old meta row would keep outdated offsets of them.
         let is_ours = |it: &InputOffset| {
             places.iter().any(|place| place.topic == it.topic && place.partition == it.partition)
         };
         restored.meta_changed |= !restored.offsets.iter().all(is_ours);
-        // Without any offset a transaction would not be fenced.
+        // A transaction without any offset would not be fenced.
         let inbox = places.iter().find(|place| *place.topic == *self.settings.topics.inbox);
         if let Some(inbox) = inbox {
             let committed = committed.get(inbox).map_or(0, |committed| committed.offset);
@@ -313,7 +316,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
         Ok(())
     }
 
-    /// Returns the owner of the partition's rows from now on, unless they belong to another daemon.
+    /// Returns the new owner of the partition's rows, unless they belong to another daemon.
     fn owner(
         &self,
         restored: &Restored,
@@ -337,7 +340,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
                 Err(RestoreFailure::Mismatch(Box::new(mismatch)))
             }
             _ => {
-                // From now on a changelog that is created again has another id.
+                // From now on, a recreated changelog has another id.
                 if self.identity.is_without_id(&self.settings.topics.changelog) {
                     ours.changelog.get_or_insert_with(log::generated_id);
                 }

@@ -1,4 +1,4 @@
-//! Reports that the daemon itself lacks a resource: once when it begins, once when it is over.
+//! Reports that the daemon itself lacks a resource: once when the shortage begins, once when it is over.
 
 use crate::delivery::{Shortage, ShortageNote};
 use crate::system;
@@ -29,7 +29,7 @@ fn kind(shortage: Shortage) -> ShortageKind {
     }
 }
 
-/// Returns which limit was reached, and what to do.
+/// Returns the limit that was reached, and how to raise it.
 fn advice(shortage: Shortage) -> String {
     let known = match shortage {
         Shortage::OpenFiles => return system::open_files_advice(),

@@ -1,4 +1,4 @@
-//! How the daemon's engine begins: it opens the producer, which may wait for Kafka, and joins the group.
+//! The start of the daemon's engine: it opens the producer, which may wait for Kafka, and joins the group.
 
 use super::channels::Channels;
 use super::committer::Trouble;
@@ -15,10 +15,10 @@ use std::time::Duration;
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// Opens the producer and joins the group; then the engine is ready to [`Engine::run`]. Blocks.
+    /// Opens the producer and joins the group. Then the engine is ready to [`Engine::run`]. Blocks.
     ///
     /// # Errors
-    /// When Kafka can't be used as it is configured.
+    /// Kafka can't be used with this configuration.
     pub fn new(parts: Parts) -> Result<Self, EngineError> {
         let Parts { settings, config, store, topics, registry, runtime, metrics, health } = parts;
         let transactions = first_transactions(&settings, &health)?;
@@ -50,7 +50,7 @@ impl Engine {
     }
 }
 
-/// Opens the producer. Waits for a broker that is away or denies rights, but not for a wrong property.
+/// Opens the producer. Waits while the broker is unreachable or denies rights, but fails at once for a wrong property.
 fn first_transactions(settings: &EngineSettings, health: &Health) -> Result<Producer, EngineError> {
     let kafka = Waiting::Kafka(settings.kafka.bootstrap_servers.clone());
     let mut waiting = kafka.clone();
@@ -66,7 +66,7 @@ fn first_transactions(settings: &EngineSettings, health: &Health) -> Result<Prod
             Err(LogError::Denied(rights)) => {
                 let missing = Missing(&rights, &settings.kafka).to_string();
                 let right = Waiting::Other(format!("waiting: {missing}"));
-                // The same rights are reported once.
+                // The same missing rights are logged once.
                 if waiting != right {
                     health.resume(&waiting);
                     tracing::warn!(

@@ -1,7 +1,7 @@
-//! The whole engine in a simulated world: thousands of short histories, each from a seed, each full of trouble, each the same
-//! whenever it is run again.
+//! The whole engine in a simulated world: thousands of short histories. Each one comes from a seed, contains many
+//! faults, and is the same whenever it runs again.
 //!
-//! `make simulate SEEDS=100000` runs more of them; `RINGBACK_SIMULATION=7` tells the story of the seventh.
+//! `make simulate SEEDS=100000` runs more of them; `RINGBACK_SIMULATION=7` prints the story of the seventh.
 
 mod broker;
 mod checks;
@@ -41,13 +41,13 @@ pub(super) struct Witness {
 }
 
 const SEEDS: u64 = 5000;
-/// A world that has been mended comes to rest within this.
+/// A healed world comes to rest within this time.
 const REST_MS: u64 = 1_200_000;
 
-/// So many seeds that fail are enough.
+/// The run ends after this number of failed seeds.
 const FAILED_MAX: usize = 10;
 
-/// What came of a history, or of many.
+/// The result of one history or of many.
 #[derive(Default)]
 struct Outcome {
     items: usize,
@@ -56,9 +56,9 @@ struct Outcome {
     struck: BTreeMap<&'static str, u64>,
     requests: u64,
     repeats: u64,
-    /// Attempts that were begun while their endpoint was to be left alone.
+    /// Attempts that began although their endpoint had asked for a pause.
     intrusions: u64,
-    /// What came late.
+    /// Descriptions of everything that came late.
     late: Vec<String>,
 }
 
@@ -81,10 +81,10 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// Rolls what is to happen.
+/// Selects the items of a history.
 type Roll = fn(&Setting, &mut Dice) -> Vec<Item>;
 
-/// Runs the items of a seed that `keep` lets happen.
+/// Runs those items of a seed that `keep` selects.
 fn run(seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> Outcome {
     play(plan::roll, seed, keep, is_told)
 }
@@ -99,7 +99,8 @@ fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> O
     let watched = Rc::downgrade(&world);
     memory::watch(Some(Rc::new(move || watched.upgrade().is_some_and(|w| w.write_fails()))));
     for (index, (at, action)) in items.into_iter().enumerate() {
-        // Who starts next puts offsets right that were moved, and of a history that is cut nobody may start any more.
+        // Moved offsets are corrected by the next instance that starts. In a history that is cut, no instance may start
+        // again, so their move is left out.
         let lasts = cut_ms.is_some() && matches!(action, Action::MoveOffsets(..));
         if keep(index) && !lasts {
             world.plan(at, action);
@@ -123,7 +124,7 @@ fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> O
                     && process.reader.borrow().waiting_bytes > 0
                 {
                     faults.push(format!(
-                        "node {index}: the gate was not opened for all that is done with"
+                        "node {index}: the budget of processed records was not released"
                     ));
                 }
                 if let Some(counts) = node.outbox_counts().filter(|counts| *counts != (0, 0)) {
@@ -163,7 +164,7 @@ fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> O
     }
 }
 
-/// The fewest items of a seed by which it still fails.
+/// Returns few items with which a seed still fails: without any of them it would not.
 fn shrink(seed: u64) -> Vec<usize> {
     let mut kept: Vec<usize> = (0..run(seed, |_| true, false).items).collect();
     let fails = |kept: &[usize]| !run(seed, |index| kept.contains(&index), false).faults.is_empty();
@@ -185,7 +186,7 @@ fn shrink(seed: u64) -> Vec<usize> {
     }
 }
 
-/// `7`, or `7:0,4,5` for some of its items.
+/// Parses `7`, or `7:0,4,5` for some of its items.
 fn parse(text: &str) -> (u64, Option<Vec<usize>>) {
     let (seed, items) =
         text.split_once(':').map_or((text, None), |(seed, items)| (seed, Some(items)));
@@ -201,29 +202,29 @@ fn tell(seed: u64, items: Option<&[usize]>) -> Outcome {
     outcome
 }
 
-/// Tells the shortest story of a seed that fails, and how to hear it again.
+/// Prints the shortest story of a seed that fails, and how to repeat it.
 fn report(seed: u64) -> ! {
     let items = shrink(seed);
     let outcome = tell(seed, Some(&items));
     let items: Vec<String> = items.iter().map(ToString::to_string).collect();
     panic!(
-        "{}\nRINGBACK_SIMULATION={seed}:{} tells it again",
+        "{}\nRINGBACK_SIMULATION={seed}:{} repeats it",
         outcome.faults.join("\n"),
         items.join(",")
     );
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "what a person says to this test")]
+#[expect(clippy::disallowed_methods, reason = "the settings of a manual run")]
 fn no_fault_loses_doubles_or_reorders_anything() {
-    let said = |name: &str| std::env::var(name).ok();
-    if let Some(text) = said("RINGBACK_SIMULATION") {
+    let value = |name: &str| std::env::var(name).ok();
+    if let Some(text) = value("RINGBACK_SIMULATION") {
         let (seed, items) = parse(&text);
         let outcome = tell(seed, items.as_deref());
         assert!(outcome.faults.is_empty(), "{}", outcome.faults.join("\n"));
         return;
     }
-    let number = |name, usual| said(name).map_or(usual, |text| text.parse::<u64>().unwrap());
+    let number = |name, usual| value(name).map_or(usual, |text| text.parse::<u64>().unwrap());
     let (first, seeds) = (number("FIRST", 0), number("SEEDS", SEEDS));
     let started = std::time::Instant::now();
     let mut sum = Outcome::default();
@@ -245,7 +246,7 @@ fn no_fault_loses_doubles_or_reorders_anything() {
     }
 }
 
-/// Histories of one kind, in each of which nothing is wrong.
+/// Runs histories of one kind. Panics if one of them has a fault.
 fn all_of(roll: Roll, seeds: u64) -> impl Iterator<Item = (u64, Outcome)> {
     (0..seeds).map(move |seed| {
         let outcome = play(roll, seed, |_| true, false);
@@ -258,7 +259,7 @@ fn all_of(roll: Roll, seeds: u64) -> impl Iterator<Item = (u64, Outcome)> {
 }
 
 #[test]
-fn an_endpoint_that_asked_to_be_left_alone_is_left_alone_by_whoever_starts_again() {
+fn a_restarted_instance_keeps_the_pause_that_an_endpoint_asked_for() {
     let mut requests = 0;
     for (seed, outcome) in all_of(plan::busy, 400) {
         assert_eq!(outcome.intrusions, 0, "seed {seed}");
@@ -268,14 +269,14 @@ fn an_endpoint_that_asked_to_be_left_alone_is_left_alone_by_whoever_starts_again
 }
 
 #[test]
-fn an_input_recreated_while_a_restore_is_tried_again_is_read_from_its_beginning() {
+fn an_input_recreated_while_a_restore_is_retried_is_read_from_its_beginning() {
     let mut sum = Outcome::default();
     all_of(plan::recreated_midway, 3000).for_each(|(_, outcome)| sum.add(outcome));
     assert!(sum.struck.get("committed").is_some_and(|count| *count > 500), "{sum}");
 }
 
 #[test]
-fn nothing_is_sent_again_where_instances_come_and_go_in_good_order() {
+fn no_request_is_repeated_when_instances_start_and_stop_without_faults() {
     let mut requests = 0;
     for (seed, outcome) in all_of(plan::orderly, 400) {
         assert_eq!(outcome.repeats, 0, "seed {seed}");
@@ -296,15 +297,15 @@ fn nothing_comes_early_or_late_because_clocks_jump() {
 }
 
 #[test]
-fn timers_that_are_due_at_a_restart_fire_once_whatever_comes_of_their_commit() {
+fn timers_that_are_due_at_a_restart_fire_once_whatever_happens_to_their_commit() {
     let mut sum = Outcome::default();
     all_of(plan::overdue, 1500).for_each(|(_, outcome)| sum.add(outcome));
     assert!(sum.struck.get("commit").is_some_and(|count| *count > 500), "{sum}");
 }
 
 #[test]
-fn timers_fire_though_nobody_heard_that_they_were_committed() {
+fn timers_fire_after_commits_whose_success_was_not_reported() {
     let mut sum = Outcome::default();
-    all_of(plan::unheard, 200).for_each(|(_, outcome)| sum.add(outcome));
+    all_of(plan::unreported, 200).for_each(|(_, outcome)| sum.add(outcome));
     assert!(sum.struck.get("commit").is_some_and(|count| *count > 100), "{sum}");
 }

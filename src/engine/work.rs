@@ -1,4 +1,4 @@
-//! A batch: decisions that are not committed. Nothing of it is written before it is committed as a whole.
+//! A batch of decisions. Nothing of it is written before the whole batch is committed.
 
 mod endpoints;
 mod inputs;
@@ -36,7 +36,7 @@ struct Leaving {
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     headers: Vec<(&'static str, String)>,
-    /// Headers of the record that it was made of.
+    /// Headers of the record that it was made from.
     foreign: Vec<Header>,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct EndpointSlot {
     pub(super) new: EndpointState,
 }
 
-/// What a decision depends on, beside the state and the command.
+/// Everything that a decision depends on, beside the state and the command.
 pub(super) struct View<'a> {
     pub(super) policy: &'a Policy,
     /// The number of partitions that own uuids.
@@ -77,7 +77,7 @@ pub(super) enum Notice {
     Endpoint(WebhookName, EndpointEvent),
     /// A breaker changed.
     Breaker(WebhookName, BreakerState),
-    /// What happened to an input partition.
+    /// A change of an input partition.
     Input(InputEvent),
     /// A configuration was read again; the reload has logged it.
     Reload,
@@ -91,15 +91,15 @@ pub(super) struct Work {
     endpoints: BTreeMap<(i32, WebhookName), EndpointSlot>,
     leaving: Vec<Leaving>,
     buffer: Vec<u8>,
-    /// The offset behind the last record that was read, by input partition.
+    /// The offset after the last record that was read, by input partition.
     pub(super) offsets: BTreeMap<TopicPartition, i64>,
     /// The last record that was read of each input partition without a topic id.
     pub(super) landmarks: BTreeMap<TopicPartition, Landmark>,
-    /// The outcomes in it, to be tried again if it can't be committed.
+    /// The outcomes in the batch. They are recorded again if the batch can't be committed.
     pub(super) outcomes: Vec<Attempted>,
-    /// The deliveries that are given up in it.
+    /// The deliveries that become dead letters without an attempt.
     pub(super) abandoned: Vec<Abandoned>,
-    /// What its records take of the reader's budget.
+    /// The records' part of the reader's budget.
     pub(super) read_bytes: usize,
     pub(super) notices: Vec<Notice>,
     /// All decisions, for a simulation that repeats them.
@@ -107,11 +107,11 @@ pub(super) struct Work {
     pub(super) witness: Vec<super::tests::Witness>,
 }
 
-/// A larger buffer is not kept for the next batch.
+/// A buffer above this size is not kept for the next batch.
 const BUFFER_BYTES_KEPT: usize = 16 << 20;
 
 impl Work {
-    /// Returns an empty batch in the buffer of an earlier one: growing a buffer costs more than filling it.
+    /// Creates an empty batch in the buffer of an earlier one: to grow a buffer costs more than to fill it.
     pub(super) fn reusing(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
         Self { buffer, ..Self::default() }
@@ -122,7 +122,7 @@ impl Work {
         if self.buffer.capacity() > BUFFER_BYTES_KEPT { Vec::new() } else { self.buffer }
     }
 
-    /// Whether there is nothing to commit.
+    /// Returns whether there is nothing to commit.
     pub(super) fn is_empty(&self) -> bool {
         self.notices.is_empty() && self.offsets.is_empty()
     }
@@ -170,8 +170,8 @@ impl Work {
         })
     }
 
-    /// Notes that a record was read, and its landmark where topics have no ids. Returns the offset that was expected, if the
-    /// batch has read from the partition before.
+    /// Notes that a record was read, and its landmark if topics have no ids. Returns the offset that was expected, if
+    /// the batch has read from the input partition before.
     pub(super) fn read(&mut self, record: &Record, lacks_ids: bool) -> Option<i64> {
         if lacks_ids {
             self.landmarks.insert(record.place.clone(), record.landmark());
@@ -183,7 +183,7 @@ impl Work {
         }
     }
 
-    /// Decides `command`, and returns whether that made an event; `raw` is the record that it came in.
+    /// Decides `command`. Returns whether that produced an event. `raw` is the record that contained the command.
     pub(super) fn command<F: Family>(
         &mut self,
         rows: &WriteBack<F>,
@@ -309,7 +309,7 @@ impl Work {
         self.notices.push(Notice::Forwarded(record.place.clone()));
     }
 
-    /// Adds the changed rows and the partitions' meta rows. Nothing may be decided after it.
+    /// Adds the changed rows and the partitions' meta rows. No decision may follow.
     pub(super) fn seal(&mut self, metas: &BTreeMap<i32, Meta>) -> BTreeMap<i32, Range<usize>> {
         let mut slots = std::mem::take(&mut self.slots);
         slots.retain(|slot| *slot.old != slot.new);

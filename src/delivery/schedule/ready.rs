@@ -1,23 +1,23 @@
-//! Which lanes wait for nothing but the daemon.
+//! The lanes that wait only for the daemon.
 
 use super::Schedule;
 use crate::delivery::lane::Lane;
 use crate::domain::{Timestamp, WebhookName};
 use std::time::Instant;
 
-/// A lane that could send more at once, if the daemon itself let it.
+/// A lane that could send more at once if the daemon let it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ready {
-    /// Whose lane it is.
+    /// The webhook of the lane.
     pub webhook: WebhookName,
-    /// Since when the first job is due that was handed to it and has not begun.
+    /// When the first job was due that was handed to the lane and has not begun.
     pub due: Option<Timestamp>,
-    /// It need not wait for anything to be handed more: no rate limits it.
+    /// Whether it can be handed more jobs at once, because no rate limits it.
     pub takes_more: bool,
 }
 
 impl Schedule {
-    /// All of them; none while the instance's own rate is used up.
+    /// Returns all such lanes; none while the instance's own rate is used up.
     pub(in crate::delivery) fn ready(&self, now: Instant) -> Vec<Ready> {
         if self.instance_waits {
             return Vec::new();

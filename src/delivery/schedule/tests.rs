@@ -240,15 +240,15 @@ fn retries_leave_slots_to_first_attempts_of_their_lane_and_of_others() {
 fn unproven_endpoints_leave_slots_to_healthy_and_new_ones() {
     let doubtful: Vec<String> = (0..60).map(|n| format!("doubtful-{n}")).collect();
     let mut webhooks: Vec<Webhook> = doubtful.iter().map(|name| webhook(name, None, 32)).collect();
-    webhooks.extend(["well", "new"].map(|name| webhook(name, None, 32)));
+    webhooks.extend(["healthy", "new"].map(|name| webhook(name, None, 32)));
     let mut scene = Scene::new(limits(64), webhooks, None);
-    scene.prove(&["well"], 4);
+    scene.prove(&["healthy"], 4);
     for name in &doubtful {
         scene.push(name, 1, 10);
     }
     let mut stuck = scene.all();
     assert_eq!(stuck.len(), 48, "three quarters of the slots, one for each lane");
-    scene.push("well", 1, 100);
+    scene.push("healthy", 1, 100);
     assert_eq!(scene.all().len(), 4);
     // Slots of endpoints that hang go to endpoints that were not tried yet.
     for _ in 0..20 {

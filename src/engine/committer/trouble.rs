@@ -1,4 +1,4 @@
-//! Transactions that fail in a row: when health shows it, what is logged, and how long the next try waits.
+//! A series of failed transactions: when health shows it, its log lines, and the pause before each retry.
 
 use crate::clock;
 use crate::log::is_away_said;
@@ -6,16 +6,16 @@ use crate::telemetry::{Health, Waiting};
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-/// Without a successful transaction for this time, the daemon is not ready. A rebalance, a coordinator that moves and a broker
-/// that restarts take less.
+/// Without a successful transaction for this time, the daemon is not ready. A rebalance, a move of the coordinator or a
+/// restart of a broker takes less.
 const UNREADY_AFTER: Duration = Duration::from_secs(10);
 /// The interval between two log lines about the same cause.
 const REPEAT: Duration = Duration::from_secs(60);
-/// Most failures are over at once: the second try comes soon.
+/// Most failures pass at once, so the second try comes soon.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// How soon a pause notices that the partitions are revoked or the process is to end.
+/// The interval at which a pause checks whether the engine is to leave its partitions.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// Failures since the last success.
@@ -24,7 +24,7 @@ struct Series {
     failures: u32,
     cause: String,
     said_at: Instant,
-    /// What health shows.
+    /// The reason that health shows, if it does.
     waiting: Option<Waiting>,
 }
 
@@ -33,12 +33,12 @@ struct Series {
 pub(in crate::engine) struct Trouble(RefCell<Option<Series>>);
 
 impl Trouble {
-    /// Counts a failed try; returns how long to wait before the next one.
+    /// Counts a failed try. Returns the pause before the next one.
     pub(in crate::engine) fn failed(&self, cause: &str, health: &Health) -> Duration {
         self.failed_at(clock::instant(), cause, true, health)
     }
 
-    /// Counts a call that Kafka has not answered yet. That is the cause as long as no other one is known.
+    /// Counts a call that Kafka has not answered yet. Slowness is the cause only while no other cause is known.
     pub(super) fn slow(&self, what: &str, health: &Health) -> Duration {
         self.failed_at(clock::instant(), what, false, health)
     }
@@ -46,11 +46,11 @@ impl Trouble {
     fn failed_at(&self, now: Instant, cause: &str, is_known: bool, health: &Health) -> Duration {
         let mut slot = self.0.borrow_mut();
         let Some(series) = &mut *slot else {
-            // Other lines say that Kafka is away or slow, and most failures are over at once.
+            // Other lines report that Kafka is unreachable or slow.
             if is_known && !is_away_said() {
-                tracing::warn!(cause, "a transaction failed; trying again");
+                tracing::warn!(cause, "a transaction failed; retrying");
             } else {
-                tracing::debug!(cause, "a transaction failed; trying again");
+                tracing::debug!(cause, "a transaction failed; retrying");
             }
             let (cause, waiting) = (cause.to_owned(), None);
             *slot = Some(Series { since: now, failures: 1, cause, said_at: now, waiting });
@@ -81,7 +81,7 @@ impl Trouble {
                 cause,
                 failures,
                 seconds,
-                "no transaction can be committed; nothing is lost, and it goes on once the cause is gone; see \
+                "no transaction can be committed; nothing is lost, and commits continue once the cause is gone; see \
                  ops/guide/commits.md"
             );
         } else {
@@ -91,7 +91,7 @@ impl Trouble {
         PAUSE_MIN.saturating_mul(1 << doublings).min(PAUSE_MAX)
     }
 
-    /// A transaction was committed.
+    /// Ends the series, because a transaction was committed.
     pub(in crate::engine) fn over(&self, health: &Health) {
         if let Some(series) = self.0.take() {
             let seconds = clock::since(series.since).as_secs();
@@ -101,7 +101,7 @@ impl Trouble {
         }
     }
 
-    /// Forgets the failures: there is nothing to commit any more.
+    /// Forgets the failures, because there is nothing to commit.
     pub(super) fn forget(&self, health: &Health) {
         if let Some(series) = self.0.take() {
             resume(&series, health);
@@ -115,7 +115,7 @@ fn resume(series: &Series, health: &Health) {
     }
 }
 
-/// Waits until the time has passed or the engine is to leave its partitions. Its heartbeat goes on.
+/// Waits until the time has passed or the engine is to leave its partitions. Sends heartbeats meanwhile.
 pub(super) fn wait_out(time: Duration, health: &Health, is_leaving: impl Fn() -> bool) {
     let until = clock::instant() + time;
     loop {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn slowness_hides_no_cause_that_is_known() {
+    fn a_slow_call_does_not_replace_a_known_cause() {
         let (trouble, health, start) = (Trouble::default(), health(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
         trouble.failed_at(start, "slow", false, &health);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn partitions_that_go_take_the_series_with_them() {
+    fn a_series_of_failures_is_forgotten_with_the_partitions() {
         let (trouble, health, start) = (Trouble::default(), health(), Instant::now());
         failed(&trouble, start, "full", &health);
         failed(&trouble, start + UNREADY_AFTER, "full", &health);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn tries_become_rare() {
+    fn pauses_between_retries_grow_to_a_maximum() {
         let (trouble, health, start) = (Trouble::default(), health(), Instant::now());
         let pauses: Vec<u128> =
             (0..8).map(|_| failed(&trouble, start, "full", &health).as_millis()).collect();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_ends_with_the_process_and_the_engine_is_alive_meanwhile() {
+    fn a_pause_ends_when_the_engine_leaves_and_sends_heartbeats() {
         let (health, began) = (Health::new(Duration::from_millis(500)), Instant::now());
         wait_out(Duration::from_secs(60), &health, || true);
         assert!(began.elapsed() < Duration::from_secs(30));

@@ -1,4 +1,4 @@
-//! How much the outbox holds, and how old that is.
+//! The outbox's size, and the age of its rows.
 
 use super::Outbox;
 use crate::delivery::Ready;
@@ -11,29 +11,29 @@ impl Outbox {
         (self.backlogs.values().map(|backlog| backlog.rows).sum(), self.leased.len())
     }
 
-    /// Adds when the retried rows of a restored partition were scheduled.
+    /// Adds the times at which the retried rows of a restored partition were scheduled.
     pub(in crate::engine) fn load_ages(&mut self, ages: &Ages) {
         self.ages.absorb(ages);
     }
 
-    /// Follows a state that was committed.
+    /// Updates the ages after the commit of a new state.
     pub(super) fn follow_ages(&mut self, old: &State, new: &State) {
         self.ages.remove(old);
         self.ages.insert(new);
     }
 
-    /// Returns when the oldest row was scheduled. A row that waited for phase 1 counts from when it stopped to wait.
+    /// Returns when the oldest row was scheduled. For a row that waited for phase 1, it returns when that wait ended.
     pub(in crate::engine) fn oldest(&self) -> Option<Timestamp> {
         let shares = self.backlogs.values().flat_map(|backlog| &backlog.shares);
         let first = shares.filter(|((_, class), share)| *class == Class::First && share.rows > 0);
         let first = first.map(|(_, share)| share.cursor.due);
-        // The cursor has passed the leased rows.
+        // The leased rows are before the cursors.
         let leased = self.leased.values().map(|lease| lease.key);
         let leased = leased.filter(|key| key.class == Class::First).map(|key| key.due);
         first.chain(leased).chain(self.ages.oldest()).min()
     }
 
-    /// Returns since when the longest overdue row is due, of the webhooks whose lanes are ready for more.
+    /// Returns when the longest overdue row was due, among the webhooks whose lanes are ready for more.
     pub(in crate::engine) fn overdue(&self, ready: &[Ready], now: Timestamp) -> Option<Timestamp> {
         let due = |ready: &Ready| {
             let backlog = self

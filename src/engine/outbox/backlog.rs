@@ -1,4 +1,4 @@
-//! The backlog of a webhook: what the outbox knows about its rows without reading them.
+//! The backlog of a webhook: everything that the outbox knows about its rows without reading them.
 
 use super::ShareKey;
 use crate::delivery::Demand;
@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
     pub(super) rows: u64,
-    /// All rows before it are leased or gone.
+    /// All rows before the cursor are leased or finished.
     pub(super) cursor: DueKey,
 }
 
@@ -22,9 +22,9 @@ pub(super) struct Backlog {
     pub(super) rows: u64,
     /// The number of leased rows, by class.
     pub(super) leased: [usize; 2],
-    /// Shares that were due while there was no room for them.
+    /// Shares that were due while there was no room for their rows.
     pub(super) starved: BTreeSet<(i32, Class)>,
-    /// The attempts that ended in this window, and in the one before.
+    /// The attempts that ended in the current window, and in the previous one.
     pub(super) paces: [Pace; 2],
     /// When a delivery last succeeded.
     pub(super) delivered_at: Option<Timestamp>,
@@ -46,7 +46,7 @@ impl Backlog {
         self.leased.iter().sum()
     }
 
-    /// Whether it has rows that are not leased.
+    /// Returns whether the webhook has rows that are not leased.
     pub(super) fn waits(&self) -> bool {
         self.rows > self.leased() as u64
     }
@@ -55,14 +55,14 @@ impl Backlog {
         self.paces.iter().map(|pace| pace.delivered).sum()
     }
 
-    /// Returns whether it is delivered to fast, and yet has more rows than it can take in a moment.
+    /// Returns whether the webhook is delivered to fast, but has more rows than it takes in a moment.
     pub(super) fn is_behind(&self) -> bool {
         let waiting = self.rows.saturating_sub(self.leased() as u64);
         let delivered = self.delivered();
         !self.starved.is_empty() && delivered >= FAST && waiting > delivered as u64 / 4
     }
 
-    /// Returns when each of its shares is to be looked at.
+    /// Returns when to look at each of its shares.
     pub(super) fn looks(
         &self,
         webhook: &WebhookName,
@@ -72,7 +72,7 @@ impl Backlog {
             .map(|((number, class), share)| (share.cursor.due, (webhook.clone(), *number, *class)))
     }
 
-    /// Returns how many rows of `class` may be leased.
+    /// Returns how many more rows of `class` may be leased.
     pub(super) fn room(&self, class: Class, demand: Demand, ahead: usize) -> usize {
         let Demand::Jobs { first, retry, most } = demand else { return 0 };
         let unanswered = match class {

@@ -1,4 +1,4 @@
-//! How much a lane is handed, and when the intake waits for it.
+//! Tests of how many rows a lane gets, and when the intake waits for it.
 
 use super::{Abandoned, Downstream, LeaseLimits, Outbox, key};
 use crate::delivery::{Attempted, Demand, Job, Ready, Unsettled};
@@ -33,7 +33,7 @@ fn outcome(verdict: Verdict) -> Outcome {
     }
 }
 
-/// Downstream that keep what they are given.
+/// Partitions and lanes that keep the jobs they get.
 struct Taken<'a> {
     rows: &'a WriteBack,
     demand: Demand,
@@ -65,7 +65,7 @@ impl Downstream for Taken<'_> {
     }
 }
 
-/// One lane with so many rows that are due.
+/// One lane with due rows.
 struct Scene {
     _directory: tempfile::TempDir,
     rows: WriteBack,
@@ -78,7 +78,7 @@ impl Scene {
         Self::holding(count, 0, 1 << 20)
     }
 
-    /// Rows of deliveries that had so many attempts; so many bytes may be leased.
+    /// Creates `count` rows of deliveries with this number of attempts. At most `bytes` may be leased.
     fn holding(count: u32, attempts: u32, bytes: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let partition = Store::open(directory.path()).unwrap().partition(0).unwrap();
@@ -130,7 +130,7 @@ impl Scene {
         (downstream.jobs.into_inner(), abandoned)
     }
 
-    /// Another row, of a delivery that had so many attempts.
+    /// Adds a row of a delivery with this number of attempts.
     fn add(&mut self, id: u128, attempts: u32) {
         let former = self.rows.state(&PhononUuid::new("u-1").unwrap()).unwrap();
         let mut state = State {
@@ -145,7 +145,7 @@ impl Scene {
         self.rows.put(&PhononUuid::new("other").unwrap(), &State::default(), state, 10);
     }
 
-    /// The jobs end so, and their outcomes are committed.
+    /// Ends the jobs with this verdict, and commits their outcomes.
     fn end(&mut self, jobs: Vec<Job>, verdict: Verdict) -> usize {
         let ended =
             |job| Attempted { job, outcome: outcome(verdict), unsettled: Unsettled::default() };
@@ -159,7 +159,7 @@ impl Scene {
 }
 
 #[test]
-fn a_lane_that_hangs_gets_its_concurrency_twice_and_one_that_only_fails_holds_nobody_back() {
+fn a_hanging_lane_gets_its_concurrency_twice_and_a_failing_lane_does_not_slow_the_intake() {
     let mut scene = Scene::new(1500);
     let mut jobs = scene.dispatch();
     assert_eq!(jobs.len(), 2 * IN_FLIGHT_MAX);
@@ -188,16 +188,16 @@ fn a_fast_lane_runs_ahead_and_the_intake_waits_while_it_is_behind() {
         intake.allow(delivered, &scene.outbox);
     }
     let jobs = scene.dispatch();
-    assert_eq!(jobs.len(), IN_FLIGHT_MAX + AHEAD, "after {handed} it is as far ahead as it may be");
+    assert_eq!(jobs.len(), IN_FLIGHT_MAX + AHEAD, "after {handed} jobs it has the largest lead");
     assert!(scene.outbox.is_behind());
     let bundle = |records| Bundle { epoch: 1, records, bytes: 7 };
     intake.push(bundle(Vec::new()));
     intake.allow(0, &scene.outbox);
-    assert!(intake.next().is_none(), "nothing was delivered, and nothing is taken");
+    assert!(intake.next().is_none(), "nothing was delivered, so nothing is taken");
     intake.allow(100, &scene.outbox);
     assert!(intake.next().is_some());
     intake.push(bundle(Vec::new()));
-    assert_eq!(intake.clear(), 7, "the gate is told of what is dropped");
+    assert_eq!(intake.clear(), 7, "the dropped bytes are returned to the budget");
 }
 
 fn reasons(abandoned: &[Abandoned]) -> Vec<DeadLetterReason> {
@@ -205,7 +205,7 @@ fn reasons(abandoned: &[Abandoned]) -> Vec<DeadLetterReason> {
 }
 
 #[test]
-fn rows_of_a_disabled_endpoint_are_given_up_and_not_handed_out() {
+fn rows_of_a_disabled_endpoint_become_dead_letters_and_are_not_handed_out() {
     let mut scene = Scene::new(5);
     let disabled = Disabled { at: Timestamp::default(), cause: DisableCause::Gone };
     let endpoint = EndpointState { disabled: Some(disabled), ..EndpointState::default() };
@@ -213,11 +213,11 @@ fn rows_of_a_disabled_endpoint_are_given_up_and_not_handed_out() {
     let (jobs, abandoned) = scene.dispatch_to(DEMAND, 1);
     assert!(jobs.is_empty());
     assert_eq!(reasons(&abandoned), [DeadLetterReason::EndpointDisabled; 5]);
-    assert!(scene.dispatch_to(DEMAND, 1).1.is_empty(), "each is given up once");
+    assert!(scene.dispatch_to(DEMAND, 1).1.is_empty(), "each becomes a dead letter once");
 }
 
 #[test]
-fn a_lane_that_is_held_is_looked_at_when_that_is_over() {
+fn a_held_lane_is_looked_at_when_the_hold_ends() {
     let mut scene = Scene::new(5);
     let held = Demand::Held(Duration::from_millis(500));
     let (jobs, abandoned) = scene.dispatch_to(held, 1);
@@ -228,7 +228,7 @@ fn a_lane_that_is_held_is_looked_at_when_that_is_over() {
 }
 
 #[test]
-fn a_retry_that_is_too_old_is_given_up_and_a_first_attempt_is_made_all_the_same() {
+fn a_retry_that_is_too_old_becomes_a_dead_letter_and_a_first_attempt_is_made_at_any_age() {
     let late = i64::try_from(AGE_MAX_MS).unwrap() + 1;
     let mut retries = Scene::holding(3, 1, 1 << 20);
     let (jobs, abandoned) = retries.dispatch_to(DEMAND, late);
@@ -239,7 +239,7 @@ fn a_retry_that_is_too_old_is_given_up_and_a_first_attempt_is_made_all_the_same(
     let mut short = Scene::holding(3, 1, 1 << 20);
     short.is_short = true;
     let (jobs, abandoned) = short.dispatch_to(DEMAND, late);
-    assert_eq!((jobs.len(), abandoned.len()), (3, 0), "the daemon could not try them before");
+    assert_eq!((jobs.len(), abandoned.len()), (3, 0), "the daemon could not attempt them earlier");
 }
 
 #[test]
@@ -261,32 +261,32 @@ fn rows_without_a_configured_webhook_wait_until_they_are_too_old() {
 fn first_attempts_do_not_wait_behind_retries_that_are_due_before_them() {
     let mut scene = Scene::holding(1000, 1, 1 << 20);
     assert!(!scene.dispatch().is_empty());
-    assert!(scene.dispatch().is_empty(), "as many retries as there may be");
+    assert!(scene.dispatch().is_empty(), "the maximum number of retries is leased");
     scene.add(5000, 0);
     let jobs = scene.dispatch();
     assert_eq!(jobs.iter().map(Job::class).collect::<Vec<_>>(), [Class::First]);
 }
 
 #[test]
-fn what_is_in_hand_is_bounded_and_yet_each_class_of_a_lane_has_a_row() {
+fn leased_bytes_are_limited_but_each_class_of_a_lane_may_have_one_row() {
     let mut scene = Scene::holding(100, 1, 2000);
     let jobs = scene.dispatch();
     assert_eq!(jobs.len(), 3, "about 500 bytes each");
     scene.add(5000, 0);
     let fresh = scene.dispatch();
-    assert_eq!(fresh.len(), 1, "in spite of the bound");
+    assert_eq!(fresh.len(), 1, "beyond the limit");
     assert!(scene.dispatch().is_empty());
     scene.end(jobs, Verdict::Retry);
     assert!(!scene.dispatch().is_empty(), "there is room again");
 }
 
 #[test]
-fn a_share_that_was_crowded_out_and_is_gone_leaves_its_turn_to_the_next() {
+fn a_removed_share_that_was_crowded_out_does_not_block_the_next_one() {
     let mut scene = Scene::holding(100, 1, 2000);
     let jobs = scene.dispatch();
     scene.add(5000, 1);
     let key = |n: &str| (WebhookName::new(n).unwrap(), 0, Class::Retry);
-    scene.outbox.crowded.extend([key("of nobody"), key("crm")]);
+    scene.outbox.crowded.extend([key("removed"), key("crm")]);
     scene.outbox.due.clear();
     scene.end(jobs, Verdict::Retry);
     scene.outbox.due.clear();
@@ -294,14 +294,14 @@ fn a_share_that_was_crowded_out_and_is_gone_leaves_its_turn_to_the_next() {
 }
 
 #[test]
-fn an_attempt_is_released_by_its_own_outcome_only() {
+fn a_lease_ends_only_with_the_outcome_of_its_own_attempt() {
     let mut scene = Scene::new(1);
     let jobs = scene.dispatch();
     let [job] = jobs.as_slice() else { panic!("{} jobs", jobs.len()) };
     let earlier = DueKey { due: Timestamp::from_ms(-5), ..key(job) };
     scene.outbox.release(0, &job.webhook, earlier);
     scene.outbox.put_back(0, &job.webhook, earlier);
-    assert_eq!(scene.outbox.counts(), (1, 1), "the outcome of an attempt before is late");
+    assert_eq!(scene.outbox.counts(), (1, 1), "the outcome of an earlier attempt is late");
     scene.outbox.release(0, &job.webhook, key(job));
     assert_eq!(scene.outbox.counts(), (1, 0));
 }
@@ -312,11 +312,11 @@ fn ready(due: Option<i64>, takes_more: bool) -> Ready {
 }
 
 #[test]
-fn the_oldest_row_counts_wherever_it_stands() {
+fn the_oldest_row_counts_while_it_waits_is_leased_or_is_retried() {
     let mut first = Scene::new(1);
     assert_eq!(first.outbox.oldest(), Some(Timestamp::default()), "it waits");
     let jobs = first.dispatch();
-    assert_eq!(first.outbox.oldest(), Some(Timestamp::default()), "it is in hand");
+    assert_eq!(first.outbox.oldest(), Some(Timestamp::default()), "it is leased");
     let rows = first.rows.state(&PhononUuid::new("u-0").unwrap()).unwrap();
     let mut failed = State::clone(&rows);
     failed.deliveries[0].attempts = 1;
@@ -340,13 +340,13 @@ fn a_row_that_is_held_back_or_not_due_is_not_overdue() {
     assert_eq!(scene.outbox.overdue(&[ready(None, true)], at(-1)), None, "it is not due");
     let jobs = scene.dispatch();
     assert_eq!(jobs.len(), 3);
-    assert_eq!(scene.outbox.overdue(&[ready(None, true)], at(9)), None, "all are on their way");
+    assert_eq!(scene.outbox.overdue(&[ready(None, true)], at(9)), None, "all are leased");
     let waits = scene.outbox.overdue(&[ready(Some(5), false)], at(9));
     assert_eq!(waits, Some(at(5)), "one was handed out and lacks a slot");
 }
 
 #[test]
-fn a_row_that_comes_after_a_pause_is_as_old_as_it_is() {
+fn a_row_after_an_empty_outbox_counts_from_its_own_time() {
     let mut scene = Scene::new(1);
     let former = State::clone(&scene.rows.state(&PhononUuid::new("u-0").unwrap()).unwrap());
     let jobs = scene.dispatch();

@@ -1,4 +1,4 @@
-//! Whether topics and changelog are still the ones that the partitions were restored from.
+//! Checks whether the topics and the changelog are still the ones that the partitions were restored from.
 
 use super::Partitions;
 use crate::codec::row::{Difference, Owner};
@@ -8,7 +8,11 @@ use crate::store::Disk;
 use std::collections::BTreeMap;
 
 impl<L: Log, D: Disk> Partitions<L, D> {
-    /// Compares the ids of topics with those that are read. Another input is read anew; another changelog ends the engine.
+    /// Compares the present ids of topics with the known ones. If an input's id has changed, its partitions are
+    /// restored again.
+    ///
+    /// # Errors
+    /// The changelog's id has changed.
     pub(in crate::engine) fn compare(&mut self, identity: &Identity) -> Result<(), Mismatch> {
         let topic = self.settings.topics.changelog.clone();
         let known = &self.inputs.identity;
@@ -23,21 +27,24 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         Ok(())
     }
 
-    /// Inputs without topic ids are other logs than those that are read.
+    /// Plans another restore of all partitions if the log of an input without topic id was replaced.
     pub(in crate::engine) fn replaced(&mut self, places: &[TopicPartition]) {
         let is_read =
             |place: &TopicPartition| self.is_foreign(place) || self.owner_of(place).is_some();
         self.inputs.is_reread |= places.iter().any(is_read);
     }
 
-    /// Committed rows are missing in the changelog; `ends` are the ends of the partitions that lack them.
+    /// Checks the partitions of the changelog that lack committed rows, with their ends.
+    ///
+    /// # Errors
+    /// One of them belongs to an active partition.
     pub(in crate::engine) fn lost(&self, ends: &BTreeMap<i32, i64>) -> Result<(), Mismatch> {
         let mut active = self.tasks.iter().filter(|(_, task)| task.active);
         let lost = active.find_map(|(number, _)| Some((*number, *ends.get(number)?)));
         lost.map_or(Ok(()), |(number, end)| Err(self.lost_rows(number, end)))
     }
 
-    /// The partition of the changelog ends at `end`, and lacks rows that were committed to it.
+    /// Returns the error of a changelog's partition that ends at `end` and lacks committed rows.
     pub(in crate::engine) fn lost_rows(&self, partition: i32, end: i64) -> Mismatch {
         let task = self.tasks.get(&partition);
         let checkpoint = task.map_or(0, |task| task.rows.next_offset());
@@ -49,8 +56,8 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         }
     }
 
-    /// The partition of the changelog whose offsets have gone back, and where it ends: it was cut off, or deleted and created
-    /// again. Nothing may be committed to it, or it would look like the one that was there.
+    /// Returns a partition of the changelog whose offsets have gone back, and its end: it was truncated, or deleted and
+    /// created again. Nothing may be committed to it: it would look like the former one.
     pub(in crate::engine) fn regressed(&self, written: &Committed) -> Option<(i32, i64)> {
         written.0.iter().find_map(|(partition, next)| {
             let task = self.tasks.get(partition)?;

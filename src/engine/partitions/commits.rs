@@ -1,4 +1,4 @@
-//! The partitions' part of a commit: their meta rows and offsets before it, and what they stand at after it.
+//! The partitions' part of a commit: their meta rows and offsets before it, and their positions after it.
 
 use super::Partitions;
 use crate::clock;
@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 impl<L: Log, D: Disk> Partitions<L, D> {
-    /// Whether a meta row is to be written though nothing was decided.
+    /// Returns whether a meta row has to be written even if nothing was decided.
     pub(in crate::engine) fn meta_changed(&self) -> bool {
         self.tasks.values().any(|task| task.active && task.meta_changed)
     }
 
-    /// The meta rows of the partitions that the batch touches.
+    /// Returns the meta rows of the partitions that the batch touches.
     pub(in crate::engine) fn metas(&self, work: &Work) -> BTreeMap<i32, Meta> {
         let mut touched: BTreeMap<i32, Meta> = BTreeMap::new();
         let read = work.offsets.keys().map(|place| place.partition);
@@ -45,14 +45,14 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         touched
     }
 
-    /// The offsets of every partition that the batch touches, whether it has read anything or not: by them alone the group
-    /// fences an instance that does not own the partition any more.
+    /// Returns the offsets of every partition that the batch touches, even if it has read nothing from it. Only by
+    /// these offsets does the group fence an instance that has lost the partition.
     pub(in crate::engine) fn offsets(
         &self,
         work: &Work,
         metas: &BTreeMap<i32, Meta>,
     ) -> BTreeMap<TopicPartition, GroupOffset> {
-        // Partitions that only forward have no rows.
+        // Input partitions that are only forwarded have no rows.
         let read = work.offsets.iter().map(|(place, offset)| {
             let topic = self.inputs.identity.topic(&place.topic).cloned();
             let landmark = self.landmark(place, work);
@@ -71,7 +71,8 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         read.chain(known).collect()
     }
 
-    /// The landmark of an input whose topic has no id. Before the first commit, that is the last record of the batch.
+    /// Returns the landmark of an input whose topic has no id. Before the first commit, it is the last record of the
+    /// batch.
     fn landmark(&self, place: &TopicPartition, work: &Work) -> Option<Landmark> {
         if !self.inputs.identity.is_without_id(&place.topic) {
             return None;
@@ -79,7 +80,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         self.inputs.landmarks.of(place).or_else(|| work.landmarks.get(place).copied())
     }
 
-    /// The rows of a batch that were put are committed, with these meta rows.
+    /// Marks the rows of a batch as committed, together with these meta rows.
     pub(in crate::engine) fn committed(
         &mut self,
         work: &Work,
@@ -100,7 +101,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         }
     }
 
-    /// Follows the offsets that were committed.
+    /// Updates the positions from the committed meta rows.
     pub(in crate::engine) fn advance(
         &mut self,
         work: &Work,

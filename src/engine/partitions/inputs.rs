@@ -1,5 +1,5 @@
-//! What is known of the inputs: the ids of their topics, what happened to them, and records that were deleted before they
-//! were read.
+//! The state of the inputs: the ids of their topics, their changes, and records that were deleted before they were
+//! read.
 
 use crate::codec::event::{InputChange, InputEvent};
 use crate::codec::row::{Landmark, TopicId};
@@ -11,19 +11,19 @@ use std::sync::Arc;
 pub(in crate::engine) struct Inputs {
     /// The ids of the cluster and of the topics that offsets belong to.
     pub(super) identity: Arc<Identity>,
-    /// Topics have changed since the partitions were restored.
+    /// Whether topics have changed since the partitions were restored, so that they have to be restored again.
     pub(super) is_reread: bool,
     /// The last records that were read of inputs without topic ids.
     pub(super) landmarks: Arc<Landmarks>,
-    /// Events that the next batch reports.
+    /// Events for the next batch.
     events: Vec<InputEvent>,
-    /// Offsets that were skipped since the inputs' ends were last reported: the largest gap of each.
+    /// The largest gap of skipped offsets in each input since its end was last reported.
     gaps: BTreeMap<TopicPartition, (i64, i64)>,
-    /// Topics whose producer was reported to use another partitioner.
+    /// Topics for which the warning about another partitioner was logged.
     warned: BTreeSet<Arc<str>>,
 }
 
-/// The input partition that an event is about.
+/// Returns the input partition of an event.
 pub(in crate::engine) fn place(event: &InputEvent) -> TopicPartition {
     TopicPartition { topic: event.topic.clone(), partition: event.partition }
 }
@@ -40,26 +40,26 @@ impl Inputs {
         }
     }
 
-    /// Forgets what was read: the inputs are read again from where they are committed, or by another instance.
+    /// Forgets the landmarks and gaps: the inputs are read again from their committed offsets, or by another instance.
     pub(super) fn clear(&mut self) {
         self.landmarks.clear();
         self.gaps.clear();
     }
 
-    /// Whether a topic is another one than the one whose offsets are known.
+    /// Returns whether a topic's id differs from the known one.
     pub(super) fn is_another(&self, identity: &Identity) -> bool {
         let known = &self.identity;
         known.topics.keys().any(|topic| TopicId::differ(known.topic(topic), identity.topic(topic)))
     }
 
-    /// Recognises the inputs' logs by these landmarks from now on.
+    /// Sets the landmarks by which the inputs' logs are recognised.
     pub(super) fn recognise(&self, landmarks: Vec<(TopicPartition, Option<Landmark>)>) {
         for (place, landmark) in landmarks {
             self.landmarks.set(&place, landmark);
         }
     }
 
-    /// Reports events with the next batch.
+    /// Adds events to the next batch.
     pub(super) fn report(&mut self, events: Vec<InputEvent>) {
         self.events.extend(events);
     }
@@ -72,7 +72,7 @@ impl Inputs {
         std::mem::take(&mut self.events)
     }
 
-    /// Whether this is the first record of the topic that another partition owns.
+    /// Returns whether this is the topic's first record that another partition owns.
     pub(in crate::engine) fn warns_of(&mut self, topic: &Arc<str>) -> bool {
         self.warned.insert(topic.clone())
     }
@@ -81,7 +81,8 @@ impl Inputs {
         self.identity.lacks_ids()
     }
 
-    /// Keeps the largest gap of each input until it is known where the input begins. Markers of transactions leave gaps too.
+    /// Keeps the largest gap of each input until the input's first offset is reported. Transaction markers leave gaps,
+    /// too.
     pub(in crate::engine) fn note_gaps(&mut self, gaps: Vec<(TopicPartition, i64, i64)>) {
         for (place, from, to) in gaps {
             let known = self.gaps.entry(place).or_insert((from, to));
@@ -91,7 +92,7 @@ impl Inputs {
         }
     }
 
-    /// Reports skipped offsets below the beginning of their input: those records were deleted before they were read.
+    /// Reports skipped offsets below the first offset of their input: those records were deleted before they were read.
     pub(in crate::engine) fn note_ends(&mut self, ends: &[End]) {
         for End { place, first, .. } in ends {
             let Some((from, to)) = self.gaps.remove(place) else { continue };

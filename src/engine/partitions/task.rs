@@ -13,11 +13,11 @@ pub(in crate::engine) struct Task<F: Family> {
     pub(in crate::engine) positions: BTreeMap<TopicPartition, i64>,
     /// The input partitions that belong to it.
     pub(in crate::engine) places: Vec<TopicPartition>,
-    /// It is restored, and takes part in batches.
+    /// Whether it is restored and takes part in batches.
     pub(in crate::engine) active: bool,
-    /// Its inputs were read beyond what was committed.
+    /// Whether its inputs were read beyond their committed offsets.
     pub(in crate::engine) held: bool,
-    /// The next commit writes its meta row, whatever else it contains: the row is not up to date.
+    /// Whether the next commit has to write the meta row, because the row is out of date.
     pub(in crate::engine) meta_changed: bool,
     /// The owner of its rows.
     pub(in crate::engine) owner: Option<Owner>,
@@ -28,7 +28,7 @@ pub(in crate::engine) struct Task<F: Family> {
 }
 
 impl<F: Family> Task<F> {
-    /// Returns a task that is to be restored.
+    /// Creates a task that has to be restored.
     pub(in crate::engine) fn new(partition: Partition<F>, places: Vec<TopicPartition>) -> Self {
         Self {
             rows: WriteBack::new(
@@ -48,7 +48,7 @@ impl<F: Family> Task<F> {
         }
     }
 
-    /// Looks for timers from the start again: the partition was restored.
+    /// Makes the next search for timers begin at the start, because the partition was restored.
     pub(in crate::engine) fn reset_timers(&mut self) {
         self.next_timer = Some(Timestamp::from_ms(0));
         self.timers_from = Timestamp::from_ms(0);
@@ -65,7 +65,7 @@ impl<F: Family> Task<F> {
         }
         let due = self.rows.timers(self.timers_from, now, limit)?;
         match due.first() {
-            // They stay due until their commands are committed.
+            // The timers stay due until their commands are committed.
             Some(first) => self.timers_from = first.due,
             None => {
                 let next = self.rows.timers(now, Timestamp::from_ms(i64::MAX - 1), 1)?;
@@ -76,7 +76,7 @@ impl<F: Family> Task<F> {
         Ok(due.into_iter().map(|timer| timer.uuid).collect())
     }
 
-    /// Follows a state that was committed.
+    /// Updates the times of timers after the commit of a new state.
     pub(in crate::engine) fn change(&mut self, new: &State) {
         if let Some(due) = new.timer() {
             self.next_timer = Some(self.next_timer.map_or(due, |next| next.min(due)));

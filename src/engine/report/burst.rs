@@ -11,15 +11,15 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// The subject of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum About {
-    /// Records that were given up.
+    /// Records that became dead letters.
     Record,
-    /// Deliveries that were given up.
+    /// Deliveries that became dead letters.
     Delivery,
-    /// Rules whose conditions could not be judged.
+    /// Rules whose conditions could not be evaluated.
     Rule,
     /// Deliveries that are sent again.
     Replay,
-    /// Reports that did not come.
+    /// Reports that did not arrive in time.
     Timeout,
 }
 
@@ -27,22 +27,24 @@ impl About {
     /// Returns how many events of a minute get a line each.
     const fn single_max(self) -> u32 {
         match self {
-            // One wrong producer would fill the log.
+            // One faulty producer would fill the log.
             Self::Record | Self::Rule => 1,
             Self::Delivery | Self::Replay | Self::Timeout => 5,
         }
     }
 
-    /// Returns the line about the rest of them.
+    /// Returns the text of the line about the other events.
     const fn happened(self) -> &'static str {
         match self {
-            Self::Record => "more records were given up; `ringback dead-letter list` shows them",
-            Self::Delivery => {
-                "more deliveries were given up; `ringback dead-letter list` shows them"
+            Self::Record => {
+                "more records became dead letters; `ringback dead-letter list` shows them"
             }
-            Self::Rule => "more rules were skipped, since a condition could not be judged",
-            Self::Replay => "more deliveries that were given up are sent again",
-            Self::Timeout => "more flows whose reports did not come in time",
+            Self::Delivery => {
+                "more deliveries became dead letters; `ringback dead-letter list` shows them"
+            }
+            Self::Rule => "more rules were skipped because a condition could not be evaluated",
+            Self::Replay => "more dead letters are sent again",
+            Self::Timeout => "more flows whose delivery reports did not arrive in time",
         }
     }
 }
@@ -54,12 +56,12 @@ struct Burst {
     more: u64,
 }
 
-/// The events that are being counted.
+/// The counts of events, by subject and reason.
 #[derive(Default)]
 pub(super) struct Bursts(RefCell<BTreeMap<(About, &'static str), Burst>>);
 
 impl Bursts {
-    /// Returns whether this event gets a line of its own; otherwise it is counted.
+    /// Counts an event. Returns whether it gets its own line.
     pub(super) fn is_single(&self, about: About, reason: &'static str) -> bool {
         self.is_single_at(clock::instant(), about, reason)
     }
@@ -88,7 +90,7 @@ impl Bursts {
                 return false;
             }
             over.push((*about, *reason, burst.more));
-            // While such events go on, they get one line a minute.
+            // While such events continue, they get one line a minute.
             *burst = Burst { since: now, single: about.single_max(), more: 0 };
             true
         });
@@ -102,7 +104,7 @@ impl Bursts {
         }
     }
 
-    /// Logs all counts: the process ends.
+    /// Logs all counts, because the process ends.
     pub(super) fn finish(&self) {
         for ((about, reason), burst) in self.0.take() {
             if burst.more > 0 {
@@ -126,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_are_said_one_by_one_and_the_rest_together_once_a_minute() {
+    fn the_first_events_get_a_line_each_and_the_rest_one_line_a_minute() {
         let (bursts, start) = (Bursts::default(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
         let single =
@@ -138,11 +140,11 @@ mod tests {
         assert!(bursts.over(after(59)).is_empty());
         let over = bursts.over(after(60));
         assert_eq!(over, [(About::Record, "undecodable", 1), (About::Delivery, "refused", 995)]);
-        // It goes on: no line of its own, but one a minute.
+        // The events continue: they get no line each, but one a minute.
         assert!(!bursts.is_single_at(after(61), About::Record, "undecodable"));
         assert!(bursts.over(after(119)).is_empty());
         assert_eq!(bursts.over(after(120)), [(About::Record, "undecodable", 1)]);
-        // After a minute without any, the next one is a first one.
+        // After a minute without events, the next one gets its own line.
         assert!(bursts.over(after(180)).is_empty());
         assert!(bursts.is_single_at(after(181), About::Record, "undecodable"));
     }

@@ -1,4 +1,4 @@
-//! What is still to be read of the inputs.
+//! The lag: the records of the inputs that are not committed yet.
 
 use crate::clock;
 use crate::domain::Timestamp;
@@ -9,12 +9,12 @@ use crate::store::Disk;
 use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
 
-/// How far the inputs go.
+/// The ends of the inputs.
 #[derive(Default)]
 pub(super) struct Lag {
     /// The ends that were reported since the lag was last shown.
     ends: Vec<End>,
-    /// Since when records wait that the reader can't see yet, and the position before them at that time.
+    /// The position before records that the reader can't see yet, and since when they have been waiting.
     unseen: BTreeMap<TopicPartition, (i64, Timestamp)>,
 }
 
@@ -60,7 +60,8 @@ impl Lag {
     }
 }
 
-/// Converts a record's time, which is another machine's, to our own clock; `None`: the record has none.
+/// Converts a record's time from another machine's clock to this daemon's clock. Returns `None` if the record has no
+/// time.
 fn ours(at: Timestamp) -> Option<Timestamp> {
     (at.as_ms() > 0).then(|| clock::now().minus_ms(clock::wall().ms_since(at)))
 }

@@ -1,4 +1,4 @@
-//! The log's lines about what becomes of records and deliveries.
+//! The log lines about the results of records and deliveries.
 
 use super::burst::{About, Bursts};
 use crate::domain::{
@@ -6,7 +6,7 @@ use crate::domain::{
 };
 use crate::telemetry::mask;
 
-/// A line for what somebody may look for by its uuid; what is usual is told to those who ask for `debug`.
+/// Logs an event that an operator may look up by its uuid. Usual events are logged at level `debug`.
 pub(super) fn log_event(uuid: &PhononUuid, event: &Event, bursts: &Bursts) {
     let phonon_uuid = uuid.as_str();
     match event {
@@ -37,12 +37,12 @@ pub(super) fn log_event(uuid: &PhononUuid, event: &Event, bursts: &Bursts) {
             }
             let (webhook, phase) = (delivery.webhook.as_str(), delivery.phase.number());
             let replays = delivery.replays;
-            tracing::info!(phonon_uuid, webhook, webhook_id = %delivery.id, phase, replays, "a delivery that was given up is sent again");
+            tracing::info!(phonon_uuid, webhook, webhook_id = %delivery.id, phase, replays, "a dead letter is sent again");
         }
         Event::ReportTimedOut { missing } => {
             if bursts.is_single(About::Timeout, "") {
                 let missing = missing.len();
-                tracing::info!(phonon_uuid, missing, "reports did not come in time");
+                tracing::info!(phonon_uuid, missing, "delivery reports did not arrive in time");
             }
         }
         Event::RuleSkipped(skipped) => log_rule(phonon_uuid, skipped, bursts),
@@ -61,7 +61,8 @@ pub(super) fn log_event(uuid: &PhononUuid, event: &Event, bursts: &Bursts) {
     }
 }
 
-/// A record was given up: where it stands, and why. What is said of it says nothing of its content.
+/// Logs that a record became a dead letter, with its position and the reason. The line contains nothing of the record's
+/// content.
 pub(super) fn log_record(
     bursts: &Bursts,
     phonon_uuid: Option<&str>,
@@ -80,7 +81,7 @@ pub(super) fn log_record(
             offset,
             reason,
             detail,
-            "a record was given up"
+            "a record became a dead letter"
         );
     }
 }
@@ -100,7 +101,7 @@ fn log_given_up(phonon_uuid: &str, delivery: &Delivery, reason: DeadLetterReason
         reason = reason.as_str(),
         status = outcome.and_then(|outcome| outcome.status),
         error = error.as_deref(),
-        "a delivery was given up"
+        "a delivery became a dead letter"
     );
 }
 
@@ -117,6 +118,6 @@ fn log_rule(phonon_uuid: &str, skipped: &SkippedRule, bursts: &Bursts) {
         on = trigger,
         reason,
         variable,
-        "a rule was skipped, since its condition could not be judged"
+        "a rule was skipped because its condition could not be evaluated"
     );
 }

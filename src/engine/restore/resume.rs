@@ -1,37 +1,38 @@
-//! Where an input partition goes on once its rows are restored.
+//! The position at which an input partition continues once its rows are restored.
 
 use crate::codec::event::{InputChange, InputEvent, MovedBy};
 use crate::codec::row::{InputOffset, Landmark, TopicId};
 use crate::log::{Begin, Found, From, GroupOffset, LogError, Offsets, TopicPartition};
 
-/// What is known of an input partition.
+/// The facts about an input partition.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
-    /// What the group committed.
+    /// The group's committed offset.
     pub(super) committed: Option<&'a GroupOffset>,
-    /// Where the state stands.
+    /// The state's position.
     pub(super) position: Option<&'a InputOffset>,
-    /// The topic as it is now.
+    /// The id of the present topic.
     pub(super) topic: Option<&'a TopicId>,
-    /// It stands behind records that were read and dropped, and so is always sent back.
+    /// Whether the reader has passed records that were read and dropped. Then it is always sent back.
     pub(super) is_held: bool,
-    /// No record of it is deleted while an earlier one is there.
+    /// Whether records are deleted only in order, from the first one on.
     pub(super) is_dense: bool,
 }
 
-/// How an input partition goes on.
+/// How an input partition continues.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Resumption {
     pub(in crate::engine) from: From,
-    /// The offset that the state stands at from now on; `None`: it has read nothing yet.
+    /// The state's position from now on; `None` if it has read nothing yet.
     pub(in crate::engine) position: Option<i64>,
-    /// By what its log is recognised from now on; `None`: by the topic's id, or by the first record that is read.
+    /// The landmark that identifies the log from now on; `None` if the topic's id does that, or the first record that
+    /// is read.
     pub(in crate::engine) landmark: Option<Landmark>,
-    /// What is to be reported.
+    /// The change to report.
     pub(in crate::engine) event: Option<InputEvent>,
 }
 
-/// Where `place` goes on, and what happened to it meanwhile.
+/// Returns where `place` continues, and its changes since it was last read.
 pub(super) fn resume(
     place: &TopicPartition,
     known: Known<'_>,
@@ -54,7 +55,7 @@ pub(super) fn resume(
         let (from, position) = (From::Offset(offset), Some(offset));
         return Ok(Resumption { from, position, landmark: None, event });
     }
-    // What retention has deleted proves nothing ever again.
+    // A landmark that retention has deleted proves nothing from now on.
     let landmark = landmark.filter(|_| known.topic.is_none() && found != Some(Found::Deleted));
     let (from, position) = (known.from(place), known.position.map(|it| it.next_offset));
     let next = match from {
@@ -77,18 +78,18 @@ pub(super) fn resume(
 }
 
 impl Known<'_> {
-    /// The topic that was read, if it is another one than the topic of this name now.
+    /// Returns the topic that was read, if the present topic of this name is another one.
     fn former(&self) -> Option<TopicId> {
         self.read().filter(|read| TopicId::differ(Some(read), self.topic)).cloned()
     }
 
-    /// The id of the topic that was read.
+    /// Returns the id of the topic that was read.
     fn read(&self) -> Option<&TopicId> {
         let read = self.position.and_then(|position| position.topic_id.as_ref());
         read.or_else(|| self.committed.and_then(|committed| committed.topic.as_ref()))
     }
 
-    /// What shows whether it is the log that was read, where ids do not.
+    /// Returns the landmark that identifies the log that was read, if ids can't.
     fn landmark(&self) -> Option<Landmark> {
         if self.read().is_some() && self.topic.is_some() {
             return None;
@@ -97,8 +98,8 @@ impl Known<'_> {
         read.or_else(|| self.committed.and_then(|committed| committed.landmark))
     }
 
-    /// Group and state agree, unless somebody has moved the group's offsets, or Kafka has forgotten them: then the earlier
-    /// one is right, since what was seen before is recognised, and what was not is not lost.
+    /// Returns where to read from. The offsets of group and state are equal, unless the group's were moved or expired.
+    /// Then the earlier one counts: records that were seen before are recognised, and no unseen record is lost.
     fn from(&self, place: &TopicPartition) -> From {
         let held_at = |offset| if self.is_held { From::Offset(offset) } else { From::Here };
         let committed = self.committed.map(|committed| committed.offset);
@@ -114,7 +115,7 @@ impl Known<'_> {
                     partition = place.partition,
                     committed,
                     position,
-                    "the group's offset is not the state's; going on from the earlier one"
+                    "the group's offset differs from the state's position; reading from the earlier one"
                 );
                 From::Offset(committed.min(position))
             }
@@ -151,7 +152,7 @@ mod tests {
             Ok(Identity::default())
         }
 
-        /// Its content says what is found there.
+        /// The landmark's content selects the result.
         fn found(&self, _: &TopicPartition, landmark: Landmark) -> Result<Found, LogError> {
             Ok([Found::Same, Found::Other, Found::Nothing, Found::Deleted]
                 [usize::try_from(landmark.content).unwrap()])
@@ -177,7 +178,8 @@ mod tests {
         resume(&place(), known, Begin::Beginning, &Log(log)).unwrap()
     }
 
-    /// Where it starts where the group and the state stand, if they do, when it was read on, and when it was not.
+    /// Checks where an input continues, with these offsets of group and state: `held` if it was read on, `fresh` if
+    /// not.
     #[track_caller]
     fn check(group: Option<i64>, state: Option<i64>, held: From, fresh: From) {
         let committed = group.map(|offset| GroupOffset { offset, ..GroupOffset::default() });
@@ -190,14 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_and_dropped_is_read_again() {
+    fn records_that_were_read_and_dropped_are_read_again() {
         check(None, None, From::Beginning, From::Here);
         check(Some(3), None, From::Offset(3), From::Here);
         check(Some(3), Some(3), From::Offset(3), From::Here);
     }
 
     #[test]
-    fn of_two_offsets_the_earlier_counts() {
+    fn the_earlier_of_two_offsets_counts() {
         check(None, Some(3), From::Offset(3), From::Offset(3));
         check(Some(2), Some(3), From::Offset(2), From::Offset(2));
         check(Some(4), Some(3), From::Offset(3), From::Offset(3));
@@ -236,7 +238,7 @@ mod tests {
         }
     }
 
-    /// Whether a topic that was read up to offset 30 is another one, and what it is recognised by from now on.
+    /// Returns whether a topic that was read up to offset 30 is another one, and its landmark from now on.
     fn recognised(
         content: u64,
         read: Option<&str>,
@@ -280,10 +282,14 @@ mod tests {
         let kept = |content| Some(Landmark { offset: 29, content });
         assert_eq!(recognised(0, None, None, false), (false, kept(0)));
         assert_eq!(recognised(1, None, None, false), (true, None));
-        assert_eq!(recognised(2, None, None, false), (false, kept(2)), "maybe it was compacted");
+        assert_eq!(
+            recognised(2, None, None, false),
+            (false, kept(2)),
+            "compaction may have removed it"
+        );
         assert_eq!(recognised(2, None, None, true), (true, None));
         assert_eq!(recognised(3, None, None, true), (false, None), "retention has deleted it");
-        // The broker has ids now: the record says once more whether it is the same topic.
+        // The broker has ids now. For the last time, the record shows whether the topic is the same.
         assert_eq!(recognised(0, None, Some("new"), false), (false, None));
         assert_eq!(recognised(1, None, Some("new"), false), (true, None));
         assert_eq!(recognised(1, Some("new"), Some("new"), false), (false, None), "the id counts");

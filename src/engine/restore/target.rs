@@ -26,15 +26,15 @@ pub(super) struct Target<F: Family> {
 
 /// How the rows get into the store.
 pub(super) enum Load<F: Family> {
-    /// All of them, from the start of the changelog.
+    /// All rows, from the start of the changelog.
     Bulk(BulkLoad<F>),
-    /// Rows that the store has not seen; each replaces the row that is there.
+    /// The rows that the store does not have yet. Each replaces the former row.
     Tail(Tail<F>),
 }
 
 pub(super) struct Tail<F: Family> {
     batch: Batch<F>,
-    /// Rows of the batch that the store does not have yet.
+    /// The rows of the batch, which the store does not have yet.
     pending: BTreeMap<Vec<u8>, Derived>,
 }
 
@@ -58,7 +58,7 @@ impl<F: Family> Target<F> {
     ) -> Result<(), StoreError> {
         self.records += 1;
         let Some(row_key) = RowKey::parse(key) else {
-            // A later version may add kinds of rows; the meaning of a kind never changes.
+            // A later version may add kinds of rows, but the meaning of a kind never changes.
             return Err(StoreError::Newer {
                 partition: self.partition.number(),
                 what: format!("the changelog's record {offset} has the key of no row"),
@@ -77,9 +77,9 @@ impl<F: Family> Target<F> {
         }
     }
 
-    /// The partition's rows are durable before anybody acts on them.
+    /// Ends the load. The partition's rows are durable when it returns.
     pub(super) fn finished(self, next_offset: i64) -> Result<Restored, StoreError> {
-        // Every row in the store has just come from the changelog.
+        // Every row in the store has just come from the changelog, so the changelog is to blame for a bad one.
         let is_bulk = matches!(self.load, Load::Bulk(_));
         let restored = self.ended(next_offset);
         if is_bulk { restored.map_err(StoreError::of_the_changelog) } else { restored }
@@ -171,7 +171,7 @@ impl<F: Family> Tail<F> {
         Ok(())
     }
 
-    /// Each write carries the checkpoint that it reaches, so that an interrupted restore goes on from there.
+    /// Writes the batch with the checkpoint that it reaches, so that an interrupted restore continues there.
     fn write(
         &mut self,
         partition: &Partition<F>,

@@ -1,5 +1,5 @@
-//! What earlier versions wrote is read for ever: their rows, their stores and their changelogs are kept in
-//! `tests/fixtures`, one folder per version that changed any of them, and none is ever touched again.
+//! Every version reads the rows, stores and changelogs of all earlier versions. They are kept in `tests/fixtures`, one
+//! folder per version that changed any of them. A folder is never changed.
 
 mod fixture;
 mod rows;
@@ -14,7 +14,7 @@ use fixture::{Change, FIXTURES, Fixture};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// A target whose partition has what stands in `directory`.
+/// Returns a target on the store in `directory`.
 fn target(directory: &Path) -> (Store, Target<Rocks>) {
     let store = Store::open(directory).unwrap();
     let partition = store.partition(0).unwrap();
@@ -24,7 +24,7 @@ fn target(directory: &Path) -> (Store, Target<Rocks>) {
     )
 }
 
-/// Takes the changes as the restore does; the first stands at `offset`.
+/// Takes the changes as a restore does. The first one has the offset `offset`.
 fn take(target: &mut Target<Rocks>, offset: i64, changes: &[Change]) -> Result<(), StoreError> {
     let mut changes = (offset..).zip(changes);
     changes.try_for_each(|(offset, change)| {
@@ -33,7 +33,7 @@ fn take(target: &mut Target<Rocks>, offset: i64, changes: &[Change]) -> Result<(
     })
 }
 
-/// All that can be read of a partition, a line each.
+/// Returns everything that can be read of a partition, one value per line.
 fn content(partition: &Partition, restored: &Restored, keys: &BTreeSet<Vec<u8>>) -> Vec<String> {
     let mut lines = Vec::new();
     for key in keys {
@@ -72,7 +72,7 @@ fn finished(target: Target<Rocks>, changes: &[Change], next_offset: i64) -> Vec<
     content(&partition, &restored, &changes.iter().map(|change| change.key.clone()).collect())
 }
 
-/// What an empty store is after a restore of the changes.
+/// Returns the content of an empty store after a restore of the changes.
 fn restored_from_nothing(changes: &[Change]) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let (_store, mut target) = target(directory.path());
@@ -84,12 +84,17 @@ fn signed(length: usize) -> i64 {
     i64::try_from(length).unwrap()
 }
 
-/// Every line that was expected when the fixture was made is there; in the newest one, no other is.
+/// Checks that every line that was expected when the fixture was made is present. The newest fixture must have no other
+/// lines.
 #[track_caller]
 fn assert_expected(fixture: &Fixture, lines: &[String]) {
     let expected = fixture.expected();
     let missing: Vec<_> = expected.iter().filter(|line| !lines.contains(line)).collect();
-    assert!(missing.is_empty(), "version {} reads otherwise now: {missing:#?}", fixture.version);
+    assert!(
+        missing.is_empty(),
+        "version {} has another content now: {missing:#?}",
+        fixture.version
+    );
     if fixture.is_newest() {
         let more: Vec<_> = lines.iter().filter(|line| !expected.contains(line)).collect();
         assert!(more.is_empty(), "make a fixture of the version that writes these: {more:#?}");
@@ -113,7 +118,7 @@ fn rows_of_every_version_read_as_they_were_written() {
 }
 
 #[test]
-fn stores_of_every_version_open_and_go_on_with_the_changelog() {
+fn stores_of_every_version_open_and_continue_with_the_changelog() {
     for fixture in FIXTURES {
         let changes = fixture.changes();
         let directory = fixture.copy_of_store();
@@ -121,7 +126,7 @@ fn stores_of_every_version_open_and_go_on_with_the_changelog() {
         let next = target.checkpoint.next_offset;
         let (before, behind) = changes.split_at(usize::try_from(next).unwrap());
         assert!(!behind.is_empty(), "the changelog is longer than the store");
-        // A store of another layout is not gone on with, but restored from nothing.
+        // A store with another layout is not continued, but restored from nothing.
         assert!(!before.is_empty() || !fixture.is_newest());
         take(&mut target, next, behind).unwrap();
         assert_expected(fixture, &finished(target, &changes, signed(changes.len())));
@@ -129,7 +134,7 @@ fn stores_of_every_version_open_and_go_on_with_the_changelog() {
 }
 
 #[test]
-fn stores_of_every_version_hold_what_their_part_of_the_changelog_gives() {
+fn stores_of_every_version_equal_a_restore_of_their_part_of_the_changelog() {
     for fixture in FIXTURES {
         let directory = fixture.copy_of_store();
         let (_store, target) = target(directory.path());
@@ -142,16 +147,16 @@ fn stores_of_every_version_hold_what_their_part_of_the_changelog_gives() {
     }
 }
 
-/// A variant that is new in `rows` and in no fixture would be under no test of a later version.
+/// A new variant in `rows` has to be in a fixture: otherwise no later version would be tested with it.
 #[test]
 fn the_newest_fixture_is_what_this_version_writes() {
     let (changes, _) = rows::changes();
     assert_eq!(restored_from_nothing(&changes), FIXTURES.last().unwrap().expected());
 }
 
-/// What is written before the end says how far it goes, and no further.
+/// The checkpoint of a write never exceeds the rows that are written.
 #[test]
-fn a_restore_that_is_killed_goes_on_where_its_rows_end() {
+fn a_killed_restore_continues_where_its_rows_end() {
     let (small, _) = rows::changes();
     let known = small.len();
     let changes = rows::large(small, 10);
@@ -171,9 +176,9 @@ fn a_restore_that_is_killed_goes_on_where_its_rows_end() {
     assert_eq!(finished(last, &changes, signed(changes.len())), expected);
 }
 
-/// A restore that is broken off after any record, and goes on with what is durable, ends with the same.
+/// A restore may be interrupted after any record. It continues with the durable rows, and has the same result.
 #[test]
-fn a_restore_in_two_parts_gives_the_same() {
+fn a_restore_in_two_parts_has_the_same_result() {
     for fixture in FIXTURES {
         let changes = fixture.changes();
         for cut in (1..changes.len()).step_by(5) {
@@ -192,12 +197,13 @@ fn a_restore_in_two_parts_gives_the_same() {
     }
 }
 
-/// A row of a schema that does not exist yet.
+/// Returns a row with an unknown schema.
 fn newer_row() -> Vec<u8> {
     [&[0xc3, 1][..], &0xfeed_u64.to_le_bytes(), &[0, 0]].concat()
 }
 
-/// What a restore, from nothing and from a store, says of one more record; the store's old content stays.
+/// Returns the errors of two restores, from nothing and from a store, if the changelog has one more record. The store's
+/// old content stays.
 fn refusals(key: &[u8], value: &[u8]) -> [String; 2] {
     let fixture = FIXTURES.last().unwrap();
     let mut changes = fixture.changes();
@@ -210,8 +216,8 @@ fn refusals(key: &[u8], value: &[u8]) -> [String; 2] {
         let taken = take(&mut target, next, &changes[usize::try_from(next).unwrap()..]);
         let end = taken.and_then(|()| target.finished(offset + 1).map(|_| ()));
         let error = end.expect_err("a newer version's record is refused");
-        // The store says that it holds the record only where it does so as it came, which the newer version can read; what
-        // indexes are made of is read before.
+        // The store may contain the record only in its original form, which the newer version can read. Rows that
+        // indexes depend on are parsed before they are written.
         let partition = store.partition(0).unwrap();
         if partition.checkpoint().unwrap().next_offset > offset {
             let meta = partition.meta().unwrap().unwrap();
@@ -223,7 +229,7 @@ fn refusals(key: &[u8], value: &[u8]) -> [String; 2] {
 }
 
 #[test]
-fn what_a_newer_version_wrote_is_refused_by_name_and_left_alone() {
+fn rows_of_a_newer_version_are_refused_by_name_and_kept() {
     for (key, what) in [
         (&b"sopen-waiting"[..], "the row of open-waiting"),
         (b"snew", "the row of new"),
@@ -240,7 +246,7 @@ fn what_a_newer_version_wrote_is_refused_by_name_and_left_alone() {
     }
 }
 
-/// A store that is in use when it meets such a row says the same.
+/// A store in use that meets such a row returns the same error.
 #[test]
 fn a_newer_row_in_the_store_is_refused_too() {
     let directory = tempfile::tempdir().unwrap();
@@ -256,14 +262,14 @@ fn a_newer_row_in_the_store_is_refused_too() {
 }
 
 #[test]
-fn a_damaged_row_is_not_taken_for_a_newer_one() {
+fn a_damaged_row_is_not_reported_as_a_newer_one() {
     let cut = Bytes::from_static(&[0xc3, 1, 0]);
     assert!(matches!(row::decode_state(&cut), Err(RowError::NotARow)));
     let directory = tempfile::tempdir().unwrap();
     let (_store, mut target) = target(directory.path());
     target.row(0, b"su", Some(&cut)).unwrap();
-    let Err(error) = target.finished(1) else { panic!("it is damaged") };
-    // Another store would be restored from the same.
+    let Err(error) = target.finished(1) else { panic!("the row is damaged") };
+    // The changelog is at fault: another store would be restored from the same row.
     assert!(matches!(error, StoreError::Changelog { .. }), "{error:?}");
 }
 

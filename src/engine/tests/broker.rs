@@ -11,17 +11,17 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) offset: i64,
-    /// Whose transaction it belongs to.
+    /// The transaction that it belongs to.
     pub(super) transaction: Option<usize>,
     pub(super) is_marker: bool,
     pub(super) key: Option<Bytes>,
     pub(super) value: Option<Bytes>,
     pub(super) headers: Vec<(String, String)>,
-    /// The wall clock of whoever wrote it.
+    /// The wall clock of its writer.
     pub(super) at_ms: i64,
 }
 
-/// What became of a transaction.
+/// The state of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Open,
@@ -29,17 +29,16 @@ pub(super) enum Fate {
     Aborted,
 }
 
-/// A partition.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Partition {
     pub(super) entries: Vec<Entry>,
     pub(super) start: i64,
     pub(super) end: i64,
-    /// Members of the group read it.
+    /// Whether members of the group read it.
     pub(super) is_input: bool,
 }
 
-/// What a producer has open.
+/// The open transaction of a producer.
 #[derive(Clone, Debug)]
 struct Open {
     transaction: usize,
@@ -54,23 +53,23 @@ struct Producer {
     open: Option<Open>,
 }
 
-/// The producer was superseded, or timed out.
+/// The error of a producer that was superseded or timed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fenced;
 
-/// The brokers.
+/// All brokers of the cluster.
 #[derive(Default)]
 pub(super) struct Broker {
     pub(super) partitions: BTreeMap<TopicPartition, Partition>,
     fates: Vec<Fate>,
     producers: BTreeMap<String, Producer>,
-    /// What the group committed.
+    /// The group's committed offsets.
     pub(super) offsets: BTreeMap<TopicPartition, GroupOffset>,
-    /// How often a topic of this name was created.
+    /// How many times each topic was created.
     pub(super) creations: BTreeMap<Arc<str>, u64>,
-    /// It gives topics no ids.
+    /// Whether topics have no ids.
     lacks_ids: bool,
-    /// How often anything has changed that a member of the group can see.
+    /// The number of changes that a member of the group can see.
     pub(super) changes: u64,
 }
 
@@ -99,7 +98,7 @@ impl Broker {
         }
     }
 
-    /// The cluster and the topics, as those who ask learn them.
+    /// Returns the ids of the cluster and the topics.
     pub(super) fn identity(&self) -> Identity {
         let id = |(topic, created): (&Arc<str>, &u64)| {
             let id = TopicId::from(format!("{topic}-{created}").as_str());
@@ -111,7 +110,7 @@ impl Broker {
         }
     }
 
-    /// What stands at a landmark.
+    /// Compares the record at a landmark's offset with the landmark.
     pub(super) fn found(&self, place: &TopicPartition, landmark: Landmark) -> Found {
         let partition = &self.partitions[place];
         if landmark.offset >= partition.end {
@@ -146,7 +145,7 @@ impl Broker {
         self.append(place, entry)
     }
 
-    /// The producer of this id; transactions of earlier ones are aborted.
+    /// Initialises the producer with this id. Aborts the open transaction of an earlier one.
     pub(super) fn initialise(&mut self, id: &str, now_ms: i64) -> u64 {
         self.end_transaction(id, Fate::Aborted, now_ms);
         let producer = self.producers.entry(id.to_owned()).or_default();
@@ -158,7 +157,7 @@ impl Broker {
         self.producers.get_mut(id).filter(|producer| producer.epoch == epoch).ok_or(Fenced)
     }
 
-    /// Writes a record in the producer's transaction, which begins with it if there is none.
+    /// Writes a record in the producer's transaction. Begins a transaction if there is none.
     pub(super) fn send(
         &mut self,
         (id, epoch): (&str, u64),
@@ -222,7 +221,7 @@ impl Broker {
         let open = self.producers.get_mut(id).and_then(|producer| producer.open.take());
         let Some(Open { transaction, touched, offsets, .. }) = open else { return };
         self.fates[transaction] = fate;
-        // Offsets that waited for it are known now.
+        // Offsets that depended on the transaction are known now.
         self.changes += u64::from(!offsets.is_empty());
         for place in touched {
             let marker = Entry {
@@ -241,14 +240,14 @@ impl Broker {
         }
     }
 
-    /// Aborts everything that is open.
+    /// Aborts all open transactions.
     pub(super) fn abort_all(&mut self, now_ms: i64) {
         for id in self.producers.keys().cloned().collect::<Vec<_>>() {
             self.end_transaction(&id, Fate::Aborted, now_ms);
         }
     }
 
-    /// Aborts what has been open for too long, and fences whoever left it so.
+    /// Aborts the transactions that have timed out, and fences their producers.
     pub(super) fn time_out(&mut self, passed_ms: u64, now_ms: i64) {
         if self.next_time_out().is_none_or(|at| at > passed_ms) {
             return;
@@ -265,19 +264,19 @@ impl Broker {
         }
     }
 
-    /// When the next open transaction times out.
+    /// Returns when the next open transaction times out.
     pub(super) fn next_time_out(&self) -> Option<u64> {
         let open = self.producers.values().filter_map(|producer| producer.open.as_ref());
         open.map(|open| open.since_ms + TRANSACTION_TIMEOUT_MS).min()
     }
 
-    /// Offsets of these places may still change by a transaction that is open.
+    /// Returns whether an open transaction may still change offsets of these partitions.
     pub(super) fn has_pending_offsets(&self, places: &[TopicPartition]) -> bool {
         let open = self.producers.values().filter_map(|producer| producer.open.as_ref());
         open.into_iter().any(|open| places.iter().any(|place| open.offsets.contains_key(place)))
     }
 
-    /// No transaction below it is open.
+    /// Returns the last stable offset: all transactions below it have ended.
     pub(super) fn stable_end(&self, place: &TopicPartition) -> i64 {
         let partition = &self.partitions[place];
         if self.producers.values().all(|producer| producer.open.is_none()) {
@@ -287,7 +286,7 @@ impl Broker {
         open.map_or(partition.end, |entry| entry.offset)
     }
 
-    /// The committed records from `from` on, at most `limit`, and the offset to go on from.
+    /// Returns at most `limit` committed records from `from` on, and the offset to continue from.
     pub(super) fn read(
         &self,
         place: &TopicPartition,
@@ -316,13 +315,13 @@ impl Broker {
         (found, stable.max(from))
     }
 
-    /// All committed records of a topic's partition.
+    /// Returns all committed records of a partition.
     pub(super) fn committed(&self, place: &TopicPartition) -> impl Iterator<Item = &Entry> {
         self.read(place, 0, usize::MAX).0.into_iter()
     }
 
-    /// Compacts a partition up to its last stable offset, but for the last few; tombstones older than `tombstones_before_ms`
-    /// go too.
+    /// Compacts a partition up to its last stable offset, except for the last `kept` entries. Removes tombstones older
+    /// than `tombstones_before_ms`, too.
     pub(super) fn compact(
         &mut self,
         place: &TopicPartition,

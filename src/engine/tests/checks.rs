@@ -1,4 +1,4 @@
-//! What must hold in every history.
+//! The checks that hold in every history.
 
 use super::port::Row;
 use super::world::World;
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Everything that is wrong.
+/// Returns everything that is wrong.
 pub(super) fn faults(world: &World, is_at_rest: bool) -> Vec<String> {
     let mut faults = std::mem::take(&mut world.ledger.borrow_mut().faults);
     if world.is_timely.get() {
@@ -23,7 +23,7 @@ pub(super) fn faults(world: &World, is_at_rest: bool) -> Vec<String> {
     rows(world, found);
     stores(world, found);
     inputs(world, is_at_rest, found);
-    // Without topic ids it is landmarks that `verify` tells a recreated topic by, and none are handed in here.
+    // Without topic ids, `verify` needs landmarks to recognise a recreated topic, and it gets none here.
     if world.setting.has_ids || world.ledger.borrow().recreated.is_empty() {
         evidence(world, is_at_rest, found);
     }
@@ -31,7 +31,7 @@ pub(super) fn faults(world: &World, is_at_rest: bool) -> Vec<String> {
     faults
 }
 
-/// Where two values begin to differ, as they are shown.
+/// Returns the parts of both `Debug` texts around their first difference.
 pub(super) fn unlike(one: &State, other: &State) -> String {
     let (one, other) = (format!("{one:?}"), format!("{other:?}"));
     let same = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
@@ -44,7 +44,7 @@ fn place(topic: &str, partition: i32) -> TopicPartition {
     TopicPartition { topic: topic.into(), partition }
 }
 
-/// The latest row of each key.
+/// Returns the latest row of each key.
 fn latest(world: &World, partition: i32) -> BTreeMap<Bytes, (i64, Bytes)> {
     let broker = world.broker.borrow();
     let mut rows = BTreeMap::new();
@@ -60,10 +60,10 @@ fn latest(world: &World, partition: i32) -> BTreeMap<Bytes, (i64, Bytes)> {
 
 fn state_of(row: &Row) -> Option<(PhononUuid, State)> {
     let Some(RowKey::State(uuid)) = RowKey::parse(&row.1) else { return None };
-    Some((uuid, row::decode_state(row.2.as_ref()?).expect("a row of ours")))
+    Some((uuid, row::decode_state(row.2.as_ref()?).expect("a row of the engine")))
 }
 
-/// The changelog's rows are what the commands that were committed make of nothing.
+/// Checks that the changelog's rows are the result of all committed commands.
 fn rows(world: &World, faults: &mut Vec<String>) {
     let mut states: BTreeMap<PhononUuid, State> = world.ledger.borrow().states.clone();
     states.retain(|_, state| !state.is_empty());
@@ -74,7 +74,7 @@ fn rows(world: &World, faults: &mut Vec<String>) {
             let own = states.remove(&uuid).unwrap_or_default();
             if own != state {
                 faults.push(format!(
-                    "the row of {uuid}, and what it should be: {}",
+                    "the row of {uuid}, and the expected one: {}",
                     unlike(&state, &own)
                 ));
             }
@@ -85,15 +85,15 @@ fn rows(world: &World, faults: &mut Vec<String>) {
     }
 }
 
-/// Each store holds what the changelog had at its checkpoint, or later rows that the changelog has too; and its indexes are
-/// those of its rows.
+/// Checks that each store holds the changelog's latest rows below the store's checkpoint.
 fn stores(world: &World, faults: &mut Vec<String>) {
     for (index, node) in world.nodes.iter().enumerate() {
         let numbers: Vec<i32> = node.disk.contents().keys().copied().collect();
         for number in numbers {
             let store = crate::store::Store::on(node.disk.clone());
-            let partition = store.partition(number).expect("it is there");
-            let checkpoint = partition.checkpoint().expect("it reads").next_offset;
+            let partition = store.partition(number).expect("the partition exists");
+            let checkpoint =
+                partition.checkpoint().expect("the checkpoint is readable").next_offset;
             let mut content: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
             if let Some(family) = node.disk.contents().get(&number) {
                 content.extend(family.entries().map(|(key, value)| (key.to_vec(), value.to_vec())));
@@ -118,7 +118,7 @@ fn stores(world: &World, faults: &mut Vec<String>) {
     }
 }
 
-/// Each record was decided once, and at rest all were.
+/// Checks that each record was decided once, and at rest that all records were decided.
 fn inputs(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
     let (broker, ledger) = (world.broker.borrow(), world.ledger.borrow());
     for ((topic, partition, offset, _), count) in &ledger.decided {
@@ -144,11 +144,12 @@ fn inputs(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
     }
 }
 
-/// What `ringback verify` says.
+/// Checks the evidence with the code of `ringback verify`.
 fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
     let mut evidence = Evidence::new(layout(world));
     hand_in(world, &mut evidence);
-    // What events say of a log that is gone is told apart from what they say of the new one once all of them are known.
+    // All changes of the inputs have to be known first. Only then can events about a former log be distinguished from
+    // events about the new one.
     if let Some(changes) = evidence.changes() {
         evidence = Evidence::knowing(layout(world), changes);
         hand_in(world, &mut evidence);
@@ -162,9 +163,9 @@ fn evidence(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
     };
     let report = evidence.finish(&options);
     let is_recreated = !world.ledger.borrow().recreated.is_empty();
-    // Until an instance has read on, its positions are of the topic that is gone, which is what `verify` reports. What was read
-    // of the new log before an instance had looked stands at the same offset as something of the log that is gone, and the
-    // events name no more than that and a time, by which clocks that jump give them no order. The ledger knows the two apart.
+    // Until an instance reads on, its positions belong to the former topic, which `verify` reports. And early records
+    // of the new log have the same offsets as records of the former one. Events contain only the offset and a time, and
+    // clocks that jump give them no order. The ledger distinguishes the two logs.
     let of_either_log = [What::Lost, What::Order, What::Twice, What::UnexplainedEvent];
     let is_known = |violation: &&Violation| {
         !is_at_rest && violation.what == What::Identity
@@ -204,13 +205,13 @@ fn layout(world: &World) -> Layout {
             .collect(),
         replaced: BTreeSet::new(),
         owner: None,
-        // Where a process began by a clock that is wrong, nobody knows how long a window was.
+        // If a process began with a wrong clock, the length of its window is unknown.
         dedup_window_ms: (world.is_timely.get())
             .then_some(world.setting.policy.correlation.dedup_window_ms),
     }
 }
 
-/// Every record that can be read.
+/// Adds every record that can be read.
 fn hand_in(world: &World, evidence: &mut Evidence) {
     let (broker, names) = (world.broker.borrow(), &world.names);
     for (place, offset) in &broker.offsets {
@@ -239,7 +240,7 @@ fn hand_in(world: &World, evidence: &mut Evidence) {
     }
 }
 
-/// What one of the stores and the endpoints say.
+/// Adds the rows of one store, and the requests that the endpoints received.
 fn witnesses(world: &World, evidence: &mut Evidence) {
     let node = &world.nodes[world.dice.borrow_mut().index(world.nodes.len())];
     for (number, content) in node.disk.contents().iter() {
@@ -258,7 +259,7 @@ fn witnesses(world: &World, evidence: &mut Evidence) {
     }
 }
 
-/// No request is a repeat but those of which a fault took the outcome.
+/// Checks that a request is repeated only if a fault took the outcome of the first one.
 fn requests(world: &World, faults: &mut Vec<String>) {
     let (network, ledger) = (world.network.borrow(), world.ledger.borrow());
     let sent = network.requests.len() as u64;

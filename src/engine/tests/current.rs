@@ -1,4 +1,4 @@
-//! The world that a thread simulates: a restore's steps move between threads in the daemon, and so can't hold it.
+//! The world that a thread simulates. A restore's steps can't hold it, because in the daemon they move between threads.
 
 use super::world::World;
 use crate::clock::{self, simulated::Time};
@@ -10,13 +10,13 @@ thread_local! {
 }
 
 impl World {
-    /// Simulates this world on this thread, and follows its time; `None`: no world any more.
+    /// Makes this thread simulate the world and follow its time; `None` ends that.
     pub(super) fn set_current(world: Option<Rc<Self>>) {
         clock::simulated::follow(world.clone().map(|world| world as Rc<dyn Time>));
         WORLD.with(|slot| *slot.borrow_mut() = world);
     }
 
-    /// The world that this thread simulates.
+    /// Returns the world that this thread simulates.
     pub(super) fn current() -> Rc<Self> {
         WORLD.with(|slot| slot.borrow().clone()).expect("a world is simulated")
     }

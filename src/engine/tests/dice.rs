@@ -1,6 +1,6 @@
-//! Numbers that look random and are the same in every run.
+//! Pseudo-random numbers that are the same in every run.
 
-/// SplitMix64: small, and the same everywhere.
+/// The state of a SplitMix64 generator.
 #[derive(Clone, Debug)]
 pub(super) struct Dice(pub(super) u64);
 
@@ -13,12 +13,12 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// From 0 to `sides` − 1.
+    /// Returns a number from 0 to `sides` − 1.
     pub(super) fn below(&mut self, sides: u64) -> u64 {
         self.roll() % sides
     }
 
-    /// The same, for an index.
+    /// Returns an index below `length`.
     pub(super) fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap()
     }

@@ -1,4 +1,4 @@
-//! What may go wrong, and where.
+//! The faults of a simulation, and the calls in which they strike.
 
 /// A call of an instance's process in which a fault may strike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,13 +11,13 @@ pub(super) enum Call {
     Offsets,
     Commit,
     Abort,
-    /// The group's offsets are asked for.
+    /// The process asks for the group's offsets.
     Committed,
-    /// The changelog's ends are asked for.
+    /// The process asks for the changelog's ends.
     Ends,
-    /// The changelog is read.
+    /// The process reads the changelog.
     Poll,
-    /// The store is written.
+    /// The process writes to the store.
     Write,
 }
 
@@ -53,26 +53,26 @@ impl Call {
     }
 }
 
-/// What goes wrong.
+/// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The process dies before the call has an effect.
     Kill,
-    /// It dies once the call has had its effect.
+    /// The process dies after the call's effect.
     KillAfter,
-    /// The process is stopped for so many milliseconds, before.
+    /// The process is stopped for this number of milliseconds before the call.
     Pause(u64),
-    /// After.
+    /// Like `Pause`, but after the call.
     PauseAfter(u64),
-    /// It did not happen; the same call may be made again. For a call to the store: it fails.
+    /// The call has no effect, and may be repeated. A call to the store fails.
     Retriable,
-    /// It happened, but the answer was lost; the same call may be made again.
+    /// The call has its effect, but its answer is lost. It may be repeated.
     RetriableAfter,
     /// The transaction must be aborted.
     Abortable,
-    /// It did not happen, and nobody knows.
+    /// The call has no effect, and the process can't know that.
     FatalBefore,
-    /// It happened, and nobody knows.
+    /// The call has its effect, and the process can't know that.
     FatalAfter,
 }
 
@@ -80,10 +80,10 @@ pub(super) enum Fault {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Armed {
     pub(super) call: Call,
-    /// So many such calls go well before.
+    /// The number of such calls that succeed first.
     pub(super) skip: u32,
     pub(super) fault: Fault,
 }
 
-/// What ends a process's thread: it was killed.
+/// The panic payload that ends the thread of a killed process.
 pub(super) struct Killed;

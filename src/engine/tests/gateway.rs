@@ -1,11 +1,11 @@
-//! What the gateways write.
+//! The records of the gateways.
 
 use super::dice::Dice;
 use super::plan::{Action, Item, TROUBLE_MS};
 use super::setting::{ACCOUNTS, Setting};
 use crate::domain::owner;
 
-/// A flow of one SMS and what becomes of that.
+/// Adds a flow with one SMS, and its final report.
 pub(super) fn produce(uuid: &str, account: i64, at: u64, setting: &Setting, items: &mut Vec<Item>) {
     let partition = Some(owner(uuid.as_bytes(), setting.input_partitions).cast_signed());
     for (topic, value) in [
@@ -36,7 +36,7 @@ pub(super) fn report(uuid: &str, account: i64, sms: &str, status: &str) -> Strin
     )
 }
 
-/// What the gateways write of one uuid.
+/// Adds the gateways' records of one uuid.
 pub(super) fn records(number: u64, setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
     let uuid = format!("uuid-{number}");
     let (account, _) = dice.pick(&ACCOUNTS);

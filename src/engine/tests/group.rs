@@ -5,51 +5,50 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// `session.timeout.ms`
 pub(super) const SESSION_TIMEOUT_MS: u64 = 10_000;
-/// `max.poll.interval.ms`: whoever has not joined again by then is out.
+/// `max.poll.interval.ms`: a member that has not joined again by then is removed.
 pub(super) const REBALANCE_TIMEOUT_MS: u64 = 300_000;
 
-/// A process's place in the group.
+/// A process in the group.
 #[derive(Clone, Debug)]
 struct Member {
     instance: usize,
     session_until_ms: u64,
-    /// It has joined the rebalance that is going on.
+    /// Whether it has joined the present rebalance.
     has_joined: bool,
     places: Vec<TopicPartition>,
 }
 
-/// What a member is told when it polls.
+/// The group's answer to the poll of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     /// Nothing has changed.
     Stay,
-    /// Give everything back and join again.
+    /// The member has to give its partitions back and join again.
     Rejoin,
-    /// The rebalance goes on.
+    /// The rebalance has not ended.
     Wait,
-    /// This is yours now.
+    /// The partitions that the member owns from now on.
     Take { generation: u64, places: Vec<TopicPartition> },
-    /// You are no member any more.
+    /// The process is not a member of the group.
     Gone,
 }
 
-/// The group.
 #[derive(Default)]
 pub(super) struct Group {
     members: BTreeMap<u64, Member>,
     next_member: u64,
     pub(super) generation: u64,
-    /// When the rebalance that is going on ends at the latest.
+    /// The latest end of the present rebalance.
     rebalance_until_ms: Option<u64>,
     /// The input topics' partitions.
     pub(super) places: Vec<TopicPartition>,
-    /// How often anything has changed that a member is told.
+    /// The number of changes that members can see.
     pub(super) changes: u64,
 }
 
 impl Group {
-    /// A process of `instance` joins, and gets its member id. One that comes back within the session takes its former
-    /// self's place.
+    /// Adds a process of `instance` to the group. Returns its member id. A process that returns within the session
+    /// takes the place of the former one.
     pub(super) fn join(&mut self, instance: usize, now_ms: u64) -> u64 {
         let former = self.members.iter().find(|(_, member)| member.instance == instance);
         let former = former.map(|(id, _)| *id);
@@ -72,7 +71,7 @@ impl Group {
         self.rebalance_until_ms.get_or_insert(now_ms + REBALANCE_TIMEOUT_MS);
     }
 
-    /// A member that has given everything back joins the rebalance.
+    /// Lets a member without partitions join the rebalance.
     pub(super) fn rejoin(&mut self, id: u64) {
         if let Some(member) = self.members.get_mut(&id) {
             self.changes += 1;
@@ -81,33 +80,33 @@ impl Group {
         }
     }
 
-    /// A process is alive, and will be until it falls silent.
+    /// Keeps a member's session alive until it falls silent.
     pub(super) fn beat(&mut self, id: u64) {
         if let Some(member) = self.members.get_mut(&id) {
             member.session_until_ms = u64::MAX;
         }
     }
 
-    /// A process is stopped, or dead.
+    /// Starts the session timeout of a process that is stopped or dead.
     pub(super) fn falls_silent(&mut self, id: u64, now_ms: u64) {
         if let Some(member) = self.members.get_mut(&id) {
             member.session_until_ms = member.session_until_ms.min(now_ms + SESSION_TIMEOUT_MS);
         }
     }
 
-    /// Whether a commit in the name of this member and generation is taken.
+    /// Returns whether a commit of this member and generation is accepted.
     pub(super) fn accepts(&self, id: u64, generation: u64) -> bool {
         self.generation == generation && self.members.contains_key(&id)
     }
 
-    /// When something happens by itself next.
+    /// Returns when the next timeout changes something.
     pub(super) fn next_ms(&self) -> Option<u64> {
         let sessions = self.members.values().map(|member| member.session_until_ms);
         let sessions = sessions.filter(|until| *until < u64::MAX);
         sessions.chain(self.rebalance_until_ms).min()
     }
 
-    /// Throws out who is late, and ends the rebalance when everybody has joined.
+    /// Removes members whose time is over. Ends the rebalance once all members have joined.
     pub(super) fn settle(&mut self, now_ms: u64) {
         let before = self.members.len();
         self.members.retain(|_, member| member.session_until_ms > now_ms);
@@ -128,7 +127,7 @@ impl Group {
         self.assign();
     }
 
-    /// `range`: of each topic a run of partitions, in the order of the members.
+    /// `range`: each topic is divided into runs of partitions, in the order of the members.
     fn assign(&mut self) {
         let topics: BTreeSet<_> = self.places.iter().map(|place| place.topic.clone()).collect();
         let count = self.members.len();
@@ -153,7 +152,7 @@ impl Group {
         }
     }
 
-    /// What the member is told that stands at this generation.
+    /// Returns the answer to a member that is in this generation.
     pub(super) fn word(&self, id: u64, generation: Option<u64>) -> Word {
         let Some(member) = self.members.get(&id) else { return Word::Gone };
         if self.rebalance_until_ms.is_some() {

@@ -1,4 +1,5 @@
-//! What was committed, decided once more: the state that the changelog has to have, and what was counted on the way.
+//! Decides all committed commands again: the result is the state that the changelog must have. Counts events on the
+//! way.
 
 use super::Witness;
 use super::port::Row;
@@ -13,29 +14,29 @@ use crate::domain::{
 use crate::store::RowKey;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is answered is committed within this, where nothing is wrong.
+/// Without faults, an outcome is committed within this time after the answer.
 const LATE_MS: u64 = 1000;
 
-/// Everything that was committed.
+/// The record of everything that was committed.
 pub(super) struct Ledger {
     policy: Policy,
     pub(super) states: BTreeMap<PhononUuid, State>,
-    /// What became of the reports of each.
+    /// The results of the reports of each uuid.
     fates: BTreeMap<PhononUuid, Fates>,
-    /// How often each record of the inputs was decided.
+    /// How many times each record of the inputs was decided.
     pub(super) decided: BTreeMap<(String, i32, i64, i64), u32>,
-    /// The inputs that were deleted and created again; their records may be decided twice.
+    /// The inputs that were deleted and created again. Their records may be decided twice.
     pub(super) recreated: BTreeSet<String>,
-    /// Attempts that were begun by a process that is alive and are not recorded.
+    /// Unrecorded attempts of processes that are alive, by instance.
     pub(super) open: BTreeMap<usize, BTreeSet<(DeliveryId, u32)>>,
-    /// Attempts whose outcome a fault took.
+    /// The number of attempts whose outcome a fault took.
     pub(super) excused: u64,
     pub(super) recorded: u64,
-    /// The last record of an input that was decided of a uuid.
+    /// The offset of the last decided record, by uuid and input partition.
     last: BTreeMap<(PhononUuid, String, i32), i64>,
-    /// Until when endpoints asked to be left alone, as far as it was committed.
+    /// The committed times until which endpoints asked for a pause.
     held: BTreeMap<WebhookName, Timestamp>,
-    /// Attempts that were begun all the same.
+    /// The number of attempts that began in such a pause.
     pub(super) intrusions: u64,
     pub(super) timing: Timing,
     pub(super) faults: Vec<String>,
@@ -60,7 +61,7 @@ impl Ledger {
         }
     }
 
-    /// An attempt was begun.
+    /// Records that an attempt has begun.
     pub(super) fn begun(&mut self, node: usize, job: &Job, now: Timestamp, world_ms: i64) {
         self.timing.begun(job, world_ms);
         self.open.entry(node).or_default().insert((job.id, job.attempt));
@@ -68,19 +69,19 @@ impl Ledger {
         self.intrusions += u64::from(is_held);
     }
 
-    /// An attempt that was begun could not be made.
+    /// Records that an attempt that had begun could not be made.
     pub(super) fn put_back(&mut self, node: usize, job: &Job) {
         if let Some(open) = self.open.get_mut(&node) {
             open.remove(&(job.id, job.attempt));
         }
     }
 
-    /// Whatever the process has begun and not recorded is forgotten, and each may cost so many requests.
+    /// Forgets the unrecorded attempts of a process. Each may cost this number of requests.
     pub(super) fn excuse(&mut self, node: usize, each: u64) {
         self.excused += each * self.open.remove(&node).unwrap_or_default().len() as u64;
     }
 
-    /// A transaction was committed.
+    /// Records a committed transaction.
     pub(super) fn committed(
         &mut self,
         node: usize,
@@ -104,19 +105,21 @@ impl Ledger {
         }
         for (partition, key, value) in rows {
             let Some(RowKey::State(uuid)) = RowKey::parse(key) else { continue };
-            let row = value.as_ref().map(|value| row::decode_state(value).expect("a row of ours"));
+            let row =
+                value.as_ref().map(|value| row::decode_state(value).expect("a row of the engine"));
             let row = row.unwrap_or_default();
             let own = self.states.get(&uuid).cloned().unwrap_or_default();
             if row != own {
                 let unlike = super::checks::unlike(&row, &own);
                 self.faults.push(format!(
-                    "partition {partition}, {uuid}: node {node} has committed, and what was decided makes, {unlike}"
+                    "partition {partition}, {uuid}: the row that node {node} committed, and the result of the commands: {unlike}"
                 ));
             }
         }
     }
 
-    /// Whatever way records take to the partition that owns their uuid, those of one input keep their order.
+    /// Checks that the records of one input stay in order, whatever way they take to the partition that owns their
+    /// uuid.
     fn place(&mut self, uuid: &PhononUuid, command: &Command) {
         let (Command::AcceptStart(_, source)
         | Command::AcceptFlow(_, source)
@@ -137,7 +140,7 @@ impl Ledger {
         }
     }
 
-    /// An operator enables an endpoint, whatever it asked for.
+    /// Forgets all pauses, because an operator enables an endpoint.
     pub(super) fn forget_holds(&mut self) {
         self.held.clear();
     }
@@ -149,7 +152,7 @@ impl Ledger {
             && let Some(ms) = hold_ms(outcome, &policy.retry, delivery.id, *attempt)
         {
             let ms = ms.min(policy.retry_after_max_ms);
-            // Its lane counts from the answer on.
+            // The lane counts from the answer on.
             let until = now.plus_ms(ms.saturating_sub(LATE_MS));
             self.held.insert(delivery.webhook.clone(), until);
         }

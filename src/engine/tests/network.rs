@@ -1,4 +1,4 @@
-//! The endpoints, and what they saw.
+//! The endpoints, and the requests that they received.
 
 use super::dice::Dice;
 use super::setting::GIVEN;
@@ -6,7 +6,7 @@ use crate::domain::{DeliveryId, ErrorReason, Mapped, Outcome, Verdict};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// What an endpoint does with a request.
+/// The behaviour of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
     Takes,
@@ -16,13 +16,13 @@ pub(super) enum Manner {
     Refuses,
     /// 410
     IsGone,
-    /// 429, and asks to be left alone for so many milliseconds.
+    /// 429 with a `Retry-After` of this number of milliseconds.
     IsBusy(u64),
-    /// 429, and says no more.
+    /// 429 without a time.
     IsBusyForNow,
     /// Answers after the time-out.
     Hangs,
-    /// Any of these.
+    /// Any of these, at random.
     Whims,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Network {
     pub(super) requests: Vec<Request>,
 }
 
-/// How long a request may take.
+/// The request timeout.
 const TIMEOUT_MS: u64 = 15_000;
 
 impl Network {
@@ -50,7 +50,7 @@ impl Network {
         self.manners.insert(webhook.to_owned(), manner);
     }
 
-    /// What the endpoint will answer, and how long it takes for that.
+    /// Returns the endpoint's answer, and the time until it comes.
     pub(super) fn answer(&self, webhook: &str, dice: &mut Dice) -> (Outcome, u64) {
         let mut manner = self.manners.get(webhook).copied().unwrap_or(Manner::Takes);
         if manner == Manner::Whims {

@@ -1,4 +1,4 @@
-//! An instance: its disk, and the process that runs on it now and then.
+//! An instance: its disk, and the process that runs on it from time to time.
 
 mod life;
 
@@ -21,59 +21,57 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// An engine that has nothing to do looks round so often before it is left alone: what was committed gets old and is written.
+/// An idle engine does this number of rounds before it rests, so that it writes the rows that have been in memory long
+/// enough.
 const IDLE_ROUNDS: u32 = 3;
 const IDLE_MS: u64 = 5500;
-/// A supervisor starts a process again that has failed.
+/// The time after which a supervisor restarts a failed process.
 const RESTART_MS: u64 = 1000;
 
-/// Of so many attempts one can't be made, since the daemon lacks something.
+/// One of this number of attempts can't be made, because the daemon lacks a resource.
 const SHORTAGE_IN: u64 = 40;
 
-/// An instance.
 #[derive(Default)]
 pub(super) struct Node {
     pub(super) disk: memory::Disk,
-    /// What somebody kept of it.
+    /// A copy of its disk.
     pub(super) copy: RefCell<Option<std::collections::BTreeMap<i32, memory::Content>>>,
-    /// How much its wall clock is off.
+    /// The error of its wall clock.
     pub(super) wall_ms: Cell<i64>,
-    /// The time of its process.
+    /// The clock of its process.
     pub(super) steady: RefCell<Option<Steady>>,
     pub(super) paused_until_ms: Cell<u64>,
     pub(super) process: RefCell<Option<Process>>,
-    /// Its code has run since its lanes were last asked.
+    /// Whether its code has run since its lanes were last asked.
     pub(super) is_stirred: Cell<bool>,
     pub(super) incarnation: Cell<u64>,
     pub(super) faults: RefCell<Vec<Armed>>,
-    /// A setting of this process that is wrong.
+    /// The wrong setting of this process, if any.
     pub(super) wrong: Cell<Option<Wrong>>,
-    /// Whoever ends is started again.
+    /// The time at which the process is restarted.
     pub(super) start_at_ms: Cell<Option<u64>>,
 }
 
-/// The engine of a process.
 type SimShell = Shell<SimLog, memory::Disk>;
 
 /// The steps of a restore.
 pub(super) type Restore = Box<dyn FnMut() -> Next>;
 
-/// A process.
 pub(super) struct Process {
-    /// Elsewhere while it runs.
+    /// The engine; `None` while it runs.
     shell: Option<Box<SimShell>>,
     is_booted: bool,
     inputs: Vec<Input>,
     channels: Channels,
     pub(super) reader: Rc<RefCell<Reader>>,
-    /// The reader had nothing to do when so much had changed in the world.
+    /// The number of changes in the world when the reader last had nothing to do.
     rested_at: Option<u64>,
     clock: Option<AlarmClock>,
-    /// When its lanes are to be woken.
+    /// When to wake its lanes.
     alarm_ms: Option<u64>,
     queue: Arc<Queue>,
     flights: Vec<Flight>,
-    /// The id of each restore, when it goes on, and its next step.
+    /// The id of each restore, the time of its next step, and the step.
     pub(super) restores: Vec<(u64, u64, Restore)>,
     wake_ms: u64,
     idle_rounds: u32,
@@ -93,7 +91,7 @@ impl Courier for Queue {
     fn earlier(&self) {}
 }
 
-/// A request on its way, or its answer.
+/// A request that is on its way or being answered.
 pub(super) struct Flight {
     attempt: Attempt,
     made: Result<Outcome, Shortage>,
@@ -114,7 +112,7 @@ impl Flight {
     }
 }
 
-/// Something that a node could do.
+/// A possible next step of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Start,
@@ -127,14 +125,14 @@ pub(super) enum Step {
     Round,
 }
 
-/// How much time will have passed then.
+/// Returns the world's time at `instant`, in milliseconds.
 fn ms(instant: Instant) -> u64 {
     let since = instant.saturating_duration_since(clock::simulated::start());
     u64::try_from(since.as_nanos().div_ceil(1_000_000)).unwrap()
 }
 
 impl Node {
-    /// Takes what the lanes have handed out, and asks when they are to be woken.
+    /// Launches the attempts that the lanes have handed out, and asks when to wake the lanes.
     pub(super) fn collect(&self, world: &World, index: usize) {
         if !self.is_stirred.replace(false) {
             return;
@@ -150,10 +148,10 @@ impl Node {
     }
 
     fn index(&self, world: &World) -> usize {
-        world.nodes.iter().position(|node| std::ptr::eq(node, self)).expect("one of them")
+        world.nodes.iter().position(|node| std::ptr::eq(node, self)).expect("a node of this world")
     }
 
-    /// What it could do now.
+    /// Passes each step that is possible now to `tell`.
     pub(super) fn ready(&self, passed_ms: u64, changes: u64, mut tell: impl FnMut(Step)) {
         let process = self.process.borrow();
         let Some(process) = process.as_ref() else {
@@ -195,7 +193,7 @@ impl Node {
         }
     }
 
-    /// When it could do something by itself next.
+    /// Returns when the next step becomes possible without any input.
     pub(super) fn next_ms(&self) -> Option<u64> {
         let process = self.process.borrow();
         let Some(process) = process.as_ref() else { return self.start_at_ms.get() };
@@ -212,7 +210,7 @@ impl Node {
         flights.chain(restores).chain(wake).chain(process.alarm_ms).min()
     }
 
-    /// Its wall clock was set: what is due by it may be so earlier or later.
+    /// Wakes the engine because its wall clock was set, which may change what is due.
     pub(super) fn look_round(&self, passed_ms: u64) {
         if let Some(process) = self.process.borrow_mut().as_mut().filter(|it| it.is_booted) {
             process.idle_rounds = 0;
@@ -220,13 +218,13 @@ impl Node {
         }
     }
 
-    /// The rows that its outbox counts: those that wait, and those in hand.
+    /// Returns the rows that its outbox counts, and how many of them are leased.
     pub(super) fn outbox_counts(&self) -> Option<(u64, usize)> {
         let process = self.process.borrow();
         Some(process.as_ref()?.shell.as_ref()?.dispatcher.counts())
     }
 
-    /// What is still to happen here.
+    /// Describes the open work of this instance.
     pub(super) fn unrest(&self) -> String {
         let process = self.process.borrow();
         let Some(process) = process.as_ref() else {
@@ -280,8 +278,8 @@ impl Node {
     fn boot(&self, world: &World, node: usize) {
         let (incarnation, reader, channels, queue) = {
             let mut process = self.process.borrow_mut();
-            let process = process.as_mut().expect("it boots");
-            // Once at a time.
+            let process = process.as_mut().expect("it has a process");
+            // Prevents a second boot at the same time.
             process.wake_ms = u64::MAX;
             (
                 self.incarnation.get(),
@@ -347,8 +345,9 @@ impl Node {
         }
         if reader.returns > process.returns {
             process.returns = reader.returns;
-            // What is still in the air is sent again by whoever owns the partitions now; if that is the same instance, the
-            // second may leave though the first was recorded since, having waited for the first one's slot.
+            // The new owner of the partitions sends the unfinished requests again. If it is the same instance, the
+            // second request may leave although the first one was recorded meanwhile: it waited for the first one's
+            // slot.
             world.ledger.borrow_mut().excuse(self.index(world), 2);
             world.count("revoked");
         }
@@ -399,7 +398,7 @@ impl Node {
         let incarnation = self.incarnation.get();
         let (mut shell, mut inputs) = {
             let mut process = self.process.borrow_mut();
-            let process = process.as_mut().expect("it goes round");
+            let process = process.as_mut().expect("it has a process");
             (process.shell.take().expect("it is not busy"), std::mem::take(&mut process.inputs))
         };
         if shell.log.closed() {
@@ -430,29 +429,29 @@ impl Node {
         process.inputs = inputs;
     }
 
-    /// The process has ended by itself.
+    /// Removes a process that has ended by itself.
     fn ended(&self, world: &World, node: usize, end: Option<Result<(), EngineError>>) {
         let failed = matches!(end, Some(Err(_)));
         world.tell(|| format!("node {node}: ended {end:?}"));
-        // Whoever closes a store writes what it holds.
+        // A clean end closes the store, which writes everything it holds.
         let is_clean = !failed;
         world.bury(node, is_clean);
         if failed {
             world.count("failed");
         }
-        if (failed || world.is_mended.get()) && !world.is_over.get() {
+        if (failed || world.is_healed.get()) && !world.is_over.get() {
             self.start_at_ms.set(Some(world.passed_ms() + RESTART_MS));
         }
     }
 }
 
 impl Process {
-    /// What its engine recognises inputs by.
+    /// Returns the landmarks by which its engine recognises inputs.
     pub(super) fn landmarks(&self) -> &Landmarks {
         &self.channels.landmarks
     }
 
-    /// Something that its engine is told from outside.
+    /// Sends an input to its engine.
     pub(super) fn tell(&self, input: Input) {
         self.channels.mailbox.put_urgent(input);
     }
@@ -463,7 +462,7 @@ impl Process {
         let mut dice = world.dice.borrow_mut();
         let (outcome, takes_ms) = world.network.borrow().answer(job.webhook.as_str(), &mut dice);
         let arrives_ms = world.passed_ms() + dice.between(0, 20);
-        // What could not be made reaches nobody.
+        // An attempt that can't be made does not reach its endpoint.
         let is_short = dice.one_in(SHORTAGE_IN);
         let made = if is_short { Err(dice.pick(&Shortage::ALL)) } else { Ok(outcome) };
         world.tell(|| {

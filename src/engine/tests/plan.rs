@@ -1,4 +1,4 @@
-//! What is to happen in a history, item by item: shrinking leaves some of them out.
+//! The plan of a history, item by item. Shrinking leaves some items out.
 
 use super::dice::Dice;
 use super::fault::{Armed, Call, Fault};
@@ -14,66 +14,66 @@ use crate::log::{GroupOffset, TopicPartition};
 use crate::store::memory::Content;
 use std::collections::BTreeMap;
 
-/// Faults come for so long; then all is mended.
+/// Faults strike until this time; then the world is healed.
 pub(super) const TROUBLE_MS: u64 = 45_000;
 
 /// The changelog's `delete.retention.ms`.
 const DELETE_RETENTION_MS: i64 = 7 * DAY_MS;
 const DAY_MS: i64 = 86_400_000;
 
-/// One thing that happens.
+/// An event of a history.
 #[derive(Clone, Debug)]
 pub(super) enum Action {
     /// A gateway writes a record.
     Produce { topic: &'static str, partition: Option<i32>, key: Option<String>, value: String },
-    /// An instance is started if it is not running.
+    /// Starts an instance if it is not running.
     Start(usize),
     /// SIGTERM.
     Stop(usize),
     /// SIGKILL.
     Kill(usize),
-    /// SIGSTOP, and SIGCONT after so long.
+    /// SIGSTOP, and SIGCONT after this number of milliseconds.
     Pause(usize, u64),
-    /// A fault waits for its call.
+    /// Arms a fault, which waits for its call.
     Arm(usize, Armed),
-    /// No broker answers for so long.
+    /// No broker answers for this number of milliseconds.
     KafkaAway(u64),
-    /// A transaction of nobody's is left open in a partition of the changelog.
+    /// A transaction of an unrelated producer stays open in a partition of the changelog.
     Foreign(i32),
     /// The log cleaner runs.
     Compact { partition: i32, kept: usize },
-    /// Nobody is there for longer than tombstones are kept.
+    /// All instances are down for longer than tombstones are kept.
     Days,
     /// An instance's wall clock jumps.
     Jump(usize, i64),
-    /// An endpoint changes its manner.
+    /// An endpoint changes its behaviour.
     Behave(&'static str, Manner),
     /// An operator replays all dead letters.
     Replay,
     /// An operator enables an endpoint again.
     Enable(&'static str),
-    /// The instance's store is deleted, while it is down.
+    /// Deletes the store of an instance that is down.
     Wipe(usize),
-    /// A copy of the store is made.
+    /// Copies an instance's store.
     Copy(usize),
-    /// The copy is put back, here or on another instance, while that is down.
+    /// Puts the copy back, to the same or another instance that is down.
     PutBack(usize, usize),
-    /// While nobody is there, somebody moves the group's offsets on, or Kafka forgets them.
+    /// While all instances are down, the group's offset is moved on, or Kafka removes it.
     MoveOffsets(TopicPartition, Option<i64>),
     /// An input topic is deleted and created again.
     Recreate(&'static str),
-    /// An instance looks at the topics.
+    /// An instance looks at the ids of the topics.
     Look(usize),
-    /// An instance is killed, and started with a setting that is wrong; its supervisor corrects that.
+    /// Kills an instance and starts it with a wrong setting, which its supervisor corrects.
     Misconfigure(usize, Wrong),
-    /// Everything is mended.
+    /// Ends all faults.
     Heal,
 }
 
-/// An action and its time.
+/// The time of an action, and the action.
 pub(super) type Item = (u64, Action);
 
-/// The items of a seed.
+/// Returns the items of a seed.
 pub(super) fn roll(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     let mut items = Vec::new();
     for node in 0..setting.nodes {
@@ -108,7 +108,7 @@ pub(super) fn roll(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     items
 }
 
-/// One instance is killed again and again while the endpoints ask to be left alone.
+/// Kills one instance several times while the endpoints ask for pauses.
 pub(super) fn busy(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     let mut items = vec![(0, Action::Start(0))];
     for number in 0..4 {
@@ -125,7 +125,7 @@ pub(super) fn busy(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     items
 }
 
-/// Instances are started and asked to end, and nothing goes wrong.
+/// Starts instances and asks them to end, without any fault.
 pub(super) fn orderly(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     let mut items = vec![(0, Action::Start(0))];
     for number in 0..6 {
@@ -142,7 +142,7 @@ pub(super) fn orderly(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     items
 }
 
-/// The clocks of instances jump by hours and days while the endpoints fail, and nothing else goes wrong.
+/// Lets the clocks of instances jump by hours and days while the endpoints fail, without any other fault.
 pub(super) fn jumpy(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     let mut items: Vec<Item> =
         (0..setting.nodes).map(|node| (dice.between(0, 300), Action::Start(node))).collect();
@@ -161,7 +161,7 @@ pub(super) fn jumpy(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     items
 }
 
-/// Reports whose flow never comes are due when the only instance comes back, and its first commits fail.
+/// Makes reports without a flow due when the only instance returns. Its first commits fail.
 pub(super) fn overdue(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     let mut items = vec![(0, Action::Start(0)), (4000, Action::Kill(0))];
     for number in 0..8 {
@@ -187,8 +187,8 @@ pub(super) fn overdue(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     items
 }
 
-/// The commits of reports whose flow never comes are made, and nobody hears of it; nothing else happens until they are due.
-pub(super) fn unheard(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
+/// Commits reports without a flow, but loses the answers to these commits. Nothing else happens until they are due.
+pub(super) fn unreported(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     let mut items = vec![(0, Action::Start(0))];
     for number in 0..dice.between(1, 3) {
         let (uuid, at) = (format!("uuid-{number}"), dice.between(3000, 4000));
@@ -202,7 +202,7 @@ pub(super) fn unheard(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     items
 }
 
-/// An input is deleted and created again while a restore is tried once more: some partitions are at work, others are not.
+/// Recreates an input while a restore is retried, so that some partitions are active and others are not.
 pub(super) fn recreated_midway(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     let mut items = vec![(0, Action::Start(0)), (4000, Action::Kill(0)), (5000, Action::Start(0))];
     for number in 0..6 {
@@ -214,7 +214,7 @@ pub(super) fn recreated_midway(setting: &Setting, dice: &mut Dice) -> Vec<Item> 
     items.push((4900, Action::Arm(0, armed)));
     let at = dice.between(5000, 6200);
     items.push((at, Action::Recreate("flow-complete")));
-    // At once more than were read before, so that no offset is out of range when it is asked for.
+    // More records than were read before, all at once: so no offset is out of range when a reader asks for it.
     for number in 10..40 {
         let (account, _) = dice.pick(&ACCOUNTS);
         produce(&format!("uuid-{number}"), account, at, setting, &mut items);
@@ -223,7 +223,7 @@ pub(super) fn recreated_midway(setting: &Setting, dice: &mut Dice) -> Vec<Item> 
     items
 }
 
-/// One thing that goes wrong.
+/// Adds one fault.
 fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
     let at = dice.between(500, TROUBLE_MS);
     let node = dice.index(setting.nodes);
@@ -272,13 +272,13 @@ fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
         16 => recreate(at, setting, dice, items),
         17 => {
             let mut wrong = dice.pick(&Wrong::ALL);
-            // Where the inbox is larger, the changelog would have to be so, too.
+            // If the inbox is larger, the changelog would have to be larger, too.
             if setting.inbox_partitions != setting.partitions && wrong == Wrong::Partitions {
                 wrong = Wrong::Group;
             }
             items.push((at, Action::Misconfigure(node, wrong)));
         }
-        // Where a partition has no owner that remembers it, nobody notices.
+        // If an input partition has no owner that remembers its position, no instance notices the move.
         15 if setting.input_partitions == setting.inbox_partitions => {
             let topic = dice.pick(&["flow-complete", "sms-delivery-report", "inbox"]);
             let by = (!dice.one_in(3)).then(|| i64::try_from(dice.between(1, 3)).unwrap());
@@ -292,7 +292,7 @@ fn trouble(setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
     }
 }
 
-/// A commit fails just when the instance has to go: it is given up, and what was read must be read again.
+/// Makes a commit fail just when the instance has to stop. The commit is abandoned, and the records must be read again.
 fn late_stop(node: usize, dice: &mut Dice, items: &mut Vec<Item>) {
     let records = items.iter().filter(|(_, action)| matches!(action, Action::Produce { .. }));
     let times: Vec<u64> = records.map(|(at, _)| *at).collect();
@@ -322,7 +322,7 @@ fn fault(dice: &mut Dice) -> Fault {
 }
 
 impl Action {
-    /// It happens.
+    /// Carries out the action.
     pub(super) fn happen(self, world: &World) {
         world.tell(|| format!("{self:?}"));
         match self {
@@ -394,13 +394,13 @@ impl World {
     fn move_offsets(&self, place: &TopicPartition, by: Option<i64>) {
         (0..self.nodes.len()).for_each(|node| self.kill(node));
         let mut broker = self.broker.borrow_mut();
-        // What is open would be committed over it.
+        // A commit of an open transaction would overwrite the moved offset.
         broker.abort_all(self.true_ms());
         match by {
             Some(by) => {
                 let end = broker.partitions.get(place).map_or(0, |partition| partition.end);
                 if let Some(committed) = broker.offsets.get_mut(place) {
-                    // Kafka's tool knows nothing of what stands beside an offset.
+                    // Kafka's tool does not keep the metadata of an offset.
                     let offset = (committed.offset + by).min(end);
                     *committed = GroupOffset { offset, ..GroupOffset::default() };
                 }
@@ -423,7 +423,7 @@ impl World {
         };
         let place = TopicPartition { topic: self.names.changelog.as_str().into(), partition };
         let sent = broker.send(("foreign", epoch), &place, entry, self.passed_ms());
-        sent.expect("nobody else has the id");
+        sent.expect("no other producer has the id");
     }
 
     fn replay(&self) {
@@ -439,14 +439,15 @@ impl World {
                         found.map(|(_, value)| value.as_str())
                     };
                     let at = Timestamp::from_ms(entry.at_ms);
-                    let head = letter::LetterHead::read(header, at).expect("a letter of ours");
+                    let head =
+                        letter::LetterHead::read(header, at).expect("a dead letter of the engine");
                     if head.kind != letter::LetterKind::Delivery {
                         continue;
                     }
                     let source: Source = head.source.expect("it has one");
                     let value = entry.value.as_deref().expect("it has a value");
                     let (uuid, delivery): (PhononUuid, _) =
-                        letter::read_delivery(value, source).expect("a letter of ours");
+                        letter::read_delivery(value, source).expect("a dead letter of the engine");
                     let mut command = Vec::new();
                     command::write_replay(&mut command, &uuid, &delivery);
                     commands.push((uuid, command));
@@ -471,10 +472,10 @@ impl World {
         }
     }
 
-    /// From now on everything goes well.
+    /// Ends all faults.
     fn heal(&self) {
         self.kafka_is_away(0);
-        self.is_mended.set(true);
+        self.is_healed.set(true);
         for (index, node) in self.nodes.iter().enumerate() {
             node.faults.borrow_mut().clear();
             node.wall_ms.set(0);

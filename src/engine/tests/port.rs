@@ -1,4 +1,4 @@
-//! The simulated Kafka as an instance sees it. Each call is a place where a fault may strike.
+//! The simulated Kafka from the view of an instance. A fault may strike in each call.
 
 use super::Witness;
 use super::broker::{Entry, Fenced};
@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Which process of which instance asks.
+/// The process that makes the call.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) node: usize,
@@ -31,7 +31,7 @@ impl Caller {
         World::current()
     }
 
-    /// A fault may strike before the call. Does not return if the process dies here.
+    /// Returns the fault that strikes before the call. Does not return if the process dies here.
     fn before(&self, call: Call) -> Option<Fault> {
         self.world().before(self.node, self.incarnation, call)
     }
@@ -40,7 +40,7 @@ impl Caller {
         self.world().after(self.node, self.incarnation, fault);
     }
 
-    /// A call that answers at once or not at all.
+    /// Makes a call that answers at once or not at all.
     fn ask(&self, call: Call) -> Result<(), LogError> {
         match self.before(call) {
             Some(Fault::Kill | Fault::Pause(_)) | None => Ok(()),
@@ -130,7 +130,7 @@ impl Offsets for Caller {
         self.ask(Call::Committed)?;
         let world = self.world();
         let broker = world.broker.borrow();
-        // The real one waits for half a minute, and then fails too.
+        // The real call waits for half a minute before it fails.
         if broker.has_pending_offsets(places) {
             return Err(away());
         }
@@ -175,7 +175,7 @@ impl Offsets for Caller {
 }
 
 impl Caller {
-    /// The changelog that the process knows.
+    /// Returns the changelog that the process knows.
     fn changelog(&self) -> Arc<str> {
         let world = self.world();
         let name = &world.names.changelog;
@@ -203,7 +203,7 @@ impl Caller {
     }
 }
 
-/// A row of the changelog as it was written.
+/// A row as it was written to the changelog.
 pub(super) type Row = (i32, Bytes, Option<Bytes>);
 
 /// The producer of one process.
@@ -211,7 +211,7 @@ pub(super) struct SimTransactions {
     caller: Caller,
     id: String,
     epoch: u64,
-    /// The answer to a commit was lost: the same call again gets it.
+    /// Whether the commit succeeded but its answer was lost. The repeated call gets the answer.
     is_committed: Cell<bool>,
     is_broken: Cell<bool>,
     is_open: Cell<bool>,
@@ -239,7 +239,7 @@ impl SimTransactions {
         if broken { Err(error(call, TransactionFault::Fatal)) } else { Ok(()) }
     }
 
-    /// Does it, unless a fault strikes before; a fault that strikes after leaves it done.
+    /// Makes the call unless a fault strikes before it. A fault that strikes after it does not undo it.
     fn call<T>(
         &self,
         call: Call,
@@ -338,7 +338,7 @@ impl Transactions for SimTransactions {
         let is_member = Cell::new(true);
         self.call(Call::Offsets, || {
             let (member, generation) = log.reader.borrow().membership();
-            // Whoever is in no generation is refused before Kafka is asked, which would take it.
+            // A member without a generation is refused before Kafka is asked, because Kafka would accept it.
             let accepted = generation
                 .is_some_and(|generation| world.group.borrow().accepts(member, generation));
             is_member.set(accepted);
@@ -363,7 +363,7 @@ impl Transactions for SimTransactions {
         if is_member.get() { Ok(()) } else { Err(error("offsets", TransactionFault::Abortable)) }
     }
 
-    /// What is sent arrives at once.
+    /// Each record arrives when it is sent.
     fn flush(&self) -> Result<(), TransactionError> {
         Ok(())
     }
@@ -390,7 +390,8 @@ impl Transactions for SimTransactions {
                         self.caller.node
                     )
                 });
-                // Whoever is assigned nothing of its own restores nothing; the real daemon looks before it joins.
+                // A process without own partitions restores nothing, and may commit without rows. The real daemon
+                // checks its settings before it joins.
                 if let Some(wrong) = self.world().nodes[self.caller.node].wrong.get()
                     && !self.rows.borrow().is_empty()
                 {
@@ -423,7 +424,7 @@ impl Transactions for SimTransactions {
 /// The changelog of one restore.
 pub(super) struct SimChangelog {
     caller: Caller,
-    /// Where each partition stands, and whether its end was told there.
+    /// The position in each partition, and whether its end was reported there.
     positions: BTreeMap<i32, (i64, bool)>,
 }
 
@@ -465,7 +466,7 @@ impl Changelog for SimChangelog {
         }
         let partition = waiting[world.dice.borrow_mut().index(waiting.len())];
         let place = self.place(partition);
-        let (position, told) = self.positions[&partition];
+        let (position, is_reported) = self.positions[&partition];
         let found = {
             let broker = world.broker.borrow();
             let (found, next) = broker.read(&place, position, 1);
@@ -481,7 +482,7 @@ impl Changelog for SimChangelog {
                     value: entry.value.as_deref(),
                 })
             }
-            (None, _) if told => take(Polled::Nothing),
+            (None, _) if is_reported => take(Polled::Nothing),
             (None, next) => {
                 self.positions.insert(partition, (next, true));
                 take(Polled::End(partition))

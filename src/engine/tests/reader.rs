@@ -16,11 +16,11 @@ const RECORD_BYTES: usize = 1 << 10;
 const WAITING_BYTES_MAX: usize = 4 << 20;
 
 thread_local! {
-    /// It knows the schemas, and nothing of whoever uses it.
+    /// Knows only the schemas, so that all worlds can share it.
     static DECODER: RefCell<Decoder> = RefCell::new(Decoder::new(false));
 }
 
-/// What the engine tells the reader.
+/// A request of the engine to the reader.
 pub(super) enum Control {
     Start { epoch: u64, starts: Vec<Start> },
     Hold(u64),
@@ -33,24 +33,24 @@ pub(super) struct Reader {
     pub(super) member: u64,
     generation: Option<u64>,
     epoch: u64,
-    /// What the next assignment's number is made of.
+    /// The last epoch that was given out.
     pub(super) counter: u64,
     assigned: Vec<TopicPartition>,
-    /// Where each partition stands, once that is known.
+    /// The known positions of partitions.
     positions: BTreeMap<TopicPartition, i64>,
     running: BTreeSet<TopicPartition>,
     controls: VecDeque<Control>,
     pub(super) waiting_bytes: usize,
-    /// There is more room for records than when it last looked.
+    /// Whether there is more room for records than at the last step.
     has_room: bool,
     closing: bool,
     pub(super) closed: bool,
-    /// The group waits for this answer.
+    /// The engine's reply, which the group waits for.
     reply: Option<Receiver<()>>,
     is_answered: bool,
     topics: Topics,
     sink: Arc<dyn Fn(LogEvent) + Send + Sync>,
-    /// How often all partitions were taken away, and how often without a word before.
+    /// How many times all partitions were given back, and how many times they were lost before that.
     pub(super) returns: u64,
     pub(super) losses: u64,
 }
@@ -102,18 +102,18 @@ impl Reader {
         (self.member, self.generation)
     }
 
-    /// The engine asks something of it.
+    /// Sends a request to the reader.
     pub(super) fn tell(&mut self, control: Control) {
         self.controls.push_back(control);
     }
 
-    /// The engine is done with so much of what it was given.
+    /// Returns the bytes of processed records to the budget.
     pub(super) fn release_budget(&mut self, bytes: usize) {
         self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
         self.has_room = true;
     }
 
-    /// Whether its engine has something for it.
+    /// Returns whether its engine has sent it something.
     pub(super) fn is_called(&mut self) -> bool {
         if let Some(reply) = &self.reply {
             self.is_answered |= reply.try_recv() != Err(TryRecvError::Empty);
@@ -122,7 +122,7 @@ impl Reader {
         !self.controls.is_empty() || self.has_room
     }
 
-    /// Does what there is to do; whether there was anything.
+    /// Does the next step. Returns whether there was one.
     pub(super) fn step(
         &mut self,
         group: &mut Group,
@@ -237,7 +237,7 @@ impl Reader {
         }
     }
 
-    /// Learns where the group stands; what a transaction may still change is waited for.
+    /// Resolves the group's offsets, except for those that an open transaction may still change.
     fn resolve(&mut self, broker: &Broker) -> bool {
         let mut resolved = false;
         for place in &self.assigned {
@@ -262,7 +262,7 @@ impl Reader {
         while !places.is_empty() && (records.len() as u64) < most {
             let place = places.swap_remove(dice.index(places.len()));
             let Some(position) = self.positions.get_mut(&place) else { continue };
-            // An offset that there is not is looked up anew, as `auto.offset.reset` says.
+            // An offset beyond the end is reset, as `auto.offset.reset` says.
             if *position > broker.partitions[&place].end {
                 *position = 0;
             }

@@ -1,4 +1,4 @@
-//! Reloads while the engine is busy elsewhere: it may wait for Kafka for hours.
+//! Tests of reloads while the engine is in a call: it may wait for Kafka for hours.
 
 use super::dice::Dice;
 use super::setting::{Setting, WEBHOOKS};
@@ -23,7 +23,7 @@ fn lanes_follow_at_once_and_the_newest_configuration_alone_waits() {
     let reloads = Reloads::new(channels.mailbox.clone(), lanes.remote());
     let name = WebhookName::new(WEBHOOKS[0].1).unwrap();
     reloads.configure(&setting.config);
-    assert!(lanes.endpoint(&name).is_some(), "no engine was asked");
+    assert!(lanes.endpoint(&name).is_some(), "the lanes need no engine for it");
 
     let config = || EngineConfig {
         policy: setting.policy.clone(),
@@ -35,9 +35,9 @@ fn lanes_follow_at_once_and_the_newest_configuration_alone_waits() {
         reloads.configure(config);
         reloads.publish(ReloadEvent::refused(&number.to_string()));
     }
-    assert!(lanes.endpoint(&name).is_none(), "it is not there any more");
+    assert!(lanes.endpoint(&name).is_none(), "the reload has removed it");
     let held = configs.iter().filter(|config| Arc::strong_count(config) > 1).count();
-    assert_eq!(held, 1, "the others are nobody's");
+    assert_eq!(held, 1, "the other configurations are dropped");
     let mut inputs = Vec::new();
     channels.mailbox.take(&mut inputs, 1, Instant::now());
     assert!(matches!(inputs.as_slice(), [Input::Reloads(_)]), "one input for all of them");
@@ -47,5 +47,5 @@ fn lanes_follow_at_once_and_the_newest_configuration_alone_waits() {
     assert_eq!(left.events.last(), Some(&ReloadEvent::Refused("999".to_owned())));
     reloads.configure(&configs[0]);
     channels.mailbox.take(&mut inputs, 1, Instant::now());
-    assert_eq!(inputs.len(), 2, "what comes later is announced again");
+    assert_eq!(inputs.len(), 2, "a later reload is announced again");
 }

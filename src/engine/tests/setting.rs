@@ -1,4 +1,4 @@
-//! What the configuration of a simulated world says.
+//! The configuration of a simulated world.
 
 use super::dice::Dice;
 use crate::definition::template::{BodyTemplate, Language, Tokens};
@@ -22,31 +22,31 @@ use std::time::Duration;
 
 /// The accounts and their webhooks.
 pub(super) const ACCOUNTS: [(i64, &str); 2] = [(28, "crm"), (29, "desk")];
-/// All webhooks, those of rules too.
+/// All webhooks, including those of rules.
 pub(super) const WEBHOOKS: [(i64, &str); 4] =
     [(28, "crm"), (29, "desk"), (28, "first"), (28, "then")];
-/// What the answer of the webhook `first` gives a value.
+/// The variable whose value comes from the answer of the webhook `first`.
 pub(super) const GIVEN: &str = "$flow.key.given";
 
-/// What changes from history to history.
+/// The settings that differ between histories.
 pub(super) struct Setting {
     pub(super) nodes: usize,
     pub(super) partitions: u32,
-    /// The gateways' topics may have more than the changelog.
+    /// The partitions of the gateways' topics, which may differ from the changelog's.
     pub(super) input_partitions: u32,
-    /// So may the inbox, which somebody has grown.
+    /// The partitions of the inbox, which may have grown beyond the changelog's.
     pub(super) inbox_partitions: u32,
     pub(super) policy: Policy,
     pub(super) config: Arc<EngineConfig>,
     pub(super) engine: EngineSettings,
     pub(super) topics: Topics,
-    /// The brokers know topics by ids.
+    /// Whether the brokers have topic ids.
     pub(super) has_ids: bool,
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
 }
 
-/// What is the same in all histories, and costs too much to be made for each.
+/// Parts that are the same in all histories, and costly to create.
 struct Fixed {
     endpoints: Vec<Arc<Endpoint>>,
     metrics: Arc<Metrics>,
@@ -105,7 +105,7 @@ fn retry() -> RetrySchedule {
     RetrySchedule { intervals_ms: vec![1000, 3000, 8000], randomization_factor: 0.2 }
 }
 
-/// `first` says what it knows, and `then` what the answer to `first` gave.
+/// Returns definitions: `first` sends known variables, and `then` sends the value from the answer to `first`.
 fn definitions(dice: &mut Dice) -> Defined {
     let definition = |text: &str, mandatory: bool| {
         let template =
@@ -124,7 +124,7 @@ fn definitions(dice: &mut Dice) -> Defined {
     defined
 }
 
-/// Rules by which both are sent.
+/// Returns rules that send both webhooks.
 fn sent_beside(dice: &mut Dice, starts: bool) -> Vec<(Option<FlowId>, Rule)> {
     let mut on = match dice.below(4) {
         0 => vec![Trigger::FlowComplete],
@@ -247,7 +247,7 @@ impl Setting {
         }
     }
 
-    /// The setting of a seed, and what is rolled next.
+    /// Returns the setting of a seed, and the dice for everything else.
     pub(super) fn of(seed: u64) -> (Dice, Self) {
         let mut dice = Dice(seed);
         let setting = Self::roll(&mut dice);

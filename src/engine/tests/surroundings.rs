@@ -1,4 +1,4 @@
-//! What changes around the instances: topics that are another log from now on, and settings that are wrong.
+//! Changes around the instances: recreated topics and wrong settings.
 
 use super::dice::Dice;
 use super::plan::{Action, Item};
@@ -11,12 +11,12 @@ use crate::log::TopicPartition;
 use crate::store::RowKey;
 use std::collections::BTreeMap;
 
-/// An input is deleted and created again, which instances learn sooner or later.
+/// Adds an input that is deleted and created again. Instances notice it sooner or later.
 pub(super) fn recreate(at: u64, setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
     let topic = dice.pick(&["flow-complete", "sms-delivery-report"]);
     items.push((at, Action::Recreate(topic)));
     for node in 0..setting.nodes {
-        // Where there are no ids, each look makes sure of the records that were read before.
+        // Without ids, each look confirms the records that were read before.
         for _ in 0..if setting.has_ids { 0 } else { dice.between(0, 3) } {
             items.push((dice.between(0, at), Action::Look(node)));
         }
@@ -25,16 +25,16 @@ pub(super) fn recreate(at: u64, setting: &Setting, dice: &mut Dice, items: &mut 
     }
 }
 
-/// A setting that leads an instance to rows that are not its own.
+/// A wrong setting that leads an instance to rows of another owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
     /// `bootstrap_servers` leads to another cluster.
     Cluster,
     /// `group_id` is another one.
     Group,
-    /// The changelog seems to have more partitions.
+    /// The changelog seems to have one partition more.
     Partitions,
-    /// `[topics] changelog` leads to a topic without rows, as where the changelog was deleted and created again.
+    /// `[topics] changelog` leads to a topic without rows, as if the changelog was deleted and created again.
     Changelog,
 }
 
@@ -42,7 +42,7 @@ impl Wrong {
     pub(super) const ALL: [Self; 4] =
         [Self::Cluster, Self::Group, Self::Partitions, Self::Changelog];
 
-    /// The name of the changelog as such a process knows it.
+    /// Returns the name of the changelog that such a process uses.
     pub(super) fn changelog(self, name: &str) -> String {
         match self {
             Self::Changelog => format!("{name}-other"),
@@ -50,11 +50,11 @@ impl Wrong {
         }
     }
 
-    /// The settings with what is wrong in them.
+    /// Returns the settings with the fault in them.
     pub(super) fn settings(self, settings: &EngineSettings) -> EngineSettings {
         let mut settings = settings.clone();
         match self {
-            // The brokers say so.
+            // The simulated brokers report the other cluster.
             Self::Cluster => {}
             Self::Group => settings.kafka.group_id.push_str("-other"),
             Self::Partitions => settings.partitions += 1,
@@ -71,7 +71,7 @@ impl World {
         self.kafka_away_until_ms.set(self.passed_ms.get() + for_ms);
     }
 
-    /// Moves what is planned by so much, and the time too.
+    /// Moves the time and all planned actions by `ms`.
     pub(super) fn skip(&self, ms: u64) {
         self.passed_ms.set(self.passed_ms.get() + ms);
         self.skipped_ms.set(self.skipped_ms.get() + ms);
@@ -80,14 +80,14 @@ impl World {
         *agenda = moved.map(|((at, number), action)| ((at + ms, number), action)).collect();
     }
 
-    /// Deletes an input and creates it again: offsets count anew.
+    /// Deletes an input and creates it again, so that offsets begin at 0.
     pub(super) fn recreate(&self, topic: &str) {
         self.count("recreated");
         self.broker.borrow_mut().recreate(topic);
         self.ledger.borrow_mut().recreated.insert(topic.to_owned());
     }
 
-    /// An instance learns what topics there are now, and whether the records that it has read are still there.
+    /// Lets an instance compare the present topics with those it reads, by id or by landmark.
     pub(super) fn look(&self, node: usize) {
         let broker = self.broker.borrow();
         let identity = broker.identity();
@@ -112,7 +112,8 @@ impl World {
         process.tell(Input::Identity(identity));
     }
 
-    /// Starts an instance with a wrong setting, once all rows say whose they are: before that nobody can know.
+    /// Starts an instance with a wrong setting, but only once all rows name their owner: before that it can't be
+    /// noticed.
     pub(super) fn misconfigure(&self, node: usize, wrong: Wrong) {
         let mut partitions = 0..self.setting.partitions.cast_signed();
         if !partitions.all(|partition| self.is_owned(partition, wrong)) {
@@ -126,7 +127,7 @@ impl World {
 
     fn is_owned(&self, partition: i32, wrong: Wrong) -> bool {
         let place = |topic: &str| TopicPartition { topic: topic.into(), partition };
-        // Who has neither the rows nor a store knows by the group's offsets alone that there were some.
+        // A process with neither the rows nor a store can notice only by the group's offsets that there were rows.
         let broker = self.broker.borrow();
         let inbox = broker.offsets.get(&place(&self.names.inbox));
         let is_known = inbox.is_some_and(|committed| committed.changelog.is_some());
@@ -134,7 +135,7 @@ impl World {
             && (is_known || wrong != Wrong::Changelog)
     }
 
-    /// The meta row of a partition of a changelog.
+    /// Returns the newest meta row of a partition of a changelog.
     pub(super) fn newest_meta(&self, place: &TopicPartition) -> Option<Meta> {
         let broker = self.broker.borrow();
         let metas =

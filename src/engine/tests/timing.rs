@@ -1,16 +1,17 @@
-//! What comes earlier or later than it should by the world's own time, though the clocks of its instances jump.
+//! Finds everything that comes too early or too late by the world's own time, although the clocks of its instances
+//! jump.
 
 use super::world::EPOCH_MS;
 use crate::delivery::Job;
 use crate::domain::{Command, DeadLetterReason, Event, Policy, State, Timestamp};
 
-/// An instance's time may differ from the world's by a hundredth of the time that has passed, and a moment.
+/// An instance's time may differ from the world's by this, and by a hundredth of the time that has passed.
 const SLACK_MS: u64 = 1000;
 const SLACK_PARTS: u64 = 100;
-/// What is due happens within this where nothing but clocks is wrong: endpoints ask to be left alone for ten seconds at most.
+/// If only clocks are wrong, due work happens within this time: endpoints ask for pauses of at most ten seconds.
 const LATE_MS: u64 = 60_000;
 
-/// What was early, and what was late.
+/// Descriptions of early and late work.
 #[derive(Default)]
 pub(super) struct Timing {
     pub(super) early: Vec<String>,
@@ -30,14 +31,14 @@ impl Timing {
         }
     }
 
-    /// An attempt begins.
+    /// Checks an attempt that begins.
     pub(super) fn begun(&mut self, job: &Job, world_ms: i64) {
         if job.attempt > 1 {
             self.check(&format!("attempt {} of {}", job.attempt, job.id), job.due, world_ms);
         }
     }
 
-    /// `events` were decided in `state`, and are committed.
+    /// Checks committed `events`, which `command` caused in `state`.
     pub(super) fn committed(
         &mut self,
         state: &State,
@@ -46,7 +47,7 @@ impl Timing {
         policy: &Policy,
         world_ms: i64,
     ) {
-        // One that something else has put off fires in vain.
+        // A timer that was postponed fires without events.
         if let (Command::FireTimer(uuid), Some(due), true) =
             (command, state.timer(), !events.is_empty())
         {
@@ -56,7 +57,7 @@ impl Timing {
             if let Event::DeadLettered { delivery, reason: DeadLetterReason::AgeExceeded, .. } =
                 event
             {
-                // It may be given up once its next attempt would come too late.
+                // A delivery may end early if its next attempt would come too late.
                 let policy = policy.webhook(&delivery.webhook);
                 let longest_ms = policy.retry.intervals_ms.iter().max().copied().unwrap_or(0) * 2;
                 let longest_ms = longest_ms.max(policy.retry_after_max_ms);

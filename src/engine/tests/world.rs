@@ -1,8 +1,8 @@
-//! A world with one clock: brokers, endpoints, and instances that live and die in it.
+//! A world with one clock: brokers, endpoints, and instances that start and end in it.
 //!
-//! There is one thread. Where an instance's engine would block, or asks Kafka for something, the world goes on around it
-//! before its call returns; so everything happens between any two calls that may happen there, and every run of a seed is
-//! the same.
+//! There is one thread. When an engine would block, or asks Kafka for something, the world continues before the call
+//! returns. So everything that may happen between two calls does happen in some history, and every run of a seed is the
+//! same.
 
 use super::broker::{Broker, Entry};
 use super::dice::Dice;
@@ -22,40 +22,40 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// When the world begins, as its instances' clocks have it.
+/// The time of the instances' clocks when the world begins.
 pub(super) const EPOCH_MS: i64 = 1_700_000_000_000;
-/// Frames of engines that wait for each other's world.
+/// The maximum number of nested calls that let the world continue.
 const DEPTH_MAX: usize = 4;
 
 pub(super) struct World {
     pub(super) names: TopicNames,
     pub(super) setting: Setting,
     pub(super) passed_ms: Cell<u64>,
-    /// Of it, in days that nobody lived through.
+    /// The part of it that was skipped, in whole days.
     pub(super) skipped_ms: Cell<u64>,
-    /// What happens by chance; not what the plan says.
+    /// The random numbers of everything that the plan does not contain.
     pub(super) dice: RefCell<Dice>,
     pub(super) broker: RefCell<Broker>,
     pub(super) group: RefCell<Group>,
     pub(super) network: RefCell<Network>,
     pub(super) ledger: RefCell<Ledger>,
     pub(super) nodes: Vec<Node>,
-    /// Whose code is running: which process of which instance.
+    /// The instance and the process whose code is running.
     current: Cell<Option<(usize, u64)>>,
     depth: Cell<usize>,
-    /// Who is in the midst of a restore's step: neither its engine nor another restore of its goes on meanwhile.
+    /// The instance that is in a restore's step. Its engine and its other restores wait meanwhile.
     restoring: Cell<Option<usize>>,
     pub(super) agenda: RefCell<BTreeMap<(u64, usize), Action>>,
     agenda_length: Cell<usize>,
     pub(super) kafka_away_until_ms: Cell<u64>,
     next_restore: Cell<u64>,
-    /// Whoever ends from now on is started again.
-    pub(super) is_mended: Cell<bool>,
-    /// Whoever ends from now on is not.
+    /// Whether every process that ends is started again.
+    pub(super) is_healed: Cell<bool>,
+    /// Whether processes that end are no longer started again.
     pub(super) is_over: Cell<bool>,
-    /// No process was started by a clock that is wrong.
+    /// Whether no process was started with a wrong clock.
     pub(super) is_timely: Cell<bool>,
-    /// What struck, for the figures.
+    /// The number of faults of each kind.
     pub(super) struck: RefCell<BTreeMap<&'static str, u64>>,
     pub(super) story: RefCell<Vec<String>>,
     is_told: bool,
@@ -70,7 +70,7 @@ impl Time for World {
         let node = self.current.get().map(|(node, _)| node);
         match node.and_then(|node| self.nodes[node].steady.borrow_mut().as_mut().map(&mut *act)) {
             Some(()) => {}
-            // Whoever is nobody's process has a clock that never jumps.
+            // Code outside of all processes has a clock that never jumps.
             None => act(&mut Steady::starting(self.reading_of(node))),
         }
     }
@@ -129,7 +129,7 @@ impl World {
             agenda_length: Cell::new(0),
             kafka_away_until_ms: Cell::new(0),
             next_restore: Cell::new(0),
-            is_mended: Cell::new(false),
+            is_healed: Cell::new(false),
             is_over: Cell::new(false),
             is_timely: Cell::new(true),
             struck: RefCell::default(),
@@ -147,19 +147,19 @@ impl World {
         Duration::from_millis(u64::try_from(self.true_ms() + offset_ms).unwrap())
     }
 
-    /// Both clocks of an instance.
+    /// Returns both clocks of an instance.
     pub(super) fn reading_of(&self, node: Option<usize>) -> Reading {
         Reading::of(self.passed(), self.wall_of(node))
     }
 
-    /// The time of an instance's process.
+    /// Returns the time of an instance's process.
     pub(super) fn now_of(&self, node: usize) -> Timestamp {
         let mut steady = self.nodes[node].steady.borrow_mut();
         let reading = self.reading_of(Some(node));
         steady.get_or_insert_with(|| Steady::starting(reading)).read(reading)
     }
 
-    /// The wall clock of no instance.
+    /// Returns the world's own wall clock.
     pub(super) fn true_ms(&self) -> i64 {
         EPOCH_MS + self.passed_ms.get().cast_signed()
     }
@@ -175,7 +175,7 @@ impl World {
         *self.struck.borrow_mut().entry(what).or_default() += 1;
     }
 
-    /// Where records with this key go.
+    /// Returns the partition of records with this key.
     pub(super) fn partition_of(&self, key: Option<&[u8]>) -> i32 {
         owner(key.unwrap_or_default(), self.setting.partitions).cast_signed()
     }
@@ -224,7 +224,7 @@ impl World {
         }
     }
 
-    /// A call of an instance's process begins.
+    /// Begins a call of an instance's process. Returns the fault that strikes in it.
     pub(super) fn before(&self, node: usize, incarnation: u64, call: Call) -> Option<Fault> {
         self.insist_alive(node, incarnation);
         let armed = {
@@ -267,7 +267,7 @@ impl World {
         None
     }
 
-    /// The call has had its effect.
+    /// Ends a call after its effect.
     pub(super) fn after(&self, node: usize, incarnation: u64, fault: Option<Fault>) {
         match fault {
             Some(Fault::KillAfter) => {
@@ -317,7 +317,7 @@ impl World {
         }
     }
 
-    /// Runs code of an instance; `None`: it was killed meanwhile.
+    /// Runs code of an instance. Returns `None` if the instance was killed meanwhile.
     pub(super) fn of_node<T>(&self, node: usize, act: impl FnOnce() -> T) -> Option<T> {
         let incarnation = self.nodes[node].incarnation.get();
         let before = self.current.replace(Some((node, incarnation)));
@@ -332,7 +332,7 @@ impl World {
         }
     }
 
-    /// Whether a write of the store fails. Does not return if the process dies here.
+    /// Returns whether a write of the store fails. Does not return if the process dies here.
     pub(super) fn write_fails(&self) -> bool {
         let Some((node, incarnation)) = self.current.get() else { return false };
         let fault = self.before(node, incarnation, Call::Write);
@@ -340,7 +340,7 @@ impl World {
         fault.is_some_and(|fault| !matches!(fault, Fault::KillAfter | Fault::PauseAfter(_)))
     }
 
-    /// Runs a step of a restore, which whoever cancels the restore waits for.
+    /// Runs a step of a restore. A cancellation waits for its end.
     pub(super) fn restoring<T>(&self, node: usize, act: impl FnOnce() -> T) -> T {
         let before = self.restoring.replace(Some(node));
         let result = act();
@@ -348,11 +348,11 @@ impl World {
         result
     }
 
-    /// Lets so much time pass.
+    /// Lets `ms` milliseconds pass.
     pub(super) fn run_for(&self, ms: u64) {
         let until = self.passed_ms.get() - self.skipped_ms.get() + ms;
         if self.depth.get() >= DEPTH_MAX {
-            // Whoever waits here waits in vain; time passes, and the others catch up.
+            // The nesting is too deep: only time passes here, and the others catch up later.
             self.passed_ms.set(self.passed_ms.get() + ms);
             return;
         }
@@ -366,12 +366,12 @@ impl World {
         self.depth.set(self.depth.get() - 1);
     }
 
-    /// Everything that happens in so much time.
+    /// Does everything that happens within `ms`. Returns whether anything is left to happen.
     pub(super) fn live(&self, ms: u64) -> bool {
         self.run_until(self.passed_ms.get() - self.skipped_ms.get() + ms)
     }
 
-    /// Everything that happens up to then, as much time as was lived through; whether anything is left to happen after it.
+    /// Does everything that happens until then, without skipped time. Returns whether anything is left.
     fn run_until(&self, until_busy_ms: u64) -> bool {
         loop {
             self.settle();
@@ -383,7 +383,7 @@ impl World {
                 if self.passed_ms.get() - self.skipped_ms.get() >= until_busy_ms {
                     return true;
                 }
-                // Nothing takes no time at all.
+                // Each step takes a third of a millisecond on average.
                 if self.dice.borrow_mut().one_in(3) {
                     self.passed_ms.set(self.passed_ms.get() + 1);
                 }
@@ -422,12 +422,12 @@ impl World {
         }
     }
 
-    /// Grows with whatever a poll thread can learn of.
+    /// Returns a number that grows with every change that a poll thread can see.
     pub(super) fn changes(&self) -> u64 {
         self.broker.borrow().changes + self.group.borrow().changes
     }
 
-    /// What could happen now.
+    /// Returns the steps that are possible now.
     fn ready(&self) -> Vec<Step> {
         let passed = self.passed_ms.get();
         let changes = self.changes();
@@ -459,7 +459,7 @@ impl World {
         nodes.chain(agenda).chain(away).chain(broker).chain(group).min()
     }
 
-    /// What is still to happen, for whoever wonders why it does not end.
+    /// Describes the open work, for a history that does not come to rest.
     pub(super) fn unrest(&self) -> String {
         let nodes: Vec<String> = self.nodes.iter().map(Node::unrest).collect();
         let (broker, group) = (self.broker.borrow().next_time_out(), self.group.borrow().next_ms());
@@ -478,13 +478,13 @@ impl World {
         }
     }
 
-    /// The request is at its endpoint.
+    /// Delivers the request to its endpoint.
     pub(super) fn arrive(&self, flight: &Flight) {
         self.network.borrow_mut().requests.push(flight.request(self.true_ms()));
     }
 }
 
-/// Something that could happen.
+/// A possible next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Agenda,

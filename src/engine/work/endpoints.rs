@@ -11,7 +11,7 @@ use crate::store::{Family, WriteBack};
 use crate::telemetry::{EndpointChange, EndpointState};
 
 impl Work {
-    /// Decides `command` about the endpoint `webhook`, as far as this partition is concerned.
+    /// Decides `command` about the endpoint `webhook` in this partition.
     pub(in crate::engine) fn endpoint<F: Family>(
         &mut self,
         rows: &WriteBack<F>,
@@ -23,7 +23,7 @@ impl Work {
         let slot = self.endpoints.get(&key);
         let state = slot.map_or_else(|| rows.endpoint(webhook), |slot| slot.new);
         let events = decide_endpoint(&state, command, view.policy.webhook(webhook), view.now);
-        // The common case: an endpoint that works makes no event.
+        // The common case: an endpoint that works causes no event.
         if events.is_empty() {
             return;
         }
@@ -43,7 +43,7 @@ impl Work {
         }
     }
 
-    /// Reports that a breaker has changed.
+    /// Adds the change of a breaker.
     pub(in crate::engine) fn breaker(
         &mut self,
         webhook: WebhookName,
@@ -68,7 +68,7 @@ impl Work {
         }
     }
 
-    /// Disables the endpoint in all other partitions: each gives up its own rows.
+    /// Disables the endpoint in all other partitions: each turns its own rows into dead letters.
     fn disable_elsewhere(
         &mut self,
         own: i32,
@@ -91,7 +91,7 @@ fn account(webhook: &WebhookName, view: &View<'_>) -> Option<AccountId> {
     view.lanes.endpoint(webhook).map(|endpoint| endpoint.webhook().account)
 }
 
-/// Returns the state and the change to it as metrics and events name them.
+/// Returns the state of a breaker, and the change to it, as metrics and events name them.
 pub(in crate::engine) fn shown(state: BreakerState) -> (EndpointState, EndpointChange) {
     match state {
         BreakerState::Closed => (EndpointState::Closed, EndpointChange::Closed),

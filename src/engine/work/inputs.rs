@@ -1,11 +1,11 @@
-//! What a batch reports of input partitions, and of the configuration.
+//! A batch's events about input partitions and the configuration.
 
 use super::{Notice, Target, View, Work};
 use crate::clock;
 use crate::codec::event::{self, InputEvent, ReloadEvent};
 
 impl Work {
-    /// Reports what happened to an input partition.
+    /// Adds a change of an input partition.
     pub(in crate::engine) fn input(&mut self, event: InputEvent, view: &View<'_>) {
         let key = self.append(event.topic.as_bytes());
         let start = self.buffer.len();
@@ -15,7 +15,7 @@ impl Work {
         self.notices.push(Notice::Input(event));
     }
 
-    /// Reports the results of reloads on this instance.
+    /// Adds the results of reloads on this instance.
     pub(in crate::engine) fn reloads(&mut self, events: &[ReloadEvent], instance: &str) {
         for event in events {
             let key = self.append(instance.as_bytes());

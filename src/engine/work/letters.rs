@@ -1,4 +1,4 @@
-//! What is given up in a batch: deliveries and records, each kept whole in its dead letter.
+//! The dead letters of a batch. Each keeps its whole delivery or record.
 
 use super::{Notice, Target, View, Work};
 use crate::codec::event::{self, Became, RequestView};
@@ -92,7 +92,7 @@ impl Work {
         self.notices.push(Notice::Bad { place, offset, reason, detail });
     }
 
-    /// Reports what became of a record that was sent back from the dead letters.
+    /// Adds the result of a record that was replayed from the dead letters.
     pub(super) fn letter_settled(
         &mut self,
         record: &Record,
@@ -112,7 +112,7 @@ impl Work {
         self.leave(Target::Events, key, Some(value), Vec::new());
     }
 
-    /// Writes the record's bytes as they are. Bytes that no dead letter can hold are cut off, and a header says so.
+    /// Writes the record's bytes as they are. Bytes above the limit of a dead letter are cut off, and a header says so.
     pub(super) fn raw_dead_letter(
         &mut self,
         key: Option<Range<usize>>,
@@ -120,7 +120,7 @@ impl Work {
         mut headers: Vec<(&'static str, String)>,
         foreign: Vec<Header>,
     ) {
-        // A tombstone stays a tombstone.
+        // A tombstone has no value, and keeps none.
         let value = payload.map(|payload| {
             let kept = payload.get(..RAW_BYTES_MAX).unwrap_or(payload);
             if kept.len() < payload.len() {
@@ -133,7 +133,7 @@ impl Work {
     }
 }
 
-/// What became of the record at `source`, by what was decided when it came.
+/// Returns the result of the record at `source`, according to the decision's events.
 pub(super) fn became(events: &[Event], source: &Source) -> Became {
     for event in events {
         if let Event::RecordDeadLettered { record, .. } = event

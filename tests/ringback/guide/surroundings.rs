@@ -53,7 +53,7 @@ pub(super) fn too_large(page: &Page) {
     let causes = ["no transaction can be committed", "larger than the topic's max.message.bytes"];
     sees_uncommitted(&reader, &daemon, &causes);
     let logged = daemon.logged();
-    reader.sees("nothing is lost, and it goes on once the cause is gone", &logged);
+    reader.sees("nothing is lost, and commits continue once the cause is gone", &logged);
     assert_eq!(stage.receiver.count(), 0);
     reader.succeeds(&stage, "ringback topics --mend");
     committed_again(&reader, &mut daemon);

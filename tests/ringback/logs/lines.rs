@@ -112,17 +112,17 @@ fn many_similar_failures_are_few_lines() {
     stage.dead_letters(records.len() + flows.len() + strange.len(), PATIENCE);
     daemon.stop();
     let all = objects(&daemon.logged());
-    let given_up = lines(&all, "a record was given up");
+    let given_up = lines(&all, "a record became a dead letter");
     let of = |reason: &str| given_up.iter().filter(|line| line["reason"] == reason).count();
     for reason in ["undecodable", "no_uuid", "unknown_schema", "unknown_account"] {
         assert_eq!(of(reason), 1, "{reason}: {given_up:#?}");
-        let more = lines(&all, "more records were given up");
+        let more = lines(&all, "more records became dead letters");
         assert!(more.iter().any(|line| line["reason"] == reason), "{reason}: {more:#?}");
     }
     assert!(given_up.iter().all(|line| line["topic"].is_string() && line["detail"].is_string()));
-    let deliveries = lines(&all, "a delivery was given up").len();
+    let deliveries = lines(&all, "a delivery became a dead letter").len();
     assert!((1..=5).contains(&deliveries), "{deliveries}");
-    let more = lines(&all, "more deliveries were given up");
+    let more = lines(&all, "more deliveries became dead letters");
     let counted: u64 = more.iter().filter_map(|line| line["count"].as_u64()).sum();
     assert_eq!(counted + deliveries as u64, flows.len() as u64, "all are counted: {more:#?}");
 }

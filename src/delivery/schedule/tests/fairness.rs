@@ -36,9 +36,9 @@ fn scene_of(in_flight_max: usize, names: &[String]) -> Scene {
 #[test]
 fn an_attempt_that_used_most_of_its_time_counts_against_its_lane_whatever_its_outcome() {
     for (way, outcome, _) in ways() {
-        let mut scene = scene_of(1024, &many("ill", 1));
-        scene.prove(&["ill-0"], 32);
-        scene.push("ill-0", 1, 1000);
+        let mut scene = scene_of(1024, &many("failing", 1));
+        scene.prove(&["failing-0"], 32);
+        scene.push("failing-0", 1, 1000);
         for most in [32, 16, 8, 4, 2, 1, 1] {
             let tickets = scene.all();
             assert_eq!(tickets.len(), most, "{way}");
@@ -87,16 +87,16 @@ fn an_answer_in_good_time_counts_for_its_lane_however_short_the_time_out_is() {
 fn a_healthy_lane_gets_a_slot_at_once_beside_forty_slow_lanes() {
     for in_flight_max in [64, 1024] {
         for (way, outcome, took) in ways() {
-            for were_well in [false, true] {
-                let ill = many("ill", 40);
-                let well = many("well", 4);
-                let names: Vec<String> = ill.iter().chain(&well).cloned().collect();
+            for were_healthy in [false, true] {
+                let failing = many("failing", 40);
+                let healthy = many("healthy", 4);
+                let names: Vec<String> = failing.iter().chain(&healthy).cloned().collect();
                 let mut scene = scene_of(in_flight_max, &names);
-                if were_well {
-                    let names: Vec<&str> = ill.iter().map(String::as_str).collect();
+                if were_healthy {
+                    let names: Vec<&str> = failing.iter().map(String::as_str).collect();
                     scene.prove(&names, 4);
                 }
-                for name in &ill {
+                for name in &failing {
                     scene.push(name, 1, 300);
                 }
                 let mut stuck: Vec<(Instant, Ticket)> = Vec::new();
@@ -104,11 +104,11 @@ fn a_healthy_lane_gets_a_slot_at_once_beside_forty_slow_lanes() {
                     let now = scene.now;
                     let all = scene.all();
                     stuck.extend(all.into_iter().map(|ticket| (now + took, ticket)));
-                    for name in &well {
+                    for name in &healthy {
                         scene.push(name, 1, 1);
                         let tickets = scene.all();
                         let ours = of(&tickets, name).count();
-                        let what = format!("{way}, {in_flight_max}, {were_well}, step {step}");
+                        let what = format!("{way}, {in_flight_max}, {were_healthy}, step {step}");
                         assert_eq!(ours, 1, "{name} waits: {what}");
                         for ticket in tickets {
                             if ticket.job.webhook.to_string() == *name {

@@ -1,4 +1,4 @@
-//! Timers of a partition, many and few.
+//! Tests of the timers of a partition.
 
 use super::Task;
 use crate::domain::{AccountId, Correlation, PhononUuid, State, Timestamp};
@@ -20,7 +20,7 @@ fn change(task: &mut Task<Rocks>, uuid: &PhononUuid, old: &State, new: State) {
     task.rows.put(uuid, old, new, 100);
 }
 
-/// A task, with timers due then.
+/// Returns a task with timers at these times.
 fn task(store: &Store, due: &[i64]) -> Task<Rocks> {
     let mut task = Task::new(store.partition(0).unwrap(), Vec::new());
     for (number, due) in due.iter().enumerate() {
@@ -31,26 +31,26 @@ fn task(store: &Store, due: &[i64]) -> Task<Rocks> {
 }
 
 #[test]
-fn more_timers_than_are_told_at_once_are_told_in_turns() {
+fn more_timers_than_the_limit_are_returned_in_turns() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let due = [100, 100, 100, 150, 200, 200, 250];
     let mut task = task(&store, &due);
     let now = Timestamp::from_ms(220);
-    let mut told = BTreeSet::new();
+    let mut returned = BTreeSet::new();
     for _ in &due {
         for uuid in task.due_timers(now, 2).unwrap() {
             let old = State::clone(&task.rows.state(&uuid).unwrap());
-            assert!(told.insert(uuid.clone()), "{uuid} was told and committed");
+            assert!(returned.insert(uuid.clone()), "{uuid} was returned again after its commit");
             change(&mut task, &uuid, &old, State::default());
         }
     }
-    assert_eq!(told.len(), 6);
+    assert_eq!(returned.len(), 6);
     assert_eq!(task.next_timer, Some(Timestamp::from_ms(250)));
 }
 
 #[test]
-fn timers_are_told_again_until_they_are_committed() {
+fn timers_are_returned_again_until_they_are_committed() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let mut task = task(&store, &[100]);

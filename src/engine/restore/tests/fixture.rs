@@ -1,4 +1,4 @@
-//! The fixtures as files: a changelog in JSON lines, a store, what both read as, and the checksums of all.
+//! The fixtures as files: a changelog in JSON lines, a store, the expected lines of both, and the checksums of all.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What one version wrote.
+/// The files of one version.
 pub(super) struct Fixture {
     pub(super) version: &'static str,
     /// The SHA-256 of its file of checksums.
@@ -50,7 +50,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-/// The versions that there are.
+/// Returns the versions that have a folder.
 pub(super) fn folders() -> Vec<String> {
     let entries = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap());
     let folders = entries.filter(|entry| entry.path().is_dir());
@@ -84,7 +84,7 @@ impl Fixture {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// A store is never opened where it is kept, since opening it writes.
+    /// Copies the store to a temporary directory, because opening a store writes to it.
     pub(super) fn copy_of_store(&self) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
         copy(&self.path().join("store"), directory.path());
@@ -94,7 +94,7 @@ impl Fixture {
     pub(super) fn assert_unchanged(&self) {
         let sums = fs::read_to_string(self.path().join("SHA256SUMS")).unwrap();
         assert_eq!(sums, checksums(&self.path()), "the fixture {} was changed", self.version);
-        assert_eq!(sha256(sums.as_bytes()), self.sums, "so was its SHA256SUMS");
+        assert_eq!(sha256(sums.as_bytes()), self.sums, "its SHA256SUMS was changed, too");
     }
 }
 
@@ -112,7 +112,7 @@ fn sha256(bytes: &[u8]) -> String {
     })
 }
 
-/// The checksums of all other files, as `sha256sum` writes them.
+/// Returns the checksums of all other files in the format of `sha256sum`.
 fn checksums(folder: &Path) -> String {
     let names = |inner: &str| {
         let entries = fs::read_dir(folder.join(inner)).unwrap().map(|entry| entry.unwrap());
@@ -127,10 +127,10 @@ fn checksums(folder: &Path) -> String {
     files.iter().map(line).collect()
 }
 
-/// Keeps what this version writes as `version`, which must be a new one.
+/// Writes the fixture of a new version.
 pub(super) fn write(version: &str, changes: &[Change], expected: &[String], store: &Path) {
     let folder = root().join(version);
-    assert!(!folder.exists(), "the fixture {version} exists, and none is ever touched again");
+    assert!(!folder.exists(), "the fixture {version} exists, and fixtures are never changed");
     fs::create_dir_all(folder.join("store")).unwrap();
     let line = |change: &Change| {
         let value = change.value.as_ref().map(|value| STANDARD.encode(value));
@@ -143,7 +143,7 @@ pub(super) fn write(version: &str, changes: &[Change], expected: &[String], stor
     for file in fs::read_dir(store).unwrap() {
         let file = file.unwrap();
         let name = file.file_name().into_string().unwrap();
-        // Its diary and its lock are of no use, and RocksDB's own log is empty.
+        // RocksDB's write-ahead log is empty, and its info log and lock file are not needed.
         let kept = ["CURRENT", "IDENTITY", "MANIFEST-", "OPTIONS-"].iter();
         if kept.clone().any(|kept| name.starts_with(kept)) || name.ends_with(".sst") {
             fs::copy(file.path(), folder.join("store").join(name)).unwrap();

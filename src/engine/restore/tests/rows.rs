@@ -1,8 +1,8 @@
 //! A row of every kind and variant, for a new fixture.
 //!
-//! The changelog is one that a daemon could have written: what is due was due in 2023, and what waits does so until 2100.
-//! `tests/ringback/upgrades.rs` has a daemon go on with it: the webhook `crm` of the account 28 takes what waits, `held` is
-//! held back, `gone` and `failing` are disabled.
+//! A daemon could have written this changelog. Everything that is due was due in 2023, and everything that waits does
+//! so until 2100. `tests/ringback/upgrades.rs` runs a daemon on it: the webhook `crm` of the account 28 accepts the
+//! deliveries, `held` is held back, `gone` and `failing` are disabled.
 
 use super::fixture::Change;
 use crate::codec::row::{self, InputOffset, Landmark, Meta, Owner, TopicId};
@@ -20,7 +20,7 @@ const THEN: Timestamp = Timestamp::from_ms(1_697_696_721_042);
 /// 2100-01-01T00:00:00Z
 const FAR: Timestamp = Timestamp::from_ms(4_102_444_800_000);
 const ACCOUNT: AccountId = AccountId(28);
-/// What the inputs' topics are called where a daemon goes on with the fixture.
+/// The name of the input topic in the test that runs a daemon on the fixture.
 const TOPIC: &str = "fixture.flow-complete";
 
 fn source(offset: i64) -> Source {
@@ -51,7 +51,7 @@ fn report(id: &str, class: StatusClass) -> Collected {
     }
 }
 
-/// A report that waits for its flow until then.
+/// Returns a report that waits for its flow until this time.
 fn waiting(id: &str, class: StatusClass, until: Timestamp) -> Collected {
     let raw = Some(Bytes::from_static(b"\xc3\x01 as it came"));
     let seen = (0..16).map(|n: u64| u64::MAX - n).collect();
@@ -111,7 +111,7 @@ fn delivery(uuid: &str, phase: Phase, to: &str) -> Delivery {
     }
 }
 
-/// Scheduled in a future in which no age limit ends it.
+/// Returns a delivery after failed attempts. It is scheduled in the future, so that no age limit ends it.
 fn tried(delivery: Delivery, attempts: u32, outcome: Outcome) -> Delivery {
     Delivery {
         scheduled_at: FAR,
@@ -291,7 +291,7 @@ fn after_the_end() -> Named {
     ]
 }
 
-/// The states at the end, by their uuids.
+/// Returns the final states by their uuids.
 fn states() -> Vec<(String, State)> {
     let named = [without_flow(), with_flow(), with_variables(), after_the_end()].concat();
     let named = named.into_iter().map(|(uuid, state)| (uuid.to_owned(), state));
@@ -333,8 +333,8 @@ fn endpoints() -> Vec<(&'static str, EndpointState)> {
     ]
 }
 
-/// The changelog, and how much of it the store has: every row in an earlier version or none, then some of them as they are at
-/// the end; behind that the rest, and the end of what is gone.
+/// Returns the changelog, and how many of its records the store has. The store's part has every row in an earlier
+/// version or none, then some final ones. The other records and the tombstones follow.
 pub(super) fn changes() -> (Vec<Change>, usize) {
     let mut log = Log(Vec::new());
     let states = states();
@@ -377,7 +377,7 @@ pub(super) fn changes() -> (Vec<Change>, usize) {
     (log.0, split)
 }
 
-/// So many more rows, each larger than a quarter of what is written at once.
+/// Adds `count` rows. Each is larger than a quarter of a write of the restore.
 pub(super) fn large(changes: Vec<Change>, count: usize) -> Vec<Change> {
     let mut log = Log(changes);
     for number in 0..count {
@@ -418,14 +418,14 @@ impl Log {
         self.put(key, value);
     }
 
-    /// So many flow complete records are taken into account.
+    /// Writes a meta row with this offset of the input.
     fn meta(&mut self, next_offset: i64) {
         let input = |topic: &str, next_offset, id: Option<&str>| InputOffset {
             topic: topic.into(),
             partition: 0,
             next_offset,
             topic_id: id.map(TopicId::from),
-            // A topic has one of the two.
+            // A topic has either an id or a landmark.
             landmark: id
                 .is_none()
                 .then_some(Landmark { offset: 7, content: 0x1122_3344_5566_7788 }),

@@ -1,4 +1,4 @@
-//! Rows as lines that a person reads, and that stay the same when a type gets another field: a new field is a new line.
+//! Shows rows as readable lines. They stay the same when a type gets another field: a new field is a new line.
 
 use crate::codec::row::{InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
@@ -9,7 +9,7 @@ use crate::store::Tally;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-/// Each value with its path behind `what`.
+/// Returns each value with its path, which begins with `what`.
 pub(super) fn lines(what: &str, value: &Value) -> Vec<String> {
     match value {
         Value::Object(members) if !members.is_empty() => members
@@ -69,7 +69,7 @@ pub(super) fn meta(meta: &Meta) -> Value {
         let id = |id: &Option<TopicId>| id.as_ref().map(|id| id.as_str().to_owned());
         shown["topic_ids"] = list(offsets, ids);
         for input in offsets {
-            // Earlier versions had none.
+            // Earlier versions had no landmarks.
             if let Some(Landmark { offset, content }) = input.landmark {
                 shown["landmarks"][&*input.topic] = json!([offset, format!("{content:016x}")]);
             }
@@ -95,7 +95,7 @@ fn time(time: Option<Timestamp>) -> Option<i64> {
     time.map(Timestamp::as_ms)
 }
 
-/// Text as it is; other bytes by their escapes.
+/// Returns text as it is, and other bytes as escapes.
 fn bytes(bytes: &Bytes) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => json!(text),
@@ -169,7 +169,7 @@ fn collected(report: &Collected) -> Value {
         "expires_at": time(*expires_at),
         "status": status,
     });
-    // Fixtures of versions that kept none do not have the line.
+    // Fixtures of versions without headers lack the line.
     if !headers.is_empty() {
         shown["headers"] =
             list(headers, |header| json!([*header.name, header.value.as_ref().map(bytes)]));
@@ -197,7 +197,7 @@ fn delivery(delivery: &Delivery) -> Value {
     let rendering = match rendering {
         Rendering::Fixed => json!(null),
         Rendering::Done(Rendered { content_type, values }) => {
-            // What the fixtures of the first versions name a body; those that came later have no such name.
+            // The fixtures of the first versions name the kind of a body; later ones have no such name.
             let kind = match content_type.as_deref() {
                 Some("application/json") => json!("Json"),
                 Some("application/xml") => json!("Xml"),

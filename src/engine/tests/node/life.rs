@@ -1,4 +1,4 @@
-//! How processes begin and end.
+//! The start and the end of processes.
 
 use super::Process;
 use crate::clock::Steady;
@@ -71,7 +71,7 @@ impl World {
         }
     }
 
-    /// What is left of a process that has ended.
+    /// Removes a process that has ended. Part of its requests and writes may still take effect.
     pub(in crate::engine::tests) fn bury(&self, node: usize, is_clean: bool) {
         let instance = &self.nodes[node];
         let Some(process) = instance.process.borrow_mut().take() else { return };
@@ -82,7 +82,7 @@ impl World {
             self.group.borrow_mut().falls_silent(reader.member, self.passed_ms());
         }
         for flight in &process.flights {
-            // What was written to the socket may arrive all the same.
+            // Bytes that were written to the socket may still arrive.
             if !flight.has_arrived && self.dice.borrow_mut().one_in(2) {
                 self.arrive(flight);
             }
