@@ -113,8 +113,8 @@
 //!   daemon:
 //!   `tests/ringback/stores/damaged.rs::a_store_that_is_damaged_while_the_daemon_runs_is_marked_and_set_aside_at_the_next_start`;
 //!   none that a kill leaves half moved:
-//!   `src/store/aside/tests.rs::a_move_that_was_broken_off_is_ended`; none that is moved because its disk, its limits or another
-//!   instance fail it: `src/store/damage/tests.rs::what_another_store_would_meet_as_well_is_no_damage`; none that is restored
+//!   `src/store/aside/tests.rs::an_interrupted_move_is_finished`; none that is moved because its disk, its limits or another
+//!   instance fail it: `src/store/damage/tests.rs::an_error_that_another_store_would_also_have_is_not_damage`; none that is restored
 //!   again and again: `src/store/recovery/tests.rs::a_third_damage_within_an_hour_is_not_restored_and_after_it_the_oldest_copy_goes`.
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:
@@ -289,7 +289,7 @@
 //!   `tests/ringback/poison.rs::a_flow_whose_webhooks_would_not_fit_into_a_row_is_a_dead_letter`,
 //!   `tests/ringback/poison.rs::reports_that_would_not_fit_into_a_row_together_are_dead_letters`.
 //! - No row that is neither in the store nor behind its checkpoint in the changelog:
-//!   `src/store/write_back/tests.rs::reads_agree_wherever_rows_stand_and_a_restart_finds_the_rest_in_the_changelog`.
+//!   `src/store/write_back/tests.rs::reads_agree_wherever_rows_are_and_a_restart_finds_the_rest_in_the_changelog`.
 //! - No more rows in memory than two generations, whatever is put:
 //!   `src/store/write_back/tests.rs::a_full_generation_is_written_before_another_is_full`.
 //! - No event with a member that the published schema does not name, and no schema that the reader does not generate:
