@@ -249,8 +249,8 @@
 //!   `tests/ringback/commands.rs::a_wrong_property_is_a_wrong_configuration_for_every_command`,
 //!   `src/cli.rs::what_stays_wrong_is_no_reason_to_try_again`.
 //! - No record that is read twice because librdkafka hands it out twice, and none that is not read because its offset was
-//!   another record's before: `src/log/reader/position.rs::what_was_read_is_passed_over_until_something_new_comes`,
-//!   `src/log/reader/position.rs::another_record_at_an_offset_was_never_read`.
+//!   another record's before: `src/log/reader/position.rs::records_that_were_read_are_skipped_until_a_new_one_comes`,
+//!   `src/log/reader/position.rs::another_record_at_an_earlier_offset_counts_as_not_read`.
 //! - No property of librdkafka that nobody has looked at, and none that breaks a guarantee:
 //!   `src/config/settings/build/client/properties.rs::every_property_of_librdkafka_has_a_rule`,
 //!   `src/config/tests/client.rs::properties_that_the_guarantees_need_can_not_be_set`.

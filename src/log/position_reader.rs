@@ -101,7 +101,7 @@ impl PositionReader {
                 return Ok(ranges);
             }
             if began.elapsed() > OPEN_MAX {
-                let what = "a transaction is open in the topic for a long time; try again once it has ended".to_owned();
+                let what = "a transaction has been open in the topic for a long time; try again once it has ended".to_owned();
                 return Err(LogError::Topic { topic: topic.to_owned(), what });
             }
             std::thread::sleep(PINNED_INTERVAL);

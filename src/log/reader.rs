@@ -68,7 +68,7 @@ pub enum LogEvent {
     Revoked {
         /// Other members own them already.
         lost: bool,
-        /// Where the answer is sent.
+        /// The channel for the answer.
         reply: SyncSender<()>,
     },
     /// The ends of partitions, as far as they are known.
@@ -90,7 +90,7 @@ pub enum LogEvent {
         /// The connection was disturbed recently, and so the member may be an earlier join of this instance.
         was_disturbed: bool,
     },
-    /// The consumer can't go on.
+    /// The consumer can't continue, for this reason.
     Failed(String),
 }
 
@@ -102,11 +102,11 @@ pub struct Assignment {
     pub places: Vec<TopicPartition>,
 }
 
-/// Where a partition starts.
+/// A partition to start, and its position.
 pub struct Start {
     /// The partition.
     pub place: TopicPartition,
-    /// The offset to start at.
+    /// The position to start at.
     pub from: From,
 }
 

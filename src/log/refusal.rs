@@ -57,7 +57,7 @@ const REFUSALS: [(RDKafkaErrorCode, &str); 12] = [
     (RDKafkaErrorCode::PolicyViolation, POLICY),
 ];
 const GONE: &str = "the topic or one of its partitions no longer exists";
-const REPLICAS: &str = "fewer replicas are in sync than min.insync.replicas asks for";
+const REPLICAS: &str = "fewer replicas are in sync than min.insync.replicas requires";
 const POLICY: &str = "the topic's settings or a policy of the broker forbid the record";
 
 impl std::fmt::Display for Refused {

@@ -1,8 +1,8 @@
 //! The client of the schema registry, by Confluent's API.
 //!
 //! The main question is which answers are final. "There is no schema with this id" is final for the records that wait
-//! for it, but not for later ones, since the schema may be registered at any time. An answer that says nothing about
-//! the id is an outage, and the client retries.
+//! for it. It is not final for later records, since the schema may be registered at any time. An answer that says
+//! nothing about the id is an outage, and the client retries.
 
 mod answer;
 

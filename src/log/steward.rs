@@ -55,7 +55,7 @@ impl Patient {
         }
     }
 
-    /// Aborts the transaction, so that nobody waits until it times out.
+    /// Aborts the transaction, so that no reader has to wait until it times out.
     pub(super) fn abort(&self) {
         if let Err(error) = insist(|| self.0.abort()) {
             tracing::debug!(%error, "the transaction can't be aborted");

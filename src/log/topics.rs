@@ -80,7 +80,7 @@ impl TopicState {
 
 /// Describes the consequence when the inbox and the changelog have different numbers of partitions.
 fn wrong_partition_count(partitions: u32, wanted: u32) -> String {
-    let counts = format!("it has {partitions} partitions and the changelog {wanted}");
+    let counts = format!("it has {partitions} partitions, the changelog has {wanted}");
     if partitions < wanted {
         return format!(
             "{counts}: run `ringback topics --mend`, which adds the missing partitions and loses nothing"

@@ -62,7 +62,7 @@ impl TransactionFault {
 pub struct TransactionError {
     /// The name of the call.
     pub call: &'static str,
-    /// What the caller can do.
+    /// The possible next calls.
     pub fault: TransactionFault,
     /// The cause: the error of a refused record, or librdkafka's text.
     pub text: String,

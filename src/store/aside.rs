@@ -1,8 +1,8 @@
 //! Moves a store out of the way with all its content, and deletes nothing of it.
 //!
 //! If possible, the whole directory is renamed: `data` becomes `data.damaged-20260131T120000.000Z` beside it. That is
-//! impossible if the directory is a mount point or a link, if the daemon may not change its parent, or if it also holds
-//! other files. Then the store's files are moved into a directory of that name inside it,
+//! impossible if the directory is a mount point or a link, or if it also holds other files. It is also impossible if
+//! the daemon may not change the parent. Then the store's files are moved into a directory of that name inside it,
 //! `data/damaged-20260131T120000.000Z`. This takes several steps. A [`Mark`] exists from before the first step until
 //! after the last, and the next start continues the move.
 

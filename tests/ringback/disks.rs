@@ -120,7 +120,7 @@ fn a_store_that_is_removed_under_a_running_daemon_ends_it_and_is_restored() {
     std::fs::remove_dir_all(&store).expect("a store to remove");
     let uuids = send_flows(&stage, 93);
     let path = store.to_str().expect("a plain path");
-    assert_ends(&mut daemon, &[path, "[store] directory", "removed its files"]);
+    assert_ends(&mut daemon, &[path, "[store] directory", "its files were removed"]);
     continues(&stage, &uuids, 1);
 }
 

@@ -1,7 +1,7 @@
 //! `[kafka.client]`: the properties of librdkafka that users may set, and their consistency.
 //!
-//! Properties are checked one by one and in pairs. Then a client of every kind is created with them, so that every
-//! error of librdkafka is a fault of the file and does not first show at the start.
+//! Properties are checked one by one and in pairs. Then a client of every kind is created with them. So every error of
+//! librdkafka is a fault of the file, before the daemon starts.
 
 mod properties;
 
