@@ -50,7 +50,7 @@ impl Kind {
     }
 }
 
-/// Why a broker can't be used.
+/// The reason why a broker can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
     kind: Kind,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a command was not written.
+/// The reason why a command was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum BroadcastError {
     /// Kafka does not answer, or can't be reached as configured.

@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 pub trait Log: Sized {
     /// The instance's transactional producer.
     type Transactions: Transactions<Log = Self>;
-    /// The changelog, to restore from.
+    /// The changelog that a restore reads.
     type Changelog: Changelog + Send + 'static;
-    /// Requests that are made beside the engine.
+    /// A client for requests in parallel to the engine.
     type Offsets: Offsets + Send + 'static;
     /// A restore that is running.
     type Restoring;
@@ -39,7 +39,7 @@ pub trait Log: Sized {
     /// Returns the bytes of processed records to the read budget.
     fn release_budget(&self, bytes: usize);
 
-    /// Returns a client for requests beside the engine.
+    /// Returns a client for requests in parallel to the engine.
     fn offsets(&self) -> Self::Offsets;
 
     /// Opens the changelog. Blocks.
@@ -54,7 +54,7 @@ pub trait Log: Sized {
     /// Returns whether the group was left.
     fn closed(&self) -> bool;
 
-    /// Runs a restore beside the engine: calls `step` until it is done.
+    /// Runs a restore in parallel to the engine: calls `step` until it is done.
     fn restore(&self, step: impl FnMut() -> Step + Send + 'static) -> Self::Restoring;
 
     /// Ends a restore, and waits until its step has returned.
@@ -101,9 +101,9 @@ pub trait Offsets {
     fn owners(&self) -> Result<BTreeMap<i32, Owner>, LogError>;
 }
 
-/// Transactions, one after the other.
+/// A producer that runs one transaction after the other.
 pub trait Transactions {
-    /// The log whose membership of the group the offsets are committed with.
+    /// The log whose group membership commits the offsets.
     type Log;
 
     /// Begins a transaction.

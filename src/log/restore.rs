@@ -83,7 +83,7 @@ pub trait Changelog {
     /// The client can't be created or assigned.
     fn assign(&mut self, starts: &[(i32, i64)]) -> Result<(), LogError>;
 
-    /// Hands the next record or event to `take`. Blocks for a moment.
+    /// Passes the next record or event to `take`. Blocks for a moment.
     fn poll<T>(&mut self, take: impl FnOnce(Polled<'_>) -> T) -> T;
 
     /// Stops reading this partition.
@@ -111,10 +111,10 @@ pub enum Polled<'a> {
     Nothing,
 }
 
-/// Progress is reported each time after this many offsets.
+/// The number of offsets between two reports of progress.
 const REPORT_EACH: i64 = 1024;
 
-/// How a restore goes on.
+/// The continuation of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Immediately.

@@ -38,9 +38,9 @@ pub struct TopicNames {
     pub flow_complete: Vec<String>,
     /// Delivery reports.
     pub delivery_report: Vec<String>,
-    /// Call begin records; empty unless a rule needs them.
+    /// Call begin records, which can trigger rules; may be empty.
     pub flow_started: Vec<String>,
-    /// Every fact.
+    /// Events, which record every fact.
     pub events: String,
     /// Dead letters.
     pub dead_letter: String,

@@ -105,7 +105,7 @@ pub(super) struct Mark {
     pub(super) into: Option<String>,
 }
 
-/// The mark's file.
+/// The name of the mark's file.
 pub(super) const MARK: &str = "SET-ASIDE.json";
 /// The file with the same content in a copy, for operators.
 pub(super) const NOTE: &str = "SET-ASIDE-BECAUSE.json";
