@@ -1,11 +1,12 @@
-//! The configuration: parsed once, when the daemon starts or reloads, into values that are valid by existing.
+//! The configuration. It is parsed once, when the daemon starts or reloads, into values that are always valid.
 //!
-//! `ringback.toml` becomes a tree (`crate::document`), and environment variables override its values. The check cuts out what
-//! its schema forbids; the rest is read, and checked for what no schema can say. `crate::accounts` builds the accounts in the
-//! same way. So every *fault* of both files is found at once, with its line and its fix, and none hides another. A *warning*
-//! names a key that works and should be removed or changed all the same.
+//! `ringback.toml` becomes a tree (`crate::document`), and environment variables override its values. The check removes
+//! parts that its schema forbids. The rest is parsed, and checked for rules that a schema can't express.
+//! `crate::accounts` builds the accounts in the same way. So every *fault* of both files is found at once, with its
+//! line and its fix, and none hides another. A *warning* names a key that works but should be removed or changed.
 //!
-//! The *effective* configuration lists each key for operators: its value, unless that is a secret, and its line or variable.
+//! The *effective* configuration lists each key for operators, with its line or variable, and its value unless that is
+//! a secret.
 
 mod effective;
 mod environment;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 /// Reads the configuration `file`, the environment of this process and the accounts file.
 ///
 /// # Errors
-/// With everything that is wrong in any of them.
+/// All faults of the files and the variables.
 pub fn load(file: &Path) -> Result<(Settings, Accounts), Faults> {
     load_with(file, &environment::of_process())
 }
@@ -35,12 +36,12 @@ pub fn load(file: &Path) -> Result<(Settings, Accounts), Faults> {
 /// Reads the configuration `file`, the environment `variables` and the accounts file.
 ///
 /// # Errors
-/// With everything that is wrong in any of them.
+/// All faults of the files and the variables.
 pub fn load_with(file: &Path, variables: &Variables) -> Result<(Settings, Accounts), Faults> {
     Loaded::load_with(file, variables).map(|loaded| (loaded.settings, loaded.accounts))
 }
 
-/// What decisions need of the configuration.
+/// Returns the part of the configuration that decisions need.
 #[must_use]
 pub fn policy(settings: &Settings, accounts: &Accounts) -> Policy {
     let defaults = &settings.delivery.defaults;

@@ -113,8 +113,8 @@
 //!   daemon:
 //!   `tests/ringback/stores/damaged.rs::a_store_that_is_damaged_while_the_daemon_runs_is_marked_and_set_aside_at_the_next_start`;
 //!   none that a kill leaves half moved:
-//!   `src/store/aside/tests.rs::a_move_that_was_broken_off_is_ended`; none that is moved because its disk, its limits or another
-//!   instance fail it: `src/store/damage/tests.rs::what_another_store_would_meet_as_well_is_no_damage`; none that is restored
+//!   `src/store/aside/tests.rs::an_interrupted_move_is_finished`; none that is moved because its disk, its limits or another
+//!   instance fail it: `src/store/damage/tests.rs::an_error_that_another_store_would_also_have_is_not_damage`; none that is restored
 //!   again and again: `src/store/recovery/tests.rs::a_third_damage_within_an_hour_is_not_restored_and_after_it_the_oldest_copy_goes`.
 //! - No attempt that a crash forgets: `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - No endpoint that costs the others anything:
@@ -173,16 +173,16 @@
 //! - No answer that is waited for beyond its deadline or kept beyond its limit, packed or not:
 //!   `src/delivery/tests/bodies.rs::endless_packed_answers_are_cut_and_their_connections_closed`.
 //! - No key of the configuration of which nobody has said whether a reload applies it, and whether it shows:
-//!   `src/config/tests/effective.rs::every_key_says_whether_a_reload_applies_it_and_whether_it_shows`; none that a reload treats
-//!   otherwise: `src/config/tests/effective.rs::a_reload_applies_exactly_what_the_list_says`; no file that is applied without the
+//!   `src/config/tests/effective.rs::every_key_is_listed_with_its_reload_and_its_visibility`; none that a reload treats
+//!   otherwise: `src/config/tests/effective.rs::a_reload_applies_exactly_the_listed_keys`; no file that is applied without the
 //!   other: `tests/ringback/reloads.rs::a_faulty_settings_file_prevents_the_reload_of_the_accounts_too`.
 //! - No hash that differs though the configurations mean the same:
-//!   `src/config/tests/effective.rs::what_means_the_same_has_the_same_hashes`.
+//!   `src/config/tests/effective.rs::equivalent_configurations_have_the_same_hashes`.
 //! - No endpoint that a reload builds anew though nothing about it changed, so that its connections and its token are lost:
 //!   `tests/ringback/reloads/endpoints.rs::connections_of_an_endpoint_that_did_not_change_stay_open`,
 //!   `tests/ringback/reloads/endpoints.rs::a_token_of_an_endpoint_that_did_not_change_is_not_fetched_again`; and none that stays though
 //!   its definition, a default or the content of a file changed:
-//!   `src/config/tests/kept.rs::an_endpoint_is_built_anew_when_anything_that_it_is_made_of_changes`.
+//!   `src/config/tests/kept.rs::an_endpoint_is_rebuilt_when_any_of_its_settings_or_files_changes`.
 //! - No source of accounts that needs a signal to be heard:
 //!   `src/demo/tests.rs::accounts_of_a_source_are_applied_without_a_signal`.
 //! - No key of an earlier version that is refused though it changes nothing, or dropped without a warning:
@@ -195,7 +195,7 @@
 //! - No test message that is taken for the daemon's, though that one runs another configuration:
 //!   `tests/ringback/reloads.rs::webhook_test_warns_when_the_daemon_runs_another_configuration`.
 //! - No secret in what an operator is shown: `tests/ringback/webhooks.rs::an_answer_that_echoes_the_request_shows_no_secrets`; none in the configuration in
-//!   force, of whatever kind: `src/config/tests/effective.rs::no_secret_shows_and_each_counts`; no body of a customer's
+//!   force, of whatever kind: `src/config/tests/effective.rs::no_secret_is_shown_and_each_changes_the_hash`; no body of a customer's
 //!   that nobody asked for:
 //!   `tests/ringback/trace.rs::trace_shows_both_phases_a_failure_and_a_dead_letter_in_order`.
 //! - No signature that only our own code can verify: `tests/ringback/bodies.rs::ed25519_keys_sign_beside_a_secret`.
@@ -249,11 +249,11 @@
 //!   `tests/ringback/commands.rs::a_wrong_property_is_a_wrong_configuration_for_every_command`,
 //!   `src/cli.rs::lasting_errors_exit_with_78_and_others_with_75`.
 //! - No record that is read twice because librdkafka hands it out twice, and none that is not read because its offset was
-//!   another record's before: `src/log/reader/position.rs::what_was_read_is_passed_over_until_something_new_comes`,
-//!   `src/log/reader/position.rs::another_record_at_an_offset_was_never_read`.
+//!   another record's before: `src/log/reader/position.rs::records_that_were_read_are_skipped_until_a_new_one_comes`,
+//!   `src/log/reader/position.rs::another_record_at_an_earlier_offset_counts_as_not_read`.
 //! - No property of librdkafka that nobody has looked at, and none that breaks a guarantee:
 //!   `src/config/settings/build/client/properties.rs::every_property_of_librdkafka_has_a_rule`,
-//!   `src/config/tests/client.rs::what_the_guarantees_rest_on_is_the_daemons_own`.
+//!   `src/config/tests/client.rs::properties_that_the_guarantees_need_can_not_be_set`.
 //! - No right in Kafka that is needed and not in the guide, or in the guide and not needed:
 //!   `tests/ringback/rights.rs::commands_need_exactly_the_rights_of_the_guide`; none that is missing and not named:
 //!   `tests/ringback/rights.rs::the_daemon_waits_for_each_right_and_names_it`,
@@ -289,7 +289,7 @@
 //!   `tests/ringback/poison.rs::a_flow_whose_webhooks_would_not_fit_into_a_row_is_a_dead_letter`,
 //!   `tests/ringback/poison.rs::reports_that_would_not_fit_into_a_row_together_are_dead_letters`.
 //! - No row that is neither in the store nor behind its checkpoint in the changelog:
-//!   `src/store/write_back/tests.rs::reads_agree_wherever_rows_stand_and_a_restart_finds_the_rest_in_the_changelog`.
+//!   `src/store/write_back/tests.rs::reads_agree_wherever_rows_are_and_a_restart_finds_the_rest_in_the_changelog`.
 //! - No more rows in memory than two generations, whatever is put:
 //!   `src/store/write_back/tests.rs::a_full_generation_is_written_before_another_is_full`.
 //! - No event with a member that the published schema does not name, and no schema that the reader does not generate:

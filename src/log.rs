@@ -1,8 +1,8 @@
-//! Kafka: the consumer, the transaction, the restore, the topics.
+//! Kafka: the consumer, the transactions, the restore and the topics.
 //!
-//! What blocks here never runs on a Tokio worker. Consuming and decoding happen on one thread ([`KafkaLog`]), committing on
-//! the caller's ([`Producer`]), restoring on a thread of its own ([`Restoration`]). Commands that look read a topic once, to
-//! its end ([`Scanner`]).
+//! Blocking calls never run on a Tokio worker. One thread consumes and decodes ([`KafkaLog`]). Commits run on the
+//! caller's thread ([`Producer`]), and restores on a thread of their own ([`Restoration`]). Commands that inspect
+//! topics read them once, to their end ([`Scanner`]).
 
 mod away;
 mod broadcast;

@@ -1,8 +1,8 @@
-//! RocksDB: the state of the partitions that this instance owns, or owned.
+//! RocksDB: the state of the partitions that this instance owns or owned.
 //!
-//! One database per instance and one column family per partition, so that rows, indexes and checkpoint of a partition
-//! are written, flushed and dropped together. Only rows are in the changelog; the indexes are derived from them by
-//! [`Batch::put`] alone, which running and restoring share.
+//! There is one database per instance and one column family per partition. So the rows, indexes and checkpoint of a
+//! partition are written, flushed and dropped together. The changelog has only the rows. [`Batch::put`] alone derives
+//! the indexes from them, in normal operation and during a restore.
 
 mod ages;
 mod aside;
@@ -47,12 +47,13 @@ use std::sync::Arc;
 
 type Db = DBWithThreadMode<MultiThreaded>;
 
-/// Of it the write buffers take their share first: a smaller cache than theirs would hold no block, not even indexes and filters.
+/// The size of the block cache. The write buffers take their share first: a cache that is not larger would hold no
+/// block, not even indexes and filters.
 const CACHE_BYTES: usize = WRITE_BUFFERS_BYTES + (12 << 20);
 const WRITE_BUFFERS_BYTES: usize = 16 << 20;
 const WRITE_BUFFER_BYTES: usize = 4 << 20;
 
-/// The store can't go on: the process stops, since state on a broken disk is worth nothing.
+/// An error of the store. The process ends, since state on a broken disk can't be trusted.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The directory can't be opened.
@@ -60,64 +61,64 @@ pub enum StoreError {
     Open {
         /// `[store] directory`
         directory: PathBuf,
-        /// What RocksDB says.
+        /// RocksDB's error.
         source: rocksdb::Error,
     },
-    /// It can't even be read.
+    /// The store can't be opened for reading.
     #[error("the store in {directory} can't be read")]
     View {
         /// `[store] directory`
         directory: PathBuf,
-        /// What RocksDB says.
+        /// RocksDB's error.
         source: rocksdb::Error,
     },
-    /// There is no room beside it.
-    #[error("{directory} can't be made")]
+    /// The scratch directory in the store can't be created.
+    #[error("{directory} can't be created")]
     Scratch {
-        /// Where.
+        /// The scratch directory.
         directory: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Reading or writing failed.
+    /// A read or a write failed.
     #[error("the store in {} ([store] directory) has failed; {}", directory.display(), advice(source.as_ref()))]
     Io {
         /// `[store] directory`
         directory: PathBuf,
-        /// What RocksDB says.
+        /// RocksDB's error.
         source: rocksdb::Error,
     },
-    /// A newer version wrote it, and this one leaves it alone.
+    /// A newer version wrote the row. This version can't read it, and leaves it unchanged.
     #[error(
-        "a newer version has written to partition {partition}: {what}; run that version again, or a later one: this one can't go \
-         on with the partition, and has changed nothing in it"
+        "a newer version has written to partition {partition}: {what}; run that version or a later one; this version can't read \
+         the partition, and has changed nothing in it"
     )]
     Newer {
-        /// Which partition.
+        /// The partition.
         partition: i32,
-        /// Which row.
+        /// The row and the error.
         what: String,
     },
-    /// What was read is not what was written.
+    /// A row or an index entry in the store can't be decoded.
     #[error("the store of partition {partition} is corrupt at {what}")]
     Corrupt {
-        /// Which partition.
+        /// The partition.
         partition: i32,
-        /// Which row.
+        /// The row or the index entry.
         what: String,
     },
-    /// What the changelog holds is not what was written. Another store would not help, and this one may be the better copy.
+    /// A row in the changelog can't be decoded. Another store would not help, and this store may be the better copy.
     #[error(
-        "the changelog of partition {partition} is corrupt at {what}; the store is left as it is: keep it, and find out what \
-         wrote that"
+        "the changelog of partition {partition} is corrupt at {what}; the store was not changed: keep it, and find out which \
+         program wrote that record"
     )]
     Changelog {
-        /// Which partition.
+        /// The partition.
         partition: i32,
-        /// Which row.
+        /// The row and the error.
         what: String,
     },
-    /// It is damaged, and nobody may do anything about it but an operator.
+    /// The store is damaged, and only an operator may do something about it.
     #[error(
         "the store in {} ([store] directory) is damaged: {says}; move the directory away, or set [store] on_corruption = \
          \"restore\", and start again: the changelog restores the store; see ops/guide/damaged-store.md",
@@ -126,60 +127,60 @@ pub enum StoreError {
     Damaged {
         /// `[store] directory`
         directory: PathBuf,
-        /// What was found.
+        /// The finding.
         says: String,
     },
-    /// Stores are damaged faster than it makes sense to restore them.
+    /// Stores are damaged so often that another restore makes no sense.
     #[error(
-        "the store in {} ([store] directory) is damaged again, for the third time within an hour: {says}; it is left as it is, \
-         since its disk, or this machine's memory, seems to damage whatever is written: replace that, or name a directory on \
-         another disk; to go on here at once, remove {}; see ops/guide/damaged-store.md",
+        "the store in {} ([store] directory) is damaged again, for the third time within an hour: {says}; it was not changed, \
+         since its disk or this machine's memory seems to damage files: replace the disk or the memory, or name a directory on \
+         another disk; to continue here at once, remove {}; see ops/guide/damaged-store.md",
         directory.display(),
         copies.iter().map(|copy| copy.display().to_string()).collect::<Vec<_>>().join(" and ")
     )]
     Repeatedly {
         /// `[store] directory`
         directory: PathBuf,
-        /// What was found.
+        /// The finding.
         says: String,
-        /// Those that were set aside within the hour.
+        /// The damaged stores that were set aside within the hour.
         copies: Vec<PathBuf>,
     },
-    /// Nobody knows what it is.
+    /// The directory has files that are not a store's.
     #[error(
-        "there is no store in {} ([store] directory), but files of something else, which are left alone: {says}; name another \
+        "there is no store in {} ([store] directory), but there are other files, which were not changed: {says}; name another \
          directory",
         directory.display()
     )]
     NoStore {
         /// `[store] directory`
         directory: PathBuf,
-        /// What is wrong with it.
+        /// The finding.
         says: String,
     },
-    /// Another process has it open.
+    /// Another process has the store open.
     #[error(
-        "the store in {} ([store] directory) can't be set aside: is another instance running there? each has a directory of its \
-         own",
+        "the store in {} ([store] directory) can't be set aside: is another instance running there? each instance needs a \
+         directory of its own",
         directory.display()
     )]
     Locked {
         /// `[store] directory`
         directory: PathBuf,
     },
-    /// It can't be moved out of the way.
+    /// The store can't be moved.
     #[error("the store in {} ([store] directory) can't be set aside as {}", directory.display(), copy.display())]
     Aside {
         /// `[store] directory`
         directory: PathBuf,
-        /// Where it was to go.
+        /// The target of the move.
         copy: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
-/// What an operator can do about it. RocksDB tells causes apart in words only; the file's name stands among them.
+/// Returns the remedy for an error. RocksDB reports causes only as text, which also contains the file's name.
 fn advice(text: &str) -> Cow<'static, str> {
     const CAUSES: &[(&str, &str)] = &[
         ("No space left", "its disk is full: make room there and start again"),
@@ -190,46 +191,46 @@ fn advice(text: &str) -> Cow<'static, str> {
         ),
         (
             "Too many open files in system",
-            "the host has too many files open: raise the sysctl fs.file-max, or end what has them open, and start again",
+            "the host has too many files open: raise the sysctl fs.file-max, or end the processes that have them open, and start again",
         ),
         (
             "Cannot allocate memory",
-            "the host has no memory left for it: raise MemoryMax= of the systemd unit or the container's limit, or give the host \
+            "the host has no memory left for the process: raise MemoryMax= of the systemd unit or the container's limit, or give the host \
              more, and start again",
         ),
-        ("While lock file", "is another instance running there? each has a directory of its own"),
+        (
+            "While lock file",
+            "is another instance running there? each instance needs a directory of its own",
+        ),
         (
             "Resource temporarily unavailable",
-            "the system refuses the process a thread: raise TasksMax= of the systemd unit or `ulimit -u` (RLIMIT_NPROC), and start again",
+            "the system can't start another thread: raise TasksMax= of the systemd unit or `ulimit -u` (RLIMIT_NPROC), and start again",
         ),
         ("Read-only file system", "its disk is read-only: mount it for writing and start again"),
-        ("File exists", "something else stands there: remove it, or name another directory"),
+        ("File exists", "another file is in its place: remove it, or name another directory"),
         ("Permission denied", "let the daemon's user read and write there and start again"),
         (
             "Input/output error",
             "its disk reports errors: replace the disk, or name a directory on another one, where the changelog restores the \
              store",
         ),
-        (
-            "for appending",
-            "somebody has removed its files: start again, and the changelog restores them",
-        ),
+        ("for appending", "its files were removed: start again, and the changelog restores them"),
     ];
     if text.contains("Too many open files") && !text.contains("in system") {
         return format!("{}; then start again", system::open_files_advice()).into();
     }
     let known = CAUSES.iter().find(|(words, _)| text.contains(words)).map(|(_, advice)| *advice);
     let unknown = if damage::is_shown_by(text) {
-        "its files are damaged: start again, and it is set aside and restored from the changelog; where [store] on_corruption \
-         is \"stop\", move the directory away before"
+        "its files are damaged: start again, and it is set aside and restored from the changelog; if [store] on_corruption \
+         is \"stop\", first move the directory away"
     } else {
-        "repair that and start again; the store itself was not found damaged"
+        "repair the cause and start again; the store itself is not known to be damaged"
     };
     known.unwrap_or(unknown).into()
 }
 
 impl StoreError {
-    /// What it means that a row, `what`, can't be read.
+    /// Converts the error of decoding the row `what`.
     #[must_use]
     pub fn unreadable(partition: i32, what: &str, error: &RowError) -> Self {
         let what = format!("{what}: {error}");
@@ -244,15 +245,15 @@ impl StoreError {
     }
 }
 
-/// The storage of an instance's partitions: RocksDB, or in tests a simulated disk.
+/// The storage of an instance's partitions: RocksDB, or a simulated disk in tests.
 pub trait Disk {
     /// The storage of one partition.
     type Family: Family;
 
-    /// Returns the keys and values of a partition, without any if it is new.
+    /// Returns the keys and values of a partition. A new partition has none.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     fn family(&self, number: i32) -> Result<Self::Family, StoreError>;
 
     /// Returns the directory of the store, if it has one.
@@ -265,7 +266,7 @@ pub struct Store<D = Database>(D);
 /// A database of RocksDB.
 pub struct Database {
     db: Arc<Db>,
-    /// The partitions that were there when it was opened.
+    /// The partitions that existed when the store was opened.
     found: Vec<i32>,
     options: Arc<Options>,
     unlogged: Arc<WriteOptions>,
@@ -276,16 +277,17 @@ impl Store {
     /// Opens or creates the store in `directory`.
     ///
     /// # Errors
-    /// When the directory can't be used, or another process holds it.
+    /// The directory can't be used, or another process has it open.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Open { directory: directory.to_owned(), source };
         let cache = Cache::new_lru_cache(CACHE_BYTES);
         let options = partition_options(&cache);
         let mut database = options.clone();
         database.create_if_missing(true);
-        // Damage is to be found as early as it can be, and a missing file at the start.
+        // Damage shows as early as possible, and a missing file at the start.
         database.set_paranoid_checks(true);
-        // RocksDB's own log is empty, but for one of an earlier version: that counts up to what a power cut has torn off.
+        // RocksDB's own log is empty, except the log of an earlier version. That one is read up to the point at which a
+        // power cut has torn it.
         database.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         let files = system::for_store(OpenFiles::now().soft);
         database.set_max_open_files(i32::try_from(files).unwrap_or(i32::MAX));
@@ -301,9 +303,9 @@ impl Store {
         database.set_max_log_file_size(4 << 20);
         let families = match Db::list_cf(&database, directory) {
             Ok(families) => families,
-            // Without their names RocksDB would blame the store for what the system refuses now.
+            // Without the names of the families, RocksDB would report an error of the system as one of the store.
             Err(error) if directory.join("CURRENT").exists() => return Err(failed(error)),
-            // A new directory has none; anything else that is wrong shows when it is opened.
+            // A new directory has no families. Any other error shows when the store is opened.
             Err(_) => Vec::new(),
         };
         let found = families.iter().filter_map(|name| family_number(name)).collect();
@@ -312,7 +314,7 @@ impl Store {
         let db = Db::open_cf_descriptors(&database, directory, families).map_err(failed)?;
         let mut unlogged = WriteOptions::default();
         unlogged.disable_wal(true);
-        // Files of a load that was interrupted are of no use.
+        // Files of an interrupted load are useless.
         let scratch = directory.join("scratch");
         let _ = std::fs::remove_dir_all(&scratch);
         std::fs::create_dir_all(&scratch)
@@ -336,7 +338,7 @@ impl Store {
 }
 
 impl<D: Disk> Store<D> {
-    /// A store on a simulated disk.
+    /// Creates a store on a simulated disk.
     #[cfg(test)]
     pub(crate) fn on(disk: D) -> Self {
         Self(disk)
@@ -345,7 +347,7 @@ impl<D: Disk> Store<D> {
     /// Returns a partition, which is empty if it is new.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn partition(&self, number: i32) -> Result<Partition<D::Family>, StoreError> {
         Ok(Partition { family: self.0.family(number)?, number })
     }
@@ -392,8 +394,8 @@ fn partition_options(cache: &Cache) -> Options {
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
-    // What is taken back after a rebalance is written as fast as it is read: more than one buffer that waits for the disk, in
-    // each partition, would be memory that nothing else bounds.
+    // Partitions that come back after a rebalance are written as fast as they are read. More than one buffer per
+    // partition that waits for the disk would be memory without a limit.
     options.set_max_write_buffer_number(2);
     options.set_compression_type(rocksdb::DBCompressionType::Lz4);
     options.set_level_zero_file_num_compaction_trigger(8);
@@ -401,7 +403,7 @@ fn partition_options(cache: &Cache) -> Options {
     options.set_memtable_prefix_bloom_ratio(0.05);
     options.set_memtable_whole_key_filtering(true);
     options.set_level_compaction_dynamic_level_bytes(true);
-    // Due indexes are queues: deleted entries leave tombstones, which each scan would otherwise walk again.
+    // Due indexes are queues: deleted entries leave tombstones, which each scan would read again.
     options.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
     options
 }

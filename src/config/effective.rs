@@ -1,7 +1,7 @@
-//! The configuration in force: each key with its value, as far as it may be shown, and its source.
+//! The configuration in force: each key with its source and, if it may be shown, its value.
 //!
-//! It is made of the checked documents, not of what the floors below are given, and so it knows lines and variables. A reload
-//! brings in the keys that SIGHUP applies, and keeps the others as they were.
+//! It is built from the checked documents and not from the parsed settings, so it has lines and variables. A reload
+//! replaces the keys that SIGHUP applies, and keeps the others as they were.
 
 mod collect;
 mod hash;
@@ -18,12 +18,12 @@ use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// A key, its value in force, and where it comes from.
+/// A key, its value in force and its source.
 #[derive(Clone)]
 pub(super) struct Entry {
-    /// As faults name it: `kafka.group_id`, `webhook[crm].url`.
+    /// The key in the form of faults: `kafka.group_id`, `webhook[crm].url`.
     pub(super) key: String,
-    /// As it may be shown; null: it is not set.
+    /// The value as it may be shown; null: it is not set.
     pub(super) value: Json,
     /// A digest of the part that is not shown: a secret, or the content of a file.
     pub(super) hidden: Option<[u8; 32]>,
@@ -32,7 +32,7 @@ pub(super) struct Entry {
 
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The digest of a short secret would give it away.
+        // The digest of a short secret would reveal it.
         write!(f, "{}: {}", self.key, self.value)
     }
 }
@@ -43,12 +43,12 @@ impl Entry {
     }
 }
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
-    /// Nobody has set it.
+    /// The value is not set.
     Default,
-    /// The file, and the line in it.
+    /// The file, with the line.
     File(Option<usize>),
     /// An environment variable.
     Variable(String),
@@ -72,7 +72,7 @@ impl Effective {
         mut settings: Vec<Entry>,
         accounts: Vec<Entry>,
     ) -> Self {
-        // The same values have the same hash, whichever of them were read first.
+        // The same values have the same hash, in whatever order they were read.
         settings.sort_by(|a, b| a.key.cmp(&b.key));
         Self { file, accounts_file, settings, accounts, waiting: Vec::new() }
     }
@@ -116,13 +116,13 @@ impl Effective {
         Self { waiting, ..Self::new(file, accounts_file, settings, accounts) }
     }
 
-    /// The keys of `ringback.toml` whose new values need a restart.
+    /// Returns the keys of `ringback.toml` whose new values need a restart.
     #[must_use]
     pub fn restart_needed(&self) -> Vec<&str> {
         self.waiting.iter().map(|entry| entry.key.as_str()).collect()
     }
 
-    /// The keys of both files that are in force otherwise than in `former`.
+    /// Returns the keys of both files whose value in force differs from `former`.
     #[must_use]
     pub fn changed_since<'a>(&'a self, former: &'a Self) -> Vec<&'a str> {
         let sections = [
@@ -140,7 +140,7 @@ impl Effective {
         changed
     }
 
-    /// The numbers that change with it. It takes its time.
+    /// Returns the hashes of the configuration. They take some tens of milliseconds.
     #[must_use]
     pub fn hashes(&self) -> Hashes {
         Hashes::of(self)

@@ -1,4 +1,4 @@
-//! Environment variables that override keys of the configuration: `RINGBACK__KAFKA__BOOTSTRAP_SERVERS`.
+//! Environment variables that override keys of the configuration, such as `RINGBACK__KAFKA__BOOTSTRAP_SERVERS`.
 
 use crate::document::{
     Fault, Node, Origin, Value, Variables, branch, join, keys, nearest, parse_value, wanted,
@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 
 const PREFIX: &str = "RINGBACK__";
 
-/// The variables of this process. One that is not UTF-8 is as good as not set.
+/// Returns the variables of this process. A variable that is not UTF-8 counts as not set.
 pub(super) fn of_process() -> Variables {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
 }
 
-/// Writes the values of the variables into the tree, typed by `schema`.
+/// Writes the values of the variables into the tree, with the types of `schema`. Returns the faults.
 pub(super) fn apply(root: &mut Node, schema: &Json, variables: &Variables) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut seen: BTreeMap<Vec<String>, &str> = BTreeMap::new();
@@ -59,11 +59,11 @@ pub(super) fn apply(root: &mut Node, schema: &Json, variables: &Variables) -> Ve
 struct Target<'a> {
     path: Vec<String>,
     schema: &'a Json,
-    /// From here on the path replaces what the file says, e.g. another way to give a secret.
+    /// From this depth on, the path replaces the file's value, for example another way to give a secret.
     replace_at: Option<usize>,
 }
 
-/// The key that `rest` names, or how far it got and how to fix it.
+/// Returns the key that `rest` names. The error has the part of the key that exists, and the fix.
 fn find<'a>(rest: &str, root: &'a Json) -> Result<Target<'a>, (String, String)> {
     let rest = rest.to_lowercase();
     let mut target = Target { path: Vec::new(), schema: root, replace_at: None };
@@ -74,7 +74,7 @@ fn find<'a>(rest: &str, root: &'a Json) -> Result<Target<'a>, (String, String)> 
         }
         let table = branch(target.schema, "object").unwrap_or(target.schema);
         if let (None, Some(any)) = (table.get("properties"), table.get("additionalProperties")) {
-            // A property of librdkafka: its dots are underscores in a variable's name.
+            // A property of librdkafka: underscores in the variable's name stand for its dots.
             let dotted = std::iter::once(part).chain(parts).collect::<Vec<_>>().join(".");
             target.path.push(dotted.replace('_', "."));
             target.schema = any;
@@ -101,7 +101,7 @@ fn find<'a>(rest: &str, root: &'a Json) -> Result<Target<'a>, (String, String)> 
     Ok(target)
 }
 
-/// The value that `text` writes where `schema` rules.
+/// Parses `text` as a value of the type in `schema`.
 fn typed(text: &str, schema: &Json, origin: &Origin) -> Option<Node> {
     let scalar = |value| Some(Node::new(origin.clone(), Value::Scalar(value)));
     let trimmed = text.trim();
@@ -130,7 +130,7 @@ fn typed(text: &str, schema: &Json, origin: &Origin) -> Option<Node> {
     scalar(toml::Value::Integer(trimmed.parse().ok()?))
 }
 
-/// Puts `leaf` where `target` points, making the tables on the way.
+/// Puts `leaf` at the path of `target`, and creates the tables of the path.
 fn put(root: &mut Node, target: &Target<'_>, leaf: Node, origin: &Origin) {
     let Some((last, tables)) = target.path.split_last() else { return };
     let mut node = root;

@@ -16,7 +16,7 @@ pub struct Loaded {
     pub accounts: Accounts,
     /// Each key in force.
     pub effective: Effective,
-    /// What works but should be changed.
+    /// Warnings about keys that work but should be changed.
     pub warnings: Vec<Warning>,
 }
 
@@ -37,7 +37,8 @@ impl Loaded {
         Self::of(Settings::read(file, variables)?, variables, |written| written)
     }
 
-    /// Reads both files again. Keys that a reload applies get their new values; the others stay as they are here.
+    /// Reads both files again. Keys that a reload applies get their new values. The others keep their values in
+    /// `settings`.
     ///
     /// # Errors
     /// All faults of the files and the variables.
@@ -91,7 +92,7 @@ impl Loaded {
         Faults::or(built.faults, loaded)
     }
 
-    /// `in_force` says which of the settings that were read the accounts are built with.
+    /// Builds the accounts. `in_force` returns the settings to build them with, given the settings that were read.
     fn of(
         read: Read,
         variables: &Variables,
@@ -129,7 +130,7 @@ pub(super) fn read_accounts(settings: &Settings) -> Result<Entries, Fault> {
     })
 }
 
-/// Each key of the accounts, as operators see it.
+/// Returns each key of the accounts for operators.
 fn listed(built: &Built, settings: &Settings) -> Vec<effective::Entry> {
     let base = settings.accounts_file.parent().unwrap_or(Path::new(""));
     effective::collect(&built.entries, base, &built.schema, &built.referred, Listed::InForce)

@@ -1,4 +1,4 @@
-//! `ringback.toml` as the daemon uses it: parsed once, valid by existing.
+//! `ringback.toml` as the daemon uses it: parsed once, and always valid.
 
 mod build;
 pub(super) mod file;
@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// Everything that `ringback.toml` and the environment say.
+/// All settings of `ringback.toml` and the environment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The file itself.
@@ -41,16 +41,16 @@ pub struct Settings {
     pub statuses: StatusTable,
     /// `[delivery]`
     pub delivery: DeliverySettings,
-    /// The files that hold its secrets.
+    /// The files with its secrets.
     pub secret_files: BTreeSet<PathBuf>,
 }
 
-/// Where the schemas of Confluent-framed records are.
+/// The registry with the schemas of Confluent-framed records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistrySettings {
     /// The registry's address, without credentials.
     pub url: reqwest::Url,
-    /// The user, where the registry wants one.
+    /// The user, if the registry needs one.
     pub username: Option<String>,
     /// The user's password.
     pub password: Option<Secret>,
@@ -61,18 +61,18 @@ pub struct RegistrySettings {
 pub struct StoreSettings {
     /// Its directory.
     pub directory: PathBuf,
-    /// What is done when it is damaged.
+    /// The reaction to a damaged store.
     pub on_corruption: OnCorruption,
 }
 
 /// Metrics, health, the API and the pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpSettings {
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// The bearer token; there is one whenever `listen` is not loopback.
+    /// The bearer token. It is always set if `listen` is not a loopback address.
     pub token: Option<Secret>,
-    /// So many endpoints are shown one by one in the metrics.
+    /// The number of endpoints with labels of their own in the metrics.
     pub endpoint_labels_max: usize,
 }
 
@@ -81,7 +81,7 @@ pub struct HttpSettings {
 pub struct DeliverySettings {
     /// Defaults of webhooks.
     pub defaults: Defaults,
-    /// The name servers; where there are none, those of the system.
+    /// The name servers; if empty, the system's are used.
     pub name_servers: Vec<SocketAddr>,
     /// The maximum number of unanswered requests of the instance.
     pub in_flight_max: u32,
@@ -89,7 +89,7 @@ pub struct DeliverySettings {
     pub uncommitted_max: u32,
     /// Attempts per second of the instance; `None`: no limit.
     pub rate_per_second: Option<PerSecond>,
-    /// The addresses that may be called: public ones, and those that `allow_addresses` opens.
+    /// The addresses that may be called: public ones, and those in `allow_addresses`.
     pub addresses: AddressPolicy,
 }
 

@@ -1,4 +1,5 @@
-//! By capability, each through a folder of files: given these, what is loaded, or which faults are told.
+//! The tests by capability. Each writes files into a folder, and checks which settings are loaded or which faults are
+//! reported.
 
 mod accounts;
 mod client;
@@ -15,10 +16,10 @@ mod settings;
 use super::{Accounts, Faults, Settings, Variables, load_with};
 use std::path::PathBuf;
 
-/// A secret by the specification: 24 bytes of base64.
+/// A secret in the format of the specification: 24 bytes of base64.
 const WHSEC: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
-/// A folder with the two files and whatever they name.
+/// A folder with the two files and the files that they name.
 struct Folder {
     directory: tempfile::TempDir,
     variables: Variables,
@@ -53,7 +54,7 @@ impl Folder {
         self.load().unwrap_or_else(|faults| panic!("{faults}"))
     }
 
-    /// The faults as users read them, without the folder's name.
+    /// Returns the faults as users read them, without the folder's name.
     fn faults(&self) -> Vec<String> {
         let Err(faults) = self.load() else { panic!("it loads") };
         let folder = format!("{}/", self.directory.path().display());
@@ -65,13 +66,13 @@ impl Folder {
     }
 }
 
-/// `settings` and `accounts` have exactly these faults.
+/// Checks that `settings` and `accounts` have exactly these faults.
 #[track_caller]
 fn check(settings: &str, accounts: &str, wanted: &[&str]) {
     assert_eq!(Folder::new(settings, accounts).faults(), wanted);
 }
 
-/// The settings that `text` writes.
+/// Loads the settings in `text`.
 fn settings(text: &str) -> Settings {
     Folder::new(text, "").loaded().0
 }

@@ -1,7 +1,9 @@
-//! Why Kafka can't be reached: librdkafka's own cause, in one line, and again once a minute as long as it lasts.
+//! Finds out why Kafka can't be reached, and logs librdkafka's own cause in one line, once a minute for as long as it
+//! lasts.
 //!
-//! librdkafka reports each try of each client with other numbers in it, and what a call returns says no more than that the
-//! transport failed. So causes are noted here as they are reported, and whoever waits for Kafka says the last one.
+//! librdkafka reports each try of each client with different numbers in the text. The error that a call returns says
+//! only that the transport failed. So this module records causes as librdkafka reports them, and the code that waits
+//! for Kafka logs the last one.
 
 use super::client;
 use super::report::is_due;
@@ -13,26 +15,26 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A cause that was not reported again for so long has gone: librdkafka repeats one that lasts every 30 s.
+/// A cause that is not reported again within this time is over: librdkafka repeats a lasting one every 30 s.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(90);
 
-/// To connect takes less, or it is a cause by itself.
+/// The time for a connection. A slower one is a cause by itself.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 const LOOKS_MAX: usize = 20;
 
-/// What keeps a client from a broker.
+/// The kind of problem between a client and a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Nobody listens there.
+    /// Nothing listens at the address.
     Refused,
-    /// The name leads to no address.
+    /// The host name does not resolve.
     UnknownHost,
-    /// TLS can't be agreed upon.
+    /// The TLS handshake fails.
     Tls,
-    /// The broker refuses the credentials.
+    /// The broker rejects the credentials.
     Authentication,
-    /// Anything else, as a connection that breaks or is not made in time.
+    /// Anything else, such as a connection that breaks or is not made in time.
     Connection,
 }
 
@@ -48,13 +50,13 @@ impl Kind {
     }
 }
 
-/// Why a broker can't be used.
+/// The reason why a broker can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
     kind: Kind,
-    /// Host and port, as the configuration or Kafka itself names them.
+    /// Host and port, as the configuration or Kafka itself spells them.
     broker: String,
-    /// What librdkafka says, without what differs from try to try.
+    /// librdkafka's text, without the parts that differ from try to try.
     text: String,
 }
 
@@ -64,29 +66,30 @@ impl fmt::Display for Cause {
     }
 }
 
-/// The last cause, and when it was reported; it was said to people since Kafka was last there.
+/// The last cause with the time of its report, and whether the outage was logged since Kafka last answered.
 static LAST: Mutex<(Option<(Cause, Instant)>, bool)> = Mutex::new((None, false));
 
-/// Notes what librdkafka reports, if it is about a connection. Says at once what a client will not get over by itself.
+/// Records an error of librdkafka if it is about a connection, and returns whether it is. Logs at once a cause that
+/// lasts until someone corrects the configuration.
 pub(super) fn note(code: Option<RDKafkaErrorCode>, reason: &str) -> bool {
     let is_noted = code.is_some_and(is_about_connections);
-    // That all brokers are down says of none of them why.
+    // "All brokers are down" gives no cause.
     if is_noted && code != Some(RDKafkaErrorCode::AllBrokersDown) {
         note_text(reason);
     }
     is_noted
 }
 
-/// The same of a line of librdkafka's log: a client that nobody polls reports nothing else.
+/// Records a line of librdkafka's log. A client that is not polled reports nothing else.
 pub(super) fn note_line(line: &str) {
-    // `[thrd:NAME]: ` stands before it.
+    // The line may begin with `[thrd:NAME]: `.
     let thread = line.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: "));
     note_text(thread.map_or(line, |(_, text)| text));
 }
 
 fn note_text(text: &str) {
     let Some(cause) = cause(text) else { return };
-    // Brokers close connections that nobody uses, and take them again.
+    // Other causes may be harmless: brokers close idle connections and accept them again.
     let lasts = matches!(cause.kind, Kind::Tls | Kind::Authentication);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
     last.0 = Some((cause, clock::instant()));
@@ -108,7 +111,7 @@ fn is_about_connections(code: RDKafkaErrorCode) -> bool {
     .contains(&code)
 }
 
-/// The last cause that was reported, unless it is over.
+/// Returns the last cause that was reported, unless it is over.
 #[must_use]
 pub fn last_cause() -> Option<Cause> {
     let last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,14 +119,14 @@ pub fn last_cause() -> Option<Cause> {
     fresh.map(|(cause, _)| cause.clone())
 }
 
-/// Asks Kafka for nothing in particular, to hear why it does not answer, unless a cause is known. Blocks for some seconds.
+/// Sends a request to Kafka to learn why it does not answer, unless a cause is known. Blocks for some seconds.
 ///
-/// A client reports it to whoever polls it, and those that only ask are not polled.
+/// A client reports the cause to the thread that polls it, and clients that only send requests are not polled.
 pub fn look(settings: &KafkaSettings) {
     if last_cause().is_some() {
         return;
     }
-    // A client that can't be made has another cause.
+    // A client that can't be created fails for another reason.
     let Ok(client) = client::observe(settings, "read_uncommitted") else { return };
     if client.fetch_metadata(None, LOOK_TIMEOUT).is_ok() {
         return;
@@ -135,14 +138,14 @@ pub fn look(settings: &KafkaSettings) {
     }
 }
 
-/// Whether people were told that Kafka is away, and it has not come back since.
+/// Returns whether the outage was logged and Kafka has not answered since.
 #[must_use]
 pub fn is_said() -> bool {
     LAST.lock().unwrap_or_else(PoisonError::into_inner).1
 }
 
-/// Says that Kafka can't be reached, at most once a minute for each kind of cause. `brokers` are those that were asked, for when no
-/// cause is known.
+/// Logs that Kafka can't be reached, at most once a minute for each kind of cause. `brokers` names the brokers for the
+/// case that no cause is known.
 pub fn say(brokers: &str) {
     LAST.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
     let Some(Cause { kind, broker, text }) = last_cause() else {
@@ -157,7 +160,7 @@ pub fn say(brokers: &str) {
     }
 }
 
-/// Says that Kafka answers again, if it was said that it does not.
+/// Logs that Kafka answers again, if the outage was logged.
 pub fn over() {
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
     let (_, was_said) = std::mem::take(&mut *last);
@@ -167,7 +170,7 @@ pub fn over() {
     }
 }
 
-/// librdkafka writes `[sasl_ssl://]host:port/id: text (after 3ms in state CONNECT, 2 identical error(s) suppressed)`.
+/// Parses librdkafka's `[sasl_ssl://]host:port/id: text (after 3ms in state CONNECT, 2 identical error(s) suppressed)`.
 fn cause(reason: &str) -> Option<Cause> {
     let (head, text) = reason.split_once(": ")?;
     let (name, _) = head.rsplit_once('/')?;
@@ -193,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_is_the_broker_and_what_does_not_differ_from_try_to_try() {
+    fn a_cause_has_the_broker_and_the_text_that_is_the_same_for_each_try() {
         for (reason, kind, then) in [
             (
                 "127.0.0.1:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT, 4 identical error(s) suppressed)",

@@ -1,4 +1,4 @@
-//! Writes a command to every partition of the inbox, or to none.
+//! Writes a command to every partition of the inbox, or to none of them.
 
 use super::client::{Cluster, LogError};
 use super::ports::Transactions as _;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a command was not written.
+/// The reason why a command was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum BroadcastError {
     /// Kafka does not answer, or can't be reached as configured.
@@ -34,10 +34,10 @@ impl From<TransactionError> for BroadcastError {
     }
 }
 
-/// Writes the record to every partition of `topic`, in one transaction, and returns how many those are. Blocks.
+/// Writes the record to every partition of `topic` in one transaction, and returns the number of partitions. Blocks.
 ///
 /// # Errors
-/// When that can't be done; then no partition has it.
+/// The record can't be written. Then no partition has it.
 pub fn broadcast(
     settings: &KafkaSettings,
     topic: &str,
@@ -49,7 +49,7 @@ pub fn broadcast(
     let counts = cluster.partition_counts([topic], Operation::Write, METADATA_TIMEOUT)?;
     let count = counts.get(topic).copied().filter(|count| *count > 0);
     let count = count.ok_or_else(|| BroadcastError::NoTopic(topic.to_owned()))?;
-    // The producer of operators: with an instance's name it would take over from its daemon.
+    // The operators' own transactional id: a producer with an instance's id would fence that instance's daemon.
     let id = rights::operator_id(&settings.group_id);
     let transactions = Producer::open_as(&id, settings, 0)?;
     transactions.begin()?;
@@ -69,7 +69,7 @@ pub fn broadcast(
         transactions.commit().map(|_| count)
     };
     send_all().map_err(|error: TransactionError| {
-        // If it can't be aborted, Kafka aborts it when it times out.
+        // If the abort fails, Kafka aborts the transaction when it times out.
         let _ = transactions.abort();
         error.into()
     })

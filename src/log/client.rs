@@ -1,4 +1,4 @@
-//! The settings of every Kafka client, and what one of them alone can tell.
+//! The settings of every Kafka client, and the requests that need no more than one client.
 
 use super::report::Reports;
 use super::rights::{self, Operation, Right};
@@ -12,18 +12,18 @@ use std::io;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// The largest record that is written: a dead letter of 16 MiB and what stands around it.
+/// The largest record that is written, in bytes: a dead letter of 16 MiB and its surrounding fields.
 pub const MESSAGE_BYTES_MAX: usize = 20 << 20;
 
-/// What properties are unless `[kafka.client]` sets them, as far as others must fit to them.
+/// The values of properties that `[kafka.client]` does not set, for those properties that other settings must fit to.
 pub const CLIENT_DEFAULTS: [(&str, u32); 8] = [
     ("session.timeout.ms", 10_000),
     ("max.poll.interval.ms", 300_000),
     ("transaction.timeout.ms", 10_000),
-    // A commit flushes, and that waits for nobody: until then records had better gather than be sent in dribs and drabs.
+    // A commit flushes without this delay. Until then, records are better collected into batches.
     ("queue.buffering.max.ms", 50),
     ("reconnect.backoff.max.ms", 1000),
-    // librdkafka's own.
+    // librdkafka's own defaults.
     ("heartbeat.interval.ms", 3000),
     ("reconnect.backoff.ms", 100),
     ("message.max.bytes", 1_000_000),
@@ -34,46 +34,47 @@ fn default(name: &str) -> String {
     found.map_or_else(String::new, |(_, value)| value.to_string())
 }
 
-/// Kafka can't be reached, or does not do what it was asked.
+/// Kafka can't be reached, or refuses a request.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// A client could not be made; a property of `[kafka.client]` is wrong.
-    #[error("the Kafka client can't be made: check [kafka] and [kafka.client]")]
+    /// A client can't be created: a property of `[kafka.client]` is wrong.
+    #[error("the Kafka client can't be created: check [kafka] and [kafka.client]")]
     Client(#[source] KafkaError),
     /// A request failed.
     #[error("{what}")]
     Request {
-        /// What was asked.
+        /// The description of the failure.
         what: String,
-        /// What came of it.
+        /// librdkafka's error.
         source: KafkaError,
     },
-    /// Kafka's authorizer refuses it; never empty.
-    #[error("Kafka does not allow it: {} missing", rights::named(.0))]
+    /// Kafka's authorizer denies the request. The list of missing rights is never empty.
+    #[error("Kafka denies the request: {} missing", rights::named(.0))]
     Denied(Vec<Right>),
-    /// Our own topics can't be created before the inputs: the changelog gets as many partitions as the largest of them.
+    /// Our own topics can't be created before the inputs, because the changelog gets as many partitions as the largest
+    /// input.
     #[error(
         "topic {0} can't be created: none of the inputs exists yet, and the changelog gets as many partitions as the largest: \
          create them first, or correct their names in [topics]"
     )]
     NoInputs(String),
-    /// The system starts no more threads.
+    /// The system can't start another thread.
     #[error("the thread `{0}` can't be started")]
     Thread(&'static str, #[source] io::Error),
-    /// A topic refused a request.
+    /// Kafka rejects a request about one topic.
     #[error("topic {topic}: {what}")]
     Topic {
-        /// Which topic.
+        /// The name of the topic.
         topic: String,
-        /// What it said.
+        /// The reason.
         what: String,
     },
 }
 
-/// Starts a thread.
+/// Starts a named thread.
 ///
 /// # Errors
-/// When the system starts no more.
+/// The system can't start another thread.
 pub fn start_thread(
     name: &'static str,
     run: impl FnOnce() + Send + 'static,
@@ -88,7 +89,7 @@ impl LogError {
         move |source| Self::Request { what, source }
     }
 
-    /// Whether no broker answers, so that there is no use in asking more.
+    /// Returns whether no broker answers, so that further requests are useless.
     #[must_use]
     pub fn is_away(&self) -> bool {
         let away = [
@@ -109,7 +110,8 @@ impl LogError {
         }
     }
 
-    /// Whether somebody has to correct the configuration, the rights or the topics: trying again would change nothing.
+    /// Returns whether an operator has to correct the configuration, the rights or the topics: a retry would change
+    /// nothing.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
@@ -118,7 +120,7 @@ impl LogError {
         }
     }
 
-    /// A request that failed, where `right` may be what is missing.
+    /// Converts the error of a request that may have failed because `right` is missing.
     pub(super) fn request_by(
         right: Right,
         what: impl Into<String>,
@@ -134,7 +136,7 @@ impl LogError {
     }
 }
 
-/// Which kind of client a property is for; the other kind would only warn of it.
+/// Properties for one kind of client. The other kind would only log a warning about them.
 const CONSUMER_ONLY: [&str; 9] = [
     "session.timeout.ms",
     "heartbeat.interval.ms",
@@ -162,7 +164,7 @@ const PRODUCER_ONLY: [&str; 13] = [
     "request.timeout.ms",
 ];
 
-/// Of two names of one property librdkafka would take either value, by chance.
+/// Two names of one property. If both are set, librdkafka uses either value, by chance.
 const TWO_NAMES: [(&str, &str); 3] = [
     ("fetch.message.max.bytes", "max.partition.fetch.bytes"),
     ("compression.codec", "compression.type"),
@@ -175,7 +177,7 @@ fn is_for(names: &[&str], key: &str) -> bool {
 
 fn base(settings: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
-    // Whoever asks for librdkafka's own log wants to see it.
+    // An operator who sets `debug` wants to see librdkafka's own log.
     let verbose = settings.client.contains_key("debug");
     config.set_log_level(if verbose { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Warning });
     config.set("bootstrap.servers", &settings.bootstrap_servers);
@@ -203,20 +205,21 @@ fn overridden(
     config
 }
 
-/// The group's consumer.
+/// Returns the configuration of the group's consumer.
 pub(super) fn consumer(settings: &KafkaSettings) -> ClientConfig {
     let mut config = base(settings);
     for (key, value) in [
         ("group.id", settings.group_id.as_str()),
-        // Static membership: a restart within the session keeps the partitions, and with them the disks.
+        // Static membership: an instance that restarts within the session timeout keeps its partitions, and so their
+        // stores.
         ("group.instance.id", settings.instance_id.as_str()),
         ("session.timeout.ms", default("session.timeout.ms").as_str()),
         ("max.poll.interval.ms", default("max.poll.interval.ms").as_str()),
         ("fetch.queue.backoff.ms", "20"),
-        // Otherwise each record that arrives is an answer of its own: some hundred requests a second, at both ends.
+        // Without it, each record that arrives is a response of its own: some hundred requests a second, at both ends.
         ("fetch.min.bytes", "32768"),
         ("fetch.wait.max.ms", "40"),
-        // Of each partition, since each has a queue of its own.
+        // The limits are per partition, since each partition has its own queue.
         ("queued.max.messages.kbytes", "1024"),
         ("queued.min.messages", "2000"),
         ("max.partition.fetch.bytes", "262144"),
@@ -238,22 +241,22 @@ pub(super) fn consumer(settings: &KafkaSettings) -> ClientConfig {
     config
 }
 
-/// A consumer outside of any group, for restoring and looking.
+/// Returns the configuration of a consumer outside of any group, for restores and inspection.
 pub(super) fn observer(settings: &KafkaSettings, isolation: &str) -> ClientConfig {
     let mut config = overridden(base(settings), settings, &PRODUCER_ONLY);
     config.remove("group.instance.id");
     config.remove("fetch.message.max.bytes");
     for (key, value) in [
-        // Without a group, rust-rdkafka would serve the wrong queue. It is the daemons' own, so that nobody needs a right to
-        // another; no observer joins it or commits.
+        // Without a group, rust-rdkafka would serve the wrong queue. The daemons' own group needs no further right. No
+        // observer joins it or commits in it.
         ("group.id", settings.group_id.as_str()),
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("enable.partition.eof", "true"),
         ("auto.offset.reset", "error"),
         ("fetch.queue.backoff.ms", "5"),
-        // A restore goes on beside the work on what was there before. Most of the changelog are small records, of which each takes
-        // some hundred bytes more in a queue.
+        // A restore runs beside the processing of partitions that are already there. Most changelog records are small,
+        // and each takes some hundred bytes more in a queue.
         ("queued.max.messages.kbytes", "2048"),
         ("queued.min.messages", "20000"),
         ("max.partition.fetch.bytes", "262144"),
@@ -267,19 +270,19 @@ pub(super) fn observer(settings: &KafkaSettings, isolation: &str) -> ClientConfi
 /// A consumer outside of any group.
 pub(super) type Observer = BaseConsumer<Reports>;
 
-/// A client for restoring and looking.
+/// Creates a client for restores and inspection.
 pub(super) fn observe(settings: &KafkaSettings, isolation: &str) -> Result<Observer, LogError> {
     observer(settings, isolation).create_with_context(Reports).map_err(LogError::Client)
 }
 
-/// The transactional producer `id`.
+/// Returns the configuration of the producer with the transactional id `id`.
 pub(super) fn producer(settings: &KafkaSettings, id: &str) -> ClientConfig {
     let mut config = base(settings);
     for (key, value) in [
         ("queue.buffering.max.ms", default("queue.buffering.max.ms").as_str()),
         ("transaction.timeout.ms", default("transaction.timeout.ms").as_str()),
         ("compression.type", "lz4"),
-        // librdkafka's own default is CRC32; Kafka's, and so every consumer's expectation, is murmur2.
+        // librdkafka's own default is CRC32. Kafka's default, which every consumer expects, is murmur2.
         ("partitioner", "murmur2_random"),
         ("queue.buffering.max.messages", "200000"),
         ("queue.buffering.max.kbytes", "131072"),
@@ -290,7 +293,7 @@ pub(super) fn producer(settings: &KafkaSettings, id: &str) -> ClientConfig {
     let mut config = overridden(config, settings, &CONSUMER_ONLY);
     let largest = config.get("message.max.bytes").and_then(|bytes| bytes.trim().parse().ok());
     if largest.is_some_and(|bytes: usize| bytes < MESSAGE_BYTES_MAX) {
-        // Users may want small answers, but a dead letter must fit.
+        // A user may want smaller responses, but a dead letter must fit.
         config.set("message.max.bytes", MESSAGE_BYTES_MAX.to_string());
     }
     config.set("transactional.id", id);
@@ -298,22 +301,22 @@ pub(super) fn producer(settings: &KafkaSettings, id: &str) -> ClientConfig {
     config
 }
 
-/// An administrator.
+/// Returns the configuration of an admin client.
 pub(super) fn admin(settings: &KafkaSettings) -> ClientConfig {
     let foreign: Vec<&str> = CONSUMER_ONLY.into_iter().chain(PRODUCER_ONLY).collect();
     overridden(base(settings), settings, &foreign)
 }
 
-/// What the cluster's metadata says of topics.
+/// A client for the cluster's metadata.
 pub struct Cluster {
     client: Observer,
 }
 
 impl Cluster {
-    /// A client that looks; it connects when it is asked something.
+    /// Creates a client. It connects with the first request.
     ///
     /// # Errors
-    /// When a property of `[kafka.client]` is wrong.
+    /// A property of `[kafka.client]` is wrong.
     pub fn new(settings: &KafkaSettings) -> Result<Self, LogError> {
         let client = observe(settings, "read_uncommitted")?;
         Ok(Self { client })
@@ -323,18 +326,19 @@ impl Cluster {
         &self.client
     }
 
-    /// How many members the consumer group has; none, if there is no such group.
+    /// Returns the number of members of the consumer group, or 0 if there is no such group.
     ///
     /// # Errors
-    /// When Kafka does not answer within `timeout`, or does not allow it.
+    /// Kafka does not answer within `timeout`, or denies the request.
     pub fn members(&self, group: &str, timeout: Duration) -> Result<usize, LogError> {
         rights::members(self.client.client(), group, timeout)
     }
 
-    /// The partition counts of those of `topics` that exist, for somebody who wants to do `operation` on them.
+    /// Returns the partition counts of those of `topics` that exist. `operation` is the operation that the caller needs
+    /// on them.
     ///
     /// # Errors
-    /// When Kafka can't be reached within `timeout`, or does not allow it.
+    /// Kafka can't be reached within `timeout`, or denies the request.
     pub fn partition_counts<'a>(
         &self,
         topics: impl IntoIterator<Item = &'a str>,
@@ -351,7 +355,8 @@ impl Cluster {
         for name in topics {
             match all.topics().iter().find(|topic| topic.name() == name) {
                 Some(topic) => drop(counts.insert(name.to_owned(), partitions(topic))),
-                // The answer leaves out what the client may not see; only a question by name tells it from what is missing.
+                // The response omits topics that the client may not see. Only a request by name tells a hidden topic
+                // from a missing one.
                 None if is_hidden(&ask(Some(name))?, name) => {
                     hidden.push(Right::on_topic(operation, name));
                 }
@@ -366,7 +371,7 @@ fn partitions(topic: &MetadataTopic) -> u32 {
     u32::try_from(topic.partitions().len()).unwrap_or(0)
 }
 
-/// Whether the client may not see the topic.
+/// Returns whether the client may not see the topic.
 pub(super) fn is_hidden(metadata: &Metadata, name: &str) -> bool {
     let mut topics = metadata.topics().iter();
     let error = topics.find(|topic| topic.name() == name).and_then(MetadataTopic::error);
@@ -389,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn users_properties_reach_the_clients_that_they_are_for() {
+    fn users_properties_reach_only_the_kinds_of_clients_that_they_apply_to() {
         let settings = settings(&[
             ("message.max.bytes", "8192"),
             ("session.timeout.ms", "6000"),

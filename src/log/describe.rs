@@ -1,6 +1,7 @@
-//! What Kafka knows a cluster and its topics by: ids, which rust-rdkafka does not show, through librdkafka's own functions.
+//! The ids of a cluster and its topics, through librdkafka's own functions, since rust-rdkafka does not expose them.
 //!
-//! A topic that was deleted and created again has the same name and another id, and offsets of the one mean nothing in the other.
+//! A topic that was deleted and created again has the same name and another id. Offsets in one of them mean nothing in
+//! the other.
 #![expect(
     unsafe_code,
     reason = "librdkafka's C functions; every pointer is owned by a guard of this module"
@@ -22,26 +23,27 @@ use std::time::Duration;
 /// The ids of a cluster and of some of its topics.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Identity {
-    /// The cluster's; `None`: the broker does not say.
+    /// The cluster's id; `None`: the broker does not report it.
     pub cluster: Option<Arc<str>>,
-    /// Those of the topics that exist; `None`: the broker has no topic ids.
+    /// The ids of the topics that exist; `None`: the broker has no topic ids.
     pub topics: BTreeMap<Arc<str>, Option<TopicId>>,
 }
 
 impl Identity {
-    /// The id of `topic`, as far as it is known.
+    /// Returns the id of `topic`, if it is known.
     #[must_use]
     pub fn topic(&self, topic: &str) -> Option<&TopicId> {
         self.topics.get(topic).and_then(Option::as_ref)
     }
 
-    /// Whether there is a topic to which Kafka has given no id.
+    /// Returns whether Kafka has given one of the topics no id.
     #[must_use]
     pub fn lacks_ids(&self) -> bool {
         self.topics.values().any(Option::is_none)
     }
 
-    /// Whether Kafka has given the topic no id. A topic that one answer lacks is like the others of its cluster.
+    /// Returns whether Kafka has given the topic no id. A topic that is absent from the answer counts like the others
+    /// of its cluster.
     #[must_use]
     pub fn is_without_id(&self, topic: &str) -> bool {
         self.topics.get(topic).map_or_else(|| self.lacks_ids(), Option::is_none)
@@ -49,16 +51,16 @@ impl Identity {
 }
 
 impl Cluster {
-    /// The ids of the cluster and of `topics`. Topics that do not exist are left out.
+    /// Returns the ids of the cluster and of `topics`. Topics that do not exist are left out.
     ///
     /// # Errors
-    /// When Kafka does not answer within `timeout`, or refuses to describe a topic.
+    /// Kafka does not answer within `timeout`, or refuses to describe a topic.
     pub fn identity(&self, topics: &[&str], timeout: Duration) -> Result<Identity, LogError> {
         identity(self.client().client(), topics, timeout)
     }
 }
 
-/// The ids of the cluster and of `topics`, as `client` learns them.
+/// Requests the ids of the cluster and of `topics` with `client`.
 pub(super) fn identity<C: ClientContext>(
     client: &Client<C>,
     topics: &[&str],
@@ -73,7 +75,7 @@ pub(super) fn identity<C: ClientContext>(
     }
 }
 
-/// Calls a function of librdkafka when it is dropped.
+/// Calls librdkafka's destructor of an object when it is dropped.
 struct Guard<T>(*mut T, unsafe extern "C" fn(*mut T));
 
 impl<T> Drop for Guard<T> {
@@ -86,7 +88,7 @@ impl<T> Drop for Guard<T> {
 /// # Safety
 /// `handle` must be live.
 unsafe fn cluster_id(handle: *mut RDKafka, timeout_ms: i32) -> Option<Arc<str>> {
-    // SAFETY: the handle is live by this function's contract; the text is librdkafka's to free, and is freed once.
+    // SAFETY: the handle is live by this function's contract. The text belongs to librdkafka, and is freed once.
     unsafe {
         let text = native::rd_kafka_clusterid(handle, timeout_ms);
         if text.is_null() {
@@ -110,8 +112,8 @@ unsafe fn topic_ids(
     };
     let names: Vec<CString> = topics.iter().filter_map(|name| CString::new(*name).ok()).collect();
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-    // SAFETY: the handle is live by this function's contract; names outlive the call; guards free what librdkafka made, the
-    // event last used before the queue that it came from.
+    // SAFETY: the handle is live by this function's contract. The names outlive the call. Guards free librdkafka's
+    // objects, and the event before the queue that it came from.
     unsafe {
         let operation = native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
         let options = Guard(
@@ -155,7 +157,7 @@ unsafe fn topic_ids(
 }
 
 /// # Safety
-/// `description` must be of a result that is alive.
+/// `description` must belong to a result that is live.
 unsafe fn described(
     description: *const native::rd_kafka_TopicDescription_t,
     ids: &mut BTreeMap<Arc<str>, Option<TopicId>>,

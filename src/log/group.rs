@@ -1,8 +1,8 @@
-//! What rust-rdkafka has no way to say, or says too slowly, through librdkafka's own functions.
+//! Calls that rust-rdkafka lacks, or makes too slowly, through librdkafka's own functions.
 //!
-//! For the group's word in a transaction, rust-rdkafka hides the generation of the
-//! group's metadata, and with a generation below 0 the broker accepts offsets from a member that was never, or is no longer,
-//! in the group: unfenced. So metadata are fetched, checked and handed over in one go.
+//! A transaction commits offsets under the group's metadata, and rust-rdkafka hides their generation. With a generation
+//! below 0, the broker accepts offsets without fencing from a member that is not in the group. So the metadata are
+//! fetched, checked and passed on in one function.
 #![expect(
     unsafe_code,
     reason = "librdkafka's C functions; every pointer lives and dies in this function"
@@ -14,7 +14,7 @@ use rdkafka::types::{RDKafka, RDKafkaErrorCode};
 use rdkafka::{ClientContext, TopicPartitionList};
 use std::ffi::CStr;
 
-/// What a transactional call answered.
+/// The error of a transactional call.
 #[derive(Debug)]
 pub(super) struct NativeError {
     pub(super) code: RDKafkaErrorCode,
@@ -24,26 +24,26 @@ pub(super) struct NativeError {
     pub(super) abortable: bool,
 }
 
-/// Waits until every record of `producer` was delivered or has failed; `false` when the time ran out before.
+/// Waits until every record of `producer` is delivered or has failed. Returns `false` if the time runs out first.
 ///
-/// rust-rdkafka's own flush polls for a fixed 100 ms before it looks again, and so would its commit; this one is woken. The
-/// delivery reports must be served by another thread meanwhile.
+/// rust-rdkafka's own flush polls for a fixed 100 ms before it checks again, and so would its commit. This flush is
+/// woken. Meanwhile another thread must serve the delivery reports.
 pub(super) fn flush<C: ClientContext>(producer: &Client<C>, timeout_ms: i32) -> bool {
-    // SAFETY: the handle is the client's own, and lives as long as it is borrowed here.
+    // SAFETY: the handle belongs to the client, and lives as long as the client is borrowed here.
     let code = unsafe { native::rd_kafka_flush(producer.native_ptr(), timeout_ms) };
     code == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
-/// Why offsets were not sent.
+/// The reason why offsets were not sent.
 #[derive(Debug)]
 pub(super) enum OffsetsError {
-    /// The consumer is not a member of its group right now.
+    /// The consumer is not a member of its group at the moment.
     NotMember,
     /// The call failed.
     Native(NativeError),
 }
 
-/// Adds `offsets` to the producer's transaction in the name of the consumer's current generation.
+/// Adds `offsets` to the producer's transaction, with the consumer's current generation.
 ///
 /// # Safety
 /// `producer` and `consumer` must be live handles of librdkafka.
@@ -53,7 +53,7 @@ pub(super) unsafe fn send_offsets(
     offsets: &TopicPartitionList,
     timeout_ms: i32,
 ) -> Result<(), OffsetsError> {
-    // SAFETY: the handles are live by this function's contract; metadata and error are destroyed exactly once.
+    // SAFETY: the handles are live by this function's contract. Metadata and error are destroyed exactly once.
     unsafe {
         let metadata = native::rd_kafka_consumer_group_metadata(consumer);
         if metadata.is_null() {

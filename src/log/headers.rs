@@ -1,4 +1,4 @@
-//! The headers of a record, whatever their names are made of: the library panics at a name that is no UTF-8.
+//! Reads the headers of a record with any bytes as names. rust-rdkafka panics at a name that is not UTF-8.
 #![expect(
     unsafe_code,
     reason = "librdkafka is asked for names as bytes, which the library does not offer"
@@ -9,7 +9,8 @@ use rdkafka::message::{BorrowedHeaders, Headers as _};
 use std::borrow::Cow;
 use std::ffi::CStr;
 
-/// Names and values in their order. What is no UTF-8 in a name is replaced, as other clients do it; a value may be null.
+/// Returns names and values in their order. Bytes of a name that are not UTF-8 are replaced, as other clients do. A
+/// value may be null.
 pub(super) fn each(
     headers: &BorrowedHeaders,
 ) -> impl Iterator<Item = (Cow<'_, str>, Option<&[u8]>)> {
@@ -19,8 +20,8 @@ pub(super) fn each(
 fn at(headers: &BorrowedHeaders, index: usize) -> Option<(Cow<'_, str>, Option<&[u8]>)> {
     let list = std::ptr::from_ref(headers).cast::<native::rd_kafka_headers_t>();
     let (mut name, mut value, mut length) = (std::ptr::null(), std::ptr::null(), 0);
-    // SAFETY: `headers` is a list of librdkafka's behind another name, as the library has it, and lives as long as what is
-    // returned; librdkafka ends each name with a NUL, and each value that is not null has the length that it says.
+    // SAFETY: `headers` is a list of librdkafka under another type, as rust-rdkafka casts it, and lives as long as the
+    // returned references. librdkafka ends each name with a NUL, and reports the length of each value that is not null.
     unsafe {
         let error =
             native::rd_kafka_header_get_all(list, index, &mut name, &mut value, &mut length);
@@ -34,7 +35,7 @@ fn at(headers: &BorrowedHeaders, index: usize) -> Option<(Cow<'_, str>, Option<&
     }
 }
 
-/// The header `name`, if it is there and is text.
+/// Returns the value of the header `name`, if it exists and is UTF-8 text.
 pub(super) fn text<'a>(headers: &'a BorrowedHeaders, name: &str) -> Option<&'a str> {
     let (_, value) = each(headers).find(|(own, _)| own == name)?;
     std::str::from_utf8(value?).ok()
@@ -50,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn names_order_and_values_are_what_they_are() {
+    fn names_and_values_keep_their_bytes_and_order() {
         let mut headers = OwnedHeaders::new();
         for (name, value) in
             [("b", Some(&b"1"[..])), ("a", None), ("b", Some(b"")), ("", Some(b"\xff"))]
@@ -70,11 +71,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_utf_8_is_read_all_the_same() {
+    fn a_name_that_is_not_utf_8_is_read_with_replacements() {
         let headers = OwnedHeaders::new();
         let list = std::ptr::from_ref(headers.as_borrowed()).cast::<native::rd_kafka_headers_t>();
         let (name, value) = (b"x\xffy", b"1");
-        // SAFETY: the list is its owner's, who lives on; name and value have the lengths that are said.
+        // SAFETY: the owner of the list outlives the call, and name and value have the given lengths.
         unsafe {
             native::rd_kafka_header_add(
                 list.cast_mut(),

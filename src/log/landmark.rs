@@ -1,9 +1,9 @@
-//! Recognises logs without topic ids: by a record that was read, which must still stand where it stood.
+//! Recognises logs without topic ids by a record that was read, which must still be at its offset.
 //!
-//! Brokers before Kafka 2.8, and some others that speak its protocol, give topics no ids. A topic that was deleted and created
-//! again then looks like the one before, but for its records. So a record of each input is remembered beside the position,
-//! its landmark. It is replaced by a newer record only after it was seen again in the log: whatever was read of another log
-//! since then does not take its place.
+//! Brokers before Kafka 2.8, and some others that speak its protocol, give topics no ids. A topic that was deleted and
+//! created again then differs from the old one in its records only. So a record of each input is stored beside the
+//! position: its landmark. A newer record replaces it only after the landmark was found in the log again. So a record
+//! that was read from another log since then does not become the landmark.
 
 use super::client::{self, LogError, Observer};
 use super::record::TopicPartition;
@@ -22,32 +22,32 @@ use std::time::{Duration, Instant};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// Brokers that send nothing for so long are away.
+/// A broker that sends nothing for this long counts as unreachable.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// An id for a partition of the changelog, where Kafka has given the topic none.
+/// Generates an id for a partition of the changelog, if Kafka has given the topic none.
 #[must_use]
 pub fn generated_id() -> TopicId {
     let random = || u128::from(RandomState::new().build_hasher().finish());
     TopicId::generated((random() << 64 | random()).to_be_bytes())
 }
 
-/// What stands at a landmark's offset.
+/// The result of a comparison with the record at a landmark's offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// The record.
+    /// The same record.
     Same,
-    /// Another record, or the log ends before: it is another log.
+    /// Another record, or the log ends before the offset: it is another log.
     Other,
-    /// Nothing, and the log goes on behind it: compaction took the record, or it is another log.
+    /// No record, and the log continues behind the offset: compaction has removed the record, or it is another log.
     Nothing,
-    /// Nothing any more: retention took the record.
+    /// The log begins behind the offset: retention has removed the record.
     Deleted,
 }
 
 impl Found {
-    /// Whether it is another log than the one that was read. `is_dense`: no record of it is deleted while an earlier one is
-    /// there.
+    /// Returns whether this is another log than the one that was read. `is_dense` says that the log never loses a
+    /// record while an earlier one is still there.
     #[must_use]
     pub const fn is_other(self, is_dense: bool) -> bool {
         match self {
@@ -58,24 +58,24 @@ impl Found {
     }
 }
 
-/// Looks at landmarks. Blocks.
+/// Looks up the records at landmarks. Blocks.
 pub struct LandmarkReader {
     settings: KafkaSettings,
-    /// Made when it is first needed.
+    /// Created when it is first needed.
     client: Mutex<Option<Observer>>,
 }
 
 impl LandmarkReader {
-    /// It connects when it is asked something.
+    /// Creates a reader. It connects with the first request.
     #[must_use]
     pub fn new(settings: &KafkaSettings) -> Self {
         Self { settings: settings.clone(), client: Mutex::default() }
     }
 
-    /// What stands at the landmarks of some partitions of `topic`.
+    /// Compares the records at the landmarks of some partitions of `topic`.
     ///
     /// # Errors
-    /// When Kafka does not answer, or does not have such a partition.
+    /// Kafka does not answer, or has no such partition.
     pub fn find(
         &self,
         topic: &str,
@@ -83,25 +83,26 @@ impl LandmarkReader {
     ) -> Result<BTreeMap<i32, Found>, LogError> {
         self.with(|client| {
             let found = find(client, topic, landmarks)?;
-            client.unassign().map_err(LogError::request("the partitions can't be given back"))?;
+            client.unassign().map_err(LogError::request("the partitions can't be unassigned"))?;
             Ok(found)
         })
     }
 
-    /// What stands at the landmark of one partition.
+    /// Compares the record at the landmark of one partition.
     ///
     /// # Errors
-    /// When Kafka does not answer, or does not have the partition.
+    /// Kafka does not answer, or does not have the partition.
     pub fn find_one(&self, place: &TopicPartition, landmark: Landmark) -> Result<Found, LogError> {
         let TopicPartition { topic, partition } = place;
         let found = self.find(topic, &BTreeMap::from([(*partition, landmark)]))?;
         Ok(found.get(partition).copied().unwrap_or(Found::Deleted))
     }
 
-    /// The offset behind the last record of some partitions of `topic`, whether that is committed or not.
+    /// Returns the offset behind the last record of some partitions of `topic`, whether that record is committed or
+    /// not.
     ///
     /// # Errors
-    /// When Kafka does not answer, or does not have such a partition.
+    /// Kafka does not answer, or has no such partition.
     pub fn ends(
         &self,
         topic: &str,
@@ -117,7 +118,7 @@ impl LandmarkReader {
         })
     }
 
-    /// A client that has failed is not used again.
+    /// Runs `ask` with the client. A client that has failed is not used again.
     fn with<T>(&self, ask: impl FnOnce(&Observer) -> Result<T, LogError>) -> Result<T, LogError> {
         let mut slot = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         let client = match slot.take() {
@@ -131,12 +132,12 @@ impl LandmarkReader {
 }
 
 fn reader(settings: &KafkaSettings) -> Result<Observer, LogError> {
-    // What is not committed has an offset too, and no transaction that is open is to be waited for.
+    // Uncommitted records have offsets too, and the reader must not wait for open transactions.
     let mut config = client::observer(settings, "read_uncommitted");
-    // Retention may take the record away before it is fetched.
+    // Retention may remove the record before it is fetched.
     config.set("auto.offset.reset", "earliest");
     config.set("fetch.wait.max.ms", "10");
-    // One record of each partition is wanted, and no more than comes with it.
+    // One record of each partition is needed, and only the records that come with it are fetched.
     config.set("max.partition.fetch.bytes", "65536");
     config.set("queued.min.messages", "1");
     config.create_with_context(super::report::Reports).map_err(LogError::Client)
@@ -147,8 +148,7 @@ fn find(
     topic: &str,
     landmarks: &BTreeMap<i32, Landmark>,
 ) -> Result<BTreeMap<i32, Found>, LogError> {
-    let failed =
-        || LogError::request(format!("records of {topic} that were read can't be looked at"));
+    let failed = || LogError::request(format!("the landmarks of {topic} can't be checked"));
     let (mut found, mut left) = (BTreeMap::new(), BTreeMap::new());
     let mut starts = TopicPartitionList::new();
     for (partition, landmark) in landmarks {
@@ -175,11 +175,11 @@ fn find(
                 let (partition, landmark) = (message.partition(), left.get(&message.partition()));
                 (partition, landmark.map(|landmark| judge(&message, *landmark)))
             }
-            // Behind the landmark stand only markers of transactions.
+            // Only transaction markers are left behind the landmark's offset.
             Some(Err(KafkaError::PartitionEOF(partition))) => (partition, Some(Found::Nothing)),
             Some(Err(error)) if hopeless(&error) => return Err(failed()(error)),
             Some(Err(error)) => {
-                tracing::debug!(%error, topic, "looking at landmarks is disturbed");
+                tracing::debug!(%error, topic, "a temporary error while checking landmarks");
                 continue;
             }
             None if heard.elapsed() > SILENCE_TIMEOUT => {
@@ -197,7 +197,7 @@ fn find(
     Ok(found)
 }
 
-/// What the first record at or behind the landmark's offset says.
+/// Compares the first record at or behind the landmark's offset.
 fn judge(message: &BorrowedMessage<'_>, landmark: Landmark) -> Found {
     let at = Timestamp::from_ms(message.timestamp().to_millis().unwrap_or(0));
     let (key, value) = (message.key().unwrap_or(&[]), message.payload().unwrap_or(&[]));
@@ -213,22 +213,23 @@ fn judge(message: &BorrowedMessage<'_>, landmark: Landmark) -> Found {
 /// The landmarks of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pair {
-    /// It stood in the log when that was last looked at. Before the first look it is the last record of the first batch.
+    /// The record that the last check found in the log. Before the first check, it is the last record of the first
+    /// batch.
     sure: Landmark,
     /// The last record that was read and committed.
     last: Landmark,
 }
 
-/// What the watcher looks at.
+/// A snapshot of the landmarks, for the watcher.
 #[derive(Clone, Debug, Default)]
 pub struct Sights {
     /// The landmarks of inputs.
     inputs: BTreeMap<TopicPartition, Pair>,
-    /// The offset behind the last row that was committed to each partition of the changelog.
+    /// The offset behind the last row that was committed, per partition of the changelog.
     pub changelog: BTreeMap<i32, i64>,
 }
 
-/// The landmarks of all inputs that are read, as the engine commits and the watcher verifies them.
+/// The landmarks of all inputs that are read. The engine adds them with its commits, and the watcher verifies them.
 #[derive(Default)]
 pub struct Landmarks(Mutex<Sights>);
 
@@ -238,13 +239,13 @@ impl Landmarks {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is to be stored beside the position of `place`.
+    /// Returns the landmark to store beside the position of `place`.
     #[must_use]
     pub fn of(&self, place: &TopicPartition) -> Option<Landmark> {
         self.sights().inputs.get(place).map(|pair| pair.sure)
     }
 
-    /// A record was read and committed.
+    /// Records `last` as the last record of `place` that was read and committed.
     pub fn read(&self, place: &TopicPartition, last: Landmark) {
         let mut sights = self.sights();
         match sights.inputs.get_mut(place) {
@@ -253,7 +254,7 @@ impl Landmarks {
         }
     }
 
-    /// Reading goes on beside this landmark.
+    /// Sets the landmark with which reading starts, or removes it.
     pub fn set(&self, place: &TopicPartition, landmark: Option<Landmark>) {
         let mut sights = self.sights();
         match landmark {
@@ -262,27 +263,27 @@ impl Landmarks {
         }
     }
 
-    /// Rows below `next` were committed to a partition of the changelog.
+    /// Records that rows below `next` were committed to a partition of the changelog.
     pub fn written(&self, partition: i32, next: i64) {
         let mut sights = self.sights();
         let known = sights.changelog.entry(partition).or_default();
         *known = next.max(*known);
     }
 
-    /// Nothing is read any more.
+    /// Removes all landmarks, when nothing is read.
     pub fn clear(&self) {
         *self.sights() = Sights::default();
     }
 
-    /// What there is at the moment.
+    /// Returns a snapshot.
     #[must_use]
     pub fn look(&self) -> Sights {
         self.sights().clone()
     }
 
-    /// Takes what was found at the landmarks of `seen`, a look from before: the last record of then was of the same log if
-    /// the landmark was still there afterwards. Where nothing stands, the landmark stays, since it proves nothing. Returns the
-    /// partitions that are another log.
+    /// Applies the results `found` for the landmarks of `seen`, an earlier snapshot, and returns the partitions that
+    /// are another log. A landmark that still exists proves that the last record of that snapshot is from the same log,
+    /// and so that record replaces it. [`Found::Nothing`] proves nothing, and the landmark stays.
     pub fn take(
         &self,
         seen: &Sights,
@@ -297,7 +298,7 @@ impl Landmarks {
                 continue;
             };
             if pair.sure != seen.sure {
-                // Reading has begun anew since.
+                // Reading has started again since the snapshot.
             } else if found.is_other(is_dense(place)) {
                 others.push(place.clone());
             } else if *found != Found::Nothing {
@@ -309,7 +310,7 @@ impl Landmarks {
 }
 
 impl Sights {
-    /// The landmarks to be looked at, by topic.
+    /// Returns the landmarks to check, by topic.
     #[must_use]
     pub fn by_topic(&self) -> BTreeMap<&str, BTreeMap<i32, Landmark>> {
         let mut topics: BTreeMap<&str, BTreeMap<i32, Landmark>> = BTreeMap::new();
@@ -337,13 +338,13 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_read_before_a_look_becomes_the_landmark() {
+    fn only_a_record_read_before_a_snapshot_becomes_the_landmark() {
         let landmarks = Landmarks::default();
         landmarks.read(&place(), landmark(3));
         landmarks.read(&place(), landmark(7));
         let seen = landmarks.look();
         assert_eq!(seen.by_topic()["t"][&0], landmark(3));
-        // Maybe of another log already.
+        // This record may already be from another log.
         landmarks.read(&place(), landmark(9));
         assert_eq!(landmarks.of(&place()), Some(landmark(3)));
         assert_eq!(take(&landmarks, &seen, Found::Same), []);
@@ -351,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_landmark_that_proves_nothing_is_not_replaced() {
+    fn a_landmark_is_not_replaced_by_a_check_that_proves_nothing() {
         let landmarks = Landmarks::default();
         landmarks.read(&place(), landmark(3));
         landmarks.read(&place(), landmark(7));
@@ -363,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn another_log_is_reported_and_its_landmark_kept_until_reading_begins_anew() {
+    fn another_log_is_reported_and_the_landmark_kept_until_reading_starts_again() {
         let landmarks = Landmarks::default();
         landmarks.read(&place(), landmark(3));
         landmarks.read(&place(), landmark(7));
@@ -377,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_gone_proves_nothing_unless_the_log_has_no_gaps() {
+    fn a_missing_record_proves_nothing_unless_the_log_has_no_gaps() {
         for (found, is_dense, is_other) in [
             (Found::Same, true, false),
             (Found::Other, false, true),
@@ -390,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_the_changelog_never_go_back() {
+    fn the_end_of_the_changelogs_rows_never_decreases() {
         let landmarks = Landmarks::default();
         landmarks.written(0, 9);
         landmarks.written(0, 4);

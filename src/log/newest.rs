@@ -1,7 +1,7 @@
-//! The newest record of a key in each partition, found from a topic's end.
+//! Finds the newest record of a key in each partition, from the topic's end.
 //!
-//! Each transaction that writes to a partition of the changelog ends with the partition's meta row. So the last committed
-//! records hold it, and looking at what a changelog belongs to does not take a restore.
+//! Each transaction that writes to a partition of the changelog ends with the partition's meta row. So the last
+//! committed records hold it, and the owner of a changelog is known without a restore.
 
 use super::client::LogError;
 use super::scan::{Progress, ScanFrom, ScanRange, Scanner};
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// So many offsets are read first; then, where the key was not among them, so many times as many.
+/// The number of offsets that are read first. It is multiplied by the factor as long as the key is not among them.
 const OFFSETS_FIRST: i64 = 64;
 const OFFSETS_FACTOR: i64 = 16;
 
@@ -19,16 +19,16 @@ const OFFSETS_FACTOR: i64 = 16;
 pub struct Newest {
     /// The partition.
     pub partition: i32,
-    /// The first offset that there is.
+    /// The first offset in the log.
     pub first: i64,
-    /// Where the partition ends.
+    /// The end of the partition.
     pub end: i64,
     /// The value; `None`: there is none, or the key is deleted.
     pub value: Option<Bytes>,
 }
 
 impl Newest {
-    /// What the partition's rows belong to, where the value is a meta row.
+    /// Returns the owner of the partition's rows, if the value is a meta row.
     #[must_use]
     pub fn owner(&self) -> Option<Owner> {
         row::decode_meta(self.value.as_ref()?).ok()?.owner
@@ -36,10 +36,11 @@ impl Newest {
 }
 
 impl Scanner {
-    /// The newest committed value of `key` in each partition of `topic`; none, if the topic does not exist. Blocks.
+    /// Returns the newest committed value of `key` in each partition of `topic`, or nothing if the topic does not
+    /// exist. Blocks.
     ///
     /// # Errors
-    /// When Kafka can't be read.
+    /// Kafka can't be read.
     pub fn newest(&self, topic: &str, key: &[u8]) -> Result<Vec<Newest>, LogError> {
         let mut left = self.all(topic, ScanFrom::Beginning)?;
         let mut found: BTreeMap<i32, Newest> = left

@@ -1,5 +1,5 @@
-//! The log that an engine runs on. There are two: Kafka in the daemon, and a simulation of it in tests, where the same engine
-//! lives through thousands of faults a second.
+//! The log that an engine runs on. There are two: Kafka in the daemon, and a simulation in tests, which injects
+//! thousands of faults a second into the same engine.
 
 use super::client::LogError;
 use super::describe::Identity;
@@ -12,13 +12,13 @@ use super::transaction::{Committed, Outgoing, TransactionError};
 use crate::codec::row::{Landmark, Owner};
 use std::collections::BTreeMap;
 
-/// The inputs as a member of the group reads them, and everything else that the engine asks of Kafka.
+/// The inputs as a member of the group reads them, and every other request of the engine to Kafka.
 pub trait Log: Sized {
     /// The instance's transactional producer.
     type Transactions: Transactions<Log = Self>;
-    /// The changelog, to restore from.
+    /// The changelog that a restore reads.
     type Changelog: Changelog + Send + 'static;
-    /// Requests that are made beside the engine.
+    /// A client for requests in parallel to the engine.
     type Offsets: Offsets + Send + 'static;
     /// A restore that is running.
     type Restoring;
@@ -26,35 +26,35 @@ pub trait Log: Sized {
     /// Opens a producer, once the transactions of its predecessor have ended. Blocks.
     ///
     /// # Errors
-    /// When Kafka can't be used.
+    /// Kafka can't be used.
     fn open_transactions(&self) -> Result<Self::Transactions, LogError>;
 
     /// Starts reading partitions of the assignment `epoch`.
     fn start(&self, epoch: u64, starts: Vec<Start>);
 
-    /// Stops all partitions until they are started again. Records that were read before carry an older epoch than the one
-    /// that is returned.
+    /// Stops all partitions until they are started again. Returns the new epoch; records that were read before carry an
+    /// older one.
     fn hold(&self) -> u64;
 
-    /// Lets the reader read as many bytes more as are processed.
+    /// Returns the bytes of processed records to the read budget.
     fn release_budget(&self, bytes: usize);
 
-    /// Returns a client for requests beside the engine.
+    /// Returns a client for requests in parallel to the engine.
     fn offsets(&self) -> Self::Offsets;
 
     /// Opens the changelog. Blocks.
     ///
     /// # Errors
-    /// When a client can't be made.
+    /// A client can't be created.
     fn changelog(&self) -> Result<Self::Changelog, LogError>;
 
-    /// Leaves the group. The revocation that this brings must be answered.
+    /// Leaves the group. The caller must answer the revocation that follows.
     fn close(&self);
 
     /// Returns whether the group was left.
     fn closed(&self) -> bool;
 
-    /// Runs a restore beside the engine: calls `step` until it is done.
+    /// Runs a restore in parallel to the engine: calls `step` until it is done.
     fn restore(&self, step: impl FnMut() -> Step + Send + 'static) -> Self::Restoring;
 
     /// Ends a restore, and waits until its step has returned.
@@ -64,13 +64,13 @@ pub trait Log: Sized {
     fn join(self);
 }
 
-/// What the group committed, and what the inputs are. Every call blocks.
+/// The group's committed offsets, and the identity of the inputs. Every call blocks.
 pub trait Offsets {
-    /// Returns the offsets that the group committed for `places`, once no transaction on them is open. Places without an
-    /// offset are left out.
+    /// Returns the offsets that the group committed for `places`, once no transaction on them is open. Places without
+    /// an offset are left out.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// Kafka does not answer.
     fn committed(
         &self,
         places: &[TopicPartition],
@@ -79,77 +79,78 @@ pub trait Offsets {
     /// Returns the offset at which an input partition begins.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// Kafka does not answer.
     fn offset_at(&self, place: &TopicPartition, begin: Begin) -> Result<i64, LogError>;
 
     /// Returns the ids of the cluster and of `topics`.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// Kafka does not answer.
     fn identity(&self, topics: &[&str]) -> Result<Identity, LogError>;
 
     /// Compares the record at a landmark of an input partition with the landmark.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// Kafka does not answer.
     fn found(&self, place: &TopicPartition, landmark: Landmark) -> Result<Found, LogError>;
 
     /// Returns the owners that the newest meta rows of the changelog's partitions name.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// Kafka does not answer.
     fn owners(&self) -> Result<BTreeMap<i32, Owner>, LogError>;
 }
 
-/// Transactions, one after the other.
+/// A producer that runs one transaction after the other.
 pub trait Transactions {
-    /// The log whose membership of the group the offsets are committed with.
+    /// The log whose group membership commits the offsets.
     type Log;
 
     /// Begins a transaction.
     ///
     /// # Errors
-    /// By [`super::TransactionFault`].
+    /// The call failed; [`super::TransactionFault`] says what is possible next.
     fn begin(&self) -> Result<(), TransactionError>;
 
     /// Adds a record. Waits while the queue is full.
     ///
     /// # Errors
-    /// By [`super::TransactionFault`].
+    /// The call failed; [`super::TransactionFault`] says what is possible next.
     fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError>;
 
     /// Adds the inputs' offsets, with the current membership of `log`.
     ///
     /// # Errors
-    /// By [`super::TransactionFault`]. An instance that is no member of the group at the moment must abort.
+    /// The call failed; [`super::TransactionFault`] says what is possible next. An instance that is not a member of the
+    /// group at the moment must abort.
     fn offsets<'a>(
         &self,
         log: &Self::Log,
         offsets: impl Iterator<Item = (&'a TopicPartition, &'a GroupOffset)>,
     ) -> Result<(), TransactionError>;
 
-    /// Waits until Kafka has every record, or has refused it; the commit says which.
+    /// Waits until Kafka has accepted or refused every record. The commit reports a refusal.
     ///
     /// # Errors
-    /// When records are still on their way.
+    /// Some records are still in flight.
     fn flush(&self) -> Result<(), TransactionError>;
 
-    /// Returns where the rows of the transaction stand that have arrived: all of them, once it is flushed.
+    /// Returns the changelog offsets of the transaction's rows that have arrived. After a flush, these are all of them.
     fn written(&self) -> Committed;
 
-    /// Commits. The same call may be made again after [`super::TransactionFault::Retriable`], and no other.
+    /// Commits the transaction. After [`super::TransactionFault::Retriable`], only the same call may be made again.
     ///
     /// # Errors
-    /// By [`super::TransactionFault`]; only `Abortable` says that nothing was committed.
+    /// The call failed; see [`super::TransactionFault`]. Only `Abortable` guarantees that nothing was committed.
     fn commit(&self) -> Result<Committed, TransactionError>;
 
     /// Aborts the transaction.
     ///
     /// # Errors
-    /// By [`super::TransactionFault`].
+    /// The call failed; see [`super::TransactionFault`].
     fn abort(&self) -> Result<(), TransactionError>;
 
-    /// Notes what the transaction is made of, for a simulation that compares.
+    /// Shows the transaction's content to a simulation that compares it.
     #[cfg(test)]
     fn witness(&self, _decided: &dyn std::any::Any) {}
 }

@@ -1,8 +1,8 @@
-//! What the group commits for an input partition: an offset, and in its metadata the topics that it belongs to.
+//! The offset that the group commits for an input partition, with the ids of the topics that it belongs to as metadata.
 //!
-//! Kafka keeps a committed offset under the topic's name, and a topic of that name may be another one by now. So each offset
-//! carries the id of its topic, and the id of the changelog whose rows were committed in the same transaction: an offset
-//! without those rows says that they are lost.
+//! Kafka keeps a committed offset under the topic's name, and the topic of that name may have been recreated. So each
+//! offset carries the id of its topic. It also carries the id of the changelog whose rows were committed in the same
+//! transaction: if that changelog is another one, the rows are lost.
 
 use crate::codec::row::{Landmark, TopicId};
 use crate::domain::Timestamp;
@@ -13,7 +13,7 @@ const TOPIC: &str = "topic=";
 const CHANGELOG: &str = "changelog=";
 const LANDMARK: &str = "landmark=";
 
-/// Where an input begins that was deleted and created again.
+/// Where reading begins in an input that was deleted and created again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Begin {
     /// At its first record.
@@ -21,25 +21,25 @@ pub enum Begin {
     Beginning,
     /// Behind its last record.
     End,
-    /// At its first record that is not older.
+    /// At its first record of this time or later.
     Time(Timestamp),
 }
 
-/// What the group committed for an input partition.
+/// The offset that the group committed for an input partition.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct GroupOffset {
-    /// The offset of the first record that was not taken into account.
+    /// The offset of the first record that is not processed.
     pub offset: i64,
-    /// The topic that it counts in; `None`: unknown, such as where another program committed it.
+    /// The topic that the offset counts in; `None`: unknown, for example because another program committed it.
     pub topic: Option<TopicId>,
-    /// The changelog whose rows belong to it; `None`: unknown, or there are none.
+    /// The changelog whose rows belong to the offset; `None`: unknown, or there are none.
     pub changelog: Option<TopicId>,
-    /// A record of the topic that it counts in, where that has no id.
+    /// A record of the topic that the offset counts in, if that topic has no id.
     pub landmark: Option<Landmark>,
 }
 
 impl GroupOffset {
-    /// What stands beside the offset in Kafka.
+    /// Returns the metadata that Kafka stores beside the offset.
     #[must_use]
     pub fn metadata(&self) -> String {
         let mut text = MARK.to_owned();
@@ -50,13 +50,13 @@ impl GroupOffset {
             text.push_str(id.as_str());
         }
         if let Some(Landmark { offset, content }) = self.landmark {
-            // Writing to a string does not fail.
+            // A write to a string can't fail.
             let _ = write!(text, " {LANDMARK}{offset}:{content:016x}");
         }
         text
     }
 
-    /// The offset as it was committed with `metadata`.
+    /// Parses an offset that was committed with `metadata`.
     #[must_use]
     pub fn read(offset: i64, metadata: &str) -> Self {
         let mut words = metadata.split(' ');
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_of_other_programs_say_nothing() {
+    fn metadata_of_other_programs_are_ignored() {
         for metadata in ["", "topic=t", "ringbacks topic=t", "{\"a\":1}", "ringback landmark=3"] {
             let offset = GroupOffset { offset: 7, ..GroupOffset::default() };
             assert_eq!(GroupOffset::read(7, metadata), offset, "{metadata}");

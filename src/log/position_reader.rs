@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
 const PINNED_INTERVAL: Duration = Duration::from_millis(50);
-/// A transaction that is open for longer belongs to no running producer.
+/// A transaction that is open for longer than this belongs to no running producer.
 const OPEN_MAX: Duration = Duration::from_secs(90);
 
 /// Reads positions.
@@ -25,10 +25,10 @@ pub struct PositionReader {
 }
 
 impl PositionReader {
-    /// Creates a reader; it connects with the first request.
+    /// Creates a reader. It connects with the first request.
     ///
     /// # Errors
-    /// When a property of `[kafka.client]` is wrong.
+    /// A property of `[kafka.client]` is wrong.
     pub fn new(settings: &KafkaSettings) -> Result<Self, LogError> {
         let mut config = client::observer(settings, "read_committed");
         config.set("group.id", &settings.group_id);
@@ -39,7 +39,7 @@ impl PositionReader {
     /// Returns the offsets that the group has committed. Waits for open transactions.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// Kafka does not answer.
     pub fn committed(
         &self,
         places: &[TopicPartition],
@@ -51,7 +51,7 @@ impl PositionReader {
     /// Like `committed`, with the topic and the changelog of each offset.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// Kafka does not answer.
     pub fn offsets(
         &self,
         places: &[TopicPartition],
@@ -76,10 +76,11 @@ impl PositionReader {
         Ok(committed)
     }
 
-    /// Returns the range of each partition of `topic` from `from` to its present end, once no transaction below it is open.
+    /// Returns the range of each partition of `topic` from `from` to its present end, once no transaction below it is
+    /// open.
     ///
     /// # Errors
-    /// When Kafka does not answer, or another producer's transaction stays open.
+    /// Kafka does not answer, or another producer's transaction stays open.
     pub fn settled(
         &self,
         scanner: &Scanner,
@@ -100,7 +101,7 @@ impl PositionReader {
                 return Ok(ranges);
             }
             if began.elapsed() > OPEN_MAX {
-                let what = "a transaction has been open in it for a long time; try again once it has ended".to_owned();
+                let what = "a transaction has been open in the topic for a long time; try again once it has ended".to_owned();
                 return Err(LogError::Topic { topic: topic.to_owned(), what });
             }
             std::thread::sleep(PINNED_INTERVAL);

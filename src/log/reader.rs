@@ -1,4 +1,4 @@
-//! The poll thread: it consumes, decodes, answers rebalances, and does nothing else.
+//! The poll thread: it only consumes, decodes and answers rebalances.
 
 mod budget;
 mod callbacks;
@@ -46,20 +46,20 @@ use watch::WatchedChangelog;
 
 const BATCH_RECORDS_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 1 << 20;
-/// The memory that a record takes beside its payload.
+/// The memory of a record beside its payload.
 const RECORD_BYTES: usize = 1 << 10;
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An event of the reader.
 pub enum LogEvent {
-    /// Records, in the order of their partitions. Their bytes are given back to the read budget once they are processed.
+    /// Records, in order per partition. Once they are processed, their bytes return to the read budget.
     Records {
         /// The assignment that they belong to.
         epoch: u64,
         /// The records.
         records: Vec<Record>,
-        /// What they take of the read budget.
+        /// Their share of the read budget.
         bytes: usize,
     },
     /// The group has assigned partitions; they are paused until they are started.
@@ -68,7 +68,7 @@ pub enum LogEvent {
     Revoked {
         /// Other members own them already.
         lost: bool,
-        /// Where the answer is sent.
+        /// The channel for the answer.
         reply: SyncSender<()>,
     },
     /// The ends of partitions, as far as they are known.
@@ -77,20 +77,20 @@ pub enum LogEvent {
     Identity(Identity),
     /// The owners of the rows in the changelog's partitions.
     Owners(BTreeMap<i32, Owner>),
-    /// Input partitions that are another log than the one that was read.
+    /// Input partitions whose log is not the one that was read.
     Replaced(Vec<TopicPartition>),
-    /// Partitions of the changelog that lack committed rows, and where each ends.
+    /// Partitions of the changelog that lack committed rows, with the end of each.
     Lost(BTreeMap<i32, i64>),
-    /// No broker is connected any more, or one is again.
+    /// Whether no broker is connected.
     Away(bool),
     /// The rights that Kafka denied the reader before, and those that it denies now.
     Denied(Option<String>, Option<String>),
     /// Another member has joined the group under this instance's id.
     Fenced {
-        /// The connection was disturbed lately: the member may be a former join of this instance.
+        /// The connection was disturbed recently, and so the member may be an earlier join of this instance.
         was_disturbed: bool,
     },
-    /// The consumer can't go on.
+    /// The consumer can't continue, for this reason.
     Failed(String),
 }
 
@@ -102,22 +102,22 @@ pub struct Assignment {
     pub places: Vec<TopicPartition>,
 }
 
-/// Where a partition starts.
+/// A partition to start, and its position.
 pub struct Start {
     /// The partition.
     pub place: TopicPartition,
-    /// The offset to start at.
+    /// The position to start at.
     pub from: From,
 }
 
-/// Where a partition starts.
+/// The position at which a partition starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
     /// At its present position: a partition that was just assigned starts where the group committed.
     Here,
     /// At this offset.
     Offset(i64),
-    /// At the first record that there is.
+    /// At the first record in the log.
     Beginning,
 }
 
@@ -150,7 +150,7 @@ impl Reader {
     /// Joins the group and starts the thread.
     ///
     /// # Errors
-    /// When a property of `[kafka.client]` is wrong, or the thread can't be started.
+    /// A property of `[kafka.client]` is wrong, or the thread can't be started.
     fn spawn(
         settings: &KafkaSettings,
         topics: Topics,
@@ -208,7 +208,7 @@ impl Reader {
         loop {
             while let Ok(control) = self.control.try_recv() {
                 match control {
-                    // A restore of an assignment that has ended must not start the partitions of the next one.
+                    // A restore for an assignment that has ended must not start the partitions of the next one.
                     Control::Start { epoch, starts } if epoch == self.epoch => {
                         self.starting.extend(starts)
                     }
@@ -225,8 +225,8 @@ impl Reader {
             if closing && self.consumer.assignment().is_ok_and(|assigned| assigned.count() == 0) {
                 break;
             }
-            // While the engine is behind, librdkafka's own bounded queue fills up and fetching stops. Whoever leaves polls
-            // all the same, since the revocation comes by a poll.
+            // While the engine is behind, librdkafka's own bounded queue fills up and fetching stops. A reader that is
+            // closing polls nevertheless, since a poll delivers the revocation.
             if self.budget.wait(POLL_TIMEOUT) || closing {
                 self.poll();
             }
@@ -234,9 +234,9 @@ impl Reader {
     }
 
     fn poll(&mut self) {
-        // A local handle, so that a message may be borrowed from it while the reader changes.
+        // A second handle, so that a message can borrow from it while the reader changes.
         let consumer = self.consumer.clone();
-        // Rebalances and errors come by the consumer's own queue, records by those of the partitions.
+        // The consumer's own queue delivers rebalances and errors, the partitions' queues deliver records.
         let polled = consumer.poll(Duration::ZERO);
         self.follow_epoch();
         self.tell_ends();
@@ -261,7 +261,7 @@ impl Reader {
         }
     }
 
-    /// Reports the ends of partitions, whenever librdkafka has reported them.
+    /// Reports the ends of partitions whenever librdkafka has reported them.
     fn tell_ends(&self) {
         let told = &self.consumer.context().ends;
         let mut ends = std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
@@ -276,7 +276,7 @@ impl Reader {
         (self.sink)(LogEvent::Ends(ends));
     }
 
-    /// Drops records of an assignment that has ended: another instance reads them.
+    /// Drops the records of an assignment that has ended: another instance reads them.
     fn follow_epoch(&mut self) {
         let told = self.told.load(Ordering::SeqCst);
         if told != self.followed {
@@ -315,7 +315,7 @@ impl Reader {
                 Reading::NeedsSchema(id) => line.push(message.detach(), Some(id)),
             }
         }
-        // What follows is looked through, so that one question does not wait for the answer to another.
+        // The records behind it are scanned for more schema ids, so that the requests for them run concurrently.
         while !line.is_full()
             && let Some(message) = self.polled(queue)
         {
@@ -325,7 +325,7 @@ impl Reader {
         None
     }
 
-    /// Returns librdkafka's next message of a partition, except those that were read before.
+    /// Returns librdkafka's next message of a partition, without those that were read before.
     fn polled<'q>(&self, queue: &'q Queue) -> Option<BorrowedMessage<'q>> {
         loop {
             match queue.records.poll(Duration::ZERO)? {
@@ -339,7 +339,7 @@ impl Reader {
         }
     }
 
-    /// Takes a record that came by no partition's queue.
+    /// Takes a record that came through the consumer's own queue.
     fn take_stray(&mut self, polled: Option<Result<BorrowedMessage<'_>, KafkaError>>) {
         match polled {
             None => {}
@@ -370,7 +370,7 @@ impl Reader {
     }
 
     fn hold(&mut self, epoch: u64) {
-        // A rebalance has come in between, and its assignment is paused anyway.
+        // A rebalance came in between, and its assignment is paused anyway.
         if epoch < self.epoch {
             return;
         }
@@ -380,8 +380,8 @@ impl Reader {
         self.begin(epoch);
     }
 
-    /// Seeks and resumes what is restored. A seek is refused while the partition's offset is still being looked up, and is
-    /// tried again then.
+    /// Seeks and resumes partitions that are restored. While librdkafka still looks up a partition's offset, it refuses
+    /// the seek, and the reader retries it later.
     fn start(&mut self) {
         let mut waiting = Vec::new();
         for start in std::mem::take(&mut self.starting) {
@@ -413,12 +413,22 @@ fn is_new(position: &Position, message: &BorrowedMessage<'_>) -> bool {
         Judged::New => {}
         Judged::Again => {
             if report::is_due(&format!("again: {topic} {partition}")) {
-                tracing::warn!(topic, partition, offset, "a record that was read came again");
+                tracing::warn!(
+                    topic,
+                    partition,
+                    offset,
+                    "a record was delivered again and is skipped"
+                );
             }
             return false;
         }
         Judged::Other => {
-            tracing::error!(topic, partition, offset, "the log is not the one that was read");
+            tracing::error!(
+                topic,
+                partition,
+                offset,
+                "another record than before is at this offset: the topic was recreated or truncated"
+            );
         }
     }
     true

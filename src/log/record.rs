@@ -15,7 +15,7 @@ use rdkafka::message::{BorrowedHeaders, Message};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What an input topic holds.
+/// The content of an input topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Source events of one kind.
@@ -24,15 +24,15 @@ pub enum Role {
     Inbox,
 }
 
-/// The input topics, and how many partitions own uuids.
+/// The input topics, and the number of partitions that own uuids.
 #[derive(Clone, Debug)]
 pub struct Topics {
-    /// Every input topic and its role.
+    /// Every input topic with its role.
     pub roles: BTreeMap<Arc<str>, Role>,
-    /// The partitions of the changelog.
+    /// The number of partitions of the changelog.
     pub partitions: u32,
-    /// The inputs that have another number of them than the inbox: the group does not assign their partitions as it assigns the
-    /// inbox's, and so none of them belongs to the owner of its number.
+    /// The inputs whose number of partitions differs from the inbox's. The group assigns their partitions differently
+    /// from the inbox's, so none of them belongs to the owner of its number.
     pub other_partition_counts: BTreeSet<Arc<str>>,
 }
 
@@ -48,69 +48,69 @@ pub struct TopicPartition {
 /// One record that was read.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Where it was read, which is what its offset is committed for.
+    /// The partition that it was read from, for which its offset is committed.
     pub place: TopicPartition,
-    /// Its offset there.
+    /// Its offset in that partition.
     pub offset: i64,
-    /// Its own time.
+    /// Its Kafka timestamp.
     pub at: Timestamp,
-    /// Where it first stood; differs from `place` when it was forwarded.
+    /// Its original position. A forwarded record's differs from `place`.
     pub source: Source,
-    /// What it says.
+    /// Its decoded content.
     pub body: RecordBody,
     /// Its key.
     pub key: Option<Bytes>,
-    /// Its bytes; `None`: a tombstone.
+    /// Its value; `None`: a tombstone.
     pub payload: Option<Bytes>,
-    /// Its headers, but those of this daemon.
+    /// Its headers, without those of this daemon.
     pub headers: Vec<Header>,
-    /// The place of the dead letter that was sent back as this record.
+    /// The position of the dead letter that was replayed as this record.
     pub letter: Option<Box<str>>,
 }
 
-/// What a record says.
+/// The content of a record.
 #[derive(Clone, Debug)]
 pub enum RecordBody {
     /// A source event, or an operator's command.
     Command {
-        /// Whose it is.
+        /// The uuid that it is about.
         uuid: PhononUuid,
         /// The partition that owns the uuid.
         owner: i32,
-        /// The headers that it is forwarded with, when another partition owns the uuid.
+        /// The kind of headers to forward it with, if another partition owns the uuid.
         forward: Forward,
-        /// What it asks.
+        /// The command.
         command: Box<Command>,
     },
-    /// A command about an endpoint, for the partition that it stands in.
+    /// A command about an endpoint, for the partition that holds the record.
     Endpoint {
-        /// Which.
+        /// The endpoint's webhook.
         webhook: WebhookName,
-        /// What is to be done.
+        /// The command.
         command: EndpointCommand<'static>,
     },
-    /// A note in the inbox, for those who look; there is nothing to do.
+    /// A note in the inbox for readers of the topic. It has no effect.
     Note,
-    /// Nothing that can be read.
+    /// A record that can't be decoded.
     Bad(Bad),
 }
 
 impl Record {
-    /// By which the log that it was read from is recognised.
+    /// Returns the landmark by which the record's log is recognised.
     #[must_use]
     pub fn landmark(&self) -> Landmark {
         let key = self.key.as_ref().map_or(&[][..], |key| key);
         Landmark::of(self.offset, self.at, key, self.bytes())
     }
 
-    /// Its bytes; none of a tombstone.
+    /// Returns its value, which is empty for a tombstone.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.payload.as_ref().map_or(&[], |payload| payload)
     }
 }
 
-/// The headers of a forwarded record: its kind, and where it first stood.
+/// The headers of a forwarded record: its kind and its original position.
 pub const FORWARDED_HEADERS: [&str; 5] = [
     header::KIND,
     header::SOURCE_TOPIC,
@@ -119,7 +119,7 @@ pub const FORWARDED_HEADERS: [&str; 5] = [
     header::SOURCE_TIMESTAMP,
 ];
 
-/// What a record is to whom it is forwarded.
+/// The kind of a forwarded record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forward {
     /// A source event of this kind.
@@ -128,7 +128,7 @@ pub enum Forward {
     Replay,
 }
 
-/// The headers of a record that is forwarded to its owner.
+/// Returns the headers of a record that is forwarded to its owner.
 #[must_use]
 pub fn forward_headers(forward: Forward, source: &Source) -> Vec<(&'static str, String)> {
     let kind = match forward {
@@ -145,7 +145,7 @@ pub fn forward_headers(forward: Forward, source: &Source) -> Vec<(&'static str, 
     FORWARDED_HEADERS.into_iter().zip(values).collect()
 }
 
-/// What came of reading one record.
+/// The result of decoding one record.
 pub(crate) enum Reading {
     /// The record.
     Done(Box<Record>),
@@ -154,7 +154,7 @@ pub(crate) enum Reading {
 }
 
 impl Topics {
-    /// Reads `message`.
+    /// Decodes `message`.
     pub(crate) fn read(&self, decoder: &mut Decoder, message: &impl MessageView) -> Reading {
         let (topic, role) = self.role(message.topic_name());
         let place = TopicPartition { topic: topic.clone(), partition: message.partition_number() };
@@ -226,7 +226,7 @@ impl Topics {
         done(body)
     }
 
-    /// A command in the inbox. One that can't be read is like any record that can't be.
+    /// Decodes a command in the inbox. An undecodable command is handled like any undecodable record.
     fn command(&self, name: &str, payload: &[u8]) -> RecordBody {
         match command::read_command(name, payload) {
             Ok(InboxCommand::Of(uuid, command)) => RecordBody::Command {
@@ -248,18 +248,18 @@ impl Topics {
     fn role(&self, topic: &str) -> (Arc<str>, Role) {
         match self.roles.get_key_value(topic) {
             Some((name, role)) => (name.clone(), *role),
-            // Nothing else is subscribed to.
+            // The consumer subscribes to no other topics.
             None => (topic.into(), Role::Inbox),
         }
     }
 }
 
-/// The place of a dead letter, as it was spelt, if it is one.
+/// Returns `text` if it is the position of a dead letter.
 fn letter(text: &str) -> Option<Box<str>> {
     command::read_place(text).map(|_| text.into())
 }
 
-/// Kind and origin of a forwarded record, by its headers.
+/// Reads the kind and the original position of a forwarded record from its headers.
 #[must_use]
 pub fn origin<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<(RecordKind, Source)> {
     let [kind, topic, partition, offset, timestamp] = FORWARDED_HEADERS.map(header);
@@ -273,22 +273,22 @@ pub fn origin<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<(RecordKin
     Some((kind, source))
 }
 
-/// An earlier version wrote milliseconds.
+/// Parses a timestamp. An earlier version wrote milliseconds.
 fn timestamp_of(text: &str) -> Option<Timestamp> {
     text.parse().ok().map(Timestamp::from_ms).or_else(|| parse_rfc3339(text))
 }
 
-/// What is needed of a message, borrowed or owned.
+/// The parts of a message that decoding needs, borrowed or owned.
 pub(crate) trait MessageView {
     fn topic_name(&self) -> &str;
     fn partition_number(&self) -> i32;
     fn offset_number(&self) -> i64;
     fn time(&self) -> Timestamp;
     fn key_bytes(&self) -> Option<&[u8]>;
-    /// None: a tombstone.
+    /// Returns the value; `None`: a tombstone.
     fn bytes(&self) -> Option<&[u8]>;
     fn header(&self, name: &str) -> Option<&str>;
-    /// The headers but those of this daemon.
+    /// Returns the headers, without those of this daemon.
     fn foreign_headers(&self) -> Vec<Header>;
 }
 
@@ -357,8 +357,7 @@ mod tests {
     use crate::domain::{RecordKind, Source, Timestamp};
 
     #[test]
-    fn the_origin_of_a_forwarded_record_is_read_as_it_was_written_and_as_an_earlier_version_wrote_it()
-     {
+    fn the_origin_of_a_forwarded_record_is_read_in_the_present_and_an_earlier_format() {
         let source = Source {
             topic: "flow-complete".into(),
             partition: 3,

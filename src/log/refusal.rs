@@ -1,11 +1,11 @@
-//! Why Kafka refuses a record or a transaction, in words that say what to do.
+//! Explains why Kafka refuses a record or a transaction, and what to do about it.
 //!
-//! A transaction that can't be committed says so and no more: the cause is the error of the first record that was refused.
+//! The error of a failed commit does not name its cause. The cause is the error of the first record that was refused.
 
 use super::client::LogError;
 use rdkafka::error::RDKafkaErrorCode;
 
-/// A record that Kafka did not take.
+/// A record that Kafka has refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     topic: String,
@@ -14,15 +14,16 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// The record of `bytes` for `topic` that was refused with `code`; nothing when it was only given up with its transaction.
+    /// Creates the refusal of a record of `bytes` for `topic` with `code`. Returns `None` if the record was only
+    /// dropped with its transaction.
     pub(super) fn new(topic: &str, bytes: usize, code: RDKafkaErrorCode) -> Option<Self> {
         let is_consequence =
             [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight].contains(&code);
         (!is_consequence).then(|| Self { topic: topic.to_owned(), bytes, code })
     }
 
-    /// The same by what Kafka says of the whole batch. Where it refuses several records of a batch, librdkafka says of each only
-    /// that it is invalid.
+    /// Returns the refusal with the error code of the whole batch, if that is more precise. If Kafka refuses several
+    /// records of a batch, librdkafka reports for each only that it is invalid.
     pub(super) fn by_batch(&self, batch: Option<RDKafkaErrorCode>) -> Self {
         let vague = [RDKafkaErrorCode::InvalidRecord, RDKafkaErrorCode::InvalidDifferentRecord];
         let code = batch.filter(|_| vague.contains(&self.code)).unwrap_or(self.code);
@@ -30,7 +31,7 @@ impl Refused {
     }
 }
 
-/// Why a broker does not take a record.
+/// The reasons for which a broker refuses a record.
 const REFUSALS: [(RDKafkaErrorCode, &str); 12] = [
     (
         RDKafkaErrorCode::TopicAuthorizationFailed,
@@ -55,9 +56,9 @@ const REFUSALS: [(RDKafkaErrorCode, &str); 12] = [
     (RDKafkaErrorCode::InvalidDifferentRecord, POLICY),
     (RDKafkaErrorCode::PolicyViolation, POLICY),
 ];
-const GONE: &str = "the topic or one of its partitions does not exist any more";
-const REPLICAS: &str = "fewer replicas are in sync than min.insync.replicas asks for";
-const POLICY: &str = "the broker refuses the record by the topic's settings or a policy";
+const GONE: &str = "the topic or one of its partitions no longer exists";
+const REPLICAS: &str = "fewer replicas are in sync than min.insync.replicas requires";
+const POLICY: &str = "the topic's settings or a policy of the broker forbid the record";
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -79,7 +80,7 @@ impl std::fmt::Display for Refused {
     }
 }
 
-/// What a call's error means, where it says more than what was asked and that it failed.
+/// Returns an explanation of a call's error code, if there is one beyond librdkafka's text.
 pub(super) fn words(code: RDKafkaErrorCode) -> Option<&'static str> {
     const WORDS: [(RDKafkaErrorCode, &str); 4] = [
         (
@@ -102,13 +103,13 @@ pub(super) fn words(code: RDKafkaErrorCode) -> Option<&'static str> {
     WORDS.iter().find(|(known, _)| *known == code).map(|(_, words)| *words)
 }
 
-/// A client's error with what it means.
+/// Returns a client's error with its explanation.
 pub(super) fn explained(code: RDKafkaErrorCode, text: &str) -> String {
     let text = without_durations(text);
     words(code).map_or_else(|| format!("{text} ({code:?})"), |words| format!("{words} ({text})"))
 }
 
-/// The text without "(after 5 ms)": one cause would look like another one at each try.
+/// Returns the text without "(after 5 ms)", so that one cause has the same text at each try.
 fn without_durations(text: &str) -> String {
     let mut parts = text.split(" (after ");
     let mut left = parts.next().unwrap_or_default().to_owned();
@@ -128,7 +129,7 @@ fn without_durations(text: &str) -> String {
 }
 
 impl LogError {
-    /// What failed and why, in one line.
+    /// Returns the failed request and its cause in one line.
     #[must_use]
     pub fn cause(&self) -> String {
         let (Self::Client(source) | Self::Request { source, .. }) = self else {
@@ -148,7 +149,7 @@ mod tests {
     use rdkafka::error::KafkaError;
 
     #[test]
-    fn a_refused_record_names_its_topic_and_what_to_do() {
+    fn a_refused_record_names_its_topic_and_the_remedy() {
         let says = |code| Refused::new("ringback.events", 421, code).unwrap().to_string();
         for (code, parts) in [
             (
@@ -163,7 +164,7 @@ mod tests {
                 RDKafkaErrorCode::InvalidTimestamp,
                 &["refuses the record's timestamp", "clock", "message.timestamp.after.max.ms"],
             ),
-            (RDKafkaErrorCode::UnknownTopicOrPartition, &["does not exist any more"]),
+            (RDKafkaErrorCode::UnknownTopicOrPartition, &["no longer exists"]),
             (RDKafkaErrorCode::MessageTimedOut, &["did not take the record in time"]),
             (RDKafkaErrorCode::KafkaStorageError, &["topic ringback.events: "]),
         ] {
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_batch_says_more_than_its_records() {
+    fn the_error_of_a_batch_replaces_the_vague_errors_of_its_records() {
         let refused = |code| Refused::new("t", 1, code).unwrap();
         let vague = refused(RDKafkaErrorCode::InvalidRecord);
         let batch = Some(RDKafkaErrorCode::InvalidTimestamp);
@@ -185,21 +186,21 @@ mod tests {
     }
 
     #[test]
-    fn one_cause_reads_the_same_at_each_try() {
+    fn one_cause_has_the_same_text_at_each_try() {
         let says = |text| explained(RDKafkaErrorCode::Fail, text);
         assert_eq!(says("no (after 5 ms)"), says("no (after 12ms)"));
         assert_eq!(says("no (after 5 ms) x (after all)"), "no x (after all) (Fail)");
     }
 
     #[test]
-    fn a_record_that_was_given_up_with_its_transaction_is_no_cause() {
+    fn a_record_that_was_dropped_with_its_transaction_is_not_a_cause() {
         for code in [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight] {
             assert_eq!(Refused::new("t", 1, code), None);
         }
     }
 
     #[test]
-    fn a_right_that_is_missing_is_named_whichever_call_misses_it() {
+    fn a_missing_right_is_named_for_every_call() {
         for (code, right) in [
             (RDKafkaErrorCode::GroupAuthorizationFailed, "Read on the group"),
             (RDKafkaErrorCode::TransactionalIdAuthorizationFailed, "on it"),

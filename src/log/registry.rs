@@ -1,7 +1,8 @@
-//! The schema registry, by Confluent's API.
+//! The client of the schema registry, by Confluent's API.
 //!
-//! Whether an answer is final is the question here. That there is no schema with an id is final for the records that wait for
-//! it, and for no others: it may be registered any time. Whatever says nothing of the id is an outage, and is waited for.
+//! The main question is which answers are final. "There is no schema with this id" is final for the records that wait
+//! for it. It is not final for later records, since the schema may be registered at any time. An answer that says
+//! nothing about the id is an outage, and the client retries.
 
 mod answer;
 
@@ -21,25 +22,23 @@ use tokio::task::AbortHandle;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(5);
-/// So many questions are open at once.
+/// The limit of concurrent requests.
 const QUESTIONS_MAX: usize = 32;
-/// One cause of an outage is logged again after this.
+/// One cause of an outage is logged again after this time.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
-/// What the registry said of a schema's id.
+/// The registry's answer about a schema id.
 pub(super) struct SchemaAnswer {
-    /// The id.
     pub(super) id: u32,
-    /// The schema; `None`: there is none with this id that can be used.
+    /// The schema; `None`: there is no usable schema with this id.
     pub(super) schema: Option<String>,
-    /// When it was asked: a schema that was registered later is not known to this answer.
+    /// The time of the request. The answer does not cover a schema that was registered later.
     pub(super) asked_at: Timestamp,
 }
 
 type Answer = Arc<dyn Fn(SchemaAnswer) + Send + Sync>;
 
-/// Fetches schemas. An id that the registry does not know is an answer; a registry that does not answer is asked again
-/// until it does.
+/// Fetches schemas. An unknown id is an answer. A registry that does not answer is asked again until it does.
 pub struct Registry {
     client: Client,
     runtime: tokio::runtime::Handle,
@@ -48,7 +47,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry client; `unreachable` is told when the registry stops and starts to answer.
+    /// Creates a registry client. It calls `unreachable` when the registry stops or starts to answer.
     #[must_use]
     pub fn new(
         client: reqwest::Client,
@@ -71,7 +70,7 @@ impl Registry {
         self
     }
 
-    /// Asks for the schema of `id`, once however many records wait for it.
+    /// Requests the schema of `id`, once for all records that wait for it.
     pub(super) fn ask(&self, id: u32) {
         let Some(answer) = self.answer.clone() else { return };
         let mut open = self.questions.open();
@@ -87,7 +86,7 @@ impl Registry {
         open.insert(id, Question { is_failing: false, task: task.abort_handle() });
     }
 
-    /// Nobody waits for any answer now.
+    /// Drops all requests, when no record waits for an answer.
     pub(super) fn forget(&self) {
         let mut open = self.questions.open();
         let was_failing = open.values().any(|question| question.is_failing);
@@ -99,28 +98,28 @@ impl Registry {
         }
     }
 
-    /// Whether the registry answers.
+    /// Checks whether the registry answers.
     ///
     /// # Errors
-    /// What went wrong, for people.
+    /// The registry does not answer as it should. The text says why, for operators.
     pub async fn probe(&self) -> Result<(), String> {
         let (status, _) = self.client.get("subjects").await?;
         if status.is_success() { Ok(()) } else { Err(answer::outage(status)) }
     }
 }
 
-/// An open question.
+/// An open request.
 struct Question {
-    /// The registry did not answer it yet, though it was asked.
+    /// At least one try has failed.
     is_failing: bool,
     task: AbortHandle,
 }
 
-/// All open questions, by id.
+/// All open requests, by id.
 struct Questions {
     slots: Semaphore,
     open: Mutex<BTreeMap<u32, Question>>,
-    /// The cause of an outage that was logged last.
+    /// The cause of an outage that was logged last, with the time.
     said: Mutex<Option<(Instant, String)>>,
     unreachable: Arc<dyn Fn(bool) + Send + Sync>,
 }
@@ -130,11 +129,11 @@ impl Questions {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks until there is an answer; also when the question was asked that was answered.
+    /// Repeats the request until there is an answer. Returns the schema and the time of the request that was answered.
     async fn insist(&self, client: &Client, id: u32) -> (Option<String>, Timestamp) {
         let mut pause = RETRY_INTERVAL;
         loop {
-            // It is not held while nobody is asked: a question that fails for ever keeps no other one waiting.
+            // The slot is not held during a pause, so that a request that always fails does not delay others.
             let slot = self.slots.acquire().await;
             let asked_at = clock::wall();
             let fetched = client.fetch(id).await;
@@ -165,7 +164,7 @@ impl Questions {
             tracing::warn!(
                 schema_id = id,
                 error = cause,
-                "the schema registry does not answer; the records that need it wait, and it is asked again"
+                "the schema registry does not answer; the records that need it wait, and the daemon asks again"
             );
             *said = Some((clock::instant(), cause));
         }
@@ -188,22 +187,22 @@ struct Client {
 }
 
 impl Client {
-    /// The schema of `id`, `None` when there is none that can be used; everything that may pass is an error.
+    /// Fetches the schema of `id`; `None`: there is no usable one. Every temporary condition is an error.
     async fn fetch(&self, id: u32) -> Result<Option<String>, String> {
         let path = format!("schemas/ids/{id}");
         let (status, body) = self.get(&path).await?;
         let nothing = |why: &str| {
-            tracing::debug!(schema_id = id, why, "the registry has no schema that can be used");
+            tracing::debug!(schema_id = id, why, "the registry has no usable schema");
             Ok(None)
         };
         match judge(status, &body)? {
             Found::Schema(text) => Ok(Some(text)),
             Found::Nothing(why) => nothing(why),
             Found::Refused if self.refuses_everything(status).await? => {
-                Err(format!("it answers {status} to every question: check [schema_registry] url"))
+                Err(format!("it answers {status} to every request: check [schema_registry] url"))
             }
-            Found::Refused => nothing("it refuses the id"),
-            // Confluent's registry puts the schemas that it refers to into their places where it is asked to.
+            Found::Refused => nothing("the registry rejects the id"),
+            // On request, Confluent's registry inserts the referenced schemas.
             Found::Refers(text) => match self.get(&format!("{path}?format=resolved")).await? {
                 (status, body) if status.is_success() => read_answer(&body),
                 (status, _)
@@ -216,12 +215,12 @@ impl Client {
         }
     }
 
-    /// Whether the refusal is not about an id, but about whatever is asked.
+    /// Returns whether the registry refuses every request and not only this id.
     async fn refuses_everything(&self, status: StatusCode) -> Result<bool, String> {
         self.get("subjects").await.map(|(of_others, _)| of_others == status)
     }
 
-    /// Status and body; of a body that is too long no more than shows that.
+    /// Returns the status and the body. Reading stops once a body exceeds [`SCHEMA_BYTES_MAX`].
     async fn get(&self, path: &str) -> Result<(StatusCode, Vec<u8>), String> {
         let url = format!("{}/{path}", self.settings.url.as_str().trim_end_matches('/'));
         let request = self.http.get(url).timeout(REQUEST_TIMEOUT);
@@ -241,7 +240,7 @@ impl Client {
     }
 }
 
-/// What failed, the same for every id.
+/// Returns the cause without the URL, so that its text is the same for every id.
 fn cause(error: reqwest::Error) -> String {
     with_causes(&error.without_url())
 }

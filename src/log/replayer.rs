@@ -1,8 +1,8 @@
-//! The log's part of a replay: what is sent, and how far the run has come, in one transaction.
+//! The log's part of a replay: it writes the records and the progress of the run in one transaction.
 //!
-//! How far it has come are the committed offsets of a consumer group that nobody joins, one per run and filters, with a note
-//! of the run's own beside each. Whoever kills a run loses nothing and doubles nothing by it: the next one aborts what was
-//! left open, and goes on from what was committed.
+//! The progress is kept as committed offsets of a consumer group without members, one group per run and filters. Each
+//! offset has a note of the run as metadata. A killed run loses and repeats nothing: the next one aborts the open
+//! transaction and continues from the committed offsets.
 
 use super::client::{self, LogError};
 use super::rights;
@@ -15,28 +15,28 @@ use std::time::Duration;
 
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How far a run has come in a partition.
+/// The progress of a run in one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// Which partition.
+    /// The partition.
     pub partition: i32,
-    /// Everything below it is done with.
+    /// The run is done with everything below this offset.
     pub offset: i64,
-    /// What the run says of itself.
+    /// The run's own note.
     pub note: String,
 }
 
-/// Where a run leaves its marks.
+/// The place where runs store their progress.
 pub struct Marks {
     client: client::Observer,
     topic: String,
 }
 
 impl Marks {
-    /// The marks of the consumer group `group` in `topic`.
+    /// Creates a client for the marks of the consumer group `group` in `topic`.
     ///
     /// # Errors
-    /// When a property of `[kafka.client]` is wrong.
+    /// A property of `[kafka.client]` is wrong.
     pub fn new(settings: &KafkaSettings, group: &str, topic: &str) -> Result<Self, LogError> {
         let mut config = client::observer(settings, "read_committed");
         config.set("group.id", group);
@@ -45,12 +45,13 @@ impl Marks {
         Ok(Self { client, topic: topic.to_owned() })
     }
 
-    /// Those that were committed. Waits for a transaction that is still open.
+    /// Reads the committed marks. Waits for a transaction that is still open.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// Kafka does not answer.
     pub fn read(&self, partitions: u32) -> Result<Vec<Mark>, LogError> {
-        let failed = || LogError::request("what was committed of earlier replays can't be read");
+        let failed =
+            || LogError::request("the committed progress of earlier replays can't be read");
         let mut asked = TopicPartitionList::new();
         if let Some(last) = i32::try_from(partitions).ok().and_then(|count| count.checked_sub(1)) {
             asked.add_partition_range(&self.topic, 0, last);
@@ -68,14 +69,14 @@ impl Marks {
     }
 }
 
-/// The producer of replays. There is one per consumer group of daemons: another one that is opened takes over.
+/// The producer of replays. There is one per consumer group of daemons: opening a second one fences the first.
 pub struct Replayer(Patient);
 
 impl Replayer {
-    /// Opens it, and aborts what a predecessor left open. Blocks.
+    /// Opens the producer, and aborts a transaction that its predecessor left open. Blocks.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// Kafka does not answer.
     pub fn open(settings: &KafkaSettings) -> Result<Self, LogError> {
         Patient::open(&rights::replay_id(&settings.group_id), settings).map(Self)
     }
@@ -83,23 +84,23 @@ impl Replayer {
     /// Begins a transaction.
     ///
     /// # Errors
-    /// When it can't be begun; nothing was sent.
+    /// The transaction can't be begun. Nothing was sent.
     pub fn begin(&self) -> Result<(), TransactionError> {
         self.0.begin()
     }
 
-    /// Adds a record to it.
+    /// Adds a record to the transaction.
     ///
     /// # Errors
-    /// When it is not taken; nothing of the transaction will have been sent.
+    /// The record is not accepted. Nothing of the transaction is committed.
     pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
         self.0.send(outgoing)
     }
 
-    /// Commits it with these marks.
+    /// Commits the transaction with these marks.
     ///
     /// # Errors
-    /// When it is not known to be committed; the marks tell.
+    /// The transaction is not known to be committed. The marks show whether it is.
     pub fn commit(&self, at: &Marks, marks: &[Mark]) -> Result<(), TransactionError> {
         let mut list = TopicPartitionList::new();
         for mark in marks {

@@ -1,4 +1,4 @@
-//! What librdkafka says, at the level at which somebody wants to hear it.
+//! Logs librdkafka's messages at the appropriate level.
 
 use super::away;
 use crate::clock;
@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A context that only reports.
+/// A client context that only logs.
 pub(super) struct Reports;
 
 impl ClientContext for Reports {
@@ -18,9 +18,9 @@ impl ClientContext for Reports {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // Nobody who only reports is a member of a group, and so needs none.
+        // A client with this context is never a member of a group, so it does not need this right.
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) {
-            tracing::debug!(%error, reason, "the group can't be asked for");
+            tracing::debug!(%error, reason, "no right on the group");
         } else {
             fault(&error, reason);
         }
@@ -29,17 +29,17 @@ impl ClientContext for Reports {
 
 impl ConsumerContext for Reports {}
 
-/// One of librdkafka's own lines.
+/// Logs one line of librdkafka's log.
 pub(super) fn line(level: RDKafkaLogLevel, facility: &str, message: &str) {
     if facility == "FAIL" {
         away::note_line(message);
     }
-    // Each broken connection says so many times over; whoever waits for Kafka says it once. So does whoever commits, of each
-    // transaction that fails.
+    // Each broken connection logs these many times, and the code that waits for Kafka logs the outage once. The code
+    // that commits logs each failed transaction.
     let usual = ["FAIL", "ERROR", "CONFWARN", "TERMINATE", "TXNERR", "ADDPARTS", "ADDOFFSETS"]
         .contains(&facility);
     match level {
-        // Each producer that is made for the next try says so again.
+        // Each producer that is created for the next try repeats the message.
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical
             if is_due(message) =>
         {
@@ -59,9 +59,9 @@ pub(super) fn line(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// A fault that no call returns.
+/// Logs a fault that no call returns.
 pub(super) fn fault(error: &KafkaError, reason: &str) {
-    // The end of a partition is no fault; a client that ends may leave it unread.
+    // The end of a partition is not a fault. A client that ends may leave this event unread.
     if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
         return;
     }
@@ -74,13 +74,13 @@ pub(super) fn fault(error: &KafkaError, reason: &str) {
     }
 }
 
-/// A fault that lasts is reported at each try; it is said this often.
+/// A lasting fault is reported at each try, and logged once in this time.
 const REPEAT: Duration = Duration::from_secs(60);
-/// So many faults are told apart.
+/// The limit of distinct faults.
 const FAULTS_MAX: usize = 64;
 
-/// Whether what `reason` names is to be logged for people: it was not, within the last minute. The engine's events are counted
-/// and summed up in `engine/report/burst.rs` instead.
+/// Returns whether `reason` is to be logged at a level for operators: it was not logged within the last minute. The
+/// engine's events are counted and summed up in `engine/report/burst.rs` instead.
 #[must_use]
 pub fn is_due(reason: &str) -> bool {
     static SAID: Mutex<Vec<(String, Instant)>> = Mutex::new(Vec::new());
@@ -89,7 +89,7 @@ pub fn is_due(reason: &str) -> bool {
     said.retain(|(_, at)| clock::since(*at) < REPEAT);
     let is_known = said.iter().any(|(known, _)| known == reason);
     if !is_known {
-        // Nothing may fill the memory; what was said first is forgotten first.
+        // The list is bounded: the oldest entry is dropped first.
         if said.len() >= FAULTS_MAX {
             said.remove(0);
         }

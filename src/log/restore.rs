@@ -1,4 +1,4 @@
-//! Reading a partition of the changelog to its end, however an earlier owner left it.
+//! Reads a partition of the changelog to its end, in whatever state an earlier owner left it.
 
 mod changelog;
 
@@ -29,11 +29,12 @@ pub struct Want {
 
 /// A step of a partition's restore.
 pub enum Restored<'a> {
-    /// The rows in the store are dropped: rows that the changelog has deleted may be among them.
+    /// The caller has to drop the rows in the store: rows that the changelog has deleted may be among them.
     Wipe(i32),
-    /// The store's checkpoint is outside the changelog, which has offsets from the first number up to the second only.
+    /// The store's checkpoint is outside the changelog. The first offset and the end of the changelog follow the
+    /// partition.
     OutOfRange(i32, i64, i64),
-    /// A row; no value: it is deleted.
+    /// A row of the changelog.
     Row {
         /// The partition.
         partition: i32,
@@ -41,47 +42,48 @@ pub enum Restored<'a> {
         offset: i64,
         /// Its key.
         key: &'a [u8],
-        /// Its value.
+        /// Its value; `None`: the row is deleted.
         value: Option<&'a [u8]>,
     },
-    /// How many offsets are left.
+    /// The number of offsets that are left, after the partition.
     Remaining(i32, i64),
     /// The partition is restored: the store holds everything below this offset.
     End(i32, i64),
 }
 
-/// Why a restore ended early.
+/// The reason why a restore ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError<E> {
     /// Kafka can't be read.
     #[error("the changelog can't be read")]
     Log(#[from] LogError),
-    /// The caller could not take a row.
+    /// The caller could not store a row.
     #[error("a row can't be stored")]
     Store(#[source] E),
 }
 
-/// The changelog as a restore reads it: Kafka's, or in tests a simulated one.
+/// The changelog as a restore reads it: Kafka's, or a simulated one in tests.
 pub trait Changelog {
-    /// Returns the first offset of a partition, and the one after its last record, whether that is committed or not.
+    /// Returns the first offset of a partition, and the one after its last record, whether that record is committed or
+    /// not.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// Kafka does not answer.
     fn ends(&self, partition: i32) -> Result<(i64, i64), LogError>;
 
     /// Returns the last stable offset of a partition: no transaction below it is open.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// Kafka does not answer.
     fn stable_end(&self, partition: i32) -> Result<i64, LogError>;
 
     /// Starts reading committed records of these partitions, from these offsets on.
     ///
     /// # Errors
-    /// When that can't be done.
+    /// The client can't be created or assigned.
     fn assign(&mut self, starts: &[(i32, i64)]) -> Result<(), LogError>;
 
-    /// Hands the next record or event to `take`. Blocks for a moment.
+    /// Passes the next record or event to `take`. Blocks for a moment.
     fn poll<T>(&mut self, take: impl FnOnce(Polled<'_>) -> T) -> T;
 
     /// Stops reading this partition.
@@ -103,16 +105,16 @@ pub enum Polled<'a> {
     },
     /// The partition was read to its end.
     End(i32),
-    /// Kafka refuses to go on.
+    /// Kafka refuses the read, and a retry would not help.
     Failed(LogError),
     /// Nothing was read.
     Nothing,
 }
 
-/// Progress is reported each time after this many offsets.
+/// The number of offsets between two reports of progress.
 const REPORT_EACH: i64 = 1024;
 
-/// How a restore goes on.
+/// The continuation of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Immediately.
@@ -126,12 +128,12 @@ pub enum Step {
 /// Partitions that are being restored.
 pub struct Restoration<C> {
     changelog: C,
-    /// Those whose end is not known yet.
+    /// The partitions whose end is not known yet.
     asked: VecDeque<Want>,
-    /// The first and the end offset of the first of them, as it was when it was first asked.
+    /// The first offset and the end of the first of them, as reported at the first request.
     first: Option<(i64, i64)>,
     known: Vec<(Want, i64, i64)>,
-    /// Those that are being read: the next offset, and the end.
+    /// The partitions that are being read, with the next offset and the end of each.
     left: BTreeMap<i32, (i64, i64)>,
     is_reading: bool,
     progress: Instant,
@@ -139,7 +141,7 @@ pub struct Restoration<C> {
 }
 
 impl<C: Changelog> Restoration<C> {
-    /// Each partition is to be read from its checkpoint to its end.
+    /// Creates a restore that reads each partition from its checkpoint to its end.
     pub fn new(changelog: C, wants: Vec<Want>) -> Self {
         let now = clock::instant();
         Self {
@@ -154,10 +156,10 @@ impl<C: Changelog> Restoration<C> {
         }
     }
 
-    /// Does a part of the restore, and hands its results to `take`. Blocks.
+    /// Does a part of the restore, and passes its results to `take`. Blocks.
     ///
     /// # Errors
-    /// When Kafka can't be read, or the caller fails.
+    /// Kafka can't be read, or `take` fails.
     pub fn step<E>(
         &mut self,
         take: &mut dyn FnMut(Restored<'_>) -> Result<(), E>,
@@ -174,7 +176,7 @@ impl<C: Changelog> Restoration<C> {
         Ok(if self.left.is_empty() { Step::Done } else { Step::Again })
     }
 
-    /// Asks for the end of a partition. It counts once no transaction below it is open.
+    /// Requests the end of a partition. The end is valid once no transaction below it is open.
     fn ask(&mut self, want: Want) -> Result<Step, LogError> {
         let (low, high) = match self.first {
             Some(ends) => ends,
@@ -261,7 +263,7 @@ impl<C: Changelog> Restoration<C> {
         match ended.map_err(RestoreError::Store)? {
             Some(end) => {
                 self.progress = clock::instant();
-                // The position stops below trailing markers, so that only this event shows the end.
+                // The position stops below trailing markers, so only this event shows the end.
                 if let Some(partition) = end
                     && let Some((_, high)) = self.left.remove(&partition)
                 {

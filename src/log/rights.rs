@@ -1,8 +1,8 @@
-//! What Kafka's authorizer must allow, for whom, and what it does not allow.
+//! The rights that Kafka's authorizer must grant, by command, and the check for missing ones.
 //!
-//! [`needs`] is the complete list; `ops/guide/rights.md` shows it to operators. Kafka itself says which operations it allows on
-//! topics and groups ([`missing`]). It does not say so of transactional ids, and these are tried
-//! ([`check_transactional`]).
+//! [`needs`] is the complete list, which `ops/guide/rights.md` shows to operators. Kafka itself reports which
+//! operations it allows on topics and groups ([`missing`]). It does not report them for transactional ids, so those are
+//! tried ([`check_transactional`]).
 
 mod native;
 mod needs;
@@ -26,7 +26,7 @@ use std::fmt;
 use std::time::Duration;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// No broker allows a transaction to be open for so long, and so this asks for one without effect.
+/// No broker allows a transaction to stay open for this long, so a request with it has no effect.
 const TOO_LONG_MS: &str = "2147480000";
 
 /// An operation of Kafka's authorizer.
@@ -34,20 +34,20 @@ const TOO_LONG_MS: &str = "2147480000";
 pub enum Operation {
     /// Reading records, or being a member of a group.
     Read,
-    /// Writing records, or making transactions.
+    /// Writing records, or running transactions.
     Write,
-    /// Making a topic.
+    /// Creating a topic.
     Create,
-    /// Seeing that it is there.
+    /// Seeing that the resource exists.
     Describe,
-    /// Seeing its settings.
+    /// Reading the settings of a topic.
     DescribeConfigs,
-    /// Changing its settings.
+    /// Changing the settings of a topic.
     AlterConfigs,
 }
 
 impl Operation {
-    /// Every one.
+    /// All operations.
     pub const ALL: [Self; 6] = [
         Self::Read,
         Self::Write,
@@ -57,7 +57,7 @@ impl Operation {
         Self::AlterConfigs,
     ];
 
-    /// Kafka's name.
+    /// Returns Kafka's name of the operation.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -82,45 +82,45 @@ impl Operation {
     }
 }
 
-/// Upon what.
+/// The resource that a right applies to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resource {
     /// A topic.
     Topic(String),
     /// A consumer group.
     Group(String),
-    /// Every consumer group whose name begins so.
+    /// Every consumer group whose name has this prefix.
     Groups(String),
     /// A transactional id.
     TransactionalId(String),
 }
 
-/// That an operation is allowed.
+/// The permission to do an operation on a resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Right {
-    /// Upon what.
+    /// The resource.
     pub resource: Resource,
-    /// What may be done.
+    /// The operation.
     pub operation: Operation,
 }
 
 impl Right {
-    /// The right to do `operation` on the topic `name`.
+    /// Returns the right to do `operation` on the topic `name`.
     #[must_use]
     pub fn on_topic(operation: Operation, name: &str) -> Self {
         Self { resource: Resource::Topic(name.to_owned()), operation }
     }
 
-    /// The right to make transactions by `id`.
+    /// Returns the right to run transactions with the transactional id `id`.
     #[must_use]
     pub fn transactional(id: &str) -> Self {
         Self { resource: Resource::TransactionalId(id.to_owned()), operation: Operation::Write }
     }
 
-    /// The arguments of Kafka's own tool that grant it.
+    /// Returns the command of Kafka's own tool that grants the right.
     #[must_use]
     pub fn grant(&self, settings: &KafkaSettings) -> String {
-        // Only with a password does a client know its own name.
+        // Only a client with a SASL user name knows its own principal.
         let name = settings.client.get("sasl.username").map_or("NAME", String::as_str);
         let on = match &self.resource {
             Resource::Topic(name) => format!("--topic {name}"),
@@ -149,7 +149,7 @@ impl fmt::Display for Right {
     }
 }
 
-/// "the right A is", "the rights A and B are".
+/// Formats rights as "the right A is" or "the rights A, B are".
 pub(super) fn named(rights: &[Right]) -> String {
     let names: Vec<String> = rights.iter().map(Right::to_string).collect();
     match names.as_slice() {
@@ -158,7 +158,7 @@ pub(super) fn named(rights: &[Right]) -> String {
     }
 }
 
-/// Rights that are missing, as an operator reads it.
+/// Formats missing rights for operators, one per line, with the commands that grant them.
 pub struct Missing<'a>(pub &'a [Right], pub &'a KafkaSettings);
 
 impl fmt::Display for Missing<'_> {
@@ -173,7 +173,7 @@ impl fmt::Display for Missing<'_> {
     }
 }
 
-/// Whether an answer says that something is not allowed.
+/// Returns whether the error code means that a right is missing.
 pub(super) fn is_refusal(code: Option<RDKafkaErrorCode>) -> bool {
     let refusals = [
         RDKafkaErrorCode::TopicAuthorizationFailed,
@@ -184,15 +184,16 @@ pub(super) fn is_refusal(code: Option<RDKafkaErrorCode>) -> bool {
     code.is_some_and(|code| refusals.contains(&code))
 }
 
-/// Those of `wanted` on topics and groups that Kafka does not allow, in their order. What a topic that is missing would allow
-/// is not known, and a broker that does not say is believed to allow everything. Blocks.
+/// Returns those of `wanted` on topics and groups that Kafka does not allow, in their order. Rights on a topic that
+/// does not exist are unknown and not returned. A broker that does not report rights counts as one that allows
+/// everything. Blocks.
 ///
 /// # Errors
-/// When Kafka does not answer.
+/// Kafka does not answer.
 pub fn missing(settings: &KafkaSettings, wanted: &[Right]) -> Result<Vec<Right>, LogError> {
     let client: AdminClient<Reports> =
         client::admin(settings).create_with_context(Reports).map_err(LogError::Client)?;
-    let failed = || LogError::request("Kafka does not say what it allows");
+    let failed = || LogError::request("Kafka does not report the client's rights");
     let mut topics: Vec<&str> = wanted.iter().filter_map(|right| right.topic()).collect();
     topics.sort_unstable();
     topics.dedup();
@@ -217,10 +218,10 @@ pub fn missing(settings: &KafkaSettings, wanted: &[Right]) -> Result<Vec<Right>,
     Ok(wanted.iter().filter(lacks).cloned().collect())
 }
 
-/// Asks for the rights on groups first: a client that may not even find a group waits for it until it times out.
+/// Checks the rights on groups first: a client that may not describe its group waits for the group until it times out.
 ///
 /// # Errors
-/// When one is missing, or Kafka does not answer.
+/// A right on a group is missing, or Kafka does not answer.
 pub fn insist_on_groups(
     settings: &KafkaSettings,
     names: &TopicNames,
@@ -232,11 +233,11 @@ pub fn insist_on_groups(
     if missing.is_empty() { Ok(()) } else { Err(LogError::Denied(missing)) }
 }
 
-/// How many members the consumer group has, by its coordinator; none, if there is no such group. Kafka's list of groups leaves
-/// out those that the client may not see, and those whose coordinator does not answer.
+/// Returns the number of members of the consumer group from its coordinator, or 0 if there is no such group. Kafka's
+/// list of groups omits groups that the client may not see, and groups whose coordinator does not answer.
 ///
 /// # Errors
-/// When the coordinator does not say so within `timeout`, or does not allow the question.
+/// The coordinator does not answer within `timeout`, or denies the request.
 pub(super) fn members<C: ClientContext>(
     client: &Client<C>,
     group: &str,
@@ -257,7 +258,7 @@ pub(super) fn members<C: ClientContext>(
 }
 
 impl Right {
-    /// The topic, where Kafka can be asked about it: whether one may be created it says only to somebody who tries.
+    /// Returns the topic, if Kafka can be asked about the right. Only an attempt shows whether a topic may be created.
     fn topic(&self) -> Option<&str> {
         match &self.resource {
             Resource::Topic(name) if self.operation != Operation::Create => Some(name),
@@ -268,7 +269,7 @@ impl Right {
         }
     }
 
-    /// The group; of several it is one that may be there.
+    /// Returns the group. For a prefix, this is a group that may exist.
     fn group(&self) -> Option<&str> {
         match &self.resource {
             Resource::Group(name) | Resource::Groups(name) => Some(name),
@@ -280,7 +281,7 @@ impl Right {
 impl Described {
     fn lacks(&self, operation: Operation) -> bool {
         if self.error.is_some() {
-            // Whoever may read or write may describe too; of other operations nothing is known then.
+            // The right to read or write includes the right to describe. Other operations are unknown in this case.
             let describes =
                 matches!(operation, Operation::Read | Operation::Write | Operation::Describe);
             return describes && is_refusal(self.error);
@@ -290,11 +291,12 @@ impl Described {
     }
 }
 
-/// Whether Kafka allows transactions by `id`. It asks for a transaction that may be open for longer than any broker allows:
-/// who may not make any is told so first, and nothing happens to whoever uses the id. Blocks.
+/// Returns whether Kafka allows transactions with the transactional id `id`. It asks for a transaction timeout that is
+/// longer than any broker allows. A broker checks the right first, and the refusal has no effect on a producer that
+/// uses the id. Blocks.
 ///
 /// # Errors
-/// When Kafka does not answer.
+/// Kafka does not answer.
 pub fn check_transactional(settings: &KafkaSettings, id: &str) -> Result<bool, LogError> {
     let mut config = client::producer(settings, id);
     config.set("transaction.timeout.ms", TOO_LONG_MS);
@@ -308,7 +310,7 @@ pub fn check_transactional(settings: &KafkaSettings, id: &str) -> Result<bool, L
         Err(error) if is_refusal(error.rdkafka_error_code()) => Ok(false),
         Err(error) if is_too_long(&error) => Ok(true),
         Err(error) => {
-            Err(LogError::request("Kafka does not say whether it allows transactions")(error))
+            Err(LogError::request("Kafka does not report whether it allows transactions")(error))
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Reading what a topic holds, once and to its end, for commands that look: outside of any group, and only what is committed.
+//! Reads a topic once, to its end, for commands that inspect it: outside of any group, and committed records only.
 //!
-//! The end is what could be read when it was asked for, and offsets between two records may belong to nothing: markers of
-//! transactions, and records of those that were aborted. So a partition is done when a record at or behind its end comes, or
-//! when the broker says that there is nothing more.
+//! The end is the last stable offset at the time of the request. Offsets between two records may have no record:
+//! transaction markers, and records of aborted transactions. So a partition is done when a record at or behind its end
+//! arrives, or when the broker reports the end of the partition.
 
 use super::client::{self, LogError};
 use super::headers;
@@ -23,127 +23,127 @@ use std::time::{Duration, Instant};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// Brokers that say nothing for so long are as good as away to somebody who waits for an answer.
+/// A broker that sends nothing for this long counts as unreachable for a command that waits.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Where to begin in a partition.
+/// The position in a partition at which a scan begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScanFrom {
-    /// At the first record that there is.
+    /// At the first record in the log.
     Beginning,
-    /// At this offset, or at the first one that there still is.
+    /// At this offset, or at the first later one that still exists.
     Offset(i64),
-    /// At the first record that is not older.
+    /// At the first record of this time or later.
     Time(Timestamp),
 }
 
 /// A part of a partition: the offsets from `from` up to `end`, without `end` itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScanRange {
-    /// Which partition.
+    /// The partition.
     pub partition: i32,
-    /// The first offset that there is.
+    /// The first offset in the log.
     pub first: i64,
-    /// Where to begin.
+    /// The offset at which the scan begins.
     pub from: i64,
-    /// Where to end.
+    /// The offset before which it ends.
     pub end: i64,
 }
 
-/// What a scan tells its caller.
+/// An item that a scan passes to its caller.
 pub enum Scanned<'a> {
     /// A record.
     Record(&'a ScanRecord<'a>),
-    /// So many offsets of all are behind; it comes several times a second, also while nothing else does.
+    /// The progress. It comes several times a second, also without records.
     Progress {
-        /// Those behind.
+        /// The number of offsets that are done.
         done: u64,
-        /// All.
+        /// The number of all offsets.
         all: u64,
     },
 }
 
-/// How far a scan is.
+/// The progress of a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress<'a> {
     /// The topic that is read.
     pub topic: &'a str,
-    /// So many offsets are behind.
+    /// The number of offsets that are done.
     pub done: u64,
-    /// So many there are.
+    /// The number of all offsets.
     pub all: u64,
 }
 
-/// Gets the progress several times a second, and breaks the scan off when it has had enough.
+/// Receives the progress several times a second, and may stop the scan.
 pub type Watch<'a> = &'a mut dyn FnMut(Progress<'_>) -> ControlFlow<()>;
 
-/// A record where the client's buffer holds it.
+/// A record, borrowed from the client's buffer.
 pub struct ScanRecord<'a>(BorrowedMessage<'a>);
 
 impl ScanRecord<'_> {
-    /// Its partition.
+    /// Returns its partition.
     #[must_use]
     pub fn partition(&self) -> i32 {
         self.0.partition()
     }
 
-    /// Its offset.
+    /// Returns its offset.
     #[must_use]
     pub fn offset(&self) -> i64 {
         self.0.offset()
     }
 
-    /// Its own time.
+    /// Returns its Kafka timestamp.
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {
         Timestamp::from_ms(self.0.timestamp().to_millis().unwrap_or(0))
     }
 
-    /// Its key.
+    /// Returns its key.
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
         self.0.key()
     }
 
-    /// Its value.
+    /// Returns its value; `None`: a tombstone.
     #[must_use]
     pub fn value(&self) -> Option<&[u8]> {
         self.0.payload()
     }
 
-    /// Its headers, in their order; a value may be null.
+    /// Returns its headers, in their order. A value may be null.
     pub fn headers(&self) -> impl Iterator<Item = (Cow<'_, str>, Option<&[u8]>)> {
         self.0.headers().into_iter().flat_map(headers::each)
     }
 
-    /// The header `name`, if it is there and is text.
+    /// Returns the value of the header `name`, if it exists and is UTF-8 text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         headers::text(self.0.headers()?, name)
     }
 }
 
-/// Scans, as often as it is asked to.
+/// Scans topics, any number of times.
 pub struct Scanner {
     settings: KafkaSettings,
-    /// It answers questions; each scan has a client of its own.
+    /// Used for requests. Each scan has a client of its own.
     client: client::Observer,
 }
 
 impl Scanner {
-    /// A client; it connects when it is asked something.
+    /// Creates a client. It connects with the first request.
     ///
     /// # Errors
-    /// When a property of `[kafka.client]` is wrong.
+    /// A property of `[kafka.client]` is wrong.
     pub fn new(settings: &KafkaSettings) -> Result<Self, LogError> {
         Ok(Self { settings: settings.clone(), client: reader(settings)? })
     }
 
-    /// How many partitions `topic` has; `None`: it does not exist.
+    /// Returns the number of partitions of `topic`; `None`: the topic does not exist.
     ///
     /// # Errors
-    /// When Kafka can't be reached, or does not allow it.
+    /// Kafka can't be reached, or denies the request.
     pub fn partitions(&self, topic: &str) -> Result<Option<u32>, LogError> {
         let metadata = self
             .client
@@ -157,10 +157,10 @@ impl Scanner {
         Ok(count.filter(|count| *count > 0))
     }
 
-    /// The parts of `topic` from where `wants` says to what is readable now.
+    /// Returns the parts of `topic` from the positions in `wants` to the end that is readable now.
     ///
     /// # Errors
-    /// When Kafka can't be reached, or does not have such a partition.
+    /// Kafka can't be reached, or has no such partition.
     pub fn ranges(
         &self,
         topic: &str,
@@ -182,16 +182,16 @@ impl Scanner {
         wants.iter().map(range).collect()
     }
 
-    /// The parts of all of `topic`'s partitions; none: it does not exist.
+    /// Returns the parts of all partitions of `topic`, or nothing if the topic does not exist.
     ///
     /// # Errors
-    /// When Kafka can't be reached.
+    /// Kafka can't be reached.
     pub fn all(&self, topic: &str, from: ScanFrom) -> Result<Vec<ScanRange>, LogError> {
         let count = i32::try_from(self.partitions(topic)?.unwrap_or(0)).unwrap_or(0);
         self.ranges(topic, &(0..count).map(|partition| (partition, from)).collect::<Vec<_>>())
     }
 
-    /// The offsets of those that begin at a time, as far as there are records from then on.
+    /// Returns the offsets for those that begin at a time, if there are records from that time on.
     fn starts(
         &self,
         topic: &str,
@@ -221,11 +221,11 @@ impl Scanner {
         Ok(starts)
     }
 
-    /// Hands every record of `ranges` to `take`, each partition in its order, and the progress to `watch`, until all is read or
-    /// one of them breaks off. Blocks.
+    /// Passes every record of `ranges` to `take`, each partition in its order, and the progress to `watch`. Ends when
+    /// everything is read, or when one of them breaks. Blocks.
     ///
     /// # Errors
-    /// When Kafka can't be read.
+    /// Kafka can't be read.
     pub fn scan(
         &self,
         topic: &str,
@@ -239,10 +239,10 @@ impl Scanner {
         })
     }
 
-    /// Like [`Scanner::scan`], with one function for both.
+    /// Like [`Scanner::scan`], with one function for records and progress.
     ///
     /// # Errors
-    /// When Kafka can't be read.
+    /// Kafka can't be read.
     pub fn read(
         &self,
         topic: &str,
@@ -261,7 +261,7 @@ impl Scanner {
         }
         let right = || Right::on_topic(Operation::Read, topic);
         let failed = || LogError::request_by(right(), format!("{topic} can't be read"));
-        // A client remembers of each partition that it was paused, whatever it is assigned next.
+        // A client keeps partitions paused, even after the next assignment.
         let client = reader(&self.settings)?;
         client.assign(&starts).map_err(failed())?;
         let name: Arc<str> = topic.into();
@@ -276,11 +276,11 @@ impl Scanner {
                     if reading.holds(&record) && take(Scanned::Record(&record)).is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
-                    // Taking it may have taken its time, and that was not the brokers' silence.
+                    // The time that `take` needs does not count as silence of the brokers.
                     heard = Instant::now();
                     reading.pass(&record)
                 }
-                // The position stops below trailing markers, so the end may be told by this alone.
+                // The position stops below trailing markers, so possibly only this event shows the end.
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     heard = Instant::now();
                     reading.finish(partition)
@@ -289,7 +289,7 @@ impl Scanner {
                     return Err(failed()(error));
                 }
                 Some(Err(error)) => {
-                    tracing::debug!(%error, topic, "reading is disturbed");
+                    tracing::debug!(%error, topic, "a temporary error while reading");
                     None
                 }
                 None if heard.elapsed() > SILENCE_TIMEOUT => {
@@ -312,14 +312,14 @@ impl Scanner {
 
 fn reader(settings: &KafkaSettings) -> Result<client::Observer, LogError> {
     let mut config = client::observer(settings, "read_committed");
-    // Retention may take records away between the question where a partition begins and the first fetch.
+    // Retention may remove records between the request for a partition's first offset and the first fetch.
     config.set("auto.offset.reset", "earliest");
-    // At a partition's end the broker waits for more before it says so, and here nobody wants more.
+    // At the end of a partition, the broker waits for more records before it answers. A scan needs none.
     config.set("fetch.wait.max.ms", "10");
     config.create_with_context(super::report::Reports).map_err(LogError::Client)
 }
 
-/// What is still to be read.
+/// The partitions that are not done.
 struct Reading {
     /// By partition: the next offset and the end.
     left: BTreeMap<i32, (i64, i64)>,
@@ -344,7 +344,7 @@ impl Reading {
         self.left.get(&record.partition()).is_some_and(|(_, end)| record.offset() < *end)
     }
 
-    /// Goes on after `record`; the partition, when that was its end.
+    /// Continues after `record`. Returns the partition if it is done.
     fn pass(&mut self, record: &ScanRecord<'_>) -> Option<i32> {
         let partition = record.partition();
         let (next, end) = self.left.get_mut(&partition)?;
@@ -357,7 +357,7 @@ impl Reading {
     }
 }
 
-/// Whether waiting does not help. That the group can't be asked for is no harm: nobody joins it here.
+/// Returns whether a retry is useless. A missing right on the group does no harm, since an observer does not join it.
 pub(super) fn hopeless(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| {
         [

@@ -1,4 +1,4 @@
-//! What the log needs to know of the configuration.
+//! The part of the configuration that the log needs.
 
 use crate::domain::RecordKind;
 use std::collections::BTreeMap;
@@ -12,14 +12,14 @@ pub struct KafkaSettings {
     pub group_id: String,
     /// Stable per instance: `transactional.id` and `group.instance.id`.
     pub instance_id: String,
-    /// Under load a transaction gathers so long at most.
+    /// The longest time for which a transaction collects records under load, in milliseconds.
     pub commit_interval_ms: u64,
     /// `[kafka.client]`: librdkafka's properties, which override the defaults of every client.
     pub client: BTreeMap<String, String>,
 }
 
 impl std::fmt::Debug for KafkaSettings {
-    /// The client's properties may be secrets, so that only their names show.
+    /// The client's properties may be secrets, so only their names are shown.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KafkaSettings")
             .field("bootstrap_servers", &self.bootstrap_servers)
@@ -38,11 +38,11 @@ pub struct TopicNames {
     pub flow_complete: Vec<String>,
     /// Delivery reports.
     pub delivery_report: Vec<String>,
-    /// Call begin records; none unless a rule is upon them.
+    /// Call begin records, which can trigger rules; may be empty.
     pub flow_started: Vec<String>,
-    /// Every fact.
+    /// Events, which record every fact.
     pub events: String,
-    /// What was given up.
+    /// Dead letters.
     pub dead_letter: String,
     /// The state, compacted.
     pub changelog: String,
@@ -51,14 +51,14 @@ pub struct TopicNames {
 }
 
 impl TopicNames {
-    /// The topics whose offsets or rows the state depends on.
+    /// Returns the topics whose offsets or rows the state depends on.
     #[must_use]
     pub fn identified(&self) -> Vec<&str> {
         let sources = self.sources().map(|(name, _)| name.as_str());
         sources.chain([self.inbox.as_str(), self.changelog.as_str()]).collect()
     }
 
-    /// The topics of source events, with what each holds.
+    /// Returns the topics of source events, with the kind of each.
     pub fn sources(&self) -> impl Iterator<Item = (&String, RecordKind)> {
         let kinds = [
             (&self.flow_started, RecordKind::Start),
@@ -68,14 +68,14 @@ impl TopicNames {
         kinds.into_iter().flat_map(|(list, kind)| list.iter().map(move |name| (name, kind)))
     }
 
-    /// The topics of our own.
+    /// Returns our own four topics.
     pub fn own(&self) -> impl Iterator<Item = &str> {
         [&self.changelog, &self.inbox, &self.events, &self.dead_letter]
             .into_iter()
             .map(String::as_str)
     }
 
-    /// Every topic.
+    /// Returns every topic.
     pub fn all(&self) -> impl Iterator<Item = &str> {
         self.sources().map(|(name, _)| name.as_str()).chain(self.own())
     }
@@ -84,7 +84,7 @@ impl TopicNames {
 /// `[schema_registry]`
 #[derive(Clone)]
 pub struct RegistrySettings {
-    /// Where its API starts.
+    /// The base URL of its API.
     pub url: reqwest::Url,
     /// User and password of basic authentication.
     pub credentials: Option<(String, String)>,

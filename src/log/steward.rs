@@ -1,7 +1,7 @@
 //! The producer of commands that write state while no daemon runs.
 //!
-//! There is one per consumer group of daemons: another one that is opened takes over, and what the former left open is aborted.
-//! So two repairs never write beside each other.
+//! There is one per consumer group of daemons. Opening a second one fences the first and aborts its open transaction.
+//! So two repairs never write at the same time.
 
 use super::client::{self, LogError};
 use super::ports::Transactions as _;
@@ -55,7 +55,7 @@ impl Patient {
         }
     }
 
-    /// Aborts the transaction, so that nobody waits until it times out.
+    /// Aborts the transaction, so that no reader has to wait until it times out.
     pub(super) fn abort(&self) {
         if let Err(error) = insist(|| self.0.abort()) {
             tracing::debug!(%error, "the transaction can't be aborted");
@@ -98,15 +98,15 @@ pub(super) fn unusable(text: String) -> TransactionError {
 /// Writes rows and offsets while no daemon runs.
 pub struct Steward {
     producer: Patient,
-    /// It names the group, and does not join it.
+    /// Names the group, and does not join it.
     group: client::Observer,
 }
 
 impl Steward {
-    /// Opens it, and aborts a transaction that its predecessor left open. Blocks.
+    /// Opens the producer, and aborts a transaction that its predecessor left open. Blocks.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// Kafka does not answer.
     pub fn open(settings: &KafkaSettings) -> Result<Self, LogError> {
         let mut config = client::observer(settings, "read_committed");
         config.set("group.id", &settings.group_id);
@@ -118,23 +118,23 @@ impl Steward {
     /// Begins a transaction.
     ///
     /// # Errors
-    /// When it can't be begun; nothing was sent.
+    /// The transaction can't be begun. Nothing was sent.
     pub fn begin(&self) -> Result<(), TransactionError> {
         self.producer.begin()
     }
 
-    /// Adds a record to it.
+    /// Adds a record to the transaction.
     ///
     /// # Errors
-    /// When it is not taken; nothing of the transaction will have been sent.
+    /// The record is not accepted. Nothing of the transaction is committed.
     pub fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
         self.producer.send(outgoing)
     }
 
-    /// Commits it with these offsets of the group.
+    /// Commits the transaction with these offsets of the group.
     ///
     /// # Errors
-    /// When it is not known to be committed.
+    /// The transaction is not known to be committed.
     pub fn commit(
         &self,
         offsets: &BTreeMap<TopicPartition, GroupOffset>,

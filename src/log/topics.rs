@@ -1,4 +1,4 @@
-//! What topics ought to be, what they are, and making the one the other.
+//! Compares the topics with their wanted state, creates missing ones and corrects their settings.
 
 use super::client::{self, Cluster, LogError, MESSAGE_BYTES_MAX};
 use super::report::Reports;
@@ -14,42 +14,42 @@ use std::time::Duration;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const DAY_MS: u64 = 86_400_000;
-/// Tombstones of the changelog stay so long, which bounds how old a store may be to be continued.
+/// The changelog keeps tombstones for this long. An older store can't be continued.
 const TOMBSTONES_KEPT_MS: u64 = 7 * DAY_MS;
 
-/// Kafka keeps records of the inbox for so long, unless its operator sets another time.
+/// Kafka keeps the inbox's records for this long, unless its operator sets another time.
 pub const INBOX_KEPT_MS: u64 = 7 * DAY_MS;
 
-/// A topic as it is, and what is wrong with it.
+/// The wanted and the actual state of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicState {
     /// Its name.
     pub name: String,
-    /// What it is for.
+    /// Its role.
     pub role: &'static str,
-    /// It is one of ours, which we may create.
+    /// It is one of our own topics, which `ringback topics --create` may create.
     pub own: bool,
-    /// How many partitions it has; `None`: it does not exist.
+    /// Its number of partitions; `None`: it does not exist.
     pub partitions: Option<u32>,
-    /// How many it should have, as far as it matters.
+    /// Its wanted number of partitions; `None`: any number.
     pub partitions_wanted: Option<u32>,
-    /// Wanted and real settings.
+    /// The name, the wanted and the actual value of each setting.
     pub settings: Vec<(String, String, Option<String>)>,
 }
 
-/// What is wrong with a topic.
+/// A fault of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicFault {
-    /// Which topic.
+    /// The topic.
     pub topic: String,
-    /// What, and what mends it.
+    /// The fault and its remedy.
     pub text: String,
-    /// It must be mended before anything runs.
+    /// The daemon can't run with it.
     pub fatal: bool,
 }
 
 impl TopicState {
-    /// What is wrong with it.
+    /// Returns the faults of the topic.
     #[must_use]
     pub fn faults(&self) -> Vec<TopicFault> {
         let fault = |text, fatal| TopicFault { topic: self.name.clone(), text, fatal };
@@ -63,7 +63,7 @@ impl TopicState {
         };
         let mut faults = Vec::new();
         if let Some(wanted) = self.partitions_wanted.filter(|wanted| *wanted != partitions) {
-            // What stands in partitions that the changelog has not is forwarded.
+            // Records in partitions that the changelog does not have are forwarded.
             faults.push(fault(wrong_partition_count(partitions, wanted), partitions < wanted));
         }
         for (key, wanted, real) in &self.settings {
@@ -78,9 +78,9 @@ impl TopicState {
     }
 }
 
-/// What it means that an inbox has another number of partitions than the changelog.
+/// Describes the consequence when the inbox and the changelog have different numbers of partitions.
 fn wrong_partition_count(partitions: u32, wanted: u32) -> String {
-    let counts = format!("it has {partitions} partitions and the changelog {wanted}");
+    let counts = format!("it has {partitions} partitions, the changelog has {wanted}");
     if partitions < wanted {
         return format!(
             "{counts}: run `ringback topics --mend`, which adds the missing partitions and loses nothing"
@@ -92,7 +92,7 @@ fn wrong_partition_count(partitions: u32, wanted: u32) -> String {
     )
 }
 
-/// A size or a time may be larger than wanted; -1 is without a limit.
+/// Returns whether a setting is sufficient. A size or a time may be larger than wanted; -1 means no limit.
 fn acceptable(key: &str, wanted: &str, real: Option<&str>) -> bool {
     let Some(real) = real else { return false };
     if key == "cleanup.policy" {
@@ -110,7 +110,7 @@ struct Wanted {
     settings: Vec<(&'static str, String)>,
 }
 
-/// The four topics of our own.
+/// Returns our own four topics.
 fn own_topics(names: &TopicNames) -> [Wanted; 4] {
     let bytes = ("max.message.bytes", MESSAGE_BYTES_MAX.to_string());
     let days = |days: u64| ("retention.ms", (days * DAY_MS).to_string());
@@ -157,10 +157,10 @@ fn options() -> AdminOptions {
         .operation_timeout(Some(REQUEST_TIMEOUT))
 }
 
-/// Every topic as it is.
+/// Returns the state of every topic.
 ///
 /// # Errors
-/// When Kafka does not answer.
+/// Kafka does not answer.
 pub async fn survey(
     settings: &KafkaSettings,
     names: &TopicNames,
@@ -223,10 +223,10 @@ async fn counts(
     })
 }
 
-/// Those of `topics` that are compacted.
+/// Returns those of `topics` that are compacted.
 ///
 /// # Errors
-/// When Kafka does not answer.
+/// Kafka does not answer.
 pub async fn compacted(settings: &KafkaSettings, topics: &[&str]) -> Result<Vec<String>, LogError> {
     let compacts = |config: &BTreeMap<String, String>| {
         config.get("cleanup.policy").is_some_and(|policy| policy.contains("compact"))
@@ -251,7 +251,7 @@ async fn describe(
     Ok(described.into_iter().map(|(name, resource)| (name, entries(resource))).collect())
 }
 
-/// What `topic` answered to `operation`.
+/// Converts the error code that `operation` on `topic` returned.
 fn refused(operation: Operation, topic: String, code: RDKafkaErrorCode) -> LogError {
     if rights::is_refusal(Some(code)) {
         return LogError::Denied(vec![Right::on_topic(operation, &topic)]);
@@ -273,7 +273,7 @@ async fn describe_raw(
         let resource =
             resource.map_err(|code| refused(Operation::DescribeConfigs, String::new(), code))?;
         let OwnedResourceSpecifier::Topic(name) = &resource.specifier else { continue };
-        // rust-rdkafka leaves out why: the error of a topic is an answer without settings.
+        // rust-rdkafka drops the reason: for a topic with an error it returns an answer without settings.
         if resource.entries.is_empty() {
             silent.push(Right::on_topic(Operation::DescribeConfigs, name));
         } else {
@@ -292,24 +292,24 @@ async fn describe_raw(
     Err(LogError::Denied(missing))
 }
 
-/// Creates those of our own topics that are missing; the changelog gets as many partitions as the largest input, and the
-/// inbox as many as the changelog. Says which.
+/// Creates those of our own topics that are missing, and returns their names. The changelog gets as many partitions as
+/// the largest input, and the inbox as many as the changelog.
 ///
 /// # Errors
-/// When Kafka does not answer or refuses.
+/// Kafka does not answer or refuses.
 pub async fn create_missing(
     settings: &KafkaSettings,
     names: &TopicNames,
 ) -> Result<Vec<String>, LogError> {
-    // All or none: what one right allows is not made where another one is missing.
+    // All or none: if a right is missing for one topic, no other is created.
     could_create_missing(settings, names).await?;
     create_as_inputs(settings, names, &options()).await
 }
 
-/// Asks whether those of our own topics that are missing could be created, and creates none.
+/// Checks whether those of our own topics that are missing could be created, without creating them.
 ///
 /// # Errors
-/// When Kafka does not answer or would refuse.
+/// Kafka does not answer or would refuse.
 pub async fn could_create_missing(
     settings: &KafkaSettings,
     names: &TopicNames,
@@ -325,17 +325,17 @@ async fn create_as_inputs(
     let counts = counts(settings, names).await?;
     let inputs = names.sources().map(|(name, _)| name);
     let largest = inputs.filter_map(|name| counts.get(name)).max().copied();
-    // The changelog's partitions are there for good, and so they are not guessed.
+    // The number of the changelog's partitions is permanent, so it is not guessed.
     let Some(partitions) = counts.get(&names.changelog).copied().or(largest) else {
         return Err(LogError::NoInputs(names.changelog.clone()));
     };
     create((settings, names), partitions, &counts, options).await
 }
 
-/// Creates those of our own topics that are missing, with this number of partitions. Says which.
+/// Creates those of our own topics that are missing, with this number of partitions. Returns their names.
 ///
 /// # Errors
-/// When Kafka does not answer or refuses.
+/// Kafka does not answer or refuses.
 pub async fn create_with_partitions(
     settings: &KafkaSettings,
     names: &TopicNames,
@@ -372,7 +372,7 @@ async fn create(
     for result in results {
         match result {
             Ok(name) => created.push(name),
-            // Another instance was quicker.
+            // Another instance has created it first.
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, code)) => return Err(refused(Operation::Create, topic, code)),
         }
@@ -380,10 +380,10 @@ async fn create(
     Ok(created)
 }
 
-/// Alters the settings that are wrong, and gives an inbox the partitions that it lacks. Says which topics it has corrected.
+/// Corrects wrong settings, and adds the missing partitions to an inbox. Returns the names of the corrected topics.
 ///
 /// # Errors
-/// When Kafka does not answer or refuses.
+/// Kafka does not answer or refuses.
 pub async fn mend(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<String>, LogError> {
     let states = survey(settings, names).await?;
     let mut mended = Vec::new();
@@ -424,7 +424,7 @@ async fn grow(settings: &KafkaSettings, topic: &str, partitions: u32) -> Result<
     }
 }
 
-/// Altering replaces all of a topic's own settings, so those that are right are given again.
+/// Alters a topic's settings. This replaces all of the topic's own settings, so the correct ones are sent again.
 async fn alter(settings: &KafkaSettings, state: &TopicState) -> Result<(), LogError> {
     let described = describe_raw(settings, &[&state.name]).await?;
     let entries = described.into_iter().flat_map(|(_, resource)| resource.entries);

@@ -26,16 +26,16 @@ use std::time::Duration;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
-/// rust-rdkafka spins for the last millisecond of a poll; so polls are long, and the threaded producer's of 100 ms would cost
-/// an idle daemon a hundredth of a core.
+/// rust-rdkafka spins during the last millisecond of a poll, so polls are long. The threaded producer's polls of 100 ms
+/// would cost an idle daemon a hundredth of a core.
 const POLL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The meaning of a failed call, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransactionFault {
-    /// The producer can't be used any more, and nobody knows whether the transaction was committed.
+    /// The producer is unusable, and it is unknown whether the transaction was committed.
     Fatal,
-    /// Another producer with the same id has taken over, or the group another member.
+    /// Another producer with the same id has taken over, or another member in the group.
     Fenced,
     /// The transaction must be aborted, and may be tried again.
     Abortable,
@@ -44,7 +44,7 @@ pub enum TransactionFault {
 }
 
 impl TransactionFault {
-    /// The metric's label.
+    /// Returns the value of the metric's label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -62,7 +62,7 @@ impl TransactionFault {
 pub struct TransactionError {
     /// The name of the call.
     pub call: &'static str,
-    /// What the caller can do.
+    /// The possible next calls.
     pub fault: TransactionFault,
     /// The cause: the error of a refused record, or librdkafka's text.
     pub text: String,
@@ -75,7 +75,7 @@ pub struct Outgoing<'a> {
     pub topic: &'a str,
     /// The partition; `None`: the key decides.
     pub partition: Option<i32>,
-    /// It is a row of the changelog, whose offset is remembered.
+    /// The record is a row of the changelog, whose offset is remembered.
     pub changelog: bool,
     /// The key.
     pub key: Option<&'a [u8]>,
@@ -83,18 +83,19 @@ pub struct Outgoing<'a> {
     pub value: Option<&'a [u8]>,
     /// The headers.
     pub headers: &'a [(&'static str, String)],
-    /// Headers of the record that it was made of; they follow ours.
+    /// Headers of the source record. They follow ours.
     pub foreign: &'a [domain::Header],
 }
 
-/// The offsets of the changelog that a transaction wrote: per partition the first one after it.
+/// The offsets of the changelog that a transaction wrote: per partition, the first one after it.
 #[derive(Debug, Default)]
 pub struct Committed(pub Vec<(i32, i64)>);
 
-/// Remembers the highest changelog offset delivered per partition, plus one (0: none), and the first record that was refused.
+/// Remembers, per partition, the highest delivered changelog offset plus one (0: none), and the first record that was
+/// refused.
 struct Context {
     delivered: Vec<AtomicI64>,
-    /// The offset of a record is unknown: an earlier try has written it.
+    /// The offset of a record is unknown because an earlier try has written it.
     unknown: AtomicBool,
     refused: Mutex<Option<Refused>>,
 }
@@ -123,7 +124,7 @@ impl ProducerContext for Context {
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
         let message = match result {
             Ok(message) => message,
-            // It fails the commit too, whose error does not name the cause.
+            // The commit fails too, and its error does not name the cause.
             Err((error, message)) => {
                 let bytes = message.key_len() + message.payload_len();
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
@@ -168,13 +169,13 @@ impl Producer {
     /// Opens the producer, and aborts a transaction that its predecessor with the same id left open. Blocks.
     ///
     /// # Errors
-    /// When a property is wrong, or Kafka does not answer.
+    /// A property is wrong, or Kafka does not answer.
     pub fn open(
         settings: &KafkaSettings,
         names: &TopicNames,
         partitions: u32,
     ) -> Result<Self, LogError> {
-        // The same after a restart of the instance, and another for each group.
+        // The id is the same after a restart of the instance, and differs between groups.
         let id = rights::instance_id(settings);
         let rights = NeededBy::Run.rights(settings, names);
         let mut transactions = Self::open_as(&id, settings, partitions)?;
@@ -272,7 +273,8 @@ impl Transactions for Producer {
         for slot in &self.context.delivered {
             slot.store(0, Ordering::Release);
         }
-        // A broker refuses records that are an hour ahead of its clock. When ours jumps, the earlier of both times is not.
+        // A broker refuses records that are an hour ahead of its clock. If this machine's wall clock jumps, the earlier
+        // of both times is not ahead.
         let written_at = clock::now().min(clock::wall());
         self.written_ms.store(written_at.as_ms(), Ordering::Relaxed);
         *self.context.refused() = None;
@@ -375,7 +377,7 @@ impl Transactions for Producer {
     fn commit(&self) -> Result<Committed, TransactionError> {
         #[cfg(feature = "failpoints")]
         if failpoint::armed::strikes(Failpoint::CommitSent) {
-            // Long enough for the request to leave.
+            // Long enough for the request to be sent.
             let _ = self.producer.commit_transaction(Duration::from_millis(1));
             failpoint::armed::die(Failpoint::CommitSent);
         }
@@ -425,14 +427,14 @@ fn fault(call: &'static str, error: &KafkaError) -> TransactionError {
         return native_fault(call, described);
     }
     if let KafkaError::MessageProduction(code) = error {
-        // A record that librdkafka does not even take is no word about the transaction.
+        // librdkafka rejected a record locally, which says nothing about the transaction.
         return told(if is_fenced(*code) {
             TransactionFault::Fenced
         } else {
             TransactionFault::Abortable
         });
     }
-    // The flush before a commit only ran out of time; anything else that is not understood is as bad as can be.
+    // The flush before a commit only ran out of time. Any other unknown error counts as the most severe.
     told(if matches!(error, KafkaError::Flush(_)) {
         TransactionFault::Retriable
     } else {

@@ -1,4 +1,4 @@
-//! Clients of every kind, made and dropped again, to see whether librdkafka takes their properties.
+//! Creates clients of every kind and drops them again, to check whether librdkafka accepts their properties.
 
 use super::client;
 use super::report::Reports;
@@ -9,15 +9,15 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, ProducerContext};
 
-/// A client that fetches tokens begins with it at once; here nobody answers, and so nothing leaves this host.
+/// A client that fetches tokens starts at once. Nothing answers at this address, so no request leaves this host.
 const NOWHERE: &str = "http://127.0.0.1:9/";
 
-/// What librdkafka refuses.
+/// An error of librdkafka about the properties.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientRefusal {
-    /// Which property, if it says so.
+    /// The property, if librdkafka names it.
     pub property: Option<String>,
-    /// In its own words, which may quote a value.
+    /// librdkafka's own text, which may quote a value.
     pub text: String,
 }
 
@@ -26,7 +26,7 @@ impl From<KafkaError> for ClientRefusal {
         if let KafkaError::ClientConfig(_, text, property, _) = error {
             return Self { property: Some(property), text };
         }
-        // Anything but these words is a value with a byte of zero, or a thread that the system refuses.
+        // Other errors are a value with a zero byte, or a thread that the system can't start.
         let words = if let KafkaError::ClientCreation(text) = &error { Some(text) } else { None };
         Self { property: None, text: words.map_or_else(|| error.to_string(), Clone::clone) }
     }
@@ -38,10 +38,10 @@ impl ProducerContext for Reports {
     fn delivery(&self, _: &rdkafka::message::DeliveryResult<'_>, (): ()) {}
 }
 
-/// Makes a client of each kind, which connects to nobody.
+/// Creates a client of each kind, without a connection.
 ///
 /// # Errors
-/// With the first thing that librdkafka refuses.
+/// The first property that librdkafka rejects.
 pub fn try_clients(settings: &KafkaSettings) -> Result<(), ClientRefusal> {
     let _: BaseConsumer<Reports> =
         offline(client::consumer(settings)).create_with_context(Reports)?;
@@ -72,7 +72,7 @@ mod tests {
     use super::{client, offline};
     use crate::log::KafkaSettings;
 
-    /// It is asked while a file is checked: nobody is called, and no token is fetched.
+    /// The trial runs during the check of a configuration file, so it must neither connect nor fetch a token.
     #[test]
     fn a_trial_client_knows_no_address_and_no_group() {
         let url = "sasl.oauthbearer.token.endpoint.url";

@@ -1,9 +1,9 @@
-//! Why a command could not do its work on Kafka: the one error for which commands end with 75.
+//! The error of a command that could not do its work on Kafka. Such a command exits with 75.
 
 use super::client::LogError;
 use super::transaction::TransactionError;
 
-/// Kafka can't be reached, or does not do what a command asked of it.
+/// Kafka can't be reached, or does not do what a command requested.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
     /// A request failed.
@@ -12,15 +12,15 @@ pub enum Unavailable {
     /// A transaction failed.
     #[error("{advice}")]
     Transaction {
-        /// What failed, and what counts all the same.
+        /// The operation that failed, and its effects.
         advice: &'static str,
-        /// What Kafka said.
+        /// Kafka's error.
         source: TransactionError,
     },
 }
 
 impl Unavailable {
-    /// The request that failed, if it was one.
+    /// Returns the error of a request, if a request has failed.
     #[must_use]
     pub const fn log(&self) -> Option<&LogError> {
         match self {

@@ -1,18 +1,18 @@
-//! When the deliveries that are retried were scheduled.
+//! The times at which retried deliveries were scheduled.
 
 use crate::domain::{Class, Due, State, Timestamp};
 use std::collections::BTreeMap;
 
-/// Bounds what is kept, whatever is retried: the oldest is a few days old.
+/// The resolution in milliseconds. It limits the number of entries: the oldest retried delivery is only a few days old.
 const STEP_MS: i64 = 1000;
 
-/// How many deliveries that are retried were scheduled in which second. Those that were not attempted yet are due when they
-/// were scheduled, and stand in the order of that anyway.
+/// The number of retried deliveries by the second in which they were scheduled. First attempts are not counted: they
+/// are due when they were scheduled, so their lanes are already in this order.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Ages(BTreeMap<i64, u64>);
 
 impl Ages {
-    /// Counts those of `state`.
+    /// Adds the retried deliveries of `state`.
     pub fn insert(&mut self, state: &State) {
         for scheduled_at in retried(state) {
             self.insert_one(scheduled_at);
@@ -23,7 +23,7 @@ impl Ages {
         *self.0.entry(step(scheduled_at)).or_insert(0) += 1;
     }
 
-    /// Counts those of `state` no longer.
+    /// Removes the retried deliveries of `state`.
     pub fn remove(&mut self, state: &State) {
         for step in retried(state).map(step) {
             if let Some(count) = self.0.get_mut(&step) {
@@ -35,22 +35,22 @@ impl Ages {
         }
     }
 
-    /// Counts those of `others` too.
+    /// Adds the counts of `others`.
     pub fn absorb(&mut self, others: &Self) {
         for (step, count) in &others.0 {
             *self.0.entry(*step).or_insert(0) += count;
         }
     }
 
-    /// Forgets all.
+    /// Removes all counts.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// When the oldest was scheduled.
+    /// Returns the time at which the oldest one was scheduled, rounded up to the end of its second.
     #[must_use]
     pub fn oldest(&self) -> Option<Timestamp> {
-        // The end of the step, so that nothing is older than it is.
+        // The end of the step, so that the age is not overstated.
         let (step, _) = self.0.first_key_value()?;
         Some(Timestamp::from_ms(step.saturating_mul(STEP_MS).saturating_add(STEP_MS - 1)))
     }

@@ -1,9 +1,10 @@
-//! A store is moved out of the way, with all that it holds, and nothing of it is deleted.
+//! Moves a store out of the way with all its content, and deletes nothing of it.
 //!
-//! The whole directory is renamed where that can be done: `data` becomes `data.damaged-20260131T120000.000Z` beside it. Where
-//! the directory is a mount point, a link, stands in one that the daemon may not change, or holds files of somebody else too,
-//! the store's files are moved into a directory of that name in it, `data/damaged-20260131T120000.000Z`. That takes several
-//! steps; a [`Mark`] says so from before the first until after the last, and whoever finds it goes on.
+//! If possible, the whole directory is renamed: `data` becomes `data.damaged-20260131T120000.000Z` beside it. That is
+//! impossible if the directory is a mount point or a link, or if it also holds other files. It is also impossible if
+//! the daemon may not change the parent. Then the store's files are moved into a directory of that name inside it,
+//! `data/damaged-20260131T120000.000Z`. This takes several steps. A [`Mark`] exists from before the first step until
+//! after the last, and the next start continues the move.
 
 use super::StoreError;
 use super::damage::{MARK, Mark, NOTE};
@@ -16,20 +17,20 @@ use std::io::{Error, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// What a store was set aside as.
+/// The reason for which a store was set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     /// It is damaged.
     Damaged,
-    /// An operator wants another one in its place.
+    /// An operator replaces it by another one.
     Replaced,
 }
 
 impl Why {
-    /// Both.
+    /// Both reasons.
     pub const ALL: [Self; 2] = [Self::Damaged, Self::Replaced];
 
-    /// The word in the name of its directory.
+    /// Returns the word in the name of the copy's directory.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -39,48 +40,49 @@ impl Why {
     }
 }
 
-/// A store that was moved out of the way just now.
+/// A store that was set aside just now.
 #[derive(Debug)]
 pub struct SetAside {
-    /// Where it is.
+    /// The path of the copy.
     pub copy: PathBuf,
-    /// What it was set aside as: a move that was begun before is ended as what it was begun.
+    /// The reason. A move that was begun earlier keeps its first reason.
     pub why: Why,
-    /// As long as this is kept, nobody opens the copy, nor what stands in its place by a handle from before.
+    /// While this lock is held, no process can open the copy. Nor can a process that opened the lock file earlier use
+    /// the new store in its place.
     _lock: std::fs::File,
 }
 
-/// A store that lies aside.
+/// A store that was set aside at some time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aside {
-    /// Where it is.
+    /// The path of the copy.
     pub path: PathBuf,
-    /// Why.
+    /// The reason.
     pub why: Why,
-    /// Since when.
+    /// The time at which it was set aside.
     pub at: Timestamp,
 }
 
-/// What a file in a store's directory is.
+/// The kind of a file in a store's directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum File {
-    /// It names the list of tables.
+    /// Names the present manifest.
     Current,
-    /// It lists the tables.
+    /// Lists the tables.
     Manifest,
-    /// It holds rows.
+    /// Holds rows.
     Table,
     /// RocksDB's own log.
     Log,
-    /// Whoever has it locked has the store open.
+    /// The process that has it locked has the store open.
     Lock,
-    /// The mark.
+    /// The mark of a damaged store or an unfinished move.
     Mark,
-    /// Something else that the store makes.
+    /// Another file of the store.
     Other,
-    /// A copy.
+    /// A store that was set aside into the directory.
     Copy,
-    /// Somebody else's.
+    /// A file that does not belong to a store.
     Foreign,
 }
 
@@ -115,7 +117,7 @@ impl File {
     }
 }
 
-/// The files of a directory, by name; none, if it can't be read.
+/// Returns the names and kinds of a directory's files, or nothing if the directory can't be read.
 pub(super) fn files(directory: &Path) -> impl Iterator<Item = (OsString, File)> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().map_while(Result::ok);
     entries.map(|entry| {
@@ -125,11 +127,11 @@ pub(super) fn files(directory: &Path) -> impl Iterator<Item = (OsString, File)> 
     })
 }
 
-/// Moves the store in `directory` out of the way, because it is what `why` says; `says` is kept with it. The directory is empty
-/// of it afterwards, and may be opened as a new store.
+/// Sets the store in `directory` aside for the reason `why`, and keeps the text `says` with it. Afterwards the
+/// directory has no store, and can be opened as a new one.
 ///
 /// # Errors
-/// When there is no store, or somebody has it open, or it can't be moved.
+/// There is no store, another process has it open, or it can't be moved.
 pub fn set_aside(
     directory: &Path,
     why: Why,
@@ -152,7 +154,7 @@ pub fn set_aside(
         }
     })?;
     let begun = Mark::read(directory).and_then(|mark| mark.into);
-    // Only a name of ours: it is a path otherwise.
+    // Only a name of this module is accepted, since any other text could be a path to anywhere.
     let begun = begun.filter(|name| copy_of(name).is_some());
     if begun.is_none()
         && let Some(copy) = sibling(directory, why, now)
@@ -175,20 +177,20 @@ pub fn set_aside(
     Ok(SetAside { copy, why, _lock: lock })
 }
 
-/// Leaves in the copy what was found, for whoever looks, and no mark: it may be put back by hand.
+/// Leaves the finding in the copy, for operators. The copy gets no mark, because an operator may put it back.
 fn note(copy: &Path, says: &str, now: Timestamp) {
     let mark = Mark { says: says.to_owned(), into: None };
     let written =
         mark.write(copy, now).and_then(|()| std::fs::rename(copy.join(MARK), copy.join(NOTE)));
     if let Err(error) = written {
-        tracing::debug!(%error, "no note of why a store was set aside");
+        tracing::debug!(%error, "the reason can't be stored in the store that was set aside");
     }
 }
 
-/// Whether a process has the store open.
+/// Returns whether a process has the store open.
 ///
 /// # Errors
-/// When that can't be found out.
+/// The lock file can't be opened, or its state can't be determined.
 pub fn is_open(directory: &Path) -> std::io::Result<bool> {
     if !directory.join("LOCK").exists() {
         return Ok(false);
@@ -200,23 +202,23 @@ pub fn is_open(directory: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// RocksDB's own lock: of the process, and gone with it.
+/// Takes RocksDB's own lock. The lock belongs to the process, and ends with it.
 fn lock(directory: &Path) -> std::io::Result<std::fs::File> {
     let path = directory.join("LOCK");
     let mut options = std::fs::File::options();
     let file = options.write(true).create(true).truncate(false).open(path)?;
     fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
         let error = Error::from(error);
-        // Some systems say it this way.
+        // Some systems report a taken lock with this error.
         let taken = error.kind() == ErrorKind::PermissionDenied;
         if taken { Error::from(ErrorKind::WouldBlock) } else { error }
     })?;
     Ok(file)
 }
 
-/// What it would be called beside the directory; nothing: it can't be moved there as a whole.
+/// Returns a path for the copy beside the directory; `None`: the directory can't be renamed as a whole.
 fn sibling(directory: &Path, why: Why, now: Timestamp) -> Option<PathBuf> {
-    // A link's target may be on another disk, and a copy is one of its own.
+    // The target of a link may be on another disk, and a copy in the directory is a store of its own.
     let is_plain = std::fs::symlink_metadata(directory).is_ok_and(|it| it.is_dir());
     let is_ours = |file| file != File::Foreign && file != File::Copy;
     if !is_plain || !files(directory).all(|(_, file)| is_ours(file)) {
@@ -232,19 +234,19 @@ fn parent(directory: &Path) -> &Path {
     parent.unwrap_or(Path::new("."))
 }
 
-/// Renames the directory, and makes another one like it.
+/// Renames the directory, and creates a new one with the same owner and permissions.
 fn rename(directory: &Path, copy: &Path) -> std::io::Result<()> {
     let was = std::fs::metadata(directory)?;
     std::fs::rename(directory, copy)?;
     sync(parent(directory))?;
     std::fs::create_dir(directory)?;
     std::fs::set_permissions(directory, was.permissions())?;
-    // Root alone can do that, and for all others it is so already.
+    // Only root can change the owner. For any other user, the new directory already has the right one.
     let _ = std::os::unix::fs::chown(directory, Some(was.uid()), Some(was.gid()));
     sync(parent(directory))
 }
 
-/// A mount point, or a directory in one that the daemon may not change.
+/// Returns whether the error is that of a mount point, or of a parent that the daemon may not change.
 fn wants_another_way(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -255,7 +257,7 @@ fn wants_another_way(error: &Error) -> bool {
     )
 }
 
-/// Moves all that is the store's into `copy`; the mark and the lock go last.
+/// Moves all files of the store into `copy`, the lock and the mark last.
 fn empty_into(directory: &Path, copy: &Path, mark: &Mark, now: Timestamp) -> std::io::Result<()> {
     mark.write(directory, now)?;
     match std::fs::create_dir(copy) {
@@ -268,7 +270,7 @@ fn empty_into(directory: &Path, copy: &Path, mark: &Mark, now: Timestamp) -> std
     ours.sort_by_key(|(_, file)| last(*file));
     for (name, file) in ours {
         if file == File::Mark {
-            // Nothing of the store may come back after the mark has gone.
+            // After the mark is moved, a crash must not bring any file of the store back.
             sync(copy)?;
             sync(directory)?;
         }
@@ -280,12 +282,12 @@ fn empty_into(directory: &Path, copy: &Path, mark: &Mark, now: Timestamp) -> std
     sync(directory)
 }
 
-/// Makes what was created, renamed or removed in a directory durable.
+/// Makes created, renamed and removed files of a directory durable.
 pub(super) fn sync(directory: &Path) -> std::io::Result<()> {
     std::fs::File::open(directory)?.sync_all()
 }
 
-/// `damaged-20260131T120000.000Z`
+/// Formats a name such as `damaged-20260131T120000.000Z`.
 fn copy_name(why: Why, at: Timestamp) -> String {
     let at: String = rfc3339(at).chars().filter(|c| !matches!(c, '-' | ':')).collect();
     format!("{}-{at}", why.as_str())
@@ -301,14 +303,14 @@ fn copy_of(name: &str) -> Option<(Why, Timestamp)> {
     })
 }
 
-/// The first name that nothing has yet.
+/// Returns the first name that does not exist yet.
 fn free(now: Timestamp, name: impl Fn(Timestamp) -> String, directory: &Path) -> String {
     let names = (0..1000).map(|ms| name(now.plus_ms(ms)));
     let mut free = names.skip_while(|name| directory.join(name).symlink_metadata().is_ok());
     free.next().unwrap_or_else(|| name(now))
 }
 
-/// The stores that were set aside from `directory`, the oldest first.
+/// Returns the stores that were set aside from `directory`, the oldest first.
 #[must_use]
 pub fn copies(directory: &Path) -> Vec<Aside> {
     let own = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();

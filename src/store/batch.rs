@@ -7,7 +7,7 @@ use super::key::{CHECKPOINT_KEY, RowKey, TimerKey};
 use super::partition::Partition;
 use crate::domain::{PhononUuid, WebhookName};
 
-/// The changes of one partition, written together or not at all.
+/// The changes of one partition, which are written together or not at all.
 pub struct Batch<F: Family = Rocks> {
     pub(super) writes: F::Writes,
     key: Vec<u8>,
@@ -18,7 +18,8 @@ impl<F: Family> Batch<F> {
         Self { writes, key: Vec::with_capacity(300) }
     }
 
-    /// Replaces the state of `uuid`: the row, which is `encoded`, and the index entries derived from it. No bytes delete the row.
+    /// Replaces the state of `uuid`: the row with the bytes `encoded`, and the index entries derived from it. Empty
+    /// bytes delete the row.
     pub fn put(
         &mut self,
         partition: &Partition<F>,
@@ -71,7 +72,7 @@ impl<F: Family> Batch<F> {
         }
     }
 
-    /// Puts the state of an endpoint; no bytes delete the row.
+    /// Puts the state of an endpoint. Empty bytes delete the row.
     pub fn put_endpoint(
         &mut self,
         partition: &Partition<F>,

@@ -1,8 +1,8 @@
-//! Filling a partition from nothing: the changelog is read from its start.
+//! Fills an empty partition from the start of the changelog.
 //!
-//! Rows are gathered, the last version of each, sorted and handed to RocksDB as files of its own format, which costs a
-//! fraction of putting them one by one; indexes and tally are made in one scan at the end. There is no checkpoint before
-//! that: a load that is broken off begins again.
+//! Rows are collected in memory, the last version of each. They are sorted and ingested by RocksDB as files of its own
+//! format, which costs a fraction of putting them one by one. One scan at the end creates the indexes and the tally.
+//! There is no checkpoint before that, so an interrupted load begins again.
 
 use super::StoreError;
 use super::ages::Ages;
@@ -17,13 +17,13 @@ use crate::failpoint::{self, Failpoint};
 use bytes::Bytes;
 use std::collections::HashMap;
 
-/// The memory that an entry takes beside its bytes, roughly.
+/// The memory of an entry beside its bytes, roughly.
 const ENTRY_BYTES: usize = 100;
 
 /// A partition that is being filled.
 pub struct BulkLoad<F: Family = Rocks> {
     partition: Partition<F>,
-    /// The last version of each row since the last file; no value: it is deleted.
+    /// The last version of each row since the last file; `None`: the row is deleted.
     rows: HashMap<Box<[u8]>, Option<Box<[u8]>>>,
     bytes: usize,
     bytes_max: usize,
@@ -31,29 +31,29 @@ pub struct BulkLoad<F: Family = Rocks> {
 
 /// The result of a load.
 pub struct Loaded {
-    /// The checkpoint that was reached.
+    /// The checkpoint at the end of the load.
     pub checkpoint: Checkpoint,
     /// The number of deliveries of each lane.
     pub backlogs: Backlogs,
-    /// When retried deliveries were scheduled.
+    /// The times at which retried deliveries were scheduled.
     pub ages: Ages,
 }
 
 impl<F: Family> BulkLoad<F> {
-    /// Empties the partition and begins; about `bytes_max` are held in memory.
+    /// Clears the partition and begins a load, which holds about `bytes_max` in memory.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn begin(partition: Partition<F>, bytes_max: usize) -> Result<Self, StoreError> {
-        // Rows of an earlier load may have been deleted since, and their tombstones compacted away.
+        // The changelog may have deleted rows of an earlier load, and compacted their tombstones away.
         partition.clear()?;
         Ok(Self { partition, rows: HashMap::new(), bytes: 0, bytes_max })
     }
 
-    /// Adds a row; no value deletes it.
+    /// Adds a row; `None` deletes it.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn put(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
         self.bytes += key.len() + value.map_or(0, <[u8]>::len) + ENTRY_BYTES;
         let value = value.map(Box::from);
@@ -73,10 +73,10 @@ impl<F: Family> BulkLoad<F> {
         Ok(())
     }
 
-    /// Makes the indexes, after everything below `next_offset` was put. Everything is durable then.
+    /// Creates the indexes, after everything below `next_offset` was put. Then everything is durable.
     ///
     /// # Errors
-    /// When the disk fails, or a row can't be read.
+    /// The disk fails, or a row can't be read.
     pub fn finish(mut self, next_offset: i64, now: Timestamp) -> Result<Loaded, StoreError> {
         self.write_rows()?;
         let mut indexes = Indexes { load: &self, entries: Vec::new(), bytes: 0 };
@@ -86,7 +86,7 @@ impl<F: Family> BulkLoad<F> {
             let (key, value) = stored?;
             let number = self.partition.number();
             let Some(RowKey::State(uuid)) = RowKey::parse(&key) else {
-                let what = format!("the row {}: its key is no uuid's", key.escape_ascii());
+                let what = format!("the row {}: its key has no uuid", key.escape_ascii());
                 return Err(StoreError::Corrupt { partition: number, what });
             };
             let state = row::decode_state(&Bytes::from(value)).map_err(|error| {
@@ -143,7 +143,7 @@ impl<F: Family> Indexes<'_, F> {
         self.bytes = 0;
         let mut entries = std::mem::take(&mut self.entries);
         entries.sort_unstable();
-        // Ids of deliveries are of one uuid; but a replay's id is what a command in the inbox says it is.
+        // The ids of deliveries are derived from one uuid. But a command in the inbox decides a replay's id.
         entries.dedup_by(|next, one| next.0 == one.0);
         self.load.partition.ingest(entries.iter().map(|(key, value)| (&**key, Some(&**value))))
     }

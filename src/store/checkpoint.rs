@@ -1,36 +1,37 @@
-//! How much of the changelog a store holds, and a count of what is in it.
+//! The part of the changelog that a store holds, and a count of its content.
 
 use super::derived::{Derived, Stage};
 use crate::domain::Timestamp;
 
-/// How much of the changelog a partition's store holds. Too low is always safe, too high never is.
+/// The part of the changelog that a partition's store holds. An offset that is too low is always safe, one that is too
+/// high never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Checkpoint {
     /// The first offset of the changelog that is not in the store.
     pub next_offset: i64,
-    /// When it was written.
+    /// The time at which it was written.
     pub at: Timestamp,
-    /// What the store holds.
+    /// The count of the store's content.
     pub tally: Tally,
 }
 
-/// How many uuids stand where; kept as work is done, so that no gauge scans the store.
+/// The number of uuids by stage. It is updated with each change, so that no gauge scans the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Reports that wait for their flow.
+    /// Uuids whose reports wait for their flow.
     pub awaiting_flow: u64,
-    /// Flows with webhooks on their way.
+    /// Flows with webhooks that are not finished.
     pub open: u64,
     /// Flows that send nothing.
     pub silent: u64,
-    /// Markers.
+    /// Markers of ended correlations.
     pub ended: u64,
     /// Deliveries that wait for phase 1.
     pub held: u64,
 }
 
 impl Tally {
-    /// The tally after a uuid went from `old` to `new`.
+    /// Changes the tally for a uuid that went from `old` to `new`.
     pub fn change(&mut self, old: &Derived, new: &Derived) {
         if let Some(count) = self.slot(old.stage) {
             *count = count.saturating_sub(1);
@@ -60,18 +61,18 @@ impl Tally {
     }
 }
 
-/// How keys, indexes and tally are laid out. A store of another layout is restored from the changelog, whose rows it has.
+/// The layout of keys, indexes and tally. A store of another layout is restored from the changelog, which has the rows.
 const LAYOUT: u64 = 2;
 
 impl Checkpoint {
-    /// The bytes that are stored.
+    /// Returns the bytes to store.
     #[must_use]
     pub fn to_bytes(self) -> Vec<u8> {
         let numbers = [LAYOUT, self.next_offset.cast_unsigned(), self.at.as_ms().cast_unsigned()];
         numbers.into_iter().chain(self.tally.to_array()).flat_map(u64::to_be_bytes).collect()
     }
 
-    /// What was stored as `bytes`. `None`: another layout.
+    /// Parses stored bytes; `None`: another layout.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (words, rest) = bytes.as_chunks::<8>();

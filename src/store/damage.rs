@@ -1,12 +1,12 @@
-//! Damage, and what only looks like it.
+//! Distinguishes damage from other errors.
 //!
-//! A store is damaged when RocksDB reads other bytes than it wrote, or misses a file that it knows of: another store, restored
-//! from the changelog, is well. A disk that is full, read-only or reports errors, a limit of the process, a missing right and
-//! another instance in the same directory are none: another store in this place would meet the same, and the one that is
-//! there may be whole.
+//! A store is damaged if RocksDB reads other bytes than it wrote, or misses a file that it knows of. Another store,
+//! restored from the changelog, solves that. These are not damage: a disk that is full, read-only or reports errors, a
+//! limit of the process, a missing right, and another instance in the same directory. Another store in this place would
+//! have the same error, and the present one may be intact.
 //!
-//! Damage may show while the store is in use. Nobody can exchange it then, so the process leaves a [`Mark`] and ends; the next
-//! start finds the mark. See `ops/decisions/0020-damaged-store-set-aside.md`.
+//! Damage may show while the store is in use. Then it can't be replaced, so the process leaves a [`Mark`] and ends, and
+//! the next start finds the mark. See `ops/decisions/0020-damaged-store-set-aside.md`.
 
 use super::aside::{self, File};
 use super::{Disk, Store, StoreError};
@@ -16,7 +16,7 @@ use crate::domain::Timestamp;
 use std::io::Write as _;
 use std::path::Path;
 
-/// Words of RocksDB and the system for what is not the store's fault, even where RocksDB calls it corruption.
+/// Texts of RocksDB and the system for errors outside the store, even where RocksDB calls them corruption.
 const SURROUNDINGS: [&str; 17] = [
     "No space left",
     "Disk quota exceeded",
@@ -37,22 +37,22 @@ const SURROUNDINGS: [&str; 17] = [
     "newer version of RocksDB",
 ];
 
-/// How RocksDB begins to read a file that it knows of.
+/// RocksDB's texts for reading a file that it knows of.
 const READING: [&str; 3] = ["for random read", "sequentially read", "stat a file for size"];
 
-/// Whether RocksDB has met damage, by what it says: it tells causes apart in words only.
+/// Returns whether RocksDB's text shows damage. RocksDB reports causes only as text.
 pub(super) fn is_shown_by(said: &str) -> bool {
     if SURROUNDINGS.iter().any(|words| said.contains(words)) {
         return false;
     }
     let is_missing =
         said.contains("No such file") && READING.iter().any(|words| said.contains(words));
-    // Corruption may be that it has failed to look.
+    // With an IO error, "Corruption" may only mean that the check itself failed.
     is_missing || said.starts_with("Corruption") && !said.contains("IO error")
 }
 
 impl StoreError {
-    /// Whether the store is damaged, so that one restored from the changelog would do better.
+    /// Returns whether the store is damaged, so that a store restored from the changelog would solve it.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
@@ -70,13 +70,13 @@ impl StoreError {
         }
     }
 
-    /// What was found, without what to do about it.
+    /// Returns the finding, without the remedy.
     #[must_use]
     pub fn finding(&self) -> String {
         std::error::Error::source(self).map_or_else(|| self.to_string(), ToString::to_string)
     }
 
-    /// The same of a row that the changelog has brought: the store is not at fault.
+    /// Converts the error about a row that came from the changelog: the store is not at fault.
     #[must_use]
     pub fn of_the_changelog(self) -> Self {
         match self {
@@ -96,37 +96,38 @@ impl StoreError {
     }
 }
 
-/// What a process leaves in a store's directory, in a file of its own: that the store is not to be used any more, and why.
+/// The content of a file in a store's directory, which says that the store must not be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// What was found.
+    /// The finding.
     pub(super) says: String,
-    /// Where its files are going: a move that was begun is to be ended, whoever finds it.
+    /// The name of the directory to which the files are being moved. A move that was begun must be finished.
     pub(super) into: Option<String>,
 }
 
-/// The mark's file.
+/// The name of the mark's file.
 pub(super) const MARK: &str = "SET-ASIDE.json";
-/// The file that says the same of a copy, to whoever looks.
+/// The file with the same content in a copy, for operators.
 pub(super) const NOTE: &str = "SET-ASIDE-BECAUSE.json";
 
 impl Mark {
-    /// The mark of a directory.
+    /// Reads the mark of a directory.
     pub(super) fn read(directory: &Path) -> Option<Self> {
-        // A disk or a right that keeps it from being read keeps the store from being opened, and that says more.
+        // If a disk error or a missing right prevents the read, it also prevents opening the store, and that error says
+        // more.
         let bytes = std::fs::read(directory.join(MARK)).ok()?;
         let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
-        let unknown = || format!("{MARK} stands in it, and can't be read");
+        let unknown = || format!("it contains {MARK}, which can't be read");
         Some(Self { says: text("says").unwrap_or_else(unknown), into: text("into") })
     }
 
-    /// Whether a move was begun and has not ended.
+    /// Returns whether a move was begun and has not ended.
     pub(super) fn is_moving(directory: &Path) -> bool {
         Self::read(directory).is_some_and(|mark| mark.into.is_some())
     }
 
-    /// Puts it there durably, as a whole or not at all.
+    /// Writes the mark durably, as a whole or not at all.
     pub(super) fn write(&self, directory: &Path, now: Timestamp) -> std::io::Result<()> {
         let Self { says, into } = self;
         let at = rfc3339(now);
@@ -143,22 +144,23 @@ impl Mark {
     }
 }
 
-/// What is known of the damage of a store without opening it; nothing: it may be well, or there is none.
+/// Returns the damage of a store that is known without opening it; `None`: it may be intact, or there is none.
 #[must_use]
 pub fn damage_known(directory: &Path) -> Option<String> {
     if let Some(mark) = Mark::read(directory) {
         return Some(mark.says);
     }
-    // RocksDB would begin a new store and delete what it finds. Asked for by name, since a list of a directory may miss what is
-    // renamed meanwhile.
+    // RocksDB would create a new store and delete the present files. The check looks for CURRENT by name, since a list
+    // of the directory may miss a file that is being renamed.
     let lacks = std::fs::symlink_metadata(directory.join("CURRENT"))
         .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
         && aside::files(directory).any(|(_, is)| is == File::Table);
-    lacks.then(|| "it has tables of rows and no file CURRENT".to_owned())
+    lacks.then(|| "it has tables with rows and no file CURRENT".to_owned())
 }
 
 impl<D: Disk> Store<D> {
-    /// Leaves a mark, if `error` is damage. As best as it can: damage that lasts shows at the next start as well.
+    /// Leaves a mark if `error` is damage. A failure to do so is only logged: lasting damage shows at the next start as
+    /// well.
     pub fn mark(&self, error: &StoreError) {
         let Some(directory) = self.0.directory() else { return };
         if !error.is_damage() {
@@ -171,7 +173,7 @@ impl<D: Disk> Store<D> {
                 tracing::error!(%store, damage = mark.says, "the store is damaged, and marked so for the next start");
             }
             Err(error) => {
-                tracing::warn!(%store, damage = mark.says, %error, "the store is damaged, and can't be marked so");
+                tracing::warn!(%store, damage = mark.says, %error, "the store is damaged, and the mark for the next start can't be written");
             }
         }
     }

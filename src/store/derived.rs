@@ -1,9 +1,9 @@
-//! What the indexes and the tally take from a state.
+//! The index entries and the tally's part that are derived from a state.
 
 use super::key::DueKey;
 use crate::domain::{Correlation, Due, State, Timestamp, WebhookName};
 
-/// Where a uuid stands, as the tally counts it.
+/// The stage of a uuid in the tally.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(super) enum Stage {
     #[default]
@@ -14,7 +14,7 @@ pub(super) enum Stage {
     Ended,
 }
 
-/// What the indexes and the tally take from a state; the default is that of a uuid of which nothing is stored.
+/// The index entries and the tally's part that are derived from a state. The default is that of a uuid without a row.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Derived {
     pub(super) stage: Stage,
@@ -25,7 +25,7 @@ pub struct Derived {
 }
 
 impl Derived {
-    /// What `state` gives.
+    /// Derives them from `state`.
     #[must_use]
     pub fn of(state: &State) -> Self {
         let held = state.deliveries.iter().filter(|row| row.due == Due::Waiting).count();
@@ -43,9 +43,9 @@ impl Derived {
         }
     }
 
-    /// Whether there is a row that it was taken from.
+    /// Returns whether they are derived from an existing row.
     pub(super) fn is_of_a_row(&self) -> bool {
-        // A call begin record alone gives a timer.
+        // A call begin record alone leads to a timer.
         self.stage != Stage::Unknown
             || self.held > 0
             || !self.due.is_empty()
@@ -54,7 +54,7 @@ impl Derived {
 }
 
 impl State {
-    /// The places of its deliveries in their lanes; a delivery that waits for phase 1 has none.
+    /// Returns the positions of its deliveries in their lanes. A delivery that waits for phase 1 has none.
     pub fn due_keys(&self) -> impl Iterator<Item = (&WebhookName, DueKey)> {
         self.deliveries.iter().filter_map(|row| match row.due {
             Due::At(due) => Some((&row.webhook, DueKey { class: row.class(), due, id: row.id })),

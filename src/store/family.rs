@@ -1,5 +1,5 @@
-//! One partition's keys and values, whatever they mean: a column family of RocksDB, or in tests one in memory that can lose
-//! what a crash would lose.
+//! The keys and values of one partition, without their meaning: a column family of RocksDB. Tests use one in memory
+//! that can lose the writes that a crash would lose.
 
 #[cfg(test)]
 pub(crate) mod memory;
@@ -16,21 +16,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// A key and its value.
 pub type Entry = (Box<[u8]>, Box<[u8]>);
 
-/// How a scan reads.
+/// The kind of a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// Some entries, which are soon read again.
+    /// It reads some entries, which will be read again soon.
     Some,
-    /// All of them, and once.
+    /// It reads all entries once.
     All,
 }
 
-/// One partition's keys and values: RocksDB's, or in tests simulated ones.
+/// One partition's keys and values: RocksDB's, or simulated ones in tests.
 pub trait Family: Clone + Send + 'static {
-    /// Changes that are made together or not at all.
+    /// Changes that are written together or not at all.
     type Writes: Send;
 
-    /// Returns an empty set of changes with room for so many bytes.
+    /// Returns an empty set of changes with room for `capacity` bytes.
     fn writes(&self, capacity: usize) -> Self::Writes;
 
     /// Returns the size of the changes in bytes.
@@ -42,16 +42,16 @@ pub trait Family: Clone + Send + 'static {
     /// Adds the removal of an entry to the changes.
     fn delete(&self, writes: &mut Self::Writes, key: &[u8]);
 
-    /// Makes the changes, which are taken out of `writes`.
+    /// Writes the changes, and leaves `writes` empty.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     fn write(&self, writes: &mut Self::Writes) -> Result<(), StoreError>;
 
     /// Returns the value of a key.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Returns the entries from `lower` up to below `upper`, in the order of their keys.
@@ -65,19 +65,19 @@ pub trait Family: Clone + Send + 'static {
     /// Deletes everything, durably.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     fn clear(&self) -> Result<(), StoreError>;
 
     /// Makes everything written so far durable.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     fn flush(&self) -> Result<(), StoreError>;
 
-    /// Durably takes over entries that are sorted by their keys; no value deletes the entry.
+    /// Durably adds entries that are sorted by their keys; `None` as value deletes the entry.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     fn ingest<'a>(
         &self,
         entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
@@ -93,16 +93,15 @@ pub struct Rocks {
     pub(super) db: Arc<Db>,
     pub(super) name: Arc<str>,
     pub(super) options: Arc<Options>,
-    /// Without RocksDB's own log, since the changelog is one.
+    /// Without RocksDB's own log, since the changelog replaces it.
     pub(super) unlogged: Arc<WriteOptions>,
-    /// Where files are made that RocksDB takes over.
+    /// The directory for files that RocksDB ingests.
     pub(super) scratch: Arc<Path>,
 }
 
 /// Numbers the files in the scratch directory.
 static FILES: AtomicU64 = AtomicU64::new(0);
 
-/// Reading or writing failed.
 pub(super) fn failed(db: &Db, source: rocksdb::Error) -> StoreError {
     StoreError::Io { directory: db.path().to_owned(), source }
 }
@@ -184,7 +183,7 @@ impl Family for Rocks {
 
     fn clear(&self) -> Result<(), StoreError> {
         let family = self.handle();
-        // No key is longer than a uuid and its kind, and none begins with 0xff.
+        // The range covers all keys: each begins with the letter of its kind, and none with 0xff.
         let (from, to) = ([0_u8].as_slice(), [0xff_u8].as_slice());
         self.done(self.db.delete_range_cf_opt(&family, from, to, &self.unlogged))?;
         self.done(self.db.flush_cf(&family))

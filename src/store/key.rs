@@ -1,11 +1,11 @@
-//! The keys of a partition. The first byte is the kind; a kind is never reused for something else.
+//! The keys of a partition. The first byte is the kind. A kind is never reused for something else.
 //!
 //! | kind | key | value | in the changelog |
 //! |---|---|---|---|
 //! | `m` | – | input offsets and time of the last commit | yes |
 //! | `s` | uuid | state row | yes |
 //! | `e` | webhook | endpoint row | yes |
-//! | `k` | – | checkpoint and tally | no: it says how much of the changelog is in here |
+//! | `k` | – | checkpoint and tally | no: it says which part of the changelog the store holds |
 //! | `t` | due time, uuid | – | no: derived |
 //! | `d` | webhook, `0`, class, due time, delivery id | uuid | no: derived |
 
@@ -19,14 +19,14 @@ const CHECKPOINT: u8 = b'k';
 const TIMER: u8 = b't';
 const DUE: u8 = b'd';
 
-/// The key of a row that the changelog has too; there it is the record's key.
+/// The key of a row that the changelog also has, where it is the record's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowKey {
     /// The partition's meta row.
     Meta,
     /// The state of a uuid.
     State(PhononUuid),
-    /// What is remembered of an endpoint.
+    /// The state of an endpoint.
     Endpoint(WebhookName),
 }
 
@@ -46,17 +46,17 @@ impl RowKey {
         out.extend_from_slice(webhook.as_str().as_bytes());
     }
 
-    /// The keys of all endpoint rows.
+    /// Returns the range of all endpoint rows.
     pub(super) fn endpoints() -> (Vec<u8>, Vec<u8>) {
         (vec![ENDPOINT], vec![ENDPOINT + 1])
     }
 
-    /// The keys of all state rows.
+    /// Returns the range of all state rows.
     pub(super) fn states() -> (Vec<u8>, Vec<u8>) {
         (vec![STATE], vec![STATE + 1])
     }
 
-    /// Reads a changelog record's key.
+    /// Parses the key of a changelog record.
     #[must_use]
     pub fn parse(key: &[u8]) -> Option<Self> {
         match key.split_first()? {
@@ -70,21 +70,21 @@ impl RowKey {
     }
 }
 
-/// Any key of a partition's store, for one who looks through all of it.
+/// Any key of a partition's store, for code that reads all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreKey {
-    /// A row that the changelog has too.
+    /// A row that the changelog also has.
     Row(RowKey),
     /// The checkpoint.
     Checkpoint,
     /// A timer.
     Timer(TimerKey),
-    /// The place of a delivery in its lane.
+    /// The position of a delivery in its lane.
     Due(WebhookName, DueKey),
 }
 
 impl StoreKey {
-    /// Reads a key.
+    /// Parses a key.
     #[must_use]
     pub fn parse(key: &[u8]) -> Option<Self> {
         match *key.first()? {
@@ -98,12 +98,12 @@ impl StoreKey {
 
 pub(super) const CHECKPOINT_KEY: &[u8] = &[CHECKPOINT];
 
-/// The place of a uuid's timer in time.
+/// The position of a uuid's timer in time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimerKey {
-    /// When it is due.
+    /// The time at which it is due.
     pub due: Timestamp,
-    /// Whose it is.
+    /// The uuid.
     pub uuid: PhononUuid,
 }
 
@@ -115,7 +115,7 @@ impl TimerKey {
         out.extend_from_slice(uuid);
     }
 
-    /// Reads the key of a timer.
+    /// Parses the key of a timer.
     #[must_use]
     pub fn parse(key: &[u8]) -> Option<Self> {
         let (due, uuid) = key.strip_prefix(&[TIMER])?.split_first_chunk::<8>()?;
@@ -123,7 +123,7 @@ impl TimerKey {
         Some(Self { due: from_sortable(*due), uuid })
     }
 
-    /// All timers from `from` on up to `until`.
+    /// Returns the range of all timers from `from` up to and including `until`.
     pub(super) fn range(from: Timestamp, until: Timestamp) -> (Vec<u8>, Vec<u8>) {
         let bound = |due| {
             let mut key = Vec::with_capacity(9);
@@ -134,31 +134,31 @@ impl TimerKey {
     }
 }
 
-/// The place of a delivery in its lane.
+/// The position of a delivery in its lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DueKey {
-    /// First attempts stand before all retries.
+    /// First attempts sort before all retries.
     pub class: Class,
-    /// When it may be attempted.
+    /// The earliest time of the next attempt.
     pub due: Timestamp,
-    /// Which delivery.
+    /// The delivery.
     pub id: DeliveryId,
 }
 
 impl DueKey {
-    /// The first place of all of a class.
+    /// Returns the lowest position of a class.
     #[must_use]
     pub fn first(class: Class) -> Self {
         Self { class, due: Timestamp::from_ms(i64::MIN), id: DeliveryId::from_bytes([0; 16]) }
     }
 
-    /// After the last place of all of a class.
+    /// Returns the highest position of a class.
     pub(super) fn last(class: Class) -> Self {
         let id = DeliveryId::from_bytes([0xff; 16]);
         Self { class, due: Timestamp::from_ms(i64::MAX), id }
     }
 
-    /// Appends the key of the place in the lane of `webhook`.
+    /// Appends the key of the position in the lane of `webhook`.
     pub fn write(self, webhook: &WebhookName, out: &mut Vec<u8>) {
         Self::write_lane(webhook, self.class, out);
         out.extend_from_slice(&sortable(self.due));
@@ -171,7 +171,7 @@ impl DueKey {
         out.extend_from_slice(&[0, class as u8]);
     }
 
-    /// Reads the key of a place.
+    /// Parses the key of a position.
     #[must_use]
     pub fn parse(key: &[u8]) -> Option<(WebhookName, Self)> {
         let (rest, id) = key.strip_prefix(&[DUE])?.split_last_chunk::<16>()?;
@@ -183,16 +183,16 @@ impl DueKey {
         Some((WebhookName::new(webhook)?, key))
     }
 
-    /// All keys of all lanes.
+    /// Returns the range of all positions in all lanes.
     pub(super) fn all() -> (Vec<u8>, Vec<u8>) {
         (vec![DUE], vec![DUE + 1])
     }
 }
 
-/// How many deliveries each lane has, by class, and the first place.
+/// The number of deliveries of each lane by class, and the first position.
 pub type Backlogs = BTreeMap<(WebhookName, Class), (u64, DueKey)>;
 
-/// Big-endian with the sign flipped, so that bytes sort as times do.
+/// Encodes a time big-endian with the sign flipped, so that bytes sort as times do.
 fn sortable(time: Timestamp) -> [u8; 8] {
     (time.as_ms() ^ i64::MIN).to_be_bytes()
 }

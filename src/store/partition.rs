@@ -8,7 +8,7 @@ use crate::domain::{Class, EndpointState, PhononUuid, Timestamp, WebhookName};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// A handle on one partition of the store. It has one writer at a time: the restore, then the engine.
+/// A handle to one partition of the store. It has one writer at a time: the restore, then the engine.
 #[derive(Clone)]
 pub struct Partition<F: Family = Rocks> {
     pub(super) family: F,
@@ -22,7 +22,7 @@ impl<F: Family> Partition<F> {
         self.number
     }
 
-    /// Returns an empty batch with room for so many bytes.
+    /// Returns an empty batch with room for `capacity` bytes.
     #[must_use]
     pub fn batch(&self, capacity: usize) -> Batch<F> {
         Batch::of(self.family.writes(capacity))
@@ -31,7 +31,7 @@ impl<F: Family> Partition<F> {
     /// Returns the stored state of `uuid`.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn row(&self, uuid: &PhononUuid) -> Result<Option<Bytes>, StoreError> {
         let mut key = Vec::with_capacity(40);
         RowKey::write_state(uuid, &mut key);
@@ -41,15 +41,15 @@ impl<F: Family> Partition<F> {
     /// Returns the stored meta row.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn meta(&self) -> Result<Option<Bytes>, StoreError> {
         Ok(self.family.get(RowKey::META)?.map(Bytes::from))
     }
 
-    /// Returns how much of the changelog is stored. An unknown format counts as nothing.
+    /// Returns the checkpoint. A missing one, or one of an unknown layout, counts as offset 0.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         let bytes = self.family.get(CHECKPOINT_KEY)?;
         Ok(bytes.and_then(|bytes| Checkpoint::from_bytes(&bytes)).unwrap_or_default())
@@ -58,7 +58,7 @@ impl<F: Family> Partition<F> {
     /// Returns the stored states of the endpoints.
     ///
     /// # Errors
-    /// When the disk fails, or a row can't be read.
+    /// The disk fails, or a row can't be read.
     pub fn endpoints(&self) -> Result<BTreeMap<WebhookName, EndpointState>, StoreError> {
         let (lower, upper) = RowKey::endpoints();
         let endpoint = |entry: Result<Entry, StoreError>| {
@@ -78,16 +78,16 @@ impl<F: Family> Partition<F> {
         self.iterate(lower, upper).map(endpoint).collect()
     }
 
-    /// Writes the batch and empties it. After a crash it is there as a whole, with all that was written before it, or not
-    /// at all; once [`Partition::flush`] has ended, it is there.
+    /// Writes the batch and empties it. After a crash, the batch and all earlier ones are stored, or the batch is
+    /// missing as a whole. It is durable after [`Partition::flush`].
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn commit(&self, batch: &mut Batch<F>) -> Result<(), StoreError> {
         self.family.write(&mut batch.writes)
     }
 
-    /// Takes over entries that are sorted by their keys; no value deletes the entry.
+    /// Adds entries that are sorted by their keys; `None` as value deletes the entry.
     pub(super) fn ingest<'a>(
         &self,
         entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
@@ -95,7 +95,7 @@ impl<F: Family> Partition<F> {
         self.family.ingest(entries)
     }
 
-    /// Returns all state rows, key and value, in the order of their keys. Meant for reading all of them once.
+    /// Returns all state rows, key and value, in the order of their keys. It is meant for reading all of them once.
     pub(super) fn rows(&self) -> impl Iterator<Item = Result<Entry, StoreError>> {
         let (lower, upper) = RowKey::states();
         self.family.scan(Scan::All, lower, upper)
@@ -104,7 +104,7 @@ impl<F: Family> Partition<F> {
     /// Deletes everything, before a restore from the start.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn clear(&self) -> Result<(), StoreError> {
         self.family.clear()
     }
@@ -112,7 +112,7 @@ impl<F: Family> Partition<F> {
     /// Makes everything written so far durable.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn flush(&self) -> Result<(), StoreError> {
         self.family.flush()
     }
@@ -160,7 +160,7 @@ impl<F: Family> Partition<F> {
     /// Returns the number of deliveries of each webhook and class, and the first due key.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn backlogs(&self) -> Result<Backlogs, StoreError> {
         let (lower, upper) = DueKey::all();
         let mut backlogs = Backlogs::new();
@@ -172,10 +172,10 @@ impl<F: Family> Partition<F> {
         Ok(backlogs)
     }
 
-    /// Returns when the retried deliveries of `backlogs` were scheduled.
+    /// Returns the times at which the retried deliveries of `backlogs` were scheduled.
     ///
     /// # Errors
-    /// When the disk fails, or a row can't be read.
+    /// The disk fails, or a row can't be read.
     pub fn ages(&self, backlogs: &Backlogs) -> Result<Ages, StoreError> {
         let mut ages = Ages::default();
         for (webhook, _) in backlogs.keys().filter(|(_, class)| *class == Class::Retry) {

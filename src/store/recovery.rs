@@ -1,8 +1,8 @@
-//! Opening a store that may be damaged.
+//! Opens a store that may be damaged.
 //!
-//! A damaged one is set aside, and what is restored from the changelog goes into a new one. That may be killed at any moment:
-//! a store is where it was or aside, as a whole, and nothing of it has been deleted. A disk that damages each store is not
-//! filled with them, nor is it restored to again and again.
+//! A damaged store is set aside, and the changelog is restored into a new one. A kill is harmless at any moment: the
+//! store is complete, in its place or aside, and nothing of it was deleted. Repeated damage neither fills the disk with
+//! copies nor causes endless restores.
 
 use super::aside::{self, Aside, Why};
 use super::damage::{Mark, damage_known};
@@ -13,26 +13,26 @@ use crate::failpoint::{self, Failpoint};
 use crate::telemetry::Metrics;
 use std::path::Path;
 
-/// What is done about a damaged store: `[store] on_corruption`
+/// The reaction to a damaged store: `[store] on_corruption`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum OnCorruption {
-    /// It is set aside, and restored from the changelog.
+    /// The store is set aside, and restored from the changelog.
     #[default]
     Restore,
-    /// The process ends: an operator decides.
+    /// The process ends, and an operator decides.
     Stop,
 }
 
-/// So many damaged stores are kept.
+/// The number of damaged stores that are kept.
 const COPIES_MAX: usize = 2;
-/// If so many were set aside in this time, one more is not.
+/// If [`COPIES_MAX`] stores were set aside within this time, in milliseconds, another one is not.
 const REPEATED_MS: u64 = 3_600_000;
 
 impl Store {
-    /// Opens or creates the store in `directory`; a damaged one makes room for a new one, if `on` says so.
+    /// Opens or creates the store in `directory`. If `on` says so, a damaged one is set aside for a new one.
     ///
     /// # Errors
-    /// When the directory can't be used, another process holds it, or the store is damaged and has to stay so.
+    /// The directory can't be used, another process has it open, or the store is damaged and must stay in its place.
     pub fn open_or_restore(
         directory: &Path,
         on: OnCorruption,
@@ -64,7 +64,7 @@ impl Store {
             let copies = recent.into_iter().map(|copy| copy.path).collect();
             return Err(StoreError::Repeatedly { directory, says, copies });
         }
-        // Its lock is kept until the new store has one.
+        // Its lock is held until the new store has its own.
         let aside = aside::set_aside(&directory, Why::Damaged, &says, now)?;
         let (store, copy) = (directory.display(), aside.copy.display());
         match aside.why {
@@ -80,7 +80,7 @@ impl Store {
                 );
             }
             Why::Replaced => {
-                tracing::warn!(%store, set_aside = %copy, "the store that is replaced was not set aside as a whole; now it is");
+                tracing::warn!(%store, set_aside = %copy, "an interrupted move of the replaced store is finished: it is set aside as a whole");
             }
         }
         failpoint::pass(Failpoint::SetAside);
@@ -93,7 +93,7 @@ fn damaged(directory: &Path) -> impl Iterator<Item = Aside> {
     aside::copies(directory).into_iter().filter(|copy| copy.why == Why::Damaged)
 }
 
-/// The newest ones are kept, whatever the clock says of the one that was made just now.
+/// Removes the oldest damaged stores. The one that was set aside just now is always kept, whatever the clock says.
 fn forget_old(directory: &Path, newest: &Path) {
     let older: Vec<Aside> = damaged(directory).filter(|copy| copy.path != newest).collect();
     let surplus = older.len().saturating_sub(COPIES_MAX - 1);

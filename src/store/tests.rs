@@ -1,4 +1,4 @@
-//! What the store's tests are made of, and that a bulk load makes what putting row by row makes.
+//! Helpers of the store's tests, and a comparison of a bulk load with puts row by row.
 
 use super::{BulkLoad, Checkpoint, Derived, DueKey, Partition, RowKey, Store, TimerKey, advice};
 use crate::codec::row;
@@ -9,7 +9,7 @@ use crate::domain::{
 use crate::system::OpenFiles;
 use bytes::Bytes;
 
-/// A delivery of the account 28 that is due then.
+/// Returns a delivery of the account 28 that is due at `due`.
 pub(super) fn delivery(webhook: &str, n: u8, due: i64) -> Delivery {
     Delivery {
         rendering: crate::domain::Rendering::Fixed,
@@ -34,7 +34,7 @@ pub(super) fn delivery(webhook: &str, n: u8, due: i64) -> Delivery {
     }
 }
 
-/// A state with a timer and these deliveries.
+/// Returns a state with a timer and these deliveries.
 pub(super) fn ended(until: i64, deliveries: Vec<Delivery>) -> State {
     let until = Timestamp::from_ms(until);
     State {
@@ -49,17 +49,17 @@ pub(super) fn uuid(n: u64) -> PhononUuid {
     PhononUuid::new(&format!("uuid-{n}")).unwrap()
 }
 
-/// Numbers that are the same in every run.
+/// Random numbers that are the same in every run.
 pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    /// From 0 to `sides` − 1.
+    /// Returns a number from 0 to `sides` − 1.
     pub(super) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (self.0 >> 33) % sides
     }
 
-    /// A state of the uuid with this number, with up to two deliveries, or none at all.
+    /// Returns a state of the uuid with this number: empty, or with up to two deliveries.
     pub(super) fn state(&mut self, number: u64) -> State {
         let count = self.roll(3);
         let deliveries = (0..count).map(|index| {
@@ -75,7 +75,7 @@ impl Dice {
     }
 }
 
-/// Everything that a partition holds.
+/// The whole content of a partition.
 #[derive(Debug, PartialEq)]
 struct Contents {
     rows: Vec<(Vec<u8>, Vec<u8>)>,
@@ -100,16 +100,16 @@ fn contents(partition: &Partition) -> Contents {
 }
 
 #[test]
-fn a_bulk_load_makes_what_putting_row_by_row_makes() {
+fn a_bulk_load_has_the_same_result_as_puts_row_by_row() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let (one_by_one, bulk) = (store.partition(0).unwrap(), store.partition(1).unwrap());
-    // What a load that was broken off left behind.
+    // The remains of an interrupted load.
     let mut left = bulk.batch(0);
     let stray = Derived::of(&ended(5, vec![delivery("crm", 250, 5)]));
     left.put(&bulk, &uuid(999), &Derived::default(), &stray, b"stray");
     bulk.commit(&mut left).unwrap();
-    // So small that it takes many files, and versions of a row stand in several of them.
+    // The limit is so small that the load takes many files, and versions of a row are in several of them.
     let mut load = BulkLoad::begin(bulk.clone(), 2000).unwrap();
     let mut dice = Dice(7);
     let mut states = vec![Derived::default(); 100];
@@ -140,7 +140,7 @@ fn a_bulk_load_makes_what_putting_row_by_row_makes() {
     assert_eq!(bulk.meta().unwrap().as_deref(), Some(&b"meta"[..]));
 }
 
-/// Ids of deliveries are derived from their uuids, but a replay's is what a command says.
+/// The ids of deliveries are derived from their uuids, but a command decides a replay's id.
 #[test]
 fn two_uuids_with_a_delivery_of_one_id_are_loaded() {
     let directory = tempfile::tempdir().unwrap();
@@ -156,7 +156,7 @@ fn two_uuids_with_a_delivery_of_one_id_are_loaded() {
 }
 
 #[test]
-fn what_the_system_lacks_is_named_with_its_limit_and_nobody_is_told_to_delete_anything() {
+fn a_shortage_is_named_with_its_limit_and_the_advice_never_says_to_delete_anything() {
     let soft = OpenFiles::now().soft;
     let file = "IO error: While open a file for random read: /data/000012.sst: ";
     for (what, names) in [

@@ -14,15 +14,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-/// It holds the files open, so that the daemon may delete them meanwhile.
+/// The view keeps its files open, so that the daemon may delete them meanwhile.
 const OPEN_FILES_MAX: i32 = -1;
-/// Files may go between the moment when their names are read and that when they are opened.
+/// Files may be deleted after their names are read and before they are opened.
 const TRIES: usize = 5;
-/// A file that is renamed is there again by then.
+/// A file that is being renamed exists again after this time.
 const PAUSE: Duration = Duration::from_millis(50);
 const CACHE_BYTES: usize = 8 << 20;
 
-/// Takes keys and values, and decides whether to go on.
+/// Receives keys and values, and decides whether to continue.
 pub type Take<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
 
 /// A store that is only read.
@@ -32,10 +32,10 @@ pub struct StoreView {
 }
 
 impl StoreView {
-    /// Opens the store in `directory`; returns nothing if there is none.
+    /// Opens the store in `directory`, or returns `None` if there is none.
     ///
     /// # Errors
-    /// When it can't be read.
+    /// The store can't be read.
     pub fn open(directory: &Path) -> Result<Option<Self>, StoreError> {
         if !directory.join("CURRENT").exists() {
             return Ok(None);
@@ -49,7 +49,7 @@ impl StoreView {
                     return Err(StoreError::View { directory: directory.to_owned(), source });
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "the store has changed while it was opened; trying again");
+                    tracing::debug!(%error, "the store can't be opened, since it may have changed meanwhile; trying again");
                     clock::sleep(PAUSE);
                 }
             }
@@ -77,7 +77,7 @@ impl StoreView {
     /// Returns the checkpoint and the meta row of a partition.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn head(&self, partition: i32) -> Result<(Checkpoint, Option<Bytes>), StoreError> {
         let Some(family) = self.db.cf_handle(&family_name(partition)) else {
             return Ok((Checkpoint::default(), None));
@@ -88,10 +88,10 @@ impl StoreView {
         Ok((checkpoint.unwrap_or_default(), get(RowKey::META)?.map(Bytes::from)))
     }
 
-    /// Hands all entries of a partition to `take`, in the order of their keys.
+    /// Passes all entries of a partition to `take`, in the order of their keys.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn read(
         &self,
         partition: i32,
@@ -103,10 +103,10 @@ impl StoreView {
         })
     }
 
-    /// Like [`StoreView::read`], from the key `from` on, until `take` breaks off.
+    /// Like [`StoreView::read`], from the key `from` on, until `take` breaks.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn read_from(&self, partition: i32, from: &[u8], take: Take<'_>) -> Result<(), StoreError> {
         let Some(family) = self.db.cf_handle(&family_name(partition)) else { return Ok(()) };
         let mut options = ReadOptions::default();

@@ -1,12 +1,13 @@
-//! The rows of a partition that changed lately, held in memory before RocksDB.
+//! Holds the recently changed rows of a partition in memory before RocksDB.
 //!
-//! Most rows live for a second: they are put, changed three times and done with. So RocksDB is not told of each change but
-//! of what is left after a while, in *generations*: committed rows gather in the young one; once that is full or some
-//! seconds old it becomes the old one, the changelog's offset at that moment is marked, and its rows are written little by
-//! little. A row that changes again moves back to the young one and is never written in between. When the old one is empty,
-//! the mark becomes the checkpoint: what is missing in RocksDB stands behind it in the changelog.
+//! Most rows live for a second: they are put, changed three times and deleted. So RocksDB does not get each change, but
+//! only the rows that are left after a while, in *generations*. Committed rows are collected in the young generation.
+//! Once that is full or some seconds old, it becomes the old one, and the changelog's offset at that moment is the
+//! mark. The rows of the old generation are written gradually. A row that changes again moves back to the young
+//! generation, and its earlier version is never written. When the old generation is empty, the mark becomes the
+//! checkpoint: the changelog has the rows that RocksDB lacks behind it.
 //!
-//! A uuid is either here, wholly, with its index entries, or in RocksDB, wholly; every read looks here first.
+//! A uuid is either here, with its row and all its index entries, or in RocksDB. Every read looks here first.
 
 use super::StoreError;
 use super::checkpoint::{Checkpoint, Tally};
@@ -20,13 +21,13 @@ use crate::failpoint::{self, Failpoint};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// A generation of this age is written though it is not full.
+/// The age at which a generation is written even if it is not full, in milliseconds.
 const GENERATION_AGE_MS: u64 = 5000;
-/// How many times as fast the old generation is written as the young one fills.
+/// The speed at which the old generation is written, relative to the speed at which the young one fills.
 const PACE: usize = 2;
-/// The least that is written at a time.
+/// The least number of bytes that are written at a time.
 const STEP_BYTES: usize = 256 << 10;
-/// The memory that a row takes beside its bytes, roughly: the state's parts, and the entries in the maps.
+/// The memory of a row beside its bytes, roughly: the state's parts, and the entries in the maps.
 const ROW_BYTES: usize = 700;
 
 struct Row {
@@ -56,14 +57,14 @@ impl Generation {
     }
 }
 
-/// A partition with its committed rows; a handle of the engine, which is its one writer.
+/// A partition with its committed rows. Only the engine writes to it.
 pub struct WriteBack<F: Family = Rocks> {
     partition: Partition<F>,
     young: Generation,
     old: Generation,
     due: HashMap<WebhookName, BTreeMap<DueKey, PhononUuid>>,
     timers: BTreeSet<TimerKey>,
-    /// How many due entries RocksDB has, by lane: a lane without any need not be looked up there.
+    /// The number of due entries in RocksDB, by lane. Without any, a lane is not looked up there.
     stored_due: BTreeMap<(WebhookName, Class), u64>,
     /// The states of all endpoints: they are few.
     endpoints: BTreeMap<WebhookName, EndpointState>,
@@ -83,7 +84,7 @@ pub struct WriteBack<F: Family = Rocks> {
 }
 
 impl<F: Family> WriteBack<F> {
-    /// Starts with what RocksDB has: the checkpoint, the number of due entries by lane, and the endpoints.
+    /// Starts with RocksDB's content: the checkpoint, the number of due entries by lane, and the endpoints.
     #[must_use]
     pub fn new(
         partition: Partition<F>,
@@ -115,7 +116,7 @@ impl<F: Family> WriteBack<F> {
         self.partition.number()
     }
 
-    /// Returns the partition without the rows in memory, for its restore, which forgets them.
+    /// Returns the partition without the rows in memory, for its restore, which drops them.
     #[must_use]
     pub fn partition(&self) -> &Partition<F> {
         &self.partition
@@ -146,7 +147,7 @@ impl<F: Family> WriteBack<F> {
     /// Returns the state of `uuid`.
     ///
     /// # Errors
-    /// When the disk fails, or the row can't be read.
+    /// The disk fails, or the row can't be read.
     pub fn state(&self, uuid: &PhononUuid) -> Result<Arc<State>, StoreError> {
         if let Some(row) = self.buffered(uuid) {
             return Ok(row.state.clone());
@@ -159,7 +160,7 @@ impl<F: Family> WriteBack<F> {
         }
     }
 
-    /// Puts the committed state `new`, whose row has so many bytes, in the place of `old`.
+    /// Replaces the state `old` by the committed state `new`, whose row has the size `bytes`.
     pub fn put(&mut self, uuid: &PhononUuid, old: &State, new: State, bytes: usize) {
         let derived = Derived::of(&new);
         let (was, stored) = match self.young.remove(uuid).or_else(|| self.old.remove(uuid)) {
@@ -173,7 +174,7 @@ impl<F: Family> WriteBack<F> {
             }
         };
         self.latest.tally.change(&was, &derived);
-        // Rows inserted and deleted before they were ever written to RocksDB.
+        // A row that was inserted and deleted before it was written to RocksDB.
         if !derived.is_of_a_row() && !stored.is_of_a_row() {
             return;
         }
@@ -224,8 +225,8 @@ impl<F: Family> WriteBack<F> {
         self.endpoints_changed.insert(webhook.clone());
     }
 
-    /// Marks everything that was put since the last call as committed, with the partition's meta row and, if rows were written,
-    /// the offset after them in the changelog.
+    /// Marks everything that was put since the last call as committed, with the partition's meta row. If rows were
+    /// written, `next_offset` is the offset after them in the changelog.
     pub fn committed(&mut self, next_offset: Option<i64>, meta: &[u8], now: Timestamp) {
         self.latest.next_offset = next_offset.unwrap_or(self.latest.next_offset);
         self.latest.at = now;
@@ -234,10 +235,11 @@ impl<F: Family> WriteBack<F> {
         self.young_since.get_or_insert(now);
     }
 
-    /// Writes a part of the old generation; `share` is the memory for a generation. Not to be called within a commit.
+    /// Writes a part of the old generation. `share` is the memory for one generation, in bytes. It must not be called
+    /// within a commit.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn write_some(&mut self, share: usize, now: Timestamp) -> Result<(), StoreError> {
         let full = self.young.bytes >= share;
         let step = std::mem::take(&mut self.added) * PACE + STEP_BYTES;
@@ -252,7 +254,7 @@ impl<F: Family> WriteBack<F> {
     /// Writes everything.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn write_all(&mut self) -> Result<(), StoreError> {
         self.write_old(usize::MAX)?;
         self.age();
@@ -266,7 +268,8 @@ impl<F: Family> WriteBack<F> {
         }
     }
 
-    /// Each write carries the tally of what is then stored, whatever offset the checkpoint has reached.
+    /// Writes at most about `budget` bytes of the old generation. Each write includes the tally of the rows that are
+    /// then stored, independently of the checkpoint's offset.
     fn write_old(&mut self, budget: usize) -> Result<(), StoreError> {
         let Some(mark) = self.mark else { return Ok(()) };
         let mut left = budget;
@@ -275,7 +278,7 @@ impl<F: Family> WriteBack<F> {
             left = left.saturating_sub(row.bytes);
             more
         });
-        // In the order of the keys each finds its place beside the one before.
+        // In the order of the keys, each write is next to the one before it.
         let mut some: Vec<(PhononUuid, Row)> = some.collect();
         some.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let mut batch = self.partition.batch(self.old.bytes.min(budget));
@@ -318,7 +321,7 @@ impl<F: Family> WriteBack<F> {
     /// Returns the timers due from `from` to `until`, the earliest first, at most `limit`.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn timers(
         &self,
         from: Timestamp,
@@ -332,11 +335,11 @@ impl<F: Family> WriteBack<F> {
         merge(stored, here.take_while(|timer| timer.due <= until).cloned(), limit)
     }
 
-    /// Returns at most `limit` due keys of a webhook's class from `from` on, the earliest first, with the uuids of their
-    /// deliveries.
+    /// Returns at most `limit` due keys of a webhook's class from `from` on, the earliest first, with the uuids of
+    /// their deliveries.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub fn due(
         &self,
         webhook: &WebhookName,
@@ -355,7 +358,7 @@ impl<F: Family> WriteBack<F> {
     }
 }
 
-/// The first `limit` of two sorted runs.
+/// Returns the first `limit` items of two sorted sequences.
 fn merge<T: Ord>(
     stored: impl Iterator<Item = Result<T, StoreError>>,
     here: impl Iterator<Item = T>,

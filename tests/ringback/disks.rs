@@ -120,7 +120,7 @@ fn a_store_that_is_removed_under_a_running_daemon_ends_it_and_is_restored() {
     std::fs::remove_dir_all(&store).expect("a store to remove");
     let uuids = send_flows(&stage, 93);
     let path = store.to_str().expect("a plain path");
-    assert_ends(&mut daemon, &[path, "[store] directory", "removed its files"]);
+    assert_ends(&mut daemon, &[path, "[store] directory", "its files were removed"]);
     continues(&stage, &uuids, 1);
 }
 
@@ -141,7 +141,7 @@ fn a_file_in_place_of_the_store_directory_is_reported_at_the_start() {
     stage.write_config(0, 1);
     std::fs::write(&store, "not a directory").expect("a file");
     let path = store.to_str().expect("a plain path");
-    assert_ends(&mut stage.spawn(0), &[path, "[store] directory", "something else stands there"]);
+    assert_ends(&mut stage.spawn(0), &[path, "[store] directory", "another file is in its place"]);
     std::fs::remove_file(&store).expect("the file");
     continues_with_a_few(&stage);
 }

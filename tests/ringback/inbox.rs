@@ -66,7 +66,7 @@ fn an_inbox_with_too_many_partitions_forwards_everything_until_it_is_replaced() 
     daemons.iter_mut().for_each(Daemon::wait_ready);
     for daemon in &daemons {
         let warned = daemon.logged();
-        for words in ["it has 5 partitions and the changelog 4", "different numbers of partitions"]
+        for words in ["it has 5 partitions, the changelog has 4", "different numbers of partitions"]
         {
             assert!(warned.contains(words), "{words}: {warned}");
         }

@@ -1,4 +1,4 @@
-//! A checked document as a list of keys with their values, as far as these may be shown, and their sources.
+//! Lists the keys of a checked document with their sources and the values that may be shown.
 
 use super::keys::{self, Show};
 use super::{Entry, Source};
@@ -8,22 +8,23 @@ use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Lists whose order means nothing.
+/// Lists whose order has no meaning.
 const UNORDERED: [&str; 3] = ["account", "webhook", "flow"];
 
-/// What is shown in the place of a secret.
+/// The text in the place of a secret.
 const HIDDEN: &str = "***";
 
-/// Which keys are listed.
+/// The keys to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) enum Listed {
-    /// Each one, whether it is set or not.
+    /// Every key, set or not.
     All,
-    /// Those that are set or have a default, of tables that are there.
+    /// Keys of existing tables that are set or have a default.
     InForce,
 }
 
-/// Returns the entries of a tree. `referred` has digests of what its keys refer to, and relative paths start at the folder `base`.
+/// Returns the entries of a tree. `referred` has digests of the files and variables that its keys refer to. Relative
+/// paths start at the folder `base`.
 pub(in crate::config) fn collect(
     tree: &Node,
     base: &Path,
@@ -32,11 +33,11 @@ pub(in crate::config) fn collect(
     listed: Listed,
 ) -> Vec<Entry> {
     let base = if base == Path::new("") { Path::new(".") } else { base };
-    // However the file is named: links and `..` are no other configuration.
+    // The same configuration has the same entries when its path contains links or `..`.
     let base = &std::fs::canonicalize(base).unwrap_or_else(|_| base.to_owned());
     let mut by_key: BTreeMap<&str, Vec<[u8; 32]>> = BTreeMap::new();
     for Referred { key, digest } in referred {
-        // A secret's file stands one key deeper than the secret; but a key may be called so itself.
+        // The key of a secret's file is one level below the secret. But another key may end in `.file` itself.
         for key in std::iter::once(key.as_str()).chain(key.strip_suffix(".file")) {
             by_key.entry(key).or_default().push(*digest);
         }
@@ -54,7 +55,7 @@ struct Collector<'a> {
 }
 
 impl Collector<'_> {
-    /// `pattern` is the key without the names of items.
+    /// Lists a table. `pattern` is the key without the names of items.
     fn table(&mut self, schema: &Json, node: Option<&Node>, key: &str, pattern: &str) {
         let properties = schema.get("properties").and_then(Json::as_object);
         for (name, below) in properties.into_iter().flatten() {
@@ -117,7 +118,7 @@ impl Collector<'_> {
         };
         let raw = serde_json::to_value(node.to_toml()).unwrap_or(Json::Null);
         if self.listed == Listed::InForce && is_empty(&raw) && schema.get("default") == Some(&raw) {
-            // As if it were not there.
+            // An empty value that equals the default counts as not set.
             return;
         }
         let text = raw.to_string();
@@ -135,7 +136,7 @@ impl Collector<'_> {
         self.entries.push(Entry { key: key.to_owned(), value, hidden, source });
     }
 
-    /// The value as it may be shown, and whether that is all of it.
+    /// Returns the value as it may be shown, and whether nothing of it is hidden.
     fn shown(&self, raw: Json, show: Show) -> (Json, bool) {
         match (raw, show) {
             // The name of a variable or a file is not secret.
@@ -154,7 +155,7 @@ impl Collector<'_> {
     }
 }
 
-/// By what an item is sorted among others.
+/// Returns the text by which an item is sorted.
 fn spelt(entries: &[Entry]) -> impl Iterator<Item = (&str, String)> {
     entries.iter().map(|entry| (entry.key.as_str(), entry.value.to_string()))
 }
@@ -169,7 +170,8 @@ fn is_reference(value: &Json) -> bool {
     value.as_object().is_some_and(|it| it.len() == 1) && (is_one("env") || is_one("file"))
 }
 
-/// The value without what is secret in URLs, and with one spelling of each number.
+/// Returns the value without the secrets in URLs, and with one spelling of each number. Also returns whether nothing of
+/// it is hidden.
 fn plain(raw: Json) -> (Json, bool) {
     match raw {
         Json::String(text) => {
@@ -193,10 +195,11 @@ fn plain(raw: Json) -> (Json, bool) {
     }
 }
 
-/// A certificate's file may hold its key too.
+/// The mark of a private key, which may be in the same text as a certificate.
 const KEY_MARK: &str = "PRIVATE KEY-----";
 
-/// The URL that clients read in `text`, if two slashes do not stand where they look for them: `https:host`, `https:\\host`.
+/// Returns the URL that clients parse from `text`, if it is not spelt with `://` and a host: `https:host`,
+/// `https:\\host`.
 fn in_plain_spelling(text: &str) -> Option<String> {
     let url = reqwest::Url::parse(text).ok().filter(reqwest::Url::has_host)?;
     let is_plain = text.split_once("://").is_some_and(|(scheme, rest)| {
@@ -206,7 +209,7 @@ fn in_plain_spelling(text: &str) -> Option<String> {
     (!is_plain).then(|| url.into())
 }
 
-/// `text` without the credentials, the query and the fragment of URLs in it.
+/// Returns `text` without the credentials, the query and the fragment of its URLs.
 fn without_url_secrets(text: &str) -> String {
     if text.contains(KEY_MARK) {
         return HIDDEN.to_owned();

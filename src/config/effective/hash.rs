@@ -1,31 +1,32 @@
-//! A number that changes with the configuration, and that does not give the secrets away.
+//! A number that changes with the configuration and does not reveal its secrets.
 //!
-//! Whoever reads the hash may know everything that is shown, and so could try passwords until the hash agrees. Therefore all
-//! secrets enter it together, through PBKDF2. A guess must be right about all of them at once, and costs `ROUNDS` rounds.
-//! One secret that nobody can guess, such as a signing secret of 192 bits, protects the others. Without such a secret, a short
-//! password can be guessed, at the price of the rounds. Of the result 48 bits are published. A random key of the process would
-//! protect better, but no command could then compare its own configuration with the daemon's.
+//! A reader of the hash may know every value that is shown, and so could try passwords until the hash agrees. Therefore
+//! all secrets enter the hash together, through PBKDF2. A guess must be right about all of them at once, and costs
+//! `ROUNDS` rounds. One secret that can't be guessed, such as a signing secret of 192 bits, protects the others.
+//! Without such a secret, a short password can be guessed, at the price of the rounds. Only 48 bits of the result are
+//! published. A random key of the process would protect better, but then no command could compare its own configuration
+//! with the daemon's.
 
 use super::{Effective, Entry};
 use crate::document::sha256;
 use ring::pbkdf2::{PBKDF2_HMAC_SHA256, derive};
 use std::num::NonZeroU32;
 
-/// They take about 30 ms, twice at each start and reload.
+/// The rounds take about 30 ms, twice at each start and reload.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
-/// Other programs that derive something of the same secrets get something else.
+/// Other programs that derive a value from the same secrets get a different one.
 const SALT: &[u8] = b"ringback configuration 1";
-/// 48 bits are exact as a number of Prometheus and of JSON.
+/// The number of published bytes. 48 bits are exact as a number of Prometheus and of JSON.
 const SHOWN_BYTES: usize = 6;
 
-/// What differs when the configuration does.
+/// Numbers that differ between different configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hashes {
-    /// Of all that is in force.
+    /// The hash of the whole configuration in force.
     pub all: u64,
-    /// Of the accounts file alone, which is the same for all instances.
+    /// The hash of the accounts file only, which is the same for all instances.
     pub accounts: u64,
-    /// Of what does not show alone.
+    /// The hash of the hidden values only.
     pub secrets: u64,
 }
 
@@ -41,7 +42,7 @@ impl Hashes {
     }
 }
 
-/// What does not show of `entries`.
+/// Returns a hash of the hidden values of `entries`.
 fn hidden<'a>(entries: impl Iterator<Item = &'a Entry>) -> [u8; 32] {
     let mut secrets = Vec::new();
     for entry in entries {
@@ -57,11 +58,11 @@ fn hidden<'a>(entries: impl Iterator<Item = &'a Entry>) -> [u8; 32] {
     digest
 }
 
-/// What shows of `entries`, and a digest of the rest.
+/// Returns a hash of the shown values of `entries` and of `hidden`.
 fn whole<'a>(entries: impl Iterator<Item = &'a Entry>, hidden: &[u8; 32]) -> u64 {
     let mut text = hidden.to_vec();
     for entry in entries {
-        // JSON ends where it ends, so that no two lists are spelt alike.
+        // The end of a JSON text is unambiguous, so different lists have different texts.
         text.extend(serde_json::json!([entry.key, entry.value]).to_string().bytes());
     }
     number(&sha256(&text))

@@ -1,10 +1,10 @@
-//! Every key: whether SIGHUP applies it, and whether its value may be shown.
+//! The list of keys: whether SIGHUP applies them, and whether their values may be shown.
 //!
-//! A key that stands in none of these lists needs a restart and does not show, and a test names it.
+//! A key that is missing in these lists needs a restart and is not shown, and a test reports it.
 
 use serde_json::Value as Json;
 
-/// What SIGHUP does with a key of `ringback.toml`.
+/// The effect of SIGHUP on a key of `ringback.toml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) enum Reload {
     /// The new value is in force at once.
@@ -15,7 +15,7 @@ pub(in crate::config) enum Reload {
 
 use Reload::{Applied, Restart};
 
-/// Every key of `ringback.toml`. `Settings::reloaded` does what stands here, which a test holds it to.
+/// Every key of `ringback.toml`. A test checks that `Settings::reloaded` agrees with this list.
 pub(in crate::config) const RELOADS: &[(&str, Reload)] = &[
     ("kafka.bootstrap_servers", Restart),
     ("kafka.group_id", Restart),
@@ -49,9 +49,9 @@ pub(in crate::config) const RELOADS: &[(&str, Reload)] = &[
     ("delivery.request_timeout_ms", Applied),
     ("delivery.connect_timeout_ms", Applied),
     ("delivery.connection_max_age_s", Applied),
-    // Whoever looks names up is shared by all connections.
+    // All connections share the resolver.
     ("delivery.name_servers", Restart),
-    // The limits of the instance are what its files and its memory were planned for.
+    // The files and the memory of the instance are planned for its limits.
     ("delivery.in_flight_max", Restart),
     ("delivery.in_flight_max_webhook", Applied),
     ("delivery.uncommitted_max", Restart),
@@ -73,7 +73,7 @@ pub(in crate::config) const RELOADS: &[(&str, Reload)] = &[
     ("delivery.breaker.open_s", Applied),
 ];
 
-/// What SIGHUP does with `key`, which may be a property below a key of the table.
+/// Returns the effect of SIGHUP on `key`, which may be a property below a listed key.
 pub(in crate::config) fn reload(key: &str) -> Reload {
     let stands_below = |known: &str| {
         key.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -81,12 +81,12 @@ pub(in crate::config) fn reload(key: &str) -> Reload {
     RELOADS.iter().find(|(known, _)| stands_below(known)).map_or(Restart, |(_, reload)| *reload)
 }
 
-/// How the value of a key is shown.
+/// The form in which the value of a key is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) enum Show {
-    /// As it is, but for the credentials and the query of a URL.
+    /// Unchanged, except the credentials and the query of a URL.
     Plain,
-    /// As a path that does not depend on where it stands.
+    /// As an absolute path.
     Path,
     /// Not at all.
     Hidden,
@@ -94,13 +94,13 @@ pub(in crate::config) enum Show {
 
 use Show::{Hidden, Path, Plain};
 
-/// Every key whose value is text, in both files, without the names of a list's items. Numbers, truth values and words of a closed
-/// set show; a secret by its type never does.
+/// Every key of both files whose value is text, without the names of a list's items. Numbers, booleans and words of a
+/// closed set are shown. A value with the type of a secret is never shown.
 pub(in crate::config) const TEXTS: &[(&str, Show)] = &[
     ("kafka.bootstrap_servers", Plain),
     ("kafka.group_id", Plain),
     ("kafka.instance_id", Plain),
-    // By the rules of librdkafka's properties, one by one.
+    // The rules of librdkafka's properties decide, one by one.
     ("kafka.client", Hidden),
     ("topics.flow_complete", Plain),
     ("topics.delivery_report", Plain),
@@ -121,7 +121,7 @@ pub(in crate::config) const TEXTS: &[(&str, Show)] = &[
     ("delivery.allow_addresses", Plain),
     ("account.rate", Plain),
     ("webhook.name", Plain),
-    // Anything may stand in a note, in a template and in a constant.
+    // A note, a template and a constant may contain anything.
     ("webhook.notes", Hidden),
     ("webhook.url", Plain),
     ("webhook.auth.username", Plain),
@@ -152,7 +152,8 @@ pub(in crate::config) const TEXTS: &[(&str, Show)] = &[
     ("rule.when.one_of", Plain),
 ];
 
-/// How the value of `pattern` is shown, a key without the names of items, whose schema is this.
+/// Returns the form in which the value of `pattern`, a key without the names of items, is shown. `schema` is the key's
+/// schema.
 pub(in crate::config) fn show(pattern: &str, schema: &Json) -> Show {
     if is_secret(schema) {
         return Hidden;
@@ -163,12 +164,12 @@ pub(in crate::config) fn show(pattern: &str, schema: &Json) -> Show {
     TEXTS.iter().find(|(known, _)| *known == pattern).map_or(Hidden, |(_, show)| *show)
 }
 
-/// Whether the type of the value is a secret's.
+/// Returns whether the value has the type of a secret.
 pub(in crate::config) fn is_secret(schema: &Json) -> bool {
     schema.get("writeOnly").is_some_and(|it| *it == Json::Bool(true))
 }
 
-/// Whether any text can stand there, alone, in a list or in a table.
+/// Returns whether the value may contain any text: directly, in a list or in a table.
 pub(in crate::config) fn is_text(schema: &Json) -> bool {
     let below = ["items", "additionalProperties"].into_iter().filter_map(|name| schema.get(name));
     let branches = schema.get("anyOf").and_then(Json::as_array).into_iter().flatten();
@@ -184,7 +185,7 @@ pub(in crate::config) fn is_text(schema: &Json) -> bool {
     may_be && !is_word
 }
 
-/// Which key of `ringback.toml` is in force where a webhook does not set its own.
+/// The keys of a webhook, each with the key of `ringback.toml` that applies if the webhook does not set it.
 pub(in crate::config) const INHERITED: &[(&str, &str)] = &[
     ("request_timeout_ms", "delivery.request_timeout_ms"),
     ("connect_timeout_ms", "delivery.connect_timeout_ms"),

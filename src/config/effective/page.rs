@@ -1,4 +1,4 @@
-//! The configuration in force as JSON, and what of it differs from another daemon's.
+//! The configuration in force as JSON, and the differences from another daemon's.
 
 use super::keys::{INHERITED, Reload};
 use super::{Effective, Entry, Hashes, Source};
@@ -6,17 +6,17 @@ use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// A key that two configurations have otherwise.
+/// A key whose value differs between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The key, as faults name it.
+    /// The key, in the form of faults.
     pub key: String,
-    /// A restart applies it, SIGHUP does not.
+    /// Only a restart applies it, and SIGHUP does not.
     pub needs_restart: bool,
 }
 
 impl Effective {
-    /// The configuration as JSON; `loaded_at`: since when it is in force.
+    /// Returns the configuration as JSON. `loaded_at` is the time since which it is in force.
     #[must_use]
     pub fn page(&self, hashes: &Hashes, loaded_at: &str) -> String {
         let mut page = self.summary(hashes, loaded_at);
@@ -38,7 +38,7 @@ impl Effective {
         format!("{}\n", Json::Object(page))
     }
 
-    /// The hashes alone, as JSON.
+    /// Returns the hashes, the names of the files and the keys that need a restart, as JSON.
     #[must_use]
     pub fn summary_page(&self, hashes: &Hashes, loaded_at: &str) -> String {
         format!("{}\n", Json::Object(self.summary(hashes, loaded_at)))
@@ -61,7 +61,7 @@ impl Effective {
         self.settings.iter().find(|entry| entry.key == key)
     }
 
-    /// What webhooks have of `[delivery]`.
+    /// Returns the values that webhooks inherit from `[delivery]`.
     fn inherited(&self) -> Vec<Json> {
         let own: BTreeMap<&str, &Json> =
             self.accounts.iter().map(|entry| (entry.key.as_str(), &entry.value)).collect();
@@ -78,7 +78,7 @@ impl Effective {
                     || (*name == "request_timeout_ms"
                         && own.contains_key(format!("{webhook}.timeout_ms").as_str()));
                 let Some(entry) = self.of_settings(of).filter(|_| !is_own) else { continue };
-                // A first interval of its own lifts the common maximum.
+                // A webhook's own first interval raises the inherited maximum.
                 let first = (*name == "retry.interval_max_ms")
                     .then(|| own.get(format!("{webhook}.retry.initial_interval_ms").as_str()))
                     .flatten()
@@ -92,7 +92,8 @@ impl Effective {
         found
     }
 
-    /// Which keys a daemon whose page is `page` has otherwise. Secrets do not show, and so they have no part in it.
+    /// Returns the keys that differ from a daemon whose page is `page`. Secrets are not shown, so they are not
+    /// compared.
     #[must_use]
     pub fn differences(&self, page: &Json) -> Vec<Difference> {
         let sections = [("settings", &self.settings), ("accounts", &self.accounts)];
@@ -107,7 +108,7 @@ impl Effective {
             let keys: BTreeSet<&str> = theirs.keys().chain(own.keys()).copied().collect();
             let differing = keys.into_iter().filter(|key| {
                 let (ours, theirs) = (own.get(key), theirs.get(key));
-                // A key that is not set is as good as one that is not there.
+                // A key without a value counts as missing.
                 let is_set = |values: &Vec<&Json>| values.iter().any(|value| !value.is_null());
                 ours != theirs && (ours.is_some_and(is_set) || theirs.is_some_and(is_set))
             });
@@ -120,7 +121,7 @@ impl Effective {
     }
 }
 
-/// A name may come twice in a list.
+/// Groups values by key. A list may contain one name twice.
 fn by_key<'a>(
     entries: impl Iterator<Item = (&'a str, &'a Json)>,
 ) -> BTreeMap<&'a str, Vec<&'a Json>> {

@@ -1,4 +1,4 @@
-//! From what `ringback.toml` writes to what the daemon uses.
+//! Converts the content of `ringback.toml` to the daemon's settings.
 
 mod checks;
 mod client;
@@ -25,7 +25,7 @@ use crate::store::OnCorruption;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// The settings, and everything that is wrong with them. An `Err` is a file that is no TOML.
+/// Returns the settings with all their faults. The error is that of a file that is not TOML.
 pub(super) fn read(file: &Path, variables: &Variables) -> Result<Read, Fault> {
     let mut tree = read_toml(file)?;
     let schema = schema_of::<SettingsFile>();
@@ -45,7 +45,7 @@ pub(super) fn read(file: &Path, variables: &Variables) -> Result<Read, Fault> {
     Ok(Read { settings: Settings { secret_files, ..settings }, entries, faults, warnings })
 }
 
-/// `security.protocol = "SSL"` is nested tables for TOML and one property for librdkafka.
+/// Flattens `security.protocol = "SSL"`: nested tables for TOML, but one property for librdkafka.
 fn normalise_client(tree: &mut Node, faults: &mut Vec<Fault>) {
     let client = tree.get_mut("kafka").and_then(|kafka| kafka.get_mut("client"));
     if let Some(Node { value: Value::Table(table), .. }) = client {
@@ -53,7 +53,7 @@ fn normalise_client(tree: &mut Node, faults: &mut Vec<Fault>) {
     }
 }
 
-/// librdkafka takes numbers and truth values as text.
+/// Converts numbers and booleans to text, which librdkafka needs.
 fn client_as_text(tree: &mut Node) {
     let client = tree.get_mut("kafka").and_then(|kafka| kafka.get_mut("client"));
     let Some(Node { value: Value::Table(table), .. }) = client else { return };
@@ -165,7 +165,7 @@ fn http(written: &file::Http, place: &Place<'_>, context: &mut Context<'_>) -> H
         );
         std::net::SocketAddr::from(([127, 0, 0, 1], 9464))
     });
-    // A token that cannot be read has its own fault.
+    // A token that can't be read has its own fault.
     if !listen.ip().to_canonical().is_loopback() && written.token.is_none() {
         context.fault(
             &place,

@@ -1,9 +1,10 @@
-//! What SIGHUP applies of `ringback.toml`.
+//! The settings of `ringback.toml` that SIGHUP applies.
 
 use super::{DeliverySettings, Settings};
 
 impl Settings {
-    /// These settings, with what SIGHUP applies of `written`; `effective/keys.rs` lists the keys, and a test compares the two.
+    /// Returns these settings with the ones of `written` that SIGHUP applies. `effective/keys.rs` lists the keys, and a
+    /// test compares the two.
     pub(in crate::config) fn reloaded(&self, written: Self) -> Self {
         let old = self.delivery.clone();
         Self {

@@ -1,4 +1,4 @@
-//! `accounts.toml`: what it can say, and what is wrong with it.
+//! The settings of `accounts.toml`, and its faults.
 
 use super::{Folder, WHSEC, check};
 use crate::config::Accounts;
@@ -12,7 +12,7 @@ fn accounts(text: &str) -> Accounts {
     Folder::new("", text).loaded().1
 }
 
-/// The faults of one webhook with `lines`, which start at line 6.
+/// Checks the faults of one webhook with `lines`, which start at line 6.
 #[track_caller]
 fn check_webhook(lines: &str, wanted: &[&str]) {
     let text = format!("{ACCOUNT}[[webhook]]\nname = \"w\"\naccount = 1\n{lines}");
@@ -178,7 +178,7 @@ fn tokens_are_checked_as_far_as_they_can_be() {
 }
 
 #[test]
-fn what_is_read_of_answers_is_checked_whole() {
+fn every_part_of_response_settings_is_checked() {
     check_webhook(
         "url = \"https://a.b/\"\nresponse = { type = \"json\", namespaces = { p = \"u\" }, map = [\
          { save_in = \"$sms.id\", path = \"a[-1]\" }, { save_in = \"$flow.key.a\", path = \"a.b[0]\" }, \
@@ -439,7 +439,7 @@ fn a_list_of_tables_has_two_brackets() {
 }
 
 #[test]
-fn a_missing_accounts_file_names_the_key_that_names_it() {
+fn the_fault_of_a_missing_accounts_file_names_its_key() {
     let folder = Folder::new("[accounts]\nfile = \"none.toml\"\n", "");
     let faults = folder.faults();
     let [fault] = faults.as_slice() else { panic!("{faults:?}") };
@@ -448,7 +448,7 @@ fn a_missing_accounts_file_names_the_key_that_names_it() {
 }
 
 #[test]
-fn a_secret_of_a_header_is_sent_as_it_is_and_quoted_nowhere() {
+fn a_secret_of_a_header_is_sent_unchanged_and_never_shown() {
     let text = format!(
         "{ACCOUNT}[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"https://a.b/c\"\nheaders = [{{ name = \"X-Key\", \
          value = {{ env = \"KEY\" }} }}]\nquery = [{{ name = \"k\", value = {{ env = \"KEY\" }} }}]\n"

@@ -1,14 +1,14 @@
-//! `[kafka.client]`: what users may not set, and what does not go together.
+//! `[kafka.client]`: properties that users may not set, and inconsistent ones.
 
 use super::{Folder, check, settings};
 
-/// What is said of a file with these lines under `[kafka.client]`, without its place.
+/// Returns the faults of a file with these lines under `[kafka.client]`, without the file's name.
 fn faults(lines: &str) -> Vec<String> {
     let faults = Folder::new(&format!("[kafka.client]\n{lines}\n"), "").faults();
     faults.into_iter().map(|fault| fault.replacen("ringback.toml:", "", 1)).collect()
 }
 
-/// Exactly one fault, which has each of these parts.
+/// Checks that there is exactly one fault, with each of these parts.
 #[track_caller]
 fn refused(lines: &str, parts: &[&str]) {
     let faults = faults(lines);
@@ -19,7 +19,7 @@ fn refused(lines: &str, parts: &[&str]) {
 }
 
 #[test]
-fn what_the_guarantees_rest_on_is_the_daemons_own() {
+fn properties_that_the_guarantees_need_can_not_be_set() {
     for (name, value) in [
         ("auto.offset.reset", "latest"),
         ("auto.offset.reset", "error"),
@@ -104,7 +104,7 @@ fn numbers_have_the_bounds_that_the_daemon_needs() {
     }
 }
 
-/// Each of them, from its least to its most; other pairs of them do not fit together.
+/// Each number is checked at its lower and its upper bound. Other pairs of them may be inconsistent.
 #[test]
 fn every_bound_is_kept_at_both_ends() {
     for (name, least, most) in [
@@ -137,7 +137,7 @@ fn every_bound_is_kept_at_both_ends() {
 }
 
 #[test]
-fn times_and_sizes_fit_to_each_other_and_to_the_daemons_own() {
+fn times_and_sizes_must_be_consistent_with_each_other_and_the_defaults() {
     for (line, parts) in [
         ("\"session.timeout.ms\" = 3000", "`heartbeat.interval.ms` is not set and so 3000"),
         ("\"heartbeat.interval.ms\" = 20000", "`session.timeout.ms` is not set and so 10000"),
@@ -166,7 +166,7 @@ fn times_and_sizes_fit_to_each_other_and_to_the_daemons_own() {
 }
 
 #[test]
-fn one_property_has_one_value() {
+fn two_names_of_one_property_are_refused() {
     refused(
         "retries = 5\n\"message.send.max.retries\" = 6",
         &["2: kafka.client.retries: `message.send.max.retries` is the same property", "keep one"],
@@ -174,7 +174,7 @@ fn one_property_has_one_value() {
 }
 
 #[test]
-fn who_logs_in_says_how_and_as_whom() {
+fn sasl_needs_a_mechanism_and_its_credentials() {
     refused("\"security.protocol\" = \"SASL_SSL\"", &["`sasl.mechanism` is not set", "PLAIN"]);
     let sasl = "\"security.protocol\" = \"SASL_PLAINTEXT\"\n\"sasl.mechanism\" = ";
     refused(&format!("{sasl}\"GSSAPI\""), &["names no mechanism of this build"]);
@@ -194,7 +194,7 @@ fn who_logs_in_says_how_and_as_whom() {
     let oidc = format!("{sasl}\"OAUTHBEARER\"\n\"sasl.oauthbearer.method\" = \"oidc\"\n");
     let endpoint = "\"sasl.oauthbearer.token.endpoint.url\" = ";
     refused(&format!("{oidc}{endpoint}\"ftp://a/\""), &["is no http or https URL"]);
-    // librdkafka's own word, with a name that nobody has set.
+    // librdkafka's own text, with a name that is not set.
     refused(
         &format!("{oidc}{endpoint}\"http://127.0.0.1:1/\"\n\"sasl.oauthbearer.client.id\" = \"c\""),
         &["librdkafka refuses it", "`sasl.oauthbearer.client.secret` is not set in [kafka.client]"],
@@ -202,13 +202,13 @@ fn who_logs_in_says_how_and_as_whom() {
 }
 
 #[test]
-fn what_librdkafka_refuses_is_a_fault_of_the_file_and_tells_no_secret() {
+fn an_error_of_librdkafka_is_a_fault_of_the_file_and_shows_no_secret() {
     refused(
         "\"security.protocol\" = \"TLS\"",
         &["2: kafka.client.security.protocol: ", "librdkafka refuses it"],
     );
     refused("\"client.rack\" = \"a\\u0000b\"", &["librdkafka refuses it"]);
-    // Of producers alone, and of consumers alone.
+    // A property of producers only, and one of consumers only.
     refused(
         "\"compression.type\" = \"rar\"",
         &["kafka.client.compression.type: librdkafka refuses"],

@@ -1,4 +1,4 @@
-//! The two examples of the outward contract, to the letter.
+//! The two examples of the outward contract, word for word.
 
 use super::{Folder, WHSEC};
 use crate::config::policy;
@@ -92,7 +92,7 @@ fn rate(per_second: f64) -> PerSecond {
 }
 
 fn folder() -> Folder {
-    // No test may write to /run.
+    // A test must not write to /run.
     Folder::new(SETTINGS, &ACCOUNTS.replace("/run/secrets/crm", "crm.secret"))
         .with("crm.secret", format!("{WHSEC}\n"))
         .with("crm-ca.pem", include_bytes!("tls/client.pem"))
@@ -102,7 +102,7 @@ fn folder() -> Folder {
 }
 
 #[test]
-fn the_example_says_the_defaults() {
+fn the_example_has_the_default_values() {
     let folder = folder();
     let (mut written, _) = folder.loaded();
     let (mut built_in, _) = Folder::new("", "").loaded();
@@ -116,7 +116,7 @@ fn the_example_says_the_defaults() {
 }
 
 #[test]
-fn the_example_of_accounts_is_read_whole() {
+fn every_key_of_the_accounts_example_is_read() {
     let (settings, accounts) = folder().loaded();
     let account = &accounts.accounts[&AccountId(28)];
     let crm = WebhookName::new("crm").unwrap();

@@ -1,4 +1,4 @@
-//! What is in force: which keys a reload applies, what shows of each, and what the hashes are made of.
+//! The configuration in force: the keys that a reload applies, the shown values, and the hashes.
 
 use super::{Folder, WHSEC};
 use crate::accounts::entry::AccountsFile;
@@ -26,14 +26,14 @@ fn page(effective: &Effective) -> Json {
     serde_json::from_str(&page).unwrap()
 }
 
-/// The entry of `key` in either section.
+/// Returns the entry of `key` from either section.
 fn entry(page: &Json, key: &str) -> Json {
     let entries = ["settings", "accounts"].map(|section| page[section].as_array().unwrap());
     let found = entries.into_iter().flatten().find(|entry| entry["key"] == key);
     found.unwrap_or_else(|| panic!("no {key}: {page:#}")).clone()
 }
 
-/// The keys of `schema` that have a value, and not other keys; tables of any keys count as one.
+/// Finds the keys of `schema` that have a value and not other keys. Tables with arbitrary keys count as one.
 fn leaves<'a>(schema: &'a Json, key: &str, found: &mut Vec<(String, &'a Json)>) {
     let schema = schema.get("items").filter(|it| it.get("properties").is_some()).unwrap_or(schema);
     match schema.get("properties").and_then(Json::as_object) {
@@ -62,7 +62,7 @@ fn same<'a>(
 }
 
 #[test]
-fn every_key_says_whether_a_reload_applies_it_and_whether_it_shows() {
+fn every_key_is_listed_with_its_reload_and_its_visibility() {
     let (settings, accounts) = (schema_of::<SettingsFile>(), schema_of::<AccountsFile>());
     let mut found = Vec::new();
     leaves(&settings, "", &mut found);
@@ -76,7 +76,7 @@ fn every_key_says_whether_a_reload_applies_it_and_whether_it_shows() {
     same("TEXTS", TEXTS.iter().map(|it| it.0), texts);
 }
 
-/// Another value than the default of `key`, if there is one that this version takes.
+/// Returns a valid value of `key` that differs from its default, if there is one.
 fn another(key: &str, schema: &Json) -> Option<toml::Value> {
     let list = |text: &str| toml::Value::Array(vec![text.into()]);
     let written = match key {
@@ -119,7 +119,7 @@ fn put(table: &mut toml::Table, path: &str, value: toml::Value) {
 }
 
 #[test]
-fn a_reload_applies_exactly_what_the_list_says() {
+fn a_reload_applies_exactly_the_listed_keys() {
     const REGISTRY: &str =
         "[schema_registry]\nurl = 'http://registry/'\nusername = 'u'\npassword = 'p'\n";
     let schema = schema_of::<SettingsFile>();
@@ -150,7 +150,7 @@ fn a_reload_applies_exactly_what_the_list_says() {
             }
         }
         assert_ne!(fresh.effective.hashes().all, former.effective.hashes().all, "{key}");
-        // Back again nothing is left to restart for.
+        // After the change back, nothing needs a restart.
         let folder = folder.with("ringback.toml", REGISTRY);
         assert!(folder.again(&now).effective.restart_needed().is_empty(), "{key}");
     }
@@ -177,7 +177,7 @@ fn a_fault_in_either_file_refuses_both() {
     assert!(said.contains("delivery.attempts_max") && said.contains("account[#1].id"), "{said}");
 }
 
-/// Every kind of secret, each with this word in it.
+/// Every kind of secret, each containing this word.
 const SETTINGS: &str = r#"
 [kafka.client]
 "security.protocol" = "SASL_SSL"
@@ -232,7 +232,7 @@ fn full() -> Folder {
 }
 
 #[test]
-fn no_secret_shows_and_each_counts() {
+fn no_secret_is_shown_and_each_changes_the_hash() {
     let folder = full();
     let first = folder.whole().effective;
     let (shown, hashes) = (page(&first).to_string(), first.hashes());
@@ -312,7 +312,7 @@ fn each_value_has_its_source() {
 }
 
 #[test]
-fn differences_are_keys_with_what_applies_them() {
+fn differences_name_keys_and_whether_they_need_a_restart() {
     let accounts =
         "[[account]]\nid = 28\n[[webhook]]\nname = 'crm'\naccount = 28\nurl = 'https://a/'\n";
     let folder = Folder::new("[delivery]\nage_max_s = 7\n", accounts);
@@ -335,7 +335,7 @@ fn differences_are_keys_with_what_applies_them() {
 }
 
 #[test]
-fn what_means_the_same_has_the_same_hashes() {
+fn equivalent_configurations_have_the_same_hashes() {
     const ONE: &str = "[[account]]\nid = 28\n[[account]]\nid = 29\n";
     const OTHER: &str = "[[account]]\nid = 29\n[[account]]\nid = 28\n";
     let webhook = |name: &str, more: &str| {
@@ -361,9 +361,9 @@ fn what_means_the_same_has_the_same_hashes() {
         "accounts.toml",
         first.replace("account = 28\nwebhook_enabled", "account = 29\nwebhook_enabled"),
     );
-    assert!(folder.load().is_err(), "one flow stands there twice");
+    assert!(folder.load().is_err(), "one flow is listed twice");
 
-    // The same files by other names of their directory.
+    // The same files under other paths.
     let folder = Folder::new("", "");
     let one = folder.whole().effective.hashes();
     let link = folder.path("link");

@@ -124,7 +124,7 @@ fn faults_name_the_variable() {
 }
 
 #[test]
-fn the_process_has_variables() {
+fn the_variables_of_the_process_are_read() {
     assert!(!crate::config::environment::of_process().is_empty());
     let folder = Folder::new("", "");
     Settings::load_with(&folder.path("ringback.toml"), &Variables::new()).unwrap();

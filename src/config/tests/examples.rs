@@ -1,4 +1,4 @@
-//! Each example of a definition is loaded, and renders what it says of the sample records.
+//! Loads each example of a definition, and checks that it renders the documented request for the sample records.
 
 use super::{Variables, load_with};
 use crate::codec::source::{Decoded, Decoder};
@@ -21,7 +21,7 @@ fn loaded(name: &str) -> Accounts {
     loaded.unwrap_or_else(|faults| panic!("{name}: {faults}")).1
 }
 
-/// The sample records: the predefined body, and what is known.
+/// Decodes the sample records to the predefined body and the facts.
 fn sample(given: &[(&str, &str)]) -> (Bytes, Facts) {
     let mut decoder = Decoder::new(false);
     let flow = decoder.decode(RecordKind::Flow, example("flow-complete.json").as_bytes());
@@ -35,7 +35,7 @@ fn sample(given: &[(&str, &str)]) -> (Bytes, Facts) {
     (flow.body, facts)
 }
 
-/// The body of `webhook`, what it is, and its request as it may be shown.
+/// Renders the body of `webhook`. Returns it with its content type and the request as it may be shown.
 fn rendered(
     accounts: &Accounts,
     webhook: &str,

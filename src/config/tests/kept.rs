@@ -1,4 +1,4 @@
-//! Reloads: which changes of the files an endpoint survives, and accounts that another source sends.
+//! Reloads: the changes of the files that keep an endpoint, and accounts that another source sends.
 
 use super::{Folder, WHSEC};
 use crate::accounts::Entries;
@@ -11,7 +11,7 @@ const ACCOUNT: &str = "[[account]]\nid = 1\n";
 const OTHER: &str =
     "[[webhook]]\nname = \"other\"\naccount = 1\nurl = \"https://other.invalid/\"\n";
 
-/// A webhook that refers to two files and a variable.
+/// Returns a webhook that refers to two files and a variable.
 fn webhook() -> String {
     format!(
         "[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"https://a.invalid/b\"\n\
@@ -36,7 +36,7 @@ fn found(loaded: &Loaded) -> Arc<Webhook> {
     loaded.accounts.webhooks[&WebhookName::new("w").unwrap()].0.clone()
 }
 
-/// Whether the endpoint of `folder()` serves after `change`.
+/// Returns whether the endpoint of `folder()` is kept after `change`.
 fn survives(trust: &Trust, change: impl FnOnce(Folder) -> Folder) -> bool {
     let before = folder();
     let loaded = load(&before);
@@ -47,7 +47,7 @@ fn survives(trust: &Trust, change: impl FnOnce(Folder) -> Folder) -> bool {
 }
 
 #[test]
-fn an_endpoint_survives_changes_that_are_not_about_it() {
+fn an_endpoint_is_kept_when_other_settings_change() {
     let trust = Trust::new().unwrap();
     let with = |text: String| move |folder: Folder| folder.with("accounts.toml", text);
     let settings = |text: &'static str| move |folder: Folder| folder.with("ringback.toml", text);
@@ -70,7 +70,7 @@ fn an_endpoint_survives_changes_that_are_not_about_it() {
 }
 
 #[test]
-fn an_endpoint_is_built_anew_when_anything_that_it_is_made_of_changes() {
+fn an_endpoint_is_rebuilt_when_any_of_its_settings_or_files_changes() {
     let trust = Trust::new().unwrap();
     for more in [
         "method = \"PUT\"\n",
@@ -110,7 +110,7 @@ fn an_endpoint_is_built_anew_when_anything_that_it_is_made_of_changes() {
 }
 
 #[test]
-fn fewer_connections_than_are_allowed_are_no_reason_to_build_anew_unless_there_are_none() {
+fn an_endpoint_with_fewer_connections_than_allowed_is_kept_unless_it_has_none() {
     let loaded = load(&folder());
     let (webhook, addresses) = (found(&loaded), &loaded.settings.delivery.addresses);
     let trust = Trust::new().unwrap();

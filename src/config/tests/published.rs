@@ -1,4 +1,4 @@
-//! The files that are published: they load, they say the defaults, and nothing is missing in them.
+//! The published files: they load, have the default values, and show every key.
 
 use super::{Folder, Variables, load_with};
 use crate::accounts::entry::AccountsFile;
@@ -32,7 +32,7 @@ fn the_published_accounts_load() {
     assert_eq!(accounts.webhooks.len(), 1);
 }
 
-/// `text` with the keys and tables that are commented out put in.
+/// Returns `text` with the keys and tables in comments made effective.
 fn uncommented(text: &str) -> String {
     let is_key = |line: &str| {
         let key = line.split_once('=').map(|(key, _)| key.trim().trim_matches('"'));
@@ -47,14 +47,14 @@ fn uncommented(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// The keys of `schema` that `table` does not show, tables within it too.
+/// Finds the keys of `schema` that `table` and its subtables do not show.
 fn missing(schema: &Json, table: &toml::Value, at: &str, found: &mut Vec<String>) {
     let table = table.as_array().and_then(|items| items.first()).unwrap_or(table);
     let schema = schema.get("items").unwrap_or(schema);
     for (key, below) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
         match table.get(key) {
             None => found.push(format!("{at}.{key}")),
-            // A short table on one line is told in words.
+            // A comment describes a short table on one line.
             Some(_)
                 if ["retry", "auth", "response"].contains(&key.as_str()) && at == ".webhook" => {}
             Some(_) if key == "when" => {}
@@ -104,7 +104,7 @@ fn the_published_schemas_are_the_generated_ones() {
     }
 }
 
-/// The check walks the schema, so it must find there whatever it looks for.
+/// The check of a file walks the schema, so the schema must contain everything that it needs.
 #[test]
 fn schemas_have_no_references_no_nulls_and_a_description_everywhere() {
     fn walk(schema: &Json, at: &str) {

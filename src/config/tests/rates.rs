@@ -1,4 +1,4 @@
-//! How rates are written: of the instance, of an account, of a webhook.
+//! The spellings of rates: of the instance, of an account and of a webhook.
 
 use super::{Folder, check};
 use crate::delivery::PerSecond;
@@ -6,7 +6,7 @@ use crate::domain::{AccountId, WebhookName};
 
 const WEBHOOK: &str = "[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"https://a.b/\"\n";
 
-/// The rates of the instance, of the account and of the webhook, and the webhook's burst.
+/// Returns the rates of the instance, of the account and of the webhook, and the webhook's burst.
 fn rates(line: &str) -> ([Option<PerSecond>; 3], Option<u32>) {
     let settings = format!("[delivery]\n{line}\n");
     let accounts = format!("[[account]]\nid = 1\n{line}\n{WEBHOOK}{line}\n");
@@ -18,7 +18,7 @@ fn rates(line: &str) -> ([Option<PerSecond>; 3], Option<u32>) {
 }
 
 #[test]
-fn a_rate_is_a_number_a_second_or_so_many_in_a_unit() {
+fn a_rate_is_a_number_per_second_or_per_unit() {
     for (line, per_second, burst) in [
         ("rate_per_second = 5", 5.0, 5),
         ("rate_per_second = 0.5", 0.5, 1),
@@ -38,7 +38,7 @@ fn a_rate_is_a_number_a_second_or_so_many_in_a_unit() {
 }
 
 #[test]
-fn a_burst_goes_with_either() {
+fn a_burst_can_be_combined_with_a_rate() {
     let text = format!("[[account]]\nid = 1\n{WEBHOOK}rate = \"30/min\"\nburst = 3\n");
     let (_, accounts) = Folder::new("", &text).loaded();
     let (webhook, _) = &accounts.webhooks[&WebhookName::new("w").unwrap()];

@@ -9,7 +9,7 @@ const FAULT: &str = "topics.encoding: is not \"json\", and nothing else is possi
      remove the key";
 
 impl Folder {
-    /// The warnings as users read them, without the folder's name.
+    /// Returns the warnings as users read them, without the folder's name.
     fn warnings(&self) -> Vec<String> {
         let loaded = Loaded::load_with(&self.path("ringback.toml"), &self.variables).unwrap();
         let again = Loaded::again_with(&loaded.settings, &loaded.effective, &self.variables);
@@ -20,7 +20,7 @@ impl Folder {
 }
 
 #[test]
-fn a_retired_key_with_the_value_that_holds_anyway_is_a_warning() {
+fn a_retired_key_with_the_value_that_is_always_in_force_is_a_warning() {
     let folder = Folder::new(KEY, "");
     assert_eq!(folder.warnings(), [format!("ringback.toml:2: warning: {WARNING}")]);
     let without = Folder::new("", "");

@@ -1,4 +1,4 @@
-//! `ringback.toml`: what it can say, and what is wrong with it.
+//! The settings of `ringback.toml`, and its faults.
 
 use super::{Folder, check, settings};
 use crate::config::Settings;
@@ -216,7 +216,7 @@ interval_max_ms = 9
 }
 
 #[test]
-fn what_no_schema_says_is_checked_too() {
+fn rules_beyond_the_schema_are_checked_too() {
     check(
         r#"[kafka]
 bootstrap_servers = "a:9092,,b:0"
@@ -277,7 +277,7 @@ proxy = "socks5://u:hush@proxy"
 }
 
 #[test]
-fn secrets_that_cannot_be_had_are_faults_of_their_key() {
+fn an_unavailable_secret_is_a_fault_of_its_key() {
     let listen = "[http]\nlisten = \"0.0.0.0:1\"\n";
     for (token, wanted) in [
         (

@@ -1,13 +1,13 @@
-//! The read budget: how many bytes of records the reader may be ahead of the engine.
+//! The read budget: the bytes of records by which the reader may be ahead of the engine.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The memory for records that wait for the engine; the batch that reaches it may exceed it. It counts bytes and not batches:
-/// a steady flow makes small batches, and a few of them would stop the reader until the next commit.
+/// The memory for records that wait for the engine. The last batch may exceed it. The limit counts bytes and not
+/// batches: a steady flow makes small batches, and a few of them would stop the reader until the next commit.
 const WAITING_BYTES_MAX: usize = 4 << 20;
 
-/// Bounds the records that are read and not processed.
+/// Limits the records that are read and not processed.
 pub(super) struct ReadBudget {
     waiting_bytes: Mutex<usize>,
     given_back: Condvar,
@@ -22,7 +22,7 @@ impl ReadBudget {
         self.waiting_bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives back the bytes of records that are processed.
+    /// Returns the bytes of processed records to the budget.
     pub(super) fn give_back(&self, bytes: usize) {
         let mut waiting = self.lock();
         *waiting = waiting.saturating_sub(bytes);

@@ -1,4 +1,4 @@
-//! What librdkafka calls back on the poll thread: statistics, errors and rebalances.
+//! librdkafka's callbacks on the poll thread: statistics, errors and rebalances.
 
 use super::{Assignment, End, LogEvent, Sink};
 use crate::clock;
@@ -17,26 +17,27 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What librdkafka calls back.
+/// The context that receives librdkafka's callbacks.
 pub(in crate::log) struct Context {
     pub(super) sink: Sink,
     pub(super) epoch: Arc<AtomicU64>,
-    /// The number of the last assignment or revocation that was told; the poll thread alone writes and reads it.
+    /// The epoch of the last assignment or revocation that was reported. Only the poll thread writes and reads it.
     pub(super) told: Arc<AtomicU64>,
-    /// How many statistics in a row had no broker that is connected.
+    /// The number of successive statistics without a connected broker.
     pub(super) unconnected: AtomicU64,
-    /// How far partitions go; the poll thread tells it, with what it knows itself.
+    /// The ends of partitions. The poll thread reports them, completed with its own positions.
     pub(super) ends: Mutex<Vec<End>>,
-    /// Kafka's authorizer has refused something since somebody looked.
+    /// Kafka's authorizer has denied a request since the last check.
     pub(super) refused: AtomicBool,
-    /// When something about the connection last failed.
+    /// The time of the last failure of the connection.
     pub(super) disturbed: Mutex<Option<Instant>>,
 }
 
-/// A broker that closes a connection is connected again by then.
+/// The number of statistics after which missing brokers count as an outage. A broker that closed an idle connection is
+/// connected again by then.
 const UNCONNECTED_MAX: u64 = 2;
 
-/// A request to join that Kafka executes late, because it was away, is at most so old.
+/// The maximum age of a join request that Kafka executes late because it was unreachable.
 const FORMER_JOIN_AGE_MAX: Duration = Duration::from_secs(600);
 
 impl ClientContext for Context {
@@ -45,14 +46,15 @@ impl ClientContext for Context {
         self.tell_connected(statistics.brokers.values().any(connected));
         let ends = statistics.topics.iter().flat_map(|(topic, stats)| {
             let topic: Arc<str> = topic.as_str().into();
-            // librdkafka's own lag counts from offsets that a consumer commits, and here transactions do.
+            // librdkafka's own lag counts from offsets that a consumer commits. Here, transactions commit them.
             let known = stats.partitions.values().filter(|p| p.partition >= 0 && p.hi_offset >= 0);
             known.map(move |p| End {
                 place: TopicPartition { topic: topic.clone(), partition: p.partition },
                 first: p.lo_offset,
-                // Not the last stable offset: what stands behind an open transaction is to be read too.
+                // Not the last stable offset: records behind an open transaction have to be read too.
                 end: p.hi_offset,
-                // What was fetched and not handed out is none of it; markers of transactions never are.
+                // Records that were fetched and not yet delivered are not passed. Transaction markers are never
+                // delivered.
                 passed: if p.fetchq_cnt == 0 { p.next_offset } else { 0 }.max(p.app_offset),
                 taken: None,
                 waits_since: None,
@@ -75,7 +77,7 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
-    /// The default would ignore what `assign` answers, and hooks around it lead to assigning twice.
+    /// The default implementation ignores the result of `assign`, and its hooks lead to a second assignment.
     fn rebalance(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -91,12 +93,12 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
-    /// The consumer has read this error.
+    /// Handles an error that the consumer has read.
     pub(super) fn failed(&self, error: &KafkaError) {
         let KafkaError::MessageConsumptionFatal(code) = error else {
-            // Brokers come back, and topics are waited for.
+            // The consumer waits for brokers and topics, which may come back.
             self.disturbed(error);
-            report::fault(error, &format!("consuming is disturbed: {error}"));
+            report::fault(error, &format!("a temporary error while consuming: {error}"));
             return;
         };
         if *code == RDKafkaErrorCode::FencedInstanceId {
@@ -142,7 +144,7 @@ impl Context {
 
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
         if let Err(error) = consumer.assign(partitions).and_then(|()| consumer.pause(partitions)) {
-            (self.sink)(LogEvent::Failed(format!("the assignment can't be taken: {error}")));
+            (self.sink)(LogEvent::Failed(format!("the assignment can't be accepted: {error}")));
             return;
         }
         let epoch = self.next_epoch();
@@ -158,10 +160,10 @@ impl Context {
         self.next_epoch();
         let (reply, answered) = sync_channel(1);
         (self.sink)(LogEvent::Revoked { lost: consumer.assignment_lost(), reply });
-        // A dropped reply is an answer too: an unanswered revocation would hang the consumer for ever.
+        // A dropped reply counts as an answer too: an unanswered revocation would block the consumer for ever.
         let _ = answered.recv();
         if let Err(error) = consumer.unassign() {
-            (self.sink)(LogEvent::Failed(format!("the partitions can't be given back: {error}")));
+            (self.sink)(LogEvent::Failed(format!("the partitions can't be unassigned: {error}")));
         }
     }
 }

@@ -1,30 +1,30 @@
-//! How far the partitions of the inputs go.
+//! The ends of the inputs' partitions.
 
 use crate::domain::Timestamp;
 use crate::log::record::TopicPartition;
 
-/// How far a partition goes.
+/// The end of a partition, and the progress towards it.
 pub struct End {
-    /// Which one.
+    /// The partition.
     pub place: TopicPartition,
-    /// The first offset that there is.
+    /// The first offset in the log.
     pub first: i64,
-    /// The offset after the last that there is, readable or not.
+    /// The offset after the last one in the log, readable or not.
     pub end: i64,
-    /// No record below it is still to be handed out.
+    /// librdkafka delivers no more records below this offset.
     pub passed: i64,
-    /// The offset after the last record that was taken, if any was.
+    /// The offset after the last record that the reader took from librdkafka, if there is one.
     pub taken: Option<i64>,
-    /// The time of the first record that was taken and not handed on.
+    /// The time of the first record that the reader took and has not passed on.
     pub waits_since: Option<Timestamp>,
 }
 
 impl End {
-    /// The first offset that may have a record which is not processed, where everything below `position` is.
+    /// Returns the first offset that may have an unprocessed record, if everything below `position` is processed.
     #[must_use]
     pub fn next(&self, position: i64) -> i64 {
         let position = position.max(self.first);
-        // Markers of transactions and records of aborted ones come behind the last record, and nobody processes them.
+        // Transaction markers and records of aborted transactions follow the last record, and are never processed.
         let is_all = self.taken.is_none_or(|taken| taken <= position) && self.waits_since.is_none();
         if is_all { position.max(self.passed) } else { position }
     }
@@ -41,16 +41,16 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_processes_is_not_left() {
+    fn offsets_without_records_are_not_left_to_process() {
         assert_eq!(end(10, Some(9), false).next(9), 10, "a marker comes behind the last record");
-        assert_eq!(end(10, None, false).next(9), 10, "it was there before the start");
+        assert_eq!(end(10, None, false).next(9), 10, "the marker existed before the start");
         assert_eq!(end(8, Some(8), false).next(8), 8, "a transaction is open");
-        assert_eq!(end(0, None, false).next(0), 2, "what was before is deleted");
+        assert_eq!(end(0, None, false).next(0), 2, "the earlier records are deleted");
     }
 
     #[test]
-    fn what_was_taken_and_is_not_processed_is_left() {
+    fn records_that_are_taken_and_not_processed_are_left_to_process() {
         assert_eq!(end(10, Some(9), false).next(7), 7);
-        assert_eq!(end(10, None, true).next(9), 9, "it waits for its schema");
+        assert_eq!(end(10, None, true).next(9), 9, "the record waits for its schema");
     }
 }

@@ -1,4 +1,4 @@
-//! Kafka as one instance uses it: the reader's thread, the producer, and the thread of restores.
+//! Kafka as one instance uses it: the reader's thread, the producer, and the thread for restores.
 
 use super::budget::ReadBudget;
 use super::callbacks::Context;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
-/// What a log is opened with.
+/// The parts that a log is opened with.
 pub struct KafkaParts {
     /// `[kafka]`
     pub settings: KafkaSettings,
@@ -54,28 +54,28 @@ pub struct KafkaLog {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A restore, as the thread that runs it sees it.
+/// A restore, on the side of the thread that runs it.
 struct Running {
     step: Box<dyn FnMut() -> Step + Send>,
-    /// Carries nothing. It is disconnected when the restore is cancelled.
+    /// Carries no messages. It is disconnected when the restore is cancelled.
     cancelled: Receiver<Infallible>,
-    /// It is dropped when the restore has ended.
+    /// Dropped when the restore has ended.
     _ended: Sender<Infallible>,
 }
 
-/// A restore on the thread of restores.
+/// A handle to a restore on the thread for restores.
 pub struct KafkaRestoring {
     cancel: Sender<Infallible>,
     ended: Receiver<Infallible>,
 }
 
-/// Runs one restore after the other.
+/// Runs the restores one after the other.
 fn run_restores(restores: &Receiver<Running>) {
     for Running { mut step, cancelled, _ended } in restores {
         while cancelled.try_recv() == Err(TryRecvError::Empty) {
             match step() {
                 Step::Again => {}
-                // A restore that is cancelled meanwhile waits no longer.
+                // A cancellation ends the wait.
                 Step::Wait(time) => drop(cancelled.recv_timeout(time)),
                 Step::Done => break,
             }
@@ -87,7 +87,7 @@ impl KafkaLog {
     /// Joins the group, and starts the threads that read and restore.
     ///
     /// # Errors
-    /// When a property of `[kafka.client]` is wrong, or a thread can't be started.
+    /// A property of `[kafka.client]` is wrong, or a thread can't be started.
     pub fn open(parts: KafkaParts) -> Result<Self, LogError> {
         let KafkaParts { settings, names, partitions, meta_key, topics, registry, landmarks, sink } =
             parts;
@@ -115,13 +115,13 @@ impl KafkaLog {
         })
     }
 
-    /// The group's consumer, whose membership a transaction names.
+    /// Returns the handle of the group's consumer, whose membership a transaction names.
     pub(in crate::log) fn native(&self) -> *mut rdkafka::types::RDKafka {
         self.consumer.client().native_ptr()
     }
 }
 
-/// What the reader's thread shares with its log.
+/// The parts that the reader's thread shares with its log.
 pub(super) struct Spawned {
     pub(super) consumer: Arc<BaseConsumer<Context>>,
     pub(super) control: Sender<Control>,
@@ -181,7 +181,7 @@ impl Log for KafkaLog {
     fn restore(&self, step: impl FnMut() -> Step + Send + 'static) -> KafkaRestoring {
         let (cancel, cancelled) = channel();
         let (_ended, ended) = channel();
-        // Its thread ends with this sender, or by a panic, which ends the process.
+        // The receiving thread ends only with this sender, or by a panic, which ends the process.
         let _ = self.restores.send(Running { step: Box::new(step), cancelled, _ended });
         KafkaRestoring { cancel, ended }
     }

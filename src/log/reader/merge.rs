@@ -1,18 +1,18 @@
-//! Several sequences of records as one, in the order of their timestamps, as far as records are at hand.
+//! Merges several sequences of records in the order of their timestamps, as far as records are available.
 //!
-//! A consumer's one queue holds what was fetched in the order of the answers, and after a pause one topic would be read
-//! whole before the next: a hundred thousand flows, then their reports. In the order of time a flow meets its reports while
-//! it is still in memory.
+//! A consumer's single queue holds records in the order of the fetch responses. After a pause, one topic would be read
+//! completely before the next: a hundred thousand flows, then their reports. In the order of time, a flow meets its
+//! reports while it is still in memory.
 
 use crate::domain::Timestamp;
 use crate::log::record::Record;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// The sources, each with its first record that was not taken yet.
+/// The sources, each with its first record that is not taken yet.
 pub(super) struct Merge<S> {
     sources: Vec<(S, Option<Record>)>,
-    /// The first records, the earliest first; of equal ones that of the earlier source.
+    /// The first records, the earliest first. Among equal times, the earlier source comes first.
     order: BinaryHeap<Reverse<(Timestamp, usize)>>,
 }
 
@@ -28,7 +28,7 @@ impl<S> Merge<S> {
         Self { sources: sources.collect(), order: BinaryHeap::new() }
     }
 
-    /// Forgets what was read from the sources and not taken; `each` does so with the source itself.
+    /// Drops the records that were read from the sources and not taken. `each` does the same within a source.
     pub(super) fn forget(&mut self, each: impl Fn(&S)) {
         self.order.clear();
         for (source, first) in &mut self.sources {
@@ -37,17 +37,16 @@ impl<S> Merge<S> {
         }
     }
 
-    /// The sources.
     pub(super) fn sources(&self) -> impl Iterator<Item = &S> {
         self.sources.iter().map(|(source, _)| source)
     }
 
-    /// The sources, each with its record at hand.
+    /// Returns the sources, each with its first record.
     pub(super) fn firsts(&self) -> impl Iterator<Item = (&S, Option<&Record>)> {
         self.sources.iter().map(|(source, first)| (source, first.as_ref()))
     }
 
-    /// Looks again into the sources that had nothing.
+    /// Reads again from the sources that have no first record.
     pub(super) fn look(&mut self, read: &mut impl FnMut(&S) -> Option<Record>) {
         for index in 0..self.sources.len() {
             if self.sources.get(index).is_some_and(|(_, first)| first.is_none()) {
@@ -64,7 +63,7 @@ impl<S> Merge<S> {
         }
     }
 
-    /// The earliest record at hand.
+    /// Takes the earliest available record.
     pub(super) fn next(&mut self, read: &mut impl FnMut(&S) -> Option<Record>) -> Option<Record> {
         let Reverse((_, index)) = self.order.pop()?;
         let record = self.sources.get_mut(index)?.1.take();
@@ -117,8 +116,8 @@ mod tests {
     }
 
     #[test]
-    fn records_come_in_the_order_of_time_and_each_sources_in_its_own() {
-        // The third of `r` is stamped earlier than the one before it, and does not overtake it.
+    fn records_come_in_the_order_of_time_and_keep_the_order_of_their_source() {
+        // The third record of `r` has an earlier timestamp than the one before it, and does not overtake it.
         let mut merge =
             Merge::of([queue("f", &[10, 20, 30]), queue("r", &[10, 25, 5]), queue("i", &[])]);
         assert_eq!(taken(&mut merge, 9), "f0 r0 f1 r1 r2 f2");
@@ -127,6 +126,6 @@ mod tests {
         assert_eq!(taken(&mut merge, 1), "i0");
         merge.forget(|_| {});
         merge.sources[1].0.borrow_mut().push_back(record("r", 3, 50));
-        assert_eq!(taken(&mut merge, 9), "r3", "what was at hand is read again by whoever seeks");
+        assert_eq!(taken(&mut merge, 9), "r3", "the records that were dropped are not merged");
     }
 }

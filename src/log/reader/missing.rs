@@ -1,33 +1,33 @@
-//! Ids that the registry did not know a moment ago.
+//! Remembers the schema ids that the registry did not know a moment ago.
 //!
-//! Each record that waited for an answer goes by it. For those that come later the answer is good for a moment only, so that
-//! noise does not cost a question per record, and a schema that is registered meanwhile is found.
+//! The answer holds for each record that waited for it. For later records it holds only for a moment. So invalid ids do
+//! not cause one request per record, and a schema that is registered meanwhile is found.
 
 use crate::domain::Timestamp;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// For so long an answer is good for records that were there when the registry was asked.
+/// The time for which an answer holds for records that existed when the registry was asked.
 const AGE_MAX: Duration = Duration::from_secs(2);
-/// For so long it is good for any record. A record that was produced after the question may be one that somebody replays, now
-/// that its schema is registered.
+/// The time for which an answer holds for any record. A record that was produced after the request may be a replayed
+/// one, whose schema is registered now.
 const ANY_AGE_MAX: Duration = Duration::from_millis(100);
-/// So many ids are remembered, so that noise can't fill the memory.
+/// The limit of remembered ids, so that invalid ids can't fill the memory.
 const IDS_MAX: usize = 10_000;
 
-/// When an id was asked for in vain.
+/// The times of a request for an unknown id and of its answer.
 #[derive(Clone, Copy)]
 struct Answer {
     asked_at: Timestamp,
     answered_at: Instant,
 }
 
-/// The ids that are missing.
+/// The ids that the registry does not know.
 #[derive(Default)]
 pub(super) struct Missing(BTreeMap<u32, Answer>);
 
 impl Missing {
-    /// The registry was asked at `asked_at`, and has said now that it has no such schema.
+    /// Records that the registry was asked at `asked_at` and answered at `now` that it has no such schema.
     pub(super) fn insert(&mut self, id: u32, asked_at: Timestamp, now: Instant) {
         if self.0.len() >= IDS_MAX {
             self.0.retain(|_, answer| age(*answer, now) < AGE_MAX);
@@ -38,7 +38,7 @@ impl Missing {
         self.0.insert(id, Answer { asked_at, answered_at: now });
     }
 
-    /// Whether a record that was produced at `produced_at` need not be asked for.
+    /// Returns whether the answer holds for a record that was produced at `produced_at`.
     pub(super) fn holds_for(&self, id: u32, produced_at: Timestamp, now: Instant) -> bool {
         self.0.get(&id).is_some_and(|answer| {
             let age = age(*answer, now);
@@ -58,7 +58,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn an_answer_is_good_for_a_moment_and_not_for_what_was_produced_since() {
+    fn an_answer_holds_for_a_moment_and_shorter_for_records_produced_since() {
         let (mut missing, start) = (Missing::default(), Instant::now());
         let after = |ms| start + Duration::from_millis(ms);
         let (before, since) = (Timestamp::from_ms(900), Timestamp::from_ms(1001));
@@ -67,11 +67,11 @@ mod tests {
         assert!(missing.holds_for(7, before, after(1999)));
         assert!(!missing.holds_for(7, since, after(100)), "its schema may be registered by now");
         assert!(!missing.holds_for(7, before, after(2000)));
-        assert!(!missing.holds_for(8, before, start), "nobody has asked for it");
+        assert!(!missing.holds_for(8, before, start), "this id was not requested");
     }
 
     #[test]
-    fn noise_does_not_fill_the_memory() {
+    fn unknown_ids_do_not_fill_the_memory() {
         let (mut missing, now) = (Missing::default(), Instant::now());
         for id in 0..3 * u32::try_from(IDS_MAX).unwrap() {
             missing.insert(id, Timestamp::from_ms(0), now);

@@ -1,4 +1,4 @@
-//! Reads what the group committed, and what the inputs are at the moment.
+//! Reads the group's committed offsets and the identity of the inputs.
 
 use super::callbacks::Context;
 use crate::codec::row::{Landmark, Owner};
@@ -25,7 +25,7 @@ pub struct OffsetsClient {
     pub(super) consumer: Arc<BaseConsumer<Context>>,
     pub(super) landmarks: Arc<LandmarkReader>,
     pub(super) settings: KafkaSettings,
-    /// The changelog's topic, and the key of its meta rows.
+    /// The changelog's topic.
     pub(super) changelog: String,
     pub(super) meta_key: &'static [u8],
 }
@@ -68,7 +68,7 @@ impl Offsets for OffsetsClient {
         let found = found.elements().first().map(|element| element.offset());
         Ok(match found {
             Some(Offset::Offset(offset)) => offset.max(first),
-            // No record is that young.
+            // No record has this time or a later one.
             _ => end,
         })
     }
@@ -86,7 +86,7 @@ impl Offsets for OffsetsClient {
         let newest = Scanner::new(&self.settings)?.newest(topic, self.meta_key)?;
         // A broker that has just started may not know the topic yet; that does not mean that the topic has no rows.
         if newest.is_empty() {
-            let what = "Kafka names no partitions of it".to_owned();
+            let what = "Kafka reports no partitions of the topic".to_owned();
             return Err(LogError::Topic { topic: topic.clone(), what });
         }
         let owner = |newest: Newest| Some((newest.partition, newest.owner()?));

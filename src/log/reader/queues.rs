@@ -1,4 +1,4 @@
-//! The queues of the assigned partitions, each by itself.
+//! The queues of the assigned partitions, one per partition.
 
 use super::callbacks::Context;
 use super::position::Position;
@@ -25,7 +25,7 @@ impl Bell {
         self.sound.notify_one();
     }
 
-    /// Waits until it was rung since the last time.
+    /// Waits until the bell was rung since the last call.
     pub(super) fn wait(&self, timeout: Duration) {
         let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.sound.wait_timeout_while(rung, timeout, |rung| !*rung);
@@ -38,12 +38,13 @@ pub(super) struct Queue {
     pub(super) place: TopicPartition,
     pub(super) records: PartitionQueue<Context>,
     pub(super) position: Position,
-    /// What was taken from it and waits for schemas.
+    /// The records that were taken from the queue and wait for schemas.
     pub(super) line: RefCell<Line>,
 }
 
-/// The queues of what `consumer` is assigned, in the order in which a flow's records are written; nothing is read of them by any other way from then on.
-/// The bell rings when one of them is no longer empty.
+/// Splits off the queues of the partitions that `consumer` is assigned, in the order in which a flow's records are
+/// written. From then on, their records arrive through these queues only. The bell rings when one of them is no longer
+/// empty.
 pub(super) fn split(
     consumer: &Arc<BaseConsumer<Context>>,
     topics: &Topics,

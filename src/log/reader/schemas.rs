@@ -1,4 +1,4 @@
-//! Decoding, with the registry behind it: what is known of schemas, and who waits for more.
+//! Decodes records with the schemas of the registry, and keeps the records that wait for a schema.
 
 use super::merge::Merge;
 use super::missing::Missing;
@@ -13,8 +13,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-/// So many records of a partition wait behind one whose schema is asked for, and are looked through for more ids: their
-/// questions are asked beside the first one, and not after it.
+/// The number of records of a partition that may wait behind one whose schema is requested. They are scanned for more
+/// ids, so that those are requested at the same time and not one after the other.
 const WAITING_MAX: usize = 512;
 const WAITING_BYTES_MAX: usize = 1 << 20;
 
@@ -22,11 +22,11 @@ const WAITING_BYTES_MAX: usize = 1 << 20;
 struct Waiting {
     message: OwnedMessage,
     schema: Option<u32>,
-    /// The registry was asked for this record, and has no such schema.
+    /// The registry was asked for this record's schema, and does not have it.
     is_missing: bool,
 }
 
-/// Records of one partition that wait for their turn, since the first of them waits for its schema.
+/// Records of one partition that wait because the first of them waits for its schema.
 #[derive(Default)]
 pub(super) struct Line {
     waiting: VecDeque<Waiting>,
@@ -38,7 +38,7 @@ impl Line {
         self.waiting.is_empty()
     }
 
-    /// The time of the record whose turn is next.
+    /// Returns the time of the first record.
     pub(super) fn since(&self) -> Option<Timestamp> {
         self.waiting.front().map(|first| first.message.time())
     }
@@ -67,19 +67,19 @@ impl Line {
 pub(super) struct Schemas {
     decoder: Decoder,
     registry: Option<Registry>,
-    /// Ids whose answers are not taken yet: they may have arrived, though.
+    /// Ids whose answers are not taken yet. The answers may have arrived.
     asked: BTreeSet<u32>,
     answers: Receiver<SchemaAnswer>,
     missing: Missing,
 }
 
 impl Schemas {
-    /// Those of `registry`, whose answers ring the bell.
+    /// Creates a decoder with the schemas of `registry`, whose answers ring the bell.
     pub(super) fn new(registry: Option<Registry>, bell: &Arc<Bell>) -> Self {
         let (sender, answers) = channel();
         let bell = bell.clone();
         let answer = move |answer| {
-            // Nobody listens any more when the process ends.
+            // The receiver is dropped when the process ends.
             let _ = sender.send(answer);
             bell.ring();
         };
@@ -88,7 +88,7 @@ impl Schemas {
         Self { decoder, registry, asked: BTreeSet::new(), answers, missing: Missing::default() }
     }
 
-    /// Reads `message`; what needs a schema is asked for.
+    /// Decodes `message`, and requests its schema if it is unknown.
     pub(super) fn read(&mut self, topics: &Topics, message: &impl MessageView) -> Reading {
         match topics.read(&mut self.decoder, message) {
             Reading::Done(record) => Reading::Done(record),
@@ -102,7 +102,7 @@ impl Schemas {
         }
     }
 
-    /// The first record of a line, once its schema is known or known to be missing.
+    /// Returns the first record of a line, once its schema is known or known to be missing.
     pub(super) fn first_of(&mut self, topics: &Topics, line: &mut Line) -> Option<Reading> {
         let Waiting { message, schema, is_missing } = line.waiting.front()?;
         let reading = match schema {
@@ -114,7 +114,7 @@ impl Schemas {
                 line.pop();
                 Some(Reading::Done(record))
             }
-            // It may need one that nobody has asked for yet, or that was only known for a moment to be missing.
+            // It may need an id that was not requested yet, or whose answer has expired.
             Reading::NeedsSchema(id) => {
                 if let Some(first) = line.waiting.front_mut() {
                     first.schema = Some(id);
@@ -124,7 +124,7 @@ impl Schemas {
         }
     }
 
-    /// Asks for the schema that a record will need whose turn has not come yet; says which.
+    /// Requests the schema of a record behind the first one. Returns the id of that schema.
     pub(super) fn ask_ahead(&mut self, message: &impl MessageView) -> Option<u32> {
         let id = self.decoder.unknown_schema(message.bytes()?)?;
         if !self.is_missing(id, message) {
@@ -145,7 +145,7 @@ impl Schemas {
         }
     }
 
-    /// Reads `message` as one whose schema does not exist.
+    /// Decodes `message` as one whose schema does not exist.
     fn refuse(&mut self, topics: &Topics, message: &impl MessageView, id: u32) -> Reading {
         self.decoder.reject_schema(id);
         let reading = topics.read(&mut self.decoder, message);
@@ -153,7 +153,7 @@ impl Schemas {
         reading
     }
 
-    /// Nobody waits any more.
+    /// Drops all requests, when no record waits.
     pub(super) fn forget(&mut self) {
         self.asked.clear();
         if let Some(registry) = &self.registry {
@@ -161,7 +161,7 @@ impl Schemas {
         }
     }
 
-    /// Takes what the registry has answered; those that wait for what it does not have are told.
+    /// Takes the registry's answers, and marks the records whose schema it does not have.
     pub(super) fn take(&mut self, queues: &Merge<Queue>) {
         while let Ok(SchemaAnswer { id, schema, asked_at }) = self.answers.try_recv() {
             self.asked.remove(&id);
@@ -200,7 +200,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// A registry that has no schema at all; the ids that it is asked for, one after the other.
+    /// Starts a registry without any schema. Returns its URL and a receiver of the ids that are requested.
     fn empty_registry() -> (String, Receiver<u32>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -225,11 +225,11 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_not_asked_for_again_before_its_answer_is_taken() {
-        // Another test may have done so.
+    fn an_id_is_not_requested_again_before_its_answer_is_taken() {
+        // Another test may have installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (url, asked) = empty_registry();
-        // Its only thread starts the questions in their order.
+        // Its only thread starts the requests in their order.
         let runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = { runtime }.worker_threads(1).enable_all().build().unwrap();
         let settings = RegistrySettings { url: url.parse().unwrap(), credentials: None };

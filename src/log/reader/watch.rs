@@ -1,5 +1,5 @@
-//! Checks the topics periodically: whether they are still the same, who owns the rows of the changelog, and, once Kafka has
-//! refused a request, which right is missing.
+//! Checks the topics periodically: whether they are still the same, and who owns the rows of the changelog. Once Kafka
+//! has denied a request, it also checks which right is missing.
 
 use super::callbacks::Context;
 use super::{LogEvent, Sink};
@@ -19,9 +19,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// A topic that is deleted and created again is another one within this time.
+/// The time within which a recreated topic is noticed.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// Two groups that started at the same moment, before either had written a row, notice each other within this time.
+/// The time within which two groups notice each other if they started at the same moment, before either had written a
+/// row.
 const OWNERS_INTERVAL: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -76,7 +77,7 @@ impl Watched {
 /// Checks until the consumer is dropped.
 pub(super) fn watch(consumer: &Weak<BaseConsumer<Context>>, watched: &Watched, sink: &Sink) {
     let topics: Vec<&str> = watched.topics.iter().map(String::as_str).collect();
-    // The first look comes once this instance's own rows are there.
+    // The first check comes once this instance's own rows are written.
     let mut owners_at = Instant::now() + INTERVAL;
     let mut denied = None;
     while let Some(consumer) = consumer.upgrade() {
@@ -90,7 +91,7 @@ pub(super) fn watch(consumer: &Weak<BaseConsumer<Context>>, watched: &Watched, s
                     let before = std::mem::replace(&mut denied, now.clone());
                     sink(LogEvent::Denied(before, now));
                 }
-                Err(error) => tracing::debug!(%error, "Kafka does not say what it allows"),
+                Err(error) => tracing::debug!(%error, "Kafka does not report the client's rights"),
             }
         }
         let mut has_id = true;
@@ -98,18 +99,18 @@ pub(super) fn watch(consumer: &Weak<BaseConsumer<Context>>, watched: &Watched, s
             Ok(identity) => {
                 has_id = !identity.is_without_id(&watched.changelog);
                 let others = watched.replaced(&identity);
-                // Each time, whether it has changed or not: only the engine knows in which topics its offsets count.
+                // Each time, changed or not: only the engine knows in which topics its offsets count.
                 sink(LogEvent::Identity(identity));
                 if !others.is_empty() {
                     sink(LogEvent::Replaced(others));
                 }
             }
-            Err(error) => tracing::debug!(%error, "the topics can't be looked at"),
+            Err(error) => tracing::debug!(%error, "the topics can't be checked"),
         }
         if !has_id || Instant::now() >= owners_at {
             owners_at = Instant::now() + OWNERS_INTERVAL;
             if let Err(error) = watched.changelog(has_id, sink) {
-                tracing::debug!(%error, "the changelog can't be looked at");
+                tracing::debug!(%error, "the changelog can't be checked");
             }
         }
         std::thread::sleep(INTERVAL);
@@ -141,8 +142,8 @@ impl Watched {
                 Ok(partitions) => {
                     found.extend(partitions.into_iter().map(|(number, it)| (place(number), it)));
                 }
-                // Such as while it does not exist.
-                Err(error) => tracing::debug!(%error, topic, "landmarks can't be looked at"),
+                // For example while the topic does not exist.
+                Err(error) => tracing::debug!(%error, topic, "landmarks can't be checked"),
             }
         }
         let is_dense =
@@ -150,8 +151,8 @@ impl Watched {
         self.landmarks.take(&sights, &found, is_dense)
     }
 
-    /// Returns the owner of each changelog partition's rows, if it is known; without a topic id, also whether the rows are
-    /// still there.
+    /// Reports the owner of each changelog partition's rows, if it is known. For a topic without an id, also reports
+    /// rows that are lost.
     fn changelog(&self, has_id: bool, sink: &Sink) -> Result<(), LogError> {
         let written = if has_id { BTreeMap::new() } else { self.landmarks.look().changelog };
         let newest = Scanner::new(&self.settings)?.newest(&self.changelog, self.meta_key)?;
@@ -165,7 +166,7 @@ impl Watched {
         };
         let lost = newest.iter().filter(is_lost).map(|newest| (newest.partition, newest.end));
         let mut lost: BTreeMap<i32, i64> = lost.collect();
-        // Compaction may have moved a row while it was looked for.
+        // Compaction may have moved a row during the check, so only a second finding counts.
         let suspects = self.suspects.replace(lost.keys().copied().collect());
         lost.retain(|partition, _| suspects.contains(partition));
         if !lost.is_empty() {

@@ -1,12 +1,12 @@
-//! What an answer of the registry means.
+//! Interprets the registry's answers.
 
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-/// Of a longer answer nothing is read.
+/// The size limit of an answer, in bytes. A longer one is not parsed.
 pub(super) const SCHEMA_BYTES_MAX: usize = 1 << 20;
 
-/// A schema, as the registry shows it.
+/// A schema in the registry's format.
 #[derive(Deserialize)]
 struct Body {
     schema: String,
@@ -16,86 +16,84 @@ struct Body {
     references: Option<Vec<serde::de::IgnoredAny>>,
 }
 
-/// How a registry says what is wrong.
+/// An error in the registry's format.
 #[derive(Deserialize)]
 struct Refusal {
     error_code: i64,
 }
 
-/// What was found at an id.
+/// The meaning of an answer for the requested id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// The text of an Avro schema.
     Schema(String),
-    /// The same, which refers to schemas that stand elsewhere.
+    /// The text of an Avro schema that refers to other schemas.
     Refers(String),
-    /// Nothing that can be used, and why.
+    /// No usable schema, with the reason.
     Nothing(&'static str),
-    /// Nothing, if it is the id that was refused and not whatever is asked.
+    /// No schema, provided that the registry refuses only this id and not every request.
     Refused,
 }
 
-/// What an answer says of the id that was asked for.
+/// Interprets an answer to the request for an id.
 ///
 /// # Errors
-/// Why it says nothing of the id: an outage, in a few words.
+/// The answer says nothing about the id: an outage, described in a few words.
 pub(super) fn judge(status: StatusCode, body: &[u8]) -> Result<Found, String> {
     let code = serde_json::from_slice(body).map(|Refusal { error_code }| error_code).ok();
     match status {
         _ if status.is_success() && body.len() > SCHEMA_BYTES_MAX => {
-            Ok(Found::Nothing("it is longer than a schema may be"))
+            Ok(Found::Nothing("the schema is longer than allowed"))
         }
         _ if status.is_success() => {
             let body: Body = parse(body)?;
             if !body.is_avro() {
-                return Ok(Found::Nothing("it is no Avro schema"));
+                return Ok(Found::Nothing("it is not an Avro schema"));
             }
             let refers = body.references.is_some_and(|references| !references.is_empty());
             Ok(if refers { Found::Refers(body.schema) } else { Found::Schema(body.schema) })
         }
-        // 40403: no such schema; its siblings name a subject or a version. A gateway's 404, or that of a wrong path, has none of
-        // these.
+        // 40403 means that there is no such schema; 40401 and 40402 name a subject or a version. The 404 of a gateway
+        // or of a wrong path has none of these codes.
         StatusCode::NOT_FOUND if code.is_some_and(|code| code / 100 == 404) => {
             Ok(Found::Nothing("there is no schema with this id"))
         }
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Ok(match code {
-            Some(_) => Found::Nothing("it refuses the id"),
+            Some(_) => Found::Nothing("the registry rejects the id"),
             None => Found::Refused,
         }),
         _ => Err(outage(status)),
     }
 }
 
-/// Why a registry that answers so is out of order.
+/// Describes an answer that shows an outage of the registry.
 pub(super) fn outage(status: StatusCode) -> String {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             format!("it answers {status}: check [schema_registry] username and password")
         }
         StatusCode::NOT_FOUND => {
-            format!(
-                "it answers {status}, not as a schema registry does: check [schema_registry] url"
-            )
+            format!("it answers {status}, unlike a schema registry: check [schema_registry] url")
         }
         _ => format!("it answers {status}"),
     }
 }
 
 fn parse(bytes: &[u8]) -> Result<Body, String> {
-    serde_json::from_slice(bytes).map_err(|error| format!("its answer is no schema: {error}"))
+    serde_json::from_slice(bytes).map_err(|error| format!("its answer is not a schema: {error}"))
 }
 
 impl Body {
-    /// Avro is the default and is left out of the answer.
+    /// Returns whether the schema is Avro, the default type, which the registry omits from its answer.
     fn is_avro(&self) -> bool {
         self.kind.as_deref().is_none_or(|kind| kind == "AVRO")
     }
 }
 
-/// The schema that an answer of the registry holds; `None` when it is no Avro schema.
+/// Parses the schema in an answer of the registry; `None`: it is not an Avro schema.
 ///
 /// # Errors
-/// When it is no answer of a registry.
+/// The bytes are not an answer of a registry.
 pub fn read_answer(bytes: &[u8]) -> Result<Option<String>, String> {
     let body = parse(bytes)?;
     Ok(body.is_avro().then_some(body.schema))
@@ -111,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_registry_says_of_the_id_is_final() {
+    fn only_an_answer_about_the_id_is_final() {
         let is_nothing = |status, body: &str| matches!(judged(status, body), Ok(Found::Nothing(_)));
         for code in [40401, 40402, 40403] {
             let body = format!(r#"{{"error_code":{code},"message":"no"}}"#);
@@ -132,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_of_the_id_is_an_outage() {
+    fn an_answer_that_is_not_about_the_id_is_an_outage() {
         for (status, body) in [
             (404, ""),
             (404, "<html>nginx</html>"),

@@ -23,17 +23,17 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 pub struct KafkaChangelog {
     settings: KafkaSettings,
     topic: Arc<str>,
-    /// A read_committed client would be told the last stable offset as the end, and restore too little without a word.
+    /// A read_committed client would get the last stable offset as the end, and silently restore too little.
     all: Observer,
     stable: Observer,
     rows: Option<Observer>,
 }
 
 impl KafkaChangelog {
-    /// Clients that look; they connect when they are asked something.
+    /// Creates the clients. They connect with the first request.
     ///
     /// # Errors
-    /// When a property of `[kafka.client]` is wrong.
+    /// A property of `[kafka.client]` is wrong.
     pub fn new(settings: &KafkaSettings, topic: &str) -> Result<Self, LogError> {
         Ok(Self {
             settings: settings.clone(),
@@ -87,10 +87,10 @@ impl Changelog for KafkaChangelog {
                 take(Polled::Failed(failed(error)))
             }
             Some(Err(error)) => {
-                // Whoever waits for Kafka says that it is away.
+                // The code that waits for Kafka logs the outage.
                 let is_away = away::note(error.rdkafka_error_code(), "");
                 if !is_away && is_due(&format!("restoring: {error}")) {
-                    tracing::warn!(%error, "restoring is disturbed");
+                    tracing::warn!(%error, "a temporary error while restoring");
                 }
                 take(Polled::Nothing)
             }

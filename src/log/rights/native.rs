@@ -1,5 +1,5 @@
-//! Which operations Kafka allows a client on topics and groups, through librdkafka's own functions: rust-rdkafka has no
-//! way to ask.
+//! Asks Kafka which operations it allows a client on topics and groups. It uses librdkafka's own functions, since
+//! rust-rdkafka has none for this.
 #![expect(
     unsafe_code,
     reason = "librdkafka's C functions; every pointer lives and dies in this module, and each object is destroyed once"
@@ -13,20 +13,20 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use std::ffi::{CStr, CString, c_char};
 use std::time::Duration;
 
-/// An operation, by Kafka's own number.
+/// Kafka's number of an operation.
 pub(super) type Code = native::rd_kafka_AclOperation_t;
 
-/// What Kafka says of a topic or a group.
+/// Kafka's description of a topic or a group.
 pub(super) struct Described {
     pub(super) name: String,
     pub(super) error: Option<RDKafkaErrorCode>,
-    /// Which operations are allowed; `None`: this broker does not say.
+    /// The allowed operations; `None`: this broker does not report them.
     pub(super) allowed: Option<Vec<Code>>,
-    /// A group's members; a topic has none.
+    /// The number of a group's members; 0 for a topic.
     pub(super) members: usize,
 }
 
-/// Asks about the topics `names`. Blocks.
+/// Describes the topics `names`. Blocks.
 pub(super) fn topics<C: ClientContext>(
     client: &Client<C>,
     names: &[&str],
@@ -35,7 +35,7 @@ pub(super) fn topics<C: ClientContext>(
     let operation = native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
     let strings = strings(names)?;
     let mut pointers: Vec<*const c_char> = strings.iter().map(|name| name.as_ptr()).collect();
-    // SAFETY: the strings outlive the collection, which copies them; the collection outlives the call, which copies it.
+    // SAFETY: the strings outlive the collection, which copies them. The collection outlives the call, which copies it.
     unsafe {
         let all =
             native::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
@@ -66,7 +66,7 @@ pub(super) fn topics<C: ClientContext>(
     }
 }
 
-/// Asks about the groups `names`. Blocks.
+/// Describes the groups `names`. Blocks.
 pub(super) fn groups<C: ClientContext>(
     client: &Client<C>,
     names: &[&str],
@@ -110,19 +110,19 @@ pub(super) fn groups<C: ClientContext>(
     }
 }
 
-/// An answer with the queue that it came by.
+/// An answer, with the queue that it came from.
 struct Answer {
     queue: *mut native::rd_kafka_queue_t,
     event: *mut native::rd_kafka_event_t,
 }
 
 impl Answer {
-    /// Hands the event to `take`, if it is no error.
+    /// Passes the event to `take`, unless it is an error.
     fn read<T>(
         self,
         take: impl FnOnce(*mut native::rd_kafka_event_t) -> T,
     ) -> Result<T, KafkaError> {
-        // SAFETY: the event is this answer's own until it is dropped.
+        // SAFETY: the event belongs to this answer until it is dropped.
         let error = unsafe { native::rd_kafka_event_error(self.event) };
         if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
             Ok(take(self.event))
@@ -134,7 +134,7 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // SAFETY: both are this answer's own, and nobody has them after it.
+        // SAFETY: both belong to this answer, and are not used after it.
         unsafe {
             native::rd_kafka_event_destroy(self.event);
             native::rd_kafka_queue_destroy(self.queue);
@@ -142,7 +142,7 @@ impl Drop for Answer {
     }
 }
 
-/// Sends a question and waits for its answer.
+/// Sends a request and waits for its answer.
 fn ask<C: ClientContext>(
     client: &Client<C>,
     operation: native::rd_kafka_admin_op_t,
@@ -167,7 +167,7 @@ fn ask<C: ClientContext>(
         let queue = native::rd_kafka_queue_new(client.native_ptr());
         send(options, queue);
         native::rd_kafka_AdminOptions_destroy(options);
-        // The answer comes in time even if it is that there is none.
+        // librdkafka also reports a timeout as an event, within this time.
         let event = native::rd_kafka_queue_poll(queue, timeout_ms.saturating_add(1000));
         if event.is_null() {
             native::rd_kafka_queue_destroy(queue);
@@ -182,31 +182,31 @@ fn strings(names: &[&str]) -> Result<Vec<CString>, KafkaError> {
 }
 
 /// # Safety
-/// A string of librdkafka that is still there.
+/// `pointer` must be a live string of librdkafka.
 unsafe fn text(pointer: *const c_char) -> String {
     // SAFETY: by this function's contract.
     unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
 }
 
 /// # Safety
-/// An error of librdkafka that is still there, or none.
+/// `error` must be a live error of librdkafka, or null.
 unsafe fn code(error: *const native::rd_kafka_error_t) -> Option<RDKafkaErrorCode> {
-    // SAFETY: by this function's contract; the function takes no error for its absence.
+    // SAFETY: by this function's contract. The called function accepts null and returns "no error" for it.
     let code = unsafe { native::rd_kafka_error_code(error) };
     (code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| code.into())
 }
 
 /// # Safety
-/// A list of librdkafka's of so many codes that is still there, or none.
+/// `codes` must be a live list of `count` codes of librdkafka, or null.
 unsafe fn list(codes: *const Code, count: usize) -> Option<Vec<Code>> {
     if codes.is_null() {
         return None;
     }
-    // SAFETY: by this function's contract; each code is one that librdkafka itself knows.
+    // SAFETY: by this function's contract. Each code is one that librdkafka defines.
     Some((0..count).map(|index| unsafe { *codes.add(index) }).collect())
 }
 
-/// The names of all of librdkafka's properties that it documents, aliases among them.
+/// Returns the names of all properties that librdkafka documents, including aliases.
 #[cfg(test)]
 pub(crate) fn known_properties() -> Vec<String> {
     use std::ffi::{c_int, c_void};

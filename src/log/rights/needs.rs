@@ -35,7 +35,7 @@ pub enum NeededBy {
 }
 
 impl NeededBy {
-    /// Every one.
+    /// All commands.
     pub const ALL: [Self; 13] = [
         Self::Run,
         Self::Verify,
@@ -52,7 +52,7 @@ impl NeededBy {
         Self::Alter,
     ];
 
-    /// How users call it.
+    /// Returns the command as users write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -72,7 +72,7 @@ impl NeededBy {
         }
     }
 
-    /// The rights that it needs.
+    /// Returns the rights that the command needs.
     #[must_use]
     pub fn rights(self, settings: &KafkaSettings, names: &TopicNames) -> Vec<Right> {
         let all = needs(settings, names).into_iter();
@@ -80,15 +80,15 @@ impl NeededBy {
     }
 }
 
-/// A right and who needs it.
+/// A right, and the commands that need it.
 pub struct Need {
     /// The right.
     pub right: Right,
-    /// Who needs it.
+    /// The commands that need it.
     pub by: &'static [NeededBy],
 }
 
-/// What a right is upon, before the configuration says how it is called.
+/// The kind of resource that a right applies to. The configuration contains its name.
 #[derive(Clone, Copy)]
 enum Upon {
     Inputs,
@@ -96,7 +96,7 @@ enum Upon {
     Changelog,
     Events,
     DeadLetters,
-    /// The four topics of our own.
+    /// Our own four topics.
     Own,
     Group,
     ReplayGroups,
@@ -161,7 +161,7 @@ impl Upon {
     }
 }
 
-/// Every right, each resource by its name.
+/// Returns every right, with the names of the resources.
 #[must_use]
 pub fn needs(settings: &KafkaSettings, names: &TopicNames) -> Vec<Need> {
     let each = LIST.into_iter().flat_map(|(operation, upon, by)| {
@@ -171,27 +171,29 @@ pub fn needs(settings: &KafkaSettings, names: &TopicNames) -> Vec<Need> {
     each.collect()
 }
 
-/// The transactional id of an instance: stable, so that a restart aborts what its predecessor left open; apart per group.
+/// Returns the transactional id of an instance. It is stable, so that a restart aborts an open transaction of the
+/// predecessor. It differs between groups.
 pub(in crate::log) fn instance_id(settings: &KafkaSettings) -> String {
     format!("{}.{}", settings.group_id, settings.instance_id)
 }
 
-/// The transactional id of operators' commands: with an instance's it would take over from its daemon.
+/// Returns the transactional id of operators' commands. With an instance's id, a command would fence that instance's
+/// daemon.
 pub(in crate::log) fn operator_id(group: &str) -> String {
     format!("{group}.operator")
 }
 
-/// The transactional id of replays.
+/// Returns the transactional id of replays.
 pub(in crate::log) fn replay_id(group: &str) -> String {
     format!("{group}.dead-letter.replay")
 }
 
-/// The transactional id of whoever writes in the place of daemons that do not run.
+/// Returns the transactional id of commands that write state while no daemon runs.
 pub(in crate::log) fn rebuild_id(group: &str) -> String {
     format!("{group}.rebuild")
 }
 
-/// What the groups in which replays leave their marks begin with.
+/// Returns the prefix of the groups in which replays store their progress.
 #[must_use]
 pub fn replay_groups(group: &str) -> String {
     format!("{group}.replay.")
@@ -201,7 +203,7 @@ pub fn replay_groups(group: &str) -> String {
 mod tests {
     use super::{LIST, NeededBy, Upon};
 
-    /// The table's words for what a right is upon.
+    /// Returns the guide's words for a kind of resource.
     fn words(upon: Upon) -> (&'static str, &'static str) {
         match upon {
             Upon::Inputs => ("topic", "each input"),

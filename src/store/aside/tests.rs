@@ -1,4 +1,4 @@
-//! However a store is moved: all of it is aside, nothing of it is left, and nobody else's file has moved.
+//! However a store is moved, the copy is complete, nothing of the store is left behind, and no other file has moved.
 
 use super::{Aside, MARK, Mark, NOTE, Why, copies, copy_name, copy_of, set_aside};
 use crate::domain::Timestamp;
@@ -14,7 +14,7 @@ fn damaged(directory: &Path) -> PathBuf {
     set_aside(directory, Why::Damaged, "bits are flipped", NOW).unwrap().copy
 }
 
-/// The store has moved to `copy` as a whole, and a new one can take its place.
+/// Checks that the store has moved to `copy` as a whole, and that a new one can take its place.
 #[track_caller]
 fn assert_moved(directory: &Path, copy: &Path) {
     let rows = |directory: &Path, number| {
@@ -29,7 +29,7 @@ fn assert_moved(directory: &Path, copy: &Path) {
 }
 
 #[test]
-fn a_directory_of_its_own_is_renamed_and_made_again_as_it_was() {
+fn a_directory_with_only_a_store_is_renamed_and_created_again_with_its_permissions() {
     let parent = tempfile::tempdir().unwrap();
     let store = parent.path().join("data");
     filled(&store);
@@ -41,7 +41,7 @@ fn a_directory_of_its_own_is_renamed_and_made_again_as_it_was() {
 }
 
 #[test]
-fn another_copy_of_the_same_moment_gets_a_name_of_its_own() {
+fn another_copy_in_the_same_millisecond_gets_a_name_of_its_own() {
     let parent = tempfile::tempdir().unwrap();
     let store = parent.path().join("data");
     filled(&store);
@@ -54,7 +54,7 @@ fn another_copy_of_the_same_moment_gets_a_name_of_its_own() {
 }
 
 #[test]
-fn beside_the_files_of_others_the_store_is_moved_into_a_directory() {
+fn a_store_beside_other_files_is_moved_into_a_directory() {
     let parent = tempfile::tempdir().unwrap();
     let store = parent.path().join("data");
     filled(&store);
@@ -67,7 +67,7 @@ fn beside_the_files_of_others_the_store_is_moved_into_a_directory() {
 }
 
 #[test]
-fn a_link_stays_and_the_store_is_moved_where_it_leads() {
+fn a_link_is_kept_and_the_store_is_moved_within_its_target() {
     let parent = tempfile::tempdir().unwrap();
     let (disk, store) = (parent.path().join("disk"), parent.path().join("data"));
     filled(&disk);
@@ -77,15 +77,16 @@ fn a_link_stays_and_the_store_is_moved_where_it_leads() {
     assert_moved(&store, &copy);
 }
 
-/// Whatever has moved before a kill: the rest follows, to the same place, whatever it is set aside for by then.
+/// However many files have moved before a kill, the rest follows to the same place. A different reason at the second
+/// call changes nothing.
 #[test]
-fn a_move_that_was_broken_off_is_ended() {
+fn an_interrupted_move_is_finished() {
     let parent = tempfile::tempdir().unwrap();
     for moved in 0..=count_of_files() {
         let store = parent.path().join(format!("data-{moved}"));
         filled(&store);
         let mut names: Vec<PathBuf> = found(&store, "");
-        // The lock goes last.
+        // The lock is moved last.
         names.sort_by_key(|name| name.ends_with("LOCK"));
         let copy = store.join(NAME);
         let mark = Mark { says: "bits are flipped".to_owned(), into: Some(NAME.to_owned()) };
@@ -104,9 +105,9 @@ fn a_move_that_was_broken_off_is_ended() {
     }
 }
 
-/// Whoever can write a mark may not choose where files go.
+/// A process that can write a mark must not choose the place where files go.
 #[test]
-fn a_mark_names_no_place_but_one_of_ours() {
+fn a_mark_with_a_foreign_name_does_not_decide_the_place() {
     let parent = tempfile::tempdir().unwrap();
     let store = parent.path().join("data");
     let absolute = parent.path().join("elsewhere");
@@ -122,7 +123,7 @@ fn a_mark_names_no_place_but_one_of_ours() {
     }
 }
 
-/// Another process: RocksDB's lock is of the process.
+/// The test needs another process, since RocksDB's lock belongs to the process.
 #[test]
 fn a_store_that_another_process_has_open_is_not_moved() {
     const INSIDE: &str = "RINGBACK_TEST_STORE";
@@ -152,7 +153,7 @@ fn count_of_files() -> usize {
 }
 
 #[test]
-fn what_is_no_store_is_left_alone() {
+fn files_that_are_not_a_stores_are_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("CURRENT"), "mine").unwrap();
     std::fs::write(directory.path().join("notes.txt"), "mine").unwrap();

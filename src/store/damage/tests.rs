@@ -1,4 +1,4 @@
-//! What RocksDB says of damage, and of what is none.
+//! RocksDB's texts for damage and for other errors.
 
 use super::{MARK, Mark, SURROUNDINGS, damage_known, is_shown_by};
 use crate::domain::{PhononUuid, Timestamp};
@@ -6,7 +6,7 @@ use crate::store::{Derived, Store, StoreError, StoreView};
 use crate::telemetry::with_causes;
 use std::path::{Path, PathBuf};
 
-/// A store with rows in tables.
+/// Creates a store with rows in tables.
 pub(in crate::store) fn filled(directory: &Path) {
     let store = Store::open(directory).unwrap();
     for number in 0..2 {
@@ -22,7 +22,7 @@ pub(in crate::store) fn filled(directory: &Path) {
     }
 }
 
-/// The files of a store whose names begin or end so.
+/// Returns the files of a store whose names begin or end with `part`.
 pub(in crate::store) fn found(directory: &Path, part: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(directory)
         .unwrap()
@@ -70,7 +70,7 @@ fn read_all(directory: &Path) -> Result<(), StoreError> {
 }
 
 #[test]
-fn what_is_damaged_is_told_from_the_rest_by_what_rocksdb_says() {
+fn rocksdbs_text_shows_each_kind_of_damage() {
     type Damage = (&'static str, fn(&Path));
     const DAMAGES: [Damage; 8] = [
         ("bits of a table are flipped", |store| {
@@ -95,13 +95,13 @@ fn what_is_damaged_is_told_from_the_rest_by_what_rocksdb_says() {
     }
 }
 
-/// RocksDB would take it for a new one, and delete what is there.
+/// RocksDB would take it for a new store, and delete the present files.
 #[test]
 fn a_store_without_current_is_known_to_be_damaged_and_a_new_one_is_not() {
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(damage_known(directory.path()), None);
     drop(Store::open(directory.path()).unwrap());
-    // As it is while it is made: CURRENT is the first file that counts.
+    // A store has this form while it is created: CURRENT is the first file that counts.
     std::fs::remove_file(directory.path().join("CURRENT")).unwrap();
     found(directory.path(), ".log").iter().for_each(|log| std::fs::remove_file(log).unwrap());
     assert_eq!(damage_known(directory.path()), None);
@@ -111,9 +111,9 @@ fn a_store_without_current_is_known_to_be_damaged_and_a_new_one_is_not() {
     assert!(damage_known(directory.path()).unwrap().contains("no file CURRENT"));
 }
 
-/// The store's own log is empty: what a power cut leaves at its end, or damage anywhere in it, is nothing that is missed.
+/// The store's own log is empty, so a torn end after a power cut or damage anywhere in it loses nothing.
 #[test]
-fn a_log_that_is_torn_or_noise_is_no_damage() {
+fn a_torn_or_invalid_log_is_not_damage() {
     for noise in [&b""[..], &[7; 40], b"\x01\x02\x03\x04\x40\x00\x01torn off in the mid"] {
         let directory = tempfile::tempdir().unwrap();
         filled(directory.path());
@@ -132,7 +132,7 @@ fn a_log_that_is_torn_or_noise_is_no_damage() {
 }
 
 #[test]
-fn what_another_store_would_meet_as_well_is_no_damage() {
+fn an_error_that_another_store_would_also_have_is_not_damage() {
     let directory = tempfile::tempdir().unwrap();
     let open = Store::open(directory.path()).unwrap();
     let error = Store::open(directory.path()).map(|_| ()).expect_err("it is open");
@@ -145,7 +145,7 @@ fn what_another_store_would_meet_as_well_is_no_damage() {
         let error = Store::open(nowhere).map(|_| ()).expect_err("it can't be made");
         assert!(!error.is_damage(), "{error:?}");
     }
-    // As RocksDB says them, of files and systems that a test can't bring about.
+    // RocksDB's texts for files and systems that a test can't create.
     const SAID: [&str; 10] = [
         "Corruption: Can't access /000012.sst: IO error: Permission denied: while stat a file for size: s/000012.sst",
         "Corruption: Can't access /000012.sst: IO error: Input/output error: while stat a file for size: s/000012.sst",
@@ -161,7 +161,7 @@ fn what_another_store_would_meet_as_well_is_no_damage() {
     for said in SAID {
         assert!(!is_shown_by(said), "{said}");
     }
-    // Whatever RocksDB wraps it in, and though it names no "IO error".
+    // However RocksDB wraps the text, and even without "IO error".
     for words in SURROUNDINGS {
         let said = format!("Corruption: Can't access /000012.sst: {words}");
         assert!(!is_shown_by(&said), "{said}");
@@ -170,9 +170,9 @@ fn what_another_store_would_meet_as_well_is_no_damage() {
     }
 }
 
-/// As RocksDB says it, when it opens a table, reads a list, or looks how large a file is.
+/// RocksDB's texts when it opens a table, reads a manifest, or checks the size of a file.
 #[test]
-fn a_file_that_rocksdb_knows_of_and_does_not_find_is_damage() {
+fn a_missing_file_that_rocksdb_knows_of_is_damage() {
     for said in [
         "IO error: No such file or directory: While open a file for random read: s/000012.sst: No such file or directory",
         "IO error: No such file or directory: While opening a file for sequentially reading: s/MANIFEST-000004",
@@ -191,7 +191,7 @@ fn a_mark_is_left_for_damage_only_and_is_known_at_the_next_start() {
     assert_eq!(damage_known(directory.path()), None);
     store.mark(&StoreError::Corrupt { partition: 1, what: "the row of u".to_owned() });
     assert!(damage_known(directory.path()).unwrap().contains("the row of u"));
-    // Such as a crash of the machine may leave.
+    // A crash of the machine may leave an empty mark.
     std::fs::write(directory.path().join(MARK), "").unwrap();
     assert!(damage_known(directory.path()).unwrap().contains("can't be read"));
     let moving = Mark { says: "x".to_owned(), into: Some("damaged-1".to_owned()) };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Changes that are made together; no value: the entry is deleted.
+/// Changes that are written together; `None`: the entry is deleted.
 pub(crate) type Writes = Vec<(Box<[u8]>, Option<Box<[u8]>>)>;
 
 type Map = BTreeMap<Box<[u8]>, Box<[u8]>>;
@@ -23,7 +23,7 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    /// Keeps the durable entries and the first `kept` writes since then: the process was killed.
+    /// Simulates that the process was killed: keeps the durable entries and the first `kept` writes since then.
     pub(crate) fn crash(&mut self, kept: usize) {
         self.pending.truncate(kept);
         self.current = self.durable.clone();
@@ -63,11 +63,11 @@ fn apply(map: &mut Map, writes: Writes) {
 pub(crate) struct Disk(Arc<Mutex<BTreeMap<i32, Content>>>);
 
 thread_local! {
-    /// Asked before each write; an error makes it fail, a panic ends the process.
+    /// Called before each write. If it returns `true`, the write fails; if it panics, the process ends.
     static WATCH: RefCell<Option<std::rc::Rc<dyn Fn() -> bool>>> = const { RefCell::new(None) };
 }
 
-/// `watch` is asked before each write of this thread's families whether it fails.
+/// Sets the function that decides, before each write of this thread's families, whether the write fails.
 pub(crate) fn watch(watch: Option<std::rc::Rc<dyn Fn() -> bool>>) {
     WATCH.with(|slot| *slot.borrow_mut() = watch);
 }
@@ -181,7 +181,7 @@ impl super::Family for Family {
         if writes.is_empty() {
             return Ok(());
         }
-        // RocksDB flushes what the file overlaps before it takes the file in.
+        // RocksDB also flushes entries that overlap with the file before it ingests the file.
         self.write(&mut writes)?;
         self.flush()
     }

@@ -1,4 +1,4 @@
-//! What a partition's rows become in the store, and that indexes follow them.
+//! The effect of a partition's rows in the store, and the indexes derived from them.
 
 use crate::domain::{Class, PhononUuid, Timestamp, WebhookName};
 use crate::store::tests::{delivery, ended};
@@ -22,7 +22,11 @@ fn indexes_follow_the_rows_and_lanes_do_not_mix() {
     let due = |from| partition.due(&crm, from).collect::<Result<Vec<_>, StoreError>>().unwrap();
     let ids = |from| due(from).iter().map(|(key, _)| key.id.to_bytes()[0]).collect::<Vec<_>>();
     assert_eq!(ids(DueKey::first(Class::First)), [3, 1]);
-    assert_eq!(ids(due(DueKey::first(Class::First))[1].0), [1], "a cursor goes on from its place");
+    assert_eq!(
+        ids(due(DueKey::first(Class::First))[1].0),
+        [1],
+        "a cursor continues at its position"
+    );
     assert_eq!(
         partition.backlogs().unwrap().values().map(|lane| lane.0).collect::<Vec<_>>(),
         [2, 1]

@@ -1,4 +1,4 @@
-//! When a store is set aside, how often, and when it is not.
+//! When a store is set aside, how often, and when not.
 
 use super::OnCorruption;
 use crate::domain::Timestamp;
@@ -33,7 +33,7 @@ fn a_damaged_store_makes_room_for_a_new_one_or_stops_the_process() {
     };
     filled(&store);
     open(&store, OnCorruption::Restore).unwrap();
-    assert_eq!(copies(&store), [], "it is well");
+    assert_eq!(copies(&store), [], "it is intact");
     damage(&store);
     let error = open(&store, OnCorruption::Stop).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
@@ -46,7 +46,7 @@ fn a_damaged_store_makes_room_for_a_new_one_or_stops_the_process() {
 }
 
 #[test]
-fn a_marked_store_is_set_aside_though_it_can_be_opened() {
+fn a_marked_store_is_set_aside_even_if_it_can_be_opened() {
     let parent = tempfile::tempdir().unwrap();
     let store = parent.path().join("data");
     filled(&store);
@@ -56,7 +56,7 @@ fn a_marked_store_is_set_aside_though_it_can_be_opened() {
     assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
     open(&store, OnCorruption::Restore).unwrap();
     open(&store, OnCorruption::Restore).unwrap();
-    assert_eq!(copies(&store).len(), 1, "and once");
+    assert_eq!(copies(&store).len(), 1, "and only once");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_third_damage_within_an_hour_is_not_restored_and_after_it_the_oldest_copy_go
     assert!(
         before.len() == 2 && before.iter().all(|copy| text.contains(copy.path.to_str().unwrap()))
     );
-    // A copy that an operator wanted is nobody's to remove.
+    // A copy that an operator wanted must not be removed.
     let other = parent.path().join("other");
     filled(&other);
     let replaced = set_aside(&other, Why::Replaced, "", at(0)).unwrap().copy;
@@ -89,9 +89,9 @@ fn a_third_damage_within_an_hour_is_not_restored_and_after_it_the_oldest_copy_go
     assert!(after.len() == 3 && after[0].path == kept && after[1] == before[1], "{after:?}");
 }
 
-/// What is begun is ended: half of the store is aside already, and so there is no store to leave alone.
+/// A move that was begun is finished: half of the store is already aside, so there is no store to leave alone.
 #[test]
-fn a_move_that_was_begun_is_ended_whatever_the_hour_or_the_configuration_says() {
+fn a_move_that_was_begun_is_finished_under_every_setting_and_after_repeated_damage() {
     for on in [OnCorruption::Restore, OnCorruption::Stop] {
         let parent = tempfile::tempdir().unwrap();
         let store = parent.path().join("data");

@@ -1,4 +1,5 @@
-//! That nobody can tell where a row stands, and that what RocksDB lacks is behind its checkpoint.
+//! Checks that reads do not depend on where a row is, and that the changelog has the rows that RocksDB lacks behind its
+//! checkpoint.
 
 use super::WriteBack;
 use crate::domain::{Class, EndpointState, PhononUuid, State, Timestamp, WebhookName};
@@ -7,10 +8,10 @@ use crate::store::{Backlogs, Checkpoint, Derived, DueKey, Partition, Store, Tall
 use std::collections::BTreeMap;
 
 const UUIDS: u64 = 40;
-/// So much is said of each row that only a few are written at a time.
+/// The claimed size of each row, so that only a few are written at a time.
 const ROW_BYTES: usize = 100_000;
 
-/// What should be there, and the changelog that it came from.
+/// The expected content, and the changelog that it came from.
 #[derive(Default)]
 struct Model {
     states: BTreeMap<PhononUuid, State>,
@@ -88,7 +89,7 @@ fn empty(partition: &Partition) -> WriteBack {
     WriteBack::new(partition.clone(), Checkpoint::default(), &backlogs, BTreeMap::new())
 }
 
-/// What a start finds: RocksDB, and in the changelog what is behind its checkpoint.
+/// Returns the state after a start: RocksDB, and the changelog's records behind its checkpoint.
 fn restarted(partition: &Partition, model: &Model) -> WriteBack {
     let checkpoint = partition.checkpoint().unwrap();
     let endpoints = partition.endpoints().unwrap();
@@ -108,7 +109,7 @@ fn restarted(partition: &Partition, model: &Model) -> WriteBack {
 }
 
 #[test]
-fn reads_agree_wherever_rows_stand_and_a_restart_finds_the_rest_in_the_changelog() {
+fn reads_agree_wherever_rows_are_and_a_restart_finds_the_rest_in_the_changelog() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     for seed in 0..20 {
@@ -138,7 +139,7 @@ fn reads_agree_wherever_rows_stand_and_a_restart_finds_the_rest_in_the_changelog
             check(&rows, &model, &mut dice);
             match dice.roll(6) {
                 0 => rows.write_all().unwrap(),
-                // A generation that is full at once, and one that only age closes.
+                // One generation is full at once, the other one is closed only by its age.
                 1 => rows.write_some(1000, now).unwrap(),
                 2..=4 => rows.write_some(usize::MAX, now).unwrap(),
                 _ => {}
@@ -154,7 +155,7 @@ fn reads_agree_wherever_rows_stand_and_a_restart_finds_the_rest_in_the_changelog
 }
 
 #[test]
-fn what_comes_and_goes_within_a_generation_is_never_written() {
+fn a_row_that_is_put_and_deleted_within_a_generation_is_never_written() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let partition = store.partition(0).unwrap();

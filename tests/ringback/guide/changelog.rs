@@ -189,7 +189,7 @@ pub(super) fn small_inbox(page: &Page) {
     let mut reader = page.follow().below(super::INBOX);
     let said = reader.runs(&stage, "ringback topics");
     assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.out.contains("it has 1 partitions and the changelog 2"), "{}", said.out);
+    assert!(said.out.contains("it has 1 partitions, the changelog has 2"), "{}", said.out);
     reader.is_refused(&stage, 0, "ringback run");
     reader.runs(&stage, "ringback topics --mend");
     assert_eq!(stage.kafka.partitions(&stage.topic("inbox")), 2);
@@ -209,7 +209,7 @@ pub(super) fn large_inbox(page: &Page) {
     invariants::wait_delivered(&stage, &uuids, PATIENCE);
     let mut reader = page.follow().below(super::INBOX);
     let said = reader.runs(&stage, "ringback topics");
-    assert!(said.out.contains("it has 3 partitions and the changelog 2"), "{}", said.out);
+    assert!(said.out.contains("it has 3 partitions, the changelog has 2"), "{}", said.out);
     reader.until(&stage, "ringback offsets show", |done| no_lag(&done.out));
     daemon.stop();
     let shown = reader.succeeds(&stage, "ringback offsets show");

@@ -1,4 +1,4 @@
-//! What the schema of `ringback.toml` cannot say.
+//! Checks of `ringback.toml` that its schema can't express.
 
 use crate::delivery::{Proxy, Secret};
 use crate::document::{Context, Place};
@@ -11,11 +11,11 @@ const DNS_PORT: u16 = 53;
 /// Kafka's own limit.
 const TOPIC_NAME_BYTES_MAX: usize = 249;
 
-/// Each server is `host` or `host:port`.
+/// Checks that each server is `host` or `host:port`.
 pub(super) fn bootstrap_servers(servers: &str, place: &Place<'_>, context: &mut Context<'_>) {
     let good = servers.split(',').all(|server| {
         let server = server.trim();
-        // Behind the last colon that is outside of an IPv6 address's brackets stands the port.
+        // The port follows the last colon outside of an IPv6 address's brackets.
         let (host, port) = match server.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (host, Some(port)),
             Some(_) | None => (server, None),
@@ -32,7 +32,7 @@ pub(super) fn bootstrap_servers(servers: &str, place: &Place<'_>, context: &mut 
     }
 }
 
-/// Kafka takes the names, and no two roles share one.
+/// Checks that Kafka accepts the names, and that no two roles share one.
 pub(super) fn topics(names: &TopicNames, place: &Place<'_>, context: &mut Context<'_>) {
     let one = |key: &'static str, name| (key, vec![name]);
     let many = |key: &'static str, names: &'_ [String]| (key, names.to_vec());
@@ -78,7 +78,7 @@ fn is_topic_name(name: &str) -> bool {
         && name.bytes().all(letters)
 }
 
-/// The address of a registry.
+/// Parses the address of a registry.
 pub(super) fn registry_url(
     text: &str,
     place: &Place<'_>,
@@ -112,7 +112,7 @@ pub(super) fn registry_url(
     Some(url)
 }
 
-/// A token that a header can carry.
+/// Checks that a header can carry the token.
 pub(super) fn token(token: &Secret, place: &Place<'_>, context: &mut Context<'_>) {
     let text = token.reveal();
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -124,7 +124,7 @@ pub(super) fn token(token: &Secret, place: &Place<'_>, context: &mut Context<'_>
     }
 }
 
-/// A proxy. Its fault does not quote it, since a password may stand in it.
+/// Parses a proxy. Its fault does not quote the text, which may contain a password.
 pub(super) fn proxy(text: &Secret, place: &Place<'_>, context: &mut Context<'_>) -> Option<Proxy> {
     match Proxy::parse(text.reveal()) {
         Ok(proxy) => Some(proxy),
@@ -138,7 +138,7 @@ pub(super) fn proxy(text: &Secret, place: &Place<'_>, context: &mut Context<'_>)
     }
 }
 
-/// A name server's address; its port is 53 unless it is given.
+/// Parses a name server's address. The default port is 53.
 pub(super) fn name_server(
     text: &str,
     place: &Place<'_>,
@@ -155,7 +155,7 @@ pub(super) fn name_server(
     address.ok()
 }
 
-/// A network, without bits behind the prefix's length.
+/// Parses a network, whose address must have no bits behind the prefix's length.
 pub(super) fn cidr(text: &str, place: &Place<'_>, context: &mut Context<'_>) -> Option<IpNet> {
     let example = "write a network as in \"10.0.0.0/8\" or \"fd00::/8\"";
     let Some((address, length)) = text.split_once('/') else {

@@ -1,7 +1,7 @@
-//! `[kafka.client]`: which of librdkafka's properties users may set, and whether they make sense together.
+//! `[kafka.client]`: the properties of librdkafka that users may set, and their consistency.
 //!
-//! What a file says alone is checked here, property by property and pair by pair. At last clients of every kind are made of it,
-//! so that whatever librdkafka refuses is a fault of the file too, and not a surprise at the start.
+//! Properties are checked one by one and in pairs. Then a client of every kind is created with them. So every error of
+//! librdkafka is a fault of the file, before the daemon starts.
 
 mod properties;
 
@@ -10,15 +10,15 @@ use crate::log::{self, KafkaSettings};
 use properties::{Rule, canonical};
 use std::collections::BTreeMap;
 
-/// What is shown in the place of a secret.
+/// The text in the place of a secret.
 const HIDDEN: &str = "***";
 
-/// Whether anybody may read the value of the property `name`.
+/// Returns whether the value of the property `name` may be shown.
 pub(in crate::config) fn is_shown(name: &str) -> bool {
     properties::is_shown(name)
 }
 
-/// The properties that users set, as far as they may.
+/// Returns the properties that users set, without those that are refused.
 pub(super) fn properties(
     written: &BTreeMap<String, SecretText>,
     place: &Place<'_>,
@@ -45,7 +45,7 @@ pub(super) fn properties(
     client
 }
 
-/// Whether users may set the property `name`.
+/// Returns whether users may set the property `name`.
 fn is_allowed(name: &str, place: &Place<'_>, context: &mut Context<'_>) -> bool {
     let lower = name.to_lowercase();
     match properties::rule(&lower) {
@@ -70,7 +70,7 @@ fn is_allowed(name: &str, place: &Place<'_>, context: &mut Context<'_>) -> bool 
     }
 }
 
-/// Whether a number is within its bounds.
+/// Returns whether a number is within its bounds.
 fn is_within(name: &str, value: &str, place: &Place<'_>, context: &mut Context<'_>) -> bool {
     let Some(Rule::Within(least, most, why)) = properties::rule(name) else { return true };
     let wanted = format!("write a whole number from {least} to {most}");
@@ -87,7 +87,7 @@ fn is_within(name: &str, value: &str, place: &Place<'_>, context: &mut Context<'
     }
 }
 
-/// Checks what the properties say together, and then makes a client of each kind.
+/// Checks that the properties are consistent, and then creates a client of each kind.
 pub(super) fn together(settings: &KafkaSettings, place: &Place<'_>, context: &mut Context<'_>) {
     let before = context.faults.len();
     let pairs = Pairs { client: &settings.client, place, context };
@@ -165,13 +165,14 @@ impl Pairs<'_, '_, '_> {
         self.security();
     }
 
-    /// The name by which users have set a property, and its value.
+    /// Returns the name under which users have set a property, and its value.
     fn set(&self, own: &str) -> Option<(String, String)> {
         let mut found = self.client.iter().filter(|(name, _)| canonical(name) == own);
         found.next().map(|(name, value)| (name.clone(), value.clone()))
     }
 
-    /// A time or a size as it will be: the users', else the daemon's.
+    /// Returns the value of a time or a size: the users', or else the daemon's default. The name is `None` for a
+    /// default.
     fn number(&self, own: &str) -> Option<(Option<String>, f64)> {
         if let Some((name, value)) = self.set(own) {
             return Some((Some(name), value.trim().parse().ok()?));
@@ -180,7 +181,7 @@ impl Pairs<'_, '_, '_> {
         Some((None, f64::from(*default)))
     }
 
-    /// `small` must be below `large` by `gap` at least.
+    /// Checks that `small` is below `large` by at least `gap`.
     fn ordered(&mut self, small: &str, large: &str, gap: u32, why: &str) {
         let (Some((small_set, least)), Some((large_set, most))) =
             (self.number(small), self.number(large))
@@ -196,7 +197,7 @@ impl Pairs<'_, '_, '_> {
         };
         let relation = if gap == 0 { "at most" } else { "less than" };
         let (own, problem) = match (&small_set, &large_set) {
-            // Defaults fit together.
+            // The defaults are consistent.
             (None, None) => return,
             (Some(name), _) => {
                 (name.clone(), format!("is {least}, and {}: {why}", says(&large_set, large, most)))
@@ -209,7 +210,7 @@ impl Pairs<'_, '_, '_> {
         self.context.fault(&self.place.key(&own), problem, fix);
     }
 
-    /// What needs more to log in with.
+    /// Checks the properties that a login needs.
     fn security(&mut self) {
         let protocol = self.set("security.protocol");
         let mechanism = self.set("sasl.mechanisms");
@@ -254,7 +255,7 @@ impl Pairs<'_, '_, '_> {
 }
 
 impl Pairs<'_, '_, '_> {
-    /// librdkafka looks at the URL only when it fetches the first token.
+    /// Checks the token endpoint's URL, which librdkafka parses only when it fetches the first token.
     fn token_endpoint(&mut self) {
         let Some((name, value)) = self.set("sasl.oauthbearer.token.endpoint.url") else { return };
         let is_good =
@@ -266,7 +267,7 @@ impl Pairs<'_, '_, '_> {
     }
 }
 
-/// librdkafka's own words, with what explains the names in them.
+/// Adds a fault with librdkafka's own text, and an explanation of the names in it.
 fn refused(
     refusal: &log::ClientRefusal,
     settings: &KafkaSettings,
@@ -274,7 +275,7 @@ fn refused(
     context: &mut Context<'_>,
 ) {
     let text = without_secrets(&refusal.text, &settings.client);
-    // Every other word in backticks is a property, or a value of one.
+    // Every other part between backticks is a property, or a value of one.
     let named: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
     let named = || named.iter().filter_map(|word| word.split('=').next());
     let is_set = |own: &str| settings.client.keys().find(|name| canonical(name) == canonical(own));
@@ -295,7 +296,7 @@ fn refused(
     }
 }
 
-/// librdkafka may quote a value.
+/// Replaces secrets in librdkafka's text, which may quote a value.
 fn without_secrets(text: &str, client: &BTreeMap<String, String>) -> String {
     let secrets =
         client.iter().filter(|(name, value)| !properties::is_shown(name) && !value.is_empty());

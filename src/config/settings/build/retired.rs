@@ -1,5 +1,5 @@
-//! Keys that had a meaning in earlier versions. A file that still has one is valid as long as its value means what holds anyway;
-//! a warning says that the key can be removed.
+//! Keys of earlier versions. A file that still has one is valid if the key's value means what is now always in force. A
+//! warning says that the key can be removed.
 
 use crate::document::{Fault, Node, Value, Warning, join};
 use serde_json::{Value as Json, json};
@@ -8,9 +8,9 @@ use serde_json::{Value as Json, json};
 struct Retired {
     table: &'static str,
     key: &'static str,
-    /// The value that means what holds without the key.
+    /// The value that means what is in force without the key.
     value: &'static str,
-    /// What holds, as a sentence without an end.
+    /// A sentence without its full stop that says what is in force.
     holds: &'static str,
 }
 
@@ -21,7 +21,7 @@ const RETIRED: &[Retired] = &[Retired {
     holds: "events and dead letters are always JSON",
 }];
 
-/// `schema` with the retired keys, so that environment variables may name them too.
+/// Returns `schema` with the retired keys, so that environment variables may name them too.
 pub(super) fn beside(schema: &Json) -> Json {
     let mut schema = schema.clone();
     for Retired { table, key, .. } in RETIRED {
@@ -33,7 +33,7 @@ pub(super) fn beside(schema: &Json) -> Json {
     schema
 }
 
-/// Takes the retired keys out of the tree; a value that means something else is a fault.
+/// Removes the retired keys from the tree. A value with another meaning is a fault.
 pub(super) fn remove(root: &mut Node) -> (Vec<Fault>, Vec<Warning>) {
     let (mut faults, mut warnings) = (Vec::new(), Vec::new());
     for Retired { table, key, value, holds } in RETIRED {

@@ -1,19 +1,20 @@
-//! Every property of librdkafka, and who sets it: users, users within bounds, or the daemon alone.
+//! Every property of librdkafka, and who sets it: users, users within bounds, or only the daemon.
 //!
-//! A property that stands in none of these lists is refused. So a newer librdkafka brings nothing that nobody has looked at.
+//! A property that is missing in these lists is refused. So no property of a newer librdkafka can be set before it has
+//! a rule.
 
 use Rule::{Free, Hidden, Owned, Within};
 
-/// Who may set a property.
+/// The rule for setting a property.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule {
-    /// Users may, to whatever librdkafka takes.
+    /// Users may set it to any value that librdkafka accepts.
     Free,
-    /// The same, and nobody may read the value: it is a secret, or may hold one.
+    /// Like `Free`, but the value is not shown: it is a secret, or may contain one.
     Hidden,
-    /// Users may, to a whole number between these two; the text says what goes wrong beyond them.
+    /// Users may set it to a whole number between these two. The text describes the problem with other values.
     Within(i64, i64, &'static str),
-    /// The daemon alone: why, and what to do instead.
+    /// Only the daemon sets it: the reason, and the alternative.
     Owned(&'static str, &'static str),
 }
 
@@ -43,10 +44,10 @@ const VERSIONS: &str =
 const KERBEROS: &str = "this build has no Kerberos";
 const FILE_OFFSETS: &str = "offsets stand in Kafka, so that any instance can go on from them";
 
-/// Every property with its rule, aliases left out.
+/// Every property with its rule, without aliases.
 #[rustfmt::skip]
 pub(super) const RULES: &[(&str, Rule)] = &[
-    // What the daemon's guarantees rest on.
+    // Properties that the daemon's guarantees need.
     ("metadata.broker.list", Owned("kafka.bootstrap_servers says where the brokers are", "set kafka.bootstrap_servers")),
     ("group.id", Owned("the group is part of the state's identity", "set kafka.group_id")),
     ("group.instance.id", Owned("it is the instance's name in the group", "set kafka.instance_id")),
@@ -77,7 +78,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("delivery.report.only.error", Owned("the daemon learns its records' offsets from their reports", REMOVE)),
     ("allow.auto.create.topics", Owned("a topic that Kafka makes by itself has the wrong settings", "create missing topics with `ringback topics --create`")),
     ("topic.blacklist", Owned("a topic that is hidden is never read", "remove it; [topics] says which topics are read")),
-    // What nobody may do with a file.
+    // Properties that a file can't set.
     ("plugin.library.paths", Owned("a plug-in can change any record", REMOVE)),
     ("interceptors", Owned("a plug-in can change any record", REMOVE)),
     ("internal.termination.signal", Owned("the signal would end threads that are not librdkafka's", REMOVE)),
@@ -107,7 +108,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("offset_commit_cb", Owned(CALLBACK, REMOVE)),
     ("dr_cb", Owned(CALLBACK, REMOVE)),
     ("dr_msg_cb", Owned(CALLBACK, REMOVE)),
-    // What this build does not have, or Kafka no longer knows.
+    // Properties that this build does not have, or that Kafka no longer supports.
     ("api.version.request", Owned(VERSIONS, REMOVE)),
     ("api.version.fallback.ms", Owned(VERSIONS, REMOVE)),
     ("broker.version.fallback", Owned(VERSIONS, REMOVE)),
@@ -117,7 +118,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("sasl.kerberos.kinit.cmd", Owned(KERBEROS, REMOVE)),
     ("sasl.kerberos.keytab", Owned(KERBEROS, REMOVE)),
     ("sasl.kerberos.min.time.before.relogin", Owned(KERBEROS, REMOVE)),
-    // Sizes and times, as far as the largest record and a restore need them.
+    // Sizes and times, with the bounds that the largest record and a restore need.
     ("receive.message.max.bytes", Within(MESSAGE_BYTES + 512, MOST, "a dead letter of 16 MiB could not be read")),
     ("fetch.wait.max.ms", Within(0, 10_000, "a restore would not see the end of a partition in time")),
     ("queue.buffering.max.kbytes", Within(MESSAGE_BYTES / 1024, MOST, "a dead letter of 16 MiB would wait for ever")),
@@ -132,12 +133,12 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("max.poll.interval.ms", Within(1, 86_400_000, "librdkafka takes nothing else")),
     ("transaction.timeout.ms", Within(1000, 900_000, "Kafka allows 15 minutes at most, and a transaction that hangs stops every restore for so long")),
     ("message.timeout.ms", Within(1000, 900_000, "a record needs time to be written, and no longer than its transaction")),
-    // What only changes speed, connections and security.
+    // Properties that only change speed, connections and security.
     ("builtin.features", Free),
     ("client.id", Free),
     ("client.rack", Free),
     ("client.dns.lookup", Free),
-    // Consumers take it; a producer never takes less than a dead letter needs.
+    // Consumers use this value. A producer's is never lower than a dead letter needs.
     ("message.max.bytes", Free),
     ("message.copy.max.bytes", Free),
     ("metadata.recovery.strategy", Free),
@@ -233,26 +234,26 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("produce.offset.report", Free),
 ];
 
-/// What a message must be able to carry.
+/// The size of the largest record, in bytes. Every limit must allow it.
 const MESSAGE_BYTES: i64 = crate::log::MESSAGE_BYTES_MAX as i64;
 
-/// The property's own name, when `name` is another one of it.
+/// Returns the property's own name if `name` is an alias, else `name`.
 pub(super) fn canonical(name: &str) -> &str {
     ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, own)| own)
 }
 
-/// The rule of `name`, which may be an alias.
+/// Returns the rule of `name`, which may be an alias.
 pub(super) fn rule(name: &str) -> Option<Rule> {
     let own = canonical(name);
     RULES.iter().find(|(known, _)| *known == own).map(|(_, rule)| *rule)
 }
 
-/// Every name that there is.
+/// Returns every name, including aliases.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     RULES.iter().map(|(name, _)| *name).chain(ALIASES.iter().map(|(alias, _)| *alias))
 }
 
-/// Whether anybody may read the value of `name`: of those alone that a rule says so of.
+/// Returns whether the value of `name` may be shown, which is true only if a rule says so.
 pub(super) fn is_shown(name: &str) -> bool {
     matches!(rule(name), Some(Free | Within(..)))
 }
@@ -282,9 +283,9 @@ mod tests {
         assert!(is_shown("client.id") && !is_shown("ssl.key.pem") && !is_shown("no.such.property"));
     }
 
-    /// Names alone are no proof, but what is called a secret is one.
+    /// A name alone proves nothing, but a property with such a name is treated as a secret.
     #[test]
-    fn what_sounds_like_a_secret_does_not_show() {
+    fn a_property_that_is_named_like_a_secret_is_not_shown() {
         for name in names() {
             let sounds =
                 ["password", "passphrase", "secret", "private", ".key.pem", "_key", "config"];
