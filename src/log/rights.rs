@@ -44,17 +44,20 @@ pub enum Operation {
     DescribeConfigs,
     /// Changing the settings of a topic.
     AlterConfigs,
+    /// Adding partitions to a topic.
+    Alter,
 }
 
 impl Operation {
     /// All operations.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Read,
         Self::Write,
         Self::Create,
         Self::Describe,
         Self::DescribeConfigs,
         Self::AlterConfigs,
+        Self::Alter,
     ];
 
     /// Returns Kafka's name of the operation.
@@ -67,6 +70,7 @@ impl Operation {
             Self::Describe => "Describe",
             Self::DescribeConfigs => "DescribeConfigs",
             Self::AlterConfigs => "AlterConfigs",
+            Self::Alter => "Alter",
         }
     }
 
@@ -78,6 +82,7 @@ impl Operation {
             Self::Describe => Code::RD_KAFKA_ACL_OPERATION_DESCRIBE,
             Self::DescribeConfigs => Code::RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS,
             Self::AlterConfigs => Code::RD_KAFKA_ACL_OPERATION_ALTER_CONFIGS,
+            Self::Alter => Code::RD_KAFKA_ACL_OPERATION_ALTER,
         }
     }
 }

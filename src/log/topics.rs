@@ -419,7 +419,7 @@ async fn grow(settings: &KafkaSettings, topic: &str, partitions: u32) -> Result<
         .await
         .map_err(LogError::request("partitions can't be added to the topic"))?;
     match results.into_iter().next() {
-        Some(Err((topic, code))) => Err(LogError::Topic { topic, what: code.to_string() }),
+        Some(Err((topic, code))) => Err(refused(Operation::Alter, topic, code)),
         Some(Ok(_)) | None => Ok(()),
     }
 }

@@ -37,19 +37,17 @@ impl Offsets for OffsetsClient {
     ) -> Result<BTreeMap<TopicPartition, GroupOffset>, LogError> {
         let asked = self.consumer.committed_offsets(list(places), COMMITTED_TIMEOUT);
         let answer = asked.map_err(LogError::request("the group's offsets can't be read"))?;
-        let elements = answer.elements();
-        let known = elements.iter().filter_map(|element| match element.offset() {
-            Offset::Offset(offset) => Some((
-                TopicPartition { topic: element.topic().into(), partition: element.partition() },
-                GroupOffset::read(offset, element.metadata()),
-            )),
-            Offset::Beginning
-            | Offset::End
-            | Offset::Stored
-            | Offset::Invalid
-            | Offset::OffsetTail(_) => None,
-        });
-        Ok(known.collect())
+        let mut known = BTreeMap::new();
+        for element in answer.elements() {
+            // An offset that can't be read is not a missing one.
+            element.error().map_err(LogError::request("the group's offsets can't be read"))?;
+            if let Offset::Offset(offset) = element.offset() {
+                let (topic, partition) = (element.topic().into(), element.partition());
+                let place = TopicPartition { topic, partition };
+                known.insert(place, GroupOffset::read(offset, element.metadata()));
+            }
+        }
+        Ok(known)
     }
 
     fn offset_at(&self, place: &TopicPartition, begin: Begin) -> Result<i64, LogError> {

@@ -112,7 +112,7 @@ use NeededBy::{
 };
 
 #[rustfmt::skip]
-const LIST: [(Operation, Upon, &[NeededBy]); 25] = [
+const LIST: [(Operation, Upon, &[NeededBy]); 27] = [
     (Operation::Read, Upon::Inputs, &[Run, Verify, Trace, Offsets, Move]),
     (Operation::Read, Upon::Inbox, &[Run, Verify, Trace, Offsets, Move, Letters, Replay]),
     (Operation::Read, Upon::Changelog, &[Run, Verify, Trace, Offsets, Move, Rebuild, Webhooks]),
@@ -124,11 +124,13 @@ const LIST: [(Operation, Upon, &[NeededBy]); 25] = [
     (Operation::Write, Upon::Events, &[Run, Move]),
     (Operation::Write, Upon::DeadLetters, &[Run]),
     (Operation::Describe, Upon::Inputs, &[Topics, Create, Alter, Rebuild]),
-    (Operation::Describe, Upon::Own, &[Topics, Create, Alter]),
+    (Operation::Describe, Upon::Own, &[Topics, Create]),
     (Operation::Describe, Upon::Inbox, &[Rebuild]),
-    (Operation::Describe, Upon::Events, &[Rebuild]),
-    (Operation::Describe, Upon::DeadLetters, &[Rebuild]),
+    (Operation::Describe, Upon::Changelog, &[Alter]),
+    (Operation::Describe, Upon::Events, &[Alter, Rebuild]),
+    (Operation::Describe, Upon::DeadLetters, &[Alter, Rebuild]),
     (Operation::DescribeConfigs, Upon::Own, &[Run, Topics, Create]),
+    (Operation::Alter, Upon::Inbox, &[Alter]),
     (Operation::AlterConfigs, Upon::Own, &[Alter]),
     (Operation::Create, Upon::Own, &[Create]),
     (Operation::Read, Upon::Group, &[Run, Move]),
