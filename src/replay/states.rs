@@ -4,10 +4,11 @@
 //! order of their log. So many letters at a time are held in memory, however many there are.
 
 use super::since::{note_home, record_sent_back};
+use super::turn::Turn;
 use super::{Filter, Letter, Letters, ReplayError, Stage, Target, Watch};
 use crate::clock;
 use crate::codec::command::{COMMAND_HEADER, LETTER_HEADER, REPLAY, read_place};
-use crate::codec::event::{Became, Fact, read_notice_of};
+use crate::codec::event::Became;
 use crate::codec::letter::{LetterKind, read_life};
 use crate::domain::{DeliveryId, Timestamp, owner};
 use crate::log::{INBOX_KEPT_MS, ScanRange, ScanRecord};
@@ -68,46 +69,6 @@ pub struct Looked {
     pub is_whole: bool,
     /// The events before then are gone, and there are letters that were replayed and given up before then.
     pub unseen_before: Option<Timestamp>,
-}
-
-/// An event that changes the state of letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// The delivery was delivered.
-    Delivered(DeliveryId),
-    /// The delivery is sent after all.
-    Replayed(DeliveryId),
-    /// The delivery was given up, after so many lives that had ended before.
-    DeadLettered(DeliveryId, u32),
-    /// The record of the letter at this place was sent back, read again, and became this.
-    Record { letter: (i32, i64), became: Became },
-}
-
-impl Turn {
-    /// What the event `value` changes; `None` when it changes nothing, or is of an unknown type.
-    fn read(value: &[u8]) -> Option<Self> {
-        const TYPES: [&str; 4] = ["delivered", "replayed", "dead_lettered", "record_replayed"];
-        match read_notice_of(value, &TYPES)?.fact {
-            Fact::Delivered { about, .. } => Some(Self::Delivered(about.id)),
-            Fact::Replayed { about, .. } => Some(Self::Replayed(about.id)),
-            Fact::DeadLettered { about, replays, .. } => {
-                Some(Self::DeadLettered(about.id, replays))
-            }
-            Fact::RecordReplayed { letter, became } => Some(Self::Record { letter, became }),
-            Fact::FlowStarted(_)
-            | Fact::FlowAccepted(_)
-            | Fact::ReportAccepted { .. }
-            | Fact::RecordIgnored { .. }
-            | Fact::RecordDeadLettered { .. }
-            | Fact::Scheduled { .. }
-            | Fact::Rendered(_)
-            | Fact::AttemptFailed { .. }
-            | Fact::ReportTimedOut
-            | Fact::CorrelationEnded { .. }
-            | Fact::Input(_)
-            | Fact::Other => None,
-        }
-    }
 }
 
 /// A letter while it is looked at.
