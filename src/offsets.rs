@@ -231,11 +231,9 @@ impl Offsets {
     fn note_read_up(&self, topic: &str, positions: &mut [Position]) -> Result<(), OffsetsError> {
         let behind = positions.iter().filter(|position| position.lag() > 0);
         let ranges: Vec<ScanRange> = behind
-            .map(|position| ScanRange {
-                partition: position.place.partition,
-                first: position.first,
-                from: position.next(),
-                end: position.end,
+            .map(|position| {
+                let (first, from, end) = (position.first, position.next(), position.end);
+                ScanRange { partition: position.place.partition, first, from, end }
             })
             .collect();
         let mut silent: BTreeSet<i32> = ranges.iter().map(|range| range.partition).collect();

@@ -26,6 +26,7 @@ mod plan;
 mod run;
 mod since;
 mod states;
+mod turn;
 
 pub use filter::{Filter, Target, When};
 pub use letters::{Letter, Letters};

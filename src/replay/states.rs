@@ -4,10 +4,11 @@
 //! of their log. Memory is limited: letters are read in batches of [`TOGETHER`].
 
 use super::since::{note_home, record_sent_back};
+use super::turn::Turn;
 use super::{Filter, Letter, Letters, ReplayError, Stage, Target, Watch};
 use crate::clock;
 use crate::codec::command::{COMMAND_HEADER, LETTER_HEADER, REPLAY, read_place};
-use crate::codec::event::{Became, Fact, read_notice_of};
+use crate::codec::event::Became;
 use crate::codec::letter::{LetterKind, read_life};
 use crate::domain::{DeliveryId, Timestamp, owner};
 use crate::log::{INBOX_KEPT_MS, ScanRange, ScanRecord};
@@ -69,46 +70,6 @@ pub struct Looked {
     /// Kafka has deleted the events before this time, and some letters were replayed before it: they may have been
     /// delivered.
     pub unseen_before: Option<Timestamp>,
-}
-
-/// An event that changes the state of letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// The delivery was delivered.
-    Delivered(DeliveryId),
-    /// A replay of the delivery began.
-    Replayed(DeliveryId),
-    /// The delivery became a dead letter. The number counts the lives that ended before.
-    DeadLettered(DeliveryId, u32),
-    /// The record of the letter at this place was sent back and read again, with this result.
-    Record { letter: (i32, i64), became: Became },
-}
-
-impl Turn {
-    /// Reads the change from the event `value`. Returns `None` for events that change nothing and for unknown types.
-    fn read(value: &[u8]) -> Option<Self> {
-        const TYPES: [&str; 4] = ["delivered", "replayed", "dead_lettered", "record_replayed"];
-        match read_notice_of(value, &TYPES)?.fact {
-            Fact::Delivered { about, .. } => Some(Self::Delivered(about.id)),
-            Fact::Replayed { about, .. } => Some(Self::Replayed(about.id)),
-            Fact::DeadLettered { about, replays, .. } => {
-                Some(Self::DeadLettered(about.id, replays))
-            }
-            Fact::RecordReplayed { letter, became } => Some(Self::Record { letter, became }),
-            Fact::FlowStarted(_)
-            | Fact::FlowAccepted(_)
-            | Fact::ReportAccepted { .. }
-            | Fact::RecordIgnored { .. }
-            | Fact::RecordDeadLettered { .. }
-            | Fact::Scheduled { .. }
-            | Fact::Rendered(_)
-            | Fact::AttemptFailed { .. }
-            | Fact::ReportTimedOut
-            | Fact::CorrelationEnded { .. }
-            | Fact::Input(_)
-            | Fact::Other => None,
-        }
-    }
 }
 
 /// A letter of a batch.
