@@ -1,4 +1,4 @@
-//! The tokens of JSON (RFC 8259), with variables among them.
+//! The tokens of JSON (RFC 8259) and the variables among them.
 
 use super::{Compiler, Content, Head, Place, Stop};
 use crate::definition::template::lex::Kind;
@@ -7,7 +7,7 @@ use crate::json::{self, Escaped};
 
 const HALF_PAIR: &str = "this is half of a surrogate pair";
 
-/// What makes a member's name differ from others, however it is spelt.
+/// Returns a key that is equal for equal member names, however they are spelt.
 pub(super) fn identity(name: &[Content<'_>]) -> Vec<u8> {
     let mut identity = Vec::new();
     for content in name {
@@ -15,7 +15,7 @@ pub(super) fn identity(name: &[Content<'_>]) -> Vec<u8> {
             Content::Text(text) => value::decode(&format!("\"{text}\""), |text| {
                 identity.extend_from_slice(text.as_bytes());
             }),
-            // No text has this byte.
+            // UTF-8 text never contains this byte.
             Content::Variable(place) => {
                 identity.push(0xff);
                 identity.extend(place.slot.to_le_bytes());
@@ -41,7 +41,7 @@ impl<'t> Compiler<'_, 't, '_> {
         }
     }
 
-    /// Passes the piece that stands here, and returns what it stands for.
+    /// Moves behind the piece that stands here, and returns its content.
     fn piece(&mut self) -> Option<Content<'t>> {
         let (piece, rest) = self.pieces.split_first()?;
         if piece.range.start != self.at {
@@ -60,7 +60,7 @@ impl<'t> Compiler<'_, 't, '_> {
         })
     }
 
-    /// Reads a value, of an array or object its kind only.
+    /// Reads a value. Of an array or object it reads only the kind.
     pub(super) fn head(&mut self) -> Result<Head<'t>, Stop> {
         let start = self.at;
         match self.piece() {
@@ -89,7 +89,7 @@ impl<'t> Compiler<'_, 't, '_> {
         }
     }
 
-    /// Reads a string, which begins here.
+    /// Reads the string that begins here.
     pub(super) fn contents(&mut self) -> Result<Vec<Content<'t>>, Stop> {
         let open = self.at;
         self.at += 1;
@@ -190,7 +190,7 @@ impl<'t> Compiler<'_, 't, '_> {
         self.at - start
     }
 
-    /// The fault of what stands here in place of what was expected.
+    /// Adds the fault that something else than `expected` stands here.
     pub(super) fn unexpected(&mut self, expected: &str) -> Stop {
         let piece_here = self.pieces.first().is_some_and(|piece| piece.range.start == self.at);
         let found = match self.rest().chars().next() {
