@@ -126,8 +126,7 @@ pub(super) fn parts(texts: &'static [&'static str]) -> impl Strategy<Value = Vec
     prop::collection::vec(part, 0..4)
 }
 
-/// Returns the parts as a template spells them. Each text that callers use begins with a sign, which ends a variable's
-/// name.
+/// Returns the parts as a template spells them. The first character of each text in use ends a variable's name.
 pub(super) fn spelt(parts: &[Part]) -> String {
     let parts = parts.iter().map(|part| match part {
         Part::Text(text) => text.clone(),
