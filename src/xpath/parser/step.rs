@@ -1,4 +1,4 @@
-//! One step of a path: axis, node test, predicates.
+//! Parses one step of a path: axis, node test and predicates.
 
 use super::super::lexer::Token;
 use super::super::node::{Axis, XML_NAMESPACE};
