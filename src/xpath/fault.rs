@@ -10,19 +10,19 @@ const WORD_BYTES_MAX: usize = 64;
 
 /// The reason why a path can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("column {column}: {problem}; {mend}")]
+#[error("column {column}: {problem}; {fix}")]
 pub struct PathFault {
     /// The column in the path, in characters from 1.
     pub column: usize,
     /// A description of the fault.
     pub problem: String,
     /// How to correct it.
-    pub mend: String,
+    pub fix: String,
 }
 
 impl PathFault {
-    pub(crate) fn new(column: usize, problem: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { column, problem: problem.into(), mend: mend.into() }
+    pub(crate) fn new(column: usize, problem: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { column, problem: problem.into(), fix: fix.into() }
     }
 
     /// Refuses a path that is longer than [`PATH_MAX`].

@@ -84,20 +84,20 @@ impl Function {
     ) -> Result<Expression, PathFault> {
         let found = TABLE.iter().find(|(known, ..)| prefix.is_none() && *known == name);
         let Some((_, function, min, max, _)) = found else {
-            let mend = suggestion(name, TABLE.iter().map(|(known, ..)| *known))
+            let fix = suggestion(name, TABLE.iter().map(|(known, ..)| *known))
                 .unwrap_or_else(|| "use one of XPath's 27 core functions".to_owned());
             let name = prefix.map_or(name.to_owned(), |prefix| format!("{prefix}:{name}"));
             let problem = format!("XPath 1.0 has no function `{name}`");
-            return Err(PathFault::new(column, problem, mend));
+            return Err(PathFault::new(column, problem, fix));
         };
         if !(*min..=*max).contains(&arguments.len()) {
             let problem = format!("`{name}` does not take {} arguments", arguments.len());
-            let mend = match (min, max) {
+            let fix = match (min, max) {
                 (min, max) if min == max => format!("give it {min}"),
                 (min, &usize::MAX) => format!("give it {min} or more"),
                 (min, max) => format!("give it {min} to {max}"),
             };
-            return Err(PathFault::new(column, problem, mend));
+            return Err(PathFault::new(column, problem, fix));
         }
         let needs_nodes =
             matches!(function, F::Count | F::Sum | F::LocalName | F::NamespaceUri | F::Name);

@@ -83,8 +83,8 @@ impl Lexer {
         self.text.get(start..self.at).unwrap_or_default().iter().collect()
     }
 
-    fn fault<T>(&self, problem: impl Into<String>, mend: &str) -> Result<T, PathFault> {
-        Err(PathFault::new(self.at + 1, problem, mend))
+    fn fault<T>(&self, problem: impl Into<String>, fix: &str) -> Result<T, PathFault> {
+        Err(PathFault::new(self.at + 1, problem, fix))
     }
 
     fn token(&mut self) -> Result<Token, PathFault> {
@@ -124,8 +124,8 @@ impl Lexer {
             '"' | '\'' => return self.text_literal(first),
             '.' | '0'..='9' => return self.number(),
             '$' => {
-                let mend = "an XPath of a map has no variables; write the value itself";
-                return self.fault("`$` begins a variable", mend);
+                let fix = "an XPath of a map has no variables; write the value itself";
+                return self.fault("`$` begins a variable", fix);
             }
             _ if is_name_start(first) => return self.name(),
             _ => return self.fault(format!("`{first}` is not XPath"), "leave it out"),

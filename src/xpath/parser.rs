@@ -70,8 +70,8 @@ impl<'p> Parser<'p> {
         self.tokens.get(self.at).map_or(self.end, |(_, column)| *column)
     }
 
-    fn fault<T>(&self, problem: impl Into<String>, mend: impl Into<String>) -> Result<T> {
-        Err(PathFault::new(self.column(), problem, mend))
+    fn fault<T>(&self, problem: impl Into<String>, fix: impl Into<String>) -> Result<T> {
+        Err(PathFault::new(self.column(), problem, fix))
     }
 
     fn take(&mut self, token: &Token) -> bool {
@@ -272,11 +272,11 @@ impl<'p> Parser<'p> {
         }
     }
 
-    fn close(&mut self, token: &Token, what: &str, open: usize, mend: &str) -> Result<()> {
+    fn close(&mut self, token: &Token, what: &str, open: usize, fix: &str) -> Result<()> {
         if self.take(token) {
             return Ok(());
         }
-        self.fault(format!("{what} of column {open} is not closed before this"), mend)
+        self.fault(format!("{what} of column {open} is not closed before this"), fix)
     }
 
     fn predicates(&mut self) -> Result<Vec<Expression>> {

@@ -234,7 +234,7 @@ fn fault(path: &str) -> PathFault {
 
 #[test]
 fn faults_of_xpaths_say_where_and_how_to_correct_them() {
-    for (path, column, problem, mend) in [
+    for (path, column, problem, fix) in [
         ("", 1, "ends where a name is missing", "write a name"),
         ("/a/", 4, "ends where a name is missing", "leave the end out"),
         ("/a[", 4, "ends", "write a name"),
@@ -279,7 +279,7 @@ fn faults_of_xpaths_say_where_and_how_to_correct_them() {
     ] {
         let fault = fault(path);
         assert_eq!(fault.column, column, "{path}: {fault}");
-        assert!(fault.problem.contains(problem) && fault.mend.contains(mend), "{path}: {fault}");
+        assert!(fault.problem.contains(problem) && fault.fix.contains(fix), "{path}: {fault}");
     }
 }
 

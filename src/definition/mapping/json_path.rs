@@ -87,12 +87,8 @@ impl Parser {
         self.text.get(self.at).copied()
     }
 
-    fn fault<T>(
-        &self,
-        problem: impl Into<String>,
-        mend: impl Into<String>,
-    ) -> Result<T, PathFault> {
-        Err(PathFault::new(self.at + 1, problem, mend))
+    fn fault<T>(&self, problem: impl Into<String>, fix: impl Into<String>) -> Result<T, PathFault> {
+        Err(PathFault::new(self.at + 1, problem, fix))
     }
 
     /// Parses the text before the first step.
@@ -102,12 +98,12 @@ impl Parser {
             return self.fault("the path is empty", "write `$` for the whole answer");
         }
         if text.starts_with('/') {
-            let mend = "write `data.id` rather than `/data/id`, or set type = \"xml\"";
-            return self.fault("this begins as an XPath does, but the type is json", mend);
+            let fix = "write `data.id` rather than `/data/id`, or set type = \"xml\"";
+            return self.fault("this begins as an XPath does, but the type is json", fix);
         }
         if ["$flow.", "$user.", "$call.", "$sms."].iter().any(|group| text.starts_with(group)) {
-            let mend = "the variable belongs into `save_in`; write here where in the answer the value stands";
-            return self.fault("this is a variable, not a place in the answer", mend);
+            let fix = "the variable belongs into `save_in`; write here where in the answer the value stands";
+            return self.fault("this is a variable, not a place in the answer", fix);
         }
         if self.peek() == Some('$') && matches!(self.text.get(1), None | Some('.' | '[')) {
             self.at = 1;
@@ -142,8 +138,8 @@ impl Parser {
             self.at += 1;
         }
         if let Some('(' | ')' | '"' | '\'' | '?' | ',' | '/' | '\\' | ' ') = self.peek() {
-            let mend = "put the name into brackets and quotes: `[\"the name\"]`";
-            return self.fault("a name with such a character needs quotes", mend);
+            let fix = "put the name into brackets and quotes: `[\"the name\"]`";
+            return self.fault("a name with such a character needs quotes", fix);
         }
         match self.peek() {
             Some('*') => self.wildcard(),

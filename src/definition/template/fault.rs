@@ -8,7 +8,7 @@ const FAULTS_MAX: usize = 100;
 
 /// A fault that the author of a template has to correct.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("line {line}, column {column}: {problem}; {mend}")]
+#[error("line {line}, column {column}: {problem}; {fix}")]
 pub struct Fault {
     /// The line, from 1.
     pub line: usize,
@@ -17,7 +17,7 @@ pub struct Fault {
     /// A description of the fault.
     pub problem: String,
     /// How to correct it.
-    pub mend: String,
+    pub fix: String,
 }
 
 /// Returns the line and column, both from 1, of the byte at `offset` of `text`. Columns count characters.
@@ -68,14 +68,14 @@ impl<'t> Faults<'t> {
         }
         let (line, column) = position(text, TEXT_BYTES_MAX);
         let problem = format!("the template is {} bytes long", text.len());
-        let mend = format!("at most {TEXT_BYTES_MAX} bytes are allowed");
-        Err(vec![Fault { line, column, problem, mend }])
+        let fix = format!("at most {TEXT_BYTES_MAX} bytes are allowed");
+        Err(vec![Fault { line, column, problem, fix }])
     }
 
-    pub(super) fn add(&mut self, at: usize, problem: impl Into<String>, mend: impl Into<String>) {
+    pub(super) fn add(&mut self, at: usize, problem: impl Into<String>, fix: impl Into<String>) {
         if !self.is_full() {
             let (line, column) = position(self.text, at);
-            self.add_at(line, column, problem, mend);
+            self.add_at(line, column, problem, fix);
         }
     }
 
@@ -85,11 +85,11 @@ impl<'t> Faults<'t> {
         line: usize,
         column: usize,
         problem: impl Into<String>,
-        mend: impl Into<String>,
+        fix: impl Into<String>,
     ) {
         let known = self.found.iter().any(|fault| (fault.line, fault.column) == (line, column));
         if !known && !self.is_full() {
-            self.found.push(Fault { line, column, problem: problem.into(), mend: mend.into() });
+            self.found.push(Fault { line, column, problem: problem.into(), fix: fix.into() });
         }
     }
 

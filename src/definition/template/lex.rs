@@ -95,8 +95,8 @@ impl Lexer<'_, '_> {
             Reading::Misspelt(length, meant) => {
                 let problem = format!("`{}` is no variable", short(text, length));
                 let meant = short(&meant, meant.len());
-                let mend = format!("did you mean `{meant}`? `$$` stands for a plain `$`");
-                self.faults.add(at, problem, mend);
+                let fix = format!("did you mean `{meant}`? `$$` stands for a plain `$`");
+                self.faults.add(at, problem, fix);
                 Found::Piece(length, Kind::Bad)
             }
             Reading::Plain => Found::Text(1),
@@ -122,7 +122,7 @@ impl Lexer<'_, '_> {
         let shown = short(text, length);
         let problem = format!("there is no token `{shown}`");
         let meant = nearest(word, self.tokens.keys().map(String::as_str));
-        let mend = match meant {
+        let fix = match meant {
             Some(meant) => {
                 format!("did you mean `%{meant}%`? `%{shown}%` stands for the text itself")
             }
@@ -131,7 +131,7 @@ impl Lexer<'_, '_> {
             }
             None => format!("map it to a variable; `%{shown}%` stands for the text itself"),
         };
-        self.faults.add(at, problem, mend);
+        self.faults.add(at, problem, fix);
         Found::Piece(length, Kind::Bad)
     }
 

@@ -48,20 +48,20 @@ fn mandatory(variable: &Variable) -> bool {
     variable.name().starts_with('m')
 }
 
-/// Returns `line:column problem; mend` of each fault.
-fn told(faults: &[Fault]) -> Vec<String> {
-    let told = faults.iter().map(|fault| {
-        let Fault { line, column, problem, mend } = fault;
-        format!("{line}:{column} {problem}; {mend}")
+/// Returns `line:column problem; fix` of each fault.
+fn described(faults: &[Fault]) -> Vec<String> {
+    let described = faults.iter().map(|fault| {
+        let Fault { line, column, problem, fix } = fault;
+        format!("{line}:{column} {problem}; {fix}")
     });
-    told.collect()
+    described.collect()
 }
 
 /// Asserts that there is a fault at each `line:column` of `expected` that contains the words after it, and no other
 /// fault.
 #[track_caller]
 fn assert_faults<T: std::fmt::Debug>(parsed: Result<T, Vec<Fault>>, expected: &[&str]) {
-    let faults = told(&parsed.expect_err("it should be refused"));
+    let faults = described(&parsed.expect_err("it should be refused"));
     let matches = faults.len() == expected.len()
         && faults.iter().zip(expected).all(|(fault, expected)| {
             let (place, words) = expected.split_once(' ').unwrap();

@@ -88,7 +88,7 @@ fn a_path_may_continue_another_and_appear_twice() {
 
 #[test]
 fn faults_of_paths_say_where_and_how_to_correct_them() {
-    for (path, column, problem, mend) in [
+    for (path, column, problem, fix) in [
         ("", 1, "empty", "`$`"),
         ("/data/id", 1, "XPath", "data.id"),
         (".a", 1, "begin with a dot", "leave the dot out"),
@@ -117,7 +117,7 @@ fn faults_of_paths_say_where_and_how_to_correct_them() {
     ] {
         let fault = path_fault(Kind::Json, path);
         assert_eq!(fault.column, column, "{path}: {fault}");
-        assert!(fault.problem.contains(problem) && fault.mend.contains(mend), "{path}: {fault}");
+        assert!(fault.problem.contains(problem) && fault.fix.contains(fix), "{path}: {fault}");
     }
 }
 

@@ -29,8 +29,8 @@ pub(super) fn compile(
 ) -> (Box<dyn Compiled>, Uses) {
     let end = text.trim_end_matches(['\r', '\n']).len();
     for (at, _) in text.match_indices(['\r', '\n']).take_while(|(at, _)| *at < end) {
-        let mend = "write %0A for one in a value, and `&` between pairs";
-        faults.add(at, "a line break stands in the form", mend);
+        let fix = "write %0A for one in a value, and `&` between pairs";
+        faults.add(at, "a line break stands in the form", fix);
     }
     let pieces = lex(text, tokens, Percent::Encoding, faults);
     let mut uses = UsesFound::default();

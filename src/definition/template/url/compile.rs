@@ -114,8 +114,8 @@ fn fixed(text: &str, parts: &Parts, pieces: &[Piece<'_>], faults: &mut Faults<'_
         let at = piece.range.start;
         let place = match at {
             _ if at >= parts.query => {
-                let mend = "move it to the query; a fragment never leaves the client";
-                faults.add(at, "a variable cannot stand in the fragment", mend);
+                let fix = "move it to the query; a fragment never leaves the client";
+                faults.add(at, "a variable cannot stand in the fragment", fix);
                 continue;
             }
             _ if at >= parts.authority => continue,
@@ -124,8 +124,8 @@ fn fixed(text: &str, parts: &Parts, pieces: &[Piece<'_>], faults: &mut Faults<'_
             _ if at >= host => "the host",
             _ => "the user or password",
         };
-        let mend = "write it out: no value may decide whom a delivery goes to; a variable may follow a `/` or `?`";
-        faults.add(at, format!("a variable cannot stand in {place}"), mend);
+        let fix = "write it out: no value may decide whom a delivery goes to; a variable may follow a `/` or `?`";
+        faults.add(at, format!("a variable cannot stand in {place}"), fix);
     }
 }
 

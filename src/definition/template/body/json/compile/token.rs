@@ -143,9 +143,9 @@ impl<'t> Compiler<'_, 't, '_> {
     }
 
     fn no_escape(&mut self) -> Stop {
-        let mend = "write `\\\\` for a backslash; the escapes are \\\" \\\\ \\/ \\b \\f \\n \\r \\t and \\u with \
+        let fix = "write `\\\\` for a backslash; the escapes are \\\" \\\\ \\/ \\b \\f \\n \\r \\t and \\u with \
                     four hexadecimal digits";
-        self.faults.add(self.at, "this is no escape of JSON", mend);
+        self.faults.add(self.at, "this is no escape of JSON", fix);
         Stop
     }
 
@@ -197,7 +197,7 @@ impl<'t> Compiler<'_, 't, '_> {
             None => "the text ends here".to_owned(),
             Some(found) => format!("`{found}` is not expected here"),
         };
-        let mend = if piece_here {
+        let fix = if piece_here {
             format!(
                 "expected {expected}; put a variable that is joined with other text in double quotes"
             )
@@ -211,7 +211,7 @@ impl<'t> Compiler<'_, 't, '_> {
                 _ => format!("expected {expected}"),
             }
         };
-        self.faults.add(self.at, found, mend);
+        self.faults.add(self.at, found, fix);
         Stop
     }
 }

@@ -26,11 +26,11 @@ pub(super) fn check(text: &str, faults: &mut Faults<'_>) {
         // The error's text ends with its position. The fault already has one.
         let problem = error.to_string();
         let problem = problem.replace(&format!(" at {}", error.pos()), "");
-        faults.add_at(line, column, problem, mend(&error));
+        faults.add_at(line, column, problem, fix(&error));
     }
 }
 
-fn mend(error: &Error) -> String {
+fn fix(error: &Error) -> String {
     if let Error::UnknownEntityReference(name, _) = error {
         return format!(
             "write `&amp;{name};` for the text itself, or a character in place of the entity; there are &amp; &lt; &gt; \
@@ -57,8 +57,8 @@ fn mend(error: &Error) -> String {
         (matches!(error, Error::DuplicatedAttribute(..)), "remove one of them"),
         (matches!(error, Error::NonXmlChar(..)), "remove it: XML 1.0 cannot hold it"),
     ];
-    let mend = known.into_iter().find_map(|(is, mend)| is.then_some(mend));
-    mend.unwrap_or("the body must be well-formed XML 1.0 with namespaces").to_owned()
+    let fix = known.into_iter().find_map(|(is, fix)| is.then_some(fix));
+    fix.unwrap_or("the body must be well-formed XML 1.0 with namespaces").to_owned()
 }
 
 /// Checks the XML declaration. Bodies are sent as UTF-8 and escaped for XML 1.0, so it must not say otherwise.
@@ -81,8 +81,8 @@ fn declaration(text: &str, faults: &mut Faults<'_>) {
         rest = after.trim_start();
     }
     if !rest.is_empty() || !declaration.trim_start().starts_with("version") {
-        let mend = "write <?xml version=\"1.0\" encoding=\"UTF-8\"?>";
-        faults.add(end - rest.len(), "the XML declaration cannot be read", mend);
+        let fix = "write <?xml version=\"1.0\" encoding=\"UTF-8\"?>";
+        faults.add(end - rest.len(), "the XML declaration cannot be read", fix);
     }
 }
 

@@ -54,8 +54,8 @@ impl<'t> Compiler<'_, 't, '_> {
             } else if rest.starts_with("<![CDATA[") {
                 self.cdata()
             } else if rest.starts_with("<!") {
-                let mend = "remove it; spell entities out as characters";
-                self.faults.add(self.at, "a document type is not allowed", mend);
+                let fix = "remove it; spell entities out as characters";
+                self.faults.add(self.at, "a document type is not allowed", fix);
                 return End::IllFormed(self.at);
             } else if rest.starts_with("<?") {
                 self.instruction();
@@ -102,12 +102,12 @@ impl<'t> Compiler<'_, 't, '_> {
         if target.eq_ignore_ascii_case("xml")
             && !before.trim_start_matches(BYTE_ORDER_MARK).is_empty()
         {
-            let mend = "move it to the very beginning, or remove it";
-            self.faults.add(self.at, "an XML declaration stands only at the beginning", mend);
+            let fix = "move it to the very beginning, or remove it";
+            self.faults.add(self.at, "an XML declaration stands only at the beginning", fix);
         }
         if !after.starts_with([' ', '\t', '\r', '\n']) && !after.starts_with("?>") {
-            let mend = "put a space after its name";
-            self.faults.add(self.at, "this processing instruction cannot be read", mend);
+            let fix = "put a space after its name";
+            self.faults.add(self.at, "this processing instruction cannot be read", fix);
         }
     }
 
