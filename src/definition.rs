@@ -7,7 +7,7 @@
 //! - [`catalogue`]: the tokens and internal webhooks that the platform's customers know by name.
 //! - [`example`]: from an example of an answer to a map of all its values.
 //!
-//! The body is rendered once: when its delivery is scheduled, or when the delivery that it waits for has ended. URL,
+//! The body is rendered once: when its delivery is scheduled, or when the deliveries that it waits for have ended. URL,
 //! query and headers are rendered for each attempt, from values that were kept with the body. So the secrets in them
 //! are never stored, and waiting deliveries go to the new address when a definition's URL changes.
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// The environment variables of a process or of a test.
 pub type Variables = BTreeMap<String, String>;
 
-/// The size limit of a file with a secret or certificates, in bytes.
+/// The size limit, in bytes, of a file to which a key refers: a secret, certificates or a template.
 const SECRET_BYTES_MAX: u64 = 1 << 20;
 
 /// A secret as a file contains it.
